@@ -1,0 +1,43 @@
+//! Reading arguments: numbers with the errors that Redis gives, and options in any case.
+
+use crate::error::CommandError;
+use crate::types::number;
+
+/// Whether an argument is this option word (given in capitals), in any case.
+#[inline]
+pub fn is(argument: &[u8], word: &str) -> bool {
+    argument.eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// A signed integer.
+#[inline]
+pub fn int(argument: &[u8]) -> Result<i64, CommandError> {
+    number::parse_i64(argument).ok_or(CommandError::NotAnInteger)
+}
+
+/// A signed integer within a range, which the error names.
+pub fn int_in(argument: &[u8], min: i64, max: i64) -> Result<i64, CommandError> {
+    let value = int(argument)?;
+    if (min..=max).contains(&value) { Ok(value) } else { Err(CommandError::OutOfRange) }
+}
+
+/// An integer that is not negative.
+pub fn non_negative(argument: &[u8]) -> Result<usize, CommandError> {
+    let value = number::parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
+    usize::try_from(value).map_err(|_| CommandError::MustBePositive)
+}
+
+/// A floating point number.
+pub fn float(argument: &[u8]) -> Result<f64, CommandError> {
+    number::parse_f64(argument).ok_or(CommandError::NotAFloat)
+}
+
+/// The argument behind an option.
+pub fn value_of<'a>(arguments: &[&'a [u8]], option: usize) -> Result<&'a [u8], CommandError> {
+    arguments.get(option + 1).copied().ok_or(CommandError::Syntax)
+}
+
+/// A client's bytes as text, for messages and names that are text.
+pub fn text(argument: &[u8]) -> String {
+    String::from_utf8_lossy(argument).into_owned()
+}

@@ -1,0 +1,304 @@
+//! Which arguments of a command are keys, and what it does with them.
+
+use smallvec::SmallVec;
+
+use super::spec::Command;
+use crate::keyspace::access::SlotLock;
+use crate::keyspace::hash::KeyHasher;
+use crate::types::number::parse_i64;
+
+/// One run of keys in a command's arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// What is done with the keys: bits of [`KeySpec::RO`] and following.
+    pub flags: u16,
+    /// Where the run begins.
+    pub begin: Begin,
+    /// How the keys are found from there.
+    pub find: Find,
+}
+
+/// Where a run of keys begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Begin {
+    /// At this argument (the name is 0).
+    Index(usize),
+    /// Behind this word, searched from argument `from` on (from the end backwards if negative).
+    Keyword {
+        /// The word, in capitals.
+        word: &'static str,
+        /// Where the search starts.
+        from: i32,
+    },
+    /// Known only to the command's own parser.
+    Unknown,
+}
+
+/// How the keys of a run are found.
+#[derive(Clone, Copy, Debug)]
+pub enum Find {
+    /// From the begin to `last` (relative to it; negative from the end: -1 is the last argument), each `step`th. `limit`: with a
+    /// negative `last`, only this share of the arguments (2: the first half).
+    Range {
+        /// Last argument relative to the begin.
+        last: i32,
+        /// Distance of two keys.
+        step: usize,
+        /// See above; 0 or 1 for all.
+        limit: usize,
+    },
+    /// A count stands `count_at` behind the begin, the first key `first` behind it.
+    Count {
+        /// Where the count is, relative to the begin.
+        count_at: usize,
+        /// Where the first key is, relative to the begin.
+        first: usize,
+        /// Distance of two keys.
+        step: usize,
+    },
+    /// Known only to the command's own parser.
+    Unknown,
+}
+
+impl KeySpec {
+    /// The key is read.
+    pub const RO: u16 = 1;
+    /// Read and written.
+    pub const RW: u16 = 1 << 1;
+    /// Overwritten without being read.
+    pub const OW: u16 = 1 << 2;
+    /// Removed.
+    pub const RM: u16 = 1 << 3;
+    /// Its data is returned or copied.
+    pub const ACCESS: u16 = 1 << 4;
+    /// Its data depends on what was there.
+    pub const UPDATE: u16 = 1 << 5;
+    /// Data is added.
+    pub const INSERT: u16 = 1 << 6;
+    /// Data is deleted.
+    pub const DELETE: u16 = 1 << 7;
+    /// Not a key, but routed like one (a shard channel).
+    pub const NOT_KEY: u16 = 1 << 8;
+    /// Not all keys may be found by this spec.
+    pub const INCOMPLETE: u16 = 1 << 9;
+    /// The flags depend on the arguments.
+    pub const VARIABLE_FLAGS: u16 = 1 << 10;
+
+    /// One key at argument `index`.
+    pub const fn one(index: usize, flags: u16) -> KeySpec {
+        KeySpec { flags, begin: Begin::Index(index), find: Find::Range { last: 0, step: 1, limit: 0 } }
+    }
+
+    /// All arguments from `index` on, each `step`th.
+    pub const fn rest(index: usize, step: usize, flags: u16) -> KeySpec {
+        KeySpec { flags, begin: Begin::Index(index), find: Find::Range { last: -1, step, limit: 0 } }
+    }
+
+    /// A count at argument `index`, the keys behind it.
+    pub const fn counted(index: usize, step: usize, flags: u16) -> KeySpec {
+        KeySpec { flags, begin: Begin::Index(index), find: Find::Count { count_at: 0, first: 1, step } }
+    }
+
+    /// Whether these keys need the exclusive lock.
+    #[inline]
+    pub const fn writes(&self) -> bool {
+        self.flags & (KeySpec::RW | KeySpec::OW | KeySpec::RM) != 0
+    }
+
+    /// The words of COMMAND INFO.
+    pub fn words(flags: u16) -> Vec<&'static str> {
+        const WORDS: [(u16, &str); 11] = [
+            (KeySpec::RO, "RO"),
+            (KeySpec::RW, "RW"),
+            (KeySpec::OW, "OW"),
+            (KeySpec::RM, "RM"),
+            (KeySpec::ACCESS, "access"),
+            (KeySpec::UPDATE, "update"),
+            (KeySpec::INSERT, "insert"),
+            (KeySpec::DELETE, "delete"),
+            (KeySpec::NOT_KEY, "not_key"),
+            (KeySpec::INCOMPLETE, "incomplete"),
+            (KeySpec::VARIABLE_FLAGS, "variable_flags"),
+        ];
+        WORDS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, word)| *word).collect()
+    }
+}
+
+/// A key found in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPosition {
+    /// Which argument.
+    pub argument: usize,
+    /// Flags of its [`KeySpec`].
+    pub flags: u16,
+}
+
+/// Keys found in a request.
+pub type KeyPositions = SmallVec<[KeyPosition; 4]>;
+
+/// Finds keys by the command's own parser. Wrong arguments give no keys, and the command itself answers the error.
+pub type MovingKeys = fn(&[&[u8]], &mut KeyPositions);
+
+/// Finds (database number, argument) of keys that are locked for writing in other databases.
+pub type ForeignKeys = fn(&[&[u8]]) -> Option<(usize, usize)>;
+
+/// A key of the batch, hashed.
+#[derive(Clone, Copy, Debug)]
+pub struct PlannedKey {
+    /// Which argument of its request.
+    pub argument: u32,
+    /// Flags of its [`KeySpec`].
+    pub flags: u16,
+    /// Its hash.
+    pub hash: u64,
+}
+
+/// Finds the keys of a request whose arity has been checked. Errors in counts and keywords give no keys.
+#[inline]
+pub fn for_each_key(command: &Command, arguments: &[&[u8]], mut found: impl FnMut(KeyPosition)) {
+    if let Some(parser) = command.moving_keys {
+        let mut positions = KeyPositions::new();
+        parser(arguments, &mut positions);
+        positions.into_iter().for_each(found);
+        return;
+    }
+    for spec in command.keys {
+        // The commonest spec first: one key at a fixed place.
+        if let (Begin::Index(argument), Find::Range { last: 0, .. }) = (spec.begin, spec.find) {
+            if argument < arguments.len() {
+                found(KeyPosition { argument, flags: spec.flags });
+            }
+        } else {
+            for_each_key_of_spec(spec, arguments, &mut found);
+        }
+    }
+}
+
+fn for_each_key_of_spec(spec: &KeySpec, arguments: &[&[u8]], found: &mut impl FnMut(KeyPosition)) {
+    let begin = match spec.begin {
+        Begin::Index(index) => index,
+        Begin::Keyword { word, from } => match find_keyword(arguments, word, from) {
+            Some(index) => index,
+            None => return,
+        },
+        Begin::Unknown => return,
+    };
+    let (first, end, step) = match spec.find {
+        Find::Range { last, step, limit } => {
+            let end = if last >= 0 {
+                begin + last as usize + 1
+            } else if limit > 1 && last == -1 {
+                begin + arguments.len().saturating_sub(begin) / limit
+            } else {
+                (arguments.len() + 1).saturating_sub(last.unsigned_abs() as usize)
+            };
+            (begin, end, step)
+        }
+        Find::Count { count_at, first, step } => {
+            let Some(count) = arguments.get(begin + count_at).and_then(|text| parse_i64(text)) else { return };
+            let Ok(count) = usize::try_from(count) else { return };
+            let first = begin + first;
+            match count.checked_mul(step).and_then(|span| first.checked_add(span)) {
+                Some(end) if end <= arguments.len() => (first, end, step),
+                _ => return,
+            }
+        }
+        Find::Unknown => return,
+    };
+    for argument in (first..end.min(arguments.len())).step_by(step.max(1)) {
+        found(KeyPosition { argument, flags: spec.flags });
+    }
+}
+
+fn find_keyword(arguments: &[&[u8]], word: &str, from: i32) -> Option<usize> {
+    let matches = |index: &usize| arguments[*index].eq_ignore_ascii_case(word.as_bytes());
+    if from >= 0 {
+        (from as usize..arguments.len()).find(matches).map(|index| index + 1)
+    } else {
+        (1..=arguments.len().checked_sub(from.unsigned_abs() as usize)?).rev().find(matches).map(|index| index + 1)
+    }
+}
+
+/// The locks of a request: sorted, each slot once, for writing if any of its keys is written.
+pub type LockPlan = SmallVec<[SlotLock; 4]>;
+
+/// Makes the lock plan of one request from its keys.
+#[inline]
+pub fn lock_plan(
+    command: &Command,
+    arguments: &[&[u8]],
+    keys: &[PlannedKey],
+    database: usize,
+    hasher: &KeyHasher,
+    plan: &mut LockPlan,
+) {
+    plan.clear();
+    let lock = |key: &PlannedKey| SlotLock {
+        database: database as u16,
+        slot: crate::keyspace::hash::slot_of_hash(key.hash) as u16,
+        write: key.flags & (KeySpec::RW | KeySpec::OW | KeySpec::RM) != 0,
+    };
+    plan.extend(keys.iter().filter(|key| key.flags & KeySpec::NOT_KEY == 0).map(lock));
+    if let Some(foreign) = command.foreign_keys
+        && let Some((database, argument)) = foreign(arguments)
+        && let Some(key) = arguments.get(argument)
+    {
+        let slot = crate::keyspace::hash::slot_of_hash(hasher.hash(key)) as u16;
+        plan.push(SlotLock { database: database as u16, slot, write: true });
+    }
+    if plan.len() > 1 {
+        normalize(plan);
+    }
+}
+
+/// Sorts a plan and joins the locks of one slot, the stronger mode winning.
+pub fn normalize(plan: &mut LockPlan) {
+    plan.sort_unstable_by_key(|lock| (lock.database, lock.slot, !lock.write));
+    plan.dedup_by_key(|lock| (lock.database, lock.slot));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn positions(keys: &'static [KeySpec], arguments: &[&str]) -> Vec<usize> {
+        let command = Command { keys, ..Command::DEFAULT };
+        let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
+        let mut found = Vec::new();
+        for_each_key(&command, &arguments, |key| found.push(key.argument));
+        found
+    }
+
+    #[test]
+    fn keys_are_found_where_the_spec_says() {
+        const RO: u16 = KeySpec::RO;
+        assert_eq!(positions(&[KeySpec::one(1, RO)], &["get", "k"]), [1]);
+        assert_eq!(positions(&[KeySpec::rest(1, 2, RO)], &["mset", "a", "1", "b", "2"]), [1, 3]);
+        assert_eq!(positions(&[KeySpec::rest(1, 1, RO)], &["mget", "a", "b"]), [1, 2]);
+        assert_eq!(positions(&[KeySpec::counted(1, 1, RO)], &["sintercard", "2", "a", "b", "LIMIT", "1"]), [2, 3]);
+        for wrong in ["3", "-1", "x", "9999999999999999999", "9223372036854775807"] {
+            assert!(positions(&[KeySpec::counted(1, 1, RO)], &["sintercard", wrong, "a", "b"]).is_empty());
+        }
+        const STREAMS: &[KeySpec] = &[KeySpec {
+            flags: RO,
+            begin: Begin::Keyword { word: "STREAMS", from: 1 },
+            find: Find::Range { last: -1, step: 1, limit: 2 },
+        }];
+        assert_eq!(positions(STREAMS, &["xread", "count", "1", "streams", "a", "b", "0", "0"]), [4, 5]);
+        assert!(positions(STREAMS, &["xread", "a"]).is_empty());
+        const LAST: &[KeySpec] = &[KeySpec {
+            flags: RO,
+            begin: Begin::Index(1),
+            find: Find::Range { last: -2, step: 1, limit: 0 },
+        }];
+        assert_eq!(positions(LAST, &["blpop", "a", "b", "0"]), [1, 2]);
+    }
+
+    #[test]
+    fn plans_are_sorted_and_the_stronger_lock_wins() {
+        let lock = |slot, write| SlotLock { database: 0, slot, write };
+        let mut plan: LockPlan = [lock(9, false), lock(3, true), lock(9, true), lock(3, false)].into_iter().collect();
+        normalize(&mut plan);
+        assert_eq!(plan[..], [lock(3, true), lock(9, true)]);
+    }
+}

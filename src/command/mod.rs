@@ -1,0 +1,11 @@
+//! What a command is: its entry, its key spec, the table of all entries, and the context in which its function runs.
+
+pub mod args;
+pub mod context;
+pub mod keys;
+pub mod spec;
+pub mod table;
+
+pub use context::{After, Context};
+pub use keys::{Begin, Find, KeySpec};
+pub use spec::{Category, Command, Flags, Group, Handler};

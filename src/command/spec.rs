@@ -1,0 +1,329 @@
+//! The entry of a command. Everything that is known about a command stands here or is derived from it.
+
+use super::context::Context;
+use super::keys::{ForeignKeys, KeySpec, MovingKeys};
+use crate::error::CommandResult;
+
+/// A command's function: parses `arguments` (the name is the first), works on the keys that the entry's key spec declares, and
+/// writes one reply. When it answers an error, what it wrote is taken back and the error is the reply.
+pub type Handler = fn(&mut Context<'_>, &[&[u8]]) -> CommandResult;
+
+/// A command or subcommand.
+pub struct Command {
+    /// Lower case; of a subcommand only its own word.
+    pub name: &'static str,
+    /// Number of arguments with the name (and the container's name); negative: at least so many.
+    pub arity: i32,
+    /// What the gate has to know.
+    pub flags: Flags,
+    /// Where the keys stand. Lock plan, slot routing and COMMAND GETKEYS come from it.
+    pub keys: &'static [KeySpec],
+    /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins over `keys`.
+    pub moving_keys: Option<MovingKeys>,
+    /// Keys in other databases that the command locks as well.
+    pub foreign_keys: Option<ForeignKeys>,
+    /// ACL categories beside those that follow from the flags.
+    pub categories: &'static [Category],
+    /// The list in which it is documented.
+    pub group: Group,
+    /// One line in our own words.
+    pub summary: &'static str,
+    /// The arguments behind the name: `key [NX | XX] value [value ...]`. COMMAND DOCS reads it.
+    pub syntax: &'static str,
+    /// The version of Redis or Valkey that first had it.
+    pub since: &'static str,
+    /// Time it takes.
+    pub complexity: &'static str,
+    /// What it replies, in a word or two.
+    pub reply: &'static str,
+    /// Subcommands; then `run` is called only for a missing one.
+    pub subcommands: &'static [Command],
+    /// Its function.
+    pub run: Handler,
+}
+
+impl Command {
+    /// What entries leave unsaid.
+    pub const DEFAULT: Command = Command {
+        name: "",
+        arity: 1,
+        flags: Flags::NONE,
+        keys: &[],
+        moving_keys: None,
+        foreign_keys: None,
+        categories: &[],
+        group: Group::Generic,
+        summary: "",
+        syntax: "",
+        since: "1.0.0",
+        complexity: "O(1)",
+        reply: "",
+        subcommands: &[],
+        run: unfinished_container,
+    };
+
+    /// Whether this many arguments may be given.
+    #[inline]
+    pub fn arity_allows(&self, count: usize) -> bool {
+        let wanted = self.arity.unsigned_abs() as usize;
+        if self.arity >= 0 { count == wanted } else { count >= wanted }
+    }
+
+    /// The categories that ACL knows it by: those of the entry and those that follow from the flags, in Redis's order.
+    pub fn all_categories(&self) -> Vec<Category> {
+        let flags = self.flags;
+        let mut all = self.categories.to_vec();
+        let mut add = |wanted: bool, category| {
+            if wanted && !all.contains(&category) {
+                all.push(category);
+            }
+        };
+        add(flags.has(Flags::WRITE), Category::Write);
+        add(flags.has(Flags::READONLY) && self.group != Group::Scripting, Category::Read);
+        add(flags.has(Flags::ADMIN), Category::Admin);
+        add(flags.has(Flags::ADMIN), Category::Dangerous);
+        add(flags.has(Flags::PUBSUB), Category::Pubsub);
+        add(flags.has(Flags::FAST), Category::Fast);
+        add(flags.has(Flags::BLOCKING), Category::Blocking);
+        add(!flags.has(Flags::FAST), Category::Slow);
+        all.sort_by_key(|category| *category as u32);
+        all
+    }
+}
+
+/// A container without a subcommand never gets here: its arity asks for one and the table answers an unknown one.
+fn unfinished_container(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    Err(crate::error::CommandError::Syntax)
+}
+
+/// A set of flags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flags(pub u32);
+
+impl Flags {
+    pub const NONE: Flags = Flags(0);
+    /// Changes keys.
+    pub const WRITE: Flags = Flags(1);
+    /// Reads keys.
+    pub const READONLY: Flags = Flags(1 << 1);
+    /// Refused when memory is over its limit.
+    pub const DENYOOM: Flags = Flags(1 << 2);
+    /// For operators.
+    pub const ADMIN: Flags = Flags(1 << 3);
+    /// Publish and subscribe.
+    pub const PUBSUB: Flags = Flags(1 << 4);
+    /// Not from scripts.
+    pub const NOSCRIPT: Flags = Flags(1 << 5);
+    /// May wait.
+    pub const BLOCKING: Flags = Flags(1 << 6);
+    /// Allowed while data is loaded.
+    pub const LOADING: Flags = Flags(1 << 7);
+    /// Allowed on a replica with old data.
+    pub const STALE: Flags = Flags(1 << 8);
+    /// Not shown by MONITOR.
+    pub const SKIP_MONITOR: Flags = Flags(1 << 9);
+    /// Not shown by COMMANDLOG and SLOWLOG.
+    pub const SKIP_COMMANDLOG: Flags = Flags(1 << 10);
+    /// Goes through with ASKING.
+    pub const ASKING: Flags = Flags(1 << 11);
+    /// Takes constant or logarithmic time.
+    pub const FAST: Flags = Flags(1 << 12);
+    /// Needs no authentication.
+    pub const NO_AUTH: Flags = Flags(1 << 13);
+    /// Allowed while a script runs too long.
+    pub const ALLOW_BUSY: Flags = Flags(1 << 14);
+    /// May change data without being a write.
+    pub const MAY_REPLICATE: Flags = Flags(1 << 15);
+    /// Not in a transaction.
+    pub const NO_MULTI: Flags = Flags(1 << 16);
+    /// Where the keys stand depends on the arguments.
+    pub const MOVABLE_KEYS: Flags = Flags(1 << 17);
+    /// Not while data is loaded in the background.
+    pub const NO_ASYNC_LOADING: Flags = Flags(1 << 18);
+    /// Allowed only where a directive says so (`enable-debug-command`).
+    pub const PROTECTED: Flags = Flags(1 << 19);
+
+    // What only our gate knows. COMMAND INFO does not show these.
+
+    /// Works on the whole keyspace: runs with the gate open and takes what it needs itself.
+    pub const WHOLE_KEYSPACE: Flags = Flags(1 << 24);
+    /// Allowed to a RESP2 client that has subscribed.
+    pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 25);
+    /// Runs at once in a transaction instead of being queued.
+    pub const NOT_QUEUED: Flags = Flags(1 << 26);
+    /// Runs although clients are paused (CLIENT UNPAUSE and its like).
+    pub const WHILE_PAUSED: Flags = Flags(1 << 27);
+    /// Does not change CLIENT LIST's idle time or last command of others; nor counts as the client's activity.
+    pub const KEEPS_ASKING: Flags = Flags(1 << 28);
+
+    /// Both sets together.
+    pub const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is in this set.
+    #[inline]
+    pub const fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The words of COMMAND INFO, in Redis's order.
+    pub fn words(self) -> Vec<&'static str> {
+        const WORDS: [(Flags, &str); 20] = [
+            (Flags::WRITE, "write"),
+            (Flags::READONLY, "readonly"),
+            (Flags::DENYOOM, "denyoom"),
+            (Flags::ADMIN, "admin"),
+            (Flags::PUBSUB, "pubsub"),
+            (Flags::NOSCRIPT, "noscript"),
+            (Flags::BLOCKING, "blocking"),
+            (Flags::LOADING, "loading"),
+            (Flags::STALE, "stale"),
+            (Flags::SKIP_MONITOR, "skip_monitor"),
+            (Flags::SKIP_COMMANDLOG, "skip_commandlog"),
+            (Flags::ASKING, "asking"),
+            (Flags::FAST, "fast"),
+            (Flags::NO_AUTH, "no_auth"),
+            (Flags::MAY_REPLICATE, "may_replicate"),
+            (Flags::NO_MULTI, "no_multi"),
+            (Flags::MOVABLE_KEYS, "movablekeys"),
+            (Flags::ALLOW_BUSY, "allow_busy"),
+            (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+            (Flags::NONE, ""),
+        ];
+        WORDS.iter().filter(|(flag, word)| !word.is_empty() && self.has(*flag)).map(|(_, word)| *word).collect()
+    }
+}
+
+impl std::ops::BitOr for Flags {
+    type Output = Flags;
+
+    fn bitor(self, other: Flags) -> Flags {
+        self.and(other)
+    }
+}
+
+/// An ACL category.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    Keyspace,
+    Read,
+    Write,
+    Set,
+    SortedSet,
+    List,
+    Hash,
+    String,
+    Bitmap,
+    HyperLogLog,
+    Geo,
+    Stream,
+    Pubsub,
+    Admin,
+    Fast,
+    Slow,
+    Blocking,
+    Dangerous,
+    Connection,
+    Transaction,
+    Scripting,
+}
+
+impl Category {
+    /// All of them in the order of ACL CAT.
+    pub const ALL: [Category; 21] = [
+        Category::Keyspace,
+        Category::Read,
+        Category::Write,
+        Category::Set,
+        Category::SortedSet,
+        Category::List,
+        Category::Hash,
+        Category::String,
+        Category::Bitmap,
+        Category::HyperLogLog,
+        Category::Geo,
+        Category::Stream,
+        Category::Pubsub,
+        Category::Admin,
+        Category::Fast,
+        Category::Slow,
+        Category::Blocking,
+        Category::Dangerous,
+        Category::Connection,
+        Category::Transaction,
+        Category::Scripting,
+    ];
+
+    /// Its name without the `@`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Category::Keyspace => "keyspace",
+            Category::Read => "read",
+            Category::Write => "write",
+            Category::Set => "set",
+            Category::SortedSet => "sortedset",
+            Category::List => "list",
+            Category::Hash => "hash",
+            Category::String => "string",
+            Category::Bitmap => "bitmap",
+            Category::HyperLogLog => "hyperloglog",
+            Category::Geo => "geo",
+            Category::Stream => "stream",
+            Category::Pubsub => "pubsub",
+            Category::Admin => "admin",
+            Category::Fast => "fast",
+            Category::Slow => "slow",
+            Category::Blocking => "blocking",
+            Category::Dangerous => "dangerous",
+            Category::Connection => "connection",
+            Category::Transaction => "transaction",
+            Category::Scripting => "scripting",
+        }
+    }
+}
+
+/// The group of COMMAND DOCS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    Generic,
+    String,
+    List,
+    Set,
+    SortedSet,
+    Hash,
+    Pubsub,
+    Transactions,
+    Connection,
+    Server,
+    Scripting,
+    HyperLogLog,
+    Cluster,
+    Geo,
+    Stream,
+    Bitmap,
+}
+
+impl Group {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::Hash => "hash",
+            Group::Pubsub => "pubsub",
+            Group::Transactions => "transactions",
+            Group::Connection => "connection",
+            Group::Server => "server",
+            Group::Scripting => "scripting",
+            Group::HyperLogLog => "hyperloglog",
+            Group::Cluster => "cluster",
+            Group::Geo => "geo",
+            Group::Stream => "stream",
+            Group::Bitmap => "bitmap",
+        }
+    }
+}

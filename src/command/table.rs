@@ -1,0 +1,122 @@
+//! All commands by name.
+
+use std::collections::HashMap;
+
+use super::spec::{Command, Flags};
+use crate::error::CommandError;
+
+/// Longer names are unknown without being looked up.
+const NAME_MAX: usize = 64;
+
+/// How much of an unknown command and of its arguments is said back (Redis's figure).
+const ECHO_MAX: usize = 128;
+
+/// A command in the table.
+pub struct Entry {
+    /// Its entry.
+    pub command: &'static Command,
+    /// Its place in the table, by which statistics are kept.
+    pub id: usize,
+    /// `get`, or `config|get`.
+    pub full_name: String,
+    /// The ids of its subcommands.
+    pub subcommands: std::ops::Range<usize>,
+}
+
+/// See the module's page.
+pub struct CommandTable {
+    entries: Vec<Entry>,
+    by_name: HashMap<Box<[u8]>, usize, foldhash::fast::FixedState>,
+}
+
+impl CommandTable {
+    /// The table of these lists; subcommands stand right behind the commands.
+    pub fn new(groups: &[&'static [Command]]) -> Self {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut by_name = HashMap::with_hasher(foldhash::fast::FixedState::with_seed(0));
+        let commands = groups.iter().flat_map(|group| group.iter());
+        for command in commands.clone() {
+            let id = entries.len();
+            let doubled = by_name.insert(command.name.as_bytes().into(), id);
+            assert!(doubled.is_none(), "{} stands twice in the lists", command.name);
+            entries.push(Entry { command, id, full_name: command.name.to_owned(), subcommands: 0..0 });
+        }
+        for parent in 0..entries.len() {
+            let first = entries.len();
+            for command in entries[parent].command.subcommands {
+                let full_name = format!("{}|{}", entries[parent].full_name, command.name);
+                by_name.insert(full_name.as_bytes().into(), entries.len());
+                entries.push(Entry { command, id: entries.len(), full_name, subcommands: 0..0 });
+            }
+            entries[parent].subcommands = first..entries.len();
+        }
+        Self { entries, by_name }
+    }
+
+    /// Every entry, by id.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The commands without subcommands of containers.
+    pub fn commands(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !entry.full_name.contains('|'))
+    }
+
+    /// The entry with this full name (`get`, `config|get`), in any case.
+    pub fn by_full_name(&self, name: &[u8]) -> Option<&Entry> {
+        let mut lower = [0; NAME_MAX];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.by_name.get(&*lower).map(|&id| &self.entries[id])
+    }
+
+    /// The command or subcommand that a request means, its arity checked.
+    ///
+    /// # Errors
+    /// Unknown command or subcommand, or wrong number of arguments.
+    #[inline]
+    pub fn resolve(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
+        let mut entry = match arguments.first().and_then(|name| self.by_full_name(name)) {
+            Some(entry) if !memchr::memchr(b'|', arguments[0]).is_some() => entry,
+            _ => return Err(unknown(arguments)),
+        };
+        if !entry.subcommands.is_empty() && arguments.len() >= 2 {
+            entry = self.entries[entry.subcommands.clone()]
+                .iter()
+                .find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(arguments[1]))
+                .ok_or_else(|| unknown_subcommand(arguments, entry))?;
+        }
+        if !entry.command.arity_allows(arguments.len()) {
+            return Err(CommandError::WrongArity(entry.full_name.clone().into()));
+        }
+        Ok(entry)
+    }
+
+    /// Whether any entry has this flag: for checks at start.
+    pub fn any(&self, flags: Flags) -> bool {
+        self.entries.iter().any(|entry| entry.command.flags.has(flags))
+    }
+}
+
+fn unknown(arguments: &[&[u8]]) -> CommandError {
+    let name = arguments.first().map(|name| clip(name, ECHO_MAX)).unwrap_or_default();
+    let mut echoed = String::new();
+    for argument in arguments.iter().skip(1) {
+        if echoed.len() >= ECHO_MAX {
+            break;
+        }
+        echoed.push_str(&format!("'{}' ", clip(argument, ECHO_MAX - echoed.len())));
+    }
+    CommandError::UnknownCommand { name, arguments: echoed }
+}
+
+fn unknown_subcommand(arguments: &[&[u8]], container: &Entry) -> CommandError {
+    CommandError::UnknownSubcommand(clip(arguments[1], ECHO_MAX), container.full_name.to_uppercase())
+}
+
+/// At most `max` bytes of what a client sent, as text.
+fn clip(bytes: &[u8], max: usize) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(max)]).into_owned()
+}

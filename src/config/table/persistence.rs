@@ -1,0 +1,160 @@
+//! Snapshots and the append-only file.
+
+use super::{BOOL, COUNT, Directive as D, I32_MAX, I32_MIN, Kind, SIGNED_MAX, Spec, memory, spec};
+use crate::config::check;
+
+/// Snapshots and the append-only file.
+pub(super) const SPECS: &[Spec] = &[
+    spec(
+        D::Save,
+        "save",
+        Kind::SavePoints,
+        "3600 1 300 100 60 10000",
+        "Pairs of seconds and changes after which a snapshot is written; empty writes none.",
+    )
+    .multi(),
+    spec(D::Dir, "dir", Kind::Directory, "", "Folder for every file the server writes.").active().protected(),
+    spec(
+        D::Dbfilename,
+        "dbfilename",
+        Kind::Text(Some(check::database_file)),
+        "dump.rdb",
+        "Name of the snapshot file.",
+    )
+    .protected(),
+    spec(D::Rdbcompression, "rdbcompression", BOOL, "yes", "Compress strings in snapshots."),
+    spec(D::Rdbchecksum, "rdbchecksum", BOOL, "yes", "End snapshots with a checksum.").immutable(),
+    spec(
+        D::RdbDelSyncFiles,
+        "rdb-del-sync-files",
+        BOOL,
+        "no",
+        "Remove snapshot files that only replication needed.",
+    ),
+    spec(
+        D::RdbSaveIncrementalFsync,
+        "rdb-save-incremental-fsync",
+        BOOL,
+        "yes",
+        "Flush a snapshot to disk bit by bit while it is written.",
+    ),
+    spec(
+        D::RdbVersionCheck,
+        "rdb-version-check",
+        Kind::Enum(&["strict", "relaxed"]),
+        "strict",
+        "Whether snapshots of unknown versions are refused.",
+    ),
+    spec(
+        D::StopWritesOnBgsaveError,
+        "stop-writes-on-bgsave-error",
+        BOOL,
+        "yes",
+        "Refuse writes after a snapshot failed.",
+    ),
+    spec(D::Appendonly, "appendonly", BOOL, "no", "Log every write to the append-only file."),
+    spec(
+        D::Appendfilename,
+        "appendfilename",
+        Kind::Text(Some(check::append_file)),
+        "appendonly.aof",
+        "Base name of the append-only files.",
+    )
+    .immutable(),
+    spec(
+        D::Appenddirname,
+        "appenddirname",
+        Kind::Text(Some(check::append_folder)),
+        "appendonlydir",
+        "Folder of the append-only files, inside dir.",
+    )
+    .immutable(),
+    spec(
+        D::Appendfsync,
+        "appendfsync",
+        Kind::Enum(&["everysec", "always", "no"]),
+        "everysec",
+        "When the append-only file is flushed to disk.",
+    ),
+    spec(
+        D::NoAppendfsyncOnRewrite,
+        "no-appendfsync-on-rewrite",
+        BOOL,
+        "no",
+        "Do not flush the append-only file while it is rewritten.",
+    ),
+    spec(
+        D::AutoAofRewritePercentage,
+        "auto-aof-rewrite-percentage",
+        COUNT,
+        "100",
+        "Growth in percent after which the append-only file is rewritten.",
+    ),
+    spec(
+        D::AutoAofRewriteMinSize,
+        "auto-aof-rewrite-min-size",
+        memory(0, SIGNED_MAX),
+        "64mb",
+        "Size below which the append-only file is not rewritten.",
+    ),
+    spec(
+        D::AofLoadTruncated,
+        "aof-load-truncated",
+        BOOL,
+        "yes",
+        "Start although the append-only file ends in the middle of an entry.",
+    ),
+    spec(
+        D::AofUseRdbPreamble,
+        "aof-use-rdb-preamble",
+        BOOL,
+        "yes",
+        "Begin a rewritten append-only file with a snapshot.",
+    ),
+    spec(
+        D::AofTimestampEnabled,
+        "aof-timestamp-enabled",
+        BOOL,
+        "no",
+        "Note the time in the append-only file.",
+    ),
+    spec(
+        D::AofRewriteIncrementalFsync,
+        "aof-rewrite-incremental-fsync",
+        BOOL,
+        "yes",
+        "Flush a rewritten append-only file bit by bit while it is written.",
+    ),
+    spec(
+        D::AofDisableAutoGc,
+        "aof-disable-auto-gc",
+        BOOL,
+        "no",
+        "Keep append-only files that are no longer needed.",
+    )
+    .hidden(),
+    spec(
+        D::RdbKeySaveDelay,
+        "rdb-key-save-delay",
+        Kind::Integer { min: I32_MIN, max: I32_MAX },
+        "0",
+        "Microseconds to wait after each key that is saved, for tests.",
+    )
+    .hidden(),
+    spec(
+        D::KeyLoadDelay,
+        "key-load-delay",
+        Kind::Integer { min: I32_MIN, max: I32_MAX },
+        "0",
+        "Microseconds to wait after each key that is loaded, for tests.",
+    )
+    .hidden(),
+    spec(
+        D::LoadingProcessEventsIntervalBytes,
+        "loading-process-events-interval-bytes",
+        Kind::Integer { min: 1024, max: I32_MAX },
+        "2097152",
+        "Bytes loaded between two looks at waiting clients.",
+    )
+    .hidden(),
+];

@@ -1,0 +1,302 @@
+//! Databases, access, scripts, logs and the process.
+
+use super::{BOOL, COUNT, Directive as D, I32_MAX, I64_MAX, Kind, SIZE, Spec, TEXT, spec};
+use crate::config::check;
+
+/// Databases, access, scripts, logs and the process.
+pub(super) const SPECS: &[Spec] = &[
+    spec(D::Databases, "databases", Kind::Integer { min: 1, max: I32_MAX }, "16", "Number of databases.")
+        .active()
+        .immutable(),
+    spec(
+        D::Hz,
+        "hz",
+        Kind::Clamped { min: 0, max: I32_MAX, low: 1, high: 500 },
+        "10",
+        "How often a second background work is looked after.",
+    )
+    .active(),
+    spec(D::Requirepass, "requirepass", TEXT, "", "Password of the default user.").active().secret(),
+    spec(D::Aclfile, "aclfile", TEXT, "", "File of ACL users.").immutable(),
+    spec(
+        D::AclPubsubDefault,
+        "acl-pubsub-default",
+        Kind::Enum(&["allchannels", "resetchannels"]),
+        "resetchannels",
+        "Whether a new user may use all channels or none.",
+    ),
+    spec(D::AcllogMaxLen, "acllog-max-len", SIZE, "128", "Refused requests remembered by ACL LOG."),
+    spec(
+        D::EnableDebugCommand,
+        "enable-debug-command",
+        Kind::Enum(&["no", "yes", "local"]),
+        "no",
+        "Who may use DEBUG.",
+    )
+    .active()
+    .immutable(),
+    spec(
+        D::EnableModuleCommand,
+        "enable-module-command",
+        Kind::Enum(&["no", "yes", "local"]),
+        "no",
+        "Who may use MODULE.",
+    )
+    .immutable(),
+    spec(
+        D::EnableProtectedConfigs,
+        "enable-protected-configs",
+        Kind::Enum(&["no", "yes", "local"]),
+        "no",
+        "Who may change protected directives.",
+    )
+    .active()
+    .immutable(),
+    spec(
+        D::NotifyKeyspaceEvents,
+        "notify-keyspace-events",
+        Kind::KeyspaceEvents,
+        "",
+        "Classes of changes that are published on channels.",
+    )
+    .active(),
+    spec(
+        D::TransactionRollback,
+        "transaction-rollback",
+        BOOL,
+        "no",
+        "Undo a transaction or script that fails half way.",
+    )
+    .active(),
+    spec(
+        D::BusyReplyThreshold,
+        "busy-reply-threshold",
+        SIZE,
+        "5000",
+        "Milliseconds after which a running script lets other clients be told so.",
+    )
+    .active()
+    .alias("lua-time-limit"),
+    spec(
+        D::ExtendedRedisCompatibility,
+        "extended-redis-compatibility",
+        BOOL,
+        "no",
+        "Name itself redis where a client may look.",
+    ),
+    spec(
+        D::CommandlogExecutionSlowerThan,
+        "commandlog-execution-slower-than",
+        Kind::Integer { min: -1, max: I64_MAX },
+        "10000",
+        "Microseconds from which on a command is logged as slow; -1 logs none.",
+    )
+    .active()
+    .alias("slowlog-log-slower-than"),
+    spec(
+        D::CommandlogSlowExecutionMaxLen,
+        "commandlog-slow-execution-max-len",
+        SIZE,
+        "128",
+        "Slow commands remembered.",
+    )
+    .active()
+    .alias("slowlog-max-len"),
+    spec(
+        D::CommandlogRequestLargerThan,
+        "commandlog-request-larger-than",
+        Kind::Integer { min: -1, max: I64_MAX },
+        "1048576",
+        "Bytes from which on a request is logged as large; -1 logs none.",
+    )
+    .active(),
+    spec(
+        D::CommandlogLargeRequestMaxLen,
+        "commandlog-large-request-max-len",
+        SIZE,
+        "128",
+        "Large requests remembered.",
+    )
+    .active(),
+    spec(
+        D::CommandlogReplyLargerThan,
+        "commandlog-reply-larger-than",
+        Kind::Integer { min: -1, max: I64_MAX },
+        "1048576",
+        "Bytes from which on a reply is logged as large; -1 logs none.",
+    )
+    .active(),
+    spec(
+        D::CommandlogLargeReplyMaxLen,
+        "commandlog-large-reply-max-len",
+        SIZE,
+        "128",
+        "Large replies remembered.",
+    )
+    .active(),
+    spec(
+        D::LatencyMonitorThreshold,
+        "latency-monitor-threshold",
+        SIZE,
+        "0",
+        "Milliseconds from which on an event is sampled; 0 samples none.",
+    ),
+    spec(D::LatencyTracking, "latency-tracking", BOOL, "yes", "Keep the latency of each command."),
+    spec(
+        D::LatencyTrackingInfoPercentiles,
+        "latency-tracking-info-percentiles",
+        Kind::Percentiles,
+        "50 99 99.9",
+        "Percentiles that INFO latencystats shows.",
+    )
+    .multi(),
+    spec(
+        D::Loglevel,
+        "loglevel",
+        Kind::Enum(&["debug", "verbose", "notice", "warning", "nothing"]),
+        "notice",
+        "Least weighty messages that are logged.",
+    )
+    .active(),
+    spec(D::Logfile, "logfile", TEXT, "", "File to log to; empty is the standard output.")
+        .active()
+        .immutable(),
+    spec(
+        D::LogFormat,
+        "log-format",
+        Kind::Enum(&["legacy", "logfmt", "json"]),
+        "legacy",
+        "Form of a log line.",
+    ),
+    spec(
+        D::LogTimestampFormat,
+        "log-timestamp-format",
+        Kind::Enum(&["legacy", "iso8601", "milliseconds"]),
+        "legacy",
+        "Form of the time in a log line.",
+    ),
+    spec(
+        D::HideUserDataFromLog,
+        "hide-user-data-from-log",
+        BOOL,
+        "yes",
+        "Keep keys, values and arguments out of the log.",
+    ),
+    spec(D::SyslogEnabled, "syslog-enabled", BOOL, "no", "Log to syslog as well.").immutable(),
+    spec(D::SyslogIdent, "syslog-ident", TEXT, "kvarts", "Name in syslog.").immutable(),
+    spec(
+        D::SyslogFacility,
+        "syslog-facility",
+        Kind::Enum(&["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]),
+        "local0",
+        "Facility in syslog.",
+    )
+    .immutable(),
+    spec(D::CrashLogEnabled, "crash-log-enabled", BOOL, "yes", "Log a report when the process crashes."),
+    spec(
+        D::CrashMemcheckEnabled,
+        "crash-memcheck-enabled",
+        BOOL,
+        "yes",
+        "Test the memory when the process crashes.",
+    ),
+    spec(
+        D::ShutdownTimeout,
+        "shutdown-timeout",
+        COUNT,
+        "10",
+        "Seconds to wait for replicas before the server ends.",
+    )
+    .active(),
+    spec(D::ShutdownOnSigint, "shutdown-on-sigint", Kind::ShutdownFlags, "default", "How to end on SIGINT.")
+        .active()
+        .multi(),
+    spec(
+        D::ShutdownOnSigterm,
+        "shutdown-on-sigterm",
+        Kind::ShutdownFlags,
+        "default",
+        "How to end on SIGTERM.",
+    )
+    .active()
+    .multi(),
+    spec(D::Daemonize, "daemonize", BOOL, "no", "Run in the background.").immutable(),
+    spec(
+        D::Supervised,
+        "supervised",
+        Kind::Enum(&["upstart", "systemd", "auto", "no"]),
+        "no",
+        "Tell a service manager when the server is ready.",
+    )
+    .immutable(),
+    spec(D::Pidfile, "pidfile", TEXT, "", "File to write the process id to.").immutable(),
+    spec(D::AlwaysShowLogo, "always-show-logo", BOOL, "no", "Print a logo at the start.").immutable(),
+    spec(
+        D::SetProcTitle,
+        "set-proc-title",
+        BOOL,
+        "yes",
+        "Show the state of the server in the process title.",
+    )
+    .immutable(),
+    spec(
+        D::ProcTitleTemplate,
+        "proc-title-template",
+        Kind::Text(Some(check::process_title)),
+        "{title} {listen-addr} {server-mode}",
+        "Form of the process title.",
+    ),
+    spec(
+        D::LocaleCollate,
+        "locale-collate",
+        Kind::Text(Some(check::locale)),
+        "",
+        "Locale for comparing strings.",
+    ),
+    spec(D::IgnoreWarnings, "ignore-warnings", TEXT, "", "Warnings that do not stop the start."),
+    spec(D::HashSeed, "hash-seed", TEXT, "", "Seed of the hash functions; empty is random.").immutable(),
+    spec(D::ServerCpulist, "server-cpulist", TEXT, "", "Cores for the worker threads.")
+        .immutable()
+        .alias("server_cpulist"),
+    spec(D::BioCpulist, "bio-cpulist", TEXT, "", "Cores for background threads.")
+        .immutable()
+        .alias("bio_cpulist"),
+    spec(D::AofRewriteCpulist, "aof-rewrite-cpulist", TEXT, "", "Cores for rewriting the append-only file.")
+        .immutable()
+        .alias("aof_rewrite_cpulist"),
+    spec(D::BgsaveCpulist, "bgsave-cpulist", TEXT, "", "Cores for writing snapshots.")
+        .immutable()
+        .alias("bgsave_cpulist"),
+    spec(
+        D::LuaEnableDeprecatedApi,
+        "lua-enable-deprecated-api",
+        BOOL,
+        "no",
+        "Offer old functions to scripts.",
+    )
+    .hidden()
+    .protected(),
+    spec(
+        D::LuaEnableInsecureApi,
+        "lua-enable-insecure-api",
+        BOOL,
+        "no",
+        "Offer unsafe functions to scripts.",
+    )
+    .hidden()
+    .protected(),
+    spec(D::UseExitOnPanic, "use-exit-on-panic", BOOL, "no", "End without a core file on a fatal error.")
+        .hidden(),
+    spec(D::EnableDebugAssert, "enable-debug-assert", BOOL, "no", "Check more than needed, for tests.")
+        .hidden()
+        .immutable(),
+    spec(
+        D::WatchdogPeriod,
+        "watchdog-period",
+        COUNT,
+        "0",
+        "Milliseconds without progress after which a report is logged; 0 never.",
+    )
+    .hidden(),
+    spec(D::DebugContext, "debug-context", TEXT, "", "Words to add to reports, for tests.").hidden(),
+];

@@ -1,0 +1,113 @@
+//! Encrypted connections.
+
+use super::{BOOL, COUNT, Directive as D, Kind, PORT, Spec, TEXT, spec};
+
+/// Encrypted connections.
+pub(super) const SPECS: &[Spec] = &[
+    spec(D::TlsPort, "tls-port", PORT, "0", "A further port that takes TLS clients only; 0 is none.")
+        .active(),
+    spec(D::TlsOnly, "tls-only", BOOL, "no", "Refuse clients without TLS on every port.").active(),
+    spec(
+        D::TlsAutoNames,
+        "tls-auto-names",
+        Kind::Words,
+        "",
+        "Further host names and addresses to put into a certificate the server makes itself.",
+    )
+    .active(),
+    spec(
+        D::TlsCertFile,
+        "tls-cert-file",
+        TEXT,
+        "",
+        "Certificate chain of the server, PEM; empty lets the server make its own.",
+    )
+    .active(),
+    spec(D::TlsKeyFile, "tls-key-file", TEXT, "", "Private key of the server certificate, PEM.").active(),
+    spec(D::TlsKeyFilePass, "tls-key-file-pass", TEXT, "", "Pass phrase of the private key.")
+        .active()
+        .secret(),
+    spec(
+        D::TlsClientCertFile,
+        "tls-client-cert-file",
+        TEXT,
+        "",
+        "Certificate for connections the server opens itself, PEM.",
+    ),
+    spec(
+        D::TlsClientKeyFile,
+        "tls-client-key-file",
+        TEXT,
+        "",
+        "Private key for connections the server opens itself, PEM.",
+    ),
+    spec(D::TlsClientKeyFilePass, "tls-client-key-file-pass", TEXT, "", "Pass phrase of that key.").secret(),
+    spec(
+        D::TlsDhParamsFile,
+        "tls-dh-params-file",
+        TEXT,
+        "",
+        "Diffie-Hellman parameters, which no supported cipher needs.",
+    ),
+    spec(D::TlsCaCertFile, "tls-ca-cert-file", TEXT, "", "Certificates that vouch for clients, PEM.")
+        .active(),
+    spec(D::TlsCaCertDir, "tls-ca-cert-dir", TEXT, "", "Folder of such certificates.").active(),
+    spec(
+        D::TlsAuthClients,
+        "tls-auth-clients",
+        Kind::Enum(&["no", "yes", "optional"]),
+        "yes",
+        "Whether a client must, may or need not show a certificate.",
+    )
+    .active(),
+    spec(
+        D::TlsAuthClientsUser,
+        "tls-auth-clients-user",
+        Kind::Enum(&["CN", "URI", "off"]),
+        "off",
+        "Field of the client certificate that names the user to log in as.",
+    ),
+    spec(
+        D::TlsProtocols,
+        "tls-protocols",
+        TEXT,
+        "",
+        "TLS versions to allow, of TLSv1.2 and TLSv1.3; empty allows both.",
+    )
+    .active(),
+    spec(D::TlsCiphers, "tls-ciphers", TEXT, "", "Cipher suites for TLS 1.2."),
+    spec(D::TlsCiphersuites, "tls-ciphersuites", TEXT, "", "Cipher suites for TLS 1.3."),
+    spec(
+        D::TlsPreferServerCiphers,
+        "tls-prefer-server-ciphers",
+        BOOL,
+        "no",
+        "Choose the cipher by the server's order.",
+    ),
+    spec(D::TlsSessionCaching, "tls-session-caching", BOOL, "yes", "Let clients resume TLS sessions.")
+        .active(),
+    spec(
+        D::TlsSessionCacheSize,
+        "tls-session-cache-size",
+        COUNT,
+        "20480",
+        "TLS sessions kept for resumption.",
+    )
+    .active(),
+    spec(
+        D::TlsSessionCacheTimeout,
+        "tls-session-cache-timeout",
+        COUNT,
+        "300",
+        "Seconds a TLS session may be resumed.",
+    ),
+    spec(
+        D::TlsAutoReloadInterval,
+        "tls-auto-reload-interval",
+        COUNT,
+        "0",
+        "Seconds between looks for changed certificate files; 0 never looks.",
+    ),
+    spec(D::TlsReplication, "tls-replication", BOOL, "no", "Use TLS between primary and replica."),
+    spec(D::TlsCluster, "tls-cluster", BOOL, "no", "Use TLS on the cluster bus."),
+];

@@ -1,0 +1,105 @@
+//! Every error a command can answer. The texts are part of the protocol: clients match their first words.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+/// An error reply, without the leading `-`.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CommandError {
+    #[error("ERR syntax error")]
+    Syntax,
+    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    WrongType,
+    #[error("ERR value is not an integer or out of range")]
+    NotAnInteger,
+    #[error("ERR value is not a valid float")]
+    NotAFloat,
+    #[error("ERR hash value is not an integer")]
+    HashValueNotAnInteger,
+    #[error("ERR hash value is not a float")]
+    HashValueNotAFloat,
+    #[error("ERR increment or decrement would overflow")]
+    IncrementOverflow,
+    #[error("ERR decrement would overflow")]
+    DecrementOverflow,
+    #[error("ERR increment would produce NaN or Infinity")]
+    IncrementNotFinite,
+    #[error("ERR value is NaN or Infinity")]
+    ValueNotFinite,
+    #[error("ERR value is out of range, must be positive")]
+    MustBePositive,
+    #[error("ERR value is out of range")]
+    OutOfRange,
+    #[error("ERR offset is out of range")]
+    OffsetOutOfRange,
+    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
+    StringTooLong,
+    #[error("ERR no such key")]
+    NoSuchKey,
+    #[error("ERR source and destination objects are the same")]
+    SameObject,
+    #[error("ERR invalid expire time in '{0}' command")]
+    InvalidExpireTime(Cow<'static, str>),
+    #[error("ERR wrong number of arguments for '{0}' command")]
+    WrongArity(Cow<'static, str>),
+    #[error("ERR unknown command '{name}', with args beginning with: {arguments}")]
+    UnknownCommand {
+        /// The name as sent, shortened.
+        name: String,
+        /// The first arguments as sent, each in quotes and followed by a space, shortened.
+        arguments: String,
+    },
+    #[error("ERR unknown subcommand '{0}'. Try {1} HELP.")]
+    UnknownSubcommand(String, String),
+    #[error("ERR DB index is out of range")]
+    DatabaseOutOfRange,
+    #[error("ERR invalid DB index")]
+    InvalidDatabase,
+    #[error("ERR invalid cursor")]
+    InvalidCursor,
+    #[error("NOAUTH Authentication required.")]
+    NoAuth,
+    #[error("WRONGPASS invalid username-password pair or user is disabled.")]
+    WrongPass,
+    #[error("READONLY You can't write against a read only replica.")]
+    ReadOnlyReplica,
+    #[error("CROSSSLOT Keys in request don't hash to the same slot")]
+    CrossSlot,
+    #[error("MOVED {slot} {endpoint}")]
+    Moved {
+        /// The key's slot.
+        slot: usize,
+        /// `host:port` of the node that serves it.
+        endpoint: String,
+    },
+    #[error("NOPROTO unsupported protocol version")]
+    NoProto,
+    #[error("ERR This instance has cluster support disabled")]
+    ClusterDisabled,
+    #[error("ERR min value is greater than max value")]
+    MinOverMax,
+    /// A text that only one command uses.
+    #[error("{0}")]
+    Other(Cow<'static, str>),
+}
+
+impl CommandError {
+    /// A fixed text with its prefix (`ERR ...`).
+    pub const fn text(text: &'static str) -> CommandError {
+        CommandError::Other(Cow::Borrowed(text))
+    }
+
+    /// A text made for this occasion.
+    pub fn new(text: impl Into<String>) -> CommandError {
+        CommandError::Other(Cow::Owned(text.into()))
+    }
+
+    /// The first word: what INFO errorstats counts and clients match.
+    pub fn code(&self) -> String {
+        self.to_string().split(' ').next().unwrap_or_default().to_owned()
+    }
+}
+
+/// What a command's function answers: its reply is written, or this error is to be.
+pub type CommandResult = Result<(), CommandError>;

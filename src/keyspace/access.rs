@@ -1,0 +1,463 @@
+//! A command's access to keys: the locks of its plan, and the operations on records under them.
+
+use std::cell::Cell;
+
+use smallvec::SmallVec;
+
+use super::Keyspace;
+use super::database::{Database, ReadSlot, WriteSlot};
+use super::gate::{Exclusive, Mapping};
+use super::hash::HashedKey;
+use super::record::Record;
+use super::table::{self, SlotTable};
+
+/// One lock of a plan: (database number, slot), and whether to write. Plans are sorted by it, which is the lock order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotLock {
+    /// SELECT's number.
+    pub database: u16,
+    /// Cluster slot.
+    pub slot: u16,
+    /// Exclusive if set.
+    pub write: bool,
+}
+
+/// The class of a keyspace event, as in `notify-keyspace-events`. The bits are our own; the letters are Redis's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventClass(pub u16);
+
+impl EventClass {
+    /// `g`: commands for any type.
+    pub const GENERIC: EventClass = EventClass(1);
+    /// `$`: strings.
+    pub const STRING: EventClass = EventClass(1 << 1);
+    /// `l`: lists.
+    pub const LIST: EventClass = EventClass(1 << 2);
+    /// `s`: sets.
+    pub const SET: EventClass = EventClass(1 << 3);
+    /// `h`: hashes.
+    pub const HASH: EventClass = EventClass(1 << 4);
+    /// `z`: sorted sets.
+    pub const ZSET: EventClass = EventClass(1 << 5);
+    /// `x`: a key expired.
+    pub const EXPIRED: EventClass = EventClass(1 << 6);
+    /// `e`: a key was evicted.
+    pub const EVICTED: EventClass = EventClass(1 << 7);
+    /// `t`: streams.
+    pub const STREAM: EventClass = EventClass(1 << 8);
+    /// `m`: a key that was asked for is not there.
+    pub const KEY_MISS: EventClass = EventClass(1 << 9);
+    /// `d`: modules.
+    pub const MODULE: EventClass = EventClass(1 << 10);
+    /// `n`: a new key.
+    pub const NEW: EventClass = EventClass(1 << 11);
+}
+
+/// Who hears of changes that the keyspace makes by itself (keys that expire), under the slot's lock.
+pub trait ChangeSink: Send + Sync {
+    /// `event` happened to `key` of the database with this number.
+    fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str);
+}
+
+/// How reads and writes refresh a record's access clock.
+#[derive(Clone, Copy, Debug)]
+pub enum AccessClock {
+    /// Seconds, 24 bits.
+    Lru(u32),
+    /// Minutes (16 bits) and a logarithmic counter (8 bits).
+    Lfu {
+        /// Minutes of Unix time, 16 bits.
+        minutes: u32,
+        /// `lfu-log-factor`.
+        log_factor: u32,
+        /// `lfu-decay-time` in minutes.
+        decay_minutes: u32,
+    },
+}
+
+/// How the gate is held while a command runs.
+#[derive(Debug)]
+pub enum Hold<'g, 'b> {
+    /// Shared, by the batch.
+    Shared(&'b Mapping),
+    /// Alone: locks are taken as keys are touched.
+    Exclusive(&'b mut Exclusive<'g>),
+    /// Not at all: the command takes what it needs itself.
+    None,
+}
+
+enum SlotGuard<'g> {
+    Read(ReadSlot<'g>),
+    Write(WriteSlot<'g>),
+}
+
+struct HeldLock<'g> {
+    lock: SlotLock,
+    database: &'g Database,
+    guard: SlotGuard<'g>,
+}
+
+/// What a batch has counted, to be added to the statistics at its end.
+#[derive(Debug, Default)]
+pub struct AccessCounts {
+    /// Reads that found their key.
+    pub hits: Cell<u64>,
+    /// Reads that did not.
+    pub misses: Cell<u64>,
+    /// Keys found expired by a write and removed.
+    pub expired: Cell<u64>,
+}
+
+/// Keys under lock, for one command.
+pub struct Access<'g, 'b> {
+    /// The keyspace behind it.
+    pub keyspace: &'g Keyspace,
+    /// How the gate is held.
+    pub hold: Hold<'g, 'b>,
+    /// The selected database's number.
+    pub database: usize,
+    /// The time of this command, in milliseconds of Unix time.
+    pub now_ms: u64,
+    clock: AccessClock,
+    touch: bool,
+    sink: &'b dyn ChangeSink,
+    counts: &'b AccessCounts,
+    locks: SmallVec<[HeldLock<'g>; 1]>,
+}
+
+/// What stays the same for all commands of a batch.
+#[derive(Clone, Copy)]
+pub struct AccessSettings<'b> {
+    /// The time, in milliseconds of Unix time.
+    pub now_ms: u64,
+    /// How accesses are dated.
+    pub clock: AccessClock,
+    /// Whether accesses are dated at all (CLIENT NO-TOUCH).
+    pub touch: bool,
+    /// Who hears of expired keys.
+    pub sink: &'b dyn ChangeSink,
+    /// Where hits and misses are counted.
+    pub counts: &'b AccessCounts,
+}
+
+impl<'g, 'b> Access<'g, 'b> {
+    /// Takes the locks of `plan`, which is sorted and free of duplicates.
+    #[inline]
+    pub fn new(
+        keyspace: &'g Keyspace,
+        hold: Hold<'g, 'b>,
+        database: usize,
+        settings: AccessSettings<'b>,
+        plan: &[SlotLock],
+    ) -> Self {
+        debug_assert!(plan.windows(2).all(|pair| (pair[0].database, pair[0].slot) < (pair[1].database, pair[1].slot)));
+        let mut access = Access {
+            keyspace,
+            hold,
+            database,
+            now_ms: settings.now_ms,
+            clock: settings.clock,
+            touch: settings.touch,
+            sink: settings.sink,
+            counts: settings.counts,
+            locks: SmallVec::new(),
+        };
+        for &lock in plan {
+            access.lock(lock);
+        }
+        access
+    }
+
+    /// The live record of `key` for a reading command: counts the hit or miss and dates the access.
+    #[inline]
+    pub fn read(&self, key: &HashedKey<'_>) -> Option<&Record> {
+        let record = self.peek(key);
+        match record {
+            Some(record) => {
+                self.counts.hits.set(self.counts.hits.get() + 1);
+                self.date(record);
+            }
+            None => self.counts.misses.set(self.counts.misses.get() + 1),
+        }
+        record
+    }
+
+    /// The live record of `key`, leaving no trace.
+    #[inline]
+    pub fn peek(&self, key: &HashedKey<'_>) -> Option<&Record> {
+        self.peek_in(self.database, key)
+    }
+
+    /// [`peek`](Self::peek) in another database.
+    #[inline]
+    pub fn peek_in(&self, database: usize, key: &HashedKey<'_>) -> Option<&Record> {
+        let record = table::find(self.table(database, key), key)?;
+        (!is_expired(record, self.now_ms)).then_some(record)
+    }
+
+    /// The live record of `key` to be changed in place; dates the access. An expired record is removed first.
+    ///
+    /// Lengths of collections and bytes of strings may be changed freely; the expiry only by
+    /// [`set_expire_at_ms`](Self::set_expire_at_ms), and a collection that became empty must be removed.
+    #[inline]
+    pub fn write(&mut self, key: &HashedKey<'_>) -> Option<&mut Record> {
+        self.evict_expired(self.database, key);
+        let (clock, touch) = (self.clock, self.touch);
+        let (_, table) = self.table_mut(self.database, key);
+        let record = table::find_mut(table, key)?;
+        if touch {
+            date(record, clock);
+        }
+        Some(record)
+    }
+
+    /// Puts a record where none is or instead of the one that is there, whose expiry is forgotten with it.
+    pub fn put(&mut self, key: &HashedKey<'_>, record: Record) -> Option<Record> {
+        self.put_in(self.database, key, record)
+    }
+
+    /// [`put`](Self::put) in another database.
+    pub fn put_in(&mut self, number: usize, key: &HashedKey<'_>, record: Record) -> Option<Record> {
+        if record.access() == 0 {
+            record.set_access(fresh_access(self.clock));
+        }
+        self.evict_expired(number, key);
+        let (database, table) = self.table_mut(number, key);
+        if let Some(slot) = table::find_mut(table, key) {
+            let (before, after) = (slot.expire_at_ms(), record.expire_at_ms());
+            let old = std::mem::replace(slot, record);
+            if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
+                database.rebuild_expiry(table, key.slot());
+            }
+            return Some(old);
+        }
+        database.insert(table, key, record);
+        self.sink.changed(number, key, EventClass::NEW, "new");
+        None
+    }
+
+    /// Takes a live key out of the selected database.
+    pub fn remove(&mut self, key: &HashedKey<'_>) -> Option<Record> {
+        self.remove_in(self.database, key)
+    }
+
+    /// Takes a live key out of a database.
+    pub fn remove_in(&mut self, number: usize, key: &HashedKey<'_>) -> Option<Record> {
+        self.evict_expired(number, key);
+        let (database, table) = self.table_mut(number, key);
+        database.remove(table, key)
+    }
+
+    /// Deletes a live key; a big value is freed in the background. Whether there was one.
+    pub fn delete(&mut self, key: &HashedKey<'_>) -> bool {
+        let removed = self.remove(key);
+        let found = removed.is_some();
+        if let Some(record) = removed {
+            self.keyspace.reaper.discard(record);
+        }
+        found
+    }
+
+    /// Sets or removes the expiry of a live key. Whether there was one.
+    pub fn set_expire_at_ms(&mut self, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
+        self.evict_expired(self.database, key);
+        let (database, table) = self.table_mut(self.database, key);
+        database.set_expire_at_ms(table, key, at_ms)
+    }
+
+    /// Frees a replaced record: a big one in the background.
+    #[inline]
+    pub fn discard(&self, record: Option<Record>) {
+        if let Some(record) = record {
+            self.keyspace.reaper.discard(record);
+        }
+    }
+
+    /// The physical database behind a number. Only with the gate held.
+    pub fn physical(&self, number: usize) -> &'g Database {
+        let mapping = match &self.hold {
+            Hold::Shared(mapping) => mapping,
+            Hold::Exclusive(exclusive) => exclusive.mapping(),
+            Hold::None => unreachable!("keys are reached only with the gate held"),
+        };
+        self.keyspace.physical(mapping[number])
+    }
+
+    /// Works on a whole database without holding locks: the gate is entered for as long as `work` runs, which locks slots
+    /// one at a time.
+    pub fn with_database<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> T {
+        if let Hold::None = self.hold {
+            let mapping = self.keyspace.gate.shared(crate::worker::current());
+            return work(self.keyspace.physical(mapping[number]));
+        }
+        work(self.physical(number))
+    }
+
+    /// Empties one database or all of them, at one instant for everybody else; the memory is freed in the background.
+    /// Answers how many keys that were.
+    pub fn flush(&mut self, number: Option<usize>) -> usize {
+        let numbers = match number {
+            Some(number) => number..number + 1,
+            None => 0..self.keyspace.database_count(),
+        };
+        match &mut self.hold {
+            Hold::None => {
+                let exclusive = self.keyspace.gate.exclusive();
+                flush(self.keyspace, exclusive.mapping(), numbers)
+            }
+            Hold::Exclusive(exclusive) => {
+                self.locks.clear();
+                flush(self.keyspace, exclusive.mapping(), numbers)
+            }
+            Hold::Shared(_) => unreachable!("commands on the whole keyspace run with the gate open or alone"),
+        }
+    }
+
+    /// Exchanges two databases, at one instant for everybody else.
+    pub fn swap_databases(&mut self, first: usize, second: usize) {
+        match &mut self.hold {
+            Hold::None => self.keyspace.gate.exclusive().swap(first, second),
+            Hold::Exclusive(exclusive) => {
+                self.locks.clear();
+                exclusive.swap(first, second);
+            }
+            Hold::Shared(_) => unreachable!("commands on the whole keyspace run with the gate open or alone"),
+        }
+    }
+
+    /// How a record's access clock reads now under the policy in force.
+    pub fn clock(&self) -> AccessClock {
+        self.clock
+    }
+
+    fn lock(&mut self, lock: SlotLock) {
+        let database = self.physical(usize::from(lock.database));
+        let guard = if lock.write {
+            SlotGuard::Write(database.write_slot(usize::from(lock.slot)))
+        } else {
+            SlotGuard::Read(database.read_slot(usize::from(lock.slot)))
+        };
+        self.locks.push(HeldLock { lock, database, guard });
+    }
+
+    #[inline]
+    fn position(&self, number: usize, slot: usize) -> Option<usize> {
+        let matches = |held: &HeldLock<'_>| {
+            usize::from(held.lock.slot) == slot && usize::from(held.lock.database) == number
+        };
+        match self.locks.len() {
+            0 => None,
+            1 => matches(&self.locks[0]).then_some(0),
+            2..8 => self.locks.iter().position(matches),
+            // Plans are sorted; under the exclusive gate locks are added at the end, where the search from behind finds them.
+            _ => self
+                .locks
+                .binary_search_by_key(&(number as u16, slot as u16), |held| (held.lock.database, held.lock.slot))
+                .ok()
+                .or_else(|| self.locks.iter().rposition(matches)),
+        }
+    }
+
+    #[inline]
+    fn table(&self, number: usize, key: &HashedKey<'_>) -> &SlotTable {
+        let Some(index) = self.position(number, key.slot()) else {
+            unreachable!("the command's key spec declares every key that it reads")
+        };
+        match &self.locks[index].guard {
+            SlotGuard::Read(guard) => guard,
+            SlotGuard::Write(guard) => guard,
+        }
+    }
+
+    #[inline]
+    fn table_mut(&mut self, number: usize, key: &HashedKey<'_>) -> (&'g Database, &mut SlotTable) {
+        let Some(index) = self.position(number, key.slot()) else {
+            unreachable!("the command's key spec declares every key that it writes")
+        };
+        let held = &mut self.locks[index];
+        match &mut held.guard {
+            SlotGuard::Write(guard) => (held.database, &mut **guard),
+            SlotGuard::Read(_) => unreachable!("the command's key spec declares which keys it writes"),
+        }
+    }
+
+    #[inline]
+    fn evict_expired(&mut self, number: usize, key: &HashedKey<'_>) {
+        let now_ms = self.now_ms;
+        if table::find(self.table(number, key), key).is_some_and(|record| is_expired(record, now_ms)) {
+            let (database, table) = self.table_mut(number, key);
+            let record = database.remove(table, key);
+            self.counts.expired.set(self.counts.expired.get() + 1);
+            self.sink.changed(number, key, EventClass::EXPIRED, "expired");
+            self.discard(record);
+        }
+    }
+
+    #[inline]
+    fn date(&self, record: &Record) {
+        if self.touch {
+            date(record, self.clock);
+        }
+    }
+}
+
+/// Takes every slot's table out of these databases. The caller is alone in the keyspace.
+fn flush(keyspace: &Keyspace, mapping: &Mapping, numbers: std::ops::Range<usize>) -> usize {
+    let mut removed = 0;
+    for number in numbers {
+        if let Some(database) = keyspace.physical_if_used(mapping[number]) {
+            removed += database.clear(&keyspace.reaper);
+        }
+    }
+    removed
+}
+
+/// Whether a record has ended at `now_ms`.
+#[inline]
+pub fn is_expired(record: &Record, now_ms: u64) -> bool {
+    record.expire_at_ms().is_some_and(|at_ms| at_ms <= now_ms)
+}
+
+/// Counter of a new key under LFU: not zero, so that it is not evicted before it could be used (Redis's figure).
+const LFU_INITIAL: u32 = 5;
+
+/// The access clock of a new record.
+pub fn fresh_access(clock: AccessClock) -> u32 {
+    match clock {
+        AccessClock::Lru(seconds) => seconds,
+        AccessClock::Lfu { minutes, .. } => minutes << 8 | LFU_INITIAL,
+    }
+}
+
+/// The LFU counter of an access value, decayed to now.
+pub fn lfu_counter(access: u32, minutes: u32, decay_minutes: u32) -> u32 {
+    let idle = minutes.wrapping_sub(access >> 8) & 0xffff;
+    let periods = idle.checked_div(decay_minutes).unwrap_or(0);
+    (access & 0xff).saturating_sub(periods)
+}
+
+#[inline]
+fn date(record: &Record, clock: AccessClock) {
+    let old = record.access();
+    let new = match clock {
+        AccessClock::Lru(seconds) => seconds,
+        AccessClock::Lfu { minutes, log_factor, decay_minutes } => {
+            let counter = lfu_counter(old, minutes, decay_minutes);
+            minutes << 8 | lfu_increment(counter, log_factor)
+        }
+    };
+    // Stored only when it changed: most reads of a hot key then leave its cache line clean.
+    if new != old {
+        record.set_access(new);
+    }
+}
+
+/// Logarithmic counting: the higher the counter, the less probable the next step (Redis's rule).
+fn lfu_increment(counter: u32, log_factor: u32) -> u32 {
+    if counter >= 255 {
+        return 255;
+    }
+    let base = counter.saturating_sub(LFU_INITIAL);
+    let probability = 1.0 / (f64::from(base) * f64::from(log_factor) + 1.0);
+    if fastrand::f64() < probability { counter + 1 } else { counter }
+}

@@ -1,0 +1,217 @@
+//! One database: the dashmap whose shards are the cluster slots, with what is counted for each slot beside it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dashmap::{DashMap, RwLockReadGuard, RwLockWriteGuard};
+
+use super::expiry::ExpiryIndex;
+use super::hash::{HashedKey, KeyHasher, SLOT_COUNT, fingerprint_of_hash};
+use super::record::Record;
+use super::table::{self, SlotTable};
+
+/// A slot's table under its shared lock.
+pub type ReadSlot<'g> = RwLockReadGuard<'g, SlotTable>;
+/// A slot's table under its exclusive lock.
+pub type WriteSlot<'g> = RwLockWriteGuard<'g, SlotTable>;
+
+/// A numbered database (SELECT).
+#[derive(Debug)]
+pub struct Database {
+    map: DashMap<Record, (), KeyHasher>,
+    keys: Box<[AtomicU32]>,
+    volatile: Box<[AtomicU32]>,
+    /// When its keys end.
+    pub expiry: ExpiryIndex,
+}
+
+impl Database {
+    /// An empty database.
+    pub fn new(hasher: KeyHasher) -> Self {
+        let counters = || (0..SLOT_COUNT).map(|_| AtomicU32::new(0)).collect();
+        Self {
+            map: DashMap::with_hasher_and_shard_amount(hasher, SLOT_COUNT),
+            keys: counters(),
+            volatile: counters(),
+            expiry: ExpiryIndex::new(),
+        }
+    }
+
+    /// How this database hashes keys.
+    pub fn hasher(&self) -> &KeyHasher {
+        self.map.hasher()
+    }
+
+    /// Locks a slot shared.
+    #[inline]
+    pub fn read_slot(&self, slot: usize) -> ReadSlot<'_> {
+        self.map.shards()[slot].read()
+    }
+
+    /// Locks a slot exclusively.
+    #[inline]
+    pub fn write_slot(&self, slot: usize) -> WriteSlot<'_> {
+        self.map.shards()[slot].write()
+    }
+
+    /// Locks a slot shared if that needs no waiting: for prefetching, which must never wait.
+    #[inline]
+    pub fn try_read_slot(&self, slot: usize) -> Option<ReadSlot<'_>> {
+        self.map.shards()[slot].try_read()
+    }
+
+    /// Where the slot's lock and table header are, for prefetching.
+    #[inline]
+    pub fn slot_address(&self, slot: usize) -> *const u8 {
+        std::ptr::from_ref(&self.map.shards()[slot]).cast()
+    }
+
+    /// Keys in a slot, expired ones that were not removed yet included.
+    pub fn slot_len(&self, slot: usize) -> usize {
+        self.keys[slot].load(Ordering::Relaxed) as usize
+    }
+
+    /// Volatile keys in a slot.
+    pub fn slot_volatile(&self, slot: usize) -> usize {
+        self.volatile[slot].load(Ordering::Relaxed) as usize
+    }
+
+    /// Keys in all slots.
+    pub fn len(&self) -> usize {
+        self.keys.iter().map(|count| count.load(Ordering::Relaxed) as usize).sum()
+    }
+
+    /// Whether no slot holds a key.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keys with an expiry in all slots.
+    pub fn volatile_len(&self) -> usize {
+        self.volatile.iter().map(|count| count.load(Ordering::Relaxed) as usize).sum()
+    }
+
+    /// Bytes of the tables and counters, without the records.
+    pub fn overhead_bytes(&self) -> usize {
+        let shards = self.map.shards();
+        let tables: usize = shards.iter().map(|shard| shard.read().buckets() * 9).sum();
+        tables + size_of_val(shards) + self.expiry.memory_bytes() + SLOT_COUNT * 48
+    }
+
+    /// Adds a record whose key is not there. `table` is the slot's, locked exclusively.
+    pub fn insert<'t>(&self, table: &'t mut SlotTable, key: &HashedKey<'_>, record: Record) -> &'t mut Record {
+        let slot = key.slot();
+        add(&self.keys[slot], 1);
+        if let Some(at_ms) = record.expire_at_ms() {
+            add(&self.volatile[slot], 1);
+            self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot));
+        }
+        table::insert_new(table, key.hash, record, self.hasher())
+    }
+
+    /// Takes a key out. `table` is the slot's, locked exclusively.
+    pub fn remove(&self, table: &mut SlotTable, key: &HashedKey<'_>) -> Option<Record> {
+        let record = table::remove(table, key, self.hasher())?;
+        self.forget(key.slot(), &record);
+        Some(record)
+    }
+
+    /// Changes a record's expiry and everything that is kept about it. `record` is of `table`, locked exclusively.
+    pub fn set_expire_at_ms(&self, table: &mut SlotTable, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
+        let Some(record) = table::find_mut(table, key) else { return false };
+        let before = record.expire_at_ms();
+        record.set_expire_at_ms(at_ms);
+        if self.note_expiry_change(key, before, at_ms) {
+            self.rebuild_expiry(table, key.slot());
+        }
+        true
+    }
+
+    /// Takes all keys out; the reaper frees them. Answers how many there were.
+    pub fn clear(&self, reaper: &super::reaper::Reaper) -> usize {
+        let mut removed = 0;
+        for slot in 0..SLOT_COUNT {
+            if self.slot_len(slot) == 0 {
+                continue;
+            }
+            let mut table = self.write_slot(slot);
+            removed += table.len();
+            self.keys[slot].store(0, Ordering::Relaxed);
+            self.volatile[slot].store(0, Ordering::Relaxed);
+            self.expiry.rebuild(slot, std::iter::empty());
+            self.expiry.publish(slot);
+            let old = std::mem::replace(&mut *table, SlotTable::new());
+            drop(table);
+            reaper.discard_table(old);
+        }
+        removed
+    }
+
+    /// Takes out a record that is due at `now_ms` in this slot. `table` is the slot's, locked exclusively. `None` when nothing
+    /// more is due there, and then the slot's next time is published.
+    pub fn pop_expired(&self, table: &mut SlotTable, slot: usize, now_ms: u64) -> Option<Record> {
+        while let Some((_, fingerprint)) = self.expiry.pop_due(slot, now_ms) {
+            let hash = super::hash::hash_of_parts(slot, fingerprint);
+            let same_key = |record: &Record| self.hasher().hash(record.key()) == hash;
+            let is_due = |record: &Record| {
+                record.expire_at_ms().is_some_and(|at_ms| at_ms <= now_ms) && same_key(record)
+            };
+            if let Some(record) = table::remove_where(table, hash, is_due) {
+                self.forget(slot, &record);
+                return Some(record);
+            }
+            // Still to come: its time was pushed back since the entry was made. Enter the present one.
+            let later = table::find_where(table, hash, |record| record.expire_at_ms().is_some() && same_key(record))
+                .and_then(Record::expire_at_ms);
+            if let Some(at_ms) = later {
+                self.expiry.add(slot, at_ms, fingerprint, usize::MAX / 4);
+            }
+        }
+        table::shrink_if_sparse(table, self.hasher());
+        self.expiry.publish(slot);
+        None
+    }
+
+    /// Counts and indexes a change of expiry that was written into a record; true when the slot's heap wants a rebuild.
+    pub fn note_expiry_change(&self, key: &HashedKey<'_>, before: Option<u64>, after: Option<u64>) -> bool {
+        let slot = key.slot();
+        match (before, after) {
+            (None, Some(_)) => add(&self.volatile[slot], 1),
+            (Some(_), None) => sub(&self.volatile[slot], 1),
+            _ => {}
+        }
+        match after {
+            // Later than before: the old entry stands for it until it comes due.
+            Some(at_ms) if before.is_none_or(|before| at_ms < before) => {
+                self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot))
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes the slot's expiry entries exact again.
+    pub fn rebuild_expiry(&self, table: &SlotTable, slot: usize) {
+        let entries = table::iter(table).filter_map(|record| {
+            let at_ms = record.expire_at_ms()?;
+            Some((at_ms, fingerprint_of_hash(self.hasher().hash(record.key()))))
+        });
+        self.expiry.rebuild(slot, entries);
+    }
+
+    fn forget(&self, slot: usize, record: &Record) {
+        sub(&self.keys[slot], 1);
+        if record.expire_at_ms().is_some() {
+            sub(&self.volatile[slot], 1);
+        }
+    }
+}
+
+/// Counters change only under the slot's exclusive lock, so a load and a store do; readers without the lock see either value.
+fn add(counter: &AtomicU32, by: u32) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+}
+
+fn sub(counter: &AtomicU32, by: u32) {
+    let before = counter.load(Ordering::Relaxed);
+    debug_assert!(before >= by, "a slot never has fewer than no keys");
+    counter.store(before.wrapping_sub(by), Ordering::Relaxed);
+}

@@ -1,0 +1,62 @@
+//! The gate before the keyspace: ordinary commands pass it shared, work on the whole keyspace exclusively.
+//!
+//! A single reader-writer lock would be one cache line that every core writes for every batch. So there is one lock for each
+//! worker, on a line of its own: a batch takes its worker's lock shared, and whoever needs the keyspace alone takes all
+//! of them, in order. Each lock guards a copy of the mapping from SELECT's database numbers to physical databases, so a
+//! reader finds it without touching anything shared; SWAPDB, which changes it, holds them all.
+
+use crossbeam_utils::CachePadded;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// For each database number the physical database behind it.
+pub type Mapping = Box<[u16]>;
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct Gate {
+    locks: Box<[CachePadded<RwLock<Mapping>>]>,
+}
+
+/// Held by a batch of ordinary commands.
+pub type Shared<'g> = RwLockReadGuard<'g, Mapping>;
+
+/// Held while nobody else is in the keyspace.
+#[derive(Debug)]
+pub struct Exclusive<'g> {
+    guards: Vec<RwLockWriteGuard<'g, Mapping>>,
+}
+
+impl Gate {
+    /// A gate for this many workers and databases.
+    pub fn new(workers: usize, databases: usize) -> Self {
+        assert!(workers > 0 && databases <= usize::from(u16::MAX));
+        let mapping: Mapping = (0..databases as u16).collect();
+        Self { locks: (0..workers).map(|_| CachePadded::new(RwLock::new(mapping.clone()))).collect() }
+    }
+
+    /// Enters as one of many. `worker` only spreads the load: any number is correct. Must not be entered twice at once by
+    /// one thread: an exclusive waiter in between would stop both.
+    #[inline]
+    pub fn shared(&self, worker: usize) -> Shared<'_> {
+        self.locks[worker % self.locks.len()].read()
+    }
+
+    /// Waits until everyone else is out, and enters alone.
+    pub fn exclusive(&self) -> Exclusive<'_> {
+        Exclusive { guards: self.locks.iter().map(|lock| lock.write()).collect() }
+    }
+}
+
+impl Exclusive<'_> {
+    /// The mapping as it stands.
+    pub fn mapping(&self) -> &Mapping {
+        &self.guards[0]
+    }
+
+    /// Exchanges two databases for everybody (SWAPDB).
+    pub fn swap(&mut self, first: usize, second: usize) {
+        for mapping in &mut self.guards {
+            mapping.swap(first, second);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Where a key lives: its cluster slot, and the 64-bit hash that picks its place inside that slot's table.
+//!
+//! The hash is laid out so that dashmap's own shard choice is the cluster slot and hashbrown's tag is independent of the
+//! bucket index:
+//!
+//! | bits   | meaning                                             | read by                     |
+//! |--------|-----------------------------------------------------|-----------------------------|
+//! | 57..64 | top seven bits of the fingerprint                   | hashbrown, the control byte |
+//! | 43..57 | cluster slot (crc16 of the key or of its hash tag)  | dashmap, the shard          |
+//! | 0..32  | fingerprint: a seeded fast hash of the key          | hashbrown, the bucket       |
+//!
+//! The whole value can be rebuilt from slot and fingerprint, so an index entry (the expiry heap, a SCAN cursor) needs
+//! only the 32-bit fingerprint.
+
+use std::hash::{BuildHasher, Hasher};
+
+/// Cluster slots in the Redis cluster protocol, and shards in a database.
+pub const SLOT_COUNT: usize = 16384;
+
+const SLOT_SHIFT: u32 = 43;
+const TAG_SHIFT: u32 = 57;
+
+/// A key together with its hash, computed once a request.
+#[derive(Clone, Copy, Debug)]
+pub struct HashedKey<'a> {
+    /// The key as sent.
+    pub bytes: &'a [u8],
+    /// See the module's table.
+    pub hash: u64,
+}
+
+impl HashedKey<'_> {
+    /// The key's cluster slot, below [`SLOT_COUNT`].
+    #[inline]
+    pub fn slot(&self) -> usize {
+        slot_of_hash(self.hash)
+    }
+}
+
+/// The cluster slot within a hash made by [`KeyHasher`].
+#[inline]
+pub fn slot_of_hash(hash: u64) -> usize {
+    (hash >> SLOT_SHIFT) as usize & (SLOT_COUNT - 1)
+}
+
+/// The 32-bit fingerprint within a hash made by [`KeyHasher`].
+#[inline]
+pub fn fingerprint_of_hash(hash: u64) -> u32 {
+    hash as u32
+}
+
+/// Puts slot and fingerprint together again.
+#[inline]
+pub fn hash_of_parts(slot: usize, fingerprint: u32) -> u64 {
+    let tag = u64::from(fingerprint >> 25);
+    (tag << TAG_SHIFT) | ((slot as u64) << SLOT_SHIFT) | u64::from(fingerprint)
+}
+
+/// The cluster slot of a key: crc16 (XMODEM) of the part between the first `{` and the next `}`, where there is one and
+/// it is not empty, else of the whole key (Redis cluster specification).
+#[inline]
+pub fn key_slot(key: &[u8]) -> usize {
+    usize::from(crc16::State::<crc16::XMODEM>::calculate(hash_tag(key))) & (SLOT_COUNT - 1)
+}
+
+fn hash_tag(key: &[u8]) -> &[u8] {
+    let Some(open) = memchr::memchr(b'{', key) else { return key };
+    let rest = &key[open + 1..];
+    match memchr::memchr(b'}', rest) {
+        None | Some(0) => key,
+        Some(close) => &rest[..close],
+    }
+}
+
+/// Hashes keys with a seed of its own for each server, so that nobody can prepare keys which collide.
+#[derive(Clone, Debug)]
+pub struct KeyHasher {
+    state: foldhash::fast::FixedState,
+}
+
+impl KeyHasher {
+    /// A hasher whose fingerprints depend on `seed`.
+    pub fn with_seed(seed: u64) -> Self {
+        Self { state: foldhash::fast::FixedState::with_seed(seed) }
+    }
+
+    /// Slot and fingerprint of `key` in one 64-bit value.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        let mut hasher = self.state.build_hasher();
+        hasher.write(key);
+        let full = hasher.finish();
+        hash_of_parts(key_slot(key), (full >> 32) as u32 ^ full as u32)
+    }
+
+    /// `key` with its hash.
+    #[inline]
+    pub fn key<'a>(&self, key: &'a [u8]) -> HashedKey<'a> {
+        HashedKey { bytes: key, hash: self.hash(key) }
+    }
+}
+
+/// What dashmap asks for. A record hashes itself by writing its key once.
+impl BuildHasher for KeyHasher {
+    type Hasher = RecordHasher;
+
+    fn build_hasher(&self) -> RecordHasher {
+        RecordHasher { keys: self.clone(), hash: 0 }
+    }
+}
+
+/// The [`Hasher`] behind [`KeyHasher`]'s [`BuildHasher`].
+#[derive(Debug)]
+pub struct RecordHasher {
+    keys: KeyHasher,
+    hash: u64,
+}
+
+impl Hasher for RecordHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.hash = self.keys.hash(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn slots_follow_the_cluster_specification() {
+        assert_eq!(key_slot(b"123456789"), 0x31C3);
+        assert_eq!(key_slot(b"foo"), 12182);
+        assert_eq!(key_slot(b"{user1000}.following"), key_slot(b"{user1000}.followers"));
+        assert_eq!(key_slot(b"foo{}{bar}"), usize::from(crc16::State::<crc16::XMODEM>::calculate(b"foo{}{bar}")) % 16384);
+        assert_eq!(key_slot(b"foo{{bar}}zap"), key_slot(b"{bar"));
+        assert_eq!(key_slot(b"foo{bar}{zap}"), key_slot(b"bar"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_hash_is_rebuilt_from_its_parts(key: Vec<u8>, seed: u64) {
+            let hash = KeyHasher::with_seed(seed).hash(&key);
+            prop_assert_eq!(slot_of_hash(hash), key_slot(&key));
+            prop_assert_eq!(hash_of_parts(slot_of_hash(hash), fingerprint_of_hash(hash)), hash);
+        }
+
+        #[test]
+        fn dashmap_takes_the_slot_for_its_shard(key: Vec<u8>, seed: u64) {
+            let hasher = KeyHasher::with_seed(seed);
+            let map: dashmap::DashMap<u8, (), KeyHasher> =
+                dashmap::DashMap::with_hasher_and_shard_amount(hasher.clone(), SLOT_COUNT);
+            prop_assert_eq!(map.determine_shard(hasher.hash(&key) as usize), key_slot(&key));
+        }
+    }
+}

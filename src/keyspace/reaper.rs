@@ -1,0 +1,117 @@
+//! Frees big values on a thread of its own, so that deleting a value of a million elements holds no lock while it goes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use super::record::{Record, ValueRef};
+use super::table::SlotTable;
+
+/// A value with more elements than this is worth another thread's work (Redis's figure for lazy freeing).
+const EFFORT_MIN: usize = 64;
+
+/// What waits to be freed.
+enum Garbage {
+    Record(Record),
+    Table(SlotTable),
+}
+
+/// The thread and the way to it.
+#[derive(Debug)]
+pub struct Reaper {
+    sender: Option<Sender<Garbage>>,
+    thread: Option<JoinHandle<()>>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    pending: AtomicU64,
+    freed: AtomicU64,
+}
+
+impl Reaper {
+    /// Starts the thread. Where that is refused everything is freed at once instead.
+    pub fn start() -> Self {
+        let (sender, receiver) = channel::<Garbage>();
+        let counters = Arc::new(Counters::default());
+        let seen = Arc::clone(&counters);
+        let thread = std::thread::Builder::new().name("kvarts-reaper".into()).spawn(move || {
+            for garbage in receiver {
+                let count = garbage.count();
+                drop(garbage);
+                seen.freed.fetch_add(count, Ordering::Relaxed);
+                seen.pending.fetch_sub(count, Ordering::Relaxed);
+            }
+        });
+        match thread {
+            Ok(thread) => Self { sender: Some(sender), thread: Some(thread), counters },
+            Err(error) => {
+                tracing::warn!(%error, "no thread for freeing big values, they are freed where they are deleted");
+                Self { sender: None, thread: None, counters }
+            }
+        }
+    }
+
+    /// Frees a record: here if it is small, else on the thread.
+    #[inline]
+    pub fn discard(&self, record: Record) {
+        let big = match record.value() {
+            ValueRef::Object(object) => object.free_effort() > EFFORT_MIN,
+            _ => false,
+        };
+        if big {
+            self.send(Garbage::Record(record));
+        }
+    }
+
+    /// Frees a slot's whole table on the thread.
+    pub fn discard_table(&self, table: SlotTable) {
+        if !table.is_empty() {
+            self.send(Garbage::Table(table));
+        }
+    }
+
+    /// Objects that wait to be freed.
+    pub fn pending(&self) -> u64 {
+        self.counters.pending.load(Ordering::Relaxed)
+    }
+
+    /// Objects freed here since the start.
+    pub fn freed(&self) -> u64 {
+        self.counters.freed.load(Ordering::Relaxed)
+    }
+
+    /// Starts counting the freed objects anew (CONFIG RESETSTAT).
+    pub fn reset_freed(&self) {
+        self.counters.freed.store(0, Ordering::Relaxed);
+    }
+
+    fn send(&self, garbage: Garbage) {
+        if let Some(sender) = &self.sender {
+            self.counters.pending.fetch_add(garbage.count(), Ordering::Relaxed);
+            // A closed channel gives the garbage back in the error, which drops it here.
+            drop(sender.send(garbage));
+        }
+    }
+}
+
+impl Garbage {
+    fn count(&self) -> u64 {
+        match self {
+            Garbage::Record(_) => 1,
+            Garbage::Table(table) => table.len() as u64,
+        }
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            // It only drops values: a panic there has been reported by the panic hook already.
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Kvarts: an in-memory server that speaks the Redis protocol.
+//!
+//! ARCHITECTURE.md describes how the rooms below fit together. There is no process-wide state: any number of servers can
+//! run in one process.
+#![deny(unsafe_code)]
+
+pub mod alloc;
+pub mod cluster;
+pub mod command;
+pub mod commands;
+pub mod config;
+pub mod effects;
+pub mod error;
+pub mod glob;
+pub mod keyspace;
+pub mod net;
+pub mod resp;
+pub mod run;
+pub mod server;
+pub mod types;
+pub mod worker;
+
+pub use run::{Handle, StartError, start};
+
+/// The Redis version whose commands and replies are spoken, as INFO and HELLO tell clients that look features up by it.
+pub const REDIS_VERSION: &str = "7.2.4";
+
+/// The version of Kvarts.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

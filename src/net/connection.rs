@@ -1,0 +1,356 @@
+//! One connection: bytes in, batches of requests through the server, bytes out.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_read_buf;
+
+use super::Session;
+use super::stream::NetStream;
+use crate::resp::decode::{Decoder, Limits};
+use crate::resp::encode::Reply;
+use crate::server::dispatch::{Scratch, Stop};
+use crate::server::stats::Counter;
+use crate::command::context::After;
+use crate::worker;
+
+/// Room made for each read.
+const READ_CHUNK: usize = 16 * 1024;
+
+/// Replies are written once they have reached this, even if more requests are waiting.
+const WRITE_CHUNK: usize = 64 * 1024;
+
+/// Batches run before replies are written and others get their turn.
+const BATCHES_MAX: usize = 8;
+
+/// A write buffer that grew beyond this is given back when it is empty.
+const WRITE_KEEP: usize = 256 * 1024;
+
+/// Why a connection ends.
+enum End {
+    /// The client left or broke the protocol, or the server closes it. Replies were written as far as possible.
+    Closed,
+    /// Something went wrong on the way.
+    Failed(io::Error),
+}
+
+/// What a wait ended with.
+enum Woken {
+    /// Bytes came.
+    Read,
+    /// The client closed its side.
+    Eof,
+    /// Replies went out.
+    Wrote,
+    /// Somebody else calls.
+    Called,
+}
+
+/// A connection and its buffers.
+pub struct Connection {
+    session: Session,
+    stream: NetStream,
+    decoder: Decoder,
+    scratch: Scratch,
+    input: BytesMut,
+    out: Vec<u8>,
+    written: usize,
+}
+
+impl Connection {
+    /// A connection at its start.
+    pub fn new(session: Session, stream: NetStream) -> Self {
+        Self {
+            session,
+            stream,
+            decoder: Decoder::new(),
+            scratch: Scratch::default(),
+            input: BytesMut::new(),
+            out: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// Serves the client until one side ends it.
+    pub async fn serve(mut self) {
+        let end = self.run().await;
+        match end {
+            End::Closed => {
+                self.flush_before_close().await;
+                self.stream.say_goodbye().await;
+            }
+            End::Failed(error) => {
+                tracing::debug!(client = self.session.client.shared.id, %error, "connection lost");
+            }
+        }
+    }
+
+    async fn run(&mut self) -> End {
+        loop {
+            let more = match self.run_batches().await {
+                Ok(more) => more,
+                Err(end) => return end,
+            };
+            if let Err(end) = self.check_limits() {
+                return end;
+            }
+            self.show_buffers();
+            if more {
+                // More requests wait: write what can be written without waiting, and let others run.
+                if let Err(error) = self.write_some().await {
+                    return End::Failed(error);
+                }
+                tokio::task::yield_now().await;
+                continue;
+            }
+            match self.wait().await {
+                Ok(Woken::Read | Woken::Wrote) => {}
+                Ok(Woken::Eof) => return End::Closed,
+                Ok(Woken::Called) => {
+                    if self.session.client.shared.is_closing() {
+                        return End::Closed;
+                    }
+                    self.session.client.shared.take_look();
+                    self.session.client.shared.take_messages(&mut self.out);
+                }
+                Err(error) => return End::Failed(error),
+            }
+        }
+    }
+
+    /// Runs whole requests, a bounded number. Whether more are left.
+    async fn run_batches(&mut self) -> Result<bool, End> {
+        for _ in 0..BATCHES_MAX {
+            let limits = Limits {
+                bulk_max: self.session.server.settings.bulk_max(),
+                authenticated: self.session.client.authenticated,
+            };
+            let count = match self.decoder.decode(&self.input, limits) {
+                Ok(count) => count,
+                Err(error) => {
+                    tracing::debug!(client = self.session.client.shared.id, %error, "protocol error");
+                    Reply::new(&mut self.out, self.session.client.version).error(&format!("ERR {error}"));
+                    return Err(End::Closed);
+                }
+            };
+            if count == 0 {
+                let dropped = self.decoder.consume(0);
+                self.drop_input(dropped);
+                return Ok(false);
+            }
+            let end = self.session.server.run_batch(
+                &mut self.session.client,
+                &mut self.scratch,
+                &self.decoder,
+                &self.input,
+                count,
+                &mut self.out,
+            );
+            let dropped = self.decoder.consume(end.executed);
+            self.drop_input(dropped);
+            match end.stop {
+                None => {}
+                Some(Stop::After(after)) => self.follow(after).await?,
+                Some(Stop::Paused) => self.wait_for_pause().await?,
+            }
+            if self.session.client.shared.is_closing() {
+                return Err(End::Closed);
+            }
+            if self.out.len() - self.written >= WRITE_CHUNK {
+                return Ok(true);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Does what a command asked the connection for.
+    async fn follow(&mut self, after: After) -> Result<(), End> {
+        match after {
+            After::Close => Err(End::Closed),
+            After::CloseNow => {
+                self.out.clear();
+                self.written = 0;
+                Err(End::Closed)
+            }
+            After::Shutdown => {
+                self.session.server.request_shutdown();
+                self.out.clear();
+                self.written = 0;
+                Err(End::Closed)
+            }
+            After::Sleep(ms) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn wait_for_pause(&mut self) -> Result<(), End> {
+        self.session.client.shared.blocked.store(true, Ordering::Relaxed);
+        while let Some((_, end_ms)) = self.session.server.pause.in_force(self.session.server.clock.now_ms()) {
+            let left = end_ms.saturating_sub(self.session.server.clock.now_ms()).clamp(1, 100);
+            self.write_some().await.map_err(End::Failed)?;
+            let shared = Arc::clone(&self.session.client.shared);
+            let called = poll_fn(|cx| {
+                shared.register(cx.waker());
+                if shared.is_called() { Poll::Ready(()) } else { Poll::Pending }
+            });
+            if tokio::time::timeout(Duration::from_millis(left), called).await.is_ok() {
+                if shared.is_closing() {
+                    return Err(End::Closed);
+                }
+                shared.take_look();
+                shared.take_messages(&mut self.out);
+                break;
+            }
+        }
+        self.session.client.shared.blocked.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Waits until bytes come, replies go out, or somebody calls.
+    async fn wait(&mut self) -> io::Result<Woken> {
+        if self.input.capacity() - self.input.len() < READ_CHUNK / 4 {
+            let missing = self.decoder.missing_bytes(self.input.len());
+            // A long argument gets its room step by step as it arrives, so that an announced length alone costs nothing.
+            self.input.reserve(missing.clamp(READ_CHUNK, (self.input.len() * 2).max(READ_CHUNK)));
+        }
+        poll_fn(|cx| {
+            self.session.client.shared.register(cx.waker());
+            let had_output = !self.out.is_empty();
+            self.poll_write_out(cx)?;
+            if self.session.client.shared.is_called() {
+                return Poll::Ready(Ok(Woken::Called));
+            }
+            match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
+                Poll::Ready(Ok(0)) => Poll::Ready(Ok(Woken::Eof)),
+                Poll::Ready(Ok(count)) => {
+                    let Session { server, client } = &self.session;
+                    server.stats.add(worker::current(), Counter::ReadsProcessed, 1);
+                    server.stats.add(worker::current(), Counter::NetInputBytes, count as u64);
+                    add(&client.shared.input_bytes, count as u64);
+                    Poll::Ready(Ok(Woken::Read))
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                // What waits to be written is shown to others: show that it went out.
+                Poll::Pending if had_output && self.shows_output() => Poll::Ready(Ok(Woken::Wrote)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Whether CLIENT LIST shows replies waiting that are not waiting any more.
+    fn shows_output(&self) -> bool {
+        self.out.is_empty() && self.session.client.shared.reply_buffer[0].load(Ordering::Relaxed) > WRITE_CHUNK
+    }
+
+    /// Writes as much as goes out at once.
+    async fn write_some(&mut self) -> io::Result<()> {
+        poll_fn(|cx| Poll::Ready(self.poll_write_out(cx))).await
+    }
+
+    /// Writes as much as goes out at once; the task is woken when more can.
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        while self.written < self.out.len() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.written += count;
+                    let Session { server, client } = &self.session;
+                    server.stats.add(worker::current(), Counter::WritesProcessed, 1);
+                    server.stats.add(worker::current(), Counter::NetOutputBytes, count as u64);
+                    add(&client.shared.output_bytes, count as u64);
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => break,
+            }
+        }
+        if self.written == self.out.len() {
+            self.out.clear();
+            self.written = 0;
+            if self.out.capacity() > WRITE_KEEP {
+                self.out = Vec::new();
+            }
+        } else if self.written >= WRITE_KEEP {
+            self.out.drain(..self.written);
+            self.written = 0;
+        }
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Before closing: the last replies (an error, QUIT's OK), for a bounded time.
+    async fn flush_before_close(&mut self) {
+        let Self { stream, out, written, .. } = self;
+        let write_all = poll_fn(|cx| {
+            while *written < out.len() {
+                match Pin::new(&mut *stream).poll_write(cx, &out[*written..]) {
+                    Poll::Ready(Ok(count)) if count > 0 => *written += count,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Pin::new(&mut *stream).poll_flush(cx).map(|_| ())
+        });
+        // A client that does not read is not waited for.
+        drop(tokio::time::timeout(Duration::from_secs(1), write_all).await);
+    }
+
+    /// `client-query-buffer-limit` and the normal class of `client-output-buffer-limit`.
+    fn check_limits(&self) -> Result<(), End> {
+        if self.input.len() > self.session.server.settings.query_max() {
+            tracing::warn!(client = self.session.client.shared.id, "closing client that reached its query buffer limit");
+            self.session.server.stats.add(worker::current(), Counter::QueryBufferDisconnections, 1);
+            return Err(End::Closed);
+        }
+        let waiting = self.out.len() - self.written;
+        if waiting > WRITE_CHUNK {
+            let limit = if self.session.client.subscriptions.any() {
+                self.session.server.settings.pubsub_limit()
+            } else {
+                self.session.server.settings.normal_limit()
+            };
+            if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
+                tracing::warn!(client = self.session.client.shared.id, "closing client that reached its output buffer limit");
+                self.session.server.stats.add(worker::current(), Counter::OutputBufferDisconnections, 1);
+                return Err(End::Failed(io::ErrorKind::OutOfMemory.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes the sizes of the buffers for CLIENT LIST.
+    fn show_buffers(&self) {
+        let shared = &self.session.client.shared;
+        shared.query_buffer[0].store(self.input.len(), Ordering::Relaxed);
+        shared.query_buffer[1].store(self.input.capacity(), Ordering::Relaxed);
+        shared.reply_buffer[0].store(self.out.len() - self.written, Ordering::Relaxed);
+        shared.reply_buffer[1].store(self.out.capacity(), Ordering::Relaxed);
+    }
+
+    fn drop_input(&mut self, bytes: usize) {
+        if bytes == self.input.len() {
+            self.input.clear();
+        } else {
+            bytes::Buf::advance(&mut self.input, bytes);
+        }
+    }
+}
+
+/// Adds to a counter that only this task changes.
+fn add(counter: &std::sync::atomic::AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+}

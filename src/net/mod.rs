@@ -1,0 +1,204 @@
+//! Sockets: listening, accepting, TLS, and the life of a connection. Knows no command.
+
+pub mod connection;
+pub mod listener;
+pub mod stream;
+#[path = "tls_stub.rs"]
+pub mod tls;
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::config::Directive;
+use crate::server::Server;
+use crate::server::client::{Client, Door};
+use crate::server::stats::Counter;
+use crate::worker;
+use connection::Connection;
+use stream::NetStream;
+use tls::TlsSource;
+
+/// The first byte of a TLS connection: a handshake record. No request begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connected client. However its task ends, by a panic too, the server forgets it then.
+pub struct Session {
+    /// The server.
+    pub server: Arc<Server>,
+    /// The client.
+    pub client: Client,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.server.forget_client(&mut self.client);
+    }
+}
+
+/// What a listening socket speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// Plain and TLS, told apart by the first byte.
+    Both,
+    /// TLS; a plain client gets a readable error.
+    TlsOnly,
+}
+
+/// What the accept loops share.
+#[derive(Clone)]
+pub struct Listening {
+    /// The server behind.
+    pub server: Arc<Server>,
+    /// Certificates, made when first needed.
+    pub tls: Arc<TlsSource>,
+}
+
+impl Listening {
+    /// Accepts TCP clients until the server ends.
+    pub async fn accept_tcp(self, listener: TcpListener, door: Door, speaks: Speaks) {
+        let mut shutdown = self.server.shutdown_signal();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = shutdown.wait_for(|ending| *ending) => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.start_tcp(stream, peer, door, speaks),
+                Err(error) => accept_failed(&error).await,
+            }
+        }
+    }
+
+    /// Accepts clients of the unix socket until the server ends.
+    pub async fn accept_unix(self, listener: UnixListener, path: String) {
+        let mut shutdown = self.server.shutdown_signal();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = shutdown.wait_for(|ending| *ending) => return,
+            };
+            match accepted {
+                Ok((stream, _)) => self.start_unix(stream, &path),
+                Err(error) => accept_failed(&error).await,
+            }
+        }
+    }
+
+    fn start_tcp(&self, mut stream: TcpStream, peer: SocketAddr, door: Door, speaks: Speaks) {
+        let server = Arc::clone(&self.server);
+        if !server.admit() {
+            tokio::spawn(async move { refuse(&mut stream).await });
+            return;
+        }
+        let keepalive_s = server.config.int(Directive::TcpKeepalive).max(0) as u64;
+        if let Err(error) = listener::prepare(&stream, keepalive_s) {
+            tracing::debug!(%peer, %error, "client left before it was served");
+        }
+        let local = stream.local_addr().ok();
+        let client = server.new_client(peer.to_string(), local, stream.as_raw_fd(), door);
+        let session = Session { server, client };
+        let listening = self.clone();
+        tokio::spawn(async move { listening.serve_tcp(stream, session, speaks).await });
+    }
+
+    fn start_unix(&self, mut stream: UnixStream, path: &str) {
+        let server = Arc::clone(&self.server);
+        if !server.admit() {
+            tokio::spawn(async move { refuse(&mut stream).await });
+            return;
+        }
+        let mut client = server.new_client(format!("{path}:0"), None, stream.as_raw_fd(), Door::Main);
+        client.unix = true;
+        let connection = Connection::new(Session { server, client }, NetStream::Unix(stream));
+        tokio::spawn(connection.serve());
+    }
+
+    async fn serve_tcp(&self, stream: TcpStream, mut session: Session, speaks: Speaks) {
+        let shared = Arc::clone(&session.client.shared);
+        let first = tokio::select! {
+            first = first_byte(&stream) => first,
+            () = closed(&shared) => None,
+        };
+        let stream = match first {
+            None => return,
+            Some(TLS_HANDSHAKE) => match self.handshake(stream).await {
+                Ok(stream) => {
+                    session.client.tls = true;
+                    session.client.sni = stream.get_ref().1.server_name().map(str::to_owned);
+                    NetStream::Tls(Box::new(stream))
+                }
+                Err(error) => {
+                    tracing::debug!(client = shared.id, %error, "TLS handshake failed");
+                    return;
+                }
+            },
+            Some(_) if speaks == Speaks::TlsOnly => {
+                let mut stream = stream;
+                let text = b"-ERR this port speaks TLS only: connect with TLS (redis-cli --tls, rediss://)\r\n";
+                drop(stream.write_all(text).await);
+                return;
+            }
+            Some(_) => NetStream::Tcp(stream),
+        };
+        Connection::new(session, stream).serve().await;
+    }
+
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+    ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, Box<dyn std::error::Error + Send + Sync>> {
+        let source = Arc::clone(&self.tls);
+        // Making a certificate takes milliseconds of computing and a few files: not on a thread that serves others.
+        let config = tokio::task::spawn_blocking(move || source.server_config()).await??;
+        let acceptor = tokio_rustls::TlsAcceptor::from(config);
+        Ok(tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await??)
+    }
+}
+
+/// Waits for the first byte without taking it; `None` when the client leaves without sending one.
+async fn first_byte(stream: &TcpStream) -> Option<u8> {
+    let mut byte = [0];
+    match stream.peek(&mut byte).await {
+        Ok(1) => Some(byte[0]),
+        _ => None,
+    }
+}
+
+/// Waits until somebody has the client closed.
+async fn closed(shared: &crate::server::client::SharedClient) {
+    std::future::poll_fn(|cx| {
+        shared.register(cx.waker());
+        if shared.is_closing() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+async fn refuse(stream: &mut (impl AsyncWriteExt + Unpin)) {
+    drop(stream.write_all(b"-ERR max number of clients reached\r\n").await);
+}
+
+/// Mostly: no more files. Trying again at once would only burn time.
+async fn accept_failed(error: &std::io::Error) {
+    tracing::warn!(%error, "could not accept a connection");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+impl Server {
+    /// Takes a place for a new client, or counts that there was none.
+    fn admit(&self) -> bool {
+        self.stats.add(worker::current(), Counter::ConnectionsReceived, 1);
+        let admitted = self.clients.take_place(self.config.int(Directive::Maxclients).max(1) as usize);
+        if !admitted {
+            self.stats.add(worker::current(), Counter::RejectedConnections, 1);
+        }
+        admitted
+    }
+}

@@ -1,0 +1,69 @@
+//! The byte stream of a connection: plain TCP, TLS over TCP, or a unix socket.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+/// See the module's page.
+#[derive(Debug)]
+pub enum NetStream {
+    /// Plain.
+    Tcp(TcpStream),
+    /// Encrypted.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Local.
+    Unix(UnixStream),
+}
+
+impl NetStream {
+    /// Says goodbye: TLS clients then know that nothing was cut off.
+    pub async fn say_goodbye(&mut self) {
+        use tokio::io::AsyncWriteExt;
+        // The other side may be gone already, and then there is nobody to tell.
+        drop(self.shutdown().await);
+    }
+}
+
+impl AsyncRead for NetStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            NetStream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            NetStream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            NetStream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for NetStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            NetStream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            NetStream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            NetStream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            // Only TLS keeps bytes back.
+            NetStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            NetStream::Tcp(_) | NetStream::Unix(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            NetStream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            NetStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            NetStream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Replies to bytes, in the version that the client speaks.
+
+use super::Version;
+
+/// Where a command writes its reply: the end of the connection's write buffer.
+///
+/// A method whose type exists only in RESP3 writes what Redis writes instead for RESP2.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    out: &'a mut Vec<u8>,
+    version: Version,
+}
+
+impl<'a> Reply<'a> {
+    /// Writes behind what `out` holds.
+    #[inline]
+    pub fn new(out: &'a mut Vec<u8>, version: Version) -> Self {
+        Self { out, version }
+    }
+
+    /// The version in which it writes.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether the client speaks RESP3.
+    #[inline]
+    pub fn is_resp3(&self) -> bool {
+        self.version == Version::Resp3
+    }
+
+    /// HELLO changes the version in the middle of its own reply.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    /// Bytes written so far, those before this reply included.
+    pub fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back all that was written behind `position`.
+    pub fn truncate(&mut self, position: usize) {
+        self.out.truncate(position);
+    }
+
+    /// `+OK`
+    #[inline]
+    pub fn ok(&mut self) {
+        self.out.extend_from_slice(b"+OK\r\n");
+    }
+
+    /// A simple string. `text` must not hold a line break.
+    pub fn simple(&mut self, text: &str) {
+        debug_assert!(!text.contains(['\r', '\n']));
+        self.line(b'+', text.as_bytes());
+    }
+
+    /// An error line. Line breaks in it (from a client's own words) become spaces.
+    pub fn error(&mut self, text: &str) {
+        self.out.push(b'-');
+        self.out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// A number.
+    #[inline]
+    pub fn int(&mut self, value: i64) {
+        match value {
+            0 => self.out.extend_from_slice(b":0\r\n"),
+            1 => self.out.extend_from_slice(b":1\r\n"),
+            _ => self.line(b':', itoa::Buffer::new().format(value).as_bytes()),
+        }
+    }
+
+    /// A count.
+    #[inline]
+    pub fn count(&mut self, value: usize) {
+        self.int(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+
+    /// A byte string.
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.out.reserve(bytes.len() + 16);
+        self.line(b'$', itoa::Buffer::new().format(bytes.len()).as_bytes());
+        self.out.extend_from_slice(bytes);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// A number as a byte string.
+    #[inline]
+    pub fn bulk_int(&mut self, value: i64) {
+        self.bulk(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// A byte string or the null.
+    #[inline]
+    pub fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            Some(bytes) => self.bulk(bytes),
+            None => self.null(),
+        }
+    }
+
+    /// Nothing: `$-1` or `_`.
+    #[inline]
+    pub fn null(&mut self) {
+        self.out.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"$-1\r\n" });
+    }
+
+    /// Nothing where an array was to be expected: `*-1` or `_`.
+    pub fn null_array(&mut self) {
+        self.out.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    /// Head of an array of `len` replies.
+    #[inline]
+    pub fn array(&mut self, len: usize) {
+        self.head(b'*', len);
+    }
+
+    /// Head of a map of `pairs`: in RESP2 an array of twice as many.
+    pub fn map(&mut self, pairs: usize) {
+        if self.is_resp3() { self.head(b'%', pairs) } else { self.head(b'*', pairs * 2) }
+    }
+
+    /// Head of a set: in RESP2 an array.
+    pub fn set(&mut self, len: usize) {
+        self.head(if self.is_resp3() { b'~' } else { b'*' }, len);
+    }
+
+    /// Head of a push message: in RESP2 an array.
+    pub fn push(&mut self, len: usize) {
+        self.head(if self.is_resp3() { b'>' } else { b'*' }, len);
+    }
+
+    /// A floating point number: in RESP2 its text as a byte string.
+    pub fn double(&mut self, value: f64) {
+        let text = crate::types::number::format_f64(value);
+        if self.is_resp3() { self.line(b',', &text) } else { self.bulk(&text) }
+    }
+
+    /// A truth value: in RESP2 1 or 0.
+    pub fn boolean(&mut self, value: bool) {
+        match (self.is_resp3(), value) {
+            (true, true) => self.out.extend_from_slice(b"#t\r\n"),
+            (true, false) => self.out.extend_from_slice(b"#f\r\n"),
+            (false, value) => self.int(i64::from(value)),
+        }
+    }
+
+    /// Text for people: in RESP2 a byte string. `format` has three letters (`txt`, `mkd`).
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        debug_assert_eq!(format.len(), 3);
+        if !self.is_resp3() {
+            return self.bulk(text);
+        }
+        self.line(b'=', itoa::Buffer::new().format(text.len() + 4).as_bytes());
+        self.out.extend_from_slice(format.as_bytes());
+        self.out.push(b':');
+        self.out.extend_from_slice(text);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// A number beyond 64 bits, as its decimal text: in RESP2 a byte string.
+    pub fn big_number(&mut self, digits: &str) {
+        if self.is_resp3() { self.line(b'(', digits.as_bytes()) } else { self.bulk(digits.as_bytes()) }
+    }
+
+    /// Attributes before a reply; RESP2 has none, so nothing may be written for it.
+    pub fn attribute(&mut self, pairs: usize) {
+        debug_assert!(self.is_resp3());
+        self.head(b'|', pairs);
+    }
+
+    /// Bytes that are already a reply.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Starts an array whose length is known only when it has been written: see [`Reply::end_array`].
+    pub fn begin_array(&mut self) -> Deferred {
+        Deferred { position: self.out.len() }
+    }
+
+    /// Puts the head of an array of `len` replies where it was begun.
+    pub fn end_array(&mut self, begun: Deferred, len: usize) {
+        self.insert_head(begun, b'*', len);
+    }
+
+    /// Puts the head of a set of `len` replies where it was begun.
+    pub fn end_set(&mut self, begun: Deferred, len: usize) {
+        let kind = if self.is_resp3() { b'~' } else { b'*' };
+        self.insert_head(begun, kind, len);
+    }
+
+    /// Puts the head of a map of `pairs` where it was begun.
+    pub fn end_map(&mut self, begun: Deferred, pairs: usize) {
+        let (kind, len) = if self.is_resp3() { (b'%', pairs) } else { (b'*', pairs * 2) };
+        self.insert_head(begun, kind, len);
+    }
+
+    fn insert_head(&mut self, begun: Deferred, kind: u8, len: usize) {
+        let mut number = itoa::Buffer::new();
+        let digits = number.format(len).as_bytes();
+        let head = std::iter::once(kind).chain(digits.iter().copied()).chain(*b"\r\n");
+        self.out.splice(begun.position..begun.position, head);
+    }
+
+    #[inline]
+    fn head(&mut self, kind: u8, len: usize) {
+        self.line(kind, itoa::Buffer::new().format(len).as_bytes());
+    }
+
+    #[inline]
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        self.out.reserve(text.len() + 3);
+        self.out.push(kind);
+        self.out.extend_from_slice(text);
+        self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// An array whose head is written later.
+#[derive(Debug)]
+#[must_use = "an array that was begun needs its head"]
+pub struct Deferred {
+    position: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both(write: impl Fn(&mut Reply<'_>)) -> (String, String) {
+        let text = |version| {
+            let mut out = Vec::new();
+            write(&mut Reply::new(&mut out, version));
+            String::from_utf8(out).unwrap()
+        };
+        (text(Version::Resp2), text(Version::Resp3))
+    }
+
+    fn same(write: impl Fn(&mut Reply<'_>)) -> String {
+        let (two, three) = both(write);
+        assert_eq!(two, three);
+        two
+    }
+
+    #[test]
+    fn types_of_both_versions() {
+        assert_eq!(same(Reply::ok), "+OK\r\n");
+        assert_eq!(same(|r| r.error("ERR a\r\nb")), "-ERR a  b\r\n");
+        assert_eq!(same(|r| r.int(-12)), ":-12\r\n");
+        assert_eq!(same(|r| r.bulk(b"a\r\nb")), "$4\r\na\r\nb\r\n");
+        assert_eq!(same(|r| r.bulk_int(10)), "$2\r\n10\r\n");
+        assert_eq!(same(|r| r.array(3)), "*3\r\n");
+    }
+
+    #[test]
+    fn types_of_resp3_have_a_resp2_form() {
+        let pair = |two: &str, three: &str| (two.to_owned(), three.to_owned());
+        assert_eq!(both(Reply::null), pair("$-1\r\n", "_\r\n"));
+        assert_eq!(both(Reply::null_array), pair("*-1\r\n", "_\r\n"));
+        assert_eq!(both(|r| r.map(2)), pair("*4\r\n", "%2\r\n"));
+        assert_eq!(both(|r| r.set(2)), pair("*2\r\n", "~2\r\n"));
+        assert_eq!(both(|r| r.push(2)), pair("*2\r\n", ">2\r\n"));
+        assert_eq!(both(|r| r.double(1.5)), pair("$3\r\n1.5\r\n", ",1.5\r\n"));
+        assert_eq!(both(|r| r.boolean(true)), pair(":1\r\n", "#t\r\n"));
+        assert_eq!(both(|r| r.verbatim("txt", b"hi")), pair("$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"));
+        assert_eq!(both(|r| r.big_number("12")), pair("$2\r\n12\r\n", "(12\r\n"));
+    }
+
+    #[test]
+    fn a_head_can_be_written_last() {
+        let late = same(|r| {
+            r.int(1);
+            let begun = r.begin_array();
+            r.int(2);
+            r.int(3);
+            r.end_array(begun, 2);
+        });
+        assert_eq!(late, ":1\r\n*2\r\n:2\r\n:3\r\n");
+    }
+}

@@ -1,0 +1,196 @@
+//! Starting and ending a server with its sockets and threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::config::{Config, Directive};
+use crate::net::listener::{self, ListenError};
+use crate::net::tls::{TlsError, TlsSource};
+use crate::net::{Listening, Speaks};
+use crate::server::client::Door;
+use crate::server::clock::Clock;
+use crate::server::expiry::Sweeper;
+use crate::server::{Ports, Server};
+use crate::worker;
+
+/// Why a server did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// No threads.
+    #[error("could not start threads: {0}")]
+    Threads(#[from] std::io::Error),
+    /// No sockets.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// No certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A running server. Ends it when dropped.
+pub struct Handle {
+    server: Arc<Server>,
+    sweeper: Option<Sweeper>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// Starts a server: when this returns, clients can connect.
+///
+/// # Errors
+/// Addresses that cannot be listened on, certificates that cannot be read.
+pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
+    let workers = worker_count(&config);
+    let started = Arc::new(AtomicUsize::new(0));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("kvarts-worker")
+        .on_thread_start(move || worker::set_current(started.fetch_add(1, Ordering::Relaxed)))
+        .enable_all()
+        .build()?;
+    let config = Arc::new(config);
+    let tls = Arc::new(TlsSource::new(Arc::clone(&config)));
+    let server = Arc::new(Server::new(config, clock, workers));
+    let sweeper = Sweeper::start(Arc::clone(&server))?;
+    // From here on an early return drops the handle, which ends what was started.
+    let handle = Handle { server: Arc::clone(&server), sweeper: Some(sweeper), runtime: Some(runtime) };
+    if let Some(runtime) = &handle.runtime {
+        let _inside = runtime.enter();
+        listen(runtime, Listening { server: Arc::clone(&server), tls })?;
+        runtime.spawn(housekeeping(server));
+    }
+    Ok(handle)
+}
+
+impl Handle {
+    /// The server behind the sockets.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// The ports listened on.
+    pub fn ports(&self) -> Ports {
+        *self.server.ports.read()
+    }
+
+    /// Moves a manual clock and lets happen what is due then.
+    pub fn advance_clock(&self, by_ms: u64) {
+        self.server.clock.advance_ms(by_ms);
+        self.server.expire_due();
+    }
+
+    /// Asks the server to end.
+    pub fn request_shutdown(&self) {
+        self.server.request_shutdown();
+    }
+
+    /// Waits until the end was asked for: by SHUTDOWN, by [`request_shutdown`](Self::request_shutdown), or by a signal.
+    pub fn wait(&self) {
+        if let Some(runtime) = &self.runtime {
+            let mut ending = self.server.shutdown_signal();
+            runtime.block_on(async move {
+                let mut terminate = signal(tokio::signal::unix::SignalKind::terminate());
+                let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt());
+                tokio::select! {
+                    _ = ending.wait_for(|ending| *ending) => {}
+                    () = received(&mut terminate) => tracing::info!("received SIGTERM, shutting down"),
+                    () = received(&mut interrupt) => tracing::info!("received SIGINT, shutting down"),
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.server.request_shutdown();
+        self.sweeper = None;
+        for client in self.server.clients.all() {
+            client.close();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            // Connections write their last replies; one that hangs is cut.
+            runtime.shutdown_timeout(Duration::from_secs(2));
+        }
+        let path = self.server.config.text(Directive::Unixsocket).to_string();
+        if !path.is_empty() {
+            // The file would only tell clients of a server that is gone.
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
+/// One worker a core that this process may use, unless `io-threads` asks for more than one itself.
+fn worker_count(config: &Config) -> usize {
+    match config.int(Directive::IoThreads) {
+        count @ 2.. => count as usize,
+        _ => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    }
+}
+
+fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<(), StartError> {
+    let config = Arc::clone(&listening.server.config);
+    let mut ports = Ports::default();
+    let main = config.int(Directive::Port) as u16;
+    let tls = config.int(Directive::TlsPort) as u16;
+    let has_own_certificate = !config.text(Directive::TlsCertFile).is_empty();
+    if has_own_certificate {
+        // A certificate that cannot be read is told at start, not to the first client.
+        listening.tls.server_config()?;
+    }
+    let speaks = if config.flag(Directive::TlsOnly) { Speaks::TlsOnly } else { Speaks::Both };
+    // As in redis.conf, port 0 listens nowhere when TLS has a port of its own; alone it means any free port.
+    if main != 0 || tls == 0 {
+        let (listeners, port) = listener::tcp(&config, main)?;
+        ports.main = port;
+        for socket in listeners {
+            runtime.spawn(listening.clone().accept_tcp(socket, Door::Main, speaks));
+        }
+    }
+    if tls != 0 {
+        let (listeners, port) = listener::tcp(&config, tls)?;
+        ports.tls = port;
+        for socket in listeners {
+            runtime.spawn(listening.clone().accept_tcp(socket, Door::Main, Speaks::TlsOnly));
+        }
+    }
+    let read_only = config.read_only_port();
+    if read_only != 0 {
+        let (listeners, port) = listener::tcp(&config, read_only)?;
+        ports.read_only = port;
+        for socket in listeners {
+            runtime.spawn(listening.clone().accept_tcp(socket, Door::ReadOnly, speaks));
+        }
+    }
+    if let Some(socket) = listener::unix(&config)? {
+        let path = config.text(Directive::Unixsocket).to_string();
+        runtime.spawn(listening.clone().accept_unix(socket, path));
+    }
+    *listening.server.ports.write() = ports;
+    Ok(())
+}
+
+/// What is done once a second: clients that were idle too long are closed.
+async fn housekeeping(server: Arc<Server>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        server.close_idle_clients();
+        server.memory_use();
+    }
+}
+
+fn signal(kind: tokio::signal::unix::SignalKind) -> Option<tokio::signal::unix::Signal> {
+    tokio::signal::unix::signal(kind)
+        .inspect_err(|error| tracing::warn!(%error, "cannot listen for signals"))
+        .ok()
+}
+
+async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}

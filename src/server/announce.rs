@@ -1,0 +1,146 @@
+//! How the server and its clients meet: new clients, clients that left, and the addresses that clients are told.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Server;
+use super::client::{Client, Door, ReplyMode, SharedClient, Subscriptions};
+use super::pubsub::Kind;
+use crate::config::Directive;
+use crate::resp::Version;
+
+/// What a client is told about where the cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The address: configured, or the one that the client dialled.
+    pub ip: String,
+    /// The host name, if one is known: configured, or the one that a TLS client called.
+    pub hostname: String,
+    /// Port of the primary.
+    pub port: u16,
+    /// Port of the replica (the read-only port); 0 when there is none.
+    pub read_only_port: u16,
+    /// Port of the cluster bus. Nothing listens there: clients print it, and nothing more.
+    pub bus_port: u16,
+}
+
+impl Server {
+    /// A client that has just connected; its place has been taken.
+    pub fn new_client(&self, address: String, local: Option<SocketAddr>, fd: i32, door: Door) -> Client {
+        let id = self.clients.next_id();
+        let local_address = local.map_or_else(|| address.clone(), |local| local.to_string());
+        let shared =
+            Arc::new(SharedClient::new(id, address, local_address, fd, door, self.clock.now_ms()));
+        self.clients.add(Arc::clone(&shared));
+        Client {
+            shared,
+            database: 0,
+            version: Version::Resp2,
+            authenticated: !self.settings.has_password(),
+            door,
+            tls: false,
+            unix: false,
+            local,
+            sni: None,
+            reply_mode: ReplyMode::On,
+            readonly: false,
+            asking: false,
+            no_touch: false,
+            capa_redirect: false,
+            subscriptions: Subscriptions::default(),
+        }
+    }
+
+    /// A client is gone: takes it off every list.
+    pub fn forget_client(&self, client: &mut Client) {
+        self.unsubscribe_all(client);
+        self.clients.remove(client.shared.id);
+    }
+
+    /// Ends all subscriptions of a client without telling it.
+    pub fn unsubscribe_all(&self, client: &mut Client) {
+        let subscriptions = std::mem::take(&mut client.subscriptions);
+        for channel in &subscriptions.channels {
+            self.pubsub.unsubscribe(Kind::Channel, channel, &client.shared);
+        }
+        for channel in &subscriptions.shard_channels {
+            self.pubsub.unsubscribe(Kind::Shard, channel, &client.shared);
+        }
+        for pattern in &subscriptions.patterns {
+            self.pubsub.punsubscribe(pattern, &client.shared);
+        }
+        client.publish_subscriptions();
+    }
+
+    /// Where this client is told to find the cluster.
+    pub fn endpoint(&self, client: &Client) -> Endpoint {
+        let configured_port = |directive| self.config.int(directive) as u16;
+        let ports = *self.ports.read();
+        let announced = |directives: &[Directive]| {
+            directives.iter().map(|directive| configured_port(*directive)).find(|port| *port != 0)
+        };
+        let listening = if client.tls && ports.tls != 0 { ports.tls } else { ports.main };
+        let port = if client.tls {
+            announced(&[Directive::ClusterAnnounceClientTlsPort, Directive::ClusterAnnounceTlsPort])
+        } else {
+            announced(&[Directive::ClusterAnnounceClientPort, Directive::ClusterAnnouncePort])
+        };
+        let port = port.unwrap_or(listening);
+        let bus_port = announced(&[Directive::ClusterAnnounceBusPort, Directive::ClusterPort])
+            .unwrap_or_else(|| listening.checked_add(10_000).unwrap_or(listening));
+        let is_v6 = client.local.is_some_and(|local| local.is_ipv6());
+        let family =
+            if is_v6 { Directive::ClusterAnnounceClientIpv6 } else { Directive::ClusterAnnounceClientIpv4 };
+        let ip = [family, Directive::ClusterAnnounceIp]
+            .iter()
+            .map(|directive| self.config.text(*directive).to_string())
+            .find(|text| !text.is_empty())
+            .unwrap_or_else(|| match client.local {
+                Some(local) => local.ip().to_canonical().to_string(),
+                None => "127.0.0.1".to_owned(),
+            });
+        let mut hostname = self.config.text(Directive::ClusterAnnounceHostname).to_string();
+        if hostname.is_empty() {
+            hostname = client.sni.clone().unwrap_or_default();
+        }
+        Endpoint { ip, hostname, port, read_only_port: ports.read_only, bus_port }
+    }
+
+    /// The host that this client is told to connect to, by `cluster-preferred-endpoint-type`: empty for an unknown endpoint, which
+    /// clients read as "where you are connected".
+    pub fn preferred_host(&self, endpoint: &Endpoint) -> String {
+        match &*self.config.text(Directive::ClusterPreferredEndpointType) {
+            "hostname" if endpoint.hostname.is_empty() => "?".to_owned(),
+            "hostname" => endpoint.hostname.clone(),
+            "unknown-endpoint" => String::new(),
+            _ => endpoint.ip.clone(),
+        }
+    }
+
+    /// `host:port` of the primary for MOVED.
+    pub fn redirect_endpoint(&self, client: &Client) -> String {
+        let endpoint = self.endpoint(client);
+        format!("{}:{}", self.preferred_host(&endpoint), endpoint.port)
+    }
+}
+
+impl Server {
+    /// Closes clients that have sent nothing for `timeout` seconds. Subscribers and waiting clients may be silent.
+    pub fn close_idle_clients(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let timeout_s = self.config.int(Directive::Timeout);
+        if timeout_s <= 0 {
+            return;
+        }
+        let now_ms = self.clock.now_ms();
+        for client in self.clients.all() {
+            let idle_ms = now_ms.saturating_sub(client.active_ms.load(Relaxed));
+            let may_be_silent = client.blocked.load(Relaxed)
+                || client.subscribed.iter().any(|count| count.load(Relaxed) > 0);
+            if !may_be_silent && idle_ms > timeout_s as u64 * 1000 {
+                tracing::debug!(client = client.id, "closing idle client");
+                client.close();
+            }
+        }
+    }
+}

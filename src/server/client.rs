@@ -1,0 +1,317 @@
+//! A client: what its connection alone knows, and what others may see of it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::resp::Version;
+
+/// The door a client came through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `port`, `tls-port` or the unix socket.
+    Main,
+    /// `read-only-port`: the replica's part.
+    ReadOnly,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Every reply is sent.
+    On,
+    /// None is.
+    Off,
+    /// That of the next command is not: the state while SKIP itself is answered, and then for one command.
+    SkipNext,
+    /// That of this command is not.
+    Skip,
+}
+
+/// What only the connection's own task touches.
+#[derive(Debug)]
+pub struct Client {
+    /// What others see.
+    pub shared: Arc<SharedClient>,
+    /// The selected database.
+    pub database: usize,
+    /// HELLO's version.
+    pub version: Version,
+    /// Whether it may run commands: the default user has no password, or AUTH was right.
+    pub authenticated: bool,
+    /// Which door it came through.
+    pub door: Door,
+    /// Over TLS.
+    pub tls: bool,
+    /// Through the unix socket.
+    pub unix: bool,
+    /// The address it dialled, for telling it where the cluster is.
+    pub local: Option<SocketAddr>,
+    /// The host name by which a TLS client called the server.
+    pub sni: Option<String>,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// READONLY was said (cluster mode, read-only port).
+    pub readonly: bool,
+    /// ASKING was said for the next command.
+    pub asking: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// CLIENT CAPA redirect.
+    pub capa_redirect: bool,
+    /// Subscriptions to channels, patterns and shard channels.
+    pub subscriptions: Subscriptions,
+}
+
+/// A client's subscriptions, in the order in which they were made.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    /// SUBSCRIBE.
+    pub channels: Vec<Bytes>,
+    /// PSUBSCRIBE.
+    pub patterns: Vec<Bytes>,
+    /// SSUBSCRIBE.
+    pub shard_channels: Vec<Bytes>,
+}
+
+impl Subscriptions {
+    /// Whether a RESP2 client with these may only send pub/sub commands.
+    pub fn any(&self) -> bool {
+        !(self.channels.is_empty() && self.patterns.is_empty() && self.shard_channels.is_empty())
+    }
+
+    /// What SUBSCRIBE and PSUBSCRIBE count together.
+    pub fn global_count(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+}
+
+/// What a client is told from outside its own task.
+#[derive(Debug, Default)]
+struct Outbox {
+    messages: VecDeque<Bytes>,
+    bytes: usize,
+    /// When the soft limit was passed, in milliseconds of Unix time.
+    over_soft_since_ms: Option<u64>,
+}
+
+/// One class of `client-output-buffer-limit`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Bytes at which the client is cut at once; 0 for none.
+    pub hard_bytes: usize,
+    /// Bytes at which it is cut after `soft_seconds`; 0 for none.
+    pub soft_bytes: usize,
+    /// See above.
+    pub soft_seconds: u64,
+}
+
+/// Names that a client gave itself.
+#[derive(Clone, Debug, Default)]
+pub struct ClientNames {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO lib-name.
+    pub lib_name: String,
+    /// CLIENT SETINFO lib-ver.
+    pub lib_version: String,
+}
+
+/// A client as others see it (CLIENT LIST) and reach it (pub/sub, CLIENT KILL).
+#[derive(Debug)]
+pub struct SharedClient {
+    /// CLIENT ID.
+    pub id: u64,
+    /// Where it came from: `ip:port`, or the socket's path and `:0`.
+    pub address: String,
+    /// What it dialled.
+    pub local_address: String,
+    /// The socket's number.
+    pub fd: i32,
+    /// Came through the read-only port.
+    pub door: Door,
+    /// When it came, in milliseconds of Unix time.
+    pub created_ms: u64,
+    /// Names it gave itself.
+    pub names: Mutex<ClientNames>,
+    /// When its last command ran, in milliseconds of Unix time.
+    pub active_ms: AtomicU64,
+    /// Id of its last command in the table; `u32::MAX` before the first.
+    pub last_command: AtomicU32,
+    /// Selected database.
+    pub database: AtomicUsize,
+    /// 2 or 3.
+    pub protocol: AtomicU8,
+    /// SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE counts.
+    pub subscribed: [AtomicUsize; 3],
+    /// Bytes read.
+    pub input_bytes: AtomicU64,
+    /// Bytes written.
+    pub output_bytes: AtomicU64,
+    /// Commands run.
+    pub commands: AtomicU64,
+    /// Bytes in its query buffer, and the buffer's capacity.
+    pub query_buffer: [AtomicUsize; 2],
+    /// Bytes of replies that wait to be written, and the buffer's capacity.
+    pub reply_buffer: [AtomicUsize; 2],
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// READONLY.
+    pub readonly: AtomicBool,
+    /// Waits for something.
+    pub blocked: AtomicBool,
+    wanted: AtomicU8,
+    has_messages: AtomicBool,
+    outbox: Mutex<Outbox>,
+    waker: AtomicWaker,
+}
+
+/// To be closed at once.
+const WANT_CLOSE: u8 = 1;
+/// Something about the server changed that the connection waits for (pause).
+const WANT_LOOK: u8 = 2;
+
+impl SharedClient {
+    /// A client that has just come.
+    pub fn new(id: u64, address: String, local_address: String, fd: i32, door: Door, now_ms: u64) -> Self {
+        Self {
+            id,
+            address,
+            local_address,
+            fd,
+            door,
+            created_ms: now_ms,
+            names: Mutex::default(),
+            active_ms: AtomicU64::new(now_ms),
+            last_command: AtomicU32::new(u32::MAX),
+            database: AtomicUsize::new(0),
+            protocol: AtomicU8::new(2),
+            subscribed: Default::default(),
+            input_bytes: AtomicU64::new(0),
+            output_bytes: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            query_buffer: Default::default(),
+            reply_buffer: Default::default(),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            readonly: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            wanted: AtomicU8::new(0),
+            has_messages: AtomicBool::new(false),
+            outbox: Mutex::default(),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// Puts a message into the outbox and wakes the connection. A client over its limit is closed instead.
+    pub fn send(&self, message: Bytes, limit: OutputLimit, now_ms: u64) -> bool {
+        let mut outbox = self.outbox.lock();
+        outbox.bytes += message.len();
+        outbox.messages.push_back(message);
+        let waiting = outbox.bytes + self.reply_buffer[0].load(Ordering::Relaxed);
+        let over_hard = limit.hard_bytes > 0 && waiting > limit.hard_bytes;
+        let over_soft = limit.soft_bytes > 0 && waiting > limit.soft_bytes;
+        let since = if over_soft { Some(outbox.over_soft_since_ms.unwrap_or(now_ms)) } else { None };
+        outbox.over_soft_since_ms = since;
+        let soft_too_long = since.is_some_and(|since| now_ms.saturating_sub(since) > limit.soft_seconds * 1000);
+        self.has_messages.store(true, Ordering::Release);
+        drop(outbox);
+        if over_hard || soft_too_long {
+            self.close();
+            return false;
+        }
+        self.waker.wake();
+        true
+    }
+
+    /// Whether messages wait.
+    #[inline]
+    pub fn has_messages(&self) -> bool {
+        self.has_messages.load(Ordering::Acquire)
+    }
+
+    /// Moves all messages to the end of the write buffer.
+    pub fn take_messages(&self, out: &mut Vec<u8>) {
+        let mut outbox = self.outbox.lock();
+        self.has_messages.store(false, Ordering::Release);
+        for message in outbox.messages.drain(..) {
+            out.extend_from_slice(&message);
+        }
+        outbox.bytes = 0;
+        outbox.messages.shrink_to(64);
+    }
+
+    /// Bytes of messages that wait, and how many.
+    pub fn outbox_size(&self) -> (usize, usize) {
+        let outbox = self.outbox.lock();
+        (outbox.bytes, outbox.messages.len())
+    }
+
+    /// Has the connection closed as soon as it can look.
+    pub fn close(&self) {
+        self.wanted.fetch_or(WANT_CLOSE, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Has the connection look at the server's state again.
+    pub fn look(&self) {
+        self.wanted.fetch_or(WANT_LOOK, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Whether it is to be closed.
+    #[inline]
+    pub fn is_closing(&self) -> bool {
+        self.wanted.load(Ordering::Acquire) & WANT_CLOSE != 0
+    }
+
+    /// Whether it was told to look again; forgets it.
+    pub fn take_look(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) & WANT_LOOK != 0
+            && self.wanted.fetch_and(!WANT_LOOK, Ordering::AcqRel) & WANT_LOOK != 0
+    }
+
+    /// Whether anything from outside waits for the connection.
+    #[inline]
+    pub fn is_called(&self) -> bool {
+        self.wanted.load(Ordering::Acquire) != 0 || self.has_messages()
+    }
+
+    /// Has `waker` woken by the next call from outside.
+    #[inline]
+    pub fn register(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+}
+
+impl Client {
+    /// Publishes the counts of its subscriptions.
+    pub fn publish_subscriptions(&self) {
+        let subscriptions = &self.subscriptions;
+        let counts =
+            [subscriptions.channels.len(), subscriptions.patterns.len(), subscriptions.shard_channels.len()];
+        for (shown, count) in self.shared.subscribed.iter().zip(counts) {
+            shown.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, database: usize) {
+        self.database = database;
+        self.shared.database.store(database, Ordering::Relaxed);
+    }
+
+    /// Changes the protocol version.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
+        let shown = if version == Version::Resp3 { 3 } else { 2 };
+        self.shared.protocol.store(shown, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,60 @@
+//! Who is connected.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+
+use super::client::SharedClient;
+
+/// The connected clients by id.
+#[derive(Debug, Default)]
+pub struct Clients {
+    by_id: RwLock<BTreeMap<u64, Arc<SharedClient>>>,
+    last_id: AtomicU64,
+    count: AtomicUsize,
+}
+
+impl Clients {
+    /// Nobody.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The id of the next client: they only grow.
+    pub fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Takes a place if fewer than `max` are connected.
+    pub fn take_place(&self, max: usize) -> bool {
+        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1)).is_ok()
+    }
+
+    /// Adds a client whose place was taken.
+    pub fn add(&self, client: Arc<SharedClient>) {
+        self.by_id.write().insert(client.id, client);
+    }
+
+    /// Removes a client and gives its place free.
+    pub fn remove(&self, id: u64) {
+        self.by_id.write().remove(&id);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many are connected.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The client with this id.
+    pub fn by_id(&self, id: u64) -> Option<Arc<SharedClient>> {
+        self.by_id.read().get(&id).cloned()
+    }
+
+    /// All clients in the order in which they came.
+    pub fn all(&self) -> Vec<Arc<SharedClient>> {
+        self.by_id.read().values().cloned().collect()
+    }
+}

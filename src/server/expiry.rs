@@ -1,0 +1,96 @@
+//! The sweeper: a thread that removes keys when they end, so that their events come on time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use super::Server;
+use super::stats::Counter;
+use crate::keyspace::sweep::{self, Swept};
+
+/// Keys removed in one pass before the gate is given free.
+const BUDGET: u64 = 256;
+
+/// Sleeps no shorter than this between passes: so many keys due within it are removed together.
+const SLEEP_MIN: Duration = Duration::from_millis(1);
+
+/// Sleeps no longer than this: a key with a short TTL that is set while the sweeper sleeps is found within it. This is what
+/// bounds the lag, and looking at the next times costs microseconds.
+const SLEEP_MAX: Duration = Duration::from_millis(4);
+
+/// Sleeps no longer than this while no key has a TTL.
+const SLEEP_IDLE: Duration = Duration::from_millis(8);
+
+/// The running thread; ends when dropped.
+#[derive(Debug)]
+pub struct Sweeper {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sweeper {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start(server: Arc<Server>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("kvarts-expiry".into()).spawn(move || {
+            while !stopped.load(Ordering::Acquire) {
+                let sleep = if server.active_expiry.load(Ordering::Relaxed) {
+                    server.expire_due();
+                    sleep_for(&server)
+                } else {
+                    SLEEP_IDLE
+                };
+                std::thread::park_timeout(sleep);
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// The thread, to be unparked.
+    pub fn thread(&self) -> Option<&Thread> {
+        self.thread.as_ref().map(JoinHandle::thread)
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            drop(thread.join());
+        }
+    }
+}
+
+impl Server {
+    /// Removes everything that is due now; answers how many keys that were.
+    pub fn expire_due(&self) -> u64 {
+        let mut total = 0;
+        loop {
+            let Swept { expired, lag_max_ms, more } =
+                sweep::expire_due(&self.keyspace, &self.effects, self.clock.now_ms(), BUDGET);
+            if expired > 0 {
+                total += expired;
+                self.stats.add(0, Counter::ExpiredKeys, expired);
+                self.stats.expiry_lag(lag_max_ms);
+                self.count_changes(expired);
+            }
+            if !more {
+                return total;
+            }
+        }
+    }
+}
+
+fn sleep_for(server: &Server) -> Duration {
+    let next_ms = sweep::next_due_ms(&server.keyspace);
+    if next_ms == u64::MAX {
+        return SLEEP_IDLE;
+    }
+    Duration::from_millis(next_ms.saturating_sub(server.clock.now_ms())).clamp(SLEEP_MIN, SLEEP_MAX)
+}

@@ -1,0 +1,99 @@
+//! The gate: what every request has to pass before its command runs. It looks at flags and key specs, never at names.
+
+use super::Server;
+use super::client::{Client, Door};
+use super::pause::Scope;
+use crate::command::keys::{KeySpec, PlannedKey};
+use crate::command::spec::Flags;
+use crate::command::table::Entry;
+use crate::error::CommandError;
+use crate::keyspace::hash::slot_of_hash;
+use crate::resp::Version;
+
+/// What the gate says.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Run it.
+    Pass,
+    /// Answer this error.
+    Refuse(CommandError),
+    /// Try again when the pause is over.
+    Wait,
+}
+
+impl Server {
+    /// Judges a request whose arity is right.
+    #[inline]
+    pub fn judge(&self, client: &Client, entry: &Entry, keys: &[PlannedKey], now_ms: u64) -> Verdict {
+        let flags = entry.command.flags;
+        if !client.authenticated && !flags.has(Flags::NO_AUTH) {
+            return Verdict::Refuse(CommandError::NoAuth);
+        }
+        if flags.has(Flags::PROTECTED)
+            && let Some(refused) = self.refuse_protected(client, entry)
+        {
+            return Verdict::Refuse(refused);
+        }
+        if self.cluster.is_enabled()
+            && !keys.is_empty()
+            && let Some(refused) = self.refuse_slot(client, entry, keys)
+        {
+            return Verdict::Refuse(refused);
+        }
+        if client.door == Door::ReadOnly && flags.has(Flags::WRITE) {
+            return Verdict::Refuse(CommandError::ReadOnlyReplica);
+        }
+        if client.version == Version::Resp2
+            && !flags.has(Flags::WHILE_SUBSCRIBED)
+            && client.subscriptions.any()
+        {
+            return Verdict::Refuse(CommandError::new(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+                entry.full_name
+            )));
+        }
+        if self.pause.is_set() && self.is_paused(entry, now_ms) {
+            return Verdict::Wait;
+        }
+        Verdict::Pass
+    }
+
+    /// Redis's rule for a cluster: all keys in one slot, and that slot served here.
+    fn refuse_slot(&self, client: &Client, entry: &Entry, keys: &[PlannedKey]) -> Option<CommandError> {
+        let slot = slot_of_hash(keys[0].hash);
+        if keys.iter().any(|key| slot_of_hash(key.hash) != slot) {
+            return Some(CommandError::CrossSlot);
+        }
+        let is_write = entry.command.flags.has(Flags::WRITE)
+            || keys.iter().any(|key| key.flags & KeySpec::NOT_KEY != 0 && entry.command.flags.has(Flags::MAY_REPLICATE));
+        if client.door == Door::ReadOnly && (!client.readonly || is_write) {
+            return Some(CommandError::Moved { slot, endpoint: self.redirect_endpoint(client) });
+        }
+        None
+    }
+
+    fn is_paused(&self, entry: &Entry, now_ms: u64) -> bool {
+        let flags = entry.command.flags;
+        match self.pause.in_force(now_ms) {
+            None => false,
+            Some(_) if flags.has(Flags::WHILE_PAUSED) => false,
+            Some((Scope::All, _)) => true,
+            Some((Scope::Write, _)) => flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE),
+        }
+    }
+
+    fn refuse_protected(&self, client: &Client, entry: &Entry) -> Option<CommandError> {
+        let allowed = match &*self.config.text(crate::config::Directive::EnableDebugCommand) {
+            "yes" => true,
+            "local" => client.unix || client.shared.address.starts_with("127.0.0.1:") || client.shared.address.starts_with("[::1]:"),
+            _ => false,
+        };
+        (!allowed).then(|| {
+            CommandError::new(format!(
+                "ERR {} command not allowed. If the enable-{}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+                entry.command.name.to_uppercase(),
+                entry.command.name
+            ))
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! How much memory is in use: what the allocator has handed out, what the system holds for us.
+
+use std::sync::atomic::Ordering;
+
+use super::Server;
+
+/// Bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryUse {
+    /// Held by the system for this process.
+    pub resident: u64,
+    /// Handed out by the allocator.
+    pub allocated: u64,
+    /// The most that was allocated at any time somebody looked.
+    pub peak: u64,
+    /// All memory of the machine.
+    pub system: u64,
+}
+
+impl Server {
+    /// Reads the present use.
+    pub fn memory_use(&self) -> MemoryUse {
+        let resident = resident_bytes();
+        let allocated = crate::alloc::allocated_bytes().unwrap_or(resident);
+        let peak = self.memory_peak.fetch_max(allocated, Ordering::Relaxed).max(allocated);
+        MemoryUse { resident, allocated, peak, system: system_bytes() }
+    }
+}
+
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_ascii_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok()))
+        .unwrap_or(0);
+    pages * 4096
+}
+
+fn system_bytes() -> u64 {
+    std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+            line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+        })
+        .map_or(0, |kilobytes| kilobytes * 1024)
+}

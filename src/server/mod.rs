@@ -1,0 +1,154 @@
+//! The server: everything that its clients share, and the way of a request from bytes to reply.
+
+pub mod announce;
+pub mod client;
+pub mod clients;
+pub mod clock;
+pub mod dispatch;
+pub mod expiry;
+pub mod gate;
+pub mod memory;
+pub mod pause;
+pub mod pubsub;
+pub mod settings;
+pub mod stats;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::cluster::ClusterState;
+use crate::command::table::CommandTable;
+use crate::config::{Config, Directive};
+use crate::effects::Effects;
+use crate::keyspace::Keyspace;
+use clients::Clients;
+use clock::Clock;
+use pause::Pause;
+use pubsub::PubSub;
+use settings::Settings;
+use stats::Stats;
+
+/// A server without its sockets.
+pub struct Server {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What the hot path needs of the configuration, ready to use.
+    pub settings: Settings,
+    /// The commands.
+    pub commands: CommandTable,
+    /// The keys.
+    pub keyspace: Keyspace,
+    /// What follows changes.
+    pub effects: Effects,
+    /// Who listens to what.
+    pub pubsub: Arc<PubSub>,
+    /// Who is connected.
+    pub clients: Clients,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
+    /// Time.
+    pub clock: Arc<Clock>,
+    /// What has happened.
+    pub stats: Stats,
+    /// The slot table and this node's name.
+    pub cluster: ClusterState,
+    /// 40 hex digits, new at each start.
+    pub run_id: String,
+    /// 40 hex digits, of the replication history.
+    pub replication_id: String,
+    /// When it started, in milliseconds of Unix time.
+    pub started_ms: u64,
+    /// How many threads run commands.
+    pub workers: usize,
+    /// Where the listeners really listen (ports may have been 0).
+    pub ports: parking_lot::RwLock<Ports>,
+    /// Changes since the last save (there is none yet).
+    pub changes: AtomicU64,
+    /// Whether active expiry is on (DEBUG SET-ACTIVE-EXPIRE).
+    pub active_expiry: AtomicBool,
+    /// Highest memory use seen, in bytes.
+    pub memory_peak: AtomicU64,
+    shutdown: tokio::sync::watch::Sender<bool>,
+}
+
+/// Ports listened on; 0 for none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// Plain, and TLS too unless `tls_only`.
+    pub main: u16,
+    /// TLS only.
+    pub tls: u16,
+    /// The read-only port.
+    pub read_only: u16,
+}
+
+impl Server {
+    /// A server of this configuration.
+    pub fn new(config: Arc<Config>, clock: Clock, workers: usize) -> Server {
+        let clock = Arc::new(clock);
+        let pubsub = Arc::new(PubSub::new());
+        let commands = CommandTable::new(&crate::commands::groups());
+        let cluster_enabled = config.flag(Directive::ClusterEnabled);
+        let databases =
+            config.int(if cluster_enabled { Directive::ClusterDatabases } else { Directive::Databases });
+        let stats = Stats::new(workers, commands.entries().len());
+        let server = Server {
+            settings: Settings::new(&config),
+            effects: Effects::new(Arc::clone(&pubsub), Arc::clone(&clock)),
+            keyspace: Keyspace::new(databases.max(1) as usize, workers, fastrand::u64(..)),
+            commands,
+            pubsub,
+            clients: Clients::new(),
+            pause: Pause::new(),
+            stats,
+            cluster: ClusterState::new(cluster_enabled),
+            run_id: random_hex(40),
+            replication_id: random_hex(40),
+            started_ms: clock.now_ms(),
+            clock,
+            workers,
+            ports: parking_lot::RwLock::default(),
+            changes: AtomicU64::new(0),
+            active_expiry: AtomicBool::new(true),
+            memory_peak: AtomicU64::new(0),
+            shutdown: tokio::sync::watch::channel(false).0,
+            config,
+        };
+        server.apply_settings();
+        server
+    }
+
+    /// Makes what was set in the configuration take effect everywhere. Called at start and after CONFIG SET.
+    pub fn apply_settings(&self) {
+        self.settings.load(&self.config);
+        self.effects.set_events(self.settings.events());
+        self.pubsub.set_limit(self.settings.pubsub_limit());
+    }
+
+    /// Asks everything to end.
+    pub fn request_shutdown(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_shutting_down(&self) -> bool {
+        *self.shutdown.borrow()
+    }
+
+    /// For those who wait for the end.
+    pub fn shutdown_signal(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.shutdown.subscribe()
+    }
+
+    /// Counts changes of keys.
+    pub fn count_changes(&self, by: u64) {
+        if by > 0 {
+            self.changes.fetch_add(by, Ordering::Relaxed);
+        }
+    }
+}
+
+/// So many random hex digits.
+pub fn random_hex(digits: usize) -> String {
+    (0..digits).map(|_| char::from_digit(fastrand::u32(..16), 16).unwrap_or('0')).collect()
+}

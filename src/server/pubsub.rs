@@ -1,0 +1,197 @@
+//! Channels, patterns and shard channels, and who listens to them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use parking_lot::RwLock;
+
+use super::client::{OutputLimit, SharedClient};
+use crate::glob;
+use crate::resp::Version;
+use crate::resp::encode::Reply;
+
+type Subscribers = Vec<Arc<SharedClient>>;
+
+/// Which name space a channel is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// SUBSCRIBE, PUBLISH.
+    Channel,
+    /// SSUBSCRIBE, SPUBLISH.
+    Shard,
+}
+
+/// The subscriptions of a server.
+#[derive(Debug, Default)]
+pub struct PubSub {
+    channels: DashMap<Bytes, Subscribers>,
+    shard_channels: DashMap<Bytes, Subscribers>,
+    patterns: RwLock<Vec<(Bytes, Subscribers)>>,
+    /// Channel and pattern subscriptions of all clients: publishing to nobody costs one load.
+    global: AtomicUsize,
+    limit: RwLock<OutputLimit>,
+}
+
+impl PubSub {
+    /// Nobody listens.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the pubsub class of `client-output-buffer-limit`.
+    pub fn set_limit(&self, limit: OutputLimit) {
+        *self.limit.write() = limit;
+    }
+
+    /// Whether anybody listens to channels or patterns.
+    #[inline]
+    pub fn is_heard(&self) -> bool {
+        self.global.load(Ordering::Relaxed) > 0
+    }
+
+    /// Adds a subscription that the client does not have yet.
+    pub fn subscribe(&self, kind: Kind, channel: &Bytes, client: &Arc<SharedClient>) {
+        if kind == Kind::Channel {
+            self.global.fetch_add(1, Ordering::Relaxed);
+        }
+        self.map(kind).entry(channel.clone()).or_default().push(Arc::clone(client));
+    }
+
+    /// Takes away a subscription that the client has.
+    pub fn unsubscribe(&self, kind: Kind, channel: &Bytes, client: &SharedClient) {
+        if kind == Kind::Channel {
+            self.global.fetch_sub(1, Ordering::Relaxed);
+        }
+        let emptied = self.map(kind).get_mut(channel).is_some_and(|mut subscribers| {
+            subscribers.retain(|subscriber| subscriber.id != client.id);
+            subscribers.is_empty()
+        });
+        if emptied {
+            self.map(kind).remove_if(channel, |_, subscribers| subscribers.is_empty());
+        }
+    }
+
+    /// Adds a pattern that the client does not have yet.
+    pub fn psubscribe(&self, pattern: &Bytes, client: &Arc<SharedClient>) {
+        self.global.fetch_add(1, Ordering::Relaxed);
+        let mut patterns = self.patterns.write();
+        match patterns.iter_mut().find(|(known, _)| known == pattern) {
+            Some((_, subscribers)) => subscribers.push(Arc::clone(client)),
+            None => patterns.push((pattern.clone(), vec![Arc::clone(client)])),
+        }
+    }
+
+    /// Takes away a pattern that the client has.
+    pub fn punsubscribe(&self, pattern: &Bytes, client: &SharedClient) {
+        self.global.fetch_sub(1, Ordering::Relaxed);
+        let mut patterns = self.patterns.write();
+        if let Some(index) = patterns.iter().position(|(known, _)| known == pattern) {
+            patterns[index].1.retain(|subscriber| subscriber.id != client.id);
+            if patterns[index].1.is_empty() {
+                patterns.remove(index);
+            }
+        }
+    }
+
+    /// Sends a message to everyone who listens to the channel or to a pattern that it matches; answers how many.
+    pub fn publish(&self, channel: &[u8], message: &[u8], now_ms: u64) -> usize {
+        if !self.is_heard() {
+            return 0;
+        }
+        let limit = *self.limit.read();
+        let mut receivers = 0;
+        if let Some(subscribers) = self.channels.get(channel) {
+            let parts: [&[u8]; 3] = [b"message", channel, message];
+            let mut text = Encoded::new(&parts);
+            for subscriber in subscribers.iter() {
+                subscriber.send(text.for_client(subscriber), limit, now_ms);
+                receivers += 1;
+            }
+        }
+        for (pattern, subscribers) in self.patterns.read().iter() {
+            if glob::matches(pattern, channel, false) {
+                let parts: [&[u8]; 4] = [b"pmessage", pattern, channel, message];
+                let mut text = Encoded::new(&parts);
+                for subscriber in subscribers {
+                    subscriber.send(text.for_client(subscriber), limit, now_ms);
+                    receivers += 1;
+                }
+            }
+        }
+        receivers
+    }
+
+    /// Sends a message to everyone who listens to the shard channel; answers how many.
+    pub fn spublish(&self, channel: &[u8], message: &[u8], now_ms: u64) -> usize {
+        let Some(subscribers) = self.shard_channels.get(channel) else { return 0 };
+        let limit = *self.limit.read();
+        let parts: [&[u8]; 3] = [b"smessage", channel, message];
+        let mut text = Encoded::new(&parts);
+        for subscriber in subscribers.iter() {
+            subscriber.send(text.for_client(subscriber), limit, now_ms);
+        }
+        subscribers.len()
+    }
+
+    /// Channels with listeners that match the pattern, if one is given.
+    pub fn channels(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Bytes> {
+        self.map(kind)
+            .iter()
+            .filter(|entry| pattern.is_none_or(|pattern| glob::matches(pattern, entry.key(), false)))
+            .map(|entry| entry.key().clone())
+            .collect()
+    }
+
+    /// How many listen to a channel.
+    pub fn subscriber_count(&self, kind: Kind, channel: &[u8]) -> usize {
+        self.map(kind).get(channel).map_or(0, |subscribers| subscribers.len())
+    }
+
+    /// How many different patterns there are.
+    pub fn pattern_count(&self) -> usize {
+        self.patterns.read().len()
+    }
+
+    /// How many channels have listeners.
+    pub fn channel_count(&self, kind: Kind) -> usize {
+        self.map(kind).len()
+    }
+
+    fn map(&self, kind: Kind) -> &DashMap<Bytes, Subscribers> {
+        match kind {
+            Kind::Channel => &self.channels,
+            Kind::Shard => &self.shard_channels,
+        }
+    }
+}
+
+/// A message, encoded once for each protocol version that somebody speaks.
+struct Encoded<'a> {
+    parts: &'a [&'a [u8]],
+    texts: [Option<Bytes>; 2],
+}
+
+impl<'a> Encoded<'a> {
+    fn new(parts: &'a [&'a [u8]]) -> Self {
+        Self { parts, texts: [None, None] }
+    }
+
+    fn for_client(&mut self, client: &SharedClient) -> Bytes {
+        let resp3 = client.protocol.load(Ordering::Relaxed) == 3;
+        let (index, version) = if resp3 { (1, Version::Resp3) } else { (0, Version::Resp2) };
+        let parts = self.parts;
+        self.texts[index]
+            .get_or_insert_with(|| {
+                let mut out = Vec::new();
+                let mut reply = Reply::new(&mut out, version);
+                reply.push(parts.len());
+                for part in parts {
+                    reply.bulk(part);
+                }
+                out.into()
+            })
+            .clone()
+    }
+}

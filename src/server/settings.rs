@@ -1,0 +1,135 @@
+//! What the hot path needs of the configuration, as plain numbers behind relaxed loads.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+
+use parking_lot::RwLock;
+
+use super::client::OutputLimit;
+use crate::config::{Config, Directive};
+use crate::effects::events::EventMask;
+use crate::keyspace::access::AccessClock;
+
+/// See the module's page.
+#[derive(Debug, Default)]
+pub struct Settings {
+    bulk_max: AtomicI64,
+    query_max: AtomicI64,
+    lfu: AtomicBool,
+    lfu_log_factor: AtomicU32,
+    lfu_decay_minutes: AtomicU32,
+    events: AtomicU32,
+    has_password: AtomicBool,
+    password: RwLock<String>,
+    normal_limit: RwLock<OutputLimit>,
+    pubsub_limit: RwLock<OutputLimit>,
+}
+
+impl Settings {
+    /// The settings of a configuration.
+    pub fn new(config: &Config) -> Self {
+        let settings = Self::default();
+        settings.load(config);
+        settings
+    }
+
+    /// Reads them anew.
+    pub fn load(&self, config: &Config) {
+        self.bulk_max.store(config.int(Directive::ProtoMaxBulkLen), Ordering::Relaxed);
+        self.query_max.store(config.int(Directive::ClientQueryBufferLimit), Ordering::Relaxed);
+        self.lfu.store(config.text(Directive::MaxmemoryPolicy).contains("lfu"), Ordering::Relaxed);
+        self.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Ordering::Relaxed);
+        self.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Ordering::Relaxed);
+        let events = EventMask::parse(&config.text(Directive::NotifyKeyspaceEvents)).unwrap_or_default();
+        self.events.store(events.0, Ordering::Relaxed);
+        let password = config.text(Directive::Requirepass).to_string();
+        self.has_password.store(!password.is_empty(), Ordering::Relaxed);
+        *self.password.write() = password;
+        let (normal, pubsub) = output_limits(&config.text(Directive::ClientOutputBufferLimit));
+        *self.normal_limit.write() = normal;
+        *self.pubsub_limit.write() = pubsub;
+    }
+
+    /// `proto-max-bulk-len` in bytes.
+    #[inline]
+    pub fn bulk_max(&self) -> i64 {
+        self.bulk_max.load(Ordering::Relaxed)
+    }
+
+    /// `client-query-buffer-limit` in bytes.
+    #[inline]
+    pub fn query_max(&self) -> usize {
+        self.query_max.load(Ordering::Relaxed) as usize
+    }
+
+    /// Whether `maxmemory-policy` is one of the LFU policies.
+    #[inline]
+    pub fn is_lfu(&self) -> bool {
+        self.lfu.load(Ordering::Relaxed)
+    }
+
+    /// How accesses are dated at this time (milliseconds of Unix time).
+    #[inline]
+    pub fn access_clock(&self, now_ms: u64) -> AccessClock {
+        if self.is_lfu() {
+            AccessClock::Lfu {
+                minutes: (now_ms / 60_000) as u32 & 0xffff,
+                log_factor: self.lfu_log_factor.load(Ordering::Relaxed),
+                decay_minutes: self.lfu_decay_minutes.load(Ordering::Relaxed),
+            }
+        } else {
+            AccessClock::Lru((now_ms / 1000) as u32 & 0xff_ffff)
+        }
+    }
+
+    /// `notify-keyspace-events`.
+    pub fn events(&self) -> EventMask {
+        EventMask(self.events.load(Ordering::Relaxed))
+    }
+
+    /// Whether clients have to authenticate.
+    #[inline]
+    pub fn has_password(&self) -> bool {
+        self.has_password.load(Ordering::Relaxed)
+    }
+
+    /// Whether this is `requirepass`; takes the same time wherever the difference is.
+    pub fn is_password(&self, given: &[u8]) -> bool {
+        let password = self.password.read();
+        let wanted = password.as_bytes();
+        let mut differs = u8::from(wanted.len() != given.len());
+        for index in 0..given.len().max(wanted.len()) {
+            differs |= wanted.get(index).unwrap_or(&0) ^ given.get(index).unwrap_or(&0);
+        }
+        differs == 0
+    }
+
+    /// The normal class of `client-output-buffer-limit`.
+    pub fn normal_limit(&self) -> OutputLimit {
+        *self.normal_limit.read()
+    }
+
+    /// The pubsub class of `client-output-buffer-limit`.
+    pub fn pubsub_limit(&self) -> OutputLimit {
+        *self.pubsub_limit.read()
+    }
+}
+
+/// The limits of the normal and the pubsub class in `class hard soft seconds ...`.
+fn output_limits(text: &str) -> (OutputLimit, OutputLimit) {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let (mut normal, mut pubsub) = (OutputLimit::default(), OutputLimit::default());
+    for class in words.chunks_exact(4) {
+        let number = |index: usize| class[index].parse::<u64>().unwrap_or(0);
+        let limit = OutputLimit {
+            hard_bytes: number(1) as usize,
+            soft_bytes: number(2) as usize,
+            soft_seconds: number(3),
+        };
+        match class[0] {
+            "normal" => normal = limit,
+            "pubsub" => pubsub = limit,
+            _ => {}
+        }
+    }
+    (normal, pubsub)
+}

@@ -1,0 +1,185 @@
+//! Statistics: counted for each worker on lines of its own, summed when somebody asks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+
+/// What is counted for each worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Counter {
+    ConnectionsReceived,
+    CommandsProcessed,
+    NetInputBytes,
+    NetOutputBytes,
+    RejectedConnections,
+    ExpiredKeys,
+    EvictedKeys,
+    EvictedClients,
+    KeyspaceHits,
+    KeyspaceMisses,
+    ErrorReplies,
+    UnexpectedErrorReplies,
+    ReadsProcessed,
+    WritesProcessed,
+    PrefetchBatches,
+    PrefetchEntries,
+    QueryBufferDisconnections,
+    OutputBufferDisconnections,
+    DeniedAuth,
+    Batches,
+    BatchNs,
+    CommandNs,
+    Changes,
+}
+
+const COUNTERS: usize = Counter::Changes as usize + 1;
+
+/// What is counted for each command on each worker.
+#[derive(Debug, Default)]
+struct CommandCounters {
+    calls: AtomicU64,
+    total_ns: AtomicU64,
+    rejected: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// A command's counters, summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommandTotals {
+    /// Times it ran.
+    pub calls: u64,
+    /// Nanoseconds it took together.
+    pub total_ns: u64,
+    /// Times the gate refused it.
+    pub rejected: u64,
+    /// Times it answered an error.
+    pub failed: u64,
+}
+
+#[derive(Debug)]
+struct Worker {
+    counters: [AtomicU64; COUNTERS],
+    commands: Box<[CommandCounters]>,
+}
+
+/// Upper bound on distinct error codes that are counted (Redis's figure): beyond it nothing new is counted.
+const ERROR_CODES_MAX: usize = 128;
+
+/// The statistics of a server.
+#[derive(Debug)]
+pub struct Stats {
+    workers: Box<[CachePadded<Worker>]>,
+    errors: Mutex<Vec<(String, u64)>>,
+    expiry_lag: AtomicU64,
+    expiry_lag_max: AtomicU64,
+}
+
+impl Stats {
+    /// For this many workers and commands, all zero.
+    pub fn new(workers: usize, commands: usize) -> Self {
+        let worker = || {
+            CachePadded::new(Worker {
+                counters: std::array::from_fn(|_| AtomicU64::new(0)),
+                commands: (0..commands).map(|_| CommandCounters::default()).collect(),
+            })
+        };
+        Self {
+            workers: (0..workers).map(|_| worker()).collect(),
+            errors: Mutex::new(Vec::new()),
+            expiry_lag: AtomicU64::new(0),
+            expiry_lag_max: AtomicU64::new(0),
+        }
+    }
+
+    /// Adds to a counter. Two threads may share a worker number, so this is a real addition; on a line that nobody else
+    /// touches it costs a few cycles.
+    #[inline]
+    pub fn add(&self, worker: usize, counter: Counter, by: u64) {
+        if by > 0 {
+            self.workers[worker % self.workers.len()].counters[counter as usize].fetch_add(by, Ordering::Relaxed);
+        }
+    }
+
+    /// The sum of a counter.
+    pub fn sum(&self, counter: Counter) -> u64 {
+        self.workers.iter().map(|worker| worker.counters[counter as usize].load(Ordering::Relaxed)).sum()
+    }
+
+    /// Counts a command that ran.
+    #[inline]
+    pub fn command_ran(&self, worker: usize, command: usize, took_ns: u64, failed: bool) {
+        let counters = &self.workers[worker % self.workers.len()].commands[command];
+        counters.calls.fetch_add(1, Ordering::Relaxed);
+        counters.total_ns.fetch_add(took_ns, Ordering::Relaxed);
+        if failed {
+            counters.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a command that the gate refused.
+    pub fn command_rejected(&self, worker: usize, command: usize) {
+        self.workers[worker % self.workers.len()].commands[command].rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A command's counters.
+    pub fn command(&self, command: usize) -> CommandTotals {
+        let mut totals = CommandTotals::default();
+        for worker in &self.workers {
+            let counters = &worker.commands[command];
+            totals.calls += counters.calls.load(Ordering::Relaxed);
+            totals.total_ns += counters.total_ns.load(Ordering::Relaxed);
+            totals.rejected += counters.rejected.load(Ordering::Relaxed);
+            totals.failed += counters.failed.load(Ordering::Relaxed);
+        }
+        totals
+    }
+
+    /// Counts an error reply by its code.
+    pub fn error(&self, worker: usize, code: &str) {
+        self.add(worker, Counter::ErrorReplies, 1);
+        let mut errors = self.errors.lock();
+        if let Some((_, count)) = errors.iter_mut().find(|(known, _)| known == code) {
+            *count += 1;
+        } else if errors.len() < ERROR_CODES_MAX {
+            errors.push((code.to_owned(), 1));
+        }
+    }
+
+    /// Error codes and how often they were answered, by code.
+    pub fn errors(&self) -> Vec<(String, u64)> {
+        let mut errors = self.errors.lock().clone();
+        errors.sort();
+        errors
+    }
+
+    /// Notes how late the sweeper was, in milliseconds.
+    pub fn expiry_lag(&self, lag_ms: u64) {
+        self.expiry_lag.store(lag_ms, Ordering::Relaxed);
+        self.expiry_lag_max.fetch_max(lag_ms, Ordering::Relaxed);
+    }
+
+    /// The latest and the largest lag of the sweeper, in milliseconds.
+    pub fn expiry_lags(&self) -> (u64, u64) {
+        (self.expiry_lag.load(Ordering::Relaxed), self.expiry_lag_max.load(Ordering::Relaxed))
+    }
+
+    /// Starts anew (CONFIG RESETSTAT).
+    pub fn reset(&self) {
+        for worker in &self.workers {
+            for counter in &worker.counters {
+                counter.store(0, Ordering::Relaxed);
+            }
+            for command in &worker.commands {
+                command.calls.store(0, Ordering::Relaxed);
+                command.total_ns.store(0, Ordering::Relaxed);
+                command.rejected.store(0, Ordering::Relaxed);
+                command.failed.store(0, Ordering::Relaxed);
+            }
+        }
+        self.errors.lock().clear();
+        self.expiry_lag.store(0, Ordering::Relaxed);
+        self.expiry_lag_max.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,605 @@
+//! The hash: small ones as a [`Packed`] list of fields and values, the rest as a [`FieldTable`].
+//!
+//! Fields may have a time to live. Such a hash is always a table, as in Valkey, and has an [`Expiries`] beside it. A field whose time
+//! has come is absent for everyone who says what time it is; it stays in the table until [`Hash::take_expired`] takes it out.
+
+use std::collections::BTreeSet;
+
+use super::entry::{Element, Encoded, Raw};
+use super::packed::{self, Packed};
+use super::packed_table::{self, FieldTable};
+
+/// When a hash changes its encoding; the directives `hash-max-...` of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashLimits {
+    /// The most fields of a listpack.
+    pub max_listpack_entries: usize,
+    /// The longest field or value of a listpack, in bytes.
+    pub max_listpack_value: usize,
+}
+
+impl Default for HashLimits {
+    fn default() -> Self {
+        Self { max_listpack_entries: 512, max_listpack_value: 64 }
+    }
+}
+
+/// The hash. Two words.
+#[derive(Default)]
+pub struct Hash {
+    form: Form,
+}
+
+enum Form {
+    Packed(Packed),
+    Table(Box<Large>),
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::Packed(Packed::new())
+    }
+}
+
+struct Large {
+    fields: FieldTable,
+    expiries: Option<Box<Expiries>>,
+}
+
+impl Hash {
+    /// An empty hash.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the encoding for large hashes at once when as many fields are about to be set.
+    pub fn expect(&mut self, fields: usize, limits: &HashLimits) {
+        if fields > limits.max_listpack_entries {
+            self.large();
+        }
+    }
+
+    /// The value of a field.
+    pub fn get(&self, field: &[u8], now_ms: u64) -> Option<Element<'_>> {
+        match &self.form {
+            Form::Packed(list) => list.at(list.skip(list.find(field, 2)?, 1)),
+            Form::Table(large) => {
+                let value = large.fields.get(field)?;
+                (!large.is_expired(field, now_ms)).then_some(value)
+            }
+        }
+    }
+
+    /// Whether the field is there.
+    pub fn contains(&self, field: &[u8], now_ms: u64) -> bool {
+        match &self.form {
+            Form::Packed(list) => list.find(field, 2).is_some(),
+            Form::Table(large) => large.fields.contains(field) && !large.is_expired(field, now_ms),
+        }
+    }
+
+    /// Gives a field a value and takes its time to live away; whether the field is new.
+    pub fn set(&mut self, field: &[u8], value: &[u8], now_ms: u64, limits: &HashLimits) -> bool {
+        let expired = self.forget_expiry(field).is_some_and(|at_ms| at_ms <= now_ms);
+        self.put(field, value, limits) || expired
+    }
+
+    /// Gives a field a value and leaves its time to live as it is, unless that is over; whether the field is new.
+    pub fn set_keeping_expiry(&mut self, field: &[u8], value: &[u8], now_ms: u64, limits: &HashLimits) -> bool {
+        match self.expire_at_ms(field) {
+            Some(at_ms) if at_ms <= now_ms => self.set(field, value, now_ms, limits),
+            _ => self.put(field, value, limits),
+        }
+    }
+
+    /// Removes a field; whether it was there and its time was not over.
+    pub fn remove(&mut self, field: &[u8], now_ms: u64) -> bool {
+        let expired = self.forget_expiry(field).is_some_and(|at_ms| at_ms <= now_ms);
+        let removed = match &mut self.form {
+            Form::Packed(list) => match list.find(field, 2) {
+                Some(position) => {
+                    list.remove(position, 2);
+                    true
+                }
+                None => false,
+            },
+            Form::Table(large) => large.fields.remove(field),
+        };
+        removed && !expired
+    }
+
+    /// How many fields there are, those included whose time is over and that were not taken out yet: HLEN counts them too.
+    pub fn len(&self) -> usize {
+        match &self.form {
+            Form::Packed(list) => list.len() / 2,
+            Form::Table(large) => large.fields.len(),
+        }
+    }
+
+    /// Whether there is no field at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many fields there are whose time is not over.
+    pub fn live_len(&self, now_ms: u64) -> usize {
+        self.len() - self.expiries().map_or(0, |expiries| expiries.due(now_ms).count())
+    }
+
+    /// The fields with their values: in the order they were added in a small hash, in no particular order in a large one.
+    pub fn iter(&self, now_ms: u64) -> Iter<'_> {
+        Iter {
+            form: match &self.form {
+                Form::Packed(list) => IterForm::Packed(list.iter()),
+                Form::Table(large) => IterForm::Table(large.fields.iter(), large, now_ms),
+            },
+        }
+    }
+
+    /// A field with its value, every one as likely as every other.
+    pub fn random(&self, rng: &mut fastrand::Rng, now_ms: u64) -> Option<(Element<'_>, Element<'_>)> {
+        if self.is_empty() {
+            return None;
+        }
+        match &self.form {
+            Form::Packed(list) => {
+                let mut pair = list.iter_from(list.position(2 * rng.usize(..list.len() / 2))?);
+                Some((pair.next()?, pair.next()?))
+            }
+            Form::Table(large) => {
+                let live = self.live_len(now_ms);
+                if live == 0 {
+                    return None;
+                }
+                if live >= self.len() / 4 {
+                    loop {
+                        let (field, value) = large.fields.random(rng)?;
+                        if !large.is_expired(&field, now_ms) {
+                            return Some((field, value));
+                        }
+                    }
+                }
+                self.iter(now_ms).nth(rng.usize(..live))
+            }
+        }
+    }
+
+    /// Calls `visit` with `count` different fields and their values, every choice as likely as every other; with all when there are fewer.
+    pub fn random_distinct(
+        &self,
+        count: usize,
+        rng: &mut fastrand::Rng,
+        now_ms: u64,
+        mut visit: impl FnMut(&[u8], &[u8]),
+    ) {
+        let len = self.live_len(now_ms);
+        if let Form::Table(_) = &self.form
+            && count < len / 4
+        {
+            let mut chosen = packed_table::MemberTable::new(rng.u64(..));
+            while chosen.len() < count {
+                let Some((field, value)) = self.random(rng, now_ms) else {
+                    return;
+                };
+                if chosen.insert(&field) {
+                    visit(&field, &value);
+                }
+            }
+            return;
+        }
+        let mut wanted = count.min(len);
+        for (passed, (field, value)) in self.iter(now_ms).enumerate() {
+            if wanted == 0 {
+                return;
+            }
+            if rng.usize(..len - passed) < wanted {
+                wanted -= 1;
+                visit(&field, &value);
+            }
+        }
+    }
+
+    /// Calls `visit` with some fields and their values and returns the cursor to go on with; zero begins and ends. A hash that is not a table
+    /// is visited whole. A field that is there from the first call to the last is visited, whatever is added and removed between them.
+    pub fn scan(&self, cursor: u64, count: usize, now_ms: u64, mut visit: impl FnMut(&[u8], &[u8])) -> u64 {
+        if let Form::Table(large) = &self.form {
+            return large.fields.scan(cursor, count, |field, value| {
+                if !large.is_expired(&field, now_ms) {
+                    visit(&field, &value);
+                }
+            });
+        }
+        self.iter(now_ms).for_each(|(field, value)| visit(&field, &value));
+        0
+    }
+
+    /// The name of the encoding as OBJECT ENCODING has it.
+    pub fn encoding(&self) -> &'static str {
+        match self.form {
+            Form::Packed(_) => "listpack",
+            Form::Table(_) => "hashtable",
+        }
+    }
+
+    /// What the hash takes from the allocator, in bytes, its own two words not included.
+    pub fn memory_bytes(&self) -> usize {
+        match &self.form {
+            Form::Packed(list) => list.memory_bytes(),
+            Form::Table(large) => {
+                let expiries = large.expiries.as_ref().map_or(0, |expiries| expiries.memory_bytes());
+                size_of::<Large>() + large.fields.memory_bytes() + expiries
+            }
+        }
+    }
+
+    /// When the field's time is over, in milliseconds since the epoch; `None` when it has no time to live or is not there.
+    pub fn expire_at_ms(&self, field: &[u8]) -> Option<u64> {
+        self.expiries()?.get(field)
+    }
+
+    /// Gives a field a time to live; whether the field is there.
+    pub fn set_expire(&mut self, field: &[u8], at_ms: u64) -> bool {
+        let there = match &self.form {
+            Form::Packed(list) => list.find(field, 2).is_some(),
+            Form::Table(large) => large.fields.contains(field),
+        };
+        if there {
+            self.large().expiries.get_or_insert_default().set(field, at_ms);
+        }
+        there
+    }
+
+    /// Takes a field's time to live away; whether it had one.
+    pub fn persist(&mut self, field: &[u8]) -> bool {
+        self.forget_expiry(field).is_some()
+    }
+
+    /// Whether any field has a time to live.
+    pub fn has_expiries(&self) -> bool {
+        self.expiries().is_some()
+    }
+
+    /// The earliest time a field's time is over, in milliseconds since the epoch.
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        self.expiries()?.by_time.first().map(|(at_ms, _)| *at_ms)
+    }
+
+    /// Takes out up to `limit` fields whose time is over, the earliest first, and returns them.
+    pub fn take_expired(&mut self, now_ms: u64, limit: usize) -> Vec<Box<[u8]>> {
+        let mut taken = Vec::new();
+        if let Form::Table(large) = &mut self.form {
+            while taken.len() < limit {
+                let Some(field) = large.expiries.as_mut().and_then(|expiries| expiries.pop_due(now_ms)) else {
+                    break;
+                };
+                large.fields.remove(&field);
+                large.drop_empty_expiries();
+                taken.push(field);
+            }
+        }
+        taken
+    }
+
+    fn expiries(&self) -> Option<&Expiries> {
+        match &self.form {
+            Form::Packed(_) => None,
+            Form::Table(large) => large.expiries.as_deref(),
+        }
+    }
+
+    fn forget_expiry(&mut self, field: &[u8]) -> Option<u64> {
+        let Form::Table(large) = &mut self.form else {
+            return None;
+        };
+        let at_ms = large.expiries.as_mut()?.remove(field)?;
+        large.drop_empty_expiries();
+        Some(at_ms)
+    }
+
+    fn put(&mut self, field: &[u8], value: &[u8], limits: &HashLimits) -> bool {
+        let list = match &mut self.form {
+            Form::Table(large) => return large.fields.set(field, value),
+            Form::Packed(list) => list,
+        };
+        if field.len().max(value.len()) > limits.max_listpack_value || !list.has_room(field.len() + value.len()) {
+            return self.large().fields.set(field, value);
+        }
+        if let Some(position) = list.find(field, 2) {
+            list.replace(list.skip(position, 1), value);
+            return false;
+        }
+        list.push_pair(field, value);
+        if list.len() / 2 > limits.max_listpack_entries {
+            self.large();
+        }
+        true
+    }
+
+    /// The large form, made of the small one where needed.
+    fn large(&mut self) -> &mut Large {
+        if let Form::Packed(list) = &self.form {
+            let mut fields = new_table();
+            let mut elements = list.iter();
+            while let (Some(field), Some(value)) = (elements.next(), elements.next()) {
+                fields.set(&field, &value);
+            }
+            self.form = Form::Table(Box::new(Large { fields, expiries: None }));
+        }
+        match &mut self.form {
+            Form::Table(large) => large,
+            Form::Packed(_) => unreachable!("made a table above"),
+        }
+    }
+
+    /// Checks the representation; for tests.
+    #[cfg(test)]
+    fn assert_invariants(&self) {
+        match &self.form {
+            Form::Packed(list) => {
+                list.assert_invariants();
+                assert_eq!(list.len() % 2, 0);
+            }
+            Form::Table(large) => {
+                large.fields.assert_invariants();
+                if let Some(expiries) = &large.expiries {
+                    assert!(!expiries.by_time.is_empty(), "empty ones are dropped");
+                    assert_eq!(expiries.by_time.len(), expiries.by_field.len());
+                    for (at_ms, field) in &expiries.by_time {
+                        assert_eq!(expiries.get(field), Some(*at_ms));
+                        assert!(large.fields.contains(field));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Clone for Hash {
+    fn clone(&self) -> Self {
+        let form = match &self.form {
+            Form::Packed(list) => Form::Packed(list.clone()),
+            Form::Table(large) => {
+                let mut fields = new_table();
+                large.fields.iter().for_each(|(field, value)| {
+                    fields.set(&field, &value);
+                });
+                let mut expiries = None::<Box<Expiries>>;
+                for (at_ms, field) in large.expiries.iter().flat_map(|expiries| &expiries.by_time) {
+                    expiries.get_or_insert_default().set(field, *at_ms);
+                }
+                Form::Table(Box::new(Large { fields, expiries }))
+            }
+        };
+        Self { form }
+    }
+}
+
+impl Large {
+    fn is_expired(&self, field: &[u8], now_ms: u64) -> bool {
+        self.expiries.as_ref().is_some_and(|expiries| {
+            // Most of the time nothing at all is due, and the first entry says so.
+            expiries.by_time.first().is_some_and(|(first_ms, _)| *first_ms <= now_ms)
+                && expiries.get(field).is_some_and(|at_ms| at_ms <= now_ms)
+        })
+    }
+
+    fn drop_empty_expiries(&mut self) {
+        if self.expiries.as_ref().is_some_and(|expiries| expiries.by_time.is_empty()) {
+            self.expiries = None;
+        }
+    }
+}
+
+/// The times to live of a hash's fields, in milliseconds since the epoch.
+struct Expiries {
+    by_field: FieldTable,
+    by_time: BTreeSet<(u64, Box<[u8]>)>,
+}
+
+impl Default for Expiries {
+    fn default() -> Self {
+        Self { by_field: new_table(), by_time: BTreeSet::new() }
+    }
+}
+
+impl Expiries {
+    fn get(&self, field: &[u8]) -> Option<u64> {
+        match self.by_field.get_raw(field)? {
+            Raw::Int(at_ms) => Some(at_ms as u64),
+            _ => None,
+        }
+    }
+
+    fn set(&mut self, field: &[u8], at_ms: u64) {
+        self.remove(field);
+        self.by_field.set_encoded(field, Encoded::int(at_ms as i64));
+        self.by_time.insert((at_ms, field.into()));
+    }
+
+    fn remove(&mut self, field: &[u8]) -> Option<u64> {
+        let at_ms = self.get(field)?;
+        self.by_field.remove(field);
+        self.by_time.remove(&(at_ms, field.into()));
+        Some(at_ms)
+    }
+
+    fn due(&self, now_ms: u64) -> impl Iterator<Item = &[u8]> {
+        self.by_time.iter().take_while(move |(at_ms, _)| *at_ms <= now_ms).map(|(_, field)| &**field)
+    }
+
+    fn pop_due(&mut self, now_ms: u64) -> Option<Box<[u8]>> {
+        if self.by_time.first()?.0 > now_ms {
+            return None;
+        }
+        let (_, field) = self.by_time.pop_first()?;
+        self.by_field.remove(&field);
+        Some(field)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        const ORDERED_ENTRY: usize = 2 * size_of::<(u64, Box<[u8]>)>();
+        size_of::<Self>() + 2 * self.by_field.memory_bytes() + self.by_time.len() * ORDERED_ENTRY
+    }
+}
+
+fn new_table() -> FieldTable {
+    FieldTable::new(fastrand::u64(..))
+}
+
+/// The fields of a hash with their values.
+pub struct Iter<'a> {
+    form: IterForm<'a>,
+}
+
+enum IterForm<'a> {
+    Packed(packed::Iter<'a>),
+    Table(packed_table::Iter<'a, true>, &'a Large, u64),
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (Element<'a>, Element<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.form {
+            IterForm::Packed(list) => Some((list.next()?, list.next()?)),
+            IterForm::Table(table, large, now_ms) => table.find(|(field, _)| !large.is_expired(field, *now_ms)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const SMALL: HashLimits = HashLimits { max_listpack_entries: 10, max_listpack_value: 12 };
+
+    fn field() -> impl Strategy<Value = Vec<u8>> {
+        (0u32..30).prop_map(|number| if number % 3 == 0 { number.to_string() } else { format!("field:{number}") }.into_bytes())
+    }
+
+    fn value() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            8 => proptest::collection::vec(any::<u8>(), 0..9),
+            2 => any::<i32>().prop_map(|value| value.to_string().into_bytes()),
+            1 => Just(b"longer than the limit".to_vec()),
+        ]
+    }
+
+    type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+    fn live(model: &Model, now_ms: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let alive = |expiry: &Option<u64>| expiry.is_none_or(|at_ms| at_ms > now_ms);
+        model.iter().filter(|(_, (_, expiry))| alive(expiry)).map(|(field, (value, _))| (field.clone(), value.clone())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_map_with_times(steps in proptest::collection::vec((0u8..12, field(), value(), 0u64..100), 1..150), seed: u64) {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut hash = Hash::new();
+            let mut model = Model::new();
+            let mut now_ms = 0;
+            for (kind, field, value, time) in steps {
+                let before = live(&model, now_ms);
+                match kind {
+                    0..=4 => {
+                        prop_assert_eq!(hash.set(&field, &value, now_ms, &SMALL), !before.contains_key(&field));
+                        model.insert(field.clone(), (value, None));
+                    }
+                    5 => {
+                        prop_assert_eq!(hash.set_keeping_expiry(&field, &value, now_ms, &SMALL), !before.contains_key(&field));
+                        let kept = before.contains_key(&field).then(|| model[&field].1).flatten();
+                        model.insert(field.clone(), (value, kept));
+                    }
+                    6 | 7 => {
+                        prop_assert_eq!(hash.remove(&field, now_ms), before.contains_key(&field));
+                        model.remove(&field);
+                    }
+                    8 | 9 => {
+                        let at_ms = now_ms + time;
+                        prop_assert_eq!(hash.set_expire(&field, at_ms), model.contains_key(&field));
+                        if let Some((_, expiry)) = model.get_mut(&field) { *expiry = Some(at_ms); }
+                    }
+                    10 => {
+                        let had = model.get_mut(&field).and_then(|(_, expiry)| expiry.take()).is_some();
+                        prop_assert_eq!(hash.persist(&field), had);
+                    }
+                    _ => {
+                        now_ms += time;
+                        if time % 2 == 0 {
+                            let mut taken: Vec<Vec<u8>> = hash.take_expired(now_ms, usize::MAX).into_iter().map(Vec::from).collect();
+                            taken.sort();
+                            let alive = live(&model, now_ms);
+                            let due: Vec<Vec<u8>> = model.keys().filter(|field| !alive.contains_key(*field)).cloned().collect();
+                            prop_assert_eq!(taken, due);
+                            model.retain(|field, _| alive.contains_key(field));
+                        }
+                    }
+                }
+                hash.assert_invariants();
+                let alive = live(&model, now_ms);
+                prop_assert_eq!(hash.len(), model.len());
+                prop_assert_eq!(hash.live_len(now_ms), alive.len());
+                prop_assert_eq!(hash.next_expiry_ms(), model.values().filter_map(|(_, expiry)| *expiry).min());
+                prop_assert_eq!(hash.expire_at_ms(&field), model.get(&field).and_then(|(_, expiry)| *expiry));
+                prop_assert_eq!(hash.get(&field, now_ms).map(|value| value.to_vec()), alive.get(&field).cloned());
+                prop_assert_eq!(hash.contains(&field, now_ms), alive.contains_key(&field));
+                match hash.random(&mut rng, now_ms) {
+                    Some((field, value)) => prop_assert_eq!(alive.get(&*field), Some(&value.to_vec())),
+                    None => prop_assert!(alive.is_empty()),
+                }
+            }
+            let alive = live(&model, now_ms);
+            let all: BTreeMap<Vec<u8>, Vec<u8>> = hash.iter(now_ms).map(|(field, value)| (field.to_vec(), value.to_vec())).collect();
+            prop_assert_eq!(&all, &alive);
+            let mut scanned = BTreeMap::new();
+            let mut cursor = 0;
+            loop {
+                cursor = hash.scan(cursor, 3, now_ms, |field, value| { scanned.insert(field.to_vec(), value.to_vec()); });
+                if cursor == 0 { break; }
+            }
+            prop_assert_eq!(&scanned, &alive);
+            for count in [0, alive.len() / 5, alive.len() / 2, alive.len() + 1] {
+                let mut chosen = BTreeMap::new();
+                hash.random_distinct(count, &mut rng, now_ms, |field, value| { chosen.insert(field.to_vec(), value.to_vec()); });
+                prop_assert_eq!(chosen.len(), count.min(alive.len()));
+                prop_assert!(chosen.iter().all(|(field, value)| alive.get(field) == Some(value)));
+            }
+            let copy = hash.clone();
+            copy.assert_invariants();
+            prop_assert_eq!(copy.iter(now_ms).count(), alive.len());
+            prop_assert_eq!(copy.next_expiry_ms(), hash.next_expiry_ms());
+        }
+    }
+
+    #[test]
+    fn encodings_change_where_redis_changes_them() {
+        let limits = HashLimits { max_listpack_entries: 3, max_listpack_value: 4 };
+        let mut hash = Hash::new();
+        for field in [b"c", b"a", b"b"] {
+            assert!(hash.set(field, b"1", 0, &limits));
+        }
+        assert_eq!(hash.encoding(), "listpack");
+        assert!(hash.iter(0).map(|(field, _)| field.to_vec()).eq([b"c", b"a", b"b"].map(|field| field.to_vec())));
+        assert!(!hash.set(b"a", b"2", 0, &limits));
+        assert_eq!(hash.encoding(), "listpack");
+        assert!(hash.set(b"d", b"1", 0, &limits));
+        assert_eq!((hash.encoding(), hash.len()), ("hashtable", 4));
+
+        let mut hash = Hash::new();
+        hash.set(b"a", b"12345", 0, &limits);
+        assert_eq!(hash.encoding(), "hashtable");
+        let mut hash = Hash::new();
+        hash.expect(4, &limits);
+        assert_eq!(hash.encoding(), "hashtable");
+        let mut hash = Hash::new();
+        hash.set(b"a", b"1", 0, &limits);
+        assert!(!hash.set_expire(b"b", 5));
+        assert_eq!(hash.encoding(), "listpack");
+        assert!(hash.set_expire(b"a", 5));
+        assert_eq!(hash.encoding(), "hashtable");
+        assert!(size_of::<Hash>() <= 16);
+    }
+}

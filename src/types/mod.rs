@@ -1,0 +1,18 @@
+//! The values as pure data structures. They know neither the protocol nor the server nor the keyspace.
+
+pub mod entry;
+pub mod hash;
+pub mod intset;
+pub mod list;
+mod list_node;
+pub mod long_double;
+pub mod number;
+pub mod packed;
+pub mod packed_table;
+mod score_leaf;
+mod score_tree;
+mod segments;
+pub mod set;
+mod slots;
+mod thin;
+pub mod zset;

@@ -1,0 +1,113 @@
+"""A real server for a test: the binary that KVARTS_BIN names, on free loopback ports, with a data directory of its own."""
+
+import os
+import pathlib
+import random
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+
+START_LIMIT_S = 30
+STOP_LIMIT_S = 10
+LOG_LINES_SHOWN = 40
+
+
+class KvartsServer:
+    """Starts on construction, answers on both ports by then; `stop` ends it. A log that matters is in the error raised."""
+
+    def __init__(self, *flags: str):
+        binary = os.environ.get("KVARTS_BIN")
+        if not binary:
+            raise RuntimeError("KVARTS_BIN must name the server's binary")
+        self.port, self.read_only_port = two_free_ports()
+        self._directory = pathlib.Path(tempfile.mkdtemp(prefix="kvarts-python-"))
+        self._log = self._directory / "server.log"
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    binary,
+                    *("--port", str(self.port)),
+                    *("--read-only-port", str(self.read_only_port)),
+                    *("--dir", str(self._directory)),
+                    *flags,
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            until("the server answers on both ports", self._answers)
+        except Exception as error:
+            self._process.kill()
+            self._process.wait()
+            log_end = self._end_of_log()
+            shutil.rmtree(self._directory)
+            raise RuntimeError(f"the server did not start: {error}; the end of its log:\n{log_end}") from error
+
+    def ca_certificate(self) -> str:
+        """The path of the CA's PEM file. The server makes it when the first TLS client comes, so this is that client."""
+        path = self._directory / "tls" / "ca.crt"
+        if not path.exists():
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as plain:
+                context.wrap_socket(plain, server_hostname="localhost").close()
+            until(f"{path} is there", path.exists)
+        return str(path)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise RuntimeError(f"the server did not end when asked to; the end of its log:\n{self._end_of_log()}") from None
+        finally:
+            shutil.rmtree(self._directory)
+
+    def _end_of_log(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
+
+    def _answers(self) -> bool:
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the server ended with {self._process.returncode}")
+        return answers(self.port) and answers(self.read_only_port)
+
+
+def until(what: str, condition, limit_s: float = START_LIMIT_S) -> None:
+    """Returns once the condition holds."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {limit_s} s: {what}")
+        time.sleep(0.01)
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16) == b"+PONG\r\n"
+    except OSError:
+        return False
+
+
+def two_free_ports() -> list[int]:
+    """Below the kernel's range for outgoing connections, so that no client takes them meanwhile."""
+    held: list[socket.socket] = []
+    try:
+        while len(held) < 2:
+            candidate = socket.socket()
+            try:
+                candidate.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
+                held.append(candidate)
+            except OSError:
+                candidate.close()
+        return [one.getsockname()[1] for one in held]
+    finally:
+        for one in held:
+            one.close()

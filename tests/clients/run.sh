@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Real clients against a real server.
+#
+#   run.sh [--prepare] [java] [python] [node] [cli]
+#
+# Runs the named suites, or all of them. KVARTS_BIN names the server's binary (default: target/release/kvarts).
+# Prints one line a suite and, last, "N passed, N failed"; the exit status is non-zero when one failed. A suite's whole
+# output is in target/clients/SUITE.log. --prepare only fetches and builds what the suites need, so that a later run
+# works without a network.
+set -uo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+out=$root/target/clients
+prepare_limit_s=900
+
+main() {
+  local prepare_only=false suites=() argument suite
+  for argument; do
+    case $argument in
+      --prepare) prepare_only=true ;;
+      java | python | node | cli) suites+=("$argument") ;;
+      *)
+        echo "unknown suite: $argument (java, python, node, cli)" >&2
+        exit 2
+        ;;
+    esac
+  done
+  ((${#suites[@]})) || suites=(java python node cli)
+
+  if ! $prepare_only; then
+    KVARTS_BIN=$(realpath -e -- "${KVARTS_BIN:-$root/target/release/kvarts}") || exit 2
+    export KVARTS_BIN
+  fi
+
+  mkdir -p "$out"
+  local passed=0 failed=0 start word
+  for suite in "${suites[@]}"; do
+    start=$SECONDS
+    if "prepare_$suite" >"$out/$suite.log" 2>&1 && { $prepare_only || "run_$suite" >>"$out/$suite.log" 2>&1; }; then
+      passed=$((passed + 1))
+      word=passed
+    else
+      failed=$((failed + 1))
+      word=failed
+      tail -n 200 "$out/$suite.log"
+    fi
+    printf '%-7s %s in %d s\n' "$suite" "$word" "$((SECONDS - start))"
+  done
+  echo "$passed passed, $failed failed"
+  ((failed == 0))
+}
+
+# Goes as far as the tests without running any, so that every plugin is fetched.
+prepare_java() {
+  local project=$here/java
+  cmp -s "$project/pom.xml" "$project/target/prepared.xml" && return
+  limited "$prepare_limit_s" mvn -q -B -f "$project/pom.xml" -DskipTests test &&
+    cp "$project/pom.xml" "$project/target/prepared.xml"
+}
+run_java() { limited 600 mvn -q -B -f "$here/java/pom.xml" test; }
+
+prepare_python() {
+  local venv=$out/python-venv
+  cmp -s "$here/python/requirements.txt" "$venv/installed.txt" && return
+  rm -rf "$venv"
+  limited "$prepare_limit_s" python3 -m venv "$venv" &&
+    limited "$prepare_limit_s" "$venv/bin/pip" install -q -r "$here/python/requirements.txt" &&
+    cp "$here/python/requirements.txt" "$venv/installed.txt"
+}
+run_python() { (cd "$here/python" && limited 180 "$out/python-venv/bin/python" -B -m unittest -v); }
+
+prepare_node() {
+  local modules=$here/node/node_modules
+  cmp -s "$here/node/package-lock.json" "$modules/installed.json" && return
+  (cd "$here/node" && limited "$prepare_limit_s" npm ci --no-audit --no-fund) &&
+    cp "$here/node/package-lock.json" "$modules/installed.json"
+}
+run_node() { (cd "$here/node" && limited 180 node --test --test-reporter=spec); }
+
+prepare_cli() { command -v redis-cli redis-benchmark; }
+run_cli() { limited 120 bash "$here/cli.sh"; }
+
+# limited SECONDS COMMAND...: ends the command and what it started when the time is up.
+limited() { timeout -k 15 "$@"; }
+
+main "$@"
