@@ -178,6 +178,7 @@ async fn housekeeping(server: Arc<Server>) {
     loop {
         tick.tick().await;
         server.close_idle_clients();
+        server.measure_rates();
         server.memory_use();
     }
 }

@@ -4,6 +4,7 @@ pub mod args;
 pub mod context;
 pub mod keys;
 pub mod spec;
+pub mod syntax;
 pub mod table;
 
 pub use context::{After, Context};

@@ -1,8 +1,201 @@
-//! CLIENT.
+//! CLIENT: what a connection says of itself, and what others may see and do of it.
 
-use crate::command::Context;
-use crate::command::args;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::client_filter::{self, Filter};
+use super::help;
+use crate::command::{After, Category, Command, Context, Flags, Group, args};
 use crate::error::{CommandError, CommandResult};
+use crate::server::client::ReplyMode;
+use crate::server::pause::Scope;
+use crate::types::number::parse_i64;
+
+const CONNECTION: &[Category] = &[Category::Connection];
+const SELF: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::ALLOW_BUSY);
+const PLAIN: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE);
+const OTHERS: Flags = PLAIN.and(Flags::ADMIN).and(Flags::WHILE_PAUSED);
+
+const fn subcommand(name: &'static str, arity: i32, flags: Flags) -> Command {
+    Command { name, arity, flags, categories: CONNECTION, group: Group::Connection, ..Command::DEFAULT }
+}
+
+/// The group's entry.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "client",
+    arity: -2,
+    group: Group::Connection,
+    summary: "Tells and changes what is known of connections.",
+    since: "2.4.0",
+    subcommands: &[
+        Command { summary: "Returns the connection's number.", since: "5.0.0", reply: "a number", run: id, ..subcommand("id", 2, SELF) },
+        Command {
+            summary: "Describes the connection.",
+            since: "6.2.0",
+            reply: "a line of fields",
+            run: info,
+            ..subcommand("info", 2, PLAIN)
+        },
+        Command {
+            summary: "Describes all connections that pass the filters.",
+            syntax: "[ID client-id [client-id ...]] [TYPE type] [ADDR ip:port] [LADDR ip:port] [USER username] [SKIPME YES | NO] [MAXAGE seconds] [NAME name] [IDLE seconds] [FLAGS flags] [LIB-NAME name] [LIB-VER version] [DB index] [IP address] [CAPA capability]",
+            since: "2.4.0",
+            complexity: "O(N) where N is the number of connections",
+            reply: "a line of fields for each",
+            run: list,
+            ..subcommand("list", -2, OTHERS)
+        },
+        Command {
+            summary: "Closes all connections that pass the filters.",
+            syntax: "ip:port | [ID client-id [client-id ...]] [TYPE type] [ADDR ip:port] [LADDR ip:port] [USER username] [SKIPME YES | NO] [MAXAGE seconds] [NAME name] [IDLE seconds] [FLAGS flags] [LIB-NAME name] [LIB-VER version] [DB index] [IP address] [CAPA capability]",
+            since: "2.4.0",
+            complexity: "O(N) where N is the number of connections",
+            reply: "OK for one address, else how many were closed",
+            run: kill,
+            ..subcommand("kill", -3, OTHERS)
+        },
+        Command {
+            summary: "Names the connection.",
+            syntax: "connection-name",
+            since: "2.6.9",
+            reply: "OK",
+            run: setname,
+            ..subcommand("setname", 3, SELF)
+        },
+        Command { summary: "Returns the connection's name.", since: "2.6.9", reply: "the name or null", run: getname, ..subcommand("getname", 2, SELF) },
+        Command {
+            summary: "Says which client library is in use.",
+            syntax: "LIB-NAME libname | LIB-VER libver",
+            since: "7.2.0",
+            reply: "OK",
+            run: setinfo,
+            ..subcommand("setinfo", 4, SELF)
+        },
+        Command {
+            summary: "Turns the replies to this connection on or off, or skips the next one.",
+            syntax: "ON | OFF | SKIP",
+            since: "3.2.0",
+            reply: "OK, or nothing",
+            run: reply,
+            ..subcommand("reply", 3, SELF.and(Flags::NO_MULTI))
+        },
+        Command {
+            summary: "Keeps the connection from being closed to save memory.",
+            syntax: "ON | OFF",
+            since: "7.0.0",
+            reply: "OK",
+            run: no_evict,
+            ..subcommand("no-evict", 3, OTHERS.and(Flags::ALLOW_BUSY))
+        },
+        Command {
+            summary: "Keeps the connection's reads from counting as uses of keys.",
+            syntax: "ON | OFF",
+            since: "7.2.0",
+            reply: "OK",
+            run: no_touch,
+            ..subcommand("no-touch", 3, SELF)
+        },
+        Command {
+            summary: "Lets commands wait for a time, all of them or those that write.",
+            syntax: "timeout [WRITE | ALL]",
+            since: "3.0.0",
+            reply: "OK",
+            run: pause,
+            ..subcommand("pause", -3, OTHERS)
+        },
+        Command { summary: "Ends a pause.", since: "6.2.0", reply: "OK", run: unpause, ..subcommand("unpause", 2, OTHERS) },
+        Command {
+            summary: "Ends the waiting of a blocked connection, as if its time were over or with an error.",
+            syntax: "client-id [TIMEOUT | ERROR]",
+            since: "5.0.0",
+            reply: "1 if it was waiting, else 0",
+            run: unblock,
+            ..subcommand("unblock", -3, OTHERS)
+        },
+        Command {
+            summary: "Says what the client can do beyond the protocol.",
+            syntax: "capability [capability ...]",
+            since: "8.0.0",
+            reply: "OK",
+            run: capa,
+            ..subcommand("capa", -3, SELF)
+        },
+        Command {
+            summary: "Marks the connection as one that brings data from elsewhere.",
+            syntax: "ON | OFF",
+            since: "8.1.0",
+            reply: "OK",
+            run: import_source,
+            ..subcommand("import-source", 3, PLAIN)
+        },
+        help::entry("5.0.0", Group::Connection, CONNECTION),
+    ],
+    ..Command::DEFAULT
+}];
+
+fn id(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    cx.reply.int(cx.client.shared.id as i64);
+    Ok(())
+}
+
+fn info(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let line = client_filter::describe(cx.server, &cx.client.shared, cx.keys.now_ms);
+    cx.reply.verbatim("txt", format!("{line}\n").as_bytes());
+    Ok(())
+}
+
+fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let filter = Filter::parse(cx, &arguments[2..])?;
+    let now_ms = cx.keys.now_ms;
+    let mut text = String::new();
+    for client in cx.server.clients.all() {
+        if filter.matches(&client, cx, now_ms) {
+            text.push_str(&client_filter::describe(cx.server, &client, now_ms));
+            text.push('\n');
+        }
+    }
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn kill(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    if arguments.len() == 3 {
+        let address = args::text(arguments[2]);
+        let found = cx.server.clients.all().into_iter().find(|client| client.address == address);
+        let Some(client) = found else { return Err(CommandError::text("ERR No such client")) };
+        end(cx, &client);
+        cx.reply.ok();
+        return Ok(());
+    }
+    let mut filter = Filter::parse(cx, &arguments[2..])?;
+    // Without the word, KILL spares the client that says it; LIST does not.
+    filter.skip_me.get_or_insert(true);
+    let now_ms = cx.keys.now_ms;
+    let mut closed = 0;
+    for client in cx.server.clients.all() {
+        if filter.matches(&client, cx, now_ms) {
+            end(cx, &client);
+            closed += 1;
+        }
+    }
+    cx.reply.int(closed);
+    Ok(())
+}
+
+/// Closes a client; the one that asks for it gets its reply first.
+fn end(cx: &mut Context<'_>, client: &Arc<crate::server::client::SharedClient>) {
+    if client.id == cx.client.shared.id {
+        cx.after = Some(After::Close);
+    } else {
+        client.close();
+    }
+}
+
+fn setname(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    set_name(cx, arguments[2])?;
+    cx.reply.ok();
+    Ok(())
+}
 
 /// Gives the client a name: printable ASCII without spaces, or nothing.
 ///
@@ -19,4 +212,124 @@ fn check_name(name: &[u8], what: &str) -> CommandResult {
         return Ok(());
     }
     Err(CommandError::new(format!("ERR {what} cannot contain spaces, newlines or special characters.")))
+}
+
+fn getname(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let name = cx.client.shared.names.lock().name.clone();
+    cx.reply.bulk_or_null((!name.is_empty()).then_some(name.as_bytes()));
+    Ok(())
+}
+
+fn setinfo(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let word = args::text(arguments[2]);
+    let value = arguments[3];
+    if args::is(arguments[2], "LIB-NAME") {
+        check_name(value, &word)?;
+        cx.client.shared.names.lock().lib_name = args::text(value);
+    } else if args::is(arguments[2], "LIB-VER") {
+        check_name(value, &word)?;
+        cx.client.shared.names.lock().lib_version = args::text(value);
+    } else {
+        return Err(CommandError::new(format!("ERR Unrecognized option '{word}'")));
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn reply(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let word = arguments[2];
+    if args::is(word, "ON") {
+        cx.client.reply_mode = ReplyMode::On;
+        cx.reply.ok();
+    } else if args::is(word, "OFF") {
+        cx.client.reply_mode = ReplyMode::Off;
+    } else if args::is(word, "SKIP") {
+        if cx.client.reply_mode != ReplyMode::Off {
+            cx.client.reply_mode = ReplyMode::SkipNext;
+        }
+    } else {
+        return Err(CommandError::Syntax);
+    }
+    Ok(())
+}
+
+fn on_or_off(word: &[u8]) -> Result<bool, CommandError> {
+    match word {
+        word if args::is(word, "ON") => Ok(true),
+        word if args::is(word, "OFF") => Ok(false),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+fn no_evict(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    cx.client.shared.no_evict.store(on_or_off(arguments[2])?, Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn no_touch(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    cx.client.no_touch = on_or_off(arguments[2])?;
+    cx.client.shared.no_touch.store(cx.client.no_touch, Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn pause(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let scope = match arguments {
+        [_, _, _] => Scope::All,
+        [_, _, _, word] if args::is(word, "ALL") => Scope::All,
+        [_, _, _, word] if args::is(word, "WRITE") => Scope::Write,
+        [_, _, _, _] => return Err(CommandError::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+        _ => return Err(CommandError::Syntax),
+    };
+    let timeout_ms = parse_i64(arguments[2])
+        .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
+    let timeout_ms =
+        u64::try_from(timeout_ms).map_err(|_| CommandError::text("ERR timeout is negative"))?;
+    let end_ms = cx
+        .keys
+        .now_ms
+        .checked_add(timeout_ms)
+        .filter(|end| *end < 1 << 62)
+        .ok_or(CommandError::text("ERR timeout is out of range"))?;
+    cx.server.pause.start(scope, end_ms, cx.keys.now_ms);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn unpause(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    cx.server.pause.end();
+    for client in cx.server.clients.all() {
+        if client.blocked.load(Ordering::Relaxed) {
+            client.look();
+        }
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn unblock(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    if let Some(reason) = arguments.get(3)
+        && !args::is(reason, "TIMEOUT")
+        && !args::is(reason, "ERROR")
+    {
+        return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+    }
+    args::int(arguments[2])?;
+    // No command blocks yet, and a pause is not ended for one client alone.
+    cx.reply.int(0);
+    Ok(())
+}
+
+fn capa(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    if arguments[2..].iter().any(|word| args::is(word, "REDIRECT")) {
+        cx.client.capa_redirect = true;
+        cx.client.shared.capa_redirect.store(true, Ordering::Relaxed);
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn import_source(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    Err(CommandError::text("ERR Server is not in import mode"))
 }

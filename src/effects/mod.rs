@@ -1,22 +1,21 @@
 //! What follows a change. Every change of a key is told here, under the lock that made it; each listener hears of it only
 //! while it listens, so that a change nobody cares for costs one relaxed load.
 
-pub mod events;
-
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::config::KeyspaceEvents;
 
 use crate::keyspace::access::{ChangeSink, EventClass};
 use crate::keyspace::hash::HashedKey;
 use crate::server::clock::Clock;
 use crate::server::pubsub::PubSub;
-use events::EventMask;
 
 /// The place that hears of every change.
 #[derive(Debug)]
 pub struct Effects {
     /// `notify-keyspace-events` as bits; 0 when nobody wants events.
-    events: AtomicU32,
+    events: AtomicI64,
     pubsub: Arc<PubSub>,
     clock: Arc<Clock>,
 }
@@ -24,32 +23,32 @@ pub struct Effects {
 impl Effects {
     /// Nobody listens yet.
     pub fn new(pubsub: Arc<PubSub>, clock: Arc<Clock>) -> Self {
-        Self { events: AtomicU32::new(0), pubsub, clock }
+        Self { events: AtomicI64::new(0), pubsub, clock }
     }
 
     /// Sets which keyspace events are published.
-    pub fn set_events(&self, mask: EventMask) {
-        self.events.store(mask.0, Ordering::Relaxed);
+    pub fn set_events(&self, events: KeyspaceEvents) {
+        self.events.store(events.bits(), Ordering::Relaxed);
     }
 
     /// Publishes an event that is no change (a key miss).
     #[inline]
     pub fn event(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
-        let mask = EventMask(self.events.load(Ordering::Relaxed));
-        if mask.wants(class) && self.pubsub.is_heard() {
-            self.publish(mask, database, key, event);
+        let wanted = self.events.load(Ordering::Relaxed);
+        if wanted & class.0.bits() != 0 && self.pubsub.is_heard() {
+            self.publish(KeyspaceEvents::from_bits(wanted), database, key, event);
         }
     }
 
     #[cold]
-    fn publish(&self, mask: EventMask, database: usize, key: &HashedKey<'_>, event: &'static str) {
+    fn publish(&self, wanted: KeyspaceEvents, database: usize, key: &HashedKey<'_>, event: &'static str) {
         let now_ms = self.clock.now_ms();
-        if mask.keyspace() {
+        if wanted.contains(KeyspaceEvents::KEYSPACE) {
             let mut channel = format!("__keyspace@{database}__:").into_bytes();
             channel.extend_from_slice(key.bytes);
             self.pubsub.publish(&channel, event.as_bytes(), now_ms);
         }
-        if mask.keyevent() {
+        if wanted.contains(KeyspaceEvents::KEYEVENT) {
             let channel = format!("__keyevent@{database}__:{event}");
             self.pubsub.publish(channel.as_bytes(), key.bytes, now_ms);
         }

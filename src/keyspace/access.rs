@@ -10,6 +10,7 @@ use super::gate::{Exclusive, Mapping};
 use super::hash::HashedKey;
 use super::record::Record;
 use super::table::{self, SlotTable};
+use crate::config::KeyspaceEvents;
 
 /// One lock of a plan: (database number, slot), and whether to write. Plans are sorted by it, which is the lock order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,35 +23,33 @@ pub struct SlotLock {
     pub write: bool,
 }
 
-/// The class of a keyspace event, as in `notify-keyspace-events`. The bits are our own; the letters are Redis's.
+/// The class of a keyspace event: a bit of the directive `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventClass(pub u16);
+pub struct EventClass(pub KeyspaceEvents);
 
 impl EventClass {
     /// `g`: commands for any type.
-    pub const GENERIC: EventClass = EventClass(1);
+    pub const GENERIC: EventClass = EventClass(KeyspaceEvents::GENERIC);
     /// `$`: strings.
-    pub const STRING: EventClass = EventClass(1 << 1);
+    pub const STRING: EventClass = EventClass(KeyspaceEvents::STRING);
     /// `l`: lists.
-    pub const LIST: EventClass = EventClass(1 << 2);
+    pub const LIST: EventClass = EventClass(KeyspaceEvents::LIST);
     /// `s`: sets.
-    pub const SET: EventClass = EventClass(1 << 3);
+    pub const SET: EventClass = EventClass(KeyspaceEvents::SET);
     /// `h`: hashes.
-    pub const HASH: EventClass = EventClass(1 << 4);
+    pub const HASH: EventClass = EventClass(KeyspaceEvents::HASH);
     /// `z`: sorted sets.
-    pub const ZSET: EventClass = EventClass(1 << 5);
+    pub const ZSET: EventClass = EventClass(KeyspaceEvents::ZSET);
     /// `x`: a key expired.
-    pub const EXPIRED: EventClass = EventClass(1 << 6);
+    pub const EXPIRED: EventClass = EventClass(KeyspaceEvents::EXPIRED);
     /// `e`: a key was evicted.
-    pub const EVICTED: EventClass = EventClass(1 << 7);
+    pub const EVICTED: EventClass = EventClass(KeyspaceEvents::EVICTED);
     /// `t`: streams.
-    pub const STREAM: EventClass = EventClass(1 << 8);
+    pub const STREAM: EventClass = EventClass(KeyspaceEvents::STREAM);
     /// `m`: a key that was asked for is not there.
-    pub const KEY_MISS: EventClass = EventClass(1 << 9);
-    /// `d`: modules.
-    pub const MODULE: EventClass = EventClass(1 << 10);
+    pub const KEY_MISS: EventClass = EventClass(KeyspaceEvents::MISS);
     /// `n`: a new key.
-    pub const NEW: EventClass = EventClass(1 << 11);
+    pub const NEW: EventClass = EventClass(KeyspaceEvents::NEW);
 }
 
 /// Who hears of changes that the keyspace makes by itself (keys that expire), under the slot's lock.
@@ -291,6 +290,15 @@ impl<'g, 'b> Access<'g, 'b> {
             return work(self.keyspace.physical(mapping[number]));
         }
         work(self.physical(number))
+    }
+
+    /// [`with_database`](Self::with_database) for one that may never have been used, which it then stays.
+    pub fn with_database_if_used<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
+        if let Hold::None = self.hold {
+            let mapping = self.keyspace.gate.shared(crate::worker::current());
+            return self.keyspace.physical_if_used(mapping[number]).map(work);
+        }
+        Some(work(self.physical(number)))
     }
 
     /// Empties one database or all of them, at one instant for everybody else; the memory is freed in the background.

@@ -90,6 +90,21 @@ impl Database {
         self.volatile.iter().map(|count| count.load(Ordering::Relaxed) as usize).sum()
     }
 
+    /// How many milliseconds the volatile keys have left on average, from a sample of slots.
+    pub fn average_ttl_ms(&self, now_ms: u64) -> u64 {
+        const SAMPLE: usize = 64;
+        let volatile_slots = (0..SLOT_COUNT).filter(|slot| self.slot_volatile(*slot) > 0).take(SAMPLE);
+        let (mut sum, mut count) = (0u64, 0u64);
+        for slot in volatile_slots {
+            let table = self.read_slot(slot);
+            for at_ms in table::iter(&table).take(SAMPLE).filter_map(Record::expire_at_ms) {
+                sum = sum.saturating_add(at_ms.saturating_sub(now_ms));
+                count += 1;
+            }
+        }
+        sum.checked_div(count).unwrap_or(0)
+    }
+
     /// Bytes of the tables and counters, without the records.
     pub fn overhead_bytes(&self) -> usize {
         let shards = self.map.shards();

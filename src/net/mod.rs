@@ -3,7 +3,6 @@
 pub mod connection;
 pub mod listener;
 pub mod stream;
-#[path = "tls_stub.rs"]
 pub mod tls;
 
 use std::net::SocketAddr;

@@ -109,7 +109,7 @@ impl Server {
     /// The host that this client is told to connect to, by `cluster-preferred-endpoint-type`: empty for an unknown endpoint, which
     /// clients read as "where you are connected".
     pub fn preferred_host(&self, endpoint: &Endpoint) -> String {
-        match &*self.config.text(Directive::ClusterPreferredEndpointType) {
+        match self.config.word(Directive::ClusterPreferredEndpointType) {
             "hostname" if endpoint.hostname.is_empty() => "?".to_owned(),
             "hostname" => endpoint.hostname.clone(),
             "unknown-endpoint" => String::new(),

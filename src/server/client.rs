@@ -165,6 +165,8 @@ pub struct SharedClient {
     pub no_touch: AtomicBool,
     /// READONLY.
     pub readonly: AtomicBool,
+    /// CLIENT CAPA redirect.
+    pub capa_redirect: AtomicBool,
     /// Waits for something.
     pub blocked: AtomicBool,
     wanted: AtomicU8,
@@ -202,6 +204,7 @@ impl SharedClient {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             readonly: AtomicBool::new(false),
+            capa_redirect: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             wanted: AtomicU8::new(0),
             has_messages: AtomicBool::new(false),
@@ -300,6 +303,13 @@ impl Client {
         for (shown, count) in self.shared.subscribed.iter().zip(counts) {
             shown.store(count, Ordering::Relaxed);
         }
+    }
+
+    /// Whether it is on this machine: through the loopback or the unix socket.
+    pub fn is_local(&self) -> bool {
+        let host = self.shared.address.rsplit_once(':').map_or("", |(host, _)| host);
+        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        self.unix || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
     }
 
     /// Selects a database.

@@ -83,9 +83,9 @@ impl Server {
     }
 
     fn refuse_protected(&self, client: &Client, entry: &Entry) -> Option<CommandError> {
-        let allowed = match &*self.config.text(crate::config::Directive::EnableDebugCommand) {
+        let allowed = match self.config.word(crate::config::Directive::EnableDebugCommand) {
             "yes" => true,
-            "local" => client.unix || client.shared.address.starts_with("127.0.0.1:") || client.shared.address.starts_with("[::1]:"),
+            "local" => client.is_local(),
             _ => false,
         };
         (!allowed).then(|| {

@@ -26,7 +26,7 @@ use clock::Clock;
 use pause::Pause;
 use pubsub::PubSub;
 use settings::Settings;
-use stats::Stats;
+use stats::{Counter, Stats};
 
 /// A server without its sockets.
 pub struct Server {
@@ -68,6 +68,8 @@ pub struct Server {
     pub active_expiry: AtomicBool,
     /// Highest memory use seen, in bytes.
     pub memory_peak: AtomicU64,
+    /// What happens a second, renewed by [`Server::measure_rates`].
+    pub rates: parking_lot::RwLock<stats::Rates>,
     shutdown: tokio::sync::watch::Sender<bool>,
 }
 
@@ -111,6 +113,7 @@ impl Server {
             changes: AtomicU64::new(0),
             active_expiry: AtomicBool::new(true),
             memory_peak: AtomicU64::new(0),
+            rates: parking_lot::RwLock::default(),
             shutdown: tokio::sync::watch::channel(false).0,
             config,
         };
@@ -121,7 +124,7 @@ impl Server {
     /// Makes what was set in the configuration take effect everywhere. Called at start and after CONFIG SET.
     pub fn apply_settings(&self) {
         self.settings.load(&self.config);
-        self.effects.set_events(self.settings.events());
+        self.effects.set_events(self.config.keyspace_events());
         self.pubsub.set_limit(self.settings.pubsub_limit());
     }
 
@@ -138,6 +141,13 @@ impl Server {
     /// For those who wait for the end.
     pub fn shutdown_signal(&self) -> tokio::sync::watch::Receiver<bool> {
         self.shutdown.subscribe()
+    }
+
+    /// Renews the rates of INFO; called once a second.
+    pub fn measure_rates(&self) {
+        let totals = [Counter::CommandsProcessed, Counter::NetInputBytes, Counter::NetOutputBytes]
+            .map(|counter| self.stats.sum(counter));
+        self.rates.write().measure(self.clock.monotonic_ns(), totals);
     }
 
     /// Counts changes of keys.

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use parking_lot::RwLock;
 
 use super::client::OutputLimit;
-use crate::config::{Config, Directive};
-use crate::effects::events::EventMask;
+use crate::config::{ClientClass, Config, Directive};
 use crate::keyspace::access::AccessClock;
 
 /// See the module's page.
@@ -17,7 +16,6 @@ pub struct Settings {
     lfu: AtomicBool,
     lfu_log_factor: AtomicU32,
     lfu_decay_minutes: AtomicU32,
-    events: AtomicU32,
     has_password: AtomicBool,
     password: RwLock<String>,
     normal_limit: RwLock<OutputLimit>,
@@ -36,17 +34,14 @@ impl Settings {
     pub fn load(&self, config: &Config) {
         self.bulk_max.store(config.int(Directive::ProtoMaxBulkLen), Ordering::Relaxed);
         self.query_max.store(config.int(Directive::ClientQueryBufferLimit), Ordering::Relaxed);
-        self.lfu.store(config.text(Directive::MaxmemoryPolicy).contains("lfu"), Ordering::Relaxed);
+        self.lfu.store(config.word(Directive::MaxmemoryPolicy).contains("lfu"), Ordering::Relaxed);
         self.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Ordering::Relaxed);
         self.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Ordering::Relaxed);
-        let events = EventMask::parse(&config.text(Directive::NotifyKeyspaceEvents)).unwrap_or_default();
-        self.events.store(events.0, Ordering::Relaxed);
         let password = config.text(Directive::Requirepass).to_string();
         self.has_password.store(!password.is_empty(), Ordering::Relaxed);
         *self.password.write() = password;
-        let (normal, pubsub) = output_limits(&config.text(Directive::ClientOutputBufferLimit));
-        *self.normal_limit.write() = normal;
-        *self.pubsub_limit.write() = pubsub;
+        *self.normal_limit.write() = output_limit(config, ClientClass::Normal);
+        *self.pubsub_limit.write() = output_limit(config, ClientClass::Pubsub);
     }
 
     /// `proto-max-bulk-len` in bytes.
@@ -81,11 +76,6 @@ impl Settings {
         }
     }
 
-    /// `notify-keyspace-events`.
-    pub fn events(&self) -> EventMask {
-        EventMask(self.events.load(Ordering::Relaxed))
-    }
-
     /// Whether clients have to authenticate.
     #[inline]
     pub fn has_password(&self) -> bool {
@@ -114,22 +104,11 @@ impl Settings {
     }
 }
 
-/// The limits of the normal and the pubsub class in `class hard soft seconds ...`.
-fn output_limits(text: &str) -> (OutputLimit, OutputLimit) {
-    let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    let (mut normal, mut pubsub) = (OutputLimit::default(), OutputLimit::default());
-    for class in words.chunks_exact(4) {
-        let number = |index: usize| class[index].parse::<u64>().unwrap_or(0);
-        let limit = OutputLimit {
-            hard_bytes: number(1) as usize,
-            soft_bytes: number(2) as usize,
-            soft_seconds: number(3),
-        };
-        match class[0] {
-            "normal" => normal = limit,
-            "pubsub" => pubsub = limit,
-            _ => {}
-        }
+fn output_limit(config: &Config, class: ClientClass) -> OutputLimit {
+    let limit = config.output_buffer_limit(class);
+    OutputLimit {
+        hard_bytes: limit.hard_bytes as usize,
+        soft_bytes: limit.soft_bytes as usize,
+        soft_seconds: limit.soft_seconds,
     }
-    (normal, pubsub)
 }

@@ -183,3 +183,32 @@ impl Stats {
         self.expiry_lag_max.store(0, Ordering::Relaxed);
     }
 }
+
+/// How much happens a second, between the last two looks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    /// Commands.
+    pub commands_per_s: f64,
+    /// Bytes read.
+    pub input_bytes_per_s: f64,
+    /// Bytes written.
+    pub output_bytes_per_s: f64,
+    measured_ns: u64,
+    totals: [u64; 3],
+}
+
+impl Rates {
+    /// Takes note of the totals of commands, input and output bytes at a monotonic time.
+    pub fn measure(&mut self, now_ns: u64, totals: [u64; 3]) {
+        let seconds = now_ns.saturating_sub(self.measured_ns) as f64 / 1e9;
+        if seconds > 0.0 {
+            // A reset makes totals smaller: that second counts as quiet.
+            let rate = |index: usize| totals[index].saturating_sub(self.totals[index]) as f64 / seconds;
+            self.commands_per_s = rate(0);
+            self.input_bytes_per_s = rate(1);
+            self.output_bytes_per_s = rate(2);
+        }
+        self.measured_ns = now_ns;
+        self.totals = totals;
+    }
+}

@@ -621,7 +621,7 @@ fn remove_from(node: &mut ListNode, value: &Encoded<'_>, count: usize, from: End
     match from {
         End::Head => {
             let mut offset = node.walk().offset();
-            while removed < count {
+            while removed < count && node.len() > 0 {
                 let mut walk = node.walk_at(offset);
                 while !walk.is_at_end() && !walk.next_is(value) {
                     walk.skip();
@@ -636,7 +636,7 @@ fn remove_from(node: &mut ListNode, value: &Encoded<'_>, count: usize, from: End
         }
         End::Tail => {
             let mut offset = node.walk_from_end().offset();
-            while removed < count {
+            while removed < count && node.len() > 0 {
                 let mut walk = node.walk_at(offset);
                 let mut found = false;
                 while !found && !walk.is_at_start() {

@@ -1,10 +1,13 @@
 //! A leaf of the score tree: scores and members, ordered by score, then by the bytes of the member.
 //!
 //! The scores come first, all in the same width, so that they can be searched by halves: whole numbers as offsets of 0, 1, 2 or 4 bytes from
-//! the leaf's smallest, anything else as doubles. Then come the members as [`super::entry`] writes them. Neighbours have
-//! scores that are close, so most leaves need one or two bytes a score.
+//! the leaf's smallest, anything else as doubles. Neighbours have scores that are close, so most leaves need one or two bytes a
+//! score. Then comes a row with the size of each member, a byte each, and last the members as [`super::entry`] writes them.
 
 use std::cmp::Ordering;
+use std::ops::Range;
+
+use smallvec::SmallVec;
 
 use super::entry::{self, Element, Encoded, Raw};
 use super::slots::Slots;
@@ -14,8 +17,8 @@ use super::thin::Thin;
 pub(super) const MAX_LEAF: usize = 64;
 /// A leaf with this few members is joined with a neighbour where that fits.
 pub(super) const MIN_LEAF: usize = MAX_LEAF / 4;
-/// Doubles beyond this may skip whole numbers: they are not kept as offsets.
-const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
+/// Whole numbers up to 2^52 are kept as offsets: one more than any of them is still exact as a double.
+const MAX_WHOLE: f64 = 4_503_599_627_370_496.0;
 const DOUBLE_WIDTH: u8 = 8;
 
 /// A place between the members of a sorted set: those before it have a lower score, or the same score and a member that the rule puts before.
@@ -75,6 +78,9 @@ struct Header {
     width: u8,
 }
 
+/// The scores of a leaf while it is made anew.
+type Scores = SmallVec<[f64; MAX_LEAF]>;
+
 /// The leaf. One word.
 #[derive(Clone, Default)]
 pub(super) struct Leaf {
@@ -103,35 +109,55 @@ impl Leaf {
 
     #[inline]
     fn score_by(&self, header: &Header, index: usize) -> f64 {
-        let width = usize::from(header.width);
-        let bytes = &self.block.bytes()[index * width..][..width];
-        let mut wide = [0; 8];
-        wide[..width].copy_from_slice(bytes);
-        if header.width == DOUBLE_WIDTH {
-            return f64::from_le_bytes(wide);
-        }
-        (i64::from_le_bytes(header.base) + i64::from_le_bytes(wide)) as f64
+        let bytes = self.block.bytes();
+        let offset = match header.width {
+            0 => 0,
+            1 => i64::from(bytes[index]),
+            2 => i64::from(u16::from_le_bytes(bytes.as_chunks().0[index])),
+            4 => i64::from(u32::from_le_bytes(bytes.as_chunks().0[index])),
+            _ => return f64::from_le_bytes(bytes.as_chunks().0[index]),
+        };
+        (i64::from_le_bytes(header.base) + offset) as f64
     }
 
-    /// Where the members begin.
+    /// How many scores are lower than this one, or with `inclusive` equal to it.
     #[inline]
-    fn members_at(&self) -> usize {
-        let header = self.block.header();
-        usize::from(header.count) * usize::from(header.width)
+    fn scores_below(&self, header: &Header, score: f64, inclusive: bool) -> usize {
+        let count = usize::from(header.count);
+        let bytes = &self.block.bytes()[..count * usize::from(header.width)];
+        if header.width == DOUBLE_WIDTH {
+            let is_below = |&bytes: &[u8; 8]| {
+                let other = f64::from_le_bytes(bytes);
+                other < score || inclusive && other == score
+            };
+            return bytes.as_chunks().0.partition_point(is_below);
+        }
+        // Among whole numbers the question is which are below a whole number; conversions of what is out of range saturate.
+        let limit = if inclusive { score.floor() + 1.0 } else { score.ceil() };
+        let limit = (limit as i64).saturating_sub(i64::from_le_bytes(header.base));
+        let Ok(limit) = u64::try_from(limit) else {
+            return 0;
+        };
+        match header.width {
+            0 => if limit > 0 { count } else { 0 },
+            1 => bytes.partition_point(|&offset| u64::from(offset) < limit),
+            2 => bytes.as_chunks().0.partition_point(|&offset| u64::from(u16::from_le_bytes(offset)) < limit),
+            _ => bytes.as_chunks().0.partition_point(|&offset| u64::from(u32::from_le_bytes(offset)) < limit),
+        }
     }
 
     /// The offset of a member; that of the count is the end.
     #[inline]
     fn member_offset(&self, index: usize) -> usize {
-        let bytes = self.block.bytes();
-        let mut offset = self.members_at();
-        for _ in 0..index {
-            offset += entry::size(&bytes[offset..]);
-        }
-        offset
+        let header = self.block.header();
+        let count = usize::from(header.count);
+        let sizes_at = count * usize::from(header.width);
+        let sizes = &self.block.bytes()[sizes_at..sizes_at + index];
+        sizes_at + count + sizes.iter().map(|&size| u32::from(size)).sum::<u32>() as usize
     }
 
     /// The packed bytes from a member on.
+    #[inline]
     pub(super) fn members_from(&self, index: usize) -> &[u8] {
         &self.block.bytes()[self.member_offset(index)..]
     }
@@ -143,38 +169,41 @@ impl Leaf {
     /// How many elements are before the place.
     pub(super) fn rank_of(&self, place: &Place<'_>, slots: &Slots) -> usize {
         let header = self.block.header();
+        if matches!(place.before, Before::Everything) {
+            return self.scores_below(&header, place.score, true);
+        }
+        let low = self.scores_below(&header, place.score, false);
         let count = usize::from(header.count);
-        let low = partition(0, count, |index| self.score_by(&header, index) < place.score);
-        let high = match place.before {
-            Before::Nothing => return low,
-            _ => partition(low, count, |index| self.score_by(&header, index) == place.score),
-        };
-        if matches!(place.before, Before::Everything) || low == high {
-            return high;
+        if matches!(place.before, Before::Nothing) || low == count || self.score_by(&header, low) != place.score {
+            return low;
         }
         let mut rest = self.members_from(low);
-        for index in low..high {
+        for index in low..count {
             let (raw, size) = entry::read(rest);
-            if !place.is_after(place.score, || resolve(raw, slots).cmp(place.member())) {
+            if !place.is_after(self.score_by(&header, index), || resolve(raw, slots).cmp(place.member())) {
                 return index;
             }
             rest = &rest[size..];
         }
-        high
+        count
     }
 
     /// Inserts an element at an index.
     pub(super) fn insert(&mut self, index: usize, score: f64, member: Encoded<'_>) {
-        self.make_fit(score);
-        let offset = self.member_offset(index);
-        self.block.splice(offset, 0, &[member.head(), member.data()]);
-        let mut header = self.block.header();
-        if header.count == 0 {
-            // The first bytes made the block, and its header with them.
-            (header.base, header.width) = form_of(score, score);
+        if self.len() == 0 {
+            *self = Self::of(&[score], &[member.len() as u8], &[member.head(), member.data()]);
+            return;
         }
+        self.make_fit(score);
+        let header = self.block.header();
         let (bytes, width) = score_bytes(&header, score);
-        self.block.splice(index * width, 0, &[&bytes[..width]]);
+        let member_at = self.member_offset(index);
+        self.block.insert_many([
+            (index * width, &bytes[..width]),
+            (usize::from(header.count) * width + index, &[member.len() as u8]),
+            (member_at, member.head()),
+            (member_at, member.data()),
+        ]);
         self.block.set_header(Header { count: header.count + 1, ..header });
     }
 
@@ -192,15 +221,10 @@ impl Leaf {
             self.block.clear();
             return;
         }
-        let from = self.member_offset(index);
-        let bytes = self.block.bytes();
-        let mut to = from;
-        for _ in 0..count {
-            to += entry::size(&bytes[to..]);
-        }
+        let (from, to) = (self.member_offset(index), self.member_offset(index + count));
         let width = usize::from(header.width);
-        self.block.splice(from, to - from, &[]);
-        self.block.splice(index * width, count * width, &[]);
+        let sizes_at = usize::from(header.count) * width;
+        self.block.remove_many([(index * width, count * width), (sizes_at + index, count), (from, to - from)]);
         self.block.set_header(Header { count: header.count - count as u16, ..header });
     }
 
@@ -213,29 +237,39 @@ impl Leaf {
 
     /// Takes the elements of the next leaf behind its own.
     pub(super) fn append(&mut self, next: &Self) {
-        let scores: Vec<f64> = (0..self.len()).map(|index| self.score(index)).chain((0..next.len()).map(|index| next.score(index))).collect();
-        *self = Self::of(&scores, &[self.members_from(0), next.members_from(0)]);
+        let scores: Scores = self.scores(0..self.len()).chain(next.scores(0..next.len())).collect();
+        let sizes = [self.sizes(0..self.len()), next.sizes(0..next.len())].concat();
+        *self = Self::of(&scores, &sizes, &[self.members_from(0), next.members_from(0)]);
     }
 
     fn copy_of(&self, from: usize, to: usize) -> Self {
-        let scores: Vec<f64> = (from..to).map(|index| self.score(index)).collect();
+        let scores: Scores = self.scores(from..to).collect();
         let members = &self.block.bytes()[self.member_offset(from)..self.member_offset(to)];
-        Self::of(&scores, &[members])
+        Self::of(&scores, self.sizes(from..to), &[members])
     }
 
-    /// A leaf of ordered scores and as many members, packed.
-    fn of(scores: &[f64], members: &[&[u8]]) -> Self {
+    fn scores(&self, range: Range<usize>) -> impl Iterator<Item = f64> {
+        let header = self.block.header();
+        range.map(move |index| self.score_by(&header, index))
+    }
+
+    fn sizes(&self, range: Range<usize>) -> &[u8] {
+        let header = self.block.header();
+        let sizes_at = usize::from(header.count) * usize::from(header.width);
+        &self.block.bytes()[sizes_at + range.start..sizes_at + range.end]
+    }
+
+    /// A leaf of ordered scores, the sizes of as many members, and these, packed.
+    fn of(scores: &[f64], sizes: &[u8], members: &[&[u8]]) -> Self {
         let (Some(first), Some(last)) = (scores.first(), scores.last()) else {
             return Self::new();
         };
         let (base, width) = narrowest(scores, *first, *last);
         let header = Header { base, count: scores.len() as u16, width };
+        let packed = pack(&header, scores);
+        let pieces: SmallVec<[&[u8]; 4]> = [&packed[..], sizes].into_iter().chain(members.iter().copied()).collect();
         let mut leaf = Self::new();
-        for part in members {
-            leaf.block.splice(leaf.block.len(), 0, &[part]);
-        }
-        let packed = pack(&header, scores.iter().copied());
-        leaf.block.splice(0, 0, &[&packed]);
+        leaf.block.splice(0, 0, &pieces);
         leaf.block.set_header(header);
         leaf
     }
@@ -246,12 +280,12 @@ impl Leaf {
         if header.count == 0 || fits(&header, score) {
             return;
         }
-        let scores: Vec<f64> = (0..self.len()).map(|index| self.score_by(&header, index)).collect();
+        let scores: Scores = self.scores(0..self.len()).collect();
         let (first, last) = (scores.first().copied().unwrap_or(score), scores.last().copied().unwrap_or(score));
         let (base, width) = if is_whole(score) { narrowest(&scores, first.min(score), last.max(score)) } else { ([0; 8], DOUBLE_WIDTH) };
         let wider = Header { base, width, ..header };
-        let packed = pack(&wider, scores.into_iter());
-        self.block.splice(0, self.members_at(), &[&packed]);
+        let packed = pack(&wider, &scores);
+        self.block.splice(0, usize::from(header.count) * usize::from(header.width), &[&packed]);
         self.block.set_header(wider);
     }
 
@@ -264,6 +298,7 @@ impl Leaf {
         let mut before: Option<(f64, Vec<u8>)> = None;
         for index in 0..self.len() {
             let (raw, size) = entry::read(rest);
+            assert_eq!(usize::from(self.sizes(index..index + 1)[0]), size);
             let member = resolve(raw, slots).to_vec();
             let score = self.score(index);
             if let Some((lower, lower_member)) = &before {
@@ -283,20 +318,6 @@ pub(super) fn resolve<'a>(raw: Raw<'a>, slots: &'a Slots) -> Element<'a> {
         Raw::Slot(slot) => Element::Bytes(slots.get(slot)),
         raw => Element::from(raw),
     }
-}
-
-/// The first index of a range that is not before, when all that are before come first.
-#[inline]
-pub(super) fn partition(mut low: usize, mut high: usize, is_before: impl Fn(usize) -> bool) -> usize {
-    while low < high {
-        let middle = low.midpoint(high);
-        if is_before(middle) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    low
 }
 
 /// Whether a score can be kept as a whole number and read back as the same double.
@@ -345,9 +366,9 @@ fn score_bytes(header: &Header, score: f64) -> ([u8; 8], usize) {
     ((score as i64 - i64::from_le_bytes(header.base)).to_le_bytes(), usize::from(header.width))
 }
 
-fn pack(header: &Header, scores: impl Iterator<Item = f64>) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(MAX_LEAF * usize::from(header.width));
-    for score in scores {
+fn pack(header: &Header, scores: &[f64]) -> SmallVec<[u8; MAX_LEAF * 8]> {
+    let mut packed = SmallVec::new();
+    for &score in scores {
         let (bytes, width) = score_bytes(header, score);
         packed.extend_from_slice(&bytes[..width]);
     }
@@ -417,10 +438,10 @@ mod tests {
         for index in 0..10 {
             leaf.insert(index, 1_700_000_000_000.0 + index as f64, Encoded::new(b"a"));
         }
-        // One byte a score but the first leaf's base is the first score; two bytes a member.
-        assert_eq!(leaf.block.len(), 10 * 3);
+        // A byte for the score, one for the size, two for the member.
+        assert_eq!(leaf.block.len(), 10 * 4);
         leaf.set_score(9, 1_700_000_000_009.5);
-        assert_eq!(leaf.block.len(), 10 * 10);
+        assert_eq!(leaf.block.len(), 10 * 11);
         assert_eq!((leaf.score(8), leaf.score(9)), (1_700_000_000_008.0, 1_700_000_000_009.5));
         assert_eq!(size_of::<Leaf>(), 8);
     }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::entry::{self, Element, Encoded};
-use super::score_leaf::{self, Before, Leaf, MAX_LEAF, MIN_LEAF, Place, partition, resolve};
+use super::score_leaf::{self, Before, Leaf, MAX_LEAF, MIN_LEAF, Place, resolve};
 use super::slots::Slots;
 
 /// The most children of an inner node.
@@ -97,29 +97,11 @@ impl ScoreTree {
         removed
     }
 
-    /// Gives an element another score where that leaves it between the same neighbours of its leaf; whether it did.
-    pub(super) fn set_score_in_place(&mut self, old: f64, new: f64, member: &[u8], slots: &Slots) -> bool {
-        let place = Place { score: old, before: Before::UpTo(member) };
-        let mut node = &mut self.root;
-        loop {
-            match node {
-                Node::Leaf(leaf) => {
-                    let after = leaf.rank_of(&place, slots);
-                    // Strictly between, so that members need not be compared; and not at the borders, which inner nodes know.
-                    let Some(index) = after.checked_sub(1).filter(|&index| index > 0 && after < leaf.len()) else {
-                        return false;
-                    };
-                    if leaf.score(index - 1) < new && new < leaf.score(index + 1) {
-                        leaf.set_score(index, new);
-                        return true;
-                    }
-                    return false;
-                }
-                Node::Inner(inner) => {
-                    let child = inner.child_of(&place);
-                    node = &mut inner.children[child];
-                }
-            }
+    /// Gives an element another score. `form` is how its member is written.
+    pub(super) fn rescore(&mut self, old: f64, new: f64, member: &[u8], form: Encoded<'_>, slots: &Slots) {
+        if !self.root.rescore(&Place { score: old, before: Before::UpTo(member) }, new, slots) {
+            self.lower_root();
+            self.insert(new, member, form, slots);
         }
     }
 
@@ -263,6 +245,36 @@ impl Node {
         }
     }
 
+    /// Changes the score of the element before the place where it stays between the same neighbours of its leaf; elsewhere the element is
+    /// removed. Whether it stayed.
+    fn rescore(&mut self, place: &Place<'_>, score: f64, slots: &Slots) -> bool {
+        match self {
+            Self::Leaf(leaf) => {
+                let after = leaf.rank_of(place, slots);
+                let Some(index) = after.checked_sub(1) else {
+                    return false;
+                };
+                // Strictly between, so that members need not be compared; and not at the borders, which inner nodes know.
+                let inside = index > 0 && after < leaf.len();
+                if inside && leaf.score(index - 1) < score && score < leaf.score(after) {
+                    leaf.set_score(index, score);
+                    return true;
+                }
+                leaf.remove(index, 1);
+                false
+            }
+            Self::Inner(inner) => {
+                let child = inner.child_of(place);
+                let stayed = inner.children[child].rescore(place, score, slots);
+                if !stayed {
+                    inner.counts[child] -= 1;
+                    inner.tidy(child);
+                }
+                stayed
+            }
+        }
+    }
+
     fn remove_ranks(&mut self, ranks: Range<usize>) {
         match self {
             Self::Leaf(leaf) => leaf.remove(ranks.start, ranks.len()),
@@ -369,8 +381,14 @@ impl Node {
 impl Inner {
     /// The child in which the elements stop being before the place.
     fn child_of(&self, place: &Place<'_>) -> usize {
-        let is_before = |child: usize| place.is_after(self.scores[child], || (*self.members[child]).cmp(place.member()));
-        partition(1, self.children.len(), is_before) - 1
+        let scores = self.scores.get(1..).unwrap_or(&[]);
+        let lower = scores.partition_point(|&score| score < place.score);
+        if scores.get(lower) != Some(&place.score) {
+            return lower;
+        }
+        let equal = scores[lower..].partition_point(|&score| score == place.score);
+        let members = &self.members[1 + lower..][..equal];
+        lower + members.partition_point(|member| place.is_after(place.score, || (**member).cmp(place.member())))
     }
 
     fn insert_child(&mut self, index: usize, score: f64, member: Box<[u8]>, child: Node) {
@@ -664,12 +682,13 @@ mod tests {
     }
 
     #[test]
-    fn a_score_changes_in_place_between_its_neighbours() {
+    fn a_score_changes_in_place_or_moves() {
         let slots = Slots::new();
         let (mut tree, _) = build((0..200).map(|number| (number * 10, format!("m{number}"))));
-        assert!(tree.set_score_in_place(500.0, 509.0, b"m50", &slots));
-        assert!(!tree.set_score_in_place(509.0, 510.0, b"m50", &slots));
-        assert_eq!(tree.assert_invariants(&slots), 200);
-        assert_eq!(shown(tree.iter(50..51, &slots)), [(509, "m50".to_owned())]);
+        for (old, new, rank) in [(500, 509, 50), (509, 510, 50), (510, 3, 1), (3, 2000, 199)] {
+            tree.rescore(f64::from(old), f64::from(new), b"m50", Encoded::new(b"m50"), &slots);
+            assert_eq!(tree.assert_invariants(&slots), 200);
+            assert_eq!(shown(tree.iter(rank..rank + 1, &slots)), [(new, "m50".to_owned())]);
+        }
     }
 }

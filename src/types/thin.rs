@@ -128,6 +128,57 @@ impl<H: Header> Thin<H> {
         }
     }
 
+    /// Inserts pieces at several places at once, so that no byte is moved twice. The places are those before the insertion, in ascending order.
+    ///
+    /// # Panics
+    /// As [`Self::splice`], and when the places are not in order.
+    #[inline]
+    pub(super) fn insert_many<const N: usize>(&mut self, pieces: [(usize, &[u8]); N]) {
+        let old_len = self.len();
+        let added: usize = pieces.iter().map(|(_, piece)| piece.len()).sum();
+        if added == 0 {
+            return;
+        }
+        let new_len = old_len + added;
+        self.resize_block(old_len, new_len);
+        let Some(block) = self.block else {
+            return;
+        };
+        let (mut end, mut shift) = (old_len, added);
+        for (at, piece) in pieces.into_iter().rev() {
+            assert!(at <= end, "places out of order or outside of the bytes");
+            // SAFETY: the block has room for `new_len` bytes. `at..end` are old bytes not moved yet, `end + shift` is at most `new_len`, and the
+            // piece goes into the gap of its own length that the move leaves below `at + shift`. Pieces cannot overlap bytes that `self` is
+            // borrowed mutably for. A panic in the loop leaves the length as it was, and every byte below it initialized.
+            unsafe {
+                let data = Self::data(block);
+                std::ptr::copy(data.add(at), data.add(at + shift), end - at);
+                shift -= piece.len();
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), data.add(at + shift), piece.len());
+            }
+            end = at;
+        }
+        self.set_len(new_len);
+    }
+
+    /// Removes several ranges at once, given as places and lengths in ascending order.
+    ///
+    /// # Panics
+    /// When a range is not inside the bytes or they are not in order.
+    #[inline]
+    pub(super) fn remove_many<const N: usize>(&mut self, ranges: [(usize, usize); N]) {
+        let len = self.len();
+        let bytes = self.bytes_mut();
+        let mut to = ranges.first().map_or(len, |(at, _)| *at);
+        for (index, (at, removed)) in ranges.iter().enumerate() {
+            let next = ranges.get(index + 1).map_or(len, |(next, _)| *next);
+            let from = at + removed;
+            bytes.copy_within(from..next, to);
+            to += next - from;
+        }
+        self.splice(to, len - to, &[]);
+    }
+
     pub(super) fn clear(&mut self) {
         self.splice(0, self.len(), &[]);
     }
@@ -239,6 +290,33 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn edits_many_like_a_vec(bytes in proptest::collection::vec(any::<u8>(), 0..500), places in any::<[proptest::sample::Index; 3]>(), pieces in any::<[[u8; 5]; 3]>(), lens in any::<[proptest::sample::Index; 3]>()) {
+            let mut places = places.map(|place| place.index(bytes.len() + 1));
+            places.sort_unstable();
+            let mut thin = Thin::<u32>::new();
+            thin.splice(0, 0, &[&bytes]);
+            let mut model = bytes.clone();
+            for (at, piece) in places.iter().zip(&pieces).rev() {
+                model.splice(at..at, piece.iter().copied());
+            }
+            thin.insert_many([(places[0], &pieces[0]), (places[1], &pieces[1]), (places[2], &pieces[2])]);
+            prop_assert_eq!(thin.bytes(), &model[..]);
+
+            let mut thin = Thin::<u32>::new();
+            thin.splice(0, 0, &[&bytes]);
+            let mut model = bytes.clone();
+            let ends = [places[1], places[2], bytes.len()];
+            let mut ranges = [(0, 0); 3];
+            for index in (0..3).rev() {
+                let removed = lens[index].index(ends[index] - places[index] + 1);
+                ranges[index] = (places[index], removed);
+                model.drain(places[index]..places[index] + removed);
+            }
+            thin.remove_many(ranges);
+            prop_assert_eq!(thin.bytes(), &model[..]);
+        }
+
         #[test]
         fn splices_like_a_vec(steps in proptest::collection::vec((0usize..600, 0usize..300, 0usize..300, any::<u8>()), 1..40)) {
             let mut thin = Thin::<u32>::new();

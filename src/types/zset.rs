@@ -446,19 +446,13 @@ impl Large {
     }
 
     fn set(&mut self, member: &[u8], score: f64) -> Option<f64> {
-        let old = self.scores.get_raw(member).map(read_score);
-        if old == Some(score) {
-            return old;
+        let old = self.scores.replace_encoded(member, ScoreForm::of(score).encoded(), read_score);
+        let (form, slots) = (self.scores.key_form(member), self.scores.slots());
+        match old {
+            None => self.order.insert(score, member, form, slots),
+            Some(old) if old != score => self.order.rescore(old, score, member, form, slots),
+            Some(_) => {}
         }
-        self.scores.set_encoded(member, ScoreForm::of(score).encoded());
-        let slots = self.scores.slots();
-        if let Some(old) = old {
-            if self.order.set_score_in_place(old, score, member, slots) {
-                return Some(old);
-            }
-            self.order.remove(old, member, slots);
-        }
-        self.order.insert(score, member, self.scores.key_form(member), slots);
         old
     }
 

@@ -378,6 +378,18 @@ mod tests {
     }
 
     #[test]
+    fn lists_take_several_arguments() {
+        for spec in &TABLE {
+            if matches!(
+                spec.kind,
+                Kind::Words | Kind::SavePoints | Kind::OutputBufferLimits | Kind::ShutdownFlags
+            ) {
+                assert!(spec.multi, "{}", spec.name);
+            }
+        }
+    }
+
+    #[test]
     fn every_directive_is_documented_in_one_sentence() {
         for spec in &TABLE {
             assert!(spec.doc.ends_with('.') && !spec.doc.contains('\n'), "{}", spec.name);

@@ -14,7 +14,8 @@ pub(super) const SPECS: &[Spec] = &[
         "",
         "Further host names and addresses to put into a certificate the server makes itself.",
     )
-    .active(),
+    .active()
+    .multi(),
     spec(
         D::TlsCertFile,
         "tls-cert-file",

@@ -1,0 +1,253 @@
+//! The filters of CLIENT LIST and CLIENT KILL, and the line that describes a client.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::command::{Context, args};
+use crate::error::CommandError;
+use crate::server::Server;
+use crate::server::client::SharedClient;
+use crate::types::number::parse_i64;
+
+/// The letters of the `flags` field that exist.
+const KNOWN_FLAGS: &str = "AbBCcdeEfFgGiIMnNoOPrRStTuUx";
+
+/// One condition on a client.
+enum Condition {
+    Ids(Vec<u64>),
+    Kind(Kind),
+    Address(String),
+    LocalAddress(String),
+    User(String),
+    AgeMin(u64),
+    IdleMin(u64),
+    Name(String),
+    Flags(String),
+    LibName(String),
+    LibVersion(String),
+    Database(usize),
+    Ip(String),
+    Capability(String),
+}
+
+/// What TYPE tells apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Normal,
+    PubSub,
+    Primary,
+    Replica,
+}
+
+/// Conditions that all have to hold, each perhaps inverted by `NOT-`.
+#[derive(Default)]
+pub struct Filter {
+    conditions: Vec<(bool, Condition)>,
+    /// SKIPME.
+    pub skip_me: Option<bool>,
+}
+
+impl Filter {
+    /// Reads pairs of a filter's name and value; ID takes several values.
+    ///
+    /// # Errors
+    /// Unknown filters and values, with Redis's texts.
+    pub fn parse(cx: &Context<'_>, words: &[&[u8]]) -> Result<Self, CommandError> {
+        let mut filter = Filter::default();
+        let mut index = 0;
+        while index < words.len() {
+            let name = args::text(words[index]).to_ascii_uppercase();
+            let (inverted, name) = match name.strip_prefix("NOT-") {
+                Some(rest) => (true, rest.to_owned()),
+                None => (false, name),
+            };
+            let Some(value) = words.get(index + 1) else { return Err(CommandError::Syntax) };
+            index += 2;
+            if name == "SKIPME" && !inverted {
+                filter.skip_me = Some(match value {
+                    value if args::is(value, "YES") => true,
+                    value if args::is(value, "NO") => false,
+                    _ => return Err(CommandError::Syntax),
+                });
+                continue;
+            }
+            if name == "ID" {
+                let mut ids = vec![client_id(value)?];
+                while let Some(more) = words.get(index).and_then(|word| parse_i64(word)) {
+                    ids.push(positive_id(more)?);
+                    index += 1;
+                }
+                filter.conditions.push((inverted, Condition::Ids(ids)));
+                continue;
+            }
+            filter.conditions.push((inverted, condition(cx, &name, value)?));
+        }
+        Ok(filter)
+    }
+
+    /// Whether a client passes.
+    pub fn matches(&self, client: &SharedClient, cx: &Context<'_>, now_ms: u64) -> bool {
+        if self.skip_me == Some(true) && client.id == cx.client.shared.id {
+            return false;
+        }
+        self.conditions.iter().all(|(inverted, condition)| condition.holds(client, now_ms) != *inverted)
+    }
+}
+
+fn condition(cx: &Context<'_>, name: &str, value: &[u8]) -> Result<Condition, CommandError> {
+    let text = args::text(value);
+    let seconds = |what: &str| match parse_i64(value) {
+        None => Err(CommandError::new(format!("ERR {what} is not an integer or out of range"))),
+        Some(number) if number <= 0 => Err(CommandError::new(format!("ERR {what} should be greater than 0"))),
+        Some(number) => Ok(number as u64),
+    };
+    Ok(match name {
+        "TYPE" => Condition::Kind(match text.to_ascii_lowercase().as_str() {
+            "normal" => Kind::Normal,
+            "pubsub" => Kind::PubSub,
+            "master" | "primary" => Kind::Primary,
+            "slave" | "replica" => Kind::Replica,
+            _ => return Err(CommandError::new(format!("ERR Unknown client type '{text}'"))),
+        }),
+        "ADDR" => Condition::Address(text),
+        "LADDR" => Condition::LocalAddress(text),
+        "USER" if text == "default" => Condition::User(text),
+        "USER" => return Err(CommandError::new(format!("ERR No such user '{text}'"))),
+        "MAXAGE" => Condition::AgeMin(seconds("maxage")?),
+        "IDLE" => Condition::IdleMin(seconds("idle")?),
+        "NAME" => Condition::Name(text),
+        "FLAGS" => {
+            if text.is_empty() || text.chars().any(|letter| !KNOWN_FLAGS.contains(letter)) {
+                return Err(CommandError::new(format!(
+                    "ERR Unknown flags found in the provided filter: {text}"
+                )));
+            }
+            Condition::Flags(text)
+        }
+        "LIB-NAME" => Condition::LibName(text),
+        "LIB-VER" => Condition::LibVersion(text),
+        "DB" => {
+            let count = cx.keys.keyspace.database_count();
+            let index = parse_i64(value).and_then(|number| usize::try_from(number).ok());
+            Condition::Database(index.filter(|index| *index < count).ok_or_else(|| {
+                CommandError::new(format!("ERR DB number should be between 0 and {}", count - 1))
+            })?)
+        }
+        "IP" => Condition::Ip(text),
+        "CAPA" => Condition::Capability(text),
+        _ => return Err(CommandError::Syntax),
+    })
+}
+
+fn client_id(value: &[u8]) -> Result<u64, CommandError> {
+    positive_id(parse_i64(value).ok_or(CommandError::Syntax)?)
+}
+
+fn positive_id(value: i64) -> Result<u64, CommandError> {
+    u64::try_from(value)
+        .ok()
+        .filter(|id| *id > 0)
+        .ok_or(CommandError::text("ERR client-id should be greater than 0"))
+}
+
+impl Condition {
+    fn holds(&self, client: &SharedClient, now_ms: u64) -> bool {
+        let names = || client.names.lock().clone();
+        match self {
+            Condition::Ids(ids) => ids.contains(&client.id),
+            Condition::Kind(kind) => *kind == kind_of(client),
+            Condition::Address(address) => client.address == *address,
+            Condition::LocalAddress(address) => client.local_address == *address,
+            Condition::User(user) => user == "default",
+            Condition::AgeMin(seconds) => now_ms.saturating_sub(client.created_ms) / 1000 >= *seconds,
+            Condition::IdleMin(seconds) => {
+                now_ms.saturating_sub(client.active_ms.load(Relaxed)) / 1000 >= *seconds
+            }
+            Condition::Name(name) => names().name == *name,
+            Condition::Flags(wanted) => {
+                let flags = flags_of(client);
+                wanted.chars().all(|letter| flags.contains(letter))
+            }
+            Condition::LibName(name) => names().lib_name == *name,
+            Condition::LibVersion(version) => names().lib_version == *version,
+            Condition::Database(database) => client.database.load(Relaxed) == *database,
+            Condition::Ip(ip) => client.address.rsplit_once(':').is_some_and(|(host, _)| {
+                host.trim_start_matches('[').trim_end_matches(']') == ip
+            }),
+            Condition::Capability(letters) => {
+                let has = capabilities_of(client);
+                letters.chars().all(|letter| has.contains(letter))
+            }
+        }
+    }
+}
+
+fn subscriptions_of(client: &SharedClient) -> [usize; 3] {
+    [0, 1, 2].map(|index| client.subscribed[index].load(Relaxed))
+}
+
+fn kind_of(client: &SharedClient) -> Kind {
+    let resp3 = client.protocol.load(Relaxed) == 3;
+    if !resp3 && subscriptions_of(client).iter().any(|count| *count > 0) { Kind::PubSub } else { Kind::Normal }
+}
+
+fn capabilities_of(client: &SharedClient) -> &'static str {
+    if client.capa_redirect.load(Relaxed) { "r" } else { "" }
+}
+
+/// The letters of the `flags` field.
+fn flags_of(client: &SharedClient) -> String {
+    let mut flags = String::new();
+    let mut add = |wanted: bool, letter| {
+        if wanted {
+            flags.push(letter);
+        }
+    };
+    add(subscriptions_of(client).iter().any(|count| *count > 0), 'P');
+    add(client.blocked.load(Relaxed), 'b');
+    add(client.address.ends_with(":0") && !client.address.starts_with(|c: char| c.is_ascii_digit()), 'U');
+    add(client.readonly.load(Relaxed), 'r');
+    add(client.no_evict.load(Relaxed), 'e');
+    add(client.no_touch.load(Relaxed), 'T');
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    flags
+}
+
+/// One line of CLIENT LIST, without its end.
+pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
+    let names = client.names.lock().clone();
+    let [channels, patterns, shard] = subscriptions_of(client);
+    let (waiting_bytes, waiting_messages) = client.outbox_size();
+    let [query_len, query_capacity] = [0, 1].map(|index| client.query_buffer[index].load(Relaxed));
+    let [reply_len, reply_capacity] = [0, 1].map(|index| client.reply_buffer[index].load(Relaxed));
+    let last = client.last_command.load(Relaxed) as usize;
+    let command = server.commands.entries().get(last).map_or("NULL", |entry| entry.full_name.as_str());
+    let output_memory = waiting_bytes + reply_len;
+    let events = if output_memory > 0 { "rw" } else { "r" };
+    let total_memory = query_capacity + reply_capacity + waiting_bytes + size_of::<SharedClient>();
+    let query_free = query_capacity.saturating_sub(query_len);
+    let age_s = now_ms.saturating_sub(client.created_ms) / 1000;
+    let idle_s = now_ms.saturating_sub(client.active_ms.load(Relaxed)) / 1000;
+    format!(
+        "id={} addr={} laddr={} fd={} name={} age={age_s} idle={idle_s} flags={} capa={} db={} sub={channels} \
+         psub={patterns} ssub={shard} multi=-1 watch=0 qbuf={query_len} qbuf-free={query_free} argv-mem=0 multi-mem=0 \
+         rbs={reply_capacity} rbp={reply_capacity} obl={reply_len} oll={waiting_messages} omem={output_memory} \
+         tot-mem={total_memory} events={events} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} \
+         tot-net-in={} tot-net-out={} tot-cmds={}",
+        client.id,
+        client.address,
+        client.local_address,
+        client.fd,
+        names.name,
+        flags_of(client),
+        capabilities_of(client),
+        client.database.load(Relaxed),
+        client.protocol.load(Relaxed),
+        names.lib_name,
+        names.lib_version,
+        client.input_bytes.load(Relaxed),
+        client.output_bytes.load(Relaxed),
+        client.commands.load(Relaxed),
+    )
+}

@@ -1,0 +1,518 @@
+//! CLUSTER, READONLY, READWRITE, ASKING: one node that owns all slots, its read-only port shown as the replica.
+
+use std::sync::atomic::Ordering;
+
+use super::help;
+use crate::command::{Category, Command, Context, Flags, Group, args};
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::hash::{SLOT_COUNT, key_slot};
+use crate::keyspace::scan;
+use crate::server::announce::Endpoint;
+use crate::server::client::Door;
+
+const CONNECTION: &[Category] = &[Category::Connection];
+const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);
+const OPERATOR: Flags = Flags::ADMIN.and(Flags::STALE);
+
+const fn subcommand(name: &'static str, arity: i32, flags: Flags) -> Command {
+    Command { name, arity, flags, group: Group::Cluster, since: "3.0.0", ..Command::DEFAULT }
+}
+
+/// A subcommand that changes who owns slots: here nobody else ever does.
+const fn fixed(name: &'static str, arity: i32, since: &'static str) -> Command {
+    Command {
+        summary: "Refused: one node owns all slots.",
+        reply: "an error",
+        since,
+        run: refuse_change,
+        ..subcommand(name, arity, OPERATOR.and(Flags::NO_ASYNC_LOADING))
+    }
+}
+
+/// The group's entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "cluster",
+        arity: -2,
+        group: Group::Cluster,
+        summary: "Tells about the cluster: its slots and nodes.",
+        since: "3.0.0",
+        subcommands: &[
+            Command {
+                summary: "Lists the ranges of slots with their nodes.",
+                reply: "an array of ranges",
+                run: slots,
+                ..subcommand("slots", 2, ANYTIME)
+            },
+            Command {
+                summary: "Lists the shards with their slots and nodes.",
+                since: "7.0.0",
+                reply: "an array of shards",
+                run: shards,
+                ..subcommand("shards", 2, ANYTIME)
+            },
+            Command {
+                summary: "Lists the nodes, a line each.",
+                reply: "lines of fields",
+                run: nodes,
+                ..subcommand("nodes", 2, ANYTIME)
+            },
+            Command { summary: "Describes the cluster's state.", reply: "lines of fields", run: info, ..subcommand("info", 2, ANYTIME) },
+            Command {
+                summary: "Returns the slot of a key.",
+                syntax: "key",
+                complexity: "O(N) where N is the number of bytes in the key",
+                reply: "the slot",
+                run: keyslot,
+                ..subcommand("keyslot", 3, Flags::STALE)
+            },
+            Command { summary: "Returns this node's id.", reply: "the id", run: myid, ..subcommand("myid", 2, ANYTIME) },
+            Command {
+                summary: "Returns the id of this node's shard.",
+                since: "7.2.0",
+                reply: "the id",
+                run: myshardid,
+                ..subcommand("myshardid", 2, ANYTIME)
+            },
+            Command {
+                summary: "Counts the keys in a slot.",
+                syntax: "slot",
+                reply: "the number of keys",
+                run: countkeysinslot,
+                ..subcommand("countkeysinslot", 3, Flags::STALE.and(Flags::WHOLE_KEYSPACE))
+            },
+            Command {
+                summary: "Returns names of keys in a slot.",
+                syntax: "slot count",
+                complexity: "O(N) where N is the number of keys asked for",
+                reply: "an array of keys",
+                run: getkeysinslot,
+                ..subcommand("getkeysinslot", 4, Flags::STALE.and(Flags::WHOLE_KEYSPACE))
+            },
+            Command {
+                summary: "Lists a node's replicas, a line each.",
+                syntax: "node-id",
+                since: "5.0.0",
+                reply: "an array of lines",
+                run: replicas,
+                ..subcommand("replicas", 3, OPERATOR)
+            },
+            Command {
+                summary: "An older name of CLUSTER REPLICAS.",
+                syntax: "node-id",
+                reply: "an array of lines",
+                run: replicas,
+                ..subcommand("slaves", 3, OPERATOR)
+            },
+            Command {
+                summary: "Lists the links to other nodes: there are none.",
+                since: "7.0.0",
+                reply: "an empty array",
+                run: links,
+                ..subcommand("links", 2, Flags::STALE)
+            },
+            Command {
+                summary: "Counts the reports that a node has failed.",
+                syntax: "node-id",
+                reply: "a number",
+                run: count_failure_reports,
+                ..subcommand("count-failure-reports", 3, OPERATOR)
+            },
+            Command {
+                summary: "Tells how many keys slots hold.",
+                syntax: "SLOTSRANGE start-slot end-slot | ORDERBY metric [LIMIT limit] [ASC | DESC]",
+                since: "8.0.0",
+                complexity: "O(N) where N is the number of slots",
+                reply: "slots with their figures",
+                run: slot_stats,
+                ..subcommand("slot-stats", -4, ANYTIME.and(Flags::WHOLE_KEYSPACE))
+            },
+            fixed("addslots", -3, "3.0.0"),
+            fixed("addslotsrange", -4, "7.0.0"),
+            fixed("bumpepoch", 2, "3.0.0"),
+            fixed("delslots", -3, "3.0.0"),
+            fixed("delslotsrange", -4, "7.0.0"),
+            fixed("failover", -2, "3.0.0"),
+            fixed("flushslots", 2, "3.0.0"),
+            fixed("forget", 3, "3.0.0"),
+            fixed("meet", -4, "3.0.0"),
+            fixed("replicate", -3, "3.0.0"),
+            fixed("reset", -2, "3.0.0"),
+            fixed("saveconfig", 2, "3.0.0"),
+            fixed("set-config-epoch", 3, "3.0.0"),
+            fixed("setslot", -4, "3.0.0"),
+            help::entry("5.0.0", Group::Cluster, &[]),
+        ],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "readonly",
+        arity: 1,
+        flags: ANYTIME.and(Flags::FAST),
+        categories: CONNECTION,
+        group: Group::Cluster,
+        summary: "Lets this connection read from a replica.",
+        since: "3.0.0",
+        reply: "OK",
+        run: readonly,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "readwrite",
+        arity: 1,
+        flags: ANYTIME.and(Flags::FAST),
+        categories: CONNECTION,
+        group: Group::Cluster,
+        summary: "Ends what READONLY began.",
+        since: "3.0.0",
+        reply: "OK",
+        run: readwrite,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "asking",
+        arity: 1,
+        flags: Flags::FAST.and(Flags::KEEPS_ASKING),
+        categories: CONNECTION,
+        group: Group::Cluster,
+        summary: "Lets the next command follow an ASK redirection.",
+        since: "3.0.0",
+        reply: "OK",
+        run: asking,
+        ..Command::DEFAULT
+    },
+];
+
+fn check_enabled(cx: &Context<'_>) -> CommandResult {
+    if cx.server.cluster.is_enabled() { Ok(()) } else { Err(CommandError::ClusterDisabled) }
+}
+
+/// One of the two nodes.
+struct Node<'c> {
+    id: &'c str,
+    port: u16,
+    is_replica: bool,
+}
+
+/// The primary, and the replica where there is a read-only port.
+fn node_list<'c>(cx: &Context<'c>, endpoint: &Endpoint) -> Vec<Node<'c>> {
+    let cluster = &cx.server.cluster;
+    let mut nodes = vec![Node { id: &cluster.node_id, port: endpoint.port, is_replica: false }];
+    if endpoint.read_only_port != 0 {
+        nodes.push(Node { id: &cluster.replica_id, port: endpoint.read_only_port, is_replica: true });
+    }
+    nodes
+}
+
+fn slots(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let endpoint = cx.server.endpoint(cx.client);
+    let host = cx.server.preferred_host(&endpoint);
+    let nodes = node_list(cx, &endpoint);
+    // What is not the endpoint itself is said beside it.
+    let mut extras: Vec<(&str, &str)> = Vec::new();
+    if host != endpoint.ip {
+        extras.push(("ip", &endpoint.ip));
+    }
+    if !endpoint.hostname.is_empty() && host != endpoint.hostname {
+        extras.push(("hostname", &endpoint.hostname));
+    }
+    let reply = &mut cx.reply;
+    reply.array(1);
+    reply.array(2 + nodes.len());
+    reply.int(0);
+    reply.count(SLOT_COUNT - 1);
+    for node in nodes {
+        reply.array(4);
+        // An unknown endpoint is the null: clients stay where they are connected.
+        reply.bulk_or_null((!host.is_empty()).then_some(host.as_bytes()));
+        reply.int(i64::from(node.port));
+        reply.bulk(node.id.as_bytes());
+        reply.map(extras.len());
+        for (name, value) in &extras {
+            reply.bulk(name.as_bytes());
+            reply.bulk(value.as_bytes());
+        }
+    }
+    Ok(())
+}
+
+fn shards(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let endpoint = cx.server.endpoint(cx.client);
+    let host = cx.server.preferred_host(&endpoint);
+    let nodes = node_list(cx, &endpoint);
+    let tls = cx.client.tls;
+    let shard_id = cx.server.cluster.shard_id.as_bytes();
+    let reply = &mut cx.reply;
+    reply.array(1);
+    reply.map(3);
+    reply.bulk(b"slots");
+    reply.array(2);
+    reply.int(0);
+    reply.count(SLOT_COUNT - 1);
+    reply.bulk(b"nodes");
+    reply.array(nodes.len());
+    for node in nodes {
+        let has_hostname = !endpoint.hostname.is_empty();
+        reply.map(7 + usize::from(has_hostname));
+        reply.bulk(b"id");
+        reply.bulk(node.id.as_bytes());
+        reply.bulk(if tls { b"tls-port" } else { b"port" });
+        reply.int(i64::from(node.port));
+        reply.bulk(b"ip");
+        reply.bulk(endpoint.ip.as_bytes());
+        reply.bulk(b"endpoint");
+        reply.bulk_or_null((!host.is_empty()).then_some(host.as_bytes()));
+        if has_hostname {
+            reply.bulk(b"hostname");
+            reply.bulk(endpoint.hostname.as_bytes());
+        }
+        reply.bulk(b"role");
+        reply.bulk(if node.is_replica { b"replica" } else { b"master" });
+        reply.bulk(b"replication-offset");
+        reply.int(0);
+        reply.bulk(b"health");
+        reply.bulk(b"online");
+    }
+    reply.bulk(b"id");
+    reply.bulk(shard_id);
+    Ok(())
+}
+
+/// A line of CLUSTER NODES, without its end.
+fn node_line(cx: &Context<'_>, endpoint: &Endpoint, node: &Node<'_>) -> String {
+    let is_myself = (cx.client.door == Door::ReadOnly) == node.is_replica;
+    let myself = if is_myself { "myself," } else { "" };
+    let hostname =
+        if endpoint.hostname.is_empty() { String::new() } else { format!(",{}", endpoint.hostname) };
+    let place = format!("{} {}:{}@{}{hostname}", node.id, endpoint.ip, node.port, endpoint.bus_port);
+    let pong_ms = if is_myself { 0 } else { cx.keys.now_ms };
+    if node.is_replica {
+        format!("{place} {myself}slave {} 0 {pong_ms} 0 connected", cx.server.cluster.node_id)
+    } else {
+        format!("{place} {myself}master - 0 {pong_ms} 0 connected 0-{}", SLOT_COUNT - 1)
+    }
+}
+
+fn nodes(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let endpoint = cx.server.endpoint(cx.client);
+    let mut text = String::new();
+    for node in node_list(cx, &endpoint) {
+        text.push_str(&node_line(cx, &endpoint, &node));
+        text.push('\n');
+    }
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn replicas(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let cluster = &cx.server.cluster;
+    let wanted = arguments[2];
+    if wanted == cluster.replica_id.as_bytes() {
+        return Err(CommandError::text("ERR The specified node is not a master"));
+    }
+    if wanted != cluster.node_id.as_bytes() {
+        return Err(unknown_node(wanted));
+    }
+    let endpoint = cx.server.endpoint(cx.client);
+    let lines: Vec<String> = node_list(cx, &endpoint)
+        .iter()
+        .filter(|node| node.is_replica)
+        .map(|node| node_line(cx, &endpoint, node))
+        .collect();
+    cx.reply.array(lines.len());
+    for line in lines {
+        cx.reply.bulk(line.as_bytes());
+    }
+    Ok(())
+}
+
+fn unknown_node(id: &[u8]) -> CommandError {
+    CommandError::new(format!("ERR Unknown node {}", args::text(id)))
+}
+
+fn count_failure_reports(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let cluster = &cx.server.cluster;
+    if arguments[2] != cluster.node_id.as_bytes() && arguments[2] != cluster.replica_id.as_bytes() {
+        return Err(unknown_node(arguments[2]));
+    }
+    cx.reply.int(0);
+    Ok(())
+}
+
+fn info(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let known = 1 + usize::from(cx.server.ports.read().read_only != 0);
+    let counters = [
+        "cluster_current_epoch",
+        "cluster_my_epoch",
+        "cluster_stats_messages_sent",
+        "cluster_stats_messages_received",
+        "cluster_stats_bytes_sent",
+        "cluster_stats_bytes_received",
+        "cluster_stats_pubsub_bytes_sent",
+        "cluster_stats_pubsub_bytes_received",
+        "cluster_stats_module_bytes_sent",
+        "cluster_stats_module_bytes_received",
+        "total_cluster_links_buffer_limit_exceeded",
+    ];
+    let mut text = format!(
+        "cluster_state:ok\r\ncluster_slots_assigned:{SLOT_COUNT}\r\ncluster_slots_ok:{SLOT_COUNT}\r\n\
+         cluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_nodes_pfail:0\r\ncluster_nodes_fail:0\r\n\
+         cluster_voting_nodes_pfail:0\r\ncluster_voting_nodes_fail:0\r\ncluster_known_nodes:{known}\r\n\
+         cluster_size:1\r\n"
+    );
+    for counter in counters {
+        text.push_str(counter);
+        text.push_str(":0\r\n");
+    }
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn keyslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    cx.reply.count(key_slot(arguments[2]));
+    Ok(())
+}
+
+fn myid(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let cluster = &cx.server.cluster;
+    let id = if cx.client.door == Door::ReadOnly { &cluster.replica_id } else { &cluster.node_id };
+    cx.reply.bulk(id.as_bytes());
+    Ok(())
+}
+
+fn myshardid(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    cx.reply.bulk(cx.server.cluster.shard_id.as_bytes());
+    Ok(())
+}
+
+fn slot_argument(argument: &[u8], text: &'static str) -> Result<usize, CommandError> {
+    let slot = args::int(argument)?;
+    usize::try_from(slot).ok().filter(|slot| *slot < SLOT_COUNT).ok_or(CommandError::text(text))
+}
+
+fn countkeysinslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let slot = slot_argument(arguments[2], "ERR Invalid slot")?;
+    let count = cx.keys.with_database(cx.keys.database, |database| database.slot_len(slot));
+    cx.reply.count(count);
+    Ok(())
+}
+
+fn getkeysinslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    const INVALID: &str = "ERR Invalid slot or number of keys";
+    check_enabled(cx)?;
+    let (slot, count) = (args::int(arguments[2])?, args::int(arguments[3])?);
+    let slot = usize::try_from(slot).ok().filter(|slot| *slot < SLOT_COUNT).ok_or(CommandError::text(INVALID))?;
+    let count = usize::try_from(count).map_err(|_| CommandError::text(INVALID))?;
+    let now_ms = cx.keys.now_ms;
+    let keys = cx
+        .keys
+        .with_database(cx.keys.database, |database| scan::keys_in_slot(database, slot, count, now_ms));
+    cx.reply.array(keys.len());
+    for key in keys {
+        cx.reply.bulk(&key);
+    }
+    Ok(())
+}
+
+fn links(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    cx.reply.array(0);
+    Ok(())
+}
+
+fn slot_stats(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let mut slots: Vec<(usize, usize)> = cx.keys.with_database(cx.keys.database, |database| {
+        (0..SLOT_COUNT).map(|slot| (slot, database.slot_len(slot))).collect()
+    });
+    if args::is(arguments[2], "SLOTSRANGE") && arguments.len() == 5 {
+        let invalid = "ERR Invalid or out of range slot";
+        let start = slot_argument(arguments[3], invalid).map_err(|_| CommandError::text(invalid))?;
+        let end = slot_argument(arguments[4], invalid).map_err(|_| CommandError::text(invalid))?;
+        if start > end {
+            return Err(CommandError::new(format!(
+                "ERR Start slot number {start} is greater than end slot number {end}"
+            )));
+        }
+        slots = slots.drain(start..=end).collect();
+    } else if args::is(arguments[2], "ORDERBY") {
+        order_slots(&mut slots, &arguments[3..])?;
+    } else {
+        return Err(help::wrong_subcommand(cx, arguments));
+    }
+    cx.reply.array(slots.len());
+    for (slot, keys) in slots {
+        cx.reply.array(2);
+        cx.reply.count(slot);
+        cx.reply.map(1);
+        cx.reply.bulk(b"key-count");
+        cx.reply.count(keys);
+    }
+    Ok(())
+}
+
+fn order_slots(slots: &mut Vec<(usize, usize)>, words: &[&[u8]]) -> CommandResult {
+    if !args::is(words[0], "KEY-COUNT") {
+        return Err(CommandError::text("ERR Unrecognized sort metric for ORDERBY."));
+    }
+    let (mut limit, mut ascending, mut index) = (SLOT_COUNT, false, 1);
+    while index < words.len() {
+        if args::is(words[index], "ASC") {
+            ascending = true;
+        } else if args::is(words[index], "DESC") {
+            ascending = false;
+        } else if args::is(words[index], "LIMIT") && index + 1 < words.len() {
+            limit = usize::try_from(args::int(words[index + 1])?)
+                .ok()
+                .filter(|limit| (1..=SLOT_COUNT).contains(limit))
+                .ok_or(CommandError::text("ERR Limit has to lie in between 1 and 16384 (maximum number of slots)."))?;
+            index += 1;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+        index += 1;
+    }
+    slots.sort_by(|a, b| if ascending { a.1.cmp(&b.1) } else { b.1.cmp(&a.1) });
+    slots.truncate(limit);
+    Ok(())
+}
+
+fn refuse_change(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    Err(CommandError::text("ERR this node owns all slots of its cluster, and that cannot be changed"))
+}
+
+fn readonly(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    set_readonly(cx, true);
+    Ok(())
+}
+
+fn readwrite(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    // Outside a cluster there is nothing to end, and Redis answers OK all the same.
+    set_readonly(cx, false);
+    Ok(())
+}
+
+fn set_readonly(cx: &mut Context<'_>, readonly: bool) {
+    cx.client.readonly = readonly;
+    cx.client.shared.readonly.store(readonly, Ordering::Relaxed);
+    cx.reply.ok();
+}
+
+fn asking(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    cx.client.asking = true;
+    cx.reply.ok();
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! OBJECT, MEMORY, DEBUG: looking into values and the server.
+
+use super::help;
+use crate::command::{After, Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::{AccessClock, lfu_counter};
+use crate::types::number::{parse_f64, parse_i64};
+
+const KEYSPACE: &[Category] = &[Category::Keyspace];
+const KEY: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO)];
+
+const fn of_object(name: &'static str) -> Command {
+    Command {
+        name,
+        arity: 3,
+        flags: Flags::READONLY,
+        keys: KEY,
+        categories: KEYSPACE,
+        group: Group::Generic,
+        syntax: "key",
+        since: "2.2.3",
+        ..Command::DEFAULT
+    }
+}
+
+/// The entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "object",
+        arity: -2,
+        group: Group::Generic,
+        summary: "Tells how a key's value is kept.",
+        since: "2.2.3",
+        subcommands: &[
+            Command { summary: "Names the encoding of the value.", reply: "the name or null", run: encoding, ..of_object("encoding") },
+            Command {
+                summary: "Returns how often the key is used, on a logarithmic scale.",
+                since: "4.0.0",
+                reply: "a number or null",
+                run: freq,
+                ..of_object("freq")
+            },
+            Command {
+                summary: "Returns for how many seconds the key was not used.",
+                reply: "a number or null",
+                run: idletime,
+                ..of_object("idletime")
+            },
+            Command {
+                summary: "Returns how many times the value is referred to: always once.",
+                reply: "1 or null",
+                run: refcount,
+                ..of_object("refcount")
+            },
+            help::entry("6.2.0", Group::Generic, KEYSPACE),
+        ],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "memory",
+        arity: -2,
+        group: Group::Server,
+        summary: "Tells what takes memory.",
+        since: "4.0.0",
+        subcommands: &[
+            Command {
+                name: "usage",
+                arity: -3,
+                flags: Flags::READONLY,
+                keys: KEY,
+                group: Group::Server,
+                summary: "Returns the bytes that a key and its value take.",
+                syntax: "key [SAMPLES count]",
+                since: "4.0.0",
+                complexity: "O(N) where N is the number of samples",
+                reply: "a number or null",
+                run: usage,
+                ..Command::DEFAULT
+            },
+            help::entry("4.0.0", Group::Server, &[]),
+        ],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "debug",
+        arity: -2,
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::PROTECTED),
+        group: Group::Server,
+        summary: "For tests of the server itself.",
+        since: "1.0.0",
+        subcommands: &[
+            Command {
+                summary: "Lets this connection sleep.",
+                syntax: "seconds",
+                run: sleep,
+                reply: "OK",
+                ..of_debug("sleep", 3)
+            },
+            Command {
+                summary: "Describes a key's value.",
+                syntax: "key",
+                keys: KEY,
+                run: object,
+                reply: "a line of fields",
+                ..of_debug("object", -3)
+            },
+            Command {
+                summary: "Turns active expiry on or off.",
+                syntax: "0 | 1",
+                run: set_active_expire,
+                reply: "OK",
+                ..of_debug("set-active-expire", 3)
+            },
+            Command { summary: "Panics, which costs this connection.", run: panic, reply: "nothing", ..of_debug("panic", 2) },
+            help::entry("5.0.0", Group::Server, &[]),
+        ],
+        ..Command::DEFAULT
+    },
+];
+
+const fn of_debug(name: &'static str, arity: i32) -> Command {
+    Command {
+        name,
+        arity,
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::PROTECTED),
+        group: Group::Server,
+        since: "1.0.0",
+        ..Command::DEFAULT
+    }
+}
+
+fn encoding(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 2);
+    let name = cx.keys.peek(&key).map(|record| record.encoding());
+    cx.reply.bulk_or_null(name.map(str::as_bytes));
+    Ok(())
+}
+
+fn freq(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 2);
+    let Some(access) = cx.keys.peek(&key).map(|record| record.access()) else {
+        cx.reply.null();
+        return Ok(());
+    };
+    let AccessClock::Lfu { minutes, decay_minutes, .. } = cx.keys.clock() else {
+        return Err(CommandError::text(
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
+    };
+    cx.reply.int(i64::from(lfu_counter(access, minutes, decay_minutes)));
+    Ok(())
+}
+
+fn idletime(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 2);
+    let Some(access) = cx.keys.peek(&key).map(|record| record.access()) else {
+        cx.reply.null();
+        return Ok(());
+    };
+    let AccessClock::Lru(now) = cx.keys.clock() else {
+        return Err(CommandError::text(
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
+    };
+    cx.reply.int(i64::from(now.wrapping_sub(access) & 0xff_ffff));
+    Ok(())
+}
+
+fn refcount(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 2);
+    match cx.keys.peek(&key) {
+        Some(_) => cx.reply.int(1),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}
+
+fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let mut index = 3;
+    while index < arguments.len() {
+        if !args::is(arguments[index], "SAMPLES") {
+            return Err(CommandError::Syntax);
+        }
+        // The figure is exact, so how many elements to look at does not matter; the number is checked all the same.
+        if args::int(args::value_of(arguments, index)?)? < 0 {
+            return Err(CommandError::Syntax);
+        }
+        index += 2;
+    }
+    let key = cx.key(arguments, 2);
+    // Nine bytes: the pointer and the control byte in the slot's table.
+    let bytes = cx.keys.peek(&key).map(|record| record.memory_bytes() + 9);
+    match bytes {
+        Some(bytes) => cx.reply.count(bytes),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}
+
+fn sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let seconds = parse_f64(arguments[2]).filter(|seconds| *seconds >= 0.0).ok_or(CommandError::NotAFloat)?;
+    cx.after = Some(After::Sleep((seconds * 1000.0) as u64));
+    cx.reply.ok();
+    Ok(())
+}
+
+fn object(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 2);
+    let Some(record) = cx.keys.peek(&key) else { return Err(CommandError::NoSuchKey) };
+    let idle_s = match cx.keys.clock() {
+        AccessClock::Lru(now) => now.wrapping_sub(record.access()) & 0xff_ffff,
+        AccessClock::Lfu { .. } => 0,
+    };
+    let line = format!(
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle_s}",
+        record.address(),
+        record.encoding(),
+        record.memory_bytes(),
+        record.access(),
+    );
+    cx.reply.simple(&line);
+    Ok(())
+}
+
+fn set_active_expire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let on = parse_i64(arguments[2]).ok_or(CommandError::NotAnInteger)? != 0;
+    cx.server.active_expiry.store(on, std::sync::atomic::Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn panic(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    // The test that a bug in one command costs one connection and nothing else needs one.
+    panic!("asked for by DEBUG PANIC");
+}

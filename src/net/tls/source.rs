@@ -1,0 +1,194 @@
+//! What a listener asks for each TLS client: how to speak TLS right now.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+
+use super::TlsError;
+use super::authority::server_certificate;
+use super::files::{read, read_error};
+use super::settings::{ClientCertificates, OwnFiles, TlsSettings, Versions};
+use crate::config::{Change, Config};
+
+/// Makes the TLS side of the server when it is first needed, and again when the configuration changes or the certificate nears
+/// its end. Shared by all listeners.
+pub struct TlsSource {
+    config: Arc<Config>,
+    provider: Arc<CryptoProvider>,
+    made: Mutex<Option<Made>>,
+}
+
+struct Made {
+    version: u64,
+    settings: TlsSettings,
+    renew_at: Option<SystemTime>,
+    server: Arc<ServerConfig>,
+}
+
+impl TlsSource {
+    /// A source for the server with this configuration. Nothing is read or made yet.
+    pub fn new(config: Arc<Config>) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Self { config, provider, made: Mutex::new(None) }
+    }
+
+    /// How to speak TLS with the next client. The first call, and a call after a change, reads files or makes keys, which takes
+    /// milliseconds; others are a lock and a comparison.
+    ///
+    /// # Errors
+    /// When the configuration asks for what is not there or not supported.
+    pub fn server_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        self.server_config_at(SystemTime::now())
+    }
+
+    /// As [`server_config`](Self::server_config), at another time, which decides whether a certificate is made again.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn server_config_at(&self, now: SystemTime) -> Result<Arc<ServerConfig>, TlsError> {
+        let mut made = self.made.lock();
+        let version = self.config.version();
+        let is_due = |made: &Made| made.renew_at.is_some_and(|renew_at| now >= renew_at);
+        if let Some(made) = made.as_ref()
+            && made.version == version
+            && !is_due(made)
+        {
+            return Ok(Arc::clone(&made.server));
+        }
+        let settings = TlsSettings::of(&self.config)?;
+        if let Some(made) = made.as_mut()
+            && made.settings == settings
+            && !is_due(made)
+        {
+            made.version = version;
+            return Ok(Arc::clone(&made.server));
+        }
+        let (server, renew_at) = self.make(&settings, now)?;
+        *made = Some(Made { version, settings, renew_at, server: Arc::clone(&server) });
+        Ok(server)
+    }
+
+    /// Reads the files again at the next call, for when they were changed under the same names.
+    pub fn reload(&self) {
+        *self.made.lock() = None;
+    }
+
+    /// Whether TLS would work after these changes, for `CONFIG SET` to ask before it makes them. With files of the user's they
+    /// are read; a certificate of the server's own is not made.
+    ///
+    /// # Errors
+    /// As [`server_config`](Self::server_config).
+    pub fn check(&self, changes: &[Change]) -> Result<(), TlsError> {
+        let settings = TlsSettings::with_changes(&self.config, changes)?;
+        if settings.own.is_some() {
+            self.make(&settings, SystemTime::now())?;
+        }
+        Ok(())
+    }
+
+    fn make(
+        &self,
+        settings: &TlsSettings,
+        now: SystemTime,
+    ) -> Result<(Arc<ServerConfig>, Option<SystemTime>), TlsError> {
+        let (chain, key, renew_at) = match &settings.own {
+            Some(files) => {
+                let (chain, key) = own_certificate(files)?;
+                (chain, key, None)
+            }
+            None => {
+                let made = server_certificate(&settings.folder, &settings.names, now)?;
+                (made.chain, made.key, Some(made.renew_at))
+            }
+        };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(&versions(settings.versions))?;
+        let builder = match settings.client_certificates {
+            ClientCertificates::No => builder.with_no_client_auth(),
+            wanted => {
+                let roots = Arc::new(client_authorities(settings)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&self.provider));
+                let verifier = match wanted {
+                    ClientCertificates::Optional => verifier.allow_unauthenticated(),
+                    _ => verifier,
+                };
+                builder.with_client_cert_verifier(verifier.build()?)
+            }
+        };
+        let mut server = builder.with_single_cert(chain, key)?;
+        match settings.sessions {
+            0 => {
+                server.session_storage = Arc::new(NoServerSessionStorage {});
+                server.send_tls13_tickets = 0;
+            }
+            sessions => server.session_storage = ServerSessionMemoryCache::new(sessions),
+        }
+        Ok((Arc::new(server), renew_at))
+    }
+}
+
+fn versions(allowed: Versions) -> Vec<&'static SupportedProtocolVersion> {
+    let mut versions = Vec::with_capacity(2);
+    if allowed.tls13 {
+        versions.push(&rustls::version::TLS13);
+    }
+    if allowed.tls12 {
+        versions.push(&rustls::version::TLS12);
+    }
+    versions
+}
+
+fn own_certificate(
+    files: &OwnFiles,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let chain = certificates(&files.certificate)?;
+    let text = read(&files.key)?;
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|_| {
+        let path = files.key.clone();
+        if is_encrypted(&text) { TlsError::EncryptedKey { path } } else { TlsError::NoKey { path } }
+    })?;
+    if is_encrypted(&text) {
+        return Err(TlsError::EncryptedKey { path: files.key.clone() });
+    }
+    Ok((chain, key))
+}
+
+/// Whether the key says so in one of the two forms there are.
+fn is_encrypted(text: &[u8]) -> bool {
+    let has = |words: &[u8]| text.windows(words.len()).any(|part| part == words);
+    has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED")
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(path)?;
+    match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(TlsError::NoCertificate { path: path.to_owned() }),
+    }
+}
+
+/// The certificates that vouch for clients, of the file and of the folder. Files in the folder that hold none are passed over, as
+/// it may hold other things.
+fn client_authorities(settings: &TlsSettings) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = &settings.client_authority_file {
+        for certificate in certificates(path)? {
+            roots.add(certificate)?;
+        }
+    }
+    if let Some(folder) = &settings.client_authority_dir {
+        let entries = folder.read_dir().map_err(|error| read_error(folder, &error))?;
+        let files = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_file());
+        for path in files {
+            roots.add_parsable_certificates(certificates(&path).unwrap_or_default());
+        }
+    }
+    Ok(roots)
+}
