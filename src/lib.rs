@@ -14,6 +14,7 @@ pub mod error;
 pub mod glob;
 pub mod keyspace;
 pub mod net;
+pub mod rdb;
 pub mod resp;
 pub mod run;
 pub mod server;

@@ -35,6 +35,8 @@ pub struct Handle {
     server: Arc<Server>,
     sweeper: Option<Sweeper>,
     runtime: Option<tokio::runtime::Runtime>,
+    /// The unix socket's file, once it is ours.
+    socket_file: Option<String>,
 }
 
 /// Starts a server: when this returns, clients can connect.
@@ -55,10 +57,11 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
     let server = Arc::new(Server::new(config, clock, workers));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     // From here on an early return drops the handle, which ends what was started.
-    let handle = Handle { server: Arc::clone(&server), sweeper: Some(sweeper), runtime: Some(runtime) };
+    let mut handle =
+        Handle { server: Arc::clone(&server), sweeper: Some(sweeper), runtime: Some(runtime), socket_file: None };
     if let Some(runtime) = &handle.runtime {
         let _inside = runtime.enter();
-        listen(runtime, Listening { server: Arc::clone(&server), tls })?;
+        handle.socket_file = listen(runtime, Listening { server: Arc::clone(&server), tls })?;
         runtime.spawn(housekeeping(server));
     }
     Ok(handle)
@@ -114,8 +117,7 @@ impl Drop for Handle {
             // Connections write their last replies; one that hangs is cut.
             runtime.shutdown_timeout(Duration::from_secs(2));
         }
-        let path = self.server.config.text(Directive::Unixsocket).to_string();
-        if !path.is_empty() {
+        if let Some(path) = self.socket_file.take() {
             // The file would only tell clients of a server that is gone.
             drop(std::fs::remove_file(path));
         }
@@ -130,7 +132,8 @@ fn worker_count(config: &Config) -> usize {
     }
 }
 
-fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<(), StartError> {
+/// Opens all sockets. Answers the unix socket's file.
+fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<Option<String>, StartError> {
     let config = Arc::clone(&listening.server.config);
     let mut ports = Ports::default();
     let main = config.int(Directive::Port) as u16;
@@ -164,12 +167,14 @@ fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<(),
             runtime.spawn(listening.clone().accept_tcp(socket, Door::ReadOnly, speaks));
         }
     }
+    let mut socket_file = None;
     if let Some(socket) = listener::unix(&config)? {
         let path = config.text(Directive::Unixsocket).to_string();
+        socket_file = Some(path.clone());
         runtime.spawn(listening.clone().accept_unix(socket, path));
     }
     *listening.server.ports.write() = ports;
-    Ok(())
+    Ok(socket_file)
 }
 
 /// What is done once a second: clients that were idle too long are closed.

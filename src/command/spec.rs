@@ -153,8 +153,11 @@ impl Flags {
     pub const NOT_QUEUED: Flags = Flags(1 << 26);
     /// Runs although clients are paused (CLIENT UNPAUSE and its like).
     pub const WHILE_PAUSED: Flags = Flags(1 << 27);
-    /// Does not change CLIENT LIST's idle time or last command of others; nor counts as the client's activity.
+    /// Leaves the one-time permission of ASKING in force.
     pub const KEEPS_ASKING: Flags = Flags(1 << 28);
+
+    /// Its replies are push messages, which CLIENT REPLY does not silence.
+    pub const PUSHES: Flags = Flags(1 << 29);
 
     /// Both sets together.
     pub const fn and(self, other: Flags) -> Flags {

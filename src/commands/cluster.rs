@@ -375,7 +375,7 @@ fn info(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn keyslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    check_enabled(cx)?;
+    // A key's slot is the same without a cluster.
     cx.reply.count(key_slot(arguments[2]));
     Ok(())
 }
@@ -493,13 +493,12 @@ fn refuse_change(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn readonly(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    check_enabled(cx)?;
+    // Outside a cluster it has nothing to say, and is OK all the same; so is READWRITE.
     set_readonly(cx, true);
     Ok(())
 }
 
 fn readwrite(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    // Outside a cluster there is nothing to end, and Redis answers OK all the same.
     set_readonly(cx, false);
     Ok(())
 }

@@ -98,7 +98,7 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     for name in &arguments[2..] {
         match server.commands.by_full_name(name) {
             Some(entry) => describe(cx, entry),
-            None => cx.reply.null_array(),
+            None => cx.reply.null(),
         }
     }
     Ok(())
@@ -139,8 +139,8 @@ fn describe(cx: &mut Context<'_>, entry: &Entry) {
     for category in categories {
         reply.simple(&format!("@{}", category.name()));
     }
-    reply.array(0); // tips
-    reply.array(command.keys.len());
+    reply.set(0); // tips
+    reply.set(command.keys.len());
     for spec in command.keys {
         describe_key_spec(reply, spec);
     }
@@ -328,15 +328,12 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
         _ => return Err(CommandError::Syntax),
     };
-    // With a filter subcommands are looked at too; the plain list names commands only.
-    let is_plain = arguments.len() == 2;
     let entries = cx.server.commands.entries().iter();
     let names: Vec<&str> = entries
-        .filter(|entry| !is_plain || !entry.full_name.contains('|'))
         .filter(|entry| wanted(entry))
         .map(|entry| entry.full_name.as_str())
         .collect();
-    cx.reply.set(names.len());
+    cx.reply.array(names.len());
     for name in names {
         cx.reply.bulk(name.as_bytes());
     }

@@ -489,7 +489,10 @@ impl<'a> ScanOptions<'a> {
         let mut index = 0;
         while index < words.len() {
             let word = words[index];
-            if args::is(word, "NOVALUES") && !of_keys {
+            if args::is(word, "NOVALUES") {
+                if of_keys {
+                    return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+                }
                 options.no_values = true;
                 index += 1;
                 continue;

@@ -3,16 +3,27 @@
 pub mod client;
 pub mod client_filter;
 pub mod cluster;
+pub mod collection;
 pub mod command;
 pub mod connection;
+pub mod debug;
+pub mod dump;
 pub mod expire;
 pub mod generic;
+pub mod hash;
+pub mod hash_field_expiry;
+pub mod hash_number;
+pub mod hash_random;
 pub mod help;
 pub mod info;
 pub mod lcs;
+pub mod list;
 pub mod object;
 pub mod pubsub;
+pub mod scripting;
 pub mod server;
+pub mod set;
+pub mod set_algebra;
 pub mod string;
 pub mod string_set;
 
@@ -25,12 +36,22 @@ pub fn groups() -> Vec<&'static [Command]> {
         string_set::COMMANDS,
         generic::COMMANDS,
         expire::COMMANDS,
+        dump::COMMANDS,
+        set::COMMANDS,
+        set_algebra::COMMANDS,
+        hash::COMMANDS,
+        hash_number::COMMANDS,
+        hash_random::COMMANDS,
+        hash_field_expiry::COMMANDS,
+        list::COMMANDS,
         object::COMMANDS,
+        debug::COMMANDS,
         pubsub::COMMANDS,
         connection::COMMANDS,
         client::COMMANDS,
         command::COMMANDS,
         server::COMMANDS,
+        scripting::COMMANDS,
         cluster::COMMANDS,
     ]
 }

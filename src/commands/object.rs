@@ -1,10 +1,9 @@
-//! OBJECT, MEMORY, DEBUG: looking into values and the server.
+//! OBJECT and MEMORY: how values are kept.
 
 use super::help;
-use crate::command::{After, Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{AccessClock, lfu_counter};
-use crate::types::number::{parse_f64, parse_i64};
 
 const KEYSPACE: &[Category] = &[Category::Keyspace];
 const KEY: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO)];
@@ -81,53 +80,7 @@ pub const COMMANDS: &[Command] = &[
         ],
         ..Command::DEFAULT
     },
-    Command {
-        name: "debug",
-        arity: -2,
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::PROTECTED),
-        group: Group::Server,
-        summary: "For tests of the server itself.",
-        since: "1.0.0",
-        subcommands: &[
-            Command {
-                summary: "Lets this connection sleep.",
-                syntax: "seconds",
-                run: sleep,
-                reply: "OK",
-                ..of_debug("sleep", 3)
-            },
-            Command {
-                summary: "Describes a key's value.",
-                syntax: "key",
-                keys: KEY,
-                run: object,
-                reply: "a line of fields",
-                ..of_debug("object", -3)
-            },
-            Command {
-                summary: "Turns active expiry on or off.",
-                syntax: "0 | 1",
-                run: set_active_expire,
-                reply: "OK",
-                ..of_debug("set-active-expire", 3)
-            },
-            Command { summary: "Panics, which costs this connection.", run: panic, reply: "nothing", ..of_debug("panic", 2) },
-            help::entry("5.0.0", Group::Server, &[]),
-        ],
-        ..Command::DEFAULT
-    },
 ];
-
-const fn of_debug(name: &'static str, arity: i32) -> Command {
-    Command {
-        name,
-        arity,
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::PROTECTED),
-        group: Group::Server,
-        since: "1.0.0",
-        ..Command::DEFAULT
-    }
-}
 
 fn encoding(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
@@ -195,41 +148,4 @@ fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         None => cx.reply.null(),
     }
     Ok(())
-}
-
-fn sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let seconds = parse_f64(arguments[2]).filter(|seconds| *seconds >= 0.0).ok_or(CommandError::NotAFloat)?;
-    cx.after = Some(After::Sleep((seconds * 1000.0) as u64));
-    cx.reply.ok();
-    Ok(())
-}
-
-fn object(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let key = cx.key(arguments, 2);
-    let Some(record) = cx.keys.peek(&key) else { return Err(CommandError::NoSuchKey) };
-    let idle_s = match cx.keys.clock() {
-        AccessClock::Lru(now) => now.wrapping_sub(record.access()) & 0xff_ffff,
-        AccessClock::Lfu { .. } => 0,
-    };
-    let line = format!(
-        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle_s}",
-        record.address(),
-        record.encoding(),
-        record.memory_bytes(),
-        record.access(),
-    );
-    cx.reply.simple(&line);
-    Ok(())
-}
-
-fn set_active_expire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let on = parse_i64(arguments[2]).ok_or(CommandError::NotAnInteger)? != 0;
-    cx.server.active_expiry.store(on, std::sync::atomic::Ordering::Relaxed);
-    cx.reply.ok();
-    Ok(())
-}
-
-fn panic(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    // The test that a bug in one command costs one connection and nothing else needs one.
-    panic!("asked for by DEBUG PANIC");
 }

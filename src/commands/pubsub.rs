@@ -7,8 +7,12 @@ use crate::error::CommandResult;
 use crate::server::pubsub::Kind;
 
 const PUBSUB: &[Category] = &[Category::Pubsub];
-const SUBSCRIBER: Flags =
-    Flags::PUBSUB.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::WHILE_SUBSCRIBED);
+const SUBSCRIBER: Flags = Flags::PUBSUB
+    .and(Flags::NOSCRIPT)
+    .and(Flags::LOADING)
+    .and(Flags::STALE)
+    .and(Flags::WHILE_SUBSCRIBED)
+    .and(Flags::PUSHES);
 const ASKER: Flags = Flags::PUBSUB.and(Flags::LOADING).and(Flags::STALE);
 const PUBLISHER: Flags =
     Flags::PUBSUB.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::MAY_REPLICATE);

@@ -316,6 +316,7 @@ fn getex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             return Err(CommandError::Syntax);
         }
     }
+    let expire_at_ms = expire.map(|option| option.resolve(cx, "getex")).transpose()?;
     match cx.keys.read(&key) {
         Some(record) => {
             string_bytes(record, &mut itoa::Buffer::new())?;
@@ -326,7 +327,6 @@ fn getex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             return Ok(());
         }
     }
-    let expire_at_ms = expire.map(|option| option.resolve(cx, "getex")).transpose()?;
     if let Some(record) = cx.keys.peek(&key) {
         cx.reply.bulk(string_bytes(record, &mut itoa::Buffer::new())?);
     }
@@ -534,7 +534,9 @@ fn incrbyfloat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let by = LongDouble::parse(arguments[2]).ok_or(CommandError::NotAFloat)?;
     let mut text = Vec::new();
     old.checked_add(by).ok_or(CommandError::IncrementNotFinite)?.format_into(&mut text);
-    store(cx, &key, &text, expire_at_ms);
+    // A whole number is kept as text too: OBJECT ENCODING shows that, and Redis does so.
+    let replaced = cx.keys.put(&key, Record::new_string(key.bytes, &text, expire_at_ms, false));
+    cx.keys.discard(replaced);
     cx.changed(&key, EventClass::STRING, "incrbyfloat");
     cx.reply.bulk(&text);
     Ok(())

@@ -298,10 +298,10 @@ fn msetnx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn msetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let pairs = parse_i64(arguments[1])
         .filter(|count| (1..=i64::from(i32::MAX)).contains(count))
-        .ok_or(CommandError::text("ERR invalid numkeys value"))? as usize;
+        .ok_or(CommandError::text("ERR invalid numkeys value or out of range"))? as usize;
     let end = 2 + pairs * 2;
     if end > arguments.len() {
-        return Err(CommandError::WrongArity("msetex".into()));
+        return Err(CommandError::Syntax);
     }
     let options = set_options(arguments, end, false)?;
     let expire_at_ms = options.expire.as_ref().map(|expire| expire.resolve(cx, "msetex")).transpose()?;

@@ -13,7 +13,7 @@ const EFFORT_MIN: usize = 64;
 
 /// What waits to be freed.
 enum Garbage {
-    Record(Record),
+    Record(#[expect(dead_code, reason = "held only to be dropped")] Record),
     Table(SlotTable),
 }
 

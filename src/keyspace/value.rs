@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::types::hash::{Hash, HashLimits};
+use crate::types::list::List;
 use crate::types::set::{Set, SetLimits};
 
 /// A value with a structure of its own, kept inside its [`Record`](super::record::Record).
@@ -13,6 +14,8 @@ pub enum Object {
     Set(Set),
     /// A hash of fields to values.
     Hash(Hash),
+    /// A list of byte strings.
+    List(List),
 }
 
 impl Object {
@@ -27,6 +30,7 @@ impl Object {
             Object::Text(text) => Object::Text(text.clone()),
             Object::Set(set) => Object::Set(duplicate_set(set)),
             Object::Hash(hash) => Object::Hash(duplicate_hash(hash)),
+            Object::List(list) => Object::List(list.clone()),
         }
     }
 
@@ -36,6 +40,7 @@ impl Object {
             Object::Text(_) => "string",
             Object::Set(_) => "set",
             Object::Hash(_) => "hash",
+            Object::List(_) => "list",
         }
     }
 
@@ -45,6 +50,7 @@ impl Object {
             Object::Text(_) => "raw",
             Object::Set(set) => set.encoding(),
             Object::Hash(hash) => hash.encoding(),
+            Object::List(list) => list.encoding(),
         }
     }
 
@@ -54,6 +60,7 @@ impl Object {
             Object::Text(text) => size_of::<Vec<u8>>() + text.capacity(),
             Object::Set(set) => set.memory_bytes(),
             Object::Hash(hash) => hash.memory_bytes(),
+            Object::List(list) => list.memory_bytes(),
         }
     }
 
@@ -63,6 +70,7 @@ impl Object {
             Object::Text(_) => 1,
             Object::Set(set) => set.len(),
             Object::Hash(hash) => hash.len(),
+            Object::List(list) => list.len(),
         }
     }
 }

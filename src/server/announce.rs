@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::Server;
 use super::client::{Client, Door, ReplyMode, SharedClient, Subscriptions};
 use super::pubsub::Kind;
+use super::stats::Counter;
 use crate::config::Directive;
 use crate::resp::Version;
+use crate::worker;
 
 /// What a client is told about where the cluster is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,9 @@ impl Server {
 
     /// A client is gone: takes it off every list.
     pub fn forget_client(&self, client: &mut Client) {
+        if client.shared.is_over_limit() {
+            self.stats.add(worker::current(), Counter::OutputBufferDisconnections, 1);
+        }
         self.unsubscribe_all(client);
         self.clients.remove(client.shared.id);
     }

@@ -179,6 +179,8 @@ pub struct SharedClient {
 const WANT_CLOSE: u8 = 1;
 /// Something about the server changed that the connection waits for (pause).
 const WANT_LOOK: u8 = 2;
+/// To be closed because too much waits for it.
+const OVER_LIMIT: u8 = 4;
 
 impl SharedClient {
     /// A client that has just come.
@@ -227,6 +229,7 @@ impl SharedClient {
         self.has_messages.store(true, Ordering::Release);
         drop(outbox);
         if over_hard || soft_too_long {
+            self.wanted.fetch_or(OVER_LIMIT, Ordering::Relaxed);
             self.close();
             return false;
         }
@@ -273,6 +276,11 @@ impl SharedClient {
     #[inline]
     pub fn is_closing(&self) -> bool {
         self.wanted.load(Ordering::Acquire) & WANT_CLOSE != 0
+    }
+
+    /// Whether it is closed because more waited for it than `client-output-buffer-limit` allows.
+    pub fn is_over_limit(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) & OVER_LIMIT != 0
     }
 
     /// Whether it was told to look again; forgets it.

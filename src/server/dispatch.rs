@@ -226,7 +226,8 @@ impl Server {
         if client.asking && !command.flags.has(Flags::KEEPS_ASKING) {
             client.asking = false;
         }
-        self.finish_reply(client, start, out);
+        let silent = if command.flags.has(Flags::PUSHES) { out.len() } else { start };
+        self.finish_reply(client, silent, out);
         after.map(Stop::After)
     }
 
@@ -242,7 +243,8 @@ impl Server {
         self.finish_reply(client, start, out);
     }
 
-    /// CLIENT REPLY, and pushes that the command caused for its own client: they follow its reply.
+    /// CLIENT REPLY, which may take back what was written from `start` on, and pushes that the command caused for its own client: they
+    /// follow its reply.
     #[inline]
     fn finish_reply(&self, client: &mut Client, start: usize, out: &mut Vec<u8>) {
         if client.reply_mode != ReplyMode::On {

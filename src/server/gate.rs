@@ -89,10 +89,10 @@ impl Server {
             _ => false,
         };
         (!allowed).then(|| {
+            let name = entry.full_name.split('|').next().unwrap_or_default();
             CommandError::new(format!(
-                "ERR {} command not allowed. If the enable-{}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
-                entry.command.name.to_uppercase(),
-                entry.command.name
+                "ERR {} command not allowed. If the enable-{name}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+                name.to_uppercase(),
             ))
         })
     }

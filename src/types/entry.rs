@@ -261,9 +261,18 @@ mod tests {
 
     #[test]
     fn integers_take_few_bytes() {
-        for (value, bytes) in
-            [(0, 1), (127, 1), (128, 3), (-1, 2), (-128, 2), (32767, 3), (32768, 4), (1_732_240_000_000, 7), (i64::MAX, 9), (i64::MIN, 9)]
-        {
+        for (value, bytes) in [
+            (0, 1),
+            (127, 1),
+            (128, 3),
+            (-1, 2),
+            (-128, 2),
+            (32767, 3),
+            (32768, 4),
+            (1_732_240_000_000, 7),
+            (i64::MAX, 9),
+            (i64::MIN, 9),
+        ] {
             let encoded = Encoded::int(value);
             assert_eq!(encoded.len(), bytes, "{value}");
             assert_eq!(read(&packed(&encoded)), (Raw::Int(value), bytes));

@@ -45,7 +45,8 @@ impl ListLimits {
 
     /// Whether a node takes another element.
     fn admits(&self, node: &ListNode, element: &Encoded<'_>) -> bool {
-        NODE_OVERHEAD + node.byte_len() + list_node::packed_len(element) <= self.bytes() && node.len() < self.count()
+        NODE_OVERHEAD + node.byte_len() + list_node::packed_len(element) <= self.bytes()
+            && node.len() < self.count()
     }
 
     /// Whether two nodes may become one.
@@ -122,7 +123,8 @@ impl List {
         match &self.form {
             Form::Packed(node) => node.memory_bytes(),
             Form::Nodes(nodes) => {
-                let directory = nodes.nodes.capacity() * size_of::<ListNode>() + nodes.counts.capacity() * size_of::<u32>();
+                let directory = nodes.nodes.capacity() * size_of::<ListNode>()
+                    + nodes.counts.capacity() * size_of::<u32>();
                 size_of::<Nodes>() + directory + nodes.nodes.iter().map(ListNode::memory_bytes).sum::<usize>()
             }
         }
@@ -168,8 +170,14 @@ impl List {
     }
 
     /// Pushes elements at an end, one after the other.
-    pub fn push_all<'a>(&mut self, end: End, elements: impl Iterator<Item = &'a [u8]> + Clone, limits: &ListLimits) {
-        let (bytes, count) = elements.clone().fold((0, 0), |(bytes, count), element| (bytes + element.len(), count + 1));
+    pub fn push_all<'a>(
+        &mut self,
+        end: End,
+        elements: impl Iterator<Item = &'a [u8]> + Clone,
+        limits: &ListLimits,
+    ) {
+        let (bytes, count) =
+            elements.clone().fold((0, 0), |(bytes, count), element| (bytes + element.len(), count + 1));
         self.expect(bytes, count, limits);
         elements.for_each(|element| self.push_expected(end, element, limits));
     }
@@ -207,7 +215,7 @@ impl List {
 
     /// Takes the element at an end out and hands it to `take`.
     pub fn pop_with<R>(&mut self, end: End, limits: &ListLimits, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let taken = take(&*self.peek(end)?);
+        let taken = take(&self.peek(end)?);
         self.drop_end(end);
         self.shrunk(limits);
         Some(taken)
@@ -292,7 +300,12 @@ impl List {
 
     /// The places of the elements equal to `value` among the first `max_compared` counted from an end, in that direction. A place is how
     /// many elements are before it, whatever the direction.
-    pub fn positions<'a>(&'a self, value: &'a [u8], from: End, max_compared: usize) -> impl Iterator<Item = usize> + 'a {
+    pub fn positions<'a>(
+        &'a self,
+        value: &'a [u8],
+        from: End,
+        max_compared: usize,
+    ) -> impl Iterator<Item = usize> + 'a {
         let value = Encoded::new(value);
         let mut iter = match from {
             End::Head => self.iter(),
@@ -675,7 +688,8 @@ impl Iter<'_> {
                 return true;
             }
             let neighbour = if self.back { self.node.checked_sub(1) } else { self.node.checked_add(1) };
-            let Some((index, node)) = neighbour.and_then(|index| Some((index, self.nodes?.get(index)?))) else {
+            let Some((index, node)) = neighbour.and_then(|index| Some((index, self.nodes?.get(index)?)))
+            else {
                 return false;
             };
             self.node = index;

@@ -65,7 +65,11 @@ impl LongDouble {
         if other.mantissa == 0 {
             return Some(self);
         }
-        let (large, small) = if (self.exponent, self.mantissa) >= (other.exponent, other.mantissa) { (self, other) } else { (other, self) };
+        let (large, small) = if (self.exponent, self.mantissa) >= (other.exponent, other.mantissa) {
+            (self, other)
+        } else {
+            (other, self)
+        };
         // 62 guard bits below the mantissa and a sticky lowest bit are more than rounding needs.
         const GUARD: u32 = 62;
         let upper = u128::from(large.mantissa) << GUARD;
@@ -204,7 +208,11 @@ impl<'a> Literal<'a> {
     }
 
     fn digits(&self, base: u32) -> impl Iterator<Item = u32> {
-        self.whole.iter().chain(self.fraction).map(move |&byte| char::from(byte).to_digit(base).unwrap_or(0)).skip_while(|&digit| digit == 0)
+        self.whole
+            .iter()
+            .chain(self.fraction)
+            .map(move |&byte| char::from(byte).to_digit(base).unwrap_or(0))
+            .skip_while(|&digit| digit == 0)
     }
 
     fn binary(&self) -> Option<LongDouble> {
@@ -241,7 +249,11 @@ impl<'a> Literal<'a> {
                     let shift = 64 + value.leading_zeros();
                     let dividend = u128::from(value) << shift;
                     let divisor = 10u128.pow(power.unsigned_abs() as u32);
-                    return LongDouble::rounded(dividend / divisor, -i64::from(shift), dividend % divisor != 0);
+                    return LongDouble::rounded(
+                        dividend / divisor,
+                        -i64::from(shift),
+                        dividend % divisor != 0,
+                    );
                 }
                 _ => {}
             }
@@ -291,7 +303,8 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let magnitude = digits.iter().fold(0i64, |value, byte| (value * 10 + i64::from(byte - b'0')).min(1_000_000));
+    let magnitude =
+        digits.iter().fold(0i64, |value, byte| (value * 10 + i64::from(byte - b'0')).min(1_000_000));
     Some(if negative { -magnitude } else { magnitude })
 }
 
@@ -436,7 +449,10 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        for text in ["", "nan", " 1", "1 ", "1e", "1e5000", "1e4933", "1e-5000", "0x", "0xg", ".", "+", "-", "1.2.3", "e5", "inf1"] {
+        for text in [
+            "", "nan", " 1", "1 ", "1e", "1e5000", "1e4933", "1e-5000", "0x", "0xg", ".", "+", "-", "1.2.3",
+            "e5", "inf1",
+        ] {
             assert_eq!(LongDouble::parse(text.as_bytes()), None, "{text:?}");
         }
         assert_eq!(sum("inf", "1"), None);

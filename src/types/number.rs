@@ -114,7 +114,10 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
         return None;
     }
     if value == 0.0 {
-        let underflow = unsigned.iter().take_while(|byte| !byte.eq_ignore_ascii_case(&b'e')).any(|byte| matches!(byte, b'1'..=b'9'));
+        let underflow = unsigned
+            .iter()
+            .take_while(|byte| !byte.eq_ignore_ascii_case(&b'e'))
+            .any(|byte| matches!(byte, b'1'..=b'9'));
         return (!underflow).then_some(value);
     }
     Some(value)
@@ -260,12 +263,29 @@ mod tests {
 
     #[test]
     fn integers_have_one_form() {
-        for (text, value) in
-            [("0", Some(0)), ("-1", Some(-1)), ("9223372036854775807", Some(i64::MAX)), ("-9223372036854775808", Some(i64::MIN))]
-        {
+        for (text, value) in [
+            ("0", Some(0)),
+            ("-1", Some(-1)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+        ] {
             assert_eq!(parse_i64(text.as_bytes()), value);
         }
-        for refused in ["", "-", "+1", "01", "-0", " 1", "1 ", "1.0", "0x1", "9223372036854775808", "-9223372036854775809", "1e3", "--1"] {
+        for refused in [
+            "",
+            "-",
+            "+1",
+            "01",
+            "-0",
+            " 1",
+            "1 ",
+            "1.0",
+            "0x1",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "1e3",
+            "--1",
+        ] {
             assert_eq!(parse_i64(refused.as_bytes()), None, "{refused:?}");
         }
         assert_eq!(parse_u64(b"18446744073709551615"), Some(u64::MAX));
@@ -276,16 +296,25 @@ mod tests {
 
     #[test]
     fn double_arguments_as_the_peer_takes_them() {
-        for (text, value) in [("1", 1.0), ("+1", 1.0), ("1.", 1.0), (".5", 0.5), ("+.5e1", 5.0), ("1E3", 1000.0), ("0e999", 0.0)] {
+        for (text, value) in [
+            ("1", 1.0),
+            ("+1", 1.0),
+            ("1.", 1.0),
+            (".5", 0.5),
+            ("+.5e1", 5.0),
+            ("1E3", 1000.0),
+            ("0e999", 0.0),
+        ] {
             assert_eq!(parse_f64(text.as_bytes()), Some(value), "{text:?}");
         }
         for text in ["inf", "+INF", "Infinity"] {
             assert_eq!(parse_f64(text.as_bytes()), Some(f64::INFINITY));
         }
         assert_eq!(parse_f64(b"-inf"), Some(f64::NEG_INFINITY));
-        for refused in
-            ["", ".", "+", "nan", "-nan", " 1", "1 ", "1e", "1e+", "0x10", "1_0", "infinit", "1e400", "-1e400", "1e-400", "2.4e-324", "--1"]
-        {
+        for refused in [
+            "", ".", "+", "nan", "-nan", " 1", "1 ", "1e", "1e+", "0x10", "1_0", "infinit", "1e400",
+            "-1e400", "1e-400", "2.4e-324", "--1",
+        ] {
             assert_eq!(parse_f64(refused.as_bytes()), None, "{refused:?}");
         }
     }

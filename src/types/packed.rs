@@ -62,7 +62,10 @@ impl Packed {
 
     /// The elements in order from a place on.
     pub fn iter_from(&self, position: Position) -> Iter<'_> {
-        Iter { rest: self.block.bytes().get(position.offset..).unwrap_or(&[]), left: self.len().saturating_sub(position.index) }
+        Iter {
+            rest: self.block.bytes().get(position.offset..).unwrap_or(&[]),
+            left: self.len().saturating_sub(position.index),
+        }
     }
 
     /// The element with that many before it.
@@ -150,7 +153,12 @@ impl Packed {
         self.block.set_header(count + 1);
     }
 
-    pub(super) fn insert_encoded_pair(&mut self, position: Position, first: Encoded<'_>, second: Encoded<'_>) {
+    pub(super) fn insert_encoded_pair(
+        &mut self,
+        position: Position,
+        first: Encoded<'_>,
+        second: Encoded<'_>,
+    ) {
         let count = self.block.header();
         self.block.splice(position.offset, 0, &[first.head(), first.data(), second.head(), second.data()]);
         self.block.set_header(count + 2);

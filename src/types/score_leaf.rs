@@ -14,7 +14,7 @@ use super::slots::Slots;
 use super::thin::Thin;
 
 /// The most members of a leaf.
-pub(super) const MAX_LEAF: usize = 64;
+pub(super) const MAX_LEAF: usize = 128;
 /// A leaf with this few members is joined with a neighbour where that fits.
 pub(super) const MIN_LEAF: usize = MAX_LEAF / 4;
 /// Whole numbers up to 2^52 are kept as offsets: one more than any of them is still exact as a double.
@@ -139,7 +139,13 @@ impl Leaf {
             return 0;
         };
         match header.width {
-            0 => if limit > 0 { count } else { 0 },
+            0 => {
+                if limit > 0 {
+                    count
+                } else {
+                    0
+                }
+            }
             1 => bytes.partition_point(|&offset| u64::from(offset) < limit),
             2 => bytes.as_chunks().0.partition_point(|&offset| u64::from(u16::from_le_bytes(offset)) < limit),
             _ => bytes.as_chunks().0.partition_point(|&offset| u64::from(u32::from_le_bytes(offset)) < limit),
@@ -148,7 +154,7 @@ impl Leaf {
 
     /// The offset of a member; that of the count is the end.
     #[inline]
-    fn member_offset(&self, index: usize) -> usize {
+    pub(super) fn member_offset(&self, index: usize) -> usize {
         let header = self.block.header();
         let count = usize::from(header.count);
         let sizes_at = count * usize::from(header.width);
@@ -160,6 +166,13 @@ impl Leaf {
     #[inline]
     pub(super) fn members_from(&self, index: usize) -> &[u8] {
         &self.block.bytes()[self.member_offset(index)..]
+    }
+
+    /// The member of an index whose packed bytes end at an offset, and the offset they begin at.
+    #[inline]
+    pub(super) fn member_back(&self, index: usize, end: usize) -> (Raw<'_>, usize) {
+        let start = end - self.sizes(index..index + 1).iter().map(|&size| usize::from(size)).sum::<usize>();
+        (entry::read(&self.block.bytes()[start..]).0, start)
     }
 
     pub(super) fn raw_member(&self, index: usize) -> Raw<'_> {
@@ -174,7 +187,10 @@ impl Leaf {
         }
         let low = self.scores_below(&header, place.score, false);
         let count = usize::from(header.count);
-        if matches!(place.before, Before::Nothing) || low == count || self.score_by(&header, low) != place.score {
+        if matches!(place.before, Before::Nothing)
+            || low == count
+            || self.score_by(&header, low) != place.score
+        {
             return low;
         }
         let mut rest = self.members_from(low);
@@ -224,7 +240,11 @@ impl Leaf {
         let (from, to) = (self.member_offset(index), self.member_offset(index + count));
         let width = usize::from(header.width);
         let sizes_at = usize::from(header.count) * width;
-        self.block.remove_many([(index * width, count * width), (sizes_at + index, count), (from, to - from)]);
+        self.block.remove_many([
+            (index * width, count * width),
+            (sizes_at + index, count),
+            (from, to - from),
+        ]);
         self.block.set_header(Header { count: header.count - count as u16, ..header });
     }
 
@@ -267,7 +287,8 @@ impl Leaf {
         let (base, width) = narrowest(scores, *first, *last);
         let header = Header { base, count: scores.len() as u16, width };
         let packed = pack(&header, scores);
-        let pieces: SmallVec<[&[u8]; 4]> = [&packed[..], sizes].into_iter().chain(members.iter().copied()).collect();
+        let pieces: SmallVec<[&[u8]; 4]> =
+            [&packed[..], sizes].into_iter().chain(members.iter().copied()).collect();
         let mut leaf = Self::new();
         leaf.block.splice(0, 0, &pieces);
         leaf.block.set_header(header);
@@ -281,8 +302,13 @@ impl Leaf {
             return;
         }
         let scores: Scores = self.scores(0..self.len()).collect();
-        let (first, last) = (scores.first().copied().unwrap_or(score), scores.last().copied().unwrap_or(score));
-        let (base, width) = if is_whole(score) { narrowest(&scores, first.min(score), last.max(score)) } else { ([0; 8], DOUBLE_WIDTH) };
+        let (first, last) =
+            (scores.first().copied().unwrap_or(score), scores.last().copied().unwrap_or(score));
+        let (base, width) = if is_whole(score) {
+            narrowest(&scores, first.min(score), last.max(score))
+        } else {
+            ([0; 8], DOUBLE_WIDTH)
+        };
         let wider = Header { base, width, ..header };
         let packed = pack(&wider, &scores);
         self.block.splice(0, usize::from(header.count) * usize::from(header.width), &[&packed]);

@@ -174,7 +174,8 @@ impl Node {
         match self {
             Self::Leaf(leaf) => leaf.memory_bytes(),
             Self::Inner(inner) => {
-                let a_child = size_of::<f64>() + size_of::<Box<[u8]>>() + size_of::<usize>() + size_of::<Self>();
+                let a_child =
+                    size_of::<f64>() + size_of::<Box<[u8]>>() + size_of::<usize>() + size_of::<Self>();
                 let members: usize = inner.members.iter().map(|member| member.len()).sum();
                 let below: usize = inner.children.iter().map(Self::memory_bytes).sum();
                 size_of::<Inner>() + inner.children.capacity() * a_child + members + below
@@ -226,8 +227,8 @@ impl Node {
                 let Some(index) = leaf.rank_of(place, slots).checked_sub(1) else {
                     return false;
                 };
-                let there =
-                    leaf.score(index) == place.score && *resolve(leaf.raw_member(index), slots) == *place.member();
+                let there = leaf.score(index) == place.score
+                    && *resolve(leaf.raw_member(index), slots) == *place.member();
                 if there {
                     leaf.remove(index, 1);
                 }
@@ -314,8 +315,12 @@ impl Node {
                 left.append(right);
                 true
             }
-            (Self::Inner(left), Self::Inner(right)) if left.children.len() + right.children.len() <= FANOUT => {
-                if let (Some(first_score), Some(first_member)) = (right.scores.first_mut(), right.members.first_mut()) {
+            (Self::Inner(left), Self::Inner(right))
+                if left.children.len() + right.children.len() <= FANOUT =>
+            {
+                if let (Some(first_score), Some(first_member)) =
+                    (right.scores.first_mut(), right.members.first_mut())
+                {
                     *first_score = score;
                     *first_member = member.into();
                 }
@@ -340,7 +345,11 @@ impl Node {
             Self::Inner(inner) => {
                 let len = inner.children.len();
                 assert!((1..=FANOUT).contains(&len) && (!is_root || len > 1));
-                assert!([inner.scores.len(), inner.members.len(), inner.counts.len()].iter().all(|&other| other == len));
+                assert!(
+                    [inner.scores.len(), inner.members.len(), inner.counts.len()]
+                        .iter()
+                        .all(|&other| other == len)
+                );
                 let mut depths = Vec::new();
                 for (index, (child, &count)) in inner.children.iter().zip(&inner.counts).enumerate() {
                     let (below, depth) = child.assert_invariants(slots, false);
@@ -372,7 +381,9 @@ impl Node {
     #[cfg(test)]
     fn last(&self, slots: &Slots) -> (f64, Vec<u8>) {
         match self {
-            Self::Leaf(leaf) => (leaf.score(leaf.len() - 1), resolve(leaf.raw_member(leaf.len() - 1), slots).to_vec()),
+            Self::Leaf(leaf) => {
+                (leaf.score(leaf.len() - 1), resolve(leaf.raw_member(leaf.len() - 1), slots).to_vec())
+            }
             Self::Inner(inner) => inner.children[inner.children.len() - 1].last(slots),
         }
     }
@@ -388,7 +399,8 @@ impl Inner {
         }
         let equal = scores[lower..].partition_point(|&score| score == place.score);
         let members = &self.members[1 + lower..][..equal];
-        lower + members.partition_point(|member| place.is_after(place.score, || (**member).cmp(place.member())))
+        lower
+            + members.partition_point(|member| place.is_after(place.score, || (**member).cmp(place.member())))
     }
 
     fn insert_child(&mut self, index: usize, score: f64, member: Box<[u8]>, child: Node) {
@@ -522,8 +534,8 @@ impl<'a> Iterator for Iter<'a> {
 #[derive(Clone)]
 pub struct IterBack<'a> {
     path: Path<'a>,
-    /// The leaf, and what is left of its members, the next one last.
-    leaf: Option<(&'a Leaf, SmallVec<[&'a [u8]; MAX_LEAF]>)>,
+    /// The leaf, how many of its members are left, and where the last of these ends.
+    leaf: Option<(&'a Leaf, usize, usize)>,
     left: usize,
     slots: &'a Slots,
 }
@@ -531,13 +543,7 @@ pub struct IterBack<'a> {
 impl<'a> IterBack<'a> {
     fn descend(&mut self, from: &'a Node, rank: usize) {
         let (leaf, index) = descend(&mut self.path, from, rank);
-        let mut rest = leaf.members_from(0);
-        let members = (0..=index).map(|_| {
-            let (member, after) = rest.split_at(entry::size(rest));
-            rest = after;
-            member
-        });
-        self.leaf = Some((leaf, members.collect()));
+        self.leaf = Some((leaf, index + 1, leaf.member_offset(index + 1)));
     }
 }
 
@@ -549,20 +555,23 @@ impl<'a> Iterator for IterBack<'a> {
             return None;
         }
         self.left -= 1;
-        let (leaf, members) = self.leaf.as_mut()?;
-        let member = members.pop()?;
-        let score = leaf.score(members.len());
-        if members.is_empty() {
+        let (leaf, members, end) = self.leaf?;
+        let index = members.checked_sub(1)?;
+        let (raw, start) = leaf.member_back(index, end);
+        self.leaf = Some((leaf, index, start));
+        if index == 0 {
             self.leaf = None;
             while let Some((inner, child)) = self.path.pop() {
-                if let Some((before, node)) = child.checked_sub(1).and_then(|before| Some((before, inner.children.get(before)?))) {
+                if let Some((before, node)) =
+                    child.checked_sub(1).and_then(|before| Some((before, inner.children.get(before)?)))
+                {
                     self.path.push((inner, before));
                     self.descend(node, node.len() - 1);
                     break;
                 }
             }
         }
-        Some((score_leaf::resolve(entry::read(member).0, self.slots), score))
+        Some((score_leaf::resolve(raw, self.slots), leaf.score(index)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -609,7 +618,8 @@ mod tests {
     }
 
     fn shown<'a>(iter: impl Iterator<Item = (Element<'a>, f64)>) -> Vec<(i32, String)> {
-        iter.map(|(member, score)| (score as i32, String::from_utf8(member.to_vec()).expect("ascii"))).collect()
+        iter.map(|(member, score)| (score as i32, String::from_utf8(member.to_vec()).expect("ascii")))
+            .collect()
     }
 
     proptest! {

@@ -122,6 +122,13 @@ impl ZSet {
         self.len() == 0
     }
 
+    /// Asks the processor to fetch what a lookup in a large one will read first. Worth it for a batch of commands before they run.
+    pub fn prefetch(&self, member: &[u8]) {
+        if let Form::Tree(large) = &self.form {
+            large.scores.prefetch(member);
+        }
+    }
+
     /// The name of the encoding as OBJECT ENCODING has it.
     pub fn encoding(&self) -> &'static str {
         match self.form {
@@ -134,7 +141,9 @@ impl ZSet {
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Packed(list) => list.memory_bytes(),
-            Form::Tree(large) => size_of::<Large>() + large.scores.memory_bytes() + large.order.memory_bytes(),
+            Form::Tree(large) => {
+                size_of::<Large>() + large.scores.memory_bytes() + large.order.memory_bytes()
+            }
         }
     }
 
@@ -410,7 +419,8 @@ impl ZSet {
             Form::Packed(list) => {
                 list.assert_invariants();
                 assert_eq!(list.len() % 2, 0);
-                let all: Vec<(f64, Vec<u8>)> = self.iter().map(|(member, score)| (score, member.to_vec())).collect();
+                let all: Vec<(f64, Vec<u8>)> =
+                    self.iter().map(|(member, score)| (score, member.to_vec())).collect();
                 assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "in order");
             }
             Form::Tree(large) => {
@@ -615,7 +625,8 @@ mod tests {
     }
 
     fn ordered(model: &BTreeMap<Vec<u8>, f64>) -> Vec<(f64, Vec<u8>)> {
-        let mut all: Vec<(f64, Vec<u8>)> = model.iter().map(|(member, score)| (*score, member.clone())).collect();
+        let mut all: Vec<(f64, Vec<u8>)> =
+            model.iter().map(|(member, score)| (*score, member.clone())).collect();
         all.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
         all
     }

@@ -1,1 +1,24 @@
-fn main(){}
+//! The integration tests: whole servers in this process, spoken to over their sockets.
+//!
+//! Time stands still in most of them: servers get a clock that moves only by hand, so nothing here sleeps.
+
+mod harness;
+mod value;
+mod wire;
+
+mod client;
+mod cluster;
+mod config;
+mod connection;
+mod docs;
+mod expire;
+mod generic;
+mod lifecycle;
+mod limits;
+mod notifications;
+mod protocol;
+mod pubsub;
+mod readonly;
+mod regression;
+mod server;
+mod string;

@@ -1,0 +1,26 @@
+# The image has one binary and nothing of what built it. Both stages are of the same Debian release, so that the C library
+# the binary was linked with is the one it finds.
+
+FROM rust:1-slim-trixie AS build
+# ring and mimalloc are partly C and assembly.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /kvarts
+COPY . .
+# Line numbers for backtraces stay out of the image.
+ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
+RUN cargo build --release --locked --bin kvarts
+
+FROM debian:trixie-slim
+RUN useradd --system --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin kvarts \
+    && install -d -o kvarts -g kvarts -m 0750 /data
+COPY --from=build /kvarts/target/release/kvarts /usr/local/bin/kvarts
+
+# `dir` is the working directory unless it is set: what the server writes, the certificate authority in /data/tls, is kept.
+WORKDIR /data
+VOLUME /data
+USER kvarts
+EXPOSE 6379 6380
+# The server ends on SIGTERM by itself. Directives follow the image's name: docker run kvarts --requirepass secret
+ENTRYPOINT ["/usr/local/bin/kvarts"]

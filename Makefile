@@ -1,0 +1,87 @@
+# make          builds the server
+# make test     installs what the tests need and passes them all
+# make help     lists the rest
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+# The steps of `test` stand in the order in which they fail soonest.
+.NOTPARALLEL:
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+KVARTS := $(abspath $(TARGET))/release/kvarts
+# Seconds for each fuzz target.
+FUZZ_S ?= 30
+
+# $(call step,NAME) says what begins, and when.
+step = @printf '\n== %s (%s)\n' '$(1)' "$$(date +%T)"
+
+.PHONY: build run test test-tools format lint deny unit clients docs bench fuzz valgrind miri help
+
+## the server, target/release/kvarts
+build:
+	$(call step,release build)
+	$(CARGO) build --release --locked
+
+## the server, started
+run:
+	$(CARGO) run --release --locked
+
+## everything below that checks something, tools included
+test: test-tools format lint deny unit build clients
+	$(call step,all tests passed)
+
+## installs Redis, a JDK, Python and Node.js where they are missing, and what the clients' tests are made of
+test-tools:
+	$(call step,test tools)
+	.ci/test-tools
+	tests/clients/run.sh --prepare
+
+## rustfmt
+format:
+	$(call step,format)
+	$(CARGO) fmt --check
+
+## clippy, no warning allowed
+lint:
+	$(call step,clippy)
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+## unit and integration tests, debug build: the keyspace then checks that every key was declared
+unit:
+	$(call step,tests)
+	$(CARGO) test --locked
+
+## real clients against the release build
+clients: build
+	$(call step,real clients)
+	KVARTS_BIN=$(KVARTS) tests/clients/run.sh
+
+## licences, duplicates and sources of all crates; says so and goes on where cargo-deny is not installed
+deny:
+	$(call step,licences and sources of crates)
+	if $(CARGO) deny --version >/dev/null 2>&1; then \
+	  $(CARGO) deny --locked check licenses bans sources; \
+	else \
+	  echo 'not checked: cargo-deny is not installed (cargo install --locked cargo-deny)'; \
+	fi
+
+## writes the pages that are made from the source: docs/configuration.md and the lists in ARCHITECTURE.md
+docs:
+	KVARTS_WRITE_DOCS=1 $(CARGO) test --locked --test it docs::
+
+## benchmarks
+bench:
+	$(CARGO) bench --locked
+
+## the modules with unsafe code under valgrind
+valgrind:
+	binary=$$($(CARGO) test --locked --lib --no-run --message-format=json \
+	  | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1); \
+	PROPTEST_CASES=16 valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+	  "$$binary" keyspace:: types::
+
+help:
+	@awk '/^## / { text = substr($$0, 4); next } \
+	  text && /^[a-z-]+:/ { sub(/:.*/, ""); printf "make %-11s %s\n", $$0, text; text = "" }' $(MAKEFILE_LIST)

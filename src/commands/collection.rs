@@ -1,0 +1,223 @@
+//! What all commands on collections share: finding a key's collection or none or another type, creating it, the reply of the
+//! SCAN family, and the limit on replies whose length the client alone decides.
+
+use crate::command::{Context, args};
+use crate::commands::generic::ScanOptions;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::{Access, ChangeSink, EventClass};
+use crate::keyspace::hash::HashedKey;
+use crate::keyspace::record::{Record, ValueRef};
+use crate::keyspace::value::Object;
+use crate::resp::encode::Reply;
+use crate::types::hash::Hash;
+use crate::types::number::parse_u64;
+use crate::types::set::Set;
+
+/// Longest reply, in bytes, of a command that repeats elements as often as the client asks (SRANDMEMBER with a negative count
+/// and its like). Redis has no limit and goes on until memory ends.
+const REPEATED_REPLY_MAX: usize = 1 << 30;
+
+/// A value that lives in an [`Object`].
+pub trait Collection: Sized {
+    /// The object as this type, if it is one.
+    fn of(object: &Object) -> Option<&Self>;
+    /// The object as this type to be changed, if it is one.
+    fn of_mut(object: &mut Object) -> Option<&mut Self>;
+    /// As an object.
+    fn into_object(self) -> Object;
+}
+
+impl Collection for Set {
+    fn of(object: &Object) -> Option<&Self> {
+        if let Object::Set(set) = object { Some(set) } else { None }
+    }
+
+    fn of_mut(object: &mut Object) -> Option<&mut Self> {
+        if let Object::Set(set) = object { Some(set) } else { None }
+    }
+
+    fn into_object(self) -> Object {
+        Object::Set(self)
+    }
+}
+
+impl Collection for Hash {
+    fn of(object: &Object) -> Option<&Self> {
+        if let Object::Hash(hash) = object { Some(hash) } else { None }
+    }
+
+    fn of_mut(object: &mut Object) -> Option<&mut Self> {
+        if let Object::Hash(hash) = object { Some(hash) } else { None }
+    }
+
+    fn into_object(self) -> Object {
+        Object::Hash(self)
+    }
+}
+
+/// A key's collection for a reading command, with hit, miss and access dated. The caller tells of the miss
+/// ([`Context::missed`]); it takes the keys alone, so that the reply can be written while the collection is read.
+///
+/// # Errors
+/// Another type.
+#[inline]
+pub fn read<'k, T: Collection>(
+    keys: &'k Access<'_, '_>,
+    key: &HashedKey<'_>,
+) -> Result<Option<&'k T>, CommandError> {
+    keys.read(key).map(of_record).transpose()
+}
+
+/// A record's collection.
+///
+/// # Errors
+/// Another type.
+#[inline]
+pub fn of_record<T: Collection>(record: &Record) -> Result<&T, CommandError> {
+    match record.value() {
+        ValueRef::Object(object) => T::of(object).ok_or(CommandError::WrongType),
+        _ => Err(CommandError::WrongType),
+    }
+}
+
+/// A key's collection to be changed in place; one that the command empties must be deleted
+/// ([`Context::delete_emptied`]).
+///
+/// # Errors
+/// Another type.
+#[inline]
+pub fn write<'k, T: Collection>(
+    keys: &'k mut Access<'_, '_>,
+    key: &HashedKey<'_>,
+) -> Result<Option<&'k mut T>, CommandError> {
+    match keys.write(key) {
+        None => Ok(None),
+        Some(record) => {
+            record.object_mut().and_then(T::of_mut).map(Some).ok_or(CommandError::WrongType)
+        }
+    }
+}
+
+/// Puts a new collection under a key, without expiry; what was there is freed.
+pub fn put<T: Collection>(cx: &mut Context<'_>, key: &HashedKey<'_>, value: T) {
+    let old = cx.keys.put(key, Record::new_object(key.bytes, value.into_object(), None));
+    cx.keys.discard(old);
+}
+
+/// Tells of one event that stands for `count` changes.
+pub fn changed(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    class: EventClass,
+    event: &'static str,
+    count: usize,
+) {
+    cx.changed(key, class, event);
+    cx.dirty += (count as u64).saturating_sub(1);
+}
+
+/// Tells of a further event of a change that is counted elsewhere.
+pub fn also(cx: &Context<'_>, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
+    cx.server.effects.changed(cx.keys.database, key, class, event);
+}
+
+/// Reads the count of SRANDMEMBER and its like.
+///
+/// # Errors
+/// Not a number; the one number whose negative is none.
+pub fn signed_count(argument: &[u8]) -> Result<i64, CommandError> {
+    let count = args::int(argument)?;
+    if count == i64::MIN {
+        let (min, max) = (-i64::MAX, i64::MAX);
+        let text = format!("ERR value is out of range, value must between {min} and {max}");
+        return Err(CommandError::new(text));
+    }
+    Ok(count)
+}
+
+/// Calls `write_one` `count` times, which repeats elements into the reply.
+///
+/// # Errors
+/// When the reply grows beyond any use.
+pub fn repeat(
+    reply: &mut Reply<'_>,
+    count: u64,
+    mut write_one: impl FnMut(&mut Reply<'_>),
+) -> CommandResult {
+    let start = reply.position();
+    for _ in 0..count {
+        write_one(reply);
+        if reply.position() - start > REPEATED_REPLY_MAX {
+            return Err(CommandError::OutOfRange);
+        }
+    }
+    Ok(())
+}
+
+/// SSCAN, HSCAN and their like: `walk` visits elements from a cursor on, writes those that the options want, and answers the
+/// next cursor and how many replies it wrote.
+///
+/// The order of the checks is Redis's: cursor, key, type, and options only for a key that is there.
+///
+/// # Errors
+/// Wrong cursor, type or options.
+pub fn scan<T: Collection>(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    allows_no_values: bool,
+    walk: impl FnOnce(&T, u64, &ScanOptions<'_>, &mut Reply<'_>) -> (u64, usize),
+) -> CommandResult {
+    let cursor = parse_u64(arguments[2]).ok_or(CommandError::InvalidCursor)?;
+    let key = cx.key(arguments, 1);
+    let Some(collection) = read::<T>(&cx.keys, &key)? else {
+        cx.missed(&key);
+        write_page(&mut cx.reply, 0, 0, &[]);
+        return Ok(());
+    };
+    let options = ScanOptions::parse(&arguments[3..], false)?;
+    if options.no_values && !allows_no_values {
+        return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+    }
+    // The cursor comes before the elements and is known after them: they wait in a buffer of their own.
+    let mut elements = Vec::new();
+    let (next, count) =
+        walk(collection, cursor, &options, &mut Reply::new(&mut elements, cx.reply.version()));
+    write_page(&mut cx.reply, next, count, &elements);
+    Ok(())
+}
+
+fn write_page(reply: &mut Reply<'_>, next: u64, count: usize, elements: &[u8]) {
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply.array(count);
+    reply.raw(elements);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Version;
+
+    #[test]
+    fn counts_are_symmetric() {
+        assert_eq!(signed_count(b"-9223372036854775807"), Ok(-i64::MAX));
+        assert_eq!(signed_count(b"9223372036854775808"), Err(CommandError::NotAnInteger));
+        let text = signed_count(b"-9223372036854775808").unwrap_err().to_string();
+        assert!(text.ends_with("between -9223372036854775807 and 9223372036854775807"), "{text}");
+    }
+
+    #[test]
+    fn repetition_ends_where_replies_become_useless() {
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, Version::Resp2);
+        let big = vec![b'x'; 1 << 20];
+        let mut written = 0;
+        let result = repeat(&mut reply, u64::MAX, |reply| {
+            written += 1;
+            reply.bulk(&big);
+        });
+        assert_eq!(result, Err(CommandError::OutOfRange));
+        assert_eq!(written, 1024);
+        assert_eq!(repeat(&mut reply, 3, |reply| reply.int(7)), Ok(()));
+    }
+}

@@ -1,0 +1,192 @@
+//! The RDB value format: what DUMP writes and RESTORE reads, exchanged with Redis and Valkey.
+//!
+//! Written are only the plain forms that every version of both reads (RDB version 11, Redis 7.2); read are those and the
+//! packed forms that they write themselves.
+
+pub mod listpack;
+pub mod lzf;
+pub mod read;
+pub mod write;
+
+use crate::keyspace::record::Record;
+use crate::keyspace::value::Object;
+use crate::types::hash::HashLimits;
+use crate::types::list::ListLimits;
+use crate::types::set::SetLimits;
+
+pub use read::RestoreError;
+
+/// The version that payloads are written in: that of Redis 7.2.
+const VERSION: u16 = 11;
+
+/// Versions that belong to forks which went their own way after 11: their numbers mean other things (Valkey's rule).
+const FOREIGN: std::ops::RangeInclusive<u16> = 12..=79;
+
+/// The newest version read: that of Valkey 9.
+const VERSION_MAX: u16 = 80;
+
+/// Version and checksum behind the value.
+const FOOTER: usize = 2 + 8;
+
+/// Types of values.
+mod kind {
+    pub const STRING: u8 = 0;
+    pub const LIST: u8 = 1;
+    pub const SET: u8 = 2;
+    pub const HASH: u8 = 4;
+    pub const SET_INTSET: u8 = 11;
+    pub const HASH_LISTPACK: u8 = 16;
+    pub const LIST_QUICKLIST_2: u8 = 18;
+    pub const SET_LISTPACK: u8 = 20;
+    pub const HASH_2: u8 = 22;
+}
+
+/// When restored collections leave their compact form.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of sets.
+    pub set: SetLimits,
+    /// Of hashes.
+    pub hash: HashLimits,
+    /// Of lists.
+    pub list: ListLimits,
+    /// Longest string allowed, in bytes (`proto-max-bulk-len`).
+    pub string_max: usize,
+}
+
+/// A restored value.
+#[derive(Debug)]
+pub enum Restored {
+    /// A string.
+    Text(Vec<u8>),
+    /// Anything else.
+    Object(Object),
+}
+
+/// The payload of a record's value, as DUMP returns it. `now_ms` decides which fields of a hash are still there.
+pub fn dump(record: &Record, now_ms: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let version = write::value(record, now_ms, &mut out);
+    out.extend_from_slice(&version.to_le_bytes());
+    let checksum = checksum(&out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+/// The value of a payload.
+///
+/// # Errors
+/// A version that is not known, a checksum that is wrong, a value that is not well formed.
+pub fn restore(payload: &[u8], limits: &Limits) -> Result<Restored, RestoreError> {
+    let body_len = payload.len().checked_sub(FOOTER).ok_or(RestoreError::Footer)?;
+    let (signed, given) = payload.split_at(payload.len() - 8);
+    let version = u16::from_le_bytes([payload[body_len], payload[body_len + 1]]);
+    if version > VERSION_MAX || FOREIGN.contains(&version) {
+        return Err(RestoreError::Footer);
+    }
+    let given = u64::from_le_bytes(given.try_into().map_err(|_| RestoreError::Footer)?);
+    // A checksum of zero says that none was made.
+    if given != 0 && given != checksum(signed) {
+        return Err(RestoreError::Footer);
+    }
+    read::value(&payload[..body_len], limits)
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    crc::Crc::<u64, crc::Table<16>>::new(&crc::CRC_64_REDIS).checksum(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::record::ValueRef;
+    use crate::types::hash::Hash;
+    use crate::types::list::{End, List};
+    use crate::types::set::Set;
+    use proptest::prelude::*;
+
+    fn limits() -> Limits {
+        Limits {
+            set: SetLimits { max_intset_entries: 512, max_listpack_entries: 128, max_listpack_value: 64 },
+            hash: HashLimits { max_listpack_entries: 512, max_listpack_value: 64 },
+            list: ListLimits::default(),
+            string_max: 512 << 20,
+        }
+    }
+
+    fn round(record: &Record) -> Restored {
+        restore(&dump(record, 0), &limits()).unwrap()
+    }
+
+    #[test]
+    fn payloads_of_redis_are_read() {
+        // DUMP of SET k 10, and of RPUSH l 1 abc, both by Redis 7.2.
+        let number = b"\x00\xc0\n\x0b\x00n\x9fWE\x0e\xaec\xbb";
+        assert!(matches!(restore(number, &limits()), Ok(Restored::Text(text)) if text == b"10"));
+        let mut wrong = number.to_vec();
+        wrong[2] ^= 1;
+        assert!(matches!(restore(&wrong, &limits()), Err(RestoreError::Footer)));
+    }
+
+    proptest! {
+        #[test]
+        fn strings_come_back(text: Vec<u8>) {
+            let restored = round(&Record::new_string(b"k", &text, None, false));
+            prop_assert!(matches!(restored, Restored::Text(back) if back == text));
+        }
+
+        #[test]
+        fn numbers_come_back(number: i64) {
+            let restored = round(&Record::new_int(b"k", number, None));
+            prop_assert!(matches!(restored, Restored::Text(back) if back == number.to_string().into_bytes()));
+        }
+
+        #[test]
+        fn collections_come_back(
+            elements in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 1..200),
+            fields in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..100), any::<i64>()), 1..200),
+        ) {
+            let limits = limits();
+            let mut list = List::new();
+            let mut set = Set::new_for(&elements[0], &limits.set, 1);
+            for element in &elements {
+                list.push(End::Tail, element, &limits.list);
+                set.add(element, &limits.set);
+            }
+            let mut hash = Hash::new();
+            for (field, value) in &fields {
+                hash.set(field, value.to_string().as_bytes(), 0, &limits.hash);
+            }
+            let record = Record::new_object(b"k", Object::List(list), None);
+            let Restored::Object(Object::List(back)) = round(&record) else { panic!("a list") };
+            prop_assert_eq!(back.iter().map(|e| e.to_vec()).collect::<Vec<_>>(), elements.clone());
+
+            let record = Record::new_object(b"k", Object::Set(set), None);
+            let Restored::Object(Object::Set(back)) = round(&record) else { panic!("a set") };
+            prop_assert!(elements.iter().all(|element| back.contains(element)));
+            let ValueRef::Object(Object::Set(set)) = record.value() else { panic!("a set") };
+            prop_assert_eq!(back.len(), set.len());
+
+            let record = Record::new_object(b"k", Object::Hash(hash), None);
+            let Restored::Object(Object::Hash(back)) = round(&record) else { panic!("a hash") };
+            let ValueRef::Object(Object::Hash(hash)) = record.value() else { panic!("a hash") };
+            prop_assert_eq!(back.len(), hash.len());
+            for (field, value) in hash.iter(0) {
+                let there = back.get(&field, 0).map(|v| v.to_vec());
+                prop_assert_eq!(there, Some(value.to_vec()));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(kind in 0u8..24, body: Vec<u8>) {
+            let mut payload = vec![kind];
+            payload.extend(body);
+            payload.extend(VERSION.to_le_bytes());
+            payload.extend([0; 8]);
+            // Whatever comes out, nothing panics, and what is accepted can be dumped again.
+            if let Ok(Restored::Object(object)) = restore(&payload, &limits()) {
+                prop_assert!(object.free_effort() > 0);
+            }
+        }
+    }
+}

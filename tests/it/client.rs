@@ -1,0 +1,233 @@
+//! CLIENT: lists, killing, pauses, silence.
+
+use crate::harness::*;
+
+fn id(client: &mut Client) -> i64 {
+    client.value("CLIENT ID").int()
+}
+
+/// The fields of a line of CLIENT LIST.
+fn field(line: &str, name: &str) -> String {
+    let prefix = format!("{name}=");
+    let found = line.split_whitespace().find_map(|word| word.strip_prefix(&prefix));
+    found.unwrap_or_else(|| panic!("no {name} in {line}")).to_owned()
+}
+
+#[test]
+fn info_and_list_describe_a_client() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("CLIENT SETNAME me", "+OK~");
+    client.check("CLIENT SETINFO lib-name lib", "+OK~");
+    client.check("CLIENT SETINFO lib-ver 1.2", "+OK~");
+    client.check("SELECT 3", "+OK~");
+    server.advance_ms(5500);
+    let line = client.value("CLIENT INFO").text();
+    assert!(line.ends_with('\n'), "{line}");
+    let (address, local) = (client.address().to_string(), server.address().to_string());
+    for (name, value) in [
+        ("id", "1"),
+        ("addr", address.as_str()),
+        ("laddr", &local),
+        ("name", "me"),
+        ("age", "5"),
+        ("idle", "5"),
+        ("flags", "N"),
+        ("db", "3"),
+        ("sub", "0"),
+        ("multi", "-1"),
+        ("cmd", "client|info"),
+        ("user", "default"),
+        ("resp", "2"),
+        ("lib-name", "lib"),
+        ("lib-ver", "1.2"),
+        ("tot-cmds", "4"),
+    ] {
+        assert_eq!(field(&line, name), value, "{name}");
+    }
+    let line = client.value("CLIENT INFO").text();
+    assert_eq!(field(&line, "idle"), "0");
+    let mut other = server.client3();
+    assert_eq!(other.value("SUBSCRIBE a b").items().len(), 3);
+    other.read();
+    let list = client.value("CLIENT LIST").text();
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines.len(), 2, "{list}");
+    assert_eq!(field(lines[1], "sub"), "2");
+    assert_eq!(field(lines[1], "flags"), "P");
+    assert_eq!(field(lines[1], "resp"), "3");
+    assert_eq!(field(lines[1], "cmd"), "subscribe");
+}
+
+#[test]
+fn list_filters() {
+    let server = TestServer::start();
+    let mut first = server.client();
+    let mut second = server.client();
+    let mut subscriber = server.client();
+    first.check("CLIENT SETNAME one", "+OK~");
+    second.check("CLIENT SETNAME two", "+OK~");
+    second.check("SELECT 2", "+OK~");
+    subscriber.check("SUBSCRIBE ch", "*3~$9~subscribe~$2~ch~:1~");
+    let second_address = second.address();
+    let local = server.address();
+    let mut ids = |filter: &str| -> Vec<String> {
+        let text = first.value(&format!("CLIENT LIST {filter}")).text();
+        text.lines().map(|line| field(line, "id")).collect()
+    };
+    assert_eq!(ids(""), ["1", "2", "3"]);
+    assert_eq!(ids("ID 2 3 99"), ["2", "3"]);
+    assert_eq!(ids("NOT-ID 2"), ["1", "3"]);
+    assert_eq!(ids("TYPE pubsub"), ["3"]);
+    assert_eq!(ids("TYPE NORMAL"), ["1", "2"]);
+    assert_eq!(ids("TYPE master"), Vec::<String>::new());
+    assert_eq!(ids("NAME two"), ["2"]);
+    assert_eq!(ids("DB 2"), ["2"]);
+    assert_eq!(ids("FLAGS P"), ["3"]);
+    assert_eq!(ids("NOT-FLAGS P"), ["1", "2"]);
+    assert_eq!(ids(&format!("ADDR {second_address}")), ["2"]);
+    assert_eq!(ids(&format!("LADDR {local}")), ["1", "2", "3"]);
+    assert_eq!(ids("IP 127.0.0.1 SKIPME yes"), ["2", "3"]);
+    assert_eq!(ids("USER default"), ["1", "2", "3"]);
+    assert_eq!(ids("MAXAGE 10"), Vec::<String>::new());
+    server.advance_ms(20_000);
+    assert_eq!(ids("MAXAGE 10"), ["1", "2", "3"]);
+    assert_eq!(ids("IDLE 10"), ["2", "3"]);
+}
+
+#[test]
+fn kill() {
+    let server = TestServer::start();
+    let mut killer = server.client();
+    let mut by_address = server.client();
+    let mut by_id = server.client();
+    let mut subscriber = server.client();
+    let victim = id(&mut by_id);
+    by_address.check("PING", "+PONG~");
+    subscriber.check("SUBSCRIBE ch", "*3~$9~subscribe~$2~ch~:1~");
+    let address = by_address.address();
+    killer.check(&format!("CLIENT KILL {address}"), "+OK~");
+    by_address.expect_closed();
+    killer.check(&format!("CLIENT KILL ID {victim}"), ":1~");
+    by_id.expect_closed();
+    killer.check("CLIENT KILL TYPE pubsub", ":1~");
+    subscriber.expect_closed();
+    eventually("nobody listens", || killer.raw("PUBSUB NUMSUB ch") == "*2~$2~ch~:0~");
+    // It spares the one that says it, unless told otherwise; then its reply still comes.
+    killer.check("CLIENT KILL USER default", ":0~");
+    killer.check("CLIENT KILL USER default SKIPME no", ":1~");
+    killer.expect_closed();
+    let mut last = server.client();
+    let address = last.address();
+    last.check(&format!("CLIENT KILL {address}"), "+OK~");
+    last.expect_closed();
+}
+
+#[test]
+fn reply_off_and_skip() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.send_command("CLIENT REPLY OFF");
+    client.send_command("SET k v");
+    client.send_command("BLAH");
+    client.send_command("CLIENT REPLY ON");
+    client.check_next("+OK~");
+    client.check("GET k", "$1~v~");
+    client.send_command("CLIENT REPLY SKIP");
+    client.send_command("GET k");
+    client.check("STRLEN k", ":1~");
+    // SKIP does not end OFF.
+    client.send_command("CLIENT REPLY OFF");
+    client.send_command("CLIENT REPLY SKIP");
+    client.send_command("PING");
+    client.send_command("PING");
+    client.send_command("CLIENT REPLY ON");
+    client.check_next("+OK~");
+    client.check("PING", "+PONG~");
+    // Messages come all the same.
+    let mut subscriber = server.client3();
+    subscriber.value("SUBSCRIBE ch");
+    subscriber.send_command("CLIENT REPLY OFF");
+    subscriber.send_command("PING");
+    client.check("PUBLISH ch hello", ":1~");
+    subscriber.check_next(">3~$7~message~$2~ch~$5~hello~");
+}
+
+#[test]
+fn pause_of_all_commands_ends_by_unpause() {
+    let server = TestServer::start();
+    let mut operator = server.client();
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    operator.check("CLIENT PAUSE 100000", "+OK~");
+    client.send_command("GET k");
+    let waits = || server.handle().server().clients.all().iter().any(|c| c.blocked.load(std::sync::atomic::Ordering::Relaxed));
+    eventually("it waits", waits);
+    assert_eq!(info_of_pause(&server), ("all".to_owned(), 100_000));
+    operator.check("CLIENT UNPAUSE", "+OK~");
+    client.check_next("$1~v~");
+}
+
+/// What INFO says of the pause, asked without a client: clients wait now.
+fn info_of_pause(server: &TestServer) -> (String, u64) {
+    let server = server.handle().server();
+    let now_ms = server.clock.now_ms();
+    let (scope, end_ms) = server.pause.in_force(now_ms).expect("a pause");
+    (format!("{scope:?}").to_lowercase(), end_ms - now_ms)
+}
+
+#[test]
+fn pause_of_writes_ends_by_the_clock() {
+    let server = TestServer::start();
+    let mut operator = server.client();
+    let mut client = server.client();
+    operator.check("CLIENT PAUSE 5000 WRITE", "+OK~");
+    client.check("GET k", "$-1~");
+    assert_eq!(info(&mut operator, "paused_actions"), "write");
+    assert_eq!(info(&mut operator, "paused_timeout_milliseconds"), "5000");
+    client.send(b"GET k\r\nSET k v\r\nGET k\r\n");
+    client.check_next("$-1~");
+    let waits = || server.handle().server().clients.all().iter().any(|c| c.blocked.load(std::sync::atomic::Ordering::Relaxed));
+    eventually("it waits", waits);
+    operator.check("GET k", "$-1~");
+    // A shorter pause does not shorten it.
+    operator.check("CLIENT PAUSE 10 WRITE", "+OK~");
+    assert_eq!(info(&mut operator, "paused_timeout_milliseconds"), "5000");
+    server.advance_ms(5000);
+    client.check_next("+OK~");
+    client.check_next("$1~v~");
+    assert_eq!(info(&mut operator, "paused_actions"), "none");
+}
+
+#[test]
+fn a_waiting_client_can_be_killed() {
+    let server = TestServer::start();
+    let mut operator = server.client();
+    let mut client = server.client();
+    let victim = id(&mut client);
+    operator.check("CLIENT PAUSE 100000 WRITE", "+OK~");
+    client.send_command("SET k v");
+    operator.check(&format!("CLIENT KILL ID {victim}"), ":1~");
+    client.expect_closed();
+    operator.check("CLIENT UNPAUSE", "+OK~");
+    operator.check("EXISTS k", ":0~");
+}
+
+#[test]
+fn no_touch_leaves_the_access_clock() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    server.advance_ms(100_000);
+    client.check("CLIENT NO-TOUCH ON", "+OK~");
+    client.check("GET k", "$1~v~");
+    client.check("OBJECT IDLETIME k", ":100~");
+    client.check("CLIENT NO-TOUCH OFF", "+OK~");
+    client.check("GET k", "$1~v~");
+    client.check("OBJECT IDLETIME k", ":0~");
+    server.advance_ms(50_000);
+    client.check("TTL k", ":-1~");
+    client.check("OBJECT IDLETIME k", ":50~");
+    client.check("TOUCH k", ":1~");
+    client.check("OBJECT IDLETIME k", ":0~");
+}

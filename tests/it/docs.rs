@@ -1,0 +1,179 @@
+//! The pages that are made from the source, and what the pages written by hand promise. `make docs` writes the made ones.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use kvarts::command::{Command, Group};
+use kvarts::config::{self, Directive};
+
+const CONFIGURATION_HEAD: &str = "\
+# Configuration
+
+<!-- Made by `make docs` from the table of directives in src/config/table. -->
+
+A directive stands in a configuration file as `name value`, and on the command line as `--name value`; the command line has
+the last word. `kvarts --help` lists the same. Names, defaults and ranges are those of Valkey 9.1; only `read-only-port`,
+`tls-only`, `tls-auto-names` and `transaction-rollback` are Kvarts's own. The column *At run time* says whether `CONFIG SET` may change
+a directive; *protected* ones only where `enable-protected-configs` allows it. Directives marked *No effect yet* are
+accepted, checked, shown by `CONFIG GET` and written by `CONFIG REWRITE`, so that an existing file works, and nothing else
+follows from them.
+
+";
+
+const COMMANDS_HEAD: &str = "\
+# Commands
+
+<!-- Made by `make docs` from the table of commands in src/commands. -->
+
+What stands here is there; any other command is answered with the error for an unknown command.
+
+";
+
+/// The order of the headings.
+const GROUPS: [(Group, &str); 16] = [
+    (Group::Generic, "Keys"),
+    (Group::String, "Strings"),
+    (Group::Bitmap, "Bitmaps"),
+    (Group::Hash, "Hashes"),
+    (Group::List, "Lists"),
+    (Group::Set, "Sets"),
+    (Group::SortedSet, "Sorted sets"),
+    (Group::HyperLogLog, "HyperLogLog"),
+    (Group::Geo, "Geo"),
+    (Group::Stream, "Streams"),
+    (Group::Pubsub, "Publish and subscribe"),
+    (Group::Transactions, "Transactions"),
+    (Group::Scripting, "Scripts and functions"),
+    (Group::Connection, "Connections"),
+    (Group::Server, "Server"),
+    (Group::Cluster, "Cluster"),
+];
+
+#[test]
+fn the_configuration_page_is_that_of_the_table() {
+    made("docs/configuration.md", &(CONFIGURATION_HEAD.to_owned() + config::markdown().trim_end() + "\n"));
+}
+
+#[test]
+fn the_commands_page_is_that_of_the_table() {
+    let commands: Vec<&Command> = kvarts::commands::groups().into_iter().flatten().collect();
+    let mut page = COMMANDS_HEAD.to_owned();
+    for (group, title) in GROUPS {
+        let mut rows: Vec<String> =
+            commands.iter().filter(|command| command.group == group).flat_map(|command| rows(command)).collect();
+        if !rows.is_empty() {
+            rows.sort();
+            let _ = write!(page, "## {title}\n\n| Command | What it does |\n|---|---|\n{}\n", rows.concat());
+        }
+    }
+    for command in commands {
+        assert!(page.contains(&format!("| `{}", command.name.to_uppercase())), "{} has a row", command.name);
+    }
+    made("docs/commands.md", &(page.trim_end().to_owned() + "\n"));
+}
+
+#[test]
+fn architecture_lists_the_directives_without_effect() {
+    let list: Vec<String> = config::without_effect().map(|name| format!("`{name}`")).collect();
+    made_part("ARCHITECTURE.md", "directives without effect", &wrapped(&(list.join(", ") + ".")));
+}
+
+#[test]
+fn architecture_is_short_enough_to_be_read() {
+    assert!(read("ARCHITECTURE.md").lines().count() < 300);
+}
+
+#[test]
+fn architecture_names_every_module_with_unsafe_code() {
+    let page = read("ARCHITECTURE.md");
+    let unsafe_files = source_files().into_iter().filter(|path| read(path).contains("#![allow(unsafe_code)]"));
+    let missing: Vec<String> = unsafe_files.filter(|path| !page.contains(path.as_str())).collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn the_example_configuration_says_what_is_the_default_anyway() {
+    let file = root().join("kvarts.conf");
+    let config = config::from_args([OsString::from("kvarts"), file.into_os_string()]).expect("it is read");
+    assert_eq!(config.int(Directive::Port), 6379);
+    assert_eq!(config.read_only_port(), 6380);
+    let text = read("kvarts.conf");
+    let named = text.lines().filter_map(|line| line.strip_prefix("# ").unwrap_or(line).split(' ').next());
+    let known = named.filter(|word| config::table::find(word.as_bytes()).is_some()).count();
+    assert!(known >= 15, "the example names {known} directives");
+}
+
+/// The rows of a command: one, or one for each subcommand. The bar is a column's end in Markdown, so it is written escaped.
+fn rows(command: &Command) -> Vec<String> {
+    let row = |name: String, command: &Command| {
+        let call = format!("{name} {}", command.syntax).trim_end().replace('|', "\\|");
+        format!("| `{call}` | {} |\n", command.summary)
+    };
+    let name = command.name.to_uppercase();
+    if command.subcommands.is_empty() {
+        return vec![row(name, command)];
+    }
+    command.subcommands.iter().map(|sub| row(format!("{name} {}", sub.name.to_uppercase()), sub)).collect()
+}
+
+/// Holds a page against what it must be, or writes it when asked to.
+fn made(path: &str, text: &str) {
+    if std::env::var_os("KVARTS_WRITE_DOCS").is_some() {
+        std::fs::write(root().join(path), text).expect("the page can be written");
+    }
+    let written = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+    assert!(written == text, "{path} is not what the source says: run `make docs`");
+}
+
+/// The same for the part of a page between two marks.
+fn made_part(path: &str, name: &str, text: &str) {
+    let page = read(path);
+    let (begin, end) = (format!("<!-- {name}: made by `make docs` -->\n"), "<!-- end -->\n");
+    let (before, rest) = page.split_once(&begin).expect("the part begins");
+    let (_, after) = rest.split_once(end).expect("the part ends");
+    made(path, &format!("{before}{begin}{text}{end}{after}"));
+}
+
+/// Lines of up to 120 columns.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split(' ') {
+        if width > 0 && width + 1 + word.len() > 120 {
+            lines.push('\n');
+            width = 0;
+        } else if width > 0 {
+            lines.push(' ');
+            width += 1;
+        }
+        lines.push_str(word);
+        width += word.len();
+    }
+    lines + "\n"
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every file of the source, relative to the project.
+fn source_files() -> Vec<String> {
+    let mut folders = vec![root().join("src")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of the source") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(relative) = path.strip_prefix(root()) {
+                files.push(relative.display().to_string());
+            }
+        }
+    }
+    files
+}

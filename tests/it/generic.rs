@@ -1,0 +1,259 @@
+//! Commands for keys of any type.
+
+use crate::harness::*;
+
+#[test]
+fn del_unlink_exists_touch_type() {
+    table(
+        r#"
+        DEL a => :0~
+        MSET a 1 b 2 c 3 => +OK~
+        EXISTS a b c d => :3~
+        EXISTS a a => :2~
+        TOUCH a b x => :2~
+        DEL a a => :1~
+        DEL b c d => :2~
+        MSET a 1 b 2 => +OK~
+        UNLINK a b x => :2~
+        UNLINK a => :0~
+        SET k v => +OK~
+        TYPE k => +string~
+        TYPE missing => +none~
+        SADD s a => :1~
+        TYPE s => +set~
+        HSET h f v => :1~
+        TYPE h => +hash~
+        DEL => -ERR wrong number of arguments for 'del' command~
+        UNLINK => -ERR wrong number of arguments for 'unlink' command~
+        EXISTS => -ERR wrong number of arguments for 'exists' command~
+        TOUCH => -ERR wrong number of arguments for 'touch' command~
+        TYPE => -ERR wrong number of arguments for 'type' command~
+        TYPE a b => -ERR wrong number of arguments for 'type' command~
+        "#,
+    );
+}
+
+#[test]
+fn rename_and_renamenx() {
+    table(
+        r#"
+        SET a 1 => +OK~
+        RENAME a b => +OK~
+        GET a => $-1~ => _~
+        GET b => $1~1~
+        RENAME a b => -ERR no such key~
+        RENAME b b => +OK~
+        SET c 3 EX 100 => +OK~
+        RENAME c b => +OK~
+        GET b => $1~3~
+        TTL b => :100~
+        RENAMENX b b => :0~
+        RENAMENX missing b => -ERR no such key~
+        SET d 4 => +OK~
+        RENAMENX b d => :0~
+        RENAMENX b e => :1~
+        EXISTS b => :0~
+        TTL e => :100~
+        RENAME a => -ERR wrong number of arguments for 'rename' command~
+        RENAMENX a => -ERR wrong number of arguments for 'renamenx' command~
+        SADD s x => :1~
+        RENAME s d => +OK~
+        TYPE d => +set~
+        "#,
+    );
+}
+
+#[test]
+fn copy_within_and_across_databases() {
+    table(
+        r#"
+        SET a 1 EX 100 => +OK~
+        COPY a b => :1~
+        TTL b => :100~
+        COPY a b => :0~
+        SET a 2 => +OK~
+        COPY a b REPLACE => :1~
+        GET b => $1~2~
+        TTL b => :-1~
+        COPY a a => -ERR source and destination objects are the same~
+        COPY missing c => :0~
+        COPY a c DB 1 => :1~
+        SELECT 1 => +OK~
+        GET c => $1~2~
+        FLUSHDB => +OK~
+        SELECT 0 => +OK~
+        COPY a a DB 3 => :1~
+        COPY a a DB 3 REPLACE => :1~
+        SELECT 3 => +OK~
+        GET a => $1~2~
+        FLUSHDB => +OK~
+        SELECT 0 => +OK~
+        COPY a c DB 99 => -ERR DB index is out of range~
+        COPY a c DB -1 => -ERR DB index is out of range~
+        COPY a c DB x => -ERR value is not an integer or out of range~
+        COPY a c DB => -ERR syntax error~
+        COPY a c BLAH => -ERR syntax error~
+        COPY a => -ERR wrong number of arguments for 'copy' command~
+        SADD s m => :1~
+        COPY s t => :1~
+        SMEMBERS t => *1~$1~m~ => ~1~$1~m~
+        SADD s m2 => :1~
+        SCARD t => :1~
+        "#,
+    );
+}
+
+#[test]
+fn move_between_databases() {
+    table(
+        r#"
+        SET a 1 => +OK~
+        MOVE a 1 => :1~
+        EXISTS a => :0~
+        SELECT 1 => +OK~
+        GET a => $1~1~
+        SELECT 0 => +OK~
+        SET a 2 => +OK~
+        MOVE a 1 => :0~
+        MOVE a 0 => -ERR source and destination objects are the same~
+        MOVE missing 1 => :0~
+        MOVE a 99 => -ERR DB index is out of range~
+        MOVE a -1 => -ERR DB index is out of range~
+        MOVE a x => -ERR value is not an integer or out of range~
+        MOVE a => -ERR wrong number of arguments for 'move' command~
+        SELECT 1 => +OK~
+        DEL a => :1~
+        SELECT 0 => +OK~
+        SET b v EX 100 => +OK~
+        MOVE b 1 => :1~
+        SELECT 1 => +OK~
+        TTL b => :100~
+        FLUSHDB => +OK~
+        "#,
+    );
+}
+
+#[test]
+fn select_and_swapdb() {
+    table(
+        r#"
+        SELECT 1 => +OK~
+        SET k one => +OK~
+        SELECT 0 => +OK~
+        SET k zero => +OK~
+        SWAPDB 0 1 => +OK~
+        GET k => $3~one~
+        SELECT 1 => +OK~
+        GET k => $4~zero~
+        SWAPDB 1 1 => +OK~
+        SWAPDB 0 99 => -ERR DB index is out of range~
+        SWAPDB x 1 => -ERR invalid first DB index~
+        SWAPDB 0 x => -ERR invalid second DB index~
+        SWAPDB 0 => -ERR wrong number of arguments for 'swapdb' command~
+        SELECT 16 => -ERR DB index is out of range~
+        SELECT -1 => -ERR DB index is out of range~
+        SELECT x => -ERR value is not an integer or out of range~
+        SELECT => -ERR wrong number of arguments for 'select' command~
+        SELECT 0 => +OK~
+        FLUSHALL => +OK~
+        DBSIZE => :0~
+        SELECT 1 => +OK~
+        DBSIZE => :0~
+        "#,
+    );
+}
+
+#[test]
+fn keys_scan_dbsize_randomkey() {
+    table(
+        r#"
+        RANDOMKEY => $-1~ => _~
+        DBSIZE => :0~
+        KEYS * => *0~
+        SCAN 0 => *2~$1~0~*0~
+        SET foo 1 => +OK~
+        KEYS * => *1~$3~foo~
+        KEYS f?o => *1~$3~foo~
+        KEYS f[aeiou]o => *1~$3~foo~
+        KEYS f[^o]o => *0~
+        KEYS f[a-z]* => *1~$3~foo~
+        KEYS \f\o\o => *1~$3~foo~
+        KEYS bar* => *0~
+        KEYS foo => *1~$3~foo~
+        KEYS => -ERR wrong number of arguments for 'keys' command~
+        RANDOMKEY => $3~foo~
+        DBSIZE => :1~
+        SCAN 0 => *2~$1~0~*1~$3~foo~
+        SCAN 0 COUNT 100 => *2~$1~0~*1~$3~foo~
+        SCAN 0 MATCH f* => *2~$1~0~*1~$3~foo~
+        SCAN 0 MATCH b* => *2~$1~0~*0~
+        SCAN 0 TYPE string => *2~$1~0~*1~$3~foo~
+        SCAN 0 TYPE hash => *2~$1~0~*0~
+        SCAN 0 MATCH f* COUNT 5 TYPE string => *2~$1~0~*1~$3~foo~
+        SCAN 0 COUNT 0 => -ERR syntax error~
+        SCAN 0 COUNT -1 => -ERR syntax error~
+        SCAN 0 COUNT x => -ERR value is not an integer or out of range~
+        SCAN 0 BLAH => -ERR syntax error~
+        SCAN 0 MATCH => -ERR syntax error~
+        SCAN 0 NOVALUES => -ERR NOVALUES option can only be used in HSCAN~
+        SCAN x => -ERR invalid cursor~
+        SCAN -1 => -ERR invalid cursor~
+        SCAN => -ERR wrong number of arguments for 'scan' command~
+        SCAN 99999999999999999999 => -ERR invalid cursor~
+        FLUSHDB ASYNC => +OK~
+        DBSIZE => :0~
+        SET a 1 => +OK~
+        FLUSHDB SYNC => +OK~
+        SET a 1 => +OK~
+        FLUSHALL ASYNC => +OK~
+        DBSIZE => :0~
+        FLUSHALL SYNC => +OK~
+        FLUSHALL BLAH => -ERR syntax error~
+        FLUSHDB BLAH => -ERR syntax error~
+        FLUSHDB SYNC ASYNC => -ERR syntax error~
+        RANDOMKEY x => -ERR wrong number of arguments for 'randomkey' command~
+        DBSIZE x => -ERR wrong number of arguments for 'dbsize' command~
+        "#,
+    );
+}
+
+#[test]
+fn memory_and_object() {
+    table(
+        r#"
+        SET k v => +OK~
+        MEMORY USAGE missing => $-1~ => _~
+        MEMORY USAGE k SAMPLES x => -ERR value is not an integer or out of range~
+        MEMORY USAGE k SAMPLES -1 => -ERR syntax error~
+        MEMORY USAGE k BLAH => -ERR syntax error~
+        MEMORY USAGE => -ERR wrong number of arguments for 'memory|usage' command~
+        MEMORY BLAH => -ERR unknown subcommand 'BLAH'. Try MEMORY HELP.~
+        MEMORY => -ERR wrong number of arguments for 'memory' command~
+        OBJECT REFCOUNT missing => $-1~ => _~
+        OBJECT IDLETIME k => :0~
+        OBJECT ENCODING k extra => -ERR wrong number of arguments for 'object|encoding' command~
+        "#,
+    );
+}
+
+#[test]
+fn unknown_commands_and_arity() {
+    table(
+        r#"
+        BLAH => -ERR unknown command 'BLAH', with args beginning with: ~
+        BLAH a b c => -ERR unknown command 'BLAH', with args beginning with: 'a' 'b' 'c' ~
+        "BLAH\r\nx" a => -ERR unknown command 'BLAH  x', with args beginning with: 'a' ~
+        get => -ERR wrong number of arguments for 'get' command~
+        GET a b c => -ERR wrong number of arguments for 'get' command~
+        CONFIG => -ERR wrong number of arguments for 'config' command~
+        CONFIG BLAH => -ERR unknown subcommand 'BLAH'. Try CONFIG HELP.~
+        CONFIG|GET save => -ERR unknown command 'CONFIG|GET', with args beginning with: 'save' ~
+        CLIENT => -ERR wrong number of arguments for 'client' command~
+        CLIENT BLAH => -ERR unknown subcommand 'BLAH'. Try CLIENT HELP.~
+        OBJECT ENCODING => -ERR wrong number of arguments for 'object|encoding' command~
+        aVeryLongCommandNameThatIsLongerThanAnyLimitThatSomebodyMightHaveSetForNamesOfCommandsBecauseItMayBeEchoedBackAndThenItIsCutSomewhereButWhere with args => -ERR unknown command 'aVeryLongCommandNameThatIsLongerThanAnyLimitThatSomebodyMightHaveSetForNamesOfCommandsBecauseItMayBeEchoedBackAndThenItIsCutSome', with args beginning with: 'with' 'args' ~
+        X aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb ccccccccc => -ERR unknown command 'X', with args beginning with: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' 'bbbbbbbbbbbbbbbbbbbbb' ~
+        "#,
+    );
+}
+

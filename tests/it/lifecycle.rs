@@ -1,0 +1,128 @@
+//! Starting and ending: sockets, addresses, several servers in one process.
+
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+
+use kvarts::server::clock::Clock;
+
+use crate::harness::*;
+
+#[test]
+fn a_unix_socket() {
+    let dir = TempDir::new();
+    let path = dir.path().join("kvarts.sock");
+    // A socket file that an earlier run left is no hindrance.
+    drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
+    let text = path.display().to_string();
+    let pairs = [("unixsocket", text.as_str()), ("unixsocketperm", "700")];
+    let server = TestServer::with(&pairs);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).expect("a file").permissions());
+    assert_eq!(mode & 0o777, 0o700);
+    let mut client = Client::unix(&path);
+    client.check("SET k v", "+OK~");
+    server.client().check("GET k", "$1~v~");
+    let line = client.value("CLIENT INFO").text();
+    assert!(line.contains(&format!(" addr={text}:0 ")), "{line}");
+    assert!(line.contains(" flags=U "), "{line}");
+    server.stop();
+    client.expect_closed();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_left_alone() {
+    let dir = TempDir::new();
+    let path = dir.path().join("precious");
+    std::fs::write(&path, "data").expect("a file");
+    let text = path.display().to_string();
+    let started = TestServer::try_with(&[("unixsocket", text.as_str())], Clock::manual(START_MS), TempDir::new());
+    assert!(started.is_err());
+    assert_eq!(std::fs::read_to_string(&path).expect("still there"), "data");
+}
+
+#[test]
+fn several_addresses_and_ipv6() {
+    let server = TestServer::with(&[("bind", "127.0.0.1 ::1 127.0.0.2")]);
+    let port = server.address().port();
+    let mut first = server.client();
+    first.check("SET k v", "+OK~");
+    let addresses = [
+        SocketAddr::from(([127, 0, 0, 2], port)),
+        SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
+    ];
+    for address in addresses {
+        let mut client = Client::tcp(address);
+        client.check("GET k", "$1~v~");
+        let line = client.value("CLIENT INFO").text();
+        assert!(line.contains(&format!(" laddr={address} ")), "{line}");
+    }
+}
+
+#[test]
+fn an_address_with_a_dash_may_be_missing() {
+    let server = TestServer::with(&[("bind", "127.0.0.1 -192.0.2.1 -no.such.host.invalid")]);
+    server.client().check("PING", "+PONG~");
+    let started = TestServer::try_with(&[("bind", "192.0.2.1")], Clock::manual(START_MS), TempDir::new());
+    let error = started.err().expect("no such address").to_string();
+    assert!(error.starts_with("could not listen on 192.0.2.1:0: "), "{error}");
+}
+
+#[test]
+fn a_taken_port_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let started = TestServer::try_with(&[("port", port.as_str())], Clock::manual(START_MS), TempDir::new());
+    let error = started.err().expect("the port is taken").to_string();
+    assert!(error.starts_with(&format!("could not listen on 127.0.0.1:{port}: ")), "{error}");
+}
+
+#[test]
+fn several_servers_know_nothing_of_each_other() {
+    let servers: Vec<TestServer> = (0..4).map(|_| TestServer::start()).collect();
+    for (number, server) in servers.iter().enumerate() {
+        server.client().check(&format!("SET k{number} v"), "+OK~");
+    }
+    for (number, server) in servers.iter().enumerate() {
+        let mut client = server.client();
+        client.check("KEYS *", &format!("*1~$2~k{number}~"));
+        assert_eq!(info(&mut client, "total_connections_received"), "2");
+    }
+    servers[0].advance_ms(5000);
+    servers[0].client().check("TIME", "*2~$10~1700000005~$1~0~");
+    servers[1].client().check("TIME", "*2~$10~1700000000~$1~0~");
+    let ids: std::collections::HashSet<String> = servers.iter().map(|server| server.info("run_id")).collect();
+    assert_eq!(ids.len(), 4);
+}
+
+#[test]
+fn the_end_closes_clients_and_frees_the_port() {
+    let server = TestServer::start();
+    let address = server.address();
+    let mut idle = server.client();
+    let mut subscriber = server.client();
+    let mut paused = server.client();
+    idle.check("PING", "+PONG~");
+    subscriber.check("SUBSCRIBE ch", "*3~$9~subscribe~$2~ch~:1~");
+    idle.check("CLIENT PAUSE 100000 WRITE", "+OK~");
+    paused.send_command("SET k v");
+    server.stop();
+    idle.expect_closed();
+    subscriber.expect_closed();
+    paused.expect_closed();
+    assert!(TcpStream::connect(address).is_err());
+    TcpListener::bind(address).expect("the port is free");
+}
+
+#[test]
+fn shutdown_ends_the_wait_without_a_reply() {
+    for command in ["SHUTDOWN", "SHUTDOWN NOSAVE", "SHUTDOWN NOW FORCE"] {
+        let server = TestServer::start();
+        let mut other = server.client();
+        other.check("PING", "+PONG~");
+        let mut client = server.client();
+        client.send_command(command);
+        client.expect_closed();
+        server.handle().wait();
+        server.stop();
+        other.expect_closed();
+    }
+}

@@ -1,0 +1,147 @@
+//! Limits on what clients may take: connections, buffers, sizes; and a bug's reach.
+
+use crate::harness::*;
+
+#[test]
+fn a_panic_costs_one_connection() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut other = server.client();
+    other.check("MSET a 1 {a}b 2", "+OK~");
+    let mut client = server.client();
+    client.check("SET a 2", "+OK~");
+    client.send_command("DEBUG PANIC");
+    client.expect_closed();
+    // Its locks are free again, and it is off every list.
+    for line in ["GET a", "INCR a", "SET a 3", "DEL a {a}b", "FLUSHALL", "SWAPDB 0 1", "DBSIZE", "INFO everything"] {
+        let reply = other.raw(line);
+        assert!(!reply.starts_with('-'), "{line}: {reply}");
+    }
+    eventually("it is forgotten", || server.handle().server().clients.count() == 1);
+    assert_eq!(other.value("CLIENT LIST").text().lines().count(), 1);
+}
+
+#[test]
+fn a_panic_in_a_pipeline_leaves_what_ran_before_it() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.send(b"SET a 1\r\nDEBUG PANIC\r\nSET b 2\r\n");
+    client.read_to_end();
+    server.client().check("MGET a b", "*2~$1~1~$-1~");
+}
+
+#[test]
+fn maxclients() {
+    let server = TestServer::with(&[("maxclients", "2")]);
+    let mut first = server.client();
+    first.check("PING", "+PONG~");
+    let mut second = server.client();
+    second.check("PING", "+PONG~");
+    let mut third = server.client();
+    assert_eq!(show(&third.read_to_end()), "-ERR max number of clients reached~");
+    assert_eq!(info(&mut first, "rejected_connections"), "1");
+    drop(second);
+    eventually("its place is free", || server.handle().server().clients.count() == 1);
+    server.client().check("PING", "+PONG~");
+    eventually("its place is free", || server.handle().server().clients.count() == 1);
+    first.check("CONFIG SET maxclients 1", "+OK~");
+    let mut fourth = server.client();
+    assert_eq!(show(&fourth.read_to_end()), "-ERR max number of clients reached~");
+}
+
+#[test]
+fn client_query_buffer_limit() {
+    let server = TestServer::with(&[("client-query-buffer-limit", "1mb")]);
+    let mut client = server.client();
+    client.check("PING", "+PONG~");
+    let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", 8 << 20);
+    drop(client.try_send(head.as_bytes()));
+    drop(client.try_send(&vec![b'x'; 8 << 20]));
+    assert_eq!(show(&client.read_to_end()), "");
+    assert_eq!(server.info("client_query_buffer_limit_disconnections"), "1");
+    let mut client = server.client();
+    client.check("EXISTS k", ":0~");
+    let value = "x".repeat(500_000);
+    assert_eq!(client.call(&["SET", "k", &value]), Value::Simple("OK".into()));
+}
+
+#[test]
+fn proto_max_bulk_len() {
+    let server = TestServer::with(&[("proto-max-bulk-len", "1mb")]);
+    let mut client = server.client();
+    client.send(b"*2\r\n$4\r\nECHO\r\n$1048577\r\n");
+    assert_eq!(show(&client.read_to_end()), "-ERR Protocol error: invalid bulk length~");
+    let mut client = server.client();
+    let text = "x".repeat(1 << 20);
+    assert!(client.call(&["ECHO", &text]) == Value::Bulk(text.as_bytes().to_vec()));
+    let too_long = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)~";
+    assert_eq!(client.call(&["SET", "k", &text]), Value::Simple("OK".into()));
+    client.check("APPEND k x", too_long);
+    client.check("SETRANGE k 1048576 x", too_long);
+    client.check("SETRANGE k 1048575 y", ":1048576~");
+    client.check("SETRANGE other 1048576 x", too_long);
+    client.check("EXISTS other", ":0~");
+    client.check("CONFIG SET proto-max-bulk-len 2mb", "+OK~");
+    client.check("APPEND k x", ":1048577~");
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_is_cut() {
+    let server = TestServer::with(&[("client-output-buffer-limit", "pubsub 1mb 0 0")]);
+    let mut subscriber = server.client();
+    subscriber.check("SUBSCRIBE ch", "*3~$9~subscribe~$2~ch~:1~");
+    let mut publisher = server.client();
+    let message = "x".repeat(100_000);
+    let mut sent = 0;
+    while publisher.call(&["PUBLISH", "ch", &message]) == Value::Int(1) {
+        sent += 1;
+        assert!(sent < 1000, "100 MB wait for a client that does not read");
+    }
+    assert!(sent >= 10, "cut after {sent} messages");
+    eventually("it is forgotten", || server.handle().server().clients.count() == 1);
+    assert_eq!(info(&mut publisher, "client_output_buffer_limit_disconnections"), "1");
+    subscriber.read_to_end();
+}
+
+#[test]
+fn a_client_over_the_normal_output_limit_is_cut() {
+    let server = TestServer::with(&[("client-output-buffer-limit", "normal 1mb 0 0")]);
+    let mut client = server.client();
+    let value = "x".repeat(500_000);
+    client.call(&["SET", "big", &value]);
+    let requests: Vec<u8> = (0..200).flat_map(|_| encode(&["GET", "big"])).collect();
+    drop(client.try_send(&requests));
+    let mut other = server.client();
+    eventually("it is cut", || server.handle().server().clients.count() == 1);
+    assert_eq!(info(&mut other, "client_output_buffer_limit_disconnections"), "1");
+}
+
+#[test]
+fn limits_before_authentication() {
+    let server = TestServer::with(&[("requirepass", "secret")]);
+    let mut client = server.client();
+    client.send(b"*11\r\n");
+    assert_eq!(show(&client.read_to_end()), "-ERR Protocol error: unauthenticated multibulk length~");
+    let mut client = server.client();
+    client.send(b"*2\r\n$4\r\nAUTH\r\n$16385\r\n");
+    assert_eq!(show(&client.read_to_end()), "-ERR Protocol error: unauthenticated bulk length~");
+    let mut client = server.client();
+    client.check("AUTH secret", "+OK~");
+    let text = "x".repeat(20_000);
+    assert!(client.call(&["ECHO", &text]) == Value::Bulk(text.as_bytes().to_vec()));
+}
+
+#[test]
+fn idle_clients_are_closed_by_the_clock() {
+    let server = TestServer::with(&[("timeout", "10")]);
+    let mut idle = server.client();
+    let mut subscriber = server.client();
+    idle.check("PING", "+PONG~");
+    subscriber.check("SUBSCRIBE ch", "*3~$9~subscribe~$2~ch~:1~");
+    server.advance_ms(10_000);
+    server.handle().server().close_idle_clients();
+    idle.check("PING", "+PONG~");
+    server.advance_ms(11_000);
+    server.handle().server().close_idle_clients();
+    idle.expect_closed();
+    subscriber.check_silent();
+}

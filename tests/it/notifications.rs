@@ -1,0 +1,154 @@
+//! Keyspace notifications: which changes are published, on which channels, and when.
+
+use crate::harness::*;
+
+/// A server that publishes these events, a client that hears them all, and one that causes them.
+fn listening(events: &str) -> (TestServer, Client, Client) {
+    let server = TestServer::with(&[("notify-keyspace-events", events)]);
+    let (mut listener, client) = (server.client(), server.client());
+    listener.check("PSUBSCRIBE __key*", "*3~$10~psubscribe~$7~__key*~:1~");
+    (server, listener, client)
+}
+
+/// The next event: its channel and what it says.
+fn next(listener: &mut Client) -> String {
+    let message = listener.read().texts();
+    assert_eq!(message[0], "pmessage");
+    format!("{} {}", message[2], message[3])
+}
+
+#[test]
+fn both_kinds_of_channels() {
+    let (_server, mut listener, mut client) = listening("KEA");
+    client.check("SELECT 3", "+OK~");
+    client.check("SET k v", "+OK~");
+    assert_eq!(next(&mut listener), "__keyspace@3__:k set");
+    assert_eq!(next(&mut listener), "__keyevent@3__:set k");
+    client.check("CONFIG SET notify-keyspace-events Kg", "+OK~");
+    client.check("SET k v", "+OK~");
+    client.check("DEL k", ":1~");
+    assert_eq!(next(&mut listener), "__keyspace@3__:k del");
+    client.check("CONFIG SET notify-keyspace-events \"\"", "+OK~");
+    client.check("SET k v", "+OK~");
+    listener.check_silent();
+}
+
+#[test]
+fn the_events_of_each_command() {
+    let (_server, mut listener, mut client) = listening("EA");
+    for (command, events) in [
+        ("SET k v", &["set k"][..]),
+        ("SET k v NX", &[]),
+        ("SET k v EX 100", &["set k", "expire k"]),
+        ("SETEX k 100 v", &["set k", "expire k"]),
+        ("PSETEX k 100000 v", &["set k", "expire k"]),
+        ("SETNX k v", &[]),
+        ("SETNX n v", &["set n"]),
+        ("GETSET n v", &["set n"]),
+        ("GETDEL n", &["del n"]),
+        ("GETDEL n", &[]),
+        ("GETEX k", &[]),
+        ("GETEX k EX 50", &["expire k"]),
+        ("GETEX k PERSIST", &["persist k"]),
+        ("GETEX k PERSIST", &[]),
+        ("GETEX k PXAT 1", &["del k"]),
+        ("MSET a 1 b 2", &["set a", "set b"]),
+        ("MSETNX a 1 c 2", &[]),
+        ("MSETNX c 1 d 2", &["set c", "set d"]),
+        ("INCR a", &["incrby a"]),
+        ("DECRBY a 3", &["incrby a"]),
+        ("INCRBYFLOAT a 1.5", &["incrbyfloat a"]),
+        ("APPEND s x", &["append s"]),
+        ("APPEND s y", &["append s"]),
+        ("SETRANGE s 1 z", &["setrange s"]),
+        ("SETRANGE s 1 \"\"", &[]),
+        ("DELIFEQ s nothing", &[]),
+        ("DELIFEQ s xz", &["del s"]),
+        ("EXPIRE a 100", &["expire a"]),
+        ("EXPIRE a 200 NX", &[]),
+        ("PEXPIREAT a 99999999999999", &["expire a"]),
+        ("PERSIST a", &["persist a"]),
+        ("PERSIST a", &[]),
+        ("EXPIRE a -1", &["del a"]),
+        ("RENAME b e", &["rename_from b", "rename_to e"]),
+        ("RENAME e e", &[]),
+        ("RENAMENX e c", &[]),
+        ("RENAMENX e f", &["rename_from e", "rename_to f"]),
+        ("COPY f g", &["copy_to g"]),
+        ("COPY f g", &[]),
+        ("COPY f g REPLACE", &["copy_to g"]),
+        ("DEL f g nothing", &["del f", "del g"]),
+        ("UNLINK c d", &["del c", "del d"]),
+        ("GET nothing", &[]),
+        ("SET k v", &["set k"]),
+        ("FLUSHALL", &[]),
+    ] {
+        client.send_command(command);
+        let reply = client.read();
+        assert!(!matches!(reply, Value::Error(_)), "{command}: {reply:?}");
+        for event in events {
+            assert_eq!(next(&mut listener), format!("__keyevent@0__:{event}"), "{command}");
+        }
+        listener.check_silent();
+    }
+}
+
+#[test]
+fn moves_tell_both_databases() {
+    let (_server, mut listener, mut client) = listening("EA");
+    client.check("SET k v", "+OK~");
+    client.check("MOVE k 1", ":1~");
+    client.check("SELECT 1", "+OK~");
+    client.check("COPY k k DB 2", ":1~");
+    for expected in ["@0__:set k", "@0__:move_from k", "@1__:move_to k", "@2__:copy_to k"] {
+        assert_eq!(next(&mut listener), format!("__keyevent{expected}"));
+    }
+}
+
+#[test]
+fn an_expired_event_comes_exactly_at_its_time() {
+    let (server, mut listener, mut client) = listening("Ex");
+    client.check("SET k v PX 1500", "+OK~");
+    client.check("SET later v PX 1501", "+OK~");
+    server.advance_ms(1499);
+    listener.check_silent();
+    client.check("PTTL k", ":1~");
+    server.advance_ms(1);
+    assert_eq!(next(&mut listener), "__keyevent@0__:expired k");
+    listener.check_silent();
+    client.check("DBSIZE", ":1~");
+    assert_eq!(info(&mut client, "expired_keys"), "1");
+    assert_eq!(info(&mut client, "expire_lag_milliseconds"), "0");
+    assert_eq!(info(&mut client, "expire_next_in_milliseconds"), "1");
+    server.advance_ms(1);
+    assert_eq!(next(&mut listener), "__keyevent@0__:expired later");
+    assert_eq!(info(&mut client, "expire_next_in_milliseconds"), "-1");
+}
+
+#[test]
+fn misses_are_told_when_asked_for() {
+    let (_server, mut listener, mut client) = listening("Em");
+    client.check("GET k", "$-1~");
+    assert_eq!(next(&mut listener), "__keyevent@0__:keymiss k");
+    client.check("SET k v", "+OK~");
+    client.check("GET k", "$1~v~");
+    listener.check_silent();
+    client.check("CONFIG SET notify-keyspace-events EA", "+OK~");
+    client.check("GET none", "$-1~");
+    listener.check_silent();
+}
+
+#[test]
+fn an_expiry_is_told_once_though_a_read_finds_it_first() {
+    let (server, mut listener, mut client) = listening("Ex");
+    let mut control = server.client();
+    drop(control.value("DEBUG SET-ACTIVE-EXPIRE 0"));
+    client.check("SET k v PX 100", "+OK~");
+    server.handle().server().clock.advance_ms(100);
+    client.check("GET k", "$-1~");
+    client.check("SET k w", "+OK~");
+    assert_eq!(next(&mut listener), "__keyevent@0__:expired k");
+    server.advance_ms(1000);
+    listener.check_silent();
+    client.check("GET k", "$1~w~");
+}

@@ -1,0 +1,92 @@
+//! The read-only port.
+
+use crate::harness::*;
+
+fn start(pairs: &[(&str, &str)]) -> TestServer {
+    let port = free_port().to_string();
+    let mut all = vec![("read-only-port", port.as_str())];
+    all.extend_from_slice(pairs);
+    TestServer::with(&all)
+}
+
+#[test]
+fn it_reads_and_refuses_writes() {
+    let server = start(&[]);
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    let mut reader = server.read_only_client();
+    reader.check("GET k", "$1~v~");
+    reader.check("MGET k none", "*2~$1~v~$-1~");
+    reader.check("EXISTS k", ":1~");
+    reader.check("SCAN 0", "*2~$1~0~*1~$1~k~");
+    for write in [
+        "SET k w",
+        "SETNX n w",
+        "DEL k",
+        "UNLINK k",
+        "EXPIRE k 10",
+        "PERSIST k",
+        "INCR n",
+        "APPEND k x",
+        "GETDEL k",
+        "GETEX k",
+        "MSET a 1",
+        "RENAME k l",
+        "COPY k l",
+        "MOVE k 1",
+        "FLUSHALL",
+        "FLUSHDB",
+        "SWAPDB 0 1",
+    ] {
+        reader.check(write, "-READONLY You can't write against a read only replica.~");
+    }
+    client.check("GET k", "$1~v~");
+    // Wrong requests are wrong before they are writes.
+    reader.check("SET k", "-ERR wrong number of arguments for 'set' command~");
+    reader.check("PUBLISH ch x", ":0~");
+    reader.check("READONLY", "+OK~");
+    reader.check("READWRITE", "+OK~");
+    reader.check("SET k w", "-READONLY You can't write against a read only replica.~");
+}
+
+#[test]
+fn each_port_tells_of_the_other() {
+    let server = start(&[]);
+    let ports = server.handle().ports();
+    let (main, read_only) = (ports.main.to_string(), ports.read_only.to_string());
+    let (mut client, mut reader) = (server.client(), server.read_only_client());
+    let length = |text: &str| text.len();
+    client.check("ROLE", &format!("*3~$6~master~:0~*1~*3~$9~127.0.0.1~${}~{read_only}~$1~0~", length(&read_only)));
+    reader.check("ROLE", &format!("*5~$5~slave~$9~127.0.0.1~:{main}~$9~connected~:0~"));
+    assert_eq!(info(&mut client, "role"), "master");
+    assert_eq!(info(&mut client, "slave0"), format!("ip=127.0.0.1,port={read_only},state=online,offset=0,lag=0"));
+    assert_eq!(info(&mut reader, "role"), "slave");
+    assert_eq!(info(&mut reader, "master_port"), main);
+    assert_eq!(info(&mut reader, "master_link_status"), "up");
+    assert_eq!(info(&mut reader, "tcp_port"), read_only);
+    assert_eq!(reader.value("HELLO").field("role").text(), "replica");
+    assert_eq!(client.value("HELLO").field("role").text(), "master");
+}
+
+#[test]
+fn it_hears_what_is_published() {
+    let server = start(&[("notify-keyspace-events", "KA")]);
+    let (mut client, mut reader) = (server.client(), server.read_only_client());
+    reader.check("SUBSCRIBE ch __keyspace@0__:k", "*3~$9~subscribe~$2~ch~:1~");
+    reader.check_next("*3~$9~subscribe~$16~__keyspace@0__:k~:2~");
+    client.check("PUBLISH ch hello", ":1~");
+    client.check("SET k v", "+OK~");
+    reader.check_next("*3~$7~message~$2~ch~$5~hello~");
+    reader.check_next("*3~$7~message~$16~__keyspace@0__:k~$3~set~");
+}
+
+#[test]
+fn an_ended_key_is_gone_there_too() {
+    let server = start(&[]);
+    let (mut client, mut reader) = (server.client(), server.read_only_client());
+    client.check("SET k v PX 10", "+OK~");
+    reader.check("PTTL k", ":10~");
+    server.advance_ms(10);
+    reader.check("GET k", "$-1~");
+    reader.check("DBSIZE", ":0~");
+}

@@ -1,0 +1,34 @@
+//! Bugs that were there once.
+
+use crate::harness::*;
+
+/// A server that could not open its unix socket deleted the file that stood in the way.
+#[test]
+fn a_failed_start_deletes_nothing() {
+    let dir = TempDir::new();
+    let path = dir.path().join("precious");
+    std::fs::write(&path, "data").expect("a file");
+    let text = path.display().to_string();
+    let clock = kvarts::server::clock::Clock::manual(START_MS);
+    assert!(TestServer::try_with(&[("unixsocket", text.as_str())], clock, TempDir::new()).is_err());
+    assert!(path.exists());
+}
+
+/// The name of the subcommand stood where the command's belongs.
+#[test]
+fn the_refusal_of_debug_names_the_right_directive() {
+    let reply = TestServer::start().client().raw("DEBUG SLEEP 0");
+    assert!(reply.contains("DEBUG command not allowed") && reply.contains("enable-debug-command"), "{reply}");
+}
+
+/// A subscriber that was cut for not reading was not counted.
+#[test]
+fn cut_subscribers_are_counted() {
+    let server = TestServer::with(&[("client-output-buffer-limit", "pubsub 64kb 0 0")]);
+    let mut subscriber = server.client();
+    subscriber.check("SUBSCRIBE ch", "*3~$9~subscribe~$2~ch~:1~");
+    let mut publisher = server.client();
+    publisher.call(&["PUBLISH", "ch", &"x".repeat(100_000)]);
+    eventually("it is forgotten", || server.handle().server().clients.count() == 1);
+    assert_eq!(info(&mut publisher, "client_output_buffer_limit_disconnections"), "1");
+}

@@ -1,0 +1,204 @@
+//! COMMAND, CONFIG and other commands about the server.
+
+use crate::harness::*;
+
+#[test]
+fn command_and_its_subcommands() {
+    table(
+        r#"
+        COMMAND COUNT x => -ERR wrong number of arguments for 'command|count' command~
+        COMMAND INFO get => *1~*10~$3~get~:2~*2~+readonly~+fast~:1~:1~:1~*3~+@read~+@string~+@fast~*0~*1~*6~$5~flags~*2~+RO~+access~$12~begin_search~*4~$4~type~$5~index~$4~spec~*2~$5~index~:1~$9~find_keys~*4~$4~type~$5~range~$4~spec~*6~$7~lastkey~:0~$7~keystep~:1~$5~limit~:0~*0~ => *1~*10~$3~get~:2~~2~+readonly~+fast~:1~:1~:1~~3~+@read~+@string~+@fast~~0~~1~%3~$5~flags~~2~+RO~+access~$12~begin_search~%2~$4~type~$5~index~$4~spec~%1~$5~index~:1~$9~find_keys~%2~$4~type~$5~range~$4~spec~%3~$7~lastkey~:0~$7~keystep~:1~$5~limit~:0~*0~
+        COMMAND INFO nothing => *1~$-1~ => *1~_~
+        COMMAND INFO get nothing => *2~*10~$3~get~:2~*2~+readonly~+fast~:1~:1~:1~*3~+@read~+@string~+@fast~*0~*1~*6~$5~flags~*2~+RO~+access~$12~begin_search~*4~$4~type~$5~index~$4~spec~*2~$5~index~:1~$9~find_keys~*4~$4~type~$5~range~$4~spec~*6~$7~lastkey~:0~$7~keystep~:1~$5~limit~:0~*0~$-1~ => *2~*10~$3~get~:2~~2~+readonly~+fast~:1~:1~:1~~3~+@read~+@string~+@fast~~0~~1~%3~$5~flags~~2~+RO~+access~$12~begin_search~%2~$4~type~$5~index~$4~spec~%1~$5~index~:1~$9~find_keys~%2~$4~type~$5~range~$4~spec~%3~$7~lastkey~:0~$7~keystep~:1~$5~limit~:0~*0~_~
+        COMMAND INFO config|get => *1~*10~$10~config|get~:-3~*4~+admin~+noscript~+loading~+stale~:0~:0~:0~*3~+@admin~+@slow~+@dangerous~*0~*0~*0~ => *1~*10~$10~config|get~:-3~~4~+admin~+noscript~+loading~+stale~:0~:0~:0~~3~+@admin~+@slow~+@dangerous~~0~~0~*0~
+        COMMAND GETKEYS get k => *1~$1~k~
+        COMMAND GETKEYS mset a 1 b 2 => *2~$1~a~$1~b~
+        COMMAND GETKEYS msetex 2 a 1 b 2 => *2~$1~a~$1~b~
+        COMMAND GETKEYS ping => -ERR The command has no key arguments~
+        COMMAND GETKEYS blah a => -ERR Invalid command specified~
+        COMMAND GETKEYS get => -ERR Invalid number of arguments specified for command~
+        COMMAND GETKEYS rename a b => *2~$1~a~$1~b~
+        COMMAND GETKEYS => -ERR wrong number of arguments for 'command|getkeys' command~
+        COMMAND GETKEYSANDFLAGS get k => *1~*2~$1~k~*2~+RO~+access~ => *1~*2~$1~k~~2~+RO~+access~
+        COMMAND GETKEYSANDFLAGS copy a b => *2~*2~$1~a~*2~+RO~+access~*2~$1~b~*2~+OW~+update~ => *2~*2~$1~a~~2~+RO~+access~*2~$1~b~~2~+OW~+update~
+        COMMAND GETKEYSANDFLAGS mset a 1 b 2 => *2~*2~$1~a~*2~+OW~+update~*2~$1~b~*2~+OW~+update~ => *2~*2~$1~a~~2~+OW~+update~*2~$1~b~~2~+OW~+update~
+        COMMAND LIST FILTERBY PATTERN getr* => *1~$8~getrange~
+        COMMAND LIST FILTERBY PATTERN nothing* => *0~
+        COMMAND LIST FILTERBY ACLCAT nothing => *0~
+        COMMAND LIST FILTERBY MODULE nothing => *0~
+        COMMAND LIST FILTERBY BLAH x => -ERR syntax error~
+        COMMAND LIST BLAH => -ERR syntax error~
+        COMMAND DOCS nothing => *0~ => %0~
+        COMMAND BLAH => -ERR unknown subcommand 'BLAH'. Try COMMAND HELP.~
+        "#,
+    );
+}
+
+#[test]
+fn config_get() {
+    table(
+        r#"
+        CONFIG GET maxclients => *2~$10~maxclients~$5~10000~ => %1~$10~maxclients~$5~10000~
+        CONFIG GET MAXCLIENTS => *2~$10~MAXCLIENTS~$5~10000~ => %1~$10~MAXCLIENTS~$5~10000~
+        CONFIG GET nothing => *0~ => %0~
+        CONFIG GET hash-max-listpack-entries hash-max-ziplist-entries => *4~$25~hash-max-listpack-entries~$3~512~$24~hash-max-ziplist-entries~$3~512~ => %2~$25~hash-max-listpack-entries~$3~512~$24~hash-max-ziplist-entries~$3~512~
+        CONFIG GET appendonly save => *4~$10~appendonly~$2~no~$4~save~$0~~ => %2~$10~appendonly~$2~no~$4~save~$0~~
+        CONFIG GET => -ERR wrong number of arguments for 'config|get' command~
+        CONFIG SET => -ERR wrong number of arguments for 'config|set' command~
+        CONFIG SET maxclients => -ERR wrong number of arguments for 'config|set' command~
+        CONFIG SET nothing 1 => -ERR Unknown option or number of arguments for CONFIG SET - 'nothing'~
+        CONFIG SET maxclients x => -ERR CONFIG SET failed (possibly related to argument 'maxclients') - argument couldn't be parsed into an integer~
+        CONFIG SET timeout -1 => -ERR CONFIG SET failed (possibly related to argument 'timeout') - argument must be between 0 and 2147483647 inclusive~
+        CONFIG SET timeout 5 timeout 6 => -ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter~
+        CONFIG SET timeout 5 nothing 6 => -ERR Unknown option or number of arguments for CONFIG SET - 'nothing'~
+        CONFIG GET timeout => *2~$7~timeout~$1~0~ => %1~$7~timeout~$1~0~
+        CONFIG SET timeout 7 => +OK~
+        CONFIG GET timeout => *2~$7~timeout~$1~7~ => %1~$7~timeout~$1~7~
+        CONFIG SET timeout 0 => +OK~
+        CONFIG SET databases 5 => -ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config~
+        CONFIG SET maxmemory-policy blah => -ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction~
+        CONFIG SET appendonly blah => -ERR CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'~
+        CONFIG SET maxmemory 1gb => +OK~
+        CONFIG GET maxmemory => *2~$9~maxmemory~$10~1073741824~ => %1~$9~maxmemory~$10~1073741824~
+        CONFIG SET maxmemory 0 => +OK~
+        CONFIG SET notify-keyspace-events KEA => +OK~
+        CONFIG GET notify-keyspace-events => *2~$22~notify-keyspace-events~$3~AKE~ => %1~$22~notify-keyspace-events~$3~AKE~
+        CONFIG SET notify-keyspace-events "" => +OK~
+        CONFIG SET notify-keyspace-events blah => -ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class character. Use 'Ag$lshzxeKEtmdn'.~
+        CONFIG REWRITE => -ERR The server is running without a config file~
+        CONFIG RESETSTAT => +OK~
+        CONFIG RESETSTAT x => -ERR wrong number of arguments for 'config|resetstat' command~
+        CONFIG BLAH => -ERR unknown subcommand 'BLAH'. Try CONFIG HELP.~
+        "#,
+    );
+}
+
+#[test]
+fn time_role_lolwut() {
+    table(
+        r#"
+        ROLE => *3~$6~master~:0~*0~
+        ROLE x => -ERR wrong number of arguments for 'role' command~
+        TIME x => -ERR wrong number of arguments for 'time' command~
+        SHUTDOWN BLAH => -ERR syntax error~
+        SHUTDOWN SAVE NOSAVE => -ERR syntax error~
+        SHUTDOWN ABORT => -ERR No shutdown in progress.~
+        SHUTDOWN ABORT NOW => -ERR syntax error~
+        "#,
+    );
+}
+
+
+#[test]
+fn debug_needs_permission() {
+    let text = "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.~";
+    let server = TestServer::start();
+    server.client().check("DEBUG SLEEP 0", text);
+    server.client().check("DEBUG SET-ACTIVE-EXPIRE 1", text);
+    for allowed in ["yes", "local"] {
+        table_with(
+            &[("enable-debug-command", allowed)],
+            "
+            DEBUG SLEEP 0 => +OK~
+            DEBUG SLEEP x => -ERR value is not a valid float~
+            DEBUG SET-ACTIVE-EXPIRE 1 => +OK~
+            DEBUG SET-ACTIVE-EXPIRE x => -ERR value is not an integer or out of range~
+            DEBUG OBJECT missing => -ERR no such key~
+            SET k v => +OK~
+            DEBUG OBJECT k => +Value at:...
+            DEBUG => -ERR wrong number of arguments for 'debug' command~
+            ",
+        );
+    }
+}
+
+#[test]
+fn time_is_the_servers_clock() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("TIME", "*2~$10~1700000000~$1~0~");
+    server.advance_ms(61_005);
+    client.check("TIME", "*2~$10~1700000061~$4~5000~");
+    assert_eq!(info(&mut client, "uptime_in_seconds"), "61");
+    assert_eq!(info(&mut client, "server_time_usec"), "1700000061005000");
+}
+
+#[test]
+fn info_has_the_sections_that_are_asked_for() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let titles = |client: &mut Client, command: &str| -> Vec<String> {
+        let text = client.value(command).text();
+        text.lines().filter_map(|line| line.strip_prefix("# ")).map(str::to_owned).collect()
+    };
+    let default = titles(&mut client, "INFO");
+    assert_eq!(default, titles(&mut client, "INFO default"));
+    assert!(default.contains(&"Server".to_owned()) && default.contains(&"Keyspace".to_owned()), "{default:?}");
+    assert!(!default.contains(&"Commandstats".to_owned()), "{default:?}");
+    assert!(titles(&mut client, "INFO all").contains(&"Commandstats".to_owned()));
+    assert!(titles(&mut client, "INFO everything").contains(&"Commandstats".to_owned()));
+    assert_eq!(titles(&mut client, "INFO server CLIENTS"), ["Server", "Clients"]);
+    assert_eq!(titles(&mut client, "INFO nothing"), Vec::<String>::new());
+    client.check("INFO nothing", "$0~~");
+    server.client3().check("INFO nothing", "=4~txt:~");
+    server.client3().check("INFO keyspace", "=16~txt:# Keyspace~~");
+}
+
+#[test]
+fn info_counts_what_happened() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    client.check("GET k", "$1~v~");
+    client.check("GET missing", "$-1~");
+    client.check("SET e v EX 10", "+OK~");
+    client.check("INCR k", "-ERR value is not an integer or out of range~");
+    client.check("BLAH", "-ERR unknown command 'BLAH', with args beginning with: ~");
+    for (field, expected) in [
+        ("keyspace_hits", "1"),
+        ("keyspace_misses", "1"),
+        ("connected_clients", "1"),
+        ("total_connections_received", "1"),
+        ("rdb_changes_since_last_save", "2"),
+        ("db0", "keys=2,expires=1,avg_ttl=10000"),
+        ("errorstat_ERR", "count=2"),
+        ("redis_version", "7.2.4"),
+        ("server_name", "kvarts"),
+        ("server_mode", "standalone"),
+        ("role", "master"),
+        ("cluster_enabled", "0"),
+    ] {
+        assert_eq!(info(&mut client, field), expected, "{field}");
+    }
+    let of_command = info(&mut client, "cmdstat_get");
+    assert!(of_command.starts_with("calls=2,") && of_command.ends_with("rejected_calls=0,failed_calls=0"), "{of_command}");
+    let of_command = info(&mut client, "cmdstat_incr");
+    assert!(of_command.starts_with("calls=1,") && of_command.ends_with("rejected_calls=0,failed_calls=1"), "{of_command}");
+    client.check("CONFIG RESETSTAT", "+OK~");
+    assert_eq!(info(&mut client, "keyspace_hits"), "0");
+    assert_eq!(info(&mut client, "tcp_port"), server.address().port().to_string());
+}
+
+#[test]
+fn lolwut_names_the_version() {
+    let server = TestServer::start();
+    let text = server.client().value("LOLWUT").text();
+    assert!(text.ends_with(&format!("Kvarts ver. {} (speaks Redis ver. 7.2.4)\n", kvarts::VERSION)), "{text}");
+    server.client().check("LOLWUT VERSION x", "-ERR value is not an integer or out of range~");
+}
+
+#[test]
+fn every_command_is_described() {
+    let server = TestServer::start();
+    let mut client = server.client3();
+    let commands = client.value("COMMAND").items();
+    assert_eq!(client.value("COMMAND COUNT").int(), commands.len() as i64);
+    let docs = client.value("COMMAND DOCS");
+    for command in commands {
+        let name = command.items()[0].text();
+        let page = docs.field(&name);
+        for field in ["summary", "since", "group", "complexity"] {
+            assert!(!page.field(field).text().is_empty(), "{field} of {name}");
+        }
+    }
+}
