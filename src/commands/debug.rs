@@ -3,13 +3,23 @@
 use super::help;
 use crate::command::{After, Command, Context, Flags, Group, KeySpec, args};
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::AccessClock;
+use crate::keyspace::access::{AccessClock, is_expired};
+use crate::keyspace::hash::SLOT_COUNT;
+use crate::keyspace::record::{Record, ValueRef};
+use crate::keyspace::scan;
+use crate::keyspace::value::Object;
+use crate::rdb;
 use crate::types::number::{parse_f64, parse_i64};
 
 const FLAGS: Flags = Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::PROTECTED);
 
 const fn subcommand(name: &'static str, arity: i32) -> Command {
     Command { name, arity, flags: FLAGS, group: Group::Server, since: "1.0.0", ..Command::DEFAULT }
+}
+
+/// A subcommand on the whole keyspace.
+const fn whole(name: &'static str, arity: i32) -> Command {
+    Command { flags: FLAGS.and(Flags::WHOLE_KEYSPACE), ..subcommand(name, arity) }
 }
 
 /// The group's entry.
@@ -49,6 +59,27 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "that value",
             run: protocol,
             ..subcommand("protocol", 3)
+        },
+        Command {
+            summary: "Returns a digest of keys' values, the same for equal values however they are kept.",
+            syntax: "key [key ...]",
+            keys: &[KeySpec::rest(2, 1, KeySpec::RO)],
+            reply: "an array of digests",
+            run: digest_value,
+            ..subcommand("digest-value", -2)
+        },
+        Command {
+            summary: "Returns a digest of all keys and values.",
+            reply: "a digest",
+            run: digest,
+            ..whole("digest", 2)
+        },
+        Command {
+            summary: "Writes every value in the format of DUMP and puts what is read back in its place.",
+            syntax: "[option ...]",
+            reply: "OK",
+            run: reload,
+            ..whole("reload", -2)
         },
         Command { summary: "Panics, which costs this connection.", reply: "nothing", run: panic, ..subcommand("panic", 2) },
         help::entry("5.0.0", Group::Server, &[]),
@@ -144,6 +175,108 @@ fn protocol(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             ));
         }
     }
+    Ok(())
+}
+
+/// A digest as it is told: 40 hex digits.
+type Digest = [u8; 20];
+
+fn hash(parts: &[&[u8]]) -> Digest {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
+    for part in parts {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part);
+    }
+    let mut digest = Digest::default();
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
+}
+
+/// Joins digests whose order does not matter.
+fn join(into: &mut Digest, digest: Digest) {
+    into.iter_mut().zip(digest).for_each(|(a, b)| *a ^= b);
+}
+
+fn hex(digest: &Digest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The digest of a live record's value: of what it holds, not of how it is kept.
+fn digest_of(record: &Record, now_ms: u64) -> Digest {
+    let mut digest = Digest::default();
+    match record.value() {
+        ValueRef::Int(value) => digest = hash(&[value.to_string().as_bytes()]),
+        ValueRef::Bytes(text) => digest = hash(&[text]),
+        ValueRef::Object(Object::Text(text)) => digest = hash(&[text]),
+        ValueRef::Object(Object::List(list)) => {
+            list.iter().for_each(|element| digest = hash(&[&digest, &element]));
+        }
+        ValueRef::Object(Object::Set(set)) => set.iter().for_each(|member| join(&mut digest, hash(&[&member]))),
+        ValueRef::Object(Object::Hash(fields)) => {
+            fields.iter(now_ms).for_each(|(field, value)| join(&mut digest, hash(&[&field, &value])));
+        }
+        ValueRef::Object(Object::Zset(zset)) => {
+            zset.iter().for_each(|(member, score)| join(&mut digest, hash(&[&*member, &score.to_bits().to_le_bytes()[..]])));
+        }
+    }
+    if record.expire_at_ms().is_some() {
+        join(&mut digest, hash(&[b"expires"]));
+    }
+    digest
+}
+
+fn digest_value(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    cx.reply.array(arguments.len() - 2);
+    for index in 2..arguments.len() {
+        let key = cx.key(arguments, index);
+        let digest = cx.keys.peek(&key).map(|record| digest_of(record, cx.keys.now_ms)).unwrap_or_default();
+        cx.reply.bulk(hex(&digest).as_bytes());
+    }
+    Ok(())
+}
+
+fn digest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let mut all = Digest::default();
+    let now_ms = cx.keys.now_ms;
+    for number in 0..cx.keys.keyspace.database_count() {
+        cx.keys.with_database_if_used(number, |database| {
+            scan::scan(database, 0, usize::MAX, 0..SLOT_COUNT, |record| {
+                if !is_expired(record, now_ms) {
+                    let value = digest_of(record, now_ms);
+                    join(&mut all, hash(&[&number.to_le_bytes(), record.key(), &value]));
+                }
+            })
+        });
+    }
+    cx.reply.simple(&hex(&all));
+    Ok(())
+}
+
+fn reload(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let limits = super::dump::limits(cx);
+    let now_ms = cx.keys.now_ms;
+    let mut wrong = None;
+    for number in 0..cx.keys.keyspace.database_count() {
+        cx.keys.with_database_if_used(number, |database| {
+            let read_again = |record: &Record| {
+                if is_expired(record, now_ms) {
+                    return None;
+                }
+                match rdb::restore(&rdb::dump(record, now_ms), &limits) {
+                    Ok(restored) => Some(restored.into_record(record.key(), record.expire_at_ms())),
+                    Err(error) => {
+                        wrong.get_or_insert(error);
+                        None
+                    }
+                }
+            };
+            database.replace_all(read_again);
+        });
+    }
+    if let Some(error) = wrong {
+        return Err(CommandError::new(error.to_string()));
+    }
+    cx.reply.ok();
     Ok(())
 }
 

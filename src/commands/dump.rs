@@ -2,15 +2,14 @@
 
 use crate::command::{Category, Command, Context, Flags, KeySpec, args};
 use crate::commands::expire;
-use crate::commands::string_set::store;
 use crate::config::Directive;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::record::Record;
-use crate::rdb::{self, Restored};
+use crate::rdb;
 use crate::types::hash::HashLimits;
 use crate::types::list::ListLimits;
 use crate::types::set::SetLimits;
+use crate::types::zset::ZSetLimits;
 
 /// The entries.
 pub const COMMANDS: &[Command] = &[
@@ -111,13 +110,8 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         at_ms if options.absolute => Some(at_ms),
         ttl_ms => Some(cx.keys.now_ms.saturating_add(ttl_ms)),
     };
-    match restored {
-        Restored::Text(text) => store(cx, &key, &text, expire_at_ms),
-        Restored::Object(object) => {
-            let old = cx.keys.put(&key, Record::new_object(key.bytes, object, expire_at_ms));
-            cx.keys.discard(old);
-        }
-    }
+    let old = cx.keys.put(&key, restored.into_record(key.bytes, expire_at_ms));
+    cx.keys.discard(old);
     date(cx, &key, &options);
     cx.changed(&key, EventClass::GENERIC, "restore");
     if let Some(at_ms) = expire_at_ms {
@@ -141,7 +135,8 @@ fn date(cx: &mut Context<'_>, key: &crate::keyspace::hash::HashedKey<'_>, option
     }
 }
 
-fn limits(cx: &Context<'_>) -> rdb::Limits {
+/// When restored collections leave their compact form, by the configuration in force.
+pub fn limits(cx: &Context<'_>) -> rdb::Limits {
     let config = &cx.server.config;
     let size = |directive| config.int(directive).max(0) as usize;
     rdb::Limits {
@@ -155,6 +150,10 @@ fn limits(cx: &Context<'_>) -> rdb::Limits {
             max_listpack_value: size(Directive::HashMaxListpackValue),
         },
         list: ListLimits { max_listpack_size: config.int(Directive::ListMaxListpackSize) as i32 },
+        zset: ZSetLimits {
+            max_listpack_entries: size(Directive::ZsetMaxListpackEntries),
+            max_listpack_value: size(Directive::ZsetMaxListpackValue),
+        },
         string_max: cx.server.settings.bulk_max().max(0) as usize,
     }
 }

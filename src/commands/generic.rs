@@ -447,17 +447,21 @@ fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let now_ms = cx.keys.now_ms;
     let slots = options.pattern.map_or(0..SLOT_COUNT, |pattern| slots_of_pattern(cx, pattern));
     let number = cx.keys.database;
-    let mut found = Vec::new();
+    let (mut found, mut stale) = (Vec::new(), Vec::new());
     let next = cx.keys.with_database(number, |database| {
         scan::scan(database, cursor, options.count, slots, |record| {
-            let wanted = !is_expired(record, now_ms)
-                && options.type_name.is_none_or(|name| record.type_name().as_bytes().eq_ignore_ascii_case(name))
+            if is_expired(record, now_ms) {
+                stale.push(record.key().to_vec());
+                return;
+            }
+            let wanted = options.type_name.is_none_or(|name| record.type_name().as_bytes().eq_ignore_ascii_case(name))
                 && options.matches(record.key());
             if wanted {
                 found.push(record.key().to_vec());
             }
         })
     });
+    stale.iter().for_each(|key| cx.keys.note_stale(number, key));
     cx.reply.array(2);
     cx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     cx.reply.array(found.len());
@@ -466,6 +470,9 @@ fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     Ok(())
 }
+
+/// The types that SCAN knows, in capitals.
+const TYPE_NAMES: [&str; 6] = ["STRING", "LIST", "SET", "ZSET", "HASH", "STREAM"];
 
 /// The options of the SCAN family.
 pub struct ScanOptions<'a> {
@@ -505,6 +512,9 @@ impl<'a> ScanOptions<'a> {
                 let count = args::int(value)?;
                 options.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
             } else if args::is(word, "TYPE") && of_keys {
+                if !TYPE_NAMES.iter().any(|name| args::is(value, name)) {
+                    return Err(CommandError::new(format!("ERR unknown type name '{}'", args::text(value))));
+                }
                 options.type_name = Some(value);
             } else {
                 return Err(CommandError::Syntax);

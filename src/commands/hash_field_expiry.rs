@@ -172,9 +172,9 @@ fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<u64> {
     i64::try_from(at_ms).is_ok().then_some(at_ms)
 }
 
-/// Where `FIELDS` stands, searched from argument `from` on.
+/// Where `FIELDS` stands, searched from argument `from` on. As the last argument it is no such word.
 fn find_fields(arguments: &[&[u8]], from: usize) -> Result<usize, CommandError> {
-    (from..arguments.len()).find(|index| args::is(arguments[*index], "FIELDS")).ok_or(WRONG_FIELD_COUNT)
+    (from..arguments.len() - 1).find(|index| args::is(arguments[*index], "FIELDS")).ok_or(WRONG_FIELD_COUNT)
 }
 
 /// The conditions of the HEXPIRE family.

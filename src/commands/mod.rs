@@ -1,5 +1,6 @@
 //! The commands, a file a group. Each file has a list of its entries, and every function stands below its entry's list.
 
+pub mod bitmap;
 pub mod client;
 pub mod client_filter;
 pub mod cluster;
@@ -44,6 +45,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         hash_random::COMMANDS,
         hash_field_expiry::COMMANDS,
         list::COMMANDS,
+        bitmap::COMMANDS,
         object::COMMANDS,
         debug::COMMANDS,
         pubsub::COMMANDS,

@@ -1,6 +1,6 @@
 //! A command's access to keys: the locks of its plan, and the operations on records under them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use smallvec::SmallVec;
 
@@ -105,6 +105,8 @@ pub struct AccessCounts {
     pub misses: Cell<u64>,
     /// Keys found expired by a write and removed.
     pub expired: Cell<u64>,
+    /// Keys found expired by a read, with their database's number: to be removed once the read's locks are free.
+    pub stale: RefCell<Vec<(usize, Box<[u8]>)>>,
 }
 
 /// Keys under lock, for one command.
@@ -191,7 +193,17 @@ impl<'g, 'b> Access<'g, 'b> {
     #[inline]
     pub fn peek_in(&self, database: usize, key: &HashedKey<'_>) -> Option<&Record> {
         let record = table::find(self.table(database, key), key)?;
-        (!is_expired(record, self.now_ms)).then_some(record)
+        if is_expired(record, self.now_ms) {
+            self.note_stale(database, key.bytes);
+            return None;
+        }
+        Some(record)
+    }
+
+    /// Notes that a read came upon a key that has ended: it is removed when the command is over.
+    #[cold]
+    pub fn note_stale(&self, database: usize, key: &[u8]) {
+        self.counts.stale.borrow_mut().push((database, key.into()));
     }
 
     /// The live record of `key` to be changed in place; dates the access. An expired record is removed first.

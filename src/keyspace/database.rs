@@ -161,6 +161,26 @@ impl Database {
         removed
     }
 
+    /// Replaces every record by what `replace` makes of it, slot by slot; one for which it makes nothing stays as it is. Key and expiry
+    /// of a replacement are those of the record.
+    pub fn replace_all(&self, mut replace: impl FnMut(&Record) -> Option<Record>) {
+        for slot in 0..SLOT_COUNT {
+            if self.slot_len(slot) == 0 {
+                continue;
+            }
+            let mut table = self.write_slot(slot);
+            let replacements: Vec<Record> = table::iter(&table).filter_map(&mut replace).collect();
+            for replacement in replacements {
+                let hash = self.hasher().hash(replacement.key());
+                if let Some((record, _)) = table.get_mut(hash, |(record, _)| record.key() == replacement.key()) {
+                    debug_assert_eq!(record.expire_at_ms(), replacement.expire_at_ms());
+                    replacement.set_access(record.access());
+                    *record = replacement;
+                }
+            }
+        }
+    }
+
     /// Takes out a record that is due at `now_ms` in this slot. `table` is the slot's, locked exclusively. `None` when nothing
     /// more is due there, and then the slot's next time is published.
     pub fn pop_expired(&self, table: &mut SlotTable, slot: usize, now_ms: u64) -> Option<Record> {

@@ -262,7 +262,7 @@ impl Record {
             ValueRef::Bytes(value) => {
                 Record::new_string(key, value, expire_at_ms, self.kind() == KIND_RAW)
             }
-            ValueRef::Object(object) => Record::new_object(key, object.duplicate(), expire_at_ms),
+            ValueRef::Object(object) => Record::new_object(key, object.clone(), expire_at_ms),
         }
     }
 

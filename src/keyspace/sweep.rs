@@ -1,8 +1,9 @@
 //! Active expiry: takes out what is due, a bounded share at a time.
 
 use super::Keyspace;
-use super::access::{ChangeSink, EventClass};
+use super::access::{ChangeSink, EventClass, is_expired};
 use super::hash::HashedKey;
+use super::table;
 
 /// What one pass of the sweeper did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,21 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
         });
     }
     swept
+}
+
+/// Removes a key that a read found ended, unless that has changed since. Whether it was removed.
+pub fn expire_key(keyspace: &Keyspace, changes: &dyn ChangeSink, number: usize, key: &[u8], now_ms: u64) -> bool {
+    let gate = keyspace.gate.shared(crate::worker::current());
+    let database = keyspace.physical(gate[number]);
+    let key = database.hasher().key(key);
+    let mut table = database.write_slot(key.slot());
+    if !table::find(&table, &key).is_some_and(|record| is_expired(record, now_ms)) {
+        return false;
+    }
+    let Some(record) = database.remove(&mut table, &key) else { return false };
+    changes.changed(number, &key, EventClass::EXPIRED, "expired");
+    keyspace.reaper.discard(record);
+    true
 }
 
 /// When the next key ends, in milliseconds of Unix time; `u64::MAX` when none does.

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use crate::types::hash::{Hash, HashLimits};
+use crate::types::hash::Hash;
 use crate::types::list::List;
-use crate::types::set::{Set, SetLimits};
+use crate::types::set::Set;
+use crate::types::zset::ZSet;
 
 /// A value with a structure of its own, kept inside its [`Record`](super::record::Record).
+#[derive(Clone)]
 pub enum Object {
     /// A string too long to embed.
     Text(Box<Vec<u8>>),
@@ -16,22 +18,14 @@ pub enum Object {
     Hash(Hash),
     /// A list of byte strings.
     List(List),
+    /// A set of byte strings in the order of their scores.
+    Zset(ZSet),
 }
 
 impl Object {
     /// A placeholder that owns nothing, left where a value was moved out.
     pub fn empty() -> Object {
         Object::Text(Box::default())
-    }
-
-    /// A copy in the same encoding.
-    pub fn duplicate(&self) -> Object {
-        match self {
-            Object::Text(text) => Object::Text(text.clone()),
-            Object::Set(set) => Object::Set(duplicate_set(set)),
-            Object::Hash(hash) => Object::Hash(duplicate_hash(hash)),
-            Object::List(list) => Object::List(list.clone()),
-        }
     }
 
     /// TYPE's word.
@@ -41,6 +35,7 @@ impl Object {
             Object::Set(_) => "set",
             Object::Hash(_) => "hash",
             Object::List(_) => "list",
+            Object::Zset(_) => "zset",
         }
     }
 
@@ -51,6 +46,7 @@ impl Object {
             Object::Set(set) => set.encoding(),
             Object::Hash(hash) => hash.encoding(),
             Object::List(list) => list.encoding(),
+            Object::Zset(zset) => zset.encoding(),
         }
     }
 
@@ -61,6 +57,7 @@ impl Object {
             Object::Set(set) => set.memory_bytes(),
             Object::Hash(hash) => hash.memory_bytes(),
             Object::List(list) => list.memory_bytes(),
+            Object::Zset(zset) => zset.memory_bytes(),
         }
     }
 
@@ -71,38 +68,9 @@ impl Object {
             Object::Set(set) => set.len(),
             Object::Hash(hash) => hash.len(),
             Object::List(list) => list.len(),
+            Object::Zset(zset) => zset.len(),
         }
     }
-}
-
-fn duplicate_set(set: &Set) -> Set {
-    let packed = |encoding| if set.encoding() == encoding { usize::MAX } else { 0 };
-    let limits = SetLimits {
-        max_intset_entries: packed("intset"),
-        max_listpack_entries: packed("listpack"),
-        max_listpack_value: packed("listpack"),
-    };
-    let mut members = set.iter();
-    let first = members.next();
-    let mut copy = Set::new_for(first.as_deref().unwrap_or_default(), &limits, set.len());
-    for member in first.into_iter().chain(members) {
-        copy.add(&member, &limits);
-    }
-    copy
-}
-
-fn duplicate_hash(hash: &Hash) -> Hash {
-    let max = if hash.encoding() == "listpack" { usize::MAX } else { 0 };
-    let limits = HashLimits { max_listpack_entries: max, max_listpack_value: max };
-    let mut copy = Hash::new();
-    // Time 0: fields that have ended but were not removed yet are copied too, and end there as they do here.
-    for (field, value) in hash.iter(0) {
-        copy.set(&field, &value, 0, &limits);
-        if let Some(at_ms) = hash.expire_at_ms(&field) {
-            copy.set_expire(&field, at_ms);
-        }
-    }
-    copy
 }
 
 impl fmt::Debug for Object {

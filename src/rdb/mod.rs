@@ -13,6 +13,7 @@ use crate::keyspace::value::Object;
 use crate::types::hash::HashLimits;
 use crate::types::list::ListLimits;
 use crate::types::set::SetLimits;
+use crate::types::zset::ZSetLimits;
 
 pub use read::RestoreError;
 
@@ -34,8 +35,10 @@ mod kind {
     pub const LIST: u8 = 1;
     pub const SET: u8 = 2;
     pub const HASH: u8 = 4;
+    pub const ZSET_2: u8 = 5;
     pub const SET_INTSET: u8 = 11;
     pub const HASH_LISTPACK: u8 = 16;
+    pub const ZSET_LISTPACK: u8 = 17;
     pub const LIST_QUICKLIST_2: u8 = 18;
     pub const SET_LISTPACK: u8 = 20;
     pub const HASH_2: u8 = 22;
@@ -50,6 +53,8 @@ pub struct Limits {
     pub hash: HashLimits,
     /// Of lists.
     pub list: ListLimits,
+    /// Of sorted sets.
+    pub zset: ZSetLimits,
     /// Longest string allowed, in bytes (`proto-max-bulk-len`).
     pub string_max: usize,
 }
@@ -61,6 +66,19 @@ pub enum Restored {
     Text(Vec<u8>),
     /// Anything else.
     Object(Object),
+}
+
+impl Restored {
+    /// As a record under a key.
+    pub fn into_record(self, key: &[u8], expire_at_ms: Option<u64>) -> Record {
+        match self {
+            Restored::Object(object) => Record::new_object(key, object, expire_at_ms),
+            Restored::Text(text) => match crate::types::number::parse_i64(&text) {
+                Some(number) => Record::new_int(key, number, expire_at_ms),
+                None => Record::new_string(key, &text, expire_at_ms, false),
+            },
+        }
+    }
 }
 
 /// The payload of a record's value, as DUMP returns it. `now_ms` decides which fields of a hash are still there.
@@ -110,6 +128,7 @@ mod tests {
             set: SetLimits { max_intset_entries: 512, max_listpack_entries: 128, max_listpack_value: 64 },
             hash: HashLimits { max_listpack_entries: 512, max_listpack_value: 64 },
             list: ListLimits::default(),
+            zset: ZSetLimits { max_listpack_entries: 128, max_listpack_value: 64 },
             string_max: 512 << 20,
         }
     }

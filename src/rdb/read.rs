@@ -7,8 +7,9 @@ use super::{Limits, Restored, kind, listpack, lzf};
 use crate::keyspace::value::Object;
 use crate::types::hash::Hash;
 use crate::types::list::{End, List};
-use crate::types::number::format_i64;
+use crate::types::number::{format_i64, parse_f64};
 use crate::types::set::Set;
+use crate::types::zset::ZSet;
 
 /// Why a payload is refused.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -82,6 +83,26 @@ pub fn value(bytes: &[u8], limits: &Limits) -> Read<Restored> {
             }
             Restored::Object(Object::Hash(hash))
         }
+        kind::ZSET_2 => {
+            let mut zset = ZSet::new();
+            for _ in 0..reader.count()? {
+                let member = reader.string()?;
+                add_scored(&mut zset, &member, f64::from_le_bytes(reader.array()?), limits)?;
+            }
+            Restored::Object(Object::Zset(zset))
+        }
+        kind::ZSET_LISTPACK => {
+            let mut zset = ZSet::new();
+            let elements = listpack::elements(&reader.string()?)?;
+            if !elements.len().is_multiple_of(2) {
+                return Err(RestoreError::Format);
+            }
+            for pair in elements.chunks_exact(2) {
+                let score = parse_f64(&pair[1]).ok_or(RestoreError::Format)?;
+                add_scored(&mut zset, &pair[0], score, limits)?;
+            }
+            Restored::Object(Object::Zset(zset))
+        }
         _ => return Err(RestoreError::Format),
     };
     let is_empty = match &restored {
@@ -102,6 +123,13 @@ fn add_member(set: &mut Option<Set>, member: &[u8], limits: &Limits) -> Read<()>
 
 fn add_field(hash: &mut Hash, field: &[u8], value: &[u8], limits: &Limits) -> Read<()> {
     if hash.set(field, value, 0, &limits.hash) { Ok(()) } else { Err(RestoreError::Format) }
+}
+
+fn add_scored(zset: &mut ZSet, member: &[u8], score: f64, limits: &Limits) -> Read<()> {
+    if score.is_nan() || zset.set(member, score, &limits.zset).is_some() {
+        return Err(RestoreError::Format);
+    }
+    Ok(())
 }
 
 /// Nodes that are one big element (1) or a listpack (2).

@@ -29,6 +29,14 @@ pub fn value(record: &Record, now_ms: u64, out: &mut Vec<u8>) -> u16 {
             length(set.len(), out);
             set.iter().for_each(|member| string(&member, out));
         }
+        ValueRef::Object(Object::Zset(zset)) => {
+            out.push(kind::ZSET_2);
+            length(zset.len(), out);
+            for (member, score) in zset.iter() {
+                string(&member, out);
+                out.extend_from_slice(&score.to_le_bytes());
+            }
+        }
         ValueRef::Object(Object::Hash(hash)) => {
             let with_expiries = hash.has_expiries();
             out.push(if with_expiries { kind::HASH_2 } else { kind::HASH });

@@ -11,7 +11,7 @@ use crate::command::table::Entry;
 use crate::error::CommandError;
 use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold};
 use crate::keyspace::gate::Shared;
-use crate::keyspace::prefetch;
+use crate::keyspace::{prefetch, sweep};
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
 
@@ -218,6 +218,9 @@ impl Server {
             Reply::new(out, client.version).error(&text);
             self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
         }
+        if !batch.counts.stale.get_mut().is_empty() {
+            self.remove_stale(batch);
+        }
         let now_ns = self.clock.monotonic_ns();
         self.stats.command_ran(batch.worker, entry.id, now_ns - batch.clock_ns, result.is_err());
         batch.clock_ns = now_ns;
@@ -229,6 +232,16 @@ impl Server {
         let silent = if command.flags.has(Flags::PUSHES) { out.len() } else { start };
         self.finish_reply(client, silent, out);
         after.map(Stop::After)
+    }
+
+    /// Removes the keys that a read found ended, now that its locks are free.
+    #[cold]
+    fn remove_stale(&self, batch: &mut Batch<'_>) {
+        batch.shared = None;
+        for (database, key) in batch.counts.stale.take() {
+            let removed = sweep::expire_key(&self.keyspace, &self.effects, database, &key, batch.now_ms);
+            batch.counts.expired.set(batch.counts.expired.get() + u64::from(removed));
+        }
     }
 
     /// Writes the error of a request that does not run.

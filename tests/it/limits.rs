@@ -111,6 +111,7 @@ fn a_client_over_the_normal_output_limit_is_cut() {
     let requests: Vec<u8> = (0..200).flat_map(|_| encode(&["GET", "big"])).collect();
     drop(client.try_send(&requests));
     let mut other = server.client();
+    other.check("PING", "+PONG~");
     eventually("it is cut", || server.handle().server().clients.count() == 1);
     assert_eq!(info(&mut other, "client_output_buffer_limit_disconnections"), "1");
 }

@@ -6,7 +6,7 @@ use crate::harness::*;
 fn listening(events: &str) -> (TestServer, Client, Client) {
     let server = TestServer::with(&[("notify-keyspace-events", events)]);
     let (mut listener, client) = (server.client(), server.client());
-    listener.check("PSUBSCRIBE __key*", "*3~$10~psubscribe~$7~__key*~:1~");
+    listener.check("PSUBSCRIBE __key*", "*3~$10~psubscribe~$6~__key*~:1~");
     (server, listener, client)
 }
 

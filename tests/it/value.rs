@@ -16,13 +16,14 @@ pub enum Value {
     Double(String),
     Bool(bool),
     Verbatim(String),
+    Big(String),
 }
 
 impl Value {
     /// The text of a simple string, an error, a bulk string or a verbatim string.
     pub fn text(&self) -> String {
         match self {
-            Value::Simple(text) | Value::Error(text) | Value::Double(text) | Value::Verbatim(text) => text.clone(),
+            Value::Simple(text) | Value::Error(text) | Value::Double(text) | Value::Verbatim(text) | Value::Big(text) => text.clone(),
             Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Value::Int(number) => number.to_string(),
             other => panic!("no text: {other:?}"),
@@ -79,6 +80,16 @@ pub fn parse(bytes: &[u8]) -> Option<(Value, usize)> {
             assert_eq!(bytes.get(used + length..used + length + 2)?, b"\r\n", "the end of a bulk string");
             used += length + 2;
             if kind == b'$' { Value::Bulk(body) } else { Value::Verbatim(String::from_utf8_lossy(&body[4..]).into_owned()) }
+        }
+        b'(' => Value::Big(line),
+        b'|' => {
+            // An attribute stands before a reply and is passed over.
+            for _ in 0..length() * 2 {
+                used += parse(&bytes[used..])?.1;
+            }
+            let (value, length) = parse(&bytes[used..])?;
+            used += length;
+            value
         }
         b'*' if length() < 0 => Value::NullArray,
         kind @ (b'*' | b'~' | b'>' | b'%') => {

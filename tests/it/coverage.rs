@@ -1,0 +1,380 @@
+//! No command without a test: every command and subcommand of the table is called here at least once.
+
+use std::collections::BTreeSet;
+
+use crate::harness::*;
+
+/// A call of each command, which answers no error unless it says which.
+const CALLS: &str = "
+SET k v
+GET k
+MGET k none
+GETSET k v
+GETEX k EX 100
+GETDEL k
+SETNX k v
+SETEX k 100 v
+PSETEX k 100000 v
+MSET k v l w
+MSETNX m v
+MSETEX 1 n v EX 100
+DELIFEQ n v
+STRLEN k
+GETRANGE k 0 -1
+SUBSTR k 0 -1
+SETRANGE k 1 x
+APPEND k x
+LCS k l
+INCR i
+DECR i
+INCRBY i 5
+DECRBY i 5
+INCRBYFLOAT i 1.5
+DEL m
+UNLINK m
+EXISTS k
+TOUCH k
+TYPE k
+RENAME k k2
+RENAMENX k2 k
+COPY k k3
+MOVE k3 1
+RANDOMKEY
+KEYS *
+SCAN 0
+DBSIZE
+SWAPDB 1 2
+EXPIRE k 100
+PEXPIRE k 100000
+EXPIREAT k 99999999999
+PEXPIREAT k 99999999999999
+TTL k
+PTTL k
+EXPIRETIME k
+PEXPIRETIME k
+PERSIST k
+OBJECT ENCODING k
+OBJECT FREQ k => -ERR An LFU maxmemory policy is not selected
+OBJECT IDLETIME k
+OBJECT REFCOUNT k
+OBJECT HELP
+MEMORY USAGE k
+MEMORY HELP
+DEBUG SLEEP 0
+DEBUG OBJECT k
+DEBUG SET-ACTIVE-EXPIRE 1
+DEBUG PROTOCOL string
+DEBUG HELP
+DUMP k
+RESTORE r 0 x => -ERR DUMP payload version or checksum are wrong
+EVAL "return 1" 0
+EVALSHA 0000000000000000000000000000000000000000 0 => -NOSCRIPT
+EVAL_RO "return 1" 0
+EVALSHA_RO 0000000000000000000000000000000000000000 0 => -NOSCRIPT
+SCRIPT LOAD "return 1"
+SCRIPT EXISTS x
+SCRIPT FLUSH
+SCRIPT KILL => -NOTBUSY
+SCRIPT SHOW x => -NOSCRIPT
+SCRIPT HELP
+PUBLISH ch x
+SPUBLISH ch x
+PUBSUB CHANNELS
+PUBSUB NUMSUB
+PUBSUB NUMPAT
+PUBSUB SHARDCHANNELS
+PUBSUB SHARDNUMSUB
+PUBSUB HELP
+UNSUBSCRIBE
+PUNSUBSCRIBE
+SUNSUBSCRIBE
+PING
+ECHO x
+SELECT 0
+AUTH default x
+HELLO 2
+CLIENT ID
+CLIENT INFO
+CLIENT LIST
+CLIENT KILL ID 99999
+CLIENT SETNAME me
+CLIENT GETNAME
+CLIENT SETINFO LIB-NAME x
+CLIENT REPLY ON
+CLIENT NO-EVICT OFF
+CLIENT NO-TOUCH OFF
+CLIENT PAUSE 0
+CLIENT UNPAUSE
+CLIENT UNBLOCK 99999
+CLIENT CAPA redirect
+CLIENT IMPORT-SOURCE ON => -ERR Server is not in import mode
+CLIENT HELP
+COMMAND
+COMMAND COUNT
+COMMAND DOCS get
+COMMAND INFO get
+COMMAND LIST
+COMMAND GETKEYS get k
+COMMAND GETKEYSANDFLAGS get k
+COMMAND HELP
+CONFIG GET timeout
+CONFIG SET timeout 0
+CONFIG RESETSTAT
+CONFIG REWRITE => -ERR The server is running without a config file
+CONFIG HELP
+INFO
+ROLE
+TIME
+LOLWUT
+CLUSTER SLOTS => -ERR This instance has cluster support disabled
+CLUSTER SHARDS => -ERR This instance has cluster support disabled
+CLUSTER NODES => -ERR This instance has cluster support disabled
+CLUSTER INFO => -ERR This instance has cluster support disabled
+CLUSTER KEYSLOT k
+CLUSTER MYID => -ERR This instance has cluster support disabled
+CLUSTER MYSHARDID => -ERR This instance has cluster support disabled
+CLUSTER COUNTKEYSINSLOT 0 => -ERR This instance has cluster support disabled
+CLUSTER GETKEYSINSLOT 0 1 => -ERR This instance has cluster support disabled
+CLUSTER REPLICAS x => -ERR This instance has cluster support disabled
+CLUSTER SLAVES x => -ERR This instance has cluster support disabled
+CLUSTER LINKS => -ERR This instance has cluster support disabled
+CLUSTER COUNT-FAILURE-REPORTS x => -ERR This instance has cluster support disabled
+CLUSTER SLOT-STATS SLOTSRANGE 0 1 => -ERR This instance has cluster support disabled
+CLUSTER ADDSLOTS 1 => -ERR This instance has cluster support disabled
+CLUSTER ADDSLOTSRANGE 1 2 => -ERR This instance has cluster support disabled
+CLUSTER BUMPEPOCH => -ERR This instance has cluster support disabled
+CLUSTER DELSLOTS 1 => -ERR This instance has cluster support disabled
+CLUSTER DELSLOTSRANGE 1 2 => -ERR This instance has cluster support disabled
+CLUSTER FAILOVER => -ERR This instance has cluster support disabled
+CLUSTER FLUSHSLOTS => -ERR This instance has cluster support disabled
+CLUSTER FORGET x => -ERR This instance has cluster support disabled
+CLUSTER MEET 127.0.0.1 1 => -ERR This instance has cluster support disabled
+CLUSTER REPLICATE x => -ERR This instance has cluster support disabled
+CLUSTER RESET => -ERR This instance has cluster support disabled
+CLUSTER SAVECONFIG => -ERR This instance has cluster support disabled
+CLUSTER SET-CONFIG-EPOCH 1 => -ERR This instance has cluster support disabled
+CLUSTER SETSLOT 1 STABLE => -ERR This instance has cluster support disabled
+CLUSTER HELP
+READONLY
+READWRITE
+ASKING => -ERR This instance has cluster support disabled
+SADD s a b c
+SREM s c
+SISMEMBER s a
+SMISMEMBER s a x
+SMEMBERS s
+SCARD s
+SPOP s 0
+SRANDMEMBER s
+SMOVE s t b
+SINTER s t
+SINTERCARD 2 s t
+SINTERSTORE u s t
+SUNION s t
+SUNIONSTORE u s t
+SDIFF s t
+SDIFFSTORE u s t
+SSCAN s 0
+HSET h f v n 1
+HSETNX h g v
+HSETEX h EX 100 FIELDS 1 e v
+HGETEX h EX 100 FIELDS 1 e
+HGETDEL h FIELDS 1 e
+HMSET h f v
+HGET h f
+HMGET h f none
+HGETALL h
+HDEL h g
+HEXISTS h f
+HLEN h
+HKEYS h
+HVALS h
+HSTRLEN h f
+HINCRBY h n 1
+HINCRBYFLOAT h x 1.5
+HRANDFIELD h
+HSCAN h 0
+HEXPIRE h 100 FIELDS 1 f
+HPEXPIRE h 100000 FIELDS 1 f
+HEXPIREAT h 99999999999 FIELDS 1 f
+HPEXPIREAT h 99999999999999 FIELDS 1 f
+HTTL h FIELDS 1 f
+HPTTL h FIELDS 1 f
+HEXPIRETIME h FIELDS 1 f
+HPEXPIRETIME h FIELDS 1 f
+HPERSIST h FIELDS 1 f
+RPUSH li a b c d
+LPUSH li x
+LPUSHX li y
+RPUSHX li z
+LPOP li
+RPOP li
+LLEN li
+LRANGE li 0 -1
+LINDEX li 0
+LSET li 0 q
+LINSERT li BEFORE q p
+LREM li 0 none
+LTRIM li 0 -1
+LPOS li q
+LMOVE li li2 LEFT RIGHT
+RPOPLPUSH li li2
+LMPOP 1 li LEFT
+BLPOP li2 0
+BRPOP li2 0
+BLMOVE li li2 LEFT RIGHT 0
+BRPOPLPUSH li2 li 0
+BLMPOP 0 1 li LEFT
+ZADD z 1 a 2 b 3 c 4 d 5 e 6 f
+ZREM z none
+ZCARD z
+ZSCORE z a
+ZMSCORE z a none
+ZINCRBY z 1 a
+ZRANK z a
+ZREVRANK z a
+ZCOUNT z -inf +inf
+ZLEXCOUNT z - +
+ZRANGE z 0 -1
+ZREVRANGE z 0 -1
+ZRANGEBYSCORE z -inf +inf
+ZREVRANGEBYSCORE z +inf -inf
+ZRANGEBYLEX z - +
+ZREVRANGEBYLEX z + -
+ZRANGESTORE z2 z 0 -1
+ZRANDMEMBER z
+ZSCAN z 0
+ZUNION 1 z
+ZUNIONSTORE z3 1 z
+ZINTER 1 z
+ZINTERCARD 1 z
+ZINTERSTORE z3 1 z
+ZDIFF 1 z
+ZDIFFSTORE z3 1 z
+ZREMRANGEBYRANK z 100 200
+ZREMRANGEBYSCORE z 100 200
+ZREMRANGEBYLEX z [zz [zzz
+ZPOPMIN z
+ZPOPMAX z
+ZMPOP 1 z MIN
+BZPOPMIN z 0
+BZPOPMAX z 0
+BZMPOP 0 1 z MIN
+SETBIT bits 7 1
+GETBIT bits 7
+BITCOUNT bits
+BITPOS bits 1
+BITOP NOT bits2 bits
+BITFIELD bits GET u8 0
+BITFIELD_RO bits GET u8 0
+PFADD pf a
+PFCOUNT pf
+PFMERGE pf2 pf
+GEOADD geo 13.361389 38.115556 a
+GEOPOS geo a
+GEODIST geo a a
+GEOHASH geo a
+GEOSEARCH geo FROMMEMBER a BYRADIUS 1 km
+GEOSEARCHSTORE geo2 geo FROMMEMBER a BYRADIUS 1 km
+GEORADIUS geo 13 38 100 km
+GEORADIUS_RO geo 13 38 100 km
+GEORADIUSBYMEMBER geo a 1 km
+GEORADIUSBYMEMBER_RO geo a 1 km
+SORT li
+SORT_RO li
+MULTI
+EXEC
+MULTI
+DISCARD
+WATCH k
+UNWATCH
+WAIT 0 0
+FLUSHDB
+FLUSHALL
+";
+
+/// Commands that change what a connection may say, or end it: each has its own test, and here a connection of its own.
+const ALONE: [(&str, &str); 8] = [
+    ("SUBSCRIBE ch", "*3~"),
+    ("PSUBSCRIBE ch", "*3~"),
+    ("SSUBSCRIBE ch", "*3~"),
+    ("RESET", "+RESET~"),
+    ("QUIT", "+OK~"),
+    ("DEBUG PANIC", ""),
+    ("SHUTDOWN ABORT", "-ERR No shutdown in progress."),
+    ("CLIENT KILL TYPE pubsub", ":"),
+];
+
+/// The table's names of the commands that a line calls: the command, and the subcommand.
+fn name(line: &str, known: &BTreeSet<String>) -> String {
+    let words: Vec<String> = line.split_whitespace().map(str::to_lowercase).collect();
+    let both = format!("{}|{}", words[0], words.get(1).map_or("", String::as_str));
+    if known.contains(&both) { both } else { words[0].clone() }
+}
+
+#[test]
+fn every_command_is_called() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let known: BTreeSet<String> =
+        server.handle().server().commands.entries().iter().map(|entry| entry.full_name.clone()).collect();
+    let mut called = BTreeSet::new();
+    let mut wrong = Vec::new();
+    let mut client = server.client();
+    for line in CALLS.lines().filter(|line| !line.is_empty()) {
+        let (command, expected) = line.split_once(" => ").unwrap_or((line, ""));
+        let name = name(command, &known);
+        if !known.contains(&name) {
+            // The list may be ahead of the table, never behind it.
+            continue;
+        }
+        let reply = client.raw(command);
+        let right = if expected.is_empty() { !reply.starts_with('-') } else { reply.starts_with(expected) };
+        if !right {
+            wrong.push(format!("{command}: {reply}"));
+        }
+        called.insert(name);
+    }
+    for (command, expected) in ALONE {
+        let mut client = server.client();
+        client.send_command(command);
+        let reply = if expected.is_empty() { client.read_to_end() } else { client.read_raw() };
+        if !show(&reply).starts_with(expected) {
+            wrong.push(format!("{command}: {}", show(&reply)));
+        }
+        called.insert(name(command, &known));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // A container without a subcommand answers its arity.
+    let containers = |name: &String| known.iter().any(|other| other.starts_with(&format!("{name}|")));
+    let missing: Vec<&String> = known.iter().filter(|name| !called.contains(*name) && !containers(name)).collect();
+    assert!(missing.is_empty(), "no call in this file: {missing:?}");
+    // The server's own count agrees that each ran, or answered its own error.
+    let text = server.client().value("INFO commandstats").text();
+    for name in called.iter().filter(|name| !matches!(name.as_str(), "info" | "debug|panic" | "config|resetstat")) {
+        let since_reset = text.contains(&format!("cmdstat_{name}:"));
+        let before_reset = CALLS.find("CONFIG RESETSTAT").zip(position(name)).is_some_and(|(reset, at)| at < reset);
+        assert!(since_reset || before_reset, "{name} was not counted");
+    }
+}
+
+/// Where the list calls a command.
+fn position(name: &str) -> Option<usize> {
+    let line = name.replace('|', " ").to_uppercase();
+    CALLS.find(&format!("\n{line} ")).or_else(|| CALLS.find(&format!("\n{line}\n")))
+}
+
+#[test]
+fn every_container_answers_without_a_subcommand() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    for entry in server.handle().server().commands.entries() {
+        if entry.subcommands.is_empty() || entry.full_name == "command" {
+            continue;
+        }
+        let name = &entry.full_name;
+        client.check(name, &format!("-ERR wrong number of arguments for '{name}' command~"));
+        client.check(&format!("{name} nothing"), &format!("-ERR unknown subcommand 'nothing'. Try {} HELP.~", name.to_uppercase()));
+        let help = client.value(&format!("{name} help")).texts();
+        assert!(help.len() > 2 && help[0].starts_with(&name.to_uppercase()), "{help:?}");
+    }
+}

@@ -1,0 +1,151 @@
+//! TLS: on the same port as plain connections, on a port of its own, and alone.
+
+use std::path::PathBuf;
+
+use crate::harness::*;
+
+/// The authority that the server made for itself.
+fn authority(server: &TestServer) -> PathBuf {
+    server.dir().join("tls").join(kvarts::net::tls::AUTHORITY_FILE)
+}
+
+/// Has the server make its certificate, which it does when the first client asks, and connects.
+fn tls_client(server: &TestServer, port: u16, name: &str) -> Client {
+    if !authority(server).exists() {
+        let nobody = rustls::RootCertStore::empty();
+        assert!(Client::tls_with(local(port), "localhost", nobody).is_err(), "trusted by nobody");
+    }
+    Client::tls(local(port), name, &authority(server)).expect("a handshake")
+}
+
+#[test]
+fn one_port_speaks_both() {
+    let server = TestServer::start();
+    let port = server.address().port();
+    let mut plain = server.client();
+    plain.check("SET k v", "+OK~");
+    assert!(!authority(&server).exists(), "no certificate before a client wants one");
+    for name in ["localhost", "127.0.0.1", "::1"] {
+        let mut client = tls_client(&server, port, name);
+        client.check("GET k", "$1~v~");
+    }
+    let mut client = tls_client(&server, port, "localhost").resp3();
+    client.check("GET none", "_~");
+    // Large values cross many records.
+    let value = "0123456789".repeat(200_000);
+    assert_eq!(client.call(&["SET", "big", &value]), Value::Simple("OK".into()));
+    assert!(client.call(&["GET", "big"]) == Value::Bulk(value.into_bytes()));
+    let requests: Vec<u8> = (0..5000).flat_map(|_| encode(&["INCR", "n"])).collect();
+    client.send(&requests);
+    for number in 1..=5000 {
+        assert_eq!(client.read(), Value::Int(number));
+    }
+    plain.check("GET n", "$4~5000~");
+    plain.check("SUBSCRIBE ch", "*3~$9~subscribe~$2~ch~:1~");
+    client.check("PUBLISH ch x", ":1~");
+    plain.check_next("*3~$7~message~$2~ch~$1~x~");
+}
+
+#[test]
+fn a_name_that_was_not_asked_for_is_not_in_the_certificate() {
+    let server = TestServer::with(&[("tls-auto-names", "cache.example")]);
+    let port = server.address().port();
+    tls_client(&server, port, "cache.example").check("PING", "+PONG~");
+    assert!(Client::tls(local(port), "other.example", &authority(&server)).is_err());
+    server.client().check("CONFIG SET tls-auto-names \"cache.example other.example\"", "+OK~");
+    tls_client(&server, port, "other.example").check("PING", "+PONG~");
+}
+
+#[test]
+fn a_port_for_tls_only() {
+    let tls_port = free_port();
+    let server = TestServer::with(&[("port", &free_port().to_string()), ("tls-port", &tls_port.to_string())]);
+    assert_eq!(server.handle().ports().tls, tls_port);
+    tls_client(&server, tls_port, "localhost").check("PING", "+PONG~");
+    let mut plain = Client::tcp(local(tls_port));
+    plain.send(b"PING\r\n");
+    assert!(show(&plain.read_to_end()).starts_with("-ERR this port speaks TLS only"));
+    server.client().check("PING", "+PONG~");
+    tls_client(&server, server.address().port(), "localhost").check("PING", "+PONG~");
+}
+
+#[test]
+fn tls_only_refuses_plain_clients_in_words() {
+    let read_only = free_port().to_string();
+    let server = TestServer::with(&[("tls-only", "yes"), ("read-only-port", &read_only)]);
+    for address in [server.address(), local(server.handle().ports().read_only)] {
+        let mut plain = Client::tcp(address);
+        plain.send(b"PING\r\n");
+        assert_eq!(
+            show(&plain.read_to_end()),
+            "-ERR this port speaks TLS only: connect with TLS (redis-cli --tls, rediss://)~"
+        );
+        tls_client(&server, address.port(), "localhost").check("PING", "+PONG~");
+    }
+}
+
+#[test]
+fn tls_clients_are_told_tls_ports_and_the_name_they_called() {
+    let (port, tls_port, read_only) = (free_port(), free_port(), free_port());
+    let server = TestServer::with(&[
+        ("cluster-enabled", "yes"),
+        ("port", &port.to_string()),
+        ("tls-port", &tls_port.to_string()),
+        ("read-only-port", &read_only.to_string()),
+    ]);
+    let id = server.client().value("CLUSTER MYID").text();
+    let mut plain = server.client();
+    let slots = plain.raw("CLUSTER SLOTS");
+    assert!(slots.starts_with(&format!("*1~*4~:0~:16383~*4~$9~127.0.0.1~:{port}~$40~{id}~*0~")), "{slots}");
+    let mut client = tls_client(&server, tls_port, "localhost");
+    let slots = client.raw("CLUSTER SLOTS");
+    let expected = format!("*1~*4~:0~:16383~*4~$9~127.0.0.1~:{tls_port}~$40~{id}~*2~$8~hostname~$9~localhost~");
+    assert!(slots.starts_with(&expected), "{slots}");
+    let shards = client.value("CLUSTER SHARDS").items().remove(0);
+    let node = shards.field("nodes").items().remove(0);
+    assert_eq!(node.field("tls-port").int(), i64::from(tls_port));
+    assert_eq!(node.field("hostname").text(), "localhost");
+    let mut reader = tls_client(&server, read_only, "127.0.0.1");
+    reader.check("GET foo", &format!("-MOVED 12182 127.0.0.1:{tls_port}~"));
+    plain.check("CONFIG SET cluster-announce-tls-port 7443", "+OK~");
+    reader.check("GET foo", "-MOVED 12182 127.0.0.1:7443~");
+    plain.check("CONFIG SET cluster-announce-client-tls-port 8443", "+OK~");
+    reader.check("GET foo", "-MOVED 12182 127.0.0.1:8443~");
+    Client::tcp(local(read_only)).check("GET foo", &format!("-MOVED 12182 127.0.0.1:{port}~"));
+}
+
+#[test]
+fn a_broken_handshake_costs_only_its_connection() {
+    let server = TestServer::start();
+    let mut broken = Client::tcp(server.address());
+    broken.send(b"\x16\x03\x01\x00\x05garbage that is no hello");
+    broken.read_to_end();
+    let mut silent = Client::tcp(server.address());
+    silent.send(b"\x16");
+    server.client().check("PING", "+PONG~");
+    tls_client(&server, server.address().port(), "localhost").check("PING", "+PONG~");
+}
+
+#[test]
+fn an_own_certificate_that_cannot_be_read_is_told_at_start() {
+    let pairs = [("tls-cert-file", "/nowhere/cert.pem"), ("tls-key-file", "/nowhere/key.pem"), ("tls-auth-clients", "no")];
+    let clock = kvarts::server::clock::Clock::manual(START_MS);
+    let error = TestServer::try_with(&pairs, clock, TempDir::new()).err().expect("no such file").to_string();
+    assert!(error.contains("/nowhere/cert.pem"), "{error}");
+}
+
+#[test]
+fn the_authority_outlives_the_server() {
+    let dir = TempDir::new();
+    let folder = dir.path().display().to_string();
+    let first = TestServer::with(&[("dir", &folder)]);
+    let nobody = rustls::RootCertStore::empty();
+    assert!(Client::tls_with(first.address(), "localhost", nobody).is_err());
+    let authority = dir.path().join("tls").join(kvarts::net::tls::AUTHORITY_FILE);
+    Client::tls(first.address(), "localhost", &authority).expect("a handshake").check("PING", "+PONG~");
+    let before = std::fs::read(&authority).expect("a file");
+    first.stop();
+    let second = TestServer::with(&[("dir", &folder)]);
+    Client::tls(second.address(), "localhost", &authority).expect("a handshake").check("PING", "+PONG~");
+    assert_eq!(std::fs::read(&authority).expect("a file"), before);
+}
