@@ -13,6 +13,7 @@ pub mod effects;
 pub mod error;
 pub mod glob;
 pub mod keyspace;
+pub mod logging;
 pub mod net;
 pub mod rdb;
 pub mod resp;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use kvarts::config::cli;
+use kvarts::config::{CliError, Config, cli};
 use kvarts::server::clock::Clock;
 
 #[global_allocator]
@@ -11,18 +11,42 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let config = match cli::from_args(std::env::args_os()) {
         Ok(config) => config,
+        Err(answer @ (CliError::Help(_) | CliError::Version(_))) => {
+            println!("{answer}");
+            return ExitCode::SUCCESS;
+        }
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(error.exit_code());
         }
     };
+    if let Err(error) = kvarts::logging::start(&config) {
+        eprintln!("cannot open the log file: {error}");
+        return ExitCode::FAILURE;
+    }
+    serve(config)
+}
+
+fn serve(config: Config) -> ExitCode {
     match kvarts::start(config, Clock::system()) {
         Ok(handle) => {
+            let ports = handle.ports();
+            tracing::info!(
+                version = kvarts::VERSION,
+                port = ports.main,
+                tls_port = ports.tls,
+                read_only_port = ports.read_only,
+                workers = handle.server().workers,
+                "ready to accept connections"
+            );
             handle.wait();
+            drop(handle);
+            tracing::info!("bye");
             ExitCode::SUCCESS
         }
         Err(error) => {
             eprintln!("{error}");
+            tracing::error!(%error, "could not start");
             ExitCode::FAILURE
         }
     }

@@ -243,6 +243,7 @@ fn shards(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let host = cx.server.preferred_host(&endpoint);
     let nodes = node_list(cx, &endpoint);
     let tls = cx.client.tls;
+    let offset = cx.server.replication_offset() as i64;
     let shard_id = cx.server.cluster.shard_id.as_bytes();
     let reply = &mut cx.reply;
     reply.array(1);
@@ -271,7 +272,7 @@ fn shards(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         reply.bulk(b"role");
         reply.bulk(if node.is_replica { b"replica" } else { b"master" });
         reply.bulk(b"replication-offset");
-        reply.int(0);
+        reply.int(offset);
         reply.bulk(b"health");
         reply.bulk(b"online");
     }

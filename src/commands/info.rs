@@ -354,13 +354,16 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
 fn replication(cx: &Context<'_>, fields: &mut Fields) {
     let server = cx.server;
     let endpoint = server.endpoint(cx.client);
+    let offset = server.replication_offset();
     if cx.client.door == Door::ReadOnly {
         fields.add("role", "slave");
         fields.add("master_host", &endpoint.ip);
         fields.add("master_port", endpoint.port);
         fields.add("master_link_status", "up");
         fields.add("master_last_io_seconds_ago", 0);
-        fields.zeros(&["master_sync_in_progress", "slave_read_repl_offset", "slave_repl_offset"]);
+        fields.add("master_sync_in_progress", 0);
+        fields.add("slave_read_repl_offset", offset);
+        fields.add("slave_repl_offset", offset);
         fields.add("slave_priority", server.config.int(Directive::ReplicaPriority));
         fields.add("slave_read_only", 1);
         fields.add("replica_announced", 1);
@@ -372,7 +375,10 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
         if has_replica {
             fields.add(
                 "slave0",
-                format_args!("ip={},port={},state=online,offset=0,lag=0", endpoint.ip, endpoint.read_only_port),
+                format_args!(
+                    "ip={},port={},state=online,offset={offset},lag=0",
+                    endpoint.ip, endpoint.read_only_port
+                ),
             );
         }
         fields.add("replicas_waiting_psync", 0);
@@ -380,7 +386,7 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("master_failover_state", "no-failover");
     fields.add("master_replid", &server.replication_id);
     fields.add("master_replid2", "0".repeat(40));
-    fields.add("master_repl_offset", 0);
+    fields.add("master_repl_offset", offset);
     fields.add("second_repl_offset", -1);
     fields.add("repl_backlog_active", 0);
     fields.add("repl_backlog_size", server.config.int(Directive::ReplBacklogSize));

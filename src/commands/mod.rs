@@ -27,6 +27,11 @@ pub mod set;
 pub mod set_algebra;
 pub mod string;
 pub mod string_set;
+pub mod zset;
+pub mod zset_algebra;
+pub mod zset_pop;
+pub mod zset_range;
+pub mod zset_window;
 
 use crate::command::Command;
 
@@ -45,6 +50,10 @@ pub fn groups() -> Vec<&'static [Command]> {
         hash_random::COMMANDS,
         hash_field_expiry::COMMANDS,
         list::COMMANDS,
+        zset::COMMANDS,
+        zset_pop::COMMANDS,
+        zset_range::COMMANDS,
+        zset_algebra::COMMANDS,
         bitmap::COMMANDS,
         object::COMMANDS,
         debug::COMMANDS,

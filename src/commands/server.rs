@@ -157,6 +157,7 @@ fn config_rewrite(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn role(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let endpoint = cx.server.endpoint(cx.client);
+    let offset = cx.server.replication_offset() as i64;
     let reply = &mut cx.reply;
     if cx.client.door == Door::ReadOnly {
         reply.array(5);
@@ -164,12 +165,12 @@ fn role(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         reply.bulk(endpoint.ip.as_bytes());
         reply.int(i64::from(endpoint.port));
         reply.bulk(b"connected");
-        reply.int(0);
+        reply.int(offset);
         return Ok(());
     }
     reply.array(3);
     reply.bulk(b"master");
-    reply.int(0);
+    reply.int(offset);
     if endpoint.read_only_port == 0 {
         reply.array(0);
     } else {
@@ -177,7 +178,7 @@ fn role(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         reply.array(3);
         reply.bulk(endpoint.ip.as_bytes());
         reply.bulk(endpoint.read_only_port.to_string().as_bytes());
-        reply.bulk(b"0");
+        reply.bulk_int(offset);
     }
     Ok(())
 }

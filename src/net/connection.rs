@@ -82,6 +82,8 @@ impl Connection {
     pub async fn serve(mut self) {
         let end = self.run().await;
         match end {
+            // Who was cut for not reading is not waited for.
+            End::Closed if self.session.client.shared.is_over_limit() => {}
             End::Closed => {
                 self.flush_before_close().await;
                 self.stream.say_goodbye().await;

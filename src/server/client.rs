@@ -215,8 +215,11 @@ impl SharedClient {
         }
     }
 
-    /// Puts a message into the outbox and wakes the connection. A client over its limit is closed instead.
+    /// Puts a message into the outbox and wakes the connection. A client over its limit is closed instead. Whether it will be sent.
     pub fn send(&self, message: Bytes, limit: OutputLimit, now_ms: u64) -> bool {
+        if self.is_closing() {
+            return false; // Nothing piles up for one that will not read it.
+        }
         let mut outbox = self.outbox.lock();
         outbox.bytes += message.len();
         outbox.messages.push_back(message);

@@ -150,6 +150,12 @@ impl Server {
         self.rates.write().measure(self.clock.monotonic_ns(), totals);
     }
 
+    /// The replication offset that both ports tell: one more than the changes made. It is never 0, since clients (Lettuce) take a
+    /// replica at offset 0 for one that has no data yet, and the read-only port always has all of it.
+    pub fn replication_offset(&self) -> u64 {
+        1 + self.changes.load(Ordering::Relaxed) + self.stats.sum(Counter::Changes)
+    }
+
     /// Counts changes of keys.
     pub fn count_changes(&self, by: u64) {
         if by > 0 {

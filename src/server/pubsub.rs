@@ -106,8 +106,7 @@ impl PubSub {
             let parts: [&[u8]; 3] = [b"message", channel, message];
             let mut text = Encoded::new(&parts);
             for subscriber in subscribers.iter() {
-                subscriber.send(text.for_client(subscriber), limit, now_ms);
-                receivers += 1;
+                receivers += usize::from(subscriber.send(text.for_client(subscriber), limit, now_ms));
             }
         }
         for (pattern, subscribers) in self.patterns.read().iter() {
@@ -115,8 +114,7 @@ impl PubSub {
                 let parts: [&[u8]; 4] = [b"pmessage", pattern, channel, message];
                 let mut text = Encoded::new(&parts);
                 for subscriber in subscribers {
-                    subscriber.send(text.for_client(subscriber), limit, now_ms);
-                    receivers += 1;
+                    receivers += usize::from(subscriber.send(text.for_client(subscriber), limit, now_ms));
                 }
             }
         }
@@ -129,10 +127,11 @@ impl PubSub {
         let limit = *self.limit.read();
         let parts: [&[u8]; 3] = [b"smessage", channel, message];
         let mut text = Encoded::new(&parts);
+        let mut receivers = 0;
         for subscriber in subscribers.iter() {
-            subscriber.send(text.for_client(subscriber), limit, now_ms);
+            receivers += usize::from(subscriber.send(text.for_client(subscriber), limit, now_ms));
         }
-        subscribers.len()
+        receivers
     }
 
     /// Channels with listeners that match the pattern, if one is given.

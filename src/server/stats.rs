@@ -168,8 +168,11 @@ impl Stats {
     /// Starts anew (CONFIG RESETSTAT).
     pub fn reset(&self) {
         for worker in &self.workers {
-            for counter in &worker.counters {
-                counter.store(0, Ordering::Relaxed);
+            for (index, counter) in worker.counters.iter().enumerate() {
+                // Changes are counted for the replication offset too, which never goes back.
+                if index != Counter::Changes as usize {
+                    counter.store(0, Ordering::Relaxed);
+                }
             }
             for command in &worker.commands {
                 command.calls.store(0, Ordering::Relaxed);

@@ -52,8 +52,8 @@ standard_input() {
   local cli=(redis-cli -p "$1")
   same 'the last argument from standard input' 'from stdin' \
     "$(printf 'from stdin' | "${cli[@]}" -x SET input >/dev/null; "${cli[@]}" GET input)"
-  same 'commands from standard input' $'OK\nQUEUED\nQUEUED\nOK\n2' \
-    "$(printf 'MULTI\nSET counter 1\nINCR counter\nEXEC\n' | "${cli[@]}")"
+  same 'commands from standard input' $'OK\n2\n2' \
+    "$(printf 'SET counter 1\nINCR counter\nGET counter\n' | "${cli[@]}")"
   match 'mass insertion' 'errors: 0, replies: 2000' \
     "$(for i in {1..2000}; do printf 'SET bulk:%d %d\r\n' "$i" "$i"; done | "${cli[@]}" --pipe)"
   same 'mass insertion, the last key' 2000 "$("${cli[@]}" GET bulk:2000)"

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::harness::*;
 
 /// A call of each command, which answers no error unless it says which.
-const CALLS: &str = "
+const CALLS: &str = r#"
 SET k v
 GET k
 MGET k none
@@ -291,7 +291,7 @@ UNWATCH
 WAIT 0 0
 FLUSHDB
 FLUSHALL
-";
+"#;
 
 /// Commands that change what a connection may say, or end it: each has its own test, and here a connection of its own.
 const ALONE: [(&str, &str); 8] = [
@@ -317,14 +317,15 @@ fn every_command_is_called() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);
     let known: BTreeSet<String> =
         server.handle().server().commands.entries().iter().map(|entry| entry.full_name.clone()).collect();
+    let is_container = |name: &str| name != "command" && known.iter().any(|other| other.starts_with(&format!("{name}|")));
     let mut called = BTreeSet::new();
     let mut wrong = Vec::new();
     let mut client = server.client();
     for line in CALLS.lines().filter(|line| !line.is_empty()) {
         let (command, expected) = line.split_once(" => ").unwrap_or((line, ""));
         let name = name(command, &known);
-        if !known.contains(&name) {
-            // The list may be ahead of the table, never behind it.
+        // The list may name more than the table, never less.
+        if !known.contains(&name) || is_container(&name) {
             continue;
         }
         let reply = client.raw(command);
@@ -345,8 +346,7 @@ fn every_command_is_called() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // A container without a subcommand answers its arity.
-    let containers = |name: &String| known.iter().any(|other| other.starts_with(&format!("{name}|")));
-    let missing: Vec<&String> = known.iter().filter(|name| !called.contains(*name) && !containers(name)).collect();
+    let missing: Vec<&String> = known.iter().filter(|name| !called.contains(*name) && !is_container(name)).collect();
     assert!(missing.is_empty(), "no call in this file: {missing:?}");
     // The server's own count agrees that each ran, or answered its own error.
     let text = server.client().value("INFO commandstats").text();

@@ -10,7 +10,7 @@ use kvarts::server::clock::Clock;
 use kvarts::{Handle, StartError};
 
 pub use crate::value::Value;
-pub use crate::wire::{Client, encode, show, words};
+pub use crate::wire::{Client, encode, show};
 
 /// When tests begin, in milliseconds of Unix time.
 pub const START_MS: u64 = 1_700_000_000_000;

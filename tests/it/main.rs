@@ -11,6 +11,8 @@ mod cluster;
 mod config;
 mod connection;
 mod coverage;
+mod differences;
+mod differential;
 mod docs;
 mod expire;
 mod generic;

@@ -1,0 +1,74 @@
+//! Where Kvarts and the Redis 7.0 it is compared with are known to differ, each with the reason.
+
+use crate::harness::Value;
+
+/// One known difference.
+pub struct Difference {
+    /// Why it is right to differ.
+    pub reason: &'static str,
+    /// Whether these two replies to a command (words in capitals) differ only by it: ours, then the other's.
+    pub explains: fn(&[String], &Value, &Value) -> bool,
+}
+
+fn is_error(value: &Value, beginning: &str) -> bool {
+    matches!(value, Value::Error(text) if text.starts_with(beginning))
+}
+
+fn sorted(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Array(items) | Value::Set(items) => {
+            let mut texts: Vec<String> = items.iter().map(|item| format!("{item:?}")).collect();
+            texts.sort();
+            Some(texts)
+        }
+        Value::Map(pairs) => {
+            let mut texts: Vec<String> = pairs.iter().map(|pair| format!("{pair:?}")).collect();
+            texts.sort();
+            Some(texts)
+        }
+        _ => None,
+    }
+}
+
+fn sorted_pairs(value: &Value) -> Option<Vec<String>> {
+    let Value::Array(items) = value else { return None };
+    let mut texts: Vec<String> = items.chunks(2).map(|pair| format!("{pair:?}")).collect();
+    texts.sort();
+    Some(texts)
+}
+
+/// All of them.
+pub const DIFFERENCES: &[Difference] = &[
+    Difference {
+        reason: "the order of members, fields and keys is nobody's promise",
+        explains: |words, ours, theirs| match words[0].as_str() {
+            "SMEMBERS" | "SINTER" | "SUNION" | "SDIFF" | "HKEYS" | "HVALS" | "KEYS" => {
+                sorted(ours).is_some() && sorted(ours) == sorted(theirs)
+            }
+            "HGETALL" => match ours {
+                Value::Array(_) => sorted_pairs(ours) == sorted_pairs(theirs),
+                _ => sorted(ours).is_some() && sorted(ours) == sorted(theirs),
+            },
+            _ => false,
+        },
+    },
+    Difference {
+        reason: "OBJECT ENCODING: 7.0 has no listpack sets",
+        explains: |words, ours, theirs| {
+            words[..2] == ["OBJECT", "ENCODING"] && ours.text() == "listpack" && theirs.text() == "hashtable"
+        },
+    },
+    Difference {
+        reason: "SET IFEQ and DELIFEQ came with Valkey 8.1 and 9.0",
+        explains: |words, _, theirs| {
+            (words[0] == "SET" && words.iter().any(|word| word == "IFEQ") && is_error(theirs, "ERR syntax error"))
+                || (words[0] == "DELIFEQ" && is_error(theirs, "ERR unknown command"))
+        },
+    },
+    Difference {
+        reason: "Valkey 9 reads GETEX's time before it looks at the key",
+        explains: |words, ours, theirs| {
+            words[0] == "GETEX" && matches!(ours, Value::Error(_)) && (*theirs == Value::Null || is_error(theirs, "WRONGTYPE"))
+        },
+    },
+];
