@@ -57,8 +57,12 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
     let server = Arc::new(Server::new(config, clock, workers));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     // From here on an early return drops the handle, which ends what was started.
-    let mut handle =
-        Handle { server: Arc::clone(&server), sweeper: Some(sweeper), runtime: Some(runtime), socket_file: None };
+    let mut handle = Handle {
+        server: Arc::clone(&server),
+        sweeper: Some(sweeper),
+        runtime: Some(runtime),
+        socket_file: None,
+    };
     if let Some(runtime) = &handle.runtime {
         let _inside = runtime.enter();
         handle.socket_file = listen(runtime, Listening { server: Arc::clone(&server), tls })?;

@@ -70,7 +70,13 @@ impl<'a> Context<'a> {
 
     /// [`changed`](Self::changed) for another database.
     #[inline]
-    pub fn changed_in(&mut self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
+    pub fn changed_in(
+        &mut self,
+        database: usize,
+        key: &HashedKey<'_>,
+        class: EventClass,
+        event: &'static str,
+    ) {
         self.dirty += 1;
         self.server.effects.changed(database, key, class, event);
     }

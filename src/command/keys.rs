@@ -195,7 +195,9 @@ fn for_each_key_of_spec(spec: &KeySpec, arguments: &[&[u8]], found: &mut impl Fn
             (begin, end, step)
         }
         Find::Count { count_at, first, step } => {
-            let Some(count) = arguments.get(begin + count_at).and_then(|text| parse_i64(text)) else { return };
+            let Some(count) = arguments.get(begin + count_at).and_then(|text| parse_i64(text)) else {
+                return;
+            };
             let Ok(count) = usize::try_from(count) else { return };
             let first = begin + first;
             match count.checked_mul(step).and_then(|span| first.checked_add(span)) {
@@ -215,7 +217,10 @@ fn find_keyword(arguments: &[&[u8]], word: &str, from: i32) -> Option<usize> {
     if from >= 0 {
         (from as usize..arguments.len()).find(matches).map(|index| index + 1)
     } else {
-        (1..=arguments.len().checked_sub(from.unsigned_abs() as usize)?).rev().find(matches).map(|index| index + 1)
+        (1..=arguments.len().checked_sub(from.unsigned_abs() as usize)?)
+            .rev()
+            .find(matches)
+            .map(|index| index + 1)
     }
 }
 
@@ -261,8 +266,8 @@ pub fn normalize(plan: &mut LockPlan) {
 mod tests {
     use super::*;
 
-    fn positions(keys: &'static [KeySpec], arguments: &[&str]) -> Vec<usize> {
-        let command = Command { keys, ..Command::DEFAULT };
+    fn positions(keys: &[KeySpec], arguments: &[&str]) -> Vec<usize> {
+        let command = Command { keys: keys.to_vec().leak(), ..Command::DEFAULT };
         let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
         let mut found = Vec::new();
         for_each_key(&command, &arguments, |key| found.push(key.argument));
@@ -275,7 +280,10 @@ mod tests {
         assert_eq!(positions(&[KeySpec::one(1, RO)], &["get", "k"]), [1]);
         assert_eq!(positions(&[KeySpec::rest(1, 2, RO)], &["mset", "a", "1", "b", "2"]), [1, 3]);
         assert_eq!(positions(&[KeySpec::rest(1, 1, RO)], &["mget", "a", "b"]), [1, 2]);
-        assert_eq!(positions(&[KeySpec::counted(1, 1, RO)], &["sintercard", "2", "a", "b", "LIMIT", "1"]), [2, 3]);
+        assert_eq!(
+            positions(&[KeySpec::counted(1, 1, RO)], &["sintercard", "2", "a", "b", "LIMIT", "1"]),
+            [2, 3]
+        );
         for wrong in ["3", "-1", "x", "9999999999999999999", "9223372036854775807"] {
             assert!(positions(&[KeySpec::counted(1, 1, RO)], &["sintercard", wrong, "a", "b"]).is_empty());
         }
@@ -297,7 +305,8 @@ mod tests {
     #[test]
     fn plans_are_sorted_and_the_stronger_lock_wins() {
         let lock = |slot, write| SlotLock { database: 0, slot, write };
-        let mut plan: LockPlan = [lock(9, false), lock(3, true), lock(9, true), lock(3, false)].into_iter().collect();
+        let mut plan: LockPlan =
+            [lock(9, false), lock(3, true), lock(9, true), lock(3, false)].into_iter().collect();
         normalize(&mut plan);
         assert_eq!(plan[..], [lock(3, true), lock(9, true)]);
     }

@@ -194,7 +194,11 @@ impl Flags {
             (Flags::NO_ASYNC_LOADING, "no_async_loading"),
             (Flags::NONE, ""),
         ];
-        WORDS.iter().filter(|(flag, word)| !word.is_empty() && self.has(*flag)).map(|(_, word)| *word).collect()
+        WORDS
+            .iter()
+            .filter(|(flag, word)| !word.is_empty() && self.has(*flag))
+            .map(|(_, word)| *word)
+            .collect()
     }
 }
 

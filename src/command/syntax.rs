@@ -158,9 +158,9 @@ fn value(name: &str, token: Option<String>) -> Argument {
         "key" | "newkey" | "source" | "destination" | "key1" | "key2" => ArgumentKind::Key,
         "pattern" => ArgumentKind::Pattern,
         name if name.starts_with("unix-time") => ArgumentKind::UnixTime,
-        "count" | "cursor" | "seconds" | "milliseconds" | "index" | "db" | "destination-db" | "numkeys" | "offset"
-        | "start" | "end" | "stop" | "increment" | "decrement" | "timeout" | "slot" | "limit" | "client-id"
-        | "protover" | "index1" | "index2" | "min-match-len" => ArgumentKind::Integer,
+        "count" | "cursor" | "seconds" | "milliseconds" | "index" | "db" | "destination-db" | "numkeys"
+        | "offset" | "start" | "end" | "stop" | "increment" | "decrement" | "timeout" | "slot" | "limit"
+        | "client-id" | "protover" | "index1" | "index2" | "min-match-len" => ArgumentKind::Integer,
         "score" | "min" | "max" | "longitude" | "latitude" | "radius" | "weight" => ArgumentKind::Double,
         _ => ArgumentKind::String,
     };
@@ -185,7 +185,8 @@ fn block(mut sequence: Vec<Argument>) -> Argument {
 }
 
 fn choice(alternatives: Vec<Vec<Argument>>) -> Argument {
-    let children: Vec<Argument> = alternatives.into_iter().filter(|part| !part.is_empty()).map(block).collect();
+    let children: Vec<Argument> =
+        alternatives.into_iter().filter(|part| !part.is_empty()).map(block).collect();
     let name = children.first().map_or_else(String::new, |first| format!("{}-choice", first.name));
     Argument { name, kind: ArgumentKind::OneOf, token: None, optional: false, multiple: false, children }
 }
@@ -199,7 +200,11 @@ mod tests {
         format!(
             "{}{}{}{}{}",
             argument.token.as_ref().map_or_else(String::new, |token| format!("{token}=")),
-            if argument.children.is_empty() { argument.name.clone() } else { argument.kind.word().to_owned() },
+            if argument.children.is_empty() {
+                argument.name.clone()
+            } else {
+                argument.kind.word().to_owned()
+            },
             if argument.optional { "?" } else { "" },
             if argument.multiple { "+" } else { "" },
             if children.is_empty() { String::new() } else { format!("({})", children.join(",")) },
@@ -219,7 +224,10 @@ mod tests {
             shapes("key value [NX | XX] [EX seconds | KEEPTTL]"),
             ["key", "value", "oneof?(NX=nx,XX=xx)", "oneof?(EX=seconds,KEEPTTL=keepttl)"]
         );
-        assert_eq!(shapes("cursor [MATCH pattern] [COUNT count]"), ["cursor", "MATCH=pattern?", "COUNT=count?"]);
+        assert_eq!(
+            shapes("cursor [MATCH pattern] [COUNT count]"),
+            ["cursor", "MATCH=pattern?", "COUNT=count?"]
+        );
         assert_eq!(shapes("[channel [channel ...]]"), ["channel?+"]);
         assert_eq!(shapes("ON | OFF"), ["oneof(ON=on,OFF=off)"]);
         assert_eq!(shapes(""), Vec::<String>::new());

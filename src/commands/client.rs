@@ -28,7 +28,13 @@ pub const COMMANDS: &[Command] = &[Command {
     summary: "Tells and changes what is known of connections.",
     since: "2.4.0",
     subcommands: &[
-        Command { summary: "Returns the connection's number.", since: "5.0.0", reply: "a number", run: id, ..subcommand("id", 2, SELF) },
+        Command {
+            summary: "Returns the connection's number.",
+            since: "5.0.0",
+            reply: "a number",
+            run: id,
+            ..subcommand("id", 2, SELF)
+        },
         Command {
             summary: "Describes the connection.",
             since: "6.2.0",
@@ -62,7 +68,13 @@ pub const COMMANDS: &[Command] = &[Command {
             run: setname,
             ..subcommand("setname", 3, SELF)
         },
-        Command { summary: "Returns the connection's name.", since: "2.6.9", reply: "the name or null", run: getname, ..subcommand("getname", 2, SELF) },
+        Command {
+            summary: "Returns the connection's name.",
+            since: "2.6.9",
+            reply: "the name or null",
+            run: getname,
+            ..subcommand("getname", 2, SELF)
+        },
         Command {
             summary: "Says which client library is in use.",
             syntax: "LIB-NAME libname | LIB-VER libver",
@@ -103,7 +115,13 @@ pub const COMMANDS: &[Command] = &[Command {
             run: pause,
             ..subcommand("pause", -3, OTHERS)
         },
-        Command { summary: "Ends a pause.", since: "6.2.0", reply: "OK", run: unpause, ..subcommand("unpause", 2, OTHERS) },
+        Command {
+            summary: "Ends a pause.",
+            since: "6.2.0",
+            reply: "OK",
+            run: unpause,
+            ..subcommand("unpause", 2, OTHERS)
+        },
         Command {
             summary: "Ends the waiting of a blocked connection, as if its time were over or with an error.",
             syntax: "client-id [TIMEOUT | ERROR]",
@@ -282,10 +300,9 @@ fn pause(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [_, _, _, _] => return Err(CommandError::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
         _ => return Err(CommandError::Syntax),
     };
-    let timeout_ms = parse_i64(arguments[2])
-        .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
     let timeout_ms =
-        u64::try_from(timeout_ms).map_err(|_| CommandError::text("ERR timeout is negative"))?;
+        parse_i64(arguments[2]).ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
+    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::text("ERR timeout is negative"))?;
     let end_ms = cx
         .keys
         .now_ms

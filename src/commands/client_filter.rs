@@ -170,9 +170,10 @@ impl Condition {
             Condition::LibName(name) => names().lib_name == *name,
             Condition::LibVersion(version) => names().lib_version == *version,
             Condition::Database(database) => client.database.load(Relaxed) == *database,
-            Condition::Ip(ip) => client.address.rsplit_once(':').is_some_and(|(host, _)| {
-                host.trim_start_matches('[').trim_end_matches(']') == ip
-            }),
+            Condition::Ip(ip) => client
+                .address
+                .rsplit_once(':')
+                .is_some_and(|(host, _)| host.trim_start_matches('[').trim_end_matches(']') == ip),
             Condition::Capability(letters) => {
                 let has = capabilities_of(client);
                 letters.chars().all(|letter| has.contains(letter))
@@ -187,7 +188,11 @@ fn subscriptions_of(client: &SharedClient) -> [usize; 3] {
 
 fn kind_of(client: &SharedClient) -> Kind {
     let resp3 = client.protocol.load(Relaxed) == 3;
-    if !resp3 && subscriptions_of(client).iter().any(|count| *count > 0) { Kind::PubSub } else { Kind::Normal }
+    if !resp3 && subscriptions_of(client).iter().any(|count| *count > 0) {
+        Kind::PubSub
+    } else {
+        Kind::Normal
+    }
 }
 
 fn capabilities_of(client: &SharedClient) -> &'static str {

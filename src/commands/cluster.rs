@@ -57,7 +57,12 @@ pub const COMMANDS: &[Command] = &[
                 run: nodes,
                 ..subcommand("nodes", 2, ANYTIME)
             },
-            Command { summary: "Describes the cluster's state.", reply: "lines of fields", run: info, ..subcommand("info", 2, ANYTIME) },
+            Command {
+                summary: "Describes the cluster's state.",
+                reply: "lines of fields",
+                run: info,
+                ..subcommand("info", 2, ANYTIME)
+            },
             Command {
                 summary: "Returns the slot of a key.",
                 syntax: "key",
@@ -66,7 +71,12 @@ pub const COMMANDS: &[Command] = &[
                 run: keyslot,
                 ..subcommand("keyslot", 3, Flags::STALE)
             },
-            Command { summary: "Returns this node's id.", reply: "the id", run: myid, ..subcommand("myid", 2, ANYTIME) },
+            Command {
+                summary: "Returns this node's id.",
+                reply: "the id",
+                run: myid,
+                ..subcommand("myid", 2, ANYTIME)
+            },
             Command {
                 summary: "Returns the id of this node's shard.",
                 since: "7.2.0",
@@ -412,12 +422,12 @@ fn getkeysinslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     const INVALID: &str = "ERR Invalid slot or number of keys";
     check_enabled(cx)?;
     let (slot, count) = (args::int(arguments[2])?, args::int(arguments[3])?);
-    let slot = usize::try_from(slot).ok().filter(|slot| *slot < SLOT_COUNT).ok_or(CommandError::text(INVALID))?;
+    let slot =
+        usize::try_from(slot).ok().filter(|slot| *slot < SLOT_COUNT).ok_or(CommandError::text(INVALID))?;
     let count = usize::try_from(count).map_err(|_| CommandError::text(INVALID))?;
     let now_ms = cx.keys.now_ms;
-    let keys = cx
-        .keys
-        .with_database(cx.keys.database, |database| scan::keys_in_slot(database, slot, count, now_ms));
+    let keys =
+        cx.keys.with_database(cx.keys.database, |database| scan::keys_in_slot(database, slot, count, now_ms));
     cx.reply.array(keys.len());
     for key in keys {
         cx.reply.bulk(&key);
@@ -476,7 +486,9 @@ fn order_slots(slots: &mut Vec<(usize, usize)>, words: &[&[u8]]) -> CommandResul
             limit = usize::try_from(args::int(words[index + 1])?)
                 .ok()
                 .filter(|limit| (1..=SLOT_COUNT).contains(limit))
-                .ok_or(CommandError::text("ERR Limit has to lie in between 1 and 16384 (maximum number of slots)."))?;
+                .ok_or(CommandError::text(
+                    "ERR Limit has to lie in between 1 and 16384 (maximum number of slots).",
+                ))?;
             index += 1;
         } else {
             return Err(CommandError::Syntax);

@@ -92,9 +92,7 @@ pub fn write<'k, T: Collection>(
 ) -> Result<Option<&'k mut T>, CommandError> {
     match keys.write(key) {
         None => Ok(None),
-        Some(record) => {
-            record.object_mut().and_then(T::of_mut).map(Some).ok_or(CommandError::WrongType)
-        }
+        Some(record) => record.object_mut().and_then(T::of_mut).map(Some).ok_or(CommandError::WrongType),
     }
 }
 
@@ -139,11 +137,7 @@ pub fn signed_count(argument: &[u8]) -> Result<i64, CommandError> {
 ///
 /// # Errors
 /// When the reply grows beyond any use.
-pub fn repeat(
-    reply: &mut Reply<'_>,
-    count: u64,
-    mut write_one: impl FnMut(&mut Reply<'_>),
-) -> CommandResult {
+pub fn repeat(reply: &mut Reply<'_>, count: u64, mut write_one: impl FnMut(&mut Reply<'_>)) -> CommandResult {
     let start = reply.position();
     for _ in 0..count {
         write_one(reply);

@@ -13,7 +13,15 @@ const CONNECTION: &[Category] = &[Category::Connection];
 const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);
 
 const fn subcommand(name: &'static str, arity: i32, since: &'static str) -> Command {
-    Command { name, arity, flags: ANYTIME, categories: CONNECTION, group: Group::Server, since, ..Command::DEFAULT }
+    Command {
+        name,
+        arity,
+        flags: ANYTIME,
+        categories: CONNECTION,
+        group: Group::Server,
+        since,
+        ..Command::DEFAULT
+    }
 }
 
 /// The group's entry.
@@ -29,7 +37,12 @@ pub const COMMANDS: &[Command] = &[Command {
     reply: "an array of descriptions",
     run: command,
     subcommands: &[
-        Command { summary: "Counts the commands.", reply: "a number", run: count, ..subcommand("count", 2, "2.8.13") },
+        Command {
+            summary: "Counts the commands.",
+            reply: "a number",
+            run: count,
+            ..subcommand("count", 2, "2.8.13")
+        },
         Command {
             summary: "Describes commands for people: what they are for and what they take.",
             syntax: "[command-name [command-name ...]]",
@@ -329,10 +342,8 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         _ => return Err(CommandError::Syntax),
     };
     let entries = cx.server.commands.entries().iter();
-    let names: Vec<&str> = entries
-        .filter(|entry| wanted(entry))
-        .map(|entry| entry.full_name.as_str())
-        .collect();
+    let names: Vec<&str> =
+        entries.filter(|entry| wanted(entry)).map(|entry| entry.full_name.as_str()).collect();
     cx.reply.array(names.len());
     for name in names {
         cx.reply.bulk(name.as_bytes());
@@ -344,7 +355,9 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn find_keys(cx: &Context<'_>, arguments: &[&[u8]]) -> Result<Vec<KeyPosition>, CommandError> {
     let words = &arguments[2..];
     let entry = cx.server.commands.resolve(words).map_err(|error| match error {
-        CommandError::WrongArity(_) => CommandError::text("ERR Invalid number of arguments specified for command"),
+        CommandError::WrongArity(_) => {
+            CommandError::text("ERR Invalid number of arguments specified for command")
+        }
         _ => CommandError::text("ERR Invalid command specified"),
     })?;
     if entry.command.keys.is_empty() && entry.command.moving_keys.is_none() {

@@ -11,7 +11,8 @@ use crate::keyspace::value::Object;
 use crate::rdb;
 use crate::types::number::{parse_f64, parse_i64};
 
-const FLAGS: Flags = Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::PROTECTED);
+const FLAGS: Flags =
+    Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::PROTECTED);
 
 const fn subcommand(name: &'static str, arity: i32) -> Command {
     Command { name, arity, flags: FLAGS, group: Group::Server, since: "1.0.0", ..Command::DEFAULT }
@@ -81,7 +82,12 @@ pub const COMMANDS: &[Command] = &[Command {
             run: reload,
             ..whole("reload", -2)
         },
-        Command { summary: "Panics, which costs this connection.", reply: "nothing", run: panic, ..subcommand("panic", 2) },
+        Command {
+            summary: "Panics, which costs this connection.",
+            reply: "nothing",
+            run: panic,
+            ..subcommand("panic", 2)
+        },
         help::entry("5.0.0", Group::Server, &[]),
     ],
     ..Command::DEFAULT
@@ -211,12 +217,16 @@ fn digest_of(record: &Record, now_ms: u64) -> Digest {
         ValueRef::Object(Object::List(list)) => {
             list.iter().for_each(|element| digest = hash(&[&digest, &element]));
         }
-        ValueRef::Object(Object::Set(set)) => set.iter().for_each(|member| join(&mut digest, hash(&[&member]))),
+        ValueRef::Object(Object::Set(set)) => {
+            set.iter().for_each(|member| join(&mut digest, hash(&[&member])))
+        }
         ValueRef::Object(Object::Hash(fields)) => {
             fields.iter(now_ms).for_each(|(field, value)| join(&mut digest, hash(&[&field, &value])));
         }
         ValueRef::Object(Object::Zset(zset)) => {
-            zset.iter().for_each(|(member, score)| join(&mut digest, hash(&[&*member, &score.to_bits().to_le_bytes()[..]])));
+            zset.iter().for_each(|(member, score)| {
+                join(&mut digest, hash(&[&*member, &score.to_bits().to_le_bytes()[..]]))
+            });
         }
     }
     if record.expire_at_ms().is_some() {

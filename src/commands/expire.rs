@@ -38,7 +38,12 @@ pub const COMMANDS: &[Command] = &[
         run: pexpireat,
         ..setter("pexpireat")
     },
-    Command { since: "1.0.0", summary: "Returns how many seconds a key has left.", run: ttl, ..getter("ttl") },
+    Command {
+        since: "1.0.0",
+        summary: "Returns how many seconds a key has left.",
+        run: ttl,
+        ..getter("ttl")
+    },
     Command {
         since: "2.6.0",
         summary: "Returns how many milliseconds a key has left.",
@@ -217,7 +222,9 @@ impl Conditions {
         }
         let Conditions { if_none, if_some, if_later, if_earlier } = conditions;
         if if_none && (if_some || if_later || if_earlier) {
-            return Err(CommandError::text("ERR NX and XX, GT or LT options at the same time are not compatible"));
+            return Err(CommandError::text(
+                "ERR NX and XX, GT or LT options at the same time are not compatible",
+            ));
         }
         if if_later && if_earlier {
             return Err(CommandError::text("ERR GT and LT options at the same time are not compatible"));

@@ -412,7 +412,8 @@ fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let reply = &mut cx.reply;
     cx.keys.with_database(database, |database| {
         scan::scan(database, 0, usize::MAX, slots, |record| {
-            if !is_expired(record, now_ms) && (pattern == b"*" || glob::matches(pattern, record.key(), false)) {
+            if !is_expired(record, now_ms) && (pattern == b"*" || glob::matches(pattern, record.key(), false))
+            {
                 reply.bulk(record.key());
                 count += 1;
             }
@@ -450,13 +451,13 @@ fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (mut found, mut stale) = (Vec::new(), Vec::new());
     let next = cx.keys.with_database(number, |database| {
         scan::scan(database, cursor, options.count, slots, |record| {
-            if is_expired(record, now_ms) {
-                stale.push(record.key().to_vec());
+            let is_type = |name: &[u8]| record.type_name().as_bytes().eq_ignore_ascii_case(name);
+            if !options.type_name.is_none_or(is_type) || !options.matches(record.key()) {
                 return;
             }
-            let wanted = options.type_name.is_none_or(|name| record.type_name().as_bytes().eq_ignore_ascii_case(name))
-                && options.matches(record.key());
-            if wanted {
+            if is_expired(record, now_ms) {
+                stale.push(record.key().to_vec());
+            } else {
                 found.push(record.key().to_vec());
             }
         })
@@ -510,7 +511,8 @@ impl<'a> ScanOptions<'a> {
                 options.pattern = (value != b"*").then_some(value);
             } else if args::is(word, "COUNT") {
                 let count = args::int(value)?;
-                options.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
+                options.count =
+                    usize::try_from(count).ok().filter(|count| *count > 0).ok_or(CommandError::Syntax)?;
             } else if args::is(word, "TYPE") && of_keys {
                 if !TYPE_NAMES.iter().any(|name| args::is(value, name)) {
                     return Err(CommandError::new(format!("ERR unknown type name '{}'", args::text(value))));
@@ -562,12 +564,14 @@ fn swapdb(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if cx.server.cluster.is_enabled() {
         return Err(CommandError::text("ERR SWAPDB is not allowed in cluster mode"));
     }
-    let number = |argument: &[u8], text: &'static str| args::int(argument).map_err(|_| CommandError::text(text));
+    let number =
+        |argument: &[u8], text: &'static str| args::int(argument).map_err(|_| CommandError::text(text));
     let first = number(arguments[1], "ERR invalid first DB index")?;
     let second = number(arguments[2], "ERR invalid second DB index")?;
     let count = cx.keys.keyspace.database_count();
-    let index =
-        |number: i64| usize::try_from(number).ok().filter(|n| *n < count).ok_or(CommandError::DatabaseOutOfRange);
+    let index = |number: i64| {
+        usize::try_from(number).ok().filter(|n| *n < count).ok_or(CommandError::DatabaseOutOfRange)
+    };
     let (first, second) = (index(first)?, index(second)?);
     cx.keys.swap_databases(first, second);
     cx.dirty += 1;

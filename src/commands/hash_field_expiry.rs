@@ -5,9 +5,7 @@
 
 use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
 use crate::commands::collection;
-use crate::commands::hash::{
-    WRONG_FIELD_COUNT, counted_fields, field_list, has_lapsed, limits, tell_lapsed,
-};
+use crate::commands::hash::{WRONG_FIELD_COUNT, counted_fields, field_list, has_lapsed, limits, tell_lapsed};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;
@@ -195,7 +193,9 @@ impl Conditions {
                 word if args::is(word, "XX") => conditions.if_ends = true,
                 word if args::is(word, "GT") => conditions.if_later = true,
                 word if args::is(word, "LT") => conditions.if_earlier = true,
-                word => return Err(CommandError::new(format!("ERR Unsupported option {}", args::text(word)))),
+                word => {
+                    return Err(CommandError::new(format!("ERR Unsupported option {}", args::text(word))));
+                }
             }
         }
         let Conditions { if_stays, if_ends, if_later, if_earlier } = conditions;
@@ -307,9 +307,8 @@ fn rounded_seconds(ms: u64) -> u64 {
 
 fn show_ends(cx: &mut Context<'_>, arguments: &[&[u8]], show: fn(u64, u64) -> u64) -> CommandResult {
     // This family has a text of its own for a wrong number of fields.
-    let fields = field_list(arguments, 2).map_err(|error| {
-        if error == WRONG_FIELD_COUNT { CommandError::Syntax } else { error }
-    })?;
+    let fields = field_list(arguments, 2)
+        .map_err(|error| if error == WRONG_FIELD_COUNT { CommandError::Syntax } else { error })?;
     let key = cx.key(arguments, 1);
     let now_ms = cx.keys.now_ms;
     let hash = collection::read::<Hash>(&cx.keys, &key)?;
@@ -598,7 +597,9 @@ mod tests {
     fn fields_are_set_with_their_ends() {
         let limits = HashLimits::default();
         let mut hash = Hash::new();
-        let mut set = |pairs, keep, at_ms, now_ms| set_with_ends(&mut hash, &words(pairs), keep, at_ms, now_ms, &limits);
+        let mut set = |pairs, keep, at_ms, now_ms| {
+            set_with_ends(&mut hash, &words(pairs), keep, at_ms, now_ms, &limits)
+        };
         assert!(!set("a 1 b 2", false, Some(50), 10));
         assert!(!set("a 3", true, None, 20));
         assert!(!set("b 4", false, None, 20));

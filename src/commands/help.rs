@@ -24,8 +24,10 @@ fn help(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let Some(parent) = cx.server.commands.by_full_name(container.as_bytes()) else {
         return Err(CommandError::Syntax);
     };
-    let mut lines =
-        vec![format!("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", container.to_uppercase())];
+    let mut lines = vec![format!(
+        "{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        container.to_uppercase()
+    )];
     for subcommand in parent.command.subcommands {
         lines.push(format!("{} {}", subcommand.name.to_uppercase(), subcommand.syntax).trim_end().to_owned());
         lines.push(format!("    {}", subcommand.summary));

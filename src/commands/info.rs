@@ -111,12 +111,14 @@ fn server(cx: &Context<'_>, fields: &mut Fields) {
     }
     fields.add("lru_clock", (cx.keys.now_ms / 1000) & 0xff_ffff);
     fields.add("executable", executable());
-    fields.add("config_file", server.config.file().map_or_else(String::new, |path| path.display().to_string()));
+    fields
+        .add("config_file", server.config.file().map_or_else(String::new, |path| path.display().to_string()));
     fields.add("io_threads_active", u8::from(server.workers > 1));
     fields.add("worker_threads", server.workers);
     fields.add("availability_zone", server.config.text(Directive::AvailabilityZone));
     let bind = server.config.text(Directive::Bind);
-    let addresses: String = bind.split_ascii_whitespace().fold(String::new(), |all, word| all + ",bind=" + word);
+    let addresses: String =
+        bind.split_ascii_whitespace().fold(String::new(), |all, word| all + ",bind=" + word);
     let listeners = [("tcp", ports.main), ("tls", ports.tls), ("readonly", ports.read_only)];
     for (index, (name, port)) in listeners.iter().filter(|(_, port)| *port != 0).enumerate() {
         fields.add(&format!("listener{index}"), format_args!("name={name}{addresses},port={port}"));
@@ -245,7 +247,9 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
         .all()
         .iter()
         .map(|client| {
-            client.query_buffer[1].load(Relaxed) + client.reply_buffer[1].load(Relaxed) + client.outbox_size().0
+            client.query_buffer[1].load(Relaxed)
+                + client.reply_buffer[1].load(Relaxed)
+                + client.outbox_size().0
         })
         .sum();
     fields.zeros(&[
@@ -256,7 +260,12 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
         "mem_clients_slaves",
     ]);
     fields.add("mem_clients_normal", client_bytes);
-    fields.zeros(&["mem_cluster_links", "mem_cluster_slot_import", "mem_cluster_slot_export", "mem_aof_buffer"]);
+    fields.zeros(&[
+        "mem_cluster_links",
+        "mem_cluster_slot_import",
+        "mem_cluster_slot_export",
+        "mem_aof_buffer",
+    ]);
     fields.add("mem_allocator", crate::alloc::NAME);
     fields.zeros(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
     fields.add("lazyfree_pending_objects", cx.keys.keyspace.reaper.pending());
@@ -333,7 +342,12 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("pubsub_channels", server.pubsub.channel_count(Kind::Channel));
     fields.add("pubsub_patterns", server.pubsub.pattern_count());
     fields.add("pubsubshard_channels", server.pubsub.channel_count(Kind::Shard));
-    fields.zeros(&["latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys"]);
+    fields.zeros(&[
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+    ]);
     fields.zeros(&["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits"]);
     fields.zeros(&["active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time"]);
     fields.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
@@ -409,7 +423,11 @@ fn processor_seconds(path: &str) -> (f64, f64) {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let behind_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
     let field = |index: usize| {
-        behind_name.split_ascii_whitespace().nth(index).and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0)
+        behind_name
+            .split_ascii_whitespace()
+            .nth(index)
+            .and_then(|word| word.parse::<f64>().ok())
+            .unwrap_or(0.0)
     };
     (field(11) / 100.0, field(12) / 100.0)
 }

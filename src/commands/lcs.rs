@@ -87,7 +87,10 @@ impl Lengths {
     fn new(first: &[u8], second: &[u8]) -> Result<Self, CommandError> {
         let columns = second.len() + 1;
         let too_long = CommandError::text("ERR String too long for LCS");
-        let count = columns.checked_mul(first.len() + 1).filter(|count| *count < CELLS_MAX).ok_or(too_long.clone())?;
+        let count = columns
+            .checked_mul(first.len() + 1)
+            .filter(|count| *count < CELLS_MAX)
+            .ok_or(too_long.clone())?;
         let mut cells = Vec::new();
         cells.try_reserve_exact(count).map_err(|_| {
             CommandError::text("ERR Insufficient memory, failed allocating transient memory for LCS")

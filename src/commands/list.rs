@@ -260,7 +260,11 @@ fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], end: End) -> CommandResult {
     let key = cx.key(arguments, 1);
     let limits = limits(cx);
     let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else {
-        if count.is_some() { cx.reply.null_array() } else { cx.reply.null() }
+        if count.is_some() {
+            cx.reply.null_array()
+        } else {
+            cx.reply.null()
+        }
         return Ok(());
     };
     match count {
@@ -444,9 +448,7 @@ fn lpos(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut index = 3;
     while index < arguments.len() {
         let value = args::value_of(arguments, index)?;
-        let not_negative = |text| {
-            usize::try_from(args::int(value)?).map_err(|_| CommandError::text(text))
-        };
+        let not_negative = |text| usize::try_from(args::int(value)?).map_err(|_| CommandError::text(text));
         if args::is(arguments[index], "RANK") {
             rank = collection::signed_count(value)?;
             if rank == 0 {
@@ -466,7 +468,11 @@ fn lpos(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let Some(list) = collection::read::<List>(&cx.keys, &key)? else {
         cx.missed(&key);
-        if count.is_some() { cx.reply.array(0) } else { cx.reply.null() }
+        if count.is_some() {
+            cx.reply.array(0)
+        } else {
+            cx.reply.null()
+        }
         return Ok(());
     };
     let from = if rank < 0 { End::Tail } else { End::Head };
@@ -536,7 +542,10 @@ fn move_element(cx: &mut Context<'_>, arguments: &[&[u8]], from: End, to: End) -
 
 fn lmpop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let greater_than_zero = |argument: &[u8], text: &'static str| {
-        parse_i64(argument).and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).ok_or(CommandError::text(text))
+        parse_i64(argument)
+            .and_then(|n| usize::try_from(n).ok())
+            .filter(|n| *n > 0)
+            .ok_or(CommandError::text(text))
     };
     let keys = greater_than_zero(arguments[1], "ERR numkeys should be greater than 0")?;
     let where_at = keys.checked_add(2).filter(|at| *at < arguments.len()).ok_or(CommandError::Syntax)?;

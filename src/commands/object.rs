@@ -31,7 +31,12 @@ pub const COMMANDS: &[Command] = &[
         summary: "Tells how a key's value is kept.",
         since: "2.2.3",
         subcommands: &[
-            Command { summary: "Names the encoding of the value.", reply: "the name or null", run: encoding, ..of_object("encoding") },
+            Command {
+                summary: "Names the encoding of the value.",
+                reply: "the name or null",
+                run: encoding,
+                ..of_object("encoding")
+            },
             Command {
                 summary: "Returns how often the key is used, on a logarithmic scale.",
                 since: "4.0.0",

@@ -149,7 +149,10 @@ fn config_resetstat(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn config_rewrite(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    cx.server.config.rewrite(false).map_err(|error: RewriteError| CommandError::new(format!("ERR {error}")))?;
+    cx.server
+        .config
+        .rewrite(false)
+        .map_err(|error: RewriteError| CommandError::new(format!("ERR {error}")))?;
     tracing::info!("configuration file rewritten");
     cx.reply.ok();
     Ok(())
@@ -212,7 +215,11 @@ fn lolwut(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
         text.push('\n');
     }
-    text.push_str(&format!("\nKvarts ver. {} (speaks Redis ver. {})\n", crate::VERSION, crate::REDIS_VERSION));
+    text.push_str(&format!(
+        "\nKvarts ver. {} (speaks Redis ver. {})\n",
+        crate::VERSION,
+        crate::REDIS_VERSION
+    ));
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
 }

@@ -14,10 +14,8 @@ use crate::types::set::{Set, SetLimits};
 
 const SET: &[Category] = &[Category::Set];
 const INPUTS: &[KeySpec] = &[KeySpec::rest(1, 1, KeySpec::RO | KeySpec::ACCESS)];
-const TARGET_AND_INPUTS: &[KeySpec] = &[
-    KeySpec::one(1, KeySpec::OW | KeySpec::UPDATE),
-    KeySpec::rest(2, 1, KeySpec::RO | KeySpec::ACCESS),
-];
+const TARGET_AND_INPUTS: &[KeySpec] =
+    &[KeySpec::one(1, KeySpec::OW | KeySpec::UPDATE), KeySpec::rest(2, 1, KeySpec::RO | KeySpec::ACCESS)];
 
 /// The group's entries.
 pub const COMMANDS: &[Command] = &[
@@ -347,7 +345,8 @@ mod tests {
 
     #[test]
     fn taking_from_a_copy_leaves_the_first_set_alone() {
-        let numbers = |range: std::ops::Range<u32>| range.map(|number| number.to_string().into_bytes()).collect();
+        let numbers =
+            |range: std::ops::Range<u32>| range.map(|number| number.to_string().into_bytes()).collect();
         let first = set_of(&numbers(0..100));
         let small: Vec<Set> = (0..50).map(|number| set_of(&numbers(number..number + 1))).collect();
         let sets: Sets<'_> = std::iter::once(&first).chain(&small).map(Some).collect();

@@ -159,7 +159,8 @@ fn set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
         return Ok(());
     }
-    let kept = if options.keep_ttl { cx.keys.write(&key).and_then(|record| record.expire_at_ms()) } else { None };
+    let kept =
+        if options.keep_ttl { cx.keys.write(&key).and_then(|record| record.expire_at_ms()) } else { None };
     store(cx, &key, arguments[2], expire_at_ms.or(kept));
     cx.changed(&key, EventClass::STRING, "set");
     if let Some(at_ms) = expire_at_ms {

@@ -151,7 +151,9 @@ impl<'g, 'b> Access<'g, 'b> {
         settings: AccessSettings<'b>,
         plan: &[SlotLock],
     ) -> Self {
-        debug_assert!(plan.windows(2).all(|pair| (pair[0].database, pair[0].slot) < (pair[1].database, pair[1].slot)));
+        debug_assert!(
+            plan.windows(2).all(|pair| (pair[0].database, pair[0].slot) < (pair[1].database, pair[1].slot))
+        );
         let mut access = Access {
             keyspace,
             hold,
@@ -372,7 +374,9 @@ impl<'g, 'b> Access<'g, 'b> {
             // Plans are sorted; under the exclusive gate locks are added at the end, where the search from behind finds them.
             _ => self
                 .locks
-                .binary_search_by_key(&(number as u16, slot as u16), |held| (held.lock.database, held.lock.slot))
+                .binary_search_by_key(&(number as u16, slot as u16), |held| {
+                    (held.lock.database, held.lock.slot)
+                })
                 .ok()
                 .or_else(|| self.locks.iter().rposition(matches)),
         }

@@ -113,7 +113,12 @@ impl Database {
     }
 
     /// Adds a record whose key is not there. `table` is the slot's, locked exclusively.
-    pub fn insert<'t>(&self, table: &'t mut SlotTable, key: &HashedKey<'_>, record: Record) -> &'t mut Record {
+    pub fn insert<'t>(
+        &self,
+        table: &'t mut SlotTable,
+        key: &HashedKey<'_>,
+        record: Record,
+    ) -> &'t mut Record {
         let slot = key.slot();
         add(&self.keys[slot], 1);
         if let Some(at_ms) = record.expire_at_ms() {
@@ -172,7 +177,9 @@ impl Database {
             let replacements: Vec<Record> = table::iter(&table).filter_map(&mut replace).collect();
             for replacement in replacements {
                 let hash = self.hasher().hash(replacement.key());
-                if let Some((record, _)) = table.get_mut(hash, |(record, _)| record.key() == replacement.key()) {
+                if let Some((record, _)) =
+                    table.get_mut(hash, |(record, _)| record.key() == replacement.key())
+                {
                     debug_assert_eq!(record.expire_at_ms(), replacement.expire_at_ms());
                     replacement.set_access(record.access());
                     *record = replacement;
@@ -195,8 +202,9 @@ impl Database {
                 return Some(record);
             }
             // Still to come: its time was pushed back since the entry was made. Enter the present one.
-            let later = table::find_where(table, hash, |record| record.expire_at_ms().is_some() && same_key(record))
-                .and_then(Record::expire_at_ms);
+            let later =
+                table::find_where(table, hash, |record| record.expire_at_ms().is_some() && same_key(record))
+                    .and_then(Record::expire_at_ms);
             if let Some(at_ms) = later {
                 self.expiry.add(slot, at_ms, fingerprint, usize::MAX / 4);
             }

@@ -69,7 +69,8 @@ impl ExpiryIndex {
 
     /// Replaces a slot's entries by the exact ones, after [`add`](Self::add) said that stale ones have gathered.
     pub fn rebuild(&self, slot: usize, entries: impl Iterator<Item = (u64, u32)>) {
-        let heap: BinaryHeap<_> = entries.map(|(at, fingerprint)| Reverse(Entry::new(at, fingerprint))).collect();
+        let heap: BinaryHeap<_> =
+            entries.map(|(at, fingerprint)| Reverse(Entry::new(at, fingerprint))).collect();
         *self.heaps[slot].lock() = SlotHeap(heap);
     }
 

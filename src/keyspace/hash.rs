@@ -136,7 +136,10 @@ mod tests {
         assert_eq!(key_slot(b"123456789"), 0x31C3);
         assert_eq!(key_slot(b"foo"), 12182);
         assert_eq!(key_slot(b"{user1000}.following"), key_slot(b"{user1000}.followers"));
-        assert_eq!(key_slot(b"foo{}{bar}"), usize::from(crc16::State::<crc16::XMODEM>::calculate(b"foo{}{bar}")) % 16384);
+        assert_eq!(
+            key_slot(b"foo{}{bar}"),
+            usize::from(crc16::State::<crc16::XMODEM>::calculate(b"foo{}{bar}")) % 16384
+        );
         assert_eq!(key_slot(b"foo{{bar}}zap"), key_slot(b"{bar"));
         assert_eq!(key_slot(b"foo{bar}{zap}"), key_slot(b"bar"));
     }

@@ -104,7 +104,8 @@ impl Record {
 
     /// A value with a structure of its own.
     pub fn new_object(key: &[u8], object: Object, expire_at_ms: Option<u64>) -> Record {
-        let record = Record::allocate(KIND_OBJECT, expire_at_ms, Shape { key: key.len(), value: size_of::<Object>() });
+        let record =
+            Record::allocate(KIND_OBJECT, expire_at_ms, Shape { key: key.len(), value: size_of::<Object>() });
         // SAFETY: `object_offset` is 8-aligned in an 8-aligned allocation with room for an Object; not shared yet.
         unsafe {
             record.at(record.object_offset()).cast::<Object>().write(object);
@@ -239,9 +240,7 @@ impl Record {
         let expire_at_ms = self.expire_at_ms();
         let renamed = match self.value() {
             ValueRef::Int(value) => Record::new_int(key, value, expire_at_ms),
-            ValueRef::Bytes(value) => {
-                Record::new_string(key, value, expire_at_ms, self.kind() == KIND_RAW)
-            }
+            ValueRef::Bytes(value) => Record::new_string(key, value, expire_at_ms, self.kind() == KIND_RAW),
             ValueRef::Object(_) => {
                 let object = match self.object_mut() {
                     Some(object) => std::mem::replace(object, Object::empty()),
@@ -259,9 +258,7 @@ impl Record {
         let expire_at_ms = self.expire_at_ms();
         match self.value() {
             ValueRef::Int(value) => Record::new_int(key, value, expire_at_ms),
-            ValueRef::Bytes(value) => {
-                Record::new_string(key, value, expire_at_ms, self.kind() == KIND_RAW)
-            }
+            ValueRef::Bytes(value) => Record::new_string(key, value, expire_at_ms, self.kind() == KIND_RAW),
             ValueRef::Object(object) => Record::new_object(key, object.clone(), expire_at_ms),
         }
     }
@@ -506,7 +503,10 @@ impl Eq for Record {}
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Values are the users' data and stay out of logs.
-        f.debug_struct("Record").field("type", &self.type_name()).field("expires", &self.expire_at_ms()).finish()
+        f.debug_struct("Record")
+            .field("type", &self.type_name())
+            .field("expires", &self.expire_at_ms())
+            .finish()
     }
 }
 

@@ -45,7 +45,13 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
 }
 
 /// Removes a key that a read found ended, unless that has changed since. Whether it was removed.
-pub fn expire_key(keyspace: &Keyspace, changes: &dyn ChangeSink, number: usize, key: &[u8], now_ms: u64) -> bool {
+pub fn expire_key(
+    keyspace: &Keyspace,
+    changes: &dyn ChangeSink,
+    number: usize,
+    key: &[u8],
+    now_ms: u64,
+) -> bool {
     let gate = keyspace.gate.shared(crate::worker::current());
     let database = keyspace.physical(gate[number]);
     let key = database.hasher().key(key);

@@ -36,7 +36,8 @@ pub fn insert_new<'t>(
 
 /// Takes a record out, and lets a table that became nearly empty shrink.
 pub fn remove(table: &mut SlotTable, key: &HashedKey<'_>, hasher: &KeyHasher) -> Option<Record> {
-    let record = table.remove_entry(key.hash, |(record, _)| record.key() == key.bytes).map(|(record, _)| record)?;
+    let record =
+        table.remove_entry(key.hash, |(record, _)| record.key() == key.bytes).map(|(record, _)| record)?;
     shrink_if_sparse(table, hasher);
     Some(record)
 }

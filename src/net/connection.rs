@@ -14,11 +14,11 @@ use tokio_util::io::poll_read_buf;
 
 use super::Session;
 use super::stream::NetStream;
+use crate::command::context::After;
 use crate::resp::decode::{Decoder, Limits};
 use crate::resp::encode::Reply;
 use crate::server::dispatch::{Scratch, Stop};
 use crate::server::stats::Counter;
-use crate::command::context::After;
 use crate::worker;
 
 /// Room made for each read.
@@ -251,7 +251,8 @@ impl Connection {
 
     /// Whether CLIENT LIST shows replies waiting that are not waiting any more.
     fn shows_output(&self) -> bool {
-        self.out.is_empty() && self.session.client.shared.reply_buffer[0].load(Ordering::Relaxed) > WRITE_CHUNK
+        self.out.is_empty()
+            && self.session.client.shared.reply_buffer[0].load(Ordering::Relaxed) > WRITE_CHUNK
     }
 
     /// Writes as much as goes out at once.
@@ -314,7 +315,10 @@ impl Connection {
     /// `client-query-buffer-limit` and the normal class of `client-output-buffer-limit`.
     fn check_limits(&self) -> Result<(), End> {
         if self.input.len() > self.session.server.settings.query_max() {
-            tracing::warn!(client = self.session.client.shared.id, "closing client that reached its query buffer limit");
+            tracing::warn!(
+                client = self.session.client.shared.id,
+                "closing client that reached its query buffer limit"
+            );
             self.session.server.stats.add(worker::current(), Counter::QueryBufferDisconnections, 1);
             return Err(End::Closed);
         }
@@ -326,7 +330,10 @@ impl Connection {
                 self.session.server.settings.normal_limit()
             };
             if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
-                tracing::warn!(client = self.session.client.shared.id, "closing client that reached its output buffer limit");
+                tracing::warn!(
+                    client = self.session.client.shared.id,
+                    "closing client that reached its output buffer limit"
+                );
                 self.session.server.stats.add(worker::current(), Counter::OutputBufferDisconnections, 1);
                 return Err(End::Failed(io::ErrorKind::OutOfMemory.into()));
             }

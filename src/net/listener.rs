@@ -79,13 +79,16 @@ pub fn unix(config: &Config) -> Result<Option<UnixListener>, ListenError> {
     }
     let failed = |source| ListenError::Unix { path: path.clone(), source };
     // A socket file left by an earlier run would be in the way. Anything else at that path is not ours to remove.
-    if std::fs::symlink_metadata(&path).is_ok_and(|meta| std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type())) {
+    if std::fs::symlink_metadata(&path)
+        .is_ok_and(|meta| std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()))
+    {
         std::fs::remove_file(&path).map_err(failed)?;
     }
     let listener = UnixListener::bind(&path).map_err(failed)?;
     let mode = config.int(Directive::Unixsocketperm) as u32;
     if mode != 0 {
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).map_err(failed)?;
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .map_err(failed)?;
     }
     Ok(Some(listener))
 }

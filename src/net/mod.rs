@@ -141,7 +141,8 @@ impl Listening {
             },
             Some(_) if speaks == Speaks::TlsOnly => {
                 let mut stream = stream;
-                let text = b"-ERR this port speaks TLS only: connect with TLS (redis-cli --tls, rediss://)\r\n";
+                let text =
+                    b"-ERR this port speaks TLS only: connect with TLS (redis-cli --tls, rediss://)\r\n";
                 drop(stream.write_all(text).await);
                 return;
             }

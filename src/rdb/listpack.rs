@@ -42,7 +42,8 @@ fn element(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let tag = *bytes.first()?;
     let byte = |index: usize| bytes.get(index).copied().map(usize::from);
     let int = |value: i64, len: usize| Some((format_i64(value).to_vec(), len));
-    let text = |start: usize, len: usize| Some((bytes.get(start..start.checked_add(len)?)?.to_vec(), start + len));
+    let text =
+        |start: usize, len: usize| Some((bytes.get(start..start.checked_add(len)?)?.to_vec(), start + len));
     let number = |width: usize| {
         let raw = bytes.get(1..1 + width)?;
         let mut wide = [if raw[width - 1] & 0x80 != 0 { 0xff } else { 0 }; 8];

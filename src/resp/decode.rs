@@ -157,7 +157,11 @@ impl Decoder {
     pub fn consume(&mut self, count: usize) -> usize {
         let Some(last) = count.checked_sub(1).map(|last| self.complete[last]) else {
             // Nothing executed, but empty lines before an unfinished request may go.
-            return if self.complete.is_empty() && self.state == State::Start { self.drop_bytes(self.position) } else { 0 };
+            return if self.complete.is_empty() && self.state == State::Start {
+                self.drop_bytes(self.position)
+            } else {
+                0
+            };
         };
         let spans = last.first + last.count;
         self.spans.drain(..spans);
@@ -239,8 +243,11 @@ impl Decoder {
                         Some(b'$') => {}
                         Some(&other) => return Err(ProtocolError::ExpectedDollar(other)),
                     }
-                    let Some(len) =
-                        self.length_line(buffer, ProtocolError::BulkLineTooBig, ProtocolError::InvalidBulkLength)?
+                    let Some(len) = self.length_line(
+                        buffer,
+                        ProtocolError::BulkLineTooBig,
+                        ProtocolError::InvalidBulkLength,
+                    )?
                     else {
                         return Ok(false);
                     };
@@ -291,7 +298,11 @@ impl Decoder {
             value = value * 10 + i64::from(line[index] - b'0');
             index += 1;
         }
-        if index > 0 && line.get(index) == Some(&b'\r') && line.len() > index + 1 && (line[0] != b'0' || index == 1) {
+        if index > 0
+            && line.get(index) == Some(&b'\r')
+            && line.len() > index + 1
+            && (line[0] != b'0' || index == 1)
+        {
             self.position += index + 3;
             return Ok(Some(value));
         }

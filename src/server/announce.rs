@@ -31,8 +31,7 @@ impl Server {
     pub fn new_client(&self, address: String, local: Option<SocketAddr>, fd: i32, door: Door) -> Client {
         let id = self.clients.next_id();
         let local_address = local.map_or_else(|| address.clone(), |local| local.to_string());
-        let shared =
-            Arc::new(SharedClient::new(id, address, local_address, fd, door, self.clock.now_ms()));
+        let shared = Arc::new(SharedClient::new(id, address, local_address, fd, door, self.clock.now_ms()));
         self.clients.add(Arc::clone(&shared));
         Client {
             shared,
@@ -140,8 +139,8 @@ impl Server {
         let now_ms = self.clock.now_ms();
         for client in self.clients.all() {
             let idle_ms = now_ms.saturating_sub(client.active_ms.load(Relaxed));
-            let may_be_silent = client.blocked.load(Relaxed)
-                || client.subscribed.iter().any(|count| count.load(Relaxed) > 0);
+            let may_be_silent =
+                client.blocked.load(Relaxed) || client.subscribed.iter().any(|count| count.load(Relaxed) > 0);
             if !may_be_silent && idle_ms > timeout_s as u64 * 1000 {
                 tracing::debug!(client = client.id, "closing idle client");
                 client.close();

@@ -228,7 +228,8 @@ impl SharedClient {
         let over_soft = limit.soft_bytes > 0 && waiting > limit.soft_bytes;
         let since = if over_soft { Some(outbox.over_soft_since_ms.unwrap_or(now_ms)) } else { None };
         outbox.over_soft_since_ms = since;
-        let soft_too_long = since.is_some_and(|since| now_ms.saturating_sub(since) > limit.soft_seconds * 1000);
+        let soft_too_long =
+            since.is_some_and(|since| now_ms.saturating_sub(since) > limit.soft_seconds * 1000);
         self.has_messages.store(true, Ordering::Release);
         drop(outbox);
         if over_hard || soft_too_long {

@@ -29,7 +29,9 @@ impl Clients {
 
     /// Takes a place if fewer than `max` are connected.
     pub fn take_place(&self, max: usize) -> bool {
-        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1)).is_ok()
+        self.count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1))
+            .is_ok()
     }
 
     /// Adds a client whose place was taken.

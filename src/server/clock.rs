@@ -19,7 +19,11 @@ impl Clock {
 
     /// A clock that stands at this Unix time until it is moved.
     pub fn manual(unix_ms: u64) -> Self {
-        Self { start: Instant::now(), manual: AtomicBool::new(true), manual_us: AtomicU64::new(unix_ms * 1000) }
+        Self {
+            start: Instant::now(),
+            manual: AtomicBool::new(true),
+            manual_us: AtomicU64::new(unix_ms * 1000),
+        }
     }
 
     /// Whether it moves only by hand.

@@ -245,7 +245,14 @@ impl Server {
     }
 
     /// Writes the error of a request that does not run.
-    fn refuse(&self, client: &mut Client, entry: Option<&Entry>, error: &CommandError, batch: &Batch<'_>, out: &mut Vec<u8>) {
+    fn refuse(
+        &self,
+        client: &mut Client,
+        entry: Option<&Entry>,
+        error: &CommandError,
+        batch: &Batch<'_>,
+        out: &mut Vec<u8>,
+    ) {
         let start = out.len();
         let text = error.to_string();
         Reply::new(out, client.version).error(&text);

@@ -65,7 +65,9 @@ impl Server {
             return Some(CommandError::CrossSlot);
         }
         let is_write = entry.command.flags.has(Flags::WRITE)
-            || keys.iter().any(|key| key.flags & KeySpec::NOT_KEY != 0 && entry.command.flags.has(Flags::MAY_REPLICATE));
+            || keys.iter().any(|key| {
+                key.flags & KeySpec::NOT_KEY != 0 && entry.command.flags.has(Flags::MAY_REPLICATE)
+            });
         if client.door == Door::ReadOnly && (!client.readonly || is_write) {
             return Some(CommandError::Moved { slot, endpoint: self.redirect_endpoint(client) });
         }

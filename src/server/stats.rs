@@ -98,7 +98,8 @@ impl Stats {
     #[inline]
     pub fn add(&self, worker: usize, counter: Counter, by: u64) {
         if by > 0 {
-            self.workers[worker % self.workers.len()].counters[counter as usize].fetch_add(by, Ordering::Relaxed);
+            self.workers[worker % self.workers.len()].counters[counter as usize]
+                .fetch_add(by, Ordering::Relaxed);
         }
     }
 

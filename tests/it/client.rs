@@ -161,7 +161,15 @@ fn pause_of_all_commands_ends_by_unpause() {
     client.check("SET k v", "+OK~");
     operator.check("CLIENT PAUSE 100000", "+OK~");
     client.send_command("GET k");
-    let waits = || server.handle().server().clients.all().iter().any(|c| c.blocked.load(std::sync::atomic::Ordering::Relaxed));
+    let waits = || {
+        server
+            .handle()
+            .server()
+            .clients
+            .all()
+            .iter()
+            .any(|c| c.blocked.load(std::sync::atomic::Ordering::Relaxed))
+    };
     eventually("it waits", waits);
     assert_eq!(info_of_pause(&server), ("all".to_owned(), 100_000));
     operator.check("CLIENT UNPAUSE", "+OK~");
@@ -187,7 +195,15 @@ fn pause_of_writes_ends_by_the_clock() {
     assert_eq!(info(&mut operator, "paused_timeout_milliseconds"), "5000");
     client.send(b"GET k\r\nSET k v\r\nGET k\r\n");
     client.check_next("$-1~");
-    let waits = || server.handle().server().clients.all().iter().any(|c| c.blocked.load(std::sync::atomic::Ordering::Relaxed));
+    let waits = || {
+        server
+            .handle()
+            .server()
+            .clients
+            .all()
+            .iter()
+            .any(|c| c.blocked.load(std::sync::atomic::Ordering::Relaxed))
+    };
     eventually("it waits", waits);
     operator.check("GET k", "$-1~");
     // A shorter pause does not shorten it.

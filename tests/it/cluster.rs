@@ -59,7 +59,14 @@ fn keys_of_a_request_are_in_one_slot() {
 fn slots_of_keys_and_keys_of_slots() {
     let server = start(&[]);
     let mut client = server.client();
-    for (key, slot) in [("a", 15495), ("foo", 12182), ("{foo}bar", 12182), ("x{foo}", 12182), ("foo{}", 5542), ("123456789", 12739)] {
+    for (key, slot) in [
+        ("a", 15495),
+        ("foo", 12182),
+        ("{foo}bar", 12182),
+        ("x{foo}", 12182),
+        ("foo{}", 5542),
+        ("123456789", 12739),
+    ] {
         client.check(&format!("CLUSTER KEYSLOT {key}"), &format!(":{slot}~"));
     }
     client.check("MSET {foo}a 1 {foo}b 2", "+OK~");
@@ -85,7 +92,10 @@ fn slots_shards_and_nodes() {
     for (version, mut client) in [(2, server.client()), (3, server.client3())] {
         let id = client.value("CLUSTER MYID").text();
         let shard = client.value("CLUSTER MYSHARDID").text();
-        assert!(id.len() == 40 && shard.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id} {shard}");
+        assert!(
+            id.len() == 40 && shard.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{id} {shard}"
+        );
         let map = |count: usize| if version == 3 { format!("%{count}") } else { format!("*{}", count * 2) };
         let none = map(0);
         client.check("CLUSTER SLOTS", &format!("*1~*3~:0~:16383~*4~$9~127.0.0.1~:{port}~$40~{id}~{none}~"));
@@ -97,9 +107,17 @@ fn slots_shards_and_nodes() {
             ),
         );
         let nodes = client.value("CLUSTER NODES").text();
-        assert_eq!(nodes, format!("{id} 127.0.0.1:{port}@{} myself,master - 0 0 0 connected 0-16383\n", u32::from(port) + 10_000));
+        assert_eq!(
+            nodes,
+            format!(
+                "{id} 127.0.0.1:{port}@{} myself,master - 0 0 0 connected 0-16383\n",
+                u32::from(port) + 10_000
+            )
+        );
         let text = client.value("CLUSTER INFO").text();
-        for line in ["cluster_state:ok", "cluster_slots_assigned:16384", "cluster_known_nodes:1", "cluster_size:1"] {
+        for line in
+            ["cluster_state:ok", "cluster_slots_assigned:16384", "cluster_known_nodes:1", "cluster_size:1"]
+        {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
         client.check("CLUSTER LINKS", "*0~");
@@ -127,7 +145,10 @@ fn the_read_only_port_is_the_replica() {
     assert!(lines[0].contains(" myself,master - 0 0 0 connected 0-16383"), "{nodes}");
     assert!(lines[1].contains(&format!(" slave {id} 0 ")), "{nodes}");
     let nodes = reader.value("CLUSTER NODES").text();
-    assert!(nodes.lines().nth(1).is_some_and(|line| line.contains(&format!(" myself,slave {id} 0 "))), "{nodes}");
+    assert!(
+        nodes.lines().nth(1).is_some_and(|line| line.contains(&format!(" myself,slave {id} 0 "))),
+        "{nodes}"
+    );
     let replicas = client.value(&format!("CLUSTER REPLICAS {id}")).texts();
     assert!(replicas.len() == 1 && replicas[0].starts_with(&replica), "{replicas:?}");
     reader.check(&format!("CLUSTER SLAVES {replica}"), "-ERR The specified node is not a master~");
@@ -177,9 +198,15 @@ fn announced_addresses() {
     client.check("CONFIG SET cluster-preferred-endpoint-type unknown-endpoint", "+OK~");
     reader.check("GET foo", "-MOVED 12182 :7000~");
     let slots = client.raw("CLUSTER SLOTS");
-    assert!(slots.starts_with(&format!("*1~*4~:0~:16383~*4~$-1~:7000~$40~{id}~*4~$2~ip~$8~10.1.2.3~$8~hostname~$12~node.example~")), "{slots}");
+    assert!(
+        slots.starts_with(&format!(
+            "*1~*4~:0~:16383~*4~$-1~:7000~$40~{id}~*4~$2~ip~$8~10.1.2.3~$8~hostname~$12~node.example~"
+        )),
+        "{slots}"
+    );
 
-    client.check("CONFIG SET cluster-announce-client-ipv4 10.9.9.9 cluster-announce-client-port 7777", "+OK~");
+    client
+        .check("CONFIG SET cluster-announce-client-ipv4 10.9.9.9 cluster-announce-client-port 7777", "+OK~");
     client.check("CONFIG SET cluster-preferred-endpoint-type ip", "+OK~");
     reader.check("GET foo", "-MOVED 12182 10.9.9.9:7777~");
 }
@@ -235,7 +262,8 @@ fn changes_of_the_slots_are_refused() {
 fn scans_of_one_tag_look_at_one_slot() {
     let server = start(&[]);
     let mut client = server.client();
-    let requests: Vec<u8> = (0..2000).flat_map(|number| encode(&["SET", &format!("key:{number}"), "v"])).collect();
+    let requests: Vec<u8> =
+        (0..2000).flat_map(|number| encode(&["SET", &format!("key:{number}"), "v"])).collect();
     client.send(&requests);
     for _ in 0..2000 {
         client.read();

@@ -139,7 +139,6 @@ fn cluster_commands_outside_a_cluster() {
     );
 }
 
-
 #[test]
 fn a_password_is_asked_for() {
     let server = TestServer::with(&[("requirepass", "secret")]);

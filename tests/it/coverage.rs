@@ -64,6 +64,21 @@ DEBUG SLEEP 0
 DEBUG OBJECT k
 DEBUG SET-ACTIVE-EXPIRE 1
 DEBUG PROTOCOL string
+DEBUG DIGEST
+DEBUG DIGEST-VALUE k
+DEBUG RELOAD
+DEBUG JMAP
+FUNCTION FLUSH
+FUNCTION LIST
+FUNCTION STATS
+FUNCTION DUMP
+FUNCTION KILL => -NOTBUSY
+FUNCTION DELETE x => -ERR
+FUNCTION LOAD x => -ERR
+FUNCTION RESTORE x => -ERR
+FUNCTION HELP
+FCALL f 0 => -ERR
+FCALL_RO f 0 => -ERR
 DEBUG HELP
 DUMP k
 RESTORE r 0 x => -ERR DUMP payload version or checksum are wrong
@@ -317,7 +332,8 @@ fn every_command_is_called() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);
     let known: BTreeSet<String> =
         server.handle().server().commands.entries().iter().map(|entry| entry.full_name.clone()).collect();
-    let is_container = |name: &str| name != "command" && known.iter().any(|other| other.starts_with(&format!("{name}|")));
+    let is_container =
+        |name: &str| name != "command" && known.iter().any(|other| other.starts_with(&format!("{name}|")));
     let mut called = BTreeSet::new();
     let mut wrong = Vec::new();
     let mut client = server.client();
@@ -346,13 +362,17 @@ fn every_command_is_called() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // A container without a subcommand answers its arity.
-    let missing: Vec<&String> = known.iter().filter(|name| !called.contains(*name) && !is_container(name)).collect();
+    let missing: Vec<&String> =
+        known.iter().filter(|name| !called.contains(*name) && !is_container(name)).collect();
     assert!(missing.is_empty(), "no call in this file: {missing:?}");
     // The server's own count agrees that each ran, or answered its own error.
     let text = server.client().value("INFO commandstats").text();
-    for name in called.iter().filter(|name| !matches!(name.as_str(), "info" | "debug|panic" | "config|resetstat")) {
+    for name in
+        called.iter().filter(|name| !matches!(name.as_str(), "info" | "debug|panic" | "config|resetstat"))
+    {
         let since_reset = text.contains(&format!("cmdstat_{name}:"));
-        let before_reset = CALLS.find("CONFIG RESETSTAT").zip(position(name)).is_some_and(|(reset, at)| at < reset);
+        let before_reset =
+            CALLS.find("CONFIG RESETSTAT").zip(position(name)).is_some_and(|(reset, at)| at < reset);
         assert!(since_reset || before_reset, "{name} was not counted");
     }
 }
@@ -373,7 +393,10 @@ fn every_container_answers_without_a_subcommand() {
         }
         let name = &entry.full_name;
         client.check(name, &format!("-ERR wrong number of arguments for '{name}' command~"));
-        client.check(&format!("{name} nothing"), &format!("-ERR unknown subcommand 'nothing'. Try {} HELP.~", name.to_uppercase()));
+        client.check(
+            &format!("{name} nothing"),
+            &format!("-ERR unknown subcommand 'nothing'. Try {} HELP.~", name.to_uppercase()),
+        );
         let help = client.value(&format!("{name} help")).texts();
         assert!(help.len() > 2 && help[0].starts_with(&name.to_uppercase()), "{help:?}");
     }

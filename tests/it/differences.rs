@@ -61,14 +61,18 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         reason: "SET IFEQ and DELIFEQ came with Valkey 8.1 and 9.0",
         explains: |words, _, theirs| {
-            (words[0] == "SET" && words.iter().any(|word| word == "IFEQ") && is_error(theirs, "ERR syntax error"))
+            (words[0] == "SET"
+                && words.iter().any(|word| word == "IFEQ")
+                && is_error(theirs, "ERR syntax error"))
                 || (words[0] == "DELIFEQ" && is_error(theirs, "ERR unknown command"))
         },
     },
     Difference {
         reason: "Valkey 9 reads GETEX's time before it looks at the key",
         explains: |words, ours, theirs| {
-            words[0] == "GETEX" && matches!(ours, Value::Error(_)) && (*theirs == Value::Null || is_error(theirs, "WRONGTYPE"))
+            words[0] == "GETEX"
+                && matches!(ours, Value::Error(_))
+                && (*theirs == Value::Null || is_error(theirs, "WRONGTYPE"))
         },
     },
 ];

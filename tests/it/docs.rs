@@ -60,8 +60,11 @@ fn the_commands_page_is_that_of_the_table() {
     let commands: Vec<&Command> = kvarts::commands::groups().into_iter().flatten().collect();
     let mut page = COMMANDS_HEAD.to_owned();
     for (group, title) in GROUPS {
-        let mut rows: Vec<String> =
-            commands.iter().filter(|command| command.group == group).flat_map(|command| rows(command)).collect();
+        let mut rows: Vec<String> = commands
+            .iter()
+            .filter(|command| command.group == group)
+            .flat_map(|command| rows(command))
+            .collect();
         if !rows.is_empty() {
             rows.sort();
             let _ = write!(page, "## {title}\n\n| Command | What it does |\n|---|---|\n{}\n", rows.concat());
@@ -87,7 +90,8 @@ fn architecture_is_short_enough_to_be_read() {
 #[test]
 fn architecture_names_every_module_with_unsafe_code() {
     let page = read("ARCHITECTURE.md");
-    let unsafe_files = source_files().into_iter().filter(|path| read(path).contains("#![allow(unsafe_code)]"));
+    let unsafe_files =
+        source_files().into_iter().filter(|path| read(path).contains("#![allow(unsafe_code)]"));
     let missing: Vec<String> = unsafe_files.filter(|path| !page.contains(path.as_str())).collect();
     assert_eq!(missing, Vec::<String>::new());
 }

@@ -126,7 +126,6 @@ fn what_ends_an_expiry_and_what_keeps_it() {
     );
 }
 
-
 #[test]
 fn keys_end_at_their_time() {
     table(
@@ -227,7 +226,9 @@ fn active_expiry_finds_every_key_and_its_lag_is_shown() {
     let server = TestServer::start();
     let mut client = server.client();
     let requests: Vec<u8> = (0..5000)
-        .flat_map(|number| encode(&["SET", &format!("key:{number}"), "v", "PX", &(1 + number % 1000).to_string()]))
+        .flat_map(|number| {
+            encode(&["SET", &format!("key:{number}"), "v", "PX", &(1 + number % 1000).to_string()])
+        })
         .collect();
     client.send(&requests);
     for _ in 0..5000 {

@@ -256,4 +256,3 @@ fn unknown_commands_and_arity() {
         "#,
     );
 }
-

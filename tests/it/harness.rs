@@ -203,7 +203,14 @@ pub fn table_with(pairs: &[(&str, &str)], text: &str) {
     assert!(wrong.is_empty(), "{} lines of the table differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-fn run(text: &str, version: u8, mut client: Client, advance: &dyn Fn(u64), ours: bool, wrong: &mut Vec<String>) {
+fn run(
+    text: &str,
+    version: u8,
+    mut client: Client,
+    advance: &dyn Fn(u64),
+    ours: bool,
+    wrong: &mut Vec<String>,
+) {
     let who = if ours { "here" } else { "peer" };
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if let Some(ms) = line.strip_prefix('+') {
@@ -226,7 +233,8 @@ fn run(text: &str, version: u8, mut client: Client, advance: &dyn Fn(u64), ours:
             None => reply == expected,
         };
         if !right {
-            wrong.push(format!("RESP{version} {who}: {command}\n   expected {expected}\n   reply    {reply}"));
+            wrong
+                .push(format!("RESP{version} {who}: {command}\n   expected {expected}\n   reply    {reply}"));
         }
     }
 }

@@ -252,4 +252,3 @@ fn field_expiry() {
         "#,
     );
 }
-

@@ -15,7 +15,8 @@ fn a_unix_socket() {
     let text = path.display().to_string();
     let pairs = [("unixsocket", text.as_str()), ("unixsocketperm", "700")];
     let server = TestServer::with(&pairs);
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).expect("a file").permissions());
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).expect("a file").permissions());
     assert_eq!(mode & 0o777, 0o700);
     let mut client = Client::unix(&path);
     client.check("SET k v", "+OK~");
@@ -34,7 +35,8 @@ fn a_file_that_is_no_socket_is_left_alone() {
     let path = dir.path().join("precious");
     std::fs::write(&path, "data").expect("a file");
     let text = path.display().to_string();
-    let started = TestServer::try_with(&[("unixsocket", text.as_str())], Clock::manual(START_MS), TempDir::new());
+    let started =
+        TestServer::try_with(&[("unixsocket", text.as_str())], Clock::manual(START_MS), TempDir::new());
     assert!(started.is_err());
     assert_eq!(std::fs::read_to_string(&path).expect("still there"), "data");
 }
@@ -45,10 +47,8 @@ fn several_addresses_and_ipv6() {
     let port = server.address().port();
     let mut first = server.client();
     first.check("SET k v", "+OK~");
-    let addresses = [
-        SocketAddr::from(([127, 0, 0, 2], port)),
-        SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
-    ];
+    let addresses =
+        [SocketAddr::from(([127, 0, 0, 2], port)), SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port)];
     for address in addresses {
         let mut client = Client::tcp(address);
         client.check("GET k", "$1~v~");

@@ -12,7 +12,9 @@ fn a_panic_costs_one_connection() {
     client.send_command("DEBUG PANIC");
     client.expect_closed();
     // Its locks are free again, and it is off every list.
-    for line in ["GET a", "INCR a", "SET a 3", "DEL a {a}b", "FLUSHALL", "SWAPDB 0 1", "DBSIZE", "INFO everything"] {
+    for line in
+        ["GET a", "INCR a", "SET a 3", "DEL a {a}b", "FLUSHALL", "SWAPDB 0 1", "DBSIZE", "INFO everything"]
+    {
         let reply = other.raw(line);
         assert!(!reply.starts_with('-'), "{line}: {reply}");
     }

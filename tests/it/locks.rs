@@ -107,7 +107,8 @@ fn members_moved_between_sets_stay_as_many() {
                 }
                 3 => assert_eq!(client.value("SUNION s0 s1 s2 s3 s4 s5").items().len(), 60),
                 _ => {
-                    let stored = client.value(&format!("SUNIONSTORE all{} s5 s4 s3 s2 s1 s0", random.below(3)));
+                    let stored =
+                        client.value(&format!("SUNIONSTORE all{} s5 s4 s3 s2 s1 s0", random.below(3)));
                     assert_eq!(stored, Value::Int(60));
                 }
             }
@@ -160,7 +161,13 @@ fn counters_count_every_step() {
             assert!(matches!(client.read(), Value::Int(_)));
         }
     });
-    let total: i64 = server.client().value("MGET n0 n1 n2 n3 n4").texts().iter().map(|text| text.parse::<i64>().expect("a number")).sum();
+    let total: i64 = server
+        .client()
+        .value("MGET n0 n1 n2 n3 n4")
+        .texts()
+        .iter()
+        .map(|text| text.parse::<i64>().expect("a number"))
+        .sum();
     assert_eq!(total, 8000);
 }
 
@@ -228,8 +235,17 @@ fn everything_at_once_ends() {
             for command in &commands {
                 let reply = client.read();
                 if let Value::Error(text) = &reply {
-                    let expected = ["ERR no such key", "WRONGTYPE", "ERR source and destination objects are the same", "ERR unknown command", "ERR The specified keys must contain string values"];
-                    assert!(expected.iter().any(|beginning| text.starts_with(beginning)), "{command}: {text}");
+                    let expected = [
+                        "ERR no such key",
+                        "WRONGTYPE",
+                        "ERR source and destination objects are the same",
+                        "ERR unknown command",
+                        "ERR The specified keys must contain string values",
+                    ];
+                    assert!(
+                        expected.iter().any(|beginning| text.starts_with(beginning)),
+                        "{command}: {text}"
+                    );
                 }
             }
         }

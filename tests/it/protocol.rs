@@ -165,7 +165,9 @@ fn binary_keys_and_values_of_every_size() {
     let server = TestServer::start();
     let mut client = server.client();
     let all_bytes: Vec<u8> = (0..=255).collect();
-    for size in [0, 1, 31, 32, 44, 45, 63, 64, 127, 128, 255, 256, 257, 1000, 16_383, 16_384, 16_385, 1_000_000] {
+    for size in
+        [0, 1, 31, 32, 44, 45, 63, 64, 127, 128, 255, 256, 257, 1000, 16_383, 16_384, 16_385, 1_000_000]
+    {
         let value: Vec<u8> = all_bytes.iter().copied().cycle().take(size).collect();
         let key = &value[..size.min(70_000)];
         assert_eq!(client.call(&[b"SET", key, &value]), Value::Simple("OK".into()), "{size}");

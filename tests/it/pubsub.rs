@@ -35,7 +35,6 @@ fn publish_and_pubsub_without_listeners() {
     );
 }
 
-
 #[test]
 fn messages_reach_channels_and_patterns() {
     let server = TestServer::start();
@@ -140,7 +139,8 @@ fn messages_of_one_publisher_come_in_order() {
         subscriber.check("SUBSCRIBE ch", "*3~$9~subscribe~$2~ch~:1~");
     }
     let mut publisher = server.client();
-    let requests: Vec<u8> = (0..2000).flat_map(|number| encode(&["PUBLISH", "ch", &number.to_string()])).collect();
+    let requests: Vec<u8> =
+        (0..2000).flat_map(|number| encode(&["PUBLISH", "ch", &number.to_string()])).collect();
     publisher.send(&requests);
     for _ in 0..2000 {
         assert_eq!(publisher.read(), Value::Int(10));

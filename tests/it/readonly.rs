@@ -56,10 +56,16 @@ fn each_port_tells_of_the_other() {
     let (main, read_only) = (ports.main.to_string(), ports.read_only.to_string());
     let (mut client, mut reader) = (server.client(), server.read_only_client());
     let length = |text: &str| text.len();
-    client.check("ROLE", &format!("*3~$6~master~:0~*1~*3~$9~127.0.0.1~${}~{read_only}~$1~0~", length(&read_only)));
+    client.check(
+        "ROLE",
+        &format!("*3~$6~master~:0~*1~*3~$9~127.0.0.1~${}~{read_only}~$1~0~", length(&read_only)),
+    );
     reader.check("ROLE", &format!("*5~$5~slave~$9~127.0.0.1~:{main}~$9~connected~:0~"));
     assert_eq!(info(&mut client, "role"), "master");
-    assert_eq!(info(&mut client, "slave0"), format!("ip=127.0.0.1,port={read_only},state=online,offset=0,lag=0"));
+    assert_eq!(
+        info(&mut client, "slave0"),
+        format!("ip=127.0.0.1,port={read_only},state=online,offset=0,lag=0")
+    );
     assert_eq!(info(&mut reader, "role"), "slave");
     assert_eq!(info(&mut reader, "master_port"), main);
     assert_eq!(info(&mut reader, "master_link_status"), "up");

@@ -88,7 +88,6 @@ fn time_role_lolwut() {
     );
 }
 
-
 #[test]
 fn debug_needs_permission() {
     let text = "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.~";
@@ -133,7 +132,10 @@ fn info_has_the_sections_that_are_asked_for() {
     };
     let default = titles(&mut client, "INFO");
     assert_eq!(default, titles(&mut client, "INFO default"));
-    assert!(default.contains(&"Server".to_owned()) && default.contains(&"Keyspace".to_owned()), "{default:?}");
+    assert!(
+        default.contains(&"Server".to_owned()) && default.contains(&"Keyspace".to_owned()),
+        "{default:?}"
+    );
     assert!(!default.contains(&"Commandstats".to_owned()), "{default:?}");
     assert!(titles(&mut client, "INFO all").contains(&"Commandstats".to_owned()));
     assert!(titles(&mut client, "INFO everything").contains(&"Commandstats".to_owned()));
@@ -171,9 +173,15 @@ fn info_counts_what_happened() {
         assert_eq!(info(&mut client, field), expected, "{field}");
     }
     let of_command = info(&mut client, "cmdstat_get");
-    assert!(of_command.starts_with("calls=2,") && of_command.ends_with("rejected_calls=0,failed_calls=0"), "{of_command}");
+    assert!(
+        of_command.starts_with("calls=2,") && of_command.ends_with("rejected_calls=0,failed_calls=0"),
+        "{of_command}"
+    );
     let of_command = info(&mut client, "cmdstat_incr");
-    assert!(of_command.starts_with("calls=1,") && of_command.ends_with("rejected_calls=0,failed_calls=1"), "{of_command}");
+    assert!(
+        of_command.starts_with("calls=1,") && of_command.ends_with("rejected_calls=0,failed_calls=1"),
+        "{of_command}"
+    );
     client.check("CONFIG RESETSTAT", "+OK~");
     assert_eq!(info(&mut client, "keyspace_hits"), "0");
     assert_eq!(info(&mut client, "tcp_port"), server.address().port().to_string());
@@ -183,7 +191,10 @@ fn info_counts_what_happened() {
 fn lolwut_names_the_version() {
     let server = TestServer::start();
     let text = server.client().value("LOLWUT").text();
-    assert!(text.ends_with(&format!("Kvarts ver. {} (speaks Redis ver. 7.2.4)\n", kvarts::VERSION)), "{text}");
+    assert!(
+        text.ends_with(&format!("Kvarts ver. {} (speaks Redis ver. 7.2.4)\n", kvarts::VERSION)),
+        "{text}"
+    );
     server.client().check("LOLWUT VERSION x", "-ERR value is not an integer or out of range~");
 }
 

@@ -232,4 +232,3 @@ fn set_encodings() {
         "#,
     );
 }
-

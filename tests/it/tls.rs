@@ -99,7 +99,8 @@ fn tls_clients_are_told_tls_ports_and_the_name_they_called() {
     assert!(slots.starts_with(&format!("*1~*4~:0~:16383~*4~$9~127.0.0.1~:{port}~$40~{id}~*0~")), "{slots}");
     let mut client = tls_client(&server, tls_port, "localhost");
     let slots = client.raw("CLUSTER SLOTS");
-    let expected = format!("*1~*4~:0~:16383~*4~$9~127.0.0.1~:{tls_port}~$40~{id}~*2~$8~hostname~$9~localhost~");
+    let expected =
+        format!("*1~*4~:0~:16383~*4~$9~127.0.0.1~:{tls_port}~$40~{id}~*2~$8~hostname~$9~localhost~");
     assert!(slots.starts_with(&expected), "{slots}");
     let shards = client.value("CLUSTER SHARDS").items().remove(0);
     let node = shards.field("nodes").items().remove(0);
@@ -128,7 +129,11 @@ fn a_broken_handshake_costs_only_its_connection() {
 
 #[test]
 fn an_own_certificate_that_cannot_be_read_is_told_at_start() {
-    let pairs = [("tls-cert-file", "/nowhere/cert.pem"), ("tls-key-file", "/nowhere/key.pem"), ("tls-auth-clients", "no")];
+    let pairs = [
+        ("tls-cert-file", "/nowhere/cert.pem"),
+        ("tls-key-file", "/nowhere/key.pem"),
+        ("tls-auth-clients", "no"),
+    ];
     let clock = kvarts::server::clock::Clock::manual(START_MS);
     let error = TestServer::try_with(&pairs, clock, TempDir::new()).err().expect("no such file").to_string();
     assert!(error.contains("/nowhere/cert.pem"), "{error}");

@@ -23,7 +23,11 @@ impl Value {
     /// The text of a simple string, an error, a bulk string or a verbatim string.
     pub fn text(&self) -> String {
         match self {
-            Value::Simple(text) | Value::Error(text) | Value::Double(text) | Value::Verbatim(text) | Value::Big(text) => text.clone(),
+            Value::Simple(text)
+            | Value::Error(text)
+            | Value::Double(text)
+            | Value::Verbatim(text)
+            | Value::Big(text) => text.clone(),
             Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Value::Int(number) => number.to_string(),
             other => panic!("no text: {other:?}"),
@@ -42,7 +46,9 @@ impl Value {
     pub fn items(&self) -> Vec<Value> {
         match self {
             Value::Array(items) | Value::Set(items) | Value::Push(items) => items.clone(),
-            Value::Map(pairs) => pairs.iter().flat_map(|(name, value)| [name.clone(), value.clone()]).collect(),
+            Value::Map(pairs) => {
+                pairs.iter().flat_map(|(name, value)| [name.clone(), value.clone()]).collect()
+            }
             other => panic!("no array: {other:?}"),
         }
     }
@@ -79,7 +85,11 @@ pub fn parse(bytes: &[u8]) -> Option<(Value, usize)> {
             let body = bytes.get(used..used + length)?.to_vec();
             assert_eq!(bytes.get(used + length..used + length + 2)?, b"\r\n", "the end of a bulk string");
             used += length + 2;
-            if kind == b'$' { Value::Bulk(body) } else { Value::Verbatim(String::from_utf8_lossy(&body[4..]).into_owned()) }
+            if kind == b'$' {
+                Value::Bulk(body)
+            } else {
+                Value::Verbatim(String::from_utf8_lossy(&body[4..]).into_owned())
+            }
         }
         b'(' => Value::Big(line),
         b'|' => {
@@ -104,7 +114,9 @@ pub fn parse(bytes: &[u8]) -> Option<(Value, usize)> {
                 b'*' => Value::Array(items),
                 b'~' => Value::Set(items),
                 b'>' => Value::Push(items),
-                _ => Value::Map(items.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()),
+                _ => {
+                    Value::Map(items.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
+                }
             }
         }
         other => panic!("no reply begins with {:?}: {:?}", other as char, String::from_utf8_lossy(bytes)),
