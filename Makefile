@@ -17,7 +17,7 @@ FUZZ_S ?= 30
 # $(call step,NAME) says what begins, and when.
 step = @printf '\n== %s (%s)\n' '$(1)' "$$(date +%T)"
 
-.PHONY: build run test test-tools format lint deny unit clients docs bench fuzz valgrind miri help
+.PHONY: build run test test-tools format lint deny unit clients docs bench fuzz valgrind help
 
 ## the server, target/release/kvarts
 build:
@@ -67,20 +67,25 @@ deny:
 	  echo 'not checked: cargo-deny is not installed (cargo install --locked cargo-deny)'; \
 	fi
 
-## writes the pages that are made from the source: docs/configuration.md and the lists in ARCHITECTURE.md
+## writes the pages that are made from the source: docs/ and a list in ARCHITECTURE.md
 docs:
-	KVARTS_WRITE_DOCS=1 $(CARGO) test --locked --test it docs::
+	KVARTS_WRITE_DOCS=1 $(CARGO) test --locked --test it docs:: -- --test-threads=1
 
 ## benchmarks
 bench:
 	$(CARGO) bench --locked
 
-## the modules with unsafe code under valgrind
+## fuzzes each target for FUZZ_S seconds (30)
+fuzz:
+	for target in fuzz/fuzz_targets/*.rs; do fuzz/run "$$(basename "$$target" .rs)" $(FUZZ_S); done
+
+## the modules with unsafe code, and what is built on them, under valgrind
 valgrind:
 	binary=$$($(CARGO) test --locked --lib --no-run --message-format=json \
 	  | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1); \
-	PROPTEST_CASES=16 valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
-	  "$$binary" keyspace:: types::
+	TERM=dumb PROPTEST_CASES=16 valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
+	  --errors-for-leak-kinds=definite "$$binary" --skip uniform \
+	  keyspace:: types::thin types::packed types::set types::hash
 
 help:
 	@awk '/^## / { text = substr($$0, 4); next } \

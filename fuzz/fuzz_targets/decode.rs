@@ -22,7 +22,9 @@ fn decode(bytes: &[u8], pieces: &[u8]) -> Requests {
                 if arrived == bytes.len() {
                     return (requests, None);
                 }
-                let length = pieces.get(turn % pieces.len().max(1)).map_or(bytes.len(), |piece| usize::from(*piece).max(1));
+                let length = pieces
+                    .get(turn % pieces.len().max(1))
+                    .map_or(bytes.len(), |piece| usize::from(*piece).max(1));
                 let end = bytes.len().min(arrived + length);
                 buffer.extend_from_slice(&bytes[arrived..end]);
                 (arrived, turn) = (end, turn + 1);

@@ -12,6 +12,7 @@ pub mod dump;
 pub mod expire;
 pub mod generic;
 pub mod hash;
+pub mod hash_ex;
 pub mod hash_field_expiry;
 pub mod hash_number;
 pub mod hash_random;
@@ -49,6 +50,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         hash_number::COMMANDS,
         hash_random::COMMANDS,
         hash_field_expiry::COMMANDS,
+        hash_ex::COMMANDS,
         list::COMMANDS,
         zset::COMMANDS,
         zset_pop::COMMANDS,

@@ -156,11 +156,30 @@ fn ranks_between(start: i64, stop: i64, reverse: bool, len: usize) -> Range<usiz
 }
 
 /// The ranks of the members from `min` to `max`. Redis defines it for sets of one score, and there it is one search; in others
-/// it compares names all the same, which finds what is meant when names and scores rise together.
+/// it compares names all the same, which finds what is meant when names and scores rise together, and nothing when the first
+/// and the last name show that they do not reach into the range.
 fn lex_range(zset: &ZSet, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
-    let score_at = |rank| zset.get(rank).map(|(_, score)| score);
-    if score_at(0) == score_at(zset.len().saturating_sub(1)) {
+    let (Some((first, low)), Some((last, high))) = (zset.get(0), zset.get(zset.len().saturating_sub(1)))
+    else {
+        return 0..0;
+    };
+    if low == high {
         return zset.lex_range(min, max);
+    }
+    let ends_before_min = match min {
+        LexBound::Lowest => false,
+        LexBound::Highest => true,
+        LexBound::Inclusive(name) => *last < *name,
+        LexBound::Exclusive(name) => *last <= *name,
+    };
+    let starts_behind_max = match max {
+        LexBound::Lowest => true,
+        LexBound::Highest => false,
+        LexBound::Inclusive(name) => *first > *name,
+        LexBound::Exclusive(name) => *first >= *name,
+    };
+    if ends_before_min || starts_behind_max {
+        return 0..0;
     }
     let before = |is_before: &dyn Fn(&[u8]) -> bool| {
         let (mut low, mut high) = (0, zset.len());
@@ -350,6 +369,10 @@ mod tests {
             assert_eq!(found(&zset, text), members, "{text}");
         }
         assert_eq!(found(&ZSet::new(), "- + bylex"), "");
+        let falling = zset_of(&[("d", 1.0), ("c", 2.0), ("a", 3.0)]);
+        for text in ["[b + bylex", "- [b bylex", "+ [b bylex rev", "[a (c bylex"] {
+            assert_eq!(found(&falling, text), "", "{text}");
+        }
         assert_eq!(found(&zset_of(&[("x", 5.0), ("y", 5.0), ("z", 5.0)]), "(x + bylex"), "y z");
     }
 

@@ -70,6 +70,8 @@ impl Drop for Sweeper {
 impl Server {
     /// Removes everything that is due now; answers how many keys that were.
     pub fn expire_due(&self) -> u64 {
+        // One sweep at a time: who returns from here knows that no other has a key half removed.
+        let _turn = self.sweeping.lock();
         let mut total = 0;
         loop {
             let Swept { expired, lag_max_ms, more } =

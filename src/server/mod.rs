@@ -66,6 +66,8 @@ pub struct Server {
     pub changes: AtomicU64,
     /// Whether active expiry is on (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
+    /// Held by who sweeps.
+    pub sweeping: parking_lot::Mutex<()>,
     /// Highest memory use seen, in bytes.
     pub memory_peak: AtomicU64,
     /// What happens a second, renewed by [`Server::measure_rates`].
@@ -112,6 +114,7 @@ impl Server {
             ports: parking_lot::RwLock::default(),
             changes: AtomicU64::new(0),
             active_expiry: AtomicBool::new(true),
+            sweeping: parking_lot::Mutex::new(()),
             memory_peak: AtomicU64::new(0),
             rates: parking_lot::RwLock::default(),
             shutdown: tokio::sync::watch::channel(false).0,

@@ -103,7 +103,7 @@ fn slots_shards_and_nodes() {
         client.check(
             "CLUSTER SHARDS",
             &format!(
-                "*1~{shard_map}~$5~slots~*2~:0~:16383~$5~nodes~*1~{node}~$2~id~$40~{id}~$4~port~:{port}~$2~ip~$9~127.0.0.1~$8~endpoint~$9~127.0.0.1~$4~role~$6~master~$18~replication-offset~:0~$6~health~$6~online~$2~id~$40~{shard}~"
+                "*1~{shard_map}~$5~slots~*2~:0~:16383~$5~nodes~*1~{node}~$2~id~$40~{id}~$4~port~:{port}~$2~ip~$9~127.0.0.1~$8~endpoint~$9~127.0.0.1~$4~role~$6~master~$18~replication-offset~:1~$6~health~$6~online~$2~id~$40~{shard}~"
             ),
         );
         let nodes = client.value("CLUSTER NODES").text();

@@ -37,6 +37,22 @@ fn sorted_pairs(value: &Value) -> Option<Vec<String>> {
     Some(texts)
 }
 
+/// Whether two replies are the same, but for how a floating point number is written.
+fn same_numbers(ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::Array(ours), Value::Array(theirs)) => {
+            ours.len() == theirs.len()
+                && ours.iter().zip(theirs).all(|(ours, theirs)| same_numbers(ours, theirs))
+        }
+        (Value::Bulk(_), Value::Bulk(_)) | (Value::Double(_), Value::Double(_)) => {
+            let (ours, theirs) = (ours.text(), theirs.text());
+            let numbers = (ours.parse::<f64>(), theirs.parse::<f64>());
+            ours == theirs || matches!(numbers, (Ok(ours), Ok(theirs)) if ours == theirs)
+        }
+        _ => ours == theirs,
+    }
+}
+
 /// All of them.
 pub const DIFFERENCES: &[Difference] = &[
     Difference {
@@ -65,6 +81,38 @@ pub const DIFFERENCES: &[Difference] = &[
                 && words.iter().any(|word| word == "IFEQ")
                 && is_error(theirs, "ERR syntax error"))
                 || (words[0] == "DELIFEQ" && is_error(theirs, "ERR unknown command"))
+        },
+    },
+    Difference {
+        reason: "of several wrong options of LPOS, 7.0 names another one first",
+        explains: |words, ours, theirs| {
+            words[0] == "LPOS" && is_error(ours, "ERR") && is_error(theirs, "ERR")
+        },
+    },
+    Difference {
+        reason: "Redis 7.2 refuses the smallest number as LPOS's RANK; 7.0 takes it",
+        explains: |words, ours, _| {
+            words[0] == "LPOS" && is_error(ours, "ERR value is out of range, value must between")
+        },
+    },
+    Difference {
+        reason: "ZRANK and ZREVRANK know WITHSCORE since Redis 7.2",
+        explains: |words, _, theirs| {
+            words[0].ends_with("RANK")
+                && words.len() == 4
+                && is_error(theirs, "ERR wrong number of arguments")
+        },
+    },
+    Difference {
+        reason: "7.0 writes scores with 17 digits, Redis 7.2 and later the shortest text of the same number",
+        explains: |words, ours, theirs| words[0].starts_with('Z') && same_numbers(ours, theirs),
+    },
+    Difference {
+        reason: "hexadecimal scores are numbers to 7.0 and not to Valkey 9",
+        explains: |words, ours, _| {
+            words[0].starts_with('Z')
+                && words.iter().any(|word| word == "0X10")
+                && is_error(ours, "ERR value is not a valid float")
         },
     },
     Difference {

@@ -353,6 +353,120 @@ fn hash(words: &mut Words) -> Vec<String> {
     from_line(words, line)
 }
 
+fn list(words: &mut Words) -> Vec<String> {
+    const LINES: &[&str] = &[
+        "RPUSH K V",
+        "LPUSH K V V",
+        "RPUSH K M M M",
+        "LPUSHX K V",
+        "RPUSHX K V",
+        "LPOP K",
+        "RPOP K",
+        "LPOP K N",
+        "RPOP K N",
+        "LLEN K",
+        "LRANGE K 0 -1",
+        "LRANGE K N N",
+        "LINDEX K N",
+        "LSET K N V",
+        "LINSERT K BEFORE M V",
+        "LINSERT K AFTER M V",
+        "LINSERT K BLAH M V",
+        "LREM K N M",
+        "LREM K 0 M",
+        "LTRIM K N N",
+        "LTRIM K 0 20",
+        "LPOS K M",
+        "LPOS K M RANK N",
+        "LPOS K M COUNT N",
+        "LPOS K M RANK N COUNT N MAXLEN N",
+        "LMOVE K K LEFT RIGHT",
+        "LMOVE K K RIGHT RIGHT",
+        "LMOVE K K BLAH LEFT",
+        "RPOPLPUSH K K",
+        "LMPOP 2 K K LEFT",
+        "LMPOP 1 K RIGHT COUNT N",
+        "LMPOP N K LEFT",
+        "SET K V",
+        "DEL K",
+        "TYPE K",
+        "COPY K K REPLACE",
+        "RENAME K K",
+        "EXPIRE K 1000",
+        "TTL K",
+    ];
+    let line = words.of(LINES);
+    from_line(words, line)
+}
+
+fn sorted_set(words: &mut Words) -> Vec<String> {
+    const LINES: &[&str] = &[
+        "ZADD K N M",
+        "ZADD K N M N M N M",
+        "ZADD K V M",
+        "ZADD K NX N M",
+        "ZADD K XX N M",
+        "ZADD K GT CH N M",
+        "ZADD K LT CH N M",
+        "ZADD K INCR N M",
+        "ZADD K NX GT N M",
+        "ZADD K N",
+        // Lexical ranges mean something only where all scores are the same.
+        "ZADD lex 0 M 0 M",
+        "ZREM K M M",
+        "ZCARD K",
+        "ZSCORE K M",
+        "ZMSCORE K M M",
+        "ZINCRBY K N M",
+        "ZINCRBY K V M",
+        "ZRANK K M",
+        "ZREVRANK K M",
+        "ZRANK K M WITHSCORE",
+        "ZCOUNT K N N",
+        "ZCOUNT K (3 +inf",
+        "ZLEXCOUNT lex - +",
+        "ZLEXCOUNT lex [m1 (m5",
+        "ZRANGE K N N",
+        "ZRANGE K 0 -1 WITHSCORES",
+        "ZRANGE K N N REV",
+        "ZRANGE K -5 5 BYSCORE LIMIT 1 3",
+        "ZRANGE K 5 -5 BYSCORE REV WITHSCORES",
+        "ZRANGE K 0 -1 LIMIT 0 1",
+        "ZREVRANGE K N N WITHSCORES",
+        "ZRANGEBYSCORE K -inf +inf WITHSCORES LIMIT 1 2",
+        "ZRANGEBYSCORE K N N",
+        "ZREVRANGEBYSCORE K +inf -inf",
+        "ZRANGEBYLEX lex - +",
+        "ZRANGEBYLEX lex [m1 (m5 LIMIT 0 2",
+        "ZREVRANGEBYLEX lex + -",
+        "ZRANGESTORE K K N N",
+        "ZUNION 2 K K WITHSCORES",
+        "ZUNIONSTORE K 2 K K",
+        "ZUNIONSTORE K 2 K K WEIGHTS 2 -1 AGGREGATE MAX",
+        "ZINTER 2 K K WITHSCORES",
+        "ZINTERSTORE K 2 K K AGGREGATE MIN",
+        "ZINTERCARD 2 K K LIMIT N",
+        "ZDIFF 2 K K WITHSCORES",
+        "ZDIFFSTORE K 2 K K",
+        "ZPOPMIN K",
+        "ZPOPMAX K N",
+        "ZMPOP 2 K K MIN",
+        "ZMPOP 1 K MAX COUNT N",
+        "ZREMRANGEBYRANK K N N",
+        "ZREMRANGEBYSCORE K N N",
+        "ZREMRANGEBYLEX lex [m1 (m3",
+        "SADD K M",
+        "SET K V",
+        "DEL K",
+        "TYPE K",
+        "OBJECT ENCODING K",
+        "COPY K K REPLACE",
+        "RENAME K K",
+    ];
+    let line = words.of(LINES);
+    from_line(words, line)
+}
+
 /// Whether a reply of one server may stand for the other's.
 fn agree(words: &[String], ours: &Value, theirs: &Value) -> bool {
     ours == theirs || DIFFERENCES.iter().any(|difference| (difference.explains)(words, ours, theirs))
@@ -392,7 +506,9 @@ fn run(group: &str, generator: Generator, seed: u64, version: u8, ours: &mut Cli
             &history[from..history.len() - 1]
         );
         // Where one of them does what the other does not, both forget the key.
-        if our_reply != their_reply && matches!(name[0].as_str(), "SET" | "GETEX" | "DELIFEQ") {
+        if our_reply != their_reply
+            && matches!(name[0].as_str(), "SET" | "GETEX" | "DELIFEQ" | "ZADD" | "ZINCRBY")
+        {
             for client in [&mut *ours, &mut *theirs] {
                 client.call(&["DEL", &command[1]]);
             }
@@ -418,4 +534,14 @@ fn sets_as_redis() {
 #[test]
 fn hashes_as_redis() {
     compare("hash", hash);
+}
+
+#[test]
+fn lists_as_redis() {
+    compare("list", list);
+}
+
+#[test]
+fn sorted_sets_as_redis() {
+    compare("sorted set", sorted_set);
 }

@@ -58,13 +58,13 @@ fn each_port_tells_of_the_other() {
     let length = |text: &str| text.len();
     client.check(
         "ROLE",
-        &format!("*3~$6~master~:0~*1~*3~$9~127.0.0.1~${}~{read_only}~$1~0~", length(&read_only)),
+        &format!("*3~$6~master~:1~*1~*3~$9~127.0.0.1~${}~{read_only}~$1~1~", length(&read_only)),
     );
-    reader.check("ROLE", &format!("*5~$5~slave~$9~127.0.0.1~:{main}~$9~connected~:0~"));
+    reader.check("ROLE", &format!("*5~$5~slave~$9~127.0.0.1~:{main}~$9~connected~:1~"));
     assert_eq!(info(&mut client, "role"), "master");
     assert_eq!(
         info(&mut client, "slave0"),
-        format!("ip=127.0.0.1,port={read_only},state=online,offset=0,lag=0")
+        format!("ip=127.0.0.1,port={read_only},state=online,offset=1,lag=0")
     );
     assert_eq!(info(&mut reader, "role"), "slave");
     assert_eq!(info(&mut reader, "master_port"), main);

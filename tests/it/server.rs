@@ -77,7 +77,8 @@ fn config_get() {
 fn time_role_lolwut() {
     table(
         r#"
-        ROLE => *3~$6~master~:0~*0~
+        # An offset that is never 0, as clients want one; Valkey says 0.
+        !ROLE => *3~$6~master~:1~*0~
         ROLE x => -ERR wrong number of arguments for 'role' command~
         TIME x => -ERR wrong number of arguments for 'time' command~
         SHUTDOWN BLAH => -ERR syntax error~
