@@ -79,7 +79,7 @@ impl CommandTable {
     #[inline]
     pub fn resolve(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
         let mut entry = match arguments.first().and_then(|name| self.by_full_name(name)) {
-            Some(entry) if !memchr::memchr(b'|', arguments[0]).is_some() => entry,
+            Some(entry) if memchr::memchr(b'|', arguments[0]).is_none() => entry,
             _ => return Err(unknown(arguments)),
         };
         if !entry.subcommands.is_empty() && arguments.len() >= 2 {

@@ -129,6 +129,7 @@ fn set_active_expire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult
     Ok(())
 }
 
+#[expect(clippy::approx_constant, reason = "the number that Redis answers")]
 fn protocol(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let word = args::text(arguments[2]).to_ascii_lowercase();
     let reply = &mut cx.reply;

@@ -239,7 +239,7 @@ impl AddOptions {
         if options.nx && options.xx {
             return Err(CommandError::text("ERR XX and NX options at the same time are not compatible"));
         }
-        if (options.gt && options.nx) || (options.lt && options.nx) || (options.gt && options.lt) {
+        if (options.nx && (options.gt || options.lt)) || (options.gt && options.lt) {
             return Err(CommandError::text(
                 "ERR GT, LT, and/or NX options at the same time are not compatible",
             ));
