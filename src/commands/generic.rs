@@ -410,7 +410,7 @@ fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let slots = slots_of_pattern(cx, pattern);
     let database = cx.keys.database;
     let reply = &mut cx.reply;
-    cx.keys.with_database(database, |database| {
+    cx.keys.with_database_alone(database, |database| {
         scan::scan(database, 0, usize::MAX, slots, |record| {
             if !is_expired(record, now_ms) && (pattern == b"*" || glob::matches(pattern, record.key(), false))
             {

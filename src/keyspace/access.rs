@@ -306,6 +306,15 @@ impl<'g, 'b> Access<'g, 'b> {
         work(self.physical(number))
     }
 
+    /// Works on a whole database while nobody else is in the keyspace: what is seen is one instant.
+    pub fn with_database_alone<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> T {
+        if let Hold::None = self.hold {
+            let exclusive = self.keyspace.gate.exclusive();
+            return work(self.keyspace.physical(exclusive.mapping()[number]));
+        }
+        work(self.physical(number))
+    }
+
     /// [`with_database`](Self::with_database) for one that may never have been used, which it then stays.
     pub fn with_database_if_used<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
         if let Hold::None = self.hold {
