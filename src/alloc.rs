@@ -1,4 +1,4 @@
-//! The allocator: mimalloc. It was chosen for needing nothing but a C compiler; docs/performance.md has the comparison once it is made.
+//! The allocator: mimalloc, chosen for needing nothing but a C compiler. Others have not been compared with it yet.
 
 /// Its name in INFO.
 pub const NAME: &str = "mimalloc";

@@ -197,9 +197,9 @@ fn pexpireat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     set_end(cx, arguments, Unit::UnixMilliseconds)
 }
 
-/// The conditions of the EXPIRE family.
+/// The conditions of the EXPIRE family, for keys and for hash fields.
 #[derive(Clone, Copy, Default)]
-struct Conditions {
+pub struct Conditions {
     if_none: bool,
     if_some: bool,
     if_later: bool,
@@ -207,7 +207,11 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn parse(words: &[&[u8]]) -> Result<Self, CommandError> {
+    /// Reads the words.
+    ///
+    /// # Errors
+    /// Unknown words, words that exclude each other.
+    pub fn parse(words: &[&[u8]]) -> Result<Self, CommandError> {
         let mut conditions = Conditions::default();
         for word in words {
             match *word {
@@ -232,8 +236,9 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// A key without expiry counts as one that ends never.
-    fn hold(self, now: Option<u64>, wanted: i64) -> bool {
+    /// Whether they hold for an end in milliseconds of Unix time that is there now, and one that is wanted. What has no end
+    /// counts as ending never.
+    pub fn hold(self, now: Option<u64>, wanted: i64) -> bool {
         let is_later = now.is_some_and(|now| wanted > now as i64);
         let is_earlier = now.is_none_or(|now| wanted < now as i64);
         (!self.if_none || now.is_none())

@@ -4,6 +4,7 @@
 
 use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
 use crate::commands::collection;
+use crate::commands::expire::Conditions;
 use crate::commands::hash::{WRONG_FIELD_COUNT, counted_fields, field_list};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
@@ -162,50 +163,6 @@ pub fn find_fields(arguments: &[&[u8]], from: usize) -> Result<usize, CommandErr
     (from..arguments.len() - 1).find(|index| args::is(arguments[*index], "FIELDS")).ok_or(WRONG_FIELD_COUNT)
 }
 
-/// The conditions of the HEXPIRE family.
-#[derive(Clone, Copy, Default)]
-struct Conditions {
-    if_stays: bool,
-    if_ends: bool,
-    if_later: bool,
-    if_earlier: bool,
-}
-
-impl Conditions {
-    fn parse(words: &[&[u8]]) -> Result<Self, CommandError> {
-        let mut conditions = Conditions::default();
-        for word in words {
-            match *word {
-                word if args::is(word, "NX") => conditions.if_stays = true,
-                word if args::is(word, "XX") => conditions.if_ends = true,
-                word if args::is(word, "GT") => conditions.if_later = true,
-                word if args::is(word, "LT") => conditions.if_earlier = true,
-                word => {
-                    return Err(CommandError::new(format!("ERR Unsupported option {}", args::text(word))));
-                }
-            }
-        }
-        let Conditions { if_stays, if_ends, if_later, if_earlier } = conditions;
-        if if_stays && (if_ends || if_later || if_earlier) {
-            return Err(CommandError::text(
-                "ERR NX and XX, GT or LT options at the same time are not compatible",
-            ));
-        }
-        if if_later && if_earlier {
-            return Err(CommandError::text("ERR GT and LT options at the same time are not compatible"));
-        }
-        Ok(conditions)
-    }
-
-    /// A field that stays counts as one that ends later than any.
-    fn hold(self, end_ms: Option<u64>, wanted_ms: u64) -> bool {
-        (!self.if_stays || end_ms.is_none())
-            && (!self.if_ends || end_ms.is_some())
-            && (!self.if_later || end_ms.is_some_and(|end_ms| wanted_ms > end_ms))
-            && (!self.if_earlier || end_ms.is_none_or(|end_ms| wanted_ms < end_ms))
-    }
-}
-
 fn hexpire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     set_ends(cx, arguments, SECONDS)
 }
@@ -239,7 +196,7 @@ fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandRes
     for field in fields {
         if !hash.contains(field, now_ms) {
             cx.reply.int(MISSING);
-        } else if !conditions.hold(hash.expire_at_ms(field), at_ms) {
+        } else if !conditions.hold(hash.expire_at_ms(field), at_ms as i64) {
             cx.reply.int(REFUSED);
         } else {
             cx.reply.int(if set_end(hash, field, at_ms, now_ms) { ENDED } else { DONE });

@@ -28,9 +28,6 @@ pub enum Counter {
     QueryBufferDisconnections,
     OutputBufferDisconnections,
     DeniedAuth,
-    Batches,
-    BatchNs,
-    CommandNs,
     Changes,
 }
 
