@@ -20,6 +20,7 @@ pub mod help;
 pub mod info;
 pub mod lcs;
 pub mod list;
+pub mod list_waiting;
 pub mod object;
 pub mod pubsub;
 pub mod scripting;
@@ -28,10 +29,12 @@ pub mod set;
 pub mod set_algebra;
 pub mod string;
 pub mod string_set;
+pub mod transaction;
 pub mod zset;
 pub mod zset_algebra;
 pub mod zset_pop;
 pub mod zset_range;
+pub mod zset_waiting;
 pub mod zset_window;
 
 use crate::command::Command;
@@ -52,8 +55,10 @@ pub fn groups() -> Vec<&'static [Command]> {
         hash_field_expiry::COMMANDS,
         hash_ex::COMMANDS,
         list::COMMANDS,
+        list_waiting::COMMANDS,
         zset::COMMANDS,
         zset_pop::COMMANDS,
+        zset_waiting::COMMANDS,
         zset_range::COMMANDS,
         zset_algebra::COMMANDS,
         bitmap::COMMANDS,
@@ -65,6 +70,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         command::COMMANDS,
         server::COMMANDS,
         scripting::COMMANDS,
+        transaction::COMMANDS,
         cluster::COMMANDS,
     ]
 }
