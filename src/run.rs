@@ -49,12 +49,19 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("kvarts-worker")
+        // Scripts nest calls and tables; only what is used of it takes memory.
+        .thread_stack_size(16 << 20)
         .on_thread_start(move || worker::set_current(started.fetch_add(1, Ordering::Relaxed)))
         .enable_all()
         .build()?;
     let config = Arc::new(config);
     let tls = Arc::new(TlsSource::new(Arc::clone(&config)));
     let server = Arc::new(Server::new(config, clock, workers));
+    // A thread that runs a slow script lets another take over the tasks that it would have run; the sleep is what it has to do
+    // meanwhile, and gives the other the time to start.
+    server.scripting.set_give_way(Arc::new(|| {
+        tokio::task::block_in_place(|| std::thread::sleep(Duration::from_micros(200)));
+    }));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     // From here on an early return drops the handle, which ends what was started.
     let mut handle = Handle {

@@ -32,6 +32,8 @@ pub struct Context<'a> {
     pub origin: Origin,
     /// What is to happen when the command has run.
     pub after: Option<After>,
+    /// It turned out to need the whole keyspace, and has changed nothing: it is to run again, alone.
+    pub again_alone: bool,
     /// What it waits for, if it found nothing.
     pub wait: Option<WaitFor>,
     /// Changes made, counted as Redis counts them (`rdb_changes_since_last_save`).

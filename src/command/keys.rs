@@ -100,6 +100,11 @@ impl KeySpec {
         KeySpec { flags, begin: Begin::Index(index), find: Find::Count { count_at: 0, first: 1, step } }
     }
 
+    /// Whether the keys stand at the same places whatever the arguments say.
+    pub const fn is_fixed(&self) -> bool {
+        matches!((self.begin, self.find), (Begin::Index(_), Find::Range { .. }))
+    }
+
     /// Whether these keys need the exclusive lock.
     #[inline]
     pub const fn writes(&self) -> bool {

@@ -157,6 +157,9 @@ impl Flags {
     /// Allowed only where a directive says so (`enable-debug-command`).
     pub const PROTECTED: Flags = Flags(1 << 19);
 
+    /// Works with keys, and also without.
+    pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 20);
+
     // What only our gate knows. COMMAND INFO does not show these.
 
     /// Works on the whole keyspace: runs with the gate open and takes what it needs itself.
@@ -196,7 +199,7 @@ impl Flags {
 
     /// The words of COMMAND INFO, in Redis's order.
     pub fn words(self) -> Vec<&'static str> {
-        const WORDS: [(Flags, &str); 20] = [
+        const WORDS: [(Flags, &str); 21] = [
             (Flags::WRITE, "write"),
             (Flags::READONLY, "readonly"),
             (Flags::DENYOOM, "denyoom"),
@@ -216,6 +219,7 @@ impl Flags {
             (Flags::MOVABLE_KEYS, "movablekeys"),
             (Flags::ALLOW_BUSY, "allow_busy"),
             (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+            (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
             (Flags::NONE, ""),
         ];
         WORDS

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod debug;
 pub mod dump;
 pub mod expire;
+pub mod function;
 pub mod generic;
 pub mod hash;
 pub mod hash_ex;
@@ -70,6 +71,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         command::COMMANDS,
         server::COMMANDS,
         scripting::COMMANDS,
+        function::COMMANDS,
         transaction::COMMANDS,
         cluster::COMMANDS,
     ]

@@ -1,82 +1,133 @@
-//! FUNCTION and SCRIPT as far as they make sense before there are scripts: what clients and test suites send to start clean.
+//! Scripts: EVAL and its kin, and SCRIPT.
+
+use std::sync::Arc;
 
 use super::help;
-use crate::command::{Category, Command, Context, Flags, Group, args};
+use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
 use crate::error::{CommandError, CommandResult};
+use crate::scripting::run::{self, Program};
+use crate::scripting::scripts::{Script, hex};
+use crate::server::Server;
 
 const SCRIPTING: &[Category] = &[Category::Scripting];
+const KEYS: &[KeySpec] = &[KeySpec::counted(2, 1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)];
+const READ_KEYS: &[KeySpec] = &[KeySpec::counted(2, 1, KeySpec::RO | KeySpec::ACCESS)];
+const RUNS: Flags = Flags::NOSCRIPT
+    .and(Flags::STALE)
+    .and(Flags::SKIP_MONITOR)
+    .and(Flags::NO_MANDATORY_KEYS)
+    .and(Flags::MOVABLE_KEYS);
+const MAY_WRITE: Flags = RUNS.and(Flags::MAY_REPLICATE);
+const READS: Flags = RUNS.and(Flags::READONLY);
+
+const fn running(name: &'static str, flags: Flags, keys: &'static [KeySpec]) -> Command {
+    Command {
+        name,
+        arity: -3,
+        flags,
+        keys,
+        categories: SCRIPTING,
+        group: Group::Scripting,
+        complexity: "that of the script",
+        reply: "what the script returns",
+        ..Command::DEFAULT
+    }
+}
+
+const fn of_script(name: &'static str, arity: i32, flags: Flags) -> Command {
+    Command { name, arity, flags, categories: SCRIPTING, group: Group::Scripting, ..Command::DEFAULT }
+}
 
 /// The entries.
 pub const COMMANDS: &[Command] = &[
     Command {
-        name: "function",
-        arity: -2,
-        group: Group::Scripting,
-        summary: "Tells about libraries of functions: there are none yet.",
+        summary: "Runs a script in Lua.",
+        syntax: "script numkeys [key [key ...]] [arg [arg ...]]",
+        since: "2.6.0",
+        alone: Some(|server, _, arguments| alone_by_source(server, arguments)),
+        run: eval,
+        ..running("eval", MAY_WRITE, KEYS)
+    },
+    Command {
+        summary: "Runs a script in Lua that may not write.",
+        syntax: "script numkeys [key [key ...]] [arg [arg ...]]",
         since: "7.0.0",
-        subcommands: &[
-            Command {
-                name: "flush",
-                arity: -2,
-                flags: Flags::NOSCRIPT.and(Flags::WRITE),
-                categories: SCRIPTING,
-                group: Group::Scripting,
-                summary: "Deletes all libraries.",
-                syntax: "[ASYNC | SYNC]",
-                since: "7.0.0",
-                reply: "OK",
-                run: flush,
-                ..Command::DEFAULT
-            },
-            Command {
-                name: "list",
-                arity: -2,
-                flags: Flags::NOSCRIPT,
-                categories: SCRIPTING,
-                group: Group::Scripting,
-                summary: "Lists the libraries.",
-                syntax: "[LIBRARYNAME library-name-pattern] [WITHCODE]",
-                since: "7.0.0",
-                reply: "an array of libraries",
-                run: list_functions,
-                ..Command::DEFAULT
-            },
-            help::entry("7.0.0", Group::Scripting, SCRIPTING),
-        ],
-        ..Command::DEFAULT
+        alone: Some(|server, _, arguments| alone_by_source(server, arguments)),
+        run: eval_ro,
+        ..running("eval_ro", READS, READ_KEYS)
+    },
+    Command {
+        summary: "Runs a script that the server knows, by its SHA1.",
+        syntax: "sha1 numkeys [key [key ...]] [arg [arg ...]]",
+        since: "2.6.0",
+        alone: Some(|server, _, arguments| alone_by_name(server, arguments)),
+        run: evalsha,
+        ..running("evalsha", MAY_WRITE, KEYS)
+    },
+    Command {
+        summary: "Runs a script that the server knows and that may not write, by its SHA1.",
+        syntax: "sha1 numkeys [key [key ...]] [arg [arg ...]]",
+        since: "7.0.0",
+        alone: Some(|server, _, arguments| alone_by_name(server, arguments)),
+        run: evalsha_ro,
+        ..running("evalsha_ro", READS, READ_KEYS)
     },
     Command {
         name: "script",
         arity: -2,
         group: Group::Scripting,
-        summary: "Tells about scripts: there are none yet.",
+        summary: "Tells and changes which scripts the server knows, and ends those that run too long.",
         since: "2.6.0",
         subcommands: &[
             Command {
-                name: "flush",
-                arity: -2,
-                flags: Flags::NOSCRIPT,
-                categories: SCRIPTING,
-                group: Group::Scripting,
                 summary: "Forgets all scripts.",
                 syntax: "[ASYNC | SYNC]",
                 since: "2.6.0",
+                complexity: "O(N) where N is the number of scripts",
                 reply: "OK",
                 run: flush,
-                ..Command::DEFAULT
+                ..of_script("flush", -2, Flags::NOSCRIPT)
             },
             Command {
-                name: "exists",
-                arity: -3,
-                flags: Flags::NOSCRIPT,
-                categories: SCRIPTING,
-                group: Group::Scripting,
                 summary: "Tells which scripts are known.",
                 syntax: "sha1 [sha1 ...]",
                 since: "2.6.0",
+                complexity: "O(N) where N is the number of scripts asked for",
                 reply: "an array of ones and zeros",
                 run: exists,
-                ..Command::DEFAULT
+                ..of_script("exists", -3, Flags::NOSCRIPT)
+            },
+            Command {
+                summary: "Makes a script known without running it.",
+                syntax: "script",
+                since: "2.6.0",
+                complexity: "O(N) where N is the length of the script",
+                reply: "its SHA1",
+                run: load,
+                ..of_script("load", 3, Flags::NOSCRIPT.and(Flags::STALE))
+            },
+            Command {
+                summary: "Ends scripts that run too long and have written nothing that could not be put back.",
+                since: "2.6.0",
+                reply: "OK",
+                run: kill,
+                ..of_script("kill", 2, Flags::NOSCRIPT.and(Flags::ALLOW_BUSY))
+            },
+            Command {
+                summary: "Returns the text of a script.",
+                syntax: "sha1",
+                since: "8.0.0",
+                reply: "the text",
+                run: show,
+                ..of_script("show", 3, Flags::NOSCRIPT)
+            },
+            Command {
+                summary: "Sets how scripts are debugged: there is no debugger, so only NO is taken.",
+                syntax: "YES | SYNC | NO",
+                since: "3.2.0",
+                reply: "OK",
+                run: debug,
+                ..of_script("debug", -3, Flags::NOSCRIPT)
             },
             help::entry("5.0.0", Group::Scripting, SCRIPTING),
         ],
@@ -84,29 +135,127 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// There is nothing to flush; a wrong word is told all the same.
+fn alone_by_source(server: &Server, arguments: &[&[u8]]) -> bool {
+    let script = server.scripting.scripts.of_source(arguments[1], &server.commands);
+    script.is_ok_and(|script| run::runs_alone(server, &script, arguments))
+}
+
+fn alone_by_name(server: &Server, arguments: &[&[u8]]) -> bool {
+    let script = server.scripting.scripts.of_hex(arguments[1]);
+    script.is_some_and(|script| run::runs_alone(server, &script, arguments))
+}
+
+fn eval(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    eval_source(cx, arguments, false)
+}
+
+fn eval_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    eval_source(cx, arguments, true)
+}
+
+fn eval_source(cx: &mut Context<'_>, arguments: &[&[u8]], read_only: bool) -> CommandResult {
+    run::key_count(arguments)?;
+    let script = cx.server.scripting.scripts.of_source(arguments[1], &cx.server.commands)?;
+    run_script(cx, script, arguments, read_only)
+}
+
+fn evalsha(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    eval_known(cx, arguments, false)
+}
+
+fn evalsha_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    eval_known(cx, arguments, true)
+}
+
+fn eval_known(cx: &mut Context<'_>, arguments: &[&[u8]], read_only: bool) -> CommandResult {
+    let script = known(cx, arguments[1])?;
+    run_script(cx, script, arguments, read_only)
+}
+
+fn run_script(
+    cx: &mut Context<'_>,
+    script: Arc<Script>,
+    arguments: &[&[u8]],
+    read_only: bool,
+) -> CommandResult {
+    run::run(cx, &Program::Script(script), arguments, read_only)
+}
+
+fn known(cx: &Context<'_>, digest: &[u8]) -> Result<Arc<Script>, CommandError> {
+    let script = cx.server.scripting.scripts.of_hex(digest);
+    script.ok_or(CommandError::text("NOSCRIPT No matching script."))
+}
+
+fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let scripting = &cx.server.scripting;
+    let script = scripting.scripts.of_source(arguments[2], &cx.server.commands)?;
+    let compiled = scripting.with_machine(crate::worker::current(), |vm| vm.compiled(&script));
+    let compiled = compiled.map_err(|error| CommandError::new(format!("ERR {error}")))?;
+    if let Err(message) = compiled {
+        scripting.scripts.forget(&script);
+        return Err(CommandError::new(format!("ERR Error compiling script (new function): {message}")));
+    }
+    scripting.scripts.keep(&script);
+    cx.reply.bulk(hex(&script.sha).as_bytes());
+    Ok(())
+}
+
 fn flush(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     match arguments {
         [_, _] => {}
         [_, _, word] if args::is(word, "ASYNC") || args::is(word, "SYNC") => {}
-        _ => {
-            let name = cx.command.full_name.replace('|', " ").to_uppercase();
-            return Err(CommandError::new(format!("ERR {name} only supports SYNC|ASYNC option")));
-        }
+        _ => return Err(CommandError::text("ERR SCRIPT FLUSH only support SYNC|ASYNC option")),
     }
+    cx.server.scripting.scripts.flush();
     cx.reply.ok();
-    Ok(())
-}
-
-fn list_functions(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    cx.reply.array(0);
     Ok(())
 }
 
 fn exists(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     cx.reply.array(arguments.len() - 2);
-    for _ in &arguments[2..] {
-        cx.reply.int(0);
+    for digest in &arguments[2..] {
+        let is_known = cx.server.scripting.scripts.of_hex(digest).is_some();
+        cx.reply.int(i64::from(is_known));
     }
+    Ok(())
+}
+
+fn show(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let script = known(cx, arguments[2])?;
+    cx.reply.bulk(&script.source);
+    Ok(())
+}
+
+fn debug(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    match arguments[2] {
+        word if args::is(word, "NO") => cx.reply.ok(),
+        word if args::is(word, "YES") || args::is(word, "SYNC") => {
+            return Err(CommandError::text("ERR There is no debugger of scripts"));
+        }
+        _ => return Err(CommandError::text("ERR Use SCRIPT DEBUG YES/SYNC/NO")),
+    }
+    Ok(())
+}
+
+fn kill(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    kill_running(cx, false)
+}
+
+/// Ends all scripts (or functions) that have been running for a while and that can be ended.
+///
+/// # Errors
+/// When there are none, or none that can be ended.
+pub(super) fn kill_running(cx: &mut Context<'_>, functions: bool) -> CommandResult {
+    let mut running = cx.server.scripting.slow.all();
+    running.retain(|running| running.start.function.is_some() == functions);
+    if running.is_empty() {
+        return Err(CommandError::text("NOTBUSY No scripts in execution right now."));
+    }
+    if running.iter().filter(|running| running.kill()).count() == 0 {
+        return Err(CommandError::text(
+            "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+        ));
+    }
+    cx.reply.ok();
     Ok(())
 }

@@ -208,6 +208,16 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
+    /// The locks that are held.
+    pub fn held(&self) -> impl Iterator<Item = SlotLock> {
+        self.locks.iter().map(|held| held.lock)
+    }
+
+    /// Whether changes can be put back at this moment.
+    pub fn can_undo(&self) -> bool {
+        self.undo.is_some()
+    }
+
     /// Whether the locks that are held cover this one.
     pub fn covers(&self, lock: SlotLock) -> bool {
         self.position(usize::from(lock.database), usize::from(lock.slot))

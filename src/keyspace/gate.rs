@@ -5,11 +5,19 @@
 //! of them, in order. Each lock guards a copy of the mapping from SELECT's database numbers to physical databases, so a
 //! reader finds it without touching anything shared; SWAPDB, which changes it, holds them all.
 
+use std::time::{Duration, Instant};
+
 use crossbeam_utils::CachePadded;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// For each database number the physical database behind it.
 pub type Mapping = Box<[u16]>;
+
+/// How long one try to be alone may take: longer than any batch of ordinary commands.
+const TRY: Duration = Duration::from_millis(20);
+
+/// How long others may go on between two tries.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// See the module's page.
 #[derive(Debug)]
@@ -42,8 +50,21 @@ impl Gate {
     }
 
     /// Waits until everyone else is out, and enters alone.
+    ///
+    /// While one waits at a lock nobody else gets in there, so each try is short: a script that stays in for seconds does not keep
+    /// others from going on meanwhile.
     pub fn exclusive(&self) -> Exclusive<'_> {
-        Exclusive { guards: self.locks.iter().map(|lock| lock.write()).collect() }
+        loop {
+            if let Some(exclusive) = self.try_exclusive(Instant::now() + TRY) {
+                return exclusive;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn try_exclusive(&self, deadline: Instant) -> Option<Exclusive<'_>> {
+        let guards: Option<Vec<_>> = self.locks.iter().map(|lock| lock.try_write_until(deadline)).collect();
+        Some(Exclusive { guards: guards? })
     }
 }
 

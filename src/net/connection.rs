@@ -35,6 +35,9 @@ const BATCHES_MAX: usize = 8;
 /// A write buffer that grew beyond this is given back when it is empty.
 const WRITE_KEEP: usize = 256 * 1024;
 
+/// Pause between two tries of a request that a script is in the way of.
+const BUSY_WAIT: Duration = Duration::from_millis(1);
+
 /// Why a connection ends.
 enum End {
     /// The client left or broke the protocol, or the server closes it. Replies were written as far as possible.
@@ -163,6 +166,10 @@ impl Connection {
                 None => {}
                 Some(Stop::After(after)) => self.follow(after).await?,
                 Some(Stop::Paused) => self.wait_for_pause().await?,
+                Some(Stop::Busy) => {
+                    self.write_some().await.map_err(End::Failed)?;
+                    tokio::time::sleep(BUSY_WAIT).await;
+                }
             }
             if self.session.client.shared.is_closing() {
                 return Err(End::Closed);

@@ -3,6 +3,7 @@
 //! Written are only the plain forms that every version of both reads (RDB version 11, Redis 7.2); read are those and the
 //! packed forms that they write themselves.
 
+pub mod functions;
 pub mod listpack;
 pub mod lzf;
 pub mod read;
@@ -85,9 +86,7 @@ impl Restored {
 pub fn dump(record: &Record, now_ms: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let version = write::value(record, now_ms, &mut out);
-    out.extend_from_slice(&version.to_le_bytes());
-    let checksum = checksum(&out);
-    out.extend_from_slice(&checksum.to_le_bytes());
+    sign(version, &mut out);
     out
 }
 
@@ -96,6 +95,18 @@ pub fn dump(record: &Record, now_ms: u64) -> Vec<u8> {
 /// # Errors
 /// A version that is not known, a checksum that is wrong, a value that is not well formed.
 pub fn restore(payload: &[u8], limits: &Limits) -> Result<Restored, RestoreError> {
+    read::value(signed(payload)?, limits)
+}
+
+/// Puts version and checksum behind a payload.
+fn sign(version: u16, out: &mut Vec<u8>) {
+    out.extend_from_slice(&version.to_le_bytes());
+    let checksum = checksum(out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// The bytes before version and checksum, if both are right.
+fn signed(payload: &[u8]) -> Result<&[u8], RestoreError> {
     let body_len = payload.len().checked_sub(FOOTER).ok_or(RestoreError::Footer)?;
     let (signed, given) = payload.split_at(payload.len() - 8);
     let version = u16::from_le_bytes([payload[body_len], payload[body_len + 1]]);
@@ -107,7 +118,7 @@ pub fn restore(payload: &[u8], limits: &Limits) -> Result<Restored, RestoreError
     if given != 0 && given != checksum(signed) {
         return Err(RestoreError::Footer);
     }
-    read::value(&payload[..body_len], limits)
+    Ok(&payload[..body_len])
 }
 
 fn checksum(bytes: &[u8]) -> u64 {

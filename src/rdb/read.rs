@@ -115,6 +115,19 @@ pub fn value(bytes: &[u8], limits: &Limits) -> Read<Restored> {
     Ok(restored)
 }
 
+/// Strings up to the end, a byte `mark` before each.
+pub fn strings_after(mark: u8, bytes: &[u8], string_max: usize) -> Read<Vec<Vec<u8>>> {
+    let mut reader = Reader { bytes, string_max };
+    let mut strings = Vec::new();
+    while !reader.bytes.is_empty() {
+        if reader.byte()? != mark {
+            return Err(RestoreError::Format);
+        }
+        strings.push(reader.string()?);
+    }
+    Ok(strings)
+}
+
 fn add_member(set: &mut Option<Set>, member: &[u8], limits: &Limits) -> Read<()> {
     let set = set.get_or_insert_with(|| Set::new_for(member, &limits.set, 1));
     // A member that comes twice is a sign of broken data.

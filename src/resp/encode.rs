@@ -39,6 +39,11 @@ impl<'a> Reply<'a> {
         self.out.len()
     }
 
+    /// What was written behind `position`.
+    pub fn written_since(&self, position: usize) -> &[u8] {
+        &self.out[position..]
+    }
+
     /// Takes back all that was written behind `position`.
     pub fn truncate(&mut self, position: usize) {
         self.out.truncate(position);

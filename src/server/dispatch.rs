@@ -13,10 +13,11 @@ use crate::command::keys::{LockPlan, PlannedKey, drop_foreign, for_each_key, loc
 use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
+use crate::config::Directive;
 use crate::effects::Changes;
 use crate::effects::watch::KeyId;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, is_expired};
+use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock, is_expired};
 use crate::keyspace::gate::Shared;
 use crate::keyspace::{prefetch, sweep, table};
 use crate::resp::decode::Decoder;
@@ -29,6 +30,8 @@ pub enum Stop {
     After(After),
     /// The next request has to wait for the end of a pause.
     Paused,
+    /// The next request has to wait for the end of a script.
+    Busy,
 }
 
 /// What became of a batch.
@@ -64,6 +67,8 @@ pub(super) struct Ran {
     pub(super) after: Option<After>,
     /// It found nothing, and its client waits.
     pub(super) waits: bool,
+    /// A script that has been running for a while is in its way.
+    pub(super) busy: bool,
 }
 
 /// The state of a batch while it runs.
@@ -119,8 +124,8 @@ impl Server {
             };
             match stop {
                 None => {}
-                Some(Stop::Paused) => {
-                    end = BatchEnd { executed: index, stop: Some(Stop::Paused) };
+                Some(stop @ (Stop::Paused | Stop::Busy)) => {
+                    end = BatchEnd { executed: index, stop: Some(stop) };
                     break;
                 }
                 Some(stop) => {
@@ -210,7 +215,7 @@ impl Server {
         let command = entry.command;
         let start = out.len();
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
-        let Ran { result, after, waits } =
+        let Ran { result, after, waits, busy } =
             self.execute(client, entry, arguments, keys, None, batch, plan, out);
         if let Err(error) = &result {
             out.truncate(start);
@@ -221,6 +226,9 @@ impl Server {
         if waits {
             // It counts as run when it is served.
             return Some(Stop::After(After::Wait));
+        }
+        if busy {
+            return Some(Stop::Busy);
         }
         if !batch.counts.stale.get_mut().is_empty() {
             self.remove_stale(batch);
@@ -236,6 +244,34 @@ impl Server {
         let silent = if command.flags.has(Flags::PUSHES) { out.len() } else { start };
         self.finish_reply(client, silent, out);
         after.map(Stop::After)
+    }
+
+    /// What a request gets to hear while a slow script is in its way: it waits, and after `busy-reply-threshold` it is refused.
+    #[cold]
+    fn busy(&self, entry: &Entry, plan: &LockPlan, wide: bool) -> Option<Ran> {
+        let flags = entry.command.flags;
+        let touches_keys = wide || !plan.is_empty();
+        for running in self.scripting.slow.all() {
+            let in_the_way = if touches_keys {
+                running.stands_in_the_way_of(plan) || wide
+            } else {
+                running.start.locks.is_none() && !flags.has(Flags::ALLOW_BUSY)
+            };
+            let threshold_ms = self.config.int(Directive::BusyReplyThreshold);
+            let too_long = threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;
+            if in_the_way && too_long {
+                let result = Err(CommandError::text(if running.start.function.is_some() {
+                    "BUSY Valkey is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+                } else {
+                    "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+                }));
+                return Some(Ran { result, after: None, waits: false, busy: false });
+            }
+            if in_the_way && touches_keys {
+                return Some(Ran { result: Ok(()), after: None, waits: false, busy: true });
+            }
+        }
+        None
     }
 
     /// Counts a command that ran; its time is that since the last one of the batch.
@@ -272,6 +308,19 @@ impl Server {
     ) -> Ran {
         let command = entry.command;
         let alone = command.alone.is_some_and(|alone| alone(self, client, arguments));
+        lock_plan(command, arguments, keys, client.database, self.keyspace.hasher(), plan);
+        if let Some(further_locks) = command.further_locks
+            && !alone
+        {
+            further_locks(self, client, plan);
+        }
+        drop_foreign(plan, &self.keyspace);
+        let wide = alone || command.flags.has(Flags::WHOLE_KEYSPACE);
+        if self.scripting.slow.any()
+            && let Some(busy) = self.busy(entry, plan, wide)
+        {
+            return busy;
+        }
         let hold = if alone {
             batch.shared = None;
             Hold::Exclusive(self.keyspace.gate.exclusive())
@@ -282,13 +331,8 @@ impl Server {
             let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
             Hold::Shared(shared)
         };
-        lock_plan(command, arguments, keys, client.database, self.keyspace.hasher(), plan);
-        if let Some(further_locks) = command.further_locks
-            && !alone
-        {
-            further_locks(self, client, plan);
-        }
-        drop_foreign(plan, &self.keyspace);
+        // Alone, locks are taken as keys are touched.
+        let locks: &[SlotLock] = if alone && command.further_locks.is_some() { &[] } else { plan };
         let settings = AccessSettings {
             now_ms: batch.now_ms,
             clock: self.settings.access_clock(batch.now_ms),
@@ -300,20 +344,26 @@ impl Server {
         let mut context = Context {
             server: self,
             client: &mut *client,
-            keys: Access::new(&self.keyspace, hold, database, settings, plan),
+            keys: Access::new(&self.keyspace, hold, database, settings, locks),
             reply: Reply::new(&mut *out, version),
             planned: keys,
             changes: &batch.changes,
             origin: Origin::Client,
             after: None,
+            again_alone: false,
             wait: None,
             dirty: 0,
             command: entry,
         };
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
-            return Ran { result: Ok(()), after: None, waits: true };
+            return Ran { result: Ok(()), after: None, waits: true, busy: false };
         }
         let result = (command.run)(&mut context, arguments);
+        if context.again_alone {
+            drop(context);
+            // Its `alone` now says so.
+            return self.execute(client, entry, arguments, keys, served, batch, plan, out);
+        }
         let (after, wait) = (context.after.take(), context.wait.take());
         batch.dirty += context.dirty;
         let waits = wait.is_some();
@@ -329,7 +379,7 @@ impl Server {
             *shared.waiter.lock() = Some(Arc::clone(&waiter));
             context.client.waiter = Some(waiter);
         }
-        Ran { result, after, waits }
+        Ran { result, after, waits, busy: false }
     }
 
     /// Removes the keys that a read found ended, now that its locks are free.

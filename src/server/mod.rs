@@ -23,6 +23,7 @@ use crate::command::table::CommandTable;
 use crate::config::{Config, Directive};
 use crate::effects::Effects;
 use crate::keyspace::Keyspace;
+use crate::scripting::Scripting;
 use clients::Clients;
 use clock::Clock;
 use pause::Pause;
@@ -46,6 +47,8 @@ pub struct Server {
     pub pubsub: Arc<PubSub>,
     /// Who is connected.
     pub clients: Clients,
+    /// Scripts and functions.
+    pub scripting: Scripting,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Time.
@@ -105,6 +108,7 @@ impl Server {
             commands,
             pubsub,
             clients: Clients::new(),
+            scripting: Scripting::new(workers),
             pause: Pause::new(),
             stats,
             cluster: ClusterState::new(cluster_enabled),

@@ -75,9 +75,9 @@ impl Server {
         (client.database, client.version, client.authenticated) = (key.0, waiter.version, true);
         let (mut plan, mut out) = (LockPlan::new(), Vec::new());
         let served = Some(Served { waiter, key });
-        let Ran { result, waits, .. } =
+        let Ran { result, waits, busy, .. } =
             self.execute(&mut client, entry, &arguments, &keys, served, batch, &mut plan, &mut out);
-        if waits {
+        if waits || busy {
             waiter.not_served();
             return false;
         }

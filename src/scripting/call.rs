@@ -1,0 +1,145 @@
+//! `redis.call` and `redis.pcall`: a command of a script.
+
+use mlua::{Lua, Value};
+use smallvec::SmallVec;
+
+use super::control::{Control, ForcedEnd};
+use super::convert;
+use super::vm::FieldNames;
+use crate::command::keys::{LockPlan, lock_plan_of};
+use crate::command::spec::Flags;
+use crate::command::{Context, Origin};
+use crate::error::CommandError;
+use crate::keyspace::hash::SLOT_COUNT;
+use crate::resp::Version;
+
+/// What a script may do, and has done.
+#[derive(Debug)]
+pub struct Permits {
+    /// It may not write.
+    pub read_only: bool,
+    /// Its keys may lie in several slots although this is a cluster.
+    pub cross_slot: bool,
+    /// The slot that its keys are in, once one is known; only looked at in a cluster.
+    pub slot: Option<usize>,
+    /// It has written.
+    pub wrote: bool,
+    /// It reached for a key whose lock it does not hold.
+    pub reached_too_far: bool,
+}
+
+/// Runs a command that a script calls. Answers the reply as a Lua value, or the command's error.
+///
+/// # Errors
+/// When the machine's memory is full.
+pub fn call(
+    cx: &mut Context<'_>,
+    permits: &mut Permits,
+    control: &Control,
+    lua: &Lua,
+    names: &FieldNames,
+    version: Version,
+    arguments: &[Value],
+) -> mlua::Result<Result<Value, CommandError>> {
+    let words = match words(arguments) {
+        Ok(words) => words,
+        Err(error) => return Ok(Err(error)),
+    };
+    let words: SmallVec<[&[u8]; 8]> = words.iter().map(|word| &**word).collect();
+    let outer = cx.reply.version();
+    cx.reply.set_version(version);
+    let start = cx.reply.position();
+    let result = run(cx, permits, control, &words);
+    cx.reply.set_version(outer);
+    if let Err(error) = result {
+        cx.reply.truncate(start);
+        return Ok(Err(error));
+    }
+    let value = convert::to_lua(lua, names, cx.reply.written_since(start), 0);
+    cx.reply.truncate(start);
+    Ok(Ok(value?.0))
+}
+
+/// A word of a command: borrowed from Lua or made of a number.
+enum Word {
+    Text(mlua::BorrowedBytes),
+    Number(Vec<u8>),
+}
+
+impl std::ops::Deref for Word {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Word::Text(text) => text,
+            Word::Number(text) => text,
+        }
+    }
+}
+
+fn words(arguments: &[Value]) -> Result<SmallVec<[Word; 8]>, CommandError> {
+    if arguments.is_empty() {
+        return Err(CommandError::text("ERR Please specify at least one argument for this call"));
+    }
+    let word = |argument: &Value| match argument {
+        Value::String(text) => Ok(Word::Text(text.as_bytes())),
+        Value::Integer(number) => Ok(Word::Number(itoa::Buffer::new().format(*number).as_bytes().to_vec())),
+        Value::Number(number) => Ok(Word::Number(crate::types::number::format_f64(*number).to_vec())),
+        _ => Err(CommandError::text("ERR Command arguments must be strings or integers")),
+    };
+    arguments.iter().map(word).collect()
+}
+
+/// The gate of a script's command, then the command.
+fn run(
+    cx: &mut Context<'_>,
+    permits: &mut Permits,
+    control: &Control,
+    words: &[&[u8]],
+) -> Result<(), CommandError> {
+    let server = cx.server;
+    let entry = server.commands.resolve(words).map_err(|error| match error {
+        CommandError::UnknownCommand { .. } => CommandError::text("ERR Unknown command called from script"),
+        CommandError::WrongArity(_) => {
+            CommandError::text("ERR Wrong number of args calling command from script")
+        }
+        other => other,
+    })?;
+    let command = entry.command;
+    if command.flags.has(Flags::NOSCRIPT) {
+        return Err(CommandError::text("ERR This Valkey command is not allowed from script"));
+    }
+    let writes = command.flags.has(Flags::WRITE);
+    if permits.read_only && (writes || command.flags.has(Flags::MAY_REPLICATE)) {
+        return Err(CommandError::text("ERR Write commands are not allowed from read-only scripts."));
+    }
+    let mut plan = LockPlan::new();
+    lock_plan_of(command, words, cx.client.database, cx.keys.keyspace, &mut plan);
+    if server.cluster.is_enabled() && !permits.cross_slot {
+        for lock in &plan {
+            let slot = usize::from(lock.slot);
+            debug_assert!(slot < SLOT_COUNT);
+            if *permits.slot.get_or_insert(slot) != slot {
+                return Err(CommandError::text(
+                    "ERR Script attempted to access keys that do not hash to the same slot",
+                ));
+            }
+        }
+    }
+    let too_far = !cx.keys.is_alone()
+        && (plan.iter().any(|lock| !cx.keys.covers(*lock))
+            || command.flags.intersects(Flags::WHOLE_KEYSPACE.and(Flags::SELECTS))
+            || command.alone.is_some());
+    if too_far || permits.reached_too_far {
+        permits.reached_too_far = true;
+        control.force_end(ForcedEnd::Undeclared);
+        return Err(CommandError::text("ERR Script reached for a key that it did not declare"));
+    }
+    let dirty = cx.dirty;
+    let result = cx.run_nested(entry, words, Origin::Script);
+    if cx.dirty != dirty && !permits.wrote {
+        permits.wrote = true;
+        control.note_write();
+    }
+    result
+}

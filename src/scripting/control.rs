@@ -1,0 +1,227 @@
+//! Watching over a script that runs: how long it takes, and whether it has to end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::scripts::{Sha, hex};
+use crate::command::keys::LockPlan;
+use crate::keyspace::access::SlotLock;
+
+/// A script that takes longer than this is shown to others, so that they do not wait for its locks blindly.
+const SLOW_NS: u64 = 1_000_000;
+
+/// Why a script is ended by force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForcedEnd {
+    /// SCRIPT KILL or FUNCTION KILL.
+    Killed,
+    /// One that can be undone took longer than `busy-reply-threshold`.
+    TimeLimit,
+    /// It reached for a key that it did not declare.
+    Undeclared,
+}
+
+impl fmt::Display for ForcedEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ForcedEnd::Killed => "script killed",
+            ForcedEnd::TimeLimit => "script took too long",
+            ForcedEnd::Undeclared => "script reached for a key that it did not declare",
+        })
+    }
+}
+
+impl std::error::Error for ForcedEnd {}
+
+/// What is known of a script when it starts.
+#[derive(Debug)]
+pub struct Start {
+    /// Its SHA1.
+    pub sha: Sha,
+    /// The function's name, if it is one.
+    pub function: Option<String>,
+    /// The request that called the function; empty for a script.
+    pub command: Vec<Vec<u8>>,
+    /// All that it changed can be put back.
+    pub undoable: bool,
+    /// The locks that it holds; `None` when it is alone in the keyspace, or declares no key and so says nothing of what it needs.
+    pub locks: Option<LockPlan>,
+    /// How long it may take, in nanoseconds, if it can be undone; `u64::MAX` for as long as it likes.
+    pub limit_ns: u64,
+}
+
+/// A script that has been running for a while, as others may see it.
+#[derive(Debug)]
+pub struct Running {
+    /// What was known when it started.
+    pub start: Start,
+    started: Instant,
+    wrote: AtomicBool,
+    killed: AtomicBool,
+}
+
+impl Running {
+    /// The function's name, or the script's SHA1.
+    pub fn name(&self) -> String {
+        self.start.function.clone().unwrap_or_else(|| hex(&self.start.sha))
+    }
+
+    /// How long it has been running, in milliseconds.
+    pub fn elapsed_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    /// Notes that it has changed a key.
+    pub fn note_write(&self) {
+        self.wrote.store(true, Ordering::Relaxed);
+    }
+
+    /// Has it ended, unless what it wrote could then not be put back. Whether it will end.
+    pub fn kill(&self) -> bool {
+        let may = self.start.undoable || !self.wrote.load(Ordering::Relaxed);
+        if may {
+            self.killed.store(true, Ordering::Release);
+        }
+        may
+    }
+
+    /// Whether it holds one of these locks, or may need any key.
+    pub fn stands_in_the_way_of(&self, plan: &[SlotLock]) -> bool {
+        match &self.start.locks {
+            None => true,
+            Some(held) => held.iter().any(|held| {
+                let same = |lock: &&SlotLock| (lock.database, lock.slot) == (held.database, held.slot);
+                plan.iter().find(same).is_some_and(|lock| lock.write || held.write)
+            }),
+        }
+    }
+}
+
+/// The scripts that have been running for a while.
+#[derive(Debug, Default)]
+pub struct SlowScripts {
+    all: Mutex<Vec<Arc<Running>>>,
+    count: AtomicU64,
+}
+
+impl SlowScripts {
+    /// Whether there is any, for the hot path.
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Running>> {
+        self.all.lock().clone()
+    }
+
+    fn add(&self, running: &Arc<Running>) {
+        self.all.lock().push(Arc::clone(running));
+        self.count.fetch_add(1, Ordering::Release);
+    }
+
+    fn remove(&self, running: &Arc<Running>) {
+        let mut all = self.all.lock();
+        let before = all.len();
+        all.retain(|other| !Arc::ptr_eq(other, running));
+        self.count.fetch_sub((before - all.len()) as u64, Ordering::Release);
+    }
+}
+
+/// What a machine's hook looks at. See [`Control::look`].
+#[derive(Default)]
+pub struct Control {
+    current: Mutex<Option<Current>>,
+}
+
+struct Current {
+    started: Instant,
+    /// Until the script turns out to be slow.
+    start: Option<Start>,
+    running: Option<Arc<Running>>,
+    slow: Arc<SlowScripts>,
+    give_way: Arc<GiveWay>,
+    ended: Option<ForcedEnd>,
+    wrote: bool,
+}
+
+/// Has the other work of a thread done elsewhere while a script keeps it.
+pub type GiveWay = dyn Fn() + Send + Sync;
+
+impl Control {
+    /// A script starts.
+    pub fn begin(&self, slow: &Arc<SlowScripts>, give_way: &Arc<GiveWay>, start: Start) {
+        *self.current.lock() = Some(Current {
+            started: Instant::now(),
+            start: Some(start),
+            running: None,
+            slow: Arc::clone(slow),
+            give_way: Arc::clone(give_way),
+            ended: None,
+            wrote: false,
+        });
+    }
+
+    /// The script has ended; answers why, if by force.
+    pub fn end(&self) -> Option<ForcedEnd> {
+        let current = self.current.lock().take()?;
+        if let Some(running) = &current.running {
+            current.slow.remove(running);
+        }
+        current.ended
+    }
+
+    /// The script has changed a key.
+    pub fn note_write(&self) {
+        if let Some(current) = self.current.lock().as_mut() {
+            current.wrote = true;
+            if let Some(running) = &current.running {
+                running.note_write();
+            }
+        }
+    }
+
+    /// Has the script ended at its next instructions.
+    pub fn force_end(&self, why: ForcedEnd) {
+        if let Some(current) = self.current.lock().as_mut() {
+            current.ended.get_or_insert(why);
+        }
+    }
+
+    /// Called every so many instructions of the script.
+    ///
+    /// # Errors
+    /// When it has to end.
+    pub fn look(&self) -> Result<(), ForcedEnd> {
+        let mut guard = self.current.lock();
+        let Some(current) = guard.as_mut() else { return Ok(()) };
+        if let Some(why) = current.ended {
+            return Err(why);
+        }
+        let elapsed = current.started.elapsed();
+        if elapsed.as_nanos() as u64 > SLOW_NS
+            && let Some(start) = current.start.take()
+        {
+            let (wrote, killed) = (AtomicBool::new(current.wrote), AtomicBool::new(false));
+            let running = Arc::new(Running { start, started: current.started, wrote, killed });
+            current.slow.add(&running);
+            current.running = Some(running);
+            let give_way = Arc::clone(&current.give_way);
+            drop(guard);
+            give_way();
+            return Ok(());
+        }
+        let Some(running) = &current.running else { return Ok(()) };
+        if running.killed.load(Ordering::Acquire) {
+            current.ended = Some(ForcedEnd::Killed);
+        } else if running.start.undoable && elapsed.as_nanos() as u64 > running.start.limit_ns {
+            current.ended = Some(ForcedEnd::TimeLimit);
+        }
+        current.ended.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,286 @@
+//! Libraries of functions: FUNCTION LOAD and what comes of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mlua::{Function, LuaString, MultiValue, Table, Value};
+use parking_lot::{Mutex, RwLock};
+
+use super::shebang::{self, ScriptFlags};
+use super::vm::Vm;
+use crate::error::CommandError;
+
+/// A library.
+#[derive(Debug)]
+pub struct Library {
+    /// Its name.
+    pub name: String,
+    /// Its text.
+    pub source: Vec<u8>,
+    /// Its functions.
+    pub functions: Vec<FunctionEntry>,
+}
+
+/// A function of a library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionEntry {
+    /// Its name.
+    pub name: String,
+    /// What it says of itself, if it does.
+    pub description: Option<Vec<u8>>,
+    /// What it does.
+    pub flags: ScriptFlags,
+}
+
+/// All libraries.
+#[derive(Debug, Default)]
+pub struct Libraries {
+    by_name: RwLock<BTreeMap<String, Arc<Library>>>,
+    /// Grows with each change: machines load anew what has changed.
+    version: AtomicU64,
+    /// Held while libraries are changed, so that two changes do not undo each other.
+    changing: Mutex<()>,
+}
+
+/// What FUNCTION RESTORE does with libraries that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// They stay, and one of the same name is an error.
+    Append,
+    /// One of the same name is replaced.
+    Replace,
+    /// All of them go.
+    Flush,
+}
+
+impl Libraries {
+    /// All libraries by name.
+    pub fn all(&self) -> Vec<Arc<Library>> {
+        self.by_name.read().values().cloned().collect()
+    }
+
+    /// How many functions there are.
+    pub fn function_count(&self) -> usize {
+        self.by_name.read().values().map(|library| library.functions.len()).sum()
+    }
+
+    /// Bytes that the libraries take.
+    pub fn memory_bytes(&self) -> usize {
+        self.by_name.read().values().map(|library| library.source.len() + size_of::<Library>()).sum()
+    }
+
+    /// The function with this name.
+    pub fn function(&self, name: &[u8]) -> Option<FunctionEntry> {
+        let libraries = self.by_name.read();
+        let mut functions = libraries.values().flat_map(|library| library.functions.iter());
+        functions.find(|function| function.name.as_bytes() == name).cloned()
+    }
+
+    /// Adds libraries: all of them, or none.
+    ///
+    /// # Errors
+    /// One that is not understood or does not load, a name that is taken.
+    pub fn add(&self, vm: &mut Vm, sources: &[&[u8]], policy: Policy) -> Result<Vec<String>, CommandError> {
+        let _turn = self.changing.lock();
+        let mut next = if policy == Policy::Flush { BTreeMap::new() } else { self.by_name.read().clone() };
+        let mut names = Vec::new();
+        for source in sources {
+            let library = load(vm, source)?;
+            if next.contains_key(&library.name) && policy != Policy::Replace {
+                return Err(CommandError::new(format!("ERR Library '{}' already exists", library.name)));
+            }
+            next.remove(&library.name);
+            let taken = |name: &str| {
+                next.values().any(|other| other.functions.iter().any(|entry| entry.name == name))
+            };
+            if let Some(function) = library.functions.iter().find(|function| taken(&function.name)) {
+                return Err(CommandError::new(format!("ERR Function {} already exists", function.name)));
+            }
+            names.push(library.name.clone());
+            next.insert(library.name.clone(), Arc::new(library));
+        }
+        self.replace(next);
+        Ok(names)
+    }
+
+    /// Deletes a library. Whether there was one.
+    pub fn delete(&self, name: &[u8]) -> bool {
+        let _turn = self.changing.lock();
+        let mut next = self.by_name.read().clone();
+        let found = std::str::from_utf8(name).ok().and_then(|name| next.remove(name)).is_some();
+        if found {
+            self.replace(next);
+        }
+        found
+    }
+
+    /// Deletes all.
+    pub fn flush(&self) {
+        let _turn = self.changing.lock();
+        self.replace(BTreeMap::new());
+    }
+
+    fn replace(&self, next: BTreeMap<String, Arc<Library>>) {
+        *self.by_name.write() = next;
+        self.version.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Sees to it that a machine has the functions of all libraries as they are now.
+///
+/// # Errors
+/// When a library that loaded once does not load again.
+pub fn load_into(vm: &mut Vm, libraries: &Libraries) -> Result<(), CommandError> {
+    let version = libraries.version.load(Ordering::Acquire);
+    if vm.has_libraries(version) {
+        return Ok(());
+    }
+    vm.begin_libraries(version);
+    for library in libraries.all() {
+        let (_, functions) = register(vm, &library.source)?;
+        for (entry, function) in functions {
+            vm.add_function(entry.name.into_bytes(), function);
+        }
+    }
+    Ok(())
+}
+
+/// Loads a library to see what it has.
+fn load(vm: &mut Vm, source: &[u8]) -> Result<Library, CommandError> {
+    let (name, functions) = register(vm, source)?;
+    if functions.is_empty() {
+        return Err(CommandError::text("ERR No functions registered"));
+    }
+    let functions = functions.into_iter().map(|(entry, _)| entry).collect();
+    Ok(Library { name, source: source.to_vec(), functions })
+}
+
+type Registered = Vec<(FunctionEntry, Function)>;
+
+/// Runs a library's source; answers its name and what it registered.
+fn register(vm: &Vm, source: &[u8]) -> Result<(String, Registered), CommandError> {
+    let (name, body) = shebang::of_library(source)?;
+    let chunk = vm
+        .check(body, "@user_function")
+        .map_err(|message| CommandError::new(format!("ERR Error compiling function: {message}")))?;
+    let registered: Arc<Mutex<Registered>> = Arc::default();
+    let found = Arc::clone(&registered);
+    let machine = |error: mlua::Error| CommandError::new(format!("ERR {error}"));
+    let register_function = vm
+        .lua
+        .create_function(move |_, arguments: MultiValue| match function_entry(&arguments) {
+            Ok(entry) => {
+                let mut found = found.lock();
+                if found.iter().any(|(other, _)| other.name == entry.0.name) {
+                    return Ok(Some("Function already exists in the library".to_owned()));
+                }
+                found.push(entry);
+                Ok(None)
+            }
+            Err(text) => Ok(Some(text)),
+        })
+        .map_err(machine)?;
+    vm.load_library(&chunk, &register_function).map_err(machine)?.map_err(|failure| {
+        let text = String::from_utf8_lossy(&failure.text);
+        // These two the peers answer without saying where they come from.
+        if text.starts_with("Function already exists") || text.starts_with("Function names") {
+            CommandError::new(format!("ERR {text}"))
+        } else {
+            CommandError::new(format!("ERR Error registering functions: {text}"))
+        }
+    })?;
+    let functions = std::mem::take(&mut *registered.lock());
+    Ok((name, functions))
+}
+
+/// The arguments of `redis.register_function`.
+fn function_entry(arguments: &MultiValue) -> Result<(FunctionEntry, Function), String> {
+    let wrong = |text: &str| format!("ERR {text}");
+    match arguments.len() {
+        1 => {
+            let Some(Value::Table(named)) = arguments.front() else {
+                return Err(wrong(
+                    "calling server.register_function with a single argument is only applicable to Lua table (representing named arguments).",
+                ));
+            };
+            named_entry(named)
+        }
+        2 => {
+            let Some(Value::String(name)) = arguments.front() else {
+                return Err(wrong("first argument to server.register_function must be a string"));
+            };
+            let Some(Value::Function(callback)) = arguments.get(1) else {
+                return Err(wrong("second argument to server.register_function must be a function"));
+            };
+            Ok((entry(name, None, ScriptFlags::default())?, callback.clone()))
+        }
+        _ => Err(wrong("wrong number of arguments to server.register_function")),
+    }
+}
+
+fn named_entry(named: &Table) -> Result<(FunctionEntry, Function), String> {
+    let wrong = |text: &str| format!("ERR {text}");
+    let (mut name, mut callback, mut description, mut flags) = (None, None, None, ScriptFlags::default());
+    for pair in named.pairs::<Value, Value>() {
+        let (field, value) = pair.map_err(|error| error.to_string())?;
+        let Value::String(field) = field else {
+            return Err(wrong("named argument key given to server.register_function is not a string"));
+        };
+        let field = field.to_string_lossy();
+        match (field.as_str(), value) {
+            ("function_name", Value::String(text)) => name = Some(text),
+            ("function_name", _) => {
+                return Err(wrong(
+                    "function_name argument given to server.register_function must be a string",
+                ));
+            }
+            ("callback", Value::Function(function)) => callback = Some(function),
+            ("callback", _) => {
+                return Err(wrong("callback argument given to server.register_function must be a function"));
+            }
+            ("description", Value::String(text)) => description = Some(text.as_bytes().to_vec()),
+            ("description", _) => {
+                return Err(wrong("description argument given to server.register_function must be a string"));
+            }
+            ("flags", Value::Table(list)) => {
+                for flag in list.sequence_values::<Value>() {
+                    let known = match flag.map_err(|error| error.to_string())? {
+                        Value::String(flag) => flags.set(&flag.as_bytes()),
+                        _ => false,
+                    };
+                    if !known {
+                        return Err(wrong("unknown flag given"));
+                    }
+                }
+            }
+            ("flags", _) => {
+                return Err(wrong(
+                    "flags argument to server.register_function must be a table representing function flags",
+                ));
+            }
+            _ => return Err(wrong("unknown argument given to server.register_function")),
+        }
+    }
+    let name = name.ok_or(wrong("server.register_function must get a function name argument"))?;
+    let callback = callback.ok_or(wrong("server.register_function must get a callback argument"))?;
+    Ok((entry(&name, description, flags)?, callback))
+}
+
+fn entry(
+    name: &LuaString,
+    description: Option<Vec<u8>>,
+    flags: ScriptFlags,
+) -> Result<FunctionEntry, String> {
+    if !shebang::is_name(&name.as_bytes()) {
+        return Err(
+            "Function names can only contain letters, numbers, or underscores(_) and must be at least one character long"
+                .to_owned(),
+        );
+    }
+    Ok(FunctionEntry {
+        name: name.to_string_lossy(),
+        description,
+        flags: ScriptFlags { declared: true, ..flags },
+    })
+}

@@ -1,0 +1,324 @@
+-- Builds the world in which scripts run, out of Lua's own globals. What scripts see can be read but not changed, so that
+-- one script leaves nothing behind for the next.
+
+local world, libraries, host = ...
+
+local byte, concat, error, getinfo = string.byte, table.concat, error, debug.getinfo
+local lua_pcall, lua_rawset, lua_setmetatable = pcall, rawset, setmetatable
+local lua_load, lua_loadstring, lua_insert, lua_remove = load, loadstring, table.insert, table.remove
+local match, tostring, type, xpcall, select = string.match, tostring, type, xpcall, select
+
+local READ_ONLY = 'Attempt to modify a readonly table'
+
+-- Proxies of tables that cannot be changed.
+local protected = lua_setmetatable({}, { __mode = 'k' })
+
+local function refuse()
+    error(READ_ONLY, 2)
+end
+
+-- What getmetatable shows of a protected table.
+local hidden = lua_setmetatable({}, { __newindex = refuse })
+getmetatable(hidden).__metatable = hidden
+protected[hidden] = true
+
+local function protect(original)
+    local proxy = lua_setmetatable({}, { __index = original, __newindex = refuse, __metatable = hidden })
+    protected[proxy] = true
+    return proxy
+end
+
+local function writable(target)
+    if protected[target] then
+        error(READ_ONLY, 0)
+    end
+    return target
+end
+
+-- An error as scripts see it: that of a failed command is a table with the error's text.
+local function visible_error(failure)
+    if type(failure) == 'userdata' then
+        return { err = host.error_text(failure) }
+    end
+    return failure
+end
+
+local WRONG_ARGUMENT = { err = 'ERR wrong number or type of arguments' }
+
+local function error_reply(...)
+    local text = ...
+    if select('#', ...) ~= 1 or type(text) ~= 'string' then
+        return { err = WRONG_ARGUMENT.err }
+    end
+    if byte(text) == 45 then
+        text = text:sub(2)
+    end
+    return { err = match(text, '^[^ ]+ ') and text or 'ERR ' .. text }
+end
+
+local function status_reply(...)
+    local text = ...
+    if select('#', ...) ~= 1 or type(text) ~= 'string' then
+        return { err = WRONG_ARGUMENT.err }
+    end
+    return { ok = text }
+end
+
+local function raise(text)
+    error({ err = text }, 0)
+end
+
+local function log(...)
+    local level = ...
+    if select('#', ...) < 2 then
+        raise('ERR server.log() requires two arguments or more.')
+    elseif type(level) ~= 'number' then
+        raise('ERR First argument must be a number (log level).')
+    elseif level < 0 or level > 3 then
+        raise('ERR Invalid log level.')
+    end
+    local parts = { select(2, ...) }
+    for index = 1, #parts do
+        parts[index] = tostring(parts[index])
+    end
+    host.log(level, concat(parts, ' '))
+end
+
+local function sha1hex(...)
+    if select('#', ...) ~= 1 then
+        raise('ERR wrong number of arguments')
+    end
+    return host.sha1hex(tostring((...)))
+end
+
+local function setresp(...)
+    local version = ...
+    if select('#', ...) ~= 1 then
+        raise('ERR server.setresp() requires one argument.')
+    elseif version ~= 2 and version ~= 3 then
+        raise('ERR RESP version must be 2 or 3.')
+    end
+    host.setresp(version)
+end
+
+local function set_repl(...)
+    local flags = ...
+    if select('#', ...) ~= 1 then
+        raise('ERR server.set_repl() requires one argument.')
+    elseif type(flags) ~= 'number' or flags < 0 or flags > 3 then
+        raise('ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.')
+    end
+end
+
+local function may_call(...)
+    local allowed, failure = host.acl_check_cmd(...)
+    if failure then
+        raise(failure)
+    end
+    return allowed
+end
+
+local constants = {
+    LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
+    REPL_NONE = 0, REPL_AOF = 1, REPL_SLAVE = 2, REPL_REPLICA = 2, REPL_ALL = 3,
+    REDIS_VERSION = host.version, REDIS_VERSION_NUM = host.version_number,
+    SERVER_NAME = host.server_name,
+}
+
+local function api(functions)
+    for name, value in pairs(constants) do
+        functions[name] = value
+    end
+    functions.log, functions.sha1hex = log, sha1hex
+    functions.error_reply, functions.status_reply = error_reply, status_reply
+    functions.setresp, functions.set_repl = setresp, set_repl
+    functions.acl_check_cmd = may_call
+    functions.breakpoint = function() return false end
+    functions.debug = function() end
+    functions.replicate_commands = function() return true end
+    return functions
+end
+
+-- `call` and `pcall` are put in for each script that runs.
+local command_functions = api({})
+local commands = protect(command_functions)
+
+-- Lua's globals that scripts have, and those changed so that they respect what is protected.
+local globals = {}
+for _, name in ipairs({
+    '_VERSION', 'assert', 'collectgarbage', 'error', 'gcinfo', 'getmetatable', 'ipairs', 'next', 'pairs',
+    'rawequal', 'rawget', 'select', 'tonumber', 'tostring', 'type', 'unpack',
+}) do
+    globals[name] = world[name]
+end
+
+-- pcall gives a failed command's text alone, as scripts expect.
+local function with_text(ok, failure, ...)
+    if ok then
+        return ok, failure, ...
+    end
+    failure = visible_error(failure)
+    if type(failure) == 'table' and type(failure.err) == 'string' then
+        failure = failure.err
+    end
+    return false, failure
+end
+
+function globals.pcall(...)
+    return with_text(lua_pcall(...))
+end
+
+function globals.xpcall(work, handler)
+    return xpcall(work, function(failure)
+        return handler(visible_error(failure))
+    end)
+end
+
+function globals.rawset(target, name, value)
+    return lua_rawset(writable(target), name, value)
+end
+
+function globals.setmetatable(target, metatable)
+    return lua_setmetatable(writable(target), metatable)
+end
+
+-- Compiled code is not checked by Lua: only source is loaded.
+local BYTECODE = 27
+
+function globals.loadstring(source, name)
+    if type(source) == 'string' and byte(source) == BYTECODE then
+        return nil, 'attempt to load chunk with wrong mode'
+    end
+    return lua_loadstring(source, name)
+end
+
+function globals.load(reader, name)
+    local parts = {}
+    if type(reader) ~= 'function' then
+        error("bad argument #1 to 'load' (function expected, got " .. type(reader) .. ')', 2)
+    end
+    while true do
+        local part = reader()
+        if part == nil or part == '' then
+            break
+        end
+        parts[#parts + 1] = part
+    end
+    local source = concat(parts)
+    if source == '' and #parts == 0 then
+        return lua_load(function() return nil end, name)
+    end
+    return globals.loadstring(source, name or '=(load)')
+end
+
+local function copy(original)
+    local result = {}
+    for name, value in pairs(original) do
+        result[name] = value
+    end
+    return result
+end
+
+local tables = copy(world.table)
+function tables.insert(target, ...)
+    return lua_insert(writable(target), ...)
+end
+function tables.remove(target, ...)
+    return lua_remove(writable(target), ...)
+end
+
+globals.coroutine = protect(copy(world.coroutine))
+globals.math = protect(copy(world.math))
+globals.os = protect({ clock = world.os.clock })
+globals.string = protect(copy(world.string))
+globals.table = protect(tables)
+globals.redis = commands
+globals.server = commands
+for name, library in pairs(libraries) do
+    globals[name] = protect(library)
+end
+
+local text_metatable = getmetatable('')
+text_metatable.__index = globals.string
+text_metatable.__metatable = hidden
+
+lua_setmetatable(globals, {
+    __index = function(_, name)
+        error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+    end,
+})
+local visible = protect(globals)
+lua_rawset(globals, '_G', visible)
+
+-- While a library of functions is loaded it may register them, and do little else.
+local registering = {}
+for _, name in ipairs({
+    '_VERSION', 'assert', 'bit', 'cjson', 'cmsgpack', 'collectgarbage', 'coroutine', 'gcinfo', 'getmetatable', 'ipairs',
+    'math', 'next', 'os', 'pairs', 'rawequal', 'rawget', 'rawset', 'select', 'setmetatable', 'string', 'struct', 'table',
+    'tonumber', 'tostring', 'type', 'unpack',
+}) do
+    registering[name] = rawget(globals, name)
+end
+
+-- Says where in the script an error came from.
+local function describe(failure)
+    local line, source
+    for level = 2, 250 do
+        local info = getinfo(level, 'Sl')
+        if not info then
+            break
+        elseif info.source == '@user_script' or info.source == '@user_function' then
+            line, source = info.currentline, info.source
+            break
+        end
+    end
+    local text
+    failure = visible_error(failure)
+    if type(failure) == 'table' then
+        text = type(failure.err) == 'string' and failure.err or 'ERR unknown error'
+    else
+        text = 'ERR ' .. tostring(failure)
+    end
+    return { err = text, source = source, line = line }
+end
+
+local function run(chunk, keys, arguments)
+    lua_rawset(globals, 'KEYS', keys)
+    lua_rawset(globals, 'ARGV', arguments)
+    return xpcall(chunk, describe)
+end
+
+local function run_function(callback, keys, arguments)
+    return xpcall(function()
+        return callback(keys, arguments)
+    end, describe)
+end
+
+-- Loads a library: `register` hears of each function.
+local function register(chunk, register_function)
+    local functions = api({ register_function = function(...)
+        local failure = register_function(...)
+        if failure then
+            raise(failure)
+        end
+    end })
+    local missing = {
+        __index = function(_, name)
+            error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+        end,
+    }
+    local loading = copy(registering)
+    loading.redis = protect(lua_setmetatable(functions, missing))
+    loading.server = loading.redis
+    lua_setmetatable(loading, missing)
+    local environment = protect(loading)
+    lua_rawset(loading, '_G', environment)
+    -- Functions that the library defines see this table; once it is loaded they see what scripts see.
+    setfenv(chunk, environment)
+    local ok, failure = xpcall(chunk, describe)
+    getmetatable(loading).__index = globals
+    lua_setmetatable(functions, { __index = commands })
+    return ok, failure
+end
+
+return visible, command_functions, run, run_function, register

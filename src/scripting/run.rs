@@ -1,0 +1,278 @@
+//! Running a script or function within a command: EVAL, EVALSHA, FCALL.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mlua::{Function, Lua, Table, Value, Variadic};
+
+use super::analysis::Reach;
+use super::call::{self, Permits};
+use super::control::{ForcedEnd, Start};
+use super::convert;
+use super::scripts::{Script, Sha};
+use super::shebang::ScriptFlags;
+use super::vm::{Failure, Vm};
+use crate::command::keys::LockPlan;
+use crate::command::{Context, Origin};
+use crate::config::Directive;
+use crate::error::{CommandError, CommandResult};
+use crate::resp::Version;
+use crate::server::Server;
+use crate::types::number::parse_i64;
+
+/// What is to be run.
+pub enum Program {
+    /// A script.
+    Script(Arc<Script>),
+    /// A function by its name, and what it says of itself.
+    Function {
+        /// Its name.
+        name: String,
+        /// Its flags.
+        flags: ScriptFlags,
+    },
+}
+
+impl Program {
+    fn flags(&self) -> ScriptFlags {
+        match self {
+            Program::Script(script) => script.flags,
+            Program::Function { flags, .. } => *flags,
+        }
+    }
+
+    fn sha(&self) -> Sha {
+        match self {
+            Program::Script(script) => script.sha,
+            Program::Function { .. } => [0; 20],
+        }
+    }
+}
+
+/// The keys of a request: how many its argument 2 says, from argument 3 on.
+///
+/// # Errors
+/// A count that is none, or more than there are arguments.
+pub fn key_count(arguments: &[&[u8]]) -> Result<usize, CommandError> {
+    let count = parse_i64(arguments[2]).ok_or(CommandError::NotAnInteger)?;
+    let count =
+        usize::try_from(count).map_err(|_| CommandError::text("ERR Number of keys can't be negative"))?;
+    if count > arguments.len() - 3 {
+        return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
+    }
+    Ok(count)
+}
+
+/// Whether a script has to be alone in the keyspace with these arguments.
+pub fn runs_alone(server: &Server, script: &Script, arguments: &[&[u8]]) -> bool {
+    let Reach::Declared(named) = &script.reach else { return true };
+    if script.misjudged.load(Ordering::Relaxed) {
+        return true;
+    }
+    let Ok(count) = key_count(arguments) else { return false };
+    !named.iter().all(|named| {
+        // Without that argument the call fails before it touches anything.
+        let name = named.argument.checked_sub(1).and_then(|index| arguments.get(3 + count + index));
+        name.is_none_or(|name| named.is_within(&server.commands, name))
+    })
+}
+
+/// Runs a program with the keys and arguments of a request, and writes its reply.
+///
+/// # Errors
+/// What went wrong in it.
+pub fn run(cx: &mut Context<'_>, program: &Program, arguments: &[&[u8]], read_only: bool) -> CommandResult {
+    let count = key_count(arguments)?;
+    let server = cx.server;
+    if cx.keys.is_alone() {
+        server.scripting.count_alone();
+    }
+    let worker = crate::worker::current();
+    let done = server
+        .scripting
+        .with_machine(worker, |vm| Run { cx, vm, program, arguments, key_count: count }.run(read_only));
+    done.unwrap_or_else(|error| Err(CommandError::new(format!("ERR {error}"))))
+}
+
+struct Run<'r, 'c> {
+    cx: &'r mut Context<'c>,
+    vm: &'r mut Vm,
+    program: &'r Program,
+    arguments: &'r [&'r [u8]],
+    key_count: usize,
+}
+
+impl Run<'_, '_> {
+    fn run(self, read_only: bool) -> CommandResult {
+        let Self { cx, vm, program, arguments, key_count } = self;
+        let flags = program.flags();
+        let function = match program {
+            Program::Script(script) => vm
+                .compiled(script)
+                .inspect_err(|_| cx.server.scripting.scripts.forget(script))
+                .map_err(compile_error)?,
+            Program::Function { name, .. } => {
+                super::functions::load_into(vm, &cx.server.scripting.libraries)?;
+                vm.function(name.as_bytes()).ok_or(CommandError::text("ERR Function not found"))?
+            }
+        };
+        let in_transaction_undo = cx.keys.can_undo();
+        let undoable = flags.atomic && !in_transaction_undo;
+        let permits = RefCell::new(Permits {
+            read_only: read_only || flags.no_writes,
+            cross_slot: flags.allow_cross_slot_keys || !flags.declared && key_count == 0,
+            slot: None,
+            wrote: false,
+            reached_too_far: false,
+        });
+        let start = start_of(cx, program, arguments, key_count, flags.atomic);
+        vm.control.begin(&cx.server.scripting.slow, &cx.server.scripting.give_way(), start);
+        vm.set_version(Version::Resp2);
+        let (database, dirty, position) = (cx.client.database, cx.dirty, cx.reply.position());
+        if undoable {
+            cx.begin_undoable();
+        }
+        let ended = execute(cx, vm, &function, &permits, program, &arguments[3..], key_count);
+        let forced = vm.control.end();
+        cx.client.select(database);
+        cx.keys.database = database;
+        let permits = permits.into_inner();
+        let outcome = match ended {
+            Ok(outcome) => outcome,
+            Err(error) => Err(Failure { text: format!("ERR {error}").into_bytes(), place: None }),
+        };
+        if forced.is_some() {
+            vm.recover().map_err(|error| CommandError::new(format!("ERR {error}")))?;
+        }
+        let failure = match (outcome, forced) {
+            (Ok(()), None) => {
+                if undoable {
+                    cx.commit();
+                }
+                return Ok(());
+            }
+            (Err(failure), None) => error_of(&failure),
+            (_, Some(forced)) => forced_error(forced, program),
+        };
+        cx.reply.truncate(position);
+        if undoable {
+            cx.undo();
+            cx.dirty = dirty;
+        }
+        if permits.reached_too_far
+            && let Program::Script(script) = program
+        {
+            script.misjudged.store(true, Ordering::Relaxed);
+            // If nothing was changed it can start again, alone.
+            cx.again_alone = cx.dirty == dirty && cx.origin == Origin::Client;
+        }
+        Err(failure)
+    }
+}
+
+fn compile_error(message: String) -> CommandError {
+    CommandError::new(format!("ERR Error compiling script (new function): {message}"))
+}
+
+fn start_of(
+    cx: &Context<'_>,
+    program: &Program,
+    arguments: &[&[u8]],
+    key_count: usize,
+    undoable: bool,
+) -> Start {
+    let (function, command) = match program {
+        Program::Script(_) => (None, Vec::new()),
+        Program::Function { name, .. } => {
+            (Some(name.clone()), arguments.iter().map(|word| word.to_vec()).collect())
+        }
+    };
+    let locks = (key_count > 0 && !cx.keys.is_alone()).then(|| cx.keys.held().collect::<LockPlan>());
+    let limit_ms = cx.server.config.int(Directive::BusyReplyThreshold);
+    let limit_ns = if limit_ms > 0 { limit_ms as u64 * 1_000_000 } else { u64::MAX };
+    Start { sha: program.sha(), function, command, undoable, locks, limit_ns }
+}
+
+/// The script itself, with `redis.call` served by the context.
+fn execute(
+    cx: &mut Context<'_>,
+    vm: &Vm,
+    function: &Function,
+    permits: &RefCell<Permits>,
+    program: &Program,
+    arguments: &[&[u8]],
+    key_count: usize,
+) -> mlua::Result<Result<(), Failure>> {
+    let keys = strings(&vm.lua, &arguments[..key_count])?;
+    let others = strings(&vm.lua, &arguments[key_count..])?;
+    let shared = RefCell::new(cx);
+    let serve = |lua: &Lua, words: &Variadic<Value>| {
+        let (mut cx, mut permits) = match (shared.try_borrow_mut(), permits.try_borrow_mut()) {
+            (Ok(cx), Ok(permits)) => (cx, permits),
+            _ => return Err(mlua::Error::RecursiveMutCallback),
+        };
+        call::call(&mut cx, &mut permits, &vm.control, lua, &vm.names, vm.version(), words)
+    };
+    // An error of `call` is raised, one of `pcall` is its result.
+    let raising = |lua: &Lua, words: Variadic<Value>| serve(lua, &words)?.map_err(mlua::Error::external);
+    let answering = |lua: &Lua, words: Variadic<Value>| {
+        serve(lua, &words)?.or_else(|error| convert::error_to_lua(lua, &vm.names, &error))
+    };
+    vm.lua.scope(|scope| {
+        let call = scope.create_function(&raising)?;
+        let pcall = scope.create_function(&answering)?;
+        vm.commands.raw_set(&vm.names.call, call)?;
+        vm.commands.raw_set(&vm.names.pcall, pcall)?;
+        let ended = match program {
+            Program::Script(_) => vm.run_script(function, keys, others),
+            Program::Function { .. } => vm.run_function(function, keys, others),
+        };
+        match ended? {
+            Err(failure) => Ok(Err(failure)),
+            Ok(value) => {
+                let mut cx = shared.borrow_mut();
+                convert::to_reply(&value, &vm.names, vm.version(), &mut cx.reply)?;
+                Ok(Ok(()))
+            }
+        }
+    })
+}
+
+fn strings(lua: &Lua, texts: &[&[u8]]) -> mlua::Result<Table> {
+    let table = lua.create_table_with_capacity(texts.len(), 0)?;
+    for (index, text) in texts.iter().enumerate() {
+        table.raw_set(index + 1, lua.create_string(text)?)?;
+    }
+    Ok(table)
+}
+
+/// The error's text, and where in the script it came up.
+fn error_of(failure: &Failure) -> CommandError {
+    let text = String::from_utf8_lossy(&failure.text);
+    match &failure.place {
+        Some((source, line)) => {
+            let source = String::from_utf8_lossy(source);
+            CommandError::new(format!("{text} script: on {source}:{line}."))
+        }
+        None => CommandError::new(text.into_owned()),
+    }
+}
+
+fn forced_error(forced: ForcedEnd, program: &Program) -> CommandError {
+    let (what, command) = match program {
+        Program::Script(_) => ("script", "SCRIPT"),
+        Program::Function { .. } => ("function", "FUNCTION"),
+    };
+    match forced {
+        ForcedEnd::Killed => {
+            CommandError::new(format!("ERR Error running script: Script killed by user with {command} KILL."))
+        }
+        ForcedEnd::TimeLimit => CommandError::new(format!(
+            "ERR The {what} took longer than busy-reply-threshold: what it changed was put back"
+        )),
+        ForcedEnd::Undeclared => {
+            CommandError::new(format!("ERR The {what} reached for a key that it did not declare"))
+        }
+    }
+}
