@@ -165,11 +165,11 @@ fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (policy, source) = match &arguments[2..] {
         [source] => (Policy::Append, *source),
         [word, source] if args::is(word, "REPLACE") => (Policy::Replace, *source),
-        [word, _] => {
+        [word, ..] => {
             let word = args::text(word);
             return Err(CommandError::new(format!("ERR Unknown option given: {word}")));
         }
-        _ => return Err(CommandError::WrongArity("function|load".into())),
+        [] => return Err(CommandError::WrongArity("function|load".into())),
     };
     let names = add(cx, &[source], policy)?;
     cx.dirty += 1;

@@ -74,7 +74,7 @@ impl Libraries {
     pub fn function(&self, name: &[u8]) -> Option<FunctionEntry> {
         let libraries = self.by_name.read();
         let mut functions = libraries.values().flat_map(|library| library.functions.iter());
-        functions.find(|function| function.name.as_bytes() == name).cloned()
+        functions.find(|function| function.name.as_bytes().eq_ignore_ascii_case(name)).cloned()
     }
 
     /// Adds libraries: all of them, or none.
@@ -92,7 +92,7 @@ impl Libraries {
             }
             next.remove(&library.name);
             let taken = |name: &str| {
-                next.values().any(|other| other.functions.iter().any(|entry| entry.name == name))
+                next.values().any(|other| other.functions.iter().any(|entry| entry.name.eq_ignore_ascii_case(name)))
             };
             if let Some(function) = library.functions.iter().find(|function| taken(&function.name)) {
                 return Err(CommandError::new(format!("ERR Function {} already exists", function.name)));
@@ -172,7 +172,7 @@ fn register(vm: &Vm, source: &[u8]) -> Result<(String, Registered), CommandError
         .create_function(move |_, arguments: MultiValue| match function_entry(&arguments) {
             Ok(entry) => {
                 let mut found = found.lock();
-                if found.iter().any(|(other, _)| other.name == entry.0.name) {
+                if found.iter().any(|(other, _)| other.name.eq_ignore_ascii_case(&entry.0.name)) {
                     return Ok(Some("Function already exists in the library".to_owned()));
                 }
                 found.push(entry);
