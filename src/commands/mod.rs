@@ -1,5 +1,6 @@
 //! The commands, a file a group. Each file has a list of its entries, and every function stands below its entry's list.
 
+pub mod bitfield;
 pub mod bitmap;
 pub mod client;
 pub mod client_filter;
@@ -17,6 +18,7 @@ pub mod hash_field_expiry;
 pub mod hash_number;
 pub mod hash_random;
 pub mod help;
+pub mod hyperloglog;
 pub mod info;
 pub mod lcs;
 pub mod list;
@@ -57,6 +59,8 @@ pub fn groups() -> Vec<&'static [Command]> {
         zset_range::COMMANDS,
         zset_algebra::COMMANDS,
         bitmap::COMMANDS,
+        bitfield::COMMANDS,
+        hyperloglog::COMMANDS,
         object::COMMANDS,
         debug::COMMANDS,
         pubsub::COMMANDS,
