@@ -12,6 +12,8 @@ pub mod debug;
 pub mod dump;
 pub mod expire;
 pub mod generic;
+pub mod geo;
+pub mod geo_search;
 pub mod hash;
 pub mod hash_ex;
 pub mod hash_field_expiry;
@@ -58,6 +60,8 @@ pub fn groups() -> Vec<&'static [Command]> {
         zset_pop::COMMANDS,
         zset_range::COMMANDS,
         zset_algebra::COMMANDS,
+        geo::COMMANDS,
+        geo_search::COMMANDS,
         bitmap::COMMANDS,
         bitfield::COMMANDS,
         hyperloglog::COMMANDS,

@@ -2,6 +2,7 @@
 
 pub mod bits;
 pub mod entry;
+pub mod geohash;
 pub mod hash;
 pub mod hyperloglog;
 pub mod intset;
