@@ -153,13 +153,15 @@ struct Part {
 impl Part {
     /// Reads `[start [end [BYTE | BIT]]]`; nothing is all.
     fn parse(words: &[&[u8]]) -> Result<Self, CommandError> {
-        let in_bits = match words {
-            [_, _, unit] if args::is(unit, "BIT") => true,
-            [_, _, unit] if args::is(unit, "BYTE") => false,
-            [_, _, _, ..] => return Err(CommandError::Syntax),
+        if words.len() > 3 {
+            return Err(CommandError::Syntax);
+        }
+        let start = words.first().map_or(Ok(0), |word| args::int(word))?;
+        let in_bits = match words.get(2) {
+            Some(unit) if args::is(unit, "BIT") => true,
+            Some(unit) if !args::is(unit, "BYTE") => return Err(CommandError::Syntax),
             _ => false,
         };
-        let start = words.first().map_or(Ok(0), |word| args::int(word))?;
         let end = words.get(1).map(|word| args::int(word)).transpose()?;
         Ok(Self { start, end, in_bits })
     }

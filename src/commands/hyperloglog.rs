@@ -107,6 +107,10 @@ fn pfadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         let form = hyperloglog::form(bytes)?;
         let before = (form == Form::Sparse && elements.len() > 1).then(|| bytes.clone());
         let mut changes = u64::from(is_new);
+        if is_new {
+            // Redis marks it so even where no element comes with it.
+            hyperloglog::forget_estimate(bytes);
+        }
         for element in elements {
             match hyperloglog::add(bytes, element, sparse_max) {
                 Ok(changed) => changes += u64::from(changed),

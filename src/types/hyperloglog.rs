@@ -153,7 +153,7 @@ pub fn raise_all(
     for (index, value) in registers.0.iter().enumerate().filter(|(_, value)| **value > 0) {
         raise(bytes, index, *value, sparse_max)?;
     }
-    note_change(bytes);
+    forget_estimate(bytes);
     Ok(())
 }
 
@@ -249,7 +249,7 @@ fn place(element: &[u8]) -> (usize, u8) {
 }
 
 /// Marks the kept estimate as out of date.
-fn note_change(bytes: &mut [u8]) {
+pub fn forget_estimate(bytes: &mut [u8]) {
     bytes[HEADER - 1] |= OUT_OF_DATE;
 }
 
@@ -259,7 +259,7 @@ fn raise(bytes: &mut Vec<u8>, index: usize, value: u8, sparse_max: usize) -> Res
         Form::Sparse => sparse_raise(bytes, index, value, sparse_max)?,
     };
     if raised {
-        note_change(bytes);
+        forget_estimate(bytes);
     }
     Ok(raised)
 }
