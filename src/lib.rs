@@ -18,6 +18,7 @@ pub mod net;
 pub mod rdb;
 pub mod resp;
 pub mod run;
+pub mod scripting;
 pub mod server;
 pub mod types;
 pub mod worker;

@@ -86,6 +86,11 @@ impl Handle {
     pub fn advance_clock(&self, by_ms: u64) {
         self.server.clock.advance_ms(by_ms);
         self.server.expire_due();
+        for client in self.server.clients.all() {
+            if client.waiter.lock().is_some() {
+                client.look(); // Its time may be over.
+            }
+        }
     }
 
     /// Asks the server to end.

@@ -32,6 +32,36 @@ pub fn float(argument: &[u8]) -> Result<f64, CommandError> {
     number::parse_f64(argument).ok_or(CommandError::NotAFloat)
 }
 
+/// How long a command may wait, in seconds with fractions: until when, in milliseconds of Unix time; `None` for ever (0).
+pub fn wait_seconds(argument: &[u8], now_ms: u64) -> Result<Option<u64>, CommandError> {
+    let seconds = number::parse_f64(argument)
+        .filter(|seconds| seconds.is_finite())
+        .ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
+    let milliseconds = (seconds * 1000.0).ceil();
+    if milliseconds >= i64::MAX as f64 {
+        return Err(CommandError::text("ERR timeout is out of range"));
+    }
+    wait_until(milliseconds as i64, now_ms)
+}
+
+/// [`wait_seconds`] for commands that take milliseconds.
+pub fn wait_milliseconds(argument: &[u8], now_ms: u64) -> Result<Option<u64>, CommandError> {
+    let milliseconds = number::parse_i64(argument)
+        .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
+    wait_until(milliseconds, now_ms)
+}
+
+fn wait_until(milliseconds: i64, now_ms: u64) -> Result<Option<u64>, CommandError> {
+    match u64::try_from(milliseconds) {
+        Err(_) => Err(CommandError::text("ERR timeout is negative")),
+        Ok(0) => Ok(None),
+        Ok(milliseconds) => match now_ms.checked_add(milliseconds) {
+            Some(until_ms) if until_ms <= i64::MAX as u64 => Ok(Some(until_ms)),
+            _ => Err(CommandError::text("ERR timeout is out of range")),
+        },
+    }
+}
+
 /// The argument behind an option.
 pub fn value_of<'a>(arguments: &[&'a [u8]], option: usize) -> Result<&'a [u8], CommandError> {
     arguments.get(option + 1).copied().ok_or(CommandError::Syntax)

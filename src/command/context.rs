@@ -1,7 +1,11 @@
 //! What a command's function is given.
 
-use crate::command::keys::PlannedKey;
-use crate::error::CommandError;
+use crate::command::keys::{LockPlan, PlannedKey, lock_plan_of};
+use crate::command::spec::Flags;
+use crate::command::table::Entry;
+use crate::effects::Changes;
+use crate::effects::waiting::WaitFor;
+use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, ChangeSink, EventClass};
 use crate::keyspace::hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
@@ -22,12 +26,29 @@ pub struct Context<'a> {
     pub reply: Reply<'a>,
     /// The keys' hashes.
     pub planned: &'a [PlannedKey],
+    /// Who hears of changes.
+    pub changes: &'a Changes<'a>,
+    /// Where the request comes from.
+    pub origin: Origin,
     /// What is to happen when the command has run.
     pub after: Option<After>,
+    /// What it waits for, if it found nothing.
+    pub wait: Option<WaitFor>,
     /// Changes made, counted as Redis counts them (`rdb_changes_since_last_save`).
     pub dirty: u64,
     /// Which command this is, for error texts and statistics.
-    pub command: &'a crate::command::table::Entry,
+    pub command: &'a Entry,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Straight from a client.
+    Client,
+    /// From the queue of a transaction.
+    Transaction,
+    /// From a script or function.
+    Script,
 }
 
 /// What a connection does when a command has run.
@@ -39,6 +60,8 @@ pub enum After {
     CloseNow,
     /// Do nothing more for this client for so many milliseconds (DEBUG SLEEP).
     Sleep(u64),
+    /// Wait until the request is served, see [`Context::wait_for`].
+    Wait,
     /// End the server.
     Shutdown,
 }
@@ -78,13 +101,83 @@ impl<'a> Context<'a> {
         event: &'static str,
     ) {
         self.dirty += 1;
-        self.server.effects.changed(database, key, class, event);
+        self.changes.changed(database, key, class, event);
+    }
+
+    /// Tells of a further event of a change that is counted elsewhere.
+    #[inline]
+    pub fn event(&self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
+        self.changes.changed(self.keys.database, key, class, event);
     }
 
     /// Deletes a key that a command emptied, with the `del` event; the change itself was told already.
     pub fn delete_emptied(&mut self, key: &HashedKey<'_>) {
         self.keys.delete(key);
-        self.server.effects.changed(self.keys.database, key, EventClass::GENERIC, "del");
+        self.event(key, EventClass::GENERIC, "del");
+    }
+
+    /// For a command that found nothing and may wait: has the client wait, or answers that there is nothing where waiting is not
+    /// allowed (transactions and scripts).
+    pub fn wait_for(&mut self, wait: WaitFor) {
+        if self.origin == Origin::Client {
+            self.wait = Some(wait);
+        } else {
+            wait.nothing.write(&mut self.reply);
+        }
+    }
+
+    /// Runs another command within this one: of a transaction's queue, or called by a script. Its reply is written where the outer one's
+    /// is; when it fails nothing of it stays in the reply. The locks for it are held already, or are taken here while alone.
+    pub fn run_nested(&mut self, entry: &'a Entry, arguments: &[&[u8]], origin: Origin) -> CommandResult {
+        if self.keys.is_alone() {
+            let mut plan = LockPlan::new();
+            if !entry.command.flags.has(Flags::WHOLE_KEYSPACE) {
+                lock_plan_of(entry.command, arguments, self.keys.database, self.keys.keyspace, &mut plan);
+            }
+            self.keys.relock(&plan);
+        }
+        let start = self.reply.position();
+        let outer = (self.command, self.planned, self.origin, self.after.take());
+        (self.command, self.planned, self.origin) = (entry, &[], origin);
+        let started_ns = self.server.clock.monotonic_ns();
+        let result = (entry.command.run)(self, arguments);
+        let took_ns = self.server.clock.monotonic_ns() - started_ns;
+        self.server.stats.command_ran(crate::worker::current(), entry.id, took_ns, result.is_err());
+        // What the connection is to do then is remembered; the outer command has nothing of its own to ask.
+        let after = self.after.take();
+        (self.command, self.planned, self.origin, self.after) = outer;
+        self.after = after.or(self.after.take());
+        self.keys.database = self.client.database;
+        if result.is_err() {
+            self.reply.truncate(start);
+        }
+        result
+    }
+
+    /// Writes an error as the reply, or as a part of it.
+    pub fn reply_error(&mut self, error: &CommandError) {
+        let text = error.to_string();
+        self.server.stats.error(crate::worker::current(), text.split(' ').next().unwrap_or_default());
+        self.reply.error(&text);
+    }
+
+    /// From here on nothing is told of changes, and all of them can be put back: [`commit`](Self::commit) or [`undo`](Self::undo) ends
+    /// it.
+    pub fn begin_undoable(&mut self) {
+        self.changes.keep();
+        self.keys.begin_undo();
+    }
+
+    /// The changes stay, and are told.
+    pub fn commit(&mut self) {
+        self.keys.keep_changes();
+        self.changes.tell_kept();
+    }
+
+    /// Everything is as before, and nobody has seen a thing.
+    pub fn undo(&mut self) {
+        self.keys.undo_changes();
+        self.changes.forget_kept();
     }
 
     /// Tells that a read asked for a key that is not there (event class `m`).

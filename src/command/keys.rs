@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::spec::Command;
+use crate::keyspace::Keyspace;
 use crate::keyspace::access::SlotLock;
 use crate::keyspace::hash::KeyHasher;
 use crate::types::number::parse_i64;
@@ -253,6 +254,34 @@ pub fn lock_plan(
     }
     if plan.len() > 1 {
         normalize(plan);
+    }
+}
+
+/// The lock plan of a request whose keys are not hashed yet.
+pub fn lock_plan_of(
+    command: &Command,
+    arguments: &[&[u8]],
+    database: usize,
+    keyspace: &Keyspace,
+    plan: &mut LockPlan,
+) {
+    let mut keys: SmallVec<[PlannedKey; 4]> = SmallVec::new();
+    for_each_key(command, arguments, |position| {
+        keys.push(PlannedKey {
+            argument: position.argument as u32,
+            flags: position.flags,
+            hash: keyspace.hasher().hash(arguments[position.argument]),
+        });
+    });
+    lock_plan(command, arguments, &keys, database, keyspace.hasher(), plan);
+    drop_foreign(plan, keyspace);
+}
+
+/// Forgets a plan that names a database which does not exist: the command answers the error without touching it.
+#[inline]
+pub fn drop_foreign(plan: &mut LockPlan, keyspace: &Keyspace) {
+    if plan.iter().any(|lock| usize::from(lock.database) >= keyspace.database_count()) {
+        plan.clear();
     }
 }
 

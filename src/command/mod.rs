@@ -3,10 +3,11 @@
 pub mod args;
 pub mod context;
 pub mod keys;
+pub mod request;
 pub mod spec;
 pub mod syntax;
 pub mod table;
 
-pub use context::{After, Context};
+pub use context::{After, Context, Origin};
 pub use keys::{Begin, Find, KeySpec};
 pub use spec::{Category, Command, Flags, Group, Handler};

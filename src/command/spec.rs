@@ -1,12 +1,20 @@
 //! The entry of a command. Everything that is known about a command stands here or is derived from it.
 
 use super::context::Context;
-use super::keys::{ForeignKeys, KeySpec, MovingKeys};
+use super::keys::{ForeignKeys, KeySpec, LockPlan, MovingKeys};
 use crate::error::CommandResult;
+use crate::server::Server;
+use crate::server::client::Client;
 
 /// A command's function: parses `arguments` (the name is the first), works on the keys that the entry's key spec declares, and
 /// writes one reply. When it answers an error, what it wrote is taken back and the error is the reply.
 pub type Handler = fn(&mut Context<'_>, &[&[u8]]) -> CommandResult;
+
+/// Whether a request has to be alone in the keyspace, because it may touch keys that nothing declares.
+pub type Alone = fn(&Server, &Client, &[&[u8]]) -> bool;
+
+/// Locks that a request needs beside those of its own keys.
+pub type FurtherLocks = fn(&Server, &Client, &mut LockPlan);
 
 /// A command or subcommand.
 pub struct Command {
@@ -22,6 +30,10 @@ pub struct Command {
     pub moving_keys: Option<MovingKeys>,
     /// Keys in other databases that the command locks as well.
     pub foreign_keys: Option<ForeignKeys>,
+    /// When it has to be alone in the keyspace; it then reaches undeclared keys through `Access::reach` or `Access::relock`.
+    pub alone: Option<Alone>,
+    /// Locks of keys that are not among its arguments (EXEC).
+    pub further_locks: Option<FurtherLocks>,
     /// ACL categories beside those that follow from the flags.
     pub categories: &'static [Category],
     /// The list in which it is documented.
@@ -51,6 +63,8 @@ impl Command {
         keys: &[],
         moving_keys: None,
         foreign_keys: None,
+        alone: None,
+        further_locks: None,
         categories: &[],
         group: Group::Generic,
         summary: "",
@@ -97,7 +111,7 @@ fn unfinished_container(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 /// A set of flags.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Flags(pub u32);
 
 impl Flags {
@@ -158,6 +172,10 @@ impl Flags {
 
     /// Its replies are push messages, which CLIENT REPLY does not silence.
     pub const PUSHES: Flags = Flags(1 << 29);
+    /// Runs the client's queued requests: what it may do is what they may do.
+    pub const RUNS_QUEUE: Flags = Flags(1 << 30);
+    /// Changes which database the client's next requests work on.
+    pub const SELECTS: Flags = Flags(1 << 31);
 
     /// Both sets together.
     pub const fn and(self, other: Flags) -> Flags {
@@ -168,6 +186,12 @@ impl Flags {
     #[inline]
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether any of them is set.
+    #[inline]
+    pub const fn intersects(self, other: Flags) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// The words of COMMAND INFO, in Redis's order.

@@ -9,6 +9,7 @@ use crate::command::{After, Category, Command, Context, Flags, Group, args};
 use crate::error::{CommandError, CommandResult};
 use crate::server::client::ReplyMode;
 use crate::server::pause::Scope;
+use crate::server::waiting::EndOfWait;
 use crate::types::number::parse_i64;
 
 const CONNECTION: &[Category] = &[Category::Connection];
@@ -332,9 +333,15 @@ fn unblock(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     {
         return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
     }
-    args::int(arguments[2])?;
-    // No command blocks yet, and a pause is not ended for one client alone.
-    cx.reply.int(0);
+    let id = args::int(arguments[2])?;
+    let why = match arguments.get(3) {
+        Some(reason) if args::is(reason, "ERROR") => EndOfWait::Unblocked,
+        _ => EndOfWait::Timeout,
+    };
+    let client = u64::try_from(id).ok().and_then(|id| cx.server.clients.by_id(id));
+    let waiter = client.and_then(|client| client.waiter.lock().clone());
+    let ended = waiter.is_some_and(|waiter| cx.server.end_wait(&waiter, why));
+    cx.reply.int(i64::from(ended));
     Ok(())
 }
 

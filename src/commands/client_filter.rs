@@ -208,7 +208,8 @@ fn flags_of(client: &SharedClient) -> String {
         }
     };
     add(subscriptions_of(client).iter().any(|count| *count > 0), 'P');
-    add(client.blocked.load(Relaxed), 'b');
+    add(client.queued.load(Relaxed) >= 0, 'x');
+    add(client.blocked.load(Relaxed) || client.waiter.lock().is_some(), 'b');
     add(client.address.ends_with(":0") && !client.address.starts_with(|c: char| c.is_ascii_digit()), 'U');
     add(client.readonly.load(Relaxed), 'r');
     add(client.no_evict.load(Relaxed), 'e');

@@ -4,7 +4,7 @@
 use crate::command::{Context, args};
 use crate::commands::generic::ScanOptions;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::{Access, ChangeSink, EventClass};
+use crate::keyspace::access::{Access, EventClass};
 use crate::keyspace::hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
@@ -116,7 +116,7 @@ pub fn changed(
 
 /// Tells of a further event of a change that is counted elsewhere.
 pub fn also(cx: &Context<'_>, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
-    cx.server.effects.changed(cx.keys.database, key, class, event);
+    cx.event(key, class, event);
 }
 
 /// Reads the count of SRANDMEMBER and its like.

@@ -40,7 +40,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "select",
         arity: 2,
-        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY),
+        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY).and(Flags::SELECTS),
         categories: CONNECTION,
         group: Group::Connection,
         summary: "Chooses the database for this connection.",
@@ -251,7 +251,10 @@ fn quit(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 fn reset(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let server = cx.server;
     server.unsubscribe_all(cx.client);
+    server.unwatch(cx.client);
     let client = &mut *cx.client;
+    client.transaction = None;
+    client.shared.queued.store(-1, std::sync::atomic::Ordering::Relaxed);
     client.select(0);
     client.set_version(Version::Resp2);
     client.authenticated = !server.settings.has_password();

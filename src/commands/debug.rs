@@ -1,7 +1,7 @@
 //! DEBUG: for tests of the server itself. Allowed only where `enable-debug-command` says so.
 
 use super::help;
-use crate::command::{After, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{After, Command, Context, Flags, Group, KeySpec, Origin, args};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{AccessClock, is_expired};
 use crate::keyspace::hash::SLOT_COUNT;
@@ -99,7 +99,13 @@ fn sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let seconds = parse_f64(arguments[2])
         .filter(|seconds| (0.0..=MAX_S).contains(seconds))
         .ok_or(CommandError::NotAFloat)?;
-    cx.after = Some(After::Sleep((seconds * 1000.0) as u64));
+    let milliseconds = (seconds * 1000.0) as u64;
+    if cx.origin == Origin::Client {
+        cx.after = Some(After::Sleep(milliseconds));
+    } else {
+        // What follows in the transaction or script is to happen later: nothing else can give it the time.
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+    }
     cx.reply.ok();
     Ok(())
 }

@@ -148,17 +148,19 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("maxclients", server.config.int(Directive::Maxclients));
     fields.add("client_recent_max_input_buffer", largest(&|client| client.query_buffer[1].load(Relaxed)));
     fields.add("client_recent_max_output_buffer", largest(&|client| client.reply_buffer[1].load(Relaxed)));
-    fields.add("blocked_clients", 0);
+    fields.add("blocked_clients", server.effects.waiting.client_count());
     fields.add("tracking_clients", 0);
     let subscribed = count(&|client| client.subscribed.iter().any(|count| count.load(Relaxed) > 0));
     fields.add("pubsub_clients", subscribed);
-    fields.zeros(&[
-        "watching_clients",
-        "clients_in_timeout_table",
-        "total_watched_keys",
-        "total_blocking_keys",
-        "total_blocking_keys_on_nokey",
-    ]);
+    fields.add("watching_clients", count(&|client| client.watched.load(Relaxed) > 0));
+    let has_timeout = |client: &crate::server::client::SharedClient| {
+        client.waiter.lock().as_ref().is_some_and(|waiter| waiter.wait.until_ms.is_some())
+    };
+    fields.add("clients_in_timeout_table", count(&has_timeout));
+    fields.add("total_watched_keys", server.effects.watches.key_count());
+    let (waited_for, waited_for_loss) = server.effects.waiting.key_counts();
+    fields.add("total_blocking_keys", waited_for);
+    fields.add("total_blocking_keys_on_nokey", waited_for_loss);
     let paused = server.pause.in_force(cx.keys.now_ms);
     fields.add("paused_reason", if paused.is_some() { "client_pause" } else { "none" });
     let actions = match paused {

@@ -1,4 +1,4 @@
-//! Lists: pushing, popping, looking and changing. The forms that wait come with blocking.
+//! Lists: pushing, popping, looking and changing.
 
 use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
 use crate::commands::collection::{self, Collection};
@@ -503,28 +503,48 @@ fn end_argument(argument: &[u8]) -> Result<End, CommandError> {
 }
 
 fn lmove(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let (from, to) = (end_argument(arguments[3])?, end_argument(arguments[4])?);
-    move_element(cx, arguments, from, to)
+    let (from, to) = ends_of_move(arguments)?;
+    move_or_null(cx, arguments, from, to)
 }
 
 fn rpoplpush(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    move_element(cx, arguments, End::Tail, End::Head)
+    move_or_null(cx, arguments, End::Tail, End::Head)
 }
 
-fn move_element(cx: &mut Context<'_>, arguments: &[&[u8]], from: End, to: End) -> CommandResult {
+fn move_or_null(cx: &mut Context<'_>, arguments: &[&[u8]], from: End, to: End) -> CommandResult {
+    if !move_element(cx, arguments, from, to)? {
+        cx.reply.null();
+    }
+    Ok(())
+}
+
+/// The ends that LMOVE and BLMOVE name.
+///
+/// # Errors
+/// Other words.
+pub(super) fn ends_of_move(arguments: &[&[u8]]) -> Result<(End, End), CommandError> {
+    Ok((end_argument(arguments[3])?, end_argument(arguments[4])?))
+}
+
+/// Moves an element from the list at argument 1 to that at argument 2 and answers it. Whether there was one.
+///
+/// # Errors
+/// Other types.
+pub(super) fn move_element(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    from: End,
+    to: End,
+) -> Result<bool, CommandError> {
     let (source, target) = (cx.key(arguments, 1), cx.key(arguments, 2));
     let limits = limits(cx);
     if collection::write::<List>(&mut cx.keys, &source)?.is_none() {
-        cx.reply.null();
-        return Ok(());
+        return Ok(false);
     }
     // The other key's type is looked at before anything is taken.
     let target_exists = collection::write::<List>(&mut cx.keys, &target)?.is_some();
     let taken = collection::write::<List>(&mut cx.keys, &source)?.and_then(|list| list.pop(from, &limits));
-    let Some(element) = taken else {
-        cx.reply.null();
-        return Ok(());
-    };
+    let Some(element) = taken else { return Ok(false) };
     if target_exists {
         if let Some(list) = collection::write::<List>(&mut cx.keys, &target)? {
             list.push(to, &element, &limits);
@@ -537,37 +557,95 @@ fn move_element(cx: &mut Context<'_>, arguments: &[&[u8]], from: End, to: End) -
     cx.changed(&target, EventClass::LIST, push_event(to));
     after_pop(cx, &source, from, 1);
     cx.reply.bulk(&element);
-    Ok(())
+    Ok(true)
 }
 
 fn lmpop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let greater_than_zero = |argument: &[u8], text: &'static str| {
-        parse_i64(argument)
-            .and_then(|n| usize::try_from(n).ok())
-            .filter(|n| *n > 0)
-            .ok_or(CommandError::text(text))
-    };
-    let keys = greater_than_zero(arguments[1], "ERR numkeys should be greater than 0")?;
-    let where_at = keys.checked_add(2).filter(|at| *at < arguments.len()).ok_or(CommandError::Syntax)?;
-    let end = end_argument(arguments[where_at])?;
-    let count = match &arguments[where_at + 1..] {
-        [] => 1,
-        [word, count] if args::is(word, "COUNT") => {
-            greater_than_zero(count, "ERR count should be greater than 0")?
-        }
-        _ => return Err(CommandError::Syntax),
-    };
-    for index in 2..where_at {
+    let request = MultiPop::parse(arguments, 1)?;
+    if !pop_of_first(cx, arguments, &request)? {
+        cx.reply.null_array();
+    }
+    Ok(())
+}
+
+/// What LMPOP is asked.
+pub(super) struct MultiPop {
+    /// Which arguments are the keys.
+    pub(super) keys: std::ops::Range<usize>,
+    end: End,
+    count: usize,
+}
+
+impl MultiPop {
+    /// Reads it, the number of keys being argument `at`.
+    ///
+    /// # Errors
+    /// Numbers that are none or not positive, unknown words.
+    pub(super) fn parse(arguments: &[&[u8]], at: usize) -> Result<Self, CommandError> {
+        let greater_than_zero = |argument: &[u8], text: &'static str| {
+            parse_i64(argument)
+                .and_then(|n| usize::try_from(n).ok())
+                .filter(|n| *n > 0)
+                .ok_or(CommandError::text(text))
+        };
+        let keys = greater_than_zero(arguments[at], "ERR numkeys should be greater than 0")?;
+        let first = at + 1;
+        let where_at =
+            keys.checked_add(first).filter(|at| *at < arguments.len()).ok_or(CommandError::Syntax)?;
+        let end = end_argument(arguments[where_at])?;
+        let count = match &arguments[where_at + 1..] {
+            [] => 1,
+            [word, count] if args::is(word, "COUNT") => {
+                greater_than_zero(count, "ERR count should be greater than 0")?
+            }
+            _ => return Err(CommandError::Syntax),
+        };
+        Ok(Self { keys: first..where_at, end, count })
+    }
+}
+
+/// Takes elements from the first list that there is and answers them with its key. Whether there was one.
+///
+/// # Errors
+/// Other types.
+pub(super) fn pop_of_first(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    request: &MultiPop,
+) -> Result<bool, CommandError> {
+    for index in request.keys.clone() {
         let key = cx.key(arguments, index);
         let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else { continue };
-        let taken = count.min(list.len());
+        let taken = request.count.min(list.len());
         cx.reply.array(2);
         cx.reply.bulk(key.bytes);
         cx.reply.array(taken);
-        return take(cx, &key, end, taken);
+        take(cx, &key, request.end, taken)?;
+        return Ok(true);
     }
-    cx.reply.null_array();
-    Ok(())
+    Ok(false)
+}
+
+/// Takes an element from the first list that there is and answers the key and the element (BLPOP). Whether there was one.
+///
+/// # Errors
+/// Other types.
+pub(super) fn pop_with_key(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    keys: std::ops::Range<usize>,
+    end: End,
+) -> Result<bool, CommandError> {
+    for index in keys {
+        let key = cx.key(arguments, index);
+        if collection::write::<List>(&mut cx.keys, &key)?.is_some() {
+            cx.reply.array(2);
+            cx.reply.bulk(key.bytes);
+            take(cx, &key, end, 1)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

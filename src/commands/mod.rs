@@ -24,6 +24,7 @@ pub mod hyperloglog;
 pub mod info;
 pub mod lcs;
 pub mod list;
+pub mod list_waiting;
 pub mod object;
 pub mod pubsub;
 pub mod scripting;
@@ -32,10 +33,12 @@ pub mod set;
 pub mod set_algebra;
 pub mod string;
 pub mod string_set;
+pub mod transaction;
 pub mod zset;
 pub mod zset_algebra;
 pub mod zset_pop;
 pub mod zset_range;
+pub mod zset_waiting;
 pub mod zset_window;
 
 use crate::command::Command;
@@ -56,8 +59,10 @@ pub fn groups() -> Vec<&'static [Command]> {
         hash_field_expiry::COMMANDS,
         hash_ex::COMMANDS,
         list::COMMANDS,
+        list_waiting::COMMANDS,
         zset::COMMANDS,
         zset_pop::COMMANDS,
+        zset_waiting::COMMANDS,
         zset_range::COMMANDS,
         zset_algebra::COMMANDS,
         geo::COMMANDS,
@@ -73,6 +78,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         command::COMMANDS,
         server::COMMANDS,
         scripting::COMMANDS,
+        transaction::COMMANDS,
         cluster::COMMANDS,
     ]
 }

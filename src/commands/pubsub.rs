@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::command::{Category, Command, Context, Flags, Group, KeySpec};
+use crate::effects::Message;
 use crate::error::CommandResult;
 use crate::server::pubsub::Kind;
 
@@ -321,15 +322,19 @@ fn confirm(cx: &mut Context<'_>, word: &[u8], name: Option<&[u8]>, list: List) {
 }
 
 fn publish(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let receivers = cx.server.pubsub.publish(arguments[1], arguments[2], cx.keys.now_ms);
+    send(cx, arguments, Kind::Channel)
+}
+
+/// A message made in a transaction that may be undone is sent when that has ended well.
+fn send(cx: &mut Context<'_>, arguments: &[&[u8]], kind: Kind) -> CommandResult {
+    let (channel, text) = (Bytes::copy_from_slice(arguments[1]), Bytes::copy_from_slice(arguments[2]));
+    let receivers = cx.changes.publish(Message { kind, channel, text });
     cx.reply.count(receivers);
     Ok(())
 }
 
 fn spublish(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let receivers = cx.server.pubsub.spublish(arguments[1], arguments[2], cx.keys.now_ms);
-    cx.reply.count(receivers);
-    Ok(())
+    send(cx, arguments, Kind::Shard)
 }
 
 fn channels(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

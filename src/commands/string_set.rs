@@ -164,7 +164,7 @@ fn set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     store(cx, &key, arguments[2], expire_at_ms.or(kept));
     cx.changed(&key, EventClass::STRING, "set");
     if let Some(at_ms) = expire_at_ms {
-        cx.server.effects.event(cx.keys.database, &key, EventClass::GENERIC, "expire");
+        cx.event(&key, EventClass::GENERIC, "expire");
         expire::delete_if_past(cx, &key, at_ms);
     }
     if !options.get {
@@ -261,7 +261,7 @@ fn set_with_ttl(cx: &mut Context<'_>, arguments: &[&[u8]], expire: ExpireOption<
     let at_ms = expire.resolve(cx, cx.command.command.name)?;
     store(cx, &key, arguments[3], Some(at_ms));
     cx.changed(&key, EventClass::STRING, "set");
-    cx.server.effects.event(cx.keys.database, &key, EventClass::GENERIC, "expire");
+    cx.event(&key, EventClass::GENERIC, "expire");
     cx.reply.ok();
     Ok(())
 }
@@ -318,7 +318,7 @@ fn msetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         store(cx, key, value, expire_at_ms.or(kept));
         cx.changed(key, EventClass::STRING, "set");
         if let Some(at_ms) = expire_at_ms {
-            cx.server.effects.event(cx.keys.database, key, EventClass::GENERIC, "expire");
+            cx.event(key, EventClass::GENERIC, "expire");
             expire::delete_if_past(cx, key, at_ms);
         }
     }

@@ -165,27 +165,33 @@ fn write_pair(reply: &mut Reply<'_>, member: &[u8], score: f64, in_pairs: bool) 
 
 fn zmpop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let request = MultiPop::parse(arguments, 1)?;
-    for index in request.keys.clone() {
-        let key = cx.key(arguments, index);
-        if collection::write::<ZSet>(&mut cx.keys, &key)?.is_some() {
-            return pop_of_many(cx, &key, &request);
-        }
+    if !pop_of_first(cx, arguments, &request)? {
+        cx.reply.null_array();
     }
-    cx.reply.null_array();
     Ok(())
 }
 
-/// Writes the reply of ZMPOP for a key that has a sorted set.
+/// Takes members of the first sorted set that there is and answers them with its key. Whether there was one.
 ///
 /// # Errors
 /// Another type.
-pub fn pop_of_many(cx: &mut Context<'_>, key: &HashedKey<'_>, request: &MultiPop) -> CommandResult {
-    cx.reply.array(2);
-    cx.reply.bulk(key.bytes);
-    let begun = cx.reply.begin_array();
-    let taken = take(cx, key, request.side, request.count, true)?;
-    cx.reply.end_array(begun, taken);
-    Ok(())
+pub fn pop_of_first(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    request: &MultiPop,
+) -> Result<bool, CommandError> {
+    for index in request.keys.clone() {
+        let key = cx.key(arguments, index);
+        if collection::write::<ZSet>(&mut cx.keys, &key)?.is_some() {
+            cx.reply.array(2);
+            cx.reply.bulk(key.bytes);
+            let begun = cx.reply.begin_array();
+            let taken = take(cx, &key, request.side, request.count, true)?;
+            cx.reply.end_array(begun, taken);
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What ZMPOP is asked.

@@ -1,29 +1,59 @@
 //! What follows a change. Every change of a key is told here, under the lock that made it; each listener hears of it only
-//! while it listens, so that a change nobody cares for costs one relaxed load.
+//! while it listens, so that a change nobody cares for costs a few relaxed loads.
+
+pub mod changes;
+pub mod waiting;
+pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::config::KeyspaceEvents;
+use bytes::Bytes;
 
-use crate::keyspace::access::{ChangeSink, EventClass};
+use crate::config::KeyspaceEvents;
+use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;
 use crate::server::clock::Clock;
-use crate::server::pubsub::PubSub;
+use crate::server::pubsub::{Kind, PubSub};
+
+pub use changes::Changes;
+use waiting::Waiting;
+use watch::Watches;
 
 /// The place that hears of every change.
 #[derive(Debug)]
 pub struct Effects {
     /// `notify-keyspace-events` as bits; 0 when nobody wants events.
     events: AtomicI64,
+    /// WATCH.
+    pub watches: Watches,
+    /// Clients that wait for keys.
+    pub waiting: Waiting,
     pubsub: Arc<PubSub>,
     clock: Arc<Clock>,
+}
+
+/// A message to a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Which name space the channel is in.
+    pub kind: Kind,
+    /// Where to.
+    pub channel: Bytes,
+    /// What.
+    pub text: Bytes,
 }
 
 impl Effects {
     /// Nobody listens yet.
     pub fn new(pubsub: Arc<PubSub>, clock: Arc<Clock>) -> Self {
-        Self { events: AtomicI64::new(0), pubsub, clock }
+        Self {
+            events: AtomicI64::new(0),
+            watches: Watches::default(),
+            waiting: Waiting::default(),
+            pubsub,
+            clock,
+        }
     }
 
     /// Sets which keyspace events are published.
@@ -31,13 +61,33 @@ impl Effects {
         self.events.store(events.bits(), Ordering::Relaxed);
     }
 
-    /// Publishes an event that is no change (a key miss).
+    /// Whether a change has to be told to anybody.
+    #[inline]
+    pub fn listens(&self) -> bool {
+        self.events.load(Ordering::Relaxed) != 0 || !self.watches.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Publishes an event; by itself it is no change (a key miss).
     #[inline]
     pub fn event(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         let wanted = self.events.load(Ordering::Relaxed);
         if wanted & class.0.bits() != 0 && self.pubsub.is_heard() {
             self.publish(KeyspaceEvents::from_bits(wanted), database, key, event);
         }
+    }
+
+    /// Sends a message; answers how many hear it.
+    pub fn send(&self, message: &Message) -> usize {
+        let now_ms = self.clock.now_ms();
+        match message.kind {
+            Kind::Channel => self.pubsub.publish(&message.channel, &message.text, now_ms),
+            Kind::Shard => self.pubsub.spublish(&message.channel, &message.text, now_ms),
+        }
+    }
+
+    /// How many would hear a message now.
+    pub fn receivers(&self, message: &Message) -> usize {
+        self.pubsub.receiver_count(message.kind, &message.channel)
     }
 
     #[cold]
@@ -52,12 +102,5 @@ impl Effects {
             let channel = format!("__keyevent@{database}__:{event}");
             self.pubsub.publish(channel.as_bytes(), key.bytes, now_ms);
         }
-    }
-}
-
-impl ChangeSink for Effects {
-    #[inline]
-    fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
-        self.event(database, key, class, event);
     }
 }

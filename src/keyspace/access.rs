@@ -10,6 +10,7 @@ use super::gate::{Exclusive, Mapping};
 use super::hash::HashedKey;
 use super::record::Record;
 use super::table::{self, SlotTable};
+use super::undo::{UndoLog, UndoStep};
 use crate::config::KeyspaceEvents;
 
 /// One lock of a plan: (database number, slot), and whether to write. Plans are sorted by it, which is the lock order.
@@ -53,9 +54,15 @@ impl EventClass {
 }
 
 /// Who hears of changes that the keyspace makes by itself (keys that expire), under the slot's lock.
-pub trait ChangeSink: Send + Sync {
+pub trait ChangeSink {
     /// `event` happened to `key` of the database with this number.
     fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str);
+
+    /// `key` became another one without an event of its own: its database was emptied or swapped.
+    fn touched(&self, database: usize, key: &HashedKey<'_>);
+
+    /// The keys of a database that somebody has to hear of when it is emptied or swapped.
+    fn of_interest(&self, database: usize) -> Vec<Box<[u8]>>;
 }
 
 /// How reads and writes refresh a record's access clock.
@@ -79,8 +86,8 @@ pub enum AccessClock {
 pub enum Hold<'g, 'b> {
     /// Shared, by the batch.
     Shared(&'b Mapping),
-    /// Alone: locks are taken as keys are touched.
-    Exclusive(&'b mut Exclusive<'g>),
+    /// Alone: other locks may be taken in between, see [`Access::relock`].
+    Exclusive(Exclusive<'g>),
     /// Not at all: the command takes what it needs itself.
     None,
 }
@@ -111,6 +118,10 @@ pub struct AccessCounts {
 
 /// Keys under lock, for one command.
 pub struct Access<'g, 'b> {
+    // Dropped in this order: the slots' locks before the gate.
+    locks: SmallVec<[HeldLock<'g>; 1]>,
+    /// What was before, while an undoable transaction runs.
+    undo: Option<Box<UndoLog>>,
     /// The keyspace behind it.
     pub keyspace: &'g Keyspace,
     /// How the gate is held.
@@ -123,7 +134,6 @@ pub struct Access<'g, 'b> {
     touch: bool,
     sink: &'b dyn ChangeSink,
     counts: &'b AccessCounts,
-    locks: SmallVec<[HeldLock<'g>; 1]>,
 }
 
 /// What stays the same for all commands of a batch.
@@ -164,11 +174,44 @@ impl<'g, 'b> Access<'g, 'b> {
             sink: settings.sink,
             counts: settings.counts,
             locks: SmallVec::new(),
+            undo: None,
         };
         for &lock in plan {
             access.lock(lock);
         }
         access
+    }
+
+    /// Whether nobody else is in the keyspace, so that any lock may be taken at any time.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.hold, Hold::Exclusive(_))
+    }
+
+    /// Gives all locks back and takes those of another plan. Only alone, where no order of locks has to be kept.
+    pub fn relock(&mut self, plan: &[SlotLock]) {
+        assert!(self.is_alone(), "locks are exchanged only while nobody else is in the keyspace");
+        self.locks.clear();
+        for &lock in plan {
+            self.lock(lock);
+        }
+    }
+
+    /// Takes the lock of a key that the command found while it ran (SORT's patterns). Only alone.
+    pub fn reach(&mut self, key: &HashedKey<'_>) {
+        assert!(
+            self.is_alone(),
+            "keys that were not declared are reached only while nobody else is in the keyspace"
+        );
+        let (database, slot) = (self.database, key.slot());
+        if self.position(database, slot).is_none() {
+            self.lock(SlotLock { database: database as u16, slot: slot as u16, write: false });
+        }
+    }
+
+    /// Whether the locks that are held cover this one.
+    pub fn covers(&self, lock: SlotLock) -> bool {
+        self.position(usize::from(lock.database), usize::from(lock.slot))
+            .is_some_and(|index| self.locks[index].lock.write || !lock.write)
     }
 
     /// The live record of `key` for a reading command: counts the hit or miss and dates the access.
@@ -202,6 +245,16 @@ impl<'g, 'b> Access<'g, 'b> {
         Some(record)
     }
 
+    /// Whether a key is still in its table although it has ended.
+    pub fn has_ended(&self, database: usize, key: &HashedKey<'_>) -> bool {
+        table::find(self.table(database, key), key).is_some_and(|record| is_expired(record, self.now_ms))
+    }
+
+    /// Removes a key that has ended.
+    pub fn remove_if_ended(&mut self, key: &HashedKey<'_>) {
+        self.evict_expired(self.database, key);
+    }
+
     /// Notes that a read came upon a key that has ended: it is removed when the command is over.
     #[cold]
     pub fn note_stale(&self, database: usize, key: &[u8]) {
@@ -214,7 +267,7 @@ impl<'g, 'b> Access<'g, 'b> {
     /// [`set_expire_at_ms`](Self::set_expire_at_ms), and a collection that became empty must be removed.
     #[inline]
     pub fn write(&mut self, key: &HashedKey<'_>) -> Option<&mut Record> {
-        self.evict_expired(self.database, key);
+        self.before_change(self.database, key);
         let (clock, touch) = (self.clock, self.touch);
         let (_, table) = self.table_mut(self.database, key);
         let record = table::find_mut(table, key)?;
@@ -234,7 +287,7 @@ impl<'g, 'b> Access<'g, 'b> {
         if record.access() == 0 {
             record.set_access(fresh_access(self.clock));
         }
-        self.evict_expired(number, key);
+        self.before_change(number, key);
         let (database, table) = self.table_mut(number, key);
         if let Some(slot) = table::find_mut(table, key) {
             let (before, after) = (slot.expire_at_ms(), record.expire_at_ms());
@@ -256,7 +309,7 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Takes a live key out of a database.
     pub fn remove_in(&mut self, number: usize, key: &HashedKey<'_>) -> Option<Record> {
-        self.evict_expired(number, key);
+        self.before_change(number, key);
         let (database, table) = self.table_mut(number, key);
         database.remove(table, key)
     }
@@ -273,7 +326,7 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Sets or removes the expiry of a live key. Whether there was one.
     pub fn set_expire_at_ms(&mut self, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
-        self.evict_expired(self.database, key);
+        self.before_change(self.database, key);
         let (database, table) = self.table_mut(self.database, key);
         database.set_expire_at_ms(table, key, at_ms)
     }
@@ -288,12 +341,15 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// The physical database behind a number. Only with the gate held.
     pub fn physical(&self, number: usize) -> &'g Database {
-        let mapping = match &self.hold {
+        self.keyspace.physical(self.mapping()[number])
+    }
+
+    fn mapping(&self) -> &Mapping {
+        match &self.hold {
             Hold::Shared(mapping) => mapping,
             Hold::Exclusive(exclusive) => exclusive.mapping(),
             Hold::None => unreachable!("keys are reached only with the gate held"),
-        };
-        self.keyspace.physical(mapping[number])
+        }
     }
 
     /// Works on a whole database without holding locks: the gate is entered for as long as `work` runs, which locks slots
@@ -331,28 +387,121 @@ impl<'g, 'b> Access<'g, 'b> {
             Some(number) => number..number + 1,
             None => 0..self.keyspace.database_count(),
         };
-        match &mut self.hold {
-            Hold::None => {
-                let exclusive = self.keyspace.gate.exclusive();
-                flush(self.keyspace, exclusive.mapping(), numbers)
+        self.while_alone(|access| access.flush_alone(numbers))
+    }
+
+    /// Exchanges two databases, at one instant for everybody else.
+    pub fn swap_databases(&mut self, first: usize, second: usize) {
+        self.while_alone(|access| {
+            if let Some(undo) = &mut access.undo {
+                undo.swapped(first, second);
             }
-            Hold::Exclusive(exclusive) => {
-                self.locks.clear();
-                flush(self.keyspace, exclusive.mapping(), numbers)
+            access.swap_alone(first, second);
+            if first != second {
+                for number in [first, second] {
+                    for name in access.sink.of_interest(number) {
+                        let key = access.keyspace.hasher().key(&name);
+                        if access.holds(first, &key) || access.holds(second, &key) {
+                            access.sink.touched(number, &key);
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Does something while nobody else is in the keyspace and no slot is locked.
+    fn while_alone<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.locks.clear();
+        match &self.hold {
+            Hold::Exclusive(_) => work(self),
+            Hold::None => {
+                self.hold = Hold::Exclusive(self.keyspace.gate.exclusive());
+                let result = work(self);
+                self.hold = Hold::None;
+                result
             }
             Hold::Shared(_) => unreachable!("commands on the whole keyspace run with the gate open or alone"),
         }
     }
 
-    /// Exchanges two databases, at one instant for everybody else.
-    pub fn swap_databases(&mut self, first: usize, second: usize) {
-        match &mut self.hold {
-            Hold::None => self.keyspace.gate.exclusive().swap(first, second),
-            Hold::Exclusive(exclusive) => {
-                self.locks.clear();
-                exclusive.swap(first, second);
+    fn flush_alone(&mut self, numbers: std::ops::Range<usize>) -> usize {
+        let mut removed = 0;
+        for number in numbers {
+            for name in self.sink.of_interest(number) {
+                let key = self.keyspace.hasher().key(&name);
+                if self.holds(number, &key) {
+                    self.sink.touched(number, &key);
+                }
             }
-            Hold::Shared(_) => unreachable!("commands on the whole keyspace run with the gate open or alone"),
+            let physical = self.mapping()[number];
+            let Some(database) = self.keyspace.physical_if_used(physical) else { continue };
+            let (undo, reaper) = (&mut self.undo, &self.keyspace.reaper);
+            removed += database.clear(|slot, table| match undo {
+                Some(undo) => undo.flushed(physical, slot, table),
+                None => reaper.discard_table(table),
+            });
+        }
+        removed
+    }
+
+    fn swap_alone(&mut self, first: usize, second: usize) {
+        if let Hold::Exclusive(exclusive) = &mut self.hold {
+            exclusive.swap(first, second);
+        }
+    }
+
+    /// Whether a live key is there. Nothing of its slot is locked.
+    fn holds(&self, number: usize, key: &HashedKey<'_>) -> bool {
+        let Some(database) = self.keyspace.physical_if_used(self.mapping()[number]) else { return false };
+        let table = database.read_slot(key.slot());
+        table::find(&table, key).is_some_and(|record| !is_expired(record, self.now_ms))
+    }
+
+    /// From here on what changes can be put back, until [`keep_changes`](Self::keep_changes) or
+    /// [`undo_changes`](Self::undo_changes).
+    pub fn begin_undo(&mut self) {
+        debug_assert!(self.undo.is_none(), "transactions that can be undone do not nest");
+        self.undo = Some(Box::default());
+    }
+
+    /// The changes stay.
+    pub fn keep_changes(&mut self) {
+        if let Some(undo) = self.undo.take() {
+            undo.discard(&self.keyspace.reaper);
+        }
+    }
+
+    /// Puts everything back as it was at [`begin_undo`](Self::begin_undo): values, expiries and access times.
+    pub fn undo_changes(&mut self) {
+        let Some(undo) = self.undo.take() else { return };
+        for step in undo.into_steps() {
+            match step {
+                UndoStep::Key { database, key, hash, before } => {
+                    let key = HashedKey { bytes: &key, hash };
+                    if self.is_alone() {
+                        self.relock(&[SlotLock {
+                            database: database as u16,
+                            slot: key.slot() as u16,
+                            write: true,
+                        }]);
+                    }
+                    let (database, table) = self.table_mut(database, &key);
+                    let after = database.remove(table, &key);
+                    if let Some(before) = before {
+                        database.insert(table, &key, before);
+                    }
+                    self.discard(after);
+                }
+                UndoStep::Flushed { physical, slot, table } => {
+                    self.locks.clear();
+                    self.keyspace.physical(physical).restore_slot(slot, table);
+                }
+                UndoStep::Swapped(first, second) => {
+                    self.locks.clear();
+                    self.swap_alone(first, second);
+                }
+            }
         }
     }
 
@@ -414,6 +563,23 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
+    /// What has to be done before a key changes: an ended one is removed, and a transaction that can be undone keeps the key
+    /// as it is.
+    #[inline]
+    fn before_change(&mut self, number: usize, key: &HashedKey<'_>) {
+        if self.undo.is_some() {
+            self.note_for_undo(number, key);
+        }
+        self.evict_expired(number, key);
+    }
+
+    #[cold]
+    fn note_for_undo(&mut self, number: usize, key: &HashedKey<'_>) {
+        let Some(mut undo) = self.undo.take() else { return };
+        undo.note(number, key, || table::find(self.table(number, key), key));
+        self.undo = Some(undo);
+    }
+
     #[inline]
     fn evict_expired(&mut self, number: usize, key: &HashedKey<'_>) {
         let now_ms = self.now_ms;
@@ -432,17 +598,6 @@ impl<'g, 'b> Access<'g, 'b> {
             date(record, self.clock);
         }
     }
-}
-
-/// Takes every slot's table out of these databases. The caller is alone in the keyspace.
-fn flush(keyspace: &Keyspace, mapping: &Mapping, numbers: std::ops::Range<usize>) -> usize {
-    let mut removed = 0;
-    for number in numbers {
-        if let Some(database) = keyspace.physical_if_used(mapping[number]) {
-            removed += database.clear(&keyspace.reaper);
-        }
-    }
-    removed
 }
 
 /// Whether a record has ended at `now_ms`.

@@ -146,8 +146,8 @@ impl Database {
         true
     }
 
-    /// Takes all keys out; the reaper frees them. Answers how many there were.
-    pub fn clear(&self, reaper: &super::reaper::Reaper) -> usize {
+    /// Takes all keys out and gives each slot's table to `taken`. Answers how many there were.
+    pub fn clear(&self, mut taken: impl FnMut(usize, SlotTable)) -> usize {
         let mut removed = 0;
         for slot in 0..SLOT_COUNT {
             if self.slot_len(slot) == 0 {
@@ -161,9 +161,21 @@ impl Database {
             self.expiry.publish(slot);
             let old = std::mem::replace(&mut *table, SlotTable::new());
             drop(table);
-            reaper.discard_table(old);
+            taken(slot, old);
         }
         removed
+    }
+
+    /// Puts a slot's table back that [`clear`](Self::clear) took. The slot is empty.
+    pub fn restore_slot(&self, slot: usize, old: SlotTable) {
+        let mut table = self.write_slot(slot);
+        debug_assert!(table.is_empty(), "only an emptied slot gets its table back");
+        let volatile = table::iter(&old).filter(|record| record.expire_at_ms().is_some()).count();
+        self.keys[slot].store(old.len() as u32, Ordering::Relaxed);
+        self.volatile[slot].store(volatile as u32, Ordering::Relaxed);
+        *table = old;
+        self.rebuild_expiry(&table, slot);
+        self.expiry.publish(slot);
     }
 
     /// Replaces every record by what `replace` makes of it, slot by slot; one for which it makes nothing stays as it is. Key and expiry

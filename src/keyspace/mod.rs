@@ -14,6 +14,7 @@ pub mod record;
 pub mod scan;
 pub mod sweep;
 pub mod table;
+pub mod undo;
 pub mod value;
 
 use std::sync::OnceLock;

@@ -17,8 +17,10 @@ use super::stream::NetStream;
 use crate::command::context::After;
 use crate::resp::decode::{Decoder, Limits};
 use crate::resp::encode::Reply;
+use crate::server::client::ReplyMode;
 use crate::server::dispatch::{Scratch, Stop};
 use crate::server::stats::Counter;
+use crate::server::waiting::EndOfWait;
 use crate::worker;
 
 /// Room made for each read.
@@ -191,7 +193,57 @@ impl Connection {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 Ok(())
             }
+            After::Wait => self.wait_to_be_served().await,
         }
+    }
+
+    /// Waits until the client's request is served, or its time is over; the reply goes where all do. Bytes that come meanwhile wait in
+    /// the input.
+    async fn wait_to_be_served(&mut self) -> Result<(), End> {
+        let Some(waiter) = self.session.client.waiter.clone() else { return Ok(()) };
+        let end = loop {
+            if let Some(reply) = waiter.take_reply() {
+                if self.session.client.reply_mode == ReplyMode::On {
+                    self.out.extend_from_slice(&reply);
+                }
+                break Ok(());
+            }
+            let left = waiter.wait.until_ms.map(|until_ms| {
+                // A clock that is moved by hand wakes who waits; the machine's has to be waited for.
+                Duration::from_millis(until_ms.saturating_sub(self.session.server.clock.now_ms()))
+            });
+            if left.is_some_and(|left| left.is_zero()) {
+                // If its request is being run at this moment, the client is woken when that is decided.
+                if self.session.server.end_wait(&waiter, EndOfWait::Timeout) {
+                    continue;
+                }
+            }
+            let wake = left.filter(|left| !left.is_zero()).unwrap_or(Duration::from_secs(3600));
+            match tokio::time::timeout(wake, self.wait()).await {
+                Err(_) | Ok(Ok(Woken::Wrote)) => {}
+                Ok(Ok(Woken::Read)) => {
+                    if let Err(end) = self.check_limits() {
+                        break Err(end);
+                    }
+                }
+                Ok(Ok(Woken::Eof)) => break Err(End::Closed),
+                Ok(Ok(Woken::Called)) => {
+                    let shared = &self.session.client.shared;
+                    if shared.is_closing() {
+                        break Err(End::Closed);
+                    }
+                    shared.take_look();
+                    shared.take_messages(&mut self.out);
+                }
+                Ok(Err(error)) => break Err(End::Failed(error)),
+            }
+        };
+        if end.is_err() {
+            self.session.server.effects.waiting.abandon(&waiter);
+        }
+        self.session.client.waiter = None;
+        *self.session.client.shared.waiter.lock() = None;
+        end
     }
 
     async fn wait_for_pause(&mut self) -> Result<(), End> {

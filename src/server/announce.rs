@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Server;
-use super::client::{Client, Door, ReplyMode, SharedClient, Subscriptions};
+use super::client::{Client, Door, SharedClient};
 use super::pubsub::Kind;
 use super::stats::Counter;
 use crate::config::Directive;
-use crate::resp::Version;
 use crate::worker;
 
 /// What a client is told about where the cluster is.
@@ -33,23 +32,7 @@ impl Server {
         let local_address = local.map_or_else(|| address.clone(), |local| local.to_string());
         let shared = Arc::new(SharedClient::new(id, address, local_address, fd, door, self.clock.now_ms()));
         self.clients.add(Arc::clone(&shared));
-        Client {
-            shared,
-            database: 0,
-            version: Version::Resp2,
-            authenticated: !self.settings.has_password(),
-            door,
-            tls: false,
-            unix: false,
-            local,
-            sni: None,
-            reply_mode: ReplyMode::On,
-            readonly: false,
-            asking: false,
-            no_touch: false,
-            capa_redirect: false,
-            subscriptions: Subscriptions::default(),
-        }
+        Client { authenticated: !self.settings.has_password(), local, ..Client::new(shared) }
     }
 
     /// A client is gone: takes it off every list.
@@ -57,6 +40,10 @@ impl Server {
         if client.shared.is_over_limit() {
             self.stats.add(worker::current(), Counter::OutputBufferDisconnections, 1);
         }
+        if let Some(waiter) = client.waiter.take() {
+            self.effects.waiting.abandon(&waiter);
+        }
+        self.unwatch(client);
         self.unsubscribe_all(client);
         self.clients.remove(client.shared.id);
     }

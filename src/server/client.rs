@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::transaction::{Transaction, Watch};
+use crate::effects::waiting::Waiter;
 use crate::resp::Version;
 
 /// The door a client came through.
@@ -66,6 +68,12 @@ pub struct Client {
     pub capa_redirect: bool,
     /// Subscriptions to channels, patterns and shard channels.
     pub subscriptions: Subscriptions,
+    /// MULTI was said: what has been queued since.
+    pub transaction: Option<Box<Transaction>>,
+    /// WATCH: the keys, and what tells of their changes.
+    pub watch: Watch,
+    /// Set while its request waits for keys.
+    pub waiter: Option<Arc<Waiter>>,
 }
 
 /// A client's subscriptions, in the order in which they were made.
@@ -167,8 +175,14 @@ pub struct SharedClient {
     pub readonly: AtomicBool,
     /// CLIENT CAPA redirect.
     pub capa_redirect: AtomicBool,
-    /// Waits for something.
+    /// Waits for the end of a pause.
     pub blocked: AtomicBool,
+    /// Waits for keys.
+    pub waiter: Mutex<Option<Arc<Waiter>>>,
+    /// Requests queued in a transaction; -1 outside of one.
+    pub queued: AtomicI64,
+    /// Keys watched.
+    pub watched: AtomicUsize,
     wanted: AtomicU8,
     has_messages: AtomicBool,
     outbox: Mutex<Outbox>,
@@ -208,6 +222,9 @@ impl SharedClient {
             readonly: AtomicBool::new(false),
             capa_redirect: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            waiter: Mutex::default(),
+            queued: AtomicI64::new(-1),
+            watched: AtomicUsize::new(0),
             wanted: AtomicU8::new(0),
             has_messages: AtomicBool::new(false),
             outbox: Mutex::default(),
@@ -307,6 +324,30 @@ impl SharedClient {
 }
 
 impl Client {
+    /// A client in the state in which it comes.
+    pub fn new(shared: Arc<SharedClient>) -> Self {
+        Self {
+            database: 0,
+            version: Version::Resp2,
+            authenticated: false,
+            door: shared.door,
+            tls: false,
+            unix: false,
+            local: None,
+            sni: None,
+            reply_mode: ReplyMode::On,
+            readonly: false,
+            asking: false,
+            no_touch: false,
+            capa_redirect: false,
+            subscriptions: Subscriptions::default(),
+            transaction: None,
+            watch: Watch::default(),
+            waiter: None,
+            shared,
+        }
+    }
+
     /// Publishes the counts of its subscriptions.
     pub fn publish_subscriptions(&self) {
         let subscriptions = &self.subscriptions;

@@ -1,17 +1,24 @@
 //! A batch of requests: planned, prefetched, judged and run, one after the other.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use super::Server;
 use super::client::{Client, ReplyMode};
 use super::gate::Verdict;
 use super::stats::Counter;
-use crate::command::context::{After, Context};
-use crate::command::keys::{LockPlan, PlannedKey, for_each_key, lock_plan};
+use super::waiting::Served;
+use crate::command::context::{After, Context, Origin};
+use crate::command::keys::{LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
+use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
-use crate::error::CommandError;
-use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold};
+use crate::effects::Changes;
+use crate::effects::watch::KeyId;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, is_expired};
 use crate::keyspace::gate::Shared;
-use crate::keyspace::{prefetch, sweep};
+use crate::keyspace::{prefetch, sweep, table};
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
 
@@ -51,11 +58,20 @@ struct PlannedRequest {
     keys: std::ops::Range<usize>,
 }
 
+/// What became of one request.
+pub(super) struct Ran {
+    pub(super) result: CommandResult,
+    pub(super) after: Option<After>,
+    /// It found nothing, and its client waits.
+    pub(super) waits: bool,
+}
+
 /// The state of a batch while it runs.
-struct Batch<'s> {
-    worker: usize,
-    now_ms: u64,
+pub(super) struct Batch<'s> {
+    pub(super) worker: usize,
+    pub(super) now_ms: u64,
     counts: AccessCounts,
+    pub(super) changes: Changes<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
     shared: Option<Shared<'s>>,
     clock_ns: u64,
@@ -83,15 +99,7 @@ impl Server {
             let request = self.plan(&arguments, first, &mut scratch.keys);
             scratch.requests.push(request);
         }
-        let mut batch = Batch {
-            worker: super::super::worker::current(),
-            now_ms: self.clock.now_ms(),
-            counts: AccessCounts::default(),
-            shared: None,
-            clock_ns: self.clock.monotonic_ns(),
-            executed: 0,
-            dirty: 0,
-        };
+        let mut batch = self.new_batch();
         if scratch.keys.len() > 1 {
             self.prefetch(client, &mut batch, &scratch.keys);
         }
@@ -127,6 +135,19 @@ impl Server {
             scratch.keys = Vec::new();
         }
         end
+    }
+
+    pub(super) fn new_batch(&self) -> Batch<'_> {
+        Batch {
+            worker: crate::worker::current(),
+            now_ms: self.clock.now_ms(),
+            counts: AccessCounts::default(),
+            changes: Changes::new(&self.effects),
+            shared: None,
+            clock_ns: self.clock.monotonic_ns(),
+            executed: 0,
+            dirty: 0,
+        }
     }
 
     /// Finds the command of the request that starts at argument `first`, and its keys.
@@ -175,57 +196,40 @@ impl Server {
                 return None;
             }
         }
+        if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {
+            match self.queue(client, entry, arguments) {
+                Ok(()) => {
+                    let start = out.len();
+                    Reply::new(out, client.version).simple("QUEUED");
+                    self.finish_reply(client, start, out);
+                }
+                Err(error) => self.refuse(client, Some(entry), &error, batch, out),
+            }
+            return None;
+        }
         let command = entry.command;
         let start = out.len();
-        client.shared.last_command.store(entry.id as u32, std::sync::atomic::Ordering::Relaxed);
-        let (result, after, dirty) = {
-            let hold = if command.flags.has(Flags::WHOLE_KEYSPACE) {
-                batch.shared = None;
-                Hold::None
-            } else {
-                let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
-                Hold::Shared(shared)
-            };
-            lock_plan(command, arguments, keys, client.database, self.keyspace.hasher(), plan);
-            if plan.iter().any(|lock| usize::from(lock.database) >= self.keyspace.database_count()) {
-                plan.clear(); // A foreign database that does not exist: the command answers the error without touching it.
-            }
-            let settings = AccessSettings {
-                now_ms: batch.now_ms,
-                clock: self.settings.access_clock(batch.now_ms),
-                touch: !client.no_touch,
-                sink: &self.effects,
-                counts: &batch.counts,
-            };
-            let database = client.database;
-            let version = client.version;
-            let mut context = Context {
-                server: self,
-                client: &mut *client,
-                keys: Access::new(&self.keyspace, hold, database, settings, plan),
-                reply: Reply::new(&mut *out, version),
-                planned: keys,
-                after: None,
-                dirty: 0,
-                command: entry,
-            };
-            let result = (command.run)(&mut context, arguments);
-            (result, context.after, context.dirty)
-        };
+        client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
+        let Ran { result, after, waits } =
+            self.execute(client, entry, arguments, keys, None, batch, plan, out);
         if let Err(error) = &result {
             out.truncate(start);
             let text = error.to_string();
             Reply::new(out, client.version).error(&text);
             self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
         }
+        if waits {
+            // It counts as run when it is served.
+            return Some(Stop::After(After::Wait));
+        }
         if !batch.counts.stale.get_mut().is_empty() {
             self.remove_stale(batch);
         }
-        let now_ns = self.clock.monotonic_ns();
-        self.stats.command_ran(batch.worker, entry.id, now_ns - batch.clock_ns, result.is_err());
-        batch.clock_ns = now_ns;
-        batch.executed += 1;
-        batch.dirty += dirty;
+        if batch.changes.any_ready() {
+            batch.shared = None;
+            self.serve_waiting(batch);
+        }
+        self.count_run(entry.id, result.is_err(), batch);
         if client.asking && !command.flags.has(Flags::KEEPS_ASKING) {
             client.asking = false;
         }
@@ -234,12 +238,106 @@ impl Server {
         after.map(Stop::After)
     }
 
+    /// Counts a command that ran; its time is that since the last one of the batch.
+    #[inline]
+    pub(super) fn count_run(&self, command: usize, failed: bool, batch: &mut Batch<'_>) {
+        let now_ns = self.clock.monotonic_ns();
+        self.stats.command_ran(batch.worker, command, now_ns - batch.clock_ns, failed);
+        batch.clock_ns = now_ns;
+        batch.executed += 1;
+    }
+
+    /// Whether a live key is there; locks its slot for a moment.
+    pub(super) fn key_exists<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> bool {
+        let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
+        let Some(database) = self.keyspace.physical_if_used(shared[key.0]) else { return false };
+        let hashed = self.keyspace.hasher().key(&key.1);
+        let table = database.read_slot(hashed.slot());
+        table::find(&table, &hashed).is_some_and(|record| !is_expired(record, batch.now_ms))
+    }
+
+    /// Takes a request's locks and runs its command. What it wrote before an error is the caller's to take back.
+    ///
+    /// With `served` it runs for a client that waits, and only if its key is of the type that is waited for.
+    pub(super) fn execute<'s>(
+        &'s self,
+        client: &mut Client,
+        entry: &Entry,
+        arguments: &[&[u8]],
+        keys: &[PlannedKey],
+        served: Option<Served<'_>>,
+        batch: &mut Batch<'s>,
+        plan: &mut LockPlan,
+        out: &mut Vec<u8>,
+    ) -> Ran {
+        let command = entry.command;
+        let alone = command.alone.is_some_and(|alone| alone(self, client, arguments));
+        let hold = if alone {
+            batch.shared = None;
+            Hold::Exclusive(self.keyspace.gate.exclusive())
+        } else if command.flags.has(Flags::WHOLE_KEYSPACE) {
+            batch.shared = None;
+            Hold::None
+        } else {
+            let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
+            Hold::Shared(shared)
+        };
+        lock_plan(command, arguments, keys, client.database, self.keyspace.hasher(), plan);
+        if let Some(further_locks) = command.further_locks
+            && !alone
+        {
+            further_locks(self, client, plan);
+        }
+        drop_foreign(plan, &self.keyspace);
+        let settings = AccessSettings {
+            now_ms: batch.now_ms,
+            clock: self.settings.access_clock(batch.now_ms),
+            touch: !client.no_touch,
+            sink: &batch.changes,
+            counts: &batch.counts,
+        };
+        let (database, version) = (client.database, client.version);
+        let mut context = Context {
+            server: self,
+            client: &mut *client,
+            keys: Access::new(&self.keyspace, hold, database, settings, plan),
+            reply: Reply::new(&mut *out, version),
+            planned: keys,
+            changes: &batch.changes,
+            origin: Origin::Client,
+            after: None,
+            wait: None,
+            dirty: 0,
+            command: entry,
+        };
+        if served.is_some_and(|served| !served.may_run(&context.keys)) {
+            return Ran { result: Ok(()), after: None, waits: true };
+        }
+        let result = (command.run)(&mut context, arguments);
+        let (after, wait) = (context.after.take(), context.wait.take());
+        batch.dirty += context.dirty;
+        let waits = wait.is_some();
+        if let Some(mut wait) = wait
+            && served.is_none()
+        {
+            // Entered under the locks: the next change of a key finds it.
+            let request = wait.request.take().unwrap_or_else(|| OwnedRequest::new(arguments));
+            let names = wait.keys.clone().map(|argument| (database, Box::from(arguments[argument])));
+            let keys = names.collect();
+            let shared = &context.client.shared;
+            let waiter = self.effects.waiting.add(shared, version, entry.id, request, keys, wait);
+            *shared.waiter.lock() = Some(Arc::clone(&waiter));
+            context.client.waiter = Some(waiter);
+        }
+        Ran { result, after, waits }
+    }
+
     /// Removes the keys that a read found ended, now that its locks are free.
     #[cold]
     fn remove_stale(&self, batch: &mut Batch<'_>) {
         batch.shared = None;
         for (database, key) in batch.counts.stale.take() {
-            let removed = sweep::expire_key(&self.keyspace, &self.effects, database, &key, batch.now_ms);
+            let removed = sweep::expire_key(&self.keyspace, &batch.changes, database, &key, batch.now_ms);
             batch.counts.expired.set(batch.counts.expired.get() + u64::from(removed));
         }
     }
@@ -253,6 +351,9 @@ impl Server {
         batch: &Batch<'_>,
         out: &mut Vec<u8>,
     ) {
+        if let Some(transaction) = &mut client.transaction {
+            transaction.aborted = true;
+        }
         let start = out.len();
         let text = error.to_string();
         Reply::new(out, client.version).error(&text);
@@ -287,14 +388,18 @@ impl Server {
     }
 
     fn account(&self, client: &Client, batch: &Batch<'_>) {
-        use std::sync::atomic::Ordering::Relaxed;
+        self.account_batch(batch);
+        let commands = &client.shared.commands;
+        client.shared.active_ms.store(batch.now_ms, Ordering::Relaxed);
+        commands.store(commands.load(Ordering::Relaxed) + batch.executed, Ordering::Relaxed);
+    }
+
+    pub(super) fn account_batch(&self, batch: &Batch<'_>) {
         self.stats.add(batch.worker, Counter::CommandsProcessed, batch.executed);
         self.stats.add(batch.worker, Counter::KeyspaceHits, batch.counts.hits.get());
         self.stats.add(batch.worker, Counter::KeyspaceMisses, batch.counts.misses.get());
         self.stats.add(batch.worker, Counter::ExpiredKeys, batch.counts.expired.get());
         self.stats.add(batch.worker, Counter::Changes, batch.dirty);
-        client.shared.active_ms.store(batch.now_ms, Relaxed);
-        client.shared.commands.store(client.shared.commands.load(Relaxed) + batch.executed, Relaxed);
     }
 }
 

@@ -74,8 +74,13 @@ impl Server {
         let _turn = self.sweeping.lock();
         let mut total = 0;
         loop {
+            let mut batch = self.new_batch();
             let Swept { expired, lag_max_ms, more } =
-                sweep::expire_due(&self.keyspace, &self.effects, self.clock.now_ms(), BUDGET);
+                sweep::expire_due(&self.keyspace, &batch.changes, self.clock.now_ms(), BUDGET);
+            if batch.changes.any_ready() {
+                self.serve_waiting(&mut batch);
+                self.account_batch(&batch);
+            }
             if expired > 0 {
                 total += expired;
                 self.stats.add(0, Counter::ExpiredKeys, expired);

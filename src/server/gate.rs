@@ -52,7 +52,7 @@ impl Server {
                 entry.full_name
             )));
         }
-        if self.pause.is_set() && self.is_paused(entry, now_ms) {
+        if self.pause.is_set() && self.is_paused(client, entry, now_ms) {
             return Verdict::Wait;
         }
         Verdict::Pass
@@ -74,8 +74,13 @@ impl Server {
         None
     }
 
-    fn is_paused(&self, entry: &Entry, now_ms: u64) -> bool {
-        let flags = entry.command.flags;
+    fn is_paused(&self, client: &Client, entry: &Entry, now_ms: u64) -> bool {
+        let mut flags = entry.command.flags;
+        if flags.has(Flags::RUNS_QUEUE)
+            && let Some(transaction) = &client.transaction
+        {
+            flags = flags.and(transaction.flags);
+        }
         match self.pause.in_force(now_ms) {
             None => false,
             Some(_) if flags.has(Flags::WHILE_PAUSED) => false,

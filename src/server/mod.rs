@@ -12,6 +12,8 @@ pub mod pause;
 pub mod pubsub;
 pub mod settings;
 pub mod stats;
+pub mod transaction;
+pub mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -134,6 +134,17 @@ impl PubSub {
         receivers
     }
 
+    /// How many would receive a message to this channel now.
+    pub fn receiver_count(&self, kind: Kind, channel: &[u8]) -> usize {
+        let direct = self.subscriber_count(kind, channel);
+        if kind == Kind::Shard {
+            return direct;
+        }
+        let patterns = self.patterns.read();
+        let matching = patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel, false));
+        direct + matching.map(|(_, subscribers)| subscribers.len()).sum::<usize>()
+    }
+
     /// Channels with listeners that match the pattern, if one is given.
     pub fn channels(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Bytes> {
         self.map(kind)

@@ -29,3 +29,5 @@ mod server;
 mod set;
 mod string;
 mod tls;
+mod transaction;
+mod waiting;

@@ -1,0 +1,253 @@
+//! Clients that wait for keys (BLPOP and its kin), in the order in which they came.
+//!
+//! A waiting client's request is kept here. When one of its keys changes, whoever changed it runs the request again for the
+//! client and hands it the reply: so clients are served in order, and while nothing happens they cost nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use super::watch::KeyId;
+use crate::command::request::OwnedRequest;
+use crate::resp::Version;
+use crate::resp::encode::Reply;
+use crate::server::client::SharedClient;
+
+/// What a command that may wait answers at once where waiting is not allowed. When its time is over it is the null of an array for
+/// all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nothing {
+    /// The null of a byte string.
+    Null,
+    /// The null of an array.
+    NullArray,
+}
+
+impl Nothing {
+    /// Writes it.
+    pub fn write(self, reply: &mut Reply<'_>) {
+        match self {
+            Nothing::Null => reply.null(),
+            Nothing::NullArray => reply.null_array(),
+        }
+    }
+}
+
+/// What a command says when it finds nothing and may wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitFor {
+    /// Which arguments are the keys.
+    pub keys: std::ops::Range<usize>,
+    /// The type of value that it waits for; a key that gets another one does not serve it.
+    pub type_name: &'static str,
+    /// Whether it has to hear when the key is gone or of another type (XREADGROUP).
+    pub wants_loss: bool,
+    /// Until when, in milliseconds of Unix time; `None` for ever.
+    pub until_ms: Option<u64>,
+    /// What it answers where waiting is not allowed.
+    pub nothing: Nothing,
+    /// The arguments to run it with again, if not the ones it was given: XREAD's `$` means the moment it was first asked.
+    pub request: Option<OwnedRequest>,
+}
+
+/// A client that waits, and its request.
+#[derive(Debug)]
+pub struct Waiter {
+    /// Grows with each: the order of service.
+    pub number: u64,
+    /// Who.
+    pub client: Arc<SharedClient>,
+    /// The command's id in the table.
+    pub command: usize,
+    /// Its arguments.
+    pub request: OwnedRequest,
+    /// The keys, all of one database.
+    pub keys: Vec<KeyId>,
+    /// What for.
+    pub wait: WaitFor,
+    /// The protocol version of the reply.
+    pub version: Version,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    /// Somebody runs its request.
+    Serving,
+    Done(Vec<u8>),
+    /// It has left, or took its reply.
+    Gone,
+}
+
+/// What became of an attempt to end the waiting.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is over by this attempt.
+    Now,
+    /// It was over before: the reply is there, or was taken.
+    Before,
+    /// Its request is being run at this moment: the client is woken when that is decided.
+    Undecided,
+}
+
+/// All who wait.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    keys: DashMap<KeyId, BTreeMap<u64, Arc<Waiter>>>,
+    clients: AtomicUsize,
+    /// How many of them want to hear of the loss of a key.
+    wanting_loss: AtomicUsize,
+    last_number: AtomicU64,
+}
+
+impl Waiting {
+    /// Whether nobody waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.clients.load(Ordering::Relaxed) == 0
+    }
+
+    /// How many clients wait.
+    pub fn client_count(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Keys that somebody waits for, and how many of those are waited for by one who has to hear of their loss.
+    pub fn key_counts(&self) -> (usize, usize) {
+        let wants_loss =
+            self.keys.iter().filter(|entry| entry.value().values().any(|waiter| waiter.wait.wants_loss));
+        (self.keys.len(), wants_loss.count())
+    }
+
+    /// Enters a client. The locks of its keys are held, so no change of them comes in between.
+    pub fn add(
+        &self,
+        client: &Arc<SharedClient>,
+        version: Version,
+        command: usize,
+        request: OwnedRequest,
+        keys: Vec<KeyId>,
+        wait: WaitFor,
+    ) -> Arc<Waiter> {
+        let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
+        let waiter = Arc::new(Waiter {
+            number,
+            client: Arc::clone(client),
+            command,
+            request,
+            keys,
+            wait,
+            version,
+            state: Mutex::new(State::Waiting),
+        });
+        self.clients.fetch_add(1, Ordering::Relaxed);
+        self.wanting_loss.fetch_add(usize::from(waiter.wait.wants_loss), Ordering::Relaxed);
+        for key in &waiter.keys {
+            self.keys.entry(key.clone()).or_default().insert(number, Arc::clone(&waiter));
+        }
+        waiter
+    }
+
+    /// Takes a waiter off the lists.
+    pub fn remove(&self, waiter: &Waiter) {
+        for key in &waiter.keys {
+            // The same key may have been named twice: then it is gone from there already.
+            if let Some(mut waiters) = self.keys.get_mut(key) {
+                waiters.remove(&waiter.number);
+            }
+            self.keys.remove_if(key, |_, waiters| waiters.is_empty());
+        }
+        self.wanting_loss.fetch_sub(usize::from(waiter.wait.wants_loss), Ordering::Relaxed);
+        self.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether anybody wants to hear that a key is gone.
+    pub fn any_wants_loss(&self) -> bool {
+        self.wanting_loss.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether somebody waits for this key.
+    pub fn is_waited_for(&self, key: &KeyId) -> bool {
+        !self.is_empty() && self.keys.contains_key(key)
+    }
+
+    /// The first who waits for a key, of those behind this number.
+    pub fn next_after(&self, key: &KeyId, number: u64) -> Option<Arc<Waiter>> {
+        self.keys.get(key)?.range(number + 1..).next().map(|(_, waiter)| Arc::clone(waiter))
+    }
+
+    /// The keys of a database that somebody waits for.
+    pub fn of_database(&self, database: usize) -> Vec<Box<[u8]>> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let of_it = self.keys.iter().filter(|entry| entry.key().0 == database);
+        of_it.map(|entry| entry.key().1.clone()).collect()
+    }
+
+    /// Ends the waiting with this reply, unless it is over or being decided.
+    pub fn end(&self, waiter: &Waiter, reply: Vec<u8>) -> Ended {
+        self.leave(waiter, State::Done(reply))
+    }
+
+    /// Ends the waiting without a reply: the client is gone.
+    pub fn abandon(&self, waiter: &Waiter) -> Ended {
+        self.leave(waiter, State::Gone)
+    }
+
+    fn leave(&self, waiter: &Waiter, end: State) -> Ended {
+        let mut state = waiter.state.lock();
+        match *state {
+            State::Waiting => {
+                *state = end;
+                drop(state);
+                self.remove(waiter);
+                waiter.client.look();
+                Ended::Now
+            }
+            State::Serving => Ended::Undecided,
+            State::Done(_) | State::Gone => Ended::Before,
+        }
+    }
+}
+
+impl Waiter {
+    /// Claims it, to run its request. Whether it was still waiting.
+    pub fn begin_serving(&self) -> bool {
+        let mut state = self.state.lock();
+        let waits = matches!(*state, State::Waiting);
+        if waits {
+            *state = State::Serving;
+        }
+        waits
+    }
+
+    /// Its request found nothing again: it goes on waiting.
+    pub fn not_served(&self) {
+        *self.state.lock() = State::Waiting;
+        // Its time may have ended meanwhile.
+        self.client.look();
+    }
+
+    /// Its request was run: hands it the reply. The caller takes it off the lists.
+    pub fn served(&self, reply: Vec<u8>) {
+        *self.state.lock() = State::Done(reply);
+        self.client.look();
+    }
+
+    /// The reply, once it is there. Taken by the client's own task.
+    pub fn take_reply(&self) -> Option<Vec<u8>> {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Gone) {
+            State::Done(reply) => Some(reply),
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+}

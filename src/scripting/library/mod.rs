@@ -1,0 +1,1 @@
+//! The libraries that scripts find beside Lua's own.

@@ -1,0 +1,3 @@
+//! Scripts and functions in Lua 5.1.
+
+pub mod library;

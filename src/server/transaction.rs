@@ -1,0 +1,119 @@
+//! What a client has queued since MULTI, and the keys that it watches.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Server;
+use super::client::Client;
+use crate::command::keys::{self, LockPlan, lock_plan_of};
+use crate::command::request::OwnedRequest;
+use crate::command::spec::Flags;
+use crate::command::table::Entry;
+use crate::effects::watch::{KeyId, Tripwire};
+use crate::error::CommandError;
+use crate::keyspace::access::SlotLock;
+
+/// Requests between MULTI and EXEC.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// In the order in which they came.
+    pub requests: Vec<QueuedRequest>,
+    /// A request was refused: EXEC will refuse all of them.
+    pub aborted: bool,
+    /// All or nothing: what was done is put back when a request fails.
+    pub undoable: bool,
+    /// The flags of all requests together.
+    pub flags: Flags,
+    bytes: usize,
+}
+
+/// A request of a transaction.
+#[derive(Debug)]
+pub struct QueuedRequest {
+    /// The command's id in the table.
+    pub command: usize,
+    /// Its arguments.
+    pub request: OwnedRequest,
+}
+
+/// The keys that a client watches.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Which, each once.
+    pub keys: Vec<KeyId>,
+    /// Tells of changes; made with the first key.
+    pub wire: Option<Arc<Tripwire>>,
+}
+
+impl Transaction {
+    /// An empty one.
+    pub fn new(undoable: bool) -> Self {
+        Self { undoable, ..Self::default() }
+    }
+
+    /// Bytes that the queue takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes + self.requests.capacity() * size_of::<QueuedRequest>()
+    }
+}
+
+impl Server {
+    /// Queues a request of a client that has said MULTI.
+    ///
+    /// # Errors
+    /// A command that a transaction does not take; a queue longer than `client-query-buffer-limit`.
+    pub fn queue(&self, client: &mut Client, entry: &Entry, arguments: &[&[u8]]) -> Result<(), CommandError> {
+        let Some(transaction) = &mut client.transaction else { return Ok(()) };
+        if entry.command.flags.has(Flags::NO_MULTI) {
+            let name = &entry.full_name;
+            return Err(CommandError::new(format!("ERR Command '{name}' not allowed inside a transaction")));
+        }
+        let request = OwnedRequest::new(arguments);
+        transaction.bytes += request.memory_bytes();
+        if transaction.bytes > self.settings.query_max() {
+            return Err(CommandError::text("ERR transaction exceeds client-query-buffer-limit"));
+        }
+        transaction.flags = transaction.flags.and(entry.command.flags);
+        transaction.requests.push(QueuedRequest { command: entry.id, request });
+        client.shared.queued.store(transaction.requests.len() as i64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the client's transaction has to be alone in the keyspace.
+    pub fn transaction_runs_alone(&self, client: &Client) -> bool {
+        const WIDE: Flags = Flags::WHOLE_KEYSPACE.and(Flags::SELECTS);
+        client.transaction.as_ref().is_some_and(|transaction| {
+            transaction.flags.intersects(WIDE)
+                || transaction.requests.iter().any(|queued| {
+                    let alone = self.commands.entries()[queued.command].command.alone;
+                    alone.is_some_and(|alone| alone(self, client, &queued.request.arguments()))
+                })
+        })
+    }
+
+    /// The locks of all requests of the client's transaction, and of the keys that it watches.
+    pub fn transaction_locks(&self, client: &Client, plan: &mut LockPlan) {
+        let Some(transaction) = &client.transaction else { return };
+        let mut one = LockPlan::new();
+        for queued in &transaction.requests {
+            let command = self.commands.entries()[queued.command].command;
+            lock_plan_of(command, &queued.request.arguments(), client.database, &self.keyspace, &mut one);
+            plan.extend(one.drain(..));
+        }
+        plan.extend(client.watch.keys.iter().map(|(database, key)| SlotLock {
+            database: *database as u16,
+            slot: self.keyspace.hasher().key(key).slot() as u16,
+            write: false,
+        }));
+        keys::normalize(plan);
+    }
+
+    /// Ends the watch over all keys.
+    pub fn unwatch(&self, client: &mut Client) {
+        let Watch { keys, wire } = std::mem::take(&mut client.watch);
+        if let Some(wire) = wire {
+            keys.iter().for_each(|key| self.effects.watches.remove(key, &wire));
+        }
+        client.shared.watched.store(0, Ordering::Relaxed);
+    }
+}

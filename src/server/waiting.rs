@@ -1,0 +1,106 @@
+//! Serving clients that wait for keys, and ending their wait.
+
+use smallvec::SmallVec;
+
+use super::Server;
+use super::client::Client;
+use super::dispatch::{Batch, Ran};
+use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
+use crate::effects::waiting::{Ended, Waiter};
+use crate::effects::watch::KeyId;
+use crate::keyspace::access::Access;
+use crate::resp::encode::Reply;
+
+/// For whom a request runs again, and because of which key.
+#[derive(Clone, Copy)]
+pub(super) struct Served<'w> {
+    waiter: &'w Waiter,
+    key: &'w KeyId,
+}
+
+impl Served<'_> {
+    /// Whether the key is what the client waits for, or is lost and it wants to hear that. Its slot is locked.
+    pub(super) fn may_run(&self, keys: &Access<'_, '_>) -> bool {
+        let key = keys.keyspace.hasher().key(&self.key.1);
+        let is_wanted =
+            keys.peek(&key).is_some_and(|record| record.type_name() == self.waiter.wait.type_name);
+        is_wanted || self.waiter.wait.wants_loss
+    }
+}
+
+/// Why a client's wait is ended before it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndOfWait {
+    /// Its time is over.
+    Timeout,
+    /// CLIENT UNBLOCK wants an error.
+    Unblocked,
+}
+
+impl Server {
+    /// Runs the requests of clients that wait for keys which the batch has changed: key by key in the order of the changes, for each
+    /// key in the order in which the clients came. No lock and no gate is held.
+    pub(super) fn serve_waiting<'s>(&'s self, batch: &mut Batch<'s>) {
+        // What changed the keys may have taken long, and keys may have ended meanwhile.
+        batch.now_ms = self.clock.now_ms();
+        while let Some(key) = batch.changes.take_ready() {
+            let mut number = 0;
+            while let Some(waiter) = self.effects.waiting.next_after(&key, number) {
+                number = waiter.number;
+                if waiter.begin_serving()
+                    && !self.serve(&waiter, &key, batch)
+                    && !self.may_serve_more(&key, batch)
+                {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Whether the next in the queue may find what the last did not: not if the key is gone, unless somebody wants to hear just that.
+    fn may_serve_more<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> bool {
+        self.effects.waiting.any_wants_loss() || self.key_exists(key, batch)
+    }
+
+    /// Runs the request of a client that waits. Whether it was served.
+    fn serve<'s>(&'s self, waiter: &Waiter, key: &KeyId, batch: &mut Batch<'s>) -> bool {
+        let entry = &self.commands.entries()[waiter.command];
+        let arguments = waiter.request.arguments();
+        let mut keys: SmallVec<[PlannedKey; 4]> = SmallVec::new();
+        for_each_key(entry.command, &arguments, |position| {
+            let hash = self.keyspace.hasher().hash(arguments[position.argument]);
+            keys.push(PlannedKey { argument: position.argument as u32, flags: position.flags, hash });
+        });
+        let mut client = Client::new(std::sync::Arc::clone(&waiter.client));
+        (client.database, client.version, client.authenticated) = (key.0, waiter.version, true);
+        let (mut plan, mut out) = (LockPlan::new(), Vec::new());
+        let served = Some(Served { waiter, key });
+        let Ran { result, waits, .. } =
+            self.execute(&mut client, entry, &arguments, &keys, served, batch, &mut plan, &mut out);
+        if waits {
+            waiter.not_served();
+            return false;
+        }
+        if let Err(error) = &result {
+            out.clear();
+            let text = error.to_string();
+            Reply::new(&mut out, waiter.version).error(&text);
+            self.stats.error(batch.worker, &error.code());
+        }
+        self.count_run(entry.id, result.is_err(), batch);
+        self.effects.waiting.remove(waiter);
+        waiter.served(out);
+        true
+    }
+
+    /// Ends a client's wait without a result, unless it has one already. Whether the wait ended by this.
+    pub fn end_wait(&self, waiter: &Waiter, why: EndOfWait) -> bool {
+        let mut reply = Vec::new();
+        let mut writer = Reply::new(&mut reply, waiter.version);
+        match why {
+            EndOfWait::Timeout => writer.null_array(),
+            EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+        }
+        self.effects.waiting.end(waiter, reply) == Ended::Now
+    }
+}

@@ -1,0 +1,222 @@
+//! Commands that wait for a key.
+
+use crate::harness::*;
+
+/// A client that has sent a command and waits.
+fn waiting(server: &TestServer, command: &str) -> Client {
+    let before: usize = server.info("blocked_clients").parse().unwrap();
+    let mut client = server.client();
+    client.send_command(command);
+    eventually("the client waits", || server.info("blocked_clients") == (before + 1).to_string());
+    client
+}
+
+#[test]
+fn what_is_there_is_answered_at_once() {
+    table(
+        r#"
+        RPUSH l a b c d e f => :6~
+        BLPOP none l 0 => *2~$1~l~$1~a~
+        BRPOP l none 0 => *2~$1~l~$1~f~
+        BLMOVE l m LEFT RIGHT 0 => $1~b~
+        BRPOPLPUSH l m 0 => $1~e~
+        BLMPOP 0 2 none l LEFT COUNT 5 => *2~$1~l~*2~$1~c~$1~d~
+        EXISTS l => :0~
+        ZADD z 1 a 2.5 b 3 c 4 d => :4~
+        BZPOPMIN z 0 => *3~$1~z~$1~a~$1~1~ => *3~$1~z~$1~a~,1~
+        BZPOPMAX none z 0 => *3~$1~z~$1~d~$1~4~ => *3~$1~z~$1~d~,4~
+        BZMPOP 0 1 z MIN COUNT 2 => *2~$1~z~*2~*2~$1~b~$3~2.5~*2~$1~c~$1~3~ => *2~$1~z~*2~*2~$1~b~,2.5~*2~$1~c~,3~
+        SET s v => +OK~
+        BLPOP none s 0 => -WRONGTYPE Operation against a key holding the wrong kind of value~
+        BZPOPMIN s 0 => -WRONGTYPE Operation against a key holding the wrong kind of value~
+        RPUSH l a => :1~
+        BLMOVE l s LEFT RIGHT 0 => -WRONGTYPE Operation against a key holding the wrong kind of value~
+        LLEN l => :1~
+        "#,
+    );
+}
+
+#[test]
+fn times_that_are_none() {
+    table(
+        r#"
+        BLPOP l x => -ERR timeout is not a float or out of range~
+        BLPOP l -1 => -ERR timeout is negative~
+        BLPOP l nan => -ERR timeout is not a float or out of range~
+        BLPOP l 9223372036854775807 => -ERR timeout is out of range~
+        BLPOP l 9223372036854775 => -ERR timeout is out of range~
+        BRPOPLPUSH l m -0.1 => -ERR timeout is negative~
+        BLMOVE l m LEFT UP 1 => -ERR syntax error~
+        BLMPOP x 1 l LEFT => -ERR timeout is not a float or out of range~
+        BLMPOP 1 0 l LEFT => -ERR numkeys should be greater than 0~
+        BZMPOP -1 1 z MIN => -ERR timeout is negative~
+        BZPOPMIN z => -ERR wrong number of arguments for 'bzpopmin' command~
+        "#,
+    );
+}
+
+#[test]
+fn clients_are_served_in_the_order_in_which_they_came() {
+    let server = TestServer::start();
+    let mut clients: Vec<Client> = (0..5).map(|_| waiting(&server, "BLPOP l 0")).collect();
+    server.client().check("RPUSH l 1 2 3", ":3~");
+    for (client, value) in clients.iter_mut().zip(["1", "2", "3"]) {
+        client.check_next(&format!("*2~$1~l~$1~{value}~"));
+    }
+    assert_eq!(server.info("blocked_clients"), "2");
+    server.client().check("RPUSH l 4 5 6", ":3~");
+    clients[3].check_next("*2~$1~l~$1~4~");
+    clients[4].check_next("*2~$1~l~$1~5~");
+    server.client().check("LRANGE l 0 -1", "*1~$1~6~");
+    assert_eq!(server.info("total_blocking_keys"), "0");
+}
+
+#[test]
+fn time_ends_the_wait() {
+    let server = TestServer::start();
+    for (command, nothing) in
+        [("BLPOP l 1", "*-1~"), ("BLMOVE l m LEFT LEFT 1", "*-1~"), ("BZMPOP 1 1 z MIN", "*-1~")]
+    {
+        let mut client = waiting(&server, command);
+        server.advance_ms(999);
+        assert_eq!(server.info("blocked_clients"), "1");
+        server.advance_ms(1);
+        client.check_next(nothing);
+        client.check("PING", "+PONG~");
+        assert_eq!(server.info("blocked_clients"), "0");
+    }
+    server.client().check("RPUSH l a", ":1~");
+    server.client().check("LLEN l", ":1~");
+}
+
+#[test]
+fn chains_and_many_keys() {
+    let server = TestServer::start();
+    let mut second = waiting(&server, "BLMOVE b c LEFT RIGHT 0");
+    let mut first = waiting(&server, "BLMOVE a b LEFT RIGHT 0");
+    let mut third = waiting(&server, "BLPOP x c y 0");
+    server.client().check("RPUSH a v", ":1~");
+    first.check_next("$1~v~");
+    second.check_next("$1~v~");
+    third.check_next("*2~$1~c~$1~v~");
+    server.client().check("DBSIZE", ":0~");
+}
+
+#[test]
+fn only_the_type_that_is_waited_for_serves() {
+    let server = TestServer::start();
+    let mut list = waiting(&server, "BLPOP k 0");
+    let mut zset = waiting(&server, "BZPOPMIN k 0");
+    let mut other = server.client();
+    other.check("SET k v", "+OK~");
+    other.check("DEL k", ":1~");
+    other.check("ZADD k 1 m", ":1~");
+    zset.check_next("*3~$1~k~$1~m~$1~1~");
+    other.check("RPUSH k e", ":1~");
+    list.check_next("*2~$1~k~$1~e~");
+}
+
+#[test]
+fn every_way_in_which_a_key_comes_serves() {
+    let server = TestServer::start();
+    let mut other = server.client();
+    other.check("RPUSH source e", ":1~");
+    for command in
+        ["RENAME source l", "COPY source l", "RESTORE", "MOVE", "SWAPDB", "EXEC", "LMOVE source l LEFT LEFT"]
+    {
+        let mut client = waiting(&server, "BLPOP l 0");
+        match command {
+            "RESTORE" => {
+                let payload = other.value("DUMP source");
+                let Value::Bulk(payload) = payload else { panic!("a payload") };
+                other.call(&[&b"RESTORE"[..], b"l", b"0", &payload]);
+            }
+            "MOVE" => {
+                other.check("SELECT 1", "+OK~");
+                other.check("RPUSH l e", ":1~");
+                other.check("MOVE l 0", ":1~");
+                other.check("SELECT 0", "+OK~");
+            }
+            "SWAPDB" => {
+                other.check("SELECT 1", "+OK~");
+                other.check("RPUSH l e", ":1~");
+                other.check("SWAPDB 0 1", "+OK~");
+                other.check("SELECT 0", "+OK~");
+            }
+            "EXEC" => {
+                other.check("MULTI", "+OK~");
+                other.check("RPUSH l e", "+QUEUED~");
+                other.check("LPUSH l d", "+QUEUED~");
+                other.check("LPOP l", "+QUEUED~");
+                other.check("EXEC", "*3~:1~:2~$1~d~");
+            }
+            command => {
+                other.raw(command);
+            }
+        }
+        client.check_next("*2~$1~l~$1~e~");
+        other.raw("DEL l source");
+        other.check("RPUSH source e", ":1~");
+    }
+}
+
+#[test]
+fn a_client_can_be_woken_or_leave() {
+    let server = TestServer::start();
+    let mut other = server.client();
+    for (how, reply) in
+        [("", "*-1~"), (" TIMEOUT", "*-1~"), (" ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK~")]
+    {
+        let mut client = server.client();
+        let id = client.value("CLIENT ID").int();
+        client.send_command("BLPOP l 0");
+        eventually("it waits", || server.info("blocked_clients") == "1");
+        other.check(&format!("CLIENT UNBLOCK {id}{how}"), ":1~");
+        client.check_next(reply);
+        other.check(&format!("CLIENT UNBLOCK {id}{how}"), ":0~");
+        client.check("PING", "+PONG~");
+    }
+    // One that leaves is not served.
+    drop(waiting(&server, "BLPOP l 0"));
+    eventually("it is forgotten", || server.info("blocked_clients") == "0");
+    let mut killed = server.client();
+    let id = killed.value("CLIENT ID").int();
+    killed.send_command("BLPOP l 0");
+    eventually("it waits", || server.info("blocked_clients") == "1");
+    other.check(&format!("CLIENT KILL ID {id}"), ":1~");
+    killed.expect_closed();
+    eventually("it is forgotten", || server.info("blocked_clients") == "0");
+    other.check("RPUSH l a", ":1~");
+    other.check("LLEN l", ":1~");
+}
+
+#[test]
+fn what_is_sent_behind_a_waiting_command_waits_too() {
+    let server = TestServer::start();
+    let mut client = waiting(&server, "BLPOP l 0");
+    client.send(b"*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nECHO\r\n$1\r\nx\r\n");
+    server.client().check("RPUSH l a", ":1~");
+    client.check_next("*2~$1~l~$1~a~");
+    client.check_next("+PONG~");
+    client.check_next("$1~x~");
+}
+
+#[test]
+fn many_who_wait_for_one_key_are_served_in_order() {
+    const COUNT: usize = 1000;
+    let server = TestServer::start();
+    let mut clients = Vec::new();
+    for index in 0..COUNT {
+        let mut client = server.client();
+        client.send_command("BLPOP l 0");
+        clients.push(client);
+        // Each is entered before the next comes, which is what makes the order known.
+        let waiting = &server.handle().server().effects.waiting;
+        eventually("it waits", || waiting.client_count() == index + 1);
+    }
+    let values: Vec<String> = (0..COUNT).map(|index| index.to_string()).collect();
+    server.client().check(&format!("RPUSH l {}", values.join(" ")), &format!(":{COUNT}~"));
+    for (client, value) in clients.iter_mut().zip(&values) {
+        client.check_next(&format!("*2~$1~l~${}~{value}~", value.len()));
+    }
+}
