@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use crate::command::context::string_bytes;
 use crate::command::keys::{KeyPosition, KeyPositions};
 use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
-use crate::commands::string::change_bytes;
+use crate::commands::string::try_change_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::types::bits::{IntKind, Overflow};
@@ -176,9 +176,9 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
     let length =
         writes.map(|operation| (operation.bit + operation.kind.bits()).div_ceil(8)).max().unwrap_or(0);
     let mut replies: SmallVec<[Option<i64>; 4]> = SmallVec::new();
-    let (mut written, mut grew) = (0, false);
-    change_bytes(cx, &key, |bytes| {
-        grew = (bytes.len() as u64) < length;
+    let changes = try_change_bytes(cx, &key, |bytes| {
+        let mut written = 0u64;
+        let grew = (bytes.len() as u64) < length;
         if grew {
             bytes.resize(length as usize, 0);
         }
@@ -191,7 +191,8 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
             };
             if let Some(new) = new {
                 kind.write(bytes, *bit, new);
-                written += 1;
+                // An increment counts as a change even where it makes none, as in Redis.
+                written += u64::from(grew || new != old || matches!(action, Action::Add(..)));
             }
             replies.push(match action {
                 Action::Get => Some(old),
@@ -199,10 +200,12 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
                 Action::Add(..) => new,
             });
         }
+        let changes = written.max(u64::from(grew));
+        Ok((changes, changes > 0))
     })?;
-    if written > 0 || grew {
+    if changes > 0 {
         cx.changed(&key, EventClass::STRING, "setbit");
-        cx.dirty += u64::saturating_sub(written, 1);
+        cx.dirty += changes - 1;
     }
     cx.reply.array(replies.len());
     for reply in replies {

@@ -2,7 +2,7 @@
 
 use crate::command::context::string_bytes;
 use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
-use crate::commands::string::change_bytes;
+use crate::commands::string::try_change_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::record::Record;
@@ -109,19 +109,23 @@ fn setbit(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         _ => return Err(CommandError::text("ERR bit is not an integer or out of range")),
     };
     let key = cx.key(arguments, 1);
-    let mut before = false;
-    change_bytes(cx, &key, |bytes| {
-        if bytes.len() <= byte {
+    let (before, changed) = try_change_bytes(cx, &key, |bytes| {
+        let grows = bytes.len() <= byte;
+        if grows {
             bytes.resize(byte + 1, 0);
         }
-        before = bytes[byte] & mask != 0;
+        let before = bytes[byte] & mask != 0;
         if wanted {
             bytes[byte] |= mask;
         } else {
             bytes[byte] &= !mask;
         }
+        let changed = grows || before != wanted;
+        Ok(((before, changed), changed))
     })?;
-    cx.changed(&key, EventClass::STRING, "setbit");
+    if changed {
+        cx.changed(&key, EventClass::STRING, "setbit");
+    }
     cx.reply.int(i64::from(before));
     Ok(())
 }
