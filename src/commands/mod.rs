@@ -31,6 +31,7 @@ pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod set_algebra;
+pub mod sort;
 pub mod string;
 pub mod string_set;
 pub mod transaction;
@@ -59,6 +60,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         hash_field_expiry::COMMANDS,
         hash_ex::COMMANDS,
         list::COMMANDS,
+        sort::COMMANDS,
         list_waiting::COMMANDS,
         zset::COMMANDS,
         zset_pop::COMMANDS,
