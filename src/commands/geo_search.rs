@@ -346,7 +346,10 @@ fn parse_corners<'w, 'a>(
     name: &str,
 ) -> Result<(Vec<Point>, &'w [&'a [u8]]), CommandError> {
     const CORNERS_MIN: usize = 3;
-    let count = args::int(count).map_err(|_| CommandError::text("ERR invalid number of vertices"))?;
+    let count = args::int(count)
+        .ok()
+        .and_then(|count| i32::try_from(count).ok())
+        .ok_or(CommandError::text("ERR invalid number of vertices"))?;
     let (pairs, _) = words.as_chunks::<2>();
     let pairs = usize::try_from(count)
         .ok()
