@@ -2,6 +2,7 @@
 
 use super::help;
 use crate::command::{After, Command, Context, Flags, Group, KeySpec, Origin, args};
+use crate::config::parse_memory;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{AccessClock, is_expired};
 use crate::keyspace::hash::SLOT_COUNT;
@@ -81,6 +82,27 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "OK",
             run: reload,
             ..whole("reload", -2)
+        },
+        Command {
+            summary: "Replies with an error of this text.",
+            syntax: "text",
+            reply: "that error",
+            run: error,
+            ..subcommand("error", 3)
+        },
+        Command {
+            summary: "Writes a line into the server's log.",
+            syntax: "text",
+            reply: "OK",
+            run: log,
+            ..subcommand("log", 3)
+        },
+        Command {
+            summary: "Does nothing: lists here hold elements of every length in the same way. Tests of other servers ask for it.",
+            syntax: "size",
+            reply: "OK",
+            run: quicklist_packed_threshold,
+            ..subcommand("quicklist-packed-threshold", 3)
         },
         Command {
             summary: "Panics, which costs this connection.",
@@ -292,6 +314,27 @@ fn reload(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     }
     if let Some(error) = wrong {
         return Err(CommandError::new(error.to_string()));
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn error(_: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    Err(CommandError::new(args::text(arguments[2])))
+}
+
+fn log(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    tracing::warn!("DEBUG LOG: {}", args::text(arguments[2]));
+    cx.reply.ok();
+    Ok(())
+}
+
+fn quicklist_packed_threshold(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    const MAX: u64 = 1 << 32;
+    if !parse_memory(arguments[2]).is_some_and(|size| size < MAX) {
+        return Err(CommandError::text(
+            "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+        ));
     }
     cx.reply.ok();
     Ok(())

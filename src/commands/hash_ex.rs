@@ -135,6 +135,7 @@ fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     let mut changed = 0;
+    let first_ms = hash.next_expiry_ms();
     for field in fields {
         match hash.get(field, now_ms) {
             Some(value) => cx.reply.bulk(&value),
@@ -151,6 +152,7 @@ fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
     }
     let emptied = hash.is_empty();
+    cx.keys.note_field_ends(&key, first_ms);
     match at_ms {
         Some(at_ms) => tell_ends(cx, &key, at_ms, changed, emptied),
         None if changed > 0 => collection::changed(cx, &key, EventClass::HASH, "hpersist", changed),
@@ -181,10 +183,12 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.int(0);
         return Ok(());
     }
+    let first_ms = hash.next_expiry_ms();
     let lapsed = set_with_ends(hash, pairs, options.ends == Ends::Keep, at_ms, now_ms, &limits);
     let emptied = hash.is_empty();
-    if let Some(hash) = missing {
-        collection::put(cx, &key, hash);
+    match missing {
+        Some(hash) => collection::put(cx, &key, hash),
+        None => cx.keys.note_field_ends(&key, first_ms),
     }
     let ends_now = at_ms.is_some_and(|at_ms| at_ms <= now_ms);
     tell_lapsed(cx, &key, lapsed && !ends_now);

@@ -193,6 +193,7 @@ fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandRes
         return Ok(());
     };
     let mut changed = 0;
+    let first_ms = hash.next_expiry_ms();
     for field in fields {
         if !hash.contains(field, now_ms) {
             cx.reply.int(MISSING);
@@ -204,6 +205,7 @@ fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandRes
         }
     }
     let emptied = hash.is_empty();
+    cx.keys.note_field_ends(&key, first_ms);
     tell_ends(cx, &key, at_ms, changed, emptied);
     Ok(())
 }

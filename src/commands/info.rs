@@ -328,7 +328,7 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("rejected_connections", sum(Counter::RejectedConnections));
     fields.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     fields.add("expired_keys", sum(Counter::ExpiredKeys));
-    fields.add("expired_fields", 0);
+    fields.add("expired_fields", sum(Counter::ExpiredFields));
     fields.add("expired_stale_perc", "0.00");
     fields.add("expired_time_cap_reached_count", 0);
     fields.add("expire_lag_milliseconds", lag_ms);

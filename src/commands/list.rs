@@ -189,7 +189,8 @@ impl Collection for List {
     }
 }
 
-fn limits(cx: &Context<'_>) -> ListLimits {
+/// When lists change their encoding, as configured now.
+pub fn limits(cx: &Context<'_>) -> ListLimits {
     ListLimits { max_listpack_size: cx.server.config.int(Directive::ListMaxListpackSize) as i32 }
 }
 

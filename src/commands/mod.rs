@@ -1,5 +1,6 @@
 //! The commands, a file a group. Each file has a list of its entries, and every function stands below its entry's list.
 
+pub mod bitfield;
 pub mod bitmap;
 pub mod client;
 pub mod client_filter;
@@ -12,12 +13,15 @@ pub mod dump;
 pub mod expire;
 pub mod function;
 pub mod generic;
+pub mod geo;
+pub mod geo_search;
 pub mod hash;
 pub mod hash_ex;
 pub mod hash_field_expiry;
 pub mod hash_number;
 pub mod hash_random;
 pub mod help;
+pub mod hyperloglog;
 pub mod info;
 pub mod lcs;
 pub mod list;
@@ -28,6 +32,7 @@ pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod set_algebra;
+pub mod sort;
 pub mod string;
 pub mod string_set;
 pub mod transaction;
@@ -56,13 +61,18 @@ pub fn groups() -> Vec<&'static [Command]> {
         hash_field_expiry::COMMANDS,
         hash_ex::COMMANDS,
         list::COMMANDS,
+        sort::COMMANDS,
         list_waiting::COMMANDS,
         zset::COMMANDS,
         zset_pop::COMMANDS,
         zset_waiting::COMMANDS,
         zset_range::COMMANDS,
         zset_algebra::COMMANDS,
+        geo::COMMANDS,
+        geo_search::COMMANDS,
         bitmap::COMMANDS,
+        bitfield::COMMANDS,
+        hyperloglog::COMMANDS,
         object::COMMANDS,
         debug::COMMANDS,
         pubsub::COMMANDS,

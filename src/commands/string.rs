@@ -452,27 +452,40 @@ pub fn change_bytes(
     key: &HashedKey<'_>,
     change: impl FnOnce(&mut Vec<u8>),
 ) -> Result<usize, CommandError> {
+    try_change_bytes(cx, key, |bytes| {
+        change(bytes);
+        Ok((bytes.len(), true))
+    })
+}
+
+/// [`change_bytes`] with a change that may find that there is nothing to do, which it answers as `false` beside its result, or that it
+/// cannot be done. In both cases it must leave the bytes as they were.
+pub fn try_change_bytes<T>(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    change: impl FnOnce(&mut Vec<u8>) -> Result<(T, bool), CommandError>,
+) -> Result<T, CommandError> {
     let (mut bytes, expire_at_ms) = match cx.keys.write(key) {
         None => (Vec::new(), None),
         Some(record) => {
             if let Some(Object::Text(text)) = record.object_mut() {
-                change(text);
-                return Ok(text.len());
+                return change(text).map(|(result, _)| result);
             }
             let bytes = string_bytes(record, &mut itoa::Buffer::new())?.to_vec();
             (bytes, record.expire_at_ms())
         }
     };
-    change(&mut bytes);
-    let length = bytes.len();
-    let record = if length > EMBEDDED_STRING_MAX {
-        Record::new_object(key.bytes, Object::Text(Box::new(bytes)), expire_at_ms)
-    } else {
-        Record::new_string(key.bytes, &bytes, expire_at_ms, true)
-    };
-    let old = cx.keys.put(key, record);
-    cx.keys.discard(old);
-    Ok(length)
+    let (result, changed) = change(&mut bytes)?;
+    if changed {
+        let record = if bytes.len() > EMBEDDED_STRING_MAX {
+            Record::new_object(key.bytes, Object::Text(Box::new(bytes)), expire_at_ms)
+        } else {
+            Record::new_string(key.bytes, &bytes, expire_at_ms, true)
+        };
+        let old = cx.keys.put(key, record);
+        cx.keys.discard(old);
+    }
+    Ok(result)
 }
 
 fn incr(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

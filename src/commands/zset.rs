@@ -200,19 +200,19 @@ pub fn store(cx: &mut Context<'_>, arguments: &[&[u8]], result: ZSet, event: &'s
 
 /// The options of ZADD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct AddOptions {
+pub struct AddOptions {
     /// Only new members.
-    nx: bool,
+    pub nx: bool,
     /// Only members that are there.
-    xx: bool,
+    pub xx: bool,
     /// Members that are there only get a higher score.
-    gt: bool,
+    pub gt: bool,
     /// Members that are there only get a lower score.
-    lt: bool,
+    pub lt: bool,
     /// Counts what changed, not what is new.
-    changed: bool,
+    pub changed: bool,
     /// The number given is added to the score.
-    increment: bool,
+    pub increment: bool,
 }
 
 impl AddOptions {
@@ -302,12 +302,18 @@ enum Change {
 
 fn zadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (options, pairs) = AddOptions::parse(&arguments[2..])?;
-    add(cx, &cx.key(arguments, 1), options, pairs)
+    add(cx, &cx.key(arguments, 1), options, &parse_pairs(pairs)?)
 }
 
 fn zincrby(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let options = AddOptions { increment: true, ..AddOptions::default() };
-    add(cx, &cx.key(arguments, 1), options, &arguments[2..])
+    add(cx, &cx.key(arguments, 1), options, &parse_pairs(&arguments[2..])?)
+}
+
+/// Reads scores and members. All are read before anything changes: a wrong score changes nothing.
+fn parse_pairs<'a>(words: &[&'a [u8]]) -> Result<SmallVec<[(f64, &'a [u8]); 4]>, CommandError> {
+    let (pairs, _) = words.as_chunks::<2>();
+    pairs.iter().map(|[score, member]| Ok((args::float(score)?, *member))).collect()
 }
 
 /// What ZADD has done.
@@ -319,17 +325,22 @@ struct Added {
     score: Option<f64>,
 }
 
-fn add(cx: &mut Context<'_>, key: &HashedKey<'_>, options: AddOptions, pairs: &[&[u8]]) -> CommandResult {
-    // All scores are read before anything changes: a wrong one changes nothing.
-    let (pairs, _) = pairs.as_chunks::<2>();
-    let scores: SmallVec<[f64; 8]> =
-        pairs.iter().map(|[score, _]| args::float(score)).collect::<Result<_, _>>()?;
+/// Gives members their scores, as ZADD does, and replies.
+///
+/// # Errors
+/// Another type; a score that is no number.
+pub fn add(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    options: AddOptions,
+    pairs: &[(f64, &[u8])],
+) -> CommandResult {
     let limits = limits(cx);
-    let longest = pairs.iter().map(|[_, member]| member.len()).max().unwrap_or(0);
+    let longest = pairs.iter().map(|(_, member)| member.len()).max().unwrap_or(0);
     let add_all = |zset: &mut ZSet| {
         zset.expect(pairs.len(), longest, &limits);
         let mut done = Added::default();
-        for ([_, member], score) in pairs.iter().zip(&scores) {
+        for (score, member) in pairs {
             let outcome = options.apply(zset, member, *score, &limits)?;
             done.score = outcome.map(|(score, _)| score);
             match outcome {

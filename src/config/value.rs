@@ -278,7 +278,7 @@ fn octal(text: &[u8], max: i64) -> Result<i64, Refused> {
 
 /// A number of bytes: digits, which may be missing, and a unit. A number with its unit that does not fit wraps around, as it
 /// does in Valkey.
-pub(super) fn memory(text: &[u8]) -> Option<u64> {
+pub fn memory(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit.to_ascii_lowercase().as_slice() {

@@ -305,6 +305,7 @@ impl<'g, 'b> Access<'g, 'b> {
             if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
                 database.rebuild_expiry(table, key.slot());
             }
+            database.note_field_ends(table, key, None);
             return Some(old);
         }
         database.insert(table, key, record);
@@ -339,6 +340,14 @@ impl<'g, 'b> Access<'g, 'b> {
         self.before_change(self.database, key);
         let (database, table) = self.table_mut(self.database, key);
         database.set_expire_at_ms(table, key, at_ms)
+    }
+
+    /// Notes that fields of the hash under a key may end earlier now than `before`, which is its [`next_expiry_ms`] before that.
+    ///
+    /// [`next_expiry_ms`]: crate::types::hash::Hash::next_expiry_ms
+    pub fn note_field_ends(&mut self, key: &HashedKey<'_>, before: Option<u64>) {
+        let (database, table) = self.table_mut(self.database, key);
+        database.note_field_ends(table, key, before);
     }
 
     /// Frees a replaced record: a big one in the background.

@@ -6,8 +6,9 @@ use dashmap::{DashMap, RwLockReadGuard, RwLockWriteGuard};
 
 use super::expiry::ExpiryIndex;
 use super::hash::{HashedKey, KeyHasher, SLOT_COUNT, fingerprint_of_hash};
-use super::record::Record;
+use super::record::{Record, ValueRef};
 use super::table::{self, SlotTable};
+use super::value::Object;
 
 /// A slot's table under its shared lock.
 pub type ReadSlot<'g> = RwLockReadGuard<'g, SlotTable>;
@@ -125,6 +126,9 @@ impl Database {
             add(&self.volatile[slot], 1);
             self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot));
         }
+        if let Some(at_ms) = field_end_ms(&record) {
+            self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot));
+        }
         table::insert_new(table, key.hash, record, self.hasher())
     }
 
@@ -200,9 +204,15 @@ impl Database {
         }
     }
 
-    /// Takes out a record that is due at `now_ms` in this slot. `table` is the slot's, locked exclusively. `None` when nothing
-    /// more is due there, and then the slot's next time is published.
-    pub fn pop_expired(&self, table: &mut SlotTable, slot: usize, now_ms: u64) -> Option<Record> {
+    /// Takes out a record that is due at `now_ms` in this slot, or up to `fields_max` fields of a hash. `table` is the slot's, locked
+    /// exclusively. `None` when nothing more is due there, and then the slot's next time is published.
+    pub fn pop_due(
+        &self,
+        table: &mut SlotTable,
+        slot: usize,
+        now_ms: u64,
+        fields_max: usize,
+    ) -> Option<Ended> {
         while let Some((_, fingerprint)) = self.expiry.pop_due(slot, now_ms) {
             let hash = super::hash::hash_of_parts(slot, fingerprint);
             let same_key = |record: &Record| self.hasher().hash(record.key()) == hash;
@@ -211,19 +221,39 @@ impl Database {
             };
             if let Some(record) = table::remove_where(table, hash, is_due) {
                 self.forget(slot, &record);
-                return Some(record);
+                return Some(Ended::Key(record));
             }
-            // Still to come: its time was pushed back since the entry was made. Enter the present one.
-            let later =
-                table::find_where(table, hash, |record| record.expire_at_ms().is_some() && same_key(record))
-                    .and_then(Record::expire_at_ms);
-            if let Some(at_ms) = later {
+            let is_volatile = |record: &Record| next_end_ms(record).is_some() && same_key(record);
+            let Some(record) = table::find_where_mut(table, hash, is_volatile) else { continue };
+            let ended = take_fields(record, now_ms, fields_max);
+            // What is still to come, and what was pushed back since the entry was made, is entered with its present time.
+            if let Some(at_ms) = next_end_ms(record) {
                 self.expiry.add(slot, at_ms, fingerprint, usize::MAX / 4);
+            }
+            if let Some(EndedFields { due_ms, count, is_empty }) = ended {
+                let key = record.key().into();
+                let emptied =
+                    if is_empty { table::remove_where(table, hash, |record| same_key(record)) } else { None };
+                if let Some(record) = &emptied {
+                    self.forget(slot, record);
+                }
+                return Some(Ended::Fields { key, due_ms, count, emptied });
             }
         }
         table::shrink_if_sparse(table, self.hasher());
         self.expiry.publish(slot);
         None
+    }
+
+    /// Enters the earliest end of a record's fields, if it has any before `before`. `table` is the slot's, locked exclusively.
+    pub fn note_field_ends(&self, table: &SlotTable, key: &HashedKey<'_>, before: Option<u64>) {
+        let ends = table::find(table, key).and_then(field_end_ms);
+        if let Some(at_ms) = ends.filter(|at_ms| before.is_none_or(|before| *at_ms < before)) {
+            let (slot, fingerprint) = (key.slot(), fingerprint_of_hash(key.hash));
+            if self.expiry.add(slot, at_ms, fingerprint, self.slot_volatile(slot)) {
+                self.rebuild_expiry(table, slot);
+            }
+        }
     }
 
     /// Counts and indexes a change of expiry that was written into a record; true when the slot's heap wants a rebuild.
@@ -246,7 +276,7 @@ impl Database {
     /// Makes the slot's expiry entries exact again.
     pub fn rebuild_expiry(&self, table: &SlotTable, slot: usize) {
         let entries = table::iter(table).filter_map(|record| {
-            let at_ms = record.expire_at_ms()?;
+            let at_ms = next_end_ms(record)?;
             Some((at_ms, fingerprint_of_hash(self.hasher().hash(record.key()))))
         });
         self.expiry.rebuild(slot, entries);
@@ -257,6 +287,54 @@ impl Database {
         if record.expire_at_ms().is_some() {
             sub(&self.volatile[slot], 1);
         }
+    }
+}
+
+/// What was due.
+#[derive(Debug)]
+pub enum Ended {
+    /// A key, which is taken out.
+    Key(Record),
+    /// Fields of a hash, which are taken out.
+    Fields {
+        /// The hash's key.
+        key: Box<[u8]>,
+        /// When the first of them ended.
+        due_ms: u64,
+        /// How many they are.
+        count: usize,
+        /// The record where nothing is left in it, which is taken out as well.
+        emptied: Option<Record>,
+    },
+}
+
+struct EndedFields {
+    due_ms: u64,
+    count: usize,
+    is_empty: bool,
+}
+
+fn take_fields(record: &mut Record, now_ms: u64, max: usize) -> Option<EndedFields> {
+    let Some(Object::Hash(hash)) = record.object_mut() else { return None };
+    let due_ms = hash.next_expiry_ms().filter(|at_ms| *at_ms <= now_ms)?;
+    let count = hash.take_expired(now_ms, max).len();
+    Some(EndedFields { due_ms, count, is_empty: hash.is_empty() })
+}
+
+/// The earliest end of a record's fields.
+#[inline]
+pub fn field_end_ms(record: &Record) -> Option<u64> {
+    match record.value() {
+        ValueRef::Object(Object::Hash(hash)) => hash.next_expiry_ms(),
+        _ => None,
+    }
+}
+
+/// The earliest end of a record or of its fields.
+fn next_end_ms(record: &Record) -> Option<u64> {
+    match (record.expire_at_ms(), field_end_ms(record)) {
+        (Some(key), Some(field)) => Some(key.min(field)),
+        (key, field) => key.or(field),
     }
 }
 

@@ -4,6 +4,8 @@
 //! the truth. So a TTL that is pushed back (a session's, on every request) leaves the heap alone: when the old entry comes
 //! due, the record is looked up and its present time is entered instead. Only a TTL that moves forward, or a new one, adds
 //! an entry. Entries of deleted keys are dropped when they come due, or when they outnumber the volatile keys.
+//!
+//! A hash with fields that end is entered with the earliest of its fields' times beside its own, by the same rules.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -36,7 +38,11 @@ impl Entry {
 
 /// The due times of one slot's keys. Used only under that slot's exclusive lock.
 #[derive(Debug, Default)]
-struct SlotHeap(BinaryHeap<Reverse<Entry>>);
+struct SlotHeap {
+    entries: BinaryHeap<Reverse<Entry>>,
+    /// How many there were when all of them were last known to be true.
+    exact: usize,
+}
 
 /// The due times of a database's keys.
 #[derive(Debug)]
@@ -60,8 +66,8 @@ impl ExpiryIndex {
     /// The caller holds the slot's exclusive lock.
     pub fn add(&self, slot: usize, at_ms: u64, fingerprint: u32, volatile: usize) -> bool {
         let mut heap = self.heaps[slot].lock();
-        heap.0.push(Reverse(Entry::new(at_ms, fingerprint)));
-        let crowded = heap.0.len() > 2 * volatile + 64;
+        heap.entries.push(Reverse(Entry::new(at_ms, fingerprint)));
+        let crowded = heap.entries.len() > 2 * volatile.max(heap.exact) + 64;
         drop(heap);
         self.lower(slot, at_ms);
         crowded
@@ -69,21 +75,21 @@ impl ExpiryIndex {
 
     /// Replaces a slot's entries by the exact ones, after [`add`](Self::add) said that stale ones have gathered.
     pub fn rebuild(&self, slot: usize, entries: impl Iterator<Item = (u64, u32)>) {
-        let heap: BinaryHeap<_> =
+        let entries: BinaryHeap<_> =
             entries.map(|(at, fingerprint)| Reverse(Entry::new(at, fingerprint))).collect();
-        *self.heaps[slot].lock() = SlotHeap(heap);
+        *self.heaps[slot].lock() = SlotHeap { exact: entries.len(), entries };
     }
 
     /// Takes the fingerprint of the slot's first entry that is due at `now_ms`.
     pub fn pop_due(&self, slot: usize, now_ms: u64) -> Option<(u64, u32)> {
         let mut heap = self.heaps[slot].lock();
-        match heap.0.peek() {
+        match heap.entries.peek() {
             Some(Reverse(entry)) if entry.at_ms() <= now_ms => {
-                heap.0.pop().map(|Reverse(entry)| (entry.at_ms(), entry.fingerprint))
+                heap.entries.pop().map(|Reverse(entry)| (entry.at_ms(), entry.fingerprint))
             }
             _ => {
-                if heap.0.is_empty() && heap.0.capacity() > 64 {
-                    heap.0.shrink_to_fit();
+                if heap.entries.is_empty() && heap.entries.capacity() > 64 {
+                    heap.entries.shrink_to_fit();
                 }
                 None
             }
@@ -92,7 +98,7 @@ impl ExpiryIndex {
 
     /// Makes the slot's published next time that of its first entry. The caller holds the slot's exclusive lock.
     pub fn publish(&self, slot: usize) {
-        let next = self.heaps[slot].lock().0.peek().map_or(NEVER, |Reverse(entry)| entry.at_ms());
+        let next = self.heaps[slot].lock().entries.peek().map_or(NEVER, |Reverse(entry)| entry.at_ms());
         self.next_of_slot[slot].store(next, Ordering::Relaxed);
         if next != NEVER {
             self.next_of_group[slot / GROUP].fetch_min(next, Ordering::Relaxed);
@@ -128,7 +134,7 @@ impl ExpiryIndex {
 
     /// Entries in all heaps, and the bytes they take.
     pub fn memory_bytes(&self) -> usize {
-        self.heaps.iter().map(|heap| heap.lock().0.capacity() * size_of::<Entry>()).sum()
+        self.heaps.iter().map(|heap| heap.lock().entries.capacity() * size_of::<Entry>()).sum()
     }
 
     fn lower(&self, slot: usize, at_ms: u64) {

@@ -2,21 +2,23 @@
 
 use super::Keyspace;
 use super::access::{ChangeSink, EventClass, is_expired};
-use super::hash::HashedKey;
+use super::database::Ended;
 use super::table;
 
 /// What one pass of the sweeper did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Keys removed.
+    /// Keys removed because their own time came.
     pub expired: u64,
+    /// Fields of hashes removed.
+    pub expired_fields: u64,
     /// How late the latest of them was, in milliseconds.
     pub lag_max_ms: u64,
     /// Whether more was due when the share was used up.
     pub more: bool,
 }
 
-/// Removes up to about `budget` keys that ended at or before `now_ms` and tells `changes` of each, under its slot's lock.
+/// Removes up to about `budget` keys and fields that ended at or before `now_ms` and tells `changes` of each, under its slot's lock.
 pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, budget: u64) -> Swept {
     let mut swept = Swept::default();
     let gate = keyspace.gate.shared(0);
@@ -27,14 +29,31 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
         }
         database.expiry.for_each_due(now_ms, |slot| {
             let mut table = database.write_slot(slot);
-            while swept.expired < budget {
-                let Some(record) = database.pop_expired(&mut table, slot, now_ms) else { return true };
-                swept.expired += 1;
-                let due_ms = record.expire_at_ms().unwrap_or(now_ms);
+            while let left @ 1.. = budget.saturating_sub(swept.expired + swept.expired_fields) {
+                let Some(ended) = database.pop_due(&mut table, slot, now_ms, left as usize) else {
+                    return true;
+                };
+                let due_ms = match ended {
+                    Ended::Key(record) => {
+                        swept.expired += 1;
+                        let key = database.hasher().key(record.key());
+                        changes.changed(number, &key, EventClass::EXPIRED, "expired");
+                        let due_ms = record.expire_at_ms().unwrap_or(now_ms);
+                        keyspace.reaper.discard(record);
+                        due_ms
+                    }
+                    Ended::Fields { key, due_ms, count, emptied } => {
+                        swept.expired_fields += count as u64;
+                        let key = database.hasher().key(&key);
+                        changes.changed(number, &key, EventClass::HASH, "hexpired");
+                        if let Some(record) = emptied {
+                            changes.changed(number, &key, EventClass::GENERIC, "del");
+                            keyspace.reaper.discard(record);
+                        }
+                        due_ms
+                    }
+                };
                 swept.lag_max_ms = swept.lag_max_ms.max(now_ms.saturating_sub(due_ms));
-                let key = HashedKey { bytes: record.key(), hash: database.hasher().hash(record.key()) };
-                changes.changed(number, &key, EventClass::EXPIRED, "expired");
-                keyspace.reaper.discard(record);
             }
             database.expiry.publish(slot);
             swept.more = true;

@@ -61,6 +61,15 @@ pub fn find_where(table: &SlotTable, hash: u64, wanted: impl Fn(&Record) -> bool
     table.get(hash, |(record, _)| wanted(record)).map(|(record, _)| record)
 }
 
+/// [`find_where`] of a record to be changed in place.
+pub fn find_where_mut(
+    table: &mut SlotTable,
+    hash: u64,
+    wanted: impl Fn(&Record) -> bool,
+) -> Option<&mut Record> {
+    table.get_mut(hash, |(record, _)| wanted(record)).map(|(record, _)| record)
+}
+
 /// Takes out the first record that has this hash and satisfies `due`.
 pub fn remove_where(table: &mut SlotTable, hash: u64, due: impl Fn(&Record) -> bool) -> Option<Record> {
     table.remove_entry(hash, |(record, _)| due(record)).map(|(record, _)| record)

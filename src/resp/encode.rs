@@ -146,6 +146,11 @@ impl<'a> Reply<'a> {
         if self.is_resp3() { self.line(b',', &text) } else { self.bulk(&text) }
     }
 
+    /// A floating point number in a notation of its own: in RESP2 a byte string.
+    pub fn double_text(&mut self, text: &str) {
+        if self.is_resp3() { self.line(b',', text.as_bytes()) } else { self.bulk(text.as_bytes()) }
+    }
+
     /// A truth value: in RESP2 1 or 0.
     pub fn boolean(&mut self, value: bool) {
         match (self.is_resp3(), value) {

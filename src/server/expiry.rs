@@ -9,7 +9,7 @@ use super::Server;
 use super::stats::Counter;
 use crate::keyspace::sweep::{self, Swept};
 
-/// Keys removed in one pass before the gate is given free.
+/// Keys and fields removed in one pass before the gate is given free.
 const BUDGET: u64 = 256;
 
 /// Sleeps no shorter than this between passes: so many keys due within it are removed together.
@@ -68,24 +68,26 @@ impl Drop for Sweeper {
 }
 
 impl Server {
-    /// Removes everything that is due now; answers how many keys that were.
+    /// Removes everything that is due now; answers how many keys and fields that were.
     pub fn expire_due(&self) -> u64 {
         // One sweep at a time: who returns from here knows that no other has a key half removed.
         let _turn = self.sweeping.lock();
         let mut total = 0;
         loop {
             let mut batch = self.new_batch();
-            let Swept { expired, lag_max_ms, more } =
+            let Swept { expired, expired_fields, lag_max_ms, more } =
                 sweep::expire_due(&self.keyspace, &batch.changes, self.clock.now_ms(), BUDGET);
             if batch.changes.any_ready() {
                 self.serve_waiting(&mut batch);
                 self.account_batch(&batch);
             }
-            if expired > 0 {
-                total += expired;
+            let ended = expired + expired_fields;
+            if ended > 0 {
+                total += ended;
                 self.stats.add(0, Counter::ExpiredKeys, expired);
+                self.stats.add(0, Counter::ExpiredFields, expired_fields);
                 self.stats.expiry_lag(lag_max_ms);
-                self.count_changes(expired);
+                self.count_changes(ended);
             }
             if !more {
                 return total;

@@ -15,6 +15,7 @@ pub enum Counter {
     NetOutputBytes,
     RejectedConnections,
     ExpiredKeys,
+    ExpiredFields,
     EvictedKeys,
     EvictedClients,
     KeyspaceHits,

@@ -1,11 +1,15 @@
 //! The values as pure data structures. They know neither the protocol nor the server nor the keyspace.
 
+pub mod bits;
 pub mod entry;
+pub mod geohash;
 pub mod hash;
+pub mod hyperloglog;
 pub mod intset;
 pub mod list;
 mod list_node;
 pub mod long_double;
+mod murmur;
 pub mod number;
 pub mod packed;
 pub mod packed_table;

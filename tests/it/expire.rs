@@ -316,3 +316,68 @@ fn swapped_databases_keep_their_ends() {
     server.advance_ms(100);
     client.check("GET k", "$1~v~");
 }
+
+#[test]
+fn fields_that_end_leave_by_themselves() {
+    let server = TestServer::with(&[("notify-keyspace-events", "Ehg")]);
+    let (mut listener, mut client) = (server.client(), server.client());
+    listener.check("PSUBSCRIBE __key*", "*3~$10~psubscribe~$6~__key*~:1~");
+    let next = |listener: &mut Client| listener.read().texts()[2..].join(" ");
+    for command in ["HSET h a 1 b 2 c 3", "HPEXPIRE h 100 FIELDS 1 a", "HPEXPIRE h 200 FIELDS 1 b"] {
+        client.value(command);
+    }
+    for event in ["hset h", "hexpire h", "hexpire h"] {
+        assert_eq!(next(&mut listener), format!("__keyevent@0__:{event}"));
+    }
+    server.advance_ms(99);
+    client.check("HLEN h", ":3~");
+    listener.check_silent();
+    server.advance_ms(1);
+    assert_eq!(next(&mut listener), "__keyevent@0__:hexpired h");
+    client.check("HLEN h", ":2~");
+    assert_eq!(server.info("expired_fields"), "1");
+    // Pushed back: the old time comes and nothing happens.
+    client.check("HPEXPIRE h 1000 FIELDS 1 b", "*1~:1~");
+    assert_eq!(next(&mut listener), "__keyevent@0__:hexpire h");
+    server.advance_ms(500);
+    client.check("HLEN h", ":2~");
+    // Brought forward, and under another name.
+    client.check("HPEXPIRE h 100 FIELDS 2 b c", "*2~:1~:1~");
+    client.check("RENAME h i", "+OK~");
+    for event in ["hexpire h", "rename_from h", "rename_to i"] {
+        assert_eq!(next(&mut listener), format!("__keyevent@0__:{event}"));
+    }
+    server.advance_ms(100);
+    assert_eq!(next(&mut listener), "__keyevent@0__:hexpired i");
+    assert_eq!(next(&mut listener), "__keyevent@0__:del i");
+    client.check("EXISTS i", ":0~");
+    client.check("DBSIZE", ":0~");
+    assert_eq!(server.info("expired_fields"), "3");
+    assert_eq!(server.info("expired_keys"), "0");
+}
+
+#[test]
+fn fields_end_however_they_came_to_be() {
+    table(
+        r#"
+        HSETEX h PX 100 FIELDS 2 a 1 b 2 => :1~
+        COPY h copy => :1~
+        HSET other a 1 => :1~
+        HSETEX other PX 200 FIELDS 1 b 2 => :1~
+        HSET third a 1 b 2 => :2~
+        HGETEX third PX 300 FIELDS 1 a => *1~$1~1~
+        PEXPIRE third 250 => :1~
+        PERSIST third => :1~
+        DBSIZE => :4~
+        +100 ms
+        DBSIZE => :2~
+        +100 ms
+        HLEN other => :1~
+        HLEN third => :2~
+        +100 ms
+        HLEN third => :1~
+        HGETALL third => *2~$1~b~$1~2~ => %1~$1~b~$1~2~
+        DBSIZE => :2~
+        "#,
+    );
+}

@@ -1,0 +1,267 @@
+//! Byte strings as rows of bits, the first bit being the highest of the first byte: counting, searching, and integers of any width at any
+//! place. Bits beyond the end read as zero.
+
+/// How many bits are set.
+pub fn count_ones(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let in_words: u64 = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones())).sum();
+    in_words + rest.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
+}
+
+/// How many bits are set from bit `first` to bit `last`, both included and `last` within the bytes.
+pub fn count_ones_between(bytes: &[u8], first: u64, last: u64) -> u64 {
+    if first > last {
+        return 0;
+    }
+    let (first_byte, last_byte) = ((first / 8) as usize, (last / 8) as usize);
+    let before = bytes[first_byte] & !(0xFF >> (first % 8));
+    let after = bytes[last_byte] & (0x7F >> (last % 8));
+    count_ones(&bytes[first_byte..=last_byte]) - u64::from(before.count_ones() + after.count_ones())
+}
+
+/// The first bit of this value from bit `first` to bit `last`, both included and `last` within the bytes.
+pub fn find(bytes: &[u8], wanted: bool, first: u64, last: u64) -> Option<u64> {
+    if first > last {
+        return None;
+    }
+    // Looking for a clear bit is looking for a set one in the complement.
+    let flip = if wanted { 0 } else { 0xFF };
+    let first_byte = (first / 8) as usize;
+    let bytes = &bytes[..=(last / 8) as usize];
+    let head = (bytes[first_byte] ^ flip) & (0xFF >> (first % 8));
+    let (byte, value) = if head != 0 {
+        (first_byte, head)
+    } else {
+        let idle = u64::from_ne_bytes([flip; 8]);
+        let (words, _) = bytes[first_byte + 1..].as_chunks::<8>();
+        let idle_words = words.iter().take_while(|word| u64::from_ne_bytes(**word) == idle).count();
+        let from = first_byte + 1 + 8 * idle_words;
+        let found = from + bytes[from..].iter().position(|byte| *byte != flip)?;
+        (found, bytes[found] ^ flip)
+    };
+    let bit = 8 * byte as u64 + u64::from(value.leading_zeros());
+    (bit <= last).then_some(bit)
+}
+
+/// An operation that joins several byte strings to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    And,
+    Or,
+    Xor,
+}
+
+impl Join {
+    /// Joins `other` into `bytes`; the shorter of the two counts as filled up with zero bytes.
+    pub fn apply(self, bytes: &mut Vec<u8>, other: &[u8]) {
+        if bytes.len() < other.len() {
+            bytes.resize(other.len(), 0);
+        }
+        let (common, beyond) = bytes.split_at_mut(other.len());
+        let pairs = common.iter_mut().zip(other);
+        match self {
+            Join::And => {
+                pairs.for_each(|(byte, other)| *byte &= other);
+                beyond.fill(0);
+            }
+            Join::Or => pairs.for_each(|(byte, other)| *byte |= other),
+            Join::Xor => pairs.for_each(|(byte, other)| *byte ^= other),
+        }
+    }
+}
+
+/// What an integer that does not fit its field becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// What its lower bits are.
+    Wrap,
+    /// The nearest that fits.
+    Saturate,
+    /// Nothing: the field stays.
+    Fail,
+}
+
+/// A kind of integer: up to 64 bits with a sign, up to 63 without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntKind {
+    signed: bool,
+    bits: u32,
+}
+
+impl IntKind {
+    /// `None` where there is no such kind.
+    pub fn new(signed: bool, bits: u64) -> Option<IntKind> {
+        let max = if signed { 64 } else { 63 };
+        (1..=max).contains(&bits).then_some(IntKind { signed, bits: bits as u32 })
+    }
+
+    /// Its width.
+    pub fn bits(self) -> u64 {
+        u64::from(self.bits)
+    }
+
+    /// Reads the integer at a bit.
+    pub fn read(self, bytes: &[u8], bit: u64) -> i64 {
+        let raw = (window(bytes, bit) >> self.shift(bit)) as u64 & self.mask();
+        self.widen(raw)
+    }
+
+    /// Writes the integer at a bit; it lies within the bytes.
+    pub fn write(self, bytes: &mut [u8], bit: u64, value: i64) {
+        let shift = self.shift(bit);
+        let cleared = window(bytes, bit) & !(u128::from(self.mask()) << shift);
+        let changed = cleared | u128::from(value as u64 & self.mask()) << shift;
+        let from = (bit / 8) as usize;
+        let to = bytes.len().min(from + 16);
+        bytes[from..to].copy_from_slice(&changed.to_be_bytes()[..to - from]);
+    }
+
+    /// What a value becomes in this kind, if anything.
+    pub fn fit(self, value: i128, overflow: Overflow) -> Option<i64> {
+        let (min, max) = self.range();
+        if (min..=max).contains(&value) {
+            return Some(value as i64);
+        }
+        match overflow {
+            Overflow::Fail => None,
+            Overflow::Saturate => Some(if value > max { max as i64 } else { min as i64 }),
+            Overflow::Wrap => Some(self.widen(value as u64 & self.mask())),
+        }
+    }
+
+    /// What a client's number is before it is made to fit: one without a sign is taken for its bits.
+    pub fn given(self, value: i64) -> i128 {
+        if self.signed { i128::from(value) } else { i128::from(value as u64) }
+    }
+
+    fn range(self) -> (i128, i128) {
+        if self.signed {
+            let half = 1i128 << (self.bits - 1);
+            (-half, half - 1)
+        } else {
+            (0, (1i128 << self.bits) - 1)
+        }
+    }
+
+    fn mask(self) -> u64 {
+        u64::MAX >> (64 - self.bits)
+    }
+
+    /// How far the integer's last bit is from the end of the window that begins at its first byte.
+    fn shift(self, bit: u64) -> u32 {
+        128 - (bit % 8) as u32 - self.bits
+    }
+
+    fn widen(self, raw: u64) -> i64 {
+        let unused = 64 - self.bits;
+        if self.signed { (raw << unused) as i64 >> unused } else { raw as i64 }
+    }
+}
+
+/// The sixteen bytes from the one that holds this bit on.
+fn window(bytes: &[u8], bit: u64) -> u128 {
+    let from = usize::try_from(bit / 8).unwrap_or(usize::MAX).min(bytes.len());
+    let there = &bytes[from..bytes.len().min(from + 16)];
+    let mut window = [0; 16];
+    window[..there.len()].copy_from_slice(there);
+    u128::from_be_bytes(window)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bits(bytes: &[u8]) -> Vec<bool> {
+        bytes.iter().flat_map(|byte| (0..8).map(move |bit| byte & 0x80 >> bit != 0)).collect()
+    }
+
+    /// Mostly runs of the same byte, as bitmaps have them, so that words matter.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let run = (prop::sample::select(vec![0u8, 0xFF, 0x01, 0x80, 0xA5]), 1usize..30);
+        prop::collection::vec(run, 0..5)
+            .prop_map(|runs| runs.into_iter().flat_map(|(byte, len)| vec![byte; len]).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn counting_and_finding_agree_with_single_bits(bytes in bytes(), ends: (u16, u16), wanted: bool) {
+            let bits = bits(&bytes);
+            prop_assert_eq!(count_ones(&bytes), bits.iter().filter(|bit| **bit).count() as u64);
+            if !bits.is_empty() {
+                let (first, last) = (usize::from(ends.0) % bits.len(), usize::from(ends.1) % bits.len());
+                let range = if first <= last { &bits[first..=last] } else { &[] };
+                let count = range.iter().filter(|bit| **bit).count() as u64;
+                prop_assert_eq!(count_ones_between(&bytes, first as u64, last as u64), count);
+                let place = range.iter().position(|bit| *bit == wanted).map(|at| (first + at) as u64);
+                prop_assert_eq!(find(&bytes, wanted, first as u64, last as u64), place);
+            }
+        }
+
+        #[test]
+        fn joining_agrees_with_single_bytes(inputs in prop::collection::vec(bytes(), 1..5)) {
+            let len = inputs.iter().map(Vec::len).max().unwrap();
+            for (join, one) in [
+                (Join::And, (|a, b| a & b) as fn(u8, u8) -> u8),
+                (Join::Or, |a, b| a | b),
+                (Join::Xor, |a, b| a ^ b),
+            ] {
+                let mut joined = inputs[0].clone();
+                inputs[1..].iter().for_each(|input| join.apply(&mut joined, input));
+                let at = |input: &Vec<u8>, index| input.get(index).copied().unwrap_or(0);
+                let expected: Vec<u8> = (0..len)
+                    .map(|index| inputs[1..].iter().fold(at(&inputs[0], index), |byte, input| one(byte, at(input, index))))
+                    .collect();
+                prop_assert_eq!(joined, expected);
+            }
+        }
+
+        #[test]
+        fn integers_read_back_and_touch_nothing_else(
+            mut bytes in prop::collection::vec(any::<u8>(), 16..40),
+            signed: bool,
+            width in 1u64..65,
+            at: u16,
+            value: i64,
+        ) {
+            if let Some(kind) = IntKind::new(signed, width) {
+                let bit = u64::from(at) % (8 * bytes.len() as u64 - width + 1);
+                let mut model = bits(&bytes);
+                let fitting = kind.fit(kind.given(value), Overflow::Wrap).unwrap();
+                kind.write(&mut bytes, bit, fitting);
+                prop_assert_eq!(kind.read(&bytes, bit), fitting);
+                for index in 0..width {
+                    model[(bit + index) as usize] = fitting >> (width - 1 - index) & 1 != 0;
+                }
+                prop_assert_eq!(bits(&bytes), model);
+            }
+        }
+    }
+
+    #[test]
+    fn kinds_have_their_ranges() {
+        for (signed, bits) in [(true, 0), (true, 65), (false, 64), (false, u64::MAX)] {
+            assert_eq!(IntKind::new(signed, bits), None);
+        }
+        let (i8, u8) = (IntKind::new(true, 8).unwrap(), IntKind::new(false, 8).unwrap());
+        let (i64, u63) = (IntKind::new(true, 64).unwrap(), IntKind::new(false, 63).unwrap());
+        assert_eq!(i8.fit(200, Overflow::Wrap), Some(-56));
+        assert_eq!(i8.fit(200, Overflow::Saturate), Some(127));
+        assert_eq!(i8.fit(-129, Overflow::Saturate), Some(-128));
+        assert_eq!(i8.fit(200, Overflow::Fail), None);
+        assert_eq!(u8.fit(-1, Overflow::Saturate), Some(0));
+        assert_eq!(u8.fit(256, Overflow::Wrap), Some(0));
+        assert_eq!(u8.fit(u8.given(-1), Overflow::Saturate), Some(255));
+        assert_eq!(i64.fit(i128::from(i64::MAX) + 1, Overflow::Wrap), Some(i64::MIN));
+        assert_eq!(u63.fit(u63.given(-1), Overflow::Wrap), Some(i64::MAX));
+    }
+
+    #[test]
+    fn beyond_the_end_is_nothing() {
+        let u8 = IntKind::new(false, 8).unwrap();
+        assert_eq!(u8.read(b"\xFF", 4), 0xF0);
+        assert_eq!(u8.read(b"\xFF", 8), 0);
+        assert_eq!(u8.read(b"\xFF", u64::MAX - 64), 0);
+        assert_eq!(u8.read(b"", 0), 0);
+    }
+}
