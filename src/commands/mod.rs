@@ -27,6 +27,11 @@ pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod set_algebra;
+pub mod stream;
+pub mod stream_claim;
+pub mod stream_group;
+pub mod stream_info;
+pub mod stream_read;
 pub mod string;
 pub mod string_set;
 pub mod transaction;
@@ -61,6 +66,11 @@ pub fn groups() -> Vec<&'static [Command]> {
         zset_waiting::COMMANDS,
         zset_range::COMMANDS,
         zset_algebra::COMMANDS,
+        stream::COMMANDS,
+        stream_group::COMMANDS,
+        stream_read::COMMANDS,
+        stream_claim::COMMANDS,
+        stream_info::COMMANDS,
         bitmap::COMMANDS,
         object::COMMANDS,
         debug::COMMANDS,
