@@ -182,10 +182,9 @@ fn xread(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// The id before the last entry's, so that reading on gives just this one; without entries the last id of all.
+/// The id before the highest, so that reading on gives the entry that has it, if it is still there.
 fn before_last(stream: Option<&Stream>) -> StreamId {
-    let Some(stream) = stream else { return StreamId::MIN };
-    stream.last_entry_id().and_then(StreamId::previous).unwrap_or(stream.last_id())
+    stream.and_then(|stream| stream.last_id().previous()).unwrap_or(StreamId::MIN)
 }
 
 /// Nothing was found: the client waits, if it wants to.

@@ -45,21 +45,15 @@ impl Progress {
         None
     }
 
-    /// Whether an entry from `start` on was deleted by name while entries before it are still there.
+    /// Whether an entry from `start` on was deleted by name.
     fn has_gap_from(&self, start: StreamId) -> bool {
-        self.len > 0
-            && self.max_deleted != StreamId::MIN
-            && self.first <= self.max_deleted
-            && start <= self.max_deleted
+        self.len > 0 && self.max_deleted != StreamId::MIN && start <= self.max_deleted
     }
 
     /// How many entries a group has still to read, if that can be told.
     pub fn lag(&self, group: &Group) -> Option<i64> {
-        if self.added == 0 || self.len == 0 {
+        if self.added == 0 {
             return Some(0);
-        }
-        if group.last_id < self.first && self.max_deleted < self.first {
-            return Some(self.len as i64);
         }
         let read = match group.entries_read {
             Some(read) if !self.has_gap_from(group.last_id) => read,
