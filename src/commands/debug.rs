@@ -11,6 +11,7 @@ use crate::keyspace::scan;
 use crate::keyspace::value::Object;
 use crate::rdb;
 use crate::types::number::{parse_f64, parse_i64};
+use crate::types::stream::StreamId;
 
 const FLAGS: Flags =
     Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::PROTECTED);
@@ -251,6 +252,12 @@ fn digest_of(record: &Record, now_ms: u64) -> Digest {
         }
         ValueRef::Object(Object::Hash(fields)) => {
             fields.iter(now_ms).for_each(|(field, value)| join(&mut digest, hash(&[&field, &value])));
+        }
+        ValueRef::Object(Object::Stream(stream)) => {
+            for entry in stream.range(StreamId::MIN, StreamId::MAX) {
+                digest = hash(&[&digest, &entry.id.to_bytes()]);
+                entry.fields().for_each(|(field, value)| digest = hash(&[&digest, &field, &value]));
+            }
         }
         ValueRef::Object(Object::Zset(zset)) => {
             zset.iter().for_each(|(member, score)| {

@@ -154,6 +154,7 @@ pub fn limits(cx: &Context<'_>) -> rdb::Limits {
             max_listpack_entries: size(Directive::ZsetMaxListpackEntries),
             max_listpack_value: size(Directive::ZsetMaxListpackValue),
         },
+        stream: super::stream::limits(cx),
         string_max: cx.server.settings.bulk_max().max(0) as usize,
     }
 }

@@ -33,6 +33,11 @@ pub mod server;
 pub mod set;
 pub mod set_algebra;
 pub mod sort;
+pub mod stream;
+pub mod stream_claim;
+pub mod stream_group;
+pub mod stream_info;
+pub mod stream_read;
 pub mod string;
 pub mod string_set;
 pub mod transaction;
@@ -70,6 +75,11 @@ pub fn groups() -> Vec<&'static [Command]> {
         zset_algebra::COMMANDS,
         geo::COMMANDS,
         geo_search::COMMANDS,
+        stream::COMMANDS,
+        stream_group::COMMANDS,
+        stream_read::COMMANDS,
+        stream_claim::COMMANDS,
+        stream_info::COMMANDS,
         bitmap::COMMANDS,
         bitfield::COMMANDS,
         hyperloglog::COMMANDS,

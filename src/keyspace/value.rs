@@ -5,6 +5,7 @@ use std::fmt;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
+use crate::types::stream::Stream;
 use crate::types::zset::ZSet;
 
 /// A value with a structure of its own, kept inside its [`Record`](super::record::Record).
@@ -20,6 +21,8 @@ pub enum Object {
     List(List),
     /// A set of byte strings in the order of their scores.
     Zset(ZSet),
+    /// Entries in the order of their ids, and groups of consumers.
+    Stream(Box<Stream>),
 }
 
 impl Object {
@@ -36,6 +39,7 @@ impl Object {
             Object::Hash(_) => "hash",
             Object::List(_) => "list",
             Object::Zset(_) => "zset",
+            Object::Stream(_) => "stream",
         }
     }
 
@@ -47,6 +51,7 @@ impl Object {
             Object::Hash(hash) => hash.encoding(),
             Object::List(list) => list.encoding(),
             Object::Zset(zset) => zset.encoding(),
+            Object::Stream(_) => "stream",
         }
     }
 
@@ -58,6 +63,7 @@ impl Object {
             Object::Hash(hash) => hash.memory_bytes(),
             Object::List(list) => list.memory_bytes(),
             Object::Zset(zset) => zset.memory_bytes(),
+            Object::Stream(stream) => stream.memory_bytes(),
         }
     }
 
@@ -69,6 +75,7 @@ impl Object {
             Object::Hash(hash) => hash.len(),
             Object::List(list) => list.len(),
             Object::Zset(zset) => zset.len(),
+            Object::Stream(stream) => stream.free_effort(),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Redis's listpack, read only: the packed form in which its dumps hold small collections.
+//! Redis's listpack: the packed form in which its dumps hold small collections and the blocks of streams.
 //!
 //! Six bytes of head (total bytes, number of elements), then elements: a tag with the length or the number itself, the bytes, and
 //! the element's length again for walking backwards; 0xff ends it.
 
 use super::read::RestoreError;
-use crate::types::number::format_i64;
+use crate::types::number::{format_i64, parse_i64};
 
 const HEAD: usize = 6;
 const END: u8 = 0xff;
@@ -76,5 +76,107 @@ fn back_length_bytes(len: usize) -> usize {
         16_383..=2_097_150 => 3,
         2_097_151..=268_435_454 => 4,
         _ => 5,
+    }
+}
+
+/// A listpack being written.
+#[derive(Debug)]
+pub struct Writer {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Writer {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self { bytes: vec![0; HEAD], count: 0 }
+    }
+
+    /// Adds a byte string; the canonical decimal of a number becomes the number.
+    pub fn push(&mut self, element: &[u8]) {
+        if let Some(number) = parse_i64(element) {
+            return self.push_int(number);
+        }
+        let start = self.bytes.len();
+        let len = element.len();
+        match len {
+            0..=0x3f => self.bytes.push(0x80 | len as u8),
+            0x40..=0xfff => self.bytes.extend_from_slice(&[0xe0 | (len >> 8) as u8, len as u8]),
+            _ => {
+                self.bytes.push(0xf0);
+                self.bytes.extend_from_slice(&(len as u32).to_le_bytes());
+            }
+        }
+        self.bytes.extend_from_slice(element);
+        self.end_element(start);
+    }
+
+    /// Adds a number.
+    pub fn push_int(&mut self, number: i64) {
+        let start = self.bytes.len();
+        let bytes = number.to_le_bytes();
+        let mut wide = |tag: u8, width: usize| {
+            self.bytes.push(tag);
+            self.bytes.extend_from_slice(&bytes[..width]);
+        };
+        match number {
+            0..=0x7f => self.bytes.push(number as u8),
+            -0x1000..=0xfff => {
+                let raw = number as u16 & 0x1fff;
+                self.bytes.extend_from_slice(&[0xc0 | (raw >> 8) as u8, raw as u8]);
+            }
+            -0x8000..=0x7fff => wide(0xf1, 2),
+            -0x80_0000..=0x7f_ffff => wide(0xf2, 3),
+            -0x8000_0000..=0x7fff_ffff => wide(0xf3, 4),
+            _ => wide(0xf4, 8),
+        }
+        self.end_element(start);
+    }
+
+    /// Writes the length again, seven bits a byte, the highest first; all but the first byte have their eighth bit set.
+    fn end_element(&mut self, start: usize) {
+        let len = self.bytes.len() - start;
+        let width = back_length_bytes(len);
+        for place in (0..width).rev() {
+            let bits = (len >> (7 * place)) as u8 & 0x7f;
+            self.bytes.push(if place + 1 == width { bits } else { bits | 0x80 });
+        }
+        self.count += 1;
+    }
+
+    /// The listpack.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.bytes.push(END);
+        let total = self.bytes.len() as u32;
+        let count = u16::try_from(self.count).unwrap_or(COUNT_UNKNOWN);
+        self.bytes[..4].copy_from_slice(&total.to_le_bytes());
+        self.bytes[4..HEAD].copy_from_slice(&count.to_le_bytes());
+        self.bytes
+    }
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(written in prop::collection::vec(prop_oneof![
+            any::<i64>().prop_map(|number| number.to_string().into_bytes()),
+            (-40_000i64..40_000).prop_map(|number| number.to_string().into_bytes()),
+            prop::collection::vec(any::<u8>(), 0..80),
+            (0usize..20_000).prop_map(|len| vec![b'x'; len]),
+        ], 0..40)) {
+            let mut writer = Writer::new();
+            written.iter().for_each(|element| writer.push(element));
+            prop_assert_eq!(elements(&writer.finish()), Ok(written));
+        }
     }
 }

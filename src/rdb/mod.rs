@@ -7,6 +7,7 @@ pub mod functions;
 pub mod listpack;
 pub mod lzf;
 pub mod read;
+mod stream;
 pub mod write;
 
 use crate::keyspace::record::Record;
@@ -14,6 +15,7 @@ use crate::keyspace::value::Object;
 use crate::types::hash::HashLimits;
 use crate::types::list::ListLimits;
 use crate::types::set::SetLimits;
+use crate::types::stream::StreamLimits;
 use crate::types::zset::ZSetLimits;
 
 pub use read::RestoreError;
@@ -38,10 +40,13 @@ mod kind {
     pub const HASH: u8 = 4;
     pub const ZSET_2: u8 = 5;
     pub const SET_INTSET: u8 = 11;
+    pub const STREAM_LISTPACKS: u8 = 15;
     pub const HASH_LISTPACK: u8 = 16;
     pub const ZSET_LISTPACK: u8 = 17;
     pub const LIST_QUICKLIST_2: u8 = 18;
+    pub const STREAM_LISTPACKS_2: u8 = 19;
     pub const SET_LISTPACK: u8 = 20;
+    pub const STREAM_LISTPACKS_3: u8 = 21;
     pub const HASH_2: u8 = 22;
 }
 
@@ -56,6 +61,8 @@ pub struct Limits {
     pub list: ListLimits,
     /// Of sorted sets.
     pub zset: ZSetLimits,
+    /// Of streams.
+    pub stream: StreamLimits,
     /// Longest string allowed, in bytes (`proto-max-bulk-len`).
     pub string_max: usize,
 }
@@ -140,6 +147,7 @@ mod tests {
             hash: HashLimits { max_listpack_entries: 512, max_listpack_value: 64 },
             list: ListLimits::default(),
             zset: ZSetLimits { max_listpack_entries: 128, max_listpack_value: 64 },
+            stream: StreamLimits::default(),
             string_max: 512 << 20,
         }
     }

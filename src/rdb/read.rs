@@ -3,7 +3,7 @@
 
 use thiserror::Error;
 
-use super::{Limits, Restored, kind, listpack, lzf};
+use super::{Limits, Restored, kind, listpack, lzf, stream};
 use crate::keyspace::value::Object;
 use crate::types::hash::Hash;
 use crate::types::list::{End, List};
@@ -22,7 +22,7 @@ pub enum RestoreError {
     Format,
 }
 
-type Read<T> = Result<T, RestoreError>;
+pub(super) type Read<T> = Result<T, RestoreError>;
 
 /// Reads type and value, which have to use up all of `bytes`.
 pub fn value(bytes: &[u8], limits: &Limits) -> Read<Restored> {
@@ -102,6 +102,9 @@ pub fn value(bytes: &[u8], limits: &Limits) -> Read<Restored> {
                 add_scored(&mut zset, &pair[0], score, limits)?;
             }
             Restored::Object(Object::Zset(zset))
+        }
+        kind @ (kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3) => {
+            Restored::Object(Object::Stream(Box::new(stream::read(&mut reader, kind, limits)?)))
         }
         _ => return Err(RestoreError::Format),
     };
@@ -184,7 +187,7 @@ fn intset(bytes: &[u8], limits: &Limits) -> Read<Set> {
 }
 
 /// The bytes still to read.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     string_max: usize,
 }
@@ -196,7 +199,7 @@ impl Reader<'_> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
         self.take(N)?.try_into().map_err(|_| RestoreError::Format)
     }
 
@@ -217,17 +220,17 @@ impl Reader<'_> {
         }))
     }
 
-    fn length(&mut self) -> Read<u64> {
+    pub(super) fn length(&mut self) -> Read<u64> {
         self.length_or_encoding()?.map_err(|_| RestoreError::Format)
     }
 
     /// A number of elements: each takes a byte at least, so more than there are bytes is refused at once.
-    fn count(&mut self) -> Read<usize> {
+    pub(super) fn count(&mut self) -> Read<usize> {
         let count = usize::try_from(self.length()?).map_err(|_| RestoreError::Format)?;
         if count > self.bytes.len() { Err(RestoreError::Format) } else { Ok(count) }
     }
 
-    fn string(&mut self) -> Read<Vec<u8>> {
+    pub(super) fn string(&mut self) -> Read<Vec<u8>> {
         match self.length_or_encoding()? {
             Ok(len) => {
                 let len = usize::try_from(len).map_err(|_| RestoreError::Format)?;

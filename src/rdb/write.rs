@@ -1,6 +1,6 @@
 //! Values to RDB.
 
-use super::{VERSION, VERSION_MAX, kind};
+use super::{VERSION, VERSION_MAX, kind, stream};
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 
@@ -53,6 +53,10 @@ pub fn value(record: &Record, now_ms: u64, out: &mut Vec<u8>) -> u16 {
             if with_expiries {
                 return VERSION_MAX;
             }
+        }
+        ValueRef::Object(Object::Stream(value)) => {
+            out.push(kind::STREAM_LISTPACKS_3);
+            stream::write(value, out);
         }
     }
     VERSION

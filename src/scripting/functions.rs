@@ -92,7 +92,8 @@ impl Libraries {
             }
             next.remove(&library.name);
             let taken = |name: &str| {
-                next.values().any(|other| other.functions.iter().any(|entry| entry.name.eq_ignore_ascii_case(name)))
+                next.values()
+                    .any(|other| other.functions.iter().any(|entry| entry.name.eq_ignore_ascii_case(name)))
             };
             if let Some(function) = library.functions.iter().find(|function| taken(&function.name)) {
                 return Err(CommandError::new(format!("ERR Function {} already exists", function.name)));

@@ -18,5 +18,6 @@ mod score_tree;
 mod segments;
 pub mod set;
 mod slots;
+pub mod stream;
 mod thin;
 pub mod zset;

@@ -1,0 +1,209 @@
+//! A group of consumers: how far it has read, and which entries were delivered and not yet acknowledged.
+//!
+//! What is pending stands in the group with all that is known about it, and once more, by id alone, with its consumer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use super::StreamId;
+
+/// A consumer's place in its group.
+pub type ConsumerIndex = u32;
+
+/// An entry that was delivered and not yet acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Who has it.
+    pub consumer: ConsumerIndex,
+    /// When it was delivered last, in milliseconds of Unix time.
+    pub delivered_at_ms: i64,
+    /// How often it was delivered.
+    pub deliveries: u64,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    name: Box<[u8]>,
+    /// When it last asked for anything, in milliseconds of Unix time.
+    pub seen_at_ms: i64,
+    /// When it last got anything; -1 is never.
+    pub active_at_ms: i64,
+    pending: BTreeSet<StreamId>,
+}
+
+/// A group.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// The highest id delivered.
+    pub last_id: StreamId,
+    /// How many entries of the stream lie up to there, if known.
+    pub entries_read: Option<u64>,
+    pending: BTreeMap<StreamId, Pending>,
+    consumers: Vec<Option<Consumer>>,
+    names: BTreeMap<Box<[u8]>, ConsumerIndex>,
+}
+
+impl Consumer {
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// How many entries are pending with it.
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The ids that are pending with it, from one on.
+    pub fn pending_from(&self, start: StreamId) -> impl Iterator<Item = StreamId> {
+        self.pending.range(start..).copied()
+    }
+}
+
+impl Group {
+    /// One that has read up to an id.
+    pub fn new(last_id: StreamId, entries_read: Option<u64>) -> Self {
+        Self { last_id, entries_read, ..Self::default() }
+    }
+
+    /// How many consumers there are.
+    pub fn consumer_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The consumers in the order of their names.
+    pub fn consumers(&self) -> impl Iterator<Item = &Consumer> {
+        self.names.values().map(|&index| self.consumer(index))
+    }
+
+    /// A consumer's place.
+    pub fn find(&self, name: &[u8]) -> Option<ConsumerIndex> {
+        self.names.get(name).copied()
+    }
+
+    /// A consumer.
+    pub fn consumer(&self, index: ConsumerIndex) -> &Consumer {
+        match self.consumers.get(index as usize) {
+            Some(Some(consumer)) => consumer,
+            _ => unreachable!("indexes are of consumers that are there"),
+        }
+    }
+
+    /// A consumer to be changed.
+    pub fn consumer_mut(&mut self, index: ConsumerIndex) -> &mut Consumer {
+        match self.consumers.get_mut(index as usize) {
+            Some(Some(consumer)) => consumer,
+            _ => unreachable!("indexes are of consumers that are there"),
+        }
+    }
+
+    /// Adds a consumer that was seen now. The name must be new.
+    pub fn add_consumer(&mut self, name: &[u8], now_ms: i64) -> ConsumerIndex {
+        let consumer =
+            Consumer { name: name.into(), seen_at_ms: now_ms, active_at_ms: -1, pending: BTreeSet::new() };
+        let vacant = self.names.len() < self.consumers.len();
+        let index = match self.consumers.iter().position(Option::is_none).filter(|_| vacant) {
+            Some(index) => {
+                self.consumers[index] = Some(consumer);
+                index
+            }
+            None => {
+                self.consumers.push(Some(consumer));
+                self.consumers.len() - 1
+            }
+        } as ConsumerIndex;
+        let old = self.names.insert(name.into(), index);
+        assert!(old.is_none(), "a consumer is added once");
+        index
+    }
+
+    /// Removes a consumer with all that is pending with it. Answers how many those were, if it was there.
+    pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
+        let index = self.names.remove(name)?;
+        let consumer = self.consumers[index as usize].take()?;
+        for id in &consumer.pending {
+            self.pending.remove(id);
+        }
+        Some(consumer.pending.len())
+    }
+
+    /// How many entries are pending.
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The pending entry with this id.
+    pub fn pending(&self, id: StreamId) -> Option<&Pending> {
+        self.pending.get(&id)
+    }
+
+    /// The pending entry with this id, whose times may be changed; its consumer only by [`assign`](Self::assign).
+    pub fn pending_mut(&mut self, id: StreamId) -> Option<&mut Pending> {
+        self.pending.get_mut(&id)
+    }
+
+    /// Pending entries from `start` to `end`, both included.
+    pub fn pending_range(
+        &self,
+        start: StreamId,
+        end: StreamId,
+    ) -> impl Iterator<Item = (StreamId, &Pending)> {
+        let bounds = if start <= end {
+            (Bound::Included(start), Bound::Included(end))
+        } else {
+            (Bound::Excluded(StreamId::MAX), Bound::Unbounded)
+        };
+        self.pending.range(bounds).map(|(&id, pending)| (id, pending))
+    }
+
+    /// The lowest and the highest pending id.
+    pub fn pending_ends(&self) -> Option<(StreamId, StreamId)> {
+        Some((*self.pending.first_key_value()?.0, *self.pending.last_key_value()?.0))
+    }
+
+    /// Makes an entry pending with a consumer, whoever had it before.
+    pub fn assign(&mut self, id: StreamId, pending: Pending) {
+        let old = self.pending.insert(id, pending);
+        match old {
+            Some(old) if old.consumer == pending.consumer => return,
+            Some(old) => drop(self.consumer_mut(old.consumer).pending.remove(&id)),
+            None => {}
+        }
+        self.consumer_mut(pending.consumer).pending.insert(id);
+    }
+
+    /// An entry is no longer pending. Whether it was.
+    pub fn acknowledge(&mut self, id: StreamId) -> bool {
+        let Some(pending) = self.pending.remove(&id) else { return false };
+        self.consumer_mut(pending.consumer).pending.remove(&id);
+        true
+    }
+
+    /// Bytes that the structure owns.
+    pub(super) fn memory_bytes(&self) -> usize {
+        // A tree's nodes are filled to about two thirds.
+        let pending = size_of::<StreamId>() * 2 + size_of::<Pending>();
+        let names: usize = self.names.keys().map(|name| name.len() * 2 + 64).sum();
+        self.pending.len() * pending * 3 / 2
+            + self.consumers.capacity() * size_of::<Option<Consumer>>()
+            + names
+    }
+
+    pub(super) fn free_effort(&self) -> usize {
+        1 + self.names.len() + self.pending.len() / 4
+    }
+
+    #[cfg(test)]
+    pub(super) fn assert_invariants(&self) {
+        let with_consumers: usize = self.consumers().map(Consumer::pending_count).sum();
+        assert_eq!(with_consumers, self.pending.len());
+        for (id, pending) in &self.pending {
+            assert!(self.consumer(pending.consumer).pending.contains(id));
+        }
+        for (name, index) in &self.names {
+            assert_eq!(self.consumer(*index).name, *name);
+        }
+        assert_eq!(self.consumers.iter().flatten().count(), self.names.len());
+    }
+}
