@@ -57,11 +57,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
     let config = Arc::new(config);
     let tls = Arc::new(TlsSource::new(Arc::clone(&config)));
     let server = Arc::new(Server::new(config, clock, workers));
-    // A thread that runs a slow script lets another take over the tasks that it would have run; the sleep is what it has to do
-    // meanwhile, and gives the other the time to start.
-    server.scripting.set_give_way(Arc::new(|| {
-        tokio::task::block_in_place(|| std::thread::sleep(Duration::from_micros(200)));
-    }));
+    server.scripting.set_give_way(Arc::new(give_way));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     // From here on an early return drops the handle, which ends what was started.
     let mut handle = Handle {
@@ -138,6 +134,14 @@ impl Drop for Handle {
             drop(std::fs::remove_file(path));
         }
     }
+}
+
+/// Has another thread take over the tasks that this one would run. The new thread needs a moment to come up, and if it is not there
+/// when the sleep is over, this thread has its tasks back: so it is called more than once.
+fn give_way() {
+    // Wakes a sleeping worker, which then listens to the sockets.
+    tokio::spawn(async {});
+    tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(1)));
 }
 
 /// One worker a core that this process may use, unless `io-threads` asks for more than one itself.

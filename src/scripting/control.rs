@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -11,8 +11,12 @@ use super::scripts::{Sha, hex};
 use crate::command::keys::LockPlan;
 use crate::keyspace::access::SlotLock;
 
-/// A script that takes longer than this is shown to others, so that they do not wait for its locks blindly.
-const SLOW_NS: u64 = 1_000_000;
+/// A script that takes longer than this is shown to others, so that they do not wait for its locks blindly, and its thread has its
+/// other work done elsewhere.
+const SLOW: Duration = Duration::from_millis(10);
+
+/// How often the thread gives its work away: the first time may fail, see [`GiveWay`].
+const TRIES: u32 = 6;
 
 /// Why a script is ended by force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,13 +148,15 @@ struct Current {
     /// Until the script turns out to be slow.
     start: Option<Start>,
     running: Option<Arc<Running>>,
+    /// How often work was given away.
+    tries: u32,
     slow: Arc<SlowScripts>,
     give_way: Arc<GiveWay>,
     ended: Option<ForcedEnd>,
     wrote: bool,
 }
 
-/// Has the other work of a thread done elsewhere while a script keeps it.
+/// Has the other work of a thread done elsewhere while a script keeps it; may fail, and be tried again later.
 pub type GiveWay = dyn Fn() + Send + Sync;
 
 impl Control {
@@ -160,6 +166,7 @@ impl Control {
             started: Instant::now(),
             start: Some(start),
             running: None,
+            tries: 0,
             slow: Arc::clone(slow),
             give_way: Arc::clone(give_way),
             ended: None,
@@ -204,13 +211,16 @@ impl Control {
             return Err(why);
         }
         let elapsed = current.started.elapsed();
-        if elapsed.as_nanos() as u64 > SLOW_NS
+        if elapsed > SLOW
             && let Some(start) = current.start.take()
         {
             let (wrote, killed) = (AtomicBool::new(current.wrote), AtomicBool::new(false));
             let running = Arc::new(Running { start, started: current.started, wrote, killed });
             current.slow.add(&running);
             current.running = Some(running);
+        }
+        if current.tries < TRIES && elapsed > SLOW * (1 << current.tries) {
+            current.tries += 1;
             let give_way = Arc::clone(&current.give_way);
             drop(guard);
             give_way();
