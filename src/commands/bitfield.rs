@@ -200,8 +200,8 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
                 Action::Add(..) => new,
             });
         }
-        let changes = written.max(u64::from(grew));
-        Ok((changes, changes > 0))
+        // Kept as one that was modified even where no bit changes: OBJECT ENCODING shows that, and Redis does so.
+        Ok((written.max(u64::from(grew)), true))
     })?;
     if changes > 0 {
         cx.changed(&key, EventClass::STRING, "setbit");

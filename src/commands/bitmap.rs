@@ -120,8 +120,8 @@ fn setbit(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         } else {
             bytes[byte] &= !mask;
         }
-        let changed = grows || before != wanted;
-        Ok(((before, changed), changed))
+        // Kept as one that was modified even where no bit changes: OBJECT ENCODING shows that, and Redis does so.
+        Ok(((before, grows || before != wanted), true))
     })?;
     if changed {
         cx.changed(&key, EventClass::STRING, "setbit");

@@ -338,7 +338,7 @@ fn log(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn quicklist_packed_threshold(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     const MAX: u64 = 1 << 32;
-    if !parse_memory(arguments[2]).is_some_and(|size| size < MAX) {
+    if parse_memory(arguments[2]).is_none_or(|size| size >= MAX) {
         return Err(CommandError::text(
             "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
         ));

@@ -435,7 +435,7 @@ mod tests {
         };
         let options =
             parse("sort k by w* limit -1 2 get # get v* get x desc alpha store a store b", true).unwrap();
-        assert_eq!(options.target, Some(16));
+        assert_eq!(options.target, Some(18));
         assert_eq!(options.limit, Some((-1, 2)));
         assert!(options.alpha && options.descending && !options.unsorted);
         assert_eq!(options.wanted.len(), 3);

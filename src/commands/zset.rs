@@ -310,8 +310,11 @@ fn zincrby(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     add(cx, &cx.key(arguments, 1), options, &parse_pairs(&arguments[2..])?)
 }
 
+/// Members with the scores that they are to have.
+type ScoredMembers<'a> = SmallVec<[(f64, &'a [u8]); 4]>;
+
 /// Reads scores and members. All are read before anything changes: a wrong score changes nothing.
-fn parse_pairs<'a>(words: &[&'a [u8]]) -> Result<SmallVec<[(f64, &'a [u8]); 4]>, CommandError> {
+fn parse_pairs<'a>(words: &[&'a [u8]]) -> Result<ScoredMembers<'a>, CommandError> {
     let (pairs, _) = words.as_chunks::<2>();
     pairs.iter().map(|[score, member]| Ok((args::float(score)?, *member))).collect()
 }

@@ -413,8 +413,7 @@ impl Histogram {
     /// Otmar Ertl's estimator of 2017 ("New cardinality estimation algorithms for HyperLogLog sketches"), which needs no correction for small or
     /// large numbers.
     fn estimate(&self) -> u64 {
-        /// 1 / (2 ln 2)
-        const ALPHA: f64 = 0.721_347_520_444_481_703_68;
+        const ALPHA: f64 = 0.5 / std::f64::consts::LN_2;
         let total = REGISTERS as f64;
         let (last, ranks) = (RANK_BITS as usize + 1, 1..=RANK_BITS as usize);
         let mut sum = total * tau((total - f64::from(self.0[last])) / total);
