@@ -27,6 +27,7 @@ mod readonly;
 mod regression;
 mod server;
 mod set;
+mod stream;
 mod string;
 mod tls;
 mod transaction;
