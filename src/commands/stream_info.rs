@@ -141,6 +141,8 @@ fn groups(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn stream(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     const DEFAULT_COUNT: usize = 10;
     let key = cx.key(arguments, 2);
+    // The key comes before the options.
+    stream_of(cx, &key)?;
     let full = match &arguments[3..] {
         [] => None,
         [full, rest @ ..] if args::is(full, "FULL") => match rest {

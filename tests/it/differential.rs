@@ -468,6 +468,67 @@ fn sorted_set(words: &mut Words) -> Vec<String> {
     from_line(words, line)
 }
 
+fn stream(words: &mut Words) -> Vec<String> {
+    const LINES: &[&str] = &[
+        "XADD K I f V",
+        "XADD K I f V g M",
+        "XADD K MAXLEN 5 I f V",
+        "XADD K MINID 3 I f V",
+        "XADD K NOMKSTREAM I f V",
+        "XADD K I f",
+        "XADD K MAXLEN N I f V",
+        "XLEN K",
+        "XRANGE K - +",
+        "XRANGE K I I COUNT N",
+        "XRANGE K (I +",
+        "XREVRANGE K + -",
+        "XREVRANGE K I I",
+        "XDEL K I I",
+        "XTRIM K MAXLEN N",
+        "XTRIM K MINID I",
+        "XSETID K I",
+        "XREAD STREAMS K I",
+        "XREAD COUNT 2 STREAMS K K 0 $",
+        "XGROUP CREATE K gr I",
+        "XGROUP CREATE K gr 0 MKSTREAM",
+        "XGROUP SETID K gr I",
+        "XGROUP CREATECONSUMER K gr M",
+        "XGROUP DELCONSUMER K gr M",
+        "XGROUP DESTROY K gr",
+        "XREADGROUP GROUP gr M STREAMS K >",
+        "XREADGROUP GROUP gr M COUNT 1 STREAMS K >",
+        "XREADGROUP GROUP gr M STREAMS K I",
+        "XACK K gr I I",
+        "XPENDING K gr",
+        "XPENDING K gr IDLE 100000000 - + 10",
+        "XCLAIM K gr M 0 I I",
+        "XCLAIM K gr M 0 I FORCE JUSTID",
+        "XAUTOCLAIM K gr M 0 I COUNT 2",
+        "XAUTOCLAIM K gr M 100000000 0 JUSTID",
+        "XINFO GROUPS none",
+        "SET K V",
+        "DEL K",
+        "TYPE K",
+        "OBJECT ENCODING K",
+        "COPY K K REPLACE",
+        "RENAME K K",
+    ];
+    let line = words.of(LINES);
+    let mut id = || match words.0.u8(..12) {
+        0 => words.of(&["x", "1-", "5", "0-0", "*-1"]).to_owned(),
+        _ => format!("{}-{}", words.0.u8(..20), words.0.u8(..3)),
+    };
+    let line: Vec<String> = line
+        .split(' ')
+        .map(|word| match word {
+            "I" => id(),
+            "(I" => format!("({}", id()),
+            other => other.to_owned(),
+        })
+        .collect();
+    from_line(words, &line.join(" "))
+}
+
 /// Why a reply of one server may stand for the other's: nothing if they are the same, else a known difference.
 fn reason(words: &[String], ours: &Value, theirs: &Value) -> Option<&'static str> {
     if ours == theirs {
@@ -556,4 +617,9 @@ fn lists_as_redis() {
 #[test]
 fn sorted_sets_as_redis() {
     compare("sorted set", sorted_set);
+}
+
+#[test]
+fn streams_as_redis() {
+    compare("stream", stream);
 }

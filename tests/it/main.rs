@@ -31,6 +31,7 @@ mod regression;
 mod server;
 mod set;
 mod sort;
+mod stream;
 mod string;
 mod tls;
 mod transaction;

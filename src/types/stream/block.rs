@@ -179,10 +179,10 @@ impl Block {
 
     /// Writes the block anew without what is deleted.
     fn compact(&mut self) {
-        let mut slots = self.slots_from_start();
+        let slots = self.slots_from_start();
         let mut packed = self.bytes.bytes()[..slots.offset].to_vec();
         let mut header = Header { live: 0, slots: 0, last: self.first };
-        while let Some(slot) = slots.next() {
+        for slot in slots {
             if slot.is_deleted {
                 continue;
             }
