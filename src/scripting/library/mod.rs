@@ -5,7 +5,9 @@
 
 pub mod bit;
 mod call;
+pub mod cjson;
 pub mod cmsgpack;
+mod number;
 pub mod r#struct;
 
 pub use call::{Raised, guarded, raised};
