@@ -5,8 +5,9 @@ use std::fmt;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Value};
 
-/// The stack slots that a function of Lua 5.1 may use: arguments and results count against it.
-pub(super) const STACK_SLOTS_MAX: usize = 8_000;
+/// The stack slots that a function may use: arguments and results count against it. Lua 5.1 has 8,000; some are left because mlua keeps its
+/// references to values on a stack of the same size.
+pub(super) const STACK_SLOTS_MAX: usize = 7_900;
 
 /// Why a library function refuses.
 #[derive(Debug)]
@@ -144,13 +145,23 @@ const GUARDED: &str = "
     return function(...) return finish(protected(...)) end
 ";
 
-/// The string for an error of these libraries; anything else comes back as it is.
+/// The string for an error of these libraries or of Lua beneath; an error of another kind comes back as it is.
 fn plain_error(lua: &Lua, value: Value) -> mlua::Result<Value> {
     let Value::Error(error) = &value else { return Ok(value) };
-    match raised(error) {
-        Some(raised) => Ok(Value::String(lua.create_string(raised.message())?)),
-        None => Ok(value),
+    if let Some(raised) = raised(error) {
+        return Ok(Value::String(lua.create_string(raised.message())?));
     }
+    let mut cause: &mlua::Error = error;
+    while let mlua::Error::CallbackError { cause: inner, .. } = cause {
+        cause = inner;
+    }
+    let text = match cause {
+        mlua::Error::ExternalError(_) => return Ok(value),
+        mlua::Error::StackError => "stack overflow".to_owned(),
+        mlua::Error::MemoryError(_) => "not enough memory".to_owned(),
+        other => other.to_string(),
+    };
+    Ok(Value::String(lua.create_string(text)?))
 }
 
 /// Makes a function for scripts out of one that says why it fails.

@@ -66,7 +66,7 @@ impl Writer<'_> {
             other => return Err(unserialisable(other, "type not supported")),
         }
         if self.out.len() > TEXT_LEN_MAX {
-            return Err(Failure::Lua(mlua::Error::MemoryError("not enough memory".into())));
+            return Err(too_long());
         }
         Ok(())
     }
@@ -199,6 +199,11 @@ impl Open {
 }
 
 #[cold]
+fn too_long() -> Failure {
+    Failure::Lua(mlua::Error::MemoryError("not enough memory".into()))
+}
+
+#[cold]
 fn unserialisable(value: &Value, why: &str) -> Failure {
     Failure::text(format!("Cannot serialise {}: {why}", type_name(value)))
 }
@@ -227,6 +232,11 @@ fn array_len(table: &Table, settings: &Settings) -> Result<Option<usize>, Failur
             return Err(Failure::message("Cannot serialise table: excessively sparse array"));
         }
         return Ok(None);
+    }
+    // A hole takes five bytes, anything else at least two.
+    let least = (last - count) * 5 + count * 2;
+    if usize::try_from(least).unwrap_or(usize::MAX) > TEXT_LEN_MAX {
+        return Err(too_long());
     }
     Ok(usize::try_from(last).ok().filter(|&last| last > 0))
 }
