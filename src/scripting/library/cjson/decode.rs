@@ -280,11 +280,11 @@ impl Lexer<'_> {
 
     fn number(&mut self) -> Token {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        if self.invalid_numbers || !is_invalid_number(rest) {
-            if let Some((value, len)) = read_number(rest) {
-                self.at += len;
-                return Token::Number(value);
-            }
+        if (self.invalid_numbers || !is_invalid_number(rest))
+            && let Some((value, len)) = read_number(rest)
+        {
+            self.at += len;
+            return Token::Number(value);
         }
         Token::Invalid("invalid number")
     }
