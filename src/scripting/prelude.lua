@@ -38,7 +38,7 @@ end
 -- An error as scripts see it: that of a failed command is a table with the error's text.
 local function visible_error(failure)
     if type(failure) == 'userdata' then
-        return { err = host.error_text(failure) }
+        return host.visible_error(failure)
     end
     return failure
 end
@@ -227,7 +227,13 @@ function tables.remove(target, ...)
     return lua_remove(writable(target), ...)
 end
 
-globals.coroutine = protect(copy(world.coroutine))
+local coroutines = copy(world.coroutine)
+local lua_resume = coroutines.resume
+function coroutines.resume(...)
+    return with_text(lua_resume(...))
+end
+
+globals.coroutine = protect(coroutines)
 globals.math = protect(copy(world.math))
 globals.os = protect({ clock = world.os.clock })
 globals.string = protect(copy(world.string))

@@ -318,11 +318,16 @@ fn host_table(lua: &Lua, version: &Arc<AtomicU8>) -> mlua::Result<Table> {
         lua.create_string(super::scripts::sha1_hex(&text.as_bytes()))
     })?;
     host.raw_set("sha1hex", sha1hex)?;
-    let error_text = lua.create_function(|lua, failure: Value| match &failure {
-        Value::Error(error) => lua.create_string(text_of(error)),
-        _ => lua.create_string("ERR unknown error"),
-    })?;
-    host.raw_set("error_text", error_text)?;
+    let visible_error =
+        lua.create_function(|lua, failure: Value| match library::plain_error(lua, failure)? {
+            Value::Error(error) => {
+                let table = lua.create_table()?;
+                table.raw_set("err", text_of(&error))?;
+                Ok(Value::Table(table))
+            }
+            plain => Ok(plain),
+        })?;
+    host.raw_set("visible_error", visible_error)?;
     let acl_check_cmd = lua.create_function(|_, _: MultiValue| Ok((true, Value::Nil)))?;
     host.raw_set("acl_check_cmd", acl_check_cmd)?;
     let version = Arc::clone(version);

@@ -1,0 +1,254 @@
+//! How a library function reads its arguments and how it refuses.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Value};
+
+/// The stack slots that a function may use: arguments and results count against it. Lua 5.1 has 8,000; some are left because mlua keeps its
+/// references to values on a stack of the same size.
+pub(super) const STACK_SLOTS_MAX: usize = 7_900;
+
+/// Why a library function refuses.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The argument of this number is wrong. The text follows the function's name in brackets.
+    Argument(usize, Cow<'static, [u8]>),
+    /// Anything else that is told with the place of the call.
+    Message(Cow<'static, [u8]>),
+    /// What Lua itself says, without a place.
+    Bare(&'static str),
+    /// Lua failed beneath: no memory, no stack.
+    Lua(mlua::Error),
+}
+
+impl Failure {
+    pub(super) fn argument(number: usize, why: &'static str) -> Self {
+        Self::Argument(number, Cow::Borrowed(why.as_bytes()))
+    }
+
+    pub(super) fn argument_text(number: usize, why: String) -> Self {
+        Self::Argument(number, Cow::Owned(why.into_bytes()))
+    }
+
+    pub(super) fn message(text: &'static str) -> Self {
+        Self::Message(Cow::Borrowed(text.as_bytes()))
+    }
+
+    pub(super) fn text(text: String) -> Self {
+        Self::Message(Cow::Owned(text.into_bytes()))
+    }
+
+    /// The error as it leaves the function, with the place of the call and the name the caller used.
+    #[cold]
+    fn raise(self, lua: &Lua) -> mlua::Error {
+        let mut message = Vec::new();
+        match self {
+            Self::Lua(error) => return error,
+            Self::Bare(text) => message.extend_from_slice(text.as_bytes()),
+            Self::Message(text) => {
+                push_place(lua, &mut message);
+                message.extend_from_slice(&text);
+            }
+            Self::Argument(number, why) => {
+                push_place(lua, &mut message);
+                push_argument(lua, number, &mut message);
+                message.extend_from_slice(b" (");
+                message.extend_from_slice(&why);
+                message.push(b')');
+            }
+        }
+        mlua::Error::external(Raised { message })
+    }
+}
+
+impl From<mlua::Error> for Failure {
+    fn from(error: mlua::Error) -> Self {
+        Self::Lua(error)
+    }
+}
+
+/// Where the running function was called: "user_script:1: ", or nothing if the caller is not Lua code.
+fn push_place(lua: &Lua, out: &mut Vec<u8>) {
+    let place = lua.inspect_stack(1, |frame| {
+        let line = frame.current_line()?;
+        let source = frame.source().short_src?.into_owned();
+        Some((source, line))
+    });
+    if let Some(Some((source, line))) = place {
+        out.extend_from_slice(format!("{source}:{line}: ").as_bytes());
+    }
+}
+
+/// Names the argument as the caller sees it: in a call with a colon the first one is the object itself.
+fn push_argument(lua: &Lua, number: usize, out: &mut Vec<u8>) {
+    let names = lua.inspect_stack(0, |frame| {
+        let names = frame.names();
+        (names.name.map(Cow::into_owned), names.name_what == Some("method"))
+    });
+    let (name, method) = names.unwrap_or_default();
+    let name = name.as_deref().unwrap_or("?");
+    let text = match (method, number) {
+        (true, 1) => format!("calling '{name}' on bad self"),
+        (true, _) => format!("bad argument #{} to '{name}'", number.saturating_sub(1)),
+        (false, _) => format!("bad argument #{number} to '{name}'"),
+    };
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// A message that a library function raised, ready for the script: mlua carries it through Lua as an opaque value.
+#[derive(Debug)]
+pub struct Raised {
+    message: Vec<u8>,
+}
+
+impl Raised {
+    /// The bytes a script is to see as the error.
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+}
+
+impl fmt::Display for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.message))
+    }
+}
+
+impl std::error::Error for Raised {}
+
+/// Finds what a library function raised in an error that came out of Lua.
+pub fn raised(error: &mlua::Error) -> Option<&Raised> {
+    match error {
+        mlua::Error::CallbackError { cause, .. } | mlua::Error::WithContext { cause, .. } => raised(cause),
+        mlua::Error::ExternalError(cause) => cause.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// Wraps `pcall` or `coroutine.resume`, or anything else that answers `false` and an error, so that scripts see the errors of these
+/// libraries as the strings they are.
+#[cfg(test)]
+pub fn guarded(lua: &Lua, protected: Function) -> mlua::Result<Function> {
+    let plain = lua.create_function(|lua, value: Value| plain_error(lua, value))?;
+    lua.load(GUARDED).set_name("=[C]").call((protected, plain, lua.globals().raw_get::<Function>("type")?))
+}
+
+/// The results are passed on in two branches because a call that succeeds without results must answer `true` alone.
+#[cfg(test)]
+const GUARDED: &str = "
+    local protected, plain, type = ...
+    local function finish(ok, ...)
+        if ok then return ok, ... end
+        local problem = ...
+        if type(problem) == 'userdata' then problem = plain(problem) end
+        return ok, problem
+    end
+    return function(...) return finish(protected(...)) end
+";
+
+/// The string for an error of these libraries or of Lua beneath; an error of another kind comes back as it is.
+pub fn plain_error(lua: &Lua, value: Value) -> mlua::Result<Value> {
+    let Value::Error(error) = &value else { return Ok(value) };
+    if let Some(raised) = raised(error) {
+        return Ok(Value::String(lua.create_string(raised.message())?));
+    }
+    let mut cause: &mlua::Error = error;
+    while let mlua::Error::CallbackError { cause: inner, .. } = cause {
+        cause = inner;
+    }
+    let text = match cause {
+        mlua::Error::ExternalError(_) => return Ok(value),
+        mlua::Error::StackError => "stack overflow".to_owned(),
+        mlua::Error::MemoryError(_) => "not enough memory".to_owned(),
+        other => other.to_string(),
+    };
+    Ok(Value::String(lua.create_string(text)?))
+}
+
+/// Makes a function for scripts out of one that says why it fails.
+pub(super) fn function<R: IntoLuaMulti>(
+    lua: &Lua,
+    run: impl Fn(&Lua, &Arguments) -> Result<R, Failure> + Send + Sync + 'static,
+) -> mlua::Result<Function> {
+    lua.create_function(move |lua, values: MultiValue| {
+        run(lua, &Arguments(values)).map_err(|failure| failure.raise(lua))
+    })
+}
+
+/// What a script passed. Arguments are numbered from 1, as Lua's errors number them.
+pub(super) struct Arguments(MultiValue);
+
+impl Arguments {
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn get(&self, number: usize) -> Option<&Value> {
+        number.checked_sub(1).and_then(|index| self.0.get(index))
+    }
+
+    /// True if the argument is missing or nil.
+    pub(super) fn is_absent(&self, number: usize) -> bool {
+        matches!(self.get(number), None | Some(Value::Nil))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Value> {
+        self.0.iter()
+    }
+
+    /// A number, or a string that reads as one.
+    #[inline]
+    pub(super) fn number(&self, lua: &Lua, number: usize) -> Result<f64, Failure> {
+        match self.get(number) {
+            Some(Value::Integer(value)) => Ok(*value as f64),
+            Some(Value::Number(value)) => Ok(*value),
+            Some(value @ Value::String(_)) => {
+                lua.coerce_number(value.clone())?.ok_or_else(|| self.wrong_type(number, "number"))
+            }
+            _ => Err(self.wrong_type(number, "number")),
+        }
+    }
+
+    /// A number without its fraction.
+    pub(super) fn integer(&self, lua: &Lua, number: usize) -> Result<i64, Failure> {
+        self.number(lua, number).map(truncated)
+    }
+
+    /// A string, or a number as Lua writes it.
+    pub(super) fn string(&self, lua: &Lua, number: usize) -> Result<LuaString, Failure> {
+        match self.get(number) {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(value @ (Value::Integer(_) | Value::Number(_))) => {
+                lua.coerce_string(value.clone())?.ok_or_else(|| self.wrong_type(number, "string"))
+            }
+            _ => Err(self.wrong_type(number, "string")),
+        }
+    }
+
+    #[cold]
+    pub(super) fn wrong_type(&self, number: usize, expected: &str) -> Failure {
+        let got = self.get(number).map_or("no value", type_name);
+        Failure::argument_text(number, format!("{expected} expected, got {got}"))
+    }
+}
+
+/// The name that Lua's `type` has for a value.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Nil => "nil",
+        Value::Boolean(_) => "boolean",
+        Value::Integer(_) | Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Table(_) => "table",
+        Value::Function(_) => "function",
+        Value::Thread(_) => "thread",
+        _ => "userdata",
+    }
+}
+
+/// Drops the fraction. What no 64 bits hold becomes the smallest integer, as on the processors scripts were written for.
+pub(super) fn truncated(value: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&value) { value as i64 } else { i64::MIN }
+}
