@@ -185,7 +185,11 @@ impl Server {
     }
 
     fn prefetch<'s>(&'s self, client: &Client, batch: &mut Batch<'s>, keys: &[PlannedKey]) {
-        let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
+        if batch.shared.is_none() {
+            batch.shared = self.keyspace.gate.shared_unless(batch.worker, || true);
+        }
+        // Not worth waiting for.
+        let Some(shared) = &batch.shared else { return };
         if let Some(database) = self.keyspace.physical_if_used(shared[client.database]) {
             prefetch::batch(database, keys.iter().map(|key| key.hash));
             self.stats.add(batch.worker, Counter::PrefetchBatches, 1);
@@ -363,35 +367,46 @@ impl Server {
         }
         drop_foreign(plan, &self.keyspace);
         let wide = alone || command.flags.has(Flags::WHOLE_KEYSPACE);
-        if self.scripting.slow.any()
-            && let Some(busy) = self.busy(entry, plan, wide)
-        {
-            return busy;
-        }
-        let hold = if alone {
-            batch.shared = None;
-            Hold::Exclusive(self.keyspace.gate.exclusive())
-        } else if command.flags.has(Flags::WHOLE_KEYSPACE) {
-            batch.shared = None;
-            Hold::None
-        } else {
-            let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
-            Hold::Shared(shared)
-        };
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && command.further_locks.is_some() { &[] } else { plan };
-        let settings = AccessSettings {
-            now_ms: batch.now_ms,
-            clock: self.settings.access_clock(batch.now_ms),
-            touch: !client.no_touch,
-            sink: &batch.changes,
-            counts: &batch.counts,
-        };
+        let give_up = || self.scripting.slow.any();
         let (database, version) = (client.database, client.version);
+        let access = loop {
+            if self.scripting.slow.any()
+                && let Some(busy) = self.busy(entry, plan, wide)
+            {
+                return busy;
+            }
+            let hold = if alone {
+                batch.shared = None;
+                let Some(exclusive) = self.keyspace.gate.exclusive_unless(give_up) else { continue };
+                Hold::Exclusive(exclusive)
+            } else if command.flags.has(Flags::WHOLE_KEYSPACE) {
+                batch.shared = None;
+                Hold::None
+            } else {
+                if batch.shared.is_none() {
+                    batch.shared = self.keyspace.gate.shared_unless(batch.worker, give_up);
+                }
+                let Some(shared) = &batch.shared else { continue };
+                Hold::Shared(shared)
+            };
+            let settings = AccessSettings {
+                now_ms: batch.now_ms,
+                clock: self.settings.access_clock(batch.now_ms),
+                touch: !client.no_touch,
+                sink: &batch.changes,
+                counts: &batch.counts,
+                give_up: &give_up,
+            };
+            if let Some(access) = Access::new(&self.keyspace, hold, database, settings, locks) {
+                break access;
+            }
+        };
         let mut context = Context {
             server: self,
             client: &mut *client,
-            keys: Access::new(&self.keyspace, hold, database, settings, locks),
+            keys: access,
             reply: Reply::new(&mut *out, version),
             planned: keys,
             changes: &batch.changes,

@@ -28,6 +28,7 @@ mod protocol;
 mod pubsub;
 mod readonly;
 mod regression;
+mod scripting;
 mod server;
 mod set;
 mod sort;
