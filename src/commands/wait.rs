@@ -57,7 +57,10 @@ fn wait(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn waitaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let local = args::int_in(arguments[1], 0, 1)?;
+    let local = args::int(arguments[1])?;
+    if !(0..=1).contains(&local) {
+        return Err(CommandError::text("ERR value is out of range, value must between 0 and 1"));
+    }
     let replicas = count(arguments[2])?;
     let until_ms = args::wait_milliseconds(arguments[3], cx.keys.now_ms)?;
     refuse_on_replica(
