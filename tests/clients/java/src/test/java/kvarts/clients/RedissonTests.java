@@ -2,6 +2,7 @@ package kvarts.clients;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -38,13 +39,16 @@ import org.redisson.api.RCountDownLatch;
 import org.redisson.api.RDelayedQueue;
 import org.redisson.api.RLock;
 import org.redisson.api.RMapCache;
+import org.redisson.api.RPermitExpirableSemaphore;
 import org.redisson.api.RRateLimiter;
 import org.redisson.api.RReadWriteLock;
 import org.redisson.api.RSemaphore;
 import org.redisson.api.RStream;
 import org.redisson.api.RTopic;
+import org.redisson.api.RTransaction;
 import org.redisson.api.RateType;
 import org.redisson.api.RedissonClient;
+import org.redisson.api.TransactionOptions;
 import org.redisson.api.map.event.EntryExpiredListener;
 import org.redisson.api.stream.AutoClaimResult;
 import org.redisson.api.stream.PendingResult;
@@ -65,9 +69,9 @@ abstract class RedissonTests {
 
     private static final long WATCHDOG_MS = 1_500;
 
+    RedissonClient one;
+    RedissonClient two;
     private KvartsServer server;
-    private RedissonClient one;
-    private RedissonClient two;
     private ExecutorService threads;
 
     abstract KvartsServer startServer();
@@ -281,6 +285,21 @@ abstract class RedissonTests {
     }
 
     @Test
+    void aPermitThatIsNotGivenBackExpires() throws Exception {
+        RPermitExpirableSemaphore mine = one.getPermitExpirableSemaphore("permits");
+        RPermitExpirableSemaphore theirs = two.getPermitExpirableSemaphore("permits");
+        assertTrue(mine.trySetPermits(1));
+        String permit = mine.tryAcquire(0, 100, TimeUnit.MILLISECONDS);
+        assertNotNull(permit);
+        assertNull(theirs.tryAcquire());
+        String next = theirs.tryAcquire(LIMIT.toMillis(), TimeUnit.MILLISECONDS);
+        assertNotNull(next);
+        assertFalse(mine.tryRelease(permit));
+        theirs.release(next);
+        assertEquals(1, mine.availablePermits());
+    }
+
+    @Test
     void aLatchOpensWhenCountedDown() throws Exception {
         RCountDownLatch mine = one.getCountDownLatch("latch");
         assertTrue(mine.trySetCount(2));
@@ -350,6 +369,22 @@ abstract class RedissonTests {
         assertEquals(List.of("never"), delayed.readAll());
         assertTrue(delayed.remove("never"));
         delayed.destroy();
+    }
+
+    @Test
+    void aTransactionIsDoneAsOneOrNotAtAll() {
+        one.getBucket("{t}bucket").set("before");
+        RTransaction transaction = one.createTransaction(TransactionOptions.defaults());
+        transaction.getBucket("{t}bucket").set("after");
+        transaction.<String, String>getMap("{t}map").put("k", "v");
+        assertEquals("before", two.getBucket("{t}bucket").get());
+        transaction.commit();
+        assertEquals("after", two.getBucket("{t}bucket").get());
+        assertEquals("v", two.getMap("{t}map").get("k"));
+        RTransaction undone = one.createTransaction(TransactionOptions.defaults());
+        undone.getBucket("{t}bucket").set("never");
+        undone.rollback();
+        assertEquals("after", two.getBucket("{t}bucket").get());
     }
 
     @Test
@@ -447,7 +482,7 @@ abstract class RedissonTests {
         });
     }
 
-    private Object raw(String... arguments) {
+    Object raw(String... arguments) {
         try (RawClient raw = server.raw()) {
             return raw.call(arguments);
         }
