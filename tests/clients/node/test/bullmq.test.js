@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { Queue, QueueEvents, UnrecoverableError, Worker } from 'bullmq';
-import { Redis } from 'ioredis';
+import { FlowProducer, Queue, QueueEvents, UnrecoverableError, Worker } from 'bullmq';
+import { Cluster, Redis } from 'ioredis';
 import { KvartsServer, next, until } from '../lib/kvarts-server.js';
 
 /** The server's configuration is the default one: a queue must need none of its own. */
@@ -124,4 +124,50 @@ describe('BullMQ', () => {
     await queue.resume();
     assert.equal((await completed)[0].id, job.id);
   }));
+});
+
+/** A queue's keys share a slot by its prefix, as BullMQ's guide asks for. */
+describe('BullMQ, cluster', () => {
+  let server;
+
+  before(async () => {
+    server = await KvartsServer.start('--cluster-enabled', 'yes');
+  });
+  after(() => server?.stop());
+
+  test('jobs, a flow of them and one that comes again and again', async () => {
+    const clusters = [];
+    const connection = () => {
+      const cluster = new Cluster([{ host: '127.0.0.1', port: server.port }], { redisOptions: { maxRetriesPerRequest: null } });
+      clusters.push(cluster);
+      return cluster;
+    };
+    const prefix = '{bull}';
+    const done = [];
+    const queue = new Queue('jobs', { connection: connection(), prefix });
+    const flow = new FlowProducer({ connection: connection(), prefix });
+    const worker = new Worker('jobs', async (job) => done.push(job.name), { connection: connection(), prefix, concurrency: 20 });
+    try {
+      await queue.addBulk(Array.from({ length: 200 }, () => ({ name: 'plain', data: {} })));
+      await until('200 jobs are done', async () => (await queue.getCompletedCount()) === 200, 30_000);
+      assert.deepEqual(done, Array(200).fill('plain'));
+
+      done.length = 0;
+      const children = ['one', 'two'].map((name) => ({ name, queueName: 'jobs' }));
+      await flow.add({ name: 'parent', queueName: 'jobs', children });
+      await until('the flow is done', () => done.length === 3);
+      assert.deepEqual(done.slice(0, 2).sort(), ['one', 'two']);
+      assert.equal(done[2], 'parent');
+
+      done.length = 0;
+      await queue.upsertJobScheduler('often', { every: 100 }, { name: 'tick' });
+      await until('it has come three times', () => done.length >= 3);
+      assert.equal(await queue.removeJobScheduler('often'), true);
+    } finally {
+      await worker.close();
+      await flow.close();
+      await queue.close();
+      clusters.forEach((cluster) => cluster.disconnect());
+    }
+  });
 });
