@@ -150,7 +150,8 @@ impl<'a> Context<'a> {
         let started_ns = self.server.clock.monotonic_ns();
         let result = (entry.command.run)(self, arguments);
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
-        self.server.stats.command_ran(crate::worker::current(), entry.id, took_ns, result.is_err());
+        let (worker, failed) = (crate::worker::current(), u64::from(result.is_err()));
+        self.server.stats.commands_ran(worker, entry.id, 1, took_ns, failed);
         // What the connection is to do then is remembered; the outer command has nothing of its own to ask.
         let after = self.after.take();
         (self.command, self.planned, self.origin, self.after) = outer;

@@ -79,9 +79,19 @@ pub(super) struct Batch<'s> {
     pub(super) changes: Changes<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
     shared: Option<Shared<'s>>,
+    /// When the present run began.
     clock_ns: u64,
+    run: Run,
     executed: u64,
     dirty: u64,
+}
+
+/// Commands of one kind in a row.
+#[derive(Default)]
+struct Run {
+    command: usize,
+    calls: u64,
+    failed: u64,
 }
 
 impl Server {
@@ -134,7 +144,7 @@ impl Server {
                 }
             }
         }
-        self.account(client, &batch);
+        self.account(client, &mut batch);
         scratch.arguments = recycle(arguments);
         if scratch.keys.capacity() > 4096 {
             scratch.keys = Vec::new();
@@ -150,6 +160,7 @@ impl Server {
             changes: Changes::new(&self.effects),
             shared: None,
             clock_ns: self.clock.monotonic_ns(),
+            run: Run::default(),
             executed: 0,
             dirty: 0,
         }
@@ -201,6 +212,13 @@ impl Server {
                 return None;
             }
         }
+        if client.transaction.is_some()
+            && self.scripting.slow.any()
+            && let Some(Ran { result: Err(error), .. }) = self.busy(entry, &LockPlan::new(), false)
+        {
+            self.refuse(client, Some(entry), &error, batch, out);
+            return None;
+        }
         if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {
             match self.queue(client, entry, arguments) {
                 Ok(()) => {
@@ -215,8 +233,18 @@ impl Server {
         let command = entry.command;
         let start = out.len();
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
+        self.begin_run(entry.id, batch);
         let Ran { result, after, waits, busy } =
             self.execute(client, entry, arguments, keys, None, batch, plan, out);
+        if let Err(error) = &result
+            && command.flags.has(Flags::RUNS_QUEUE)
+            && client.transaction.is_some()
+        {
+            // It was kept from running at all.
+            out.truncate(start);
+            self.refuse(client, Some(entry), error, batch, out);
+            return None;
+        }
         if let Err(error) = &result {
             out.truncate(start);
             let text = error.to_string();
@@ -274,13 +302,32 @@ impl Server {
         None
     }
 
-    /// Counts a command that ran; its time is that since the last one of the batch.
+    /// Counts a command that ran.
     #[inline]
     pub(super) fn count_run(&self, command: usize, failed: bool, batch: &mut Batch<'_>) {
-        let now_ns = self.clock.monotonic_ns();
-        self.stats.command_ran(batch.worker, command, now_ns - batch.clock_ns, failed);
-        batch.clock_ns = now_ns;
+        self.begin_run(command, batch);
+        batch.run.calls += 1;
+        batch.run.failed += u64::from(failed);
         batch.executed += 1;
+    }
+
+    /// Commands of one kind in a row are counted and timed together: the clock is read when the kind changes.
+    #[inline]
+    fn begin_run(&self, command: usize, batch: &mut Batch<'_>) {
+        if batch.run.command != command {
+            self.end_run(batch);
+            batch.run.command = command;
+        }
+    }
+
+    /// Adds what ran last to the statistics.
+    fn end_run(&self, batch: &mut Batch<'_>) {
+        let Run { command, calls, failed } = std::mem::take(&mut batch.run);
+        if calls > 0 {
+            let now_ns = self.clock.monotonic_ns();
+            self.stats.commands_ran(batch.worker, command, calls, now_ns - batch.clock_ns, failed);
+            batch.clock_ns = now_ns;
+        }
     }
 
     /// Whether a live key is there; locks its slot for a moment.
@@ -401,11 +448,17 @@ impl Server {
         batch: &Batch<'_>,
         out: &mut Vec<u8>,
     ) {
-        if let Some(transaction) = &mut client.transaction {
+        let start = out.len();
+        let mut text = error.to_string();
+        if entry.is_some_and(|entry| entry.command.flags.has(Flags::RUNS_QUEUE)) {
+            if client.transaction.take().is_some() {
+                text = format!("EXECABORT Transaction discarded because of: {text}");
+                client.shared.queued.store(-1, Ordering::Relaxed);
+                self.unwatch(client);
+            }
+        } else if let Some(transaction) = &mut client.transaction {
             transaction.aborted = true;
         }
-        let start = out.len();
-        let text = error.to_string();
         Reply::new(out, client.version).error(&text);
         self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
         if let Some(entry) = entry {
@@ -437,14 +490,15 @@ impl Server {
         }
     }
 
-    fn account(&self, client: &Client, batch: &Batch<'_>) {
+    fn account(&self, client: &Client, batch: &mut Batch<'_>) {
         self.account_batch(batch);
         let commands = &client.shared.commands;
         client.shared.active_ms.store(batch.now_ms, Ordering::Relaxed);
         commands.store(commands.load(Ordering::Relaxed) + batch.executed, Ordering::Relaxed);
     }
 
-    pub(super) fn account_batch(&self, batch: &Batch<'_>) {
+    pub(super) fn account_batch(&self, batch: &mut Batch<'_>) {
+        self.end_run(batch);
         self.stats.add(batch.worker, Counter::CommandsProcessed, batch.executed);
         self.stats.add(batch.worker, Counter::KeyspaceHits, batch.counts.hits.get());
         self.stats.add(batch.worker, Counter::KeyspaceMisses, batch.counts.misses.get());

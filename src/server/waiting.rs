@@ -98,7 +98,7 @@ impl Server {
         let mut reply = Vec::new();
         let mut writer = Reply::new(&mut reply, waiter.version);
         match why {
-            EndOfWait::Timeout => writer.null_array(),
+            EndOfWait::Timeout => waiter.wait.nothing.write_late(&mut writer),
             EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
         }
         self.effects.waiting.end(waiter, reply) == Ended::Now
