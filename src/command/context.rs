@@ -112,6 +112,12 @@ impl<'a> Context<'a> {
         self.changes.changed(self.keys.database, key, class, event);
     }
 
+    /// Tells that what belongs to a value changed, but not the value: a stream's groups. Clients that watch the key do not mind.
+    pub fn noted(&mut self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
+        self.dirty += 1;
+        self.changes.noted(self.keys.database, key, class, event);
+    }
+
     /// Deletes a key that a command emptied, with the `del` event; the change itself was told already.
     pub fn delete_emptied(&mut self, key: &HashedKey<'_>) {
         self.keys.delete(key);

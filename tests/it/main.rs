@@ -33,6 +33,7 @@ mod server;
 mod set;
 mod sort;
 mod stream;
+mod stream_consumers;
 mod string;
 mod tls;
 mod transaction;
