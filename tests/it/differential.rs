@@ -631,14 +631,14 @@ fn geo(words: &mut Words) -> Vec<String> {
 
 fn sort(words: &mut Words) -> Vec<String> {
     const LINES: &[&str] = &[
-        "RPUSH l0 N M M",
+        "RPUSH l0 D -D M",
         "RPUSH l1 D D D D",
         "RPUSH l2 D D",
         "SADD s0 D D D",
         "SADD s1 D M",
         "ZADD z0 N D N M N D",
         "SET w_D N",
-        "SET w_D V",
+        "SET w_D W",
         "SET d_D V",
         "HSET h_D weight D name V",
         "DEL w_D",
@@ -660,7 +660,7 @@ fn sort(words: &mut Words) -> Vec<String> {
         "SORT z0 BY nosort DESC LIMIT 1 2",
         "SORT L ALPHA STORE l2",
         "SORT L STORE l1",
-        "SORT L BY nosort GET d_* STORE l0",
+        "SORT l1 BY nosort GET # STORE l0",
         "SORT_RO L ALPHA",
         "SORT_RO L STORE l2",
         "SORT L BLAH",
@@ -678,7 +678,9 @@ fn sort(words: &mut Words) -> Vec<String> {
         .map(|word| match word {
             "L" => words.of(&["l0", "l1", "l2", "s0", "s1", "z0", "none", "w_1"]).into(),
             "D" => words.0.u8(..15).to_string(),
-            "w_D" | "d_D" | "h_D" => word.replace('D', &words.0.u8(..15).to_string()),
+            // None that overflows: 7.0 then takes later weights for wrong ones too.
+            "W" => words.of(&["abc", "-1.5", "3e2", "inf", "0x10", "\u{20}7", "", "7"]).into(),
+            "w_D" | "d_D" | "h_D" | "-D" => word.replace('D', &words.0.u8(..15).to_string()),
             other => other.to_owned(),
         })
         .collect();
