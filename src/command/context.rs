@@ -106,6 +106,12 @@ impl<'a> Context<'a> {
         self.changes.changed(database, key, class, event);
     }
 
+    /// Tells that a command changed `key` of the selected database in a way that no event is published for.
+    pub fn touched(&mut self, key: &HashedKey<'_>) {
+        self.dirty += 1;
+        self.changes.touched(self.keys.database, key);
+    }
+
     /// Tells of a further event of a change that is counted elsewhere.
     #[inline]
     pub fn event(&self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
