@@ -61,6 +61,15 @@ struct PlannedRequest {
     keys: std::ops::Range<usize>,
 }
 
+/// A request that was judged.
+pub(super) struct Request<'r> {
+    pub(super) entry: &'r Entry,
+    pub(super) arguments: &'r [&'r [u8]],
+    pub(super) keys: &'r [PlannedKey],
+    /// For whom it runs again, if not for the client that is served now.
+    pub(super) served: Option<Served<'r>>,
+}
+
 /// What became of one request.
 pub(super) struct Ran {
     pub(super) result: CommandResult,
@@ -238,8 +247,8 @@ impl Server {
         let start = out.len();
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         self.begin_run(entry.id, batch);
-        let Ran { result, after, waits, busy } =
-            self.execute(client, entry, arguments, keys, None, batch, plan, out);
+        let request = Request { entry, arguments, keys, served: None };
+        let Ran { result, after, waits, busy } = self.execute(client, &request, batch, plan, out);
         if let Err(error) = &result
             && command.flags.has(Flags::RUNS_QUEUE)
             && client.transaction.is_some()
@@ -349,14 +358,12 @@ impl Server {
     pub(super) fn execute<'s>(
         &'s self,
         client: &mut Client,
-        entry: &Entry,
-        arguments: &[&[u8]],
-        keys: &[PlannedKey],
-        served: Option<Served<'_>>,
+        request: &Request<'_>,
         batch: &mut Batch<'s>,
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
     ) -> Ran {
+        let &Request { entry, arguments, keys, served } = request;
         let command = entry.command;
         let alone = command.alone.is_some_and(|alone| alone(self, client, arguments));
         lock_plan(command, arguments, keys, client.database, self.keyspace.hasher(), plan);
@@ -424,7 +431,7 @@ impl Server {
         if context.again_alone {
             drop(context);
             // Its `alone` now says so.
-            return self.execute(client, entry, arguments, keys, served, batch, plan, out);
+            return self.execute(client, request, batch, plan, out);
         }
         let (after, wait) = (context.after.take(), context.wait.take());
         batch.dirty += context.dirty;
