@@ -40,7 +40,7 @@ const SECTIONS: &[Section] = &[
     section("modules", "Modules", true, |_, _| {}),
     section("commandstats", "Commandstats", false, commandstats),
     section("errorstats", "Errorstats", true, errorstats),
-    section("latencystats", "Latencystats", false, |_, _| {}),
+    section("latencystats", "Latencystats", false, latencystats),
     section("cluster", "Cluster", true, cluster),
     section("keyspace", "Keyspace", true, keyspace),
 ];
@@ -460,6 +460,24 @@ fn commandstats(cx: &Context<'_>, fields: &mut Fields) {
                 totals.calls, totals.rejected, totals.failed
             ),
         );
+    }
+}
+
+fn latencystats(cx: &Context<'_>, fields: &mut Fields) {
+    if !cx.server.config.flag(Directive::LatencyTracking) {
+        return;
+    }
+    let words = cx.server.config.words(Directive::LatencyTrackingInfoPercentiles);
+    let percentiles: Vec<(&String, f64)> =
+        words.iter().filter_map(|word| Some((word, word.parse().ok()?))).collect();
+    let wanted: Vec<f64> = percentiles.iter().map(|(_, percentile)| *percentile).collect();
+    for entry in cx.server.commands.entries() {
+        let Some(latencies) = cx.server.stats.latency_ns(entry.id, &wanted) else { continue };
+        let of_one = |((word, _), latency_ns): (&(&String, f64), u64)| {
+            format!("p{word}={:.3}", latency_ns as f64 / 1000.0)
+        };
+        let all: Vec<String> = percentiles.iter().zip(latencies).map(of_one).collect();
+        fields.add(&format!("latency_percentiles_usec_{}", entry.full_name), all.join(","));
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Connection {
     input: BytesMut,
     out: Vec<u8>,
     written: usize,
+    /// Since when more than the soft limit of its class waits to be written, in milliseconds of Unix time.
+    over_soft_since_ms: Option<u64>,
 }
 
 impl Connection {
@@ -80,6 +82,7 @@ impl Connection {
             input: BytesMut::new(),
             out: Vec::new(),
             written: 0,
+            over_soft_since_ms: None,
         }
     }
 
@@ -372,7 +375,7 @@ impl Connection {
     }
 
     /// `client-query-buffer-limit` and the normal class of `client-output-buffer-limit`.
-    fn check_limits(&self) -> Result<(), End> {
+    fn check_limits(&mut self) -> Result<(), End> {
         if self.input.len() > self.session.server.settings.query_max() {
             tracing::warn!(
                 client = self.session.client.shared.id,
@@ -382,20 +385,30 @@ impl Connection {
             return Err(End::Closed);
         }
         let waiting = self.out.len() - self.written;
-        if waiting > WRITE_CHUNK {
-            let limit = if self.session.client.subscriptions.any() {
-                self.session.server.settings.pubsub_limit()
-            } else {
-                self.session.server.settings.normal_limit()
-            };
-            if limit.hard_bytes > 0 && waiting > limit.hard_bytes {
-                tracing::warn!(
-                    client = self.session.client.shared.id,
-                    "closing client that reached its output buffer limit"
-                );
-                self.session.server.stats.add(worker::current(), Counter::OutputBufferDisconnections, 1);
-                return Err(End::Failed(io::ErrorKind::OutOfMemory.into()));
-            }
+        if waiting <= WRITE_CHUNK {
+            self.over_soft_since_ms = None;
+            return Ok(());
+        }
+        let Session { server, client } = &self.session;
+        let limit = if client.subscriptions.any() {
+            server.settings.pubsub_limit()
+        } else {
+            server.settings.normal_limit()
+        };
+        let now_ms = server.clock.now_ms();
+        if limit.soft_bytes > 0 && waiting > limit.soft_bytes {
+            self.over_soft_since_ms.get_or_insert(now_ms);
+        } else {
+            self.over_soft_since_ms = None;
+        }
+        let over_hard = limit.hard_bytes > 0 && waiting > limit.hard_bytes;
+        let soft_ms = limit.soft_seconds * 1000;
+        let soft_too_long =
+            self.over_soft_since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > soft_ms);
+        if over_hard || soft_too_long {
+            tracing::warn!(client = client.shared.id, "closing client that reached its output buffer limit");
+            server.stats.add(worker::current(), Counter::OutputBufferDisconnections, 1);
+            return Err(End::Failed(io::ErrorKind::OutOfMemory.into()));
         }
         Ok(())
     }

@@ -135,6 +135,7 @@ impl Server {
         self.settings.load(&self.config);
         self.effects.set_events(self.config.keyspace_events());
         self.pubsub.set_limit(self.settings.pubsub_limit());
+        self.stats.set_tracks_latency(self.config.flag(Directive::LatencyTracking));
     }
 
     /// Asks everything to end.

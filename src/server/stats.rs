@@ -1,8 +1,9 @@
 //! Statistics: counted for each worker on lines of its own, summed when somebody asks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
+use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
 /// What is counted for each worker.
@@ -41,7 +42,15 @@ struct CommandCounters {
     total_ns: AtomicU64,
     rejected: AtomicU64,
     failed: AtomicU64,
+    /// How long its calls took, in nanoseconds; made with the first one. Only this worker locks it, and who asks.
+    latency: Mutex<Option<Box<Histogram<u64>>>>,
 }
+
+/// The longest latency that is told from longer ones: a second (Redis's figure).
+const LATENCY_MAX_NS: u64 = 1_000_000_000;
+
+/// Digits by which latencies differ (Redis's figure).
+const LATENCY_DIGITS: u8 = 2;
 
 /// A command's counters, summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +71,18 @@ struct Worker {
     commands: Box<[CommandCounters]>,
 }
 
+impl CommandCounters {
+    fn note_latency(&self, each_ns: u64, calls: u64) {
+        let mut latency = self.latency.lock();
+        if latency.is_none() {
+            *latency = Histogram::new_with_bounds(1, LATENCY_MAX_NS, LATENCY_DIGITS).ok().map(Box::new);
+        }
+        if let Some(latency) = latency.as_mut() {
+            latency.saturating_record_n(each_ns.max(1), calls);
+        }
+    }
+}
+
 /// Upper bound on distinct error codes that are counted (Redis's figure): beyond it nothing new is counted.
 const ERROR_CODES_MAX: usize = 128;
 
@@ -72,6 +93,7 @@ pub struct Stats {
     errors: Mutex<Vec<(String, u64)>>,
     expiry_lag: AtomicU64,
     expiry_lag_max: AtomicU64,
+    tracks_latency: AtomicBool,
 }
 
 impl Stats {
@@ -88,6 +110,7 @@ impl Stats {
             errors: Mutex::new(Vec::new()),
             expiry_lag: AtomicU64::new(0),
             expiry_lag_max: AtomicU64::new(0),
+            tracks_latency: AtomicBool::new(true),
         }
     }
 
@@ -115,6 +138,31 @@ impl Stats {
         if failed > 0 {
             counters.failed.fetch_add(failed, Ordering::Relaxed);
         }
+        if self.tracks_latency.load(Ordering::Relaxed) {
+            // Of calls that were timed together each counts as an equal part.
+            counters.note_latency(took_ns / calls.max(1), calls);
+        }
+    }
+
+    /// Sets whether the latency of commands is kept (`latency-tracking`).
+    pub fn set_tracks_latency(&self, tracks: bool) {
+        self.tracks_latency.store(tracks, Ordering::Relaxed);
+    }
+
+    /// The latency of a command at these percentiles, in nanoseconds; `None` if none was kept.
+    pub fn latency_ns(&self, command: usize, percentiles: &[f64]) -> Option<Vec<u64>> {
+        let mut all: Option<Box<Histogram<u64>>> = None;
+        for worker in &self.workers {
+            let latency = worker.commands[command].latency.lock();
+            match (&mut all, latency.as_ref()) {
+                (_, None) => {}
+                (None, Some(one)) => all = Some(one.clone()),
+                // Both have the same bounds.
+                (Some(all), Some(one)) => all.add(&**one).ok()?,
+            }
+        }
+        let all = all?;
+        Some(percentiles.iter().map(|percentile| all.value_at_quantile(percentile / 100.0)).collect())
     }
 
     /// Counts a command that the gate refused.
@@ -178,6 +226,7 @@ impl Stats {
                 command.total_ns.store(0, Ordering::Relaxed);
                 command.rejected.store(0, Ordering::Relaxed);
                 command.failed.store(0, Ordering::Relaxed);
+                *command.latency.lock() = None;
             }
         }
         self.errors.lock().clear();

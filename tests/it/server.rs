@@ -214,3 +214,24 @@ fn every_command_is_described() {
         }
     }
 }
+
+#[test]
+fn latencies_are_kept_for_each_command() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    client.check("GET k", "$1~v~");
+    let text = client.value("INFO latencystats").text();
+    let line = text.lines().find(|line| line.starts_with("latency_percentiles_usec_set:")).expect("a line for SET");
+    let names: Vec<&str> =
+        line.split_once(':').unwrap().1.split(',').map(|part| part.split('=').next().unwrap()).collect();
+    assert_eq!(names, ["p50", "p99", "p99.9"]);
+    client.check("CONFIG SET latency-tracking-info-percentiles 90", "+OK~");
+    let text = client.value("INFO latencystats").text();
+    assert!(text.contains("latency_percentiles_usec_get:p90="), "{text}");
+    client.check("CONFIG RESETSTAT", "+OK~");
+    assert!(!client.value("INFO latencystats").text().contains("_get:"));
+    client.check("CONFIG SET latency-tracking no", "+OK~");
+    client.check("GET k", "$1~v~");
+    assert!(!client.value("INFO latencystats").text().contains("latency_percentiles"));
+}

@@ -141,7 +141,7 @@ pub(super) const SPECS: &[Spec] = &[
         "0",
         "Milliseconds from which on an event is sampled; 0 samples none.",
     ),
-    spec(D::LatencyTracking, "latency-tracking", BOOL, "yes", "Keep the latency of each command."),
+    spec(D::LatencyTracking, "latency-tracking", BOOL, "yes", "Keep the latency of each command.").active(),
     spec(
         D::LatencyTrackingInfoPercentiles,
         "latency-tracking-info-percentiles",
@@ -149,6 +149,7 @@ pub(super) const SPECS: &[Spec] = &[
         "50 99 99.9",
         "Percentiles that INFO latencystats shows.",
     )
+    .active()
     .multi(),
     spec(
         D::Loglevel,
