@@ -106,10 +106,22 @@ impl<'a> Context<'a> {
         self.changes.changed(database, key, class, event);
     }
 
+    /// Tells that a command changed `key` of the selected database in a way that no event is published for.
+    pub fn touched(&mut self, key: &HashedKey<'_>) {
+        self.dirty += 1;
+        self.changes.touched(self.keys.database, key);
+    }
+
     /// Tells of a further event of a change that is counted elsewhere.
     #[inline]
     pub fn event(&self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         self.changes.changed(self.keys.database, key, class, event);
+    }
+
+    /// Tells that what belongs to a value changed, but not the value: a stream's groups. Clients that watch the key do not mind.
+    pub fn noted(&mut self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
+        self.dirty += 1;
+        self.changes.noted(self.keys.database, key, class, event);
     }
 
     /// Deletes a key that a command emptied, with the `del` event; the change itself was told already.

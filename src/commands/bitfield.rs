@@ -176,7 +176,7 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
     let length =
         writes.map(|operation| (operation.bit + operation.kind.bits()).div_ceil(8)).max().unwrap_or(0);
     let mut replies: SmallVec<[Option<i64>; 4]> = SmallVec::new();
-    let changes = try_change_bytes(cx, &key, |bytes| {
+    let (grew, changes) = try_change_bytes(cx, &key, |bytes| {
         let mut written = 0u64;
         let grew = (bytes.len() as u64) < length;
         if grew {
@@ -201,11 +201,14 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
             });
         }
         // Kept as one that was modified even where no bit changes: OBJECT ENCODING shows that, and Redis does so.
-        Ok((written.max(u64::from(grew)), true))
+        Ok(((grew, written), true))
     })?;
     if changes > 0 {
         cx.changed(&key, EventClass::STRING, "setbit");
         cx.dirty += changes - 1;
+    } else if grew {
+        // Redis publishes nothing when every write failed.
+        cx.touched(&key);
     }
     cx.reply.array(replies.len());
     for reply in replies {

@@ -211,6 +211,8 @@ fn pfdebug(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         word if args::is(word, "GETREG") => {
             let mut registers = Registers::default();
             registers.join(bytes)?;
+            // Redis reads registers from dense ones only, and leaves it dense.
+            make_dense(cx, &key)?;
             cx.reply.array(hyperloglog::REGISTERS);
             registers.as_slice().iter().for_each(|register| cx.reply.int(i64::from(*register)));
         }
@@ -225,12 +227,7 @@ fn pfdebug(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             Form::Sparse => "sparse",
         }),
         word if args::is(word, "TODENSE") => {
-            let changed = try_change_bytes(cx, &key, |bytes| {
-                let changed = hyperloglog::make_dense(bytes)?;
-                Ok((changed, changed))
-            })?;
-            // It counts the same as before, and Redis has no event for it.
-            cx.dirty += u64::from(changed);
+            let changed = make_dense(cx, &key)?;
             cx.reply.int(i64::from(changed));
         }
         word => {
@@ -238,6 +235,18 @@ fn pfdebug(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
     }
     Ok(())
+}
+
+/// Makes a sparse one dense; whether it was sparse. It counts the same as before, and Redis has no event for it.
+fn make_dense(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<bool, CommandError> {
+    let changed = try_change_bytes(cx, key, |bytes| {
+        let changed = hyperloglog::make_dense(bytes)?;
+        Ok((changed, changed))
+    })?;
+    if changed {
+        cx.touched(key);
+    }
+    Ok(changed)
 }
 
 /// Counts numbers with a sparse and with a dense one and compares their registers with each other and their estimates with the truth.

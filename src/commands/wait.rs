@@ -40,7 +40,10 @@ fn count(argument: &[u8]) -> Result<i64, CommandError> {
 }
 
 fn wait(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    refuse_on_replica(cx, "WAIT")?;
+    refuse_on_replica(
+        cx,
+        "ERR WAIT cannot be used with replica instances. Please also note that if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
+    )?;
     let wanted = args::int(arguments[1])?;
     let until_ms = args::wait_milliseconds(arguments[2], cx.keys.now_ms)?;
     // The read-only port reads the same memory: it is the replica, and never behind.
@@ -54,10 +57,16 @@ fn wait(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn waitaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let local = args::int_in(arguments[1], 0, 1)?;
+    let local = args::int(arguments[1])?;
+    if !(0..=1).contains(&local) {
+        return Err(CommandError::text("ERR value is out of range, value must between 0 and 1"));
+    }
     let replicas = count(arguments[2])?;
     let until_ms = args::wait_milliseconds(arguments[3], cx.keys.now_ms)?;
-    refuse_on_replica(cx, "WAITAOF")?;
+    refuse_on_replica(
+        cx,
+        "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated.",
+    )?;
     if local > 0 && !cx.server.config.flag(Directive::Appendonly) {
         return Err(CommandError::text(
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
@@ -84,11 +93,6 @@ fn wait_in_vain(cx: &mut Context<'_>, until_ms: Option<u64>, nothing: Nothing) {
     });
 }
 
-fn refuse_on_replica(cx: &Context<'_>, name: &str) -> CommandResult {
-    if cx.client.door == Door::Main {
-        return Ok(());
-    }
-    Err(CommandError::new(format!(
-        "ERR {name} cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated."
-    )))
+fn refuse_on_replica(cx: &Context<'_>, text: &'static str) -> CommandResult {
+    if cx.client.door == Door::Main { Ok(()) } else { Err(CommandError::text(text)) }
 }

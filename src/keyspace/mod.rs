@@ -38,12 +38,17 @@ pub struct Keyspace {
 impl Keyspace {
     /// An empty keyspace. `workers` is how many threads run commands; `seed` makes the hashes unpredictable.
     pub fn new(databases: usize, workers: usize, seed: u64) -> Self {
-        Self {
+        let keyspace = Self {
             databases: (0..databases).map(|_| OnceLock::new()).collect(),
             hasher: KeyHasher::with_seed(seed),
             gate: Gate::new(workers, databases),
             reaper: Reaper::start(),
+        };
+        // The one everybody uses is there before the first client waits for it.
+        if databases > 0 {
+            keyspace.physical(0);
         }
+        keyspace
     }
 
     /// How keys are hashed.
@@ -57,7 +62,7 @@ impl Keyspace {
         self.databases.len()
     }
 
-    /// A physical database, made when first used: each takes about three megabytes for its slots.
+    /// A physical database, the first made at the start and others when first used: each takes about three megabytes for its slots.
     #[inline]
     pub fn physical(&self, index: u16) -> &Database {
         self.databases[usize::from(index)].get_or_init(|| Database::new(self.hasher.clone()))

@@ -115,3 +115,42 @@ impl Drop for Reaper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::value::Object;
+    use crate::types::hash::{Hash, HashLimits};
+    use crate::types::list::{End, List, ListLimits};
+
+    fn wait_for(reaper: &Reaper, freed: u64) {
+        while reaper.freed() < freed || reaper.pending() > 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn values_of_millions_go_to_the_thread_and_small_ones_do_not() {
+        const MILLIONS: usize = 3_000_000;
+        let reaper = Reaper::start();
+        let (mut list, mut hash) = (List::new(), Hash::new());
+        let elements = std::iter::repeat_n(&b"element"[..], MILLIONS);
+        list.push_all(End::Tail, elements, &ListLimits::default());
+        for number in 0..=EFFORT_MIN {
+            hash.set(
+                number.to_string().as_bytes(),
+                b"value",
+                0,
+                &HashLimits { max_listpack_entries: 8, max_listpack_value: 64 },
+            );
+        }
+        reaper.discard(Record::new_object(b"list", Object::List(list), None));
+        reaper.discard(Record::new_object(b"hash", Object::Hash(hash), None));
+        wait_for(&reaper, 2);
+        let mut short = List::new();
+        short.push(End::Tail, b"element", &ListLimits::default());
+        reaper.discard(Record::new_object(b"short", Object::List(short), None));
+        reaper.discard(Record::new_string(b"string", b"value", None, false));
+        assert_eq!((reaper.pending(), reaper.freed()), (0, 2));
+    }
+}

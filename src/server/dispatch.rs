@@ -61,6 +61,15 @@ struct PlannedRequest {
     keys: std::ops::Range<usize>,
 }
 
+/// A request that was judged.
+pub(super) struct Request<'r> {
+    pub(super) entry: &'r Entry,
+    pub(super) arguments: &'r [&'r [u8]],
+    pub(super) keys: &'r [PlannedKey],
+    /// For whom it runs again, if not for the client that is served now.
+    pub(super) served: Option<Served<'r>>,
+}
+
 /// What became of one request.
 pub(super) struct Ran {
     pub(super) result: CommandResult,
@@ -185,7 +194,11 @@ impl Server {
     }
 
     fn prefetch<'s>(&'s self, client: &Client, batch: &mut Batch<'s>, keys: &[PlannedKey]) {
-        let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
+        if batch.shared.is_none() {
+            batch.shared = self.keyspace.gate.shared_unless(batch.worker, || true);
+        }
+        // Not worth waiting for.
+        let Some(shared) = &batch.shared else { return };
         if let Some(database) = self.keyspace.physical_if_used(shared[client.database]) {
             prefetch::batch(database, keys.iter().map(|key| key.hash));
             self.stats.add(batch.worker, Counter::PrefetchBatches, 1);
@@ -234,8 +247,8 @@ impl Server {
         let start = out.len();
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         self.begin_run(entry.id, batch);
-        let Ran { result, after, waits, busy } =
-            self.execute(client, entry, arguments, keys, None, batch, plan, out);
+        let request = Request { entry, arguments, keys, served: None };
+        let Ran { result, after, waits, busy } = self.execute(client, &request, batch, plan, out);
         if let Err(error) = &result
             && command.flags.has(Flags::RUNS_QUEUE)
             && client.transaction.is_some()
@@ -345,14 +358,12 @@ impl Server {
     pub(super) fn execute<'s>(
         &'s self,
         client: &mut Client,
-        entry: &Entry,
-        arguments: &[&[u8]],
-        keys: &[PlannedKey],
-        served: Option<Served<'_>>,
+        request: &Request<'_>,
         batch: &mut Batch<'s>,
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
     ) -> Ran {
+        let &Request { entry, arguments, keys, served } = request;
         let command = entry.command;
         let alone = command.alone.is_some_and(|alone| alone(self, client, arguments));
         lock_plan(command, arguments, keys, client.database, self.keyspace.hasher(), plan);
@@ -363,35 +374,46 @@ impl Server {
         }
         drop_foreign(plan, &self.keyspace);
         let wide = alone || command.flags.has(Flags::WHOLE_KEYSPACE);
-        if self.scripting.slow.any()
-            && let Some(busy) = self.busy(entry, plan, wide)
-        {
-            return busy;
-        }
-        let hold = if alone {
-            batch.shared = None;
-            Hold::Exclusive(self.keyspace.gate.exclusive())
-        } else if command.flags.has(Flags::WHOLE_KEYSPACE) {
-            batch.shared = None;
-            Hold::None
-        } else {
-            let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
-            Hold::Shared(shared)
-        };
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && command.further_locks.is_some() { &[] } else { plan };
-        let settings = AccessSettings {
-            now_ms: batch.now_ms,
-            clock: self.settings.access_clock(batch.now_ms),
-            touch: !client.no_touch,
-            sink: &batch.changes,
-            counts: &batch.counts,
-        };
+        let give_up = || self.scripting.slow.any();
         let (database, version) = (client.database, client.version);
+        let access = loop {
+            if self.scripting.slow.any()
+                && let Some(busy) = self.busy(entry, plan, wide)
+            {
+                return busy;
+            }
+            let hold = if alone {
+                batch.shared = None;
+                let Some(exclusive) = self.keyspace.gate.exclusive_unless(give_up) else { continue };
+                Hold::Exclusive(exclusive)
+            } else if command.flags.has(Flags::WHOLE_KEYSPACE) {
+                batch.shared = None;
+                Hold::None
+            } else {
+                if batch.shared.is_none() {
+                    batch.shared = self.keyspace.gate.shared_unless(batch.worker, give_up);
+                }
+                let Some(shared) = &batch.shared else { continue };
+                Hold::Shared(shared)
+            };
+            let settings = AccessSettings {
+                now_ms: batch.now_ms,
+                clock: self.settings.access_clock(batch.now_ms),
+                touch: !client.no_touch,
+                sink: &batch.changes,
+                counts: &batch.counts,
+                give_up: &give_up,
+            };
+            if let Some(access) = Access::new(&self.keyspace, hold, database, settings, locks) {
+                break access;
+            }
+        };
         let mut context = Context {
             server: self,
             client: &mut *client,
-            keys: Access::new(&self.keyspace, hold, database, settings, locks),
+            keys: access,
             reply: Reply::new(&mut *out, version),
             planned: keys,
             changes: &batch.changes,
@@ -409,7 +431,7 @@ impl Server {
         if context.again_alone {
             drop(context);
             // Its `alone` now says so.
-            return self.execute(client, entry, arguments, keys, served, batch, plan, out);
+            return self.execute(client, request, batch, plan, out);
         }
         let (after, wait) = (context.after.take(), context.wait.take());
         batch.dirty += context.dirty;

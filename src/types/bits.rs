@@ -129,9 +129,12 @@ impl IntKind {
         }
     }
 
-    /// What a client's number is before it is made to fit: one without a sign is taken for its bits.
+    /// What a client's number is before it is made to fit: one without a sign is taken for its bits. One so low that its distance to the
+    /// highest integer does not fit 64 bits counts as too high in Redis, which shows where it saturates.
     pub fn given(self, value: i64) -> i128 {
-        if self.signed { i128::from(value) } else { i128::from(value as u64) }
+        let (_, max) = self.range();
+        let taken_for_bits = !self.signed || max - i128::from(value) > i128::from(i64::MAX) && self.bits < 64;
+        if taken_for_bits { i128::from(value as u64) } else { i128::from(value) }
     }
 
     fn range(self) -> (i128, i128) {
@@ -251,6 +254,13 @@ mod tests {
         assert_eq!(i8.fit(200, Overflow::Fail), None);
         assert_eq!(u8.fit(-1, Overflow::Saturate), Some(0));
         assert_eq!(u8.fit(256, Overflow::Wrap), Some(0));
+        for (bits, lowest) in [(1, -i64::MAX), (8, -9_223_372_036_854_775_680), (63, -(1 << 62))] {
+            let kind = IntKind::new(true, bits).unwrap();
+            assert_eq!(kind.fit(kind.given(lowest), Overflow::Saturate), Some(-1 << (bits - 1)));
+            let high = if bits == 1 { 0 } else { (1i64 << (bits - 1)) - 1 };
+            assert_eq!(kind.fit(kind.given(lowest - 1), Overflow::Saturate), Some(high));
+        }
+        assert_eq!(i64.fit(i64.given(i64::MIN), Overflow::Saturate), Some(i64::MIN));
         assert_eq!(u8.fit(u8.given(-1), Overflow::Saturate), Some(255));
         assert_eq!(i64.fit(i128::from(i64::MAX) + 1, Overflow::Wrap), Some(i64::MIN));
         assert_eq!(u63.fit(u63.given(-1), Overflow::Wrap), Some(i64::MAX));

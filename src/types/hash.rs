@@ -1,4 +1,5 @@
-//! The hash: small ones as a [`Packed`] list of fields and values, the rest as a [`FieldTable`].
+//! The hash: small ones as a [`Packed`] list of fields and values, the rest as a [`FieldTable`]. Where Redis would say `hashtable` for
+//! the length of a value alone, a hash of few fields says so too, and stays packed.
 //!
 //! Fields may have a time to live. Such a hash is always a table, as in Valkey, and has an [`Expiries`] beside it. A field whose time
 //! has come is absent for everyone who says what time it is; it stays in the table until [`Hash::take_expired`] takes it out.
@@ -8,6 +9,10 @@ use std::collections::BTreeSet;
 use super::entry::{Element, Encoded, Raw};
 use super::packed::{self, Packed};
 use super::packed_table::{self, FieldTable};
+
+/// The most fields and bytes of a packed hash that calls itself a table.
+const NAMED_TABLE_FIELDS: usize = 32;
+const NAMED_TABLE_BYTES: usize = 4096;
 
 /// When a hash changes its encoding; the directives `hash-max-...` of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +36,22 @@ pub struct Hash {
 }
 
 enum Form {
-    Packed(Packed),
+    Packed(Packed, Name),
     Table(Box<Large>),
+}
+
+/// What a packed hash calls itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Listpack,
+    /// A field or value was longer than a listpack may have. Redis makes a table of such a hash, for good; for one with few fields, as
+    /// a session is, that would take half as much memory again.
+    Hashtable,
 }
 
 impl Default for Form {
     fn default() -> Self {
-        Self::Packed(Packed::new())
+        Self::Packed(Packed::new(), Name::Listpack)
     }
 }
 
@@ -62,7 +76,7 @@ impl Hash {
     /// The value of a field.
     pub fn get(&self, field: &[u8], now_ms: u64) -> Option<Element<'_>> {
         match &self.form {
-            Form::Packed(list) => list.at(list.skip(list.find(field, 2)?, 1)),
+            Form::Packed(list, _) => list.at(list.skip(list.find(field, 2)?, 1)),
             Form::Table(large) => {
                 let value = large.fields.get(field)?;
                 (!large.is_expired(field, now_ms)).then_some(value)
@@ -73,7 +87,7 @@ impl Hash {
     /// Whether the field is there.
     pub fn contains(&self, field: &[u8], now_ms: u64) -> bool {
         match &self.form {
-            Form::Packed(list) => list.find(field, 2).is_some(),
+            Form::Packed(list, _) => list.find(field, 2).is_some(),
             Form::Table(large) => large.fields.contains(field) && !large.is_expired(field, now_ms),
         }
     }
@@ -102,7 +116,7 @@ impl Hash {
     pub fn remove(&mut self, field: &[u8], now_ms: u64) -> bool {
         let expired = self.forget_expiry(field).is_some_and(|at_ms| at_ms <= now_ms);
         let removed = match &mut self.form {
-            Form::Packed(list) => match list.find(field, 2) {
+            Form::Packed(list, _) => match list.find(field, 2) {
                 Some(position) => {
                     list.remove(position, 2);
                     true
@@ -117,7 +131,7 @@ impl Hash {
     /// How many fields there are, those included whose time is over and that were not taken out yet: HLEN counts them too.
     pub fn len(&self) -> usize {
         match &self.form {
-            Form::Packed(list) => list.len() / 2,
+            Form::Packed(list, _) => list.len() / 2,
             Form::Table(large) => large.fields.len(),
         }
     }
@@ -136,7 +150,7 @@ impl Hash {
     pub fn iter(&self, now_ms: u64) -> Iter<'_> {
         Iter {
             form: match &self.form {
-                Form::Packed(list) => IterForm::Packed(list.iter()),
+                Form::Packed(list, _) => IterForm::Packed(list.iter()),
                 Form::Table(large) => IterForm::Table(large.fields.iter(), large, now_ms),
             },
         }
@@ -148,7 +162,7 @@ impl Hash {
             return None;
         }
         match &self.form {
-            Form::Packed(list) => {
+            Form::Packed(list, _) => {
                 let mut pair = list.iter_from(list.position(2 * rng.usize(..list.len() / 2))?);
                 Some((pair.next()?, pair.next()?))
             }
@@ -229,15 +243,15 @@ impl Hash {
     /// The name of the encoding as OBJECT ENCODING has it.
     pub fn encoding(&self) -> &'static str {
         match self.form {
-            Form::Packed(_) => "listpack",
-            Form::Table(_) => "hashtable",
+            Form::Packed(_, Name::Listpack) => "listpack",
+            Form::Packed(_, Name::Hashtable) | Form::Table(_) => "hashtable",
         }
     }
 
     /// What the hash takes from the allocator, in bytes, its own two words not included.
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
-            Form::Packed(list) => list.memory_bytes(),
+            Form::Packed(list, _) => list.memory_bytes(),
             Form::Table(large) => {
                 let expiries = large.expiries.as_ref().map_or(0, |expiries| expiries.memory_bytes());
                 size_of::<Large>() + large.fields.memory_bytes() + expiries
@@ -253,7 +267,7 @@ impl Hash {
     /// Gives a field a time to live; whether the field is there.
     pub fn set_expire(&mut self, field: &[u8], at_ms: u64) -> bool {
         let there = match &self.form {
-            Form::Packed(list) => list.find(field, 2).is_some(),
+            Form::Packed(list, _) => list.find(field, 2).is_some(),
             Form::Table(large) => large.fields.contains(field),
         };
         if there {
@@ -296,7 +310,7 @@ impl Hash {
 
     fn expiries(&self) -> Option<&Expiries> {
         match &self.form {
-            Form::Packed(_) => None,
+            Form::Packed(..) => None,
             Form::Table(large) => large.expiries.as_deref(),
         }
     }
@@ -311,13 +325,21 @@ impl Hash {
     }
 
     fn put(&mut self, field: &[u8], value: &[u8], limits: &HashLimits) -> bool {
-        let list = match &mut self.form {
+        let (list, name) = match &mut self.form {
             Form::Table(large) => return large.fields.set(field, value),
-            Form::Packed(list) => list,
+            Form::Packed(list, name) => (list, name),
         };
-        if field.len().max(value.len()) > limits.max_listpack_value
-            || !list.has_room(field.len() + value.len())
-        {
+        if field.len().max(value.len()) > limits.max_listpack_value {
+            *name = Name::Hashtable;
+        }
+        let has_room = match name {
+            Name::Listpack => list.has_room(field.len() + value.len()),
+            Name::Hashtable => {
+                list.len() / 2 < NAMED_TABLE_FIELDS
+                    && list.byte_len() + field.len() + value.len() <= NAMED_TABLE_BYTES
+            }
+        };
+        if !has_room {
             return self.large().fields.set(field, value);
         }
         if let Some(position) = list.find(field, 2) {
@@ -326,14 +348,17 @@ impl Hash {
         }
         list.push_pair(field, value);
         if list.len() / 2 > limits.max_listpack_entries {
-            self.large();
+            *name = Name::Hashtable;
+            if list.len() / 2 > NAMED_TABLE_FIELDS {
+                self.large();
+            }
         }
         true
     }
 
     /// The large form, made of the small one where needed.
     fn large(&mut self) -> &mut Large {
-        if let Form::Packed(list) = &self.form {
+        if let Form::Packed(list, _) = &self.form {
             let mut fields = new_table();
             let mut elements = list.iter();
             while let (Some(field), Some(value)) = (elements.next(), elements.next()) {
@@ -343,7 +368,7 @@ impl Hash {
         }
         match &mut self.form {
             Form::Table(large) => large,
-            Form::Packed(_) => unreachable!("made a table above"),
+            Form::Packed(..) => unreachable!("made a table above"),
         }
     }
 
@@ -351,9 +376,14 @@ impl Hash {
     #[cfg(test)]
     fn assert_invariants(&self) {
         match &self.form {
-            Form::Packed(list) => {
+            Form::Packed(list, name) => {
                 list.assert_invariants();
                 assert_eq!(list.len() % 2, 0);
+                if *name == Name::Hashtable {
+                    assert!(
+                        list.len() / 2 <= NAMED_TABLE_FIELDS && list.byte_len() <= NAMED_TABLE_BYTES + 32
+                    );
+                }
             }
             Form::Table(large) => {
                 large.fields.assert_invariants();
@@ -373,7 +403,7 @@ impl Hash {
 impl Clone for Hash {
     fn clone(&self) -> Self {
         let form = match &self.form {
-            Form::Packed(list) => Form::Packed(list.clone()),
+            Form::Packed(list, name) => Form::Packed(list.clone(), *name),
             Form::Table(large) => {
                 let mut fields = new_table();
                 large.fields.iter().for_each(|(field, value)| {
@@ -617,6 +647,17 @@ mod tests {
         let mut hash = Hash::new();
         hash.set(b"a", b"12345", 0, &limits);
         assert_eq!(hash.encoding(), "hashtable");
+        assert!(matches!(hash.form, Form::Packed(..)), "one field is no reason for a table");
+        hash.set(b"b", &[b'x'; NAMED_TABLE_BYTES], 0, &limits);
+        assert!(matches!(hash.form, Form::Table(_)));
+        assert_eq!(hash.get(b"a", 0).as_deref(), Some(&b"12345"[..]));
+        let mut hash = Hash::new();
+        for number in 0..=NAMED_TABLE_FIELDS {
+            assert!(matches!(hash.form, Form::Packed(..)));
+            hash.set(number.to_string().as_bytes(), b"longer", 0, &limits);
+        }
+        assert!(matches!(hash.form, Form::Table(_)));
+        assert_eq!(hash.len(), NAMED_TABLE_FIELDS + 1);
         let mut hash = Hash::new();
         hash.expect(4, &limits);
         assert_eq!(hash.encoding(), "hashtable");

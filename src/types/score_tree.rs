@@ -701,4 +701,44 @@ mod tests {
             assert_eq!(shown(tree.iter(rank..rank + 1, &slots)), [(new, "m50".to_owned())]);
         }
     }
+
+    /// How many inner nodes are looked at on the way to a rank; each has at most [`FANOUT`] children.
+    fn way_down(tree: &ScoreTree, rank: usize) -> usize {
+        let mut path = Path::new();
+        descend(&mut path, &tree.root, rank);
+        path.len()
+    }
+
+    #[test]
+    fn ranks_are_found_by_the_way_down_however_many_there_are() {
+        const STEP: usize = 7_919;
+        let slots = Slots::new();
+        let mut tree = ScoreTree::new();
+        let mut count = 0;
+        for (size, most_nodes) in [(100, 0), (5_000, 1), (100_000, 2), (1_000_000, 3)] {
+            while count < size {
+                // Whole runs of ascending scores, one behind the other, between those that are there.
+                let score = count * STEP % 1_000_003;
+                let member = score.to_string();
+                tree.insert(score as f64, member.as_bytes(), Encoded::new(member.as_bytes()), &slots);
+                count += 1;
+            }
+            let mut scores: Vec<usize> = (0..size).map(|index| index * STEP % 1_000_003).collect();
+            scores.sort_unstable();
+            for rank in (0..size).step_by(size / 97 + 1).chain([size - 1]) {
+                assert!(
+                    way_down(&tree, rank) <= most_nodes,
+                    "rank {rank} of {size}: {}",
+                    way_down(&tree, rank)
+                );
+                let member = scores[rank].to_string();
+                let place =
+                    Place { score: scores[rank] as f64, before: Before::LowerThan(member.as_bytes()) };
+                assert_eq!(tree.rank_of(&place, &slots), rank);
+                let (found, score) =
+                    tree.iter(rank..rank + 1, &slots).next().expect("a rank below the count");
+                assert_eq!((&*found, score), (member.as_bytes(), scores[rank] as f64));
+            }
+        }
+    }
 }

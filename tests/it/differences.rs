@@ -116,6 +116,48 @@ pub const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
+        reason: "Valkey 9 looks at BITCOUNT's and BITPOS's arguments before it looks for the key, and at the last of them first",
+        explains: |words, ours, theirs| {
+            ["BITCOUNT", "BITPOS"].contains(&words[0].as_str())
+                && is_error(ours, "ERR")
+                && (matches!(theirs, Value::Int(0 | -1)) || matches!(theirs, Value::Error(_)))
+        },
+    },
+    Difference {
+        reason: "BITCOUNT takes a start without an end since Valkey 8.1",
+        explains: |words, _, theirs| {
+            words[0] == "BITCOUNT" && words.len() == 3 && is_error(theirs, "ERR syntax error")
+        },
+    },
+    Difference {
+        reason: "the order of elements whose texts to sort by are equal is nobody's promise",
+        explains: |words, ours, theirs| {
+            let has = |option: &str| words.iter().any(|word| word == option);
+            words[0].starts_with("SORT")
+                && has("BY")
+                && has("ALPHA")
+                && sorted(ours).is_some()
+                && sorted(ours) == sorted(theirs)
+        },
+    },
+    Difference {
+        reason: "Valkey 9 names the member that GEOSEARCH and its kin do not find",
+        explains: |words, ours, theirs| {
+            words[0].starts_with("GEO")
+                && is_error(ours, "ERR member ")
+                && is_error(theirs, "ERR could not decode requested zset member")
+        },
+    },
+    Difference {
+        reason: "SORT: the empty string, white space before a number and hexadecimal ones are numbers to 7.0 and not to Valkey 9",
+        explains: |words, ours, theirs| {
+            words[0].starts_with("SORT")
+                && !words.iter().any(|word| word == "STORE")
+                && is_error(ours, "ERR One or more scores can't be converted into double")
+                && matches!(theirs, Value::Array(_))
+        },
+    },
+    Difference {
         reason: "Valkey 9 reads GETEX's time before it looks at the key",
         explains: |words, ours, theirs| {
             words[0] == "GETEX"

@@ -468,6 +468,225 @@ fn sorted_set(words: &mut Words) -> Vec<String> {
     from_line(words, line)
 }
 
+fn bitmap(words: &mut Words) -> Vec<String> {
+    const LINES: &[&str] = &[
+        "SETBIT K B 1",
+        "SETBIT K B 0",
+        "SETBIT K B x",
+        "SETBIT K -1 1",
+        "SETBIT K 4294967296 1",
+        "GETBIT K B",
+        "GETBIT K x",
+        "BITCOUNT K",
+        "BITCOUNT K N N",
+        "BITCOUNT K N N BIT",
+        "BITCOUNT K N",
+        "BITCOUNT K N N BLAH",
+        "BITPOS K 1",
+        "BITPOS K 0",
+        "BITPOS K 2",
+        "BITPOS K 1 N",
+        "BITPOS K 0 N N",
+        "BITPOS K 1 N N BIT",
+        "BITPOS K 0 N N BYTE",
+        "BITOP AND K K K",
+        "BITOP OR K K K",
+        "BITOP XOR K K K K",
+        "BITOP NOT K K",
+        "BITOP NOT K K K",
+        "BITOP BLAH K K",
+        "BITFIELD K GET F B",
+        "BITFIELD K SET F B N",
+        "BITFIELD K SET F #3 V",
+        "BITFIELD K INCRBY F B N",
+        "BITFIELD K OVERFLOW SAT INCRBY F B L",
+        "BITFIELD K OVERFLOW FAIL INCRBY F B L GET F B",
+        "BITFIELD K OVERFLOW WRAP INCRBY F B L",
+        "BITFIELD K OVERFLOW SAT SET F B L",
+        "BITFIELD K OVERFLOW BLAH SET F B 1",
+        "BITFIELD K GET F B SET F B N INCRBY F B N",
+        "BITFIELD K GET u64 0",
+        "BITFIELD K GET i65 0",
+        "BITFIELD K SET F",
+        "BITFIELD_RO K GET F B",
+        "BITFIELD_RO K SET F B 1",
+        "APPEND K V",
+        "STRLEN K",
+        "GET K",
+        "DEL K",
+        "SADD K M",
+        "OBJECT ENCODING K",
+    ];
+    let line = words.of(LINES);
+    let line: Vec<String> = line
+        .split(' ')
+        .map(|word| match word {
+            "B" => words.0.u8(..100).to_string(),
+            "F" => words.of(&["u1", "i1", "u8", "i8", "u5", "i13", "u63", "i64", "i63", "u32"]).into(),
+            "L" => words
+                .of(&[
+                    "9223372036854775807",
+                    "-9223372036854775808",
+                    "-9223372036854775807",
+                    "-1",
+                    "1",
+                    "300",
+                ])
+                .into(),
+            other => other.to_owned(),
+        })
+        .collect();
+    from_line(words, &line.join(" "))
+}
+
+fn hyperloglog(words: &mut Words) -> Vec<String> {
+    const LINES: &[&str] = &[
+        "PFADD K",
+        "PFADD K M",
+        "PFADD K M V M",
+        "PFADD K E E E E E E E E",
+        "PFADD K E E E E E E E E E E E E E E E E",
+        "PFCOUNT K",
+        "PFCOUNT K K",
+        "PFCOUNT K K K",
+        "PFMERGE K",
+        "PFMERGE K K",
+        "PFMERGE K K K",
+        "PFDEBUG ENCODING K",
+        "PFDEBUG TODENSE K",
+        "STRLEN K",
+        "GET K",
+        "COPY K K REPLACE",
+        "DEL K",
+        "SADD K M",
+        "SET K V",
+        "TYPE K",
+    ];
+    let line = words.of(LINES);
+    let line: Vec<String> = line
+        .split(' ')
+        .map(|word| match word {
+            "E" => words.0.u16(..).to_string(),
+            other => other.to_owned(),
+        })
+        .collect();
+    from_line(words, &line.join(" "))
+}
+
+fn geo(words: &mut Words) -> Vec<String> {
+    const LINES: &[&str] = &[
+        "GEOADD K P M",
+        "GEOADD K P M P M P M",
+        "GEOADD K NX P M",
+        "GEOADD K XX CH P M",
+        "GEOADD K CH P M P M",
+        "GEOADD K NX XX P M",
+        "GEOADD K 181 0 M",
+        "GEOADD K x 0 M",
+        "GEOADD K P",
+        "GEOPOS K M M",
+        "GEOHASH K M M",
+        "GEODIST K M M",
+        "GEODIST K M M km",
+        "GEODIST K M M blah",
+        "GEOSEARCH K FROMLONLAT P BYRADIUS R km ASC",
+        "GEOSEARCH K FROMLONLAT P BYRADIUS R km DESC WITHCOORD WITHDIST WITHHASH",
+        "GEOSEARCH K FROMLONLAT P BYBOX R R km ASC COUNT 3",
+        "GEOSEARCH K FROMMEMBER M BYRADIUS R mi ASC WITHDIST",
+        "GEOSEARCH K FROMMEMBER M BYBOX R 200 ft ASC",
+        "GEOSEARCH K FROMMEMBER M BYRADIUS R km ASC COUNT N",
+        "GEOSEARCH K BYRADIUS R km",
+        "GEOSEARCH K FROMLONLAT P",
+        "GEOSEARCH K FROMLONLAT P BYRADIUS R km ANY",
+        "GEOSEARCHSTORE K K FROMLONLAT P BYRADIUS R km",
+        "GEOSEARCHSTORE K K FROMMEMBER M BYBOX R R km STOREDIST",
+        "GEORADIUS K P R km ASC WITHDIST",
+        "GEORADIUS K P R km STORE K",
+        "GEORADIUS K P R km WITHDIST STORE K",
+        "GEORADIUS_RO K P R m DESC",
+        "GEORADIUSBYMEMBER K M R km ASC COUNT 2",
+        "GEORADIUSBYMEMBER_RO K M R km ASC WITHHASH",
+        "ZRANGE K 0 -1 WITHSCORES",
+        "ZREM K M",
+        "ZSCORE K M",
+        "SET K V",
+        "DEL K",
+        "TYPE K",
+    ];
+    let line = words.of(LINES);
+    let line: Vec<String> = line
+        .split(' ')
+        .map(|word| match word {
+            "P" => format!(
+                "{} {}",
+                f64::from(words.0.i32(-180_000..180_000)) / 1e3,
+                f64::from(words.0.i32(-85_000..85_000)) / 1e3
+            ),
+            "R" => words.of(&["0", "10", "500", "2000", "9000", "30000", "-1", "x"]).into(),
+            other => other.to_owned(),
+        })
+        .collect();
+    from_line(words, &line.join(" "))
+}
+
+fn sort(words: &mut Words) -> Vec<String> {
+    const LINES: &[&str] = &[
+        "RPUSH l0 D -D M",
+        "RPUSH l1 D D D D",
+        "RPUSH l2 D D",
+        "SADD s0 D D D",
+        "SADD s1 D M",
+        "ZADD z0 N D N M N D",
+        "SET w_D N",
+        "SET w_D W",
+        "SET d_D V",
+        "HSET h_D weight D name V",
+        "DEL w_D",
+        "DEL L",
+        "SORT L",
+        "SORT L ALPHA",
+        "SORT L DESC",
+        "SORT L ALPHA DESC LIMIT 1 3",
+        "SORT L LIMIT N N",
+        "SORT L BY w_* ALPHA",
+        "SORT L BY w_*",
+        "SORT L BY w_* GET d_* GET #",
+        "SORT L BY h_*->weight GET h_*->name ALPHA",
+        "SORT L BY h_*->weight GET h_*-> GET # ALPHA",
+        "SORT l1 BY nosort",
+        "SORT l2 BY nosort LIMIT 0 2 GET #",
+        "SORT z0 BY nosort",
+        "SORT z0 BY nosort DESC",
+        "SORT z0 BY nosort DESC LIMIT 1 2",
+        "SORT L ALPHA STORE l2",
+        "SORT L STORE l1",
+        "SORT l1 BY nosort GET # STORE l0",
+        "SORT_RO L ALPHA",
+        "SORT_RO L STORE l2",
+        "SORT L BLAH",
+        "SORT L LIMIT 1",
+        "LRANGE l0 0 -1",
+        "LRANGE l1 0 -1",
+        "LRANGE l2 0 -1",
+        "LTRIM l0 0 9",
+        "LTRIM l1 0 9",
+        "TYPE L",
+    ];
+    let line = words.of(LINES);
+    let line: Vec<String> = line
+        .split(' ')
+        .map(|word| match word {
+            "L" => words.of(&["l0", "l1", "l2", "s0", "s1", "z0", "none", "w_1"]).into(),
+            "D" => words.0.u8(..15).to_string(),
+            // None that overflows: 7.0 then takes later weights for wrong ones too.
+            "W" => words.of(&["abc", "-1.5", "3e2", "inf", "0x10", "\u{20}7", "", "7"]).into(),
+            "w_D" | "d_D" | "h_D" | "-D" => word.replace('D', &words.0.u8(..15).to_string()),
+            other => other.to_owned(),
+        })
+        .collect();
+    from_line(words, &line.join(" "))
+}
+
 fn stream(words: &mut Words) -> Vec<String> {
     const LINES: &[&str] = &[
         "XADD K I f V",
@@ -617,6 +836,26 @@ fn lists_as_redis() {
 #[test]
 fn sorted_sets_as_redis() {
     compare("sorted set", sorted_set);
+}
+
+#[test]
+fn bitmaps_as_redis() {
+    compare("bitmap", bitmap);
+}
+
+#[test]
+fn hyperloglogs_as_redis() {
+    compare("hyperloglog", hyperloglog);
+}
+
+#[test]
+fn geo_as_redis() {
+    compare("geo", geo);
+}
+
+#[test]
+fn sort_as_redis() {
+    compare("sort", sort);
 }
 
 #[test]

@@ -94,6 +94,53 @@ fn the_events_of_each_command() {
 }
 
 #[test]
+fn the_events_of_bits_hyperloglogs_places_and_sorting() {
+    let (_server, mut listener, mut client) = listening("EA");
+    for (command, events) in [
+        ("SETBIT b 7 1", &["setbit b"][..]),
+        ("SETBIT b 7 1", &[]),
+        ("BITFIELD b GET u8 0", &[]),
+        ("BITFIELD b SET u8 0 3 INCRBY u8 0 1", &["setbit b"]),
+        ("BITFIELD b OVERFLOW FAIL INCRBY u2 0 100", &[]),
+        // It is made, of zero bytes, and nobody hears of it: so it is in Redis.
+        ("BITFIELD made OVERFLOW FAIL INCRBY u2 0 100", &[]),
+        ("BITFIELD made OVERFLOW FAIL INCRBY u2 0 100 INCRBY u2 0 1", &["setbit made"]),
+        ("BITOP NOT c b", &["set c"]),
+        ("BITOP OR c none", &["del c"]),
+        ("BITOP OR c none", &[]),
+        ("PFADD h a b", &["pfadd h"]),
+        ("PFADD h a b", &[]),
+        ("PFCOUNT h", &[]),
+        ("PFMERGE i h", &["pfadd i"]),
+        ("PFDEBUG TODENSE i", &[]),
+        ("PFDEBUG GETREG h", &[]),
+        ("GEOADD g 10 10 m", &["zadd g"]),
+        ("GEOADD g 10 10 m", &[]),
+        ("GEOADD g NX 11 11 m", &[]),
+        ("GEOSEARCH g FROMLONLAT 10 10 BYRADIUS 1 km", &[]),
+        ("GEOSEARCHSTORE o g FROMLONLAT 10 10 BYRADIUS 1 km", &["geosearchstore o"]),
+        ("GEOSEARCHSTORE o g FROMLONLAT 80 80 BYRADIUS 1 km", &["del o"]),
+        ("GEORADIUS g 10 10 1 km STORE o", &["georadiusstore o"]),
+        ("GEORADIUSBYMEMBER g m 1 km STORE o", &["georadiusstore o"]),
+        ("RPUSH l 3 1 2", &["rpush l"]),
+        ("SORT l", &[]),
+        ("SORT l STORE o", &["sortstore o"]),
+        ("SORT none STORE o", &["del o"]),
+        ("SORT none STORE o", &[]),
+    ] {
+        client.send_command(command);
+        let reply = client.read();
+        assert!(!matches!(reply, Value::Error(_)), "{command}: {reply:?}");
+        for event in events {
+            assert_eq!(next(&mut listener), format!("__keyevent@0__:{event}"), "{command}");
+        }
+        listener.check_silent();
+    }
+    client.check("PFDEBUG ENCODING h", "+dense~");
+    client.check("STRLEN made", ":1~");
+}
+
+#[test]
 fn moves_tell_both_databases() {
     let (_server, mut listener, mut client) = listening("EA");
     client.check("SET k v", "+OK~");
