@@ -118,6 +118,12 @@ impl<'a> Context<'a> {
         self.changes.changed(self.keys.database, key, class, event);
     }
 
+    /// Tells that what belongs to a value changed, but not the value: a stream's groups. Clients that watch the key do not mind.
+    pub fn noted(&mut self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
+        self.dirty += 1;
+        self.changes.noted(self.keys.database, key, class, event);
+    }
+
     /// Deletes a key that a command emptied, with the `del` event; the change itself was told already.
     pub fn delete_emptied(&mut self, key: &HashedKey<'_>) {
         self.keys.delete(key);
@@ -150,7 +156,8 @@ impl<'a> Context<'a> {
         let started_ns = self.server.clock.monotonic_ns();
         let result = (entry.command.run)(self, arguments);
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
-        self.server.stats.command_ran(crate::worker::current(), entry.id, took_ns, result.is_err());
+        let (worker, failed) = (crate::worker::current(), u64::from(result.is_err()));
+        self.server.stats.commands_ran(worker, entry.id, 1, took_ns, failed);
         // What the connection is to do then is remembered; the outer command has nothing of its own to ask.
         let after = self.after.take();
         (self.command, self.planned, self.origin, self.after) = outer;

@@ -249,7 +249,11 @@ pub fn lock_plan(
         slot: crate::keyspace::hash::slot_of_hash(key.hash) as u16,
         write: key.flags & (KeySpec::RW | KeySpec::OW | KeySpec::RM) != 0,
     };
-    plan.extend(keys.iter().filter(|key| key.flags & KeySpec::NOT_KEY == 0).map(lock));
+    for key in keys {
+        if key.flags & KeySpec::NOT_KEY == 0 {
+            plan.push(lock(key));
+        }
+    }
     if let Some(foreign) = command.foreign_keys
         && let Some((database, argument)) = foreign(arguments)
         && let Some(key) = arguments.get(argument)

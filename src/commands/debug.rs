@@ -85,6 +85,12 @@ pub const COMMANDS: &[Command] = &[Command {
             ..whole("reload", -2)
         },
         Command {
+            summary: "As long as no append-only file is written: does what RELOAD does.",
+            reply: "OK",
+            run: reload,
+            ..whole("loadaof", 2)
+        },
+        Command {
             summary: "Replies with an error of this text.",
             syntax: "text",
             reply: "that error",

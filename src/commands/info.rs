@@ -192,6 +192,27 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
+/// Lua's machines run scripts and functions alike, so their memory is told once.
+fn scripts(cx: &Context<'_>, fields: &mut Fields) {
+    let scripting = &cx.server.scripting;
+    let machines = scripting.memory_bytes();
+    let evaluated = scripting.scripts.memory_bytes();
+    let libraries = scripting.libraries.memory_bytes();
+    fields.add("used_memory_lua", machines);
+    fields.add("used_memory_vm_eval", machines);
+    fields.add("used_memory_lua_human", human(machines as u64));
+    fields.add("used_memory_scripts_eval", evaluated);
+    fields.add("number_of_cached_scripts", scripting.scripts.count());
+    fields.add("number_of_functions", scripting.libraries.function_count());
+    fields.add("number_of_libraries", scripting.libraries.all().len());
+    fields.add("used_memory_vm_functions", 0);
+    fields.add("used_memory_vm_total", machines);
+    fields.add("used_memory_vm_total_human", human(machines as u64));
+    fields.add("used_memory_functions", libraries);
+    fields.add("used_memory_scripts", evaluated + libraries);
+    fields.add("used_memory_scripts_human", human((evaluated + libraries) as u64));
+}
+
 fn memory(cx: &Context<'_>, fields: &mut Fields) {
     let server = cx.server;
     let used = server.memory_use();
@@ -218,19 +239,7 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("allocator_muzzy", 0);
     fields.add("total_system_memory", used.system);
     fields.add("total_system_memory_human", human(used.system));
-    fields.zeros(&["used_memory_lua", "used_memory_vm_eval"]);
-    fields.add("used_memory_lua_human", "0B");
-    fields.zeros(&[
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
-        "number_of_functions",
-        "number_of_libraries",
-        "used_memory_vm_functions",
-        "used_memory_vm_total",
-    ]);
-    fields.add("used_memory_vm_total_human", "0B");
-    fields.zeros(&["used_memory_functions", "used_memory_scripts"]);
-    fields.add("used_memory_scripts_human", "0B");
+    scripts(cx, fields);
     fields.add("maxmemory", maximum);
     fields.add("maxmemory_human", human(maximum));
     fields.add("maxmemory_policy", server.config.word(Directive::MaxmemoryPolicy));
@@ -338,7 +347,9 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("expire_next_in_milliseconds", next_in);
     fields.add("evicted_keys", sum(Counter::EvictedKeys));
     fields.add("evicted_clients", sum(Counter::EvictedClients));
-    fields.zeros(&["evicted_scripts", "total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
+    fields.add("evicted_scripts", server.scripting.scripts.evicted());
+    fields.add("scripts_ran_alone", server.scripting.ran_alone.load(Relaxed));
+    fields.zeros(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     fields.add("keyspace_hits", sum(Counter::KeyspaceHits));
     fields.add("keyspace_misses", sum(Counter::KeyspaceMisses));
     fields.add("pubsub_channels", server.pubsub.channel_count(Kind::Channel));

@@ -41,6 +41,7 @@ pub mod stream_read;
 pub mod string;
 pub mod string_set;
 pub mod transaction;
+pub mod wait;
 pub mod zset;
 pub mod zset_algebra;
 pub mod zset_pop;
@@ -93,6 +94,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         scripting::COMMANDS,
         function::COMMANDS,
         transaction::COMMANDS,
+        wait::COMMANDS,
         cluster::COMMANDS,
     ]
 }

@@ -508,7 +508,7 @@ fn xsetid(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if max_deleted != StreamId::MIN {
         stream.set_max_deleted_id(max_deleted);
     }
-    cx.changed(&key, EventClass::STREAM, "xsetid");
+    cx.noted(&key, EventClass::STREAM, "xsetid");
     cx.reply.ok();
     Ok(())
 }

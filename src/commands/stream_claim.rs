@@ -184,7 +184,7 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 /// Tells that a command added a consumer by the way.
 pub(super) fn tell_new_consumer(cx: &mut Context<'_>, key: &HashedKey<'_>, is_new: bool) {
     if is_new {
-        cx.changed(key, EventClass::STREAM, "xgroup-createconsumer");
+        cx.noted(key, EventClass::STREAM, "xgroup-createconsumer");
     }
 }
 
@@ -229,8 +229,9 @@ fn xautoclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     reply.array(3);
     reply.bulk(&next.text());
     reply.array(claimed.len());
+    let mut lookup = stream.lookup();
     for (id, _) in &claimed {
-        match stream.get(*id) {
+        match lookup.get(*id) {
             Some(entry) if !just_ids => write_entry(reply, &entry),
             _ => reply.bulk(&id.text()),
         }
@@ -276,13 +277,14 @@ fn find(
     const LOOKS: usize = 10;
     let mut found = Found::default();
     let Some(group) = stream.group(name) else { return found };
+    let mut lookup = stream.lookup();
     for (looked, (id, pending)) in group.pending_range(start, StreamId::MAX).enumerate() {
         // What is lost counts as well: the count is to limit the reply.
         if looked == count.saturating_mul(LOOKS) || found.claimed.len() + found.lost.len() == count {
             found.next = id;
             break;
         }
-        if !stream.contains(id) {
+        if lookup.get(id).is_none() {
             found.lost.push(id);
         } else if is_idle(pending) {
             found.claimed.push((id, *pending));

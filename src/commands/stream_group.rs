@@ -226,14 +226,15 @@ fn create(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             if !stream.add_group(name, group) {
                 return Err(CommandError::text("BUSYGROUP Consumer Group name already exists"));
             }
+            cx.noted(&key, EventClass::STREAM, "xgroup-create");
         }
         None => {
             let mut stream = Box::<Stream>::default();
             stream.add_group(name, group);
             collection::put(cx, &key, stream);
+            cx.changed(&key, EventClass::STREAM, "xgroup-create");
         }
     }
-    cx.changed(&key, EventClass::STREAM, "xgroup-create");
     cx.reply.ok();
     Ok(())
 }
@@ -248,7 +249,7 @@ fn set_id(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         given => StreamId::parse_end(given, 0).ok_or(INVALID_ID)?,
     };
     group.entries_read = options.entries_read;
-    cx.changed(&key, EventClass::STREAM, "xgroup-setid");
+    cx.noted(&key, EventClass::STREAM, "xgroup-setid");
     cx.reply.ok();
     Ok(())
 }
@@ -260,7 +261,7 @@ fn create_consumer(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let is_new = group.find(arguments[4]).is_none();
     if is_new {
         group.add_consumer(arguments[4], now_ms);
-        cx.changed(&key, EventClass::STREAM, "xgroup-createconsumer");
+        cx.noted(&key, EventClass::STREAM, "xgroup-createconsumer");
     }
     cx.reply.int(i64::from(is_new));
     Ok(())
@@ -270,7 +271,7 @@ fn delete_consumer(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
     let removed = group_of(cx, &key, arguments[3])?.remove_consumer(arguments[4]);
     if removed.is_some() {
-        cx.changed(&key, EventClass::STREAM, "xgroup-delconsumer");
+        cx.noted(&key, EventClass::STREAM, "xgroup-delconsumer");
     }
     cx.reply.count(removed.unwrap_or(0));
     Ok(())
@@ -280,7 +281,7 @@ fn destroy(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
     let removed = stream_of(cx, &key)?.remove_group(arguments[3]);
     if removed {
-        cx.changed(&key, EventClass::STREAM, "xgroup-destroy");
+        cx.noted(&key, EventClass::STREAM, "xgroup-destroy");
     }
     cx.reply.int(i64::from(removed));
     Ok(())

@@ -280,14 +280,16 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         else {
             continue;
         };
-        let read = match from {
+        let changed = match from {
             From::New => read_new(stream, &request, now_ms, key.bytes, &mut streams, &mut cx.reply),
             From::Pending(behind) => {
                 streams.begin_one(&mut cx.reply, key.bytes);
-                read_pending(stream, &request, behind, now_ms, &mut cx.reply)
+                read_pending(stream, &request, behind, now_ms, &mut cx.reply);
+                true
             }
         };
-        cx.dirty += read as u64;
+        // However many entries there were, this counts as one change.
+        cx.dirty += u64::from(changed);
         tell_new_consumer(cx, &key, is_new);
     }
     if !streams.finish(&mut cx.reply) {
@@ -296,7 +298,7 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Delivers entries that nobody in the group had. Answers how many.
+/// Delivers entries that nobody in the group had. Whether there were any.
 fn read_new(
     stream: &mut Stream,
     request: &Request<'_>,
@@ -304,12 +306,12 @@ fn read_new(
     key: &[u8],
     streams: &mut Streams,
     reply: &mut Reply<'_>,
-) -> usize {
-    let Some((name, consumer)) = request.member else { return 0 };
-    let Some(start) = stream.group(name).and_then(|group| group.last_id.next()) else { return 0 };
+) -> bool {
+    let Some((name, consumer)) = request.member else { return false };
+    let Some(start) = stream.group(name).and_then(|group| group.last_id.next()) else { return false };
     let mut entries = stream.range(start, StreamId::MAX).take(request.count).peekable();
     if entries.peek().is_none() {
-        return 0;
+        return false;
     }
     streams.begin_one(reply, key);
     let begun = reply.begin_array();
@@ -320,31 +322,32 @@ fn read_new(
     }
     reply.end_array(begun, ids.len());
     let progress = stream.progress();
-    let Some(group) = stream.group_mut(name) else { return 0 };
+    let Some(group) = stream.group_mut(name) else { return false };
     if request.no_ack {
         ids.iter().for_each(|&id| progress.advance(group, id));
     } else if let Some(consumer) = group.find(consumer) {
         progress.deliver(group, consumer, &ids, now_ms);
     }
-    ids.len()
+    true
 }
 
-/// Delivers again what is pending with a consumer. Answers how many entries.
+/// Delivers again what is pending with a consumer.
 fn read_pending(
     stream: &mut Stream,
     request: &Request<'_>,
     behind: StreamId,
     now_ms: i64,
     reply: &mut Reply<'_>,
-) -> usize {
-    let Some((name, consumer)) = request.member else { return 0 };
-    let Some(group) = stream.group(name) else { return 0 };
-    let Some(index) = group.find(consumer) else { return 0 };
+) {
+    let Some((name, consumer)) = request.member else { return };
+    let Some(group) = stream.group(name) else { return };
+    let Some(index) = group.find(consumer) else { return };
     let begun = reply.begin_array();
     let (mut count, mut ids) = (0, Vec::new());
     let pending = behind.next().map(|start| group.consumer(index).pending_from(start));
+    let mut lookup = stream.lookup();
     for id in pending.into_iter().flatten().take(request.count) {
-        match stream.get(id) {
+        match lookup.get(id) {
             Some(entry) => {
                 write_entry(reply, &entry);
                 ids.push(id);
@@ -359,12 +362,11 @@ fn read_pending(
         count += 1;
     }
     reply.end_array(begun, count);
-    let Some(group) = stream.group_mut(name) else { return 0 };
+    let Some(group) = stream.group_mut(name) else { return };
     for id in &ids {
         if let Some(pending) = group.pending_mut(*id) {
             pending.delivered_at_ms = now_ms;
             pending.deliveries = pending.deliveries.saturating_add(1);
         }
     }
-    ids.len()
 }

@@ -16,6 +16,8 @@ struct Held {
     hash: u64,
     /// What happened; without it the key only became another one (a flushed or swapped database).
     event: Option<(EventClass, &'static str)>,
+    /// Whether who watches the key is to hear of it.
+    trips: bool,
 }
 
 /// What an undoable transaction has to say when it is over.
@@ -51,9 +53,8 @@ impl<'s> Changes<'s> {
         let Some(kept) = self.kept.take() else { return };
         for held in kept.changes {
             let key = HashedKey { bytes: &held.key.1, hash: held.hash };
-            match held.event {
-                Some((class, event)) => self.changed(held.key.0, &key, class, event),
-                None => self.touched(held.key.0, &key),
+            if self.effects.listens() {
+                self.tell(held.key.0, &key, held.event, held.trips);
             }
         }
         for message in kept.messages {
@@ -64,6 +65,14 @@ impl<'s> Changes<'s> {
     /// Forgets what was kept: it was undone.
     pub fn forget_kept(&self) {
         self.kept.take();
+    }
+
+    /// A change beside the value (a stream's groups): published, and seen by who waits for the key, but not by who watches it.
+    #[inline]
+    pub fn noted(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
+        if self.effects.listens() {
+            self.tell(database, key, Some((class, event)), false);
+        }
     }
 
     /// Publishes a message, or keeps it with the changes. Answers how many hear it (now, if it is kept).
@@ -88,16 +97,24 @@ impl<'s> Changes<'s> {
     }
 
     #[cold]
-    fn tell(&self, database: usize, key: &HashedKey<'_>, event: Option<(EventClass, &'static str)>) {
+    fn tell(
+        &self,
+        database: usize,
+        key: &HashedKey<'_>,
+        event: Option<(EventClass, &'static str)>,
+        trips: bool,
+    ) {
         if let Some(kept) = self.kept.borrow_mut().as_mut() {
-            kept.changes.push(Held { key: (database, key.bytes.into()), hash: key.hash, event });
+            kept.changes.push(Held { key: (database, key.bytes.into()), hash: key.hash, event, trips });
             return;
         }
         if let Some((class, event)) = event {
             self.effects.event(database, key, class, event);
         }
         let id: KeyId = (database, key.bytes.into());
-        self.effects.watches.touch(&id);
+        if trips {
+            self.effects.watches.touch(&id);
+        }
         if self.effects.waiting.is_waited_for(&id) {
             let mut ready = self.ready.borrow_mut();
             if !ready.contains(&id) {
@@ -111,13 +128,13 @@ impl ChangeSink for Changes<'_> {
     #[inline]
     fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         if self.effects.listens() {
-            self.tell(database, key, Some((class, event)));
+            self.tell(database, key, Some((class, event)), true);
         }
     }
 
     fn touched(&self, database: usize, key: &HashedKey<'_>) {
         if self.effects.listens() {
-            self.tell(database, key, None);
+            self.tell(database, key, None, true);
         }
     }
 

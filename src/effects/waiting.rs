@@ -16,14 +16,17 @@ use crate::resp::Version;
 use crate::resp::encode::Reply;
 use crate::server::client::SharedClient;
 
-/// What a command that may wait answers at once where waiting is not allowed. When its time is over it is the null of an array for
-/// all of them.
+/// What a command that may wait answers at once where waiting is not allowed, see also [`Nothing::write_late`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nothing {
     /// The null of a byte string.
     Null,
     /// The null of an array.
     NullArray,
+    /// A number (WAIT).
+    Count(i64),
+    /// Two numbers (WAITAOF).
+    Counts(i64, i64),
 }
 
 impl Nothing {
@@ -32,6 +35,20 @@ impl Nothing {
         match self {
             Nothing::Null => reply.null(),
             Nothing::NullArray => reply.null_array(),
+            Nothing::Count(count) => reply.int(count),
+            Nothing::Counts(first, second) => {
+                reply.array(2);
+                reply.int(first);
+                reply.int(second);
+            }
+        }
+    }
+
+    /// Writes what is answered when the time is over: a null is that of an array then, whatever the command returns.
+    pub fn write_late(self, reply: &mut Reply<'_>) {
+        match self {
+            Nothing::Null => reply.null_array(),
+            other => other.write(reply),
         }
     }
 }

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::Keyspace;
 use super::database::{Database, ReadSlot, WriteSlot};
-use super::gate::{Exclusive, Mapping};
+use super::gate::{Exclusive, Mapping, Wait};
 use super::hash::HashedKey;
 use super::record::Record;
 use super::table::{self, SlotTable};
@@ -134,6 +134,7 @@ pub struct Access<'g, 'b> {
     touch: bool,
     sink: &'b dyn ChangeSink,
     counts: &'b AccessCounts,
+    give_up: &'b dyn Fn() -> bool,
 }
 
 /// What stays the same for all commands of a batch.
@@ -149,10 +150,12 @@ pub struct AccessSettings<'b> {
     pub sink: &'b dyn ChangeSink,
     /// Where hits and misses are counted.
     pub counts: &'b AccessCounts,
+    /// Asked while a lock is waited for: whether to give up.
+    pub give_up: &'b dyn Fn() -> bool,
 }
 
 impl<'g, 'b> Access<'g, 'b> {
-    /// Takes the locks of `plan`, which is sorted and free of duplicates.
+    /// Takes the locks of `plan`, which is sorted and free of duplicates. `None`: it waited too long for one, and holds none.
     #[inline]
     pub fn new(
         keyspace: &'g Keyspace,
@@ -160,7 +163,7 @@ impl<'g, 'b> Access<'g, 'b> {
         database: usize,
         settings: AccessSettings<'b>,
         plan: &[SlotLock],
-    ) -> Self {
+    ) -> Option<Self> {
         debug_assert!(
             plan.windows(2).all(|pair| (pair[0].database, pair[0].slot) < (pair[1].database, pair[1].slot))
         );
@@ -173,13 +176,16 @@ impl<'g, 'b> Access<'g, 'b> {
             touch: settings.touch,
             sink: settings.sink,
             counts: settings.counts,
+            give_up: settings.give_up,
             locks: SmallVec::new(),
             undo: None,
         };
         for &lock in plan {
-            access.lock(lock);
+            if !access.lock(lock) {
+                return None;
+            }
         }
-        access
+        Some(access)
     }
 
     /// Whether nobody else is in the keyspace, so that any lock may be taken at any time.
@@ -192,7 +198,8 @@ impl<'g, 'b> Access<'g, 'b> {
         assert!(self.is_alone(), "locks are exchanged only while nobody else is in the keyspace");
         self.locks.clear();
         for &lock in plan {
-            self.lock(lock);
+            let taken = self.lock(lock);
+            assert!(taken, "nobody else is in the keyspace");
         }
     }
 
@@ -204,7 +211,8 @@ impl<'g, 'b> Access<'g, 'b> {
         );
         let (database, slot) = (self.database, key.slot());
         if self.position(database, slot).is_none() {
-            self.lock(SlotLock { database: database as u16, slot: slot as u16, write: false });
+            let taken = self.lock(SlotLock { database: database as u16, slot: slot as u16, write: false });
+            assert!(taken, "nobody else is in the keyspace");
         }
     }
 
@@ -529,14 +537,39 @@ impl<'g, 'b> Access<'g, 'b> {
         self.clock
     }
 
-    fn lock(&mut self, lock: SlotLock) {
+    /// Takes a lock. Whether it has it: not if it had to wait, and what it waits for may last ([`AccessSettings::give_up`]).
+    #[inline]
+    fn lock(&mut self, lock: SlotLock) -> bool {
         let database = self.physical(usize::from(lock.database));
+        let slot = usize::from(lock.slot);
         let guard = if lock.write {
-            SlotGuard::Write(database.write_slot(usize::from(lock.slot)))
+            database.try_write_slot(slot).map(SlotGuard::Write)
         } else {
-            SlotGuard::Read(database.read_slot(usize::from(lock.slot)))
+            database.try_read_slot(slot).map(SlotGuard::Read)
         };
+        let Some(guard) = guard.or_else(|| self.wait_for_lock(database, lock)) else { return false };
         self.locks.push(HeldLock { lock, database, guard });
+        true
+    }
+
+    /// Most locks are held for less than a microsecond; a script may hold one for as long as it likes.
+    #[cold]
+    fn wait_for_lock(&self, database: &'g Database, lock: SlotLock) -> Option<SlotGuard<'g>> {
+        let slot = usize::from(lock.slot);
+        let mut wait = Wait::default();
+        loop {
+            let guard = if lock.write {
+                database.try_write_slot(slot).map(SlotGuard::Write)
+            } else {
+                database.try_read_slot(slot).map(SlotGuard::Read)
+            };
+            if guard.is_some() {
+                return guard;
+            }
+            if wait.once_more() && (self.give_up)() {
+                return None;
+            }
+        }
     }
 
     #[inline]

@@ -54,10 +54,16 @@ impl Database {
         self.map.shards()[slot].write()
     }
 
-    /// Locks a slot shared if that needs no waiting: for prefetching, which must never wait.
+    /// Locks a slot shared if that needs no waiting.
     #[inline]
     pub fn try_read_slot(&self, slot: usize) -> Option<ReadSlot<'_>> {
         self.map.shards()[slot].try_read()
+    }
+
+    /// Locks a slot exclusively if that needs no waiting.
+    #[inline]
+    pub fn try_write_slot(&self, slot: usize) -> Option<WriteSlot<'_>> {
+        self.map.shards()[slot].try_write()
     }
 
     /// Where the slot's lock and table header are, for prefetching.

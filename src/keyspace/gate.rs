@@ -49,22 +49,68 @@ impl Gate {
         self.locks[worker % self.locks.len()].read()
     }
 
+    /// [`shared`](Self::shared), but gives up when `give_up` says so while it waits.
+    #[inline]
+    pub fn shared_unless(&self, worker: usize, give_up: impl Fn() -> bool) -> Option<Shared<'_>> {
+        let lock = &self.locks[worker % self.locks.len()];
+        if let Some(shared) = lock.try_read() {
+            return Some(shared);
+        }
+        loop {
+            if let Some(shared) = lock.try_read_for(PAUSE) {
+                return Some(shared);
+            }
+            if give_up() {
+                return None;
+            }
+        }
+    }
+
     /// Waits until everyone else is out, and enters alone.
+    pub fn exclusive(&self) -> Exclusive<'_> {
+        loop {
+            if let Some(exclusive) = self.exclusive_unless(|| false) {
+                return exclusive;
+            }
+        }
+    }
+
+    /// [`exclusive`](Self::exclusive), but gives up when `give_up` says so while it waits.
     ///
     /// While one waits at a lock nobody else gets in there, so each try is short: a script that stays in for seconds does not keep
     /// others from going on meanwhile.
-    pub fn exclusive(&self) -> Exclusive<'_> {
+    pub fn exclusive_unless(&self, give_up: impl Fn() -> bool) -> Option<Exclusive<'_>> {
         loop {
-            if let Some(exclusive) = self.try_exclusive(Instant::now() + TRY) {
-                return exclusive;
+            let deadline = Instant::now() + TRY;
+            let guards: Option<Vec<_>> =
+                self.locks.iter().map(|lock| lock.try_write_until(deadline)).collect();
+            if let Some(guards) = guards {
+                return Some(Exclusive { guards });
+            }
+            if give_up() {
+                return None;
             }
             std::thread::sleep(PAUSE);
         }
     }
+}
 
-    fn try_exclusive(&self, deadline: Instant) -> Option<Exclusive<'_>> {
-        let guards: Option<Vec<_>> = self.locks.iter().map(|lock| lock.try_write_until(deadline)).collect();
-        Some(Exclusive { guards: guards? })
+/// The pauses between tries for a lock: none at first, then longer ones.
+#[derive(Debug, Default)]
+pub struct Wait {
+    tries: u32,
+}
+
+impl Wait {
+    /// Pauses. Whether this is no short wait any more.
+    pub fn once_more(&mut self) -> bool {
+        self.tries += 1;
+        match self.tries {
+            0..100 => std::hint::spin_loop(),
+            100..200 => std::thread::yield_now(),
+            _ => std::thread::sleep(Duration::from_micros(50)),
+        }
+        self.tries >= 200
     }
 }
 

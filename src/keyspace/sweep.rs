@@ -3,6 +3,7 @@
 use super::Keyspace;
 use super::access::{ChangeSink, EventClass, is_expired};
 use super::database::Ended;
+use super::gate::Wait;
 use super::table;
 
 /// What one pass of the sweeper did.
@@ -28,7 +29,15 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
             continue;
         }
         database.expiry.for_each_due(now_ms, |slot| {
-            let mut table = database.write_slot(slot);
+            // A script may hold the slot for long: then it is looked at again the next time.
+            let mut wait = Wait::default();
+            let mut table = loop {
+                match database.try_write_slot(slot) {
+                    Some(table) => break table,
+                    None if wait.once_more() => return true,
+                    None => {}
+                }
+            };
             while let left @ 1.. = budget.saturating_sub(swept.expired + swept.expired_fields) {
                 let Some(ended) = database.pop_due(&mut table, slot, now_ms, left as usize) else {
                     return true;

@@ -141,7 +141,7 @@ mod tests {
     use crate::types::set::Set;
     use proptest::prelude::*;
 
-    fn limits() -> Limits {
+    pub(super) fn limits() -> Limits {
         Limits {
             set: SetLimits { max_intset_entries: 512, max_listpack_entries: 128, max_listpack_value: 64 },
             hash: HashLimits { max_listpack_entries: 512, max_listpack_value: 64 },

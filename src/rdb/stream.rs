@@ -21,6 +21,20 @@ const BAD: RestoreError = RestoreError::Format;
 
 /// Writes a stream as type 21.
 pub fn write(stream: &Stream, out: &mut Vec<u8>) {
+    write_entries(stream, out);
+    id(stream.last_id(), out);
+    id(stream.first_id(), out);
+    id(stream.max_deleted_id(), out);
+    number(stream.entries_added(), out);
+    length(stream.groups().len(), out);
+    for (name, group) in stream.groups() {
+        string(name, out);
+        write_group(group, out);
+    }
+}
+
+/// The blocks, and how many entries they hold.
+fn write_entries(stream: &Stream, out: &mut Vec<u8>) {
     length(stream.block_count(), out);
     for block in stream.packed() {
         text(&block.first().to_bytes(), out);
@@ -50,15 +64,6 @@ pub fn write(stream: &Stream, out: &mut Vec<u8>) {
         text(&pack.finish(), out);
     }
     length(stream.len(), out);
-    id(stream.last_id(), out);
-    id(stream.first_id(), out);
-    id(stream.max_deleted_id(), out);
-    number(stream.entries_added(), out);
-    length(stream.groups().len(), out);
-    for (name, group) in stream.groups() {
-        string(name, out);
-        write_group(group, out);
-    }
 }
 
 fn write_group(group: &Group, out: &mut Vec<u8>) {
@@ -241,4 +246,208 @@ fn read_group(reader: &mut Reader<'_>, kind: u8, stream: &Stream) -> Read<Group>
         }
     }
     if delivered.is_empty() { Ok(group) } else { Err(BAD) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::record::Record;
+    use crate::keyspace::value::Object;
+    use crate::rdb::tests::limits;
+    use crate::rdb::{Restored, dump, restore, sign};
+    use proptest::prelude::*;
+
+    /// All of a stream that can be seen.
+    #[derive(Debug, PartialEq)]
+    struct Seen {
+        entries: Vec<(StreamId, Vec<Vec<u8>>)>,
+        ids: [StreamId; 2],
+        entries_added: u64,
+        groups: Vec<SeenGroup>,
+    }
+
+    #[derive(Debug, PartialEq)]
+    struct SeenGroup {
+        name: Vec<u8>,
+        last_id: StreamId,
+        entries_read: Option<u64>,
+        /// Name, when seen and when active, and what is pending.
+        consumers: Vec<(Vec<u8>, i64, i64, Vec<StreamId>)>,
+        /// Id, who has it, since when, how often.
+        pending: Vec<(StreamId, Vec<u8>, i64, u64)>,
+    }
+
+    fn seen(stream: &Stream) -> Seen {
+        let fields = |entry: crate::types::stream::Entry<'_>| {
+            entry.fields().flat_map(|(name, value)| [name.to_vec(), value.to_vec()]).collect()
+        };
+        let groups = stream.groups().map(|(name, group)| SeenGroup {
+            name: name.to_vec(),
+            last_id: group.last_id,
+            entries_read: group.entries_read,
+            consumers: group
+                .consumers()
+                .map(|consumer| {
+                    let pending = consumer.pending_from(StreamId::MIN).collect();
+                    (consumer.name().to_vec(), consumer.seen_at_ms, consumer.active_at_ms, pending)
+                })
+                .collect(),
+            pending: group
+                .pending_range(StreamId::MIN, StreamId::MAX)
+                .map(|(id, pending)| {
+                    let consumer = group.consumer(pending.consumer).name().to_vec();
+                    (id, consumer, pending.delivered_at_ms, pending.deliveries)
+                })
+                .collect(),
+        });
+        Seen {
+            entries: stream
+                .range(StreamId::MIN, StreamId::MAX)
+                .map(|entry| (entry.id, fields(entry)))
+                .collect(),
+            ids: [stream.last_id(), stream.max_deleted_id()],
+            entries_added: stream.entries_added(),
+            groups: groups.collect(),
+        }
+    }
+
+    /// A stream that shows what is in it when a test fails.
+    struct Example(Stream);
+
+    impl std::fmt::Debug for Example {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            seen(&self.0).fmt(f)
+        }
+    }
+
+    fn pairs() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let value = prop_oneof![
+            Just(b"same".to_vec()),
+            any::<i64>().prop_map(|value| value.to_string().into_bytes()),
+            prop::collection::vec(any::<u8>(), 0..90),
+        ];
+        let named = (Just(b"name".to_vec()), value.clone()).prop_map(|(name, value)| vec![name, value]);
+        let any_pairs = prop::collection::vec(value, 1..4)
+            .prop_map(|values| values.iter().flat_map(|value| [value.clone(), value.clone()]).collect());
+        prop_oneof![3 => named, 1 => any_pairs]
+    }
+
+    /// A stream of some entries, some of them deleted, with groups that have read some of it.
+    fn streams() -> impl Strategy<Value = Example> {
+        let entry = (0u64..9, 0u64..9, pairs(), any::<bool>(), 0u8..5);
+        let group = (0u64..300, prop::option::of(0u64..300), 1u8..4);
+        (prop::collection::vec(entry, 0..150), prop::collection::vec(group, 0..4), any::<u32>()).prop_map(
+            |(entries, groups, time)| {
+                let mut stream = Stream::new();
+                let mut kept: Vec<(StreamId, u8)> = Vec::new();
+                for (later_ms, seq, pairs, keep, consumer) in entries {
+                    let id = StreamId::new(stream.last_id().ms + later_ms, seq);
+                    if stream.append(id, &pairs, &limits().stream).is_err() {
+                        continue;
+                    }
+                    // What is pending may have been deleted.
+                    kept.push((id, consumer));
+                    if !keep && seq % 3 == 0 {
+                        stream.delete(id);
+                    }
+                }
+                for (number, (last_ms, entries_read, consumers)) in groups.into_iter().enumerate() {
+                    let mut group = Group::new(StreamId::new(last_ms, 3), entries_read);
+                    for name in 0..consumers {
+                        group.add_consumer(&[name], i64::from(time));
+                    }
+                    for &(id, consumer) in kept.iter().filter(|(_, consumer)| *consumer < consumers) {
+                        let consumer = ConsumerIndex::from(consumer);
+                        let delivered_at_ms = i64::from(time) + id.seq as i64;
+                        group.assign(id, Pending { consumer, delivered_at_ms, deliveries: id.ms });
+                        group.consumer_mut(consumer).active_at_ms = delivered_at_ms;
+                    }
+                    stream.add_group(format!("group {number}").as_bytes(), group);
+                }
+                Example(stream)
+            },
+        )
+    }
+
+    /// A payload in one of the older types.
+    fn older(stream: &Stream, kind: u8) -> Vec<u8> {
+        let mut out = vec![kind];
+        write_entries(stream, &mut out);
+        id(stream.last_id(), &mut out);
+        let counts = kind == kind::STREAM_LISTPACKS_2;
+        if counts {
+            id(stream.first_id(), &mut out);
+            id(stream.max_deleted_id(), &mut out);
+            number(stream.entries_added(), &mut out);
+        }
+        length(stream.groups().len(), &mut out);
+        for (name, group) in stream.groups() {
+            string(name, &mut out);
+            id(group.last_id, &mut out);
+            if counts {
+                number(group.entries_read.unwrap_or(u64::MAX), &mut out);
+            }
+            length(group.pending_count(), &mut out);
+            for (id, pending) in group.pending_range(StreamId::MIN, StreamId::MAX) {
+                out.extend_from_slice(&id.to_bytes());
+                out.extend_from_slice(&pending.delivered_at_ms.to_le_bytes());
+                number(pending.deliveries, &mut out);
+            }
+            length(group.consumer_count(), &mut out);
+            for consumer in group.consumers() {
+                string(consumer.name(), &mut out);
+                out.extend_from_slice(&consumer.seen_at_ms.to_le_bytes());
+                length(consumer.pending_count(), &mut out);
+                consumer.pending_from(StreamId::MIN).for_each(|id| out.extend_from_slice(&id.to_bytes()));
+            }
+        }
+        sign(9, &mut out);
+        out
+    }
+
+    fn restored(payload: &[u8]) -> Stream {
+        match restore(payload, &limits()) {
+            Ok(Restored::Object(Object::Stream(stream))) => *stream,
+            other => panic!("no stream: {other:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn streams_come_back(Example(stream) in streams()) {
+            let before = seen(&stream);
+            let record = Record::new_object(b"key", Object::Stream(Box::new(stream)), None);
+            prop_assert_eq!(seen(&restored(&dump(&record, 0))), before);
+        }
+
+        #[test]
+        fn older_types_are_read(Example(stream) in streams()) {
+            let mut before = seen(&stream);
+            for consumer in before.groups.iter_mut().flat_map(|group| &mut group.consumers) {
+                // Not written then: when it was seen has to do.
+                consumer.2 = consumer.1;
+            }
+            prop_assert_eq!(&seen(&restored(&older(&stream, kind::STREAM_LISTPACKS_2))), &before);
+            let oldest = restored(&older(&stream, kind::STREAM_LISTPACKS));
+            for (group, (_, read)) in before.groups.iter_mut().zip(oldest.groups()) {
+                group.entries_read = read.entries_read;
+            }
+            before.ids[1] = StreamId::MIN;
+            before.entries_added = stream.len() as u64;
+            prop_assert_eq!(seen(&oldest), before);
+        }
+
+        #[test]
+        fn spoilt_payloads_are_survived(Example(stream) in streams(), at: prop::sample::Index, bit in 0u8..8) {
+            let record = Record::new_object(b"key", Object::Stream(Box::new(stream)), None);
+            let mut payload = dump(&record, 0);
+            let body = payload.len() - 10;
+            payload[at.index(body)] ^= 1 << bit;
+            payload[body + 2..].fill(0);
+            if let Ok(Restored::Object(Object::Stream(stream))) = restore(&payload, &limits()) {
+                let again = Record::new_object(b"key", Object::Stream(stream.clone()), None);
+                prop_assert_eq!(seen(&restored(&dump(&again, 0))), seen(&stream));
+            }
+        }
+    }
 }

@@ -220,8 +220,8 @@ fn execute(
         serve(lua, &words)?.or_else(|error| convert::error_to_lua(lua, &vm.names, &error))
     };
     vm.lua.scope(|scope| {
-        let call = scope.create_function(&raising)?;
-        let pcall = scope.create_function(&answering)?;
+        let call = scope.create_function(raising)?;
+        let pcall = scope.create_function(answering)?;
         vm.commands.raw_set(&vm.names.call, call)?;
         vm.commands.raw_set(&vm.names.pcall, pcall)?;
         let ended = match program {

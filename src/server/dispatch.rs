@@ -61,6 +61,15 @@ struct PlannedRequest {
     keys: std::ops::Range<usize>,
 }
 
+/// A request that was judged.
+pub(super) struct Request<'r> {
+    pub(super) entry: &'r Entry,
+    pub(super) arguments: &'r [&'r [u8]],
+    pub(super) keys: &'r [PlannedKey],
+    /// For whom it runs again, if not for the client that is served now.
+    pub(super) served: Option<Served<'r>>,
+}
+
 /// What became of one request.
 pub(super) struct Ran {
     pub(super) result: CommandResult,
@@ -79,9 +88,19 @@ pub(super) struct Batch<'s> {
     pub(super) changes: Changes<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
     shared: Option<Shared<'s>>,
+    /// When the present run began.
     clock_ns: u64,
+    run: Run,
     executed: u64,
     dirty: u64,
+}
+
+/// Commands of one kind in a row.
+#[derive(Default)]
+struct Run {
+    command: usize,
+    calls: u64,
+    failed: u64,
 }
 
 impl Server {
@@ -134,7 +153,7 @@ impl Server {
                 }
             }
         }
-        self.account(client, &batch);
+        self.account(client, &mut batch);
         scratch.arguments = recycle(arguments);
         if scratch.keys.capacity() > 4096 {
             scratch.keys = Vec::new();
@@ -150,6 +169,7 @@ impl Server {
             changes: Changes::new(&self.effects),
             shared: None,
             clock_ns: self.clock.monotonic_ns(),
+            run: Run::default(),
             executed: 0,
             dirty: 0,
         }
@@ -174,7 +194,11 @@ impl Server {
     }
 
     fn prefetch<'s>(&'s self, client: &Client, batch: &mut Batch<'s>, keys: &[PlannedKey]) {
-        let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
+        if batch.shared.is_none() {
+            batch.shared = self.keyspace.gate.shared_unless(batch.worker, || true);
+        }
+        // Not worth waiting for.
+        let Some(shared) = &batch.shared else { return };
         if let Some(database) = self.keyspace.physical_if_used(shared[client.database]) {
             prefetch::batch(database, keys.iter().map(|key| key.hash));
             self.stats.add(batch.worker, Counter::PrefetchBatches, 1);
@@ -201,6 +225,13 @@ impl Server {
                 return None;
             }
         }
+        if client.transaction.is_some()
+            && self.scripting.slow.any()
+            && let Some(Ran { result: Err(error), .. }) = self.busy(entry, &LockPlan::new(), false)
+        {
+            self.refuse(client, Some(entry), &error, batch, out);
+            return None;
+        }
         if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {
             match self.queue(client, entry, arguments) {
                 Ok(()) => {
@@ -215,8 +246,18 @@ impl Server {
         let command = entry.command;
         let start = out.len();
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
-        let Ran { result, after, waits, busy } =
-            self.execute(client, entry, arguments, keys, None, batch, plan, out);
+        self.begin_run(entry.id, batch);
+        let request = Request { entry, arguments, keys, served: None };
+        let Ran { result, after, waits, busy } = self.execute(client, &request, batch, plan, out);
+        if let Err(error) = &result
+            && command.flags.has(Flags::RUNS_QUEUE)
+            && client.transaction.is_some()
+        {
+            // It was kept from running at all.
+            out.truncate(start);
+            self.refuse(client, Some(entry), error, batch, out);
+            return None;
+        }
         if let Err(error) = &result {
             out.truncate(start);
             let text = error.to_string();
@@ -274,13 +315,32 @@ impl Server {
         None
     }
 
-    /// Counts a command that ran; its time is that since the last one of the batch.
+    /// Counts a command that ran.
     #[inline]
     pub(super) fn count_run(&self, command: usize, failed: bool, batch: &mut Batch<'_>) {
-        let now_ns = self.clock.monotonic_ns();
-        self.stats.command_ran(batch.worker, command, now_ns - batch.clock_ns, failed);
-        batch.clock_ns = now_ns;
+        self.begin_run(command, batch);
+        batch.run.calls += 1;
+        batch.run.failed += u64::from(failed);
         batch.executed += 1;
+    }
+
+    /// Commands of one kind in a row are counted and timed together: the clock is read when the kind changes.
+    #[inline]
+    fn begin_run(&self, command: usize, batch: &mut Batch<'_>) {
+        if batch.run.command != command {
+            self.end_run(batch);
+            batch.run.command = command;
+        }
+    }
+
+    /// Adds what ran last to the statistics.
+    fn end_run(&self, batch: &mut Batch<'_>) {
+        let Run { command, calls, failed } = std::mem::take(&mut batch.run);
+        if calls > 0 {
+            let now_ns = self.clock.monotonic_ns();
+            self.stats.commands_ran(batch.worker, command, calls, now_ns - batch.clock_ns, failed);
+            batch.clock_ns = now_ns;
+        }
     }
 
     /// Whether a live key is there; locks its slot for a moment.
@@ -298,14 +358,12 @@ impl Server {
     pub(super) fn execute<'s>(
         &'s self,
         client: &mut Client,
-        entry: &Entry,
-        arguments: &[&[u8]],
-        keys: &[PlannedKey],
-        served: Option<Served<'_>>,
+        request: &Request<'_>,
         batch: &mut Batch<'s>,
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
     ) -> Ran {
+        let &Request { entry, arguments, keys, served } = request;
         let command = entry.command;
         let alone = command.alone.is_some_and(|alone| alone(self, client, arguments));
         lock_plan(command, arguments, keys, client.database, self.keyspace.hasher(), plan);
@@ -316,35 +374,46 @@ impl Server {
         }
         drop_foreign(plan, &self.keyspace);
         let wide = alone || command.flags.has(Flags::WHOLE_KEYSPACE);
-        if self.scripting.slow.any()
-            && let Some(busy) = self.busy(entry, plan, wide)
-        {
-            return busy;
-        }
-        let hold = if alone {
-            batch.shared = None;
-            Hold::Exclusive(self.keyspace.gate.exclusive())
-        } else if command.flags.has(Flags::WHOLE_KEYSPACE) {
-            batch.shared = None;
-            Hold::None
-        } else {
-            let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
-            Hold::Shared(shared)
-        };
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && command.further_locks.is_some() { &[] } else { plan };
-        let settings = AccessSettings {
-            now_ms: batch.now_ms,
-            clock: self.settings.access_clock(batch.now_ms),
-            touch: !client.no_touch,
-            sink: &batch.changes,
-            counts: &batch.counts,
-        };
+        let give_up = || self.scripting.slow.any();
         let (database, version) = (client.database, client.version);
+        let access = loop {
+            if self.scripting.slow.any()
+                && let Some(busy) = self.busy(entry, plan, wide)
+            {
+                return busy;
+            }
+            let hold = if alone {
+                batch.shared = None;
+                let Some(exclusive) = self.keyspace.gate.exclusive_unless(give_up) else { continue };
+                Hold::Exclusive(exclusive)
+            } else if command.flags.has(Flags::WHOLE_KEYSPACE) {
+                batch.shared = None;
+                Hold::None
+            } else {
+                if batch.shared.is_none() {
+                    batch.shared = self.keyspace.gate.shared_unless(batch.worker, give_up);
+                }
+                let Some(shared) = &batch.shared else { continue };
+                Hold::Shared(shared)
+            };
+            let settings = AccessSettings {
+                now_ms: batch.now_ms,
+                clock: self.settings.access_clock(batch.now_ms),
+                touch: !client.no_touch,
+                sink: &batch.changes,
+                counts: &batch.counts,
+                give_up: &give_up,
+            };
+            if let Some(access) = Access::new(&self.keyspace, hold, database, settings, locks) {
+                break access;
+            }
+        };
         let mut context = Context {
             server: self,
             client: &mut *client,
-            keys: Access::new(&self.keyspace, hold, database, settings, locks),
+            keys: access,
             reply: Reply::new(&mut *out, version),
             planned: keys,
             changes: &batch.changes,
@@ -362,7 +431,7 @@ impl Server {
         if context.again_alone {
             drop(context);
             // Its `alone` now says so.
-            return self.execute(client, entry, arguments, keys, served, batch, plan, out);
+            return self.execute(client, request, batch, plan, out);
         }
         let (after, wait) = (context.after.take(), context.wait.take());
         batch.dirty += context.dirty;
@@ -401,11 +470,17 @@ impl Server {
         batch: &Batch<'_>,
         out: &mut Vec<u8>,
     ) {
-        if let Some(transaction) = &mut client.transaction {
+        let start = out.len();
+        let mut text = error.to_string();
+        if entry.is_some_and(|entry| entry.command.flags.has(Flags::RUNS_QUEUE)) {
+            if client.transaction.take().is_some() {
+                text = format!("EXECABORT Transaction discarded because of: {text}");
+                client.shared.queued.store(-1, Ordering::Relaxed);
+                self.unwatch(client);
+            }
+        } else if let Some(transaction) = &mut client.transaction {
             transaction.aborted = true;
         }
-        let start = out.len();
-        let text = error.to_string();
         Reply::new(out, client.version).error(&text);
         self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
         if let Some(entry) = entry {
@@ -437,14 +512,15 @@ impl Server {
         }
     }
 
-    fn account(&self, client: &Client, batch: &Batch<'_>) {
+    fn account(&self, client: &Client, batch: &mut Batch<'_>) {
         self.account_batch(batch);
         let commands = &client.shared.commands;
         client.shared.active_ms.store(batch.now_ms, Ordering::Relaxed);
         commands.store(commands.load(Ordering::Relaxed) + batch.executed, Ordering::Relaxed);
     }
 
-    pub(super) fn account_batch(&self, batch: &Batch<'_>) {
+    pub(super) fn account_batch(&self, batch: &mut Batch<'_>) {
+        self.end_run(batch);
         self.stats.add(batch.worker, Counter::CommandsProcessed, batch.executed);
         self.stats.add(batch.worker, Counter::KeyspaceHits, batch.counts.hits.get());
         self.stats.add(batch.worker, Counter::KeyspaceMisses, batch.counts.misses.get());

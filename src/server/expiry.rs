@@ -79,7 +79,7 @@ impl Server {
                 sweep::expire_due(&self.keyspace, &batch.changes, self.clock.now_ms(), BUDGET);
             if batch.changes.any_ready() {
                 self.serve_waiting(&mut batch);
-                self.account_batch(&batch);
+                self.account_batch(&mut batch);
             }
             let ended = expired + expired_fields;
             if ended > 0 {

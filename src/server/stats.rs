@@ -106,14 +106,14 @@ impl Stats {
         self.workers.iter().map(|worker| worker.counters[counter as usize].load(Ordering::Relaxed)).sum()
     }
 
-    /// Counts a command that ran.
+    /// Counts runs of a command, and the time that they took together.
     #[inline]
-    pub fn command_ran(&self, worker: usize, command: usize, took_ns: u64, failed: bool) {
+    pub fn commands_ran(&self, worker: usize, command: usize, calls: u64, took_ns: u64, failed: u64) {
         let counters = &self.workers[worker % self.workers.len()].commands[command];
-        counters.calls.fetch_add(1, Ordering::Relaxed);
+        counters.calls.fetch_add(calls, Ordering::Relaxed);
         counters.total_ns.fetch_add(took_ns, Ordering::Relaxed);
-        if failed {
-            counters.failed.fetch_add(1, Ordering::Relaxed);
+        if failed > 0 {
+            counters.failed.fetch_add(failed, Ordering::Relaxed);
         }
     }
 

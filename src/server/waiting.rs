@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::Server;
 use super::client::Client;
-use super::dispatch::{Batch, Ran};
+use super::dispatch::{Batch, Ran, Request};
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
 use crate::effects::waiting::{Ended, Waiter};
 use crate::effects::watch::KeyId;
@@ -75,8 +75,8 @@ impl Server {
         (client.database, client.version, client.authenticated) = (key.0, waiter.version, true);
         let (mut plan, mut out) = (LockPlan::new(), Vec::new());
         let served = Some(Served { waiter, key });
-        let Ran { result, waits, busy, .. } =
-            self.execute(&mut client, entry, &arguments, &keys, served, batch, &mut plan, &mut out);
+        let request = Request { entry, arguments: &arguments, keys: &keys, served };
+        let Ran { result, waits, busy, .. } = self.execute(&mut client, &request, batch, &mut plan, &mut out);
         if waits || busy {
             waiter.not_served();
             return false;
@@ -98,7 +98,7 @@ impl Server {
         let mut reply = Vec::new();
         let mut writer = Reply::new(&mut reply, waiter.version);
         match why {
-            EndOfWait::Timeout => writer.null_array(),
+            EndOfWait::Timeout => waiter.wait.nothing.write_late(&mut writer),
             EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
         }
         self.effects.waiting.end(waiter, reply) == Ended::Now

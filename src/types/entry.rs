@@ -11,6 +11,7 @@
 //! | `E1`-`E8`   | an integer of 1 to 8 bytes, little endian            |
 //! | `F0`        | more bytes: a length of four bytes, little endian    |
 //! | `F1`        | not here: the four bytes name a slot (tables only)   |
+//! | `F2`-`FF`   | none: callers may give them a meaning of their own   |
 
 use std::ops::Deref;
 

@@ -262,7 +262,7 @@ fn big_values_are_freed_in_the_background_however_they_go() {
     let server = TestServer::with(&[]);
     let mut client = server.client();
     let members: Vec<String> = (0..2000).map(|number| format!("member:{number}")).collect();
-    for (before, end) in ["DEL k", "UNLINK k", "SET k v", "RENAME other k"].into_iter().enumerate() {
+    for (freed_before, end) in ["DEL k", "UNLINK k", "SET k v", "RENAME other k"].into_iter().enumerate() {
         client.check("SET other v", "+OK~");
         client.check("DEL k", ":0~");
         let mut command = vec!["SADD".to_owned(), "k".to_owned()];
@@ -270,7 +270,7 @@ fn big_values_are_freed_in_the_background_however_they_go() {
         assert_eq!(client.call(&command), Value::Int(2000));
         client.send_command(end);
         client.read();
-        let freed = (before + 1).to_string();
+        let freed = (freed_before + 1).to_string();
         eventually("it is freed", || info(&mut client, "lazyfreed_objects") == freed);
         assert_eq!(info(&mut client, "lazyfree_pending_objects"), "0");
         if client.value("TYPE k").text() == "string" {

@@ -119,3 +119,81 @@ fn readers_wait() {
         assert_eq!(crate::harness::show(&member.read_raw()), error, "after {command}");
     }
 }
+
+/// Each command on a stream of three entries and a group whose consumer `c` has the first: its events, and whether a client that
+/// watches the keys minds. Groups are no part of the value.
+#[test]
+fn changes_are_told() {
+    let server = TestServer::with(&[("notify-keyspace-events", "EA")]);
+    let (mut client, mut watcher) = (server.client(), server.client());
+    for (command, events, trips) in [
+        ("XGROUP CREATE s h 0", &["xgroup-create s"][..], false),
+        ("XGROUP CREATE s g 0", &[], false),
+        ("XGROUP CREATE n h 0 MKSTREAM", &["xgroup-create n"], true),
+        ("XGROUP CREATECONSUMER s g x", &["xgroup-createconsumer s"], false),
+        ("XGROUP CREATECONSUMER s g c", &[], false),
+        ("XGROUP DELCONSUMER s g c", &["xgroup-delconsumer s"], false),
+        ("XGROUP DELCONSUMER s g d", &["xgroup-delconsumer s"], false),
+        ("XGROUP DELCONSUMER s g x", &[], false),
+        ("XGROUP DESTROY s g", &["xgroup-destroy s"], false),
+        ("XGROUP DESTROY s no", &[], false),
+        ("XGROUP SETID s g 2", &["xgroup-setid s"], false),
+        ("XACK s g 1-1", &[], false),
+        ("XACK s g 9-9", &[], false),
+        ("XACK s no 1-1", &[], false),
+        ("XCLAIM s g d 0 1-1", &[], false),
+        ("XCLAIM s g x 0 1-1", &["xgroup-createconsumer s"], false),
+        ("XCLAIM s g d 0 9-9", &[], false),
+        ("XCLAIM s g x 0 9-9", &["xgroup-createconsumer s"], false),
+        ("XCLAIM s g d 100000 1-1", &[], false),
+        ("XCLAIM s g d 0 9-9 LASTID 5-5", &[], false),
+        ("XCLAIM s g d 0 1-1 JUSTID", &[], false),
+        ("XCLAIM s g d 0 2-1 FORCE", &[], false),
+        ("XAUTOCLAIM s g d 0 0", &[], false),
+        ("XAUTOCLAIM s g x 0 0", &["xgroup-createconsumer s"], false),
+        ("XAUTOCLAIM s g d 100000 0", &[], false),
+        ("XAUTOCLAIM s g x 100000 0", &["xgroup-createconsumer s"], false),
+        ("XAUTOCLAIM s g d 0 5", &[], false),
+        ("XREADGROUP GROUP g c STREAMS s >", &[], false),
+        ("XREADGROUP GROUP g c NOACK STREAMS s >", &[], false),
+        ("XREADGROUP GROUP g x STREAMS s >", &["xgroup-createconsumer s"], false),
+        ("XREADGROUP GROUP g c STREAMS s 0", &[], false),
+        ("XREADGROUP GROUP g d STREAMS s 0", &[], false),
+        ("XREADGROUP GROUP g x STREAMS s 0", &["xgroup-createconsumer s"], false),
+        ("XDEL s 1-1", &["xdel s"], true),
+        ("XDEL s 9-9", &[], false),
+        ("XTRIM s MAXLEN 1", &["xtrim s"], true),
+        ("XTRIM s MAXLEN 9", &[], false),
+        ("XSETID s 9-9", &["xsetid s"], false),
+        ("XADD s MAXLEN 1 4-1 a 1", &["xadd s", "xtrim s"], true),
+        ("XADD s 4-1 a 1", &["xadd s"], true),
+        ("XADD n NOMKSTREAM * a 1", &[], false),
+        ("XADD s MAXLEN 0 4-1 a 1", &["xadd s", "xtrim s"], true),
+        ("XADD s MINID 9 4-1 a 1", &["xadd s", "xtrim s"], true),
+        ("XDEL s 1-1 2-1 3-1", &["xdel s"], true),
+    ] {
+        client.raw("DEL s n");
+        for entry in ["1-1", "2-1", "3-1"] {
+            client.check(&format!("XADD s {entry} a 1"), &format!("$3~{entry}~"));
+        }
+        client.check("XGROUP CREATE s g 0", "+OK~");
+        client.check("XGROUP CREATECONSUMER s g d", ":1~");
+        client.raw("XREADGROUP GROUP g c COUNT 1 STREAMS s >");
+        let mut listener = server.client();
+        listener.check("PSUBSCRIBE __keyevent*", "*3~$10~psubscribe~$11~__keyevent*~:1~");
+        watcher.check("WATCH s n", "+OK~");
+        client.raw(command);
+        for event in events {
+            let message = listener.read().texts();
+            assert_eq!(
+                format!("{} {}", message[2], message[3]),
+                format!("__keyevent@0__:{event}"),
+                "{command}"
+            );
+        }
+        listener.check_silent();
+        watcher.check("MULTI", "+OK~");
+        let reply = watcher.raw("EXEC");
+        assert_eq!(reply == "*-1~", trips, "{command} answered {reply}");
+    }
+}

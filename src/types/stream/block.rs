@@ -1,9 +1,9 @@
-//! A block of a stream: entries that follow each other, packed, with the field names of the first one kept once.
+//! A block of a stream: entries that follow each other, packed, with the fields of the first one kept once, the template.
 //!
-//! The bytes are the number of those names, the names, then the entries in the order of their ids. An entry is a head, the
-//! difference of its id to the one before it (to the block's own for the first), and its elements as
-//! [`entry`](crate::types::entry) writes them: values alone where its field names are the block's, else their number and each
-//! name with its value. Numbers are written seven bits a byte.
+//! The bytes are the number of those fields, each field's name with its value, then the entries in the order of their ids. An
+//! entry is a head, the difference of its id to the one before it (to the block's own for the first), and its elements as
+//! [`entry`](crate::types::entry) writes them: values alone where its field names are the template's, else their number and each
+//! name with its value. A value that is the template's is one byte, [`SAME`]. Numbers are written seven bits a byte.
 //!
 //! | bits of the head | meaning                                                                  |
 //! |------------------|--------------------------------------------------------------------------|
@@ -27,6 +27,11 @@ const FOLLOWS: u8 = 1 << 2;
 const SEQ_ZERO: u8 = 1 << 3;
 const MS_SHIFT: u32 = 4;
 const MS_LONG: u8 = 15;
+
+/// Stands for a value that is the template's. No element begins with this byte.
+const SAME: u8 = 0xFF;
+/// A longer value is not kept in the template, which outlives the entry that it comes from: an empty one stands there instead.
+const TEMPLATE_VALUE_MAX: usize = 64;
 
 /// Where an entry is put together before it is appended in one piece.
 type Scratch = SmallVec<[u8; 512]>;
@@ -52,13 +57,16 @@ pub(super) struct Block {
 impl Block {
     /// A block for entries from this one on.
     pub fn new<T: AsRef<[u8]>>(first: StreamId, pairs: &[T]) -> Self {
-        let mut names = Scratch::new();
-        put_number(&mut names, (pairs.len() / 2) as u64);
+        let mut template = Scratch::new();
+        put_number(&mut template, (pairs.len() / 2) as u64);
         for pair in pairs.chunks_exact(2) {
-            put_element(&mut names, pair[0].as_ref());
+            let value = pair[1].as_ref();
+            put_element(&mut template, &Encoded::new(pair[0].as_ref()));
+            let kept = if value.len() > TEMPLATE_VALUE_MAX { &[] } else { value };
+            put_element(&mut template, &Encoded::new(kept));
         }
         let mut bytes = Thin::new();
-        bytes.splice(0, 0, &[&names]);
+        bytes.splice(0, 0, &[&template]);
         bytes.set_header(Header { live: 0, slots: 0, last: first });
         Self { first, bytes }
     }
@@ -92,33 +100,37 @@ impl Block {
     pub fn push<T: AsRef<[u8]>>(&mut self, id: StreamId, pairs: &[T]) {
         let Header { live, slots, last } = self.bytes.header();
         debug_assert!(id > last || (slots == 0 && id >= self.first));
-        let own_names = !self.has_names(pairs);
         let mut packed = Scratch::new();
-        put_head(&mut packed, last, id, if own_names { OWN_NAMES } else { 0 });
-        if own_names {
+        put_head(&mut packed, last, id, 0);
+        if !self.put_values(&mut packed, pairs) {
+            packed.clear();
+            put_head(&mut packed, last, id, OWN_NAMES);
             put_number(&mut packed, (pairs.len() / 2) as u64);
-        }
-        for pair in pairs.chunks_exact(2) {
-            if own_names {
-                put_element(&mut packed, pair[0].as_ref());
-            }
-            put_element(&mut packed, pair[1].as_ref());
+            pairs.iter().for_each(|part| put_element(&mut packed, &Encoded::new(part.as_ref())));
         }
         self.bytes.splice(self.bytes.len(), 0, &[&packed]);
         self.bytes.set_header(Header { live: live + 1, slots: slots + 1, last: id });
     }
 
-    fn has_names<T: AsRef<[u8]>>(&self, pairs: &[T]) -> bool {
-        let mut rest = self.bytes.bytes();
-        if take_number(&mut rest) != (pairs.len() / 2) as u64 {
+    /// Puts the values of an entry whose names are the template's. False where they are not.
+    fn put_values<T: AsRef<[u8]>>(&self, out: &mut Scratch, pairs: &[T]) -> bool {
+        let mut template = self.bytes.bytes();
+        if take_number(&mut template) != (pairs.len() / 2) as u64 {
             return false;
         }
         for pair in pairs.chunks_exact(2) {
-            let name = Encoded::new(pair[0].as_ref());
-            if !name.is_at(rest) {
+            let (name, value) = (Encoded::new(pair[0].as_ref()), Encoded::new(pair[1].as_ref()));
+            if !name.is_at(template) {
                 return false;
             }
-            rest = &rest[name.len()..];
+            template = &template[name.len()..];
+            let is_same = value.len() > 1 && value.is_at(template);
+            if is_same {
+                out.push(SAME);
+            } else {
+                put_element(out, &value);
+            }
+            template = &template[if is_same { value.len() } else { entry::size(template) }..];
         }
         true
     }
@@ -127,13 +139,13 @@ impl Block {
     pub fn slots_from_start(&self) -> Slots<'_> {
         let bytes = self.bytes.bytes();
         let mut rest = bytes;
-        let name_count = take_number(&mut rest) as usize;
-        let names_start = bytes.len() - rest.len();
-        let mut offset = names_start;
-        for _ in 0..name_count {
+        let field_count = take_number(&mut rest) as usize;
+        let start = bytes.len() - rest.len();
+        let mut offset = start;
+        for _ in 0..field_count * 2 {
             offset += entry::size(&bytes[offset..]);
         }
-        Slots { bytes, names: &bytes[names_start..offset], name_count, offset, previous: self.first }
+        Slots { bytes, template: &bytes[start..offset], field_count, offset, previous: self.first }
     }
 
     /// The entries that are not deleted, in order.
@@ -204,7 +216,7 @@ impl Block {
     /// The field names that are kept once.
     pub fn names(&self) -> impl Iterator<Item = Element<'_>> {
         let slots = self.slots_from_start();
-        Elements { rest: slots.names, left: slots.name_count }
+        Names { template: slots.template, left: slots.field_count }
     }
 
     /// Checks the representation; for tests.
@@ -243,8 +255,8 @@ fn take_number(rest: &mut &[u8]) -> u64 {
     }
 }
 
-fn put_element(out: &mut Scratch, element: &[u8]) {
-    let encoded = Encoded::new(element);
+#[inline]
+fn put_element(out: &mut Scratch, encoded: &Encoded<'_>) {
     out.extend_from_slice(encoded.head());
     out.extend_from_slice(encoded.data());
 }
@@ -275,7 +287,7 @@ pub(super) struct Slot<'a> {
 
 impl Slot<'_> {
     fn own_names(&self) -> u8 {
-        if self.entry.names.is_none() { OWN_NAMES } else { 0 }
+        if self.entry.template.is_none() { OWN_NAMES } else { 0 }
     }
 }
 
@@ -283,8 +295,8 @@ impl Slot<'_> {
 #[derive(Clone)]
 pub(super) struct Slots<'a> {
     bytes: &'a [u8],
-    names: &'a [u8],
-    name_count: usize,
+    template: &'a [u8],
+    field_count: usize,
     offset: usize,
     previous: StreamId,
 }
@@ -311,16 +323,16 @@ impl<'a> Iterator for Slots<'a> {
             StreamId::new(self.previous.ms + later_ms, seq)
         };
         let own = head & OWN_NAMES != 0;
-        let count = if own { take_number(&mut rest) as usize } else { self.name_count };
+        let count = if own { take_number(&mut rest) as usize } else { self.field_count };
         let start = bytes.len() - rest.len();
         let mut end = start;
         for _ in 0..(if own { count * 2 } else { count }) {
-            end += entry::size(&bytes[end..]);
+            end += if bytes[end] == SAME { 1 } else { entry::size(&bytes[end..]) };
         }
         self.offset = end;
         self.previous = id;
-        let names = (!own).then_some(self.names);
-        let entry = Entry { id, count, names, body: &bytes[start..end] };
+        let template = (!own).then_some(self.template);
+        let entry = Entry { id, count, template, body: &bytes[start..end] };
         Some(Slot { entry, is_deleted: head & DELETED != 0, offset })
     }
 }
@@ -331,8 +343,8 @@ pub struct Entry<'a> {
     /// Its id.
     pub id: StreamId,
     count: usize,
-    /// Names and values apart, or together in the body.
-    names: Option<&'a [u8]>,
+    /// Names, and values that are the same; without it the body has both.
+    template: Option<&'a [u8]>,
     body: &'a [u8],
 }
 
@@ -344,19 +356,19 @@ impl<'a> Entry<'a> {
 
     /// Whether its names are those of its block.
     pub(super) fn has_block_names(&self) -> bool {
-        self.names.is_some()
+        self.template.is_some()
     }
 
     /// Fields and values, in the order in which they were given.
     pub fn fields(&self) -> Fields<'a> {
-        Fields { names: self.names, values: self.body, left: self.count }
+        Fields { template: self.template, body: self.body, left: self.count }
     }
 }
 
 /// Fields and values of an entry.
 pub struct Fields<'a> {
-    names: Option<&'a [u8]>,
-    values: &'a [u8],
+    template: Option<&'a [u8]>,
+    body: &'a [u8],
     left: usize,
 }
 
@@ -372,24 +384,31 @@ impl<'a> Iterator for Fields<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let name = match &mut self.names {
-            Some(names) => take_element(names),
-            None => take_element(&mut self.values),
+        let Some(template) = &mut self.template else {
+            return Some((take_element(&mut self.body), take_element(&mut self.body)));
         };
-        Some((name, take_element(&mut self.values)))
+        let name = take_element(template);
+        if let Some((&SAME, rest)) = self.body.split_first() {
+            self.body = rest;
+            return Some((name, take_element(template)));
+        }
+        *template = &template[entry::size(template)..];
+        Some((name, take_element(&mut self.body)))
     }
 }
 
-struct Elements<'a> {
-    rest: &'a [u8],
+struct Names<'a> {
+    template: &'a [u8],
     left: usize,
 }
 
-impl<'a> Iterator for Elements<'a> {
+impl<'a> Iterator for Names<'a> {
     type Item = Element<'a>;
 
     fn next(&mut self) -> Option<Element<'a>> {
         self.left = self.left.checked_sub(1)?;
-        Some(take_element(&mut self.rest))
+        let name = take_element(&mut self.template);
+        self.template = &self.template[entry::size(self.template)..];
+        Some(name)
     }
 }

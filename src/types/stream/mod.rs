@@ -17,7 +17,7 @@ pub use block::{Entry, Fields};
 pub use group::Group;
 pub use id::{IdText, NewId, StreamId};
 pub use progress::Progress;
-pub use range::{Range, RangeBack};
+pub use range::{Lookup, Range, RangeBack};
 
 use super::entry::Element;
 use block::Block;
@@ -205,6 +205,11 @@ impl Stream {
     /// The entry with this id.
     pub fn get(&self, id: StreamId) -> Option<Entry<'_>> {
         self.range(id, id).next()
+    }
+
+    /// For finding several entries, by ids that ascend.
+    pub fn lookup(&self) -> Lookup<'_> {
+        Lookup::new(self)
     }
 
     /// The entries from `start` to `end`, both included.

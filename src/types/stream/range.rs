@@ -2,7 +2,7 @@
 
 use std::collections::vec_deque;
 
-use super::block::{Block, Entry, Slots};
+use super::block::{Block, Entry, Slot, Slots};
 use super::{Stream, StreamId};
 
 /// Entries in order.
@@ -72,5 +72,37 @@ impl<'a> Iterator for RangeBack<'a> {
             let wanted = self.start..=self.end;
             self.entries.extend(block.entries().filter(|entry| wanted.contains(&entry.id)));
         }
+    }
+}
+
+/// Finds entries by ids that ascend: a block is walked once, however many of its entries are asked for.
+pub struct Lookup<'a> {
+    stream: &'a Stream,
+    slots: Option<Slots<'a>>,
+    /// The last id of the block that is walked.
+    last: StreamId,
+    /// The slot that the walk has come to.
+    slot: Option<Slot<'a>>,
+}
+
+impl<'a> Lookup<'a> {
+    pub(super) fn new(stream: &'a Stream) -> Self {
+        Self { stream, slots: None, last: StreamId::MIN, slot: None }
+    }
+
+    /// The entry with this id, which is higher than those asked for before.
+    pub fn get(&mut self, id: StreamId) -> Option<Entry<'a>> {
+        if self.slots.is_none() || id > self.last {
+            let block = &self.stream.blocks[self.stream.block_of(id)?];
+            self.last = block.last();
+            let mut slots = block.slots_from_start();
+            self.slot = slots.next();
+            self.slots = Some(slots);
+        }
+        let slots = self.slots.as_mut()?;
+        while self.slot.as_ref().is_some_and(|slot| slot.entry.id < id) {
+            self.slot = slots.next();
+        }
+        self.slot.as_ref().filter(|slot| slot.entry.id == id && !slot.is_deleted).map(|slot| slot.entry)
     }
 }

@@ -142,6 +142,13 @@ proptest! {
                     prop_assert!(stream.range(a, b).map(fields).eq(wanted.iter().cloned()));
                     prop_assert!(stream.range_back(a, b).map(fields).eq(wanted.iter().rev().cloned()));
                     prop_assert_eq!(stream.contains(a), model.contains_key(&a));
+                    let mut lookup = stream.lookup();
+                    let mut asked: Vec<StreamId> = model.keys().copied().step_by(3).chain([a, b]).collect();
+                    asked.sort();
+                    for id in asked {
+                        let found = lookup.get(id).map(fields);
+                        prop_assert_eq!(found, model.get(&id).map(|pairs| (id, pairs.clone())));
+                    }
                 }
             }
             check(&stream, &model);

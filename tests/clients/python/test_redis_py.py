@@ -96,25 +96,6 @@ class OneServer:
             pipeline.incr("counter")
         self.assertEqual(pipeline.execute(), list(range(1, 1_001)))
 
-    @unittest.skip("transactions are not built yet")
-    def test_a_transaction(self):
-        with self.redis.pipeline() as transaction:
-            transaction.watch("k")
-            transaction.multi()
-            transaction.set("k", "v").get("k")
-            self.assertEqual(transaction.execute(), [True, "v"])
-
-    @unittest.skip("transactions are not built yet")
-    def test_a_watched_key_that_changes_stops_the_transaction(self):
-        with self.redis.pipeline() as transaction:
-            transaction.watch("k")
-            self.redis.set("k", "changed")
-            transaction.multi()
-            transaction.set("k", "mine")
-            with self.assertRaises(redis.WatchError):
-                transaction.execute()
-        self.assertEqual(self.redis.get("k"), "changed")
-
     def test_a_scan_sees_every_key(self):
         expected = {f"scan:{i}" for i in range(300)}
         pipeline = self.redis.pipeline(transaction=False)
@@ -138,16 +119,6 @@ class OneServer:
             subscriber.unsubscribe("news")
             confirmed(subscriber, "unsubscribe")
             self.assertEqual(self.redis.publish("news", "two"), 0)
-
-    @unittest.skip("blocking commands are not built yet")
-    def test_a_blocking_pop_waits_for_a_push(self):
-        with redis.Redis(port=self.server.port, protocol=self.protocol, decode_responses=True) as waiting:
-            connection = waiting.connection_pool.get_connection()
-            connection.send_command("BLPOP", "queue", TIMEOUT_S)
-            until("a client is blocked", lambda: self.redis.info("clients")["blocked_clients"] == 1, TIMEOUT_S)
-            self.assertEqual(self.redis.rpush("queue", "job"), 1)
-            self.assertEqual(connection.read_response(), ["queue", "job"])
-            waiting.connection_pool.release(connection)
 
 
 class Resp2(OneServer, unittest.TestCase):

@@ -54,8 +54,88 @@ for (const protocol of [2, 3]) {
       assert.deepEqual(replies, Array.from({ length: 1_000 }, (_, i) => [null, i + 1]));
     });
 
-    test('a transaction answers as one', { skip: 'transactions are not built yet' }, async () => {
+    test('a transaction answers as one', async () => {
       assert.deepEqual(await redis.multi().set('k', 'v').get('k').exec(), [[null, 'OK'], [null, 'v']]);
+    });
+
+    test("a transaction's failing command fails alone", async () => {
+      const [set, incremented, got] = await redis.multi().set('k', 'v').incr('k').get('k').exec();
+      assert.deepEqual([set, got], [[null, 'OK'], [null, 'v']]);
+      assert.match(incremented[0].message, /value is not an integer or out of range/);
+    });
+
+    test('a transaction with a command that is refused does nothing', async () => {
+      await redis.multi({ pipeline: false });
+      await redis.set('k', 'v');
+      await assert.rejects(redis.call('NO-SUCH-COMMAND'), /unknown command/);
+      await assert.rejects(redis.exec(), /EXECABORT/);
+      assert.equal(await redis.exists('k'), 0);
+    });
+
+    test('a discarded transaction does nothing', async () => {
+      await redis.multi({ pipeline: false });
+      assert.equal(await redis.set('k', 'v'), 'QUEUED');
+      assert.equal(await redis.discard(), 'OK');
+      assert.equal(await redis.exists('k'), 0);
+    });
+
+    test('a watched key that changes stops the transaction', async () => {
+      const other = redis.duplicate();
+      try {
+        await redis.watch('k');
+        await other.set('k', 'theirs');
+        assert.equal(await redis.multi().set('k', 'mine').exec(), null);
+        assert.equal(await redis.get('k'), 'theirs');
+        await redis.watch('k');
+        await other.set('k', 'theirs again');
+        await redis.unwatch();
+        assert.deepEqual(await redis.multi().set('k', 'mine').exec(), [[null, 'OK']]);
+      } finally {
+        other.disconnect();
+      }
+    });
+
+    test('a script is a command', async () => {
+      const scripted = redis.duplicate({
+        scripts: {
+          takeUpTo: {
+            numberOfKeys: 1,
+            lua: `
+              local left = tonumber(redis.call('GET', KEYS[1]) or '0')
+              local taken = math.min(left, tonumber(ARGV[1]))
+              redis.call('SET', KEYS[1], left - taken)
+              return {taken, tostring(left - taken), cjson.encode({key = KEYS[1]})}`,
+          },
+        },
+      });
+      try {
+        await redis.set('stock', 5);
+        assert.deepEqual(await scripted.takeUpTo('stock', 3), [3, '2', '{"key":"stock"}']);
+        // The server forgets the script: the command sends it again.
+        assert.equal(await redis.script('FLUSH'), 'OK');
+        assert.deepEqual(await scripted.takeUpTo('stock', 3), [2, '0', '{"key":"stock"}']);
+        const both = await scripted.pipeline().set('stock', 1).takeUpTo('stock', 1).exec();
+        assert.deepEqual(both, [[null, 'OK'], [null, [1, '0', '{"key":"stock"}']]]);
+        const inside = await scripted.multi().set('stock', 7).takeUpTo('stock', 1).exec();
+        assert.deepEqual(inside, [[null, 'OK'], [null, [1, '6', '{"key":"stock"}']]]);
+      } finally {
+        scripted.disconnect();
+      }
+    });
+
+    test('a script takes and gives any bytes', async () => {
+      redis.defineCommand('joined', { numberOfKeys: 2, lua: "return redis.call('GET', KEYS[1]) .. redis.call('GET', KEYS[2])" });
+      const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
+      await redis.mset('one', bytes, 'two', bytes);
+      assert.ok((await redis.joinedBuffer('one', 'two')).equals(Buffer.concat([bytes, bytes])));
+    });
+
+    test("a script's error is a rejection", async () => {
+      redis.defineCommand('fails', { numberOfKeys: 0, lua: "return redis.error_reply('MINE it is')" });
+      redis.defineCommand('wrong', { numberOfKeys: 1, lua: "return redis.call('INCR', KEYS[1])" });
+      await redis.set('text', 'no number');
+      await assert.rejects(redis.fails(), /^ReplyError: MINE it is/);
+      await assert.rejects(redis.wrong('text'), /value is not an integer or out of range/);
     });
 
     test('a scan sees every key', async () => {
@@ -87,13 +167,24 @@ for (const protocol of [2, 3]) {
       }
     });
 
-    test('a blocking pop waits for a push', { skip: 'blocking commands are not built yet' }, async () => {
+    test('a blocking pop waits for a push', async () => {
       const waiting = redis.duplicate();
       try {
         const popped = waiting.blpop('queue', 10);
         await until('a client is blocked', async () => /blocked_clients:1\r/.test(await redis.info('clients')));
         await redis.rpush('queue', 'job');
         assert.deepEqual(await popped, ['queue', 'job']);
+      } finally {
+        waiting.disconnect();
+      }
+    });
+
+    test('a blocking pop ends when its time is up', async () => {
+      const waiting = redis.duplicate();
+      try {
+        assert.equal(await waiting.blpop('queue', 0.05), null);
+        assert.equal(await waiting.blmove('queue', 'done', 'LEFT', 'RIGHT', 0.05), null);
+        assert.equal(await waiting.bzpopmin('scored', 0.05), null);
       } finally {
         waiting.disconnect();
       }

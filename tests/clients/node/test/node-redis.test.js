@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { createClient, createCluster } from 'redis';
+import { WatchError, createClient, createCluster, defineScript } from 'redis';
 import { KvartsServer, until } from '../lib/kvarts-server.js';
 
 /** A connected client; errors reject the command that meets them, so the event needs no more than a listener. */
@@ -55,8 +55,59 @@ for (const RESP of [2, 3]) {
       assert.deepEqual(replies, Array.from({ length: 1_000 }, (_, i) => i + 1));
     });
 
-    test('a transaction answers as one', { skip: 'transactions are not built yet' }, async () => {
+    test('a transaction answers as one', async () => {
       assert.deepEqual(await redis.multi().set('k', 'v').get('k').exec(), ['OK', 'v']);
+    });
+
+    test('a watched key that changes stops the transaction', async () => {
+      const other = await connected(redis.duplicate());
+      try {
+        await redis.watch('k');
+        await other.set('k', 'theirs');
+        await assert.rejects(redis.multi().set('k', 'mine').exec(), WatchError);
+        assert.equal(await redis.get('k'), 'theirs');
+      } finally {
+        other.destroy();
+      }
+    });
+
+    test('a script answers, known to the server or not', async () => {
+      const scripted = await connected(createClient({
+        socket: { port: server.port },
+        RESP,
+        scripts: {
+          add: defineScript({
+            NUMBER_OF_KEYS: 1,
+            SCRIPT: "return redis.call('INCRBY', KEYS[1], ARGV[1])",
+            parseCommand(parser, key, amount) {
+              parser.pushKey(key);
+              parser.push(String(amount));
+            },
+            transformReply: (reply) => reply,
+          }),
+        },
+      }));
+      try {
+        assert.equal(await scripted.add('number', 40), 40);
+        assert.equal(await scripted.add('number', 2), 42);
+        await redis.scriptFlush();
+        assert.equal(await scripted.add('number', 1), 43);
+      } finally {
+        scripted.destroy();
+      }
+    });
+
+    test('a blocking pop waits for a push', async () => {
+      const waiting = await connected(redis.duplicate());
+      try {
+        const popped = waiting.blPop('queue', 10);
+        await until('a client is blocked', async () => /blocked_clients:1\r/.test(await redis.info('clients')));
+        await redis.rPush('queue', 'job');
+        assert.deepEqual({ ...(await popped) }, { key: 'queue', element: 'job' });
+        assert.equal(await waiting.blPop('queue', 0.05), null);
+      } finally {
+        waiting.destroy();
+      }
     });
 
     test('a scan sees every key', async () => {

@@ -16,7 +16,6 @@ import java.util.function.Consumer;
 import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Disabled;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import redis.clients.jedis.AbstractTransaction;
@@ -72,7 +71,6 @@ class JedisTest {
         }
     }
 
-    @Disabled("transactions are not built yet")
     @ParameterizedTest
     @EnumSource
     void aTransactionAnswersAsOne(RedisProtocol protocol) {

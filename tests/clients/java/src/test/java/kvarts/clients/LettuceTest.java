@@ -28,7 +28,6 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Disabled;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -76,7 +75,6 @@ class LettuceTest {
         }
     }
 
-    @Disabled("transactions are not built yet")
     @ParameterizedTest
     @EnumSource(names = {"RESP2", "RESP3"})
     void aTransactionAnswersAsOne(ProtocolVersion protocol) {

@@ -1,0 +1,302 @@
+//! Scripts and functions.
+
+use crate::harness::*;
+use kvarts::server::clock::Clock;
+
+/// A client's EVAL of a script, its keys and arguments.
+fn eval(client: &mut Client, script: &str, keys: &[&str], arguments: &[&str]) -> Value {
+    let count = keys.len().to_string();
+    let words = ["EVAL", script, &count].into_iter().chain(keys.iter().chain(arguments).copied());
+    client.call(&words.collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn answers(client: &mut Client, script: &str, expected: &str) {
+    client.send(&encode(&["EVAL", script, "0"]));
+    assert_eq!(show(&client.read_raw()), expected, "{script}");
+}
+
+#[test]
+fn values_become_replies() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for (script, expected) in [
+        ("return 1", ":1~"),
+        ("return 3.99", ":3~"),
+        ("return -1.5", ":-1~"),
+        ("return 1/0", ":-9223372036854775808~"),
+        ("return 'a'", "$1~a~"),
+        ("return true", ":1~"),
+        ("return false", "$-1~"),
+        ("return nil", "$-1~"),
+        ("return {1,2,nil,3}", "*2~:1~:2~"),
+        ("return {ok='fine'}", "+fine~"),
+        ("return {err='bad thing'}", "-bad thing~"),
+        ("return redis.error_reply('X')", "-ERR X~"),
+        ("return redis.error_reply('-X y')", "-X y~"),
+        ("return redis.status_reply('x')", "+x~"),
+        ("return {double=3.5}", "$3~3.5~"),
+        ("return {map={a=1}}", "*2~$1~a~:1~"),
+        ("return {set={a=true}}", "*1~$1~a~"),
+        ("return {big_number='123'}", "$3~123~"),
+        ("return {verbatim_string={format='txt',string='hi'}}", "$2~hi~"),
+        ("return redis.call('set','k','v')", "+OK~"),
+        ("return redis.call('get','k')", "$1~v~"),
+        ("return type(redis.call('get','none'))", "$7~boolean~"),
+        ("return redis.sha1hex('')", "$40~da39a3ee5e6b4b0d3255bfef95601890afd80709~"),
+        ("return redis.call('echo', 2^53)", "$16~9007199254740992~"),
+        ("return redis.call('echo', 0.1)", "$3~0.1~"),
+        ("return cjson.encode({1,'a'})", "$7~[1,\"a\"]~"),
+        ("return struct.size('i4')", ":4~"),
+        ("return bit.band(7, 10)", ":2~"),
+        ("return cmsgpack.unpack(cmsgpack.pack(5))", ":5~"),
+        ("return redis.call('blpop','none',0)", "$-1~"),
+    ] {
+        answers(&mut client, script, expected);
+    }
+    let mut client = server.client3();
+    for (script, expected) in [
+        ("return {true,false,{double=3.5}}", "*3~:1~_~,3.5~"),
+        ("redis.setresp(3) return {true,false}", "*2~#t~#f~"),
+        ("redis.setresp(3) return redis.call('hgetall','none')", "%0~"),
+        ("redis.setresp(3) return type(redis.call('get','none'))", "$3~nil~"),
+    ] {
+        answers(&mut client, script, expected);
+    }
+}
+
+#[test]
+fn errors_name_their_place() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET text x", "+OK~");
+    for (script, expected) in [
+        ("x y", "-ERR Error compiling script (new function): user_script:1: '=' expected near 'y'~"),
+        (
+            "return foo",
+            "-ERR user_script:1: Script attempted to access nonexistent global variable 'foo' script: on @user_script:1.~",
+        ),
+        ("\nfoo=1", "-ERR user_script:2: Attempt to modify a readonly table script: on @user_script:2.~"),
+        ("string.x=1", "-ERR user_script:1: Attempt to modify a readonly table script: on @user_script:1.~"),
+        ("setmetatable(_G,{})", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
+        ("rawset(_G,'x',1)", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
+        ("table.insert(redis,1)", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
+        ("error('boom')", "-ERR user_script:1: boom script: on @user_script:1.~"),
+        ("error({err='MY x'})", "-MY x script: on @user_script:1.~"),
+        ("error({1})", "-ERR unknown error script: on @user_script:1.~"),
+        (
+            "return redis.call('lpush','text','a')",
+            "-WRONGTYPE Operation against a key holding the wrong kind of value script: on @user_script:1.~",
+        ),
+        (
+            "return redis.pcall('lpush','text','a')",
+            "-WRONGTYPE Operation against a key holding the wrong kind of value~",
+        ),
+        (
+            "local ok, e = pcall(redis.call,'lpush','text','a') return {type(e), e}",
+            "*2~$6~string~$65~WRONGTYPE Operation against a key holding the wrong kind of value~",
+        ),
+        (
+            "return redis.call('nosuch')",
+            "-ERR Unknown command called from script script: on @user_script:1.~",
+        ),
+        (
+            "return redis.call('get')",
+            "-ERR Wrong number of args calling command from script script: on @user_script:1.~",
+        ),
+        (
+            "return redis.call()",
+            "-ERR Please specify at least one argument for this call script: on @user_script:1.~",
+        ),
+        (
+            "return redis.call('get',{})",
+            "-ERR Command arguments must be strings or integers script: on @user_script:1.~",
+        ),
+        (
+            "redis.call('multi')",
+            "-ERR This Valkey command is not allowed from script script: on @user_script:1.~",
+        ),
+        (
+            "local function f() return f() + 1 end return f()",
+            "-ERR user_script:1: stack overflow script: on @user_script:1.~",
+        ),
+        ("return loadstring(string.dump(function() end))", "$-1~"),
+        (
+            "return print",
+            "-ERR user_script:1: Script attempted to access nonexistent global variable 'print' script: on @user_script:1.~",
+        ),
+    ] {
+        answers(&mut client, script, expected);
+    }
+    client.check("EVAL x", "-ERR wrong number of arguments for 'eval' command~");
+    client.check("EVAL x y z", "-ERR value is not an integer or out of range~");
+    client.check("EVAL x -1", "-ERR Number of keys can't be negative~");
+    client.check("EVAL x 2 a", "-ERR Number of keys can't be greater than number of args~");
+    client.check("EVALSHA ffffffffffffffffffffffffffffffffffffffff 0", "-NOSCRIPT No matching script.~");
+}
+
+#[test]
+fn read_only_scripts_do_not_write() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let refused = "ERR Write commands are not allowed from read-only scripts. script: on @user_script";
+    let write = "return redis.call('set',KEYS[1],'v')";
+    let reply = client.call(&["EVAL_RO", write, "1", "k"]);
+    assert_eq!(reply.text(), format!("{refused}:1."));
+    let flagged = format!("#!lua flags=no-writes\n{write}");
+    assert_eq!(eval(&mut client, &flagged, &["k"], &[]).text(), format!("{refused}:2."));
+    client.check("EXISTS k", ":0~");
+}
+
+#[test]
+fn scripts_are_known_by_their_digest() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let sha = client.call(&["SCRIPT", "LOAD", "return ARGV[1]"]).text();
+    client.check(&format!("EVALSHA {sha} 0 hello"), "$5~hello~");
+    client.check(&format!("EVALSHA {} 0 hello", sha.to_uppercase()), "$5~hello~");
+    client.check(&format!("SCRIPT EXISTS {sha} ffff"), "*2~:1~:0~");
+    client.check(&format!("SCRIPT SHOW {sha}"), "$14~return ARGV[1]~");
+    client.check("SCRIPT FLUSH", "+OK~");
+    client.check(&format!("EVALSHA {sha} 0 hello"), "-NOSCRIPT No matching script.~");
+}
+
+#[test]
+fn a_script_that_fails_can_be_undone() {
+    let server = TestServer::with(&[("notify-keyspace-events", "KEA")]);
+    let (mut client, mut listener) = (server.client(), server.client());
+    client.check("SET stock 5 EX 100", "+OK~");
+    client.check("SET orders text", "+OK~");
+    listener.send_command("PSUBSCRIBE *");
+    listener.read();
+    let body = "redis.call('decr', KEYS[1]) redis.call('set', KEYS[3], 1) redis.call('publish', 'c', 'm') return redis.call('lpush', KEYS[2], 'order')";
+    let keys = ["stock", "orders", "new"];
+    let atomic = format!("#!lua flags=atomic\n{body}");
+    let reply = eval(&mut client, &atomic, &keys, &[]).text();
+    assert!(reply.starts_with("WRONGTYPE"), "{reply}");
+    client.check("GET stock", "$1~5~");
+    client.check("TTL stock", ":100~");
+    client.check("EXISTS new", ":0~");
+    // Without the flag it is as in Redis: what was done stays.
+    let reply = eval(&mut client, body, &keys, &[]).text();
+    assert!(reply.starts_with("WRONGTYPE"), "{reply}");
+    client.check("GET stock", "$1~4~");
+    client.check("EXISTS new", ":1~");
+    // The listener heard only of the second.
+    let heard: Vec<String> = (0..5).map(|_| listener.read().texts()[2].clone()).collect();
+    assert_eq!(
+        heard,
+        ["__keyspace@0__:stock", "__keyevent@0__:incrby", "__keyspace@0__:new", "__keyevent@0__:set", "c"]
+    );
+}
+
+#[test]
+fn scripts_with_undeclared_keys_work_and_are_counted() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let script = "for i = 1, 10 do redis.call('set', 'key:' .. i, i) end return redis.call('dbsize')";
+    assert_eq!(eval(&mut client, script, &[], &[]).int(), 10);
+    assert_eq!(server.info("scripts_ran_alone"), "1");
+    let script = "return redis.call('get', KEYS[1])";
+    assert_eq!(eval(&mut client, script, &["key:3"], &[]).text(), "3");
+    assert_eq!(server.info("scripts_ran_alone"), "1");
+    // Databases, too.
+    let script = "redis.call('select', 3) redis.call('set', 'k', 'three') return redis.call('get', 'k')";
+    assert_eq!(eval(&mut client, script, &[], &[]).text(), "three");
+    client.check("GET k", "$-1~");
+}
+
+#[test]
+fn scripts_in_transactions() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("MULTI", "+OK~");
+    client.send(&encode(&["EVAL", "return redis.call('incr', KEYS[1])", "1", "n"]));
+    client.check_next("+QUEUED~");
+    client.send(&encode(&["EVAL", "return redis.call('incr', 'n')", "0"]));
+    client.check_next("+QUEUED~");
+    client.check("EXEC", "*2~:1~:2~");
+}
+
+#[test]
+fn slow_scripts_stand_in_the_way_of_their_keys_only() {
+    let server = TestServer::with_clock(&[("busy-reply-threshold", "50")], Clock::system());
+    let (mut slow, mut other) = (server.client(), server.client());
+    other.check("SCRIPT KILL", "-NOTBUSY No scripts in execution right now.~");
+    slow.send(&encode(&["EVAL", "while true do redis.call('get', KEYS[1]) end", "1", "k"]));
+    eventually("its key is busy", || other.raw("SET k v").starts_with("-BUSY"));
+    other.check("SET free v", "+OK~");
+    other.check("PING", "+PONG~");
+    // One that says nothing of its keys stands in everybody's way.
+    let mut second = server.client();
+    second.send(&encode(&["EVAL", "while true do end", "0"]));
+    eventually("all is busy", || other.raw("PING").starts_with("-BUSY"));
+    other.check("MULTI", "+OK~");
+    assert!(other.raw("EXEC").starts_with("-EXECABORT Transaction discarded because of: BUSY"));
+    other.check("SCRIPT KILL", "+OK~");
+    for client in [&mut slow, &mut second] {
+        client.check_next("-ERR Error running script: Script killed by user with SCRIPT KILL.~");
+        client.check("PING", "+PONG~");
+    }
+    other.check("SET k v", "+OK~");
+}
+
+#[test]
+fn a_script_that_wrote_can_be_killed_only_if_it_can_be_undone() {
+    let server = TestServer::with_clock(&[("busy-reply-threshold", "50")], Clock::system());
+    let (mut slow, mut other) = (server.client(), server.client());
+    let body = "redis.call('set', KEYS[1], 'changed') while redis.call('get', KEYS[2]) ~= 'stop' do end";
+    slow.send(&encode(&["EVAL", &format!("#!lua flags=atomic\n{body}"), "2", "k", "l"]));
+    // Its time limit ends it.
+    let reply = slow.read().text();
+    assert!(reply.contains("took longer than busy-reply-threshold"), "{reply}");
+    other.check("EXISTS k", ":0~");
+    other.check("CONFIG SET busy-reply-threshold 0", "+OK~");
+    slow.send(&encode(&["EVAL", &format!("#!lua flags=atomic\n{body}"), "2", "k", "l"]));
+    eventually("it can be killed", || other.raw("SCRIPT KILL") == "+OK~");
+    slow.check_next("-ERR Error running script: Script killed by user with SCRIPT KILL.~");
+    other.check("EXISTS k", ":0~");
+    // A bounded loop: nothing can end this one.
+    let bounded = "redis.call('set', KEYS[1], 'changed') local t = os.clock() while os.clock() < t + 0.3 do end return 1";
+    slow.send(&encode(&["EVAL", bounded, "1", "k"]));
+    eventually("it is seen", || other.raw("SCRIPT KILL").starts_with("-UNKILLABLE"));
+    slow.check_next(":1~");
+    other.check("GET k", "$7~changed~");
+}
+
+#[test]
+fn functions_are_loaded_listed_and_called() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let code = "#!lua name=lib\nredis.register_function('f', function(keys, args) return redis.call('set', keys[1], args[1]) end)\nredis.register_function{function_name='g', callback=function() return 'g' end, flags={'no-writes'}}";
+    assert_eq!(client.call(&["FUNCTION", "LOAD", code]).text(), "lib");
+    client.check("FCALL f 1 k v", "+OK~");
+    client.check("FCALL g 0", "$1~g~");
+    client.check("FCALL_RO g 0", "$1~g~");
+    client.check("FCALL_RO f 1 k v", "-ERR Can not execute a script with write flag using *_ro command.~");
+    assert_eq!(client.call(&["FUNCTION", "LOAD", code]).text(), "ERR Library 'lib' already exists");
+    let Value::Bulk(dump) = client.value("FUNCTION DUMP") else { panic!("a payload") };
+    client.check("FUNCTION FLUSH", "+OK~");
+    client.check("FCALL g 0", "-ERR Function not found~");
+    assert_eq!(client.call(&[&b"FUNCTION"[..], b"RESTORE", &dump]).text(), "OK");
+    client.check("FCALL g 0", "$1~g~");
+    client.check("FUNCTION DELETE lib", "+OK~");
+    client.check("FUNCTION DELETE lib", "-ERR Library not found~");
+    client.check("FUNCTION LIST", "*0~");
+}
+
+#[test]
+fn in_a_cluster_a_script_stays_in_its_slot() {
+    let server = TestServer::with(&[("cluster-enabled", "yes")]);
+    let mut client = server.client();
+    let script = "return redis.call('set', KEYS[2], 'v')";
+    let reply = eval(&mut client, script, &["{a}1", "{b}2"], &[]).text();
+    assert!(reply.starts_with("CROSSSLOT"), "{reply}");
+    assert_eq!(eval(&mut client, script, &["{a}1", "{a}2"], &[]).text(), "OK");
+    let script = "redis.call('set', KEYS[1], 'v') return redis.call('get', '{b}x')";
+    let reply = eval(&mut client, script, &["{a}1"], &[]).text();
+    assert!(
+        reply.starts_with("ERR Script attempted to access keys that do not hash to the same slot"),
+        "{reply}"
+    );
+}
