@@ -117,18 +117,21 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// First key, last key, step, as COMMAND told them before there were key specs: of the first spec with a fixed begin.
+/// First key, last key, step, as COMMAND told them before there were key specs: of the specs with fixed places, together.
 fn key_range(command: &Command) -> (i64, i64, i64) {
-    match command.keys.first() {
-        Some(KeySpec { begin: Begin::Index(first), find: Find::Range { last, step, .. }, .. }) => {
-            // Several single keys side by side (RENAME) are one range.
-            let together = command.keys.len() as i64 - 1;
-            let last = i64::from(*last);
-            let last = if last >= 0 { *first as i64 + last + together } else { last };
-            (*first as i64, last, *step as i64)
-        }
-        _ => (0, 0, 0),
+    let mut range: Option<(i64, i64, i64)> = None;
+    for spec in command.keys {
+        let (Begin::Index(first), Find::Range { last, step, .. }) = (spec.begin, spec.find) else { continue };
+        let first = first as i64;
+        // A last key that is counted from the end stays so, and lies behind any other.
+        let last = if last >= 0 { first + i64::from(last) } else { i64::from(last) };
+        range = Some(match range {
+            None => (first, last, step as i64),
+            Some((before, end, step)) if end < 0 || last < 0 => (before.min(first), end.min(last), step),
+            Some((before, end, step)) => (before.min(first), end.max(last), step),
+        });
     }
+    range.unwrap_or((0, 0, 0))
 }
 
 fn describe(cx: &mut Context<'_>, entry: &Entry) {

@@ -222,7 +222,8 @@ fn latencies_are_kept_for_each_command() {
     client.check("SET k v", "+OK~");
     client.check("GET k", "$1~v~");
     let text = client.value("INFO latencystats").text();
-    let line = text.lines().find(|line| line.starts_with("latency_percentiles_usec_set:")).expect("a line for SET");
+    let line =
+        text.lines().find(|line| line.starts_with("latency_percentiles_usec_set:")).expect("a line for SET");
     let names: Vec<&str> =
         line.split_once(':').unwrap().1.split(',').map(|part| part.split('=').next().unwrap()).collect();
     assert_eq!(names, ["p50", "p99", "p99.9"]);
