@@ -265,7 +265,6 @@ mod tests {
             "",
             &[
                 ("requirepass", "a \"b\" \u{7}"),
-                ("bind", "127.0.0.1 -::1"),
                 ("client-output-buffer-limit", "pubsub 1mb 2kb 3"),
                 ("shutdown-on-sigterm", "nosave now"),
                 ("maxmemory-clients", "5%"),

@@ -164,17 +164,18 @@ fn all_or_nothing_is_changed() {
 #[test]
 fn who_applies_a_change_hears_of_real_ones_and_may_refuse() {
     let config = Config::new();
-    let refused = config.set(&[("timeout", "5"), ("port", "1"), ("hz", "10")], Access::Remote, |changes| {
-        let names: Vec<&str> = changes.iter().map(|change| change.directive.name()).collect();
-        assert_eq!(names, ["timeout", "port"]);
-        assert_eq!(changes[1].number(), 1);
-        assert_eq!(changes[1].text(), b"1");
-        let reason = "Unable to listen on this port. Check server logs.".to_owned();
-        Err(Refusal { directive: Directive::Port, reason })
-    });
+    let refused =
+        config.set(&[("timeout", "5"), ("maxclients", "1"), ("hz", "10")], Access::Remote, |changes| {
+            let names: Vec<&str> = changes.iter().map(|change| change.directive.name()).collect();
+            assert_eq!(names, ["timeout", "maxclients"]);
+            assert_eq!(changes[1].number(), 1);
+            assert_eq!(changes[1].text(), b"1");
+            let reason = "There are more already.".to_owned();
+            Err(Refusal { directive: Directive::Maxclients, reason })
+        });
     assert_eq!(
         refused.expect_err("refused").to_string(),
-        "CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs."
+        "CONFIG SET failed (possibly related to argument 'maxclients') - There are more already."
     );
     assert_eq!(config.int(Directive::Timeout), 0);
     let silent = config.set(&[("timeout", "0")], Access::Remote, |_| panic!("nothing changes"));
