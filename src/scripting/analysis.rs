@@ -156,7 +156,7 @@ impl Reader<'_> {
             [Token::Name(name)] if self.locals.contains(name) => Kind::Key,
             [Token::Name(_)] => Kind::Unknown,
             [Token::Name(b"KEYS"), Token::Symbol(b'['), rest @ ..]
-                if closing(rest_with_bracket(argument), 0) == Some(rest.len()) =>
+                if closing(&argument[1..], 0) == Some(rest.len()) =>
             {
                 Kind::Key
             }
@@ -181,11 +181,6 @@ impl Reader<'_> {
             _ => one_or_several(argument),
         }
     }
-}
-
-/// The argument without its first token.
-fn rest_with_bracket<'a, 't>(argument: &'a [Token<'t>]) -> &'a [Token<'t>] {
-    &argument[1..]
 }
 
 /// A call or `...` may stand for several values, anything else is one.
@@ -396,7 +391,7 @@ fn read_local<'t>(tokens: &[Token<'t>], at: usize, given: &mut HashMap<&'t [u8],
                 value = end + 2;
                 let next = tokens.get(end + 1);
                 let is_last = place + 1 == names.len();
-                if is_last { ends_value(tokens.get(end), next) } else { next == Some(&Token::Symbol(b',')) }
+                if is_last { ends_value(next) } else { next == Some(&Token::Symbol(b',')) }
             });
         if !is_key {
             value = usize::MAX;
@@ -415,8 +410,8 @@ fn element_of_keys(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     }
 }
 
-/// Whether an expression that ends with one token is not continued by the next.
-fn ends_value(_: Option<&Token<'_>>, next: Option<&Token<'_>>) -> bool {
+/// Whether an expression is not continued by the token behind it.
+fn ends_value(next: Option<&Token<'_>>) -> bool {
     match next {
         None | Some(Token::Symbol(b';')) => true,
         Some(Token::Name(word)) => !matches!(*word, b"and" | b"or"),

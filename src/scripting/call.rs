@@ -12,6 +12,7 @@ use crate::command::{Context, Origin};
 use crate::error::CommandError;
 use crate::keyspace::hash::SLOT_COUNT;
 use crate::resp::Version;
+use crate::server::client::Door;
 
 /// What a script may do, and has done.
 #[derive(Debug)]
@@ -112,6 +113,9 @@ fn run(
     let writes = command.flags.has(Flags::WRITE);
     if permits.read_only && (writes || command.flags.has(Flags::MAY_REPLICATE)) {
         return Err(CommandError::text("ERR Write commands are not allowed from read-only scripts."));
+    }
+    if writes && cx.client.door == Door::ReadOnly {
+        return Err(CommandError::ReadOnlyReplica);
     }
     let mut plan = LockPlan::new();
     lock_plan_of(command, words, cx.client.database, cx.keys.keyspace, &mut plan);

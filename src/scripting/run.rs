@@ -142,9 +142,6 @@ impl Run<'_, '_> {
             Ok(outcome) => outcome,
             Err(error) => Err(Failure { text: format!("ERR {error}").into_bytes(), place: None }),
         };
-        if forced.is_some() {
-            vm.recover().map_err(|error| CommandError::new(format!("ERR {error}")))?;
-        }
         let failure = match (outcome, forced) {
             (Ok(()), None) => {
                 if undoable {
@@ -166,6 +163,9 @@ impl Run<'_, '_> {
             script.misjudged.store(true, Ordering::Relaxed);
             // If nothing was changed it can start again, alone.
             cx.again_alone = cx.dirty == dirty && cx.origin == Origin::Client;
+        }
+        if forced.is_some() {
+            vm.recover().map_err(|error| CommandError::new(format!("ERR {error}")))?;
         }
         Err(failure)
     }

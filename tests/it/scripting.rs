@@ -149,6 +149,18 @@ fn read_only_scripts_do_not_write() {
 }
 
 #[test]
+fn scripts_on_the_read_only_port_do_not_write() {
+    let port = free_port().to_string();
+    let server = TestServer::with(&[("read-only-port", port.as_str())]);
+    server.client().check("SET k v", "+OK~");
+    let mut client = server.read_only_client();
+    assert_eq!(eval(&mut client, "return redis.call('get', KEYS[1])", &["k"], &[]).text(), "v");
+    let reply = eval(&mut client, "return redis.call('set', KEYS[1], 'changed')", &["k"], &[]).text();
+    assert_eq!(reply, "READONLY You can't write against a read only replica. script: on @user_script:1.");
+    server.client().check("GET k", "$1~v~");
+}
+
+#[test]
 fn scripts_are_known_by_their_digest() {
     let server = TestServer::start();
     let mut client = server.client();
