@@ -27,6 +27,7 @@ mod maxmemory;
 mod notifications;
 mod protocol;
 mod pubsub;
+mod random_transactions;
 mod readonly;
 mod regression;
 mod scripting;
