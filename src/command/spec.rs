@@ -1,5 +1,7 @@
 //! The entry of a command. Everything that is known about a command stands here or is derived from it.
 
+use smallvec::SmallVec;
+
 use super::context::Context;
 use super::keys::{ForeignKeys, KeySpec, LockPlan, MovingKeys};
 use crate::error::CommandResult;
@@ -12,6 +14,22 @@ pub type Handler = fn(&mut Context<'_>, &[&[u8]]) -> CommandResult;
 
 /// Whether a request has to be alone in the keyspace, because it may touch keys that nothing declares.
 pub type Alone = fn(&Server, &Client, &[&[u8]]) -> bool;
+
+/// Finds the databases that the arguments name: their numbers, and which arguments they are.
+pub type NamedDatabases = fn(&[&[u8]], &mut SmallVec<[(usize, usize); 2]>);
+
+/// Which arguments are channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// None that access control has to look at.
+    None,
+    /// This one.
+    At(usize),
+    /// This one and those behind it.
+    From(usize),
+    /// This one and those behind it, and they are patterns.
+    Patterns(usize),
+}
 
 /// Locks that a request needs beside those of its own keys.
 pub type FurtherLocks = fn(&Server, &Client, &mut LockPlan);
@@ -30,6 +48,10 @@ pub struct Command {
     pub moving_keys: Option<MovingKeys>,
     /// Keys in other databases that the command locks as well.
     pub foreign_keys: Option<ForeignKeys>,
+    /// Databases that its arguments name.
+    pub databases: Option<NamedDatabases>,
+    /// Channels among its arguments.
+    pub channels: Channels,
     /// When it has to be alone in the keyspace; it then reaches undeclared keys through `Access::reach` or `Access::relock`.
     pub alone: Option<Alone>,
     /// Locks of keys that are not among its arguments (EXEC).
@@ -63,6 +85,8 @@ impl Command {
         keys: &[],
         moving_keys: None,
         foreign_keys: None,
+        databases: None,
+        channels: Channels::None,
         alone: None,
         further_locks: None,
         categories: &[],
@@ -161,6 +185,9 @@ impl Flags {
     pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 20);
 
     // What only our gate knows. COMMAND INFO does not show these.
+
+    /// Works on all databases, whichever is selected.
+    pub const ALL_DATABASES: Flags = Flags(1 << 23);
 
     /// Works on the whole keyspace: runs with the gate open and takes what it needs itself.
     pub const WHOLE_KEYSPACE: Flags = Flags(1 << 24);

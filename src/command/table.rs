@@ -78,6 +78,19 @@ impl CommandTable {
     /// Unknown command or subcommand, or wrong number of arguments.
     #[inline]
     pub fn resolve(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
+        let entry = self.find(arguments)?;
+        if !entry.command.arity_allows(arguments.len()) {
+            return Err(CommandError::WrongArity(entry.full_name.clone().into()));
+        }
+        Ok(entry)
+    }
+
+    /// The command or subcommand that a request means, however many arguments it has.
+    ///
+    /// # Errors
+    /// Unknown command or subcommand.
+    #[inline]
+    pub fn find(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
         let mut entry = match arguments.first().and_then(|name| self.by_full_name(name)) {
             Some(entry) if memchr::memchr(b'|', arguments[0]).is_none() => entry,
             _ => return Err(unknown(arguments)),
@@ -87,9 +100,6 @@ impl CommandTable {
                 .iter()
                 .find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(arguments[1]))
                 .ok_or_else(|| unknown_subcommand(arguments, entry))?;
-        }
-        if !entry.command.arity_allows(arguments.len()) {
-            return Err(CommandError::WrongArity(entry.full_name.clone().into()));
         }
         Ok(entry)
     }

@@ -43,6 +43,8 @@ pub struct Vm {
     register: Function,
     /// Names of fields that replies are looked at for.
     pub names: FieldNames,
+    /// What the prelude calls of the server.
+    pub host: Table,
     /// The protocol version that `redis.call` answers in.
     pub version: Arc<AtomicU8>,
     compiled: HashMap<Sha, Function>,
@@ -55,6 +57,7 @@ pub struct Vm {
 pub struct FieldNames {
     pub call: LuaString,
     pub pcall: LuaString,
+    pub acl_check_cmd: LuaString,
     pub err: LuaString,
     pub ok: LuaString,
     pub double: LuaString,
@@ -91,12 +94,13 @@ impl Vm {
         world.set("debug", debug_table(&lua)?)?;
         let host = host_table(&lua, &version)?;
         let (visible, commands, run, run_function, register): (Table, Table, Function, Function, Function) =
-            lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, host))?;
+            lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, &host))?;
         lua.set_globals(visible)?;
         let name = |text: &str| lua.create_string(text);
         let names = FieldNames {
             call: name("call")?,
             pcall: name("pcall")?,
+            acl_check_cmd: name("acl_check_cmd")?,
             err: name("err")?,
             ok: name("ok")?,
             double: name("double")?,
@@ -110,6 +114,7 @@ impl Vm {
         let vm = Self {
             control,
             commands,
+            host,
             run,
             run_function,
             register,
@@ -334,8 +339,6 @@ fn host_table(lua: &Lua, version: &Arc<AtomicU8>) -> mlua::Result<Table> {
             plain => Ok(plain),
         })?;
     host.raw_set("visible_error", visible_error)?;
-    let acl_check_cmd = lua.create_function(|_, _: MultiValue| Ok((true, Value::Nil)))?;
-    host.raw_set("acl_check_cmd", acl_check_cmd)?;
     let version = Arc::clone(version);
     let setresp = lua.create_function(move |_, wanted: u8| {
         version.store(wanted, Ordering::Relaxed);

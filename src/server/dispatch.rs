@@ -217,7 +217,7 @@ impl Server {
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
     ) -> Option<Stop> {
-        match self.judge(client, entry, keys, batch.now_ms) {
+        match self.judge(client, entry, arguments, keys, batch.now_ms) {
             Verdict::Pass => {}
             Verdict::Wait => return Some(Stop::Paused),
             Verdict::Refuse(error) => {

@@ -30,6 +30,10 @@ pub enum Counter {
     QueryBufferDisconnections,
     OutputBufferDisconnections,
     DeniedAuth,
+    DeniedCommand,
+    DeniedKey,
+    DeniedChannel,
+    DeniedDatabase,
     Changes,
 }
 
