@@ -172,9 +172,12 @@ fn forbidden_database(selector: &Selector, asked: &Asked<'_>) -> Option<usize> {
     forbidden.then_some(0)
 }
 
-/// Whether it matters to a command which database is selected.
+/// Whether it matters to a command which database is selected: it touches keys, or the keyspace without naming a database.
 fn works_on_a_database(entry: &Entry) -> bool {
     let command = entry.command;
+    if command.databases.is_some() && command.keys.is_empty() {
+        return false;
+    }
     command.flags.intersects(Flags::READONLY.and(Flags::WRITE))
         || command.categories.contains(&Category::Keyspace)
         || command.keys.iter().any(|spec| spec.flags & KeySpec::NOT_KEY == 0)

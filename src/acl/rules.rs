@@ -83,7 +83,10 @@ pub fn without_passwords(rule: &[u8]) -> Vec<u8> {
     let shown = rule.split(|&byte| byte == b' ').map(|word| {
         let start = word.iter().take_while(|&&byte| byte == b'(').count();
         match word.get(start) {
-            Some(b'<' | b'>') => [&word[..=start], b"***"].concat(),
+            Some(b'<' | b'>') => {
+                let end: &[u8] = if start > 0 && word.ends_with(b")") { b")" } else { b"" };
+                [&word[..=start], b"***", end].concat()
+            }
             _ => word.to_vec(),
         }
     });

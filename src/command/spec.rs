@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::context::Context;
-use super::keys::{ForeignKeys, KeySpec, LockPlan, MovingKeys};
+use super::keys::{ForeignKeys, KeyAccess, KeySpec, LockPlan, MovingKeys};
 use crate::error::CommandResult;
 use crate::server::Server;
 use crate::server::client::Client;
@@ -46,6 +46,8 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins over `keys`.
     pub moving_keys: Option<MovingKeys>,
+    /// What is done with its keys, where that depends on the arguments and the spec has to say the most. Locks go by the spec.
+    pub key_access: Option<KeyAccess>,
     /// Keys in other databases that the command locks as well.
     pub foreign_keys: Option<ForeignKeys>,
     /// Databases that its arguments name.
@@ -84,6 +86,7 @@ impl Command {
         flags: Flags::NONE,
         keys: &[],
         moving_keys: None,
+        key_access: None,
         foreign_keys: None,
         databases: None,
         channels: Channels::None,

@@ -219,18 +219,15 @@ fn execute(
     let answering = |lua: &Lua, words: Variadic<Value>| {
         serve(lua, &words)?.or_else(|error| convert::error_to_lua(lua, &vm.names, &error))
     };
-    let checking = |lua: &Lua, words: Variadic<Value>| {
+    let checking = |_: &Lua, words: Variadic<Value>| {
         let Ok(mut cx) = shared.try_borrow_mut() else { return Err(mlua::Error::RecursiveMutCallback) };
-        Ok(match call::may_call(&mut cx, &words) {
-            Ok(may) => (Value::Boolean(may), Value::Nil),
-            Err(error) => (Value::Nil, Value::String(lua.create_string(error.to_string())?)),
-        })
+        call::may_call(&mut cx, &words).map_err(mlua::Error::external)
     };
     vm.lua.scope(|scope| {
         let call = scope.create_function(raising)?;
         let pcall = scope.create_function(answering)?;
         let check = scope.create_function(checking)?;
-        vm.host.raw_set(&vm.names.acl_check_cmd, check)?;
+        vm.commands.raw_set(&vm.names.acl_check_cmd, check)?;
         vm.commands.raw_set(&vm.names.call, call)?;
         vm.commands.raw_set(&vm.names.pcall, pcall)?;
         let ended = match program {

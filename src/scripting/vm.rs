@@ -43,8 +43,6 @@ pub struct Vm {
     register: Function,
     /// Names of fields that replies are looked at for.
     pub names: FieldNames,
-    /// What the prelude calls of the server.
-    pub host: Table,
     /// The protocol version that `redis.call` answers in.
     pub version: Arc<AtomicU8>,
     compiled: HashMap<Sha, Function>,
@@ -94,7 +92,7 @@ impl Vm {
         world.set("debug", debug_table(&lua)?)?;
         let host = host_table(&lua, &version)?;
         let (visible, commands, run, run_function, register): (Table, Table, Function, Function, Function) =
-            lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, &host))?;
+            lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, host))?;
         lua.set_globals(visible)?;
         let name = |text: &str| lua.create_string(text);
         let names = FieldNames {
@@ -114,7 +112,6 @@ impl Vm {
         let vm = Self {
             control,
             commands,
-            host,
             run,
             run_function,
             register,

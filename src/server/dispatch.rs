@@ -473,8 +473,8 @@ impl Server {
         let start = out.len();
         let mut text = error.to_string();
         if entry.is_some_and(|entry| entry.command.flags.has(Flags::RUNS_QUEUE)) {
+            text = format!("EXECABORT Transaction discarded because of: {text}");
             if client.transaction.take().is_some() {
-                text = format!("EXECABORT Transaction discarded because of: {text}");
                 client.shared.queued.store(-1, Ordering::Relaxed);
                 self.unwatch(client);
             }

@@ -13,7 +13,7 @@ use crate::acl::log::{Place, Refusal};
 use crate::acl::rules::Rules;
 use crate::acl::user::User;
 use crate::acl::{check, file};
-use crate::command::keys::{KeyPosition, for_each_key};
+use crate::command::keys::{KeyPosition, for_each_key_with_access};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::Directive;
@@ -167,7 +167,7 @@ impl Server {
     ) -> T {
         let mut keys: SmallVec<[KeyPosition; 8]> = SmallVec::new();
         if entry.command.arity_allows(arguments.len()) {
-            for_each_key(entry.command, arguments, |key| keys.push(key));
+            for_each_key_with_access(entry.command, arguments, |key| keys.push(key));
         }
         let database_count = self.keyspace.database_count();
         ask(&Asked { entry, arguments, keys: &keys, database, database_count })
