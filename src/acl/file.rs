@@ -45,8 +45,7 @@ fn parse(content: &[u8], name: &str, rules: &Rules<'_>, present: &Users) -> Resu
         }
         let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
         let [b"user", user_name, words @ ..] = words.as_slice() else {
-            errors +=
-                &format!("{name}:{number} should start with user keyword followed by the username. ");
+            errors += &format!("{name}:{number} should start with user keyword followed by the username. ");
             continue;
         };
         let shown = String::from_utf8_lossy(user_name);

@@ -78,8 +78,7 @@ impl Log {
         refusal.user.truncate(TEXT_MAX);
         let is_same = |entry: &LogEntry| {
             let Refusal { reason, place, object, user, .. } = &entry.refusal;
-            (reason, place, object, user)
-                == (&refusal.reason, &refusal.place, &refusal.object, &refusal.user)
+            (reason, place, object, user) == (&refusal.reason, &refusal.place, &refusal.object, &refusal.user)
                 && now_ms.saturating_sub(entry.updated_ms) <= SAME_WITHIN_MS
         };
         let same = self.entries.iter().take(LOOKED_THROUGH).position(is_same);

@@ -184,11 +184,7 @@ pub fn for_each_key(command: &Command, arguments: &[&[u8]], mut found: impl FnMu
 }
 
 /// [`for_each_key`], with flags that say what this very request does with the keys.
-pub fn for_each_key_with_access(
-    command: &Command,
-    arguments: &[&[u8]],
-    mut found: impl FnMut(KeyPosition),
-) {
+pub fn for_each_key_with_access(command: &Command, arguments: &[&[u8]], mut found: impl FnMut(KeyPosition)) {
     let access = command.key_access.map(|access| access(arguments));
     for_each_key(command, arguments, |key| {
         found(KeyPosition { flags: access.unwrap_or(key.flags), ..key });

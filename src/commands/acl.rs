@@ -316,8 +316,7 @@ fn dryrun(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         CommandError::WrongArity(_) => error,
         _ => CommandError::new(format!("ERR Command '{}' not found", args::text(words[0]))),
     })?;
-    let Err(Denied { reason, argument }) =
-        cx.server.examine_user(&user, entry, words, cx.client.database)
+    let Err(Denied { reason, argument }) = cx.server.examine_user(&user, entry, words, cx.client.database)
     else {
         cx.reply.ok();
         return Ok(());

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::command::{After, Category, Command, Context, Flags, Group, KeySpec};
 use crate::command::spec::Channels;
+use crate::command::{After, Category, Command, Context, Flags, Group, KeySpec};
 use crate::effects::Message;
 use crate::error::CommandResult;
 use crate::server::pubsub::Kind;

@@ -79,8 +79,7 @@ impl Server {
                 Reason::Command => "no permission to execute the command or subcommand",
                 Reason::Key => "no permission to touch the specified keys",
                 Reason::Channel => "no permission to access one of the channels used as arguments",
-                Reason::Database => "no permission to access the database",
-                Reason::Auth => "no permission",
+                Reason::Database | Reason::Auth => "no permission",
             };
             format!(
                 "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: {reason}"
@@ -188,14 +187,7 @@ impl Server {
     }
 
     /// Counts and logs a refusal.
-    pub fn denied(
-        &self,
-        client: &Client,
-        entry: &Entry,
-        arguments: &[&[u8]],
-        place: Place,
-        denied: Denied,
-    ) {
+    pub fn denied(&self, client: &Client, entry: &Entry, arguments: &[&[u8]], place: Place, denied: Denied) {
         let object = match denied.argument {
             0 => entry.full_name.as_bytes(),
             index => arguments[index],
@@ -319,7 +311,10 @@ impl Server {
         let path = self.config.path(Directive::Aclfile);
         if let Some(path) = path {
             if !lines.is_empty() {
-                return Err("users are given by `user` lines and by `aclfile`: only one of them can be right".to_owned());
+                return Err(
+                    "users are given by `user` lines and by `aclfile`: only one of them can be right"
+                        .to_owned(),
+                );
             }
             return file::load(&self.acl, &path, &self.config.text(Directive::Aclfile), &self.rules());
         }

@@ -6,6 +6,9 @@ mod harness;
 mod value;
 mod wire;
 
+mod acl;
+mod acl_checks;
+mod acl_rules;
 mod bitmap;
 mod client;
 mod cluster;
