@@ -1,23 +1,29 @@
-//! Wrong passwords by the address they came from: who guesses has to wait longer and longer for each answer.
+//! Wrong passwords by the address they came from and the user they were tried for: who guesses has to wait longer and longer for each
+//! answer. Other users of that address, perhaps many behind one router, are not held up.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-/// Wrong passwords of one address that cost nothing: everybody may err.
+/// Wrong passwords that cost nothing: everybody may err.
 const FREE: u32 = 10;
 /// The first wait, in milliseconds; each further wrong password doubles it.
 const FIRST_WAIT_MS: u64 = 20;
 /// The longest wait, in milliseconds.
-const LONGEST_WAIT_MS: u64 = 2_000;
+const LONGEST_WAIT_MS: u64 = 1_000;
 /// After so many milliseconds without a wrong password all is forgotten.
 const FORGOTTEN_AFTER_MS: u64 = 60_000;
-/// How many addresses are remembered.
-const ADDRESSES_MAX: usize = 4_096;
+/// How many addresses with users are remembered.
+const REMEMBERED_MAX: usize = 4_096;
 
-/// See the module's page. The key is `None` for the Unix socket.
+/// Who guesses, and whose password. The address is `None` for the Unix socket; of the name a hash has to do, as anybody may send any.
+type Guesser = (Option<IpAddr>, u64);
+
+/// See the module's page.
 #[derive(Debug, Default)]
 pub struct Guesses {
-    by_address: HashMap<Option<IpAddr>, Guessed>,
+    by_guesser: HashMap<Guesser, Guessed>,
+    names: RandomState,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +33,10 @@ struct Guessed {
 }
 
 impl Guesses {
-    /// How long the answer to a try from this address is to be held back, right or wrong, so that not the wait tells which it is.
-    pub fn wait_ms(&self, address: Option<IpAddr>, now_ms: u64) -> u64 {
-        let Some(guessed) = self.by_address.get(&address).filter(|guessed| guessed.counts(now_ms)) else {
+    /// How long the answer to a try from this address for this user is to be held back, right or wrong, so that not the wait tells which it is.
+    pub fn wait_ms(&self, address: Option<IpAddr>, user: &[u8], now_ms: u64) -> u64 {
+        let guesser = (address, self.names.hash_one(user));
+        let Some(guessed) = self.by_guesser.get(&guesser).filter(|guessed| guessed.counts(now_ms)) else {
             return 0;
         };
         match guessed.count.checked_sub(FREE) {
@@ -39,11 +46,12 @@ impl Guesses {
     }
 
     /// Counts a wrong password.
-    pub fn add(&mut self, address: Option<IpAddr>, now_ms: u64) {
-        if self.by_address.len() >= ADDRESSES_MAX && !self.by_address.contains_key(&address) {
+    pub fn add(&mut self, address: Option<IpAddr>, user: &[u8], now_ms: u64) {
+        let guesser = (address, self.names.hash_one(user));
+        if self.by_guesser.len() >= REMEMBERED_MAX && !self.by_guesser.contains_key(&guesser) {
             self.make_room(now_ms);
         }
-        let guessed = self.by_address.entry(address).or_insert(Guessed { count: 0, last_ms: now_ms });
+        let guessed = self.by_guesser.entry(guesser).or_insert(Guessed { count: 0, last_ms: now_ms });
         if !guessed.counts(now_ms) {
             guessed.count = 0;
         }
@@ -52,13 +60,13 @@ impl Guesses {
     }
 
     fn make_room(&mut self, now_ms: u64) {
-        self.by_address.retain(|_, guessed| guessed.counts(now_ms));
-        if self.by_address.len() >= ADDRESSES_MAX {
-            // A flood of addresses: those that guessed least go first.
-            let mut counts: Vec<u32> = self.by_address.values().map(|guessed| guessed.count).collect();
+        self.by_guesser.retain(|_, guessed| guessed.counts(now_ms));
+        if self.by_guesser.len() >= REMEMBERED_MAX {
+            // A flood of addresses or names: those that guessed least go first.
+            let mut counts: Vec<u32> = self.by_guesser.values().map(|guessed| guessed.count).collect();
             let middle = counts.len() / 2;
             let limit = *counts.select_nth_unstable(middle).1;
-            self.by_address.retain(|_, guessed| guessed.count > limit);
+            self.by_guesser.retain(|_, guessed| guessed.count > limit);
         }
     }
 }
@@ -84,28 +92,29 @@ mod tests {
         let mut guesses = Guesses::default();
         let mut waits = Vec::new();
         for _ in 0..20 {
-            guesses.add(address(1), 0);
-            waits.push(guesses.wait_ms(address(1), 0));
+            guesses.add(address(1), b"a", 0);
+            waits.push(guesses.wait_ms(address(1), b"a", 0));
         }
         assert_eq!(waits[..9], [0; 9]);
-        assert_eq!(waits[9..], [20, 40, 80, 160, 320, 640, 1280, 2000, 2000, 2000, 2000]);
-        (0..100).for_each(|_| guesses.add(address(1), 1));
-        assert_eq!(guesses.wait_ms(address(1), 1), 2000);
-        assert_eq!(guesses.wait_ms(address(2), 1), 0);
-        assert_eq!(guesses.wait_ms(None, 1), 0);
-        assert_eq!(guesses.wait_ms(address(1), 60_001), 0);
-        guesses.add(address(1), 60_001);
-        assert_eq!(guesses.wait_ms(address(1), 60_001), 0);
+        assert_eq!(waits[9..], [20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000, 1000]);
+        (0..100).for_each(|_| guesses.add(address(1), b"a", 1));
+        assert_eq!(guesses.wait_ms(address(1), b"a", 1), 1000);
+        assert_eq!(guesses.wait_ms(address(2), b"a", 1), 0);
+        assert_eq!(guesses.wait_ms(address(1), b"b", 1), 0);
+        assert_eq!(guesses.wait_ms(None, b"a", 1), 0);
+        assert_eq!(guesses.wait_ms(address(1), b"a", 60_001), 0);
+        guesses.add(address(1), b"a", 60_001);
+        assert_eq!(guesses.wait_ms(address(1), b"a", 60_001), 0);
     }
 
     #[test]
     fn memory_is_bounded_and_the_worst_are_remembered() {
         let mut guesses = Guesses::default();
-        (0..50).for_each(|_| guesses.add(address(1), 0));
+        (0..50).for_each(|_| guesses.add(address(1), b"a", 0));
         for number in 2..20_000 {
-            guesses.add(address(number), 0);
-            assert!(guesses.by_address.len() <= ADDRESSES_MAX);
+            guesses.add(address(number), b"a", 0);
+            assert!(guesses.by_guesser.len() <= REMEMBERED_MAX);
         }
-        assert_eq!(guesses.wait_ms(address(1), 0), 2000);
+        assert_eq!(guesses.wait_ms(address(1), b"a", 0), 1000);
     }
 }

@@ -269,7 +269,7 @@ impl Server {
         place: Place,
     ) -> (u64, Result<(), CommandError>) {
         let (address, now_ms) = (client.address(), self.clock.now_ms());
-        let wait_ms = self.acl.guesses.lock().wait_ms(address, now_ms);
+        let wait_ms = self.acl.guesses.lock().wait_ms(address, name, now_ms);
         let found = self.acl.user(name);
         // A name that is not there takes as long as one that is.
         let admitted = found.as_ref().unwrap_or(&self.acl.default_user()).admits(password);
@@ -277,7 +277,7 @@ impl Server {
             self.log_in(client, user);
             return (wait_ms, Ok(()));
         }
-        self.acl.guesses.lock().add(address, now_ms);
+        self.acl.guesses.lock().add(address, name, now_ms);
         let shown = String::from_utf8_lossy(name);
         tracing::warn!(
             client = client.shared.id,
@@ -322,7 +322,9 @@ impl Server {
         for line in lines {
             if !names.insert(line.first()) {
                 let name = line.first().map(|name| String::from_utf8_lossy(name)).unwrap_or_default();
-                return Err(format!("user '{name}' stands twice in the configuration"));
+                return Err(format!(
+                    "user '{name}': Duplicate user found. A user can only be defined once in config files"
+                ));
             }
             self.load_user_line(line)?;
         }

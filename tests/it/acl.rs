@@ -256,11 +256,13 @@ fn guessing_is_slowed() {
     for _ in 0..11 {
         client.check("AUTH nobody guess", "-WRONGPASS invalid username-password pair or user is disabled.~");
     }
-    assert_eq!(acl.guesses.lock().wait_ms(address, START_MS), 40);
+    client.check("ACL SETUSER nobody on >right", "+OK~");
+    assert_eq!(acl.guesses.lock().wait_ms(address, b"nobody", START_MS), 40);
+    assert_eq!(acl.guesses.lock().wait_ms(address, b"default", START_MS), 0);
     // The right password waits as well, and is right all the same.
-    client.check("AUTH default x", "+OK~");
+    client.check("AUTH nobody right", "+OK~");
     server.advance_ms(60_000);
-    assert_eq!(acl.guesses.lock().wait_ms(address, START_MS + 60_000), 0);
+    assert_eq!(acl.guesses.lock().wait_ms(address, b"nobody", START_MS + 60_000), 0);
 }
 
 /// A server with users in a file of these lines.
@@ -415,7 +417,10 @@ fn wrong_users_keep_the_server_from_starting() {
             "user a on >x <y",
             "could not load users: user 'a': rule '<***': The password you are trying to remove from the user does not exist",
         ),
-        ("user a\nuser a", "could not load users: user 'a' stands twice in the configuration"),
+        (
+            "user a\nuser a",
+            "could not load users: user 'a': Duplicate user found. A user can only be defined once in config files",
+        ),
         ("user \"a b\" on", "could not load users: user 'a b': blanks are not allowed in user names"),
         ("user a (+get", "could not load users: user 'a': unmatched parenthesis in selector definition"),
         (
