@@ -41,6 +41,24 @@ pub struct Users {
     next_id: u64,
 }
 
+/// A user that was made or changed.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// As it was, if it was there.
+    pub before: Option<Arc<User>>,
+    /// As it is.
+    pub now: Arc<User>,
+}
+
+/// A rule that cannot be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongRule {
+    /// Which of the rules.
+    pub index: usize,
+    /// What is wrong with it.
+    pub error: RuleError,
+}
+
 impl Users {
     /// The default user alone, with this password: it may do everything.
     pub fn new(commands: usize, default_password: &[u8]) -> Self {
@@ -153,23 +171,18 @@ impl Acl {
         let Ok(()) = changed;
     }
 
-    /// Applies rules to a user, who is made if there is none of that name. Answers the user as it was and as it is.
+    /// Applies rules to a user, who is made if there is none of that name.
     ///
     /// # Errors
-    /// The number of the rule that is wrong, and what is wrong with it.
-    pub fn set_user(
-        &self,
-        name: &[u8],
-        words: &[Vec<u8>],
-        rules: &Rules<'_>,
-    ) -> Result<(Option<Arc<User>>, Arc<User>), (usize, RuleError)> {
+    /// Which rule is wrong; then nothing has changed.
+    pub fn set_user(&self, name: &[u8], words: &[Vec<u8>], rules: &Rules<'_>) -> Result<Changed, WrongRule> {
         self.change(|users| {
             let before = users.get(name).cloned();
             let mut user = users.get_or_new(name, rules);
             for (index, word) in words.iter().enumerate() {
-                rules.apply(&mut user, word).map_err(|error| (index, error))?;
+                rules.apply(&mut user, word).map_err(|error| WrongRule { index, error })?;
             }
-            Ok((before, users.put(user)))
+            Ok(Changed { before, now: users.put(user) })
         })
     }
 }

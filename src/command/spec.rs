@@ -72,6 +72,8 @@ pub struct Command {
     pub complexity: &'static str,
     /// What it replies, in a word or two.
     pub reply: &'static str,
+    /// Hints for clients and proxies: how to spread it over nodes, whether its reply is always the same.
+    pub tips: &'static [&'static str],
     /// Subcommands; then `run` is called only for a missing one.
     pub subcommands: &'static [Command],
     /// Its function.
@@ -99,6 +101,7 @@ impl Command {
         since: "1.0.0",
         complexity: "O(1)",
         reply: "",
+        tips: &[],
         subcommands: &[],
         run: unfinished_container,
     };
@@ -173,8 +176,6 @@ impl Flags {
     pub const NO_AUTH: Flags = Flags(1 << 13);
     /// Allowed while a script runs too long.
     pub const ALLOW_BUSY: Flags = Flags(1 << 14);
-    /// May change data without being a write.
-    pub const MAY_REPLICATE: Flags = Flags(1 << 15);
     /// Not in a transaction.
     pub const NO_MULTI: Flags = Flags(1 << 16);
     /// Where the keys stand depends on the arguments.
@@ -192,6 +193,8 @@ impl Flags {
     /// Works on all databases, whichever is selected.
     pub const ALL_DATABASES: Flags = Flags(1 << 23);
 
+    /// May change data without being a write.
+    pub const MAY_REPLICATE: Flags = Flags(1 << 15);
     /// Works on the whole keyspace: runs with the gate open and takes what it needs itself.
     pub const WHOLE_KEYSPACE: Flags = Flags(1 << 24);
     /// Allowed to a RESP2 client that has subscribed.
@@ -229,7 +232,7 @@ impl Flags {
 
     /// The words of COMMAND INFO, in Redis's order.
     pub fn words(self) -> Vec<&'static str> {
-        const WORDS: [(Flags, &str); 21] = [
+        const WORDS: [(Flags, &str); 20] = [
             (Flags::WRITE, "write"),
             (Flags::READONLY, "readonly"),
             (Flags::DENYOOM, "denyoom"),
@@ -244,7 +247,6 @@ impl Flags {
             (Flags::ASKING, "asking"),
             (Flags::FAST, "fast"),
             (Flags::NO_AUTH, "no_auth"),
-            (Flags::MAY_REPLICATE, "may_replicate"),
             (Flags::NO_MULTI, "no_multi"),
             (Flags::MOVABLE_KEYS, "movablekeys"),
             (Flags::ALLOW_BUSY, "allow_busy"),

@@ -6,7 +6,7 @@ use crate::acl::log::LogEntry;
 use crate::acl::rules::{category, has_blanks, join_selectors, without_passwords};
 use crate::acl::selector::Selector;
 use crate::acl::user::{DEFAULT_USER, User};
-use crate::acl::{file, password};
+use crate::acl::{Changed, WrongRule, file, password};
 use crate::command::spec::Category;
 use crate::command::{Command, Context, Flags, Group, args};
 use crate::config::Directive;
@@ -214,7 +214,7 @@ fn setuser(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         CommandError::new(format!("ERR Unmatched parenthesis in acl selector starting at '{open}'."))
     })?;
     let changed = cx.server.acl.set_user(name, &rules, &cx.server.rules());
-    let (before, now) = changed.map_err(|(index, error)| {
+    let Changed { before, now } = changed.map_err(|WrongRule { index, error }| {
         let rule = args::text(&without_passwords(&rules[index]));
         CommandError::new(format!("ERR Error in ACL SETUSER modifier '{rule}': {error}"))
     })?;

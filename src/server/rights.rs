@@ -12,7 +12,7 @@ use crate::acl::check::{Asked, Denied, Reason, check, reads_every_key};
 use crate::acl::log::{Place, Refusal};
 use crate::acl::rules::Rules;
 use crate::acl::user::User;
-use crate::acl::{check, file};
+use crate::acl::{WrongRule, check, file};
 use crate::command::keys::{KeyPosition, for_each_key_with_access};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
@@ -342,7 +342,7 @@ impl Server {
         // The line is the whole truth about the default user, too.
         let rules: Vec<Vec<u8>> = std::iter::once(b"reset".to_vec()).chain(rules).collect();
         let result = self.acl.set_user(name, &rules, &self.rules());
-        result.map(|_| ()).map_err(|(index, error)| {
+        result.map(|_| ()).map_err(|WrongRule { index, error }| {
             let rule = crate::acl::rules::without_passwords(&rules[index]);
             format!("user '{shown}': rule '{}': {error}", String::from_utf8_lossy(&rule))
         })
