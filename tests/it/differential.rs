@@ -20,14 +20,16 @@ const LENGTH: usize = 1500;
 const SEEDS: [u64; 3] = [1, 2, 3];
 
 /// The other server, which ends with the test.
-struct Peer {
+pub struct Peer {
     process: Child,
-    port: u16,
+    /// Where it listens.
+    pub port: u16,
     _dir: TempDir,
 }
 
 impl Peer {
-    fn start() -> Self {
+    /// On a free port.
+    pub fn start() -> Self {
         let program = std::env::var("KVARTS_DIFF_PEER").unwrap_or_else(|_| "redis-server".into());
         let dir = TempDir::new();
         let port = free_port();

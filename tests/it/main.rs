@@ -17,6 +17,7 @@ mod connection;
 mod coverage;
 mod differences;
 mod differential;
+mod differential_acl;
 mod docs;
 mod expire;
 mod generic;
