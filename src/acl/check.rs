@@ -27,6 +27,8 @@ pub enum Reason {
     Auth,
     /// A channel.
     Channel,
+    /// The name in a certificate.
+    Certificate,
 }
 
 impl Reason {
@@ -38,6 +40,7 @@ impl Reason {
             Reason::Key => "key",
             Reason::Auth => "auth",
             Reason::Channel => "channel",
+            Reason::Certificate => "tls-cert",
         }
     }
 }

@@ -326,7 +326,7 @@ fn dryrun(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         Reason::Key => format!("User {user} has no permissions to access the '{object}' key"),
         Reason::Channel => format!("User {user} has no permissions to access the '{object}' channel"),
         Reason::Database => format!("User {user} has no permissions to access database {object}"),
-        Reason::Command | Reason::Auth => {
+        Reason::Command | Reason::Auth | Reason::Certificate => {
             format!("User {user} has no permissions to run the '{}' command", entry.full_name)
         }
     };

@@ -378,7 +378,7 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("acl_access_denied_cmd", sum(Counter::DeniedCommand));
     fields.add("acl_access_denied_key", sum(Counter::DeniedKey));
     fields.add("acl_access_denied_channel", sum(Counter::DeniedChannel));
-    fields.add("acl_access_denied_tls_cert", 0);
+    fields.add("acl_access_denied_tls_cert", sum(Counter::DeniedCertificate));
     fields.add("acl_access_denied_db", sum(Counter::DeniedDatabase));
 }
 

@@ -20,7 +20,7 @@ use crate::server::stats::Counter;
 use crate::worker;
 use connection::Connection;
 use stream::NetStream;
-use tls::TlsSource;
+use tls::{TlsSource, UserField};
 
 /// The first byte of a TLS connection: a handshake record. No request begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -40,6 +40,19 @@ pub struct Session {
     pub server: Arc<Server>,
     /// The client.
     pub client: Client,
+}
+
+impl Session {
+    /// Makes the client the user that its certificate names, which the handshake has checked.
+    fn log_in_by_certificate(&mut self, certificates: Option<&[rustls::pki_types::CertificateDer<'_>]>) {
+        let Some(field) = UserField::of_word(self.server.config.word(Directive::TlsAuthClientsUser)) else {
+            return;
+        };
+        if let Some(certificate) = certificates.and_then(<[_]>::first) {
+            let names = field.names_in(certificate);
+            self.server.log_in_by_certificate(&mut self.client, &names);
+        }
+    }
 }
 
 impl Drop for Session {
@@ -138,6 +151,7 @@ impl Listening {
                 Ok(stream) => {
                     session.client.tls = true;
                     session.client.sni = stream.get_ref().1.server_name().map(str::to_owned);
+                    session.log_in_by_certificate(stream.get_ref().1.peer_certificates());
                     NetStream::Tls(Box::new(stream))
                 }
                 Err(error) => {

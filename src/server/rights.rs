@@ -79,7 +79,7 @@ impl Server {
                 Reason::Command => "no permission to execute the command or subcommand",
                 Reason::Key => "no permission to touch the specified keys",
                 Reason::Channel => "no permission to access one of the channels used as arguments",
-                Reason::Database | Reason::Auth => "no permission",
+                Reason::Database | Reason::Auth | Reason::Certificate => "no permission",
             };
             format!(
                 "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: {reason}"
@@ -182,7 +182,7 @@ impl Server {
             Reason::Key => "No permissions to access a key".to_owned(),
             Reason::Channel => "No permissions to access a channel".to_owned(),
             Reason::Database => "No permissions to access database".to_owned(),
-            Reason::Auth => CommandError::WrongPass.to_string(),
+            Reason::Auth | Reason::Certificate => CommandError::WrongPass.to_string(),
         }
     }
 
@@ -205,6 +205,7 @@ impl Server {
             Reason::Key => Counter::DeniedKey,
             Reason::Auth => Counter::DeniedAuth,
             Reason::Channel => Counter::DeniedChannel,
+            Reason::Certificate => Counter::DeniedCertificate,
         };
         self.stats.add(worker::current(), counter, 1);
         let now_ms = self.clock.now_ms();
@@ -287,6 +288,23 @@ impl Server {
         );
         self.log_denial(client, Reason::Auth, place, object, name);
         (wait_ms, Err(CommandError::WrongPass))
+    }
+
+    /// Makes a client the first of the users that its certificate names, of those who are there and on. That is logged and counted if
+    /// there is none.
+    pub fn log_in_by_certificate(&self, client: &mut Client, names: &[String]) {
+        let found = names.iter().find_map(|name| self.acl.user(name.as_bytes()).filter(|user| user.enabled));
+        if let Some(user) = found {
+            tracing::debug!(client = client.shared.id, "logged in by its certificate");
+            self.log_in(client, user);
+        } else if let Some(last) = names.last() {
+            tracing::warn!(
+                client = client.shared.id,
+                user = last,
+                "the certificate names no user that is on"
+            );
+            self.log_denial(client, Reason::Certificate, Place::TopLevel, b"", last.as_bytes());
+        }
     }
 
     /// What rules are read with.

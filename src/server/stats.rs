@@ -34,6 +34,7 @@ pub enum Counter {
     DeniedKey,
     DeniedChannel,
     DeniedDatabase,
+    DeniedCertificate,
     Changes,
 }
 
