@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Wrong passwords that cost nothing: everybody may err.
 const FREE: u32 = 10;
@@ -35,7 +35,7 @@ struct Guessed {
 impl Guesses {
     /// How long the answer to a try from this address for this user is to be held back, right or wrong, so that not the wait tells which it is.
     pub fn wait_ms(&self, address: Option<IpAddr>, user: &[u8], now_ms: u64) -> u64 {
-        let guesser = (address, self.names.hash_one(user));
+        let guesser = self.guesser(address, user);
         let Some(guessed) = self.by_guesser.get(&guesser).filter(|guessed| guessed.counts(now_ms)) else {
             return 0;
         };
@@ -47,7 +47,7 @@ impl Guesses {
 
     /// Counts a wrong password.
     pub fn add(&mut self, address: Option<IpAddr>, user: &[u8], now_ms: u64) {
-        let guesser = (address, self.names.hash_one(user));
+        let guesser = self.guesser(address, user);
         if self.by_guesser.len() >= REMEMBERED_MAX && !self.by_guesser.contains_key(&guesser) {
             self.make_room(now_ms);
         }
@@ -57,6 +57,15 @@ impl Guesses {
         }
         guessed.count = guessed.count.saturating_add(1);
         guessed.last_ms = now_ms;
+    }
+
+    /// Of an IPv6 address the network counts, which is one household's or one machine's.
+    fn guesser(&self, address: Option<IpAddr>, user: &[u8]) -> Guesser {
+        let address = address.map(|address| match address {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+            address => address,
+        });
+        (address, self.names.hash_one(user))
     }
 
     fn make_room(&mut self, now_ms: u64) {
@@ -105,6 +114,15 @@ mod tests {
         assert_eq!(guesses.wait_ms(address(1), b"a", 60_001), 0);
         guesses.add(address(1), b"a", 60_001);
         assert_eq!(guesses.wait_ms(address(1), b"a", 60_001), 0);
+    }
+
+    #[test]
+    fn a_network_of_the_new_protocol_is_one_guesser() {
+        let mut guesses = Guesses::default();
+        let from = |host: u128| Some(IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | host)));
+        (0..20).for_each(|host| guesses.add(from(host), b"a", 0));
+        assert!(guesses.wait_ms(from(99), b"a", 0) > 0);
+        assert_eq!(guesses.wait_ms(from(1 << 64), b"a", 0), 0);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! ACL: users, what they may do, and who was refused.
 
+use std::sync::Arc;
+
 use super::help;
 use crate::acl::check::{Denied, Reason};
 use crate::acl::log::LogEntry;
@@ -219,7 +221,7 @@ fn setuser(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         CommandError::new(format!("ERR Error in ACL SETUSER modifier '{rule}': {error}"))
     })?;
     if let Some(before) = before {
-        cut_listeners(cx, &before, Some(&now));
+        cut_listeners(cx, &before, &now);
     }
     cx.reply.ok();
     Ok(())
@@ -233,19 +235,26 @@ fn deluser(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let removed: Result<Vec<_>, CommandError> =
         cx.server.acl.change(|users| Ok(names.iter().filter_map(|name| users.remove(name)).collect()));
     let removed = removed?;
-    for user in &removed {
-        for client in cx.server.clients.all() {
-            if client.user.lock().id == user.id {
-                super::client::end(cx, &client);
-            }
-        }
-    }
+    close_clients_of(cx, &removed);
     cx.reply.count(removed.len());
     Ok(())
 }
 
+/// Closes the connections of users that are gone.
+fn close_clients_of(cx: &mut Context<'_>, users: &[Arc<User>]) {
+    if users.is_empty() {
+        return;
+    }
+    for client in cx.server.clients.all() {
+        let id = client.user.lock().id;
+        if users.iter().any(|user| user.id == id) {
+            super::client::end(cx, &client);
+        }
+    }
+}
+
 /// Closes the connections of a user that listen to what it may not hear any more.
-fn cut_listeners(cx: &mut Context<'_>, before: &User, now: Option<&User>) {
+fn cut_listeners(cx: &mut Context<'_>, before: &User, now: &User) {
     for client in cx.server.listeners_to_cut(before, now) {
         super::client::end(cx, &client);
     }
@@ -258,18 +267,14 @@ fn load(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let name = server.config.text(Directive::Aclfile);
     file::load(&server.acl, &path, &name, &server.rules())
         .map_err(|error| CommandError::new(format!("ERR {error}")))?;
+    let mut gone = Vec::new();
     for user in before {
         match server.acl.user(&user.name) {
-            Some(now) => cut_listeners(cx, &user, Some(&now)),
-            None => {
-                for client in server.clients.all() {
-                    if client.user.lock().id == user.id {
-                        super::client::end(cx, &client);
-                    }
-                }
-            }
+            Some(now) => cut_listeners(cx, &user, &now),
+            None => gone.push(user),
         }
     }
+    close_clients_of(cx, &gone);
     tracing::info!(file = %name, "users loaded");
     cx.reply.ok();
     Ok(())

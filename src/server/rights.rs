@@ -383,23 +383,20 @@ impl Server {
         users.iter().map(|user| user.line()).collect()
     }
 
-    /// After a user has changed or gone: its clients that listen to what it may not hear any more.
-    pub fn listeners_to_cut(&self, before: &User, now: Option<&User>) -> Vec<Arc<SharedClient>> {
-        if let Some(now) = now {
-            if now.all_selectors().any(|selector| selector.all_channels) {
-                return Vec::new();
-            }
-            let kept = |pattern: &[u8]| {
-                now.all_selectors().any(|selector| selector.channels.iter().any(|known| **known == *pattern))
-            };
-            let mut had = before.all_selectors();
-            if had.all(|had| !had.all_channels && had.channels.iter().all(|pattern| kept(pattern))) {
-                return Vec::new();
-            }
+    /// After a user has changed: its clients that listen to what it may not hear any more.
+    pub fn listeners_to_cut(&self, before: &User, now: &User) -> Vec<Arc<SharedClient>> {
+        if now.all_selectors().any(|selector| selector.all_channels) {
+            return Vec::new();
         }
-        let is_forbidden = |channel: &[u8], is_pattern: bool| {
-            !now.is_some_and(|now| check::allows_channel(now, channel, is_pattern))
+        let kept = |pattern: &[u8]| {
+            now.all_selectors().any(|selector| selector.channels.iter().any(|known| **known == *pattern))
         };
+        let mut had = before.all_selectors();
+        if had.all(|had| !had.all_channels && had.channels.iter().all(|pattern| kept(pattern))) {
+            return Vec::new();
+        }
+        let is_forbidden =
+            |channel: &[u8], is_pattern: bool| !check::allows_channel(now, channel, is_pattern);
         let listeners = self.pubsub.listeners(is_forbidden);
         listeners.into_iter().filter(|client| client.user.lock().id == before.id).collect()
     }
