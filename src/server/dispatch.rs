@@ -89,7 +89,7 @@ pub(super) struct Batch<'s> {
     counts: AccessCounts,
     pub(super) changes: Changes<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
-    shared: Option<Shared<'s>>,
+    pub(super) shared: Option<Shared<'s>>,
     /// When the present run began.
     clock_ns: u64,
     run: Run,
@@ -250,6 +250,10 @@ impl Server {
             && let Some(Ran { result: Err(error), .. }) = self.busy(entry, &LockPlan::new(), false)
         {
             self.refuse(client, Some(entry), &error, batch, out);
+            return None;
+        }
+        if (self.settings.maxmemory() > 0 || client.out_of_memory) && !self.has_room(client, entry, batch) {
+            self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
             return None;
         }
         if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {

@@ -5,6 +5,7 @@ pub mod client;
 pub mod clients;
 pub mod clock;
 pub mod dispatch;
+pub mod eviction;
 pub mod expiry;
 pub mod gate;
 pub mod memory;
@@ -25,6 +26,7 @@ use crate::command::table::CommandTable;
 use crate::config::{Config, Directive};
 use crate::effects::Effects;
 use crate::keyspace::Keyspace;
+use crate::keyspace::evict::Evictor;
 use crate::scripting::Scripting;
 use clients::Clients;
 use clock::Clock;
@@ -77,6 +79,10 @@ pub struct Server {
     pub active_expiry: AtomicBool,
     /// Held by who sweeps.
     pub sweeping: parking_lot::Mutex<()>,
+    /// What is remembered from eviction to eviction.
+    pub evictor: parking_lot::Mutex<Evictor>,
+    /// Calls the thread that evicts in the background.
+    pub keeper: eviction::KeeperCall,
     /// Highest memory use seen, in bytes.
     pub memory_peak: AtomicU64,
     /// What happens a second, renewed by [`Server::measure_rates`].
@@ -127,6 +133,8 @@ impl Server {
             changes: AtomicU64::new(0),
             active_expiry: AtomicBool::new(true),
             sweeping: parking_lot::Mutex::new(()),
+            evictor: parking_lot::Mutex::default(),
+            keeper: eviction::KeeperCall::default(),
             memory_peak: AtomicU64::new(0),
             rates: parking_lot::RwLock::default(),
             shutdown: tokio::sync::watch::channel(false).0,
@@ -141,6 +149,7 @@ impl Server {
         self.settings.load(&self.config);
         self.effects.set_events(self.config.keyspace_events());
         self.pubsub.set_limit(self.settings.pubsub_limit());
+        self.keeper.wake();
         self.stats.set_tracks_latency(self.config.flag(Directive::LatencyTracking));
     }
 

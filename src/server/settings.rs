@@ -1,12 +1,13 @@
 //! What the hot path needs of the configuration, as plain numbers behind relaxed loads.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
 use super::client::OutputLimit;
 use crate::config::{ClientClass, Config, Directive};
 use crate::keyspace::access::AccessClock;
+use crate::keyspace::evict::Policy;
 
 /// See the module's page.
 #[derive(Debug, Default)]
@@ -16,8 +17,21 @@ pub struct Settings {
     lfu: AtomicBool,
     lfu_log_factor: AtomicU32,
     lfu_decay_minutes: AtomicU32,
+    maxmemory: AtomicU64,
+    eviction: RwLock<Eviction>,
     normal_limit: RwLock<OutputLimit>,
     pubsub_limit: RwLock<OutputLimit>,
+}
+
+/// How keys are evicted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Eviction {
+    /// `maxmemory-policy`; `None` for `noeviction`.
+    pub policy: Option<Policy>,
+    /// `maxmemory-samples`.
+    pub samples: usize,
+    /// How long one command may be held up by it (`maxmemory-eviction-tenacity`), in microseconds; `None` for as long as it takes.
+    pub limit_us: Option<u64>,
 }
 
 impl Settings {
@@ -35,6 +49,12 @@ impl Settings {
         self.lfu.store(config.word(Directive::MaxmemoryPolicy).contains("lfu"), Ordering::Relaxed);
         self.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Ordering::Relaxed);
         self.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Ordering::Relaxed);
+        *self.eviction.write() = Eviction {
+            policy: Policy::of(config.word(Directive::MaxmemoryPolicy)),
+            samples: config.int(Directive::MaxmemorySamples).max(1) as usize,
+            limit_us: eviction_limit_us(config.int(Directive::MaxmemoryEvictionTenacity)),
+        };
+        self.maxmemory.store(config.unsigned(Directive::Maxmemory), Ordering::Relaxed);
         *self.normal_limit.write() = output_limit(config, ClientClass::Normal);
         *self.pubsub_limit.write() = output_limit(config, ClientClass::Pubsub);
     }
@@ -49,6 +69,17 @@ impl Settings {
     #[inline]
     pub fn query_max(&self) -> usize {
         self.query_max.load(Ordering::Relaxed) as usize
+    }
+
+    /// `maxmemory` in bytes; 0 for no limit.
+    #[inline]
+    pub fn maxmemory(&self) -> u64 {
+        self.maxmemory.load(Ordering::Relaxed)
+    }
+
+    /// How keys are evicted.
+    pub fn eviction(&self) -> Eviction {
+        *self.eviction.read()
     }
 
     /// Whether `maxmemory-policy` is one of the LFU policies.
@@ -79,6 +110,15 @@ impl Settings {
     /// The pubsub class of `client-output-buffer-limit`.
     pub fn pubsub_limit(&self) -> OutputLimit {
         *self.pubsub_limit.read()
+    }
+}
+
+/// Redis's rule: up to 10 it grows in steps of 50 microseconds, then by 15 % a step, and 100 is without limit.
+fn eviction_limit_us(tenacity: i64) -> Option<u64> {
+    match tenacity {
+        ..=10 => Some(50 * tenacity.max(0) as u64),
+        11..100 => Some((500.0 * 1.15_f64.powi(tenacity as i32 - 10)) as u64),
+        _ => None,
     }
 }
 

@@ -27,6 +27,7 @@ mod hyperloglog;
 mod lifecycle;
 mod limits;
 mod locks;
+mod maxmemory;
 mod notifications;
 mod protocol;
 mod pubsub;
