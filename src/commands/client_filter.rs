@@ -17,7 +17,7 @@ enum Condition {
     Kind(Kind),
     Address(String),
     LocalAddress(String),
-    User(String),
+    User(Vec<u8>),
     AgeMin(u64),
     IdleMin(u64),
     Name(String),
@@ -110,7 +110,7 @@ fn condition(cx: &Context<'_>, name: &str, value: &[u8]) -> Result<Condition, Co
         }),
         "ADDR" => Condition::Address(text),
         "LADDR" => Condition::LocalAddress(text),
-        "USER" if text == "default" => Condition::User(text),
+        "USER" if cx.server.acl.user(value).is_some() => Condition::User(value.to_vec()),
         "USER" => return Err(CommandError::new(format!("ERR No such user '{text}'"))),
         "MAXAGE" => Condition::AgeMin(seconds("maxage")?),
         "IDLE" => Condition::IdleMin(seconds("idle")?),
@@ -157,7 +157,7 @@ impl Condition {
             Condition::Kind(kind) => *kind == kind_of(client),
             Condition::Address(address) => client.address == *address,
             Condition::LocalAddress(address) => client.local_address == *address,
-            Condition::User(user) => user == "default",
+            Condition::User(user) => *client.user.lock().name == **user,
             Condition::AgeMin(seconds) => now_ms.saturating_sub(client.created_ms) / 1000 >= *seconds,
             Condition::IdleMin(seconds) => {
                 now_ms.saturating_sub(client.active_ms.load(Relaxed)) / 1000 >= *seconds
@@ -239,7 +239,7 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
         "id={} addr={} laddr={} fd={} name={} age={age_s} idle={idle_s} flags={} capa={} db={} sub={channels} \
          psub={patterns} ssub={shard} multi=-1 watch=0 qbuf={query_len} qbuf-free={query_free} argv-mem=0 multi-mem=0 \
          rbs={reply_capacity} rbp={reply_capacity} obl={reply_len} oll={waiting_messages} omem={output_memory} \
-         tot-mem={total_memory} events={events} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} \
+         tot-mem={total_memory} events={events} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={} \
          tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.address,
@@ -249,6 +249,7 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
         flags_of(client),
         capabilities_of(client),
         client.database.load(Relaxed),
+        String::from_utf8_lossy(&client.user.lock().name),
         client.protocol.load(Relaxed),
         names.lib_name,
         names.lib_version,

@@ -375,7 +375,11 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("client_output_buffer_limit_disconnections", sum(Counter::OutputBufferDisconnections));
     fields.zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
     fields.add("acl_access_denied_auth", sum(Counter::DeniedAuth));
-    fields.zeros(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+    fields.add("acl_access_denied_cmd", sum(Counter::DeniedCommand));
+    fields.add("acl_access_denied_key", sum(Counter::DeniedKey));
+    fields.add("acl_access_denied_channel", sum(Counter::DeniedChannel));
+    fields.add("acl_access_denied_tls_cert", sum(Counter::DeniedCertificate));
+    fields.add("acl_access_denied_db", sum(Counter::DeniedDatabase));
 }
 
 fn replication(cx: &Context<'_>, fields: &mut Fields) {

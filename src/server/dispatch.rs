@@ -237,7 +237,7 @@ impl Server {
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
     ) -> Option<Stop> {
-        match self.judge(client, entry, keys, batch.now_ms) {
+        match self.judge(client, entry, arguments, keys, batch.now_ms) {
             Verdict::Pass => {}
             Verdict::Wait => return Some(Stop::Paused),
             Verdict::Refuse(error) => {
@@ -497,8 +497,8 @@ impl Server {
         let start = out.len();
         let mut text = error.to_string();
         if entry.is_some_and(|entry| entry.command.flags.has(Flags::RUNS_QUEUE)) {
+            text = format!("EXECABORT Transaction discarded because of: {text}");
             if client.transaction.take().is_some() {
-                text = format!("EXECABORT Transaction discarded because of: {text}");
                 client.shared.queued.store(-1, Ordering::Relaxed);
                 self.unwatch(client);
             }

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::Server;
 use super::client::Client;
 use super::dispatch::{Batch, Ran, Request};
+use crate::acl::log::Place;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
 use crate::effects::waiting::{Ended, Waiter};
 use crate::effects::watch::KeyId;
@@ -73,6 +74,16 @@ impl Server {
         });
         let mut client = Client::new(std::sync::Arc::clone(&waiter.client));
         (client.database, client.version, client.authenticated) = (key.0, waiter.version, true);
+        if let Err(error) = self.permit(&mut client, entry, &arguments, Place::TopLevel) {
+            // Its user has lost the right to it since.
+            let mut out = Vec::new();
+            Reply::new(&mut out, waiter.version).error(&error.to_string());
+            self.stats.error(batch.worker, &error.code());
+            self.stats.command_rejected(batch.worker, entry.id);
+            self.effects.waiting.remove(waiter);
+            waiter.served(out);
+            return true;
+        }
         let (mut plan, mut out) = (LockPlan::new(), Vec::new());
         let served = Some(Served { waiter, key });
         let request = Request { entry, arguments: &arguments, keys: &keys, served };

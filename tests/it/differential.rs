@@ -22,11 +22,13 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 /// The other server, which ends with the test.
 pub struct Peer {
     process: Child,
+    /// Where it listens.
     pub port: u16,
     _dir: TempDir,
 }
 
 impl Peer {
+    /// On a free port.
     pub fn start() -> Self {
         let program = std::env::var("KVARTS_DIFF_PEER").unwrap_or_else(|_| "redis-server".into());
         let dir = TempDir::new();

@@ -6,6 +6,9 @@ mod harness;
 mod value;
 mod wire;
 
+mod acl;
+mod acl_checks;
+mod acl_rules;
 mod bitmap;
 mod client;
 mod cluster;
@@ -14,6 +17,7 @@ mod connection;
 mod coverage;
 mod differences;
 mod differential;
+mod differential_acl;
 mod docs;
 mod expire;
 mod generic;
