@@ -1,6 +1,7 @@
 //! What a command's function is given.
 
 use crate::command::keys::{LockPlan, PlannedKey, lock_plan_of};
+use crate::command::request::resp_bytes;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::effects::Changes;
@@ -13,6 +14,9 @@ use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
 use crate::server::Server;
 use crate::server::client::Client;
+use crate::server::dispatch::UNSEEN;
+use crate::server::monitor::Source;
+use crate::server::observe::Done;
 
 /// The surroundings of one command while it runs: it is alone with its keys, which are locked.
 pub struct Context<'a> {
@@ -156,8 +160,7 @@ impl<'a> Context<'a> {
         let started_ns = self.server.clock.monotonic_ns();
         let result = (entry.command.run)(self, arguments);
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
-        let (worker, failed) = (crate::worker::current(), u64::from(result.is_err()));
-        self.server.stats.commands_ran(worker, entry.id, 1, took_ns, failed);
+        self.told_of(entry, arguments, took_ns, start, result.is_err());
         // What the connection is to do then is remembered; the outer command has nothing of its own to ask.
         let after = self.after.take();
         (self.command, self.planned, self.origin, self.after) = outer;
@@ -167,6 +170,33 @@ impl<'a> Context<'a> {
             self.reply.truncate(start);
         }
         result
+    }
+
+    /// Counts a nested command, and tells of it where it is to be told.
+    fn told_of(&self, entry: &Entry, arguments: &[&[u8]], took_ns: u64, start: usize, failed: bool) {
+        let server = self.server;
+        let from_script = self.origin == Origin::Script;
+        let done = Done {
+            client: &self.client.shared,
+            entry,
+            arguments,
+            request_bytes: if from_script { 0 } else { resp_bytes(arguments) },
+            reply_bytes: (self.reply.position() - start) as u64,
+            sleeps_ns: if let Some(After::Sleep(ms)) = self.after { ms.saturating_mul(1_000_000) } else { 0 },
+        };
+        server.count_alone(&done, took_ns + done.sleeps_ns, failed);
+        if server.monitors.any() && !entry.command.flags.intersects(UNSEEN) {
+            let source = if from_script { Source::Script } else { Source::Client(&self.client.shared) };
+            server.show_to_monitors(entry, arguments, self.client.database, source);
+        }
+    }
+
+    /// For a command that shows itself to monitors, so that it is seen before what it calls (EVAL).
+    pub fn show_to_monitors(&self, arguments: &[&[u8]]) {
+        if self.server.monitors.any() {
+            let source = Source::Client(&self.client.shared);
+            self.server.show_to_monitors(self.command, arguments, self.client.database, source);
+        }
     }
 
     /// Writes an error as the reply, or as a part of it.

@@ -207,10 +207,11 @@ fn flags_of(client: &SharedClient) -> String {
             flags.push(letter);
         }
     };
+    add(client.monitor.load(Relaxed), 'O');
     add(subscriptions_of(client).iter().any(|count| *count > 0), 'P');
     add(client.queued.load(Relaxed) >= 0, 'x');
     add(client.blocked.load(Relaxed) || client.waiter.lock().is_some(), 'b');
-    add(client.address.ends_with(":0") && !client.address.starts_with(|c: char| c.is_ascii_digit()), 'U');
+    add(client.is_unix(), 'U');
     add(client.readonly.load(Relaxed), 'r');
     add(client.no_evict.load(Relaxed), 'e');
     add(client.no_touch.load(Relaxed), 'T');

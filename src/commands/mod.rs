@@ -7,6 +7,7 @@ pub mod client_filter;
 pub mod cluster;
 pub mod collection;
 pub mod command;
+pub mod commandlog;
 pub mod connection;
 pub mod debug;
 pub mod dump;
@@ -23,9 +24,12 @@ pub mod hash_random;
 pub mod help;
 pub mod hyperloglog;
 pub mod info;
+pub mod latency;
+pub mod latency_text;
 pub mod lcs;
 pub mod list;
 pub mod list_waiting;
+pub mod monitor;
 pub mod object;
 pub mod pubsub;
 pub mod scripting;
@@ -96,5 +100,8 @@ pub fn groups() -> Vec<&'static [Command]> {
         transaction::COMMANDS,
         wait::COMMANDS,
         cluster::COMMANDS,
+        commandlog::COMMANDS,
+        monitor::COMMANDS,
+        latency::COMMANDS,
     ]
 }

@@ -66,6 +66,8 @@ pub struct Client {
     pub no_touch: bool,
     /// CLIENT CAPA redirect.
     pub capa_redirect: bool,
+    /// MONITOR was said: it is shown what others run.
+    pub monitor: bool,
     /// Subscriptions to channels, patterns and shard channels.
     pub subscriptions: Subscriptions,
     /// MULTI was said: what has been queued since.
@@ -183,6 +185,8 @@ pub struct SharedClient {
     pub queued: AtomicI64,
     /// Keys watched.
     pub watched: AtomicUsize,
+    /// MONITOR.
+    pub monitor: AtomicBool,
     wanted: AtomicU8,
     has_messages: AtomicBool,
     outbox: Mutex<Outbox>,
@@ -225,11 +229,17 @@ impl SharedClient {
             waiter: Mutex::default(),
             queued: AtomicI64::new(-1),
             watched: AtomicUsize::new(0),
+            monitor: AtomicBool::new(false),
             wanted: AtomicU8::new(0),
             has_messages: AtomicBool::new(false),
             outbox: Mutex::default(),
             waker: AtomicWaker::new(),
         }
+    }
+
+    /// Whether it came through the unix socket, whose path is both its addresses.
+    pub fn is_unix(&self) -> bool {
+        self.address == self.local_address
     }
 
     /// Puts a message into the outbox and wakes the connection. A client over its limit is closed instead. Whether it will be sent.
@@ -340,6 +350,7 @@ impl Client {
             asking: false,
             no_touch: false,
             capa_redirect: false,
+            monitor: false,
             subscriptions: Subscriptions::default(),
             transaction: None,
             watch: Watch::default(),

@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use super::Server;
 use super::client::{Client, ReplyMode};
 use super::gate::Verdict;
+use super::monitor::Source;
+use super::observe::Done;
 use super::stats::Counter;
 use super::waiting::Served;
 use crate::command::context::{After, Context, Origin};
@@ -22,6 +24,9 @@ use crate::keyspace::gate::Shared;
 use crate::keyspace::{prefetch, sweep, table};
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
+
+/// Commands that monitors are not shown, or that show themselves at the right moment.
+pub const UNSEEN: Flags = Flags::SKIP_MONITOR.and(Flags::ADMIN);
 
 /// Why a batch ended before its last request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +66,15 @@ struct PlannedRequest {
     keys: std::ops::Range<usize>,
 }
 
+/// How a request came.
+#[derive(Clone, Copy)]
+struct Arrival {
+    /// Bytes of it.
+    bytes: usize,
+    /// The next request is not of its kind, or has not come yet.
+    ends_run: bool,
+}
+
 /// A request that was judged.
 pub(super) struct Request<'r> {
     pub(super) entry: &'r Entry,
@@ -88,8 +102,9 @@ pub(super) struct Batch<'s> {
     pub(super) changes: Changes<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
     shared: Option<Shared<'s>>,
-    /// When the present run began.
+    /// When the present run began, and the tick then.
     clock_ns: u64,
+    tick: u64,
     run: Run,
     executed: u64,
     dirty: u64,
@@ -134,7 +149,12 @@ impl Server {
             let stop = match &request.command {
                 Ok(id) => {
                     let entry = &self.commands.entries()[*id];
-                    self.run_request(client, entry, words, keys, &mut batch, &mut scratch.plan, out)
+                    let next = scratch.requests.get(index + 1);
+                    let arrival = Arrival {
+                        bytes: decoder.request_bytes(index),
+                        ends_run: next.is_none_or(|next| next.command.as_ref().ok() != Some(id)),
+                    };
+                    self.run_request(client, entry, words, keys, arrival, &mut batch, &mut scratch.plan, out)
                 }
                 Err(error) => {
                     self.refuse(client, None, error, &batch, out);
@@ -169,6 +189,7 @@ impl Server {
             changes: Changes::new(&self.effects),
             shared: None,
             clock_ns: self.clock.monotonic_ns(),
+            tick: self.observation.tick(),
             run: Run::default(),
             executed: 0,
             dirty: 0,
@@ -213,6 +234,7 @@ impl Server {
         entry: &Entry,
         arguments: &[&[u8]],
         keys: &[PlannedKey],
+        arrival: Arrival,
         batch: &mut Batch<'s>,
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
@@ -264,8 +286,12 @@ impl Server {
             Reply::new(out, client.version).error(&text);
             self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
         }
+        if self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
+            self.show_to_monitors(entry, arguments, client.database, Source::Client(&client.shared));
+        }
         if waits {
-            // It counts as run when it is served.
+            // It counts as run when it is served, or its wait ends.
+            self.begin_wait(client, entry.id, batch);
             return Some(Stop::After(After::Wait));
         }
         if busy {
@@ -278,7 +304,15 @@ impl Server {
             batch.shared = None;
             self.serve_waiting(batch);
         }
-        self.count_run(entry.id, result.is_err(), batch);
+        let done = Done {
+            client: &client.shared,
+            entry,
+            arguments,
+            request_bytes: arrival.bytes as u64,
+            reply_bytes: if client.reply_mode == ReplyMode::On { (out.len() - start) as u64 } else { 0 },
+            sleeps_ns: if let Some(After::Sleep(ms)) = after { ms.saturating_mul(1_000_000) } else { 0 },
+        };
+        self.count_run(&done, result.is_err(), arrival.ends_run || after.is_some(), batch);
         if client.asking && !command.flags.has(Flags::KEEPS_ASKING) {
             client.asking = false;
         }
@@ -315,32 +349,77 @@ impl Server {
         None
     }
 
-    /// Counts a command that ran.
+    /// Counts a command that ran. With `ends_run` no other of its kind follows at once.
     #[inline]
-    pub(super) fn count_run(&self, command: usize, failed: bool, batch: &mut Batch<'_>) {
-        self.begin_run(command, batch);
+    pub(super) fn count_run(&self, done: &Done<'_>, failed: bool, ends_run: bool, batch: &mut Batch<'_>) {
+        self.begin_run(done.entry.id, batch);
         batch.run.calls += 1;
         batch.run.failed += u64::from(failed);
         batch.executed += 1;
+        let limits = self.observation.thresholds();
+        if done.request_bytes >= limits.request_bytes || done.reply_bytes >= limits.reply_bytes {
+            self.was_large(done);
+        }
+        let tick = self.observation.tick();
+        let ticked = tick != batch.tick;
+        if ends_run || ticked || self.observation.times_one_by_one(limits.slow_ns, batch.now_ms) {
+            batch.tick = tick;
+            let is_its_own = ticked || batch.run.calls == 1;
+            let took_ns = self.end_run(done.sleeps_ns, batch);
+            if took_ns >= limits.slow_ns {
+                if is_its_own {
+                    self.took_long(done, took_ns);
+                } else {
+                    self.observation.distrust_ticks(batch.now_ms);
+                }
+            }
+        }
+    }
+
+    /// Notes how long a request took to find out that it waits.
+    #[cold]
+    fn begin_wait(&self, client: &Client, command: usize, batch: &mut Batch<'_>) {
+        if batch.run.calls > 0 {
+            self.begin_run(usize::MAX, batch);
+        }
+        let now_ns = self.clock.monotonic_ns();
+        if let Some(waiter) = &client.waiter {
+            debug_assert_eq!(waiter.command, command);
+            waiter.ran_ns.store(now_ns - batch.clock_ns, Ordering::Relaxed);
+        }
+        batch.clock_ns = now_ns;
+    }
+
+    /// Shows a command to the clients that said MONITOR.
+    #[cold]
+    pub fn show_to_monitors(&self, entry: &Entry, arguments: &[&[u8]], database: usize, source: Source<'_>) {
+        let limit = self.settings.monitor_limit();
+        self.monitors.show(entry, arguments, database, source, self.clock.now_us(), limit);
     }
 
     /// Commands of one kind in a row are counted and timed together: the clock is read when the kind changes.
     #[inline]
     fn begin_run(&self, command: usize, batch: &mut Batch<'_>) {
         if batch.run.command != command {
-            self.end_run(batch);
+            let took_ns = self.end_run(0, batch);
+            if took_ns >= self.observation.thresholds().slow_ns {
+                self.observation.distrust_ticks(batch.now_ms);
+            }
             batch.run.command = command;
         }
     }
 
-    /// Adds what ran last to the statistics.
-    fn end_run(&self, batch: &mut Batch<'_>) {
+    /// Adds what ran last to the statistics. Answers how long it took.
+    fn end_run(&self, sleeps_ns: u64, batch: &mut Batch<'_>) -> u64 {
         let Run { command, calls, failed } = std::mem::take(&mut batch.run);
-        if calls > 0 {
-            let now_ns = self.clock.monotonic_ns();
-            self.stats.commands_ran(batch.worker, command, calls, now_ns - batch.clock_ns, failed);
-            batch.clock_ns = now_ns;
+        if calls == 0 {
+            return 0;
         }
+        let now_ns = self.clock.monotonic_ns();
+        let took_ns = now_ns - batch.clock_ns + sleeps_ns;
+        self.stats.commands_ran(batch.worker, command, calls, took_ns, failed);
+        batch.clock_ns = now_ns;
+        took_ns
     }
 
     /// Whether a live key is there; locks its slot for a moment.
@@ -520,7 +599,7 @@ impl Server {
     }
 
     pub(super) fn account_batch(&self, batch: &mut Batch<'_>) {
-        self.end_run(batch);
+        self.end_run(0, batch);
         self.stats.add(batch.worker, Counter::CommandsProcessed, batch.executed);
         self.stats.add(batch.worker, Counter::KeyspaceHits, batch.counts.hits.get());
         self.stats.add(batch.worker, Counter::KeyspaceMisses, batch.counts.misses.get());

@@ -4,10 +4,14 @@ pub mod announce;
 pub mod client;
 pub mod clients;
 pub mod clock;
+pub mod commandlog;
 pub mod dispatch;
 pub mod expiry;
 pub mod gate;
+pub mod latency;
 pub mod memory;
+pub mod monitor;
+pub mod observe;
 pub mod pause;
 pub mod pubsub;
 pub mod settings;
@@ -26,6 +30,10 @@ use crate::keyspace::Keyspace;
 use crate::scripting::Scripting;
 use clients::Clients;
 use clock::Clock;
+use commandlog::{CommandLogs, LogKind};
+use latency::LatencyMonitor;
+use monitor::Monitors;
+use observe::Observation;
 use pause::Pause;
 use pubsub::PubSub;
 use settings::Settings;
@@ -51,6 +59,14 @@ pub struct Server {
     pub scripting: Scripting,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// From where on commands are told of.
+    pub observation: Observation,
+    /// COMMANDLOG and SLOWLOG.
+    pub commandlogs: CommandLogs,
+    /// MONITOR.
+    pub monitors: Monitors,
+    /// LATENCY.
+    pub latency: LatencyMonitor,
     /// Time.
     pub clock: Arc<Clock>,
     /// What has happened.
@@ -110,6 +126,10 @@ impl Server {
             clients: Clients::new(),
             scripting: Scripting::new(workers),
             pause: Pause::new(),
+            observation: Observation::default(),
+            commandlogs: CommandLogs::default(),
+            monitors: Monitors::default(),
+            latency: LatencyMonitor::default(),
             stats,
             cluster: ClusterState::new(cluster_enabled),
             run_id: random_hex(40),
@@ -135,6 +155,15 @@ impl Server {
         self.settings.load(&self.config);
         self.effects.set_events(self.config.keyspace_events());
         self.pubsub.set_limit(self.settings.pubsub_limit());
+        self.observation.load(&self.config);
+        self.latency.set_threshold_ms(self.config.int(Directive::LatencyMonitorThreshold).max(0) as u64);
+        for (kind, directive) in [
+            (LogKind::Slow, Directive::CommandlogSlowExecutionMaxLen),
+            (LogKind::LargeRequest, Directive::CommandlogLargeRequestMaxLen),
+            (LogKind::LargeReply, Directive::CommandlogLargeReplyMaxLen),
+        ] {
+            self.commandlogs.set_max_len(kind, self.config.int(directive).max(0) as usize);
+        }
         self.stats.set_tracks_latency(self.config.flag(Directive::LatencyTracking));
     }
 

@@ -20,6 +20,7 @@ pub struct Settings {
     password: RwLock<String>,
     normal_limit: RwLock<OutputLimit>,
     pubsub_limit: RwLock<OutputLimit>,
+    monitor_limit: RwLock<OutputLimit>,
 }
 
 impl Settings {
@@ -42,6 +43,10 @@ impl Settings {
         *self.password.write() = password;
         *self.normal_limit.write() = output_limit(config, ClientClass::Normal);
         *self.pubsub_limit.write() = output_limit(config, ClientClass::Pubsub);
+        *self.monitor_limit.write() = match self.normal_limit() {
+            OutputLimit { hard_bytes: 0, .. } => output_limit(config, ClientClass::Replica),
+            normal => normal,
+        };
     }
 
     /// `proto-max-bulk-len` in bytes.
@@ -101,6 +106,14 @@ impl Settings {
     /// The pubsub class of `client-output-buffer-limit`.
     pub fn pubsub_limit(&self) -> OutputLimit {
         *self.pubsub_limit.read()
+    }
+}
+
+impl Settings {
+    /// The limit of a client that watches the others: the normal class as in Redis, and where that has no bound, the replica's.
+    /// Otherwise one that does not read would take all memory.
+    pub fn monitor_limit(&self) -> OutputLimit {
+        *self.monitor_limit.read()
     }
 }
 

@@ -151,6 +151,11 @@ impl Stats {
 
     /// The latency of a command at these percentiles, in nanoseconds; `None` if none was kept.
     pub fn latency_ns(&self, command: usize, percentiles: &[f64]) -> Option<Vec<u64>> {
+        let all = self.latencies(command)?;
+        Some(percentiles.iter().map(|percentile| all.value_at_quantile(percentile / 100.0)).collect())
+    }
+
+    fn latencies(&self, command: usize) -> Option<Box<Histogram<u64>>> {
         let mut all: Option<Box<Histogram<u64>>> = None;
         for worker in &self.workers {
             let latency = worker.commands[command].latency.lock();
@@ -161,8 +166,27 @@ impl Stats {
                 (Some(all), Some(one)) => all.add(&**one).ok()?,
             }
         }
-        let all = all?;
-        Some(percentiles.iter().map(|percentile| all.value_at_quantile(percentile / 100.0)).collect())
+        all
+    }
+
+    /// How many calls of a command took at most how many microseconds, in steps that double; `None` if no latency was kept.
+    pub fn latency_steps(&self, command: usize) -> Option<Vec<(u64, u64)>> {
+        let all = self.latencies(command)?;
+        let mut steps = Vec::new();
+        let (mut step_ns, mut counted) = (1024, 0);
+        while counted < all.len() {
+            let at_most_ns = all.highest_equivalent(step_ns);
+            let count = all.count_between(0, at_most_ns);
+            if count > counted {
+                steps.push((at_most_ns / 1000, count));
+                counted = count;
+            }
+            if step_ns > 2 * LATENCY_MAX_NS {
+                break;
+            }
+            step_ns *= 2;
+        }
+        Some(steps)
     }
 
     /// Counts a command that the gate refused.

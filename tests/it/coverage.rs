@@ -131,6 +131,21 @@ SELECT 0
 AUTH default x
 HELLO 2
 CLIENT ID
+COMMANDLOG GET 1 slow
+COMMANDLOG LEN large-request
+COMMANDLOG RESET large-reply
+COMMANDLOG HELP
+SLOWLOG GET
+SLOWLOG LEN
+SLOWLOG RESET
+SLOWLOG HELP
+LATENCY DOCTOR
+LATENCY GRAPH command => -ERR No samples available
+LATENCY HISTOGRAM
+LATENCY HISTORY command
+LATENCY LATEST
+LATENCY RESET
+LATENCY HELP
 CLIENT INFO
 CLIENT LIST
 CLIENT KILL ID 99999
@@ -357,7 +372,8 @@ FLUSHALL
 "#;
 
 /// Commands that change what a connection may say, or end it: each has its own test, and here a connection of its own.
-const ALONE: [(&str, &str); 8] = [
+const ALONE: [(&str, &str); 9] = [
+    ("MONITOR", "+OK~"),
     ("SUBSCRIBE ch", "*3~"),
     ("PSUBSCRIBE ch", "*3~"),
     ("SSUBSCRIBE ch", "*3~"),

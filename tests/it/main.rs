@@ -24,6 +24,7 @@ mod lifecycle;
 mod limits;
 mod locks;
 mod notifications;
+mod observe;
 mod protocol;
 mod pubsub;
 mod readonly;

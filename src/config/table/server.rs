@@ -140,7 +140,8 @@ pub(super) const SPECS: &[Spec] = &[
         SIZE,
         "0",
         "Milliseconds from which on an event is sampled; 0 samples none.",
-    ),
+    )
+    .active(),
     spec(D::LatencyTracking, "latency-tracking", BOOL, "yes", "Keep the latency of each command.").active(),
     spec(
         D::LatencyTrackingInfoPercentiles,
