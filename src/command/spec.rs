@@ -56,6 +56,8 @@ pub struct Command {
     pub reply: &'static str,
     /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told apart is one.
     pub secrets: Option<Secrets>,
+    /// Hints for clients and proxies: how to spread it over nodes, whether its reply is always the same.
+    pub tips: &'static [&'static str],
     /// Subcommands; then `run` is called only for a missing one.
     pub subcommands: &'static [Command],
     /// Its function.
@@ -81,6 +83,7 @@ impl Command {
         complexity: "O(1)",
         reply: "",
         secrets: None,
+        tips: &[],
         subcommands: &[],
         run: unfinished_container,
     };
@@ -163,8 +166,6 @@ impl Flags {
     pub const NO_AUTH: Flags = Flags(1 << 13);
     /// Allowed while a script runs too long.
     pub const ALLOW_BUSY: Flags = Flags(1 << 14);
-    /// May change data without being a write.
-    pub const MAY_REPLICATE: Flags = Flags(1 << 15);
     /// Not in a transaction.
     pub const NO_MULTI: Flags = Flags(1 << 16);
     /// Where the keys stand depends on the arguments.
@@ -179,6 +180,8 @@ impl Flags {
 
     // What only our gate knows. COMMAND INFO does not show these.
 
+    /// May change data without being a write.
+    pub const MAY_REPLICATE: Flags = Flags(1 << 15);
     /// Works on the whole keyspace: runs with the gate open and takes what it needs itself.
     pub const WHOLE_KEYSPACE: Flags = Flags(1 << 24);
     /// Allowed to a RESP2 client that has subscribed.
@@ -216,7 +219,7 @@ impl Flags {
 
     /// The words of COMMAND INFO, in Redis's order.
     pub fn words(self) -> Vec<&'static str> {
-        const WORDS: [(Flags, &str); 21] = [
+        const WORDS: [(Flags, &str); 20] = [
             (Flags::WRITE, "write"),
             (Flags::READONLY, "readonly"),
             (Flags::DENYOOM, "denyoom"),
@@ -231,7 +234,6 @@ impl Flags {
             (Flags::ASKING, "asking"),
             (Flags::FAST, "fast"),
             (Flags::NO_AUTH, "no_auth"),
-            (Flags::MAY_REPLICATE, "may_replicate"),
             (Flags::NO_MULTI, "no_multi"),
             (Flags::MOVABLE_KEYS, "movablekeys"),
             (Flags::ALLOW_BUSY, "allow_busy"),

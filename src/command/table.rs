@@ -26,6 +26,8 @@ pub struct Entry {
 /// See the module's page.
 pub struct CommandTable {
     entries: Vec<Entry>,
+    /// How many of them are commands; subcommands follow.
+    commands: usize,
     by_name: HashMap<Box<[u8]>, usize, foldhash::fast::FixedState>,
 }
 
@@ -34,14 +36,14 @@ impl CommandTable {
     pub fn new(groups: &[&'static [Command]]) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         let mut by_name = HashMap::with_hasher(foldhash::fast::FixedState::with_seed(0));
-        let commands = groups.iter().flat_map(|group| group.iter());
-        for command in commands.clone() {
+        for command in groups.iter().flat_map(|group| group.iter()) {
             let id = entries.len();
             let doubled = by_name.insert(command.name.as_bytes().into(), id);
             assert!(doubled.is_none(), "{} stands twice in the lists", command.name);
             entries.push(Entry { command, id, full_name: command.name.to_owned(), subcommands: 0..0 });
         }
-        for parent in 0..entries.len() {
+        let commands = entries.len();
+        for parent in 0..commands {
             let first = entries.len();
             for command in entries[parent].command.subcommands {
                 let full_name = format!("{}|{}", entries[parent].full_name, command.name);
@@ -50,7 +52,7 @@ impl CommandTable {
             }
             entries[parent].subcommands = first..entries.len();
         }
-        Self { entries, by_name }
+        Self { entries, commands, by_name }
     }
 
     /// Every entry, by id.
@@ -60,7 +62,7 @@ impl CommandTable {
 
     /// The commands without subcommands of containers.
     pub fn commands(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| !entry.full_name.contains('|'))
+        self.entries[..self.commands].iter()
     }
 
     /// The entry with this full name (`get`, `config|get`), in any case.
@@ -88,16 +90,35 @@ impl CommandTable {
                 .find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(arguments[1]))
                 .ok_or_else(|| unknown_subcommand(arguments, entry))?;
         }
-        if !entry.command.arity_allows(arguments.len()) {
-            return Err(CommandError::WrongArity(entry.full_name.clone().into()));
+        with_arity(entry, arguments)
+    }
+
+    /// [`resolve`](Self::resolve) of a request whose first word is that of one which meant the entry `before`: most requests of a pipeline
+    /// need no lookup.
+    ///
+    /// # Errors
+    /// As of `resolve`.
+    #[inline]
+    pub fn resolve_again(&self, arguments: &[&[u8]], before: usize) -> Result<&Entry, CommandError> {
+        let entry = &self.entries[before];
+        if before >= self.commands || !entry.subcommands.is_empty() {
+            return self.resolve(arguments);
         }
-        Ok(entry)
+        with_arity(entry, arguments)
     }
 
     /// Whether any entry has this flag: for checks at start.
     pub fn any(&self, flags: Flags) -> bool {
         self.entries.iter().any(|entry| entry.command.flags.has(flags))
     }
+}
+
+#[inline]
+fn with_arity<'t>(entry: &'t Entry, arguments: &[&[u8]]) -> Result<&'t Entry, CommandError> {
+    if !entry.command.arity_allows(arguments.len()) {
+        return Err(CommandError::WrongArity(entry.full_name.clone().into()));
+    }
+    Ok(entry)
 }
 
 fn unknown(arguments: &[&[u8]]) -> CommandError {

@@ -41,6 +41,7 @@ pub const COMMANDS: &[Command] = &[Command {
             since: "6.2.0",
             reply: "a line of fields",
             run: info,
+            tips: &["nondeterministic_output"],
             ..subcommand("info", 2, PLAIN)
         },
         Command {
@@ -50,6 +51,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of connections",
             reply: "a line of fields for each",
             run: list,
+            tips: &["nondeterministic_output"],
             ..subcommand("list", -2, OTHERS)
         },
         Command {
@@ -67,6 +69,7 @@ pub const COMMANDS: &[Command] = &[Command {
             since: "2.6.9",
             reply: "OK",
             run: setname,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("setname", 3, SELF)
         },
         Command {
@@ -82,6 +85,7 @@ pub const COMMANDS: &[Command] = &[Command {
             since: "7.2.0",
             reply: "OK",
             run: setinfo,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("setinfo", 4, SELF)
         },
         Command {

@@ -42,6 +42,7 @@ pub const COMMANDS: &[Command] = &[
                 summary: "Lists the ranges of slots with their nodes.",
                 reply: "an array of ranges",
                 run: slots,
+                tips: &["nondeterministic_output"],
                 ..subcommand("slots", 2, ANYTIME)
             },
             Command {
@@ -49,18 +50,21 @@ pub const COMMANDS: &[Command] = &[
                 since: "7.0.0",
                 reply: "an array of shards",
                 run: shards,
+                tips: &["nondeterministic_output"],
                 ..subcommand("shards", 2, ANYTIME)
             },
             Command {
                 summary: "Lists the nodes, a line each.",
                 reply: "lines of fields",
                 run: nodes,
+                tips: &["nondeterministic_output"],
                 ..subcommand("nodes", 2, ANYTIME)
             },
             Command {
                 summary: "Describes the cluster's state.",
                 reply: "lines of fields",
                 run: info,
+                tips: &["nondeterministic_output"],
                 ..subcommand("info", 2, ANYTIME)
             },
             Command {
@@ -82,6 +86,7 @@ pub const COMMANDS: &[Command] = &[
                 since: "7.2.0",
                 reply: "the id",
                 run: myshardid,
+                tips: &["nondeterministic_output"],
                 ..subcommand("myshardid", 2, ANYTIME)
             },
             Command {
@@ -97,6 +102,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of keys asked for",
                 reply: "an array of keys",
                 run: getkeysinslot,
+                tips: &["nondeterministic_output"],
                 ..subcommand("getkeysinslot", 4, Flags::STALE.and(Flags::WHOLE_KEYSPACE))
             },
             Command {
@@ -105,6 +111,7 @@ pub const COMMANDS: &[Command] = &[
                 since: "5.0.0",
                 reply: "an array of lines",
                 run: replicas,
+                tips: &["nondeterministic_output"],
                 ..subcommand("replicas", 3, OPERATOR)
             },
             Command {
@@ -112,6 +119,7 @@ pub const COMMANDS: &[Command] = &[
                 syntax: "node-id",
                 reply: "an array of lines",
                 run: replicas,
+                tips: &["nondeterministic_output"],
                 ..subcommand("slaves", 3, OPERATOR)
             },
             Command {
@@ -119,6 +127,7 @@ pub const COMMANDS: &[Command] = &[
                 since: "7.0.0",
                 reply: "an empty array",
                 run: links,
+                tips: &["nondeterministic_output"],
                 ..subcommand("links", 2, Flags::STALE)
             },
             Command {
@@ -126,6 +135,7 @@ pub const COMMANDS: &[Command] = &[
                 syntax: "node-id",
                 reply: "a number",
                 run: count_failure_reports,
+                tips: &["nondeterministic_output"],
                 ..subcommand("count-failure-reports", 3, OPERATOR)
             },
             Command {
@@ -135,11 +145,12 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of slots",
                 reply: "slots with their figures",
                 run: slot_stats,
+                tips: &["nondeterministic_output", "request_policy:all_shards"],
                 ..subcommand("slot-stats", -4, ANYTIME.and(Flags::WHOLE_KEYSPACE))
             },
             fixed("addslots", -3, "3.0.0"),
             fixed("addslotsrange", -4, "7.0.0"),
-            fixed("bumpepoch", 2, "3.0.0"),
+            Command { tips: &["nondeterministic_output"], ..fixed("bumpepoch", 2, "3.0.0") },
             fixed("delslots", -3, "3.0.0"),
             fixed("delslotsrange", -4, "7.0.0"),
             fixed("failover", -2, "3.0.0"),
@@ -147,7 +158,10 @@ pub const COMMANDS: &[Command] = &[
             fixed("forget", 3, "3.0.0"),
             fixed("meet", -4, "3.0.0"),
             fixed("replicate", -3, "3.0.0"),
-            fixed("reset", -2, "3.0.0"),
+            Command {
+                flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::STALE),
+                ..fixed("reset", -2, "3.0.0")
+            },
             fixed("saveconfig", 2, "3.0.0"),
             fixed("set-config-epoch", 3, "3.0.0"),
             fixed("setslot", -4, "3.0.0"),

@@ -49,6 +49,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of commands asked for",
             reply: "a map of descriptions",
             run: docs,
+            tips: &["nondeterministic_output_order"],
             ..subcommand("docs", -2, "7.0.0")
         },
         Command {
@@ -57,6 +58,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of commands asked for",
             reply: "an array of descriptions and nulls",
             run: info,
+            tips: &["nondeterministic_output_order"],
             ..subcommand("info", -2, "2.8.13")
         },
         Command {
@@ -65,6 +67,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of commands",
             reply: "an array of names",
             run: list,
+            tips: &["nondeterministic_output_order"],
             ..subcommand("list", -2, "7.0.0")
         },
         Command {
@@ -85,6 +88,7 @@ pub const COMMANDS: &[Command] = &[Command {
         },
         help::entry("5.0.0", Group::Server, CONNECTION),
     ],
+    tips: &["nondeterministic_output_order"],
     ..Command::DEFAULT
 }];
 
@@ -155,7 +159,10 @@ fn describe(cx: &mut Context<'_>, entry: &Entry) {
     for category in categories {
         reply.simple(&format!("@{}", category.name()));
     }
-    reply.set(0); // tips
+    reply.set(command.tips.len());
+    for tip in command.tips {
+        reply.bulk(tip.as_bytes());
+    }
     reply.set(command.keys.len());
     for spec in command.keys {
         describe_key_spec(reply, spec);

@@ -22,6 +22,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         reply: "PONG or the message",
         run: ping,
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         ..Command::DEFAULT
     },
     Command {

@@ -25,6 +25,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the size of the value",
         reply: "the bytes or null",
         run: dump,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
     Command {

@@ -42,12 +42,14 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         summary: "Returns how many seconds a key has left.",
         run: ttl,
+        tips: &["nondeterministic_output"],
         ..getter("ttl")
     },
     Command {
         since: "2.6.0",
         summary: "Returns how many milliseconds a key has left.",
         run: pttl,
+        tips: &["nondeterministic_output"],
         ..getter("pttl")
     },
     Command {

@@ -81,6 +81,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of functions",
                 reply: "the library's name",
                 run: load,
+                tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
                 ..of_function("load", -3, CHANGES.and(Flags::DENYOOM))
             },
             Command {
@@ -88,6 +89,7 @@ pub const COMMANDS: &[Command] = &[
                 syntax: "library-name",
                 reply: "OK",
                 run: delete,
+                tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
                 ..of_function("delete", 3, CHANGES)
             },
             Command {
@@ -96,6 +98,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of functions",
                 reply: "OK",
                 run: flush,
+                tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
                 ..of_function("flush", -2, CHANGES)
             },
             Command {
@@ -104,6 +107,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of functions",
                 reply: "an array of libraries",
                 run: list,
+                tips: &["nondeterministic_output_order"],
                 ..of_function("list", -2, Flags::NOSCRIPT)
             },
             Command {
@@ -119,18 +123,21 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of functions",
                 reply: "OK",
                 run: restore,
+                tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
                 ..of_function("restore", -3, CHANGES.and(Flags::DENYOOM))
             },
             Command {
                 summary: "Ends functions that run too long and have written nothing that could not be put back.",
                 reply: "OK",
                 run: kill,
+                tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
                 ..of_function("kill", 2, Flags::NOSCRIPT.and(Flags::ALLOW_BUSY))
             },
             Command {
                 summary: "Tells which function is running, and how many there are.",
                 reply: "a map",
                 run: stats,
+                tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
                 ..of_function("stats", 2, Flags::NOSCRIPT.and(Flags::ALLOW_BUSY))
             },
             help::entry("7.0.0", Group::Scripting, SCRIPTING),

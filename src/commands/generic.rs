@@ -25,6 +25,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of keys; big values are freed in the background",
         reply: "how many were there",
         run: del,
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         ..Command::DEFAULT
     },
     Command {
@@ -39,6 +40,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of keys",
         reply: "how many were there",
         run: del,
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         ..Command::DEFAULT
     },
     Command {
@@ -53,6 +55,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of keys",
         reply: "how many exist",
         run: exists,
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         ..Command::DEFAULT
     },
     Command {
@@ -67,6 +70,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of keys",
         reply: "how many exist",
         run: touch,
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         ..Command::DEFAULT
     },
     Command {
@@ -136,7 +140,7 @@ pub const COMMANDS: &[Command] = &[
         name: "move",
         arity: 3,
         flags: Flags::WRITE.and(Flags::FAST),
-        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::DELETE)],
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)],
         foreign_keys: Some(move_foreign_key),
         categories: KEYSPACE,
         summary: "Moves a key to another database, unless it has one of that name.",
@@ -155,6 +159,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         reply: "a key, or null when there is none",
         run: randomkey,
+        tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
         ..Command::DEFAULT
     },
     Command {
@@ -168,6 +173,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of keys",
         reply: "an array of keys",
         run: keys,
+        tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         ..Command::DEFAULT
     },
     Command {
@@ -181,6 +187,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(1) for every call, O(N) for a whole walk",
         reply: "the next cursor and an array of keys",
         run: scan_keys,
+        tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
         ..Command::DEFAULT
     },
     Command {
@@ -193,6 +200,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         reply: "the number of keys",
         run: dbsize,
+        tips: &["request_policy:all_shards", "response_policy:agg_sum"],
         ..Command::DEFAULT
     },
     Command {
@@ -207,6 +215,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(1); the memory is freed in the background",
         reply: "OK",
         run: flushdb,
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         ..Command::DEFAULT
     },
     Command {
@@ -221,6 +230,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(1); the memory is freed in the background",
         reply: "OK",
         run: flushall,
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         ..Command::DEFAULT
     },
     Command {

@@ -105,6 +105,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of fields",
         reply: "a map of fields to values",
         run: hgetall,
+        tips: &["nondeterministic_output_order"],
         ..Command::DEFAULT
     },
     Command {
@@ -120,6 +121,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of fields",
         reply: "an array of fields",
         run: hkeys,
+        tips: &["nondeterministic_output_order"],
         ..Command::DEFAULT
     },
     Command {
@@ -135,6 +137,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of fields",
         reply: "an array of values",
         run: hvals,
+        tips: &["nondeterministic_output_order"],
         ..Command::DEFAULT
     },
     Command {

@@ -23,6 +23,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the count",
         reply: "a field or null; with a count an array of fields, with their values if wanted",
         run: hrandfield,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
     Command {
@@ -38,6 +39,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(1) for every call, O(N) for a whole walk",
         reply: "the next cursor and an array of fields and values",
         run: hscan,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
 ];

@@ -35,6 +35,7 @@ pub const COMMANDS: &[Command] = &[
                 summary: "Names the encoding of the value.",
                 reply: "the name or null",
                 run: encoding,
+                tips: &["nondeterministic_output"],
                 ..of_object("encoding")
             },
             Command {
@@ -42,18 +43,21 @@ pub const COMMANDS: &[Command] = &[
                 since: "4.0.0",
                 reply: "a number or null",
                 run: freq,
+                tips: &["nondeterministic_output"],
                 ..of_object("freq")
             },
             Command {
                 summary: "Returns for how many seconds the key was not used.",
                 reply: "a number or null",
                 run: idletime,
+                tips: &["nondeterministic_output"],
                 ..of_object("idletime")
             },
             Command {
                 summary: "Returns how many times the value is referred to: always once.",
                 reply: "1 or null",
                 run: refcount,
+                tips: &["nondeterministic_output"],
                 ..of_object("refcount")
             },
             help::entry("6.2.0", Group::Generic, KEYSPACE),

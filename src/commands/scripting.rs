@@ -86,7 +86,8 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of scripts",
                 reply: "OK",
                 run: flush,
-                ..of_script("flush", -2, Flags::NOSCRIPT)
+                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+                ..of_script("flush", -2, Flags::NOSCRIPT.and(Flags::STALE))
             },
             Command {
                 summary: "Tells which scripts are known.",
@@ -95,7 +96,8 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of scripts asked for",
                 reply: "an array of ones and zeros",
                 run: exists,
-                ..of_script("exists", -3, Flags::NOSCRIPT)
+                tips: &["request_policy:all_shards", "response_policy:agg_logical_and"],
+                ..of_script("exists", -3, Flags::NOSCRIPT.and(Flags::STALE))
             },
             Command {
                 summary: "Makes a script known without running it.",
@@ -104,6 +106,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the length of the script",
                 reply: "its SHA1",
                 run: load,
+                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..of_script("load", 3, Flags::NOSCRIPT.and(Flags::STALE))
             },
             Command {
@@ -111,6 +114,7 @@ pub const COMMANDS: &[Command] = &[
                 since: "2.6.0",
                 reply: "OK",
                 run: kill,
+                tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
                 ..of_script("kill", 2, Flags::NOSCRIPT.and(Flags::ALLOW_BUSY))
             },
             Command {
@@ -119,7 +123,7 @@ pub const COMMANDS: &[Command] = &[
                 since: "8.0.0",
                 reply: "the text",
                 run: show,
-                ..of_script("show", 3, Flags::NOSCRIPT)
+                ..of_script("show", 3, Flags::NOSCRIPT.and(Flags::STALE))
             },
             Command {
                 summary: "Sets how scripts are debugged: there is no debugger, so only NO is taken.",

@@ -39,12 +39,14 @@ pub const COMMANDS: &[Command] = &[
                 reply: "OK",
                 secrets: Some(config_secret),
                 run: config_set,
+                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..of_config("set", -4)
             },
             Command {
                 summary: "Lets the statistics begin anew.",
                 reply: "OK",
                 run: config_resetstat,
+                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..of_config("resetstat", 2)
             },
             Command {
@@ -52,6 +54,7 @@ pub const COMMANDS: &[Command] = &[
                 since: "2.8.0",
                 reply: "OK",
                 run: config_rewrite,
+                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..of_config("rewrite", 2)
             },
             help::entry("5.0.0", Group::Server, &[]),
@@ -69,6 +72,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         reply: "lines of fields",
         run: info::info,
+        tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
         ..Command::DEFAULT
     },
     Command {
@@ -92,6 +96,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.6.0",
         reply: "seconds of Unix time and microseconds",
         run: time,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
     Command {

@@ -120,6 +120,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of members",
         reply: "a set of members",
         run: smembers,
+        tips: &["nondeterministic_output_order"],
         ..Command::DEFAULT
     },
     Command {
@@ -135,6 +136,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the count",
         reply: "a member or null; with a count a set of members",
         run: spop,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
     Command {
@@ -150,6 +152,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the count",
         reply: "a member or null; with a count an array of members",
         run: srandmember,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
     Command {
@@ -165,6 +168,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(1) for every call, O(N) for a whole walk",
         reply: "the next cursor and an array of members",
         run: sscan,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
 ];

@@ -23,18 +23,21 @@ pub const COMMANDS: &[Command] = &[
         summary: "Returns the members that all sets have in common.",
         complexity: "O(N*M) where N is the size of the smallest set and M the number of sets",
         run: sinter,
+        tips: &["nondeterministic_output_order"],
         ..reading("sinter")
     },
     Command {
         summary: "Returns the members that any of the sets has.",
         complexity: "O(N) where N is the number of members of all sets",
         run: sunion,
+        tips: &["nondeterministic_output_order"],
         ..reading("sunion")
     },
     Command {
         summary: "Returns the members of the first set that none of the others has.",
         complexity: "O(N) where N is the number of members of all sets",
         run: sdiff,
+        tips: &["nondeterministic_output_order"],
         ..reading("sdiff")
     },
     Command {

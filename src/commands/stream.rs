@@ -33,6 +33,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(1) for adding, O(N) for trimming, N being the number of entries removed",
         reply: "the entry's id, or null where NOMKSTREAM kept it from being added",
         run: xadd,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
     Command {
@@ -107,6 +108,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of entries removed",
         reply: "how many were removed",
         run: xtrim,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
     Command {

@@ -1,6 +1,6 @@
 //! Taking over what is pending with other consumers: XCLAIM and XAUTOCLAIM.
 
-use crate::command::{Command, Context, Flags, Group as CommandGroup, args};
+use crate::command::{Command, Context, Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::stream::{STREAM, UPDATE, id, range_start, write_entry};
 use crate::commands::stream_group::{no_key_or_group, now_ms};
@@ -26,13 +26,14 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(log(P)) for each id, P being the number of pending entries",
         reply: "an array of the entries, or of their ids",
         run: xclaim,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
     Command {
         name: "xautoclaim",
         arity: -6,
         flags: Flags::WRITE.and(Flags::FAST),
-        keys: UPDATE,
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::DELETE)],
         categories: STREAM,
         group: CommandGroup::Stream,
         summary: "Finds pending entries that were idle for long enough and gives them to a consumer.",
@@ -41,6 +42,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(COUNT)",
         reply: "an id to go on from, an array of the entries, an array of the ids that are no longer there",
         run: xautoclaim,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
 ];

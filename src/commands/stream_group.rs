@@ -55,6 +55,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of pending entries looked at; O(C) without a range, C being the number of consumers",
         reply: "number, lowest and highest id and counts of consumers; with a range an array of entries",
         run: xpending,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
 ];

@@ -37,6 +37,7 @@ const XINFO: &[Command] = &[
         since: "5.0.0",
         reply: "an array of maps",
         run: consumers,
+        tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
     Command {

@@ -45,6 +45,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of keys",
         reply: "an array of values and nulls",
         run: mget,
+        tips: &["request_policy:multi_shard"],
         ..Command::DEFAULT
     },
     Command {

@@ -94,6 +94,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of keys",
         reply: "OK",
         run: mset,
+        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
         ..Command::DEFAULT
     },
     Command {
@@ -124,6 +125,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of keys",
         reply: "1 if set, else 0",
         run: msetex,
+        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
         ..Command::DEFAULT
     },
 ];

@@ -21,6 +21,7 @@ pub const COMMANDS: &[Command] = &[
         since: "3.0.0",
         reply: "how many replicas have it",
         run: wait,
+        tips: &["request_policy:all_shards", "response_policy:agg_min"],
         ..waiting("wait", 3)
     },
     Command {
@@ -29,6 +30,7 @@ pub const COMMANDS: &[Command] = &[
         since: "7.2.0",
         reply: "how many files here and how many replicas have it",
         run: waitaof,
+        tips: &["request_policy:all_shards", "response_policy:agg_min"],
         ..waiting("waitaof", 4)
     },
 ];

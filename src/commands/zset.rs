@@ -118,6 +118,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the count",
         reply: "a member or null; with a count an array of members, with their scores if wanted",
         run: zrandmember,
+        tips: &["nondeterministic_output"],
         ..reading("zrandmember", -2, Flags::READONLY)
     },
     Command {
@@ -127,6 +128,7 @@ pub const COMMANDS: &[Command] = &[
         complexity: "O(1) for every call, O(N) for a whole walk",
         reply: "the next cursor and an array of members and scores",
         run: zscan,
+        tips: &["nondeterministic_output"],
         ..reading("zscan", -3, Flags::READONLY)
     },
 ];

@@ -30,7 +30,7 @@ const READ_CHUNK: usize = 16 * 1024;
 const WRITE_CHUNK: usize = 64 * 1024;
 
 /// Batches run before replies are written and others get their turn.
-const BATCHES_MAX: usize = 8;
+const BATCHES_MAX: usize = 4;
 
 /// A write buffer that grew beyond this is given back when it is empty.
 const WRITE_KEEP: usize = 256 * 1024;

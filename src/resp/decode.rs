@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 /// Requests handed out at once. More gives the prefetch nothing and makes one client's turn longer.
-pub const BATCH_MAX: usize = 16;
+pub const BATCH_MAX: usize = 32;
 
 /// Longest inline request, and longest line with a length in it (Redis's figure).
 const INLINE_MAX: usize = 64 * 1024;

@@ -88,7 +88,7 @@ impl<'a> Reply<'a> {
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.out.reserve(bytes.len() + 16);
-        self.line(b'$', itoa::Buffer::new().format(bytes.len()).as_bytes());
+        self.head(b'$', bytes.len());
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
     }
@@ -220,6 +220,16 @@ impl<'a> Reply<'a> {
 
     #[inline]
     fn head(&mut self, kind: u8, len: usize) {
+        // Nearly all lengths have one digit or two: pieces of a fixed size are stored without a call.
+        if len < 10 {
+            self.out.extend_from_slice(&[kind, b'0' + len as u8, b'\r', b'\n']);
+            return;
+        }
+        if len < 100 {
+            let (tens, ones) = (len as u8 / 10, len as u8 % 10);
+            self.out.extend_from_slice(&[kind, b'0' + tens, b'0' + ones, b'\r', b'\n']);
+            return;
+        }
         self.line(kind, itoa::Buffer::new().format(len).as_bytes());
     }
 

@@ -61,9 +61,11 @@ pub struct Scratch {
 #[derive(Debug)]
 struct PlannedRequest {
     /// The command's id, or why there is none.
-    command: Result<usize, CommandError>,
-    arguments: std::ops::Range<usize>,
-    keys: std::ops::Range<usize>,
+    command: Result<u32, Box<CommandError>>,
+    /// Where its arguments end; they start where those of the request before it end.
+    arguments_end: u32,
+    /// The same of its keys.
+    keys_end: u32,
 }
 
 /// How a request came.
@@ -132,23 +134,37 @@ impl Server {
         let mut arguments = recycle(std::mem::take(&mut scratch.arguments));
         scratch.keys.clear();
         scratch.requests.clear();
+        let mut name_before: &[u8] = b"";
         for index in 0..count {
             let first = arguments.len();
             decoder.arguments(buffer, index, &mut arguments);
-            let request = self.plan(&arguments, first, &mut scratch.keys);
-            scratch.requests.push(request);
+            let words = &arguments[first..];
+            let name = words.first().copied().unwrap_or_default();
+            let before = match scratch.requests.last() {
+                Some(PlannedRequest { command: Ok(id), .. }) if name_before == name => Some(*id as usize),
+                _ => None,
+            };
+            name_before = name;
+            let command = self.plan(words, before, &mut scratch.keys);
+            scratch.requests.push(PlannedRequest {
+                command,
+                arguments_end: arguments.len() as u32,
+                keys_end: scratch.keys.len() as u32,
+            });
         }
         let mut batch = self.new_batch();
         if scratch.keys.len() > 1 {
             self.prefetch(client, &mut batch, &scratch.keys);
         }
         let mut end = BatchEnd { executed: count, stop: None };
+        let (mut first_argument, mut first_key) = (0, 0);
         for (index, request) in scratch.requests.iter().enumerate() {
-            let words = &arguments[request.arguments.clone()];
-            let keys = &scratch.keys[request.keys.clone()];
+            let words = &arguments[first_argument..request.arguments_end as usize];
+            let keys = &scratch.keys[first_key..request.keys_end as usize];
+            (first_argument, first_key) = (request.arguments_end as usize, request.keys_end as usize);
             let stop = match &request.command {
                 Ok(id) => {
-                    let entry = &self.commands.entries()[*id];
+                    let entry = &self.commands.entries()[*id as usize];
                     let next = scratch.requests.get(index + 1);
                     let arrival = Arrival {
                         bytes: decoder.request_bytes(index),
@@ -196,22 +212,26 @@ impl Server {
         }
     }
 
-    /// Finds the command of the request that starts at argument `first`, and its keys.
+    /// Finds the command of a request, and its keys. `before`: the command of a request with the same first word.
     #[inline]
-    fn plan(&self, arguments: &[&[u8]], first: usize, keys: &mut Vec<PlannedKey>) -> PlannedRequest {
-        let words = &arguments[first..];
-        let first_key = keys.len();
-        let command = self.commands.resolve(words).map(|entry| {
-            for_each_key(entry.command, words, |position| {
-                keys.push(PlannedKey {
-                    argument: position.argument as u32,
-                    flags: position.flags,
-                    hash: self.keyspace.hasher().hash(words[position.argument]),
-                });
+    fn plan(
+        &self,
+        words: &[&[u8]],
+        before: Option<usize>,
+        keys: &mut Vec<PlannedKey>,
+    ) -> Result<u32, Box<CommandError>> {
+        let entry = match before {
+            Some(before) => self.commands.resolve_again(words, before)?,
+            None => self.commands.resolve(words)?,
+        };
+        for_each_key(entry.command, words, |position| {
+            keys.push(PlannedKey {
+                argument: position.argument as u32,
+                flags: position.flags,
+                hash: self.keyspace.hasher().hash(words[position.argument]),
             });
-            entry.id
         });
-        PlannedRequest { command, arguments: first..arguments.len(), keys: first_key..keys.len() }
+        Ok(entry.id as u32)
     }
 
     fn prefetch<'s>(&'s self, client: &Client, batch: &mut Batch<'s>, keys: &[PlannedKey]) {
