@@ -38,6 +38,8 @@ pub struct Context<'a> {
     pub after: Option<After>,
     /// It turned out to need the whole keyspace, and has changed nothing: it is to run again, alone.
     pub again_alone: bool,
+    /// INFO has counted its error already, where it came up: in a command that it called.
+    pub error_counted: bool,
     /// What it waits for, if it found nothing.
     pub wait: Option<WaitFor>,
     /// Changes made, counted as Redis counts them (`rdb_changes_since_last_save`).
@@ -202,7 +204,9 @@ impl<'a> Context<'a> {
     /// Writes an error as the reply, or as a part of it.
     pub fn reply_error(&mut self, error: &CommandError) {
         let text = error.to_string();
-        self.server.stats.error(crate::worker::current(), text.split(' ').next().unwrap_or_default());
+        if !std::mem::take(&mut self.error_counted) {
+            self.server.stats.error(crate::worker::current(), &error.code());
+        }
         self.reply.error(&text);
     }
 

@@ -29,6 +29,7 @@ pub mod latency_text;
 pub mod lcs;
 pub mod list;
 pub mod list_waiting;
+pub mod memory;
 pub mod monitor;
 pub mod object;
 pub mod pubsub;
@@ -103,5 +104,6 @@ pub fn groups() -> Vec<&'static [Command]> {
         commandlog::COMMANDS,
         monitor::COMMANDS,
         latency::COMMANDS,
+        memory::COMMANDS,
     ]
 }

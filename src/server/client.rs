@@ -76,6 +76,8 @@ pub struct Client {
     pub watch: Watch,
     /// Set while its request waits for keys.
     pub waiter: Option<Arc<Waiter>>,
+    /// Where in the write buffer the reply of the request under way begins: all before it is whole.
+    pub replied: usize,
 }
 
 /// A client's subscriptions, in the order in which they were made.
@@ -183,6 +185,8 @@ pub struct SharedClient {
     pub waiter: Mutex<Option<Arc<Waiter>>>,
     /// Requests queued in a transaction; -1 outside of one.
     pub queued: AtomicI64,
+    /// Bytes of these requests.
+    pub queued_bytes: AtomicUsize,
     /// Keys watched.
     pub watched: AtomicUsize,
     /// MONITOR.
@@ -228,6 +232,7 @@ impl SharedClient {
             blocked: AtomicBool::new(false),
             waiter: Mutex::default(),
             queued: AtomicI64::new(-1),
+            queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
             monitor: AtomicBool::new(false),
             wanted: AtomicU8::new(0),
@@ -355,6 +360,7 @@ impl Client {
             transaction: None,
             watch: Watch::default(),
             waiter: None,
+            replied: 0,
             shared,
         }
     }

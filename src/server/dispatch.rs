@@ -94,6 +94,13 @@ pub(super) struct Ran {
     pub(super) waits: bool,
     /// A script that has been running for a while is in its way.
     pub(super) busy: bool,
+    /// Its error was counted where it came up.
+    error_counted: bool,
+}
+
+impl Ran {
+    /// Nothing came of it yet.
+    const NOTHING: Ran = Ran { result: Ok(()), after: None, waits: false, busy: false, error_counted: false };
 }
 
 /// The state of a batch while it runs.
@@ -109,6 +116,8 @@ pub(super) struct Batch<'s> {
     tick: u64,
     run: Run,
     executed: u64,
+    /// How many of them ran for clients that waited.
+    pub(super) for_others: u64,
     dirty: u64,
 }
 
@@ -161,6 +170,7 @@ impl Server {
         for (index, request) in scratch.requests.iter().enumerate() {
             let words = &arguments[first_argument..request.arguments_end as usize];
             let keys = &scratch.keys[first_key..request.keys_end as usize];
+            client.replied = out.len();
             (first_argument, first_key) = (request.arguments_end as usize, request.keys_end as usize);
             let stop = match &request.command {
                 Ok(id) => {
@@ -208,6 +218,7 @@ impl Server {
             tick: self.observation.tick(),
             run: Run::default(),
             executed: 0,
+            for_others: 0,
             dirty: 0,
         }
     }
@@ -290,7 +301,8 @@ impl Server {
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         self.begin_run(entry.id, batch);
         let request = Request { entry, arguments, keys, served: None };
-        let Ran { result, after, waits, busy } = self.execute(client, &request, batch, plan, out);
+        let Ran { result, after, waits, busy, error_counted } =
+            self.execute(client, &request, batch, plan, out);
         if let Err(error) = &result
             && command.flags.has(Flags::RUNS_QUEUE)
             && client.transaction.is_some()
@@ -304,7 +316,11 @@ impl Server {
             out.truncate(start);
             let text = error.to_string();
             Reply::new(out, client.version).error(&text);
-            self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
+            if !error_counted {
+                self.stats.error(batch.worker, &error.code());
+            }
+        } else if out.get(start) == Some(&b'-') {
+            self.count_written_error(&out[start..], batch.worker);
         }
         if self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
             self.show_to_monitors(entry, arguments, client.database, Source::Client(&client.shared));
@@ -332,7 +348,8 @@ impl Server {
             reply_bytes: if client.reply_mode == ReplyMode::On { (out.len() - start) as u64 } else { 0 },
             sleeps_ns: if let Some(After::Sleep(ms)) = after { ms.saturating_mul(1_000_000) } else { 0 },
         };
-        self.count_run(&done, result.is_err(), arrival.ends_run || after.is_some(), batch);
+        let failed = result.is_err() || out.get(start) == Some(&b'-');
+        self.count_run(&done, failed, arrival.ends_run || after.is_some(), batch);
         if client.asking && !command.flags.has(Flags::KEEPS_ASKING) {
             client.asking = false;
         }
@@ -360,10 +377,10 @@ impl Server {
                 } else {
                     "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
                 }));
-                return Some(Ran { result, after: None, waits: false, busy: false });
+                return Some(Ran { result, ..Ran::NOTHING });
             }
             if in_the_way && touches_keys {
-                return Some(Ran { result: Ok(()), after: None, waits: false, busy: true });
+                return Some(Ran { busy: true, ..Ran::NOTHING });
             }
         }
         None
@@ -394,6 +411,13 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Counts an error that a command wrote as its reply itself: a script's.
+    #[cold]
+    fn count_written_error(&self, reply: &[u8], worker: usize) {
+        let code = reply[1..].split(|byte| b" \r".contains(byte)).next().unwrap_or_default();
+        self.stats.error(worker, &String::from_utf8_lossy(code));
     }
 
     /// Notes how long a request took to find out that it waits.
@@ -519,12 +543,13 @@ impl Server {
             origin: Origin::Client,
             after: None,
             again_alone: false,
+            error_counted: false,
             wait: None,
             dirty: 0,
             command: entry,
         };
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
-            return Ran { result: Ok(()), after: None, waits: true, busy: false };
+            return Ran { waits: true, ..Ran::NOTHING };
         }
         let result = (command.run)(&mut context, arguments);
         if context.again_alone {
@@ -533,6 +558,7 @@ impl Server {
             return self.execute(client, request, batch, plan, out);
         }
         let (after, wait) = (context.after.take(), context.wait.take());
+        let error_counted = context.error_counted;
         batch.dirty += context.dirty;
         let waits = wait.is_some();
         if let Some(mut wait) = wait
@@ -547,7 +573,7 @@ impl Server {
             *shared.waiter.lock() = Some(Arc::clone(&waiter));
             context.client.waiter = Some(waiter);
         }
-        Ran { result, after, waits, busy: false }
+        Ran { result, after, waits, busy: false, error_counted }
     }
 
     /// Removes the keys that a read found ended, now that its locks are free.
@@ -582,6 +608,11 @@ impl Server {
         }
         Reply::new(out, client.version).error(&text);
         self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
+        let entry = match error {
+            // The table knows the command, and refuses its arguments.
+            CommandError::WrongArity(name) => self.commands.by_full_name(name.as_bytes()),
+            _ => entry,
+        };
         if let Some(entry) = entry {
             self.stats.command_rejected(batch.worker, entry.id);
         }
@@ -615,7 +646,7 @@ impl Server {
         self.account_batch(batch);
         let commands = &client.shared.commands;
         client.shared.active_ms.store(batch.now_ms, Ordering::Relaxed);
-        commands.store(commands.load(Ordering::Relaxed) + batch.executed, Ordering::Relaxed);
+        commands.fetch_add(batch.executed - batch.for_others, Ordering::Relaxed);
     }
 
     pub(super) fn account_batch(&self, batch: &mut Batch<'_>) {

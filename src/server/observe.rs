@@ -4,7 +4,7 @@
 //! run) are timed together. A run that took less than the least threshold holds no command that took so long: nothing is to be
 //! told. That a command takes long is noticed while it does: the sweeper's thread counts ticks, one every few milliseconds, and
 //! after a command during which the tick changed its run is ended and the clock is read. The time is then that command's own,
-//! and that of the up to 15 commands of its kind before it that ran since the clock was read last, all without a tick.
+//! and that of the few commands of its kind before it in the batch that ran since the clock was read last, all without a tick.
 //!
 //! Where that is not fine enough each command is timed by itself: while a threshold is below [`FINE_NS`], and for
 //! [`DISTRUST_MS`] after a run has taken long without a tick (the sweeper got no processor: whose time it was is not known, so
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Server;
 use super::client::SharedClient;
 use super::commandlog::{LogEntry, LogKind, cut};
+use super::stats::Counter;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::{Config, Directive};
@@ -135,7 +136,10 @@ impl Observation {
 impl Server {
     /// Counts a command that was timed by itself, and tells of it.
     pub fn count_alone(&self, done: &Done<'_>, took_ns: u64, failed: bool) {
-        self.stats.commands_ran(crate::worker::current(), done.entry.id, 1, took_ns, u64::from(failed));
+        let worker = crate::worker::current();
+        self.stats.add(worker, Counter::CommandsProcessed, 1);
+        self.stats.commands_ran(worker, done.entry.id, 1, took_ns, u64::from(failed));
+        done.client.commands.fetch_add(1, Ordering::Relaxed);
         let limits = self.observation.thresholds();
         if took_ns >= limits.slow_ns {
             self.took_long(done, took_ns);

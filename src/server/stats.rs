@@ -31,9 +31,10 @@ pub enum Counter {
     OutputBufferDisconnections,
     DeniedAuth,
     Changes,
+    ExpireCycleNs,
 }
 
-const COUNTERS: usize = Counter::Changes as usize + 1;
+const COUNTERS: usize = Counter::ExpireCycleNs as usize + 1;
 
 /// What is counted for each command on each worker.
 #[derive(Debug, Default)]
@@ -83,8 +84,36 @@ impl CommandCounters {
     }
 }
 
-/// Upper bound on distinct error codes that are counted (Redis's figure): beyond it nothing new is counted.
+/// Upper bound on distinct error codes that are counted (Redis's figure): beyond it all new ones are counted as this one.
 const ERROR_CODES_MAX: usize = 128;
+
+/// Codes of the server's own errors. All others come from scripts, and only these are bounded.
+const SERVER_CODES: &[&str] = &[
+    "ERR",
+    "WRONGTYPE",
+    "NOGROUP",
+    "EXECABORT",
+    "NOAUTH",
+    "BUSY",
+    "WRONGPASS",
+    "UNKILLABLE",
+    "UNBLOCKED",
+    "READONLY",
+    "NOTBUSY",
+    "NOSCRIPT",
+    "NOPROTO",
+    "INVALIDOBJ",
+    "CROSSSLOT",
+    "BUSYKEY",
+    "BUSYGROUP",
+    "MOVED",
+    "OOM",
+    "NOPERM",
+    "NOSUB",
+];
+
+/// See above.
+const ERROR_CODES_OVERFLOW: &str = "ERRORSTATS_OVERFLOW";
 
 /// The statistics of a server.
 #[derive(Debug)]
@@ -207,14 +236,25 @@ impl Stats {
         totals
     }
 
+    /// Nanoseconds that all commands took together.
+    pub fn total_command_ns(&self) -> u64 {
+        let commands = self.workers.iter().flat_map(|worker| worker.commands.iter());
+        commands.map(|command| command.total_ns.load(Ordering::Relaxed)).sum()
+    }
+
     /// Counts an error reply by its code.
     pub fn error(&self, worker: usize, code: &str) {
         self.add(worker, Counter::ErrorReplies, 1);
         let mut errors = self.errors.lock();
         if let Some((_, count)) = errors.iter_mut().find(|(known, _)| known == code) {
             *count += 1;
-        } else if errors.len() < ERROR_CODES_MAX {
+        } else if errors.len() < ERROR_CODES_MAX || SERVER_CODES.contains(&code) {
             errors.push((code.to_owned(), 1));
+        } else {
+            match errors.iter_mut().find(|(known, _)| known == ERROR_CODES_OVERFLOW) {
+                Some((_, count)) => *count += 1,
+                None => errors.push((ERROR_CODES_OVERFLOW.to_owned(), 1)),
+            }
         }
     }
 

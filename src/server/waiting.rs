@@ -8,7 +8,6 @@ use super::Server;
 use super::client::Client;
 use super::dispatch::{Batch, Ran, Request};
 use super::observe::Done;
-use super::stats::Counter;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
 use crate::command::request::resp_bytes;
 use crate::effects::waiting::{Ended, Waiter};
@@ -101,6 +100,8 @@ impl Server {
             sleeps_ns: waiter.ran_ns.load(Ordering::Relaxed),
         };
         self.count_run(&done, result.is_err(), true, batch);
+        batch.for_others += 1;
+        waiter.client.commands.fetch_add(1, Ordering::Relaxed);
         self.effects.waiting.remove(waiter);
         waiter.served(out);
         true
@@ -138,7 +139,6 @@ impl Server {
             reply_bytes,
             sleeps_ns: 0,
         };
-        self.stats.add(worker, Counter::CommandsProcessed, 1);
         self.count_alone(&done, waiter.ran_ns.load(Ordering::Relaxed), failed);
     }
 }
