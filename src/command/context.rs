@@ -1,8 +1,8 @@
 //! What a command's function is given.
 
-use crate::command::keys::{LockPlan, PlannedKey, lock_plan_of};
+use crate::command::keys::{KeySpec, LockPlan, PlannedKey, for_each_key, lock_plan_of};
 use crate::command::request::resp_bytes;
-use crate::command::spec::Flags;
+use crate::command::spec::{Flags, Group};
 use crate::command::table::Entry;
 use crate::effects::Changes;
 use crate::effects::waiting::WaitFor;
@@ -159,6 +159,9 @@ impl<'a> Context<'a> {
         let start = self.reply.position();
         let outer = (self.command, self.planned, self.origin, self.after.take());
         (self.command, self.planned, self.origin) = (entry, &[], origin);
+        if self.client.tracker.is_some() {
+            self.remember_reads(entry, arguments);
+        }
         let started_ns = self.server.clock.monotonic_ns();
         let result = (entry.command.run)(self, arguments);
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
@@ -172,6 +175,25 @@ impl<'a> Context<'a> {
             self.reply.truncate(start);
         }
         result
+    }
+
+    /// Notes which keys a client that tracks is about to read; they are locked. A script's keys are those that its commands read.
+    #[cold]
+    pub fn remember_reads(&self, entry: &Entry, arguments: &[&[u8]]) {
+        let command = entry.command;
+        let Some(tracker) = &self.client.tracker else { return };
+        if !command.flags.has(Flags::READONLY)
+            || command.group == Group::Scripting
+            || !tracker.remembers(self.client.caching)
+        {
+            return;
+        }
+        for_each_key(command, arguments, |position| {
+            if position.flags & KeySpec::NOT_KEY == 0 {
+                let key = self.keys.keyspace.hasher().key(arguments[position.argument]);
+                self.server.effects.tracking.remember(&key, self.client.shared.id, self.keys.now_ms);
+            }
+        });
     }
 
     /// Counts a nested command, and tells of it where it is to be told.

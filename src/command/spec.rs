@@ -178,6 +178,9 @@ impl Flags {
     /// Works with keys, and also without.
     pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 20);
 
+    /// Leaves what CLIENT CACHING said for the next command in force.
+    pub const KEEPS_CACHING: Flags = Flags(1 << 21);
+
     // What only our gate knows. COMMAND INFO does not show these.
 
     /// May change data without being a write.

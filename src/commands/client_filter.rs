@@ -217,6 +217,10 @@ fn flags_of(client: &SharedClient) -> String {
     };
     add(client.monitor.load(Relaxed), 'O');
     add(subscriptions_of(client).iter().any(|count| *count > 0), 'P');
+    let tracker = client.tracker.lock().clone();
+    add(tracker.is_some(), 't');
+    add(tracker.as_ref().is_some_and(|tracker| tracker.is_broken()), 'R');
+    add(tracker.as_ref().is_some_and(|tracker| tracker.broadcast), 'B');
     add(client.queued.load(Relaxed) >= 0, 'x');
     add(client.blocked.load(Relaxed) || client.waiter.lock().is_some(), 'b');
     add(client.is_unix(), 'U');
@@ -227,6 +231,14 @@ fn flags_of(client: &SharedClient) -> String {
         flags.push('N');
     }
     flags
+}
+
+/// Whom a client has its invalid keys told: -1 while it tracks none, 0 for itself.
+pub fn redirect_of(client: &SharedClient) -> i64 {
+    match &*client.tracker.lock() {
+        None => -1,
+        Some(tracker) => tracker.redirect.as_ref().map_or(0, |redirect| redirect.id as i64),
+    }
 }
 
 /// One line of CLIENT LIST, without its end.
@@ -258,7 +270,7 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
          psub={patterns} ssub={shard} multi={queued} watch={watched} qbuf={query_len} qbuf-free={query_free} argv-mem={request_memory} \
          multi-mem={queued_memory} \
          rbs={reply_capacity} rbp={reply_capacity} obl={reply_len} oll={waiting_messages} omem={output_memory} \
-         tot-mem={total_memory} events={events} cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} \
+         tot-mem={total_memory} events={events} cmd={command} user=default redir={} resp={} lib-name={} lib-ver={} \
          tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.address,
@@ -268,6 +280,7 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
         flags_of(client),
         capabilities_of(client),
         client.database.load(Relaxed),
+        redirect_of(client),
         client.protocol.load(Relaxed),
         names.lib_name,
         names.lib_version,

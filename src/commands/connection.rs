@@ -261,6 +261,7 @@ fn reset(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     server.unsubscribe_all(cx.client);
     server.unwatch(cx.client);
     server.end_monitor(cx.client);
+    server.end_tracking(cx.client);
     let client = &mut *cx.client;
     client.transaction = None;
     client.shared.queued.store(-1, std::sync::atomic::Ordering::Relaxed);

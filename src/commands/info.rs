@@ -161,7 +161,7 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("client_recent_max_output_buffer", largest(&|client| client.reply_buffer[1].load(Relaxed)));
     let waiting_for_pause = count(&|client| client.blocked.load(Relaxed));
     fields.add("blocked_clients", server.effects.waiting.client_count() + waiting_for_pause);
-    fields.add("tracking_clients", 0);
+    fields.add("tracking_clients", server.effects.tracking.client_count());
     let subscribed = count(&|client| client.subscribed.iter().any(|count| count.load(Relaxed) > 0));
     fields.add("pubsub_clients", subscribed);
     fields.add("watching_clients", count(&|client| client.watched.load(Relaxed) > 0));
@@ -379,7 +379,10 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     ]);
     fields.zeros(&["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits"]);
     fields.zeros(&["active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time"]);
-    fields.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
+    let (tracked_keys, tracked_items) = server.effects.tracking.table_size();
+    fields.add("tracking_total_keys", tracked_keys);
+    fields.add("tracking_total_items", tracked_items);
+    fields.add("tracking_total_prefixes", server.effects.tracking.prefix_count());
     fields.add("unexpected_error_replies", sum(Counter::UnexpectedErrorReplies));
     fields.add("total_error_replies", sum(Counter::ErrorReplies));
     fields.add("dump_payload_sanitizations", 0);

@@ -45,6 +45,7 @@ pub mod stream_info;
 pub mod stream_read;
 pub mod string;
 pub mod string_set;
+pub mod tracking;
 pub mod transaction;
 pub mod wait;
 pub mod zset;

@@ -246,6 +246,11 @@ impl Waiter {
         waits
     }
 
+    /// Whether its request is being run, or was: then its reply comes before all messages.
+    pub fn is_being_served(&self) -> bool {
+        matches!(*self.state.lock(), State::Serving | State::Done(_))
+    }
+
     /// Its request found nothing again: it goes on waiting.
     pub fn not_served(&self) {
         *self.state.lock() = State::Waiting;

@@ -240,7 +240,12 @@ impl Connection {
                         break Err(End::Closed);
                     }
                     shared.take_look();
-                    shared.take_messages(&mut self.out);
+                    if waiter.is_being_served() {
+                        // What it is told meanwhile is about the reply that is to come.
+                        tokio::task::yield_now().await;
+                    } else {
+                        shared.take_messages(&mut self.out);
+                    }
                 }
                 Ok(Err(error)) => break Err(End::Failed(error)),
             }

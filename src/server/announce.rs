@@ -46,7 +46,17 @@ impl Server {
         self.unwatch(client);
         self.unsubscribe_all(client);
         self.end_monitor(client);
+        self.end_tracking(client);
+        client.shared.set_gone();
         self.clients.remove(client.shared.id);
+    }
+
+    /// The client tracks no keys any more.
+    pub fn end_tracking(&self, client: &mut Client) {
+        client.caching = false;
+        if let Some(tracker) = client.tracker.take() {
+            self.effects.tracking.end(&tracker);
+        }
     }
 
     /// The client is shown no commands any more.

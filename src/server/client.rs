@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::transaction::{Transaction, Watch};
+use crate::effects::tracking::Tracker;
 use crate::effects::waiting::Waiter;
 use crate::resp::Version;
 
@@ -66,6 +67,10 @@ pub struct Client {
     pub no_touch: bool,
     /// CLIENT CAPA redirect.
     pub capa_redirect: bool,
+    /// CLIENT TRACKING: how it tracks.
+    pub tracker: Option<Arc<Tracker>>,
+    /// CLIENT CACHING was said for the next command.
+    pub caching: bool,
     /// MONITOR was said: it is shown what others run.
     pub monitor: bool,
     /// Subscriptions to channels, patterns and shard channels.
@@ -191,6 +196,10 @@ pub struct SharedClient {
     pub watched: AtomicUsize,
     /// MONITOR.
     pub monitor: AtomicBool,
+    /// CLIENT TRACKING.
+    pub tracker: Mutex<Option<Arc<Tracker>>>,
+    /// Its connection has ended.
+    gone: AtomicBool,
     wanted: AtomicU8,
     has_messages: AtomicBool,
     outbox: Mutex<Outbox>,
@@ -235,11 +244,23 @@ impl SharedClient {
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
             monitor: AtomicBool::new(false),
+            tracker: Mutex::default(),
+            gone: AtomicBool::new(false),
             wanted: AtomicU8::new(0),
             has_messages: AtomicBool::new(false),
             outbox: Mutex::default(),
             waker: AtomicWaker::new(),
         }
+    }
+
+    /// Notes that its connection has ended.
+    pub fn set_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its connection has ended.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Whether it came through the unix socket, whose path is both its addresses.
@@ -355,6 +376,8 @@ impl Client {
             asking: false,
             no_touch: false,
             capa_redirect: false,
+            tracker: None,
+            caching: false,
             monitor: false,
             subscriptions: Subscriptions::default(),
             transaction: None,

@@ -162,6 +162,7 @@ impl Server {
             });
         }
         let mut batch = self.new_batch();
+        batch.changes.set_actor(client.shared.id);
         if scratch.keys.len() > 1 {
             self.prefetch(client, &mut batch, &scratch.keys);
         }
@@ -352,6 +353,9 @@ impl Server {
         self.count_run(&done, failed, arrival.ends_run || after.is_some(), batch);
         if client.asking && !command.flags.has(Flags::KEEPS_ASKING) {
             client.asking = false;
+        }
+        if client.caching && !command.flags.has(Flags::KEEPS_CACHING) && client.transaction.is_none() {
+            client.caching = false;
         }
         let silent = if command.flags.has(Flags::PUSHES) { out.len() } else { start };
         self.finish_reply(client, silent, out);
@@ -550,6 +554,9 @@ impl Server {
         };
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
             return Ran { waits: true, ..Ran::NOTHING };
+        }
+        if context.client.tracker.is_some() {
+            context.remember_reads(entry, arguments);
         }
         let result = (command.run)(&mut context, arguments);
         if context.again_alone {

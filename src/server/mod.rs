@@ -155,6 +155,12 @@ impl Server {
         self.settings.load(&self.config);
         self.effects.set_events(self.config.keyspace_events());
         self.pubsub.set_limit(self.settings.pubsub_limit());
+        self.effects.tracking.set_limits(
+            self.config.int(Directive::TrackingTableMaxKeys).max(0) as usize,
+            self.settings.monitor_limit(),
+            self.settings.pubsub_limit(),
+            self.clock.now_ms(),
+        );
         self.observation.load(&self.config);
         self.latency.set_threshold_ms(self.config.int(Directive::LatencyMonitorThreshold).max(0) as u64);
         for (kind, directive) in [

@@ -110,7 +110,7 @@ impl Settings {
 }
 
 impl Settings {
-    /// The limit of a client that watches the others: the normal class as in Redis, and where that has no bound, the replica's.
+    /// The limit of a client that watches the others (MONITOR) or keeps copies (CLIENT TRACKING): the normal class as in Redis, and where that has no bound, the replica's.
     /// Otherwise one that does not read would take all memory.
     pub fn monitor_limit(&self) -> OutputLimit {
         *self.monitor_limit.read()

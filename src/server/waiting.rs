@@ -77,10 +77,13 @@ impl Server {
         });
         let mut client = Client::new(std::sync::Arc::clone(&waiter.client));
         (client.database, client.version, client.authenticated) = (key.0, waiter.version, true);
+        client.tracker = waiter.client.tracker.lock().clone();
+        let actor = batch.changes.set_actor(waiter.client.id);
         let (mut plan, mut out) = (LockPlan::new(), Vec::new());
         let served = Some(Served { waiter, key });
         let request = Request { entry, arguments: &arguments, keys: &keys, served };
         let Ran { result, waits, busy, .. } = self.execute(&mut client, &request, batch, &mut plan, &mut out);
+        batch.changes.set_actor(actor);
         if waits || busy {
             waiter.not_served();
             return false;

@@ -37,5 +37,6 @@ mod stream;
 mod stream_consumers;
 mod string;
 mod tls;
+mod tracking;
 mod transaction;
 mod waiting;
