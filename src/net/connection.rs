@@ -14,6 +14,7 @@ use tokio_util::io::poll_read_buf;
 use super::Session;
 use super::stream::NetStream;
 use crate::command::context::After;
+use crate::config::Directive;
 use crate::resp::decode::{Decoder, Limits};
 use crate::resp::encode::Reply;
 use crate::server::client::ReplyMode;
@@ -142,7 +143,13 @@ impl Connection {
             let count = match self.decoder.decode(&self.input, limits) {
                 Ok(count) => count,
                 Err(error) => {
-                    tracing::debug!(client = self.session.client.shared.id, %error, "protocol error");
+                    let client = self.session.client.shared.id;
+                    // The text may quote what the client sent.
+                    if self.session.server.config.flag(Directive::HideUserDataFromLog) {
+                        tracing::debug!(client, "protocol error");
+                    } else {
+                        tracing::debug!(client, %error, "protocol error");
+                    }
                     Reply::new(&mut self.out, self.session.client.version).error(&format!("ERR {error}"));
                     return Err(End::Closed);
                 }

@@ -27,6 +27,7 @@ use crate::command::table::CommandTable;
 use crate::config::{Config, Directive};
 use crate::effects::Effects;
 use crate::keyspace::Keyspace;
+use crate::logging::LogSwitch;
 use crate::scripting::Scripting;
 use clients::Clients;
 use clock::Clock;
@@ -93,6 +94,8 @@ pub struct Server {
     pub memory_peak: AtomicU64,
     /// What happens a second, renewed by [`Server::measure_rates`].
     pub rates: parking_lot::RwLock<stats::Rates>,
+    /// Changes the settings of the program's log, where the program has let it.
+    log: std::sync::OnceLock<LogSwitch>,
     shutdown: tokio::sync::watch::Sender<bool>,
 }
 
@@ -143,6 +146,7 @@ impl Server {
             sweeping: parking_lot::Mutex::new(()),
             memory_peak: AtomicU64::new(0),
             rates: parking_lot::RwLock::default(),
+            log: std::sync::OnceLock::new(),
             shutdown: tokio::sync::watch::channel(false).0,
             config,
         };
@@ -153,6 +157,9 @@ impl Server {
     /// Makes what was set in the configuration take effect everywhere. Called at start and after CONFIG SET.
     pub fn apply_settings(&self) {
         self.settings.load(&self.config);
+        if let Some(switch) = self.log.get() {
+            switch.load(&self.config);
+        }
         self.effects.set_events(self.config.keyspace_events());
         self.pubsub.set_limit(self.settings.pubsub_limit());
         self.effects.tracking.set_limits(
@@ -171,6 +178,12 @@ impl Server {
             self.commandlogs.set_max_len(kind, self.config.int(directive).max(0) as usize);
         }
         self.stats.set_tracks_latency(self.config.flag(Directive::LatencyTracking));
+    }
+
+    /// Has CONFIG SET change the level and the form of the program's log.
+    pub fn set_log_switch(&self, switch: LogSwitch) {
+        // The program has one log, and sets it once.
+        let _ = self.log.set(switch);
     }
 
     /// Asks everything to end.
