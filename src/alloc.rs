@@ -1,9 +1,176 @@
-//! The allocator: mimalloc, chosen for needing nothing but a C compiler. Others have not been compared with it yet.
+//! The allocator: mimalloc, with what it has handed out counted.
+//!
+//! mimalloc was chosen for needing nothing but a C compiler, for blocks in steps of eight bytes, and for giving pages back by itself.
+//! Transparent huge pages are off: they made reads a few percent faster and a small keyspace up to a third larger.
+//!
+//! Counting is exact to the sizes of blocks and costs an addition: each thread has a counter that only it writes.
+#![allow(unsafe_code)] // A global allocator is an unsafe trait; it hands every call through as it came.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+use crossbeam_utils::CachePadded;
+use mimalloc::MiMalloc;
 
 /// Its name in INFO.
 pub const NAME: &str = "mimalloc";
 
-/// Bytes that the allocator has handed out, where it can tell.
+/// Threads with a counter of their own; later ones share the last.
+const COUNTERS: usize = 128;
+
+/// Blocks up to this many bytes come in size classes, larger ones in steps (mimalloc's figures for 64-bit systems).
+const CLASSES_MAX: usize = 512 * 1024;
+
+/// Not a counter's index: the thread has none yet.
+const NONE: usize = usize::MAX;
+
+static BYTES: [CachePadded<AtomicI64>; COUNTERS] = [const { CachePadded::new(AtomicI64::new(0)) }; COUNTERS];
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+static COUNTS: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static COUNTER: Cell<usize> = const { Cell::new(NONE) };
+}
+
+/// mimalloc as the global allocator of a program. Its counters are the one thing that is of the process, as the memory is.
+#[derive(Debug)]
+pub struct Allocator;
+
+// SAFETY: every call goes to mimalloc with the arguments it came with; counting neither allocates nor touches the blocks.
+unsafe impl GlobalAlloc for Allocator {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(block_bytes(layout.size()) as i64);
+        // SAFETY: the caller's.
+        unsafe { MiMalloc.alloc(layout) }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(block_bytes(layout.size()) as i64);
+        // SAFETY: the caller's.
+        unsafe { MiMalloc.alloc_zeroed(layout) }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(block_bytes(layout.size()) as i64));
+        // SAFETY: the caller's.
+        unsafe { MiMalloc.dealloc(pointer, layout) }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(block_bytes(new_size) as i64 - block_bytes(layout.size()) as i64);
+        // SAFETY: the caller's.
+        unsafe { MiMalloc.realloc(pointer, layout, new_size) }
+    }
+}
+
+/// Bytes of the blocks that are handed out; `None` in a program with another allocator.
 pub fn allocated_bytes() -> Option<u64> {
-    None
+    if !COUNTS.load(Ordering::Relaxed) {
+        return None;
+    }
+    let counters = TAKEN.load(Ordering::Relaxed).clamp(1, COUNTERS);
+    let sum: i64 = BYTES[..counters].iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum();
+    Some(sum.max(0) as u64)
+}
+
+/// Gives what this thread and threads that ended have freed back to the system.
+pub fn give_back() {
+    // SAFETY: may be called at any time by any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}
+
+/// How large a block is that is asked for with this size: mimalloc's size classes, which the tests compare with what it says.
+#[inline]
+pub const fn block_bytes(size: usize) -> usize {
+    if size <= 64 {
+        return if size == 0 { 8 } else { size.next_multiple_of(8) };
+    }
+    if size > CLASSES_MAX {
+        const MIB: usize = 1024 * 1024;
+        let step = match size {
+            ..2_097_152 => MIB / 16,
+            ..8_388_608 => MIB / 4,
+            ..33_554_432 => MIB,
+            _ => 4 * MIB,
+        };
+        return match size.checked_next_multiple_of(step) {
+            Some(bytes) => bytes,
+            None => size,
+        };
+    }
+    // Four classes for each power of two.
+    let step = 1 << ((size - 1).ilog2() - 2);
+    size.next_multiple_of(step)
+}
+
+#[inline]
+fn count(bytes: i64) {
+    let index = COUNTER.get();
+    if index < COUNTERS - 1 {
+        // Nobody else writes it.
+        let counter = &BYTES[index];
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(bytes), Ordering::Relaxed);
+    } else {
+        count_first(index, bytes);
+    }
+}
+
+#[cold]
+fn count_first(index: usize, bytes: i64) {
+    let index = if index == NONE {
+        COUNTS.store(true, Ordering::Relaxed);
+        let index = TAKEN.fetch_add(1, Ordering::Relaxed).min(COUNTERS - 1);
+        COUNTER.set(index);
+        index
+    } else {
+        index
+    };
+    BYTES[index].fetch_add(bytes, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_as_large_as_the_allocator_says() {
+        for size in (1..5_000).chain([
+            8_192, 10_000, 65_536, 100_000, 524_288, 524_289, 1_000_000, 3_000_000, 9_000_000, 40_000_000,
+        ]) {
+            let layout = Layout::from_size_align(size, 1).unwrap();
+            // SAFETY: the block is freed with the layout it was made with.
+            let usable = unsafe {
+                let pointer = MiMalloc.alloc(layout);
+                let usable = MiMalloc.usable_size(pointer);
+                MiMalloc.dealloc(pointer, layout);
+                usable
+            };
+            assert_eq!(block_bytes(size), usable, "{size}");
+        }
+    }
+
+    #[test]
+    fn what_is_freed_is_counted_down() {
+        let before = || BYTES.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<i64>();
+        let start = before();
+        let layout = Layout::from_size_align(100, 8).unwrap();
+        // SAFETY: as above.
+        unsafe {
+            let pointer = Allocator.alloc(layout);
+            assert_eq!(before() - start, 112);
+            let pointer = Allocator.realloc(pointer, layout, 1_000);
+            assert_eq!(before() - start, 1_024);
+            let layout = Layout::from_size_align(1_000, 8).unwrap();
+            std::thread::scope(|scope| {
+                let pointer = pointer as usize;
+                scope.spawn(move || Allocator.dealloc(pointer as *mut u8, layout));
+            });
+        }
+        assert_eq!(before(), start);
+    }
 }

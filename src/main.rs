@@ -7,7 +7,7 @@ use kvarts::logging::LogSwitch;
 use kvarts::server::clock::Clock;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: kvarts::alloc::Allocator = kvarts::alloc::Allocator;
 
 fn main() -> ExitCode {
     let config = match cli::from_args(std::env::args_os()) {

@@ -40,7 +40,7 @@ const META: usize = 4;
 const ALIGN: usize = 8;
 /// Sizes are rounded up to this, the step of the allocator's small size classes: a value of about the same length
 /// overwrites the old one in place.
-const STEP: usize = 16;
+const STEP: usize = 8;
 
 /// A key, its value, its expiry and its access clock. See the module's page for the layout.
 pub struct Record(NonNull<u8>);
