@@ -72,7 +72,8 @@ impl Tracker {
     /// Whether what is read now is tracked; `caching` if CLIENT CACHING was said.
     #[inline]
     pub fn remembers(&self, caching: bool) -> bool {
-        !self.broadcast && (!self.opt_in || caching) && !(self.opt_out && caching)
+        let wanted = if caching { !self.opt_out } else { !self.opt_in };
+        wanted && !self.broadcast
     }
 
     /// Whether a message did not reach the client that was to get it.
@@ -282,7 +283,8 @@ impl Tracking {
             let Some(tracker) = self.trackers.get(client).map(|tracker| Arc::clone(&tracker)) else {
                 continue;
             };
-            if !tracker.broadcast && !(tracker.no_loop && actor == *client) {
+            let is_own = tracker.no_loop && actor == *client;
+            if !tracker.broadcast && !is_own {
                 self.tell(&tracker, Invalid::Keys(&[key]), now_ms);
             }
         }

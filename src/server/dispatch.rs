@@ -181,7 +181,8 @@ impl Server {
                         bytes: decoder.request_bytes(index),
                         ends_run: next.is_none_or(|next| next.command.as_ref().ok() != Some(id)),
                     };
-                    self.run_request(client, entry, words, keys, arrival, &mut batch, &mut scratch.plan, out)
+                    let request = Request { entry, arguments: words, keys, served: None };
+                    self.run_request(client, &request, arrival, &mut batch, &mut scratch.plan, out)
                 }
                 Err(error) => {
                     self.refuse(client, None, error, &batch, out);
@@ -263,17 +264,19 @@ impl Server {
     fn run_request<'s>(
         &'s self,
         client: &mut Client,
-        entry: &Entry,
-        arguments: &[&[u8]],
-        keys: &[PlannedKey],
+        request: &Request<'_>,
         arrival: Arrival,
         batch: &mut Batch<'s>,
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
     ) -> Option<Stop> {
+        let &Request { entry, arguments, keys, .. } = request;
         match self.judge(client, entry, keys, batch.now_ms) {
             Verdict::Pass => {}
-            Verdict::Wait => return Some(Stop::Paused),
+            Verdict::Wait => {
+                client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
+                return Some(Stop::Paused);
+            }
             Verdict::Refuse(error) => {
                 self.refuse(client, Some(entry), &error, batch, out);
                 return None;
@@ -301,9 +304,8 @@ impl Server {
         let start = out.len();
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         self.begin_run(entry.id, batch);
-        let request = Request { entry, arguments, keys, served: None };
         let Ran { result, after, waits, busy, error_counted } =
-            self.execute(client, &request, batch, plan, out);
+            self.execute(client, request, batch, plan, out);
         if let Err(error) = &result
             && command.flags.has(Flags::RUNS_QUEUE)
             && client.transaction.is_some()

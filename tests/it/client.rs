@@ -299,6 +299,8 @@ fn a_paused_client_that_leaves_is_noticed_at_once() {
     operator.check("CLIENT PAUSE 100000 WRITE", "+OK~");
     client.send(b"SET k v\r\nSET l v\r\n");
     eventually("it waits", || info(&mut operator, "blocked_clients") == "1");
+    let line = operator.value("CLIENT LIST FLAGS b").text();
+    assert_eq!(field(&line, "cmd"), "set");
     drop(client);
     eventually("it is gone", || server.handle().server().clients.count() == 1);
     // What comes meanwhile waits, and is done in order.
