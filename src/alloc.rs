@@ -27,10 +27,12 @@ const NONE: usize = usize::MAX;
 
 static BYTES: [CachePadded<AtomicI64>; COUNTERS] = [const { CachePadded::new(AtomicI64::new(0)) }; COUNTERS];
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
+static ASKED: AtomicUsize = AtomicUsize::new(0);
 static COUNTS: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static COUNTER: Cell<usize> = const { Cell::new(NONE) };
+    static GIVEN: Cell<usize> = const { Cell::new(0) };
 }
 
 /// mimalloc as the global allocator of a program. Its counters are the one thing that is of the process, as the memory is.
@@ -78,10 +80,19 @@ pub fn allocated_bytes() -> Option<u64> {
     Some(sum.max(0) as u64)
 }
 
-/// Gives what this thread and threads that ended have freed back to the system.
-pub fn give_back() {
-    // SAFETY: may be called at any time by any thread.
-    unsafe { libmimalloc_sys::mi_collect(true) }
+/// Asks all threads to give back what they have freed: this one does it now, others when they call [`give_back_if_asked`].
+pub fn ask_back() {
+    ASKED.fetch_add(1, Ordering::Relaxed);
+    give_back_if_asked();
+}
+
+/// Gives what this thread has freed back to the system, if that was asked for since the last time.
+pub fn give_back_if_asked() {
+    let asked = ASKED.load(Ordering::Relaxed);
+    if GIVEN.replace(asked) != asked {
+        // SAFETY: may be called at any time by any thread.
+        unsafe { libmimalloc_sys::mi_collect(true) }
+    }
 }
 
 /// How large a block is that is asked for with this size: mimalloc's size classes, which the tests compare with what it says.
@@ -94,8 +105,8 @@ pub const fn block_bytes(size: usize) -> usize {
         const MIB: usize = 1024 * 1024;
         let step = match size {
             ..2_097_152 => MIB / 16,
-            ..8_388_608 => MIB / 4,
-            ..33_554_432 => MIB,
+            2_097_152..8_388_608 => MIB / 4,
+            8_388_608..33_554_432 => MIB,
             _ => 4 * MIB,
         };
         return match size.checked_next_multiple_of(step) {

@@ -12,6 +12,7 @@ use crate::net::tls::{TlsError, TlsSource};
 use crate::net::{Listening, Speaks};
 use crate::server::client::Door;
 use crate::server::clock::Clock;
+use crate::server::eviction::Keeper;
 use crate::server::expiry::Sweeper;
 use crate::server::{Ports, Server};
 use crate::worker;
@@ -34,6 +35,7 @@ pub enum StartError {
 pub struct Handle {
     server: Arc<Server>,
     sweeper: Option<Sweeper>,
+    keeper: Option<Keeper>,
     runtime: Option<tokio::runtime::Runtime>,
     /// The unix socket's file, once it is ours.
     socket_file: Option<String>,
@@ -52,6 +54,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
         // Scripts nest calls and tables; only what is used of it takes memory.
         .thread_stack_size(16 << 20)
         .on_thread_start(move || worker::set_current(started.fetch_add(1, Ordering::Relaxed)))
+        .on_thread_park(crate::alloc::give_back_if_asked)
         .enable_all()
         .build()?;
     let config = Arc::new(config);
@@ -59,10 +62,17 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
     let server = Arc::new(Server::new(config, clock, workers));
     server.scripting.set_give_way(Arc::new(give_way));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
+    let tasks = runtime.handle().clone();
+    let keeper = Keeper::start(Arc::clone(&server), move || {
+        for _ in 0..2 * workers {
+            tasks.spawn(std::future::ready(()));
+        }
+    })?;
     // From here on an early return drops the handle, which ends what was started.
     let mut handle = Handle {
         server: Arc::clone(&server),
         sweeper: Some(sweeper),
+        keeper: Some(keeper),
         runtime: Some(runtime),
         socket_file: None,
     };
@@ -122,6 +132,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.server.request_shutdown();
         self.sweeper = None;
+        self.keeper = None;
         for client in self.server.clients.all() {
             client.close();
         }

@@ -210,6 +210,20 @@ impl Database {
         }
     }
 
+    /// Takes out the key with this hash if its record satisfies `wanted`. `table` is the slot's, locked exclusively.
+    pub fn remove_by_hash(
+        &self,
+        table: &mut SlotTable,
+        hash: u64,
+        wanted: impl Fn(&Record) -> bool,
+    ) -> Option<Record> {
+        let is_it = |record: &Record| self.hasher().hash(record.key()) == hash && wanted(record);
+        let record = table::remove_where(table, hash, is_it)?;
+        self.forget(super::hash::slot_of_hash(hash), &record);
+        table::shrink_if_sparse(table, self.hasher());
+        Some(record)
+    }
+
     /// Takes out a record that is due at `now_ms` in this slot, or up to `fields_max` fields of a hash. `table` is the slot's, locked
     /// exclusively. `None` when nothing more is due there, and then the slot's next time is published.
     pub fn pop_due(

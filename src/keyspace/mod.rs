@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod database;
+pub mod evict;
 pub mod expiry;
 pub mod gate;
 pub mod hash;

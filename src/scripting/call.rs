@@ -19,6 +19,8 @@ use crate::server::client::Door;
 pub struct Permits {
     /// It may not write.
     pub read_only: bool,
+    /// It may need memory although that is over its limit.
+    pub allow_oom: bool,
     /// Its keys may lie in several slots although this is a cluster.
     pub cross_slot: bool,
     /// The slot that its keys are in, once one is known; only looked at in a cluster.
@@ -119,6 +121,9 @@ fn run(
     let writes = command.flags.has(Flags::WRITE);
     if permits.read_only && (writes || command.flags.has(Flags::MAY_REPLICATE)) {
         return Err(CommandError::text("ERR Write commands are not allowed from read-only scripts."));
+    }
+    if command.flags.has(Flags::DENYOOM) && cx.client.out_of_memory && !permits.allow_oom && !permits.wrote {
+        return Err(CommandError::OutOfMemory);
     }
     if writes && cx.client.door == Door::ReadOnly {
         return Err(CommandError::ReadOnlyReplica);

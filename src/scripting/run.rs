@@ -117,10 +117,14 @@ impl Run<'_, '_> {
                 vm.function(name.as_bytes()).ok_or(CommandError::text("ERR Function not found"))?
             }
         };
+        if cx.client.out_of_memory && flags.declared && !flags.allow_oom && !flags.no_writes {
+            return Err(CommandError::OutOfMemory);
+        }
         let in_transaction_undo = cx.keys.can_undo();
         let undoable = flags.atomic && !in_transaction_undo;
         let permits = RefCell::new(Permits {
             read_only: read_only || flags.no_writes,
+            allow_oom: flags.allow_oom,
             cross_slot: flags.allow_cross_slot_keys || !flags.declared && key_count == 0,
             slot: None,
             wrote: false,

@@ -77,6 +77,8 @@ pub struct Client {
     pub subscriptions: Subscriptions,
     /// MULTI was said: what has been queued since.
     pub transaction: Option<Box<Transaction>>,
+    /// Its present request came while the memory was over its limit and nothing could be evicted.
+    pub out_of_memory: bool,
     /// WATCH: the keys, and what tells of their changes.
     pub watch: Watch,
     /// Set while its request waits for keys.
@@ -381,6 +383,7 @@ impl Client {
             monitor: false,
             subscriptions: Subscriptions::default(),
             transaction: None,
+            out_of_memory: false,
             watch: Watch::default(),
             waiter: None,
             replied: 0,

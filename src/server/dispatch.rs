@@ -110,7 +110,7 @@ pub(super) struct Batch<'s> {
     counts: AccessCounts,
     pub(super) changes: Changes<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
-    shared: Option<Shared<'s>>,
+    pub(super) shared: Option<Shared<'s>>,
     /// When the present run began, and the tick then.
     clock_ns: u64,
     tick: u64,
@@ -288,6 +288,14 @@ impl Server {
         {
             self.refuse(client, Some(entry), &error, batch, out);
             return None;
+        }
+        if (self.settings.maxmemory() > 0 || client.out_of_memory) && !self.has_room(client, entry, batch) {
+            self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
+            return None;
+        }
+        if client.tracker.is_some() && client.shared.has_messages() {
+            // Keys that were evicted for this command are told before its reply, as are all that went before it.
+            client.shared.take_messages(out);
         }
         if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {
             match self.queue(client, entry, arguments) {

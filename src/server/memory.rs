@@ -18,10 +18,16 @@ pub struct MemoryUse {
 }
 
 impl Server {
+    /// What the allocator has handed out, in bytes; what the system holds for the process where the allocator does not count.
+    #[inline]
+    pub fn used_memory(&self) -> u64 {
+        crate::alloc::allocated_bytes().unwrap_or_else(resident_bytes)
+    }
+
     /// Reads the present use.
     pub fn memory_use(&self) -> MemoryUse {
         let resident = resident_bytes();
-        let allocated = crate::alloc::allocated_bytes().unwrap_or(resident);
+        let allocated = self.used_memory();
         let peak = self.memory_peak.fetch_max(allocated, Ordering::Relaxed).max(allocated);
         MemoryUse { resident, allocated, peak, system: system_bytes() }
     }

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod clock;
 pub mod commandlog;
 pub mod dispatch;
+pub mod eviction;
 pub mod expiry;
 pub mod gate;
 pub mod latency;
@@ -27,6 +28,7 @@ use crate::command::table::CommandTable;
 use crate::config::{Config, Directive};
 use crate::effects::Effects;
 use crate::keyspace::Keyspace;
+use crate::keyspace::evict::Evictor;
 use crate::logging::LogSwitch;
 use crate::scripting::Scripting;
 use clients::Clients;
@@ -90,6 +92,10 @@ pub struct Server {
     pub active_expiry: AtomicBool,
     /// Held by who sweeps.
     pub sweeping: parking_lot::Mutex<()>,
+    /// What is remembered from eviction to eviction.
+    pub evictor: parking_lot::Mutex<Evictor>,
+    /// Calls the thread that evicts in the background.
+    pub keeper: eviction::KeeperCall,
     /// Highest memory use seen, in bytes.
     pub memory_peak: AtomicU64,
     /// What happens a second, renewed by [`Server::measure_rates`].
@@ -144,6 +150,8 @@ impl Server {
             changes: AtomicU64::new(0),
             active_expiry: AtomicBool::new(true),
             sweeping: parking_lot::Mutex::new(()),
+            evictor: parking_lot::Mutex::default(),
+            keeper: eviction::KeeperCall::default(),
             memory_peak: AtomicU64::new(0),
             rates: parking_lot::RwLock::default(),
             log: std::sync::OnceLock::new(),
@@ -177,6 +185,7 @@ impl Server {
         ] {
             self.commandlogs.set_max_len(kind, self.config.int(directive).max(0) as usize);
         }
+        self.keeper.wake();
         self.stats.set_tracks_latency(self.config.flag(Directive::LatencyTracking));
     }
 

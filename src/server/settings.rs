@@ -1,12 +1,13 @@
 //! What the hot path needs of the configuration, as plain numbers behind relaxed loads.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
 use super::client::OutputLimit;
 use crate::config::{ClientClass, Config, Directive};
 use crate::keyspace::access::AccessClock;
+use crate::keyspace::evict::Policy;
 
 /// See the module's page.
 #[derive(Debug, Default)]
@@ -18,9 +19,22 @@ pub struct Settings {
     lfu_decay_minutes: AtomicU32,
     has_password: AtomicBool,
     password: RwLock<String>,
+    maxmemory: AtomicU64,
+    eviction: RwLock<Eviction>,
     normal_limit: RwLock<OutputLimit>,
     pubsub_limit: RwLock<OutputLimit>,
     monitor_limit: RwLock<OutputLimit>,
+}
+
+/// How keys are evicted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Eviction {
+    /// `maxmemory-policy`; `None` for `noeviction`.
+    pub policy: Option<Policy>,
+    /// `maxmemory-samples`.
+    pub samples: usize,
+    /// How long one command may be held up by it (`maxmemory-eviction-tenacity`), in microseconds; `None` for as long as it takes.
+    pub limit_us: Option<u64>,
 }
 
 impl Settings {
@@ -38,6 +52,12 @@ impl Settings {
         self.lfu.store(config.word(Directive::MaxmemoryPolicy).contains("lfu"), Ordering::Relaxed);
         self.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Ordering::Relaxed);
         self.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Ordering::Relaxed);
+        *self.eviction.write() = Eviction {
+            policy: Policy::of(config.word(Directive::MaxmemoryPolicy)),
+            samples: config.int(Directive::MaxmemorySamples).max(1) as usize,
+            limit_us: eviction_limit_us(config.int(Directive::MaxmemoryEvictionTenacity)),
+        };
+        self.maxmemory.store(config.unsigned(Directive::Maxmemory), Ordering::Relaxed);
         let password = config.text(Directive::Requirepass).to_string();
         self.has_password.store(!password.is_empty(), Ordering::Relaxed);
         *self.password.write() = password;
@@ -59,6 +79,17 @@ impl Settings {
     #[inline]
     pub fn query_max(&self) -> usize {
         self.query_max.load(Ordering::Relaxed) as usize
+    }
+
+    /// `maxmemory` in bytes; 0 for no limit.
+    #[inline]
+    pub fn maxmemory(&self) -> u64 {
+        self.maxmemory.load(Ordering::Relaxed)
+    }
+
+    /// How keys are evicted.
+    pub fn eviction(&self) -> Eviction {
+        *self.eviction.read()
     }
 
     /// Whether `maxmemory-policy` is one of the LFU policies.
@@ -107,13 +138,20 @@ impl Settings {
     pub fn pubsub_limit(&self) -> OutputLimit {
         *self.pubsub_limit.read()
     }
-}
 
-impl Settings {
-    /// The limit of a client that watches the others (MONITOR) or keeps copies (CLIENT TRACKING): the normal class as in Redis, and where that has no bound, the replica's.
-    /// Otherwise one that does not read would take all memory.
+    /// The limit of a client that watches the others (MONITOR) or keeps copies (CLIENT TRACKING): the normal class as in Redis, and
+    /// where that has no bound the replica's. Otherwise one that does not read would take all memory.
     pub fn monitor_limit(&self) -> OutputLimit {
         *self.monitor_limit.read()
+    }
+}
+
+/// Redis's rule: up to 10 it grows in steps of 50 microseconds, then by 15 % a step, and 100 is without limit.
+fn eviction_limit_us(tenacity: i64) -> Option<u64> {
+    match tenacity {
+        ..=10 => Some(50 * tenacity.max(0) as u64),
+        11..100 => Some((500.0 * 1.15_f64.powi(tenacity as i32 - 10)) as u64),
+        _ => None,
     }
 }
 

@@ -23,6 +23,7 @@ mod hyperloglog;
 mod lifecycle;
 mod limits;
 mod locks;
+mod maxmemory;
 mod notifications;
 mod observe;
 mod protocol;

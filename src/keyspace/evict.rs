@@ -1,0 +1,344 @@
+//! Chooses keys to evict, and evicts them.
+//!
+//! As in Redis, a few keys are looked at and the best of them, together with the best of earlier looks, are kept in a small pool,
+//! from which the best goes first. A look costs one slot's lock: which keys lie in a slot is up to the hash, so several keys of one slot are
+//! as good a sample as keys from all over. What has changed since it was looked at, because somebody used it, is not evicted: it is
+//! looked at anew. `volatile-ttl` needs no sample of the access clocks but has the same pool.
+
+use super::Keyspace;
+use super::access::{AccessClock, ChangeSink, EventClass, lfu_counter};
+use super::database::Database;
+use super::hash::{SLOT_COUNT, slot_of_hash};
+use super::record::Record;
+use super::table::{self, SlotTable};
+
+/// Candidates that are remembered (Redis's figure).
+const POOL: usize = 16;
+
+/// By what keys are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// Least recently used first.
+    Lru,
+    /// Least frequently used first.
+    Lfu,
+    /// Any.
+    Random,
+    /// Soonest ended first.
+    Ttl,
+}
+
+/// `maxmemory-policy`, if it evicts at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// By what.
+    pub worth: Worth,
+    /// Only keys with an expiry.
+    pub volatile: bool,
+}
+
+impl Policy {
+    /// The policy of this name; `None` for `noeviction`.
+    pub fn of(name: &str) -> Option<Policy> {
+        let (keys, worth) = name.split_once('-')?;
+        let worth = match worth {
+            "lru" => Worth::Lru,
+            "lfu" => Worth::Lfu,
+            "random" => Worth::Random,
+            "ttl" => Worth::Ttl,
+            _ => return None,
+        };
+        Some(Policy { worth, volatile: keys == "volatile" })
+    }
+}
+
+/// A key that was looked at.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    /// The higher, the sooner it goes.
+    rank: u64,
+    database: usize,
+    hash: u64,
+}
+
+/// What is remembered from look to look.
+#[derive(Debug, Default)]
+pub struct Evictor {
+    /// The best at the end.
+    pool: Vec<Candidate>,
+    policy: Option<Policy>,
+    rng: fastrand::Rng,
+    /// Where the last random key was.
+    next_database: usize,
+}
+
+/// How keys are looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// See [`Policy`].
+    pub policy: Policy,
+    /// `maxmemory-samples`.
+    pub samples: usize,
+    /// The present state of the access clock.
+    pub clock: AccessClock,
+}
+
+impl Evictor {
+    /// Evicts one key and tells `changes`, under its slot's lock. Whether there was one.
+    pub fn evict_one(&mut self, keyspace: &Keyspace, changes: &dyn ChangeSink, look: &Look) -> bool {
+        /// Looks that found nothing to evict, because others hold the locks or keys have changed.
+        const TRIES: usize = 16;
+        if self.policy != Some(look.policy) {
+            self.pool.clear();
+            self.policy = Some(look.policy);
+        }
+        let gate = keyspace.gate.shared(crate::worker::current());
+        for _ in 0..TRIES {
+            if look.policy.worth == Worth::Random {
+                self.pool.clear();
+                // Databases take turns.
+                let any = (0..gate.len()).any(|_| {
+                    self.next_database = (self.next_database + 1) % gate.len();
+                    let database = keyspace.physical_if_used(gate[self.next_database]);
+                    database.is_some_and(|database| self.look_at(database, self.next_database, look, 1))
+                });
+                if !any {
+                    return false;
+                }
+            } else {
+                let mut any = false;
+                for (number, &physical) in gate.iter().enumerate() {
+                    let Some(database) = keyspace.physical_if_used(physical) else { continue };
+                    any |= self.look_at(database, number, look, look.samples);
+                }
+                if !any {
+                    return false;
+                }
+            }
+            while let Some(candidate) = self.pool.pop() {
+                let Some(database) = keyspace.physical_if_used(gate[candidate.database]) else { continue };
+                if evict(keyspace, database, changes, &candidate, look) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Looks at about `samples` keys and puts them into the pool. Whether there was a key at all.
+    fn look_at(&mut self, database: &Database, number: usize, look: &Look, samples: usize) -> bool {
+        /// Slots gone to for one look: enough for small keyspaces, whose slots hold a key or none.
+        const SLOTS_MAX: usize = 64;
+        let mut left = samples;
+        for _ in 0..SLOTS_MAX {
+            let Some(slot) = self.random_slot(database, look) else { return false };
+            let Some(table) = database.try_read_slot(slot) else { continue };
+            // All of a nearly empty slot would favour its keys: one of a few, several of many.
+            let share = left.min(1 + table.len() / 8);
+            for _ in 0..share {
+                if let Some(record) = self.random_record(&table, look) {
+                    let hash = database.hasher().hash(record.key());
+                    self.note(Candidate { rank: rank(record, look), database: number, hash });
+                }
+            }
+            left -= share;
+            if left == 0 {
+                break;
+            }
+        }
+        true
+    }
+
+    /// A slot with keys: the next one from a random place on.
+    fn random_slot(&mut self, database: &Database, look: &Look) -> Option<usize> {
+        let start = self.rng.usize(..SLOT_COUNT);
+        (start..SLOT_COUNT).chain(0..start).find(|slot| {
+            (if look.policy.volatile { database.slot_volatile(*slot) } else { database.slot_len(*slot) }) > 0
+        })
+    }
+
+    fn random_record<'t>(&mut self, table: &'t SlotTable, look: &Look) -> Option<&'t Record> {
+        if !look.policy.volatile {
+            return table::random(table, &mut self.rng);
+        }
+        for _ in 0..8 {
+            let record = table::random(table, &mut self.rng)?;
+            if record.expire_at_ms().is_some() {
+                return Some(record);
+            }
+        }
+        // Few are volatile: take one of them.
+        let volatile = || table::iter(table).filter(|record| record.expire_at_ms().is_some());
+        let count = volatile().count();
+        if count == 0 { None } else { volatile().nth(self.rng.usize(..count)) }
+    }
+
+    /// Keeps a candidate if it is among the best.
+    fn note(&mut self, candidate: Candidate) {
+        if self.pool.iter().any(|known| known.hash == candidate.hash && known.database == candidate.database)
+        {
+            return;
+        }
+        let position = self.pool.partition_point(|known| known.rank < candidate.rank);
+        if self.pool.len() < POOL {
+            self.pool.insert(position, candidate);
+        } else if position > 0 {
+            self.pool.remove(0);
+            self.pool.insert(position - 1, candidate);
+        }
+    }
+}
+
+/// How soon a key has to go: the higher, the sooner.
+fn rank(record: &Record, look: &Look) -> u64 {
+    match (look.policy.worth, look.clock) {
+        (Worth::Lru, AccessClock::Lru(now)) => u64::from(now.wrapping_sub(record.access()) & 0xff_ffff),
+        (Worth::Lfu, AccessClock::Lfu { minutes, decay_minutes, .. }) => {
+            u64::from(255 - lfu_counter(record.access(), minutes, decay_minutes))
+        }
+        (Worth::Ttl, _) => u64::MAX - record.expire_at_ms().unwrap_or(u64::MAX),
+        // The policy has just been changed; the clock follows.
+        (Worth::Lru | Worth::Lfu | Worth::Random, _) => 0,
+    }
+}
+
+/// Evicts a candidate unless it is locked, gone, or has become worth more.
+fn evict(
+    keyspace: &Keyspace,
+    database: &Database,
+    changes: &dyn ChangeSink,
+    candidate: &Candidate,
+    look: &Look,
+) -> bool {
+    let Some(mut table) = database.try_write_slot(slot_of_hash(candidate.hash)) else { return false };
+    let stands = |record: &Record| {
+        (!look.policy.volatile || record.expire_at_ms().is_some()) && rank(record, look) >= candidate.rank
+    };
+    let Some(record) = database.remove_by_hash(&mut table, candidate.hash, stands) else { return false };
+    let key = database.hasher().key(record.key());
+    changes.changed(candidate.database, &key, EventClass::EVICTED, "evicted");
+    keyspace.reaper.discard(record);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hash::HashedKey;
+    use super::*;
+
+    #[derive(Default)]
+    struct Told(std::cell::RefCell<Vec<Box<[u8]>>>);
+
+    impl ChangeSink for Told {
+        fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
+            assert_eq!((database, class, event), (0, EventClass::EVICTED, "evicted"));
+            self.0.borrow_mut().push(key.bytes.into());
+        }
+
+        fn touched(&self, _: usize, _: &HashedKey<'_>) {}
+
+        fn of_interest(&self, _: usize) -> Vec<Box<[u8]>> {
+            Vec::new()
+        }
+    }
+
+    /// Keys `0..count`; of key n the access clock says n, and it ends at n where n is even.
+    fn keyspace(count: u32) -> Keyspace {
+        let keyspace = Keyspace::new(1, 1, 7);
+        let database = keyspace.physical(0);
+        for number in 0..count {
+            let name = number.to_string();
+            let key = database.hasher().key(name.as_bytes());
+            let expiry = number.is_multiple_of(2).then_some(u64::from(number) + 1_000_000);
+            let record = Record::new_string(key.bytes, b"value", expiry, false);
+            record.set_access(number);
+            database.insert(&mut database.write_slot(key.slot()), &key, record);
+        }
+        keyspace
+    }
+
+    fn evicted(keyspace: &Keyspace, policy: &str, times: usize, now: u32) -> Vec<u32> {
+        let mut evictor = Evictor { rng: fastrand::Rng::with_seed(3), ..Evictor::default() };
+        let told = Told::default();
+        let clock = if policy.ends_with("lfu") {
+            AccessClock::Lfu { minutes: 0, log_factor: 10, decay_minutes: 0 }
+        } else {
+            AccessClock::Lru(now)
+        };
+        let look = Look { policy: Policy::of(policy).unwrap(), samples: 5, clock };
+        for _ in 0..times {
+            assert!(evictor.evict_one(keyspace, &told, &look));
+        }
+        told.0.take().iter().map(|key| std::str::from_utf8(key).unwrap().parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn those_go_first_that_were_used_least_recently() {
+        let keyspace = keyspace(10_000);
+        let gone = evicted(&keyspace, "allkeys-lru", 2_000, 10_000);
+        assert_eq!(keyspace.physical(0).len(), 8_000);
+        // Chance would give 5,000 on average; the true order, 1,000.
+        let mean = gone.iter().map(|&number| u64::from(number)).sum::<u64>() / 2_000;
+        assert!(mean < 2_000, "{mean}");
+    }
+
+    #[test]
+    fn those_go_first_that_end_soonest() {
+        let keyspace = keyspace(10_000);
+        let gone = evicted(&keyspace, "volatile-ttl", 1_000, 0);
+        assert!(gone.iter().all(|number| number.is_multiple_of(2)));
+        let mean = gone.iter().map(|&number| u64::from(number)).sum::<u64>() / 1_000;
+        assert!(mean < 2_000, "{mean}");
+    }
+
+    #[test]
+    fn those_go_first_that_were_used_least_often() {
+        let keyspace = keyspace(256);
+        let gone = evicted(&keyspace, "allkeys-lfu", 64, 0);
+        let mean = gone.iter().sum::<u32>() / 64;
+        assert!(mean < 60, "{mean}");
+    }
+
+    #[test]
+    fn volatile_policies_leave_other_keys_alone() {
+        for policy in ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"] {
+            let keyspace = keyspace(100);
+            let gone = evicted(&keyspace, policy, 50, 100);
+            assert!(gone.iter().all(|number| number.is_multiple_of(2)), "{policy}");
+            let mut evictor = Evictor::default();
+            let look = Look { policy: Policy::of(policy).unwrap(), samples: 5, clock: AccessClock::Lru(100) };
+            assert!(!evictor.evict_one(&keyspace, &Told::default(), &look), "{policy}");
+        }
+    }
+
+    #[test]
+    fn any_key_may_go() {
+        let keyspace = keyspace(50);
+        let mut gone = evicted(&keyspace, "allkeys-random", 50, 0);
+        gone.sort_unstable();
+        assert_eq!(gone, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn who_was_used_since_the_look_stays() {
+        let keyspace = keyspace(2);
+        let mut evictor = Evictor::default();
+        let look =
+            Look { policy: Policy::of("allkeys-lru").unwrap(), samples: 5, clock: AccessClock::Lru(100) };
+        let database = keyspace.physical(0);
+        evictor.look_at(database, 0, &look, 5);
+        let key = database.hasher().key(b"0");
+        table::find(&database.read_slot(key.slot()), &key).unwrap().set_access(99);
+        let told = Told::default();
+        evictor.policy = Some(look.policy);
+        assert!(evictor.evict_one(&keyspace, &told, &look));
+        assert_eq!(told.0.take(), [Box::from(&b"1"[..])]);
+    }
+
+    #[test]
+    fn policies_have_names() {
+        assert_eq!(Policy::of("noeviction"), None);
+        assert_eq!(Policy::of("volatile-ttl"), Some(Policy { worth: Worth::Ttl, volatile: true }));
+        assert_eq!(Policy::of("allkeys-random"), Some(Policy { worth: Worth::Random, volatile: false }));
+    }
+}

@@ -1,0 +1,194 @@
+//! `maxmemory`: keys are evicted before a command that may need memory, a bounded share, and the rest in the background.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use super::Server;
+use super::client::Client;
+use super::dispatch::Batch;
+use super::stats::Counter;
+use crate::alloc;
+use crate::command::spec::Flags;
+use crate::command::table::Entry;
+use crate::keyspace::evict::Look;
+
+/// Keys evicted between two looks at the clock.
+const STEP: u64 = 8;
+
+/// How long the background evicts before it lets others through.
+const TURN_US: u64 = 500;
+
+/// Pause between two turns in the background, and between two looks at the memory while there is a limit.
+const PAUSE: Duration = Duration::from_micros(200);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Between two looks at the memory while there is no limit.
+const LOOK_IDLE: Duration = Duration::from_millis(100);
+
+/// Memory is asked back of the allocator when so much less is handed out than once was.
+const TRIM_MIN_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What an attempt to get below the limit came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// The limit holds.
+    Made,
+    /// It does not yet hold: what is evicted is still being freed, or the time was over.
+    Coming,
+    /// There is nothing to evict.
+    None,
+}
+
+impl Server {
+    /// Bytes above `maxmemory`; 0 while it holds.
+    #[inline]
+    pub fn bytes_over_limit(&self) -> u64 {
+        let limit = self.settings.maxmemory();
+        if limit == 0 { 0 } else { self.used_memory().saturating_sub(limit) }
+    }
+
+    /// Evicts before a command if the memory is over its limit. Whether the command may run: one that may need memory may not while
+    /// nothing more can be evicted. The caller holds no slot's lock.
+    pub(super) fn has_room(&self, client: &mut Client, entry: &Entry, batch: &mut Batch<'_>) -> bool {
+        let room = self.bytes_over_limit() == 0 || self.evict_for(batch);
+        // Scripts judge their own commands by it.
+        client.out_of_memory = !room;
+        let flags = entry.command.flags;
+        let needs_memory = flags.has(Flags::DENYOOM)
+            || flags.has(Flags::RUNS_QUEUE)
+                && client.transaction.as_ref().is_some_and(|queued| queued.flags.has(Flags::DENYOOM));
+        room || !needs_memory
+    }
+
+    #[cold]
+    fn evict_for(&self, batch: &mut Batch<'_>) -> bool {
+        // Eviction enters the gate by itself.
+        batch.shared = None;
+        let limit_us = self.settings.eviction().limit_us;
+        match self.evict_within(batch, limit_us) {
+            Room::Made => true,
+            Room::Coming => {
+                self.keeper.wake();
+                true
+            }
+            Room::None => false,
+        }
+    }
+
+    fn evict_within(&self, batch: &mut Batch<'_>, limit_us: Option<u64>) -> Room {
+        let settings = self.settings.eviction();
+        let Some(policy) = settings.policy else { return Room::None };
+        // While another thread evicts, memory is on its way.
+        let Some(mut evictor) = self.evictor.try_lock() else { return Room::Coming };
+        let look =
+            Look { policy, samples: settings.samples, clock: self.settings.access_clock(batch.now_ms) };
+        let start_ns = self.clock.monotonic_ns();
+        let mut evicted = 0;
+        let room = loop {
+            if self.bytes_over_limit() == 0 {
+                break Room::Made;
+            }
+            if evicted > 0 && self.keyspace.reaper.pending() > 0 {
+                break Room::Coming;
+            }
+            for _ in 0..STEP {
+                if !evictor.evict_one(&self.keyspace, &batch.changes, &look) {
+                    break;
+                }
+                evicted += 1;
+            }
+            if evicted == 0 {
+                break if self.keyspace.reaper.pending() > 0 { Room::Coming } else { Room::None };
+            }
+            let took_us = (self.clock.monotonic_ns() - start_ns) / 1000;
+            if limit_us.is_some_and(|limit_us| took_us >= limit_us) {
+                break if self.bytes_over_limit() == 0 { Room::Made } else { Room::Coming };
+            }
+        };
+        let took_ms = (self.clock.monotonic_ns() - start_ns) / 1_000_000;
+        self.latency.note("eviction-cycle", took_ms, self.clock.now_ms());
+        self.stats.add(batch.worker, Counter::EvictedKeys, evicted);
+        self.count_changes(evicted);
+        room
+    }
+
+    /// One turn of the background: evicts for a moment. Whether there is more to do.
+    fn evict_in_background(&self) -> bool {
+        if self.bytes_over_limit() == 0 {
+            return false;
+        }
+        let mut batch = self.new_batch();
+        let room = self.evict_within(&mut batch, Some(TURN_US));
+        self.account_batch(&mut batch);
+        room == Room::Coming
+    }
+}
+
+/// Wakes the [`Keeper`]'s thread.
+#[derive(Debug, Default)]
+pub struct KeeperCall {
+    thread: parking_lot::RwLock<Option<Thread>>,
+}
+
+impl KeeperCall {
+    /// There is something to evict.
+    pub fn wake(&self) {
+        if let Some(thread) = &*self.thread.read() {
+            thread.unpark();
+        }
+    }
+}
+
+/// The thread that keeps the memory within its limit, and gives what is free back to the system; ends when dropped.
+#[derive(Debug)]
+pub struct Keeper {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Starts it. `stir` has the threads that run commands do something, so that they give back memory although nobody sends anything.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn start(server: Arc<Server>, stir: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let watched = Arc::clone(&server);
+        let thread = std::thread::Builder::new().name("kvarts-memory".into()).spawn(move || {
+            let mut high_bytes = 0;
+            while !stopped.load(Ordering::Acquire) {
+                let more = watched.evict_in_background();
+                let used_bytes = alloc::allocated_bytes().unwrap_or(0);
+                high_bytes = high_bytes.max(used_bytes);
+                if used_bytes + (high_bytes / 8).max(TRIM_MIN_BYTES) < high_bytes
+                    && watched.keyspace.reaper.pending() == 0
+                {
+                    alloc::ask_back();
+                    stir();
+                    high_bytes = used_bytes;
+                }
+                let pause = match (more, watched.settings.maxmemory()) {
+                    (true, _) => PAUSE,
+                    (false, 0) => LOOK_IDLE,
+                    (false, _) => LOOK,
+                };
+                std::thread::park_timeout(pause);
+            }
+        })?;
+        *server.keeper.thread.write() = Some(thread.thread().clone());
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `maxmemory`. Memory is of a process, so these tests start the program itself: in this process other tests' servers take memory, too.
+
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::{Client, TempDir, Value, encode, eventually, free_port, info, local};
+
+/// The program, in a folder of its own, for as long as the test runs.
+struct Program {
+    child: Child,
+    port: u16,
+    _dir: TempDir,
+}
+
+impl Program {
+    fn start(directives: &[&str]) -> Self {
+        let dir = TempDir::new();
+        let port = free_port();
+        let child = Command::new(env!("CARGO_BIN_EXE_kvarts"))
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(directives)
+            .current_dir(dir.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let program = Self { child, port, _dir: dir };
+        eventually("it listens", || std::net::TcpStream::connect(local(port)).is_ok());
+        program
+    }
+
+    fn client(&self) -> Client {
+        Client::tcp(local(self.port))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Sets `count` keys `prefix:0`, ... to 1,000 bytes in one pipeline; answers how many were refused.
+fn fill(client: &mut Client, prefix: &str, count: usize, options: &[&str]) -> usize {
+    let value = "x".repeat(1000);
+    let mut bytes = Vec::new();
+    for number in 0..count {
+        let key = format!("{prefix}:{number}");
+        let mut words = vec!["SET", &key, &value];
+        words.extend(options);
+        bytes.extend_from_slice(&encode(&words));
+    }
+    client.send(&bytes);
+    (0..count).filter(|_| client.read_raw().starts_with(b"-OOM")).count()
+}
+
+fn used_memory(client: &mut Client) -> u64 {
+    info(client, "used_memory").parse().expect("a number")
+}
+
+const LIMIT: u64 = 32 * 1024 * 1024;
+
+#[test]
+fn the_limit_is_kept_by_every_policy_that_evicts() {
+    let program = Program::start(&["--maxmemory", "32mb"]);
+    let mut client = program.client();
+    for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl"] {
+        client.value("FLUSHALL SYNC");
+        client.value("CONFIG RESETSTAT");
+        client.value(&format!("CONFIG SET maxmemory-policy {policy}"));
+        let options: &[&str] = if policy.starts_with("volatile") { &["EX", "1000"] } else { &[] };
+        assert_eq!(fill(&mut client, "key", 60_000, options), 0, "{policy}");
+        eventually("the limit holds", || used_memory(&mut client) <= LIMIT);
+        let evicted = |client: &mut Client| info(client, "evicted_keys").parse::<i64>().unwrap();
+        let (before, keys, after) =
+            (evicted(&mut client), client.value("DBSIZE").int(), evicted(&mut client));
+        // What the tests' own questions take is made room for, too.
+        assert!((before..=after).contains(&(60_000 - keys)), "{policy} {before} {keys} {after}");
+        assert!((15_000..32_000).contains(&keys), "{policy} {keys}");
+    }
+}
+
+#[test]
+fn keys_without_an_expiry_stay_under_a_volatile_policy() {
+    let program = Program::start(&["--maxmemory", "32mb", "--maxmemory-policy", "volatile-random"]);
+    let mut client = program.client();
+    assert_eq!(fill(&mut client, "stays", 10_000, &[]), 0);
+    assert_eq!(fill(&mut client, "goes", 40_000, &["EX", "1000"]), 0);
+    let stays = (0..10_000).map(|number| encode(&["EXISTS", &format!("stays:{number}")]));
+    client.send(&stays.collect::<Vec<_>>().concat());
+    assert!((0..10_000).all(|_| client.read_raw() == b":1\r\n"));
+    // When nothing volatile is left, writes are refused.
+    assert!(fill(&mut client, "too many", 40_000, &[]) > 0);
+    assert_eq!(
+        client.value("SET one more").text(),
+        "OOM command not allowed when used memory > 'maxmemory'."
+    );
+}
+
+#[test]
+fn nothing_is_evicted_without_a_policy_and_who_needs_memory_is_refused() {
+    let program = Program::start(&["--maxmemory", "32mb"]);
+    let mut client = program.client();
+    assert!(fill(&mut client, "key", 60_000, &[]) > 0);
+    assert_eq!(info(&mut client, "evicted_keys"), "0");
+    const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+    for refused in
+        ["SET a b", "LPUSH l e", "EVAL \"#!lua\\nreturn 1\" 0", "EVAL \"#!lua flags=atomic\\nreturn 1\" 0"]
+    {
+        assert_eq!(client.value(refused).text(), OOM, "{refused}");
+    }
+    assert_eq!(
+        client.value("EVAL \"return redis.call('set', KEYS[1], 'v')\" 1 k").text(),
+        format!("{OOM} script: on @user_script:1.")
+    );
+    // What needs none runs, and so does what says that it may.
+    for (allowed, reply) in [
+        ("GET nothing", Value::Null),
+        ("DEL nothing", Value::Int(0)),
+        ("EVAL \"#!lua flags=no-writes\\nreturn 1\" 0", Value::Int(1)),
+        ("EVAL \"#!lua flags=allow-oom\\nredis.call('set', KEYS[1], 'v') return 2\" 1 k", Value::Int(2)),
+        // Once it has written it may go on.
+        ("EVAL \"redis.call('del', KEYS[1]) redis.call('set', KEYS[1], 'v') return 3\" 1 k", Value::Int(3)),
+    ] {
+        assert_eq!(client.value(allowed), reply, "{allowed}");
+    }
+    // A transaction is refused when such a command is queued, or when it is to run.
+    client.value("MULTI");
+    assert_eq!(client.value("GET a"), Value::Simple("QUEUED".into()));
+    assert_eq!(client.value("SET a b").text(), OOM);
+    assert_eq!(client.value("EXEC").text(), "EXECABORT Transaction discarded because of previous errors.");
+    let mut other = program.client();
+    other.value("CONFIG SET maxmemory 0");
+    client.value("MULTI");
+    assert_eq!(client.value("SET a b"), Value::Simple("QUEUED".into()));
+    other.value("CONFIG SET maxmemory 1mb");
+    assert_eq!(client.value("EXEC").text(), format!("EXECABORT Transaction discarded because of: {OOM}"));
+    other.value("CONFIG SET maxmemory 0");
+    assert_eq!(client.value("SET a b"), Value::Simple("OK".into()));
+}
+
+#[test]
+fn evictions_are_told_and_a_lower_limit_is_reached_in_the_background() {
+    let program = Program::start(&["--maxmemory-policy", "allkeys-lru", "--notify-keyspace-events", "Ee"]);
+    let mut client = program.client();
+    assert_eq!(fill(&mut client, "key", 40_000, &[]), 0);
+    let mut listener = program.client();
+    listener.value("SUBSCRIBE __keyevent@0__:evicted");
+    client.value("CONFIG SET maxmemory 20mb");
+    eventually("the limit holds", || used_memory(&mut client) <= 20 * 1024 * 1024);
+    let evicted: usize = info(&mut client, "evicted_keys").parse().unwrap();
+    assert!(evicted > 10_000, "{evicted}");
+    assert_eq!(client.value("DBSIZE").int(), 40_000 - evicted as i64);
+    for _ in 0..evicted {
+        let Value::Array(message) = listener.read() else { panic!("not a message") };
+        assert_eq!(message[1], Value::Bulk(b"__keyevent@0__:evicted".to_vec()));
+    }
+}
+
+#[test]
+fn used_memory_falls_when_keys_go() {
+    let program = Program::start(&[]);
+    let mut client = program.client();
+    let before = used_memory(&mut client);
+    assert_eq!(fill(&mut client, "key", 20_000, &[]), 0);
+    let full = used_memory(&mut client);
+    // A key of 6 to 9 bytes and its value are 1,024 bytes in the allocator's blocks, and little more with the tables.
+    assert!((20_000 * 1_024..20_000 * 1_200).contains(&(full - before)), "{before} {full}");
+    client.value("FLUSHALL SYNC");
+    eventually("it is freed", || used_memory(&mut client) < before + 1024 * 1024);
+    let resident = || -> u64 { info(&mut program.client(), "used_memory_rss").parse().unwrap() };
+    eventually("the system has it back", || resident() < full);
+}
