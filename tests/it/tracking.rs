@@ -370,3 +370,13 @@ fn what_does_not_go_together() {
     ",
     );
 }
+
+#[test]
+fn evicted_keys_are_told() {
+    let server = TestServer::start();
+    let mut client = tracking(&server, "NOLOOP");
+    client.check("SET k 1", "+OK~");
+    client.check("GET k", "$1~1~");
+    server.client().check("CONFIG SET maxmemory-policy allkeys-lru maxmemory 1", "+OK~");
+    client.check_next(&invalid("k"));
+}
