@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use kvarts::config::{CliError, Config, cli};
+use kvarts::logging::LogSwitch;
 use kvarts::server::clock::Clock;
 
 #[global_allocator]
@@ -20,16 +21,19 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    if let Err(error) = kvarts::logging::start(&config) {
-        eprintln!("cannot open the log file: {error}");
-        return ExitCode::FAILURE;
+    match kvarts::logging::start(&config) {
+        Ok(log) => serve(config, log),
+        Err(error) => {
+            eprintln!("cannot open the log file: {error}");
+            ExitCode::FAILURE
+        }
     }
-    serve(config)
 }
 
-fn serve(config: Config) -> ExitCode {
+fn serve(config: Config, log: LogSwitch) -> ExitCode {
     match kvarts::start(config, Clock::system()) {
         Ok(handle) => {
+            handle.server().set_log_switch(log);
             let ports = handle.ports();
             tracing::info!(
                 version = kvarts::VERSION,

@@ -1,7 +1,8 @@
 //! What a command's function is given.
 
-use crate::command::keys::{LockPlan, PlannedKey, lock_plan_of};
-use crate::command::spec::Flags;
+use crate::command::keys::{KeySpec, LockPlan, PlannedKey, for_each_key, lock_plan_of};
+use crate::command::request::resp_bytes;
+use crate::command::spec::{Flags, Group};
 use crate::command::table::Entry;
 use crate::effects::Changes;
 use crate::effects::waiting::WaitFor;
@@ -13,6 +14,9 @@ use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
 use crate::server::Server;
 use crate::server::client::Client;
+use crate::server::dispatch::UNSEEN;
+use crate::server::monitor::Source;
+use crate::server::observe::Done;
 
 /// The surroundings of one command while it runs: it is alone with its keys, which are locked.
 pub struct Context<'a> {
@@ -34,6 +38,8 @@ pub struct Context<'a> {
     pub after: Option<After>,
     /// It turned out to need the whole keyspace, and has changed nothing: it is to run again, alone.
     pub again_alone: bool,
+    /// INFO has counted its error already, where it came up: in a command that it called.
+    pub error_counted: bool,
     /// What it waits for, if it found nothing.
     pub wait: Option<WaitFor>,
     /// Changes made, counted as Redis counts them (`rdb_changes_since_last_save`).
@@ -153,11 +159,13 @@ impl<'a> Context<'a> {
         let start = self.reply.position();
         let outer = (self.command, self.planned, self.origin, self.after.take());
         (self.command, self.planned, self.origin) = (entry, &[], origin);
+        if self.client.tracker.is_some() {
+            self.remember_reads(entry, arguments);
+        }
         let started_ns = self.server.clock.monotonic_ns();
         let result = (entry.command.run)(self, arguments);
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
-        let (worker, failed) = (crate::worker::current(), u64::from(result.is_err()));
-        self.server.stats.commands_ran(worker, entry.id, 1, took_ns, failed);
+        self.told_of(entry, arguments, took_ns, start, result.is_err());
         // What the connection is to do then is remembered; the outer command has nothing of its own to ask.
         let after = self.after.take();
         (self.command, self.planned, self.origin, self.after) = outer;
@@ -169,10 +177,58 @@ impl<'a> Context<'a> {
         result
     }
 
+    /// Notes which keys a client that tracks is about to read; they are locked. A script's keys are those that its commands read.
+    #[cold]
+    pub fn remember_reads(&self, entry: &Entry, arguments: &[&[u8]]) {
+        let command = entry.command;
+        let Some(tracker) = &self.client.tracker else { return };
+        if !command.flags.has(Flags::READONLY)
+            || command.group == Group::Scripting
+            || !tracker.remembers(self.client.caching)
+        {
+            return;
+        }
+        for_each_key(command, arguments, |position| {
+            if position.flags & KeySpec::NOT_KEY == 0 {
+                let key = self.keys.keyspace.hasher().key(arguments[position.argument]);
+                self.server.effects.tracking.remember(&key, self.client.shared.id, self.keys.now_ms);
+            }
+        });
+    }
+
+    /// Counts a nested command, and tells of it where it is to be told.
+    fn told_of(&self, entry: &Entry, arguments: &[&[u8]], took_ns: u64, start: usize, failed: bool) {
+        let server = self.server;
+        let from_script = self.origin == Origin::Script;
+        let done = Done {
+            client: &self.client.shared,
+            entry,
+            arguments,
+            request_bytes: if from_script { 0 } else { resp_bytes(arguments) },
+            reply_bytes: (self.reply.position() - start) as u64,
+            sleeps_ns: if let Some(After::Sleep(ms)) = self.after { ms.saturating_mul(1_000_000) } else { 0 },
+        };
+        server.count_alone(&done, took_ns + done.sleeps_ns, failed);
+        if server.monitors.any() && !entry.command.flags.intersects(UNSEEN) {
+            let source = if from_script { Source::Script } else { Source::Client(&self.client.shared) };
+            server.show_to_monitors(entry, arguments, self.client.database, source);
+        }
+    }
+
+    /// For a command that shows itself to monitors, so that it is seen before what it calls (EVAL).
+    pub fn show_to_monitors(&self, arguments: &[&[u8]]) {
+        if self.server.monitors.any() {
+            let source = Source::Client(&self.client.shared);
+            self.server.show_to_monitors(self.command, arguments, self.client.database, source);
+        }
+    }
+
     /// Writes an error as the reply, or as a part of it.
     pub fn reply_error(&mut self, error: &CommandError) {
         let text = error.to_string();
-        self.server.stats.error(crate::worker::current(), text.split(' ').next().unwrap_or_default());
+        if !std::mem::take(&mut self.error_counted) {
+            self.server.stats.error(crate::worker::current(), &error.code());
+        }
         self.reply.error(&text);
     }
 

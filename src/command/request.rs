@@ -46,9 +46,24 @@ impl OwnedRequest {
     }
 }
 
+/// Bytes that a request takes on the wire.
+pub fn resp_bytes(arguments: &[&[u8]]) -> u64 {
+    // A line is its mark, its digits and its end.
+    let line = |number: usize| 3 + u64::from(number.checked_ilog10().unwrap_or(0) + 1);
+    let argument = |argument: &&[u8]| line(argument.len()) + argument.len() as u64 + 2;
+    line(arguments.len()) + arguments.iter().map(argument).sum::<u64>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_on_the_wire() {
+        let get: [&[u8]; 2] = [b"get", b"0123456789"];
+        assert_eq!(resp_bytes(&get), b"*2\r\n$3\r\nget\r\n$10\r\n0123456789\r\n".len() as u64);
+        assert_eq!(resp_bytes(&[b"".as_slice()]), b"*1\r\n$0\r\n\r\n".len() as u64);
+    }
 
     #[test]
     fn arguments_come_back() {

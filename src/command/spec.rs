@@ -34,6 +34,12 @@ pub enum Channels {
 /// Locks that a request needs beside those of its own keys.
 pub type FurtherLocks = fn(&Server, &Client, &mut LockPlan);
 
+/// Whether the argument at an index of a request is a secret.
+pub type Secrets = fn(&[&[u8]], usize) -> bool;
+
+/// What is shown of a secret.
+const REDACTED: &[u8] = b"(redacted)";
+
 /// A command or subcommand.
 pub struct Command {
     /// Lower case; of a subcommand only its own word.
@@ -72,6 +78,8 @@ pub struct Command {
     pub complexity: &'static str,
     /// What it replies, in a word or two.
     pub reply: &'static str,
+    /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told apart is one.
+    pub secrets: Option<Secrets>,
     /// Hints for clients and proxies: how to spread it over nodes, whether its reply is always the same.
     pub tips: &'static [&'static str],
     /// Subcommands; then `run` is called only for a missing one.
@@ -101,6 +109,7 @@ impl Command {
         since: "1.0.0",
         complexity: "O(1)",
         reply: "",
+        secrets: None,
         tips: &[],
         subcommands: &[],
         run: unfinished_container,
@@ -111,6 +120,14 @@ impl Command {
     pub fn arity_allows(&self, count: usize) -> bool {
         let wanted = self.arity.unsigned_abs() as usize;
         if self.arity >= 0 { count == wanted } else { count >= wanted }
+    }
+
+    /// The argument at an index of a request as logs and monitors may show it.
+    pub fn shown<'a>(&self, arguments: &[&'a [u8]], index: usize) -> &'a [u8] {
+        match self.secrets {
+            Some(is_secret) if is_secret(arguments, index) => REDACTED,
+            _ => arguments[index],
+        }
     }
 
     /// The categories that ACL knows it by: those of the entry and those that follow from the flags, in Redis's order.
@@ -187,6 +204,9 @@ impl Flags {
 
     /// Works with keys, and also without.
     pub const NO_MANDATORY_KEYS: Flags = Flags(1 << 20);
+
+    /// Leaves what CLIENT CACHING said for the next command in force.
+    pub const KEEPS_CACHING: Flags = Flags(1 << 21);
 
     // What only our gate knows. COMMAND INFO does not show these.
 

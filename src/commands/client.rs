@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::client_filter::{self, Filter};
-use super::help;
+use super::{help, tracking};
 use crate::command::{After, Category, Command, Context, Flags, Group, args};
 use crate::error::{CommandError, CommandResult};
 use crate::server::client::ReplyMode;
@@ -13,8 +13,8 @@ use crate::server::waiting::EndOfWait;
 use crate::types::number::parse_i64;
 
 const CONNECTION: &[Category] = &[Category::Connection];
-const SELF: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::ALLOW_BUSY);
-const PLAIN: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE);
+const PLAIN: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::KEEPS_CACHING);
+const SELF: Flags = PLAIN.and(Flags::ALLOW_BUSY);
 const OTHERS: Flags = PLAIN.and(Flags::ADMIN).and(Flags::WHILE_PAUSED);
 
 const fn subcommand(name: &'static str, arity: i32, flags: Flags) -> Command {
@@ -150,6 +150,37 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "OK",
             run: import_source,
             ..subcommand("import-source", 3, PLAIN)
+        },
+        Command {
+            summary: "Has the server tell when keys change that the connection has read, or whose names begin with prefixes.",
+            syntax: "ON | OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+            since: "6.0.0",
+            complexity: "O(N) where N is the number of prefixes",
+            reply: "OK",
+            run: tracking::tracking,
+            ..subcommand("tracking", -3, PLAIN)
+        },
+        Command {
+            summary: "Says whether what the next command reads is tracked.",
+            syntax: "YES | NO",
+            since: "6.0.0",
+            reply: "OK",
+            run: tracking::caching,
+            ..subcommand("caching", 3, SELF)
+        },
+        Command {
+            summary: "Tells to which connection the tracked keys are told.",
+            since: "6.0.0",
+            reply: "its number, 0 for this one, -1 if nothing is tracked",
+            run: tracking::getredir,
+            ..subcommand("getredir", 2, SELF)
+        },
+        Command {
+            summary: "Tells how the connection tracks keys.",
+            since: "6.2.0",
+            reply: "a map of flags, connection and prefixes",
+            run: tracking::trackinginfo,
+            ..subcommand("trackinginfo", 2, PLAIN)
         },
         help::entry("5.0.0", Group::Connection, CONNECTION),
     ],

@@ -11,6 +11,9 @@ use crate::types::number::parse_i64;
 /// The letters of the `flags` field that exist.
 const KNOWN_FLAGS: &str = "AbBCcdeEfFgGiIMnNoOPrRStTuUx";
 
+/// The letters of the `capa` field that exist.
+const KNOWN_CAPABILITIES: &str = "r";
+
 /// One condition on a client.
 enum Condition {
     Ids(Vec<u64>),
@@ -116,7 +119,7 @@ fn condition(cx: &Context<'_>, name: &str, value: &[u8]) -> Result<Condition, Co
         "IDLE" => Condition::IdleMin(seconds("idle")?),
         "NAME" => Condition::Name(text),
         "FLAGS" => {
-            if text.is_empty() || text.chars().any(|letter| !KNOWN_FLAGS.contains(letter)) {
+            if text.chars().any(|letter| !KNOWN_FLAGS.contains(letter)) {
                 return Err(CommandError::new(format!(
                     "ERR Unknown flags found in the provided filter: {text}"
                 )));
@@ -127,12 +130,17 @@ fn condition(cx: &Context<'_>, name: &str, value: &[u8]) -> Result<Condition, Co
         "LIB-VER" => Condition::LibVersion(text),
         "DB" => {
             let count = cx.keys.keyspace.database_count();
-            let index = parse_i64(value).and_then(|number| usize::try_from(number).ok());
+            let number =
+                parse_i64(value).ok_or(CommandError::text("ERR DB is not an integer or out of range"))?;
+            let index = usize::try_from(number).ok();
             Condition::Database(index.filter(|index| *index < count).ok_or_else(|| {
                 CommandError::new(format!("ERR DB number should be between 0 and {}", count - 1))
             })?)
         }
         "IP" => Condition::Ip(text),
+        "CAPA" if text.chars().any(|letter| !KNOWN_CAPABILITIES.contains(letter)) => {
+            return Err(CommandError::new(format!("ERR Unknown capa found in the provided filter: {text}")));
+        }
         "CAPA" => Condition::Capability(text),
         _ => return Err(CommandError::Syntax),
     })
@@ -207,10 +215,15 @@ fn flags_of(client: &SharedClient) -> String {
             flags.push(letter);
         }
     };
+    add(client.monitor.load(Relaxed), 'O');
     add(subscriptions_of(client).iter().any(|count| *count > 0), 'P');
+    let tracker = client.tracker.lock().clone();
+    add(tracker.is_some(), 't');
+    add(tracker.as_ref().is_some_and(|tracker| tracker.is_broken()), 'R');
+    add(tracker.as_ref().is_some_and(|tracker| tracker.broadcast), 'B');
     add(client.queued.load(Relaxed) >= 0, 'x');
     add(client.blocked.load(Relaxed) || client.waiter.lock().is_some(), 'b');
-    add(client.address.ends_with(":0") && !client.address.starts_with(|c: char| c.is_ascii_digit()), 'U');
+    add(client.is_unix(), 'U');
     add(client.readonly.load(Relaxed), 'r');
     add(client.no_evict.load(Relaxed), 'e');
     add(client.no_touch.load(Relaxed), 'T');
@@ -218,6 +231,14 @@ fn flags_of(client: &SharedClient) -> String {
         flags.push('N');
     }
     flags
+}
+
+/// Whom a client has its invalid keys told: -1 while it tracks none, 0 for itself.
+pub fn redirect_of(client: &SharedClient) -> i64 {
+    match &*client.tracker.lock() {
+        None => -1,
+        Some(tracker) => tracker.redirect.as_ref().map_or(0, |redirect| redirect.id as i64),
+    }
 }
 
 /// One line of CLIENT LIST, without its end.
@@ -231,15 +252,25 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
     let command = server.commands.entries().get(last).map_or("NULL", |entry| entry.full_name.as_str());
     let output_memory = waiting_bytes + reply_len;
     let events = if output_memory > 0 { "rw" } else { "r" };
-    let total_memory = query_capacity + reply_capacity + waiting_bytes + size_of::<SharedClient>();
+    let request_memory = client.waiter.lock().as_ref().map_or(0, |waiter| waiter.request.memory_bytes());
+    let queued = client.queued.load(Relaxed);
+    let queued_memory = if queued >= 0 { client.queued_bytes.load(Relaxed) } else { 0 };
+    let watched = client.watched.load(Relaxed);
+    let total_memory = query_capacity
+        + reply_capacity
+        + waiting_bytes
+        + request_memory
+        + queued_memory
+        + size_of::<SharedClient>();
     let query_free = query_capacity.saturating_sub(query_len);
     let age_s = now_ms.saturating_sub(client.created_ms) / 1000;
     let idle_s = now_ms.saturating_sub(client.active_ms.load(Relaxed)) / 1000;
     format!(
         "id={} addr={} laddr={} fd={} name={} age={age_s} idle={idle_s} flags={} capa={} db={} sub={channels} \
-         psub={patterns} ssub={shard} multi=-1 watch=0 qbuf={query_len} qbuf-free={query_free} argv-mem=0 multi-mem=0 \
+         psub={patterns} ssub={shard} multi={queued} watch={watched} qbuf={query_len} qbuf-free={query_free} argv-mem={request_memory} \
+         multi-mem={queued_memory} \
          rbs={reply_capacity} rbp={reply_capacity} obl={reply_len} oll={waiting_messages} omem={output_memory} \
-         tot-mem={total_memory} events={events} cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={} \
+         tot-mem={total_memory} events={events} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={} \
          tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.address,
@@ -250,6 +281,7 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
         capabilities_of(client),
         client.database.load(Relaxed),
         String::from_utf8_lossy(&client.user.lock().name),
+        redirect_of(client),
         client.protocol.load(Relaxed),
         names.lib_name,
         names.lib_version,

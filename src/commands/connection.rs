@@ -65,6 +65,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         complexity: "O(N) where N is the number of passwords of the user",
         reply: "OK",
+        secrets: Some(|_, index| index > 0),
         run: auth,
         ..Command::DEFAULT
     },
@@ -78,6 +79,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "[protover [AUTH username password] [SETNAME clientname]]",
         since: "6.0.0",
         reply: "a map about the server",
+        secrets: Some(hello_secret),
         run: hello,
         ..Command::DEFAULT
     },
@@ -219,6 +221,11 @@ fn hello(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
+/// The two words behind AUTH.
+fn hello_secret(arguments: &[&[u8]], index: usize) -> bool {
+    (2..index).rev().take(2).any(|before| args::is(arguments[before], "AUTH"))
+}
+
 fn describe_server(cx: &mut Context<'_>) {
     let mode = if cx.server.cluster.is_enabled() { "cluster" } else { "standalone" };
     let role = if cx.client.door == Door::ReadOnly { "replica" } else { "master" };
@@ -253,6 +260,8 @@ fn reset(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let server = cx.server;
     server.unsubscribe_all(cx.client);
     server.unwatch(cx.client);
+    server.end_monitor(cx.client);
+    server.end_tracking(cx.client);
     let client = &mut *cx.client;
     client.transaction = None;
     client.shared.queued.store(-1, std::sync::atomic::Ordering::Relaxed);

@@ -112,6 +112,13 @@ pub const COMMANDS: &[Command] = &[Command {
             ..subcommand("quicklist-packed-threshold", 3)
         },
         Command {
+            summary: "Does nothing: no work here waits for a timer that could be stopped. Tests of other servers ask for it.",
+            syntax: "0 | 1",
+            reply: "OK",
+            run: pause_cron,
+            ..subcommand("pause-cron", 3)
+        },
+        Command {
             summary: "Panics, which costs this connection.",
             reply: "nothing",
             run: panic,
@@ -121,6 +128,12 @@ pub const COMMANDS: &[Command] = &[Command {
     ],
     ..Command::DEFAULT
 }];
+
+fn pause_cron(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    args::int_in(arguments[2], 0, 1)?;
+    cx.reply.ok();
+    Ok(())
+}
 
 fn sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     /// An hour: a test that sleeps longer has a mistake in it.

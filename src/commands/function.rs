@@ -155,6 +155,8 @@ fn fcall_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn call(cx: &mut Context<'_>, arguments: &[&[u8]], read_only: bool) -> CommandResult {
+    // Before what it calls.
+    cx.show_to_monitors(arguments);
     let function = cx
         .server
         .scripting

@@ -31,6 +31,7 @@ const fn section(
 
 const SECTIONS: &[Section] = &[
     section("server", "Server", true, server),
+    section("tls", "TLS", true, tls),
     section("clients", "Clients", true, clients),
     section("memory", "Memory", true, memory),
     section("persistence", "Persistence", true, persistence),
@@ -42,6 +43,8 @@ const SECTIONS: &[Section] = &[
     section("errorstats", "Errorstats", true, errorstats),
     section("latencystats", "Latencystats", false, latencystats),
     section("cluster", "Cluster", true, cluster),
+    section("cluster_info", "Cluster Info", true, |_, _| {}),
+    section("scripting_engines", "Scripting Engines", true, scripting_engines),
     section("keyspace", "Keyspace", true, keyspace),
 ];
 
@@ -134,6 +137,14 @@ fn executable() -> String {
     std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string())
 }
 
+/// Certificates are not looked into.
+fn tls(_: &Context<'_>, fields: &mut Fields) {
+    for certificate in ["server", "client", "ca"] {
+        fields.add(&format!("tls_{certificate}_cert_serial"), "none");
+        fields.add(&format!("tls_{certificate}_cert_expires_in_seconds"), 0);
+    }
+}
+
 fn clients(cx: &Context<'_>, fields: &mut Fields) {
     let server = cx.server;
     let all = server.clients.all();
@@ -148,8 +159,9 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("maxclients", server.config.int(Directive::Maxclients));
     fields.add("client_recent_max_input_buffer", largest(&|client| client.query_buffer[1].load(Relaxed)));
     fields.add("client_recent_max_output_buffer", largest(&|client| client.reply_buffer[1].load(Relaxed)));
-    fields.add("blocked_clients", server.effects.waiting.client_count());
-    fields.add("tracking_clients", 0);
+    let waiting_for_pause = count(&|client| client.blocked.load(Relaxed));
+    fields.add("blocked_clients", server.effects.waiting.client_count() + waiting_for_pause);
+    fields.add("tracking_clients", server.effects.tracking.client_count());
     let subscribed = count(&|client| client.subscribed.iter().any(|count| count.load(Relaxed) > 0));
     fields.add("pubsub_clients", subscribed);
     fields.add("watching_clients", count(&|client| client.watched.load(Relaxed) > 0));
@@ -317,6 +329,7 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
     fields.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
     fields.add("aof_last_write_status", "ok");
     fields.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+    fields.add("slot_migration_fork_in_progress", 0);
 }
 
 fn stats(cx: &Context<'_>, fields: &mut Fields) {
@@ -330,6 +343,7 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("total_net_input_bytes", sum(Counter::NetInputBytes));
     fields.add("total_net_output_bytes", sum(Counter::NetOutputBytes));
     fields.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    fields.zeros(&["total_net_cluster_slot_import_bytes", "total_net_cluster_slot_export_bytes"]);
     fields.add("instantaneous_input_kbps", format_args!("{:.2}", rates.input_bytes_per_s / 1024.0));
     fields.add("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes_per_s / 1024.0));
     fields.add("instantaneous_input_repl_kbps", "0.00");
@@ -339,7 +353,9 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("expired_keys", sum(Counter::ExpiredKeys));
     fields.add("expired_fields", sum(Counter::ExpiredFields));
     fields.add("expired_stale_perc", "0.00");
+    fields.add("expired_keys_with_volatile_items_stale_perc", "0.00");
     fields.add("expired_time_cap_reached_count", 0);
+    fields.add("expire_cycle_cpu_milliseconds", sum(Counter::ExpireCycleNs) / 1_000_000);
     fields.add("expire_lag_milliseconds", lag_ms);
     fields.add("expire_lag_max_milliseconds", lag_max_ms);
     let next_ms = sweep::next_due_ms(cx.keys.keyspace);
@@ -363,17 +379,28 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     ]);
     fields.zeros(&["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits"]);
     fields.zeros(&["active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time"]);
-    fields.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
+    let (tracked_keys, tracked_items) = server.effects.tracking.table_size();
+    fields.add("tracking_total_keys", tracked_keys);
+    fields.add("tracking_total_items", tracked_items);
+    fields.add("tracking_total_prefixes", server.effects.tracking.prefix_count());
     fields.add("unexpected_error_replies", sum(Counter::UnexpectedErrorReplies));
     fields.add("total_error_replies", sum(Counter::ErrorReplies));
     fields.add("dump_payload_sanitizations", 0);
     fields.add("total_reads_processed", sum(Counter::ReadsProcessed));
     fields.add("total_writes_processed", sum(Counter::WritesProcessed));
+    fields.zeros(&["io_threaded_reads_processed", "io_threaded_writes_processed"]);
+    fields.add("io_threaded_freed_objects", cx.keys.keyspace.reaper.freed());
+    fields.zeros(&["io_threaded_accept_processed", "io_threaded_poll_processed"]);
+    fields.add("io_threaded_total_prefetch_batches", sum(Counter::PrefetchBatches));
+    fields.add("io_threaded_total_prefetch_entries", sum(Counter::PrefetchEntries));
     fields.add("total_prefetch_batches", sum(Counter::PrefetchBatches));
     fields.add("total_prefetch_entries", sum(Counter::PrefetchEntries));
     fields.add("client_query_buffer_limit_disconnections", sum(Counter::QueryBufferDisconnections));
     fields.add("client_output_buffer_limit_disconnections", sum(Counter::OutputBufferDisconnections));
     fields.zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
+    fields.zeros(&["eventloop_cycles", "eventloop_duration_sum"]);
+    fields.add("eventloop_duration_cmd_sum", server.stats.total_command_ns() / 1000);
+    fields.zeros(&["instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_duration_usec"]);
     fields.add("acl_access_denied_auth", sum(Counter::DeniedAuth));
     fields.add("acl_access_denied_cmd", sum(Counter::DeniedCommand));
     fields.add("acl_access_denied_key", sum(Counter::DeniedKey));
@@ -433,6 +460,7 @@ fn cpu(_: &Context<'_>, fields: &mut Fields) {
     let (user_s, system_s) = processor_seconds(&format!("/proc/self/task/{}/stat", std::process::id()));
     fields.add("used_cpu_sys_main_thread", format_args!("{system_s:.6}"));
     fields.add("used_cpu_user_main_thread", format_args!("{user_s:.6}"));
+    fields.add("used_active_time_main_thread", format_args!("{:.6}", user_s + system_s));
 }
 
 /// User and system seconds from a stat file of /proc; its ticks are hundredths on every Linux.
@@ -493,6 +521,17 @@ fn errorstats(cx: &Context<'_>, fields: &mut Fields) {
 
 fn cluster(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("cluster_enabled", u8::from(cx.server.cluster.is_enabled()));
+}
+
+fn scripting_engines(cx: &Context<'_>, fields: &mut Fields) {
+    let used = cx.server.scripting.memory_bytes();
+    fields.add("engines_count", 1);
+    fields.add("engines_total_used_memory", used);
+    fields.add("engines_total_memory_overhead", 0);
+    fields.add(
+        "engine_0",
+        format_args!("name=LUA,module=built-in,abi_version=4,used_memory={used},memory_overhead=0"),
+    );
 }
 
 fn keyspace(cx: &Context<'_>, fields: &mut Fields) {

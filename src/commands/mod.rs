@@ -8,6 +8,7 @@ pub mod client_filter;
 pub mod cluster;
 pub mod collection;
 pub mod command;
+pub mod commandlog;
 pub mod connection;
 pub mod debug;
 pub mod dump;
@@ -24,9 +25,13 @@ pub mod hash_random;
 pub mod help;
 pub mod hyperloglog;
 pub mod info;
+pub mod latency;
+pub mod latency_text;
 pub mod lcs;
 pub mod list;
 pub mod list_waiting;
+pub mod memory;
+pub mod monitor;
 pub mod object;
 pub mod pubsub;
 pub mod scripting;
@@ -41,6 +46,7 @@ pub mod stream_info;
 pub mod stream_read;
 pub mod string;
 pub mod string_set;
+pub mod tracking;
 pub mod transaction;
 pub mod wait;
 pub mod zset;
@@ -98,5 +104,9 @@ pub fn groups() -> Vec<&'static [Command]> {
         transaction::COMMANDS,
         wait::COMMANDS,
         cluster::COMMANDS,
+        commandlog::COMMANDS,
+        monitor::COMMANDS,
+        latency::COMMANDS,
+        memory::COMMANDS,
     ]
 }

@@ -1,7 +1,7 @@
-//! OBJECT and MEMORY: how values are kept.
+//! OBJECT: how values are kept.
 
 use super::help;
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Context, Flags, Group, KeySpec};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{AccessClock, lfu_counter};
 
@@ -22,74 +22,47 @@ const fn of_object(name: &'static str) -> Command {
     }
 }
 
-/// The entries.
-pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "object",
-        arity: -2,
-        group: Group::Generic,
-        summary: "Tells how a key's value is kept.",
-        since: "2.2.3",
-        subcommands: &[
-            Command {
-                summary: "Names the encoding of the value.",
-                reply: "the name or null",
-                run: encoding,
-                tips: &["nondeterministic_output"],
-                ..of_object("encoding")
-            },
-            Command {
-                summary: "Returns how often the key is used, on a logarithmic scale.",
-                since: "4.0.0",
-                reply: "a number or null",
-                run: freq,
-                tips: &["nondeterministic_output"],
-                ..of_object("freq")
-            },
-            Command {
-                summary: "Returns for how many seconds the key was not used.",
-                reply: "a number or null",
-                run: idletime,
-                tips: &["nondeterministic_output"],
-                ..of_object("idletime")
-            },
-            Command {
-                summary: "Returns how many times the value is referred to: always once.",
-                reply: "1 or null",
-                run: refcount,
-                tips: &["nondeterministic_output"],
-                ..of_object("refcount")
-            },
-            help::entry("6.2.0", Group::Generic, KEYSPACE),
-        ],
-        ..Command::DEFAULT
-    },
-    Command {
-        name: "memory",
-        arity: -2,
-        group: Group::Server,
-        summary: "Tells what takes memory.",
-        since: "4.0.0",
-        subcommands: &[
-            Command {
-                name: "usage",
-                arity: -3,
-                flags: Flags::READONLY,
-                keys: KEY,
-                group: Group::Server,
-                summary: "Returns the bytes that a key and its value take.",
-                syntax: "key [SAMPLES count]",
-                since: "4.0.0",
-                complexity: "O(N) where N is the number of samples",
-                reply: "a number or null",
-                run: usage,
-                ..Command::DEFAULT
-            },
-            help::entry("4.0.0", Group::Server, &[]),
-        ],
-        ..Command::DEFAULT
-    },
-];
+/// The entry.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "object",
+    arity: -2,
+    group: Group::Generic,
+    summary: "Tells how a key's value is kept.",
+    since: "2.2.3",
+    subcommands: &[
+        Command {
+            summary: "Names the encoding of the value.",
+            reply: "the name or null",
+            run: encoding,
+            tips: &["nondeterministic_output"],
+            ..of_object("encoding")
+        },
+        Command {
+            summary: "Returns how often the key is used, on a logarithmic scale.",
+            since: "4.0.0",
+            reply: "a number or null",
+            run: freq,
+            tips: &["nondeterministic_output"],
+            ..of_object("freq")
+        },
+        Command {
+            summary: "Returns for how many seconds the key was not used.",
+            reply: "a number or null",
+            run: idletime,
+            tips: &["nondeterministic_output"],
+            ..of_object("idletime")
+        },
+        Command {
+            summary: "Returns how many times the value is referred to: always once.",
+            reply: "1 or null",
+            run: refcount,
+            tips: &["nondeterministic_output"],
+            ..of_object("refcount")
+        },
+        help::entry("6.2.0", Group::Generic, KEYSPACE),
+    ],
+    ..Command::DEFAULT
+}];
 
 fn encoding(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
@@ -132,28 +105,6 @@ fn refcount(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
     match cx.keys.peek(&key) {
         Some(_) => cx.reply.int(1),
-        None => cx.reply.null(),
-    }
-    Ok(())
-}
-
-fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let mut index = 3;
-    while index < arguments.len() {
-        if !args::is(arguments[index], "SAMPLES") {
-            return Err(CommandError::Syntax);
-        }
-        // The figure is exact, so how many elements to look at does not matter; the number is checked all the same.
-        if args::int(args::value_of(arguments, index)?)? < 0 {
-            return Err(CommandError::Syntax);
-        }
-        index += 2;
-    }
-    let key = cx.key(arguments, 2);
-    // Nine bytes: the pointer and the control byte in the slot's table.
-    let bytes = cx.keys.peek(&key).map(|record| record.memory_bytes() + 9);
-    match bytes {
-        Some(bytes) => cx.reply.count(bytes),
         None => cx.reply.null(),
     }
     Ok(())

@@ -158,6 +158,8 @@ fn eval_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn eval_source(cx: &mut Context<'_>, arguments: &[&[u8]], read_only: bool) -> CommandResult {
+    // Before what it calls.
+    cx.show_to_monitors(arguments);
     run::key_count(arguments)?;
     let script = cx.server.scripting.scripts.of_source(arguments[1], &cx.server.commands)?;
     run_script(cx, script, arguments, read_only)
@@ -172,6 +174,7 @@ fn evalsha_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn eval_known(cx: &mut Context<'_>, arguments: &[&[u8]], read_only: bool) -> CommandResult {
+    cx.show_to_monitors(arguments);
     let script = known(cx, arguments[1])?;
     run_script(cx, script, arguments, read_only)
 }

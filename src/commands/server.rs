@@ -2,6 +2,7 @@
 
 use super::{help, info};
 use crate::command::{After, Category, Command, Context, Flags, Group, args};
+use crate::config::table::find;
 use crate::config::{Access, Directive, Refusal, RewriteError, SetError};
 use crate::error::{CommandError, CommandResult};
 use crate::server::client::Door;
@@ -36,6 +37,7 @@ pub const COMMANDS: &[Command] = &[
                 syntax: "parameter value [parameter value ...]",
                 complexity: "O(N) where N is the number of directives",
                 reply: "OK",
+                secrets: Some(config_secret),
                 run: config_set,
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..of_config("set", -4)
@@ -150,6 +152,11 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     cx.server.apply_settings();
     cx.reply.ok();
     Ok(())
+}
+
+/// The value of a secret directive.
+fn config_secret(arguments: &[&[u8]], index: usize) -> bool {
+    index >= 3 && index % 2 == 1 && find(arguments[index - 1]).is_some_and(|(spec, _)| spec.secret)
 }
 
 fn config_resetstat(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {

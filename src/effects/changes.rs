@@ -1,6 +1,6 @@
 //! The changes of one batch on their way to [`Effects`]: told at once, or kept until it is sure that they stay.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use super::{Effects, Message};
@@ -8,6 +8,9 @@ use crate::keyspace::access::{ChangeSink, EventClass};
 use crate::keyspace::hash::HashedKey;
 
 use super::watch::KeyId;
+
+/// Changed keys that wait to be told by their prefixes; with more they are told before the batch is over.
+const BROADCAST_MAX: usize = 256;
 
 /// A change that is not told yet.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ struct Held {
 #[derive(Debug, Default)]
 struct Kept {
     changes: Vec<Held>,
+    /// A database was emptied.
+    flushed: bool,
     messages: Vec<Message>,
 }
 
@@ -33,13 +38,28 @@ pub struct Changes<'s> {
     effects: &'s Effects,
     /// Keys that changed and that somebody waits for.
     ready: RefCell<VecDeque<KeyId>>,
+    /// Whose doing the changes are; 0 for nobody's.
+    actor: Cell<u64>,
+    /// Changed keys that clients hear of by their prefixes at the end of the batch, and whose doing it was.
+    broadcast: RefCell<VecDeque<(Box<[u8]>, u64)>>,
     kept: RefCell<Option<Kept>>,
 }
 
 impl<'s> Changes<'s> {
     /// For one batch.
     pub fn new(effects: &'s Effects) -> Self {
-        Self { effects, ready: RefCell::default(), kept: RefCell::new(None) }
+        Self {
+            effects,
+            ready: RefCell::default(),
+            actor: Cell::new(0),
+            broadcast: RefCell::default(),
+            kept: RefCell::new(None),
+        }
+    }
+
+    /// Sets by whose doing keys change from here on; answers whose it was before.
+    pub fn set_actor(&self, client: u64) -> u64 {
+        self.actor.replace(client)
     }
 
     /// From here on nothing is told, until [`tell_kept`](Self::tell_kept) or [`forget_kept`](Self::forget_kept).
@@ -51,6 +71,9 @@ impl<'s> Changes<'s> {
     /// Tells what was kept: the changes stay. The locks that they were made under are still held.
     pub fn tell_kept(&self) {
         let Some(kept) = self.kept.take() else { return };
+        if kept.flushed {
+            self.effects.tracking.flushed(self.effects.now_ms());
+        }
         for held in kept.changes {
             let key = HashedKey { bytes: &held.key.1, hash: held.hash };
             if self.effects.listens() {
@@ -111,6 +134,9 @@ impl<'s> Changes<'s> {
         if let Some((class, event)) = event {
             self.effects.event(database, key, class, event);
         }
+        if trips && self.effects.tracking.any() {
+            self.track(key, event);
+        }
         let id: KeyId = (database, key.bytes.into());
         if trips {
             self.effects.watches.touch(&id);
@@ -120,6 +146,39 @@ impl<'s> Changes<'s> {
             if !ready.contains(&id) {
                 ready.push_back(id);
             }
+        }
+    }
+}
+
+impl Changes<'_> {
+    /// Tells clients that keep copies of the key.
+    fn track(&self, key: &HashedKey<'_>, event: Option<(EventClass, &'static str)>) {
+        let by_itself =
+            event.is_some_and(|(class, _)| [EventClass::EXPIRED, EventClass::EVICTED].contains(&class));
+        let actor = if by_itself { 0 } else { self.actor.get() };
+        let tracking = &self.effects.tracking;
+        tracking.changed(key, actor, self.effects.now_ms());
+        if tracking.is_broadcast(key.bytes) {
+            let mut pending = self.broadcast.borrow_mut();
+            match pending.iter_mut().find(|(known, _)| **known == *key.bytes) {
+                // That it ended by itself is told its last writer, too.
+                Some((_, by)) if by_itself => *by = 0,
+                Some(_) => {}
+                None => pending.push_back((key.bytes.into(), actor)),
+            }
+            if pending.len() >= BROADCAST_MAX {
+                tracking.broadcast(&pending, self.effects.now_ms());
+                pending.clear();
+            }
+        }
+    }
+}
+
+impl Drop for Changes<'_> {
+    fn drop(&mut self) {
+        let pending = self.broadcast.get_mut();
+        if !pending.is_empty() {
+            self.effects.tracking.broadcast(pending, self.effects.now_ms());
         }
     }
 }
@@ -135,6 +194,16 @@ impl ChangeSink for Changes<'_> {
     fn touched(&self, database: usize, key: &HashedKey<'_>) {
         if self.effects.listens() {
             self.tell(database, key, None, true);
+        }
+    }
+
+    fn flushed(&self) {
+        if !self.effects.tracking.any() {
+            return;
+        }
+        match self.kept.borrow_mut().as_mut() {
+            Some(kept) => kept.flushed = true,
+            None => self.effects.tracking.flushed(self.effects.now_ms()),
         }
     }
 

@@ -2,6 +2,7 @@
 //! while it listens, so that a change nobody cares for costs a few relaxed loads.
 
 pub mod changes;
+pub mod tracking;
 pub mod waiting;
 pub mod watch;
 
@@ -17,6 +18,7 @@ use crate::server::clock::Clock;
 use crate::server::pubsub::{Kind, PubSub};
 
 pub use changes::Changes;
+use tracking::Tracking;
 use waiting::Waiting;
 use watch::Watches;
 
@@ -29,6 +31,8 @@ pub struct Effects {
     pub watches: Watches,
     /// Clients that wait for keys.
     pub waiting: Waiting,
+    /// Clients that keep copies.
+    pub tracking: Tracking,
     pubsub: Arc<PubSub>,
     clock: Arc<Clock>,
 }
@@ -51,6 +55,7 @@ impl Effects {
             events: AtomicI64::new(0),
             watches: Watches::default(),
             waiting: Waiting::default(),
+            tracking: Tracking::default(),
             pubsub,
             clock,
         }
@@ -64,7 +69,15 @@ impl Effects {
     /// Whether a change has to be told to anybody.
     #[inline]
     pub fn listens(&self) -> bool {
-        self.events.load(Ordering::Relaxed) != 0 || !self.watches.is_empty() || !self.waiting.is_empty()
+        self.events.load(Ordering::Relaxed) != 0
+            || !self.watches.is_empty()
+            || !self.waiting.is_empty()
+            || self.tracking.any()
+    }
+
+    /// The time, for messages.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     /// Publishes an event; by itself it is no change (a key miss).

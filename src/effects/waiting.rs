@@ -87,6 +87,8 @@ pub struct Waiter {
     pub wait: WaitFor,
     /// The protocol version of the reply.
     pub version: Version,
+    /// How long its request ran before it waited, in nanoseconds.
+    pub ran_ns: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -159,6 +161,7 @@ impl Waiting {
             keys,
             wait,
             version,
+            ran_ns: AtomicU64::new(0),
             state: Mutex::new(State::Waiting),
         });
         self.clients.fetch_add(1, Ordering::Relaxed);
@@ -241,6 +244,11 @@ impl Waiter {
             *state = State::Serving;
         }
         waits
+    }
+
+    /// Whether its request is being run, or was: then its reply comes before all messages.
+    pub fn is_being_served(&self) -> bool {
+        matches!(*self.state.lock(), State::Serving | State::Done(_))
     }
 
     /// Its request found nothing again: it goes on waiting.

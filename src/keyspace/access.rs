@@ -61,6 +61,9 @@ pub trait ChangeSink {
     /// `key` became another one without an event of its own: its database was emptied or swapped.
     fn touched(&self, database: usize, key: &HashedKey<'_>);
 
+    /// A database was emptied, or all of them.
+    fn flushed(&self);
+
     /// The keys of a database that somebody has to hear of when it is emptied or swapped.
     fn of_interest(&self, database: usize) -> Vec<Box<[u8]>>;
 }
@@ -454,6 +457,7 @@ impl<'g, 'b> Access<'g, 'b> {
 
     fn flush_alone(&mut self, numbers: std::ops::Range<usize>) -> usize {
         let mut removed = 0;
+        self.sink.flushed();
         for number in numbers {
             for name in self.sink.of_interest(number) {
                 let key = self.keyspace.hasher().key(&name);

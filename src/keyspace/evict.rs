@@ -237,6 +237,8 @@ mod tests {
 
         fn touched(&self, _: usize, _: &HashedKey<'_>) {}
 
+        fn flushed(&self) {}
+
         fn of_interest(&self, _: usize) -> Vec<Box<[u8]>> {
             Vec::new()
         }

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio_util::io::poll_read_buf;
 use super::Session;
 use super::stream::NetStream;
 use crate::command::context::After;
+use crate::config::Directive;
 use crate::resp::decode::{Decoder, Limits};
 use crate::resp::encode::Reply;
 use crate::server::client::ReplyMode;
@@ -52,8 +52,6 @@ enum Woken {
     Read,
     /// The client closed its side.
     Eof,
-    /// Replies went out.
-    Wrote,
     /// Somebody else calls.
     Called,
 }
@@ -121,7 +119,7 @@ impl Connection {
                 continue;
             }
             match self.wait().await {
-                Ok(Woken::Read | Woken::Wrote) => {}
+                Ok(Woken::Read) => {}
                 Ok(Woken::Eof) => return End::Closed,
                 Ok(Woken::Called) => {
                     if self.session.client.shared.is_closing() {
@@ -145,7 +143,13 @@ impl Connection {
             let count = match self.decoder.decode(&self.input, limits) {
                 Ok(count) => count,
                 Err(error) => {
-                    tracing::debug!(client = self.session.client.shared.id, %error, "protocol error");
+                    let client = self.session.client.shared.id;
+                    // The text may quote what the client sent.
+                    if self.session.server.config.flag(Directive::HideUserDataFromLog) {
+                        tracing::debug!(client, "protocol error");
+                    } else {
+                        tracing::debug!(client, %error, "protocol error");
+                    }
                     Reply::new(&mut self.out, self.session.client.version).error(&format!("ERR {error}"));
                     return Err(End::Closed);
                 }
@@ -155,14 +159,14 @@ impl Connection {
                 self.drop_input(dropped);
                 return Ok(false);
             }
-            let end = self.session.server.run_batch(
-                &mut self.session.client,
-                &mut self.scratch,
-                &self.decoder,
-                &self.input,
-                count,
-                &mut self.out,
-            );
+            let Self { session, scratch, decoder, input, out, .. } = self;
+            let Session { server, client } = session;
+            let run = || server.run_batch(client, scratch, decoder, input, count, out);
+            let Ok(end) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) else {
+                // A bug, which was logged. The requests before it were answered; the client is not to lose that.
+                self.out.truncate(self.session.client.replied);
+                return Err(End::Closed);
+            };
             let dropped = self.decoder.consume(end.executed);
             self.drop_input(dropped);
             match end.stop {
@@ -230,7 +234,7 @@ impl Connection {
             }
             let wake = left.filter(|left| !left.is_zero()).unwrap_or(Duration::from_secs(3600));
             match tokio::time::timeout(wake, self.wait()).await {
-                Err(_) | Ok(Ok(Woken::Wrote)) => {}
+                Err(_) => {}
                 Ok(Ok(Woken::Read)) => {
                     if let Err(end) = self.check_limits() {
                         break Err(end);
@@ -243,7 +247,12 @@ impl Connection {
                         break Err(End::Closed);
                     }
                     shared.take_look();
-                    shared.take_messages(&mut self.out);
+                    if waiter.is_being_served() {
+                        // What it is told meanwhile is about the reply that is to come.
+                        tokio::task::yield_now().await;
+                    } else {
+                        shared.take_messages(&mut self.out);
+                    }
                 }
                 Ok(Err(error)) => break Err(End::Failed(error)),
             }
@@ -256,30 +265,37 @@ impl Connection {
         end
     }
 
+    /// Waits until nothing is paused, or the client is told to look. Bytes that come meanwhile wait in the input.
     async fn wait_for_pause(&mut self) -> Result<(), End> {
         self.session.client.shared.blocked.store(true, Ordering::Relaxed);
+        let end = self.pause_over().await;
+        self.session.client.shared.blocked.store(false, Ordering::Relaxed);
+        end
+    }
+
+    async fn pause_over(&mut self) -> Result<(), End> {
         while let Some((_, end_ms)) = self.session.server.pause.in_force(self.session.server.clock.now_ms()) {
             let left = end_ms.saturating_sub(self.session.server.clock.now_ms()).clamp(1, 100);
-            self.write_some().await.map_err(End::Failed)?;
-            let shared = Arc::clone(&self.session.client.shared);
-            let called = poll_fn(|cx| {
-                shared.register(cx.waker());
-                if shared.is_called() { Poll::Ready(()) } else { Poll::Pending }
-            });
-            if tokio::time::timeout(Duration::from_millis(left), called).await.is_ok() {
-                if shared.is_closing() {
-                    return Err(End::Closed);
+            match tokio::time::timeout(Duration::from_millis(left), self.wait()).await {
+                Err(_) => {}
+                Ok(Ok(Woken::Read)) => self.check_limits()?,
+                Ok(Ok(Woken::Eof)) => return Err(End::Closed),
+                Ok(Ok(Woken::Called)) => {
+                    let shared = &self.session.client.shared;
+                    if shared.is_closing() {
+                        return Err(End::Closed);
+                    }
+                    shared.take_look();
+                    shared.take_messages(&mut self.out);
+                    return Ok(());
                 }
-                shared.take_look();
-                shared.take_messages(&mut self.out);
-                break;
+                Ok(Err(error)) => return Err(End::Failed(error)),
             }
         }
-        self.session.client.shared.blocked.store(false, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Waits until bytes come, replies go out, or somebody calls.
+    /// Waits until bytes come or somebody calls, and writes out what it can meanwhile.
     async fn wait(&mut self) -> io::Result<Woken> {
         if self.input.capacity() - self.input.len() < READ_CHUNK / 4 {
             let missing = self.decoder.missing_bytes(self.input.len());
@@ -288,7 +304,6 @@ impl Connection {
         }
         poll_fn(|cx| {
             self.session.client.shared.register(cx.waker());
-            let had_output = !self.out.is_empty();
             self.poll_write_out(cx)?;
             if self.session.client.shared.is_called() {
                 return Poll::Ready(Ok(Woken::Called));
@@ -303,18 +318,10 @@ impl Connection {
                     Poll::Ready(Ok(Woken::Read))
                 }
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                // What waits to be written is shown to others: show that it went out.
-                Poll::Pending if had_output && self.shows_output() => Poll::Ready(Ok(Woken::Wrote)),
                 Poll::Pending => Poll::Pending,
             }
         })
         .await
-    }
-
-    /// Whether CLIENT LIST shows replies waiting that are not waiting any more.
-    fn shows_output(&self) -> bool {
-        self.out.is_empty()
-            && self.session.client.shared.reply_buffer[0].load(Ordering::Relaxed) > WRITE_CHUNK
     }
 
     /// Writes as much as goes out at once.
@@ -351,6 +358,12 @@ impl Connection {
             self.out.drain(..self.written);
             self.written = 0;
         }
+        if self.out.is_empty() {
+            self.over_soft_since_ms = None;
+        }
+        // What the client has not taken yet, for CLIENT LIST and the limits.
+        let waiting = self.out.len() - self.written;
+        self.session.client.shared.reply_buffer[0].store(waiting, Ordering::Relaxed);
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
@@ -418,7 +431,6 @@ impl Connection {
         let shared = &self.session.client.shared;
         shared.query_buffer[0].store(self.input.len(), Ordering::Relaxed);
         shared.query_buffer[1].store(self.input.capacity(), Ordering::Relaxed);
-        shared.reply_buffer[0].store(self.out.len() - self.written, Ordering::Relaxed);
         shared.reply_buffer[1].store(self.out.capacity(), Ordering::Relaxed);
     }
 

@@ -27,6 +27,8 @@ pub struct Permits {
     pub slot: Option<usize>,
     /// It has written.
     pub wrote: bool,
+    /// The text of the latest error of a command that it called; INFO has counted it.
+    pub counted: Option<String>,
     /// It reached for a key whose lock it does not hold.
     pub reached_too_far: bool,
 }
@@ -56,6 +58,10 @@ pub fn call(
     cx.reply.set_version(outer);
     if let Err(error) = result {
         cx.reply.truncate(start);
+        if !permits.reached_too_far {
+            cx.server.stats.error(crate::worker::current(), &error.code());
+            permits.counted = Some(error.to_string());
+        }
         return Ok(Err(error));
     }
     let value = convert::to_lua(lua, names, cx.reply.written_since(start), 0);

@@ -129,6 +129,7 @@ impl Run<'_, '_> {
             slot: None,
             wrote: false,
             reached_too_far: false,
+            counted: None,
         });
         let start = start_of(cx, program, arguments, key_count, flags.atomic);
         vm.control.begin(&cx.server.scripting.slow, &cx.server.scripting.give_way(), start);
@@ -153,7 +154,11 @@ impl Run<'_, '_> {
                 }
                 return Ok(());
             }
-            (Err(failure), None) => error_of(&failure),
+            (Err(failure), None) => {
+                let raised = permits.counted.as_ref().map(String::as_bytes);
+                cx.error_counted = raised == Some(&*failure.text);
+                error_of(&failure)
+            }
             (_, Some(forced)) => forced_error(forced, program),
         };
         cx.reply.truncate(position);

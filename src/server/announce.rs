@@ -50,7 +50,26 @@ impl Server {
         }
         self.unwatch(client);
         self.unsubscribe_all(client);
+        self.end_monitor(client);
+        self.end_tracking(client);
+        client.shared.set_gone();
         self.clients.remove(client.shared.id);
+    }
+
+    /// The client tracks no keys any more.
+    pub fn end_tracking(&self, client: &mut Client) {
+        client.caching = false;
+        if let Some(tracker) = client.tracker.take() {
+            self.effects.tracking.end(&tracker);
+        }
+    }
+
+    /// The client is shown no commands any more.
+    pub fn end_monitor(&self, client: &mut Client) {
+        if std::mem::take(&mut client.monitor) {
+            client.shared.monitor.store(false, std::sync::atomic::Ordering::Relaxed);
+            self.monitors.remove(&client.shared);
+        }
     }
 
     /// Ends all subscriptions of a client without telling it.
@@ -131,8 +150,9 @@ impl Server {
         let now_ms = self.clock.now_ms();
         for client in self.clients.all() {
             let idle_ms = now_ms.saturating_sub(client.active_ms.load(Relaxed));
-            let may_be_silent =
-                client.blocked.load(Relaxed) || client.subscribed.iter().any(|count| count.load(Relaxed) > 0);
+            let may_be_silent = client.blocked.load(Relaxed)
+                || client.monitor.load(Relaxed)
+                || client.subscribed.iter().any(|count| count.load(Relaxed) > 0);
             if !may_be_silent && idle_ms > timeout_s as u64 * 1000 {
                 tracing::debug!(client = client.id, "closing idle client");
                 client.close();

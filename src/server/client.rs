@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::rights::Rights;
 use super::transaction::{Transaction, Watch};
 use crate::acl::user::User;
+use crate::effects::tracking::Tracker;
 use crate::effects::waiting::Waiter;
 use crate::resp::Version;
 
@@ -70,6 +71,12 @@ pub struct Client {
     pub no_touch: bool,
     /// CLIENT CAPA redirect.
     pub capa_redirect: bool,
+    /// CLIENT TRACKING: how it tracks.
+    pub tracker: Option<Arc<Tracker>>,
+    /// CLIENT CACHING was said for the next command.
+    pub caching: bool,
+    /// MONITOR was said: it is shown what others run.
+    pub monitor: bool,
     /// Subscriptions to channels, patterns and shard channels.
     pub subscriptions: Subscriptions,
     /// MULTI was said: what has been queued since.
@@ -80,6 +87,8 @@ pub struct Client {
     pub watch: Watch,
     /// Set while its request waits for keys.
     pub waiter: Option<Arc<Waiter>>,
+    /// Where in the write buffer the reply of the request under way begins: all before it is whole.
+    pub replied: usize,
 }
 
 /// A client's subscriptions, in the order in which they were made.
@@ -189,8 +198,16 @@ pub struct SharedClient {
     pub waiter: Mutex<Option<Arc<Waiter>>>,
     /// Requests queued in a transaction; -1 outside of one.
     pub queued: AtomicI64,
+    /// Bytes of these requests.
+    pub queued_bytes: AtomicUsize,
     /// Keys watched.
     pub watched: AtomicUsize,
+    /// MONITOR.
+    pub monitor: AtomicBool,
+    /// CLIENT TRACKING.
+    pub tracker: Mutex<Option<Arc<Tracker>>>,
+    /// Its connection has ended.
+    gone: AtomicBool,
     wanted: AtomicU8,
     has_messages: AtomicBool,
     outbox: Mutex<Outbox>,
@@ -241,12 +258,31 @@ impl SharedClient {
             blocked: AtomicBool::new(false),
             waiter: Mutex::default(),
             queued: AtomicI64::new(-1),
+            queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
+            monitor: AtomicBool::new(false),
+            tracker: Mutex::default(),
+            gone: AtomicBool::new(false),
             wanted: AtomicU8::new(0),
             has_messages: AtomicBool::new(false),
             outbox: Mutex::default(),
             waker: AtomicWaker::new(),
         }
+    }
+
+    /// Notes that its connection has ended.
+    pub fn set_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its connection has ended.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Whether it came through the unix socket, whose path is both its addresses.
+    pub fn is_unix(&self) -> bool {
+        self.address == self.local_address
     }
 
     /// Puts a message into the outbox and wakes the connection. A client over its limit is closed instead. Whether it will be sent.
@@ -359,11 +395,15 @@ impl Client {
             asking: false,
             no_touch: false,
             capa_redirect: false,
+            tracker: None,
+            caching: false,
+            monitor: false,
             subscriptions: Subscriptions::default(),
             transaction: None,
             out_of_memory: false,
             watch: Watch::default(),
             waiter: None,
+            replied: 0,
             shared,
         }
     }

@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use super::Server;
 use super::client::{Client, ReplyMode};
 use super::gate::Verdict;
+use super::monitor::Source;
+use super::observe::Done;
 use super::stats::Counter;
 use super::waiting::Served;
 use crate::command::context::{After, Context, Origin};
@@ -22,6 +24,9 @@ use crate::keyspace::gate::Shared;
 use crate::keyspace::{prefetch, sweep, table};
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
+
+/// Commands that monitors are not shown, or that show themselves at the right moment.
+pub const UNSEEN: Flags = Flags::SKIP_MONITOR.and(Flags::ADMIN);
 
 /// Why a batch ended before its last request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +68,15 @@ struct PlannedRequest {
     keys_end: u32,
 }
 
+/// How a request came.
+#[derive(Clone, Copy)]
+struct Arrival {
+    /// Bytes of it.
+    bytes: usize,
+    /// The next request is not of its kind, or has not come yet.
+    ends_run: bool,
+}
+
 /// A request that was judged.
 pub(super) struct Request<'r> {
     pub(super) entry: &'r Entry,
@@ -80,6 +94,13 @@ pub(super) struct Ran {
     pub(super) waits: bool,
     /// A script that has been running for a while is in its way.
     pub(super) busy: bool,
+    /// Its error was counted where it came up.
+    error_counted: bool,
+}
+
+impl Ran {
+    /// Nothing came of it yet.
+    const NOTHING: Ran = Ran { result: Ok(()), after: None, waits: false, busy: false, error_counted: false };
 }
 
 /// The state of a batch while it runs.
@@ -90,10 +111,13 @@ pub(super) struct Batch<'s> {
     pub(super) changes: Changes<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
     pub(super) shared: Option<Shared<'s>>,
-    /// When the present run began.
+    /// When the present run began, and the tick then.
     clock_ns: u64,
+    tick: u64,
     run: Run,
     executed: u64,
+    /// How many of them ran for clients that waited.
+    pub(super) for_others: u64,
     dirty: u64,
 }
 
@@ -138,6 +162,7 @@ impl Server {
             });
         }
         let mut batch = self.new_batch();
+        batch.changes.set_actor(client.shared.id);
         if scratch.keys.len() > 1 {
             self.prefetch(client, &mut batch, &scratch.keys);
         }
@@ -146,11 +171,18 @@ impl Server {
         for (index, request) in scratch.requests.iter().enumerate() {
             let words = &arguments[first_argument..request.arguments_end as usize];
             let keys = &scratch.keys[first_key..request.keys_end as usize];
+            client.replied = out.len();
             (first_argument, first_key) = (request.arguments_end as usize, request.keys_end as usize);
             let stop = match &request.command {
                 Ok(id) => {
                     let entry = &self.commands.entries()[*id as usize];
-                    self.run_request(client, entry, words, keys, &mut batch, &mut scratch.plan, out)
+                    let next = scratch.requests.get(index + 1);
+                    let arrival = Arrival {
+                        bytes: decoder.request_bytes(index),
+                        ends_run: next.is_none_or(|next| next.command.as_ref().ok() != Some(id)),
+                    };
+                    let request = Request { entry, arguments: words, keys, served: None };
+                    self.run_request(client, &request, arrival, &mut batch, &mut scratch.plan, out)
                 }
                 Err(error) => {
                     self.refuse(client, None, error, &batch, out);
@@ -185,8 +217,10 @@ impl Server {
             changes: Changes::new(&self.effects),
             shared: None,
             clock_ns: self.clock.monotonic_ns(),
+            tick: self.observation.tick(),
             run: Run::default(),
             executed: 0,
+            for_others: 0,
             dirty: 0,
         }
     }
@@ -230,16 +264,19 @@ impl Server {
     fn run_request<'s>(
         &'s self,
         client: &mut Client,
-        entry: &Entry,
-        arguments: &[&[u8]],
-        keys: &[PlannedKey],
+        request: &Request<'_>,
+        arrival: Arrival,
         batch: &mut Batch<'s>,
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
     ) -> Option<Stop> {
+        let &Request { entry, arguments, keys, .. } = request;
         match self.judge(client, entry, arguments, keys, batch.now_ms) {
             Verdict::Pass => {}
-            Verdict::Wait => return Some(Stop::Paused),
+            Verdict::Wait => {
+                client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
+                return Some(Stop::Paused);
+            }
             Verdict::Refuse(error) => {
                 self.refuse(client, Some(entry), &error, batch, out);
                 return None;
@@ -256,6 +293,10 @@ impl Server {
             self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
             return None;
         }
+        if client.tracker.is_some() && client.shared.has_messages() {
+            // Keys that were evicted for this command are told before its reply, as are all that went before it.
+            client.shared.take_messages(out);
+        }
         if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {
             match self.queue(client, entry, arguments) {
                 Ok(()) => {
@@ -271,8 +312,8 @@ impl Server {
         let start = out.len();
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         self.begin_run(entry.id, batch);
-        let request = Request { entry, arguments, keys, served: None };
-        let Ran { result, after, waits, busy } = self.execute(client, &request, batch, plan, out);
+        let Ran { result, after, waits, busy, error_counted } =
+            self.execute(client, request, batch, plan, out);
         if let Err(error) = &result
             && command.flags.has(Flags::RUNS_QUEUE)
             && client.transaction.is_some()
@@ -286,10 +327,18 @@ impl Server {
             out.truncate(start);
             let text = error.to_string();
             Reply::new(out, client.version).error(&text);
-            self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
+            if !error_counted {
+                self.stats.error(batch.worker, &error.code());
+            }
+        } else if out.get(start) == Some(&b'-') {
+            self.count_written_error(&out[start..], batch.worker);
+        }
+        if self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
+            self.show_to_monitors(entry, arguments, client.database, Source::Client(&client.shared));
         }
         if waits {
-            // It counts as run when it is served.
+            // It counts as run when it is served, or its wait ends.
+            self.begin_wait(client, entry.id, batch);
             return Some(Stop::After(After::Wait));
         }
         if busy {
@@ -302,9 +351,21 @@ impl Server {
             batch.shared = None;
             self.serve_waiting(batch);
         }
-        self.count_run(entry.id, result.is_err(), batch);
+        let done = Done {
+            client: &client.shared,
+            entry,
+            arguments,
+            request_bytes: arrival.bytes as u64,
+            reply_bytes: if client.reply_mode == ReplyMode::On { (out.len() - start) as u64 } else { 0 },
+            sleeps_ns: if let Some(After::Sleep(ms)) = after { ms.saturating_mul(1_000_000) } else { 0 },
+        };
+        let failed = result.is_err() || out.get(start) == Some(&b'-');
+        self.count_run(&done, failed, arrival.ends_run || after.is_some(), batch);
         if client.asking && !command.flags.has(Flags::KEEPS_ASKING) {
             client.asking = false;
+        }
+        if client.caching && !command.flags.has(Flags::KEEPS_CACHING) && client.transaction.is_none() {
+            client.caching = false;
         }
         let silent = if command.flags.has(Flags::PUSHES) { out.len() } else { start };
         self.finish_reply(client, silent, out);
@@ -330,41 +391,93 @@ impl Server {
                 } else {
                     "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
                 }));
-                return Some(Ran { result, after: None, waits: false, busy: false });
+                return Some(Ran { result, ..Ran::NOTHING });
             }
             if in_the_way && touches_keys {
-                return Some(Ran { result: Ok(()), after: None, waits: false, busy: true });
+                return Some(Ran { busy: true, ..Ran::NOTHING });
             }
         }
         None
     }
 
-    /// Counts a command that ran.
+    /// Counts a command that ran. With `ends_run` no other of its kind follows at once.
     #[inline]
-    pub(super) fn count_run(&self, command: usize, failed: bool, batch: &mut Batch<'_>) {
-        self.begin_run(command, batch);
+    pub(super) fn count_run(&self, done: &Done<'_>, failed: bool, ends_run: bool, batch: &mut Batch<'_>) {
+        self.begin_run(done.entry.id, batch);
         batch.run.calls += 1;
         batch.run.failed += u64::from(failed);
         batch.executed += 1;
+        let limits = self.observation.thresholds();
+        if done.request_bytes >= limits.request_bytes || done.reply_bytes >= limits.reply_bytes {
+            self.was_large(done);
+        }
+        let tick = self.observation.tick();
+        let ticked = tick != batch.tick;
+        if ends_run || ticked || self.observation.times_one_by_one(limits.slow_ns, batch.now_ms) {
+            batch.tick = tick;
+            let is_its_own = ticked || batch.run.calls == 1;
+            let took_ns = self.end_run(done.sleeps_ns, batch);
+            if took_ns >= limits.slow_ns {
+                if is_its_own {
+                    self.took_long(done, took_ns);
+                } else {
+                    self.observation.distrust_ticks(batch.now_ms);
+                }
+            }
+        }
+    }
+
+    /// Counts an error that a command wrote as its reply itself: a script's.
+    #[cold]
+    fn count_written_error(&self, reply: &[u8], worker: usize) {
+        let code = reply[1..].split(|byte| b" \r".contains(byte)).next().unwrap_or_default();
+        self.stats.error(worker, &String::from_utf8_lossy(code));
+    }
+
+    /// Notes how long a request took to find out that it waits.
+    #[cold]
+    fn begin_wait(&self, client: &Client, command: usize, batch: &mut Batch<'_>) {
+        if batch.run.calls > 0 {
+            self.begin_run(usize::MAX, batch);
+        }
+        let now_ns = self.clock.monotonic_ns();
+        if let Some(waiter) = &client.waiter {
+            debug_assert_eq!(waiter.command, command);
+            waiter.ran_ns.store(now_ns - batch.clock_ns, Ordering::Relaxed);
+        }
+        batch.clock_ns = now_ns;
+    }
+
+    /// Shows a command to the clients that said MONITOR.
+    #[cold]
+    pub fn show_to_monitors(&self, entry: &Entry, arguments: &[&[u8]], database: usize, source: Source<'_>) {
+        let limit = self.settings.monitor_limit();
+        self.monitors.show(entry, arguments, database, source, self.clock.now_us(), limit);
     }
 
     /// Commands of one kind in a row are counted and timed together: the clock is read when the kind changes.
     #[inline]
     fn begin_run(&self, command: usize, batch: &mut Batch<'_>) {
         if batch.run.command != command {
-            self.end_run(batch);
+            let took_ns = self.end_run(0, batch);
+            if took_ns >= self.observation.thresholds().slow_ns {
+                self.observation.distrust_ticks(batch.now_ms);
+            }
             batch.run.command = command;
         }
     }
 
-    /// Adds what ran last to the statistics.
-    fn end_run(&self, batch: &mut Batch<'_>) {
+    /// Adds what ran last to the statistics. Answers how long it took.
+    fn end_run(&self, sleeps_ns: u64, batch: &mut Batch<'_>) -> u64 {
         let Run { command, calls, failed } = std::mem::take(&mut batch.run);
-        if calls > 0 {
-            let now_ns = self.clock.monotonic_ns();
-            self.stats.commands_ran(batch.worker, command, calls, now_ns - batch.clock_ns, failed);
-            batch.clock_ns = now_ns;
+        if calls == 0 {
+            return 0;
         }
+        let now_ns = self.clock.monotonic_ns();
+        let took_ns = now_ns - batch.clock_ns + sleeps_ns;
+        self.stats.commands_ran(batch.worker, command, calls, took_ns, failed);
+        batch.clock_ns = now_ns;
+        took_ns
     }
 
     /// Whether a live key is there; locks its slot for a moment.
@@ -444,12 +557,16 @@ impl Server {
             origin: Origin::Client,
             after: None,
             again_alone: false,
+            error_counted: false,
             wait: None,
             dirty: 0,
             command: entry,
         };
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
-            return Ran { result: Ok(()), after: None, waits: true, busy: false };
+            return Ran { waits: true, ..Ran::NOTHING };
+        }
+        if context.client.tracker.is_some() {
+            context.remember_reads(entry, arguments);
         }
         let result = (command.run)(&mut context, arguments);
         if context.again_alone {
@@ -458,6 +575,7 @@ impl Server {
             return self.execute(client, request, batch, plan, out);
         }
         let (after, wait) = (context.after.take(), context.wait.take());
+        let error_counted = context.error_counted;
         batch.dirty += context.dirty;
         let waits = wait.is_some();
         if let Some(mut wait) = wait
@@ -472,7 +590,7 @@ impl Server {
             *shared.waiter.lock() = Some(Arc::clone(&waiter));
             context.client.waiter = Some(waiter);
         }
-        Ran { result, after, waits, busy: false }
+        Ran { result, after, waits, busy: false, error_counted }
     }
 
     /// Removes the keys that a read found ended, now that its locks are free.
@@ -507,6 +625,11 @@ impl Server {
         }
         Reply::new(out, client.version).error(&text);
         self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
+        let entry = match error {
+            // The table knows the command, and refuses its arguments.
+            CommandError::WrongArity(name) => self.commands.by_full_name(name.as_bytes()),
+            _ => entry,
+        };
         if let Some(entry) = entry {
             self.stats.command_rejected(batch.worker, entry.id);
         }
@@ -540,11 +663,11 @@ impl Server {
         self.account_batch(batch);
         let commands = &client.shared.commands;
         client.shared.active_ms.store(batch.now_ms, Ordering::Relaxed);
-        commands.store(commands.load(Ordering::Relaxed) + batch.executed, Ordering::Relaxed);
+        commands.fetch_add(batch.executed - batch.for_others, Ordering::Relaxed);
     }
 
     pub(super) fn account_batch(&self, batch: &mut Batch<'_>) {
-        self.end_run(batch);
+        self.end_run(0, batch);
         self.stats.add(batch.worker, Counter::CommandsProcessed, batch.executed);
         self.stats.add(batch.worker, Counter::KeyspaceHits, batch.counts.hits.get());
         self.stats.add(batch.worker, Counter::KeyspaceMisses, batch.counts.misses.get());

@@ -107,6 +107,8 @@ impl Server {
                 break if self.bytes_over_limit() == 0 { Room::Made } else { Room::Coming };
             }
         };
+        let took_ms = (self.clock.monotonic_ns() - start_ns) / 1_000_000;
+        self.latency.note("eviction-cycle", took_ms, self.clock.now_ms());
         self.stats.add(batch.worker, Counter::EvictedKeys, evicted);
         self.count_changes(evicted);
         room

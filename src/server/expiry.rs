@@ -39,6 +39,7 @@ impl Sweeper {
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("kvarts-expiry".into()).spawn(move || {
             while !stopped.load(Ordering::Acquire) {
+                server.observation.next_tick();
                 let sleep = if server.active_expiry.load(Ordering::Relaxed) {
                     server.expire_due();
                     sleep_for(&server)
@@ -73,6 +74,7 @@ impl Server {
         // One sweep at a time: who returns from here knows that no other has a key half removed.
         let _turn = self.sweeping.lock();
         let mut total = 0;
+        let started_ns = self.clock.monotonic_ns();
         loop {
             let mut batch = self.new_batch();
             let Swept { expired, expired_fields, lag_max_ms, more } =
@@ -90,6 +92,9 @@ impl Server {
                 self.count_changes(ended);
             }
             if !more {
+                let took_ns = self.clock.monotonic_ns() - started_ns;
+                self.stats.add(0, Counter::ExpireCycleNs, took_ns);
+                self.latency.note("expire-cycle", took_ns / 1_000_000, self.clock.now_ms());
                 return total;
             }
         }

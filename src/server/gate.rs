@@ -22,6 +22,9 @@ pub enum Verdict {
     Wait,
 }
 
+/// What a client that watches the others may not do.
+const ON_KEYS: Flags = Flags::READONLY.and(Flags::WRITE).and(Flags::MAY_REPLICATE);
+
 impl Server {
     /// Judges a request whose arity is right.
     #[inline]
@@ -60,6 +63,9 @@ impl Server {
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
                 entry.full_name
             )));
+        }
+        if client.monitor && flags.intersects(ON_KEYS) {
+            return Verdict::Refuse(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
         if self.pause.is_set() && self.is_paused(client, entry, now_ms) {
             return Verdict::Wait;

@@ -4,11 +4,15 @@ pub mod announce;
 pub mod client;
 pub mod clients;
 pub mod clock;
+pub mod commandlog;
 pub mod dispatch;
 pub mod eviction;
 pub mod expiry;
 pub mod gate;
+pub mod latency;
 pub mod memory;
+pub mod monitor;
+pub mod observe;
 pub mod pause;
 pub mod pubsub;
 pub mod rights;
@@ -27,9 +31,14 @@ use crate::config::{Config, Directive};
 use crate::effects::Effects;
 use crate::keyspace::Keyspace;
 use crate::keyspace::evict::Evictor;
+use crate::logging::LogSwitch;
 use crate::scripting::Scripting;
 use clients::Clients;
 use clock::Clock;
+use commandlog::{CommandLogs, LogKind};
+use latency::LatencyMonitor;
+use monitor::Monitors;
+use observe::Observation;
 use pause::Pause;
 use pubsub::PubSub;
 use settings::Settings;
@@ -57,6 +66,14 @@ pub struct Server {
     pub scripting: Scripting,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// From where on commands are told of.
+    pub observation: Observation,
+    /// COMMANDLOG and SLOWLOG.
+    pub commandlogs: CommandLogs,
+    /// MONITOR.
+    pub monitors: Monitors,
+    /// LATENCY.
+    pub latency: LatencyMonitor,
     /// Time.
     pub clock: Arc<Clock>,
     /// What has happened.
@@ -87,6 +104,8 @@ pub struct Server {
     pub memory_peak: AtomicU64,
     /// What happens a second, renewed by [`Server::measure_rates`].
     pub rates: parking_lot::RwLock<stats::Rates>,
+    /// Changes the settings of the program's log, where the program has let it.
+    log: std::sync::OnceLock<LogSwitch>,
     shutdown: tokio::sync::watch::Sender<bool>,
 }
 
@@ -122,6 +141,10 @@ impl Server {
             acl,
             scripting: Scripting::new(workers),
             pause: Pause::new(),
+            observation: Observation::default(),
+            commandlogs: CommandLogs::default(),
+            monitors: Monitors::default(),
+            latency: LatencyMonitor::default(),
             stats,
             cluster: ClusterState::new(cluster_enabled),
             run_id: random_hex(40),
@@ -137,6 +160,7 @@ impl Server {
             keeper: eviction::KeeperCall::default(),
             memory_peak: AtomicU64::new(0),
             rates: parking_lot::RwLock::default(),
+            log: std::sync::OnceLock::new(),
             shutdown: tokio::sync::watch::channel(false).0,
             config,
         };
@@ -147,10 +171,34 @@ impl Server {
     /// Makes what was set in the configuration take effect everywhere. Called at start and after CONFIG SET.
     pub fn apply_settings(&self) {
         self.settings.load(&self.config);
+        if let Some(switch) = self.log.get() {
+            switch.load(&self.config);
+        }
         self.effects.set_events(self.config.keyspace_events());
         self.pubsub.set_limit(self.settings.pubsub_limit());
+        self.effects.tracking.set_limits(
+            self.config.int(Directive::TrackingTableMaxKeys).max(0) as usize,
+            self.settings.monitor_limit(),
+            self.settings.pubsub_limit(),
+            self.clock.now_ms(),
+        );
+        self.observation.load(&self.config);
+        self.latency.set_threshold_ms(self.config.int(Directive::LatencyMonitorThreshold).max(0) as u64);
+        for (kind, directive) in [
+            (LogKind::Slow, Directive::CommandlogSlowExecutionMaxLen),
+            (LogKind::LargeRequest, Directive::CommandlogLargeRequestMaxLen),
+            (LogKind::LargeReply, Directive::CommandlogLargeReplyMaxLen),
+        ] {
+            self.commandlogs.set_max_len(kind, self.config.int(directive).max(0) as usize);
+        }
         self.keeper.wake();
         self.stats.set_tracks_latency(self.config.flag(Directive::LatencyTracking));
+    }
+
+    /// Has CONFIG SET change the level and the form of the program's log.
+    pub fn set_log_switch(&self, switch: LogSwitch) {
+        // The program has one log, and sets it once.
+        let _ = self.log.set(switch);
     }
 
     /// Asks everything to end.

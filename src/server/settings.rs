@@ -21,6 +21,7 @@ pub struct Settings {
     eviction: RwLock<Eviction>,
     normal_limit: RwLock<OutputLimit>,
     pubsub_limit: RwLock<OutputLimit>,
+    monitor_limit: RwLock<OutputLimit>,
 }
 
 /// How keys are evicted.
@@ -57,6 +58,10 @@ impl Settings {
         self.maxmemory.store(config.unsigned(Directive::Maxmemory), Ordering::Relaxed);
         *self.normal_limit.write() = output_limit(config, ClientClass::Normal);
         *self.pubsub_limit.write() = output_limit(config, ClientClass::Pubsub);
+        *self.monitor_limit.write() = match self.normal_limit() {
+            OutputLimit { hard_bytes: 0, .. } => output_limit(config, ClientClass::Replica),
+            normal => normal,
+        };
     }
 
     /// `proto-max-bulk-len` in bytes.
@@ -110,6 +115,12 @@ impl Settings {
     /// The pubsub class of `client-output-buffer-limit`.
     pub fn pubsub_limit(&self) -> OutputLimit {
         *self.pubsub_limit.read()
+    }
+
+    /// The limit of a client that watches the others (MONITOR) or keeps copies (CLIENT TRACKING): the normal class as in Redis, and
+    /// where that has no bound the replica's. Otherwise one that does not read would take all memory.
+    pub fn monitor_limit(&self) -> OutputLimit {
+        *self.monitor_limit.read()
     }
 }
 

@@ -36,9 +36,10 @@ pub enum Counter {
     DeniedDatabase,
     DeniedCertificate,
     Changes,
+    ExpireCycleNs,
 }
 
-const COUNTERS: usize = Counter::Changes as usize + 1;
+const COUNTERS: usize = Counter::ExpireCycleNs as usize + 1;
 
 /// What is counted for each command on each worker.
 #[derive(Debug, Default)]
@@ -88,8 +89,36 @@ impl CommandCounters {
     }
 }
 
-/// Upper bound on distinct error codes that are counted (Redis's figure): beyond it nothing new is counted.
+/// Upper bound on distinct error codes that are counted (Redis's figure): beyond it all new ones are counted as this one.
 const ERROR_CODES_MAX: usize = 128;
+
+/// Codes of the server's own errors. All others come from scripts, and only these are bounded.
+const SERVER_CODES: &[&str] = &[
+    "ERR",
+    "WRONGTYPE",
+    "NOGROUP",
+    "EXECABORT",
+    "NOAUTH",
+    "BUSY",
+    "WRONGPASS",
+    "UNKILLABLE",
+    "UNBLOCKED",
+    "READONLY",
+    "NOTBUSY",
+    "NOSCRIPT",
+    "NOPROTO",
+    "INVALIDOBJ",
+    "CROSSSLOT",
+    "BUSYKEY",
+    "BUSYGROUP",
+    "MOVED",
+    "OOM",
+    "NOPERM",
+    "NOSUB",
+];
+
+/// See above.
+const ERROR_CODES_OVERFLOW: &str = "ERRORSTATS_OVERFLOW";
 
 /// The statistics of a server.
 #[derive(Debug)]
@@ -156,6 +185,11 @@ impl Stats {
 
     /// The latency of a command at these percentiles, in nanoseconds; `None` if none was kept.
     pub fn latency_ns(&self, command: usize, percentiles: &[f64]) -> Option<Vec<u64>> {
+        let all = self.latencies(command)?;
+        Some(percentiles.iter().map(|percentile| all.value_at_quantile(percentile / 100.0)).collect())
+    }
+
+    fn latencies(&self, command: usize) -> Option<Box<Histogram<u64>>> {
         let mut all: Option<Box<Histogram<u64>>> = None;
         for worker in &self.workers {
             let latency = worker.commands[command].latency.lock();
@@ -166,8 +200,27 @@ impl Stats {
                 (Some(all), Some(one)) => all.add(&**one).ok()?,
             }
         }
-        let all = all?;
-        Some(percentiles.iter().map(|percentile| all.value_at_quantile(percentile / 100.0)).collect())
+        all
+    }
+
+    /// How many calls of a command took at most how many microseconds, in steps that double; `None` if no latency was kept.
+    pub fn latency_steps(&self, command: usize) -> Option<Vec<(u64, u64)>> {
+        let all = self.latencies(command)?;
+        let mut steps = Vec::new();
+        let (mut step_ns, mut counted) = (1024, 0);
+        while counted < all.len() {
+            let at_most_ns = all.highest_equivalent(step_ns);
+            let count = all.count_between(0, at_most_ns);
+            if count > counted {
+                steps.push((at_most_ns / 1000, count));
+                counted = count;
+            }
+            if step_ns > 2 * LATENCY_MAX_NS {
+                break;
+            }
+            step_ns *= 2;
+        }
+        Some(steps)
     }
 
     /// Counts a command that the gate refused.
@@ -188,14 +241,25 @@ impl Stats {
         totals
     }
 
+    /// Nanoseconds that all commands took together.
+    pub fn total_command_ns(&self) -> u64 {
+        let commands = self.workers.iter().flat_map(|worker| worker.commands.iter());
+        commands.map(|command| command.total_ns.load(Ordering::Relaxed)).sum()
+    }
+
     /// Counts an error reply by its code.
     pub fn error(&self, worker: usize, code: &str) {
         self.add(worker, Counter::ErrorReplies, 1);
         let mut errors = self.errors.lock();
         if let Some((_, count)) = errors.iter_mut().find(|(known, _)| known == code) {
             *count += 1;
-        } else if errors.len() < ERROR_CODES_MAX {
+        } else if errors.len() < ERROR_CODES_MAX || SERVER_CODES.contains(&code) {
             errors.push((code.to_owned(), 1));
+        } else {
+            match errors.iter_mut().find(|(known, _)| known == ERROR_CODES_OVERFLOW) {
+                Some((_, count)) => *count += 1,
+                None => errors.push((ERROR_CODES_OVERFLOW.to_owned(), 1)),
+            }
         }
     }
 

@@ -76,6 +76,7 @@ impl Server {
         transaction.flags = transaction.flags.and(entry.command.flags);
         transaction.requests.push(QueuedRequest { command: entry.id, request });
         client.shared.queued.store(transaction.requests.len() as i64, Ordering::Relaxed);
+        client.shared.queued_bytes.store(transaction.memory_bytes(), Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,12 +1,16 @@
 //! Serving clients that wait for keys, and ending their wait.
 
+use std::sync::atomic::Ordering;
+
 use smallvec::SmallVec;
 
 use super::Server;
 use super::client::Client;
 use super::dispatch::{Batch, Ran, Request};
+use super::observe::Done;
 use crate::acl::log::Place;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
+use crate::command::request::resp_bytes;
 use crate::effects::waiting::{Ended, Waiter};
 use crate::effects::watch::KeyId;
 use crate::keyspace::access::Access;
@@ -84,10 +88,13 @@ impl Server {
             waiter.served(out);
             return true;
         }
+        client.tracker = waiter.client.tracker.lock().clone();
+        let actor = batch.changes.set_actor(waiter.client.id);
         let (mut plan, mut out) = (LockPlan::new(), Vec::new());
         let served = Some(Served { waiter, key });
         let request = Request { entry, arguments: &arguments, keys: &keys, served };
         let Ran { result, waits, busy, .. } = self.execute(&mut client, &request, batch, &mut plan, &mut out);
+        batch.changes.set_actor(actor);
         if waits || busy {
             waiter.not_served();
             return false;
@@ -98,7 +105,17 @@ impl Server {
             Reply::new(&mut out, waiter.version).error(&text);
             self.stats.error(batch.worker, &error.code());
         }
-        self.count_run(entry.id, result.is_err(), batch);
+        let done = Done {
+            client: &waiter.client,
+            entry,
+            arguments: &arguments,
+            request_bytes: resp_bytes(&arguments),
+            reply_bytes: out.len() as u64,
+            sleeps_ns: waiter.ran_ns.load(Ordering::Relaxed),
+        };
+        self.count_run(&done, result.is_err(), true, batch);
+        batch.for_others += 1;
+        waiter.client.commands.fetch_add(1, Ordering::Relaxed);
         self.effects.waiting.remove(waiter);
         waiter.served(out);
         true
@@ -112,6 +129,30 @@ impl Server {
             EndOfWait::Timeout => waiter.wait.nothing.write_late(&mut writer),
             EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
         }
-        self.effects.waiting.end(waiter, reply) == Ended::Now
+        let reply_bytes = reply.len() as u64;
+        let ended = self.effects.waiting.end(waiter, reply) == Ended::Now;
+        if ended {
+            self.count_unserved(waiter, why, reply_bytes);
+        }
+        ended
+    }
+
+    /// A wait that ends without a result counts as a run, too.
+    fn count_unserved(&self, waiter: &Waiter, why: EndOfWait, reply_bytes: u64) {
+        let worker = crate::worker::current();
+        let failed = why == EndOfWait::Unblocked;
+        if failed {
+            self.stats.error(worker, "UNBLOCKED");
+        }
+        let arguments = waiter.request.arguments();
+        let done = Done {
+            client: &waiter.client,
+            entry: &self.commands.entries()[waiter.command],
+            arguments: &arguments,
+            request_bytes: resp_bytes(&arguments),
+            reply_bytes,
+            sleeps_ns: 0,
+        };
+        self.count_alone(&done, waiter.ran_ns.load(Ordering::Relaxed), failed);
     }
 }

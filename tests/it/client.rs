@@ -60,6 +60,68 @@ fn info_and_list_describe_a_client() {
 }
 
 #[test]
+fn what_a_line_tells_of_requests_and_buffers() {
+    let server = TestServer::start();
+    let mut operator = server.client();
+    let mut client = server.client();
+    let line_of = |operator: &mut Client, id: i64| operator.value(&format!("CLIENT LIST ID {id}")).text();
+    let number = id(&mut client);
+    client.check("WATCH a b", "+OK~");
+    client.check("MULTI", "+OK~");
+    client.check("SET a 1", "+QUEUED~");
+    client.check("SET b 2", "+QUEUED~");
+    let line = line_of(&mut operator, number);
+    assert_eq!(field(&line, "multi"), "2");
+    assert_eq!(field(&line, "watch"), "2");
+    assert_ne!(field(&line, "multi-mem"), "0");
+    client.check("EXEC", "*2~+OK~+OK~");
+    let line = line_of(&mut operator, number);
+    for (name, value) in [("multi", "-1"), ("watch", "0"), ("multi-mem", "0"), ("omem", "0"), ("events", "r")]
+    {
+        assert_eq!(field(&line, name), value, "{name}");
+    }
+    // Commands within a transaction or a script count.
+    let count = |operator: &mut Client| -> u64 {
+        field(&line_of(operator, number), "tot-cmds").parse().expect("a number")
+    };
+    let before = count(&mut operator);
+    client.check("EVAL \"redis.call('ping') return redis.call('ping')\" 0", "+PONG~");
+    eventually("it is counted", || count(&mut operator) == before + 3);
+    // A client that waits keeps its request, and what is done for it counts as its own.
+    client.send_command("BLPOP list 0");
+    eventually("it waits", || field(&line_of(&mut operator, number), "flags") == "b");
+    assert_ne!(field(&line_of(&mut operator, number), "argv-mem"), "0");
+    operator.check("RPUSH list x", ":1~");
+    client.check_next("*2~$4~list~$1~x~");
+    eventually("it is counted", || count(&mut operator) == before + 4);
+}
+
+#[test]
+fn errors_of_filters() {
+    table(
+        "
+        CLIENT LIST FLAGS Z => -ERR Unknown flags found in the provided filter: Z~
+        CLIENT LIST CAPA x => -ERR Unknown capa found in the provided filter: x~
+        CLIENT LIST DB x => -ERR DB is not an integer or out of range~
+        CLIENT LIST DB 16 => -ERR DB number should be between 0 and 15~
+        CLIENT LIST TYPE nothing => -ERR Unknown client type 'nothing'~
+        CLIENT LIST MAXAGE x => -ERR maxage is not an integer or out of range~
+        CLIENT LIST MAXAGE 0 => -ERR maxage should be greater than 0~
+        CLIENT LIST IDLE -1 => -ERR idle should be greater than 0~
+        CLIENT LIST USER nobody => -ERR No such user 'nobody'~
+        CLIENT LIST ID => -ERR syntax error~
+        CLIENT LIST ID 0 => -ERR client-id should be greater than 0~
+        CLIENT LIST SKIPME x => -ERR syntax error~
+        CLIENT LIST NOT-SKIPME yes => -ERR syntax error~
+        CLIENT LIST ADDR => -ERR syntax error~
+        CLIENT KILL ID x => -ERR syntax error~
+        CLIENT KILL 1.2.3.4:5 => -ERR No such client~
+        CLIENT KILL SKIPME no ID 12345 => :0~
+    ",
+    );
+}
+
+#[test]
 fn list_filters() {
     let server = TestServer::start();
     let mut first = server.client();
@@ -227,6 +289,29 @@ fn a_waiting_client_can_be_killed() {
     client.expect_closed();
     operator.check("CLIENT UNPAUSE", "+OK~");
     operator.check("EXISTS k", ":0~");
+}
+
+#[test]
+fn a_paused_client_that_leaves_is_noticed_at_once() {
+    let server = TestServer::start();
+    let mut operator = server.client();
+    let mut client = server.client();
+    operator.check("CLIENT PAUSE 100000 WRITE", "+OK~");
+    client.send(b"SET k v\r\nSET l v\r\n");
+    eventually("it waits", || info(&mut operator, "blocked_clients") == "1");
+    let line = operator.value("CLIENT LIST FLAGS b").text();
+    assert_eq!(field(&line, "cmd"), "set");
+    drop(client);
+    eventually("it is gone", || server.handle().server().clients.count() == 1);
+    // What comes meanwhile waits, and is done in order.
+    let mut client = server.client();
+    client.send_command("SET k v");
+    eventually("it waits", || info(&mut operator, "blocked_clients") == "1");
+    client.send_command("APPEND k w");
+    operator.check("CLIENT UNPAUSE", "+OK~");
+    client.check_next("+OK~");
+    client.check_next(":2~");
+    operator.check("EXISTS l", ":0~");
 }
 
 #[test]

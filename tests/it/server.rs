@@ -237,3 +237,76 @@ fn latencies_are_kept_for_each_command() {
     client.check("GET k", "$1~v~");
     assert!(!client.value("INFO latencystats").text().contains("latency_percentiles"));
 }
+
+#[test]
+fn errors_are_counted_by_code_up_to_a_number() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for number in 0..140 {
+        client.value(&format!("EVAL \"return redis.error_reply('E{number} x')\" 0"));
+    }
+    let text = client.value("INFO errorstats").text();
+    assert_eq!(text.matches("errorstat_").count(), 129, "{text}");
+    assert!(text.contains("errorstat_E127:count=1\r\n"), "{text}");
+    assert!(text.contains("errorstat_ERRORSTATS_OVERFLOW:count=12\r\n"), "{text}");
+}
+
+#[test]
+fn replies_before_a_panic_are_not_lost() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.send(b"SET k v\r\nGET k\r\nDEBUG PANIC\r\nGET k\r\n");
+    assert_eq!(show(&client.read_to_end()), "+OK~$1~v~");
+    server.client().check("GET k", "$1~v~");
+}
+
+#[test]
+fn memory_is_told_in_figures() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SELECT 2", "+OK~");
+    client.check("SET k v", "+OK~");
+    let stats = client.value("MEMORY STATS");
+    assert_eq!(stats.field("keys.count").int(), 1);
+    assert!(stats.field("total.allocated").int() > 0);
+    assert_eq!(stats.field("db.2").field("overhead.hashtable.expires"), Value::Int(0));
+    assert_eq!(stats.items().len(), 70);
+    let mut client = server.client3();
+    assert_eq!(client.value("MEMORY STATS").field("rss-overhead.ratio"), Value::Double("1".into()));
+    client.check("MEMORY PURGE", "+OK~");
+    assert!(client.raw("MEMORY DOCTOR").starts_with('='));
+}
+
+#[test]
+fn an_error_is_counted_once_and_where_it_came_up() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let check = |client: &mut Client, total: &str, command: &str, ends: &str| {
+        let stats = info(client, &format!("cmdstat_{command}"));
+        assert!(stats.ends_with(ends), "{command}: {stats}");
+        assert_eq!(info(client, "total_error_replies"), total, "{command}");
+    };
+    client.value("SET k");
+    check(&mut client, "1", "set", "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0");
+    client.check("SET k v", "+OK~");
+    client.value("LPUSH k v");
+    check(&mut client, "2", "lpush", "rejected_calls=0,failed_calls=1");
+    client.value("EVAL \"return redis.call('lpush', KEYS[1], 1)\" 1 k");
+    check(&mut client, "3", "lpush", "rejected_calls=0,failed_calls=2");
+    check(&mut client, "3", "eval", "rejected_calls=0,failed_calls=1");
+    client.value("EVAL \"redis.pcall('lpush', KEYS[1], 1)\" 1 k");
+    check(&mut client, "4", "lpush", "rejected_calls=0,failed_calls=3");
+    check(&mut client, "4", "eval", "rejected_calls=0,failed_calls=1");
+    client.check("MULTI", "+OK~");
+    client.check("LPUSH k 1", "+QUEUED~");
+    client.value("EXEC");
+    check(&mut client, "5", "lpush", "failed_calls=4");
+    check(&mut client, "5", "exec", "rejected_calls=0,failed_calls=0");
+    client.check("MULTI", "+OK~");
+    client.value("GET");
+    client.value("EXEC");
+    check(&mut client, "7", "exec", "rejected_calls=0,failed_calls=1");
+    check(&mut client, "7", "get", "rejected_calls=1,failed_calls=0");
+    assert_eq!(info(&mut client, "errorstat_WRONGTYPE"), "count=4");
+    assert_eq!(info(&mut client, "errorstat_EXECABORT"), "count=1");
+}

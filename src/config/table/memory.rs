@@ -178,5 +178,6 @@ pub(super) const SPECS: &[Spec] = &[
         SIZE,
         "1000000",
         "Keys remembered for client-side caching; 0 is no limit.",
-    ),
+    )
+    .active(),
 ];

@@ -141,7 +141,8 @@ pub(super) const SPECS: &[Spec] = &[
         SIZE,
         "0",
         "Milliseconds from which on an event is sampled; 0 samples none.",
-    ),
+    )
+    .active(),
     spec(D::LatencyTracking, "latency-tracking", BOOL, "yes", "Keep the latency of each command.").active(),
     spec(
         D::LatencyTrackingInfoPercentiles,
@@ -166,26 +167,29 @@ pub(super) const SPECS: &[Spec] = &[
     spec(
         D::LogFormat,
         "log-format",
-        Kind::Enum(&["legacy", "logfmt", "json"]),
+        Kind::Aliased(&[("legacy", 0), ("text", 0), ("logfmt", 1), ("json", 2)]),
         "legacy",
-        "Form of a log line.",
-    ),
+        "Form of a log line: legacy (or text), logfmt or json.",
+    )
+    .active(),
     spec(
         D::LogTimestampFormat,
         "log-timestamp-format",
         Kind::Enum(&["legacy", "iso8601", "milliseconds"]),
         "legacy",
-        "Form of the time in a log line.",
-    ),
+        "Form of the time in a log line, which is UTC.",
+    )
+    .active(),
     spec(
         D::HideUserDataFromLog,
         "hide-user-data-from-log",
         BOOL,
         "yes",
         "Keep keys, values and arguments out of the log.",
-    ),
-    spec(D::SyslogEnabled, "syslog-enabled", BOOL, "no", "Log to syslog as well.").immutable(),
-    spec(D::SyslogIdent, "syslog-ident", TEXT, "kvarts", "Name in syslog.").immutable(),
+    )
+    .active(),
+    spec(D::SyslogEnabled, "syslog-enabled", BOOL, "no", "Log to syslog as well.").active().immutable(),
+    spec(D::SyslogIdent, "syslog-ident", TEXT, "kvarts", "Name in syslog.").active().immutable(),
     spec(
         D::SyslogFacility,
         "syslog-facility",
@@ -193,6 +197,7 @@ pub(super) const SPECS: &[Spec] = &[
         "local0",
         "Facility in syslog.",
     )
+    .active()
     .immutable(),
     spec(D::CrashLogEnabled, "crash-log-enabled", BOOL, "yes", "Log a report when the process crashes."),
     spec(

@@ -1,0 +1,433 @@
+//! CLIENT TRACKING: clients that keep copies of what they read, and are told when it changes.
+//!
+//! In the default mode the server remembers which client read which key, and tells it once. A key is entered before its command
+//! reads it, under its slot's lock, and taken out by who changes it: a read and an invalidation cannot cross. The message goes into
+//! the client's outbox, which is emptied behind the reply under way, so it comes after the value that it is about.
+//!
+//! In broadcasting mode nothing is remembered: clients say which prefixes they want to hear of, and get the keys that a batch has
+//! changed in one message for each prefix.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
+
+use crate::keyspace::hash::HashedKey;
+use crate::resp::Version;
+use crate::resp::encode::Reply;
+use crate::server::client::{OutputLimit, SharedClient};
+
+/// The channel on which a RESP2 client hears of invalid keys.
+const CHANNEL: &[u8] = b"__redis__:invalidate";
+
+/// Parts of the table, each with a lock of its own.
+const PARTS: usize = 64;
+
+/// From how many clients of a key on those that have left are looked for.
+const PRUNE_FROM: usize = 16;
+
+/// A key that has to make room is chosen among so many.
+const CANDIDATES: usize = 16;
+
+/// A client that tracks, and how.
+#[derive(Debug)]
+pub struct Tracker {
+    /// Who.
+    pub client: Arc<SharedClient>,
+    /// Who gets its messages instead.
+    pub redirect: Option<Arc<SharedClient>>,
+    /// Broadcasting mode.
+    pub broadcast: bool,
+    /// Only what is read behind CLIENT CACHING YES.
+    pub opt_in: bool,
+    /// All but what is read behind CLIENT CACHING NO.
+    pub opt_out: bool,
+    /// Not told of its own changes.
+    pub no_loop: bool,
+    /// The prefixes of broadcasting mode.
+    pub prefixes: Vec<Bytes>,
+    /// The other client is gone, and this one was told.
+    broken: AtomicBool,
+}
+
+impl Tracker {
+    /// A client that tracks with these options.
+    pub fn new(client: &Arc<SharedClient>) -> Self {
+        Self {
+            client: Arc::clone(client),
+            redirect: None,
+            broadcast: false,
+            opt_in: false,
+            opt_out: false,
+            no_loop: false,
+            prefixes: Vec::new(),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether what is read now is tracked; `caching` if CLIENT CACHING was said.
+    #[inline]
+    pub fn remembers(&self, caching: bool) -> bool {
+        let wanted = if caching { !self.opt_out } else { !self.opt_in };
+        wanted && !self.broadcast
+    }
+
+    /// Whether a message did not reach the client that was to get it.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+}
+
+/// What is invalid.
+#[derive(Clone, Copy)]
+enum Invalid<'k> {
+    Keys(&'k [&'k [u8]]),
+    /// A database was emptied: all of them.
+    Everything,
+}
+
+type Part = HashMap<Box<[u8]>, SmallVec<[u64; 2]>, foldhash::fast::RandomState>;
+
+/// Who tracks what. With nobody, a read and a change cost one relaxed load each.
+#[derive(Debug)]
+pub struct Tracking {
+    trackers: DashMap<u64, Arc<Tracker>>,
+    count: AtomicUsize,
+    parts: Box<[Mutex<Part>]>,
+    keys: AtomicUsize,
+    items: AtomicUsize,
+    max_keys: AtomicUsize,
+    prefixes: RwLock<Vec<(Bytes, Vec<Arc<Tracker>>)>>,
+    /// Of clients that get pushes, and of those that subscribed.
+    limits: RwLock<[OutputLimit; 2]>,
+}
+
+impl Default for Tracking {
+    fn default() -> Self {
+        Self {
+            trackers: DashMap::new(),
+            count: AtomicUsize::new(0),
+            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            keys: AtomicUsize::new(0),
+            items: AtomicUsize::new(0),
+            max_keys: AtomicUsize::new(0),
+            prefixes: RwLock::default(),
+            limits: RwLock::default(),
+        }
+    }
+}
+
+impl Tracking {
+    /// Whether somebody tracks.
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many clients track.
+    pub fn client_count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Keys that are remembered, and clients remembered for them all together.
+    pub fn table_size(&self) -> (usize, usize) {
+        (self.keys.load(Ordering::Relaxed), self.items.load(Ordering::Relaxed))
+    }
+
+    /// Different prefixes of broadcasting mode.
+    pub fn prefix_count(&self) -> usize {
+        self.prefixes.read().len()
+    }
+
+    /// Sets `tracking-table-max-keys` (0 for no limit) and the limits of output; makes room at once.
+    pub fn set_limits(&self, max_keys: usize, pushed: OutputLimit, subscribed: OutputLimit, now_ms: u64) {
+        self.max_keys.store(max_keys, Ordering::Relaxed);
+        *self.limits.write() = [pushed, subscribed];
+        self.make_room(now_ms);
+    }
+
+    /// A client tracks from now on. What it did before has been ended by [`end`](Self::end).
+    pub fn begin(&self, tracker: &Arc<Tracker>) {
+        if self.trackers.insert(tracker.client.id, Arc::clone(tracker)).is_none() {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        *tracker.client.tracker.lock() = Some(Arc::clone(tracker));
+        let mut prefixes = self.prefixes.write();
+        for prefix in &tracker.prefixes {
+            match prefixes.iter_mut().find(|(known, _)| known == prefix) {
+                Some((_, trackers)) => trackers.push(Arc::clone(tracker)),
+                None => prefixes.push((prefix.clone(), vec![Arc::clone(tracker)])),
+            }
+        }
+    }
+
+    /// A client tracks no more. Its entries in the table are left where they are: nobody is told because of them.
+    pub fn end(&self, tracker: &Tracker) {
+        *tracker.client.tracker.lock() = None;
+        if self.trackers.remove(&tracker.client.id).is_some()
+            && self.count.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            self.clear();
+        }
+        if tracker.broadcast {
+            let mut prefixes = self.prefixes.write();
+            for (_, trackers) in prefixes.iter_mut() {
+                trackers.retain(|other| other.client.id != tracker.client.id);
+            }
+            prefixes.retain(|(_, trackers)| !trackers.is_empty());
+        }
+    }
+
+    /// Remembers that a client is about to read a key, whose slot is locked.
+    pub fn remember(&self, key: &HashedKey<'_>, client: u64, now_ms: u64) {
+        let mut part = self.part(key).lock();
+        if let Some(clients) = part.get_mut(key.bytes) {
+            if !clients.contains(&client) {
+                if clients.len() >= PRUNE_FROM && clients.len().is_power_of_two() {
+                    let before = clients.len();
+                    clients.retain(|client| self.trackers.contains_key(client));
+                    self.items.fetch_sub(before - clients.len(), Ordering::Relaxed);
+                }
+                clients.push(client);
+                self.items.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
+        part.insert(key.bytes.into(), SmallVec::from_slice(&[client]));
+        drop(part);
+        self.items.fetch_add(1, Ordering::Relaxed);
+        self.keys.fetch_add(1, Ordering::Relaxed);
+        self.make_room(now_ms);
+    }
+
+    /// A key has changed by the doing of `actor` (0: by nobody's). Its slot is locked.
+    pub fn changed(&self, key: &HashedKey<'_>, actor: u64, now_ms: u64) {
+        let Some(clients) = self.take(self.part(key), key.bytes) else { return };
+        self.tell_all(&clients, key.bytes, actor, now_ms);
+    }
+
+    /// A database was emptied: everybody is told to forget everything.
+    pub fn flushed(&self, now_ms: u64) {
+        self.clear();
+        for tracker in self.trackers.iter() {
+            self.tell(&tracker, Invalid::Everything, now_ms);
+        }
+    }
+
+    /// Whether somebody wants to hear of this key by its prefix.
+    pub fn is_broadcast(&self, key: &[u8]) -> bool {
+        self.prefixes.read().iter().any(|(prefix, _)| key.starts_with(prefix))
+    }
+
+    /// Tells of keys that have changed those who asked for their prefixes; beside each key who changed it.
+    pub fn broadcast(&self, changed: &VecDeque<(Box<[u8]>, u64)>, now_ms: u64) {
+        for (prefix, trackers) in self.prefixes.read().iter() {
+            let ours = || changed.iter().filter(|(key, _)| key.starts_with(prefix));
+            for tracker in trackers {
+                let theirs = |actor: &u64| !(tracker.no_loop && *actor == tracker.client.id);
+                let keys: Vec<&[u8]> =
+                    ours().filter(|(_, actor)| theirs(actor)).map(|(key, _)| &**key).collect();
+                if !keys.is_empty() {
+                    self.tell(tracker, Invalid::Keys(&keys), now_ms);
+                }
+            }
+        }
+    }
+
+    fn part(&self, key: &HashedKey<'_>) -> &Mutex<Part> {
+        &self.parts[key.slot() % PARTS]
+    }
+
+    fn take(&self, part: &Mutex<Part>, key: &[u8]) -> Option<SmallVec<[u64; 2]>> {
+        let clients = part.lock().remove(key)?;
+        self.keys.fetch_sub(1, Ordering::Relaxed);
+        self.items.fetch_sub(clients.len(), Ordering::Relaxed);
+        Some(clients)
+    }
+
+    fn clear(&self) {
+        for part in &self.parts {
+            let old = std::mem::take(&mut *part.lock());
+            self.keys.fetch_sub(old.len(), Ordering::Relaxed);
+            self.items.fetch_sub(old.values().map(|clients| clients.len()).sum(), Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets keys beyond the limit, and tells those who read them as if they had changed.
+    fn make_room(&self, now_ms: u64) {
+        let max_keys = self.max_keys.load(Ordering::Relaxed);
+        while max_keys > 0 && self.keys.load(Ordering::Relaxed) > max_keys {
+            let first = fastrand::usize(..PARTS);
+            let chosen = (0..PARTS).find_map(|step| {
+                let part = &self.parts[(first + step) % PARTS];
+                let keys = part.lock();
+                let candidates = keys.len().min(CANDIDATES);
+                let index = (candidates > 0).then(|| fastrand::usize(..candidates))?;
+                Some((part, keys.keys().nth(index)?.clone()))
+            });
+            // Empty: who counted it out is about to say so.
+            let Some((part, key)) = chosen else { return };
+            if let Some(clients) = self.take(part, &key) {
+                self.tell_all(&clients, &key, 0, now_ms);
+            }
+        }
+    }
+
+    fn tell_all(&self, clients: &[u64], key: &[u8], actor: u64, now_ms: u64) {
+        for client in clients {
+            // It may have left, or changed its mind.
+            let Some(tracker) = self.trackers.get(client).map(|tracker| Arc::clone(&tracker)) else {
+                continue;
+            };
+            let is_own = tracker.no_loop && actor == *client;
+            if !tracker.broadcast && !is_own {
+                self.tell(&tracker, Invalid::Keys(&[key]), now_ms);
+            }
+        }
+    }
+
+    fn tell(&self, tracker: &Tracker, invalid: Invalid<'_>, now_ms: u64) {
+        let [pushed, subscribed] = *self.limits.read();
+        let speaks_resp3 = |client: &SharedClient| client.protocol.load(Ordering::Relaxed) == 3;
+        let target = match &tracker.redirect {
+            None => &tracker.client,
+            Some(redirect) if !redirect.is_gone() => redirect,
+            Some(redirect) => {
+                tracker.broken.store(true, Ordering::Relaxed);
+                if speaks_resp3(&tracker.client) {
+                    tracker.client.send(broken(redirect.id), pushed, now_ms);
+                }
+                return;
+            }
+        };
+        if speaks_resp3(target) {
+            target.send(pushed_message(invalid), pushed, now_ms);
+        } else if tracker.redirect.is_some()
+            && target.subscribed.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+        {
+            target.send(published_message(invalid), subscribed, now_ms);
+        }
+    }
+}
+
+fn pushed_message(invalid: Invalid<'_>) -> Bytes {
+    let mut out = Vec::new();
+    let mut reply = Reply::new(&mut out, Version::Resp3);
+    reply.push(2);
+    reply.bulk(b"invalidate");
+    write(&mut reply, invalid);
+    out.into()
+}
+
+fn published_message(invalid: Invalid<'_>) -> Bytes {
+    let mut out = Vec::new();
+    let mut reply = Reply::new(&mut out, Version::Resp2);
+    reply.array(3);
+    reply.bulk(b"message");
+    reply.bulk(CHANNEL);
+    write(&mut reply, invalid);
+    out.into()
+}
+
+fn write(reply: &mut Reply<'_>, invalid: Invalid<'_>) {
+    match invalid {
+        Invalid::Everything => reply.null(),
+        Invalid::Keys(keys) => {
+            reply.array(keys.len());
+            keys.iter().for_each(|key| reply.bulk(key));
+        }
+    }
+}
+
+fn broken(redirect: u64) -> Bytes {
+    let mut out = Vec::new();
+    let mut reply = Reply::new(&mut out, Version::Resp3);
+    reply.push(2);
+    reply.bulk(b"tracking-redir-broken");
+    reply.int(redirect as i64);
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::client::Door;
+
+    fn tracker(id: u64) -> Arc<Tracker> {
+        let user = crate::acl::Acl::new(0, b"").default_user();
+        let address = format!("127.0.0.1:{id}");
+        let client = Arc::new(SharedClient::new(id, address, String::new(), 0, Door::Main, user, 0));
+        client.protocol.store(3, Ordering::Relaxed);
+        Arc::new(Tracker::new(&client))
+    }
+
+    fn key(bytes: &[u8]) -> HashedKey<'_> {
+        HashedKey { bytes, hash: bytes.iter().map(|byte| u64::from(*byte)).sum() }
+    }
+
+    fn messages(tracker: &Tracker) -> String {
+        let mut out = Vec::new();
+        tracker.client.take_messages(&mut out);
+        String::from_utf8_lossy(&out).replace("\r\n", "~")
+    }
+
+    #[test]
+    fn a_key_is_told_once_and_only_to_who_read_it() {
+        let tracking = Tracking::default();
+        let (first, second) = (tracker(1), tracker(2));
+        tracking.begin(&first);
+        tracking.begin(&second);
+        tracking.remember(&key(b"k"), 1, 0);
+        tracking.remember(&key(b"k"), 1, 0);
+        assert_eq!(tracking.table_size(), (1, 1));
+        tracking.changed(&key(b"k"), 2, 0);
+        tracking.changed(&key(b"k"), 2, 0);
+        assert_eq!(messages(&first), ">2~$10~invalidate~*1~$1~k~");
+        assert_eq!(messages(&second), "");
+        assert_eq!(tracking.table_size(), (0, 0));
+        tracking.remember(&key(b"k"), 1, 0);
+        tracking.end(&first);
+        tracking.changed(&key(b"k"), 2, 0);
+        assert_eq!(messages(&first), "");
+        tracking.remember(&key(b"l"), 2, 0);
+        tracking.end(&second);
+        assert_eq!(
+            (tracking.table_size(), tracking.any()),
+            ((0, 0), false),
+            "the last one empties the table"
+        );
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let tracking = Tracking::default();
+        let only = tracker(1);
+        tracking.begin(&only);
+        tracking.set_limits(10, OutputLimit::default(), OutputLimit::default(), 0);
+        for number in 0..100u8 {
+            tracking.remember(&key(&[number]), 1, 0);
+        }
+        assert_eq!(tracking.table_size(), (10, 10));
+        assert_eq!(messages(&only).matches("invalidate").count(), 90);
+        tracking.set_limits(3, OutputLimit::default(), OutputLimit::default(), 0);
+        assert_eq!(messages(&only).matches("invalidate").count(), 7);
+    }
+
+    #[test]
+    fn clients_that_left_do_not_pile_up_at_a_key() {
+        let tracking = Tracking::default();
+        let stays = tracker(1);
+        tracking.begin(&stays);
+        for id in 2..1000 {
+            let leaves = tracker(id);
+            tracking.begin(&leaves);
+            tracking.remember(&key(b"k"), id, 0);
+            tracking.end(&leaves);
+        }
+        assert!(tracking.table_size().1 <= PRUNE_FROM, "{:?}", tracking.table_size());
+    }
+}

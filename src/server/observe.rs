@@ -1,0 +1,215 @@
+//! What is told of a command when it has run: the logs of COMMANDLOG, the latency monitor.
+//!
+//! Reading the clock around every command of a pipeline would cost a tenth of its speed, so commands of one kind in a row (a
+//! run) are timed together. A run that took less than the least threshold holds no command that took so long: nothing is to be
+//! told. That a command takes long is noticed while it does: the sweeper's thread counts ticks, one every few milliseconds, and
+//! after a command during which the tick changed its run is ended and the clock is read. The time is then that command's own,
+//! and that of the few commands of its kind before it in the batch that ran since the clock was read last, all without a tick.
+//!
+//! Where that is not fine enough each command is timed by itself: while a threshold is below [`FINE_NS`], and for
+//! [`DISTRUST_MS`] after a run has taken long without a tick (the sweeper got no processor: whose time it was is not known, so
+//! nothing is logged that might be wrong).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Server;
+use super::client::SharedClient;
+use super::commandlog::{LogEntry, LogKind, cut};
+use super::stats::Counter;
+use crate::command::spec::Flags;
+use crate::command::table::Entry;
+use crate::config::{Config, Directive};
+
+/// Thresholds below this are finer than ticks can tell.
+const FINE_NS: u64 = 10_000_000;
+
+/// How long every command is timed by itself after ticks did not come.
+const DISTRUST_MS: u64 = 60_000;
+
+/// From where on a command is told of: in nanoseconds and bytes, `u64::MAX` for never.
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    /// The least time that anybody wants to hear of.
+    pub slow_ns: u64,
+    /// Bytes of a request.
+    pub request_bytes: u64,
+    /// Bytes of a reply.
+    pub reply_bytes: u64,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct Observation {
+    ticks: AtomicU64,
+    slow_ns: AtomicU64,
+    /// `commandlog-execution-slower-than` alone.
+    logged_ns: AtomicU64,
+    request_bytes: AtomicU64,
+    reply_bytes: AtomicU64,
+    /// Until when ticks are not trusted, in milliseconds of Unix time.
+    distrust_until_ms: AtomicU64,
+}
+
+/// A command that ran.
+#[derive(Clone, Copy)]
+pub struct Done<'r> {
+    /// For whom.
+    pub client: &'r SharedClient,
+    /// Which.
+    pub entry: &'r Entry,
+    /// The request.
+    pub arguments: &'r [&'r [u8]],
+    /// Bytes of the request as it came; a script's command came as none.
+    pub request_bytes: u64,
+    /// Bytes of the reply.
+    pub reply_bytes: u64,
+    /// Time that belongs to it beside that of its run: what it had its client wait (DEBUG SLEEP), or ran before it waited.
+    pub sleeps_ns: u64,
+}
+
+impl Default for Observation {
+    fn default() -> Self {
+        let never = || AtomicU64::new(u64::MAX);
+        Self {
+            ticks: AtomicU64::new(0),
+            slow_ns: never(),
+            logged_ns: never(),
+            request_bytes: never(),
+            reply_bytes: never(),
+            distrust_until_ms: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Observation {
+    /// Reads the thresholds anew.
+    pub fn load(&self, config: &Config) {
+        let limit = |directive, unit: u64| match u64::try_from(config.int(directive)) {
+            Ok(value) => value.saturating_mul(unit),
+            Err(_) => u64::MAX,
+        };
+        let logged_ns = limit(Directive::CommandlogExecutionSlowerThan, 1000);
+        let sampled_ns = match config.int(Directive::LatencyMonitorThreshold) {
+            ms @ 1.. => (ms as u64).saturating_mul(1_000_000),
+            _ => u64::MAX,
+        };
+        self.logged_ns.store(logged_ns, Ordering::Relaxed);
+        self.slow_ns.store(logged_ns.min(sampled_ns), Ordering::Relaxed);
+        self.request_bytes.store(limit(Directive::CommandlogRequestLargerThan, 1), Ordering::Relaxed);
+        self.reply_bytes.store(limit(Directive::CommandlogReplyLargerThan, 1), Ordering::Relaxed);
+    }
+
+    /// The thresholds in force.
+    #[inline]
+    pub fn thresholds(&self) -> Thresholds {
+        Thresholds {
+            slow_ns: self.slow_ns.load(Ordering::Relaxed),
+            request_bytes: self.request_bytes.load(Ordering::Relaxed),
+            reply_bytes: self.reply_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether each command is timed by itself.
+    #[inline]
+    pub fn times_one_by_one(&self, slow_ns: u64, now_ms: u64) -> bool {
+        slow_ns < FINE_NS || now_ms < self.distrust_until_ms.load(Ordering::Relaxed)
+    }
+
+    /// The present tick.
+    #[inline]
+    pub fn tick(&self) -> u64 {
+        self.ticks.load(Ordering::Relaxed)
+    }
+
+    /// Some milliseconds have passed.
+    pub fn next_tick(&self) {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A run took long and no tick came: for a while every command is timed by itself.
+    #[cold]
+    pub fn distrust_ticks(&self, now_ms: u64) {
+        self.distrust_until_ms.store(now_ms + DISTRUST_MS, Ordering::Relaxed);
+    }
+}
+
+impl Server {
+    /// Counts a command that was timed by itself, and tells of it.
+    pub fn count_alone(&self, done: &Done<'_>, took_ns: u64, failed: bool) {
+        let worker = crate::worker::current();
+        self.stats.add(worker, Counter::CommandsProcessed, 1);
+        self.stats.commands_ran(worker, done.entry.id, 1, took_ns, u64::from(failed));
+        done.client.commands.fetch_add(1, Ordering::Relaxed);
+        let limits = self.observation.thresholds();
+        if took_ns >= limits.slow_ns {
+            self.took_long(done, took_ns);
+        }
+        if done.request_bytes >= limits.request_bytes || done.reply_bytes >= limits.reply_bytes {
+            self.was_large(done);
+        }
+    }
+
+    /// Tells of a command that took this long, which is more than the least threshold.
+    #[cold]
+    pub fn took_long(&self, done: &Done<'_>, took_ns: u64) {
+        if took_ns >= self.observation.logged_ns.load(Ordering::Relaxed) {
+            self.log_command(LogKind::Slow, done, took_ns / 1000);
+        }
+        let is_fast = done.entry.command.flags.has(Flags::FAST);
+        let event = if is_fast { "fast-command" } else { "command" };
+        self.latency.note(event, took_ns / 1_000_000, self.clock.now_ms());
+    }
+
+    /// Logs a command whose request or reply may be large.
+    #[cold]
+    pub fn was_large(&self, done: &Done<'_>) {
+        if done.request_bytes >= self.observation.request_bytes.load(Ordering::Relaxed) {
+            self.log_command(LogKind::LargeRequest, done, done.request_bytes);
+        }
+        if done.reply_bytes >= self.observation.reply_bytes.load(Ordering::Relaxed) {
+            self.log_command(LogKind::LargeReply, done, done.reply_bytes);
+        }
+    }
+
+    fn log_command(&self, kind: LogKind, done: &Done<'_>, value: u64) {
+        if done.entry.command.flags.has(Flags::SKIP_COMMANDLOG) {
+            return;
+        }
+        let entry = LogEntry {
+            id: 0,
+            at_s: self.clock.now_ms() / 1000,
+            value,
+            arguments: cut(done.entry, done.arguments),
+            address: done.client.address.clone(),
+            name: done.client.names.lock().name.clone(),
+        };
+        self.commandlogs.add(kind, entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_commands_are_timed_one_by_one() {
+        let config = Config::new();
+        let observation = Observation::default();
+        observation.load(&config);
+        let slow_ns = observation.thresholds().slow_ns;
+        assert_eq!(slow_ns, 10_000_000);
+        assert!(!observation.times_one_by_one(slow_ns, 5000));
+        observation.distrust_ticks(5000);
+        assert!(observation.times_one_by_one(slow_ns, 5000 + DISTRUST_MS - 1));
+        assert!(!observation.times_one_by_one(slow_ns, 5000 + DISTRUST_MS));
+        let config = Config::from_pairs([("latency-monitor-threshold", "5")]).expect("a configuration");
+        observation.load(&config);
+        let slow_ns = observation.thresholds().slow_ns;
+        assert_eq!(slow_ns, 5_000_000);
+        assert!(observation.times_one_by_one(slow_ns, 0));
+        let off = [("slowlog-log-slower-than", "-1"), ("commandlog-reply-larger-than", "-1")];
+        observation.load(&Config::from_pairs(off).expect("a configuration"));
+        let thresholds = observation.thresholds();
+        assert_eq!((thresholds.slow_ns, thresholds.reply_bytes), (u64::MAX, u64::MAX));
+    }
+}
