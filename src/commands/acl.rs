@@ -54,6 +54,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of connections",
             reply: "how many there were",
             run: deluser,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("deluser", -3, OPERATOR)
         },
         Command {
@@ -106,6 +107,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of users",
             reply: "OK",
             run: save,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("save", 2, OPERATOR)
         },
         Command {
@@ -114,6 +116,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of rules",
             reply: "OK",
             run: setuser,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("setuser", -3, OPERATOR)
         },
         Command {
