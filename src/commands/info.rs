@@ -365,7 +365,9 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("evicted_clients", sum(Counter::EvictedClients));
     fields.add("evicted_scripts", server.scripting.scripts.evicted());
     fields.add("scripts_ran_alone", server.scripting.ran_alone.load(Relaxed));
-    fields.zeros(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
+    let (over_ms, now_over_ms) = server.time_over.ms(server.clock.monotonic_ns());
+    fields.add("total_eviction_exceeded_time", over_ms);
+    fields.add("current_eviction_exceeded_time", now_over_ms);
     fields.add("keyspace_hits", sum(Counter::KeyspaceHits));
     fields.add("keyspace_misses", sum(Counter::KeyspaceMisses));
     fields.add("pubsub_channels", server.pubsub.channel_count(Kind::Channel));
