@@ -154,7 +154,8 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     let largest = |sizes: &dyn Fn(&crate::server::client::SharedClient) -> usize| {
         all.iter().map(|client| sizes(client)).max().unwrap_or(0)
     };
-    fields.add("connected_clients", server.clients.count());
+    // Those that are being closed are gone for everybody else.
+    fields.add("connected_clients", all.iter().filter(|client| !client.is_closing()).count());
     fields.add("cluster_connections", 0);
     fields.add("maxclients", server.config.int(Directive::Maxclients));
     fields.add("client_recent_max_input_buffer", largest(&|client| client.query_buffer[1].load(Relaxed)));
