@@ -7,7 +7,7 @@ use super::Server;
 use super::client::{Client, ReplyMode};
 use super::gate::Verdict;
 use super::monitor::Source;
-use super::observe::Done;
+use super::observe::{Done, Thresholds};
 use super::stats::Counter;
 use super::waiting::Served;
 use crate::command::context::{After, Context, Origin};
@@ -114,6 +114,7 @@ pub(super) struct Batch<'s> {
     /// When the present run began, and the tick then.
     clock_ns: u64,
     tick: u64,
+    thresholds: Thresholds,
     run: Run,
     executed: u64,
     /// How many of them ran for clients that waited.
@@ -210,14 +211,16 @@ impl Server {
     }
 
     pub(super) fn new_batch(&self) -> Batch<'_> {
+        let now_ms = self.clock.now_ms();
         Batch {
             worker: crate::worker::current(),
-            now_ms: self.clock.now_ms(),
+            now_ms,
             counts: AccessCounts::default(),
             changes: Changes::new(&self.effects),
             shared: None,
             clock_ns: self.clock.monotonic_ns(),
             tick: self.observation.tick(),
+            thresholds: self.observation.thresholds(now_ms),
             run: Run::default(),
             executed: 0,
             for_others: 0,
@@ -330,7 +333,9 @@ impl Server {
             if !error_counted {
                 self.stats.error(batch.worker, &error.code());
             }
-        } else if out.get(start) == Some(&b'-') {
+        }
+        let failed = out.get(start) == Some(&b'-');
+        if failed && result.is_ok() {
             self.count_written_error(&out[start..], batch.worker);
         }
         if self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
@@ -351,16 +356,22 @@ impl Server {
             batch.shared = None;
             self.serve_waiting(batch);
         }
-        let done = Done {
-            client: &client.shared,
-            entry,
-            arguments,
-            request_bytes: arrival.bytes as u64,
-            reply_bytes: if client.reply_mode == ReplyMode::On { (out.len() - start) as u64 } else { 0 },
-            sleeps_ns: if let Some(After::Sleep(ms)) = after { ms.saturating_mul(1_000_000) } else { 0 },
-        };
-        let failed = result.is_err() || out.get(start) == Some(&b'-');
-        self.count_run(&done, failed, arrival.ends_run || after.is_some(), batch);
+        let reply_bytes = if client.reply_mode == ReplyMode::On { out.len() - start } else { 0 };
+        let ends_run = arrival.ends_run || after.is_some();
+        if self.count_run(failed, arrival.bytes, reply_bytes, batch) || ends_run {
+            let done = Done {
+                client: &client.shared,
+                entry,
+                arguments,
+                request_bytes: arrival.bytes as u64,
+                reply_bytes: reply_bytes as u64,
+                sleeps_ns: match after {
+                    Some(After::Sleep(ms)) => ms.saturating_mul(1_000_000),
+                    _ => 0,
+                },
+            };
+            self.conclude(&done, ends_run, batch);
+        }
         if client.asking && !command.flags.has(Flags::KEEPS_ASKING) {
             client.asking = false;
         }
@@ -400,24 +411,42 @@ impl Server {
         None
     }
 
-    /// Counts a command that ran. With `ends_run` no other of its kind follows at once.
+    /// Counts a command that ran. Whether something may have to be told of it, or its run ends: then [`Self::conclude`] is to follow.
     #[inline]
-    pub(super) fn count_run(&self, done: &Done<'_>, failed: bool, ends_run: bool, batch: &mut Batch<'_>) {
-        self.begin_run(done.entry.id, batch);
+    fn count_run(
+        &self,
+        failed: bool,
+        request_bytes: usize,
+        reply_bytes: usize,
+        batch: &mut Batch<'_>,
+    ) -> bool {
         batch.run.calls += 1;
         batch.run.failed += u64::from(failed);
         batch.executed += 1;
-        let limits = self.observation.thresholds();
-        if done.request_bytes >= limits.request_bytes || done.reply_bytes >= limits.reply_bytes {
-            self.was_large(done);
-        }
+        let thresholds = &batch.thresholds;
+        thresholds.one_by_one
+            || request_bytes as u64 >= thresholds.request_bytes
+            || reply_bytes as u64 >= thresholds.reply_bytes
+            || self.observation.tick() != batch.tick
+    }
+
+    /// Ends the run, or tells of the command that ran last. With `ends_run` no other of its kind follows at once.
+    fn conclude(&self, done: &Done<'_>, ends_run: bool, batch: &mut Batch<'_>) {
         let tick = self.observation.tick();
         let ticked = tick != batch.tick;
-        if ends_run || ticked || self.observation.times_one_by_one(limits.slow_ns, batch.now_ms) {
+        if ticked {
+            // A change of the thresholds counts as a tick.
             batch.tick = tick;
+            batch.thresholds = self.observation.thresholds(batch.now_ms);
+        }
+        let thresholds = batch.thresholds;
+        if done.request_bytes >= thresholds.request_bytes || done.reply_bytes >= thresholds.reply_bytes {
+            self.was_large(done);
+        }
+        if ends_run || ticked || thresholds.one_by_one {
             let is_its_own = ticked || batch.run.calls == 1;
             let took_ns = self.end_run(done.sleeps_ns, batch);
-            if took_ns >= limits.slow_ns {
+            if took_ns >= thresholds.slow_ns {
                 if is_its_own {
                     self.took_long(done, took_ns);
                 } else {
@@ -425,6 +454,12 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Counts a command that ran for a client that waited, or alone.
+    pub(super) fn count_one(&self, done: &Done<'_>, failed: bool, batch: &mut Batch<'_>) {
+        self.count_run(failed, 0, 0, batch);
+        self.conclude(done, true, batch);
     }
 
     /// Counts an error that a command wrote as its reply itself: a script's.
@@ -457,10 +492,10 @@ impl Server {
 
     /// Commands of one kind in a row are counted and timed together: the clock is read when the kind changes.
     #[inline]
-    fn begin_run(&self, command: usize, batch: &mut Batch<'_>) {
+    pub(super) fn begin_run(&self, command: usize, batch: &mut Batch<'_>) {
         if batch.run.command != command {
             let took_ns = self.end_run(0, batch);
-            if took_ns >= self.observation.thresholds().slow_ns {
+            if took_ns >= batch.thresholds.slow_ns {
                 self.observation.distrust_ticks(batch.now_ms);
             }
             batch.run.command = command;
