@@ -24,3 +24,6 @@ USER kvarts
 EXPOSE 6379 6380
 # The server ends on SIGTERM by itself. Directives follow the image's name: docker run kvarts --requirepass secret
 ENTRYPOINT ["/usr/local/bin/kvarts"]
+# From inside a container everybody comes from elsewhere, and who can reach it is decided by what is published. Directives of
+# yours take the place of these: then set a password, or say --protected-mode no yourself.
+CMD ["--protected-mode", "no"]

@@ -4,6 +4,7 @@
 //! run in one process.
 #![deny(unsafe_code)]
 
+pub mod acl;
 pub mod alloc;
 pub mod cluster;
 pub mod command;

@@ -26,6 +26,9 @@ pub enum StartError {
     /// No sockets.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// No users.
+    #[error("could not load users: {0}")]
+    Users(String),
     /// No certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -60,6 +63,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
     let config = Arc::new(config);
     let tls = Arc::new(TlsSource::new(Arc::clone(&config)));
     let server = Arc::new(Server::new(config, clock, workers));
+    server.load_configured_users().map_err(StartError::Users)?;
     server.scripting.set_give_way(Arc::new(give_way));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     let tasks = runtime.handle().clone();

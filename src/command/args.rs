@@ -27,6 +27,12 @@ pub fn non_negative(argument: &[u8]) -> Result<usize, CommandError> {
     usize::try_from(value).map_err(|_| CommandError::MustBePositive)
 }
 
+/// The database that an argument names, with the argument's place; `None` for what is no number of a database.
+pub fn database_at(arguments: &[&[u8]], index: usize) -> Option<(usize, usize)> {
+    let number = arguments.get(index).and_then(|text| number::parse_i64(text))?;
+    Some((usize::try_from(number).ok()?, index))
+}
+
 /// A floating point number.
 pub fn float(argument: &[u8]) -> Result<f64, CommandError> {
     number::parse_f64(argument).ok_or(CommandError::NotAFloat)

@@ -145,6 +145,9 @@ pub type KeyPositions = SmallVec<[KeyPosition; 4]>;
 /// Finds keys by the command's own parser. Wrong arguments give no keys, and the command itself answers the error.
 pub type MovingKeys = fn(&[&[u8]], &mut KeyPositions);
 
+/// The flags that a request has instead of those of the [`KeySpec`].
+pub type KeyAccess = fn(&[&[u8]]) -> u16;
+
 /// Finds (database number, argument) of keys that are locked for writing in other databases.
 pub type ForeignKeys = fn(&[&[u8]]) -> Option<(usize, usize)>;
 
@@ -178,6 +181,14 @@ pub fn for_each_key(command: &Command, arguments: &[&[u8]], mut found: impl FnMu
             for_each_key_of_spec(spec, arguments, &mut found);
         }
     }
+}
+
+/// [`for_each_key`], with flags that say what this very request does with the keys.
+pub fn for_each_key_with_access(command: &Command, arguments: &[&[u8]], mut found: impl FnMut(KeyPosition)) {
+    let access = command.key_access.map(|access| access(arguments));
+    for_each_key(command, arguments, |key| {
+        found(KeyPosition { flags: access.unwrap_or(key.flags), ..key });
+    });
 }
 
 fn for_each_key_of_spec(spec: &KeySpec, arguments: &[&[u8]], found: &mut impl FnMut(KeyPosition)) {

@@ -1,7 +1,9 @@
 //! The entry of a command. Everything that is known about a command stands here or is derived from it.
 
+use smallvec::SmallVec;
+
 use super::context::Context;
-use super::keys::{ForeignKeys, KeySpec, LockPlan, MovingKeys};
+use super::keys::{ForeignKeys, KeyAccess, KeySpec, LockPlan, MovingKeys};
 use crate::error::CommandResult;
 use crate::server::Server;
 use crate::server::client::Client;
@@ -12,6 +14,22 @@ pub type Handler = fn(&mut Context<'_>, &[&[u8]]) -> CommandResult;
 
 /// Whether a request has to be alone in the keyspace, because it may touch keys that nothing declares.
 pub type Alone = fn(&Server, &Client, &[&[u8]]) -> bool;
+
+/// Finds the databases that the arguments name: their numbers, and which arguments they are.
+pub type NamedDatabases = fn(&[&[u8]], &mut SmallVec<[(usize, usize); 2]>);
+
+/// Which arguments are channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// None that access control has to look at.
+    None,
+    /// This one.
+    At(usize),
+    /// This one and those behind it.
+    From(usize),
+    /// This one and those behind it, and they are patterns.
+    Patterns(usize),
+}
 
 /// Locks that a request needs beside those of its own keys.
 pub type FurtherLocks = fn(&Server, &Client, &mut LockPlan);
@@ -34,8 +52,14 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins over `keys`.
     pub moving_keys: Option<MovingKeys>,
+    /// What is done with its keys, where that depends on the arguments and the spec has to say the most. Locks go by the spec.
+    pub key_access: Option<KeyAccess>,
     /// Keys in other databases that the command locks as well.
     pub foreign_keys: Option<ForeignKeys>,
+    /// Databases that its arguments name.
+    pub databases: Option<NamedDatabases>,
+    /// Channels among its arguments.
+    pub channels: Channels,
     /// When it has to be alone in the keyspace; it then reaches undeclared keys through `Access::reach` or `Access::relock`.
     pub alone: Option<Alone>,
     /// Locks of keys that are not among its arguments (EXEC).
@@ -72,7 +96,10 @@ impl Command {
         flags: Flags::NONE,
         keys: &[],
         moving_keys: None,
+        key_access: None,
         foreign_keys: None,
+        databases: None,
+        channels: Channels::None,
         alone: None,
         further_locks: None,
         categories: &[],
@@ -182,6 +209,9 @@ impl Flags {
     pub const KEEPS_CACHING: Flags = Flags(1 << 21);
 
     // What only our gate knows. COMMAND INFO does not show these.
+
+    /// Works on all databases, whichever is selected.
+    pub const ALL_DATABASES: Flags = Flags(1 << 23);
 
     /// May change data without being a write.
     pub const MAY_REPLICATE: Flags = Flags(1 << 15);

@@ -80,6 +80,15 @@ impl CommandTable {
     /// Unknown command or subcommand, or wrong number of arguments.
     #[inline]
     pub fn resolve(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
+        with_arity(self.find(arguments)?, arguments)
+    }
+
+    /// The command or subcommand that a request means, however many arguments it has.
+    ///
+    /// # Errors
+    /// Unknown command or subcommand.
+    #[inline]
+    pub fn find(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
         let mut entry = match arguments.first().and_then(|name| self.by_full_name(name)) {
             Some(entry) if memchr::memchr(b'|', arguments[0]).is_none() => entry,
             _ => return Err(unknown(arguments)),
@@ -90,7 +99,7 @@ impl CommandTable {
                 .find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(arguments[1]))
                 .ok_or_else(|| unknown_subcommand(arguments, entry))?;
         }
-        with_arity(entry, arguments)
+        Ok(entry)
     }
 
     /// [`resolve`](Self::resolve) of a request whose first word is that of one which meant the entry `before`: most requests of a pipeline

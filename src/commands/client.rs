@@ -203,7 +203,8 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let now_ms = cx.keys.now_ms;
     let mut text = String::new();
     for client in cx.server.clients.all() {
-        if filter.matches(&client, cx, now_ms) {
+        // Who is being closed is as good as gone.
+        if !client.is_closing() && filter.matches(&client, cx, now_ms) {
             text.push_str(&client_filter::describe(cx.server, &client, now_ms));
             text.push('\n');
         }
@@ -237,7 +238,7 @@ fn kill(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// Closes a client; the one that asks for it gets its reply first.
-fn end(cx: &mut Context<'_>, client: &Arc<crate::server::client::SharedClient>) {
+pub(super) fn end(cx: &mut Context<'_>, client: &Arc<crate::server::client::SharedClient>) {
     if client.id == cx.client.shared.id {
         cx.after = Some(After::Close);
     } else {

@@ -20,7 +20,7 @@ enum Condition {
     Kind(Kind),
     Address(String),
     LocalAddress(String),
-    User(String),
+    User(Vec<u8>),
     AgeMin(u64),
     IdleMin(u64),
     Name(String),
@@ -113,7 +113,7 @@ fn condition(cx: &Context<'_>, name: &str, value: &[u8]) -> Result<Condition, Co
         }),
         "ADDR" => Condition::Address(text),
         "LADDR" => Condition::LocalAddress(text),
-        "USER" if text == "default" => Condition::User(text),
+        "USER" if cx.server.acl.user(value).is_some() => Condition::User(value.to_vec()),
         "USER" => return Err(CommandError::new(format!("ERR No such user '{text}'"))),
         "MAXAGE" => Condition::AgeMin(seconds("maxage")?),
         "IDLE" => Condition::IdleMin(seconds("idle")?),
@@ -165,7 +165,7 @@ impl Condition {
             Condition::Kind(kind) => *kind == kind_of(client),
             Condition::Address(address) => client.address == *address,
             Condition::LocalAddress(address) => client.local_address == *address,
-            Condition::User(user) => user == "default",
+            Condition::User(user) => *client.user.lock().name == **user,
             Condition::AgeMin(seconds) => now_ms.saturating_sub(client.created_ms) / 1000 >= *seconds,
             Condition::IdleMin(seconds) => {
                 now_ms.saturating_sub(client.active_ms.load(Relaxed)) / 1000 >= *seconds
@@ -270,7 +270,7 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
          psub={patterns} ssub={shard} multi={queued} watch={watched} qbuf={query_len} qbuf-free={query_free} argv-mem={request_memory} \
          multi-mem={queued_memory} \
          rbs={reply_capacity} rbp={reply_capacity} obl={reply_len} oll={waiting_messages} omem={output_memory} \
-         tot-mem={total_memory} events={events} cmd={command} user=default redir={} resp={} lib-name={} lib-ver={} \
+         tot-mem={total_memory} events={events} cmd={command} user={} redir={} resp={} lib-name={} lib-ver={} \
          tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.address,
@@ -280,6 +280,7 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
         flags_of(client),
         capabilities_of(client),
         client.database.load(Relaxed),
+        String::from_utf8_lossy(&client.user.lock().name),
         redirect_of(client),
         client.protocol.load(Relaxed),
         names.lib_name,

@@ -1,7 +1,7 @@
 //! COMMAND: the command table, told to clients.
 
 use super::help;
-use crate::command::keys::{KeyPosition, for_each_key};
+use crate::command::keys::{KeyPosition, for_each_key_with_access};
 use crate::command::syntax::{self, Argument};
 use crate::command::table::Entry;
 use crate::command::{Begin, Category, Command, Context, Find, Flags, Group, KeySpec, args};
@@ -374,7 +374,7 @@ fn find_keys(cx: &Context<'_>, arguments: &[&[u8]]) -> Result<Vec<KeyPosition>, 
         return Err(CommandError::text("ERR The command has no key arguments"));
     }
     let mut found = Vec::new();
-    for_each_key(entry.command, words, |key| found.push(key));
+    for_each_key_with_access(entry.command, words, |key| found.push(key));
     if found.is_empty() {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }

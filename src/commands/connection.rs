@@ -1,6 +1,8 @@
 //! Commands about the connection itself: PING, ECHO, SELECT, AUTH, HELLO, QUIT, RESET.
 
-use crate::command::{After, Category, Command, Context, Flags, Group, args};
+use crate::acl::log::Place;
+use crate::acl::user::DEFAULT_USER;
+use crate::command::{After, Category, Command, Context, Flags, Group, Origin, args};
 use crate::error::{CommandError, CommandResult};
 use crate::resp::Version;
 use crate::server::client::{Door, ReplyMode};
@@ -42,6 +44,7 @@ pub const COMMANDS: &[Command] = &[
         name: "select",
         arity: 2,
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY).and(Flags::SELECTS),
+        databases: Some(|arguments, found| found.extend(args::database_at(arguments, 1))),
         categories: CONNECTION,
         group: Group::Connection,
         summary: "Chooses the database for this connection.",
@@ -149,27 +152,24 @@ fn auth(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [_, user, password] => (Some(*user), *password),
         _ => return Err(CommandError::Syntax),
     };
-    if user.is_none() && !cx.server.settings.has_password() {
+    if user.is_none() && cx.server.acl.default_user().needs_no_password {
         return Err(CommandError::text(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         ));
     }
-    authenticate(cx, user.unwrap_or(b"default"), password)?;
+    authenticate(cx, user.unwrap_or(DEFAULT_USER), password, arguments[0])?;
     cx.reply.ok();
     Ok(())
 }
 
-/// Checks a password. Without `requirepass` the default user needs none, and any is right (Redis's rule).
-fn authenticate(cx: &mut Context<'_>, user: &[u8], password: &[u8]) -> CommandResult {
-    let settings = &cx.server.settings;
-    let right = user == b"default" && (!settings.has_password() || settings.is_password(password));
-    if !right {
-        cx.server.stats.add(crate::worker::current(), crate::server::stats::Counter::DeniedAuth, 1);
-        tracing::info!(client = cx.client.shared.id, "wrong password");
-        return Err(CommandError::WrongPass);
+/// Checks name and password, and makes the client that user. Where there was much guessing the answer is held back for a while.
+fn authenticate(cx: &mut Context<'_>, user: &[u8], password: &[u8], object: &[u8]) -> CommandResult {
+    let place = if cx.origin == Origin::Transaction { Place::Transaction } else { Place::TopLevel };
+    let (wait_ms, result) = cx.server.authenticate(cx.client, user, password, object, place);
+    if wait_ms > 0 {
+        cx.after = Some(After::Sleep(wait_ms));
     }
-    cx.client.authenticated = true;
-    Ok(())
+    result
 }
 
 fn hello(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
@@ -203,9 +203,9 @@ fn hello(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(cx, user, password)?;
+        authenticate(cx, user, password, arguments[0])?;
     }
-    if !cx.client.authenticated {
+    if cx.client.rights.is_barred() {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
@@ -267,7 +267,7 @@ fn reset(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     client.shared.queued.store(-1, std::sync::atomic::Ordering::Relaxed);
     client.select(0);
     client.set_version(Version::Resp2);
-    client.authenticated = !server.settings.has_password();
+    server.log_out(client);
     client.reply_mode = ReplyMode::On;
     client.readonly = false;
     client.asking = false;

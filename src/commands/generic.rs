@@ -127,6 +127,7 @@ pub const COMMANDS: &[Command] = &[
             KeySpec::one(2, KeySpec::OW | KeySpec::UPDATE),
         ],
         foreign_keys: Some(copy_foreign_key),
+        databases: Some(copy_databases),
         categories: KEYSPACE,
         summary: "Copies a key's value and expiry to another key, in another database if wanted.",
         syntax: "source destination [DB destination-db] [REPLACE]",
@@ -142,6 +143,7 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.and(Flags::FAST),
         keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)],
         foreign_keys: Some(move_foreign_key),
+        databases: Some(|arguments, found| found.extend(args::database_at(arguments, 2))),
         categories: KEYSPACE,
         summary: "Moves a key to another database, unless it has one of that name.",
         syntax: "key db",
@@ -221,7 +223,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "flushall",
         arity: -1,
-        flags: Flags::WRITE.and(Flags::WHOLE_KEYSPACE),
+        flags: Flags::WRITE.and(Flags::WHOLE_KEYSPACE).and(Flags::ALL_DATABASES),
         categories: DANGEROUS,
         group: Group::Server,
         summary: "Deletes all keys of all databases.",
@@ -237,6 +239,10 @@ pub const COMMANDS: &[Command] = &[
         name: "swapdb",
         arity: 3,
         flags: Flags::WRITE.and(Flags::FAST).and(Flags::WHOLE_KEYSPACE),
+        databases: Some(|arguments, found| {
+            found.extend(args::database_at(arguments, 1));
+            found.extend(args::database_at(arguments, 2));
+        }),
         categories: DANGEROUS,
         group: Group::Server,
         summary: "Exchanges two databases.",
@@ -349,6 +355,18 @@ fn copy_options<'a>(arguments: &[&'a [u8]]) -> Option<(Option<&'a [u8]>, bool)> 
 fn copy_foreign_key(arguments: &[&[u8]]) -> Option<(usize, usize)> {
     let (database, _) = copy_options(arguments)?;
     Some((usize::try_from(args::int(database?).ok()?).ok()?, 2))
+}
+
+/// Each that an option names, even where a later option wins.
+fn copy_databases(arguments: &[&[u8]], found: &mut smallvec::SmallVec<[(usize, usize); 2]>) {
+    let mut index = 3;
+    while index + 1 < arguments.len() {
+        if args::is(arguments[index], "DB") {
+            index += 1;
+            found.extend(args::database_at(arguments, index));
+        }
+        index += 1;
+    }
 }
 
 fn copy(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

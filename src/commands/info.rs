@@ -402,8 +402,11 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("eventloop_duration_cmd_sum", server.stats.total_command_ns() / 1000);
     fields.zeros(&["instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_duration_usec"]);
     fields.add("acl_access_denied_auth", sum(Counter::DeniedAuth));
-    fields.zeros(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
-    fields.zeros(&["acl_access_denied_tls_cert", "acl_access_denied_db"]);
+    fields.add("acl_access_denied_cmd", sum(Counter::DeniedCommand));
+    fields.add("acl_access_denied_key", sum(Counter::DeniedKey));
+    fields.add("acl_access_denied_channel", sum(Counter::DeniedChannel));
+    fields.add("acl_access_denied_tls_cert", sum(Counter::DeniedCertificate));
+    fields.add("acl_access_denied_db", sum(Counter::DeniedDatabase));
 }
 
 fn replication(cx: &Context<'_>, fields: &mut Fields) {

@@ -405,7 +405,7 @@ fn lrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (first, count) = span(start, stop, list.len());
     cx.reply.array(count);
     if count > 0 {
-        list.iter_from(first).take(count).for_each(|element| cx.reply.bulk(&element));
+        list.visit(first, count, |element| cx.reply.bulk(element));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The commands, a file a group. Each file has a list of its entries, and every function stands below its entry's list.
 
+pub mod acl;
 pub mod bitfield;
 pub mod bitmap;
 pub mod client;
@@ -94,6 +95,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         debug::COMMANDS,
         pubsub::COMMANDS,
         connection::COMMANDS,
+        acl::COMMANDS,
         client::COMMANDS,
         command::COMMANDS,
         server::COMMANDS,

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec};
+use crate::command::spec::Channels;
+use crate::command::{After, Category, Command, Context, Flags, Group, KeySpec};
 use crate::effects::Message;
 use crate::error::CommandResult;
 use crate::server::pubsub::Kind;
@@ -24,6 +25,7 @@ pub const COMMANDS: &[Command] = &[
         name: "subscribe",
         arity: -2,
         flags: SUBSCRIBER,
+        channels: Channels::From(1),
         categories: PUBSUB,
         group: Group::Pubsub,
         summary: "Listens to channels.",
@@ -52,6 +54,7 @@ pub const COMMANDS: &[Command] = &[
         name: "psubscribe",
         arity: -2,
         flags: SUBSCRIBER,
+        channels: Channels::Patterns(1),
         categories: PUBSUB,
         group: Group::Pubsub,
         summary: "Listens to all channels whose names match patterns.",
@@ -81,6 +84,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -2,
         flags: SUBSCRIBER,
         keys: &[KeySpec::rest(1, 1, KeySpec::NOT_KEY)],
+        channels: Channels::From(1),
         categories: PUBSUB,
         group: Group::Pubsub,
         summary: "Listens to shard channels.",
@@ -110,6 +114,7 @@ pub const COMMANDS: &[Command] = &[
         name: "publish",
         arity: 3,
         flags: PUBLISHER,
+        channels: Channels::At(1),
         categories: PUBSUB,
         group: Group::Pubsub,
         summary: "Sends a message to everyone who listens to a channel.",
@@ -125,6 +130,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: PUBLISHER,
         keys: &[KeySpec::one(1, KeySpec::NOT_KEY)],
+        channels: Channels::At(1),
         categories: PUBSUB,
         group: Group::Pubsub,
         summary: "Sends a message to everyone who listens to a shard channel.",
@@ -273,6 +279,10 @@ fn add(cx: &mut Context<'_>, arguments: &[&[u8]], list: List) -> CommandResult {
         confirm(cx, list.words().0, Some(name), list);
     }
     cx.client.publish_subscriptions();
+    if !cx.server.may_still_listen(cx.client) {
+        // Its user lost the right while the subscription was made, and who cut the others could not see it yet.
+        cx.after = Some(After::Close);
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::{help, info};
 use crate::command::{After, Category, Command, Context, Flags, Group, args};
 use crate::config::table::find;
-use crate::config::{Access, Refusal, RewriteError, SetError};
+use crate::config::{Access, Directive, Refusal, RewriteError, SetError};
 use crate::error::{CommandError, CommandResult};
 use crate::server::client::Door;
 
@@ -141,7 +141,13 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     let pairs: Vec<(&[u8], &[u8])> = arguments[2..].chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let access = if cx.client.is_local() { Access::Local } else { Access::Remote };
-    let set = cx.server.config.set(&pairs, access, |_| Ok::<(), Refusal>(()));
+    let acl = &cx.server.acl;
+    let set = cx.server.config.set(&pairs, access, |changes| {
+        if let Some(change) = changes.iter().find(|change| change.directive == Directive::Requirepass) {
+            acl.set_default_password(&change.text());
+        }
+        Ok::<(), Refusal>(())
+    });
     set.map_err(|error: SetError| CommandError::new(format!("ERR {error}")))?;
     cx.server.apply_settings();
     cx.reply.ok();
@@ -163,7 +169,7 @@ fn config_resetstat(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 fn config_rewrite(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     cx.server
         .config
-        .rewrite(false)
+        .rewrite(false, &cx.server.user_lines())
         .map_err(|error: RewriteError| CommandError::new(format!("ERR {error}")))?;
     tracing::info!("configuration file rewritten");
     cx.reply.ok();

@@ -113,6 +113,8 @@ struct Options<'a> {
     descending: bool,
     limit: Option<(i64, i64)>,
     wanted: Vec<Wanted<'a>>,
+    /// The first option that reads keys which no argument names.
+    reaching: Option<&'static str>,
     /// The argument that is the key under which to keep the result.
     target: Option<usize>,
 }
@@ -147,9 +149,13 @@ impl<'a> Options<'a> {
                 [pattern, rest @ ..] if is("BY") => {
                     options.by = Pattern::parse(pattern);
                     options.unsorted |= options.by.is_none();
+                    if options.by.is_some() {
+                        options.reaching.get_or_insert("BY");
+                    }
                     rest
                 }
                 [pattern, rest @ ..] if is("GET") => {
+                    options.reaching.get_or_insert("GET");
                     options.wanted.push(match *pattern {
                         b"#" => Wanted::Element,
                         pattern => Wanted::Value(Pattern::parse(pattern)),
@@ -222,6 +228,13 @@ fn run(cx: &mut Context<'_>, arguments: &[&[u8]], may_store: bool) -> CommandRes
     let mut options = Options::parse(arguments, may_store)?;
     if cx.server.cluster.is_enabled() {
         options.check_slots(arguments[1])?;
+    }
+    if let Some(option) = options.reaching
+        && !cx.server.may_read_every_key(cx.client, cx.command, arguments)
+    {
+        return Err(CommandError::new(format!(
+            "ERR {option} option of SORT denied due to insufficient ACL permissions."
+        )));
     }
     let elements = elements(cx, arguments, &mut options)?;
     let elements = if options.unsorted { elements } else { sorted(cx, elements, &options)? };

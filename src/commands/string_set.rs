@@ -16,6 +16,14 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE | KeySpec::VARIABLE_FLAGS)],
+        key_access: Some(|arguments| {
+            let reads = arguments.iter().skip(3).any(|word| args::is(word, "GET"));
+            if reads {
+                KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE
+            } else {
+                KeySpec::OW | KeySpec::UPDATE
+            }
+        }),
         categories: &[Category::String],
         group: Group::String,
         summary: "Gives a key a string value, whatever it held, with conditions and an expiry if wanted.",

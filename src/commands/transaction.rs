@@ -7,7 +7,7 @@ use crate::command::{Category, Command, Context, Flags, Group, KeySpec, Origin, 
 use crate::config::Directive;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::SlotLock;
-use crate::server::transaction::{Transaction, Watch};
+use crate::server::transaction::{QueuedRequest, Transaction, Watch};
 
 const TRANSACTION: &[Category] = &[Category::Transaction];
 const CONTROL: Flags =
@@ -146,12 +146,19 @@ fn exec(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     }
     cx.reply.array(transaction.requests.len());
     for queued in &transaction.requests {
-        let entry = &cx.server.commands.entries()[queued.command];
-        if let Err(error) = cx.run_nested(entry, &queued.request.arguments(), Origin::Transaction) {
+        if let Err(error) = run_queued(cx, queued) {
             cx.reply_error(&error);
         }
     }
     Ok(())
+}
+
+/// Runs one request, if the client's user may still make it.
+fn run_queued(cx: &mut Context<'_>, queued: &QueuedRequest) -> CommandResult {
+    let entry = &cx.server.commands.entries()[queued.command];
+    let arguments = queued.request.arguments();
+    cx.server.permit_queued(cx.client, entry, &arguments)?;
+    cx.run_nested(entry, &arguments, Origin::Transaction)
 }
 
 /// Runs all requests, or puts back what was done and answers the first error.
@@ -160,8 +167,7 @@ fn exec_undoable(cx: &mut Context<'_>, transaction: &Transaction) -> CommandResu
     cx.begin_undoable();
     cx.reply.array(transaction.requests.len());
     for (index, queued) in transaction.requests.iter().enumerate() {
-        let entry = &cx.server.commands.entries()[queued.command];
-        if let Err(error) = cx.run_nested(entry, &queued.request.arguments(), Origin::Transaction) {
+        if let Err(error) = run_queued(cx, queued) {
             cx.undo();
             cx.client.select(database);
             cx.keys.database = database;
@@ -169,7 +175,7 @@ fn exec_undoable(cx: &mut Context<'_>, transaction: &Transaction) -> CommandResu
             return Err(CommandError::new(format!(
                 "EXECABORT Transaction rolled back because of request {} ('{}'): {error}",
                 index + 1,
-                entry.full_name,
+                cx.server.commands.entries()[queued.command].full_name,
             )));
         }
     }

@@ -21,7 +21,7 @@ pub use parse::{ConfigError, Source, Statement, quote, read_file, read_stream, s
 pub use rewrite::RewriteError;
 pub use store::{Access, Change, Config, Refusal, SetError};
 pub use table::Directive;
-pub use value::{BufferLimit, ClientClass, SavePoint, Value, memory as parse_memory};
+pub use value::{BufferLimit, ClientClass, SavePoint, Value, memory as parse_memory, system_words};
 
 #[cfg(test)]
 pub(crate) mod tests;

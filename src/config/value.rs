@@ -151,7 +151,7 @@ pub(super) fn save_points_of(text: &[u8]) -> Vec<SavePoint> {
 }
 
 /// What an error of the operating system says, without its number.
-pub(super) fn system_words(error: &std::io::Error) -> String {
+pub fn system_words(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error ") {
         Some(end) => text[..end].to_owned(),

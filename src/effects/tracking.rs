@@ -358,8 +358,9 @@ mod tests {
     use crate::server::client::Door;
 
     fn tracker(id: u64) -> Arc<Tracker> {
-        let client =
-            Arc::new(SharedClient::new(id, format!("127.0.0.1:{id}"), String::new(), 0, Door::Main, 0));
+        let user = crate::acl::Acl::new(0, b"").default_user();
+        let address = format!("127.0.0.1:{id}");
+        let client = Arc::new(SharedClient::new(id, address, String::new(), 0, Door::Main, user, 0));
         client.protocol.store(3, Ordering::Relaxed);
         Arc::new(Tracker::new(&client))
     }

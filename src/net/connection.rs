@@ -138,7 +138,7 @@ impl Connection {
         for _ in 0..BATCHES_MAX {
             let limits = Limits {
                 bulk_max: self.session.server.settings.bulk_max(),
-                authenticated: self.session.client.authenticated,
+                authenticated: !self.session.client.rights.is_barred(),
             };
             let count = match self.decoder.decode(&self.input, limits) {
                 Ok(count) => count,

@@ -20,7 +20,7 @@ use crate::server::stats::Counter;
 use crate::worker;
 use connection::Connection;
 use stream::NetStream;
-use tls::TlsSource;
+use tls::{TlsSource, UserField};
 
 /// The first byte of a TLS connection: a handshake record. No request begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -28,12 +28,31 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a client from elsewhere is told in protected mode, before it is cut.
+const PROTECTED: &str = "-DENIED Kvarts is in protected mode: protected-mode is on and the default user has no password, so \
+    only clients on this machine are let in. To let others in, give the default user a password (the directive requirepass, or ACL \
+    SETUSER), or, where only those can connect who may, switch the mode off: CONFIG SET protected-mode no, said on this machine, or \
+    --protected-mode no at the start.\r\n";
+
 /// A connected client. However its task ends, by a panic too, the server forgets it then.
 pub struct Session {
     /// The server.
     pub server: Arc<Server>,
     /// The client.
     pub client: Client,
+}
+
+impl Session {
+    /// Makes the client the user that its certificate names, which the handshake has checked.
+    fn log_in_by_certificate(&mut self, certificates: Option<&[rustls::pki_types::CertificateDer<'_>]>) {
+        let Some(field) = UserField::of_word(self.server.config.word(Directive::TlsAuthClientsUser)) else {
+            return;
+        };
+        if let Some(certificate) = certificates.and_then(<[_]>::first) {
+            let names = field.names_in(certificate);
+            self.server.log_in_by_certificate(&mut self.client, &names);
+        }
+    }
 }
 
 impl Drop for Session {
@@ -132,6 +151,7 @@ impl Listening {
                 Ok(stream) => {
                     session.client.tls = true;
                     session.client.sni = stream.get_ref().1.server_name().map(str::to_owned);
+                    session.log_in_by_certificate(stream.get_ref().1.peer_certificates());
                     NetStream::Tls(Box::new(stream))
                 }
                 Err(error) => {
@@ -148,7 +168,23 @@ impl Listening {
             }
             Some(_) => NetStream::Tcp(stream),
         };
-        Connection::new(session, stream).serve().await;
+        if session.server.is_protected_from(&session.client) {
+            self.deny(session, stream).await;
+        } else {
+            Connection::new(session, stream).serve().await;
+        }
+    }
+
+    /// Tells a client from elsewhere why it is not let in.
+    async fn deny(&self, session: Session, mut stream: NetStream) {
+        tracing::warn!(address = session.client.shared.address, "connection refused by protected-mode");
+        session.server.stats.add(worker::current(), Counter::RejectedConnections, 1);
+        let told = async {
+            stream.write_all(PROTECTED.as_bytes()).await?;
+            stream.flush().await
+        };
+        drop(tokio::time::timeout(HANDSHAKE_TIMEOUT, told).await);
+        stream.say_goodbye().await;
     }
 
     async fn handshake(

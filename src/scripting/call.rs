@@ -69,6 +69,22 @@ pub fn call(
     Ok(Ok(value?.0))
 }
 
+/// `redis.acl_check_cmd`: whether the client's user may run a command with these arguments, however many it wants.
+///
+/// # Errors
+/// What is no command.
+pub fn may_call(cx: &mut Context<'_>, arguments: &[Value]) -> Result<bool, CommandError> {
+    let words = words(arguments)?;
+    let words: SmallVec<[&[u8]; 8]> = words.iter().map(|word| &**word).collect();
+    let entry = cx
+        .server
+        .commands
+        .find(&words)
+        .map_err(|_| CommandError::text("ERR Invalid command passed to server.acl_check_cmd()"))?;
+    cx.server.look_at_rights(cx.client);
+    Ok(cx.server.examine(cx.client, entry, &words).is_ok())
+}
+
 /// A word of a command: borrowed from Lua or made of a number.
 enum Word {
     Text(mlua::BorrowedBytes),
@@ -118,6 +134,7 @@ fn run(
     if command.flags.has(Flags::NOSCRIPT) {
         return Err(CommandError::text("ERR This Valkey command is not allowed from script"));
     }
+    server.permit_in_script(cx.client, entry, words)?;
     let writes = command.flags.has(Flags::WRITE);
     if permits.read_only && (writes || command.flags.has(Flags::MAY_REPLICATE)) {
         return Err(CommandError::text("ERR Write commands are not allowed from read-only scripts."));

@@ -110,14 +110,6 @@ local function set_repl(...)
     end
 end
 
-local function may_call(...)
-    local allowed, failure = host.acl_check_cmd(...)
-    if failure then
-        raise(failure)
-    end
-    return allowed
-end
-
 local constants = {
     LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
     REPL_NONE = 0, REPL_AOF = 1, REPL_SLAVE = 2, REPL_REPLICA = 2, REPL_ALL = 3,
@@ -132,14 +124,13 @@ local function api(functions)
     functions.log, functions.sha1hex = log, sha1hex
     functions.error_reply, functions.status_reply = error_reply, status_reply
     functions.setresp, functions.set_repl = setresp, set_repl
-    functions.acl_check_cmd = may_call
     functions.breakpoint = function() return false end
     functions.debug = function() end
     functions.replicate_commands = function() return true end
     return functions
 end
 
--- `call` and `pcall` are put in for each script that runs.
+-- `call`, `pcall` and `acl_check_cmd` are put in for each script that runs.
 local command_functions = api({})
 local commands = protect(command_functions)
 

@@ -228,9 +228,15 @@ fn execute(
     let answering = |lua: &Lua, words: Variadic<Value>| {
         serve(lua, &words)?.or_else(|error| convert::error_to_lua(lua, &vm.names, &error))
     };
+    let checking = |_: &Lua, words: Variadic<Value>| {
+        let Ok(mut cx) = shared.try_borrow_mut() else { return Err(mlua::Error::RecursiveMutCallback) };
+        call::may_call(&mut cx, &words).map_err(mlua::Error::external)
+    };
     vm.lua.scope(|scope| {
         let call = scope.create_function(raising)?;
         let pcall = scope.create_function(answering)?;
+        let check = scope.create_function(checking)?;
+        vm.commands.raw_set(&vm.names.acl_check_cmd, check)?;
         vm.commands.raw_set(&vm.names.call, call)?;
         vm.commands.raw_set(&vm.names.pcall, pcall)?;
         let ended = match program {

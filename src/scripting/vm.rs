@@ -55,6 +55,7 @@ pub struct Vm {
 pub struct FieldNames {
     pub call: LuaString,
     pub pcall: LuaString,
+    pub acl_check_cmd: LuaString,
     pub err: LuaString,
     pub ok: LuaString,
     pub double: LuaString,
@@ -97,6 +98,7 @@ impl Vm {
         let names = FieldNames {
             call: name("call")?,
             pcall: name("pcall")?,
+            acl_check_cmd: name("acl_check_cmd")?,
             err: name("err")?,
             ok: name("ok")?,
             double: name("double")?,
@@ -334,8 +336,6 @@ fn host_table(lua: &Lua, version: &Arc<AtomicU8>) -> mlua::Result<Table> {
             plain => Ok(plain),
         })?;
     host.raw_set("visible_error", visible_error)?;
-    let acl_check_cmd = lua.create_function(|_, _: MultiValue| Ok((true, Value::Nil)))?;
-    host.raw_set("acl_check_cmd", acl_check_cmd)?;
     let version = Arc::clone(version);
     let setresp = lua.create_function(move |_, wanted: u8| {
         version.store(wanted, Ordering::Relaxed);

@@ -30,9 +30,14 @@ impl Server {
     pub fn new_client(&self, address: String, local: Option<SocketAddr>, fd: i32, door: Door) -> Client {
         let id = self.clients.next_id();
         let local_address = local.map_or_else(|| address.clone(), |local| local.to_string());
-        let shared = Arc::new(SharedClient::new(id, address, local_address, fd, door, self.clock.now_ms()));
+        let user = self.acl.default_user();
+        let authenticated = user.is_open();
+        let now_ms = self.clock.now_ms();
+        let shared = Arc::new(SharedClient::new(id, address, local_address, fd, door, user, now_ms));
         self.clients.add(Arc::clone(&shared));
-        Client { authenticated: !self.settings.has_password(), local, ..Client::new(shared) }
+        let mut client = Client { authenticated, local, ..Client::new(shared) };
+        self.look_at_rights(&mut client);
+        client
     }
 
     /// A client is gone: takes it off every list.

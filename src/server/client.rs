@@ -9,7 +9,9 @@ use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::rights::Rights;
 use super::transaction::{Transaction, Watch};
+use crate::acl::user::User;
 use crate::effects::tracking::Tracker;
 use crate::effects::waiting::Waiter;
 use crate::resp::Version;
@@ -45,8 +47,10 @@ pub struct Client {
     pub database: usize,
     /// HELLO's version.
     pub version: Version,
-    /// Whether it may run commands: the default user has no password, or AUTH was right.
+    /// Whether it needs no further proof of who it is: the default user had no password when it came, or AUTH was right.
     pub authenticated: bool,
+    /// Its user, and what that may do.
+    pub rights: Rights,
     /// Which door it came through.
     pub door: Door,
     /// Over TLS.
@@ -156,6 +160,8 @@ pub struct SharedClient {
     pub door: Door,
     /// When it came, in milliseconds of Unix time.
     pub created_ms: u64,
+    /// Who it is.
+    pub user: Mutex<Arc<User>>,
     /// Names it gave itself.
     pub names: Mutex<ClientNames>,
     /// When its last command ran, in milliseconds of Unix time.
@@ -217,7 +223,15 @@ const OVER_LIMIT: u8 = 4;
 
 impl SharedClient {
     /// A client that has just come.
-    pub fn new(id: u64, address: String, local_address: String, fd: i32, door: Door, now_ms: u64) -> Self {
+    pub fn new(
+        id: u64,
+        address: String,
+        local_address: String,
+        fd: i32,
+        door: Door,
+        user: Arc<User>,
+        now_ms: u64,
+    ) -> Self {
         Self {
             id,
             address,
@@ -225,6 +239,7 @@ impl SharedClient {
             fd,
             door,
             created_ms: now_ms,
+            user: Mutex::new(user),
             names: Mutex::default(),
             active_ms: AtomicU64::new(now_ms),
             last_command: AtomicU32::new(u32::MAX),
@@ -364,10 +379,12 @@ impl SharedClient {
 impl Client {
     /// A client in the state in which it comes.
     pub fn new(shared: Arc<SharedClient>) -> Self {
+        let user = Arc::clone(&shared.user.lock());
         Self {
             database: 0,
             version: Version::Resp2,
             authenticated: false,
+            rights: Rights::new(user),
             door: shared.door,
             tls: false,
             unix: false,
@@ -403,9 +420,7 @@ impl Client {
 
     /// Whether it is on this machine: through the loopback or the unix socket.
     pub fn is_local(&self) -> bool {
-        let host = self.shared.address.rsplit_once(':').map_or("", |(host, _)| host);
-        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-        self.unix || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+        self.unix || self.address().is_some_and(|address| address.is_loopback())
     }
 
     /// Selects a database.

@@ -274,7 +274,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Option<Stop> {
         let &Request { entry, arguments, keys, .. } = request;
-        match self.judge(client, entry, keys, batch.now_ms) {
+        match self.judge(client, entry, arguments, keys, batch.now_ms) {
             Verdict::Pass => {}
             Verdict::Wait => {
                 client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
@@ -650,8 +650,8 @@ impl Server {
         let start = out.len();
         let mut text = error.to_string();
         if entry.is_some_and(|entry| entry.command.flags.has(Flags::RUNS_QUEUE)) {
+            text = format!("EXECABORT Transaction discarded because of: {text}");
             if client.transaction.take().is_some() {
-                text = format!("EXECABORT Transaction discarded because of: {text}");
                 client.shared.queued.store(-1, Ordering::Relaxed);
                 self.unwatch(client);
             }

@@ -3,6 +3,7 @@
 use super::Server;
 use super::client::{Client, Door};
 use super::pause::Scope;
+use crate::acl::log::Place;
 use crate::command::keys::{KeySpec, PlannedKey};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
@@ -27,10 +28,18 @@ const ON_KEYS: Flags = Flags::READONLY.and(Flags::WRITE).and(Flags::MAY_REPLICAT
 impl Server {
     /// Judges a request whose arity is right.
     #[inline]
-    pub fn judge(&self, client: &Client, entry: &Entry, keys: &[PlannedKey], now_ms: u64) -> Verdict {
+    pub fn judge(
+        &self,
+        client: &mut Client,
+        entry: &Entry,
+        arguments: &[&[u8]],
+        keys: &[PlannedKey],
+        now_ms: u64,
+    ) -> Verdict {
         let flags = entry.command.flags;
-        if !client.authenticated && !flags.has(Flags::NO_AUTH) {
-            return Verdict::Refuse(CommandError::NoAuth);
+        let place = if client.transaction.is_some() { Place::Transaction } else { Place::TopLevel };
+        if let Err(refused) = self.permit(client, entry, arguments, place) {
+            return Verdict::Refuse(refused);
         }
         if flags.has(Flags::PROTECTED)
             && let Some(refused) = self.refuse_protected(client, entry)

@@ -15,6 +15,7 @@ pub mod monitor;
 pub mod observe;
 pub mod pause;
 pub mod pubsub;
+pub mod rights;
 pub mod settings;
 pub mod stats;
 pub mod transaction;
@@ -23,6 +24,7 @@ pub mod waiting;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::acl::Acl;
 use crate::cluster::ClusterState;
 use crate::command::table::CommandTable;
 use crate::config::{Config, Directive};
@@ -58,6 +60,8 @@ pub struct Server {
     pub pubsub: Arc<PubSub>,
     /// Who is connected.
     pub clients: Clients,
+    /// Users and what they may do.
+    pub acl: Acl,
     /// Scripts and functions.
     pub scripting: Scripting,
     /// CLIENT PAUSE.
@@ -126,6 +130,7 @@ impl Server {
         let databases =
             config.int(if cluster_enabled { Directive::ClusterDatabases } else { Directive::Databases });
         let stats = Stats::new(workers, commands.entries().len());
+        let acl = Acl::new(commands.entries().len(), &config.bytes(Directive::Requirepass));
         let server = Server {
             settings: Settings::new(&config),
             effects: Effects::new(Arc::clone(&pubsub), Arc::clone(&clock)),
@@ -133,6 +138,7 @@ impl Server {
             commands,
             pubsub,
             clients: Clients::new(),
+            acl,
             scripting: Scripting::new(workers),
             pause: Pause::new(),
             observation: Observation::default(),

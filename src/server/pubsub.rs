@@ -159,6 +159,21 @@ impl PubSub {
         self.map(kind).get(channel).map_or(0, |subscribers| subscribers.len())
     }
 
+    /// Who listens to a channel or (with `true`) pattern of which `is_meant` says yes; some more than once.
+    pub fn listeners(&self, is_meant: impl Fn(&[u8], bool) -> bool) -> Vec<Arc<SharedClient>> {
+        let mut listeners = Vec::new();
+        for channels in [&self.channels, &self.shard_channels] {
+            for entry in channels.iter().filter(|entry| is_meant(entry.key(), false)) {
+                listeners.extend(entry.value().iter().cloned());
+            }
+        }
+        let patterns = self.patterns.read();
+        for (_, subscribers) in patterns.iter().filter(|(pattern, _)| is_meant(pattern, true)) {
+            listeners.extend(subscribers.iter().cloned());
+        }
+        listeners
+    }
+
     /// How many different patterns there are.
     pub fn pattern_count(&self) -> usize {
         self.patterns.read().len()

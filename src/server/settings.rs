@@ -17,8 +17,6 @@ pub struct Settings {
     lfu: AtomicBool,
     lfu_log_factor: AtomicU32,
     lfu_decay_minutes: AtomicU32,
-    has_password: AtomicBool,
-    password: RwLock<String>,
     maxmemory: AtomicU64,
     eviction: RwLock<Eviction>,
     normal_limit: RwLock<OutputLimit>,
@@ -58,9 +56,6 @@ impl Settings {
             limit_us: eviction_limit_us(config.int(Directive::MaxmemoryEvictionTenacity)),
         };
         self.maxmemory.store(config.unsigned(Directive::Maxmemory), Ordering::Relaxed);
-        let password = config.text(Directive::Requirepass).to_string();
-        self.has_password.store(!password.is_empty(), Ordering::Relaxed);
-        *self.password.write() = password;
         *self.normal_limit.write() = output_limit(config, ClientClass::Normal);
         *self.pubsub_limit.write() = output_limit(config, ClientClass::Pubsub);
         *self.monitor_limit.write() = match self.normal_limit() {
@@ -110,23 +105,6 @@ impl Settings {
         } else {
             AccessClock::Lru((now_ms / 1000) as u32 & 0xff_ffff)
         }
-    }
-
-    /// Whether clients have to authenticate.
-    #[inline]
-    pub fn has_password(&self) -> bool {
-        self.has_password.load(Ordering::Relaxed)
-    }
-
-    /// Whether this is `requirepass`; takes the same time wherever the difference is.
-    pub fn is_password(&self, given: &[u8]) -> bool {
-        let password = self.password.read();
-        let wanted = password.as_bytes();
-        let mut differs = u8::from(wanted.len() != given.len());
-        for index in 0..given.len().max(wanted.len()) {
-            differs |= wanted.get(index).unwrap_or(&0) ^ given.get(index).unwrap_or(&0);
-        }
-        differs == 0
     }
 
     /// The normal class of `client-output-buffer-limit`.

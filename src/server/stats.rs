@@ -30,6 +30,11 @@ pub enum Counter {
     QueryBufferDisconnections,
     OutputBufferDisconnections,
     DeniedAuth,
+    DeniedCommand,
+    DeniedKey,
+    DeniedChannel,
+    DeniedDatabase,
+    DeniedCertificate,
     Changes,
     ExpireCycleNs,
 }

@@ -8,6 +8,7 @@ use super::Server;
 use super::client::Client;
 use super::dispatch::{Batch, Ran, Request};
 use super::observe::Done;
+use crate::acl::log::Place;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
 use crate::command::request::resp_bytes;
 use crate::effects::waiting::{Ended, Waiter};
@@ -77,6 +78,16 @@ impl Server {
         });
         let mut client = Client::new(std::sync::Arc::clone(&waiter.client));
         (client.database, client.version, client.authenticated) = (key.0, waiter.version, true);
+        if let Err(error) = self.permit(&mut client, entry, &arguments, Place::TopLevel) {
+            // Its user has lost the right to it since.
+            let mut out = Vec::new();
+            Reply::new(&mut out, waiter.version).error(&error.to_string());
+            self.stats.error(batch.worker, &error.code());
+            self.stats.command_rejected(batch.worker, entry.id);
+            self.effects.waiting.remove(waiter);
+            waiter.served(out);
+            return true;
+        }
         client.tracker = waiter.client.tracker.lock().clone();
         let actor = batch.changes.set_actor(waiter.client.id);
         self.begin_run(entry.id, batch);

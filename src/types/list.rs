@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::entry::{Element, Encoded};
+use super::entry::{Element, Encoded, Raw};
 use super::list_node::{self, ListNode, NODE_OVERHEAD, Walk};
 
 /// What Redis's listpack takes beside its elements, in bytes: its rules for the encoding count it.
@@ -338,6 +338,25 @@ impl List {
         match &self.form {
             Form::Packed(node) => Iter { walk: node.walk_from(index), nodes: None, node: 0, back: false },
             Form::Nodes(nodes) => nodes.iter_from(index, false),
+        }
+    }
+
+    /// Shows up to `count` elements from the one on with `index` others before it, in order: what [`iter_from`](Self::iter_from) gives, without
+    /// a value made of each.
+    #[inline]
+    pub fn visit(&self, index: usize, count: usize, mut visit: impl FnMut(&[u8])) {
+        let mut iter = self.iter_from(index);
+        let mut left = count;
+        while left > 0 && iter.prepare() {
+            while left > 0
+                && let Some(raw) = iter.walk.next()
+            {
+                match raw {
+                    Raw::Bytes(bytes) => visit(bytes),
+                    raw => visit(&Element::from(raw)),
+                }
+                left -= 1;
+            }
         }
     }
 
@@ -800,6 +819,9 @@ mod tests {
                 let index = place.index(model.len() + 1);
                 prop_assert_eq!(list.get(index).map(|element| element.to_vec()), model.get(index).cloned());
                 prop_assert!(list.iter_from(index).map(|element| element.to_vec()).eq(model[index..].iter().cloned()));
+                let mut seen = Vec::new();
+                list.visit(index, count, |element| seen.push(element.to_vec()));
+                prop_assert_eq!(&seen[..], &model[index..(index + count).min(model.len())]);
                 let back: Vec<Vec<u8>> = list.iter_back_from(index).map(|element| element.to_vec()).collect();
                 let expected: Vec<Vec<u8>> = if index < model.len() { model[..=index].iter().rev().cloned().collect() } else { Vec::new() };
                 prop_assert_eq!(back, expected);

@@ -134,6 +134,19 @@ PING
 ECHO x
 SELECT 0
 AUTH default x
+ACL CAT
+ACL DRYRUN default GET k
+ACL GENPASS
+ACL GETUSER default
+ACL HELP
+ACL LIST
+ACL LOAD => -ERR This instance is not configured to use an ACL file
+ACL LOG
+ACL SAVE => -ERR This instance is not configured to use an ACL file
+ACL SETUSER u on +get
+ACL DELUSER u
+ACL USERS
+ACL WHOAMI
 HELLO 2
 CLIENT ID
 COMMANDLOG GET 1 slow

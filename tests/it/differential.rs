@@ -20,14 +20,16 @@ const LENGTH: usize = 1500;
 const SEEDS: [u64; 3] = [1, 2, 3];
 
 /// The other server, which ends with the test.
-struct Peer {
+pub struct Peer {
     process: Child,
-    port: u16,
+    /// Where it listens.
+    pub port: u16,
     _dir: TempDir,
 }
 
 impl Peer {
-    fn start() -> Self {
+    /// On a free port.
+    pub fn start() -> Self {
         let program = std::env::var("KVARTS_DIFF_PEER").unwrap_or_else(|_| "redis-server".into());
         let dir = TempDir::new();
         let port = free_port();
@@ -68,14 +70,14 @@ impl Drop for Peer {
 }
 
 /// Words for commands: few keys and members, so that they meet; values of every kind.
-struct Words(fastrand::Rng);
+pub struct Words(pub fastrand::Rng);
 
 impl Words {
     fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
         choices[self.0.usize(..choices.len())]
     }
 
-    fn key(&mut self) -> String {
+    pub fn key(&mut self) -> String {
         format!("k{}", self.0.u8(..8))
     }
 
@@ -125,7 +127,7 @@ impl Words {
 }
 
 /// Makes the words of one command.
-type Generator = fn(&mut Words) -> Vec<String>;
+pub type Generator = fn(&mut Words) -> Vec<String>;
 
 /// A command's words from a line, where `K` is a key, `M` a member, `V` a value, `N` a number and `T` a time to live.
 fn from_line(words: &mut Words, line: &str) -> Vec<String> {
@@ -141,7 +143,7 @@ fn from_line(words: &mut Words, line: &str) -> Vec<String> {
         .collect()
 }
 
-fn string(words: &mut Words) -> Vec<String> {
+pub fn string(words: &mut Words) -> Vec<String> {
     const LINES: &[&str] = &[
         "SET K V",
         "SET K V NX",
@@ -263,7 +265,7 @@ fn generic(words: &mut Words) -> Vec<String> {
     from_line(words, line)
 }
 
-fn set(words: &mut Words) -> Vec<String> {
+pub fn set(words: &mut Words) -> Vec<String> {
     const LINES: &[&str] = &[
         "SADD K M",
         "SADD K M M M",
@@ -314,7 +316,7 @@ fn set(words: &mut Words) -> Vec<String> {
     made
 }
 
-fn hash(words: &mut Words) -> Vec<String> {
+pub fn hash(words: &mut Words) -> Vec<String> {
     const LINES: &[&str] = &[
         "HSET K M V",
         "HSET K M V M V M V",
@@ -354,7 +356,7 @@ fn hash(words: &mut Words) -> Vec<String> {
     from_line(words, line)
 }
 
-fn list(words: &mut Words) -> Vec<String> {
+pub fn list(words: &mut Words) -> Vec<String> {
     const LINES: &[&str] = &[
         "RPUSH K V",
         "LPUSH K V V",
@@ -400,7 +402,7 @@ fn list(words: &mut Words) -> Vec<String> {
     from_line(words, line)
 }
 
-fn sorted_set(words: &mut Words) -> Vec<String> {
+pub fn sorted_set(words: &mut Words) -> Vec<String> {
     const LINES: &[&str] = &[
         "ZADD K N M",
         "ZADD K N M N M N M",
@@ -687,7 +689,7 @@ fn sort(words: &mut Words) -> Vec<String> {
     from_line(words, &line.join(" "))
 }
 
-fn stream(words: &mut Words) -> Vec<String> {
+pub fn stream(words: &mut Words) -> Vec<String> {
     const LINES: &[&str] = &[
         "XADD K I f V",
         "XADD K I f V g M",

@@ -154,3 +154,81 @@ fn the_authority_outlives_the_server() {
     Client::tls(second.address(), "localhost", &authority).expect("a handshake").check("PING", "+PONG~");
     assert_eq!(std::fs::read(&authority).expect("a file"), before);
 }
+
+#[test]
+fn a_certificate_names_the_user() {
+    let dir = TempDir::new();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().expect("a key"))
+        .expect("an authority");
+    let issue = |host: &str, name: Option<&str>, uris: &[&str]| {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(vec![host.to_owned()]).expect("a name");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        if let Some(name) = name {
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        }
+        let uris = uris.iter().map(|uri| rcgen::SanType::URI((*uri).try_into().expect("ASCII")));
+        params.subject_alt_names.extend(uris);
+        (params.signed_by(&key, &authority).expect("signed"), key)
+    };
+    let (certificate, key) = issue("localhost", None, &[]);
+    for (name, content) in
+        [("ca.crt", authority.pem()), ("server.crt", certificate.pem()), ("server.key", key.serialize_pem())]
+    {
+        std::fs::write(dir.path().join(name), content).expect("a file");
+    }
+    let server = TestServer::try_with(
+        &[
+            ("tls-cert-file", "server.crt"),
+            ("tls-key-file", "server.key"),
+            ("tls-ca-cert-file", "ca.crt"),
+            ("tls-auth-clients", "optional"),
+            ("tls-auth-clients-user", "CN"),
+        ],
+        kvarts::server::clock::Clock::manual(START_MS),
+        dir,
+    )
+    .expect("the server starts");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.der().clone()).expect("an authority");
+    let connect = |name: Option<&str>, uris: &[&str]| {
+        let (certificate, key) = issue("client", name, uris);
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        Client::tls_showing(server.address(), roots.clone(), certificate.der().clone(), key)
+            .expect("a handshake")
+    };
+    let mut admin = server.client();
+    admin.check("ACL SETUSER alice on >pw +@all", "+OK~");
+    admin.check("ACL SETUSER urn:carol on +@all", "+OK~");
+    admin.check("ACL SETUSER gone off +@all", "+OK~");
+    let mut alice = connect(Some("alice"), &[]);
+    alice.check("ACL WHOAMI", "$5~alice~");
+    alice.check("RESET", "+RESET~");
+    alice.check("ACL WHOAMI", "$7~default~");
+    for name in [Some("nobody"), Some("gone"), None] {
+        connect(name, &["urn:carol"]).check("ACL WHOAMI", "$7~default~");
+    }
+    admin.check("CONFIG SET tls-auth-clients-user URI", "+OK~");
+    connect(Some("alice"), &["urn:bob", "urn:carol"]).check("ACL WHOAMI", "$9~urn:carol~");
+    connect(Some("alice"), &["urn:bob", "urn:dave"]).check("ACL WHOAMI", "$7~default~");
+    Client::tls_with(server.address(), "localhost", roots.clone())
+        .expect("no certificate")
+        .check("ACL WHOAMI", "$7~default~");
+    let log: Vec<[String; 4]> = admin
+        .value("ACL LOG")
+        .items()
+        .iter()
+        .map(|entry| ["reason", "context", "object", "username"].map(|name| entry.field(name).text()))
+        .collect();
+    assert_eq!(
+        log,
+        [
+            ["tls-cert", "toplevel", "", "urn:dave"],
+            ["tls-cert", "toplevel", "", "gone"],
+            ["tls-cert", "toplevel", "", "nobody"],
+        ]
+    );
+    assert_eq!(info(&mut admin, "acl_access_denied_tls_cert"), "3");
+}

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned};
 
 use crate::value::{Value, parse};
 
@@ -53,12 +54,21 @@ impl Client {
 
     /// Over TLS, trusting `roots`.
     pub fn tls_with(address: SocketAddr, name: &str, roots: RootCertStore) -> std::io::Result<Self> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        Self::tls_configured(address, name, trusting(roots).with_no_client_auth())
+    }
+
+    /// Over TLS, trusting `roots`, with a certificate of its own.
+    pub fn tls_showing(
+        address: SocketAddr,
+        roots: RootCertStore,
+        certificate: CertificateDer<'static>,
+        key: PrivateKeyDer<'static>,
+    ) -> std::io::Result<Self> {
+        let config = trusting(roots).with_client_auth_cert(vec![certificate], key).expect("a good pair");
+        Self::tls_configured(address, "localhost", config)
+    }
+
+    fn tls_configured(address: SocketAddr, name: &str, config: ClientConfig) -> std::io::Result<Self> {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
         let mut stream = StreamOwned::new(connection, TcpStream::connect(address)?);
@@ -194,6 +204,14 @@ impl Client {
         let subscribed = Value::Array(vec![Value::Bulk(b"pong".to_vec()), plain.clone()]);
         assert!(reply == plain || reply == subscribed, "{reply:?}");
     }
+}
+
+fn trusting(roots: RootCertStore) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
 }
 
 /// Bytes as text, with `~` for line ends; bytes that are no text as `\xNN`.

@@ -53,8 +53,9 @@ pub(super) const SPECS: &[Spec] = &[
         "protected-mode",
         BOOL,
         "yes",
-        "Refuse clients from other hosts while no password is set.",
-    ),
+        "Refuse clients from other hosts while the default user has no password.",
+    )
+    .active(),
     spec(
         D::Timeout,
         "timeout",

@@ -17,15 +17,16 @@ pub(super) const SPECS: &[Spec] = &[
     )
     .active(),
     spec(D::Requirepass, "requirepass", TEXT, "", "Password of the default user.").active().secret(),
-    spec(D::Aclfile, "aclfile", TEXT, "", "File of ACL users.").immutable(),
+    spec(D::Aclfile, "aclfile", TEXT, "", "File of ACL users.").active().immutable(),
     spec(
         D::AclPubsubDefault,
         "acl-pubsub-default",
         Kind::Enum(&["allchannels", "resetchannels"]),
         "resetchannels",
         "Whether a new user may use all channels or none.",
-    ),
-    spec(D::AcllogMaxLen, "acllog-max-len", SIZE, "128", "Refused requests remembered by ACL LOG."),
+    )
+    .active(),
+    spec(D::AcllogMaxLen, "acllog-max-len", SIZE, "128", "Refused requests remembered by ACL LOG.").active(),
     spec(
         D::EnableDebugCommand,
         "enable-debug-command",

@@ -68,7 +68,8 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Enum(&["CN", "URI", "off"]),
         "off",
         "Field of the client certificate that names the user to log in as.",
-    ),
+    )
+    .active(),
     spec(
         D::TlsProtocols,
         "tls-protocols",

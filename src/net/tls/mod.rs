@@ -6,6 +6,7 @@
 
 mod authority;
 mod files;
+mod names;
 mod settings;
 mod source;
 mod truststore;
@@ -13,6 +14,7 @@ mod truststore;
 use std::path::PathBuf;
 
 pub use authority::{AUTHORITY_FILE, TRUSTSTORE_FILE, TRUSTSTORE_PASSWORD};
+pub use names::UserField;
 pub use settings::{ClientCertificates, TlsSettings};
 pub use source::TlsSource;
 

@@ -1,0 +1,187 @@
+//! Whether a user may make a request.
+
+use smallvec::SmallVec;
+
+use super::selector::Selector;
+use super::user::User;
+use crate::command::keys::{KeyPosition, KeySpec};
+use crate::command::spec::{Category, Channels, Flags};
+use crate::command::table::Entry;
+use crate::glob;
+
+/// Data under a key may be read.
+pub const READ: u8 = 1;
+/// Data under a key may be changed.
+pub const WRITE: u8 = 2;
+
+/// What a request was refused for. Where several selectors refuse it for different reasons, the greatest is told: it came furthest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The command.
+    Command,
+    /// A database.
+    Database,
+    /// A key.
+    Key,
+    /// Name and password.
+    Auth,
+    /// A channel.
+    Channel,
+    /// The name in a certificate.
+    Certificate,
+}
+
+impl Reason {
+    /// Its word in ACL LOG.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::Command => "command",
+            Reason::Database => "database",
+            Reason::Key => "key",
+            Reason::Auth => "auth",
+            Reason::Channel => "channel",
+            Reason::Certificate => "tls-cert",
+        }
+    }
+}
+
+/// A request that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Denied {
+    /// Why.
+    pub reason: Reason,
+    /// The argument it is refused for; 0 for the command itself.
+    pub argument: usize,
+}
+
+/// A request as it is judged.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its command.
+    pub entry: &'a Entry,
+    /// Its arguments, the command's name first.
+    pub arguments: &'a [&'a [u8]],
+    /// Its keys.
+    pub keys: &'a [KeyPosition],
+    /// The database it works on.
+    pub database: usize,
+    /// How many databases there are.
+    pub database_count: usize,
+}
+
+/// Judges a request.
+///
+/// # Errors
+/// When none of the user's selectors allows it.
+pub fn check(user: &User, asked: &Asked<'_>) -> Result<(), Denied> {
+    let mut furthest: Option<Denied> = None;
+    for selector in user.all_selectors() {
+        match check_selector(selector, asked) {
+            Ok(()) => return Ok(()),
+            Err(denied) => furthest = furthest.max(Some(denied)),
+        }
+    }
+    furthest.map_or(Ok(()), Err)
+}
+
+/// Whether the user may read every key, in a selector that allows the request: what SORT needs for the keys that it makes up.
+pub fn reads_every_key(user: &User, asked: &Asked<'_>) -> bool {
+    user.all_selectors().any(|selector| {
+        let every = |key: &super::selector::KeyPattern| key.access & READ != 0 && *key.pattern == *b"*";
+        let reads_all = selector.all_keys || selector.keys.iter().any(every);
+        reads_all && check_selector(selector, asked).is_ok()
+    })
+}
+
+/// Whether one of the user's selectors allows a channel. A pattern of channels is allowed only as it stands.
+pub fn allows_channel(user: &User, channel: &[u8], is_pattern: bool) -> bool {
+    user.all_selectors().any(|selector| selector_allows_channel(selector, channel, is_pattern))
+}
+
+fn check_selector(selector: &Selector, asked: &Asked<'_>) -> Result<(), Denied> {
+    let denied = |reason, argument| Err(Denied { reason, argument });
+    let &Asked { entry, arguments, keys, .. } = asked;
+    if !entry.command.flags.has(Flags::NO_AUTH)
+        && !selector.allows_command(entry.id, arguments.get(1).copied())
+    {
+        return denied(Reason::Command, 0);
+    }
+    if !selector.all_databases
+        && let Some(argument) = forbidden_database(selector, asked)
+    {
+        return denied(Reason::Database, argument);
+    }
+    if !selector.all_keys {
+        let mut keys = keys.iter().filter(|key| key.flags & KeySpec::NOT_KEY == 0);
+        if let Some(key) = keys.find(|key| !allows_key(selector, arguments[key.argument], key.flags)) {
+            return denied(Reason::Key, key.argument);
+        }
+    }
+    if !selector.all_channels {
+        let (channels, are_patterns) = match entry.command.channels {
+            Channels::None => (0..0, false),
+            Channels::At(index) => (index..index + 1, false),
+            Channels::From(index) => (index..arguments.len(), false),
+            Channels::Patterns(index) => (index..arguments.len(), true),
+        };
+        for index in channels {
+            if !selector_allows_channel(selector, arguments[index], are_patterns) {
+                return denied(Reason::Channel, index);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn allows_key(selector: &Selector, key: &[u8], flags: u16) -> bool {
+    let mut needed = 0;
+    if flags & KeySpec::ACCESS != 0 {
+        needed |= READ;
+    }
+    if flags & (KeySpec::INSERT | KeySpec::DELETE | KeySpec::UPDATE) != 0 {
+        needed |= WRITE;
+    }
+    let mut patterns = selector.keys.iter().filter(|pattern| pattern.access & needed == needed);
+    patterns.any(|pattern| glob::matches(&pattern.pattern, key, false))
+}
+
+fn selector_allows_channel(selector: &Selector, channel: &[u8], is_pattern: bool) -> bool {
+    let allows = |allowed: &[u8]| {
+        if is_pattern { allowed == channel } else { glob::matches(allowed, channel, false) }
+    };
+    selector.all_channels || selector.channels.iter().any(|allowed| allows(allowed))
+}
+
+/// The argument that names a database which is not allowed; 0 for the one the request works on.
+fn forbidden_database(selector: &Selector, asked: &Asked<'_>) -> Option<usize> {
+    let allows = |database: usize| {
+        u32::try_from(database).is_ok_and(|database| selector.databases.contains(&database))
+    };
+    let command = asked.entry.command;
+    if let Some(named) = command.databases {
+        let mut databases = SmallVec::new();
+        named(asked.arguments, &mut databases);
+        // What is no database the command refuses itself.
+        let mut there = databases.iter().filter(|(database, _)| *database < asked.database_count);
+        if let Some((_, argument)) = there.find(|(database, _)| !allows(*database)) {
+            return Some(*argument);
+        }
+    }
+    let forbidden = if command.flags.has(Flags::ALL_DATABASES) {
+        !(0..asked.database_count).all(allows)
+    } else {
+        works_on_a_database(asked.entry) && !allows(asked.database)
+    };
+    forbidden.then_some(0)
+}
+
+/// Whether it matters to a command which database is selected: it touches keys, or the keyspace without naming a database.
+fn works_on_a_database(entry: &Entry) -> bool {
+    let command = entry.command;
+    if command.databases.is_some() && command.keys.is_empty() {
+        return false;
+    }
+    command.flags.intersects(Flags::READONLY.and(Flags::WRITE))
+        || command.categories.contains(&Category::Keyspace)
+        || command.keys.iter().any(|spec| spec.flags & KeySpec::NOT_KEY == 0)
+}

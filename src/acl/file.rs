@@ -1,0 +1,136 @@
+//! Users in a file: `aclfile`.
+
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::rules::{RuleError, Rules, has_blanks, join_selectors};
+use super::user::User;
+use super::{Acl, Users};
+
+/// Size of a file in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Reads the users of a file, all or none; those of the same name keep their numbers.
+///
+/// # Errors
+/// What is wrong with the file or with its lines, with the name it was given by. The text is that for the client.
+pub fn load(acl: &Acl, path: &Path, name: &str, rules: &Rules<'_>) -> Result<(), String> {
+    let content = read(path).map_err(|error| {
+        format!("Error loading ACLs, opening file '{name}': {}", crate::config::system_words(&error))
+    })?;
+    acl.change(|users| {
+        let loaded = parse(&content, name, rules, users)?;
+        *users = loaded;
+        Ok(())
+    })
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(std::fs::File::open(path)?, FILE_BYTES_MAX + 1), &mut content)?;
+    if content.len() as u64 > FILE_BYTES_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
+}
+
+/// The users of a file's lines, and the default user in any case.
+fn parse(content: &[u8], name: &str, rules: &Rules<'_>, present: &Users) -> Result<Users, String> {
+    let mut loaded = Users::new(rules.commands.entries().len(), b"");
+    loaded.next_id = present.next_id;
+    let mut names = std::collections::BTreeSet::new();
+    let mut errors = String::new();
+    for (number, line) in (1..).zip(content.split(|&byte| byte == b'\n')) {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+        let [b"user", user_name, words @ ..] = words.as_slice() else {
+            errors += &format!("{name}:{number} should start with user keyword followed by the username. ");
+            continue;
+        };
+        let shown = String::from_utf8_lossy(user_name);
+        if has_blanks(user_name) {
+            errors += &format!("'{name}:{number}: username '{shown}' contains invalid characters. ");
+            continue;
+        }
+        if !names.insert(user_name.to_vec()) {
+            errors += &format!("WARNING: Duplicate user '{shown}' found on line {number}. ");
+            continue;
+        }
+        let Ok(words) = join_selectors(words) else {
+            errors += &format!("{name}:{number}: Unmatched parenthesis in selector definition. ");
+            continue;
+        };
+        let mut user = match present.get(user_name) {
+            Some(present) => rules.new_user(user_name, present.id),
+            None => loaded.get_or_new(user_name, rules),
+        };
+        if let Err(error) = apply_all(&mut user, &words, rules) {
+            errors += &error.replace(WHERE, &format!("{name}:{number}"));
+            continue;
+        }
+        loaded.put(user);
+    }
+    if errors.is_empty() {
+        return Ok(loaded);
+    }
+    Err(format!(
+        "{errors}WARNING: ACL errors detected, no change to the previously active ACL rules was performed"
+    ))
+}
+
+/// Stands for file and line in an error.
+const WHERE: &str = "\0";
+
+/// All unknown commands of a line are told, and the first other error, which those behind it may follow from.
+fn apply_all(user: &mut User, words: &[Vec<u8>], rules: &Rules<'_>) -> Result<(), String> {
+    let mut errors = String::new();
+    let mut other = false;
+    for word in words {
+        match rules.apply(user, word.trim_ascii()) {
+            Ok(()) => {}
+            Err(error @ RuleError::Unknown) => {
+                let word = super::rules::without_passwords(word);
+                let word = String::from_utf8_lossy(&word);
+                errors += &format!("{WHERE}: Error in applying operation '{word}': {error}. ");
+            }
+            Err(_) if other => {}
+            Err(error) => {
+                other = true;
+                errors += &format!("{WHERE}: {error}. ");
+            }
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Writes all users into a file, which is the old one or the new one whatever happens.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn save(acl: &Acl, path: &Path) -> io::Result<()> {
+    let mut content = Vec::new();
+    for user in acl.all_users() {
+        content.extend_from_slice(&user.line());
+        content.push(b'\n');
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    // Hashes of passwords are nobody's business, unless the file was made readable before.
+    let mode = std::fs::metadata(path).map_or(0o600, |old| old.permissions().mode() & 0o777);
+    let written = (|| {
+        let mut file = std::fs::File::create(&temporary)?;
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        file.write_all(&content)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    })();
+    if written.is_err() {
+        drop(std::fs::remove_file(&temporary));
+    }
+    written
+}

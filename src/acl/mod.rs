@@ -1,0 +1,188 @@
+//! Access control: users, what they may do, and who was refused. It knows the table of commands and no sockets.
+
+pub mod check;
+pub mod file;
+pub mod guesses;
+pub mod log;
+pub mod password;
+pub mod rules;
+pub mod selector;
+#[cfg(test)]
+mod tests;
+pub mod user;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use guesses::Guesses;
+use log::Log;
+use rules::{RuleError, Rules};
+use user::{DEFAULT_USER, User};
+
+/// The users of a server.
+#[derive(Debug)]
+pub struct Acl {
+    users: RwLock<Users>,
+    /// Grows with every change of a user: whoever keeps a user looks again when it has grown.
+    generation: AtomicU64,
+    /// Who was refused what.
+    pub log: Mutex<Log>,
+    /// Wrong passwords of late.
+    pub guesses: Mutex<Guesses>,
+}
+
+/// Users by name. The default user is always among them.
+#[derive(Clone, Debug)]
+pub struct Users {
+    by_name: BTreeMap<Box<[u8]>, Arc<User>>,
+    next_id: u64,
+}
+
+/// A user that was made or changed.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// As it was, if it was there.
+    pub before: Option<Arc<User>>,
+    /// As it is.
+    pub now: Arc<User>,
+}
+
+/// A rule that cannot be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongRule {
+    /// Which of the rules.
+    pub index: usize,
+    /// What is wrong with it.
+    pub error: RuleError,
+}
+
+impl Users {
+    /// The default user alone, with this password: it may do everything.
+    pub fn new(commands: usize, default_password: &[u8]) -> Self {
+        let mut default = User::everything(DEFAULT_USER, 0, commands);
+        default.set_only_password(default_password);
+        let by_name = BTreeMap::from([(default.name.clone(), Arc::new(default))]);
+        Self { by_name, next_id: 1 }
+    }
+
+    /// The user of this name.
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<User>> {
+        self.by_name.get(name)
+    }
+
+    /// The user that clients are at first.
+    pub fn default_user(&self) -> &Arc<User> {
+        &self.by_name[DEFAULT_USER]
+    }
+
+    /// All of them in the order of their names.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<User>> {
+        self.by_name.values()
+    }
+
+    /// The user of this name, or a new one that may do nothing yet.
+    pub fn get_or_new(&mut self, name: &[u8], rules: &Rules<'_>) -> User {
+        match self.by_name.get(name) {
+            Some(user) => User::clone(user),
+            None => {
+                self.next_id += 1;
+                rules.new_user(name, self.next_id - 1)
+            }
+        }
+    }
+
+    /// Puts a user in the place of the one that has its name.
+    pub fn put(&mut self, user: User) -> Arc<User> {
+        let user = Arc::new(user);
+        self.by_name.insert(user.name.clone(), Arc::clone(&user));
+        user
+    }
+
+    /// Takes a user away; the default user stays.
+    pub fn remove(&mut self, name: &[u8]) -> Option<Arc<User>> {
+        if name == DEFAULT_USER { None } else { self.by_name.remove(name) }
+    }
+}
+
+impl Acl {
+    /// With the default user alone.
+    pub fn new(commands: usize, default_password: &[u8]) -> Self {
+        Self {
+            users: RwLock::new(Users::new(commands, default_password)),
+            generation: AtomicU64::new(1),
+            log: Mutex::default(),
+            guesses: Mutex::default(),
+        }
+    }
+
+    /// See the field.
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// The user of this name.
+    pub fn user(&self, name: &[u8]) -> Option<Arc<User>> {
+        self.users.read().get(name).cloned()
+    }
+
+    /// The user that clients are at first.
+    pub fn default_user(&self) -> Arc<User> {
+        Arc::clone(self.users.read().default_user())
+    }
+
+    /// All users in the order of their names.
+    pub fn all_users(&self) -> Vec<Arc<User>> {
+        self.users.read().all().cloned().collect()
+    }
+
+    /// What has become of a user, and whether clients need no password to be the default user.
+    pub fn present(&self, user: &User) -> (Option<Arc<User>>, bool) {
+        let users = self.users.read();
+        let present = users.get(&user.name).filter(|present| present.id == user.id);
+        (present.cloned(), users.default_user().is_open())
+    }
+
+    /// Changes users, all or nothing: with an error everything stays as it was.
+    ///
+    /// # Errors
+    /// Those of the change.
+    pub fn change<T, E>(&self, change: impl FnOnce(&mut Users) -> Result<T, E>) -> Result<T, E> {
+        let mut users = self.users.write();
+        let mut changed = users.clone();
+        let result = change(&mut changed)?;
+        *users = changed;
+        // Who sees the new number and then asks for a user waits for this lock.
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(result)
+    }
+
+    /// Gives the default user this password alone, or none if it is empty.
+    pub fn set_default_password(&self, password: &[u8]) {
+        let changed: Result<(), std::convert::Infallible> = self.change(|users| {
+            let mut default = User::clone(users.default_user());
+            default.set_only_password(password);
+            users.put(default);
+            Ok(())
+        });
+        let Ok(()) = changed;
+    }
+
+    /// Applies rules to a user, who is made if there is none of that name.
+    ///
+    /// # Errors
+    /// Which rule is wrong; then nothing has changed.
+    pub fn set_user(&self, name: &[u8], words: &[Vec<u8>], rules: &Rules<'_>) -> Result<Changed, WrongRule> {
+        self.change(|users| {
+            let before = users.get(name).cloned();
+            let mut user = users.get_or_new(name, rules);
+            for (index, word) in words.iter().enumerate() {
+                rules.apply(&mut user, word).map_err(|error| WrongRule { index, error })?;
+            }
+            Ok(Changed { before, now: users.put(user) })
+        })
+    }
+}

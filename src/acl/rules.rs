@@ -1,0 +1,332 @@
+//! The rules of ACL SETUSER, one a word, as they stand in files too.
+
+use thiserror::Error;
+
+use super::check::{READ, WRITE};
+use super::password::PasswordHash;
+use super::selector::{KeyPattern, Selector};
+use super::user::User;
+use crate::command::args;
+use crate::command::spec::Category;
+use crate::command::table::{CommandTable, Entry};
+
+/// What is wrong with a rule. The texts are those for the client.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum RuleError {
+    #[error("Syntax error")]
+    Syntax,
+    #[error("Unknown command or category name in ACL")]
+    Unknown,
+    #[error("Allowing first-arg of a subcommand is not supported")]
+    FirstArgumentOfSubcommand,
+    #[error(
+        "Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try 'resetkeys' to start with an empty list of patterns"
+    )]
+    KeyAfterAllKeys,
+    #[error(
+        "Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. Try 'resetchannels' to start with an empty list of channels"
+    )]
+    ChannelAfterAllChannels,
+    #[error("The provided database ID is out of range")]
+    DatabaseOutOfRange,
+    #[error(
+        "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
+    )]
+    NotAHash,
+    #[error("The password you are trying to remove from the user does not exist")]
+    NoSuchPassword,
+}
+
+/// What rules are read with.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// The commands.
+    pub commands: &'a CommandTable,
+    /// `acl-pubsub-default`: new users may use all channels.
+    pub all_channels: bool,
+}
+
+/// Whether a name or pattern has characters that would end it in a file.
+pub fn has_blanks(text: &[u8]) -> bool {
+    text.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0))
+}
+
+/// Joins the words of a selector, which begins with `(` in one word and ends with `)` in another, to one word.
+///
+/// # Errors
+/// The word with which a selector begins that does not end.
+pub fn join_selectors<W: AsRef<[u8]>>(words: &[W]) -> Result<Vec<Vec<u8>>, Vec<u8>> {
+    let mut joined: Vec<Vec<u8>> = Vec::new();
+    let mut open: Option<(Vec<u8>, &[u8])> = None;
+    for word in words {
+        let word = word.as_ref();
+        let ends = word.ends_with(b")");
+        match open.take() {
+            None if word.starts_with(b"(") && !ends => open = Some((word.to_vec(), word)),
+            None => joined.push(word.to_vec()),
+            Some((mut selector, first)) => {
+                selector.push(b' ');
+                selector.extend_from_slice(word);
+                if ends {
+                    joined.push(selector);
+                } else {
+                    open = Some((selector, first));
+                }
+            }
+        }
+    }
+    open.map_or(Ok(joined), |(_, first)| Err(first.to_vec()))
+}
+
+/// A rule as it may be shown: without the passwords in it.
+pub fn without_passwords(rule: &[u8]) -> Vec<u8> {
+    let shown = rule.split(|&byte| byte == b' ').map(|word| {
+        let start = word.iter().take_while(|&&byte| byte == b'(').count();
+        match word.get(start) {
+            Some(b'<' | b'>') => {
+                let end: &[u8] = if start > 0 && word.ends_with(b")") { b")" } else { b"" };
+                [&word[..=start], b"***", end].concat()
+            }
+            _ => word.to_vec(),
+        }
+    });
+    shown.collect::<Vec<_>>().join(&b' ')
+}
+
+impl Rules<'_> {
+    /// A user that is off and may do nothing.
+    pub fn new_user(&self, name: &[u8], id: u64) -> User {
+        User::new(name, id, self.new_selector())
+    }
+
+    fn new_selector(&self) -> Selector {
+        let mut selector = Selector::nothing(self.commands.entries().len());
+        selector.all_channels = self.all_channels;
+        selector
+    }
+
+    /// Applies one rule to a user.
+    ///
+    /// # Errors
+    /// What is wrong with it; then the user may be changed in part.
+    pub fn apply(&self, user: &mut User, rule: &[u8]) -> Result<(), RuleError> {
+        if args::is(rule, "ON") {
+            user.enabled = true;
+        } else if args::is(rule, "OFF") {
+            user.enabled = false;
+        } else if args::is(rule, "NOPASS") {
+            user.set_only_password(b"");
+        } else if args::is(rule, "RESETPASS") {
+            user.passwords.clear();
+            user.needs_no_password = false;
+        } else if args::is(rule, "CLEARSELECTORS") {
+            user.selectors.clear();
+        } else if args::is(rule, "RESET") {
+            *user = self.new_user(&user.name, user.id);
+        } else if args::is(rule, "SANITIZE-PAYLOAD") || args::is(rule, "SKIP-SANITIZE-PAYLOAD") {
+            // Payloads are always checked: there is nothing to skip.
+        } else {
+            return match rule {
+                [] => Ok(()),
+                [b'>', password @ ..] => add_password(user, PasswordHash::of(password)),
+                [b'#', hash @ ..] => add_password(user, hash_of(hash)?),
+                [b'<', password @ ..] => remove_password(user, PasswordHash::of(password)),
+                [b'!', hash @ ..] => remove_password(user, hash_of(hash)?),
+                [b'(', inner @ .., b')'] => {
+                    let mut selector = self.new_selector();
+                    let words = inner.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+                    words.into_iter().try_for_each(|word| self.apply_to_selector(&mut selector, word))?;
+                    user.selectors.push(selector);
+                    Ok(())
+                }
+                _ => self.apply_to_selector(&mut user.root, rule),
+            };
+        }
+        Ok(())
+    }
+
+    fn apply_to_selector(&self, selector: &mut Selector, rule: &[u8]) -> Result<(), RuleError> {
+        if args::is(rule, "ALLKEYS") || rule == b"~*" {
+            selector.all_keys = true;
+            selector.keys.clear();
+        } else if args::is(rule, "RESETKEYS") {
+            selector.all_keys = false;
+            selector.keys.clear();
+        } else if args::is(rule, "ALLCHANNELS") || rule == b"&*" {
+            selector.all_channels = true;
+            selector.channels.clear();
+        } else if args::is(rule, "RESETCHANNELS") {
+            selector.all_channels = false;
+            selector.channels.clear();
+        } else if args::is(rule, "ALLCOMMANDS") || args::is(rule, "+@ALL") {
+            selector.set_all_commands(true);
+        } else if args::is(rule, "NOCOMMANDS") || args::is(rule, "-@ALL") {
+            selector.set_all_commands(false);
+        } else if args::is(rule, "ALLDBS") {
+            selector.all_databases = true;
+            selector.databases.clear();
+        } else if args::is(rule, "RESETDBS") {
+            selector.all_databases = false;
+            selector.databases.clear();
+        } else {
+            return match rule {
+                [b'~' | b'%', ..] => add_key_pattern(selector, rule),
+                [b'&', pattern @ ..] => add_channel(selector, pattern),
+                [b'+', b'@', name @ ..] => self.set_category(selector, name, true),
+                [b'-', b'@', name @ ..] => self.set_category(selector, name, false),
+                [b'+', name @ ..] => self.allow_command(selector, name),
+                [b'-', name @ ..] => {
+                    let entry = self.commands.by_full_name(name).ok_or(RuleError::Unknown)?;
+                    self.set_command(selector, entry, false);
+                    selector.note_command_rule(false, entry.full_name.as_bytes());
+                    Ok(())
+                }
+                [d, b, b'=', list @ ..] if [*d, *b].eq_ignore_ascii_case(b"db") => {
+                    set_databases(selector, list)
+                }
+                _ => Err(RuleError::Syntax),
+            };
+        }
+        Ok(())
+    }
+
+    fn allow_command(&self, selector: &mut Selector, name: &[u8]) -> Result<(), RuleError> {
+        let Some(bar) = name.iter().rposition(|&byte| byte == b'|') else {
+            let entry = self.commands.by_full_name(name).ok_or(RuleError::Unknown)?;
+            self.set_command(selector, entry, true);
+            selector.note_command_rule(true, entry.full_name.as_bytes());
+            return Ok(());
+        };
+        let (container, word) = (&name[..bar], &name[bar + 1..]);
+        let entry = self.commands.by_full_name(container).ok_or(RuleError::Unknown)?;
+        if container.contains(&b'|') {
+            return Err(RuleError::FirstArgumentOfSubcommand);
+        }
+        if word.is_empty() {
+            return Err(RuleError::Syntax);
+        }
+        if entry.subcommands.is_empty() {
+            selector.add_first_argument(entry.id, word);
+        } else {
+            let entry = self.commands.by_full_name(name).ok_or(RuleError::Unknown)?;
+            self.set_command(selector, entry, true);
+        }
+        selector.note_command_rule(true, name);
+        Ok(())
+    }
+
+    /// Allows a command or takes it away, with its subcommands.
+    fn set_command(&self, selector: &mut Selector, entry: &Entry, allowed: bool) {
+        selector.set_command(entry.id, allowed);
+        entry.subcommands.clone().for_each(|id| selector.set_command(id, allowed));
+    }
+
+    fn set_category(&self, selector: &mut Selector, name: &[u8], allowed: bool) -> Result<(), RuleError> {
+        let category = category(name).ok_or(RuleError::Unknown)?;
+        for entry in self.commands.entries() {
+            if entry.command.all_categories().contains(&category) {
+                self.set_command(selector, entry, allowed);
+            }
+        }
+        selector.note_command_rule(allowed, format!("@{}", category.name()).as_bytes());
+        Ok(())
+    }
+}
+
+/// The category of this name, in any case.
+pub fn category(name: &[u8]) -> Option<Category> {
+    Category::ALL.into_iter().find(|category| name.eq_ignore_ascii_case(category.name().as_bytes()))
+}
+
+fn hash_of(text: &[u8]) -> Result<PasswordHash, RuleError> {
+    PasswordHash::from_hex(text).ok_or(RuleError::NotAHash)
+}
+
+fn add_password(user: &mut User, password: PasswordHash) -> Result<(), RuleError> {
+    user.needs_no_password = false;
+    if !user.passwords.contains(&password) {
+        user.passwords.push(password);
+    }
+    Ok(())
+}
+
+fn remove_password(user: &mut User, password: PasswordHash) -> Result<(), RuleError> {
+    let place = user.passwords.iter().position(|known| *known == password);
+    user.passwords.remove(place.ok_or(RuleError::NoSuchPassword)?);
+    Ok(())
+}
+
+/// `~pattern`, or `%R~pattern` with any of the letters R and W, each once.
+fn add_key_pattern(selector: &mut Selector, rule: &[u8]) -> Result<(), RuleError> {
+    if selector.all_keys {
+        return Err(RuleError::KeyAfterAllKeys);
+    }
+    let (access, pattern) = match rule {
+        [b'%', rest @ ..] => {
+            let end = rest.iter().position(|&byte| byte == b'~').unwrap_or(rest.len());
+            let mut access = 0;
+            for letter in &rest[..end] {
+                let bit = match letter.to_ascii_uppercase() {
+                    b'R' => READ,
+                    b'W' => WRITE,
+                    _ => return Err(RuleError::Syntax),
+                };
+                if access & bit != 0 {
+                    return Err(RuleError::Syntax);
+                }
+                access |= bit;
+            }
+            (access, rest.get(end + 1..).unwrap_or_default())
+        }
+        _ => (READ | WRITE, &rule[1..]),
+    };
+    if access == 0 || has_blanks(pattern) {
+        return Err(RuleError::Syntax);
+    }
+    match selector.keys.iter_mut().find(|known| *known.pattern == *pattern) {
+        Some(known) => known.access |= access,
+        None => selector.keys.push(KeyPattern { access, pattern: pattern.into() }),
+    }
+    Ok(())
+}
+
+fn add_channel(selector: &mut Selector, pattern: &[u8]) -> Result<(), RuleError> {
+    if selector.all_channels {
+        return Err(RuleError::ChannelAfterAllChannels);
+    }
+    if has_blanks(pattern) {
+        return Err(RuleError::Syntax);
+    }
+    if !selector.channels.iter().any(|known| **known == *pattern) {
+        selector.channels.push(pattern.into());
+    }
+    Ok(())
+}
+
+/// Numbers with commas between them, which are then the only ones.
+fn set_databases(selector: &mut Selector, list: &[u8]) -> Result<(), RuleError> {
+    let mut databases = std::collections::BTreeSet::new();
+    for number in list.split(|&byte| byte == b',') {
+        databases.insert(database(number)?);
+    }
+    selector.all_databases = false;
+    selector.databases = databases;
+    Ok(())
+}
+
+fn database(text: &[u8]) -> Result<u32, RuleError> {
+    let text = text.trim_ascii_start();
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(RuleError::Syntax);
+    }
+    let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i32>().ok());
+    match number {
+        Some(number) if !negative || number == 0 => Ok(number.unsigned_abs()),
+        _ => Err(RuleError::DatabaseOutOfRange),
+    }
+}

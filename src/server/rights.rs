@@ -1,0 +1,426 @@
+//! Who a client is and what it may do: the gate's questions to access control, and what follows when users change.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::Server;
+use super::client::{Client, SharedClient};
+use super::stats::Counter;
+use crate::acl::check::{Asked, Denied, Reason, check, reads_every_key};
+use crate::acl::log::{Place, Refusal};
+use crate::acl::rules::Rules;
+use crate::acl::user::User;
+use crate::acl::{WrongRule, check, file};
+use crate::command::keys::{KeyPosition, for_each_key_with_access};
+use crate::command::spec::Flags;
+use crate::command::table::Entry;
+use crate::config::Directive;
+use crate::error::CommandError;
+use crate::worker;
+
+/// What a connection knows of its user.
+#[derive(Debug)]
+pub struct Rights {
+    /// The user as it was when last looked at.
+    pub user: Arc<User>,
+    /// The generation of users that it was looked at in.
+    generation: u64,
+    /// The generation of users in which the client may do everything; 0 for none. One comparison with the present generation lets a
+    /// request of such a client pass.
+    free_in: u64,
+    /// It has to authenticate first.
+    barred: bool,
+}
+
+impl Rights {
+    /// Those of a user that has not been looked at.
+    pub fn new(user: Arc<User>) -> Self {
+        Self { user, generation: 0, free_in: 0, barred: true }
+    }
+
+    /// Whether the client has to authenticate first.
+    pub fn is_barred(&self) -> bool {
+        self.barred
+    }
+}
+
+impl Server {
+    /// Whether the client may make this request.
+    ///
+    /// # Errors
+    /// What it is told if not; that is logged and counted.
+    #[inline]
+    pub fn permit(
+        &self,
+        client: &mut Client,
+        entry: &Entry,
+        arguments: &[&[u8]],
+        place: Place,
+    ) -> Result<(), CommandError> {
+        self.permit_or(client, entry, arguments, place, |user, entry, denied| {
+            format!("NOPERM {}", Self::denial_text(user, entry, denied))
+        })
+    }
+
+    /// [`permit`](Self::permit) for a request of a transaction that runs now, which was permitted when it came.
+    ///
+    /// # Errors
+    /// What the client is told if it is not any more.
+    pub fn permit_queued(
+        &self,
+        client: &mut Client,
+        entry: &Entry,
+        arguments: &[&[u8]],
+    ) -> Result<(), CommandError> {
+        self.permit_or(client, entry, arguments, Place::Transaction, |_, _, denied| {
+            let reason = match denied.reason {
+                Reason::Command => "no permission to execute the command or subcommand",
+                Reason::Key => "no permission to touch the specified keys",
+                Reason::Channel => "no permission to access one of the channels used as arguments",
+                Reason::Database | Reason::Auth | Reason::Certificate => "no permission",
+            };
+            format!(
+                "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: {reason}"
+            )
+        })
+    }
+
+    /// [`permit`](Self::permit) for a command that a script calls.
+    ///
+    /// # Errors
+    /// What the script is told if not.
+    pub fn permit_in_script(
+        &self,
+        client: &mut Client,
+        entry: &Entry,
+        arguments: &[&[u8]],
+    ) -> Result<(), CommandError> {
+        self.permit_or(client, entry, arguments, Place::Script, |user, entry, denied| {
+            format!("ERR ACL failure in script: {}", Self::denial_text(user, entry, denied))
+        })
+    }
+
+    #[inline]
+    fn permit_or(
+        &self,
+        client: &mut Client,
+        entry: &Entry,
+        arguments: &[&[u8]],
+        place: Place,
+        text: impl FnOnce(&User, &Entry, Denied) -> String,
+    ) -> Result<(), CommandError> {
+        if client.rights.free_in == self.acl.generation() {
+            return Ok(());
+        }
+        self.look_at_rights(client);
+        if client.rights.barred && !entry.command.flags.has(Flags::NO_AUTH) {
+            return Err(CommandError::NoAuth);
+        }
+        self.examine(client, entry, arguments).map_err(|denied| {
+            self.denied(client, entry, arguments, place, denied);
+            CommandError::new(text(&client.rights.user, entry, denied))
+        })
+    }
+
+    /// Whether the client's user may make a request, without a word of it anywhere.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn examine(&self, client: &Client, entry: &Entry, arguments: &[&[u8]]) -> Result<(), Denied> {
+        let user = &client.rights.user;
+        self.with_asked(entry, arguments, client.database, |asked| check(user, asked))
+    }
+
+    /// [`examine`](Self::examine) for any user.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn examine_user(
+        &self,
+        user: &User,
+        entry: &Entry,
+        arguments: &[&[u8]],
+        database: usize,
+    ) -> Result<(), Denied> {
+        self.with_asked(entry, arguments, database, |asked| check(user, asked))
+    }
+
+    /// Whether the client may read keys that a request makes up.
+    pub fn may_read_every_key(&self, client: &mut Client, entry: &Entry, arguments: &[&[u8]]) -> bool {
+        if client.rights.free_in == self.acl.generation() {
+            return true;
+        }
+        self.look_at_rights(client);
+        let user = &client.rights.user;
+        self.with_asked(entry, arguments, client.database, |asked| reads_every_key(user, asked))
+    }
+
+    fn with_asked<T>(
+        &self,
+        entry: &Entry,
+        arguments: &[&[u8]],
+        database: usize,
+        ask: impl FnOnce(&Asked<'_>) -> T,
+    ) -> T {
+        let mut keys: SmallVec<[KeyPosition; 8]> = SmallVec::new();
+        if entry.command.arity_allows(arguments.len()) {
+            for_each_key_with_access(entry.command, arguments, |key| keys.push(key));
+        }
+        let database_count = self.keyspace.database_count();
+        ask(&Asked { entry, arguments, keys: &keys, database, database_count })
+    }
+
+    /// What a client is told of a refusal, without the error's code.
+    pub fn denial_text(user: &User, entry: &Entry, denied: Denied) -> String {
+        match denied.reason {
+            Reason::Command => {
+                let name = String::from_utf8_lossy(&user.name);
+                format!("User {name} has no permissions to run the '{}' command", entry.full_name)
+            }
+            Reason::Key => "No permissions to access a key".to_owned(),
+            Reason::Channel => "No permissions to access a channel".to_owned(),
+            Reason::Database => "No permissions to access database".to_owned(),
+            Reason::Auth | Reason::Certificate => CommandError::WrongPass.to_string(),
+        }
+    }
+
+    /// Counts and logs a refusal.
+    pub fn denied(&self, client: &Client, entry: &Entry, arguments: &[&[u8]], place: Place, denied: Denied) {
+        let object = match denied.argument {
+            0 => entry.full_name.as_bytes(),
+            index => arguments[index],
+        };
+        if place == Place::TopLevel || (place == Place::Transaction && client.transaction.is_some()) {
+            client.shared.last_command.store(entry.id as u32, std::sync::atomic::Ordering::Relaxed);
+        }
+        self.log_denial(client, denied.reason, place, object, &client.rights.user.name);
+    }
+
+    fn log_denial(&self, client: &Client, reason: Reason, place: Place, object: &[u8], user: &[u8]) {
+        let counter = match reason {
+            Reason::Command => Counter::DeniedCommand,
+            Reason::Database => Counter::DeniedDatabase,
+            Reason::Key => Counter::DeniedKey,
+            Reason::Auth => Counter::DeniedAuth,
+            Reason::Channel => Counter::DeniedChannel,
+            Reason::Certificate => Counter::DeniedCertificate,
+        };
+        self.stats.add(worker::current(), counter, 1);
+        let now_ms = self.clock.now_ms();
+        let refusal = Refusal {
+            reason,
+            place,
+            object: object.to_vec(),
+            user: user.to_vec(),
+            client: crate::commands::client_filter::describe(self, &client.shared, now_ms),
+        };
+        let max = usize::try_from(self.config.int(Directive::AcllogMaxLen)).unwrap_or(usize::MAX);
+        self.acl.log.lock().add(refusal, now_ms, max);
+    }
+
+    /// Brings what the client knows of its user up to date.
+    pub fn look_at_rights(&self, client: &mut Client) {
+        let generation = self.acl.generation();
+        if client.rights.generation == generation {
+            return;
+        }
+        let (present, open_to_all) = self.acl.present(&client.rights.user);
+        let gone = present.is_none();
+        if let Some(user) = present {
+            *client.shared.user.lock() = Arc::clone(&user);
+            client.rights.user = user;
+        }
+        let barred = gone || !(client.authenticated || open_to_all);
+        let free = !barred && client.rights.user.is_unrestricted();
+        let free_in = if free { generation } else { 0 };
+        client.rights = Rights { user: Arc::clone(&client.rights.user), generation, free_in, barred };
+    }
+
+    /// Makes the client this user.
+    pub fn log_in(&self, client: &mut Client, user: Arc<User>) {
+        client.authenticated = true;
+        self.become_user(client, user);
+    }
+
+    /// Makes the client what it was when it came: the default user, with no need to authenticate if that has no password.
+    pub fn log_out(&self, client: &mut Client) {
+        let user = self.acl.default_user();
+        client.authenticated = user.is_open();
+        self.become_user(client, user);
+    }
+
+    fn become_user(&self, client: &mut Client, user: Arc<User>) {
+        *client.shared.user.lock() = Arc::clone(&user);
+        client.rights = Rights::new(user);
+        self.look_at_rights(client);
+    }
+
+    /// Has the client authenticate. Answers how many milliseconds the answer is to be held back, right or wrong.
+    ///
+    /// # Errors
+    /// A wrong name or password; that is logged and counted. `object` is the command as the client wrote it.
+    pub fn authenticate(
+        &self,
+        client: &mut Client,
+        name: &[u8],
+        password: &[u8],
+        object: &[u8],
+        place: Place,
+    ) -> (u64, Result<(), CommandError>) {
+        let (address, now_ms) = (client.address(), self.clock.now_ms());
+        let wait_ms = self.acl.guesses.lock().wait_ms(address, name, now_ms);
+        let found = self.acl.user(name);
+        // A name that is not there takes as long as one that is.
+        let admitted = found.as_ref().unwrap_or(&self.acl.default_user()).admits(password);
+        if let Some(user) = found.filter(|_| admitted) {
+            self.log_in(client, user);
+            return (wait_ms, Ok(()));
+        }
+        self.acl.guesses.lock().add(address, name, now_ms);
+        let shown = String::from_utf8_lossy(name);
+        tracing::warn!(
+            client = client.shared.id,
+            address = client.shared.address,
+            user = %shown,
+            "wrong user name or password"
+        );
+        self.log_denial(client, Reason::Auth, place, object, name);
+        (wait_ms, Err(CommandError::WrongPass))
+    }
+
+    /// Makes a client the first of the users that its certificate names, of those who are there and on. That is logged and counted if
+    /// there is none.
+    pub fn log_in_by_certificate(&self, client: &mut Client, names: &[String]) {
+        let found = names.iter().find_map(|name| self.acl.user(name.as_bytes()).filter(|user| user.enabled));
+        if let Some(user) = found {
+            tracing::debug!(client = client.shared.id, "logged in by its certificate");
+            self.log_in(client, user);
+        } else if let Some(last) = names.last() {
+            tracing::warn!(
+                client = client.shared.id,
+                user = last,
+                "the certificate names no user that is on"
+            );
+            self.log_denial(client, Reason::Certificate, Place::TopLevel, b"", last.as_bytes());
+        }
+    }
+
+    /// What rules are read with.
+    pub fn rules(&self) -> Rules<'_> {
+        let all_channels = self.config.word(Directive::AclPubsubDefault) == "allchannels";
+        Rules { commands: &self.commands, all_channels }
+    }
+
+    /// Whether a connection is turned away because nothing protects the server from strangers: `protected-mode`.
+    pub fn is_protected_from(&self, client: &Client) -> bool {
+        self.config.flag(Directive::ProtectedMode)
+            && !client.is_local()
+            && self.acl.default_user().needs_no_password
+    }
+
+    /// Takes in the users that the configuration names: those of its lines, or those of a file.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn load_configured_users(&self) -> Result<(), String> {
+        let lines = self.config.users();
+        let path = self.config.path(Directive::Aclfile);
+        if let Some(path) = path {
+            if !lines.is_empty() {
+                return Err(
+                    "users are given by `user` lines and by `aclfile`: only one of them can be right"
+                        .to_owned(),
+                );
+            }
+            return file::load(&self.acl, &path, &self.config.text(Directive::Aclfile), &self.rules());
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for line in lines {
+            if !names.insert(line.first()) {
+                let name = line.first().map(|name| String::from_utf8_lossy(name)).unwrap_or_default();
+                return Err(format!(
+                    "user '{name}': Duplicate user found. A user can only be defined once in config files"
+                ));
+            }
+            self.load_user_line(line)?;
+        }
+        Ok(())
+    }
+
+    fn load_user_line(&self, words: &[Vec<u8>]) -> Result<(), String> {
+        let [name, rules @ ..] = words else { return Ok(()) };
+        let shown = String::from_utf8_lossy(name);
+        if crate::acl::rules::has_blanks(name) {
+            return Err(format!("user '{shown}': blanks are not allowed in user names"));
+        }
+        let rules = crate::acl::rules::join_selectors(rules)
+            .map_err(|_| format!("user '{shown}': unmatched parenthesis in selector definition"))?;
+        // The line is the whole truth about the default user, too.
+        let rules: Vec<Vec<u8>> = std::iter::once(b"reset".to_vec()).chain(rules).collect();
+        let result = self.acl.set_user(name, &rules, &self.rules());
+        result.map(|_| ()).map_err(|WrongRule { index, error }| {
+            let rule = crate::acl::rules::without_passwords(&rules[index]);
+            format!("user '{shown}': rule '{}': {error}", String::from_utf8_lossy(&rule))
+        })
+    }
+
+    /// The lines of the configuration file that make the present users; none while there is only a default user whom `requirepass`
+    /// describes, or with an `aclfile`.
+    pub fn user_lines(&self) -> Vec<Vec<u8>> {
+        let users = self.acl.all_users();
+        let plain = {
+            let mut plain = User::everything(b"default", 0, self.commands.entries().len());
+            plain.set_only_password(&self.config.bytes(Directive::Requirepass));
+            plain.line()
+        };
+        let has_file = self.config.path(Directive::Aclfile).is_some();
+        let unsaid = self.config.users().is_empty() && users.iter().all(|user| user.line() == plain);
+        if has_file || unsaid {
+            return Vec::new();
+        }
+        users.iter().map(|user| user.line()).collect()
+    }
+
+    /// After a user has changed: its clients that listen to what it may not hear any more.
+    pub fn listeners_to_cut(&self, before: &User, now: &User) -> Vec<Arc<SharedClient>> {
+        if now.all_selectors().any(|selector| selector.all_channels) {
+            return Vec::new();
+        }
+        let kept = |pattern: &[u8]| {
+            now.all_selectors().any(|selector| selector.channels.iter().any(|known| **known == *pattern))
+        };
+        let mut had = before.all_selectors();
+        if had.all(|had| !had.all_channels && had.channels.iter().all(|pattern| kept(pattern))) {
+            return Vec::new();
+        }
+        let is_forbidden =
+            |channel: &[u8], is_pattern: bool| !check::allows_channel(now, channel, is_pattern);
+        let listeners = self.pubsub.listeners(is_forbidden);
+        listeners.into_iter().filter(|client| client.user.lock().id == before.id).collect()
+    }
+
+    /// Whether a client that has just subscribed may listen to all that it listens to: its user may have changed meanwhile.
+    pub fn may_still_listen(&self, client: &mut Client) -> bool {
+        if client.rights.generation == self.acl.generation() {
+            return true;
+        }
+        self.look_at_rights(client);
+        let subscriptions = &client.subscriptions;
+        let user = &client.rights.user;
+        let mut channels = subscriptions.channels.iter().chain(&subscriptions.shard_channels);
+        !client.rights.barred
+            && channels.all(|channel| check::allows_channel(user, channel, false))
+            && subscriptions.patterns.iter().all(|pattern| check::allows_channel(user, pattern, true))
+    }
+}
+
+impl Client {
+    /// The address that the client came from; `None` for the Unix socket.
+    pub fn address(&self) -> Option<IpAddr> {
+        let host = self.shared.address.rsplit_once(':').map_or("", |(host, _)| host);
+        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        ip.ok().filter(|_| !self.unix).map(|ip| ip.to_canonical())
+    }
+}
