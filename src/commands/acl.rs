@@ -54,6 +54,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of connections",
             reply: "how many there were",
             run: deluser,
+            secrets: Some(|_, index| index > 1),
             ..subcommand("deluser", -3, OPERATOR)
         },
         Command {
@@ -77,6 +78,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of its rules",
             reply: "a map of its properties, or null",
             run: getuser,
+            secrets: Some(|_, index| index > 1),
             ..subcommand("getuser", 3, OPERATOR)
         },
         Command {
@@ -114,6 +116,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of rules",
             reply: "OK",
             run: setuser,
+            secrets: Some(|_, index| index > 1),
             ..subcommand("setuser", -3, OPERATOR)
         },
         Command {
