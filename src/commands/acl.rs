@@ -55,6 +55,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "how many there were",
             run: deluser,
             secrets: Some(|_, index| index > 1),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("deluser", -3, OPERATOR)
         },
         Command {
@@ -108,6 +109,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of users",
             reply: "OK",
             run: save,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("save", 2, OPERATOR)
         },
         Command {
@@ -117,6 +119,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "OK",
             run: setuser,
             secrets: Some(|_, index| index > 1),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("setuser", -3, OPERATOR)
         },
         Command {

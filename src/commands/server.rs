@@ -162,6 +162,7 @@ fn config_secret(arguments: &[&[u8]], index: usize) -> bool {
 fn config_resetstat(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     cx.server.stats.reset();
     cx.keys.keyspace.reaper.reset_freed();
+    cx.server.time_over.reset();
     cx.reply.ok();
     Ok(())
 }

@@ -351,6 +351,10 @@ impl Config {
         if changes.is_empty() {
             return Ok(());
         }
+        let fixed = |directive| changes.iter().any(|change| change.directive == directive);
+        if let Some((_, name)) = named.iter().find(|(spec, _)| spec.at_start && fixed(spec.directive)) {
+            return Err(SetError::failed(name.as_bytes(), "it can be changed only at start"));
+        }
         apply(&changes).map_err(|refusal| {
             let name = named.iter().find(|(spec, _)| spec.directive == refusal.directive);
             let name = name.map_or(refusal.directive.name(), |(_, name)| name);

@@ -29,6 +29,10 @@ const READ_CHUNK: usize = 16 * 1024;
 /// Replies are written once they have reached this, even if more requests are waiting.
 const WRITE_CHUNK: usize = 64 * 1024;
 
+/// While so many bytes of replies wait to be read, no more of the client's requests are run. Clients that send a long pipeline before they
+/// read its first reply need it to be large.
+const OUTPUT_MAX: usize = 256 * 1024 * 1024;
+
 /// Batches run before replies are written and others get their turn.
 const BATCHES_MAX: usize = 4;
 
@@ -115,8 +119,15 @@ impl Connection {
                 if let Err(error) = self.write_some().await {
                     return End::Failed(error);
                 }
-                tokio::task::yield_now().await;
-                continue;
+                if self.out.len() - self.written < OUTPUT_MAX {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                // It reads nothing: its requests wait until it does.
+                match self.wait_to_write().await {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                }
             }
             match self.wait().await {
                 Ok(Woken::Read) => {}
@@ -322,6 +333,32 @@ impl Connection {
             }
         })
         .await
+    }
+
+    /// Waits until fewer replies wait to be read.
+    async fn wait_to_write(&mut self) -> Result<(), End> {
+        while self.out.len() - self.written >= OUTPUT_MAX {
+            poll_fn(|cx| {
+                self.session.client.shared.register(cx.waker());
+                self.poll_write_out(cx)?;
+                let wait = self.out.len() - self.written >= OUTPUT_MAX;
+                if wait && !self.session.client.shared.is_called() {
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(()))
+            })
+            .await
+            .map_err(End::Failed)?;
+            let shared = &self.session.client.shared;
+            if shared.is_closing() {
+                return Err(End::Closed);
+            }
+            shared.take_look();
+            shared.take_messages(&mut self.out);
+            self.check_limits()?;
+            self.show_buffers();
+        }
+        Ok(())
     }
 
     /// Writes as much as goes out at once.

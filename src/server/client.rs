@@ -334,6 +334,21 @@ impl SharedClient {
         (outbox.bytes, outbox.messages.len())
     }
 
+    /// Bytes of memory that it takes: its buffers, what waits for it, what it has queued.
+    pub fn memory_bytes(&self) -> usize {
+        let waiting = self.waiter.lock().as_ref().map_or(0, |waiter| waiter.request.memory_bytes());
+        let queued = match self.queued.load(Ordering::Relaxed) {
+            ..0 => 0,
+            0.. => self.queued_bytes.load(Ordering::Relaxed),
+        };
+        self.query_buffer[1].load(Ordering::Relaxed)
+            + self.reply_buffer[1].load(Ordering::Relaxed)
+            + self.outbox_size().0
+            + waiting
+            + queued
+            + size_of::<Self>()
+    }
+
     /// Has the connection closed as soon as it can look.
     pub fn close(&self) {
         self.wanted.fetch_or(WANT_CLOSE, Ordering::Release);

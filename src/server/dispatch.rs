@@ -26,6 +26,9 @@ use crate::keyspace::{prefetch, sweep, table};
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
 
+/// A batch ends early when so many bytes of replies wait: they are sent before more are made.
+const OUTPUT_ENOUGH: usize = 256 * 1024;
+
 /// Why a batch ended before its last request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -181,7 +184,11 @@ impl Server {
                 }
             };
             match stop {
-                None => {}
+                None if out.len() < OUTPUT_ENOUGH => {}
+                None => {
+                    end = BatchEnd { executed: index + 1, stop: None };
+                    break;
+                }
                 Some(stop @ (Stop::Paused | Stop::Busy)) => {
                     end = BatchEnd { executed: index, stop: Some(stop) };
                     break;

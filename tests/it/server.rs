@@ -15,6 +15,7 @@ fn command_and_its_subcommands() {
         COMMAND GETKEYS get k => *1~$1~k~
         COMMAND GETKEYS mset a 1 b 2 => *2~$1~a~$1~b~
         COMMAND GETKEYS msetex 2 a 1 b 2 => *2~$1~a~$1~b~
+        COMMAND GETKEYS eval script 0 => *0~
         COMMAND GETKEYS ping => -ERR The command has no key arguments~
         COMMAND GETKEYS blah a => -ERR Invalid command specified~
         COMMAND GETKEYS get => -ERR Invalid number of arguments specified for command~
@@ -56,6 +57,8 @@ fn config_get() {
         CONFIG SET timeout 7 => +OK~
         CONFIG GET timeout => *2~$7~timeout~$1~7~ => %1~$7~timeout~$1~7~
         CONFIG SET timeout 0 => +OK~
+        CONFIG SET port 1 => -ERR CONFIG SET failed (possibly related to argument 'port') - it can be changed only at start~
+        CONFIG SET port 0 => +OK~
         CONFIG SET databases 5 => -ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config~
         CONFIG SET maxmemory-policy blah => -ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction~
         CONFIG SET appendonly blah => -ERR CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'~
