@@ -525,7 +525,11 @@ impl Server {
     #[cold]
     fn remove_stale(&self, batch: &mut Batch<'_>) {
         batch.shared = None;
-        for (database, key) in batch.counts.stale.take() {
+        let stale = batch.counts.stale.take();
+        if self.pause.in_force(batch.now_ms).is_some() {
+            return; // A pause keeps the keys as they are.
+        }
+        for (database, key) in stale {
             let removed = sweep::expire_key(&self.keyspace, &batch.changes, database, &key, batch.now_ms);
             batch.counts.expired.set(batch.counts.expired.get() + u64::from(removed));
         }

@@ -292,6 +292,23 @@ fn a_waiting_client_can_be_killed() {
 }
 
 #[test]
+fn keys_that_end_stay_while_writes_are_paused() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("MSET a 1 b 1", "+OK~");
+    client.check("PEXPIRE a 10", ":1~");
+    client.check("PEXPIRE b 10", ":1~");
+    client.check("CLIENT PAUSE 1000 WRITE", "+OK~");
+    server.advance_ms(10);
+    client.check("GET a", "$-1~");
+    client.check("DBSIZE", ":2~");
+    assert_eq!(info(&mut client, "expired_keys"), "0");
+    server.advance_ms(990);
+    assert_eq!(info(&mut client, "expired_keys"), "2");
+    client.check("DBSIZE", ":0~");
+}
+
+#[test]
 fn scripts_that_do_not_write_are_not_paused() {
     let server = TestServer::start();
     let mut client = server.client();
