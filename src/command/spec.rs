@@ -235,8 +235,6 @@ impl Flags {
     pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 25);
     /// Runs at once in a transaction instead of being queued.
     pub const NOT_QUEUED: Flags = Flags(1 << 26);
-    /// Runs although clients are paused (CLIENT UNPAUSE and its like).
-    pub const WHILE_PAUSED: Flags = Flags(1 << 27);
     /// Leaves the one-time permission of ASKING in force.
     pub const KEEPS_ASKING: Flags = Flags(1 << 28);
 

@@ -36,6 +36,9 @@ const OUTPUT_MAX: usize = 256 * 1024 * 1024;
 /// Batches run before replies are written and others get their turn.
 const BATCHES_MAX: usize = 4;
 
+/// A read buffer that grew beyond this is given back when it is empty.
+const INPUT_KEEP: usize = 64 * 1024;
+
 /// A write buffer that grew beyond this is given back when it is empty.
 const WRITE_KEEP: usize = 256 * 1024;
 
@@ -474,6 +477,9 @@ impl Connection {
     fn drop_input(&mut self, bytes: usize) {
         if bytes == self.input.len() {
             self.input.clear();
+            if self.input.capacity() > INPUT_KEEP {
+                self.input = BytesMut::new();
+            }
         } else {
             bytes::Buf::advance(&mut self.input, bytes);
         }

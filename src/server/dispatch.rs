@@ -200,7 +200,10 @@ impl Server {
             }
         }
         self.account(client, &mut batch);
-        scratch.arguments = recycle(arguments);
+        // A request with very many arguments leaves no lasting cost behind.
+        if arguments.capacity() <= 4096 {
+            scratch.arguments = recycle(arguments);
+        }
         if scratch.keys.capacity() > 4096 {
             scratch.keys = Vec::new();
         }

@@ -98,7 +98,6 @@ impl Server {
         }
         match self.pause.in_force(now_ms) {
             None => false,
-            Some(_) if flags.has(Flags::WHILE_PAUSED) => false,
             Some((Scope::All, _)) => true,
             Some((Scope::Write, _)) => flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE),
         }

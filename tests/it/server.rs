@@ -84,6 +84,9 @@ fn time_role_lolwut() {
         # An offset that is never 0, as clients want one; Valkey says 0.
         !ROLE => *3~$6~master~:1~*0~
         ROLE x => -ERR wrong number of arguments for 'role' command~
+        !LASTSAVE => :1700000000~
+        !MODULE LIST => *0~
+        MODULE LOAD x => -ERR MODULE command not allowed. If the enable-module-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.~
         TIME x => -ERR wrong number of arguments for 'time' command~
         SHUTDOWN BLAH => -ERR syntax error~
         SHUTDOWN SAVE NOSAVE => -ERR syntax error~
