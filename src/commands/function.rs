@@ -52,6 +52,10 @@ const CHANGES: Flags = Flags::NOSCRIPT.and(Flags::WRITE);
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Calls a function.",
+        reads_only: Some(|server, arguments| {
+            let function = server.scripting.libraries.function(arguments[1]);
+            function.is_some_and(|function| function.flags.no_writes)
+        }),
         run: fcall,
         ..calling(
             "fcall",

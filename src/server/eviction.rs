@@ -138,8 +138,9 @@ impl Server {
                 break;
             }
             total -= bytes;
-            client.close();
+            // Before it can see that it is closed.
             self.stats.add(0, Counter::EvictedClients, 1);
+            client.close();
             tracing::info!(
                 client = client.id,
                 bytes,

@@ -67,7 +67,7 @@ impl Server {
         if client.monitor && flags.intersects(ON_KEYS) {
             return Verdict::Refuse(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
-        if self.pause.is_set() && self.is_paused(client, entry, now_ms) {
+        if self.pause.is_set() && self.is_paused(client, entry, arguments, now_ms) {
             return Verdict::Wait;
         }
         Verdict::Pass
@@ -89,8 +89,8 @@ impl Server {
         None
     }
 
-    fn is_paused(&self, client: &Client, entry: &Entry, now_ms: u64) -> bool {
-        let mut flags = entry.command.flags;
+    fn is_paused(&self, client: &Client, entry: &Entry, arguments: &[&[u8]], now_ms: u64) -> bool {
+        let mut flags = entry.command.flags_of(self, arguments);
         if flags.has(Flags::RUNS_QUEUE)
             && let Some(transaction) = &client.transaction
         {

@@ -16,6 +16,7 @@ pub mod observe;
 pub mod pause;
 pub mod pubsub;
 pub mod rights;
+mod runs;
 pub mod settings;
 pub mod stats;
 pub mod transaction;

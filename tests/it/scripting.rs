@@ -312,3 +312,15 @@ fn in_a_cluster_a_script_stays_in_its_slot() {
         "{reply}"
     );
 }
+
+#[test]
+fn keys_of_a_script_may_be_none() {
+    table(
+        "
+        COMMAND GETKEYS EVAL script 0 => *0~
+        COMMAND GETKEYS EVAL script 2 a b => *2~$1~a~$1~b~
+        COMMAND GETKEYS MSET a => -ERR Invalid number of arguments specified for command~
+        EVAL_RO \"return redis.call('pfcount', KEYS[1])\" 1 k => -ERR Write commands are not allowed from read-only scripts. script: on @user_script:1.~
+    ",
+    );
+}
