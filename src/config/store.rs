@@ -334,6 +334,9 @@ impl Config {
         let mut changes: Vec<Change> = Vec::with_capacity(pairs.len());
         for ((spec, name), (_, text)) in named.iter().zip(pairs) {
             let directive = spec.directive;
+            if spec.at_start && text.as_ref() == self.show(directive) {
+                continue;
+            }
             let staged = changes.iter().position(|change| change.directive == directive);
             let current = match staged.and_then(|place| changes.get(place)) {
                 Some(change) => change.new.clone(),
