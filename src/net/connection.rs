@@ -205,7 +205,11 @@ impl Connection {
     /// Does what a command asked the connection for.
     async fn follow(&mut self, after: After) -> Result<(), End> {
         match after {
-            After::Close => Err(End::Closed),
+            After::Close => {
+                // Before its last reply: who reads that knows that the client is gone.
+                self.session.client.shared.set_gone();
+                Err(End::Closed)
+            }
             After::CloseNow => {
                 self.out.clear();
                 self.written = 0;

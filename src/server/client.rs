@@ -275,9 +275,9 @@ impl SharedClient {
         self.gone.store(true, Ordering::Relaxed);
     }
 
-    /// Whether its connection has ended.
+    /// Whether its connection has ended, or is about to.
     pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+        self.gone.load(Ordering::Relaxed) || self.is_closing()
     }
 
     /// Whether it came through the unix socket, whose path is both its addresses.
