@@ -199,10 +199,18 @@ impl TimeOver {
 /// Wakes the [`Keeper`]'s thread.
 #[derive(Debug, Default)]
 pub struct KeeperCall {
+    /// All threads are to be woken.
+    stir: AtomicBool,
     thread: parking_lot::RwLock<Option<Thread>>,
 }
 
 impl KeeperCall {
+    /// Has all threads that run commands do something.
+    pub fn wake_all(&self) {
+        self.stir.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
     /// There is something to evict.
     pub fn wake(&self) {
         if let Some(thread) = &*self.thread.read() {
@@ -241,6 +249,9 @@ impl Keeper {
                     alloc::ask_back();
                     stir();
                     high_bytes = used_bytes;
+                }
+                if watched.keeper.stir.swap(false, Ordering::Relaxed) {
+                    stir();
                 }
                 let has_limit = watched.settings.maxmemory() > 0 || watched.settings.clients_limit() > 0;
                 let pause = match (more, has_limit) {

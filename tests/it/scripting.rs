@@ -66,6 +66,20 @@ fn values_become_replies() {
 }
 
 #[test]
+fn tables_that_cannot_be_changed_can_be_walked() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    answers(
+        &mut client,
+        "local names={} for name in pairs(os) do names[#names+1]=name end return names",
+        "*1~$5~clock~",
+    );
+    answers(&mut client, "return next(os)", "$5~clock~");
+    answers(&mut client, "local sum=0 for _,value in pairs({1,2,3}) do sum=sum+value end return sum", ":6~");
+    answers(&mut client, "return next({})", "$-1~");
+}
+
+#[test]
 fn errors_name_their_place() {
     let server = TestServer::start();
     let mut client = server.client();
@@ -77,6 +91,10 @@ fn errors_name_their_place() {
             "-ERR user_script:1: Script attempted to access nonexistent global variable 'foo' script: on @user_script:1.~",
         ),
         ("\nfoo=1", "-ERR user_script:2: Attempt to modify a readonly table script: on @user_script:2.~"),
+        (
+            "local f,t=pairs(string) t.x=1",
+            "-ERR user_script:1: Attempt to modify a readonly table script: on @user_script:1.~",
+        ),
         ("string.x=1", "-ERR user_script:1: Attempt to modify a readonly table script: on @user_script:1.~"),
         ("setmetatable(_G,{})", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
         ("rawset(_G,'x',1)", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
