@@ -87,6 +87,15 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// What is said while a script, or a function, has run for too long.
+    pub const fn busy(is_function: bool) -> CommandError {
+        Self::text(if is_function {
+            "BUSY Valkey is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+        } else {
+            "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+        })
+    }
+
     /// A fixed text with its prefix (`ERR ...`).
     pub const fn text(text: &'static str) -> CommandError {
         CommandError::Other(Cow::Borrowed(text))

@@ -256,13 +256,27 @@ fn kill(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     kill_running(cx, false)
 }
 
+/// What is said while a script or a function runs that has run for too long.
+pub fn busy_text(is_function: bool) -> CommandError {
+    CommandError::text(if is_function {
+        "BUSY Valkey is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+    } else {
+        "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+    })
+}
+
 /// Ends all scripts (or functions) that have been running for a while and that can be ended.
 ///
 /// # Errors
 /// When there are none, or none that can be ended.
 pub(super) fn kill_running(cx: &mut Context<'_>, functions: bool) -> CommandResult {
     let mut running = cx.server.scripting.slow.all();
+    let any = !running.is_empty();
     running.retain(|running| running.start.function.is_some() == functions);
+    if running.is_empty() && any {
+        // There are only those of the other kind, which the other command ends.
+        return Err(busy_text(!functions));
+    }
     if running.is_empty() {
         return Err(CommandError::text("NOTBUSY No scripts in execution right now."));
     }

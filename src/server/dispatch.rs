@@ -456,7 +456,10 @@ impl Server {
                 batch.shared = None;
                 let Some(exclusive) = self.keyspace.gate.exclusive_unless(give_up) else { continue };
                 Hold::Exclusive(exclusive)
-            } else if command.flags.has(Flags::WHOLE_KEYSPACE) {
+            } else if command.flags.has(Flags::WHOLE_KEYSPACE)
+                // What touches no key (FUNCTION KILL) need not wait for a slow script that is alone in the keyspace.
+                || locks.is_empty() && self.scripting.slow.any()
+            {
                 batch.shared = None;
                 Hold::None
             } else {

@@ -295,6 +295,23 @@ fn a_script_that_wrote_can_be_killed_only_if_it_can_be_undone() {
 }
 
 #[test]
+fn a_slow_function_is_alone_and_can_be_killed() {
+    let server = TestServer::with_clock(&[("busy-reply-threshold", "10")], Clock::system());
+    let (mut slow, mut client) = (server.client(), server.client());
+    const CODE: &str = "#!lua name=slow\nserver.register_function('spin', function() while true do end end)";
+    assert_eq!(client.call(&["FUNCTION", "LOAD", CODE]).text(), "slow");
+    slow.send_command("FCALL spin 0");
+    eventually("it is in the way", || client.raw("GET k").starts_with("-BUSY"));
+    client.check(
+        "SCRIPT KILL",
+        "-BUSY Valkey is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.~",
+    );
+    client.check("FUNCTION KILL", "+OK~");
+    assert!(slow.read().text().starts_with("ERR Error running script"), "it ends");
+    client.check("GET k", "$-1~");
+}
+
+#[test]
 fn functions_are_loaded_listed_and_called() {
     let server = TestServer::start();
     let mut client = server.client();
