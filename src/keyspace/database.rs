@@ -178,7 +178,7 @@ impl Database {
             self.volatile[slot].store(0, Ordering::Relaxed);
             self.expiry.rebuild(slot, std::iter::empty());
             self.expiry.publish(slot);
-            let old = std::mem::replace(&mut *table, SlotTable::new());
+            let old = std::mem::take(&mut *table);
             drop(table);
             taken(slot, old);
         }

@@ -420,7 +420,7 @@ impl Range {
 
 #[inline]
 fn home(fingerprint: u32, count: u32) -> usize {
-    (u64::from(fingerprint) * u64::from(count) >> 32) as usize
+    ((u64::from(fingerprint) * u64::from(count)) >> 32) as usize
 }
 
 /// How many of the fingerprint's first bits are left out of the window: fewer than choose the bucket, and no more than two fewer.
