@@ -287,6 +287,11 @@ fn add_key_pattern(selector: &mut Selector, rule: &[u8]) -> Result<(), RuleError
         Some(known) => known.access |= access,
         None => selector.keys.push(KeyPattern { access, pattern: pattern.into() }),
     }
+    if selector.keys.iter().any(|known| *known.pattern == *b"*" && known.access == READ | WRITE) {
+        // Put together of two rules it is what `~*` is, and is written so: nothing may follow it when that is read again.
+        selector.all_keys = true;
+        selector.keys.clear();
+    }
     Ok(())
 }
 

@@ -77,6 +77,17 @@ fn user_rule() -> impl Strategy<Value = String> {
     ]
 }
 
+#[test]
+fn all_keys_in_two_rules_are_all_keys() {
+    let commands = table();
+    let mut user = rules(&commands).new_user(b"u", 1);
+    for rule in ["%R~*", "~a", "%W~*"] {
+        rules(&commands).apply(&mut user, rule.as_bytes()).unwrap();
+    }
+    assert_eq!(rules(&commands).apply(&mut user, b"~"), Err(RuleError::KeyAfterAllKeys));
+    assert_eq!(read_again(&commands, &user).describe(), user.describe());
+}
+
 proptest! {
     /// What is written of a user makes the same user.
     #[test]

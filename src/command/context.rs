@@ -14,8 +14,7 @@ use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
 use crate::server::Server;
 use crate::server::client::Client;
-use crate::server::dispatch::UNSEEN;
-use crate::server::monitor::Source;
+use crate::server::monitor::{Source, UNSEEN};
 use crate::server::observe::Done;
 
 /// The surroundings of one command while it runs: it is alone with its keys, which are locked.

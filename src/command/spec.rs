@@ -34,6 +34,9 @@ pub enum Channels {
 /// Locks that a request needs beside those of its own keys.
 pub type FurtherLocks = fn(&Server, &Client, &mut LockPlan);
 
+/// Whether a request writes nothing.
+pub type ReadsOnly = fn(&Server, &[&[u8]]) -> bool;
+
 /// Whether the argument at an index of a request is a secret.
 pub type Secrets = fn(&[&[u8]], usize) -> bool;
 
@@ -78,6 +81,8 @@ pub struct Command {
     pub complexity: &'static str,
     /// What it replies, in a word or two.
     pub reply: &'static str,
+    /// Whether a request of a command that may write promises not to: a script by its own flags.
+    pub reads_only: Option<ReadsOnly>,
     /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told apart is one.
     pub secrets: Option<Secrets>,
     /// Hints for clients and proxies: how to spread it over nodes, whether its reply is always the same.
@@ -109,6 +114,7 @@ impl Command {
         since: "1.0.0",
         complexity: "O(1)",
         reply: "",
+        reads_only: None,
         secrets: None,
         tips: &[],
         subcommands: &[],
@@ -120,6 +126,14 @@ impl Command {
     pub fn arity_allows(&self, count: usize) -> bool {
         let wanted = self.arity.unsigned_abs() as usize;
         if self.arity >= 0 { count == wanted } else { count >= wanted }
+    }
+
+    /// The flags of one request: without those that it promises to make no use of.
+    pub fn flags_of(&self, server: &Server, arguments: &[&[u8]]) -> Flags {
+        match self.reads_only {
+            Some(reads_only) if reads_only(server, arguments) => self.flags.without(Flags::MAY_REPLICATE),
+            _ => self.flags,
+        }
     }
 
     /// The argument at an index of a request as logs and monitors may show it.
@@ -221,8 +235,6 @@ impl Flags {
     pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 25);
     /// Runs at once in a transaction instead of being queued.
     pub const NOT_QUEUED: Flags = Flags(1 << 26);
-    /// Runs although clients are paused (CLIENT UNPAUSE and its like).
-    pub const WHILE_PAUSED: Flags = Flags(1 << 27);
     /// Leaves the one-time permission of ASKING in force.
     pub const KEEPS_ASKING: Flags = Flags(1 << 28);
 
@@ -232,6 +244,11 @@ impl Flags {
     pub const RUNS_QUEUE: Flags = Flags(1 << 30);
     /// Changes which database the client's next requests work on.
     pub const SELECTS: Flags = Flags(1 << 31);
+
+    /// This set without those of another.
+    pub const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
 
     /// Both sets together.
     pub const fn and(self, other: Flags) -> Flags {

@@ -54,6 +54,8 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of connections",
             reply: "how many there were",
             run: deluser,
+            secrets: Some(|_, index| index > 1),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("deluser", -3, OPERATOR)
         },
         Command {
@@ -77,6 +79,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of its rules",
             reply: "a map of its properties, or null",
             run: getuser,
+            secrets: Some(|_, index| index > 1),
             ..subcommand("getuser", 3, OPERATOR)
         },
         Command {
@@ -106,6 +109,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of users",
             reply: "OK",
             run: save,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("save", 2, OPERATOR)
         },
         Command {
@@ -114,6 +118,8 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of rules",
             reply: "OK",
             run: setuser,
+            secrets: Some(|_, index| index > 1),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("setuser", -3, OPERATOR)
         },
         Command {

@@ -15,7 +15,7 @@ use crate::types::number::parse_i64;
 const CONNECTION: &[Category] = &[Category::Connection];
 const PLAIN: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::KEEPS_CACHING);
 const SELF: Flags = PLAIN.and(Flags::ALLOW_BUSY);
-const OTHERS: Flags = PLAIN.and(Flags::ADMIN).and(Flags::WHILE_PAUSED);
+const OTHERS: Flags = PLAIN.and(Flags::ADMIN);
 
 const fn subcommand(name: &'static str, arity: i32, flags: Flags) -> Command {
     Command { name, arity, flags, categories: CONNECTION, group: Group::Connection, ..Command::DEFAULT }

@@ -256,12 +256,7 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
     let queued = client.queued.load(Relaxed);
     let queued_memory = if queued >= 0 { client.queued_bytes.load(Relaxed) } else { 0 };
     let watched = client.watched.load(Relaxed);
-    let total_memory = query_capacity
-        + reply_capacity
-        + waiting_bytes
-        + request_memory
-        + queued_memory
-        + size_of::<SharedClient>();
+    let total_memory = client.memory_bytes();
     let query_free = query_capacity.saturating_sub(query_len);
     let age_s = now_ms.saturating_sub(client.created_ms) / 1000;
     let idle_s = now_ms.saturating_sub(client.active_ms.load(Relaxed)) / 1000;

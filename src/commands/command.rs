@@ -375,7 +375,7 @@ fn find_keys(cx: &Context<'_>, arguments: &[&[u8]]) -> Result<Vec<KeyPosition>, 
     }
     let mut found = Vec::new();
     for_each_key_with_access(entry.command, words, |key| found.push(key));
-    if found.is_empty() {
+    if found.is_empty() && !entry.command.flags.has(Flags::NO_MANDATORY_KEYS) {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }
     Ok(found)

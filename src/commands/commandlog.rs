@@ -30,6 +30,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of entries",
                 reply: "an array of entries",
                 run: get,
+                tips: &["request_policy:all_nodes", "nondeterministic_output"],
                 ..of_log("get", 4, "8.1.0")
             },
             Command {
@@ -37,6 +38,7 @@ pub const COMMANDS: &[Command] = &[
                 syntax: "SLOW | LARGE-REQUEST | LARGE-REPLY",
                 reply: "a number",
                 run: len,
+                tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
                 ..of_log("len", 3, "8.1.0")
             },
             Command {
@@ -45,6 +47,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of entries",
                 reply: "OK",
                 run: reset,
+                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..of_log("reset", 3, "8.1.0")
             },
             help::entry("8.1.0", Group::Server, &[]),
@@ -64,12 +67,14 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of entries",
                 reply: "an array of entries",
                 run: slow_get,
+                tips: &["request_policy:all_nodes", "nondeterministic_output"],
                 ..of_log("get", -2, "2.2.12")
             },
             Command {
                 summary: "Returns the number of entries.",
                 reply: "a number",
                 run: slow_len,
+                tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
                 ..of_log("len", 2, "2.2.12")
             },
             Command {
@@ -77,6 +82,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) where N is the number of entries",
                 reply: "OK",
                 run: slow_reset,
+                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..of_log("reset", 2, "2.2.12")
             },
             help::entry("6.2.0", Group::Server, &[]),

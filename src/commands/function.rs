@@ -52,6 +52,10 @@ const CHANGES: Flags = Flags::NOSCRIPT.and(Flags::WRITE);
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Calls a function.",
+        reads_only: Some(|server, arguments| {
+            let function = server.scripting.libraries.function(arguments[1]);
+            function.is_some_and(|function| function.flags.no_writes)
+        }),
         run: fcall,
         ..calling(
             "fcall",
@@ -280,7 +284,11 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                 "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
             ));
         }
-        _ => return Err(CommandError::WrongArity("function|restore".into())),
+        _ => {
+            return Err(CommandError::text(
+                "ERR unknown subcommand or wrong number of arguments for 'restore'. Try FUNCTION HELP.",
+            ));
+        }
     };
     let max = cx.server.settings.bulk_max().max(0) as usize;
     let sources = payload::restore(arguments[2], max)

@@ -25,7 +25,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         arity: -2,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.and(Flags::MAY_REPLICATE),
         // Written is the estimate that the value has room for; it may be asked for where writes are refused.
         keys: &[KeySpec::rest(1, 1, KeySpec::RW | KeySpec::ACCESS)],
         summary: "Estimates how many different elements HyperLogLogs have seen together.",

@@ -154,7 +154,8 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     let largest = |sizes: &dyn Fn(&crate::server::client::SharedClient) -> usize| {
         all.iter().map(|client| sizes(client)).max().unwrap_or(0)
     };
-    fields.add("connected_clients", server.clients.count());
+    // Those that are being closed are gone for everybody else.
+    fields.add("connected_clients", all.iter().filter(|client| !client.is_closing()).count());
     fields.add("cluster_connections", 0);
     fields.add("maxclients", server.config.int(Directive::Maxclients));
     fields.add("client_recent_max_input_buffer", largest(&|client| client.query_buffer[1].load(Relaxed)));
@@ -365,7 +366,9 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("evicted_clients", sum(Counter::EvictedClients));
     fields.add("evicted_scripts", server.scripting.scripts.evicted());
     fields.add("scripts_ran_alone", server.scripting.ran_alone.load(Relaxed));
-    fields.zeros(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
+    let (over_ms, now_over_ms) = server.time_over.ms(server.clock.monotonic_ns());
+    fields.add("total_eviction_exceeded_time", over_ms);
+    fields.add("current_eviction_exceeded_time", now_over_ms);
     fields.add("keyspace_hits", sum(Counter::KeyspaceHits));
     fields.add("keyspace_misses", sum(Counter::KeyspaceMisses));
     fields.add("pubsub_channels", server.pubsub.channel_count(Kind::Channel));

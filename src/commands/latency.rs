@@ -24,6 +24,7 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Describes in words what took long.",
             reply: "a text",
             run: doctor,
+            tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
             ..of_latency("doctor", 2, "2.8.13")
         },
         Command {
@@ -31,6 +32,7 @@ pub const COMMANDS: &[Command] = &[Command {
             syntax: "event",
             reply: "a drawing",
             run: graph,
+            tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
             ..of_latency("graph", 3, "2.8.13")
         },
         Command {
@@ -40,6 +42,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of commands",
             reply: "a map of commands",
             run: histogram,
+            tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
             ..of_latency("histogram", -2, "7.0.0")
         },
         Command {
@@ -47,12 +50,14 @@ pub const COMMANDS: &[Command] = &[Command {
             syntax: "event",
             reply: "an array of times and milliseconds",
             run: history,
+            tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
             ..of_latency("history", 3, "2.8.13")
         },
         Command {
             summary: "Returns the latest sample of each event.",
             reply: "an array of events",
             run: latest,
+            tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
             ..of_latency("latest", 2, "2.8.13")
         },
         Command {
@@ -60,6 +65,7 @@ pub const COMMANDS: &[Command] = &[Command {
             syntax: "[event [event ...]]",
             reply: "how many were forgotten",
             run: reset,
+            tips: &["request_policy:all_nodes", "response_policy:agg_sum"],
             ..of_latency("reset", -2, "2.8.13")
         },
         help::entry("2.8.13", Group::Server, &[]),

@@ -57,6 +57,7 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Tells in words whether memory is used as it should be.",
             reply: "a text",
             run: doctor,
+            tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
             ..of_memory("doctor")
         },
         Command {
@@ -64,6 +65,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "a text",
             flags: Flags::WHOLE_KEYSPACE.and(Flags::LOADING),
             run: malloc_stats,
+            tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
             ..of_memory("malloc-stats")
         },
         Command {
@@ -71,12 +73,14 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "OK",
             flags: Flags::WHOLE_KEYSPACE.and(Flags::LOADING),
             run: purge,
+            tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
             ..of_memory("purge")
         },
         Command {
             summary: "Returns what takes memory, in figures.",
             reply: "a map of figures",
             run: stats,
+            tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
             ..of_memory("stats")
         },
         help::entry("4.0.0", Group::Server, &[]),
@@ -176,6 +180,9 @@ fn malloc_stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn purge(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    // The other threads follow when they next have nothing to do; the keeper sees to that.
+    crate::alloc::ask_back();
+    cx.server.keeper.wake_all();
     cx.reply.ok();
     Ok(())
 }

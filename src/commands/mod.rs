@@ -31,6 +31,7 @@ pub mod lcs;
 pub mod list;
 pub mod list_waiting;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod object;
 pub mod pubsub;
@@ -105,6 +106,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         wait::COMMANDS,
         cluster::COMMANDS,
         commandlog::COMMANDS,
+        module::COMMANDS,
         monitor::COMMANDS,
         latency::COMMANDS,
         memory::COMMANDS,

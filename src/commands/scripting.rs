@@ -45,6 +45,10 @@ pub const COMMANDS: &[Command] = &[
         syntax: "script numkeys [key [key ...]] [arg [arg ...]]",
         since: "2.6.0",
         alone: Some(|server, _, arguments| alone_by_source(server, arguments)),
+        reads_only: Some(|server, arguments| {
+            let script = server.scripting.scripts.of_source(arguments[1], &server.commands);
+            script.is_ok_and(|script| script.flags.no_writes)
+        }),
         run: eval,
         ..running("eval", MAY_WRITE, KEYS)
     },
@@ -61,6 +65,10 @@ pub const COMMANDS: &[Command] = &[
         syntax: "sha1 numkeys [key [key ...]] [arg [arg ...]]",
         since: "2.6.0",
         alone: Some(|server, _, arguments| alone_by_name(server, arguments)),
+        reads_only: Some(|server, arguments| {
+            let script = server.scripting.scripts.of_hex(arguments[1]);
+            script.is_some_and(|script| script.flags.no_writes)
+        }),
         run: evalsha,
         ..running("evalsha", MAY_WRITE, KEYS)
     },

@@ -100,6 +100,19 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
+        name: "lastsave",
+        arity: 1,
+        flags: ANYTIME.and(Flags::FAST),
+        categories: &[Category::Admin, Category::Dangerous],
+        group: Group::Server,
+        summary: "Returns when the data was last saved: nothing is saved yet, so when the server started.",
+        since: "1.0.0",
+        reply: "seconds of Unix time",
+        tips: &["nondeterministic_output"],
+        run: lastsave,
+        ..Command::DEFAULT
+    },
+    Command {
         name: "lolwut",
         arity: -1,
         flags: Flags::READONLY.and(Flags::FAST),
@@ -162,6 +175,7 @@ fn config_secret(arguments: &[&[u8]], index: usize) -> bool {
 fn config_resetstat(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     cx.server.stats.reset();
     cx.keys.keyspace.reaper.reset_freed();
+    cx.server.time_over.reset();
     cx.reply.ok();
     Ok(())
 }
@@ -209,6 +223,11 @@ fn time(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     cx.reply.array(2);
     cx.reply.bulk_int((now_us / 1_000_000) as i64);
     cx.reply.bulk_int((now_us % 1_000_000) as i64);
+    Ok(())
+}
+
+fn lastsave(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    cx.reply.int((cx.server.started_ms / 1000) as i64);
     Ok(())
 }
 

@@ -334,6 +334,9 @@ impl Config {
         let mut changes: Vec<Change> = Vec::with_capacity(pairs.len());
         for ((spec, name), (_, text)) in named.iter().zip(pairs) {
             let directive = spec.directive;
+            if spec.at_start && text.as_ref() == self.show(directive) {
+                continue;
+            }
             let staged = changes.iter().position(|change| change.directive == directive);
             let current = match staged.and_then(|place| changes.get(place)) {
                 Some(change) => change.new.clone(),
@@ -350,6 +353,10 @@ impl Config {
         changes.retain(|change| change.old != change.new);
         if changes.is_empty() {
             return Ok(());
+        }
+        let fixed = |directive| changes.iter().any(|change| change.directive == directive);
+        if let Some((_, name)) = named.iter().find(|(spec, _)| spec.at_start && fixed(spec.directive)) {
+            return Err(SetError::failed(name.as_bytes(), "it can be changed only at start"));
         }
         apply(&changes).map_err(|refusal| {
             let name = named.iter().find(|(spec, _)| spec.directive == refusal.directive);

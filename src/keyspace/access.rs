@@ -433,6 +433,16 @@ impl<'g, 'b> Access<'g, 'b> {
             if let Some(undo) = &mut access.undo {
                 undo.swapped(first, second);
             }
+            // That a key which has ended comes into the place of one that somebody watches is no change.
+            for (number, other) in [(first, second), (second, first)] {
+                for name in access.sink.of_interest(number) {
+                    let key = access.keyspace.hasher().key(&name);
+                    let lock = SlotLock { database: other as u16, slot: key.slot() as u16, write: true };
+                    access.relock(&[lock]);
+                    access.evict_expired(other, &key);
+                }
+            }
+            access.locks.clear();
             access.swap_alone(first, second);
             if first != second {
                 for number in [first, second] {

@@ -29,8 +29,15 @@ const READ_CHUNK: usize = 16 * 1024;
 /// Replies are written once they have reached this, even if more requests are waiting.
 const WRITE_CHUNK: usize = 64 * 1024;
 
+/// While so many bytes of replies wait to be read, no more of the client's requests are run. Clients that send a long pipeline before they
+/// read its first reply need it to be large.
+const OUTPUT_MAX: usize = 256 * 1024 * 1024;
+
 /// Batches run before replies are written and others get their turn.
 const BATCHES_MAX: usize = 4;
+
+/// A read buffer that grew beyond this is given back when it is empty.
+const INPUT_KEEP: usize = 64 * 1024;
 
 /// A write buffer that grew beyond this is given back when it is empty.
 const WRITE_KEEP: usize = 256 * 1024;
@@ -115,8 +122,15 @@ impl Connection {
                 if let Err(error) = self.write_some().await {
                     return End::Failed(error);
                 }
-                tokio::task::yield_now().await;
-                continue;
+                if self.out.len() - self.written < OUTPUT_MAX {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                // It reads nothing: its requests wait until it does.
+                match self.wait_to_write().await {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                }
             }
             match self.wait().await {
                 Ok(Woken::Read) => {}
@@ -191,7 +205,11 @@ impl Connection {
     /// Does what a command asked the connection for.
     async fn follow(&mut self, after: After) -> Result<(), End> {
         match after {
-            After::Close => Err(End::Closed),
+            After::Close => {
+                // Before its last reply: who reads that knows that the client is gone.
+                self.session.client.shared.set_gone();
+                Err(End::Closed)
+            }
             After::CloseNow => {
                 self.out.clear();
                 self.written = 0;
@@ -324,6 +342,32 @@ impl Connection {
         .await
     }
 
+    /// Waits until fewer replies wait to be read.
+    async fn wait_to_write(&mut self) -> Result<(), End> {
+        while self.out.len() - self.written >= OUTPUT_MAX {
+            poll_fn(|cx| {
+                self.session.client.shared.register(cx.waker());
+                self.poll_write_out(cx)?;
+                let wait = self.out.len() - self.written >= OUTPUT_MAX;
+                if wait && !self.session.client.shared.is_called() {
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(()))
+            })
+            .await
+            .map_err(End::Failed)?;
+            let shared = &self.session.client.shared;
+            if shared.is_closing() {
+                return Err(End::Closed);
+            }
+            shared.take_look();
+            shared.take_messages(&mut self.out);
+            self.check_limits()?;
+            self.show_buffers();
+        }
+        Ok(())
+    }
+
     /// Writes as much as goes out at once.
     async fn write_some(&mut self) -> io::Result<()> {
         poll_fn(|cx| Poll::Ready(self.poll_write_out(cx))).await
@@ -437,6 +481,9 @@ impl Connection {
     fn drop_input(&mut self, bytes: usize) {
         if bytes == self.input.len() {
             self.input.clear();
+            if self.input.capacity() > INPUT_KEEP {
+                self.input = BytesMut::new();
+            }
         } else {
             bytes::Buf::advance(&mut self.input, bytes);
         }

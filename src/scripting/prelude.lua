@@ -6,11 +6,12 @@ local world, libraries, host = ...
 local byte, concat, error, getinfo = string.byte, table.concat, error, debug.getinfo
 local lua_pcall, lua_rawset, lua_setmetatable = pcall, rawset, setmetatable
 local lua_load, lua_loadstring, lua_insert, lua_remove = load, loadstring, table.insert, table.remove
+local lua_next, lua_pairs = next, pairs
 local match, tostring, type, xpcall, select = string.match, tostring, type, xpcall, select
 
 local READ_ONLY = 'Attempt to modify a readonly table'
 
--- Proxies of tables that cannot be changed.
+-- Proxies of tables that cannot be changed, with what they stand for.
 local protected = lua_setmetatable({}, { __mode = 'k' })
 
 local function refuse()
@@ -20,11 +21,11 @@ end
 -- What getmetatable shows of a protected table.
 local hidden = lua_setmetatable({}, { __newindex = refuse })
 getmetatable(hidden).__metatable = hidden
-protected[hidden] = true
+protected[hidden] = {}
 
 local function protect(original)
     local proxy = lua_setmetatable({}, { __index = original, __newindex = refuse, __metatable = hidden })
-    protected[proxy] = true
+    protected[proxy] = original
     return proxy
 end
 
@@ -137,7 +138,7 @@ local commands = protect(command_functions)
 -- Lua's globals that scripts have, and those changed so that they respect what is protected.
 local globals = {}
 for _, name in ipairs({
-    '_VERSION', 'assert', 'collectgarbage', 'error', 'gcinfo', 'getmetatable', 'ipairs', 'next', 'pairs',
+    '_VERSION', 'assert', 'collectgarbage', 'error', 'gcinfo', 'getmetatable', 'ipairs',
     'rawequal', 'rawget', 'select', 'tonumber', 'tostring', 'type', 'unpack',
 }) do
     globals[name] = world[name]
@@ -163,6 +164,18 @@ function globals.xpcall(work, handler)
     return xpcall(work, function(failure)
         return handler(visible_error(failure))
     end)
+end
+
+-- What stands behind a proxy is walked, but not handed out.
+function globals.next(target, name)
+    return lua_next(protected[target] or target, name)
+end
+
+function globals.pairs(target)
+    if protected[target] then
+        return globals.next, target, nil
+    end
+    return lua_pairs(target)
 end
 
 function globals.rawset(target, name, value)

@@ -83,7 +83,12 @@ pub fn runs_alone(server: &Server, script: &Script, arguments: &[&[u8]]) -> bool
 /// # Errors
 /// What went wrong in it.
 pub fn run(cx: &mut Context<'_>, program: &Program, arguments: &[&[u8]], read_only: bool) -> CommandResult {
-    let count = key_count(arguments)?;
+    let count = key_count(arguments).map_err(|error| match (error, program) {
+        (CommandError::NotAnInteger, Program::Function { .. }) => {
+            CommandError::text("ERR Bad number of keys provided")
+        }
+        (error, _) => error,
+    })?;
     let server = cx.server;
     if cx.keys.is_alone() {
         server.scripting.count_alone();

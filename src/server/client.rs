@@ -275,9 +275,9 @@ impl SharedClient {
         self.gone.store(true, Ordering::Relaxed);
     }
 
-    /// Whether its connection has ended.
+    /// Whether its connection has ended, or is about to.
     pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+        self.gone.load(Ordering::Relaxed) || self.is_closing()
     }
 
     /// Whether it came through the unix socket, whose path is both its addresses.
@@ -332,6 +332,21 @@ impl SharedClient {
     pub fn outbox_size(&self) -> (usize, usize) {
         let outbox = self.outbox.lock();
         (outbox.bytes, outbox.messages.len())
+    }
+
+    /// Bytes of memory that it takes: its buffers, what waits for it, what it has queued.
+    pub fn memory_bytes(&self) -> usize {
+        let waiting = self.waiter.lock().as_ref().map_or(0, |waiter| waiter.request.memory_bytes());
+        let queued = match self.queued.load(Ordering::Relaxed) {
+            ..0 => 0,
+            0.. => self.queued_bytes.load(Ordering::Relaxed),
+        };
+        self.query_buffer[1].load(Ordering::Relaxed)
+            + self.reply_buffer[1].load(Ordering::Relaxed)
+            + self.outbox_size().0
+            + waiting
+            + queued
+            + size_of::<Self>()
     }
 
     /// Has the connection closed as soon as it can look.

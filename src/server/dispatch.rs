@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use super::Server;
 use super::client::{Client, ReplyMode};
 use super::gate::Verdict;
-use super::monitor::Source;
-use super::observe::Done;
+use super::monitor::{Source, UNSEEN};
+use super::observe::{Done, Thresholds};
+use super::runs::Run;
 use super::stats::Counter;
 use super::waiting::Served;
 use crate::command::context::{After, Context, Origin};
@@ -25,8 +26,8 @@ use crate::keyspace::{prefetch, sweep, table};
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
 
-/// Commands that monitors are not shown, or that show themselves at the right moment.
-pub const UNSEEN: Flags = Flags::SKIP_MONITOR.and(Flags::ADMIN);
+/// A batch ends early when so many bytes of replies wait: they are sent before more are made.
+const OUTPUT_ENOUGH: usize = 256 * 1024;
 
 /// Why a batch ended before its last request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,21 +113,14 @@ pub(super) struct Batch<'s> {
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
     pub(super) shared: Option<Shared<'s>>,
     /// When the present run began, and the tick then.
-    clock_ns: u64,
-    tick: u64,
-    run: Run,
-    executed: u64,
+    pub(super) clock_ns: u64,
+    pub(super) tick: u64,
+    pub(super) thresholds: Thresholds,
+    pub(super) run: Run,
+    pub(super) executed: u64,
     /// How many of them ran for clients that waited.
     pub(super) for_others: u64,
     dirty: u64,
-}
-
-/// Commands of one kind in a row.
-#[derive(Default)]
-struct Run {
-    command: usize,
-    calls: u64,
-    failed: u64,
 }
 
 impl Server {
@@ -190,7 +184,11 @@ impl Server {
                 }
             };
             match stop {
-                None => {}
+                None if out.len() < OUTPUT_ENOUGH => {}
+                None => {
+                    end = BatchEnd { executed: index + 1, stop: None };
+                    break;
+                }
                 Some(stop @ (Stop::Paused | Stop::Busy)) => {
                     end = BatchEnd { executed: index, stop: Some(stop) };
                     break;
@@ -202,7 +200,10 @@ impl Server {
             }
         }
         self.account(client, &mut batch);
-        scratch.arguments = recycle(arguments);
+        // A request with very many arguments leaves no lasting cost behind.
+        if arguments.capacity() <= 4096 {
+            scratch.arguments = recycle(arguments);
+        }
         if scratch.keys.capacity() > 4096 {
             scratch.keys = Vec::new();
         }
@@ -210,14 +211,16 @@ impl Server {
     }
 
     pub(super) fn new_batch(&self) -> Batch<'_> {
+        let now_ms = self.clock.now_ms();
         Batch {
             worker: crate::worker::current(),
-            now_ms: self.clock.now_ms(),
+            now_ms,
             counts: AccessCounts::default(),
             changes: Changes::new(&self.effects),
             shared: None,
             clock_ns: self.clock.monotonic_ns(),
             tick: self.observation.tick(),
+            thresholds: self.observation.thresholds(now_ms),
             run: Run::default(),
             executed: 0,
             for_others: 0,
@@ -330,7 +333,9 @@ impl Server {
             if !error_counted {
                 self.stats.error(batch.worker, &error.code());
             }
-        } else if out.get(start) == Some(&b'-') {
+        }
+        let failed = out.get(start) == Some(&b'-');
+        if failed && result.is_ok() {
             self.count_written_error(&out[start..], batch.worker);
         }
         if self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
@@ -351,16 +356,22 @@ impl Server {
             batch.shared = None;
             self.serve_waiting(batch);
         }
-        let done = Done {
-            client: &client.shared,
-            entry,
-            arguments,
-            request_bytes: arrival.bytes as u64,
-            reply_bytes: if client.reply_mode == ReplyMode::On { (out.len() - start) as u64 } else { 0 },
-            sleeps_ns: if let Some(After::Sleep(ms)) = after { ms.saturating_mul(1_000_000) } else { 0 },
-        };
-        let failed = result.is_err() || out.get(start) == Some(&b'-');
-        self.count_run(&done, failed, arrival.ends_run || after.is_some(), batch);
+        let reply_bytes = if client.reply_mode == ReplyMode::On { out.len() - start } else { 0 };
+        let ends_run = arrival.ends_run || after.is_some();
+        if self.count_run(failed, arrival.bytes, reply_bytes, batch) || ends_run {
+            let done = Done {
+                client: &client.shared,
+                entry,
+                arguments,
+                request_bytes: arrival.bytes as u64,
+                reply_bytes: reply_bytes as u64,
+                sleeps_ns: match after {
+                    Some(After::Sleep(ms)) => ms.saturating_mul(1_000_000),
+                    _ => 0,
+                },
+            };
+            self.conclude(&done, ends_run, batch);
+        }
         if client.asking && !command.flags.has(Flags::KEEPS_ASKING) {
             client.asking = false;
         }
@@ -398,86 +409,6 @@ impl Server {
             }
         }
         None
-    }
-
-    /// Counts a command that ran. With `ends_run` no other of its kind follows at once.
-    #[inline]
-    pub(super) fn count_run(&self, done: &Done<'_>, failed: bool, ends_run: bool, batch: &mut Batch<'_>) {
-        self.begin_run(done.entry.id, batch);
-        batch.run.calls += 1;
-        batch.run.failed += u64::from(failed);
-        batch.executed += 1;
-        let limits = self.observation.thresholds();
-        if done.request_bytes >= limits.request_bytes || done.reply_bytes >= limits.reply_bytes {
-            self.was_large(done);
-        }
-        let tick = self.observation.tick();
-        let ticked = tick != batch.tick;
-        if ends_run || ticked || self.observation.times_one_by_one(limits.slow_ns, batch.now_ms) {
-            batch.tick = tick;
-            let is_its_own = ticked || batch.run.calls == 1;
-            let took_ns = self.end_run(done.sleeps_ns, batch);
-            if took_ns >= limits.slow_ns {
-                if is_its_own {
-                    self.took_long(done, took_ns);
-                } else {
-                    self.observation.distrust_ticks(batch.now_ms);
-                }
-            }
-        }
-    }
-
-    /// Counts an error that a command wrote as its reply itself: a script's.
-    #[cold]
-    fn count_written_error(&self, reply: &[u8], worker: usize) {
-        let code = reply[1..].split(|byte| b" \r".contains(byte)).next().unwrap_or_default();
-        self.stats.error(worker, &String::from_utf8_lossy(code));
-    }
-
-    /// Notes how long a request took to find out that it waits.
-    #[cold]
-    fn begin_wait(&self, client: &Client, command: usize, batch: &mut Batch<'_>) {
-        if batch.run.calls > 0 {
-            self.begin_run(usize::MAX, batch);
-        }
-        let now_ns = self.clock.monotonic_ns();
-        if let Some(waiter) = &client.waiter {
-            debug_assert_eq!(waiter.command, command);
-            waiter.ran_ns.store(now_ns - batch.clock_ns, Ordering::Relaxed);
-        }
-        batch.clock_ns = now_ns;
-    }
-
-    /// Shows a command to the clients that said MONITOR.
-    #[cold]
-    pub fn show_to_monitors(&self, entry: &Entry, arguments: &[&[u8]], database: usize, source: Source<'_>) {
-        let limit = self.settings.monitor_limit();
-        self.monitors.show(entry, arguments, database, source, self.clock.now_us(), limit);
-    }
-
-    /// Commands of one kind in a row are counted and timed together: the clock is read when the kind changes.
-    #[inline]
-    fn begin_run(&self, command: usize, batch: &mut Batch<'_>) {
-        if batch.run.command != command {
-            let took_ns = self.end_run(0, batch);
-            if took_ns >= self.observation.thresholds().slow_ns {
-                self.observation.distrust_ticks(batch.now_ms);
-            }
-            batch.run.command = command;
-        }
-    }
-
-    /// Adds what ran last to the statistics. Answers how long it took.
-    fn end_run(&self, sleeps_ns: u64, batch: &mut Batch<'_>) -> u64 {
-        let Run { command, calls, failed } = std::mem::take(&mut batch.run);
-        if calls == 0 {
-            return 0;
-        }
-        let now_ns = self.clock.monotonic_ns();
-        let took_ns = now_ns - batch.clock_ns + sleeps_ns;
-        self.stats.commands_ran(batch.worker, command, calls, took_ns, failed);
-        batch.clock_ns = now_ns;
-        took_ns
     }
 
     /// Whether a live key is there; locks its slot for a moment.
@@ -597,7 +528,11 @@ impl Server {
     #[cold]
     fn remove_stale(&self, batch: &mut Batch<'_>) {
         batch.shared = None;
-        for (database, key) in batch.counts.stale.take() {
+        let stale = batch.counts.stale.take();
+        if self.pause.in_force(batch.now_ms).is_some() {
+            return; // A pause keeps the keys as they are.
+        }
+        for (database, key) in stale {
             let removed = sweep::expire_key(&self.keyspace, &batch.changes, database, &key, batch.now_ms);
             batch.counts.expired.set(batch.counts.expired.get() + u64::from(removed));
         }

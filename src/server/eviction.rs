@@ -1,7 +1,7 @@
 //! `maxmemory`: keys are evicted before a command that may need memory, a bounded share, and the rest in the background.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
@@ -114,6 +114,41 @@ impl Server {
         room
     }
 
+    /// Disconnects those clients that take most until all together are within `maxmemory-clients`. Those that said CLIENT NO-EVICT on stay.
+    fn evict_clients(&self) {
+        let limit = self.settings.clients_limit();
+        if limit == 0 {
+            return;
+        }
+        let mut total = 0;
+        let mut clients = Vec::new();
+        for client in self.clients.all() {
+            let bytes = client.memory_bytes();
+            total += bytes;
+            if !client.no_evict.load(Ordering::Relaxed) && !client.is_closing() {
+                clients.push((bytes, client));
+            }
+        }
+        if total <= limit {
+            return;
+        }
+        clients.sort_unstable_by_key(|(bytes, client)| (std::cmp::Reverse(*bytes), client.id));
+        for (bytes, client) in clients {
+            if total <= limit {
+                break;
+            }
+            total -= bytes;
+            // Before it can see that it is closed.
+            self.stats.add(0, Counter::EvictedClients, 1);
+            client.close();
+            tracing::info!(
+                client = client.id,
+                bytes,
+                "disconnected: clients take more than maxmemory-clients"
+            );
+        }
+    }
+
     /// One turn of the background: evicts for a moment. Whether there is more to do.
     fn evict_in_background(&self) -> bool {
         if self.bytes_over_limit() == 0 {
@@ -126,13 +161,56 @@ impl Server {
     }
 }
 
+/// How long the memory has been over its limit, as far as the [`Keeper`] has seen.
+#[derive(Debug, Default)]
+pub struct TimeOver {
+    /// Nanoseconds of times that are over.
+    total_ns: AtomicU64,
+    /// When the present time began, by the monotonic clock; 0 while the limit holds.
+    since_ns: AtomicU64,
+}
+
+impl TimeOver {
+    fn note(&self, is_over: bool, now_ns: u64) {
+        let since_ns = self.since_ns.load(Ordering::Relaxed);
+        if is_over && since_ns == 0 {
+            self.since_ns.store(now_ns.max(1), Ordering::Relaxed);
+        } else if !is_over && since_ns > 0 {
+            self.since_ns.store(0, Ordering::Relaxed);
+            self.total_ns.fetch_add(now_ns.saturating_sub(since_ns), Ordering::Relaxed);
+        }
+    }
+
+    /// Milliseconds altogether, and of the present time.
+    pub fn ms(&self, now_ns: u64) -> (u64, u64) {
+        let current_ns = match self.since_ns.load(Ordering::Relaxed) {
+            0 => 0,
+            since_ns => now_ns.saturating_sub(since_ns),
+        };
+        ((self.total_ns.load(Ordering::Relaxed) + current_ns) / 1_000_000, current_ns / 1_000_000)
+    }
+
+    /// Begins anew (CONFIG RESETSTAT).
+    pub fn reset(&self) {
+        self.total_ns.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Wakes the [`Keeper`]'s thread.
 #[derive(Debug, Default)]
 pub struct KeeperCall {
+    /// All threads are to be woken.
+    stir: AtomicBool,
     thread: parking_lot::RwLock<Option<Thread>>,
 }
 
 impl KeeperCall {
+    /// Has all threads that run commands do something.
+    pub fn wake_all(&self) {
+        self.stir.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
     /// There is something to evict.
     pub fn wake(&self) {
         if let Some(thread) = &*self.thread.read() {
@@ -161,6 +239,8 @@ impl Keeper {
             let mut high_bytes = 0;
             while !stopped.load(Ordering::Acquire) {
                 let more = watched.evict_in_background();
+                watched.time_over.note(watched.bytes_over_limit() > 0, watched.clock.monotonic_ns());
+                watched.evict_clients();
                 let used_bytes = alloc::allocated_bytes().unwrap_or(0);
                 high_bytes = high_bytes.max(used_bytes);
                 if used_bytes + (high_bytes / 8).max(TRIM_MIN_BYTES) < high_bytes
@@ -170,10 +250,14 @@ impl Keeper {
                     stir();
                     high_bytes = used_bytes;
                 }
-                let pause = match (more, watched.settings.maxmemory()) {
+                if watched.keeper.stir.swap(false, Ordering::Relaxed) {
+                    stir();
+                }
+                let has_limit = watched.settings.maxmemory() > 0 || watched.settings.clients_limit() > 0;
+                let pause = match (more, has_limit) {
                     (true, _) => PAUSE,
-                    (false, 0) => LOOK_IDLE,
-                    (false, _) => LOOK,
+                    (false, true) => LOOK,
+                    (false, false) => LOOK_IDLE,
                 };
                 std::thread::park_timeout(pause);
             }

@@ -73,6 +73,9 @@ impl Server {
     pub fn expire_due(&self) -> u64 {
         // One sweep at a time: who returns from here knows that no other has a key half removed.
         let _turn = self.sweeping.lock();
+        if self.pause.in_force(self.clock.now_ms()).is_some() {
+            return 0; // What has ended reads as absent, and is removed when the pause is over (Redis's rule).
+        }
         let mut total = 0;
         let started_ns = self.clock.monotonic_ns();
         loop {

@@ -67,7 +67,7 @@ impl Server {
         if client.monitor && flags.intersects(ON_KEYS) {
             return Verdict::Refuse(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
-        if self.pause.is_set() && self.is_paused(client, entry, now_ms) {
+        if self.pause.is_set() && self.is_paused(client, entry, arguments, now_ms) {
             return Verdict::Wait;
         }
         Verdict::Pass
@@ -89,8 +89,8 @@ impl Server {
         None
     }
 
-    fn is_paused(&self, client: &Client, entry: &Entry, now_ms: u64) -> bool {
-        let mut flags = entry.command.flags;
+    fn is_paused(&self, client: &Client, entry: &Entry, arguments: &[&[u8]], now_ms: u64) -> bool {
+        let mut flags = entry.command.flags_of(self, arguments);
         if flags.has(Flags::RUNS_QUEUE)
             && let Some(transaction) = &client.transaction
         {
@@ -98,7 +98,6 @@ impl Server {
         }
         match self.pause.in_force(now_ms) {
             None => false,
-            Some(_) if flags.has(Flags::WHILE_PAUSED) => false,
             Some((Scope::All, _)) => true,
             Some((Scope::Write, _)) => flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE),
         }

@@ -16,6 +16,7 @@ pub mod observe;
 pub mod pause;
 pub mod pubsub;
 pub mod rights;
+mod runs;
 pub mod settings;
 pub mod stats;
 pub mod transaction;
@@ -98,6 +99,8 @@ pub struct Server {
     pub sweeping: parking_lot::Mutex<()>,
     /// What is remembered from eviction to eviction.
     pub evictor: parking_lot::Mutex<Evictor>,
+    /// How long the memory has been over its limit.
+    pub time_over: eviction::TimeOver,
     /// Calls the thread that evicts in the background.
     pub keeper: eviction::KeeperCall,
     /// Highest memory use seen, in bytes.
@@ -158,6 +161,7 @@ impl Server {
             sweeping: parking_lot::Mutex::new(()),
             evictor: parking_lot::Mutex::default(),
             keeper: eviction::KeeperCall::default(),
+            time_over: eviction::TimeOver::default(),
             memory_peak: AtomicU64::new(0),
             rates: parking_lot::RwLock::default(),
             log: std::sync::OnceLock::new(),

@@ -7,8 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+use super::Server;
 use super::client::{OutputLimit, SharedClient};
+use crate::command::spec::Flags;
 use crate::command::table::Entry;
+
+/// Commands that monitors are not shown, or that show themselves at the right moment.
+pub const UNSEEN: Flags = Flags::SKIP_MONITOR.and(Flags::ADMIN);
 
 /// Where a command that is shown came from.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +67,15 @@ impl Monitors {
         for client in self.watching.read().iter() {
             client.send(line.clone(), limit, now_us / 1000);
         }
+    }
+}
+
+impl Server {
+    /// Shows a command to the clients that said MONITOR.
+    #[cold]
+    pub fn show_to_monitors(&self, entry: &Entry, arguments: &[&[u8]], database: usize, source: Source<'_>) {
+        let limit = self.settings.monitor_limit();
+        self.monitors.show(entry, arguments, database, source, self.clock.now_us(), limit);
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Thresholds {
     pub request_bytes: u64,
     /// Bytes of a reply.
     pub reply_bytes: u64,
+    /// Each command is timed by itself.
+    pub one_by_one: bool,
 }
 
 /// See the module's page.
@@ -97,39 +99,38 @@ impl Observation {
         self.slow_ns.store(logged_ns.min(sampled_ns), Ordering::Relaxed);
         self.request_bytes.store(limit(Directive::CommandlogRequestLargerThan, 1), Ordering::Relaxed);
         self.reply_bytes.store(limit(Directive::CommandlogReplyLargerThan, 1), Ordering::Relaxed);
+        self.next_tick();
     }
 
     /// The thresholds in force.
     #[inline]
-    pub fn thresholds(&self) -> Thresholds {
+    pub fn thresholds(&self, now_ms: u64) -> Thresholds {
+        let slow_ns = self.slow_ns.load(Ordering::Relaxed);
+        let distrusted = now_ms < self.distrust_until_ms.load(Ordering::Relaxed);
         Thresholds {
-            slow_ns: self.slow_ns.load(Ordering::Relaxed),
+            one_by_one: distrusted || slow_ns < FINE_NS,
+            slow_ns,
             request_bytes: self.request_bytes.load(Ordering::Relaxed),
             reply_bytes: self.reply_bytes.load(Ordering::Relaxed),
         }
     }
 
-    /// Whether each command is timed by itself.
-    #[inline]
-    pub fn times_one_by_one(&self, slow_ns: u64, now_ms: u64) -> bool {
-        slow_ns < FINE_NS || now_ms < self.distrust_until_ms.load(Ordering::Relaxed)
-    }
-
     /// The present tick.
     #[inline]
     pub fn tick(&self) -> u64 {
-        self.ticks.load(Ordering::Relaxed)
+        self.ticks.load(Ordering::Acquire)
     }
 
-    /// Some milliseconds have passed.
+    /// Some milliseconds have passed, or the thresholds have changed.
     pub fn next_tick(&self) {
-        self.ticks.fetch_add(1, Ordering::Relaxed);
+        self.ticks.fetch_add(1, Ordering::Release);
     }
 
     /// A run took long and no tick came: for a while every command is timed by itself.
     #[cold]
     pub fn distrust_ticks(&self, now_ms: u64) {
         self.distrust_until_ms.store(now_ms + DISTRUST_MS, Ordering::Relaxed);
+        self.next_tick();
     }
 }
 
@@ -140,7 +141,7 @@ impl Server {
         self.stats.add(worker, Counter::CommandsProcessed, 1);
         self.stats.commands_ran(worker, done.entry.id, 1, took_ns, u64::from(failed));
         done.client.commands.fetch_add(1, Ordering::Relaxed);
-        let limits = self.observation.thresholds();
+        let limits = self.observation.thresholds(0);
         if took_ns >= limits.slow_ns {
             self.took_long(done, took_ns);
         }
@@ -196,20 +197,21 @@ mod tests {
         let config = Config::new();
         let observation = Observation::default();
         observation.load(&config);
-        let slow_ns = observation.thresholds().slow_ns;
-        assert_eq!(slow_ns, 10_000_000);
-        assert!(!observation.times_one_by_one(slow_ns, 5000));
+        let one_by_one = |now_ms| observation.thresholds(now_ms).one_by_one;
+        assert_eq!(observation.thresholds(0).slow_ns, 10_000_000);
+        assert!(!one_by_one(5000));
         observation.distrust_ticks(5000);
-        assert!(observation.times_one_by_one(slow_ns, 5000 + DISTRUST_MS - 1));
-        assert!(!observation.times_one_by_one(slow_ns, 5000 + DISTRUST_MS));
+        assert!(one_by_one(5000 + DISTRUST_MS - 1));
+        assert!(!one_by_one(5000 + DISTRUST_MS));
         let config = Config::from_pairs([("latency-monitor-threshold", "5")]).expect("a configuration");
+        let tick = observation.tick();
         observation.load(&config);
-        let slow_ns = observation.thresholds().slow_ns;
-        assert_eq!(slow_ns, 5_000_000);
-        assert!(observation.times_one_by_one(slow_ns, 0));
+        assert_ne!(observation.tick(), tick, "batches under way look at the thresholds again");
+        assert_eq!(observation.thresholds(0).slow_ns, 5_000_000);
+        assert!(one_by_one(u64::MAX));
         let off = [("slowlog-log-slower-than", "-1"), ("commandlog-reply-larger-than", "-1")];
         observation.load(&Config::from_pairs(off).expect("a configuration"));
-        let thresholds = observation.thresholds();
+        let thresholds = observation.thresholds(0);
         assert_eq!((thresholds.slow_ns, thresholds.reply_bytes), (u64::MAX, u64::MAX));
     }
 }

@@ -1,6 +1,6 @@
 //! What the hot path needs of the configuration, as plain numbers behind relaxed loads.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
@@ -18,6 +18,7 @@ pub struct Settings {
     lfu_log_factor: AtomicU32,
     lfu_decay_minutes: AtomicU32,
     maxmemory: AtomicU64,
+    clients_limit: AtomicUsize,
     eviction: RwLock<Eviction>,
     normal_limit: RwLock<OutputLimit>,
     pubsub_limit: RwLock<OutputLimit>,
@@ -55,7 +56,14 @@ impl Settings {
             samples: config.int(Directive::MaxmemorySamples).max(1) as usize,
             limit_us: eviction_limit_us(config.int(Directive::MaxmemoryEvictionTenacity)),
         };
-        self.maxmemory.store(config.unsigned(Directive::Maxmemory), Ordering::Relaxed);
+        let maxmemory = config.unsigned(Directive::Maxmemory);
+        self.maxmemory.store(maxmemory, Ordering::Relaxed);
+        let clients_limit = match config.int(Directive::MaxmemoryClients) {
+            // A share of maxmemory, in percent.
+            percent @ ..0 => (u128::from(maxmemory) * u128::from(percent.unsigned_abs()) / 100) as usize,
+            bytes => bytes as usize,
+        };
+        self.clients_limit.store(clients_limit, Ordering::Relaxed);
         *self.normal_limit.write() = output_limit(config, ClientClass::Normal);
         *self.pubsub_limit.write() = output_limit(config, ClientClass::Pubsub);
         *self.monitor_limit.write() = match self.normal_limit() {
@@ -80,6 +88,11 @@ impl Settings {
     #[inline]
     pub fn maxmemory(&self) -> u64 {
         self.maxmemory.load(Ordering::Relaxed)
+    }
+
+    /// `maxmemory-clients` in bytes; 0 for no limit.
+    pub fn clients_limit(&self) -> usize {
+        self.clients_limit.load(Ordering::Relaxed)
     }
 
     /// How keys are evicted.

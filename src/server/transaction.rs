@@ -73,7 +73,7 @@ impl Server {
         if transaction.bytes > self.settings.query_max() {
             return Err(CommandError::text("ERR transaction exceeds client-query-buffer-limit"));
         }
-        transaction.flags = transaction.flags.and(entry.command.flags);
+        transaction.flags = transaction.flags.and(entry.command.flags_of(self, arguments));
         transaction.requests.push(QueuedRequest { command: entry.id, request });
         client.shared.queued.store(transaction.requests.len() as i64, Ordering::Relaxed);
         client.shared.queued_bytes.store(transaction.memory_bytes(), Ordering::Relaxed);

@@ -90,6 +90,7 @@ impl Server {
         }
         client.tracker = waiter.client.tracker.lock().clone();
         let actor = batch.changes.set_actor(waiter.client.id);
+        self.begin_run(entry.id, batch);
         let (mut plan, mut out) = (LockPlan::new(), Vec::new());
         let served = Some(Served { waiter, key });
         let request = Request { entry, arguments: &arguments, keys: &keys, served };
@@ -113,7 +114,7 @@ impl Server {
             reply_bytes: out.len() as u64,
             sleeps_ns: waiter.ran_ns.load(Ordering::Relaxed),
         };
-        self.count_run(&done, result.is_err(), true, batch);
+        self.count_one(&done, result.is_err(), batch);
         batch.for_others += 1;
         waiter.client.commands.fetch_add(1, Ordering::Relaxed);
         self.effects.waiting.remove(waiter);

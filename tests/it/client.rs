@@ -216,7 +216,7 @@ fn reply_off_and_skip() {
 }
 
 #[test]
-fn pause_of_all_commands_ends_by_unpause() {
+fn pause_of_all_commands_holds_up_unpause_too() {
     let server = TestServer::start();
     let mut operator = server.client();
     let mut client = server.client();
@@ -234,7 +234,12 @@ fn pause_of_all_commands_ends_by_unpause() {
     };
     eventually("it waits", waits);
     assert_eq!(info_of_pause(&server), ("all".to_owned(), 100_000));
-    operator.check("CLIENT UNPAUSE", "+OK~");
+    // As in Valkey, only time ends it.
+    operator.send_command("CLIENT UNPAUSE");
+    server.advance_ms(99_999);
+    assert_eq!(info_of_pause(&server), ("all".to_owned(), 1));
+    server.advance_ms(1);
+    operator.check_next("+OK~");
     client.check_next("$1~v~");
 }
 
@@ -289,6 +294,45 @@ fn a_waiting_client_can_be_killed() {
     client.expect_closed();
     operator.check("CLIENT UNPAUSE", "+OK~");
     operator.check("EXISTS k", ":0~");
+}
+
+#[test]
+fn keys_that_end_stay_while_writes_are_paused() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("MSET a 1 b 1", "+OK~");
+    client.check("PEXPIRE a 10", ":1~");
+    client.check("PEXPIRE b 10", ":1~");
+    client.check("CLIENT PAUSE 1000 WRITE", "+OK~");
+    server.advance_ms(10);
+    client.check("GET a", "$-1~");
+    client.check("DBSIZE", ":2~");
+    assert_eq!(info(&mut client, "expired_keys"), "0");
+    server.advance_ms(990);
+    assert_eq!(info(&mut client, "expired_keys"), "2");
+    client.check("DBSIZE", ":0~");
+}
+
+#[test]
+fn scripts_that_do_not_write_are_not_paused() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    let script = b"#!lua flags=no-writes\nreturn redis.call('get', KEYS[1])";
+    let library = b"#!lua name=lib\nredis.register_function{function_name='f', callback=function(keys) return redis.call('get', keys[1]) end, flags={'no-writes'}}";
+    let sha = client.call(&[b"SCRIPT".as_slice(), b"LOAD", script]).text();
+    assert_eq!(client.call(&[b"FUNCTION".as_slice(), b"LOAD", library]).text(), "lib");
+    client.check("CLIENT PAUSE 100000 WRITE", "+OK~");
+    let v = Value::Bulk(b"v".to_vec());
+    assert_eq!(client.call(&[b"EVAL".as_slice(), script, b"1", b"k"]), v);
+    assert_eq!(client.call(&[b"EVALSHA".as_slice(), sha.as_bytes(), b"1", b"k"]), v);
+    assert_eq!(client.call(&[b"FCALL".as_slice(), b"f", b"1", b"k"]), v);
+    client.check("MULTI", "+OK~");
+    assert_eq!(client.call(&[b"EVAL".as_slice(), script, b"1", b"k"]).text(), "QUEUED");
+    assert_eq!(client.value("EXEC").items(), [v]);
+    client.send_command("EVAL \"return 1\" 0");
+    let mut operator = server.client();
+    eventually("the other script waits", || info(&mut operator, "blocked_clients") == "1");
 }
 
 #[test]

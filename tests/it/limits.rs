@@ -148,3 +148,99 @@ fn idle_clients_are_closed_by_the_clock() {
     idle.expect_closed();
     subscriber.check_silent();
 }
+
+#[test]
+fn clients_that_take_most_are_cut_when_all_take_too_much() {
+    let server = TestServer::with(&[("maxmemory-clients", "6mb")]);
+    let (mut small, mut large, mut kept) = (server.client(), server.client(), server.client());
+    kept.check("CLIENT NO-EVICT on", "+OK~");
+    // Arguments that never become whole: they wait in the query buffers.
+    kept.send(b"*2\r\n$4\r\nECHO\r\n$9000000\r\n");
+    kept.send(&vec![b'x'; 3_000_000]);
+    large.send(b"*2\r\n$4\r\nECHO\r\n$9000000\r\n");
+    let _ = large.try_send(&vec![b'x'; 5_000_000]);
+    eventually("the larger one is cut", || server.info("evicted_clients") == "1");
+    large.expect_closed();
+    small.check("PING", "+PONG~");
+    small.check("CONFIG SET maxmemory-clients 0", "+OK~");
+    kept.send(&vec![b'x'; 6_000_000]);
+    kept.send(b"\r\n");
+    assert_eq!(kept.read(), Value::Bulk(vec![b'x'; 9_000_000]));
+}
+
+#[test]
+fn a_share_of_maxmemory_may_be_the_limit_of_clients() {
+    let server = TestServer::with(&[("maxmemory-clients", "10%"), ("maxmemory", "0")]);
+    let (mut client, mut large) = (server.client(), server.client());
+    large.send(b"*2\r\n$4\r\nECHO\r\n$9000000\r\n");
+    let _ = large.try_send(&vec![b'x'; 5_000_000]);
+    // Without a limit of memory there is none for clients.
+    client.check("PING", "+PONG~");
+    client.check("CONFIG SET maxmemory-policy noeviction maxmemory 40mb", "+OK~");
+    large.expect_closed();
+    assert_eq!(server.info("evicted_clients"), "1");
+}
+
+#[test]
+fn a_client_that_never_reads_is_not_served_on() {
+    const VALUE: usize = 1_000_000;
+    let server = TestServer::start();
+    let mut other = server.client();
+    other.call(&[&b"SET"[..], b"k", &vec![b'v'; VALUE]]);
+    let mut silent = server.client();
+    let id = silent.value("CLIENT ID").int();
+    silent.send(&encode(&["GET", "k"]).repeat(320));
+    // More is asked for than is made.
+    let field = |other: &mut Client, name: &str| -> usize {
+        let line = other.value(&format!("CLIENT LIST ID {id}")).text();
+        let field = line.split(' ').find_map(|field| field.strip_prefix(name)).expect("the field");
+        field.trim().parse().expect("a number")
+    };
+    eventually("replies wait", || field(&mut other, "omem=") >= 255 * VALUE);
+    for _ in 0..100 {
+        other.value("INCR n");
+        assert!(field(&mut other, "omem=") < 290 * VALUE);
+    }
+    assert!(field(&mut other, "tot-cmds=") < 310);
+    // When it reads, it gets all.
+    for _ in 0..320 {
+        assert_eq!(silent.read_raw().len(), VALUE + "$1000000\r\n\r\n".len());
+    }
+    // The limit of its class cuts it before.
+    other.check("CONFIG SET client-output-buffer-limit 'normal 10mb 0 0'", "+OK~");
+    silent.send(&encode(&["GET", "k"]).repeat(320));
+    eventually("it is cut", || other.value(&format!("CLIENT LIST ID {id}")).text().is_empty());
+}
+
+#[test]
+fn a_client_that_sends_a_byte_at_a_time_holds_up_nobody() {
+    let server = TestServer::start();
+    let (mut slow, mut other) = (server.client(), server.client());
+    for (number, byte) in encode(&["SET", "key", "value"]).into_iter().enumerate() {
+        slow.send(&[byte]);
+        server.advance_ms(1_000);
+        other.check("INCR n", &format!(":{}~", number + 1));
+    }
+    slow.check_next("+OK~");
+    other.check("GET key", "$5~value~");
+}
+
+#[test]
+fn the_largest_argument_is_taken_and_a_larger_one_is_not() {
+    const LARGEST: usize = 512 * 1024 * 1024;
+    let server = TestServer::start();
+    let (mut client, mut other) = (server.client(), server.client());
+    client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${LARGEST}\r\n").as_bytes());
+    let piece = vec![b'x'; 4 * 1024 * 1024];
+    for _ in 0..LARGEST / piece.len() {
+        client.send(&piece);
+        other.check("PING", "+PONG~");
+    }
+    client.send(b"\r\n");
+    client.check_next("+OK~");
+    other.check("STRLEN k", &format!(":{LARGEST}~"));
+    other.check("DEL k", ":1~");
+    client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", LARGEST + 1).as_bytes());
+    client.check_next("-ERR Protocol error: invalid bulk length~");
+    client.expect_closed();
+}

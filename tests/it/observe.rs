@@ -86,6 +86,9 @@ fn arguments_of_the_log_are_cut_and_secrets_hidden() {
     client.check("AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.~");
     client.value("HELLO 2 AUTH default secret SETNAME me");
     client.check("CONFIG SET maxclients 100 requirepass secret2", "+OK~");
+    client.check("ACL SETUSER bob on >pw", "+OK~");
+    client.value("ACL GETUSER bob");
+    client.check("ACL DELUSER bob", ":1~");
     let many: Vec<String> = (0..40).map(|number| format!("key{number}")).collect();
     let long = "v".repeat(200);
     client.check(&format!("SET k {long}"), "+OK~");
@@ -102,6 +105,9 @@ fn arguments_of_the_log_are_cut_and_secrets_hidden() {
             "AUTH (redacted)",
             "HELLO 2 AUTH (redacted) (redacted) SETNAME me",
             "CONFIG SET maxclients 100 requirepass (redacted)",
+            "ACL SETUSER (redacted) (redacted) (redacted)",
+            "ACL GETUSER (redacted)",
+            "ACL DELUSER (redacted)",
             &shown,
             &listed,
             &format!("DEL {exact}"),

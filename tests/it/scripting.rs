@@ -66,6 +66,20 @@ fn values_become_replies() {
 }
 
 #[test]
+fn tables_that_cannot_be_changed_can_be_walked() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    answers(
+        &mut client,
+        "local names={} for name in pairs(os) do names[#names+1]=name end return names",
+        "*1~$5~clock~",
+    );
+    answers(&mut client, "return next(os)", "$5~clock~");
+    answers(&mut client, "local sum=0 for _,value in pairs({1,2,3}) do sum=sum+value end return sum", ":6~");
+    answers(&mut client, "return next({})", "$-1~");
+}
+
+#[test]
 fn errors_name_their_place() {
     let server = TestServer::start();
     let mut client = server.client();
@@ -77,6 +91,10 @@ fn errors_name_their_place() {
             "-ERR user_script:1: Script attempted to access nonexistent global variable 'foo' script: on @user_script:1.~",
         ),
         ("\nfoo=1", "-ERR user_script:2: Attempt to modify a readonly table script: on @user_script:2.~"),
+        (
+            "local f,t=pairs(string) t.x=1",
+            "-ERR user_script:1: Attempt to modify a readonly table script: on @user_script:1.~",
+        ),
         ("string.x=1", "-ERR user_script:1: Attempt to modify a readonly table script: on @user_script:1.~"),
         ("setmetatable(_G,{})", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
         ("rawset(_G,'x',1)", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
@@ -310,5 +328,17 @@ fn in_a_cluster_a_script_stays_in_its_slot() {
     assert!(
         reply.starts_with("ERR Script attempted to access keys that do not hash to the same slot"),
         "{reply}"
+    );
+}
+
+#[test]
+fn keys_of_a_script_may_be_none() {
+    table(
+        "
+        COMMAND GETKEYS EVAL script 0 => *0~
+        COMMAND GETKEYS EVAL script 2 a b => *2~$1~a~$1~b~
+        COMMAND GETKEYS MSET a => -ERR Invalid number of arguments specified for command~
+        EVAL_RO \"return redis.call('pfcount', KEYS[1])\" 1 k => -ERR Write commands are not allowed from read-only scripts. script: on @user_script:1.~
+    ",
     );
 }

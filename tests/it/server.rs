@@ -15,6 +15,7 @@ fn command_and_its_subcommands() {
         COMMAND GETKEYS get k => *1~$1~k~
         COMMAND GETKEYS mset a 1 b 2 => *2~$1~a~$1~b~
         COMMAND GETKEYS msetex 2 a 1 b 2 => *2~$1~a~$1~b~
+        COMMAND GETKEYS eval script 0 => *0~
         COMMAND GETKEYS ping => -ERR The command has no key arguments~
         COMMAND GETKEYS blah a => -ERR Invalid command specified~
         COMMAND GETKEYS get => -ERR Invalid number of arguments specified for command~
@@ -56,6 +57,10 @@ fn config_get() {
         CONFIG SET timeout 7 => +OK~
         CONFIG GET timeout => *2~$7~timeout~$1~7~ => %1~$7~timeout~$1~7~
         CONFIG SET timeout 0 => +OK~
+        CONFIG SET port 1 => -ERR CONFIG SET failed (possibly related to argument 'port') - it can be changed only at start~
+        CONFIG SET port 0 => +OK~
+        CONFIG GET read-only-port => *2~$14~read-only-port~$1~0~ => %1~$14~read-only-port~$1~0~
+        CONFIG SET read-only-port 0 => +OK~
         CONFIG SET databases 5 => -ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config~
         CONFIG SET maxmemory-policy blah => -ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction~
         CONFIG SET appendonly blah => -ERR CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'~
@@ -81,6 +86,9 @@ fn time_role_lolwut() {
         # An offset that is never 0, as clients want one; Valkey says 0.
         !ROLE => *3~$6~master~:1~*0~
         ROLE x => -ERR wrong number of arguments for 'role' command~
+        !LASTSAVE => :1700000000~
+        !MODULE LIST => *0~
+        MODULE LOAD x => -ERR MODULE command not allowed. If the enable-module-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.~
         TIME x => -ERR wrong number of arguments for 'time' command~
         SHUTDOWN BLAH => -ERR syntax error~
         SHUTDOWN SAVE NOSAVE => -ERR syntax error~

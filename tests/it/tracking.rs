@@ -312,6 +312,14 @@ fn the_other_client_is_gone() {
         &format!("%3~$5~flags~~2~$2~on~$15~broken_redirect~$8~redirect~:{id}~$8~prefixes~*0~"),
     );
     let line = client.value("CLIENT INFO").text();
+    // It is gone as soon as it reads that it is.
+    let mut target = server.client3();
+    let next = target.value("CLIENT ID").int();
+    client.check(&format!("CLIENT TRACKING ON REDIRECT {next}"), "+OK~");
+    client.check("GET a", "$1~1~");
+    target.check("QUIT", "+OK~");
+    other.check("SET a 2", "+OK~");
+    client.check_next(&format!(">2~$21~tracking-redir-broken~:{next}~"));
     assert!(line.contains(" flags=tR ") && line.contains(&format!(" redir={id} ")), "{line}");
 }
 

@@ -154,6 +154,27 @@ fn an_ended_key_that_is_watched_is_one_that_is_not_there() {
 }
 
 #[test]
+fn an_ended_key_that_takes_the_place_of_a_watched_one_is_no_change() {
+    for set_up in [&[][..], &["SET k old PX 10"][..]] {
+        let server = TestServer::with(&[("enable-debug-command", "yes")]);
+        let mut client = server.client();
+        client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK~");
+        for command in set_up {
+            client.raw(command);
+        }
+        client.check("SELECT 1", "+OK~");
+        client.check("SET k new PX 10", "+OK~");
+        client.check("SELECT 0", "+OK~");
+        server.handle().server().clock.advance_ms(20);
+        client.check("WATCH k", "+OK~");
+        client.check("SWAPDB 0 1", "+OK~");
+        client.check("MULTI", "+OK~");
+        client.check("PING", "+QUEUED~");
+        client.check("EXEC", "*1~+PONG~");
+    }
+}
+
+#[test]
 fn a_transaction_that_fails_can_be_undone() {
     table(
         r#"

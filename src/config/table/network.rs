@@ -16,11 +16,11 @@ pub(super) const SPECS: &[Spec] = &[
         "Addresses to listen on; a leading - lets one that is missing pass.",
     )
     .active()
-    .immutable()
+    .at_start()
     .multi(),
     spec(D::Port, "port", PORT, "6379", "Port for TLS and plain clients; 0 listens on none.")
         .active()
-        .immutable(),
+        .at_start(),
     spec(
         D::ReadOnlyPort,
         "read-only-port",
@@ -29,7 +29,7 @@ pub(super) const SPECS: &[Spec] = &[
         "Port that serves reads only; unset means 6380 while port is 6379, else none.",
     )
     .active()
-    .immutable(),
+    .at_start(),
     spec(D::Unixsocket, "unixsocket", TEXT, "", "Path of a Unix socket to listen on.").active().immutable(),
     spec(
         D::Unixsocketperm,

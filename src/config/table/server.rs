@@ -43,6 +43,7 @@ pub(super) const SPECS: &[Spec] = &[
         "no",
         "Who may use MODULE.",
     )
+    .active()
     .immutable(),
     spec(
         D::EnableProtectedConfigs,

@@ -6,7 +6,7 @@ use super::{BOOL, COUNT, Directive as D, Kind, PORT, Spec, TEXT, spec};
 pub(super) const SPECS: &[Spec] = &[
     spec(D::TlsPort, "tls-port", PORT, "0", "A further port that takes TLS clients only; 0 is none.")
         .active()
-        .immutable(),
+        .at_start(),
     spec(D::TlsOnly, "tls-only", BOOL, "no", "Refuse clients without TLS on every port.").active(),
     spec(
         D::TlsAutoNames,
