@@ -8,7 +8,7 @@ use super::Keyspace;
 use super::database::{Database, ReadSlot, WriteSlot};
 use super::gate::{Exclusive, Mapping, Wait};
 use super::hash::HashedKey;
-use super::record::Record;
+use super::record::{Record, RecordBox};
 use super::table::{self, SlotTable};
 use super::undo::{UndoLog, UndoStep};
 use crate::config::KeyspaceEvents;
@@ -299,38 +299,45 @@ impl<'g, 'b> Access<'g, 'b> {
     }
 
     /// Puts a record where none is or instead of the one that is there, whose expiry is forgotten with it.
-    pub fn put(&mut self, key: &HashedKey<'_>, record: Record) -> Option<Record> {
+    pub fn put(&mut self, key: &HashedKey<'_>, record: RecordBox) -> Option<RecordBox> {
         self.put_in(self.database, key, record)
     }
 
     /// [`put`](Self::put) in another database.
-    pub fn put_in(&mut self, number: usize, key: &HashedKey<'_>, record: Record) -> Option<Record> {
+    pub fn put_in(&mut self, number: usize, key: &HashedKey<'_>, record: RecordBox) -> Option<RecordBox> {
         if record.access() == 0 {
             record.set_access(fresh_access(self.clock));
         }
         self.before_change(number, key);
         let (database, table) = self.table_mut(number, key);
-        if let Some(slot) = table::find_mut(table, key) {
-            let (before, after) = (slot.expire_at_ms(), record.expire_at_ms());
-            let old = std::mem::replace(slot, record);
-            if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
-                database.rebuild_expiry(table, key.slot());
+        let after = record.expire_at_ms();
+        let placed = match table::find_owner(table, key) {
+            Some(mut place) => Ok(std::mem::replace(&mut *place, record)),
+            None => Err(record),
+        };
+        let record = match placed {
+            Err(record) => record,
+            Ok(old) => {
+                let before = old.expire_at_ms();
+                if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
+                    database.rebuild_expiry(table, key.slot());
+                }
+                database.note_field_ends(table, key, None);
+                return Some(old);
             }
-            database.note_field_ends(table, key, None);
-            return Some(old);
-        }
+        };
         database.insert(table, key, record);
         self.sink.changed(number, key, EventClass::NEW, "new");
         None
     }
 
     /// Takes a live key out of the selected database.
-    pub fn remove(&mut self, key: &HashedKey<'_>) -> Option<Record> {
+    pub fn remove(&mut self, key: &HashedKey<'_>) -> Option<RecordBox> {
         self.remove_in(self.database, key)
     }
 
     /// Takes a live key out of a database.
-    pub fn remove_in(&mut self, number: usize, key: &HashedKey<'_>) -> Option<Record> {
+    pub fn remove_in(&mut self, number: usize, key: &HashedKey<'_>) -> Option<RecordBox> {
         self.before_change(number, key);
         let (database, table) = self.table_mut(number, key);
         database.remove(table, key)
@@ -363,7 +370,7 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Frees a replaced record: a big one in the background.
     #[inline]
-    pub fn discard(&self, record: Option<Record>) {
+    pub fn discard(&self, record: Option<RecordBox>) {
         if let Some(record) = record {
             self.keyspace.reaper.discard(record);
         }

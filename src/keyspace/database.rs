@@ -2,23 +2,28 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use dashmap::{DashMap, RwLockReadGuard, RwLockWriteGuard};
+use dashmap::{DashMap, RawRwLock};
+use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 
 use super::expiry::ExpiryIndex;
-use super::hash::{HashedKey, KeyHasher, SLOT_COUNT, fingerprint_of_hash};
-use super::record::{Record, ValueRef};
+use super::hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash};
+use super::record::{Record, RecordBox, ValueRef};
 use super::table::{self, SlotTable};
 use super::value::Object;
 
 /// A slot's table under its shared lock.
-pub type ReadSlot<'g> = RwLockReadGuard<'g, SlotTable>;
+pub type ReadSlot<'g> = MappedRwLockReadGuard<'g, RawRwLock, SlotTable>;
 /// A slot's table under its exclusive lock.
-pub type WriteSlot<'g> = RwLockWriteGuard<'g, SlotTable>;
+pub type WriteSlot<'g> = MappedRwLockWriteGuard<'g, RawRwLock, SlotTable>;
+
+/// Bytes of the block in which a shard keeps its entry.
+const SHARD_BYTES: usize = 128;
 
 /// A numbered database (SELECT).
 #[derive(Debug)]
 pub struct Database {
-    map: DashMap<Record, (), KeyHasher>,
+    map: DashMap<u16, SlotTable, SlotHasher>,
+    hasher: KeyHasher,
     keys: Box<[AtomicU32]>,
     volatile: Box<[AtomicU32]>,
     /// When its keys end.
@@ -29,44 +34,47 @@ impl Database {
     /// An empty database.
     pub fn new(hasher: KeyHasher) -> Self {
         let counters = || (0..SLOT_COUNT).map(|_| AtomicU32::new(0)).collect();
-        Self {
-            map: DashMap::with_hasher_and_shard_amount(hasher, SLOT_COUNT),
-            keys: counters(),
-            volatile: counters(),
-            expiry: ExpiryIndex::new(),
+        let map = DashMap::with_hasher_and_shard_amount(SlotHasher::default(), SLOT_COUNT);
+        for slot in 0..SLOT_COUNT {
+            map.insert(slot as u16, SlotTable::new());
         }
+        assert!(
+            map.shards().iter().all(|shard| table::is_in_place(&shard.read())),
+            "each slot has its table"
+        );
+        Self { map, hasher, keys: counters(), volatile: counters(), expiry: ExpiryIndex::new() }
     }
 
     /// How this database hashes keys.
     pub fn hasher(&self) -> &KeyHasher {
-        self.map.hasher()
+        &self.hasher
     }
 
     /// Locks a slot shared.
     #[inline]
     pub fn read_slot(&self, slot: usize) -> ReadSlot<'_> {
-        self.map.shards()[slot].read()
+        RwLockReadGuard::map(self.map.shards()[slot].read(), table::of_shard)
     }
 
     /// Locks a slot exclusively.
     #[inline]
     pub fn write_slot(&self, slot: usize) -> WriteSlot<'_> {
-        self.map.shards()[slot].write()
+        RwLockWriteGuard::map(self.map.shards()[slot].write(), table::of_shard_mut)
     }
 
     /// Locks a slot shared if that needs no waiting.
     #[inline]
     pub fn try_read_slot(&self, slot: usize) -> Option<ReadSlot<'_>> {
-        self.map.shards()[slot].try_read()
+        self.map.shards()[slot].try_read().map(|shard| RwLockReadGuard::map(shard, table::of_shard))
     }
 
     /// Locks a slot exclusively if that needs no waiting.
     #[inline]
     pub fn try_write_slot(&self, slot: usize) -> Option<WriteSlot<'_>> {
-        self.map.shards()[slot].try_write()
+        self.map.shards()[slot].try_write().map(|shard| RwLockWriteGuard::map(shard, table::of_shard_mut))
     }
 
-    /// Where the slot's lock and table header are, for prefetching.
+    /// Where the slot's lock is, for prefetching.
     #[inline]
     pub fn slot_address(&self, slot: usize) -> *const u8 {
         std::ptr::from_ref(&self.map.shards()[slot]).cast()
@@ -115,8 +123,8 @@ impl Database {
     /// Bytes of the tables and counters, without the records.
     pub fn overhead_bytes(&self) -> usize {
         let shards = self.map.shards();
-        let tables: usize = shards.iter().map(|shard| shard.read().buckets() * 9).sum();
-        tables + size_of_val(shards) + self.expiry.memory_bytes() + SLOT_COUNT * 48
+        let tables: usize = (0..SLOT_COUNT).map(|slot| self.read_slot(slot).memory_bytes()).sum();
+        tables + size_of_val(shards) + self.expiry.memory_bytes() + SLOT_COUNT * (48 + SHARD_BYTES)
     }
 
     /// Adds a record whose key is not there. `table` is the slot's, locked exclusively.
@@ -124,7 +132,7 @@ impl Database {
         &self,
         table: &'t mut SlotTable,
         key: &HashedKey<'_>,
-        record: Record,
+        record: RecordBox,
     ) -> &'t mut Record {
         let slot = key.slot();
         add(&self.keys[slot], 1);
@@ -139,7 +147,7 @@ impl Database {
     }
 
     /// Takes a key out. `table` is the slot's, locked exclusively.
-    pub fn remove(&self, table: &mut SlotTable, key: &HashedKey<'_>) -> Option<Record> {
+    pub fn remove(&self, table: &mut SlotTable, key: &HashedKey<'_>) -> Option<RecordBox> {
         let record = table::remove(table, key, self.hasher())?;
         self.forget(key.slot(), &record);
         Some(record)
@@ -147,9 +155,10 @@ impl Database {
 
     /// Changes a record's expiry and everything that is kept about it. `record` is of `table`, locked exclusively.
     pub fn set_expire_at_ms(&self, table: &mut SlotTable, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
-        let Some(record) = table::find_mut(table, key) else { return false };
+        let Some(mut record) = table::find_owner(table, key) else { return false };
         let before = record.expire_at_ms();
         record.set_expire_at_ms(at_ms);
+        drop(record);
         if self.note_expiry_change(key, before, at_ms) {
             self.rebuild_expiry(table, key.slot());
         }
@@ -169,7 +178,7 @@ impl Database {
             self.volatile[slot].store(0, Ordering::Relaxed);
             self.expiry.rebuild(slot, std::iter::empty());
             self.expiry.publish(slot);
-            let old = std::mem::replace(&mut *table, SlotTable::new());
+            let old = std::mem::take(&mut *table);
             drop(table);
             taken(slot, old);
         }
@@ -190,21 +199,19 @@ impl Database {
 
     /// Replaces every record by what `replace` makes of it, slot by slot; one for which it makes nothing stays as it is. Key and expiry
     /// of a replacement are those of the record.
-    pub fn replace_all(&self, mut replace: impl FnMut(&Record) -> Option<Record>) {
+    pub fn replace_all(&self, mut replace: impl FnMut(&Record) -> Option<RecordBox>) {
         for slot in 0..SLOT_COUNT {
             if self.slot_len(slot) == 0 {
                 continue;
             }
             let mut table = self.write_slot(slot);
-            let replacements: Vec<Record> = table::iter(&table).filter_map(&mut replace).collect();
+            let replacements: Vec<RecordBox> = table::iter(&table).filter_map(&mut replace).collect();
             for replacement in replacements {
-                let hash = self.hasher().hash(replacement.key());
-                if let Some((record, _)) =
-                    table.get_mut(hash, |(record, _)| record.key() == replacement.key())
+                if let Some(mut place) = table::find_owner(&mut table, &self.hasher().key(replacement.key()))
                 {
-                    debug_assert_eq!(record.expire_at_ms(), replacement.expire_at_ms());
-                    replacement.set_access(record.access());
-                    *record = replacement;
+                    debug_assert_eq!(place.expire_at_ms(), replacement.expire_at_ms());
+                    replacement.set_access(place.access());
+                    *place = replacement;
                 }
             }
         }
@@ -216,7 +223,7 @@ impl Database {
         table: &mut SlotTable,
         hash: u64,
         wanted: impl Fn(&Record) -> bool,
-    ) -> Option<Record> {
+    ) -> Option<RecordBox> {
         let is_it = |record: &Record| self.hasher().hash(record.key()) == hash && wanted(record);
         let record = table::remove_where(table, hash, is_it)?;
         self.forget(super::hash::slot_of_hash(hash), &record);
@@ -314,7 +321,7 @@ impl Database {
 #[derive(Debug)]
 pub enum Ended {
     /// A key, which is taken out.
-    Key(Record),
+    Key(RecordBox),
     /// Fields of a hash, which are taken out.
     Fields {
         /// The hash's key.
@@ -324,7 +331,7 @@ pub enum Ended {
         /// How many they are.
         count: usize,
         /// The record where nothing is left in it, which is taken out as well.
-        emptied: Option<Record>,
+        emptied: Option<RecordBox>,
     },
 }
 

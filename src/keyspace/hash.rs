@@ -1,13 +1,9 @@
 //! Where a key lives: its cluster slot, and the 64-bit hash that picks its place inside that slot's table.
 //!
-//! The hash is laid out so that dashmap's own shard choice is the cluster slot and hashbrown's tag is independent of the
-//! bucket index:
-//!
-//! | bits   | meaning                                             | read by                     |
-//! |--------|-----------------------------------------------------|-----------------------------|
-//! | 57..64 | top seven bits of the fingerprint                   | hashbrown, the control byte |
-//! | 43..57 | cluster slot (crc16 of the key or of its hash tag)  | dashmap, the shard          |
-//! | 0..32  | fingerprint: a seeded fast hash of the key          | hashbrown, the bucket       |
+//! | bits   | meaning                                             | read by             |
+//! |--------|-----------------------------------------------------|---------------------|
+//! | 43..57 | cluster slot (crc16 of the key or of its hash tag)  | dashmap, the shard  |
+//! | 0..32  | fingerprint: a seeded fast hash of the key          | the slot's table    |
 //!
 //! The whole value can be rebuilt from slot and fingerprint, so an index entry (the expiry heap, a SCAN cursor) needs
 //! only the 32-bit fingerprint.
@@ -18,7 +14,6 @@ use std::hash::{BuildHasher, Hasher};
 pub const SLOT_COUNT: usize = 16384;
 
 const SLOT_SHIFT: u32 = 43;
-const TAG_SHIFT: u32 = 57;
 
 /// A key together with its hash, computed once a request.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +47,7 @@ pub fn fingerprint_of_hash(hash: u64) -> u32 {
 /// Puts slot and fingerprint together again.
 #[inline]
 pub fn hash_of_parts(slot: usize, fingerprint: u32) -> u64 {
-    let tag = u64::from(fingerprint >> 25);
-    (tag << TAG_SHIFT) | ((slot as u64) << SLOT_SHIFT) | u64::from(fingerprint)
+    ((slot as u64) << SLOT_SHIFT) | u64::from(fingerprint)
 }
 
 /// The cluster slot of a key: crc16 (XMODEM) of the part between the first `{` and the next `}`, where there is one and
@@ -125,10 +119,16 @@ impl KeyHasher {
     /// Slot and fingerprint of `key` in one 64-bit value.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
+        hash_of_parts(key_slot(key), self.fingerprint(key))
+    }
+
+    /// The fingerprint alone.
+    #[inline]
+    pub fn fingerprint(&self, key: &[u8]) -> u32 {
         let mut hasher = self.state.build_hasher();
         hasher.write(key);
         let full = hasher.finish();
-        hash_of_parts(key_slot(key), (full >> 32) as u32 ^ full as u32)
+        (full >> 32) as u32 ^ full as u32
     }
 
     /// `key` with its hash.
@@ -138,29 +138,33 @@ impl KeyHasher {
     }
 }
 
-/// What dashmap asks for. A record hashes itself by writing its key once.
-impl BuildHasher for KeyHasher {
-    type Hasher = RecordHasher;
+/// How dashmap hashes its keys, the slots: so that each has a shard of its own, and lies in the shard's first place.
+#[derive(Clone, Debug, Default)]
+pub struct SlotHasher {
+    slot: u16,
+}
 
-    fn build_hasher(&self) -> RecordHasher {
-        RecordHasher { keys: self.clone(), hash: 0 }
+impl BuildHasher for SlotHasher {
+    type Hasher = SlotHasher;
+
+    fn build_hasher(&self) -> SlotHasher {
+        SlotHasher::default()
     }
 }
 
-/// The [`Hasher`] behind [`KeyHasher`]'s [`BuildHasher`].
-#[derive(Debug)]
-pub struct RecordHasher {
-    keys: KeyHasher,
-    hash: u64,
-}
+impl Hasher for SlotHasher {
+    fn write_u16(&mut self, slot: u16) {
+        self.slot = slot;
+    }
 
-impl Hasher for RecordHasher {
     fn write(&mut self, bytes: &[u8]) {
-        self.hash = self.keys.hash(bytes);
+        for byte in bytes {
+            self.slot = self.slot << 8 | u16::from(*byte);
+        }
     }
 
     fn finish(&self) -> u64 {
-        self.hash
+        u64::from(self.slot) << SLOT_SHIFT
     }
 }
 
@@ -194,13 +198,14 @@ mod tests {
             prop_assert_eq!(slot_of_hash(hash), key_slot(&key));
             prop_assert_eq!(hash_of_parts(slot_of_hash(hash), fingerprint_of_hash(hash)), hash);
         }
+    }
 
-        #[test]
-        fn dashmap_takes_the_slot_for_its_shard(key: Vec<u8>, seed: u64) {
-            let hasher = KeyHasher::with_seed(seed);
-            let map: dashmap::DashMap<u8, (), KeyHasher> =
-                dashmap::DashMap::with_hasher_and_shard_amount(hasher.clone(), SLOT_COUNT);
-            prop_assert_eq!(map.determine_shard(hasher.hash(&key) as usize), key_slot(&key));
+    #[test]
+    fn dashmap_takes_the_slot_for_its_shard() {
+        let map: dashmap::DashMap<u16, (), SlotHasher> =
+            dashmap::DashMap::with_hasher_and_shard_amount(SlotHasher::default(), SLOT_COUNT);
+        for slot in 0..SLOT_COUNT {
+            assert_eq!(map.determine_map(&(slot as u16)), slot);
         }
     }
 }

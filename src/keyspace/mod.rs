@@ -63,7 +63,7 @@ impl Keyspace {
         self.databases.len()
     }
 
-    /// A physical database, the first made at the start and others when first used: each takes about three megabytes for its slots.
+    /// A physical database, the first made at the start and others when first used: each takes about five megabytes for its slots.
     #[inline]
     pub fn physical(&self, index: u16) -> &Database {
         self.databases[usize::from(index)].get_or_init(|| Database::new(self.hasher.clone()))

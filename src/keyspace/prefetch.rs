@@ -1,7 +1,7 @@
 //! Brings what a batch of commands will touch into the cache before the first of them runs.
 //!
-//! Cache misses are most of what a GET costs, and a single command cannot hide them: it needs the shard before the bucket and the
-//! bucket before the record. A batch can: all shards first, then all buckets, then all records, so that the misses of one
+//! Cache misses are most of what a GET costs, and a single command cannot hide them: it needs the shard before the table, the
+//! table before the bucket and the bucket before the record. A batch can: all shards first, then all tables, and so on, so that the misses of one
 //! step run at the same time.
 
 use smallvec::SmallVec;
@@ -13,7 +13,7 @@ use super::table;
 /// Slots that are locked at once.
 const TOGETHER: usize = 64;
 
-/// Prefetches shards, buckets and records of these hashes. A slot that is locked right now is passed over: this must never wait.
+/// Prefetches shards, tables, buckets and records of these hashes. A slot that is locked right now is passed over: this must never wait.
 pub fn batch(database: &Database, hashes: impl Iterator<Item = u64> + Clone) {
     let mut rest = hashes;
     loop {
@@ -25,9 +25,12 @@ pub fn batch(database: &Database, hashes: impl Iterator<Item = u64> + Clone) {
         let mut slots: SmallVec<[(ReadSlot<'_>, u64); TOGETHER]> = SmallVec::new();
         for hash in together {
             if let Some(slot) = database.try_read_slot(slot_of_hash(hash)) {
-                table::prefetch_bucket(&slot, hash);
+                table::prefetch(std::ptr::from_ref(&*slot).cast());
                 slots.push((slot, hash));
             }
+        }
+        for (slot, hash) in &slots {
+            table::prefetch_bucket(slot, *hash);
         }
         for (slot, hash) in &slots {
             table::prefetch_record(slot, *hash);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use super::record::{Record, ValueRef};
+use super::record::{RecordBox, ValueRef};
 use super::table::SlotTable;
 
 /// A value with more elements than this is worth another thread's work (Redis's figure for lazy freeing).
@@ -13,7 +13,7 @@ const EFFORT_MIN: usize = 64;
 
 /// What waits to be freed.
 enum Garbage {
-    Record(#[expect(dead_code, reason = "held only to be dropped")] Record),
+    Record(#[expect(dead_code, reason = "held only to be dropped")] RecordBox),
     Table(SlotTable),
 }
 
@@ -56,7 +56,7 @@ impl Reaper {
 
     /// Frees a record: here if it is small, else on the thread.
     #[inline]
-    pub fn discard(&self, record: Record) {
+    pub fn discard(&self, record: RecordBox) {
         let big = match record.value() {
             ValueRef::Object(object) => object.free_effort() > EFFORT_MIN,
             _ => false,
@@ -119,6 +119,7 @@ impl Drop for Reaper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyspace::record::Record;
     use crate::keyspace::value::Object;
     use crate::types::hash::{Hash, HashLimits};
     use crate::types::list::{End, List, ListLimits};

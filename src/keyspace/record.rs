@@ -1,6 +1,6 @@
 //! One key of a database in one allocation: header, key bytes and, for strings that are not huge, the value bytes.
 //!
-//! The map's entry is a thin pointer to it. Layouts (sizes in bytes; `?` only when the flag is set):
+//! [`RecordBox`] owns it, as a `Box` would; a `&Record` is what is lent. The table keeps only the address. Layouts (sizes in bytes; `?` only when the flag is set):
 //!
 //! ```text
 //! string   meta 4 | expiry 8? | key length 1 or 4 | value length 1 or 4 | key | value
@@ -14,7 +14,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -43,19 +43,29 @@ const ALIGN: usize = 8;
 const STEP: usize = 8;
 
 /// A key, its value, its expiry and its access clock. See the module's page for the layout.
-pub struct Record(NonNull<u8>);
+///
+/// Its size is not known to the compiler, so that nobody moves one out of its allocation: what a reference covers is the
+/// header's first word, and everything behind it is reached through the allocation's exposed provenance.
+pub struct Record {
+    meta: AtomicU32,
+    /// Always empty.
+    _rest: [u8],
+}
 
-// SAFETY: a Record owns its allocation as a Box would; `Object` is Send and Sync (checked below), and the only mutation
+/// Owns a [`Record`].
+pub struct RecordBox(NonNull<u8>);
+
+// SAFETY: a RecordBox owns its allocation as a Box would; `Object` is Send and Sync (checked below), and the only mutation
 // through a shared reference is the atomic `meta`.
-unsafe impl Send for Record {}
+unsafe impl Send for RecordBox {}
 // SAFETY: as above.
-unsafe impl Sync for Record {}
+unsafe impl Sync for RecordBox {}
 
 const _: () = {
     const fn shareable<T: Send + Sync>() {}
     shareable::<Object>();
     assert!(std::mem::align_of::<Object>() <= ALIGN);
-    assert!(std::mem::size_of::<Record>() == 8);
+    assert!(std::mem::size_of::<RecordBox>() == 8);
 };
 
 /// What a record holds.
@@ -71,7 +81,7 @@ pub enum ValueRef<'a> {
 
 impl Record {
     /// A string. `raw` says that it was built by modification, which OBJECT ENCODING shows.
-    pub fn new_string(key: &[u8], value: &[u8], expire_at_ms: Option<u64>, raw: bool) -> Record {
+    pub fn new_string(key: &[u8], value: &[u8], expire_at_ms: Option<u64>, raw: bool) -> RecordBox {
         if value.len() > EMBEDDED_STRING_MAX {
             return Record::new_object(key, Object::Text(Box::new(value.to_vec())), expire_at_ms);
         }
@@ -91,7 +101,7 @@ impl Record {
     }
 
     /// A string that is the canonical decimal of `value`.
-    pub fn new_int(key: &[u8], value: i64, expire_at_ms: Option<u64>) -> Record {
+    pub fn new_int(key: &[u8], value: i64, expire_at_ms: Option<u64>) -> RecordBox {
         let meta = KIND_INT | if key.len() > 255 { FLAG_LONG } else { 0 };
         let record = Record::allocate(meta, expire_at_ms, Shape { key: key.len(), value: 8 });
         // SAFETY: room for the number and the key was made by `allocate`; not shared yet.
@@ -103,7 +113,7 @@ impl Record {
     }
 
     /// A value with a structure of its own.
-    pub fn new_object(key: &[u8], object: Object, expire_at_ms: Option<u64>) -> Record {
+    pub fn new_object(key: &[u8], object: Object, expire_at_ms: Option<u64>) -> RecordBox {
         let record =
             Record::allocate(KIND_OBJECT, expire_at_ms, Shape { key: key.len(), value: size_of::<Object>() });
         // SAFETY: `object_offset` is 8-aligned in an 8-aligned allocation with room for an Object; not shared yet.
@@ -112,6 +122,28 @@ impl Record {
             record.write_bytes(record.key_offset(), key);
         }
         record
+    }
+
+    /// The record at an address.
+    ///
+    /// # Safety
+    ///
+    /// The address is that of a [`RecordBox`], whose record lives for `'a` and is not changed meanwhile.
+    #[inline]
+    pub unsafe fn at_address<'a>(address: NonNull<u8>) -> &'a Record {
+        // SAFETY: the allocation starts with `meta`; the tail is empty; the rest is the caller's.
+        unsafe { &*(std::ptr::slice_from_raw_parts(address.as_ptr(), 0) as *const Record) }
+    }
+
+    /// [`at_address`](Self::at_address) of a record to be changed.
+    ///
+    /// # Safety
+    ///
+    /// As there, and nobody else reads the record for `'a`.
+    #[inline]
+    pub unsafe fn at_address_mut<'a>(address: NonNull<u8>) -> &'a mut Record {
+        // SAFETY: as above.
+        unsafe { &mut *(std::ptr::slice_from_raw_parts_mut(address.as_ptr(), 0) as *mut Record) }
     }
 
     /// The key's bytes.
@@ -204,57 +236,8 @@ impl Record {
             .then(|| unsafe { self.at(expiry_offset(meta)).cast::<u64>().read_unaligned() })
     }
 
-    /// Sets or removes the expiry. Without a change of presence it is written in place; otherwise the record moves to a
-    /// new allocation.
-    pub fn set_expire_at_ms(&mut self, expire_at_ms: Option<u64>) {
-        let meta = self.meta().load(Ordering::Relaxed);
-        if let (true, Some(at)) = (meta & FLAG_EXPIRES != 0, expire_at_ms) {
-            // SAFETY: the flag says that eight bytes of expiry stand there; `&mut self`.
-            unsafe { self.at(expiry_offset(meta)).cast::<u64>().write_unaligned(at) };
-            return;
-        }
-        if expire_at_ms.is_none() && meta & FLAG_EXPIRES == 0 {
-            return;
-        }
-        let replacement = match self.value() {
-            ValueRef::Int(value) => Record::new_int(self.key(), value, expire_at_ms),
-            ValueRef::Bytes(value) => {
-                Record::new_string(self.key(), value, expire_at_ms, meta & KIND_MASK == KIND_RAW)
-            }
-            ValueRef::Object(_) => {
-                // SAFETY: the object is moved out bit by bit and the old record is then freed without dropping it.
-                let object = unsafe { self.at(self.object_offset()).cast::<Object>().read() };
-                let replacement = Record::new_object(self.key(), object, expire_at_ms);
-                replacement.set_access(self.access());
-                let old = std::mem::replace(self, replacement);
-                old.free_allocation();
-                return;
-            }
-        };
-        replacement.set_access(self.access());
-        *self = replacement;
-    }
-
-    /// The record with the same value and expiry under another key.
-    pub fn with_key(mut self, key: &[u8]) -> Record {
-        let expire_at_ms = self.expire_at_ms();
-        let renamed = match self.value() {
-            ValueRef::Int(value) => Record::new_int(key, value, expire_at_ms),
-            ValueRef::Bytes(value) => Record::new_string(key, value, expire_at_ms, self.kind() == KIND_RAW),
-            ValueRef::Object(_) => {
-                let object = match self.object_mut() {
-                    Some(object) => std::mem::replace(object, Object::empty()),
-                    None => Object::empty(),
-                };
-                Record::new_object(key, object, expire_at_ms)
-            }
-        };
-        renamed.set_access(self.access());
-        renamed
-    }
-
     /// A copy of value and expiry under another key.
-    pub fn duplicate(&self, key: &[u8]) -> Record {
+    pub fn duplicate(&self, key: &[u8]) -> RecordBox {
         let expire_at_ms = self.expire_at_ms();
         match self.value() {
             ValueRef::Int(value) => Record::new_int(key, value, expire_at_ms),
@@ -307,7 +290,7 @@ impl Record {
     /// Where the record starts, for prefetching.
     #[inline]
     pub fn address(&self) -> *const u8 {
-        self.0.as_ptr()
+        std::ptr::from_ref(self).cast()
     }
 
     #[inline]
@@ -315,13 +298,15 @@ impl Record {
         self.meta().load(Ordering::Relaxed) & KIND_MASK
     }
 
-    fn allocate(kind_and_length_flags: u32, expire_at_ms: Option<u64>, shape: Shape) -> Record {
+    fn allocate(kind_and_length_flags: u32, expire_at_ms: Option<u64>, shape: Shape) -> RecordBox {
         assert!(shape.key <= u32::MAX as usize, "a key is limited by proto-max-bulk-len");
         let meta = kind_and_length_flags | if expire_at_ms.is_some() { FLAG_EXPIRES } else { 0 };
         let layout = layout_of(meta, shape);
         // SAFETY: the layout is never empty (it holds `meta`).
         let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
-        let record = Record(start);
+        // References cover the first word only: the rest is reached by its address.
+        start.as_ptr().expose_provenance();
+        let record = RecordBox(start);
         // SAFETY: header fields lie within `layout`; the record is not shared yet.
         unsafe {
             start.as_ptr().cast::<AtomicU32>().write(AtomicU32::new(meta));
@@ -333,24 +318,15 @@ impl Record {
         record
     }
 
-    fn free_allocation(self) {
-        let layout = layout_of(self.meta().load(Ordering::Relaxed), self.shape());
-        let start = self.0.as_ptr();
-        std::mem::forget(self);
-        // SAFETY: allocated with this very layout: it depends only on flags and lengths that never leave their class.
-        unsafe { dealloc(start, layout) };
-    }
-
     #[inline]
     fn meta(&self) -> &AtomicU32 {
-        // SAFETY: the first four bytes are always an AtomicU32.
-        unsafe { &*self.0.as_ptr().cast::<AtomicU32>() }
+        &self.meta
     }
 
+    /// What lies `offset` bytes behind the start, which has to be inside the allocation.
     #[inline]
     fn at(&self, offset: usize) -> *mut u8 {
-        // SAFETY: callers pass offsets inside the allocation.
-        unsafe { self.0.as_ptr().add(offset) }
+        std::ptr::with_exposed_provenance_mut(self.address().addr() + offset)
     }
 
     #[inline]
@@ -434,6 +410,99 @@ impl Record {
     }
 }
 
+impl RecordBox {
+    /// The address of the record, which the caller owns from now on.
+    #[inline]
+    pub fn into_address(self) -> NonNull<u8> {
+        std::mem::ManuallyDrop::new(self).0
+    }
+
+    /// The owner of a record.
+    ///
+    /// # Safety
+    ///
+    /// The address comes from [`into_address`](Self::into_address), and nobody else owns the record.
+    #[inline]
+    pub unsafe fn from_address(address: NonNull<u8>) -> RecordBox {
+        RecordBox(address)
+    }
+
+    /// Sets or removes the expiry. Without a change of presence it is written in place; otherwise the record moves to a
+    /// new allocation.
+    pub fn set_expire_at_ms(&mut self, expire_at_ms: Option<u64>) {
+        let meta = self.meta().load(Ordering::Relaxed);
+        if let (true, Some(at)) = (meta & FLAG_EXPIRES != 0, expire_at_ms) {
+            // SAFETY: the flag says that eight bytes of expiry stand there; `&mut self`.
+            unsafe { self.at(expiry_offset(meta)).cast::<u64>().write_unaligned(at) };
+            return;
+        }
+        if expire_at_ms.is_none() && meta & FLAG_EXPIRES == 0 {
+            return;
+        }
+        let replacement = match self.value() {
+            ValueRef::Int(value) => Record::new_int(self.key(), value, expire_at_ms),
+            ValueRef::Bytes(value) => {
+                Record::new_string(self.key(), value, expire_at_ms, meta & KIND_MASK == KIND_RAW)
+            }
+            ValueRef::Object(_) => {
+                // SAFETY: the object is moved out bit by bit and the old record is then freed without dropping it.
+                let object = unsafe { self.at(self.object_offset()).cast::<Object>().read() };
+                let replacement = Record::new_object(self.key(), object, expire_at_ms);
+                replacement.set_access(self.access());
+                let old = std::mem::replace(self, replacement);
+                old.free_allocation();
+                return;
+            }
+        };
+        replacement.set_access(self.access());
+        *self = replacement;
+    }
+
+    /// The record with the same value and expiry under another key.
+    pub fn with_key(mut self, key: &[u8]) -> RecordBox {
+        let expire_at_ms = self.expire_at_ms();
+        let renamed = match self.value() {
+            ValueRef::Int(value) => Record::new_int(key, value, expire_at_ms),
+            ValueRef::Bytes(value) => Record::new_string(key, value, expire_at_ms, self.kind() == KIND_RAW),
+            ValueRef::Object(_) => {
+                let object = match self.object_mut() {
+                    Some(object) => std::mem::replace(object, Object::empty()),
+                    None => Object::empty(),
+                };
+                Record::new_object(key, object, expire_at_ms)
+            }
+        };
+        renamed.set_access(self.access());
+        renamed
+    }
+
+    fn free_allocation(self) {
+        let layout = layout_of(self.meta().load(Ordering::Relaxed), self.shape());
+        let start = self.0.as_ptr();
+        std::mem::forget(self);
+        // SAFETY: allocated with this very layout: it depends only on flags and lengths that never leave their class.
+        unsafe { dealloc(start, layout) };
+    }
+}
+
+impl Deref for RecordBox {
+    type Target = Record;
+
+    #[inline]
+    fn deref(&self) -> &Record {
+        // SAFETY: the box owns the record, and lends it for as long as it is borrowed itself.
+        unsafe { Record::at_address(self.0) }
+    }
+}
+
+impl DerefMut for RecordBox {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Record {
+        // SAFETY: as above, and the box is borrowed exclusively.
+        unsafe { Record::at_address_mut(self.0) }
+    }
+}
+
 /// Lengths of key and value.
 #[derive(Clone, Copy)]
 struct Shape {
@@ -473,7 +542,7 @@ fn layout_of(meta: u32, shape: Shape) -> Layout {
     Layout::from_size_align(size, ALIGN).unwrap_or_else(|_| unreachable!("key and value fit in memory"))
 }
 
-impl Drop for Record {
+impl Drop for RecordBox {
     fn drop(&mut self) {
         let layout = layout_of(self.meta().load(Ordering::Relaxed), self.shape());
         // SAFETY: the record owns its object and its allocation, and is gone after this.
@@ -486,20 +555,6 @@ impl Drop for Record {
     }
 }
 
-impl Hash for Record {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(self.key());
-    }
-}
-
-impl PartialEq for Record {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Record {}
-
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Values are the users' data and stay out of logs.
@@ -507,6 +562,12 @@ impl fmt::Debug for Record {
             .field("type", &self.type_name())
             .field("expires", &self.expire_at_ms())
             .finish()
+    }
+}
+
+impl fmt::Debug for RecordBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
     }
 }
 

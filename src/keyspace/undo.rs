@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::hash::HashedKey;
 use super::reaper::Reaper;
-use super::record::Record;
+use super::record::{Record, RecordBox};
 use super::table::SlotTable;
 
 /// One thing to put back.
@@ -18,7 +18,7 @@ pub enum UndoStep {
         /// Its hash.
         hash: u64,
         /// Its record; `None` if it was not there.
-        before: Option<Record>,
+        before: Option<RecordBox>,
     },
     /// The table of a slot whose database was emptied.
     Flushed {

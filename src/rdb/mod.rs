@@ -10,7 +10,7 @@ pub mod read;
 mod stream;
 pub mod write;
 
-use crate::keyspace::record::Record;
+use crate::keyspace::record::{Record, RecordBox};
 use crate::keyspace::value::Object;
 use crate::types::hash::HashLimits;
 use crate::types::list::ListLimits;
@@ -78,7 +78,7 @@ pub enum Restored {
 
 impl Restored {
     /// As a record under a key.
-    pub fn into_record(self, key: &[u8], expire_at_ms: Option<u64>) -> Record {
+    pub fn into_record(self, key: &[u8], expire_at_ms: Option<u64>) -> RecordBox {
         match self {
             Restored::Object(object) => Record::new_object(key, object, expire_at_ms),
             Restored::Text(text) => match crate::types::number::parse_i64(&text) {

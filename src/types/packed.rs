@@ -9,11 +9,14 @@ use super::thin::Thin;
 /// Beyond this many bytes nothing is added to a packed list, whatever the configured limits say: Redis has the same bound.
 const MAX_BYTES: usize = 1 << 30;
 
+/// So many elements or more are counted by walking over them. Whoever configures lists that long pays a walk for every search anyway.
+const MANY: u16 = u16::MAX;
+
 /// The list. One word; an empty one owns no memory.
 #[derive(Clone, Default)]
 pub struct Packed {
-    /// The header is how many elements there are.
-    block: Thin<u32>,
+    /// The header is how many elements there are; [`MANY`] where they have to be counted.
+    block: Thin<u16>,
 }
 
 /// The place of an element, valid until the list changes before it. A place behind the last element is one to insert at.
@@ -32,7 +35,20 @@ impl Packed {
 
     /// How many elements there are.
     pub fn len(&self) -> usize {
-        self.block.header() as usize
+        match self.block.header() {
+            MANY => self.count(),
+            count => usize::from(count),
+        }
+    }
+
+    #[cold]
+    fn count(&self) -> usize {
+        let (mut rest, mut count) = (self.block.bytes(), 0);
+        while !rest.is_empty() {
+            rest = &rest[entry::size(rest)..];
+            count += 1;
+        }
+        count
     }
 
     /// Whether there is no element.
@@ -150,7 +166,7 @@ impl Packed {
     pub(super) fn insert_encoded(&mut self, position: Position, element: Encoded<'_>) {
         let count = self.block.header();
         self.block.splice(position.offset, 0, &[element.head(), element.data()]);
-        self.block.set_header(count + 1);
+        self.block.set_header(count.saturating_add(1));
     }
 
     pub(super) fn insert_encoded_pair(
@@ -161,7 +177,7 @@ impl Packed {
     ) {
         let count = self.block.header();
         self.block.splice(position.offset, 0, &[first.head(), first.data(), second.head(), second.data()]);
-        self.block.set_header(count + 2);
+        self.block.set_header(count.saturating_add(2));
     }
 
     /// Puts another element in the place of one. Behind the last there is nothing to replace.
@@ -179,7 +195,7 @@ impl Packed {
         let end = self.skip(position, count);
         let left = self.len() - (end.index - position.index);
         self.block.splice(position.offset, end.offset - position.offset, &[]);
-        self.block.set_header(left as u32);
+        self.block.set_header(u16::try_from(left).unwrap_or(MANY));
     }
 
     /// Removes everything and frees the memory.
@@ -299,5 +315,25 @@ mod tests {
         assert_eq!(size_of::<Packed>(), 8);
         packed.clear();
         assert_eq!((packed.len(), packed.memory_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn more_elements_than_the_header_says_are_counted() {
+        let (mut packed, many) = (Packed::new(), usize::from(MANY));
+        for number in 0..many + 2 {
+            packed.push(&[b'a' + (number % 26) as u8]);
+            if number + 3 > many {
+                assert_eq!(packed.len(), number + 1);
+            }
+        }
+        packed.assert_invariants();
+        assert_eq!(packed.iter().len(), many + 2);
+        packed.remove(packed.start(), 2);
+        assert_eq!(packed.len(), many);
+        packed.remove(packed.start(), 3);
+        assert_eq!(packed.len(), many - 3);
+        packed.push(b"x");
+        assert_eq!(packed.len(), many - 2);
+        packed.assert_invariants();
     }
 }

@@ -15,7 +15,8 @@ pub(super) trait Header: Copy + Default + Send + Sync + 'static {}
 
 impl<T: Copy + Default + Send + Sync + 'static> Header for T {}
 
-#[repr(C)]
+/// Without padding: every byte before the first one of the run counts where values are small.
+#[repr(C, packed)]
 struct Block<H> {
     len: u32,
     header: H,
