@@ -1,7 +1,7 @@
 //! The allocator: mimalloc, with what it has handed out counted.
 //!
 //! mimalloc was chosen for needing nothing but a C compiler, for blocks in steps of eight bytes, and for giving pages back by itself.
-//! Transparent huge pages are off: they made reads a few percent faster and a small keyspace up to a third larger.
+//! Transparent huge pages are off: they made writes a few percent faster and a small keyspace up to a quarter larger.
 //!
 //! Counting is exact to the sizes of blocks and costs an addition: each thread has a counter that only it writes.
 #![allow(unsafe_code)] // A global allocator is an unsafe trait; it hands every call through as it came.
