@@ -131,9 +131,7 @@ local function api(functions)
     return functions
 end
 
--- `call`, `pcall` and `acl_check_cmd` are put in for each script that runs.
-local command_functions = api({})
-local commands = protect(command_functions)
+local commands = protect(api({ call = host.call, pcall = host.pcall, acl_check_cmd = host.acl_check_cmd }))
 
 -- Lua's globals that scripts have, and those changed so that they respect what is protected.
 local globals = {}
@@ -331,4 +329,4 @@ local function register(chunk, register_function)
     return ok, failure
 end
 
-return visible, command_functions, run, run_function, register
+return visible, run, run_function, register
