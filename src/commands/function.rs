@@ -192,8 +192,7 @@ fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn add(cx: &Context<'_>, sources: &[&[u8]], policy: Policy) -> Result<Vec<String>, CommandError> {
     let scripting = &cx.server.scripting;
-    let worker = crate::worker::current();
-    let added = scripting.with_machine(worker, |vm| scripting.libraries.add(vm, sources, policy));
+    let added = scripting.with_machine(|vm| scripting.libraries.add(vm, sources, policy));
     added.map_err(|error| CommandError::new(format!("ERR {error}")))?
 }
 

@@ -1,6 +1,6 @@
 //! `redis.call` and `redis.pcall`: a command of a script.
 
-use mlua::Value;
+use mlua::{MultiValue, Value};
 use smallvec::SmallVec;
 
 use super::control::{Control, ForcedEnd};
@@ -40,7 +40,7 @@ pub fn call(
     cx: &mut Context<'_>,
     permits: &mut Permits,
     vm: &Vm,
-    arguments: &[Value],
+    arguments: &MultiValue,
 ) -> mlua::Result<Result<Value, CommandError>> {
     let words = match words(arguments) {
         Ok(words) => words,
@@ -73,7 +73,7 @@ pub fn call(
 ///
 /// # Errors
 /// What is no command.
-pub fn may_call(cx: &mut Context<'_>, arguments: &[Value]) -> Result<bool, CommandError> {
+pub fn may_call(cx: &mut Context<'_>, arguments: &MultiValue) -> Result<bool, CommandError> {
     let words = words(arguments)?;
     let words: SmallVec<[&[u8]; 8]> = words.iter().map(|word| &**word).collect();
     let entry = cx
@@ -102,7 +102,7 @@ impl std::ops::Deref for Word {
     }
 }
 
-fn words(arguments: &[Value]) -> Result<SmallVec<[Word; 8]>, CommandError> {
+fn words(arguments: &MultiValue) -> Result<SmallVec<[Word; 8]>, CommandError> {
     if arguments.is_empty() {
         return Err(CommandError::text("ERR Please specify at least one argument for this call"));
     }

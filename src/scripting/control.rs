@@ -1,5 +1,6 @@
 //! Watching over a script that runs: how long it takes, and whether it has to end.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -140,7 +141,7 @@ impl SlowScripts {
 /// What a machine's hook looks at. See [`Control::look`].
 #[derive(Default)]
 pub struct Control {
-    current: Mutex<Option<Current>>,
+    current: RefCell<Option<Current>>,
 }
 
 struct Current {
@@ -162,7 +163,7 @@ pub type GiveWay = dyn Fn() + Send + Sync;
 impl Control {
     /// A script starts.
     pub fn begin(&self, slow: &Arc<SlowScripts>, give_way: &Arc<GiveWay>, start: Start) {
-        *self.current.lock() = Some(Current {
+        *self.current.borrow_mut() = Some(Current {
             started: Instant::now(),
             start: Some(start),
             running: None,
@@ -176,7 +177,7 @@ impl Control {
 
     /// The script has ended; answers why, if by force.
     pub fn end(&self) -> Option<ForcedEnd> {
-        let current = self.current.lock().take()?;
+        let current = self.current.take()?;
         if let Some(running) = &current.running {
             current.slow.remove(running);
         }
@@ -185,7 +186,7 @@ impl Control {
 
     /// The script has changed a key.
     pub fn note_write(&self) {
-        if let Some(current) = self.current.lock().as_mut() {
+        if let Some(current) = self.current.borrow_mut().as_mut() {
             current.wrote = true;
             if let Some(running) = &current.running {
                 running.note_write();
@@ -195,7 +196,7 @@ impl Control {
 
     /// Has the script ended at its next instructions.
     pub fn force_end(&self, why: ForcedEnd) {
-        if let Some(current) = self.current.lock().as_mut() {
+        if let Some(current) = self.current.borrow_mut().as_mut() {
             current.ended.get_or_insert(why);
         }
     }
@@ -205,7 +206,7 @@ impl Control {
     /// # Errors
     /// When it has to end.
     pub fn look(&self) -> Result<(), ForcedEnd> {
-        let mut guard = self.current.lock();
+        let mut guard = self.current.borrow_mut();
         let Some(current) = guard.as_mut() else { return Ok(()) };
         if let Some(why) = current.ended {
             return Err(why);

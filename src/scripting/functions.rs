@@ -1,6 +1,8 @@
 //! Libraries of functions: FUNCTION LOAD and what comes of it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -165,14 +167,14 @@ fn register(vm: &Vm, source: &[u8]) -> Result<(String, Registered), CommandError
     let chunk = vm
         .check(body, "@user_function")
         .map_err(|message| CommandError::new(format!("ERR Error compiling function: {message}")))?;
-    let registered: Arc<Mutex<Registered>> = Arc::default();
-    let found = Arc::clone(&registered);
+    let registered: Rc<RefCell<Registered>> = Rc::default();
+    let found = Rc::clone(&registered);
     let machine = |error: mlua::Error| CommandError::new(format!("ERR {error}"));
     let register_function = vm
         .lua
         .create_function(move |_, arguments: MultiValue| match function_entry(&arguments) {
             Ok(entry) => {
-                let mut found = found.lock();
+                let mut found = found.borrow_mut();
                 if found.iter().any(|(other, _)| other.name.eq_ignore_ascii_case(&entry.0.name)) {
                     return Ok(Some("Function already exists in the library".to_owned()));
                 }
@@ -191,7 +193,7 @@ fn register(vm: &Vm, source: &[u8]) -> Result<(String, Registered), CommandError
             CommandError::new(format!("ERR Error registering functions: {text}"))
         }
     })?;
-    let functions = std::mem::take(&mut *registered.lock());
+    let functions = registered.take();
     Ok((name, functions))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mlua::{Function, Lua, Value};
+use mlua::{Function, Lua, MultiValue, Value};
 
 use super::analysis::Reach;
 use super::call::{self, Permits};
@@ -93,10 +93,9 @@ pub fn run(cx: &mut Context<'_>, program: &Program, arguments: &[&[u8]], read_on
     if cx.keys.is_alone() {
         server.scripting.count_alone();
     }
-    let worker = crate::worker::current();
     let done = server
         .scripting
-        .with_machine(worker, |vm| Run { cx, vm, program, arguments, key_count: count }.run(read_only));
+        .with_machine(|vm| Run { cx, vm, program, arguments, key_count: count }.run(read_only));
     done.unwrap_or_else(|error| Err(CommandError::new(format!("ERR {error}"))))
 }
 
@@ -217,11 +216,11 @@ struct Serving<'r, 'c> {
 }
 
 impl Host for Serving<'_, '_> {
-    fn call(&mut self, _: &Lua, words: &[Value]) -> mlua::Result<Result<Value, CommandError>> {
+    fn call(&mut self, _: &Lua, words: &MultiValue) -> mlua::Result<Result<Value, CommandError>> {
         call::call(self.cx, &mut self.permits, self.vm, words)
     }
 
-    fn may_call(&mut self, words: &[Value]) -> Result<bool, CommandError> {
+    fn may_call(&mut self, words: &MultiValue) -> Result<bool, CommandError> {
         call::may_call(self.cx, words)
     }
 }
