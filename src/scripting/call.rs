@@ -8,6 +8,7 @@ use super::convert;
 use super::vm::Vm;
 use crate::command::keys::{LockPlan, lock_plan_of};
 use crate::command::spec::Flags;
+use crate::command::table::{CommandTable, Entry};
 use crate::command::{Context, Origin};
 use crate::error::CommandError;
 use crate::keyspace::hash::SLOT_COUNT;
@@ -40,17 +41,21 @@ pub fn call(
     cx: &mut Context<'_>,
     permits: &mut Permits,
     vm: &Vm,
+    buffer: &mut Words,
     arguments: &MultiValue,
 ) -> mlua::Result<Result<Value, CommandError>> {
-    let words = match words(arguments) {
-        Ok(words) => words,
-        Err(error) => return Ok(Err(error)),
-    };
-    let words: SmallVec<[&[u8]; 8]> = words.iter().map(|word| &**word).collect();
+    if let Err(error) = buffer.fill(arguments) {
+        return Ok(Err(error));
+    }
+    let Words { bytes, ends, names } = buffer;
+    let words = &split(bytes, ends);
     let outer = cx.reply.version();
     cx.reply.set_version(vm.version());
     let start = cx.reply.position();
-    let result = run(cx, permits, &vm.control, &words);
+    let result = match resolve(&cx.server.commands, names, words) {
+        Ok(entry) => run(cx, permits, &vm.control, entry, words),
+        Err(error) => Err(error),
+    };
     cx.reply.set_version(outer);
     if let Err(error) = result {
         cx.reply.truncate(start);
@@ -74,8 +79,9 @@ pub fn call(
 /// # Errors
 /// What is no command.
 pub fn may_call(cx: &mut Context<'_>, arguments: &MultiValue) -> Result<bool, CommandError> {
-    let words = words(arguments)?;
-    let words: SmallVec<[&[u8]; 8]> = words.iter().map(|word| &**word).collect();
+    let mut buffer = Words::default();
+    buffer.fill(arguments)?;
+    let words = split(&buffer.bytes, &buffer.ends);
     let entry = cx
         .server
         .commands
@@ -85,51 +91,87 @@ pub fn may_call(cx: &mut Context<'_>, arguments: &MultiValue) -> Result<bool, Co
     Ok(cx.server.examine(cx.client, entry, &words).is_ok())
 }
 
-/// A word of a command: borrowed from Lua or made of a number.
-enum Word {
-    Text(mlua::BorrowedBytes),
-    Number(Vec<u8>),
+/// The words of a command, one behind the other. What Lua lends is given back at once: a copy costs less than keeping it borrowed.
+#[derive(Debug, Default)]
+pub struct Words {
+    bytes: Vec<u8>,
+    ends: SmallVec<[usize; 8]>,
+    /// Names of commands as scripts wrote them, and which entries they meant.
+    names: Vec<(Box<[u8]>, usize)>,
 }
 
-impl std::ops::Deref for Word {
-    type Target = [u8];
+/// Names of commands that are remembered.
+const NAMES_MAX: usize = 16;
 
-    fn deref(&self) -> &[u8] {
-        match self {
-            Word::Text(text) => text,
-            Word::Number(text) => text,
+/// A buffer of words that is larger than this is not kept for the next command.
+const WORDS_KEPT_MAX: usize = 64 * 1024;
+
+impl Words {
+    fn fill(&mut self, arguments: &MultiValue) -> Result<(), CommandError> {
+        if self.bytes.capacity() > WORDS_KEPT_MAX {
+            self.bytes = Vec::new();
         }
+        self.bytes.clear();
+        self.ends.clear();
+        if arguments.is_empty() {
+            return Err(CommandError::text("ERR Please specify at least one argument for this call"));
+        }
+        for argument in arguments {
+            match argument {
+                Value::String(text) => self.bytes.extend_from_slice(&text.as_bytes()),
+                Value::Integer(number) => {
+                    self.bytes.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+                }
+                Value::Number(number) => {
+                    self.bytes.extend_from_slice(&crate::types::number::format_f64(*number));
+                }
+                _ => return Err(CommandError::text("ERR Command arguments must be strings or integers")),
+            }
+            self.ends.push(self.bytes.len());
+        }
+        Ok(())
     }
 }
 
-fn words(arguments: &MultiValue) -> Result<SmallVec<[Word; 8]>, CommandError> {
-    if arguments.is_empty() {
-        return Err(CommandError::text("ERR Please specify at least one argument for this call"));
-    }
-    let word = |argument: &Value| match argument {
-        Value::String(text) => Ok(Word::Text(text.as_bytes())),
-        Value::Integer(number) => Ok(Word::Number(itoa::Buffer::new().format(*number).as_bytes().to_vec())),
-        Value::Number(number) => Ok(Word::Number(crate::types::number::format_f64(*number).to_vec())),
-        _ => Err(CommandError::text("ERR Command arguments must be strings or integers")),
-    };
-    arguments.iter().map(word).collect()
+fn split<'b>(bytes: &'b [u8], ends: &[usize]) -> SmallVec<[&'b [u8]; 8]> {
+    let mut start = 0;
+    ends.iter().map(|end| &bytes[std::mem::replace(&mut start, *end)..*end]).collect()
 }
 
-/// The gate of a script's command, then the command.
-fn run(
-    cx: &mut Context<'_>,
-    permits: &mut Permits,
-    control: &Control,
+/// Finds the command that a script means.
+fn resolve<'t>(
+    table: &'t CommandTable,
+    names: &mut Vec<(Box<[u8]>, usize)>,
     words: &[&[u8]],
-) -> Result<(), CommandError> {
-    let server = cx.server;
-    let entry = server.commands.resolve(words).map_err(|error| match error {
+) -> Result<&'t Entry, CommandError> {
+    let known = names.iter().find(|(name, _)| **name == *words[0]);
+    let resolved = match known {
+        Some((_, entry)) => table.resolve_again(words, *entry),
+        None => table.resolve(words).inspect(|entry| {
+            if names.len() >= NAMES_MAX {
+                names.clear();
+            }
+            names.push((Box::from(words[0]), entry.id));
+        }),
+    };
+    resolved.map_err(|error| match error {
         CommandError::UnknownCommand { .. } => CommandError::text("ERR Unknown command called from script"),
         CommandError::WrongArity(_) => {
             CommandError::text("ERR Wrong number of args calling command from script")
         }
         other => other,
-    })?;
+    })
+}
+
+/// The gate of a script's command, then the command.
+fn run<'c>(
+    cx: &mut Context<'c>,
+    permits: &mut Permits,
+    control: &Control,
+    entry: &'c Entry,
+    words: &[&[u8]],
+) -> Result<(), CommandError> {
+    let server = cx.server;
     let command = entry.command;
     if command.flags.has(Flags::NOSCRIPT) {
         return Err(CommandError::text("ERR This Valkey command is not allowed from script"));

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use mlua::{Function, Lua, MultiValue, Value};
 
 use super::analysis::Reach;
-use super::call::{self, Permits};
+use super::call::{self, Permits, Words};
 use super::control::{ForcedEnd, Start};
 use super::convert;
 use super::host::{self, Host};
@@ -142,9 +142,11 @@ impl Run<'_, '_> {
         if undoable {
             cx.begin_undoable();
         }
-        let mut serving = Serving { cx, vm, permits };
+        let words = vm.words.take();
+        let mut serving = Serving { cx, vm, permits, words };
         let ended = execute(&mut serving, &function, program, &arguments[3..], key_count);
-        let Serving { cx, permits, .. } = serving;
+        let Serving { cx, permits, words, .. } = serving;
+        vm.words.set(words);
         let forced = vm.control.end();
         cx.client.select(database);
         cx.keys.database = database;
@@ -213,11 +215,13 @@ struct Serving<'r, 'c> {
     cx: &'r mut Context<'c>,
     vm: &'r Vm,
     permits: Permits,
+    /// Memory for the words of its commands.
+    words: Words,
 }
 
 impl Host for Serving<'_, '_> {
     fn call(&mut self, _: &Lua, words: &MultiValue) -> mlua::Result<Result<Value, CommandError>> {
-        call::call(self.cx, &mut self.permits, self.vm, words)
+        call::call(self.cx, &mut self.permits, self.vm, &mut self.words, words)
     }
 
     fn may_call(&mut self, words: &MultiValue) -> Result<bool, CommandError> {

@@ -12,6 +12,7 @@ use mlua::chunk::ChunkMode;
 use mlua::state::{GcIncParams, GcMode};
 use mlua::{Either, Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table, Value};
 
+use super::call::Words;
 use super::control::Control;
 use super::scripts::{Script, Sha};
 use super::{convert, host, library};
@@ -50,6 +51,8 @@ pub struct Vm {
     version: Rc<Cell<Version>>,
     /// Bytes that the machine held when it was last used.
     pub memory: Arc<AtomicUsize>,
+    /// Memory for the words of commands.
+    pub words: Cell<Words>,
     compiled: HashMap<Sha, Function>,
     /// The flush of scripts that they were compiled after.
     generation: u64,
@@ -130,6 +133,7 @@ impl Vm {
             names,
             version,
             memory: Arc::default(),
+            words: Cell::default(),
             compiled: HashMap::new(),
             generation: 0,
             functions: HashMap::new(),
