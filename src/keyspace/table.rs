@@ -163,6 +163,16 @@ impl SlotTable {
         if self.count == 0 { 0 } else { block_bytes(self.count as usize * size_of::<Bucket>()) }
     }
 
+    /// Where its buckets are and how many, packed; 0 where there are none or too many for it.
+    #[inline]
+    pub fn hint(&self) -> u64 {
+        let count = u64::from(self.count);
+        if count == 0 || count >> (u64::BITS - ADDRESS_BITS) != 0 {
+            return 0;
+        }
+        count << ADDRESS_BITS | self.buckets.as_ptr().addr() as u64 & ((1 << ADDRESS_BITS) - 1)
+    }
+
     fn with_buckets(count: usize) -> Self {
         assert!(count <= u32::MAX as usize, "more buckets than there are fingerprints");
         let layout = layout_of(count);
@@ -605,10 +615,12 @@ pub fn random<'t>(table: &'t SlotTable, rng: &mut fastrand::Rng) -> Option<&'t R
     }
 }
 
-/// Asks the processor for the bucket where `hash` would be looked for first.
+/// Asks the processor for the bucket where `hash` would be looked for first in the table of this [hint](SlotTable::hint).
 #[inline]
-pub fn prefetch_bucket(table: &SlotTable, hash: u64) {
-    prefetch(table.buckets.as_ptr().wrapping_add(home(fingerprint_of_hash(hash), table.count)).cast());
+pub fn prefetch_hinted(hint: u64, hash: u64) {
+    let buckets = std::ptr::without_provenance::<Bucket>((hint & ((1 << ADDRESS_BITS) - 1)) as usize);
+    let count = (hint >> ADDRESS_BITS) as u32;
+    prefetch(buckets.wrapping_add(home(fingerprint_of_hash(hash), count)).cast());
 }
 
 /// Asks the processor for the first record that may be the one with `hash`.

@@ -157,7 +157,7 @@ impl Server {
         }
         let mut batch = self.new_batch();
         batch.changes.set_actor(client.shared.id);
-        if scratch.keys.len() > 1 {
+        if !scratch.keys.is_empty() {
             self.prefetch(client, &mut batch, &scratch.keys);
         }
         let mut end = BatchEnd { executed: count, stop: None };
@@ -256,7 +256,10 @@ impl Server {
         }
         // Not worth waiting for.
         let Some(shared) = &batch.shared else { return };
-        if let Some(database) = self.keyspace.physical_if_used(shared[client.database]) {
+        let Some(database) = self.keyspace.physical_if_used(shared[client.database]) else { return };
+        if let [key] = keys {
+            database.prefetch_slot(key.hash);
+        } else {
             prefetch::batch(database, keys.iter().map(|key| key.hash));
             self.stats.add(batch.worker, Counter::PrefetchBatches, 1);
             self.stats.add(batch.worker, Counter::PrefetchEntries, keys.len() as u64);
@@ -440,12 +443,22 @@ impl Server {
         {
             further_locks(self, client, plan);
         }
-        drop_foreign(plan, &self.keyspace);
+        if command.foreign_keys.is_some() || command.further_locks.is_some() {
+            drop_foreign(plan, &self.keyspace);
+        }
         let wide = alone || command.flags.has(Flags::WHOLE_KEYSPACE);
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && command.further_locks.is_some() { &[] } else { plan };
         let give_up = || self.scripting.slow.any();
         let (database, version) = (client.database, client.version);
+        let settings = AccessSettings {
+            now_ms: batch.now_ms,
+            clock: self.settings.access_clock(batch.now_ms),
+            touch: !client.no_touch,
+            sink: &batch.changes,
+            counts: &batch.counts,
+            give_up: &give_up,
+        };
         let access = loop {
             if self.scripting.slow.any()
                 && let Some(busy) = self.busy(entry, plan, wide)
@@ -469,15 +482,7 @@ impl Server {
                 let Some(shared) = &batch.shared else { continue };
                 Hold::Shared(shared)
             };
-            let settings = AccessSettings {
-                now_ms: batch.now_ms,
-                clock: self.settings.access_clock(batch.now_ms),
-                touch: !client.no_touch,
-                sink: &batch.changes,
-                counts: &batch.counts,
-                give_up: &give_up,
-            };
-            if let Some(access) = Access::new(&self.keyspace, hold, database, settings, locks) {
+            if let Some(access) = Access::new(&self.keyspace, hold, database, &settings, locks) {
                 break access;
             }
         };
