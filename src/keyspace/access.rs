@@ -5,11 +5,11 @@ use std::cell::{Cell, RefCell};
 use smallvec::SmallVec;
 
 use super::Keyspace;
-use super::database::{Database, ReadSlot, WriteSlot};
+use super::database::{Database, ReadSlot, WriteSlot, field_end_ms};
 use super::gate::{Exclusive, Mapping, Wait};
 use super::hash::HashedKey;
 use super::record::{Record, RecordBox};
-use super::table::{self, SlotTable};
+use super::table::{self, At, SlotTable};
 use super::undo::{UndoLog, UndoStep};
 use crate::config::KeyspaceEvents;
 
@@ -280,10 +280,10 @@ impl<'g, 'b> Access<'g, 'b> {
     /// [`set_expire_at_ms`](Self::set_expire_at_ms), and a collection that became empty must be removed.
     #[inline]
     pub fn write(&mut self, key: &HashedKey<'_>) -> Option<&mut Record> {
-        self.before_change(self.database, key);
-        let (clock, touch) = (self.settings.clock, self.settings.touch);
+        let at = self.locate_to_change(self.database, key)?;
+        let AccessSettings { clock, touch, .. } = *self.settings;
         let (_, table) = self.table_mut(self.database, key);
-        let record = table::find_mut(table, key)?;
+        let record = table::at_mut(table, at);
         if touch {
             date(record, clock);
         }
@@ -300,21 +300,20 @@ impl<'g, 'b> Access<'g, 'b> {
         if record.access() == 0 {
             record.set_access(fresh_access(self.settings.clock));
         }
-        self.before_change(number, key);
+        let located = self.locate_to_change(number, key);
         let (database, table) = self.table_mut(number, key);
-        let after = record.expire_at_ms();
-        let placed = match table::find_owner(table, key) {
-            Some(mut place) => Ok(std::mem::replace(&mut *place, record)),
-            None => Err(record),
-        };
-        let record = match placed {
-            Err(record) => record,
-            Ok(old) => {
+        let (after, has_field_ends) = (record.expire_at_ms(), field_end_ms(&record).is_some());
+        let record = match located {
+            None => record,
+            Some(at) => {
+                let old = std::mem::replace(&mut *table::owner_at(table, at), record);
                 let before = old.expire_at_ms();
                 if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
                     database.rebuild_expiry(table, key.slot());
                 }
-                database.note_field_ends(table, key, None);
+                if has_field_ends {
+                    database.note_field_ends(table, key, None);
+                }
                 return Some(old);
             }
         };
@@ -330,9 +329,9 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Takes a live key out of a database.
     pub fn remove_in(&mut self, number: usize, key: &HashedKey<'_>) -> Option<RecordBox> {
-        self.before_change(number, key);
+        let at = self.locate_to_change(number, key)?;
         let (database, table) = self.table_mut(number, key);
-        database.remove(table, key)
+        Some(database.remove_at(table, key, at))
     }
 
     /// Deletes a live key; a big value is freed in the background. Whether there was one.
@@ -347,9 +346,10 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Sets or removes the expiry of a live key. Whether there was one.
     pub fn set_expire_at_ms(&mut self, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
-        self.before_change(self.database, key);
+        let Some(at) = self.locate_to_change(self.database, key) else { return false };
         let (database, table) = self.table_mut(self.database, key);
-        database.set_expire_at_ms(table, key, at_ms)
+        database.set_expire_at_ms(table, key, at, at_ms);
+        true
     }
 
     /// Notes that fields of the hash under a key may end earlier now than `before`, which is its [`next_expiry_ms`] before that.
@@ -628,14 +628,20 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
-    /// What has to be done before a key changes: an ended one is removed, and a transaction that can be undone keeps the key
-    /// as it is.
+    /// Where the live record of a key is that is about to change. An ended one is removed first, and a transaction that can be undone
+    /// keeps the key as it is.
     #[inline]
-    fn before_change(&mut self, number: usize, key: &HashedKey<'_>) {
+    fn locate_to_change(&mut self, number: usize, key: &HashedKey<'_>) -> Option<At> {
         if self.undo.is_some() {
             self.note_for_undo(number, key);
         }
-        self.evict_expired(number, key);
+        let table = self.table(number, key);
+        let at = table::locate(table, key)?;
+        if is_expired(table::at(table, at), self.now_ms) {
+            self.evict_expired(number, key);
+            return None;
+        }
+        Some(at)
     }
 
     #[cold]
@@ -645,7 +651,7 @@ impl<'g, 'b> Access<'g, 'b> {
         self.undo = Some(undo);
     }
 
-    #[inline]
+    #[cold]
     fn evict_expired(&mut self, number: usize, key: &HashedKey<'_>) {
         let now_ms = self.now_ms;
         if table::find(self.table(number, key), key).is_some_and(|record| is_expired(record, now_ms)) {

@@ -8,7 +8,7 @@ use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, R
 use super::expiry::ExpiryIndex;
 use super::hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
 use super::record::{Record, RecordBox, ValueRef};
-use super::table::{self, SlotTable};
+use super::table::{self, At, SlotTable};
 use super::value::Object;
 
 /// A slot's table under its shared lock.
@@ -178,21 +178,32 @@ impl Database {
 
     /// Takes a key out. `table` is the slot's, locked exclusively.
     pub fn remove(&self, table: &mut SlotTable, key: &HashedKey<'_>) -> Option<RecordBox> {
-        let record = table::remove(table, key, self.hasher())?;
-        self.forget(key.slot(), &record);
-        Some(record)
+        let at = table::locate(table, key)?;
+        Some(self.remove_at(table, key, at))
     }
 
-    /// Changes a record's expiry and everything that is kept about it. `record` is of `table`, locked exclusively.
-    pub fn set_expire_at_ms(&self, table: &mut SlotTable, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
-        let Some(mut record) = table::find_owner(table, key) else { return false };
+    /// [`remove`](Self::remove) of a key that has been located.
+    pub fn remove_at(&self, table: &mut SlotTable, key: &HashedKey<'_>, at: At) -> RecordBox {
+        let record = table::remove_at(table, key, at, self.hasher());
+        self.forget(key.slot(), &record);
+        record
+    }
+
+    /// Changes a record's expiry and everything that is kept about it. The record is of `table`, locked exclusively.
+    pub fn set_expire_at_ms(
+        &self,
+        table: &mut SlotTable,
+        key: &HashedKey<'_>,
+        at: At,
+        expire_at_ms: Option<u64>,
+    ) {
+        let mut record = table::owner_at(table, at);
         let before = record.expire_at_ms();
-        record.set_expire_at_ms(at_ms);
+        record.set_expire_at_ms(expire_at_ms);
         drop(record);
-        if self.note_expiry_change(key, before, at_ms) {
+        if self.note_expiry_change(key, before, expire_at_ms) {
             self.rebuild_expiry(table, key.slot());
         }
-        true
     }
 
     /// Takes all keys out and gives each slot's table to `taken`. Answers how many there were.

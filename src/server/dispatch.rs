@@ -1,10 +1,11 @@
 //! A batch of requests: planned, prefetched, judged and run, one after the other.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Server;
-use super::client::{Client, ReplyMode};
+use super::client::{Client, Door, ReplyMode};
 use super::gate::Verdict;
 use super::monitor::{Source, UNSEEN};
 use super::observe::{Done, Thresholds};
@@ -108,6 +109,8 @@ impl Ran {
 pub(super) struct Batch<'s> {
     pub(super) worker: usize,
     pub(super) now_ms: u64,
+    /// See [`Server::is_plain`]: said of the batch's client when the last command that was not plain had run.
+    plain: bool,
     counts: AccessCounts,
     pub(super) changes: Changes<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
@@ -157,6 +160,7 @@ impl Server {
         }
         let mut batch = self.new_batch();
         batch.changes.set_actor(client.shared.id);
+        batch.plain = self.is_plain(client);
         if !scratch.keys.is_empty() {
             self.prefetch(client, &mut batch, &scratch.keys);
         }
@@ -215,6 +219,7 @@ impl Server {
         Batch {
             worker: crate::worker::current(),
             now_ms,
+            plain: false,
             counts: AccessCounts::default(),
             changes: Changes::new(&self.effects),
             shared: None,
@@ -276,43 +281,16 @@ impl Server {
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
     ) -> Option<Stop> {
-        let &Request { entry, arguments, keys, .. } = request;
-        match self.judge(client, entry, arguments, keys, batch.now_ms) {
-            Verdict::Pass => {}
-            Verdict::Wait => {
-                client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
-                return Some(Stop::Paused);
-            }
-            Verdict::Refuse(error) => {
-                self.refuse(client, Some(entry), &error, batch, out);
+        let &Request { entry, arguments, .. } = request;
+        let plain = entry.plain && batch.plain;
+        if plain {
+            debug_assert!(client.transaction.is_none() && client.reply_mode == ReplyMode::On);
+            if self.settings.maxmemory() > 0 && !self.has_room(client, entry, batch) {
+                self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
                 return None;
             }
-        }
-        if client.transaction.is_some()
-            && self.scripting.slow.any()
-            && let Some(Ran { result: Err(error), .. }) = self.busy(entry, &LockPlan::new(), false)
-        {
-            self.refuse(client, Some(entry), &error, batch, out);
-            return None;
-        }
-        if (self.settings.maxmemory() > 0 || client.out_of_memory) && !self.has_room(client, entry, batch) {
-            self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
-            return None;
-        }
-        if client.tracker.is_some() && client.shared.has_messages() {
-            // Keys that were evicted for this command are told before its reply, as are all that went before it.
-            client.shared.take_messages(out);
-        }
-        if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {
-            match self.queue(client, entry, arguments) {
-                Ok(()) => {
-                    let start = out.len();
-                    Reply::new(out, client.version).simple("QUEUED");
-                    self.finish_reply(client, start, out);
-                }
-                Err(error) => self.refuse(client, Some(entry), &error, batch, out),
-            }
-            return None;
+        } else if let ControlFlow::Break(stop) = self.hold_back(client, request, batch, out) {
+            return stop;
         }
         let command = entry.command;
         let start = out.len();
@@ -341,7 +319,7 @@ impl Server {
         if failed && result.is_ok() {
             self.count_written_error(&out[start..], batch.worker);
         }
-        if self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
+        if !plain && self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
             self.show_to_monitors(entry, arguments, client.database, Source::Client(&client.shared));
         }
         if waits {
@@ -375,6 +353,9 @@ impl Server {
             };
             self.conclude(&done, ends_run, batch);
         }
+        if plain {
+            return None;
+        }
         if client.asking && !command.flags.has(Flags::KEEPS_ASKING) {
             client.asking = false;
         }
@@ -383,7 +364,72 @@ impl Server {
         }
         let silent = if command.flags.has(Flags::PUSHES) { out.len() } else { start };
         self.finish_reply(client, silent, out);
+        batch.plain = self.is_plain(client);
         after.map(Stop::After)
+    }
+
+    /// Whether nothing is special about a client, or going on in the server, that the gate or what follows a command has to look at
+    /// where the command is plain as well.
+    fn is_plain(&self, client: &Client) -> bool {
+        client.door == Door::Main
+            && client.rights.is_free(self)
+            && client.transaction.is_none()
+            && client.tracker.is_none()
+            && client.reply_mode == ReplyMode::On
+            && !client.subscriptions.any()
+            && !(client.monitor || client.asking || client.caching || client.out_of_memory)
+            && !self.cluster.is_enabled()
+            && !self.pause.is_set()
+            && !self.monitors.any()
+    }
+
+    /// Judges a request. It breaks where the request has been refused or queued, or has to wait.
+    fn hold_back<'s>(
+        &'s self,
+        client: &mut Client,
+        request: &Request<'_>,
+        batch: &mut Batch<'s>,
+        out: &mut Vec<u8>,
+    ) -> ControlFlow<Option<Stop>> {
+        let &Request { entry, arguments, keys, .. } = request;
+        match self.judge(client, entry, arguments, keys, batch.now_ms) {
+            Verdict::Pass => {}
+            Verdict::Wait => {
+                client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
+                return ControlFlow::Break(Some(Stop::Paused));
+            }
+            Verdict::Refuse(error) => {
+                self.refuse(client, Some(entry), &error, batch, out);
+                return ControlFlow::Break(None);
+            }
+        }
+        if client.transaction.is_some()
+            && self.scripting.slow.any()
+            && let Some(Ran { result: Err(error), .. }) = self.busy(entry, &LockPlan::new(), false)
+        {
+            self.refuse(client, Some(entry), &error, batch, out);
+            return ControlFlow::Break(None);
+        }
+        if (self.settings.maxmemory() > 0 || client.out_of_memory) && !self.has_room(client, entry, batch) {
+            self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
+            return ControlFlow::Break(None);
+        }
+        if client.tracker.is_some() && client.shared.has_messages() {
+            // Keys that were evicted for this command are told before its reply, as are all that went before it.
+            client.shared.take_messages(out);
+        }
+        if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {
+            match self.queue(client, entry, arguments) {
+                Ok(()) => {
+                    let start = out.len();
+                    Reply::new(out, client.version).simple("QUEUED");
+                    self.finish_reply(client, start, out);
+                }
+                Err(error) => self.refuse(client, Some(entry), &error, batch, out),
+            }
+            return ControlFlow::Break(None);
+        }
+        ControlFlow::Continue(())
     }
 
     /// What a request gets to hear while a slow script is in its way: it waits, and after `busy-reply-threshold` it is refused.
