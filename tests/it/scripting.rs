@@ -265,7 +265,7 @@ fn slow_scripts_stand_in_the_way_of_their_keys_only() {
     assert!(other.raw("EXEC").starts_with("-EXECABORT Transaction discarded because of: BUSY"));
     other.check("SCRIPT KILL", "+OK~");
     for client in [&mut slow, &mut second] {
-        client.check_next("-ERR Error running script: Script killed by user with SCRIPT KILL.~");
+        client.check_next("-ERR Script killed by user with SCRIPT KILL. script: on @user_script:1.~");
         client.check("PING", "+PONG~");
     }
     other.check("SET k v", "+OK~");
@@ -284,7 +284,7 @@ fn a_script_that_wrote_can_be_killed_only_if_it_can_be_undone() {
     other.check("CONFIG SET busy-reply-threshold 0", "+OK~");
     slow.send(&encode(&["EVAL", &format!("#!lua flags=atomic\n{body}"), "2", "k", "l"]));
     eventually("it can be killed", || other.raw("SCRIPT KILL") == "+OK~");
-    slow.check_next("-ERR Error running script: Script killed by user with SCRIPT KILL.~");
+    slow.check_next("-ERR Script killed by user with SCRIPT KILL. script: on @user_script:2.~");
     other.check("EXISTS k", ":0~");
     // A bounded loop: nothing can end this one.
     let bounded = "redis.call('set', KEYS[1], 'changed') local t = os.clock() while os.clock() < t + 0.3 do end return 1";
@@ -307,7 +307,7 @@ fn a_slow_function_is_alone_and_can_be_killed() {
         "-BUSY Valkey is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.~",
     );
     client.check("FUNCTION KILL", "+OK~");
-    assert!(slow.read().text().starts_with("ERR Error running script"), "it ends");
+    slow.check_next("-ERR Script killed by user with FUNCTION KILL. script: on @user_function:2.~");
     client.check("GET k", "$-1~");
 }
 
@@ -330,6 +330,130 @@ fn functions_are_loaded_listed_and_called() {
     client.check("FUNCTION DELETE lib", "+OK~");
     client.check("FUNCTION DELETE lib", "-ERR Library not found~");
     client.check("FUNCTION LIST", "*0~");
+}
+
+/// The reply to loading a library with this body.
+fn load(client: &mut Client, body: &str) -> String {
+    client.send(&encode(&["FUNCTION", "LOAD", "REPLACE", &format!("#!lua name=lib\n{body}")]));
+    show(&client.read_raw())
+}
+
+#[test]
+fn a_library_that_loads_may_register_functions_and_log() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for name in ["math", "os", "pairs", "string", "_G", "pcall", "KEYS", "cjson"] {
+        assert_eq!(
+            load(&mut client, &format!("return {name}")),
+            format!(
+                "-ERR Error registering functions: ERR user_function:2: Script attempted to access nonexistent global variable '{name}'~"
+            )
+        );
+    }
+    for name in ["call", "pcall", "setresp", "set_repl", "sha1hex", "error_reply", "acl_check_cmd"] {
+        assert_eq!(
+            load(&mut client, &format!("return redis.{name}(3)")),
+            format!(
+                "-ERR Error registering functions: ERR user_function:2: Script attempted to access nonexistent global variable '{name}'~"
+            )
+        );
+    }
+    let read_only =
+        "-ERR Error registering functions: ERR user_function:2: Attempt to modify a readonly table~";
+    assert_eq!(load(&mut client, "redis.call = 1"), read_only);
+    assert_eq!(load(&mut client, "a = 1"), read_only);
+    assert_eq!(
+        load(
+            &mut client,
+            "server.log(redis.LOG_DEBUG, redis.REDIS_VERSION) redis.register_function(12, function() end)"
+        ),
+        "$3~lib~"
+    );
+    client.check("FCALL 12 0", "$-1~");
+    // A number is as good as a text, in names too.
+    assert_eq!(
+        load(
+            &mut client,
+            "redis.register_function{function_name=13, callback=function() end, description=1.5}"
+        ),
+        "$3~lib~"
+    );
+    client.check(
+        "FUNCTION LIST",
+        "*1~*6~$12~library_name~$3~lib~$6~engine~$3~LUA~$9~functions~*1~*6~$4~name~$2~13~$11~description~$3~1.5~$5~flags~*0~",
+    );
+    assert_eq!(
+        load(&mut client, "redis.register_function{[1]=2}"),
+        "-ERR Error registering functions: ERR unknown argument given to server.register_function~"
+    );
+    assert_eq!(
+        load(&mut client, "while true do end"),
+        "-ERR Error registering functions: ERR FUNCTION LOAD timeout~"
+    );
+    // The machine is as good as before.
+    client.check("FCALL 13 0", "$-1~");
+}
+
+#[test]
+fn a_function_that_runs_cannot_register_another() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for (body, expected) in [
+        ("return type(redis.register_function)", "$3~nil~"),
+        ("return type(server.breakpoint)", "$3~nil~"),
+        ("return lib.SERVER_NAME", "$6~kvarts~"),
+        ("return redis.call('ping')", "+PONG~"),
+        ("return redis.pcall('ping')", "+PONG~"),
+        ("return redis.acl_check_cmd('ping')", ":1~"),
+        ("return redis.sha1hex('')", "$40~da39a3ee5e6b4b0d3255bfef95601890afd80709~"),
+        ("return math.abs(-1) + redis.REPL_ALL", ":4~"),
+        ("return tostring(_G.redis == redis)", "$4~true~"),
+        ("return redis.foo", "$-1~"),
+        (
+            "redis.register_function('g', function() end)",
+            "-ERR user_function:2: attempt to call field 'register_function' (a nil value) script: on @user_function:2.~",
+        ),
+        (
+            "lib.register_function('g', function() end)",
+            "-ERR server.register_function can only be called on FUNCTION LOAD command script: on @user_function:2.~",
+        ),
+        (
+            "register('g', function() end)",
+            "-ERR server.register_function can only be called on FUNCTION LOAD command script: on @user_function:2.~",
+        ),
+        (
+            "return lib.call('ping')",
+            "-ERR user_function:2: Script attempted to access nonexistent global variable 'call' script: on @user_function:2.~",
+        ),
+        // The last script's keys are not seen.
+        (
+            "return KEYS",
+            "-ERR user_function:2: Script attempted to access nonexistent global variable 'KEYS' script: on @user_function:2.~",
+        ),
+        (
+            "lib.x = 1",
+            "-ERR user_function:2: Attempt to modify a readonly table script: on @user_function:2.~",
+        ),
+        ("x = 1", "-ERR user_function:2: Attempt to modify a readonly table script: on @user_function:2.~"),
+    ] {
+        assert_eq!(eval(&mut client, "return #KEYS", &["k"], &[]).text(), "1");
+        let library = format!(
+            "local lib, register = redis, redis.register_function lib.register_function('f', function() {body} end)"
+        );
+        assert_eq!(load(&mut client, &library), "$3~lib~", "{body}");
+        assert_eq!(client.raw("FCALL f 0"), expected, "{body}");
+    }
+}
+
+#[test]
+fn wrong_arguments_of_function_are_told() {
+    table(
+        "
+        FUNCTION FLUSH bad => -ERR FUNCTION FLUSH only supports SYNC|ASYNC option~
+        FUNCTION FLUSH sync extra => -ERR unknown subcommand or wrong number of arguments for 'FLUSH'. Try FUNCTION HELP.~
+        FUNCTION restore a b c => -ERR unknown subcommand or wrong number of arguments for 'restore'. Try FUNCTION HELP.~
+    ",
+    );
 }
 
 #[test]
