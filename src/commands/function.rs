@@ -176,7 +176,7 @@ fn call(cx: &mut Context<'_>, arguments: &[&[u8]], read_only: bool) -> CommandRe
 
 fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (policy, source) = match &arguments[2..] {
-        [source] => (Policy::Append, *source),
+        [source] => (Policy::Load, *source),
         [word, source] if args::is(word, "REPLACE") => (Policy::Replace, *source),
         [word, ..] => {
             let word = args::text(word);

@@ -44,10 +44,12 @@ pub struct Libraries {
     changing: Mutex<()>,
 }
 
-/// What FUNCTION RESTORE does with libraries that are there.
+/// What FUNCTION LOAD and FUNCTION RESTORE do with libraries that are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// They stay, and one of the same name is an error.
+    /// LOAD: they stay, and one of the same name is an error.
+    Load,
+    /// RESTORE: the same.
     Append,
     /// One of the same name is replaced.
     Replace,
@@ -95,7 +97,10 @@ impl Libraries {
         for source in sources {
             let library = load(vm, give_way, source)?;
             if next.contains_key(&library.name) && policy != Policy::Replace {
-                return Err(CommandError::new(format!("ERR Library '{}' already exists", library.name)));
+                // The peers quote the name for FUNCTION LOAD alone.
+                let quote = if policy == Policy::Load { "'" } else { "" };
+                let name = &library.name;
+                return Err(CommandError::new(format!("ERR Library {quote}{name}{quote} already exists")));
             }
             next.remove(&library.name);
             let taken = |name: &str| {

@@ -323,6 +323,8 @@ fn functions_are_loaded_listed_and_called() {
     client.check("FCALL_RO f 1 k v", "-ERR Can not execute a script with write flag using *_ro command.~");
     assert_eq!(client.call(&["FUNCTION", "LOAD", code]).text(), "ERR Library 'lib' already exists");
     let Value::Bulk(dump) = client.value("FUNCTION DUMP") else { panic!("a payload") };
+    let restored = client.call(&[&b"FUNCTION"[..], b"RESTORE", &dump]);
+    assert_eq!(restored.text(), "ERR Library lib already exists");
     client.check("FUNCTION FLUSH", "+OK~");
     client.check("FCALL g 0", "-ERR Function not found~");
     assert_eq!(client.call(&[&b"FUNCTION"[..], b"RESTORE", &dump]).text(), "OK");
@@ -443,6 +445,31 @@ fn a_function_that_runs_cannot_register_another() {
         assert_eq!(load(&mut client, &library), "$3~lib~", "{body}");
         assert_eq!(client.raw("FCALL f 0"), expected, "{body}");
     }
+}
+
+#[test]
+fn for_tests_scripts_may_call_what_they_may_not_call() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    let denied = "-ERR This Valkey command is not allowed from script script: on @user_script:1.~";
+    answers(&mut client, "return redis.call('debug', 'protocol', 'integer')", denied);
+    client.check("DEBUG SET-DISABLE-DENY-SCRIPTS 1", "+OK~");
+    answers(&mut client, "return redis.call('debug', 'protocol', 'integer')", ":12345~");
+    answers(
+        &mut client,
+        "return redis.call('debug', 'digest')",
+        "+0000000000000000000000000000000000000000~",
+    );
+    answers(&mut client, "return redis.call('client', 'getname')", "$-1~");
+    answers(&mut client, "return redis.call('config', 'get', 'port')", "*2~$4~port~$1~0~");
+    answers(&mut client, "return redis.call('blpop', 'k', 0)", "$-1~");
+    for never in
+        ["'multi'", "'exec'", "'discard'", "'watch', 'k'", "'eval', 'return 1', 0", "'function', 'flush'"]
+    {
+        answers(&mut client, &format!("return redis.call({never})"), denied);
+    }
+    client.check("DEBUG SET-DISABLE-DENY-SCRIPTS 0", "+OK~");
+    answers(&mut client, "return redis.call('debug', 'protocol', 'integer')", denied);
 }
 
 #[test]
