@@ -161,7 +161,7 @@ fn sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn object(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
-    let Some(record) = cx.keys.peek(&key) else { return Err(CommandError::NoSuchKey) };
+    let Some(record) = cx.keys.peek_even_ended(&key) else { return Err(CommandError::NoSuchKey) };
     let idle_s = match cx.keys.clock() {
         AccessClock::Lru(now) => now.wrapping_sub(record.access()) & 0xff_ffff,
         AccessClock::Lfu { .. } => 0,

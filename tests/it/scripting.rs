@@ -461,6 +461,8 @@ fn for_tests_scripts_may_call_what_they_may_not_call() {
         "+0000000000000000000000000000000000000000~",
     );
     answers(&mut client, "return redis.call('client', 'getname')", "$-1~");
+    let behind = "$39~Some real reply following the attribute~";
+    answers(&mut client, "redis.setresp(3) return redis.call('debug', 'protocol', 'attrib')", behind);
     answers(&mut client, "return redis.call('config', 'get', 'port')", "*2~$4~port~$1~0~");
     answers(&mut client, "return redis.call('blpop', 'k', 0)", "$-1~");
     for never in

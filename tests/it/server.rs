@@ -341,3 +341,15 @@ fn debug_reload_reads_what_it_wrote() {
     client.check("DEBUG RELOAD NOFLUSH", failed);
     client.check("FCALL f 0", ":1~");
 }
+
+#[test]
+fn debug_object_shows_a_key_that_has_ended() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK~");
+    client.check("SET k v PX 1", "+OK~");
+    server.advance_ms(5);
+    assert!(client.raw("DEBUG OBJECT k").starts_with("+Value at:"));
+    client.check("EXISTS k", ":0~");
+    client.check("DEBUG OBJECT k", "-ERR no such key~");
+}
