@@ -126,6 +126,8 @@ impl Vm {
             lua,
         };
         vm.look_every(INSTRUCTIONS)?;
+        // Two fifths of what there is by now served only to make the rest.
+        vm.lua.gc_collect()?;
         Ok(vm)
     }
 
