@@ -39,34 +39,95 @@ thread_local! {
 #[derive(Debug)]
 pub struct Allocator;
 
-// SAFETY: every call goes to mimalloc with the arguments it came with; counting neither allocates nor touches the blocks.
+// SAFETY: every call goes to mimalloc with the arguments it came with, or, where `is_wide`, for a larger block whose alignment is looked
+// at; counting neither allocates nor touches the blocks.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(block_bytes(layout.size()) as i64);
+        count(block_of(layout) as i64);
         // SAFETY: the caller's.
-        unsafe { MiMalloc.alloc(layout) }
+        unsafe { if is_wide(layout) { alloc_wide(layout) } else { MiMalloc.alloc(layout) } }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(block_bytes(layout.size()) as i64);
+        count(block_of(layout) as i64);
         // SAFETY: the caller's.
         unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(block_bytes(layout.size()) as i64));
+        count(-(block_of(layout) as i64));
         // SAFETY: the caller's.
         unsafe { MiMalloc.dealloc(pointer, layout) }
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count(block_bytes(new_size) as i64 - block_bytes(layout.size()) as i64);
-        // SAFETY: the caller's.
-        unsafe { MiMalloc.realloc(pointer, layout, new_size) }
+        // SAFETY: the caller's; the alignment is as it was.
+        unsafe {
+            let new = Layout::from_size_align_unchecked(new_size, layout.align());
+            count(block_of(new) as i64 - block_of(layout) as i64);
+            if is_wide(layout) && is_wide(new) {
+                realloc_wide(pointer, layout, new)
+            } else {
+                MiMalloc.realloc(pointer, layout, new_size)
+            }
+        }
+    }
+}
+
+/// An alignment that blocks have whose size is a multiple of it, but that the allocator does not promise: Lua's memory is asked for with
+/// it.
+const WIDE: usize = 16;
+
+/// Sizes for which asking without the alignment, and looking at what came, is the faster way.
+const WIDE_MAX: usize = 1024;
+
+#[inline]
+const fn is_wide(layout: Layout) -> bool {
+    layout.align() == WIDE && layout.size() <= WIDE_MAX
+}
+
+/// How large a block is that is asked for with this layout.
+#[inline]
+const fn block_of(layout: Layout) -> usize {
+    block_bytes(if is_wide(layout) { layout.size().next_multiple_of(WIDE) } else { layout.size() })
+}
+
+/// # Safety
+/// As [`GlobalAlloc::alloc`]; `is_wide`.
+#[inline]
+unsafe fn alloc_wide(layout: Layout) -> *mut u8 {
+    // SAFETY: any size may be asked for; what is not aligned is given back at once.
+    unsafe {
+        let pointer = libmimalloc_sys::mi_malloc(layout.size().next_multiple_of(WIDE)).cast::<u8>();
+        if pointer.addr() % WIDE == 0 {
+            return pointer;
+        }
+        libmimalloc_sys::mi_free(pointer.cast());
+        MiMalloc.alloc(layout)
+    }
+}
+
+/// # Safety
+/// As [`GlobalAlloc::realloc`]; `is_wide` of both layouts.
+#[inline]
+unsafe fn realloc_wide(pointer: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+    // SAFETY: the block is one of the allocator's, and holds what both sizes have in common.
+    unsafe {
+        let bytes = new.size().next_multiple_of(WIDE);
+        let moved = libmimalloc_sys::mi_realloc(pointer.cast(), bytes).cast::<u8>();
+        if moved.addr() % WIDE == 0 {
+            return moved;
+        }
+        let aligned = MiMalloc.alloc(new);
+        if !aligned.is_null() {
+            aligned.copy_from_nonoverlapping(moved, old.size().min(new.size()));
+        }
+        libmimalloc_sys::mi_free(moved.cast());
+        aligned
     }
 }
 
@@ -162,6 +223,34 @@ mod tests {
                 usable
             };
             assert_eq!(block_bytes(size), usable, "{size}");
+        }
+    }
+
+    #[test]
+    fn wide_blocks_are_aligned_and_as_large_as_counted() {
+        let mut blocks = Vec::new();
+        for size in (1..WIDE_MAX).chain([WIDE_MAX]) {
+            let layout = Layout::from_size_align(size, WIDE).unwrap();
+            let next = Layout::from_size_align((size * 7) % WIDE_MAX + 1, WIDE).unwrap();
+            // SAFETY: blocks are written within their size, and freed with the layout they have then.
+            unsafe {
+                let pointer = Allocator.alloc(layout);
+                assert_eq!(
+                    (pointer.addr() % WIDE, block_of(layout)),
+                    (0, MiMalloc.usable_size(pointer)),
+                    "{size}"
+                );
+                pointer.write_bytes(size as u8, size);
+                let pointer = Allocator.realloc(pointer, layout, next.size());
+                assert_eq!(pointer.addr() % WIDE, 0, "{size}");
+                let kept = std::slice::from_raw_parts(pointer, size.min(next.size()));
+                assert!(kept.iter().all(|byte| *byte == size as u8), "{size}");
+                blocks.push((pointer, next));
+            }
+        }
+        for (pointer, layout) in blocks {
+            // SAFETY: as above.
+            unsafe { Allocator.dealloc(pointer, layout) }
         }
     }
 

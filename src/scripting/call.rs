@@ -2,18 +2,17 @@
 
 use std::sync::atomic::Ordering;
 
-use mlua::{Lua, Value};
+use mlua::Value;
 use smallvec::SmallVec;
 
 use super::control::{Control, ForcedEnd};
 use super::convert;
-use super::vm::FieldNames;
+use super::vm::Vm;
 use crate::command::keys::{LockPlan, lock_plan_of};
 use crate::command::spec::Flags;
 use crate::command::{Command, Context, Group, Origin};
 use crate::error::CommandError;
 use crate::keyspace::hash::SLOT_COUNT;
-use crate::resp::Version;
 use crate::server::Server;
 use crate::server::client::Door;
 
@@ -43,10 +42,7 @@ pub struct Permits {
 pub fn call(
     cx: &mut Context<'_>,
     permits: &mut Permits,
-    control: &Control,
-    lua: &Lua,
-    names: &FieldNames,
-    version: Version,
+    vm: &Vm,
     arguments: &[Value],
 ) -> mlua::Result<Result<Value, CommandError>> {
     let words = match words(arguments) {
@@ -55,9 +51,9 @@ pub fn call(
     };
     let words: SmallVec<[&[u8]; 8]> = words.iter().map(|word| &**word).collect();
     let outer = cx.reply.version();
-    cx.reply.set_version(version);
+    cx.reply.set_version(vm.version());
     let start = cx.reply.position();
-    let result = run(cx, permits, control, &words);
+    let result = run(cx, permits, &vm.control, &words);
     cx.reply.set_version(outer);
     if let Err(error) = result {
         cx.reply.truncate(start);
@@ -67,7 +63,11 @@ pub fn call(
         }
         return Ok(Err(error));
     }
-    let value = convert::to_lua(lua, names, cx.reply.written_since(start), 0);
+    let reply = cx.reply.written_since(start);
+    let value = match reply {
+        [b':', ..] => convert::to_lua(&vm.lua, &vm.names, reply, 0),
+        _ => vm.unasked(reply.len(), || convert::to_lua(&vm.lua, &vm.names, reply, 0)),
+    };
     cx.reply.truncate(start);
     Ok(Ok(value?.0))
 }

@@ -8,6 +8,7 @@ pub mod call;
 pub mod control;
 pub mod convert;
 pub mod functions;
+pub mod host;
 pub mod lexer;
 pub mod library;
 pub mod run;

@@ -129,16 +129,20 @@ local anywhere = {
 -- What scripts and functions have besides.
 local while_running = {
     REPL_NONE = 0, REPL_AOF = 1, REPL_SLAVE = 2, REPL_REPLICA = 2, REPL_ALL = 3,
+    call = host.call, pcall = host.pcall, acl_check_cmd = host.acl_check_cmd,
     sha1hex = sha1hex, error_reply = error_reply, status_reply = status_reply,
     setresp = setresp, set_repl = set_repl,
 }
 
--- `call`, `pcall` and `acl_check_cmd` are put in for each script that runs.
-local command_functions = add_all(add_all({}, anywhere), while_running)
-command_functions.breakpoint = function() return false end
-command_functions.debug = function() end
-command_functions.replicate_commands = function() return true end
-local commands = protect(command_functions)
+-- What scripts have alone.
+local while_debugging = {
+    breakpoint = function() return false end,
+    debug = function() end,
+    replicate_commands = function() return true end,
+}
+
+local for_functions = add_all(add_all({}, anywhere), while_running)
+local commands = protect(add_all(add_all({}, for_functions), while_debugging))
 
 -- Lua's globals that scripts have, and those changed so that they respect what is protected.
 local globals = {}
@@ -260,15 +264,8 @@ local missing = {
 }
 
 -- Functions see what scripts see, but for KEYS, ARGV and what debugs scripts.
-local called = { call = true, pcall = true, acl_check_cmd = true }
 local function_globals = copy(globals)
-function_globals.redis = protect(lua_setmetatable(add_all(add_all({}, anywhere), while_running), {
-    __index = function(_, name)
-        if called[name] then
-            return command_functions[name]
-        end
-    end,
-}))
+function_globals.redis = protect(for_functions)
 function_globals.server = function_globals.redis
 lua_rawset(function_globals, '_G', protect(lua_setmetatable(function_globals, missing)))
 
@@ -335,4 +332,4 @@ local function register(chunk, register_function)
     return ok, failure
 end
 
-return visible, command_functions, run, run_function, register
+return visible, run, run_function, register

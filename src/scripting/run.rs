@@ -1,15 +1,15 @@
 //! Running a script or function within a command: EVAL, EVALSHA, FCALL.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mlua::{Function, Lua, Table, Value, Variadic};
+use mlua::{Function, Lua, Value};
 
 use super::analysis::Reach;
 use super::call::{self, Permits};
 use super::control::{ForcedEnd, Start};
 use super::convert;
+use super::host::{self, Host};
 use super::scripts::{Script, Sha};
 use super::shebang::ScriptFlags;
 use super::vm::{Failure, Vm};
@@ -128,7 +128,7 @@ impl Run<'_, '_> {
         }
         let in_transaction_undo = cx.keys.can_undo();
         let undoable = flags.atomic && !in_transaction_undo;
-        let permits = RefCell::new(Permits {
+        let permits = Permits {
             read_only: read_only || flags.no_writes,
             allow_oom: flags.allow_oom,
             cross_slot: flags.allow_cross_slot_keys || !flags.declared && key_count == 0,
@@ -136,7 +136,7 @@ impl Run<'_, '_> {
             wrote: false,
             reached_too_far: false,
             counted: None,
-        });
+        };
         let start = start_of(cx, program, arguments, key_count, flags.atomic);
         vm.control.begin(&cx.server.scripting.slow, &cx.server.scripting.give_way(), start);
         vm.set_version(Version::Resp2);
@@ -144,11 +144,12 @@ impl Run<'_, '_> {
         if undoable {
             cx.begin_undoable();
         }
-        let ended = execute(cx, vm, &function, &permits, program, &arguments[3..], key_count);
+        let mut serving = Serving { cx, vm, permits };
+        let ended = execute(&mut serving, &function, program, &arguments[3..], key_count);
+        let Serving { cx, permits, .. } = serving;
         let forced = vm.control.end();
         cx.client.select(database);
         cx.keys.database = database;
-        let permits = permits.into_inner();
         let outcome = match ended {
             Ok(outcome) => outcome,
             Err(error) => Err(Failure { text: format!("ERR {error}").into_bytes(), place: None }),
@@ -212,63 +213,45 @@ fn start_of(
     Start { sha: program.sha(), function, command, undoable, locks, limit_ns }
 }
 
-/// The script itself, with `redis.call` served by the context.
+/// What serves the commands of the script.
+struct Serving<'r, 'c> {
+    cx: &'r mut Context<'c>,
+    vm: &'r Vm,
+    permits: Permits,
+}
+
+impl Host for Serving<'_, '_> {
+    fn call(&mut self, _: &Lua, words: &[Value]) -> mlua::Result<Result<Value, CommandError>> {
+        call::call(self.cx, &mut self.permits, self.vm, words)
+    }
+
+    fn may_call(&mut self, words: &[Value]) -> Result<bool, CommandError> {
+        call::may_call(self.cx, words)
+    }
+}
+
+/// The script itself.
 fn execute(
-    cx: &mut Context<'_>,
-    vm: &Vm,
+    serving: &mut Serving<'_, '_>,
     function: &Function,
-    permits: &RefCell<Permits>,
     program: &Program,
     arguments: &[&[u8]],
     key_count: usize,
 ) -> mlua::Result<Result<(), Failure>> {
-    let keys = strings(&vm.lua, &arguments[..key_count])?;
-    let others = strings(&vm.lua, &arguments[key_count..])?;
-    let shared = RefCell::new(cx);
-    let serve = |lua: &Lua, words: &Variadic<Value>| {
-        let (mut cx, mut permits) = match (shared.try_borrow_mut(), permits.try_borrow_mut()) {
-            (Ok(cx), Ok(permits)) => (cx, permits),
-            _ => return Err(mlua::Error::RecursiveMutCallback),
-        };
-        call::call(&mut cx, &mut permits, &vm.control, lua, &vm.names, vm.version(), words)
-    };
-    // An error of `call` is raised, one of `pcall` is its result.
-    let raising = |lua: &Lua, words: Variadic<Value>| serve(lua, &words)?.map_err(mlua::Error::external);
-    let answering = |lua: &Lua, words: Variadic<Value>| {
-        serve(lua, &words)?.or_else(|error| convert::error_to_lua(lua, &vm.names, &error))
-    };
-    let checking = |_: &Lua, words: Variadic<Value>| {
-        let Ok(mut cx) = shared.try_borrow_mut() else { return Err(mlua::Error::RecursiveMutCallback) };
-        call::may_call(&mut cx, &words).map_err(mlua::Error::external)
-    };
-    vm.lua.scope(|scope| {
-        let call = scope.create_function(raising)?;
-        let pcall = scope.create_function(answering)?;
-        let check = scope.create_function(checking)?;
-        vm.commands.raw_set(&vm.names.acl_check_cmd, check)?;
-        vm.commands.raw_set(&vm.names.call, call)?;
-        vm.commands.raw_set(&vm.names.pcall, pcall)?;
-        let ended = match program {
-            Program::Script(_) => vm.run_script(function, keys, others),
-            Program::Function { .. } => vm.run_function(function, keys, others),
-        };
-        match ended? {
-            Err(failure) => Ok(Err(failure)),
-            Ok(value) => {
-                let mut cx = shared.borrow_mut();
-                convert::to_reply(&value, &vm.names, vm.version(), &mut cx.reply)?;
-                Ok(Ok(()))
-            }
+    let vm = serving.vm;
+    let keys = vm.strings(&arguments[..key_count])?;
+    let others = vm.strings(&arguments[key_count..])?;
+    let ended = host::lend(serving, || match program {
+        Program::Script(_) => vm.run_script(function, keys, others),
+        Program::Function { .. } => vm.run_function(function, keys, others),
+    });
+    match ended? {
+        Err(failure) => Ok(Err(failure)),
+        Ok(value) => {
+            convert::to_reply(&value, &vm.names, vm.version(), &mut serving.cx.reply)?;
+            Ok(Ok(()))
         }
-    })
-}
-
-fn strings(lua: &Lua, texts: &[&[u8]]) -> mlua::Result<Table> {
-    let table = lua.create_table_with_capacity(texts.len(), 0)?;
-    for (index, text) in texts.iter().enumerate() {
-        table.raw_set(index + 1, lua.create_string(text)?)?;
     }
-    Ok(table)
 }
 
 /// The error's text, and where in the script it came up.

@@ -8,15 +8,18 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use mlua::chunk::ChunkMode;
 use mlua::state::{GcIncParams, GcMode};
-use mlua::{Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table, Value};
+use mlua::{Either, Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, Variadic};
 
 use super::control::{Control, Place};
-use super::library;
 use super::scripts::{Script, Sha};
+use super::{convert, host, library};
 use crate::resp::Version;
 
 /// Memory that the scripts of one machine may hold, in bytes: beyond it they get Lua's "not enough memory".
 const MEMORY_MAX: usize = 1 << 30;
+
+/// Replies and arguments up to this many bytes are made Lua values without asking for the memory step by step.
+const UNASKED_MAX: usize = 64 * 1024;
 
 /// Instructions between two looks at the time.
 const INSTRUCTIONS: u32 = 50_000;
@@ -39,13 +42,11 @@ pub struct Vm {
     pub lua: Lua,
     /// Says what is running, and whether it has to end.
     pub control: Arc<Control>,
-    /// Where `redis.call` and `redis.pcall` are put for each script.
-    pub commands: Table,
     run: Function,
     run_function: Function,
     register: Function,
     /// Names of fields that replies are looked at for.
-    pub names: FieldNames,
+    pub names: Arc<FieldNames>,
     /// The protocol version that `redis.call` answers in.
     pub version: Arc<AtomicU8>,
     compiled: HashMap<Sha, Function>,
@@ -56,9 +57,6 @@ pub struct Vm {
 
 /// See [`Vm::names`].
 pub struct FieldNames {
-    pub call: LuaString,
-    pub pcall: LuaString,
-    pub acl_check_cmd: LuaString,
     pub err: LuaString,
     pub ok: LuaString,
     pub double: LuaString,
@@ -68,6 +66,18 @@ pub struct FieldNames {
     pub verbatim_string: LuaString,
     pub format: LuaString,
     pub string: LuaString,
+}
+
+/// Sets the limit of memory again.
+struct Limit<'l> {
+    lua: &'l Lua,
+}
+
+impl Drop for Limit<'_> {
+    fn drop(&mut self) {
+        let set = self.lua.set_memory_limit(MEMORY_MAX);
+        debug_assert!(set.is_ok(), "the machine's allocator keeps the limit");
+    }
 }
 
 /// How a script ended that did not end well.
@@ -93,15 +103,8 @@ impl Vm {
         let version = Arc::new(AtomicU8::new(2));
         let world = lua.globals();
         world.set("debug", debug_table(&lua)?)?;
-        let host = host_table(&lua, &version)?;
-        let (visible, commands, run, run_function, register): (Table, Table, Function, Function, Function) =
-            lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, host))?;
-        lua.set_globals(visible)?;
         let name = |text: &str| lua.create_string(text);
-        let names = FieldNames {
-            call: name("call")?,
-            pcall: name("pcall")?,
-            acl_check_cmd: name("acl_check_cmd")?,
+        let names = Arc::new(FieldNames {
             err: name("err")?,
             ok: name("ok")?,
             double: name("double")?,
@@ -111,10 +114,13 @@ impl Vm {
             verbatim_string: name("verbatim_string")?,
             format: name("format")?,
             string: name("string")?,
-        };
+        });
+        let host = host_table(&lua, &version, &names)?;
+        let (visible, run, run_function, register): (Table, Function, Function, Function) =
+            lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, host))?;
+        lua.set_globals(visible)?;
         let vm = Self {
             control,
-            commands,
             run,
             run_function,
             register,
@@ -250,11 +256,37 @@ impl Vm {
         self.finish(self.run_function.call((function, keys, arguments)))
     }
 
-    fn finish(&self, ended: mlua::Result<MultiValue>) -> mlua::Result<Result<Value, Failure>> {
-        let mut values = ended?.into_iter();
-        let ok = matches!(values.next(), Some(Value::Boolean(true)));
-        let value = values.next().unwrap_or(Value::Nil);
+    fn finish(&self, ended: mlua::Result<(bool, Value)>) -> mlua::Result<Result<Value, Failure>> {
+        let (ok, value) = ended?;
         Ok(if ok { Ok(value) } else { Err(failure_of(&value)) })
+    }
+
+    /// A table of strings: KEYS or ARGV.
+    ///
+    /// # Errors
+    /// When the machine's memory is full.
+    pub fn strings(&self, texts: &[&[u8]]) -> mlua::Result<Table> {
+        let bytes = texts.iter().map(|text| text.len() + size_of::<usize>()).sum();
+        self.unasked(bytes, || {
+            let strings = texts.iter().map(|text| match std::str::from_utf8(text) {
+                Ok(text) => Either::Left(text),
+                Err(_) => Either::Right(LuaString::wrap(*text)),
+            });
+            self.lua.create_sequence_from(strings)
+        })
+    }
+
+    /// Makes Lua values of about so many bytes. The library protects every step that may run into the limit of memory, which costs
+    /// more than the step; what is small is made without a limit.
+    pub fn unasked<T>(&self, bytes: usize, work: impl FnOnce() -> mlua::Result<T>) -> mlua::Result<T> {
+        if bytes > UNASKED_MAX || self.lua.used_memory() > MEMORY_MAX {
+            return work();
+        }
+        let limit = Limit { lua: &self.lua };
+        self.lua.set_memory_limit(0)?;
+        let made = work();
+        drop(limit);
+        made
     }
 
     /// Sets the protocol version that `redis.call` answers in.
@@ -328,8 +360,22 @@ fn text_of(error: &mlua::Error) -> String {
 }
 
 /// What the prelude needs of the server.
-fn host_table(lua: &Lua, version: &Arc<AtomicU8>) -> mlua::Result<Table> {
+fn host_table(lua: &Lua, version: &Arc<AtomicU8>, names: &Arc<FieldNames>) -> mlua::Result<Table> {
     let host = lua.create_table()?;
+    // An error of `call` is raised, one of `pcall` is its result.
+    let call = lua.create_function(|lua, words: Variadic<Value>| {
+        host::with(|host| host.call(lua, &words))?.map_err(mlua::Error::external)
+    })?;
+    host.raw_set("call", call)?;
+    let names = Arc::clone(names);
+    let pcall = lua.create_function(move |lua, words: Variadic<Value>| {
+        host::with(|host| host.call(lua, &words))?.or_else(|error| convert::error_to_lua(lua, &names, &error))
+    })?;
+    host.raw_set("pcall", pcall)?;
+    let check = lua.create_function(|_, words: Variadic<Value>| {
+        host::with(|host| host.may_call(&words).map_err(mlua::Error::external))
+    })?;
+    host.raw_set("acl_check_cmd", check)?;
     host.raw_set("version", crate::REDIS_VERSION)?;
     host.raw_set("version_number", version_number(crate::REDIS_VERSION))?;
     host.raw_set("server_name", "kvarts")?;
