@@ -10,6 +10,7 @@ use super::convert;
 use super::vm::Vm;
 use crate::command::keys::{LockPlan, lock_plan_of};
 use crate::command::spec::Flags;
+use crate::command::table::Entry;
 use crate::command::{Command, Context, Group, Origin};
 use crate::error::CommandError;
 use crate::keyspace::hash::SLOT_COUNT;
@@ -137,11 +138,37 @@ fn run(
     let entry = server.commands.resolve(words).map_err(|error| match error {
         CommandError::UnknownCommand { .. } => CommandError::text("ERR Unknown command called from script"),
         CommandError::WrongArity(_) => {
+            if let Ok(entry) = server.commands.find(words) {
+                server.stats.command_rejected(crate::worker::current(), entry.id);
+            }
             CommandError::text("ERR Wrong number of args calling command from script")
         }
         other => other,
     })?;
-    let command = entry.command;
+    if let Err(error) = judge(cx, permits, control, entry, words) {
+        if !permits.reached_too_far {
+            server.stats.command_rejected(crate::worker::current(), entry.id);
+        }
+        return Err(error);
+    }
+    let dirty = cx.dirty;
+    let result = cx.run_nested(entry, words, Origin::Script);
+    if cx.dirty != dirty && !permits.wrote {
+        permits.wrote = true;
+        control.note_write();
+    }
+    result
+}
+
+/// Whether a script may run a command, here and now.
+fn judge(
+    cx: &mut Context<'_>,
+    permits: &mut Permits,
+    control: &Control,
+    entry: &Entry,
+    words: &[&[u8]],
+) -> Result<(), CommandError> {
+    let (server, command) = (cx.server, entry.command);
     if command.flags.has(Flags::NOSCRIPT) && !is_allowed_for_tests(server, command) {
         return Err(CommandError::text("ERR This Valkey command is not allowed from script"));
     }
@@ -178,11 +205,5 @@ fn run(
         control.force_end(ForcedEnd::Undeclared);
         return Err(CommandError::text("ERR Script reached for a key that it did not declare"));
     }
-    let dirty = cx.dirty;
-    let result = cx.run_nested(entry, words, Origin::Script);
-    if cx.dirty != dirty && !permits.wrote {
-        permits.wrote = true;
-        control.note_write();
-    }
-    result
+    Ok(())
 }

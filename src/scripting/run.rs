@@ -159,6 +159,11 @@ impl Run<'_, '_> {
                 if undoable {
                     cx.commit();
                 }
+                // A command's error that the script returns as it got it is counted once.
+                let written = cx.reply.written_since(position).strip_prefix(b"-");
+                let counted = permits.counted.as_ref().map(String::as_bytes);
+                cx.error_counted = cx.origin == Origin::Client
+                    && written.is_some_and(|text| text.strip_suffix(b"\r\n") == counted);
                 return Ok(());
             }
             (Err(failure), None) => {

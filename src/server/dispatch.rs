@@ -107,6 +107,7 @@ impl Ran {
 /// The state of a batch while it runs.
 pub(super) struct Batch<'s> {
     pub(super) worker: usize,
+    now_us: u64,
     pub(super) now_ms: u64,
     counts: AccessCounts,
     pub(super) changes: Changes<'s>,
@@ -211,9 +212,11 @@ impl Server {
     }
 
     pub(super) fn new_batch(&self) -> Batch<'_> {
-        let now_ms = self.clock.now_ms();
+        let now_us = self.clock.now_us();
+        let now_ms = now_us / 1000;
         Batch {
             worker: crate::worker::current(),
+            now_us,
             now_ms,
             counts: AccessCounts::default(),
             changes: Changes::new(&self.effects),
@@ -335,7 +338,7 @@ impl Server {
             }
         }
         let failed = out.get(start) == Some(&b'-');
-        if failed && result.is_ok() {
+        if failed && result.is_ok() && !error_counted {
             self.count_written_error(&out[start..], batch.worker);
         }
         if self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
@@ -487,6 +490,7 @@ impl Server {
             keys: access,
             reply: Reply::new(&mut *out, version),
             planned: keys,
+            now_us: batch.now_us,
             changes: &batch.changes,
             origin: Origin::Client,
             after: None,

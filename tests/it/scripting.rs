@@ -512,3 +512,47 @@ fn keys_of_a_script_may_be_none() {
     ",
     );
 }
+
+#[test]
+fn time_stands_still_in_scripts_and_transactions() {
+    let server = TestServer::with_clock(&[], Clock::system());
+    let mut client = server.client();
+    let script = "local first = redis.call('time') for _ = 1, 100000 do end local second = redis.call('time') return first[1] == second[1] and first[2] == second[2]";
+    answers(&mut client, script, ":1~");
+    client.check("MULTI", "+OK~");
+    client.check("TIME", "+QUEUED~");
+    client.check("KEYS *", "+QUEUED~");
+    client.check("TIME", "+QUEUED~");
+    let Value::Array(replies) = client.value("EXEC") else { panic!("replies") };
+    assert_eq!(replies[0], replies[2]);
+}
+
+#[test]
+fn errors_in_scripts_are_counted_once() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for (script, rejected, errors) in [
+        ("return redis.call('set', 'k')", "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1", "count=1"),
+        ("return redis.pcall('set', 'k')", "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1", "count=1"),
+        (
+            "#!lua flags=no-writes\nreturn redis.call('set', 'k', 'v')",
+            "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1",
+            "count=1",
+        ),
+        (
+            "redis.pcall('set', 'k') return redis.pcall('set', 'k')",
+            "calls=0,usec=0,usec_per_call=0.00,rejected_calls=2",
+            "count=2",
+        ),
+        (
+            "redis.pcall('set', 'k') return redis.error_reply('ERR other')",
+            "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1",
+            "count=2",
+        ),
+    ] {
+        client.check("CONFIG RESETSTAT", "+OK~");
+        assert!(eval(&mut client, script, &[], &[]).text().starts_with("ERR"), "{script}");
+        assert_eq!(server.info("errorstat_ERR"), errors, "{script}");
+        assert!(server.info("cmdstat_set").starts_with(rejected), "{script}: {}", server.info("cmdstat_set"));
+    }
+}
