@@ -37,6 +37,8 @@ pub struct Context<'a> {
     pub after: Option<After>,
     /// It turned out to need the whole keyspace, and has changed nothing: it is to run again, alone.
     pub again_alone: bool,
+    /// When the batch began, in microseconds of Unix time.
+    pub now_us: u64,
     /// INFO has counted its error already, where it came up: in a command that it called.
     pub error_counted: bool,
     /// What it waits for, if it found nothing.

@@ -57,6 +57,13 @@ pub const COMMANDS: &[Command] = &[Command {
             ..subcommand("set-active-expire", 3)
         },
         Command {
+            summary: "Lets scripts call commands that they may not call otherwise, but for transactions and other scripts.",
+            syntax: "0 | 1",
+            reply: "OK",
+            run: set_disable_deny_scripts,
+            ..subcommand("set-disable-deny-scripts", 3)
+        },
+        Command {
             summary: "Replies with a value of the named type.",
             syntax: "STRING | INTEGER | DOUBLE | NULL | ARRAY | SET | MAP | ATTRIB | PUSH | VERBATIM | TRUE | FALSE | BIGNUM",
             reply: "that value",
@@ -79,7 +86,7 @@ pub const COMMANDS: &[Command] = &[Command {
         },
         Command {
             summary: "Writes every value in the format of DUMP and puts what is read back in its place.",
-            syntax: "[option ...]",
+            syntax: "[MERGE] [NOFLUSH] [NOSAVE]",
             reply: "OK",
             run: reload,
             ..whole("reload", -2)
@@ -87,7 +94,7 @@ pub const COMMANDS: &[Command] = &[Command {
         Command {
             summary: "As long as no append-only file is written: does what RELOAD does.",
             reply: "OK",
-            run: reload,
+            run: load_aof,
             ..whole("loadaof", 2)
         },
         Command {
@@ -154,7 +161,7 @@ fn sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn object(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
-    let Some(record) = cx.keys.peek(&key) else { return Err(CommandError::NoSuchKey) };
+    let Some(record) = cx.keys.peek_even_ended(&key) else { return Err(CommandError::NoSuchKey) };
     let idle_s = match cx.keys.clock() {
         AccessClock::Lru(now) => now.wrapping_sub(record.access()) & 0xff_ffff,
         AccessClock::Lfu { .. } => 0,
@@ -173,6 +180,13 @@ fn object(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn set_active_expire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let on = parse_i64(arguments[2]).ok_or(CommandError::NotAnInteger)? != 0;
     cx.server.active_expiry.store(on, std::sync::atomic::Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_disable_deny_scripts(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let on = parse_i64(arguments[2]).ok_or(CommandError::NotAnInteger)? != 0;
+    cx.server.scripting.allows_all.store(on, std::sync::atomic::Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }
@@ -317,7 +331,44 @@ fn digest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-fn reload(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let (mut merge, mut flush, mut save) = (false, true, true);
+    for option in &arguments[2..] {
+        match option {
+            option if args::is(option, "MERGE") => merge = true,
+            option if args::is(option, "NOFLUSH") => flush = false,
+            option if args::is(option, "NOSAVE") => save = false,
+            _ => {
+                return Err(CommandError::text(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
+    }
+    // What was read could not be added beside itself. There is no file: nothing can be read that was not written just now, and to
+    // merge that changes nothing.
+    let fails = if save { !flush && !merge && !is_empty(cx) } else { flush || !merge };
+    if fails {
+        return Err(CommandError::text("ERR Error trying to load the RDB dump, check server logs."));
+    }
+    read_again(cx)
+}
+
+/// Whether there is no key and no library of functions.
+fn is_empty(cx: &Context<'_>) -> bool {
+    let mut databases = 0..cx.keys.keyspace.database_count();
+    cx.server.scripting.libraries.all().is_empty()
+        && databases.all(|number| {
+            cx.keys.with_database_if_used(number, |database| database.is_empty()).unwrap_or(true)
+        })
+}
+
+fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    read_again(cx)
+}
+
+/// Writes every value and puts what is read back in its place.
+fn read_again(cx: &mut Context<'_>) -> CommandResult {
     let limits = super::dump::limits(cx);
     let now_ms = cx.keys.now_ms;
     let mut wrong = None;

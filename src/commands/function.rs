@@ -176,7 +176,7 @@ fn call(cx: &mut Context<'_>, arguments: &[&[u8]], read_only: bool) -> CommandRe
 
 fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (policy, source) = match &arguments[2..] {
-        [source] => (Policy::Append, *source),
+        [source] => (Policy::Load, *source),
         [word, source] if args::is(word, "REPLACE") => (Policy::Replace, *source),
         [word, ..] => {
             let word = args::text(word);
@@ -192,7 +192,8 @@ fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn add(cx: &Context<'_>, sources: &[&[u8]], policy: Policy) -> Result<Vec<String>, CommandError> {
     let scripting = &cx.server.scripting;
-    let added = scripting.with_machine(|vm| scripting.libraries.add(vm, sources, policy));
+    let give_way = scripting.give_way();
+    let added = scripting.with_machine(|vm| scripting.libraries.add(vm, &give_way, sources, policy));
     added.map_err(|error| CommandError::new(format!("ERR {error}")))?
 }
 
@@ -209,7 +210,9 @@ fn flush(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     match arguments {
         [_, _] => {}
         [_, _, word] if args::is(word, "ASYNC") || args::is(word, "SYNC") => {}
-        _ => return Err(CommandError::text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")),
+        [_, _, _] => return Err(CommandError::text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")),
+        [_, _, _, ..] => return Err(help::wrong_subcommand(cx, arguments)),
+        _ => return Err(CommandError::WrongArity("function|flush".into())),
     }
     cx.server.scripting.libraries.flush();
     cx.dirty += 1;
@@ -283,11 +286,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                 "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
             ));
         }
-        _ => {
-            return Err(CommandError::text(
-                "ERR unknown subcommand or wrong number of arguments for 'restore'. Try FUNCTION HELP.",
-            ));
-        }
+        _ => return Err(help::wrong_subcommand(cx, arguments)),
     };
     let max = cx.server.settings.bulk_max().max(0) as usize;
     let sources = payload::restore(arguments[2], max)

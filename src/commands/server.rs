@@ -1,7 +1,7 @@
 //! Commands about the server: CONFIG, INFO, ROLE, TIME, LOLWUT, SHUTDOWN.
 
 use super::{help, info};
-use crate::command::{After, Category, Command, Context, Flags, Group, args};
+use crate::command::{After, Category, Command, Context, Flags, Group, Origin, args};
 use crate::config::table::find;
 use crate::config::{Access, Directive, Refusal, RewriteError, SetError};
 use crate::error::{CommandError, CommandResult};
@@ -219,7 +219,8 @@ fn role(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn time(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    let now_us = cx.server.clock.now_us();
+    // Within a transaction or script time stands still.
+    let now_us = if cx.origin == Origin::Client { cx.server.clock.now_us() } else { cx.now_us };
     cx.reply.array(2);
     cx.reply.bulk_int((now_us / 1_000_000) as i64);
     cx.reply.bulk_int((now_us % 1_000_000) as i64);

@@ -258,6 +258,11 @@ impl<'g, 'b> Access<'g, 'b> {
         Some(record)
     }
 
+    /// The record of `key` as it lies in its table, even if it has ended.
+    pub fn peek_even_ended(&self, key: &HashedKey<'_>) -> Option<&Record> {
+        table::find(self.table(self.database, key), key)
+    }
+
     /// Whether a key is still in its table although it has ended.
     pub fn has_ended(&self, database: usize, key: &HashedKey<'_>) -> bool {
         table::find(self.table(database, key), key).is_some_and(|record| is_expired(record, self.now_ms))

@@ -1,6 +1,6 @@
 //! Watching over a script that runs: how long it takes, and whether it has to end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +19,9 @@ const SLOW: Duration = Duration::from_millis(10);
 /// How often the thread gives its work away: the first time may fail, see [`GiveWay`].
 const TRIES: u32 = 6;
 
+/// How long a library may take to load.
+const LOAD_LIMIT: Duration = Duration::from_millis(500);
+
 /// Why a script is ended by force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForcedEnd {
@@ -28,6 +31,8 @@ pub enum ForcedEnd {
     TimeLimit,
     /// It reached for a key that it did not declare.
     Undeclared,
+    /// A library took too long to load.
+    LoadTimeLimit,
 }
 
 impl fmt::Display for ForcedEnd {
@@ -36,6 +41,7 @@ impl fmt::Display for ForcedEnd {
             ForcedEnd::Killed => "script killed",
             ForcedEnd::TimeLimit => "script took too long",
             ForcedEnd::Undeclared => "script reached for a key that it did not declare",
+            ForcedEnd::LoadTimeLimit => "library took too long to load",
         })
     }
 }
@@ -142,7 +148,11 @@ impl SlowScripts {
 #[derive(Default)]
 pub struct Control {
     current: RefCell<Option<Current>>,
+    ended_at: Cell<Option<Place>>,
 }
+
+/// A source's name, and a line in it.
+pub type Place = (Vec<u8>, i64);
 
 struct Current {
     started: Instant,
@@ -155,6 +165,8 @@ struct Current {
     give_way: Arc<GiveWay>,
     ended: Option<ForcedEnd>,
     wrote: bool,
+    /// A library is loaded, nothing is run.
+    loads: bool,
 }
 
 /// Has the other work of a thread done elsewhere while a script keeps it; may fail, and be tried again later.
@@ -172,6 +184,22 @@ impl Control {
             give_way: Arc::clone(give_way),
             ended: None,
             wrote: false,
+            loads: false,
+        });
+    }
+
+    /// A library is about to be loaded: it holds no lock, so it is in nobody's way and not shown to others.
+    pub fn begin_load(&self, give_way: &Arc<GiveWay>) {
+        *self.current.borrow_mut() = Some(Current {
+            started: Instant::now(),
+            start: None,
+            running: None,
+            tries: 0,
+            slow: Arc::default(),
+            give_way: Arc::clone(give_way),
+            ended: None,
+            wrote: false,
+            loads: true,
         });
     }
 
@@ -182,6 +210,16 @@ impl Control {
             current.slow.remove(running);
         }
         current.ended
+    }
+
+    /// Where the script was when it was ended by force.
+    pub fn note_place(&self, place: Option<Place>) {
+        self.ended_at.set(place);
+    }
+
+    /// See [`note_place`](Self::note_place); forgets it.
+    pub fn take_place(&self) -> Option<Place> {
+        self.ended_at.take()
     }
 
     /// The script has changed a key.
@@ -212,6 +250,10 @@ impl Control {
             return Err(why);
         }
         let elapsed = current.started.elapsed();
+        if current.loads && elapsed > LOAD_LIMIT {
+            current.ended = Some(ForcedEnd::LoadTimeLimit);
+            return Err(ForcedEnd::LoadTimeLimit);
+        }
         if elapsed > SLOW
             && let Some(start) = current.start.take()
         {

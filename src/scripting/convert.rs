@@ -69,6 +69,14 @@ pub fn to_lua(lua: &Lua, names: &FieldNames, bytes: &[u8], at: usize) -> mlua::R
             table.raw_set(if kind == b'%' { &names.map } else { &names.set }, inner)?;
             return Ok((Value::Table(table), next));
         }
+        // Scripts see no attributes, only what they are of.
+        b'|' => {
+            let mut next = next;
+            for _ in 0..number(line) * 2 {
+                next = to_lua(lua, names, bytes, next)?.1;
+            }
+            return to_lua(lua, names, bytes, next);
+        }
         _ => Value::Nil,
     };
     Ok((value, next))

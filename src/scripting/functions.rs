@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mlua::{Function, LuaString, MultiValue, Table, Value};
+use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use parking_lot::{Mutex, RwLock};
 
+use super::control::GiveWay;
 use super::shebang::{self, ScriptFlags};
 use super::vm::Vm;
 use crate::error::CommandError;
@@ -45,10 +46,12 @@ pub struct Libraries {
     changing: Mutex<()>,
 }
 
-/// What FUNCTION RESTORE does with libraries that are there.
+/// What FUNCTION LOAD and FUNCTION RESTORE do with libraries that are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// They stay, and one of the same name is an error.
+    /// LOAD: they stay, and one of the same name is an error.
+    Load,
+    /// RESTORE: the same.
     Append,
     /// One of the same name is replaced.
     Replace,
@@ -83,14 +86,23 @@ impl Libraries {
     ///
     /// # Errors
     /// One that is not understood or does not load, a name that is taken.
-    pub fn add(&self, vm: &mut Vm, sources: &[&[u8]], policy: Policy) -> Result<Vec<String>, CommandError> {
+    pub fn add(
+        &self,
+        vm: &mut Vm,
+        give_way: &Arc<GiveWay>,
+        sources: &[&[u8]],
+        policy: Policy,
+    ) -> Result<Vec<String>, CommandError> {
         let _turn = self.changing.lock();
         let mut next = if policy == Policy::Flush { BTreeMap::new() } else { self.by_name.read().clone() };
         let mut names = Vec::new();
         for source in sources {
-            let library = load(vm, source)?;
+            let library = load(vm, give_way, source)?;
             if next.contains_key(&library.name) && policy != Policy::Replace {
-                return Err(CommandError::new(format!("ERR Library '{}' already exists", library.name)));
+                // The peers quote the name for FUNCTION LOAD alone.
+                let quote = if policy == Policy::Load { "'" } else { "" };
+                let name = &library.name;
+                return Err(CommandError::new(format!("ERR Library {quote}{name}{quote} already exists")));
             }
             next.remove(&library.name);
             let taken = |name: &str| {
@@ -134,14 +146,14 @@ impl Libraries {
 ///
 /// # Errors
 /// When a library that loaded once does not load again.
-pub fn load_into(vm: &mut Vm, libraries: &Libraries) -> Result<(), CommandError> {
+pub fn load_into(vm: &mut Vm, give_way: &Arc<GiveWay>, libraries: &Libraries) -> Result<(), CommandError> {
     let version = libraries.version.load(Ordering::Acquire);
     if vm.has_libraries(version) {
         return Ok(());
     }
     vm.begin_libraries(version);
     for library in libraries.all() {
-        let (_, functions) = register(vm, &library.source)?;
+        let (_, functions) = register(vm, give_way, &library.source)?;
         for (entry, function) in functions {
             vm.add_function(entry.name.into_bytes(), function);
         }
@@ -150,8 +162,8 @@ pub fn load_into(vm: &mut Vm, libraries: &Libraries) -> Result<(), CommandError>
 }
 
 /// Loads a library to see what it has.
-fn load(vm: &mut Vm, source: &[u8]) -> Result<Library, CommandError> {
-    let (name, functions) = register(vm, source)?;
+fn load(vm: &mut Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<Library, CommandError> {
+    let (name, functions) = register(vm, give_way, source)?;
     if functions.is_empty() {
         return Err(CommandError::text("ERR No functions registered"));
     }
@@ -162,7 +174,7 @@ fn load(vm: &mut Vm, source: &[u8]) -> Result<Library, CommandError> {
 type Registered = Vec<(FunctionEntry, Function)>;
 
 /// Runs a library's source; answers its name and what it registered.
-fn register(vm: &Vm, source: &[u8]) -> Result<(String, Registered), CommandError> {
+fn register(vm: &Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<(String, Registered), CommandError> {
     let (name, body) = shebang::of_library(source)?;
     let chunk = vm
         .check(body, "@user_function")
@@ -172,7 +184,7 @@ fn register(vm: &Vm, source: &[u8]) -> Result<(String, Registered), CommandError
     let machine = |error: mlua::Error| CommandError::new(format!("ERR {error}"));
     let register_function = vm
         .lua
-        .create_function(move |_, arguments: MultiValue| match function_entry(&arguments) {
+        .create_function(move |lua, arguments: MultiValue| match function_entry(lua, &arguments) {
             Ok(entry) => {
                 let mut found = found.borrow_mut();
                 if found.iter().any(|(other, _)| other.name.eq_ignore_ascii_case(&entry.0.name)) {
@@ -184,7 +196,13 @@ fn register(vm: &Vm, source: &[u8]) -> Result<(String, Registered), CommandError
             Err(text) => Ok(Some(text)),
         })
         .map_err(machine)?;
-    vm.load_library(&chunk, &register_function).map_err(machine)?.map_err(|failure| {
+    vm.control.begin_load(give_way);
+    let loaded = vm.load_library(&chunk, &register_function);
+    if vm.control.end().is_some() {
+        vm.recover().map_err(machine)?;
+        return Err(CommandError::text("ERR Error registering functions: ERR FUNCTION LOAD timeout"));
+    }
+    loaded.map_err(machine)?.map_err(|failure| {
         let text = String::from_utf8_lossy(&failure.text);
         // These two the peers answer without saying where they come from.
         if text.starts_with("Function already exists") || text.starts_with("Function names") {
@@ -197,8 +215,18 @@ fn register(vm: &Vm, source: &[u8]) -> Result<(String, Registered), CommandError
     Ok((name, functions))
 }
 
+/// A text, or a number as Lua writes it.
+fn text_of(lua: &Lua, value: &Value) -> Option<LuaString> {
+    match value {
+        Value::String(_) | Value::Integer(_) | Value::Number(_) => {
+            lua.coerce_string(value.clone()).ok().flatten()
+        }
+        _ => None,
+    }
+}
+
 /// The arguments of `redis.register_function`.
-fn function_entry(arguments: &MultiValue) -> Result<(FunctionEntry, Function), String> {
+fn function_entry(lua: &Lua, arguments: &MultiValue) -> Result<(FunctionEntry, Function), String> {
     let wrong = |text: &str| format!("ERR {text}");
     match arguments.len() {
         1 => {
@@ -207,44 +235,44 @@ fn function_entry(arguments: &MultiValue) -> Result<(FunctionEntry, Function), S
                     "calling server.register_function with a single argument is only applicable to Lua table (representing named arguments).",
                 ));
             };
-            named_entry(named)
+            named_entry(lua, named)
         }
         2 => {
-            let Some(Value::String(name)) = arguments.front() else {
+            let Some(name) = arguments.front().and_then(|name| text_of(lua, name)) else {
                 return Err(wrong("first argument to server.register_function must be a string"));
             };
             let Some(Value::Function(callback)) = arguments.get(1) else {
                 return Err(wrong("second argument to server.register_function must be a function"));
             };
-            Ok((entry(name, None, ScriptFlags::default())?, callback.clone()))
+            Ok((entry(&name, None, ScriptFlags::default())?, callback.clone()))
         }
         _ => Err(wrong("wrong number of arguments to server.register_function")),
     }
 }
 
-fn named_entry(named: &Table) -> Result<(FunctionEntry, Function), String> {
+fn named_entry(lua: &Lua, named: &Table) -> Result<(FunctionEntry, Function), String> {
     let wrong = |text: &str| format!("ERR {text}");
     let (mut name, mut callback, mut description, mut flags) = (None, None, None, ScriptFlags::default());
     for pair in named.pairs::<Value, Value>() {
         let (field, value) = pair.map_err(|error| error.to_string())?;
-        let Value::String(field) = field else {
+        let Some(field) = text_of(lua, &field) else {
             return Err(wrong("named argument key given to server.register_function is not a string"));
         };
         let field = field.to_string_lossy();
+        let text = text_of(lua, &value);
         match (field.as_str(), value) {
-            ("function_name", Value::String(text)) => name = Some(text),
             ("function_name", _) => {
-                return Err(wrong(
-                    "function_name argument given to server.register_function must be a string",
-                ));
+                let wrong =
+                    wrong("function_name argument given to server.register_function must be a string");
+                name = Some(text.ok_or(wrong)?);
             }
             ("callback", Value::Function(function)) => callback = Some(function),
             ("callback", _) => {
                 return Err(wrong("callback argument given to server.register_function must be a function"));
             }
-            ("description", Value::String(text)) => description = Some(text.as_bytes().to_vec()),
             ("description", _) => {
-                return Err(wrong("description argument given to server.register_function must be a string"));
+                let wrong = wrong("description argument given to server.register_function must be a string");
+                description = Some(text.ok_or(wrong)?.as_bytes().to_vec());
             }
             ("flags", Value::Table(list)) => {
                 for flag in list.sequence_values::<Value>() {

@@ -111,27 +111,38 @@ local function set_repl(...)
     end
 end
 
-local constants = {
-    LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
-    REPL_NONE = 0, REPL_AOF = 1, REPL_SLAVE = 2, REPL_REPLICA = 2, REPL_ALL = 3,
-    REDIS_VERSION = host.version, REDIS_VERSION_NUM = host.version_number,
-    SERVER_NAME = host.server_name,
-}
-
-local function api(functions)
-    for name, value in pairs(constants) do
-        functions[name] = value
+local function add_all(target, values)
+    for name, value in pairs(values) do
+        target[name] = value
     end
-    functions.log, functions.sha1hex = log, sha1hex
-    functions.error_reply, functions.status_reply = error_reply, status_reply
-    functions.setresp, functions.set_repl = setresp, set_repl
-    functions.breakpoint = function() return false end
-    functions.debug = function() end
-    functions.replicate_commands = function() return true end
-    return functions
+    return target
 end
 
-local commands = protect(api({ call = host.call, pcall = host.pcall, acl_check_cmd = host.acl_check_cmd }))
+-- What there is everywhere, even while a library is loaded.
+local anywhere = {
+    LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
+    REDIS_VERSION = host.version, REDIS_VERSION_NUM = host.version_number,
+    SERVER_NAME = host.server_name,
+    log = log,
+}
+
+-- What scripts and functions have besides.
+local while_running = {
+    REPL_NONE = 0, REPL_AOF = 1, REPL_SLAVE = 2, REPL_REPLICA = 2, REPL_ALL = 3,
+    call = host.call, pcall = host.pcall, acl_check_cmd = host.acl_check_cmd,
+    sha1hex = sha1hex, error_reply = error_reply, status_reply = status_reply,
+    setresp = setresp, set_repl = set_repl,
+}
+
+-- What scripts have alone.
+local while_debugging = {
+    breakpoint = function() return false end,
+    debug = function() end,
+    replicate_commands = function() return true end,
+}
+
+local for_functions = add_all(add_all({}, anywhere), while_running)
+local commands = protect(add_all(add_all({}, for_functions), while_debugging))
 
 -- Lua's globals that scripts have, and those changed so that they respect what is protected.
 local globals = {}
@@ -214,11 +225,7 @@ function globals.load(reader, name)
 end
 
 local function copy(original)
-    local result = {}
-    for name, value in pairs(original) do
-        result[name] = value
-    end
-    return result
+    return add_all({}, original)
 end
 
 local tables = copy(world.table)
@@ -250,23 +257,20 @@ local text_metatable = getmetatable('')
 text_metatable.__index = globals.string
 text_metatable.__metatable = hidden
 
-lua_setmetatable(globals, {
+local missing = {
     __index = function(_, name)
         error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
     end,
-})
-local visible = protect(globals)
-lua_rawset(globals, '_G', visible)
+}
 
--- While a library of functions is loaded it may register them, and do little else.
-local registering = {}
-for _, name in ipairs({
-    '_VERSION', 'assert', 'bit', 'cjson', 'cmsgpack', 'collectgarbage', 'coroutine', 'gcinfo', 'getmetatable', 'ipairs',
-    'math', 'next', 'os', 'pairs', 'rawequal', 'rawget', 'rawset', 'select', 'setmetatable', 'string', 'struct', 'table',
-    'tonumber', 'tostring', 'type', 'unpack',
-}) do
-    registering[name] = rawget(globals, name)
-end
+-- Functions see what scripts see, but for KEYS, ARGV and what debugs scripts.
+local function_globals = copy(globals)
+function_globals.redis = protect(for_functions)
+function_globals.server = function_globals.redis
+lua_rawset(function_globals, '_G', protect(lua_setmetatable(function_globals, missing)))
+
+local visible = protect(lua_setmetatable(globals, missing))
+lua_rawset(globals, '_G', visible)
 
 -- Says where in the script an error came from.
 local function describe(failure)
@@ -301,30 +305,29 @@ local function run_function(callback, keys, arguments)
     end, describe)
 end
 
--- Loads a library: `register` hears of each function.
+-- Loads a library: `register` hears of each function. Meanwhile it may register functions and log, and has nothing else.
 local function register(chunk, register_function)
-    local functions = api({ register_function = function(...)
+    local loading = true
+    local functions = add_all({}, anywhere)
+    function functions.register_function(...)
+        if not loading then
+            raise('ERR server.register_function can only be called on FUNCTION LOAD command')
+        end
         local failure = register_function(...)
         if failure then
             raise(failure)
         end
-    end })
-    local missing = {
-        __index = function(_, name)
-            error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
-        end,
-    }
-    local loading = copy(registering)
-    loading.redis = protect(lua_setmetatable(functions, missing))
-    loading.server = loading.redis
-    lua_setmetatable(loading, missing)
-    local environment = protect(loading)
-    lua_rawset(loading, '_G', environment)
-    -- Functions that the library defines see this table; once it is loaded they see what scripts see.
+    end
+    local library = protect(lua_setmetatable(functions, missing))
+    local seen = lua_setmetatable({ redis = library, server = library }, missing)
+    -- The functions that the library defines live in this world; once it is loaded it is that of functions.
+    local world_of_library = { __index = seen, __newindex = refuse, __metatable = hidden }
+    local environment = lua_setmetatable({}, world_of_library)
+    protected[environment] = seen
     setfenv(chunk, environment)
     local ok, failure = xpcall(chunk, describe)
-    getmetatable(loading).__index = globals
-    lua_setmetatable(functions, { __index = commands })
+    loading = false
+    world_of_library.__index, protected[environment] = function_globals, function_globals
     return ok, failure
 end
 

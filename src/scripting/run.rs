@@ -117,7 +117,8 @@ impl Run<'_, '_> {
                 .inspect_err(|_| cx.server.scripting.scripts.forget(script))
                 .map_err(compile_error)?,
             Program::Function { name, .. } => {
-                super::functions::load_into(vm, &cx.server.scripting.libraries)?;
+                let scripting = &cx.server.scripting;
+                super::functions::load_into(vm, &scripting.give_way(), &scripting.libraries)?;
                 vm.function(name.as_bytes()).ok_or(CommandError::text("ERR Function not found"))?
             }
         };
@@ -159,6 +160,11 @@ impl Run<'_, '_> {
                 if undoable {
                     cx.commit();
                 }
+                // A command's error that the script returns as it got it is counted once.
+                let written = cx.reply.written_since(position).strip_prefix(b"-");
+                let counted = permits.counted.as_ref().map(String::as_bytes);
+                cx.error_counted = cx.origin == Origin::Client
+                    && written.is_some_and(|text| text.strip_suffix(b"\r\n") == counted);
                 return Ok(());
             }
             (Err(failure), None) => {
@@ -166,7 +172,10 @@ impl Run<'_, '_> {
                 cx.error_counted = raised == Some(&*failure.text);
                 error_of(&failure)
             }
-            (_, Some(forced)) => forced_error(forced, program),
+            (_, Some(forced)) => {
+                let text = forced_text(forced, program).into_bytes();
+                error_of(&Failure { text, place: vm.control.take_place() })
+            }
         };
         cx.reply.truncate(position);
         if undoable {
@@ -265,20 +274,17 @@ fn error_of(failure: &Failure) -> CommandError {
     }
 }
 
-fn forced_error(forced: ForcedEnd, program: &Program) -> CommandError {
+fn forced_text(forced: ForcedEnd, program: &Program) -> String {
     let (what, command) = match program {
         Program::Script(_) => ("script", "SCRIPT"),
         Program::Function { .. } => ("function", "FUNCTION"),
     };
     match forced {
-        ForcedEnd::Killed => {
-            CommandError::new(format!("ERR Error running script: Script killed by user with {command} KILL."))
+        ForcedEnd::Killed => format!("ERR Script killed by user with {command} KILL."),
+        ForcedEnd::TimeLimit => {
+            format!("ERR The {what} took longer than busy-reply-threshold: what it changed was put back.")
         }
-        ForcedEnd::TimeLimit => CommandError::new(format!(
-            "ERR The {what} took longer than busy-reply-threshold: what it changed was put back"
-        )),
-        ForcedEnd::Undeclared => {
-            CommandError::new(format!("ERR The {what} reached for a key that it did not declare"))
-        }
+        ForcedEnd::Undeclared => format!("ERR The {what} reached for a key that it did not declare."),
+        ForcedEnd::LoadTimeLimit => "ERR FUNCTION LOAD timeout".to_owned(),
     }
 }

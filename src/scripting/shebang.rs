@@ -1,5 +1,6 @@
 //! The first line of a script or library: `#!lua name=... flags=a,b`.
 
+use crate::config::split_arguments;
 use crate::error::CommandError;
 
 /// What a script says of itself.
@@ -51,24 +52,32 @@ impl ScriptFlags {
     }
 }
 
+const MARK: &[u8] = b"#!";
+const NAME: &[u8] = b"name=";
+
+/// The engine that a first line names, and the words behind it, which may be quoted. `None` where a quote does not end.
+fn words(line: &[u8]) -> Option<(Vec<u8>, std::vec::IntoIter<Vec<u8>>)> {
+    let mut words = split_arguments(line)?.into_iter();
+    let engine = words.next()?.split_off(MARK.len());
+    Some((engine, words))
+}
+
 /// The flags of a script, and its source with the first line emptied (so that lines keep their numbers).
 ///
 /// # Errors
 /// A first line that is not understood.
 pub fn of_script(source: &[u8]) -> Result<(ScriptFlags, &[u8]), CommandError> {
     let mut flags = ScriptFlags::default();
-    let Some(rest) = source.strip_prefix(b"#!") else { return Ok((flags, source)) };
-    let end = memchr::memchr(b'\n', rest).ok_or(CommandError::text("ERR Invalid script shebang"))?;
-    flags.declared = true;
-    let mut words = rest[..end].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let engine = words.next().unwrap_or_default();
-    if !engine.eq_ignore_ascii_case(b"lua") {
-        let engine = String::from_utf8_lossy(engine);
-        return Err(CommandError::new(format!("ERR Could not find scripting engine '{engine}'")));
+    if !source.starts_with(MARK) {
+        return Ok((flags, source));
     }
+    let end = memchr::memchr(b'\n', source).ok_or(CommandError::text("ERR Invalid script shebang"))?;
+    flags.declared = true;
+    let (engine, words) =
+        words(&source[..end]).ok_or(CommandError::text("ERR Invalid engine in script shebang"))?;
     for word in words {
         let Some(list) = word.strip_prefix(b"flags=") else {
-            let word = String::from_utf8_lossy(word);
+            let word = String::from_utf8_lossy(&word);
             return Err(CommandError::new(format!("ERR Unknown lua shebang option: {word}")));
         };
         for name in list.split(|byte| *byte == b',').filter(|_| !list.is_empty()) {
@@ -78,7 +87,11 @@ pub fn of_script(source: &[u8]) -> Result<(ScriptFlags, &[u8]), CommandError> {
             }
         }
     }
-    Ok((flags, &rest[end..]))
+    if !engine.eq_ignore_ascii_case(b"lua") {
+        let engine = String::from_utf8_lossy(&engine);
+        return Err(CommandError::new(format!("ERR Could not find scripting engine '{engine}'")));
+    }
+    Ok((flags, &source[end..]))
 }
 
 /// The name of a library, and its source with the first line emptied.
@@ -86,36 +99,38 @@ pub fn of_script(source: &[u8]) -> Result<(ScriptFlags, &[u8]), CommandError> {
 /// # Errors
 /// A first line that is missing or not understood.
 pub fn of_library(source: &[u8]) -> Result<(String, &[u8]), CommandError> {
-    let rest = source.strip_prefix(b"#!").ok_or(CommandError::text("ERR Missing library metadata"))?;
-    let end = memchr::memchr(b'\n', rest).ok_or(CommandError::text("ERR Invalid library metadata"))?;
-    let mut words = rest[..end].split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let engine = words.next().unwrap_or_default();
-    let mut name: Option<&[u8]> = None;
+    if !source.starts_with(MARK) {
+        return Err(CommandError::text("ERR Missing library metadata"));
+    }
+    let invalid = CommandError::text("ERR Invalid library metadata");
+    let end = memchr::memchr(b'\n', source).ok_or(invalid.clone())?;
+    let (engine, words) = words(&source[..end]).ok_or(invalid)?;
+    let mut name: Option<Vec<u8>> = None;
     for word in words {
-        match word.strip_prefix(b"name=") {
-            Some(_) if name.is_some() => {
+        match word.split_at_checked(NAME.len()) {
+            Some((key, _)) if key.eq_ignore_ascii_case(NAME) && name.is_some() => {
                 return Err(CommandError::text(
                     "ERR Invalid metadata value, name argument was given multiple times",
                 ));
             }
-            Some(given) => name = Some(given),
-            None => {
-                let word = String::from_utf8_lossy(word);
+            Some((key, given)) if key.eq_ignore_ascii_case(NAME) => name = Some(given.to_vec()),
+            _ => {
+                let word = String::from_utf8_lossy(&word);
                 return Err(CommandError::new(format!("ERR Invalid metadata value given: {word}")));
             }
         }
     }
     let name = name.ok_or(CommandError::text("ERR Library name was not given"))?;
-    if !is_name(name) {
+    if !is_name(&name) {
         return Err(CommandError::text(
             "ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long",
         ));
     }
     if !engine.eq_ignore_ascii_case(b"lua") {
-        let engine = String::from_utf8_lossy(engine);
+        let engine = String::from_utf8_lossy(&engine);
         return Err(CommandError::new(format!("ERR Engine '{engine}' not found")));
     }
-    Ok((String::from_utf8_lossy(name).into_owned(), &rest[end..]))
+    Ok((String::from_utf8_lossy(&name).into_owned(), &source[end..]))
 }
 
 /// Whether these bytes may name a library or function.
@@ -137,6 +152,10 @@ mod tests {
         assert!(of_script(b"#!lua flags=\nreturn 1").is_ok());
         let error = |source: &[u8]| of_script(source).unwrap_err().to_string();
         assert_eq!(error(b"#!lua"), "ERR Invalid script shebang");
+        assert_eq!(error(b"#!'lua\n"), "ERR Invalid engine in script shebang");
+        assert!(of_script(b"#!lua flags=\"no-writes\"\nx").is_ok_and(|(flags, _)| flags.no_writes));
+        assert_eq!(error(b"#! lua\n"), "ERR Unknown lua shebang option: lua");
+        assert_eq!(error(b"#!\n"), "ERR Could not find scripting engine ''");
         assert_eq!(error(b"#!foo\n"), "ERR Could not find scripting engine 'foo'");
         assert_eq!(error(b"#!lua name=x\n"), "ERR Unknown lua shebang option: name=x");
         assert_eq!(error(b"#!lua flags=x\n"), "ERR Unexpected flag in script shebang: x");
@@ -147,6 +166,10 @@ mod tests {
     fn libraries_have_names() {
         assert_eq!(of_library(b"#!lua name=a_1\nx"), Ok(("a_1".to_owned(), &b"\nx"[..])));
         let error = |source: &[u8]| of_library(source).unwrap_err().to_string();
+        assert_eq!(of_library(b"#!'LUA' NAME='a'\nx"), Ok(("a".to_owned(), &b"\nx"[..])));
+        assert_eq!(error(b"#!lua name='a\nx"), "ERR Invalid library metadata");
+        assert_eq!(error(b"#! name=a\nx"), "ERR Engine '' not found");
+        assert_eq!(error(b"#! lua name=a\nx"), "ERR Invalid metadata value given: lua");
         assert_eq!(error(b"x"), "ERR Missing library metadata");
         assert_eq!(error(b"#!lua\nx"), "ERR Library name was not given");
         assert_eq!(error(b"#!foo name=a\nx"), "ERR Engine 'foo' not found");

@@ -13,7 +13,7 @@ use mlua::state::{GcIncParams, GcMode};
 use mlua::{Either, Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table, Value};
 
 use super::call::Words;
-use super::control::Control;
+use super::control::{Control, Place};
 use super::scripts::{Script, Sha};
 use super::{convert, host, library};
 use crate::resp::Version;
@@ -33,6 +33,9 @@ const GC_PAUSE: i32 = 400;
 
 /// Compiled scripts kept in a machine; when there are more all are compiled again as they are used.
 const COMPILED_MAX: usize = 1024;
+
+/// The names of what is compiled: a script, and a library of functions.
+const SOURCES: [&str; 2] = ["@user_script", "@user_function"];
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
@@ -141,6 +144,8 @@ impl Vm {
             lua,
         };
         vm.look_every(INSTRUCTIONS)?;
+        // Two fifths of what there is by now served only to make the rest.
+        vm.lua.gc_collect()?;
         vm.tell_memory();
         Ok(vm)
     }
@@ -149,6 +154,8 @@ impl Vm {
         let control = Rc::clone(&self.control);
         self.lua.set_global_hook(HookTriggers::new().every_nth_instruction(instructions), move |lua, _| {
             control.look().map_err(|end| {
+                // The script's own handler of errors is stopped too, so it cannot say this.
+                control.note_place(place_in_script(lua));
                 // From now on each instruction asks: a script that catches the error does not come far.
                 let again = Rc::clone(&control);
                 let every = HookTriggers::new().every_nth_instruction(1);
@@ -329,6 +336,21 @@ fn failure_of(value: &Value) -> Failure {
         Value::Error(error) => Failure { text: format!("ERR {error}").into_bytes(), place: None },
         _ => Failure { text: b"ERR unknown error".to_vec(), place: None },
     }
+}
+
+/// Where in the script the machine is: the prelude has none of the sources' names.
+fn place_in_script(lua: &Lua) -> Option<Place> {
+    const DEPTH: usize = 250;
+    (0..DEPTH)
+        .map_while(|level| {
+            lua.inspect_stack(level, |frame| {
+                let source = frame.source().source.map(|source| source.into_owned());
+                let source = source.filter(|source| SOURCES.contains(&source.as_str()))?;
+                Some((source.into_bytes(), frame.current_line()? as i64))
+            })
+        })
+        .flatten()
+        .next()
 }
 
 /// The one function of Lua's debug library that the prelude needs, made of what the machine tells of its stack.

@@ -108,6 +108,7 @@ impl Ran {
 /// The state of a batch while it runs.
 pub(super) struct Batch<'s> {
     pub(super) worker: usize,
+    now_us: u64,
     pub(super) now_ms: u64,
     /// See [`Server::is_plain`]: said of the batch's client when the last command that was not plain had run.
     plain: bool,
@@ -215,9 +216,11 @@ impl Server {
     }
 
     pub(super) fn new_batch(&self) -> Batch<'_> {
-        let now_ms = self.clock.now_ms();
+        let now_us = self.clock.now_us();
+        let now_ms = now_us / 1000;
         Batch {
             worker: crate::worker::current(),
+            now_us,
             now_ms,
             plain: false,
             counts: AccessCounts::default(),
@@ -316,7 +319,7 @@ impl Server {
             }
         }
         let failed = out.get(start) == Some(&b'-');
-        if failed && result.is_ok() {
+        if failed && result.is_ok() && !error_counted {
             self.count_written_error(&out[start..], batch.worker);
         }
         if !plain && self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
@@ -538,6 +541,7 @@ impl Server {
             keys: access,
             reply: Reply::new(&mut *out, version),
             planned: keys,
+            now_us: batch.now_us,
             changes: &batch.changes,
             origin: Origin::Client,
             after: None,

@@ -265,7 +265,7 @@ fn slow_scripts_stand_in_the_way_of_their_keys_only() {
     assert!(other.raw("EXEC").starts_with("-EXECABORT Transaction discarded because of: BUSY"));
     other.check("SCRIPT KILL", "+OK~");
     for client in [&mut slow, &mut second] {
-        client.check_next("-ERR Error running script: Script killed by user with SCRIPT KILL.~");
+        client.check_next("-ERR Script killed by user with SCRIPT KILL. script: on @user_script:1.~");
         client.check("PING", "+PONG~");
     }
     other.check("SET k v", "+OK~");
@@ -284,7 +284,7 @@ fn a_script_that_wrote_can_be_killed_only_if_it_can_be_undone() {
     other.check("CONFIG SET busy-reply-threshold 0", "+OK~");
     slow.send(&encode(&["EVAL", &format!("#!lua flags=atomic\n{body}"), "2", "k", "l"]));
     eventually("it can be killed", || other.raw("SCRIPT KILL") == "+OK~");
-    slow.check_next("-ERR Error running script: Script killed by user with SCRIPT KILL.~");
+    slow.check_next("-ERR Script killed by user with SCRIPT KILL. script: on @user_script:2.~");
     other.check("EXISTS k", ":0~");
     // A bounded loop: nothing can end this one.
     let bounded = "redis.call('set', KEYS[1], 'changed') local t = os.clock() while os.clock() < t + 0.3 do end return 1";
@@ -307,7 +307,7 @@ fn a_slow_function_is_alone_and_can_be_killed() {
         "-BUSY Valkey is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.~",
     );
     client.check("FUNCTION KILL", "+OK~");
-    assert!(slow.read().text().starts_with("ERR Error running script"), "it ends");
+    slow.check_next("-ERR Script killed by user with FUNCTION KILL. script: on @user_function:2.~");
     client.check("GET k", "$-1~");
 }
 
@@ -323,6 +323,8 @@ fn functions_are_loaded_listed_and_called() {
     client.check("FCALL_RO f 1 k v", "-ERR Can not execute a script with write flag using *_ro command.~");
     assert_eq!(client.call(&["FUNCTION", "LOAD", code]).text(), "ERR Library 'lib' already exists");
     let Value::Bulk(dump) = client.value("FUNCTION DUMP") else { panic!("a payload") };
+    let restored = client.call(&[&b"FUNCTION"[..], b"RESTORE", &dump]);
+    assert_eq!(restored.text(), "ERR Library lib already exists");
     client.check("FUNCTION FLUSH", "+OK~");
     client.check("FCALL g 0", "-ERR Function not found~");
     assert_eq!(client.call(&[&b"FUNCTION"[..], b"RESTORE", &dump]).text(), "OK");
@@ -330,6 +332,157 @@ fn functions_are_loaded_listed_and_called() {
     client.check("FUNCTION DELETE lib", "+OK~");
     client.check("FUNCTION DELETE lib", "-ERR Library not found~");
     client.check("FUNCTION LIST", "*0~");
+}
+
+/// The reply to loading a library with this body.
+fn load(client: &mut Client, body: &str) -> String {
+    client.send(&encode(&["FUNCTION", "LOAD", "REPLACE", &format!("#!lua name=lib\n{body}")]));
+    show(&client.read_raw())
+}
+
+#[test]
+fn a_library_that_loads_may_register_functions_and_log() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for name in ["math", "os", "pairs", "string", "_G", "pcall", "KEYS", "cjson"] {
+        assert_eq!(
+            load(&mut client, &format!("return {name}")),
+            format!(
+                "-ERR Error registering functions: ERR user_function:2: Script attempted to access nonexistent global variable '{name}'~"
+            )
+        );
+    }
+    for name in ["call", "pcall", "setresp", "set_repl", "sha1hex", "error_reply", "acl_check_cmd"] {
+        assert_eq!(
+            load(&mut client, &format!("return redis.{name}(3)")),
+            format!(
+                "-ERR Error registering functions: ERR user_function:2: Script attempted to access nonexistent global variable '{name}'~"
+            )
+        );
+    }
+    let read_only =
+        "-ERR Error registering functions: ERR user_function:2: Attempt to modify a readonly table~";
+    assert_eq!(load(&mut client, "redis.call = 1"), read_only);
+    assert_eq!(load(&mut client, "a = 1"), read_only);
+    assert_eq!(
+        load(
+            &mut client,
+            "server.log(redis.LOG_DEBUG, redis.REDIS_VERSION) redis.register_function(12, function() end)"
+        ),
+        "$3~lib~"
+    );
+    client.check("FCALL 12 0", "$-1~");
+    // A number is as good as a text, in names too.
+    assert_eq!(
+        load(
+            &mut client,
+            "redis.register_function{function_name=13, callback=function() end, description=1.5}"
+        ),
+        "$3~lib~"
+    );
+    client.check(
+        "FUNCTION LIST",
+        "*1~*6~$12~library_name~$3~lib~$6~engine~$3~LUA~$9~functions~*1~*6~$4~name~$2~13~$11~description~$3~1.5~$5~flags~*0~",
+    );
+    assert_eq!(
+        load(&mut client, "redis.register_function{[1]=2}"),
+        "-ERR Error registering functions: ERR unknown argument given to server.register_function~"
+    );
+    assert_eq!(
+        load(&mut client, "while true do end"),
+        "-ERR Error registering functions: ERR FUNCTION LOAD timeout~"
+    );
+    // The machine is as good as before.
+    client.check("FCALL 13 0", "$-1~");
+}
+
+#[test]
+fn a_function_that_runs_cannot_register_another() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for (body, expected) in [
+        ("return type(redis.register_function)", "$3~nil~"),
+        ("return type(server.breakpoint)", "$3~nil~"),
+        ("return lib.SERVER_NAME", "$6~kvarts~"),
+        ("return redis.call('ping')", "+PONG~"),
+        ("return redis.pcall('ping')", "+PONG~"),
+        ("return redis.acl_check_cmd('ping')", ":1~"),
+        ("return redis.sha1hex('')", "$40~da39a3ee5e6b4b0d3255bfef95601890afd80709~"),
+        ("return math.abs(-1) + redis.REPL_ALL", ":4~"),
+        ("return tostring(_G.redis == redis)", "$4~true~"),
+        ("return redis.foo", "$-1~"),
+        (
+            "redis.register_function('g', function() end)",
+            "-ERR user_function:2: attempt to call field 'register_function' (a nil value) script: on @user_function:2.~",
+        ),
+        (
+            "lib.register_function('g', function() end)",
+            "-ERR server.register_function can only be called on FUNCTION LOAD command script: on @user_function:2.~",
+        ),
+        (
+            "register('g', function() end)",
+            "-ERR server.register_function can only be called on FUNCTION LOAD command script: on @user_function:2.~",
+        ),
+        (
+            "return lib.call('ping')",
+            "-ERR user_function:2: Script attempted to access nonexistent global variable 'call' script: on @user_function:2.~",
+        ),
+        // The last script's keys are not seen.
+        (
+            "return KEYS",
+            "-ERR user_function:2: Script attempted to access nonexistent global variable 'KEYS' script: on @user_function:2.~",
+        ),
+        (
+            "lib.x = 1",
+            "-ERR user_function:2: Attempt to modify a readonly table script: on @user_function:2.~",
+        ),
+        ("x = 1", "-ERR user_function:2: Attempt to modify a readonly table script: on @user_function:2.~"),
+    ] {
+        assert_eq!(eval(&mut client, "return #KEYS", &["k"], &[]).text(), "1");
+        let library = format!(
+            "local lib, register = redis, redis.register_function lib.register_function('f', function() {body} end)"
+        );
+        assert_eq!(load(&mut client, &library), "$3~lib~", "{body}");
+        assert_eq!(client.raw("FCALL f 0"), expected, "{body}");
+    }
+}
+
+#[test]
+fn for_tests_scripts_may_call_what_they_may_not_call() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    let denied = "-ERR This Valkey command is not allowed from script script: on @user_script:1.~";
+    answers(&mut client, "return redis.call('debug', 'protocol', 'integer')", denied);
+    client.check("DEBUG SET-DISABLE-DENY-SCRIPTS 1", "+OK~");
+    answers(&mut client, "return redis.call('debug', 'protocol', 'integer')", ":12345~");
+    answers(
+        &mut client,
+        "return redis.call('debug', 'digest')",
+        "+0000000000000000000000000000000000000000~",
+    );
+    answers(&mut client, "return redis.call('client', 'getname')", "$-1~");
+    let behind = "$39~Some real reply following the attribute~";
+    answers(&mut client, "redis.setresp(3) return redis.call('debug', 'protocol', 'attrib')", behind);
+    answers(&mut client, "return redis.call('config', 'get', 'port')", "*2~$4~port~$1~0~");
+    answers(&mut client, "return redis.call('blpop', 'k', 0)", "$-1~");
+    for never in
+        ["'multi'", "'exec'", "'discard'", "'watch', 'k'", "'eval', 'return 1', 0", "'function', 'flush'"]
+    {
+        answers(&mut client, &format!("return redis.call({never})"), denied);
+    }
+    client.check("DEBUG SET-DISABLE-DENY-SCRIPTS 0", "+OK~");
+    answers(&mut client, "return redis.call('debug', 'protocol', 'integer')", denied);
+}
+
+#[test]
+fn wrong_arguments_of_function_are_told() {
+    table(
+        "
+        FUNCTION FLUSH bad => -ERR FUNCTION FLUSH only supports SYNC|ASYNC option~
+        FUNCTION FLUSH sync extra => -ERR unknown subcommand or wrong number of arguments for 'FLUSH'. Try FUNCTION HELP.~
+        FUNCTION restore a b c => -ERR unknown subcommand or wrong number of arguments for 'restore'. Try FUNCTION HELP.~
+    ",
+    );
 }
 
 #[test]
@@ -358,4 +511,48 @@ fn keys_of_a_script_may_be_none() {
         EVAL_RO \"return redis.call('pfcount', KEYS[1])\" 1 k => -ERR Write commands are not allowed from read-only scripts. script: on @user_script:1.~
     ",
     );
+}
+
+#[test]
+fn time_stands_still_in_scripts_and_transactions() {
+    let server = TestServer::with_clock(&[], Clock::system());
+    let mut client = server.client();
+    let script = "local first = redis.call('time') for _ = 1, 100000 do end local second = redis.call('time') return first[1] == second[1] and first[2] == second[2]";
+    answers(&mut client, script, ":1~");
+    client.check("MULTI", "+OK~");
+    client.check("TIME", "+QUEUED~");
+    client.check("KEYS *", "+QUEUED~");
+    client.check("TIME", "+QUEUED~");
+    let Value::Array(replies) = client.value("EXEC") else { panic!("replies") };
+    assert_eq!(replies[0], replies[2]);
+}
+
+#[test]
+fn errors_in_scripts_are_counted_once() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for (script, rejected, errors) in [
+        ("return redis.call('set', 'k')", "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1", "count=1"),
+        ("return redis.pcall('set', 'k')", "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1", "count=1"),
+        (
+            "#!lua flags=no-writes\nreturn redis.call('set', 'k', 'v')",
+            "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1",
+            "count=1",
+        ),
+        (
+            "redis.pcall('set', 'k') return redis.pcall('set', 'k')",
+            "calls=0,usec=0,usec_per_call=0.00,rejected_calls=2",
+            "count=2",
+        ),
+        (
+            "redis.pcall('set', 'k') return redis.error_reply('ERR other')",
+            "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1",
+            "count=2",
+        ),
+    ] {
+        client.check("CONFIG RESETSTAT", "+OK~");
+        assert!(eval(&mut client, script, &[], &[]).text().starts_with("ERR"), "{script}");
+        assert_eq!(server.info("errorstat_ERR"), errors, "{script}");
+        assert!(server.info("cmdstat_set").starts_with(rejected), "{script}: {}", server.info("cmdstat_set"));
+    }
 }

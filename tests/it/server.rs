@@ -318,3 +318,38 @@ fn an_error_is_counted_once_and_where_it_came_up() {
     assert_eq!(info(&mut client, "errorstat_WRONGTYPE"), "count=4");
     assert_eq!(info(&mut client, "errorstat_EXECABORT"), "count=1");
 }
+
+#[test]
+fn debug_reload_reads_what_it_wrote() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    let failed = "-ERR Error trying to load the RDB dump, check server logs.~";
+    client.check("DEBUG RELOAD NOFLUSH", "+OK~");
+    client.check("RPUSH k a b", ":2~");
+    client.check("DEBUG RELOAD", "+OK~");
+    client.check("DEBUG RELOAD NOFLUSH", failed);
+    client.check("DEBUG RELOAD noflush merge", "+OK~");
+    client.check("DEBUG RELOAD NOSAVE", failed);
+    client.check(
+        "DEBUG RELOAD other",
+        "-ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.~",
+    );
+    client.check("LRANGE k 0 -1", "*2~$1~a~$1~b~");
+    client.check("DEL k", ":1~");
+    let library = "#!lua name=lib\nredis.register_function('f', function() return 1 end)";
+    assert_eq!(client.call(&["FUNCTION", "LOAD", library]).text(), "lib");
+    client.check("DEBUG RELOAD NOFLUSH", failed);
+    client.check("FCALL f 0", ":1~");
+}
+
+#[test]
+fn debug_object_shows_a_key_that_has_ended() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK~");
+    client.check("SET k v PX 1", "+OK~");
+    server.advance_ms(5);
+    assert!(client.raw("DEBUG OBJECT k").starts_with("+Value at:"));
+    client.check("EXISTS k", ":0~");
+    client.check("DEBUG OBJECT k", "-ERR no such key~");
+}
