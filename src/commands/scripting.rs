@@ -149,12 +149,12 @@ pub const COMMANDS: &[Command] = &[
 
 fn alone_by_source(server: &Server, arguments: &[&[u8]]) -> bool {
     let script = server.scripting.scripts.of_source(arguments[1], &server.commands);
-    script.is_ok_and(|script| run::runs_alone(server, &script, arguments))
+    script.is_ok_and(|script| run::runs_alone(server, &script.reach, &script.misjudged, arguments))
 }
 
 fn alone_by_name(server: &Server, arguments: &[&[u8]]) -> bool {
     let script = server.scripting.scripts.of_hex(arguments[1]);
-    script.is_some_and(|script| run::runs_alone(server, &script, arguments))
+    script.is_some_and(|script| run::runs_alone(server, &script.reach, &script.misjudged, arguments))
 }
 
 fn eval(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

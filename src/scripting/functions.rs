@@ -4,14 +4,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use parking_lot::{Mutex, RwLock};
 
+use super::analysis::Reach;
 use super::control::GiveWay;
+use super::library_reach;
 use super::shebang::{self, ScriptFlags};
 use super::vm::Vm;
+use crate::command::table::CommandTable;
 use crate::error::CommandError;
 
 /// A library.
@@ -23,6 +26,10 @@ pub struct Library {
     pub source: Vec<u8>,
     /// Its functions.
     pub functions: Vec<FunctionEntry>,
+    /// What they may touch.
+    pub reach: Reach,
+    /// One of them was caught reaching for a key that it did not declare: they run alone from then on.
+    pub misjudged: AtomicBool,
 }
 
 /// A function of a library.
@@ -77,9 +84,18 @@ impl Libraries {
 
     /// The function with this name.
     pub fn function(&self, name: &[u8]) -> Option<FunctionEntry> {
+        self.find(name).map(|(_, function)| function)
+    }
+
+    /// The function with this name, and the library that it is of.
+    pub fn find(&self, name: &[u8]) -> Option<(Arc<Library>, FunctionEntry)> {
         let libraries = self.by_name.read();
-        let mut functions = libraries.values().flat_map(|library| library.functions.iter());
-        functions.find(|function| function.name.as_bytes().eq_ignore_ascii_case(name)).cloned()
+        let mut functions = libraries
+            .values()
+            .flat_map(|library| library.functions.iter().map(move |function| (library, function)));
+        let is_it = |function: &FunctionEntry| function.name.as_bytes().eq_ignore_ascii_case(name);
+        let (library, function) = functions.find(|(_, function)| is_it(function))?;
+        Some((Arc::clone(library), function.clone()))
     }
 
     /// Adds libraries: all of them, or none.
@@ -90,6 +106,7 @@ impl Libraries {
         &self,
         vm: &mut Vm,
         give_way: &Arc<GiveWay>,
+        table: &CommandTable,
         sources: &[&[u8]],
         policy: Policy,
     ) -> Result<Vec<String>, CommandError> {
@@ -97,7 +114,7 @@ impl Libraries {
         let mut next = if policy == Policy::Flush { BTreeMap::new() } else { self.by_name.read().clone() };
         let mut names = Vec::new();
         for source in sources {
-            let library = load(vm, give_way, source)?;
+            let library = load(vm, give_way, table, source)?;
             if next.contains_key(&library.name) && policy != Policy::Replace {
                 // The peers quote the name for FUNCTION LOAD alone.
                 let quote = if policy == Policy::Load { "'" } else { "" };
@@ -162,13 +179,20 @@ pub fn load_into(vm: &mut Vm, give_way: &Arc<GiveWay>, libraries: &Libraries) ->
 }
 
 /// Loads a library to see what it has.
-fn load(vm: &mut Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<Library, CommandError> {
+fn load(
+    vm: &mut Vm,
+    give_way: &Arc<GiveWay>,
+    table: &CommandTable,
+    source: &[u8],
+) -> Result<Library, CommandError> {
     let (name, functions) = register(vm, give_way, source)?;
     if functions.is_empty() {
         return Err(CommandError::text("ERR No functions registered"));
     }
     let functions = functions.into_iter().map(|(entry, _)| entry).collect();
-    Ok(Library { name, source: source.to_vec(), functions })
+    let (_, body) = shebang::of_library(source)?;
+    let reach = library_reach::reach(body, table);
+    Ok(Library { name, source: source.to_vec(), functions, reach, misjudged: AtomicBool::new(false) })
 }
 
 type Registered = Vec<(FunctionEntry, Function)>;

@@ -11,6 +11,7 @@ pub mod functions;
 pub mod host;
 pub mod lexer;
 pub mod library;
+pub mod library_reach;
 pub mod run;
 pub mod scripts;
 pub mod shebang;

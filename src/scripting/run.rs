@@ -1,7 +1,7 @@
 //! Running a script or function within a command: EVAL, EVALSHA, FCALL.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mlua::{Function, Lua, MultiValue, Value};
 
@@ -9,6 +9,7 @@ use super::analysis::Reach;
 use super::call::{self, Permits, Words};
 use super::control::{ForcedEnd, Start};
 use super::convert;
+use super::functions::Library;
 use super::host::{self, Host};
 use super::scripts::{Script, Sha};
 use super::shebang::ScriptFlags;
@@ -31,6 +32,8 @@ pub enum Program {
         name: String,
         /// Its flags.
         flags: ScriptFlags,
+        /// The library that it is of.
+        library: Arc<Library>,
     },
 }
 
@@ -39,6 +42,14 @@ impl Program {
         match self {
             Program::Script(script) => script.flags,
             Program::Function { flags, .. } => *flags,
+        }
+    }
+
+    /// Set when it reached for a key that it did not declare.
+    fn misjudged(&self) -> &AtomicBool {
+        match self {
+            Program::Script(script) => &script.misjudged,
+            Program::Function { library, .. } => &library.misjudged,
         }
     }
 
@@ -65,9 +76,9 @@ pub fn key_count(arguments: &[&[u8]]) -> Result<usize, CommandError> {
 }
 
 /// Whether a script has to be alone in the keyspace with these arguments.
-pub fn runs_alone(server: &Server, script: &Script, arguments: &[&[u8]]) -> bool {
-    let Reach::Declared(named) = &script.reach else { return true };
-    if script.misjudged.load(Ordering::Relaxed) {
+pub fn runs_alone(server: &Server, reach: &Reach, misjudged: &AtomicBool, arguments: &[&[u8]]) -> bool {
+    let Reach::Declared(named) = reach else { return true };
+    if misjudged.load(Ordering::Relaxed) {
         return true;
     }
     let Ok(count) = key_count(arguments) else { return false };
@@ -172,9 +183,10 @@ impl Run<'_, '_> {
                 cx.error_counted = raised == Some(&*failure.text);
                 error_of(&failure)
             }
-            (_, Some(forced)) => {
+            (outcome, Some(forced)) => {
                 let text = forced_text(forced, program).into_bytes();
-                error_of(&Failure { text, place: vm.control.take_place() })
+                let raised_at = outcome.err().and_then(|failure| failure.place);
+                error_of(&Failure { text, place: vm.control.take_place().or(raised_at) })
             }
         };
         cx.reply.truncate(position);
@@ -182,10 +194,8 @@ impl Run<'_, '_> {
             cx.undo();
             cx.dirty = dirty;
         }
-        if permits.reached_too_far
-            && let Program::Script(script) = program
-        {
-            script.misjudged.store(true, Ordering::Relaxed);
+        if permits.reached_too_far {
+            program.misjudged().store(true, Ordering::Relaxed);
             // If nothing was changed it can start again, alone.
             cx.again_alone = cx.dirty == dirty && cx.origin == Origin::Client;
         }
