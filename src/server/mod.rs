@@ -84,7 +84,7 @@ pub struct Server {
     /// 40 hex digits, new at each start.
     pub run_id: String,
     /// 40 hex digits, of the replication history.
-    pub replication_id: String,
+    pub replication_id: parking_lot::RwLock<String>,
     /// When it started, in milliseconds of Unix time.
     pub started_ms: u64,
     /// How many threads run commands.
@@ -151,7 +151,7 @@ impl Server {
             stats,
             cluster: ClusterState::new(cluster_enabled),
             run_id: random_hex(40),
-            replication_id: random_hex(40),
+            replication_id: parking_lot::RwLock::new(random_hex(40)),
             started_ms: clock.now_ms(),
             clock,
             workers,
