@@ -5,6 +5,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::keyspace::access::{EventClass, is_expired};
 use crate::keyspace::hash::{SLOT_COUNT, key_slot};
+use crate::keyspace::reaper::Loss;
 use crate::keyspace::scan;
 use crate::types::number::parse_u64;
 
@@ -39,7 +40,7 @@ pub const COMMANDS: &[Command] = &[
         since: "4.0.0",
         complexity: "O(N) where N is the number of keys",
         reply: "how many were there",
-        run: del,
+        run: unlink,
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         ..Command::DEFAULT
     },
@@ -255,10 +256,18 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn del(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    delete(cx, arguments, Loss::Deleted)
+}
+
+fn unlink(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    delete(cx, arguments, Loss::Unlinked)
+}
+
+fn delete(cx: &mut Context<'_>, arguments: &[&[u8]], loss: Loss) -> CommandResult {
     let mut deleted = 0;
     for index in 1..arguments.len() {
         let key = cx.key(arguments, index);
-        if cx.keys.delete(&key) {
+        if cx.keys.delete_as(&key, loss) {
             cx.changed(&key, EventClass::GENERIC, "del");
             deleted += 1;
         }

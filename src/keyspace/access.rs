@@ -8,6 +8,7 @@ use super::Keyspace;
 use super::database::{Database, ReadSlot, WriteSlot};
 use super::gate::{Exclusive, Mapping, Wait};
 use super::hash::HashedKey;
+use super::reaper::Loss;
 use super::record::{Record, RecordBox};
 use super::table::{self, SlotTable};
 use super::undo::{UndoLog, UndoStep};
@@ -348,12 +349,17 @@ impl<'g, 'b> Access<'g, 'b> {
         database.remove(table, key)
     }
 
-    /// Deletes a live key; a big value is freed in the background. Whether there was one.
+    /// Deletes a live key. Whether there was one.
     pub fn delete(&mut self, key: &HashedKey<'_>) -> bool {
+        self.delete_as(key, Loss::Overwritten)
+    }
+
+    /// [`delete`](Self::delete), and why: that says where a big value is freed.
+    pub fn delete_as(&mut self, key: &HashedKey<'_>, loss: Loss) -> bool {
         let removed = self.remove(key);
         let found = removed.is_some();
         if let Some(record) = removed {
-            self.keyspace.reaper.discard(record);
+            self.keyspace.reaper.discard(record, loss);
         }
         found
     }
@@ -377,7 +383,7 @@ impl<'g, 'b> Access<'g, 'b> {
     #[inline]
     pub fn discard(&self, record: Option<RecordBox>) {
         if let Some(record) = record {
-            self.keyspace.reaper.discard(record);
+            self.keyspace.reaper.discard(record, Loss::Overwritten);
         }
     }
 
@@ -666,7 +672,9 @@ impl<'g, 'b> Access<'g, 'b> {
             let record = database.remove(table, key);
             self.counts.expired.set(self.counts.expired.get() + 1);
             self.sink.changed(number, key, EventClass::EXPIRED, "expired");
-            self.discard(record);
+            if let Some(record) = record {
+                self.keyspace.reaper.discard(record, Loss::Expired);
+            }
         }
     }
 

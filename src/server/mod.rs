@@ -32,6 +32,7 @@ use crate::config::{Config, Directive};
 use crate::effects::Effects;
 use crate::keyspace::Keyspace;
 use crate::keyspace::evict::Evictor;
+use crate::keyspace::reaper::Loss;
 use crate::logging::LogSwitch;
 use crate::scripting::Scripting;
 use clients::Clients;
@@ -175,6 +176,14 @@ impl Server {
     /// Makes what was set in the configuration take effect everywhere. Called at start and after CONFIG SET.
     pub fn apply_settings(&self) {
         self.settings.load(&self.config);
+        for (loss, directive) in [
+            (Loss::Evicted, Directive::LazyfreeLazyEviction),
+            (Loss::Expired, Directive::LazyfreeLazyExpire),
+            (Loss::Overwritten, Directive::LazyfreeLazyServerDel),
+            (Loss::Deleted, Directive::LazyfreeLazyUserDel),
+        ] {
+            self.keyspace.reaper.set_lazy(loss, self.config.flag(directive));
+        }
         if let Some(switch) = self.log.get() {
             switch.load(&self.config);
         }
