@@ -207,7 +207,7 @@ fn change_repl_id(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn config_rewrite_force_all(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let failed = |error| CommandError::new(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {error}"));
-    cx.server.config.rewrite(true, &cx.server.user_lines()).map_err(failed)?;
+    cx.server.rewrite_config(true).map_err(failed)?;
     cx.reply.ok();
     Ok(())
 }
