@@ -334,7 +334,8 @@ fn rename_to(cx: &mut Context<'_>, arguments: &[&[u8]], overwrite: bool) -> Resu
     let Some(record) = cx.keys.remove(&from) else { return Err(CommandError::NoSuchKey) };
     let old = cx.keys.put(&to, record.with_key(to.bytes));
     cx.keys.discard(old);
-    cx.changed(&from, EventClass::GENERIC, "rename_from");
+    // It counts as one change.
+    cx.event(&from, EventClass::GENERIC, "rename_from");
     cx.changed(&to, EventClass::GENERIC, "rename_to");
     Ok(true)
 }
@@ -424,7 +425,8 @@ fn move_key(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         let replaced = cx.keys.put_in(target, &key, record);
         cx.keys.discard(replaced);
     }
-    cx.changed(&key, EventClass::GENERIC, "move_from");
+    // It counts as one change.
+    cx.event(&key, EventClass::GENERIC, "move_from");
     cx.changed_in(target, &key, EventClass::GENERIC, "move_to");
     cx.reply.int(1);
     Ok(())
