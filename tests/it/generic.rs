@@ -283,11 +283,9 @@ fn big_values_are_freed_in_the_background_however_they_go() {
 fn what_moves_counts_as_one_change() {
     let server = TestServer::start();
     let mut client = server.client();
-    for (first, second) in [
-        ("LPUSH l a", "LMOVE l m LEFT LEFT"),
-        ("SET k v", "RENAME k k2"),
-        ("SET other v", "MOVE other 1"),
-    ] {
+    for (first, second) in
+        [("LPUSH l a", "LMOVE l m LEFT LEFT"), ("SET k v", "RENAME k k2"), ("SET other v", "MOVE other 1")]
+    {
         let before: u64 = server.info("rdb_changes_since_last_save").parse().expect("a number");
         drop(client.value(first));
         drop(client.value(second));
