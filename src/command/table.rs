@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::spec::{Command, Flags};
+use super::spec::{Channels, Command, Flags};
 use crate::error::CommandError;
 
 /// Longer names are unknown without being looked up.
@@ -21,6 +21,42 @@ pub struct Entry {
     pub full_name: String,
     /// The ids of its subcommands.
     pub subcommands: std::ops::Range<usize>,
+    /// It works on its own keys and on nothing else: neither on its client nor on the server.
+    pub plain: bool,
+}
+
+/// What a plain command has none of.
+const NOT_PLAIN: Flags = Flags(
+    Flags::ADMIN.0
+        | Flags::PUBSUB.0
+        | Flags::NOSCRIPT.0
+        | Flags::BLOCKING.0
+        | Flags::NO_AUTH.0
+        | Flags::PROTECTED.0
+        | Flags::ALL_DATABASES.0
+        | Flags::MAY_REPLICATE.0
+        | Flags::WHOLE_KEYSPACE.0
+        | Flags::WHILE_SUBSCRIBED.0
+        | Flags::NOT_QUEUED.0
+        | Flags::KEEPS_ASKING.0
+        | Flags::KEEPS_CACHING.0
+        | Flags::PUSHES.0
+        | Flags::RUNS_QUEUE.0
+        | Flags::SELECTS.0
+        | Flags::SKIP_MONITOR.0,
+);
+
+impl Entry {
+    fn new(command: &'static Command, id: usize, full_name: String) -> Self {
+        let plain = command.flags.intersects(Flags::READONLY.and(Flags::WRITE))
+            && !command.flags.intersects(NOT_PLAIN)
+            && command.alone.is_none()
+            && command.further_locks.is_none()
+            && command.foreign_keys.is_none()
+            && command.databases.is_none()
+            && command.channels == Channels::None;
+        Self { command, id, full_name, subcommands: 0..0, plain }
+    }
 }
 
 /// See the module's page.
@@ -40,7 +76,7 @@ impl CommandTable {
             let id = entries.len();
             let doubled = by_name.insert(command.name.as_bytes().into(), id);
             assert!(doubled.is_none(), "{} stands twice in the lists", command.name);
-            entries.push(Entry { command, id, full_name: command.name.to_owned(), subcommands: 0..0 });
+            entries.push(Entry::new(command, id, command.name.to_owned()));
         }
         let commands = entries.len();
         for parent in 0..commands {
@@ -48,7 +84,7 @@ impl CommandTable {
             for command in entries[parent].command.subcommands {
                 let full_name = format!("{}|{}", entries[parent].full_name, command.name);
                 by_name.insert(full_name.as_bytes().into(), entries.len());
-                entries.push(Entry { command, id: entries.len(), full_name, subcommands: 0..0 });
+                entries.push(Entry::new(command, entries.len(), full_name));
             }
             entries[parent].subcommands = first..entries.len();
         }

@@ -8,6 +8,7 @@ use crate::glob;
 use crate::rdb::functions as payload;
 use crate::scripting::functions::Policy;
 use crate::scripting::run::{self, Program};
+use crate::server::Server;
 
 const SCRIPTING: &[Category] = &[Category::Scripting];
 const CALLS: Flags = Flags::NOSCRIPT
@@ -28,8 +29,7 @@ const fn calling(name: &'static str, flags: Flags, key_flags: &'static [KeySpec]
         since: "7.0.0",
         complexity: "that of the function",
         reply: "what the function returns",
-        // Which keys a function touches is not read off its library yet.
-        alone: Some(|_, _, _| true),
+        alone: Some(|server, _, arguments| alone(server, arguments)),
         ..Command::DEFAULT
     }
 }
@@ -150,6 +150,15 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
+fn alone(server: &Server, arguments: &[&[u8]]) -> bool {
+    // One that is not there fails before it touches anything.
+    server
+        .scripting
+        .libraries
+        .find(arguments[1])
+        .is_some_and(|(library, _)| run::runs_alone(server, &library.reach, &library.misjudged, arguments))
+}
+
 fn fcall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     call(cx, arguments, false)
 }
@@ -161,16 +170,16 @@ fn fcall_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn call(cx: &mut Context<'_>, arguments: &[&[u8]], read_only: bool) -> CommandResult {
     // Before what it calls.
     cx.show_to_monitors(arguments);
-    let function = cx
+    let (library, function) = cx
         .server
         .scripting
         .libraries
-        .function(arguments[1])
+        .find(arguments[1])
         .ok_or(CommandError::text("ERR Function not found"))?;
     if read_only && !function.flags.no_writes {
         return Err(CommandError::text("ERR Can not execute a script with write flag using *_ro command."));
     }
-    let program = Program::Function { name: function.name, flags: function.flags };
+    let program = Program::Function { name: function.name, flags: function.flags, library };
     run::run(cx, &program, arguments, read_only)
 }
 
@@ -192,8 +201,9 @@ fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn add(cx: &Context<'_>, sources: &[&[u8]], policy: Policy) -> Result<Vec<String>, CommandError> {
     let scripting = &cx.server.scripting;
-    let (worker, give_way) = (crate::worker::current(), scripting.give_way());
-    let added = scripting.with_machine(worker, |vm| scripting.libraries.add(vm, &give_way, sources, policy));
+    let give_way = scripting.give_way();
+    let added = scripting
+        .with_machine(|vm| scripting.libraries.add(vm, &give_way, &cx.server.commands, sources, policy));
     added.map_err(|error| CommandError::new(format!("ERR {error}")))?
 }
 

@@ -149,12 +149,12 @@ pub const COMMANDS: &[Command] = &[
 
 fn alone_by_source(server: &Server, arguments: &[&[u8]]) -> bool {
     let script = server.scripting.scripts.of_source(arguments[1], &server.commands);
-    script.is_ok_and(|script| run::runs_alone(server, &script, arguments))
+    script.is_ok_and(|script| run::runs_alone(server, &script.reach, &script.misjudged, arguments))
 }
 
 fn alone_by_name(server: &Server, arguments: &[&[u8]]) -> bool {
     let script = server.scripting.scripts.of_hex(arguments[1]);
-    script.is_some_and(|script| run::runs_alone(server, &script, arguments))
+    script.is_some_and(|script| run::runs_alone(server, &script.reach, &script.misjudged, arguments))
 }
 
 fn eval(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
@@ -204,7 +204,7 @@ fn known(cx: &Context<'_>, digest: &[u8]) -> Result<Arc<Script>, CommandError> {
 fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let scripting = &cx.server.scripting;
     let script = scripting.scripts.of_source(arguments[2], &cx.server.commands)?;
-    let compiled = scripting.with_machine(crate::worker::current(), |vm| vm.compiled(&script));
+    let compiled = scripting.with_machine(|vm| vm.compiled(&script));
     let compiled = compiled.map_err(|error| CommandError::new(format!("ERR {error}")))?;
     if let Err(message) = compiled {
         scripting.scripts.forget(&script);

@@ -5,12 +5,12 @@ use std::cell::{Cell, RefCell};
 use smallvec::SmallVec;
 
 use super::Keyspace;
-use super::database::{Database, ReadSlot, WriteSlot};
+use super::database::{Database, ReadSlot, WriteSlot, field_end_ms};
 use super::gate::{Exclusive, Mapping, Wait};
 use super::hash::HashedKey;
 use super::reaper::Loss;
 use super::record::{Record, RecordBox};
-use super::table::{self, SlotTable};
+use super::table::{self, At, SlotTable};
 use super::undo::{UndoLog, UndoStep};
 use crate::config::KeyspaceEvents;
 
@@ -134,11 +134,7 @@ pub struct Access<'g, 'b> {
     pub database: usize,
     /// The time of this command, in milliseconds of Unix time.
     pub now_ms: u64,
-    clock: AccessClock,
-    touch: bool,
-    sink: &'b dyn ChangeSink,
-    counts: &'b AccessCounts,
-    give_up: &'b dyn Fn() -> bool,
+    settings: &'b AccessSettings<'b>,
 }
 
 /// What stays the same for all commands of a batch.
@@ -165,7 +161,7 @@ impl<'g, 'b> Access<'g, 'b> {
         keyspace: &'g Keyspace,
         hold: Hold<'g, 'b>,
         database: usize,
-        settings: AccessSettings<'b>,
+        settings: &'b AccessSettings<'b>,
         plan: &[SlotLock],
     ) -> Option<Self> {
         debug_assert!(
@@ -176,11 +172,7 @@ impl<'g, 'b> Access<'g, 'b> {
             hold,
             database,
             now_ms: settings.now_ms,
-            clock: settings.clock,
-            touch: settings.touch,
-            sink: settings.sink,
-            counts: settings.counts,
-            give_up: settings.give_up,
+            settings,
             locks: SmallVec::new(),
             undo: None,
         };
@@ -242,10 +234,10 @@ impl<'g, 'b> Access<'g, 'b> {
         let record = self.peek(key);
         match record {
             Some(record) => {
-                self.counts.hits.set(self.counts.hits.get() + 1);
+                self.settings.counts.hits.set(self.settings.counts.hits.get() + 1);
                 self.date(record);
             }
-            None => self.counts.misses.set(self.counts.misses.get() + 1),
+            None => self.settings.counts.misses.set(self.settings.counts.misses.get() + 1),
         }
         record
     }
@@ -285,7 +277,7 @@ impl<'g, 'b> Access<'g, 'b> {
     /// Notes that a read came upon a key that has ended: it is removed when the command is over.
     #[cold]
     pub fn note_stale(&self, database: usize, key: &[u8]) {
-        self.counts.stale.borrow_mut().push((database, key.into()));
+        self.settings.counts.stale.borrow_mut().push((database, key.into()));
     }
 
     /// The live record of `key` to be changed in place; dates the access. An expired record is removed first.
@@ -294,10 +286,10 @@ impl<'g, 'b> Access<'g, 'b> {
     /// [`set_expire_at_ms`](Self::set_expire_at_ms), and a collection that became empty must be removed.
     #[inline]
     pub fn write(&mut self, key: &HashedKey<'_>) -> Option<&mut Record> {
-        self.before_change(self.database, key);
-        let (clock, touch) = (self.clock, self.touch);
+        let at = self.locate_to_change(self.database, key)?;
+        let AccessSettings { clock, touch, .. } = *self.settings;
         let (_, table) = self.table_mut(self.database, key);
-        let record = table::find_mut(table, key)?;
+        let record = table::at_mut(table, at);
         if touch {
             date(record, clock);
         }
@@ -312,28 +304,27 @@ impl<'g, 'b> Access<'g, 'b> {
     /// [`put`](Self::put) in another database.
     pub fn put_in(&mut self, number: usize, key: &HashedKey<'_>, record: RecordBox) -> Option<RecordBox> {
         if record.access() == 0 {
-            record.set_access(fresh_access(self.clock));
+            record.set_access(fresh_access(self.settings.clock));
         }
-        self.before_change(number, key);
+        let located = self.locate_to_change(number, key);
         let (database, table) = self.table_mut(number, key);
-        let after = record.expire_at_ms();
-        let placed = match table::find_owner(table, key) {
-            Some(mut place) => Ok(std::mem::replace(&mut *place, record)),
-            None => Err(record),
-        };
-        let record = match placed {
-            Err(record) => record,
-            Ok(old) => {
+        let (after, has_field_ends) = (record.expire_at_ms(), field_end_ms(&record).is_some());
+        let record = match located {
+            None => record,
+            Some(at) => {
+                let old = std::mem::replace(&mut *table::owner_at(table, at), record);
                 let before = old.expire_at_ms();
                 if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
                     database.rebuild_expiry(table, key.slot());
                 }
-                database.note_field_ends(table, key, None);
+                if has_field_ends {
+                    database.note_field_ends(table, key, None);
+                }
                 return Some(old);
             }
         };
         database.insert(table, key, record);
-        self.sink.changed(number, key, EventClass::NEW, "new");
+        self.settings.sink.changed(number, key, EventClass::NEW, "new");
         None
     }
 
@@ -344,9 +335,9 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Takes a live key out of a database.
     pub fn remove_in(&mut self, number: usize, key: &HashedKey<'_>) -> Option<RecordBox> {
-        self.before_change(number, key);
+        let at = self.locate_to_change(number, key)?;
         let (database, table) = self.table_mut(number, key);
-        database.remove(table, key)
+        Some(database.remove_at(table, key, at))
     }
 
     /// Deletes a live key. Whether there was one.
@@ -366,9 +357,10 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Sets or removes the expiry of a live key. Whether there was one.
     pub fn set_expire_at_ms(&mut self, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
-        self.before_change(self.database, key);
+        let Some(at) = self.locate_to_change(self.database, key) else { return false };
         let (database, table) = self.table_mut(self.database, key);
-        database.set_expire_at_ms(table, key, at_ms)
+        database.set_expire_at_ms(table, key, at, at_ms);
+        true
     }
 
     /// Notes that fields of the hash under a key may end earlier now than `before`, which is its [`next_expiry_ms`] before that.
@@ -446,7 +438,7 @@ impl<'g, 'b> Access<'g, 'b> {
             }
             // That a key which has ended comes into the place of one that somebody watches is no change.
             for (number, other) in [(first, second), (second, first)] {
-                for name in access.sink.of_interest(number) {
+                for name in access.settings.sink.of_interest(number) {
                     let key = access.keyspace.hasher().key(&name);
                     let lock = SlotLock { database: other as u16, slot: key.slot() as u16, write: true };
                     access.relock(&[lock]);
@@ -457,10 +449,10 @@ impl<'g, 'b> Access<'g, 'b> {
             access.swap_alone(first, second);
             if first != second {
                 for number in [first, second] {
-                    for name in access.sink.of_interest(number) {
+                    for name in access.settings.sink.of_interest(number) {
                         let key = access.keyspace.hasher().key(&name);
                         if access.holds(first, &key) || access.holds(second, &key) {
-                            access.sink.touched(number, &key);
+                            access.settings.sink.touched(number, &key);
                         }
                     }
                 }
@@ -485,12 +477,12 @@ impl<'g, 'b> Access<'g, 'b> {
 
     fn flush_alone(&mut self, numbers: std::ops::Range<usize>) -> usize {
         let mut removed = 0;
-        self.sink.flushed();
+        self.settings.sink.flushed();
         for number in numbers {
-            for name in self.sink.of_interest(number) {
+            for name in self.settings.sink.of_interest(number) {
                 let key = self.keyspace.hasher().key(&name);
                 if self.holds(number, &key) {
-                    self.sink.touched(number, &key);
+                    self.settings.sink.touched(number, &key);
                 }
             }
             let physical = self.mapping()[number];
@@ -566,7 +558,7 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// How a record's access clock reads now under the policy in force.
     pub fn clock(&self) -> AccessClock {
-        self.clock
+        self.settings.clock
     }
 
     /// Takes a lock. Whether it has it: not if it had to wait, and what it waits for may last ([`AccessSettings::give_up`]).
@@ -598,7 +590,7 @@ impl<'g, 'b> Access<'g, 'b> {
             if guard.is_some() {
                 return guard;
             }
-            if wait.once_more() && (self.give_up)() {
+            if wait.once_more() && (self.settings.give_up)() {
                 return None;
             }
         }
@@ -647,14 +639,20 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
-    /// What has to be done before a key changes: an ended one is removed, and a transaction that can be undone keeps the key
-    /// as it is.
+    /// Where the live record of a key is that is about to change. An ended one is removed first, and a transaction that can be undone
+    /// keeps the key as it is.
     #[inline]
-    fn before_change(&mut self, number: usize, key: &HashedKey<'_>) {
+    fn locate_to_change(&mut self, number: usize, key: &HashedKey<'_>) -> Option<At> {
         if self.undo.is_some() {
             self.note_for_undo(number, key);
         }
-        self.evict_expired(number, key);
+        let table = self.table(number, key);
+        let at = table::locate(table, key)?;
+        if is_expired(table::at(table, at), self.now_ms) {
+            self.evict_expired(number, key);
+            return None;
+        }
+        Some(at)
     }
 
     #[cold]
@@ -664,14 +662,14 @@ impl<'g, 'b> Access<'g, 'b> {
         self.undo = Some(undo);
     }
 
-    #[inline]
+    #[cold]
     fn evict_expired(&mut self, number: usize, key: &HashedKey<'_>) {
         let now_ms = self.now_ms;
         if table::find(self.table(number, key), key).is_some_and(|record| is_expired(record, now_ms)) {
             let (database, table) = self.table_mut(number, key);
             let record = database.remove(table, key);
-            self.counts.expired.set(self.counts.expired.get() + 1);
-            self.sink.changed(number, key, EventClass::EXPIRED, "expired");
+            self.settings.counts.expired.set(self.settings.counts.expired.get() + 1);
+            self.settings.sink.changed(number, key, EventClass::EXPIRED, "expired");
             if let Some(record) = record {
                 self.keyspace.reaper.discard(record, Loss::Expired);
             }
@@ -680,8 +678,8 @@ impl<'g, 'b> Access<'g, 'b> {
 
     #[inline]
     fn date(&self, record: &Record) {
-        if self.touch {
-            date(record, self.clock);
+        if self.settings.touch {
+            date(record, self.settings.clock);
         }
     }
 }

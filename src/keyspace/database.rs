@@ -1,14 +1,14 @@
 //! One database: the dashmap whose shards are the cluster slots, with what is counted for each slot beside it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use dashmap::{DashMap, RawRwLock};
 use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 
 use super::expiry::ExpiryIndex;
-use super::hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash};
+use super::hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
 use super::record::{Record, RecordBox, ValueRef};
-use super::table::{self, SlotTable};
+use super::table::{self, At, SlotTable};
 use super::value::Object;
 use crate::types::occupancy::Occupancy;
 
@@ -20,10 +20,21 @@ pub type WriteSlot<'g> = MappedRwLockWriteGuard<'g, RawRwLock, SlotTable>;
 /// Bytes of the block in which a shard keeps its entry.
 const SHARD_BYTES: usize = 128;
 
+/// Where a slot's table is: told apart from the table itself so that its cache lines can be asked for all at once instead of one after the
+/// other. At 64 requests a batch this took a sixth off the time of a GET.
+#[derive(Debug)]
+struct Whereabouts {
+    /// The table's header. It never moves.
+    header: usize,
+    /// The table's [hint](SlotTable::hint) when it was last looked at: where it is wrong a line is fetched in vain.
+    buckets: AtomicU64,
+}
+
 /// A numbered database (SELECT).
 #[derive(Debug)]
 pub struct Database {
     map: DashMap<u16, SlotTable, SlotHasher>,
+    whereabouts: Box<[Whereabouts]>,
     hasher: KeyHasher,
     keys: Box<[AtomicU32]>,
     volatile: Box<[AtomicU32]>,
@@ -43,7 +54,12 @@ impl Database {
             map.shards().iter().all(|shard| table::is_in_place(&shard.read())),
             "each slot has its table"
         );
-        Self { map, hasher, keys: counters(), volatile: counters(), expiry: ExpiryIndex::new() }
+        let whereabouts = map.shards().iter().map(|shard| Whereabouts {
+            header: std::ptr::from_ref(table::of_shard(&shard.read())).addr(),
+            buckets: AtomicU64::new(0),
+        });
+        let whereabouts = whereabouts.collect();
+        Self { map, whereabouts, hasher, keys: counters(), volatile: counters(), expiry: ExpiryIndex::new() }
     }
 
     /// How this database hashes keys.
@@ -75,10 +91,24 @@ impl Database {
         self.map.shards()[slot].try_write().map(|shard| RwLockWriteGuard::map(shard, table::of_shard_mut))
     }
 
-    /// Where the slot's lock is, for prefetching.
+    /// Asks the processor for all that is between here and the record with this hash: the slot's lock, its table's header, and the
+    /// bucket where that will be looked for.
     #[inline]
-    pub fn slot_address(&self, slot: usize) -> *const u8 {
-        std::ptr::from_ref(&self.map.shards()[slot]).cast()
+    pub fn prefetch_slot(&self, hash: u64) {
+        let slot = slot_of_hash(hash);
+        table::prefetch(std::ptr::from_ref(&self.map.shards()[slot]).cast());
+        let whereabouts = &self.whereabouts[slot];
+        table::prefetch(std::ptr::without_provenance(whereabouts.header));
+        table::prefetch_hinted(whereabouts.buckets.load(Ordering::Relaxed), hash);
+    }
+
+    /// Remembers where the buckets of a slot's table are, for [`prefetch_slot`](Self::prefetch_slot).
+    #[inline]
+    pub fn note_whereabouts(&self, slot: usize, table: &SlotTable) {
+        let (hint, known) = (table.hint(), &self.whereabouts[slot].buckets);
+        if known.load(Ordering::Relaxed) != hint {
+            known.store(hint, Ordering::Relaxed);
+        }
     }
 
     /// Keys in a slot, expired ones that were not removed yet included.
@@ -136,7 +166,7 @@ impl Database {
     pub fn overhead_bytes(&self) -> usize {
         let shards = self.map.shards();
         let tables: usize = (0..SLOT_COUNT).map(|slot| self.read_slot(slot).memory_bytes()).sum();
-        tables + size_of_val(shards) + self.expiry.memory_bytes() + SLOT_COUNT * (48 + SHARD_BYTES)
+        tables + size_of_val(shards) + self.expiry.memory_bytes() + SLOT_COUNT * (64 + SHARD_BYTES)
     }
 
     /// Adds a record whose key is not there. `table` is the slot's, locked exclusively.
@@ -160,21 +190,32 @@ impl Database {
 
     /// Takes a key out. `table` is the slot's, locked exclusively.
     pub fn remove(&self, table: &mut SlotTable, key: &HashedKey<'_>) -> Option<RecordBox> {
-        let record = table::remove(table, key, self.hasher())?;
-        self.forget(key.slot(), &record);
-        Some(record)
+        let at = table::locate(table, key)?;
+        Some(self.remove_at(table, key, at))
     }
 
-    /// Changes a record's expiry and everything that is kept about it. `record` is of `table`, locked exclusively.
-    pub fn set_expire_at_ms(&self, table: &mut SlotTable, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
-        let Some(mut record) = table::find_owner(table, key) else { return false };
+    /// [`remove`](Self::remove) of a key that has been located.
+    pub fn remove_at(&self, table: &mut SlotTable, key: &HashedKey<'_>, at: At) -> RecordBox {
+        let record = table::remove_at(table, key, at, self.hasher());
+        self.forget(key.slot(), &record);
+        record
+    }
+
+    /// Changes a record's expiry and everything that is kept about it. The record is of `table`, locked exclusively.
+    pub fn set_expire_at_ms(
+        &self,
+        table: &mut SlotTable,
+        key: &HashedKey<'_>,
+        at: At,
+        expire_at_ms: Option<u64>,
+    ) {
+        let mut record = table::owner_at(table, at);
         let before = record.expire_at_ms();
-        record.set_expire_at_ms(at_ms);
+        record.set_expire_at_ms(expire_at_ms);
         drop(record);
-        if self.note_expiry_change(key, before, at_ms) {
+        if self.note_expiry_change(key, before, expire_at_ms) {
             self.rebuild_expiry(table, key.slot());
         }
-        true
     }
 
     /// Takes all keys out and gives each slot's table to `taken`. Answers how many there were.
@@ -238,7 +279,7 @@ impl Database {
     ) -> Option<RecordBox> {
         let is_it = |record: &Record| self.hasher().hash(record.key()) == hash && wanted(record);
         let record = table::remove_where(table, hash, is_it)?;
-        self.forget(super::hash::slot_of_hash(hash), &record);
+        self.forget(slot_of_hash(hash), &record);
         table::shrink_if_sparse(table, self.hasher());
         Some(record)
     }

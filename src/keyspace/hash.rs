@@ -95,13 +95,34 @@ const fn before_zeros() -> [[u16; 256]; 8] {
     tables
 }
 
+#[inline]
 fn hash_tag(key: &[u8]) -> &[u8] {
+    if key.len() <= SHORT && !has_brace(key) {
+        return key;
+    }
     let Some(open) = memchr::memchr(b'{', key) else { return key };
     let rest = &key[open + 1..];
     match memchr::memchr(b'}', rest) {
         None | Some(0) => key,
         Some(close) => &rest[..close],
     }
+}
+
+/// Up to so many bytes looking at all of them is quicker than calling a search.
+const SHORT: usize = 64;
+
+/// Whether a key has a `{`, eight bytes a step.
+#[inline]
+fn has_brace(key: &[u8]) -> bool {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let (steps, tail) = key.as_chunks::<8>();
+    let mut found = 0;
+    for step in steps {
+        // A byte that is the wanted one becomes zero, and the only bytes that borrow from above their lowest seven bits are zeros.
+        let zero = u64::from_le_bytes(*step) ^ EACH * u64::from(b'{');
+        found |= zero.wrapping_sub(EACH) & !zero & (EACH << 7);
+    }
+    found != 0 || tail.contains(&b'{')
 }
 
 /// Hashes keys with a seed of its own for each server, so that nobody can prepare keys which collide.
@@ -190,6 +211,17 @@ mod tests {
         #[test]
         fn steps_of_eight_give_the_same_checksum(bytes: Vec<u8>) {
             prop_assert_eq!(checksum(&bytes), crc16::State::<crc16::XMODEM>::calculate(&bytes));
+        }
+
+        #[test]
+        fn the_tag_is_found_in_keys_of_any_length(key in "[{}a-c\u{7b}\u{fb}]{0,80}") {
+            let naive = || {
+                let open = key.find('{')?;
+                let close = key[open..].find('}')?;
+                (close > 1).then(|| &key[open + 1..open + close])
+            };
+            prop_assert_eq!(hash_tag(key.as_bytes()), naive().unwrap_or(&key).as_bytes());
+            prop_assert_eq!(has_brace(key.as_bytes()), key.contains('{'));
         }
 
         #[test]

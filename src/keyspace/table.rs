@@ -173,6 +173,16 @@ impl SlotTable {
         }
     }
 
+    /// Where its buckets are and how many, packed; 0 where there are none or too many for it.
+    #[inline]
+    pub fn hint(&self) -> u64 {
+        let count = u64::from(self.count);
+        if count == 0 || count >> (u64::BITS - ADDRESS_BITS) != 0 {
+            return 0;
+        }
+        count << ADDRESS_BITS | self.buckets.as_ptr().addr() as u64 & ((1 << ADDRESS_BITS) - 1)
+    }
+
     fn with_buckets(count: usize) -> Self {
         assert!(count <= u32::MAX as usize, "more buckets than there are fingerprints");
         let layout = layout_of(count);
@@ -236,13 +246,21 @@ impl SlotTable {
 
     #[inline]
     fn record(&self, (position, index): (usize, usize)) -> &Record {
-        // SAFETY: the table owns the record and is borrowed.
+        assert!(
+            index < self.buckets()[position].used(),
+            "the table has not changed since the record was located"
+        );
+        // SAFETY: an entry that is used has a record, which the table owns; it is borrowed.
         unsafe { Record::at_address(address_of(self.buckets()[position].word(index))) }
     }
 
     #[inline]
     fn record_mut(&mut self, (position, index): (usize, usize)) -> &mut Record {
-        // SAFETY: the table owns the record and is borrowed exclusively.
+        assert!(
+            index < self.buckets()[position].used(),
+            "the table has not changed since the record was located"
+        );
+        // SAFETY: as above, and it is borrowed exclusively.
         unsafe { Record::at_address_mut(address_of(self.buckets()[position].word(index))) }
     }
 
@@ -266,6 +284,10 @@ impl SlotTable {
     }
 
     fn take(&mut self, fingerprint: u32, (position, index): (usize, usize)) -> RecordBox {
+        assert!(
+            index < self.buckets()[position].used(),
+            "the table has not changed since the record was located"
+        );
         let word = self.buckets_mut()[position].take(index);
         self.len -= 1;
         if word & DISPLACED != 0 {
@@ -513,6 +535,43 @@ pub fn is_in_place(shard: &Shard) -> bool {
     shard.len() == 1 && unsafe { shard.is_bucket_full(0) }
 }
 
+/// Where a record is, until its table is changed.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    position: usize,
+    index: usize,
+}
+
+/// Where the record of `key` is, expired or not.
+#[inline]
+pub fn locate(table: &SlotTable, key: &HashedKey<'_>) -> Option<At> {
+    let fingerprint = fingerprint_of_hash(key.hash);
+    let (position, index) = table.locate_record(fingerprint, |record| record.key() == key.bytes)?;
+    Some(At { position, index })
+}
+
+/// The record that was [located](locate) there.
+#[inline]
+pub fn at(table: &SlotTable, at: At) -> &Record {
+    table.record((at.position, at.index))
+}
+
+/// [`at`] to be changed in place.
+#[inline]
+pub fn at_mut(table: &mut SlotTable, at: At) -> &mut Record {
+    table.record_mut((at.position, at.index))
+}
+
+/// [`at`] to be exchanged for another one.
+#[inline]
+pub fn owner_at(table: &mut SlotTable, at: At) -> Place<'_> {
+    let bucket = &mut table.buckets_mut()[at.position];
+    assert!(at.index < bucket.used(), "the table has not changed since the record was located");
+    // SAFETY: until the place is dropped it owns the record and not the entry, which nobody else can reach.
+    let record = ManuallyDrop::new(unsafe { RecordBox::from_address(address_of(bucket.word(at.index))) });
+    Place { record, bucket, index: at.index }
+}
+
 /// The record of `key`, expired or not.
 #[inline]
 pub fn find<'t>(table: &'t SlotTable, key: &HashedKey<'_>) -> Option<&'t Record> {
@@ -528,12 +587,7 @@ pub fn find_mut<'t>(table: &'t mut SlotTable, key: &HashedKey<'_>) -> Option<&'t
 /// The record of `key` to be exchanged for another one.
 #[inline]
 pub fn find_owner<'t>(table: &'t mut SlotTable, key: &HashedKey<'_>) -> Option<Place<'t>> {
-    let fingerprint = fingerprint_of_hash(key.hash);
-    let (position, index) = table.locate_record(fingerprint, |record| record.key() == key.bytes)?;
-    let bucket = &mut table.buckets_mut()[position];
-    // SAFETY: until the place is dropped it owns the record and not the entry, which nobody else can reach.
-    let record = ManuallyDrop::new(unsafe { RecordBox::from_address(address_of(bucket.word(index))) });
-    Some(Place { record, bucket, index })
+    locate(table, key).map(|at| owner_at(table, at))
 }
 
 /// Adds a record whose key is not in the table.
@@ -554,11 +608,12 @@ pub fn insert_new<'t>(
     table.record_mut(at)
 }
 
-/// Takes a record out, and lets a table that became nearly empty shrink.
-pub fn remove(table: &mut SlotTable, key: &HashedKey<'_>, hasher: &KeyHasher) -> Option<RecordBox> {
-    let record = remove_where(table, key.hash, |record| record.key() == key.bytes)?;
+/// Takes the record of `key` out that was [located](locate) there, and lets a table that became nearly empty shrink.
+pub fn remove_at(table: &mut SlotTable, key: &HashedKey<'_>, at: At, hasher: &KeyHasher) -> RecordBox {
+    debug_assert!(table.record((at.position, at.index)).key() == key.bytes, "it is this key's record");
+    let record = table.take(fingerprint_of_hash(key.hash), (at.position, at.index));
     shrink_if_sparse(table, hasher);
-    Some(record)
+    record
 }
 
 /// Gives memory back once three quarters of a table stand empty.
@@ -615,10 +670,12 @@ pub fn random<'t>(table: &'t SlotTable, rng: &mut fastrand::Rng) -> Option<&'t R
     }
 }
 
-/// Asks the processor for the bucket where `hash` would be looked for first.
+/// Asks the processor for the bucket where `hash` would be looked for first in the table of this [hint](SlotTable::hint).
 #[inline]
-pub fn prefetch_bucket(table: &SlotTable, hash: u64) {
-    prefetch(table.buckets.as_ptr().wrapping_add(home(fingerprint_of_hash(hash), table.count)).cast());
+pub fn prefetch_hinted(hint: u64, hash: u64) {
+    let buckets = std::ptr::without_provenance::<Bucket>((hint & ((1 << ADDRESS_BITS) - 1)) as usize);
+    let count = (hint >> ADDRESS_BITS) as u32;
+    prefetch(buckets.wrapping_add(home(fingerprint_of_hash(hash), count)).cast());
 }
 
 /// Asks the processor for the first record that may be the one with `hash`.

@@ -15,6 +15,9 @@ const INLINE_MAX: usize = 64 * 1024;
 const UNAUTHENTICATED_ARGUMENTS_MAX: i64 = 10;
 const UNAUTHENTICATED_BULK_MAX: i64 = 16384;
 
+/// Arguments of a request that is read in one go: within all limits.
+const WHOLE_ARGUMENTS_MAX: usize = 10;
+
 /// Set in the start of an argument that stands in the decoder's own buffer (an unquoted inline argument).
 const IN_SCRATCH: usize = 1 << 63;
 
@@ -80,6 +83,31 @@ enum State {
     Bulk { left: usize, len: usize },
 }
 
+/// A number of at most three digits in a line `?123\r\n` of this kind at the start of `bytes`, and how long the line is.
+#[inline]
+fn short_line(kind: u8, bytes: &[u8]) -> Option<(usize, usize)> {
+    let &[first, a, b, c, d] = bytes.first_chunk()?;
+    let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
+    let mut value = digit(a);
+    if first != kind || value > 9 {
+        return None;
+    }
+    if b == b'\r' {
+        return Some((value, 4));
+    }
+    if value == 0 || digit(b) > 9 {
+        return None;
+    }
+    value = value * 10 + digit(b);
+    if c == b'\r' {
+        return Some((value, 5));
+    }
+    if digit(c) > 9 || d != b'\r' {
+        return None;
+    }
+    Some((value * 10 + digit(c), 6))
+}
+
 /// See the module's page.
 #[derive(Debug)]
 pub struct Decoder {
@@ -115,6 +143,9 @@ impl Decoder {
     /// A request that breaks the protocol, but only once those before it were consumed.
     pub fn decode(&mut self, buffer: &[u8], limits: Limits) -> Result<usize, ProtocolError> {
         while self.error.is_none() && self.complete.len() < BATCH_MAX {
+            if self.state == State::Start && self.whole(buffer, limits) {
+                continue;
+            }
             match self.step(buffer, limits) {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -201,6 +232,33 @@ impl Decoder {
     /// Whether part of a request has arrived.
     pub fn in_request(&self) -> bool {
         self.state != State::Start
+    }
+
+    /// Reads a request that has arrived whole and whose numbers are short, as nearly all are, in one go; whether it was one.
+    #[inline]
+    fn whole(&mut self, buffer: &[u8], limits: Limits) -> bool {
+        let Some((count, line)) = short_line(b'*', &buffer[self.position..]) else { return false };
+        if count == 0 || count > WHOLE_ARGUMENTS_MAX {
+            return false;
+        }
+        let mut position = self.position + line;
+        for _ in 0..count {
+            let argument = buffer.get(position..).and_then(|rest| short_line(b'$', rest));
+            let Some((len, line)) = argument else { break };
+            let start = position + line;
+            position = start + len + 2;
+            if position > buffer.len() || len as i64 > limits.bulk_max {
+                break;
+            }
+            self.spans.push(Span { start, len });
+        }
+        if self.spans.len() - self.first < count {
+            self.spans.truncate(self.first);
+            return false;
+        }
+        self.position = position;
+        self.finish();
+        true
     }
 
     /// One request further, or up to the end of the bytes: whether to go on.

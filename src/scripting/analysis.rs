@@ -58,8 +58,15 @@ enum Kind {
 
 /// Reads a script.
 pub fn reach(source: &[u8], table: &CommandTable) -> Reach {
-    let Some(tokens) = tokens(source) else { return Reach::Any };
-    Reader { tokens: &tokens, table, locals: key_locals(&tokens) }.read().unwrap_or(Reach::Any)
+    match tokens(source) {
+        Some(tokens) => reach_of(&tokens, table),
+        None => Reach::Any,
+    }
+}
+
+/// Reads a script's tokens.
+pub fn reach_of(tokens: &[Token<'_>], table: &CommandTable) -> Reach {
+    Reader { tokens, table, locals: key_locals(tokens) }.read().unwrap_or(Reach::Any)
 }
 
 /// Names through which a script could get at things that this does not see.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use mlua::Value;
+use mlua::{MultiValue, Value};
 use smallvec::SmallVec;
 
 use super::control::{Control, ForcedEnd};
@@ -46,17 +46,21 @@ pub fn call(
     cx: &mut Context<'_>,
     permits: &mut Permits,
     vm: &Vm,
-    arguments: &[Value],
+    buffer: &mut Words,
+    arguments: &MultiValue,
 ) -> mlua::Result<Result<Value, CommandError>> {
-    let words = match words(arguments) {
-        Ok(words) => words,
-        Err(error) => return Ok(Err(error)),
-    };
-    let words: SmallVec<[&[u8]; 8]> = words.iter().map(|word| &**word).collect();
+    if let Err(error) = buffer.fill(arguments) {
+        return Ok(Err(error));
+    }
+    let Words { bytes, ends, names } = buffer;
+    let words = &split(bytes, ends);
     let outer = cx.reply.version();
     cx.reply.set_version(vm.version());
     let start = cx.reply.position();
-    let result = run(cx, permits, &vm.control, &words);
+    let result = match resolve(cx.server, names, words) {
+        Ok(entry) => run(cx, permits, &vm.control, entry, words),
+        Err(error) => Err(error),
+    };
     cx.reply.set_version(outer);
     if let Err(error) = result {
         cx.reply.truncate(start);
@@ -80,9 +84,10 @@ pub fn call(
 ///
 /// # Errors
 /// What is no command.
-pub fn may_call(cx: &mut Context<'_>, arguments: &[Value]) -> Result<bool, CommandError> {
-    let words = words(arguments)?;
-    let words: SmallVec<[&[u8]; 8]> = words.iter().map(|word| &**word).collect();
+pub fn may_call(cx: &mut Context<'_>, arguments: &MultiValue) -> Result<bool, CommandError> {
+    let mut buffer = Words::default();
+    buffer.fill(arguments)?;
+    let words = split(&buffer.bytes, &buffer.ends);
     let entry = cx
         .server
         .commands
@@ -92,34 +97,51 @@ pub fn may_call(cx: &mut Context<'_>, arguments: &[Value]) -> Result<bool, Comma
     Ok(cx.server.examine(cx.client, entry, &words).is_ok())
 }
 
-/// A word of a command: borrowed from Lua or made of a number.
-enum Word {
-    Text(mlua::BorrowedBytes),
-    Number(Vec<u8>),
+/// The words of a command, one behind the other. What Lua lends is given back at once: a copy costs less than keeping it borrowed.
+#[derive(Debug, Default)]
+pub struct Words {
+    bytes: Vec<u8>,
+    ends: SmallVec<[usize; 8]>,
+    /// Names of commands as scripts wrote them, and which entries they meant.
+    names: Vec<(Box<[u8]>, usize)>,
 }
 
-impl std::ops::Deref for Word {
-    type Target = [u8];
+/// Names of commands that are remembered.
+const NAMES_MAX: usize = 16;
 
-    fn deref(&self) -> &[u8] {
-        match self {
-            Word::Text(text) => text,
-            Word::Number(text) => text,
+/// A buffer of words that is larger than this is not kept for the next command.
+const WORDS_KEPT_MAX: usize = 64 * 1024;
+
+impl Words {
+    fn fill(&mut self, arguments: &MultiValue) -> Result<(), CommandError> {
+        if self.bytes.capacity() > WORDS_KEPT_MAX {
+            self.bytes = Vec::new();
         }
+        self.bytes.clear();
+        self.ends.clear();
+        if arguments.is_empty() {
+            return Err(CommandError::text("ERR Please specify at least one argument for this call"));
+        }
+        for argument in arguments {
+            match argument {
+                Value::String(text) => self.bytes.extend_from_slice(&text.as_bytes()),
+                Value::Integer(number) => {
+                    self.bytes.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+                }
+                Value::Number(number) => {
+                    self.bytes.extend_from_slice(&crate::types::number::format_f64(*number));
+                }
+                _ => return Err(CommandError::text("ERR Command arguments must be strings or integers")),
+            }
+            self.ends.push(self.bytes.len());
+        }
+        Ok(())
     }
 }
 
-fn words(arguments: &[Value]) -> Result<SmallVec<[Word; 8]>, CommandError> {
-    if arguments.is_empty() {
-        return Err(CommandError::text("ERR Please specify at least one argument for this call"));
-    }
-    let word = |argument: &Value| match argument {
-        Value::String(text) => Ok(Word::Text(text.as_bytes())),
-        Value::Integer(number) => Ok(Word::Number(itoa::Buffer::new().format(*number).as_bytes().to_vec())),
-        Value::Number(number) => Ok(Word::Number(crate::types::number::format_f64(*number).to_vec())),
-        _ => Err(CommandError::text("ERR Command arguments must be strings or integers")),
-    };
-    arguments.iter().map(word).collect()
+fn split<'b>(bytes: &'b [u8], ends: &[usize]) -> SmallVec<[&'b [u8]; 8]> {
+    let mut start = 0;
+    ends.iter().map(|end| &bytes[std::mem::replace(&mut start, *end)..*end]).collect()
 }
 
 /// Whether a command that scripts may not call is allowed for now: not one of a transaction or script, which cannot be inside another.
@@ -130,15 +152,24 @@ fn is_allowed_for_tests(server: &Server, command: &Command) -> bool {
         && command.group != Group::Scripting
 }
 
-/// The gate of a script's command, then the command.
-fn run(
-    cx: &mut Context<'_>,
-    permits: &mut Permits,
-    control: &Control,
+/// Finds the command that a script means.
+fn resolve<'t>(
+    server: &'t Server,
+    names: &mut Vec<(Box<[u8]>, usize)>,
     words: &[&[u8]],
-) -> Result<(), CommandError> {
-    let server = cx.server;
-    let entry = server.commands.resolve(words).map_err(|error| match error {
+) -> Result<&'t Entry, CommandError> {
+    let table = &server.commands;
+    let known = names.iter().find(|(name, _)| **name == *words[0]);
+    let resolved = match known {
+        Some((_, entry)) => table.resolve_again(words, *entry),
+        None => table.resolve(words).inspect(|entry| {
+            if names.len() >= NAMES_MAX {
+                names.clear();
+            }
+            names.push((Box::from(words[0]), entry.id));
+        }),
+    };
+    resolved.map_err(|error| match error {
         CommandError::UnknownCommand { .. } => CommandError::text("ERR Unknown command called from script"),
         CommandError::WrongArity(_) => {
             if let Ok(entry) = server.commands.find(words) {
@@ -147,7 +178,18 @@ fn run(
             CommandError::text("ERR Wrong number of args calling command from script")
         }
         other => other,
-    })?;
+    })
+}
+
+/// The gate of a script's command, then the command.
+fn run<'c>(
+    cx: &mut Context<'c>,
+    permits: &mut Permits,
+    control: &Control,
+    entry: &'c Entry,
+    words: &[&[u8]],
+) -> Result<(), CommandError> {
+    let server = cx.server;
     if let Err(error) = judge(cx, permits, control, entry, words) {
         if !permits.reached_too_far {
             server.stats.command_rejected(crate::worker::current(), entry.id);

@@ -1,5 +1,6 @@
 //! Watching over a script that runs: how long it takes, and whether it has to end.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -146,8 +147,8 @@ impl SlowScripts {
 /// What a machine's hook looks at. See [`Control::look`].
 #[derive(Default)]
 pub struct Control {
-    current: Mutex<Option<Current>>,
-    ended_at: Mutex<Option<Place>>,
+    current: RefCell<Option<Current>>,
+    ended_at: Cell<Option<Place>>,
 }
 
 /// A source's name, and a line in it.
@@ -174,7 +175,7 @@ pub type GiveWay = dyn Fn() + Send + Sync;
 impl Control {
     /// A script starts.
     pub fn begin(&self, slow: &Arc<SlowScripts>, give_way: &Arc<GiveWay>, start: Start) {
-        *self.current.lock() = Some(Current {
+        *self.current.borrow_mut() = Some(Current {
             started: Instant::now(),
             start: Some(start),
             running: None,
@@ -189,7 +190,7 @@ impl Control {
 
     /// A library is about to be loaded: it holds no lock, so it is in nobody's way and not shown to others.
     pub fn begin_load(&self, give_way: &Arc<GiveWay>) {
-        *self.current.lock() = Some(Current {
+        *self.current.borrow_mut() = Some(Current {
             started: Instant::now(),
             start: None,
             running: None,
@@ -204,7 +205,7 @@ impl Control {
 
     /// The script has ended; answers why, if by force.
     pub fn end(&self) -> Option<ForcedEnd> {
-        let current = self.current.lock().take()?;
+        let current = self.current.take()?;
         if let Some(running) = &current.running {
             current.slow.remove(running);
         }
@@ -213,17 +214,17 @@ impl Control {
 
     /// Where the script was when it was ended by force.
     pub fn note_place(&self, place: Option<Place>) {
-        *self.ended_at.lock() = place;
+        self.ended_at.set(place);
     }
 
     /// See [`note_place`](Self::note_place); forgets it.
     pub fn take_place(&self) -> Option<Place> {
-        self.ended_at.lock().take()
+        self.ended_at.take()
     }
 
     /// The script has changed a key.
     pub fn note_write(&self) {
-        if let Some(current) = self.current.lock().as_mut() {
+        if let Some(current) = self.current.borrow_mut().as_mut() {
             current.wrote = true;
             if let Some(running) = &current.running {
                 running.note_write();
@@ -233,7 +234,7 @@ impl Control {
 
     /// Has the script ended at its next instructions.
     pub fn force_end(&self, why: ForcedEnd) {
-        if let Some(current) = self.current.lock().as_mut() {
+        if let Some(current) = self.current.borrow_mut().as_mut() {
             current.ended.get_or_insert(why);
         }
     }
@@ -243,7 +244,7 @@ impl Control {
     /// # Errors
     /// When it has to end.
     pub fn look(&self) -> Result<(), ForcedEnd> {
-        let mut guard = self.current.lock();
+        let mut guard = self.current.borrow_mut();
         let Some(current) = guard.as_mut() else { return Ok(()) };
         if let Some(why) = current.ended {
             return Err(why);

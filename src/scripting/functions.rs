@@ -1,15 +1,20 @@
 //! Libraries of functions: FUNCTION LOAD and what comes of it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use parking_lot::{Mutex, RwLock};
 
+use super::analysis::Reach;
 use super::control::GiveWay;
+use super::library_reach;
 use super::shebang::{self, ScriptFlags};
 use super::vm::Vm;
+use crate::command::table::CommandTable;
 use crate::error::CommandError;
 
 /// A library.
@@ -21,6 +26,10 @@ pub struct Library {
     pub source: Vec<u8>,
     /// Its functions.
     pub functions: Vec<FunctionEntry>,
+    /// What they may touch.
+    pub reach: Reach,
+    /// One of them was caught reaching for a key that it did not declare: they run alone from then on.
+    pub misjudged: AtomicBool,
 }
 
 /// A function of a library.
@@ -75,9 +84,18 @@ impl Libraries {
 
     /// The function with this name.
     pub fn function(&self, name: &[u8]) -> Option<FunctionEntry> {
+        self.find(name).map(|(_, function)| function)
+    }
+
+    /// The function with this name, and the library that it is of.
+    pub fn find(&self, name: &[u8]) -> Option<(Arc<Library>, FunctionEntry)> {
         let libraries = self.by_name.read();
-        let mut functions = libraries.values().flat_map(|library| library.functions.iter());
-        functions.find(|function| function.name.as_bytes().eq_ignore_ascii_case(name)).cloned()
+        let mut functions = libraries
+            .values()
+            .flat_map(|library| library.functions.iter().map(move |function| (library, function)));
+        let is_it = |function: &FunctionEntry| function.name.as_bytes().eq_ignore_ascii_case(name);
+        let (library, function) = functions.find(|(_, function)| is_it(function))?;
+        Some((Arc::clone(library), function.clone()))
     }
 
     /// Adds libraries: all of them, or none.
@@ -88,6 +106,7 @@ impl Libraries {
         &self,
         vm: &mut Vm,
         give_way: &Arc<GiveWay>,
+        table: &CommandTable,
         sources: &[&[u8]],
         policy: Policy,
     ) -> Result<Vec<String>, CommandError> {
@@ -95,7 +114,7 @@ impl Libraries {
         let mut next = if policy == Policy::Flush { BTreeMap::new() } else { self.by_name.read().clone() };
         let mut names = Vec::new();
         for source in sources {
-            let library = load(vm, give_way, source)?;
+            let library = load(vm, give_way, table, source)?;
             if next.contains_key(&library.name) && policy != Policy::Replace {
                 // The peers quote the name for FUNCTION LOAD alone.
                 let quote = if policy == Policy::Load { "'" } else { "" };
@@ -160,13 +179,20 @@ pub fn load_into(vm: &mut Vm, give_way: &Arc<GiveWay>, libraries: &Libraries) ->
 }
 
 /// Loads a library to see what it has.
-fn load(vm: &mut Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<Library, CommandError> {
+fn load(
+    vm: &mut Vm,
+    give_way: &Arc<GiveWay>,
+    table: &CommandTable,
+    source: &[u8],
+) -> Result<Library, CommandError> {
     let (name, functions) = register(vm, give_way, source)?;
     if functions.is_empty() {
         return Err(CommandError::text("ERR No functions registered"));
     }
     let functions = functions.into_iter().map(|(entry, _)| entry).collect();
-    Ok(Library { name, source: source.to_vec(), functions })
+    let (_, body) = shebang::of_library(source)?;
+    let reach = library_reach::reach(body, table);
+    Ok(Library { name, source: source.to_vec(), functions, reach, misjudged: AtomicBool::new(false) })
 }
 
 type Registered = Vec<(FunctionEntry, Function)>;
@@ -177,14 +203,14 @@ fn register(vm: &Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<(String, 
     let chunk = vm
         .check(body, "@user_function")
         .map_err(|message| CommandError::new(format!("ERR Error compiling function: {message}")))?;
-    let registered: Arc<Mutex<Registered>> = Arc::default();
-    let found = Arc::clone(&registered);
+    let registered: Rc<RefCell<Registered>> = Rc::default();
+    let found = Rc::clone(&registered);
     let machine = |error: mlua::Error| CommandError::new(format!("ERR {error}"));
     let register_function = vm
         .lua
         .create_function(move |lua, arguments: MultiValue| match function_entry(lua, &arguments) {
             Ok(entry) => {
-                let mut found = found.lock();
+                let mut found = found.borrow_mut();
                 if found.iter().any(|(other, _)| other.name.eq_ignore_ascii_case(&entry.0.name)) {
                     return Ok(Some("Function already exists in the library".to_owned()));
                 }
@@ -209,7 +235,7 @@ fn register(vm: &Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<(String, 
             CommandError::new(format!("ERR Error registering functions: {text}"))
         }
     })?;
-    let functions = std::mem::take(&mut *registered.lock());
+    let functions = registered.take();
     Ok((name, functions))
 }
 

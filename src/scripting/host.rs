@@ -3,7 +3,7 @@
 //! A machine's functions live as long as the machine, what serves them only as long as a script: it is lent to the thread meanwhile.
 //! Making functions for each script instead costs more than running a command.
 
-use mlua::{Lua, Value};
+use mlua::{Lua, MultiValue, Value};
 use scoped_tls_hkt::scoped_thread_local;
 
 use crate::error::CommandError;
@@ -14,13 +14,13 @@ pub trait Host {
     ///
     /// # Errors
     /// When the machine's memory is full.
-    fn call(&mut self, lua: &Lua, words: &[Value]) -> mlua::Result<Result<Value, CommandError>>;
+    fn call(&mut self, lua: &Lua, words: &MultiValue) -> mlua::Result<Result<Value, CommandError>>;
 
     /// `redis.acl_check_cmd` with these words.
     ///
     /// # Errors
     /// What is no command.
-    fn may_call(&mut self, words: &[Value]) -> Result<bool, CommandError>;
+    fn may_call(&mut self, words: &MultiValue) -> Result<bool, CommandError>;
 }
 
 scoped_thread_local!(static mut HOST: for<'h> &'h mut (dyn Host + 'h));

@@ -11,16 +11,18 @@ pub mod functions;
 pub mod host;
 pub mod lexer;
 pub mod library;
+pub mod library_reach;
 pub mod run;
 pub mod scripts;
 pub mod shebang;
 pub mod vm;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
-use crossbeam_utils::CachePadded;
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 
 use control::{GiveWay, SlowScripts};
 use functions::Libraries;
@@ -39,27 +41,38 @@ pub struct Scripting {
     pub allows_all: AtomicBool,
     /// Scripts that ran alone because nothing says what they touch.
     pub ran_alone: AtomicU64,
-    machines: Box<[CachePadded<Mutex<Option<Machine>>>]>,
+    machines: Arc<Machines>,
     give_way: RwLock<Arc<GiveWay>>,
 }
 
-/// A machine and the flush of scripts that it has seen.
-pub struct Machine {
-    /// The machine.
-    pub vm: Vm,
-    generation: u64,
+/// What is known of a server's machines, which are kept by the threads that made them.
+#[derive(Debug, Default)]
+struct Machines {
+    /// How many bytes each holds; where nobody else counts, the machine is gone.
+    memory: Mutex<Vec<Arc<AtomicUsize>>>,
+}
+
+/// A machine, as its thread keeps it: it never leaves that thread, so nothing of it is locked.
+struct Machine {
+    /// The server that it is of.
+    of: Weak<Machines>,
+    vm: RefCell<Vm>,
+}
+
+thread_local! {
+    static MACHINES: RefCell<Vec<Rc<Machine>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Scripting {
-    /// For this many workers; machines are made when they are first used.
-    pub fn new(workers: usize) -> Self {
+    /// Machines are made when they are first used.
+    pub fn new() -> Self {
         Self {
             scripts: Scripts::default(),
             libraries: Libraries::default(),
             slow: Arc::default(),
             allows_all: AtomicBool::new(false),
             ran_alone: AtomicU64::new(0),
-            machines: (0..workers.max(1)).map(|_| CachePadded::new(Mutex::new(None))).collect(),
+            machines: Arc::default(),
             give_way: RwLock::new(Arc::new(|| {})),
         }
     }
@@ -74,49 +87,58 @@ impl Scripting {
         Arc::clone(&self.give_way.read())
     }
 
-    /// Does something with a machine that nobody else uses: the worker's own, or another's while a slow script keeps that, or a new
-    /// one.
+    /// Does something with this thread's machine.
     ///
     /// # Errors
     /// When there is no memory for a machine.
-    pub fn with_machine<T>(&self, worker: usize, work: impl FnOnce(&mut Vm) -> T) -> mlua::Result<T> {
-        let count = self.machines.len();
-        let free = (0..count).find_map(|offset| self.machines[(worker + offset) % count].try_lock());
-        match free {
-            Some(mut slot) => Ok(work(self.ready(&mut slot)?)),
-            None => Ok(work(&mut Vm::new()?)),
-        }
+    pub fn with_machine<T>(&self, work: impl FnOnce(&mut Vm) -> T) -> mlua::Result<T> {
+        let machine = match self.machine_of_thread() {
+            Some(machine) => machine,
+            None => self.new_machine()?,
+        };
+        let Ok(mut vm) = machine.vm.try_borrow_mut() else {
+            return Ok(work(&mut Vm::new()?)); // No script runs another, but nothing depends on it here.
+        };
+        vm.see_flush(self.scripts.generation());
+        let done = work(&mut vm);
+        vm.tell_memory();
+        Ok(done)
     }
 
-    fn ready<'m>(&self, slot: &'m mut MutexGuard<'_, Option<Machine>>) -> mlua::Result<&'m mut Vm> {
-        let generation = self.scripts.generation();
-        if slot.is_none() {
-            **slot = Some(Machine { vm: Vm::new()?, generation });
-        }
-        match slot.as_mut() {
-            Some(machine) => {
-                if machine.generation != generation {
-                    machine.vm.forget_scripts();
-                    machine.generation = generation;
-                }
-                Ok(&mut machine.vm)
-            }
-            None => Err(mlua::Error::external("no machine")),
-        }
+    fn machine_of_thread(&self) -> Option<Rc<Machine>> {
+        MACHINES.with_borrow(|machines| {
+            let own = |machine: &&Rc<Machine>| machine.of.as_ptr() == Arc::as_ptr(&self.machines);
+            machines.iter().find(own).cloned()
+        })
+    }
+
+    fn new_machine(&self) -> mlua::Result<Rc<Machine>> {
+        let vm = Vm::new()?;
+        self.machines.memory.lock().push(Arc::clone(&vm.memory));
+        let machine = Rc::new(Machine { of: Arc::downgrade(&self.machines), vm: RefCell::new(vm) });
+        MACHINES.with_borrow_mut(|machines| {
+            // Servers that have ended leave theirs to the next one.
+            machines.retain(|machine| machine.of.strong_count() > 0);
+            machines.push(Rc::clone(&machine));
+        });
+        Ok(machine)
     }
 
     /// Bytes that the machines hold.
     pub fn memory_bytes(&self) -> usize {
-        let of_one = |machine: &CachePadded<Mutex<Option<Machine>>>| {
-            machine
-                .try_lock()
-                .and_then(|machine| machine.as_ref().map(|machine| machine.vm.lua.used_memory()))
-        };
-        self.machines.iter().filter_map(of_one).sum()
+        let mut memory = self.machines.memory.lock();
+        memory.retain(|bytes| Arc::strong_count(bytes) > 1);
+        memory.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
     }
 
     /// Counts a script that ran alone.
     pub fn count_alone(&self) {
         self.ran_alone.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for Scripting {
+    fn default() -> Self {
+        Self::new()
     }
 }

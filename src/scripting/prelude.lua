@@ -295,8 +295,7 @@ local function describe(failure)
 end
 
 local function run(chunk, keys, arguments)
-    lua_rawset(globals, 'KEYS', keys)
-    lua_rawset(globals, 'ARGV', arguments)
+    globals.KEYS, globals.ARGV = keys, arguments
     return xpcall(chunk, describe)
 end
 

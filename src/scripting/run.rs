@@ -1,14 +1,15 @@
 //! Running a script or function within a command: EVAL, EVALSHA, FCALL.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use mlua::{Function, Lua, Value};
+use mlua::{Function, Lua, MultiValue, Value};
 
 use super::analysis::Reach;
-use super::call::{self, Permits};
+use super::call::{self, Permits, Words};
 use super::control::{ForcedEnd, Start};
 use super::convert;
+use super::functions::Library;
 use super::host::{self, Host};
 use super::scripts::{Script, Sha};
 use super::shebang::ScriptFlags;
@@ -31,6 +32,8 @@ pub enum Program {
         name: String,
         /// Its flags.
         flags: ScriptFlags,
+        /// The library that it is of.
+        library: Arc<Library>,
     },
 }
 
@@ -39,6 +42,14 @@ impl Program {
         match self {
             Program::Script(script) => script.flags,
             Program::Function { flags, .. } => *flags,
+        }
+    }
+
+    /// Set when it reached for a key that it did not declare.
+    fn misjudged(&self) -> &AtomicBool {
+        match self {
+            Program::Script(script) => &script.misjudged,
+            Program::Function { library, .. } => &library.misjudged,
         }
     }
 
@@ -65,9 +76,9 @@ pub fn key_count(arguments: &[&[u8]]) -> Result<usize, CommandError> {
 }
 
 /// Whether a script has to be alone in the keyspace with these arguments.
-pub fn runs_alone(server: &Server, script: &Script, arguments: &[&[u8]]) -> bool {
-    let Reach::Declared(named) = &script.reach else { return true };
-    if script.misjudged.load(Ordering::Relaxed) {
+pub fn runs_alone(server: &Server, reach: &Reach, misjudged: &AtomicBool, arguments: &[&[u8]]) -> bool {
+    let Reach::Declared(named) = reach else { return true };
+    if misjudged.load(Ordering::Relaxed) {
         return true;
     }
     let Ok(count) = key_count(arguments) else { return false };
@@ -93,10 +104,9 @@ pub fn run(cx: &mut Context<'_>, program: &Program, arguments: &[&[u8]], read_on
     if cx.keys.is_alone() {
         server.scripting.count_alone();
     }
-    let worker = crate::worker::current();
     let done = server
         .scripting
-        .with_machine(worker, |vm| Run { cx, vm, program, arguments, key_count: count }.run(read_only));
+        .with_machine(|vm| Run { cx, vm, program, arguments, key_count: count }.run(read_only));
     done.unwrap_or_else(|error| Err(CommandError::new(format!("ERR {error}"))))
 }
 
@@ -145,9 +155,11 @@ impl Run<'_, '_> {
         if undoable {
             cx.begin_undoable();
         }
-        let mut serving = Serving { cx, vm, permits };
+        let words = vm.words.take();
+        let mut serving = Serving { cx, vm, permits, words };
         let ended = execute(&mut serving, &function, program, &arguments[3..], key_count);
-        let Serving { cx, permits, .. } = serving;
+        let Serving { cx, permits, words, .. } = serving;
+        vm.words.set(words);
         let forced = vm.control.end();
         cx.client.select(database);
         cx.keys.database = database;
@@ -172,9 +184,10 @@ impl Run<'_, '_> {
                 cx.error_counted = raised == Some(&*failure.text);
                 error_of(&failure)
             }
-            (_, Some(forced)) => {
+            (outcome, Some(forced)) => {
                 let text = forced_text(forced, program).into_bytes();
-                error_of(&Failure { text, place: vm.control.take_place() })
+                let raised_at = outcome.err().and_then(|failure| failure.place);
+                error_of(&Failure { text, place: vm.control.take_place().or(raised_at) })
             }
         };
         cx.reply.truncate(position);
@@ -182,10 +195,8 @@ impl Run<'_, '_> {
             cx.undo();
             cx.dirty = dirty;
         }
-        if permits.reached_too_far
-            && let Program::Script(script) = program
-        {
-            script.misjudged.store(true, Ordering::Relaxed);
+        if permits.reached_too_far {
+            program.misjudged().store(true, Ordering::Relaxed);
             // If nothing was changed it can start again, alone.
             cx.again_alone = cx.dirty == dirty && cx.origin == Origin::Client;
         }
@@ -224,14 +235,16 @@ struct Serving<'r, 'c> {
     cx: &'r mut Context<'c>,
     vm: &'r Vm,
     permits: Permits,
+    /// Memory for the words of its commands.
+    words: Words,
 }
 
 impl Host for Serving<'_, '_> {
-    fn call(&mut self, _: &Lua, words: &[Value]) -> mlua::Result<Result<Value, CommandError>> {
-        call::call(self.cx, &mut self.permits, self.vm, words)
+    fn call(&mut self, _: &Lua, words: &MultiValue) -> mlua::Result<Result<Value, CommandError>> {
+        call::call(self.cx, &mut self.permits, self.vm, &mut self.words, words)
     }
 
-    fn may_call(&mut self, words: &[Value]) -> Result<bool, CommandError> {
+    fn may_call(&mut self, words: &MultiValue) -> Result<bool, CommandError> {
         call::may_call(self.cx, words)
     }
 }

@@ -1,15 +1,18 @@
 //! One Lua machine: the world that scripts see, and the scripts compiled for it.
 //!
-//! There is one for each worker, so scripts run at the same time. A machine is used by one script at a time.
+//! There is one for each thread that runs commands, so scripts run at the same time. A machine is used by one script at a time.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mlua::chunk::ChunkMode;
 use mlua::state::{GcIncParams, GcMode};
-use mlua::{Either, Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, Variadic};
+use mlua::{Either, Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table, Value};
 
+use super::call::Words;
 use super::control::{Control, Place};
 use super::scripts::{Script, Sha};
 use super::{convert, host, library};
@@ -41,15 +44,21 @@ pub struct Vm {
     /// The machine.
     pub lua: Lua,
     /// Says what is running, and whether it has to end.
-    pub control: Arc<Control>,
+    pub control: Rc<Control>,
     run: Function,
     run_function: Function,
     register: Function,
     /// Names of fields that replies are looked at for.
-    pub names: Arc<FieldNames>,
+    pub names: Rc<FieldNames>,
     /// The protocol version that `redis.call` answers in.
-    pub version: Arc<AtomicU8>,
+    version: Rc<Cell<Version>>,
+    /// Bytes that the machine held when it was last used.
+    pub memory: Arc<AtomicUsize>,
+    /// Memory for the words of commands.
+    pub words: Cell<Words>,
     compiled: HashMap<Sha, Function>,
+    /// The flush of scripts that they were compiled after.
+    generation: u64,
     /// Functions of the libraries, and the version of the libraries they are of.
     functions: HashMap<Vec<u8>, Function>,
     libraries_version: u64,
@@ -99,12 +108,12 @@ impl Vm {
         let lua = Lua::new_with(libraries, LuaOptions::default().catch_rust_panics(false))?;
         lua.set_memory_limit(MEMORY_MAX)?;
         lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().pause(GC_PAUSE)));
-        let control = Arc::new(Control::default());
-        let version = Arc::new(AtomicU8::new(2));
+        let control = Rc::new(Control::default());
+        let version = Rc::new(Cell::new(Version::Resp2));
         let world = lua.globals();
         world.set("debug", debug_table(&lua)?)?;
         let name = |text: &str| lua.create_string(text);
-        let names = Arc::new(FieldNames {
+        let names = Rc::new(FieldNames {
             err: name("err")?,
             ok: name("ok")?,
             double: name("double")?,
@@ -126,7 +135,10 @@ impl Vm {
             register,
             names,
             version,
+            memory: Arc::default(),
+            words: Cell::default(),
             compiled: HashMap::new(),
+            generation: 0,
             functions: HashMap::new(),
             libraries_version: 0,
             lua,
@@ -134,17 +146,18 @@ impl Vm {
         vm.look_every(INSTRUCTIONS)?;
         // Two fifths of what there is by now served only to make the rest.
         vm.lua.gc_collect()?;
+        vm.tell_memory();
         Ok(vm)
     }
 
     fn look_every(&self, instructions: u32) -> mlua::Result<()> {
-        let control = Arc::clone(&self.control);
+        let control = Rc::clone(&self.control);
         self.lua.set_global_hook(HookTriggers::new().every_nth_instruction(instructions), move |lua, _| {
             control.look().map_err(|end| {
                 // The script's own handler of errors is stopped too, so it cannot say this.
                 control.note_place(place_in_script(lua));
                 // From now on each instruction asks: a script that catches the error does not come far.
-                let again = Arc::clone(&control);
+                let again = Rc::clone(&control);
                 let every = HookTriggers::new().every_nth_instruction(1);
                 drop(lua.set_global_hook(every, move |_, _| {
                     again.look().map(|()| mlua::VmState::Continue).map_err(mlua::Error::external)
@@ -191,9 +204,17 @@ impl Vm {
         Ok(function)
     }
 
-    /// Forgets all compiled scripts (SCRIPT FLUSH).
-    pub fn forget_scripts(&mut self) {
-        self.compiled.clear();
+    /// Forgets all compiled scripts if they were compiled before this flush of scripts.
+    pub fn see_flush(&mut self, generation: u64) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.compiled.clear();
+        }
+    }
+
+    /// Says how much memory the machine holds now.
+    pub fn tell_memory(&self) {
+        self.memory.store(self.lua.used_memory(), Ordering::Relaxed);
     }
 
     /// Whether the machine has these libraries.
@@ -291,12 +312,12 @@ impl Vm {
 
     /// Sets the protocol version that `redis.call` answers in.
     pub fn set_version(&self, version: Version) {
-        self.version.store(if version == Version::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
+        self.version.set(version);
     }
 
     /// The protocol version that `redis.call` answers in.
     pub fn version(&self) -> Version {
-        if self.version.load(Ordering::Relaxed) == 3 { Version::Resp3 } else { Version::Resp2 }
+        self.version.get()
     }
 }
 
@@ -360,19 +381,19 @@ fn text_of(error: &mlua::Error) -> String {
 }
 
 /// What the prelude needs of the server.
-fn host_table(lua: &Lua, version: &Arc<AtomicU8>, names: &Arc<FieldNames>) -> mlua::Result<Table> {
+fn host_table(lua: &Lua, version: &Rc<Cell<Version>>, names: &Rc<FieldNames>) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     // An error of `call` is raised, one of `pcall` is its result.
-    let call = lua.create_function(|lua, words: Variadic<Value>| {
+    let call = lua.create_function(|lua, words: MultiValue| {
         host::with(|host| host.call(lua, &words))?.map_err(mlua::Error::external)
     })?;
     host.raw_set("call", call)?;
-    let names = Arc::clone(names);
-    let pcall = lua.create_function(move |lua, words: Variadic<Value>| {
+    let names = Rc::clone(names);
+    let pcall = lua.create_function(move |lua, words: MultiValue| {
         host::with(|host| host.call(lua, &words))?.or_else(|error| convert::error_to_lua(lua, &names, &error))
     })?;
     host.raw_set("pcall", pcall)?;
-    let check = lua.create_function(|_, words: Variadic<Value>| {
+    let check = lua.create_function(|_, words: MultiValue| {
         host::with(|host| host.may_call(&words).map_err(mlua::Error::external))
     })?;
     host.raw_set("acl_check_cmd", check)?;
@@ -404,9 +425,9 @@ fn host_table(lua: &Lua, version: &Arc<AtomicU8>, names: &Arc<FieldNames>) -> ml
             plain => Ok(plain),
         })?;
     host.raw_set("visible_error", visible_error)?;
-    let version = Arc::clone(version);
+    let version = Rc::clone(version);
     let setresp = lua.create_function(move |_, wanted: u8| {
-        version.store(wanted, Ordering::Relaxed);
+        version.set(if wanted == 3 { Version::Resp3 } else { Version::Resp2 });
         Ok(())
     })?;
     host.raw_set("setresp", setresp)?;

@@ -1,10 +1,11 @@
 //! A batch of requests: planned, prefetched, judged and run, one after the other.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Server;
-use super::client::{Client, ReplyMode};
+use super::client::{Client, Door, ReplyMode};
 use super::gate::Verdict;
 use super::monitor::{Source, UNSEEN};
 use super::observe::{Done, Thresholds};
@@ -109,6 +110,8 @@ pub(super) struct Batch<'s> {
     pub(super) worker: usize,
     now_us: u64,
     pub(super) now_ms: u64,
+    /// See [`Server::is_plain`]: said of the batch's client when the last command that was not plain had run.
+    plain: bool,
     counts: AccessCounts,
     pub(super) changes: Changes<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
@@ -158,7 +161,8 @@ impl Server {
         }
         let mut batch = self.new_batch();
         batch.changes.set_actor(client.shared.id);
-        if scratch.keys.len() > 1 {
+        batch.plain = self.is_plain(client);
+        if !scratch.keys.is_empty() {
             self.prefetch(client, &mut batch, &scratch.keys);
         }
         let mut end = BatchEnd { executed: count, stop: None };
@@ -218,6 +222,7 @@ impl Server {
             worker: crate::worker::current(),
             now_us,
             now_ms,
+            plain: false,
             counts: AccessCounts::default(),
             changes: Changes::new(&self.effects),
             shared: None,
@@ -259,7 +264,10 @@ impl Server {
         }
         // Not worth waiting for.
         let Some(shared) = &batch.shared else { return };
-        if let Some(database) = self.keyspace.physical_if_used(shared[client.database]) {
+        let Some(database) = self.keyspace.physical_if_used(shared[client.database]) else { return };
+        if let [key] = keys {
+            database.prefetch_slot(key.hash);
+        } else {
             prefetch::batch(database, keys.iter().map(|key| key.hash));
             self.stats.add(batch.worker, Counter::PrefetchBatches, 1);
             self.stats.add(batch.worker, Counter::PrefetchEntries, keys.len() as u64);
@@ -276,43 +284,16 @@ impl Server {
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
     ) -> Option<Stop> {
-        let &Request { entry, arguments, keys, .. } = request;
-        match self.judge(client, entry, arguments, keys, batch.now_ms) {
-            Verdict::Pass => {}
-            Verdict::Wait => {
-                client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
-                return Some(Stop::Paused);
-            }
-            Verdict::Refuse(error) => {
-                self.refuse(client, Some(entry), &error, batch, out);
+        let &Request { entry, arguments, .. } = request;
+        let plain = entry.plain && batch.plain;
+        if plain {
+            debug_assert!(client.transaction.is_none() && client.reply_mode == ReplyMode::On);
+            if self.settings.maxmemory() > 0 && !self.has_room(client, entry, batch) {
+                self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
                 return None;
             }
-        }
-        if client.transaction.is_some()
-            && self.scripting.slow.any()
-            && let Some(Ran { result: Err(error), .. }) = self.busy(entry, &LockPlan::new(), false)
-        {
-            self.refuse(client, Some(entry), &error, batch, out);
-            return None;
-        }
-        if (self.settings.maxmemory() > 0 || client.out_of_memory) && !self.has_room(client, entry, batch) {
-            self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
-            return None;
-        }
-        if client.tracker.is_some() && client.shared.has_messages() {
-            // Keys that were evicted for this command are told before its reply, as are all that went before it.
-            client.shared.take_messages(out);
-        }
-        if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {
-            match self.queue(client, entry, arguments) {
-                Ok(()) => {
-                    let start = out.len();
-                    Reply::new(out, client.version).simple("QUEUED");
-                    self.finish_reply(client, start, out);
-                }
-                Err(error) => self.refuse(client, Some(entry), &error, batch, out),
-            }
-            return None;
+        } else if let ControlFlow::Break(stop) = self.hold_back(client, request, batch, out) {
+            return stop;
         }
         let command = entry.command;
         let start = out.len();
@@ -341,7 +322,7 @@ impl Server {
         if failed && result.is_ok() && !error_counted {
             self.count_written_error(&out[start..], batch.worker);
         }
-        if self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
+        if !plain && self.monitors.any() && !busy && !command.flags.intersects(UNSEEN) {
             self.show_to_monitors(entry, arguments, client.database, Source::Client(&client.shared));
         }
         if waits {
@@ -375,6 +356,9 @@ impl Server {
             };
             self.conclude(&done, ends_run, batch);
         }
+        if plain {
+            return None;
+        }
         if client.asking && !command.flags.has(Flags::KEEPS_ASKING) {
             client.asking = false;
         }
@@ -383,7 +367,72 @@ impl Server {
         }
         let silent = if command.flags.has(Flags::PUSHES) { out.len() } else { start };
         self.finish_reply(client, silent, out);
+        batch.plain = self.is_plain(client);
         after.map(Stop::After)
+    }
+
+    /// Whether nothing is special about a client, or going on in the server, that the gate or what follows a command has to look at
+    /// where the command is plain as well.
+    fn is_plain(&self, client: &Client) -> bool {
+        client.door == Door::Main
+            && client.rights.is_free(self)
+            && client.transaction.is_none()
+            && client.tracker.is_none()
+            && client.reply_mode == ReplyMode::On
+            && !client.subscriptions.any()
+            && !(client.monitor || client.asking || client.caching || client.out_of_memory)
+            && !self.cluster.is_enabled()
+            && !self.pause.is_set()
+            && !self.monitors.any()
+    }
+
+    /// Judges a request. It breaks where the request has been refused or queued, or has to wait.
+    fn hold_back<'s>(
+        &'s self,
+        client: &mut Client,
+        request: &Request<'_>,
+        batch: &mut Batch<'s>,
+        out: &mut Vec<u8>,
+    ) -> ControlFlow<Option<Stop>> {
+        let &Request { entry, arguments, keys, .. } = request;
+        match self.judge(client, entry, arguments, keys, batch.now_ms) {
+            Verdict::Pass => {}
+            Verdict::Wait => {
+                client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
+                return ControlFlow::Break(Some(Stop::Paused));
+            }
+            Verdict::Refuse(error) => {
+                self.refuse(client, Some(entry), &error, batch, out);
+                return ControlFlow::Break(None);
+            }
+        }
+        if client.transaction.is_some()
+            && self.scripting.slow.any()
+            && let Some(Ran { result: Err(error), .. }) = self.busy(entry, &LockPlan::new(), false)
+        {
+            self.refuse(client, Some(entry), &error, batch, out);
+            return ControlFlow::Break(None);
+        }
+        if (self.settings.maxmemory() > 0 || client.out_of_memory) && !self.has_room(client, entry, batch) {
+            self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
+            return ControlFlow::Break(None);
+        }
+        if client.tracker.is_some() && client.shared.has_messages() {
+            // Keys that were evicted for this command are told before its reply, as are all that went before it.
+            client.shared.take_messages(out);
+        }
+        if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {
+            match self.queue(client, entry, arguments) {
+                Ok(()) => {
+                    let start = out.len();
+                    Reply::new(out, client.version).simple("QUEUED");
+                    self.finish_reply(client, start, out);
+                }
+                Err(error) => self.refuse(client, Some(entry), &error, batch, out),
+            }
+            return ControlFlow::Break(None);
+        }
+        ControlFlow::Continue(())
     }
 
     /// What a request gets to hear while a slow script is in its way: it waits, and after `busy-reply-threshold` it is refused.
@@ -443,12 +492,22 @@ impl Server {
         {
             further_locks(self, client, plan);
         }
-        drop_foreign(plan, &self.keyspace);
+        if command.foreign_keys.is_some() || command.further_locks.is_some() {
+            drop_foreign(plan, &self.keyspace);
+        }
         let wide = alone || command.flags.has(Flags::WHOLE_KEYSPACE);
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && command.further_locks.is_some() { &[] } else { plan };
         let give_up = || self.scripting.slow.any();
         let (database, version) = (client.database, client.version);
+        let settings = AccessSettings {
+            now_ms: batch.now_ms,
+            clock: self.settings.access_clock(batch.now_ms),
+            touch: !client.no_touch,
+            sink: &batch.changes,
+            counts: &batch.counts,
+            give_up: &give_up,
+        };
         let access = loop {
             if self.scripting.slow.any()
                 && let Some(busy) = self.busy(entry, plan, wide)
@@ -472,15 +531,7 @@ impl Server {
                 let Some(shared) = &batch.shared else { continue };
                 Hold::Shared(shared)
             };
-            let settings = AccessSettings {
-                now_ms: batch.now_ms,
-                clock: self.settings.access_clock(batch.now_ms),
-                touch: !client.no_touch,
-                sink: &batch.changes,
-                counts: &batch.counts,
-                give_up: &give_up,
-            };
-            if let Some(access) = Access::new(&self.keyspace, hold, database, settings, locks) {
+            if let Some(access) = Access::new(&self.keyspace, hold, database, &settings, locks) {
                 break access;
             }
         };

@@ -143,7 +143,7 @@ impl Server {
             pubsub,
             clients: Clients::new(),
             acl,
-            scripting: Scripting::new(workers),
+            scripting: Scripting::new(),
             pause: Pause::new(),
             observation: Observation::default(),
             commandlogs: CommandLogs::default(),

@@ -312,6 +312,67 @@ fn a_slow_function_is_alone_and_can_be_killed() {
 }
 
 #[test]
+fn functions_with_declared_keys_run_under_their_locks() {
+    let server = TestServer::with_clock(&[("busy-reply-threshold", "10")], Clock::system());
+    let (mut slow, mut client) = (server.client(), server.client());
+    const CODE: &str = "#!lua name=own
+local function add(keys, args) return redis.call('incrby', keys[1], args[1]) end
+redis.register_function('add', add)
+redis.register_function{function_name = 'spin', callback = function(k) while true do redis.call('get', k[1]) end end}";
+    assert_eq!(client.call(&["FUNCTION", "LOAD", CODE]).text(), "own");
+    client.check("FCALL add 1 n 5", ":5~");
+    client.check(
+        "FCALL add 1 n x",
+        "-ERR value is not an integer or out of range script: on @user_function:2.~",
+    );
+    slow.send_command("FCALL spin 1 k");
+    eventually("its key is busy", || client.raw("GET k").starts_with("-BUSY"));
+    client.check("FCALL add 1 n 1", ":6~");
+    client.check("SET free v", "+OK~");
+    client.check("FUNCTION KILL", "+OK~");
+    slow.check_next("-ERR Script killed by user with FUNCTION KILL. script: on @user_function:4.~");
+    assert_eq!(server.info("scripts_ran_alone"), "0");
+}
+
+#[test]
+fn functions_that_reach_for_undeclared_keys_run_alone() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    // What the reading of the source takes for a command that the caller names is another one when it is called.
+    const CODE: &str = "#!lua name=sly
+redis.register_function('move', function(keys, args)
+    args[1] = 'rename'
+    return redis.call(args[1], keys[1], args[2])
+end)
+redis.register_function('late', function(keys, args)
+    redis.call('set', keys[1], 'x')
+    args[1] = 'rename'
+    return redis.call(args[1], keys[1], args[2])
+end)";
+    let load = ["FUNCTION", "LOAD", "REPLACE", CODE];
+    assert_eq!(client.call(&load).text(), "sly");
+    client.check("SET k v", "+OK~");
+    // It has changed nothing yet, so it runs again.
+    client.check("FCALL move 1 k set other", "+OK~");
+    client.check("GET other", "$1~v~");
+    assert_eq!(server.info("scripts_ran_alone"), "1");
+    // From now on it is alone from the start.
+    client.check("FCALL late 1 k set third", "+OK~");
+    assert_eq!(server.info("scripts_ran_alone"), "2");
+    assert_eq!(client.call(&load).text(), "sly");
+    client.check(
+        "FCALL late 1 k set fourth",
+        "-ERR The function reached for a key that it did not declare. script: on @user_function:9.~",
+    );
+    client.check("FCALL late 1 k set fourth", "+OK~");
+    client.check("GET fourth", "$1~x~");
+    // A script likewise.
+    let script = "ARGV[1] = 'rename' return redis.call(ARGV[1], KEYS[1], ARGV[2])";
+    assert_eq!(eval(&mut client, script, &["fourth"], &["set", "fifth"]).text(), "OK");
+    client.check("GET fifth", "$1~x~");
+}
+
+#[test]
 fn functions_are_loaded_listed_and_called() {
     let server = TestServer::start();
     let mut client = server.client();

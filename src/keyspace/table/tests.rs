@@ -82,6 +82,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn remove(table: &mut SlotTable, key: &HashedKey<'_>, hasher: &KeyHasher) -> Option<RecordBox> {
+    let at = locate(table, key)?;
+    Some(remove_at(table, key, at, hasher))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
@@ -237,7 +242,7 @@ fn a_search_in_an_empty_table_finds_nothing() {
     let key = hasher.key(b"nothing");
     assert!(find(&table, &key).is_none() && remove(&mut table, &key, &hasher).is_none());
     assert!(iter(&table).next().is_none() && random(&table, &mut fastrand::Rng::with_seed(1)).is_none());
-    prefetch_bucket(&table, key.hash);
+    prefetch_hinted(table.hint(), key.hash);
     prefetch_record(&table, key.hash);
     assert_eq!(table.memory_bytes(), 0);
 }

@@ -169,7 +169,7 @@ pub fn plain_error(lua: &Lua, value: Value) -> mlua::Result<Value> {
 /// Makes a function for scripts out of one that says why it fails.
 pub(super) fn function<R: IntoLuaMulti>(
     lua: &Lua,
-    run: impl Fn(&Lua, &Arguments) -> Result<R, Failure> + Send + Sync + 'static,
+    run: impl Fn(&Lua, &Arguments) -> Result<R, Failure> + 'static,
 ) -> mlua::Result<Function> {
     lua.create_function(move |lua, values: MultiValue| {
         run(lua, &Arguments(values)).map_err(|failure| failure.raise(lua))
