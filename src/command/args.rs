@@ -1,6 +1,7 @@
 //! Reading arguments: numbers with the errors that Redis gives, and options in any case.
 
 use crate::error::CommandError;
+use crate::types::long_double::LongDouble;
 use crate::types::number;
 
 /// Whether an argument is this option word (given in capitals), in any case.
@@ -40,9 +41,9 @@ pub fn float(argument: &[u8]) -> Result<f64, CommandError> {
 
 /// How long a command may wait, in seconds with fractions: until when, in milliseconds of Unix time; `None` for ever (0).
 pub fn wait_seconds(argument: &[u8], now_ms: u64) -> Result<Option<u64>, CommandError> {
-    let seconds = number::parse_f64(argument)
-        .filter(|seconds| seconds.is_finite())
-        .ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
+    let seconds = LongDouble::parse(argument)
+        .ok_or(CommandError::text("ERR timeout is not a float or out of range"))?
+        .to_f64();
     let milliseconds = (seconds * 1000.0).ceil();
     if milliseconds >= i64::MAX as f64 {
         return Err(CommandError::text("ERR timeout is out of range"));

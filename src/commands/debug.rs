@@ -1,6 +1,6 @@
 //! DEBUG: for tests of the server itself. Allowed only where `enable-debug-command` says so.
 
-use super::help;
+use super::{debug_tables, help};
 use crate::command::{After, Command, Context, Flags, Group, KeySpec, Origin, args};
 use crate::config::parse_memory;
 use crate::error::{CommandError, CommandResult};
@@ -131,12 +131,104 @@ pub const COMMANDS: &[Command] = &[Command {
             run: panic,
             ..subcommand("panic", 2)
         },
+        Command {
+            summary: "Tells how full the tables of a database are.",
+            syntax: "db [FULL]",
+            reply: "lines of text",
+            run: debug_tables::htstats,
+            ..whole("htstats", -3)
+        },
+        Command {
+            summary: "Tells how full the hash table of a large set, hash or sorted set is.",
+            syntax: "key [FULL]",
+            keys: &[KeySpec::one(2, KeySpec::RO)],
+            reply: "lines of text",
+            run: debug_tables::htstats_key,
+            ..subcommand("htstats-key", -3)
+        },
+        Command {
+            summary: "Writes the elements of a value that is kept packed into the server's log.",
+            syntax: "key",
+            keys: &[KeySpec::one(2, KeySpec::RO)],
+            reply: "a line of text",
+            run: debug_tables::listpack,
+            ..subcommand("listpack", 3)
+        },
+        Command {
+            summary: "Makes keys with strings, named after a number; those that are there stay.",
+            syntax: "count [prefix [size]]",
+            reply: "OK",
+            alone: Some(|_, _, _| true),
+            run: debug_tables::populate,
+            ..subcommand("populate", -3)
+        },
+        Command {
+            summary: "Takes another replication id.",
+            reply: "OK",
+            run: change_repl_id,
+            ..subcommand("change-repl-id", 2)
+        },
+        Command {
+            summary: "CONFIG REWRITE, with every directive.",
+            reply: "OK",
+            run: config_rewrite_force_all,
+            ..subcommand("config-rewrite-force-all", 2)
+        },
+        Command {
+            summary: "Does nothing: no timer changes the size of reply buffers here. Tests of other servers ask for it.",
+            syntax: "PEAK-RESET-TIME NEVER | RESET | milliseconds | RESIZING 0 | 1",
+            reply: "OK",
+            run: replybuffer,
+            ..subcommand("replybuffer", 4)
+        },
+        Command {
+            summary: "Does nothing: tables here change their size as keys come and go, never by a timer. Tests of other servers ask for it.",
+            syntax: "0 | 1",
+            reply: "OK",
+            run: dict_resizing,
+            ..subcommand("dict-resizing", 3)
+        },
         help::entry("5.0.0", Group::Server, &[]),
     ],
     ..Command::DEFAULT
 }];
 
 fn pause_cron(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    args::int_in(arguments[2], 0, 1)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn change_repl_id(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    *cx.server.replication_id.write() = crate::server::random_hex(40);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn config_rewrite_force_all(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let failed = |error| CommandError::new(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {error}"));
+    cx.server.rewrite_config(true).map_err(failed)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn replybuffer(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    match arguments[2] {
+        word if args::is(word, "RESIZING") => {
+            args::int_in(arguments[3], 0, 1)?;
+        }
+        word if args::is(word, "PEAK-RESET-TIME") => {
+            if !args::is(arguments[3], "NEVER") && !args::is(arguments[3], "RESET") {
+                parse_i64(arguments[3]).ok_or(CommandError::NotAnInteger)?;
+            }
+        }
+        _ => return Err(help::wrong_subcommand(cx, arguments)),
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn dict_resizing(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     args::int_in(arguments[2], 0, 1)?;
     cx.reply.ok();
     Ok(())

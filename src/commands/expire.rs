@@ -4,6 +4,7 @@ use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;
+use crate::keyspace::reaper::Loss;
 
 const WRITE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
@@ -177,7 +178,7 @@ pub fn delete_if_past(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64) -> 
     if at_ms > cx.keys.now_ms {
         return false;
     }
-    if cx.keys.delete(key) {
+    if cx.keys.delete_as(key, Loss::Expired) {
         cx.changed(key, EventClass::GENERIC, "del");
     }
     true

@@ -5,6 +5,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::keyspace::access::{EventClass, is_expired};
 use crate::keyspace::hash::{SLOT_COUNT, key_slot};
+use crate::keyspace::reaper::Loss;
 use crate::keyspace::scan;
 use crate::types::number::parse_u64;
 
@@ -39,7 +40,7 @@ pub const COMMANDS: &[Command] = &[
         since: "4.0.0",
         complexity: "O(N) where N is the number of keys",
         reply: "how many were there",
-        run: del,
+        run: unlink,
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         ..Command::DEFAULT
     },
@@ -255,10 +256,18 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn del(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    delete(cx, arguments, Loss::Deleted)
+}
+
+fn unlink(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    delete(cx, arguments, Loss::Unlinked)
+}
+
+fn delete(cx: &mut Context<'_>, arguments: &[&[u8]], loss: Loss) -> CommandResult {
     let mut deleted = 0;
     for index in 1..arguments.len() {
         let key = cx.key(arguments, index);
-        if cx.keys.delete(&key) {
+        if cx.keys.delete_as(&key, loss) {
             cx.changed(&key, EventClass::GENERIC, "del");
             deleted += 1;
         }
@@ -325,7 +334,8 @@ fn rename_to(cx: &mut Context<'_>, arguments: &[&[u8]], overwrite: bool) -> Resu
     let Some(record) = cx.keys.remove(&from) else { return Err(CommandError::NoSuchKey) };
     let old = cx.keys.put(&to, record.with_key(to.bytes));
     cx.keys.discard(old);
-    cx.changed(&from, EventClass::GENERIC, "rename_from");
+    // It counts as one change.
+    cx.event(&from, EventClass::GENERIC, "rename_from");
     cx.changed(&to, EventClass::GENERIC, "rename_to");
     Ok(true)
 }
@@ -415,7 +425,8 @@ fn move_key(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         let replaced = cx.keys.put_in(target, &key, record);
         cx.keys.discard(replaced);
     }
-    cx.changed(&key, EventClass::GENERIC, "move_from");
+    // It counts as one change.
+    cx.event(&key, EventClass::GENERIC, "move_from");
     cx.changed_in(target, &key, EventClass::GENERIC, "move_to");
     cx.reply.int(1);
     Ok(())

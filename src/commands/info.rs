@@ -445,7 +445,7 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
         fields.add("replicas_waiting_psync", 0);
     }
     fields.add("master_failover_state", "no-failover");
-    fields.add("master_replid", &server.replication_id);
+    fields.add("master_replid", &*server.replication_id.read());
     fields.add("master_replid2", "0".repeat(40));
     fields.add("master_repl_offset", offset);
     fields.add("second_repl_offset", -1);

@@ -555,7 +555,8 @@ pub(super) fn move_element(
         list.push(to, &element, &limits);
         collection::put(cx, &target, list);
     }
-    cx.changed(&target, EventClass::LIST, push_event(to));
+    // It counts as one change.
+    cx.event(&target, EventClass::LIST, push_event(to));
     after_pop(cx, &source, from, 1);
     cx.reply.bulk(&element);
     Ok(true)

@@ -11,6 +11,7 @@ pub mod command;
 pub mod commandlog;
 pub mod connection;
 pub mod debug;
+mod debug_tables;
 pub mod dump;
 pub mod expire;
 pub mod function;

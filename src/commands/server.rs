@@ -182,8 +182,7 @@ fn config_resetstat(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn config_rewrite(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     cx.server
-        .config
-        .rewrite(false, &cx.server.user_lines())
+        .rewrite_config(false)
         .map_err(|error: RewriteError| CommandError::new(format!("ERR {error}")))?;
     tracing::info!("configuration file rewritten");
     cx.reply.ok();

@@ -25,9 +25,22 @@ pub enum RewriteError {
     /// The file cannot be read or written.
     #[error("Rewriting config file: {}", told(.0))]
     Io(#[from] io::Error),
+    /// A user of an included file is not what that file says any more: a second line about it would keep the server from starting.
+    #[error("Rewriting config file: user '{0}' is given by an included file and has changed")]
+    IncludedUser(String),
 }
 
 impl Config {
+    /// The users that the file includes from others, as [`users`](Self::users) tells them.
+    pub fn included_users(&self) -> Vec<Vec<Vec<u8>>> {
+        let Some(path) = self.file() else { return Vec::new() };
+        let (Ok(own), Ok(given)) = (std::fs::read(path), Config::from_file(path)) else { return Vec::new() };
+        let own = Lines::read(&own);
+        let is_own = |name: &Vec<u8>| own.lines.iter().any(|line| line.user.as_ref() == Some(name));
+        let users = given.users().iter();
+        users.filter(|words| words.first().is_some_and(|name| !is_own(name))).cloned().collect()
+    }
+
     /// Writes the values that differ from what the file says into it, and the users' lines. `all` writes every directive, for
     /// `DEBUG CONFIG-REWRITE-FORCE-ALL`.
     ///

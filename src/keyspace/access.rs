@@ -8,6 +8,7 @@ use super::Keyspace;
 use super::database::{Database, ReadSlot, WriteSlot, field_end_ms};
 use super::gate::{Exclusive, Mapping, Wait};
 use super::hash::HashedKey;
+use super::reaper::Loss;
 use super::record::{Record, RecordBox};
 use super::table::{self, At, SlotTable};
 use super::undo::{UndoLog, UndoStep};
@@ -339,12 +340,17 @@ impl<'g, 'b> Access<'g, 'b> {
         Some(database.remove_at(table, key, at))
     }
 
-    /// Deletes a live key; a big value is freed in the background. Whether there was one.
+    /// Deletes a live key. Whether there was one.
     pub fn delete(&mut self, key: &HashedKey<'_>) -> bool {
+        self.delete_as(key, Loss::Overwritten)
+    }
+
+    /// [`delete`](Self::delete), and why: that says where a big value is freed.
+    pub fn delete_as(&mut self, key: &HashedKey<'_>, loss: Loss) -> bool {
         let removed = self.remove(key);
         let found = removed.is_some();
         if let Some(record) = removed {
-            self.keyspace.reaper.discard(record);
+            self.keyspace.reaper.discard(record, loss);
         }
         found
     }
@@ -369,7 +375,7 @@ impl<'g, 'b> Access<'g, 'b> {
     #[inline]
     pub fn discard(&self, record: Option<RecordBox>) {
         if let Some(record) = record {
-            self.keyspace.reaper.discard(record);
+            self.keyspace.reaper.discard(record, Loss::Overwritten);
         }
     }
 
@@ -664,7 +670,9 @@ impl<'g, 'b> Access<'g, 'b> {
             let record = database.remove(table, key);
             self.settings.counts.expired.set(self.settings.counts.expired.get() + 1);
             self.settings.sink.changed(number, key, EventClass::EXPIRED, "expired");
-            self.discard(record);
+            if let Some(record) = record {
+                self.keyspace.reaper.discard(record, Loss::Expired);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use super::hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_h
 use super::record::{Record, RecordBox, ValueRef};
 use super::table::{self, At, SlotTable};
 use super::value::Object;
+use crate::types::occupancy::Occupancy;
 
 /// A slot's table under its shared lock.
 pub type ReadSlot<'g> = MappedRwLockReadGuard<'g, RawRwLock, SlotTable>;
@@ -148,6 +149,17 @@ impl Database {
             }
         }
         sum.checked_div(count).unwrap_or(0)
+    }
+
+    /// How full the slots' tables are, all together, and how many slots have one.
+    pub fn occupancy(&self) -> (Occupancy, usize) {
+        let (mut sum, mut slots) = (Occupancy::default(), 0);
+        for slot in 0..SLOT_COUNT {
+            let table = self.read_slot(slot);
+            slots += usize::from(table.memory_bytes() > 0);
+            table.add_occupancy(&mut sum);
+        }
+        (sum, slots)
     }
 
     /// Bytes of the tables and counters, without the records.

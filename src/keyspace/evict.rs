@@ -9,6 +9,7 @@ use super::Keyspace;
 use super::access::{AccessClock, ChangeSink, EventClass, lfu_counter};
 use super::database::Database;
 use super::hash::{SLOT_COUNT, slot_of_hash};
+use super::reaper::Loss;
 use super::record::Record;
 use super::table::{self, SlotTable};
 
@@ -217,7 +218,7 @@ fn evict(
     let Some(record) = database.remove_by_hash(&mut table, candidate.hash, stands) else { return false };
     let key = database.hasher().key(record.key());
     changes.changed(candidate.database, &key, EventClass::EVICTED, "evicted");
-    keyspace.reaper.discard(record);
+    keyspace.reaper.discard(record, Loss::Evicted);
     true
 }
 

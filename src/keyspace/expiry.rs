@@ -132,7 +132,12 @@ impl ExpiryIndex {
         self.next_of_group.iter().map(|next| next.load(Ordering::Relaxed)).min().unwrap_or(NEVER)
     }
 
-    /// Entries in all heaps, and the bytes they take.
+    /// Entries in all heaps, those that are older than the truth included.
+    pub fn entry_count(&self) -> usize {
+        self.heaps.iter().map(|heap| heap.lock().entries.len()).sum()
+    }
+
+    /// The bytes that the entries in all heaps take.
     pub fn memory_bytes(&self) -> usize {
         self.heaps.iter().map(|heap| heap.lock().entries.capacity() * size_of::<Entry>()).sum()
     }

@@ -1,7 +1,7 @@
 //! Frees big values on a thread of its own, so that deleting a value of a million elements holds no lock while it goes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -10,6 +10,25 @@ use super::table::SlotTable;
 
 /// A value with more elements than this is worth another thread's work (Redis's figure for lazy freeing).
 const EFFORT_MIN: usize = 64;
+
+/// Why a value goes: the `lazyfree-lazy-...` directives say for each of these whether the thread frees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It was evicted.
+    Evicted,
+    /// Its time had come.
+    Expired,
+    /// A command put something else in its place, or left nothing.
+    Overwritten,
+    /// DEL.
+    Deleted,
+    /// UNLINK, or a transaction that kept it in case it was undone: always the thread's work.
+    Unlinked,
+}
+
+impl Loss {
+    const COUNT: usize = 5;
+}
 
 /// What waits to be freed.
 enum Garbage {
@@ -23,6 +42,8 @@ pub struct Reaper {
     sender: Option<Sender<Garbage>>,
     thread: Option<JoinHandle<()>>,
     counters: Arc<Counters>,
+    /// What is freed where it is lost.
+    at_once: [AtomicBool; Loss::COUNT],
 }
 
 #[derive(Debug, Default)]
@@ -46,22 +67,30 @@ impl Reaper {
             }
         });
         match thread {
-            Ok(thread) => Self { sender: Some(sender), thread: Some(thread), counters },
+            Ok(thread) => {
+                Self { sender: Some(sender), thread: Some(thread), counters, at_once: Default::default() }
+            }
             Err(error) => {
                 tracing::warn!(%error, "no thread for freeing big values, they are freed where they are deleted");
-                Self { sender: None, thread: None, counters }
+                Self { sender: None, thread: None, counters, at_once: Default::default() }
             }
         }
     }
 
-    /// Frees a record: here if it is small, else on the thread.
+    /// Sets whether the thread frees what is lost in this way.
+    pub fn set_lazy(&self, loss: Loss, lazy: bool) {
+        debug_assert!(lazy || loss != Loss::Unlinked, "no directive is about it");
+        self.at_once[loss as usize].store(!lazy, Ordering::Relaxed);
+    }
+
+    /// Frees a record: here if it is small or is to be freed at once, else on the thread.
     #[inline]
-    pub fn discard(&self, record: RecordBox) {
+    pub fn discard(&self, record: RecordBox, loss: Loss) {
         let big = match record.value() {
             ValueRef::Object(object) => object.free_effort() > EFFORT_MIN,
             _ => false,
         };
-        if big {
+        if big && !self.at_once[loss as usize].load(Ordering::Relaxed) {
             self.send(Garbage::Record(record));
         }
     }
@@ -145,13 +174,32 @@ mod tests {
                 &HashLimits { max_listpack_entries: 8, max_listpack_value: 64 },
             );
         }
-        reaper.discard(Record::new_object(b"list", Object::List(list), None));
-        reaper.discard(Record::new_object(b"hash", Object::Hash(hash), None));
+        reaper.discard(Record::new_object(b"list", Object::List(list), None), Loss::Deleted);
+        reaper.discard(Record::new_object(b"hash", Object::Hash(hash), None), Loss::Unlinked);
         wait_for(&reaper, 2);
         let mut short = List::new();
         short.push(End::Tail, b"element", &ListLimits::default());
-        reaper.discard(Record::new_object(b"short", Object::List(short), None));
-        reaper.discard(Record::new_string(b"string", b"value", None, false));
+        reaper.discard(Record::new_object(b"short", Object::List(short), None), Loss::Evicted);
+        reaper.discard(Record::new_string(b"string", b"value", None, false), Loss::Overwritten);
         assert_eq!((reaper.pending(), reaper.freed()), (0, 2));
+    }
+
+    #[test]
+    fn what_is_to_be_freed_at_once_does_not_go_to_the_thread() {
+        const LOSSES: [Loss; 4] = [Loss::Evicted, Loss::Expired, Loss::Overwritten, Loss::Deleted];
+        let reaper = Reaper::start();
+        let list = || {
+            let mut list = List::new();
+            list.push_all(End::Tail, std::iter::repeat_n(&b"element"[..], 1000), &ListLimits::default());
+            Record::new_object(b"list", Object::List(list), None)
+        };
+        for eager in LOSSES {
+            reaper.set_lazy(eager, false);
+            reaper.reset_freed();
+            LOSSES.into_iter().for_each(|loss| reaper.discard(list(), loss));
+            wait_for(&reaper, 3);
+            assert_eq!(reaper.freed(), 3, "{eager:?}");
+            reaper.set_lazy(eager, true);
+        }
     }
 }

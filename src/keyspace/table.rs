@@ -24,6 +24,7 @@ use hashbrown::raw::RawTable;
 use super::hash::{HashedKey, KeyHasher, fingerprint_of_hash};
 use super::record::{Record, RecordBox};
 use crate::alloc::block_bytes;
+use crate::types::occupancy::Occupancy;
 
 /// What a dashmap shard holds: one entry, the slot's number and its table.
 pub type Shard = RawTable<(u16, SharedValue<SlotTable>)>;
@@ -161,6 +162,15 @@ impl SlotTable {
     /// Bytes of its buckets.
     pub fn memory_bytes(&self) -> usize {
         if self.count == 0 { 0 } else { block_bytes(self.count as usize * size_of::<Bucket>()) }
+    }
+
+    /// Adds up how full it is.
+    pub fn add_occupancy(&self, sum: &mut Occupancy) {
+        sum.capacity += capacity(self.count as usize);
+        for bucket in self.buckets() {
+            sum.add_bucket(bucket.used());
+            sum.displaced += (0..bucket.used()).filter(|index| bucket.word(*index) & DISPLACED != 0).count();
+        }
     }
 
     /// Where its buckets are and how many, packed; 0 where there are none or too many for it.

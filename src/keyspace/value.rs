@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::types::hash::Hash;
 use crate::types::list::List;
+use crate::types::occupancy::Occupancy;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
 use crate::types::thin::Owned;
@@ -53,6 +54,16 @@ impl Object {
             Object::List(list) => list.encoding(),
             Object::Zset(zset) => zset.encoding(),
             Object::Stream(_) => "stream",
+        }
+    }
+
+    /// How full its hash table is, if it has one.
+    pub fn occupancy(&self) -> Option<Occupancy> {
+        match self {
+            Object::Set(set) => set.occupancy(),
+            Object::Hash(hash) => hash.occupancy(),
+            Object::Zset(zset) => zset.occupancy(),
+            Object::Text(_) | Object::List(_) | Object::Stream(_) => None,
         }
     }
 

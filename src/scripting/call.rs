@@ -30,6 +30,8 @@ pub struct Permits {
     pub slot: Option<usize>,
     /// It has written.
     pub wrote: bool,
+    /// Its user may not run the command that it called last.
+    pub denied: bool,
     /// The text of the latest error of a command that it called; INFO has counted it.
     pub counted: Option<String>,
     /// It reached for a key whose lock it does not hold.
@@ -63,7 +65,8 @@ pub fn call(
     if let Err(error) = result {
         cx.reply.truncate(start);
         if !permits.reached_too_far {
-            cx.server.stats.error(crate::worker::current(), &error.code());
+            let code = if std::mem::take(&mut permits.denied) { "NOPERM".to_owned() } else { error.code() };
+            cx.server.stats.error(crate::worker::current(), &code);
             permits.counted = Some(error.to_string());
         }
         return Ok(Err(error));
@@ -219,7 +222,7 @@ fn judge(
     if command.flags.has(Flags::NOSCRIPT) && !is_allowed_for_tests(server, command) {
         return Err(CommandError::text("ERR This Valkey command is not allowed from script"));
     }
-    server.permit_in_script(cx.client, entry, words)?;
+    server.permit_in_script(cx.client, entry, words).inspect_err(|_| permits.denied = true)?;
     let writes = command.flags.has(Flags::WRITE);
     if permits.read_only && (writes || command.flags.has(Flags::MAY_REPLICATE)) {
         return Err(CommandError::text("ERR Write commands are not allowed from read-only scripts."));

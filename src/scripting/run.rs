@@ -146,6 +146,7 @@ impl Run<'_, '_> {
             wrote: false,
             reached_too_far: false,
             counted: None,
+            denied: false,
         };
         let start = start_of(cx, program, arguments, key_count, flags.atomic);
         vm.control.begin(&cx.server.scripting.slow, &cx.server.scripting.give_way(), start);

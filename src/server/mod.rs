@@ -32,6 +32,7 @@ use crate::config::{Config, Directive};
 use crate::effects::Effects;
 use crate::keyspace::Keyspace;
 use crate::keyspace::evict::Evictor;
+use crate::keyspace::reaper::Loss;
 use crate::logging::LogSwitch;
 use crate::scripting::Scripting;
 use clients::Clients;
@@ -84,7 +85,7 @@ pub struct Server {
     /// 40 hex digits, new at each start.
     pub run_id: String,
     /// 40 hex digits, of the replication history.
-    pub replication_id: String,
+    pub replication_id: parking_lot::RwLock<String>,
     /// When it started, in milliseconds of Unix time.
     pub started_ms: u64,
     /// How many threads run commands.
@@ -151,7 +152,7 @@ impl Server {
             stats,
             cluster: ClusterState::new(cluster_enabled),
             run_id: random_hex(40),
-            replication_id: random_hex(40),
+            replication_id: parking_lot::RwLock::new(random_hex(40)),
             started_ms: clock.now_ms(),
             clock,
             workers,
@@ -175,6 +176,14 @@ impl Server {
     /// Makes what was set in the configuration take effect everywhere. Called at start and after CONFIG SET.
     pub fn apply_settings(&self) {
         self.settings.load(&self.config);
+        for (loss, directive) in [
+            (Loss::Evicted, Directive::LazyfreeLazyEviction),
+            (Loss::Expired, Directive::LazyfreeLazyExpire),
+            (Loss::Overwritten, Directive::LazyfreeLazyServerDel),
+            (Loss::Deleted, Directive::LazyfreeLazyUserDel),
+        ] {
+            self.keyspace.reaper.set_lazy(loss, self.config.flag(directive));
+        }
         if let Some(switch) = self.log.get() {
             switch.load(&self.config);
         }

@@ -12,11 +12,11 @@ use crate::acl::check::{Asked, Denied, Reason, check, reads_every_key};
 use crate::acl::log::{Place, Refusal};
 use crate::acl::rules::Rules;
 use crate::acl::user::User;
-use crate::acl::{WrongRule, check, file};
+use crate::acl::{Acl, WrongRule, check, file};
 use crate::command::keys::{KeyPosition, for_each_key_with_access};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
-use crate::config::Directive;
+use crate::config::{Directive, RewriteError};
 use crate::error::CommandError;
 use crate::worker;
 
@@ -352,12 +352,12 @@ impl Server {
                     "user '{name}': Duplicate user found. A user can only be defined once in config files"
                 ));
             }
-            self.load_user_line(line)?;
+            self.load_user_line(&self.acl, line)?;
         }
         Ok(())
     }
 
-    fn load_user_line(&self, words: &[Vec<u8>]) -> Result<(), String> {
+    fn load_user_line(&self, acl: &Acl, words: &[Vec<u8>]) -> Result<(), String> {
         let [name, rules @ ..] = words else { return Ok(()) };
         let shown = String::from_utf8_lossy(name);
         if crate::acl::rules::has_blanks(name) {
@@ -367,11 +367,29 @@ impl Server {
             .map_err(|_| format!("user '{shown}': unmatched parenthesis in selector definition"))?;
         // The line is the whole truth about the default user, too.
         let rules: Vec<Vec<u8>> = std::iter::once(b"reset".to_vec()).chain(rules).collect();
-        let result = self.acl.set_user(name, &rules, &self.rules());
+        let result = acl.set_user(name, &rules, &self.rules());
         result.map(|_| ()).map_err(|WrongRule { index, error }| {
             let rule = crate::acl::rules::without_passwords(&rules[index]);
             format!("user '{shown}': rule '{}': {error}", String::from_utf8_lossy(&rule))
         })
+    }
+
+    /// Brings the configuration's file up to date (CONFIG REWRITE); `all` writes every directive.
+    ///
+    /// # Errors
+    /// Where that is not possible.
+    pub fn rewrite_config(&self, all: bool) -> Result<(), RewriteError> {
+        let mut lines = self.user_lines();
+        for words in self.config.included_users() {
+            let Some(name) = words.first() else { continue };
+            let acl = Acl::new(self.commands.entries().len(), b"");
+            let loaded = self.load_user_line(&acl, &words);
+            let line = acl.user(name).filter(|_| loaded.is_ok()).map(|user| user.line());
+            let stands = line.and_then(|line| lines.iter().position(|other| *other == line));
+            let changed = || RewriteError::IncludedUser(String::from_utf8_lossy(name).into_owned());
+            lines.remove(stands.ok_or_else(changed)?);
+        }
+        self.config.rewrite(all, &lines)
     }
 
     /// The lines of the configuration file that make the present users; none while there is only a default user whom `requirepass`

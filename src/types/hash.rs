@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::entry::{Element, Encoded, Raw};
+use super::occupancy::Occupancy;
 use super::packed::{self, Packed};
 use super::packed_table::{self, FieldTable};
 use super::thin::Owned;
@@ -238,6 +239,14 @@ impl Hash {
     pub fn prefetch(&self, field: &[u8]) {
         if let Form::Table(large) = &self.form {
             large.fields.prefetch(field);
+        }
+    }
+
+    /// How full its table is, if it has one.
+    pub fn occupancy(&self) -> Option<Occupancy> {
+        match &self.form {
+            Form::Packed(..) => None,
+            Form::Table(large) => Some(large.fields.occupancy()),
         }
     }
 

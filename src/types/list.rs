@@ -237,7 +237,8 @@ impl List {
         if index >= self.len() {
             return false;
         }
-        self.expect(element.len(), 0, limits);
+        // Counted as one more: as in the peers a full list takes the large form.
+        self.expect(element.len(), 1, limits);
         let encoded = Encoded::new(element);
         match &mut self.form {
             Form::Packed(node) => {

@@ -48,6 +48,13 @@ impl LongDouble {
         Some(Self { negative, ..magnitude })
     }
 
+    /// The nearest double precision number, or nearly; infinity where it is beyond that range.
+    pub fn to_f64(self) -> f64 {
+        let magnitude =
+            if self.infinite { f64::INFINITY } else { self.mantissa as f64 * 2f64.powi(self.exponent) };
+        if self.negative { -magnitude } else { magnitude }
+    }
+
     /// The number of an integer, exactly.
     pub fn from_i64(value: i64) -> Self {
         let magnitude = Self::rounded(u128::from(value.unsigned_abs()), 0, false).unwrap_or(Self::ZERO);

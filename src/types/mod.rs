@@ -11,6 +11,7 @@ mod list_node;
 pub mod long_double;
 mod murmur;
 pub mod number;
+pub mod occupancy;
 pub mod packed;
 pub mod packed_table;
 mod score_leaf;

@@ -16,6 +16,7 @@ use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
 use super::entry::{self, Element, Encoded, Raw};
+use super::occupancy::Occupancy;
 use super::segments::Segments;
 use super::slots::Slots;
 use super::thin::Thin;
@@ -91,6 +92,15 @@ impl<const MAP: bool> PackedTable<MAP> {
     /// What the table takes from the allocator, in bytes, itself not included.
     pub fn memory_bytes(&self) -> usize {
         self.buckets.memory_bytes() + self.bucket_bytes + self.slots.memory_bytes()
+    }
+
+    /// How full it is.
+    pub fn occupancy(&self) -> Occupancy {
+        let mut occupancy = Occupancy { capacity: self.buckets.len() * LOAD, ..Occupancy::default() };
+        for index in 0..self.buckets.len() {
+            occupancy.add_bucket(self.buckets.get(index).map_or(0, |bucket| bucket.header() as usize));
+        }
+        occupancy
     }
 
     /// Whether the key is there.

@@ -6,6 +6,7 @@
 use super::entry::Element;
 use super::intset::IntSet;
 use super::number;
+use super::occupancy::Occupancy;
 use super::packed::{self, Packed};
 use super::packed_table::{self, MemberTable};
 use super::thin::Owned;
@@ -218,6 +219,14 @@ impl Set {
     pub fn prefetch(&self, member: &[u8]) {
         if let Form::Table(table) = &self.form {
             table.prefetch(member);
+        }
+    }
+
+    /// How full its table is, if it has one.
+    pub fn occupancy(&self) -> Option<Occupancy> {
+        match &self.form {
+            Form::Ints(_) | Form::Packed(_) => None,
+            Form::Table(table) => Some(table.occupancy()),
         }
     }
 

@@ -10,6 +10,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::entry::{Element, Encoded, Raw};
+use super::occupancy::Occupancy;
 use super::packed::{self, Packed, Position};
 use super::packed_table::{FieldTable, MemberTable};
 use super::score_leaf::is_whole;
@@ -127,6 +128,14 @@ impl ZSet {
     pub fn prefetch(&self, member: &[u8]) {
         if let Form::Tree(large) = &self.form {
             large.scores.prefetch(member);
+        }
+    }
+
+    /// How full its table is, if it has one.
+    pub fn occupancy(&self) -> Option<Occupancy> {
+        match &self.form {
+            Form::Packed(_) => None,
+            Form::Tree(large) => Some(large.scores.occupancy()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! CONFIG, and what changes at once when it is set.
 
 use crate::harness::*;
+use kvarts::server::clock::Clock;
 
 #[test]
 fn several_are_set_together_or_not_at_all() {
@@ -66,4 +67,41 @@ fn resetstat_begins_anew() {
     assert_eq!(info(&mut client, "keyspace_misses"), "0");
     let text = client.value("INFO everything").text();
     assert!(!text.contains("cmdstat_get:") && !text.contains("errorstat_ERR"), "{text}");
+}
+
+#[test]
+fn users_of_included_files_are_not_written_twice() {
+    let dir = TempDir::new();
+    let users = dir.path().join("users.conf");
+    std::fs::write(&users, "user alice on nopass ~* +@all\nuser bob on >secret +get\n").expect("a file");
+    let main = dir.path().join("main.conf");
+    let folder = dir.path().display();
+    let text = format!(
+        "port 0\nbind 127.0.0.1\ndir {folder}\ninclude {}\nuser carol on nopass +ping\n",
+        users.display()
+    );
+    std::fs::write(&main, text).expect("a file");
+    let start = || {
+        let config = kvarts::config::Config::from_file(&main).expect("a configuration");
+        kvarts::start(config, Clock::manual(START_MS)).expect("the server starts")
+    };
+    let handle = start();
+    let mut client = Client::tcp(local(handle.ports().main));
+    client.check("ACL SETUSER carol +get", "+OK~");
+    client.check("CONFIG REWRITE", "+OK~");
+    let written = std::fs::read_to_string(&main).expect("a file");
+    let named: Vec<&str> =
+        written.lines().filter_map(|line| line.strip_prefix("user ")?.split(' ').next()).collect();
+    assert_eq!(named, ["carol", "default"]);
+    // What cannot be written is told, and nothing is written.
+    client.check("ACL SETUSER bob +set", "+OK~");
+    let error = "-ERR Rewriting config file: user 'bob' is given by an included file and has changed~";
+    client.check("CONFIG REWRITE", error);
+    client.check("ACL DELUSER bob", ":1~");
+    client.check("CONFIG REWRITE", error);
+    assert_eq!(std::fs::read_to_string(&main).expect("a file"), written);
+    drop(handle);
+    let handle = start();
+    let mut client = Client::tcp(local(handle.ports().main));
+    client.check("ACL USERS", "*4~$5~alice~$3~bob~$5~carol~$7~default~");
 }

@@ -381,3 +381,49 @@ fn fields_end_however_they_came_to_be() {
         "#,
     );
 }
+
+#[test]
+fn where_a_big_value_is_freed_is_said_by_the_way_it_goes() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let members: Vec<String> = (0..500).map(|number| format!("m{number}")).collect();
+    let fill = format!("SADD k {}", members.join(" "));
+    let freed = |client: &mut Client| {
+        eventually("nothing waits to be freed", || info(client, "lazyfree_pending_objects") == "0");
+        info(client, "lazyfreed_objects")
+    };
+    for directive in ["expire", "user-del", "server-del"] {
+        for (value, expected) in [("no", "0"), ("yes", "1")] {
+            client.check(&format!("CONFIG SET lazyfree-lazy-{directive} {value}"), "+OK~");
+            client.check("CONFIG RESETSTAT", "+OK~");
+            client.check(&fill, ":500~");
+            match directive {
+                "expire" => {
+                    client.check("PEXPIRE k 10", ":1~");
+                    server.advance_ms(20);
+                    client.check("EXISTS k", ":0~");
+                }
+                "user-del" => client.check("DEL k", ":1~"),
+                _ => {
+                    client.check("SET k v", "+OK~");
+                    client.check("DEL k", ":1~");
+                }
+            }
+            assert_eq!(freed(&mut client), expected, "{directive} {value}");
+        }
+    }
+    // UNLINK has the same meaning whatever is configured.
+    client.check("CONFIG SET lazyfree-lazy-user-del no", "+OK~");
+    client.check("CONFIG RESETSTAT", "+OK~");
+    client.check(&fill, ":500~");
+    client.check("UNLINK k", ":1~");
+    assert_eq!(freed(&mut client), "1");
+    // A read that finds it ended frees it where it is, too.
+    client.check("CONFIG SET lazyfree-lazy-expire no", "+OK~");
+    client.check("CONFIG RESETSTAT", "+OK~");
+    client.check(&fill, ":500~");
+    client.check("PEXPIRE k 10", ":1~");
+    client.check("PEXPIREAT k 1", ":1~");
+    client.check("EXISTS k", ":0~");
+    assert_eq!(freed(&mut client), "0");
+}

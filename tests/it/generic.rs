@@ -278,3 +278,35 @@ fn big_values_are_freed_in_the_background_however_they_go() {
         }
     }
 }
+
+#[test]
+fn what_moves_counts_as_one_change() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for (first, second) in
+        [("LPUSH l a", "LMOVE l m LEFT LEFT"), ("SET k v", "RENAME k k2"), ("SET other v", "MOVE other 1")]
+    {
+        let before: u64 = server.info("rdb_changes_since_last_save").parse().expect("a number");
+        drop(client.value(first));
+        drop(client.value(second));
+        let after: u64 = server.info("rdb_changes_since_last_save").parse().expect("a number");
+        assert_eq!(after - before, 2, "{first}, {second}");
+    }
+}
+
+#[test]
+fn an_element_set_in_a_full_list_makes_it_a_quicklist() {
+    table(
+        "
+        CONFIG SET list-max-listpack-size 3 => +OK~
+        RPUSH l a b => :2~
+        LSET l 0 c => +OK~
+        OBJECT ENCODING l => $8~listpack~
+        RPUSH l c => :3~
+        OBJECT ENCODING l => $8~listpack~
+        LSET l 0 d => +OK~
+        OBJECT ENCODING l => $9~quicklist~
+        CONFIG SET list-max-listpack-size -2 => +OK~
+    ",
+    );
+}

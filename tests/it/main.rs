@@ -15,6 +15,7 @@ mod cluster;
 mod config;
 mod connection;
 mod coverage;
+mod debug;
 mod differences;
 mod differential;
 mod differential_acl;

@@ -617,3 +617,23 @@ fn errors_in_scripts_are_counted_once() {
         assert!(server.info("cmdstat_set").starts_with(rejected), "{script}: {}", server.info("cmdstat_set"));
     }
 }
+
+#[test]
+fn what_a_scripts_user_may_not_do_is_counted_as_such() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("ACL SETUSER u on nopass +@all -set ~*", "+OK~");
+    client.check("AUTH u x", "+OK~");
+    let reply = eval(&mut client, "return redis.call('set', KEYS[1], 'v')", &["k"], &[]).text();
+    assert!(reply.starts_with("ERR ACL failure in script"), "{reply}");
+    assert_eq!(server.info("errorstat_NOPERM"), "count=1");
+    assert!(
+        server.info("cmdstat_set").contains("calls=0,")
+            && server.info("cmdstat_set").contains("rejected_calls=1")
+    );
+    assert!(!info_text(&mut client).contains("errorstat_ERR"));
+}
+
+fn info_text(client: &mut Client) -> String {
+    client.value("INFO errorstats").text()
+}

@@ -43,6 +43,13 @@ fn times_that_are_none() {
         BLPOP l x => -ERR timeout is not a float or out of range~
         BLPOP l -1 => -ERR timeout is negative~
         BLPOP l nan => -ERR timeout is not a float or out of range~
+        BLPOP l inf => -ERR timeout is out of range~
+        BLPOP l -inf => -ERR timeout is negative~
+        BLPOP l 1e300 => -ERR timeout is out of range~
+        BLPOP l 1e5000 => -ERR timeout is not a float or out of range~
+        BLPOP l 0x7FFFFFFFFFFFFF => -ERR timeout is out of range~
+        BLPOP l -0x1 => -ERR timeout is negative~
+        BLPOP l 0x => -ERR timeout is not a float or out of range~
         BLPOP l 9223372036854775807 => -ERR timeout is out of range~
         BLPOP l 9223372036854775 => -ERR timeout is out of range~
         BRPOPLPUSH l m -0.1 => -ERR timeout is negative~

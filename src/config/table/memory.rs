@@ -62,28 +62,32 @@ pub(super) const SPECS: &[Spec] = &[
         BOOL,
         "yes",
         "Free evicted values in the background.",
-    ),
+    )
+    .active(),
     spec(
         D::LazyfreeLazyExpire,
         "lazyfree-lazy-expire",
         BOOL,
         "yes",
         "Free expired values in the background.",
-    ),
+    )
+    .active(),
     spec(
         D::LazyfreeLazyServerDel,
         "lazyfree-lazy-server-del",
         BOOL,
         "yes",
         "Free values that a command overwrites in the background.",
-    ),
+    )
+    .active(),
     spec(
         D::LazyfreeLazyUserDel,
         "lazyfree-lazy-user-del",
         BOOL,
         "yes",
         "Let DEL free in the background, as UNLINK does.",
-    ),
+    )
+    .active(),
     spec(
         D::LazyfreeLazyUserFlush,
         "lazyfree-lazy-user-flush",

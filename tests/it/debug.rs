@@ -1,0 +1,143 @@
+//! DEBUG's looks into tables, and what fills them.
+
+use crate::harness::*;
+
+fn start() -> TestServer {
+    TestServer::with(&[("enable-debug-command", "yes")])
+}
+
+#[test]
+fn htstats_tells_of_a_database() {
+    let server = start();
+    let mut client = server.client();
+    client.check("DEBUG HTSTATS 0", "$29~[Dictionary HT]\\x0a[Expires HT]\\x0a~");
+    client.check("DEBUG HTSTATS 15 FULL", "$29~[Dictionary HT]\\x0a[Expires HT]\\x0a~");
+    client.check("DEBUG HTSTATS 16", "-ERR Out of range database~");
+    client.check("DEBUG HTSTATS -1", "-ERR Out of range database~");
+    client.check("DEBUG HTSTATS x", "-ERR value is not an integer or out of range~");
+    // A slot's first table has one bucket, which takes nine records.
+    for number in 0..9 {
+        client.check(&format!("SET {{tag}}{number} v"), "+OK~");
+    }
+    client.check("EXPIRE {tag}1 1000", ":1~");
+    let text = client.value("DEBUG HTSTATS 0").text();
+    assert_eq!(
+        text,
+        "[Dictionary HT]\nHash table 0 stats (main hash table):\n table size: 9\n number of entries: 9\n rehashing index: -1\n\
+         [Expires HT]\nHeaps of the slots:\n number of entries: 1\n number of entries with those that are out of date: 1\n"
+    );
+    let text = client.value("DEBUG HTSTATS 0 full").text();
+    assert!(
+        text.contains("\n buckets: 1\n entries away from their bucket: 0\n most entries in a bucket: 9\n"),
+        "{text}"
+    );
+    assert!(text.contains("\n   9: 1 (100.00%)\n slots with a table: 1\n"), "{text}");
+    // As many buckets as are told have as many entries as there are keys.
+    for number in 9..1000 {
+        client.check(&format!("SET {{tag}}{number} v"), "+OK~");
+    }
+    let text = client.value("DEBUG HTSTATS 0 full").text();
+    let number_after = |name: &str| -> usize {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        line.trim().parse().expect("a number")
+    };
+    let counts: Vec<(usize, usize)> = text
+        .lines()
+        .filter_map(|line| line.strip_suffix("%)")?.split_once(": "))
+        .map(|(entries, rest)| {
+            let count = rest.split(' ').next().expect("a count");
+            (entries.trim().parse().expect("entries"), count.parse().expect("a count"))
+        })
+        .collect();
+    assert_eq!(counts.iter().map(|(entries, count)| entries * count).sum::<usize>(), 1000, "{text}");
+    assert_eq!(counts.iter().map(|(_, count)| count).sum::<usize>(), number_after(" buckets:"), "{text}");
+    assert_eq!(number_after(" number of entries:"), 1000, "{text}");
+    assert!(number_after(" table size:") >= 1000, "{text}");
+}
+
+#[test]
+fn htstats_key_tells_of_a_large_value() {
+    let server = start();
+    let mut client = server.client();
+    client.check("DEBUG HTSTATS-KEY none", "-ERR no such key~");
+    let none = "-ERR The value stored at the specified key is not represented using an hash table~";
+    for command in ["SET string v", "SADD ints 1 2", "SADD small a", "RPUSH list a", "XADD stream * a b"] {
+        drop(client.value(command));
+        let key = command.split(' ').nth(1).expect("a key");
+        client.check(&format!("DEBUG HTSTATS-KEY {key}"), none);
+    }
+    client.check(
+        "CONFIG SET set-max-listpack-entries 0 hash-max-listpack-entries 0 zset-max-listpack-entries 0",
+        "+OK~",
+    );
+    for command in ["SADD set a b c", "HSET hash a 1 b 2 c 3", "ZADD zset 1 a 2 b 3 c"] {
+        drop(client.value(command));
+        let key = command.split(' ').nth(1).expect("a key");
+        assert_eq!(
+            client.value(&format!("DEBUG HTSTATS-KEY {key} full")).text(),
+            "Hash table 0 stats (main hash table):\n table size: 12\n number of entries: 3\n rehashing index: -1\n \
+             buckets: 1\n entries away from their bucket: 0\n most entries in a bucket: 3\n buckets by number of entries:\n   \
+             3: 1 (100.00%)\n",
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn populate_makes_keys() {
+    let server = start();
+    let mut client = server.client();
+    client.check("SET key:1 mine", "+OK~");
+    client.check("DEBUG POPULATE 3", "+OK~");
+    client.check("MGET key:0 key:1 key:2 key:3", "*4~$7~value:0~$4~mine~$7~value:2~$-1~");
+    client.check("DEBUG POPULATE 2 long 10", "+OK~");
+    assert_eq!(client.call(&["GET", "long:1"]).text(), "value:1\0\0\0");
+    client.check("DEBUG POPULATE 1 short 2", "+OK~");
+    client.check("GET short:0", "$2~va~");
+    client.check("DBSIZE", ":6~");
+    for wrong in ["x", "-1", "9223372036854775807", "1 a b", "1 a -1", "1 a 9223372036854775807"] {
+        client.check(&format!("DEBUG POPULATE {wrong}"), "-ERR value is out of range, must be positive~");
+    }
+}
+
+#[test]
+fn the_replication_id_can_be_changed() {
+    let server = start();
+    let before = server.info("master_replid");
+    server.client().check("DEBUG CHANGE-REPL-ID", "+OK~");
+    let after = server.info("master_replid");
+    assert_ne!(before, after);
+    assert_eq!(after.len(), 40);
+}
+
+#[test]
+fn what_debug_does_not_need_it_takes() {
+    table_with(
+        &[("enable-debug-command", "yes")],
+        "
+        DEBUG REPLYBUFFER PEAK-RESET-TIME NEVER => +OK~
+        DEBUG REPLYBUFFER peak-reset-time 100 => +OK~
+        DEBUG REPLYBUFFER PEAK-RESET-TIME x => -ERR value is not an integer or out of range~
+        DEBUG REPLYBUFFER RESIZING 0 => +OK~
+        DEBUG REPLYBUFFER other 0 => -ERR unknown subcommand or wrong number of arguments for 'REPLYBUFFER'. Try DEBUG HELP.~
+        DEBUG DICT-RESIZING 0 => +OK~
+        RPUSH list a b => :2~
+        DEBUG LISTPACK list => +Listpack structure printed on stdout~
+        SET string v => +OK~
+        DEBUG LISTPACK string => -ERR Not a listpack encoded object.~
+        DEBUG LISTPACK none => -ERR no such key~
+        DEBUG CONFIG-REWRITE-FORCE-ALL => -ERR CONFIG-REWRITE-FORCE-ALL failed: The server is running without a config file~
+    ",
+    );
+}
+
+#[test]
+fn every_directive_can_be_written() {
+    let server = TestServer::with_file("enable-debug-command yes\n");
+    let mut client = server.client();
+    client.check("DEBUG CONFIG-REWRITE-FORCE-ALL", "+OK~");
+    let text = std::fs::read_to_string(server.dir().join("kvarts.conf")).expect("a file");
+    for line in ["maxmemory 0", "hash-max-listpack-entries 512", "timeout 0"] {
+        assert!(text.lines().any(|other| other == line), "{line} in {text}");
+    }
+}
