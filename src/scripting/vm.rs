@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mlua::chunk::ChunkMode;
-use mlua::state::{GcIncParams, GcMode};
 use mlua::{Either, Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table, Value};
 
 use super::call::Words;
@@ -26,10 +25,6 @@ const UNASKED_MAX: usize = 64 * 1024;
 
 /// Instructions between two looks at the time.
 const INSTRUCTIONS: u32 = 50_000;
-
-/// The collector starts again when memory has grown to this percentage of what was left the last time: scripts leave little behind, so
-/// there is little to gain from looking earlier.
-const GC_PAUSE: i32 = 400;
 
 /// Compiled scripts kept in a machine; when there are more all are compiled again as they are used.
 const COMPILED_MAX: usize = 1024;
@@ -107,7 +102,6 @@ impl Vm {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::default().catch_rust_panics(false))?;
         lua.set_memory_limit(MEMORY_MAX)?;
-        lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().pause(GC_PAUSE)));
         let control = Rc::new(Control::default());
         let version = Rc::new(Cell::new(Version::Resp2));
         let world = lua.globals();
