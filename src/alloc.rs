@@ -39,21 +39,35 @@ thread_local! {
 #[derive(Debug)]
 pub struct Allocator;
 
-// SAFETY: every call goes to mimalloc with the arguments it came with, or, where `is_wide`, for a larger block whose alignment is looked
-// at; counting neither allocates nor touches the blocks.
+// SAFETY: every call goes to mimalloc: with the alignment it came with, or without one where every block has it, or for a larger block
+// whose alignment is looked at. Counting neither allocates nor touches the blocks.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(block_of(layout) as i64);
         // SAFETY: the caller's.
-        unsafe { if is_wide(layout) { alloc_wide(layout) } else { MiMalloc.alloc(layout) } }
+        unsafe {
+            if is_natural(layout) {
+                libmimalloc_sys::mi_malloc(layout.size()).cast()
+            } else if is_wide(layout) {
+                alloc_wide(layout)
+            } else {
+                MiMalloc.alloc(layout)
+            }
+        }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(block_of(layout) as i64);
         // SAFETY: the caller's.
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        unsafe {
+            if is_natural(layout) {
+                libmimalloc_sys::mi_zalloc(layout.size()).cast()
+            } else {
+                MiMalloc.alloc_zeroed(layout)
+            }
+        }
     }
 
     #[inline]
@@ -69,7 +83,9 @@ unsafe impl GlobalAlloc for Allocator {
         unsafe {
             let new = Layout::from_size_align_unchecked(new_size, layout.align());
             count(block_of(new) as i64 - block_of(layout) as i64);
-            if is_wide(layout) && is_wide(new) {
+            if is_natural(layout) {
+                libmimalloc_sys::mi_realloc(pointer.cast(), new_size).cast()
+            } else if is_wide(layout) && is_wide(new) {
                 realloc_wide(pointer, layout, new)
             } else {
                 MiMalloc.realloc(pointer, layout, new_size)
@@ -129,6 +145,13 @@ unsafe fn realloc_wide(pointer: *mut u8, old: Layout, new: Layout) -> *mut u8 {
         libmimalloc_sys::mi_free(moved.cast());
         aligned
     }
+}
+
+/// Whether every block has the alignment. mimalloc is then to be asked without it: asked for an alignment it looks for a larger block
+/// unless one of the right size happens to be at hand, and for a size which is always asked for so that is never.
+#[inline]
+const fn is_natural(layout: Layout) -> bool {
+    layout.align() <= 8
 }
 
 /// Bytes of the blocks that are handed out; `None` in a program with another allocator.
@@ -209,25 +232,33 @@ fn count_first(index: usize, bytes: i64) {
 mod tests {
     use super::*;
 
+    /// The counters are of the process: one test at a time.
+    static ONE_AT_A_TIME: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+
     #[test]
     fn blocks_are_as_large_as_the_allocator_says() {
+        let _alone = ONE_AT_A_TIME.lock();
         for size in (1..5_000).chain([
             8_192, 10_000, 65_536, 100_000, 524_288, 524_289, 1_000_000, 3_000_000, 9_000_000, 40_000_000,
         ]) {
-            let layout = Layout::from_size_align(size, 1).unwrap();
-            // SAFETY: the block is freed with the layout it was made with.
-            let usable = unsafe {
-                let pointer = MiMalloc.alloc(layout);
-                let usable = MiMalloc.usable_size(pointer);
-                MiMalloc.dealloc(pointer, layout);
-                usable
-            };
-            assert_eq!(block_bytes(size), usable, "{size}");
+            for align in [1, 2, 4, 8] {
+                let layout = Layout::from_size_align(size, align).unwrap();
+                // SAFETY: the block is freed with the layout it was made with.
+                let usable = unsafe {
+                    let pointer = Allocator.alloc(layout);
+                    assert_eq!(pointer.addr() % align, 0);
+                    let usable = MiMalloc.usable_size(pointer);
+                    Allocator.dealloc(pointer, layout);
+                    usable
+                };
+                assert_eq!(block_bytes(size), usable, "{size} {align}");
+            }
         }
     }
 
     #[test]
     fn wide_blocks_are_aligned_and_as_large_as_counted() {
+        let _alone = ONE_AT_A_TIME.lock();
         let mut blocks = Vec::new();
         for size in (1..WIDE_MAX).chain([WIDE_MAX]) {
             let layout = Layout::from_size_align(size, WIDE).unwrap();
@@ -256,6 +287,7 @@ mod tests {
 
     #[test]
     fn what_is_freed_is_counted_down() {
+        let _alone = ONE_AT_A_TIME.lock();
         let before = || BYTES.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<i64>();
         let start = before();
         let layout = Layout::from_size_align(100, 8).unwrap();

@@ -1,5 +1,7 @@
 //! What a command's function is given.
 
+use smallvec::SmallVec;
+
 use crate::command::keys::{KeySpec, LockPlan, PlannedKey, for_each_key, lock_plan_of};
 use crate::command::request::resp_bytes;
 use crate::command::spec::{Flags, Group};
@@ -47,7 +49,12 @@ pub struct Context<'a> {
     pub dirty: u64,
     /// Which command this is, for error texts and statistics.
     pub command: &'a Entry,
+    /// The key that a nested command used last, with its hash: the next one mostly uses it again.
+    pub last_key: Option<(SmallVec<[u8; LAST_KEY_MAX]>, u64)>,
 }
+
+/// Longer keys are not remembered.
+const LAST_KEY_MAX: usize = 40;
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +97,27 @@ impl<'a> Context<'a> {
         };
         match planned {
             Some(key) => HashedKey { bytes: arguments[index], hash: key.hash },
-            None => self.keys.keyspace.hasher().key(arguments[index]),
+            None => match &self.last_key {
+                Some((key, hash)) if **key == *arguments[index] => {
+                    HashedKey { bytes: arguments[index], hash: *hash }
+                }
+                _ => self.keys.keyspace.hasher().key(arguments[index]),
+            },
         }
+    }
+
+    /// The hash of a key of a command that is about to be nested.
+    pub fn hash_of_nested(&mut self, key: &[u8]) -> u64 {
+        if let Some((last, hash)) = &self.last_key
+            && **last == *key
+        {
+            return *hash;
+        }
+        let hash = self.keys.keyspace.hasher().hash(key);
+        if key.len() <= LAST_KEY_MAX {
+            self.last_key = Some((SmallVec::from_slice(key), hash));
+        }
+        hash
     }
 
     /// Tells that a command changed `key` of the selected database: counts it, publishes the event.

@@ -11,6 +11,7 @@ use crate::keyspace::access::EventClass;
 use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
 use crate::types::stream::{AppendError, Entry, NewId, Stream, StreamId, StreamLimits, Trim, TrimTo};
+use crate::types::thin::Owned;
 
 pub(super) const STREAM: &[Category] = &[Category::Stream];
 pub(super) const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
@@ -127,7 +128,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-impl Collection for Box<Stream> {
+impl Collection for Owned<Stream> {
     fn of(object: &Object) -> Option<&Self> {
         if let Object::Stream(stream) = object { Some(stream) } else { None }
     }
@@ -305,7 +306,7 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let (limits, now_ms) = (limits(cx), cx.keys.now_ms);
     let mut trimmed = 0;
-    let id = match collection::write::<Box<Stream>>(&mut cx.keys, &key)? {
+    let id = match collection::write::<Owned<Stream>>(&mut cx.keys, &key)? {
         Some(stream) => {
             if stream.last_id() == StreamId::MAX {
                 return Err(CommandError::text(
@@ -323,7 +324,7 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             return Ok(());
         }
         None => {
-            let mut stream = Box::<Stream>::default();
+            let mut stream = Owned::<Stream>::default();
             let id = add(&mut stream, wanted, now_ms, pairs, &limits)?;
             if let Some(trim) = &words.trim {
                 trimmed = stream.trim(trim);
@@ -364,7 +365,7 @@ fn add(
 
 fn xlen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    match collection::read::<Box<Stream>>(&cx.keys, &key)? {
+    match collection::read::<Owned<Stream>>(&cx.keys, &key)? {
         Some(stream) => cx.reply.count(stream.len()),
         None => {
             cx.missed(&key);
@@ -401,7 +402,7 @@ fn range(
         options = rest;
     }
     let key = cx.key(arguments, 1);
-    let Some(stream) = collection::read::<Box<Stream>>(&cx.keys, &key)? else {
+    let Some(stream) = collection::read::<Owned<Stream>>(&cx.keys, &key)? else {
         cx.missed(&key);
         cx.reply.array(0);
         return Ok(());
@@ -433,7 +434,7 @@ pub(super) fn write_entries<'e>(reply: &mut Reply<'_>, entries: impl Iterator<It
 
 fn xdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let Some(stream) = collection::write::<Box<Stream>>(&mut cx.keys, &key)? else {
+    let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else {
         cx.reply.int(0);
         return Ok(());
     };
@@ -451,7 +452,7 @@ fn xtrim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let words = TrimWords::parse(cx, arguments, false)?;
     let trim = words.trim.ok_or(CommandError::Syntax)?;
     let key = cx.key(arguments, 1);
-    let Some(stream) = collection::write::<Box<Stream>>(&mut cx.keys, &key)? else {
+    let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else {
         cx.reply.int(0);
         return Ok(());
     };
@@ -485,7 +486,7 @@ fn xsetid(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         options = rest;
     }
     let key = cx.key(arguments, 1);
-    let Some(stream) = collection::write::<Box<Stream>>(&mut cx.keys, &key)? else {
+    let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else {
         return Err(CommandError::NoSuchKey);
     };
     if last < stream.max_deleted_id() {

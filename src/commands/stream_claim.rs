@@ -10,6 +10,7 @@ use crate::keyspace::hash::HashedKey;
 use crate::types::number::parse_i64;
 use crate::types::stream::group::{ConsumerIndex, Pending};
 use crate::types::stream::{Group, Stream, StreamId};
+use crate::types::thin::Owned;
 
 /// The group's entries.
 pub const COMMANDS: &[Command] = &[
@@ -127,7 +128,7 @@ fn stream_with_group<'c>(
     group: &[u8],
 ) -> Result<&'c mut Stream, CommandError> {
     let bytes = key.bytes;
-    collection::write::<Box<Stream>>(&mut cx.keys, key)?
+    collection::write::<Owned<Stream>>(&mut cx.keys, key)?
         .filter(|stream| stream.group(group).is_some())
         .map(|stream| &mut **stream)
         .ok_or_else(|| no_key_or_group(bytes, group))
@@ -139,7 +140,7 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let name = arguments[2];
     stream_with_group(cx, &key, name)?;
     let claim = Claim::parse(arguments, now_ms)?;
-    let Some(stream) = collection::write::<Box<Stream>>(&mut cx.keys, &key)? else { return Ok(()) };
+    let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { return Ok(()) };
     let Some(group) = stream.group_mut(name) else { return Ok(()) };
     let mut dirty = u64::from(claim.last_id > group.last_id);
     group.last_id = group.last_id.max(claim.last_id);
@@ -221,7 +222,7 @@ fn xautoclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let now_ms = now_ms(cx);
     let name = arguments[2];
     stream_with_group(cx, &key, name)?;
-    let Some(stream) = collection::write::<Box<Stream>>(&mut cx.keys, &key)? else { return Ok(()) };
+    let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { return Ok(()) };
     let Some(group) = stream.group_mut(name) else { return Ok(()) };
     let (consumer, is_new) = seen_consumer(group, arguments[3], now_ms);
     let Found { claimed, lost, next } = find(stream, name, start, count, |pending| {

@@ -10,6 +10,7 @@ use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;
 use crate::types::stream::group::Pending;
 use crate::types::stream::{Group, Stream, StreamId};
+use crate::types::thin::Owned;
 
 const NAMED: &[KeySpec] = &[KeySpec::one(2, KeySpec::RW | KeySpec::UPDATE)];
 const NAMED_INSERT: &[KeySpec] = &[KeySpec::one(2, KeySpec::RW | KeySpec::INSERT)];
@@ -191,7 +192,7 @@ impl GroupOptions {
 
 /// The stream of an XGROUP subcommand.
 fn stream_of<'c>(cx: &'c mut Context<'_>, key: &HashedKey<'_>) -> Result<&'c mut Stream, CommandError> {
-    match collection::write::<Box<Stream>>(&mut cx.keys, key)? {
+    match collection::write::<Owned<Stream>>(&mut cx.keys, key)? {
         Some(stream) => Ok(stream),
         None => Err(NO_STREAM),
     }
@@ -215,7 +216,7 @@ fn create(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let options = GroupOptions::parse(cx, arguments, true)?;
     let key = cx.key(arguments, 2);
     let (name, start) = (arguments[3], arguments[4]);
-    let stream = collection::write::<Box<Stream>>(&mut cx.keys, &key)?;
+    let stream = collection::write::<Owned<Stream>>(&mut cx.keys, &key)?;
     if stream.is_none() && !options.make_stream {
         return Err(NO_STREAM);
     }
@@ -230,7 +231,7 @@ fn create(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             cx.noted(&key, EventClass::STREAM, "xgroup-create");
         }
         None => {
-            let mut stream = Box::<Stream>::default();
+            let mut stream = Owned::<Stream>::default();
             stream.add_group(name, group);
             collection::put(cx, &key, stream);
             cx.changed(&key, EventClass::STREAM, "xgroup-create");
@@ -290,7 +291,7 @@ fn destroy(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn xack(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let stream = collection::write::<Box<Stream>>(&mut cx.keys, &key)?;
+    let stream = collection::write::<Owned<Stream>>(&mut cx.keys, &key)?;
     let Some(group) = stream.and_then(|stream| stream.group_mut(arguments[2])) else {
         cx.reply.int(0);
         return Ok(());
@@ -336,7 +337,7 @@ impl<'a> PendingRange<'a> {
 fn xpending(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let range = PendingRange::parse(arguments)?;
     let key = cx.key(arguments, 1);
-    let stream = collection::read::<Box<Stream>>(&cx.keys, &key)?;
+    let stream = collection::read::<Owned<Stream>>(&cx.keys, &key)?;
     if stream.is_none() {
         cx.missed(&key);
     }

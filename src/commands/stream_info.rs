@@ -9,6 +9,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::keyspace::hash::HashedKey;
 use crate::resp::encode::Reply;
 use crate::types::stream::{Group, Stream, StreamId};
+use crate::types::thin::Owned;
 
 const NAMED: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO | KeySpec::ACCESS)];
 
@@ -72,7 +73,7 @@ const XINFO: &[Command] = &[
 ];
 
 fn stream_of<'c>(cx: &'c Context<'_>, key: &HashedKey<'_>) -> Result<&'c Stream, CommandError> {
-    match collection::read::<Box<Stream>>(&cx.keys, key)? {
+    match collection::read::<Owned<Stream>>(&cx.keys, key)? {
         Some(stream) => Ok(stream),
         None => {
             cx.missed(key);

@@ -13,6 +13,7 @@ use crate::effects::waiting::{Nothing, WaitFor};
 use crate::error::{CommandError, CommandResult};
 use crate::resp::encode::Reply;
 use crate::types::stream::{Stream, StreamId};
+use crate::types::thin::Owned;
 
 /// The entries.
 pub const COMMANDS: &[Command] = &[
@@ -141,7 +142,7 @@ fn xread(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut behind = Vec::with_capacity(request.keys.len());
     for at in request.keys.clone() {
         let key = cx.key(arguments, at);
-        let stream = collection::read::<Box<Stream>>(&cx.keys, &key)?;
+        let stream = collection::read::<Owned<Stream>>(&cx.keys, &key)?;
         if stream.is_none() {
             cx.missed(&key);
         }
@@ -159,7 +160,7 @@ fn xread(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut streams = Streams::new(cx.reply.position());
     for (at, behind) in request.keys.clone().zip(&behind) {
         let key = cx.key(arguments, at);
-        let Some(stream) = cx.keys.peek(&key).map(collection::of_record::<Box<Stream>>).transpose()? else {
+        let Some(stream) = cx.keys.peek(&key).map(collection::of_record::<Owned<Stream>>).transpose()? else {
             continue;
         };
         let Some(start) = behind.next() else { continue };
@@ -252,7 +253,7 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut froms = Vec::with_capacity(request.keys.len());
     for at in request.keys.clone() {
         let key = cx.key(arguments, at);
-        let stream = collection::read::<Box<Stream>>(&cx.keys, &key)?;
+        let stream = collection::read::<Owned<Stream>>(&cx.keys, &key)?;
         if stream.and_then(|stream| stream.group(group)).is_none() {
             return Err(CommandError::new(format!(
                 "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
@@ -275,7 +276,7 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut streams = Streams::new(cx.reply.position());
     for (at, from) in request.keys.clone().zip(froms) {
         let key = cx.key(arguments, at);
-        let Some(stream) = collection::write::<Box<Stream>>(&mut cx.keys, &key)? else { continue };
+        let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { continue };
         let Some(is_new) = stream.group_mut(group).map(|group| seen_consumer(group, consumer, now_ms).1)
         else {
             continue;

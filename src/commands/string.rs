@@ -11,6 +11,7 @@ use crate::keyspace::record::{EMBEDDED_STRING_MAX, Record, ValueRef};
 use crate::keyspace::value::Object;
 use crate::types::long_double::LongDouble;
 use crate::types::number::parse_i64;
+use crate::types::thin::Owned;
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
 const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)];
@@ -479,7 +480,7 @@ pub fn try_change_bytes<T>(
     let (result, changed) = change(&mut bytes)?;
     if changed {
         let record = if bytes.len() > EMBEDDED_STRING_MAX {
-            Record::new_object(key.bytes, Object::Text(Box::new(bytes)), expire_at_ms)
+            Record::new_object(key.bytes, Object::Text(Owned::new(bytes)), expire_at_ms)
         } else {
             Record::new_string(key.bytes, &bytes, expire_at_ms, true)
         };

@@ -5,7 +5,7 @@
 //! ```text
 //! string   meta 4 | expiry 8? | key length 1 or 4 | value length 1 or 4 | key | value
 //! integer  meta 4 | expiry 8? | key length 1 or 4 | value 8             | key
-//! object   meta 4 | key length 4 | expiry 8? | Object                   | key
+//! object   meta 4 | expiry 8? | key length 1 or 4 | Object              | key
 //! ```
 //!
 //! `meta` is eight bits of kind and 24 bits of access clock (LRU or LFU). It is atomic because reads, which hold the
@@ -19,6 +19,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::value::Object;
+use crate::types::thin::Owned;
 
 /// A string longer than this is an [`Object::Text`] with a buffer of its own, so that APPEND and SETRANGE grow it
 /// without copying key and header, and a replaced value can be freed elsewhere.
@@ -64,7 +65,8 @@ unsafe impl Sync for RecordBox {}
 const _: () = {
     const fn shareable<T: Send + Sync>() {}
     shareable::<Object>();
-    assert!(std::mem::align_of::<Object>() <= ALIGN);
+    assert!(std::mem::align_of::<Object>() == 1, "an object may stand anywhere in a record");
+    assert!(std::mem::size_of::<Object>() == 10);
     assert!(std::mem::size_of::<RecordBox>() == 8);
 };
 
@@ -83,7 +85,7 @@ impl Record {
     /// A string. `raw` says that it was built by modification, which OBJECT ENCODING shows.
     pub fn new_string(key: &[u8], value: &[u8], expire_at_ms: Option<u64>, raw: bool) -> RecordBox {
         if value.len() > EMBEDDED_STRING_MAX {
-            return Record::new_object(key, Object::Text(Box::new(value.to_vec())), expire_at_ms);
+            return Record::new_object(key, Object::Text(Owned::new(value.to_vec())), expire_at_ms);
         }
         let long = key.len() > 255 || value.len() > 255;
         let mut meta = if raw { KIND_RAW } else { KIND_STRING };
@@ -106,7 +108,7 @@ impl Record {
         let record = Record::allocate(meta, expire_at_ms, Shape { key: key.len(), value: 8 });
         // SAFETY: room for the number and the key was made by `allocate`; not shared yet.
         unsafe {
-            record.at(record.int_offset()).cast::<i64>().write_unaligned(value);
+            record.at(record.inner_offset()).cast::<i64>().write_unaligned(value);
             record.write_bytes(record.key_offset(), key);
         }
         record
@@ -114,11 +116,12 @@ impl Record {
 
     /// A value with a structure of its own.
     pub fn new_object(key: &[u8], object: Object, expire_at_ms: Option<u64>) -> RecordBox {
+        let meta = KIND_OBJECT | if key.len() > 255 { FLAG_LONG } else { 0 };
         let record =
-            Record::allocate(KIND_OBJECT, expire_at_ms, Shape { key: key.len(), value: size_of::<Object>() });
-        // SAFETY: `object_offset` is 8-aligned in an 8-aligned allocation with room for an Object; not shared yet.
+            Record::allocate(meta, expire_at_ms, Shape { key: key.len(), value: size_of::<Object>() });
+        // SAFETY: `allocate` made room for an Object, which may stand anywhere, and the key; not shared yet.
         unsafe {
-            record.at(record.object_offset()).cast::<Object>().write(object);
+            record.at(record.inner_offset()).cast::<Object>().write(object);
             record.write_bytes(record.key_offset(), key);
         }
         record
@@ -159,8 +162,8 @@ impl Record {
     pub fn value(&self) -> ValueRef<'_> {
         match self.kind() {
             // SAFETY (all three): the kind says what the constructor wrote at this offset.
-            KIND_INT => ValueRef::Int(unsafe { self.at(self.int_offset()).cast::<i64>().read_unaligned() }),
-            KIND_OBJECT => ValueRef::Object(unsafe { &*self.at(self.object_offset()).cast::<Object>() }),
+            KIND_INT => ValueRef::Int(unsafe { self.at(self.inner_offset()).cast::<i64>().read_unaligned() }),
+            KIND_OBJECT => ValueRef::Object(unsafe { &*self.at(self.inner_offset()).cast::<Object>() }),
             _ => {
                 let shape = self.shape();
                 ValueRef::Bytes(unsafe {
@@ -174,7 +177,7 @@ impl Record {
     #[inline]
     pub fn object_mut(&mut self) -> Option<&mut Object> {
         // SAFETY: the kind says that an Object was written there, and `&mut self` makes it exclusive.
-        (self.kind() == KIND_OBJECT).then(|| unsafe { &mut *self.at(self.object_offset()).cast::<Object>() })
+        (self.kind() == KIND_OBJECT).then(|| unsafe { &mut *self.at(self.inner_offset()).cast::<Object>() })
     }
 
     /// Replaces a number by another in place; `false` if this is not a number.
@@ -184,7 +187,7 @@ impl Record {
             return false;
         }
         // SAFETY: the kind says that eight bytes of number are there; `&mut self` makes it exclusive.
-        unsafe { self.at(self.int_offset()).cast::<i64>().write_unaligned(value) };
+        unsafe { self.at(self.inner_offset()).cast::<i64>().write_unaligned(value) };
         true
     }
 
@@ -232,8 +235,7 @@ impl Record {
     pub fn expire_at_ms(&self) -> Option<u64> {
         let meta = self.meta().load(Ordering::Relaxed);
         // SAFETY: the flag says that eight bytes of expiry stand at this offset.
-        (meta & FLAG_EXPIRES != 0)
-            .then(|| unsafe { self.at(expiry_offset(meta)).cast::<u64>().read_unaligned() })
+        (meta & FLAG_EXPIRES != 0).then(|| unsafe { self.at(META).cast::<u64>().read_unaligned() })
     }
 
     /// A copy of value and expiry under another key.
@@ -312,7 +314,7 @@ impl Record {
             start.as_ptr().cast::<AtomicU32>().write(AtomicU32::new(meta));
             record.write_lengths(meta, shape);
             if let Some(at) = expire_at_ms {
-                record.at(expiry_offset(meta)).cast::<u64>().write_unaligned(at);
+                record.at(META).cast::<u64>().write_unaligned(at);
             }
         }
         record
@@ -336,12 +338,14 @@ impl Record {
         // SAFETY: the flags say which width was written there.
         unsafe {
             match (meta & KIND_MASK, meta & FLAG_LONG != 0) {
-                (KIND_OBJECT, _) => {
-                    Shape { key: self.at(META).cast::<u32>().read() as usize, value: size_of::<Object>() }
-                }
-                (KIND_INT, false) => Shape { key: usize::from(self.at(lengths).read()), value: 8 },
-                (KIND_INT, true) => {
-                    Shape { key: self.at(lengths).cast::<u32>().read_unaligned() as usize, value: 8 }
+                (KIND_INT | KIND_OBJECT, long) => {
+                    let key = if long {
+                        self.at(lengths).cast::<u32>().read_unaligned() as usize
+                    } else {
+                        usize::from(self.at(lengths).read())
+                    };
+                    let value = if meta & KIND_MASK == KIND_INT { 8 } else { size_of::<Object>() };
+                    Shape { key, value }
                 }
                 (_, false) => Shape {
                     key: usize::from(self.at(lengths).read()),
@@ -362,9 +366,10 @@ impl Record {
         // SAFETY: by the caller's promise these offsets lie within the allocation.
         unsafe {
             match (meta & KIND_MASK, meta & FLAG_LONG != 0) {
-                (KIND_OBJECT, _) => self.at(META).cast::<u32>().write(shape.key as u32),
-                (KIND_INT, false) => self.at(lengths).write(shape.key as u8),
-                (KIND_INT, true) => self.at(lengths).cast::<u32>().write_unaligned(shape.key as u32),
+                (KIND_INT | KIND_OBJECT, false) => self.at(lengths).write(shape.key as u8),
+                (KIND_INT | KIND_OBJECT, true) => {
+                    self.at(lengths).cast::<u32>().write_unaligned(shape.key as u32);
+                }
                 (_, false) => {
                     self.at(lengths).write(shape.key as u8);
                     self.at(lengths + 1).write(shape.value as u8);
@@ -397,16 +402,11 @@ impl Record {
         (header_size(meta), shape.key)
     }
 
+    /// Where a number or an object stands.
     #[inline]
-    fn int_offset(&self) -> usize {
+    fn inner_offset(&self) -> usize {
         let meta = self.meta().load(Ordering::Relaxed);
         lengths_offset(meta) + if meta & FLAG_LONG != 0 { 4 } else { 1 }
-    }
-
-    #[inline]
-    fn object_offset(&self) -> usize {
-        let meta = self.meta().load(Ordering::Relaxed);
-        META + 4 + if meta & FLAG_EXPIRES != 0 { 8 } else { 0 }
     }
 }
 
@@ -433,7 +433,7 @@ impl RecordBox {
         let meta = self.meta().load(Ordering::Relaxed);
         if let (true, Some(at)) = (meta & FLAG_EXPIRES != 0, expire_at_ms) {
             // SAFETY: the flag says that eight bytes of expiry stand there; `&mut self`.
-            unsafe { self.at(expiry_offset(meta)).cast::<u64>().write_unaligned(at) };
+            unsafe { self.at(META).cast::<u64>().write_unaligned(at) };
             return;
         }
         if expire_at_ms.is_none() && meta & FLAG_EXPIRES == 0 {
@@ -446,7 +446,7 @@ impl RecordBox {
             }
             ValueRef::Object(_) => {
                 // SAFETY: the object is moved out bit by bit and the old record is then freed without dropping it.
-                let object = unsafe { self.at(self.object_offset()).cast::<Object>().read() };
+                let object = unsafe { self.at(self.inner_offset()).cast::<Object>().read() };
                 let replacement = Record::new_object(self.key(), object, expire_at_ms);
                 replacement.set_access(self.access());
                 let old = std::mem::replace(self, replacement);
@@ -510,13 +510,7 @@ struct Shape {
     value: usize,
 }
 
-/// Where the expiry stands when there is one: behind the key length of an object, where it keeps the object aligned.
-#[inline]
-fn expiry_offset(meta: u32) -> usize {
-    if meta & KIND_MASK == KIND_OBJECT { META + 4 } else { META }
-}
-
-/// Where the length fields of strings and numbers start.
+/// Where the lengths start.
 #[inline]
 fn lengths_offset(meta: u32) -> usize {
     META + if meta & FLAG_EXPIRES != 0 { 8 } else { 0 }
@@ -529,7 +523,7 @@ fn header_size(meta: u32) -> usize {
     let width = if meta & FLAG_LONG != 0 { 4 } else { 1 };
     META + expiry
         + match meta & KIND_MASK {
-            KIND_OBJECT => 4 + size_of::<Object>(),
+            KIND_OBJECT => width + size_of::<Object>(),
             KIND_INT => width + 8,
             _ => 2 * width,
         }
@@ -548,7 +542,7 @@ impl Drop for RecordBox {
         // SAFETY: the record owns its object and its allocation, and is gone after this.
         unsafe {
             if self.kind() == KIND_OBJECT {
-                self.at(self.object_offset()).cast::<Object>().drop_in_place();
+                self.at(self.inner_offset()).cast::<Object>().drop_in_place();
             }
             dealloc(self.0.as_ptr(), layout);
         }
@@ -644,7 +638,7 @@ mod tests {
             prop_assert_eq!(record.expire_at_ms(), second);
             prop_assert_eq!(record.key(), &key[..]);
 
-            let mut record = Record::new_object(&key, Object::Text(Box::new(vec![7; 5000])), first);
+            let mut record = Record::new_object(&key, Object::Text(Owned::new(vec![7; 5000])), first);
             record.set_expire_at_ms(second);
             prop_assert_eq!(text(&record).len(), 5000);
             let record = record.with_key(b"other");

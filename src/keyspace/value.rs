@@ -7,13 +7,14 @@ use crate::types::list::List;
 use crate::types::occupancy::Occupancy;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
+use crate::types::thin::Owned;
 use crate::types::zset::ZSet;
 
 /// A value with a structure of its own, kept inside its [`Record`](super::record::Record).
 #[derive(Clone)]
 pub enum Object {
     /// A string too long to embed.
-    Text(Box<Vec<u8>>),
+    Text(Owned<Vec<u8>>),
     /// A set of byte strings.
     Set(Set),
     /// A hash of fields to values.
@@ -23,13 +24,13 @@ pub enum Object {
     /// A set of byte strings in the order of their scores.
     Zset(ZSet),
     /// Entries in the order of their ids, and groups of consumers.
-    Stream(Box<Stream>),
+    Stream(Owned<Stream>),
 }
 
 impl Object {
     /// A placeholder that owns nothing, left where a value was moved out.
     pub fn empty() -> Object {
-        Object::Text(Box::default())
+        Object::Text(Owned::default())
     }
 
     /// TYPE's word.

@@ -9,6 +9,7 @@ use crate::types::hash::Hash;
 use crate::types::list::{End, List};
 use crate::types::number::{format_i64, parse_f64};
 use crate::types::set::Set;
+use crate::types::thin::Owned;
 use crate::types::zset::ZSet;
 
 /// Why a payload is refused.
@@ -104,7 +105,7 @@ pub fn value(bytes: &[u8], limits: &Limits) -> Read<Restored> {
             Restored::Object(Object::Zset(zset))
         }
         kind @ (kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3) => {
-            Restored::Object(Object::Stream(Box::new(stream::read(&mut reader, kind, limits)?)))
+            Restored::Object(Object::Stream(Owned::new(stream::read(&mut reader, kind, limits)?)))
         }
         _ => return Err(RestoreError::Format),
     };

@@ -255,6 +255,7 @@ mod tests {
     use crate::keyspace::value::Object;
     use crate::rdb::tests::limits;
     use crate::rdb::{Restored, dump, restore, sign};
+    use crate::types::thin::Owned;
     use proptest::prelude::*;
 
     /// All of a stream that can be seen.
@@ -407,7 +408,7 @@ mod tests {
 
     fn restored(payload: &[u8]) -> Stream {
         match restore(payload, &limits()) {
-            Ok(Restored::Object(Object::Stream(stream))) => *stream,
+            Ok(Restored::Object(Object::Stream(stream))) => stream.into_inner(),
             other => panic!("no stream: {other:?}"),
         }
     }
@@ -416,7 +417,7 @@ mod tests {
         #[test]
         fn streams_come_back(Example(stream) in streams()) {
             let before = seen(&stream);
-            let record = Record::new_object(b"key", Object::Stream(Box::new(stream)), None);
+            let record = Record::new_object(b"key", Object::Stream(Owned::new(stream)), None);
             prop_assert_eq!(seen(&restored(&dump(&record, 0))), before);
         }
 
@@ -439,7 +440,7 @@ mod tests {
 
         #[test]
         fn spoilt_payloads_are_survived(Example(stream) in streams(), at: prop::sample::Index, bit in 0u8..8) {
-            let record = Record::new_object(b"key", Object::Stream(Box::new(stream)), None);
+            let record = Record::new_object(b"key", Object::Stream(Owned::new(stream)), None);
             let mut payload = dump(&record, 0);
             let body = payload.len() - 10;
             payload[at.index(body)] ^= 1 << bit;

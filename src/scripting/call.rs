@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::control::{Control, ForcedEnd};
 use super::convert;
 use super::vm::Vm;
-use crate::command::keys::{LockPlan, lock_plan_of};
+use crate::command::keys::{LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::command::{Command, Context, Group, Origin};
@@ -140,8 +140,13 @@ impl Words {
 }
 
 fn split<'b>(bytes: &'b [u8], ends: &[usize]) -> SmallVec<[&'b [u8]; 8]> {
+    let mut words = SmallVec::with_capacity(ends.len());
     let mut start = 0;
-    ends.iter().map(|end| &bytes[std::mem::replace(&mut start, *end)..*end]).collect()
+    for &end in ends {
+        words.push(&bytes[start..end]);
+        start = end;
+    }
+    words
 }
 
 /// Whether a command that scripts may not call is allowed for now: not one of a transaction or script, which cannot be inside another.
@@ -228,8 +233,15 @@ fn judge(
     if writes && cx.client.door == Door::ReadOnly {
         return Err(CommandError::ReadOnlyReplica);
     }
+    let mut keys: SmallVec<[PlannedKey; 4]> = SmallVec::new();
+    for_each_key(command, words, |position| {
+        let hash = cx.hash_of_nested(words[position.argument]);
+        keys.push(PlannedKey { argument: position.argument as u32, flags: position.flags, hash });
+    });
+    let keyspace = cx.keys.keyspace;
     let mut plan = LockPlan::new();
-    lock_plan_of(command, words, cx.client.database, cx.keys.keyspace, &mut plan);
+    lock_plan(command, words, &keys, cx.client.database, keyspace.hasher(), &mut plan);
+    drop_foreign(&mut plan, keyspace);
     if server.cluster.is_enabled() && !permits.cross_slot {
         for lock in &plan {
             let slot = usize::from(lock.slot);

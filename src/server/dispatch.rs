@@ -547,6 +547,7 @@ impl Server {
             after: None,
             again_alone: false,
             error_counted: false,
+            last_key: None,
             wait: None,
             dirty: 0,
             command: entry,

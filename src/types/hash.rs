@@ -10,6 +10,7 @@ use super::entry::{Element, Encoded, Raw};
 use super::occupancy::Occupancy;
 use super::packed::{self, Packed};
 use super::packed_table::{self, FieldTable};
+use super::thin::Owned;
 
 /// The most fields and bytes of a packed hash that calls itself a table.
 const NAMED_TABLE_FIELDS: usize = 32;
@@ -30,7 +31,7 @@ impl Default for HashLimits {
     }
 }
 
-/// The hash. Two words.
+/// The hash. Nine bytes.
 #[derive(Default)]
 pub struct Hash {
     form: Form,
@@ -38,7 +39,7 @@ pub struct Hash {
 
 enum Form {
     Packed(Packed, Name),
-    Table(Box<Large>),
+    Table(Owned<Large>),
 }
 
 /// What a packed hash calls itself.
@@ -257,7 +258,7 @@ impl Hash {
         }
     }
 
-    /// What the hash takes from the allocator, in bytes, its own two words not included.
+    /// What the hash takes from the allocator, in bytes, its own nine bytes not included.
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Packed(list, _) => list.memory_bytes(),
@@ -373,7 +374,7 @@ impl Hash {
             while let (Some(field), Some(value)) = (elements.next(), elements.next()) {
                 fields.set(&field, &value);
             }
-            self.form = Form::Table(Box::new(Large { fields, expiries: None }));
+            self.form = Form::Table(Owned::new(Large { fields, expiries: None }));
         }
         match &mut self.form {
             Form::Table(large) => large,
@@ -422,7 +423,7 @@ impl Clone for Hash {
                 for (at_ms, field) in large.expiries.iter().flat_map(|expiries| &expiries.by_time) {
                     expiries.get_or_insert_default().set(field, *at_ms);
                 }
-                Form::Table(Box::new(Large { fields, expiries }))
+                Form::Table(Owned::new(Large { fields, expiries }))
             }
         };
         Self { form }

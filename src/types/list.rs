@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use super::entry::{Element, Encoded, Raw};
 use super::list_node::{self, ListNode, NODE_OVERHEAD, Walk};
+use super::thin::Owned;
 
 /// What Redis's listpack takes beside its elements, in bytes: its rules for the encoding count it.
 const LISTPACK_OVERHEAD: usize = 7;
@@ -64,7 +65,7 @@ pub enum End {
     Tail,
 }
 
-/// The list. Two words.
+/// The list. Nine bytes.
 #[derive(Clone)]
 pub struct List {
     form: Form,
@@ -73,7 +74,7 @@ pub struct List {
 #[derive(Clone)]
 enum Form {
     Packed(ListNode),
-    Nodes(Box<Nodes>),
+    Nodes(Owned<Nodes>),
 }
 
 /// No node is empty.
@@ -118,7 +119,7 @@ impl List {
         }
     }
 
-    /// What the list takes from the allocator, in bytes, its own two words not included.
+    /// What the list takes from the allocator, in bytes, its own nine bytes not included.
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Packed(node) => node.memory_bytes(),
@@ -142,7 +143,7 @@ impl List {
                     nodes.counts.push_back(node.len() as u32);
                     nodes.nodes.push_back(node);
                 }
-                self.form = Form::Nodes(Box::new(nodes));
+                self.form = Form::Nodes(Owned::new(nodes));
             }
         }
     }

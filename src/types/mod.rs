@@ -20,5 +20,5 @@ mod segments;
 pub mod set;
 mod slots;
 pub mod stream;
-mod thin;
+pub mod thin;
 pub mod zset;

@@ -9,6 +9,7 @@ use super::number;
 use super::occupancy::Occupancy;
 use super::packed::{self, Packed};
 use super::packed_table::{self, MemberTable};
+use super::thin::Owned;
 
 /// More integers than this are not kept in an intset whatever the configuration says.
 const MAX_INTSET_ENTRIES: usize = 1 << 30;
@@ -30,7 +31,7 @@ impl Default for SetLimits {
     }
 }
 
-/// The set. Two words.
+/// The set. Nine bytes.
 pub struct Set {
     form: Form,
 }
@@ -38,7 +39,7 @@ pub struct Set {
 enum Form {
     Ints(IntSet),
     Packed(Packed),
-    Table(Box<MemberTable>),
+    Table(Owned<MemberTable>),
 }
 
 impl Set {
@@ -238,7 +239,7 @@ impl Set {
         }
     }
 
-    /// What the set takes from the allocator, in bytes, its own two words not included.
+    /// What the set takes from the allocator, in bytes, its own nine bytes not included.
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Ints(ints) => ints.memory_bytes(),
@@ -289,8 +290,8 @@ impl Clone for Set {
     }
 }
 
-fn new_table() -> Box<MemberTable> {
-    Box::new(MemberTable::new(fastrand::u64(..)))
+fn new_table() -> Owned<MemberTable> {
+    Owned::new(MemberTable::new(fastrand::u64(..)))
 }
 
 /// The members of a set.

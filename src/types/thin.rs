@@ -3,11 +3,15 @@
 //! A `Vec<u8>` is three words before its first byte; a small hash or a table's bucket has no use for them. Here the owner holds one word, the
 //! length is a `u32` in the block, and the capacity is not stored at all: it follows from the length by [`size_class`].
 //!
+//! Neither [`Thin`] nor [`Owned`] has an alignment: a value with one of them and a tag takes nine bytes, not sixteen, and a record puts it
+//! wherever its key's length ends.
+//!
 //! This is the only place of `types` that needs `unsafe`.
 #![allow(unsafe_code)]
 
 use std::alloc::{self, Layout};
 use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 /// What a block's header may be: plain data with a value for the empty block.
@@ -26,6 +30,7 @@ struct Block<H> {
 ///
 /// Invariant: `block` is `None` exactly when there are no bytes; otherwise it points to an allocation of `layout(len)` made by the global
 /// allocator, which begins with an initialized `Block` followed by `len` initialized bytes.
+#[repr(C, packed)]
 pub(super) struct Thin<H: Header> {
     block: Option<NonNull<Block<H>>>,
     owned: PhantomData<Block<H>>,
@@ -48,13 +53,13 @@ impl<H: Header> Thin<H> {
     #[inline]
     pub(super) fn len(&self) -> usize {
         // SAFETY: by the invariant a present block is initialized and alive as long as `self`.
-        self.block.map_or(0, |block| unsafe { block.as_ref() }.len as usize)
+        { self.block }.map_or(0, |block| unsafe { block.as_ref() }.len as usize)
     }
 
     #[inline]
     pub(super) fn header(&self) -> H {
         // SAFETY: as in `len`.
-        self.block.map_or_else(H::default, |block| unsafe { block.as_ref() }.header)
+        { self.block }.map_or_else(H::default, |block| unsafe { block.as_ref() }.header)
     }
 
     /// Sets the header. An empty run keeps the default one.
@@ -91,7 +96,7 @@ impl<H: Header> Thin<H> {
     /// What the block takes from the allocator, in bytes.
     #[inline]
     pub(super) fn memory_bytes(&self) -> usize {
-        if self.block.is_none() { 0 } else { size_class(Self::OVERHEAD + self.len()) }
+        if { self.block }.is_none() { 0 } else { size_class(Self::OVERHEAD + self.len()) }
     }
 
     /// Asks the processor to fetch the first bytes, without waiting for them.
@@ -250,9 +255,73 @@ impl<H: Header> Thin<H> {
     }
 }
 
+/// A `Box` without an alignment.
+#[repr(C, packed)]
+pub struct Owned<T> {
+    value: NonNull<T>,
+    owned: PhantomData<T>,
+}
+
+// SAFETY: it owns its value alone, like a `Box`.
+unsafe impl<T: Send> Send for Owned<T> {}
+// SAFETY: as above; shared access only reads.
+unsafe impl<T: Sync> Sync for Owned<T> {}
+
+impl<T> Owned<T> {
+    /// The value in an allocation of its own.
+    pub fn new(value: T) -> Self {
+        Self { value: NonNull::from(Box::leak(Box::new(value))), owned: PhantomData }
+    }
+
+    /// The value without its allocation.
+    pub fn into_inner(self) -> T {
+        let value = self.value;
+        std::mem::forget(self);
+        // SAFETY: it came from a `Box`, which nobody else owns now.
+        *unsafe { Box::from_raw(value.as_ptr()) }
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the value came from a `Box` and lives as long as `self`.
+        unsafe { &*self.value.as_ptr() }
+    }
+}
+
+impl<T> DerefMut for Owned<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above, and `self` is borrowed mutably.
+        unsafe { &mut *self.value.as_ptr() }
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: it came from a `Box`, and nobody else owns it.
+        drop(unsafe { Box::from_raw(self.value.as_ptr()) });
+    }
+}
+
+impl<T: Clone> Clone for Owned<T> {
+    fn clone(&self) -> Self {
+        Self::new((**self).clone())
+    }
+}
+
+impl<T: Default> Default for Owned<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<H: Header> Drop for Thin<H> {
     fn drop(&mut self) {
-        if let Some(block) = self.block.take() {
+        if let Some(block) = self.block {
             // SAFETY: by the invariant the block was allocated with the layout of its length; the header is `Copy`, so nothing in it needs dropping.
             unsafe { alloc::dealloc(block.as_ptr().cast(), Self::layout(block.as_ref().len as usize)) };
         }
@@ -274,11 +343,11 @@ impl<H: Header> Default for Thin<H> {
     }
 }
 
-/// Rounds an allocation up to a size that common allocators serve without waste: steps of 16 to 128 bytes, then four steps a doubling.
+/// Rounds an allocation up to a size that the allocator serves without waste: steps of 8 to 64 bytes, then four steps a doubling.
 #[inline]
 pub(super) const fn size_class(size: usize) -> usize {
-    if size <= 128 {
-        return if size <= 8 { 8 } else { (size + 15) & !15 };
+    if size <= 64 {
+        return if size == 0 { 8 } else { size.next_multiple_of(8) };
     }
     let step = 1usize << (usize::BITS - 1 - (size - 1).leading_zeros() - 2);
     (size + step - 1) & !(step - 1)
@@ -298,7 +367,7 @@ mod tests {
                 .collect();
         assert_eq!(
             classes,
-            [8, 16, 32, 112, 128, 160, 160, 192, 256, 320, 320, 384, 1024, 1024, 1280, 8192, 10240]
+            [8, 16, 24, 112, 128, 160, 160, 192, 256, 320, 320, 384, 1024, 1024, 1280, 8192, 10240]
         );
     }
 

@@ -16,6 +16,7 @@ use super::packed_table::{FieldTable, MemberTable};
 use super::score_leaf::is_whole;
 pub use super::score_leaf::{Before, Place};
 use super::score_tree::{self, ScoreTree};
+use super::thin::Owned;
 
 /// How many elements of a range are removed at a time, so that their names need not all be copied at once.
 const REMOVAL_CHUNK: usize = 512;
@@ -57,7 +58,7 @@ pub enum LexBound<'a> {
     Exclusive(&'a [u8]),
 }
 
-/// The sorted set. Two words. Scores are never NaN: the caller refuses it.
+/// The sorted set. Nine bytes. Scores are never NaN: the caller refuses it.
 #[derive(Default)]
 pub struct ZSet {
     form: Form,
@@ -65,7 +66,7 @@ pub struct ZSet {
 
 enum Form {
     Packed(Packed),
-    Tree(Box<Large>),
+    Tree(Owned<Large>),
 }
 
 impl Default for Form {
@@ -146,7 +147,7 @@ impl ZSet {
         }
     }
 
-    /// What the set takes from the allocator, in bytes, its own two words not included. Visits every node of a large set's order.
+    /// What the set takes from the allocator, in bytes, its own nine bytes not included. Visits every node of a large set's order.
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Packed(list) => list.memory_bytes(),
@@ -199,6 +200,7 @@ impl ZSet {
                 score
             }
             Form::Tree(large) => {
+                let large = &mut **large;
                 let score = large.scores.get_raw(member).map(read_score)?;
                 large.order.remove(score, member, large.scores.slots());
                 large.scores.remove(member);
@@ -460,8 +462,8 @@ impl Clone for ZSet {
 }
 
 impl Large {
-    fn new() -> Box<Self> {
-        Box::new(Self { scores: FieldTable::new(fastrand::u64(..)), order: ScoreTree::new() })
+    fn new() -> Owned<Self> {
+        Owned::new(Self { scores: FieldTable::new(fastrand::u64(..)), order: ScoreTree::new() })
     }
 
     fn set(&mut self, member: &[u8], score: f64) -> Option<f64> {
