@@ -119,7 +119,7 @@ fn has_brace(key: &[u8]) -> bool {
     let mut found = 0;
     for step in steps {
         // A byte that is the wanted one becomes zero, and the only bytes that borrow from above their lowest seven bits are zeros.
-        let zero = u64::from_le_bytes(*step) ^ EACH * u64::from(b'{');
+        let zero = u64::from_le_bytes(*step) ^ (EACH * u64::from(b'{'));
         found |= zero.wrapping_sub(EACH) & !zero & (EACH << 7);
     }
     found != 0 || tail.contains(&b'{')

@@ -800,7 +800,7 @@ fn run(group: &str, generator: Generator, seed: u64, version: u8, ours: &mut Cli
         }
         // Where one of them does what the other does not, both forget the key.
         if our_reply != their_reply
-            && matches!(name[0].as_str(), "SET" | "GETEX" | "DELIFEQ" | "ZADD" | "ZINCRBY")
+            && matches!(name[0].as_str(), "SET" | "GETEX" | "DELIFEQ" | "ZADD" | "ZINCRBY" | "XSETID")
         {
             for client in [&mut *ours, &mut *theirs] {
                 client.call(&["DEL", &command[1]]);
