@@ -71,9 +71,10 @@ deny:
 docs:
 	KVARTS_WRITE_DOCS=1 $(CARGO) test --locked --test it docs:: -- --test-threads=1
 
-## benchmarks
-bench:
+## benchmarks, and a table beside a peer's figures where valkey or redis is installed
+bench: build
 	$(CARGO) bench --locked
+	KVARTS_BIN=$(KVARTS) benches/side-by-side || [ $$? = 3 ]
 
 ## fuzzes each target for FUZZ_S seconds (30)
 fuzz:

@@ -116,7 +116,7 @@ pub fn read_stream(name: &str, stream: impl Read) -> Result<Vec<Statement>, Conf
 }
 
 /// Splits a line into arguments at blanks. In double quotes `\n`, `\r`, `\t`, `\b`, `\a`, `\xHH` and an escaped other byte are
-/// understood, in single quotes only `\'`. `None` when a quote is not closed or something follows it at once.
+/// understood, in single quotes only `\'`. A quote may begin and end in the middle of an argument. `None` when one is not closed.
 pub fn split_arguments(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut arguments = Vec::new();
     let mut rest = line;
@@ -164,8 +164,8 @@ fn first_argument(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         match rest {
             [] => return Some((argument, rest)),
             [b' ' | b'\n' | b'\r' | b'\t', ..] => return Some((argument, rest)),
-            [b'"', inside @ ..] => return double_quoted(inside, argument),
-            [b'\'', inside @ ..] => return single_quoted(inside, argument),
+            [b'"', inside @ ..] => (argument, rest) = double_quoted(inside, argument)?,
+            [b'\'', inside @ ..] => (argument, rest) = single_quoted(inside, argument)?,
             [byte, after @ ..] => {
                 argument.push(*byte);
                 rest = after;
@@ -178,7 +178,7 @@ fn double_quoted(mut rest: &[u8], mut argument: Vec<u8>) -> Option<(Vec<u8>, &[u
     loop {
         let (byte, after) = match rest {
             [] => return None,
-            [b'"', after @ ..] => return ends_argument(after).then_some((argument, after)),
+            [b'"', after @ ..] => return Some((argument, after)),
             [b'\\', b'x', high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 (hex_digit(*high) << 4 | hex_digit(*low), after)
             }
@@ -205,16 +205,12 @@ fn single_quoted(mut rest: &[u8], mut argument: Vec<u8>) -> Option<(Vec<u8>, &[u
         let (byte, after) = match rest {
             [] => return None,
             [b'\\', b'\'', after @ ..] => (b'\'', after),
-            [b'\'', after @ ..] => return ends_argument(after).then_some((argument, after)),
+            [b'\'', after @ ..] => return Some((argument, after)),
             [byte, after @ ..] => (*byte, after),
         };
         argument.push(byte);
         rest = after;
     }
-}
-
-fn ends_argument(rest: &[u8]) -> bool {
-    rest.first().is_none_or(u8::is_ascii_whitespace)
 }
 
 fn hex_digit(digit: u8) -> u8 {
@@ -331,9 +327,10 @@ mod tests {
             (r#"a"b""#, Some(vec!["ab"])),
             ("", Some(vec![])),
             (r#"a "b"#, None),
-            (r#"a "b"c"#, None),
+            (r#"a "b"c'd'"#, Some(vec!["a", "bcd"])),
             ("a 'b", None),
-            ("a 'b'c", None),
+            ("a 'b'c", Some(vec!["a", "bc"])),
+            ("a b'c", None),
         ] {
             let words = words.map(|words| words.into_iter().map(str::to_owned).collect());
             assert_eq!(split(line), words, "{line}");

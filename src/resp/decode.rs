@@ -412,8 +412,8 @@ impl Default for Decoder {
     }
 }
 
-/// Splits a line at white space; "double quotes" know \n \r \t \b \a \xHH and \-anything, 'single quotes' only \'. False when
-/// a quote does not end, or ends in the middle of a word (redis-cli's and the inline protocol's rule).
+/// Splits a line at white space; "double quotes" know \n \r \t \b \a \xHH and \-anything, 'single quotes' only \'. A quote may
+/// begin and end in the middle of a word, as in Valkey 9. False when one does not end.
 pub fn split_words(line: &[u8], mut word_found: impl FnMut(&[u8])) -> bool {
     let mut word = Vec::new();
     let mut at = 0;
@@ -430,9 +430,6 @@ pub fn split_words(line: &[u8], mut word_found: impl FnMut(&[u8])) -> bool {
                 quote @ (b'"' | b'\'') => {
                     let Some(next) = quoted(line, at + 1, quote, &mut word) else { return false };
                     at = next;
-                    if at < line.len() && !line[at].is_ascii_whitespace() {
-                        return false;
-                    }
                 }
                 byte => {
                     word.push(byte);

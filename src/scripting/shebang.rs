@@ -167,6 +167,7 @@ mod tests {
         assert_eq!(of_library(b"#!lua name=a_1\nx"), Ok(("a_1".to_owned(), &b"\nx"[..])));
         let error = |source: &[u8]| of_library(source).unwrap_err().to_string();
         assert_eq!(of_library(b"#!'LUA' NAME='a'\nx"), Ok(("a".to_owned(), &b"\nx"[..])));
+        assert_eq!(of_library(b"#!lua name=\"a\"b\nx"), Ok(("ab".to_owned(), &b"\nx"[..])));
         assert_eq!(error(b"#!lua name='a\nx"), "ERR Invalid library metadata");
         assert_eq!(error(b"#! name=a\nx"), "ERR Engine '' not found");
         assert_eq!(error(b"#! lua name=a\nx"), "ERR Invalid metadata value given: lua");

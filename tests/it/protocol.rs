@@ -45,7 +45,7 @@ fn a_protocol_error_closes_its_connection_and_no_other() {
         (b"*1\r\n$99999999999\r\n", "invalid bulk length"),
         (b"SET k \"open\r\n", "unbalanced quotes in request"),
         (b"SET k 'open\r\n", "unbalanced quotes in request"),
-        (b"SET k \"a\"b\r\n", "unbalanced quotes in request"),
+        (b"SET k \"a\"b'\r\n", "unbalanced quotes in request"),
         (&long_line, "too big mbulk count string"),
         (&long_bulk, "too big bulk count string"),
         (&long_inline, "too big inline request"),
@@ -197,4 +197,16 @@ fn hello_changes_the_version_at_once() {
     client.check("RESET", "+RESET~");
     client.check("GET k", "$-1~");
     client.check("CLIENT GETNAME", "$-1~");
+}
+
+#[test]
+fn quotes_in_the_middle_of_an_inline_word_hold_a_part_of_it() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.send(b"ECHO \"a\"b\r\nECHO a\"b \"c\r\nECHO 'a'\"b\"\r\n\"ECHO\"x\r\nECHO end\r\n");
+    client.check_next("$2~ab~");
+    client.check_next("$4~ab c~");
+    client.check_next("$2~ab~");
+    client.check_next("-ERR unknown command 'ECHOx', with args beginning with: ~");
+    client.check_next("$3~end~");
 }
