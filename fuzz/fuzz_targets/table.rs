@@ -55,12 +55,12 @@ fuzz_target!(|steps: Vec<Step>| {
         match (what % 8, table::locate(&table, &key)) {
             (0..=2, None) => {
                 let record = new_record(what, &bytes, &value, expire_at_ms);
-                model.insert(bytes, (value_of(&record), expire_at_ms));
+                model.insert(bytes.clone(), (value_of(&record), expire_at_ms));
                 table::insert_new(&mut table, key.hash, record, &hasher);
             }
             (0..=2, Some(at)) => {
                 let record = new_record(what, &bytes, &value, expire_at_ms);
-                model.insert(bytes, (value_of(&record), expire_at_ms));
+                model.insert(bytes.clone(), (value_of(&record), expire_at_ms));
                 *table::owner_at(&mut table, at) = record;
             }
             (3, Some(at)) => {

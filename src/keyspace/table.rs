@@ -686,7 +686,6 @@ pub fn prefetch_record(table: &SlotTable, hash: u64) {
     if let Some((position, index)) = table.locate(fingerprint_of_hash(hash), |_| true) {
         let address = address_of(table.buckets()[position].word(index)).as_ptr();
         prefetch(address);
-        prefetch(address.wrapping_add(64));
     }
 }
 
