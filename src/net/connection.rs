@@ -12,6 +12,7 @@ use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
 use super::Session;
+use super::spare::{self, READ_CHUNK};
 use super::stream::NetStream;
 use crate::command::context::After;
 use crate::config::Directive;
@@ -23,9 +24,6 @@ use crate::server::stats::Counter;
 use crate::server::waiting::EndOfWait;
 use crate::worker;
 
-/// Room made for each read.
-const READ_CHUNK: usize = 16 * 1024;
-
 /// Replies are written once they have reached this, even if more requests are waiting.
 const WRITE_CHUNK: usize = 64 * 1024;
 
@@ -35,9 +33,6 @@ const OUTPUT_MAX: usize = 256 * 1024 * 1024;
 
 /// Batches run before replies are written and others get their turn.
 const BATCHES_MAX: usize = 4;
-
-/// A read buffer that grew beyond this is given back when it is empty.
-const INPUT_KEEP: usize = 64 * 1024;
 
 /// A write buffer that grew beyond this is given back when it is empty.
 const WRITE_KEEP: usize = 256 * 1024;
@@ -315,7 +310,7 @@ impl Connection {
 
     /// Waits until bytes come or somebody calls, and writes out what it can meanwhile.
     async fn wait(&mut self) -> io::Result<Woken> {
-        if self.input.capacity() - self.input.len() < READ_CHUNK / 4 {
+        if !self.input.is_empty() && self.input.capacity() - self.input.len() < READ_CHUNK / 4 {
             let missing = self.decoder.missing_bytes(self.input.len());
             // A long argument gets its room step by step as it arrives, so that an announced length alone costs nothing.
             self.input.reserve(missing.clamp(READ_CHUNK, (self.input.len() * 2).max(READ_CHUNK)));
@@ -325,6 +320,9 @@ impl Connection {
             self.poll_write_out(cx)?;
             if self.session.client.shared.is_called() {
                 return Poll::Ready(Ok(Woken::Called));
+            }
+            if self.input.is_empty() {
+                spare::lend(&mut self.input);
             }
             match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
                 Poll::Ready(Ok(0)) => Poll::Ready(Ok(Woken::Eof)),
@@ -336,7 +334,12 @@ impl Connection {
                     Poll::Ready(Ok(Woken::Read))
                 }
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    if self.input.is_empty() {
+                        spare::give_back(&mut self.input);
+                    }
+                    Poll::Pending
+                }
             }
         })
         .await
@@ -480,10 +483,7 @@ impl Connection {
 
     fn drop_input(&mut self, bytes: usize) {
         if bytes == self.input.len() {
-            self.input.clear();
-            if self.input.capacity() > INPUT_KEEP {
-                self.input = BytesMut::new();
-            }
+            spare::give_back(&mut self.input);
         } else {
             bytes::Buf::advance(&mut self.input, bytes);
         }

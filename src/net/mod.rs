@@ -2,7 +2,8 @@
 
 pub mod connection;
 pub mod listener;
-pub mod stream;
+pub mod spare;
+mod stream;
 pub mod tls;
 
 use std::net::SocketAddr;
