@@ -36,15 +36,6 @@ impl ListLimits {
         }
     }
 
-    /// The most bytes of one of several nodes. Seven eighths of 4 and 8 KiB fill a page of the allocator; the whole leaves a fifteenth
-    /// of it unused.
-    fn node_bytes(&self) -> usize {
-        match self.bytes() {
-            bytes @ (4096 | 8192) => bytes / 8 * 7,
-            bytes => bytes,
-        }
-    }
-
     /// The most elements of a node.
     fn count(&self) -> usize {
         match self.max_listpack_size {
@@ -55,13 +46,13 @@ impl ListLimits {
 
     /// Whether a node takes another element.
     fn admits(&self, node: &ListNode, element: &Encoded<'_>) -> bool {
-        NODE_OVERHEAD + node.byte_len() + list_node::packed_len(element) <= self.node_bytes()
+        NODE_OVERHEAD + node.byte_len() + list_node::packed_len(element) <= self.bytes()
             && node.len() < self.count()
     }
 
     /// Whether two nodes may become one.
     fn admits_both(&self, a: &ListNode, b: &ListNode) -> bool {
-        NODE_OVERHEAD + a.byte_len() + b.byte_len() <= self.node_bytes() && a.len() + b.len() <= self.count()
+        NODE_OVERHEAD + a.byte_len() + b.byte_len() <= self.bytes() && a.len() + b.len() <= self.count()
     }
 }
 
