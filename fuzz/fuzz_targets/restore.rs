@@ -1,6 +1,8 @@
 //! Whatever payload RESTORE is given: it is refused, or it makes a value that DUMP writes so that it reads back the same.
 #![no_main]
 
+use kvarts::keyspace::record::ValueRef;
+use kvarts::keyspace::value::Object;
 use kvarts::rdb::{self, Limits};
 use kvarts::types::hash::HashLimits;
 use kvarts::types::list::ListLimits;
@@ -25,6 +27,11 @@ fuzz_target!(|body: &[u8]| {
     drop(rdb::restore(body, &limits));
     let Ok(restored) = rdb::restore(&[body, &FOOTER].concat(), &limits) else { return };
     let record = restored.into_record(b"key", None);
+    if let ValueRef::Object(Object::Hash(hash)) = record.value()
+        && hash.live_len(NOW_MS) < hash.len()
+    {
+        return; // Fields that have ended are not dumped, so another hash is read back.
+    }
     let dumped = rdb::dump(&record, NOW_MS);
     let again = rdb::restore(&dumped, &limits).expect("what DUMP writes is read").into_record(b"key", None);
     assert_eq!(record.encoding(), again.encoding());

@@ -10,6 +10,7 @@ use kvarts::types::set::SetLimits;
 use kvarts::types::stream::group::Pending;
 use kvarts::types::stream::{Group, Stream, StreamId, StreamLimits};
 use kvarts::types::zset::ZSetLimits;
+use kvarts::types::thin::Owned;
 use libfuzzer_sys::fuzz_target;
 
 /// Entries of a stream that is written first, and what is then done to its bytes: so the fuzzer comes past the first checks.
@@ -28,7 +29,7 @@ const LIMITS: Limits = Limits {
 const FOOTER: [u8; 10] = [11, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 fn written(entries: &[(u8, u8, Vec<u8>)]) -> Vec<u8> {
-    let mut stream = Box::new(Stream::new());
+    let mut stream = Owned::new(Stream::new());
     let mut group = Group::new(StreamId::MIN, None);
     let consumer = group.add_consumer(b"consumer", 1);
     for (later_ms, seq, text) in entries {
