@@ -66,8 +66,8 @@ fn keyspace(c: &mut Criterion) {
             for bytes in &batches[turn] {
                 let key = hasher.key(bytes);
                 let mut slot = database.write_slot(key.slot());
-                let done =
-                    table::find_mut(&mut slot, &key).map(|record| record.overwrite_string(&[b'w'; 32]));
+                let at = table::locate(&slot, &key);
+                let done = at.map(|at| table::at_mut(&mut slot, at).overwrite_string(&[b'w'; 32]));
                 black_box(done);
             }
         });

@@ -578,12 +578,6 @@ pub fn find<'t>(table: &'t SlotTable, key: &HashedKey<'_>) -> Option<&'t Record>
     find_where(table, key.hash, |record| record.key() == key.bytes)
 }
 
-/// The record of `key` to be changed in place.
-#[inline]
-pub fn find_mut<'t>(table: &'t mut SlotTable, key: &HashedKey<'_>) -> Option<&'t mut Record> {
-    find_where_mut(table, key.hash, |record| record.key() == key.bytes)
-}
-
 /// The record of `key` to be exchanged for another one.
 #[inline]
 pub fn find_owner<'t>(table: &'t mut SlotTable, key: &HashedKey<'_>) -> Option<Place<'t>> {

@@ -119,7 +119,8 @@ proptest! {
                     }
                 }
                 Step::Overwrite(number) => {
-                    if let Some(record) = find_mut(&mut table, &hasher.key(&name(number))) {
+                    if let Some(at) = locate(&table, &hasher.key(&name(number))) {
+ let record = at_mut(&mut table, at);
                         prop_assert!(record.overwrite_int(value as i64));
                         model.insert(number, value);
                     }
