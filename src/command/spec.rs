@@ -63,6 +63,9 @@ pub struct Command {
     pub databases: Option<NamedDatabases>,
     /// Channels among its arguments.
     pub channels: Channels,
+    /// Which argument is the first element of the collection under its key that it looks for: where many requests in a row are for one key,
+    /// their elements are asked for ahead.
+    pub element: Option<usize>,
     /// When it has to be alone in the keyspace; it then reaches undeclared keys through `Access::reach` or `Access::relock`.
     pub alone: Option<Alone>,
     /// Locks of keys that are not among its arguments (EXEC).
@@ -105,6 +108,7 @@ impl Command {
         foreign_keys: None,
         databases: None,
         channels: Channels::None,
+        element: None,
         alone: None,
         further_locks: None,
         categories: &[],

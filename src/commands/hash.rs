@@ -31,6 +31,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N) where N is the number of fields given",
         reply: "how many fields were new",
+        element: Some(2),
         run: hset,
         ..Command::DEFAULT
     },
@@ -60,6 +61,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "key field value",
         since: "2.0.0",
         reply: "1 if set, else 0",
+        element: Some(2),
         run: hsetnx,
         ..Command::DEFAULT
     },
@@ -74,6 +76,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "key field",
         since: "2.0.0",
         reply: "the value or null",
+        element: Some(2),
         run: hget,
         ..Command::DEFAULT
     },
@@ -165,6 +168,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "key field",
         since: "2.0.0",
         reply: "1 if it has, else 0",
+        element: Some(2),
         run: hexists,
         ..Command::DEFAULT
     },
@@ -179,6 +183,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "key field",
         since: "3.2.0",
         reply: "the length, 0 without the field",
+        element: Some(2),
         run: hstrlen,
         ..Command::DEFAULT
     },
@@ -194,6 +199,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: "O(N) where N is the number of fields given",
         reply: "how many were there",
+        element: Some(2),
         run: hdel,
         ..Command::DEFAULT
     },

@@ -17,6 +17,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Adds to the number in a hash's field; a missing field counts as 0.",
         since: "2.0.0",
         reply: "the new number",
+        element: Some(2),
         run: hincrby,
         ..adding("hincrby")
     },
@@ -24,6 +25,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Adds a floating point number to the number in a hash's field; a missing field counts as 0.",
         since: "2.6.0",
         reply: "the new number as text",
+        element: Some(2),
         run: hincrbyfloat,
         ..adding("hincrbyfloat")
     },

@@ -29,6 +29,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         complexity: "O(N) where N is the number of members given",
         reply: "how many were new",
+        element: Some(2),
         run: sadd,
         ..Command::DEFAULT
     },
@@ -44,6 +45,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         complexity: "O(N) where N is the number of members given",
         reply: "how many were there",
+        element: Some(2),
         run: srem,
         ..Command::DEFAULT
     },
@@ -75,6 +77,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "key member",
         since: "1.0.0",
         reply: "1 if it has, else 0",
+        element: Some(2),
         run: sismember,
         ..Command::DEFAULT
     },

@@ -34,6 +34,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         complexity: "O(log(N)) for each member, where N is the number of members",
         reply: "how many were new, with CH how many changed; with INCR the new score or null",
+        element: Some(3),
         run: zadd,
         ..Command::DEFAULT
     },
@@ -49,6 +50,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         complexity: LOG,
         reply: "the new score",
+        element: Some(3),
         run: zincrby,
         ..Command::DEFAULT
     },
@@ -64,6 +66,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         complexity: "O(M*log(N)) where N is the number of members and M of those to be removed",
         reply: "how many were there",
+        element: Some(2),
         run: zrem,
         ..Command::DEFAULT
     },
@@ -81,6 +84,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "key member",
         since: "1.2.0",
         reply: "the score or null",
+        element: Some(2),
         run: zscore,
         ..reading("zscore", 3, FAST_READ)
     },
@@ -99,6 +103,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: LOG,
         reply: "the rank, with its score if wanted, or null",
+        element: Some(2),
         run: zrank,
         ..reading("zrank", -3, FAST_READ)
     },
@@ -108,6 +113,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.0.0",
         complexity: LOG,
         reply: "the rank, with its score if wanted, or null",
+        element: Some(2),
         run: zrevrank,
         ..reading("zrevrank", -3, FAST_READ)
     },

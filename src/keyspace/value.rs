@@ -33,6 +33,16 @@ impl Object {
         Object::Text(Owned::default())
     }
 
+    /// Asks the processor for what a lookup of an element will read first; nothing is read for it but where that lies.
+    pub fn prefetch(&self, element: &[u8]) {
+        match self {
+            Object::Set(set) => set.prefetch(element),
+            Object::Hash(hash) => hash.prefetch(element),
+            Object::Zset(zset) => zset.prefetch(element),
+            Object::Text(_) | Object::List(_) | Object::Stream(_) => {}
+        }
+    }
+
     /// TYPE's word.
     pub fn type_name(&self) -> &'static str {
         match self {

@@ -14,6 +14,10 @@ use crate::command::context::{Context, Origin};
 use crate::command::keys::PlannedKey;
 use crate::command::table::Entry;
 use crate::keyspace::access::{Access, AccessSettings, Hold, SlotLock};
+use crate::keyspace::database::Database;
+use crate::keyspace::hash::HashedKey;
+use crate::keyspace::record::{Record, ValueRef};
+use crate::keyspace::table;
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
 
@@ -53,6 +57,10 @@ impl Server {
         let Some(shared) = &batch.shared else { return 0 };
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         let (database, version) = (client.database, client.version);
+        if let Some(element) = command.element {
+            let database = self.keyspace.physical_if_used(shared[database]);
+            fetch_elements(row, element, database);
+        }
         let settings = AccessSettings {
             now_ms: batch.now_ms,
             clock: self.settings.access_clock(batch.now_ms),
@@ -157,5 +165,31 @@ impl Server {
             self.conclude(&done, ends_run, batch);
         }
         executed
+    }
+}
+
+/// Where a row begins with requests for one collection, asks for all places where their elements may be: one after the other, each
+/// search of a large collection would wait for memory two or three times. Never waits for the slot's lock.
+fn fetch_elements(row: &Row<'_>, element: usize, database: Option<&Database>) {
+    let id = row.entry.id as u32;
+    let keys = &row.keys[row.first_key..];
+    let alike = row.requests.iter().zip(keys);
+    let alike = alike
+        .take_while(|(request, key)| request.command.as_ref().ok() == Some(&id) && key.hash == keys[0].hash);
+    let count = alike.count();
+    if count < 2 {
+        return;
+    }
+    let words = |at: usize| {
+        let first = if at == 0 { row.first_argument } else { row.requests[at - 1].arguments_end as usize };
+        &row.arguments[first..row.requests[at].arguments_end as usize]
+    };
+    let Some(table) = database.and_then(|database| database.try_read_slot(keys[0].slot())) else { return };
+    let key = HashedKey { bytes: words(0)[keys[0].argument as usize], hash: keys[0].hash };
+    let Some(ValueRef::Object(object)) = table::find(&table, &key).map(Record::value) else { return };
+    for at in 0..count {
+        if let Some(element) = words(at).get(element) {
+            object.prefetch(element);
+        }
     }
 }
