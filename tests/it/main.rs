@@ -36,6 +36,7 @@ mod pubsub;
 mod random_transactions;
 mod readonly;
 mod regression;
+mod rows;
 mod scripting;
 mod server;
 mod set;
