@@ -93,6 +93,19 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// A byte string that is kept in two pieces.
+    #[inline]
+    pub fn bulk_joined(&mut self, beginning: &[u8], rest: &[u8]) {
+        let len = beginning.len() + rest.len();
+        self.out.reserve(len + 16);
+        self.head(b'$', len);
+        if !beginning.is_empty() {
+            self.out.extend_from_slice(beginning);
+        }
+        self.out.extend_from_slice(rest);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
     /// A number as a byte string.
     #[inline]
     pub fn bulk_int(&mut self, value: i64) {

@@ -104,6 +104,12 @@ impl<'a> Encoded<'a> {
         &self.head[..usize::from(self.head_len)]
     }
 
+    /// Whether it is kept as an integer.
+    #[inline]
+    pub(super) fn is_int(&self) -> bool {
+        self.head[0] < BYTES || (INT..BYTES_HUGE).contains(&self.head[0])
+    }
+
     #[inline]
     pub(super) fn data(&self) -> &'a [u8] {
         self.data
