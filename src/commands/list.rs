@@ -294,7 +294,9 @@ fn take(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) -> Co
     let limits = limits(cx);
     if let Some(list) = collection::write::<List>(&mut cx.keys, key)? {
         if end == End::Head {
-            list.visit(0, count, |beginning, rest| cx.reply.bulk_joined(beginning, rest));
+            let mut bulks = cx.reply.bulks();
+            list.visit(0, count, |beginning, rest| bulks.push_joined(beginning, rest));
+            drop(bulks);
             list.remove_range(0, count, &limits);
         } else {
             let last = list.len().saturating_sub(1);
@@ -409,7 +411,8 @@ fn lrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (first, count) = span(start, stop, list.len());
     cx.reply.array(count);
     if count > 0 {
-        list.visit(first, count, |beginning, rest| cx.reply.bulk_joined(beginning, rest));
+        let mut bulks = cx.reply.bulks();
+        list.visit(first, count, |beginning, rest| bulks.push_joined(beginning, rest));
     }
     Ok(())
 }

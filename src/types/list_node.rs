@@ -92,7 +92,7 @@ impl ListNode {
         let mut bytes = Vec::with_capacity(start + packed.len());
         bytes.extend_from_slice(beginning);
         bytes.extend_from_slice(&(packed.len() as u32).to_le_bytes());
-        list_beginning::leave_out(packed, beginning.len(), &mut bytes);
+        let bytes = list_beginning::leave_out(packed, beginning.len(), bytes);
         self.rewrite(&bytes, Header { count: count as u32 | SHARED, start: start as u32 });
     }
 
@@ -102,8 +102,8 @@ impl ListNode {
             return;
         }
         let count = self.len() as u32;
-        let mut bytes = Vec::with_capacity(self.byte_len());
-        list_beginning::put_back(&self.block.bytes()[self.start()..], self.beginning(), &mut bytes);
+        let (beginning_len, start) = (self.beginning().len(), self.start());
+        let bytes = list_beginning::put_back(self.block.bytes(), beginning_len, start, self.byte_len());
         debug_assert_eq!(bytes.len(), self.byte_len());
         self.rewrite(&bytes, Header { count, start: 0 });
     }
@@ -503,7 +503,7 @@ impl Tail {
 }
 
 #[inline]
-fn tail_len(size: usize) -> usize {
+pub(super) fn tail_len(size: usize) -> usize {
     match size {
         0..0x80 => 1,
         0x80..0x4000 => 2,
@@ -513,9 +513,8 @@ fn tail_len(size: usize) -> usize {
     }
 }
 
-/// How many bytes the element at the beginning takes in a node.
 #[inline]
-pub(super) fn size_with_tail(packed: &[u8]) -> usize {
+fn size_with_tail(packed: &[u8]) -> usize {
     let size = entry::size(packed);
     size + tail_len(size)
 }
