@@ -305,15 +305,18 @@ impl Bulks<'_> {
         if self.out.len() - self.at < needed {
             self.make_room(needed);
         }
-        let room = &mut self.out[self.at..self.at + needed];
+        let (Some((room, _)), head_len) = (self.out[self.at..].split_at_mut_checked(needed), self.head_len)
+        else {
+            return;
+        };
         room[..SHORT_HEAD].copy_from_slice(&self.head);
-        let (start, middle, end) = (self.head_len, self.head_len + beginning.len(), self.head_len + len);
+        let room = &mut room[head_len..];
+        room[beginning.len()..len].copy_from_slice(rest);
         if !beginning.is_empty() {
-            room[start..middle].copy_from_slice(beginning);
+            room[..beginning.len()].copy_from_slice(beginning);
         }
-        room[middle..end].copy_from_slice(rest);
-        room[end..end + 2].copy_from_slice(b"\r\n");
-        self.at += end + 2;
+        room[len..len + 2].copy_from_slice(b"\r\n");
+        self.at += head_len + len + 2;
     }
 
     #[inline]

@@ -2,43 +2,111 @@
 //!
 //! Elements of one list are often of one kind (`job:1000001`, `job:1000002`), and then most of what an inner node holds is the same bytes
 //! again and again. Only texts lose their beginning; an element that is kept as an integer stays as it is.
+//!
+//! A list that only grows has each of its nodes written this way once, so an element has few instructions for it: it is read, compared
+//! and written in one go, in pieces of a fixed size where it is short.
 
 use super::entry::{self, Encoded, Raw};
 use super::list_node::{FULL_LEN_BYTES, Tail, tail_len};
 
 /// The least part of a run that has to be saved, so that the node's block is at least a size smaller.
 const LEAST_SAVING: usize = 4;
+/// A text up to this has a head of one byte and a tail of one.
+const SHORT: usize = entry::SHORT_BYTES_MAX;
+/// How much is copied at once, and how much room is left for that.
+const CHUNK: usize = 16;
 
-/// What all texts of a packed run begin with, where leaving it out saves enough. `last` is the run's last element. When the first or the
-/// last one is no text it is not looked for.
-pub(super) fn worth_sharing<'a>(packed: &'a [u8], count: usize, last: Raw<'a>) -> Option<&'a [u8]> {
-    // What stands in front of a shared node has to be saved as well.
-    let enough = |len: usize, texts: usize| {
-        len > 0 && (len * texts).saturating_sub(len + FULL_LEN_BYTES) >= packed.len() / LEAST_SAVING
-    };
-    let Raw::Bytes(first) = entry::read(packed).0 else { return None };
-    let Raw::Bytes(last) = last else { return None };
+/// A packed run of `count` elements as a shared node has it, and the length of what stands in front: what all texts begin with, and how
+/// long the run is. `None` when too little is saved. `last` is the run's last element; when the first or the last one is no text, common
+/// beginnings are not looked for.
+pub(super) fn shared(packed: &[u8], count: usize, last: Raw<'_>) -> Option<(Vec<u8>, usize)> {
+    let least = packed.len() / LEAST_SAVING;
+    let (Raw::Bytes(first), Raw::Bytes(last)) = (entry::read(packed).0, last) else { return None };
     // Where elements were numbered the first and the last one differ soonest, and where they are random any two do.
-    let mut shared = &first[..common_len(first, last)];
-    if !enough(shared.len(), count) {
-        return None;
-    }
-    let mut texts = 0;
-    let mut rest = packed;
-    while !rest.is_empty() {
-        let (raw, size) = entry::read(rest);
-        if let Raw::Bytes(text) = raw {
-            texts += 1;
-            if !begins_with(text, shared) {
-                shared = &shared[..common_len(shared, text)];
-                if !enough(shared.len(), count) {
-                    return None;
-                }
+    let mut beginning = &first[..common_len(first, last)];
+    loop {
+        if beginning.is_empty() || beginning.len() * count < least {
+            return None;
+        }
+        match without(packed, beginning) {
+            Ok(bytes) => {
+                let start = beginning.len() + FULL_LEN_BYTES;
+                return (bytes.len() + least <= packed.len()).then_some((bytes, start));
             }
+            Err(shorter) => beginning = shorter,
+        }
+    }
+}
+
+/// The run without a beginning, behind that and the run's length.
+///
+/// # Errors
+/// What the texts have in common, when it is less.
+fn without<'a>(packed: &[u8], beginning: &'a [u8]) -> Result<Vec<u8>, &'a [u8]> {
+    let len = beginning.len();
+    let mut out = Writer::new(len + FULL_LEN_BYTES + packed.len());
+    out.copy(beginning, 0, len);
+    out.copy(&(packed.len() as u32).to_le_bytes(), 0, FULL_LEN_BYTES);
+    let mut offset = 0;
+    while offset < packed.len() {
+        let (raw, size) = entry::read(&packed[offset..]);
+        let next = offset + size + tail_len(size);
+        match raw {
+            Raw::Bytes(text) if !begins_with(text, beginning) => {
+                return Err(common(&packed[offset..], beginning));
+            }
+            Raw::Bytes(text) if text.len() <= SHORT => {
+                let rest = text.len() - len;
+                out.short_text(rest, |out| out.copy(packed, offset + 1 + len, rest));
+            }
+            Raw::Bytes(text) => out.element(&Encoded::bytes(&text[len..])),
+            Raw::Int(_) | Raw::Slot(_) => out.copy(packed, offset, next - offset),
+        }
+        offset = next;
+    }
+    Ok(out.finish())
+}
+
+/// The run of a shared node, which is `full_len` bytes, with its texts written in full.
+pub(super) fn full(shared: &[u8], start: usize, full_len: usize) -> Vec<u8> {
+    let len = start - FULL_LEN_BYTES;
+    let mut out = Writer::new(full_len);
+    let mut long = shared[..len].to_vec();
+    let mut offset = start;
+    while offset < shared.len() {
+        let (raw, size) = entry::read(&shared[offset..]);
+        let next = offset + size + tail_len(size);
+        match raw {
+            Raw::Bytes(rest) if len + rest.len() <= SHORT => out.short_text(len + rest.len(), |out| {
+                out.copy(shared, 0, len);
+                out.copy(shared, offset + 1, rest.len());
+            }),
+            Raw::Bytes(rest) => {
+                long.truncate(len);
+                long.extend_from_slice(rest);
+                out.element(&Encoded::bytes(&long));
+            }
+            Raw::Int(_) | Raw::Slot(_) => out.copy(shared, offset, next - offset),
+        }
+        offset = next;
+    }
+    out.finish()
+}
+
+/// What all texts of a run begin with, and `beginning` as well.
+fn common<'a>(packed: &[u8], beginning: &'a [u8]) -> &'a [u8] {
+    let mut common = beginning;
+    let mut rest = packed;
+    while !rest.is_empty() && !common.is_empty() {
+        let (raw, size) = entry::read(rest);
+        if let Raw::Bytes(text) = raw
+            && !begins_with(text, common)
+        {
+            common = &common[..common_len(common, text)];
         }
         rest = &rest[size + tail_len(size)..];
     }
-    enough(shared.len(), texts).then_some(shared)
+    common
 }
 
 fn common_len(a: &[u8], b: &[u8]) -> usize {
@@ -57,57 +125,6 @@ fn begins_with(text: &[u8], beginning: &[u8]) -> bool {
     }
 }
 
-/// A packed run with its texts' first `len` bytes left out, behind what `out` holds.
-pub(super) fn leave_out(packed: &[u8], len: usize, out: Vec<u8>) -> Vec<u8> {
-    let mut out = Writer::new(out, packed.len());
-    let mut offset = 0;
-    while offset < packed.len() {
-        let (raw, size) = entry::read(&packed[offset..]);
-        let next = offset + size + tail_len(size);
-        match raw {
-            Raw::Bytes(text) if text.len() <= SHORT => {
-                out.short_text(text.len() - len, |out| out.copy(packed, offset + 1 + len, text.len() - len));
-            }
-            Raw::Bytes(text) => out.element(&Encoded::bytes(&text[len..])),
-            Raw::Int(_) | Raw::Slot(_) => out.copy(packed, offset, next - offset),
-        }
-        offset = next;
-    }
-    out.finish()
-}
-
-/// A packed run, which follows `beginning` in a block, with that put before its texts: `full_len` bytes.
-pub(super) fn put_back(block: &[u8], beginning_len: usize, start: usize, full_len: usize) -> Vec<u8> {
-    let mut out = Writer::new(Vec::new(), full_len);
-    let mut long = block[..beginning_len].to_vec();
-    let mut offset = start;
-    while offset < block.len() {
-        let (raw, size) = entry::read(&block[offset..]);
-        let next = offset + size + tail_len(size);
-        match raw {
-            Raw::Bytes(rest) if beginning_len + rest.len() <= SHORT => {
-                out.short_text(beginning_len + rest.len(), |out| {
-                    out.copy(block, 0, beginning_len);
-                    out.copy(block, offset + 1, rest.len());
-                });
-            }
-            Raw::Bytes(rest) => {
-                long.truncate(beginning_len);
-                long.extend_from_slice(rest);
-                out.element(&Encoded::bytes(&long));
-            }
-            Raw::Int(_) | Raw::Slot(_) => out.copy(block, offset, next - offset),
-        }
-        offset = next;
-    }
-    out.finish()
-}
-
-/// A text up to this has a head of one byte and a tail of one.
-const SHORT: usize = entry::SHORT_BYTES_MAX;
-/// How much is copied at once, and how much room is left for that.
-const CHUNK: usize = 16;
-
 /// Writes a run of elements into room that was made before: hundreds of short pieces.
 struct Writer {
     out: Vec<u8>,
@@ -115,10 +132,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(mut out: Vec<u8>, len: usize) -> Self {
-        let at = out.len();
-        out.resize(at + len + CHUNK, 0);
-        Self { out, at }
+    fn new(len: usize) -> Self {
+        Self { out: vec![0; len + CHUNK], at: 0 }
     }
 
     /// A text of `len` bytes, which `write` writes.

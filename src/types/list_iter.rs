@@ -74,10 +74,15 @@ impl<'a> Iter<'a> {
             while left > 0
                 && let Some(raw) = self.walk.next()
             {
-                match raw {
-                    Raw::Bytes(rest) => visit(beginning, rest),
-                    raw => visit(&[], &Element::from(raw)),
-                }
+                let number;
+                let (beginning, rest) = match raw {
+                    Raw::Bytes(rest) => (beginning, rest),
+                    raw => {
+                        number = Element::from(raw);
+                        (&[][..], &*number)
+                    }
+                };
+                visit(beginning, rest);
                 left -= 1;
             }
         }

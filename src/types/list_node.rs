@@ -87,12 +87,7 @@ impl ListNode {
         }
         let packed = &self.block.bytes()[start..];
         let Some(last) = self.walk_from_end().next_back() else { return };
-        let Some(beginning) = list_beginning::worth_sharing(packed, count, last) else { return };
-        let start = beginning.len() + FULL_LEN_BYTES;
-        let mut bytes = Vec::with_capacity(start + packed.len());
-        bytes.extend_from_slice(beginning);
-        bytes.extend_from_slice(&(packed.len() as u32).to_le_bytes());
-        let bytes = list_beginning::leave_out(packed, beginning.len(), bytes);
+        let Some((bytes, start)) = list_beginning::shared(packed, count, last) else { return };
         self.rewrite(&bytes, Header { count: count as u32 | SHARED, start: start as u32 });
     }
 
@@ -102,8 +97,7 @@ impl ListNode {
             return;
         }
         let count = self.len() as u32;
-        let (beginning_len, start) = (self.beginning().len(), self.start());
-        let bytes = list_beginning::put_back(self.block.bytes(), beginning_len, start, self.byte_len());
+        let bytes = list_beginning::full(self.block.bytes(), self.start(), self.byte_len());
         debug_assert_eq!(bytes.len(), self.byte_len());
         self.rewrite(&bytes, Header { count, start: 0 });
     }
