@@ -86,23 +86,33 @@ impl<'a> Context<'a> {
     /// The key at argument `index`, hashed when the batch was planned.
     #[inline]
     pub fn key<'k>(&self, arguments: &[&'k [u8]], index: usize) -> HashedKey<'k> {
-        let planned = match self.planned.first() {
-            Some(first) if first.argument as usize == index => Some(first),
-            _ => self
-                .planned
-                .binary_search_by_key(&index, |key| key.argument as usize)
-                .ok()
-                .map(|at| &self.planned[at])
-                .or_else(|| self.planned.iter().find(|key| key.argument as usize == index)),
+        match self.planned.first() {
+            Some(first) if first.argument as usize == index => {
+                HashedKey { bytes: arguments[index], hash: first.hash }
+            }
+            _ => self.key_among(arguments[index], index),
+        }
+    }
+
+    fn key_among<'k>(&self, bytes: &'k [u8], index: usize) -> HashedKey<'k> {
+        let is_it = |key: &&PlannedKey| key.argument as usize == index;
+        // Most keys stand at even distances.
+        let guess = match self.planned {
+            [first, second, ..] => {
+                let step = second.argument.abs_diff(first.argument).max(1) as usize;
+                self.planned.get(index.saturating_sub(first.argument as usize) / step)
+            }
+            _ => None,
         };
-        match planned {
-            Some(key) => HashedKey { bytes: arguments[index], hash: key.hash },
-            None => match &self.last_key {
-                Some((key, hash)) if **key == *arguments[index] => {
-                    HashedKey { bytes: arguments[index], hash: *hash }
-                }
-                _ => self.keys.keyspace.hasher().key(arguments[index]),
-            },
+        let sorted = || self.planned.binary_search_by_key(&index, |key| key.argument as usize).ok();
+        let planned = guess
+            .filter(is_it)
+            .or_else(|| sorted().map(|at| &self.planned[at]))
+            .or_else(|| self.planned.iter().find(is_it));
+        match (planned, &self.last_key) {
+            (Some(key), _) => HashedKey { bytes, hash: key.hash },
+            (None, Some((key, hash))) if **key == *bytes => HashedKey { bytes, hash: *hash },
+            _ => self.keys.keyspace.hasher().key(bytes),
         }
     }
 

@@ -16,6 +16,7 @@ pub mod observe;
 pub mod pause;
 pub mod pubsub;
 pub mod rights;
+mod rows;
 mod runs;
 pub mod settings;
 pub mod stats;

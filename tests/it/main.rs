@@ -41,6 +41,7 @@ mod scripting;
 mod server;
 mod set;
 mod sort;
+mod straight;
 mod stream;
 mod stream_consumers;
 mod string;
