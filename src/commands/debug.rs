@@ -370,7 +370,7 @@ fn digest_of(record: &Record, now_ms: u64) -> Digest {
         ValueRef::Bytes(text) => digest = hash(&[text]),
         ValueRef::Object(Object::Text(text)) => digest = hash(&[text]),
         ValueRef::Object(Object::List(list)) => {
-            list.iter().for_each(|element| digest = hash(&[&digest, &element]));
+            list.iter().for_each(|element| digest = hash(&[&digest, &element.joined()]));
         }
         ValueRef::Object(Object::Set(set)) => {
             set.iter().for_each(|member| join(&mut digest, hash(&[&member])))

@@ -294,11 +294,14 @@ fn take(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) -> Co
     let limits = limits(cx);
     if let Some(list) = collection::write::<List>(&mut cx.keys, key)? {
         if end == End::Head {
-            list.iter().take(count).for_each(|element| cx.reply.bulk(&element));
+            let mut bulks = cx.reply.bulks();
+            list.visit(0, count, |beginning, rest| bulks.push_joined(beginning, rest));
+            drop(bulks);
             list.remove_range(0, count, &limits);
         } else {
             let last = list.len().saturating_sub(1);
-            list.iter_back_from(last).take(count).for_each(|element| cx.reply.bulk(&element));
+            let elements = list.iter_back_from(last).take(count);
+            elements.for_each(|element| cx.reply.bulk_joined(element.beginning, &element.rest));
             list.remove_range(list.len().saturating_sub(count), count, &limits);
         }
     }
@@ -346,7 +349,10 @@ fn lindex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     let element = place(args::int(arguments[2])?, list.len()).and_then(|place| list.get(place));
-    cx.reply.bulk_or_null(element.as_deref());
+    match element {
+        Some(element) => cx.reply.bulk_joined(element.beginning, &element.rest),
+        None => cx.reply.null(),
+    }
     Ok(())
 }
 
@@ -405,7 +411,8 @@ fn lrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (first, count) = span(start, stop, list.len());
     cx.reply.array(count);
     if count > 0 {
-        list.visit(first, count, |element| cx.reply.bulk(element));
+        let mut bulks = cx.reply.bulks();
+        list.visit(first, count, |beginning, rest| bulks.push_joined(beginning, rest));
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ pub fn value(record: &Record, now_ms: u64, out: &mut Vec<u8>) -> u16 {
         ValueRef::Object(Object::List(list)) => {
             out.push(kind::LIST);
             length(list.len(), out);
-            list.iter().for_each(|element| string(&element, out));
+            list.iter().for_each(|element| string(&element.joined(), out));
         }
         ValueRef::Object(Object::Set(set)) => {
             out.push(kind::SET);

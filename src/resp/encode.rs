@@ -2,6 +2,15 @@
 
 use super::Version;
 
+/// The most bytes of a head: the kind, twenty digits, a line break.
+const HEAD_MAX: usize = 23;
+
+/// The longest string whose head is kept from one to the next, and the length of such a head.
+const SHORT_LEN_MAX: usize = 9999;
+const SHORT_HEAD: usize = 8;
+/// How much room is made at once for byte strings in a row.
+const BULKS_ROOM: usize = 2048;
+
 /// Where a command writes its reply: the end of the connection's write buffer.
 ///
 /// A method whose type exists only in RESP3 writes what Redis writes instead for RESP2.
@@ -87,10 +96,27 @@ impl<'a> Reply<'a> {
     /// A byte string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.out.reserve(bytes.len() + 16);
-        self.head(b'$', bytes.len());
-        self.out.extend_from_slice(bytes);
+        self.bulk_joined(&[], bytes);
+    }
+
+    /// A byte string that is kept in two pieces.
+    #[inline]
+    pub fn bulk_joined(&mut self, beginning: &[u8], rest: &[u8]) {
+        let len = beginning.len() + rest.len();
+        self.out.reserve(len + HEAD_MAX + 2);
+        self.head(b'$', len);
+        if !beginning.is_empty() {
+            self.out.extend_from_slice(beginning);
+        }
+        self.out.extend_from_slice(rest);
         self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Byte strings one after the other: with many of them this is faster than one by one.
+    #[inline]
+    pub fn bulks(&mut self) -> Bulks<'_> {
+        let at = self.out.len();
+        Bulks { out: self.out, at, len: 0, head: *b"$0\r\n\0\0\0\0", head_len: 4 }
     }
 
     /// A number as a byte string.
@@ -218,18 +244,21 @@ impl<'a> Reply<'a> {
         self.out.splice(begun.position..begun.position, head);
     }
 
-    #[inline]
+    #[inline(always)] // A call would save and restore more registers than there is work.
     fn head(&mut self, kind: u8, len: usize) {
-        // Nearly all lengths have one digit or two: pieces of a fixed size are stored without a call.
-        if len < 10 {
-            self.out.extend_from_slice(&[kind, b'0' + len as u8, b'\r', b'\n']);
-            return;
-        }
+        // Nearly all lengths have one digit or two: a piece of a fixed size is stored without a call, and what is too much cut off.
         if len < 100 {
-            let (tens, ones) = (len as u8 / 10, len as u8 % 10);
-            self.out.extend_from_slice(&[kind, b'0' + tens, b'0' + ones, b'\r', b'\n']);
+            let (head, head_len) = short_head(kind, len as u8);
+            let end = self.out.len() + head_len;
+            self.out.extend_from_slice(&head);
+            self.out.truncate(end);
             return;
         }
+        self.long_head(kind, len);
+    }
+
+    #[inline(never)]
+    fn long_head(&mut self, kind: u8, len: usize) {
         self.line(kind, itoa::Buffer::new().format(len).as_bytes());
     }
 
@@ -239,6 +268,127 @@ impl<'a> Reply<'a> {
         self.out.push(kind);
         self.out.extend_from_slice(text);
         self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Byte strings written one after the other into room that is made for many of them.
+#[derive(Debug)]
+pub struct Bulks<'a> {
+    /// Zeros follow what is written, up to its length.
+    out: &'a mut Vec<u8>,
+    /// Where the next one begins.
+    at: usize,
+    /// The head of the last one, which is often that of the next, and its string's length.
+    head: [u8; SHORT_HEAD],
+    head_len: usize,
+    len: usize,
+}
+
+impl Bulks<'_> {
+    /// A byte string.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.push_joined(&[], bytes);
+    }
+
+    /// A byte string that is kept in two pieces.
+    #[inline(always)] // The loop that calls it keeps its registers.
+    pub fn push_joined(&mut self, beginning: &[u8], rest: &[u8]) {
+        let len = beginning.len() + rest.len();
+        if len != self.len {
+            if len > SHORT_LEN_MAX {
+                return self.push_long(beginning, rest);
+            }
+            self.set_head(len);
+        }
+        let needed = len + SHORT_HEAD + 2;
+        if self.out.len() - self.at < needed {
+            self.make_room(needed);
+        }
+        let (Some((room, _)), head_len) = (self.out[self.at..].split_at_mut_checked(needed), self.head_len)
+        else {
+            return;
+        };
+        room[..SHORT_HEAD].copy_from_slice(&self.head);
+        let room = &mut room[head_len..];
+        copy(&mut room[beginning.len()..len], rest);
+        if !beginning.is_empty() {
+            copy(&mut room[..beginning.len()], beginning);
+        }
+        room[len..len + 2].copy_from_slice(b"\r\n");
+        self.at += head_len + len + 2;
+    }
+
+    #[inline]
+    fn set_head(&mut self, len: usize) {
+        self.len = len;
+        if len < 100 {
+            (self.head, self.head_len) = short_head(b'$', len as u8);
+        } else {
+            self.set_long_head(len);
+        }
+    }
+
+    #[inline(never)]
+    fn set_long_head(&mut self, len: usize) {
+        let mut number = itoa::Buffer::new();
+        let digits = number.format(len).as_bytes();
+        self.head[1..=digits.len()].copy_from_slice(digits);
+        self.head[digits.len() + 1..digits.len() + 3].copy_from_slice(b"\r\n");
+        self.head_len = digits.len() + 3;
+    }
+
+    #[inline(never)]
+    fn make_room(&mut self, needed: usize) {
+        let len = self.at + needed.max(BULKS_ROOM);
+        self.out.resize(len, 0);
+        // What has been allocated anyway is used before there is more.
+        self.out.resize(self.out.capacity().min(len + BULKS_ROOM), 0);
+    }
+
+    #[inline(never)]
+    fn push_long(&mut self, beginning: &[u8], rest: &[u8]) {
+        self.out.truncate(self.at);
+        // Without a protocol of its own a byte string is the same in each.
+        Reply::new(self.out, Version::Resp2).bulk_joined(beginning, rest);
+        self.at = self.out.len();
+    }
+}
+
+impl Drop for Bulks<'_> {
+    fn drop(&mut self) {
+        self.out.truncate(self.at);
+    }
+}
+
+/// Copies bytes; 8 to 32 of them in two pieces that may overlap, which is no call and leaves a loop its registers.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        8..=16 => copy_ends::<8>(to, from),
+        17..=32 => copy_ends::<16>(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+#[inline]
+fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk()) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk()) {
+        *to = *from;
+    }
+}
+
+/// A head with a length of one digit or two, and how much of the piece it is.
+#[inline]
+fn short_head(kind: u8, len: u8) -> ([u8; SHORT_HEAD], usize) {
+    let (tens, ones) = (b'0' + len / 10, b'0' + len % 10);
+    if len < 10 {
+        ([kind, ones, b'\r', b'\n', 0, 0, 0, 0], 4)
+    } else {
+        ([kind, tens, ones, b'\r', b'\n', 0, 0, 0], 5)
     }
 }
 
@@ -252,6 +402,7 @@ pub struct Deferred {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn both(write: impl Fn(&mut Reply<'_>)) -> (String, String) {
         let text = |version| {
@@ -290,6 +441,25 @@ mod tests {
         assert_eq!(both(|r| r.boolean(true)), pair(":1\r\n", "#t\r\n"));
         assert_eq!(both(|r| r.verbatim("txt", b"hi")), pair("$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"));
         assert_eq!(both(|r| r.big_number("12")), pair("$2\r\n12\r\n", "(12\r\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn byte_strings_in_a_row_are_byte_strings(
+            strings in proptest::collection::vec((0usize..40, prop_oneof![8 => 0usize..40, 2 => 90usize..110, 1 => 9900usize..10_100]), 0..200),
+        ) {
+            let (mut one_by_one, mut in_a_row) = (b"+OK\r\n".to_vec(), b"+OK\r\n".to_vec());
+            let mut reply = Reply::new(&mut one_by_one, Version::Resp2);
+            let mut other = Reply::new(&mut in_a_row, Version::Resp2);
+            let mut bulks = other.bulks();
+            for (beginning, rest) in strings {
+                let (beginning, rest) = (vec![b'b'; beginning], vec![b'r'; rest]);
+                reply.bulk(&[&beginning[..], &rest].concat());
+                bulks.push_joined(&beginning, &rest);
+            }
+            drop(bulks);
+            prop_assert_eq!(in_a_row, one_by_one);
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ const BYTES_HUGE: u8 = 0xF0;
 const SLOT: u8 = 0xF1;
 const MAX_HEAD_LEN: usize = 9;
 
+/// The longest text whose head is one byte.
+pub(super) const SHORT_BYTES_MAX: usize = 0x3F;
+
 /// The longest element packed memory takes, in bytes. Beyond, and long before, callers use another form.
 pub const MAX_ELEMENT_LEN: usize = 1 << 31;
 
@@ -104,6 +107,12 @@ impl<'a> Encoded<'a> {
         &self.head[..usize::from(self.head_len)]
     }
 
+    /// Whether it is kept as an integer.
+    #[inline]
+    pub(super) fn is_int(&self) -> bool {
+        self.head[0] < BYTES || (INT..BYTES_HUGE).contains(&self.head[0])
+    }
+
     #[inline]
     pub(super) fn data(&self) -> &'a [u8] {
         self.data
@@ -126,6 +135,13 @@ impl<'a> Encoded<'a> {
     }
 }
 
+/// The head of a text of up to [`SHORT_BYTES_MAX`] bytes.
+#[inline]
+pub(super) fn short_head(len: usize) -> u8 {
+    debug_assert!(len <= SHORT_BYTES_MAX);
+    BYTES | len as u8
+}
+
 /// How many packed bytes the element at the beginning takes.
 #[inline]
 pub(super) fn size(packed: &[u8]) -> usize {
@@ -141,15 +157,21 @@ pub(super) fn size(packed: &[u8]) -> usize {
 }
 
 /// The element at the beginning and how many packed bytes it takes.
-#[inline]
+#[inline(always)] // Most elements are short texts, and a call took more than what it did.
 pub(super) fn read(packed: &[u8]) -> (Raw<'_>, usize) {
+    let head = packed[0];
+    if (BYTES..BYTES_LONG).contains(&head) {
+        let end = 1 + usize::from(head & 0x3F);
+        return (Raw::Bytes(&packed[1..end]), end);
+    }
+    read_other(packed)
+}
+
+#[inline(never)]
+fn read_other(packed: &[u8]) -> (Raw<'_>, usize) {
     let head = packed[0];
     match head {
         0..BYTES => (Raw::Int(i64::from(head)), 1),
-        BYTES..BYTES_LONG => {
-            let end = 1 + usize::from(head & 0x3F);
-            (Raw::Bytes(&packed[1..end]), end)
-        }
         BYTES_LONG..INT => {
             let end = 2 + long_len(head, packed[1]);
             (Raw::Bytes(&packed[2..end]), end)
@@ -161,6 +183,9 @@ pub(super) fn read(packed: &[u8]) -> (Raw<'_>, usize) {
         BYTES_HUGE => {
             let end = 5 + read_u32(packed) as usize;
             (Raw::Bytes(&packed[5..end]), end)
+        }
+        BYTES..BYTES_LONG => {
+            (Raw::Bytes(&packed[1..1 + usize::from(head & 0x3F)]), 1 + usize::from(head & 0x3F))
         }
         _ => (Raw::Slot(read_u32(packed)), 5),
     }

@@ -3,10 +3,12 @@
 //! When one form becomes the other is Redis's rule, since clients and tests look at OBJECT ENCODING. The methods that remove do not go
 //! back to the small form by themselves where several removals belong together: the caller says [`List::shrunk`] at the end.
 
-use std::collections::VecDeque;
+pub use super::list_iter::{Iter, ListElement};
 
-use super::entry::{Element, Encoded, Raw};
-use super::list_node::{self, ListNode, NODE_OVERHEAD, Walk};
+use super::entry::{Element, Encoded};
+use super::list_iter::Searched;
+use super::list_node::{self, ListNode, NODE_OVERHEAD};
+use super::list_nodes::Nodes;
 use super::thin::Owned;
 
 /// What Redis's listpack takes beside its elements, in bytes: its rules for the encoding count it.
@@ -29,7 +31,7 @@ impl Default for ListLimits {
 
 impl ListLimits {
     /// The most bytes of a node.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         match self.max_listpack_size {
             size @ ..0 => 4096 << (size.unsigned_abs() - 1).min(4),
             0.. => COUNTED_NODE_BYTES,
@@ -37,7 +39,7 @@ impl ListLimits {
     }
 
     /// The most elements of a node.
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         match self.max_listpack_size {
             ..0 => usize::MAX,
             size @ 0.. => size.max(1) as usize,
@@ -45,13 +47,13 @@ impl ListLimits {
     }
 
     /// Whether a node takes another element.
-    fn admits(&self, node: &ListNode, element: &Encoded<'_>) -> bool {
+    pub(super) fn admits(&self, node: &ListNode, element: &Encoded<'_>) -> bool {
         NODE_OVERHEAD + node.byte_len() + list_node::packed_len(element) <= self.bytes()
             && node.len() < self.count()
     }
 
     /// Whether two nodes may become one.
-    fn admits_both(&self, a: &ListNode, b: &ListNode) -> bool {
+    pub(super) fn admits_both(&self, a: &ListNode, b: &ListNode) -> bool {
         NODE_OVERHEAD + a.byte_len() + b.byte_len() <= self.bytes() && a.len() + b.len() <= self.count()
     }
 }
@@ -75,15 +77,6 @@ pub struct List {
 enum Form {
     Packed(ListNode),
     Nodes(Owned<Nodes>),
-}
-
-/// No node is empty.
-#[derive(Clone, Default)]
-struct Nodes {
-    nodes: VecDeque<ListNode>,
-    /// How many elements each node has: finding an index must not look into every node.
-    counts: VecDeque<u32>,
-    len: usize,
 }
 
 impl Default for List {
@@ -123,11 +116,7 @@ impl List {
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Packed(node) => node.memory_bytes(),
-            Form::Nodes(nodes) => {
-                let directory = nodes.nodes.capacity() * size_of::<ListNode>()
-                    + nodes.counts.capacity() * size_of::<u32>();
-                size_of::<Nodes>() + directory + nodes.nodes.iter().map(ListNode::memory_bytes).sum::<usize>()
-            }
+            Form::Nodes(nodes) => nodes.memory_bytes(),
         }
     }
 
@@ -136,14 +125,7 @@ impl List {
         if let Form::Packed(node) = &mut self.form {
             let bytes = LISTPACK_OVERHEAD + node.byte_len() + added_bytes;
             if bytes > limits.bytes() || node.len() + added_count > limits.count() {
-                let mut nodes = Nodes::default();
-                let node = std::mem::take(node);
-                if node.len() > 0 {
-                    nodes.len = node.len();
-                    nodes.counts.push_back(node.len() as u32);
-                    nodes.nodes.push_back(node);
-                }
-                self.form = Form::Nodes(Owned::new(nodes));
+                self.form = Form::Nodes(Owned::new(Nodes::of(std::mem::take(node))));
             }
         }
     }
@@ -186,12 +168,12 @@ impl List {
     fn push_expected(&mut self, end: End, element: &[u8], limits: &ListLimits) {
         let element = Encoded::new(element);
         match &mut self.form {
-            Form::Packed(node) => push_to(node, end, element, limits),
+            Form::Packed(node) => node.push(end, element, limits.bytes()),
             Form::Nodes(nodes) => nodes.push(end, element, limits),
         }
     }
 
-    /// The element at an end.
+    /// The element at an end, where no node is shared.
     pub fn peek(&self, end: End) -> Option<Element<'_>> {
         let node = match &self.form {
             Form::Packed(node) => node,
@@ -209,7 +191,7 @@ impl List {
     /// Removes the element at an end, if there is one. Say [`Self::shrunk`] afterwards.
     pub fn drop_end(&mut self, end: End) {
         match &mut self.form {
-            Form::Packed(node) => pop_from(node, end),
+            Form::Packed(node) => node.pop(end),
             Form::Nodes(nodes) => nodes.drop_end(end),
         }
     }
@@ -228,7 +210,7 @@ impl List {
     }
 
     /// The element with that many before it.
-    pub fn get(&self, index: usize) -> Option<Element<'_>> {
+    pub fn get(&self, index: usize) -> Option<ListElement<'_>> {
         self.iter_from(index).next()
     }
 
@@ -291,7 +273,7 @@ impl List {
     pub fn remove_value(&mut self, value: &[u8], count: usize, from: End, limits: &ListLimits) -> usize {
         let value = Encoded::new(value);
         let removed = match &mut self.form {
-            Form::Packed(node) => remove_from(node, &value, count, from),
+            Form::Packed(node) => node.remove_value(&value, count, from),
             Form::Nodes(nodes) => nodes.remove_value(&value, count, from, limits),
         };
         if removed > 0 {
@@ -308,7 +290,7 @@ impl List {
         from: End,
         max_compared: usize,
     ) -> impl Iterator<Item = usize> + 'a {
-        let value = Encoded::new(value);
+        let mut searched = Searched::new(value);
         let mut iter = match from {
             End::Head => self.iter(),
             End::Tail => self.iter_back_from(self.len().wrapping_sub(1)),
@@ -322,7 +304,7 @@ impl List {
                     End::Tail => len - 1 - compared,
                 };
                 compared += 1;
-                if iter.step_is(&value) {
+                if iter.step_is(&mut searched) {
                     return Some(place);
                 }
             }
@@ -338,36 +320,32 @@ impl List {
     /// The elements towards the tail from the one on with `index` others before it.
     pub fn iter_from(&self, index: usize) -> Iter<'_> {
         match &self.form {
-            Form::Packed(node) => Iter { walk: node.walk_from(index), nodes: None, node: 0, back: false },
+            Form::Packed(node) => Iter::of_node(node.walk_from(index), false),
             Form::Nodes(nodes) => nodes.iter_from(index, false),
         }
     }
 
     /// Shows up to `count` elements from the one on with `index` others before it, in order: what [`iter_from`](Self::iter_from) gives, without
-    /// a value made of each.
+    /// a value made of each. An element comes in two pieces, the first of them mostly empty.
     #[inline]
-    pub fn visit(&self, index: usize, count: usize, mut visit: impl FnMut(&[u8])) {
-        let mut iter = self.iter_from(index);
-        let mut left = count;
-        while left > 0 && iter.prepare() {
-            while left > 0
-                && let Some(raw) = iter.walk.next()
-            {
-                match raw {
-                    Raw::Bytes(bytes) => visit(bytes),
-                    raw => visit(&Element::from(raw)),
-                }
-                left -= 1;
-            }
-        }
+    pub fn visit(&self, index: usize, count: usize, visit: impl FnMut(&[u8], &[u8])) {
+        self.iter_from(index).visit(count, visit);
     }
 
     /// The elements towards the head from the one on with `index` others before it, that one included. None when there is no such element.
     pub fn iter_back_from(&self, index: usize) -> Iter<'_> {
         let after = if index >= self.len() { 0 } else { index + 1 };
         match &self.form {
-            Form::Packed(node) => Iter { walk: node.walk_from(after), nodes: None, node: 0, back: true },
+            Form::Packed(node) => Iter::of_node(node.walk_from(after), true),
             Form::Nodes(nodes) => nodes.iter_from(after, true),
+        }
+    }
+
+    #[cfg(test)]
+    fn shared_nodes(&self) -> usize {
+        match &self.form {
+            Form::Packed(_) => 0,
+            Form::Nodes(nodes) => nodes.shared_nodes(),
         }
     }
 
@@ -376,376 +354,8 @@ impl List {
     fn assert_invariants(&self, limits: &ListLimits) {
         match &self.form {
             Form::Packed(node) => node.assert_invariants(),
-            Form::Nodes(nodes) => {
-                assert_eq!(nodes.nodes.len(), nodes.counts.len());
-                for (node, &count) in nodes.nodes.iter().zip(&nodes.counts) {
-                    node.assert_invariants();
-                    assert_eq!(node.len(), count as usize);
-                    // A node that was the small form came to its size by Redis's rule, which does not count what
-                    // each element takes for its own lengths.
-                    let lengths = 12 * node.len();
-                    assert!(count == 1 || count > 1 && node.byte_len() <= limits.bytes() + lengths);
-                    assert!(node.len() <= limits.count());
-                }
-                assert_eq!(nodes.counts.iter().map(|&count| count as usize).sum::<usize>(), nodes.len);
-            }
+            Form::Nodes(nodes) => nodes.assert_invariants(limits),
         }
-    }
-}
-
-impl Nodes {
-    fn push(&mut self, end: End, element: Encoded<'_>, limits: &ListLimits) {
-        self.len += 1;
-        let (node, count) = match end {
-            End::Head => (self.nodes.front_mut(), self.counts.front_mut()),
-            End::Tail => (self.nodes.back_mut(), self.counts.back_mut()),
-        };
-        if let (Some(node), Some(count)) = (node, count) {
-            if limits.admits(node, &element) {
-                *count += 1;
-                push_to(node, end, element, limits);
-                return;
-            }
-            // It is not at that end any more.
-            node.close_gap();
-        }
-        let mut node = ListNode::new();
-        node.push_back(element);
-        match end {
-            End::Head => {
-                self.nodes.push_front(node);
-                self.counts.push_front(1);
-            }
-            End::Tail => {
-                self.nodes.push_back(node);
-                self.counts.push_back(1);
-            }
-        }
-    }
-
-    fn drop_end(&mut self, end: End) {
-        let (node, count) = match end {
-            End::Head => (self.nodes.front_mut(), self.counts.front_mut()),
-            End::Tail => (self.nodes.back_mut(), self.counts.back_mut()),
-        };
-        let (Some(node), Some(count)) = (node, count) else {
-            return;
-        };
-        self.len -= 1;
-        *count -= 1;
-        if *count > 0 {
-            pop_from(node, end);
-            return;
-        }
-        match end {
-            End::Head => {
-                self.nodes.pop_front();
-                self.counts.pop_front();
-            }
-            End::Tail => {
-                self.nodes.pop_back();
-                self.counts.pop_back();
-            }
-        }
-    }
-
-    /// The node that an index is in, and how many elements of it are before the index. An index at a border belongs to the later node, and the
-    /// one behind everything to the last.
-    fn locate(&self, index: usize) -> (usize, usize) {
-        if index <= self.len / 2 {
-            let mut before = 0;
-            for (node, &count) in self.counts.iter().enumerate() {
-                if index < before + count as usize {
-                    return (node, index - before);
-                }
-                before += count as usize;
-            }
-        } else {
-            let mut before = self.len;
-            for (node, &count) in self.counts.iter().enumerate().rev() {
-                before -= count as usize;
-                if index >= before {
-                    return (node, index - before);
-                }
-            }
-        }
-        (0, 0)
-    }
-
-    fn iter_from(&self, index: usize, back: bool) -> Iter<'_> {
-        // Going back from a border means the node before it.
-        let (node, inside) = match index.checked_sub(1) {
-            Some(previous) if back => {
-                let (node, inside) = self.locate(previous);
-                (node, inside + 1)
-            }
-            _ => self.locate(index.min(self.len)),
-        };
-        let walk = self.nodes.get(node).map_or(Walk::empty(), |node| node.walk_from(inside));
-        Iter { walk, nodes: Some(&self.nodes), node, back }
-    }
-
-    fn set(&mut self, index: usize, element: Encoded<'_>, limits: &ListLimits) {
-        let (at, inside) = self.locate(index);
-        let Some(node) = self.nodes.get_mut(at) else {
-            return;
-        };
-        let offset = node.walk_from(inside).offset();
-        let grown = NODE_OVERHEAD + node.byte_len() + list_node::packed_len(&element);
-        if node.len() == 1 || grown <= limits.bytes() {
-            node.replace(offset, element);
-            return;
-        }
-        self.remove_range(index, 1, limits);
-        self.insert(index, element, limits);
-    }
-
-    fn insert(&mut self, index: usize, element: Encoded<'_>, limits: &ListLimits) {
-        if index == 0 {
-            return self.push(End::Head, element, limits);
-        }
-        if index >= self.len {
-            return self.push(End::Tail, element, limits);
-        }
-        let (at, inside) = self.locate(index);
-        if let Some(node) = self.nodes.get_mut(at)
-            && limits.admits(node, &element)
-        {
-            let offset = node.walk_from(inside).offset();
-            node.insert(offset, element);
-            self.counts[at] += 1;
-            self.len += 1;
-            return;
-        }
-        if inside == 0
-            && let Some(before) = self.nodes.get_mut(at - 1)
-            && limits.admits(before, &element)
-        {
-            before.push_back(element);
-            self.counts[at - 1] += 1;
-            self.len += 1;
-            return;
-        }
-        let place = self.split(at, inside);
-        let mut node = ListNode::new();
-        node.push_back(element);
-        self.nodes.insert(place, node);
-        self.counts.insert(place, 1);
-        self.len += 1;
-        self.merge_around(place, limits);
-    }
-
-    fn remove_range(&mut self, index: usize, count: usize, limits: &ListLimits) {
-        let (at, inside) = self.locate(index);
-        let mut at = at;
-        let mut inside = inside;
-        let mut left = count;
-        while left > 0 && at < self.nodes.len() {
-            let here = (self.counts[at] as usize - inside).min(left);
-            if here == self.counts[at] as usize {
-                // Whole nodes in one go: a deque's removal from the middle moves what is behind it.
-                let mut whole = 0;
-                let mut elements = 0;
-                while let Some(&count) = self.counts.get(at + whole)
-                    && elements + count as usize <= left
-                {
-                    elements += count as usize;
-                    whole += 1;
-                }
-                self.nodes.drain(at..at + whole);
-                self.counts.drain(at..at + whole);
-                self.len -= elements;
-                left -= elements;
-            } else {
-                let node = &mut self.nodes[at];
-                let offset = node.walk_from(inside).offset();
-                node.remove(offset, here);
-                self.counts[at] -= here as u32;
-                self.len -= here;
-                left -= here;
-                at += 1;
-            }
-            inside = 0;
-        }
-        self.merge_around(at, limits);
-    }
-
-    fn remove_value(&mut self, value: &Encoded<'_>, count: usize, from: End, limits: &ListLimits) -> usize {
-        let mut removed = 0;
-        let mut left = self.nodes.len();
-        while left > 0 && removed < count {
-            left -= 1;
-            let at = if from == End::Tail { left } else { self.nodes.len() - 1 - left };
-            let here = remove_from(&mut self.nodes[at], value, count - removed, from);
-            if here == 0 {
-                continue;
-            }
-            removed += here;
-            self.len -= here;
-            self.counts[at] -= here as u32;
-            if self.counts[at] == 0 {
-                self.nodes.remove(at);
-                self.counts.remove(at);
-            }
-        }
-        if removed > 0 {
-            self.merge_all(limits);
-        }
-        removed
-    }
-
-    /// Splits a node so that something can be inserted between its parts, and returns where.
-    fn split(&mut self, at: usize, inside: usize) -> usize {
-        if inside == 0 {
-            return at;
-        }
-        let rest = self.nodes[at].split_off(inside);
-        self.counts[at] = inside as u32;
-        self.counts.insert(at + 1, rest.len() as u32);
-        self.nodes.insert(at + 1, rest);
-        at + 1
-    }
-
-    /// Joins the node and its neighbours where they fit into one.
-    fn merge_around(&mut self, at: usize, limits: &ListLimits) {
-        for left in [at, at.wrapping_sub(1), at.wrapping_sub(2)] {
-            self.merge_with_next(left, limits);
-        }
-    }
-
-    fn merge_with_next(&mut self, at: usize, limits: &ListLimits) -> bool {
-        let Some(right) = at.checked_add(1).and_then(|next| self.nodes.get(next)) else {
-            return false;
-        };
-        if !limits.admits_both(&self.nodes[at], right) {
-            return false;
-        }
-        if let Some(right) = self.nodes.remove(at + 1) {
-            self.nodes[at].append(&right);
-            self.counts[at] += right.len() as u32;
-            self.counts.remove(at + 1);
-        }
-        true
-    }
-
-    fn merge_all(&mut self, limits: &ListLimits) {
-        let mut at = 0;
-        while at + 1 < self.nodes.len() {
-            if !self.merge_with_next(at, limits) {
-                at += 1;
-            }
-        }
-    }
-}
-
-fn push_to(node: &mut ListNode, end: End, element: Encoded<'_>, limits: &ListLimits) {
-    match end {
-        End::Head => node.push_front(element, limits.bytes()),
-        End::Tail => node.push_back(element),
-    }
-}
-
-fn pop_from(node: &mut ListNode, end: End) {
-    match end {
-        End::Head => node.pop_front(),
-        End::Tail => node.pop_back(),
-    }
-}
-
-/// Removes the first `count` elements equal to `value`, counted from an end; how many were removed.
-fn remove_from(node: &mut ListNode, value: &Encoded<'_>, count: usize, from: End) -> usize {
-    let mut removed = 0;
-    match from {
-        End::Head => {
-            let mut offset = node.walk().offset();
-            while removed < count && node.len() > 0 {
-                let mut walk = node.walk_at(offset);
-                while !walk.is_at_end() && !walk.next_is(value) {
-                    walk.skip();
-                }
-                if walk.is_at_end() {
-                    break;
-                }
-                offset = walk.offset();
-                node.remove(offset, 1);
-                removed += 1;
-            }
-        }
-        End::Tail => {
-            let mut offset = node.walk_from_end().offset();
-            while removed < count && node.len() > 0 {
-                let mut walk = node.walk_at(offset);
-                let mut found = false;
-                while !found && !walk.is_at_start() {
-                    walk.skip_back();
-                    found = walk.next_is(value);
-                }
-                if !found {
-                    break;
-                }
-                offset = walk.offset();
-                node.remove(offset, 1);
-                removed += 1;
-            }
-        }
-    }
-    removed
-}
-
-/// The elements of a list, in either direction.
-#[derive(Clone)]
-pub struct Iter<'a> {
-    walk: Walk<'a>,
-    /// The nodes of a large list.
-    nodes: Option<&'a VecDeque<ListNode>>,
-    /// The index of the node the walk is in.
-    node: usize,
-    back: bool,
-}
-
-impl Iter<'_> {
-    /// Goes to the neighbouring node when there is nothing left in this one; whether there is an element.
-    #[inline]
-    fn prepare(&mut self) -> bool {
-        loop {
-            if if self.back { !self.walk.is_at_start() } else { !self.walk.is_at_end() } {
-                return true;
-            }
-            let neighbour = if self.back { self.node.checked_sub(1) } else { self.node.checked_add(1) };
-            let Some((index, node)) = neighbour.and_then(|index| Some((index, self.nodes?.get(index)?)))
-            else {
-                return false;
-            };
-            self.node = index;
-            self.walk = if self.back { node.walk_from_end() } else { node.walk() };
-        }
-    }
-
-    /// Steps over an element; whether it is this one.
-    fn step_is(&mut self, value: &Encoded<'_>) -> bool {
-        if !self.prepare() {
-            return false;
-        }
-        if self.back {
-            self.walk.skip_back();
-            self.walk.next_is(value)
-        } else {
-            let equal = self.walk.next_is(value);
-            self.walk.skip();
-            equal
-        }
-    }
-}
-
-impl<'a> Iterator for Iter<'a> {
-    type Item = Element<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Element<'a>> {
-        if !self.prepare() {
-            return None;
-        }
-        if self.back { self.walk.next_back() } else { self.walk.next() }.map(Element::from)
     }
 }
 
@@ -754,10 +364,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Elements with a common beginning; `job` alone is one of them.
+    fn numbered(numbers: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
+        numbers.prop_map(|number| job(number).into_bytes())
+    }
+
+    fn job(number: usize) -> String {
+        if number % 50 == 49 { "job:1732".to_owned() } else { format!("job:1732{number}") }
+    }
+
     fn element() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             4 => proptest::sample::select(vec![b"a".to_vec(), b"bb".to_vec(), b"7".to_vec()]),
             4 => any::<i32>().prop_map(|value| value.to_string().into_bytes()),
+            6 => numbered(0..200),
             2 => (0usize..400).prop_map(|len| vec![b'y'; len]),
             1 => (3000usize..9000).prop_map(|len| vec![b'z'; len]),
         ]
@@ -768,11 +388,16 @@ mod tests {
         #[test]
         fn behaves_like_a_vec(
             size in prop_oneof![Just(-1), Just(-2), Just(3), Just(16), Just(0)],
+            start in prop_oneof![Just(0), 80usize..300],
             steps in proptest::collection::vec((0u8..14, any::<proptest::sample::Index>(), element(), 0usize..30), 1..150),
         ) {
             let limits = ListLimits { max_listpack_size: size };
             let mut list = List::new();
-            let mut model: Vec<Vec<u8>> = Vec::new();
+            let mut model: Vec<Vec<u8>> = (0..start).map(|number| job(number).into_bytes()).collect();
+            list.push_all(End::Tail, model.iter().map(Vec::as_slice), &limits);
+            if start > 0 && size > 0 {
+                prop_assert!(list.shared_nodes() >= start / size as usize - 4);
+            }
             for (kind, place, element, count) in steps {
                 let index = place.index(model.len() + 1);
                 match kind {
@@ -810,9 +435,15 @@ mod tests {
                         model = model[index..end].to_vec();
                     }
                     _ => {
-                        let more: Vec<Vec<u8>> = (0..count).map(|number| number.to_string().into_bytes()).collect();
-                        list.push_all(End::Tail, more.iter().map(Vec::as_slice), &limits);
-                        model.extend(more);
+                        let name = |number| if kind == 12 { job(number) } else { number.to_string() };
+                        let more: Vec<Vec<u8>> = (0..count).map(|number| name(number).into_bytes()).collect();
+                        let end = if element.len() % 2 == 0 { End::Tail } else { End::Head };
+                        list.push_all(end, more.iter().map(Vec::as_slice), &limits);
+                        if end == End::Tail {
+                            model.extend(more);
+                        } else {
+                            more.into_iter().for_each(|element| model.insert(0, element));
+                        }
                     }
                 }
                 list.assert_invariants(&limits);
@@ -822,7 +453,7 @@ mod tests {
                 prop_assert_eq!(list.get(index).map(|element| element.to_vec()), model.get(index).cloned());
                 prop_assert!(list.iter_from(index).map(|element| element.to_vec()).eq(model[index..].iter().cloned()));
                 let mut seen = Vec::new();
-                list.visit(index, count, |element| seen.push(element.to_vec()));
+                list.visit(index, count, |beginning, rest| seen.push([beginning, rest].concat()));
                 prop_assert_eq!(&seen[..], &model[index..(index + count).min(model.len())]);
                 let back: Vec<Vec<u8>> = list.iter_back_from(index).map(|element| element.to_vec()).collect();
                 let expected: Vec<Vec<u8>> = if index < model.len() { model[..=index].iter().rev().cloned().collect() } else { Vec::new() };
@@ -867,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_takes_little_more_than_its_elements() {
+    fn numbered_elements_take_what_tells_them_apart() {
         let limits = ListLimits::default();
         for end in [End::Head, End::Tail] {
             let mut list = List::new();
@@ -875,7 +506,51 @@ mod tests {
                 list.push(end, format!("element:{number:06}").as_bytes(), &limits);
             }
             let bytes_each = list.memory_bytes() / list.len();
-            assert!(bytes_each <= 17, "{bytes_each}");
+            assert!(bytes_each <= 6, "{bytes_each}");
+            assert!(
+                list.clone()
+                    .iter()
+                    .map(|element| element.to_vec())
+                    .eq(list.iter().map(|element| element.to_vec()))
+            );
+        }
+    }
+
+    #[test]
+    fn elements_without_a_common_beginning_take_little_more_than_themselves() {
+        let limits = ListLimits::default();
+        for end in [End::Head, End::Tail] {
+            let mut list = List::new();
+            for number in 0..100_000 {
+                list.push(end, format!("{:x}-element-{number:06}", number % 16).as_bytes(), &limits);
+            }
+            assert_eq!(list.shared_nodes(), 0);
+            let bytes_each = list.memory_bytes() / list.len();
+            assert!(bytes_each <= 19, "{bytes_each}");
+        }
+    }
+
+    #[test]
+    fn nodes_are_written_in_full_where_elements_come_and_go() {
+        let limits = ListLimits { max_listpack_size: 10 };
+        let mut list = List::new();
+        for number in 0..100 {
+            list.push(End::Tail, format!("element:{number:06}").as_bytes(), &limits);
+        }
+        // The first one, and the two at the end where elements were pushed.
+        assert_eq!(list.shared_nodes(), 7);
+        list.push(End::Tail, b"element:a", &limits);
+        assert_eq!(list.shared_nodes(), 8);
+        // Going to and fro over the border of a node changes none.
+        for _ in 0..3 {
+            assert_eq!(list.pop(End::Tail, &limits).as_deref(), Some(&b"element:a"[..]));
+            assert_eq!(list.shared_nodes(), 8);
+            list.push(End::Tail, b"element:a", &limits);
+        }
+        for left in (0..8).rev() {
+            (0..10).for_each(|_| drop(list.pop(End::Head, &limits)));
+            assert_eq!(list.shared_nodes(), left);
+            list.assert_invariants(&limits);
         }
     }
 }

@@ -27,6 +27,7 @@ mod hash;
 mod hyperloglog;
 mod lifecycle;
 mod limits;
+mod list;
 mod locks;
 mod maxmemory;
 mod notifications;
