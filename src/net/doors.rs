@@ -191,11 +191,9 @@ impl Outside for Doors {
         let refused = |failure| refusal(changes, failure);
         let bind = bind_after(&server.config, changes);
         let mut wanted = Vec::new();
-        for (entrance, port) in [
-            (Entrance::Main, ports.main),
-            (Entrance::Tls, ports.tls),
-            (Entrance::ReadOnly, ports.read_only),
-        ] {
+        for (entrance, port) in
+            [(Entrance::Main, ports.main), (Entrance::Tls, ports.tls), (Entrance::ReadOnly, ports.read_only)]
+        {
             if port != 0 {
                 wanted.extend(addresses(entrance, &bind, port).map_err(refused)?);
             }
@@ -224,11 +222,7 @@ fn ports_after(config: &Config, changes: &[Change], present: Ports) -> Ports {
         true => config.read_only_port_after(changes),
         false => present.read_only,
     };
-    Ports {
-        main: port(Directive::Port, present.main),
-        tls: port(Directive::TlsPort, present.tls),
-        read_only,
-    }
+    Ports { main: port(Directive::Port, present.main), tls: port(Directive::TlsPort, present.tls), read_only }
 }
 
 fn bind_after(config: &Config, changes: &[Change]) -> String {

@@ -17,8 +17,7 @@ pub(super) const SPECS: &[Spec] = &[
     )
     .active()
     .multi(),
-    spec(D::Port, "port", PORT, "6379", "Port for TLS and plain clients; 0 listens on none.")
-        .active(),
+    spec(D::Port, "port", PORT, "6379", "Port for TLS and plain clients; 0 listens on none.").active(),
     spec(
         D::ReadOnlyPort,
         "read-only-port",
