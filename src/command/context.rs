@@ -86,23 +86,25 @@ impl<'a> Context<'a> {
     /// The key at argument `index`, hashed when the batch was planned.
     #[inline]
     pub fn key<'k>(&self, arguments: &[&'k [u8]], index: usize) -> HashedKey<'k> {
-        let planned = match self.planned.first() {
-            Some(first) if first.argument as usize == index => Some(first),
-            _ => self
-                .planned
-                .binary_search_by_key(&index, |key| key.argument as usize)
-                .ok()
-                .map(|at| &self.planned[at])
-                .or_else(|| self.planned.iter().find(|key| key.argument as usize == index)),
-        };
-        match planned {
-            Some(key) => HashedKey { bytes: arguments[index], hash: key.hash },
-            None => match &self.last_key {
-                Some((key, hash)) if **key == *arguments[index] => {
-                    HashedKey { bytes: arguments[index], hash: *hash }
-                }
-                _ => self.keys.keyspace.hasher().key(arguments[index]),
-            },
+        match self.planned.first() {
+            Some(first) if first.argument as usize == index => {
+                HashedKey { bytes: arguments[index], hash: first.hash }
+            }
+            _ => self.key_among(arguments[index], index),
+        }
+    }
+
+    fn key_among<'k>(&self, bytes: &'k [u8], index: usize) -> HashedKey<'k> {
+        let planned = self
+            .planned
+            .binary_search_by_key(&index, |key| key.argument as usize)
+            .ok()
+            .map(|at| &self.planned[at])
+            .or_else(|| self.planned.iter().find(|key| key.argument as usize == index));
+        match (planned, &self.last_key) {
+            (Some(key), _) => HashedKey { bytes, hash: key.hash },
+            (None, Some((key, hash))) if **key == *bytes => HashedKey { bytes, hash: *hash },
+            _ => self.keys.keyspace.hasher().key(bytes),
         }
     }
 

@@ -70,6 +70,8 @@ impl KeySpec {
     pub const OW: u16 = 1 << 2;
     /// Removed.
     pub const RM: u16 = 1 << 3;
+    /// Those that need the exclusive lock.
+    pub const WRITES: u16 = Self::RW | Self::OW | Self::RM;
     /// Its data is returned or copied.
     pub const ACCESS: u16 = 1 << 4;
     /// Its data depends on what was there.
@@ -100,6 +102,16 @@ impl KeySpec {
         KeySpec { flags, begin: Begin::Index(index), find: Find::Count { count_at: 0, first: 1, step } }
     }
 
+    /// The key, if it is one at a fixed place.
+    pub const fn only(&self) -> Option<KeyPosition> {
+        match (self.begin, self.find) {
+            (Begin::Index(argument), Find::Range { last: 0, .. }) => {
+                Some(KeyPosition { argument, flags: self.flags })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the keys stand at the same places whatever the arguments say.
     pub const fn is_fixed(&self) -> bool {
         matches!((self.begin, self.find), (Begin::Index(_), Find::Range { .. }))
@@ -108,7 +120,7 @@ impl KeySpec {
     /// Whether these keys need the exclusive lock.
     #[inline]
     pub const fn writes(&self) -> bool {
-        self.flags & (KeySpec::RW | KeySpec::OW | KeySpec::RM) != 0
+        self.flags & KeySpec::WRITES != 0
     }
 
     /// The words of COMMAND INFO.
@@ -139,6 +151,13 @@ pub struct KeyPosition {
     pub flags: u16,
 }
 
+impl KeyPosition {
+    /// Whether it names a key (some commands have words that only look like one).
+    pub const fn is_key(&self) -> bool {
+        self.flags & KeySpec::NOT_KEY == 0
+    }
+}
+
 /// Keys found in a request.
 pub type KeyPositions = SmallVec<[KeyPosition; 4]>;
 
@@ -162,6 +181,20 @@ pub struct PlannedKey {
     pub hash: u64,
 }
 
+impl PlannedKey {
+    /// Its cluster slot.
+    #[inline]
+    pub fn slot(&self) -> usize {
+        crate::keyspace::hash::slot_of_hash(self.hash)
+    }
+
+    /// Whether it needs the exclusive lock.
+    #[inline]
+    pub const fn writes(&self) -> bool {
+        self.flags & KeySpec::WRITES != 0
+    }
+}
+
 /// Finds the keys of a request whose arity has been checked. Errors in counts and keywords give no keys.
 #[inline]
 pub fn for_each_key(command: &Command, arguments: &[&[u8]], mut found: impl FnMut(KeyPosition)) {
@@ -172,10 +205,10 @@ pub fn for_each_key(command: &Command, arguments: &[&[u8]], mut found: impl FnMu
         return;
     }
     for spec in command.keys {
-        // The commonest spec first: one key at a fixed place.
-        if let (Begin::Index(argument), Find::Range { last: 0, .. }) = (spec.begin, spec.find) {
-            if argument < arguments.len() {
-                found(KeyPosition { argument, flags: spec.flags });
+        // The commonest spec first.
+        if let Some(key) = spec.only() {
+            if key.argument < arguments.len() {
+                found(key);
             }
         } else {
             for_each_key_of_spec(spec, arguments, &mut found);
@@ -257,8 +290,8 @@ pub fn lock_plan(
     plan.clear();
     let lock = |key: &PlannedKey| SlotLock {
         database: database as u16,
-        slot: crate::keyspace::hash::slot_of_hash(key.hash) as u16,
-        write: key.flags & (KeySpec::RW | KeySpec::OW | KeySpec::RM) != 0,
+        slot: key.slot() as u16,
+        write: key.writes(),
     };
     for key in keys {
         if key.flags & KeySpec::NOT_KEY == 0 {

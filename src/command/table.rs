@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::keys::KeyPosition;
 use super::spec::{Channels, Command, Flags};
 use crate::error::CommandError;
 
@@ -23,6 +24,8 @@ pub struct Entry {
     pub subcommands: std::ops::Range<usize>,
     /// It works on its own keys and on nothing else: neither on its client nor on the server.
     pub plain: bool,
+    /// Its key, if it is plain and has one at a fixed place.
+    pub single: Option<KeyPosition>,
 }
 
 /// What a plain command has none of.
@@ -55,7 +58,11 @@ impl Entry {
             && command.foreign_keys.is_none()
             && command.databases.is_none()
             && command.channels == Channels::None;
-        Self { command, id, full_name, subcommands: 0..0, plain }
+        let single = match command.keys {
+            [spec] if plain && command.moving_keys.is_none() => spec.only().filter(|key| key.is_key()),
+            _ => None,
+        };
+        Self { command, id, full_name, subcommands: 0..0, plain, single }
     }
 }
 

@@ -107,6 +107,13 @@ struct HeldLock<'g> {
     guard: SlotGuard<'g>,
 }
 
+impl HeldLock<'_> {
+    #[inline]
+    fn is_of(&self, number: usize, slot: usize) -> bool {
+        usize::from(self.lock.slot) == slot && usize::from(self.lock.database) == number
+    }
+}
+
 /// What a batch has counted, to be added to the statistics at its end.
 #[derive(Debug, Default)]
 pub struct AccessCounts {
@@ -197,6 +204,20 @@ impl<'g, 'b> Access<'g, 'b> {
             let taken = self.lock(lock);
             assert!(taken, "nobody else is in the keyspace");
         }
+    }
+
+    /// Takes the lock of the next command of a row, which has one key, instead of the one before it; `database` is the physical one.
+    /// Whether it has it, as in [`new`](Self::new).
+    #[inline]
+    pub fn turn_to(&mut self, database: &'g Database, lock: SlotLock) -> bool {
+        self.locks.clear();
+        self.lock_in(database, lock)
+    }
+
+    /// Gives all locks back.
+    #[inline]
+    pub fn let_go(&mut self) {
+        self.locks.clear();
     }
 
     /// Takes the lock of a key that the command found while it ran (SORT's patterns). Only alone.
@@ -380,10 +401,12 @@ impl<'g, 'b> Access<'g, 'b> {
     }
 
     /// The physical database behind a number. Only with the gate held.
+    #[inline]
     pub fn physical(&self, number: usize) -> &'g Database {
         self.keyspace.physical(self.mapping()[number])
     }
 
+    #[inline]
     fn mapping(&self) -> &Mapping {
         match &self.hold {
             Hold::Shared(mapping) => mapping,
@@ -564,7 +587,11 @@ impl<'g, 'b> Access<'g, 'b> {
     /// Takes a lock. Whether it has it: not if it had to wait, and what it waits for may last ([`AccessSettings::give_up`]).
     #[inline]
     fn lock(&mut self, lock: SlotLock) -> bool {
-        let database = self.physical(usize::from(lock.database));
+        self.lock_in(self.physical(usize::from(lock.database)), lock)
+    }
+
+    #[inline]
+    fn lock_in(&mut self, database: &'g Database, lock: SlotLock) -> bool {
         let slot = usize::from(lock.slot);
         let guard = if lock.write {
             database.try_write_slot(slot).map(SlotGuard::Write)
@@ -598,13 +625,17 @@ impl<'g, 'b> Access<'g, 'b> {
 
     #[inline]
     fn position(&self, number: usize, slot: usize) -> Option<usize> {
-        let matches = |held: &HeldLock<'_>| {
-            usize::from(held.lock.slot) == slot && usize::from(held.lock.database) == number
-        };
+        match &*self.locks {
+            [held] => held.is_of(number, slot).then_some(0),
+            _ => self.position_among(number, slot),
+        }
+    }
+
+    fn position_among(&self, number: usize, slot: usize) -> Option<usize> {
+        let matches = |held: &HeldLock<'_>| held.is_of(number, slot);
         match self.locks.len() {
             0 => None,
-            1 => matches(&self.locks[0]).then_some(0),
-            2..8 => self.locks.iter().position(matches),
+            ..8 => self.locks.iter().position(matches),
             // Plans are sorted; under the exclusive gate locks are added at the end, where the search from behind finds them.
             _ => self
                 .locks

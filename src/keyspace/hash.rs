@@ -54,21 +54,28 @@ pub fn hash_of_parts(slot: usize, fingerprint: u32) -> u64 {
 /// it is not empty, else of the whole key (Redis cluster specification).
 #[inline]
 pub fn key_slot(key: &[u8]) -> usize {
-    usize::from(checksum(hash_tag(key))) & (SLOT_COUNT - 1)
+    let (crc, has_brace) = checksum(key);
+    usize::from(if has_brace { checksum(hash_tag(key)).0 } else { crc }) & (SLOT_COUNT - 1)
 }
 
-/// crc16 (XMODEM). Eight bytes a step: a table lookup for each byte in turn, each waiting for the one before, was a twentieth of a GET.
+/// crc16 (XMODEM), and whether there is a `{`. Eight bytes a step: a table lookup for each byte in turn, each waiting for the one before,
+/// was a twentieth of a GET.
 #[inline]
-fn checksum(bytes: &[u8]) -> u16 {
+fn checksum(bytes: &[u8]) -> (u16, bool) {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
     let (head, steps) = bytes.as_rchunks::<8>();
     let mut crc = crc16::State::<crc16::XMODEM>::calculate(head);
-    for &[a, b, c, d, e, f, g, h] in steps {
-        let [high, low] = crc.to_be_bytes();
+    let mut found = 0;
+    for step in steps {
+        let word = u64::from_le_bytes(*step);
+        // A byte that is a brace becomes zero, and the only bytes that borrow from above their lowest seven bits are zeros.
+        let zero = word ^ (EACH * u64::from(b'{'));
+        found |= zero.wrapping_sub(EACH) & !zero & (EACH << 7);
+        let [a, b, c, d, e, f, g, h] = (word ^ u64::from(crc.swap_bytes())).to_le_bytes();
         let at = |zeros: usize, byte: u8| BEFORE_ZEROS[zeros][usize::from(byte)];
-        crc = (at(7, a ^ high) ^ at(6, b ^ low) ^ at(5, c) ^ at(4, d))
-            ^ (at(3, e) ^ at(2, f) ^ at(1, g) ^ at(0, h));
+        crc = (at(7, a) ^ at(6, b) ^ at(5, c) ^ at(4, d)) ^ (at(3, e) ^ at(2, f) ^ at(1, g) ^ at(0, h));
     }
-    crc
+    (crc, found != 0 || head.contains(&b'{'))
 }
 
 /// The checksum of each byte with 0 to 7 zero bytes behind it.
@@ -95,34 +102,14 @@ const fn before_zeros() -> [[u16; 256]; 8] {
     tables
 }
 
-#[inline]
+#[cold]
 fn hash_tag(key: &[u8]) -> &[u8] {
-    if key.len() <= SHORT && !has_brace(key) {
-        return key;
-    }
     let Some(open) = memchr::memchr(b'{', key) else { return key };
     let rest = &key[open + 1..];
     match memchr::memchr(b'}', rest) {
         None | Some(0) => key,
         Some(close) => &rest[..close],
     }
-}
-
-/// Up to so many bytes looking at all of them is quicker than calling a search.
-const SHORT: usize = 64;
-
-/// Whether a key has a `{`, eight bytes a step.
-#[inline]
-fn has_brace(key: &[u8]) -> bool {
-    const EACH: u64 = u64::from_le_bytes([1; 8]);
-    let (steps, tail) = key.as_chunks::<8>();
-    let mut found = 0;
-    for step in steps {
-        // A byte that is the wanted one becomes zero, and the only bytes that borrow from above their lowest seven bits are zeros.
-        let zero = u64::from_le_bytes(*step) ^ (EACH * u64::from(b'{'));
-        found |= zero.wrapping_sub(EACH) & !zero & (EACH << 7);
-    }
-    found != 0 || tail.contains(&b'{')
 }
 
 /// Hashes keys with a seed of its own for each server, so that nobody can prepare keys which collide.
@@ -210,7 +197,7 @@ mod tests {
     proptest! {
         #[test]
         fn steps_of_eight_give_the_same_checksum(bytes: Vec<u8>) {
-            prop_assert_eq!(checksum(&bytes), crc16::State::<crc16::XMODEM>::calculate(&bytes));
+            prop_assert_eq!(checksum(&bytes).0, crc16::State::<crc16::XMODEM>::calculate(&bytes));
         }
 
         #[test]
@@ -221,7 +208,7 @@ mod tests {
                 (close > 1).then(|| &key[open + 1..open + close])
             };
             prop_assert_eq!(hash_tag(key.as_bytes()), naive().unwrap_or(&key).as_bytes());
-            prop_assert_eq!(has_brace(key.as_bytes()), key.contains('{'));
+            prop_assert_eq!(checksum(key.as_bytes()).1, key.contains('{'));
         }
 
         #[test]

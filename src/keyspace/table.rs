@@ -25,6 +25,7 @@ use super::hash::{HashedKey, KeyHasher, fingerprint_of_hash};
 use super::record::{Record, RecordBox};
 use crate::alloc::block_bytes;
 use crate::types::occupancy::Occupancy;
+use crate::types::same::same;
 
 /// What a dashmap shard holds: one entry, the slot's number and its table.
 pub type Shard = RawTable<(u16, SharedValue<SlotTable>)>;
@@ -546,7 +547,7 @@ pub struct At {
 #[inline]
 pub fn locate(table: &SlotTable, key: &HashedKey<'_>) -> Option<At> {
     let fingerprint = fingerprint_of_hash(key.hash);
-    let (position, index) = table.locate_record(fingerprint, |record| record.key() == key.bytes)?;
+    let (position, index) = table.locate_record(fingerprint, |record| same(record.key(), key.bytes))?;
     Some(At { position, index })
 }
 
@@ -575,7 +576,7 @@ pub fn owner_at(table: &mut SlotTable, at: At) -> Place<'_> {
 /// The record of `key`, expired or not.
 #[inline]
 pub fn find<'t>(table: &'t SlotTable, key: &HashedKey<'_>) -> Option<&'t Record> {
-    find_where(table, key.hash, |record| record.key() == key.bytes)
+    find_where(table, key.hash, |record| same(record.key(), key.bytes))
 }
 
 /// The record of `key` to be exchanged for another one.

@@ -14,6 +14,7 @@ use crate::command::table::Entry;
 use crate::command::{Command, Context, Group, Origin};
 use crate::error::CommandError;
 use crate::keyspace::hash::SLOT_COUNT;
+use crate::resp::Version;
 use crate::server::Server;
 use crate::server::client::Door;
 
@@ -38,7 +39,7 @@ pub struct Permits {
     pub reached_too_far: bool,
 }
 
-/// Runs a command that a script calls. Answers the reply as a Lua value, or the command's error.
+/// Runs a command that a script calls in a machine. Answers the reply as a Lua value, or the command's error.
 ///
 /// # Errors
 /// When the machine's memory is full.
@@ -54,13 +55,37 @@ pub fn call(
     }
     let Words { bytes, ends, names } = buffer;
     let words = &split(bytes, ends);
-    let outer = cx.reply.version();
-    cx.reply.set_version(vm.version());
-    let start = cx.reply.position();
-    let result = match resolve(cx.server, names, words) {
-        Ok(entry) => run(cx, permits, &vm.control, entry, words),
-        Err(error) => Err(error),
+    let resolved = resolve(cx.server, names, words);
+    let start = match perform(cx, permits, Some(&vm.control), vm.version(), resolved, words) {
+        Ok(start) => start,
+        Err(error) => return Ok(Err(error)),
     };
+    let reply = cx.reply.written_since(start);
+    let value = match reply {
+        [b':', ..] => convert::to_lua(&vm.lua, &vm.names, reply, 0),
+        _ => vm.unasked(reply.len(), || convert::to_lua(&vm.lua, &vm.names, reply, 0)),
+    };
+    cx.reply.truncate(start);
+    Ok(Ok(value?.0))
+}
+
+/// Runs a command that a script calls, whoever runs the script. Answers where its reply begins, in that version of the protocol: the
+/// caller takes it away again.
+///
+/// # Errors
+/// The command's, or why the script may not run it. INFO has counted it.
+pub fn perform<'c>(
+    cx: &mut Context<'c>,
+    permits: &mut Permits,
+    control: Option<&Control>,
+    version: Version,
+    resolved: Result<&'c Entry, CommandError>,
+    words: &[&[u8]],
+) -> Result<usize, CommandError> {
+    let outer = cx.reply.version();
+    cx.reply.set_version(version);
+    let start = cx.reply.position();
+    let result = resolved.and_then(|entry| run(cx, permits, control, entry, words));
     cx.reply.set_version(outer);
     if let Err(error) = result {
         cx.reply.truncate(start);
@@ -69,15 +94,9 @@ pub fn call(
             cx.server.stats.error(crate::worker::current(), &code);
             permits.counted = Some(error.to_string());
         }
-        return Ok(Err(error));
+        return Err(error);
     }
-    let reply = cx.reply.written_since(start);
-    let value = match reply {
-        [b':', ..] => convert::to_lua(&vm.lua, &vm.names, reply, 0),
-        _ => vm.unasked(reply.len(), || convert::to_lua(&vm.lua, &vm.names, reply, 0)),
-    };
-    cx.reply.truncate(start);
-    Ok(Ok(value?.0))
+    Ok(start)
 }
 
 /// `redis.acl_check_cmd`: whether the client's user may run a command with these arguments, however many it wants.
@@ -174,7 +193,12 @@ fn resolve<'t>(
             names.push((Box::from(words[0]), entry.id));
         }),
     };
-    resolved.map_err(|error| match error {
+    resolved.map_err(|error| unresolved(server, error, words))
+}
+
+/// What a script is told of a command that could not be resolved.
+pub fn unresolved(server: &Server, error: CommandError, words: &[&[u8]]) -> CommandError {
+    match error {
         CommandError::UnknownCommand { .. } => CommandError::text("ERR Unknown command called from script"),
         CommandError::WrongArity(_) => {
             if let Ok(entry) = server.commands.find(words) {
@@ -183,14 +207,14 @@ fn resolve<'t>(
             CommandError::text("ERR Wrong number of args calling command from script")
         }
         other => other,
-    })
+    }
 }
 
 /// The gate of a script's command, then the command.
 fn run<'c>(
     cx: &mut Context<'c>,
     permits: &mut Permits,
-    control: &Control,
+    control: Option<&Control>,
     entry: &'c Entry,
     words: &[&[u8]],
 ) -> Result<(), CommandError> {
@@ -205,7 +229,9 @@ fn run<'c>(
     let result = cx.run_nested(entry, words, Origin::Script);
     if cx.dirty != dirty && !permits.wrote {
         permits.wrote = true;
-        control.note_write();
+        if let Some(control) = control {
+            control.note_write();
+        }
     }
     result
 }
@@ -214,7 +240,7 @@ fn run<'c>(
 fn judge(
     cx: &mut Context<'_>,
     permits: &mut Permits,
-    control: &Control,
+    control: Option<&Control>,
     entry: &Entry,
     words: &[&[u8]],
 ) -> Result<(), CommandError> {
@@ -259,7 +285,9 @@ fn judge(
             || command.alone.is_some());
     if too_far || permits.reached_too_far {
         permits.reached_too_far = true;
-        control.force_end(ForcedEnd::Undeclared);
+        if let Some(control) = control {
+            control.force_end(ForcedEnd::Undeclared);
+        }
         return Err(CommandError::text("ERR Script reached for a key that it did not declare"));
     }
     Ok(())

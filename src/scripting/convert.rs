@@ -142,7 +142,7 @@ fn write(
 }
 
 /// Fractions are cut off; what is no number of 64 bits is the lowest of them, as conversion in C gives.
-fn truncate(number: f64) -> i64 {
+pub fn truncate(number: f64) -> i64 {
     if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number) {
         number as i64
     } else {
@@ -238,6 +238,6 @@ fn write_array(
 }
 
 /// A simple string ends at the line's end, so it must not contain one.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     text.replace(['\r', '\n'], " ")
 }

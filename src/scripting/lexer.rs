@@ -18,42 +18,54 @@ pub enum Token<'a> {
 /// The tokens of a source; `None` if a string or comment does not end, or an escape is one that is not resolved here.
 pub fn tokens(source: &[u8]) -> Option<Vec<Token<'_>>> {
     let mut all = Vec::new();
+    read(source, |token, _| all.push(token))?;
+    Some(all)
+}
+
+/// The tokens of a source, each with the place of its first byte. As [`tokens`].
+pub fn placed_tokens(source: &[u8]) -> Option<Vec<(Token<'_>, usize)>> {
+    let mut all = Vec::new();
+    read(source, |token, at| all.push((token, at)))?;
+    Some(all)
+}
+
+fn read<'a>(source: &'a [u8], mut found: impl FnMut(Token<'a>, usize)) -> Option<()> {
     let mut at = 0;
     while let Some(&byte) = source.get(at) {
         match byte {
             b'-' if source.get(at + 1) == Some(&b'-') => at = comment_end(source, at + 2)?,
             b'"' | b'\'' => {
                 let (text, end) = quoted(source, at)?;
-                all.push(Token::Text(text));
+                found(Token::Text(text), at);
                 at = end;
             }
             b'[' if long_bracket(source, at).is_some() => {
                 let (text, end) = long_text(source, at)?;
-                all.push(Token::Text(text.to_vec()));
+                found(Token::Text(text.to_vec()), at);
                 at = end;
             }
             b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
                 let end = end_of(source, at, |byte| byte == b'_' || byte.is_ascii_alphanumeric());
-                all.push(Token::Name(&source[at..end]));
+                found(Token::Name(&source[at..end]), at);
                 at = end;
             }
             b'0'..=b'9' => {
                 let end = end_of(source, at, |byte| byte == b'.' || byte.is_ascii_alphanumeric());
-                all.push(Token::Number(&source[at..end]));
+                found(Token::Number(&source[at..end]), at);
                 at = end;
             }
             b'.' if source[at..].starts_with(b"...") => {
-                all.push(Token::Dots);
+                found(Token::Dots, at);
                 at += 3;
             }
             byte if byte.is_ascii_whitespace() => at += 1,
             byte => {
-                all.push(Token::Symbol(byte));
+                found(Token::Symbol(byte), at);
                 at += 1;
             }
         }
     }
-    Some(all)
+    Some(())
 }
 
 fn end_of(source: &[u8], at: usize, belongs: impl Fn(u8) -> bool) -> usize {

@@ -15,6 +15,7 @@ pub mod library_reach;
 pub mod run;
 pub mod scripts;
 pub mod shebang;
+pub mod straight;
 pub mod vm;
 
 use std::cell::RefCell;

@@ -7,12 +7,13 @@ use mlua::{Function, Lua, MultiValue, Value};
 
 use super::analysis::Reach;
 use super::call::{self, Permits, Words};
-use super::control::{ForcedEnd, Start};
+use super::control::{ForcedEnd, Place, Start};
 use super::convert;
 use super::functions::Library;
 use super::host::{self, Host};
 use super::scripts::{Script, Sha};
 use super::shebang::ScriptFlags;
+use super::straight::{self, Stop, Straight};
 use super::vm::{Failure, Vm};
 use crate::command::keys::LockPlan;
 use crate::command::{Context, Origin};
@@ -104,69 +105,99 @@ pub fn run(cx: &mut Context<'_>, program: &Program, arguments: &[&[u8]], read_on
     if cx.keys.is_alone() {
         server.scripting.count_alone();
     }
-    let done = server
-        .scripting
-        .with_machine(|vm| Run { cx, vm, program, arguments, key_count: count }.run(read_only));
+    let call = ProgramCall { program, arguments, key_count: count, read_only };
+    if let Program::Script(script) = program
+        && let Some(straight) = &script.straight
+    {
+        return call.run_straight(cx, straight);
+    }
+    let done = server.scripting.with_machine(|vm| call.run_in_machine(cx, vm));
     done.unwrap_or_else(|error| Err(CommandError::new(format!("ERR {error}"))))
 }
 
-struct Run<'r, 'c> {
-    cx: &'r mut Context<'c>,
-    vm: &'r mut Vm,
+/// A program, and what it is called with.
+struct ProgramCall<'r> {
     program: &'r Program,
     arguments: &'r [&'r [u8]],
     key_count: usize,
+    read_only: bool,
 }
 
-impl Run<'_, '_> {
-    fn run(self, read_only: bool) -> CommandResult {
-        let Self { cx, vm, program, arguments, key_count } = self;
-        let flags = program.flags();
-        let function = match program {
+/// How a program ended.
+struct Ended {
+    outcome: Result<(), Failure>,
+    /// Why, if by force, and where it was then.
+    forced: Option<ForcedEnd>,
+    forced_at: Option<Place>,
+}
+
+impl ProgramCall<'_> {
+    fn run_straight(&self, cx: &mut Context<'_>, straight: &Straight) -> CommandResult {
+        self.within(cx, |cx, permits| {
+            let (keys, others) = self.arguments[3..].split_at(self.key_count);
+            let outcome = straight::run(straight, cx, permits, keys, others).map_err(failure_of);
+            let forced = permits.reached_too_far.then_some(ForcedEnd::Undeclared);
+            Ended { outcome, forced, forced_at: None }
+        })
+    }
+
+    fn run_in_machine(&self, cx: &mut Context<'_>, vm: &mut Vm) -> CommandResult {
+        let server = cx.server;
+        let function = match self.program {
             Program::Script(script) => vm
                 .compiled(script)
-                .inspect_err(|_| cx.server.scripting.scripts.forget(script))
+                .inspect_err(|_| server.scripting.scripts.forget(script))
                 .map_err(compile_error)?,
             Program::Function { name, .. } => {
-                let scripting = &cx.server.scripting;
+                let scripting = &server.scripting;
                 super::functions::load_into(vm, &scripting.give_way(), &scripting.libraries)?;
                 vm.function(name.as_bytes()).ok_or(CommandError::text("ERR Function not found"))?
             }
         };
+        let vm = &*vm;
+        self.within(cx, |cx, permits| {
+            vm.control.begin(&server.scripting.slow, &server.scripting.give_way(), self.start_of(cx));
+            vm.set_version(Version::Resp2);
+            let mut serving = Serving { cx, vm, permits, words: vm.words.take() };
+            let ended = self.execute(&mut serving, &function);
+            vm.words.set(serving.words);
+            let forced = vm.control.end();
+            let recovered = if forced.is_some() { vm.recover() } else { Ok(()) };
+            let outcome = recovered.and(ended).unwrap_or_else(|error| {
+                Err(Failure { text: format!("ERR {error}").into_bytes(), place: None })
+            });
+            Ended { outcome, forced, forced_at: vm.control.take_place() }
+        })
+    }
+
+    /// Runs the program with its permits, and undoes or reports what came of it.
+    fn within(
+        &self,
+        cx: &mut Context<'_>,
+        work: impl FnOnce(&mut Context<'_>, &mut Permits) -> Ended,
+    ) -> CommandResult {
+        let flags = self.program.flags();
         if cx.client.out_of_memory && flags.declared && !flags.allow_oom && !flags.no_writes {
             return Err(CommandError::OutOfMemory);
         }
-        let in_transaction_undo = cx.keys.can_undo();
-        let undoable = flags.atomic && !in_transaction_undo;
-        let permits = Permits {
-            read_only: read_only || flags.no_writes,
+        let undoable = flags.atomic && !cx.keys.can_undo();
+        let mut permits = Permits {
+            read_only: self.read_only || flags.no_writes,
             allow_oom: flags.allow_oom,
-            cross_slot: flags.allow_cross_slot_keys || !flags.declared && key_count == 0,
+            cross_slot: flags.allow_cross_slot_keys || !flags.declared && self.key_count == 0,
             slot: None,
             wrote: false,
             reached_too_far: false,
             counted: None,
             denied: false,
         };
-        let start = start_of(cx, program, arguments, key_count, flags.atomic);
-        vm.control.begin(&cx.server.scripting.slow, &cx.server.scripting.give_way(), start);
-        vm.set_version(Version::Resp2);
         let (database, dirty, position) = (cx.client.database, cx.dirty, cx.reply.position());
         if undoable {
             cx.begin_undoable();
         }
-        let words = vm.words.take();
-        let mut serving = Serving { cx, vm, permits, words };
-        let ended = execute(&mut serving, &function, program, &arguments[3..], key_count);
-        let Serving { cx, permits, words, .. } = serving;
-        vm.words.set(words);
-        let forced = vm.control.end();
+        let Ended { outcome, forced, forced_at } = work(cx, &mut permits);
         cx.client.select(database);
         cx.keys.database = database;
-        let outcome = match ended {
-            Ok(outcome) => outcome,
-            Err(error) => Err(Failure { text: format!("ERR {error}").into_bytes(), place: None }),
-        };
         let failure = match (outcome, forced) {
             (Ok(()), None) => {
                 if undoable {
@@ -185,9 +216,9 @@ impl Run<'_, '_> {
                 error_of(&failure)
             }
             (outcome, Some(forced)) => {
-                let text = forced_text(forced, program).into_bytes();
+                let text = forced_text(forced, self.program).into_bytes();
                 let raised_at = outcome.err().and_then(|failure| failure.place);
-                error_of(&Failure { text, place: vm.control.take_place().or(raised_at) })
+                error_of(&Failure { text, place: forced_at.or(raised_at) })
             }
         };
         cx.reply.truncate(position);
@@ -196,52 +227,68 @@ impl Run<'_, '_> {
             cx.dirty = dirty;
         }
         if permits.reached_too_far {
-            program.misjudged().store(true, Ordering::Relaxed);
+            self.program.misjudged().store(true, Ordering::Relaxed);
             // If nothing was changed it can start again, alone.
             cx.again_alone = cx.dirty == dirty && cx.origin == Origin::Client;
         }
-        if forced.is_some() {
-            vm.recover().map_err(|error| CommandError::new(format!("ERR {error}")))?;
-        }
         Err(failure)
+    }
+
+    fn start_of(&self, cx: &Context<'_>) -> Start {
+        let (function, command) = match self.program {
+            Program::Script(_) => (None, Vec::new()),
+            Program::Function { name, .. } => {
+                (Some(name.clone()), self.arguments.iter().map(|word| word.to_vec()).collect())
+            }
+        };
+        let locks = (self.key_count > 0 && !cx.keys.is_alone()).then(|| cx.keys.held().collect::<LockPlan>());
+        let limit_ms = cx.server.config.int(Directive::BusyReplyThreshold);
+        let limit_ns = if limit_ms > 0 { limit_ms as u64 * 1_000_000 } else { u64::MAX };
+        Start {
+            sha: self.program.sha(),
+            function,
+            command,
+            undoable: self.program.flags().atomic,
+            locks,
+            limit_ns,
+        }
+    }
+
+    /// The program itself.
+    fn execute(
+        &self,
+        serving: &mut Serving<'_, '_>,
+        function: &Function,
+    ) -> mlua::Result<Result<(), Failure>> {
+        let vm = serving.vm;
+        let (keys, others) = self.arguments[3..].split_at(self.key_count);
+        let (keys, others) = (vm.strings(keys)?, vm.strings(others)?);
+        let ended = host::lend(serving, || match self.program {
+            Program::Script(_) => vm.run_script(function, keys, others),
+            Program::Function { .. } => vm.run_function(function, keys, others),
+        });
+        match ended? {
+            Err(failure) => Ok(Err(failure)),
+            Ok(value) => {
+                convert::to_reply(&value, &vm.names, vm.version(), &mut serving.cx.reply)?;
+                Ok(Ok(()))
+            }
+        }
     }
 }
 
-fn compile_error(message: String) -> CommandError {
-    CommandError::new(format!("ERR Error compiling script (new function): {message}"))
-}
-
-fn start_of(
-    cx: &Context<'_>,
-    program: &Program,
-    arguments: &[&[u8]],
-    key_count: usize,
-    undoable: bool,
-) -> Start {
-    let (function, command) = match program {
-        Program::Script(_) => (None, Vec::new()),
-        Program::Function { name, .. } => {
-            (Some(name.clone()), arguments.iter().map(|word| word.to_vec()).collect())
-        }
-    };
-    let locks = (key_count > 0 && !cx.keys.is_alone()).then(|| cx.keys.held().collect::<LockPlan>());
-    let limit_ms = cx.server.config.int(Directive::BusyReplyThreshold);
-    let limit_ns = if limit_ms > 0 { limit_ms as u64 * 1_000_000 } else { u64::MAX };
-    Start { sha: program.sha(), function, command, undoable, locks, limit_ns }
-}
-
-/// What serves the commands of the script.
+/// What serves the commands of a program in a machine.
 struct Serving<'r, 'c> {
     cx: &'r mut Context<'c>,
     vm: &'r Vm,
-    permits: Permits,
+    permits: &'r mut Permits,
     /// Memory for the words of its commands.
     words: Words,
 }
 
 impl Host for Serving<'_, '_> {
     fn call(&mut self, _: &Lua, words: &MultiValue) -> mlua::Result<Result<Value, CommandError>> {
-        call::call(self.cx, &mut self.permits, self.vm, &mut self.words, words)
+        call::call(self.cx, self.permits, self.vm, &mut self.words, words)
     }
 
     fn may_call(&mut self, words: &MultiValue) -> Result<bool, CommandError> {
@@ -249,27 +296,19 @@ impl Host for Serving<'_, '_> {
     }
 }
 
-/// The script itself.
-fn execute(
-    serving: &mut Serving<'_, '_>,
-    function: &Function,
-    program: &Program,
-    arguments: &[&[u8]],
-    key_count: usize,
-) -> mlua::Result<Result<(), Failure>> {
-    let vm = serving.vm;
-    let keys = vm.strings(&arguments[..key_count])?;
-    let others = vm.strings(&arguments[key_count..])?;
-    let ended = host::lend(serving, || match program {
-        Program::Script(_) => vm.run_script(function, keys, others),
-        Program::Function { .. } => vm.run_function(function, keys, others),
-    });
-    match ended? {
-        Err(failure) => Ok(Err(failure)),
-        Ok(value) => {
-            convert::to_reply(&value, &vm.names, vm.version(), &mut serving.cx.reply)?;
-            Ok(Ok(()))
+fn compile_error(message: String) -> CommandError {
+    CommandError::new(format!("ERR Error compiling script (new function): {message}"))
+}
+
+/// What ended a script that ran without a machine, as the machine would have told it.
+fn failure_of(stop: Stop) -> Failure {
+    let place = |line: u32| Some((b"@user_script".to_vec(), i64::from(line)));
+    match stop {
+        Stop::Command(error, line) => Failure { text: error.to_string().into_bytes(), place: place(line) },
+        Stop::Raised(text, line) => {
+            Failure { text: format!("ERR user_script:{line}: {text}").into_bytes(), place: place(line) }
         }
+        Stop::Memory => Failure { text: b"ERR not enough memory".to_vec(), place: None },
     }
 }
 

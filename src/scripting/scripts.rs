@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 
 use super::analysis::{self, Reach};
 use super::shebang::{self, ScriptFlags};
+use super::straight::{self, Straight};
 use crate::command::table::CommandTable;
 use crate::error::CommandError;
 
@@ -29,6 +30,8 @@ pub struct Script {
     pub flags: ScriptFlags,
     /// What it may touch.
     pub reach: Reach,
+    /// How it is run without a machine, if it can be.
+    pub straight: Option<Straight>,
     /// It was caught reaching for a key that it did not declare: it runs alone from then on.
     pub misjudged: AtomicBool,
     body_start: usize,
@@ -72,6 +75,7 @@ impl Scripts {
             sha: sha1(source),
             flags,
             reach: analysis::reach(body, table),
+            straight: straight::parse(body, table),
             misjudged: AtomicBool::new(false),
             body_start: source.len() - body.len(),
             kept: AtomicBool::new(false),

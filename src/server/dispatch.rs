@@ -9,11 +9,12 @@ use super::client::{Client, Door, ReplyMode};
 use super::gate::Verdict;
 use super::monitor::{Source, UNSEEN};
 use super::observe::{Done, Thresholds};
+use super::rows::Row;
 use super::runs::Run;
 use super::stats::Counter;
 use super::waiting::Served;
 use crate::command::context::{After, Context, Origin};
-use crate::command::keys::{LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
+use crate::command::keys::{KeyPosition, LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
 use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
@@ -26,9 +27,10 @@ use crate::keyspace::gate::Shared;
 use crate::keyspace::{prefetch, sweep, table};
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
+use crate::types::same::same;
 
 /// A batch ends early when so many bytes of replies wait: they are sent before more are made.
-const OUTPUT_ENOUGH: usize = 256 * 1024;
+pub(super) const OUTPUT_ENOUGH: usize = 256 * 1024;
 
 /// Why a batch ended before its last request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,13 +63,34 @@ pub struct Scratch {
 
 /// A request of the batch before it is judged.
 #[derive(Debug)]
-struct PlannedRequest {
+pub(super) struct PlannedRequest {
     /// The command's id, or why there is none.
-    command: Result<u32, Box<CommandError>>,
+    pub(super) command: Result<u32, Box<CommandError>>,
     /// Where its arguments end; they start where those of the request before it end.
-    arguments_end: u32,
+    pub(super) arguments_end: u32,
     /// The same of its keys.
-    keys_end: u32,
+    pub(super) keys_end: u32,
+}
+
+/// A request with one key at a fixed place: another one with the same first word and as many words has the same command, and its key
+/// stands there too.
+struct Alike<'r> {
+    name: &'r [u8],
+    words: usize,
+    id: u32,
+    key: KeyPosition,
+}
+
+impl<'r> Alike<'r> {
+    fn new(entry: &Entry, words: &[&'r [u8]]) -> Option<Self> {
+        let key = entry.single.filter(|key| key.argument < words.len() && entry.subcommands.is_empty())?;
+        Some(Self { name: words.first()?, words: words.len(), id: entry.id as u32, key })
+    }
+
+    #[inline]
+    fn is_alike(&self, words: &[&[u8]]) -> bool {
+        words.len() == self.words && same(self.name, words[0])
+    }
 }
 
 /// How a request came.
@@ -108,11 +131,11 @@ impl Ran {
 /// The state of a batch while it runs.
 pub(super) struct Batch<'s> {
     pub(super) worker: usize,
-    now_us: u64,
+    pub(super) now_us: u64,
     pub(super) now_ms: u64,
     /// See [`Server::is_plain`]: said of the batch's client when the last command that was not plain had run.
-    plain: bool,
-    counts: AccessCounts,
+    pub(super) plain: bool,
+    pub(super) counts: AccessCounts,
     pub(super) changes: Changes<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
     pub(super) shared: Option<Shared<'s>>,
@@ -124,7 +147,7 @@ pub(super) struct Batch<'s> {
     pub(super) executed: u64,
     /// How many of them ran for clients that waited.
     pub(super) for_others: u64,
-    dirty: u64,
+    pub(super) dirty: u64,
 }
 
 impl Server {
@@ -141,18 +164,25 @@ impl Server {
         let mut arguments = recycle(std::mem::take(&mut scratch.arguments));
         scratch.keys.clear();
         scratch.requests.clear();
-        let mut name_before: &[u8] = b"";
+        let mut before: Option<Alike<'_>> = None;
         for index in 0..count {
             let first = arguments.len();
             decoder.arguments(buffer, index, &mut arguments);
             let words = &arguments[first..];
-            let name = words.first().copied().unwrap_or_default();
-            let before = match scratch.requests.last() {
-                Some(PlannedRequest { command: Ok(id), .. }) if name_before == name => Some(*id as usize),
-                _ => None,
+            let command = match &before {
+                Some(alike) if alike.is_alike(words) => {
+                    let KeyPosition { argument, flags } = alike.key;
+                    let hash = self.keyspace.hasher().hash(words[argument]);
+                    scratch.keys.push(PlannedKey { argument: argument as u32, flags, hash });
+                    Ok(alike.id)
+                }
+                _ => {
+                    let command = self.plan(words, &mut scratch.keys);
+                    let entry = command.as_ref().ok().map(|id| &self.commands.entries()[*id as usize]);
+                    before = entry.and_then(|entry| Alike::new(entry, words));
+                    command
+                }
             };
-            name_before = name;
-            let command = self.plan(words, before, &mut scratch.keys);
             scratch.requests.push(PlannedRequest {
                 command,
                 arguments_end: arguments.len() as u32,
@@ -167,7 +197,34 @@ impl Server {
         }
         let mut end = BatchEnd { executed: count, stop: None };
         let (mut first_argument, mut first_key) = (0, 0);
-        for (index, request) in scratch.requests.iter().enumerate() {
+        let mut index = 0;
+        while let Some(request) = scratch.requests.get(index) {
+            if batch.plain
+                && let Ok(id) = request.command
+                && self.commands.entries()[id as usize].single.is_some()
+            {
+                let row = Row {
+                    entry: &self.commands.entries()[id as usize],
+                    requests: &scratch.requests[index..],
+                    first: index,
+                    arguments: &arguments,
+                    keys: &scratch.keys,
+                    first_argument,
+                    first_key,
+                    decoder,
+                };
+                let done = self.run_row(client, &row, &mut batch, out);
+                if done > 0 {
+                    index += done;
+                    let last = &scratch.requests[index - 1];
+                    (first_argument, first_key) = (last.arguments_end as usize, last.keys_end as usize);
+                    if out.len() >= OUTPUT_ENOUGH {
+                        end.executed = index;
+                        break;
+                    }
+                    continue;
+                }
+            }
             let words = &arguments[first_argument..request.arguments_end as usize];
             let keys = &scratch.keys[first_key..request.keys_end as usize];
             client.replied = out.len();
@@ -188,18 +245,19 @@ impl Server {
                     None
                 }
             };
+            index += 1;
             match stop {
                 None if out.len() < OUTPUT_ENOUGH => {}
                 None => {
-                    end = BatchEnd { executed: index + 1, stop: None };
+                    end = BatchEnd { executed: index, stop: None };
                     break;
                 }
                 Some(stop @ (Stop::Paused | Stop::Busy)) => {
-                    end = BatchEnd { executed: index, stop: Some(stop) };
+                    end = BatchEnd { executed: index - 1, stop: Some(stop) };
                     break;
                 }
                 Some(stop) => {
-                    end = BatchEnd { executed: index + 1, stop: Some(stop) };
+                    end = BatchEnd { executed: index, stop: Some(stop) };
                     break;
                 }
             }
@@ -236,18 +294,9 @@ impl Server {
         }
     }
 
-    /// Finds the command of a request, and its keys. `before`: the command of a request with the same first word.
-    #[inline]
-    fn plan(
-        &self,
-        words: &[&[u8]],
-        before: Option<usize>,
-        keys: &mut Vec<PlannedKey>,
-    ) -> Result<u32, Box<CommandError>> {
-        let entry = match before {
-            Some(before) => self.commands.resolve_again(words, before)?,
-            None => self.commands.resolve(words)?,
-        };
+    /// Finds the command of a request, and its keys.
+    fn plan(&self, words: &[&[u8]], keys: &mut Vec<PlannedKey>) -> Result<u32, Box<CommandError>> {
+        let entry = self.commands.resolve(words)?;
         for_each_key(entry.command, words, |position| {
             keys.push(PlannedKey {
                 argument: position.argument as u32,
@@ -585,7 +634,7 @@ impl Server {
 
     /// Removes the keys that a read found ended, now that its locks are free.
     #[cold]
-    fn remove_stale(&self, batch: &mut Batch<'_>) {
+    pub(super) fn remove_stale(&self, batch: &mut Batch<'_>) {
         batch.shared = None;
         let stale = batch.counts.stale.take();
         if self.pause.in_force(batch.now_ms).is_some() {

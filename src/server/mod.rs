@@ -17,6 +17,7 @@ pub mod outside;
 pub mod pause;
 pub mod pubsub;
 pub mod rights;
+mod rows;
 mod runs;
 pub mod settings;
 pub mod stats;

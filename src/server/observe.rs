@@ -39,6 +39,16 @@ pub struct Thresholds {
     pub one_by_one: bool,
 }
 
+impl Thresholds {
+    /// Whether somebody may want to hear of a command with so many bytes.
+    #[inline]
+    pub fn are_met(&self, request_bytes: usize, reply_bytes: usize) -> bool {
+        self.one_by_one
+            || request_bytes as u64 >= self.request_bytes
+            || reply_bytes as u64 >= self.reply_bytes
+    }
+}
+
 /// See the module's page.
 #[derive(Debug)]
 pub struct Observation {

@@ -25,14 +25,16 @@ impl Server {
         reply_bytes: usize,
         batch: &mut Batch<'_>,
     ) -> bool {
-        batch.run.calls += 1;
-        batch.run.failed += u64::from(failed);
-        batch.executed += 1;
-        let thresholds = &batch.thresholds;
-        thresholds.one_by_one
-            || request_bytes as u64 >= thresholds.request_bytes
-            || reply_bytes as u64 >= thresholds.reply_bytes
-            || self.observation.tick() != batch.tick
+        self.count_row(1, u64::from(failed), batch);
+        batch.thresholds.are_met(request_bytes, reply_bytes) || self.observation.tick() != batch.tick
+    }
+
+    /// Counts commands of the present run.
+    #[inline]
+    pub(super) fn count_row(&self, executed: u64, failed: u64, batch: &mut Batch<'_>) {
+        batch.run.calls += executed;
+        batch.run.failed += failed;
+        batch.executed += executed;
     }
 
     /// Ends the run, or tells of the command that ran last. With `ends_run` no other of its kind follows at once.

@@ -14,6 +14,7 @@ pub mod number;
 pub mod occupancy;
 pub mod packed;
 pub mod packed_table;
+pub mod same;
 mod score_leaf;
 mod score_tree;
 mod segments;

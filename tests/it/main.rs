@@ -42,6 +42,7 @@ mod scripting;
 mod server;
 mod set;
 mod sort;
+mod straight;
 mod stream;
 mod stream_consumers;
 mod string;

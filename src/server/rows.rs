@@ -1,0 +1,161 @@
+//! Rows: plain commands of one kind with one key each, one behind the other in a batch.
+//!
+//! Most pipelines are made of them. What surrounds a command (its context, how it reaches keys, what is judged of its client) is the
+//! same for all of a row, so it is made once; each request then costs its lock, its function, and the test whether something came up
+//! that a request by itself would look at. If so the row ends there.
+
+use std::sync::atomic::Ordering;
+
+use super::Server;
+use super::client::Client;
+use super::dispatch::{Batch, OUTPUT_ENOUGH, PlannedRequest};
+use super::observe::Done;
+use crate::command::context::{Context, Origin};
+use crate::command::keys::PlannedKey;
+use crate::command::table::Entry;
+use crate::keyspace::access::{Access, AccessSettings, Hold, SlotLock};
+use crate::resp::decode::Decoder;
+use crate::resp::encode::Reply;
+
+/// Requests of a batch from one on that are of one kind.
+pub(super) struct Row<'r> {
+    pub(super) entry: &'r Entry,
+    /// From the first of the row on, with others behind it.
+    pub(super) requests: &'r [PlannedRequest],
+    /// The place of the first of them in the decoder.
+    pub(super) first: usize,
+    /// Arguments and keys of all requests of the batch, and where those of the first one begin.
+    pub(super) arguments: &'r [&'r [u8]],
+    pub(super) keys: &'r [PlannedKey],
+    pub(super) first_argument: usize,
+    pub(super) first_key: usize,
+    pub(super) decoder: &'r Decoder,
+}
+
+impl Server {
+    /// Runs a row, or its beginning. Answers how many requests that were; none where the first one has to go the long way. The batch's
+    /// client is plain.
+    pub(super) fn run_row<'s>(
+        &'s self,
+        client: &mut Client,
+        row: &Row<'_>,
+        batch: &mut Batch<'s>,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let (entry, command) = (row.entry, row.entry.command);
+        debug_assert!(entry.single.is_some() && batch.plain);
+        let give_up = || self.scripting.slow.any();
+        let limited = self.settings.maxmemory() > 0;
+        if give_up() || limited && self.bytes_over_limit() > 0 {
+            return 0;
+        }
+        self.begin_run(entry.id, batch);
+        let Some(shared) = &batch.shared else { return 0 };
+        client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
+        let (database, version) = (client.database, client.version);
+        let settings = AccessSettings {
+            now_ms: batch.now_ms,
+            clock: self.settings.access_clock(batch.now_ms),
+            touch: !client.no_touch,
+            sink: &batch.changes,
+            counts: &batch.counts,
+            give_up: &give_up,
+        };
+        let hold = Hold::Shared(shared);
+        let Some(access) = Access::new(&self.keyspace, hold, database, &settings, &[]) else { return 0 };
+        let mut context = Context {
+            server: self,
+            client: &mut *client,
+            keys: access,
+            reply: Reply::new(&mut *out, version),
+            planned: &[],
+            now_us: batch.now_us,
+            changes: &batch.changes,
+            origin: Origin::Client,
+            after: None,
+            again_alone: false,
+            error_counted: false,
+            last_key: None,
+            wait: None,
+            dirty: 0,
+            command: entry,
+        };
+        let physical = context.keys.physical(database);
+        let (mut executed, mut failures) = (0, 0);
+        let (mut first_argument, mut first_key) = (row.first_argument, row.first_key);
+        let (mut words, mut request_bytes, mut reply_bytes) = (&row.arguments[..0], 0, 0);
+        let mut notable = false;
+        for request in row.requests {
+            if request.command.as_ref().ok() != Some(&(entry.id as u32)) {
+                break;
+            }
+            if executed > 0 && (give_up() || limited && self.bytes_over_limit() > 0) {
+                break;
+            }
+            let keys = &row.keys[first_key..request.keys_end as usize];
+            let [key] = keys else { break };
+            let lock = SlotLock { database: database as u16, slot: key.slot() as u16, write: key.writes() };
+            if !context.keys.turn_to(physical, lock) {
+                break;
+            }
+            words = &row.arguments[first_argument..request.arguments_end as usize];
+            (first_argument, first_key) = (request.arguments_end as usize, request.keys_end as usize);
+            let start = context.reply.position();
+            context.client.replied = start;
+            context.planned = keys;
+            let result = (command.run)(&mut context, words);
+            context.keys.let_go();
+            debug_assert!(context.after.is_none() && context.wait.is_none() && !context.again_alone);
+            if let Err(error) = &result {
+                context.reply.truncate(start);
+                context.reply.error(&error.to_string());
+                self.stats.error(batch.worker, &error.code());
+            }
+            let written = context.reply.written_since(start);
+            let failed = written.first() == Some(&b'-');
+            if failed && result.is_ok() {
+                self.count_written_error(written, batch.worker);
+            }
+            failures += u64::from(failed);
+            reply_bytes = written.len();
+            request_bytes = row.decoder.request_bytes(row.first + executed);
+            executed += 1;
+            notable =
+                batch.thresholds.are_met(request_bytes, reply_bytes) || self.observation.tick() != batch.tick;
+            if notable
+                || context.reply.position() >= OUTPUT_ENOUGH
+                || batch.changes.any_ready()
+                || !batch.counts.stale.borrow().is_empty()
+            {
+                break;
+            }
+        }
+        batch.dirty += context.dirty;
+        drop(context);
+        if executed == 0 {
+            return 0;
+        }
+        if !batch.counts.stale.get_mut().is_empty() {
+            self.remove_stale(batch);
+        }
+        if batch.changes.any_ready() {
+            batch.shared = None;
+            self.serve_waiting(batch);
+        }
+        self.count_row(executed as u64, failures, batch);
+        let next = row.requests.get(executed);
+        let ends_run = next.is_none_or(|next| next.command.as_ref().ok() != Some(&(entry.id as u32)));
+        if notable || ends_run {
+            let done = Done {
+                client: &client.shared,
+                entry,
+                arguments: words,
+                request_bytes: request_bytes as u64,
+                reply_bytes: reply_bytes as u64,
+                sleeps_ns: 0,
+            };
+            self.conclude(&done, ends_run, batch);
+        }
+        executed
+    }
+}
