@@ -634,7 +634,6 @@ impl<'g, 'b> Access<'g, 'b> {
     fn position_among(&self, number: usize, slot: usize) -> Option<usize> {
         let matches = |held: &HeldLock<'_>| held.is_of(number, slot);
         match self.locks.len() {
-            0 => None,
             ..8 => self.locks.iter().position(matches),
             // Plans are sorted; under the exclusive gate locks are added at the end, where the search from behind finds them.
             _ => self
