@@ -131,6 +131,8 @@ pub struct AccessCounts {
 pub struct Access<'g, 'b> {
     // Dropped in this order: the slots' locks before the gate.
     locks: SmallVec<[HeldLock<'g>; 1]>,
+    /// Which of them was used last: a command mostly reaches for a key several times.
+    last: Cell<usize>,
     /// What was before, while an undoable transaction runs.
     undo: Option<Box<UndoLog>>,
     /// The keyspace behind it.
@@ -181,6 +183,7 @@ impl<'g, 'b> Access<'g, 'b> {
             now_ms: settings.now_ms,
             settings,
             locks: SmallVec::new(),
+            last: Cell::new(0),
             undo: None,
         };
         for &lock in plan {
@@ -627,7 +630,10 @@ impl<'g, 'b> Access<'g, 'b> {
     fn position(&self, number: usize, slot: usize) -> Option<usize> {
         match &*self.locks {
             [held] => held.is_of(number, slot).then_some(0),
-            _ => self.position_among(number, slot),
+            held => match held.get(self.last.get()) {
+                Some(held) if held.is_of(number, slot) => Some(self.last.get()),
+                _ => self.position_among(number, slot).inspect(|index| self.last.set(*index)),
+            },
         }
     }
 

@@ -15,7 +15,9 @@ const TOGETHER: usize = 64;
 pub fn batch(database: &Database, hashes: impl Iterator<Item = u64> + Clone) {
     let mut rest = hashes;
     loop {
-        let together = rest.clone().take(TOGETHER);
+        // The same key several times in a row is a queue or a counter: once is enough.
+        let mut before = None;
+        let together = rest.clone().take(TOGETHER).filter(move |hash| before.replace(*hash) != Some(*hash));
         for hash in together.clone() {
             database.prefetch_slot(hash);
         }

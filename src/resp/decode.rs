@@ -15,8 +15,8 @@ const INLINE_MAX: usize = 64 * 1024;
 const UNAUTHENTICATED_ARGUMENTS_MAX: i64 = 10;
 const UNAUTHENTICATED_BULK_MAX: i64 = 16384;
 
-/// Arguments of a request that is read in one go: within all limits.
-const WHOLE_ARGUMENTS_MAX: usize = 10;
+/// Arguments of a request that is read in one go. One that arrives in pieces is read anew with each of them until it is whole.
+const WHOLE_ARGUMENTS_MAX: usize = 64;
 
 /// Set in the start of an argument that stands in the decoder's own buffer (an unquoted inline argument).
 const IN_SCRATCH: usize = 1 << 63;
@@ -238,7 +238,8 @@ impl Decoder {
     #[inline]
     fn whole(&mut self, buffer: &[u8], limits: Limits) -> bool {
         let Some((count, line)) = short_line(b'*', &buffer[self.position..]) else { return false };
-        if count == 0 || count > WHOLE_ARGUMENTS_MAX {
+        let too_many = !limits.authenticated && count as i64 > UNAUTHENTICATED_ARGUMENTS_MAX;
+        if count == 0 || count > WHOLE_ARGUMENTS_MAX || too_many {
             return false;
         }
         let mut position = self.position + line;
