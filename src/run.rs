@@ -7,10 +7,10 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::config::{Config, Directive};
+use crate::net::Listening;
+use crate::net::doors::Doors;
 use crate::net::listener::{self, ListenError};
 use crate::net::tls::{TlsError, TlsSource};
-use crate::net::{Listening, Speaks};
-use crate::server::client::Door;
 use crate::server::clock::Clock;
 use crate::server::eviction::Keeper;
 use crate::server::expiry::Sweeper;
@@ -172,45 +172,18 @@ fn worker_count(config: &Config) -> usize {
 /// Opens all sockets. Answers the unix socket's file.
 fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<Option<String>, StartError> {
     let config = Arc::clone(&listening.server.config);
-    let mut ports = Ports::default();
-    let main = config.int(Directive::Port) as u16;
-    let tls = config.int(Directive::TlsPort) as u16;
-    let has_own_certificate = !config.text(Directive::TlsCertFile).is_empty();
-    if has_own_certificate {
+    if !config.text(Directive::TlsCertFile).is_empty() {
         // A certificate that cannot be read is told at start, not to the first client.
         listening.tls.server_config()?;
     }
-    let speaks = if config.flag(Directive::TlsOnly) { Speaks::TlsOnly } else { Speaks::Both };
-    // As in redis.conf, port 0 listens nowhere when TLS has a port of its own; alone it means any free port.
-    if main != 0 || tls == 0 {
-        let (listeners, port) = listener::tcp(&config, main)?;
-        ports.main = port;
-        for socket in listeners {
-            runtime.spawn(listening.clone().accept_tcp(socket, Door::Main, speaks));
-        }
-    }
-    if tls != 0 {
-        let (listeners, port) = listener::tcp(&config, tls)?;
-        ports.tls = port;
-        for socket in listeners {
-            runtime.spawn(listening.clone().accept_tcp(socket, Door::Main, Speaks::TlsOnly));
-        }
-    }
-    let read_only = config.read_only_port();
-    if read_only != 0 {
-        let (listeners, port) = listener::tcp(&config, read_only)?;
-        ports.read_only = port;
-        for socket in listeners {
-            runtime.spawn(listening.clone().accept_tcp(socket, Door::ReadOnly, speaks));
-        }
-    }
+    let doors = Doors::open(&listening, runtime.handle().clone())?;
+    listening.server.set_outside(Arc::new(doors));
     let mut socket_file = None;
     if let Some(socket) = listener::unix(&config)? {
         let path = config.text(Directive::Unixsocket).to_string();
         socket_file = Some(path.clone());
         runtime.spawn(listening.clone().accept_unix(socket, path));
     }
-    *listening.server.ports.write() = ports;
     Ok(socket_file)
 }
 

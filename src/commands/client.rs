@@ -204,7 +204,7 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut text = String::new();
     for client in cx.server.clients.all() {
         // Who is being closed is as good as gone.
-        if !client.is_closing() && filter.matches(&client, cx, now_ms) {
+        if !client.is_gone() && filter.matches(&client, cx, now_ms) {
             text.push_str(&client_filter::describe(cx.server, &client, now_ms));
             text.push('\n');
         }
@@ -216,7 +216,8 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn kill(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if arguments.len() == 3 {
         let address = args::text(arguments[2]);
-        let found = cx.server.clients.all().into_iter().find(|client| client.address == address);
+        let mut all = cx.server.clients.all().into_iter();
+        let found = all.find(|client| client.address == address && !client.is_gone());
         let Some(client) = found else { return Err(CommandError::text("ERR No such client")) };
         end(cx, &client);
         cx.reply.ok();
@@ -228,7 +229,7 @@ fn kill(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let now_ms = cx.keys.now_ms;
     let mut closed = 0;
     for client in cx.server.clients.all() {
-        if filter.matches(&client, cx, now_ms) {
+        if !client.is_gone() && filter.matches(&client, cx, now_ms) {
             end(cx, &client);
             closed += 1;
         }

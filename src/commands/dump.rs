@@ -1,6 +1,6 @@
 //! DUMP and RESTORE: values as bytes, exchanged with Redis and Valkey.
 
-use crate::command::{Category, Command, Context, Flags, KeySpec, args};
+use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
 use crate::commands::expire;
 use crate::config::Directive;
 use crate::error::{CommandError, CommandResult};
@@ -28,11 +28,25 @@ pub const COMMANDS: &[Command] = &[
         tips: &["nondeterministic_output"],
         ..Command::DEFAULT
     },
+    restore_entry("restore"),
     Command {
-        name: "restore",
+        flags: RESTORE_FLAGS.and(Flags::ASKING),
+        group: Group::Server,
+        summary: "Makes a key from the bytes of DUMP while its slot moves here: what MIGRATE sends in cluster mode.",
+        since: "3.0.0",
+        ..restore_entry("restore-asking")
+    },
+];
+
+const RESTORE_FLAGS: Flags = Flags::WRITE.and(Flags::DENYOOM);
+const RESTORE_KEYS: &[KeySpec] = &[KeySpec::one(1, KeySpec::OW | KeySpec::UPDATE)];
+
+const fn restore_entry(name: &'static str) -> Command {
+    Command {
+        name,
         arity: -4,
-        flags: Flags::WRITE.and(Flags::DENYOOM),
-        keys: &[KeySpec::one(1, KeySpec::OW | KeySpec::UPDATE)],
+        flags: RESTORE_FLAGS,
+        keys: RESTORE_KEYS,
         categories: &[Category::Keyspace, Category::Dangerous],
         summary: "Makes a key from the bytes of DUMP.",
         syntax: "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
@@ -41,8 +55,8 @@ pub const COMMANDS: &[Command] = &[
         reply: "OK",
         run: restore,
         ..Command::DEFAULT
-    },
-];
+    }
+}
 
 fn dump(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);

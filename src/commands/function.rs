@@ -53,8 +53,8 @@ pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Calls a function.",
         reads_only: Some(|server, arguments| {
-            let function = server.scripting.libraries.function(arguments[1]);
-            function.is_some_and(|function| function.flags.no_writes)
+            let flags = server.scripting.libraries.flags(arguments[1]);
+            flags.is_some_and(|flags| flags.no_writes)
         }),
         run: fcall,
         ..calling(
@@ -170,16 +170,17 @@ fn fcall_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn call(cx: &mut Context<'_>, arguments: &[&[u8]], read_only: bool) -> CommandResult {
     // Before what it calls.
     cx.show_to_monitors(arguments);
-    let (library, function) = cx
+    let (library, place) = cx
         .server
         .scripting
         .libraries
         .find(arguments[1])
         .ok_or(CommandError::text("ERR Function not found"))?;
+    let function = &library.functions[place];
     if read_only && !function.flags.no_writes {
         return Err(CommandError::text("ERR Can not execute a script with write flag using *_ro command."));
     }
-    let program = Program::Function { name: function.name, flags: function.flags, library };
+    let program = Program::Function { name: function.name.clone(), flags: function.flags, library };
     run::run(cx, &program, arguments, read_only)
 }
 

@@ -155,7 +155,7 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
         all.iter().map(|client| sizes(client)).max().unwrap_or(0)
     };
     // Those that are being closed are gone for everybody else.
-    fields.add("connected_clients", all.iter().filter(|client| !client.is_closing()).count());
+    fields.add("connected_clients", all.iter().filter(|client| !client.is_gone()).count());
     fields.add("cluster_connections", 0);
     fields.add("maxclients", server.config.int(Directive::Maxclients));
     fields.add("client_recent_max_input_buffer", largest(&|client| client.query_buffer[1].load(Relaxed)));

@@ -32,6 +32,7 @@ pub mod lcs;
 pub mod list;
 pub mod list_waiting;
 pub mod memory;
+pub mod migrate;
 pub mod module;
 pub mod monitor;
 pub mod object;
@@ -68,6 +69,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         generic::COMMANDS,
         expire::COMMANDS,
         dump::COMMANDS,
+        migrate::COMMANDS,
         set::COMMANDS,
         set_algebra::COMMANDS,
         hash::COMMANDS,

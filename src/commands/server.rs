@@ -5,6 +5,7 @@ use crate::command::{After, Category, Command, Context, Flags, Group, Origin, ar
 use crate::config::table::find;
 use crate::config::{Access, Directive, Refusal, RewriteError, SetError};
 use crate::error::{CommandError, CommandResult};
+use crate::server::Server;
 use crate::server::client::Door;
 
 const DANGEROUS: &[Category] = &[Category::Dangerous];
@@ -154,8 +155,10 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     let pairs: Vec<(&[u8], &[u8])> = arguments[2..].chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let access = if cx.client.is_local() { Access::Local } else { Access::Remote };
-    let acl = &cx.server.acl;
-    let set = cx.server.config.set(&pairs, access, |changes| {
+    let Server { acl, config, .. } = cx.server;
+    let set = config.set(&pairs, access, |changes| {
+        // First what may be refused.
+        cx.server.outside().relisten(changes)?;
         if let Some(change) = changes.iter().find(|change| change.directive == Directive::Requirepass) {
             acl.set_default_password(&change.text());
         }

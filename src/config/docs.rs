@@ -68,7 +68,7 @@ fn row(spec: &Spec) -> String {
         "" => String::new(),
         default => format!("`{default}`"),
     };
-    let changes = match (spec.mutable && !spec.at_start, spec.protected) {
+    let changes = match (spec.mutable, spec.protected) {
         (false, _) => "no",
         (true, true) => "protected",
         (true, false) => "yes",

@@ -246,11 +246,22 @@ impl Config {
 
     /// The port that serves reads only, 0 for none. Unset, it is 6380 while `port` is 6379.
     pub fn read_only_port(&self) -> u16 {
-        match self.int(Directive::ReadOnlyPort) {
-            UNSET if self.int(Directive::Port) == USUAL_PORT => READ_ONLY_PORT,
+        self.read_only_port_after(&[])
+    }
+
+    /// The [`read_only_port`](Self::read_only_port) that there is when these changes are made.
+    pub fn read_only_port_after(&self, changes: &[Change]) -> u16 {
+        match self.int_after(changes, Directive::ReadOnlyPort) {
+            UNSET if self.int_after(changes, Directive::Port) == USUAL_PORT => READ_ONLY_PORT,
             UNSET => 0,
             port => u16::try_from(port).unwrap_or_default(),
         }
+    }
+
+    /// The number that a directive has when these changes are made.
+    pub fn int_after(&self, changes: &[Change], directive: Directive) -> i64 {
+        let change = changes.iter().find(|change| change.directive == directive);
+        change.map_or_else(|| self.int(directive), Change::number)
     }
 
     /// A number that grows with every change, for those who keep something made from the values.
@@ -334,9 +345,6 @@ impl Config {
         let mut changes: Vec<Change> = Vec::with_capacity(pairs.len());
         for ((spec, name), (_, text)) in named.iter().zip(pairs) {
             let directive = spec.directive;
-            if spec.at_start && text.as_ref() == self.show(directive) {
-                continue;
-            }
             let staged = changes.iter().position(|change| change.directive == directive);
             let current = match staged.and_then(|place| changes.get(place)) {
                 Some(change) => change.new.clone(),
@@ -353,10 +361,6 @@ impl Config {
         changes.retain(|change| change.old != change.new);
         if changes.is_empty() {
             return Ok(());
-        }
-        let fixed = |directive| changes.iter().any(|change| change.directive == directive);
-        if let Some((_, name)) = named.iter().find(|(spec, _)| spec.at_start && fixed(spec.directive)) {
-            return Err(SetError::failed(name.as_bytes(), "it can be changed only at start"));
         }
         apply(&changes).map_err(|refusal| {
             let name = named.iter().find(|(spec, _)| spec.directive == refusal.directive);

@@ -65,6 +65,10 @@ pub struct Connection {
     decoder: Decoder,
     scratch: Scratch,
     input: BytesMut,
+    /// Not all of a request had come when there was nothing more to read.
+    in_parts: bool,
+    /// The input buffer is its own for a while, also when it is empty.
+    keeps_input: bool,
     out: Vec<u8>,
     written: usize,
     /// Since when more than the soft limit of its class waits to be written, in milliseconds of Unix time.
@@ -80,6 +84,8 @@ impl Connection {
             decoder: Decoder::new(),
             scratch: Scratch::default(),
             input: BytesMut::new(),
+            in_parts: false,
+            keeps_input: false,
             out: Vec::new(),
             written: 0,
             over_soft_since_ms: None,
@@ -127,7 +133,7 @@ impl Connection {
                     Err(end) => return end,
                 }
             }
-            match self.wait().await {
+            match self.wait_for_request().await {
                 Ok(Woken::Read) => {}
                 Ok(Woken::Eof) => return End::Closed,
                 Ok(Woken::Called) => {
@@ -308,6 +314,19 @@ impl Connection {
         Ok(())
     }
 
+    /// Waits, and gives an unused buffer back after a while.
+    async fn wait_for_request(&mut self) -> io::Result<Woken> {
+        if self.keeps_input && self.input.is_empty() {
+            if let Ok(woken) = tokio::time::timeout(spare::KEEP_TIME, self.wait()).await {
+                return woken;
+            }
+            self.keeps_input = false;
+            spare::give_back(&mut self.input);
+            self.show_buffers();
+        }
+        self.wait().await
+    }
+
     /// Waits until bytes come or somebody calls, and writes out what it can meanwhile.
     async fn wait(&mut self) -> io::Result<Woken> {
         if !self.input.is_empty() && self.input.capacity() - self.input.len() < READ_CHUNK / 4 {
@@ -335,7 +354,9 @@ impl Connection {
                 }
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    if self.input.is_empty() {
+                    if !self.input.is_empty() {
+                        self.in_parts = true;
+                    } else if !self.keeps_input {
                         spare::give_back(&mut self.input);
                     }
                     Poll::Pending
@@ -482,10 +503,11 @@ impl Connection {
     }
 
     fn drop_input(&mut self, bytes: usize) {
-        if bytes == self.input.len() {
-            spare::give_back(&mut self.input);
-        } else {
+        if bytes < self.input.len() {
             bytes::Buf::advance(&mut self.input, bytes);
+        } else if bytes > 0 {
+            let in_parts = std::mem::take(&mut self.in_parts);
+            self.keeps_input = spare::keep_or_give_back(&mut self.input, bytes, in_parts);
         }
     }
 }

@@ -30,42 +30,45 @@ pub enum ListenError {
     },
 }
 
-/// Listens on `port` at every address of `bind`. With port 0 the system chooses one, the same for all addresses. An address with
-/// `-` before it may be missing on this machine.
+/// An address to listen on.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The address; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// It may be missing on this machine.
+    pub optional: bool,
+}
+
+/// The addresses that `bind` names, at this port. One with `-` before it may be missing on this machine.
 ///
 /// # Errors
-/// An address that cannot be used.
-pub fn tcp(config: &Config, port: u16) -> Result<(Vec<TcpListener>, u16), ListenError> {
-    let bind = config.text(Directive::Bind).to_string();
-    let backlog = config.int(Directive::TcpBacklog) as i32;
-    let mut listeners = Vec::new();
-    let mut port = port;
+/// A host name that is not known.
+pub fn addresses(bind: &str, port: u16) -> Result<Vec<Wanted>, ListenError> {
+    let mut all = Vec::new();
     for word in bind.split_ascii_whitespace() {
         let (optional, name) = match word.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, word),
         };
-        let wanted = format!("{name}:{port}");
-        let failed = |source| ListenError::Address { address: wanted.clone(), source };
-        let addresses = match addresses_of(name, port) {
-            Ok(addresses) => addresses,
-            Err(_) if optional => continue,
-            Err(source) => return Err(failed(source)),
-        };
-        for address in addresses {
-            match listen(address, backlog) {
-                Ok(listener) => {
-                    if port == 0 {
-                        port = listener.local_addr().map_err(failed)?.port();
-                    }
-                    listeners.push(listener);
-                }
-                Err(error) if optional && is_missing(&error) => {}
-                Err(source) => return Err(ListenError::Address { address: address.to_string(), source }),
-            }
+        match addresses_of(name, port) {
+            Ok(addresses) => all.extend(addresses.into_iter().map(|address| Wanted { address, optional })),
+            Err(_) if optional => {}
+            Err(source) => return Err(ListenError::Address { address: format!("{name}:{port}"), source }),
         }
     }
-    Ok((listeners, port))
+    Ok(all)
+}
+
+/// Listens there; `None` when the address may be missing and is.
+///
+/// # Errors
+/// An address that cannot be used.
+pub fn open(wanted: Wanted, backlog: i32) -> Result<Option<TcpListener>, ListenError> {
+    match listen(wanted.address, backlog) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if wanted.optional && is_missing(&error) => Ok(None),
+        Err(source) => Err(ListenError::Address { address: wanted.address.to_string(), source }),
+    }
 }
 
 /// Listens on `unixsocket`, if one is set.

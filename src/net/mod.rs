@@ -1,7 +1,9 @@
 //! Sockets: listening, accepting, TLS, and the life of a connection. Knows no command.
 
 pub mod connection;
+pub mod doors;
 pub mod listener;
+pub mod peer;
 pub mod spare;
 mod stream;
 pub mod tls;
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Directive;
 use crate::server::Server;
@@ -65,7 +68,7 @@ impl Drop for Session {
 /// What a listening socket speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaks {
-    /// Plain and TLS, told apart by the first byte.
+    /// Plain and TLS, told apart by the first byte, as long as `tls-only` does not say otherwise.
     Both,
     /// TLS; a plain client gets a readable error.
     TlsOnly,
@@ -81,13 +84,21 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Accepts TCP clients until the server ends.
-    pub async fn accept_tcp(self, listener: TcpListener, door: Door, speaks: Speaks) {
+    /// Accepts TCP clients until the socket is closed or the server ends.
+    pub async fn accept_tcp(
+        self,
+        listener: Arc<TcpListener>,
+        closed: CancellationToken,
+        door: Door,
+        speaks: Speaks,
+    ) {
         let mut shutdown = self.server.shutdown_signal();
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                biased;
+                () = closed.cancelled() => return,
                 _ = shutdown.wait_for(|ending| *ending) => return,
+                accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => self.start_tcp(stream, peer, door, speaks),
@@ -160,7 +171,7 @@ impl Listening {
                     return;
                 }
             },
-            Some(_) if speaks == Speaks::TlsOnly => {
+            Some(_) if speaks == Speaks::TlsOnly || session.server.config.flag(Directive::TlsOnly) => {
                 let mut stream = stream;
                 let text =
                     b"-ERR this port speaks TLS only: connect with TLS (redis-cli --tls, rediss://)\r\n";

@@ -1,13 +1,14 @@
 //! Libraries of functions: FUNCTION LOAD and what comes of it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 
 use super::analysis::Reach;
 use super::control::GiveWay;
@@ -46,11 +47,37 @@ pub struct FunctionEntry {
 /// All libraries.
 #[derive(Debug, Default)]
 pub struct Libraries {
-    by_name: RwLock<BTreeMap<String, Arc<Library>>>,
+    known: RwLock<Known>,
     /// Grows with each change: machines load anew what has changed.
     version: AtomicU64,
     /// Held while libraries are changed, so that two changes do not undo each other.
     changing: Mutex<()>,
+}
+
+/// The libraries that there are.
+#[derive(Debug, Default)]
+struct Known {
+    by_name: BTreeMap<String, Arc<Library>>,
+    /// The library of each function and its place there, by the function's name in small letters.
+    functions: HashMap<Vec<u8>, (Arc<Library>, usize)>,
+}
+
+impl Known {
+    fn new(by_name: BTreeMap<String, Arc<Library>>) -> Self {
+        let mut functions = HashMap::new();
+        for library in by_name.values() {
+            for (place, function) in library.functions.iter().enumerate() {
+                let name = function.name.to_ascii_lowercase().into_bytes();
+                functions.insert(name, (Arc::clone(library), place));
+            }
+        }
+        Self { by_name, functions }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<&(Arc<Library>, usize)> {
+        let name: SmallVec<[u8; 64]> = name.iter().map(u8::to_ascii_lowercase).collect();
+        self.functions.get(name.as_slice())
+    }
 }
 
 /// What FUNCTION LOAD and FUNCTION RESTORE do with libraries that are there.
@@ -69,33 +96,27 @@ pub enum Policy {
 impl Libraries {
     /// All libraries by name.
     pub fn all(&self) -> Vec<Arc<Library>> {
-        self.by_name.read().values().cloned().collect()
+        self.known.read().by_name.values().cloned().collect()
     }
 
     /// How many functions there are.
     pub fn function_count(&self) -> usize {
-        self.by_name.read().values().map(|library| library.functions.len()).sum()
+        self.known.read().by_name.values().map(|library| library.functions.len()).sum()
     }
 
     /// Bytes that the libraries take.
     pub fn memory_bytes(&self) -> usize {
-        self.by_name.read().values().map(|library| library.source.len() + size_of::<Library>()).sum()
+        self.known.read().by_name.values().map(|library| library.source.len() + size_of::<Library>()).sum()
     }
 
-    /// The function with this name.
-    pub fn function(&self, name: &[u8]) -> Option<FunctionEntry> {
-        self.find(name).map(|(_, function)| function)
+    /// What the function with this name says of itself.
+    pub fn flags(&self, name: &[u8]) -> Option<ScriptFlags> {
+        self.known.read().find(name).map(|(library, index)| library.functions[*index].flags)
     }
 
-    /// The function with this name, and the library that it is of.
-    pub fn find(&self, name: &[u8]) -> Option<(Arc<Library>, FunctionEntry)> {
-        let libraries = self.by_name.read();
-        let mut functions = libraries
-            .values()
-            .flat_map(|library| library.functions.iter().map(move |function| (library, function)));
-        let is_it = |function: &FunctionEntry| function.name.as_bytes().eq_ignore_ascii_case(name);
-        let (library, function) = functions.find(|(_, function)| is_it(function))?;
-        Some((Arc::clone(library), function.clone()))
+    /// The library with the function of this name, and the function's place in it.
+    pub fn find(&self, name: &[u8]) -> Option<(Arc<Library>, usize)> {
+        self.known.read().find(name).cloned()
     }
 
     /// Adds libraries: all of them, or none.
@@ -111,7 +132,8 @@ impl Libraries {
         policy: Policy,
     ) -> Result<Vec<String>, CommandError> {
         let _turn = self.changing.lock();
-        let mut next = if policy == Policy::Flush { BTreeMap::new() } else { self.by_name.read().clone() };
+        let mut next =
+            if policy == Policy::Flush { BTreeMap::new() } else { self.known.read().by_name.clone() };
         let mut names = Vec::new();
         for source in sources {
             let library = load(vm, give_way, table, source)?;
@@ -139,7 +161,7 @@ impl Libraries {
     /// Deletes a library. Whether there was one.
     pub fn delete(&self, name: &[u8]) -> bool {
         let _turn = self.changing.lock();
-        let mut next = self.by_name.read().clone();
+        let mut next = self.known.read().by_name.clone();
         let found = std::str::from_utf8(name).ok().and_then(|name| next.remove(name)).is_some();
         if found {
             self.replace(next);
@@ -154,7 +176,7 @@ impl Libraries {
     }
 
     fn replace(&self, next: BTreeMap<String, Arc<Library>>) {
-        *self.by_name.write() = next;
+        *self.known.write() = Known::new(next);
         self.version.fetch_add(1, Ordering::Release);
     }
 }

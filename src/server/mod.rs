@@ -13,6 +13,7 @@ pub mod latency;
 pub mod memory;
 pub mod monitor;
 pub mod observe;
+pub mod outside;
 pub mod pause;
 pub mod pubsub;
 pub mod rights;
@@ -111,6 +112,8 @@ pub struct Server {
     pub rates: parking_lot::RwLock<stats::Rates>,
     /// Changes the settings of the program's log, where the program has let it.
     log: std::sync::OnceLock<LogSwitch>,
+    /// The sockets' side, where there are sockets.
+    outside: std::sync::OnceLock<Arc<dyn outside::Outside>>,
     shutdown: tokio::sync::watch::Sender<bool>,
 }
 
@@ -167,6 +170,7 @@ impl Server {
             memory_peak: AtomicU64::new(0),
             rates: parking_lot::RwLock::default(),
             log: std::sync::OnceLock::new(),
+            outside: std::sync::OnceLock::new(),
             shutdown: tokio::sync::watch::channel(false).0,
             config,
         };

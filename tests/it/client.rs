@@ -376,3 +376,50 @@ fn no_touch_leaves_the_access_clock() {
     client.check("TOUCH k", ":1~");
     client.check("OBJECT IDLETIME k", ":0~");
 }
+
+#[test]
+fn who_is_being_closed_is_not_killed_again() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let (mut client, mut sleeper) = (server.client(), server.client());
+    let id = sleeper.value("CLIENT ID").int();
+    let address = sleeper.address();
+    // It does not notice its end before it has slept.
+    sleeper.send_command("DEBUG SLEEP 2");
+    eventually("it sleeps", || {
+        client.value(&format!("CLIENT LIST ID {id}")).text().contains(" cmd=debug|sleep ")
+    });
+    client.check(&format!("CLIENT KILL ID {id}"), ":1~");
+    client.check(&format!("CLIENT KILL ID {id}"), ":0~");
+    client.check(&format!("CLIENT KILL {address}"), "-ERR No such client~");
+    assert_eq!(info(&mut client, "connected_clients"), "1");
+    assert_eq!(client.value("CLIENT LIST").text().lines().count(), 1);
+}
+
+#[test]
+fn a_read_buffer_is_kept_for_a_while_where_it_was_needed() {
+    let server = TestServer::start();
+    let (mut client, mut other) = (server.client(), server.client());
+    let id = client.value("CLIENT ID").int();
+    let mut buffer = || {
+        let line = other.value(&format!("CLIENT LIST ID {id}")).text();
+        ["qbuf", "qbuf-free"].map(|name| field(&line, name).parse::<usize>().expect("a number"))
+    };
+    assert_eq!(buffer(), [0, 0]);
+    client.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nva");
+    eventually("a part has come", || buffer()[0] > 0);
+    client.send(b"lue\r\n");
+    client.check_next("+OK~");
+    let [used, free] = buffer();
+    assert!(used == 0 && free >= 16 * 1024, "{used} {free}");
+    client.check("GET k", "$5~value~");
+    assert_eq!(buffer(), [0, 0]);
+    // A large one is not given up at once.
+    client.check(&format!("SET k {}", "v".repeat(500_000)), "+OK~");
+    let large = buffer()[1];
+    assert!(large > 500_000, "{large}");
+    client.check("STRLEN k", ":500000~");
+    let smaller = buffer()[1];
+    assert!(smaller > 0 && smaller < large, "{smaller}");
+    eventually("silence ends it", || buffer() == [0, 0]);
+    client.check("PING", "+PONG~");
+}

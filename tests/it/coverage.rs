@@ -106,6 +106,8 @@ DEBUG QUICKLIST-PACKED-THRESHOLD 100b
 DEBUG HELP
 DUMP k
 RESTORE r 0 x => -ERR DUMP payload version or checksum are wrong
+RESTORE-ASKING r 0 x => -ERR DUMP payload version or checksum are wrong
+MIGRATE 127.0.0.1 1 nosuch 0 10
 EVAL "return 1" 0
 EVALSHA 0000000000000000000000000000000000000000 0 => -NOSCRIPT
 EVAL_RO "return 1" 0

@@ -57,7 +57,6 @@ fn config_get() {
         CONFIG SET timeout 7 => +OK~
         CONFIG GET timeout => *2~$7~timeout~$1~7~ => %1~$7~timeout~$1~7~
         CONFIG SET timeout 0 => +OK~
-        CONFIG SET port 1 => -ERR CONFIG SET failed (possibly related to argument 'port') - it can be changed only at start~
         CONFIG SET port 0 => +OK~
         CONFIG GET read-only-port => *2~$14~read-only-port~$1~0~ => %1~$14~read-only-port~$1~0~
         CONFIG SET read-only-port 0 => +OK~

@@ -135,8 +135,6 @@ pub struct Spec {
     pub default: &'static str,
     /// `CONFIG SET` may change it.
     pub mutable: bool,
-    /// CONFIG SET takes the value that it has, and no other: what it says is done at start.
-    pub at_start: bool,
     /// It takes any number of arguments, and a single one is split at its spaces.
     pub multi: bool,
     /// Its value must not appear in logs.
@@ -275,7 +273,6 @@ const fn spec(
         kind,
         default,
         mutable: true,
-        at_start: false,
         multi: false,
         secret: false,
         protected: false,
@@ -293,11 +290,6 @@ impl Spec {
 
     const fn active(mut self) -> Spec {
         self.effect = Effect::Active;
-        self
-    }
-
-    const fn at_start(mut self) -> Spec {
-        self.at_start = true;
         self
     }
 

@@ -16,11 +16,8 @@ pub(super) const SPECS: &[Spec] = &[
         "Addresses to listen on; a leading - lets one that is missing pass.",
     )
     .active()
-    .at_start()
     .multi(),
-    spec(D::Port, "port", PORT, "6379", "Port for TLS and plain clients; 0 listens on none.")
-        .active()
-        .at_start(),
+    spec(D::Port, "port", PORT, "6379", "Port for TLS and plain clients; 0 listens on none.").active(),
     spec(
         D::ReadOnlyPort,
         "read-only-port",
@@ -28,8 +25,7 @@ pub(super) const SPECS: &[Spec] = &[
         "",
         "Port that serves reads only; unset means 6380 while port is 6379, else none.",
     )
-    .active()
-    .at_start(),
+    .active(),
     spec(D::Unixsocket, "unixsocket", TEXT, "", "Path of a Unix socket to listen on.").active().immutable(),
     spec(
         D::Unixsocketperm,

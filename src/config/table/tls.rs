@@ -5,8 +5,7 @@ use super::{BOOL, COUNT, Directive as D, Kind, PORT, Spec, TEXT, spec};
 /// Encrypted connections.
 pub(super) const SPECS: &[Spec] = &[
     spec(D::TlsPort, "tls-port", PORT, "0", "A further port that takes TLS clients only; 0 is none.")
-        .active()
-        .at_start(),
+        .active(),
     spec(D::TlsOnly, "tls-only", BOOL, "no", "Refuse clients without TLS on every port.").active(),
     spec(
         D::TlsAutoNames,

@@ -1,0 +1,80 @@
+//! What a command may ask of the world beyond the server, which knows no sockets: who opens them says how it is done.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::Server;
+use crate::config::{Change, Refusal};
+
+/// The sockets' side of the server.
+pub trait Outside: Send + Sync {
+    /// Listens on the ports and addresses that there are to be when these changes of the configuration are made: all of them, or
+    /// everything stays as it is. Connections stay in either case.
+    ///
+    /// # Errors
+    /// With the directive at fault and the text for the client.
+    fn relisten(&self, changes: &[Change]) -> Result<(), Refusal>;
+
+    /// Connects to another server. The time limit holds for this and for each step of the exchange. The calling thread waits, and
+    /// other threads do its other work meanwhile.
+    ///
+    /// # Errors
+    /// Nobody answers there.
+    fn connect(&self, host: &str, port: u16, step_limit: Duration) -> Result<Box<dyn Peer>, PeerError>;
+}
+
+/// A connection to another server, as a client of it. Every step waits, for a bounded time.
+pub trait Peer {
+    /// Sends requests.
+    ///
+    /// # Errors
+    /// It is gone, or does not take them in time.
+    fn send(&mut self, requests: &[u8]) -> Result<(), PeerError>;
+
+    /// Waits for the next line of its replies, without the line end.
+    ///
+    /// # Errors
+    /// It is gone, does not answer in time, or answers what no such server does.
+    fn line(&mut self) -> Result<Vec<u8>, PeerError>;
+}
+
+/// At which step an exchange with another server failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PeerError {
+    /// No connection came about in time.
+    #[error("IOERR error or timeout connecting to the client")]
+    Connect,
+    /// Requests could not be sent.
+    #[error("IOERR error or timeout writing to target instance")]
+    Write,
+    /// No reply came.
+    #[error("IOERR error or timeout reading to target instance")]
+    Read,
+}
+
+/// A server that has no sockets: in tests.
+pub(super) struct Nowhere;
+
+impl Outside for Nowhere {
+    fn relisten(&self, _: &[Change]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn connect(&self, _: &str, _: u16, _: Duration) -> Result<Box<dyn Peer>, PeerError> {
+        Err(PeerError::Connect)
+    }
+}
+
+impl Server {
+    /// Says how sockets are reached; called once, at the start.
+    pub fn set_outside(&self, outside: std::sync::Arc<dyn Outside>) {
+        // Whoever is there first stays.
+        let _ = self.outside.set(outside);
+    }
+
+    /// The sockets' side.
+    pub fn outside(&self) -> &dyn Outside {
+        self.outside.get().map_or(&Nowhere, |outside| &**outside)
+    }
+}
