@@ -15,6 +15,8 @@ use super::slots::Slots;
 /// The most children of an inner node.
 const FANOUT: usize = 64;
 const MIN_FANOUT: usize = FANOUT / 4;
+/// Rows of inner nodes grow by so many.
+const ROW_STEP: usize = 8;
 
 /// The tree. No node but the root is empty, all leaves are at the same depth.
 #[derive(Clone, Default)]
@@ -404,10 +406,30 @@ impl Inner {
     }
 
     fn insert_child(&mut self, index: usize, score: f64, member: Box<[u8]>, child: Node) {
+        self.make_room();
         self.scores.insert(index, score);
         self.members.insert(index, member);
         self.counts.insert(index, child.len());
         self.children.insert(index, child);
+    }
+
+    /// The rows grow by a few entries at a time: doubled, they would take a third more than they hold.
+    fn make_room(&mut self) {
+        if self.children.len() == self.children.capacity() {
+            self.scores.reserve_exact(ROW_STEP);
+            self.members.reserve_exact(ROW_STEP);
+            self.counts.reserve_exact(ROW_STEP);
+            self.children.reserve_exact(ROW_STEP);
+        }
+    }
+
+    /// Gives back what a node that was cut in two no longer needs.
+    fn shrink(&mut self) {
+        let capacity = self.children.len() + ROW_STEP;
+        self.scores.shrink_to(capacity);
+        self.members.shrink_to(capacity);
+        self.counts.shrink_to(capacity);
+        self.children.shrink_to(capacity);
     }
 
     fn remove_child(&mut self, index: usize) {
@@ -427,6 +449,7 @@ impl Inner {
             counts: self.counts.split_off(at),
             children: self.children.split_off(at),
         };
+        self.shrink();
         Split {
             score: right.scores.first().copied().unwrap_or_default(),
             member: right.members.first().cloned().unwrap_or_default(),
