@@ -21,13 +21,13 @@ const BATCHES: usize = 1024;
 #[derive(Clone, Copy)]
 enum Other {
     Nothing,
-    OtherKeys,
+    Elsewhere,
     SameKey,
 }
 
 impl Other {
     const ALL: [(&'static str, Other); 3] =
-        [("alone", Other::Nothing), ("other-keys", Other::OtherKeys), ("same-key", Other::SameKey)];
+        [("alone", Other::Nothing), ("other-keys", Other::Elsewhere), ("same-key", Other::SameKey)];
 }
 
 fn key(number: usize) -> String {
