@@ -15,13 +15,18 @@ const TOGETHER: usize = 64;
 pub fn batch(database: &Database, hashes: impl Iterator<Item = u64> + Clone) {
     let mut rest = hashes;
     loop {
-        // The same key several times in a row is a queue or a counter: once is enough.
-        let mut before = None;
-        let together = rest.clone().take(TOGETHER).filter(move |hash| before.replace(*hash) != Some(*hash));
+        let together = rest.clone().take(TOGETHER);
+        // No hash has its highest bits.
+        let mut before = u64::MAX;
         for hash in together.clone() {
             database.prefetch_slot(hash);
         }
         for hash in together {
+            // The same key several times in a row is a queue or a counter: once is enough.
+            if hash == before {
+                continue;
+            }
+            before = hash;
             let slot = slot_of_hash(hash);
             if let Some(table) = database.try_read_slot(slot) {
                 database.note_whereabouts(slot, &table);

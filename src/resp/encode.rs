@@ -96,7 +96,10 @@ impl<'a> Reply<'a> {
     /// A byte string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.bulk_joined(&[], bytes);
+        self.out.reserve(bytes.len() + HEAD_MAX + 2);
+        self.head(b'$', bytes.len());
+        self.out.extend_from_slice(bytes);
+        self.out.extend_from_slice(b"\r\n");
     }
 
     /// A byte string that is kept in two pieces.
