@@ -16,7 +16,7 @@ pub(super) const READ_CHUNK: usize = 16 * 1024;
 const KEEP_MAX: usize = 64 * 1024;
 
 /// Nor beyond this by a connection.
-const OWN_MAX: usize = 1024 * 1024;
+const OWN_MAX: usize = 4 * 1024 * 1024;
 
 /// How long a connection that is silent keeps a buffer of its own.
 pub(super) const KEEP_TIME: Duration = Duration::from_secs(2);
