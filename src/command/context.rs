@@ -83,6 +83,36 @@ pub enum After {
 }
 
 impl<'a> Context<'a> {
+    /// That of a request which came straight from a client; its keys are still to be named.
+    #[inline]
+    pub fn of_client(
+        server: &'a Server,
+        client: &'a mut Client,
+        keys: Access<'a, 'a>,
+        reply: Reply<'a>,
+        command: &'a Entry,
+        changes: &'a Changes<'a>,
+        now_us: u64,
+    ) -> Self {
+        Self {
+            server,
+            client,
+            keys,
+            reply,
+            planned: &[],
+            changes,
+            origin: Origin::Client,
+            after: None,
+            again_alone: false,
+            now_us,
+            error_counted: false,
+            wait: None,
+            dirty: 0,
+            command,
+            last_key: None,
+        }
+    }
+
     /// The key at argument `index`, hashed when the batch was planned.
     #[inline]
     pub fn key<'k>(&self, arguments: &[&'k [u8]], index: usize) -> HashedKey<'k> {

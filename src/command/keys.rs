@@ -188,10 +188,11 @@ impl PlannedKey {
         crate::keyspace::hash::slot_of_hash(self.hash)
     }
 
-    /// Whether it needs the exclusive lock.
+    /// The lock that it needs in a database.
     #[inline]
-    pub const fn writes(&self) -> bool {
-        self.flags & KeySpec::WRITES != 0
+    pub fn lock(&self, database: usize) -> SlotLock {
+        let write = self.flags & KeySpec::WRITES != 0;
+        SlotLock { database: database as u16, slot: self.slot() as u16, write }
     }
 }
 
@@ -288,14 +289,9 @@ pub fn lock_plan(
     plan: &mut LockPlan,
 ) {
     plan.clear();
-    let lock = |key: &PlannedKey| SlotLock {
-        database: database as u16,
-        slot: key.slot() as u16,
-        write: key.writes(),
-    };
     for key in keys {
         if key.flags & KeySpec::NOT_KEY == 0 {
-            plan.push(lock(key));
+            plan.push(key.lock(database));
         }
     }
     if let Some(foreign) = command.foreign_keys

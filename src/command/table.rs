@@ -145,8 +145,8 @@ impl CommandTable {
         Ok(entry)
     }
 
-    /// [`resolve`](Self::resolve) of a request whose first word is that of one which meant the entry `before`: most requests of a pipeline
-    /// need no lookup.
+    /// [`resolve`](Self::resolve) of a request whose first word is that of one which meant the entry `before`: a script calls the same commands
+    /// again and again.
     ///
     /// # Errors
     /// As of `resolve`.

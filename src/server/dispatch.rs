@@ -13,7 +13,7 @@ use super::rows::Row;
 use super::runs::Run;
 use super::stats::Counter;
 use super::waiting::Served;
-use crate::command::context::{After, Context, Origin};
+use crate::command::context::{After, Context};
 use crate::command::keys::{KeyPosition, LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
 use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
@@ -584,23 +584,10 @@ impl Server {
                 break access;
             }
         };
-        let mut context = Context {
-            server: self,
-            client: &mut *client,
-            keys: access,
-            reply: Reply::new(&mut *out, version),
-            planned: keys,
-            now_us: batch.now_us,
-            changes: &batch.changes,
-            origin: Origin::Client,
-            after: None,
-            again_alone: false,
-            error_counted: false,
-            last_key: None,
-            wait: None,
-            dirty: 0,
-            command: entry,
-        };
+        let reply = Reply::new(&mut *out, version);
+        let mut context =
+            Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
+        context.planned = keys;
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
             return Ran { waits: true, ..Ran::NOTHING };
         }

@@ -10,10 +10,10 @@ use super::Server;
 use super::client::Client;
 use super::dispatch::{Batch, OUTPUT_ENOUGH, PlannedRequest};
 use super::observe::Done;
-use crate::command::context::{Context, Origin};
+use crate::command::context::Context;
 use crate::command::keys::PlannedKey;
 use crate::command::table::Entry;
-use crate::keyspace::access::{Access, AccessSettings, Hold, SlotLock};
+use crate::keyspace::access::{Access, AccessSettings, Hold};
 use crate::keyspace::database::Database;
 use crate::keyspace::hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
@@ -71,23 +71,9 @@ impl Server {
         };
         let hold = Hold::Shared(shared);
         let Some(access) = Access::new(&self.keyspace, hold, database, &settings, &[]) else { return 0 };
-        let mut context = Context {
-            server: self,
-            client: &mut *client,
-            keys: access,
-            reply: Reply::new(&mut *out, version),
-            planned: &[],
-            now_us: batch.now_us,
-            changes: &batch.changes,
-            origin: Origin::Client,
-            after: None,
-            again_alone: false,
-            error_counted: false,
-            last_key: None,
-            wait: None,
-            dirty: 0,
-            command: entry,
-        };
+        let reply = Reply::new(&mut *out, version);
+        let mut context =
+            Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
         let physical = context.keys.physical(database);
         let (mut executed, mut failures) = (0, 0);
         let (mut first_argument, mut first_key) = (row.first_argument, row.first_key);
@@ -102,8 +88,7 @@ impl Server {
             }
             let keys = &row.keys[first_key..request.keys_end as usize];
             let [key] = keys else { break };
-            let lock = SlotLock { database: database as u16, slot: key.slot() as u16, write: key.writes() };
-            if !context.keys.turn_to(physical, lock) {
+            if !context.keys.turn_to(physical, key.lock(database)) {
                 break;
             }
             words = &row.arguments[first_argument..request.arguments_end as usize];

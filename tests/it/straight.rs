@@ -80,12 +80,8 @@ fn scripts_in_use_are_straight_and_answer_as_in_the_machine() {
         "do local x = 1 end local x, y = 2 return {x, y == nil}",
         "",
         "return",
-        "return tostring(nil) .. tostring(true) .. 1e0",
+        "return tostring(nil) .. tostring(true) .. 10",
     ] {
-        if script.ends_with("1e0") {
-            assert!(!is_straight(script, &both.table), "numbers with exponents are left to the machine");
-            continue;
-        }
         both.agree(script);
     }
 }
@@ -124,6 +120,7 @@ fn what_is_not_understood_is_left_to_the_machine() {
         "return (",
         "local if = 1",
         "return 0x10",
+        "return 1e0",
         "goto x",
         ";",
         "return 1;;",
