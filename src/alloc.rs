@@ -22,6 +22,14 @@ const COUNTERS: usize = 128;
 /// Blocks up to this many bytes come in size classes, larger ones in steps (mimalloc's figures for 64-bit systems).
 const CLASSES_MAX: usize = 512 * 1024;
 
+/// mimalloc's number for its option `generic_collect`, which the crate does not name; a test asks for its default.
+const GENERIC_COLLECT: libmimalloc_sys::mi_option_t = 34;
+
+/// After how many slow allocations, of the thousands that a page's end makes slow, a thread looks for pages that have become free.
+/// Tables and buckets grow out of one size after the other, all at about the same time: at mimalloc's own 10,000 the pages of the
+/// sizes that were left wait too long for their next use.
+const COLLECT_EVERY: std::ffi::c_long = 1_000;
+
 /// Not a counter's index: the thread has none yet.
 const NONE: usize = usize::MAX;
 
@@ -154,6 +162,12 @@ const fn is_natural(layout: Layout) -> bool {
     layout.align() <= 8
 }
 
+/// Sets the allocator up for a program that uses it; before there are threads.
+pub fn configure() {
+    // SAFETY: the option's number is one of mimalloc's, and any count may be set.
+    unsafe { libmimalloc_sys::mi_option_set(GENERIC_COLLECT, COLLECT_EVERY) }
+}
+
 /// Bytes of the blocks that are handed out; `None` in a program with another allocator.
 pub fn allocated_bytes() -> Option<u64> {
     if !COUNTS.load(Ordering::Relaxed) {
@@ -283,6 +297,16 @@ mod tests {
             // SAFETY: as above.
             unsafe { Allocator.dealloc(pointer, layout) }
         }
+    }
+
+    #[test]
+    fn the_option_is_the_one_that_is_meant() {
+        let _alone = ONE_AT_A_TIME.lock();
+        // SAFETY: reads an option by a number that there is.
+        let get = || unsafe { libmimalloc_sys::mi_option_get(GENERIC_COLLECT) };
+        assert_eq!(get(), 10_000, "mimalloc's default tells the option from its neighbours");
+        configure();
+        assert_eq!(get(), COLLECT_EVERY);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use kvarts::server::clock::Clock;
 static ALLOCATOR: kvarts::alloc::Allocator = kvarts::alloc::Allocator;
 
 fn main() -> ExitCode {
+    kvarts::alloc::configure();
     let config = match cli::from_args(std::env::args_os()) {
         Ok(config) => config,
         Err(answer @ (CliError::Help(_) | CliError::Version(_))) => {

@@ -66,7 +66,12 @@ impl ExpiryIndex {
     /// The caller holds the slot's exclusive lock.
     pub fn add(&self, slot: usize, at_ms: u64, fingerprint: u32, volatile: usize) -> bool {
         let mut heap = self.heaps[slot].lock();
-        heap.entries.push(Reverse(Entry::new(at_ms, fingerprint)));
+        let entries = &mut heap.entries;
+        if entries.len() == entries.capacity() {
+            // By an eighth: doubled, the heaps of all slots would stand half empty at the same time.
+            entries.reserve_exact((entries.len() / 8).max(4));
+        }
+        entries.push(Reverse(Entry::new(at_ms, fingerprint)));
         let crowded = heap.entries.len() > 2 * volatile.max(heap.exact) + 64;
         drop(heap);
         self.lower(slot, at_ms);
@@ -205,6 +210,16 @@ mod tests {
         });
         assert_eq!(seen, 1);
         assert_eq!(index.next_ms(), 10);
+    }
+
+    #[test]
+    fn heaps_stand_nearly_full_while_they_grow() {
+        let index = ExpiryIndex::new();
+        for count in 1..2_000_usize {
+            index.add(5, count as u64, 0, count);
+            assert!(index.memory_bytes() <= (count + (count / 8).max(4)) * size_of::<Entry>(), "{count}");
+        }
+        assert_eq!(index.entry_count(), 1_999);
     }
 
     #[test]
