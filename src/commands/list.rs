@@ -295,7 +295,7 @@ fn take(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) -> Co
     if let Some(list) = collection::write::<List>(&mut cx.keys, key)? {
         if end == End::Head {
             let mut bulks = cx.reply.bulks();
-            list.visit(0, count, |beginning, rest| bulks.push_joined(beginning, rest));
+            list.visit(0, count, |run| bulks.extend(run));
             drop(bulks);
             list.remove_range(0, count, &limits);
         } else {
@@ -412,7 +412,7 @@ fn lrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     cx.reply.array(count);
     if count > 0 {
         let mut bulks = cx.reply.bulks();
-        list.visit(first, count, |beginning, rest| bulks.push_joined(beginning, rest));
+        list.visit(first, count, |run| bulks.extend(run));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Replies to bytes, in the version that the client speaks.
 
 use super::Version;
+use crate::types::list_run::{Piece, Run, SHORT_MAX, TEXT_MAX};
 
 /// The most bytes of a head: the kind, twenty digits, a line break.
 const HEAD_MAX: usize = 23;
@@ -10,6 +11,8 @@ const SHORT_LEN_MAX: usize = 9999;
 const SHORT_HEAD: usize = 8;
 /// How much room is made at once for byte strings in a row.
 const BULKS_ROOM: usize = 2048;
+/// What a text of a run is written into: a short beginning, the text, and what is around them.
+const TEXT_ROOM: usize = SHORT_MAX + TEXT_MAX + SHORT_HEAD;
 
 /// Where a command writes its reply: the end of the connection's write buffer.
 ///
@@ -288,15 +291,43 @@ pub struct Bulks<'a> {
 }
 
 impl Bulks<'_> {
-    /// A byte string.
+    /// The elements of a run.
     #[inline]
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.push_joined(&[], bytes);
+    pub fn extend(&mut self, run: &mut Run<'_>) {
+        let beginning = run.beginning;
+        let short_beginning = Beginning::new(beginning);
+        loop {
+            if let Some(beginning) = &short_beginning {
+                if self.out.len() - self.at < TEXT_ROOM {
+                    self.make_room(TEXT_ROOM);
+                }
+                self.at += fill(&mut self.out[self.at..], beginning, run);
+                if self.out.len() - self.at < TEXT_ROOM {
+                    continue;
+                }
+            }
+            // An element that is not short is seldom alone.
+            loop {
+                let Some(piece) = run.next() else { return };
+                self.push_piece(beginning, piece);
+                if matches!(piece, Piece::Bytes(rest) if rest.len() <= TEXT_MAX) {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[inline(always)] // Where it is called in a loop it keeps its registers.
+    fn push_piece(&mut self, beginning: &[u8], piece: Piece<'_>) {
+        match piece {
+            Piece::Bytes(rest) => self.push_joined(beginning, rest),
+            Piece::Int(value) => self.push_joined(&[], itoa::Buffer::new().format(value).as_bytes()),
+        }
     }
 
     /// A byte string that is kept in two pieces.
     #[inline(always)] // The loop that calls it keeps its registers.
-    pub fn push_joined(&mut self, beginning: &[u8], rest: &[u8]) {
+    fn push_joined(&mut self, beginning: &[u8], rest: &[u8]) {
         let len = beginning.len() + rest.len();
         if len != self.len {
             if len > SHORT_LEN_MAX {
@@ -358,18 +389,56 @@ impl Bulks<'_> {
     }
 }
 
+/// What a run's texts begin with, where that is short.
+struct Beginning {
+    chunk: [u8; SHORT_MAX],
+    len: usize,
+}
+
+impl Beginning {
+    #[inline]
+    fn new(bytes: &[u8]) -> Option<Self> {
+        let mut chunk = [0; SHORT_MAX];
+        chunk.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self { chunk, len: bytes.len() })
+    }
+}
+
+/// Writes the texts and numbers that are next in a run, as long as they are short and there is room; how many bytes.
+#[inline(always)]
+fn fill(room: &mut [u8], beginning: &Beginning, run: &mut Run<'_>) -> usize {
+    let mut at = 0;
+    while let Some(room) = room.get_mut(at..at + TEXT_ROOM).and_then(|room| room.first_chunk_mut()) {
+        at += if let Some((chunk, len)) = run.next_short() {
+            if beginning.len == 0 {
+                short_bulk(room, chunk, len)
+            } else {
+                short_bulk_joined(room, beginning, chunk, len)
+            }
+        } else if let Some(text) = run.next_text() {
+            text_bulk(room, beginning, text)
+        } else if let Some(number) = run.next_small_number() {
+            small_number(room, number)
+        } else {
+            break;
+        }
+    }
+    at
+}
+
 impl Drop for Bulks<'_> {
     fn drop(&mut self) {
         self.out.truncate(self.at);
     }
 }
 
-/// Copies bytes; 8 to 32 of them in two pieces that may overlap, which is no call and leaves a loop its registers.
+/// Copies bytes; 8 to 64 of them in two pieces that may overlap, which is no call and leaves a loop its registers.
 #[inline]
 fn copy(to: &mut [u8], from: &[u8]) {
     match from.len() {
         8..=16 => copy_ends::<8>(to, from),
         17..=32 => copy_ends::<16>(to, from),
+        33..=64 => copy_ends::<32>(to, from),
         _ => to.copy_from_slice(from),
     }
 }
@@ -382,6 +451,70 @@ fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk()) {
         *to = *from;
     }
+}
+
+/// A byte string of the first `len` of these bytes; how long it is.
+#[inline(always)]
+fn short_bulk(room: &mut [u8; TEXT_ROOM], chunk: &[u8; SHORT_MAX], len: usize) -> usize {
+    let head_len = short_head_into(room, len);
+    room[head_len..head_len + SHORT_MAX].copy_from_slice(chunk);
+    room[head_len + len..head_len + len + 2].copy_from_slice(b"\r\n");
+    head_len + len + 2
+}
+
+/// The same behind a beginning.
+#[inline(always)]
+fn short_bulk_joined(
+    room: &mut [u8; TEXT_ROOM],
+    beginning: &Beginning,
+    chunk: &[u8; SHORT_MAX],
+    len: usize,
+) -> usize {
+    let total = beginning.len + len;
+    let head_len = short_head_into(room, total);
+    room[head_len..head_len + SHORT_MAX].copy_from_slice(&beginning.chunk);
+    let at = head_len + beginning.len;
+    room[at..at + SHORT_MAX].copy_from_slice(chunk);
+    room[at + len..at + len + 2].copy_from_slice(b"\r\n");
+    head_len + total + 2
+}
+
+/// A text of up to [`TEXT_MAX`] bytes behind a beginning; how long it is.
+#[inline]
+fn text_bulk(room: &mut [u8; TEXT_ROOM], beginning: &Beginning, text: &[u8]) -> usize {
+    let total = beginning.len + text.len();
+    let head_len = short_head_into(room, total);
+    room[head_len..head_len + SHORT_MAX].copy_from_slice(&beginning.chunk);
+    let at = head_len + beginning.len;
+    copy(&mut room[at..at + text.len()], text);
+    room[at + text.len()..at + text.len() + 2].copy_from_slice(b"\r\n");
+    head_len + total + 2
+}
+
+/// A number below 128 as a byte string; how long it is.
+#[inline]
+fn small_number(room: &mut [u8; TEXT_ROOM], number: u8) -> usize {
+    let (tens, ones) = (b'0' + number / 10 % 10, b'0' + number % 10);
+    let (piece, len) = match number {
+        ..10 => ([b'$', b'1', b'\r', b'\n', ones, b'\r', b'\n', 0, 0], 7),
+        10..100 => ([b'$', b'2', b'\r', b'\n', tens, ones, b'\r', b'\n', 0], 8),
+        100.. => ([b'$', b'3', b'\r', b'\n', b'1', tens, ones, b'\r', b'\n'], 9),
+    };
+    room[..9].copy_from_slice(&piece);
+    len
+}
+
+/// The head of a byte string of less than a hundred bytes, as one number; how long it is.
+#[inline(always)]
+fn short_head_into(room: &mut [u8; TEXT_ROOM], len: usize) -> usize {
+    let (head, head_len) = if len < 10 {
+        (u64::from_le_bytes(*b"$0\r\n\0\0\0\0") + ((len as u64) << 8), 4)
+    } else {
+        let (tens, ones) = (len as u64 / 10, len as u64 % 10);
+        (u64::from_le_bytes(*b"$00\r\n\0\0\0") + (tens << 8) + (ones << 16), 5)
+    };
+    room[..8].copy_from_slice(&head.to_le_bytes());
+    head_len
 }
 
 /// A head with a length of one digit or two, and how much of the piece it is.
@@ -405,6 +538,7 @@ pub struct Deferred {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::list::{End, List, ListLimits};
     use proptest::prelude::*;
 
     fn both(write: impl Fn(&mut Reply<'_>)) -> (String, String) {
@@ -462,6 +596,44 @@ mod tests {
             }
             drop(bulks);
             prop_assert_eq!(in_a_row, one_by_one);
+        }
+    }
+
+    /// Elements at the borders of all forms, among them numbers.
+    fn element() -> impl Strategy<Value = Vec<u8>> {
+        let len = prop_oneof![
+            8 => 0usize..20,
+            2 => 60usize..70,
+            1 => proptest::sample::select(vec![99, 100, 101, 127, 128, 999, 1000, 8191, 8192, 9999, 10_000]),
+        ];
+        prop_oneof![
+            4 => (len, any::<u8>()).prop_map(|(len, byte)| vec![byte; len]),
+            2 => (-2i64..130).prop_map(|value| value.to_string().into_bytes()),
+            1 => any::<i64>().prop_map(|value| value.to_string().into_bytes()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn runs_of_a_list_are_byte_strings(
+            beginning in proptest::sample::select(vec![0usize, 1, 5, 10, 15, 16, 17, 40]),
+            elements in proptest::collection::vec(element(), 1..300),
+            (first, count) in (any::<proptest::sample::Index>(), 0usize..310),
+            node_len in proptest::sample::select(vec![-1, 3, 40]),
+        ) {
+            let limits = ListLimits { max_listpack_size: node_len };
+            let elements: Vec<_> = elements.into_iter().map(|rest| [vec![b'p'; beginning], rest].concat()).collect();
+            let mut list = List::new();
+            elements.iter().for_each(|element| list.push(End::Tail, element, &limits));
+            let first = first.index(elements.len());
+            let (mut one_by_one, mut in_runs) = (b"+OK\r\n".to_vec(), b"+OK\r\n".to_vec());
+            let mut reply = Reply::new(&mut one_by_one, Version::Resp2);
+            elements.iter().skip(first).take(count).for_each(|element| reply.bulk(element));
+            let mut other = Reply::new(&mut in_runs, Version::Resp2);
+            let mut bulks = other.bulks();
+            list.visit(first, count, |run| bulks.extend(run));
+            drop(bulks);
+            prop_assert_eq!(in_runs.escape_ascii().to_string(), one_by_one.escape_ascii().to_string());
         }
     }
 

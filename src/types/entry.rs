@@ -142,6 +142,12 @@ pub(super) fn short_head(len: usize) -> u8 {
     BYTES | len as u8
 }
 
+/// The length of the text with this head, where that has one byte.
+#[inline]
+pub(super) fn short_len(head: u8) -> Option<usize> {
+    (BYTES..BYTES_LONG).contains(&head).then_some(usize::from(head & 0x3F))
+}
+
 /// How many packed bytes the element at the beginning takes.
 #[inline]
 pub(super) fn size(packed: &[u8]) -> usize {

@@ -9,6 +9,7 @@ use super::entry::{Element, Encoded};
 use super::list_iter::Searched;
 use super::list_node::{self, ListNode, NODE_OVERHEAD};
 use super::list_nodes::Nodes;
+use super::list_run::Run;
 use super::thin::Owned;
 
 /// What Redis's listpack takes beside its elements, in bytes: its rules for the encoding count it.
@@ -326,9 +327,9 @@ impl List {
     }
 
     /// Shows up to `count` elements from the one on with `index` others before it, in order: what [`iter_from`](Self::iter_from) gives, without
-    /// a value made of each. An element comes in two pieces, the first of them mostly empty.
+    /// a value made of each. `visit` has to walk a run to its end.
     #[inline]
-    pub fn visit(&self, index: usize, count: usize, visit: impl FnMut(&[u8], &[u8])) {
+    pub fn visit<'a>(&'a self, index: usize, count: usize, visit: impl FnMut(&mut Run<'a>)) {
         self.iter_from(index).visit(count, visit);
     }
 
@@ -362,6 +363,7 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::list_run::Piece;
     use proptest::prelude::*;
 
     /// Elements with a common beginning; `job` alone is one of them.
@@ -453,7 +455,13 @@ mod tests {
                 prop_assert_eq!(list.get(index).map(|element| element.to_vec()), model.get(index).cloned());
                 prop_assert!(list.iter_from(index).map(|element| element.to_vec()).eq(model[index..].iter().cloned()));
                 let mut seen = Vec::new();
-                list.visit(index, count, |beginning, rest| seen.push([beginning, rest].concat()));
+                list.visit(index, count, |run| {
+                    let beginning = run.beginning;
+                    seen.extend(run.map(|piece| match piece {
+                        Piece::Bytes(rest) => [beginning, rest].concat(),
+                        Piece::Int(value) => value.to_string().into_bytes(),
+                    }));
+                });
                 prop_assert_eq!(&seen[..], &model[index..(index + count).min(model.len())]);
                 let back: Vec<Vec<u8>> = list.iter_back_from(index).map(|element| element.to_vec()).collect();
                 let expected: Vec<Vec<u8>> = if index < model.len() { model[..=index].iter().rev().cloned().collect() } else { Vec::new() };

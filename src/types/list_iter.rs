@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::entry::{Element, Encoded, Raw};
 use super::list_node::{ListNode, Walk};
+use super::list_run::Run;
 
 /// An element of a list where it is kept: what it shares with others of its node, and the rest of it.
 #[derive(Clone, Copy, Debug)]
@@ -65,26 +66,16 @@ impl<'a> Iter<'a> {
         }
     }
 
-    /// Shows the next elements, up to `count` of them, each as what its node has once and the rest.
+    /// Shows the next elements, up to `count` of them, a run for each node, which `visit` has to walk to its end.
     #[inline]
-    pub(super) fn visit(&mut self, count: usize, mut visit: impl FnMut(&[u8], &[u8])) {
+    pub(super) fn visit(mut self, count: usize, mut visit: impl FnMut(&mut Run<'a>)) {
+        debug_assert!(!self.back);
         let mut left = count;
         while left > 0 && self.prepare() {
-            let beginning = self.walk.beginning();
-            while left > 0
-                && let Some(raw) = self.walk.next()
-            {
-                let number;
-                let (beginning, rest) = match raw {
-                    Raw::Bytes(rest) => (beginning, rest),
-                    raw => {
-                        number = Element::from(raw);
-                        (&[][..], &*number)
-                    }
-                };
-                visit(beginning, rest);
-                left -= 1;
-            }
+            let mut run = self.walk.take_run(left);
+            visit(&mut run);
+            debug_assert!(run.is_done());
+            left = run.left();
         }
     }
 

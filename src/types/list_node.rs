@@ -11,6 +11,7 @@
 use super::entry::{self, Encoded, Raw};
 use super::list::End;
 use super::list_beginning;
+use super::list_run::Run;
 use super::thin::Thin;
 
 /// What the node's own header takes, in bytes.
@@ -391,6 +392,14 @@ impl<'a> Walk<'a> {
     #[inline]
     pub(super) fn beginning(&self) -> &'a [u8] {
         self.beginning
+    }
+
+    /// Up to `count` elements from here on, and the walk behind the node's last.
+    #[inline]
+    pub(super) fn take_run(&mut self, count: usize) -> Run<'a> {
+        let packed = self.bytes.get(self.offset..).unwrap_or(&[]);
+        self.offset = self.bytes.len();
+        Run::new(self.beginning, packed, count)
     }
 
     /// What an element looks like in this node; `None` when it cannot be in it.

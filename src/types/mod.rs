@@ -11,6 +11,7 @@ mod list_beginning;
 mod list_iter;
 mod list_node;
 mod list_nodes;
+pub mod list_run;
 pub mod long_double;
 mod murmur;
 pub mod number;
