@@ -3,16 +3,19 @@
 
 use std::cell::Cell;
 
+/// The number of a thread that never said which it is.
+pub const NONE: usize = usize::MAX;
+
 thread_local! {
-    static INDEX: Cell<usize> = const { Cell::new(0) };
+    static INDEX: Cell<usize> = const { Cell::new(NONE) };
 }
 
-/// Called once by each thread that runs commands.
+/// Called once by each thread that runs commands; no two threads of a server say the same.
 pub fn set_current(index: usize) {
     INDEX.set(index);
 }
 
-/// This thread's number; 0 for threads that never said.
+/// This thread's number, or [`NONE`].
 #[inline]
 pub fn current() -> usize {
     INDEX.get()

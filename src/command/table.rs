@@ -72,6 +72,7 @@ pub struct CommandTable {
     /// How many of them are commands; subcommands follow.
     commands: usize,
     by_name: HashMap<Box<[u8]>, usize, foldhash::fast::FixedState>,
+    short: ShortNames,
 }
 
 impl CommandTable {
@@ -95,7 +96,8 @@ impl CommandTable {
             }
             entries[parent].subcommands = first..entries.len();
         }
-        Self { entries, commands, by_name }
+        let short = ShortNames::new(&entries[..commands]);
+        Self { entries, commands, by_name, short }
     }
 
     /// Every entry, by id.
@@ -117,6 +119,20 @@ impl CommandTable {
         self.by_name.get(&*lower).map(|&id| &self.entries[id])
     }
 
+    /// The command with this name, in any case.
+    #[inline]
+    fn by_name(&self, name: &[u8]) -> Option<&Entry> {
+        match ShortNames::packed(name) {
+            // The length tells `get` from one with a zero behind.
+            Some(packed) => self
+                .short
+                .find(packed)
+                .map(|id| &self.entries[usize::from(id)])
+                .filter(|entry| entry.command.name.len() == name.len()),
+            None => self.by_full_name(name).filter(|entry| entry.id < self.commands),
+        }
+    }
+
     /// The command or subcommand that a request means, its arity checked.
     ///
     /// # Errors
@@ -132,9 +148,8 @@ impl CommandTable {
     /// Unknown command or subcommand.
     #[inline]
     pub fn find(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
-        let mut entry = match arguments.first().and_then(|name| self.by_full_name(name)) {
-            Some(entry) if memchr::memchr(b'|', arguments[0]).is_none() => entry,
-            _ => return Err(unknown(arguments)),
+        let Some(mut entry) = arguments.first().and_then(|name| self.by_name(name)) else {
+            return Err(unknown(arguments));
         };
         if !entry.subcommands.is_empty() && arguments.len() >= 2 {
             entry = self.entries[entry.subcommands.clone()]
@@ -165,6 +180,72 @@ impl CommandTable {
     }
 }
 
+/// Commands whose names fit into a number, which most do: found without a call.
+struct ShortNames {
+    /// Name and id, at the place that [`ShortNames::place`] says or behind it. No name is 0.
+    slots: Box<[(u64, u16)]>,
+}
+
+impl ShortNames {
+    fn new(commands: &[Entry]) -> Self {
+        // At most a quarter is filled, so a search seldom goes on.
+        let mut slots = vec![(0, 0); (commands.len() * 4).next_power_of_two()].into_boxed_slice();
+        for entry in commands {
+            if let (Some(name), Ok(id)) =
+                (Self::packed(entry.command.name.as_bytes()), u16::try_from(entry.id))
+            {
+                let mut place = Self::place(name, slots.len());
+                while slots[place].0 != 0 {
+                    place = (place + 1) & (slots.len() - 1);
+                }
+                slots[place] = (name, id);
+            }
+        }
+        Self { slots }
+    }
+
+    /// A name in small letters as a number; `None` for an empty one or one that is too long.
+    #[inline]
+    fn packed(name: &[u8]) -> Option<u64> {
+        let packed = match (name.len(), name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (len @ 4..=8, Some(first), Some(last)) => {
+                u64::from(u32::from_le_bytes(*first))
+                    | u64::from(u32::from_le_bytes(*last)) << (8 * (len - 4))
+            }
+            (len @ 1..4, ..) => {
+                u64::from(name[0])
+                    | u64::from(name[len / 2]) << (8 * (len / 2))
+                    | u64::from(name[len - 1]) << (8 * (len - 1))
+            }
+            _ => return None,
+        };
+        // Eight letters at once: the high bit of a byte says whether it is a capital, and its bit 0x20 makes that small.
+        const ONES: u64 = u64::from_le_bytes([1; 8]);
+        let low_bits = packed & (0x7F * ONES);
+        let from_a = low_bits + (0x80 - u64::from(b'A')) * ONES;
+        let beyond_z = low_bits + (0x7F - u64::from(b'Z')) * ONES;
+        let capitals = (from_a ^ beyond_z) & !packed & (0x80 * ONES);
+        Some(packed | capitals >> 2)
+    }
+
+    #[inline]
+    fn place(name: u64, slots: usize) -> usize {
+        (name.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize & (slots - 1)
+    }
+
+    #[inline]
+    fn find(&self, name: u64) -> Option<u16> {
+        let mut place = Self::place(name, self.slots.len());
+        loop {
+            match self.slots[place] {
+                (found, id) if found == name && name != 0 => return Some(id),
+                (0, _) => return None,
+                _ => place = (place + 1) & (self.slots.len() - 1),
+            }
+        }
+    }
+}
+
 #[inline]
 fn with_arity<'t>(entry: &'t Entry, arguments: &[&[u8]]) -> Result<&'t Entry, CommandError> {
     if !entry.command.arity_allows(arguments.len()) {
@@ -192,4 +273,38 @@ fn unknown_subcommand(arguments: &[&[u8]], container: &Entry) -> CommandError {
 /// At most `max` bytes of what a client sent, as text.
 fn clip(bytes: &[u8], max: usize) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(max)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_means_a_command_in_any_case_and_only_as_it_is() {
+        let table = CommandTable::new(&crate::commands::groups());
+        let found = |name: &[u8]| table.by_name(name).map(|entry| entry.id);
+        for entry in table.commands() {
+            let name = entry.full_name.as_bytes();
+            let mixed: Vec<u8> = name
+                .iter()
+                .enumerate()
+                .map(|(at, b)| if at % 2 == 0 { b.to_ascii_uppercase() } else { *b })
+                .collect();
+            assert_eq!(found(name), Some(entry.id));
+            assert_eq!(found(&name.to_ascii_uppercase()), Some(entry.id));
+            assert_eq!(found(&mixed), Some(entry.id));
+            let known = |name: &[u8]| {
+                table.commands().find(|entry| entry.full_name.as_bytes() == name).map(|entry| entry.id)
+            };
+            for other in
+                [&name[1..], &name[..name.len() - 1], &[name, b"\0"].concat(), &[name, b"s"].concat()]
+            {
+                assert_eq!(found(other), known(other), "{}", other.escape_ascii());
+            }
+        }
+        for name in [&b""[..], b"\0", b"\0\0\0\0\0\0\0\0", b"acl|cat", b"config|get", &[b'x'; 100]] {
+            assert_eq!(found(name), None);
+        }
+        assert_eq!(table.by_full_name(b"ACL|Cat").map(|entry| &entry.full_name[..]), Some("acl|cat"));
+    }
 }

@@ -7,19 +7,17 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::io::AsyncWrite;
-use tokio_util::io::poll_read_buf;
 
 use super::Session;
-use super::spare::{self, READ_CHUNK};
+use super::spare::{self, Input, READ_CHUNK};
 use super::stream::NetStream;
 use crate::command::context::After;
 use crate::config::Directive;
 use crate::resp::decode::{Decoder, Limits};
 use crate::resp::encode::Reply;
 use crate::server::client::ReplyMode;
-use crate::server::dispatch::{Scratch, Stop};
+use crate::server::dispatch::Stop;
 use crate::server::stats::Counter;
 use crate::server::waiting::EndOfWait;
 use crate::worker;
@@ -58,13 +56,36 @@ enum Woken {
     Called,
 }
 
+/// What requests are to wait for.
+enum Event {
+    /// Bytes that have not been read come later than something else.
+    Woken(Woken),
+    /// Others are to get their turn; more requests wait.
+    More,
+    /// What a request asked for, or has to wait for.
+    Stop(Stop),
+    /// Its own read buffer is empty: how long it is kept is bounded.
+    Idle,
+}
+
+/// What has become of the requests that came.
+enum Ran {
+    /// All that are whole were run.
+    All,
+    /// More wait.
+    More,
+    /// The last one has something to be done first.
+    Stop(Stop),
+}
+
 /// A connection and its buffers.
 pub struct Connection {
     session: Session,
     stream: NetStream,
     decoder: Decoder,
-    scratch: Scratch,
-    input: BytesMut,
+    input: Input,
+    /// There may be whole requests in it.
+    undecoded: bool,
     /// Not all of a request had come when there was nothing more to read.
     in_parts: bool,
     /// The input buffer is its own for a while, also when it is empty.
@@ -82,8 +103,8 @@ impl Connection {
             session,
             stream,
             decoder: Decoder::new(),
-            scratch: Scratch::default(),
-            input: BytesMut::new(),
+            input: Input::default(),
+            undecoded: false,
             in_parts: false,
             keeps_input: false,
             out: Vec::new(),
@@ -110,46 +131,49 @@ impl Connection {
 
     async fn run(&mut self) -> End {
         loop {
-            let more = match self.run_batches().await {
-                Ok(more) => more,
+            let event = match poll_fn(|cx| self.poll_requests(cx)).await {
+                Ok(event) => event,
                 Err(end) => return end,
             };
-            if let Err(end) = self.check_limits() {
+            let done = match event {
+                Event::Woken(woken) => self.follow_call(woken),
+                Event::More => self.let_others_run().await,
+                Event::Stop(stop) => self.wait_for_stop(stop).await,
+                Event::Idle => self.wait_for_request().await,
+            };
+            if let Err(end) = done {
                 return end;
-            }
-            self.show_buffers();
-            if more {
-                // More requests wait: write what can be written without waiting, and let others run.
-                if let Err(error) = self.write_some().await {
-                    return End::Failed(error);
-                }
-                if self.out.len() - self.written < OUTPUT_MAX {
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-                // It reads nothing: its requests wait until it does.
-                match self.wait_to_write().await {
-                    Ok(()) => continue,
-                    Err(end) => return end,
-                }
-            }
-            match self.wait_for_request().await {
-                Ok(Woken::Read) => {}
-                Ok(Woken::Eof) => return End::Closed,
-                Ok(Woken::Called) => {
-                    if self.session.client.shared.is_closing() {
-                        return End::Closed;
-                    }
-                    self.session.client.shared.take_look();
-                    self.session.client.shared.take_messages(&mut self.out);
-                }
-                Err(error) => return End::Failed(error),
             }
         }
     }
 
-    /// Runs whole requests, a bounded number. Whether more are left.
-    async fn run_batches(&mut self) -> Result<bool, End> {
+    /// Reads requests, runs them and writes replies, until there is nothing to read or something else comes up: one step of an idle
+    /// client's request, with no detour through tasks that wait for each other.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, End>> {
+        loop {
+            if self.undecoded {
+                match self.run_batches()? {
+                    Ran::All => self.undecoded = false,
+                    Ran::More => return Poll::Ready(Ok(Event::More)),
+                    Ran::Stop(stop) => return Poll::Ready(Ok(Event::Stop(stop))),
+                }
+                self.check_limits()?;
+                self.show_buffers();
+            }
+            if self.keeps_input && self.input.is_empty() {
+                return Poll::Ready(Ok(Event::Idle));
+            }
+            match self.poll_input(cx) {
+                Poll::Ready(Ok(Woken::Read)) => {}
+                Poll::Ready(Ok(woken)) => return Poll::Ready(Ok(Event::Woken(woken))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Failed(error))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Runs whole requests, a bounded number.
+    fn run_batches(&mut self) -> Result<Ran, End> {
         for _ in 0..BATCHES_MAX {
             let limits = Limits {
                 bulk_max: self.session.server.settings.bulk_max(),
@@ -172,11 +196,13 @@ impl Connection {
             if count == 0 {
                 let dropped = self.decoder.consume(0);
                 self.drop_input(dropped);
-                return Ok(false);
+                return Ok(Ran::All);
             }
-            let Self { session, scratch, decoder, input, out, .. } = self;
+            let Self { session, decoder, input, out, .. } = self;
             let Session { server, client } = session;
-            let run = || server.run_batch(client, scratch, decoder, input, count, out);
+            let run = || {
+                spare::with_scratch(|scratch| server.run_batch(client, scratch, decoder, input, count, out))
+            };
             let Ok(end) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) else {
                 // A bug, which was logged. The requests before it were answered; the client is not to lose that.
                 self.out.truncate(self.session.client.replied);
@@ -184,23 +210,63 @@ impl Connection {
             };
             let dropped = self.decoder.consume(end.executed);
             self.drop_input(dropped);
-            match end.stop {
-                None => {}
-                Some(Stop::After(after)) => self.follow(after).await?,
-                Some(Stop::Paused) => self.wait_for_pause().await?,
-                Some(Stop::Busy) => {
-                    self.write_some().await.map_err(End::Failed)?;
-                    tokio::time::sleep(BUSY_WAIT).await;
-                }
+            if let Some(stop) = end.stop {
+                return Ok(Ran::Stop(stop));
             }
             if self.session.client.shared.is_closing() {
                 return Err(End::Closed);
             }
             if self.out.len() - self.written >= WRITE_CHUNK {
-                return Ok(true);
+                return Ok(Ran::More);
+            }
+            if self.input.is_empty() {
+                return Ok(Ran::All);
             }
         }
-        Ok(true)
+        Ok(Ran::More)
+    }
+
+    /// Does what somebody else called for.
+    fn follow_call(&mut self, woken: Woken) -> Result<(), End> {
+        match woken {
+            Woken::Read => {}
+            Woken::Eof => return Err(End::Closed),
+            Woken::Called => {
+                let shared = &self.session.client.shared;
+                if shared.is_closing() {
+                    return Err(End::Closed);
+                }
+                shared.take_look();
+                shared.take_messages(&mut self.out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what can be written without waiting, and lets others run; more requests wait.
+    async fn let_others_run(&mut self) -> Result<(), End> {
+        self.check_limits()?;
+        self.show_buffers();
+        self.write_some().await.map_err(End::Failed)?;
+        if self.out.len() - self.written < OUTPUT_MAX {
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        // It reads nothing: its requests wait until it does.
+        self.wait_to_write().await
+    }
+
+    /// Waits for what keeps the client's requests.
+    async fn wait_for_stop(&mut self, stop: Stop) -> Result<(), End> {
+        match stop {
+            Stop::After(after) => self.follow(after).await?,
+            Stop::Paused => self.wait_for_pause().await?,
+            Stop::Busy => {
+                self.write_some().await.map_err(End::Failed)?;
+                tokio::time::sleep(BUSY_WAIT).await;
+            }
+        }
+        if self.session.client.shared.is_closing() { Err(End::Closed) } else { Ok(()) }
     }
 
     /// Does what a command asked the connection for.
@@ -314,56 +380,59 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits, and gives an unused buffer back after a while.
-    async fn wait_for_request(&mut self) -> io::Result<Woken> {
-        if self.keeps_input && self.input.is_empty() {
-            if let Ok(woken) = tokio::time::timeout(spare::KEEP_TIME, self.wait()).await {
-                return woken;
+    /// Waits with a read buffer of its own, and gives that back after a while.
+    async fn wait_for_request(&mut self) -> Result<(), End> {
+        match tokio::time::timeout(spare::KEEP_TIME, self.wait()).await {
+            Ok(Ok(woken)) => self.follow_call(woken),
+            Ok(Err(error)) => Err(End::Failed(error)),
+            Err(_) => {
+                self.keeps_input = false;
+                self.input.give_back();
+                self.show_buffers();
+                Ok(())
             }
-            self.keeps_input = false;
-            spare::give_back(&mut self.input);
-            self.show_buffers();
         }
-        self.wait().await
     }
 
     /// Waits until bytes come or somebody calls, and writes out what it can meanwhile.
     async fn wait(&mut self) -> io::Result<Woken> {
-        if !self.input.is_empty() && self.input.capacity() - self.input.len() < READ_CHUNK / 4 {
+        poll_fn(|cx| self.poll_input(cx)).await
+    }
+
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Woken>> {
+        self.session.client.shared.register(cx.waker());
+        self.poll_write_out(cx)?;
+        if self.session.client.shared.is_called() {
+            return Poll::Ready(Ok(Woken::Called));
+        }
+        if self.input.is_empty() {
+            self.input.lend();
+        } else if self.input.room() < READ_CHUNK / 4 {
             let missing = self.decoder.missing_bytes(self.input.len());
             // A long argument gets its room step by step as it arrives, so that an announced length alone costs nothing.
             self.input.reserve(missing.clamp(READ_CHUNK, (self.input.len() * 2).max(READ_CHUNK)));
         }
-        poll_fn(|cx| {
-            self.session.client.shared.register(cx.waker());
-            self.poll_write_out(cx)?;
-            if self.session.client.shared.is_called() {
-                return Poll::Ready(Ok(Woken::Called));
+        match self.input.poll_read(Pin::new(&mut self.stream), cx) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(Woken::Eof)),
+            Poll::Ready(Ok(count)) => {
+                self.undecoded = true;
+                let Session { server, client } = &self.session;
+                let worker = worker::current();
+                server.stats.add(worker, Counter::ReadsProcessed, 1);
+                server.stats.add(worker, Counter::NetInputBytes, count as u64);
+                add(&client.shared.input_bytes, count as u64);
+                Poll::Ready(Ok(Woken::Read))
             }
-            if self.input.is_empty() {
-                spare::lend(&mut self.input);
-            }
-            match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
-                Poll::Ready(Ok(0)) => Poll::Ready(Ok(Woken::Eof)),
-                Poll::Ready(Ok(count)) => {
-                    let Session { server, client } = &self.session;
-                    server.stats.add(worker::current(), Counter::ReadsProcessed, 1);
-                    server.stats.add(worker::current(), Counter::NetInputBytes, count as u64);
-                    add(&client.shared.input_bytes, count as u64);
-                    Poll::Ready(Ok(Woken::Read))
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                if !self.input.is_empty() {
+                    self.in_parts = true;
+                } else if !self.keeps_input {
+                    self.input.give_back();
                 }
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    if !self.input.is_empty() {
-                        self.in_parts = true;
-                    } else if !self.keeps_input {
-                        spare::give_back(&mut self.input);
-                    }
-                    Poll::Pending
-                }
+                Poll::Pending
             }
-        })
-        .await
+        }
     }
 
     /// Waits until fewer replies wait to be read.
@@ -403,18 +472,21 @@ impl Connection {
             return Ok(());
         }
         while self.written < self.out.len() {
-            match Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => {
-                    self.written += count;
-                    let Session { server, client } = &self.session;
-                    server.stats.add(worker::current(), Counter::WritesProcessed, 1);
-                    server.stats.add(worker::current(), Counter::NetOutputBytes, count as u64);
-                    add(&client.shared.output_bytes, count as u64);
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => break,
-            }
+            let rest = &self.out[self.written..];
+            let count = match self.stream.try_write(rest)? {
+                0 => match Pin::new(&mut self.stream).poll_write(cx, rest)? {
+                    Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(count) => count,
+                    Poll::Pending => break,
+                },
+                count => count,
+            };
+            self.written += count;
+            let Session { server, client } = &self.session;
+            let worker = worker::current();
+            server.stats.add(worker, Counter::WritesProcessed, 1);
+            server.stats.add(worker, Counter::NetOutputBytes, count as u64);
+            add(&client.shared.output_bytes, count as u64);
         }
         if self.written == self.out.len() {
             self.out.clear();
@@ -504,10 +576,10 @@ impl Connection {
 
     fn drop_input(&mut self, bytes: usize) {
         if bytes < self.input.len() {
-            bytes::Buf::advance(&mut self.input, bytes);
+            self.input.advance(bytes);
         } else if bytes > 0 {
             let in_parts = std::mem::take(&mut self.in_parts);
-            self.keeps_input = spare::keep_or_give_back(&mut self.input, bytes, in_parts);
+            self.keeps_input = self.input.keep_or_give_back(bytes, in_parts);
         }
     }
 }

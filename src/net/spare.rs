@@ -1,13 +1,20 @@
-//! A read buffer for each thread, lent to the connection that reads: one that waits for requests, or has run all that came, holds none. Ten
-//! thousand idle connections then cost no buffers, and the one that is used stays in the processor's cache.
+//! What the connections of a thread lend each other: a read buffer, lent to the one that reads, and the buffers of a batch. A connection that
+//! waits for requests, or has run all that came, holds none. Ten thousand idle connections then cost no buffers, and the one that is used stays
+//! in the processor's cache.
 //!
-//! A client whose request is long, or comes in parts, holds a buffer of its own meanwhile. It keeps that for a while, since its next request
-//! is likely to be alike: what has grown for a megabyte need not grow again.
+//! A client whose request is long, or comes in parts, holds a read buffer of its own meanwhile. It keeps that for a while, since its next
+//! request is likely to be alike: what has grown for a megabyte need not grow again.
 
-use std::cell::RefCell;
+use std::cell::Cell;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use tokio::io::AsyncRead;
+use tokio_util::io::poll_read_buf;
+
+use crate::server::dispatch::Scratch;
 
 /// Room made for each read, in bytes.
 pub(super) const READ_CHUNK: usize = 16 * 1024;
@@ -23,90 +30,182 @@ pub(super) const KEEP_TIME: Duration = Duration::from_secs(2);
 
 thread_local! {
     /// Holds no bytes of anybody.
-    static SPARE: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
-/// Puts an empty buffer with room in the place of one that holds nothing.
-pub(super) fn lend(input: &mut BytesMut) {
-    debug_assert!(input.is_empty());
-    if input.capacity() < READ_CHUNK {
-        *input = SPARE.take();
-        input.reserve(READ_CHUNK);
+/// Bytes that came and have not been run.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    bytes: Vec<u8>,
+    /// So many of them are done with.
+    start: usize,
+}
+
+impl Deref for Input {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.start..]
     }
 }
 
-/// Empties a buffer and takes it back.
-pub(super) fn give_back(input: &mut BytesMut) {
-    let mut buffer = std::mem::take(input);
-    if buffer.capacity() > 0 && buffer.capacity() <= KEEP_MAX {
-        buffer.clear();
-        SPARE.set(buffer);
+impl Input {
+    /// Bytes of memory that it takes.
+    #[inline]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Room behind the last byte.
+    #[inline]
+    pub(super) fn room(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
+    /// Makes room for so many more bytes.
+    pub(super) fn reserve(&mut self, added: usize) {
+        if self.start > 0 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        self.bytes.reserve(added);
+    }
+
+    /// Lets go of the first bytes, of which it has more.
+    #[inline]
+    pub(super) fn advance(&mut self, count: usize) {
+        debug_assert!(count < self.len());
+        self.start += count;
+    }
+
+    /// Reads into the room behind the last byte; 0 is the end.
+    #[inline]
+    pub(super) fn poll_read(
+        &mut self,
+        stream: Pin<&mut impl AsyncRead>,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<usize>> {
+        poll_read_buf(stream, cx, &mut self.bytes)
+    }
+
+    /// Where nothing is in it, sees to it that there is room.
+    #[inline]
+    pub(super) fn lend(&mut self) {
+        if self.bytes.capacity() < READ_CHUNK {
+            self.lend_spare();
+        }
+    }
+
+    #[inline]
+    fn lend_spare(&mut self) {
+        debug_assert!(self.is_empty());
+        *self = Self { bytes: SPARE.take(), start: 0 };
+        if self.bytes.capacity() < READ_CHUNK {
+            self.bytes.reserve(READ_CHUNK);
+        }
+    }
+
+    /// Empties it and gives its buffer back.
+    #[inline]
+    pub(super) fn give_back(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        self.start = 0;
+        if (1..=KEEP_MAX).contains(&bytes.capacity()) {
+            bytes.clear();
+            SPARE.set(bytes);
+        }
+    }
+
+    /// Empties it when `used` bytes of it were used last, for a request that came in parts or at once. Whether its buffer stays, or a
+    /// smaller one in its place; else it goes back.
+    #[inline]
+    pub(super) fn keep_or_give_back(&mut self, used: usize, in_parts: bool) -> bool {
+        let capacity = self.capacity();
+        if capacity > OWN_MAX || (capacity <= KEEP_MAX && !in_parts) {
+            self.give_back();
+            return false;
+        }
+        self.start = 0;
+        if in_parts || used > capacity / 4 {
+            self.bytes.clear();
+        } else {
+            // It was larger than need be. Step by step, so that one small request between long ones does not cost all of it.
+            self.bytes = Vec::with_capacity(capacity / 4);
+        }
+        true
     }
 }
 
-/// Empties a buffer of which `used` bytes were used last, for a request that came in parts or at once. Whether it stays, or a smaller one
-/// in its place; else it goes back.
-pub(super) fn keep_or_give_back(input: &mut BytesMut, used: usize, in_parts: bool) -> bool {
-    let capacity = input.capacity();
-    if capacity > OWN_MAX || (capacity <= KEEP_MAX && !in_parts) {
-        give_back(input);
-        return false;
-    }
-    if in_parts || used > capacity / 4 {
-        input.clear();
-    } else {
-        // It was larger than need be. Step by step, so that one small request between long ones does not cost all of it.
-        *input = BytesMut::with_capacity(capacity / 4);
-    }
-    true
+/// The buffers of a batch, for one batch.
+#[inline]
+pub(super) fn with_scratch<R>(run: impl FnOnce(&mut Scratch) -> R) -> R {
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let result = run(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    result
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn input(capacity: usize, bytes: &[u8]) -> Input {
+        let mut input = Input { bytes: Vec::with_capacity(capacity), start: 0 };
+        input.bytes.extend_from_slice(bytes);
+        input
+    }
+
     #[test]
     fn what_was_needed_stays_and_what_was_not_gets_smaller() {
-        let mut input = BytesMut::with_capacity(READ_CHUNK);
-        input.extend_from_slice(b"PING");
-        assert!(keep_or_give_back(&mut input, 4, true) && input.is_empty() && input.capacity() >= READ_CHUNK);
-        assert!(!keep_or_give_back(&mut input, 4, false));
-        assert_eq!(input.capacity(), 0);
-        let mut input = BytesMut::with_capacity(16 * KEEP_MAX);
-        input.extend_from_slice(&[b'x'; 8 * KEEP_MAX]);
-        assert!(keep_or_give_back(&mut input, 8 * KEEP_MAX, false) && input.is_empty());
-        assert_eq!(input.capacity(), 16 * KEEP_MAX);
-        assert!(keep_or_give_back(&mut input, 100, false));
-        assert_eq!(input.capacity(), 4 * KEEP_MAX);
-        assert!(keep_or_give_back(&mut input, 100, false));
-        assert!(!keep_or_give_back(&mut input, 100, false));
-        let mut input = BytesMut::with_capacity(OWN_MAX + 1);
-        assert!(!keep_or_give_back(&mut input, OWN_MAX, true));
+        let mut small = input(READ_CHUNK, b"PING");
+        assert!(small.keep_or_give_back(4, true) && small.is_empty() && small.capacity() >= READ_CHUNK);
+        assert!(!small.keep_or_give_back(4, false));
+        assert_eq!(small.capacity(), 0);
+        let mut large = input(16 * KEEP_MAX, &[b'x'; 8 * KEEP_MAX]);
+        assert!(large.keep_or_give_back(8 * KEEP_MAX, false) && large.is_empty());
+        assert_eq!(large.capacity(), 16 * KEEP_MAX);
+        assert!(large.keep_or_give_back(100, false));
+        assert_eq!(large.capacity(), 4 * KEEP_MAX);
+        assert!(large.keep_or_give_back(100, false));
+        assert!(!large.keep_or_give_back(100, false));
+        assert!(!input(OWN_MAX + 1, b"").keep_or_give_back(OWN_MAX, true));
     }
 
     #[test]
     fn a_buffer_goes_from_one_to_the_next_without_its_bytes() {
-        let (mut first, mut second) = (BytesMut::new(), BytesMut::new());
-        lend(&mut first);
-        assert!(first.capacity() >= READ_CHUNK);
-        first.extend_from_slice(b"secret");
-        let place = first.as_ptr();
-        give_back(&mut first);
+        let (mut first, mut second) = (Input::default(), Input::default());
+        first.lend();
+        assert!(first.room() >= READ_CHUNK);
+        first.bytes.extend_from_slice(b"secret");
+        first.advance(3);
+        let place = first.bytes.as_ptr();
+        first.give_back();
         assert_eq!((first.len(), first.capacity()), (0, 0));
-        lend(&mut second);
-        assert_eq!((second.len(), second.as_ptr()), (0, place));
-        lend(&mut first);
+        second.lend();
+        assert_eq!((second.len(), second.bytes.as_ptr()), (0, place));
+        first.lend();
         assert!(
-            first.capacity() >= READ_CHUNK && first.as_ptr() != place,
+            first.room() >= READ_CHUNK && first.bytes.as_ptr() != place,
             "there is another one for who reads too"
         );
     }
 
     #[test]
     fn a_large_buffer_is_not_kept() {
-        let mut input = BytesMut::with_capacity(10 * KEEP_MAX);
-        give_back(&mut input);
-        lend(&mut input);
+        let mut input = input(10 * KEEP_MAX, b"");
+        input.give_back();
+        input.lend();
         assert!(input.capacity() < 10 * KEEP_MAX);
+    }
+
+    #[test]
+    fn what_is_done_with_makes_room() {
+        let mut input = input(10, b"0123456789");
+        input.advance(6);
+        assert_eq!((&input[..], input.room()), (&b"6789"[..], 0));
+        input.reserve(6);
+        assert_eq!((&input[..], input.room()), (&b"6789"[..], 6));
     }
 }

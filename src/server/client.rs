@@ -147,33 +147,17 @@ pub struct ClientNames {
 
 /// A client as others see it (CLIENT LIST) and reach it (pub/sub, CLIENT KILL).
 #[derive(Debug)]
+#[repr(C)] // In this order: what each request touches comes first, so that it is in two cache lines and not in six.
 pub struct SharedClient {
-    /// CLIENT ID.
-    pub id: u64,
-    /// Where it came from: `ip:port`, or the socket's path and `:0`.
-    pub address: String,
-    /// What it dialled.
-    pub local_address: String,
-    /// The socket's number.
-    pub fd: i32,
-    /// Came through the read-only port.
-    pub door: Door,
-    /// When it came, in milliseconds of Unix time.
-    pub created_ms: u64,
-    /// Who it is.
-    pub user: Mutex<Arc<User>>,
-    /// Names it gave itself.
-    pub names: Mutex<ClientNames>,
-    /// When its last command ran, in milliseconds of Unix time.
-    pub active_ms: AtomicU64,
+    waker: AtomicWaker,
+    wanted: AtomicU8,
+    has_messages: AtomicBool,
     /// Id of its last command in the table; `u32::MAX` before the first.
     pub last_command: AtomicU32,
-    /// Selected database.
-    pub database: AtomicUsize,
-    /// 2 or 3.
-    pub protocol: AtomicU8,
-    /// SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE counts.
-    pub subscribed: [AtomicUsize; 3],
+    /// CLIENT ID.
+    pub id: u64,
+    /// When its last command ran, in milliseconds of Unix time.
+    pub active_ms: AtomicU64,
     /// Bytes read.
     pub input_bytes: AtomicU64,
     /// Bytes written.
@@ -184,6 +168,26 @@ pub struct SharedClient {
     pub query_buffer: [AtomicUsize; 2],
     /// Bytes of replies that wait to be written, and the buffer's capacity.
     pub reply_buffer: [AtomicUsize; 2],
+    /// Where it came from: `ip:port`, or the socket's path and `:0`.
+    pub address: String,
+    /// What it dialled.
+    pub local_address: String,
+    /// The socket's number.
+    pub fd: i32,
+    /// Came through the read-only port.
+    pub door: Door,
+    /// 2 or 3.
+    pub protocol: AtomicU8,
+    /// When it came, in milliseconds of Unix time.
+    pub created_ms: u64,
+    /// Who it is.
+    pub user: Mutex<Arc<User>>,
+    /// Names it gave itself.
+    pub names: Mutex<ClientNames>,
+    /// Selected database.
+    pub database: AtomicUsize,
+    /// SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE counts.
+    pub subscribed: [AtomicUsize; 3],
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
@@ -192,8 +196,12 @@ pub struct SharedClient {
     pub readonly: AtomicBool,
     /// CLIENT CAPA redirect.
     pub capa_redirect: AtomicBool,
+    /// MONITOR.
+    pub monitor: AtomicBool,
     /// Waits for the end of a pause.
     pub blocked: AtomicBool,
+    /// Its connection has ended.
+    gone: AtomicBool,
     /// Waits for keys.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
     /// Requests queued in a transaction; -1 outside of one.
@@ -202,16 +210,9 @@ pub struct SharedClient {
     pub queued_bytes: AtomicUsize,
     /// Keys watched.
     pub watched: AtomicUsize,
-    /// MONITOR.
-    pub monitor: AtomicBool,
     /// CLIENT TRACKING.
     pub tracker: Mutex<Option<Arc<Tracker>>>,
-    /// Its connection has ended.
-    gone: AtomicBool,
-    wanted: AtomicU8,
-    has_messages: AtomicBool,
     outbox: Mutex<Outbox>,
-    waker: AtomicWaker,
 }
 
 /// To be closed at once.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::Server;
 use super::client::{Client, Door, ReplyMode};
+use super::clock::Moment;
 use super::gate::Verdict;
 use super::monitor::{Source, UNSEEN};
 use super::observe::{Done, Thresholds};
@@ -274,7 +275,7 @@ impl Server {
     }
 
     pub(super) fn new_batch(&self) -> Batch<'_> {
-        let now_us = self.clock.now_us();
+        let Moment { unix_us: now_us, monotonic_ns } = self.clock.moment();
         let now_ms = now_us / 1000;
         Batch {
             worker: crate::worker::current(),
@@ -284,7 +285,7 @@ impl Server {
             counts: AccessCounts::default(),
             changes: Changes::new(&self.effects),
             shared: None,
-            clock_ns: self.clock.monotonic_ns(),
+            clock_ns: monotonic_ns,
             tick: self.observation.tick(),
             thresholds: self.observation.thresholds(now_ms),
             run: Run::default(),

@@ -139,7 +139,7 @@ impl Server {
             }
             total -= bytes;
             // Before it can see that it is closed.
-            self.stats.add(0, Counter::EvictedClients, 1);
+            self.stats.add(crate::worker::NONE, Counter::EvictedClients, 1);
             client.close();
             tracing::info!(
                 client = client.id,

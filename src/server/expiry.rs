@@ -39,6 +39,7 @@ impl Sweeper {
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("kvarts-expiry".into()).spawn(move || {
             while !stopped.load(Ordering::Acquire) {
+                server.clock.follow();
                 server.observation.next_tick();
                 let sleep = if server.active_expiry.load(Ordering::Relaxed) {
                     server.expire_due();
@@ -89,14 +90,14 @@ impl Server {
             let ended = expired + expired_fields;
             if ended > 0 {
                 total += ended;
-                self.stats.add(0, Counter::ExpiredKeys, expired);
-                self.stats.add(0, Counter::ExpiredFields, expired_fields);
+                self.stats.add(crate::worker::NONE, Counter::ExpiredKeys, expired);
+                self.stats.add(crate::worker::NONE, Counter::ExpiredFields, expired_fields);
                 self.stats.expiry_lag(lag_max_ms);
                 self.count_changes(ended);
             }
             if !more {
                 let took_ns = self.clock.monotonic_ns() - started_ns;
-                self.stats.add(0, Counter::ExpireCycleNs, took_ns);
+                self.stats.add(crate::worker::NONE, Counter::ExpireCycleNs, took_ns);
                 self.latency.note("expire-cycle", took_ns / 1_000_000, self.clock.now_ms());
                 return total;
             }
