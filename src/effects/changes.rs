@@ -1,6 +1,6 @@
 //! The changes of one batch on their way to [`Effects`]: told at once, or kept until it is sure that they stay.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 
 use super::{Effects, Message};
@@ -32,29 +32,37 @@ struct Kept {
     messages: Vec<Message>,
 }
 
+/// What waits until later in the batch; mostly nothing.
+#[derive(Debug, Default)]
+struct Pending {
+    /// Keys that changed and that somebody waits for.
+    ready: VecDeque<KeyId>,
+    /// Changed keys that clients hear of by their prefixes at the end of the batch, and whose doing it was.
+    broadcast: VecDeque<(Box<[u8]>, u64)>,
+    kept: Option<Kept>,
+}
+
 /// See the module's page.
 #[derive(Debug)]
 pub struct Changes<'s> {
     effects: &'s Effects,
-    /// Keys that changed and that somebody waits for.
-    ready: RefCell<VecDeque<KeyId>>,
     /// Whose doing the changes are; 0 for nobody's.
     actor: Cell<u64>,
-    /// Changed keys that clients hear of by their prefixes at the end of the batch, and whose doing it was.
-    broadcast: RefCell<VecDeque<(Box<[u8]>, u64)>>,
-    kept: RefCell<Option<Kept>>,
+    pending: RefCell<Option<Box<Pending>>>,
 }
 
 impl<'s> Changes<'s> {
     /// For one batch.
     pub fn new(effects: &'s Effects) -> Self {
-        Self {
-            effects,
-            ready: RefCell::default(),
-            actor: Cell::new(0),
-            broadcast: RefCell::default(),
-            kept: RefCell::new(None),
-        }
+        Self { effects, actor: Cell::new(0), pending: RefCell::new(None) }
+    }
+
+    fn pending(&self) -> RefMut<'_, Pending> {
+        RefMut::map(self.pending.borrow_mut(), |pending| &mut **pending.get_or_insert_default())
+    }
+
+    fn kept(&self) -> Option<RefMut<'_, Kept>> {
+        RefMut::filter_map(self.pending.borrow_mut(), |pending| pending.as_mut()?.kept.as_mut()).ok()
     }
 
     /// Sets by whose doing keys change from here on; answers whose it was before.
@@ -64,13 +72,13 @@ impl<'s> Changes<'s> {
 
     /// From here on nothing is told, until [`tell_kept`](Self::tell_kept) or [`forget_kept`](Self::forget_kept).
     pub fn keep(&self) {
-        let before = self.kept.borrow_mut().replace(Kept::default());
+        let before = self.pending().kept.replace(Kept::default());
         debug_assert!(before.is_none(), "transactions that can be undone do not nest");
     }
 
     /// Tells what was kept: the changes stay. The locks that they were made under are still held.
     pub fn tell_kept(&self) {
-        let Some(kept) = self.kept.take() else { return };
+        let Some(kept) = self.pending().kept.take() else { return };
         if kept.flushed {
             self.effects.tracking.flushed(self.effects.now_ms());
         }
@@ -87,7 +95,7 @@ impl<'s> Changes<'s> {
 
     /// Forgets what was kept: it was undone.
     pub fn forget_kept(&self) {
-        self.kept.take();
+        self.pending().kept = None;
     }
 
     /// A change beside the value (a stream's groups): published, and seen by who waits for the key, but not by who watches it.
@@ -100,7 +108,7 @@ impl<'s> Changes<'s> {
 
     /// Publishes a message, or keeps it with the changes. Answers how many hear it (now, if it is kept).
     pub fn publish(&self, message: Message) -> usize {
-        if let Some(kept) = self.kept.borrow_mut().as_mut() {
+        if let Some(mut kept) = self.kept() {
             let receivers = self.effects.receivers(&message);
             kept.messages.push(message);
             return receivers;
@@ -111,12 +119,12 @@ impl<'s> Changes<'s> {
     /// Whether somebody waits for a key that has changed.
     #[inline]
     pub fn any_ready(&self) -> bool {
-        !self.ready.borrow().is_empty()
+        self.pending.borrow().as_ref().is_some_and(|pending| !pending.ready.is_empty())
     }
 
     /// The next key that somebody waits for, in the order of the changes.
     pub fn take_ready(&self) -> Option<KeyId> {
-        self.ready.borrow_mut().pop_front()
+        self.pending.borrow_mut().as_mut()?.ready.pop_front()
     }
 
     #[cold]
@@ -127,7 +135,7 @@ impl<'s> Changes<'s> {
         event: Option<(EventClass, &'static str)>,
         trips: bool,
     ) {
-        if let Some(kept) = self.kept.borrow_mut().as_mut() {
+        if let Some(mut kept) = self.kept() {
             kept.changes.push(Held { key: (database, key.bytes.into()), hash: key.hash, event, trips });
             return;
         }
@@ -142,9 +150,9 @@ impl<'s> Changes<'s> {
             self.effects.watches.touch(&id);
         }
         if self.effects.waiting.is_waited_for(&id) {
-            let mut ready = self.ready.borrow_mut();
-            if !ready.contains(&id) {
-                ready.push_back(id);
+            let mut pending = self.pending();
+            if !pending.ready.contains(&id) {
+                pending.ready.push_back(id);
             }
         }
     }
@@ -159,16 +167,16 @@ impl Changes<'_> {
         let tracking = &self.effects.tracking;
         tracking.changed(key, actor, self.effects.now_ms());
         if tracking.is_broadcast(key.bytes) {
-            let mut pending = self.broadcast.borrow_mut();
-            match pending.iter_mut().find(|(known, _)| **known == *key.bytes) {
+            let broadcast = &mut self.pending().broadcast;
+            match broadcast.iter_mut().find(|(known, _)| **known == *key.bytes) {
                 // That it ended by itself is told its last writer, too.
                 Some((_, by)) if by_itself => *by = 0,
                 Some(_) => {}
-                None => pending.push_back((key.bytes.into(), actor)),
+                None => broadcast.push_back((key.bytes.into(), actor)),
             }
-            if pending.len() >= BROADCAST_MAX {
-                tracking.broadcast(&pending, self.effects.now_ms());
-                pending.clear();
+            if broadcast.len() >= BROADCAST_MAX {
+                tracking.broadcast(broadcast, self.effects.now_ms());
+                broadcast.clear();
             }
         }
     }
@@ -176,9 +184,10 @@ impl Changes<'_> {
 
 impl Drop for Changes<'_> {
     fn drop(&mut self) {
-        let pending = self.broadcast.get_mut();
-        if !pending.is_empty() {
-            self.effects.tracking.broadcast(pending, self.effects.now_ms());
+        if let Some(pending) = self.pending.get_mut()
+            && !pending.broadcast.is_empty()
+        {
+            self.effects.tracking.broadcast(&pending.broadcast, self.effects.now_ms());
         }
     }
 }
@@ -201,8 +210,8 @@ impl ChangeSink for Changes<'_> {
         if !self.effects.tracking.any() {
             return;
         }
-        match self.kept.borrow_mut().as_mut() {
-            Some(kept) => kept.flushed = true,
+        match self.kept() {
+            Some(mut kept) => kept.flushed = true,
             None => self.effects.tracking.flushed(self.effects.now_ms()),
         }
     }

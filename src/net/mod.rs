@@ -183,7 +183,8 @@ impl Listening {
         if session.server.is_protected_from(&session.client) {
             self.deny(session, stream).await;
         } else {
-            Connection::new(session, stream).serve().await;
+            // A task of its own, without the room and the states that greeting it took.
+            tokio::spawn(Connection::new(session, stream).serve());
         }
     }
 
