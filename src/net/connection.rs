@@ -70,8 +70,8 @@ enum Event {
 
 /// What has become of the requests that came.
 enum Ran {
-    /// All that are whole were run.
-    All,
+    /// All that are whole were run, so many.
+    All(usize),
     /// More wait.
     More,
     /// The last one has something to be done first.
@@ -151,14 +151,22 @@ impl Connection {
     /// client's request, with no detour through tasks that wait for each other.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, End>> {
         loop {
+            let mut executed = 0;
             if self.undecoded {
                 match self.run_batches()? {
-                    Ran::All => self.undecoded = false,
+                    Ran::All(count) => executed = count,
                     Ran::More => return Poll::Ready(Ok(Event::More)),
                     Ran::Stop(stop) => return Poll::Ready(Ok(Event::Stop(stop))),
                 }
+                self.undecoded = false;
                 self.check_limits()?;
                 self.show_buffers();
+            }
+            if executed > 1 {
+                // Replies to a pipeline are written when other clients that are ready have been served: who waits for them is then woken
+                // once for many, and runs while the server has nothing to do. For a single request the second poll costs more than that.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if self.keeps_input && self.input.is_empty() {
                 return Poll::Ready(Ok(Event::Idle));
@@ -174,6 +182,7 @@ impl Connection {
 
     /// Runs whole requests, a bounded number.
     fn run_batches(&mut self) -> Result<Ran, End> {
+        let mut executed = 0;
         for _ in 0..BATCHES_MAX {
             let limits = Limits {
                 bulk_max: self.session.server.settings.bulk_max(),
@@ -196,7 +205,7 @@ impl Connection {
             if count == 0 {
                 let dropped = self.decoder.consume(0);
                 self.drop_input(dropped);
-                return Ok(Ran::All);
+                return Ok(Ran::All(executed));
             }
             let Self { session, decoder, input, out, .. } = self;
             let Session { server, client } = session;
@@ -208,6 +217,7 @@ impl Connection {
                 self.out.truncate(self.session.client.replied);
                 return Err(End::Closed);
             };
+            executed += end.executed;
             let dropped = self.decoder.consume(end.executed);
             self.drop_input(dropped);
             if let Some(stop) = end.stop {
@@ -220,7 +230,7 @@ impl Connection {
                 return Ok(Ran::More);
             }
             if self.input.is_empty() {
-                return Ok(Ran::All);
+                return Ok(Ran::All(executed));
             }
         }
         Ok(Ran::More)
