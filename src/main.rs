@@ -1,5 +1,6 @@
 //! The kvarts program: reads the configuration, starts the server, waits for its end.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use kvarts::config::{CliError, Config, cli};
@@ -14,7 +15,8 @@ fn main() -> ExitCode {
     let config = match cli::from_args(std::env::args_os()) {
         Ok(config) => config,
         Err(answer @ (CliError::Help(_) | CliError::Version(_))) => {
-            println!("{answer}");
+            // Whoever has read enough of it (`kvarts --help | head`) closes the pipe.
+            drop(writeln!(std::io::stdout(), "{answer}"));
             return ExitCode::SUCCESS;
         }
         Err(error) => {

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
@@ -82,6 +82,8 @@ enum Ran {
 pub struct Connection {
     session: Session,
     stream: NetStream,
+    /// What is woken by calls from outside.
+    waker: Option<Waker>,
     decoder: Decoder,
     input: Input,
     /// There may be whole requests in it.
@@ -102,6 +104,7 @@ impl Connection {
         Self {
             session,
             stream,
+            waker: None,
             decoder: Decoder::new(),
             input: Input::default(),
             undecoded: false,
@@ -410,7 +413,7 @@ impl Connection {
     }
 
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Woken>> {
-        self.session.client.shared.register(cx.waker());
+        self.hear(cx);
         self.poll_write_out(cx)?;
         if self.session.client.shared.is_called() {
             return Poll::Ready(Ok(Woken::Called));
@@ -445,11 +448,20 @@ impl Connection {
         }
     }
 
+    /// Has the task woken by calls from outside. To be done before it is looked whether somebody called.
+    #[inline]
+    fn hear(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.session.client.shared.register(cx.waker());
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+
     /// Waits until fewer replies wait to be read.
     async fn wait_to_write(&mut self) -> Result<(), End> {
         while self.out.len() - self.written >= OUTPUT_MAX {
             poll_fn(|cx| {
-                self.session.client.shared.register(cx.waker());
+                self.hear(cx);
                 self.poll_write_out(cx)?;
                 let wait = self.out.len() - self.written >= OUTPUT_MAX;
                 if wait && !self.session.client.shared.is_called() {

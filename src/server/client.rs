@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
 
-use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -149,7 +149,6 @@ pub struct ClientNames {
 #[derive(Debug)]
 #[repr(C)] // In this order: what each request touches comes first, so that it is in two cache lines and not in six.
 pub struct SharedClient {
-    waker: AtomicWaker,
     wanted: AtomicU8,
     has_messages: AtomicBool,
     /// Id of its last command in the table; `u32::MAX` before the first.
@@ -213,6 +212,8 @@ pub struct SharedClient {
     /// CLIENT TRACKING.
     pub tracker: Mutex<Option<Arc<Tracker>>>,
     outbox: Mutex<Outbox>,
+    /// Wakes the connection's task. It stays where it is when it is used: a task has the same one all its life.
+    waker: Mutex<Option<Waker>>,
 }
 
 /// To be closed at once.
@@ -267,7 +268,7 @@ impl SharedClient {
             wanted: AtomicU8::new(0),
             has_messages: AtomicBool::new(false),
             outbox: Mutex::default(),
-            waker: AtomicWaker::new(),
+            waker: Mutex::default(),
         }
     }
 
@@ -308,7 +309,7 @@ impl SharedClient {
             self.close();
             return false;
         }
-        self.waker.wake();
+        self.wake();
         true
     }
 
@@ -353,13 +354,13 @@ impl SharedClient {
     /// Has the connection closed as soon as it can look.
     pub fn close(&self) {
         self.wanted.fetch_or(WANT_CLOSE, Ordering::Release);
-        self.waker.wake();
+        self.wake();
     }
 
     /// Has the connection look at the server's state again.
     pub fn look(&self) {
         self.wanted.fetch_or(WANT_LOOK, Ordering::Release);
-        self.waker.wake();
+        self.wake();
     }
 
     /// Whether it is to be closed.
@@ -385,10 +386,15 @@ impl SharedClient {
         self.wanted.load(Ordering::Acquire) != 0 || self.has_messages()
     }
 
-    /// Has `waker` woken by the next call from outside.
-    #[inline]
-    pub fn register(&self, waker: &std::task::Waker) {
-        self.waker.register(waker);
+    /// Has `waker` woken by each call from outside, and no other one any more. Whoever registers looks afterwards whether it was called.
+    pub fn register(&self, waker: &Waker) {
+        *self.waker.lock() = Some(waker.clone());
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.lock() {
+            waker.wake_by_ref();
+        }
     }
 }
 

@@ -126,3 +126,13 @@ fn shutdown_ends_the_wait_without_a_reply() {
         other.expect_closed();
     }
 }
+
+#[test]
+fn who_has_read_enough_of_the_help_is_no_error() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_kvarts")).arg("--help").stdout(writer).output();
+    let help = help.expect("the program runs");
+    assert!(help.status.success());
+    assert_eq!(String::from_utf8_lossy(&help.stderr), "");
+}
