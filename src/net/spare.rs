@@ -64,13 +64,13 @@ impl Input {
         self.bytes.capacity() - self.bytes.len()
     }
 
-    /// Makes room for so many more bytes.
+    /// Makes room for so many more bytes, and for no more: who asks has thought of the next ones.
     pub(super) fn reserve(&mut self, added: usize) {
         if self.start > 0 {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
-        self.bytes.reserve(added);
+        self.bytes.reserve_exact(added);
     }
 
     /// Lets go of the first bytes, of which it has more.
@@ -103,7 +103,7 @@ impl Input {
         debug_assert!(self.is_empty());
         *self = Self { bytes: SPARE.take(), start: 0 };
         if self.bytes.capacity() < READ_CHUNK {
-            self.bytes.reserve(READ_CHUNK);
+            self.bytes.reserve_exact(READ_CHUNK);
         }
     }
 
