@@ -57,7 +57,10 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
         // Scripts nest calls and tables; only what is used of it takes memory.
         .thread_stack_size(16 << 20)
         .on_thread_start(move || worker::set_current(started.fetch_add(1, Ordering::Relaxed)))
-        .on_thread_park(crate::alloc::give_back_if_asked)
+        .on_thread_park(|| {
+            crate::net::round::end();
+            crate::alloc::give_back_if_asked();
+        })
         .enable_all()
         .build()?;
     let config = Arc::new(config);

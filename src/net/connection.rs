@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 
 use super::Session;
+use super::round;
 use super::spare::{self, Input, READ_CHUNK};
 use super::stream::NetStream;
 use crate::command::context::After;
@@ -156,6 +157,7 @@ impl Connection {
         loop {
             let mut executed = 0;
             if self.undecoded {
+                round::served();
                 match self.run_batches()? {
                     Ran::All(count) => executed = count,
                     Ran::More => return Poll::Ready(Ok(Event::More)),
@@ -165,9 +167,8 @@ impl Connection {
                 self.check_limits()?;
                 self.show_buffers();
             }
-            if executed > 1 {
-                // Replies to a pipeline are written when other clients that are ready have been served: who waits for them is then woken
-                // once for many, and runs while the server has nothing to do. For a single request the second poll costs more than that.
+            if executed > 1 && round::is_crowded() {
+                // Behind the others; its replies are written then.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -4,6 +4,7 @@ pub mod connection;
 pub mod doors;
 pub mod listener;
 pub mod peer;
+pub mod round;
 pub mod spare;
 mod stream;
 pub mod tls;
