@@ -119,6 +119,28 @@ fn a_client_may_leave_within_a_request() {
     server.client().check("PING", "+PONG~");
 }
 
+/// With so many clients a thread writes the replies to a pipeline late.
+#[test]
+fn pipelines_of_many_clients_at_once() {
+    let server = TestServer::start();
+    let mut clients: Vec<_> = (0..40).map(|_| server.client()).collect();
+    for round in 0..25 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            let key = format!("key:{number}");
+            let mut requests = encode(&["SET", &key, &format!("{round}")]);
+            requests.extend((0..20).flat_map(|_| encode(&["INCR", &key])));
+            requests.extend(encode(&["GET", &key]));
+            client.send(&requests);
+        }
+        for client in &mut clients {
+            client.check_next("+OK~");
+            (1..=20).for_each(|more| client.check_next(&format!(":{}~", round + more)));
+            let last = (round + 20).to_string();
+            client.check_next(&format!("${}~{last}~", last.len()));
+        }
+    }
+}
+
 #[test]
 fn a_pipeline_of_ten_thousand() {
     let server = TestServer::start();
