@@ -8,7 +8,12 @@ use std::cell::Cell;
 /// So many are many.
 const CROWD: u32 = 8;
 
+/// After so many clients, half a millisecond or less, a thread offers its core to others. Those are often the clients themselves, on one
+/// machine with the server, and would wait for the end of a time slice of several milliseconds while replies lie ready for them.
+const YIELD_EVERY: u32 = 64;
+
 thread_local! {
+    static TURN: Cell<u32> = const { Cell::new(0) };
     /// In the present round, and in the one before it.
     static SERVED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
 }
@@ -18,6 +23,11 @@ thread_local! {
 pub(super) fn served() {
     let (now, before) = SERVED.get();
     SERVED.set((now.saturating_add(1), before));
+    let turn = TURN.get() + 1;
+    TURN.set(turn % YIELD_EVERY);
+    if turn == YIELD_EVERY {
+        std::thread::yield_now();
+    }
 }
 
 /// Whether this round or the one before it serves many: what comes next is likely to be like what was.
