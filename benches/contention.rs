@@ -49,6 +49,8 @@ fn batches(command: &str, half: usize, one_key: bool) -> Vec<Vec<u8>> {
 
 fn contention(c: &mut Criterion) {
     let mut session = Session::new(2);
+    // Each thread counts for itself, as the server's workers do.
+    kvarts::worker::set_current(0);
     for number in 0..KEYS {
         session.run(&request(&["SET", &key(number), "a value of 32 bytes, about as long"]));
     }
@@ -64,6 +66,7 @@ fn contention(c: &mut Criterion) {
                     let theirs = batches(command, 1, one_key);
                     let over = &over;
                     scope.spawn(move || {
+                        kvarts::worker::set_current(1);
                         for batch in theirs.iter().cycle() {
                             if over.load(Ordering::Relaxed) {
                                 break;
