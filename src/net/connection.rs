@@ -57,9 +57,9 @@ enum Woken {
     Called,
 }
 
-/// What requests are to wait for.
+/// Why reading and running requests was left off.
 enum Event {
-    /// Bytes that have not been read come later than something else.
+    /// Somebody called, or the client closed its side.
     Woken(Woken),
     /// Others are to get their turn; more requests wait.
     More,
@@ -151,8 +151,8 @@ impl Connection {
         }
     }
 
-    /// Reads requests, runs them and writes replies, until there is nothing to read or something else comes up: one step of an idle
-    /// client's request, with no detour through tasks that wait for each other.
+    /// Reads requests, runs them and writes replies, until there is nothing to read or something else comes up. A plain function, not
+    /// futures within futures: what a single request costs is mostly the way there and back.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, End>> {
         loop {
             let mut executed = 0;

@@ -8,7 +8,7 @@ use std::cell::Cell;
 /// So many are many.
 const CROWD: u32 = 8;
 
-/// After so many clients, half a millisecond or less, a thread offers its core to others. Those are often the clients themselves, on one
+/// After so many clients, about half a millisecond with pipelines of 16, a thread offers its core to others. Those are often the clients themselves, on one
 /// machine with the server, and would wait for the end of a time slice of several milliseconds while replies lie ready for them.
 const YIELD_EVERY: u32 = 64;
 
