@@ -11,7 +11,11 @@
 //! | `E1`-`E8`   | an integer of 1 to 8 bytes, little endian            |
 //! | `F0`        | more bytes: a length of four bytes, little endian    |
 //! | `F1`        | not here: the four bytes name a slot (tables only)   |
-//! | `F2`-`FF`   | none: callers may give them a meaning of their own   |
+//! | `F2`        | none: callers may give it a meaning of their own     |
+//! | `F3`-`FF`   | a list's beginning, then 0 to 12 bytes (lists of     |
+//! |             | [`super::packed`] only)                              |
+//!
+//! Where those two heads are not used, their meaning is the caller's as well.
 
 use std::ops::Deref;
 
@@ -22,10 +26,18 @@ const BYTES_LONG: u8 = 0xC0;
 const INT: u8 = 0xE0;
 const BYTES_HUGE: u8 = 0xF0;
 const SLOT: u8 = 0xF1;
+const REST: u8 = 0xF3;
 const MAX_HEAD_LEN: usize = 9;
 
 /// The longest text whose head is one byte.
 pub(super) const SHORT_BYTES_MAX: usize = 0x3F;
+
+/// A head no element has: what stands at the start of a packed list that has a beginning.
+pub(super) const BEGINNING: u8 = 0xF2;
+/// The longest beginning.
+pub(super) const BEGINNING_MAX: usize = 18;
+/// The most bytes an element has behind a beginning it is written without.
+const REST_MAX: usize = (u8::MAX - REST) as usize;
 
 /// The longest element packed memory takes, in bytes. Beyond, and long before, callers use another form.
 pub const MAX_ELEMENT_LEN: usize = 1 << 31;
@@ -36,6 +48,8 @@ pub(super) enum Raw<'a> {
     Int(i64),
     Bytes(&'a [u8]),
     Slot(u32),
+    /// What follows the list's beginning.
+    Rest(&'a [u8]),
 }
 
 /// An element ready to be written or compared: the head, and the bytes after it.
@@ -56,6 +70,19 @@ impl<'a> Encoded<'a> {
                 None => Self::bytes(bytes),
             },
             _ => Self::bytes(bytes),
+        }
+    }
+
+    /// The form of a byte string in a list with a beginning, which may be empty. No integer's text may begin with it.
+    #[inline]
+    pub(super) fn after(beginning: &[u8], bytes: &'a [u8]) -> Self {
+        match bytes.strip_prefix(beginning) {
+            Some(rest) if !beginning.is_empty() && rest.len() <= REST_MAX => {
+                let mut head = [0; MAX_HEAD_LEN];
+                head[0] = REST + rest.len() as u8;
+                Self { head, head_len: 1, data: rest }
+            }
+            _ => Self::new(bytes),
         }
     }
 
@@ -158,6 +185,7 @@ pub(super) fn size(packed: &[u8]) -> usize {
         BYTES_LONG..INT => 2 + long_len(head, packed[1]),
         INT..BYTES_HUGE => 1 + usize::from(head & 0xF),
         BYTES_HUGE => 5 + read_u32(packed) as usize,
+        REST.. => 1 + usize::from(head - REST),
         _ => 5,
     }
 }
@@ -193,6 +221,10 @@ fn read_other(packed: &[u8]) -> (Raw<'_>, usize) {
         BYTES..BYTES_LONG => {
             (Raw::Bytes(&packed[1..1 + usize::from(head & 0x3F)]), 1 + usize::from(head & 0x3F))
         }
+        REST.. => {
+            let end = 1 + usize::from(head - REST);
+            (Raw::Rest(&packed[1..end]), end)
+        }
         _ => (Raw::Slot(read_u32(packed)), 5),
     }
 }
@@ -223,6 +255,15 @@ pub enum Element<'a> {
     Bytes(&'a [u8]),
     /// Kept as an integer.
     Int(IntText),
+    /// Kept without what the elements of its list begin with.
+    Joined(Joined),
+}
+
+/// A short text put together of two.
+#[derive(Clone, Copy)]
+pub struct Joined {
+    bytes: [u8; BEGINNING_MAX + REST_MAX],
+    len: u8,
 }
 
 impl Element<'_> {
@@ -230,16 +271,25 @@ impl Element<'_> {
     pub fn from_i64(value: i64) -> Self {
         Self::Int(number::format_i64(value))
     }
+
+    /// The element of what follows a list's beginning.
+    pub(super) fn join(beginning: &[u8], rest: &[u8]) -> Self {
+        let mut bytes = [0; BEGINNING_MAX + REST_MAX];
+        bytes[..beginning.len()].copy_from_slice(beginning);
+        let len = beginning.len() + rest.len();
+        bytes[beginning.len()..len].copy_from_slice(rest);
+        Self::Joined(Joined { bytes, len: len as u8 })
+    }
 }
 
 impl<'a> From<Raw<'a>> for Element<'a> {
-    /// A slot has no bytes of its own: tables resolve it before.
+    /// A slot has no bytes of its own and a rest not all: tables and packed lists resolve them before.
     #[inline]
     fn from(raw: Raw<'a>) -> Self {
         match raw {
             Raw::Int(value) => Self::from_i64(value),
             Raw::Bytes(bytes) => Self::Bytes(bytes),
-            Raw::Slot(_) => Self::Bytes(&[]),
+            Raw::Slot(_) | Raw::Rest(_) => Self::Bytes(&[]),
         }
     }
 }
@@ -252,6 +302,7 @@ impl Deref for Element<'_> {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Int(text) => text,
+            Self::Joined(text) => &text.bytes[..usize::from(text.len)],
         }
     }
 }
@@ -337,6 +388,21 @@ mod tests {
         fn equal_only_to_itself(a in "[0-9a]{0,4}", b in "[0-9a]{0,4}") {
             let encoded = packed(&Encoded::new(a.as_bytes()));
             prop_assert_eq!(Encoded::new(b.as_bytes()).is_at(&encoded), a == b);
+        }
+
+        #[test]
+        fn a_beginning_is_not_written(beginning in "[a-c]{0,18}", rest in "[0-9a-c]{0,20}", other in "[0-9a-c]{0,20}") {
+            let beginning = beginning.as_bytes();
+            let whole = [beginning, rest.as_bytes()].concat();
+            let kept = packed(&Encoded::after(beginning, &whole));
+            let (raw, len) = read(&kept);
+            prop_assert_eq!((len, size(&kept)), (kept.len(), kept.len()));
+            let is_short = !beginning.is_empty() && rest.len() <= REST_MAX;
+            prop_assert_eq!(matches!(raw, Raw::Rest(_)), is_short);
+            let element = if let Raw::Rest(rest) = raw { Element::join(beginning, rest) } else { raw.into() };
+            prop_assert_eq!(&*element, &whole[..]);
+            prop_assert_eq!(Encoded::after(beginning, other.as_bytes()).is_at(&kept), other.as_bytes() == whole);
+            prop_assert_eq!(size_of_val(&element), 32);
         }
 
         #[test]

@@ -60,7 +60,7 @@ fn without<'a>(packed: &[u8], beginning: &'a [u8]) -> Result<Vec<u8>, &'a [u8]> 
                 out.short_text(rest, |out| out.copy(packed, offset + 1 + len, rest));
             }
             Raw::Bytes(text) => out.element(&Encoded::bytes(&text[len..])),
-            Raw::Int(_) | Raw::Slot(_) => out.copy(packed, offset, next - offset),
+            Raw::Int(_) | Raw::Slot(_) | Raw::Rest(_) => out.copy(packed, offset, next - offset),
         }
         offset = next;
     }
@@ -86,7 +86,7 @@ pub(super) fn full(shared: &[u8], start: usize, full_len: usize) -> Vec<u8> {
                 long.extend_from_slice(rest);
                 out.element(&Encoded::bytes(&long));
             }
-            Raw::Int(_) | Raw::Slot(_) => out.copy(shared, offset, next - offset),
+            Raw::Int(_) | Raw::Slot(_) | Raw::Rest(_) => out.copy(shared, offset, next - offset),
         }
         offset = next;
     }

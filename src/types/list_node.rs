@@ -370,7 +370,7 @@ impl ListNode {
         let full = |raw: &Raw<'_>| match raw {
             Raw::Bytes(rest) => packed_len(&Encoded::bytes(&[self.beginning(), rest].concat())),
             Raw::Int(value) => packed_len(&Encoded::int(*value)),
-            Raw::Slot(_) => unreachable!("no list has slots"),
+            Raw::Slot(_) | Raw::Rest(_) => unreachable!("no list has these"),
         };
         assert_eq!(self.byte_len(), forward.iter().map(full).sum::<usize>());
         if self.is_shared() {

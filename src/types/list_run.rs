@@ -95,8 +95,8 @@ impl<'a> Iterator for Run<'a> {
         Some(match raw {
             Raw::Bytes(bytes) => Piece::Bytes(bytes),
             Raw::Int(value) => Piece::Int(value),
-            // No list has slots.
-            Raw::Slot(_) => Piece::Bytes(&[]),
+            // No list has these.
+            Raw::Slot(_) | Raw::Rest(_) => Piece::Bytes(&[]),
         })
     }
 }

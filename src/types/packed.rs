@@ -2,8 +2,12 @@
 //!
 //! Elements follow each other as [`super::entry`] writes them, so finding one is a walk over one or a few cache lines. The limits on how many
 //! and how long are the caller's; [`Packed::has_room`] bounds the whole.
+//!
+//! Members of a set and fields of a hash are often of one kind (`user:17`, `user:23`). What they begin with is then written once, before
+//! the first element, and a short element that begins so is written without it. Which beginning is worth it is looked at when there are
+//! 4, 8, 16... elements. An element still has one form only, given the beginning, so a search is as it is without one.
 
-use super::entry::{self, Element, Encoded, Raw};
+use super::entry::{self, BEGINNING, BEGINNING_MAX, Element, Encoded, Raw};
 use super::thin::Thin;
 
 /// Beyond this many bytes nothing is added to a packed list, whatever the configured limits say: Redis has the same bound.
@@ -11,6 +15,12 @@ const MAX_BYTES: usize = 1 << 30;
 
 /// So many elements or more are counted by walking over them. Whoever configures lists that long pays a walk for every search anyway.
 const MANY: u16 = u16::MAX;
+
+/// So many elements must there be before a common beginning is looked for.
+const LEAST_SHARING: u16 = 4;
+/// Another beginning has to save this part of the bytes, and this many.
+const LEAST_SAVED_PART: usize = 8;
+const LEAST_SAVED_BYTES: usize = 4;
 
 /// The list. One word; an empty one owns no memory.
 #[derive(Clone, Default)]
@@ -43,7 +53,7 @@ impl Packed {
 
     #[cold]
     fn count(&self) -> usize {
-        let (mut rest, mut count) = (self.block.bytes(), 0);
+        let (mut rest, mut count) = (&self.block.bytes()[self.start().offset..], 0);
         while !rest.is_empty() {
             rest = &rest[entry::size(rest)..];
             count += 1;
@@ -73,7 +83,7 @@ impl Packed {
 
     /// The elements in order.
     pub fn iter(&self) -> Iter<'_> {
-        Iter { rest: self.block.bytes(), left: self.len() }
+        self.iter_from(self.start())
     }
 
     /// The elements in order from a place on.
@@ -81,6 +91,7 @@ impl Packed {
         Iter {
             rest: self.block.bytes().get(position.offset..).unwrap_or(&[]),
             left: self.len().saturating_sub(position.index),
+            beginning: self.beginning(),
         }
     }
 
@@ -91,7 +102,7 @@ impl Packed {
 
     /// The element at a place, or nothing behind the last.
     pub fn at(&self, position: Position) -> Option<Element<'_>> {
-        self.raw_at(position).map(Element::from)
+        self.raw_at(position).map(|raw| resolve(raw, self.beginning()))
     }
 
     pub(super) fn raw_at(&self, position: Position) -> Option<Raw<'_>> {
@@ -101,7 +112,11 @@ impl Packed {
 
     /// The place of the first element.
     pub fn start(&self) -> Position {
-        Position { index: 0, offset: 0 }
+        let offset = match self.block.bytes() {
+            [BEGINNING, len, ..] => 2 + usize::from(*len),
+            _ => 0,
+        };
+        Position { index: 0, offset }
     }
 
     /// The place behind the last element.
@@ -133,7 +148,7 @@ impl Packed {
 
     /// The first element equal to `needle` among every `stride`-th: 1 looks at all, 2 at the first of each pair.
     pub fn find(&self, needle: &[u8], stride: usize) -> Option<Position> {
-        let needle = Encoded::new(needle);
+        let needle = self.encoded(needle);
         let bytes = self.block.bytes();
         let Position { mut index, mut offset } = self.start();
         while offset < bytes.len() {
@@ -150,34 +165,37 @@ impl Packed {
 
     /// Adds an element behind the last.
     pub fn push(&mut self, element: &[u8]) {
-        self.insert_encoded(self.end(), Encoded::new(element));
+        self.insert(self.end(), element);
     }
 
     /// Adds a pair behind the last element.
     pub fn push_pair(&mut self, first: &[u8], second: &[u8]) {
-        self.insert_encoded_pair(self.end(), Encoded::new(first), Encoded::new(second));
+        let end = self.end();
+        self.insert_pair(end, self.encoded(first), self.encoded(second));
+        self.share(end, first, Content::Pairs);
     }
 
     /// Inserts an element at a place.
     pub fn insert(&mut self, position: Position, element: &[u8]) {
-        self.insert_encoded(position, Encoded::new(element));
+        let encoded = self.encoded(element);
+        self.insert_pieces(position, 1, &[encoded.head(), encoded.data()]);
+        self.share(position, element, Content::Elements);
     }
 
-    pub(super) fn insert_encoded(&mut self, position: Position, element: Encoded<'_>) {
-        let count = self.block.header();
-        self.block.splice(position.offset, 0, &[element.head(), element.data()]);
-        self.block.set_header(count.saturating_add(1));
+    /// Inserts a pair at a place of a list that has only such: the second stays as it is given, and is read with [`Self::raw_at`].
+    pub(super) fn insert_with_raw(&mut self, position: Position, first: &[u8], second: Encoded<'_>) {
+        self.insert_pair(position, self.encoded(first), second);
+        self.share(position, first, Content::RawPairs);
     }
 
-    pub(super) fn insert_encoded_pair(
-        &mut self,
-        position: Position,
-        first: Encoded<'_>,
-        second: Encoded<'_>,
-    ) {
-        let count = self.block.header();
-        self.block.splice(position.offset, 0, &[first.head(), first.data(), second.head(), second.data()]);
-        self.block.set_header(count.saturating_add(2));
+    fn insert_pair(&mut self, position: Position, first: Encoded<'_>, second: Encoded<'_>) {
+        self.insert_pieces(position, 2, &[first.head(), first.data(), second.head(), second.data()]);
+    }
+
+    fn insert_pieces(&mut self, position: Position, count: u16, pieces: &[&[u8]]) {
+        let before = self.block.header();
+        self.block.splice(position.offset, 0, pieces);
+        self.block.set_header(before.saturating_add(count));
     }
 
     /// Puts another element in the place of one. Behind the last there is nothing to replace.
@@ -185,7 +203,7 @@ impl Packed {
         let Some(rest) = self.block.bytes().get(position.offset..).filter(|rest| !rest.is_empty()) else {
             return;
         };
-        let encoded = Encoded::new(element);
+        let encoded = self.encoded(element);
         let removed = entry::size(rest);
         self.block.splice(position.offset, removed, &[encoded.head(), encoded.data()]);
     }
@@ -194,6 +212,9 @@ impl Packed {
     pub fn remove(&mut self, position: Position, count: usize) {
         let end = self.skip(position, count);
         let left = self.len() - (end.index - position.index);
+        if left == 0 {
+            return self.clear();
+        }
         self.block.splice(position.offset, end.offset - position.offset, &[]);
         self.block.set_header(u16::try_from(left).unwrap_or(MANY));
     }
@@ -203,15 +224,81 @@ impl Packed {
         self.block.clear();
     }
 
+    /// What is not written with each element; empty where there is no such thing.
+    fn beginning(&self) -> &[u8] {
+        match self.block.bytes() {
+            [BEGINNING, len, rest @ ..] => &rest[..usize::from(*len)],
+            _ => &[],
+        }
+    }
+
+    fn encoded<'a>(&self, element: &'a [u8]) -> Encoded<'a> {
+        Encoded::after(self.beginning(), element)
+    }
+
+    /// To be called when an element was inserted at a place: now and then looks whether a common beginning is worth it.
+    #[inline]
+    fn share(&mut self, place: Position, element: &[u8], content: Content) {
+        let count = self.block.header();
+        if count >= LEAST_SHARING && count.is_power_of_two() {
+            self.find_beginning(place, element, content);
+        }
+    }
+
+    /// Tries what the element at a place has in common with another one. A longer beginning than there is already is not tried: the
+    /// others had a say in that.
+    #[cold]
+    fn find_beginning(&mut self, place: Position, element: &[u8], content: Content) {
+        let stride = if content == Content::Elements { 1 } else { 2 };
+        let start = self.start();
+        let other = if place == start { self.skip(start, stride) } else { start };
+        let beginning = self.at(other).map_or(&[][..], |other| common_beginning(element, &other));
+        let old = self.beginning();
+        if beginning.is_empty() || !old.is_empty() && beginning.starts_with(old) {
+            return;
+        }
+        let bytes = self.with_beginning(beginning, content);
+        let least_saved = (self.block.len() / LEAST_SAVED_PART).max(LEAST_SAVED_BYTES);
+        if bytes.len() + least_saved <= self.block.len() {
+            self.block.splice(0, self.block.len(), &[&bytes]);
+        }
+    }
+
+    /// The bytes of the list with another beginning.
+    fn with_beginning(&self, beginning: &[u8], content: Content) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.block.len() + 2 + beginning.len());
+        bytes.extend([BEGINNING, beginning.len() as u8]);
+        bytes.extend(beginning);
+        let mut rest = &self.block.bytes()[self.start().offset..];
+        let mut is_second = false;
+        while !rest.is_empty() {
+            let (raw, size) = entry::read(rest);
+            if matches!(raw, Raw::Int(_)) || is_second && content == Content::RawPairs {
+                bytes.extend(&rest[..size]);
+            } else {
+                let element = resolve(raw, self.beginning());
+                let encoded = Encoded::after(beginning, &element);
+                bytes.extend(encoded.head());
+                bytes.extend(encoded.data());
+            }
+            rest = &rest[size..];
+            is_second = !is_second;
+        }
+        bytes
+    }
+
     /// Checks the representation; for tests.
     #[cfg(test)]
     pub(super) fn assert_invariants(&self) {
         let bytes = self.block.bytes();
-        let mut offset = 0;
+        let mut offset = self.start().offset;
         let mut count = 0;
+        assert!(self.beginning().len() <= BEGINNING_MAX);
+        assert!(bytes.is_empty() || offset < bytes.len(), "a beginning of no element");
         while offset < bytes.len() {
             let (raw, size) = entry::read(&bytes[offset..]);
             assert!(!matches!(raw, Raw::Slot(_)), "only tables have slots");
+            assert!(!matches!(raw, Raw::Rest(_)) || !self.beginning().is_empty());
             assert_eq!(size, entry::size(&bytes[offset..]));
             offset += size;
             count += 1;
@@ -221,11 +308,39 @@ impl Packed {
     }
 }
 
+/// What a list is made of, as far as a search for a common beginning has to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Elements,
+    /// Pairs that are found by the first.
+    Pairs,
+    /// Such pairs whose seconds have a form of their own.
+    RawPairs,
+}
+
+/// What two elements begin with. Digits at its end are left out, as others will differ there; and so no integer begins with it, for an
+/// integer is kept as one.
+fn common_beginning<'a>(a: &'a [u8], b: &[u8]) -> &'a [u8] {
+    let len = a.iter().zip(b).take(BEGINNING_MAX).take_while(|(a, b)| a == b).count();
+    let mut beginning = &a[..len];
+    while let [shorter @ .., b'0'..=b'9'] = beginning {
+        beginning = shorter;
+    }
+    if beginning == b"-" { &[] } else { beginning }
+}
+
+/// The element, which may be without the beginning.
+#[inline]
+fn resolve<'a>(raw: Raw<'a>, beginning: &[u8]) -> Element<'a> {
+    if let Raw::Rest(rest) = raw { Element::join(beginning, rest) } else { raw.into() }
+}
+
 /// The elements of a list in order.
 #[derive(Clone)]
 pub struct Iter<'a> {
     rest: &'a [u8],
     left: usize,
+    beginning: &'a [u8],
 }
 
 impl<'a> Iter<'a> {
@@ -244,7 +359,7 @@ impl<'a> Iterator for Iter<'a> {
     type Item = Element<'a>;
 
     fn next(&mut self) -> Option<Element<'a>> {
-        self.next_raw().map(Element::from)
+        self.next_raw().map(|raw| resolve(raw, self.beginning))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -259,6 +374,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    type Step = (u8, proptest::sample::Index, Vec<u8>, usize);
+
+    fn steps(element: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<Step>> {
+        proptest::collection::vec((0u8..6, any::<proptest::sample::Index>(), element, 0usize..4), 1..60)
+    }
+
     fn element() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             4 => proptest::collection::vec(proptest::sample::select(b"ab0".to_vec()), 0..4),
@@ -267,9 +388,19 @@ mod tests {
         ]
     }
 
+    /// Elements that often have something in common.
+    fn element_of_a_kind() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            8 => "(user:|user:|user:ann:|-a)[0-9]{0,2}",
+            1 => "user:x?[0-9]{8,14}",
+            1 => "-?[0-9]{0,3}|us|-",
+        ]
+        .prop_map(String::into_bytes)
+    }
+
     proptest! {
         #[test]
-        fn behaves_like_a_vec(steps in proptest::collection::vec((0u8..6, any::<proptest::sample::Index>(), element(), 0usize..4), 1..60)) {
+        fn behaves_like_a_vec(steps in prop_oneof![steps(element()), steps(element_of_a_kind())]) {
             let mut packed = Packed::new();
             let mut model: Vec<Vec<u8>> = Vec::new();
             for (kind, place, element, count) in steps {
@@ -315,6 +446,70 @@ mod tests {
         assert_eq!(size_of::<Packed>(), 8);
         packed.clear();
         assert_eq!((packed.len(), packed.memory_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_members_begin_with_is_written_once() {
+        let mut packed = Packed::new();
+        for number in 0..10 {
+            packed.push(format!("member:{number}").as_bytes());
+            packed.assert_invariants();
+        }
+        assert_eq!((packed.beginning(), packed.byte_len()), (&b"member:"[..], 2 + 7 + 10 * 2));
+        assert_eq!(packed.get(3).as_deref(), Some(&b"member:3"[..]));
+        packed.push(b"member:");
+        packed.push(b"member");
+        packed.push(b"member:123456789012");
+        packed.push(b"member:1234567890123");
+        assert_eq!(packed.byte_len(), 29 + 1 + 7 + 13 + 21);
+        for (index, element) in packed.iter().enumerate() {
+            assert_eq!(packed.find(&element, 1).map(|position| position.index), Some(index));
+        }
+        let copy = packed.clone();
+        packed.remove(packed.start(), 14);
+        assert_eq!((packed.len(), packed.memory_bytes()), (0, 0));
+        assert_eq!((copy.beginning(), copy.len()), (&b"member:"[..], 14));
+    }
+
+    #[test]
+    fn a_beginning_gives_way_to_one_that_saves_more() {
+        let mut packed = Packed::new();
+        for name in ["user:ann:1", "user:ann:2", "user:ann:3", "user:ann:4"] {
+            packed.push_pair(name.as_bytes(), b"1");
+        }
+        assert_eq!(packed.beginning(), b"user:ann:");
+        for number in 0..12 {
+            packed.push_pair(format!("user:bob:{number}").as_bytes(), b"user:");
+            packed.assert_invariants();
+        }
+        assert_eq!(packed.beginning(), b"user:");
+        assert_eq!(packed.iter().nth(2).as_deref(), Some(&b"user:ann:2"[..]));
+        assert_eq!(packed.iter().last().as_deref(), Some(&b"user:"[..]));
+    }
+
+    #[test]
+    fn raw_seconds_stay_as_they_are() {
+        let mut packed = Packed::new();
+        let score = Encoded::bytes(b"member:x");
+        for member in [&b"member:a"[..], b"member:b", b"member:c", b"member:d"] {
+            packed.insert_with_raw(packed.start(), member, score);
+        }
+        assert_eq!(packed.beginning(), b"member:");
+        for index in 0..4 {
+            let second = packed.position(2 * index + 1).and_then(|position| packed.raw_at(position));
+            assert_eq!(second, Some(Raw::Bytes(b"member:x")));
+        }
+    }
+
+    #[test]
+    fn no_beginning_ends_with_a_digit_or_is_a_sign() {
+        for (a, b, common) in
+            [("x:10", "x:11", "x:"), ("10", "11", ""), ("-a", "-b", ""), ("-a1", "-a2", "-a"), ("a", "b", "")]
+        {
+            assert_eq!(common_beginning(a.as_bytes(), b.as_bytes()), common.as_bytes(), "{a} {b}");
+        }
+        let long = [b'x'; 40];
+        assert_eq!(common_beginning(&long, &long).len(), BEGINNING_MAX);
     }
 
     #[test]

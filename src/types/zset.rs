@@ -106,7 +106,7 @@ impl ZSet {
             if member.len() > limits.max_listpack_value || !list.has_room(member.len()) {
                 return;
             }
-            list.insert_encoded_pair(list.end(), Encoded::new(&member), ScoreForm::of(score).encoded());
+            list.insert_with_raw(list.end(), &member, ScoreForm::of(score).encoded());
         }
         self.form = Form::Packed(list);
     }
@@ -514,7 +514,7 @@ fn read_score(raw: Raw<'_>) -> f64 {
     match raw {
         Raw::Int(whole) => whole as f64,
         Raw::Bytes(bytes) => bytes.first_chunk().map_or(0.0, |&bytes| f64::from_le_bytes(bytes)),
-        Raw::Slot(_) => 0.0,
+        Raw::Slot(_) | Raw::Rest(_) => 0.0,
     }
 }
 
@@ -526,8 +526,8 @@ fn score_at(list: &Packed, member: Position) -> Option<f64> {
 /// The position of the first element of a packed list that is not before the place.
 fn packed_rank_of(list: &Packed, place: &Place<'_>) -> Position {
     let mut position = list.start();
-    while let (Some(member), Some(score)) = (list.raw_at(position), score_at(list, position)) {
-        if !place.is_after(score, || Element::from(member).cmp(place.member())) {
+    while let Some(score) = score_at(list, position) {
+        if !place.is_after(score, || list.at(position).as_deref().cmp(&Some(place.member()))) {
             break;
         }
         position = list.skip(position, 2);
@@ -537,7 +537,7 @@ fn packed_rank_of(list: &Packed, place: &Place<'_>) -> Position {
 
 fn insert_packed(list: &mut Packed, member: &[u8], score: f64) {
     let position = packed_rank_of(list, &Place { score, before: Before::LowerThan(member) });
-    list.insert_encoded_pair(position, Encoded::new(member), ScoreForm::of(score).encoded());
+    list.insert_with_raw(position, member, ScoreForm::of(score).encoded());
 }
 
 /// The members of a range with their scores, the lowest first.
