@@ -344,10 +344,12 @@ fn hgetall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.map(0);
         return Ok(());
     };
-    cx.reply.map(hash.live_len(now_ms));
+    let count = hash.live_len(now_ms);
+    cx.reply.map(count);
+    let mut bulks = cx.reply.bulks(2 * count);
     for (field, value) in hash.iter(now_ms) {
-        cx.reply.bulk(&field);
-        cx.reply.bulk(&value);
+        bulks.push(&field);
+        bulks.push(&value);
     }
     Ok(())
 }
@@ -372,8 +374,10 @@ fn list(
         cx.reply.array(0);
         return Ok(());
     };
-    cx.reply.array(hash.live_len(now_ms));
-    hash.iter(now_ms).map(choose).for_each(|element| cx.reply.bulk(&element));
+    let count = hash.live_len(now_ms);
+    cx.reply.array(count);
+    let mut bulks = cx.reply.bulks(count);
+    hash.iter(now_ms).map(choose).for_each(|element| bulks.push(&element));
     Ok(())
 }
 

@@ -294,7 +294,7 @@ fn take(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) -> Co
     let limits = limits(cx);
     if let Some(list) = collection::write::<List>(&mut cx.keys, key)? {
         if end == End::Head {
-            let mut bulks = cx.reply.bulks();
+            let mut bulks = cx.reply.bulks(count);
             list.visit(0, count, |run| bulks.extend(run));
             drop(bulks);
             list.remove_range(0, count, &limits);
@@ -411,7 +411,7 @@ fn lrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (first, count) = span(start, stop, list.len());
     cx.reply.array(count);
     if count > 0 {
-        let mut bulks = cx.reply.bulks();
+        let mut bulks = cx.reply.bulks(count);
         list.visit(first, count, |run| bulks.extend(run));
     }
     Ok(())

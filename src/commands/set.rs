@@ -309,7 +309,8 @@ fn smembers(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     match collection::read::<Set>(&cx.keys, &key)? {
         Some(set) => {
             cx.reply.set(set.len());
-            set.iter().for_each(|member| cx.reply.bulk(&member));
+            let mut bulks = cx.reply.bulks(set.len());
+            set.iter().for_each(|member| bulks.push(&member));
         }
         None => {
             cx.missed(&key);

@@ -205,12 +205,23 @@ pub fn write_ranks(
     with_scores: bool,
 ) {
     zset::write_head(reply, ranks.len(), with_scores);
-    let mut write =
-        |member: &[u8], score: f64| zset::write_member(reply, member, with_scores.then_some(score));
-    if reverse {
-        zset.iter_ranks_back(ranks).for_each(|(member, score)| write(&member, score));
-    } else {
-        zset.iter_ranks(ranks).for_each(|(member, score)| write(&member, score));
+    match (with_scores, reverse) {
+        (false, false) => {
+            let mut bulks = reply.bulks(ranks.len());
+            zset.iter_ranks(ranks).for_each(|(member, _)| bulks.push(&member));
+        }
+        (false, true) => {
+            let mut bulks = reply.bulks(ranks.len());
+            zset.iter_ranks_back(ranks).for_each(|(member, _)| bulks.push(&member));
+        }
+        (true, false) => {
+            let members = zset.iter_ranks(ranks);
+            members.for_each(|(member, score)| zset::write_member(reply, &member, Some(score)));
+        }
+        (true, true) => {
+            let members = zset.iter_ranks_back(ranks);
+            members.for_each(|(member, score)| zset::write_member(reply, &member, Some(score)));
+        }
     }
 }
 

@@ -9,7 +9,8 @@ const HEAD_MAX: usize = 23;
 /// The longest string whose head is kept from one to the next, and the length of such a head.
 const SHORT_LEN_MAX: usize = 9999;
 const SHORT_HEAD: usize = 8;
-/// How much room is made at once for byte strings in a row.
+/// How much room is made for each byte string in a row, and at most at once.
+const BULK_ROOM: usize = 24;
 const BULKS_ROOM: usize = 2048;
 /// What a text of a run is written into: a short beginning, the text, and what is around them.
 const TEXT_ROOM: usize = SHORT_MAX + TEXT_MAX + SHORT_HEAD;
@@ -118,11 +119,11 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// Byte strings one after the other: with many of them this is faster than one by one.
+    /// Byte strings one after the other, about so many: this is faster than one by one.
     #[inline]
-    pub fn bulks(&mut self) -> Bulks<'_> {
-        let at = self.out.len();
-        Bulks { out: self.out, at, len: 0, head: *b"$0\r\n\0\0\0\0", head_len: 4 }
+    pub fn bulks(&mut self, count: usize) -> Bulks<'_> {
+        let (at, room) = (self.out.len(), count.saturating_mul(BULK_ROOM).min(BULKS_ROOM));
+        Bulks { out: self.out, at, room, len: 0, head: *b"$0\r\n\0\0\0\0", head_len: 4 }
     }
 
     /// A number as a byte string.
@@ -284,6 +285,8 @@ pub struct Bulks<'a> {
     out: &'a mut Vec<u8>,
     /// Where the next one begins.
     at: usize,
+    /// How much room is made at once.
+    room: usize,
     /// The head of the last one, which is often that of the next, and its string's length.
     head: [u8; SHORT_HEAD],
     head_len: usize,
@@ -323,6 +326,12 @@ impl Bulks<'_> {
             Piece::Bytes(rest) => self.push_joined(beginning, rest),
             Piece::Int(value) => self.push_joined(&[], itoa::Buffer::new().format(value).as_bytes()),
         }
+    }
+
+    /// A byte string.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.push_joined(&[], bytes);
     }
 
     /// A byte string that is kept in two pieces.
@@ -374,10 +383,10 @@ impl Bulks<'_> {
 
     #[inline(never)]
     fn make_room(&mut self, needed: usize) {
-        let len = self.at + needed.max(BULKS_ROOM);
+        let len = self.at + needed.max(self.room);
         self.out.resize(len, 0);
         // What has been allocated anyway is used before there is more.
-        self.out.resize(self.out.capacity().min(len + BULKS_ROOM), 0);
+        self.out.resize(self.out.capacity().min(len + self.room), 0);
     }
 
     #[inline(never)]
@@ -588,7 +597,7 @@ mod tests {
             let (mut one_by_one, mut in_a_row) = (b"+OK\r\n".to_vec(), b"+OK\r\n".to_vec());
             let mut reply = Reply::new(&mut one_by_one, Version::Resp2);
             let mut other = Reply::new(&mut in_a_row, Version::Resp2);
-            let mut bulks = other.bulks();
+            let mut bulks = other.bulks(strings.len() / 2);
             for (beginning, rest) in strings {
                 let (beginning, rest) = (vec![b'b'; beginning], vec![b'r'; rest]);
                 reply.bulk(&[&beginning[..], &rest].concat());
@@ -630,7 +639,7 @@ mod tests {
             let mut reply = Reply::new(&mut one_by_one, Version::Resp2);
             elements.iter().skip(first).take(count).for_each(|element| reply.bulk(element));
             let mut other = Reply::new(&mut in_runs, Version::Resp2);
-            let mut bulks = other.bulks();
+            let mut bulks = other.bulks(count);
             list.visit(first, count, |run| bulks.extend(run));
             drop(bulks);
             prop_assert_eq!(in_runs.escape_ascii().to_string(), one_by_one.escape_ascii().to_string());

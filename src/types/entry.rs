@@ -76,14 +76,19 @@ impl<'a> Encoded<'a> {
     /// The form of a byte string in a list with a beginning, which may be empty. No integer's text may begin with it.
     #[inline]
     pub(super) fn after(beginning: &[u8], bytes: &'a [u8]) -> Self {
-        match bytes.strip_prefix(beginning) {
-            Some(rest) if !beginning.is_empty() && rest.len() <= REST_MAX => {
-                let mut head = [0; MAX_HEAD_LEN];
-                head[0] = REST + rest.len() as u8;
-                Self { head, head_len: 1, data: rest }
-            }
-            _ => Self::new(bytes),
+        Self::rest(beginning, bytes).unwrap_or_else(|| Self::new(bytes))
+    }
+
+    /// The form of a byte string that begins so and is short enough.
+    #[inline]
+    pub(super) fn rest(beginning: &[u8], bytes: &'a [u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(beginning)?;
+        if beginning.is_empty() || rest.len() > REST_MAX {
+            return None;
         }
+        let mut head = [0; MAX_HEAD_LEN];
+        head[0] = REST + rest.len() as u8;
+        Some(Self { head, head_len: 1, data: rest })
     }
 
     /// The form of an integer.
@@ -201,6 +206,14 @@ pub(super) fn read(packed: &[u8]) -> (Raw<'_>, usize) {
     read_other(packed)
 }
 
+/// What follows the list's beginning in the first element, and how many packed bytes that takes; nothing for another form or no element.
+#[inline]
+pub(super) fn read_rest(packed: &[u8]) -> Option<(&[u8], usize)> {
+    let head = *packed.first()?;
+    let end = 1 + usize::from(head.checked_sub(REST)?);
+    Some((&packed[1..end], end))
+}
+
 #[inline(never)]
 fn read_other(packed: &[u8]) -> (Raw<'_>, usize) {
     let head = packed[0];
@@ -271,14 +284,36 @@ impl Element<'_> {
     pub fn from_i64(value: i64) -> Self {
         Self::Int(number::format_i64(value))
     }
+}
 
-    /// The element of what follows a list's beginning.
-    pub(super) fn join(beginning: &[u8], rest: &[u8]) -> Self {
+impl Joined {
+    /// A list's beginning, of up to [`BEGINNING_MAX`] bytes.
+    #[inline]
+    pub(super) fn new(beginning: &[u8]) -> Self {
         let mut bytes = [0; BEGINNING_MAX + REST_MAX];
         bytes[..beginning.len()].copy_from_slice(beginning);
-        let len = beginning.len() + rest.len();
-        bytes[beginning.len()..len].copy_from_slice(rest);
-        Self::Joined(Joined { bytes, len: len as u8 })
+        Self { bytes, len: beginning.len() as u8 }
+    }
+
+    /// The beginning and what follows it in an element, up to [`REST_MAX`] bytes. They are copied in pieces of a fixed size, which may
+    /// overlap: a call would take longer than the rest of reading an element.
+    #[inline]
+    pub(super) fn with(mut self, rest: &[u8]) -> Self {
+        let (start, len) = (usize::from(self.len), rest.len());
+        let room = &mut self.bytes[start..start + len];
+        if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+            room[..4].copy_from_slice(first);
+            if let Some(middle) = rest.get(4..8) {
+                room[4..8].copy_from_slice(middle);
+            }
+            room[len - 4..].copy_from_slice(last);
+        } else if len > 0 {
+            for index in [0, len / 2, len - 1] {
+                room[index] = rest[index];
+            }
+        }
+        self.len += len as u8;
+        self
     }
 }
 
@@ -399,7 +434,7 @@ mod tests {
             prop_assert_eq!((len, size(&kept)), (kept.len(), kept.len()));
             let is_short = !beginning.is_empty() && rest.len() <= REST_MAX;
             prop_assert_eq!(matches!(raw, Raw::Rest(_)), is_short);
-            let element = if let Raw::Rest(rest) = raw { Element::join(beginning, rest) } else { raw.into() };
+            let element = if let Raw::Rest(rest) = raw { Element::Joined(Joined::new(beginning).with(rest)) } else { raw.into() };
             prop_assert_eq!(&*element, &whole[..]);
             prop_assert_eq!(Encoded::after(beginning, other.as_bytes()).is_at(&kept), other.as_bytes() == whole);
             prop_assert_eq!(size_of_val(&element), 32);

@@ -7,7 +7,7 @@
 //! the first element, and a short element that begins so is written without it. Which beginning is worth it is looked at when there are
 //! 4, 8, 16... elements. An element still has one form only, given the beginning, so a search is as it is without one.
 
-use super::entry::{self, BEGINNING, BEGINNING_MAX, Element, Encoded, Raw};
+use super::entry::{self, BEGINNING, BEGINNING_MAX, Element, Encoded, Joined, Raw};
 use super::thin::Thin;
 
 /// Beyond this many bytes nothing is added to a packed list, whatever the configured limits say: Redis has the same bound.
@@ -91,7 +91,7 @@ impl Packed {
         Iter {
             rest: self.block.bytes().get(position.offset..).unwrap_or(&[]),
             left: self.len().saturating_sub(position.index),
-            beginning: self.beginning(),
+            beginning: Joined::new(self.beginning()),
         }
     }
 
@@ -102,7 +102,7 @@ impl Packed {
 
     /// The element at a place, or nothing behind the last.
     pub fn at(&self, position: Position) -> Option<Element<'_>> {
-        self.raw_at(position).map(|raw| resolve(raw, self.beginning()))
+        self.raw_at(position).map(|raw| resolve(raw, || Joined::new(self.beginning())))
     }
 
     pub(super) fn raw_at(&self, position: Position) -> Option<Raw<'_>> {
@@ -257,8 +257,11 @@ impl Packed {
         if beginning.is_empty() || !old.is_empty() && beginning.starts_with(old) {
             return;
         }
-        let bytes = self.with_beginning(beginning, content);
         let least_saved = (self.block.len() / LEAST_SAVED_PART).max(LEAST_SAVED_BYTES);
+        if old.is_empty() && beginning.len() * (self.len() / stride) < 2 + beginning.len() + least_saved {
+            return; // Even if all begin so.
+        }
+        let bytes = self.with_beginning(beginning, content);
         if bytes.len() + least_saved <= self.block.len() {
             self.block.splice(0, self.block.len(), &[&bytes]);
         }
@@ -276,8 +279,8 @@ impl Packed {
             if matches!(raw, Raw::Int(_)) || is_second && content == Content::RawPairs {
                 bytes.extend(&rest[..size]);
             } else {
-                let element = resolve(raw, self.beginning());
-                let encoded = Encoded::after(beginning, &element);
+                let element = resolve(raw, || Joined::new(self.beginning()));
+                let encoded = Encoded::rest(beginning, &element).unwrap_or_else(|| Encoded::bytes(&element));
                 bytes.extend(encoded.head());
                 bytes.extend(encoded.data());
             }
@@ -331,8 +334,8 @@ fn common_beginning<'a>(a: &'a [u8], b: &[u8]) -> &'a [u8] {
 
 /// The element, which may be without the beginning.
 #[inline]
-fn resolve<'a>(raw: Raw<'a>, beginning: &[u8]) -> Element<'a> {
-    if let Raw::Rest(rest) = raw { Element::join(beginning, rest) } else { raw.into() }
+fn resolve<'a>(raw: Raw<'a>, beginning: impl FnOnce() -> Joined) -> Element<'a> {
+    if let Raw::Rest(rest) = raw { Element::Joined(beginning().with(rest)) } else { raw.into() }
 }
 
 /// The elements of a list in order.
@@ -340,7 +343,7 @@ fn resolve<'a>(raw: Raw<'a>, beginning: &[u8]) -> Element<'a> {
 pub struct Iter<'a> {
     rest: &'a [u8],
     left: usize,
-    beginning: &'a [u8],
+    beginning: Joined,
 }
 
 impl<'a> Iter<'a> {
@@ -359,7 +362,12 @@ impl<'a> Iterator for Iter<'a> {
     type Item = Element<'a>;
 
     fn next(&mut self) -> Option<Element<'a>> {
-        self.next_raw().map(|raw| resolve(raw, self.beginning))
+        if let Some((rest, size)) = entry::read_rest(self.rest) {
+            self.rest = &self.rest[size..];
+            self.left -= 1;
+            return Some(Element::Joined(self.beginning.with(rest)));
+        }
+        self.next_raw().map(Element::from)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
