@@ -310,7 +310,10 @@ fn smembers(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         Some(set) => {
             cx.reply.set(set.len());
             let mut bulks = cx.reply.bulks(set.len());
-            set.iter().for_each(|member| bulks.push(&member));
+            match set.pieces() {
+                Some(pieces) => bulks.extend_pieces(pieces),
+                None => set.iter().for_each(|member| bulks.push(&member)),
+            }
         }
         None => {
             cx.missed(&key);

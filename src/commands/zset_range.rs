@@ -208,7 +208,10 @@ pub fn write_ranks(
     match (with_scores, reverse) {
         (false, false) => {
             let mut bulks = reply.bulks(ranks.len());
-            zset.iter_ranks(ranks).for_each(|(member, _)| bulks.push(&member));
+            match zset.pieces(ranks.clone()) {
+                Some(pieces) => bulks.extend_pieces(pieces),
+                None => zset.iter_ranks(ranks).for_each(|(member, _)| bulks.push(&member)),
+            }
         }
         (false, true) => {
             let mut bulks = reply.bulks(ranks.len());

@@ -2,6 +2,7 @@
 
 use super::Version;
 use crate::types::list_run::{Piece, Run, SHORT_MAX, TEXT_MAX};
+use crate::types::packed::Pieces;
 
 /// The most bytes of a head: the kind, twenty digits, a line break.
 const HEAD_MAX: usize = 23;
@@ -328,6 +329,12 @@ impl Bulks<'_> {
         }
     }
 
+    /// Elements of a packed list.
+    #[inline]
+    pub fn extend_pieces(&mut self, pieces: Pieces<'_>) {
+        pieces.for_each(|(beginning, piece)| self.push_piece(beginning, piece));
+    }
+
     /// A byte string.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
@@ -441,10 +448,13 @@ impl Drop for Bulks<'_> {
     }
 }
 
-/// Copies bytes; 8 to 64 of them in two pieces that may overlap, which is no call and leaves a loop its registers.
+/// Copies bytes; up to 64 of them in pieces that may overlap, which is no call and leaves a loop its registers.
 #[inline]
 fn copy(to: &mut [u8], from: &[u8]) {
     match from.len() {
+        0 => {}
+        len @ 1..=3 => [0, len / 2, len - 1].into_iter().for_each(|index| to[index] = from[index]),
+        4..=7 => copy_ends::<4>(to, from),
         8..=16 => copy_ends::<8>(to, from),
         17..=32 => copy_ends::<16>(to, from),
         33..=64 => copy_ends::<32>(to, from),

@@ -158,6 +158,14 @@ impl Hash {
         }
     }
 
+    /// The fields and values by turns of a hash that is a packed list, on their way into a reply.
+    pub fn pieces(&self) -> Option<packed::Pieces<'_>> {
+        match &self.form {
+            Form::Packed(list, _) => Some(list.pieces(list.start(), 1, list.len())),
+            Form::Table(_) => None,
+        }
+    }
+
     /// A field with its value, every one as likely as every other.
     pub fn random(&self, rng: &mut fastrand::Rng, now_ms: u64) -> Option<(Element<'_>, Element<'_>)> {
         if self.is_empty() {

@@ -13,10 +13,10 @@ pub const TEXT_MAX: usize = entry::SHORT_BYTES_MAX;
 /// A short text as it is packed: its head, its bytes, its tail.
 const SHORT_SIZE: usize = SHORT_MAX + 2;
 
-/// An element of a run.
+/// An element of a run or of a packed list.
 #[derive(Clone, Copy, Debug)]
 pub enum Piece<'a> {
-    /// These bytes, behind the run's beginning.
+    /// These bytes, behind the beginning that comes with it.
     Bytes(&'a [u8]),
     /// The text of an integer, alone.
     Int(i64),

@@ -8,6 +8,7 @@
 //! 4, 8, 16... elements. An element still has one form only, given the beginning, so a search is as it is without one.
 
 use super::entry::{self, BEGINNING, BEGINNING_MAX, Element, Encoded, Joined, Raw};
+use super::list_run::Piece;
 use super::thin::Thin;
 
 /// Beyond this many bytes nothing is added to a packed list, whatever the configured limits say: Redis has the same bound.
@@ -93,6 +94,12 @@ impl Packed {
             left: self.len().saturating_sub(position.index),
             beginning: Joined::new(self.beginning()),
         }
+    }
+
+    /// Every `stride`-th of the elements from a place on, up to `count` of them, on their way into a reply.
+    pub fn pieces(&self, from: Position, stride: usize, count: usize) -> Pieces<'_> {
+        let rest = self.block.bytes().get(from.offset..).unwrap_or(&[]);
+        Pieces { beginning: self.beginning(), rest, stride, left: count }
     }
 
     /// The element with that many before it.
@@ -377,6 +384,44 @@ impl<'a> Iterator for Iter<'a> {
 
 impl ExactSizeIterator for Iter<'_> {}
 
+/// Elements of a list as they are kept: each a beginning, which may be empty, and what follows it. Putting texts together to be read once
+/// takes longer than the rest of writing them: what was just written in short pieces is read in long ones.
+#[derive(Clone, Debug)]
+pub struct Pieces<'a> {
+    beginning: &'a [u8],
+    rest: &'a [u8],
+    stride: usize,
+    left: usize,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = (&'a [u8], Piece<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.left = self.left.checked_sub(1)?;
+        let (item, size) = match entry::read_rest(self.rest) {
+            Some((rest, size)) => ((self.beginning, Piece::Bytes(rest)), size),
+            None => match entry::read(self.rest) {
+                (Raw::Int(value), size) => ((&[][..], Piece::Int(value)), size),
+                (Raw::Bytes(bytes) | Raw::Rest(bytes), size) => ((&[][..], Piece::Bytes(bytes)), size),
+                (Raw::Slot(_), size) => ((&[][..], Piece::Bytes(&[])), size),
+            },
+        };
+        self.rest = &self.rest[size..];
+        for _ in 1..self.stride {
+            if self.rest.is_empty() {
+                break;
+            }
+            self.rest = &self.rest[entry::size(self.rest)..];
+        }
+        Some(item)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,6 +485,11 @@ mod tests {
                 let rest: Vec<Vec<u8>> = packed.iter_from(packed.position(model.len() / 2).expect("within")).map(|element| element.to_vec()).collect();
                 prop_assert_eq!(&rest[..], &model[model.len() / 2..]);
                 prop_assert_eq!(packed.get(model.len()), None);
+                let half: Vec<Vec<u8>> = packed.pieces(packed.skip(packed.start(), 1), 2, count + 2).map(|(beginning, piece)| match piece {
+                    Piece::Bytes(rest) => [beginning, rest].concat(),
+                    Piece::Int(value) => value.to_string().into_bytes(),
+                }).collect();
+                prop_assert!(half.iter().eq(model.iter().skip(1).step_by(2).take(count + 2)));
             }
         }
     }

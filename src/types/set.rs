@@ -157,6 +157,14 @@ impl Set {
         }
     }
 
+    /// The members of a set that is a packed list, on their way into a reply.
+    pub fn pieces(&self) -> Option<packed::Pieces<'_>> {
+        match &self.form {
+            Form::Packed(list) => Some(list.pieces(list.start(), 1, list.len())),
+            Form::Ints(_) | Form::Table(_) => None,
+        }
+    }
+
     /// A member, every one as likely as every other.
     pub fn random(&self, rng: &mut fastrand::Rng) -> Option<Element<'_>> {
         if self.is_empty() {

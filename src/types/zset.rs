@@ -292,6 +292,15 @@ impl ZSet {
         }
     }
 
+    /// The members of a range of ranks of a set that is a packed list, the lowest first, on their way into a reply.
+    pub fn pieces(&self, ranks: Range<usize>) -> Option<packed::Pieces<'_>> {
+        let ranks = self.within(ranks);
+        match &self.form {
+            Form::Packed(list) => Some(list.pieces(list.skip(list.start(), 2 * ranks.start), 2, ranks.len())),
+            Form::Tree(_) => None,
+        }
+    }
+
     /// The members of a range of ranks with their scores, the highest first.
     pub fn iter_ranks_back(&self, ranks: Range<usize>) -> IterBack<'_> {
         let ranks = self.within(ranks);
