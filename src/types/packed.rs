@@ -268,33 +268,31 @@ impl Packed {
         if old.is_empty() && beginning.len() * (self.len() / stride) < 2 + beginning.len() + least_saved {
             return; // Even if all begin so.
         }
-        let bytes = self.with_beginning(beginning, content);
+        let run = self.written_out();
+        let bytes = with_beginning(run.as_deref().unwrap_or(self.block.bytes()), beginning, content);
         if bytes.len() + least_saved <= self.block.len() {
             self.block.splice(0, self.block.len(), &[&bytes]);
         }
     }
 
-    /// The bytes of the list with another beginning.
-    fn with_beginning(&self, beginning: &[u8], content: Content) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.block.len() + 2 + beginning.len());
-        bytes.extend([BEGINNING, beginning.len() as u8]);
-        bytes.extend(beginning);
-        let mut rest = &self.block.bytes()[self.start().offset..];
-        let mut is_second = false;
+    /// The elements without a beginning, where there is one.
+    fn written_out(&self) -> Option<Vec<u8>> {
+        let mut rest =
+            self.block.bytes().get(self.start().offset..).filter(|_| !self.beginning().is_empty())?;
+        let mut run = Vec::with_capacity(2 * self.block.len());
         while !rest.is_empty() {
             let (raw, size) = entry::read(rest);
-            if matches!(raw, Raw::Int(_)) || is_second && content == Content::RawPairs {
-                bytes.extend(&rest[..size]);
-            } else {
+            if let Raw::Rest(_) = raw {
                 let element = resolve(raw, || Joined::new(self.beginning()));
-                let encoded = Encoded::rest(beginning, &element).unwrap_or_else(|| Encoded::bytes(&element));
-                bytes.extend(encoded.head());
-                bytes.extend(encoded.data());
+                let encoded = Encoded::bytes(&element);
+                run.extend(encoded.head());
+                run.extend(encoded.data());
+            } else {
+                run.extend(&rest[..size]);
             }
             rest = &rest[size..];
-            is_second = !is_second;
         }
-        bytes
+        Some(run)
     }
 
     /// Checks the representation; for tests.
@@ -337,6 +335,31 @@ fn common_beginning<'a>(a: &'a [u8], b: &[u8]) -> &'a [u8] {
         beginning = shorter;
     }
     if beginning == b"-" { &[] } else { beginning }
+}
+
+/// A run of elements written in full, with a beginning.
+fn with_beginning(run: &[u8], beginning: &[u8], content: Content) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(2 + beginning.len() + run.len());
+    bytes.extend([BEGINNING, beginning.len() as u8]);
+    bytes.extend(beginning);
+    let (mut rest, mut is_second) = (run, false);
+    while !rest.is_empty() {
+        let (raw, size) = entry::read(rest);
+        let shorter = match raw {
+            Raw::Bytes(text) if !is_second || content != Content::RawPairs => Encoded::rest(beginning, text),
+            _ => None,
+        };
+        match shorter {
+            Some(shorter) => {
+                bytes.extend(shorter.head());
+                bytes.extend(shorter.data());
+            }
+            None => bytes.extend(&rest[..size]),
+        }
+        rest = &rest[size..];
+        is_second = !is_second;
+    }
+    bytes
 }
 
 /// The element, which may be without the beginning.
