@@ -347,13 +347,12 @@ fn hgetall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let count = hash.live_len(now_ms);
     cx.reply.map(count);
     let mut bulks = cx.reply.bulks(2 * count);
-    if let Some(pieces) = hash.pieces() {
-        bulks.extend_pieces(pieces);
-        return Ok(());
-    }
-    for (field, value) in hash.iter(now_ms) {
-        bulks.push(&field);
-        bulks.push(&value);
+    match hash.pieces() {
+        Some(pieces) => bulks.extend_pieces(pieces),
+        None => hash.iter(now_ms).for_each(|(field, value)| {
+            bulks.push(&field);
+            bulks.push(&value);
+        }),
     }
     Ok(())
 }

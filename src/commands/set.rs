@@ -5,6 +5,7 @@ use crate::commands::collection;
 use crate::config::Directive;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
+use crate::resp::encode::Reply;
 use crate::types::number::parse_i64;
 use crate::types::set::{Set, SetLimits};
 
@@ -304,16 +305,21 @@ fn scard(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
+/// Writes all members of a set.
+pub fn write_members(reply: &mut Reply<'_>, set: &Set) {
+    let mut bulks = reply.bulks(set.len());
+    match set.pieces() {
+        Some(pieces) => bulks.extend_pieces(pieces),
+        None => set.iter().for_each(|member| bulks.push(&member)),
+    }
+}
+
 fn smembers(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     match collection::read::<Set>(&cx.keys, &key)? {
         Some(set) => {
             cx.reply.set(set.len());
-            let mut bulks = cx.reply.bulks(set.len());
-            match set.pieces() {
-                Some(pieces) => bulks.extend_pieces(pieces),
-                None => set.iter().for_each(|member| bulks.push(&member)),
-            }
+            write_members(&mut cx.reply, set);
         }
         None => {
             cx.missed(&key);
@@ -350,7 +356,7 @@ fn spop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let emptied = wanted == set.len();
     if emptied {
         // The key is about to go with all of them: nothing needs taking out.
-        set.iter().for_each(|member| cx.reply.bulk(&member));
+        write_members(&mut cx.reply, set);
     } else {
         let mut rng = fastrand::Rng::new();
         for member in (0..wanted).map_while(|_| set.pop(&mut rng)) {

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
 use crate::commands::collection;
-use crate::commands::set::limits;
+use crate::commands::set::{limits, write_members};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, EventClass};
 use crate::keyspace::hash::HashedKey;
@@ -148,12 +148,12 @@ fn sunion(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut there = sets.iter().copied().flatten();
     if let (Some(only), None) = (there.next(), there.next()) {
         cx.reply.set(only.len());
-        only.iter().for_each(|member| cx.reply.bulk(&member));
+        write_members(&mut cx.reply, only);
         return Ok(());
     }
     let all = unite(&sets, &limits(cx));
     cx.reply.set(all.len());
-    all.iter().for_each(|member| cx.reply.bulk(&member));
+    write_members(&mut cx.reply, &all);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::commands::zset_window::{Axis, Form, Window};
 use crate::error::CommandResult;
 use crate::keyspace::access::EventClass;
 use crate::resp::encode::Reply;
+use crate::types::entry::Element;
 use crate::types::zset::ZSet;
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
@@ -205,26 +206,20 @@ pub fn write_ranks(
     with_scores: bool,
 ) {
     zset::write_head(reply, ranks.len(), with_scores);
-    match (with_scores, reverse) {
-        (false, false) => {
-            let mut bulks = reply.bulks(ranks.len());
-            match zset.pieces(ranks.clone()) {
-                Some(pieces) => bulks.extend_pieces(pieces),
-                None => zset.iter_ranks(ranks).for_each(|(member, _)| bulks.push(&member)),
-            }
-        }
-        (false, true) => {
-            let mut bulks = reply.bulks(ranks.len());
-            zset.iter_ranks_back(ranks).for_each(|(member, _)| bulks.push(&member));
-        }
-        (true, false) => {
-            let members = zset.iter_ranks(ranks);
-            members.for_each(|(member, score)| zset::write_member(reply, &member, Some(score)));
-        }
-        (true, true) => {
-            let members = zset.iter_ranks_back(ranks);
-            members.for_each(|(member, score)| zset::write_member(reply, &member, Some(score)));
-        }
+    if with_scores {
+        let write = |(member, score): (Element<'_>, f64)| zset::write_member(reply, &member, Some(score));
+        return match reverse {
+            true => zset.iter_ranks_back(ranks).for_each(write),
+            false => zset.iter_ranks(ranks).for_each(write),
+        };
+    }
+    let mut bulks = reply.bulks(ranks.len());
+    if reverse {
+        zset.iter_ranks_back(ranks).for_each(|(member, _)| bulks.push(&member));
+    } else if let Some(pieces) = zset.pieces(ranks.clone()) {
+        bulks.extend_pieces(pieces);
+    } else {
+        zset.iter_ranks(ranks).for_each(|(member, _)| bulks.push(&member));
     }
 }
 

@@ -1,8 +1,10 @@
 //! Replies to bytes, in the version that the client speaks.
 
 use super::Version;
-use crate::types::list_run::{Piece, Run, SHORT_MAX, TEXT_MAX};
+use crate::types::entry::Piece;
+use crate::types::list_run::{Run, SHORT_MAX, TEXT_MAX};
 use crate::types::packed::Pieces;
+use crate::types::short_copy::copy;
 
 /// The most bytes of a head: the kind, twenty digits, a line break.
 const HEAD_MAX: usize = 23;
@@ -10,8 +12,9 @@ const HEAD_MAX: usize = 23;
 /// The longest string whose head is kept from one to the next, and the length of such a head.
 const SHORT_LEN_MAX: usize = 9999;
 const SHORT_HEAD: usize = 8;
-/// How much room is made for each byte string in a row, and at most at once.
+/// How much room is made for each byte string in a row.
 const BULK_ROOM: usize = 24;
+/// How much room is made for them at once, at most.
 const BULKS_ROOM: usize = 2048;
 /// What a text of a run is written into: a short beginning, the text, and what is around them.
 const TEXT_ROOM: usize = SHORT_MAX + TEXT_MAX + SHORT_HEAD;
@@ -448,30 +451,6 @@ impl Drop for Bulks<'_> {
     }
 }
 
-/// Copies bytes; up to 64 of them in pieces that may overlap, which is no call and leaves a loop its registers.
-#[inline]
-fn copy(to: &mut [u8], from: &[u8]) {
-    match from.len() {
-        0 => {}
-        len @ 1..=3 => [0, len / 2, len - 1].into_iter().for_each(|index| to[index] = from[index]),
-        4..=7 => copy_ends::<4>(to, from),
-        8..=16 => copy_ends::<8>(to, from),
-        17..=32 => copy_ends::<16>(to, from),
-        33..=64 => copy_ends::<32>(to, from),
-        _ => to.copy_from_slice(from),
-    }
-}
-
-#[inline]
-fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
-    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk()) {
-        *to = *from;
-    }
-    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk()) {
-        *to = *from;
-    }
-}
-
 /// A byte string of the first `len` of these bytes; how long it is.
 #[inline(always)]
 fn short_bulk(room: &mut [u8; TEXT_ROOM], chunk: &[u8; SHORT_MAX], len: usize) -> usize {
@@ -558,6 +537,7 @@ pub struct Deferred {
 mod tests {
     use super::*;
     use crate::types::list::{End, List, ListLimits};
+    use crate::types::packed::Packed;
     use proptest::prelude::*;
 
     fn both(write: impl Fn(&mut Reply<'_>)) -> (String, String) {
@@ -634,7 +614,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn runs_of_a_list_are_byte_strings(
+        fn runs_and_pieces_are_byte_strings(
             beginning in proptest::sample::select(vec![0usize, 1, 5, 10, 15, 16, 17, 40]),
             elements in proptest::collection::vec(element(), 1..300),
             (first, count) in (any::<proptest::sample::Index>(), 0usize..310),
@@ -653,6 +633,13 @@ mod tests {
             list.visit(first, count, |run| bulks.extend(run));
             drop(bulks);
             prop_assert_eq!(in_runs.escape_ascii().to_string(), one_by_one.escape_ascii().to_string());
+
+            let mut packed = Packed::new();
+            elements.iter().for_each(|element| packed.push(element));
+            let mut in_pieces = b"+OK\r\n".to_vec();
+            let from = packed.skip(packed.start(), first);
+            Reply::new(&mut in_pieces, Version::Resp2).bulks(count).extend_pieces(packed.pieces(from, 1, count));
+            prop_assert_eq!(in_pieces.escape_ascii().to_string(), one_by_one.escape_ascii().to_string());
         }
     }
 

@@ -11,15 +11,16 @@
 //! | `E1`-`E8`   | an integer of 1 to 8 bytes, little endian            |
 //! | `F0`        | more bytes: a length of four bytes, little endian    |
 //! | `F1`        | not here: the four bytes name a slot (tables only)   |
-//! | `F2`        | none: callers may give it a meaning of their own     |
-//! | `F3`-`FF`   | a list's beginning, then 0 to 12 bytes (lists of     |
-//! |             | [`super::packed`] only)                              |
+//! | `F2`        | none: [`super::packed`] puts it before a beginning   |
+//! | `F3`-`FF`   | a list's beginning, then 0 to 12 bytes (only in      |
+//! |             | [`super::packed`])                                   |
 //!
-//! Where those two heads are not used, their meaning is the caller's as well.
+//! Callers other than [`super::packed`] may give the heads from `F2` on a meaning of their own.
 
 use std::ops::Deref;
 
 use super::number::{self, IntText, MAX_INTEGER_LEN};
+use super::short_copy;
 
 const BYTES: u8 = 0x80;
 const BYTES_LONG: u8 = 0xC0;
@@ -234,11 +235,10 @@ fn read_other(packed: &[u8]) -> (Raw<'_>, usize) {
         BYTES..BYTES_LONG => {
             (Raw::Bytes(&packed[1..1 + usize::from(head & 0x3F)]), 1 + usize::from(head & 0x3F))
         }
-        REST.. => {
-            let end = 1 + usize::from(head - REST);
-            (Raw::Rest(&packed[1..end]), end)
-        }
-        _ => (Raw::Slot(read_u32(packed)), 5),
+        _ => match read_rest(packed) {
+            Some((rest, size)) => (Raw::Rest(rest), size),
+            None => (Raw::Slot(read_u32(packed)), 5),
+        },
     }
 }
 
@@ -259,6 +259,15 @@ pub(super) fn read_int(bytes: &[u8]) -> i64 {
     wide[..bytes.len()].copy_from_slice(bytes);
     let unused_bits = 64 - 8 * bytes.len() as u32;
     i64::from_le_bytes(wide) << unused_bits >> unused_bits
+}
+
+/// An element on its way into a reply, in the form it is kept in.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// These bytes, behind the beginning that comes with it.
+    Bytes(&'a [u8]),
+    /// The text of an integer, alone.
+    Int(i64),
 }
 
 /// An element on its way out. Dereferences to its bytes; an integer's text is made on the stack.
@@ -295,23 +304,11 @@ impl Joined {
         Self { bytes, len: beginning.len() as u8 }
     }
 
-    /// The beginning and what follows it in an element, up to [`REST_MAX`] bytes. They are copied in pieces of a fixed size, which may
-    /// overlap: a call would take longer than the rest of reading an element.
+    /// The beginning and what follows it in an element, up to [`REST_MAX`] bytes.
     #[inline]
     pub(super) fn with(mut self, rest: &[u8]) -> Self {
         let (start, len) = (usize::from(self.len), rest.len());
-        let room = &mut self.bytes[start..start + len];
-        if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
-            room[..4].copy_from_slice(first);
-            if let Some(middle) = rest.get(4..8) {
-                room[4..8].copy_from_slice(middle);
-            }
-            room[len - 4..].copy_from_slice(last);
-        } else if len > 0 {
-            for index in [0, len / 2, len - 1] {
-                room[index] = rest[index];
-            }
-        }
+        short_copy::copy(&mut self.bytes[start..start + len], rest);
         self.len += len as u8;
         self
     }

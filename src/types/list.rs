@@ -363,7 +363,7 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::list_run::Piece;
+    use crate::types::entry::Piece;
     use proptest::prelude::*;
 
     /// Elements with a common beginning; `job` alone is one of them.

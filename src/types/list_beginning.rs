@@ -109,7 +109,8 @@ fn common<'a>(packed: &[u8], beginning: &'a [u8]) -> &'a [u8] {
     common
 }
 
-fn common_len(a: &[u8], b: &[u8]) -> usize {
+/// How many bytes are the same in both up to the first that are not.
+pub(super) fn common_len(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 

@@ -3,7 +3,7 @@
 //! An element by itself is a slice or a number made into text, and a walk that makes one of each pays more for the making than for the
 //! bytes. A run leaves short texts where they are and says how long they are; whoever writes them copies a piece of a fixed size.
 
-use super::entry::{self, Raw};
+use super::entry::{self, Piece, Raw};
 use super::list_node::tail_len;
 
 /// The longest text that [`Run::next_short`] gives.
@@ -12,15 +12,6 @@ pub const SHORT_MAX: usize = 16;
 pub const TEXT_MAX: usize = entry::SHORT_BYTES_MAX;
 /// A short text as it is packed: its head, its bytes, its tail.
 const SHORT_SIZE: usize = SHORT_MAX + 2;
-
-/// An element of a run or of a packed list.
-#[derive(Clone, Copy, Debug)]
-pub enum Piece<'a> {
-    /// These bytes, behind the beginning that comes with it.
-    Bytes(&'a [u8]),
-    /// The text of an integer, alone.
-    Int(i64),
-}
 
 /// Elements that follow each other in one node.
 #[derive(Clone, Debug)]

@@ -23,6 +23,7 @@ mod score_leaf;
 mod score_tree;
 mod segments;
 pub mod set;
+pub mod short_copy;
 mod slots;
 pub mod stream;
 pub mod thin;

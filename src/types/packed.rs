@@ -7,8 +7,8 @@
 //! the first element, and a short element that begins so is written without it. Which beginning is worth it is looked at when there are
 //! 4, 8, 16... elements. An element still has one form only, given the beginning, so a search is as it is without one.
 
-use super::entry::{self, BEGINNING, BEGINNING_MAX, Element, Encoded, Joined, Raw};
-use super::list_run::Piece;
+use super::entry::{self, BEGINNING, BEGINNING_MAX, Element, Encoded, Joined, Piece, Raw};
+use super::list_beginning::common_len;
 use super::thin::Thin;
 
 /// Beyond this many bytes nothing is added to a packed list, whatever the configured limits say: Redis has the same bound.
@@ -109,7 +109,7 @@ impl Packed {
 
     /// The element at a place, or nothing behind the last.
     pub fn at(&self, position: Position) -> Option<Element<'_>> {
-        self.raw_at(position).map(|raw| resolve(raw, || Joined::new(self.beginning())))
+        self.raw_at(position).map(|raw| self.resolve(raw))
     }
 
     pub(super) fn raw_at(&self, position: Position) -> Option<Raw<'_>> {
@@ -185,7 +185,7 @@ impl Packed {
     /// Inserts an element at a place.
     pub fn insert(&mut self, position: Position, element: &[u8]) {
         let encoded = self.encoded(element);
-        self.insert_pieces(position, 1, &[encoded.head(), encoded.data()]);
+        self.insert_bytes(position, 1, &[encoded.head(), encoded.data()]);
         self.share(position, element, Content::Elements);
     }
 
@@ -196,12 +196,12 @@ impl Packed {
     }
 
     fn insert_pair(&mut self, position: Position, first: Encoded<'_>, second: Encoded<'_>) {
-        self.insert_pieces(position, 2, &[first.head(), first.data(), second.head(), second.data()]);
+        self.insert_bytes(position, 2, &[first.head(), first.data(), second.head(), second.data()]);
     }
 
-    fn insert_pieces(&mut self, position: Position, count: u16, pieces: &[&[u8]]) {
+    fn insert_bytes(&mut self, position: Position, count: u16, bytes: &[&[u8]]) {
         let before = self.block.header();
-        self.block.splice(position.offset, 0, pieces);
+        self.block.splice(position.offset, 0, bytes);
         self.block.set_header(before.saturating_add(count));
     }
 
@@ -239,6 +239,13 @@ impl Packed {
         }
     }
 
+    fn resolve<'a>(&'a self, raw: Raw<'a>) -> Element<'a> {
+        match raw {
+            Raw::Rest(rest) => Element::Joined(Joined::new(self.beginning()).with(rest)),
+            raw => raw.into(),
+        }
+    }
+
     fn encoded<'a>(&self, element: &'a [u8]) -> Encoded<'a> {
         Encoded::after(self.beginning(), element)
     }
@@ -268,31 +275,42 @@ impl Packed {
         if old.is_empty() && beginning.len() * (self.len() / stride) < 2 + beginning.len() + least_saved {
             return; // Even if all begin so.
         }
-        let run = self.written_out();
-        let bytes = with_beginning(run.as_deref().unwrap_or(self.block.bytes()), beginning, content);
+        let bytes = self.with_beginning(beginning, content);
         if bytes.len() + least_saved <= self.block.len() {
             self.block.splice(0, self.block.len(), &[&bytes]);
         }
     }
 
-    /// The elements without a beginning, where there is one.
-    fn written_out(&self) -> Option<Vec<u8>> {
-        let mut rest =
-            self.block.bytes().get(self.start().offset..).filter(|_| !self.beginning().is_empty())?;
-        let mut run = Vec::with_capacity(2 * self.block.len());
+    /// The bytes of the list with another beginning.
+    fn with_beginning(&self, beginning: &[u8], content: Content) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(2 + beginning.len() + self.block.len());
+        bytes.extend([BEGINNING, beginning.len() as u8]);
+        bytes.extend(beginning);
+        let mut rest = &self.block.bytes()[self.start().offset..];
+        let mut is_second = false;
         while !rest.is_empty() {
             let (raw, size) = entry::read(rest);
-            if let Raw::Rest(_) = raw {
-                let element = resolve(raw, || Joined::new(self.beginning()));
-                let encoded = Encoded::bytes(&element);
-                run.extend(encoded.head());
-                run.extend(encoded.data());
-            } else {
-                run.extend(&rest[..size]);
+            let whole;
+            let other_form = match raw {
+                Raw::Bytes(_) if is_second && content == Content::RawPairs => None,
+                Raw::Bytes(text) => Encoded::rest(beginning, text),
+                Raw::Rest(_) => {
+                    whole = self.resolve(raw);
+                    Some(Encoded::after(beginning, &whole))
+                }
+                Raw::Int(_) | Raw::Slot(_) => None,
+            };
+            match other_form {
+                Some(encoded) => {
+                    bytes.extend(encoded.head());
+                    bytes.extend(encoded.data());
+                }
+                None => bytes.extend(&rest[..size]),
             }
             rest = &rest[size..];
+            is_second = !is_second;
         }
-        Some(run)
+        bytes
     }
 
     /// Checks the representation; for tests.
@@ -329,43 +347,11 @@ enum Content {
 /// What two elements begin with. Digits at its end are left out, as others will differ there; and so no integer begins with it, for an
 /// integer is kept as one.
 fn common_beginning<'a>(a: &'a [u8], b: &[u8]) -> &'a [u8] {
-    let len = a.iter().zip(b).take(BEGINNING_MAX).take_while(|(a, b)| a == b).count();
-    let mut beginning = &a[..len];
+    let mut beginning = &a[..common_len(a, b).min(BEGINNING_MAX)];
     while let [shorter @ .., b'0'..=b'9'] = beginning {
         beginning = shorter;
     }
     if beginning == b"-" { &[] } else { beginning }
-}
-
-/// A run of elements written in full, with a beginning.
-fn with_beginning(run: &[u8], beginning: &[u8], content: Content) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(2 + beginning.len() + run.len());
-    bytes.extend([BEGINNING, beginning.len() as u8]);
-    bytes.extend(beginning);
-    let (mut rest, mut is_second) = (run, false);
-    while !rest.is_empty() {
-        let (raw, size) = entry::read(rest);
-        let shorter = match raw {
-            Raw::Bytes(text) if !is_second || content != Content::RawPairs => Encoded::rest(beginning, text),
-            _ => None,
-        };
-        match shorter {
-            Some(shorter) => {
-                bytes.extend(shorter.head());
-                bytes.extend(shorter.data());
-            }
-            None => bytes.extend(&rest[..size]),
-        }
-        rest = &rest[size..];
-        is_second = !is_second;
-    }
-    bytes
-}
-
-/// The element, which may be without the beginning.
-#[inline]
-fn resolve<'a>(raw: Raw<'a>, beginning: impl FnOnce() -> Joined) -> Element<'a> {
-    if let Raw::Rest(rest) = raw { Element::Joined(beginning().with(rest)) } else { raw.into() }
 }
 
 /// The elements of a list in order.

@@ -310,3 +310,29 @@ fn an_element_set_in_a_full_list_makes_it_a_quicklist() {
     ",
     );
 }
+
+/// Small collections write what their members begin with once; replies do not show it.
+#[test]
+fn what_begins_alike_is_replied_whole() {
+    table(
+        r#"
+        SADD s user:1 user:2 user:3 user:4 other 17 => :6~
+        SMEMBERS s => *6~$6~user:1~$6~user:2~$6~user:3~$6~user:4~$5~other~$2~17~ => ~6~$6~user:1~$6~user:2~$6~user:3~$6~user:4~$5~other~$2~17~
+        SUNION s => *6~$6~user:1~$6~user:2~$6~user:3~$6~user:4~$5~other~$2~17~ => ~6~$6~user:1~$6~user:2~$6~user:3~$6~user:4~$5~other~$2~17~
+        SMISMEMBER s user:4 4 user: other 17 => *5~:1~:0~:0~:1~:1~
+        HSET h field1 a field2 field2 field3 3 field4 d => :4~
+        HGETALL h => *8~$6~field1~$1~a~$6~field2~$6~field2~$6~field3~$1~3~$6~field4~$1~d~ => %4~$6~field1~$1~a~$6~field2~$6~field2~$6~field3~$1~3~$6~field4~$1~d~
+        HKEYS h => *4~$6~field1~$6~field2~$6~field3~$6~field4~
+        HGET h field2 => $6~field2~
+        ZADD z 1 user:1 2 user:2 2.5 user:3 3 user:4 4 other => :5~
+        ZRANGE z 1 3 => *3~$6~user:2~$6~user:3~$6~user:4~
+        ZRANGE z 1 3 REV => *3~$6~user:4~$6~user:3~$6~user:2~
+        ZRANGE z 2 3 WITHSCORES => *4~$6~user:3~$3~2.5~$6~user:4~$1~3~ => *2~*2~$6~user:3~,2.5~*2~$6~user:4~,3~
+        ZRANK z user:3 => :2~
+        ZADD z 0 user:3 => :0~
+        ZRANGE z 0 0 => *1~$6~user:3~
+        OBJECT ENCODING z => $8~listpack~
+        SPOP s 6 => *6~$6~user:1~$6~user:2~$6~user:3~$6~user:4~$5~other~$2~17~ => ~6~$6~user:1~$6~user:2~$6~user:3~$6~user:4~$5~other~$2~17~
+        "#,
+    );
+}
