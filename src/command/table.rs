@@ -22,6 +22,8 @@ pub struct Entry {
     pub full_name: String,
     /// The ids of its subcommands.
     pub subcommands: std::ops::Range<usize>,
+    /// Two words name it (`OBJECT ENCODING`), not one.
+    pub is_subcommand: bool,
     /// It works on its own keys and on nothing else: neither on its client nor on the server.
     pub plain: bool,
     /// Its key, if it is plain and has one at a fixed place.
@@ -50,7 +52,7 @@ const NOT_PLAIN: Flags = Flags(
 );
 
 impl Entry {
-    fn new(command: &'static Command, id: usize, full_name: String) -> Self {
+    fn new(command: &'static Command, id: usize, full_name: String, is_subcommand: bool) -> Self {
         let plain = command.flags.intersects(Flags::READONLY.and(Flags::WRITE))
             && !command.flags.intersects(NOT_PLAIN)
             && command.alone.is_none()
@@ -62,7 +64,7 @@ impl Entry {
             [spec] if plain && command.moving_keys.is_none() => spec.only().filter(|key| key.is_key()),
             _ => None,
         };
-        Self { command, id, full_name, subcommands: 0..0, plain, single }
+        Self { command, id, full_name, subcommands: 0..0, is_subcommand, plain, single }
     }
 }
 
@@ -84,7 +86,7 @@ impl CommandTable {
             let id = entries.len();
             let doubled = by_name.insert(command.name.as_bytes().into(), id);
             assert!(doubled.is_none(), "{} stands twice in the lists", command.name);
-            entries.push(Entry::new(command, id, command.name.to_owned()));
+            entries.push(Entry::new(command, id, command.name.to_owned(), false));
         }
         let commands = entries.len();
         for parent in 0..commands {
@@ -92,7 +94,7 @@ impl CommandTable {
             for command in entries[parent].command.subcommands {
                 let full_name = format!("{}|{}", entries[parent].full_name, command.name);
                 by_name.insert(full_name.as_bytes().into(), entries.len());
-                entries.push(Entry::new(command, entries.len(), full_name));
+                entries.push(Entry::new(command, entries.len(), full_name, true));
             }
             entries[parent].subcommands = first..entries.len();
         }

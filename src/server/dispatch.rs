@@ -73,24 +73,30 @@ pub(super) struct PlannedRequest {
     pub(super) keys_end: u32,
 }
 
-/// A request with one key at a fixed place: another one with the same first word and as many words has the same command, and its key
-/// stands there too.
-struct Alike<'r> {
+/// `SameCommand` remembers the request before: a plain command with one key at a fixed place. A request that begins with the
+/// same words and has as many of them is the same command with its key at the same place, so it is not looked up again.
+struct SameCommand<'r> {
+    /// The words that name the command: its name, and its subcommand's where it is one.
     name: &'r [u8],
+    subcommand: Option<&'r [u8]>,
+    /// Number of words of the whole request, on which arity and the key's place depend.
     words: usize,
     id: u32,
     key: KeyPosition,
 }
 
-impl<'r> Alike<'r> {
+impl<'r> SameCommand<'r> {
     fn new(entry: &Entry, words: &[&'r [u8]]) -> Option<Self> {
-        let key = entry.single.filter(|key| key.argument < words.len() && entry.subcommands.is_empty())?;
-        Some(Self { name: words.first()?, words: words.len(), id: entry.id as u32, key })
+        let key = entry.single.filter(|key| key.argument < words.len())?;
+        let subcommand = if entry.is_subcommand { Some(*words.get(1)?) } else { None };
+        Some(Self { name: words.first()?, subcommand, words: words.len(), id: entry.id as u32, key })
     }
 
     #[inline]
-    fn is_alike(&self, words: &[&[u8]]) -> bool {
-        words.len() == self.words && same(self.name, words[0])
+    fn is_meant_by(&self, words: &[&[u8]]) -> bool {
+        words.len() == self.words
+            && same(self.name, words[0])
+            && self.subcommand.is_none_or(|subcommand| same(subcommand, words[1]))
     }
 }
 
@@ -165,22 +171,22 @@ impl Server {
         let mut arguments = recycle(std::mem::take(&mut scratch.arguments));
         scratch.keys.clear();
         scratch.requests.clear();
-        let mut before: Option<Alike<'_>> = None;
+        let mut before: Option<SameCommand<'_>> = None;
         for index in 0..count {
             let first = arguments.len();
             decoder.arguments(buffer, index, &mut arguments);
             let words = &arguments[first..];
             let command = match &before {
-                Some(alike) if alike.is_alike(words) => {
-                    let KeyPosition { argument, flags } = alike.key;
+                Some(before) if before.is_meant_by(words) => {
+                    let KeyPosition { argument, flags } = before.key;
                     let hash = self.keyspace.hasher().hash(words[argument]);
                     scratch.keys.push(PlannedKey { argument: argument as u32, flags, hash });
-                    Ok(alike.id)
+                    Ok(before.id)
                 }
                 _ => {
                     let command = self.plan(words, &mut scratch.keys);
                     let entry = command.as_ref().ok().map(|id| &self.commands.entries()[*id as usize]);
-                    before = entry.and_then(|entry| Alike::new(entry, words));
+                    before = entry.and_then(|entry| SameCommand::new(entry, words));
                     command
                 }
             };

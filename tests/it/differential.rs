@@ -1,866 +1,318 @@
-//! Random commands, the same for Kvarts and for a real Redis server, and every reply compared.
+//! Random commands, the same for Kvarts and for a real Redis server, and every reply compared, and at the end all data.
 //!
-//! The other server is `redis-server` from the PATH, or the program that `KVARTS_DIFF_PEER` names. What may differ stands in
-//! differences.rs.
+//! Commands go in pipelines of 1 to 100, cut at random bytes, some of them in MULTI, from several connections in turn: a
+//! short cut that is right for one request at a time is not taken for right here. A sequence that fails is shrunk to the
+//! few commands that matter. What may differ stands in differences.rs.
 
 use std::collections::BTreeSet;
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use kvarts::server::clock::Clock;
 
-use crate::differences::DIFFERENCES;
+use crate::differences::{DIFFERENCES, sets_data_apart};
+use crate::differential_data::compare_data;
+use crate::differential_words::*;
 use crate::harness::*;
+use crate::peer::{self, Peer};
 
 /// Commands of one sequence.
 const LENGTH: usize = 1500;
 
-/// Sequences that failed once, or are here to have the same ones each time.
-const SEEDS: [u64; 3] = [1, 2, 3];
+/// Clients that take turns in a sequence.
+const CONNECTIONS: usize = 3;
 
-/// The other server, which ends with the test.
-pub struct Peer {
-    process: Child,
-    /// Where it listens.
-    pub port: u16,
-    _dir: TempDir,
+/// Sequences of every group, the same each time.
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=6;
+
+/// How often a failing sequence is run again to find out which of its commands matter.
+const SHRINKING_RUNS: usize = 400;
+
+/// One pipeline: what one client sends at once.
+#[derive(Clone, Debug)]
+struct Step {
+    connection: usize,
+    /// Between MULTI and EXEC.
+    transaction: bool,
+    commands: Vec<Vec<String>>,
+    /// Where the bytes are cut into writes, in thousandths of their length.
+    cuts: Vec<usize>,
 }
 
-impl Peer {
-    /// On a free port.
-    pub fn start() -> Self {
-        let program = std::env::var("KVARTS_DIFF_PEER").unwrap_or_else(|_| "redis-server".into());
-        let dir = TempDir::new();
-        let port = free_port();
-        let process = Command::new(&program)
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--dir",
-            ])
-            .arg(dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let process = process.unwrap_or_else(|error| {
-            panic!("{program} cannot be started ({error}): these tests compare with a real Redis; `make test-tools` installs it, KVARTS_DIFF_PEER names another program")
-        });
-        let peer = Self { process, port, _dir: dir };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(local(port)).is_err() {
-            assert!(Instant::now() < deadline, "{program} does not listen");
-            std::thread::yield_now();
-        }
-        peer
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-/// Words for commands: few keys and members, so that they meet; values of every kind.
-pub struct Words(pub fastrand::Rng);
-
-impl Words {
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.0.usize(..choices.len())]
-    }
-
-    pub fn key(&mut self) -> String {
-        format!("k{}", self.0.u8(..8))
-    }
-
-    fn member(&mut self) -> String {
-        match self.0.u8(..8) {
-            0..=2 => self.0.u8(..12).to_string(),
-            3..=5 => format!("m{}", self.0.u8(..12)),
-            6 => (self.0.i64(-3..3) * 3_000_000_000_000_000_000).to_string(),
-            _ => "long".repeat(self.0.usize(1..30)),
+impl Step {
+    /// All requests of the step.
+    fn requests(&self) -> Vec<Vec<String>> {
+        let around = |word: &str| vec![vec![word.to_owned()]];
+        match self.transaction {
+            true => [around("MULTI"), self.commands.clone(), around("EXEC")].concat(),
+            false => self.commands.clone(),
         }
     }
 
-    fn value(&mut self) -> String {
-        match self.0.u8(..10) {
-            0..=2 => self.0.i64(-20..20).to_string(),
-            3 => self
-                .of(&[
-                    "9223372036854775807",
-                    "-9223372036854775808",
-                    "9223372036854775808",
-                    "01",
-                    "-0",
-                    "+1",
-                    " 1",
-                ])
-                .into(),
-            4 => self.of(&["1.5", "-0.25", "3e2", "1e400", "nan", "inf", "0x10", "3.0"]).into(),
-            5 => String::new(),
-            6 => "v".repeat(self.0.usize(1..200)),
-            _ => self.of(&["abc", "hello world", "a\r\nb", "ohmytext", "mynewtext"]).into(),
+    /// Sends the step's requests in pieces and reads a reply for each.
+    fn run(&self, client: &mut Client) -> Vec<Value> {
+        let requests = self.requests();
+        let bytes: Vec<u8> = requests.iter().flat_map(|words| encode(words)).collect();
+        let mut sent = 0;
+        for cut in &self.cuts {
+            let until = bytes.len() * cut / 1000;
+            client.send(&bytes[sent..until]);
+            sent = until;
         }
+        client.send(&bytes[sent..]);
+        requests.iter().map(|_| client.read()).collect()
     }
+}
 
-    fn number(&mut self) -> String {
-        match self.0.u8(..8) {
-            0 => self
-                .of(&["x", "1.5", "", "9223372036854775807", "-9223372036854775808", "9223372036854775808"])
-                .into(),
-            _ => self.0.i64(-12..12).to_string(),
+/// The steps of one sequence. A command that is known to leave the two servers with different data is a step of its own.
+fn sequence(generator: Generator, seed: u64) -> Vec<Step> {
+    let mut words = Words(fastrand::Rng::with_seed(seed));
+    let mut steps = Vec::new();
+    let mut count = 0;
+    let mut apart = None;
+    while count < LENGTH {
+        let connection = words.0.usize(..CONNECTIONS);
+        let length = match words.0.u8(..4) {
+            0 => 1,
+            1 => words.0.usize(2..8),
+            _ => words.0.usize(8..=100),
+        };
+        let mut transaction = words.0.u8(..4) == 0;
+        let mut commands: Vec<Vec<String>> = Vec::new();
+        if let Some(command) = apart.take() {
+            transaction = false;
+            commands.push(command);
+        } else {
+            while commands.len() < length {
+                let command = generator(&mut words);
+                if sets_data_apart(&command) {
+                    apart = Some(command);
+                    break;
+                }
+                commands.push(command);
+            }
         }
+        let mut cuts: Vec<usize> = (0..words.0.usize(..6)).map(|_| words.0.usize(..1000)).collect();
+        cuts.sort_unstable();
+        count += commands.len();
+        steps.push(Step { connection, transaction, commands, cuts });
     }
-
-    /// A time to live that does not run out within the test.
-    fn ttl(&mut self) -> String {
-        self.of(&["1000", "2000", "99999", "0", "-1", "x", "9223372036854775807"]).into()
-    }
+    steps
 }
 
-/// Makes the words of one command.
-pub type Generator = fn(&mut Words) -> Vec<String>;
-
-/// A command's words from a line, where `K` is a key, `M` a member, `V` a value, `N` a number and `T` a time to live.
-fn from_line(words: &mut Words, line: &str) -> Vec<String> {
-    line.split(' ')
-        .map(|word| match word {
-            "K" => words.key(),
-            "M" => words.member(),
-            "V" => words.value(),
-            "N" => words.number(),
-            "T" => words.ttl(),
-            other => other.to_owned(),
-        })
-        .collect()
-}
-
-pub fn string(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "SET K V",
-        "SET K V NX",
-        "SET K V XX",
-        "SET K V GET",
-        "SET K V NX GET",
-        "SET K V XX GET",
-        "SET K V KEEPTTL",
-        "SET K V EX T",
-        "SET K V PX T",
-        "SET K V EX T NX",
-        "SET K V EX T KEEPTTL",
-        "SET K V NX XX",
-        "SET K V IFEQ V",
-        "GET K",
-        "GETSET K V",
-        "GETDEL K",
-        "GETEX K",
-        "GETEX K EX T",
-        "GETEX K PERSIST",
-        "GETEX K EX T PERSIST",
-        "SETNX K V",
-        "SETEX K T V",
-        "PSETEX K T V",
-        "MSET K V K V",
-        "MSET K V K",
-        "MSETNX K V K V",
-        "MGET K K K",
-        "STRLEN K",
-        "GETRANGE K N N",
-        "SUBSTR K N N",
-        "SETRANGE K 3 V",
-        "SETRANGE K -1 V",
-        "SETRANGE K x V",
-        "APPEND K V",
-        "INCR K",
-        "DECR K",
-        "INCRBY K N",
-        "DECRBY K N",
-        "INCRBYFLOAT K V",
-        "INCRBYFLOAT K N",
-        "LCS K K",
-        "LCS K K LEN",
-        "LCS K K IDX",
-        "LCS K K IDX MINMATCHLEN 2 WITHMATCHLEN",
-        "TTL K",
-        "OBJECT ENCODING K",
-        "TYPE K",
-        "DEL K",
-        "SADD K M",
-        "SETBIT K 7 1",
-        "GETBIT K 9",
-    ];
-    let line = words.of(LINES);
-    from_line(words, line)
-}
-
-fn generic(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "SET K V",
-        "SADD K M M",
-        "HSET K M V",
-        "DEL K K",
-        "UNLINK K K",
-        "EXISTS K K K",
-        "TOUCH K K",
-        "TYPE K",
-        "RENAME K K",
-        "RENAMENX K K",
-        "COPY K K",
-        "COPY K K REPLACE",
-        "COPY K K DB 1",
-        "COPY K K DB 1 REPLACE",
-        "COPY K K DB 99",
-        "COPY K K BLAH",
-        "MOVE K 1",
-        "MOVE K 0",
-        "MOVE K 99",
-        "MOVE K x",
-        "SELECT 0",
-        "SELECT 1",
-        "SELECT 99",
-        "SWAPDB 0 1",
-        "DBSIZE",
-        "KEYS *",
-        "KEYS k[1-3]",
-        "KEYS *7",
-        "FLUSHDB",
-        "EXPIRE K T",
-        "PEXPIRE K 99999999",
-        "EXPIRE K T NX",
-        "EXPIRE K T XX",
-        "EXPIRE K T GT",
-        "EXPIRE K T LT",
-        "EXPIRE K T XX GT",
-        "EXPIRE K T NX GT",
-        "EXPIRE K T GT LT",
-        "EXPIRE K T BLAH",
-        "EXPIREAT K 99999999999",
-        "PEXPIREAT K 99999999999999",
-        "PEXPIREAT K -1",
-        "EXPIREAT K x",
-        "EXPIRETIME K",
-        "TTL K",
-        "PERSIST K",
-        "OBJECT ENCODING K",
-        "OBJECT REFCOUNT none",
-        "SCAN x",
-        "SCAN 0 COUNT 0",
-        "GET K",
-        "SCARD K",
-        "HLEN K",
-        "RANDOMKEY x",
-        "BLAH K",
-        "GET",
-        "RENAME K",
-    ];
-    let line = words.of(LINES);
-    from_line(words, line)
-}
-
-pub fn set(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "SADD K M",
-        "SADD K M M M",
-        "SADD K M M M M M",
-        "SREM K M",
-        "SREM K M M",
-        "SISMEMBER K M",
-        "SMISMEMBER K M M",
-        "SMEMBERS K",
-        "SCARD K",
-        "SMOVE K K M",
-        "SPOP K 0",
-        "SPOP K -1",
-        "SPOP K x",
-        "SPOP K 1000",
-        "SRANDMEMBER K 1000",
-        "SRANDMEMBER K 0",
-        "SRANDMEMBER K x",
-        "SINTER K K",
-        "SINTER K K K",
-        "SUNION K K",
-        "SDIFF K K",
-        "SDIFF K K K",
-        "SINTERCARD 2 K K",
-        "SINTERCARD 2 K K LIMIT N",
-        "SINTERCARD N K K",
-        "SINTERSTORE K K K",
-        "SUNIONSTORE K K K",
-        "SDIFFSTORE K K K",
-        "SSCAN none 0",
-        "SSCAN K x",
-        "SET K V",
-        "DEL K",
-        "TYPE K",
-        "OBJECT ENCODING K",
-        "EXISTS K",
-        "EXPIRE K 1000",
-        "TTL K",
-        "COPY K K REPLACE",
-        "RENAME K K",
-    ];
-    let line = words.of(LINES);
-    let mut made = from_line(words, line);
-    if ["SPOP", "SRANDMEMBER"].contains(&made[0].as_str()) && made[2] == "1000" {
-        // Which members come first is chance: asked for all of them, both have the same ones, which SMEMBERS compares.
-        made = vec!["SMEMBERS".into(), made.swap_remove(1)];
-    }
-    made
-}
-
-pub fn hash(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "HSET K M V",
-        "HSET K M V M V M V",
-        "HSET K M V M",
-        "HMSET K M V M V",
-        "HSETNX K M V",
-        "HGET K M",
-        "HMGET K M M",
-        "HGETALL K",
-        "HDEL K M",
-        "HDEL K M M M",
-        "HEXISTS K M",
-        "HLEN K",
-        "HKEYS K",
-        "HVALS K",
-        "HSTRLEN K M",
-        "HINCRBY K M N",
-        "HINCRBY K M V",
-        "HINCRBYFLOAT K M V",
-        "HINCRBYFLOAT K M N",
-        "HRANDFIELD K 0",
-        "HRANDFIELD K x",
-        "HRANDFIELD none 5 WITHVALUES",
-        "HSCAN none 0",
-        "HSCAN K x",
-        "SET K V",
-        "DEL K",
-        "TYPE K",
-        "OBJECT ENCODING K",
-        "EXPIRE K 1000",
-        "TTL K",
-        "COPY K K REPLACE",
-        "RENAME K K",
-        "HSET K",
-    ];
-    let line = words.of(LINES);
-    from_line(words, line)
-}
-
-pub fn list(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "RPUSH K V",
-        "LPUSH K V V",
-        "RPUSH K M M M",
-        "LPUSHX K V",
-        "RPUSHX K V",
-        "LPOP K",
-        "RPOP K",
-        "LPOP K N",
-        "RPOP K N",
-        "LLEN K",
-        "LRANGE K 0 -1",
-        "LRANGE K N N",
-        "LINDEX K N",
-        "LSET K N V",
-        "LINSERT K BEFORE M V",
-        "LINSERT K AFTER M V",
-        "LINSERT K BLAH M V",
-        "LREM K N M",
-        "LREM K 0 M",
-        "LTRIM K N N",
-        "LTRIM K 0 20",
-        "LPOS K M",
-        "LPOS K M RANK N",
-        "LPOS K M COUNT N",
-        "LPOS K M RANK N COUNT N MAXLEN N",
-        "LMOVE K K LEFT RIGHT",
-        "LMOVE K K RIGHT RIGHT",
-        "LMOVE K K BLAH LEFT",
-        "RPOPLPUSH K K",
-        "LMPOP 2 K K LEFT",
-        "LMPOP 1 K RIGHT COUNT N",
-        "LMPOP N K LEFT",
-        "SET K V",
-        "DEL K",
-        "TYPE K",
-        "COPY K K REPLACE",
-        "RENAME K K",
-        "EXPIRE K 1000",
-        "TTL K",
-    ];
-    let line = words.of(LINES);
-    from_line(words, line)
-}
-
-pub fn sorted_set(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "ZADD K N M",
-        "ZADD K N M N M N M",
-        "ZADD K V M",
-        "ZADD K NX N M",
-        "ZADD K XX N M",
-        "ZADD K GT CH N M",
-        "ZADD K LT CH N M",
-        "ZADD K INCR N M",
-        "ZADD K NX GT N M",
-        "ZADD K N",
-        // Lexical ranges mean something only where all scores are the same.
-        "ZADD lex 0 M 0 M",
-        "ZREM K M M",
-        "ZCARD K",
-        "ZSCORE K M",
-        "ZMSCORE K M M",
-        "ZINCRBY K N M",
-        "ZINCRBY K V M",
-        "ZRANK K M",
-        "ZREVRANK K M",
-        "ZRANK K M WITHSCORE",
-        "ZCOUNT K N N",
-        "ZCOUNT K (3 +inf",
-        "ZLEXCOUNT lex - +",
-        "ZLEXCOUNT lex [m1 (m5",
-        "ZRANGE K N N",
-        "ZRANGE K 0 -1 WITHSCORES",
-        "ZRANGE K N N REV",
-        "ZRANGE K -5 5 BYSCORE LIMIT 1 3",
-        "ZRANGE K 5 -5 BYSCORE REV WITHSCORES",
-        "ZRANGE K 0 -1 LIMIT 0 1",
-        "ZREVRANGE K N N WITHSCORES",
-        "ZRANGEBYSCORE K -inf +inf WITHSCORES LIMIT 1 2",
-        "ZRANGEBYSCORE K N N",
-        "ZREVRANGEBYSCORE K +inf -inf",
-        "ZRANGEBYLEX lex - +",
-        "ZRANGEBYLEX lex [m1 (m5 LIMIT 0 2",
-        "ZREVRANGEBYLEX lex + -",
-        "ZRANGESTORE K K N N",
-        "ZUNION 2 K K WITHSCORES",
-        "ZUNIONSTORE K 2 K K",
-        "ZUNIONSTORE K 2 K K WEIGHTS 2 -1 AGGREGATE MAX",
-        "ZINTER 2 K K WITHSCORES",
-        "ZINTERSTORE K 2 K K AGGREGATE MIN",
-        "ZINTERCARD 2 K K LIMIT N",
-        "ZDIFF 2 K K WITHSCORES",
-        "ZDIFFSTORE K 2 K K",
-        "ZPOPMIN K",
-        "ZPOPMAX K N",
-        "ZMPOP 2 K K MIN",
-        "ZMPOP 1 K MAX COUNT N",
-        "ZREMRANGEBYRANK K N N",
-        "ZREMRANGEBYSCORE K N N",
-        "ZREMRANGEBYLEX lex [m1 (m3",
-        "SADD K M",
-        "SET K V",
-        "DEL K",
-        "TYPE K",
-        "OBJECT ENCODING K",
-        "COPY K K REPLACE",
-        "RENAME K K",
-    ];
-    let line = words.of(LINES);
-    from_line(words, line)
-}
-
-fn bitmap(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "SETBIT K B 1",
-        "SETBIT K B 0",
-        "SETBIT K B x",
-        "SETBIT K -1 1",
-        "SETBIT K 4294967296 1",
-        "GETBIT K B",
-        "GETBIT K x",
-        "BITCOUNT K",
-        "BITCOUNT K N N",
-        "BITCOUNT K N N BIT",
-        "BITCOUNT K N",
-        "BITCOUNT K N N BLAH",
-        "BITPOS K 1",
-        "BITPOS K 0",
-        "BITPOS K 2",
-        "BITPOS K 1 N",
-        "BITPOS K 0 N N",
-        "BITPOS K 1 N N BIT",
-        "BITPOS K 0 N N BYTE",
-        "BITOP AND K K K",
-        "BITOP OR K K K",
-        "BITOP XOR K K K K",
-        "BITOP NOT K K",
-        "BITOP NOT K K K",
-        "BITOP BLAH K K",
-        "BITFIELD K GET F B",
-        "BITFIELD K SET F B N",
-        "BITFIELD K SET F #3 V",
-        "BITFIELD K INCRBY F B N",
-        "BITFIELD K OVERFLOW SAT INCRBY F B L",
-        "BITFIELD K OVERFLOW FAIL INCRBY F B L GET F B",
-        "BITFIELD K OVERFLOW WRAP INCRBY F B L",
-        "BITFIELD K OVERFLOW SAT SET F B L",
-        "BITFIELD K OVERFLOW BLAH SET F B 1",
-        "BITFIELD K GET F B SET F B N INCRBY F B N",
-        "BITFIELD K GET u64 0",
-        "BITFIELD K GET i65 0",
-        "BITFIELD K SET F",
-        "BITFIELD_RO K GET F B",
-        "BITFIELD_RO K SET F B 1",
-        "APPEND K V",
-        "STRLEN K",
-        "GET K",
-        "DEL K",
-        "SADD K M",
-        "OBJECT ENCODING K",
-    ];
-    let line = words.of(LINES);
-    let line: Vec<String> = line
-        .split(' ')
-        .map(|word| match word {
-            "B" => words.0.u8(..100).to_string(),
-            "F" => words.of(&["u1", "i1", "u8", "i8", "u5", "i13", "u63", "i64", "i63", "u32"]).into(),
-            "L" => words
-                .of(&[
-                    "9223372036854775807",
-                    "-9223372036854775808",
-                    "-9223372036854775807",
-                    "-1",
-                    "1",
-                    "300",
-                ])
-                .into(),
-            other => other.to_owned(),
-        })
-        .collect();
-    from_line(words, &line.join(" "))
-}
-
-fn hyperloglog(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "PFADD K",
-        "PFADD K M",
-        "PFADD K M V M",
-        "PFADD K E E E E E E E E",
-        "PFADD K E E E E E E E E E E E E E E E E",
-        "PFCOUNT K",
-        "PFCOUNT K K",
-        "PFCOUNT K K K",
-        "PFMERGE K",
-        "PFMERGE K K",
-        "PFMERGE K K K",
-        "PFDEBUG ENCODING K",
-        "PFDEBUG TODENSE K",
-        "STRLEN K",
-        "GET K",
-        "COPY K K REPLACE",
-        "DEL K",
-        "SADD K M",
-        "SET K V",
-        "TYPE K",
-    ];
-    let line = words.of(LINES);
-    let line: Vec<String> = line
-        .split(' ')
-        .map(|word| match word {
-            "E" => words.0.u16(..).to_string(),
-            other => other.to_owned(),
-        })
-        .collect();
-    from_line(words, &line.join(" "))
-}
-
-fn geo(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "GEOADD K P M",
-        "GEOADD K P M P M P M",
-        "GEOADD K NX P M",
-        "GEOADD K XX CH P M",
-        "GEOADD K CH P M P M",
-        "GEOADD K NX XX P M",
-        "GEOADD K 181 0 M",
-        "GEOADD K x 0 M",
-        "GEOADD K P",
-        "GEOPOS K M M",
-        "GEOHASH K M M",
-        "GEODIST K M M",
-        "GEODIST K M M km",
-        "GEODIST K M M blah",
-        "GEOSEARCH K FROMLONLAT P BYRADIUS R km ASC",
-        "GEOSEARCH K FROMLONLAT P BYRADIUS R km DESC WITHCOORD WITHDIST WITHHASH",
-        "GEOSEARCH K FROMLONLAT P BYBOX R R km ASC COUNT 3",
-        "GEOSEARCH K FROMMEMBER M BYRADIUS R mi ASC WITHDIST",
-        "GEOSEARCH K FROMMEMBER M BYBOX R 200 ft ASC",
-        "GEOSEARCH K FROMMEMBER M BYRADIUS R km ASC COUNT N",
-        "GEOSEARCH K BYRADIUS R km",
-        "GEOSEARCH K FROMLONLAT P",
-        "GEOSEARCH K FROMLONLAT P BYRADIUS R km ANY",
-        "GEOSEARCHSTORE K K FROMLONLAT P BYRADIUS R km",
-        "GEOSEARCHSTORE K K FROMMEMBER M BYBOX R R km STOREDIST",
-        "GEORADIUS K P R km ASC WITHDIST",
-        "GEORADIUS K P R km STORE K",
-        "GEORADIUS K P R km WITHDIST STORE K",
-        "GEORADIUS_RO K P R m DESC",
-        "GEORADIUSBYMEMBER K M R km ASC COUNT 2",
-        "GEORADIUSBYMEMBER_RO K M R km ASC WITHHASH",
-        "ZRANGE K 0 -1 WITHSCORES",
-        "ZREM K M",
-        "ZSCORE K M",
-        "SET K V",
-        "DEL K",
-        "TYPE K",
-    ];
-    let line = words.of(LINES);
-    let line: Vec<String> = line
-        .split(' ')
-        .map(|word| match word {
-            "P" => format!(
-                "{} {}",
-                f64::from(words.0.i32(-180_000..180_000)) / 1e3,
-                f64::from(words.0.i32(-85_000..85_000)) / 1e3
-            ),
-            "R" => words.of(&["0", "10", "500", "2000", "9000", "30000", "-1", "x"]).into(),
-            other => other.to_owned(),
-        })
-        .collect();
-    from_line(words, &line.join(" "))
-}
-
-fn sort(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "RPUSH l0 D -D M",
-        "RPUSH l1 D D D D",
-        "RPUSH l2 D D",
-        "SADD s0 D D D",
-        "SADD s1 D M",
-        "ZADD z0 N D N M N D",
-        "SET w_D N",
-        "SET w_D W",
-        "SET d_D V",
-        "HSET h_D weight D name V",
-        "DEL w_D",
-        "DEL L",
-        "SORT L",
-        "SORT L ALPHA",
-        "SORT L DESC",
-        "SORT L ALPHA DESC LIMIT 1 3",
-        "SORT L LIMIT N N",
-        "SORT L BY w_* ALPHA",
-        "SORT L BY w_*",
-        "SORT L BY w_* GET d_* GET #",
-        "SORT L BY h_*->weight GET h_*->name ALPHA",
-        "SORT L BY h_*->weight GET h_*-> GET # ALPHA",
-        "SORT l1 BY nosort",
-        "SORT l2 BY nosort LIMIT 0 2 GET #",
-        "SORT z0 BY nosort",
-        "SORT z0 BY nosort DESC",
-        "SORT z0 BY nosort DESC LIMIT 1 2",
-        "SORT L ALPHA STORE l2",
-        "SORT L STORE l1",
-        "SORT l1 BY nosort GET # STORE l0",
-        "SORT_RO L ALPHA",
-        "SORT_RO L STORE l2",
-        "SORT L BLAH",
-        "SORT L LIMIT 1",
-        "LRANGE l0 0 -1",
-        "LRANGE l1 0 -1",
-        "LRANGE l2 0 -1",
-        "LTRIM l0 0 9",
-        "LTRIM l1 0 9",
-        "TYPE L",
-    ];
-    let line = words.of(LINES);
-    let line: Vec<String> = line
-        .split(' ')
-        .map(|word| match word {
-            "L" => words.of(&["l0", "l1", "l2", "s0", "s1", "z0", "none", "w_1"]).into(),
-            "D" => words.0.u8(..15).to_string(),
-            // None that overflows: 7.0 then takes later weights for wrong ones too.
-            "W" => words.of(&["abc", "-1.5", "3e2", "inf", "0x10", "\u{20}7", "", "7"]).into(),
-            "w_D" | "d_D" | "h_D" | "-D" => word.replace('D', &words.0.u8(..15).to_string()),
-            other => other.to_owned(),
-        })
-        .collect();
-    from_line(words, &line.join(" "))
-}
-
-pub fn stream(words: &mut Words) -> Vec<String> {
-    const LINES: &[&str] = &[
-        "XADD K I f V",
-        "XADD K I f V g M",
-        "XADD K MAXLEN 5 I f V",
-        "XADD K MINID 3 I f V",
-        "XADD K NOMKSTREAM I f V",
-        "XADD K I f",
-        "XADD K MAXLEN N I f V",
-        "XLEN K",
-        "XRANGE K - +",
-        "XRANGE K I I COUNT N",
-        "XRANGE K (I +",
-        "XREVRANGE K + -",
-        "XREVRANGE K I I",
-        "XDEL K I I",
-        "XTRIM K MAXLEN N",
-        "XTRIM K MINID I",
-        "XSETID K I",
-        "XREAD STREAMS K I",
-        "XREAD COUNT 2 STREAMS K K 0 $",
-        "XGROUP CREATE K gr I",
-        "XGROUP CREATE K gr 0 MKSTREAM",
-        "XGROUP SETID K gr I",
-        "XGROUP CREATECONSUMER K gr M",
-        "XGROUP DELCONSUMER K gr M",
-        "XGROUP DESTROY K gr",
-        "XREADGROUP GROUP gr M STREAMS K >",
-        "XREADGROUP GROUP gr M COUNT 1 STREAMS K >",
-        "XREADGROUP GROUP gr M STREAMS K I",
-        "XACK K gr I I",
-        "XPENDING K gr",
-        "XPENDING K gr IDLE 100000000 - + 10",
-        "XCLAIM K gr M 0 I I",
-        "XCLAIM K gr M 0 I FORCE JUSTID",
-        "XAUTOCLAIM K gr M 0 I COUNT 2",
-        "XAUTOCLAIM K gr M 100000000 0 JUSTID",
-        "XINFO GROUPS none",
-        "SET K V",
-        "DEL K",
-        "TYPE K",
-        "OBJECT ENCODING K",
-        "COPY K K REPLACE",
-        "RENAME K K",
-    ];
-    let line = words.of(LINES);
-    let mut id = || match words.0.u8(..12) {
-        0 => words.of(&["x", "1-", "5", "0-0", "*-1"]).to_owned(),
-        _ => format!("{}-{}", words.0.u8(..20), words.0.u8(..3)),
-    };
-    let line: Vec<String> = line
-        .split(' ')
-        .map(|word| match word {
-            "I" => id(),
-            "(I" => format!("({}", id()),
-            other => other.to_owned(),
-        })
-        .collect();
-    from_line(words, &line.join(" "))
-}
-
-/// Why a reply of one server may stand for the other's: nothing if they are the same, else a known difference.
-fn reason(words: &[String], ours: &Value, theirs: &Value) -> Option<&'static str> {
+/// Why a reply of one server may stand for the other's: the index of a known difference, or nothing where both are the same.
+fn explanation(words: &[String], ours: &Value, theirs: &Value) -> Result<Option<usize>, String> {
     if ours == theirs {
-        return Some("");
+        return Ok(None);
     }
-    DIFFERENCES
-        .iter()
-        .find(|difference| (difference.explains)(words, ours, theirs))
-        .map(|difference| difference.reason)
+    let name: Vec<String> = words.iter().map(|word| word.to_uppercase()).collect();
+    let known = DIFFERENCES.iter().position(|difference| (difference.explains)(&name, ours, theirs));
+    known.map(Some).ok_or_else(|| format!("{words:?}\n  ours   {ours:?}\n  theirs {theirs:?}"))
 }
 
-fn compare(group: &str, generator: Generator) {
+/// Two servers that are asked the same.
+struct Pair {
+    server: TestServer,
+    theirs: SocketAddr,
+    version: u8,
+}
+
+impl Pair {
+    fn clients(&self) -> [Client; 2] {
+        [self.server.address(), self.theirs].map(|address| {
+            let client = Client::tcp(address);
+            if self.version == 3 { client.resp3() } else { client }
+        })
+    }
+
+    /// Runs a sequence on both and compares. Adds the indices of the known differences that it met.
+    fn run(&self, steps: &[Step], met: &mut BTreeSet<usize>) -> Result<(), String> {
+        let mut connections: Vec<[Client; 2]> = (0..CONNECTIONS).map(|_| self.clients()).collect();
+        for client in &mut connections[0] {
+            client.check("FLUSHALL", "+OK~");
+        }
+        for step in steps {
+            let clients = &mut connections[step.connection];
+            let [ours, theirs] = clients.each_mut().map(|client| step.run(client));
+            let parted = compare_step(step, &ours, &theirs, met)?;
+            if parted {
+                for client in clients {
+                    client.call(&["DEL", &step.commands[0][1]]);
+                }
+            }
+        }
+        let [mut ours, mut theirs] = self.clients();
+        compare_data(&mut ours, &mut theirs, &mut |words, ours, theirs| {
+            met.extend(explanation(words, ours, theirs).map_err(|text| format!("at the end, {text}"))?);
+            Ok(())
+        })
+    }
+}
+
+/// Compares the replies to one step. Answers whether its command did to one server's data what it did not to the other's.
+fn compare_step(
+    step: &Step,
+    ours: &[Value],
+    theirs: &[Value],
+    met: &mut BTreeSet<usize>,
+) -> Result<bool, String> {
+    let mut parted = false;
+    let requests = step.requests();
+    for ((words, ours), theirs) in requests.iter().zip(ours).zip(theirs) {
+        match (words[0].as_str(), ours, theirs) {
+            ("EXEC", Value::Array(ours), Value::Array(theirs)) if ours.len() == theirs.len() => {
+                for ((words, ours), theirs) in step.commands.iter().zip(ours).zip(theirs) {
+                    met.extend(explanation(words, ours, theirs).map_err(|text| format!("in EXEC, {text}"))?);
+                }
+            }
+            _ => {
+                met.extend(explanation(words, ours, theirs)?);
+                parted |= ours != theirs && sets_data_apart(words);
+            }
+        }
+    }
+    Ok(parted)
+}
+
+/// Leaves out of a failing sequence what it fails without: ever smaller runs of commands.
+fn shrink(pair: &Pair, steps: &[Step]) -> Vec<Step> {
+    let without = |steps: &[Step], from: usize, count: usize| -> Vec<Step> {
+        let mut at = 0;
+        let mut kept = steps.to_vec();
+        for step in &mut kept {
+            step.commands.retain(|_| {
+                at += 1;
+                at <= from || at > from + count
+            });
+        }
+        kept.retain(|step| !step.commands.is_empty());
+        kept
+    };
+    let length = |steps: &[Step]| steps.iter().map(|step| step.commands.len()).sum::<usize>();
+    let mut steps = steps.to_vec();
+    let mut chunk = length(&steps) / 2;
+    let mut runs = 0;
+    while chunk > 0 {
+        // From the end: what comes behind the failure goes first.
+        let mut from = length(&steps).saturating_sub(chunk);
+        loop {
+            let fewer = without(&steps, from, chunk);
+            runs += 1;
+            if pair.run(&fewer, &mut BTreeSet::new()).is_err() {
+                steps = fewer;
+            }
+            if from == 0 || runs >= SHRINKING_RUNS {
+                break;
+            }
+            from = from.saturating_sub(chunk);
+        }
+        if runs >= SHRINKING_RUNS {
+            break;
+        }
+        chunk /= 2;
+    }
+    steps
+}
+
+/// Runs the sequences of a group: those of [`SEEDS`], of `further_seeds` (which meet what is rare) and a random one. `group` is
+/// what [`Difference::group`](crate::differences::Difference) names.
+fn compare(group: &str, generator: Generator, further_seeds: &[u64]) {
     let peer = Peer::start();
-    let server = TestServer::with_clock(&[], Clock::system());
     let random_seed = fastrand::u64(..);
     println!("{group}: random seed {random_seed}");
-    for seed in SEEDS.into_iter().chain([random_seed]) {
-        for version in [2, 3] {
-            let (mut ours, mut theirs) = (server.client(), Client::tcp(local(peer.port)));
-            if version == 3 {
-                (ours, theirs) = (ours.resp3(), theirs.resp3());
+    let mut met = BTreeSet::new();
+    for version in [2, 3] {
+        let server = TestServer::with_clock(&[], Clock::system());
+        let pair = Pair { server, theirs: local(peer.port), version };
+        for seed in SEEDS.chain(further_seeds.iter().copied()).chain([random_seed]) {
+            let steps = sequence(generator, seed);
+            let mut differences = BTreeSet::new();
+            if let Err(failure) = pair.run(&steps, &mut differences) {
+                let fewer = shrink(&pair, &steps);
+                let last = pair.run(&fewer, &mut BTreeSet::new()).err();
+                panic!(
+                    "{group}, seed {seed}, RESP{version}: {failure}\nthe commands that matter:\n{}which give {}",
+                    listing(&fewer),
+                    last.as_deref().unwrap_or("no difference when run once more")
+                );
             }
-            for client in [&mut ours, &mut theirs] {
-                client.check("FLUSHALL", "+OK~");
+            let reasons: Vec<&str> = differences.iter().map(|&index| DIFFERENCES[index].reason).collect();
+            println!("{group}, seed {seed}, RESP{version}: known differences met: {reasons:?}");
+            if seed != random_seed {
+                met.extend(differences);
             }
-            run(group, generator, seed, version, &mut ours, &mut theirs);
         }
+    }
+    if peer::is_the_usual_one() {
+        let stale = DIFFERENCES.iter().enumerate();
+        let stale: Vec<&str> = stale
+            .filter(|(index, difference)| difference.group == group && !met.contains(index))
+            .map(|(_, difference)| difference.reason)
+            .collect();
+        assert!(stale.is_empty(), "{group}: no fixed seed meets these known differences any more: {stale:?}");
     }
 }
 
-fn run(group: &str, generator: Generator, seed: u64, version: u8, ours: &mut Client, theirs: &mut Client) {
-    let mut words = Words(fastrand::Rng::with_seed(seed));
-    let mut history: Vec<Vec<String>> = Vec::new();
-    let mut met = BTreeSet::new();
-    for _ in 0..LENGTH {
-        let command = generator(&mut words);
-        let (our_reply, their_reply) = (ours.call(&command), theirs.call(&command));
-        let name: Vec<String> = command.iter().map(|word| word.to_uppercase()).collect();
-        history.push(command.clone());
-        let from = history.len().saturating_sub(12);
-        match reason(&name, &our_reply, &their_reply) {
-            Some("") => {}
-            Some(reason) => drop(met.insert(reason)),
-            None => panic!(
-                "{group}, seed {seed}, RESP{version}: {command:?}\n  ours   {our_reply:?}\n  theirs {their_reply:?}\nbefore it:\n  {:?}",
-                &history[from..history.len() - 1]
-            ),
-        }
-        // Where one of them does what the other does not, both forget the key.
-        if our_reply != their_reply
-            && matches!(name[0].as_str(), "SET" | "GETEX" | "DELIFEQ" | "ZADD" | "ZINCRBY" | "XSETID")
-        {
-            for client in [&mut *ours, &mut *theirs] {
-                client.call(&["DEL", &command[1]]);
-            }
-        }
+fn listing(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for step in steps {
+        let kind = if step.transaction { "transaction" } else { "pipeline" };
+        writeln!(text, "  connection {}, {kind}: {:?}", step.connection, step.commands).expect("a string");
     }
-    println!("{group}, seed {seed}, RESP{version}: known differences met: {met:?}");
+    text
 }
 
 #[test]
 fn strings_as_redis() {
-    compare("string", string);
+    compare("string", string, &[]);
 }
 
 #[test]
 fn keys_and_expiry_as_redis() {
-    compare("generic", generic);
+    compare("generic", generic, &[]);
 }
 
 #[test]
 fn sets_as_redis() {
-    compare("set", set);
+    compare("set", set, &[]);
 }
 
 #[test]
 fn hashes_as_redis() {
-    compare("hash", hash);
+    compare("hash", hash, &[]);
 }
 
 #[test]
 fn lists_as_redis() {
-    compare("list", list);
+    compare("list", list, &[]);
 }
 
 #[test]
 fn sorted_sets_as_redis() {
-    compare("sorted set", sorted_set);
+    compare("sorted set", sorted_set, &[14]);
 }
 
 #[test]
 fn bitmaps_as_redis() {
-    compare("bitmap", bitmap);
+    compare("bitmap", bitmap, &[]);
 }
 
 #[test]
 fn hyperloglogs_as_redis() {
-    compare("hyperloglog", hyperloglog);
+    compare("hyperloglog", hyperloglog, &[]);
 }
 
 #[test]
 fn geo_as_redis() {
-    compare("geo", geo);
+    compare("geo", geo, &[]);
 }
 
 #[test]
 fn sort_as_redis() {
-    compare("sort", sort);
+    compare("sort", sort, &[]);
 }
 
 #[test]
 fn streams_as_redis() {
-    compare("stream", stream);
+    compare("stream", stream, &[25]);
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::differential::Peer;
 use crate::harness::*;
+use crate::peer::Peer;
 
 /// Users of one run.
 const USERS: usize = 120;

@@ -2,8 +2,9 @@
 
 use kvarts::server::clock::Clock;
 
-use crate::differential::{Generator, Peer, Words, hash, list, set, sorted_set, stream, string};
+use crate::differential_words::{Generator, Words, hash, list, set, sorted_set, stream, string};
 use crate::harness::*;
+use crate::peer::Peer;
 
 /// What changes keys of each type, and reads them.
 const GENERATORS: [Generator; 6] = [string, set, hash, list, sorted_set, stream];

@@ -124,3 +124,72 @@ fn a_row_stops_at_the_limit_of_memory() {
         assert!(reply.starts_with(expected), "{reply}");
     }
 }
+
+/// Subcommands with as many words, in one write: each ran the one before it when only the first word was compared.
+#[test]
+fn subcommands_in_a_pipeline_are_told_apart() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k word", "+OK~");
+    client.check("XADD st 1-1 f v", "$3~1-1~");
+    let pipelines: [(&[&str], &[&str]); 4] = [
+        (
+            &["OBJECT ENCODING k", "OBJECT REFCOUNT k", "OBJECT IDLETIME k", "object encoding k"],
+            &["$6~embstr~", ":1~", ":0~", "$6~embstr~"],
+        ),
+        (
+            &["XGROUP CREATE st g 0", "XGROUP SETID st g 1-1", "XGROUP CREATE st g 0"],
+            &["+OK~", "+OK~", "-BUSYGROUP Consumer Group name already exists~"],
+        ),
+        (
+            &["XGROUP CREATECONSUMER st g c", "XGROUP DELCONSUMER st g c", "XGROUP DELCONSUMER st g c"],
+            &[":1~", ":0~", ":0~"],
+        ),
+        (&["XINFO GROUPS none", "XINFO STREAM none"], &["-ERR no such key~", "-ERR no such key~"]),
+    ];
+    for (requests, replies) in pipelines {
+        let bytes: Vec<u8> = requests.iter().flat_map(|line| encode(&crate::wire::words(line))).collect();
+        client.send(&bytes);
+        for (request, reply) in requests.iter().zip(replies) {
+            assert_eq!(show(&client.read_raw()), *reply, "{request}");
+        }
+    }
+    assert_eq!(client.value("XINFO CONSUMERS st g"), Value::Array(Vec::new()));
+}
+
+/// Every container's subcommands, twice each with the same number of words in one pipeline, answer what they answer one by one.
+#[test]
+fn no_subcommand_is_taken_for_its_neighbour() {
+    let server = TestServer::start();
+    let (mut one_by_one, mut at_once) = (server.client(), server.client());
+    let mut requests: Vec<Vec<String>> = Vec::new();
+    for name in one_by_one.value("COMMAND LIST").items().iter().map(Value::text) {
+        let container = name.split('|').next().unwrap_or_default();
+        // HELP is a status of several lines everywhere; none of these does anything to the server with words that are not its own.
+        if name.contains('|')
+            && !["acl", "config", "client", "cluster", "debug", "shutdown"].contains(&container)
+        {
+            let (container, subcommand) = name.split_once('|').expect("two words");
+            for words in 0..4 {
+                let mut request = vec![container.to_owned(), subcommand.to_owned()];
+                request.extend((0..words).map(|index| format!("w{index}")));
+                requests.push(request);
+            }
+        }
+    }
+    requests.sort_by_key(Vec::len);
+    assert!(requests.len() > 100, "{requests:?}");
+    let expected: Vec<String> = requests.iter().map(|words| error_of(&one_by_one.call(words))).collect();
+    at_once.send(&requests.iter().flat_map(|words| encode(words)).collect::<Vec<u8>>());
+    for (words, expected) in requests.iter().zip(&expected) {
+        assert_eq!(&error_of(&at_once.read()), expected, "{words:?}");
+    }
+}
+
+/// The text of an error; of any other reply only that it is none, since figures move on.
+fn error_of(reply: &Value) -> String {
+    match reply {
+        Value::Error(text) => text.clone(),
+        _ => "no error".to_owned(),
+    }
+}

@@ -1,0 +1,65 @@
+//! The real Redis server that the differential tests compare with.
+
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::*;
+
+/// The environment variable that names another program than `redis-server` from the PATH.
+const PROGRAM: &str = "KVARTS_DIFF_PEER";
+
+/// Whether the peer is the `redis-server` of the PATH, whose differences are all listed in differences.rs.
+pub fn is_the_usual_one() -> bool {
+    std::env::var_os(PROGRAM).is_none()
+}
+
+/// The other server, which ends with the test.
+pub struct Peer {
+    process: Child,
+    /// Where it listens.
+    pub port: u16,
+    _dir: TempDir,
+}
+
+impl Peer {
+    /// On a free port.
+    pub fn start() -> Self {
+        let program = std::env::var(PROGRAM).unwrap_or_else(|_| "redis-server".into());
+        let dir = TempDir::new();
+        let port = free_port();
+        let process = Command::new(&program)
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+            ])
+            .arg(dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let process = process.unwrap_or_else(|error| {
+            panic!("{program} cannot be started ({error}): these tests compare with a real Redis; `make test-tools` installs it, KVARTS_DIFF_PEER names another program")
+        });
+        let peer = Self { process, port, _dir: dir };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(local(port)).is_err() {
+            assert!(Instant::now() < deadline, "{program} does not listen");
+            std::thread::yield_now();
+        }
+        peer
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
