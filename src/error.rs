@@ -52,6 +52,9 @@ pub enum CommandError {
         /// The first arguments as sent, each in quotes and followed by a space, shortened.
         arguments: String,
     },
+    /// Not told to anybody: the connection is closed, with nothing run.
+    #[error("ERR the request is of another protocol")]
+    OtherProtocol,
     #[error("ERR unknown subcommand '{0}'. Try {1} HELP.")]
     UnknownSubcommand(String, String),
     #[error("ERR DB index is out of range")]

@@ -108,6 +108,7 @@ impl Handle {
         if self.server.active_expiry.load(Ordering::Relaxed) {
             self.server.expire_due();
         }
+        self.server.look_after_clients();
         for client in self.server.clients.all() {
             if client.waiter.lock().is_some() {
                 client.look(); // Its time may be over.
@@ -190,12 +191,12 @@ fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<Opt
     Ok(socket_file)
 }
 
-/// What is done once a second: clients that were idle too long are closed.
+/// What is done once a second, besides what has a thread of its own.
 async fn housekeeping(server: Arc<Server>) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
-        server.close_idle_clients();
+        server.look_after_clients();
         server.measure_rates();
         server.memory_use();
     }

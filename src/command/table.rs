@@ -9,6 +9,10 @@ use crate::error::CommandError;
 /// Longer names are unknown without being looked up.
 const NAME_MAX: usize = 64;
 
+/// First words of HTTP requests and of their header lines. A web page can have a browser send them to any port, with commands
+/// in the lines behind.
+const OTHER_PROTOCOL: [&str; 2] = ["POST", "Host:"];
+
 /// How much of an unknown command and of its arguments is said back (Redis's figure).
 const ECHO_MAX: usize = 128;
 
@@ -144,6 +148,20 @@ impl CommandTable {
         with_arity(self.find(arguments)?, arguments)
     }
 
+    /// The command or subcommand that a client's request means, its arity checked.
+    ///
+    /// # Errors
+    /// As of [`resolve`](Self::resolve); [`CommandError::OtherProtocol`] where the client does not speak this protocol.
+    #[inline]
+    pub fn resolve_request(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
+        self.resolve(arguments).map_err(|error| match error {
+            CommandError::UnknownCommand { .. } if is_other_protocol(arguments) => {
+                CommandError::OtherProtocol
+            }
+            error => error,
+        })
+    }
+
     /// The command or subcommand that a request means, however many arguments it has.
     ///
     /// # Errors
@@ -180,6 +198,13 @@ impl CommandTable {
     pub fn any(&self, flags: Flags) -> bool {
         self.entries.iter().any(|entry| entry.command.flags.has(flags))
     }
+}
+
+#[cold]
+fn is_other_protocol(arguments: &[&[u8]]) -> bool {
+    let is_first =
+        |word: &&str| arguments.first().is_some_and(|first| first.eq_ignore_ascii_case(word.as_bytes()));
+    OTHER_PROTOCOL.iter().any(is_first)
 }
 
 /// Commands whose names fit into a number, which most do: found without a call.

@@ -5,6 +5,7 @@
 //! subscriber that program has.
 
 mod format;
+pub mod limit;
 mod syslog;
 
 use std::fs::{File, OpenOptions};

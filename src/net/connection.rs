@@ -36,6 +36,12 @@ const BATCHES_MAX: usize = 4;
 /// A write buffer that grew beyond this is given back when it is empty.
 const WRITE_KEEP: usize = 256 * 1024;
 
+/// While a request of the client is held up, reading its further ones stops when so many bytes of them have come.
+const HELD_INPUT_MAX: usize = 32 * 1024 * 1024;
+
+/// How often a client whose bytes are not read is looked at for having left.
+const LEFT_CHECK: Duration = Duration::from_secs(1);
+
 /// Pause between two tries of a request that a script is in the way of.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
 
@@ -95,8 +101,6 @@ pub struct Connection {
     keeps_input: bool,
     out: Vec<u8>,
     written: usize,
-    /// Since when more than the soft limit of its class waits to be written, in milliseconds of Unix time.
-    over_soft_since_ms: Option<u64>,
 }
 
 impl Connection {
@@ -113,7 +117,6 @@ impl Connection {
             keeps_input: false,
             out: Vec::new(),
             written: 0,
-            over_soft_since_ms: None,
         }
     }
 
@@ -122,7 +125,7 @@ impl Connection {
         let end = self.run().await;
         match end {
             // Who was cut for not reading is not waited for.
-            End::Closed if self.session.client.shared.is_over_limit() => {}
+            End::Closed if self.session.client.shared.is_cut() => {}
             End::Closed => {
                 self.flush_before_close().await;
                 self.stream.say_goodbye().await;
@@ -302,10 +305,7 @@ impl Connection {
                 self.written = 0;
                 Err(End::Closed)
             }
-            After::Sleep(ms) => {
-                tokio::time::sleep(Duration::from_millis(ms)).await;
-                Ok(())
-            }
+            After::Sleep(ms) => self.sleep(Duration::from_millis(ms)).await,
             After::Wait => self.wait_to_be_served().await,
         }
     }
@@ -332,15 +332,10 @@ impl Connection {
                 }
             }
             let wake = left.filter(|left| !left.is_zero()).unwrap_or(Duration::from_secs(3600));
-            match tokio::time::timeout(wake, self.wait()).await {
-                Err(_) => {}
-                Ok(Ok(Woken::Read)) => {
-                    if let Err(end) = self.check_limits() {
-                        break Err(end);
-                    }
-                }
-                Ok(Ok(Woken::Eof)) => break Err(End::Closed),
-                Ok(Ok(Woken::Called)) => {
+            match self.wait_held(wake).await {
+                Ok(None | Some(Woken::Read)) => {}
+                Ok(Some(Woken::Eof)) => break Err(End::Closed),
+                Ok(Some(Woken::Called)) => {
                     let shared = &self.session.client.shared;
                     if shared.is_closing() {
                         break Err(End::Closed);
@@ -353,7 +348,7 @@ impl Connection {
                         shared.take_messages(&mut self.out);
                     }
                 }
-                Ok(Err(error)) => break Err(End::Failed(error)),
+                Err(end) => break Err(end),
             }
         };
         if end.is_err() {
@@ -375,11 +370,10 @@ impl Connection {
     async fn pause_over(&mut self) -> Result<(), End> {
         while let Some((_, end_ms)) = self.session.server.pause.in_force(self.session.server.clock.now_ms()) {
             let left = end_ms.saturating_sub(self.session.server.clock.now_ms()).clamp(1, 100);
-            match tokio::time::timeout(Duration::from_millis(left), self.wait()).await {
-                Err(_) => {}
-                Ok(Ok(Woken::Read)) => self.check_limits()?,
-                Ok(Ok(Woken::Eof)) => return Err(End::Closed),
-                Ok(Ok(Woken::Called)) => {
+            match self.wait_held(Duration::from_millis(left)).await? {
+                None | Some(Woken::Read) => {}
+                Some(Woken::Eof) => return Err(End::Closed),
+                Some(Woken::Called) => {
                     let shared = &self.session.client.shared;
                     if shared.is_closing() {
                         return Err(End::Closed);
@@ -388,10 +382,50 @@ impl Connection {
                     shared.take_messages(&mut self.out);
                     return Ok(());
                 }
-                Ok(Err(error)) => return Err(End::Failed(error)),
             }
         }
         Ok(())
+    }
+
+    /// Holds back the last reply, and what the client sends next. The client can be closed meanwhile.
+    async fn sleep(&mut self, time: Duration) -> Result<(), End> {
+        let shared = std::sync::Arc::clone(&self.session.client.shared);
+        shared.blocked.store(true, Ordering::Relaxed);
+        let closed = poll_fn(|cx| {
+            self.hear(cx);
+            shared.take_look();
+            if shared.is_closing() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let end = tokio::time::timeout(time, closed).await;
+        shared.blocked.store(false, Ordering::Relaxed);
+        if end.is_ok() { Err(End::Closed) } else { Ok(()) }
+    }
+
+    /// Waits while a request of the client is held up: until bytes come, somebody calls, the client leaves or `time` is over (`None`).
+    /// What comes is read up to [`HELD_INPUT_MAX`]; the rest waits in the socket, so that the client has to wait as well.
+    async fn wait_held(&mut self, time: Duration) -> Result<Option<Woken>, End> {
+        if self.input.len() < HELD_INPUT_MAX.min(self.session.server.settings.query_max() / 2) {
+            return match tokio::time::timeout(time, self.wait()).await {
+                Err(_) => Ok(None),
+                Ok(Ok(woken)) => {
+                    self.check_output()?;
+                    self.show_buffers();
+                    Ok(Some(woken))
+                }
+                Ok(Err(error)) => Err(End::Failed(error)),
+            };
+        }
+        let called = poll_fn(|cx| match self.poll_write_and_calls(cx) {
+            Ok(true) => Poll::Ready(Ok(())),
+            Ok(false) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        });
+        match tokio::time::timeout(time.min(LEFT_CHECK), called).await {
+            Ok(Ok(())) => Ok(Some(Woken::Called)),
+            Ok(Err(error)) => Err(End::Failed(error)),
+            Err(_) if self.stream.is_left().await => Ok(Some(Woken::Eof)),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Waits with a read buffer of its own, and gives that back after a while.
@@ -413,18 +447,26 @@ impl Connection {
         poll_fn(|cx| self.poll_input(cx)).await
     }
 
-    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Woken>> {
+    /// Writes out what it can; whether somebody calls, who wakes the task from now on.
+    #[inline]
+    fn poll_write_and_calls(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         self.hear(cx);
         self.poll_write_out(cx)?;
-        if self.session.client.shared.is_called() {
+        Ok(self.session.client.shared.is_called())
+    }
+
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Woken>> {
+        if self.poll_write_and_calls(cx)? {
             return Poll::Ready(Ok(Woken::Called));
         }
         if self.input.is_empty() {
             self.input.lend();
         } else if self.input.room() < READ_CHUNK / 4 {
             let missing = self.decoder.missing_bytes(self.input.len());
-            // A long argument gets its room step by step as it arrives, so that an announced length alone costs nothing.
-            self.input.reserve(missing.clamp(READ_CHUNK, (self.input.len() * 2).max(READ_CHUNK)));
+            // A long argument gets its room step by step as it arrives, so that an announced length alone costs nothing. The steps
+            // grow, so that all copying together stays in proportion to what comes.
+            let len = self.input.len();
+            self.input.reserve(missing.clamp(READ_CHUNK.max(len / 4), (len * 2).max(READ_CHUNK)));
         }
         match self.input.poll_read(Pin::new(&mut self.stream), cx) {
             Poll::Ready(Ok(0)) => Poll::Ready(Ok(Woken::Eof)),
@@ -514,15 +556,13 @@ impl Connection {
         if self.written == self.out.len() {
             self.out.clear();
             self.written = 0;
+            self.session.client.shared.has_read_all();
             if self.out.capacity() > WRITE_KEEP {
                 self.out = Vec::new();
             }
         } else if self.written >= WRITE_KEEP {
             self.out.drain(..self.written);
             self.written = 0;
-        }
-        if self.out.is_empty() {
-            self.over_soft_since_ms = None;
         }
         // What the client has not taken yet, for CLIENT LIST and the limits.
         let waiting = self.out.len() - self.written;
@@ -550,7 +590,7 @@ impl Connection {
         drop(tokio::time::timeout(Duration::from_secs(1), write_all).await);
     }
 
-    /// `client-query-buffer-limit` and the normal class of `client-output-buffer-limit`.
+    /// `client-query-buffer-limit` and `client-output-buffer-limit`.
     fn check_limits(&mut self) -> Result<(), End> {
         if self.input.len() > self.session.server.settings.query_max() {
             tracing::warn!(
@@ -560,31 +600,22 @@ impl Connection {
             self.session.server.stats.add(worker::current(), Counter::QueryBufferDisconnections, 1);
             return Err(End::Closed);
         }
+        self.check_output()
+    }
+
+    /// `client-output-buffer-limit`.
+    fn check_output(&mut self) -> Result<(), End> {
         let waiting = self.out.len() - self.written;
+        // What a batch has just made is not held against a client that has had no chance to read it.
         if waiting <= WRITE_CHUNK {
-            self.over_soft_since_ms = None;
             return Ok(());
         }
         let Session { server, client } = &self.session;
-        let limit = if client.subscriptions.any() {
-            server.settings.pubsub_limit()
-        } else {
-            server.settings.normal_limit()
-        };
-        let now_ms = server.clock.now_ms();
-        if limit.soft_bytes > 0 && waiting > limit.soft_bytes {
-            self.over_soft_since_ms.get_or_insert(now_ms);
-        } else {
-            self.over_soft_since_ms = None;
-        }
-        let over_hard = limit.hard_bytes > 0 && waiting > limit.hard_bytes;
-        let soft_ms = limit.soft_seconds * 1000;
-        let soft_too_long =
-            self.over_soft_since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > soft_ms);
-        if over_hard || soft_too_long {
+        let limit = server.settings.output_limit(&client.shared);
+        if client.shared.exceeds(limit, waiting, server.clock.now_ms()) {
             tracing::warn!(client = client.shared.id, "closing client that reached its output buffer limit");
-            server.stats.add(worker::current(), Counter::OutputBufferDisconnections, 1);
-            return Err(End::Failed(io::ErrorKind::OutOfMemory.into()));
+            client.shared.cut_over_limit();
+            return Err(End::Closed);
         }
         Ok(())
     }

@@ -3,8 +3,9 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -32,6 +33,23 @@ impl NetStream {
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             other => other,
+        }
+    }
+
+    /// Whether the other side has closed, though bytes of it have not been read yet.
+    pub async fn is_left(&self) -> bool {
+        let ready = async {
+            match self {
+                NetStream::Tcp(stream) => stream.ready(Interest::READABLE).await,
+                NetStream::Tls(stream) => stream.get_ref().0.ready(Interest::READABLE).await,
+                NetStream::Unix(stream) => stream.ready(Interest::READABLE).await,
+            }
+        };
+        // Without bytes there would be a wait; then nothing was closed either.
+        match tokio::time::timeout(Duration::ZERO, ready).await {
+            Ok(Ok(ready)) => ready.is_read_closed(),
+            Ok(Err(_)) => true,
+            Err(_) => false,
         }
     }
 

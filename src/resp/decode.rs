@@ -51,6 +51,8 @@ pub enum ProtocolError {
     InlineTooBig,
     #[error("Protocol error: unbalanced quotes in request")]
     UnbalancedQuotes,
+    #[error("Protocol error: invalid CRLF in request")]
+    InvalidLineEnd,
 }
 
 /// One byte in an error line. A line break would end the error early and so start a reply of the client's own making.
@@ -86,23 +88,23 @@ enum State {
 /// A number of at most three digits in a line `?123\r\n` of this kind at the start of `bytes`, and how long the line is.
 #[inline]
 fn short_line(kind: u8, bytes: &[u8]) -> Option<(usize, usize)> {
-    let &[first, a, b, c, d] = bytes.first_chunk()?;
+    let &[first, a, b, c] = bytes.first_chunk()?;
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
     let mut value = digit(a);
     if first != kind || value > 9 {
         return None;
     }
     if b == b'\r' {
-        return Some((value, 4));
+        return (c == b'\n').then_some((value, 4));
     }
     if value == 0 || digit(b) > 9 {
         return None;
     }
     value = value * 10 + digit(b);
     if c == b'\r' {
-        return Some((value, 5));
+        return (bytes.get(4) == Some(&b'\n')).then_some((value, 5));
     }
-    if digit(c) > 9 || d != b'\r' {
+    if digit(c) > 9 || !bytes[4..].starts_with(b"\r\n") {
         return None;
     }
     Some((value * 10 + digit(c), 6))
@@ -248,7 +250,7 @@ impl Decoder {
             let Some((len, line)) = argument else { break };
             let start = position + line;
             position = start + len + 2;
-            if position > buffer.len() || len as i64 > limits.bulk_max {
+            if buffer.get(start + len..position) != Some(b"\r\n") || len as i64 > limits.bulk_max {
                 break;
             }
             self.spans.push(Span { start, len });
@@ -322,8 +324,10 @@ impl Decoder {
                     if buffer.len() < self.position + len + 2 {
                         return Ok(false);
                     }
+                    if buffer[self.position + len..][..2] != *b"\r\n" {
+                        return Err(ProtocolError::InvalidLineEnd);
+                    }
                     self.spans.push(Span { start: self.position, len });
-                    // The two bytes behind the argument are passed over unread, as Redis does.
                     self.position += len + 2;
                     self.state = State::Arguments { left: left - 1 };
                 }
@@ -357,11 +361,7 @@ impl Decoder {
             value = value * 10 + i64::from(line[index] - b'0');
             index += 1;
         }
-        if index > 0
-            && line.get(index) == Some(&b'\r')
-            && line.len() > index + 1
-            && (line[0] != b'0' || index == 1)
-        {
+        if index > 0 && line[index..].starts_with(b"\r\n") && (line[0] != b'0' || index == 1) {
             self.position += index + 3;
             return Ok(Some(value));
         }
@@ -369,8 +369,10 @@ impl Decoder {
         let Some(end) = memchr::memchr(b'\r', window) else {
             return if line.len() > INLINE_MAX { Err(too_long) } else { Ok(None) };
         };
-        if line.len() < end + 2 {
-            return Ok(None);
+        match line.get(end + 1) {
+            None => return Ok(None),
+            Some(b'\n') => {}
+            Some(_) => return Err(ProtocolError::InvalidLineEnd),
         }
         let value = crate::types::number::parse_i64(&line[..end]).ok_or(invalid)?;
         self.position += end + 3;

@@ -138,25 +138,3 @@ impl Server {
         format!("{}:{}", self.preferred_host(&endpoint), endpoint.port)
     }
 }
-
-impl Server {
-    /// Closes clients that have sent nothing for `timeout` seconds. Subscribers and waiting clients may be silent.
-    pub fn close_idle_clients(&self) {
-        use std::sync::atomic::Ordering::Relaxed;
-        let timeout_s = self.config.int(Directive::Timeout);
-        if timeout_s <= 0 {
-            return;
-        }
-        let now_ms = self.clock.now_ms();
-        for client in self.clients.all() {
-            let idle_ms = now_ms.saturating_sub(client.active_ms.load(Relaxed));
-            let may_be_silent = client.blocked.load(Relaxed)
-                || client.monitor.load(Relaxed)
-                || client.subscribed.iter().any(|count| count.load(Relaxed) > 0);
-            if !may_be_silent && idle_ms > timeout_s as u64 * 1000 {
-                tracing::debug!(client = client.id, "closing idle client");
-                client.close();
-            }
-        }
-    }
-}

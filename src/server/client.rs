@@ -119,8 +119,6 @@ impl Subscriptions {
 struct Outbox {
     messages: VecDeque<Bytes>,
     bytes: usize,
-    /// When the soft limit was passed, in milliseconds of Unix time.
-    over_soft_since_ms: Option<u64>,
 }
 
 /// One class of `client-output-buffer-limit`.
@@ -155,7 +153,7 @@ pub struct SharedClient {
     pub last_command: AtomicU32,
     /// CLIENT ID.
     pub id: u64,
-    /// When its last command ran, in milliseconds of Unix time.
+    /// When its last batch of commands ended, in milliseconds of Unix time; `u64::MAX` while one runs.
     pub active_ms: AtomicU64,
     /// Bytes read.
     pub input_bytes: AtomicU64,
@@ -203,6 +201,12 @@ pub struct SharedClient {
     gone: AtomicBool,
     /// Waits for keys.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
+    /// Since when more waits to be read than the soft limit of its class, in milliseconds of Unix time; 0 while it does not.
+    over_soft_since_ms: AtomicU64,
+    /// Bytes read and written when [`Server::look_after_clients`](super::Server::look_after_clients) looked last.
+    pub traffic_seen: AtomicU64,
+    /// When it last saw that number changed, in milliseconds of Unix time.
+    pub traffic_ms: AtomicU64,
     /// Requests queued in a transaction; -1 outside of one.
     pub queued: AtomicI64,
     /// Bytes of these requests.
@@ -220,8 +224,10 @@ pub struct SharedClient {
 const WANT_CLOSE: u8 = 1;
 /// Something about the server changed that the connection waits for (pause).
 const WANT_LOOK: u8 = 2;
-/// To be closed because too much waits for it.
-const OVER_LIMIT: u8 = 4;
+/// To be closed without its last replies, which it does not read.
+const CUT: u8 = 4;
+/// To be closed because more waits for it than `client-output-buffer-limit` allows.
+const OVER_LIMIT: u8 = 8;
 
 impl SharedClient {
     /// A client that has just come.
@@ -259,6 +265,9 @@ impl SharedClient {
             capa_redirect: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             waiter: Mutex::default(),
+            over_soft_since_ms: AtomicU64::new(0),
+            traffic_seen: AtomicU64::new(0),
+            traffic_ms: AtomicU64::new(0),
             queued: AtomicI64::new(-1),
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
@@ -270,6 +279,11 @@ impl SharedClient {
             outbox: Mutex::default(),
             waker: Mutex::default(),
         }
+    }
+
+    /// Whether it is subscribed to anything.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscribed.iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
     /// Notes that its connection has ended.
@@ -296,17 +310,10 @@ impl SharedClient {
         outbox.bytes += message.len();
         outbox.messages.push_back(message);
         let waiting = outbox.bytes + self.reply_buffer[0].load(Ordering::Relaxed);
-        let over_hard = limit.hard_bytes > 0 && waiting > limit.hard_bytes;
-        let over_soft = limit.soft_bytes > 0 && waiting > limit.soft_bytes;
-        let since = if over_soft { Some(outbox.over_soft_since_ms.unwrap_or(now_ms)) } else { None };
-        outbox.over_soft_since_ms = since;
-        let soft_too_long =
-            since.is_some_and(|since| now_ms.saturating_sub(since) > limit.soft_seconds * 1000);
         self.has_messages.store(true, Ordering::Release);
         drop(outbox);
-        if over_hard || soft_too_long {
-            self.wanted.fetch_or(OVER_LIMIT, Ordering::Relaxed);
-            self.close();
+        if self.exceeds(limit, waiting, now_ms) {
+            self.cut_over_limit();
             return false;
         }
         self.wake();
@@ -357,6 +364,38 @@ impl SharedClient {
         self.wake();
     }
 
+    /// Closes it without waiting for it to read its last replies.
+    pub fn cut(&self) {
+        self.wanted.fetch_or(CUT, Ordering::Relaxed);
+        self.close();
+    }
+
+    /// [`cut`](Self::cut)s it and has that counted: it does not read what it is sent.
+    pub fn cut_over_limit(&self) {
+        self.wanted.fetch_or(OVER_LIMIT, Ordering::Relaxed);
+        self.cut();
+    }
+
+    /// Notes that nothing waits to be read any more.
+    #[inline]
+    pub fn has_read_all(&self) {
+        if self.over_soft_since_ms.load(Ordering::Relaxed) > 0 {
+            self.over_soft_since_ms.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether `waiting` bytes of replies and messages are more than `limit` allows, now or for too long already.
+    pub fn exceeds(&self, limit: OutputLimit, waiting: usize, now_ms: u64) -> bool {
+        if limit.soft_bytes == 0 || waiting <= limit.soft_bytes {
+            self.over_soft_since_ms.store(0, Ordering::Relaxed);
+        } else if self.over_soft_since_ms.load(Ordering::Relaxed) == 0 {
+            self.over_soft_since_ms.store(now_ms, Ordering::Relaxed);
+        }
+        let since_ms = self.over_soft_since_ms.load(Ordering::Relaxed);
+        let over_hard = limit.hard_bytes > 0 && waiting > limit.hard_bytes;
+        over_hard || since_ms > 0 && now_ms.saturating_sub(since_ms) > limit.soft_seconds * 1000
+    }
+
     /// Has the connection look at the server's state again.
     pub fn look(&self) {
         self.wanted.fetch_or(WANT_LOOK, Ordering::Release);
@@ -367,6 +406,11 @@ impl SharedClient {
     #[inline]
     pub fn is_closing(&self) -> bool {
         self.wanted.load(Ordering::Acquire) & WANT_CLOSE != 0
+    }
+
+    /// Whether it is closed without its last replies.
+    pub fn is_cut(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) & CUT != 0
     }
 
     /// Whether it is closed because more waited for it than `client-output-buffer-limit` allows.

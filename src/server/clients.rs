@@ -14,6 +14,8 @@ pub struct Clients {
     by_id: RwLock<BTreeMap<u64, Arc<SharedClient>>>,
     last_id: AtomicU64,
     count: AtomicUsize,
+    /// When they were looked after last, in milliseconds of Unix time.
+    pub(super) looked_ms: AtomicU64,
 }
 
 impl Clients {

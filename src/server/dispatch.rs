@@ -197,6 +197,7 @@ impl Server {
             });
         }
         let mut batch = self.new_batch();
+        client.shared.active_ms.store(u64::MAX, Ordering::Relaxed);
         batch.changes.set_actor(client.shared.id);
         batch.plain = self.is_plain(client);
         if !scratch.keys.is_empty() {
@@ -246,6 +247,10 @@ impl Server {
                     };
                     let request = Request { entry, arguments: words, keys, served: None };
                     self.run_request(client, &request, arrival, &mut batch, &mut scratch.plan, out)
+                }
+                Err(error) if **error == CommandError::OtherProtocol => {
+                    self.tell_other_protocol(client, batch.now_ms);
+                    Some(Stop::After(After::CloseNow))
                 }
                 Err(error) => {
                     self.refuse(client, None, error, &batch, out);
@@ -303,7 +308,7 @@ impl Server {
 
     /// Finds the command of a request, and its keys.
     fn plan(&self, words: &[&[u8]], keys: &mut Vec<PlannedKey>) -> Result<u32, Box<CommandError>> {
-        let entry = self.commands.resolve(words)?;
+        let entry = self.commands.resolve_request(words)?;
         for_each_key(entry.command, words, |position| {
             keys.push(PlannedKey {
                 argument: position.argument as u32,
@@ -637,6 +642,18 @@ impl Server {
         for (database, key) in stale {
             let removed = sweep::expire_key(&self.keyspace, &batch.changes, database, &key, batch.now_ms);
             batch.counts.expired.set(batch.counts.expired.get() + u64::from(removed));
+        }
+    }
+
+    #[cold]
+    fn tell_other_protocol(&self, client: &Client, now_ms: u64) {
+        if let Some(further) = self.log_limits.other_protocol.take(now_ms) {
+            tracing::warn!(
+                client = client.shared.id,
+                address = client.shared.address,
+                further,
+                "Possible SECURITY ATTACK: a client sent POST or Host:, as a web page makes a browser do; it was disconnected"
+            );
         }
     }
 

@@ -122,10 +122,11 @@ impl Server {
         }
         let mut total = 0;
         let mut clients = Vec::new();
-        for client in self.clients.all() {
+        // What a client that is being closed still holds is as good as free: nobody else has to go for it.
+        for client in self.clients.all().into_iter().filter(|client| !client.is_closing()) {
             let bytes = client.memory_bytes();
             total += bytes;
-            if !client.no_evict.load(Ordering::Relaxed) && !client.is_closing() {
+            if !client.no_evict.load(Ordering::Relaxed) {
                 clients.push((bytes, client));
             }
         }
@@ -140,7 +141,7 @@ impl Server {
             total -= bytes;
             // Before it can see that it is closed.
             self.stats.add(crate::worker::NONE, Counter::EvictedClients, 1);
-            client.close();
+            client.cut();
             tracing::info!(
                 client = client.id,
                 bytes,

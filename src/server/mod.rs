@@ -22,6 +22,7 @@ mod runs;
 pub mod settings;
 pub mod stats;
 pub mod transaction;
+mod upkeep;
 pub mod waiting;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::evict::Evictor;
 use crate::keyspace::reaper::Loss;
 use crate::logging::LogSwitch;
+use crate::logging::limit::LogLimit;
 use crate::scripting::Scripting;
 use clients::Clients;
 use clock::Clock;
@@ -110,11 +112,24 @@ pub struct Server {
     pub memory_peak: AtomicU64,
     /// What happens a second, renewed by [`Server::measure_rates`].
     pub rates: parking_lot::RwLock<stats::Rates>,
+    /// How often lines are logged that clients can cause again and again.
+    pub log_limits: LogLimits,
     /// Changes the settings of the program's log, where the program has let it.
     log: std::sync::OnceLock<LogSwitch>,
     /// The sockets' side, where there are sockets.
     outside: std::sync::OnceLock<Arc<dyn outside::Outside>>,
     shutdown: tokio::sync::watch::Sender<bool>,
+}
+
+/// Limits of log lines, each for one kind.
+#[derive(Debug, Default)]
+pub struct LogLimits {
+    /// A client that speaks HTTP.
+    pub other_protocol: LogLimit,
+    /// A connection that could not be accepted.
+    pub accept: LogLimit,
+    /// A TLS handshake that failed for a reason of our own.
+    pub handshake: LogLimit,
 }
 
 /// Ports listened on; 0 for none.
@@ -169,6 +184,7 @@ impl Server {
             time_over: eviction::TimeOver::default(),
             memory_peak: AtomicU64::new(0),
             rates: parking_lot::RwLock::default(),
+            log_limits: LogLimits::default(),
             log: std::sync::OnceLock::new(),
             outside: std::sync::OnceLock::new(),
             shutdown: tokio::sync::watch::channel(false).0,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize
 
 use parking_lot::RwLock;
 
-use super::client::OutputLimit;
+use super::client::{OutputLimit, SharedClient};
 use crate::config::{ClientClass, Config, Directive};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::evict::Policy;
@@ -128,6 +128,17 @@ impl Settings {
     /// The pubsub class of `client-output-buffer-limit`.
     pub fn pubsub_limit(&self) -> OutputLimit {
         *self.pubsub_limit.read()
+    }
+
+    /// The limit that holds for this client.
+    pub fn output_limit(&self, client: &SharedClient) -> OutputLimit {
+        if client.monitor.load(Ordering::Relaxed) {
+            self.monitor_limit()
+        } else if client.is_subscribed() {
+            self.pubsub_limit()
+        } else {
+            self.normal_limit()
+        }
     }
 
     /// The limit of a client that watches the others (MONITOR) or keeps copies (CLIENT TRACKING): the normal class as in Redis, and

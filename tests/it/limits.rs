@@ -141,10 +141,10 @@ fn idle_clients_are_closed_by_the_clock() {
     idle.check("PING", "+PONG~");
     subscriber.check("SUBSCRIBE ch", "*3~$9~subscribe~$2~ch~:1~");
     server.advance_ms(10_000);
-    server.handle().server().close_idle_clients();
+    server.handle().server().look_after_clients();
     idle.check("PING", "+PONG~");
     server.advance_ms(11_000);
-    server.handle().server().close_idle_clients();
+    server.handle().server().look_after_clients();
     idle.expect_closed();
     subscriber.check_silent();
 }

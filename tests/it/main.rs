@@ -28,6 +28,7 @@ mod generic;
 mod geo;
 mod hash;
 mod hyperloglog;
+mod innocent;
 mod lifecycle;
 mod limits;
 mod list;

@@ -232,3 +232,44 @@ fn quotes_in_the_middle_of_an_inline_word_hold_a_part_of_it() {
     client.check_next("-ERR unknown command 'ECHOx', with args beginning with: ~");
     client.check_next("$3~end~");
 }
+
+/// A web page can have a browser send this to any port: the line behind it ran. Nothing of it runs, and nothing is answered.
+#[test]
+fn requests_of_http_are_not_run() {
+    let server = TestServer::start();
+    for bytes in [
+        &b"POST / HTTP/1.1\r\nHost: x\r\nSET owned 1\r\n"[..],
+        b"GET / HTTP/1.1\r\nHost: x\r\nSET owned 1\r\n",
+        b"host: x\r\nSET owned 1\r\n",
+        b"*1\r\n$4\r\nPost\r\nSET owned 1\r\n",
+        b"MULTI\r\nSET owned 1\r\nPOST\r\nEXEC\r\n",
+        b"PING\r\nPING\r\nPING\r\nPOST / HTTP/1.1\r\nSET owned 1\r\n",
+        b"SUBSCRIBE c\r\nPOST / HTTP/1.1\r\nSET owned 1\r\n",
+    ] {
+        let mut client = server.client();
+        client.send(bytes);
+        client.expect_closed();
+    }
+    let mut client = server.client();
+    client.check("EXISTS owned", ":0~");
+    // Not a request of its own: a script may say what it likes.
+    assert!(client.raw("EVAL \"return redis.pcall('POST')\" 0").starts_with("-ERR Unknown"));
+}
+
+/// The two bytes behind an argument, and the second one behind a number, were passed over unread.
+#[test]
+fn every_line_ends_as_it_should() {
+    let server = TestServer::start();
+    for bytes in [
+        &b"*2\r\n$3\r\nGET\r\n$1\r\nkXX"[..],
+        b"*1\r\n$4\r\nPINGXX*1\r\n$4\r\nPING\r\n",
+        b"*1\r\n$4\r\nPING\rX",
+        b"*1\rX$4\r\nPING\r\n",
+        b"*1\r\n$4\rXPING\r\n",
+        b"*1\r\n$0010\rXPING\r\n",
+    ] {
+        let mut client = server.client();
+        client.send(bytes);
+        assert_eq!(show(&client.read_to_end()), "-ERR Protocol error: invalid CRLF in request~");
+    }
+}

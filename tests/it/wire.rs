@@ -80,6 +80,21 @@ impl Client {
         Ok(Self { stream: Box::new(stream), tcp: Some(tcp), buffer: Vec::new() })
     }
 
+    /// The socket, where it is TCP.
+    pub fn tcp_stream(&self) -> &TcpStream {
+        self.tcp.as_ref().expect("TCP")
+    }
+
+    /// Nothing has come, and the server has not closed.
+    #[track_caller]
+    pub fn check_still_open(&self, what: &str) {
+        let stream = self.tcp_stream();
+        stream.set_nonblocking(true).expect("a mode");
+        let peeked = stream.peek(&mut [0]).map_err(|error| error.kind());
+        stream.set_nonblocking(false).expect("a mode");
+        assert_eq!(peeked, Err(ErrorKind::WouldBlock), "{what}");
+    }
+
     /// Asks for RESP3.
     pub fn resp3(mut self) -> Self {
         let reply = self.value("HELLO 3");
@@ -89,7 +104,7 @@ impl Client {
 
     /// This end's address.
     pub fn address(&self) -> SocketAddr {
-        self.tcp.as_ref().expect("TCP").local_addr().expect("an address")
+        self.tcp_stream().local_addr().expect("an address")
     }
 
     /// Sends bytes as they are.
@@ -110,7 +125,7 @@ impl Client {
 
     /// Closes the sending half.
     pub fn finish(&mut self) {
-        self.tcp.as_ref().expect("TCP").shutdown(Shutdown::Write).expect("open");
+        self.tcp_stream().shutdown(Shutdown::Write).expect("open");
     }
 
     /// The next reply's bytes.

@@ -1,0 +1,54 @@
+//! What is done about clients once a second: those that were idle for too long are closed, and those that do not read are cut.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Server;
+use super::client::SharedClient;
+use crate::config::Directive;
+
+impl Server {
+    /// Closes clients that `timeout` or the soft limits of `client-output-buffer-limit` are over for, though nothing comes from them.
+    pub fn look_after_clients(&self) {
+        let timeout_ms = self.config.int(Directive::Timeout).max(0) as u64 * 1000;
+        let now_ms = self.clock.now_ms();
+        let last_look_ms = self.clients.looked_ms.swap(now_ms, Relaxed);
+        for client in self.clients.all() {
+            note_traffic(&client, last_look_ms, now_ms);
+            if timeout_ms > 0 && idle_ms(&client, now_ms) > timeout_ms && !may_be_silent(&client) {
+                tracing::debug!(client = client.id, "closing idle client");
+                client.close();
+                continue;
+            }
+            let waiting = client.reply_buffer[0].load(Relaxed) + client.outbox_size().0;
+            let limit = self.settings.output_limit(&client);
+            if client.exceeds(limit, waiting, now_ms) && !client.is_closing() {
+                tracing::warn!(client = client.id, "closing client that reached its output buffer limit");
+                client.cut_over_limit();
+            }
+        }
+    }
+}
+
+/// Notes whether bytes went to or fro since the last look without a command that ended since then. A long request that arrives, or
+/// a long reply that is read, counts as activity, as in Redis; counting it here costs the connection nothing.
+fn note_traffic(client: &SharedClient, last_look_ms: u64, now_ms: u64) {
+    let bytes = client.input_bytes.load(Relaxed) + client.output_bytes.load(Relaxed);
+    let seen = client.traffic_seen.swap(bytes, Relaxed);
+    if seen != bytes && client.active_ms.load(Relaxed) < last_look_ms {
+        client.traffic_ms.store(now_ms, Relaxed);
+    }
+}
+
+/// Milliseconds since the client's last command ended or bytes were seen to move; 0 while a command runs.
+fn idle_ms(client: &SharedClient, now_ms: u64) -> u64 {
+    now_ms.saturating_sub(client.active_ms.load(Relaxed).max(client.traffic_ms.load(Relaxed)))
+}
+
+/// Whether a client may say nothing for as long as it likes: one that waits (for keys, for the end of a pause or of a sleep),
+/// a monitor or a subscriber.
+fn may_be_silent(client: &SharedClient) -> bool {
+    client.waiter.lock().is_some()
+        || client.blocked.load(Relaxed)
+        || client.monitor.load(Relaxed)
+        || client.is_subscribed()
+}
