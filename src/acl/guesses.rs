@@ -90,7 +90,9 @@ mod tests {
         let waits: Vec<u64> = (0..20).map(|_| guesses.add(address(1), 0)).collect();
         assert_eq!(waits[..10], [0; 10]);
         assert_eq!(waits[10..], [20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000]);
-        (0..100).for_each(|_| drop(guesses.add(address(1), 1)));
+        for _ in 0..100 {
+            guesses.add(address(1), 1);
+        }
         assert_eq!(guesses.add(address(1), 1), 1000);
         assert_eq!(guesses.add(address(2), 1), 0);
         assert_eq!(guesses.add(None, 1), 0);
@@ -101,7 +103,9 @@ mod tests {
     fn a_network_of_the_new_protocol_is_one_guesser() {
         let mut guesses = Guesses::default();
         let from = |host: u128| Some(IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | host)));
-        (0..20).for_each(|host| drop(guesses.add(from(host), 0)));
+        for host in 0..20 {
+            guesses.add(from(host), 0);
+        }
         assert!(guesses.add(from(99), 0) > 0);
         assert_eq!(guesses.add(from(1 << 64), 0), 0);
     }
@@ -109,7 +113,9 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_the_worst_are_remembered() {
         let mut guesses = Guesses::default();
-        (0..50).for_each(|_| drop(guesses.add(address(1), 0)));
+        for _ in 0..50 {
+            guesses.add(address(1), 0);
+        }
         for number in 2..20_000 {
             guesses.add(address(number), 0);
             assert!(guesses.by_address.len() <= REMEMBERED_MAX);

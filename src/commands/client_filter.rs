@@ -1,5 +1,7 @@
 //! The filters of CLIENT LIST and CLIENT KILL, and the line that describes a client.
 
+use std::collections::HashSet;
+use std::mem::discriminant;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::{Context, args};
@@ -14,9 +16,12 @@ const KNOWN_FLAGS: &str = "AbBCcdeEfFgGiIMnNoOPrRStTuUx";
 /// The letters of the `capa` field that exist.
 const KNOWN_CAPABILITIES: &str = "r";
 
+/// Filters that `NOT-` cannot stand before.
+const NOT_INVERTED: [&str; 2] = ["MAXAGE", "IDLE"];
+
 /// One condition on a client.
 enum Condition {
-    Ids(Vec<u64>),
+    Ids(HashSet<u64>),
     Kind(Kind),
     Address(String),
     LocalAddress(String),
@@ -41,7 +46,7 @@ enum Kind {
     Replica,
 }
 
-/// Conditions that all have to hold, each perhaps inverted by `NOT-`.
+/// Conditions that all have to hold, each perhaps inverted by `NOT-`. There is one of a kind, beside its inverted form.
 #[derive(Default)]
 pub struct Filter {
     conditions: Vec<(bool, Condition)>,
@@ -50,7 +55,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Reads pairs of a filter's name and value; ID takes several values.
+    /// Reads pairs of a filter's name and value; ID takes several values. Of a filter given twice the last one counts, as in Valkey,
+    /// but ids add up.
     ///
     /// # Errors
     /// Unknown filters and values, with Redis's texts.
@@ -74,17 +80,31 @@ impl Filter {
                 continue;
             }
             if name == "ID" {
-                let mut ids = vec![client_id(value)?];
+                let mut ids = HashSet::from([client_id(value)?]);
                 while let Some(more) = words.get(index).and_then(|word| parse_i64(word)) {
-                    ids.push(positive_id(more)?);
+                    ids.insert(positive_id(more)?);
                     index += 1;
                 }
-                filter.conditions.push((inverted, Condition::Ids(ids)));
+                filter.add(inverted, Condition::Ids(ids));
                 continue;
             }
-            filter.conditions.push((inverted, condition(cx, &name, value)?));
+            if inverted && NOT_INVERTED.contains(&name.as_str()) {
+                return Err(CommandError::Syntax);
+            }
+            filter.add(inverted, condition(cx, &name, value)?);
         }
         Ok(filter)
+    }
+
+    fn add(&mut self, inverted: bool, condition: Condition) {
+        let is_kind = |(other_inverted, other): &&mut (bool, Condition)| {
+            *other_inverted == inverted && discriminant(other) == discriminant(&condition)
+        };
+        match (self.conditions.iter_mut().find(is_kind), condition) {
+            (Some((_, Condition::Ids(ids))), Condition::Ids(further)) => ids.extend(further),
+            (Some((_, before)), condition) => *before = condition,
+            (None, condition) => self.conditions.push((inverted, condition)),
+        }
     }
 
     /// Whether a client passes.

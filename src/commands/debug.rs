@@ -132,6 +132,19 @@ pub const COMMANDS: &[Command] = &[Command {
             ..subcommand("panic", 2)
         },
         Command {
+            summary: "Ends the process at once, as a crash would.",
+            reply: "nothing",
+            run: crash,
+            ..subcommand("segfault", 2)
+        },
+        Command {
+            summary: "Counts every reply to a client that has never authenticated as one that waits unread.",
+            syntax: "0 | 1",
+            reply: "OK",
+            run: client_enforce_reply_list,
+            ..subcommand("client-enforce-reply-list", 3)
+        },
+        Command {
             summary: "Tells how full the tables of a database are.",
             syntax: "db [FULL]",
             reply: "lines of text",
@@ -192,6 +205,17 @@ pub const COMMANDS: &[Command] = &[Command {
     ],
     ..Command::DEFAULT
 }];
+
+fn crash(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    std::process::abort();
+}
+
+fn client_enforce_reply_list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let is_on = args::int_in(arguments[2], 0, 1)? == 1;
+    cx.server.settings.count_replies_to_strangers(is_on);
+    cx.reply.ok();
+    Ok(())
+}
 
 fn pause_cron(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     args::int_in(arguments[2], 0, 1)?;

@@ -221,6 +221,8 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::Access;
     use crate::config::tests::Folder;
@@ -340,6 +342,51 @@ mod tests {
         }
         let count = std::fs::read_to_string(&path).expect("readable").lines().count();
         assert!(count > 150, "{count}");
+    }
+
+    /// Texts with what a file's form gives a meaning to.
+    fn any_text() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            Just(b"\"".to_vec()),
+            Just(b"'".to_vec()),
+            Just(b"\\".to_vec()),
+            Just(b" ".to_vec()),
+            Just(b"#".to_vec()),
+            Just(b"\n".to_vec()),
+            Just(b"\r\n".to_vec()),
+            Just(b"\x00".to_vec()),
+            Just(b"%h".to_vec()),
+            Just(b"1".to_vec()),
+            Just(b"x".to_vec()),
+            any::<u8>().prop_map(|byte| vec![byte]),
+        ];
+        proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Whatever a directive lets itself be set to is the same after CONFIG REWRITE and a start with the file.
+        /// `tls-auto-names 'x" y'` was written so that the file could not be read again.
+        #[test]
+        fn any_configuration_is_the_same_when_it_is_read_again(
+            changes in proptest::collection::vec((0..TABLE.len(), any_text()), 1..40),
+            all: bool,
+        ) {
+            let folder = Folder::new();
+            let path = folder.write("main.conf", "port 7000\n# \"open\n");
+            let config = Config::from_file(&path).expect("a valid file");
+            for (index, value) in &changes {
+                // Many refuse most texts. Those of a file are not changed at run time; the value counts all the same.
+                let name = TABLE[*index].name;
+                let _ = config.set(&[(name.as_bytes(), value.as_slice())], Access::Program, |_| Ok(()));
+            }
+            config.rewrite(all, &[]).expect("writable");
+            let read = Config::from_file(&path).expect("a valid file again");
+            for spec in &TABLE {
+                prop_assert_eq!(read.value(spec.directive), config.value(spec.directive), "{}", spec.name);
+            }
+        }
     }
 
     #[test]

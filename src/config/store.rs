@@ -292,7 +292,7 @@ impl Config {
         }
     }
 
-    /// Names and values for `CONFIG GET`. A pattern without `*`, `?` and `[` is a name and comes back as it was written; others
+    /// Names and values for `CONFIG GET`, in the order of names. A pattern without `*`, `?` and `[` is a name and comes back as it was written; others
     /// match names and aliases in any case, and no hidden directive.
     pub fn get<P: AsRef<[u8]>>(&self, patterns: &[P]) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
@@ -317,6 +317,7 @@ impl Config {
                 }
             }
         }
+        found.sort_unstable();
         found
     }
 

@@ -100,8 +100,8 @@ fn names_come_back_as_asked_and_patterns_match_aliases() {
         get(&config, &["MAXM*y", "maxmemory"]),
         pairs(&[
             ("maxmemory", "0"),
-            ("maxmemory-policy", "noeviction"),
-            ("maxmemory-eviction-tenacity", "10")
+            ("maxmemory-eviction-tenacity", "10"),
+            ("maxmemory-policy", "noeviction")
         ])
     );
     assert_eq!(get(&config, &["nosuch", "nosuch*"]), []);

@@ -116,11 +116,21 @@ pub(super) fn lines(spec: &Spec, value: &Value) -> Vec<Vec<u8>> {
         (Kind::Memory { .. }, Value::Number(number)) => {
             format!("{name} {}", with_unit(number.cast_unsigned())).into_bytes()
         }
-        // These are lists of plain words, which quotes would turn into one.
-        (
-            Kind::Words | Kind::SavePoints | Kind::OomScores | Kind::Percentiles | Kind::ReplicaOf,
-            Value::Text(text),
-        ) if !text.is_empty() => [name.as_bytes(), b" ", text.as_ref()].concat(),
+        // Each word is an argument of its own.
+        (Kind::Words | Kind::SavePoints | Kind::OomScores | Kind::Percentiles, Value::Text(text))
+            if !text.is_empty() =>
+        {
+            let words: Vec<String> = text.split(|&byte| byte == b' ').map(quote).collect();
+            // An argument that stands alone is split into words once more when it is read.
+            let args = if let [word] = &words[..] { quote(word.as_bytes()) } else { words.join(" ") };
+            format!("{name} {args}").into_bytes()
+        }
+        // A host, which may be any text, and a port.
+        (Kind::ReplicaOf, Value::Text(text)) if !text.is_empty() => {
+            let port_at = text.iter().rposition(|&byte| byte == b' ').unwrap_or(text.len());
+            let (host, port) = text.split_at(port_at);
+            [name.as_bytes(), b" ", quote(host).as_bytes(), port].concat()
+        }
         (Kind::ShutdownFlags, Value::Number(number)) => {
             format!("{name} {}", show_shutdown_flags(*number)).into_bytes()
         }

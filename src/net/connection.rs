@@ -606,6 +606,15 @@ impl Connection {
     /// `client-output-buffer-limit`.
     fn check_output(&mut self) -> Result<(), End> {
         let waiting = self.out.len() - self.written;
+        let client = &self.session.client;
+        if client.rights.is_barred() && !client.is_known {
+            if waiting > self.session.server.settings.stranger_output_max() {
+                tracing::warn!(client = client.shared.id, "closing client that does not authenticate and does not read");
+                client.shared.cut_over_limit();
+                return Err(End::Closed);
+            }
+            return Ok(());
+        }
         // What a batch has just made is not held against a client that has had no chance to read it.
         if waiting <= WRITE_CHUNK {
             return Ok(());

@@ -35,7 +35,7 @@ impl Server {
         let now_ms = self.clock.now_ms();
         let shared = Arc::new(SharedClient::new(id, address, local_address, fd, door, user, now_ms));
         self.clients.add(Arc::clone(&shared));
-        let mut client = Client { authenticated, local, ..Client::new(shared) };
+        let mut client = Client { authenticated, is_known: authenticated, local, ..Client::new(shared) };
         self.look_at_rights(&mut client);
         client
     }

@@ -49,6 +49,8 @@ pub struct Client {
     pub version: Version,
     /// Whether it needs no further proof of who it is: the default user had no password when it came, or AUTH was right.
     pub authenticated: bool,
+    /// It has been authenticated at some time: RESET does not make it a stranger again.
+    pub is_known: bool,
     /// Its user, and what that may do.
     pub rights: Rights,
     /// Which door it came through.
@@ -450,6 +452,7 @@ impl Client {
             database: 0,
             version: Version::Resp2,
             authenticated: false,
+            is_known: false,
             rights: Rights::new(user),
             door: shared.door,
             tls: false,

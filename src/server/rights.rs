@@ -249,6 +249,7 @@ impl Server {
     /// Makes the client this user.
     pub fn log_in(&self, client: &mut Client, user: Arc<User>) {
         client.authenticated = true;
+        client.is_known = true;
         self.become_user(client, user);
     }
 

@@ -23,7 +23,11 @@ pub struct Settings {
     normal_limit: RwLock<OutputLimit>,
     pubsub_limit: RwLock<OutputLimit>,
     monitor_limit: RwLock<OutputLimit>,
+    counts_replies_to_strangers: AtomicBool,
 }
+
+/// Bytes of replies that may wait for a client that has never authenticated (Redis's figures: its fixed buffer and 1 KiB).
+const STRANGER_OUTPUT_MAX: usize = (16 + 1) * 1024;
 
 /// How keys are evicted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,6 +143,16 @@ impl Settings {
         } else {
             self.normal_limit()
         }
+    }
+
+    /// Bytes of replies that may wait for a client that has never authenticated.
+    pub fn stranger_output_max(&self) -> usize {
+        if self.counts_replies_to_strangers.load(Ordering::Relaxed) { 0 } else { STRANGER_OUTPUT_MAX }
+    }
+
+    /// Has even the reply under way count towards [`stranger_output_max`](Self::stranger_output_max), for tests.
+    pub fn count_replies_to_strangers(&self, is_on: bool) {
+        self.counts_replies_to_strangers.store(is_on, Ordering::Relaxed);
     }
 
     /// The limit of a client that watches the others (MONITOR) or keeps copies (CLIENT TRACKING): the normal class as in Redis, and
