@@ -24,7 +24,7 @@ pub mod server;
 pub mod types;
 pub mod worker;
 
-pub use run::{Handle, StartError, start};
+pub use run::{Handle, StartError, start, start_with_signals};
 
 /// The Redis version whose commands and replies are spoken, as INFO and HELLO tell clients that look features up by it.
 pub const REDIS_VERSION: &str = "7.2.4";

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: Config, log: LogSwitch) -> ExitCode {
-    match kvarts::start(config, Clock::system()) {
+    match kvarts::start_with_signals(config, Clock::system()) {
         Ok(handle) => {
             handle.server().set_log_switch(log);
             let ports = handle.ports();
@@ -44,8 +44,12 @@ fn serve(config: Config, log: LogSwitch) -> ExitCode {
                 tls_port = ports.tls,
                 read_only_port = ports.read_only,
                 workers = handle.server().workers,
-                "ready to accept connections"
+                "started"
             );
+            // In the words that wait strategies for containers look for.
+            for kind in handle.connection_kinds() {
+                tracing::info!("Ready to accept connections {kind}");
+            }
             handle.wait();
             drop(handle);
             tracing::info!("bye");

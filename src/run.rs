@@ -1,10 +1,14 @@
 //! Starting and ending a server with its sockets and threads.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Directive};
 use crate::net::Listening;
@@ -40,6 +44,9 @@ pub struct Handle {
     sweeper: Option<Sweeper>,
     keeper: Option<Keeper>,
     runtime: Option<tokio::runtime::Runtime>,
+    tls: Arc<TlsSource>,
+    /// What [`wait`](Self::wait) follows.
+    signals: Mutex<Option<Signals>>,
     /// The unix socket's file, once it is ours.
     socket_file: Option<String>,
 }
@@ -49,6 +56,18 @@ pub struct Handle {
 /// # Errors
 /// Addresses that cannot be listened on, certificates that cannot be read.
 pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
+    start_server(config, clock, false)
+}
+
+/// As [`start`], for the one server of a program: signals mean something from before the first client can connect.
+///
+/// # Errors
+/// As there.
+pub fn start_with_signals(config: Config, clock: Clock) -> Result<Handle, StartError> {
+    start_server(config, clock, true)
+}
+
+fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Handle, StartError> {
     let workers = worker_count(&config);
     let started = Arc::new(AtomicUsize::new(0));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -63,6 +82,10 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
         })
         .enable_all()
         .build()?;
+    let signals = with_signals.then(|| {
+        let _inside = runtime.enter();
+        Signals::take()
+    });
     let config = Arc::new(config);
     let tls = Arc::new(TlsSource::new(Arc::clone(&config)));
     let server = Arc::new(Server::new(config, clock, workers));
@@ -81,6 +104,8 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
         sweeper: Some(sweeper),
         keeper: Some(keeper),
         runtime: Some(runtime),
+        tls: Arc::clone(&tls),
+        signals: Mutex::new(signals),
         socket_file: None,
     };
     if let Some(runtime) = &handle.runtime {
@@ -102,6 +127,19 @@ impl Handle {
         *self.server.ports.read()
     }
 
+    /// What connections can be made of: `tcp`, `unix`, `tls`. The main port speaks TLS as well; it counts as `tcp` unless `tls-only`
+    /// says otherwise.
+    pub fn connection_kinds(&self) -> Vec<&'static str> {
+        let ports = self.ports();
+        let tls_only = self.server.config.flag(Directive::TlsOnly);
+        let kinds = [
+            ("tcp", ports.main != 0 && !tls_only),
+            ("unix", self.socket_file.is_some()),
+            ("tls", ports.tls != 0 || ports.main != 0 && tls_only),
+        ];
+        kinds.into_iter().filter(|(_, is_there)| *is_there).map(|(kind, _)| kind).collect()
+    }
+
     /// Moves a manual clock and lets happen what is due then.
     pub fn advance_clock(&self, by_ms: u64) {
         self.server.clock.advance_ms(by_ms);
@@ -121,20 +159,39 @@ impl Handle {
         self.server.request_shutdown();
     }
 
-    /// Waits until the end was asked for: by SHUTDOWN, by [`request_shutdown`](Self::request_shutdown), or by a signal.
+    /// Waits until the end was asked for: by SHUTDOWN, by [`request_shutdown`](Self::request_shutdown), or by a signal if
+    /// the server was started with [`start_with_signals`].
     pub fn wait(&self) {
         if let Some(runtime) = &self.runtime {
             let mut ending = self.server.shutdown_signal();
+            let signals = self.signals.lock().take();
             runtime.block_on(async move {
-                let mut terminate = signal(tokio::signal::unix::SignalKind::terminate());
-                let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt());
                 tokio::select! {
                     _ = ending.wait_for(|ending| *ending) => {}
-                    () = received(&mut terminate) => tracing::info!("received SIGTERM, shutting down"),
-                    () = received(&mut interrupt) => tracing::info!("received SIGINT, shutting down"),
+                    () = self.follow(signals) => {}
                 }
             });
         }
+    }
+
+    /// Does what signals ask for, until one asks for the end.
+    async fn follow(&self, signals: Option<Signals>) {
+        let Some(mut signals) = signals else { return std::future::pending().await };
+        loop {
+            match signals.next().await {
+                name @ ("SIGTERM" | "SIGINT") => return tracing::info!("received {name}, shutting down"),
+                "SIGHUP" => self.reopen(),
+                name => tracing::info!("received {name}, which means nothing here"),
+            }
+        }
+    }
+}
+
+impl Handle {
+    /// Reads certificates and keys again. The log needs nothing: its file is opened for each line.
+    fn reopen(&self) {
+        tracing::info!("received SIGHUP: certificates are read again");
+        self.tls.reload();
     }
 }
 
@@ -176,11 +233,10 @@ fn worker_count(config: &Config) -> usize {
 /// Opens all sockets. Answers the unix socket's file.
 fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<Option<String>, StartError> {
     let config = Arc::clone(&listening.server.config);
-    if !config.text(Directive::TlsCertFile).is_empty() {
-        // A certificate that cannot be read is told at start, not to the first client.
-        listening.tls.server_config()?;
-    }
+    // What cannot work is told at the start, not to the first client.
+    listening.tls.check(&[])?;
     let doors = Doors::open(&listening, runtime.handle().clone())?;
+    doors.fit_maxclients(&config);
     listening.server.set_outside(Arc::new(doors));
     let mut socket_file = None;
     if let Some(socket) = listener::unix(&config)? {
@@ -202,15 +258,38 @@ async fn housekeeping(server: Arc<Server>) {
     }
 }
 
-fn signal(kind: tokio::signal::unix::SignalKind) -> Option<tokio::signal::unix::Signal> {
-    tokio::signal::unix::signal(kind)
-        .inspect_err(|error| tracing::warn!(%error, "cannot listen for signals"))
-        .ok()
-}
+/// Signals that do not end the process by their default action any more. Tools that rotate logs send the last three to servers
+/// of all kinds.
+struct Signals([(&'static str, Option<Signal>); 5]);
 
-async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
-    match signal {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
+impl Signals {
+    /// Takes them over. To be called within the runtime.
+    fn take() -> Self {
+        let kinds = [
+            ("SIGTERM", SignalKind::terminate()),
+            ("SIGINT", SignalKind::interrupt()),
+            ("SIGHUP", SignalKind::hangup()),
+            ("SIGUSR1", SignalKind::user_defined1()),
+            ("SIGUSR2", SignalKind::user_defined2()),
+        ];
+        Self(kinds.map(|(name, kind)| {
+            let taken = signal(kind);
+            (name, taken.inspect_err(|error| tracing::warn!(%error, "cannot listen for {name}")).ok())
+        }))
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        poll_fn(|cx| {
+            for (name, signal) in &mut self.0 {
+                if let Some(signal) = signal
+                    && signal.poll_recv(cx).is_ready()
+                {
+                    return Poll::Ready(*name);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }

@@ -609,7 +609,10 @@ impl Connection {
         let client = &self.session.client;
         if client.rights.is_barred() && !client.is_known {
             if waiting > self.session.server.settings.stranger_output_max() {
-                tracing::warn!(client = client.shared.id, "closing client that does not authenticate and does not read");
+                tracing::warn!(
+                    client = client.shared.id,
+                    "closing client that does not authenticate and does not read"
+                );
                 client.shared.cut_over_limit();
                 return Err(End::Closed);
             }

@@ -12,11 +12,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::listener::{self, ListenError, Wanted};
 use super::tls::TlsSource;
-use super::{Listening, Speaks, peer};
-use crate::config::{Change, Config, Directive, Refusal};
+use super::{Listening, Speaks, open_files, peer};
+use crate::config::{Access, Change, Config, Directive, Refusal};
 use crate::server::client::Door;
 use crate::server::outside::{Outside, Peer, PeerError};
 use crate::server::{Ports, Server};
+
+/// Directives that say how TLS is spoken.
+const TLS_DIRECTIVES: [Directive; 12] = [
+    Directive::TlsPort,
+    Directive::TlsCertFile,
+    Directive::TlsKeyFile,
+    Directive::TlsKeyFilePass,
+    Directive::TlsCaCertFile,
+    Directive::TlsCaCertDir,
+    Directive::TlsAuthClients,
+    Directive::TlsProtocols,
+    Directive::TlsSessionCaching,
+    Directive::TlsSessionCacheSize,
+    Directive::TlsSessionCacheTimeout,
+    Directive::TlsAutoNames,
+];
 
 /// A port's purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +93,34 @@ impl Doors {
         };
         doors.rearrange(&listening.server, wanted).map_err(|failure| failure.error)?;
         Ok(doors)
+    }
+
+    /// Tries out how TLS will be spoken after changes that concern it: one that cannot work would reset every later TLS client.
+    fn check_tls(&self, changes: &[Change]) -> Result<(), Refusal> {
+        let concerned = changes.iter().find(|change| TLS_DIRECTIVES.contains(&change.directive));
+        let Some(change) = concerned else { return Ok(()) };
+        self.tls.check(changes).map_err(|error| {
+            tracing::warn!(%error, "TLS cannot be spoken as configured");
+            let reason = "Unable to update TLS configuration. Check server logs.".into();
+            Refusal { directive: change.directive, reason }
+        })
+    }
+
+    /// Sees to it that `maxclients` clients can be connected, or lowers it to what the system allows and says so.
+    pub fn fit_maxclients(&self, config: &Config) {
+        let wanted = config.int(Directive::Maxclients).max(1) as u64;
+        let possible = open_files::make_room_for(wanted);
+        if possible < wanted {
+            tracing::warn!(
+                "You requested maxclients of {wanted}, which needs more open files than the system allows."
+            );
+            tracing::warn!(
+                "maxclients has been reduced to {possible} to compensate for low ulimit. \
+                 If you need higher maxclients increase 'ulimit -n'."
+            );
+            // Nothing else is to follow from it, and so many are never refused.
+            let _ = config.set(&[("maxclients", possible.to_string())], Access::Program, |_| Ok(()));
+        }
     }
 
     /// Listens at these addresses and no others. Sockets that stay are not touched; when a new one cannot be opened, all is as before.
@@ -176,18 +220,24 @@ impl Socket {
 impl Outside for Doors {
     fn relisten(&self, changes: &[Change]) -> Result<(), Refusal> {
         let changed = |directive| changes.iter().any(|change| change.directive == directive);
+        self.check_tls(changes)?;
+        if changed(Directive::Maxclients)
+            && let Some(server) = self.server.upgrade()
+        {
+            let wanted = server.config.int_after(changes, Directive::Maxclients).max(1) as u64;
+            let possible = open_files::make_room_for(wanted);
+            if possible < wanted {
+                let reason = format!(
+                    "The operating system is not able to handle the specified number of clients, try with {possible}"
+                );
+                return Err(Refusal { directive: Directive::Maxclients, reason: reason.into() });
+            }
+        }
         let own = [Directive::Bind, Directive::Port, Directive::TlsPort, Directive::ReadOnlyPort];
         let Some(server) = self.server.upgrade().filter(|_| own.into_iter().any(changed)) else {
             return Ok(());
         };
         let ports = ports_after(&server.config, changes, *server.ports.read());
-        if changed(Directive::TlsPort) && ports.tls != 0 {
-            self.tls.check(changes).map_err(|error| {
-                tracing::warn!(%error, "TLS cannot be spoken as configured");
-                let reason = "Unable to update TLS configuration. Check server logs.".into();
-                Refusal { directive: Directive::TlsPort, reason }
-            })?;
-        }
         let refused = |failure| refusal(changes, failure);
         let bind = bind_after(&server.config, changes);
         let mut wanted = Vec::new();
@@ -202,7 +252,9 @@ impl Outside for Doors {
     }
 
     fn connect(&self, host: &str, port: u16, step_limit: Duration) -> Result<Box<dyn Peer>, PeerError> {
-        peer::connect(host, port, step_limit)
+        let ports = self.server.upgrade().map(|server| *server.ports.read()).unwrap_or_default();
+        // 0 is none, and nobody can be connected to it.
+        peer::connect(host, port, step_limit, &[ports.main, ports.tls, ports.read_only])
     }
 }
 

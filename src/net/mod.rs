@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod doors;
 pub mod listener;
+mod open_files;
 pub mod peer;
 pub mod round;
 pub mod spare;
@@ -14,6 +15,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -103,7 +105,7 @@ impl Listening {
             };
             match accepted {
                 Ok((stream, peer)) => self.start_tcp(stream, peer, door, speaks),
-                Err(error) => accept_failed(&error).await,
+                Err(error) => accept_failed(&self.server, &error).await,
             }
         }
     }
@@ -118,15 +120,15 @@ impl Listening {
             };
             match accepted {
                 Ok((stream, _)) => self.start_unix(stream, &path),
-                Err(error) => accept_failed(&error).await,
+                Err(error) => accept_failed(&self.server, &error).await,
             }
         }
     }
 
-    fn start_tcp(&self, mut stream: TcpStream, peer: SocketAddr, door: Door, speaks: Speaks) {
+    fn start_tcp(&self, stream: TcpStream, peer: SocketAddr, door: Door, speaks: Speaks) {
         let server = Arc::clone(&self.server);
         if !server.admit() {
-            tokio::spawn(async move { refuse(&mut stream).await });
+            refuse(SockRef::from(&stream));
             return;
         }
         let keepalive_s = server.config.int(Directive::TcpKeepalive).max(0) as u64;
@@ -140,10 +142,10 @@ impl Listening {
         tokio::spawn(async move { listening.serve_tcp(stream, session, speaks).await });
     }
 
-    fn start_unix(&self, mut stream: UnixStream, path: &str) {
+    fn start_unix(&self, stream: UnixStream, path: &str) {
         let server = Arc::clone(&self.server);
         if !server.admit() {
-            tokio::spawn(async move { refuse(&mut stream).await });
+            refuse(SockRef::from(&stream));
             return;
         }
         let mut client = server.new_client(format!("{path}:0"), None, stream.as_raw_fd(), Door::Main);
@@ -167,7 +169,14 @@ impl Listening {
                     session.log_in_by_certificate(stream.get_ref().1.peer_certificates());
                     NetStream::Tls(Box::new(stream))
                 }
-                Err(error) => {
+                Err(HandshakeError::Ours(error)) => {
+                    let server = &session.server;
+                    if let Some(further) = server.log_limits.handshake.take(server.clock.now_ms()) {
+                        tracing::warn!(client = shared.id, %error, further, "TLS cannot be spoken as configured");
+                    }
+                    return;
+                }
+                Err(HandshakeError::Theirs(error)) => {
                     tracing::debug!(client = shared.id, %error, "TLS handshake failed");
                     return;
                 }
@@ -204,13 +213,27 @@ impl Listening {
     async fn handshake(
         &self,
         stream: TcpStream,
-    ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, HandshakeError> {
         let source = Arc::clone(&self.tls);
         // Making a certificate takes milliseconds of computing and a few files: not on a thread that serves others.
-        let config = tokio::task::spawn_blocking(move || source.server_config()).await??;
+        let made = tokio::task::spawn_blocking(move || source.server_config()).await;
+        let config = made
+            .map_err(|error| HandshakeError::Ours(error.to_string()))?
+            .map_err(|error| HandshakeError::Ours(error.to_string()))?;
         let acceptor = tokio_rustls::TlsAcceptor::from(config);
-        Ok(tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await??)
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(accepted) => accepted.map_err(HandshakeError::Theirs),
+            Err(_) => Err(HandshakeError::Theirs(std::io::ErrorKind::TimedOut.into())),
+        }
     }
+}
+
+/// Why a TLS handshake failed.
+enum HandshakeError {
+    /// There is no certificate to show, or the configuration cannot be followed: every client would fail.
+    Ours(String),
+    /// The client left, took too long or asked for what is not offered.
+    Theirs(std::io::Error),
 }
 
 /// Waits for the first byte without taking it; `None` when the client leaves without sending one.
@@ -231,13 +254,17 @@ async fn closed(shared: &crate::server::client::SharedClient) {
     .await;
 }
 
-async fn refuse(stream: &mut (impl AsyncWriteExt + Unpin)) {
-    drop(stream.write_all(b"-ERR max number of clients reached\r\n").await);
+/// Tells a client that there is no place for it, at once: while it waits to be told it would hold an open file, of which few are left.
+fn refuse(socket: SockRef<'_>) {
+    // A socket that was just accepted has room for a line, unless the client is gone.
+    drop(socket.send(b"-ERR max number of clients reached\r\n"));
 }
 
 /// Mostly: no more files. Trying again at once would only burn time.
-async fn accept_failed(error: &std::io::Error) {
-    tracing::warn!(%error, "could not accept a connection");
+async fn accept_failed(server: &Server, error: &std::io::Error) {
+    if let Some(further) = server.log_limits.accept.take(server.clock.now_ms()) {
+        tracing::warn!(%error, further, "could not accept a connection");
+    }
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 

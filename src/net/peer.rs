@@ -32,7 +32,12 @@ struct Connected {
 ///
 /// # Errors
 /// An unknown name, or nobody answers in time. A connection that is refused shows when it is used, as in Redis.
-pub(super) fn connect(host: &str, port: u16, step_limit: Duration) -> Result<Box<dyn Peer>, PeerError> {
+pub(super) fn connect(
+    host: &str,
+    port: u16,
+    step_limit: Duration,
+    own_ports: &[u16],
+) -> Result<Box<dyn Peer>, PeerError> {
     block_in_place(|| {
         let until = Instant::now() + step_limit;
         let mut failed = PeerError::Connect;
@@ -42,6 +47,7 @@ pub(super) fn connect(host: &str, port: u16, step_limit: Duration) -> Result<Box
                 break;
             }
             match TcpStream::connect_timeout(&address, left) {
+                Ok(stream) if is_own(&stream, own_ports) => return Err(PeerError::Itself),
                 Ok(stream) => {
                     // Without it the last piece of a request might wait for the reply to the first.
                     stream.set_nodelay(true).map_err(|_| PeerError::Connect)?;
@@ -53,6 +59,14 @@ pub(super) fn connect(host: &str, port: u16, step_limit: Duration) -> Result<Box
         }
         Err(failed)
     })
+}
+
+/// Whether the other end is a port of this server: a machine calls its own addresses from the same address.
+fn is_own(stream: &TcpStream, own_ports: &[u16]) -> bool {
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(local), Ok(peer)) => local.ip() == peer.ip() && own_ports.contains(&peer.port()),
+        _ => false,
+    }
 }
 
 impl Connected {

@@ -225,7 +225,6 @@ impl Server {
         ] {
             self.commandlogs.set_max_len(kind, self.config.int(directive).max(0) as usize);
         }
-        self.keeper.wake();
         self.stats.set_tracks_latency(self.config.flag(Directive::LatencyTracking));
     }
 

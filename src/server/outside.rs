@@ -9,8 +9,8 @@ use crate::config::{Change, Refusal};
 
 /// The sockets' side of the server.
 pub trait Outside: Send + Sync {
-    /// Listens on the ports and addresses that there are to be when these changes of the configuration are made: all of them, or
-    /// everything stays as it is. Connections stay in either case.
+    /// Does what changes of the configuration ask of sockets: listens on the ports and addresses that there are to be, speaks TLS as
+    /// told, makes room for as many clients. All of it, or everything stays as it is. Connections stay in either case.
     ///
     /// # Errors
     /// With the directive at fault and the text for the client.
@@ -45,6 +45,9 @@ pub enum PeerError {
     /// No connection came about in time.
     #[error("IOERR error or timeout connecting to the client")]
     Connect,
+    /// The address is one of this server's own. It would wait for itself.
+    #[error("ERR the target instance is this server itself")]
+    Itself,
     /// Requests could not be sent.
     #[error("IOERR error or timeout writing to target instance")]
     Write,

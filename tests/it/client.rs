@@ -31,7 +31,8 @@ fn info_and_list_describe_a_client() {
         ("laddr", &local),
         ("name", "me"),
         ("age", "5"),
-        ("idle", "5"),
+        // Not since the command before: what asks is not idle.
+        ("idle", "0"),
         ("flags", "N"),
         ("db", "3"),
         ("sub", "0"),
@@ -155,6 +156,34 @@ fn list_filters() {
     server.advance_ms(20_000);
     assert_eq!(ids("MAXAGE 10"), ["1", "2", "3"]);
     assert_eq!(ids("IDLE 10"), ["2", "3"]);
+}
+
+/// Of a filter that is given twice the last one counts, beside its NOT- form; ids add up.
+#[test]
+fn filters_given_twice() {
+    let server = TestServer::start();
+    let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    for (index, client) in clients.iter_mut().enumerate() {
+        client.check(&format!("CLIENT SETNAME n{index}"), "+OK~");
+        client.check(&format!("SELECT {index}"), "+OK~");
+        client.check(&format!("CLIENT SETINFO lib-name lib{index}"), "+OK~");
+    }
+    let mut ids = |filter: &str| -> Vec<String> {
+        let text = clients[0].value(&format!("CLIENT LIST {filter}")).text();
+        text.lines().map(|line| field(line, "id")).collect()
+    };
+    assert_eq!(ids("NAME n1 NAME n2"), ["3"]);
+    assert_eq!(ids("ID 1 ID 3 4"), ["1", "3", "4"]);
+    assert_eq!(ids("ID 1 2 3 NOT-ID 1 NOT-ID 2"), ["3"]);
+    assert_eq!(ids("NOT-DB 0 NOT-DB 2"), ["1", "2", "4"]);
+    assert_eq!(ids("LIB-NAME lib1 LIB-NAME lib2 NOT-LIB-NAME lib2 NOT-LIB-NAME lib1"), ["3"]);
+    assert_eq!(ids("TYPE pubsub TYPE normal"), ["1", "2", "3", "4"]);
+    clients[0].check("CLIENT LIST NOT-MAXAGE 5", "-ERR syntax error~");
+    clients[0].check("CLIENT LIST NOT-IDLE 5", "-ERR syntax error~");
+    clients[0].check("CLIENT KILL NAME n1 NAME n2", ":1~");
+    clients[2].expect_closed();
+    clients[0].check("CLIENT KILL ID 2 ID 4", ":2~");
+    clients[1].expect_closed();
 }
 
 #[test]

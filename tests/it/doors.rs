@@ -140,7 +140,7 @@ fn a_port_for_tls() {
     let both = format!("tls-cert-file {missing} tls-key-file {missing}");
     client.check(
         &format!("CONFIG SET {both} tls-port {port}"),
-        &failed("tls-port", "Unable to update TLS configuration. Check server logs."),
+        &failed("tls-cert-file", "Unable to update TLS configuration. Check server logs."),
     );
     assert!(!is_open(local(port)));
     client.check(&format!("CONFIG SET tls-port {port}"), "+OK~");

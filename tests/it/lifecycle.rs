@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use kvarts::server::clock::Clock;
 
 use crate::harness::*;
+use crate::program::Program;
 
 #[test]
 fn a_unix_socket() {
@@ -135,4 +136,103 @@ fn who_has_read_enough_of_the_help_is_no_error() {
     let help = help.expect("the program runs");
     assert!(help.status.success());
     assert_eq!(String::from_utf8_lossy(&help.stderr), "");
+}
+
+/// Two signals that tools send to servers of all kinds ended the process.
+#[test]
+fn signals_that_ask_for_no_end_do_not_bring_it() {
+    let mut program = Program::start(&[]);
+    for (signal, told) in
+        [("HUP", "received SIGHUP"), ("USR1", "received SIGUSR1"), ("USR2", "received SIGUSR2")]
+    {
+        program.signal(signal);
+        eventually(told, || program.log().contains(told));
+        program.client().check("PING", "+PONG~");
+    }
+    assert!(!program.has_ended());
+    program.signal("TERM");
+    eventually("it ends", || program.has_ended());
+}
+
+/// Testcontainers and their like wait for these words.
+#[test]
+fn the_log_says_when_clients_may_come() {
+    let program = Program::start(&["--unixsocket", "s.sock", "--tls-port", &free_port().to_string()]);
+    for kind in ["tcp", "unix", "tls"] {
+        let line = format!("Ready to accept connections {kind}\n");
+        eventually(&line, || program.log().contains(&line));
+    }
+    assert_eq!(program.log().matches("Ready to accept connections").count(), 3);
+}
+
+/// With 200 open files, 111 of 300 clients hung without an answer and the log got twenty lines a second.
+#[test]
+fn maxclients_is_fitted_to_the_limit_of_open_files() {
+    // Root may go beyond any limit, unless it gives that right up.
+    let before =
+        "ulimit -n 200; [ $(id -u) != 0 ] || exec setpriv --bounding-set -sys_resource \"$0\" \"$@\";";
+    let program = Program::start_after(before, &[]);
+    let mut first = program.client();
+    first.check("CONFIG GET maxclients", "*2~$10~maxclients~$3~168~");
+    assert!(program.log().contains("maxclients has been reduced to 168"), "{}", program.log());
+    let mut clients: Vec<Client> = (0..300).map(|_| program.client()).collect();
+    let mut refused = 0;
+    for client in &mut clients {
+        drop(client.try_send(b"PING\r\n"));
+        match show(&client.read_raw()).as_str() {
+            "+PONG~" => {}
+            "-ERR max number of clients reached~" => refused += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(refused, 300 - 167);
+    drop(clients);
+    first.check(
+        "CONFIG SET maxclients 100000",
+        "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to handle the specified number of clients, try with 168~",
+    );
+    first.check("CONFIG SET maxclients 100", "+OK~");
+    assert_eq!(program.log().matches("could not accept").count(), 0, "{}", program.log());
+}
+
+/// Where the hard limit allows it, the soft one is raised.
+#[test]
+fn the_limit_of_open_files_is_raised() {
+    let program = Program::start_after("ulimit -S -n 200;", &["--maxclients", "300"]);
+    let mut clients: Vec<Client> = (0..290).map(|_| program.client()).collect();
+    for client in &mut clients {
+        client.check("PING", "+PONG~");
+    }
+    clients[0].check("CONFIG GET maxclients", "*2~$10~maxclients~$3~300~");
+}
+
+/// A hundred million databases took 4.8 GB at the start. There are at most 65,535, and one that is not used takes nothing to speak of.
+#[test]
+fn databases_are_bounded_and_made_when_used() {
+    let refused = kvarts::config::Config::from_pairs([("databases", "65536")]).err().expect("too many");
+    assert!(refused.to_string().contains("must be between 1 and 65535"), "{refused}");
+    let program = Program::start(&["--databases", "65535"]);
+    let mut client = program.client();
+    let used = info(&mut client, "used_memory").parse::<u64>().expect("a number");
+    assert!(used < 30 << 20, "{used}");
+    client.check("SELECT 65534", "+OK~");
+    client.check("SET k v", "+OK~");
+    client.check("SELECT 0", "+OK~");
+    client.check("EXISTS k", ":0~");
+    client.check("SWAPDB 0 65534", "+OK~");
+    client.check("GET k", "$1~v~");
+}
+
+/// DEBUG SEGFAULT ends the process as a crash does, and only where DEBUG is allowed.
+#[test]
+fn debug_segfault_ends_the_process() {
+    let mut program = Program::start(&[]);
+    let refused = program.client().raw("DEBUG SEGFAULT");
+    assert!(refused.starts_with("-ERR DEBUG command not allowed."), "{refused}");
+    assert!(!program.has_ended());
+    let mut program = Program::start(&["--enable-debug-command", "yes"]);
+    let mut client = program.client();
+    client.send_command("DEBUG SEGFAULT");
+    client.read_to_end();
+    eventually("it has ended", || program.has_ended());
 }

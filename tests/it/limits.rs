@@ -244,3 +244,30 @@ fn the_largest_argument_is_taken_and_a_larger_one_is_not() {
     client.check_next("-ERR Protocol error: invalid bulk length~");
     client.expect_closed();
 }
+
+/// A client that has not authenticated and does not read had as much held for it as any other.
+#[test]
+fn little_is_held_for_strangers() {
+    let server = TestServer::with(&[("requirepass", "secret"), ("enable-debug-command", "yes")]);
+    let mut stranger = server.client();
+    let requests = b"PING\r\n".repeat(1000);
+    for _ in 0..20_000 {
+        if stranger.try_send(&requests).is_err() {
+            break;
+        }
+    }
+    let mut admin = server.client();
+    admin.check("AUTH secret", "+OK~");
+    eventually("it is cut", || info(&mut admin, "client_output_buffer_limit_disconnections") == "1");
+    // A client that was authenticated once is no stranger, whatever waits for it.
+    admin.check("DEBUG CLIENT-ENFORCE-REPLY-LIST 1", "+OK~");
+    let mut stranger = server.client();
+    stranger.send_command("PING");
+    stranger.read_to_end();
+    let mut known = server.client();
+    known.check("AUTH secret", "+OK~");
+    known.check("RESET", "+RESET~");
+    known.check("PING", "-NOAUTH Authentication required.~");
+    admin.check("DEBUG CLIENT-ENFORCE-REPLY-LIST 0", "+OK~");
+    server.client().check("PING", "-NOAUTH Authentication required.~");
+}

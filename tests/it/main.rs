@@ -38,6 +38,7 @@ mod migrate;
 mod notifications;
 mod observe;
 mod peer;
+mod program;
 mod protocol;
 mod pubsub;
 mod random_transactions;

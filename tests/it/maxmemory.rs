@@ -1,43 +1,7 @@
 //! `maxmemory`. Memory is of a process, so these tests start the program itself: in this process other tests' servers take memory, too.
 
-use std::process::{Child, Command, Stdio};
-
-use crate::harness::{Client, TempDir, Value, encode, eventually, free_port, info, local};
-
-/// The program, in a folder of its own, for as long as the test runs.
-struct Program {
-    child: Child,
-    port: u16,
-    _dir: TempDir,
-}
-
-impl Program {
-    fn start(directives: &[&str]) -> Self {
-        let dir = TempDir::new();
-        let port = free_port();
-        let child = Command::new(env!("CARGO_BIN_EXE_kvarts"))
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .args(directives)
-            .current_dir(dir.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let program = Self { child, port, _dir: dir };
-        eventually("it listens", || std::net::TcpStream::connect(local(port)).is_ok());
-        program
-    }
-
-    fn client(&self) -> Client {
-        Client::tcp(local(self.port))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
+use crate::harness::{Client, Value, encode, eventually, info};
+use crate::program::Program;
 
 /// Sets `count` keys `prefix:0`, ... to 1,000 bytes in one pipeline; answers how many were refused.
 fn fill(client: &mut Client, prefix: &str, count: usize, options: &[&str]) -> usize {
@@ -177,4 +141,28 @@ fn used_memory_falls_when_keys_go() {
     eventually("it is freed", || used_memory(&mut client) < before + 1024 * 1024);
     let resident = || -> u64 { info(&mut program.client(), "used_memory_rss").parse().unwrap() };
     eventually("the system has it back", || resident() < full);
+}
+
+/// CLIENT PAUSE WRITE keeps the keys as they are: eviction begins when it ends. It went on beneath the pause.
+#[test]
+fn nothing_is_evicted_during_a_pause() {
+    let program = Program::start(&[]);
+    let mut client = program.client();
+    for line in [
+        "MULTI",
+        "SET foo bar",
+        "CONFIG SET maxmemory-policy allkeys-random",
+        "CONFIG SET maxmemory 1",
+        "CLIENT PAUSE 50000 WRITE",
+    ] {
+        assert!(!client.raw(line).starts_with('-'), "{line}");
+    }
+    client.check("EXEC", "*4~+OK~+OK~+OK~+OK~");
+    let mut other = program.client();
+    for _ in 0..50 {
+        other.check("GET foo", "$3~bar~");
+        assert_eq!(info(&mut other, "evicted_keys"), "0");
+    }
+    other.check("CLIENT UNPAUSE", "+OK~");
+    eventually("it is evicted", || info(&mut other, "evicted_keys") == "1");
 }

@@ -180,11 +180,6 @@ fn what_is_wrong_with_the_other_side() {
         client.check(&format!("MIGRATE {target} k 0 100"), &format!("-{error}~"));
         client.check("GET k", "$1~v~");
     }
-    // Itself: the key is locked, so it cannot be restored in the same place until that has failed. Elsewhere it can.
-    client
-        .check(&format!("{} k 0 50 COPY", to(&here)), "-IOERR error or timeout reading to target instance~");
-    client.check(&format!("{} k 1 1000 COPY", to(&here)), "+OK~");
-    client.check("GET k", "$1~v~");
     // A database that there is not: the key goes nowhere.
     let refused = "-ERR Target instance replied with error: ERR DB index is out of range~";
     client.check(&format!("{} k 99 1000", to(&there)), refused);
@@ -216,4 +211,16 @@ fn wrong_arguments_and_keys() {
         RESTORE-ASKING r 0 x => -ERR DUMP payload version or checksum are wrong~
         ",
     );
+}
+
+/// A server that moves a key to itself waits for the lock that it holds: all others of the slot waited with it for the time limit.
+#[test]
+fn a_server_does_not_migrate_to_itself() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    let refused = "-ERR the target instance is this server itself~";
+    client.check(&format!("{} k 9 600000", to(&server)), refused);
+    client.check(&format!("MIGRATE localhost {} k 9 600000", server.address().port()), refused);
+    client.check("GET k", "$1~v~");
 }

@@ -232,3 +232,40 @@ fn a_certificate_names_the_user() {
     );
     assert_eq!(info(&mut admin, "acl_access_denied_tls_cert"), "3");
 }
+
+/// Settings that cannot work were taken, and every later TLS client was reset without a word in the log.
+#[test]
+fn settings_that_cannot_work_are_refused() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let other = server.dir().join("other.pem");
+    std::fs::write(&other, "no certificate").expect("a file");
+    let other = other.display().to_string();
+    for pairs in [
+        "tls-cert-file /etc/passwd tls-key-file /etc/passwd".to_owned(),
+        "tls-cert-file /nowhere/a.pem tls-key-file /nowhere/b.pem".to_owned(),
+        format!("tls-cert-file {other} tls-key-file {other}"),
+        "tls-cert-file /etc/passwd".to_owned(),
+        "tls-protocols TLSv9".to_owned(),
+        "tls-auto-names \"not a name\\\"\"".to_owned(),
+    ] {
+        let reply = client.raw(&format!("CONFIG SET {pairs}"));
+        let first = pairs.split(' ').next().expect("a word");
+        let expected = format!(
+            "-ERR CONFIG SET failed (possibly related to argument '{first}') - Unable to update TLS configuration. Check server logs.~"
+        );
+        assert_eq!(reply, expected, "{pairs}");
+    }
+    tls_client(&server, server.address().port(), "localhost").check("PING", "+PONG~");
+    client.check("CONFIG SET tls-protocols TLSv1.3", "+OK~");
+    tls_client(&server, server.address().port(), "localhost").check("PING", "+PONG~");
+}
+
+/// The same at the start, though no file is named.
+#[test]
+fn protocols_that_do_not_exist_are_told_at_the_start() {
+    let clock = kvarts::server::clock::Clock::manual(START_MS);
+    let started = TestServer::try_with(&[("tls-protocols", "TLSv9")], clock, TempDir::new());
+    let error = started.err().expect("no such version").to_string();
+    assert!(error.contains("TLSv9"), "{error}");
+}

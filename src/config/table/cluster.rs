@@ -1,8 +1,8 @@
 //! The cluster and what it tells its clients.
 
 use super::{
-    BOOL, COUNT, Directive as D, I32_MAX, I64_MAX, I64_MIN, Kind, PORT, SIZE, Spec, TEXT, U64_MAX, memory,
-    spec,
+    BOOL, COUNT, DATABASES_MAX, Directive as D, I32_MAX, I64_MAX, I64_MIN, Kind, PORT, SIZE, Spec, TEXT,
+    U64_MAX, memory, spec,
 };
 use crate::config::check;
 
@@ -27,7 +27,7 @@ pub(super) const SPECS: &[Spec] = &[
     spec(
         D::ClusterDatabases,
         "cluster-databases",
-        Kind::Integer { min: 1, max: I32_MAX },
+        Kind::Integer { min: 1, max: DATABASES_MAX },
         "1",
         "Databases in cluster mode.",
     )

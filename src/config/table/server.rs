@@ -1,13 +1,19 @@
 //! Databases, access, scripts, logs and the process.
 
-use super::{BOOL, COUNT, Directive as D, I32_MAX, I64_MAX, Kind, SIZE, Spec, TEXT, spec};
+use super::{BOOL, COUNT, DATABASES_MAX, Directive as D, I32_MAX, I64_MAX, Kind, SIZE, Spec, TEXT, spec};
 use crate::config::check;
 
 /// Databases, access, scripts, logs and the process.
 pub(super) const SPECS: &[Spec] = &[
-    spec(D::Databases, "databases", Kind::Integer { min: 1, max: I32_MAX }, "16", "Number of databases.")
-        .active()
-        .immutable(),
+    spec(
+        D::Databases,
+        "databases",
+        Kind::Integer { min: 1, max: DATABASES_MAX },
+        "16",
+        "Number of databases. One takes memory when it is first used.",
+    )
+    .active()
+    .immutable(),
     spec(
         D::Hz,
         "hz",

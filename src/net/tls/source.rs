@@ -80,8 +80,8 @@ impl TlsSource {
         *self.made.lock() = None;
     }
 
-    /// Whether TLS would work after these changes, for `CONFIG SET` to ask before it makes them. With files of the user's they
-    /// are read; a certificate of the server's own is not made.
+    /// Whether TLS would work after these changes, for `CONFIG SET` to ask before it makes them. Files of the user's are read; a
+    /// certificate of the server's own is not made.
     ///
     /// # Errors
     /// As [`server_config`](Self::server_config).

@@ -1,0 +1,65 @@
+//! The program itself in a process of its own, for what belongs to a process: memory, signals, limits, the log.
+
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::{Client, TempDir, eventually, free_port, local};
+
+/// A running program in a folder of its own, for as long as the test runs.
+pub struct Program {
+    child: Child,
+    port: u16,
+    dir: TempDir,
+}
+
+impl Program {
+    /// With these flags, on a free port.
+    pub fn start(flags: &[&str]) -> Self {
+        Self::start_after("", flags)
+    }
+
+    /// As [`start`](Self::start), from a shell that runs `before` first, such as `ulimit -n 200;`.
+    pub fn start_after(before: &str, flags: &[&str]) -> Self {
+        let dir = TempDir::new();
+        let port = free_port();
+        let log = std::fs::File::create(dir.path().join("stdout")).expect("a file");
+        let child = Command::new("sh")
+            .args(["-c", &format!("{before} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_kvarts")])
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(flags)
+            .current_dir(dir.path())
+            .stdout(Stdio::from(log))
+            .spawn()
+            .expect("the program starts");
+        let program = Self { child, port, dir };
+        eventually("it listens", || std::net::TcpStream::connect(local(port)).is_ok());
+        program
+    }
+
+    /// A client of it.
+    pub fn client(&self) -> Client {
+        Client::tcp(local(self.port))
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stdout")).expect("its log")
+    }
+
+    /// Sends it a signal by name (`HUP`).
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success(), "{name}");
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
