@@ -1,7 +1,7 @@
 //! COMMAND: the command table, told to clients.
 
 use super::help;
-use crate::command::keys::{KeyPosition, for_each_key_with_access};
+use crate::command::keys::{KeyPositions, told_keys};
 use crate::command::syntax::{self, Argument};
 use crate::command::table::Entry;
 use crate::command::{Begin, Category, Command, Context, Find, Flags, Group, KeySpec, args};
@@ -362,20 +362,20 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// The keys of a command given as arguments from the third on.
-fn find_keys(cx: &Context<'_>, arguments: &[&[u8]]) -> Result<Vec<KeyPosition>, CommandError> {
+fn find_keys(cx: &Context<'_>, arguments: &[&[u8]]) -> Result<KeyPositions, CommandError> {
     let words = &arguments[2..];
-    let entry = cx.server.commands.resolve(words).map_err(|error| match error {
-        CommandError::WrongArity(_) => {
-            CommandError::text("ERR Invalid number of arguments specified for command")
-        }
-        _ => CommandError::text("ERR Invalid command specified"),
-    })?;
-    if entry.command.keys.is_empty() && entry.command.moving_keys.is_none() {
+    let entry =
+        cx.server.commands.find(words).map_err(|_| CommandError::text("ERR Invalid command specified"))?;
+    let command = entry.command;
+    let has_keys = command.keys.iter().any(|spec| spec.flags & KeySpec::NOT_KEY == 0);
+    if !has_keys && command.moving_keys.is_none() {
         return Err(CommandError::text("ERR The command has no key arguments"));
     }
-    let mut found = Vec::new();
-    for_each_key_with_access(entry.command, words, |key| found.push(key));
-    if found.is_empty() && !entry.command.flags.has(Flags::NO_MANDATORY_KEYS) {
+    if !command.arity_allows(words.len()) {
+        return Err(CommandError::text("ERR Invalid number of arguments specified for command"));
+    }
+    let found = told_keys(command, words);
+    if found.is_empty() && !command.flags.has(Flags::NO_MANDATORY_KEYS) {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }
     Ok(found)

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::command::context::string_bytes;
-use crate::command::keys::{KeyPosition, KeyPositions};
+use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
 use crate::command::{Begin, Category, Command, Context, Find, Flags, Group, KeySpec, Origin, args};
 use crate::commands::collection;
 use crate::error::{CommandError, CommandResult};
@@ -205,9 +205,13 @@ fn sort_ro_keys(arguments: &[&[u8]], found: &mut KeyPositions) {
 
 fn keys(arguments: &[&[u8]], found: &mut KeyPositions, may_store: bool) {
     found.push(KeyPosition { argument: 1, flags: READS });
-    if let Ok(Options { target: Some(argument), .. }) = Options::parse(arguments, may_store) {
-        found.push(KeyPosition { argument, flags: STORES });
-    }
+    let target = match Options::parse(arguments, may_store) {
+        Ok(options) => options.target,
+        // A request that is wrong elsewhere still names the key, for COMMAND GETKEYS and for access control.
+        Err(_) if may_store => last_behind(arguments, 2, &["STORE"], &[("LIMIT", 2), ("GET", 1), ("BY", 1)]),
+        Err(_) => None,
+    };
+    found.extend(target.map(|argument| KeyPosition { argument, flags: STORES }));
 }
 
 /// Whether keys that no argument names are read. In a cluster they are all in the slot that is locked anyway.
