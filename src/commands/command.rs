@@ -63,7 +63,7 @@ pub const COMMANDS: &[Command] = &[Command {
         },
         Command {
             summary: "Names the commands.",
-            syntax: "[FILTERBY [MODULE module-name | ACLCAT category | PATTERN pattern]]",
+            syntax: "[FILTERBY(MODULE module-name | ACLCAT category | PATTERN pattern)]",
             complexity: "O(N) where N is the number of commands",
             reply: "an array of names",
             run: list,
@@ -286,15 +286,24 @@ fn document(cx: &mut Context<'_>, entry: &Entry) {
 fn document_arguments(reply: &mut Reply<'_>, arguments: &[Argument], keys: &mut i64) {
     reply.array(arguments.len());
     for argument in arguments {
-        let is_key = argument.kind == syntax::ArgumentKind::Key;
+        let key_spec = match argument.kind {
+            syntax::ArgumentKind::Key => Some(argument.key_spec.unwrap_or(*keys)),
+            _ => argument.key_spec,
+        };
         let is_plain = argument.children.is_empty();
         let is_token = argument.kind == syntax::ArgumentKind::PureToken;
-        let flags = usize::from(argument.optional) + usize::from(argument.multiple);
+        let flags = [
+            (argument.optional, "optional"),
+            (argument.multiple, "multiple"),
+            (argument.multiple_token, "multiple_token"),
+        ];
+        let flags: Vec<&str> =
+            flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).collect();
         let fields = 2
             + usize::from(is_plain)
-            + usize::from(is_key)
+            + usize::from(key_spec.is_some())
             + usize::from(argument.token.is_some())
-            + usize::from(flags > 0)
+            + usize::from(!flags.is_empty())
             + usize::from(!is_plain);
         reply.map(fields);
         let text = |reply: &mut Reply<'_>, name: &str, value: &str| {
@@ -307,23 +316,18 @@ fn document_arguments(reply: &mut Reply<'_>, arguments: &[Argument], keys: &mut 
             let shown = argument.token.as_deref().filter(|_| is_token).unwrap_or(&argument.name);
             text(reply, "display_text", shown);
         }
-        if is_key {
+        if let Some(index) = key_spec {
             reply.bulk(b"key_spec_index");
-            reply.int(*keys);
-            *keys += 1;
+            reply.int(index);
+            *keys = (*keys).max(index + 1);
         }
         if let Some(token) = &argument.token {
             text(reply, "token", token);
         }
-        if flags > 0 {
+        if !flags.is_empty() {
             reply.bulk(b"flags");
-            reply.set(flags);
-            if argument.optional {
-                reply.simple("optional");
-            }
-            if argument.multiple {
-                reply.simple("multiple");
-            }
+            reply.set(flags.len());
+            flags.iter().for_each(|flag| reply.simple(flag));
         }
         if !is_plain {
             reply.bulk(b"arguments");

@@ -31,7 +31,7 @@ pub const COMMANDS: &[Command] = &[
         moving_keys: Some(sort_keys),
         alone: Some(|server, _, arguments| reaches_further(server, arguments, true)),
         summary: "Returns the elements of a list, set or sorted set in order, or keeps them as a list.",
-        syntax: "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]",
+        syntax: "key [BY by-pattern:pattern@1] [LIMIT(offset count)] [GET get-pattern:pattern@1 [GET get-pattern:pattern@1 ...]] [ASC | DESC] [ALPHA] [STORE destination]",
         reply: "an array of the elements or of what stands under keys made of them, or the number stored",
         run: sort,
         ..entry("sort", "1.0.0")
@@ -42,7 +42,7 @@ pub const COMMANDS: &[Command] = &[
         moving_keys: Some(sort_ro_keys),
         alone: Some(|server, _, arguments| reaches_further(server, arguments, false)),
         summary: "Returns the elements of a list, set or sorted set in order.",
-        syntax: "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]",
+        syntax: "key [BY by-pattern:pattern@1] [LIMIT(offset count)] [GET get-pattern:pattern@1 [GET get-pattern:pattern@1 ...]] [ASC | DESC] [ALPHA]",
         reply: "an array of the elements or of what stands under keys made of them",
         run: sort_ro,
         ..entry("sort_ro", "7.0.0")

@@ -106,6 +106,13 @@ pub fn dump(record: &Record, now_ms: u64) -> Vec<u8> {
     out
 }
 
+/// Bytes of a record's value in a payload, without its type, version and checksum.
+pub fn dumped_len(record: &Record, now_ms: u64) -> usize {
+    let mut out = Vec::new();
+    write::value(record, now_ms, &mut out);
+    out.len().saturating_sub(1)
+}
+
 /// The value of a payload.
 ///
 /// # Errors
