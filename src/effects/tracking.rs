@@ -97,6 +97,12 @@ type Trackers = HashMap<u64, Arc<Tracker>, foldhash::fast::RandomState>;
 /// The prefixes of broadcasting mode, with those that asked for them.
 type Prefixes = BTreeMap<Bytes, Trackers>;
 
+/// Those that asked for a prefix, and the changed keys that begin with it, each with who changed it.
+struct OfPrefix<'k> {
+    trackers: &'k Trackers,
+    changed: Vec<(&'k [u8], u64)>,
+}
+
 type Part = HashMap<Box<[u8]>, SmallVec<[u64; 2]>, foldhash::fast::RandomState>;
 
 /// Who tracks what. With nobody, a read and a change cost one relaxed load each.
@@ -236,14 +242,15 @@ impl Tracking {
     /// Tells of keys that have changed those who asked for their prefixes; beside each key who changed it.
     pub fn broadcast(&self, changed: &VecDeque<(Box<[u8]>, u64)>, now_ms: u64) {
         let prefixes = self.prefixes.read();
-        let mut by_prefix: BTreeMap<&Bytes, (&Trackers, Vec<(&[u8], u64)>)> = BTreeMap::new();
+        let mut by_prefix: BTreeMap<&Bytes, OfPrefix<'_>> = BTreeMap::new();
         for (key, actor) in changed {
             for (prefix, trackers) in prefixes_of(&prefixes, key) {
-                let (_, keys) = by_prefix.entry(prefix).or_insert_with(|| (trackers, Vec::new()));
-                keys.push((&**key, *actor));
+                let told =
+                    by_prefix.entry(prefix).or_insert_with(|| OfPrefix { trackers, changed: Vec::new() });
+                told.changed.push((&**key, *actor));
             }
         }
-        for (trackers, changed) in by_prefix.values() {
+        for OfPrefix { trackers, changed } in by_prefix.values() {
             for tracker in trackers.values() {
                 let theirs = |actor: u64| !(tracker.no_loop && actor == tracker.client.id);
                 let keys: Vec<&[u8]> =
