@@ -176,13 +176,15 @@ impl Acl {
     /// # Errors
     /// Which rule is wrong; then nothing has changed.
     pub fn set_user(&self, name: &[u8], words: &[Vec<u8>], rules: &Rules<'_>) -> Result<Changed, WrongRule> {
-        self.change(|users| {
-            let before = users.get(name).cloned();
-            let mut user = users.get_or_new(name, rules);
-            for (index, word) in words.iter().enumerate() {
-                rules.apply(&mut user, word).map_err(|error| WrongRule { index, error })?;
-            }
-            Ok(Changed { before, now: users.put(user) })
-        })
+        // One user is put in place when all rules were right, so no copy of the others is needed to go back to.
+        let mut users = self.users.write();
+        let before = users.get(name).cloned();
+        let mut user = users.get_or_new(name, rules);
+        for (index, word) in words.iter().enumerate() {
+            rules.apply(&mut user, word).map_err(|error| WrongRule { index, error })?;
+        }
+        let now = users.put(user);
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(Changed { before, now })
     }
 }

@@ -18,6 +18,7 @@ use crate::server::Server;
 use crate::server::client::Client;
 use crate::server::monitor::{Source, UNSEEN};
 use crate::server::observe::Done;
+use crate::server::stats::Counter;
 
 /// The surroundings of one command while it runs: it is alone with its keys, which are locked.
 pub struct Context<'a> {
@@ -177,6 +178,11 @@ impl<'a> Context<'a> {
     ) {
         self.dirty += 1;
         self.changes.changed(database, key, class, event);
+    }
+
+    /// Adds to a statistic of the server.
+    pub fn count(&self, counter: Counter, by: u64) {
+        self.server.stats.add(crate::worker::current(), counter, by);
     }
 
     /// Tells that a command changed `key` of the selected database in a way that no event is published for.

@@ -226,13 +226,29 @@ pub fn for_each_key_with_access(command: &Command, arguments: &[&[u8]], mut foun
 }
 
 fn for_each_key_of_spec(spec: &KeySpec, arguments: &[&[u8]], found: &mut impl FnMut(KeyPosition)) {
+    let Some(Run { first, end, step }) = run_of_spec(spec, arguments) else { return };
+    if matches!(spec.find, Find::Count { .. }) && end > arguments.len() {
+        return;
+    }
+    for argument in (first..end.min(arguments.len())).step_by(step) {
+        found(KeyPosition { argument, flags: spec.flags });
+    }
+}
+
+/// The run of arguments that a spec means.
+struct Run {
+    first: usize,
+    /// Behind the last key: of keys and values in turn the last value is not in the run.
+    end: usize,
+    step: usize,
+}
+
+/// Where a spec's keys stand, which may be beyond the end; `None` without the word or the count that would tell it.
+fn run_of_spec(spec: &KeySpec, arguments: &[&[u8]]) -> Option<Run> {
     let begin = match spec.begin {
         Begin::Index(index) => index,
-        Begin::Keyword { word, from } => match find_keyword(arguments, word, from) {
-            Some(index) => index,
-            None => return,
-        },
-        Begin::Unknown => return,
+        Begin::Keyword { word, from } => find_keyword(arguments, word, from)?,
+        Begin::Unknown => return None,
     };
     let (first, end, step) = match spec.find {
         Find::Range { last, step, limit } => {
@@ -246,21 +262,76 @@ fn for_each_key_of_spec(spec: &KeySpec, arguments: &[&[u8]], found: &mut impl Fn
             (begin, end, step)
         }
         Find::Count { count_at, first, step } => {
-            let Some(count) = arguments.get(begin + count_at).and_then(|text| parse_i64(text)) else {
-                return;
-            };
-            let Ok(count) = usize::try_from(count) else { return };
+            let count = usize::try_from(parse_i64(arguments.get(begin + count_at)?)?).ok()?;
             let first = begin + first;
-            match count.checked_mul(step).and_then(|span| first.checked_add(span)) {
-                Some(end) if end <= arguments.len() => (first, end, step),
-                _ => return,
-            }
+            let end = match count.checked_sub(1) {
+                Some(further) => further.checked_mul(step)?.checked_add(first + 1)?,
+                None => first,
+            };
+            (first, end, step)
         }
-        Find::Unknown => return,
+        Find::Unknown => return None,
     };
-    for argument in (first..end.min(arguments.len())).step_by(step.max(1)) {
-        found(KeyPosition { argument, flags: spec.flags });
+    Some(Run { first, end, step: step.max(1) })
+}
+
+/// The keys that COMMAND GETKEYS tells: those of the specs, if each of them finds keys within the request and the specs
+/// say all; else those of the command's own parser; else none.
+pub fn told_keys(command: &Command, arguments: &[&[u8]]) -> KeyPositions {
+    if let Some(found) = keys_of_specs(command, arguments) {
+        return found;
     }
+    let mut found = KeyPositions::new();
+    if let Some(parser) = command.moving_keys {
+        parser(arguments, &mut found);
+    }
+    if let Some(access) = command.key_access {
+        let flags = access(arguments);
+        if found.is_empty() {
+            for_each_key(command, arguments, |key| found.push(key));
+        }
+        found.iter_mut().for_each(|key| key.flags = flags);
+    }
+    found
+}
+
+/// The keys of all specs; `None` if one of them finds nothing, or does not know all.
+fn keys_of_specs(command: &Command, arguments: &[&[u8]]) -> Option<KeyPositions> {
+    let mut found = KeyPositions::new();
+    for spec in command.keys.iter().filter(|spec| spec.flags & KeySpec::NOT_KEY == 0) {
+        if spec.flags & (KeySpec::VARIABLE_FLAGS | KeySpec::INCOMPLETE) != 0 {
+            return None;
+        }
+        let Run { first, end, step } = run_of_spec(spec, arguments)?;
+        if end <= first || end > arguments.len() {
+            return None;
+        }
+        found.extend((first..end).step_by(step).map(|argument| KeyPosition { argument, flags: spec.flags }));
+    }
+    Some(found)
+}
+
+/// The argument behind the last of `words`, searched from argument `from` on: how the key under which a result is kept is
+/// found in a request that is wrong elsewhere. Words of `skipped` take so many arguments with them.
+pub fn last_behind(
+    arguments: &[&[u8]],
+    from: usize,
+    words: &[&str],
+    skipped: &[(&str, usize)],
+) -> Option<usize> {
+    let is = |index: usize, word: &str| arguments[index].eq_ignore_ascii_case(word.as_bytes());
+    let mut found = None;
+    let mut index = from;
+    while index < arguments.len() {
+        if words.iter().any(|word| is(index, word)) && index + 1 < arguments.len() {
+            found = Some(index + 1);
+            index += 1;
+        } else if let Some((_, taken)) = skipped.iter().find(|(word, _)| is(index, word)) {
+            index += taken;
+        }
+        index += 1;
+    }
+    found
 }
 
 fn find_keyword(arguments: &[&[u8]], word: &str, from: i32) -> Option<usize> {

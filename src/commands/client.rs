@@ -153,7 +153,7 @@ pub const COMMANDS: &[Command] = &[Command {
         },
         Command {
             summary: "Has the server tell when keys change that the connection has read, or whose names begin with prefixes.",
-            syntax: "ON | OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+            syntax: "(ON | OFF) [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
             since: "6.0.0",
             complexity: "O(N) where N is the number of prefixes",
             reply: "OK",

@@ -69,7 +69,7 @@ pub const COMMANDS: &[Command] = &[
             },
             Command {
                 summary: "Returns the slot of a key.",
-                syntax: "key",
+                syntax: "key:string",
                 complexity: "O(N) where N is the number of bytes in the key",
                 reply: "the slot",
                 run: keyslot,
@@ -140,7 +140,7 @@ pub const COMMANDS: &[Command] = &[
             },
             Command {
                 summary: "Tells how many keys slots hold.",
-                syntax: "SLOTSRANGE start-slot end-slot | ORDERBY metric [LIMIT limit] [ASC | DESC]",
+                syntax: "SLOTSRANGE(start-slot end-slot) | ORDERBY(metric [LIMIT limit] [ASC | DESC])",
                 since: "8.0.0",
                 complexity: "O(N) where N is the number of slots",
                 reply: "slots with their figures",
@@ -148,23 +148,33 @@ pub const COMMANDS: &[Command] = &[
                 tips: &["nondeterministic_output", "request_policy:all_shards"],
                 ..subcommand("slot-stats", -4, ANYTIME.and(Flags::WHOLE_KEYSPACE))
             },
-            fixed("addslots", -3, "3.0.0"),
-            fixed("addslotsrange", -4, "7.0.0"),
+            Command { syntax: "slot [slot ...]", ..fixed("addslots", -3, "3.0.0") },
+            Command {
+                syntax: "start-slot end-slot [start-slot end-slot ...]",
+                ..fixed("addslotsrange", -4, "7.0.0")
+            },
             Command { tips: &["nondeterministic_output"], ..fixed("bumpepoch", 2, "3.0.0") },
-            fixed("delslots", -3, "3.0.0"),
-            fixed("delslotsrange", -4, "7.0.0"),
-            fixed("failover", -2, "3.0.0"),
+            Command { syntax: "slot [slot ...]", ..fixed("delslots", -3, "3.0.0") },
+            Command {
+                syntax: "start-slot end-slot [start-slot end-slot ...]",
+                ..fixed("delslotsrange", -4, "7.0.0")
+            },
+            Command { syntax: "[FORCE | TAKEOVER]", ..fixed("failover", -2, "3.0.0") },
             fixed("flushslots", 2, "3.0.0"),
-            fixed("forget", 3, "3.0.0"),
-            fixed("meet", -4, "3.0.0"),
-            fixed("replicate", -3, "3.0.0"),
+            Command { syntax: "node-id", ..fixed("forget", 3, "3.0.0") },
+            Command { syntax: "ip port [cluster-bus-port]", ..fixed("meet", -4, "3.0.0") },
+            Command { syntax: "node-id | NO ONE", ..fixed("replicate", -3, "3.0.0") },
             Command {
                 flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::STALE),
+                syntax: "[HARD | SOFT]",
                 ..fixed("reset", -2, "3.0.0")
             },
             fixed("saveconfig", 2, "3.0.0"),
-            fixed("set-config-epoch", 3, "3.0.0"),
-            fixed("setslot", -4, "3.0.0"),
+            Command { syntax: "config-epoch", ..fixed("set-config-epoch", 3, "3.0.0") },
+            Command {
+                syntax: "slot (IMPORTING node-id | MIGRATING node-id | NODE node-id | STABLE) [TIMEOUT timeout]",
+                ..fixed("setslot", -4, "3.0.0")
+            },
             help::entry("5.0.0", Group::Cluster, &[]),
         ],
         ..Command::DEFAULT

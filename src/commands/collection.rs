@@ -136,7 +136,7 @@ pub fn signed_count(argument: &[u8]) -> Result<i64, CommandError> {
 /// Calls `write_one` `count` times, which repeats elements into the reply.
 ///
 /// # Errors
-/// When the reply grows beyond any use.
+/// A reply beyond any use. That is estimated from the first elements, before many are written.
 pub fn repeat(reply: &mut Reply<'_>, count: u64, write_one: impl FnMut(&mut Reply<'_>)) -> CommandResult {
     repeat_within(REPEATED_REPLY_MAX, reply, count, write_one)
 }
@@ -147,10 +147,19 @@ fn repeat_within(
     count: u64,
     mut write_one: impl FnMut(&mut Reply<'_>),
 ) -> CommandResult {
+    /// Bytes of the shortest element, which is a number of one digit.
+    const SHORTEST: u64 = 4;
+    /// Elements after which the length of all is estimated.
+    const SAMPLE: u64 = 64;
+    if count.saturating_mul(SHORTEST) > max as u64 {
+        return Err(CommandError::OutOfRange);
+    }
     let start = reply.position();
-    for _ in 0..count {
+    for index in 1..=count {
         write_one(reply);
-        if reply.position() - start > max {
+        let written = reply.position() - start;
+        let is_too_long = index == SAMPLE && (written as u64 / SAMPLE).saturating_mul(count) > max as u64;
+        if is_too_long || written > max {
             return Err(CommandError::OutOfRange);
         }
     }
@@ -217,5 +226,24 @@ mod tests {
         assert_eq!(repeat(10), Ok(()), "ten replies of four bytes are just within it");
         assert_eq!(repeat(11), Err(CommandError::OutOfRange));
         assert_eq!(repeat(u64::MAX), Err(CommandError::OutOfRange));
+    }
+
+    /// As many as were asked for were written until the reply was too long.
+    #[test]
+    fn long_repetitions_are_refused_by_what_the_first_ones_take() {
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, Version::Resp2);
+        let mut written = 0;
+        let mut repeat = |count, bytes: usize| {
+            written = 0;
+            let result = repeat_within(1 << 20, &mut reply, count, |reply| {
+                written += 1;
+                reply.bulk(&vec![b'x'; bytes]);
+            });
+            (result, written)
+        };
+        assert_eq!(repeat(1 << 20, 1), (Err(CommandError::OutOfRange), 0), "too many of any length");
+        assert_eq!(repeat(100_000, 100), (Err(CommandError::OutOfRange), 64), "too many of this length");
+        assert_eq!(repeat(1000, 100), (Ok(()), 1000));
     }
 }

@@ -1,7 +1,7 @@
 //! COMMAND: the command table, told to clients.
 
 use super::help;
-use crate::command::keys::{KeyPosition, for_each_key_with_access};
+use crate::command::keys::{KeyPositions, told_keys};
 use crate::command::syntax::{self, Argument};
 use crate::command::table::Entry;
 use crate::command::{Begin, Category, Command, Context, Find, Flags, Group, KeySpec, args};
@@ -63,7 +63,7 @@ pub const COMMANDS: &[Command] = &[Command {
         },
         Command {
             summary: "Names the commands.",
-            syntax: "[FILTERBY [MODULE module-name | ACLCAT category | PATTERN pattern]]",
+            syntax: "[FILTERBY(MODULE module-name | ACLCAT category | PATTERN pattern)]",
             complexity: "O(N) where N is the number of commands",
             reply: "an array of names",
             run: list,
@@ -286,15 +286,24 @@ fn document(cx: &mut Context<'_>, entry: &Entry) {
 fn document_arguments(reply: &mut Reply<'_>, arguments: &[Argument], keys: &mut i64) {
     reply.array(arguments.len());
     for argument in arguments {
-        let is_key = argument.kind == syntax::ArgumentKind::Key;
+        let key_spec = match argument.kind {
+            syntax::ArgumentKind::Key => Some(argument.key_spec.unwrap_or(*keys)),
+            _ => argument.key_spec,
+        };
         let is_plain = argument.children.is_empty();
         let is_token = argument.kind == syntax::ArgumentKind::PureToken;
-        let flags = usize::from(argument.optional) + usize::from(argument.multiple);
+        let flags = [
+            (argument.optional, "optional"),
+            (argument.multiple, "multiple"),
+            (argument.multiple_token, "multiple_token"),
+        ];
+        let flags: Vec<&str> =
+            flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).collect();
         let fields = 2
             + usize::from(is_plain)
-            + usize::from(is_key)
+            + usize::from(key_spec.is_some())
             + usize::from(argument.token.is_some())
-            + usize::from(flags > 0)
+            + usize::from(!flags.is_empty())
             + usize::from(!is_plain);
         reply.map(fields);
         let text = |reply: &mut Reply<'_>, name: &str, value: &str| {
@@ -307,23 +316,18 @@ fn document_arguments(reply: &mut Reply<'_>, arguments: &[Argument], keys: &mut 
             let shown = argument.token.as_deref().filter(|_| is_token).unwrap_or(&argument.name);
             text(reply, "display_text", shown);
         }
-        if is_key {
+        if let Some(index) = key_spec {
             reply.bulk(b"key_spec_index");
-            reply.int(*keys);
-            *keys += 1;
+            reply.int(index);
+            *keys = (*keys).max(index + 1);
         }
         if let Some(token) = &argument.token {
             text(reply, "token", token);
         }
-        if flags > 0 {
+        if !flags.is_empty() {
             reply.bulk(b"flags");
-            reply.set(flags);
-            if argument.optional {
-                reply.simple("optional");
-            }
-            if argument.multiple {
-                reply.simple("multiple");
-            }
+            reply.set(flags.len());
+            flags.iter().for_each(|flag| reply.simple(flag));
         }
         if !is_plain {
             reply.bulk(b"arguments");
@@ -362,20 +366,20 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// The keys of a command given as arguments from the third on.
-fn find_keys(cx: &Context<'_>, arguments: &[&[u8]]) -> Result<Vec<KeyPosition>, CommandError> {
+fn find_keys(cx: &Context<'_>, arguments: &[&[u8]]) -> Result<KeyPositions, CommandError> {
     let words = &arguments[2..];
-    let entry = cx.server.commands.resolve(words).map_err(|error| match error {
-        CommandError::WrongArity(_) => {
-            CommandError::text("ERR Invalid number of arguments specified for command")
-        }
-        _ => CommandError::text("ERR Invalid command specified"),
-    })?;
-    if entry.command.keys.is_empty() && entry.command.moving_keys.is_none() {
+    let entry =
+        cx.server.commands.find(words).map_err(|_| CommandError::text("ERR Invalid command specified"))?;
+    let command = entry.command;
+    let has_keys = command.keys.iter().any(|spec| spec.flags & KeySpec::NOT_KEY == 0);
+    if !has_keys && command.moving_keys.is_none() {
         return Err(CommandError::text("ERR The command has no key arguments"));
     }
-    let mut found = Vec::new();
-    for_each_key_with_access(entry.command, words, |key| found.push(key));
-    if found.is_empty() && !entry.command.flags.has(Flags::NO_MANDATORY_KEYS) {
+    if !command.arity_allows(words.len()) {
+        return Err(CommandError::text("ERR Invalid number of arguments specified for command"));
+    }
+    let found = told_keys(command, words);
+    if found.is_empty() && !command.flags.has(Flags::NO_MANDATORY_KEYS) {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }
     Ok(found)

@@ -26,7 +26,7 @@ pub const COMMANDS: &[Command] = &[
         subcommands: &[
             Command {
                 summary: "Returns the latest entries of a log; -1 for all.",
-                syntax: "count SLOW | LARGE-REQUEST | LARGE-REPLY",
+                syntax: "count (SLOW | LARGE-REQUEST | LARGE-REPLY)",
                 complexity: "O(N) where N is the number of entries",
                 reply: "an array of entries",
                 run: get,

@@ -3,6 +3,7 @@
 use crate::acl::log::Place;
 use crate::acl::user::DEFAULT_USER;
 use crate::command::{After, Category, Command, Context, Flags, Group, Origin, args};
+use crate::config::Directive;
 use crate::error::{CommandError, CommandResult};
 use crate::resp::Version;
 use crate::server::client::{Door, ReplyMode};
@@ -76,7 +77,7 @@ pub const COMMANDS: &[Command] = &[
         categories: CONNECTION,
         group: Group::Connection,
         summary: "Chooses the protocol version, authenticates and names the client if wanted, and describes the server.",
-        syntax: "[protover [AUTH username password] [SETNAME clientname]]",
+        syntax: "[protover [AUTH(username password)] [SETNAME clientname]]",
         since: "6.0.0",
         reply: "a map about the server",
         secrets: Some(hello_secret),
@@ -232,7 +233,8 @@ fn describe_server(cx: &mut Context<'_>) {
     let id = cx.client.shared.id as i64;
     let protocol = if cx.client.version == Version::Resp3 { 3 } else { 2 };
     let reply = &mut cx.reply;
-    reply.map(7);
+    let zone = cx.server.config.text(Directive::AvailabilityZone);
+    reply.map(if zone.is_empty() { 7 } else { 8 });
     // Client libraries look features up by this name and version, so it names the Redis that Kvarts is compatible with.
     for (name, value) in [("server", "redis"), ("version", crate::REDIS_VERSION)] {
         reply.bulk(name.as_bytes());
@@ -248,6 +250,10 @@ fn describe_server(cx: &mut Context<'_>) {
     }
     reply.bulk(b"modules");
     reply.array(0);
+    if !zone.is_empty() {
+        reply.bulk(b"availability_zone");
+        reply.bulk(zone.as_bytes());
+    }
 }
 
 fn quit(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {

@@ -286,7 +286,7 @@ fn object(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle_s}",
         record.address(),
         record.encoding(),
-        record.memory_bytes(),
+        rdb::dumped_len(record, cx.keys.now_ms),
         record.access(),
     );
     cx.reply.simple(&line);

@@ -1,10 +1,10 @@
 //! DUMP and RESTORE: values as bytes, exchanged with Redis and Valkey.
 
 use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
-use crate::commands::expire;
 use crate::config::Directive;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
+use crate::keyspace::reaper::Loss;
 use crate::rdb;
 use crate::types::hash::HashLimits;
 use crate::types::list::ListLimits;
@@ -125,14 +125,18 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         at_ms if options.absolute => Some(at_ms),
         ttl_ms => Some(cx.keys.now_ms.saturating_add(ttl_ms)),
     };
-    let old = cx.keys.put(&key, restored.into_record(key.bytes, expire_at_ms));
+    if expire_at_ms.is_some_and(|at_ms| at_ms <= cx.keys.now_ms) {
+        // A time in the past: what was there is gone, and nothing takes its place.
+        if cx.keys.delete_as(&key, Loss::Expired) {
+            cx.changed(&key, EventClass::GENERIC, "del");
+        }
+        cx.reply.ok();
+        return Ok(());
+    }
+    let old = cx.keys.replace_in(cx.keys.database, &key, restored.into_record(key.bytes, expire_at_ms));
     cx.keys.discard(old);
     date(cx, &key, &options);
     cx.changed(&key, EventClass::GENERIC, "restore");
-    if let Some(at_ms) = expire_at_ms {
-        // A time in the past: the key is gone before anybody saw it.
-        expire::delete_if_past(cx, &key, at_ms);
-    }
     cx.reply.ok();
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;
 use crate::keyspace::reaper::Loss;
+use crate::server::stats::Counter;
 
 const WRITE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
@@ -173,13 +174,15 @@ fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<i64> {
     }
 }
 
-/// Deletes a key whose new end is not in the future, as Redis does instead of setting it. Whether it did.
+/// Deletes a key whose new end is not in the future instead of setting that: the key has expired. Answers whether the end
+/// is not in the future.
 pub fn delete_if_past(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64) -> bool {
     if at_ms > cx.keys.now_ms {
         return false;
     }
     if cx.keys.delete_as(key, Loss::Expired) {
-        cx.changed(key, EventClass::GENERIC, "del");
+        cx.changed(key, EventClass::EXPIRED, "expired");
+        cx.count(Counter::ExpiredKeys, 1);
     }
     true
 }

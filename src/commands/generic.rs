@@ -291,7 +291,14 @@ fn exists(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn touch(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let count = (1..arguments.len()).filter(|index| cx.read(&cx.key(arguments, *index)).is_some()).count();
+    let mut count = 0;
+    for index in 1..arguments.len() {
+        let key = cx.key(arguments, index);
+        if cx.read(&key).is_some() {
+            cx.keys.touch(&key);
+            count += 1;
+        }
+    }
     cx.reply.count(count);
     Ok(())
 }
@@ -332,7 +339,7 @@ fn rename_to(cx: &mut Context<'_>, arguments: &[&[u8]], overwrite: bool) -> Resu
         return Ok(false);
     }
     let Some(record) = cx.keys.remove(&from) else { return Err(CommandError::NoSuchKey) };
-    let old = cx.keys.put(&to, record.with_key(to.bytes));
+    let old = cx.keys.replace_in(cx.keys.database, &to, record.with_key(to.bytes));
     cx.keys.discard(old);
     // It counts as one change.
     cx.event(&from, EventClass::GENERIC, "rename_from");
@@ -397,7 +404,7 @@ fn copy(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.int(0);
         return Ok(());
     }
-    let old = cx.keys.put_in(target, &to, copied);
+    let old = cx.keys.replace_in(target, &to, copied);
     cx.keys.discard(old);
     cx.changed_in(target, &to, EventClass::GENERIC, "copy_to");
     cx.reply.int(1);

@@ -1,6 +1,6 @@
 //! Searches for places: GEOSEARCH, and GEORADIUS with its variants, which are older names of it with their own order of arguments.
 
-use crate::command::keys::{KeyPosition, KeyPositions};
+use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
 use crate::command::{Begin, Command, Context, Find, Flags, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::geo::{entry, metres_of, parse_point, write_distance, write_point};
@@ -23,7 +23,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         arity: -7,
         summary: "Finds the members within a circle, a rectangle or a polygon.",
-        syntax: "key [FROMMEMBER member | FROMLONLAT longitude latitude] BYRADIUS radius unit | BYBOX width height unit | BYPOLYGON numvertices longitude latitude [longitude latitude ...] [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
+        syntax: "key [FROMMEMBER member | FROMLONLAT(longitude latitude)] (BYRADIUS radius (M | KM | FT | MI) | BYBOX width height (M | KM | FT | MI) | BYPOLYGON num-vertices longitude latitude [longitude latitude ...]) [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
         since: "6.2.0",
         complexity: SEARCH,
         reply: FOUND,
@@ -35,7 +35,7 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[KeySpec::one(1, STORES), KeySpec::one(2, READS)],
         summary: "Keeps the members within a circle, a rectangle or a polygon as a sorted set under a key.",
-        syntax: "destination source [FROMMEMBER member | FROMLONLAT longitude latitude] BYRADIUS radius unit | BYBOX width height unit | BYPOLYGON numvertices longitude latitude [longitude latitude ...] [ASC | DESC] [COUNT count [ANY]] [STOREDIST]",
+        syntax: "destination source [FROMMEMBER member | FROMLONLAT(longitude latitude)] (BYRADIUS radius (M | KM | FT | MI) | BYBOX width height (M | KM | FT | MI) | BYPOLYGON num-vertices longitude latitude [longitude latitude ...]) [ASC | DESC] [COUNT count [ANY]] [STOREDIST]",
         since: "6.2.0",
         complexity: SEARCH,
         reply: "the number of members of the result",
@@ -48,7 +48,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, READS), target("STORE", 6), target("STOREDIST", 6)],
         moving_keys: Some(georadius_keys),
         summary: "Finds the members within a circle, or keeps them as a sorted set under a key.",
-        syntax: "key longitude latitude radius unit [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
+        syntax: "key longitude latitude radius (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
         complexity: SEARCH,
         reply: FOUND_OR_COUNT,
         run: georadius,
@@ -57,7 +57,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         arity: -6,
         summary: "Finds the members within a circle.",
-        syntax: "key longitude latitude radius unit [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC]",
+        syntax: "key longitude latitude radius (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC]",
         since: "3.2.10",
         complexity: SEARCH,
         reply: FOUND,
@@ -70,7 +70,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, READS), target("STORE", 5), target("STOREDIST", 5)],
         moving_keys: Some(georadiusbymember_keys),
         summary: "Finds the members within a circle around one of them, or keeps them as a sorted set under a key.",
-        syntax: "key member radius unit [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
+        syntax: "key member radius (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
         complexity: SEARCH,
         reply: FOUND_OR_COUNT,
         run: georadiusbymember,
@@ -79,7 +79,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         arity: -5,
         summary: "Finds the members within a circle around one of them.",
-        syntax: "key member radius unit [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC]",
+        syntax: "key member radius (M | KM | FT | MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC]",
         since: "3.2.10",
         complexity: SEARCH,
         reply: FOUND,
@@ -157,9 +157,12 @@ fn georadiusbymember_keys(arguments: &[&[u8]], found: &mut KeyPositions) {
 fn radius_keys(arguments: &[&[u8]], found: &mut KeyPositions, form: Form) {
     found.push(KeyPosition { argument: form.source(), flags: READS });
     // Read as without the sorted set: every request that the command can take then has its keys found.
-    if let Ok(Options { target: Some(argument), .. }) = Options::parse(arguments, form, "", |_| Ok(None)) {
-        found.push(KeyPosition { argument, flags: STORES });
-    }
+    let target = match Options::parse(arguments, form, "", |_| Ok(None)) {
+        Ok(options) => options.target,
+        // A request that is wrong elsewhere still names the key, for COMMAND GETKEYS and for access control.
+        Err(_) => last_behind(arguments, 5, &["STORE", "STOREDIST"], &[]),
+    };
+    found.extend(target.map(|argument| KeyPosition { argument, flags: STORES }));
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +200,9 @@ impl Options {
         place_of: impl Fn(&[u8]) -> Result<Option<Point>, CommandError>,
     ) -> Result<Self, CommandError> {
         let searches = matches!(form, Form::Search { .. });
-        let (mut centre, mut shape, mut has_centre) = (None, None, false);
+        let (mut centre, mut shape) = (None, None);
+        // By which words the centre and the shape were given.
+        let (mut centre_by, mut shape_by) = (None, None);
         let mut options = Options {
             with_distance: false,
             with_score: false,
@@ -226,10 +231,10 @@ impl Options {
         while let Some((word, rest)) = words.split_first() {
             words = rest;
             let is = |option| args::is(word, option);
-            // Only one centre and one shape, and a polygon has no other centre than its own.
-            let polygon = matches!(shape, Some(Shape::Polygon(_)));
-            let wants_centre = searches && !has_centre && !polygon;
-            let wants_shape = searches && shape.is_none();
+            // Only one kind of centre and one of shape, of which the last one counts; a polygon has no centre but its own.
+            let is_centre = |option| is(option) && searches && centre_by.is_none_or(|by| by == option);
+            let is_shape = |option| is(option) && searches && shape_by.is_none_or(|by| by == option);
+            let has_polygon = shape_by == Some("BYPOLYGON");
             match rest {
                 _ if is("WITHDIST") => options.with_distance = true,
                 _ if is("WITHHASH") => options.with_score = true,
@@ -253,31 +258,32 @@ impl Options {
                 _ if is("STOREDIST") && form == (Form::Search { stores: true }) => {
                     options.keeps_distances = true;
                 }
-                [member, rest @ ..] if is("FROMMEMBER") && wants_centre => {
-                    (centre, has_centre) = (place_of(member)?, true);
+                [member, rest @ ..] if is_centre("FROMMEMBER") && !has_polygon => {
+                    (centre, centre_by) = (place_of(member)?, Some("FROMMEMBER"));
                     words = rest;
                 }
-                [longitude, latitude, rest @ ..] if is("FROMLONLAT") && wants_centre => {
-                    (centre, has_centre) = (Some(parse_point(longitude, latitude)?), true);
+                [longitude, latitude, rest @ ..] if is_centre("FROMLONLAT") && !has_polygon => {
+                    (centre, centre_by) = (Some(parse_point(longitude, latitude)?), Some("FROMLONLAT"));
                     words = rest;
                 }
-                [radius, unit, rest @ ..] if is("BYRADIUS") && wants_shape => {
-                    (shape, options.unit_m) = parse_circle(radius, unit)?;
+                [radius, unit, rest @ ..] if is_shape("BYRADIUS") => {
+                    ((shape, options.unit_m), shape_by) = (parse_circle(radius, unit)?, Some("BYRADIUS"));
                     words = rest;
                 }
-                [width, height, unit, rest @ ..] if is("BYBOX") && wants_shape => {
-                    (shape, options.unit_m) = parse_rectangle(width, height, unit)?;
+                [width, height, unit, rest @ ..] if is_shape("BYBOX") => {
+                    let rectangle = parse_rectangle(width, height, unit)?;
+                    ((shape, options.unit_m), shape_by) = (rectangle, Some("BYBOX"));
                     words = rest;
                 }
-                [count, rest @ ..] if is("BYPOLYGON") && wants_shape && !has_centre => {
+                [count, rest @ ..] if is_shape("BYPOLYGON") && centre_by.is_none() => {
                     let (corners, rest) = parse_corners(count, rest, name)?;
-                    shape = Some(Shape::Polygon(corners));
+                    (shape, shape_by) = (Some(Shape::Polygon(corners)), Some("BYPOLYGON"));
                     words = rest;
                 }
                 _ => return Err(CommandError::Syntax),
             }
         }
-        options.check(form, name, has_centre, shape.as_ref())?;
+        options.check(form, name, centre_by.is_some(), shape.as_ref())?;
         options.area = match (centre, shape) {
             (_, Some(Shape::Polygon(corners))) => Some(Area::between(corners)),
             (Some(centre), Some(shape)) => Some(Area { centre, shape }),

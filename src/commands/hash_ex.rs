@@ -8,6 +8,7 @@ use crate::commands::hash_field_expiry::{
 };
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
+use crate::server::stats::Counter;
 use crate::types::hash::{Hash, HashLimits};
 
 const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
@@ -20,7 +21,7 @@ pub const COMMANDS: &[Command] = &[
         flags: FAST_WRITE,
         keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)],
         syntax: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] \
-                 FIELDS numfields field [field ...]",
+                 FIELDS(numfields field [field ...])",
         summary: "Returns the values of fields of a hash and sets or removes their ends.",
         reply: "an array of values and nulls",
         run: hgetex,
@@ -33,7 +34,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::INSERT)],
         syntax: "key [NX | XX] [FNX | FXX] \
                  [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] \
-                 FIELDS numfields field value [field value ...]",
+                 FIELDS(numfields field value [field value ...])",
         summary: "Sets fields of a hash together with their ends, with conditions if wanted.",
         reply: "1 if set, else 0",
         run: hsetex,
@@ -198,6 +199,7 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     if ends_now {
         collection::also(cx, &key, EventClass::HASH, "hexpired");
+        cx.count(Counter::ExpiredFields, pairs.len() as u64 / 2);
         if emptied {
             cx.delete_emptied(&key);
         }

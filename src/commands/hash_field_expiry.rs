@@ -9,6 +9,7 @@ use crate::commands::hash::{WRONG_FIELD_COUNT, counted_fields, field_list};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;
+use crate::server::stats::Counter;
 use crate::types::hash::Hash;
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
@@ -19,25 +20,25 @@ const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Lets fields of a hash end after some seconds.",
-        syntax: "key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+        syntax: "key seconds [NX | XX | GT | LT] FIELDS(numfields field [field ...])",
         run: hexpire,
         ..setter("hexpire")
     },
     Command {
         summary: "Lets fields of a hash end after some milliseconds.",
-        syntax: "key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+        syntax: "key milliseconds [NX | XX | GT | LT] FIELDS(numfields field [field ...])",
         run: hpexpire,
         ..setter("hpexpire")
     },
     Command {
         summary: "Lets fields of a hash end at a time in seconds.",
-        syntax: "key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+        syntax: "key unix-time-seconds:integer [NX | XX | GT | LT] FIELDS(numfields field [field ...])",
         run: hexpireat,
         ..setter("hexpireat")
     },
     Command {
         summary: "Lets fields of a hash end at a time in milliseconds.",
-        syntax: "key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+        syntax: "key unix-time-milliseconds:integer [NX | XX | GT | LT] FIELDS(numfields field [field ...])",
         run: hpexpireat,
         ..setter("hpexpireat")
     },
@@ -62,7 +63,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -5,
         flags: FAST_WRITE,
         keys: UPDATE,
-        syntax: "key FIELDS numfields field [field ...]",
+        syntax: "key FIELDS(numfields field [field ...])",
         summary: "Lets fields of a hash stay that were to end.",
         reply: "for each field 1, or -1 if it was not to end, -2 if it is not there",
         run: hpersist,
@@ -98,7 +99,7 @@ const fn getter(name: &'static str) -> Command {
         arity: -5,
         flags: Flags::READONLY.and(Flags::FAST),
         keys: READ,
-        syntax: "key FIELDS numfields field [field ...]",
+        syntax: "key FIELDS(numfields field [field ...])",
         reply: "for each field a number, or -1 if it stays, -2 if it is not there",
         ..of_fields()
     }
@@ -226,6 +227,9 @@ pub fn tell_ends(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64, changed:
     if changed > 0 {
         let event = if at_ms <= cx.keys.now_ms { "hexpired" } else { "hexpire" };
         collection::changed(cx, key, EventClass::HASH, event, changed);
+        if at_ms <= cx.keys.now_ms {
+            cx.count(Counter::ExpiredFields, changed as u64);
+        }
         if emptied {
             cx.delete_emptied(key);
         }

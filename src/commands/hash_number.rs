@@ -23,6 +23,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Adds a floating point number to the number in a hash's field; a missing field counts as 0.",
+        syntax: "key field increment:double",
         since: "2.6.0",
         reply: "the new number as text",
         element: Some(2),

@@ -1,5 +1,6 @@
 //! HELP, the subcommand of every container: written from the entries themselves.
 
+use crate::command::syntax;
 use crate::command::{Category, Command, Context, Flags, Group};
 use crate::error::{CommandError, CommandResult};
 
@@ -29,7 +30,11 @@ fn help(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         container.to_uppercase()
     )];
     for subcommand in parent.command.subcommands {
-        lines.push(format!("{} {}", subcommand.name.to_uppercase(), subcommand.syntax).trim_end().to_owned());
+        lines.push(
+            format!("{} {}", subcommand.name.to_uppercase(), syntax::shown(subcommand.syntax))
+                .trim_end()
+                .to_owned(),
+        );
         lines.push(format!("    {}", subcommand.summary));
     }
     cx.reply.array(lines.len());

@@ -96,7 +96,10 @@ fn server(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("redis_git_sha1", "00000000");
     fields.add("redis_git_dirty", 0);
     fields.add("redis_build_id", "0000000000000000");
-    fields.add("server_mode", if server.cluster.is_enabled() { "cluster" } else { "standalone" });
+    // Valkey's name and Redis's, which clients ask for.
+    for name in ["server_mode", "redis_mode"] {
+        fields.add(name, if server.cluster.is_enabled() { "cluster" } else { "standalone" });
+    }
     fields.add("os", format_args!("{} {}", os_name(), std::env::consts::ARCH));
     fields.add("arch_bits", usize::BITS);
     fields.add("monotonic_clock", "POSIX clock_gettime");
@@ -243,7 +246,7 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("used_memory_peak_human", human(used.peak));
     fields.add("used_memory_peak_perc", format_args!("{:.2}%", ratio(used.allocated, used.peak) * 100.0));
     fields.add("used_memory_overhead", overhead);
-    fields.add("used_memory_startup", 0);
+    fields.add("used_memory_startup", server.memory_startup);
     fields.add("used_memory_dataset", dataset);
     fields.add("used_memory_dataset_perc", format_args!("{:.2}%", ratio(dataset, used.allocated) * 100.0));
     fields.add("allocator_allocated", used.allocated);

@@ -103,7 +103,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Adds an element before or after another.",
-        syntax: "key BEFORE | AFTER pivot element",
+        syntax: "key (BEFORE | AFTER) pivot element",
         since: "2.2.0",
         complexity: "O(N) where N is the number of elements passed on the way",
         reply: "the new length, -1 without the other element, 0 without a list",
@@ -145,7 +145,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Takes an element from one end of a list and adds it at one end of another, at once.",
-        syntax: "source destination LEFT | RIGHT LEFT | RIGHT",
+        syntax: "source destination (LEFT | RIGHT) (LEFT | RIGHT)",
         since: "6.2.0",
         reply: "the element or null",
         run: lmove,
@@ -161,7 +161,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Takes elements from the first list that is not empty.",
-        syntax: "numkeys key [key ...] LEFT | RIGHT [COUNT count]",
+        syntax: "numkeys key [key ...] (LEFT | RIGHT) [COUNT count]",
         since: "7.0.0",
         complexity: "O(N+M) where N is the number of keys and M the number of elements taken",
         reply: "the key and an array of elements, or null",

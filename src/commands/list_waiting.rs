@@ -31,7 +31,7 @@ const fn waiting(name: &'static str, arity: i32, flags: Flags, keys: &'static [K
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Takes an element from the head of the first list that has one; waits until there is one.",
-        syntax: "key [key ...] timeout",
+        syntax: "key [key ...] timeout:double",
         complexity: "O(N) where N is the number of keys",
         reply: "the key and the element, or null when the time is over",
         run: blpop,
@@ -39,7 +39,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Takes an element from the tail of the first list that has one; waits until there is one.",
-        syntax: "key [key ...] timeout",
+        syntax: "key [key ...] timeout:double",
         complexity: "O(N) where N is the number of keys",
         reply: "the key and the element, or null when the time is over",
         run: brpop,
@@ -47,7 +47,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Moves an element between ends of lists as LMOVE does; waits until there is one.",
-        syntax: "source destination LEFT | RIGHT LEFT | RIGHT timeout",
+        syntax: "source destination (LEFT | RIGHT) (LEFT | RIGHT) timeout:double",
         since: "6.2.0",
         reply: "the element, or null when the time is over",
         run: blmove,
@@ -55,7 +55,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Moves an element from the tail of a list to the head of another; waits until there is one.",
-        syntax: "source destination timeout",
+        syntax: "source destination timeout:double",
         since: "2.2.0",
         reply: "the element, or null when the time is over",
         run: brpoplpush,
@@ -63,7 +63,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Takes elements from the first list that has any; waits until there is one.",
-        syntax: "timeout numkeys key [key ...] LEFT | RIGHT [COUNT count]",
+        syntax: "timeout:double numkeys key [key ...] (LEFT | RIGHT) [COUNT count]",
         since: "7.0.0",
         complexity: "O(N+M) where N is the number of keys and M the number of elements taken",
         reply: "the key and an array of elements, or null when the time is over",

@@ -44,7 +44,7 @@ pub const COMMANDS: &[Command] = &[Command {
     moving_keys: Some(find_keys),
     categories: &[Category::Keyspace, Category::Dangerous],
     summary: "Moves keys to another server.",
-    syntax: "host port key destination-db timeout [COPY] [REPLACE] [AUTH password | AUTH2 username password] [KEYS key [key ...]]",
+    syntax: "host port (key | \"\") destination-db timeout [COPY] [REPLACE] [AUTH password | AUTH2(username password)] [KEYS key [key ...]]",
     since: "2.6.0",
     complexity: "O(N) where N is the size of the values, here and there",
     reply: "OK, or NOKEY when there is none of the keys",

@@ -45,7 +45,7 @@ pub const COMMANDS: &[Command] = &[Command {
         },
         Command {
             summary: "Refused, as LOAD is.",
-            syntax: "path [CONFIG name value [CONFIG name value ...]] [ARGS args [args ...]]",
+            syntax: "path [CONFIG(name value) [CONFIG(name value) ...]] [ARGS args [args ...]]",
             run: load,
             ..change("loadex", -3, "7.0.0")
         },

@@ -6,6 +6,7 @@ use crate::command::spec::Channels;
 use crate::command::{After, Category, Command, Context, Flags, Group, KeySpec};
 use crate::effects::Message;
 use crate::error::CommandResult;
+use crate::server::ordered::Ordered;
 use crate::server::pubsub::Kind;
 
 const PUBSUB: &[Category] = &[Category::Pubsub];
@@ -226,7 +227,7 @@ enum List {
 }
 
 impl List {
-    fn of<'c>(self, cx: &'c mut Context<'_>) -> &'c mut Vec<Bytes> {
+    fn of<'c>(self, cx: &'c mut Context<'_>) -> &'c mut Ordered<()> {
         let subscriptions = &mut cx.client.subscriptions;
         match self {
             List::Channels => &mut subscriptions.channels,
@@ -267,14 +268,14 @@ fn ssubscribe(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn add(cx: &mut Context<'_>, arguments: &[&[u8]], list: List) -> CommandResult {
     for name in &arguments[1..] {
-        if !list.of(cx).iter().any(|known| known == name) {
+        if !list.of(cx).contains(name) {
             let name = Bytes::copy_from_slice(name);
             match list {
                 List::Channels => cx.server.pubsub.subscribe(Kind::Channel, &name, &cx.client.shared),
                 List::Patterns => cx.server.pubsub.psubscribe(&name, &cx.client.shared),
                 List::Shard => cx.server.pubsub.subscribe(Kind::Shard, &name, &cx.client.shared),
             }
-            list.of(cx).push(name);
+            list.of(cx).add(name, ());
         }
         confirm(cx, list.words().0, Some(name), list);
     }
@@ -302,15 +303,13 @@ fn take(cx: &mut Context<'_>, arguments: &[&[u8]], list: List) -> CommandResult 
     let names: Vec<Bytes> = if arguments.len() > 1 {
         arguments[1..].iter().map(|name| Bytes::copy_from_slice(name)).collect()
     } else {
-        list.of(cx).clone()
+        list.of(cx).names().cloned().collect()
     };
     if names.is_empty() {
         confirm(cx, list.words().1, None, list);
     }
     for name in names {
-        let held = list.of(cx);
-        if let Some(index) = held.iter().position(|known| *known == name) {
-            held.remove(index);
+        if list.of(cx).remove(&name).is_some() {
             match list {
                 List::Channels => cx.server.pubsub.unsubscribe(Kind::Channel, &name, &cx.client.shared),
                 List::Patterns => cx.server.pubsub.punsubscribe(&name, &cx.client.shared),

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::command::context::string_bytes;
-use crate::command::keys::{KeyPosition, KeyPositions};
+use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
 use crate::command::{Begin, Category, Command, Context, Find, Flags, Group, KeySpec, Origin, args};
 use crate::commands::collection;
 use crate::error::{CommandError, CommandResult};
@@ -31,7 +31,7 @@ pub const COMMANDS: &[Command] = &[
         moving_keys: Some(sort_keys),
         alone: Some(|server, _, arguments| reaches_further(server, arguments, true)),
         summary: "Returns the elements of a list, set or sorted set in order, or keeps them as a list.",
-        syntax: "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]",
+        syntax: "key [BY by-pattern:pattern@1] [LIMIT(offset count)] [GET get-pattern:pattern@1 [GET get-pattern:pattern@1 ...]] [ASC | DESC] [ALPHA] [STORE destination]",
         reply: "an array of the elements or of what stands under keys made of them, or the number stored",
         run: sort,
         ..entry("sort", "1.0.0")
@@ -42,7 +42,7 @@ pub const COMMANDS: &[Command] = &[
         moving_keys: Some(sort_ro_keys),
         alone: Some(|server, _, arguments| reaches_further(server, arguments, false)),
         summary: "Returns the elements of a list, set or sorted set in order.",
-        syntax: "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]",
+        syntax: "key [BY by-pattern:pattern@1] [LIMIT(offset count)] [GET get-pattern:pattern@1 [GET get-pattern:pattern@1 ...]] [ASC | DESC] [ALPHA]",
         reply: "an array of the elements or of what stands under keys made of them",
         run: sort_ro,
         ..entry("sort_ro", "7.0.0")
@@ -205,9 +205,13 @@ fn sort_ro_keys(arguments: &[&[u8]], found: &mut KeyPositions) {
 
 fn keys(arguments: &[&[u8]], found: &mut KeyPositions, may_store: bool) {
     found.push(KeyPosition { argument: 1, flags: READS });
-    if let Ok(Options { target: Some(argument), .. }) = Options::parse(arguments, may_store) {
-        found.push(KeyPosition { argument, flags: STORES });
-    }
+    let target = match Options::parse(arguments, may_store) {
+        Ok(options) => options.target,
+        // A request that is wrong elsewhere still names the key, for COMMAND GETKEYS and for access control.
+        Err(_) if may_store => last_behind(arguments, 2, &["STORE"], &[("LIMIT", 2), ("GET", 1), ("BY", 1)]),
+        Err(_) => None,
+    };
+    found.extend(target.map(|argument| KeyPosition { argument, flags: STORES }));
 }
 
 /// Whether keys that no argument names are read. In a cluster they are all in the slot that is locked anyway.

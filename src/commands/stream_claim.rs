@@ -38,7 +38,7 @@ pub const COMMANDS: &[Command] = &[
         categories: STREAM,
         group: CommandGroup::Stream,
         summary: "Finds pending entries that were idle for long enough and gives them to a consumer.",
-        syntax: "key group consumer min-idle-time start [COUNT count] [JUSTID]",
+        syntax: "key group consumer min-idle-time start:string [COUNT count] [JUSTID]",
         since: "6.2.0",
         complexity: "O(COUNT)",
         reply: "an id to go on from, an array of the entries, an array of the ids that are no longer there",

@@ -169,13 +169,21 @@ fn set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
         return Ok(());
     }
+    if let Some(at_ms) = expire_at_ms
+        && expire::delete_if_past(cx, &key, at_ms)
+    {
+        // What was there has expired, and the new value never was.
+        if !options.get {
+            cx.reply.ok();
+        }
+        return Ok(());
+    }
     let kept =
         if options.keep_ttl { cx.keys.write(&key).and_then(|record| record.expire_at_ms()) } else { None };
     store(cx, &key, arguments[2], expire_at_ms.or(kept));
     cx.changed(&key, EventClass::STRING, "set");
-    if let Some(at_ms) = expire_at_ms {
+    if expire_at_ms.is_some() {
         cx.event(&key, EventClass::GENERIC, "expire");
-        expire::delete_if_past(cx, &key, at_ms);
     }
     if !options.get {
         cx.reply.ok();

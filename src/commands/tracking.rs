@@ -105,10 +105,20 @@ fn options(cx: &Context<'_>, words: &[&[u8]]) -> Result<Options, CommandError> {
     Ok(Options { tracker, has_prefix })
 }
 
+/// Whether a prefix covers another: in sorted order it then covers the one right behind it, too.
+fn any_overlaps(new: &[Bytes], known: &[Bytes]) -> bool {
+    let mut sorted: Vec<&Bytes> = new.iter().chain(known).collect();
+    sorted.sort_unstable();
+    sorted.windows(2).any(|pair| pair[1].starts_with(pair[0]))
+}
+
 /// Prefixes of one client may not cover each other: it would be told twice.
 fn refuse_overlaps(new: &[Bytes], known: &[Bytes]) -> CommandResult {
     let overlap = |one: &Bytes, other: &Bytes| one.starts_with(other) || other.starts_with(one);
     let text = |prefix: &Bytes| String::from_utf8_lossy(prefix).into_owned();
+    if !any_overlaps(new, known) {
+        return Ok(());
+    }
     for (index, prefix) in new.iter().enumerate() {
         if let Some(other) = known.iter().find(|other| overlap(prefix, other)) {
             return Err(CommandError::new(format!(

@@ -115,7 +115,7 @@ fn watch(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                 // That an ended key is taken out of its table later is no change.
                 cx.keys.remove_if_ended(&cx.keys.keyspace.hasher().key(name));
                 cx.server.effects.watches.add(id.clone(), wire);
-                keys.push(id);
+                keys.insert(id);
             }
         }
         cx.client.shared.watched.store(keys.len(), Ordering::Relaxed);

@@ -30,7 +30,7 @@ const SMALLEST: &str =
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Returns the members that any of the sorted sets has, with their scores put together.",
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]",
+        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX)] [WITHSCORES]",
         since: "6.2.0",
         complexity: ALL_SORTED,
         run: zunion,
@@ -38,7 +38,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Returns the members that all sorted sets have in common, with their scores put together.",
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]",
+        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX)] [WITHSCORES]",
         since: "6.2.0",
         complexity: SMALLEST,
         run: zinter,
@@ -54,7 +54,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Keeps the members that any of the sorted sets has as a sorted set under a key.",
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM | MIN | MAX]",
+        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX)]",
         since: "2.0.0",
         complexity: ALL_SORTED,
         run: zunionstore,
@@ -62,7 +62,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Keeps the members that all sorted sets have in common as a sorted set under a key.",
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM | MIN | MAX]",
+        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX)]",
         since: "2.0.0",
         complexity: SMALLEST,
         run: zinterstore,

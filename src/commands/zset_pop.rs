@@ -33,7 +33,7 @@ pub const COMMANDS: &[Command] = &[
         categories: SORTED_SET,
         group: Group::SortedSet,
         summary: "Takes out the members with the lowest or highest scores of the first key that has any.",
-        syntax: "numkeys key [key ...] MIN | MAX [COUNT count]",
+        syntax: "numkeys key [key ...] (MIN | MAX) [COUNT count]",
         since: "7.0.0",
         complexity: "O(K+M*log(N)) where K is the number of keys, N that of members and M the count",
         reply: "the key and an array of members with their scores, or null",

@@ -21,21 +21,21 @@ const LOG_AND_RANGE: &str = "O(log(N)+M) where N is the number of members and M 
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Returns a range of a sorted set: by rank, by score or by name.",
-        syntax: "key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
+        syntax: "key start:string stop:string [BYSCORE | BYLEX] [REV] [LIMIT(offset count)] [WITHSCORES]",
         since: "1.2.0",
         run: zrange,
         ..reading("zrange")
     },
     Command {
         summary: "Returns the members of a range of scores.",
-        syntax: "key min max [WITHSCORES] [LIMIT offset count]",
+        syntax: "key min max [WITHSCORES] [LIMIT(offset count)]",
         since: "1.0.5",
         run: zrangebyscore,
         ..reading("zrangebyscore")
     },
     Command {
         summary: "Returns the members of a range of names, in a sorted set of one score.",
-        syntax: "key min max [LIMIT offset count]",
+        syntax: "key min:string max:string [LIMIT(offset count)]",
         since: "2.8.9",
         run: zrangebylex,
         ..reading("zrangebylex")
@@ -49,14 +49,14 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Returns the members of a range of scores, the highest first.",
-        syntax: "key max min [WITHSCORES] [LIMIT offset count]",
+        syntax: "key max min [WITHSCORES] [LIMIT(offset count)]",
         since: "2.2.0",
         run: zrevrangebyscore,
         ..reading("zrevrangebyscore")
     },
     Command {
         summary: "Returns the members of a range of names, the highest first, in a sorted set of one score.",
-        syntax: "key max min [LIMIT offset count]",
+        syntax: "key max:string min:string [LIMIT(offset count)]",
         since: "2.8.9",
         run: zrevrangebylex,
         ..reading("zrevrangebylex")
@@ -72,7 +72,7 @@ pub const COMMANDS: &[Command] = &[
         categories: SORTED_SET,
         group: Group::SortedSet,
         summary: "Keeps a range of a sorted set as a sorted set under a key.",
-        syntax: "destination source min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]",
+        syntax: "destination source min:string max:string [BYSCORE | BYLEX] [REV] [LIMIT(offset count)]",
         since: "6.2.0",
         complexity: "O(log(N)+M) where N is the number of members and M how many are kept",
         reply: "the number of members of the result",
@@ -87,6 +87,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Counts the members of a range of names, in a sorted set of one score.",
+        syntax: "key min:string max:string",
         since: "2.8.9",
         run: zlexcount,
         ..counting("zlexcount")
@@ -107,7 +108,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Removes the members of a range of names, in a sorted set of one score; an empty one is deleted.",
-        syntax: "key min max",
+        syntax: "key min:string max:string",
         since: "2.8.9",
         run: zremrangebylex,
         ..removing("zremrangebylex")

@@ -1,7 +1,7 @@
 //! The changes of one batch on their way to [`Effects`]: told at once, or kept until it is sure that they stay.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::{Effects, Message};
 use crate::keyspace::access::{ChangeSink, EventClass};
@@ -37,6 +37,8 @@ struct Kept {
 struct Pending {
     /// Keys that changed and that somebody waits for.
     ready: VecDeque<KeyId>,
+    /// The same keys, to be found among very many.
+    ready_set: HashSet<KeyId, foldhash::fast::RandomState>,
     /// Changed keys that clients hear of by their prefixes at the end of the batch, and whose doing it was.
     broadcast: VecDeque<(Box<[u8]>, u64)>,
     kept: Option<Kept>,
@@ -124,7 +126,11 @@ impl<'s> Changes<'s> {
 
     /// The next key that somebody waits for, in the order of the changes.
     pub fn take_ready(&self) -> Option<KeyId> {
-        self.pending.borrow_mut().as_mut()?.ready.pop_front()
+        let mut pending = self.pending.borrow_mut();
+        let pending = pending.as_mut()?;
+        let key = pending.ready.pop_front()?;
+        pending.ready_set.remove(&key);
+        Some(key)
     }
 
     #[cold]
@@ -151,7 +157,7 @@ impl<'s> Changes<'s> {
         }
         if self.effects.waiting.is_waited_for(&id) {
             let mut pending = self.pending();
-            if !pending.ready.contains(&id) {
+            if pending.ready_set.insert(id.clone()) {
                 pending.ready.push_back(id);
             }
         }

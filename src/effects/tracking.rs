@@ -7,7 +7,8 @@
 //! In broadcasting mode nothing is remembered: clients say which prefixes they want to hear of, and get the keys that a batch has
 //! changed in one message for each prefix.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -90,6 +91,18 @@ enum Invalid<'k> {
     Everything,
 }
 
+/// Trackers by their clients' ids.
+type Trackers = HashMap<u64, Arc<Tracker>, foldhash::fast::RandomState>;
+
+/// The prefixes of broadcasting mode, with those that asked for them.
+type Prefixes = BTreeMap<Bytes, Trackers>;
+
+/// Those that asked for a prefix, and the changed keys that begin with it, each with who changed it.
+struct OfPrefix<'k> {
+    trackers: &'k Trackers,
+    changed: Vec<(&'k [u8], u64)>,
+}
+
 type Part = HashMap<Box<[u8]>, SmallVec<[u64; 2]>, foldhash::fast::RandomState>;
 
 /// Who tracks what. With nobody, a read and a change cost one relaxed load each.
@@ -101,7 +114,7 @@ pub struct Tracking {
     keys: AtomicUsize,
     items: AtomicUsize,
     max_keys: AtomicUsize,
-    prefixes: RwLock<Vec<(Bytes, Vec<Arc<Tracker>>)>>,
+    prefixes: RwLock<Prefixes>,
     /// Of clients that get pushes, and of those that subscribed.
     limits: RwLock<[OutputLimit; 2]>,
 }
@@ -158,10 +171,7 @@ impl Tracking {
         *tracker.client.tracker.lock() = Some(Arc::clone(tracker));
         let mut prefixes = self.prefixes.write();
         for prefix in &tracker.prefixes {
-            match prefixes.iter_mut().find(|(known, _)| known == prefix) {
-                Some((_, trackers)) => trackers.push(Arc::clone(tracker)),
-                None => prefixes.push((prefix.clone(), vec![Arc::clone(tracker)])),
-            }
+            prefixes.entry(prefix.clone()).or_default().insert(tracker.client.id, Arc::clone(tracker));
         }
     }
 
@@ -175,10 +185,14 @@ impl Tracking {
         }
         if tracker.broadcast {
             let mut prefixes = self.prefixes.write();
-            for (_, trackers) in prefixes.iter_mut() {
-                trackers.retain(|other| other.client.id != tracker.client.id);
+            for prefix in &tracker.prefixes {
+                if let Some(trackers) = prefixes.get_mut(prefix) {
+                    trackers.remove(&tracker.client.id);
+                    if trackers.is_empty() {
+                        prefixes.remove(prefix);
+                    }
+                }
             }
-            prefixes.retain(|(_, trackers)| !trackers.is_empty());
         }
     }
 
@@ -186,13 +200,15 @@ impl Tracking {
     pub fn remember(&self, key: &HashedKey<'_>, client: u64, now_ms: u64) {
         let mut part = self.part(key).lock();
         if let Some(clients) = part.get_mut(key.bytes) {
-            if !clients.contains(&client) {
+            // Sorted: a key may be read by very many.
+            if clients.binary_search(&client).is_err() {
                 if clients.len() >= PRUNE_FROM && clients.len().is_power_of_two() {
                     let before = clients.len();
                     clients.retain(|client| self.trackers.contains_key(client));
                     self.items.fetch_sub(before - clients.len(), Ordering::Relaxed);
                 }
-                clients.push(client);
+                let place = clients.partition_point(|other| *other < client);
+                clients.insert(place, client);
                 self.items.fetch_add(1, Ordering::Relaxed);
             }
             return;
@@ -220,17 +236,25 @@ impl Tracking {
 
     /// Whether somebody wants to hear of this key by its prefix.
     pub fn is_broadcast(&self, key: &[u8]) -> bool {
-        self.prefixes.read().iter().any(|(prefix, _)| key.starts_with(prefix))
+        prefixes_of(&self.prefixes.read(), key).next().is_some()
     }
 
     /// Tells of keys that have changed those who asked for their prefixes; beside each key who changed it.
     pub fn broadcast(&self, changed: &VecDeque<(Box<[u8]>, u64)>, now_ms: u64) {
-        for (prefix, trackers) in self.prefixes.read().iter() {
-            let ours = || changed.iter().filter(|(key, _)| key.starts_with(prefix));
-            for tracker in trackers {
-                let theirs = |actor: &u64| !(tracker.no_loop && *actor == tracker.client.id);
+        let prefixes = self.prefixes.read();
+        let mut by_prefix: BTreeMap<&Bytes, OfPrefix<'_>> = BTreeMap::new();
+        for (key, actor) in changed {
+            for (prefix, trackers) in prefixes_of(&prefixes, key) {
+                let told =
+                    by_prefix.entry(prefix).or_insert_with(|| OfPrefix { trackers, changed: Vec::new() });
+                told.changed.push((&**key, *actor));
+            }
+        }
+        for OfPrefix { trackers, changed } in by_prefix.values() {
+            for tracker in trackers.values() {
+                let theirs = |actor: u64| !(tracker.no_loop && actor == tracker.client.id);
                 let keys: Vec<&[u8]> =
-                    ours().filter(|(_, actor)| theirs(actor)).map(|(key, _)| &**key).collect();
+                    changed.iter().filter(|(_, actor)| theirs(*actor)).map(|(key, _)| *key).collect();
                 if !keys.is_empty() {
                     self.tell(tracker, Invalid::Keys(&keys), now_ms);
                 }
@@ -312,6 +336,25 @@ impl Tracking {
             target.send(published_message(invalid), subscribed, now_ms);
         }
     }
+}
+
+/// The prefixes that a key begins with, the longest first.
+///
+/// A prefix is sorted before all that begins with it. So the last one up to the key is a prefix of the key, or it differs
+/// from the key at some byte, and then all prefixes of the key that are left end before that byte.
+fn prefixes_of<'p>(prefixes: &'p Prefixes, key: &[u8]) -> impl Iterator<Item = (&'p Bytes, &'p Trackers)> {
+    let mut end = Bound::Included(key);
+    std::iter::from_fn(move || {
+        loop {
+            let (prefix, trackers) = prefixes.range::<[u8], _>((Bound::Unbounded, end)).next_back()?;
+            let common = prefix.iter().zip(key).take_while(|(one, other)| one == other).count();
+            if common == prefix.len() {
+                end = Bound::Excluded(&key[..common]);
+                return Some((prefix, trackers));
+            }
+            end = Bound::Included(&key[..common]);
+        }
+    })
 }
 
 fn pushed_message(invalid: Invalid<'_>) -> Bytes {
@@ -400,6 +443,36 @@ mod tests {
             ((0, 0), false),
             "the last one empties the table"
         );
+    }
+
+    /// The prefixes were searched from the first to the last, for each change of a key.
+    #[test]
+    fn prefixes_of_a_key_are_found_among_others() {
+        let mut prefixes = Prefixes::new();
+        let names = ["", "a", "ab", "abc", "abd", "b", "user:", "user:1", "user:10", "user:2", "\u{7f}"];
+        for name in names {
+            prefixes.insert(Bytes::from(name), Trackers::default());
+        }
+        for key in [
+            "",
+            "a",
+            "abx",
+            "abcd",
+            "abca",
+            "aa",
+            "c",
+            "user",
+            "user:1",
+            "user:10x",
+            "user:3",
+            "\u{7f}\u{7f}",
+        ] {
+            let found: Vec<&[u8]> = prefixes_of(&prefixes, key.as_bytes()).map(|(name, _)| &**name).collect();
+            let mut expected: Vec<&[u8]> =
+                names.iter().filter(|name| key.starts_with(**name)).map(|name| name.as_bytes()).collect();
+            expected.sort_by_key(|name| std::cmp::Reverse(name.len()));
+            assert_eq!(found, expected, "{key:?}");
+        }
     }
 
     #[test]

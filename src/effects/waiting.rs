@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::watch::KeyId;
 use crate::command::request::OwnedRequest;
@@ -113,13 +114,59 @@ pub enum Ended {
     Undecided,
 }
 
+/// Clients that wait for a key and for the same type of value.
+#[derive(Debug)]
+struct Queue {
+    type_name: &'static str,
+    wants_loss: bool,
+    /// By their numbers.
+    waiters: BTreeMap<u64, Arc<Waiter>>,
+}
+
+/// The queues of one key: no more than there are types, twice. None of them is empty. A value of another type, or the loss
+/// of the key, is nothing to most of them, however many wait.
+#[derive(Debug, Default)]
+struct Queues(SmallVec<[Queue; 1]>);
+
+impl Queues {
+    fn place(&self, wait: &WaitFor) -> Option<usize> {
+        self.0
+            .iter()
+            .position(|queue| (queue.type_name, queue.wants_loss) == (wait.type_name, wait.wants_loss))
+    }
+
+    fn add(&mut self, waiter: &Arc<Waiter>) {
+        let WaitFor { type_name, wants_loss, .. } = waiter.wait;
+        let place = self.place(&waiter.wait).unwrap_or_else(|| {
+            self.0.push(Queue { type_name, wants_loss, waiters: BTreeMap::new() });
+            self.0.len() - 1
+        });
+        self.0[place].waiters.insert(waiter.number, Arc::clone(waiter));
+    }
+
+    fn remove(&mut self, waiter: &Waiter) {
+        let Some(place) = self.place(&waiter.wait) else { return };
+        self.0[place].waiters.remove(&waiter.number);
+        if self.0[place].waiters.is_empty() {
+            self.0.swap_remove(place);
+        }
+    }
+
+    fn next_after(&self, number: u64, holds: Option<&'static str>) -> Option<&Arc<Waiter>> {
+        self.0
+            .iter()
+            .filter(|queue| queue.wants_loss || holds == Some(queue.type_name))
+            .filter_map(|queue| queue.waiters.range(number + 1..).next())
+            .min_by_key(|(number, _)| **number)
+            .map(|(_, waiter)| waiter)
+    }
+}
+
 /// All who wait.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    keys: DashMap<KeyId, BTreeMap<u64, Arc<Waiter>>>,
+    keys: DashMap<KeyId, Queues>,
     clients: AtomicUsize,
-    /// How many of them want to hear of the loss of a key.
-    wanting_loss: AtomicUsize,
     last_number: AtomicU64,
 }
 
@@ -138,7 +185,7 @@ impl Waiting {
     /// Keys that somebody waits for, and how many of those are waited for by one who has to hear of their loss.
     pub fn key_counts(&self) -> (usize, usize) {
         let wants_loss =
-            self.keys.iter().filter(|entry| entry.value().values().any(|waiter| waiter.wait.wants_loss));
+            self.keys.iter().filter(|entry| entry.value().0.iter().any(|queue| queue.wants_loss));
         (self.keys.len(), wants_loss.count())
     }
 
@@ -165,9 +212,8 @@ impl Waiting {
             state: Mutex::new(State::Waiting),
         });
         self.clients.fetch_add(1, Ordering::Relaxed);
-        self.wanting_loss.fetch_add(usize::from(waiter.wait.wants_loss), Ordering::Relaxed);
         for key in &waiter.keys {
-            self.keys.entry(key.clone()).or_default().insert(number, Arc::clone(&waiter));
+            self.keys.entry(key.clone()).or_default().add(&waiter);
         }
         waiter
     }
@@ -177,17 +223,11 @@ impl Waiting {
         for key in &waiter.keys {
             // The same key may have been named twice: then it is gone from there already.
             if let Some(mut waiters) = self.keys.get_mut(key) {
-                waiters.remove(&waiter.number);
+                waiters.remove(waiter);
             }
-            self.keys.remove_if(key, |_, waiters| waiters.is_empty());
+            self.keys.remove_if(key, |_, waiters| waiters.0.is_empty());
         }
-        self.wanting_loss.fetch_sub(usize::from(waiter.wait.wants_loss), Ordering::Relaxed);
         self.clients.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether anybody wants to hear that a key is gone.
-    pub fn any_wants_loss(&self) -> bool {
-        self.wanting_loss.load(Ordering::Relaxed) > 0
     }
 
     /// Whether somebody waits for this key.
@@ -195,9 +235,10 @@ impl Waiting {
         !self.is_empty() && self.keys.contains_key(key)
     }
 
-    /// The first who waits for a key, of those behind this number.
-    pub fn next_after(&self, key: &KeyId, number: u64) -> Option<Arc<Waiter>> {
-        self.keys.get(key)?.range(number + 1..).next().map(|(_, waiter)| Arc::clone(waiter))
+    /// The first that waits for a key, of those behind this number that may be served: the key holds a value of the type
+    /// `holds` now, or nothing.
+    pub fn next_after(&self, key: &KeyId, number: u64, holds: Option<&'static str>) -> Option<Arc<Waiter>> {
+        self.keys.get(key)?.next_after(number, holds).map(Arc::clone)
     }
 
     /// The keys of a database that somebody waits for.

@@ -1,5 +1,6 @@
 //! WATCH: who is to hear that a key was changed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -26,7 +27,8 @@ pub type KeyId = (usize, Box<[u8]>);
 /// The watched keys of all clients. A key is added under its slot's lock, and so are its changes told: none is missed.
 #[derive(Debug, Default)]
 pub struct Watches {
-    keys: DashMap<KeyId, Vec<Arc<Tripwire>>>,
+    /// By the addresses of the tripwires: a key may be watched by very many, and each leaves by itself.
+    keys: DashMap<KeyId, HashMap<usize, Arc<Tripwire>, foldhash::fast::RandomState>>,
     /// Keys watched, each once for each client: with none a change costs one load.
     count: AtomicUsize,
 }
@@ -46,14 +48,14 @@ impl Watches {
     /// Adds a key that this client does not watch yet.
     pub fn add(&self, key: KeyId, wire: &Arc<Tripwire>) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.keys.entry(key).or_default().push(Arc::clone(wire));
+        self.keys.entry(key).or_default().insert(address(wire), Arc::clone(wire));
     }
 
     /// Takes away a key that the client watches.
     pub fn remove(&self, key: &KeyId, wire: &Arc<Tripwire>) {
         self.count.fetch_sub(1, Ordering::Relaxed);
         if let Some(mut wires) = self.keys.get_mut(key) {
-            wires.retain(|other| !Arc::ptr_eq(other, wire));
+            wires.remove(&address(wire));
         }
         self.keys.remove_if(key, |_, wires| wires.is_empty());
     }
@@ -61,7 +63,7 @@ impl Watches {
     /// Tells all who watch this key that it has changed.
     pub fn touch(&self, key: &KeyId) {
         if let Some(wires) = self.keys.get(key) {
-            wires.iter().for_each(|wire| wire.trip());
+            wires.values().for_each(|wire| wire.trip());
         }
     }
 
@@ -73,4 +75,9 @@ impl Watches {
         let of_it = self.keys.iter().filter(|entry| entry.key().0 == database);
         of_it.map(|entry| entry.key().1.clone()).collect()
     }
+}
+
+/// What a tripwire is told apart by.
+fn address(wire: &Arc<Tripwire>) -> usize {
+    Arc::as_ptr(wire).addr()
 }

@@ -298,6 +298,15 @@ impl<'g, 'b> Access<'g, 'b> {
         self.evict_expired(self.database, key);
     }
 
+    /// Dates the access of a key whose reads do not because of CLIENT NO-TOUCH: what TOUCH is for.
+    pub fn touch(&self, key: &HashedKey<'_>) {
+        if !self.settings.touch
+            && let Some(record) = self.peek(key)
+        {
+            date(record, self.settings.clock);
+        }
+    }
+
     /// Notes that a read came upon a key that has ended: it is removed when the command is over.
     #[cold]
     pub fn note_stale(&self, database: usize, key: &[u8]) {
@@ -350,6 +359,15 @@ impl<'g, 'b> Access<'g, 'b> {
         database.insert(table, key, record);
         self.settings.sink.changed(number, key, EventClass::NEW, "new");
         None
+    }
+
+    /// [`put_in`](Self::put_in) for commands that remove what is there and then make the key, which is told as a new one.
+    pub fn replace_in(&mut self, number: usize, key: &HashedKey<'_>, record: RecordBox) -> Option<RecordBox> {
+        let old = self.put_in(number, key, record);
+        if old.is_some() {
+            self.settings.sink.changed(number, key, EventClass::NEW, "new");
+        }
+        old
     }
 
     /// Takes a live key out of the selected database.
@@ -443,7 +461,7 @@ impl<'g, 'b> Access<'g, 'b> {
             let mapping = self.keyspace.gate.shared(crate::worker::current());
             return self.keyspace.physical_if_used(mapping[number]).map(work);
         }
-        Some(work(self.physical(number)))
+        self.keyspace.physical_if_used(self.mapping()[number]).map(work)
     }
 
     /// Empties one database or all of them, at one instant for everybody else; the memory is freed in the background.

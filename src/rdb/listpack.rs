@@ -3,60 +3,81 @@
 //! Six bytes of head (total bytes, number of elements), then elements: a tag with the length or the number itself, the bytes, and
 //! the element's length again for walking backwards; 0xff ends it.
 
-use super::read::RestoreError;
-use crate::types::number::{format_i64, parse_i64};
+use super::packed::{Element, Elements};
+use super::read::{Read, RestoreError};
+use crate::types::number::parse_i64;
 
 const HEAD: usize = 6;
 const END: u8 = 0xff;
 /// The count's value when there are more than fit.
 const COUNT_UNKNOWN: u16 = 0xffff;
 
+const BAD: RestoreError = RestoreError::Format;
+
 /// All elements.
 ///
 /// # Errors
 /// Bytes that are not a listpack.
-pub fn elements(bytes: &[u8]) -> Result<Vec<Vec<u8>>, RestoreError> {
-    const BAD: RestoreError = RestoreError::Format;
-    let head = bytes.get(..HEAD).ok_or(BAD)?;
-    let total = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-    let count = u16::from_le_bytes([head[4], head[5]]);
-    if total != bytes.len() {
-        return Err(BAD);
-    }
+pub fn elements(bytes: &[u8]) -> Read<Vec<Vec<u8>>> {
+    let mut listpack = Listpack::new(bytes)?;
     let mut found = Vec::new();
-    let mut rest = &bytes[HEAD..];
-    while *rest.first().ok_or(BAD)? != END {
-        let (element, len) = element(rest).ok_or(BAD)?;
-        let back = back_length_bytes(len);
-        rest = rest.get(len + back..).ok_or(BAD)?;
-        found.push(element);
-    }
-    if rest.len() != 1 || (count != COUNT_UNKNOWN && usize::from(count) != found.len()) {
-        return Err(BAD);
+    while let Some(element) = listpack.next()? {
+        found.push(element.to_vec());
     }
     Ok(found)
 }
 
+/// A listpack that is being read.
+pub struct Listpack<'a> {
+    rest: &'a [u8],
+    count: u16,
+    found: usize,
+}
+
+impl<'a> Listpack<'a> {
+    /// Looks at the head.
+    ///
+    /// # Errors
+    /// A total that is not the length of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Read<Self> {
+        let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or(BAD)?;
+        let total = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        if total != bytes.len() {
+            return Err(BAD);
+        }
+        Ok(Self { rest, count: u16::from_le_bytes([head[4], head[5]]), found: 0 })
+    }
+}
+
+impl<'a> Elements<'a> for Listpack<'a> {
+    fn next(&mut self) -> Read<Option<Element<'a>>> {
+        if self.rest == [END] {
+            let is_right = self.count == COUNT_UNKNOWN || usize::from(self.count) == self.found;
+            return if is_right { Ok(None) } else { Err(BAD) };
+        }
+        let (element, len) = element(self.rest).ok_or(BAD)?;
+        self.rest = self.rest.get(len + back_length_bytes(len)..).ok_or(BAD)?;
+        self.found += 1;
+        Ok(Some(element))
+    }
+}
+
 /// An element and the bytes of its tag and value.
-fn element(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+fn element(bytes: &[u8]) -> Option<(Element<'_>, usize)> {
     let tag = *bytes.first()?;
     let byte = |index: usize| bytes.get(index).copied().map(usize::from);
-    let int = |value: i64, len: usize| Some((format_i64(value).to_vec(), len));
-    let text =
-        |start: usize, len: usize| Some((bytes.get(start..start.checked_add(len)?)?.to_vec(), start + len));
-    let number = |width: usize| {
-        let raw = bytes.get(1..1 + width)?;
-        let mut wide = [if raw[width - 1] & 0x80 != 0 { 0xff } else { 0 }; 8];
-        wide[..width].copy_from_slice(raw);
-        int(i64::from_le_bytes(wide), 1 + width)
+    let text = |start: usize, len: usize| {
+        let end = start.checked_add(len)?;
+        Some((Element::Text(bytes.get(start..end)?), end))
     };
+    let number = |width: usize| Some((Element::number_of(bytes.get(1..=width)?)?, 1 + width));
     match tag {
-        0x00..=0x7f => int(i64::from(tag), 1),
+        0x00..=0x7f => Some((Element::number(i64::from(tag)), 1)),
         0x80..=0xbf => text(1, usize::from(tag & 0x3f)),
         0xc0..=0xdf => {
             // 13 bits, signed.
             let raw = (i64::from(tag & 0x1f) << 8) | byte(1)? as i64;
-            int(if raw >= 1 << 12 { raw - (1 << 13) } else { raw }, 2)
+            Some((Element::number(if raw >= 1 << 12 { raw - (1 << 13) } else { raw }), 2))
         }
         0xe0..=0xef => text(2, usize::from(tag & 0x0f) << 8 | byte(1)?),
         0xf0 => text(5, byte(1)? | byte(2)? << 8 | byte(3)? << 16 | byte(4)? << 24),

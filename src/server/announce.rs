@@ -75,13 +75,13 @@ impl Server {
     /// Ends all subscriptions of a client without telling it.
     pub fn unsubscribe_all(&self, client: &mut Client) {
         let subscriptions = std::mem::take(&mut client.subscriptions);
-        for channel in &subscriptions.channels {
+        for channel in subscriptions.channels.names() {
             self.pubsub.unsubscribe(Kind::Channel, channel, &client.shared);
         }
-        for channel in &subscriptions.shard_channels {
+        for channel in subscriptions.shard_channels.names() {
             self.pubsub.unsubscribe(Kind::Shard, channel, &client.shared);
         }
-        for pattern in &subscriptions.patterns {
+        for pattern in subscriptions.patterns.names() {
             self.pubsub.punsubscribe(pattern, &client.shared);
         }
         client.publish_subscriptions();

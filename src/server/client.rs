@@ -9,6 +9,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::ordered::Ordered;
 use super::rights::Rights;
 use super::transaction::{Transaction, Watch};
 use crate::acl::user::User;
@@ -97,11 +98,11 @@ pub struct Client {
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     /// SUBSCRIBE.
-    pub channels: Vec<Bytes>,
+    pub channels: Ordered<()>,
     /// PSUBSCRIBE.
-    pub patterns: Vec<Bytes>,
+    pub patterns: Ordered<()>,
     /// SSUBSCRIBE.
-    pub shard_channels: Vec<Bytes>,
+    pub shard_channels: Ordered<()>,
 }
 
 impl Subscriptions {

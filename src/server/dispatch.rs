@@ -524,13 +524,14 @@ impl Server {
         None
     }
 
-    /// Whether a live key is there; locks its slot for a moment.
-    pub(super) fn key_exists<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> bool {
+    /// The type of what a key holds, if it is there; locks its slot for a moment.
+    pub(super) fn type_under<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> Option<&'static str> {
         let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
-        let Some(database) = self.keyspace.physical_if_used(shared[key.0]) else { return false };
+        let database = self.keyspace.physical_if_used(shared[key.0])?;
         let hashed = self.keyspace.hasher().key(&key.1);
         let table = database.read_slot(hashed.slot());
-        table::find(&table, &hashed).is_some_and(|record| !is_expired(record, batch.now_ms))
+        let record = table::find(&table, &hashed).filter(|record| !is_expired(record, batch.now_ms))?;
+        Some(record.type_name())
     }
 
     /// Takes a request's locks and runs its command. What it wrote before an error is the caller's to take back.

@@ -13,6 +13,7 @@ pub mod latency;
 pub mod memory;
 pub mod monitor;
 pub mod observe;
+pub mod ordered;
 pub mod outside;
 pub mod pause;
 pub mod pubsub;
@@ -110,6 +111,8 @@ pub struct Server {
     pub keeper: eviction::KeeperCall,
     /// Highest memory use seen, in bytes.
     pub memory_peak: AtomicU64,
+    /// Bytes that were in use when the server had been made (`used_memory_startup`).
+    pub memory_startup: u64,
     /// What happens a second, renewed by [`Server::measure_rates`].
     pub rates: parking_lot::RwLock<stats::Rates>,
     /// How often lines are logged that clients can cause again and again.
@@ -154,7 +157,7 @@ impl Server {
             config.int(if cluster_enabled { Directive::ClusterDatabases } else { Directive::Databases });
         let stats = Stats::new(workers, commands.entries().len());
         let acl = Acl::new(commands.entries().len(), &config.bytes(Directive::Requirepass));
-        let server = Server {
+        let mut server = Server {
             settings: Settings::new(&config),
             effects: Effects::new(Arc::clone(&pubsub), Arc::clone(&clock)),
             keyspace: Keyspace::new(databases.max(1) as usize, workers, fastrand::u64(..)),
@@ -183,6 +186,7 @@ impl Server {
             keeper: eviction::KeeperCall::default(),
             time_over: eviction::TimeOver::default(),
             memory_peak: AtomicU64::new(0),
+            memory_startup: 0,
             rates: parking_lot::RwLock::default(),
             log_limits: LogLimits::default(),
             log: std::sync::OnceLock::new(),
@@ -191,6 +195,7 @@ impl Server {
             config,
         };
         server.apply_settings();
+        server.memory_startup = server.used_memory();
         server
     }
 

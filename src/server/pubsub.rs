@@ -1,5 +1,6 @@
 //! Channels, patterns and shard channels, and who listens to them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,11 +9,13 @@ use dashmap::DashMap;
 use parking_lot::RwLock;
 
 use super::client::{OutputLimit, SharedClient};
+use super::ordered::Ordered;
 use crate::glob;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
 
-type Subscribers = Vec<Arc<SharedClient>>;
+/// By their ids: a channel may have very many, and each leaves by itself.
+type Subscribers = HashMap<u64, Arc<SharedClient>, foldhash::fast::RandomState>;
 
 /// Which name space a channel is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub enum Kind {
 pub struct PubSub {
     channels: DashMap<Bytes, Subscribers>,
     shard_channels: DashMap<Bytes, Subscribers>,
-    patterns: RwLock<Vec<(Bytes, Subscribers)>>,
+    patterns: RwLock<Ordered<Subscribers>>,
     /// Channel and pattern subscriptions of all clients: publishing to nobody costs one load.
     global: AtomicUsize,
     limit: RwLock<OutputLimit>,
@@ -56,7 +59,7 @@ impl PubSub {
         if kind == Kind::Channel {
             self.global.fetch_add(1, Ordering::Relaxed);
         }
-        self.map(kind).entry(channel.clone()).or_default().push(Arc::clone(client));
+        self.map(kind).entry(channel.clone()).or_default().insert(client.id, Arc::clone(client));
     }
 
     /// Takes away a subscription that the client has.
@@ -65,7 +68,7 @@ impl PubSub {
             self.global.fetch_sub(1, Ordering::Relaxed);
         }
         let emptied = self.map(kind).get_mut(channel).is_some_and(|mut subscribers| {
-            subscribers.retain(|subscriber| subscriber.id != client.id);
+            subscribers.remove(&client.id);
             subscribers.is_empty()
         });
         if emptied {
@@ -77,9 +80,11 @@ impl PubSub {
     pub fn psubscribe(&self, pattern: &Bytes, client: &Arc<SharedClient>) {
         self.global.fetch_add(1, Ordering::Relaxed);
         let mut patterns = self.patterns.write();
-        match patterns.iter_mut().find(|(known, _)| known == pattern) {
-            Some((_, subscribers)) => subscribers.push(Arc::clone(client)),
-            None => patterns.push((pattern.clone(), vec![Arc::clone(client)])),
+        if patterns.get_mut(pattern).is_none() {
+            patterns.add(pattern.clone(), Subscribers::default());
+        }
+        if let Some(subscribers) = patterns.get_mut(pattern) {
+            subscribers.insert(client.id, Arc::clone(client));
         }
     }
 
@@ -87,10 +92,10 @@ impl PubSub {
     pub fn punsubscribe(&self, pattern: &Bytes, client: &SharedClient) {
         self.global.fetch_sub(1, Ordering::Relaxed);
         let mut patterns = self.patterns.write();
-        if let Some(index) = patterns.iter().position(|(known, _)| known == pattern) {
-            patterns[index].1.retain(|subscriber| subscriber.id != client.id);
-            if patterns[index].1.is_empty() {
-                patterns.remove(index);
+        if let Some(subscribers) = patterns.get_mut(pattern) {
+            subscribers.remove(&client.id);
+            if subscribers.is_empty() {
+                patterns.remove(pattern);
             }
         }
     }
@@ -105,7 +110,7 @@ impl PubSub {
         if let Some(subscribers) = self.channels.get(channel) {
             let parts: [&[u8]; 3] = [b"message", channel, message];
             let mut text = Encoded::new(&parts);
-            for subscriber in subscribers.iter() {
+            for subscriber in subscribers.values() {
                 receivers += usize::from(subscriber.send(text.for_client(subscriber), limit, now_ms));
             }
         }
@@ -113,7 +118,7 @@ impl PubSub {
             if glob::matches(pattern, channel, false) {
                 let parts: [&[u8]; 4] = [b"pmessage", pattern, channel, message];
                 let mut text = Encoded::new(&parts);
-                for subscriber in subscribers {
+                for subscriber in subscribers.values() {
                     receivers += usize::from(subscriber.send(text.for_client(subscriber), limit, now_ms));
                 }
             }
@@ -128,7 +133,7 @@ impl PubSub {
         let parts: [&[u8]; 3] = [b"smessage", channel, message];
         let mut text = Encoded::new(&parts);
         let mut receivers = 0;
-        for subscriber in subscribers.iter() {
+        for subscriber in subscribers.values() {
             receivers += usize::from(subscriber.send(text.for_client(subscriber), limit, now_ms));
         }
         receivers
@@ -164,12 +169,12 @@ impl PubSub {
         let mut listeners = Vec::new();
         for channels in [&self.channels, &self.shard_channels] {
             for entry in channels.iter().filter(|entry| is_meant(entry.key(), false)) {
-                listeners.extend(entry.value().iter().cloned());
+                listeners.extend(entry.value().values().cloned());
             }
         }
         let patterns = self.patterns.read();
         for (_, subscribers) in patterns.iter().filter(|(pattern, _)| is_meant(pattern, true)) {
-            listeners.extend(subscribers.iter().cloned());
+            listeners.extend(subscribers.values().cloned());
         }
         listeners
     }

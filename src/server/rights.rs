@@ -436,10 +436,10 @@ impl Server {
         self.look_at_rights(client);
         let subscriptions = &client.subscriptions;
         let user = &client.rights.user;
-        let mut channels = subscriptions.channels.iter().chain(&subscriptions.shard_channels);
+        let mut channels = subscriptions.channels.names().chain(subscriptions.shard_channels.names());
         !client.rights.barred
             && channels.all(|channel| check::allows_channel(user, channel, false))
-            && subscriptions.patterns.iter().all(|pattern| check::allows_channel(user, pattern, true))
+            && subscriptions.patterns.names().all(|pattern| check::allows_channel(user, pattern, true))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a client has queued since MULTI, and the keys that it watches.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -40,7 +41,7 @@ pub struct QueuedRequest {
 #[derive(Debug, Default)]
 pub struct Watch {
     /// Which, each once.
-    pub keys: Vec<KeyId>,
+    pub keys: HashSet<KeyId, foldhash::fast::RandomState>,
     /// Tells of changes; made with the first key.
     pub wire: Option<Arc<Tripwire>>,
 }

@@ -50,21 +50,15 @@ impl Server {
         batch.now_ms = self.clock.now_ms();
         while let Some(key) = batch.changes.take_ready() {
             let mut number = 0;
-            while let Some(waiter) = self.effects.waiting.next_after(&key, number) {
+            let mut holds = self.type_under(&key, batch);
+            while let Some(waiter) = self.effects.waiting.next_after(&key, number, holds) {
                 number = waiter.number;
-                if waiter.begin_serving()
-                    && !self.serve(&waiter, &key, batch)
-                    && !self.may_serve_more(&key, batch)
-                {
-                    break;
+                if waiter.begin_serving() && !self.serve(&waiter, &key, batch) {
+                    // The one before has taken what there was, or others have changed the key, who serve it themselves.
+                    holds = self.type_under(&key, batch);
                 }
             }
         }
-    }
-
-    /// Whether the next in the queue may find what the last did not: not if the key is gone, unless somebody wants to hear just that.
-    fn may_serve_more<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> bool {
-        self.effects.waiting.any_wants_loss() || self.key_exists(key, batch)
     }
 
     /// Runs the request of a client that waits. Whether it was served.

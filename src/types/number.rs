@@ -183,6 +183,9 @@ pub fn format_f64(value: f64) -> FloatText {
         return text;
     }
     if value.abs() <= WHOLE_LIMIT && value.trunc() == value {
+        if value == 0.0 && value.is_sign_negative() {
+            text.push(b"-");
+        }
         text.push(&format_i64(value as i64));
         return text;
     }
@@ -323,7 +326,7 @@ mod tests {
     fn double_replies_as_the_peer_writes_them() {
         for (value, text) in [
             (3.0, "3"),
-            (-0.0, "0"),
+            (-0.0, "-0"),
             (0.1, "0.1"),
             (1e17, "100000000000000000"),
             (1e18, "1000000000000000000"),

@@ -165,9 +165,9 @@ impl ZSet {
         }
     }
 
-    /// Gives a member a score and returns the one it had. Minus zero becomes zero.
+    /// Gives a member a score and returns the one it had. A score that is equal to that changes nothing: of two zeros the
+    /// first one's sign stays. The packed form does not keep that sign, as a listpack does not.
     pub fn set(&mut self, member: &[u8], score: f64, limits: &ZSetLimits) -> Option<f64> {
-        let score = score + 0.0;
         let list = match &mut self.form {
             Form::Tree(large) => return large.set(member, score),
             Form::Packed(list) => list,
@@ -176,7 +176,7 @@ impl ZSet {
             let old = score_at(list, position);
             if old != Some(score) {
                 list.remove(position, 2);
-                insert_packed(list, member, score);
+                insert_packed(list, member, score + 0.0);
             }
             return old;
         }
@@ -186,7 +186,7 @@ impl ZSet {
         {
             return self.large().set(member, score);
         }
-        insert_packed(list, member, score);
+        insert_packed(list, member, score + 0.0);
         None
     }
 
@@ -476,6 +476,12 @@ impl Large {
     }
 
     fn set(&mut self, member: &[u8], score: f64) -> Option<f64> {
+        if score == 0.0
+            && let Some(old) = self.scores.get_raw(member).map(read_score)
+            && old == 0.0
+        {
+            return Some(old);
+        }
         let old = self.scores.replace_encoded(member, ScoreForm::of(score).encoded(), read_score);
         let (form, slots) = (self.scores.key_form(member), self.scores.slots());
         match old {

@@ -111,7 +111,9 @@ fn the_example_configuration_says_what_is_the_default_anyway() {
 /// The rows of a command: one, or one for each subcommand. The bar is a column's end in Markdown, so it is written escaped.
 fn rows(command: &Command) -> Vec<String> {
     let row = |name: String, command: &Command| {
-        let call = format!("{name} {}", command.syntax).trim_end().replace('|', "\\|");
+        let call = format!("{name} {}", kvarts::command::syntax::shown(command.syntax))
+            .trim_end()
+            .replace('|', "\\|");
         format!("| `{call}` | {} |\n", command.summary)
     };
     let name = command.name.to_uppercase();

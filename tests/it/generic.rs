@@ -336,3 +336,85 @@ fn what_begins_alike_is_replied_whole() {
         "#,
     );
 }
+
+/// Keys were told that a request with wrong arguments does not have, and others were missed.
+#[test]
+fn command_getkeys_of_requests_that_are_wrong_elsewhere() {
+    table(
+        r#"
+        COMMAND GETKEYS ZUNIONSTORE out 2 a b => *3~$3~out~$1~a~$1~b~
+        COMMAND GETKEYS ZUNIONSTORE out -2 a b => -ERR Invalid arguments specified for command~
+        COMMAND GETKEYS ZUNIONSTORE out 0 a => -ERR Invalid arguments specified for command~
+        COMMAND GETKEYS ZDIFFSTORE out abc a => -ERR Invalid arguments specified for command~
+        COMMAND GETKEYS PFMERGE out => -ERR Invalid arguments specified for command~
+        COMMAND GETKEYS SPUBLISH c m => -ERR The command has no key arguments~
+        COMMAND GETKEYS SSUBSCRIBE c => -ERR The command has no key arguments~
+        COMMAND GETKEYS PING a b c => -ERR The command has no key arguments~
+        COMMAND GETKEYS GET => -ERR Invalid number of arguments specified for command~
+        COMMAND GETKEYS NOTHING => -ERR Invalid command specified~
+        COMMAND GETKEYS EVAL x 0 => *0~
+        COMMAND GETKEYS XREAD COUNT 1 STREAMS a b 0 => *1~$1~a~
+        COMMAND GETKEYS XREADGROUP GROUP g c STREAMS a b c 0 0 => *2~$1~a~$1~b~
+        COMMAND GETKEYSANDFLAGS XREADGROUP GROUP g c STREAMS a > => *1~*2~$1~a~*2~+RO~+access~ => *1~*2~$1~a~~2~+RO~+access~
+        COMMAND GETKEYS MSETEX 2 a 1 b 2 EX 9 => *2~$1~a~$1~b~
+        COMMAND GETKEYS GEORADIUS k 1 2 3 km WITHCOORD STORE out => *2~$1~k~$3~out~
+        COMMAND GETKEYS GEORADIUS k 1 2 3 km BLAH STORE a STOREDIST b => *2~$1~k~$1~b~
+        COMMAND GETKEYS GEORADIUSBYMEMBER k m 3 km COUNT 0 STORE out => *2~$1~k~$3~out~
+        COMMAND GETKEYS SORT k BY store LIMIT 0 STORE GET x STORE out BLAH => *2~$1~k~$3~out~
+        COMMAND GETKEYS SORT k => *1~$1~k~
+        "#,
+    );
+}
+
+/// A payload of Redis 3.2, and one that is corrupt.
+#[test]
+fn payloads_of_old_versions_are_restored() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let list = b"\x0e\x01\x10\x10\x00\x00\x00\x0d\x00\x00\x00\x02\x00\x00\x01a\x03\xf2\xff\x09\x00\x0a\x5b\xac\x5e\xb8\xd7\xc9\x29";
+    assert_eq!(client.call(&[&b"RESTORE"[..], b"l", b"0", list]).text(), "OK");
+    client.check("LRANGE l 0 -1", "*2~$1~a~$1~1~");
+    let mut corrupt = list.to_vec();
+    corrupt[7] = 0x0c;
+    let without_checksum = corrupt.len() - 8;
+    corrupt[without_checksum..].fill(0);
+    assert_eq!(client.call(&[&b"RESTORE"[..], b"m", b"0", &corrupt]).text(), "ERR Bad data format");
+}
+
+/// In no-touch mode TOUCH dated nothing either.
+#[test]
+fn touch_dates_keys_in_no_touch_mode() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    client.check("CLIENT NO-TOUCH on", "+OK~");
+    server.advance_ms(60_000);
+    client.check("GET k", "$1~v~");
+    client.check("OBJECT IDLETIME k", ":60~");
+    client.check("TOUCH k none", ":1~");
+    client.check("OBJECT IDLETIME k", ":0~");
+}
+
+/// They wrote a gigabyte before they answered an error.
+#[test]
+fn what_would_reply_too_much_is_refused_at_once() {
+    table(
+        r#"
+        SADD s a => :1~
+        HSET h f v => :1~
+        ZADD z 1 m => :1~
+        SRANDMEMBER s -9223372036854775807 => -ERR value is out of range~
+        SRANDMEMBER s -1000000000 => -ERR value is out of range~
+        HRANDFIELD h -1000000000 => -ERR value is out of range~
+        HRANDFIELD h -4611686018427387903 WITHVALUES => -ERR value is out of range~
+        ZRANDMEMBER z -1000000000 => -ERR value is out of range~
+        ZRANDMEMBER z -4611686018427387903 WITHSCORES => -ERR value is out of range~
+        SRANDMEMBER s -3 => *3~$1~a~$1~a~$1~a~
+        SETRANGE a 20000 x => :20001~
+        SETRANGE b 20000 x => :20001~
+        LCS a b => -ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len~
+        LCS a b LEN => -ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len~
+        LCS a b IDX => -ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len~
+        "#,
+    );
+}

@@ -148,3 +148,23 @@ fn older_searches() {
         "#,
     );
 }
+
+/// A word that comes twice was a syntax error; the last one counts, and only different ones exclude each other.
+#[test]
+fn the_last_centre_and_the_last_shape_count() {
+    table(
+        r#"
+        GEOADD g 13.361389 38.115556 Palermo 2.35 48.85 Paris => :2~
+        GEOSEARCH g FROMMEMBER Paris FROMMEMBER Palermo BYRADIUS 1 km => *1~$7~Palermo~
+        GEOSEARCH g FROMLONLAT 13 38 FROMLONLAT 2 48 BYRADIUS 1 m BYRADIUS 200 km => *1~$5~Paris~
+        GEOSEARCH g BYBOX 1 1 m BYBOX 300 300 km FROMMEMBER Paris => *1~$5~Paris~
+        GEOSEARCH g BYPOLYGON 3 1 47 3 47 2 50 BYPOLYGON 3 12 37 16 37 13 39 => *1~$7~Palermo~
+        GEOSEARCHSTORE o g BYRADIUS 1 m BYRADIUS 2 km FROMMEMBER Paris => :1~
+        GEOSEARCH g FROMMEMBER Paris FROMLONLAT 2 48 BYRADIUS 1 km => -ERR syntax error~
+        GEOSEARCH g FROMMEMBER Paris BYRADIUS 1 km BYBOX 1 1 km => -ERR syntax error~
+        GEOSEARCH g FROMMEMBER Paris BYPOLYGON 3 1 47 3 47 2 50 => -ERR syntax error~
+        GEOSEARCH g BYPOLYGON 3 1 47 3 47 2 50 FROMMEMBER Paris => -ERR syntax error~
+        GEOSEARCH g BYPOLYGON 3 1 47 3 47 2 50 BYRADIUS 1 km => -ERR syntax error~
+        "#,
+    );
+}

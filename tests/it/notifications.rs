@@ -51,7 +51,7 @@ fn the_events_of_each_command() {
         ("GETEX k EX 50", &["expire k"]),
         ("GETEX k PERSIST", &["persist k"]),
         ("GETEX k PERSIST", &[]),
-        ("GETEX k PXAT 1", &["del k"]),
+        ("GETEX k PXAT 1", &["expired k"]),
         ("MSET a 1 b 2", &["set a", "set b"]),
         ("MSETNX a 1 c 2", &[]),
         ("MSETNX c 1 d 2", &["set c", "set d"]),
@@ -69,7 +69,7 @@ fn the_events_of_each_command() {
         ("PEXPIREAT a 99999999999999", &["expire a"]),
         ("PERSIST a", &["persist a"]),
         ("PERSIST a", &[]),
-        ("EXPIRE a -1", &["del a"]),
+        ("EXPIRE a -1", &["expired a"]),
         ("RENAME b e", &["rename_from b", "rename_to e"]),
         ("RENAME e e", &[]),
         ("RENAMENX e c", &[]),
@@ -198,4 +198,95 @@ fn an_expiry_is_told_once_though_a_read_finds_it_first() {
     server.advance_ms(1000);
     listener.check_silent();
     client.check("GET k", "$1~w~");
+}
+
+/// A time in the past told `del` or a whole life of the key, and counted nothing.
+#[test]
+fn a_time_in_the_past_expires_at_once() {
+    let (server, mut listener, mut client) = listening("EAn");
+    let payload = {
+        client.check("SELECT 1", "+OK~");
+        client.check("SET source v", "+OK~");
+        let Value::Bulk(payload) = client.value("DUMP source") else { panic!("a payload") };
+        client.check("FLUSHDB", "+OK~");
+        client.check("SELECT 0", "+OK~");
+        payload
+    };
+    assert_eq!(next(&mut listener), "__keyevent@1__:new source");
+    assert_eq!(next(&mut listener), "__keyevent@1__:set source");
+    // What is there before, the command, its events, expired keys and fields.
+    let key = "SET k v";
+    let hash = "HSET k f 1 g 2";
+    let lone = "HSET k f 1";
+    for (setup, command, events, counts) in [
+        (key, "EXPIRE k -1", &["expired"][..], [1, 0]),
+        (key, "EXPIRE k 0", &["expired"], [1, 0]),
+        (key, "PEXPIRE k -1", &["expired"], [1, 0]),
+        (key, "EXPIREAT k 1", &["expired"], [1, 0]),
+        (key, "PEXPIREAT k 1", &["expired"], [1, 0]),
+        ("", "EXPIRE k -1", &[], [0, 0]),
+        (key, "GETEX k EXAT 1", &["expired"], [1, 0]),
+        (key, "GETEX k PXAT 1", &["expired"], [1, 0]),
+        (key, "SET k w EXAT 1", &["expired"], [1, 0]),
+        (key, "SET k w PXAT 1 GET", &["expired"], [1, 0]),
+        (hash, "SET k w PXAT 1", &["expired"], [1, 0]),
+        ("", "SET k w EXAT 1", &[], [0, 0]),
+        ("", "MSETEX 1 k w EXAT 1", &["new", "set", "expire", "expired"], [1, 0]),
+        (key, "RESTORE k 1 PAYLOAD ABSTTL REPLACE", &["del"], [0, 0]),
+        ("", "RESTORE k 1 PAYLOAD ABSTTL", &[], [0, 0]),
+        (hash, "HEXPIRE k 0 FIELDS 2 x f", &["hexpired"], [0, 1]),
+        (hash, "HPEXPIRE k 0 FIELDS 2 f f", &["hexpired"], [0, 1]),
+        (hash, "HEXPIREAT k 1 FIELDS 2 f g", &["hexpired", "del"], [0, 2]),
+        (lone, "HPEXPIREAT k 1 FIELDS 1 f", &["hexpired", "del"], [0, 1]),
+        (hash, "HSETEX k PXAT 1 FIELDS 2 f 9 n 1", &["hset", "hexpire", "hexpired"], [0, 2]),
+        ("", "HSETEX k PXAT 1 FIELDS 1 f 9", &["new", "hset", "hexpire", "hexpired", "del"], [0, 1]),
+        (hash, "HGETEX k EXAT 1 FIELDS 2 f x", &["hexpired"], [0, 1]),
+        (lone, "HGETEX k PXAT 1 FIELDS 1 f", &["hexpired", "del"], [0, 1]),
+    ] {
+        client.check("CONFIG SET notify-keyspace-events \"\"", "+OK~");
+        client.value("FLUSHALL");
+        if !setup.is_empty() {
+            client.value(setup);
+        }
+        client.check("CONFIG SET notify-keyspace-events EAn", "+OK~");
+        let counted = || {
+            ["expired_keys", "expired_fields"]
+                .map(|field| server.info(field).parse::<i64>().expect("a number"))
+        };
+        let before = counted();
+        let words: Vec<&[u8]> = command
+            .split(' ')
+            .map(|word| if word == "PAYLOAD" { &payload[..] } else { word.as_bytes() })
+            .collect();
+        let reply = client.call(&words);
+        assert!(!matches!(reply, Value::Error(_)), "{command}: {reply:?}");
+        for event in events {
+            assert_eq!(next(&mut listener), format!("__keyevent@0__:{event} k"), "{command}");
+        }
+        listener.check_silent();
+        let after = counted();
+        assert_eq!([after[0] - before[0], after[1] - before[1]], counts, "{command}");
+    }
+}
+
+/// A key that is removed and made again is a new one, and that is told first.
+#[test]
+fn what_takes_the_place_of_a_key_is_new() {
+    let (_server, mut listener, mut client) = listening("EAn");
+    client.check("MSET j 1 k 2", "+OK~");
+    let Value::Bulk(payload) = client.value("DUMP j") else { panic!("a payload") };
+    for event in ["new j", "set j", "new k", "set k"] {
+        assert_eq!(next(&mut listener).rsplit_once(':').expect("an event").1, event);
+    }
+    client.check("COPY j k REPLACE", ":1~");
+    assert_eq!(next(&mut listener), "__keyevent@0__:new k");
+    assert_eq!(next(&mut listener), "__keyevent@0__:copy_to k");
+    assert_eq!(client.call(&[&b"RESTORE"[..], b"k", b"0", &payload, b"REPLACE"]).text(), "OK");
+    assert_eq!(next(&mut listener), "__keyevent@0__:new k");
+    assert_eq!(next(&mut listener), "__keyevent@0__:restore k");
+    client.check("RENAME j k", "+OK~");
+    assert_eq!(next(&mut listener), "__keyevent@0__:new k");
+    assert_eq!(next(&mut listener), "__keyevent@0__:rename_from j");
+    assert_eq!(next(&mut listener), "__keyevent@0__:rename_to k");
+    listener.check_silent();
 }

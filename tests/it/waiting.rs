@@ -227,3 +227,46 @@ fn many_who_wait_for_one_key_are_served_in_order() {
         client.check_next(&format!("*2~$1~l~${}~{value}~", value.len()));
     }
 }
+
+/// Many clients of one key are served in the order in which they came, also past those that wait for another type.
+#[test]
+fn many_waiters_are_served_in_order() {
+    const WAITERS: usize = 100;
+    let server = TestServer::start();
+    let mut lists = Vec::new();
+    let mut zsets = Vec::new();
+    for _ in 0..WAITERS {
+        lists.push(waiting(&server, "BLPOP k 0"));
+        zsets.push(waiting(&server, "BZPOPMIN k 0"));
+    }
+    let mut other = server.client();
+    for number in 0..WAITERS {
+        other.check("SET k v", "+OK~");
+        other.check("DEL k", ":1~");
+        other.check(&format!("RPUSH k {}", number + 100), ":1~");
+        other.check(&format!("ZADD k {} m", number + 100), ":1~");
+    }
+    for (number, (list, zset)) in lists.iter_mut().zip(&mut zsets).enumerate() {
+        list.check_next(&format!("*2~$1~k~$3~{}~", number + 100));
+        zset.check_next(&format!("*3~$1~k~$1~m~$3~{}~", number + 100));
+    }
+}
+
+/// One command may make very many keys ready, each once, and clients of all of them are served.
+#[test]
+fn keys_made_ready_together_serve_all() {
+    let server = TestServer::start();
+    let mut waiters: Vec<Client> =
+        (0..50).map(|number| waiting(&server, &format!("BLPOP {{k}}{number} 0"))).collect();
+    let mut other = server.client();
+    other.check("MULTI", "+OK~");
+    for number in 0..50 {
+        other.check(&format!("RPUSH {{k}}{number} a"), "+QUEUED~");
+        other.check(&format!("RPUSH {{k}}{number} b"), "+QUEUED~");
+    }
+    assert_eq!(other.value("EXEC").items().len(), 100);
+    for (number, waiter) in waiters.iter_mut().enumerate() {
+        let key = format!("{{k}}{number}");
+        waiter.check_next(&format!("*2~${}~{key}~$1~a~", key.len()));
+    }
+}

@@ -41,6 +41,8 @@ pub struct Group {
     pub entries_read: Option<u64>,
     pending: BTreeMap<StreamId, Pending>,
     consumers: Vec<Option<Consumer>>,
+    /// Places of consumers that were removed.
+    vacant: Vec<ConsumerIndex>,
     names: BTreeMap<Box<[u8]>, ConsumerIndex>,
 }
 
@@ -102,17 +104,16 @@ impl Group {
     pub fn add_consumer(&mut self, name: &[u8], now_ms: i64) -> ConsumerIndex {
         let consumer =
             Consumer { name: name.into(), seen_at_ms: now_ms, active_at_ms: -1, pending: BTreeSet::new() };
-        let vacant = self.names.len() < self.consumers.len();
-        let index = match self.consumers.iter().position(Option::is_none).filter(|_| vacant) {
+        let index = match self.vacant.pop() {
             Some(index) => {
-                self.consumers[index] = Some(consumer);
+                self.consumers[index as usize] = Some(consumer);
                 index
             }
             None => {
                 self.consumers.push(Some(consumer));
-                self.consumers.len() - 1
+                (self.consumers.len() - 1) as ConsumerIndex
             }
-        } as ConsumerIndex;
+        };
         let old = self.names.insert(name.into(), index);
         assert!(old.is_none(), "a consumer is added once");
         index
@@ -122,6 +123,7 @@ impl Group {
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let index = self.names.remove(name)?;
         let consumer = self.consumers[index as usize].take()?;
+        self.vacant.push(index);
         for id in &consumer.pending {
             self.pending.remove(id);
         }
@@ -187,6 +189,7 @@ impl Group {
         let names: usize = self.names.keys().map(|name| name.len() * 2 + 64).sum();
         self.pending.len() * pending * 3 / 2
             + self.consumers.capacity() * size_of::<Option<Consumer>>()
+            + self.vacant.capacity() * size_of::<ConsumerIndex>()
             + names
     }
 
@@ -205,5 +208,6 @@ impl Group {
             assert_eq!(self.consumer(*index).name, *name);
         }
         assert_eq!(self.consumers.iter().flatten().count(), self.names.len());
+        assert_eq!(self.vacant.len() + self.names.len(), self.consumers.len());
     }
 }

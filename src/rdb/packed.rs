@@ -1,0 +1,54 @@
+//! What the packed forms of RDB (listpack, ziplist, zipmap) have in common: elements that come one after the other.
+
+use std::ops::Deref;
+
+use super::read::Read;
+use crate::types::number::{IntText, format_i64};
+
+/// An element of a packed form. Dereferences to its bytes; a number's are its decimal text.
+pub enum Element<'a> {
+    /// Bytes of the payload.
+    Text(&'a [u8]),
+    /// A number that was kept in binary.
+    Number(IntText),
+}
+
+impl Element<'_> {
+    /// A number's decimal text.
+    pub fn number(value: i64) -> Self {
+        Element::Number(format_i64(value))
+    }
+
+    /// The number that `bytes` hold, little-endian and signed, one to eight of them.
+    pub fn number_of(bytes: &[u8]) -> Option<Self> {
+        Some(Self::number(signed_le(bytes)?))
+    }
+}
+
+impl Deref for Element<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Element::Text(text) => text,
+            Element::Number(text) => text,
+        }
+    }
+}
+
+/// The elements of a packed form, read and checked on the way: nothing is copied, and nothing grows with a length that
+/// the payload only claims.
+pub trait Elements<'a> {
+    /// The next element; `None` behind the last one, when everything that follows the elements is right, too.
+    ///
+    /// # Errors
+    /// Bytes that are not of this form. The elements before them are no use then either.
+    fn next(&mut self) -> Read<Option<Element<'a>>>;
+}
+
+/// The signed number in one to eight little-endian bytes.
+pub fn signed_le(bytes: &[u8]) -> Option<i64> {
+    let mut wide = [if bytes.last()? & 0x80 != 0 { 0xff } else { 0 }; 8];
+    wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(i64::from_le_bytes(wide))
+}
