@@ -141,3 +141,17 @@ fn every_directive_can_be_written() {
         assert!(text.lines().any(|other| other == line), "{line} in {text}");
     }
 }
+
+/// It was the memory that the value takes.
+#[test]
+fn the_serialized_length_is_that_of_the_value_in_a_dump() {
+    let server = start();
+    let mut client = server.client();
+    for (command, len) in [("SET k bar", 4), ("SET k 12", 2), ("SET k 12345678901", 12), ("RPUSH l a bc", 6)]
+    {
+        client.value(command);
+        let key = command.split(' ').nth(1).expect("a key");
+        let line = client.value(&format!("DEBUG OBJECT {key}")).text();
+        assert!(line.contains(&format!(" serializedlength:{len} ")), "{command}: {line}");
+    }
+}

@@ -72,3 +72,16 @@ fn what_is_no_hyperloglog_stays_as_it_is() {
         "#,
     );
 }
+
+/// Valkey's switch between two ways to join registers was an unknown subcommand.
+#[test]
+fn pfdebug_simd_is_taken() {
+    table(
+        r#"
+        PFDEBUG SIMD ON => +enabled~
+        PFDEBUG SIMD off => +disabled~
+        PFDEBUG SIMD none => -ERR Argument must be ON or OFF~
+        PFDEBUG OTHER none => -ERR The specified key does not exist~
+        "#,
+    );
+}

@@ -32,3 +32,22 @@ fn cut_subscribers_are_counted() {
     eventually("it is forgotten", || server.handle().server().clients.count() == 1);
     assert_eq!(info(&mut publisher, "client_output_buffer_limit_disconnections"), "1");
 }
+
+/// A sorted set that is too large for its packed form lost the sign of zero. Among equal scores the first one stays.
+#[test]
+fn large_sorted_sets_keep_the_sign_of_zero() {
+    let long = "m".repeat(100);
+    table(&format!(
+        r#"
+        ZADD z -0 {long} 0 n -0 l => :3~
+        ZSCORE z {long} => $2~-0~ => ,-0~
+        ZSCORE z l => $2~-0~ => ,-0~
+        ZSCORE z n => $1~0~ => ,0~
+        ZADD z CH 0 l -0 n => :0~
+        ZRANGE z 0 1 WITHSCORES => *4~$1~l~$2~-0~$100~{long}~$2~-0~ => *2~*2~$1~l~,-0~*2~$100~{long}~,-0~
+        ZCOUNT z 0 0 => :3~
+        ZADD small -0 m => :1~
+        ZSCORE small m => $1~0~ => ,0~
+        "#
+    ));
+}
