@@ -392,6 +392,12 @@ fn capa(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-fn import_source(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    Err(CommandError::text("ERR Server is not in import mode"))
+fn import_source(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let is_on = on_or_off(arguments[2])?;
+    if is_on && !cx.server.settings.import_mode() {
+        return Err(CommandError::text("ERR Server is not in import mode"));
+    }
+    cx.client.set_import_source(is_on);
+    cx.reply.ok();
+    Ok(())
 }

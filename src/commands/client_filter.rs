@@ -247,6 +247,7 @@ fn flags_of(client: &SharedClient) -> String {
     add(client.readonly.load(Relaxed), 'r');
     add(client.no_evict.load(Relaxed), 'e');
     add(client.no_touch.load(Relaxed), 'T');
+    add(client.import_source.load(Relaxed), 'I');
     if flags.is_empty() {
         flags.push('N');
     }

@@ -279,6 +279,8 @@ fn reset(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     client.asking = false;
     client.no_touch = false;
     client.capa_redirect = false;
+    client.shared.capa_redirect.store(false, std::sync::atomic::Ordering::Relaxed);
+    client.set_import_source(false);
     client.shared.no_touch.store(false, std::sync::atomic::Ordering::Relaxed);
     client.shared.readonly.store(false, std::sync::atomic::Ordering::Relaxed);
     client.shared.names.lock().name.clear();

@@ -125,7 +125,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         at_ms if options.absolute => Some(at_ms),
         ttl_ms => Some(cx.keys.now_ms.saturating_add(ttl_ms)),
     };
-    if expire_at_ms.is_some_and(|at_ms| at_ms <= cx.keys.now_ms) {
+    if expire_at_ms.is_some_and(|at_ms| at_ms <= cx.keys.past_ms()) {
         // A time in the past: what was there is gone, and nothing takes its place.
         if cx.keys.delete_as(&key, Loss::Expired) {
             cx.changed(&key, EventClass::GENERIC, "del");

@@ -162,6 +162,10 @@ impl<'a> ExpireOption<'a> {
     }
 }
 
+/// The earliest end that a key or field is given, in milliseconds of Unix time. Earlier ones mean the same; 0 is the time of a
+/// client for which nothing has ended.
+pub const EARLIEST_END_MS: u64 = 1;
+
 /// The end in milliseconds of Unix time; `None` when it is beyond what 64 bits hold.
 fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<i64> {
     let ms = match unit {
@@ -177,7 +181,7 @@ fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<i64> {
 /// Deletes a key whose new end is not in the future instead of setting that: the key has expired. Answers whether the end
 /// is not in the future.
 pub fn delete_if_past(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64) -> bool {
-    if at_ms > cx.keys.now_ms {
+    if at_ms > cx.keys.past_ms() {
         return false;
     }
     if cx.keys.delete_as(key, Loss::Expired) {
@@ -268,8 +272,9 @@ fn set_end(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandResu
         cx.reply.int(0);
         return Ok(());
     }
-    if !delete_if_past(cx, &key, at_ms.max(0) as u64) {
-        cx.keys.set_expire_at_ms(&key, Some(at_ms as u64));
+    let at_ms = (at_ms.max(0) as u64).max(EARLIEST_END_MS);
+    if !delete_if_past(cx, &key, at_ms) {
+        cx.keys.set_expire_at_ms(&key, Some(at_ms));
         cx.changed(&key, EventClass::GENERIC, "expire");
     }
     cx.reply.int(1);

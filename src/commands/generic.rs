@@ -440,9 +440,9 @@ fn move_key(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn randomkey(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    let now_ms = cx.keys.now_ms;
+    let (ended_ms, keeps_keys) = (cx.keys.ended_ms, cx.server.keeps_keys(cx.keys.now_ms));
     let key = cx.keys.with_database(cx.keys.database, |database| {
-        scan::random_key(database, now_ms, &mut fastrand::Rng::new())
+        scan::random_key(database, ended_ms, keeps_keys, &mut fastrand::Rng::new())
     });
     cx.reply.bulk_or_null(key.as_deref());
     Ok(())
@@ -450,7 +450,7 @@ fn randomkey(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let pattern = arguments[1];
-    let now_ms = cx.keys.now_ms;
+    let now_ms = cx.keys.ended_ms;
     let begun = cx.reply.begin_array();
     let mut count = 0;
     let slots = slots_of_pattern(cx, pattern);
@@ -491,7 +491,7 @@ fn slots_of_pattern(cx: &Context<'_>, pattern: &[u8]) -> std::ops::Range<usize> 
 fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let cursor = parse_u64(arguments[1]).ok_or(CommandError::InvalidCursor)?;
     let options = ScanOptions::parse(&arguments[2..], true)?;
-    let now_ms = cx.keys.now_ms;
+    let now_ms = cx.keys.ended_ms;
     let slots = options.pattern.map_or(0..SLOT_COUNT, |pattern| slots_of_pattern(cx, pattern));
     let number = cx.keys.database;
     let (mut found, mut stale) = (Vec::new(), Vec::new());

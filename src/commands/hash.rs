@@ -261,7 +261,7 @@ fn set_pairs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Result<usize, Command
     }
     let key = cx.key(arguments, 1);
     let count = arguments.len() / 2 - 1;
-    let (limits, now_ms) = (limits(cx), cx.keys.now_ms);
+    let (limits, now_ms) = (limits(cx), cx.keys.ended_ms);
     let (mut created, mut lapsed) = (0, false);
     let mut set_all = |hash: &mut Hash| {
         hash.expect(count, &limits);
@@ -286,7 +286,7 @@ fn set_pairs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Result<usize, Command
 fn hsetnx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let (field, value) = (arguments[2], arguments[3]);
-    let (limits, now_ms) = (limits(cx), cx.keys.now_ms);
+    let (limits, now_ms) = (limits(cx), cx.keys.ended_ms);
     let lapsed = match collection::write::<Hash>(&mut cx.keys, &key)? {
         Some(hash) if hash.contains(field, now_ms) => {
             cx.reply.int(0);
@@ -313,7 +313,7 @@ fn hsetnx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn hget(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     match collection::read::<Hash>(&cx.keys, &key)? {
-        Some(hash) => cx.reply.bulk_or_null(hash.get(arguments[2], cx.keys.now_ms).as_deref()),
+        Some(hash) => cx.reply.bulk_or_null(hash.get(arguments[2], cx.keys.ended_ms).as_deref()),
         None => {
             cx.missed(&key);
             cx.reply.null();
@@ -331,14 +331,14 @@ fn hmget(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     cx.reply.array(fields.len());
     for field in fields {
-        cx.reply.bulk_or_null(hash.and_then(|hash| hash.get(field, cx.keys.now_ms)).as_deref());
+        cx.reply.bulk_or_null(hash.and_then(|hash| hash.get(field, cx.keys.ended_ms)).as_deref());
     }
     Ok(())
 }
 
 fn hgetall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let now_ms = cx.keys.now_ms;
+    let now_ms = cx.keys.ended_ms;
     let Some(hash) = collection::read::<Hash>(&cx.keys, &key)? else {
         cx.missed(&key);
         cx.reply.map(0);
@@ -371,7 +371,7 @@ fn list(
     choose: for<'e> fn((Element<'e>, Element<'e>)) -> Element<'e>,
 ) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let now_ms = cx.keys.now_ms;
+    let now_ms = cx.keys.ended_ms;
     let Some(hash) = collection::read::<Hash>(&cx.keys, &key)? else {
         cx.missed(&key);
         cx.reply.array(0);
@@ -399,7 +399,7 @@ fn hlen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn hexists(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     match collection::read::<Hash>(&cx.keys, &key)? {
-        Some(hash) => cx.reply.int(i64::from(hash.contains(arguments[2], cx.keys.now_ms))),
+        Some(hash) => cx.reply.int(i64::from(hash.contains(arguments[2], cx.keys.ended_ms))),
         None => {
             cx.missed(&key);
             cx.reply.int(0);
@@ -412,7 +412,7 @@ fn hstrlen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     match collection::read::<Hash>(&cx.keys, &key)? {
         Some(hash) => {
-            cx.reply.count(hash.get(arguments[2], cx.keys.now_ms).map_or(0, |value| value.len()));
+            cx.reply.count(hash.get(arguments[2], cx.keys.ended_ms).map_or(0, |value| value.len()));
         }
         None => {
             cx.missed(&key);
@@ -424,7 +424,7 @@ fn hstrlen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn hdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let now_ms = cx.keys.now_ms;
+    let now_ms = cx.keys.ended_ms;
     let Some(hash) = collection::write::<Hash>(&mut cx.keys, &key)? else {
         cx.reply.int(0);
         return Ok(());
@@ -441,7 +441,7 @@ fn hdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn hgetdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let fields = field_list(arguments, 2)?;
     let key = cx.key(arguments, 1);
-    let now_ms = cx.keys.now_ms;
+    let now_ms = cx.keys.ended_ms;
     let hash = collection::write::<Hash>(&mut cx.keys, &key)?;
     cx.reply.array(fields.len());
     let Some(hash) = hash else {

@@ -128,7 +128,7 @@ fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.missed(&key);
     }
     let at_ms = if let Ends::Set(end) = options.ends { Some(end.resolve(cx)?) } else { None };
-    let now_ms = cx.keys.now_ms;
+    let (now_ms, past_ms) = (cx.keys.ended_ms, cx.keys.past_ms());
     let hash = collection::write::<Hash>(&mut cx.keys, &key)?;
     cx.reply.array(fields.len());
     let Some(hash) = hash else {
@@ -146,7 +146,7 @@ fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             }
         }
         if let Some(at_ms) = at_ms {
-            set_end(hash, field, at_ms, now_ms);
+            set_end(hash, field, at_ms, past_ms);
             changed += 1;
         } else if options.ends == Ends::Remove && hash.persist(field) {
             changed += 1;
@@ -173,7 +173,7 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     }
     let at_ms = if let Ends::Set(end) = options.ends { Some(end.resolve(cx)?) } else { None };
-    let (limits, now_ms) = (limits(cx), cx.keys.now_ms);
+    let (limits, now_ms, past_ms) = (limits(cx), cx.keys.ended_ms, cx.keys.past_ms());
     let mut missing = None;
     let hash = match collection::write::<Hash>(&mut cx.keys, &key)? {
         Some(hash) => hash,
@@ -185,13 +185,13 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     }
     let first_ms = hash.next_expiry_ms();
-    let lapsed = set_with_ends(hash, pairs, options.ends == Ends::Keep, at_ms, now_ms, &limits);
+    let lapsed = set_with_ends(hash, pairs, options.ends == Ends::Keep, at_ms, (now_ms, past_ms), &limits);
     let emptied = hash.is_empty();
     match missing {
         Some(hash) => collection::put(cx, &key, hash),
         None => cx.keys.note_field_ends(&key, first_ms),
     }
-    let ends_now = at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+    let ends_now = at_ms.is_some_and(|at_ms| at_ms <= past_ms);
     tell_lapsed(cx, &key, lapsed && !ends_now);
     collection::changed(cx, &key, EventClass::HASH, "hset", pairs.len() / 2);
     if at_ms.is_some() {
@@ -208,13 +208,14 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Sets fields together with their ends. Whether any of them was kept although its time was over.
+/// Sets fields together with their ends, as of two times: up to which fields have ended, and up to which a new end has ended its
+/// field at once. Whether any of them was kept although its time was over.
 fn set_with_ends(
     hash: &mut Hash,
     pairs: &[&[u8]],
     keep: bool,
     at_ms: Option<u64>,
-    now_ms: u64,
+    (now_ms, past_ms): (u64, u64),
     limits: &HashLimits,
 ) -> bool {
     let mut lapsed = false;
@@ -228,7 +229,7 @@ fn set_with_ends(
             hash.set(field, value, now_ms, limits);
         }
         if let Some(at_ms) = at_ms {
-            set_end(hash, field, at_ms, now_ms);
+            set_end(hash, field, at_ms, past_ms);
         }
     }
     lapsed
@@ -265,7 +266,7 @@ mod tests {
         let limits = HashLimits::default();
         let mut hash = Hash::new();
         let mut set = |pairs, keep, at_ms, now_ms| {
-            set_with_ends(&mut hash, &words(pairs), keep, at_ms, now_ms, &limits)
+            set_with_ends(&mut hash, &words(pairs), keep, at_ms, (now_ms, now_ms), &limits)
         };
         assert!(!set("a 1 b 2", false, Some(50), 10));
         assert!(!set("a 3", true, None, 20));

@@ -4,7 +4,7 @@
 
 use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
 use crate::commands::collection;
-use crate::commands::expire::Conditions;
+use crate::commands::expire::{Conditions, EARLIEST_END_MS};
 use crate::commands::hash::{WRONG_FIELD_COUNT, counted_fields, field_list};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
@@ -152,7 +152,7 @@ impl End<'_> {
 /// `None` for a negative amount and for an end that 63 bits do not hold.
 fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<u64> {
     let ms = u64::try_from(amount.checked_mul(unit.ms)?).ok()?;
-    let at_ms = if unit.from_now { ms.checked_add(now_ms)? } else { ms };
+    let at_ms = if unit.from_now { ms.checked_add(now_ms)? } else { ms.max(EARLIEST_END_MS) };
     i64::try_from(at_ms).is_ok().then_some(at_ms)
 }
 
@@ -186,7 +186,7 @@ fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandRes
     let fields = counted_fields(arguments, at, 1)?;
     let at_ms = End { amount: arguments[2], unit }.resolve(cx)?;
     let key = cx.key(arguments, 1);
-    let now_ms = cx.keys.now_ms;
+    let (now_ms, past_ms) = (cx.keys.ended_ms, cx.keys.past_ms());
     let hash = collection::write::<Hash>(&mut cx.keys, &key)?;
     cx.reply.array(fields.len());
     let Some(hash) = hash else {
@@ -201,7 +201,7 @@ fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandRes
         } else if !conditions.hold(hash.expire_at_ms(field), at_ms as i64) {
             cx.reply.int(REFUSED);
         } else {
-            cx.reply.int(if set_end(hash, field, at_ms, now_ms) { ENDED } else { DONE });
+            cx.reply.int(if set_end(hash, field, at_ms, past_ms) { ENDED } else { DONE });
             changed += 1;
         }
     }
@@ -211,11 +211,11 @@ fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandRes
     Ok(())
 }
 
-/// Lets a live field end: at once, which is answered, if the time is not in the future.
-pub fn set_end(hash: &mut Hash, field: &[u8], at_ms: u64, now_ms: u64) -> bool {
-    let ends_now = at_ms <= now_ms;
+/// Lets a live field end: at once, which is answered, if the time is not after [`past_ms`](Access::past_ms).
+pub fn set_end(hash: &mut Hash, field: &[u8], at_ms: u64, past_ms: u64) -> bool {
+    let ends_now = at_ms <= past_ms;
     if ends_now {
-        hash.remove(field, now_ms);
+        hash.remove(field, past_ms);
     } else {
         hash.set_expire(field, at_ms);
     }
@@ -225,9 +225,10 @@ pub fn set_end(hash: &mut Hash, field: &[u8], at_ms: u64, now_ms: u64) -> bool {
 /// Tells of fields that were given the same end.
 pub fn tell_ends(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64, changed: usize, emptied: bool) {
     if changed > 0 {
-        let event = if at_ms <= cx.keys.now_ms { "hexpired" } else { "hexpire" };
+        let ends_now = at_ms <= cx.keys.past_ms();
+        let event = if ends_now { "hexpired" } else { "hexpire" };
         collection::changed(cx, key, EventClass::HASH, event, changed);
-        if at_ms <= cx.keys.now_ms {
+        if ends_now {
             cx.count(Counter::ExpiredFields, changed as u64);
         }
         if emptied {
@@ -261,7 +262,7 @@ fn show_ends(cx: &mut Context<'_>, arguments: &[&[u8]], show: fn(u64, u64) -> u6
     let fields = field_list(arguments, 2)
         .map_err(|error| if error == WRONG_FIELD_COUNT { CommandError::Syntax } else { error })?;
     let key = cx.key(arguments, 1);
-    let now_ms = cx.keys.now_ms;
+    let (now_ms, ended_ms) = (cx.keys.now_ms, cx.keys.ended_ms);
     let hash = collection::read::<Hash>(&cx.keys, &key)?;
     if hash.is_none() {
         cx.missed(&key);
@@ -269,7 +270,7 @@ fn show_ends(cx: &mut Context<'_>, arguments: &[&[u8]], show: fn(u64, u64) -> u6
     cx.reply.array(fields.len());
     for field in fields {
         cx.reply.int(match hash {
-            Some(hash) if hash.contains(field, now_ms) => {
+            Some(hash) if hash.contains(field, ended_ms) => {
                 hash.expire_at_ms(field).map_or(STAYS, |at_ms| show(at_ms, now_ms) as i64)
             }
             _ => MISSING,
@@ -281,7 +282,7 @@ fn show_ends(cx: &mut Context<'_>, arguments: &[&[u8]], show: fn(u64, u64) -> u6
 fn hpersist(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let fields = field_list(arguments, 2)?;
     let key = cx.key(arguments, 1);
-    let now_ms = cx.keys.now_ms;
+    let now_ms = cx.keys.ended_ms;
     let mut hash = collection::write::<Hash>(&mut cx.keys, &key)?;
     cx.reply.array(fields.len());
     let mut changed = 0;

@@ -84,7 +84,7 @@ fn change<'t>(
 ) -> CommandResult {
     let key = cx.key(arguments, 1);
     let field = arguments[2];
-    let (limits, now_ms) = (limits(cx), cx.keys.now_ms);
+    let (limits, now_ms) = (limits(cx), cx.keys.ended_ms);
     let lapsed = match collection::write::<Hash>(&mut cx.keys, &key)? {
         Some(hash) => {
             let value = compute(hash.get(field, now_ms).as_deref())?;

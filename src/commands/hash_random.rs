@@ -50,7 +50,7 @@ const PAIRS_MAX: i64 = i64::MAX / 2;
 fn hrandfield(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let (count, with_values) = options(&arguments[2..])?;
-    let now_ms = cx.keys.now_ms;
+    let now_ms = cx.keys.ended_ms;
     let Some(hash) = collection::read::<Hash>(&cx.keys, &key)? else {
         cx.missed(&key);
         match count {
@@ -113,7 +113,7 @@ fn write_field(reply: &mut Reply<'_>, field: &[u8], value: Option<&[u8]>) {
 }
 
 fn hscan(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let now_ms = cx.keys.now_ms;
+    let now_ms = cx.keys.ended_ms;
     collection::scan::<Hash>(cx, arguments, true, |hash, cursor, options, reply| {
         let mut count = 0;
         let next = hash.scan(cursor, options.count, now_ms, |field, value| {

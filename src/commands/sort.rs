@@ -355,7 +355,7 @@ fn value_of(cx: &mut Context<'_>, pattern: &Pattern<'_>, element: &[u8]) -> Opti
     let record = cx.read(&key)?;
     match (record.value(), pattern.field) {
         (ValueRef::Object(Object::Hash(hash)), Some(field)) => {
-            hash.get(field, cx.keys.now_ms).map(|value| value.to_vec())
+            hash.get(field, cx.keys.ended_ms).map(|value| value.to_vec())
         }
         (_, Some(_)) => None,
         (_, None) => string_bytes(record, &mut itoa::Buffer::new()).ok().map(<[u8]>::to_vec),

@@ -143,6 +143,8 @@ pub struct Access<'g, 'b> {
     pub database: usize,
     /// The time of this command, in milliseconds of Unix time.
     pub now_ms: u64,
+    /// The time up to which keys and fields have ended for this command: `now_ms`, or 0 for a client that sees what has ended.
+    pub ended_ms: u64,
     settings: &'b AccessSettings<'b>,
 }
 
@@ -151,6 +153,10 @@ pub struct Access<'g, 'b> {
 pub struct AccessSettings<'b> {
     /// The time, in milliseconds of Unix time.
     pub now_ms: u64,
+    /// See [`Access::ended_ms`].
+    pub ended_ms: u64,
+    /// A key or field given an end up to this time has ended at once: `now_ms`, or 0 while everything is kept (`import-mode`).
+    pub past_ms: u64,
     /// How accesses are dated.
     pub clock: AccessClock,
     /// Whether accesses are dated at all (CLIENT NO-TOUCH).
@@ -181,6 +187,7 @@ impl<'g, 'b> Access<'g, 'b> {
             hold,
             database,
             now_ms: settings.now_ms,
+            ended_ms: settings.ended_ms,
             settings,
             locks: SmallVec::new(),
             last: Cell::new(0),
@@ -241,6 +248,11 @@ impl<'g, 'b> Access<'g, 'b> {
         self.locks.iter().map(|held| held.lock)
     }
 
+    /// A key or field that is given an end up to this time has ended at once. 0 while everything is kept.
+    pub fn past_ms(&self) -> u64 {
+        self.settings.past_ms
+    }
+
     /// Whether changes can be put back at this moment.
     pub fn can_undo(&self) -> bool {
         self.undo.is_some()
@@ -276,7 +288,7 @@ impl<'g, 'b> Access<'g, 'b> {
     #[inline]
     pub fn peek_in(&self, database: usize, key: &HashedKey<'_>) -> Option<&Record> {
         let record = table::find(self.table(database, key), key)?;
-        if is_expired(record, self.now_ms) {
+        if is_expired(record, self.ended_ms) {
             self.note_stale(database, key.bytes);
             return None;
         }
@@ -290,7 +302,7 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Whether a key is still in its table although it has ended.
     pub fn has_ended(&self, database: usize, key: &HashedKey<'_>) -> bool {
-        table::find(self.table(database, key), key).is_some_and(|record| is_expired(record, self.now_ms))
+        table::find(self.table(database, key), key).is_some_and(|record| is_expired(record, self.ended_ms))
     }
 
     /// Removes a key that has ended.
@@ -550,7 +562,7 @@ impl<'g, 'b> Access<'g, 'b> {
     fn holds(&self, number: usize, key: &HashedKey<'_>) -> bool {
         let Some(database) = self.keyspace.physical_if_used(self.mapping()[number]) else { return false };
         let table = database.read_slot(key.slot());
-        table::find(&table, key).is_some_and(|record| !is_expired(record, self.now_ms))
+        table::find(&table, key).is_some_and(|record| !is_expired(record, self.ended_ms))
     }
 
     /// From here on what changes can be put back, until [`keep_changes`](Self::keep_changes) or
@@ -702,7 +714,7 @@ impl<'g, 'b> Access<'g, 'b> {
         }
         let table = self.table(number, key);
         let at = table::locate(table, key)?;
-        if is_expired(table::at(table, at), self.now_ms) {
+        if is_expired(table::at(table, at), self.ended_ms) {
             self.evict_expired(number, key);
             return None;
         }
@@ -718,8 +730,8 @@ impl<'g, 'b> Access<'g, 'b> {
 
     #[cold]
     fn evict_expired(&mut self, number: usize, key: &HashedKey<'_>) {
-        let now_ms = self.now_ms;
-        if table::find(self.table(number, key), key).is_some_and(|record| is_expired(record, now_ms)) {
+        let ended_ms = self.ended_ms;
+        if table::find(self.table(number, key), key).is_some_and(|record| is_expired(record, ended_ms)) {
             let (database, table) = self.table_mut(number, key);
             let record = database.remove(table, key);
             self.settings.counts.expired.set(self.settings.counts.expired.get() + 1);

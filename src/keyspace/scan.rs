@@ -63,10 +63,19 @@ pub fn scan(
     if slot >= slots.end.min(SLOT_COUNT) { 0 } else { (slot as u64) << 32 }
 }
 
-/// A live key chosen at random, each with the same probability.
-pub fn random_key(database: &Database, now_ms: u64, rng: &mut fastrand::Rng) -> Option<Vec<u8>> {
+/// How often [`random_key`] draws before it gives up (Redis's figure).
+const RANDOM_ATTEMPTS: usize = 100;
+
+/// A live key chosen at random, each with the same probability. Where there are only keys that have ended, one of those if
+/// `may_have_ended` says so.
+pub fn random_key(
+    database: &Database,
+    now_ms: u64,
+    may_have_ended: bool,
+    rng: &mut fastrand::Rng,
+) -> Option<Vec<u8>> {
     // Expired keys that the sweeper has not taken yet are drawn again; the bound is for a keyspace of nothing else.
-    for _ in 0..100 {
+    for attempt in 1..=RANDOM_ATTEMPTS {
         let total = database.len();
         if total == 0 {
             return None;
@@ -81,7 +90,8 @@ pub fn random_key(database: &Database, now_ms: u64, rng: &mut fastrand::Rng) -> 
         let Some(slot) = slot else { continue };
         let table = database.read_slot(slot);
         if let Some(record) = table::random(&table, rng)
-            && record.expire_at_ms().is_none_or(|at_ms| at_ms > now_ms)
+            && (record.expire_at_ms().is_none_or(|at_ms| at_ms > now_ms)
+                || may_have_ended && attempt == RANDOM_ATTEMPTS)
         {
             return Some(record.key().to_vec());
         }
@@ -168,7 +178,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut hits = std::collections::HashMap::<Vec<u8>, u32>::new();
         for _ in 0..20_000 {
-            *hits.entry(random_key(&database, 0, &mut rng).unwrap()).or_default() += 1;
+            *hits.entry(random_key(&database, 0, false, &mut rng).unwrap()).or_default() += 1;
         }
         assert_eq!(hits.len(), 20);
         assert!(hits.values().all(|&count| (800..1200).contains(&count)), "{hits:?}");

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::ordered::Ordered;
 use super::rights::Rights;
+use super::settings::Settings;
 use super::transaction::{Transaction, Watch};
 use crate::acl::user::User;
 use crate::effects::tracking::Tracker;
@@ -74,6 +75,8 @@ pub struct Client {
     pub no_touch: bool,
     /// CLIENT CAPA redirect.
     pub capa_redirect: bool,
+    /// CLIENT IMPORT-SOURCE: it sees keys that have ended, as long as `import-mode` is on.
+    pub import_source: bool,
     /// CLIENT TRACKING: how it tracks.
     pub tracker: Option<Arc<Tracker>>,
     /// CLIENT CACHING was said for the next command.
@@ -196,6 +199,8 @@ pub struct SharedClient {
     pub readonly: AtomicBool,
     /// CLIENT CAPA redirect.
     pub capa_redirect: AtomicBool,
+    /// CLIENT IMPORT-SOURCE.
+    pub import_source: AtomicBool,
     /// MONITOR.
     pub monitor: AtomicBool,
     /// Waits for the end of a pause.
@@ -266,6 +271,7 @@ impl SharedClient {
             no_touch: AtomicBool::new(false),
             readonly: AtomicBool::new(false),
             capa_redirect: AtomicBool::new(false),
+            import_source: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             waiter: Mutex::default(),
             over_soft_since_ms: AtomicU64::new(0),
@@ -465,6 +471,7 @@ impl Client {
             asking: false,
             no_touch: false,
             capa_redirect: false,
+            import_source: false,
             tracker: None,
             caching: false,
             monitor: false,
@@ -491,6 +498,18 @@ impl Client {
     /// Whether it is on this machine: through the loopback or the unix socket.
     pub fn is_local(&self) -> bool {
         self.unix || self.address().is_some_and(|address| address.is_loopback())
+    }
+
+    /// CLIENT IMPORT-SOURCE.
+    pub fn set_import_source(&mut self, is_on: bool) {
+        self.import_source = is_on;
+        self.shared.import_source.store(is_on, Ordering::Relaxed);
+    }
+
+    /// The time up to which keys and fields have ended for this client.
+    #[inline]
+    pub fn ended_ms(&self, now_ms: u64, settings: &Settings) -> u64 {
+        if self.import_source && settings.import_mode() { 0 } else { now_ms }
     }
 
     /// Selects a database.

@@ -564,6 +564,8 @@ impl Server {
         let (database, version) = (client.database, client.version);
         let settings = AccessSettings {
             now_ms: batch.now_ms,
+            ended_ms: client.ended_ms(batch.now_ms, &self.settings),
+            past_ms: if self.settings.import_mode() { 0 } else { batch.now_ms },
             clock: self.settings.access_clock(batch.now_ms),
             touch: !client.no_touch,
             sink: &batch.changes,
@@ -637,8 +639,8 @@ impl Server {
     pub(super) fn remove_stale(&self, batch: &mut Batch<'_>) {
         batch.shared = None;
         let stale = batch.counts.stale.take();
-        if self.pause.in_force(batch.now_ms).is_some() {
-            return; // A pause keeps the keys as they are.
+        if self.keeps_keys(batch.now_ms) {
+            return;
         }
         for (database, key) in stale {
             let removed = sweep::expire_key(&self.keyspace, &batch.changes, database, &key, batch.now_ms);

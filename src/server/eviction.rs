@@ -79,8 +79,8 @@ impl Server {
 
     fn evict_within(&self, batch: &mut Batch<'_>, limit_us: Option<u64>) -> Room {
         let settings = self.settings.eviction();
-        if self.pause.in_force(batch.now_ms).is_some() {
-            return Room::Made; // A pause keeps the keys as they are, and refuses nobody for it.
+        if self.keeps_keys(batch.now_ms) {
+            return Room::Made; // Nobody is refused for it.
         }
         let Some(policy) = settings.policy else { return Room::None };
         // While another thread evicts, memory is on its way.
@@ -155,7 +155,7 @@ impl Server {
 
     /// One turn of the background: evicts for a moment. Whether there is more to do.
     fn evict_in_background(&self) -> bool {
-        if self.bytes_over_limit() == 0 || self.pause.in_force(self.clock.now_ms()).is_some() {
+        if self.bytes_over_limit() == 0 || self.keeps_keys(self.clock.now_ms()) {
             return false;
         }
         let mut batch = self.new_batch();

@@ -70,12 +70,17 @@ impl Drop for Sweeper {
 }
 
 impl Server {
+    /// Whether keys stay though they have ended or memory is short: during CLIENT PAUSE (Redis's rule) and in `import-mode`.
+    pub fn keeps_keys(&self, now_ms: u64) -> bool {
+        self.settings.import_mode() || self.pause.in_force(now_ms).is_some()
+    }
+
     /// Removes everything that is due now; answers how many keys and fields that were.
     pub fn expire_due(&self) -> u64 {
         // One sweep at a time: who returns from here knows that no other has a key half removed.
         let _turn = self.sweeping.lock();
-        if self.pause.in_force(self.clock.now_ms()).is_some() {
-            return 0; // What has ended reads as absent, and is removed when the pause is over (Redis's rule).
+        if self.keeps_keys(self.clock.now_ms()) {
+            return 0; // What has ended reads as absent, and is removed later.
         }
         let mut total = 0;
         let started_ns = self.clock.monotonic_ns();

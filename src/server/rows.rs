@@ -63,6 +63,8 @@ impl Server {
         }
         let settings = AccessSettings {
             now_ms: batch.now_ms,
+            ended_ms: client.ended_ms(batch.now_ms, &self.settings),
+            past_ms: if self.settings.import_mode() { 0 } else { batch.now_ms },
             clock: self.settings.access_clock(batch.now_ms),
             touch: !client.no_touch,
             sink: &batch.changes,

@@ -24,6 +24,7 @@ pub struct Settings {
     pubsub_limit: RwLock<OutputLimit>,
     monitor_limit: RwLock<OutputLimit>,
     counts_replies_to_strangers: AtomicBool,
+    import_mode: AtomicBool,
 }
 
 /// Bytes of replies that may wait for a client that has never authenticated (Redis's figures: its fixed buffer and 1 KiB).
@@ -55,6 +56,7 @@ impl Settings {
         self.lfu.store(config.word(Directive::MaxmemoryPolicy).contains("lfu"), Ordering::Relaxed);
         self.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Ordering::Relaxed);
         self.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Ordering::Relaxed);
+        self.import_mode.store(config.flag(Directive::ImportMode), Ordering::Relaxed);
         *self.eviction.write() = Eviction {
             policy: Policy::of(config.word(Directive::MaxmemoryPolicy)),
             samples: config.int(Directive::MaxmemorySamples).max(1) as usize,
@@ -143,6 +145,12 @@ impl Settings {
         } else {
             self.normal_limit()
         }
+    }
+
+    /// `import-mode`: data is being copied here, so nothing is expired or evicted.
+    #[inline]
+    pub fn import_mode(&self) -> bool {
+        self.import_mode.load(Ordering::Relaxed)
     }
 
     /// Bytes of replies that may wait for a client that has never authenticated.

@@ -28,6 +28,7 @@ mod generic;
 mod geo;
 mod hash;
 mod hyperloglog;
+mod import_mode;
 mod innocent;
 mod lifecycle;
 mod limits;

@@ -161,5 +161,6 @@ pub(super) const SPECS: &[Spec] = &[
         "ignore",
         "What follows when a replicated command fails.",
     ),
-    spec(D::ImportMode, "import-mode", BOOL, "no", "Keep expired keys while another server fills this one."),
+    spec(D::ImportMode, "import-mode", BOOL, "no", "Keep expired keys while another server fills this one.")
+        .active(),
 ];
