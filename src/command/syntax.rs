@@ -54,10 +54,11 @@ impl ArgumentKind {
 
 /// Reads a syntax line.
 ///
-/// Capitals and signs are words to be typed, `""` is the empty one, the rest are names of values. `[x]` may be left out,
-/// `x | y` is a choice within its brackets, `(x | y)` is one that may not be left out, `x ...` may come several times. A word
-/// right before `(` belongs to all that stands in it: `LIMIT(offset count)`. The type of a value follows from its name where
-/// it does not say otherwise: `start:string`. `source@0` gives the index of its key spec, which is counted otherwise.
+/// Capitals and signs are words to be typed, `""` is the empty one, the rest are names of values. `[x]` may be
+/// left out, `x | y` is a choice within its brackets, `(x | y)` is one that may not be left out, `x ...` may come
+/// several times. A word right before `(` belongs to all that stands in it: `LIMIT(offset count)`. The type of a
+/// value follows from its name where it does not say otherwise: `start:string`. `source@0` gives the index of its
+/// key spec, which is counted otherwise.
 pub fn parse(syntax: &str) -> Vec<Argument> {
     let mut parser = Parser { words: words(syntax), at: 0 };
     let alternatives = parser.alternatives();

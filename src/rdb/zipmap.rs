@@ -1,7 +1,8 @@
 //! Redis's zipmap: the packed form of small hashes before Redis 2.6.
 //!
-//! A byte with the number of pairs, then for each field and value their length and bytes, then 0xff. A length is a byte,
-//! or 0xfe and four bytes, little-endian. Between a value's length and its bytes stands how many bytes behind it are unused.
+//! A byte with the number of pairs, then for each field and value their length and bytes, then 0xff. A length is
+//! a byte, or 0xfe and four bytes, little-endian. Between a value's length and its bytes stands how many bytes
+//! behind it are unused.
 
 use super::packed::{Element, Elements};
 use super::read::{Read, RestoreError};
@@ -49,7 +50,7 @@ impl<'a> Elements<'a> for Zipmap<'a> {
     fn next(&mut self) -> Read<Option<Element<'a>>> {
         let is_value = self.found % 2 == 1;
         if self.rest == [END] && !is_value {
-            let is_right = self.count >= LONG || usize::from(self.count) * 2 == self.found;
+            let is_right = self.count == LONG || usize::from(self.count) * 2 == self.found;
             return if is_right { Ok(None) } else { Err(BAD) };
         }
         let len = self.length()?;
@@ -88,7 +89,7 @@ mod tests {
     fn what_does_not_agree_is_refused() {
         let good = b"\x01\x01f\x01\x00v\xff";
         assert_eq!(read(good), Ok(vec![b"f".to_vec(), b"v".to_vec()]));
-        for (at, wrong) in [(0, 2), (1, 2), (1, 0xff), (3, 2), (4, 1), (6, 0)] {
+        for (at, wrong) in [(0, 2), (0, 0xff), (1, 2), (1, 0xff), (3, 2), (4, 1), (6, 0)] {
             let mut bad = *good;
             bad[at] = wrong;
             assert_eq!(read(&bad), Err(BAD), "byte {at}");

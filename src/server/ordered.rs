@@ -1,4 +1,5 @@
-//! A map from names to values in the order in which they were added: what a client subscribed to, and the patterns of all.
+//! A map from names to values in the order in which they were added: what a client subscribed to, and the
+//! patterns of all clients.
 
 use std::collections::{BTreeMap, HashMap};
 
