@@ -434,9 +434,11 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
         fields.add("connected_slaves", 0);
     } else {
         fields.add("role", "master");
-        let has_replica = endpoint.read_only_port != 0;
-        fields.add("connected_slaves", u8::from(has_replica));
-        if has_replica {
+        fields.add("connected_slaves", server.good_replicas());
+        if server.settings.min_replicas() > 0 {
+            fields.add("min_slaves_good_slaves", server.good_replicas());
+        }
+        if server.good_replicas() > 0 {
             fields.add(
                 "slave0",
                 format_args!(

@@ -48,8 +48,7 @@ fn wait(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     )?;
     let wanted = args::int(arguments[1])?;
     let until_ms = args::wait_milliseconds(arguments[2], cx.keys.now_ms)?;
-    // The read-only port reads the same memory: it is the replica, and never behind.
-    let replicas = i64::from(cx.server.ports.read().read_only != 0);
+    let replicas = cx.server.good_replicas() as i64;
     if replicas >= wanted {
         cx.reply.int(replicas);
     } else {

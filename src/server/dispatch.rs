@@ -444,6 +444,7 @@ impl Server {
             && !(client.monitor || client.asking || client.caching || client.out_of_memory)
             && !self.cluster.is_enabled()
             && !self.pause.is_set()
+            && self.settings.min_replicas() == 0
             && !self.monitors.any()
     }
 

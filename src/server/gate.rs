@@ -25,6 +25,12 @@ pub enum Verdict {
 /// What a client that watches the others may not do.
 const ON_KEYS: Flags = Flags::READONLY.and(Flags::WRITE).and(Flags::MAY_REPLICATE);
 
+/// Whether a request writes, or runs queued requests that do.
+fn writes(client: &Client, flags: Flags) -> bool {
+    let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
+    flags.has(Flags::WRITE) || queued.is_some_and(|transaction| transaction.flags.has(Flags::WRITE))
+}
+
 impl Server {
     /// Judges a request whose arity is right.
     #[inline]
@@ -52,6 +58,9 @@ impl Server {
         {
             return Verdict::Refuse(refused);
         }
+        if self.lacks_replicas() && writes(client, flags) {
+            return Verdict::Refuse(CommandError::NoReplicas);
+        }
         if client.door == Door::ReadOnly && flags.has(Flags::WRITE) {
             return Verdict::Refuse(CommandError::ReadOnlyReplica);
         }
@@ -71,6 +80,18 @@ impl Server {
             return Verdict::Wait;
         }
         Verdict::Pass
+    }
+
+    /// Replicas that are there to be written to: the read-only port is one, and never behind.
+    pub fn good_replicas(&self) -> usize {
+        usize::from(self.ports.read().read_only != 0)
+    }
+
+    /// Whether there are fewer replicas than `min-replicas-to-write` asks for.
+    #[inline]
+    pub fn lacks_replicas(&self) -> bool {
+        let min = self.settings.min_replicas();
+        min > 0 && self.good_replicas() < min
     }
 
     /// Redis's rule for a cluster: all keys in one slot, and that slot served here.
