@@ -181,13 +181,14 @@ impl Connection {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if self.keeps_input && self.input.is_empty() || self.input.has_unused_room() {
+            if self.keeps_input && self.input.is_empty() {
                 return Poll::Ready(Ok(Event::Idle));
             }
             match self.poll_input(cx) {
                 Poll::Ready(Ok(Woken::Read)) => {}
                 Poll::Ready(Ok(woken)) => return Poll::Ready(Ok(Event::Woken(woken))),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Failed(error))),
+                Poll::Pending if self.input.has_unused_room() => return Poll::Ready(Ok(Event::Idle)),
                 Poll::Pending => return Poll::Pending,
             }
         }
