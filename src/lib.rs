@@ -11,6 +11,7 @@ pub mod command;
 pub mod commands;
 pub mod config;
 pub mod effects;
+pub mod engine;
 pub mod error;
 pub mod glob;
 pub mod keyspace;
@@ -20,7 +21,7 @@ pub mod rdb;
 pub mod resp;
 pub mod run;
 pub mod scripting;
-pub mod server;
+pub mod shared;
 pub mod types;
 pub mod worker;
 

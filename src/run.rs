@@ -11,14 +11,14 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Directive};
+use crate::engine::eviction::Keeper;
+use crate::engine::expiry::Sweeper;
+use crate::engine::{Ports, Server};
 use crate::net::Listening;
 use crate::net::doors::Doors;
 use crate::net::listener::{self, ListenError};
 use crate::net::tls::{TlsError, TlsSource};
-use crate::server::clock::Clock;
-use crate::server::eviction::Keeper;
-use crate::server::expiry::Sweeper;
-use crate::server::{Ports, Server};
+use crate::shared::clock::Clock;
 use crate::worker;
 
 /// Why a server did not start.

@@ -4,11 +4,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use kvarts::config::Config;
+use kvarts::engine::Server;
+use kvarts::engine::client::Client;
+use kvarts::engine::dispatch::Scratch;
 use kvarts::resp::decode::{Decoder, Limits};
-use kvarts::server::Server;
-use kvarts::server::client::{Client, Door};
-use kvarts::server::clock::Clock;
-use kvarts::server::dispatch::Scratch;
+use kvarts::shared::client::Door;
+use kvarts::shared::clock::Clock;
 
 const LIMITS: Limits = Limits { bulk_max: 512 << 20, authenticated: true };
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use kvarts::config::Config;
 use kvarts::resp::decode::{Decoder, Limits};
-use kvarts::server::Server;
-use kvarts::server::client::Door;
-use kvarts::server::clock::Clock;
-use kvarts::server::dispatch::Scratch;
+use kvarts::engine::Server;
+use kvarts::shared::client::Door;
+use kvarts::shared::clock::Clock;
+use kvarts::engine::dispatch::Scratch;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|lines: Vec<Vec<u8>>| {

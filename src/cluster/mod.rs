@@ -1,6 +1,6 @@
 //! The cluster as this server presents it: one node that owns every slot, and the read-only port as its replica.
 
-use crate::server::random_hex;
+use crate::shared::random_hex;
 
 /// This node's names.
 #[derive(Debug)]

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 
 use super::client_filter::{self, Filter};
 use super::{help, tracking};
-use crate::command::{After, Category, Command, Context, Flags, Group, args};
+use crate::command::{Category, Command, Flags, Group, args};
+use crate::engine::client::ReplyMode;
+use crate::engine::context::{After, Context};
+use crate::engine::waiting::EndOfWait;
 use crate::error::{CommandError, CommandResult};
-use crate::server::client::ReplyMode;
-use crate::server::pause::Scope;
-use crate::server::waiting::EndOfWait;
+use crate::shared::pause::Scope;
 use crate::types::number::parse_i64;
 
 const CONNECTION: &[Category] = &[Category::Connection];
@@ -239,7 +240,7 @@ fn kill(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// Closes a client; the one that asks for it gets its reply first.
-pub(super) fn end(cx: &mut Context<'_>, client: &Arc<crate::server::client::SharedClient>) {
+pub(super) fn end(cx: &mut Context<'_>, client: &Arc<crate::shared::client::SharedClient>) {
     if client.id == cx.client.shared.id {
         cx.after = Some(After::Close);
     } else {

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::mem::discriminant;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::command::{Context, args};
+use crate::command::args;
+use crate::engine::Server;
+use crate::engine::context::Context;
 use crate::error::CommandError;
-use crate::server::Server;
-use crate::server::client::SharedClient;
+use crate::shared::client::SharedClient;
 use crate::types::number::parse_i64;
 
 /// The letters of the `flags` field that exist.

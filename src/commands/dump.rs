@@ -1,7 +1,8 @@
 //! DUMP and RESTORE: values as bytes, exchanged with Redis and Valkey.
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::config::Directive;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::reaper::Loss;

@@ -2,13 +2,14 @@
 
 use super::help;
 use super::scripting::kill_running;
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::engine::Server;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::rdb::functions as payload;
 use crate::scripting::functions::Policy;
 use crate::scripting::run::{self, Program};
-use crate::server::Server;
 
 const SCRIPTING: &[Category] = &[Category::Scripting];
 const CALLS: Flags = Flags::NOSCRIPT

@@ -2,14 +2,15 @@
 //!
 //! A field whose time is over counts as absent here and in all other commands.
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::expire::{Conditions, EARLIEST_END_MS};
 use crate::commands::hash::{WRONG_FIELD_COUNT, counted_fields, field_list};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;
-use crate::server::stats::Counter;
+use crate::shared::stats::Counter;
 use crate::types::hash::Hash;
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::help;
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::engine::Server;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::scripting::run::{self, Program};
 use crate::scripting::scripts::{Script, hex};
-use crate::server::Server;
 
 const SCRIPTING: &[Category] = &[Category::Scripting];
 const KEYS: &[KeySpec] = &[KeySpec::counted(2, 1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)];

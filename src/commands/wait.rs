@@ -1,10 +1,11 @@
 //! WAIT and WAITAOF: waiting for replicas and for the disk.
 
-use crate::command::{Category, Command, Context, Flags, Group, args};
+use crate::command::{Category, Command, Flags, Group, args};
 use crate::config::Directive;
-use crate::effects::waiting::{Nothing, WaitFor};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::server::client::Door;
+use crate::shared::client::Door;
+use crate::shared::waiter::{Nothing, WaitFor};
 
 const CONNECTION: &[Category] = &[Category::Connection];
 const WAITS: Flags = Flags::BLOCKING;

@@ -25,6 +25,9 @@ use gate::Gate;
 use hash::KeyHasher;
 use reaper::Reaper;
 
+/// A key by the number of its database.
+pub type KeyId = (usize, Box<[u8]>);
+
 /// All databases of a server.
 #[derive(Debug)]
 pub struct Keyspace {

@@ -13,14 +13,14 @@ use super::Session;
 use super::round;
 use super::spare::{self, Input, READ_CHUNK};
 use super::stream::NetStream;
-use crate::command::context::After;
 use crate::config::Directive;
+use crate::engine::client::ReplyMode;
+use crate::engine::context::After;
+use crate::engine::dispatch::Stop;
+use crate::engine::waiting::EndOfWait;
 use crate::resp::decode::{Decoder, Limits};
 use crate::resp::encode::Reply;
-use crate::server::client::ReplyMode;
-use crate::server::dispatch::Stop;
-use crate::server::stats::Counter;
-use crate::server::waiting::EndOfWait;
+use crate::shared::stats::Counter;
 use crate::worker;
 
 /// Replies are written once they have reached this, even if more requests are waiting.

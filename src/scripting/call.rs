@@ -11,12 +11,13 @@ use super::vm::Vm;
 use crate::command::keys::{LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
-use crate::command::{Command, Context, Group, Origin};
+use crate::command::{Command, Group};
+use crate::engine::Server;
+use crate::engine::context::{Context, Origin};
 use crate::error::CommandError;
 use crate::keyspace::hash::SLOT_COUNT;
 use crate::resp::Version;
-use crate::server::Server;
-use crate::server::client::Door;
+use crate::shared::client::Door;
 
 /// What a script may do, and has done.
 #[derive(Debug)]

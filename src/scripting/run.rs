@@ -16,11 +16,11 @@ use super::shebang::ScriptFlags;
 use super::straight::{self, Stop, Straight};
 use super::vm::{Failure, Vm};
 use crate::command::keys::LockPlan;
-use crate::command::{Context, Origin};
 use crate::config::Directive;
+use crate::engine::Server;
+use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::resp::Version;
-use crate::server::Server;
 use crate::types::number::parse_i64;
 
 /// What is to be run.

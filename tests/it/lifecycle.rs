@@ -2,7 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
 use crate::program::Program;

@@ -1,7 +1,7 @@
 //! Scripts and functions.
 
 use crate::harness::*;
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 
 /// A client's EVAL of a script, its keys and arguments.
 fn eval(client: &mut Client, script: &str, keys: &[&str], arguments: &[&str]) -> Value {

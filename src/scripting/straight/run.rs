@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::value::{Table, Text, Value, parse_number, show_number, write_word};
 use super::{Arithmetic, Block, Call, Compare, Expr, Field, Function, Line, Statement, Straight, Words};
-use crate::command::Context;
+use crate::engine::context::Context;
 use crate::error::CommandError;
 use crate::resp::Version;
 use crate::resp::encode::Reply;

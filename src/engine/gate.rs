@@ -1,8 +1,7 @@
 //! The gate: what every request has to pass before its command runs. It looks at flags and key specs, never at names.
 
 use super::Server;
-use super::client::{Client, Door};
-use super::pause::Scope;
+use super::client::Client;
 use crate::acl::log::Place;
 use crate::command::keys::{KeySpec, PlannedKey};
 use crate::command::spec::Flags;
@@ -10,6 +9,8 @@ use crate::command::table::Entry;
 use crate::error::CommandError;
 use crate::keyspace::hash::slot_of_hash;
 use crate::resp::Version;
+use crate::shared::client::Door;
+use crate::shared::pause::Scope;
 
 /// What the gate says.
 #[derive(Debug)]
