@@ -3,9 +3,11 @@
 use super::help;
 use super::scripting::kill_running;
 use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::config::Directive;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::rdb::functions as payload;
+use crate::scripting::control::Running;
 use crate::scripting::functions::Policy;
 use crate::scripting::run::{self, Program};
 use crate::server::Server;
@@ -316,7 +318,14 @@ fn kill(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let scripting = &cx.server.scripting;
-    let running = scripting.slow.all().into_iter().find(|running| running.start.function.is_some());
+    let slow = scripting.slow.all();
+    let threshold_ms = cx.server.config.int(Directive::BusyReplyThreshold);
+    let is_busy = |running: &Running| threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;
+    let running = slow.iter().find(|running| running.start.function.is_some());
+    if running.is_none() && slow.iter().any(|running| is_busy(running)) {
+        // What runs is no function, and this tells of functions only.
+        return Err(CommandError::busy(false));
+    }
     let reply = &mut cx.reply;
     reply.map(2);
     reply.bulk(b"running_script");

@@ -175,6 +175,7 @@ pub type GiveWay = dyn Fn() + Send + Sync;
 impl Control {
     /// A script starts.
     pub fn begin(&self, slow: &Arc<SlowScripts>, give_way: &Arc<GiveWay>, start: Start) {
+        self.ended_at.set(None);
         *self.current.borrow_mut() = Some(Current {
             started: Instant::now(),
             start: Some(start),
@@ -190,6 +191,7 @@ impl Control {
 
     /// A library is about to be loaded: it holds no lock, so it is in nobody's way and not shown to others.
     pub fn begin_load(&self, give_way: &Arc<GiveWay>) {
+        self.ended_at.set(None);
         *self.current.borrow_mut() = Some(Current {
             started: Instant::now(),
             start: None,
@@ -214,7 +216,9 @@ impl Control {
 
     /// Where the script was when it was ended by force.
     pub fn note_place(&self, place: Option<Place>) {
-        self.ended_at.set(place);
+        // The first is where it was; whoever handles the error comes through here once more.
+        let first = self.ended_at.take();
+        self.ended_at.set(first.or(place));
     }
 
     /// See [`note_place`](Self::note_place); forgets it.

@@ -174,8 +174,9 @@ fn write_table(
             reply.double(number);
             return Ok(());
         }
-        Value::Integer(number) => {
-            reply.double(number as f64);
+        // A whole number comes without its sign where it is a negative zero.
+        Value::Integer(_) => {
+            reply.double(table.raw_get(&names.double)?);
             return Ok(());
         }
         _ => {}

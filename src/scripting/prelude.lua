@@ -243,8 +243,8 @@ end
 
 local strings = copy(world.string)
 
-function strings.gmatch(subject, pattern)
-    subject, pattern = two_texts(subject, pattern)
+function strings.gmatch(...)
+    local subject, pattern = two_texts(...)
     local place = 0
     local function found(behind, ...)
         place = behind

@@ -40,6 +40,19 @@ impl<'l> Meter<'l> {
         self.look()
     }
 
+    /// The same within a walk over a table, whose errors are Lua's.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub(super) fn step_in_walk(&mut self, steps: usize) -> mlua::Result<()> {
+        if steps < self.left {
+            self.left -= steps;
+            return Ok(());
+        }
+        self.left = STEPS;
+        watch::look(self.lua)
+    }
+
     #[cold]
     fn look(&mut self) -> Result<(), Failure> {
         self.left = STEPS;
