@@ -25,6 +25,7 @@ mod expire;
 mod generic;
 mod geo;
 mod hash;
+mod hostile_scripts;
 mod hyperloglog;
 mod lifecycle;
 mod limits;
