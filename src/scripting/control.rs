@@ -221,6 +221,14 @@ impl Control {
         self.ended_at.set(first.or(place));
     }
 
+    /// Whether it is known where the script was.
+    pub fn knows_place(&self) -> bool {
+        let place = self.ended_at.take();
+        let known = place.is_some();
+        self.ended_at.set(place);
+        known
+    }
+
     /// See [`note_place`](Self::note_place); forgets it.
     pub fn take_place(&self) -> Option<Place> {
         self.ended_at.take()
@@ -234,6 +242,11 @@ impl Control {
                 running.note_write();
             }
         }
+    }
+
+    /// Whether the script has to end by force.
+    pub fn has_to_end(&self) -> bool {
+        self.current.borrow().as_ref().is_some_and(|current| current.ended.is_some())
     }
 
     /// Has the script ended at its next instructions.

@@ -130,6 +130,10 @@ end
 
 function globals.xpcall(work, handler)
     return xpcall(work, function(failure)
+        -- A handler is called within the hook that ends a script by force, where no other hook would end it.
+        if host.has_to_end() then
+            return failure
+        end
         return handler(visible_error(failure))
     end)
 end
@@ -201,7 +205,7 @@ function globals.loadstring(source, name)
     source = tostring(source)
     if byte(source) == BYTECODE then
         return nil, 'attempt to load chunk with wrong mode'
-    elseif #source > host.source_max then
+    elseif host.is_too_long(source) then
         return nil, TOO_LONG
     end
     -- The compiler reads the name up to a zero byte and does not hold it from the first: it is held here.

@@ -28,6 +28,12 @@ const LIMIT: usize = 256 << 20;
 /// The longest text that is compiled, in bytes: nobody can end the compiler.
 const SOURCE_MAX: usize = 16 << 20;
 
+/// The most words of a text that make the compiler go through a list of all that came before.
+const JUMPS_MAX: usize = 10_000;
+
+/// These words.
+const JUMPS: [&[u8]; 4] = [b"elseif", b"and", b"or", b"break"];
+
 /// Replies and arguments up to this many bytes are made Lua values without asking for the memory step by step.
 const UNASKED_MAX: usize = 64 * 1024;
 
@@ -206,7 +212,7 @@ impl Vm {
     /// # Errors
     /// The compiler's message.
     pub fn check(&self, source: &[u8], chunk: &'static str) -> Result<Function, String> {
-        if source.len() > SOURCE_MAX {
+        if is_too_long(source) {
             return Err(format!("{}: chunk is too long", chunk.trim_start_matches('@')));
         }
         let loaded = self.lua.load(source).set_name(chunk).set_mode(ChunkMode::Text).into_function();
@@ -403,6 +409,17 @@ fn text_of(error: &mlua::Error) -> String {
     }
 }
 
+/// Whether compiling a text would take too long.
+fn is_too_long(source: &[u8]) -> bool {
+    let is_word = |at: usize, word: &[u8]| {
+        let belongs = |byte: Option<&u8>| byte.is_some_and(|byte| *byte == b'_' || byte.is_ascii_alphanumeric());
+        !belongs(at.checked_sub(1).and_then(|before| source.get(before))) && !belongs(source.get(at + word.len()))
+    };
+    let count = |word: &[u8]| memchr::memmem::find_iter(source, word).filter(|at| is_word(*at, word)).count();
+    let jumps = || JUMPS.iter().map(|word| count(word)).sum::<usize>();
+    source.len() > SOURCE_MAX || source.len() > 2 * JUMPS_MAX && jumps() > JUMPS_MAX
+}
+
 /// Why a script ends by force, if that is what went wrong.
 fn forced(error: &mlua::Error) -> Option<ForcedEnd> {
     match error {
@@ -441,6 +458,9 @@ fn host_table(lua: &Lua, version: &Rc<Cell<Version>>, names: &Rc<FieldNames>) ->
     host.raw_set("two_texts", texts)?;
     host.raw_set("next_match", next_match)?;
     host.raw_set("source_max", SOURCE_MAX)?;
+    let too_long = lua.create_function(|_, source: LuaString| Ok(is_too_long(&source.as_bytes())))?;
+    host.raw_set("is_too_long", too_long)?;
+    host.raw_set("has_to_end", lua.create_function(|lua, ()| Ok(watch::has_to_end(lua)))?)?;
     let visible_error = lua.create_function(|lua, failure: Value| {
         // Nobody catches what ends a script by force.
         if let Value::Error(error) = &failure

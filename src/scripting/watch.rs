@@ -13,7 +13,13 @@ use mlua::{HookTriggers, Lua, VmState};
 use super::control::{Control, Place};
 
 /// Instructions between two looks.
-const INSTRUCTIONS: u32 = 2_000;
+const INSTRUCTIONS: u32 = 1_000;
+
+/// The same for a script that has made a long text.
+const LONG_TEXT_INSTRUCTIONS: u32 = 50;
+
+/// The length of such a text, in bytes.
+const LONG_TEXT_BYTES: usize = 1 << 20;
 
 /// The same for a script that took long between two looks.
 const FEW_INSTRUCTIONS: u32 = 8;
@@ -82,13 +88,28 @@ pub fn set_limit(lua: &Lua, limit: usize) -> mlua::Result<()> {
 /// When memory is short.
 pub fn restart(lua: &Lua) -> mlua::Result<()> {
     let Some(watch) = of(lua) else { return Ok(()) };
-    watch.looked.set(None);
+    watch.looked.set(Some(Instant::now()));
     watch.collect_at.set(watch.limit.get() / 100 * COLLECT_PERCENT);
     if watch.every.get() != INSTRUCTIONS {
         watch.every.set(INSTRUCTIONS);
         look_every(lua, INSTRUCTIONS)?;
     }
     Ok(())
+}
+
+/// Whether the script has to end by force.
+pub fn has_to_end(lua: &Lua) -> bool {
+    of(lua).is_some_and(|watch| watch.control.has_to_end())
+}
+
+/// Notes that the script makes a text of so many bytes: its instructions may take long from now on.
+pub fn note_text(lua: &Lua, len: usize) {
+    if len >= LONG_TEXT_BYTES
+        && let Some(watch) = of(lua)
+        && watch.every.get() > LONG_TEXT_INSTRUCTIONS
+    {
+        set_every(lua, &watch, LONG_TEXT_INSTRUCTIONS);
+    }
 }
 
 /// Bytes that the machine may take yet; so many where nobody watches it.
@@ -105,7 +126,9 @@ pub fn look(lua: &Lua) -> mlua::Result<()> {
     let Some(watch) = of(lua) else { return Ok(()) };
     watch.control.look().map_err(|end| {
         // The script's own handler of errors is stopped too, so it cannot say this.
-        watch.control.note_place(place_in_script(lua));
+        if !watch.control.knows_place() {
+            watch.control.note_place(place_in_script(lua));
+        }
         // From now on each instruction asks: a script that catches the error does not come far.
         set_every(lua, &watch, 1);
         mlua::Error::external(end)

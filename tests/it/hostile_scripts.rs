@@ -59,6 +59,8 @@ fn whatever_runs_long_can_be_killed() {
         "while true do pcall(error, 'x') end",
         "while true do pcall(function() while true do end end) end",
         "while true do xpcall(function() error('x') end, function() while true do end end) end",
+        "local function f() return (pcall(f)) and f() end f()",
+        "local function f() return xpcall(f, f) end while true do f() end",
         "while true do coroutine.wrap(function() while true do end end)() end",
         "while true do coroutine.resume(coroutine.create(function() while true do end end)) end",
         "local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end}) while true do pcall(function() return t[1] end) end",
@@ -146,7 +148,7 @@ fn memory_bombs_end_at_the_limit() {
         "local s = string.rep('x', 1000000) string.gsub(s, 'x', s)",
         "local s = string.rep('x', 5000000) string.format('%s%s%s%s%s%s', s, s, s, s, s, s)",
         "local s = string.rep('x', 100000) local t = {} for i = 1, 1000 do t[i] = s end table.concat(t, s)",
-        "cjson.encode({[1] = 1, [2147483647] = 1, a = nil}) local t = {} t[20000000] = 1 cjson.encode_sparse_array(true, 0) cjson.encode(t) local s = string.rep('x', 6e6) local a = s .. 'a' local b = s .. 'b'",
+        "cjson.encode_sparse_array(false, 0) cjson.encode({[20000000] = 1})",
         "local s = string.rep('x', 1000000) local t = {} for i = 1, 100 do t[i] = s end cmsgpack.pack(t)",
         "local t = cjson.decode('[' .. string.rep('[],', 2000000) .. '1]')",
         "cmsgpack.unpack('\\221\\0\\16\\0\\0' .. string.rep('\\144', 1048576))",
@@ -187,7 +189,6 @@ fn deep_recursion_is_an_error() {
     let mut client = server.client();
     let scripts = [
         "local function f() return 1 + f() end f()",
-        "local function f() return (pcall(f)) and f() end f() error('x overflow')",
         "local function f() coroutine.wrap(f)() end f()",
         "local function f() string.gsub('a', 'a', f) end f()",
         "local function f() table.sort({2, 1}, f) end f()",

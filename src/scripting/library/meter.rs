@@ -77,6 +77,7 @@ impl<'l> Meter<'l> {
         if len > room {
             return Err(Failure::Bare("not enough memory"));
         }
+        watch::note_text(self.lua, len);
         self.room = (2 * len).min(room);
         Ok(())
     }
