@@ -206,8 +206,9 @@ fn add(cx: &Context<'_>, sources: &[&[u8]], policy: Policy) -> Result<Vec<String
     let scripting = &cx.server.scripting;
     let give_way = scripting.give_way();
     let limit = crate::scripting::memory_limit(&cx.server.config);
-    let added = scripting
-        .with_machine(limit, |vm| scripting.libraries.add(vm, &give_way, &cx.server.commands, sources, policy));
+    let added = scripting.with_machine(limit, |vm| {
+        scripting.libraries.add(vm, &give_way, &cx.server.commands, sources, policy)
+    });
     added.map_err(|error| CommandError::new(format!("ERR {error}")))?
 }
 

@@ -298,6 +298,9 @@ lua_rawset(globals, '_G', visible)
 
 -- Says where in the script an error came from.
 local function describe(failure)
+    if host.has_to_end() then
+        return failure -- What it was and where is known already.
+    end
     local line, source
     for level = 2, 250 do
         local info = getinfo(level, 'Sl')

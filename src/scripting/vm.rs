@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mlua::chunk::ChunkMode;
-use mlua::{
-    Either, Function, Lua, LuaOptions, LuaString, MultiValue, RegistryKey, StdLib, Table, Value,
-};
+use mlua::{Either, Function, Lua, LuaOptions, LuaString, MultiValue, RegistryKey, StdLib, Table, Value};
 
 use super::call::Words;
 use super::control::{Control, ForcedEnd};
@@ -137,10 +135,8 @@ impl Vm {
         let protected = lua.create_table()?;
         library::text::replace(&lua, &world.raw_get("string")?)?;
         library::list::replace(&lua, &world.raw_get("table")?, &protected)?;
-        let (visible, run, run_function, register): (Table, Function, Function, Function) = lua
-            .load(PRELUDE)
-            .set_name("=prelude")
-            .call((world, library::tables(&lua)?, host, protected))?;
+        let (visible, run, run_function, register): (Table, Function, Function, Function) =
+            lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, host, protected))?;
         lua.set_globals(visible)?;
         let vm = Self {
             control,
@@ -412,8 +408,10 @@ fn text_of(error: &mlua::Error) -> String {
 /// Whether compiling a text would take too long.
 fn is_too_long(source: &[u8]) -> bool {
     let is_word = |at: usize, word: &[u8]| {
-        let belongs = |byte: Option<&u8>| byte.is_some_and(|byte| *byte == b'_' || byte.is_ascii_alphanumeric());
-        !belongs(at.checked_sub(1).and_then(|before| source.get(before))) && !belongs(source.get(at + word.len()))
+        let belongs =
+            |byte: Option<&u8>| byte.is_some_and(|byte| *byte == b'_' || byte.is_ascii_alphanumeric());
+        !belongs(at.checked_sub(1).and_then(|before| source.get(before)))
+            && !belongs(source.get(at + word.len()))
     };
     let count = |word: &[u8]| memchr::memmem::find_iter(source, word).filter(|at| is_word(*at, word)).count();
     let jumps = || JUMPS.iter().map(|word| count(word)).sum::<usize>();

@@ -207,11 +207,16 @@ fn deep_recursion_is_an_error() {
     // A chain of tables is followed so many times and no more.
     let chain = "local t = {} setmetatable(t, {__index = t}) return t.x";
     assert!(eval(&mut client, chain).contains("loop in gettable"));
-    let nested = "local t = {} local top = t for i = 1, 100000 do t[1] = {} t = t[1] end return cjson.encode(top)";
+    let nested =
+        "local t = {} local top = t for i = 1, 100000 do t[1] = {} t = t[1] end return cjson.encode(top)";
     assert!(eval(&mut client, nested).contains("excessive nesting"));
-    let packed = "local t = {} local top = t for i = 1, 100000 do t[1] = {} t = t[1] end return #cmsgpack.pack(top)";
+    let packed =
+        "local t = {} local top = t for i = 1, 100000 do t[1] = {} t = t[1] end return #cmsgpack.pack(top)";
     assert!(eval(&mut client, packed).starts_with(':'));
-    let reply = eval(&mut client, "local t = {} local top = t for i = 1, 100000 do t[1] = {} t = t[1] end return top");
+    let reply = eval(
+        &mut client,
+        "local t = {} local top = t for i = 1, 100000 do t[1] = {} t = t[1] end return top",
+    );
     assert!(!reply.is_empty());
     client.check("PING", "+PONG~");
 }
@@ -262,9 +267,13 @@ fn names_of_chunks_and_finalizers_outlive_nothing() {
     assert_eq!(eval(&mut client, names), ":1~");
     let errors = "local n = 0 for i = 1, 2000 do local f, e = loadstring('x = = 1', '@' .. string.rep('n', 50) .. i) if e then n = n + 1 end collectgarbage('step') end return n";
     assert_eq!(eval(&mut client, errors), ":2000~");
-    let reply = eval(&mut client, "local p = newproxy(true) getmetatable(p).__gc = function() while true do end end");
+    let reply =
+        eval(&mut client, "local p = newproxy(true) getmetatable(p).__gc = function() while true do end end");
     assert!(reply.contains("nonexistent global variable 'newproxy'"), "{reply}");
-    assert_eq!(eval(&mut client, "setmetatable({}, {__gc = function() error('x') end}) collectgarbage() return 1"), ":1~");
+    assert_eq!(
+        eval(&mut client, "setmetatable({}, {__gc = function() error('x') end}) collectgarbage() return 1"),
+        ":1~"
+    );
 }
 
 /// CVE-2025-46818: one user's script could leave functions in the metatables of basic types for the scripts of others. CVE-2022-24735: or
@@ -352,7 +361,11 @@ fn json_and_msgpack_take_any_size() {
     assert_eq!(eval(&mut client, "return #cmsgpack.pack(unpack({}, 1, 6000))"), ":6000~");
     let unpacked = "return select('#', cmsgpack.unpack(string.rep('\\192', 7000)))";
     assert_eq!(eval(&mut client, unpacked), ":7000~");
-    fail_with(&mut client, &["return cmsgpack.unpack(string.rep('\\192', 100000))"], "too many return values");
+    fail_with(
+        &mut client,
+        &["return cmsgpack.unpack(string.rep('\\192', 100000))"],
+        "too many return values",
+    );
     assert_eq!(eval(&mut client, "return #cjson.encode(string.rep('\\1', 5000000))"), ":30000002~");
     fail_with(&mut client, &["return cjson.encode(string.rep('\\1', 80000000))"], "not enough memory");
     let deep = "return cjson.decode(string.rep('[', 100000))";
@@ -366,13 +379,21 @@ fn compiled_code_is_not_loaded_and_parameters_have_room() {
     let server = small();
     let mut client = server.client();
     let names: Vec<String> = (1..=190).map(|number| format!("p{number}")).collect();
-    let call = format!("local function f({}, ...) return select('#', ...) end for i = 1, 100 do f() coroutine.wrap(f)() end return f()", names.join(", "));
+    let call = format!(
+        "local function f({}, ...) return select('#', ...) end for i = 1, 100 do f() coroutine.wrap(f)() end return f()",
+        names.join(", ")
+    );
     assert_eq!(eval(&mut client, &call), ":0~");
-    assert_eq!(eval(&mut client, "return tostring(loadstring('\\27Lua')) .. type(string.find)"), "$11~nilfunction~");
+    assert_eq!(
+        eval(&mut client, "return tostring(loadstring('\\27Lua')) .. type(string.find)"),
+        "$11~nilfunction~"
+    );
     assert_eq!(eval(&mut client, "return tostring(load(function() return '\\27Lua' end))"), "$3~nil~");
     fail_with(&mut client, &["\x1bLua"], "Error compiling script");
     fail_with(&mut client, &["string.dump(function() end)"], "");
-    for name in ["dofile", "loadfile", "require", "module", "package", "io", "print", "getfenv", "setfenv", "newproxy"] {
+    for name in [
+        "dofile", "loadfile", "require", "module", "package", "io", "print", "getfenv", "setfenv", "newproxy",
+    ] {
         let reply = eval(&mut client, &format!("return {name}"));
         assert!(reply.contains("nonexistent global variable"), "{name}\n{reply}");
     }
@@ -384,16 +405,24 @@ fn callbacks_of_library_functions_may_fail_in_any_way() {
     let server = small();
     let mut client = server.client();
     for function in ["string.gsub, 'a', 'a'", "table.sort, {3, 2, 1}", "table.foreach, {1}"] {
-        let table = format!("local ok, e = pcall({function}, function() error({{code = 7}}) end) return e.code");
+        let table =
+            format!("local ok, e = pcall({function}, function() error({{code = 7}}) end) return e.code");
         assert_eq!(eval(&mut client, &table), ":7~", "{function}");
         let text = format!("local ok, e = pcall({function}, function() error('t', 0) end) return e");
         assert_eq!(eval(&mut client, &text), "$1~t~", "{function}");
-        let command = format!("local ok, e = pcall({function}, function() redis.call('nosuch') end) return type(e)");
+        let command =
+            format!("local ok, e = pcall({function}, function() redis.call('nosuch') end) return type(e)");
         assert_eq!(eval(&mut client, &command), "$6~string~", "{function}");
-        let yields = format!("local ok, e = coroutine.resume(coroutine.create(function() local ok, e = pcall({function}, coroutine.yield) error(e, 0) end)) return e");
+        let yields = format!(
+            "local ok, e = coroutine.resume(coroutine.create(function() local ok, e = pcall({function}, coroutine.yield) error(e, 0) end)) return e"
+        );
         assert!(eval(&mut client, &yields).contains("attempt to yield across"), "{function}");
     }
-    fail_with(&mut client, &["table.sort({1, 2, 3, 4, 5}, function() return true end)"], "user_script:1: invalid order function");
+    fail_with(
+        &mut client,
+        &["table.sort({1, 2, 3, 4, 5}, function() return true end)"],
+        "user_script:1: invalid order function",
+    );
     let objects = "error(setmetatable({}, {__tostring = function() while true do error('x') end end}))";
     assert!(eval(&mut client, objects).starts_with('-'));
 }
@@ -408,22 +437,40 @@ fn the_api_answers_as_the_peers_do() {
         ("redis.setresp('3') return 1", ":1~"),
         ("redis.setresp(3.5) return 1", ":1~"),
         ("redis.setresp('x')", "-ERR RESP version must be 2 or 3. script: on @user_script:1.~"),
-        ("return redis.setresp()", "-ERR server.setresp() requires one argument. script: on @user_script:1.~"),
-        ("return redis.log()", "-ERR server.log() requires two arguments or more. script: on @user_script:1.~"),
-        ("redis.log('a', 'b')", "-ERR First argument must be a number (log level). script: on @user_script:1.~"),
+        (
+            "return redis.setresp()",
+            "-ERR server.setresp() requires one argument. script: on @user_script:1.~",
+        ),
+        (
+            "return redis.log()",
+            "-ERR server.log() requires two arguments or more. script: on @user_script:1.~",
+        ),
+        (
+            "redis.log('a', 'b')",
+            "-ERR First argument must be a number (log level). script: on @user_script:1.~",
+        ),
         ("redis.log('1', 'b') return 1", ":1~"),
         ("redis.log(10, 'b')", "-ERR Invalid log level. script: on @user_script:1.~"),
         ("return redis.sha1hex()", "-ERR wrong number of arguments script: on @user_script:1.~"),
         ("return redis.sha1hex({})", "$40~da39a3ee5e6b4b0d3255bfef95601890afd80709~"),
         ("return redis.sha1hex(1.5)", "$40~aa8f289ebe6d4db1b4a1038b8931ec8c2b5399fb~"),
-        ("return redis.set_repl()", "-ERR server.set_repl() requires one argument. script: on @user_script:1.~"),
+        (
+            "return redis.set_repl()",
+            "-ERR server.set_repl() requires one argument. script: on @user_script:1.~",
+        ),
         ("redis.set_repl('x') return 1", ":1~"),
         (
             "redis.set_repl(77)",
             "-ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE. script: on @user_script:1.~",
         ),
-        ("return string.find('a', '%')", "-ERR user_script:1: malformed pattern (ends with '%') script: on @user_script:1.~"),
-        ("local f = string.find f(nil)", "-ERR user_script:1: bad argument #1 to 'f' (string expected, got nil) script: on @user_script:1.~"),
+        (
+            "return string.find('a', '%')",
+            "-ERR user_script:1: malformed pattern (ends with '%') script: on @user_script:1.~",
+        ),
+        (
+            "local f = string.find f(nil)",
+            "-ERR user_script:1: bad argument #1 to 'f' (string expected, got nil) script: on @user_script:1.~",
+        ),
     ] {
         client.send(&encode(&["EVAL", script, "0"]));
         let answer = show(&client.read_raw());

@@ -207,7 +207,8 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
     }
 
     fn close(&mut self, at: usize, place: usize) -> Result<Option<(usize, usize)>, Failure> {
-        let open = self.captures[..self.count].iter().rposition(|capture| matches!(capture, Capture::Open(_)));
+        let open =
+            self.captures[..self.count].iter().rposition(|capture| matches!(capture, Capture::Open(_)));
         let Some(index) = open else { return Err(Failure::message("invalid pattern capture")) };
         if let Capture::Open(from) = self.captures[index] {
             self.captures[index] = Capture::Text(from, at - from);

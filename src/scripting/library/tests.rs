@@ -333,17 +333,20 @@ impl Beside {
 /// Random arguments that Lua's own functions survive: patterns that are short, texts of few letters.
 fn call_of(random: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 34] = [
-        "a", "b", ".", "%a", "%d", "%s", "%w", "%x", "%p", "%z", "%A", "%.", "[ab]", "[^a]", "[%d-]", "[a-c]", "[]]", "[^]a]", "(", ")",
-        "()", "%1", "%2", "%b()", "%bxy", "%f[%w]", "%f", "[a", "%", "^", "$", "-", "\\0", "%q",
+        "a", "b", ".", "%a", "%d", "%s", "%w", "%x", "%p", "%z", "%A", "%.", "[ab]", "[^a]", "[%d-]",
+        "[a-c]", "[]]", "[^]a]", "(", ")", "()", "%1", "%2", "%b()", "%bxy", "%f[%w]", "%f", "[a", "%", "^",
+        "$", "-", "\\0", "%q",
     ];
     const REPEATS: [&str; 6] = ["", "", "", "*", "-", "?"];
     const LETTERS: [&str; 12] = ["a", "b", "c", "1", " ", "(", ")", "x", "y", "-", ".", "\\0"];
     const NUMBERS: [&str; 18] = [
-        "0", "1", "2", "-1", "3", "-3", "100", "1.5", "-2.5", "1e15", "1e100", "0.1", "1/3", "2^31", "2^53", "-2^63", "1/0", "'7'",
+        "0", "1", "2", "-1", "3", "-3", "100", "1.5", "-2.5", "1e15", "1e100", "0.1", "1/3", "2^31", "2^53",
+        "-2^63", "1/0", "'7'",
     ];
     const FLAGS: [&str; 8] = ["", "", "-", "0", "+", " ", "#", "-+ #0"];
     const WIDTHS: [&str; 6] = ["", "", "5", "12", ".3", "10.2"];
-    const LETTERS_OF_FORMATS: [&str; 14] = ["d", "i", "u", "c", "x", "X", "o", "e", "E", "f", "g", "G", "s", "q"];
+    const LETTERS_OF_FORMATS: [&str; 14] =
+        ["d", "i", "u", "c", "x", "X", "o", "e", "E", "f", "g", "G", "s", "q"];
     let one = |random: &mut fastrand::Rng, words: &[&str]| words[random.usize(..words.len())].to_owned();
     let text = |random: &mut fastrand::Rng| {
         let letters: String = (0..random.usize(..14)).map(|_| one(random, &LETTERS)).collect();
@@ -361,24 +364,57 @@ fn call_of(random: &mut fastrand::Rng) -> String {
     let (subject, wanted) = (text(random), pattern(random));
     match random.usize(..14) {
         0 => format!("return pcall(string.find, {subject}, {wanted})"),
-        1 => format!("return pcall(string.find, {subject}, {wanted}, {}, {})", one(random, &NUMBERS[..7]), random.bool()),
+        1 => format!(
+            "return pcall(string.find, {subject}, {wanted}, {}, {})",
+            one(random, &NUMBERS[..7]),
+            random.bool()
+        ),
         2 => format!("return pcall(string.match, {subject}, {wanted})"),
         3 => format!("return pcall(string.match, {subject}, {wanted}, {})", one(random, &NUMBERS)),
-        4 => format!("return pcall(string.gsub, {subject}, {wanted}, {})", one(random, &["'%0%1'", "'x%2'", "'%'", "'<%1>'", "7", "nil"])),
-        5 => format!("return pcall(string.gsub, {subject}, {wanted}, {{a = 1, b = false, ['1'] = 'one'}}, {})", one(random, &NUMBERS)),
+        4 => format!(
+            "return pcall(string.gsub, {subject}, {wanted}, {})",
+            one(random, &["'%0%1'", "'x%2'", "'%'", "'<%1>'", "7", "nil"])
+        ),
+        5 => format!(
+            "return pcall(string.gsub, {subject}, {wanted}, {{a = 1, b = false, ['1'] = 'one'}}, {})",
+            one(random, &NUMBERS)
+        ),
         6 => format!("return pcall(string.gsub, {subject}, {wanted}, function(...) return all(...) end)"),
         7 | 8 => {
             let format: String = (0..random.usize(1..3))
-                .map(|_| format!("<%{}{}{}>", one(random, &FLAGS), one(random, &WIDTHS), one(random, &LETTERS_OF_FORMATS)))
+                .map(|_| {
+                    format!(
+                        "<%{}{}{}>",
+                        one(random, &FLAGS),
+                        one(random, &WIDTHS),
+                        one(random, &LETTERS_OF_FORMATS)
+                    )
+                })
                 .collect();
             format!("return pcall(string.format, '{format}', {}, {})", one(random, &NUMBERS), text(random))
         }
         9 => format!("return pcall(string.rep, {subject}, {})", one(random, &NUMBERS[..8])),
-        10 => format!("return pcall(table.concat, {}, {subject}, {}, {})", list(random), one(random, &NUMBERS[..6]), one(random, &NUMBERS[..6])),
-        11 => format!("local t = {} local ok, e = pcall(table.insert, t, {}, 'new') return ok, e, t", list(random), one(random, &NUMBERS[..6])),
-        12 => format!("local t = {} local ok, e = pcall(table.remove, t, {}) return ok, e, t", list(random), one(random, &NUMBERS[..6])),
+        10 => format!(
+            "return pcall(table.concat, {}, {subject}, {}, {})",
+            list(random),
+            one(random, &NUMBERS[..6]),
+            one(random, &NUMBERS[..6])
+        ),
+        11 => format!(
+            "local t = {} local ok, e = pcall(table.insert, t, {}, 'new') return ok, e, t",
+            list(random),
+            one(random, &NUMBERS[..6])
+        ),
+        12 => format!(
+            "local t = {} local ok, e = pcall(table.remove, t, {}) return ok, e, t",
+            list(random),
+            one(random, &NUMBERS[..6])
+        ),
         _ => {
-            let order = one(random, &["", ", function(a, b) return a > b end", ", function() return true end", ", 1"]);
+            let order = one(
+                random,
+                &["", ", function(a, b) return a > b end", ", function() return true end", ", 1"],
+            );
             format!("local t = {} local ok, e = pcall(table.sort, t{order}) return ok, e, t", list(random))
         }
     }
@@ -393,12 +429,32 @@ fn replaced_functions_answer_as_luas_own() {
         beside.agree(&call_of(&mut random));
     }
     for name in ["find", "match", "gsub", "rep", "format", "lower", "upper", "reverse"] {
-        for arguments in ["", ", nil", ", {}", ", 1", ", 'a'", ", 'a', nil", ", 'a', {}", ", 'a', 'a'", ", 'a', 'a', 'x', {}"] {
+        for arguments in [
+            "",
+            ", nil",
+            ", {}",
+            ", 1",
+            ", 'a'",
+            ", 'a', nil",
+            ", 'a', {}",
+            ", 'a', 'a'",
+            ", 'a', 'a', 'x', {}",
+        ] {
             beside.agree(&format!("return pcall(string.{name}{arguments})"));
         }
     }
     for name in ["concat", "insert", "remove", "sort"] {
-        for arguments in ["", ", nil", ", 1", ", {1, {}}", ", {'a', 1}", ", {}, {}", ", {}, 'x'", ", {}, 1, 2, 3", ", {1, 2}, ',', 1, 3"] {
+        for arguments in [
+            "",
+            ", nil",
+            ", 1",
+            ", {1, {}}",
+            ", {'a', 1}",
+            ", {}, {}",
+            ", {}, 'x'",
+            ", {}, 1, 2, 3",
+            ", {1, 2}, ',', 1, 3",
+        ] {
             beside.agree(&format!("return pcall(table.{name}{arguments})"));
         }
     }

@@ -129,9 +129,12 @@ fn gsub(lua: &Lua, args: &Arguments) -> Result<(LuaString, i64), Failure> {
     let subject = args.string(lua, 1)?;
     let pattern = args.string(lua, 2)?;
     let subject = subject.as_bytes();
-    let most = if args.is_absent(4) { subject.len() as i64 + 1 } else { i64::from(args.integer(lua, 4)? as i32) };
+    let most =
+        if args.is_absent(4) { subject.len() as i64 + 1 } else { i64::from(args.integer(lua, 4)? as i32) };
     let replacement = match args.get(3) {
-        Some(Value::Integer(_) | Value::Number(_) | Value::String(_)) => Replacement::Text(args.string(lua, 3)?),
+        Some(Value::Integer(_) | Value::Number(_) | Value::String(_)) => {
+            Replacement::Text(args.string(lua, 3)?)
+        }
         Some(Value::Table(table)) => Replacement::Table(table),
         Some(Value::Function(function)) => Replacement::Function(function),
         _ => return Err(Failure::argument(3, "string/function/table expected")),

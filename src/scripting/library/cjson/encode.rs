@@ -204,11 +204,7 @@ fn unserialisable(value: &Value, why: &str) -> Failure {
 }
 
 /// The last index of a table that is written as an array: all its keys are positive integers and it has any.
-fn array_len(
-    table: &Table,
-    settings: &Settings,
-    meter: &mut Meter<'_>,
-) -> Result<Option<usize>, Failure> {
+fn array_len(table: &Table, settings: &Settings, meter: &mut Meter<'_>) -> Result<Option<usize>, Failure> {
     let (mut count, mut last, mut is_array) = (0i64, 0i64, true);
     let walked = table.for_each(|key: Value, _: bool| match key {
         Value::Integer(key @ 1..=0x7fff_ffff) => {
