@@ -174,9 +174,13 @@ fn write_table(
             reply.double(number);
             return Ok(());
         }
-        // A whole number comes without its sign where it is a negative zero.
-        Value::Integer(_) => {
-            reply.double(table.raw_get(&names.double)?);
+        // A negative zero comes as a whole number, which has no sign.
+        Value::Integer(0) if names.is_negative_zero.call(table)? => {
+            reply.double(-0.0);
+            return Ok(());
+        }
+        Value::Integer(number) => {
+            reply.double(number as f64);
             return Ok(());
         }
         _ => {}

@@ -97,9 +97,14 @@ pub fn restart(lua: &Lua) -> mlua::Result<()> {
     Ok(())
 }
 
-/// Whether the script has to end by force.
+/// Whether the script has to end by force; notes where it is.
 pub fn has_to_end(lua: &Lua) -> bool {
-    of(lua).is_some_and(|watch| watch.control.has_to_end())
+    let Some(watch) = of(lua) else { return false };
+    let ends = watch.control.has_to_end();
+    if ends && !watch.control.knows_place() {
+        watch.control.note_place(place_in_script(lua));
+    }
+    ends
 }
 
 /// Notes that the script makes a text of so many bytes: its instructions may take long from now on.

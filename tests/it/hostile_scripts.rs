@@ -213,12 +213,6 @@ fn deep_recursion_is_an_error() {
     let packed =
         "local t = {} local top = t for i = 1, 100000 do t[1] = {} t = t[1] end return #cmsgpack.pack(top)";
     assert!(eval(&mut client, packed).starts_with(':'));
-    let reply = eval(
-        &mut client,
-        "local t = {} local top = t for i = 1, 100000 do t[1] = {} t = t[1] end return top",
-    );
-    assert!(!reply.is_empty());
-    client.check("PING", "+PONG~");
 }
 
 /// CVE-2025-46817: `unpack` counted its results in 32 bits and wrote beyond the stack. CVE-2015-8080, the like in `struct`'s sizes.
@@ -388,9 +382,13 @@ fn compiled_code_is_not_loaded_and_parameters_have_room() {
         eval(&mut client, "return tostring(loadstring('\\27Lua')) .. type(string.find)"),
         "$11~nilfunction~"
     );
-    assert_eq!(eval(&mut client, "return tostring(load(function() return '\\27Lua' end))"), "$3~nil~");
+    assert_eq!(
+        eval(&mut client, "return tostring(load(coroutine.wrap(function() coroutine.yield('\\27Lua') end)))"),
+        "$3~nil~"
+    );
     fail_with(&mut client, &["\x1bLua"], "Error compiling script");
-    fail_with(&mut client, &["string.dump(function() end)"], "");
+    let dumped = "return tostring(loadstring(string.dump(function() end)))";
+    assert_eq!(eval(&mut client, dumped), "$3~nil~");
     for name in [
         "dofile", "loadfile", "require", "module", "package", "io", "print", "getfenv", "setfenv", "newproxy",
     ] {

@@ -79,8 +79,6 @@ fn concat(lua: &Lua, args: &Arguments) -> Result<LuaString, Failure> {
     for index in first..=last {
         match list.raw_get(index)? {
             Value::String(text) => out.extend_from_slice(&text.as_bytes()),
-            // A negative zero comes as an integer that has no sign.
-            Value::Integer(0) => format::push_number(&mut out, list.raw_get(index)?),
             Value::Integer(number) => format::push_number(&mut out, number as f64),
             Value::Number(number) => format::push_number(&mut out, number),
             other => {

@@ -23,8 +23,6 @@ pub fn replace(lua: &Lua, strings: &Table) -> mlua::Result<()> {
     strings.raw_set("upper", function(lua, |lua, args| mapped(lua, args, <[u8]>::make_ascii_uppercase))?)?;
     strings.raw_set("reverse", function(lua, reverse)?)?;
     strings.raw_set("format", function(lua, format::format)?)?;
-    // Compiled code is of no use where none is loaded.
-    strings.raw_set("dump", Value::Nil)?;
     Ok(())
 }
 
