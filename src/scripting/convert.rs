@@ -176,7 +176,7 @@ fn write_table(
         }
         // A negative zero comes as a whole number, which has no sign.
         Value::Integer(0) if names.is_negative_zero.call(table)? => {
-            reply.double(-0.0);
+            reply.double_text("-0");
             return Ok(());
         }
         Value::Integer(number) => {

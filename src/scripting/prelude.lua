@@ -245,6 +245,18 @@ local function copy(original)
     return add_all({}, original)
 end
 
+local tables = copy(world.table)
+local lua_insert, careful_insert = host.lua_insert, host.careful_insert
+
+function tables.insert(...)
+    local list = ...
+    -- What is put at the end moves nothing.
+    if select('#', ...) == 2 and type(list) == 'table' and not protected[list] then
+        return lua_insert(...)
+    end
+    return careful_insert(...)
+end
+
 local strings = copy(world.string)
 
 function strings.gmatch(...)
@@ -270,7 +282,7 @@ globals.coroutine = protect(coroutines)
 globals.math = protect(copy(world.math))
 globals.os = protect({ clock = world.os.clock })
 globals.string = protect(strings)
-globals.table = protect(copy(world.table))
+globals.table = protect(tables)
 globals.redis = commands
 globals.server = commands
 for name, library in pairs(libraries) do

@@ -136,6 +136,10 @@ impl Vm {
         let host = host_table(&lua, &version, &names)?;
         library::protected::prepare(&lua)?;
         let protected = lua.create_table()?;
+        let lua_insert: Function = world.raw_get::<Table>("table")?.raw_get("insert")?;
+        host.raw_set("lua_insert", &lua_insert)?;
+        let careful = library::list::insert_carefully(&lua, lua_insert, protected.clone())?;
+        host.raw_set("careful_insert", careful)?;
         library::text::replace(&lua, &world.raw_get("string")?)?;
         library::list::replace(&lua, &world.raw_get("table")?, &protected)?;
         let (visible, run, run_function, register): (Table, Function, Function, Function) =

@@ -35,6 +35,14 @@ pub fn replace(lua: &Lua, tables: &Table, protected: &Table) -> mlua::Result<()>
     Ok(())
 }
 
+/// `table.insert` with arguments that are not all right, or may not be, called by a function that has done it itself with all others.
+///
+/// # Errors
+/// When memory is short.
+pub fn insert_carefully(lua: &Lua, lua_insert: Function, protected: Table) -> mlua::Result<Function> {
+    function_beneath(lua, move |lua, args| insert(lua, args, &lua_insert, &protected))
+}
+
 /// `unpack` with arguments that are not all right, or may not be, called by a function that has done it itself with all others.
 ///
 /// # Errors
