@@ -170,13 +170,13 @@ fn write_table(
         return Ok(());
     }
     match table.raw_get::<Value>(&names.double)? {
-        Value::Number(number) => {
-            reply.double(number);
+        // Else a zero is written without its sign.
+        Value::Number(number) if number == 0.0 && number.is_sign_negative() => {
+            reply.double_text("-0");
             return Ok(());
         }
-        // A negative zero comes as a whole number, which has no sign.
-        Value::Integer(0) if names.is_negative_zero.call(table)? => {
-            reply.double_text("-0");
+        Value::Number(number) => {
+            reply.double(number);
             return Ok(());
         }
         Value::Integer(number) => {

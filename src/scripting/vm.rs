@@ -81,8 +81,6 @@ pub struct FieldNames {
     pub verbatim_string: LuaString,
     pub format: LuaString,
     pub string: LuaString,
-    /// Whether the field `double` of a table, which is zero, has a sign.
-    pub is_negative_zero: Function,
 }
 
 /// Sets the limit of memory again.
@@ -131,7 +129,6 @@ impl Vm {
             verbatim_string: name("verbatim_string")?,
             format: name("format")?,
             string: name("string")?,
-            is_negative_zero: lua.load("return 1 / (...).double < 0").set_name("=[C]").into_function()?,
         });
         let host = host_table(&lua, &version, &names)?;
         library::protected::prepare(&lua)?;
