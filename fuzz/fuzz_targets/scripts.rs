@@ -23,7 +23,8 @@ fuzz_target!(|bytes: &[u8]| {
     let mut client = server.new_client("127.0.0.1:1".into(), None, 0, Door::Main);
     let (mut scratch, mut out) = (Scratch::default(), Vec::new());
     let script = format!("#!lua flags=atomic\n{}", script_grammar::script(bytes));
-    let request = format!("*5\r\n$4\r\nEVAL\r\n${}\r\n{script}\r\n$1\r\n1\r\n$1\r\nk\r\n$1\r\na\r\n", script.len());
+    let request =
+        format!("*5\r\n$4\r\nEVAL\r\n${}\r\n{script}\r\n$1\r\n1\r\n$1\r\nk\r\n$1\r\na\r\n", script.len());
     let mut decoder = Decoder::new();
     let limits = Limits { bulk_max: 1 << 20, authenticated: true };
     let count = decoder.decode(request.as_bytes(), limits).expect("a request");
