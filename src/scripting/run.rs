@@ -111,7 +111,8 @@ pub fn run(cx: &mut Context<'_>, program: &Program, arguments: &[&[u8]], read_on
     {
         return call.run_straight(cx, straight);
     }
-    let done = server.scripting.with_machine(|vm| call.run_in_machine(cx, vm));
+    let limit = super::memory_limit(&server.config);
+    let done = server.scripting.with_machine(limit, |vm| call.run_in_machine(cx, vm));
     done.unwrap_or_else(|error| Err(CommandError::new(format!("ERR {error}"))))
 }
 
@@ -157,13 +158,13 @@ impl ProgramCall<'_> {
         let vm = &*vm;
         self.within(cx, |cx, permits| {
             vm.control.begin(&server.scripting.slow, &server.scripting.give_way(), self.start_of(cx));
+            let restarted = vm.restart();
             vm.set_version(Version::Resp2);
             let mut serving = Serving { cx, vm, permits, words: vm.words.take() };
             let ended = self.execute(&mut serving, &function);
             vm.words.set(serving.words);
             let forced = vm.control.end();
-            let recovered = if forced.is_some() { vm.recover() } else { Ok(()) };
-            let outcome = recovered.and(ended).unwrap_or_else(|error| {
+            let outcome = restarted.and(ended).unwrap_or_else(|error| {
                 Err(Failure { text: format!("ERR {error}").into_bytes(), place: None })
             });
             Ended { outcome, forced, forced_at: vm.control.take_place() }

@@ -27,6 +27,7 @@ mod expire;
 mod generic;
 mod geo;
 mod hash;
+mod hostile_scripts;
 mod hyperloglog;
 mod import_mode;
 mod innocent;
