@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use kvarts::command::table::CommandTable;
 use kvarts::config::Config;
 use kvarts::engine::Server;
 use kvarts::engine::client::Client;
@@ -25,7 +26,12 @@ pub struct Session {
 impl Session {
     /// A server for so many threads, and its first client.
     pub fn new(workers: usize) -> Self {
-        Self::of(Arc::new(Server::new(Arc::new(Config::new()), Clock::system(), workers)))
+        Self::of(Arc::new(Server::new(
+            CommandTable::new(&kvarts::commands::groups()),
+            Arc::new(Config::new()),
+            Clock::system(),
+            workers,
+        )))
     }
 
     /// Another client of a server.

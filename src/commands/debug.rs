@@ -225,7 +225,7 @@ fn pause_cron(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn change_repl_id(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    *cx.server.replication_id.write() = crate::shared::random_hex(40);
+    *cx.server.replication_id.write() = crate::random::hex(40);
     cx.reply.ok();
     Ok(())
 }

@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(end_ms(10, SECONDS, 500), Some(10_500));
         assert_eq!(end_ms(10, MILLISECONDS, 500), Some(510));
         assert_eq!(end_ms(10, UNIX_SECONDS, 500), Some(10_000));
-        assert_eq!(end_ms(0, UNIX_MILLISECONDS, 500), Some(0));
+        assert_eq!(end_ms(0, UNIX_MILLISECONDS, 500), Some(EARLIEST_END_MS));
         assert_eq!(end_ms(0, SECONDS, 500), Some(500));
         assert_eq!(end_ms(-1, MILLISECONDS, 500), None);
         assert_eq!(end_ms(i64::MAX, UNIX_MILLISECONDS, 500), Some(i64::MAX as u64));

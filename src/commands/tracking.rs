@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::client_filter::redirect_of;
 use crate::command::args;
+use crate::engine::client_text::redirect_of;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::shared::tracker::Tracker;

@@ -2,6 +2,7 @@
 
 pub mod announce;
 pub mod client;
+pub mod client_text;
 pub mod context;
 pub mod dispatch;
 pub mod eviction;
@@ -38,7 +39,6 @@ use crate::shared::commandlog::{CommandLogs, LogKind};
 use crate::shared::latency::LatencyMonitor;
 use crate::shared::pause::Pause;
 use crate::shared::pubsub::PubSub;
-use crate::shared::random_hex;
 use crate::shared::settings::Settings;
 use crate::shared::stats::{Counter, Rates, Stats};
 use monitor::Monitors;
@@ -140,11 +140,10 @@ pub struct Ports {
 }
 
 impl Server {
-    /// A server of this configuration.
-    pub fn new(config: Arc<Config>, clock: Clock, workers: usize) -> Server {
+    /// A server of these commands and this configuration.
+    pub fn new(commands: CommandTable, config: Arc<Config>, clock: Clock, workers: usize) -> Server {
         let clock = Arc::new(clock);
         let pubsub = Arc::new(PubSub::new());
-        let commands = CommandTable::new(&crate::commands::groups());
         let cluster_enabled = config.flag(Directive::ClusterEnabled);
         let databases =
             config.int(if cluster_enabled { Directive::ClusterDatabases } else { Directive::Databases });
@@ -166,8 +165,8 @@ impl Server {
             latency: LatencyMonitor::default(),
             stats,
             cluster: ClusterState::new(cluster_enabled),
-            run_id: random_hex(40),
-            replication_id: parking_lot::RwLock::new(random_hex(40)),
+            run_id: crate::random::hex(40),
+            replication_id: parking_lot::RwLock::new(crate::random::hex(40)),
             started_ms: clock.now_ms(),
             clock,
             workers,

@@ -223,7 +223,7 @@ impl Server {
             place,
             object: object.to_vec(),
             user: user.to_vec(),
-            client: crate::commands::client_filter::describe(self, &client.shared, now_ms),
+            client: super::client_text::describe(self, &client.shared, now_ms),
         };
         let max = usize::try_from(self.config.int(Directive::AcllogMaxLen)).unwrap_or(usize::MAX);
         self.acl.log.lock().add(refusal, now_ms, max);

@@ -181,6 +181,9 @@ impl ProgramCall<'_> {
         if cx.client.out_of_memory && flags.declared && !flags.allow_oom && !flags.no_writes {
             return Err(CommandError::OutOfMemory);
         }
+        if flags.declared && !flags.no_writes && cx.server.lacks_replicas() {
+            return Err(CommandError::NoReplicas);
+        }
         let undoable = flags.atomic && !cx.keys.can_undo();
         let mut permits = Permits {
             read_only: self.read_only || flags.no_writes,
@@ -188,6 +191,7 @@ impl ProgramCall<'_> {
             cross_slot: flags.allow_cross_slot_keys || !flags.declared && self.key_count == 0,
             slot: None,
             wrote: false,
+            ran_write: false,
             reached_too_far: false,
             counted: None,
             denied: false,

@@ -13,8 +13,3 @@ pub mod settings;
 pub mod stats;
 pub mod tracker;
 pub mod waiter;
-
-/// So many random hex digits.
-pub fn random_hex(digits: usize) -> String {
-    (0..digits).map(|_| char::from_digit(fastrand::u32(..16), 16).unwrap_or('0')).collect()
-}

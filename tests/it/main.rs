@@ -31,6 +31,7 @@ mod hostile_scripts;
 mod hyperloglog;
 mod import_mode;
 mod innocent;
+mod layers;
 mod lifecycle;
 mod limits;
 mod list;

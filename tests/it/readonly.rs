@@ -119,6 +119,14 @@ fn writes_want_replicas() {
     client.check("SET k 4", refused);
     client.check("EXEC", "-EXECABORT Transaction discarded because of previous errors.~");
     client.check("GET k", "$1~v~");
+    client.check("EVAL \"return redis.call('get', KEYS[1])\" 1 k", "$1~v~");
+    let from_script = client.raw("EVAL \"return redis.call('set', KEYS[1], 9)\" 1 k");
+    assert!(
+        from_script.starts_with("-NOREPLICAS Not enough good replicas to write. script: "),
+        "{from_script}"
+    );
+    client.check("EVAL \"#!lua\\nreturn 1\" 0", refused);
+    client.check("EVAL \"#!lua flags=no-writes\\nreturn 1\" 0", ":1~");
     assert_eq!(server.info("min_slaves_good_slaves"), "0");
     client.check("CONFIG SET min-replicas-max-lag 0", "+OK~");
     client.check("SET k 5", "+OK~");
