@@ -3,7 +3,7 @@
 
 use kvarts::keyspace::record::{Record, ValueRef};
 use kvarts::keyspace::value::Object;
-use kvarts::rdb::{self, Limits, Restored};
+use kvarts::rdb::{self, FooterCheck, Limits, Restored};
 use kvarts::types::hash::HashLimits;
 use kvarts::types::list::ListLimits;
 use kvarts::types::set::SetLimits;
@@ -17,6 +17,7 @@ use libfuzzer_sys::fuzz_target;
 type Input = (u8, Vec<(u8, u8, Vec<u8>)>, Vec<(u16, u8)>, Vec<u8>);
 
 const LIMITS: Limits = Limits {
+    footer: FooterCheck { any_version: false, any_checksum: false },
     set: SetLimits { max_intset_entries: 8, max_listpack_entries: 8, max_listpack_value: 8 },
     hash: HashLimits { max_listpack_entries: 8, max_listpack_value: 8 },
     list: ListLimits { max_listpack_size: 8 },
@@ -40,7 +41,7 @@ fn written(entries: &[(u8, u8, Vec<u8>)]) -> Vec<u8> {
         }
     }
     stream.add_group(b"group", group);
-    rdb::dump(&Record::new_object(b"key", Object::Stream(stream), None), 0)
+    rdb::dump(&Record::new_object(b"key", Object::Stream(stream), None))
 }
 
 fuzz_target!(|input: Input| {
@@ -61,7 +62,7 @@ fuzz_target!(|input: Input| {
     let Ok(restored) = rdb::restore(&payload, &LIMITS) else { return };
     let record = restored.into_record(b"key", None);
     let ValueRef::Object(Object::Stream(stream)) = record.value() else { return };
-    let again = rdb::dump(&record, 0);
+    let again = rdb::dump(&record);
     let Ok(Restored::Object(Object::Stream(copy))) = rdb::restore(&again, &LIMITS) else {
         panic!("what was written is not read");
     };

@@ -5,7 +5,7 @@ use crate::command::args;
 use crate::commands::generic::ScanOptions;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::{Access, EventClass};
+use crate::keyspace::access::{Access, EventClass, OtherType};
 use crate::keyspace::hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
@@ -22,18 +22,18 @@ const REPEATED_REPLY_MAX: usize = 1 << 29;
 pub trait Collection: Sized {
     /// The object as this type, if it is one.
     fn of(object: &Object) -> Option<&Self>;
-    /// The object as this type to be changed, if it is one.
-    fn of_mut(object: &mut Object) -> Option<&mut Self>;
     /// As an object.
     fn into_object(self) -> Object;
 }
 
+/// A collection that may be changed without anybody looking on. A hash may not: [`change_hash`] keeps count of its fields' ends.
+pub trait InPlace: Collection {
+    /// The object as this type to be changed, if it is one.
+    fn of_mut(object: &mut Object) -> Option<&mut Self>;
+}
+
 impl Collection for Set {
     fn of(object: &Object) -> Option<&Self> {
-        if let Object::Set(set) = object { Some(set) } else { None }
-    }
-
-    fn of_mut(object: &mut Object) -> Option<&mut Self> {
         if let Object::Set(set) = object { Some(set) } else { None }
     }
 
@@ -42,12 +42,14 @@ impl Collection for Set {
     }
 }
 
+impl InPlace for Set {
+    fn of_mut(object: &mut Object) -> Option<&mut Self> {
+        if let Object::Set(set) = object { Some(set) } else { None }
+    }
+}
+
 impl Collection for Hash {
     fn of(object: &Object) -> Option<&Self> {
-        if let Object::Hash(hash) = object { Some(hash) } else { None }
-    }
-
-    fn of_mut(object: &mut Object) -> Option<&mut Self> {
         if let Object::Hash(hash) = object { Some(hash) } else { None }
     }
 
@@ -87,13 +89,51 @@ pub fn of_record<T: Collection>(record: &Record) -> Result<&T, CommandError> {
 /// # Errors
 /// Another type.
 #[inline]
-pub fn write<'k, T: Collection>(
+pub fn write<'k, T: InPlace>(
     keys: &'k mut Access<'_, '_>,
     key: &HashedKey<'_>,
 ) -> Result<Option<&'k mut T>, CommandError> {
     match keys.write(key) {
         None => Ok(None),
         Some(record) => record.object_mut().and_then(T::of_mut).map(Some).ok_or(CommandError::WrongType),
+    }
+}
+
+/// Changes a key's hash in place; one that the command empties must be deleted ([`Context::delete_emptied`]). `None`: there is none.
+///
+/// # Errors
+/// Another type.
+#[inline]
+pub fn change_hash<T>(
+    keys: &mut Access<'_, '_>,
+    key: &HashedKey<'_>,
+    change: impl FnOnce(&mut Hash) -> T,
+) -> Result<Option<T>, CommandError> {
+    keys.change_hash(key, change).map_err(|OtherType| CommandError::WrongType)
+}
+
+/// [`change_hash`] that makes the hash where there is none: one that is still empty then is not kept.
+///
+/// # Errors
+/// Another type.
+pub fn change_or_make_hash<T>(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    change: impl FnOnce(&mut Hash) -> T,
+) -> Result<T, CommandError> {
+    let mut change = Some(change);
+    let changed = change_hash(&mut cx.keys, key, |hash| change.take().map(|change| change(hash)))?;
+    match (changed.flatten(), change) {
+        (Some(result), _) => Ok(result),
+        (None, Some(change)) => {
+            let mut hash = Hash::new();
+            let result = change(&mut hash);
+            if !hash.is_empty() {
+                put(cx, key, hash);
+            }
+            Ok(result)
+        }
+        (None, None) => unreachable!("taken only to be called, which gives a result"),
     }
 }
 

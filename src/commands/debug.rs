@@ -2,7 +2,7 @@
 
 use super::{debug_tables, help};
 use crate::command::{Command, Flags, Group, KeySpec, args};
-use crate::config::parse_memory;
+use crate::config::{Directive, parse_memory};
 use crate::engine::context::{After, Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{AccessClock, is_expired};
@@ -56,6 +56,13 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "OK",
             run: set_active_expire,
             ..subcommand("set-active-expire", 3)
+        },
+        Command {
+            summary: "Lets RESTORE take payloads whose checksum is wrong.",
+            syntax: "0 | 1",
+            reply: "OK",
+            run: set_skip_checksum_validation,
+            ..subcommand("set-skip-checksum-validation", 3)
         },
         Command {
             summary: "Lets scripts call commands that they may not call otherwise, but for transactions and other scripts.",
@@ -283,13 +290,26 @@ fn object(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         AccessClock::Lru(now) => now.wrapping_sub(record.access()) & 0xff_ffff,
         AccessClock::Lfu { .. } => 0,
     };
-    let line = format!(
+    let mut line = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle_s}",
         record.address(),
         record.encoding(),
-        rdb::dumped_len(record, cx.keys.now_ms),
+        rdb::dumped_len(record),
         record.access(),
     );
+    if let ValueRef::Object(Object::List(list)) = record.value()
+        && let Some((nodes, bytes)) = list.nodes()
+    {
+        let average = list.len() as f64 / nodes as f64;
+        let config = &cx.server.config;
+        let listpack_max = config.int(Directive::ListMaxListpackSize);
+        // Nothing is compressed here; the field tells whether it was asked for.
+        let compressed = u8::from(config.int(Directive::ListCompressDepth) > 0);
+        line += &format!(
+            " ql_nodes:{nodes} ql_avg_node:{average:.2} ql_listpack_max:{listpack_max} ql_compressed:{compressed} \
+             ql_uncompressed_size:{bytes}"
+        );
+    }
     cx.reply.simple(&line);
     Ok(())
 }
@@ -297,6 +317,13 @@ fn object(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn set_active_expire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let on = parse_i64(arguments[2]).ok_or(CommandError::NotAnInteger)? != 0;
     cx.server.active_expiry.store(on, std::sync::atomic::Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_skip_checksum_validation(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let on = parse_i64(arguments[2]).ok_or(CommandError::NotAnInteger)? != 0;
+    cx.server.skips_checksums.store(on, std::sync::atomic::Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }
@@ -495,7 +522,7 @@ fn read_again(cx: &mut Context<'_>) -> CommandResult {
                 if is_expired(record, now_ms) {
                     return None;
                 }
-                match rdb::restore(&rdb::dump(record, now_ms), &limits) {
+                match rdb::restore(&rdb::dump(record), &limits) {
                     Ok(restored) => Some(restored.into_record(record.key(), record.expire_at_ms())),
                     Err(error) => {
                         wrong.get_or_insert(error);

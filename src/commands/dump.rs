@@ -1,5 +1,7 @@
 //! DUMP and RESTORE: values as bytes, exchanged with Redis and Valkey.
 
+use std::sync::atomic::Ordering;
+
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::config::Directive;
 use crate::engine::context::Context;
@@ -62,7 +64,7 @@ const fn restore_entry(name: &'static str) -> Command {
 fn dump(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     match cx.keys.peek(&key) {
-        Some(record) => cx.reply.bulk(&rdb::dump(record, cx.keys.now_ms)),
+        Some(record) => cx.reply.bulk(&rdb::dump(record)),
         None => {
             cx.missed(&key);
             cx.reply.null();
@@ -155,11 +157,20 @@ fn date(cx: &mut Context<'_>, key: &crate::keyspace::hash::HashedKey<'_>, option
     }
 }
 
-/// When restored collections leave their compact form, by the configuration in force.
+/// Which footers of payloads are taken now.
+pub fn footer_check(cx: &Context<'_>) -> rdb::FooterCheck {
+    rdb::FooterCheck {
+        any_version: cx.server.config.word(Directive::RdbVersionCheck) == "relaxed",
+        any_checksum: cx.server.skips_checksums.load(Ordering::Relaxed),
+    }
+}
+
+/// What payloads are taken and when restored collections leave their compact form, by the configuration in force.
 pub fn limits(cx: &Context<'_>) -> rdb::Limits {
     let config = &cx.server.config;
     let size = |directive| config.int(directive).max(0) as usize;
     rdb::Limits {
+        footer: footer_check(cx),
         set: SetLimits {
             max_intset_entries: size(Directive::SetMaxIntsetEntries),
             max_listpack_entries: size(Directive::SetMaxListpackEntries),

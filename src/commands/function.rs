@@ -305,7 +305,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         _ => return Err(help::wrong_subcommand(cx, arguments)),
     };
     let max = cx.server.settings.bulk_max().max(0) as usize;
-    let sources = payload::restore(arguments[2], max)
+    let sources = payload::restore(arguments[2], super::dump::footer_check(cx), max)
         .ok_or(CommandError::text("ERR DUMP payload version or checksum are wrong"))?;
     let sources: Vec<&[u8]> = sources.iter().map(Vec::as_slice).collect();
     add(cx, &sources, policy)?;

@@ -264,21 +264,13 @@ fn set_pairs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Result<usize, Command
     let count = arguments.len() / 2 - 1;
     let (limits, now_ms) = (limits(cx), cx.keys.ended_ms);
     let (mut created, mut lapsed) = (0, false);
-    let mut set_all = |hash: &mut Hash| {
+    collection::change_or_make_hash(cx, &key, |hash| {
         hash.expect(count, &limits);
         for pair in arguments[2..].chunks_exact(2) {
             lapsed |= has_lapsed(hash, pair[0], now_ms);
             created += usize::from(hash.set(pair[0], pair[1], now_ms, &limits));
         }
-    };
-    match collection::write::<Hash>(&mut cx.keys, &key)? {
-        Some(hash) => set_all(hash),
-        None => {
-            let mut hash = Hash::new();
-            set_all(&mut hash);
-            collection::put(cx, &key, hash);
-        }
-    }
+    })?;
     tell_lapsed(cx, &key, lapsed);
     collection::changed(cx, &key, EventClass::HASH, "hset", count);
     Ok(created)
@@ -288,22 +280,16 @@ fn hsetnx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let (field, value) = (arguments[2], arguments[3]);
     let (limits, now_ms) = (limits(cx), cx.keys.ended_ms);
-    let lapsed = match collection::write::<Hash>(&mut cx.keys, &key)? {
-        Some(hash) if hash.contains(field, now_ms) => {
-            cx.reply.int(0);
-            return Ok(());
-        }
-        Some(hash) => {
-            let lapsed = has_lapsed(hash, field, now_ms);
+    let set = collection::change_or_make_hash(cx, &key, |hash| {
+        let lapsed = has_lapsed(hash, field, now_ms);
+        (!hash.contains(field, now_ms)).then(|| {
             hash.set(field, value, now_ms, &limits);
             lapsed
-        }
-        None => {
-            let mut hash = Hash::new();
-            hash.set(field, value, now_ms, &limits);
-            collection::put(cx, &key, hash);
-            false
-        }
+        })
+    })?;
+    let Some(lapsed) = set else {
+        cx.reply.int(0);
+        return Ok(());
     };
     tell_lapsed(cx, &key, lapsed);
     cx.changed(&key, EventClass::HASH, "hset");
@@ -426,14 +412,12 @@ fn hstrlen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn hdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let now_ms = cx.keys.ended_ms;
-    let Some(hash) = collection::write::<Hash>(&mut cx.keys, &key)? else {
-        cx.reply.int(0);
-        return Ok(());
-    };
-    // A field whose time is over is left to those who tell of its end.
-    let remove = |field: &&&[u8]| !has_lapsed(hash, field, now_ms) && hash.remove(field, now_ms);
-    let removed = arguments[2..].iter().filter(remove).count();
-    let emptied = hash.is_empty();
+    let removal = collection::change_hash(&mut cx.keys, &key, |hash| {
+        // A field whose time is over is left to those who tell of its end.
+        let remove = |field: &&&[u8]| !has_lapsed(hash, field, now_ms) && hash.remove(field, now_ms);
+        (arguments[2..].iter().filter(remove).count(), hash.is_empty())
+    })?;
+    let (removed, emptied) = removal.unwrap_or_default();
     tell_removed(cx, &key, removed, emptied);
     cx.reply.count(removed);
     Ok(())
@@ -443,24 +427,27 @@ fn hgetdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let fields = field_list(arguments, 2)?;
     let key = cx.key(arguments, 1);
     let now_ms = cx.keys.ended_ms;
-    let hash = collection::write::<Hash>(&mut cx.keys, &key)?;
-    cx.reply.array(fields.len());
-    let Some(hash) = hash else {
+    let reply = &mut cx.reply;
+    let removal = collection::change_hash(&mut cx.keys, &key, |hash| {
+        reply.array(fields.len());
+        let mut removed = 0;
+        for field in fields {
+            match hash.get(field, now_ms) {
+                Some(value) => reply.bulk(&value),
+                None => {
+                    reply.null();
+                    continue;
+                }
+            }
+            removed += usize::from(hash.remove(field, now_ms));
+        }
+        (removed, hash.is_empty())
+    })?;
+    let Some((removed, emptied)) = removal else {
+        cx.reply.array(fields.len());
         fields.iter().for_each(|_| cx.reply.null());
         return Ok(());
     };
-    let mut removed = 0;
-    for field in fields {
-        match hash.get(field, now_ms) {
-            Some(value) => cx.reply.bulk(&value),
-            None => {
-                cx.reply.null();
-                continue;
-            }
-        }
-        removed += usize::from(hash.remove(field, now_ms));
-    }
-    let emptied = hash.is_empty();
     tell_removed(cx, &key, removed, emptied);
     Ok(())
 }

@@ -130,31 +130,32 @@ fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     let at_ms = if let Ends::Set(end) = options.ends { Some(end.resolve(cx)?) } else { None };
     let (now_ms, past_ms) = (cx.keys.ended_ms, cx.keys.past_ms());
-    let hash = collection::write::<Hash>(&mut cx.keys, &key)?;
-    cx.reply.array(fields.len());
-    let Some(hash) = hash else {
+    let reply = &mut cx.reply;
+    let change = collection::change_hash(&mut cx.keys, &key, |hash| {
+        reply.array(fields.len());
+        let mut changed = 0;
+        for field in fields {
+            match hash.get(field, now_ms) {
+                Some(value) => reply.bulk(&value),
+                None => {
+                    reply.null();
+                    continue;
+                }
+            }
+            if let Some(at_ms) = at_ms {
+                set_end(hash, field, at_ms, past_ms);
+                changed += 1;
+            } else if options.ends == Ends::Remove && hash.persist(field) {
+                changed += 1;
+            }
+        }
+        (changed, hash.is_empty())
+    })?;
+    let Some((changed, emptied)) = change else {
+        cx.reply.array(fields.len());
         fields.iter().for_each(|_| cx.reply.null());
         return Ok(());
     };
-    let mut changed = 0;
-    let first_ms = hash.next_expiry_ms();
-    for field in fields {
-        match hash.get(field, now_ms) {
-            Some(value) => cx.reply.bulk(&value),
-            None => {
-                cx.reply.null();
-                continue;
-            }
-        }
-        if let Some(at_ms) = at_ms {
-            set_end(hash, field, at_ms, past_ms);
-            changed += 1;
-        } else if options.ends == Ends::Remove && hash.persist(field) {
-            changed += 1;
-        }
-    }
-    let emptied = hash.is_empty();
-    cx.keys.note_field_ends(&key, first_ms);
     match at_ms {
         Some(at_ms) => tell_ends(cx, &key, at_ms, changed, emptied),
         None if changed > 0 => collection::changed(cx, &key, EventClass::HASH, "hpersist", changed),
@@ -168,30 +169,33 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let options = Options::parse(&arguments[2..at], true)?;
     let pairs = counted_fields(arguments, at, 2)?;
     let key = cx.key(arguments, 1);
-    let is_there = collection::write::<Hash>(&mut cx.keys, &key)?.is_some();
+    let is_there = collection::change_hash(&mut cx.keys, &key, |_| ())?.is_some();
     if options.key.is_some_and(|wanted| wanted != is_there) {
         cx.reply.int(0);
         return Ok(());
     }
     let at_ms = if let Ends::Set(end) = options.ends { Some(end.resolve(cx)?) } else { None };
     let (limits, now_ms, past_ms) = (limits(cx), cx.keys.ended_ms, cx.keys.past_ms());
-    let mut missing = None;
-    let hash = match collection::write::<Hash>(&mut cx.keys, &key)? {
-        Some(hash) => hash,
-        None => missing.insert(Hash::new()),
+    let set = |hash: &mut Hash| {
+        let holds = |wanted| pairs.chunks_exact(2).all(|pair| hash.contains(pair[0], now_ms) == wanted);
+        options.fields.is_none_or(holds).then(|| {
+            let keep = options.ends == Ends::Keep;
+            let lapsed = set_with_ends(hash, pairs, keep, at_ms, (now_ms, past_ms), &limits);
+            (lapsed, hash.is_empty())
+        })
     };
-    let holds = |wanted| pairs.chunks_exact(2).all(|pair| hash.contains(pair[0], now_ms) == wanted);
-    if !options.fields.is_none_or(holds) {
+    let mut done = collection::change_hash(&mut cx.keys, &key, set)?;
+    if done.is_none() {
+        let mut hash = Hash::new();
+        done = Some(set(&mut hash));
+        if done != Some(None) {
+            collection::put(cx, &key, hash);
+        }
+    }
+    let Some((lapsed, emptied)) = done.flatten() else {
         cx.reply.int(0);
         return Ok(());
-    }
-    let first_ms = hash.next_expiry_ms();
-    let lapsed = set_with_ends(hash, pairs, options.ends == Ends::Keep, at_ms, (now_ms, past_ms), &limits);
-    let emptied = hash.is_empty();
-    match missing {
-        Some(hash) => collection::put(cx, &key, hash),
-        None => cx.keys.note_field_ends(&key, first_ms),
-    }
+    };
     let ends_now = at_ms.is_some_and(|at_ms| at_ms <= past_ms);
     tell_lapsed(cx, &key, lapsed && !ends_now);
     collection::changed(cx, &key, EventClass::HASH, "hset", pairs.len() / 2);

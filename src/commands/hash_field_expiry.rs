@@ -188,28 +188,33 @@ fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandRes
     let at_ms = End { amount: arguments[2], unit }.resolve(cx)?;
     let key = cx.key(arguments, 1);
     let (now_ms, past_ms) = (cx.keys.ended_ms, cx.keys.past_ms());
-    let hash = collection::write::<Hash>(&mut cx.keys, &key)?;
-    cx.reply.array(fields.len());
-    let Some(hash) = hash else {
-        fields.iter().for_each(|_| cx.reply.int(MISSING));
+    let reply = &mut cx.reply;
+    let change = collection::change_hash(&mut cx.keys, &key, |hash| {
+        reply.array(fields.len());
+        let mut changed = 0;
+        for field in fields {
+            if !hash.contains(field, now_ms) {
+                reply.int(MISSING);
+            } else if !conditions.hold(hash.expire_at_ms(field), at_ms as i64) {
+                reply.int(REFUSED);
+            } else {
+                reply.int(if set_end(hash, field, at_ms, past_ms) { ENDED } else { DONE });
+                changed += 1;
+            }
+        }
+        (changed, hash.is_empty())
+    })?;
+    let Some((changed, emptied)) = change else {
+        all_missing(cx, fields);
         return Ok(());
     };
-    let mut changed = 0;
-    let first_ms = hash.next_expiry_ms();
-    for field in fields {
-        if !hash.contains(field, now_ms) {
-            cx.reply.int(MISSING);
-        } else if !conditions.hold(hash.expire_at_ms(field), at_ms as i64) {
-            cx.reply.int(REFUSED);
-        } else {
-            cx.reply.int(if set_end(hash, field, at_ms, past_ms) { ENDED } else { DONE });
-            changed += 1;
-        }
-    }
-    let emptied = hash.is_empty();
-    cx.keys.note_field_ends(&key, first_ms);
     tell_ends(cx, &key, at_ms, changed, emptied);
     Ok(())
+}
+
+fn all_missing(cx: &mut Context<'_>, fields: &[&[u8]]) {
+    cx.reply.array(fields.len());
+    fields.iter().for_each(|_| cx.reply.int(MISSING));
 }
 
 /// Lets a live field end: at once, which is answered, if the time is not after [`past_ms`](Access::past_ms).
@@ -284,24 +289,26 @@ fn hpersist(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let fields = field_list(arguments, 2)?;
     let key = cx.key(arguments, 1);
     let now_ms = cx.keys.ended_ms;
-    let mut hash = collection::write::<Hash>(&mut cx.keys, &key)?;
-    cx.reply.array(fields.len());
-    let mut changed = 0;
-    for field in fields {
-        cx.reply.int(match &mut hash {
-            Some(hash) if hash.contains(field, now_ms) => {
-                if hash.persist(field) {
-                    changed += 1;
-                    DONE
-                } else {
-                    STAYS
-                }
+    let reply = &mut cx.reply;
+    let change = collection::change_hash(&mut cx.keys, &key, |hash| {
+        reply.array(fields.len());
+        let mut changed = 0;
+        for field in fields {
+            if !hash.contains(field, now_ms) {
+                reply.int(MISSING);
+            } else if hash.persist(field) {
+                changed += 1;
+                reply.int(DONE);
+            } else {
+                reply.int(STAYS);
             }
-            _ => MISSING,
-        });
-    }
-    if changed > 0 {
-        collection::changed(cx, &key, EventClass::HASH, "hpersist", changed);
+        }
+        changed
+    })?;
+    match change {
+        None => all_missing(cx, fields),
+        Some(0) => {}
+        Some(changed) => collection::changed(cx, &key, EventClass::HASH, "hpersist", changed),
     }
     Ok(())
 }

@@ -6,7 +6,6 @@ use crate::commands::hash::{has_lapsed, limits, tell_lapsed};
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::types::hash::Hash;
 use crate::types::long_double::LongDouble;
 use crate::types::number::parse_i64;
 
@@ -86,20 +85,12 @@ fn change<'t>(
     let key = cx.key(arguments, 1);
     let field = arguments[2];
     let (limits, now_ms) = (limits(cx), cx.keys.ended_ms);
-    let lapsed = match collection::write::<Hash>(&mut cx.keys, &key)? {
-        Some(hash) => {
-            let value = compute(hash.get(field, now_ms).as_deref())?;
-            let lapsed = has_lapsed(hash, field, now_ms);
-            hash.set_keeping_expiry(field, value, now_ms, &limits);
-            lapsed
-        }
-        None => {
-            let mut hash = Hash::new();
-            hash.set(field, compute(None)?, now_ms, &limits);
-            collection::put(cx, &key, hash);
-            false
-        }
-    };
+    let lapsed = collection::change_or_make_hash(cx, &key, |hash| {
+        let value = compute(hash.get(field, now_ms).as_deref())?;
+        let lapsed = has_lapsed(hash, field, now_ms);
+        hash.set_keeping_expiry(field, value, now_ms, &limits);
+        Ok::<_, CommandError>(lapsed)
+    })??;
     tell_lapsed(cx, &key, lapsed);
     cx.changed(&key, EventClass::HASH, event);
     Ok(())

@@ -460,7 +460,7 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
     fields.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
 }
 
-fn cpu(_: &Context<'_>, fields: &mut Fields) {
+fn cpu(cx: &Context<'_>, fields: &mut Fields) {
     let (user_s, system_s) = processor_seconds("/proc/self/stat");
     fields.add("used_cpu_sys", format_args!("{system_s:.6}"));
     fields.add("used_cpu_user", format_args!("{user_s:.6}"));
@@ -469,7 +469,9 @@ fn cpu(_: &Context<'_>, fields: &mut Fields) {
     let (user_s, system_s) = processor_seconds(&format!("/proc/self/task/{}/stat", std::process::id()));
     fields.add("used_cpu_sys_main_thread", format_args!("{system_s:.6}"));
     fields.add("used_cpu_user_main_thread", format_args!("{user_s:.6}"));
-    fields.add("used_active_time_main_thread", format_args!("{:.6}", user_s + system_s));
+    // Commands run on all workers here: what they took together.
+    let active_ns = cx.server.stats.sum(Counter::ActiveNs);
+    fields.add("used_active_time_main_thread", format_args!("{:.6}", active_ns as f64 / 1e9));
 }
 
 /// User and system seconds from a stat file of /proc; its ticks are hundredths on every Linux.
@@ -547,14 +549,17 @@ fn keyspace(cx: &Context<'_>, fields: &mut Fields) {
     for number in 0..cx.keys.keyspace.database_count() {
         let now_ms = cx.keys.now_ms;
         let counts = cx.keys.with_database_if_used(number, |database| {
-            (database.len(), database.volatile_len(), database.average_ttl_ms(now_ms))
+            let average_ttl_ms = database.average_ttl_ms(now_ms);
+            (database.len(), database.volatile_len(), average_ttl_ms, database.field_ends_len())
         });
-        if let Some((keys, volatile, average_ttl_ms)) = counts
+        if let Some((keys, volatile, average_ttl_ms, field_ends)) = counts
             && keys > 0
         {
             fields.add(
                 &format!("db{number}"),
-                format_args!("keys={keys},expires={volatile},avg_ttl={average_ttl_ms}"),
+                format_args!(
+                    "keys={keys},expires={volatile},avg_ttl={average_ttl_ms},keys_with_volatile_items={field_ends}"
+                ),
             );
         }
     }

@@ -1,7 +1,7 @@
 //! Lists: pushing, popping, looking and changing.
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
-use crate::commands::collection::{self, Collection};
+use crate::commands::collection::{self, Collection, InPlace};
 use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -181,12 +181,14 @@ impl Collection for List {
         if let Object::List(list) = object { Some(list) } else { None }
     }
 
-    fn of_mut(object: &mut Object) -> Option<&mut Self> {
-        if let Object::List(list) = object { Some(list) } else { None }
-    }
-
     fn into_object(self) -> Object {
         Object::List(self)
+    }
+}
+
+impl InPlace for List {
+    fn of_mut(object: &mut Object) -> Option<&mut Self> {
+        if let Object::List(list) = object { Some(list) } else { None }
     }
 }
 

@@ -202,7 +202,7 @@ impl Target {
         let Some(record) = cx.keys.peek(&key) else { return };
         let left_ms =
             record.expire_at_ms().map_or(0, |at_ms| at_ms.saturating_sub(cx.keys.now_ms).max(1)).to_string();
-        let payload = rdb::dump(record, cx.keys.now_ms);
+        let payload = rdb::dump(record);
         let name: &[u8] = if cx.server.cluster.is_enabled() { b"RESTORE-ASKING" } else { b"RESTORE" };
         let words = [name, key.bytes, left_ms.as_bytes(), &payload, b"REPLACE"];
         self.request(if options.replace { &words } else { &words[..4] });

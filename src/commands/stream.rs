@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
-use crate::commands::collection::{self, Collection};
+use crate::commands::collection::{self, Collection, InPlace};
 use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -134,12 +134,14 @@ impl Collection for Owned<Stream> {
         if let Object::Stream(stream) = object { Some(stream) } else { None }
     }
 
-    fn of_mut(object: &mut Object) -> Option<&mut Self> {
-        if let Object::Stream(stream) = object { Some(stream) } else { None }
-    }
-
     fn into_object(self) -> Object {
         Object::Stream(self)
+    }
+}
+
+impl InPlace for Owned<Stream> {
+    fn of_mut(object: &mut Object) -> Option<&mut Self> {
+        if let Object::Stream(stream) = object { Some(stream) } else { None }
     }
 }
 

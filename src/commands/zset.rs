@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
-use crate::commands::collection::{self, Collection};
+use crate::commands::collection::{self, Collection, InPlace};
 use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -157,12 +157,14 @@ impl Collection for ZSet {
         if let Object::Zset(zset) = object { Some(zset) } else { None }
     }
 
-    fn of_mut(object: &mut Object) -> Option<&mut Self> {
-        if let Object::Zset(zset) = object { Some(zset) } else { None }
-    }
-
     fn into_object(self) -> Object {
         Object::Zset(self)
+    }
+}
+
+impl InPlace for ZSet {
+    fn of_mut(object: &mut Object) -> Option<&mut Self> {
+        if let Object::Zset(zset) = object { Some(zset) } else { None }
     }
 }
 

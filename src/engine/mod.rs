@@ -94,6 +94,8 @@ pub struct Server {
     pub changes: AtomicU64,
     /// Whether active expiry is on (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
+    /// Whether RESTORE takes payloads with a wrong checksum (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
+    pub skips_checksums: AtomicBool,
     /// Held by who sweeps.
     pub sweeping: parking_lot::Mutex<()>,
     /// What is remembered from eviction to eviction.
@@ -173,6 +175,7 @@ impl Server {
             ports: parking_lot::RwLock::default(),
             changes: AtomicU64::new(0),
             active_expiry: AtomicBool::new(true),
+            skips_checksums: AtomicBool::new(false),
             sweeping: parking_lot::Mutex::new(()),
             evictor: parking_lot::Mutex::default(),
             keeper: eviction::KeeperCall::default(),

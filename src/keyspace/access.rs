@@ -12,7 +12,9 @@ use super::reaper::Loss;
 use super::record::{Record, RecordBox};
 use super::table::{self, At, SlotTable};
 use super::undo::{UndoLog, UndoStep};
+use super::value::Object;
 use crate::config::KeyspaceEvents;
+use crate::types::hash::Hash;
 
 /// One lock of a plan: (database number, slot), and whether to write. Plans are sorted by it, which is the lock order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +115,10 @@ impl HeldLock<'_> {
         usize::from(self.lock.slot) == slot && usize::from(self.lock.database) == number
     }
 }
+
+/// A key holds another type than the one that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherType;
 
 /// What a batch has counted, to be added to the statistics at its end.
 #[derive(Debug, Default)]
@@ -353,17 +359,17 @@ impl<'g, 'b> Access<'g, 'b> {
         }
         let located = self.locate_to_change(number, key);
         let (database, table) = self.table_mut(number, key);
-        let (after, has_field_ends) = (record.expire_at_ms(), field_end_ms(&record).is_some());
+        let (after, field_after) = (record.expire_at_ms(), field_end_ms(&record));
         let record = match located {
             None => record,
             Some(at) => {
                 let old = std::mem::replace(&mut *table::owner_at(table, at), record);
-                let before = old.expire_at_ms();
+                let (before, field_before) = (old.expire_at_ms(), field_end_ms(&old));
                 if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
                     database.rebuild_expiry(table, key.slot());
                 }
-                if has_field_ends {
-                    database.note_field_ends(table, key, None);
+                if field_before.is_some() || field_after.is_some() {
+                    database.note_field_ends(table, key, field_before, field_after);
                 }
                 return Some(old);
             }
@@ -417,12 +423,29 @@ impl<'g, 'b> Access<'g, 'b> {
         true
     }
 
-    /// Notes that fields of the hash under a key may end earlier now than `before`, which is its [`next_expiry_ms`] before that.
+    /// Changes the hash under a live key in place: `None` if there is no such key. A hash that became empty must be removed.
     ///
-    /// [`next_expiry_ms`]: crate::types::hash::Hash::next_expiry_ms
-    pub fn note_field_ends(&mut self, key: &HashedKey<'_>, before: Option<u64>) {
-        let (database, table) = self.table_mut(self.database, key);
-        database.note_field_ends(table, key, before);
+    /// The only way to change a hash that is in the keyspace. It compares when the first field ends before and after `change`, by which
+    /// the fields that are due are found and the hashes that have such fields are counted.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    #[inline]
+    pub fn change_hash<T>(
+        &mut self,
+        key: &HashedKey<'_>,
+        change: impl FnOnce(&mut Hash) -> T,
+    ) -> Result<Option<T>, OtherType> {
+        let Some(record) = self.write(key) else { return Ok(None) };
+        let Some(Object::Hash(hash)) = record.object_mut() else { return Err(OtherType) };
+        let before = hash.next_expiry_ms();
+        let result = change(hash);
+        let after = hash.next_expiry_ms();
+        if before.is_some() || after.is_some() {
+            let (database, table) = self.table_mut(self.database, key);
+            database.note_field_ends(table, key, before, after);
+        }
+        Ok(Some(result))
     }
 
     /// Frees a replaced record: a big one in the background.

@@ -38,6 +38,8 @@ pub struct Database {
     hasher: KeyHasher,
     keys: Box<[AtomicU32]>,
     volatile: Box<[AtomicU32]>,
+    /// Hashes with at least one field that has an end.
+    field_ends: Box<[AtomicU32]>,
     /// When its keys end.
     pub expiry: ExpiryIndex,
 }
@@ -59,7 +61,15 @@ impl Database {
             buckets: AtomicU64::new(0),
         });
         let whereabouts = whereabouts.collect();
-        Self { map, whereabouts, hasher, keys: counters(), volatile: counters(), expiry: ExpiryIndex::new() }
+        Self {
+            map,
+            whereabouts,
+            hasher,
+            keys: counters(),
+            volatile: counters(),
+            field_ends: counters(),
+            expiry: ExpiryIndex::new(),
+        }
     }
 
     /// How this database hashes keys.
@@ -136,6 +146,11 @@ impl Database {
         self.volatile.iter().map(|count| count.load(Ordering::Relaxed) as usize).sum()
     }
 
+    /// Hashes with at least one field that has an end, in all slots.
+    pub fn field_ends_len(&self) -> usize {
+        self.field_ends.iter().map(|count| count.load(Ordering::Relaxed) as usize).sum()
+    }
+
     /// How many milliseconds the volatile keys have left on average, from a sample of slots.
     pub fn average_ttl_ms(&self, now_ms: u64) -> u64 {
         const SAMPLE: usize = 64;
@@ -151,13 +166,15 @@ impl Database {
         sum.checked_div(count).unwrap_or(0)
     }
 
-    /// How full the slots' tables are, all together, and how many slots have one.
+    /// How full the slots' tables are, all together, and how many slots have one. Tables without a key are left out: they keep a
+    /// bucket for the key that may come next.
     pub fn occupancy(&self) -> (Occupancy, usize) {
         let (mut sum, mut slots) = (Occupancy::default(), 0);
         for slot in 0..SLOT_COUNT {
-            let table = self.read_slot(slot);
-            slots += usize::from(table.memory_bytes() > 0);
-            table.add_occupancy(&mut sum);
+            if self.slot_len(slot) > 0 {
+                slots += 1;
+                self.read_slot(slot).add_occupancy(&mut sum);
+            }
         }
         (sum, slots)
     }
@@ -183,6 +200,7 @@ impl Database {
             self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot));
         }
         if let Some(at_ms) = field_end_ms(&record) {
+            add(&self.field_ends[slot], 1);
             self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot));
         }
         table::insert_new(table, key.hash, record, self.hasher())
@@ -229,6 +247,7 @@ impl Database {
             removed += table.len();
             self.keys[slot].store(0, Ordering::Relaxed);
             self.volatile[slot].store(0, Ordering::Relaxed);
+            self.field_ends[slot].store(0, Ordering::Relaxed);
             self.expiry.rebuild(slot, std::iter::empty());
             self.expiry.publish(slot);
             let old = std::mem::take(&mut *table);
@@ -245,6 +264,8 @@ impl Database {
         let volatile = table::iter(&old).filter(|record| record.expire_at_ms().is_some()).count();
         self.keys[slot].store(old.len() as u32, Ordering::Relaxed);
         self.volatile[slot].store(volatile as u32, Ordering::Relaxed);
+        let field_ends = table::iter(&old).filter(|record| field_end_ms(record).is_some()).count();
+        self.field_ends[slot].store(field_ends as u32, Ordering::Relaxed);
         *table = old;
         self.rebuild_expiry(&table, slot);
         self.expiry.publish(slot);
@@ -260,12 +281,18 @@ impl Database {
             let mut table = self.write_slot(slot);
             let replacements: Vec<RecordBox> = table::iter(&table).filter_map(&mut replace).collect();
             for replacement in replacements {
-                if let Some(mut place) = table::find_owner(&mut table, &self.hasher().key(replacement.key()))
-                {
-                    debug_assert_eq!(place.expire_at_ms(), replacement.expire_at_ms());
-                    replacement.set_access(place.access());
-                    *place = replacement;
-                }
+                let hash = self.hasher().hash(replacement.key());
+                let after = field_end_ms(&replacement);
+                let Some(at) = table::locate(&table, &HashedKey { bytes: replacement.key(), hash }) else {
+                    continue;
+                };
+                let mut place = table::owner_at(&mut table, at);
+                debug_assert_eq!(place.expire_at_ms(), replacement.expire_at_ms());
+                replacement.set_access(place.access());
+                let old = std::mem::replace(&mut *place, replacement);
+                drop(place);
+                let key = HashedKey { bytes: old.key(), hash };
+                self.note_field_ends(&table, &key, field_end_ms(&old), after);
             }
         }
     }
@@ -305,7 +332,11 @@ impl Database {
             }
             let is_volatile = |record: &Record| next_end_ms(record).is_some() && same_key(record);
             let Some(record) = table::find_where_mut(table, hash, is_volatile) else { continue };
+            let had_field_ends = field_end_ms(record).is_some();
             let ended = take_fields(record, now_ms, fields_max);
+            if had_field_ends && field_end_ms(record).is_none() {
+                sub(&self.field_ends[slot], 1);
+            }
             // What is still to come, and what was pushed back since the entry was made, is entered with its present time.
             if let Some(at_ms) = next_end_ms(record) {
                 self.expiry.add(slot, at_ms, fingerprint, usize::MAX / 4);
@@ -325,14 +356,25 @@ impl Database {
         None
     }
 
-    /// Enters the earliest end of a record's fields, if it has any before `before`. `table` is the slot's, locked exclusively.
-    pub fn note_field_ends(&self, table: &SlotTable, key: &HashedKey<'_>, before: Option<u64>) {
-        let ends = table::find(table, key).and_then(field_end_ms);
-        if let Some(at_ms) = ends.filter(|at_ms| before.is_none_or(|before| *at_ms < before)) {
-            let (slot, fingerprint) = (key.slot(), fingerprint_of_hash(key.hash));
-            if self.expiry.add(slot, at_ms, fingerprint, self.slot_volatile(slot)) {
-                self.rebuild_expiry(table, slot);
-            }
+    /// Counts and indexes a change of the earliest end of a record's fields, from `before` to `after`. The record is of `table`, locked
+    /// exclusively.
+    pub fn note_field_ends(
+        &self,
+        table: &SlotTable,
+        key: &HashedKey<'_>,
+        before: Option<u64>,
+        after: Option<u64>,
+    ) {
+        let slot = key.slot();
+        match (before, after) {
+            (None, Some(_)) => add(&self.field_ends[slot], 1),
+            (Some(_), None) => sub(&self.field_ends[slot], 1),
+            _ => {}
+        }
+        if let Some(at_ms) = after.filter(|at_ms| before.is_none_or(|before| *at_ms < before))
+            && self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot))
+        {
+            self.rebuild_expiry(table, slot);
         }
     }
 
@@ -366,6 +408,9 @@ impl Database {
         sub(&self.keys[slot], 1);
         if record.expire_at_ms().is_some() {
             sub(&self.volatile[slot], 1);
+        }
+        if field_end_ms(record).is_some() {
+            sub(&self.field_ends[slot], 1);
         }
     }
 }
@@ -401,7 +446,7 @@ fn take_fields(record: &mut Record, now_ms: u64, max: usize) -> Option<EndedFiel
     Some(EndedFields { due_ms, count, is_empty: hash.is_empty() })
 }
 
-/// The earliest end of a record's fields.
+/// The earliest end of a record's fields; `None` where none of them has one.
 #[inline]
 pub fn field_end_ms(record: &Record) -> Option<u64> {
     match record.value() {

@@ -1,6 +1,6 @@
 //! Libraries of functions as FUNCTION DUMP returns and FUNCTION RESTORE takes them.
 
-use super::{VERSION, read, sign, signed, write};
+use super::{FooterCheck, VERSION, read, sign, signed, write};
 
 /// Says that a library's source follows.
 const FUNCTION: u8 = 245;
@@ -16,9 +16,9 @@ pub fn dump<'s>(sources: impl Iterator<Item = &'s [u8]>) -> Vec<u8> {
     out
 }
 
-/// The sources in a payload, each at most `max` bytes; `None` if it is not one.
-pub fn restore(payload: &[u8], max: usize) -> Option<Vec<Vec<u8>>> {
-    read::strings_after(FUNCTION, signed(payload).ok()?, max).ok()
+/// The sources in a payload, each at most `max` bytes; `None` if it is not one, or one that `check` refuses.
+pub fn restore(payload: &[u8], check: FooterCheck, max: usize) -> Option<Vec<Vec<u8>>> {
+    read::strings_after(FUNCTION, signed(payload, check).ok()?, max).ok()
 }
 
 #[cfg(test)]
@@ -29,6 +29,7 @@ mod tests {
     fn sources_come_back() {
         let sources: [&[u8]; 2] = [b"#!lua name=a\nx", b""];
         let payload = dump(sources.into_iter());
+        let restore = |payload: &[u8], max| restore(payload, FooterCheck::default(), max);
         assert_eq!(restore(&payload, 100).unwrap(), sources);
         assert_eq!(restore(&payload, 3), None);
         assert_eq!(restore(&payload[1..], 100), None);

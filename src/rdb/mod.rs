@@ -59,9 +59,20 @@ mod kind {
     pub const HASH_2: u8 = 22;
 }
 
-/// When restored collections leave their compact form.
+/// Which payloads are taken by their footer: by default those of known versions whose checksum is right.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FooterCheck {
+    /// Every version is taken (`rdb-version-check relaxed`).
+    pub any_version: bool,
+    /// A wrong checksum is taken as well: what is behind it has to be refused by its form.
+    pub any_checksum: bool,
+}
+
+/// What payloads are taken, and when restored collections leave their compact form.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Which footers are taken.
+    pub footer: FooterCheck,
     /// Of sets.
     pub set: SetLimits,
     /// Of hashes.
@@ -98,18 +109,19 @@ impl Restored {
     }
 }
 
-/// The payload of a record's value, as DUMP returns it. `now_ms` decides which fields of a hash are still there.
-pub fn dump(record: &Record, now_ms: u64) -> Vec<u8> {
+/// The payload of a record's value, as DUMP returns it. Fields of a hash that have ended and were not taken out yet are in it with their
+/// ends, as on Valkey: a hash whose fields have all ended is a payload like any other.
+pub fn dump(record: &Record) -> Vec<u8> {
     let mut out = Vec::new();
-    let version = write::value(record, now_ms, &mut out);
+    let version = write::value(record, &mut out);
     sign(version, &mut out);
     out
 }
 
 /// Bytes of a record's value in a payload, without its type, version and checksum.
-pub fn dumped_len(record: &Record, now_ms: u64) -> usize {
+pub fn dumped_len(record: &Record) -> usize {
     let mut out = Vec::new();
-    write::value(record, now_ms, &mut out);
+    write::value(record, &mut out);
     out.len().saturating_sub(1)
 }
 
@@ -118,7 +130,7 @@ pub fn dumped_len(record: &Record, now_ms: u64) -> usize {
 /// # Errors
 /// A version that is not known, a checksum that is wrong, a value that is not well formed.
 pub fn restore(payload: &[u8], limits: &Limits) -> Result<Restored, RestoreError> {
-    read::value(signed(payload)?, limits)
+    read::value(signed(payload, limits.footer)?, limits)
 }
 
 /// Puts version and checksum behind a payload.
@@ -129,16 +141,16 @@ fn sign(version: u16, out: &mut Vec<u8>) {
 }
 
 /// The bytes before version and checksum, if both are right.
-fn signed(payload: &[u8]) -> Result<&[u8], RestoreError> {
+fn signed(payload: &[u8], check: FooterCheck) -> Result<&[u8], RestoreError> {
     let body_len = payload.len().checked_sub(FOOTER).ok_or(RestoreError::Footer)?;
     let (signed, given) = payload.split_at(payload.len() - 8);
     let version = u16::from_le_bytes([payload[body_len], payload[body_len + 1]]);
-    if version > VERSION_MAX || FOREIGN.contains(&version) {
+    if !check.any_version && (version > VERSION_MAX || FOREIGN.contains(&version)) {
         return Err(RestoreError::Footer);
     }
     let given = u64::from_le_bytes(given.try_into().map_err(|_| RestoreError::Footer)?);
     // A checksum of zero says that none was made.
-    if given != 0 && given != checksum(signed) {
+    if given != 0 && !check.any_checksum && given != checksum(signed) {
         return Err(RestoreError::Footer);
     }
     Ok(&payload[..body_len])
@@ -162,6 +174,7 @@ mod tests {
 
     pub(super) fn limits() -> Limits {
         Limits {
+            footer: FooterCheck::default(),
             set: SetLimits { max_intset_entries: 512, max_listpack_entries: 128, max_listpack_value: 64 },
             hash: HashLimits { max_listpack_entries: 512, max_listpack_value: 64 },
             list: ListLimits::default(),
@@ -172,7 +185,7 @@ mod tests {
     }
 
     fn round(record: &Record) -> Restored {
-        restore(&dump(record, 0), &limits()).unwrap()
+        restore(&dump(record), &limits()).unwrap()
     }
 
     #[test]

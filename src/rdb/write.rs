@@ -5,7 +5,7 @@ use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 
 /// Writes type and value; answers the version that a reader has to know.
-pub fn value(record: &Record, now_ms: u64, out: &mut Vec<u8>) -> u16 {
+pub fn value(record: &Record, out: &mut Vec<u8>) -> u16 {
     match record.value() {
         ValueRef::Int(number) => {
             out.push(kind::STRING);
@@ -40,8 +40,9 @@ pub fn value(record: &Record, now_ms: u64, out: &mut Vec<u8>) -> u16 {
         ValueRef::Object(Object::Hash(hash)) => {
             let with_expiries = hash.has_expiries();
             out.push(if with_expiries { kind::HASH_2 } else { kind::HASH });
-            length(hash.live_len(now_ms), out);
-            for (field, value) in hash.iter(now_ms) {
+            length(hash.len(), out);
+            // As of the beginning of time no field has ended.
+            for (field, value) in hash.iter(0) {
                 string(&field, out);
                 string(&value, out);
                 if with_expiries {

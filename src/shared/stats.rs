@@ -37,9 +37,11 @@ pub enum Counter {
     DeniedCertificate,
     Changes,
     ExpireCycleNs,
+    /// Time that commands took, all threads together.
+    ActiveNs,
 }
 
-const COUNTERS: usize = Counter::ExpireCycleNs as usize + 1;
+const COUNTERS: usize = Counter::ActiveNs as usize + 1;
 
 /// What is counted for each command on each worker. Only this worker locks it, and who asks.
 type CommandCounters = Mutex<CommandCount>;
@@ -183,6 +185,7 @@ impl Stats {
     /// Counts runs of a command, and the time that they took together.
     #[inline]
     pub fn commands_ran(&self, worker: usize, command: usize, calls: u64, took_ns: u64, failed: u64) {
+        self.add(worker, Counter::ActiveNs, took_ns);
         let mut count = self.of(worker).commands[command].lock();
         count.totals.calls += calls;
         count.totals.total_ns += took_ns;

@@ -121,6 +121,14 @@ impl List {
         }
     }
 
+    /// How many nodes a list in the large form has, and their bytes together; `None` for a small one.
+    pub fn nodes(&self) -> Option<(usize, usize)> {
+        match &self.form {
+            Form::Packed(_) => None,
+            Form::Nodes(nodes) => Some(nodes.size()),
+        }
+    }
+
     /// Takes the large form when elements of that many bytes together, about to be added, would not fit the small one.
     pub fn expect(&mut self, added_bytes: usize, added_count: usize, limits: &ListLimits) {
         if let Form::Packed(node) = &mut self.form {

@@ -316,6 +316,11 @@ impl Nodes {
         }
     }
 
+    /// How many nodes there are, and the bytes of their elements together.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.nodes.len(), self.nodes.iter().map(ListNode::byte_len).sum())
+    }
+
     /// What the nodes take from the allocator, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         let directory =

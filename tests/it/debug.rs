@@ -55,6 +55,52 @@ fn htstats_tells_of_a_database() {
     assert!(number_after(" table size:") >= 1000, "{text}");
 }
 
+/// A slot keeps its first bucket when its last key is gone: the figures are those of slots with keys.
+#[test]
+fn htstats_leaves_emptied_slots_out() {
+    let server = start();
+    let mut client = server.client();
+    for number in 0..5 {
+        client.check(&format!("SET lasting{number} v"), "+OK~");
+    }
+    for number in 0..100 {
+        client.check(&format!("SET ends{number} v PX 100"), "+OK~");
+    }
+    let size = |client: &mut Client| -> usize {
+        let text = client.value("DEBUG HTSTATS 0").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(" table size: ")).expect("a size");
+        line.parse().expect("a number")
+    };
+    let before = size(&mut client);
+    server.advance_ms(200);
+    client.check("DBSIZE", ":5~");
+    assert!(size(&mut client) <= 5 * 9 && before > 5 * 9, "{before}");
+    client.check("FLUSHALL", "+OK~");
+    client.check("DEBUG HTSTATS 0", "$29~[Dictionary HT]\\x0a[Expires HT]\\x0a~");
+}
+
+/// A list of several nodes is told with them, as tests of other servers want it.
+#[test]
+fn object_tells_of_a_lists_nodes() {
+    let server = start();
+    let mut client = server.client();
+    client.check("CONFIG SET list-max-listpack-size 100 list-compress-depth 1", "+OK~");
+    let elements: Vec<String> = (0..250).map(|number| number.to_string()).collect();
+    client.value(&format!("RPUSH l {}", elements.join(" ")));
+    client.check("RPUSH small 1", ":1~");
+    let text = client.value("DEBUG OBJECT l").text();
+    let (_, nodes) = text.split_once(" ql_nodes:").expect("the nodes of a quicklist");
+    assert!(
+        nodes.starts_with("3 ql_avg_node:83.33 ql_listpack_max:100 ql_compressed:1 ql_uncompressed_size:"),
+        "{text}"
+    );
+    let bytes: usize = nodes.rsplit_once(':').expect("a size").1.parse().expect("a number");
+    assert!((250..2000).contains(&bytes), "{text}");
+    assert!(!client.value("DEBUG OBJECT small").text().contains("ql_"));
+    client.check("CONFIG SET list-compress-depth 0", "+OK~");
+    assert!(client.value("DEBUG OBJECT l").text().contains(" ql_compressed:0 "));
+}
+
 #[test]
 fn htstats_key_tells_of_a_large_value() {
     let server = start();

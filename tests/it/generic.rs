@@ -381,6 +381,60 @@ fn payloads_of_old_versions_are_restored() {
     assert_eq!(client.call(&[&b"RESTORE"[..], b"m", b"0", &corrupt]).text(), "ERR Bad data format");
 }
 
+/// Fields that have ended are in a payload with their ends, as on Valkey: a hash of nothing else is one that RESTORE takes.
+#[test]
+fn dump_keeps_fields_that_have_ended() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK~");
+    client.check("HSETEX h PX 10 FIELDS 2 a 1 b 2", ":1~");
+    client.check("HSETEX all PX 10 FIELDS 2 a 1 b 2", ":1~");
+    client.check("HSET h lasting 3", ":1~");
+    server.advance_ms(20);
+    for (key, fields, live) in [("h", 3, "*2~$7~lasting~$1~3~"), ("all", 2, "*0~")] {
+        assert_eq!(client.value(&format!("HLEN {key}")), Value::Int(fields), "{key}");
+        let Value::Bulk(payload) = client.value(&format!("DUMP {key}")) else { panic!("a payload") };
+        client.check(&format!("DEL {key}"), ":1~");
+        assert_eq!(client.call(&[&b"RESTORE"[..], key.as_bytes(), b"0", &payload]).text(), "OK");
+        assert_eq!(client.value(&format!("HLEN {key}")), Value::Int(fields), "{key}");
+        client.check(&format!("HGETALL {key}"), live);
+    }
+    client.check("DEBUG SET-ACTIVE-EXPIRE 1", "+OK~");
+    server.advance_ms(1);
+    client.check("EXISTS h all", ":1~");
+    client.check("HLEN h", ":1~");
+}
+
+/// `rdb-version-check relaxed` takes every version, DEBUG SET-SKIP-CHECKSUM-VALIDATION every checksum; broken values stay refused.
+#[test]
+fn restore_can_be_made_to_take_more() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    const WRONG: &str = "ERR DUMP payload version or checksum are wrong";
+    let payload = |version: u16, checksum: u64| {
+        [&b"\x00\x01a"[..], &version.to_le_bytes(), &checksum.to_le_bytes()].concat()
+    };
+    // A checksum of zero stands for none.
+    for version in [12, 20, 79, 81, 222, 5000] {
+        for (mode, expected) in [("strict", WRONG), ("relaxed", "OK")] {
+            client.check(&format!("CONFIG SET rdb-version-check {mode}"), "+OK~");
+            let reply = client.call(&[&b"RESTORE"[..], b"k", b"0", &payload(version, 0), b"REPLACE"]);
+            assert_eq!(reply.text(), expected, "{version} {mode}");
+        }
+    }
+    client.check("CONFIG SET rdb-version-check strict", "+OK~");
+    let zipmap_of_overlong_length =
+        [&b"\x09\x0e\x01\xfe\x01\x00\x00\x00a\x01\x00b\xff\x00\x00\x00"[..], &[11, 0], &[1; 8]].concat();
+    for (on, expected) in [("0", WRONG), ("1", "OK"), ("0", WRONG)] {
+        client.check(&format!("DEBUG SET-SKIP-CHECKSUM-VALIDATION {on}"), "+OK~");
+        let reply = client.call(&[&b"RESTORE"[..], b"k", b"0", &payload(11, 1), b"REPLACE"]);
+        assert_eq!(reply.text(), expected, "{on}");
+        let reply = client.call(&[&b"RESTORE"[..], b"z", b"0", &zipmap_of_overlong_length]);
+        assert_eq!(reply.text(), if on == "1" { "ERR Bad data format" } else { WRONG });
+    }
+    client.check("DEBUG SET-SKIP-CHECKSUM-VALIDATION x", "-ERR value is not an integer or out of range~");
+}
+
 /// In no-touch mode TOUCH dated nothing either.
 #[test]
 fn touch_dates_keys_in_no_touch_mode() {

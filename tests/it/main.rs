@@ -24,6 +24,7 @@ mod differential_words;
 mod docs;
 mod doors;
 mod expire;
+mod field_ends;
 mod generic;
 mod geo;
 mod hash;

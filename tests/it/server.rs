@@ -1,5 +1,7 @@
 //! COMMAND, CONFIG and other commands about the server.
 
+use kvarts::shared::clock::Clock;
+
 use crate::harness::*;
 
 #[test]
@@ -171,7 +173,7 @@ fn info_counts_what_happened() {
         ("connected_clients", "1"),
         ("total_connections_received", "1"),
         ("rdb_changes_since_last_save", "2"),
-        ("db0", "keys=2,expires=1,avg_ttl=10000"),
+        ("db0", "keys=2,expires=1,avg_ttl=10000,keys_with_volatile_items=0"),
         ("errorstat_ERR", "count=2"),
         ("redis_version", "7.2.4"),
         ("server_name", "kvarts"),
@@ -256,6 +258,36 @@ fn errors_are_counted_by_code_up_to_a_number() {
     assert_eq!(text.matches("errorstat_").count(), 129, "{text}");
     assert!(text.contains("errorstat_E127:count=1\r\n"), "{text}");
     assert!(text.contains("errorstat_ERRORSTATS_OVERFLOW:count=12\r\n"), "{text}");
+}
+
+/// A text with line breaks in its first word put one into INFO's answer.
+#[test]
+fn errors_are_counted_by_codes_without_line_breaks() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.value("EVAL \"error(redis.error_reply('-ERR\\\\r\\\\n-ERR FAKE'))\" 0");
+    client.value("EVAL \"return redis.error_reply('MINE\\\\nx y')\" 0");
+    let text = client.value("INFO errorstats").text();
+    let lines: Vec<&str> = text.trim_end().split("\r\n").collect();
+    assert_eq!(lines[0], "# Errorstats");
+    assert!(
+        lines[1..].iter().all(|line| line.starts_with("errorstat_") && line.contains(":count=")),
+        "{text:?}"
+    );
+    assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "{text:?}");
+}
+
+/// The time that commands take is told as that of the main thread on the peers.
+#[test]
+fn the_time_of_commands_is_told() {
+    let server = TestServer::with_clock(&[], Clock::system());
+    let mut client = server.client();
+    for _ in 0..10 {
+        client.check("PING", "+PONG~");
+    }
+    let active = info(&mut client, "used_active_time_main_thread");
+    assert!(active.parse::<f64>().expect("seconds") > 0.0, "{active}");
+    assert_eq!(active.split_once('.').expect("a point").1.len(), 6, "{active}");
 }
 
 #[test]
