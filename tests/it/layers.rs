@@ -92,6 +92,13 @@ fn imports() -> Vec<Import> {
     imports
 }
 
+/// The floors as ARCHITECTURE.md shows them, the highest first.
+pub fn map_of_floors() -> String {
+    let floors = FLOORS.iter().enumerate().rev();
+    let lines = floors.map(|(floor, rooms)| format!("{floor:>2}  {}\n", rooms.join("  ")));
+    format!("```\n{}```\n", lines.collect::<String>())
+}
+
 #[test]
 fn rooms_import_downwards_only() {
     let mut wrong = Vec::new();
