@@ -439,7 +439,7 @@ fn countkeysinslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
     let slot = slot_argument(arguments[2], "ERR Invalid slot")?;
     let count = cx.keys.with_database(cx.keys.database, |database| database.slot_len(slot));
-    cx.reply.count(count);
+    cx.reply.count(count.unwrap_or(0));
     Ok(())
 }
 
@@ -453,6 +453,7 @@ fn getkeysinslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let now_ms = cx.keys.now_ms;
     let keys =
         cx.keys.with_database(cx.keys.database, |database| scan::keys_in_slot(database, slot, count, now_ms));
+    let keys = keys.unwrap_or_default();
     cx.reply.array(keys.len());
     for key in keys {
         cx.reply.bulk(&key);
@@ -468,9 +469,11 @@ fn links(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn slot_stats(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
-    let mut slots: Vec<(usize, usize)> = cx.keys.with_database(cx.keys.database, |database| {
-        (0..SLOT_COUNT).map(|slot| (slot, database.slot_len(slot))).collect()
+    let keys = cx.keys.with_database(cx.keys.database, |database| {
+        (0..SLOT_COUNT).map(|slot| database.slot_len(slot)).collect::<Vec<usize>>()
     });
+    let mut slots: Vec<(usize, usize)> =
+        keys.unwrap_or_else(|| vec![0; SLOT_COUNT]).into_iter().enumerate().collect();
     if args::is(arguments[2], "SLOTSRANGE") && arguments.len() == 5 {
         let invalid = "ERR Invalid or out of range slot";
         let start = slot_argument(arguments[3], invalid).map_err(|_| CommandError::text(invalid))?;

@@ -462,7 +462,7 @@ fn digest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let mut all = Digest::default();
     let now_ms = cx.keys.now_ms;
     for number in 0..cx.keys.keyspace.database_count() {
-        cx.keys.with_database_if_used(number, |database| {
+        cx.keys.with_database(number, |database| {
             scan::scan(database, 0, usize::MAX, 0..SLOT_COUNT, |record| {
                 if !is_expired(record, now_ms) {
                     let value = digest_of(record, now_ms);
@@ -502,9 +502,8 @@ fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn is_empty(cx: &Context<'_>) -> bool {
     let mut databases = 0..cx.keys.keyspace.database_count();
     cx.server.scripting.libraries.all().is_empty()
-        && databases.all(|number| {
-            cx.keys.with_database_if_used(number, |database| database.is_empty()).unwrap_or(true)
-        })
+        && databases
+            .all(|number| cx.keys.with_database(number, |database| database.is_empty()).unwrap_or(true))
 }
 
 fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
@@ -517,7 +516,7 @@ fn read_again(cx: &mut Context<'_>) -> CommandResult {
     let now_ms = cx.keys.now_ms;
     let mut wrong = None;
     for number in 0..cx.keys.keyspace.database_count() {
-        cx.keys.with_database_if_used(number, |database| {
+        cx.keys.with_database(number, |database| {
             let read_again = |record: &Record| {
                 if is_expired(record, now_ms) {
                     return None;

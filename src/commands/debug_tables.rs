@@ -31,7 +31,7 @@ pub fn htstats(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         .ok_or(CommandError::text("ERR Out of range database"))?;
     let full = is_full(arguments);
     let mut text = String::from("[Dictionary HT]\n");
-    let found = cx.keys.with_database_if_used(number, |database| {
+    let found = cx.keys.with_database(number, |database| {
         let (occupancy, slots) = database.occupancy();
         (occupancy, slots, database.volatile_len(), database.expiry.entry_count())
     });

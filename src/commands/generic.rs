@@ -445,7 +445,7 @@ fn randomkey(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let key = cx.keys.with_database(cx.keys.database, |database| {
         scan::random_key(database, ended_ms, keeps_keys, &mut fastrand::Rng::new())
     });
-    cx.reply.bulk_or_null(key.as_deref());
+    cx.reply.bulk_or_null(key.flatten().as_deref());
     Ok(())
 }
 
@@ -511,7 +511,7 @@ fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     });
     stale.iter().for_each(|key| cx.keys.note_stale(number, key));
     cx.reply.array(2);
-    cx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    cx.reply.bulk(itoa::Buffer::new().format(next.unwrap_or(0)).as_bytes());
     cx.reply.array(found.len());
     for key in found {
         cx.reply.bulk(&key);
@@ -581,7 +581,7 @@ impl<'a> ScanOptions<'a> {
 
 fn dbsize(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let count = cx.keys.with_database(cx.keys.database, |database| database.len());
-    cx.reply.count(count);
+    cx.reply.count(count.unwrap_or(0));
     Ok(())
 }
 

@@ -548,7 +548,7 @@ fn scripting_engines(cx: &Context<'_>, fields: &mut Fields) {
 fn keyspace(cx: &Context<'_>, fields: &mut Fields) {
     for number in 0..cx.keys.keyspace.database_count() {
         let now_ms = cx.keys.now_ms;
-        let counts = cx.keys.with_database_if_used(number, |database| {
+        let counts = cx.keys.with_database(number, |database| {
             let average_ttl_ms = database.average_ttl_ms(now_ms);
             (database.len(), database.volatile_len(), average_ttl_ms, database.field_ends_len())
         });

@@ -203,8 +203,7 @@ fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let mut databases = Vec::new();
     let (mut keys, mut overhead) = (0, 0);
     for number in 0..cx.keys.keyspace.database_count() {
-        let counts =
-            cx.keys.with_database_if_used(number, |database| (database.len(), database.overhead_bytes()));
+        let counts = cx.keys.with_database(number, |database| (database.len(), database.overhead_bytes()));
         if let Some((len, bytes)) = counts {
             overhead += bytes as u64;
             if len > 0 {

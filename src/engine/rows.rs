@@ -55,11 +55,12 @@ impl Server {
         }
         self.begin_run(entry.id, batch);
         let Some(shared) = &batch.shared else { return 0 };
-        client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         let (database, version) = (client.database, client.version);
+        // One that was not made is read, or made, the long way.
+        let Some(physical) = self.keyspace.physical_if_used(shared[database]) else { return 0 };
+        client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         if let Some(element) = command.element {
-            let database = self.keyspace.physical_if_used(shared[database]);
-            fetch_elements(row, element, database);
+            fetch_elements(row, element, physical);
         }
         let settings = AccessSettings {
             now_ms: batch.now_ms,
@@ -76,7 +77,6 @@ impl Server {
         let reply = Reply::new(&mut *out, version);
         let mut context =
             Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
-        let physical = context.keys.physical(database);
         let (mut executed, mut failures) = (0, 0);
         let (mut first_argument, mut first_key) = (row.first_argument, row.first_key);
         let (mut words, mut request_bytes, mut reply_bytes) = (&row.arguments[..0], 0, 0);
@@ -157,7 +157,7 @@ impl Server {
 
 /// Where a row begins with requests for one collection, asks for all places where their elements may be: one after the other, each
 /// search of a large collection would wait for memory two or three times. Never waits for the slot's lock.
-fn fetch_elements(row: &Row<'_>, element: usize, database: Option<&Database>) {
+fn fetch_elements(row: &Row<'_>, element: usize, database: &Database) {
     let id = row.entry.id as u32;
     let keys = &row.keys[row.first_key..];
     let alike = row.requests.iter().zip(keys);
@@ -171,7 +171,7 @@ fn fetch_elements(row: &Row<'_>, element: usize, database: Option<&Database>) {
         let first = if at == 0 { row.first_argument } else { row.requests[at - 1].arguments_end as usize };
         &row.arguments[first..row.requests[at].arguments_end as usize]
     };
-    let Some(table) = database.and_then(|database| database.try_read_slot(keys[0].slot())) else { return };
+    let Some(table) = database.try_read_slot(keys[0].slot()) else { return };
     let key = HashedKey { bytes: words(0)[keys[0].argument as usize], hash: keys[0].hash };
     let Some(ValueRef::Object(object)) = table::find(&table, &key).map(Record::value) else { return };
     for at in 0..count {

@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 
 use smallvec::SmallVec;
 
-use super::Keyspace;
 use super::database::{Database, ReadSlot, WriteSlot, field_end_ms};
 use super::gate::{Exclusive, Mapping, Wait};
 use super::hash::HashedKey;
@@ -13,6 +12,7 @@ use super::record::{Record, RecordBox};
 use super::table::{self, At, SlotTable};
 use super::undo::{UndoLog, UndoStep};
 use super::value::Object;
+use super::{Absence, Keyspace};
 use crate::config::KeyspaceEvents;
 use crate::types::hash::Hash;
 
@@ -101,11 +101,16 @@ pub enum Hold<'g, 'b> {
 enum SlotGuard<'g> {
     Read(ReadSlot<'g>),
     Write(WriteSlot<'g>),
+    /// The database was not made, and is not as long as the first lock on it is held.
+    Absent {
+        _held: Option<Absence<'g>>,
+    },
 }
 
 struct HeldLock<'g> {
     lock: SlotLock,
-    database: &'g Database,
+    /// `None` where it was not made.
+    database: Option<&'g Database>,
     guard: SlotGuard<'g>,
 }
 
@@ -200,7 +205,7 @@ impl<'g, 'b> Access<'g, 'b> {
             undo: None,
         };
         for &lock in plan {
-            if !access.lock(lock) {
+            if !access.lock(lock, plan) {
                 return None;
             }
         }
@@ -217,7 +222,7 @@ impl<'g, 'b> Access<'g, 'b> {
         assert!(self.is_alone(), "locks are exchanged only while nobody else is in the keyspace");
         self.locks.clear();
         for &lock in plan {
-            let taken = self.lock(lock);
+            let taken = self.lock(lock, plan);
             assert!(taken, "nobody else is in the keyspace");
         }
     }
@@ -244,7 +249,8 @@ impl<'g, 'b> Access<'g, 'b> {
         );
         let (database, slot) = (self.database, key.slot());
         if self.position(database, slot).is_none() {
-            let taken = self.lock(SlotLock { database: database as u16, slot: slot as u16, write: false });
+            let lock = SlotLock { database: database as u16, slot: slot as u16, write: false };
+            let taken = self.lock(lock, &[]);
             assert!(taken, "nobody else is in the keyspace");
         }
     }
@@ -456,10 +462,10 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
-    /// The physical database behind a number. Only with the gate held.
+    /// The physical database behind a number, if it was made. Only with the gate held.
     #[inline]
-    pub fn physical(&self, number: usize) -> &'g Database {
-        self.keyspace.physical(self.mapping()[number])
+    pub fn physical(&self, number: usize) -> Option<&'g Database> {
+        self.keyspace.physical_if_used(self.mapping()[number])
     }
 
     #[inline]
@@ -472,31 +478,22 @@ impl<'g, 'b> Access<'g, 'b> {
     }
 
     /// Works on a whole database without holding locks: the gate is entered for as long as `work` runs, which locks slots
-    /// one at a time.
-    pub fn with_database<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> T {
-        if let Hold::None = self.hold {
-            let mapping = self.keyspace.gate.shared(crate::worker::current());
-            return work(self.keyspace.physical(mapping[number]));
-        }
-        work(self.physical(number))
-    }
-
-    /// Works on a whole database while nobody else is in the keyspace: what is seen is one instant.
-    pub fn with_database_alone<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> T {
-        if let Hold::None = self.hold {
-            let exclusive = self.keyspace.gate.exclusive();
-            return work(self.keyspace.physical(exclusive.mapping()[number]));
-        }
-        work(self.physical(number))
-    }
-
-    /// [`with_database`](Self::with_database) for one that may never have been used, which it then stays.
-    pub fn with_database_if_used<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
+    /// one at a time. `None` where the database was not made, which it then stays.
+    pub fn with_database<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
         if let Hold::None = self.hold {
             let mapping = self.keyspace.gate.shared(crate::worker::current());
             return self.keyspace.physical_if_used(mapping[number]).map(work);
         }
-        self.keyspace.physical_if_used(self.mapping()[number]).map(work)
+        self.physical(number).map(work)
+    }
+
+    /// [`with_database`](Self::with_database) while nobody else is in the keyspace: what is seen is one instant.
+    pub fn with_database_alone<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
+        if let Hold::None = self.hold {
+            let exclusive = self.keyspace.gate.exclusive();
+            return self.keyspace.physical_if_used(exclusive.mapping()[number]).map(work);
+        }
+        self.physical(number).map(work)
     }
 
     /// Empties one database or all of them, at one instant for everybody else; the memory is freed in the background.
@@ -517,6 +514,9 @@ impl<'g, 'b> Access<'g, 'b> {
             }
             // That a key which has ended comes into the place of one that somebody watches is no change.
             for (number, other) in [(first, second), (second, first)] {
+                if access.physical(other).is_none() {
+                    continue;
+                }
                 for name in access.settings.sink.of_interest(number) {
                     let key = access.keyspace.hasher().key(&name);
                     let lock = SlotLock { database: other as u16, slot: key.slot() as u16, write: true };
@@ -583,7 +583,7 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Whether a live key is there. Nothing of its slot is locked.
     fn holds(&self, number: usize, key: &HashedKey<'_>) -> bool {
-        let Some(database) = self.keyspace.physical_if_used(self.mapping()[number]) else { return false };
+        let Some(database) = self.physical(number) else { return false };
         let table = database.read_slot(key.slot());
         table::find(&table, key).is_some_and(|record| !is_expired(record, self.ended_ms))
     }
@@ -642,8 +642,45 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Takes a lock. Whether it has it: not if it had to wait, and what it waits for may last ([`AccessSettings::give_up`]).
     #[inline]
-    fn lock(&mut self, lock: SlotLock) -> bool {
-        self.lock_in(self.physical(usize::from(lock.database)), lock)
+    fn lock(&mut self, lock: SlotLock, plan: &[SlotLock]) -> bool {
+        match self.physical(usize::from(lock.database)) {
+            Some(database) => self.lock_in(database, lock),
+            None => self.lock_unmade(lock, plan),
+        }
+    }
+
+    /// [`lock`](Self::lock) in a database that was not made when it was looked for. It is made if `plan` writes to it: at its first lock,
+    /// so that nobody waits for a database that he holds absent himself. Else its absence is held.
+    #[cold]
+    fn lock_unmade(&mut self, lock: SlotLock, plan: &[SlotLock]) -> bool {
+        let is_absent = |held: &HeldLock<'_>| held.lock.database == lock.database && held.database.is_none();
+        if self.locks.last().is_some_and(is_absent) {
+            self.locks.push(HeldLock { lock, database: None, guard: SlotGuard::Absent { _held: None } });
+            return true;
+        }
+        let physical = self.mapping()[usize::from(lock.database)];
+        let makes = lock.write || plan.iter().any(|other| other.database == lock.database && other.write);
+        let mut wait = Wait::default();
+        loop {
+            let made = match self.keyspace.physical_if_used(physical) {
+                None if makes => self.keyspace.try_make(physical),
+                made => made,
+            };
+            if let Some(database) = made {
+                return self.lock_in(database, lock);
+            }
+            if !makes && let Some(absence) = self.keyspace.try_absence(physical) {
+                self.locks.push(HeldLock {
+                    lock,
+                    database: None,
+                    guard: SlotGuard::Absent { _held: Some(absence) },
+                });
+                return true;
+            }
+            if wait.once_more() && (self.settings.give_up)() {
+                return false;
+            }
+        }
     }
 
     #[inline]
@@ -655,7 +692,7 @@ impl<'g, 'b> Access<'g, 'b> {
             database.try_read_slot(slot).map(SlotGuard::Read)
         };
         let Some(guard) = guard.or_else(|| self.wait_for_lock(database, lock)) else { return false };
-        self.locks.push(HeldLock { lock, database, guard });
+        self.locks.push(HeldLock { lock, database: Some(database), guard });
         true
     }
 
@@ -713,6 +750,7 @@ impl<'g, 'b> Access<'g, 'b> {
         match &self.locks[index].guard {
             SlotGuard::Read(guard) => guard,
             SlotGuard::Write(guard) => guard,
+            SlotGuard::Absent { .. } => self.keyspace.nothing(),
         }
     }
 
@@ -722,9 +760,9 @@ impl<'g, 'b> Access<'g, 'b> {
             unreachable!("the command's key spec declares every key that it writes")
         };
         let held = &mut self.locks[index];
-        match &mut held.guard {
-            SlotGuard::Write(guard) => (held.database, &mut **guard),
-            SlotGuard::Read(_) => unreachable!("the command's key spec declares which keys it writes"),
+        match (&mut held.guard, held.database) {
+            (SlotGuard::Write(guard), Some(database)) => (database, &mut **guard),
+            _ => unreachable!("the command's key spec declares which keys it writes"),
         }
     }
 

@@ -236,23 +236,26 @@ impl Database {
         }
     }
 
-    /// Takes all keys out and gives each slot's table to `taken`. Answers how many there were.
+    /// Takes all keys out and gives each slot's table to `taken`. Answers how many there were. Nothing is left of the tables and of what is
+    /// kept for each volatile key, not in slots either that were emptied before; the slots themselves stay.
     pub fn clear(&self, mut taken: impl FnMut(usize, SlotTable)) -> usize {
         let mut removed = 0;
         for slot in 0..SLOT_COUNT {
-            if self.slot_len(slot) == 0 {
-                continue;
-            }
             let mut table = self.write_slot(slot);
             removed += table.len();
+            self.expiry.rebuild(slot, std::iter::empty());
+            self.expiry.publish(slot);
+            if table.memory_bytes() == 0 {
+                continue;
+            }
             self.keys[slot].store(0, Ordering::Relaxed);
             self.volatile[slot].store(0, Ordering::Relaxed);
             self.field_ends[slot].store(0, Ordering::Relaxed);
-            self.expiry.rebuild(slot, std::iter::empty());
-            self.expiry.publish(slot);
             let old = std::mem::take(&mut *table);
             drop(table);
-            taken(slot, old);
+            if !old.is_empty() {
+                taken(slot, old);
+            }
         }
         removed
     }

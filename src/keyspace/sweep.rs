@@ -82,7 +82,7 @@ pub fn expire_key(
     now_ms: u64,
 ) -> bool {
     let gate = keyspace.gate.shared(crate::worker::current());
-    let database = keyspace.physical(gate[number]);
+    let Some(database) = keyspace.physical_if_used(gate[number]) else { return false };
     let key = database.hasher().key(key);
     let mut table = database.write_slot(key.slot());
     if !table::find(&table, &key).is_some_and(|record| is_expired(record, now_ms)) {
