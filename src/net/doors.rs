@@ -230,7 +230,7 @@ impl Outside for Doors {
                 let reason = format!(
                     "The operating system is not able to handle the specified number of clients, try with {possible}"
                 );
-                return Err(Refusal { directive: Directive::Maxclients, reason: reason.into() });
+                return Err(Refusal { directive: Directive::Maxclients, reason });
             }
         }
         let own = [Directive::Bind, Directive::Port, Directive::TlsPort, Directive::ReadOnlyPort];
