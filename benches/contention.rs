@@ -20,14 +20,14 @@ const BATCHES: usize = 1024;
 /// What the other thread does.
 #[derive(Clone, Copy)]
 enum Other {
-    Nothing,
+    EmptyReply,
     Elsewhere,
     SameKey,
 }
 
 impl Other {
     const ALL: [(&'static str, Other); 3] =
-        [("alone", Other::Nothing), ("other-keys", Other::Elsewhere), ("same-key", Other::SameKey)];
+        [("alone", Other::EmptyReply), ("other-keys", Other::Elsewhere), ("same-key", Other::SameKey)];
 }
 
 fn key(number: usize) -> String {
@@ -62,7 +62,7 @@ fn contention(c: &mut Criterion) {
             let over = AtomicBool::new(false);
             let mut neighbour = Session::of(Arc::clone(&session.server));
             thread::scope(|scope| {
-                if !matches!(other, Other::Nothing) {
+                if !matches!(other, Other::EmptyReply) {
                     let theirs = batches(command, 1, one_key);
                     let over = &over;
                     scope.spawn(move || {

@@ -16,8 +16,8 @@ use crate::engine::eviction::Keeper;
 use crate::engine::expiry::Sweeper;
 use crate::engine::{Ports, Server};
 use crate::net::Listening;
-use crate::net::doors::Doors;
 use crate::net::listener::{self, ListenError};
+use crate::net::ports::ListeningPorts;
 use crate::net::tls::{TlsError, TlsSource};
 use crate::shared::clock::Clock;
 use crate::worker;
@@ -78,7 +78,7 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
         .thread_stack_size(16 << 20)
         .on_thread_start(move || worker::set_current(started.fetch_add(1, Ordering::Relaxed)))
         .on_thread_park(|| {
-            crate::net::round::end();
+            crate::net::turn::end();
             crate::alloc::give_back_if_asked();
         })
         .enable_all()
@@ -237,9 +237,9 @@ fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<Opt
     let config = Arc::clone(&listening.server.config);
     // What cannot work is told at the start, not to the first client.
     listening.tls.check(&[])?;
-    let doors = Doors::open(&listening, runtime.handle().clone())?;
-    doors.fit_maxclients(&config);
-    listening.server.set_outside(Arc::new(doors));
+    let ports = ListeningPorts::open(&listening, runtime.handle().clone())?;
+    ports.fit_maxclients(&config);
+    listening.server.set_network(Arc::new(ports));
     let mut socket_file = None;
     if let Some(socket) = listener::unix(&config)? {
         let path = config.text(Directive::Unixsocket).to_string();

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use kvarts::keyspace::hash::KeyHasher;
+use kvarts::keyspace::key_hash::KeyHasher;
 use kvarts::keyspace::record::{Record, RecordBox, ValueRef};
 use kvarts::keyspace::table::{self, SlotTable};
 use kvarts::keyspace::value::Object;

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::spec::Command;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::SlotLock;
-use crate::keyspace::hash::KeyHasher;
+use crate::keyspace::key_hash::KeyHasher;
 use crate::types::number::parse_i64;
 
 /// One run of keys in a command's arguments.
@@ -185,7 +185,7 @@ impl PlannedKey {
     /// Its cluster slot.
     #[inline]
     pub fn slot(&self) -> usize {
-        crate::keyspace::hash::slot_of_hash(self.hash)
+        crate::keyspace::key_hash::slot_of_hash(self.hash)
     }
 
     /// The lock that it needs in a database.
@@ -369,7 +369,7 @@ pub fn lock_plan(
         && let Some((database, argument)) = foreign(arguments)
         && let Some(key) = arguments.get(argument)
     {
-        let slot = crate::keyspace::hash::slot_of_hash(hasher.hash(key)) as u16;
+        let slot = crate::keyspace::key_hash::slot_of_hash(hasher.hash(key)) as u16;
         plan.push(SlotLock { database: database as u16, slot, write: true });
     }
     if plan.len() > 1 {

@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 
 use super::help;
 use crate::command::{Category, Command, Flags, Group, args};
-use crate::engine::announce::Endpoint;
 use crate::engine::context::Context;
+use crate::engine::endpoints::Endpoint;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::hash::{SLOT_COUNT, key_slot};
+use crate::keyspace::key_hash::{SLOT_COUNT, key_slot};
 use crate::keyspace::scan;
 use crate::shared::client::Door;
 

@@ -6,7 +6,7 @@ use crate::commands::generic::ScanOptions;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, EventClass, OtherType};
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;

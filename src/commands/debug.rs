@@ -6,7 +6,7 @@ use crate::config::{Directive, parse_memory};
 use crate::engine::context::{After, Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{AccessClock, is_expired};
-use crate::keyspace::hash::SLOT_COUNT;
+use crate::keyspace::key_hash::SLOT_COUNT;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::scan;
 use crate::keyspace::value::Object;

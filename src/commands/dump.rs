@@ -7,7 +7,7 @@ use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::reaper::Loss;
+use crate::keyspace::reaper::FreeReason;
 use crate::rdb;
 use crate::types::hash::HashLimits;
 use crate::types::list::ListLimits;
@@ -130,7 +130,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     if expire_at_ms.is_some_and(|at_ms| at_ms <= cx.keys.past_ms()) {
         // A time in the past: what was there is gone, and nothing takes its place.
-        if cx.keys.delete_as(&key, Loss::Expired) {
+        if cx.keys.delete_as(&key, FreeReason::Expired) {
             cx.changed(&key, EventClass::GENERIC, "del");
         }
         cx.reply.ok();
@@ -145,7 +145,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// Gives the key the access clock that the options ask for, if the policy in force keeps that kind.
-fn date(cx: &mut Context<'_>, key: &crate::keyspace::hash::HashedKey<'_>, options: &Options) {
+fn date(cx: &mut Context<'_>, key: &crate::keyspace::key_hash::HashedKey<'_>, options: &Options) {
     use crate::keyspace::access::AccessClock;
     let access = match (cx.keys.clock(), options.idle_s, options.frequency) {
         (AccessClock::Lru(now), Some(idle_s), _) => now.wrapping_sub(idle_s as u32) & 0xff_ffff,

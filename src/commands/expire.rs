@@ -4,8 +4,8 @@ use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::HashedKey;
-use crate::keyspace::reaper::Loss;
+use crate::keyspace::key_hash::HashedKey;
+use crate::keyspace::reaper::FreeReason;
 use crate::shared::stats::Counter;
 
 const WRITE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
@@ -185,7 +185,7 @@ pub fn delete_if_past(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64) -> 
     if at_ms > cx.keys.past_ms() {
         return false;
     }
-    if cx.keys.delete_as(key, Loss::Expired) {
+    if cx.keys.delete_as(key, FreeReason::Expired) {
         cx.changed(key, EventClass::EXPIRED, "expired");
         cx.count(Counter::ExpiredKeys, 1);
     }

@@ -5,8 +5,8 @@ use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::keyspace::access::{EventClass, is_expired};
-use crate::keyspace::hash::{SLOT_COUNT, key_slot};
-use crate::keyspace::reaper::Loss;
+use crate::keyspace::key_hash::{SLOT_COUNT, key_slot};
+use crate::keyspace::reaper::FreeReason;
 use crate::keyspace::scan;
 use crate::types::number::parse_u64;
 
@@ -257,14 +257,14 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn del(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    delete(cx, arguments, Loss::Deleted)
+    delete(cx, arguments, FreeReason::Deleted)
 }
 
 fn unlink(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    delete(cx, arguments, Loss::Unlinked)
+    delete(cx, arguments, FreeReason::Unlinked)
 }
 
-fn delete(cx: &mut Context<'_>, arguments: &[&[u8]], loss: Loss) -> CommandResult {
+fn delete(cx: &mut Context<'_>, arguments: &[&[u8]], loss: FreeReason) -> CommandResult {
     let mut deleted = 0;
     for index in 1..arguments.len() {
         let key = cx.key(arguments, index);

@@ -6,7 +6,7 @@ use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::types::entry::Element;
 use crate::types::hash::{Hash, HashLimits};
 

@@ -9,7 +9,7 @@ use crate::commands::hash::{WRONG_FIELD_COUNT, counted_fields, field_list};
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::shared::stats::Counter;
 use crate::types::hash::Hash;
 

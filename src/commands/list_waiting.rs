@@ -4,7 +4,7 @@ use crate::command::{Begin, Category, Command, Find, Flags, Group, KeySpec, args
 use crate::commands::list;
 use crate::engine::context::Context;
 use crate::error::CommandResult;
-use crate::shared::waiter::{Nothing, WaitFor};
+use crate::shared::waiter::{EmptyReply, WaitFor};
 use crate::types::list::End;
 
 const LIST: &[Category] = &[Category::List];
@@ -74,7 +74,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// Waits for a list at these arguments.
-fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64>, nothing: Nothing) {
+fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64>, nothing: EmptyReply) {
     cx.wait_for(WaitFor { keys, type_name: "list", wants_loss: false, until_ms, nothing, request: None });
 }
 
@@ -90,7 +90,7 @@ fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], end: End) -> CommandResult {
     let last = arguments.len() - 1;
     let until_ms = args::wait_seconds(arguments[last], cx.keys.now_ms)?;
     if !list::pop_with_key(cx, arguments, 1..last, end)? {
-        wait(cx, 1..last, until_ms, Nothing::NullArray);
+        wait(cx, 1..last, until_ms, EmptyReply::NullArray);
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ fn move_or_wait(
     until_ms: Option<u64>,
 ) -> CommandResult {
     if !list::move_element(cx, arguments, from, to)? {
-        wait(cx, 1..2, until_ms, Nothing::Null);
+        wait(cx, 1..2, until_ms, EmptyReply::Null);
     }
     Ok(())
 }
@@ -123,7 +123,7 @@ fn blmpop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let until_ms = args::wait_seconds(arguments[1], cx.keys.now_ms)?;
     let request = list::MultiPop::parse(arguments, 2)?;
     if !list::pop_of_first(cx, arguments, &request)? {
-        wait(cx, request.keys, until_ms, Nothing::NullArray);
+        wait(cx, request.keys, until_ms, EmptyReply::NullArray);
     }
     Ok(())
 }

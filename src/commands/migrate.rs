@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::command::keys::{KeyPosition, KeyPositions};
 use crate::command::{Begin, Category, Command, Find, Flags, KeySpec, args};
 use crate::engine::context::Context;
-use crate::engine::outside::{Peer, PeerError};
+use crate::engine::network::{Peer, PeerError};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::reaper::Loss;
+use crate::keyspace::reaper::FreeReason;
 use crate::rdb;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
@@ -136,7 +136,7 @@ fn migrate(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let host = args::text(arguments[1]);
     // From here to the last reply the keys stay locked and this thread waits, each step for a bounded time: a key must not change, nor be
     // seen, between the moment its bytes are taken and the one in which it is known where it is.
-    let peer = cx.server.outside().connect(&host, port, step_limit).map_err(failed)?;
+    let peer = cx.server.network().connect(&host, port, step_limit).map_err(failed)?;
     let mut target = Target { peer, requests: Vec::new(), sent: Vec::new(), refusal: None };
     // Its own exchange: behind a greeting that is refused, the keys would go to a place that nobody meant.
     let login = &arguments[options.login.clone()];
@@ -220,7 +220,7 @@ impl Target {
         for index in std::mem::take(&mut self.sent) {
             if self.took()? && !options.copy {
                 let key = cx.key(arguments, index);
-                if cx.keys.delete_as(&key, Loss::Overwritten) {
+                if cx.keys.delete_as(&key, FreeReason::Overwritten) {
                     cx.changed(&key, EventClass::GENERIC, "del");
                 }
             }

@@ -159,7 +159,7 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let Server { acl, config, .. } = cx.server;
     let set = config.set(&pairs, access, |changes| {
         // First what may be refused.
-        cx.server.outside().relisten(changes)?;
+        cx.server.network().relisten(changes)?;
         if let Some(change) = changes.iter().find(|change| change.directive == Directive::Requirepass) {
             acl.set_default_password(&change.text());
         }

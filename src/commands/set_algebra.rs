@@ -9,7 +9,7 @@ use crate::engine::Server;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, EventClass};
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::types::number::parse_i64;
 use crate::types::set::{Set, SetLimits};
 

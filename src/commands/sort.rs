@@ -10,7 +10,7 @@ use crate::engine::context::string_bytes;
 use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::key_slot;
+use crate::keyspace::key_hash::key_slot;
 use crate::keyspace::record::ValueRef;
 use crate::keyspace::value::Object;
 use crate::types::list::{End, List};

@@ -7,7 +7,7 @@ use crate::commands::stream_group::{no_key_or_group, now_ms};
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::types::number::parse_i64;
 use crate::types::stream::group::{ConsumerIndex, Pending};
 use crate::types::stream::{Group, Stream, StreamId};

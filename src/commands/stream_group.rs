@@ -8,7 +8,7 @@ use crate::commands::stream::{INVALID_ID, READ, STREAM, UPDATE, id, range_end, r
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::types::stream::group::Pending;
 use crate::types::stream::{Group, Stream, StreamId};
 use crate::types::thin::Owned;

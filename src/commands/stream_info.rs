@@ -7,7 +7,7 @@ use crate::commands::stream::{STREAM, write_entries, write_entry};
 use crate::commands::stream_group::{no_group, now_ms};
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::resp::encode::Reply;
 use crate::types::stream::{Group, Stream, StreamId};
 use crate::types::thin::Owned;

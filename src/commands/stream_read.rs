@@ -12,7 +12,7 @@ use crate::commands::stream_group::now_ms;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::resp::encode::Reply;
-use crate::shared::waiter::{Nothing, WaitFor};
+use crate::shared::waiter::{EmptyReply, WaitFor};
 use crate::types::stream::{Stream, StreamId};
 use crate::types::thin::Owned;
 
@@ -198,7 +198,7 @@ fn wait_or_null(cx: &mut Context<'_>, request: &Request<'_>, resolved: Option<Ow
             type_name: "stream",
             wants_loss: request.member.is_some(),
             until_ms,
-            nothing: Nothing::NullArray,
+            nothing: EmptyReply::NullArray,
             request: resolved,
         }),
     }

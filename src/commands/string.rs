@@ -7,7 +7,7 @@ use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::{EMBEDDED_STRING_MAX, Record, ValueRef};
 use crate::keyspace::value::Object;
 use crate::types::long_double::LongDouble;

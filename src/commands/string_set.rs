@@ -6,7 +6,7 @@ use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::Record;
 use crate::types::number::parse_i64;
 

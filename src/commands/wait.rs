@@ -5,7 +5,7 @@ use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::shared::client::Door;
-use crate::shared::waiter::{Nothing, WaitFor};
+use crate::shared::waiter::{EmptyReply, WaitFor};
 
 const CONNECTION: &[Category] = &[Category::Connection];
 const WAITS: Flags = Flags::BLOCKING;
@@ -53,7 +53,7 @@ fn wait(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if replicas >= wanted {
         cx.reply.int(replicas);
     } else {
-        wait_in_vain(cx, until_ms, Nothing::Count(replicas));
+        wait_in_vain(cx, until_ms, EmptyReply::Count(replicas));
     }
     Ok(())
 }
@@ -76,15 +76,15 @@ fn waitaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     // Nothing is written to files yet, here or there.
     if local == 0 && replicas == 0 {
-        Nothing::Counts(0, 0).write(&mut cx.reply);
+        EmptyReply::Counts(0, 0).write(&mut cx.reply);
     } else {
-        wait_in_vain(cx, until_ms, Nothing::Counts(0, 0));
+        wait_in_vain(cx, until_ms, EmptyReply::Counts(0, 0));
     }
     Ok(())
 }
 
 /// Waits for what will not come, until the time is over.
-fn wait_in_vain(cx: &mut Context<'_>, until_ms: Option<u64>, nothing: Nothing) {
+fn wait_in_vain(cx: &mut Context<'_>, until_ms: Option<u64>, nothing: EmptyReply) {
     cx.wait_for(WaitFor {
         keys: 0..0,
         type_name: "none",

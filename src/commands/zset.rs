@@ -9,7 +9,7 @@ use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
 use crate::types::number::format_f64;

@@ -5,7 +5,7 @@ use crate::commands::collection;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::resp::encode::Reply;
 use crate::types::number::parse_i64;
 use crate::types::zset::ZSet;

@@ -5,7 +5,7 @@ use crate::commands::collection;
 use crate::commands::zset_pop::{self, MultiPop, Side};
 use crate::engine::context::Context;
 use crate::error::CommandResult;
-use crate::shared::waiter::{Nothing, WaitFor};
+use crate::shared::waiter::{EmptyReply, WaitFor};
 use crate::types::zset::ZSet;
 
 const SORTED_SET: &[Category] = &[Category::SortedSet];
@@ -68,7 +68,7 @@ fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64
         type_name: "zset",
         wants_loss: false,
         until_ms,
-        nothing: Nothing::NullArray,
+        nothing: EmptyReply::NullArray,
         request: None,
     });
 }

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::{Effects, Message};
 use crate::keyspace::access::{ChangeSink, EventClass};
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 
 use crate::keyspace::KeyId;
 
@@ -46,14 +46,14 @@ struct Pending {
 
 /// See the module's page.
 #[derive(Debug)]
-pub struct Changes<'s> {
+pub struct ChangeBuffer<'s> {
     effects: &'s Effects,
     /// Whose doing the changes are; 0 for nobody's.
     actor: Cell<u64>,
     pending: RefCell<Option<Box<Pending>>>,
 }
 
-impl<'s> Changes<'s> {
+impl<'s> ChangeBuffer<'s> {
     /// For one batch.
     pub fn new(effects: &'s Effects) -> Self {
         Self { effects, actor: Cell::new(0), pending: RefCell::new(None) }
@@ -164,7 +164,7 @@ impl<'s> Changes<'s> {
     }
 }
 
-impl Changes<'_> {
+impl ChangeBuffer<'_> {
     /// Tells clients that keep copies of the key.
     fn track(&self, key: &HashedKey<'_>, event: Option<(EventClass, &'static str)>) {
         let by_itself =
@@ -188,7 +188,7 @@ impl Changes<'_> {
     }
 }
 
-impl Drop for Changes<'_> {
+impl Drop for ChangeBuffer<'_> {
     fn drop(&mut self) {
         if let Some(pending) = self.pending.get_mut()
             && !pending.broadcast.is_empty()
@@ -198,7 +198,7 @@ impl Drop for Changes<'_> {
     }
 }
 
-impl ChangeSink for Changes<'_> {
+impl ChangeSink for ChangeBuffer<'_> {
     #[inline]
     fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         if self.effects.listens() {

@@ -13,11 +13,11 @@ use bytes::Bytes;
 
 use crate::config::KeyspaceEvents;
 use crate::keyspace::access::EventClass;
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::shared::clock::Clock;
 use crate::shared::pubsub::{Kind, PubSub};
 
-pub use changes::Changes;
+pub use changes::ChangeBuffer;
 use tracking::Tracking;
 use waiting::Waiting;
 use watch::Watches;

@@ -17,7 +17,7 @@ use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
 use crate::shared::client::{OutputLimit, SharedClient};

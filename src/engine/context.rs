@@ -6,14 +6,14 @@ use crate::command::keys::{KeySpec, LockPlan, PlannedKey, for_each_key, lock_pla
 use crate::command::request::resp_bytes;
 use crate::command::spec::{Flags, Group};
 use crate::command::table::Entry;
-use crate::effects::Changes;
+use crate::effects::ChangeBuffer;
 use crate::engine::Server;
 use crate::engine::client::Client;
 use crate::engine::monitor::{Source, UNSEEN};
 use crate::engine::observe::Done;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, ChangeSink, EventClass};
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
@@ -33,7 +33,7 @@ pub struct Context<'a> {
     /// The keys' hashes.
     pub planned: &'a [PlannedKey],
     /// Who hears of changes.
-    pub changes: &'a Changes<'a>,
+    pub changes: &'a ChangeBuffer<'a>,
     /// Where the request comes from.
     pub origin: Origin,
     /// What is to happen when the command has run.
@@ -92,7 +92,7 @@ impl<'a> Context<'a> {
         keys: Access<'a, 'a>,
         reply: Reply<'a>,
         command: &'a Entry,
-        changes: &'a Changes<'a>,
+        changes: &'a ChangeBuffer<'a>,
         now_us: u64,
     ) -> Self {
         Self {

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Server;
+use super::account::Streak;
 use super::client::{Client, ReplyMode};
-use super::gate::Verdict;
+use super::judge::Verdict;
 use super::monitor::{Source, UNSEEN};
 use super::observe::{Done, Thresholds};
-use super::rows::Row;
-use super::runs::Run;
+use super::streak::PlainStreak;
 use super::waiting::Served;
 use crate::command::keys::{KeyPosition, LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
 use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::Directive;
-use crate::effects::Changes;
+use crate::effects::ChangeBuffer;
 use crate::engine::context::{After, Context};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::KeyId;
@@ -107,7 +107,7 @@ struct Arrival {
     /// Bytes of it.
     bytes: usize,
     /// The next request is not of its kind, or has not come yet.
-    ends_run: bool,
+    ends_streak: bool,
 }
 
 /// A request that was judged.
@@ -120,7 +120,7 @@ pub(super) struct Request<'r> {
 }
 
 /// What became of one request.
-pub(super) struct Ran {
+pub(super) struct Outcome {
     pub(super) result: CommandResult,
     pub(super) after: Option<After>,
     /// It found nothing, and its client waits.
@@ -131,9 +131,10 @@ pub(super) struct Ran {
     error_counted: bool,
 }
 
-impl Ran {
+impl Outcome {
     /// Nothing came of it yet.
-    const NOTHING: Ran = Ran { result: Ok(()), after: None, waits: false, busy: false, error_counted: false };
+    const NOTHING: Outcome =
+        Outcome { result: Ok(()), after: None, waits: false, busy: false, error_counted: false };
 }
 
 /// The state of a batch while it runs.
@@ -144,14 +145,14 @@ pub(super) struct Batch<'s> {
     /// See [`Server::is_plain`]: said of the batch's client when the last command that was not plain had run.
     pub(super) plain: bool,
     pub(super) counts: AccessCounts,
-    pub(super) changes: Changes<'s>,
+    pub(super) changes: ChangeBuffer<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
     pub(super) shared: Option<Shared<'s>>,
     /// When the present run began, and the tick then.
     pub(super) clock_ns: u64,
     pub(super) tick: u64,
     pub(super) thresholds: Thresholds,
-    pub(super) run: Run,
+    pub(super) streak: Streak,
     pub(super) executed: u64,
     /// How many of them ran for clients that waited.
     pub(super) for_others: u64,
@@ -212,7 +213,7 @@ impl Server {
                 && let Ok(id) = request.command
                 && self.commands.entries()[id as usize].single.is_some()
             {
-                let row = Row {
+                let streak = PlainStreak {
                     entry: &self.commands.entries()[id as usize],
                     requests: &scratch.requests[index..],
                     first: index,
@@ -222,7 +223,7 @@ impl Server {
                     first_key,
                     decoder,
                 };
-                let done = self.run_row(client, &row, &mut batch, out);
+                let done = self.run_streak(client, &streak, &mut batch, out);
                 if done > 0 {
                     index += done;
                     let last = &scratch.requests[index - 1];
@@ -244,7 +245,7 @@ impl Server {
                     let next = scratch.requests.get(index + 1);
                     let arrival = Arrival {
                         bytes: decoder.request_bytes(index),
-                        ends_run: next.is_none_or(|next| next.command.as_ref().ok() != Some(id)),
+                        ends_streak: next.is_none_or(|next| next.command.as_ref().ok() != Some(id)),
                     };
                     let request = Request { entry, arguments: words, keys, served: None };
                     self.run_request(client, &request, arrival, &mut batch, &mut scratch.plan, out)
@@ -295,12 +296,12 @@ impl Server {
             now_ms,
             plain: false,
             counts: AccessCounts::default(),
-            changes: Changes::new(&self.effects),
+            changes: ChangeBuffer::new(&self.effects),
             shared: None,
             clock_ns: monotonic_ns,
             tick: self.observation.tick(),
             thresholds: self.observation.thresholds(now_ms),
-            run: Run::default(),
+            streak: Streak::default(),
             executed: 0,
             for_others: 0,
             dirty: 0,
@@ -360,8 +361,8 @@ impl Server {
         let command = entry.command;
         let start = out.len();
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
-        self.begin_run(entry.id, batch);
-        let Ran { result, after, waits, busy, error_counted } =
+        self.begin_streak(entry.id, batch);
+        let Outcome { result, after, waits, busy, error_counted } =
             self.execute(client, request, batch, plan, out);
         if let Err(error) = &result
             && command.flags.has(Flags::RUNS_QUEUE)
@@ -403,8 +404,8 @@ impl Server {
             self.serve_waiting(batch);
         }
         let reply_bytes = if client.reply_mode == ReplyMode::On { out.len() - start } else { 0 };
-        let ends_run = arrival.ends_run || after.is_some();
-        if self.count_run(failed, arrival.bytes, reply_bytes, batch) || ends_run {
+        let ends_streak = arrival.ends_streak || after.is_some();
+        if self.count_command(failed, arrival.bytes, reply_bytes, batch) || ends_streak {
             let done = Done {
                 client: &client.shared,
                 entry,
@@ -416,7 +417,7 @@ impl Server {
                     _ => 0,
                 },
             };
-            self.conclude(&done, ends_run, batch);
+            self.conclude(&done, ends_streak, batch);
         }
         if plain {
             return None;
@@ -471,7 +472,7 @@ impl Server {
         }
         if client.transaction.is_some()
             && self.scripting.slow.any()
-            && let Some(Ran { result: Err(error), .. }) = self.busy(entry, &LockPlan::new(), false)
+            && let Some(Outcome { result: Err(error), .. }) = self.busy(entry, &LockPlan::new(), false)
         {
             self.refuse(client, Some(entry), &error, batch, out);
             return ControlFlow::Break(None);
@@ -500,7 +501,7 @@ impl Server {
 
     /// What a request gets to hear while a slow script is in its way: it waits, and after `busy-reply-threshold` it is refused.
     #[cold]
-    fn busy(&self, entry: &Entry, plan: &LockPlan, wide: bool) -> Option<Ran> {
+    fn busy(&self, entry: &Entry, plan: &LockPlan, wide: bool) -> Option<Outcome> {
         let flags = entry.command.flags;
         let touches_keys = wide || !plan.is_empty();
         for running in self.scripting.slow.all() {
@@ -517,10 +518,10 @@ impl Server {
                 } else {
                     "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
                 }));
-                return Some(Ran { result, ..Ran::NOTHING });
+                return Some(Outcome { result, ..Outcome::NOTHING });
             }
             if in_the_way && touches_keys {
-                return Some(Ran { busy: true, ..Ran::NOTHING });
+                return Some(Outcome { busy: true, ..Outcome::NOTHING });
             }
         }
         None
@@ -546,7 +547,7 @@ impl Server {
         batch: &mut Batch<'s>,
         plan: &mut LockPlan,
         out: &mut Vec<u8>,
-    ) -> Ran {
+    ) -> Outcome {
         let &Request { entry, arguments, keys, served } = request;
         let command = entry.command;
         let alone = command.alone.is_some_and(|alone| alone(self, client, arguments));
@@ -606,7 +607,7 @@ impl Server {
             Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
         context.planned = keys;
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
-            return Ran { waits: true, ..Ran::NOTHING };
+            return Outcome { waits: true, ..Outcome::NOTHING };
         }
         if context.client.tracker.is_some() {
             context.remember_reads(entry, arguments);
@@ -633,7 +634,7 @@ impl Server {
             *shared.waiter.lock() = Some(Arc::clone(&waiter));
             context.client.waiter = Some(waiter);
         }
-        Ran { result, after, waits, busy: false, error_counted }
+        Outcome { result, after, waits, busy: false, error_counted }
     }
 
     /// Removes the keys that a read found ended, now that its locks are free.
@@ -726,7 +727,7 @@ impl Server {
     }
 
     pub(super) fn account_batch(&self, batch: &mut Batch<'_>) {
-        self.end_run(0, batch);
+        self.end_streak(0, batch);
         self.stats.add(batch.worker, Counter::CommandsProcessed, batch.executed);
         self.stats.add(batch.worker, Counter::KeyspaceHits, batch.counts.hits.get());
         self.stats.add(batch.worker, Counter::KeyspaceMisses, batch.counts.misses.get());

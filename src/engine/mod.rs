@@ -1,20 +1,20 @@
 //! The server: everything that its clients share, and the way of a request from bytes to reply.
 
-pub mod announce;
+mod account;
 pub mod client;
 pub mod client_text;
 pub mod context;
 pub mod dispatch;
+pub mod endpoints;
 pub mod eviction;
 pub mod expiry;
-pub mod gate;
+pub mod judge;
 pub mod memory;
 pub mod monitor;
+pub mod network;
 pub mod observe;
-pub mod outside;
 pub mod rights;
-mod rows;
-mod runs;
+mod streak;
 pub mod transaction;
 mod upkeep;
 pub mod waiting;
@@ -29,7 +29,7 @@ use crate::config::{Config, Directive};
 use crate::effects::Effects;
 use crate::keyspace::Keyspace;
 use crate::keyspace::evict::Evictor;
-use crate::keyspace::reaper::Loss;
+use crate::keyspace::reaper::FreeReason;
 use crate::logging::LogSwitch;
 use crate::logging::limit::LogLimit;
 use crate::scripting::Scripting;
@@ -115,7 +115,7 @@ pub struct Server {
     /// Changes the settings of the program's log, where the program has let it.
     log: std::sync::OnceLock<LogSwitch>,
     /// The sockets' side, where there are sockets.
-    outside: std::sync::OnceLock<Arc<dyn outside::Outside>>,
+    network: std::sync::OnceLock<Arc<dyn network::Network>>,
     shutdown: tokio::sync::watch::Sender<bool>,
 }
 
@@ -185,7 +185,7 @@ impl Server {
             rates: parking_lot::RwLock::default(),
             log_limits: LogLimits::default(),
             log: std::sync::OnceLock::new(),
-            outside: std::sync::OnceLock::new(),
+            network: std::sync::OnceLock::new(),
             shutdown: tokio::sync::watch::channel(false).0,
             config,
         };
@@ -198,10 +198,10 @@ impl Server {
     pub fn apply_settings(&self) {
         self.settings.load(&self.config);
         for (loss, directive) in [
-            (Loss::Evicted, Directive::LazyfreeLazyEviction),
-            (Loss::Expired, Directive::LazyfreeLazyExpire),
-            (Loss::Overwritten, Directive::LazyfreeLazyServerDel),
-            (Loss::Deleted, Directive::LazyfreeLazyUserDel),
+            (FreeReason::Evicted, Directive::LazyfreeLazyEviction),
+            (FreeReason::Expired, Directive::LazyfreeLazyExpire),
+            (FreeReason::Overwritten, Directive::LazyfreeLazyServerDel),
+            (FreeReason::Deleted, Directive::LazyfreeLazyUserDel),
         ] {
             self.keyspace.reaper.set_lazy(loss, self.config.flag(directive));
         }

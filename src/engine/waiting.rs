@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::Server;
 use super::client::Client;
-use super::dispatch::{Batch, Ran, Request};
+use super::dispatch::{Batch, Outcome, Request};
 use super::observe::Done;
 use crate::acl::log::Place;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
@@ -84,11 +84,12 @@ impl Server {
         }
         client.tracker = waiter.client.tracker.lock().clone();
         let actor = batch.changes.set_actor(waiter.client.id);
-        self.begin_run(entry.id, batch);
+        self.begin_streak(entry.id, batch);
         let (mut plan, mut out) = (LockPlan::new(), Vec::new());
         let served = Some(Served { waiter, key });
         let request = Request { entry, arguments: &arguments, keys: &keys, served };
-        let Ran { result, waits, busy, .. } = self.execute(&mut client, &request, batch, &mut plan, &mut out);
+        let Outcome { result, waits, busy, .. } =
+            self.execute(&mut client, &request, batch, &mut plan, &mut out);
         batch.changes.set_actor(actor);
         if waits || busy {
             waiter.not_served();

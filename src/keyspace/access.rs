@@ -6,8 +6,8 @@ use smallvec::SmallVec;
 
 use super::database::{Database, ReadSlot, WriteSlot, field_end_ms};
 use super::gate::{Exclusive, Mapping, Wait};
-use super::hash::HashedKey;
-use super::reaper::Loss;
+use super::key_hash::HashedKey;
+use super::reaper::FreeReason;
 use super::record::{Record, RecordBox};
 use super::table::{self, At, SlotTable};
 use super::undo::{UndoLog, UndoStep};
@@ -408,11 +408,11 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// Deletes a live key. Whether there was one.
     pub fn delete(&mut self, key: &HashedKey<'_>) -> bool {
-        self.delete_as(key, Loss::Overwritten)
+        self.delete_as(key, FreeReason::Overwritten)
     }
 
     /// [`delete`](Self::delete), and why: that says where a big value is freed.
-    pub fn delete_as(&mut self, key: &HashedKey<'_>, loss: Loss) -> bool {
+    pub fn delete_as(&mut self, key: &HashedKey<'_>, loss: FreeReason) -> bool {
         let removed = self.remove(key);
         let found = removed.is_some();
         if let Some(record) = removed {
@@ -458,7 +458,7 @@ impl<'g, 'b> Access<'g, 'b> {
     #[inline]
     pub fn discard(&self, record: Option<RecordBox>) {
         if let Some(record) = record {
-            self.keyspace.reaper.discard(record, Loss::Overwritten);
+            self.keyspace.reaper.discard(record, FreeReason::Overwritten);
         }
     }
 
@@ -798,7 +798,7 @@ impl<'g, 'b> Access<'g, 'b> {
             self.settings.counts.expired.set(self.settings.counts.expired.get() + 1);
             self.settings.sink.changed(number, key, EventClass::EXPIRED, "expired");
             if let Some(record) = record {
-                self.keyspace.reaper.discard(record, Loss::Expired);
+                self.keyspace.reaper.discard(record, FreeReason::Expired);
             }
         }
     }

@@ -6,7 +6,7 @@ use dashmap::{DashMap, RawRwLock};
 use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 
 use super::expiry::ExpiryIndex;
-use super::hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
+use super::key_hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
 use super::record::{Record, RecordBox, ValueRef};
 use super::table::{self, At, SlotTable};
 use super::value::Object;
@@ -324,7 +324,7 @@ impl Database {
         fields_max: usize,
     ) -> Option<Ended> {
         while let Some((_, fingerprint)) = self.expiry.pop_due(slot, now_ms) {
-            let hash = super::hash::hash_of_parts(slot, fingerprint);
+            let hash = super::key_hash::hash_of_parts(slot, fingerprint);
             let same_key = |record: &Record| self.hasher().hash(record.key()) == hash;
             let is_due = |record: &Record| {
                 record.expire_at_ms().is_some_and(|at_ms| at_ms <= now_ms) && same_key(record)

@@ -8,8 +8,8 @@
 use super::Keyspace;
 use super::access::{AccessClock, ChangeSink, EventClass, lfu_counter};
 use super::database::Database;
-use super::hash::{SLOT_COUNT, slot_of_hash};
-use super::reaper::Loss;
+use super::key_hash::{SLOT_COUNT, slot_of_hash};
+use super::reaper::FreeReason;
 use super::record::Record;
 use super::table::{self, SlotTable};
 
@@ -218,13 +218,13 @@ fn evict(
     let Some(record) = database.remove_by_hash(&mut table, candidate.hash, stands) else { return false };
     let key = database.hasher().key(record.key());
     changes.changed(candidate.database, &key, EventClass::EVICTED, "evicted");
-    keyspace.reaper.discard(record, Loss::Evicted);
+    keyspace.reaper.discard(record, FreeReason::Evicted);
     true
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::hash::HashedKey;
+    use super::super::key_hash::HashedKey;
     use super::*;
 
     #[derive(Default)]

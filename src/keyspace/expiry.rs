@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::hash::SLOT_COUNT;
+use super::key_hash::SLOT_COUNT;
 
 const GROUP: usize = 128;
 const NEVER: u64 = u64::MAX;

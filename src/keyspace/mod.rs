@@ -8,7 +8,7 @@ pub mod database;
 pub mod evict;
 pub mod expiry;
 pub mod gate;
-pub mod hash;
+pub mod key_hash;
 pub mod prefetch;
 pub mod reaper;
 pub mod record;
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use database::Database;
 use gate::Gate;
-use hash::KeyHasher;
+use key_hash::KeyHasher;
 use parking_lot::{RwLock, RwLockReadGuard};
 use reaper::Reaper;
 use table::SlotTable;

@@ -5,7 +5,7 @@
 //! misses of one step run at the same time.
 
 use super::database::Database;
-use super::hash::slot_of_hash;
+use super::key_hash::slot_of_hash;
 use super::table;
 
 /// Keys whose lines are asked for at once.

@@ -13,7 +13,7 @@ const EFFORT_MIN: usize = 64;
 
 /// Why a value goes: the `lazyfree-lazy-...` directives say for each of these whether the thread frees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
+pub enum FreeReason {
     /// It was evicted.
     Evicted,
     /// Its time had come.
@@ -26,7 +26,7 @@ pub enum Loss {
     Unlinked,
 }
 
-impl Loss {
+impl FreeReason {
     const COUNT: usize = 5;
 }
 
@@ -43,7 +43,7 @@ pub struct Reaper {
     thread: Option<JoinHandle<()>>,
     counters: Arc<Counters>,
     /// What is freed where it is lost.
-    at_once: [AtomicBool; Loss::COUNT],
+    at_once: [AtomicBool; FreeReason::COUNT],
 }
 
 #[derive(Debug, Default)]
@@ -78,14 +78,14 @@ impl Reaper {
     }
 
     /// Sets whether the thread frees what is lost in this way.
-    pub fn set_lazy(&self, loss: Loss, lazy: bool) {
-        debug_assert!(lazy || loss != Loss::Unlinked, "no directive is about it");
+    pub fn set_lazy(&self, loss: FreeReason, lazy: bool) {
+        debug_assert!(lazy || loss != FreeReason::Unlinked, "no directive is about it");
         self.at_once[loss as usize].store(!lazy, Ordering::Relaxed);
     }
 
     /// Frees a record: here if it is small or is to be freed at once, else on the thread.
     #[inline]
-    pub fn discard(&self, record: RecordBox, loss: Loss) {
+    pub fn discard(&self, record: RecordBox, loss: FreeReason) {
         let big = match record.value() {
             ValueRef::Object(object) => object.free_effort() > EFFORT_MIN,
             _ => false,
@@ -174,19 +174,20 @@ mod tests {
                 &HashLimits { max_listpack_entries: 8, max_listpack_value: 64 },
             );
         }
-        reaper.discard(Record::new_object(b"list", Object::List(list), None), Loss::Deleted);
-        reaper.discard(Record::new_object(b"hash", Object::Hash(hash), None), Loss::Unlinked);
+        reaper.discard(Record::new_object(b"list", Object::List(list), None), FreeReason::Deleted);
+        reaper.discard(Record::new_object(b"hash", Object::Hash(hash), None), FreeReason::Unlinked);
         wait_for(&reaper, 2);
         let mut short = List::new();
         short.push(End::Tail, b"element", &ListLimits::default());
-        reaper.discard(Record::new_object(b"short", Object::List(short), None), Loss::Evicted);
-        reaper.discard(Record::new_string(b"string", b"value", None, false), Loss::Overwritten);
+        reaper.discard(Record::new_object(b"short", Object::List(short), None), FreeReason::Evicted);
+        reaper.discard(Record::new_string(b"string", b"value", None, false), FreeReason::Overwritten);
         assert_eq!((reaper.pending(), reaper.freed()), (0, 2));
     }
 
     #[test]
     fn what_is_to_be_freed_at_once_does_not_go_to_the_thread() {
-        const LOSSES: [Loss; 4] = [Loss::Evicted, Loss::Expired, Loss::Overwritten, Loss::Deleted];
+        const LOSSES: [FreeReason; 4] =
+            [FreeReason::Evicted, FreeReason::Expired, FreeReason::Overwritten, FreeReason::Deleted];
         let reaper = Reaper::start();
         let list = || {
             let mut list = List::new();

@@ -5,7 +5,7 @@
 //! cursor needs no state: the slot in the bits from 32 up, below it the first fingerprint not seen yet.
 
 use super::database::Database;
-use super::hash::{HashedKey, SLOT_COUNT, fingerprint_of_hash};
+use super::key_hash::{HashedKey, SLOT_COUNT, fingerprint_of_hash};
 use super::record::Record;
 use super::table;
 
@@ -117,7 +117,7 @@ pub fn hashed<'a>(database: &Database, key: &'a [u8]) -> HashedKey<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyspace::hash::KeyHasher;
+    use crate::keyspace::key_hash::KeyHasher;
     use proptest::prelude::*;
     use std::collections::HashSet;
 

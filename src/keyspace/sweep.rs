@@ -4,7 +4,7 @@ use super::Keyspace;
 use super::access::{ChangeSink, EventClass, is_expired};
 use super::database::Ended;
 use super::gate::Wait;
-use super::reaper::Loss;
+use super::reaper::FreeReason;
 use super::table;
 
 /// What one pass of the sweeper did.
@@ -49,7 +49,7 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
                         let key = database.hasher().key(record.key());
                         changes.changed(number, &key, EventClass::EXPIRED, "expired");
                         let due_ms = record.expire_at_ms().unwrap_or(now_ms);
-                        keyspace.reaper.discard(record, Loss::Expired);
+                        keyspace.reaper.discard(record, FreeReason::Expired);
                         due_ms
                     }
                     Ended::Fields { key, due_ms, count, emptied } => {
@@ -58,7 +58,7 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
                         changes.changed(number, &key, EventClass::HASH, "hexpired");
                         if let Some(record) = emptied {
                             changes.changed(number, &key, EventClass::GENERIC, "del");
-                            keyspace.reaper.discard(record, Loss::Expired);
+                            keyspace.reaper.discard(record, FreeReason::Expired);
                         }
                         due_ms
                     }
@@ -90,7 +90,7 @@ pub fn expire_key(
     }
     let Some(record) = database.remove(&mut table, &key) else { return false };
     changes.changed(number, &key, EventClass::EXPIRED, "expired");
-    keyspace.reaper.discard(record, Loss::Expired);
+    keyspace.reaper.discard(record, FreeReason::Expired);
     true
 }
 

@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 use dashmap::SharedValue;
 use hashbrown::raw::RawTable;
 
-use super::hash::{HashedKey, KeyHasher, fingerprint_of_hash};
+use super::key_hash::{HashedKey, KeyHasher, fingerprint_of_hash};
 use super::record::{Record, RecordBox};
 use crate::alloc::block_bytes;
 use crate::types::occupancy::Occupancy;

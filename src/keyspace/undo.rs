@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::hash::HashedKey;
-use super::reaper::{Loss, Reaper};
+use super::key_hash::HashedKey;
+use super::reaper::{FreeReason, Reaper};
 use super::record::{Record, RecordBox};
 use super::table::SlotTable;
 
@@ -81,7 +81,7 @@ impl UndoLog {
     pub fn discard(self, reaper: &Reaper) {
         for step in self.steps {
             match step {
-                UndoStep::Key { before: Some(record), .. } => reaper.discard(record, Loss::Unlinked),
+                UndoStep::Key { before: Some(record), .. } => reaper.discard(record, FreeReason::Unlinked),
                 UndoStep::Flushed { table, .. } => reaper.discard_table(table),
                 UndoStep::Key { before: None, .. } | UndoStep::Swapped(..) => {}
             }

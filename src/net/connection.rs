@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 
 use super::Session;
-use super::round;
-use super::spare::{self, Input, READ_CHUNK};
+use super::buffer_pool::{self, Input, READ_CHUNK};
 use super::stream::NetStream;
+use super::turn;
 use crate::config::Directive;
 use crate::engine::client::ReplyMode;
 use crate::engine::context::After;
@@ -79,7 +79,7 @@ enum Event {
 }
 
 /// What has become of the requests that came.
-enum Ran {
+enum Progress {
     /// All that are whole were run, so many.
     All(usize),
     /// More wait.
@@ -166,17 +166,17 @@ impl Connection {
         loop {
             let mut executed = 0;
             if self.undecoded {
-                round::served();
+                turn::served();
                 match self.run_batches()? {
-                    Ran::All(count) => executed = count,
-                    Ran::More => return Poll::Ready(Ok(Event::More)),
-                    Ran::Stop(stop) => return Poll::Ready(Ok(Event::Stop(stop))),
+                    Progress::All(count) => executed = count,
+                    Progress::More => return Poll::Ready(Ok(Event::More)),
+                    Progress::Stop(stop) => return Poll::Ready(Ok(Event::Stop(stop))),
                 }
                 self.undecoded = false;
                 self.check_limits()?;
                 self.show_buffers();
             }
-            if executed > 1 && round::is_crowded() {
+            if executed > 1 && turn::is_crowded() {
                 // Behind the others; its replies are written then.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -195,7 +195,7 @@ impl Connection {
     }
 
     /// Runs whole requests, a bounded number.
-    fn run_batches(&mut self) -> Result<Ran, End> {
+    fn run_batches(&mut self) -> Result<Progress, End> {
         let mut executed = 0;
         for _ in 0..BATCHES_MAX {
             let limits = Limits {
@@ -219,12 +219,14 @@ impl Connection {
             if count == 0 {
                 let dropped = self.decoder.consume(0);
                 self.drop_input(dropped);
-                return Ok(Ran::All(executed));
+                return Ok(Progress::All(executed));
             }
             let Self { session, decoder, input, out, .. } = self;
             let Session { server, client } = session;
             let run = || {
-                spare::with_scratch(|scratch| server.run_batch(client, scratch, decoder, input, count, out))
+                buffer_pool::with_scratch(|scratch| {
+                    server.run_batch(client, scratch, decoder, input, count, out)
+                })
             };
             let Ok(end) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) else {
                 // A bug, which was logged. The requests before it were answered; the client is not to lose that.
@@ -235,19 +237,19 @@ impl Connection {
             let dropped = self.decoder.consume(end.executed);
             self.drop_input(dropped);
             if let Some(stop) = end.stop {
-                return Ok(Ran::Stop(stop));
+                return Ok(Progress::Stop(stop));
             }
             if self.session.client.shared.is_closing() {
                 return Err(End::Closed);
             }
             if self.out.len() - self.written >= WRITE_CHUNK {
-                return Ok(Ran::More);
+                return Ok(Progress::More);
             }
             if self.input.is_empty() {
-                return Ok(Ran::All(executed));
+                return Ok(Progress::All(executed));
             }
         }
-        Ok(Ran::More)
+        Ok(Progress::More)
     }
 
     /// Does what somebody else called for.
@@ -437,7 +439,7 @@ impl Connection {
 
     /// Waits with a read buffer of its own, and gives back after a while what is empty of it.
     async fn wait_for_request(&mut self) -> Result<(), End> {
-        match tokio::time::timeout(spare::KEEP_TIME, self.wait()).await {
+        match tokio::time::timeout(buffer_pool::KEEP_TIME, self.wait()).await {
             Ok(Ok(woken)) => self.follow_call(woken),
             Ok(Err(error)) => Err(End::Failed(error)),
             Err(_) => {

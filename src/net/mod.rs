@@ -1,14 +1,14 @@
 //! Sockets: listening, accepting, TLS, and the life of a connection. Knows no command.
 
+pub mod buffer_pool;
 pub mod connection;
-pub mod doors;
 pub mod listener;
 mod open_files;
 pub mod peer;
-pub mod round;
-pub mod spare;
+pub mod ports;
 mod stream;
 pub mod tls;
+pub mod turn;
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;

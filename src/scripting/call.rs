@@ -15,7 +15,7 @@ use crate::command::{Command, Group};
 use crate::engine::Server;
 use crate::engine::context::{Context, Origin};
 use crate::error::CommandError;
-use crate::keyspace::hash::SLOT_COUNT;
+use crate::keyspace::key_hash::SLOT_COUNT;
 use crate::resp::Version;
 use crate::shared::client::Door;
 

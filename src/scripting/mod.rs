@@ -7,6 +7,7 @@ pub mod analysis;
 pub mod call;
 pub mod control;
 pub mod convert;
+pub mod direct;
 pub mod functions;
 pub mod host;
 pub mod lexer;
@@ -16,7 +17,6 @@ pub mod run;
 pub mod scripts;
 pub mod shape;
 pub mod shebang;
-pub mod straight;
 pub mod vm;
 pub mod watch;
 

@@ -9,11 +9,11 @@ use super::analysis::Reach;
 use super::call::{self, Permits, Words};
 use super::control::{ForcedEnd, Place, Start};
 use super::convert;
+use super::direct::{self, Direct, Stop};
 use super::functions::Library;
 use super::host::{self, Host};
 use super::scripts::{Script, Sha};
 use super::shebang::ScriptFlags;
-use super::straight::{self, Stop, Straight};
 use super::vm::{Failure, Vm};
 use crate::command::keys::LockPlan;
 use crate::config::Directive;
@@ -133,10 +133,10 @@ struct Ended {
 }
 
 impl ProgramCall<'_> {
-    fn run_straight(&self, cx: &mut Context<'_>, straight: &Straight) -> CommandResult {
+    fn run_straight(&self, cx: &mut Context<'_>, straight: &Direct) -> CommandResult {
         self.within(cx, |cx, permits| {
             let (keys, others) = self.arguments[3..].split_at(self.key_count);
-            let outcome = straight::run(straight, cx, permits, keys, others).map_err(failure_of);
+            let outcome = direct::run(straight, cx, permits, keys, others).map_err(failure_of);
             let forced = permits.reached_too_far.then_some(ForcedEnd::Undeclared);
             Ended { outcome, forced, forced_at: None }
         })

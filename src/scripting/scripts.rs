@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::analysis::{self, Reach};
+use super::direct::{self, Direct};
 use super::shebang::{self, ScriptFlags};
-use super::straight::{self, Straight};
 use crate::command::table::CommandTable;
 use crate::error::CommandError;
 
@@ -31,7 +31,7 @@ pub struct Script {
     /// What it may touch.
     pub reach: Reach,
     /// How it is run without a machine, if it can be.
-    pub straight: Option<Straight>,
+    pub straight: Option<Direct>,
     /// It was caught reaching for a key that it did not declare: it runs alone from then on.
     pub misjudged: AtomicBool,
     body_start: usize,
@@ -77,7 +77,7 @@ impl Scripts {
             sha: sha1(source),
             flags,
             reach: analysis::reach(body, table),
-            straight: straight::parse(body, table),
+            straight: direct::parse(body, table),
             misjudged: AtomicBool::new(false),
             body_start: source.len() - body.len(),
             kept: AtomicBool::new(false),

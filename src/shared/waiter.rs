@@ -11,9 +11,9 @@ use crate::keyspace::KeyId;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
 
-/// What a command that may wait answers at once where waiting is not allowed, see also [`Nothing::write_late`].
+/// What a command that may wait answers at once where waiting is not allowed, see also [`EmptyReply::write_late`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nothing {
+pub enum EmptyReply {
     /// The null of a byte string.
     Null,
     /// The null of an array.
@@ -24,14 +24,14 @@ pub enum Nothing {
     Counts(i64, i64),
 }
 
-impl Nothing {
+impl EmptyReply {
     /// Writes it.
     pub fn write(self, reply: &mut Reply<'_>) {
         match self {
-            Nothing::Null => reply.null(),
-            Nothing::NullArray => reply.null_array(),
-            Nothing::Count(count) => reply.int(count),
-            Nothing::Counts(first, second) => {
+            EmptyReply::Null => reply.null(),
+            EmptyReply::NullArray => reply.null_array(),
+            EmptyReply::Count(count) => reply.int(count),
+            EmptyReply::Counts(first, second) => {
                 reply.array(2);
                 reply.int(first);
                 reply.int(second);
@@ -42,7 +42,7 @@ impl Nothing {
     /// Writes what is answered when the time is over: a null is that of an array then, whatever the command returns.
     pub fn write_late(self, reply: &mut Reply<'_>) {
         match self {
-            Nothing::Null => reply.null_array(),
+            EmptyReply::Null => reply.null_array(),
             other => other.write(reply),
         }
     }
@@ -60,7 +60,7 @@ pub struct WaitFor {
     /// Until when, in milliseconds of Unix time; `None` for ever.
     pub until_ms: Option<u64>,
     /// What it answers where waiting is not allowed.
-    pub nothing: Nothing,
+    pub nothing: EmptyReply,
     /// The arguments to run it with again, if not the ones it was given: XREAD's `$` means the moment it was first asked.
     pub request: Option<OwnedRequest>,
 }

@@ -1,7 +1,7 @@
 //! `keys_with_volatile_items`: how many hashes have a field that is to end.
 
 use kvarts::keyspace::database::field_end_ms;
-use kvarts::keyspace::hash::SLOT_COUNT;
+use kvarts::keyspace::key_hash::SLOT_COUNT;
 use kvarts::keyspace::table;
 
 use crate::harness::*;

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::keyspace::hash::hash_of_parts;
+use crate::keyspace::key_hash::hash_of_parts;
 
 fn hasher() -> KeyHasher {
     KeyHasher::with_seed(11)

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::value::{Table, Text, Value, parse_number, show_number, write_word};
-use super::{Arithmetic, Block, Call, Compare, Expr, Field, Function, Line, Statement, Straight, Words};
+use super::{Arithmetic, Block, Call, Compare, Direct, Expr, Field, Function, Line, Statement, Words};
 use crate::engine::context::Context;
 use crate::error::CommandError;
 use crate::resp::Version;
@@ -31,7 +31,7 @@ pub enum Stop {
 /// # Errors
 /// Why it ended before.
 pub fn run(
-    straight: &Straight,
+    straight: &Direct,
     cx: &mut Context<'_>,
     permits: &mut Permits,
     keys: &[&[u8]],
@@ -47,7 +47,7 @@ pub fn run(
 }
 
 struct Walk<'w, 'c, 'a> {
-    straight: &'a Straight,
+    straight: &'a Direct,
     cx: &'w mut Context<'c>,
     permits: &'w mut Permits,
     keys: &'a [&'a [u8]],

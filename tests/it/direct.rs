@@ -1,7 +1,7 @@
 //! Scripts that run without a Lua machine answer what the machine answers.
 
 use kvarts::command::table::CommandTable;
-use kvarts::scripting::straight::parse;
+use kvarts::scripting::direct::parse;
 
 use crate::harness::*;
 

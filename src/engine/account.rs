@@ -1,4 +1,5 @@
-//! Counting and timing what a batch runs: commands of one kind in a row are a run, see [`super::observe`].
+//! Counting and timing what a batch runs. Commands of one kind in a row are a streak and are timed together; why, and how
+//! slow ones are found all the same, [`super::observe`] says.
 
 use std::sync::atomic::Ordering;
 
@@ -7,38 +8,40 @@ use super::client::Client;
 use super::dispatch::Batch;
 use super::observe::Done;
 
-/// Commands of one kind in a row.
+/// The streak under way: commands of one kind that a batch ran one behind the other.
 #[derive(Default)]
-pub(super) struct Run {
+pub(super) struct Streak {
     command: usize,
     pub(super) calls: u64,
     failed: u64,
 }
 
 impl Server {
-    /// Counts a command that ran. Whether something may have to be told of it, or its run ends: then [`Self::conclude`] is to follow.
+    /// Adds one command to the streak. Returns true if [`Self::conclude`] must follow: the command crossed a size threshold,
+    /// or a clock tick passed during it.
     #[inline]
-    pub(super) fn count_run(
+    pub(super) fn count_command(
         &self,
         failed: bool,
         request_bytes: usize,
         reply_bytes: usize,
         batch: &mut Batch<'_>,
     ) -> bool {
-        self.count_row(1, u64::from(failed), batch);
+        self.count_streak(1, u64::from(failed), batch);
         batch.thresholds.are_met(request_bytes, reply_bytes) || self.observation.tick() != batch.tick
     }
 
-    /// Counts commands of the present run.
+    /// Adds `executed` commands, `failed` of them with an error, to the streak.
     #[inline]
-    pub(super) fn count_row(&self, executed: u64, failed: u64, batch: &mut Batch<'_>) {
-        batch.run.calls += executed;
-        batch.run.failed += failed;
+    pub(super) fn count_streak(&self, executed: u64, failed: u64, batch: &mut Batch<'_>) {
+        batch.streak.calls += executed;
+        batch.streak.failed += failed;
         batch.executed += executed;
     }
 
-    /// Ends the run, or tells of the command that ran last. With `ends_run` no other of its kind follows at once.
-    pub(super) fn conclude(&self, done: &Done<'_>, ends_run: bool, batch: &mut Batch<'_>) {
+    /// Logs the command that ran last where it crossed a threshold, and ends the streak where no other command of its kind
+    /// follows at once (`ends_streak`) or it has to be timed by itself.
+    pub(super) fn conclude(&self, done: &Done<'_>, ends_streak: bool, batch: &mut Batch<'_>) {
         let tick = self.observation.tick();
         let ticked = tick != batch.tick;
         if ticked {
@@ -50,9 +53,9 @@ impl Server {
         if done.request_bytes >= thresholds.request_bytes || done.reply_bytes >= thresholds.reply_bytes {
             self.was_large(done);
         }
-        if ends_run || ticked || thresholds.one_by_one {
-            let is_its_own = ticked || batch.run.calls == 1;
-            let took_ns = self.end_run(done.sleeps_ns, batch);
+        if ends_streak || ticked || thresholds.one_by_one {
+            let is_its_own = ticked || batch.streak.calls == 1;
+            let took_ns = self.end_streak(done.sleeps_ns, batch);
             if took_ns >= thresholds.slow_ns {
                 if is_its_own {
                     self.took_long(done, took_ns);
@@ -65,7 +68,7 @@ impl Server {
 
     /// Counts a command that ran for a client that waited, or alone.
     pub(super) fn count_one(&self, done: &Done<'_>, failed: bool, batch: &mut Batch<'_>) {
-        self.count_run(failed, 0, 0, batch);
+        self.count_command(failed, 0, 0, batch);
         self.conclude(done, true, batch);
     }
 
@@ -79,8 +82,8 @@ impl Server {
     /// Notes how long a request took to find out that it waits.
     #[cold]
     pub(super) fn begin_wait(&self, client: &Client, command: usize, batch: &mut Batch<'_>) {
-        if batch.run.calls > 0 {
-            self.begin_run(usize::MAX, batch);
+        if batch.streak.calls > 0 {
+            self.begin_streak(usize::MAX, batch);
         }
         let now_ns = self.clock.monotonic_ns();
         if let Some(waiter) = &client.waiter {
@@ -92,19 +95,19 @@ impl Server {
 
     /// Commands of one kind in a row are counted and timed together: the clock is read when the kind changes.
     #[inline]
-    pub(super) fn begin_run(&self, command: usize, batch: &mut Batch<'_>) {
-        if batch.run.command != command {
-            let took_ns = self.end_run(0, batch);
+    pub(super) fn begin_streak(&self, command: usize, batch: &mut Batch<'_>) {
+        if batch.streak.command != command {
+            let took_ns = self.end_streak(0, batch);
             if took_ns >= batch.thresholds.slow_ns {
                 self.observation.distrust_ticks(batch.now_ms);
             }
-            batch.run.command = command;
+            batch.streak.command = command;
         }
     }
 
     /// Adds what ran last to the statistics. Answers how long it took.
-    pub(super) fn end_run(&self, sleeps_ns: u64, batch: &mut Batch<'_>) -> u64 {
-        let Run { command, calls, failed } = std::mem::take(&mut batch.run);
+    pub(super) fn end_streak(&self, sleeps_ns: u64, batch: &mut Batch<'_>) -> u64 {
+        let Streak { command, calls, failed } = std::mem::take(&mut batch.streak);
         if calls == 0 {
             return 0;
         }

@@ -17,7 +17,7 @@ pub use run::{Stop, run};
 
 /// A script as it is walked.
 #[derive(Debug)]
-pub struct Straight {
+pub struct Direct {
     body: Block,
     /// The names of its local variables; each declaration is a variable of its own.
     locals: Vec<Box<[u8]>>,

@@ -14,7 +14,7 @@ use super::listener::{self, ListenError, Wanted};
 use super::tls::TlsSource;
 use super::{Listening, Speaks, open_files, peer};
 use crate::config::{Access, Change, Config, Directive, Refusal};
-use crate::engine::outside::{Outside, Peer, PeerError};
+use crate::engine::network::{Network, Peer, PeerError};
 use crate::engine::{Ports, Server};
 use crate::shared::client::Door;
 
@@ -57,7 +57,7 @@ struct Failure {
 }
 
 /// All TCP sockets that listen.
-pub struct Doors {
+pub struct ListeningPorts {
     // It keeps this in turn.
     server: Weak<Server>,
     tls: Arc<TlsSource>,
@@ -65,12 +65,12 @@ pub struct Doors {
     open: Mutex<Vec<Socket>>,
 }
 
-impl Doors {
+impl ListeningPorts {
     /// Listens as configured.
     ///
     /// # Errors
     /// An address that cannot be used.
-    pub fn open(listening: &Listening, runtime: Handle) -> Result<Doors, ListenError> {
+    pub fn open(listening: &Listening, runtime: Handle) -> Result<ListeningPorts, ListenError> {
         let config = &listening.server.config;
         let main = config.int(Directive::Port) as u16;
         let tls = config.int(Directive::TlsPort) as u16;
@@ -85,7 +85,7 @@ impl Doors {
                 wanted.extend(addresses(entrance, &bind, port).map_err(|failure| failure.error)?);
             }
         }
-        let doors = Doors {
+        let doors = ListeningPorts {
             server: Arc::downgrade(&listening.server),
             tls: Arc::clone(&listening.tls),
             runtime,
@@ -217,7 +217,7 @@ impl Socket {
     }
 }
 
-impl Outside for Doors {
+impl Network for ListeningPorts {
     fn relisten(&self, changes: &[Change]) -> Result<(), Refusal> {
         let changed = |directive| changes.iter().any(|change| change.directive == directive);
         self.check_tls(changes)?;

@@ -1,6 +1,6 @@
 //! Reading a script. `None` means only that the machine has to run it: also for what is no Lua at all, which it then says.
 
-use super::{Arithmetic, Block, Call, Compare, Expr, Field, Function, Line, Statement, Straight, Words};
+use super::{Arithmetic, Block, Call, Compare, Direct, Expr, Field, Function, Line, Statement, Words};
 use crate::command::table::CommandTable;
 use crate::scripting::lexer::{Token, placed_tokens};
 
@@ -37,7 +37,7 @@ const KEYWORDS: [&[u8]; 21] = [
 ];
 
 /// Reads a script, its first line left out where that is none of Lua's.
-pub fn parse(source: &[u8], table: &CommandTable) -> Option<Straight> {
+pub fn parse(source: &[u8], table: &CommandTable) -> Option<Direct> {
     // Lines that end in another way are counted in another way.
     if source.len() > SOURCE_MAX || memchr::memchr2(b'\r', 0, source).is_some() {
         return None;
@@ -46,7 +46,7 @@ pub fn parse(source: &[u8], table: &CommandTable) -> Option<Straight> {
         Parser { tokens: placed(source)?, at: 0, table, visible: Vec::new(), locals: Vec::new(), depth: 0 };
     let body = parser.block()?;
     parser.tokens.get(parser.at).is_none().then_some(())?;
-    Some(Straight { body, locals: parser.locals })
+    Some(Direct { body, locals: parser.locals })
 }
 
 /// A token, its line, and whether it stands right behind the one before.

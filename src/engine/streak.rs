@@ -1,8 +1,8 @@
-//! Rows: plain commands of one kind with one key each, one behind the other in a batch.
+//! Running a plain streak: requests of a batch, one behind the other, for one plain command with one key each.
 //!
-//! Most pipelines are made of them. What surrounds a command (its context, how it reaches keys, what is judged of its client) is the
-//! same for all of a row, so it is made once; each request then costs its lock, its function, and the test whether something came up
-//! that a request by itself would look at. If so the row ends there.
+//! Most pipelines are made of such streaks. The context, the access to keys and the judgement of the client are the same
+//! for all requests of a streak, so they are made once. Each request then costs its lock, its function, and a test
+//! whether something came up that the long way (`run_request`) would act on; if so, the streak ends behind that request.
 
 use std::sync::atomic::Ordering;
 
@@ -15,16 +15,16 @@ use crate::command::table::Entry;
 use crate::engine::context::Context;
 use crate::keyspace::access::{Access, AccessSettings, Hold};
 use crate::keyspace::database::Database;
-use crate::keyspace::hash::HashedKey;
+use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::table;
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
 
-/// Requests of a batch from one on that are of one kind.
-pub(super) struct Row<'r> {
+/// The rest of a batch, beginning with a request of a plain command with one key.
+pub(super) struct PlainStreak<'r> {
     pub(super) entry: &'r Entry,
-    /// From the first of the row on, with others behind it.
+    /// The requests from the streak's first one to the end of the batch.
     pub(super) requests: &'r [PlannedRequest],
     /// The place of the first of them in the decoder.
     pub(super) first: usize,
@@ -37,30 +37,30 @@ pub(super) struct Row<'r> {
 }
 
 impl Server {
-    /// Runs a row, or its beginning. Answers how many requests that were; none where the first one has to go the long way. The batch's
+    /// Runs a streak, or its beginning. Answers how many requests that were; none where the first one has to go the long way. The batch's
     /// client is plain.
-    pub(super) fn run_row<'s>(
+    pub(super) fn run_streak<'s>(
         &'s self,
         client: &mut Client,
-        row: &Row<'_>,
+        streak: &PlainStreak<'_>,
         batch: &mut Batch<'s>,
         out: &mut Vec<u8>,
     ) -> usize {
-        let (entry, command) = (row.entry, row.entry.command);
+        let (entry, command) = (streak.entry, streak.entry.command);
         debug_assert!(entry.single.is_some() && batch.plain);
         let give_up = || self.scripting.slow.any();
         let limited = self.settings.maxmemory() > 0;
         if give_up() || limited && self.bytes_over_limit() > 0 {
             return 0;
         }
-        self.begin_run(entry.id, batch);
+        self.begin_streak(entry.id, batch);
         let Some(shared) = &batch.shared else { return 0 };
         let (database, version) = (client.database, client.version);
         // One that was not made is read, or made, the long way.
         let Some(physical) = self.keyspace.physical_if_used(shared[database]) else { return 0 };
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         if let Some(element) = command.element {
-            fetch_elements(row, element, physical);
+            fetch_elements(streak, element, physical);
         }
         let settings = AccessSettings {
             now_ms: batch.now_ms,
@@ -78,22 +78,22 @@ impl Server {
         let mut context =
             Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
         let (mut executed, mut failures) = (0, 0);
-        let (mut first_argument, mut first_key) = (row.first_argument, row.first_key);
-        let (mut words, mut request_bytes, mut reply_bytes) = (&row.arguments[..0], 0, 0);
+        let (mut first_argument, mut first_key) = (streak.first_argument, streak.first_key);
+        let (mut words, mut request_bytes, mut reply_bytes) = (&streak.arguments[..0], 0, 0);
         let mut notable = false;
-        for request in row.requests {
+        for request in streak.requests {
             if request.command.as_ref().ok() != Some(&(entry.id as u32)) {
                 break;
             }
             if executed > 0 && (give_up() || limited && self.bytes_over_limit() > 0) {
                 break;
             }
-            let keys = &row.keys[first_key..request.keys_end as usize];
+            let keys = &streak.keys[first_key..request.keys_end as usize];
             let [key] = keys else { break };
             if !context.keys.turn_to(physical, key.lock(database)) {
                 break;
             }
-            words = &row.arguments[first_argument..request.arguments_end as usize];
+            words = &streak.arguments[first_argument..request.arguments_end as usize];
             (first_argument, first_key) = (request.arguments_end as usize, request.keys_end as usize);
             let start = context.reply.position();
             context.client.replied = start;
@@ -113,7 +113,7 @@ impl Server {
             }
             failures += u64::from(failed);
             reply_bytes = written.len();
-            request_bytes = row.decoder.request_bytes(row.first + executed);
+            request_bytes = streak.decoder.request_bytes(streak.first + executed);
             executed += 1;
             notable =
                 batch.thresholds.are_met(request_bytes, reply_bytes) || self.observation.tick() != batch.tick;
@@ -137,10 +137,10 @@ impl Server {
             batch.shared = None;
             self.serve_waiting(batch);
         }
-        self.count_row(executed as u64, failures, batch);
-        let next = row.requests.get(executed);
-        let ends_run = next.is_none_or(|next| next.command.as_ref().ok() != Some(&(entry.id as u32)));
-        if notable || ends_run {
+        self.count_streak(executed as u64, failures, batch);
+        let next = streak.requests.get(executed);
+        let ends_streak = next.is_none_or(|next| next.command.as_ref().ok() != Some(&(entry.id as u32)));
+        if notable || ends_streak {
             let done = Done {
                 client: &client.shared,
                 entry,
@@ -149,18 +149,18 @@ impl Server {
                 reply_bytes: reply_bytes as u64,
                 sleeps_ns: 0,
             };
-            self.conclude(&done, ends_run, batch);
+            self.conclude(&done, ends_streak, batch);
         }
         executed
     }
 }
 
-/// Where a row begins with requests for one collection, asks for all places where their elements may be: one after the other, each
-/// search of a large collection would wait for memory two or three times. Never waits for the slot's lock.
-fn fetch_elements(row: &Row<'_>, element: usize, database: &Database) {
-    let id = row.entry.id as u32;
-    let keys = &row.keys[row.first_key..];
-    let alike = row.requests.iter().zip(keys);
+/// Prefetches the elements that the streak's first requests look for, where those requests name one collection. Without it
+/// each search of a large collection would wait for memory two or three times. Does nothing when the slot's lock is taken.
+fn fetch_elements(streak: &PlainStreak<'_>, element: usize, database: &Database) {
+    let id = streak.entry.id as u32;
+    let keys = &streak.keys[streak.first_key..];
+    let alike = streak.requests.iter().zip(keys);
     let alike = alike
         .take_while(|(request, key)| request.command.as_ref().ok() == Some(&id) && key.hash == keys[0].hash);
     let count = alike.count();
@@ -168,8 +168,9 @@ fn fetch_elements(row: &Row<'_>, element: usize, database: &Database) {
         return;
     }
     let words = |at: usize| {
-        let first = if at == 0 { row.first_argument } else { row.requests[at - 1].arguments_end as usize };
-        &row.arguments[first..row.requests[at].arguments_end as usize]
+        let first =
+            if at == 0 { streak.first_argument } else { streak.requests[at - 1].arguments_end as usize };
+        &streak.arguments[first..streak.requests[at].arguments_end as usize]
     };
     let Some(table) = database.try_read_slot(keys[0].slot()) else { return };
     let key = HashedKey { bytes: words(0)[keys[0].argument as usize], hash: keys[0].hash };

@@ -1,4 +1,4 @@
-//! What a command may ask of the world beyond the server, which knows no sockets: who opens them says how it is done.
+//! What commands may ask of the network. The engine knows no sockets: `net` implements [`Network`], and run.rs hands it over.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use thiserror::Error;
 use super::Server;
 use crate::config::{Change, Refusal};
 
-/// The sockets' side of the server.
-pub trait Outside: Send + Sync {
+/// The sockets, as commands reach them.
+pub trait Network: Send + Sync {
     /// Does what changes of the configuration ask of sockets: listens on the ports and addresses that there are to be, speaks TLS as
     /// told, makes room for as many clients. All of it, or everything stays as it is. Connections stay in either case.
     ///
@@ -56,10 +56,10 @@ pub enum PeerError {
     Read,
 }
 
-/// A server that has no sockets: in tests.
-pub(super) struct Nowhere;
+/// The network of a server without sockets, as benches and fuzz targets have one.
+pub(super) struct NoNetwork;
 
-impl Outside for Nowhere {
+impl Network for NoNetwork {
     fn relisten(&self, _: &[Change]) -> Result<(), Refusal> {
         Ok(())
     }
@@ -71,13 +71,13 @@ impl Outside for Nowhere {
 
 impl Server {
     /// Says how sockets are reached; called once, at the start.
-    pub fn set_outside(&self, outside: std::sync::Arc<dyn Outside>) {
+    pub fn set_network(&self, network: std::sync::Arc<dyn Network>) {
         // Whoever is there first stays.
-        let _ = self.outside.set(outside);
+        let _ = self.network.set(network);
     }
 
     /// The sockets' side.
-    pub fn outside(&self) -> &dyn Outside {
-        self.outside.get().map_or(&Nowhere, |outside| &**outside)
+    pub fn network(&self) -> &dyn Network {
+        self.network.get().map_or(&NoNetwork, |outside| &**outside)
     }
 }

@@ -1,9 +1,9 @@
-//! What the connections of a thread lend each other: a read buffer, lent to the one that reads, and the buffers of a batch. A connection that
-//! waits for requests, or has run all that came, holds none. Ten thousand idle connections then cost no buffers, and the one that is used stays
-//! in the processor's cache.
+//! Buffers that the connections of one thread share: one read buffer, lent to the connection that reads, and the scratch
+//! buffers of a batch. A connection that waits for requests, or has run all that came, holds none, so ten thousand idle
+//! connections cost no buffers, and the buffer in use stays in the processor's cache.
 //!
-//! A client whose request is long, or comes in parts, holds a read buffer of its own meanwhile. It keeps that for a while, since its next
-//! request is likely to be alike: what has grown for a megabyte need not grow again.
+//! A connection whose request is long, or arrives in parts, holds a read buffer of its own meanwhile. It keeps that for
+//! [`KEEP_TIME`], because its next request is likely to be alike: a buffer that grew for a megabyte need not grow again.
 
 use std::cell::Cell;
 use std::ops::Deref;

@@ -1,11 +1,12 @@
-//! How many clients a thread serves before it has nothing to do.
+//! One turn of a worker: all clients that it serves between two moments without work.
 //!
-//! Where there are many, replies to a pipeline are better written when the others have been served: who waits for them is then woken once
-//! for many, and runs while the server has nothing to do. Where there are few, the detour costs more than it gains.
+//! With many clients in a turn, replies to a pipeline are written after the other clients were served: the kernel then wakes
+//! a load of clients at once, and they run while the server is idle. With few clients the detour costs more than it gains
+//! (docs/performance.md).
 
 use std::cell::Cell;
 
-/// So many are many.
+/// From this many clients served in one turn, deferring the replies to pipelines pays off (docs/performance.md).
 const CROWD: u32 = 8;
 
 /// After so many clients, about half a millisecond with pipelines of 16, a thread offers its core to others. Those are often the clients themselves, on one
@@ -14,11 +15,11 @@ const YIELD_EVERY: u32 = 64;
 
 thread_local! {
     static TURN: Cell<u32> = const { Cell::new(0) };
-    /// In the present round, and in the one before it.
+    /// Clients served in the present turn, and in the one before it.
     static SERVED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
 }
 
-/// A client's requests were run.
+/// Counts a client whose requests were run, and offers the core to other threads from time to time.
 #[inline]
 pub(super) fn served() {
     let (now, before) = SERVED.get();
@@ -30,14 +31,14 @@ pub(super) fn served() {
     }
 }
 
-/// Whether this round or the one before it serves many: what comes next is likely to be like what was.
+/// Whether this turn or the one before it serves many clients. The next turn is likely to be like the last.
 #[inline]
 pub(super) fn is_crowded() -> bool {
     let (now, before) = SERVED.get();
     now.max(before) >= CROWD
 }
 
-/// The thread has nothing more to do.
+/// Ends the turn: the worker has nothing more to do.
 pub fn end() {
     let (now, _) = SERVED.get();
     SERVED.set((0, now));

@@ -1,4 +1,5 @@
-//! The gate: what every request has to pass before its command runs. It looks at flags and key specs, never at names.
+//! Judging a request before its command runs: user, protected commands, slot, port, subscriptions, pause. Judgement goes by
+//! flags and key specs, never by names.
 
 use super::Server;
 use super::client::Client;
@@ -7,15 +8,15 @@ use crate::command::keys::{KeySpec, PlannedKey};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::error::CommandError;
-use crate::keyspace::hash::slot_of_hash;
+use crate::keyspace::key_hash::slot_of_hash;
 use crate::resp::Version;
 use crate::shared::client::Door;
 use crate::shared::pause::Scope;
 
-/// What the gate says.
+/// The judgement.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Run it.
+    /// Streak it.
     Pass,
     /// Answer this error.
     Refuse(CommandError),
@@ -23,7 +24,7 @@ pub enum Verdict {
     Wait,
 }
 
-/// What a client that watches the others may not do.
+/// Commands that a client in MONITOR may not call: those on keys, as in Redis.
 const ON_KEYS: Flags = Flags::READONLY.and(Flags::WRITE).and(Flags::MAY_REPLICATE);
 
 /// Whether a request writes, or runs queued requests that do.
