@@ -69,6 +69,8 @@ pub enum CommandError {
     WrongPass,
     #[error("READONLY You can't write against a read only replica.")]
     ReadOnlyReplica,
+    #[error("NOREPLICAS Not enough good replicas to write.")]
+    NoReplicas,
     #[error("CROSSSLOT Keys in request don't hash to the same slot")]
     CrossSlot,
     #[error("MOVED {slot} {endpoint}")]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use kvarts::config::{CliError, Config, cli};
 use kvarts::logging::LogSwitch;
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 
 #[global_allocator]
 static ALLOCATOR: kvarts::alloc::Allocator = kvarts::alloc::Allocator;

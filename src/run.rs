@@ -10,15 +10,16 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::command::table::CommandTable;
 use crate::config::{Config, Directive};
+use crate::engine::eviction::Keeper;
+use crate::engine::expiry::Sweeper;
+use crate::engine::{Ports, Server};
 use crate::net::Listening;
 use crate::net::doors::Doors;
 use crate::net::listener::{self, ListenError};
 use crate::net::tls::{TlsError, TlsSource};
-use crate::server::clock::Clock;
-use crate::server::eviction::Keeper;
-use crate::server::expiry::Sweeper;
-use crate::server::{Ports, Server};
+use crate::shared::clock::Clock;
 use crate::worker;
 
 /// Why a server did not start.
@@ -88,7 +89,8 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
     });
     let config = Arc::new(config);
     let tls = Arc::new(TlsSource::new(Arc::clone(&config)));
-    let server = Arc::new(Server::new(config, clock, workers));
+    let commands = CommandTable::new(&crate::commands::groups());
+    let server = Arc::new(Server::new(commands, config, clock, workers));
     server.load_configured_users().map_err(StartError::Users)?;
     server.scripting.set_give_way(Arc::new(give_way));
     let sweeper = Sweeper::start(Arc::clone(&server))?;

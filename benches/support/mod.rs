@@ -3,12 +3,14 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use kvarts::command::table::CommandTable;
 use kvarts::config::Config;
+use kvarts::engine::Server;
+use kvarts::engine::client::Client;
+use kvarts::engine::dispatch::Scratch;
 use kvarts::resp::decode::{Decoder, Limits};
-use kvarts::server::Server;
-use kvarts::server::client::{Client, Door};
-use kvarts::server::clock::Clock;
-use kvarts::server::dispatch::Scratch;
+use kvarts::shared::client::Door;
+use kvarts::shared::clock::Clock;
 
 const LIMITS: Limits = Limits { bulk_max: 512 << 20, authenticated: true };
 
@@ -24,7 +26,12 @@ pub struct Session {
 impl Session {
     /// A server for so many threads, and its first client.
     pub fn new(workers: usize) -> Self {
-        Self::of(Arc::new(Server::new(Arc::new(Config::new()), Clock::system(), workers)))
+        Self::of(Arc::new(Server::new(
+            CommandTable::new(&kvarts::commands::groups()),
+            Arc::new(Config::new()),
+            Clock::system(),
+            workers,
+        )))
     }
 
     /// Another client of a server.

@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
+use kvarts::command::table::CommandTable;
 use kvarts::config::Config;
 use kvarts::resp::decode::{Decoder, Limits};
-use kvarts::server::Server;
-use kvarts::server::client::Door;
-use kvarts::server::clock::Clock;
-use kvarts::server::dispatch::Scratch;
+use kvarts::engine::Server;
+use kvarts::shared::client::Door;
+use kvarts::shared::clock::Clock;
+use kvarts::engine::dispatch::Scratch;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|lines: Vec<Vec<u8>>| {
-    let server = Server::new(Arc::new(Config::new()), Clock::manual(1_700_000_000_000), 1);
+    let server = Server::new(CommandTable::new(&kvarts::commands::groups()), Arc::new(Config::new()), Clock::manual(1_700_000_000_000), 1);
     let mut client = server.new_client("127.0.0.1:1".into(), None, 0, Door::Main);
     let (mut scratch, mut out) = (Scratch::default(), Vec::new());
     for line in &lines {

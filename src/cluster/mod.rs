@@ -1,7 +1,5 @@
 //! The cluster as this server presents it: one node that owns every slot, and the read-only port as its replica.
 
-use crate::server::random_hex;
-
 /// This node's names.
 #[derive(Debug)]
 pub struct ClusterState {
@@ -17,7 +15,12 @@ pub struct ClusterState {
 impl ClusterState {
     /// Names for a new node.
     pub fn new(enabled: bool) -> Self {
-        Self { enabled, node_id: random_hex(40), replica_id: random_hex(40), shard_id: random_hex(40) }
+        Self {
+            enabled,
+            node_id: crate::random::hex(40),
+            replica_id: crate::random::hex(40),
+            shard_id: crate::random::hex(40),
+        }
     }
 
     /// `cluster-enabled`.

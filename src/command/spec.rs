@@ -2,11 +2,11 @@
 
 use smallvec::SmallVec;
 
-use super::context::Context;
 use super::keys::{ForeignKeys, KeyAccess, KeySpec, LockPlan, MovingKeys};
+use crate::engine::Server;
+use crate::engine::client::Client;
+use crate::engine::context::Context;
 use crate::error::CommandResult;
-use crate::server::Server;
-use crate::server::client::Client;
 
 /// A command's function: parses `arguments` (the name is the first), works on the keys that the entry's key spec declares, and
 /// writes one reply. When it answers an error, what it wrote is taken back and the error is the reply.

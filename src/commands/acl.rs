@@ -10,8 +10,9 @@ use crate::acl::selector::Selector;
 use crate::acl::user::{DEFAULT_USER, User};
 use crate::acl::{Changed, WrongRule, file, password};
 use crate::command::spec::Category;
-use crate::command::{Command, Context, Flags, Group, args};
+use crate::command::{Command, Flags, Group, args};
 use crate::config::Directive;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::types::number::parse_i64;
 

@@ -2,10 +2,11 @@
 
 use smallvec::SmallVec;
 
-use crate::command::context::string_bytes;
 use crate::command::keys::{KeyPosition, KeyPositions};
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::string::try_change_bytes;
+use crate::engine::context::Context;
+use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::types::bits::{IntKind, Overflow};

@@ -1,8 +1,9 @@
 //! Bitmaps: strings looked at bit by bit. The first bit is the highest of the first byte.
 
-use crate::command::context::string_bytes;
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::string::try_change_bytes;
+use crate::engine::context::Context;
+use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::record::Record;

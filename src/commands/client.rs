@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::client_filter::{self, Filter};
+use super::client_filter::Filter;
 use super::{help, tracking};
-use crate::command::{After, Category, Command, Context, Flags, Group, args};
+use crate::command::{Category, Command, Flags, Group, args};
+use crate::engine::client::ReplyMode;
+use crate::engine::client_text;
+use crate::engine::context::{After, Context};
+use crate::engine::waiting::EndOfWait;
 use crate::error::{CommandError, CommandResult};
-use crate::server::client::ReplyMode;
-use crate::server::pause::Scope;
-use crate::server::waiting::EndOfWait;
+use crate::shared::pause::Scope;
 use crate::types::number::parse_i64;
 
 const CONNECTION: &[Category] = &[Category::Connection];
@@ -193,7 +195,7 @@ fn id(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn info(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    let line = client_filter::describe(cx.server, &cx.client.shared, cx.keys.now_ms);
+    let line = client_text::describe(cx.server, &cx.client.shared, cx.keys.now_ms);
     cx.reply.verbatim("txt", format!("{line}\n").as_bytes());
     Ok(())
 }
@@ -205,7 +207,7 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     for client in cx.server.clients.all() {
         // Who is being closed is as good as gone.
         if !client.is_gone() && filter.matches(&client, cx, now_ms) {
-            text.push_str(&client_filter::describe(cx.server, &client, now_ms));
+            text.push_str(&client_text::describe(cx.server, &client, now_ms));
             text.push('\n');
         }
     }
@@ -239,7 +241,7 @@ fn kill(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// Closes a client; the one that asks for it gets its reply first.
-pub(super) fn end(cx: &mut Context<'_>, client: &Arc<crate::server::client::SharedClient>) {
+pub(super) fn end(cx: &mut Context<'_>, client: &Arc<crate::shared::client::SharedClient>) {
     if client.id == cx.client.shared.id {
         cx.after = Some(After::Close);
     } else {

@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use super::help;
-use crate::command::{Category, Command, Context, Flags, Group, args};
+use crate::command::{Category, Command, Flags, Group, args};
+use crate::engine::announce::Endpoint;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::hash::{SLOT_COUNT, key_slot};
 use crate::keyspace::scan;
-use crate::server::announce::Endpoint;
-use crate::server::client::Door;
+use crate::shared::client::Door;
 
 const CONNECTION: &[Category] = &[Category::Connection];
 const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);

@@ -1,8 +1,9 @@
 //! What all commands on collections share: finding a key's collection or none or another type, creating it, the reply of the
 //! SCAN family, and the limit on replies whose length the client alone decides.
 
-use crate::command::{Context, args};
+use crate::command::args;
 use crate::commands::generic::ScanOptions;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, EventClass, OtherType};
 use crate::keyspace::hash::HashedKey;

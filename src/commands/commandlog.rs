@@ -1,9 +1,10 @@
 //! COMMANDLOG, and SLOWLOG as the older name of its first log.
 
 use super::help;
-use crate::command::{Command, Context, Flags, Group, args};
+use crate::command::{Command, Flags, Group, args};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::server::commandlog::LogKind;
+use crate::shared::commandlog::LogKind;
 use crate::types::number::parse_i64;
 
 const OPERATOR: Flags = Flags::ADMIN.and(Flags::LOADING).and(Flags::STALE);

@@ -2,11 +2,13 @@
 
 use crate::acl::log::Place;
 use crate::acl::user::DEFAULT_USER;
-use crate::command::{After, Category, Command, Context, Flags, Group, Origin, args};
+use crate::command::{Category, Command, Flags, Group, args};
 use crate::config::Directive;
+use crate::engine::client::ReplyMode;
+use crate::engine::context::{After, Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::resp::Version;
-use crate::server::client::{Door, ReplyMode};
+use crate::shared::client::Door;
 
 const CONNECTION: &[Category] = &[Category::Connection];
 const ANYTIME: Flags =

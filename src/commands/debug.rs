@@ -1,8 +1,9 @@
 //! DEBUG: for tests of the server itself. Allowed only where `enable-debug-command` says so.
 
 use super::{debug_tables, help};
-use crate::command::{After, Command, Context, Flags, Group, KeySpec, Origin, args};
+use crate::command::{Command, Flags, Group, KeySpec, args};
 use crate::config::{Directive, parse_memory};
+use crate::engine::context::{After, Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{AccessClock, is_expired};
 use crate::keyspace::hash::SLOT_COUNT;
@@ -231,7 +232,7 @@ fn pause_cron(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn change_repl_id(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    *cx.server.replication_id.write() = crate::server::random_hex(40);
+    *cx.server.replication_id.write() = crate::random::hex(40);
     cx.reply.ok();
     Ok(())
 }

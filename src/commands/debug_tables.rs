@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use crate::command::args;
 use crate::command::keys::LockPlan;
-use crate::command::{Context, args};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::SlotLock;
 use crate::keyspace::record::{Record, ValueRef};

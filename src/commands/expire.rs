@@ -1,11 +1,12 @@
 //! When keys end: EXPIRE and its family, TTL and its family, PERSIST; and the expiry options of other commands.
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;
 use crate::keyspace::reaper::Loss;
-use crate::server::stats::Counter;
+use crate::shared::stats::Counter;
 
 const WRITE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];

@@ -2,13 +2,16 @@
 
 use super::help;
 use super::scripting::kill_running;
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::config::Directive;
+use crate::engine::Server;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::rdb::functions as payload;
+use crate::scripting::control::Running;
 use crate::scripting::functions::Policy;
 use crate::scripting::run::{self, Program};
-use crate::server::Server;
 
 const SCRIPTING: &[Category] = &[Category::Scripting];
 const CALLS: Flags = Flags::NOSCRIPT
@@ -203,8 +206,10 @@ fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn add(cx: &Context<'_>, sources: &[&[u8]], policy: Policy) -> Result<Vec<String>, CommandError> {
     let scripting = &cx.server.scripting;
     let give_way = scripting.give_way();
-    let added = scripting
-        .with_machine(|vm| scripting.libraries.add(vm, &give_way, &cx.server.commands, sources, policy));
+    let limit = crate::scripting::memory_limit(&cx.server.config);
+    let added = scripting.with_machine(limit, |vm| {
+        scripting.libraries.add(vm, &give_way, &cx.server.commands, sources, policy)
+    });
     added.map_err(|error| CommandError::new(format!("ERR {error}")))?
 }
 
@@ -315,7 +320,14 @@ fn kill(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let scripting = &cx.server.scripting;
-    let running = scripting.slow.all().into_iter().find(|running| running.start.function.is_some());
+    let slow = scripting.slow.all();
+    let threshold_ms = cx.server.config.int(Directive::BusyReplyThreshold);
+    let is_busy = |running: &Running| threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;
+    let running = slow.iter().find(|running| running.start.function.is_some());
+    if running.is_none() && slow.iter().any(|running| is_busy(running)) {
+        // What runs is no function, and this tells of functions only.
+        return Err(CommandError::busy(false));
+    }
     let reply = &mut cx.reply;
     reply.map(2);
     reply.bulk(b"running_script");

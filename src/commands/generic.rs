@@ -1,6 +1,7 @@
 //! Commands for keys of any type: DEL, EXISTS, TYPE, RENAME, COPY, MOVE, SCAN and their kin.
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::keyspace::access::{EventClass, is_expired};

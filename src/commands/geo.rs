@@ -2,9 +2,10 @@
 
 use smallvec::SmallVec;
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::zset::{AddOptions, add};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::resp::encode::Reply;
 use crate::types::geohash::Point;

@@ -1,10 +1,11 @@
 //! Searches for places: GEOSEARCH, and GEORADIUS with its variants, which are older names of it with their own order of arguments.
 
 use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
-use crate::command::{Begin, Command, Context, Find, Flags, KeySpec, args};
+use crate::command::{Begin, Command, Find, Flags, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::geo::{entry, metres_of, parse_point, write_distance, write_point};
 use crate::commands::zset::limits;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::types::geohash::{Area, Point, Shape};

@@ -1,14 +1,15 @@
 //! Hash fields read or set together with their ends: HGETEX and HSETEX.
 
-use crate::command::{Command, Context, Flags, KeySpec, args};
+use crate::command::{Command, Flags, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::hash::{counted_fields, has_lapsed, limits, tell_lapsed};
 use crate::commands::hash_field_expiry::{
     End, MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, find_fields, of_fields, set_end, tell_ends,
 };
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
-use crate::server::stats::Counter;
+use crate::shared::stats::Counter;
 use crate::types::hash::{Hash, HashLimits};
 
 const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);

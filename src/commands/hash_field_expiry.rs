@@ -2,14 +2,15 @@
 //!
 //! A field whose time is over counts as absent here and in all other commands.
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::expire::{Conditions, EARLIEST_END_MS};
 use crate::commands::hash::{WRONG_FIELD_COUNT, counted_fields, field_list};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;
-use crate::server::stats::Counter;
+use crate::shared::stats::Counter;
 use crate::types::hash::Hash;
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
@@ -325,7 +326,7 @@ mod tests {
         assert_eq!(end_ms(10, SECONDS, 500), Some(10_500));
         assert_eq!(end_ms(10, MILLISECONDS, 500), Some(510));
         assert_eq!(end_ms(10, UNIX_SECONDS, 500), Some(10_000));
-        assert_eq!(end_ms(0, UNIX_MILLISECONDS, 500), Some(0));
+        assert_eq!(end_ms(0, UNIX_MILLISECONDS, 500), Some(EARLIEST_END_MS));
         assert_eq!(end_ms(0, SECONDS, 500), Some(500));
         assert_eq!(end_ms(-1, MILLISECONDS, 500), None);
         assert_eq!(end_ms(i64::MAX, UNIX_MILLISECONDS, 500), Some(i64::MAX as u64));

@@ -1,8 +1,9 @@
 //! Hash fields as numbers: HINCRBY and HINCRBYFLOAT.
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::hash::{has_lapsed, limits, tell_lapsed};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::types::long_double::LongDouble;

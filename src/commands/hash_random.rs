@@ -1,7 +1,8 @@
 //! Hash fields in no order of the client's: HRANDFIELD and HSCAN.
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::collection;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::resp::encode::Reply;
 use crate::types::hash::Hash;

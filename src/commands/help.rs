@@ -1,7 +1,8 @@
 //! HELP, the subcommand of every container: written from the entries themselves.
 
 use crate::command::syntax;
-use crate::command::{Category, Command, Context, Flags, Group};
+use crate::command::{Category, Command, Flags, Group};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 
 /// The entry of a container's HELP.

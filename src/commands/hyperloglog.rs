@@ -1,9 +1,10 @@
 //! HyperLogLogs: counting different elements without keeping them. A key's value is a string in the format that Redis knows.
 
-use crate::command::context::string_bytes;
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::string::try_change_bytes;
 use crate::config::Directive;
+use crate::engine::context::Context;
+use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;

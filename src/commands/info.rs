@@ -3,14 +3,15 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::command::{Context, args};
+use crate::command::args;
 use crate::config::Directive;
+use crate::engine::context::Context;
 use crate::error::CommandResult;
 use crate::keyspace::sweep;
-use crate::server::client::Door;
-use crate::server::pause::Scope;
-use crate::server::pubsub::Kind;
-use crate::server::stats::Counter;
+use crate::shared::client::Door;
+use crate::shared::pause::Scope;
+use crate::shared::pubsub::Kind;
+use crate::shared::stats::Counter;
 
 /// A section: its name, whether INFO without arguments shows it, and what writes its fields.
 struct Section {
@@ -151,10 +152,10 @@ fn tls(_: &Context<'_>, fields: &mut Fields) {
 fn clients(cx: &Context<'_>, fields: &mut Fields) {
     let server = cx.server;
     let all = server.clients.all();
-    let count = |wanted: &dyn Fn(&crate::server::client::SharedClient) -> bool| {
+    let count = |wanted: &dyn Fn(&crate::shared::client::SharedClient) -> bool| {
         all.iter().filter(|client| wanted(client)).count()
     };
-    let largest = |sizes: &dyn Fn(&crate::server::client::SharedClient) -> usize| {
+    let largest = |sizes: &dyn Fn(&crate::shared::client::SharedClient) -> usize| {
         all.iter().map(|client| sizes(client)).max().unwrap_or(0)
     };
     // Those that are being closed are gone for everybody else.
@@ -169,7 +170,7 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     let subscribed = count(&|client| client.subscribed.iter().any(|count| count.load(Relaxed) > 0));
     fields.add("pubsub_clients", subscribed);
     fields.add("watching_clients", count(&|client| client.watched.load(Relaxed) > 0));
-    let has_timeout = |client: &crate::server::client::SharedClient| {
+    let has_timeout = |client: &crate::shared::client::SharedClient| {
         client.waiter.lock().as_ref().is_some_and(|waiter| waiter.wait.until_ms.is_some())
     };
     fields.add("clients_in_timeout_table", count(&has_timeout));
@@ -434,9 +435,11 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
         fields.add("connected_slaves", 0);
     } else {
         fields.add("role", "master");
-        let has_replica = endpoint.read_only_port != 0;
-        fields.add("connected_slaves", u8::from(has_replica));
-        if has_replica {
+        fields.add("connected_slaves", server.good_replicas());
+        if server.settings.min_replicas() > 0 {
+            fields.add("min_slaves_good_slaves", server.good_replicas());
+        }
+        if server.good_replicas() > 0 {
             fields.add(
                 "slave0",
                 format_args!(

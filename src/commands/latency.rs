@@ -2,9 +2,10 @@
 
 use super::{help, latency_text};
 use crate::command::table::Entry;
-use crate::command::{Command, Context, Flags, Group};
+use crate::command::{Command, Flags, Group};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::server::latency::Event;
+use crate::shared::latency::Event;
 
 const OPERATOR: Flags = Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE);
 

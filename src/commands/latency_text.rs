@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::config::Directive;
-use crate::server::Server;
-use crate::server::latency::Event;
+use crate::engine::Server;
+use crate::shared::latency::Event;
 
 /// Samples that fit into a drawing (Redis's figure).
 const COLUMNS: usize = 80;
@@ -120,7 +120,7 @@ fn describe(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::latency::Sample;
+    use crate::shared::latency::Sample;
 
     #[test]
     fn a_drawing() {

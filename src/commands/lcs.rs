@@ -1,7 +1,8 @@
 //! LCS: the longest common subsequence of two string values.
 
-use crate::command::context::string_bytes;
-use crate::command::{Context, args};
+use crate::command::args;
+use crate::engine::context::Context;
+use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 
 /// A run that both values share: its place in the first, its place in the second (inclusive ends), its length.

@@ -1,8 +1,9 @@
 //! Lists: pushing, popping, looking and changing.
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::collection::{self, Collection, InPlace};
 use crate::config::Directive;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;

@@ -1,9 +1,10 @@
 //! Lists: the commands that wait for an element where there is none.
 
-use crate::command::{Begin, Category, Command, Context, Find, Flags, Group, KeySpec, args};
+use crate::command::{Begin, Category, Command, Find, Flags, Group, KeySpec, args};
 use crate::commands::list;
-use crate::effects::waiting::{Nothing, WaitFor};
+use crate::engine::context::Context;
 use crate::error::CommandResult;
+use crate::shared::waiter::{Nothing, WaitFor};
 use crate::types::list::End;
 
 const LIST: &[Category] = &[Category::List];

@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::help;
-use crate::command::{Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Command, Flags, Group, KeySpec, args};
+use crate::engine::Server;
+use crate::engine::context::Context;
+use crate::engine::memory::MemoryUse;
 use crate::error::{CommandError, CommandResult};
-use crate::server::Server;
-use crate::server::memory::MemoryUse;
 
 const KEY: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO)];
 
@@ -112,7 +113,7 @@ fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 /// Bytes of the buffers of all clients.
 fn client_bytes(server: &Server) -> usize {
-    let bytes = |client: &std::sync::Arc<crate::server::client::SharedClient>| {
+    let bytes = |client: &std::sync::Arc<crate::shared::client::SharedClient>| {
         client.query_buffer[1].load(Relaxed) + client.reply_buffer[1].load(Relaxed) + client.outbox_size().0
     };
     server.clients.all().iter().map(bytes).sum()

@@ -4,14 +4,15 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::command::keys::{KeyPosition, KeyPositions};
-use crate::command::{Begin, Category, Command, Context, Find, Flags, KeySpec, args};
+use crate::command::{Begin, Category, Command, Find, Flags, KeySpec, args};
+use crate::engine::context::Context;
+use crate::engine::outside::{Peer, PeerError};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::reaper::Loss;
 use crate::rdb;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
-use crate::server::outside::{Peer, PeerError};
 
 /// What is done with the keys: they are read, sent, and removed.
 const MOVES: u16 = KeySpec::RW | KeySpec::ACCESS | KeySpec::DELETE;

@@ -1,8 +1,9 @@
 //! MODULE: there are none, and none can be loaded. The command is here for those who ask.
 
 use super::help;
-use crate::command::{Category, Command, Context, Flags, Group};
+use crate::command::{Category, Command, Flags, Group};
 use crate::config::Directive;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 
 const fn change(name: &'static str, arity: i32, since: &'static str) -> Command {

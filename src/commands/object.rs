@@ -1,7 +1,8 @@
 //! OBJECT: how values are kept.
 
 use super::help;
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec};
+use crate::command::{Category, Command, Flags, Group, KeySpec};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{AccessClock, lfu_counter};
 

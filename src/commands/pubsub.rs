@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use crate::command::spec::Channels;
-use crate::command::{After, Category, Command, Context, Flags, Group, KeySpec};
+use crate::command::{Category, Command, Flags, Group, KeySpec};
 use crate::effects::Message;
+use crate::engine::context::{After, Context};
 use crate::error::CommandResult;
-use crate::server::ordered::Ordered;
-use crate::server::pubsub::Kind;
+use crate::shared::ordered::Ordered;
+use crate::shared::pubsub::Kind;
 
 const PUBSUB: &[Category] = &[Category::Pubsub];
 const SUBSCRIBER: Flags = Flags::PUBSUB

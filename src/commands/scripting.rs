@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::help;
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::engine::Server;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::scripting::run::{self, Program};
 use crate::scripting::scripts::{Script, hex};
-use crate::server::Server;
 
 const SCRIPTING: &[Category] = &[Category::Scripting];
 const KEYS: &[KeySpec] = &[KeySpec::counted(2, 1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)];
@@ -204,7 +205,8 @@ fn known(cx: &Context<'_>, digest: &[u8]) -> Result<Arc<Script>, CommandError> {
 fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let scripting = &cx.server.scripting;
     let script = scripting.scripts.of_source(arguments[2], &cx.server.commands)?;
-    let compiled = scripting.with_machine(|vm| vm.compiled(&script));
+    let limit = crate::scripting::memory_limit(&cx.server.config);
+    let compiled = scripting.with_machine(limit, |vm| vm.compiled(&script));
     let compiled = compiled.map_err(|error| CommandError::new(format!("ERR {error}")))?;
     if let Err(message) = compiled {
         scripting.scripts.forget(&script);

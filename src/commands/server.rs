@@ -1,12 +1,13 @@
 //! Commands about the server: CONFIG, INFO, ROLE, TIME, LOLWUT, SHUTDOWN.
 
 use super::{help, info};
-use crate::command::{After, Category, Command, Context, Flags, Group, Origin, args};
+use crate::command::{Category, Command, Flags, Group, args};
 use crate::config::table::find;
 use crate::config::{Access, Directive, Refusal, RewriteError, SetError};
+use crate::engine::Server;
+use crate::engine::context::{After, Context, Origin};
 use crate::error::{CommandError, CommandResult};
-use crate::server::Server;
-use crate::server::client::Door;
+use crate::shared::client::Door;
 
 const DANGEROUS: &[Category] = &[Category::Dangerous];
 const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);

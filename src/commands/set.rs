@@ -1,8 +1,9 @@
 //! Sets: members one by one, at random, and all of them.
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec};
+use crate::command::{Category, Command, Flags, Group, KeySpec};
 use crate::commands::collection;
 use crate::config::Directive;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::resp::encode::Reply;

@@ -2,13 +2,14 @@
 
 use smallvec::SmallVec;
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::set::{limits, write_members};
+use crate::engine::Server;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, EventClass};
 use crate::keyspace::hash::HashedKey;
-use crate::server::Server;
 use crate::types::number::parse_i64;
 use crate::types::set::{Set, SetLimits};
 

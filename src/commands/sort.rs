@@ -2,16 +2,17 @@
 
 use std::cmp::Ordering;
 
-use crate::command::context::string_bytes;
 use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
-use crate::command::{Begin, Category, Command, Context, Find, Flags, Group, KeySpec, Origin, args};
+use crate::command::{Begin, Category, Command, Find, Flags, Group, KeySpec, args};
 use crate::commands::collection;
+use crate::engine::Server;
+use crate::engine::context::string_bytes;
+use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::key_slot;
 use crate::keyspace::record::ValueRef;
 use crate::keyspace::value::Object;
-use crate::server::Server;
 use crate::types::list::{End, List};
 use crate::types::number::parse_f64;
 

@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::collection::{self, Collection, InPlace};
 use crate::config::Directive;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::value::Object;

@@ -1,9 +1,10 @@
 //! Taking over what is pending with other consumers: XCLAIM and XAUTOCLAIM.
 
-use crate::command::{Command, Context, Flags, Group as CommandGroup, KeySpec, args};
+use crate::command::{Command, Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::stream::{STREAM, UPDATE, id, range_start, write_entry};
 use crate::commands::stream_group::{no_key_or_group, now_ms};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;

@@ -2,9 +2,10 @@
 //! acknowledged. Reading is in [`stream_read`](super::stream_read), taking over in [`stream_claim`](super::stream_claim).
 
 use super::help;
-use crate::command::{Command, Context, Flags, Group as CommandGroup, KeySpec, args};
+use crate::command::{Command, Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::stream::{INVALID_ID, READ, STREAM, UPDATE, id, range_end, range_start};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;

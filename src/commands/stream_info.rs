@@ -1,10 +1,11 @@
 //! XINFO: what there is to know about a stream, its groups and their consumers.
 
 use super::help;
-use crate::command::{Command, Context, Flags, Group as CommandGroup, KeySpec, args};
+use crate::command::{Command, Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::stream::{STREAM, write_entries, write_entry};
 use crate::commands::stream_group::{no_group, now_ms};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::hash::HashedKey;
 use crate::resp::encode::Reply;

@@ -4,14 +4,15 @@ use std::ops::Range;
 
 use crate::command::keys::{KeyPosition, KeyPositions};
 use crate::command::request::OwnedRequest;
-use crate::command::{Begin, Command, Context, Find, Flags, Group as CommandGroup, KeySpec, args};
+use crate::command::{Begin, Command, Find, Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::stream::{STREAM, id, write_entries, write_entry};
 use crate::commands::stream_claim::{seen_consumer, tell_new_consumer};
 use crate::commands::stream_group::now_ms;
-use crate::effects::waiting::{Nothing, WaitFor};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::resp::encode::Reply;
+use crate::shared::waiter::{Nothing, WaitFor};
 use crate::types::stream::{Stream, StreamId};
 use crate::types::thin::Owned;
 

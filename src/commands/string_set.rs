@@ -1,8 +1,9 @@
 //! Strings: SET and the commands that replace a whole value.
 
-use crate::command::context::string_bytes;
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::expire::{self, ExpireOption};
+use crate::engine::context::Context;
+use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::client_filter::redirect_of;
-use crate::command::{Context, args};
-use crate::effects::tracking::Tracker;
+use crate::command::args;
+use crate::engine::client_text::redirect_of;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::shared::tracker::Tracker;
 
 /// The options of CLIENT TRACKING, and those words that only say what is wrong.
 struct Options {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, Origin, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::config::Directive;
+use crate::engine::context::{Context, Origin};
+use crate::engine::transaction::{QueuedRequest, Transaction, Watch};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::SlotLock;
-use crate::server::transaction::{QueuedRequest, Transaction, Watch};
 
 const TRANSACTION: &[Category] = &[Category::Transaction];
 const CONTROL: Flags =

@@ -1,10 +1,11 @@
 //! WAIT and WAITAOF: waiting for replicas and for the disk.
 
-use crate::command::{Category, Command, Context, Flags, Group, args};
+use crate::command::{Category, Command, Flags, Group, args};
 use crate::config::Directive;
-use crate::effects::waiting::{Nothing, WaitFor};
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::server::client::Door;
+use crate::shared::client::Door;
+use crate::shared::waiter::{Nothing, WaitFor};
 
 const CONNECTION: &[Category] = &[Category::Connection];
 const WAITS: Flags = Flags::BLOCKING;
@@ -48,8 +49,7 @@ fn wait(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     )?;
     let wanted = args::int(arguments[1])?;
     let until_ms = args::wait_milliseconds(arguments[2], cx.keys.now_ms)?;
-    // The read-only port reads the same memory: it is the replica, and never behind.
-    let replicas = i64::from(cx.server.ports.read().read_only != 0);
+    let replicas = cx.server.good_replicas() as i64;
     if replicas >= wanted {
         cx.reply.int(replicas);
     } else {

@@ -4,15 +4,16 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::zset::{limits, store};
 use crate::commands::zset_range::write_ranks;
+use crate::engine::Server;
+use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, EventClass};
 use crate::keyspace::hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
-use crate::server::Server;
 use crate::types::number::{parse_f64, parse_i64};
 use crate::types::set::Set;
 use crate::types::zset::{ZSet, ZSetLimits};

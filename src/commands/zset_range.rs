@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use crate::command::{Category, Command, Context, Flags, Group, KeySpec};
+use crate::command::{Category, Command, Flags, Group, KeySpec};
 use crate::commands::collection;
 use crate::commands::zset::{self, limits};
 use crate::commands::zset_window::{Axis, Form, Window};
+use crate::engine::context::Context;
 use crate::error::CommandResult;
 use crate::keyspace::access::EventClass;
 use crate::resp::encode::Reply;

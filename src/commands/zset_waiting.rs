@@ -1,10 +1,11 @@
 //! Sorted sets: the commands that wait for a member where there is none.
 
-use crate::command::{Begin, Category, Command, Context, Find, Flags, Group, KeySpec, args};
+use crate::command::{Begin, Category, Command, Find, Flags, Group, KeySpec, args};
 use crate::commands::collection;
 use crate::commands::zset_pop::{self, MultiPop, Side};
-use crate::effects::waiting::{Nothing, WaitFor};
+use crate::engine::context::Context;
 use crate::error::CommandResult;
+use crate::shared::waiter::{Nothing, WaitFor};
 use crate::types::zset::ZSet;
 
 const SORTED_SET: &[Category] = &[Category::SortedSet];

@@ -20,12 +20,6 @@ pub fn markdown() -> String {
     page
 }
 
-/// Names of the directives that are accepted and have no effect yet.
-pub fn without_effect() -> impl Iterator<Item = &'static str> {
-    let specs = GROUPS.iter().flat_map(|(_, specs)| specs.iter());
-    specs.filter(|spec| !spec.hidden && spec.effect == Effect::Accepted).map(|spec| spec.name)
-}
-
 /// The values a directive takes, in a few words.
 pub(super) fn values(kind: Kind) -> String {
     match kind {
@@ -84,6 +78,12 @@ fn row(spec: &Spec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Names of the directives that nothing follows from.
+    fn without_effect() -> impl Iterator<Item = &'static str> {
+        let specs = GROUPS.iter().flat_map(|(_, specs)| specs.iter());
+        specs.filter(|spec| !spec.hidden && spec.effect == Effect::Accepted).map(|spec| spec.name)
+    }
     use crate::config::table::TABLE;
 
     #[test]

@@ -15,7 +15,7 @@ pub mod table;
 mod value;
 
 pub use cli::{CliError, from_args};
-pub use docs::{markdown, without_effect};
+pub use docs::markdown;
 pub use events::KeyspaceEvents;
 pub use parse::{ConfigError, Source, Statement, quote, read_file, read_stream, split_arguments};
 pub use rewrite::RewriteError;

@@ -7,7 +7,7 @@ use super::{Effects, Message};
 use crate::keyspace::access::{ChangeSink, EventClass};
 use crate::keyspace::hash::HashedKey;
 
-use super::watch::KeyId;
+use crate::keyspace::KeyId;
 
 /// Changed keys that wait to be told by their prefixes; with more they are told before the batch is over.
 const BROADCAST_MAX: usize = 256;

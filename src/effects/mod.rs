@@ -14,8 +14,8 @@ use bytes::Bytes;
 use crate::config::KeyspaceEvents;
 use crate::keyspace::access::EventClass;
 use crate::keyspace::hash::HashedKey;
-use crate::server::clock::Clock;
-use crate::server::pubsub::{Kind, PubSub};
+use crate::shared::clock::Clock;
+use crate::shared::pubsub::{Kind, PubSub};
 
 pub use changes::Changes;
 use tracking::Tracking;

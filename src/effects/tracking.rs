@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -20,7 +20,8 @@ use smallvec::SmallVec;
 use crate::keyspace::hash::HashedKey;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
-use crate::server::client::{OutputLimit, SharedClient};
+use crate::shared::client::{OutputLimit, SharedClient};
+use crate::shared::tracker::Tracker;
 
 /// The channel on which a RESP2 client hears of invalid keys.
 const CHANNEL: &[u8] = b"__redis__:invalidate";
@@ -33,55 +34,6 @@ const PRUNE_FROM: usize = 16;
 
 /// A key that has to make room is chosen among so many.
 const CANDIDATES: usize = 16;
-
-/// A client that tracks, and how.
-#[derive(Debug)]
-pub struct Tracker {
-    /// Who.
-    pub client: Arc<SharedClient>,
-    /// Who gets its messages instead.
-    pub redirect: Option<Arc<SharedClient>>,
-    /// Broadcasting mode.
-    pub broadcast: bool,
-    /// Only what is read behind CLIENT CACHING YES.
-    pub opt_in: bool,
-    /// All but what is read behind CLIENT CACHING NO.
-    pub opt_out: bool,
-    /// Not told of its own changes.
-    pub no_loop: bool,
-    /// The prefixes of broadcasting mode.
-    pub prefixes: Vec<Bytes>,
-    /// The other client is gone, and this one was told.
-    broken: AtomicBool,
-}
-
-impl Tracker {
-    /// A client that tracks with these options.
-    pub fn new(client: &Arc<SharedClient>) -> Self {
-        Self {
-            client: Arc::clone(client),
-            redirect: None,
-            broadcast: false,
-            opt_in: false,
-            opt_out: false,
-            no_loop: false,
-            prefixes: Vec::new(),
-            broken: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether what is read now is tracked; `caching` if CLIENT CACHING was said.
-    #[inline]
-    pub fn remembers(&self, caching: bool) -> bool {
-        let wanted = if caching { !self.opt_out } else { !self.opt_in };
-        wanted && !self.broadcast
-    }
-
-    /// Whether a message did not reach the client that was to get it.
-    pub fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
-    }
-}
 
 /// What is invalid.
 #[derive(Clone, Copy)]
@@ -321,7 +273,7 @@ impl Tracking {
             None => &tracker.client,
             Some(redirect) if !redirect.is_gone() => redirect,
             Some(redirect) => {
-                tracker.broken.store(true, Ordering::Relaxed);
+                tracker.set_broken();
                 if speaks_resp3(&tracker.client) {
                     tracker.client.send(broken(redirect.id), pushed, now_ms);
                 }
@@ -398,7 +350,7 @@ fn broken(redirect: u64) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::client::Door;
+    use crate::shared::client::Door;
 
     fn tracker(id: u64) -> Arc<Tracker> {
         let user = crate::acl::Acl::new(0, b"").default_user();

@@ -8,111 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::watch::KeyId;
 use crate::command::request::OwnedRequest;
+use crate::keyspace::KeyId;
 use crate::resp::Version;
-use crate::resp::encode::Reply;
-use crate::server::client::SharedClient;
-
-/// What a command that may wait answers at once where waiting is not allowed, see also [`Nothing::write_late`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nothing {
-    /// The null of a byte string.
-    Null,
-    /// The null of an array.
-    NullArray,
-    /// A number (WAIT).
-    Count(i64),
-    /// Two numbers (WAITAOF).
-    Counts(i64, i64),
-}
-
-impl Nothing {
-    /// Writes it.
-    pub fn write(self, reply: &mut Reply<'_>) {
-        match self {
-            Nothing::Null => reply.null(),
-            Nothing::NullArray => reply.null_array(),
-            Nothing::Count(count) => reply.int(count),
-            Nothing::Counts(first, second) => {
-                reply.array(2);
-                reply.int(first);
-                reply.int(second);
-            }
-        }
-    }
-
-    /// Writes what is answered when the time is over: a null is that of an array then, whatever the command returns.
-    pub fn write_late(self, reply: &mut Reply<'_>) {
-        match self {
-            Nothing::Null => reply.null_array(),
-            other => other.write(reply),
-        }
-    }
-}
-
-/// What a command says when it finds nothing and may wait.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WaitFor {
-    /// Which arguments are the keys.
-    pub keys: std::ops::Range<usize>,
-    /// The type of value that it waits for; a key that gets another one does not serve it.
-    pub type_name: &'static str,
-    /// Whether it has to hear when the key is gone or of another type (XREADGROUP).
-    pub wants_loss: bool,
-    /// Until when, in milliseconds of Unix time; `None` for ever.
-    pub until_ms: Option<u64>,
-    /// What it answers where waiting is not allowed.
-    pub nothing: Nothing,
-    /// The arguments to run it with again, if not the ones it was given: XREAD's `$` means the moment it was first asked.
-    pub request: Option<OwnedRequest>,
-}
-
-/// A client that waits, and its request.
-#[derive(Debug)]
-pub struct Waiter {
-    /// Grows with each: the order of service.
-    pub number: u64,
-    /// Who.
-    pub client: Arc<SharedClient>,
-    /// The command's id in the table.
-    pub command: usize,
-    /// Its arguments.
-    pub request: OwnedRequest,
-    /// The keys, all of one database.
-    pub keys: Vec<KeyId>,
-    /// What for.
-    pub wait: WaitFor,
-    /// The protocol version of the reply.
-    pub version: Version,
-    /// How long its request ran before it waited, in nanoseconds.
-    pub ran_ns: AtomicU64,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-enum State {
-    Waiting,
-    /// Somebody runs its request.
-    Serving,
-    Done(Vec<u8>),
-    /// It has left, or took its reply.
-    Gone,
-}
-
-/// What became of an attempt to end the waiting.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It is over by this attempt.
-    Now,
-    /// It was over before: the reply is there, or was taken.
-    Before,
-    /// Its request is being run at this moment: the client is woken when that is decided.
-    Undecided,
-}
+use crate::shared::client::SharedClient;
+use crate::shared::waiter::{Ended, WaitFor, Waiter};
 
 /// Clients that wait for a key and for the same type of value.
 #[derive(Debug)]
@@ -200,17 +102,7 @@ impl Waiting {
         wait: WaitFor,
     ) -> Arc<Waiter> {
         let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
-        let waiter = Arc::new(Waiter {
-            number,
-            client: Arc::clone(client),
-            command,
-            request,
-            keys,
-            wait,
-            version,
-            ran_ns: AtomicU64::new(0),
-            state: Mutex::new(State::Waiting),
-        });
+        let waiter = Arc::new(Waiter::new(number, client, version, command, request, keys, wait));
         self.clients.fetch_add(1, Ordering::Relaxed);
         for key in &waiter.keys {
             self.keys.entry(key.clone()).or_default().add(&waiter);
@@ -252,68 +144,19 @@ impl Waiting {
 
     /// Ends the waiting with this reply, unless it is over or being decided.
     pub fn end(&self, waiter: &Waiter, reply: Vec<u8>) -> Ended {
-        self.leave(waiter, State::Done(reply))
+        self.left(waiter, waiter.end(Some(reply)))
     }
 
     /// Ends the waiting without a reply: the client is gone.
     pub fn abandon(&self, waiter: &Waiter) -> Ended {
-        self.leave(waiter, State::Gone)
+        self.left(waiter, waiter.end(None))
     }
 
-    fn leave(&self, waiter: &Waiter, end: State) -> Ended {
-        let mut state = waiter.state.lock();
-        match *state {
-            State::Waiting => {
-                *state = end;
-                drop(state);
-                self.remove(waiter);
-                waiter.client.look();
-                Ended::Now
-            }
-            State::Serving => Ended::Undecided,
-            State::Done(_) | State::Gone => Ended::Before,
+    fn left(&self, waiter: &Waiter, ended: Ended) -> Ended {
+        if ended == Ended::Now {
+            self.remove(waiter);
+            waiter.client.look();
         }
-    }
-}
-
-impl Waiter {
-    /// Claims it, to run its request. Whether it was still waiting.
-    pub fn begin_serving(&self) -> bool {
-        let mut state = self.state.lock();
-        let waits = matches!(*state, State::Waiting);
-        if waits {
-            *state = State::Serving;
-        }
-        waits
-    }
-
-    /// Whether its request is being run, or was: then its reply comes before all messages.
-    pub fn is_being_served(&self) -> bool {
-        matches!(*self.state.lock(), State::Serving | State::Done(_))
-    }
-
-    /// Its request found nothing again: it goes on waiting.
-    pub fn not_served(&self) {
-        *self.state.lock() = State::Waiting;
-        // Its time may have ended meanwhile.
-        self.client.look();
-    }
-
-    /// Its request was run: hands it the reply. The caller takes it off the lists.
-    pub fn served(&self, reply: Vec<u8>) {
-        *self.state.lock() = State::Done(reply);
-        self.client.look();
-    }
-
-    /// The reply, once it is there. Taken by the client's own task.
-    pub fn take_reply(&self) -> Option<Vec<u8>> {
-        let mut state = self.state.lock();
-        match std::mem::replace(&mut *state, State::Gone) {
-            State::Done(reply) => Some(reply),
-            other => {
-                *state = other;
-                None
-            }
-        }
+        ended
     }
 }

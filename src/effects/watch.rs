@@ -1,10 +1,12 @@
-//! WATCH: who is to hear that a key was changed.
+//! WATCH: the keys that clients watch, and what tells their transactions of a change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+
+use crate::keyspace::KeyId;
 
 /// Set when a key that a client watches has changed: its next EXEC then does nothing.
 #[derive(Debug, Default)]
@@ -20,9 +22,6 @@ impl Tripwire {
         self.0.store(true, Ordering::Release);
     }
 }
-
-/// A key by the number of its database.
-pub type KeyId = (usize, Box<[u8]>);
 
 /// The watched keys of all clients. A key is added under its slot's lock, and so are its changes told: none is missed.
 #[derive(Debug, Default)]

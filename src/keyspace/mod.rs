@@ -43,6 +43,9 @@ struct Place {
 /// As long as it is held the database is not made.
 pub type Absence<'g> = RwLockReadGuard<'g, ()>;
 
+/// A key by the number of its database.
+pub type KeyId = (usize, Box<[u8]>);
+
 /// All databases of a server.
 #[derive(Debug)]
 pub struct Keyspace {

@@ -13,14 +13,14 @@ use super::Session;
 use super::round;
 use super::spare::{self, Input, READ_CHUNK};
 use super::stream::NetStream;
-use crate::command::context::After;
 use crate::config::Directive;
+use crate::engine::client::ReplyMode;
+use crate::engine::context::After;
+use crate::engine::dispatch::Stop;
+use crate::engine::waiting::EndOfWait;
 use crate::resp::decode::{Decoder, Limits};
 use crate::resp::encode::Reply;
-use crate::server::client::ReplyMode;
-use crate::server::dispatch::Stop;
-use crate::server::stats::Counter;
-use crate::server::waiting::EndOfWait;
+use crate::shared::stats::Counter;
 use crate::worker;
 
 /// Replies are written once they have reached this, even if more requests are waiting.
@@ -38,6 +38,9 @@ const WRITE_KEEP: usize = 256 * 1024;
 
 /// While a request of the client is held up, reading its further ones stops when so many bytes of them have come.
 const HELD_INPUT_MAX: usize = 32 * 1024 * 1024;
+
+/// Room made at once for an argument whose length a client has announced. The rest of a longer one follows as it comes.
+const ANNOUNCED_MAX: usize = 1024 * 1024;
 
 /// How often a client whose bytes are not read is looked at for having left.
 const LEFT_CHECK: Duration = Duration::from_secs(1);
@@ -99,6 +102,8 @@ pub struct Connection {
     in_parts: bool,
     /// The input buffer is its own for a while, also when it is empty.
     keeps_input: bool,
+    /// Nothing of an announced argument has come for a while, so no room is kept for it.
+    is_stalled: bool,
     out: Vec<u8>,
     written: usize,
 }
@@ -115,6 +120,7 @@ impl Connection {
             undecoded: false,
             in_parts: false,
             keeps_input: false,
+            is_stalled: false,
             out: Vec::new(),
             written: 0,
         }
@@ -182,6 +188,7 @@ impl Connection {
                 Poll::Ready(Ok(Woken::Read)) => {}
                 Poll::Ready(Ok(woken)) => return Poll::Ready(Ok(Event::Woken(woken))),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Failed(error))),
+                Poll::Pending if self.input.has_unused_room() => return Poll::Ready(Ok(Event::Idle)),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -428,14 +435,19 @@ impl Connection {
         }
     }
 
-    /// Waits with a read buffer of its own, and gives that back after a while.
+    /// Waits with a read buffer of its own, and gives back after a while what is empty of it.
     async fn wait_for_request(&mut self) -> Result<(), End> {
         match tokio::time::timeout(spare::KEEP_TIME, self.wait()).await {
             Ok(Ok(woken)) => self.follow_call(woken),
             Ok(Err(error)) => Err(End::Failed(error)),
             Err(_) => {
-                self.keeps_input = false;
-                self.input.give_back();
+                if self.input.is_empty() {
+                    self.keeps_input = false;
+                    self.input.give_back();
+                } else {
+                    self.is_stalled = true;
+                    self.input.give_back_room();
+                }
                 self.show_buffers();
                 Ok(())
             }
@@ -461,17 +473,14 @@ impl Connection {
         }
         if self.input.is_empty() {
             self.input.lend();
-        } else if self.input.room() < READ_CHUNK / 4 {
-            let missing = self.decoder.missing_bytes(self.input.len());
-            // A long argument gets its room step by step as it arrives, so that an announced length alone costs nothing. The steps
-            // grow, so that all copying together stays in proportion to what comes.
-            let len = self.input.len();
-            self.input.reserve(missing.clamp(READ_CHUNK.max(len / 4), (len * 2).max(READ_CHUNK)));
+        } else {
+            self.make_room();
         }
         match self.input.poll_read(Pin::new(&mut self.stream), cx) {
             Poll::Ready(Ok(0)) => Poll::Ready(Ok(Woken::Eof)),
             Poll::Ready(Ok(count)) => {
                 self.undecoded = true;
+                self.is_stalled = false;
                 let Session { server, client } = &self.session;
                 let worker = worker::current();
                 server.stats.add(worker, Counter::ReadsProcessed, 1);
@@ -489,6 +498,25 @@ impl Connection {
                 Poll::Pending
             }
         }
+    }
+
+    /// Sees to it that there is room behind the bytes of a request that has not come whole.
+    fn make_room(&mut self) {
+        let (len, room) = (self.input.len(), self.input.room());
+        let missing = self.decoder.missing_bytes(len);
+        let is_known = !self.session.client.rights.is_barred();
+        let announced = if is_known && !self.is_stalled { missing.min(ANNOUNCED_MAX) } else { 0 };
+        if room < READ_CHUNK / 4 {
+            // A long argument gets its room step by step as it arrives, so that an announced length alone costs little. The steps grow,
+            // so that all copying together stays in proportion to what comes.
+            let step = missing.clamp(READ_CHUNK.max(len / 4), (len * 2).max(READ_CHUNK));
+            self.input.reserve(step.max(announced));
+        } else if room < announced {
+            self.input.reserve(announced);
+        } else {
+            return;
+        }
+        self.show_buffers();
     }
 
     /// Has the task woken by calls from outside. To be done before it is looked whether somebody called.

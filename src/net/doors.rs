@@ -14,9 +14,9 @@ use super::listener::{self, ListenError, Wanted};
 use super::tls::TlsSource;
 use super::{Listening, Speaks, open_files, peer};
 use crate::config::{Access, Change, Config, Directive, Refusal};
-use crate::server::client::Door;
-use crate::server::outside::{Outside, Peer, PeerError};
-use crate::server::{Ports, Server};
+use crate::engine::outside::{Outside, Peer, PeerError};
+use crate::engine::{Ports, Server};
+use crate::shared::client::Door;
 
 /// Directives that say how TLS is spoken.
 const TLS_DIRECTIVES: [Directive; 12] = [
@@ -230,7 +230,7 @@ impl Outside for Doors {
                 let reason = format!(
                     "The operating system is not able to handle the specified number of clients, try with {possible}"
                 );
-                return Err(Refusal { directive: Directive::Maxclients, reason: reason.into() });
+                return Err(Refusal { directive: Directive::Maxclients, reason });
             }
         }
         let own = [Directive::Bind, Directive::Port, Directive::TlsPort, Directive::ReadOnlyPort];

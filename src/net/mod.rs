@@ -21,9 +21,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Directive;
-use crate::server::Server;
-use crate::server::client::{Client, Door};
-use crate::server::stats::Counter;
+use crate::engine::Server;
+use crate::engine::client::Client;
+use crate::shared::client::Door;
+use crate::shared::stats::Counter;
 use crate::worker;
 use connection::Connection;
 use stream::NetStream;
@@ -246,7 +247,7 @@ async fn first_byte(stream: &TcpStream) -> Option<u8> {
 }
 
 /// Waits until somebody has the client closed.
-async fn closed(shared: &crate::server::client::SharedClient) {
+async fn closed(shared: &crate::shared::client::SharedClient) {
     std::future::poll_fn(|cx| {
         shared.register(cx.waker());
         if shared.is_closing() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::block_in_place;
 
-use crate::server::outside::{Peer, PeerError};
+use crate::engine::outside::{Peer, PeerError};
 
 /// Longest line that another server may answer. Errors quote what they complain of, and no more than so much of it.
 const LINE_MAX: usize = 4096;

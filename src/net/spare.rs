@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use crate::server::dispatch::Scratch;
+use crate::engine::dispatch::Scratch;
 
 /// Room made for each read, in bytes.
 pub(super) const READ_CHUNK: usize = 16 * 1024;
@@ -71,6 +71,19 @@ impl Input {
             self.start = 0;
         }
         self.bytes.reserve_exact(added);
+    }
+
+    /// Whether much of it waits for bytes of a request that has begun to come.
+    #[inline]
+    pub(super) fn has_unused_room(&self) -> bool {
+        self.room() > KEEP_MAX && !self.is_empty()
+    }
+
+    /// Gives back the room behind its bytes but for a chunk.
+    pub(super) fn give_back_room(&mut self) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        self.bytes.shrink_to(self.bytes.len() + READ_CHUNK);
     }
 
     /// Lets go of the first bytes, of which it has more.
@@ -198,6 +211,16 @@ mod tests {
         input.give_back();
         input.lend();
         assert!(input.capacity() < 10 * KEEP_MAX);
+    }
+
+    #[test]
+    fn room_that_is_not_used_is_given_back() {
+        let mut input = input(1 << 20, b"0123456789");
+        input.advance(6);
+        assert!(input.has_unused_room());
+        input.give_back_room();
+        assert_eq!(&input[..], b"6789");
+        assert!(input.capacity() < 2 * READ_CHUNK && !input.has_unused_room());
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! as touching any key. A script that it misjudged all the same is caught when it reaches for a key whose lock it does not hold.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::lexer::{Token, tokens};
+use super::shape::Shape;
 use crate::command::keys::for_each_key;
 use crate::command::spec::Flags;
 use crate::command::table::CommandTable;
@@ -56,8 +58,14 @@ enum Kind {
     Several,
 }
 
+/// A longer script is not read: it may touch any key.
+pub const SOURCE_MAX: usize = 1 << 20;
+
 /// Reads a script.
 pub fn reach(source: &[u8], table: &CommandTable) -> Reach {
+    if source.len() > SOURCE_MAX {
+        return Reach::Any;
+    }
     match tokens(source) {
         Some(tokens) => reach_of(&tokens, table),
         None => Reach::Any,
@@ -66,7 +74,9 @@ pub fn reach(source: &[u8], table: &CommandTable) -> Reach {
 
 /// Reads a script's tokens.
 pub fn reach_of(tokens: &[Token<'_>], table: &CommandTable) -> Reach {
-    Reader { tokens, table, locals: key_locals(tokens) }.read().unwrap_or(Reach::Any)
+    let Some(shape) = Shape::new(tokens) else { return Reach::Any };
+    let locals = key_locals(tokens, &shape);
+    Reader { tokens, shape, table, locals }.read().unwrap_or(Reach::Any)
 }
 
 /// Names through which a script could get at things that this does not see.
@@ -74,6 +84,7 @@ const OPAQUE: [&[u8]; 6] = [b"_G", b"loadstring", b"load", b"getfenv", b"setfenv
 
 struct Reader<'a> {
     tokens: &'a [Token<'a>],
+    shape: Shape,
     table: &'a CommandTable,
     /// Local variables that always hold an element of KEYS.
     locals: HashSet<&'a [u8]>,
@@ -113,7 +124,7 @@ impl Reader<'_> {
             return None;
         }
         let mut kinds = Vec::new();
-        for argument in arguments_of_call(self.tokens, at + 3)? {
+        for argument in self.arguments_of_call(at + 3)? {
             kinds.push(self.kind(argument));
         }
         let (name, rest) = kinds.split_first()?;
@@ -137,12 +148,12 @@ impl Reader<'_> {
         let before = at.checked_sub(1).and_then(|before| self.tokens.get(before));
         match self.tokens.get(at + 1) {
             Some(Token::Symbol(b'[')) => {
-                let end = closing(self.tokens, at + 1)?;
+                let end = self.shape.closing(at + 1)?;
                 let assigned = self.tokens.get(end + 1) == Some(&Token::Symbol(b'='))
                     && self.tokens.get(end + 2) != Some(&Token::Symbol(b'='));
                 // `KEYS[1], x = ...` and fields of elements do not come up in scripts that mean well.
                 let is_list_target = self.tokens.get(end + 1) == Some(&Token::Symbol(b','))
-                    && assignment_follows(self.tokens, end + 1);
+                    && self.shape.assignment_follows(end + 1);
                 (!assigned && !is_list_target).then_some(())
             }
             _ if before == Some(&Token::Symbol(b'#')) => Some(()),
@@ -156,14 +167,41 @@ impl Reader<'_> {
         }
     }
 
-    fn kind(&self, argument: &[Token<'_>]) -> Kind {
+    /// Where the arguments of the call stand whose parenthesis opens at `open`.
+    fn arguments_of_call(&self, open: usize) -> Option<Vec<Range<usize>>> {
+        let end = self.shape.closing(open)?;
+        // A function within the arguments may hold commas of its own.
+        if self.shape.has_function(open, end) {
+            return None;
+        }
+        let mut arguments = Vec::new();
+        let (mut start, mut at) = (open + 1, open + 1);
+        while at < end {
+            match self.tokens[at] {
+                Token::Symbol(b'(' | b'[' | b'{') => at = self.shape.closing(at)?,
+                Token::Symbol(b',') => {
+                    arguments.push(start..at);
+                    start = at + 1;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        if start < end {
+            arguments.push(start..end);
+        }
+        Some(arguments)
+    }
+
+    fn kind(&self, range: Range<usize>) -> Kind {
+        let argument = &self.tokens[range.clone()];
         match argument {
             [Token::Text(text)] => Kind::Literal(text.clone()),
             [Token::Number(text)] => Kind::Literal(text.to_vec()),
             [Token::Name(name)] if self.locals.contains(name) => Kind::Key,
             [Token::Name(_)] => Kind::Unknown,
-            [Token::Name(b"KEYS"), Token::Symbol(b'['), rest @ ..]
-                if closing(&argument[1..], 0) == Some(rest.len()) =>
+            [Token::Name(b"KEYS"), Token::Symbol(b'['), ..]
+                if self.shape.closing(range.start + 1) == Some(range.end - 1) =>
             {
                 Kind::Key
             }
@@ -263,66 +301,13 @@ fn keys_end_before(command: &crate::command::Command, argument: usize, count: us
     last < argument
 }
 
-/// The arguments of the call whose parenthesis opens at `open`.
-fn arguments_of_call<'a, 't>(tokens: &'a [Token<'t>], open: usize) -> Option<Vec<&'a [Token<'t>]>> {
-    let end = closing(tokens, open)?;
-    let inner = &tokens[open + 1..end];
-    let mut arguments = Vec::new();
-    let (mut start, mut depth) = (0usize, 0usize);
-    for (index, token) in inner.iter().enumerate() {
-        match token {
-            Token::Symbol(b'(' | b'[' | b'{') => depth += 1,
-            Token::Symbol(b')' | b']' | b'}') => depth = depth.checked_sub(1)?,
-            // A function within the arguments may hold commas of its own.
-            Token::Name(b"function") => return None,
-            Token::Symbol(b',') if depth == 0 => {
-                arguments.push(&inner[start..index]);
-                start = index + 1;
-            }
-            _ => {}
-        }
-    }
-    if start < inner.len() {
-        arguments.push(&inner[start..]);
-    }
-    Some(arguments)
-}
-
-/// The bracket that closes the one at `open`.
-fn closing(tokens: &[Token<'_>], open: usize) -> Option<usize> {
-    let mut depth = 0usize;
-    for (index, token) in tokens.iter().enumerate().skip(open) {
-        match token {
-            Token::Symbol(b'(' | b'[' | b'{') => depth += 1,
-            Token::Symbol(b')' | b']' | b'}') => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some(index);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Whether a list of targets that goes on at `at` (a comma) ends in an assignment.
-fn assignment_follows(tokens: &[Token<'_>], at: usize) -> bool {
-    tokens[at..].iter().find(|token| {
-        !matches!(
-            token,
-            Token::Name(_) | Token::Number(_) | Token::Text(_) | Token::Symbol(b',' | b'.' | b'[' | b']')
-        )
-    }) == Some(&Token::Symbol(b'='))
-}
-
 /// Local variables that are given an element of KEYS when they are made and nothing else anywhere.
-fn key_locals<'t>(tokens: &[Token<'t>]) -> HashSet<&'t [u8]> {
+fn key_locals<'t>(tokens: &[Token<'t>], shape: &Shape) -> HashSet<&'t [u8]> {
     let mut given: HashMap<&[u8], bool> = HashMap::new();
     let mut at = 0;
     while at < tokens.len() {
         if tokens[at] == Token::Name(b"local") {
-            at = read_local(tokens, at, &mut given);
+            at = read_local(tokens, shape, at, &mut given);
             continue;
         }
         at += 1;
@@ -352,8 +337,8 @@ fn key_locals<'t>(tokens: &[Token<'t>]) -> HashSet<&'t [u8]> {
                 && !is_local
                 && !is_field;
             let in_targets =
-                next == Some(&Token::Symbol(b',')) && !is_local && assignment_follows(tokens, index + 1);
-            if in_for || ((assigned || in_targets) && !in_local_list(tokens, index)) {
+                next == Some(&Token::Symbol(b',')) && !is_local && shape.assignment_follows(index + 1);
+            if in_for || ((assigned || in_targets) && !shape.in_local_list(index)) {
                 *is_key = false;
             }
         }
@@ -361,22 +346,13 @@ fn key_locals<'t>(tokens: &[Token<'t>]) -> HashSet<&'t [u8]> {
     given.into_iter().filter(|(_, is_key)| *is_key).map(|(name, _)| name).collect()
 }
 
-/// Whether the name at `at` stands in the list of names behind a `local`.
-fn in_local_list(tokens: &[Token<'_>], at: usize) -> bool {
-    let mut index = at;
-    while index > 0 {
-        index -= 1;
-        match tokens[index] {
-            Token::Name(b"local") => return true,
-            Token::Name(_) | Token::Symbol(b',') => {}
-            _ => return false,
-        }
-    }
-    false
-}
-
 /// Reads `local a, b = KEYS[1], KEYS[2]` at `at`; answers where to read on.
-fn read_local<'t>(tokens: &[Token<'t>], at: usize, given: &mut HashMap<&'t [u8], bool>) -> usize {
+fn read_local<'t>(
+    tokens: &[Token<'t>],
+    shape: &Shape,
+    at: usize,
+    given: &mut HashMap<&'t [u8], bool>,
+) -> usize {
     let mut names = Vec::new();
     let mut index = at + 1;
     while let Some(Token::Name(name)) = tokens.get(index) {
@@ -394,7 +370,7 @@ fn read_local<'t>(tokens: &[Token<'t>], at: usize, given: &mut HashMap<&'t [u8],
     let mut value = index + 1;
     for (place, name) in names.iter().enumerate() {
         let is_key = has_values
-            && element_of_keys(tokens, value).is_some_and(|end| {
+            && element_of_keys(tokens, shape, value).is_some_and(|end| {
                 value = end + 2;
                 let next = tokens.get(end + 1);
                 let is_last = place + 1 == names.len();
@@ -410,9 +386,9 @@ fn read_local<'t>(tokens: &[Token<'t>], at: usize, given: &mut HashMap<&'t [u8],
 }
 
 /// Where `KEYS[...]` at `at` ends.
-fn element_of_keys(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+fn element_of_keys(tokens: &[Token<'_>], shape: &Shape, at: usize) -> Option<usize> {
     match tokens.get(at..at.checked_add(2)?)? {
-        [Token::Name(b"KEYS"), Token::Symbol(b'[')] => closing(tokens, at + 1),
+        [Token::Name(b"KEYS"), Token::Symbol(b'[')] => shape.closing(at + 1),
         _ => None,
     }
 }

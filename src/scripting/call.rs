@@ -11,12 +11,13 @@ use super::vm::Vm;
 use crate::command::keys::{LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
-use crate::command::{Command, Context, Group, Origin};
+use crate::command::{Command, Group};
+use crate::engine::Server;
+use crate::engine::context::{Context, Origin};
 use crate::error::CommandError;
 use crate::keyspace::hash::SLOT_COUNT;
 use crate::resp::Version;
-use crate::server::Server;
-use crate::server::client::Door;
+use crate::shared::client::Door;
 
 /// What a script may do, and has done.
 #[derive(Debug)]
@@ -29,8 +30,10 @@ pub struct Permits {
     pub cross_slot: bool,
     /// The slot that its keys are in, once one is known; only looked at in a cluster.
     pub slot: Option<usize>,
-    /// It has written.
+    /// It has changed something: SCRIPT KILL leaves it alone.
     pub wrote: bool,
+    /// It has run a command that may write, whether that changed anything or not: it is not stopped half way for lack of memory.
+    pub ran_write: bool,
     /// Its user may not run the command that it called last.
     pub denied: bool,
     /// The text of the latest error of a command that it called; INFO has counted it.
@@ -226,6 +229,7 @@ fn run<'c>(
         return Err(error);
     }
     let dirty = cx.dirty;
+    permits.ran_write |= entry.command.flags.has(Flags::WRITE);
     let result = cx.run_nested(entry, words, Origin::Script);
     if cx.dirty != dirty && !permits.wrote {
         permits.wrote = true;
@@ -253,8 +257,12 @@ fn judge(
     if permits.read_only && (writes || command.flags.has(Flags::MAY_REPLICATE)) {
         return Err(CommandError::text("ERR Write commands are not allowed from read-only scripts."));
     }
-    if command.flags.has(Flags::DENYOOM) && cx.client.out_of_memory && !permits.allow_oom && !permits.wrote {
+    let stops_for_memory = cx.client.out_of_memory && !permits.allow_oom && !permits.ran_write;
+    if command.flags.has(Flags::DENYOOM) && stops_for_memory {
         return Err(CommandError::OutOfMemory);
+    }
+    if writes && server.lacks_replicas() {
+        return Err(CommandError::NoReplicas);
     }
     if writes && cx.client.door == Door::ReadOnly {
         return Err(CommandError::ReadOnlyReplica);

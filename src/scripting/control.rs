@@ -175,6 +175,7 @@ pub type GiveWay = dyn Fn() + Send + Sync;
 impl Control {
     /// A script starts.
     pub fn begin(&self, slow: &Arc<SlowScripts>, give_way: &Arc<GiveWay>, start: Start) {
+        self.ended_at.set(None);
         *self.current.borrow_mut() = Some(Current {
             started: Instant::now(),
             start: Some(start),
@@ -190,6 +191,7 @@ impl Control {
 
     /// A library is about to be loaded: it holds no lock, so it is in nobody's way and not shown to others.
     pub fn begin_load(&self, give_way: &Arc<GiveWay>) {
+        self.ended_at.set(None);
         *self.current.borrow_mut() = Some(Current {
             started: Instant::now(),
             start: None,
@@ -214,7 +216,17 @@ impl Control {
 
     /// Where the script was when it was ended by force.
     pub fn note_place(&self, place: Option<Place>) {
+        // The first is where it was; whoever handles the error comes through here once more.
+        let first = self.ended_at.take();
+        self.ended_at.set(first.or(place));
+    }
+
+    /// Whether it is known where the script was.
+    pub fn knows_place(&self) -> bool {
+        let place = self.ended_at.take();
+        let known = place.is_some();
         self.ended_at.set(place);
+        known
     }
 
     /// See [`note_place`](Self::note_place); forgets it.
@@ -230,6 +242,11 @@ impl Control {
                 running.note_write();
             }
         }
+    }
+
+    /// Whether the script has to end by force.
+    pub fn has_to_end(&self) -> bool {
+        self.current.borrow().as_ref().is_some_and(|current| current.ended.is_some())
     }
 
     /// Has the script ended at its next instructions.

@@ -170,6 +170,11 @@ fn write_table(
         return Ok(());
     }
     match table.raw_get::<Value>(&names.double)? {
+        // Else a zero is written without its sign.
+        Value::Number(number) if number == 0.0 && number.is_sign_negative() => {
+            reply.double_text("-0");
+            return Ok(());
+        }
         Value::Number(number) => {
             reply.double(number);
             return Ok(());

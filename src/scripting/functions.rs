@@ -1,7 +1,7 @@
 //! Libraries of functions: FUNCTION LOAD and what comes of it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -144,10 +144,9 @@ impl Libraries {
                 return Err(CommandError::new(format!("ERR Library {quote}{name}{quote} already exists")));
             }
             next.remove(&library.name);
-            let taken = |name: &str| {
-                next.values()
-                    .any(|other| other.functions.iter().any(|entry| entry.name.eq_ignore_ascii_case(name)))
-            };
+            let others = next.values().flat_map(|other| &other.functions);
+            let others: HashSet<String> = others.map(|entry| entry.name.to_ascii_lowercase()).collect();
+            let taken = |name: &str| others.contains(&name.to_ascii_lowercase());
             if let Some(function) = library.functions.iter().find(|function| taken(&function.name)) {
                 return Err(CommandError::new(format!("ERR Function {} already exists", function.name)));
             }
@@ -194,7 +193,8 @@ pub fn load_into(vm: &mut Vm, give_way: &Arc<GiveWay>, libraries: &Libraries) ->
     for library in libraries.all() {
         let (_, functions) = register(vm, give_way, &library.source)?;
         for (entry, function) in functions {
-            vm.add_function(entry.name.into_bytes(), function);
+            vm.add_function(entry.name.into_bytes(), function)
+                .map_err(|error| CommandError::new(format!("ERR {error}")))?;
         }
     }
     Ok(())
@@ -243,9 +243,9 @@ fn register(vm: &Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<(String, 
         })
         .map_err(machine)?;
     vm.control.begin_load(give_way);
+    vm.restart().map_err(machine)?;
     let loaded = vm.load_library(&chunk, &register_function);
     if vm.control.end().is_some() {
-        vm.recover().map_err(machine)?;
         return Err(CommandError::text("ERR Error registering functions: ERR FUNCTION LOAD timeout"));
     }
     loaded.map_err(machine)?.map_err(|failure| {

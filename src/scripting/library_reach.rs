@@ -4,12 +4,19 @@
 //! these names are taken for a script's KEYS and ARGV; the library is then read as one script that does what all of them do. Whatever
 //! is registered in another way than written out, or may be called by others with what they like, is not understood.
 
-use super::analysis::{Reach, reach_of};
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+
+use super::analysis::{Reach, SOURCE_MAX, reach_of};
 use super::lexer::{Token, tokens};
 use crate::command::table::CommandTable;
 
 /// Reads a library's source, its first line left out.
 pub fn reach(source: &[u8], table: &CommandTable) -> Reach {
+    if source.len() > SOURCE_MAX {
+        return Reach::Any;
+    }
     let tokens = tokens(source);
     match tokens.as_deref().and_then(as_script) {
         Some(script) => reach_of(&script, table),
@@ -48,10 +55,12 @@ fn as_script<'t>(tokens: &[Token<'t>]) -> Option<Vec<Token<'t>>> {
         return None;
     }
     // Parameters stand for nothing by themselves.
-    let within =
-        |at: usize| callbacks.iter().any(|callback| callback.parameters.0 < at && at < callback.parameters.1);
-    let mut at = 0..;
-    script.retain(|_| !at.next().is_some_and(within));
+    let mut are_parameters = vec![false; tokens.len()];
+    for callback in &callbacks {
+        are_parameters[callback.parameters.0 + 1..callback.parameters.1].fill(true);
+    }
+    let mut kept = are_parameters.iter().map(|is_parameter| !is_parameter);
+    script.retain(|_| kept.next().unwrap_or(true));
     Some(script)
 }
 
@@ -67,8 +76,13 @@ fn parameters<'t>(tokens: &[Token<'t>]) -> Option<Vec<&'t [u8]>> {
     }
 }
 
+/// How many tokens may be read again for functions that stand in one another.
+const READ_AGAIN_MAX: usize = 50;
+
 fn callbacks(tokens: &[Token<'_>]) -> Option<Vec<Callback>> {
     let mut found = Vec::new();
+    let places = places(tokens);
+    let mut left = tokens.len() * READ_AGAIN_MAX;
     for (at, token) in tokens.iter().enumerate() {
         if *token != Token::Name(b"register_function") {
             continue;
@@ -82,11 +96,13 @@ fn callbacks(tokens: &[Token<'_>]) -> Option<Vec<Callback>> {
         found.push(match tokens.get(value)? {
             Token::Name(b"function") => callback(tokens, value)?,
             Token::Name(name) if ends_field(tokens.get(value + 1)) => {
-                let definition = definition(tokens, name, value)?;
+                let definition = definition(tokens, places.get(name)?, value)?;
                 callback(tokens, definition)?
             }
             _ => return None,
         });
+        let read = found.last().map_or(0, |callback| callback.end - callback.parameters.0);
+        left = left.checked_sub(read)?;
     }
     (!found.is_empty()).then_some(found)
 }
@@ -111,9 +127,23 @@ fn ends_field(next: Option<&Token<'_>>) -> bool {
     matches!(next, Some(Token::Symbol(b',' | b';' | b'}' | b')')))
 }
 
-/// Where the function of this name is defined, if its name stands nowhere else but at `used`.
-fn definition(tokens: &[Token<'_>], name: &[u8], used: usize) -> Option<usize> {
-    let mut places = (0..tokens.len()).filter(|at| *at != used && tokens[*at] == Token::Name(name));
+/// The first three places of each name.
+fn places<'t>(tokens: &[Token<'t>]) -> HashMap<&'t [u8], SmallVec<[usize; 3]>> {
+    let mut places: HashMap<&[u8], SmallVec<[usize; 3]>> = HashMap::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if let Token::Name(name) = token {
+            let places = places.entry(name).or_default();
+            if places.len() < 3 {
+                places.push(at);
+            }
+        }
+    }
+    places
+}
+
+/// Where the function is defined whose name has these places, if it stands nowhere else but at `used`.
+fn definition(tokens: &[Token<'_>], places: &[usize], used: usize) -> Option<usize> {
+    let mut places = places.iter().copied().filter(|at| *at != used);
     let place = places.next()?;
     if places.next().is_some() || is_member(tokens, place) {
         return None;

@@ -14,9 +14,11 @@ pub mod library;
 pub mod library_reach;
 pub mod run;
 pub mod scripts;
+pub mod shape;
 pub mod shebang;
 pub mod straight;
 pub mod vm;
+pub mod watch;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -29,6 +31,8 @@ use control::{GiveWay, SlowScripts};
 use functions::Libraries;
 use scripts::Scripts;
 use vm::Vm;
+
+use crate::config::{Config, Directive};
 
 /// What a server knows of scripts.
 pub struct Scripting {
@@ -88,11 +92,11 @@ impl Scripting {
         Arc::clone(&self.give_way.read())
     }
 
-    /// Does something with this thread's machine.
+    /// Does something with this thread's machine, which may hold so many bytes.
     ///
     /// # Errors
     /// When there is no memory for a machine.
-    pub fn with_machine<T>(&self, work: impl FnOnce(&mut Vm) -> T) -> mlua::Result<T> {
+    pub fn with_machine<T>(&self, limit: usize, work: impl FnOnce(&mut Vm) -> T) -> mlua::Result<T> {
         let machine = match self.machine_of_thread() {
             Some(machine) => machine,
             None => self.new_machine()?,
@@ -100,10 +104,21 @@ impl Scripting {
         let Ok(mut vm) = machine.vm.try_borrow_mut() else {
             return Ok(work(&mut Vm::new()?)); // No script runs another, but nothing depends on it here.
         };
+        vm.set_limit(limit)?;
         vm.see_flush(self.scripts.generation());
         let done = work(&mut vm);
+        if vm.holds_much() && !vm.make_room()? {
+            // What it still holds nobody can name: the next script gets another machine.
+            *vm = self.make_machine()?;
+        }
         vm.tell_memory();
         Ok(done)
+    }
+
+    fn make_machine(&self) -> mlua::Result<Vm> {
+        let vm = Vm::new()?;
+        self.machines.memory.lock().push(Arc::clone(&vm.memory));
+        Ok(vm)
     }
 
     fn machine_of_thread(&self) -> Option<Rc<Machine>> {
@@ -114,8 +129,7 @@ impl Scripting {
     }
 
     fn new_machine(&self) -> mlua::Result<Rc<Machine>> {
-        let vm = Vm::new()?;
-        self.machines.memory.lock().push(Arc::clone(&vm.memory));
+        let vm = self.make_machine()?;
         let machine = Rc::new(Machine { of: Arc::downgrade(&self.machines), vm: RefCell::new(vm) });
         MACHINES.with_borrow_mut(|machines| {
             // Servers that have ended leave theirs to the next one.
@@ -136,6 +150,18 @@ impl Scripting {
     pub fn count_alone(&self) {
         self.ran_alone.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Bytes that the scripts of one thread may hold: what is configured, else a quarter of `maxmemory`, else 256 MB.
+pub fn memory_limit(config: &Config) -> usize {
+    const DEFAULT: usize = 256 << 20;
+    let configured = |directive| usize::try_from(config.int(directive)).unwrap_or(0);
+    match (configured(Directive::LuaMemoryLimit), configured(Directive::Maxmemory)) {
+        (0, 0) => DEFAULT,
+        (0, all) => all / 4,
+        (limit, _) => limit,
+    }
+    .max(vm::LEAST_LIMIT)
 }
 
 impl Default for Scripting {

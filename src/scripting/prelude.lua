@@ -1,18 +1,19 @@
 -- Builds the world in which scripts run, out of Lua's own globals. What scripts see can be read but not changed, so that
 -- one script leaves nothing behind for the next.
 
-local world, libraries, host = ...
+local world, libraries, host, protected = ...
 
 local byte, concat, error, getinfo = string.byte, table.concat, error, debug.getinfo
 local lua_pcall, lua_rawset, lua_setmetatable = pcall, rawset, setmetatable
-local lua_load, lua_loadstring, lua_insert, lua_remove = load, loadstring, table.insert, table.remove
+local lua_load, lua_loadstring, lua_unpack, lua_collectgarbage = load, loadstring, unpack, collectgarbage
 local lua_next, lua_pairs = next, pairs
+local two_texts, next_match, careful_unpack = host.two_texts, host.next_match, host.unpack
 local match, tostring, type, xpcall, select = string.match, tostring, type, xpcall, select
 
 local READ_ONLY = 'Attempt to modify a readonly table'
 
--- Proxies of tables that cannot be changed, with what they stand for.
-local protected = lua_setmetatable({}, { __mode = 'k' })
+-- `protected` has proxies of tables that cannot be changed, with what they stand for.
+lua_setmetatable(protected, { __mode = 'k' })
 
 local function refuse()
     error(READ_ONLY, 2)
@@ -69,48 +70,6 @@ local function raise(text)
     error({ err = text }, 0)
 end
 
-local function log(...)
-    local level = ...
-    if select('#', ...) < 2 then
-        raise('ERR server.log() requires two arguments or more.')
-    elseif type(level) ~= 'number' then
-        raise('ERR First argument must be a number (log level).')
-    elseif level < 0 or level > 3 then
-        raise('ERR Invalid log level.')
-    end
-    local parts = { select(2, ...) }
-    for index = 1, #parts do
-        parts[index] = tostring(parts[index])
-    end
-    host.log(level, concat(parts, ' '))
-end
-
-local function sha1hex(...)
-    if select('#', ...) ~= 1 then
-        raise('ERR wrong number of arguments')
-    end
-    return host.sha1hex(tostring((...)))
-end
-
-local function setresp(...)
-    local version = ...
-    if select('#', ...) ~= 1 then
-        raise('ERR server.setresp() requires one argument.')
-    elseif version ~= 2 and version ~= 3 then
-        raise('ERR RESP version must be 2 or 3.')
-    end
-    host.setresp(version)
-end
-
-local function set_repl(...)
-    local flags = ...
-    if select('#', ...) ~= 1 then
-        raise('ERR server.set_repl() requires one argument.')
-    elseif type(flags) ~= 'number' or flags < 0 or flags > 3 then
-        raise('ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.')
-    end
-end
-
 local function add_all(target, values)
     for name, value in pairs(values) do
         target[name] = value
@@ -123,15 +82,15 @@ local anywhere = {
     LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
     REDIS_VERSION = host.version, REDIS_VERSION_NUM = host.version_number,
     SERVER_NAME = host.server_name,
-    log = log,
+    log = host.log,
 }
 
 -- What scripts and functions have besides.
 local while_running = {
     REPL_NONE = 0, REPL_AOF = 1, REPL_SLAVE = 2, REPL_REPLICA = 2, REPL_ALL = 3,
     call = host.call, pcall = host.pcall, acl_check_cmd = host.acl_check_cmd,
-    sha1hex = sha1hex, error_reply = error_reply, status_reply = status_reply,
-    setresp = setresp, set_repl = set_repl,
+    sha1hex = host.sha1hex, error_reply = error_reply, status_reply = status_reply,
+    setresp = host.setresp, set_repl = host.set_repl,
 }
 
 -- What scripts have alone.
@@ -147,8 +106,8 @@ local commands = protect(add_all(add_all({}, for_functions), while_debugging))
 -- Lua's globals that scripts have, and those changed so that they respect what is protected.
 local globals = {}
 for _, name in ipairs({
-    '_VERSION', 'assert', 'collectgarbage', 'error', 'gcinfo', 'getmetatable', 'ipairs',
-    'rawequal', 'rawget', 'select', 'tonumber', 'tostring', 'type', 'unpack',
+    '_VERSION', 'assert', 'error', 'gcinfo', 'getmetatable', 'ipairs',
+    'rawequal', 'rawget', 'select', 'tonumber', 'tostring', 'type',
 }) do
     globals[name] = world[name]
 end
@@ -171,6 +130,10 @@ end
 
 function globals.xpcall(work, handler)
     return xpcall(work, function(failure)
+        -- A handler is called within the hook that ends a script by force, where no other hook would end it.
+        if host.has_to_end() then
+            return failure
+        end
         return handler(visible_error(failure))
     end)
 end
@@ -195,33 +158,87 @@ function globals.setmetatable(target, metatable)
     return lua_setmetatable(writable(target), metatable)
 end
 
+-- Results that Lua's own function may be asked for: it counts them wrongly where there are more than 32 bits say.
+local UNPACKED_MAX = 7000
+
+function globals.unpack(list, first, last)
+    if type(list) == 'table' then
+        local from, to = first == nil and 1 or first, last == nil and #list or last
+        if type(from) == 'number' and type(to) == 'number'
+            and from > -UNPACKED_MAX and to < 1e9 and to - from < UNPACKED_MAX then
+            return lua_unpack(list, from, to)
+        end
+    end
+    return careful_unpack(list, first, last)
+end
+
+-- How the collector works is not a script's to say: what it asks for is remembered, and that is all.
+local collector = { setpause = 200, setstepmul = 200 }
+
+function globals.collectgarbage(option, value)
+    if option == 'stop' or option == 'restart' then
+        return 0
+    elseif collector[option] then
+        local before = collector[option]
+        collector[option] = tonumber(value) or 0
+        return before
+    elseif option == nil or option == 'collect' or option == 'count' then
+        return lua_collectgarbage(option)
+    elseif option == 'step' then
+        return lua_collectgarbage('step', 1)
+    elseif type(option) == 'string' or type(option) == 'number' then
+        host.wrong_argument(1, "invalid option '" .. option .. "'")
+    end
+    host.wrong_argument(1, 'string expected, got ' .. type(option))
+end
+
 -- Compiled code is not checked by Lua: only source is loaded.
 local BYTECODE = 27
+local TOO_LONG = 'chunk is too long'
 
 function globals.loadstring(source, name)
-    if type(source) == 'string' and byte(source) == BYTECODE then
-        return nil, 'attempt to load chunk with wrong mode'
+    if type(source) ~= 'string' and type(source) ~= 'number' then
+        host.wrong_argument(1, 'string expected, got ' .. type(source))
+    elseif name ~= nil and type(name) ~= 'string' and type(name) ~= 'number' then
+        host.wrong_argument(2, 'string expected, got ' .. type(name))
     end
-    return lua_loadstring(source, name)
+    source = tostring(source)
+    if byte(source) == BYTECODE then
+        return nil, 'attempt to load chunk with wrong mode'
+    elseif host.is_too_long(source) then
+        return nil, TOO_LONG
+    end
+    -- The compiler reads the name up to a zero byte and does not hold it from the first: it is held here.
+    local held = match(tostring(name or source), '^[^%z]*')
+    local chunk, failure = lua_loadstring(source, held)
+    return chunk, failure
 end
 
 function globals.load(reader, name)
-    local parts = {}
     if type(reader) ~= 'function' then
-        error("bad argument #1 to 'load' (function expected, got " .. type(reader) .. ')', 2)
+        host.wrong_argument(1, 'function expected, got ' .. (reader == nil and 'no value' or type(reader)))
     end
+    local parts, length = {}, 0
     while true do
-        local part = reader()
-        if part == nil or part == '' then
+        local ok, part = with_text(lua_pcall(reader))
+        if not ok then
+            return nil, part
+        elseif part == nil then
             break
+        elseif type(part) ~= 'string' and type(part) ~= 'number' then
+            return nil, 'reader function must return a string'
+        end
+        part = tostring(part)
+        if part == '' then
+            break
+        end
+        length = length + #part
+        if length > host.source_max then
+            return nil, TOO_LONG
         end
         parts[#parts + 1] = part
     end
-    local source = concat(parts)
-    if source == '' and #parts == 0 then
-        return lua_load(function() return nil end, name)
-    end
-    return globals.loadstring(source, name or '=(load)')
+    return globals.loadstring(concat(parts), name or '=(load)')
 end
 
 local function copy(original)
@@ -229,12 +246,31 @@ local function copy(original)
 end
 
 local tables = copy(world.table)
-function tables.insert(target, ...)
-    return lua_insert(writable(target), ...)
+local lua_insert, careful_insert = host.lua_insert, host.careful_insert
+
+function tables.insert(...)
+    local list = ...
+    -- What is put at the end moves nothing.
+    if select('#', ...) == 2 and type(list) == 'table' and not protected[list] then
+        return lua_insert(...)
+    end
+    return careful_insert(...)
 end
-function tables.remove(target, ...)
-    return lua_remove(writable(target), ...)
+
+local strings = copy(world.string)
+
+function strings.gmatch(...)
+    local subject, pattern = two_texts(...)
+    local place = 0
+    local function found(behind, ...)
+        place = behind
+        return ...
+    end
+    return function()
+        return found(next_match(subject, pattern, place))
+    end
 end
+strings.gfind = strings.gmatch
 
 local coroutines = copy(world.coroutine)
 local lua_resume = coroutines.resume
@@ -245,7 +281,7 @@ end
 globals.coroutine = protect(coroutines)
 globals.math = protect(copy(world.math))
 globals.os = protect({ clock = world.os.clock })
-globals.string = protect(copy(world.string))
+globals.string = protect(strings)
 globals.table = protect(tables)
 globals.redis = commands
 globals.server = commands
@@ -255,7 +291,7 @@ end
 
 local text_metatable = getmetatable('')
 text_metatable.__index = globals.string
-text_metatable.__metatable = hidden
+text_metatable.__metatable = protect({ __index = globals.string })
 
 local missing = {
     __index = function(_, name)
@@ -274,6 +310,9 @@ lua_rawset(globals, '_G', visible)
 
 -- Says where in the script an error came from.
 local function describe(failure)
+    if host.has_to_end() then
+        return failure -- What it was and where is known already.
+    end
     local line, source
     for level = 2, 250 do
         local info = getinfo(level, 'Sl')

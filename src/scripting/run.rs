@@ -16,11 +16,11 @@ use super::shebang::ScriptFlags;
 use super::straight::{self, Stop, Straight};
 use super::vm::{Failure, Vm};
 use crate::command::keys::LockPlan;
-use crate::command::{Context, Origin};
 use crate::config::Directive;
+use crate::engine::Server;
+use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::resp::Version;
-use crate::server::Server;
 use crate::types::number::parse_i64;
 
 /// What is to be run.
@@ -111,7 +111,8 @@ pub fn run(cx: &mut Context<'_>, program: &Program, arguments: &[&[u8]], read_on
     {
         return call.run_straight(cx, straight);
     }
-    let done = server.scripting.with_machine(|vm| call.run_in_machine(cx, vm));
+    let limit = super::memory_limit(&server.config);
+    let done = server.scripting.with_machine(limit, |vm| call.run_in_machine(cx, vm));
     done.unwrap_or_else(|error| Err(CommandError::new(format!("ERR {error}"))))
 }
 
@@ -157,13 +158,13 @@ impl ProgramCall<'_> {
         let vm = &*vm;
         self.within(cx, |cx, permits| {
             vm.control.begin(&server.scripting.slow, &server.scripting.give_way(), self.start_of(cx));
+            let restarted = vm.restart();
             vm.set_version(Version::Resp2);
             let mut serving = Serving { cx, vm, permits, words: vm.words.take() };
             let ended = self.execute(&mut serving, &function);
             vm.words.set(serving.words);
             let forced = vm.control.end();
-            let recovered = if forced.is_some() { vm.recover() } else { Ok(()) };
-            let outcome = recovered.and(ended).unwrap_or_else(|error| {
+            let outcome = restarted.and(ended).unwrap_or_else(|error| {
                 Err(Failure { text: format!("ERR {error}").into_bytes(), place: None })
             });
             Ended { outcome, forced, forced_at: vm.control.take_place() }
@@ -180,6 +181,9 @@ impl ProgramCall<'_> {
         if cx.client.out_of_memory && flags.declared && !flags.allow_oom && !flags.no_writes {
             return Err(CommandError::OutOfMemory);
         }
+        if flags.declared && !flags.no_writes && cx.server.lacks_replicas() {
+            return Err(CommandError::NoReplicas);
+        }
         let undoable = flags.atomic && !cx.keys.can_undo();
         let mut permits = Permits {
             read_only: self.read_only || flags.no_writes,
@@ -187,6 +191,7 @@ impl ProgramCall<'_> {
             cross_slot: flags.allow_cross_slot_keys || !flags.declared && self.key_count == 0,
             slot: None,
             wrote: false,
+            ran_write: false,
             reached_too_far: false,
             counted: None,
             denied: false,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::analysis::{self, Reach};
 use super::shebang::{self, ScriptFlags};
@@ -53,6 +53,8 @@ pub struct Scripts {
     by_sha: RwLock<HashMap<Sha, Arc<Script>>>,
     /// By their text: EVAL needs no digest for one that is known.
     by_source: RwLock<HashMap<Vec<u8>, Arc<Script>, foldhash::fast::RandomState>>,
+    /// Those that were only sent with EVAL, and some that were kept or forgotten since.
+    evaluated: Mutex<Vec<Arc<Script>>>,
     uses: AtomicU64,
     evicted: AtomicU64,
     memory: AtomicUsize,
@@ -89,17 +91,30 @@ impl Scripts {
             self.memory.fetch_add(size_of::<Script>() + 2 * source.len(), Ordering::Relaxed);
         }
         by_sha.insert(script.sha, Arc::clone(&script));
-        let evaluated = || by_sha.values().filter(|script| !script.kept.load(Ordering::Relaxed));
-        if evaluated().count() > EVALUATED_MAX
-            && let Some(oldest) =
-                evaluated().min_by_key(|script| script.used.load(Ordering::Relaxed)).cloned()
-        {
+        if let Some(oldest) = self.oldest_beyond(&script) {
             by_sha.remove(&oldest.sha);
-            by_source.remove(&oldest.source);
-            self.memory.fetch_sub(size_of::<Script>() + 2 * oldest.source.len(), Ordering::Relaxed);
-            self.evicted.fetch_add(1, Ordering::Relaxed);
+            if by_source.remove(&oldest.source).is_some() {
+                self.memory.fetch_sub(size_of::<Script>() + 2 * oldest.source.len(), Ordering::Relaxed);
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+            }
         }
         Ok(script)
+    }
+
+    /// Enters one that was sent with EVAL; where that makes too many, the one that was used longest ago.
+    fn oldest_beyond(&self, script: &Arc<Script>) -> Option<Arc<Script>> {
+        let mut evaluated = self.evaluated.lock();
+        evaluated.push(Arc::clone(script));
+        if evaluated.len() <= EVALUATED_MAX {
+            return None;
+        }
+        evaluated.retain(|script| !script.kept.load(Ordering::Relaxed));
+        if evaluated.len() <= EVALUATED_MAX {
+            return None;
+        }
+        let used = |index: &usize| evaluated[*index].used.load(Ordering::Relaxed);
+        let oldest = (0..evaluated.len()).min_by_key(used)?;
+        Some(evaluated.swap_remove(oldest))
     }
 
     /// The script with this digest in hexadecimal, if it is known.
@@ -122,6 +137,7 @@ impl Scripts {
             self.memory.fetch_sub(size_of::<Script>() + 2 * script.source.len(), Ordering::Relaxed);
         }
         self.by_sha.write().remove(&script.sha);
+        self.evaluated.lock().retain(|other| other.sha != script.sha);
     }
 
     /// Forgets all.
@@ -129,6 +145,7 @@ impl Scripts {
         let mut by_source = self.by_source.write();
         by_source.clear();
         self.by_sha.write().clear();
+        self.evaluated.lock().clear();
         self.memory.store(0, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::Release);
     }

@@ -9,28 +9,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mlua::chunk::ChunkMode;
-use mlua::{Either, Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table, Value};
+use mlua::{Either, Function, Lua, LuaOptions, LuaString, MultiValue, RegistryKey, StdLib, Table, Value};
 
 use super::call::Words;
-use super::control::{Control, Place};
+use super::control::{Control, ForcedEnd};
 use super::scripts::{Script, Sha};
-use super::{convert, host, library};
+use super::{convert, host, library, watch};
 use crate::resp::Version;
 
-/// Memory that the scripts of one machine may hold, in bytes: beyond it they get Lua's "not enough memory".
-const MEMORY_MAX: usize = 1 << 30;
+/// What a machine may hold at least, in bytes, however little is configured: it needs some of it itself.
+pub const LEAST_LIMIT: usize = 1 << 20;
+
+/// What it may hold while nothing is configured. Beyond it scripts get Lua's "not enough memory".
+const LIMIT: usize = 256 << 20;
+
+/// The longest text that is compiled, in bytes: nobody can end the compiler.
+const SOURCE_MAX: usize = 16 << 20;
+
+/// The most words of a text that make the compiler go through a list of all that came before.
+const JUMPS_MAX: usize = 10_000;
+
+/// These words.
+const JUMPS: [&[u8]; 4] = [b"elseif", b"and", b"or", b"break"];
 
 /// Replies and arguments up to this many bytes are made Lua values without asking for the memory step by step.
 const UNASKED_MAX: usize = 64 * 1024;
 
-/// Instructions between two looks at the time.
-const INSTRUCTIONS: u32 = 50_000;
-
 /// Compiled scripts kept in a machine; when there are more all are compiled again as they are used.
 const COMPILED_MAX: usize = 1024;
-
-/// The names of what is compiled: a script, and a library of functions.
-const SOURCES: [&str; 2] = ["@user_script", "@user_function"];
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
@@ -51,12 +57,17 @@ pub struct Vm {
     pub memory: Arc<AtomicUsize>,
     /// Memory for the words of commands.
     pub words: Cell<Words>,
-    compiled: HashMap<Sha, Function>,
+    /// In the machine's registry, as references to functions would take the places that arguments need.
+    compiled: HashMap<Sha, RegistryKey>,
     /// The flush of scripts that they were compiled after.
     generation: u64,
     /// Functions of the libraries, and the version of the libraries they are of.
-    functions: HashMap<Vec<u8>, Function>,
+    functions: HashMap<Vec<u8>, RegistryKey>,
     libraries_version: u64,
+    limit: usize,
+    /// The names of what is compiled, held so that they are not freed while it is: the compiler does not hold them from the first
+    /// (CVE-2025-49844).
+    _chunk_names: Vec<LuaString>,
 }
 
 /// See [`Vm::names`].
@@ -75,11 +86,12 @@ pub struct FieldNames {
 /// Sets the limit of memory again.
 struct Limit<'l> {
     lua: &'l Lua,
+    limit: usize,
 }
 
 impl Drop for Limit<'_> {
     fn drop(&mut self) {
-        let set = self.lua.set_memory_limit(MEMORY_MAX);
+        let set = self.lua.set_memory_limit(self.limit);
         debug_assert!(set.is_ok(), "the machine's allocator keeps the limit");
     }
 }
@@ -101,7 +113,7 @@ impl Vm {
     pub fn new() -> mlua::Result<Self> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::default().catch_rust_panics(false))?;
-        lua.set_memory_limit(MEMORY_MAX)?;
+        lua.set_memory_limit(LIMIT)?;
         let control = Rc::new(Control::default());
         let version = Rc::new(Cell::new(Version::Resp2));
         let world = lua.globals();
@@ -119,8 +131,16 @@ impl Vm {
             string: name("string")?,
         });
         let host = host_table(&lua, &version, &names)?;
+        library::protected::prepare(&lua)?;
+        let protected = lua.create_table()?;
+        let lua_insert: Function = world.raw_get::<Table>("table")?.raw_get("insert")?;
+        host.raw_set("lua_insert", &lua_insert)?;
+        let careful = library::list::insert_carefully(&lua, lua_insert, protected.clone())?;
+        host.raw_set("careful_insert", careful)?;
+        library::text::replace(&lua, &world.raw_get("string")?)?;
+        library::list::replace(&lua, &world.raw_get("table")?, &protected)?;
         let (visible, run, run_function, register): (Table, Function, Function, Function) =
-            lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, host))?;
+            lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, host, protected))?;
         lua.set_globals(visible)?;
         let vm = Self {
             control,
@@ -135,39 +155,56 @@ impl Vm {
             generation: 0,
             functions: HashMap::new(),
             libraries_version: 0,
+            limit: LIMIT,
+            _chunk_names: vec![lua.create_string("@user_script")?, lua.create_string("@user_function")?],
             lua,
         };
-        vm.look_every(INSTRUCTIONS)?;
+        watch::begin(&vm.lua, &vm.control, LIMIT)?;
         // Two fifths of what there is by now served only to make the rest.
         vm.lua.gc_collect()?;
         vm.tell_memory();
         Ok(vm)
     }
 
-    fn look_every(&self, instructions: u32) -> mlua::Result<()> {
-        let control = Rc::clone(&self.control);
-        self.lua.set_global_hook(HookTriggers::new().every_nth_instruction(instructions), move |lua, _| {
-            control.look().map_err(|end| {
-                // The script's own handler of errors is stopped too, so it cannot say this.
-                control.note_place(place_in_script(lua));
-                // From now on each instruction asks: a script that catches the error does not come far.
-                let again = Rc::clone(&control);
-                let every = HookTriggers::new().every_nth_instruction(1);
-                drop(lua.set_global_hook(every, move |_, _| {
-                    again.look().map(|()| mlua::VmState::Continue).map_err(mlua::Error::external)
-                }));
-                mlua::Error::external(end)
-            })?;
-            Ok(mlua::VmState::Continue)
-        })
-    }
-
-    /// Starts anew with looking at the time, after a script that was ended by force.
+    /// Starts to watch over a script anew.
     ///
     /// # Errors
     /// When memory is short.
-    pub fn recover(&self) -> mlua::Result<()> {
-        self.look_every(INSTRUCTIONS)
+    pub fn restart(&self) -> mlua::Result<()> {
+        watch::restart(&self.lua)
+    }
+
+    /// Sets how many bytes the machine may hold.
+    ///
+    /// # Errors
+    /// None that comes up with the machine's allocator.
+    pub fn set_limit(&mut self, limit: usize) -> mlua::Result<()> {
+        if self.limit == limit {
+            return Ok(());
+        }
+        self.limit = limit;
+        watch::set_limit(&self.lua, limit)
+    }
+
+    /// Whether so much is left behind by a script that the next one would feel it.
+    pub fn holds_much(&self) -> bool {
+        self.lua.used_memory() > self.limit / 4
+    }
+
+    /// Collects garbage, then forgets what can be compiled again. Whether that helped.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn make_room(&mut self) -> mlua::Result<bool> {
+        self.lua.gc_collect()?;
+        if self.holds_much() {
+            self.compiled.clear();
+            self.begin_libraries(0);
+            self.lua.expire_registry_values();
+            self.lua.gc_collect()?;
+            self.lua.gc_collect()?;
+        }
+        Ok(!self.holds_much())
     }
 
     /// Whether this is Lua; the error says why not.
@@ -175,10 +212,13 @@ impl Vm {
     /// # Errors
     /// The compiler's message.
     pub fn check(&self, source: &[u8], chunk: &'static str) -> Result<Function, String> {
+        if is_too_long(source) {
+            return Err(format!("{}: chunk is too long", chunk.trim_start_matches('@')));
+        }
         let loaded = self.lua.load(source).set_name(chunk).set_mode(ChunkMode::Text).into_function();
         loaded.map_err(|error| match error {
             mlua::Error::SyntaxError { message, .. } => message,
-            other => other.to_string(),
+            other => text_of(&other).trim_start_matches("ERR ").to_owned(),
         })
     }
 
@@ -187,14 +227,17 @@ impl Vm {
     /// # Errors
     /// The compiler's message.
     pub fn compiled(&mut self, script: &Script) -> Result<Function, String> {
-        if let Some(function) = self.compiled.get(&script.sha) {
-            return Ok(function.clone());
+        let failed = |error: mlua::Error| text_of(&error).trim_start_matches("ERR ").to_owned();
+        if let Some(key) = self.compiled.get(&script.sha) {
+            return self.lua.registry_value(key).map_err(failed);
         }
         let function = self.check(script.body(), "@user_script")?;
         if self.compiled.len() >= COMPILED_MAX {
             self.compiled.clear();
+            self.lua.expire_registry_values();
         }
-        self.compiled.insert(script.sha, function.clone());
+        let key = self.lua.create_registry_value(&function).map_err(failed)?;
+        self.compiled.insert(script.sha, key);
         Ok(function)
     }
 
@@ -203,6 +246,7 @@ impl Vm {
         if self.generation != generation {
             self.generation = generation;
             self.compiled.clear();
+            self.lua.expire_registry_values();
         }
     }
 
@@ -219,17 +263,22 @@ impl Vm {
     /// Forgets all functions, to be filled with those of this version of the libraries.
     pub fn begin_libraries(&mut self, version: u64) {
         self.functions.clear();
+        self.lua.expire_registry_values();
         self.libraries_version = version;
     }
 
     /// Adds a function.
-    pub fn add_function(&mut self, name: Vec<u8>, function: Function) {
-        self.functions.insert(name, function);
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn add_function(&mut self, name: Vec<u8>, function: Function) -> mlua::Result<()> {
+        self.functions.insert(name, self.lua.create_registry_value(function)?);
+        Ok(())
     }
 
     /// A function by its name.
     pub fn function(&self, name: &[u8]) -> Option<Function> {
-        self.functions.get(name).cloned()
+        self.functions.get(name).and_then(|key| self.lua.registry_value(key).ok())
     }
 
     /// Runs a library's source, which calls `register_function` for each of its functions.
@@ -294,10 +343,10 @@ impl Vm {
     /// Makes Lua values of about so many bytes. The library protects every step that may run into the limit of memory, which costs
     /// more than the step; what is small is made without a limit.
     pub fn unasked<T>(&self, bytes: usize, work: impl FnOnce() -> mlua::Result<T>) -> mlua::Result<T> {
-        if bytes > UNASKED_MAX || self.lua.used_memory() > MEMORY_MAX {
+        if bytes > UNASKED_MAX || self.lua.used_memory() > self.limit {
             return work();
         }
-        let limit = Limit { lua: &self.lua };
+        let limit = Limit { lua: &self.lua, limit: self.limit };
         self.lua.set_memory_limit(0)?;
         let made = work();
         drop(limit);
@@ -327,24 +376,9 @@ fn failure_of(value: &Value) -> Failure {
             Failure { text, place: source.zip(line).map(|(source, line)| (source.as_bytes().to_vec(), line)) }
         }
         Value::String(text) => Failure { text: [b"ERR ", &*text.as_bytes()].concat(), place: None },
-        Value::Error(error) => Failure { text: format!("ERR {error}").into_bytes(), place: None },
+        Value::Error(error) => Failure { text: text_of(error).into_bytes(), place: None },
         _ => Failure { text: b"ERR unknown error".to_vec(), place: None },
     }
-}
-
-/// Where in the script the machine is: the prelude has none of the sources' names.
-fn place_in_script(lua: &Lua) -> Option<Place> {
-    const DEPTH: usize = 250;
-    (0..DEPTH)
-        .map_while(|level| {
-            lua.inspect_stack(level, |frame| {
-                let source = frame.source().source.map(|source| source.into_owned());
-                let source = source.filter(|source| SOURCES.contains(&source.as_str()))?;
-                Some((source.into_bytes(), frame.current_line()? as i64))
-            })
-        })
-        .flatten()
-        .next()
 }
 
 /// The one function of Lua's debug library that the prelude needs, made of what the machine tells of its stack.
@@ -370,7 +404,30 @@ fn text_of(error: &mlua::Error) -> String {
     match error {
         mlua::Error::CallbackError { cause, .. } | mlua::Error::WithContext { cause, .. } => text_of(cause),
         mlua::Error::ExternalError(inner) => inner.to_string(),
+        mlua::Error::MemoryError(_) => "ERR not enough memory".to_owned(),
         other => format!("ERR {other}"),
+    }
+}
+
+/// Whether compiling a text would take too long.
+fn is_too_long(source: &[u8]) -> bool {
+    let is_word = |at: usize, word: &[u8]| {
+        let belongs =
+            |byte: Option<&u8>| byte.is_some_and(|byte| *byte == b'_' || byte.is_ascii_alphanumeric());
+        !belongs(at.checked_sub(1).and_then(|before| source.get(before)))
+            && !belongs(source.get(at + word.len()))
+    };
+    let count = |word: &[u8]| memchr::memmem::find_iter(source, word).filter(|at| is_word(*at, word)).count();
+    let jumps = || JUMPS.iter().map(|word| count(word)).sum::<usize>();
+    source.len() > SOURCE_MAX || source.len() > 2 * JUMPS_MAX && jumps() > JUMPS_MAX
+}
+
+/// Why a script ends by force, if that is what went wrong.
+fn forced(error: &mlua::Error) -> Option<ForcedEnd> {
+    match error {
+        mlua::Error::CallbackError { cause, .. } | mlua::Error::WithContext { cause, .. } => forced(cause),
+        mlua::Error::ExternalError(inner) => inner.downcast_ref().copied(),
+        _ => None,
     }
 }
 
@@ -379,11 +436,13 @@ fn host_table(lua: &Lua, version: &Rc<Cell<Version>>, names: &Rc<FieldNames>) ->
     let host = lua.create_table()?;
     // An error of `call` is raised, one of `pcall` is its result.
     let call = lua.create_function(|lua, words: MultiValue| {
+        watch::count_call(lua)?;
         host::with(|host| host.call(lua, &words))?.map_err(mlua::Error::external)
     })?;
     host.raw_set("call", call)?;
     let names = Rc::clone(names);
     let pcall = lua.create_function(move |lua, words: MultiValue| {
+        watch::count_call(lua)?;
         host::with(|host| host.call(lua, &words))?.or_else(|error| convert::error_to_lua(lua, &names, &error))
     })?;
     host.raw_set("pcall", pcall)?;
@@ -394,37 +453,33 @@ fn host_table(lua: &Lua, version: &Rc<Cell<Version>>, names: &Rc<FieldNames>) ->
     host.raw_set("version", crate::REDIS_VERSION)?;
     host.raw_set("version_number", version_number(crate::REDIS_VERSION))?;
     host.raw_set("server_name", "kvarts")?;
-    let log = lua.create_function(|_, (level, text): (i64, LuaString)| {
-        let text = text.to_string_lossy();
-        match level {
-            0 => tracing::trace!(target: "kvarts::script", "{text}"),
-            1 => tracing::debug!(target: "kvarts::script", "{text}"),
-            2 => tracing::info!(target: "kvarts::script", "{text}"),
-            _ => tracing::warn!(target: "kvarts::script", "{text}"),
+    library::api::fill(lua, &host, version)?;
+    host.raw_set("unpack", library::list::unpack_carefully(lua)?)?;
+    host.raw_set("wrong_argument", library::wrong_argument(lua)?)?;
+    let (texts, next_match) = library::text::gmatch_parts(lua)?;
+    host.raw_set("two_texts", texts)?;
+    host.raw_set("next_match", next_match)?;
+    host.raw_set("source_max", SOURCE_MAX)?;
+    let too_long = lua.create_function(|_, source: LuaString| Ok(is_too_long(&source.as_bytes())))?;
+    host.raw_set("is_too_long", too_long)?;
+    host.raw_set("has_to_end", lua.create_function(|lua, ()| Ok(watch::has_to_end(lua)))?)?;
+    let visible_error = lua.create_function(|lua, failure: Value| {
+        // Nobody catches what ends a script by force.
+        if let Value::Error(error) = &failure
+            && forced(error).is_some()
+        {
+            return Err((**error).clone());
         }
-        Ok(())
-    })?;
-    host.raw_set("log", log)?;
-    let sha1hex = lua.create_function(|lua, text: LuaString| {
-        lua.create_string(super::scripts::sha1_hex(&text.as_bytes()))
-    })?;
-    host.raw_set("sha1hex", sha1hex)?;
-    let visible_error =
-        lua.create_function(|lua, failure: Value| match library::plain_error(lua, failure)? {
+        match library::plain_error(lua, failure)? {
             Value::Error(error) => {
                 let table = lua.create_table()?;
                 table.raw_set("err", text_of(&error))?;
                 Ok(Value::Table(table))
             }
             plain => Ok(plain),
-        })?;
-    host.raw_set("visible_error", visible_error)?;
-    let version = Rc::clone(version);
-    let setresp = lua.create_function(move |_, wanted: u8| {
-        version.set(if wanted == 3 { Version::Resp3 } else { Version::Resp2 });
-        Ok(())
+        }
     })?;
-    host.raw_set("setresp", setresp)?;
+    host.raw_set("visible_error", visible_error)?;
     Ok(host)
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
 use kvarts::config::Config;
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
 
@@ -500,7 +500,7 @@ fn strangers_are_kept_out_while_there_is_no_password() {
     let core = server.handle().server();
     let from = |address: &str| {
         assert!(core.clients.take_place(100));
-        let mut client = core.new_client(address.to_owned(), None, 0, kvarts::server::client::Door::Main);
+        let mut client = core.new_client(address.to_owned(), None, 0, kvarts::shared::client::Door::Main);
         let refused = core.is_protected_from(&client);
         core.forget_client(&mut client);
         refused

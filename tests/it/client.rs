@@ -452,3 +452,43 @@ fn a_read_buffer_is_kept_for_a_while_where_it_was_needed() {
     eventually("silence ends it", || buffer() == [0, 0]);
     client.check("PING", "+PONG~");
 }
+
+/// Room for a long argument is there as soon as its length is known, and goes when nothing comes of it for two seconds. The
+/// argument still arrives whole.
+#[test]
+fn room_for_a_long_argument_comes_at_once_and_goes() {
+    let server = TestServer::start();
+    let mut admin = server.client();
+    let mut client = server.client();
+    client.check("CLIENT SETNAME fat", "+OK~");
+    client.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\na");
+    let mut buffer = || -> usize {
+        let list = admin.value("CLIENT LIST").text();
+        let line = list.lines().find(|line| line.contains("name=fat")).expect("its line");
+        let number = |name| field(line, name).parse::<usize>().expect("a number");
+        number("qbuf") + number("qbuf-free")
+    };
+    eventually("there is room", || buffer() >= 1_000_000);
+    eventually("it is given back", || buffer() < 100_000);
+    client.send(&[b'a'; 999_999]);
+    client.send(b"\r\n");
+    client.check_next("+OK~");
+    client.check("STRLEN k", ":1000000~");
+}
+
+/// A stranger's announcement makes no room.
+#[test]
+fn strangers_get_no_room_for_announcements() {
+    let server = TestServer::with(&[("requirepass", "secret")]);
+    let mut stranger = server.client();
+    stranger.send(b"*2\r\n$4\r\nAUTH\r\n$16000\r\na");
+    let mut admin = server.client();
+    admin.check("AUTH secret", "+OK~");
+    eventually("its bytes have come", || {
+        let list = admin.value("CLIENT LIST").text();
+        list.lines().any(|line| field(line, "id") == "1" && field(line, "qbuf") != "0")
+    });
+    let list = admin.value("CLIENT LIST").text();
+    let line = list.lines().find(|line| field(line, "id") == "1").expect("its line");
+    assert!(field(line, "qbuf-free").parse::<usize>().expect("a number") < 20_000, "{line}");
+}

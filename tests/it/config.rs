@@ -1,7 +1,7 @@
 //! CONFIG, and what changes at once when it is set.
 
 use crate::harness::*;
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 
 #[test]
 fn several_are_set_together_or_not_at_all() {

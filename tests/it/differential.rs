@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 
 use crate::differences::{DIFFERENCES, sets_data_apart};
 use crate::differential_data::compare_data;

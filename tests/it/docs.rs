@@ -77,9 +77,21 @@ fn the_commands_page_is_that_of_the_table() {
 }
 
 #[test]
-fn architecture_lists_the_directives_without_effect() {
-    let list: Vec<String> = config::without_effect().map(|name| format!("`{name}`")).collect();
-    made_part("ARCHITECTURE.md", "directives without effect", &wrapped(&(list.join(", ") + ".")));
+fn architecture_shows_the_floors() {
+    made_part("ARCHITECTURE.md", "floors", &crate::layers::map_of_floors());
+}
+
+/// A file that was moved or renamed would leave its reader in the dark.
+#[test]
+fn architecture_names_files_that_exist() {
+    let page = read("ARCHITECTURE.md");
+    let named = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| text.starts_with("src/") || text.starts_with("tests/"));
+    let missing: Vec<&str> = named.filter(|path| !root().join(path).exists()).collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }
 
 #[test]
@@ -139,24 +151,6 @@ fn made_part(path: &str, name: &str, text: &str) {
     let (before, rest) = page.split_once(&begin).expect("the part begins");
     let (_, after) = rest.split_once(end).expect("the part ends");
     made(path, &format!("{before}{begin}{text}{end}{after}"));
-}
-
-/// Lines of up to 120 columns.
-fn wrapped(text: &str) -> String {
-    let mut lines = String::new();
-    let mut width = 0;
-    for word in text.split(' ') {
-        if width > 0 && width + 1 + word.len() > 120 {
-            lines.push('\n');
-            width = 0;
-        } else if width > 0 {
-            lines.push(' ');
-            width += 1;
-        }
-        lines.push_str(word);
-        width += word.len();
-    }
-    lines + "\n"
 }
 
 fn root() -> PathBuf {

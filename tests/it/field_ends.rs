@@ -131,8 +131,8 @@ fn the_count_is_that_of_a_walk() {
                 client.value("EXEC");
             }
             server.advance_ms(rng.u64(..30));
-            for database in 0..2 {
-                let told = told(&mut clients[database], database);
+            for (database, client) in clients.iter_mut().enumerate() {
+                let told = told(client, database);
                 assert_eq!(told, walked(&server, database), "seed {seed}, round {round}: {commands:?}");
             }
         }

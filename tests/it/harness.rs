@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use kvarts::config::Config;
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 use kvarts::{Handle, StartError};
 
 pub use crate::value::Value;

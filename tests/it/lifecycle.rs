@@ -2,7 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
 use crate::program::Program;
@@ -209,7 +209,7 @@ fn the_limit_of_open_files_is_raised() {
 /// A hundred million databases took 4.8 GB at the start. There are at most 65,535, and one that is not used takes nothing to speak of.
 #[test]
 fn databases_are_bounded_and_made_when_used() {
-    let refused = kvarts::config::Config::from_pairs([("databases", "65536")]).err().expect("too many");
+    let refused = kvarts::config::Config::from_pairs([("databases", "65536")]).expect_err("too many");
     assert!(refused.to_string().contains("must be between 1 and 65535"), "{refused}");
     let program = Program::start(&["--databases", "65535"]);
     let mut client = program.client();

@@ -166,3 +166,16 @@ fn nothing_is_evicted_during_a_pause() {
     other.check("CLIENT UNPAUSE", "+OK~");
     eventually("it is evicted", || info(&mut other, "evicted_keys") == "1");
 }
+
+/// A script that has run a writing command, even one that changed nothing, is not stopped half way by OOM.
+#[test]
+fn a_script_under_way_is_not_stopped_for_memory() {
+    let program = Program::start(&[]);
+    let mut client = program.client();
+    client.check("CONFIG SET maxmemory 1", "+OK~");
+    client
+        .check("EVAL \"redis.call('del', KEYS[1]) return redis.call('set', KEYS[1], 'bar')\" 1 foo", "+OK~");
+    let refused =
+        client.raw("EVAL \"redis.call('get', KEYS[1]) return redis.call('set', KEYS[1], 'bar')\" 1 foo");
+    assert!(refused.starts_with("-OOM command not allowed when used memory > 'maxmemory'."), "{refused}");
+}

@@ -1,6 +1,6 @@
 //! Random transactions and scripts: what WATCH sees is what Redis sees, and what fails leaves no trace.
 
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 
 use crate::differential_words::{Generator, Words, hash, list, set, sorted_set, stream, string};
 use crate::harness::*;

@@ -96,3 +96,44 @@ fn an_ended_key_is_gone_there_too() {
     reader.check("GET k", "$-1~");
     reader.check("DBSIZE", ":0~");
 }
+
+/// Writes ask for replicas: by themselves, in a pipeline, queued and run; reads do not. The read-only port is a replica.
+#[test]
+fn writes_want_replicas() {
+    let refused = "-NOREPLICAS Not enough good replicas to write.~";
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    client.check("MULTI", "+OK~");
+    client.check("SET k 1", "+QUEUED~");
+    server.client().check("CONFIG SET min-replicas-to-write 1", "+OK~");
+    client.check(
+        "EXEC",
+        "-EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas to write.~",
+    );
+    client.send(b"GET k\r\nSET k 2\r\nSET k 3\r\nGET k\r\nPING\r\n");
+    for reply in ["$1~v~", refused, refused, "$1~v~", "+PONG~"] {
+        client.check_next(reply);
+    }
+    client.check("MULTI", "+OK~");
+    client.check("SET k 4", refused);
+    client.check("EXEC", "-EXECABORT Transaction discarded because of previous errors.~");
+    client.check("GET k", "$1~v~");
+    client.check("EVAL \"return redis.call('get', KEYS[1])\" 1 k", "$1~v~");
+    let from_script = client.raw("EVAL \"return redis.call('set', KEYS[1], 9)\" 1 k");
+    assert!(
+        from_script.starts_with("-NOREPLICAS Not enough good replicas to write. script: "),
+        "{from_script}"
+    );
+    client.check("EVAL \"#!lua\\nreturn 1\" 0", refused);
+    client.check("EVAL \"#!lua flags=no-writes\\nreturn 1\" 0", ":1~");
+    assert_eq!(server.info("min_slaves_good_slaves"), "0");
+    client.check("CONFIG SET min-replicas-max-lag 0", "+OK~");
+    client.check("SET k 5", "+OK~");
+    client.check("CONFIG SET min-replicas-max-lag 10", "+OK~");
+    client.check("SET k 6", refused);
+    client.check(&format!("CONFIG SET read-only-port {}", free_port()), "+OK~");
+    client.check("SET k 7", "+OK~");
+    client.check("CONFIG SET min-replicas-to-write 2", "+OK~");
+    client.check("SET k 8", refused);
+}

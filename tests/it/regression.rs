@@ -9,7 +9,7 @@ fn a_failed_start_deletes_nothing() {
     let path = dir.path().join("precious");
     std::fs::write(&path, "data").expect("a file");
     let text = path.display().to_string();
-    let clock = kvarts::server::clock::Clock::manual(START_MS);
+    let clock = kvarts::shared::clock::Clock::manual(START_MS);
     assert!(TestServer::try_with(&[("unixsocket", text.as_str())], clock, TempDir::new()).is_err());
     assert!(path.exists());
 }

@@ -1,6 +1,6 @@
 //! Requests of one kind in a row answer, change and count what they do one by one.
 
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
 

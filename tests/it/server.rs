@@ -1,6 +1,6 @@
 //! COMMAND, CONFIG and other commands about the server.
 
-use kvarts::server::clock::Clock;
+use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
 

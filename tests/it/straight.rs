@@ -54,7 +54,7 @@ impl Both {
 
 #[test]
 fn scripts_in_use_are_straight_and_answer_as_in_the_machine() {
-    let server = TestServer::with_clock(&[], kvarts::server::clock::Clock::manual(1_000_000));
+    let server = TestServer::with_clock(&[], kvarts::shared::clock::Clock::manual(1_000_000));
     let mut both = Both::new(&server);
     for script in [
         "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end",
@@ -140,7 +140,7 @@ fn what_is_not_understood_is_left_to_the_machine() {
 
 #[test]
 fn errors_are_the_machines() {
-    let server = TestServer::with_clock(&[], kvarts::server::clock::Clock::manual(1_000_000));
+    let server = TestServer::with_clock(&[], kvarts::shared::clock::Clock::manual(1_000_000));
     let mut both = Both::new(&server);
     for script in [
         "redis.call('incr', KEYS[4])\nreturn redis.call('incr', KEYS[2])",
@@ -324,7 +324,7 @@ impl Writer {
 #[test]
 fn generated_scripts_answer_as_in_the_machine() {
     const ROUNDS: usize = 1500;
-    let server = TestServer::with_clock(&[], kvarts::server::clock::Clock::manual(1_000_000));
+    let server = TestServer::with_clock(&[], kvarts::shared::clock::Clock::manual(1_000_000));
     let mut both = Both::new(&server);
     let seed = fastrand::u64(..);
     println!("seed {seed}");

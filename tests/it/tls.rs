@@ -134,7 +134,7 @@ fn an_own_certificate_that_cannot_be_read_is_told_at_start() {
         ("tls-key-file", "/nowhere/key.pem"),
         ("tls-auth-clients", "no"),
     ];
-    let clock = kvarts::server::clock::Clock::manual(START_MS);
+    let clock = kvarts::shared::clock::Clock::manual(START_MS);
     let error = TestServer::try_with(&pairs, clock, TempDir::new()).err().expect("no such file").to_string();
     assert!(error.contains("/nowhere/cert.pem"), "{error}");
 }
@@ -187,7 +187,7 @@ fn a_certificate_names_the_user() {
             ("tls-auth-clients", "optional"),
             ("tls-auth-clients-user", "CN"),
         ],
-        kvarts::server::clock::Clock::manual(START_MS),
+        kvarts::shared::clock::Clock::manual(START_MS),
         dir,
     )
     .expect("the server starts");
@@ -264,7 +264,7 @@ fn settings_that_cannot_work_are_refused() {
 /// The same at the start, though no file is named.
 #[test]
 fn protocols_that_do_not_exist_are_told_at_the_start() {
-    let clock = kvarts::server::clock::Clock::manual(START_MS);
+    let clock = kvarts::shared::clock::Clock::manual(START_MS);
     let started = TestServer::try_with(&[("tls-protocols", "TLSv9")], clock, TempDir::new());
     let error = started.err().expect("no such version").to_string();
     assert!(error.contains("TLSv9"), "{error}");

@@ -380,6 +380,8 @@ pub enum Directive {
     TransactionRollback,
     /// `busy-reply-threshold`
     BusyReplyThreshold,
+    /// `lua-memory-limit`
+    LuaMemoryLimit,
     /// `extended-redis-compatibility`
     ExtendedRedisCompatibility,
     /// `commandlog-execution-slower-than`
@@ -468,7 +470,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 230;
+    pub const COUNT: usize = 231;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

@@ -79,14 +79,16 @@ pub(super) const SPECS: &[Spec] = &[
         "0",
         "Replicas without which writes are refused.",
     )
+    .active()
     .alias("min-slaves-to-write"),
     spec(
         D::MinReplicasMaxLag,
         "min-replicas-max-lag",
         COUNT,
         "10",
-        "Seconds of silence after which a replica does not count.",
+        "Seconds of silence after which a replica does not count; 0 asks for no replica.",
     )
+    .active()
     .alias("min-slaves-max-lag"),
     spec(
         D::ReplTimeout,

@@ -1,6 +1,8 @@
 //! Databases, access, scripts, logs and the process.
 
-use super::{BOOL, COUNT, DATABASES_MAX, Directive as D, I32_MAX, I64_MAX, Kind, SIZE, Spec, TEXT, spec};
+use super::{
+    BOOL, COUNT, DATABASES_MAX, Directive as D, I32_MAX, I64_MAX, Kind, SIZE, Spec, TEXT, memory, spec,
+};
 use crate::config::check;
 
 /// Databases, access, scripts, logs and the process.
@@ -85,6 +87,14 @@ pub(super) const SPECS: &[Spec] = &[
     )
     .active()
     .alias("lua-time-limit"),
+    spec(
+        D::LuaMemoryLimit,
+        "lua-memory-limit",
+        memory(0, I64_MAX as u64),
+        "0",
+        "Bytes that the scripts of one thread may hold before they fail with \"not enough memory\". 0 stands for a quarter of `maxmemory`, or for 256 MB where that is 0.",
+    )
+    .active(),
     spec(
         D::ExtendedRedisCompatibility,
         "extended-redis-compatibility",

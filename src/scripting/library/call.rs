@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Value};
+use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, RegistryKey, Value};
 
 /// The stack slots that a function may use: arguments and results count against it. Lua 5.1 has 8,000; some are left because mlua keeps its
 /// references to values on a stack of the same size.
@@ -18,6 +18,10 @@ pub(super) enum Failure {
     Message(Cow<'static, [u8]>),
     /// What Lua itself says, without a place.
     Bare(&'static str),
+    /// The same, made up.
+    Text(Vec<u8>),
+    /// What a function of the script raised: it goes on as it is.
+    Value(Value),
     /// Lua failed beneath: no memory, no stack.
     Lua(mlua::Error),
 }
@@ -39,26 +43,29 @@ impl Failure {
         Self::Message(Cow::Owned(text.into_bytes()))
     }
 
-    /// The error as it leaves the function, with the place of the call and the name the caller used.
+    /// The error as it leaves the function, with the place of the call and the name the caller used. `level` is where the function that
+    /// the script called stands on the stack, from this one on.
     #[cold]
-    fn raise(self, lua: &Lua) -> mlua::Error {
+    fn raise(self, lua: &Lua, level: usize) -> mlua::Error {
         let mut message = Vec::new();
         match self {
             Self::Lua(error) => return error,
+            Self::Value(value) => return raised_value(lua, value),
+            Self::Text(text) => message = text,
             Self::Bare(text) => message.extend_from_slice(text.as_bytes()),
             Self::Message(text) => {
-                push_place(lua, &mut message);
+                push_place(lua, level, &mut message);
                 message.extend_from_slice(&text);
             }
             Self::Argument(number, why) => {
-                push_place(lua, &mut message);
-                push_argument(lua, number, &mut message);
+                push_place(lua, level, &mut message);
+                push_argument(lua, level, number, &mut message);
                 message.extend_from_slice(b" (");
                 message.extend_from_slice(&why);
                 message.push(b')');
             }
         }
-        mlua::Error::external(Raised { message })
+        mlua::Error::external(Raised::Message(message))
     }
 }
 
@@ -69,8 +76,8 @@ impl From<mlua::Error> for Failure {
 }
 
 /// Where the running function was called: "user_script:1: ", or nothing if the caller is not Lua code.
-fn push_place(lua: &Lua, out: &mut Vec<u8>) {
-    let place = lua.inspect_stack(1, |frame| {
+fn push_place(lua: &Lua, level: usize, out: &mut Vec<u8>) {
+    let place = lua.inspect_stack(level + 1, |frame| {
         let line = frame.current_line()?;
         let source = frame.source().short_src?.into_owned();
         Some((source, line))
@@ -81,8 +88,8 @@ fn push_place(lua: &Lua, out: &mut Vec<u8>) {
 }
 
 /// Names the argument as the caller sees it: in a call with a colon the first one is the object itself.
-fn push_argument(lua: &Lua, number: usize, out: &mut Vec<u8>) {
-    let names = lua.inspect_stack(0, |frame| {
+fn push_argument(lua: &Lua, level: usize, number: usize, out: &mut Vec<u8>) {
+    let names = lua.inspect_stack(level, |frame| {
         let names = frame.names();
         (names.name.map(Cow::into_owned), names.name_what == Some("method"))
     });
@@ -96,22 +103,35 @@ fn push_argument(lua: &Lua, number: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// A message that a library function raised, ready for the script: mlua carries it through Lua as an opaque value.
+/// What a library function raised, ready for the script: mlua carries it through Lua as an opaque value.
 #[derive(Debug)]
-pub struct Raised {
-    message: Vec<u8>,
+pub enum Raised {
+    /// The bytes that a script is to see as the error.
+    Message(Vec<u8>),
+    /// The value that it is to see.
+    Value(RegistryKey),
+}
+
+fn raised_value(lua: &Lua, value: Value) -> mlua::Error {
+    match lua.create_registry_value(value) {
+        Ok(key) => mlua::Error::external(Raised::Value(key)),
+        Err(error) => error,
+    }
 }
 
 impl Raised {
-    /// The bytes a script is to see as the error.
+    /// The bytes that a script is to see as the error, where it is bytes.
     pub fn message(&self) -> &[u8] {
-        &self.message
+        match self {
+            Self::Message(message) => message,
+            Self::Value(_) => b"error object is not a string",
+        }
     }
 }
 
 impl fmt::Display for Raised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.message))
+        f.write_str(&String::from_utf8_lossy(self.message()))
     }
 }
 
@@ -150,8 +170,10 @@ const GUARDED: &str = "
 /// The string for an error of these libraries or of Lua beneath; an error of another kind comes back as it is.
 pub fn plain_error(lua: &Lua, value: Value) -> mlua::Result<Value> {
     let Value::Error(error) = &value else { return Ok(value) };
-    if let Some(raised) = raised(error) {
-        return Ok(Value::String(lua.create_string(raised.message())?));
+    match raised(error) {
+        Some(Raised::Message(message)) => return Ok(Value::String(lua.create_string(message)?)),
+        Some(Raised::Value(key)) => return lua.registry_value(key),
+        None => {}
     }
     let mut cause: &mlua::Error = error;
     while let mlua::Error::CallbackError { cause: inner, .. } = cause {
@@ -172,7 +194,17 @@ pub(super) fn function<R: IntoLuaMulti>(
     run: impl Fn(&Lua, &Arguments) -> Result<R, Failure> + 'static,
 ) -> mlua::Result<Function> {
     lua.create_function(move |lua, values: MultiValue| {
-        run(lua, &Arguments(values)).map_err(|failure| failure.raise(lua))
+        run(lua, &Arguments(values)).map_err(|failure| failure.raise(lua, 0))
+    })
+}
+
+/// The same for a function that one of the prelude calls in its place: what is wrong is told of that one.
+pub(super) fn function_beneath<R: IntoLuaMulti>(
+    lua: &Lua,
+    run: impl Fn(&Lua, &Arguments) -> Result<R, Failure> + 'static,
+) -> mlua::Result<Function> {
+    lua.create_function(move |lua, values: MultiValue| {
+        run(lua, &Arguments(values)).map_err(|failure| failure.raise(lua, 1))
     })
 }
 

@@ -3,11 +3,10 @@
 use mlua::{IntoLua, Lua, LuaString, MultiValue, Table, Value};
 
 use super::call::{Arguments, Failure, STACK_SLOTS_MAX, function, truncated};
+use super::meter::Meter;
 
 /// Tables nested deeper are packed as nil.
 const PACK_DEPTH_MAX: usize = 16;
-/// The bytes that packing may make. Tables that share parts can ask for far more than they take themselves.
-const PACKED_LEN_MAX: usize = 1 << 30;
 
 /// Makes the table of functions.
 pub fn table(lua: &Lua) -> mlua::Result<Table> {
@@ -41,14 +40,17 @@ fn pack(lua: &Lua, args: &Arguments) -> Result<LuaString, Failure> {
         return Err(Failure::argument(0, "MessagePack pack needs input."));
     }
     let mut out = Vec::with_capacity(64);
+    let mut meter = Meter::new(lua);
     for value in args.iter() {
-        push_value(&mut out, value, 0)?;
+        push_value(&mut out, &mut meter, value, 0)?;
     }
     Ok(lua.create_string(out)?)
 }
 
-fn push_value(out: &mut Vec<u8>, value: &Value, depth: usize) -> mlua::Result<()> {
-    if out.len() > PACKED_LEN_MAX {
+/// Tables that share parts can ask for far more bytes than they take themselves.
+fn push_value(out: &mut Vec<u8>, meter: &mut Meter<'_>, value: &Value, depth: usize) -> mlua::Result<()> {
+    meter.step_in_walk(16)?;
+    if meter.makes(out.len()).is_err() {
         return Err(mlua::Error::MemoryError("not enough memory".into()));
     }
     match value {
@@ -56,7 +58,7 @@ fn push_value(out: &mut Vec<u8>, value: &Value, depth: usize) -> mlua::Result<()
         Value::Integer(value) => push_integer(out, *value),
         Value::Number(value) => push_number(out, *value),
         Value::String(text) => push_string(out, &text.as_bytes()),
-        Value::Table(table) if depth < PACK_DEPTH_MAX => push_table(out, table, depth)?,
+        Value::Table(table) if depth < PACK_DEPTH_MAX => push_table(out, meter, table, depth)?,
         _ => out.push(0xc0),
     }
     Ok(())
@@ -117,7 +119,7 @@ fn push_len(out: &mut Vec<u8>, len: usize, marker: u8) {
 }
 
 /// A table whose keys are 1 to n is an array, the empty one too; any other is a map.
-fn push_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<()> {
+fn push_table(out: &mut Vec<u8>, meter: &mut Meter<'_>, table: &Table, depth: usize) -> mlua::Result<()> {
     let (mut count, mut last, mut is_array) = (0usize, 0i64, true);
     table.for_each(|key: Value, _: bool| {
         count += 1;
@@ -125,7 +127,7 @@ fn push_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<()
             Value::Integer(key) if key > 0 => last = last.max(key),
             _ => is_array = false,
         }
-        Ok(())
+        meter.step_in_walk(8)
     })?;
     if is_array && usize::try_from(last) == Ok(count) {
         match count {
@@ -133,7 +135,7 @@ fn push_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<()
             _ => push_len(out, count, 0xdc),
         }
         for index in 1..=count {
-            push_value(out, &table.raw_get(index)?, depth + 1)?;
+            push_value(out, meter, &table.raw_get(index)?, depth + 1)?;
         }
         return Ok(());
     }
@@ -142,8 +144,8 @@ fn push_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<()
         _ => push_len(out, count, 0xde),
     }
     table.for_each(|key: Value, value: Value| {
-        push_value(out, &key, depth + 1)?;
-        push_value(out, &value, depth + 1)
+        push_value(out, meter, &key, depth + 1)?;
+        push_value(out, meter, &value, depth + 1)
     })
 }
 
@@ -165,7 +167,7 @@ fn unpack_range(lua: &Lua, args: &Arguments, limit: i64, offset: i64) -> Result<
         return Err(Failure::text(format!("Start offset {offset} greater than input length {len}.")));
     };
     let limit = if everything { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-    let mut reader = Reader { lua, rest, open: Vec::new(), slots: args.count() };
+    let mut reader = Reader { lua, meter: Meter::new(lua), rest, open: Vec::new(), slots: args.count() };
     let mut results = Vec::new();
     if !everything {
         results.push(Value::Nil);
@@ -187,6 +189,7 @@ fn unpack_range(lua: &Lua, args: &Arguments, limit: i64, offset: i64) -> Result<
 /// Decodes without recursion: what nests is bounded by the input alone.
 struct Reader<'a> {
     lua: &'a Lua,
+    meter: Meter<'a>,
     rest: &'a [u8],
     open: Vec<Open>,
     /// Slots of Lua's stack that the values use which are not yet stored in a table.
@@ -220,6 +223,7 @@ impl<'a> Reader<'a> {
     fn value(&mut self) -> Result<Value, Failure> {
         debug_assert!(self.open.is_empty());
         loop {
+            self.meter.step(16)?;
             self.check_slots(1, "too many return values at once; use unpack_one or unpack_limit instead.")?;
             let mut done = match self.part()? {
                 Part::Value(value) => value,

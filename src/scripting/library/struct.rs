@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use mlua::{IntoLua, Lua, MultiValue, Table, Value};
 
 use super::call::{Arguments, Failure, STACK_SLOTS_MAX, function, truncated};
+use super::meter::Meter;
 
 /// The widest integer, in bytes.
 const INTEGER_SIZE_MAX: usize = 32;
@@ -26,9 +27,12 @@ fn pack(lua: &Lua, args: &Arguments) -> Result<mlua::LuaString, Failure> {
     let format = args.string(lua, 1)?;
     let format = format.as_bytes();
     let mut layout = Layout::new(&format);
+    let mut meter = Meter::new(lua);
     let mut out = Vec::with_capacity(64);
     let mut number = 1;
     while let Some(item) = layout.next()? {
+        meter.step(4)?;
+        meter.makes(out.len())?;
         out.resize(out.len() + layout.padding(out.len(), &item), 0);
         match item.kind {
             Kind::Padding => out.push(0),
@@ -94,7 +98,9 @@ fn unpack(lua: &Lua, args: &Arguments) -> Result<MultiValue, Failure> {
     // A negative start lies beyond any data: it is answered as it is if nothing is read.
     let mut at = start.wrapping_sub(1) as usize;
     let mut results: Vec<Value> = Vec::new();
+    let mut meter = Meter::new(lua);
     while let Some(item) = layout.next()? {
+        meter.step(4)?;
         at = at.wrapping_add(layout.padding(at, &item));
         let bytes = take(&data, at, item.size)?;
         // Two slots for the arguments, and two that must be free.
@@ -163,7 +169,9 @@ fn size(lua: &Lua, args: &Arguments) -> Result<f64, Failure> {
     let mut layout = Layout::new(&format);
     // No format is long enough to overflow this: each number in it is below 2^31.
     let mut total = 0usize;
+    let mut meter = Meter::new(lua);
     while let Some(item) = layout.next()? {
+        meter.step(4)?;
         match item.kind {
             Kind::Terminated => return Err(Failure::argument(1, "option 's' has no fixed size")),
             Kind::Bytes if item.size == 0 => {

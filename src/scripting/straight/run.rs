@@ -6,14 +6,11 @@ use smallvec::SmallVec;
 
 use super::value::{Table, Text, Value, parse_number, show_number, write_word};
 use super::{Arithmetic, Block, Call, Compare, Expr, Field, Function, Line, Statement, Straight, Words};
-use crate::command::Context;
+use crate::engine::context::Context;
 use crate::error::CommandError;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
 use crate::scripting::call::{self, Permits};
-
-/// Bytes that the values of one script may take together, as those of a machine.
-const MEMORY_MAX: usize = 1 << 30;
 
 /// How deep a reply may be nested that becomes a value. No command's is deeper.
 const REPLY_DEPTH_MAX: usize = 100;
@@ -42,7 +39,8 @@ pub fn run(
 ) -> Result<(), Stop> {
     let mut locals = SmallVec::new();
     locals.resize(straight.locals.len(), Value::Nil);
-    let mut walk = Walk { straight, cx, permits, keys, arguments, locals, memory_left: MEMORY_MAX };
+    let memory_left = crate::scripting::memory_limit(&cx.server.config);
+    let mut walk = Walk { straight, cx, permits, keys, arguments, locals, memory_left };
     let returned = walk.block(&straight.body)?.unwrap_or(Value::Nil);
     reply(&returned, &mut walk.cx.reply);
     Ok(())

@@ -3,6 +3,7 @@
 use mlua::{IntoLua, Lua, LuaString, Table, Value};
 
 use super::super::call::Failure;
+use super::super::meter::Meter;
 use super::super::number::read_number;
 use super::{InvalidNumbers, NESTING_SLOTS_MAX, NULL, Settings};
 
@@ -50,7 +51,9 @@ impl Parser<'_> {
             Some(value) => value,
             None => Value::Table(self.begin(&first)?),
         };
+        let mut meter = Meter::new(self.lua);
         while !self.open.is_empty() {
+            meter.step(16)?;
             self.step()?;
         }
         let last = self.lexer.next();

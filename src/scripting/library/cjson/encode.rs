@@ -3,11 +3,10 @@
 use mlua::{Function, Table, Value};
 
 use super::super::call::{Failure, type_name};
+use super::super::meter::Meter;
 use super::super::number::push_general;
 use super::{InvalidNumbers, NESTING_SLOTS_MAX, NULL, Settings};
 
-/// The bytes of one text. Arrays with holes and tables that share parts can ask for far more than they take themselves.
-const TEXT_LEN_MAX: usize = 1 << 30;
 /// Entries of objects that are read ahead, in all open objects together; each takes two of mlua's references.
 const AHEAD_MAX: usize = 96;
 
@@ -16,16 +15,19 @@ pub(super) fn encode(
     value: &Value,
     settings: &Settings,
     next: &Function,
+    meter: &mut Meter<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    let mut writer = Writer { settings, next, out, open: Vec::new(), ahead: Vec::new(), slots: 0 };
+    let mut writer = Writer { meter, settings, next, out, open: Vec::new(), ahead: Vec::new(), slots: 0 };
     writer.value(value)?;
     while writer.step()? {}
     Ok(())
 }
 
 /// Writes without recursion: how deep tables nest is a setting of the script.
-struct Writer<'a> {
+struct Writer<'a, 'l> {
+    /// Counts what is written: arrays with holes and tables that share parts can ask for far more than they take themselves.
+    meter: &'a mut Meter<'l>,
     settings: &'a Settings,
     next: &'a Function,
     out: &'a mut Vec<u8>,
@@ -52,7 +54,7 @@ enum Open {
     },
 }
 
-impl Writer<'_> {
+impl Writer<'_, '_> {
     fn value(&mut self, value: &Value) -> Result<(), Failure> {
         match value {
             Value::Nil => self.out.extend_from_slice(b"null"),
@@ -65,10 +67,8 @@ impl Writer<'_> {
             Value::Table(table) => self.begin(table)?,
             other => return Err(unserialisable(other, "type not supported")),
         }
-        if self.out.len() > TEXT_LEN_MAX {
-            return Err(too_long());
-        }
-        Ok(())
+        self.meter.step(16)?;
+        self.meter.makes(self.out.len())
     }
 
     fn number(&mut self, value: f64) -> Result<(), Failure> {
@@ -94,7 +94,7 @@ impl Writer<'_> {
         if depth > self.settings.encode_depth_max.unsigned_abs() as usize || self.slots > NESTING_SLOTS_MAX {
             return Err(Failure::text(format!("Cannot serialise, excessive nesting ({depth})")));
         }
-        let len = array_len(table, self.settings)?;
+        let len = array_len(table, self.settings, self.meter)?;
         let open = if let Some(len) = len {
             self.out.push(b'[');
             Open::Array { table: table.clone(), at: 0, len }
@@ -199,23 +199,18 @@ impl Open {
 }
 
 #[cold]
-fn too_long() -> Failure {
-    Failure::Lua(mlua::Error::MemoryError("not enough memory".into()))
-}
-
-#[cold]
 fn unserialisable(value: &Value, why: &str) -> Failure {
     Failure::text(format!("Cannot serialise {}: {why}", type_name(value)))
 }
 
 /// The last index of a table that is written as an array: all its keys are positive integers and it has any.
-fn array_len(table: &Table, settings: &Settings) -> Result<Option<usize>, Failure> {
+fn array_len(table: &Table, settings: &Settings, meter: &mut Meter<'_>) -> Result<Option<usize>, Failure> {
     let (mut count, mut last, mut is_array) = (0i64, 0i64, true);
     let walked = table.for_each(|key: Value, _: bool| match key {
         Value::Integer(key @ 1..=0x7fff_ffff) => {
             count += 1;
             last = last.max(key);
-            Ok(())
+            meter.step_in_walk(8)
         }
         _ => {
             is_array = false;
@@ -235,9 +230,7 @@ fn array_len(table: &Table, settings: &Settings) -> Result<Option<usize>, Failur
     }
     // A hole takes five bytes, anything else at least two.
     let least = (last - count) * 5 + count * 2;
-    if usize::try_from(least).unwrap_or(usize::MAX) > TEXT_LEN_MAX {
-        return Err(too_long());
-    }
+    meter.makes(usize::try_from(least).unwrap_or(usize::MAX))?;
     Ok(usize::try_from(last).ok().filter(|&last| last > 0))
 }
 

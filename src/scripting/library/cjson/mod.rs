@@ -9,6 +9,7 @@ use mlua::{Function, LightUserData, Lua, Table, Value};
 use parking_lot::Mutex;
 
 use super::call::{Arguments, Failure, function};
+use super::meter::Meter;
 
 /// Lua's stack slots that nested tables may take, one for an array and two for an object. It stays below what Lua allows, because mlua
 /// keeps its references to values on a stack of the same size.
@@ -103,7 +104,7 @@ fn encode(lua: &Lua, args: &Arguments, state: &State, next: &Function) -> Result
         (shared.settings, std::mem::take(&mut shared.buffer))
     };
     buffer.clear();
-    let encoded = encode::encode(value, &settings, next, &mut buffer);
+    let encoded = encode::encode(value, &settings, next, &mut Meter::new(lua), &mut buffer);
     let text = encoded.and_then(|()| Ok(lua.create_string(&buffer)?));
     if settings.keep_buffer && buffer.capacity() <= KEPT_BUFFER_MAX {
         state.lock().buffer = buffer;

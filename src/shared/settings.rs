@@ -25,6 +25,7 @@ pub struct Settings {
     monitor_limit: RwLock<OutputLimit>,
     counts_replies_to_strangers: AtomicBool,
     import_mode: AtomicBool,
+    min_replicas: AtomicUsize,
 }
 
 /// Bytes of replies that may wait for a client that has never authenticated (Redis's figures: its fixed buffer and 1 KiB).
@@ -56,6 +57,11 @@ impl Settings {
         self.lfu.store(config.word(Directive::MaxmemoryPolicy).contains("lfu"), Ordering::Relaxed);
         self.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Ordering::Relaxed);
         self.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Ordering::Relaxed);
+        let min_replicas = match config.int(Directive::MinReplicasMaxLag) {
+            0 => 0, // Says that no replica is asked for.
+            _ => config.int(Directive::MinReplicasToWrite).max(0) as usize,
+        };
+        self.min_replicas.store(min_replicas, Ordering::Relaxed);
         self.import_mode.store(config.flag(Directive::ImportMode), Ordering::Relaxed);
         *self.eviction.write() = Eviction {
             policy: Policy::of(config.word(Directive::MaxmemoryPolicy)),
@@ -151,6 +157,12 @@ impl Settings {
     #[inline]
     pub fn import_mode(&self) -> bool {
         self.import_mode.load(Ordering::Relaxed)
+    }
+
+    /// `min-replicas-to-write`, 0 where writes ask for no replica.
+    #[inline]
+    pub fn min_replicas(&self) -> usize {
+        self.min_replicas.load(Ordering::Relaxed)
     }
 
     /// Bytes of replies that may wait for a client that has never authenticated.

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::Server;
-use super::client::{OutputLimit, SharedClient};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
+use crate::shared::client::{OutputLimit, SharedClient};
 
 /// Commands that monitors are not shown, or that show themselves at the right moment.
 pub const UNSEEN: Flags = Flags::SKIP_MONITOR.and(Flags::ADMIN);

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Server;
-use super::client::{Client, Door, SharedClient};
-use super::pubsub::Kind;
-use super::stats::Counter;
+use super::client::Client;
 use crate::config::Directive;
+use crate::shared::client::{Door, SharedClient};
+use crate::shared::pubsub::Kind;
+use crate::shared::stats::Counter;
 use crate::worker;
 
 /// What a client is told about where the cluster is.

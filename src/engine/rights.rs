@@ -6,8 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Server;
-use super::client::{Client, SharedClient};
-use super::stats::Counter;
+use super::client::Client;
 use crate::acl::check::{Asked, Denied, Reason, check, reads_every_key};
 use crate::acl::log::{Place, Refusal};
 use crate::acl::rules::Rules;
@@ -18,6 +17,8 @@ use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::{Directive, RewriteError};
 use crate::error::CommandError;
+use crate::shared::client::SharedClient;
+use crate::shared::stats::Counter;
 use crate::worker;
 
 /// What a connection knows of its user.
@@ -222,7 +223,7 @@ impl Server {
             place,
             object: object.to_vec(),
             user: user.to_vec(),
-            client: crate::commands::client_filter::describe(self, &client.shared, now_ms),
+            client: super::client_text::describe(self, &client.shared, now_ms),
         };
         let max = usize::try_from(self.config.int(Directive::AcllogMaxLen)).unwrap_or(usize::MAX);
         self.acl.log.lock().add(refusal, now_ms, max);

@@ -6,8 +6,8 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use super::Server;
-use super::stats::Counter;
 use crate::keyspace::sweep::{self, Swept};
+use crate::shared::stats::Counter;
 
 /// Keys and fields removed in one pass before the gate is given free.
 const BUDGET: u64 = 256;

@@ -15,7 +15,7 @@ pub struct Clients {
     last_id: AtomicU64,
     count: AtomicUsize,
     /// When they were looked after last, in milliseconds of Unix time.
-    pub(super) looked_ms: AtomicU64,
+    pub looked_ms: AtomicU64,
 }
 
 impl Clients {

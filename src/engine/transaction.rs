@@ -10,8 +10,9 @@ use crate::command::keys::{self, LockPlan, lock_plan_of};
 use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
-use crate::effects::watch::{KeyId, Tripwire};
+use crate::effects::watch::Tripwire;
 use crate::error::CommandError;
+use crate::keyspace::KeyId;
 use crate::keyspace::access::SlotLock;
 
 /// Requests between MULTI and EXEC.

@@ -1,8 +1,7 @@
 //! The gate: what every request has to pass before its command runs. It looks at flags and key specs, never at names.
 
 use super::Server;
-use super::client::{Client, Door};
-use super::pause::Scope;
+use super::client::Client;
 use crate::acl::log::Place;
 use crate::command::keys::{KeySpec, PlannedKey};
 use crate::command::spec::Flags;
@@ -10,6 +9,8 @@ use crate::command::table::Entry;
 use crate::error::CommandError;
 use crate::keyspace::hash::slot_of_hash;
 use crate::resp::Version;
+use crate::shared::client::Door;
+use crate::shared::pause::Scope;
 
 /// What the gate says.
 #[derive(Debug)]
@@ -24,6 +25,12 @@ pub enum Verdict {
 
 /// What a client that watches the others may not do.
 const ON_KEYS: Flags = Flags::READONLY.and(Flags::WRITE).and(Flags::MAY_REPLICATE);
+
+/// Whether a request writes, or runs queued requests that do.
+fn writes(client: &Client, flags: Flags) -> bool {
+    let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
+    flags.has(Flags::WRITE) || queued.is_some_and(|transaction| transaction.flags.has(Flags::WRITE))
+}
 
 impl Server {
     /// Judges a request whose arity is right.
@@ -52,6 +59,9 @@ impl Server {
         {
             return Verdict::Refuse(refused);
         }
+        if self.lacks_replicas() && writes(client, flags) {
+            return Verdict::Refuse(CommandError::NoReplicas);
+        }
         if client.door == Door::ReadOnly && flags.has(Flags::WRITE) {
             return Verdict::Refuse(CommandError::ReadOnlyReplica);
         }
@@ -71,6 +81,18 @@ impl Server {
             return Verdict::Wait;
         }
         Verdict::Pass
+    }
+
+    /// Replicas that are there to be written to: the read-only port is one, and never behind.
+    pub fn good_replicas(&self) -> usize {
+        usize::from(self.ports.read().read_only != 0)
+    }
+
+    /// Whether there are fewer replicas than `min-replicas-to-write` asks for.
+    #[inline]
+    pub fn lacks_replicas(&self) -> bool {
+        let min = self.settings.min_replicas();
+        min > 0 && self.good_replicas() < min
     }
 
     /// Redis's rule for a cluster: all keys in one slot, and that slot served here.

@@ -11,10 +11,10 @@ use super::observe::Done;
 use crate::acl::log::Place;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
 use crate::command::request::resp_bytes;
-use crate::effects::waiting::{Ended, Waiter};
-use crate::effects::watch::KeyId;
+use crate::keyspace::KeyId;
 use crate::keyspace::access::Access;
 use crate::resp::encode::Reply;
+use crate::shared::waiter::{Ended, Waiter};
 
 /// For whom a request runs again, and because of which key.
 #[derive(Clone, Copy)]

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Server;
-use super::client::SharedClient;
 use crate::config::Directive;
+use crate::shared::client::SharedClient;
 
 impl Server {
     /// Closes clients that `timeout` or the soft limits of `client-output-buffer-limit` are over for, though nothing comes from them.

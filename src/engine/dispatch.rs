@@ -5,29 +5,30 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Server;
-use super::client::{Client, Door, ReplyMode};
-use super::clock::Moment;
+use super::client::{Client, ReplyMode};
 use super::gate::Verdict;
 use super::monitor::{Source, UNSEEN};
 use super::observe::{Done, Thresholds};
 use super::rows::Row;
 use super::runs::Run;
-use super::stats::Counter;
 use super::waiting::Served;
-use crate::command::context::{After, Context};
 use crate::command::keys::{KeyPosition, LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
 use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::Directive;
 use crate::effects::Changes;
-use crate::effects::watch::KeyId;
+use crate::engine::context::{After, Context};
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::KeyId;
 use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock, is_expired};
 use crate::keyspace::gate::Shared;
 use crate::keyspace::{prefetch, sweep, table};
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
+use crate::shared::client::Door;
+use crate::shared::clock::Moment;
+use crate::shared::stats::Counter;
 use crate::types::same::same;
 
 /// A batch ends early when so many bytes of replies wait: they are sent before more are made.
@@ -444,6 +445,7 @@ impl Server {
             && !(client.monitor || client.asking || client.caching || client.out_of_memory)
             && !self.cluster.is_enabled()
             && !self.pause.is_set()
+            && self.settings.min_replicas() == 0
             && !self.monitors.any()
     }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::Server;
 use super::client::Client;
 use super::dispatch::Batch;
-use super::stats::Counter;
 use crate::alloc;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::keyspace::evict::Look;
+use crate::shared::stats::Counter;
 
 /// Keys evicted between two looks at the clock.
 const STEP: u64 = 8;

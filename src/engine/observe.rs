@@ -13,12 +13,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Server;
-use super::client::SharedClient;
-use super::commandlog::{LogEntry, LogKind, cut};
-use super::stats::Counter;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::{Config, Directive};
+use crate::shared::client::SharedClient;
+use crate::shared::commandlog::{LogEntry, LogKind, cut};
+use crate::shared::stats::Counter;
 
 /// Thresholds below this are finer than ticks can tell.
 const FINE_NS: u64 = 10_000_000;

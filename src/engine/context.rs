@@ -7,18 +7,18 @@ use crate::command::request::resp_bytes;
 use crate::command::spec::{Flags, Group};
 use crate::command::table::Entry;
 use crate::effects::Changes;
-use crate::effects::waiting::WaitFor;
+use crate::engine::Server;
+use crate::engine::client::Client;
+use crate::engine::monitor::{Source, UNSEEN};
+use crate::engine::observe::Done;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, EventClass};
 use crate::keyspace::hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
-use crate::server::Server;
-use crate::server::client::Client;
-use crate::server::monitor::{Source, UNSEEN};
-use crate::server::observe::Done;
-use crate::server::stats::Counter;
+use crate::shared::stats::Counter;
+use crate::shared::waiter::WaitFor;
 
 /// The surroundings of one command while it runs: it is alone with its keys, which are locked.
 pub struct Context<'a> {

@@ -2,26 +2,19 @@
 
 pub mod announce;
 pub mod client;
-pub mod clients;
-pub mod clock;
-pub mod commandlog;
+pub mod client_text;
+pub mod context;
 pub mod dispatch;
 pub mod eviction;
 pub mod expiry;
 pub mod gate;
-pub mod latency;
 pub mod memory;
 pub mod monitor;
 pub mod observe;
-pub mod ordered;
 pub mod outside;
-pub mod pause;
-pub mod pubsub;
 pub mod rights;
 mod rows;
 mod runs;
-pub mod settings;
-pub mod stats;
 pub mod transaction;
 mod upkeep;
 pub mod waiting;
@@ -40,16 +33,16 @@ use crate::keyspace::reaper::Loss;
 use crate::logging::LogSwitch;
 use crate::logging::limit::LogLimit;
 use crate::scripting::Scripting;
-use clients::Clients;
-use clock::Clock;
-use commandlog::{CommandLogs, LogKind};
-use latency::LatencyMonitor;
+use crate::shared::clients::Clients;
+use crate::shared::clock::Clock;
+use crate::shared::commandlog::{CommandLogs, LogKind};
+use crate::shared::latency::LatencyMonitor;
+use crate::shared::pause::Pause;
+use crate::shared::pubsub::PubSub;
+use crate::shared::settings::Settings;
+use crate::shared::stats::{Counter, Rates, Stats};
 use monitor::Monitors;
 use observe::Observation;
-use pause::Pause;
-use pubsub::PubSub;
-use settings::Settings;
-use stats::{Counter, Stats};
 
 /// A server without its sockets.
 pub struct Server {
@@ -116,7 +109,7 @@ pub struct Server {
     /// Bytes that were in use when the server had been made (`used_memory_startup`).
     pub memory_startup: u64,
     /// What happens a second, renewed by [`Server::measure_rates`].
-    pub rates: parking_lot::RwLock<stats::Rates>,
+    pub rates: parking_lot::RwLock<Rates>,
     /// How often lines are logged that clients can cause again and again.
     pub log_limits: LogLimits,
     /// Changes the settings of the program's log, where the program has let it.
@@ -149,11 +142,10 @@ pub struct Ports {
 }
 
 impl Server {
-    /// A server of this configuration.
-    pub fn new(config: Arc<Config>, clock: Clock, workers: usize) -> Server {
+    /// A server of these commands and this configuration.
+    pub fn new(commands: CommandTable, config: Arc<Config>, clock: Clock, workers: usize) -> Server {
         let clock = Arc::new(clock);
         let pubsub = Arc::new(PubSub::new());
-        let commands = CommandTable::new(&crate::commands::groups());
         let cluster_enabled = config.flag(Directive::ClusterEnabled);
         let databases =
             config.int(if cluster_enabled { Directive::ClusterDatabases } else { Directive::Databases });
@@ -175,8 +167,8 @@ impl Server {
             latency: LatencyMonitor::default(),
             stats,
             cluster: ClusterState::new(cluster_enabled),
-            run_id: random_hex(40),
-            replication_id: parking_lot::RwLock::new(random_hex(40)),
+            run_id: crate::random::hex(40),
+            replication_id: parking_lot::RwLock::new(crate::random::hex(40)),
             started_ms: clock.now_ms(),
             clock,
             workers,
@@ -276,9 +268,4 @@ impl Server {
             self.changes.fetch_add(by, Ordering::Relaxed);
         }
     }
-}
-
-/// So many random hex digits.
-pub fn random_hex(digits: usize) -> String {
-    (0..digits).map(|_| char::from_digit(fastrand::u32(..16), 16).unwrap_or('0')).collect()
 }

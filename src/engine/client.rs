@@ -1,0 +1,183 @@
+//! A client: what its connection's task alone knows of it. What others may see is its
+//! [`SharedClient`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::rights::Rights;
+use super::transaction::{Transaction, Watch};
+use crate::resp::Version;
+use crate::shared::client::{Door, SharedClient};
+use crate::shared::ordered::Ordered;
+use crate::shared::settings::Settings;
+use crate::shared::tracker::Tracker;
+use crate::shared::waiter::Waiter;
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Every reply is sent.
+    On,
+    /// None is.
+    Off,
+    /// That of the next command is not: the state while SKIP itself is answered, and then for one command.
+    SkipNext,
+    /// That of this command is not.
+    Skip,
+}
+
+/// What only the connection's own task touches.
+#[derive(Debug)]
+pub struct Client {
+    /// What others see.
+    pub shared: Arc<SharedClient>,
+    /// The selected database.
+    pub database: usize,
+    /// HELLO's version.
+    pub version: Version,
+    /// Whether it needs no further proof of who it is: the default user had no password when it came, or AUTH was right.
+    pub authenticated: bool,
+    /// It has been authenticated at some time: RESET does not make it a stranger again.
+    pub is_known: bool,
+    /// Its user, and what that may do.
+    pub rights: Rights,
+    /// Which door it came through.
+    pub door: Door,
+    /// Over TLS.
+    pub tls: bool,
+    /// Through the unix socket.
+    pub unix: bool,
+    /// The address it dialled, for telling it where the cluster is.
+    pub local: Option<SocketAddr>,
+    /// The host name by which a TLS client called the server.
+    pub sni: Option<String>,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// READONLY was said (cluster mode, read-only port).
+    pub readonly: bool,
+    /// ASKING was said for the next command.
+    pub asking: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// CLIENT CAPA redirect.
+    pub capa_redirect: bool,
+    /// CLIENT IMPORT-SOURCE: it sees keys that have ended, as long as `import-mode` is on.
+    pub import_source: bool,
+    /// CLIENT TRACKING: how it tracks.
+    pub tracker: Option<Arc<Tracker>>,
+    /// CLIENT CACHING was said for the next command.
+    pub caching: bool,
+    /// MONITOR was said: it is shown what others run.
+    pub monitor: bool,
+    /// Subscriptions to channels, patterns and shard channels.
+    pub subscriptions: Subscriptions,
+    /// MULTI was said: what has been queued since.
+    pub transaction: Option<Box<Transaction>>,
+    /// Its present request came while the memory was over its limit and nothing could be evicted.
+    pub out_of_memory: bool,
+    /// WATCH: the keys, and what tells of their changes.
+    pub watch: Watch,
+    /// Set while its request waits for keys.
+    pub waiter: Option<Arc<Waiter>>,
+    /// Where in the write buffer the reply of the request under way begins: all before it is whole.
+    pub replied: usize,
+}
+
+/// A client's subscriptions, in the order in which they were made.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    /// SUBSCRIBE.
+    pub channels: Ordered<()>,
+    /// PSUBSCRIBE.
+    pub patterns: Ordered<()>,
+    /// SSUBSCRIBE.
+    pub shard_channels: Ordered<()>,
+}
+
+impl Subscriptions {
+    /// Whether a RESP2 client with these may only send pub/sub commands.
+    pub fn any(&self) -> bool {
+        !(self.channels.is_empty() && self.patterns.is_empty() && self.shard_channels.is_empty())
+    }
+
+    /// What SUBSCRIBE and PSUBSCRIBE count together.
+    pub fn global_count(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+}
+
+impl Client {
+    /// A client in the state in which it comes.
+    pub fn new(shared: Arc<SharedClient>) -> Self {
+        let user = Arc::clone(&shared.user.lock());
+        Self {
+            database: 0,
+            version: Version::Resp2,
+            authenticated: false,
+            is_known: false,
+            rights: Rights::new(user),
+            door: shared.door,
+            tls: false,
+            unix: false,
+            local: None,
+            sni: None,
+            reply_mode: ReplyMode::On,
+            readonly: false,
+            asking: false,
+            no_touch: false,
+            capa_redirect: false,
+            import_source: false,
+            tracker: None,
+            caching: false,
+            monitor: false,
+            subscriptions: Subscriptions::default(),
+            transaction: None,
+            out_of_memory: false,
+            watch: Watch::default(),
+            waiter: None,
+            replied: 0,
+            shared,
+        }
+    }
+
+    /// Publishes the counts of its subscriptions.
+    pub fn publish_subscriptions(&self) {
+        let subscriptions = &self.subscriptions;
+        let counts =
+            [subscriptions.channels.len(), subscriptions.patterns.len(), subscriptions.shard_channels.len()];
+        for (shown, count) in self.shared.subscribed.iter().zip(counts) {
+            shown.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is on this machine: through the loopback or the unix socket.
+    pub fn is_local(&self) -> bool {
+        self.unix || self.address().is_some_and(|address| address.is_loopback())
+    }
+
+    /// CLIENT IMPORT-SOURCE.
+    pub fn set_import_source(&mut self, is_on: bool) {
+        self.import_source = is_on;
+        self.shared.import_source.store(is_on, Ordering::Relaxed);
+    }
+
+    /// The time up to which keys and fields have ended for this client.
+    #[inline]
+    pub fn ended_ms(&self, now_ms: u64, settings: &Settings) -> u64 {
+        if self.import_source && settings.import_mode() { 0 } else { now_ms }
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, database: usize) {
+        self.database = database;
+        self.shared.database.store(database, Ordering::Relaxed);
+    }
+
+    /// Changes the protocol version.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
+        let shown = if version == Version::Resp3 { 3 } else { 2 };
+        self.shared.protocol.store(shown, Ordering::Relaxed);
+    }
+}

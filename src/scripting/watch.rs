@@ -1,0 +1,220 @@
+//! How a machine is watched over while it runs a script: the hook that Lua calls every so many instructions, and what library functions
+//! call every so many steps.
+//!
+//! Most instructions take nanoseconds, some copy or compare all that a script holds. So the hook comes more often while a script
+//! holds much, and once a script was seen to take long between two looks.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mlua::{HookTriggers, Lua, VmState};
+
+use super::control::{Control, Place};
+
+/// Instructions between two looks.
+const INSTRUCTIONS: u32 = 1_000;
+
+/// The same for a script that has made a long text.
+const LONG_TEXT_INSTRUCTIONS: u32 = 50;
+
+/// The length of such a text, in bytes.
+const LONG_TEXT_BYTES: usize = 1 << 20;
+
+/// The same for a script that took long between two looks.
+const FEW_INSTRUCTIONS: u32 = 8;
+
+/// Commands of a script between two looks.
+const CALLS: u32 = 16;
+
+/// A time between two looks that is long.
+const LONG: Duration = Duration::from_millis(4);
+
+/// A machine that holds more than this, in bytes, is looked at more often: in proportion.
+const MUCH_BYTES: usize = 4 << 20;
+
+/// Garbage is collected at a look when the machine holds this part of what it may hold, as Lua, which waits until there is twice as
+/// much as was left last time, may run into the limit first.
+const COLLECT_PERCENT: usize = 60;
+
+/// The names of what is compiled: a script, and a library of functions.
+const SOURCES: [&str; 2] = ["@user_script", "@user_function"];
+
+/// What a machine's watch knows. The machine keeps it where its functions find it.
+pub struct Watch {
+    control: Rc<Control>,
+    /// Bytes that the machine may hold.
+    limit: Cell<usize>,
+    /// Instructions between two looks at present.
+    every: Cell<u32>,
+    looked: Cell<Option<Instant>>,
+    /// Bytes at which garbage is collected next.
+    collect_at: Cell<usize>,
+    /// Commands until the next look.
+    calls_left: Cell<u32>,
+}
+
+/// Begins to watch a machine.
+///
+/// # Errors
+/// When memory is short.
+pub fn begin(lua: &Lua, control: &Rc<Control>, limit: usize) -> mlua::Result<()> {
+    lua.set_app_data(Rc::new(Watch {
+        control: Rc::clone(control),
+        limit: Cell::new(limit),
+        every: Cell::new(INSTRUCTIONS),
+        looked: Cell::new(None),
+        collect_at: Cell::new(limit / 100 * COLLECT_PERCENT),
+        calls_left: Cell::new(CALLS),
+    }));
+    look_every(lua, INSTRUCTIONS)
+}
+
+/// Sets how many bytes the machine may hold.
+///
+/// # Errors
+/// None that comes up with the machine's allocator.
+pub fn set_limit(lua: &Lua, limit: usize) -> mlua::Result<()> {
+    if let Some(watch) = of(lua) {
+        watch.limit.set(limit);
+        watch.collect_at.set(limit / 100 * COLLECT_PERCENT);
+    }
+    lua.set_memory_limit(limit).map(|_| ())
+}
+
+/// Starts anew: a script is about to run.
+///
+/// # Errors
+/// When memory is short.
+pub fn restart(lua: &Lua) -> mlua::Result<()> {
+    let Some(watch) = of(lua) else { return Ok(()) };
+    watch.looked.set(Some(Instant::now()));
+    watch.collect_at.set(watch.limit.get() / 100 * COLLECT_PERCENT);
+    if watch.every.get() != INSTRUCTIONS {
+        watch.every.set(INSTRUCTIONS);
+        look_every(lua, INSTRUCTIONS)?;
+    }
+    Ok(())
+}
+
+/// Whether the script has to end by force; notes where it is.
+pub fn has_to_end(lua: &Lua) -> bool {
+    let Some(watch) = of(lua) else { return false };
+    let ends = watch.control.has_to_end();
+    if ends && !watch.control.knows_place() {
+        watch.control.note_place(place_in_script(lua));
+    }
+    ends
+}
+
+/// Notes that the script makes a text of so many bytes: its instructions may take long from now on.
+pub fn note_text(lua: &Lua, len: usize) {
+    if len >= LONG_TEXT_BYTES
+        && let Some(watch) = of(lua)
+        && watch.every.get() > LONG_TEXT_INSTRUCTIONS
+    {
+        set_every(lua, &watch, LONG_TEXT_INSTRUCTIONS);
+    }
+}
+
+/// Bytes that the machine may take yet; so many where nobody watches it.
+pub fn room(lua: &Lua) -> usize {
+    const UNWATCHED: usize = 256 << 20;
+    of(lua).map_or(UNWATCHED, |watch| watch.limit.get().saturating_sub(lua.used_memory()))
+}
+
+/// Looks at the script: see [`Control::look`].
+///
+/// # Errors
+/// When it has to end.
+pub fn look(lua: &Lua) -> mlua::Result<()> {
+    let Some(watch) = of(lua) else { return Ok(()) };
+    watch.control.look().map_err(|end| {
+        // The script's own handler of errors is stopped too, so it cannot say this.
+        if !watch.control.knows_place() {
+            watch.control.note_place(place_in_script(lua));
+        }
+        // From now on each instruction asks: a script that catches the error does not come far.
+        set_every(lua, &watch, 1);
+        mlua::Error::external(end)
+    })?;
+    if lua.used_memory() > watch.collect_at.get() {
+        lua.gc_collect()?;
+        let (limit, used) = (watch.limit.get(), lua.used_memory());
+        watch.collect_at.set((limit / 100 * COLLECT_PERCENT).max(used + limit / 8));
+    }
+    Ok(())
+}
+
+/// Counts a command of the script.
+///
+/// # Errors
+/// When the script has to end.
+pub fn count_call(lua: &Lua) -> mlua::Result<()> {
+    let left = lua.app_data_ref::<Rc<Watch>>().map(|watch| {
+        watch.calls_left.set(watch.calls_left.get() - 1);
+        watch.calls_left.get()
+    });
+    if left != Some(0) {
+        return Ok(());
+    }
+    if let Some(watch) = of(lua) {
+        watch.calls_left.set(CALLS);
+    }
+    look(lua)
+}
+
+fn of(lua: &Lua) -> Option<Rc<Watch>> {
+    lua.app_data_ref::<Rc<Watch>>().map(|watch| Rc::clone(&watch))
+}
+
+fn look_every(lua: &Lua, instructions: u32) -> mlua::Result<()> {
+    lua.set_global_hook(HookTriggers::new().every_nth_instruction(instructions), |lua, _| {
+        look(lua)?;
+        if let Some(watch) = of(lua) {
+            adapt(lua, &watch);
+        }
+        Ok(VmState::Continue)
+    })
+}
+
+/// Fits the number of instructions between two looks to what they cost.
+fn adapt(lua: &Lua, watch: &Rc<Watch>) {
+    let now = Instant::now();
+    let took = watch.looked.replace(Some(now)).map_or(Duration::ZERO, |looked| now - looked);
+    let every = watch.every.get();
+    if took > LONG {
+        set_every(lua, watch, FEW_INSTRUCTIONS.min(every));
+        return;
+    }
+    let part = (lua.used_memory() / MUCH_BYTES).max(1) as u32;
+    let wanted = (INSTRUCTIONS / part).max(FEW_INSTRUCTIONS);
+    if wanted < every {
+        set_every(lua, watch, wanted);
+    } else if wanted > every {
+        // Slowly: what took long may come again.
+        set_every(lua, watch, (every + every / 8 + 1).min(wanted));
+    }
+}
+
+fn set_every(lua: &Lua, watch: &Rc<Watch>, instructions: u32) {
+    if watch.every.replace(instructions) != instructions {
+        // Where there is no memory for another hook the old one stays.
+        drop(look_every(lua, instructions));
+    }
+}
+
+/// Where in the script the machine is: the prelude has none of the sources' names.
+fn place_in_script(lua: &Lua) -> Option<Place> {
+    const DEPTH: usize = 250;
+    (0..DEPTH)
+        .map_while(|level| {
+            lua.inspect_stack(level, |frame| {
+                let source = frame.source().source.map(|source| source.into_owned());
+                let source = source.filter(|source| SOURCES.contains(&source.as_str()))?;
+                Some((source.into_bytes(), frame.current_line()? as i64))
+            })
+        })
+        .flatten()
+        .next()
+}

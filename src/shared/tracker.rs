@@ -1,0 +1,62 @@
+//! How a client that keeps copies (CLIENT TRACKING) is told when they become invalid.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use super::client::SharedClient;
+
+/// A client that tracks, and how.
+#[derive(Debug)]
+pub struct Tracker {
+    /// The client.
+    pub client: Arc<SharedClient>,
+    /// The client that gets its messages instead.
+    pub redirect: Option<Arc<SharedClient>>,
+    /// Broadcasting mode.
+    pub broadcast: bool,
+    /// Only what is read behind CLIENT CACHING YES.
+    pub opt_in: bool,
+    /// All but what is read behind CLIENT CACHING NO.
+    pub opt_out: bool,
+    /// Not told of its own changes.
+    pub no_loop: bool,
+    /// The prefixes of broadcasting mode.
+    pub prefixes: Vec<Bytes>,
+    /// The other client is gone, and this one was told.
+    broken: AtomicBool,
+}
+
+impl Tracker {
+    /// A client that tracks with these options.
+    pub fn new(client: &Arc<SharedClient>) -> Self {
+        Self {
+            client: Arc::clone(client),
+            redirect: None,
+            broadcast: false,
+            opt_in: false,
+            opt_out: false,
+            no_loop: false,
+            prefixes: Vec::new(),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether what is read now is tracked; `caching` if CLIENT CACHING was said.
+    #[inline]
+    pub fn remembers(&self, caching: bool) -> bool {
+        let wanted = if caching { !self.opt_out } else { !self.opt_in };
+        wanted && !self.broadcast
+    }
+
+    /// Whether a message did not reach the client that was to get it.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the client its messages go to is gone.
+    pub fn set_broken(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+}
