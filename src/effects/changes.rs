@@ -12,6 +12,32 @@ use crate::keyspace::KeyId;
 /// Changed keys that wait to be told by their prefixes; with more they are told before the batch is over.
 const BROADCAST_MAX: usize = 256;
 
+/// How a change came about. Clients that are not told of their own changes (NOLOOP) are told of others, by rules that are Valkey's: in the
+/// default mode only what was evicted is not the client's own; in broadcasting mode what ended by itself and what a script did is not
+/// either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The command of the client that is served.
+    Command,
+    /// A script or function that it called.
+    Script,
+    /// The key's time was over.
+    Ended,
+    /// Memory was short.
+    Evicted,
+}
+
+impl Cause {
+    /// Of a change that the keyspace makes, by the class of its event.
+    fn of(class: EventClass) -> Cause {
+        match class {
+            EventClass::EXPIRED => Cause::Ended,
+            EventClass::EVICTED => Cause::Evicted,
+            _ => Cause::Command,
+        }
+    }
+}
+
 /// A change that is not told yet.
 #[derive(Debug)]
 struct Held {
@@ -19,8 +45,8 @@ struct Held {
     hash: u64,
     /// What happened; without it the key only became another one (a flushed or swapped database).
     event: Option<(EventClass, &'static str)>,
-    /// Whether who watches the key is to hear of it.
-    trips: bool,
+    /// How it came about; without it it is none for those who watch the key or keep copies.
+    cause: Option<Cause>,
 }
 
 /// What an undoable transaction has to say when it is over.
@@ -87,7 +113,7 @@ impl<'s> ChangeBuffer<'s> {
         for held in kept.changes {
             let key = HashedKey { bytes: &held.key.1, hash: held.hash };
             if self.effects.listens() {
-                self.tell(held.key.0, &key, held.event, held.trips);
+                self.tell(held.key.0, &key, held.event, held.cause);
             }
         }
         for message in kept.messages {
@@ -104,7 +130,22 @@ impl<'s> ChangeBuffer<'s> {
     #[inline]
     pub fn noted(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         if self.effects.listens() {
-            self.tell(database, key, Some((class, event)), false);
+            self.tell(database, key, Some((class, event)), None);
+        }
+    }
+
+    /// A change that a command made, and the event that is published of it.
+    #[inline]
+    pub fn made(
+        &self,
+        database: usize,
+        key: &HashedKey<'_>,
+        event: Option<(EventClass, &'static str)>,
+        in_script: bool,
+    ) {
+        if self.effects.listens() {
+            let cause = if in_script { Cause::Script } else { Cause::Command };
+            self.tell(database, key, event, Some(cause));
         }
     }
 
@@ -139,20 +180,22 @@ impl<'s> ChangeBuffer<'s> {
         database: usize,
         key: &HashedKey<'_>,
         event: Option<(EventClass, &'static str)>,
-        trips: bool,
+        cause: Option<Cause>,
     ) {
         if let Some(mut kept) = self.kept() {
-            kept.changes.push(Held { key: (database, key.bytes.into()), hash: key.hash, event, trips });
+            kept.changes.push(Held { key: (database, key.bytes.into()), hash: key.hash, event, cause });
             return;
         }
         if let Some((class, event)) = event {
             self.effects.event(database, key, class, event);
         }
-        if trips && self.effects.tracking.any() {
-            self.track(key, event);
+        if let Some(cause) = cause
+            && self.effects.tracking.any()
+        {
+            self.track(key, cause);
         }
         let id: KeyId = (database, key.bytes.into());
-        if trips {
+        if cause.is_some() {
             self.effects.watches.touch(&id);
         }
         if self.effects.waiting.is_waited_for(&id) {
@@ -166,18 +209,16 @@ impl<'s> ChangeBuffer<'s> {
 
 impl ChangeBuffer<'_> {
     /// Tells clients that keep copies of the key.
-    fn track(&self, key: &HashedKey<'_>, event: Option<(EventClass, &'static str)>) {
-        let by_itself =
-            event.is_some_and(|(class, _)| [EventClass::EXPIRED, EventClass::EVICTED].contains(&class));
-        let actor = if by_itself { 0 } else { self.actor.get() };
+    fn track(&self, key: &HashedKey<'_>, cause: Cause) {
         let tracking = &self.effects.tracking;
+        let actor = if cause == Cause::Evicted { 0 } else { self.actor.get() };
         tracking.changed(key, actor, self.effects.now_ms());
+        let actor = if cause == Cause::Command { actor } else { 0 };
         if tracking.is_broadcast(key.bytes) {
             let broadcast = &mut self.pending().broadcast;
             match broadcast.iter_mut().find(|(known, _)| **known == *key.bytes) {
-                // That it ended by itself is told its last writer, too.
-                Some((_, by)) if by_itself => *by = 0,
-                Some(_) => {}
+                // Who changed it last decides.
+                Some((_, by)) => *by = actor,
                 None => broadcast.push_back((key.bytes.into(), actor)),
             }
             if broadcast.len() >= BROADCAST_MAX {
@@ -202,13 +243,13 @@ impl ChangeSink for ChangeBuffer<'_> {
     #[inline]
     fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         if self.effects.listens() {
-            self.tell(database, key, Some((class, event)), true);
+            self.tell(database, key, Some((class, event)), Some(Cause::of(class)));
         }
     }
 
     fn touched(&self, database: usize, key: &HashedKey<'_>) {
         if self.effects.listens() {
-            self.tell(database, key, None, true);
+            self.tell(database, key, None, Some(Cause::Command));
         }
     }
 

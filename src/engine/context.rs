@@ -12,7 +12,7 @@ use crate::engine::client::Client;
 use crate::engine::monitor::{Source, UNSEEN};
 use crate::engine::observe::Done;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::{Access, ChangeSink, EventClass};
+use crate::keyspace::access::{Access, EventClass};
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
@@ -177,7 +177,7 @@ impl<'a> Context<'a> {
         event: &'static str,
     ) {
         self.dirty += 1;
-        self.changes.changed(database, key, class, event);
+        self.changes.made(database, key, Some((class, event)), self.origin == Origin::Script);
     }
 
     /// Adds to a statistic of the server.
@@ -188,13 +188,13 @@ impl<'a> Context<'a> {
     /// Tells that a command changed `key` of the selected database in a way that no event is published for.
     pub fn touched(&mut self, key: &HashedKey<'_>) {
         self.dirty += 1;
-        self.changes.touched(self.keys.database, key);
+        self.changes.made(self.keys.database, key, None, self.origin == Origin::Script);
     }
 
     /// Tells of a further event of a change that is counted elsewhere.
     #[inline]
     pub fn event(&self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
-        self.changes.changed(self.keys.database, key, class, event);
+        self.changes.made(self.keys.database, key, Some((class, event)), self.origin == Origin::Script);
     }
 
     /// Tells that what belongs to a value changed, but not the value: a stream's groups. Clients that watch the key do not mind.

@@ -39,7 +39,11 @@ impl<'a> Zipmap<'a> {
 
     fn length(&mut self) -> Read<usize> {
         match self.take(1)? {
-            [LONG] => Ok(u32::from_le_bytes(*self.take(4)?.first_chunk().ok_or(BAD)?) as usize),
+            [LONG] => match u32::from_le_bytes(*self.take(4)?.first_chunk().ok_or(BAD)?) {
+                // Nobody writes a length in five bytes that fits one: readers that compute its place from its size go astray.
+                len if len < u32::from(LONG) => Err(BAD),
+                len => Ok(len as usize),
+            },
             [END] => Err(BAD),
             short => Ok(usize::from(short[0])),
         }
@@ -98,6 +102,8 @@ mod tests {
             assert_eq!(read(&good[..len]), Err(BAD), "{len} bytes");
         }
         assert_eq!(read(b"\x01\x01f\xff"), Err(BAD));
+        assert_eq!(read(b"\x01\xfe\x01\x00\x00\x00f\x01\x00v\xff"), Err(BAD));
+        assert_eq!(read(b"\x01\x01f\xfe\x01\x00\x00\x00\x00v\xff"), Err(BAD));
         assert_eq!(read(b"\x01\x01f\xfe\xff\xff\xff\xff\x00v\xff"), Err(BAD));
     }
 }

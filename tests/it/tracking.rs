@@ -141,6 +141,58 @@ fn keys_that_end_and_databases_that_are_emptied() {
     client.check_silent();
 }
 
+/// A client that is not told of its own changes is not told either that its own command ended a key, or came upon one that had ended; in
+/// broadcasting mode it is told of the latter, and of what its scripts do. All as Valkey 9.1.2 answers.
+#[test]
+fn whose_change_an_end_is() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut other = server.client();
+    other.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK~");
+    let script = |text: &str| format!("EVAL \"{text}\" 1 k");
+    let (ends, sets) =
+        (script("redis.call('expireat', KEYS[1], 1)"), script("redis.call('set', KEYS[1], 2)"));
+    for (set, command, in_default_mode, in_broadcast) in [
+        ("SET k 1", "EXPIREAT k 1", false, false),
+        ("SET k 1", "EXPIRE k -1", false, false),
+        ("SET k 1", "PEXPIRE k 0", false, false),
+        ("SET k 1", "GETEX k EXAT 1", false, false),
+        ("SET k 1", "SET k v2 EXAT 1", false, false),
+        ("SET k 1", "DEL k", false, false),
+        ("HSET k f 1", "HEXPIRE k 0 FIELDS 1 f", false, false),
+        ("HSET k f 1", "HSETEX k EX 0 FIELDS 1 f v", false, false),
+        ("SET k 1", &ends, false, true),
+        ("SET k 1", &sets, false, true),
+        ("SET k 1 PX 10", "EXPIRE k 100", false, true),
+        ("SET k 1 PX 10", "GET k", false, true),
+        ("SET k 1 PX 10", "DEL k", false, true),
+        ("SET k 1 PX 10", "INCR k", false, false),
+    ] {
+        for (options, told) in [("NOLOOP", in_default_mode), ("BCAST NOLOOP", in_broadcast), ("", true)] {
+            other.check("FLUSHALL", "+OK~");
+            let mut client = tracking(&server, options);
+            client.value(set);
+            client.check("EXISTS k", ":1~");
+            server.advance_ms(20);
+            client.value(command);
+            if told {
+                client.check_next(&invalid("k"));
+            }
+            client.check_silent();
+        }
+    }
+    // What ends by itself is told everybody.
+    for options in ["NOLOOP", "BCAST NOLOOP", ""] {
+        let mut client = tracking(&server, options);
+        client.check("SET k 1 PX 10", "+OK~");
+        client.check("GET k", "$1~1~");
+        server.advance_ms(20);
+        other.check("DEBUG SET-ACTIVE-EXPIRE 1", "+OK~");
+        client.check_next(&invalid("k"));
+        client.check_silent();
+        other.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK~");
+    }
+}
+
 #[test]
 fn an_undone_transaction_tells_nothing() {
     let server = TestServer::start();

@@ -12,7 +12,7 @@ pub(super) const SPECS: &[Spec] = &[
         "databases",
         Kind::Integer { min: 1, max: DATABASES_MAX },
         "16",
-        "Number of databases. One takes memory when it is first used.",
+        "Number of databases. One takes memory from when something is first written to it.",
     )
     .active()
     .immutable(),
