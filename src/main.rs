@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use kvarts::config::{CliError, Config, cli};
 use kvarts::logging::LogSwitch;
@@ -33,6 +34,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// How long the end may take before the process is ended all the same.
+const END_TIME: Duration = Duration::from_secs(15);
+
+/// Ends the process if the server does not end by itself: whoever starts it again needs its port.
+fn cut_an_end_that_hangs() {
+    std::thread::spawn(|| {
+        std::thread::sleep(END_TIME);
+        tracing::error!("the end took more than {} s and is cut", END_TIME.as_secs());
+        std::process::exit(1);
+    });
+}
+
 fn serve(config: Config, log: LogSwitch) -> ExitCode {
     match kvarts::start_with_signals(config, Clock::system()) {
         Ok(handle) => {
@@ -51,6 +64,7 @@ fn serve(config: Config, log: LogSwitch) -> ExitCode {
                 tracing::info!("Ready to accept connections {kind}");
             }
             handle.wait();
+            cut_an_end_that_hangs();
             drop(handle);
             tracing::info!("bye");
             ExitCode::SUCCESS

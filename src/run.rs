@@ -17,7 +17,7 @@ use crate::engine::expiry::Sweeper;
 use crate::engine::{Ports, Server};
 use crate::net::Listening;
 use crate::net::listener::{self, ListenError};
-use crate::net::ports::ListeningPorts;
+use crate::net::ports::{ListeningPorts, fit_maxclients};
 use crate::net::tls::{TlsError, TlsSource};
 use crate::shared::clock::Clock;
 use crate::worker;
@@ -200,6 +200,8 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.server.request_shutdown();
+        // A script that goes on for ever holds its locks, which the threads below may wait for.
+        self.server.scripting.slow.end_all();
         self.sweeper = None;
         self.keeper = None;
         for client in self.server.clients.all() {
@@ -237,8 +239,8 @@ fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<Opt
     let config = Arc::clone(&listening.server.config);
     // What cannot work is told at the start, not to the first client.
     listening.tls.check(&[])?;
+    fit_maxclients(&config);
     let ports = ListeningPorts::open(&listening, runtime.handle().clone())?;
-    ports.fit_maxclients(&config);
     listening.server.set_network(Arc::new(ports));
     let mut socket_file = None;
     if let Some(socket) = listener::unix(&config)? {

@@ -160,6 +160,16 @@ impl Acl {
         Ok(result)
     }
 
+    /// Takes users away, but for the default one. Answers those that were there.
+    pub fn remove(&self, names: &[&[u8]]) -> Vec<Arc<User>> {
+        let mut users = self.users.write();
+        let removed: Vec<_> = names.iter().filter_map(|name| users.remove(name)).collect();
+        if !removed.is_empty() {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+        removed
+    }
+
     /// Gives the default user this password alone, or none if it is empty.
     pub fn set_default_password(&self, password: &[u8]) {
         let changed: Result<(), std::convert::Infallible> = self.change(|users| {

@@ -1,5 +1,6 @@
 //! ACL: users, what they may do, and who was refused.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::help;
@@ -239,9 +240,7 @@ fn deluser(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if names.contains(&DEFAULT_USER) {
         return Err(CommandError::text("ERR The 'default' user cannot be removed"));
     }
-    let removed: Result<Vec<_>, CommandError> =
-        cx.server.acl.change(|users| Ok(names.iter().filter_map(|name| users.remove(name)).collect()));
-    let removed = removed?;
+    let removed = cx.server.acl.remove(names);
     close_clients_of(cx, &removed);
     cx.reply.count(removed.len());
     Ok(())
@@ -252,9 +251,10 @@ fn close_clients_of(cx: &mut Context<'_>, users: &[Arc<User>]) {
     if users.is_empty() {
         return;
     }
+    let ids: HashSet<_> = users.iter().map(|user| user.id).collect();
     for client in cx.server.clients.all() {
         let id = client.user.lock().id;
-        if users.iter().any(|user| user.id == id) {
+        if ids.contains(&id) {
             super::client::end(cx, &client);
         }
     }

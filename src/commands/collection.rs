@@ -160,7 +160,7 @@ pub fn also(cx: &Context<'_>, key: &HashedKey<'_>, class: EventClass, event: &'s
     cx.event(key, class, event);
 }
 
-/// Reads the count of SRANDMEMBER and its like.
+/// Reads a count whose sign says something else (SRANDMEMBER and its like, LREM).
 ///
 /// # Errors
 /// Not a number; the one number whose negative is none.

@@ -421,7 +421,7 @@ fn lrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn lrem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let count = args::int(arguments[2])?;
+    let count = collection::signed_count(arguments[2])?;
     let key = cx.key(arguments, 1);
     let limits = limits(cx);
     let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else {

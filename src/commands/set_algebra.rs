@@ -250,7 +250,9 @@ fn empty_set(limits: &SetLimits) -> Set {
 fn intersect(sets: &[Option<&Set>], limit: usize, mut visit: impl FnMut(&[u8])) -> usize {
     let Some(mut sets) = sets.iter().copied().collect::<Option<SmallVec<[&Set; 4]>>>() else { return 0 };
     // The smallest gives the candidates, and small ones refuse most of them first.
-    sets.sort_by_key(|set| set.len());
+    sets.sort_by_key(|set| (set.len(), std::ptr::from_ref(*set).addr()));
+    // A key may be named any number of times: its set is looked into once.
+    sets.dedup_by(|a, b| std::ptr::eq(*a, *b));
     let Some((smallest, others)) = sets.split_first() else { return 0 };
     let common = |member: &[u8]| others.iter().all(|set| set.contains(member));
     let mut count = 0;

@@ -674,8 +674,14 @@ impl Server {
     ) {
         let start = out.len();
         let mut text = error.to_string();
+        let entry = match error {
+            // The table knows the command, and refuses its arguments.
+            CommandError::WrongArity(name) => self.commands.by_full_name(name.as_bytes()),
+            _ => entry,
+        };
         if entry.is_some_and(|entry| entry.command.flags.has(Flags::RUNS_QUEUE)) {
-            text = format!("EXECABORT Transaction discarded because of: {text}");
+            let reason = text.strip_prefix("ERR ").unwrap_or(&text);
+            text = format!("EXECABORT Transaction discarded because of: {reason}");
             if client.transaction.take().is_some() {
                 client.shared.queued.store(-1, Ordering::Relaxed);
                 self.unwatch(client);
@@ -685,11 +691,6 @@ impl Server {
         }
         Reply::new(out, client.version).error(&text);
         self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
-        let entry = match error {
-            // The table knows the command, and refuses its arguments.
-            CommandError::WrongArity(name) => self.commands.by_full_name(name.as_bytes()),
-            _ => entry,
-        };
         if let Some(entry) = entry {
             self.stats.command_rejected(batch.worker, entry.id);
         }

@@ -106,23 +106,6 @@ impl ListeningPorts {
         })
     }
 
-    /// Sees to it that `maxclients` clients can be connected, or lowers it to what the system allows and says so.
-    pub fn fit_maxclients(&self, config: &Config) {
-        let wanted = config.int(Directive::Maxclients).max(1) as u64;
-        let possible = open_files::make_room_for(wanted);
-        if possible < wanted {
-            tracing::warn!(
-                "You requested maxclients of {wanted}, which needs more open files than the system allows."
-            );
-            tracing::warn!(
-                "maxclients has been reduced to {possible} to compensate for low ulimit. \
-                 If you need higher maxclients increase 'ulimit -n'."
-            );
-            // Nothing else is to follow from it, and so many are never refused.
-            let _ = config.set(&[("maxclients", possible.to_string())], Access::Program, |_| Ok(()));
-        }
-    }
-
     /// Listens at these addresses and no others. Sockets that stay are not touched; when a new one cannot be opened, all is as before.
     fn rearrange(&self, server: &Arc<Server>, wanted: Vec<(Entrance, Wanted)>) -> Result<(), Failure> {
         let _inside = self.runtime.enter();
@@ -214,6 +197,23 @@ impl Socket {
         if let Err(error) = SockRef::from(&*self.listener).shutdown(Shutdown::Both) {
             tracing::debug!(%error, "a listening socket was closed already");
         }
+    }
+}
+
+/// Sees to it that `maxclients` clients can be connected, or lowers it to what the system allows and says so.
+pub fn fit_maxclients(config: &Config) {
+    let wanted = config.int(Directive::Maxclients).max(1) as u64;
+    let possible = open_files::make_room_for(wanted);
+    if possible < wanted {
+        tracing::warn!(
+            "You requested maxclients of {wanted}, which needs more open files than the system allows."
+        );
+        tracing::warn!(
+            "maxclients has been reduced to {possible} to compensate for low ulimit. \
+             If you need higher maxclients increase 'ulimit -n'."
+        );
+        // Nothing else is to follow from it, and so many are never refused.
+        let _ = config.set(&[("maxclients", possible.to_string())], Access::Program, |_| Ok(()));
     }
 }
 

@@ -117,9 +117,16 @@ impl Running {
 pub struct SlowScripts {
     all: Mutex<Vec<Arc<Running>>>,
     count: AtomicU64,
+    /// The server ends.
+    ending: AtomicBool,
 }
 
 impl SlowScripts {
+    /// Ends all scripts, slow ones and others, whatever they have written: the server ends.
+    pub fn end_all(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
     /// Whether there is any, for the hot path.
     #[inline]
     pub fn any(&self) -> bool {
@@ -265,6 +272,10 @@ impl Control {
         let Some(current) = guard.as_mut() else { return Ok(()) };
         if let Some(why) = current.ended {
             return Err(why);
+        }
+        if current.slow.ending.load(Ordering::Acquire) {
+            current.ended = Some(ForcedEnd::Killed);
+            return Err(ForcedEnd::Killed);
         }
         let elapsed = current.started.elapsed();
         if current.loads && elapsed > LOAD_LIMIT {

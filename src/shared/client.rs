@@ -260,8 +260,11 @@ impl SharedClient {
             ..0 => 0,
             0.. => self.queued_bytes.load(Ordering::Relaxed),
         };
+        // The capacity is told when requests have run; to a subscriber more may have been sent since.
+        let [reply_len, reply_capacity] =
+            [0, 1].map(|index| self.reply_buffer[index].load(Ordering::Relaxed));
         self.query_buffer[1].load(Ordering::Relaxed)
-            + self.reply_buffer[1].load(Ordering::Relaxed)
+            + reply_len.max(reply_capacity)
             + self.outbox_size().0
             + waiting
             + queued

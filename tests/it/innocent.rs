@@ -7,7 +7,7 @@ use crate::harness::*;
 
 /// Requests that wait, one for each kind of wait.
 const WAITS: [&str; 8] = [
-    "BLPOP none 0",
+    "BLPOP list 0",
     "BRPOPLPUSH none other 0",
     "BLMOVE none other LEFT RIGHT 0",
     "BZPOPMIN none 0",
@@ -55,7 +55,7 @@ fn timeout_leaves_waiting_clients_alone() {
     admin.expect_closed();
     eventually("nobody else is gone", || connected(&server) == WAITS.len() + 2);
     let mut admin = server.client();
-    admin.check("RPUSH none a", ":1~");
+    admin.check("RPUSH list a", ":1~");
     assert_eq!(waiting[0].read().items().len(), 2);
     server.advance_ms(1_000);
     for (client, request) in waiting.iter_mut().zip(WAITS).skip(1) {
@@ -187,4 +187,23 @@ fn a_sleeping_client_can_be_killed() {
     admin.check(&format!("CLIENT KILL ADDR {address}"), ":1~");
     sleeping.read_to_end();
     admin.check("EXISTS k", ":0~");
+}
+
+/// What waits for a subscriber that does not read counts towards `maxmemory-clients`: only its requests' replies did.
+#[test]
+fn a_subscriber_that_does_not_read_is_the_offender() {
+    let server = TestServer::with(&[
+        ("maxmemory-clients", "8mb"),
+        ("client-output-buffer-limit", "normal 0 0 0 pubsub 0 0 0 replica 0 0 0"),
+    ]);
+    let mut subscriber = server.client();
+    subscriber.send_command("SUBSCRIBE ch");
+    subscriber.read();
+    let mut publisher = server.client();
+    let message = "x".repeat(1 << 20);
+    for _ in 0..40 {
+        publisher.call(&["PUBLISH", "ch", &message]);
+    }
+    eventually("it is disconnected", || server.info("evicted_clients") == "1");
+    publisher.check("PING", "+PONG~");
 }

@@ -236,3 +236,15 @@ fn debug_segfault_ends_the_process() {
     client.read_to_end();
     eventually("it has ended", || program.has_ended());
 }
+
+/// A script that has written cannot be killed; SHUTDOWN NOSAVE is the way out, and it did not end the process.
+#[test]
+fn shutdown_ends_a_script_that_cannot_be_killed() {
+    let mut program = Program::start(&[]);
+    let mut stuck = program.client();
+    stuck.send_command("EVAL \"redis.call('set', KEYS[1], 'a') while true do end\" 1 k");
+    let mut other = program.client();
+    eventually("it cannot be killed", || other.raw("SCRIPT KILL").starts_with("-UNKILLABLE"));
+    other.send_command("SHUTDOWN NOSAVE");
+    eventually("it has ended", || program.has_ended());
+}

@@ -51,3 +51,39 @@ fn large_sorted_sets_keep_the_sign_of_zero() {
         "#
     ));
 }
+
+/// EXEC with words too many left the transaction open, so that a pooled connection queued what came next.
+#[test]
+fn exec_with_a_wrong_number_of_arguments_ends_the_transaction() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.send(b"MULTI\r\nSET a 1\r\nEXEC x\r\nEXEC\r\nGET a\r\n");
+    for reply in [
+        "+OK~",
+        "+QUEUED~",
+        "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command~",
+        "-ERR EXEC without MULTI~",
+        "$-1~",
+    ] {
+        client.check_next(reply);
+    }
+}
+
+/// One key named thousands of times had its set looked into as often.
+#[test]
+fn a_set_that_is_named_often_is_looked_into_once() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SADD s a b c", ":3~");
+    client.check("SADD t b c d", ":3~");
+    let mut words = vec!["SINTER"];
+    words.extend(["s", "t"].repeat(3000));
+    let reply = client.call(&words);
+    let mut members: Vec<String> = reply.items().iter().map(Value::text).collect();
+    members.sort();
+    assert_eq!(members, ["b", "c"]);
+    client.check(
+        "LREM l -9223372036854775808 a",
+        "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807~",
+    );
+}

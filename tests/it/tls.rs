@@ -247,6 +247,8 @@ fn settings_that_cannot_work_are_refused() {
         format!("tls-cert-file {other} tls-key-file {other}"),
         "tls-cert-file /etc/passwd".to_owned(),
         "tls-protocols TLSv9".to_owned(),
+        "tls-ca-cert-file /etc/passwd".to_owned(),
+        "tls-ca-cert-dir /nowhere".to_owned(),
         "tls-auto-names \"not a name\\\"\"".to_owned(),
     ] {
         let reply = client.raw(&format!("CONFIG SET {pairs}"));

@@ -87,6 +87,9 @@ impl TlsSource {
     /// As [`server_config`](Self::server_config).
     pub fn check(&self, changes: &[Change]) -> Result<(), TlsError> {
         let settings = TlsSettings::with_changes(&self.config, changes)?;
+        if settings.client_authority_file.is_some() || settings.client_authority_dir.is_some() {
+            client_authorities(&settings)?;
+        }
         if settings.own.is_some() {
             self.make(&settings, SystemTime::now())?;
         }
