@@ -5,6 +5,7 @@ use crate::command::keys::{KeyPositions, told_keys};
 use crate::command::syntax::{self, Argument};
 use crate::command::table::Entry;
 use crate::command::{Begin, Category, Command, Find, Flags, Group, KeySpec, args};
+use crate::engine::Server;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
@@ -168,7 +169,7 @@ fn describe(cx: &mut Context<'_>, entry: &Entry) {
     for spec in command.keys {
         describe_key_spec(reply, spec);
     }
-    let subcommands = &server.commands.entries()[entry.subcommands.clone()];
+    let subcommands = shown_subcommands(server, entry);
     reply.array(subcommands.len());
     for subcommand in subcommands {
         describe(cx, subcommand);
@@ -257,7 +258,7 @@ fn document(cx: &mut Context<'_>, entry: &Entry) {
     let server = cx.server;
     let command = entry.command;
     let arguments = syntax::parse(command.syntax);
-    let subcommands = &server.commands.entries()[entry.subcommands.clone()];
+    let subcommands = shown_subcommands(server, entry);
     let reply = &mut cx.reply;
     reply.bulk(entry.full_name.as_bytes());
     reply.map(4 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
@@ -357,13 +358,31 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         _ => return Err(CommandError::Syntax),
     };
     let entries = cx.server.commands.entries().iter();
-    let names: Vec<&str> =
-        entries.filter(|entry| wanted(entry)).map(|entry| entry.full_name.as_str()).collect();
+    let names: Vec<&str> = entries
+        .filter(|entry| is_shown(cx.server, entry) && wanted(entry))
+        .map(|entry| entry.full_name.as_str())
+        .collect();
     cx.reply.array(names.len());
     for name in names {
         cx.reply.bulk(name.as_bytes());
     }
     Ok(())
+}
+
+/// Whether a command is told of. Subcommands of what `enable-debug-command` and its like protect are not, as in Valkey: tools that
+/// try every command they are told of (valkey-benchmark --fuzz) would end the server by them.
+fn is_shown(server: &Server, entry: &Entry) -> bool {
+    let container =
+        entry.full_name.split_once('|').and_then(|(name, _)| server.commands.by_full_name(name.as_bytes()));
+    container.is_none_or(|container| !container.command.flags.has(Flags::PROTECTED))
+}
+
+/// The subcommands that are told of.
+fn shown_subcommands<'s>(server: &'s Server, entry: &Entry) -> Vec<&'s Entry> {
+    server.commands.entries()[entry.subcommands.clone()]
+        .iter()
+        .filter(|entry| is_shown(server, entry))
+        .collect()
 }
 
 /// The keys of a command given as arguments from the third on.

@@ -222,7 +222,7 @@ fn scripts(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("number_of_cached_scripts", scripting.scripts.count());
     fields.add("number_of_functions", scripting.libraries.function_count());
     fields.add("number_of_libraries", scripting.libraries.all().len());
-    fields.add("used_memory_vm_functions", 0);
+    fields.add("used_memory_vm_functions", libraries);
     fields.add("used_memory_vm_total", machines);
     fields.add("used_memory_vm_total_human", human(machines as u64));
     fields.add("used_memory_functions", libraries);

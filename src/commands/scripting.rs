@@ -223,7 +223,8 @@ fn flush(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [_, _, word] if args::is(word, "ASYNC") || args::is(word, "SYNC") => {}
         _ => return Err(CommandError::text("ERR SCRIPT FLUSH only support SYNC|ASYNC option")),
     }
-    cx.server.scripting.scripts.flush();
+    cx.server.scripting.flush();
+    cx.server.keeper.wake_all();
     cx.reply.ok();
     Ok(())
 }

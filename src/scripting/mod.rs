@@ -55,6 +55,8 @@ pub struct Scripting {
 struct Machines {
     /// How many bytes each holds; where nobody else counts, the machine is gone.
     memory: Mutex<Vec<Arc<AtomicUsize>>>,
+    /// The number of the last flush of scripts. A machine of an earlier one is dropped when its thread has nothing to do.
+    generation: AtomicU64,
 }
 
 /// A machine, as its thread keeps it: it never leaves that thread, so nothing of it is locked.
@@ -115,6 +117,12 @@ impl Scripting {
         Ok(done)
     }
 
+    /// Forgets all scripts, and has the threads drop their machines when they next have nothing to do.
+    pub fn flush(&self) {
+        self.scripts.flush();
+        self.machines.generation.store(self.scripts.generation(), Ordering::Release);
+    }
+
     fn make_machine(&self) -> mlua::Result<Vm> {
         let vm = Vm::new()?;
         self.machines.memory.lock().push(Arc::clone(&vm.memory));
@@ -150,6 +158,18 @@ impl Scripting {
     pub fn count_alone(&self) {
         self.ran_alone.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Drops this thread's machines that have not been used since scripts were flushed. For a thread that has nothing to do.
+pub fn drop_flushed_machines() {
+    MACHINES.with_borrow_mut(|machines| {
+        machines.retain(|machine| {
+            let Some(of) = machine.of.upgrade() else { return false };
+            // One whose script gives way to this thread's other work is in use.
+            machine.vm.try_borrow().is_err()
+                || machine.vm.borrow().generation() >= of.generation.load(Ordering::Acquire)
+        });
+    });
 }
 
 /// Bytes that the scripts of one thread may hold: what is configured, else a quarter of `maxmemory`, else 256 MB.

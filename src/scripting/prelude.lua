@@ -158,11 +158,15 @@ function globals.setmetatable(target, metatable)
     return lua_setmetatable(writable(target), metatable)
 end
 
--- Results that Lua's own function may be asked for: it counts them wrongly where there are more than 32 bits say.
-local UNPACKED_MAX = 7000
+-- Results that Lua's own function may be asked for: it counts them wrongly where there are more than 32 bits say, and refuses
+-- those that find no room by itself.
+local UNPACKED_MAX = 8000
 
 function globals.unpack(list, first, last)
     if type(list) == 'table' then
+        if first == nil and last == nil and #list <= UNPACKED_MAX then
+            return lua_unpack(list) -- Arguments take of the room for results.
+        end
         local from, to = first == nil and 1 or first, last == nil and #list or last
         if type(from) == 'number' and type(to) == 'number'
             and from > -UNPACKED_MAX and to < 1e9 and to - from < UNPACKED_MAX then

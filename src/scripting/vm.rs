@@ -18,7 +18,7 @@ use super::{convert, host, library, watch};
 use crate::resp::Version;
 
 /// What a machine may hold at least, in bytes, however little is configured: it needs some of it itself.
-pub const LEAST_LIMIT: usize = 1 << 20;
+pub const LEAST_LIMIT: usize = 16 << 20;
 
 /// What it may hold while nothing is configured. Beyond it scripts get Lua's "not enough memory".
 const LIMIT: usize = 256 << 20;
@@ -239,6 +239,11 @@ impl Vm {
         let key = self.lua.create_registry_value(&function).map_err(failed)?;
         self.compiled.insert(script.sha, key);
         Ok(function)
+    }
+
+    /// Which flush of scripts it has seen last.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Forgets all compiled scripts if they were compiled before this flush of scripts.

@@ -201,3 +201,19 @@ fn the_serialized_length_is_that_of_the_value_in_a_dump() {
         assert!(line.contains(&format!(" serializedlength:{len} ")), "{command}: {line}");
     }
 }
+
+/// DEBUG's subcommands are not among the commands that COMMAND tells of, as in Valkey: a tool that tries all of them would end the
+/// server by DEBUG SEGFAULT.
+#[test]
+fn subcommands_of_debug_are_not_told_of() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    let names = client.value("COMMAND LIST").items();
+    let names: Vec<String> = names.iter().map(Value::text).collect();
+    assert!(names.contains(&"debug".to_owned()) && names.contains(&"config|get".to_owned()));
+    assert!(!names.iter().any(|name| name.starts_with("debug|")));
+    for question in ["COMMAND INFO debug", "COMMAND DOCS debug"] {
+        let answer = client.raw(question);
+        assert!(!answer.contains("segfault") && answer.contains("debug"), "{answer}");
+    }
+}

@@ -639,3 +639,43 @@ fn what_a_scripts_user_may_not_do_is_counted_as_such() {
 fn info_text(client: &mut Client) -> String {
     client.value("INFO errorstats").text()
 }
+
+/// As many results as Lua has room for: one element less than eight thousand was refused.
+#[test]
+fn unpack_gives_as_many_results_as_there_is_room_for() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let script =
+        "local a = {} for i = 1, 7999 do a[i] = 1 end return redis.call('lpush', KEYS[1], unpack(a))";
+    assert_eq!(client.call(&["EVAL", script, "1", "l"]), Value::Int(7999));
+}
+
+/// With the least maxmemory a script has room for itself, since the limit for scripts follows from it.
+#[test]
+fn a_script_has_room_however_little_memory_is_allowed() {
+    let server = TestServer::with(&[("maxmemory", "1")]);
+    let script = "local t = {} for i = 1, 1000 do t[i] = tostring(i) end return #table.concat(t)";
+    assert_eq!(server.client().call(&["EVAL", script, "0"]), Value::Int(2893));
+}
+
+/// SCRIPT FLUSH has the machines of all threads dropped; libraries are counted, and not any more when they are gone.
+#[test]
+fn what_scripts_and_functions_take_is_given_back() {
+    let server = TestServer::start();
+    let used = |field: &str| server.info(field).parse::<u64>().expect("a number");
+    // On several connections, so that more than one thread makes a machine where there are several.
+    for number in 0..8 {
+        let script = format!("for i = 1, 2 do end return {number}");
+        assert_eq!(server.client().call(&["EVAL", &script, "0"]), Value::Int(number));
+    }
+    assert!(used("used_memory_lua") > 0);
+    server.client().check("SCRIPT FLUSH", "+OK~");
+    eventually("no machine is left", || used("used_memory_lua") == 0);
+    let mut client = server.client();
+    let before = used("used_memory_vm_functions");
+    client.call(&["FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function() return 1 end)"]);
+    assert!(used("used_memory_vm_functions") > before);
+    client.check("FCALL f 0", ":1~");
+    client.check("FUNCTION FLUSH", "+OK~");
+    assert_eq!(used("used_memory_vm_functions"), before);
+}
