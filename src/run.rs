@@ -263,9 +263,9 @@ async fn housekeeping(server: Arc<Server>) {
     }
 }
 
-/// Signals that do not end the process by their default action any more. Tools that rotate logs send the last three to servers
+/// Signals that do not end the process by their default action any more. Tools that rotate logs send some of them to servers
 /// of all kinds.
-struct Signals([(&'static str, Option<Signal>); 5]);
+struct Signals([(&'static str, Option<Signal>); 6]);
 
 impl Signals {
     /// Takes them over. To be called within the runtime.
@@ -274,6 +274,7 @@ impl Signals {
             ("SIGTERM", SignalKind::terminate()),
             ("SIGINT", SignalKind::interrupt()),
             ("SIGHUP", SignalKind::hangup()),
+            ("SIGALRM", SignalKind::alarm()),
             ("SIGUSR1", SignalKind::user_defined1()),
             ("SIGUSR2", SignalKind::user_defined2()),
         ];

@@ -142,9 +142,12 @@ fn who_has_read_enough_of_the_help_is_no_error() {
 #[test]
 fn signals_that_ask_for_no_end_do_not_bring_it() {
     let mut program = Program::start(&[]);
-    for (signal, told) in
-        [("HUP", "received SIGHUP"), ("USR1", "received SIGUSR1"), ("USR2", "received SIGUSR2")]
-    {
+    for (signal, told) in [
+        ("HUP", "received SIGHUP"),
+        ("USR1", "received SIGUSR1"),
+        ("USR2", "received SIGUSR2"),
+        ("ALRM", "received SIGALRM"),
+    ] {
         program.signal(signal);
         eventually(told, || program.log().contains(told));
         program.client().check("PING", "+PONG~");
