@@ -121,6 +121,31 @@ fn long_numerals_and_wrong_arguments_answer_as_the_peers_do() {
     }
 }
 
+/// Each load went through all libraries and functions there were: thousands of them load, are restored and are called.
+#[test]
+fn thousands_of_libraries_load() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for number in 0..3000 {
+        let source = format!(
+            "#!lua name=l{number}\nredis.register_function('f{number}', function() return {number} end)"
+        );
+        client.send(&encode(&["FUNCTION", "LOAD", &source]));
+    }
+    for number in 0..3000 {
+        let name = format!("l{number}");
+        assert_eq!(show(&client.read_raw()), format!("${}~{name}~", name.len()));
+    }
+    client.check("FCALL F2999 0", ":2999~");
+    client.send(&encode(&[
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=l\nredis.register_function('F7', function() end)",
+    ]));
+    assert_eq!(show(&client.read_raw()), "-ERR Function F7 already exists~");
+    assert!(client.raw("FUNCTION LIST").starts_with("*3000~"));
+}
+
 /// Two scripts that no hook sees while they match froze every thread, SCRIPT KILL included.
 #[test]
 fn two_stuck_patterns_do_not_freeze_the_server() {
