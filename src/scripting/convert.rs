@@ -213,9 +213,14 @@ fn write_table(
     if let Value::Table(verbatim) = table.raw_get::<Value>(&names.verbatim_string)?
         && let Value::String(format) = verbatim.raw_get::<Value>(&names.format)?
         && let Value::String(text) = verbatim.raw_get::<Value>(&names.string)?
-        && format.as_bytes().len() == 3
     {
-        reply.verbatim(&format.to_string_lossy(), &text.as_bytes());
+        // A format has three bytes.
+        let mut format = format.to_string_lossy();
+        match format.char_indices().nth(3) {
+            Some((end, _)) => format.truncate(end),
+            None => format.extend(std::iter::repeat_n(' ', 3 - format.chars().count())),
+        }
+        reply.verbatim(&format, &text.as_bytes());
         return Ok(());
     }
     write_array(table, names, knows_resp3, reply, depth)

@@ -80,6 +80,11 @@ impl Known {
     }
 }
 
+/// A function's name in small letters, as names are compared.
+fn lower_name(function: &FunctionEntry) -> String {
+    function.name.to_ascii_lowercase()
+}
+
 /// What FUNCTION LOAD and FUNCTION RESTORE do with libraries that are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -132,8 +137,13 @@ impl Libraries {
         policy: Policy,
     ) -> Result<Vec<String>, CommandError> {
         let _turn = self.changing.lock();
+        if let ([source], Policy::Load) = (sources, policy) {
+            return self.add_one(load(vm, give_way, table, source)?).map(|name| vec![name]);
+        }
         let mut next =
             if policy == Policy::Flush { BTreeMap::new() } else { self.known.read().by_name.clone() };
+        let mut others: HashSet<String> =
+            next.values().flat_map(|library| library.functions.iter().map(lower_name)).collect();
         let mut names = Vec::new();
         for source in sources {
             let library = load(vm, give_way, table, source)?;
@@ -143,18 +153,42 @@ impl Libraries {
                 let name = &library.name;
                 return Err(CommandError::new(format!("ERR Library {quote}{name}{quote} already exists")));
             }
-            next.remove(&library.name);
-            let others = next.values().flat_map(|other| &other.functions);
-            let others: HashSet<String> = others.map(|entry| entry.name.to_ascii_lowercase()).collect();
-            let taken = |name: &str| others.contains(&name.to_ascii_lowercase());
-            if let Some(function) = library.functions.iter().find(|function| taken(&function.name)) {
+            if let Some(replaced) = next.remove(&library.name) {
+                for function in &replaced.functions {
+                    others.remove(&lower_name(function));
+                }
+            }
+            if let Some(function) = library.functions.iter().find(|entry| others.contains(&lower_name(entry)))
+            {
                 return Err(CommandError::new(format!("ERR Function {} already exists", function.name)));
             }
+            others.extend(library.functions.iter().map(lower_name));
             names.push(library.name.clone());
             next.insert(library.name.clone(), Arc::new(library));
         }
         self.replace(next);
         Ok(names)
+    }
+
+    /// Adds a library beside the others, which stay as they are: takes no time for each of them.
+    fn add_one(&self, library: Library) -> Result<String, CommandError> {
+        let mut known = self.known.write();
+        let name = library.name.clone();
+        if known.by_name.contains_key(&name) {
+            return Err(CommandError::new(format!("ERR Library '{name}' already exists")));
+        }
+        let taken = library.functions.iter().find(|entry| known.find(entry.name.as_bytes()).is_some());
+        if let Some(function) = taken {
+            return Err(CommandError::new(format!("ERR Function {} already exists", function.name)));
+        }
+        let library = Arc::new(library);
+        for (place, function) in library.functions.iter().enumerate() {
+            known.functions.insert(lower_name(function).into_bytes(), (Arc::clone(&library), place));
+        }
+        known.by_name.insert(name.clone(), library);
+        drop(known);
+        self.version.fetch_add(1, Ordering::Release);
+        Ok(name)
     }
 
     /// Deletes a library. Whether there was one.

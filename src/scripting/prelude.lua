@@ -107,9 +107,20 @@ local commands = protect(add_all(add_all({}, for_functions), while_debugging))
 local globals = {}
 for _, name in ipairs({
     '_VERSION', 'assert', 'error', 'gcinfo', 'getmetatable', 'ipairs',
-    'rawequal', 'rawget', 'select', 'tonumber', 'tostring', 'type',
+    'rawequal', 'rawget', 'select', 'tostring', 'type',
 }) do
     globals[name] = world[name]
+end
+
+-- Lua's own reads a text without being watched: it gets the short ones.
+local lua_tonumber, careful_tonumber = tonumber, host.tonumber
+
+function globals.tonumber(...)
+    local value, base = ...
+    if base == nil and type(value) == 'string' and #value <= 512 then
+        return lua_tonumber(value)
+    end
+    return careful_tonumber(...)
 end
 
 -- pcall gives a failed command's text alone, as scripts expect.
@@ -143,8 +154,11 @@ function globals.next(target, name)
     return lua_next(protected[target] or target, name)
 end
 
-function globals.pairs(target)
-    if protected[target] then
+function globals.pairs(...)
+    local target = ...
+    if type(target) ~= 'table' then
+        host.wrong_argument(1, 'table expected, got ' .. (select('#', ...) == 0 and 'no value' or type(target)))
+    elseif protected[target] then
         return globals.next, target, nil
     end
     return lua_pairs(target)
@@ -155,7 +169,16 @@ function globals.rawset(target, name, value)
 end
 
 function globals.setmetatable(target, metatable)
-    return lua_setmetatable(writable(target), metatable)
+    if type(target) ~= 'table' then
+        host.wrong_argument(1, 'table expected, got ' .. type(target))
+    elseif metatable ~= nil and type(metatable) ~= 'table' then
+        host.wrong_argument(2, 'nil or table expected')
+    end
+    local ok, failure = lua_pcall(lua_setmetatable, writable(target), metatable)
+    if not ok then
+        error(failure, 2)
+    end
+    return target
 end
 
 -- Results that Lua's own function may be asked for: it counts them wrongly where there are more than 32 bits say, and refuses

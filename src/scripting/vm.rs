@@ -460,6 +460,7 @@ fn host_table(lua: &Lua, version: &Rc<Cell<Version>>, names: &Rc<FieldNames>) ->
     host.raw_set("server_name", "kvarts")?;
     library::api::fill(lua, &host, version)?;
     host.raw_set("unpack", library::list::unpack_carefully(lua)?)?;
+    host.raw_set("tonumber", library::numeral::tonumber(lua)?)?;
     host.raw_set("wrong_argument", library::wrong_argument(lua)?)?;
     let (texts, next_match) = library::text::gmatch_parts(lua)?;
     host.raw_set("two_texts", texts)?;

@@ -15,11 +15,15 @@ use super::control::{Control, Place};
 /// Instructions between two looks.
 const INSTRUCTIONS: u32 = 1_000;
 
-/// The same for a script that has made a long text.
-const LONG_TEXT_INSTRUCTIONS: u32 = 50;
+/// Steps of library functions between two looks, all calls together: some tens of microseconds, up to a millisecond where a step copies.
+const STEPS: usize = 1 << 14;
 
-/// The length of such a text, in bytes.
-const LONG_TEXT_BYTES: usize = 1 << 20;
+/// The length from which on a text makes the instructions count that work on it, in bytes.
+const LONG_TEXT_BYTES: usize = 64 << 10;
+
+/// Bytes that the instructions between two looks may go through, were each to work on the longest text: reading them as a number, the
+/// slowest that an instruction does, takes some 20 milliseconds.
+const TEXT_BYTES_BETWEEN: usize = 4 << 20;
 
 /// The same for a script that took long between two looks.
 const FEW_INSTRUCTIONS: u32 = 8;
@@ -52,6 +56,21 @@ pub struct Watch {
     collect_at: Cell<usize>,
     /// Commands until the next look.
     calls_left: Cell<u32>,
+    /// Steps of library functions since the last look.
+    steps: Cell<usize>,
+    /// The length of the longest text that the script is known to have had, in bytes.
+    longest: Cell<usize>,
+}
+
+impl Watch {
+    /// The most instructions between two looks while the script has texts as long as it has.
+    fn most_instructions(&self) -> u32 {
+        let longest = self.longest.get();
+        if longest < LONG_TEXT_BYTES {
+            return INSTRUCTIONS;
+        }
+        u32::try_from(TEXT_BYTES_BETWEEN / longest).unwrap_or(INSTRUCTIONS).clamp(1, INSTRUCTIONS)
+    }
 }
 
 /// Begins to watch a machine.
@@ -66,6 +85,8 @@ pub fn begin(lua: &Lua, control: &Rc<Control>, limit: usize) -> mlua::Result<()>
         looked: Cell::new(None),
         collect_at: Cell::new(limit / 100 * COLLECT_PERCENT),
         calls_left: Cell::new(CALLS),
+        steps: Cell::new(0),
+        longest: Cell::new(0),
     }));
     look_every(lua, INSTRUCTIONS)
 }
@@ -89,6 +110,8 @@ pub fn set_limit(lua: &Lua, limit: usize) -> mlua::Result<()> {
 pub fn restart(lua: &Lua) -> mlua::Result<()> {
     let Some(watch) = of(lua) else { return Ok(()) };
     watch.looked.set(Some(Instant::now()));
+    watch.steps.set(0);
+    watch.longest.set(0);
     watch.collect_at.set(watch.limit.get() / 100 * COLLECT_PERCENT);
     if watch.every.get() != INSTRUCTIONS {
         watch.every.set(INSTRUCTIONS);
@@ -107,14 +130,36 @@ pub fn has_to_end(lua: &Lua) -> bool {
     ends
 }
 
-/// Notes that the script makes a text of so many bytes: its instructions may take long from now on.
+/// Notes that the script gets a text of so many bytes: its instructions may take long from now on.
 pub fn note_text(lua: &Lua, len: usize) {
     if len >= LONG_TEXT_BYTES
         && let Some(watch) = of(lua)
-        && watch.every.get() > LONG_TEXT_INSTRUCTIONS
+        && watch.longest.get() < len
     {
-        set_every(lua, &watch, LONG_TEXT_INSTRUCTIONS);
+        watch.longest.set(len);
+        let most = watch.most_instructions();
+        if watch.every.get() > most {
+            set_every(lua, &watch, most);
+        }
     }
+}
+
+/// Whether the script is known to have had a long text.
+pub fn has_long_text(lua: &Lua) -> bool {
+    of(lua).is_some_and(|watch| watch.longest.get() >= LONG_TEXT_BYTES)
+}
+
+/// Counts steps of a library function; looks at the script when there were many since the last look.
+///
+/// # Errors
+/// When it has to end.
+pub fn count_steps(lua: &Lua, steps: usize) -> mlua::Result<()> {
+    let many = lua.app_data_ref::<Rc<Watch>>().is_some_and(|watch| {
+        let all = watch.steps.get().saturating_add(steps);
+        watch.steps.set(if all < STEPS { all } else { 0 });
+        all >= STEPS
+    });
+    if many { look(lua) } else { Ok(()) }
 }
 
 /// Bytes that the machine may take yet; so many where nobody watches it.
@@ -187,8 +232,11 @@ fn adapt(lua: &Lua, watch: &Rc<Watch>) {
         set_every(lua, watch, FEW_INSTRUCTIONS.min(every));
         return;
     }
-    let part = (lua.used_memory() / MUCH_BYTES).max(1) as u32;
-    let wanted = (INSTRUCTIONS / part).max(FEW_INSTRUCTIONS);
+    let used = lua.used_memory();
+    // What is longer than all that is held is gone.
+    watch.longest.set(watch.longest.get().min(used));
+    let part = (used / MUCH_BYTES).max(1) as u32;
+    let wanted = (INSTRUCTIONS / part).max(FEW_INSTRUCTIONS).min(watch.most_instructions());
     if wanted < every {
         set_every(lua, watch, wanted);
     } else if wanted > every {

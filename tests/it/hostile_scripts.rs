@@ -70,6 +70,13 @@ fn whatever_runs_long_can_be_killed() {
         "load(function() while true do end end)",
         "while true do collectgarbage() end",
         "for i = 1, 1e15 do redis.log(redis.LOG_DEBUG, 'x') end",
+        "while true do tonumber(string.rep('1', 1000000)) end",
+        "while true do tonumber(string.rep(' ', 6000000)) end",
+        "while true do tonumber(string.rep('z', 1000000), 36) end",
+        "while true do pcall(string.find, 'a', '[' .. string.rep('a', 6000000) .. ']') end",
+        "while true do string.gsub(string.rep('a', 300), 'a', string.rep('b', 100000)) end",
+        "while true do redis.sha1hex(string.rep('a', 50000000)) end",
+        "local t = {} while true do t[#t + 1] = string.rep('a', 1000000) end",
     ];
     let server = TestServer::with_clock(&[("busy-reply-threshold", "0")], Clock::system());
     let mut other = server.client();
@@ -84,6 +91,59 @@ fn whatever_runs_long_can_be_killed() {
         assert!(reply.starts_with(KILLED), "{script}\n{reply}");
         slow.check("PING", "+PONG~");
     }
+}
+
+/// A text too long for C to read unwatched is the number that C would read; wrong arguments are told of the script's own call.
+#[test]
+fn long_numerals_and_wrong_arguments_answer_as_the_peers_do() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for (script, reply) in [
+        ("return tonumber(string.rep(' ', 1000) .. '42' .. string.rep(' ', 1000))", ":42~"),
+        ("return tonumber('0.' .. string.rep('0', 1000) .. '5e1003')", ":500~"),
+        ("return tonumber(string.rep('0', 1000) .. '7')", ":7~"),
+        ("return tostring(tonumber('1' .. string.rep('0', 1000) .. 'e-1000'))", "$1~1~"),
+        ("return tonumber('0x' .. string.rep('0', 1000) .. 'ff')", ":255~"),
+        ("return tonumber('-' .. string.rep('0', 1000) .. '11', 2)", ":-9223372036854775808~"),
+        ("return tostring(tonumber(string.rep(' ', 1000)))", "$3~nil~"),
+        ("return tostring(tonumber(string.rep('1', 1000) .. 'x'))", "$3~nil~"),
+        (
+            "pairs(nil)",
+            "-ERR user_script:1: bad argument #1 to 'pairs' (table expected, got nil) script: on @user_script:1.~",
+        ),
+        (
+            "setmetatable(setmetatable({}, {__metatable = 1}), {})",
+            "-ERR user_script:1: cannot change a protected metatable script: on @user_script:1.~",
+        ),
+        ("redis.setresp(3) return {verbatim_string = {format = 'txtx', string = 'a'}}", "$1~a~"),
+    ] {
+        assert_eq!(eval(&mut client, script), reply, "{script}");
+    }
+}
+
+/// Each load went through all libraries and functions there were: thousands of them load, are restored and are called.
+#[test]
+fn thousands_of_libraries_load() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    for number in 0..3000 {
+        let source = format!(
+            "#!lua name=l{number}\nredis.register_function('f{number}', function() return {number} end)"
+        );
+        client.send(&encode(&["FUNCTION", "LOAD", &source]));
+    }
+    for number in 0..3000 {
+        let name = format!("l{number}");
+        assert_eq!(show(&client.read_raw()), format!("${}~{name}~", name.len()));
+    }
+    client.check("FCALL F2999 0", ":2999~");
+    client.send(&encode(&[
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=l\nredis.register_function('F7', function() end)",
+    ]));
+    assert_eq!(show(&client.read_raw()), "-ERR Function F7 already exists~");
+    assert!(client.raw("FUNCTION LIST").starts_with("*3000~"));
 }
 
 /// Two scripts that no hook sees while they match froze every thread, SCRIPT KILL included.

@@ -70,7 +70,7 @@ fn log(lua: &Lua, args: &Arguments) -> Result<(), Failure> {
 }
 
 fn sha1hex(lua: &Lua, args: &Arguments) -> Result<LuaString, Failure> {
-    const PART: usize = 1 << 20;
+    const PART: usize = 1 << 17;
     if args.count() != 1 {
         return Err(refused(lua, "ERR wrong number of arguments"));
     }

@@ -5,6 +5,9 @@ use std::fmt;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, RegistryKey, Value};
 
+use super::meter::Meter;
+use super::numeral;
+
 /// The stack slots that a function may use: arguments and results count against it. Lua 5.1 has 8,000; some are left because mlua keeps its
 /// references to values on a stack of the same size.
 pub(super) const STACK_SLOTS_MAX: usize = 7_900;
@@ -235,6 +238,10 @@ impl Arguments {
         match self.get(number) {
             Some(Value::Integer(value)) => Ok(*value as f64),
             Some(Value::Number(value)) => Ok(*value),
+            Some(Value::String(text)) if text.as_bytes().len() > numeral::SHORT_BYTES => {
+                numeral::read_long(&text.as_bytes(), &mut Meter::new(lua))?
+                    .ok_or_else(|| self.wrong_type(number, "number"))
+            }
             Some(value @ Value::String(_)) => {
                 lua.coerce_number(value.clone())?.ok_or_else(|| self.wrong_type(number, "number"))
             }

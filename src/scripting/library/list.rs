@@ -179,7 +179,9 @@ fn sort(lua: &Lua, args: &Arguments, lua_sort: &Function, is_less: &Function) ->
         Some(_) => return Err(args.wrong_type(2, "function")),
     };
     let len = list.raw_len();
-    let unwatched = len <= SORTED_UNWATCHED_MAX && lua.used_memory() <= COMPARED_UNWATCHED_BYTES;
+    let unwatched = len <= SORTED_UNWATCHED_MAX
+        && lua.used_memory() <= COMPARED_UNWATCHED_BYTES
+        && !super::super::watch::has_long_text(lua);
     let compare = compare.or((!unwatched).then_some(is_less));
     let mut arguments = MultiValue::from_vec(vec![Value::Table(list.clone())]);
     arguments.extend(compare.map(|compare| Value::Function(compare.clone())));

@@ -8,8 +8,11 @@ use mlua::Lua;
 use super::super::watch;
 use super::call::Failure;
 
-/// Steps between two looks: some tens of microseconds.
-const STEPS: usize = 1 << 14;
+/// Steps that a call may take before they are told to the watch: some microseconds.
+const UNTOLD_STEPS: usize = 512;
+
+/// Bytes that are copied, searched or compared at once, which count as one step.
+const BYTES_OF_STEP: usize = 64;
 
 /// Bytes that are made before it is asked whether there is room for them.
 const UNASKED_BYTES: usize = 64 * 1024;
@@ -20,11 +23,13 @@ pub(super) struct Meter<'l> {
     left: usize,
     /// Bytes that may be made before it is asked again.
     room: usize,
+    /// Bytes made that were counted as steps.
+    made: usize,
 }
 
 impl<'l> Meter<'l> {
     pub(super) fn new(lua: &'l Lua) -> Self {
-        Self { lua, left: STEPS, room: UNASKED_BYTES }
+        Self { lua, left: UNTOLD_STEPS, room: UNASKED_BYTES, made: 0 }
     }
 
     /// Counts so many steps.
@@ -37,7 +42,16 @@ impl<'l> Meter<'l> {
             self.left -= steps;
             return Ok(());
         }
-        self.look()
+        self.tell(steps)
+    }
+
+    /// Counts work on so many bytes that goes through all of them at once.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    #[inline]
+    pub(super) fn bytes(&mut self, len: usize) -> Result<(), Failure> {
+        self.step(len / BYTES_OF_STEP)
     }
 
     /// The same within a walk over a table, whose errors are Lua's.
@@ -49,20 +63,25 @@ impl<'l> Meter<'l> {
             self.left -= steps;
             return Ok(());
         }
-        self.left = STEPS;
-        watch::look(self.lua)
+        watch::count_steps(self.lua, self.taken(steps))
     }
 
     #[cold]
-    fn look(&mut self) -> Result<(), Failure> {
-        self.left = STEPS;
-        watch::look(self.lua).map_err(Failure::Lua)
+    fn tell(&mut self, steps: usize) -> Result<(), Failure> {
+        watch::count_steps(self.lua, self.taken(steps)).map_err(Failure::Lua)
     }
 
-    /// Says that the result is, or is about to be, so many bytes long.
+    /// The steps not told yet, these included; counting starts anew.
+    fn taken(&mut self, steps: usize) -> usize {
+        let taken = UNTOLD_STEPS - self.left + steps;
+        self.left = UNTOLD_STEPS;
+        taken
+    }
+
+    /// Says that the result is, or is about to be, so many bytes long, and counts them as steps.
     ///
     /// # Errors
-    /// When the script's memory has no room for it.
+    /// When the script's memory has no room for it, or the script has to end.
     #[inline]
     pub(super) fn makes(&mut self, len: usize) -> Result<(), Failure> {
         if len <= self.room {
@@ -78,7 +97,9 @@ impl<'l> Meter<'l> {
             return Err(Failure::Bare("not enough memory"));
         }
         watch::note_text(self.lua, len);
-        self.room = (2 * len).min(room);
-        Ok(())
+        self.room = (len + UNASKED_BYTES).min(room);
+        let more = len.saturating_sub(self.made);
+        self.made = len;
+        self.bytes(more)
     }
 }

@@ -12,6 +12,7 @@ mod format;
 pub mod list;
 mod meter;
 mod number;
+pub mod numeral;
 mod pattern;
 pub mod protected;
 pub mod r#struct;

@@ -103,11 +103,6 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
         }
     }
 
-    /// What counts the steps.
-    pub(super) fn meter(&mut self) -> &mut Meter<'l> {
-        self.meter
-    }
-
     /// The captures of the last match.
     pub(super) fn captures(&self) -> &[Capture] {
         &self.captures[..self.count]
@@ -178,7 +173,7 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
                     return Ok(Some((from + count, behind)));
                 }
                 Choice::More { at, item, end } => {
-                    if self.fits(at, item, end) {
+                    if self.fits(at, item, end)? {
                         self.choices.push(Choice::More { at: at + 1, item, end });
                         return Ok(Some((at + 1, end + 1)));
                     }
@@ -247,10 +242,9 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
             return Err(Failure::message("missing '[' after '%f' in pattern"));
         }
         let end = self.item_end(place)?;
-        self.meter.step(end - place)?;
         let before = if at == 0 { 0 } else { self.subject[at - 1] };
         let byte = self.subject.get(at).copied().unwrap_or(0);
-        let fits = !self.in_set(before, place, end - 1) && self.in_set(byte, place, end - 1);
+        let fits = !self.in_set(before, place, end - 1)? && self.in_set(byte, place, end - 1)?;
         Ok(fits.then_some((at, end)))
     }
 
@@ -271,32 +265,31 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
     /// One byte or class, and how often.
     fn item(&mut self, at: usize, place: usize) -> Result<Option<(usize, usize)>, Failure> {
         let end = self.item_end(place)?;
-        self.meter.step(end - place)?;
         match self.peek(end) {
             b'?' => {
-                if self.fits(at, place, end) {
+                if self.fits(at, place, end)? {
                     self.choose_later(Choice::Without { at, behind: end + 1 })?;
                     return Ok(Some((at + 1, end + 1)));
                 }
                 Ok(Some((at, end + 1)))
             }
             b'*' => self.most(at, place, end),
-            b'+' if self.fits(at, place, end) => self.most(at + 1, place, end),
+            b'+' if self.fits(at, place, end)? => self.most(at + 1, place, end),
             b'+' => Ok(None),
             b'-' => {
                 self.choose_later(Choice::More { at, item: place, end })?;
                 Ok(Some((at, end + 1)))
             }
-            _ => Ok(self.fits(at, place, end).then_some((at + 1, end))),
+            _ => Ok(self.fits(at, place, end)?.then_some((at + 1, end))),
         }
     }
 
     /// As many repetitions as there are.
     fn most(&mut self, at: usize, place: usize, end: usize) -> Result<Option<(usize, usize)>, Failure> {
         let mut count = 0;
-        while self.fits(at + count, place, end) {
+        while self.fits(at + count, place, end)? {
             count += 1;
-            self.meter.step(end - place)?;
+            self.meter.step(1)?;
         }
         if count > 0 {
             self.choose_later(Choice::Fewer { from: at, count: count - 1, behind: end + 1 })?;
@@ -316,6 +309,7 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
                 }
                 // A bracket that stands first is one of the set.
                 loop {
+                    self.meter.step(1)?;
                     let byte = self.peek(at);
                     if byte == 0 {
                         return Err(Failure::message("malformed pattern (missing ']')"));
@@ -334,43 +328,44 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
     }
 
     /// Whether the subject's byte is one of the item that stands at `place`.
-    fn fits(&self, at: usize, place: usize, end: usize) -> bool {
-        let Some(&byte) = self.subject.get(at) else { return false };
+    fn fits(&mut self, at: usize, place: usize, end: usize) -> Result<bool, Failure> {
+        let Some(&byte) = self.subject.get(at) else { return Ok(false) };
         match self.pattern[place] {
-            b'.' => true,
-            b'%' => in_class(byte, self.peek(place + 1)),
+            b'.' => Ok(true),
+            b'%' => Ok(in_class(byte, self.peek(place + 1))),
             b'[' => self.in_set(byte, place, end - 1),
-            wanted => byte == wanted,
+            wanted => Ok(byte == wanted),
         }
     }
 
     /// Whether a byte is of the set between the bracket at `place` and that at `close`.
-    fn in_set(&self, byte: u8, place: usize, close: usize) -> bool {
+    fn in_set(&mut self, byte: u8, place: usize, close: usize) -> Result<bool, Failure> {
         let mut at = place + 1;
         let wanted = self.peek(at) != b'^';
         if !wanted {
             at += 1;
         }
         while at < close {
+            self.meter.step(1)?;
             let first = self.peek(at);
             if first == b'%' {
                 if in_class(byte, self.peek(at + 1)) {
-                    return wanted;
+                    return Ok(wanted);
                 }
                 at += 2;
             } else if self.peek(at + 1) == b'-' && at + 2 < close {
                 if (first..=self.peek(at + 2)).contains(&byte) {
-                    return wanted;
+                    return Ok(wanted);
                 }
                 at += 3;
             } else {
                 if first == byte {
-                    return wanted;
+                    return Ok(wanted);
                 }
                 at += 1;
             }
         }
-        !wanted
+        Ok(!wanted)
     }
 }
 

@@ -141,6 +141,7 @@ fn gsub(lua: &Lua, args: &Arguments) -> Result<(LuaString, i64), Failure> {
     let pattern = Pattern::new(&pattern);
     let mut meter = Meter::new(lua);
     let mut matcher = Matcher::new(&subject, pattern, &mut meter);
+    let mut making = Meter::new(lua);
     let (mut out, mut at, mut count) = (Vec::new(), 0, 0i64);
     while count < most {
         let end = matcher.match_at(at)?;
@@ -148,8 +149,7 @@ fn gsub(lua: &Lua, args: &Arguments) -> Result<(LuaString, i64), Failure> {
             count += 1;
             let found = Found { subject: &subject, captures: matcher.captures(), start: at, end };
             let value = replacement.value(lua, &found)?;
-            replacement.push(&mut out, value, &found)?;
-            matcher.meter().makes(out.len())?;
+            replacement.push(&mut out, &mut making, value, &found)?;
         }
         match end {
             Some(end) if end > at => at = end,
@@ -163,7 +163,7 @@ fn gsub(lua: &Lua, args: &Arguments) -> Result<(LuaString, i64), Failure> {
             break;
         }
     }
-    meter.makes(out.len() + subject.len() - at)?;
+    making.makes(out.len() + subject.len() - at)?;
     out.extend_from_slice(&subject[at..]);
     Ok((lua.create_string(out)?, count))
 }
@@ -214,22 +214,33 @@ impl Replacement<'_> {
         }
     }
 
-    fn push(&self, out: &mut Vec<u8>, value: Option<Value>, found: &Found<'_>) -> Result<(), Failure> {
+    fn push(
+        &self,
+        out: &mut Vec<u8>,
+        making: &mut Meter<'_>,
+        value: Option<Value>,
+        found: &Found<'_>,
+    ) -> Result<(), Failure> {
         let whole = &found.subject[found.start..found.end];
         match (self, value) {
-            (Self::Text(text), _) => return push_text(out, &text.as_bytes(), found),
+            (Self::Text(text), _) => return push_text(out, making, &text.as_bytes(), found),
             (_, None | Some(Value::Nil | Value::Boolean(false))) => out.extend_from_slice(whole),
             (_, Some(Value::String(text))) => out.extend_from_slice(&text.as_bytes()),
             (_, Some(Value::Integer(number))) => format::push_number(out, number as f64),
             (_, Some(Value::Number(number))) => format::push_number(out, number),
             (_, Some(other)) => return Err(invalid_replacement(type_name(&other))),
         }
-        Ok(())
+        making.makes(out.len())
     }
 }
 
 /// A replacement's text, in which `%1` stands for a capture.
-fn push_text(out: &mut Vec<u8>, text: &[u8], found: &Found<'_>) -> Result<(), Failure> {
+fn push_text(
+    out: &mut Vec<u8>,
+    making: &mut Meter<'_>,
+    text: &[u8],
+    found: &Found<'_>,
+) -> Result<(), Failure> {
     let mut rest = text;
     while let Some(percent) = memchr::memchr(b'%', rest) {
         out.extend_from_slice(&rest[..percent]);
@@ -241,9 +252,11 @@ fn push_text(out: &mut Vec<u8>, text: &[u8], found: &Found<'_>) -> Result<(), Fa
             b'1'..=b'9' => push_capture(out, usize::from(byte - b'1'), found)?,
             other => out.push(other),
         }
+        making.step(1)?;
+        making.makes(out.len())?;
     }
     out.extend_from_slice(rest);
-    Ok(())
+    making.makes(out.len())
 }
 
 fn push_capture(out: &mut Vec<u8>, index: usize, found: &Found<'_>) -> Result<(), Failure> {
@@ -265,8 +278,6 @@ fn rep(lua: &Lua, args: &Arguments) -> Result<LuaString, Failure> {
     let len = text.len().checked_mul(count).ok_or(Failure::Bare("not enough memory"))?;
     let mut meter = Meter::new(lua);
     meter.makes(len)?;
-    // What copies 1024 bytes counts as one step.
-    meter.step(len / 1024)?;
     Ok(lua.create_string(text.repeat(count))?)
 }
 
@@ -275,8 +286,8 @@ fn mapped(lua: &Lua, args: &Arguments, change: fn(&mut [u8])) -> Result<LuaStrin
     let text = args.string(lua, 1)?;
     let mut meter = Meter::new(lua);
     let mut bytes = text.as_bytes().to_vec();
-    for part in bytes.chunks_mut(1 << 20) {
-        meter.step(part.len() / 64)?;
+    for part in bytes.chunks_mut(1 << 17) {
+        meter.bytes(part.len())?;
         change(part);
     }
     Ok(lua.create_string(bytes)?)
@@ -285,7 +296,7 @@ fn mapped(lua: &Lua, args: &Arguments, change: fn(&mut [u8])) -> Result<LuaStrin
 fn reverse(lua: &Lua, args: &Arguments) -> Result<LuaString, Failure> {
     let text = args.string(lua, 1)?;
     let mut bytes = text.as_bytes().to_vec();
-    Meter::new(lua).step(bytes.len() / 64)?;
+    Meter::new(lua).bytes(bytes.len())?;
     bytes.reverse();
     Ok(lua.create_string(bytes)?)
 }
