@@ -121,7 +121,7 @@ fn long_numerals_and_wrong_arguments_answer_as_the_peers_do() {
     }
 }
 
-/// Each load went through all libraries and functions there were: thousands of them load, are restored and are called.
+/// Each load went through all libraries and functions there were: thousands of them load, are listed and are called.
 #[test]
 fn thousands_of_libraries_load() {
     let server = TestServer::start();

@@ -2,7 +2,7 @@
 
 use mlua::{Function, Lua, Value};
 
-use super::call::{Arguments, Failure, function_beneath};
+use super::call::{Failure, function_beneath};
 use super::meter::Meter;
 use super::number::read_number;
 
