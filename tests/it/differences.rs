@@ -63,6 +63,7 @@ pub fn sets_data_apart(words: &[String]) -> bool {
         "SET" => has("IFEQ"),
         "ZADD" | "ZINCRBY" => has("0x10"),
         "DELIFEQ" | "XSETID" => true,
+        "LREM" => has("-9223372036854775808"),
         // Wrong by its number of words in 7.0: in a transaction it would be refused before EXEC.
         "ZRANK" | "ZREVRANK" => has("WITHSCORE"),
         _ => false,
@@ -147,6 +148,13 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "of several wrong options of LPOS, 7.0 names another one first",
         explains: |words, ours, theirs| {
             words[0] == "LPOS" && is_error(ours, "ERR") && is_error(theirs, "ERR")
+        },
+    },
+    Difference {
+        group: "list",
+        reason: "Valkey refuses the smallest number as LREM's count, whose negative is none; 7.0 takes it",
+        explains: |words, ours, _| {
+            words[0] == "LREM" && is_error(ours, "ERR value is out of range, value must between")
         },
     },
     Difference {
