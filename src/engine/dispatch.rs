@@ -434,7 +434,7 @@ impl Server {
         after.map(Stop::After)
     }
 
-    /// Whether nothing is special about a client, or going on in the server, that the gate or what follows a command has to look at
+    /// Whether nothing is special about a client, or going on in the server, that judgement or what follows a command has to look at
     /// where the command is plain as well.
     fn is_plain(&self, client: &Client) -> bool {
         client.door == Door::Main
@@ -513,11 +513,7 @@ impl Server {
             let threshold_ms = self.config.int(Directive::BusyReplyThreshold);
             let too_long = threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;
             if in_the_way && too_long {
-                let result = Err(CommandError::text(if running.start.function.is_some() {
-                    "BUSY Valkey is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
-                } else {
-                    "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
-                }));
+                let result = Err(CommandError::busy(running.start.function.is_some()));
                 return Some(Outcome { result, ..Outcome::NOTHING });
             }
             if in_the_way && touches_keys {

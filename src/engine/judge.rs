@@ -16,7 +16,7 @@ use crate::shared::pause::Scope;
 /// The judgement.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Streak it.
+    /// Its command may run.
     Pass,
     /// Answer this error.
     Refuse(CommandError),

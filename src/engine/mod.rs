@@ -239,11 +239,6 @@ impl Server {
         self.shutdown.send_replace(true);
     }
 
-    /// Whether the end was asked for.
-    pub fn is_shutting_down(&self) -> bool {
-        *self.shutdown.borrow()
-    }
-
     /// For those who wait for the end.
     pub fn shutdown_signal(&self) -> tokio::sync::watch::Receiver<bool> {
         self.shutdown.subscribe()

@@ -7,7 +7,8 @@ use crate::config::Directive;
 use crate::shared::client::SharedClient;
 
 impl Server {
-    /// Closes clients that `timeout` or the soft limits of `client-output-buffer-limit` are over for, though nothing comes from them.
+    /// Closes clients that have been idle for longer than `timeout`, and those over a limit of `client-output-buffer-limit`. The
+    /// connection itself looks only when something comes from its client.
     pub fn look_after_clients(&self) {
         let timeout_ms = self.config.int(Directive::Timeout).max(0) as u64 * 1000;
         let now_ms = self.clock.now_ms();

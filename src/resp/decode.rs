@@ -231,11 +231,6 @@ impl Decoder {
         }
     }
 
-    /// Whether part of a request has arrived.
-    pub fn in_request(&self) -> bool {
-        self.state != State::Start
-    }
-
     /// Reads a request that has arrived whole and whose numbers are short, as nearly all are, in one go; whether it was one.
     #[inline]
     fn whole(&mut self, buffer: &[u8], limits: Limits) -> bool {
