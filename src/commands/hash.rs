@@ -212,7 +212,7 @@ pub const COMMANDS: &[Command] = &[
         categories: HASH,
         group: Group::Hash,
         summary: "Returns the values of fields and removes them from a hash.",
-        syntax: "key FIELDS(numfields field [field ...])",
+        syntax: "key FIELDS(numfields@0 field [field ...])",
         since: "9.1.0",
         complexity: "O(N) where N is the number of fields given",
         reply: "an array of values and nulls",

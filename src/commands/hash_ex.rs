@@ -22,7 +22,7 @@ pub const COMMANDS: &[Command] = &[
         flags: FAST_WRITE,
         keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)],
         syntax: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] \
-                 FIELDS(numfields field [field ...])",
+                 FIELDS(numfields@0 field [field ...])",
         summary: "Returns the values of fields of a hash and sets or removes their ends.",
         reply: "an array of values and nulls",
         run: hgetex,
@@ -35,7 +35,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::INSERT)],
         syntax: "key [NX | XX] [FNX | FXX] \
                  [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] \
-                 FIELDS(numfields field value [field value ...])",
+                 FIELDS(numfields@0 field value [field value ...])",
         summary: "Sets fields of a hash together with their ends, with conditions if wanted.",
         reply: "1 if set, else 0",
         run: hsetex,

@@ -27,19 +27,19 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Lets fields of a hash end after some milliseconds.",
-        syntax: "key milliseconds [NX | XX | GT | LT] FIELDS(numfields field [field ...])",
+        syntax: "key milliseconds [NX | XX | GT | LT] FIELDS(numfields@0 field [field ...])",
         run: hpexpire,
         ..setter("hpexpire")
     },
     Command {
         summary: "Lets fields of a hash end at a time in seconds.",
-        syntax: "key unix-time-seconds:integer [NX | XX | GT | LT] FIELDS(numfields field [field ...])",
+        syntax: "key unix-time-seconds:integer [NX | XX | GT | LT] FIELDS(numfields@0 field [field ...])",
         run: hexpireat,
         ..setter("hexpireat")
     },
     Command {
         summary: "Lets fields of a hash end at a time in milliseconds.",
-        syntax: "key unix-time-milliseconds:integer [NX | XX | GT | LT] FIELDS(numfields field [field ...])",
+        syntax: "key unix-time-milliseconds:integer [NX | XX | GT | LT] FIELDS(numfields@0 field [field ...])",
         run: hpexpireat,
         ..setter("hpexpireat")
     },
@@ -64,7 +64,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -5,
         flags: FAST_WRITE,
         keys: UPDATE,
-        syntax: "key FIELDS(numfields field [field ...])",
+        syntax: "key FIELDS(numfields@0 field [field ...])",
         summary: "Lets fields of a hash stay that were to end.",
         reply: "for each field 1, or -1 if it was not to end, -2 if it is not there",
         run: hpersist,
@@ -100,7 +100,7 @@ const fn getter(name: &'static str) -> Command {
         arity: -5,
         flags: Flags::READONLY.and(Flags::FAST),
         keys: READ,
-        syntax: "key FIELDS(numfields field [field ...])",
+        syntax: "key FIELDS(numfields@0 field [field ...])",
         reply: "for each field a number, or -1 if it stays, -2 if it is not there",
         ..of_fields()
     }

@@ -13,6 +13,16 @@ struct Match {
 
 /// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n] [WITHMATCHLEN]
 pub fn lcs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let value = |index: usize| {
+        let key = cx.key(arguments, index);
+        match cx.keys.read(&key) {
+            None => Ok(Vec::new()),
+            Some(record) => string_bytes(record, &mut itoa::Buffer::new())
+                .map(<[u8]>::to_vec)
+                .map_err(|_| CommandError::text("ERR The specified keys must contain string values")),
+        }
+    };
+    let (first, second) = (value(1)?, value(2)?);
     let (mut want_len, mut want_index, mut with_len, mut min_len) = (false, false, false, 0usize);
     let mut index = 3;
     while index < arguments.len() {
@@ -34,16 +44,6 @@ pub fn lcs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if want_len && want_index {
         return Err(CommandError::text("ERR If you want both the length and indexes, please just use IDX."));
     }
-    let value = |index: usize| {
-        let key = cx.key(arguments, index);
-        match cx.keys.read(&key) {
-            None => Ok(Vec::new()),
-            Some(record) => string_bytes(record, &mut itoa::Buffer::new())
-                .map(<[u8]>::to_vec)
-                .map_err(|_| CommandError::text("ERR The specified keys must contain string values")),
-        }
-    };
-    let (first, second) = (value(1)?, value(2)?);
     check_size(first.len(), second.len(), cx.server.settings.bulk_max())?;
     if want_len {
         cx.reply.count(lengths(&first, &second, |_, _| {}) as usize);

@@ -136,7 +136,7 @@ pub const COMMANDS: &[Command] = &[
             },
             Command {
                 summary: "Sets how scripts are debugged: there is no debugger, so only NO is taken.",
-                syntax: "YES | SYNC | NO",
+                syntax: "(YES | SYNC | NO) [engine]",
                 since: "3.2.0",
                 reply: "OK",
                 run: debug,

@@ -132,7 +132,7 @@ pub const COMMANDS: &[Command] = &[
         flags: OPERATOR.and(Flags::NO_MULTI).and(Flags::ALLOW_BUSY),
         group: Group::Server,
         summary: "Ends the server.",
-        syntax: "[[NOSAVE | SAVE] [NOW] [FORCE] | ABORT]",
+        syntax: "[[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER] | ABORT]",
         since: "1.0.0",
         reply: "nothing: the connection closes",
         run: shutdown,
@@ -277,7 +277,8 @@ fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             word if args::is(word, "SAVE") => save = true,
             word if args::is(word, "NOSAVE") => nosave = true,
             word if args::is(word, "ABORT") => abort = true,
-            word if args::is(word, "NOW") || args::is(word, "FORCE") => {}
+            // Without replicas and cluster bus there is nothing to wait for, nothing unsafe and nobody to take over.
+            word if ["NOW", "FORCE", "SAFE", "FAILOVER"].iter().any(|known| args::is(word, known)) => {}
             _ => return Err(CommandError::Syntax),
         }
     }

@@ -216,6 +216,7 @@ fn write_old_value(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<bool, Co
             Ok(true)
         }
         None => {
+            cx.missed(key);
             cx.reply.null();
             Ok(false)
         }

@@ -32,7 +32,11 @@ const TLS12: &[(CipherSuite, &str, &[&str])] = &[
         "ECDHE-ECDSA-CHACHA20-POLY1305",
         &["ECDSA", "AECDSA", "CHACHA20"],
     ),
-    (CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-RSA-CHACHA20-POLY1305", &["ARSA", "CHACHA20"]),
+    (
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        "ECDHE-RSA-CHACHA20-POLY1305",
+        &["ARSA", "CHACHA20"],
+    ),
 ];
 
 /// The suites of TLS 1.3 by their names.
