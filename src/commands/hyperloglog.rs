@@ -1,7 +1,7 @@
 //! HyperLogLogs: counting different elements without keeping them. A key's value is a string in the format that Redis knows.
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
-use crate::commands::string::try_change_bytes;
+use crate::commands::string::value::try_change_bytes;
 use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;

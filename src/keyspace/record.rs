@@ -19,7 +19,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::value::Object;
-use crate::types::thin::Owned;
+use crate::primitives::thin::Owned;
 
 /// A string longer than this is an [`Object::Text`] with a buffer of its own, so that APPEND and SETRANGE grow it
 /// without copying key and header, and a replaced value can be freed elsewhere.

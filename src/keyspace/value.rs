@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use crate::primitives::occupancy::Occupancy;
+use crate::primitives::thin::Owned;
 use crate::types::hash::Hash;
 use crate::types::list::List;
-use crate::types::occupancy::Occupancy;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
-use crate::types::thin::Owned;
 use crate::types::zset::ZSet;
 
 /// A value with a structure of its own, kept inside its [`Record`](super::record::Record).

@@ -5,7 +5,7 @@
 
 use super::packed::{Element, Elements};
 use super::read::{Read, RestoreError};
-use crate::types::number::parse_i64;
+use crate::primitives::number::parse_i64;
 
 const HEAD: usize = 6;
 const END: u8 = 0xff;

@@ -101,7 +101,7 @@ impl Restored {
     pub fn into_record(self, key: &[u8], expire_at_ms: Option<u64>) -> RecordBox {
         match self {
             Restored::Object(object) => Record::new_object(key, object, expire_at_ms),
-            Restored::Text(text) => match crate::types::number::parse_i64(&text) {
+            Restored::Text(text) => match crate::primitives::number::parse_i64(&text) {
                 Some(number) => Record::new_int(key, number, expire_at_ms),
                 None => Record::new_string(key, &text, expire_at_ms, false),
             },

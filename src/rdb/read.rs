@@ -9,11 +9,11 @@ use super::ziplist::Ziplist;
 use super::zipmap::Zipmap;
 use super::{Limits, Restored, kind, lzf, stream};
 use crate::keyspace::value::Object;
+use crate::primitives::number::{format_i64, parse_f64};
+use crate::primitives::thin::Owned;
 use crate::types::hash::Hash;
 use crate::types::list::{End, List};
-use crate::types::number::{format_i64, parse_f64};
 use crate::types::set::Set;
-use crate::types::thin::Owned;
 use crate::types::zset::ZSet;
 
 /// Why a payload is refused.

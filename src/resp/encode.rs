@@ -1,10 +1,10 @@
 //! Replies to bytes, in the version that the client speaks.
 
 use super::Version;
-use crate::types::entry::Piece;
-use crate::types::list_run::{Run, SHORT_MAX, TEXT_MAX};
+use crate::primitives::short_copy::copy;
+use crate::types::list::slice::{Run, SHORT_MAX, TEXT_MAX};
 use crate::types::packed::Pieces;
-use crate::types::short_copy::copy;
+use crate::types::packed::entry::Piece;
 
 /// The most bytes of a head: the kind, twenty digits, a line break.
 const HEAD_MAX: usize = 23;
@@ -179,7 +179,7 @@ impl<'a> Reply<'a> {
 
     /// A floating point number: in RESP2 its text as a byte string.
     pub fn double(&mut self, value: f64) {
-        let text = crate::types::number::format_f64(value);
+        let text = crate::primitives::number::format_f64(value);
         if self.is_resp3() { self.line(b',', &text) } else { self.bulk(&text) }
     }
 

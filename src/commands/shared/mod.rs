@@ -1,0 +1,4 @@
+//! What the commands of several groups share. No command stands here.
+
+pub mod collection;
+pub mod help;
