@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use super::read::Read;
+use super::error::Read;
 use crate::primitives::number::{IntText, format_i64};
 
 /// An element of a packed form. Dereferences to its bytes; a number's are its decimal text.

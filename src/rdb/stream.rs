@@ -4,9 +4,10 @@
 //! share. An entry is its flags, the differences of its id to the block's, its fields and how many elements that were.
 
 use super::Limits;
+use super::error::{Read, RestoreError};
 use super::kind;
 use super::listpack;
-use super::read::{Read, Reader, RestoreError};
+use super::reader::Reader;
 use super::write::{length, string};
 use crate::primitives::number::parse_i64;
 use crate::types::stream::group::{ConsumerIndex, Pending};

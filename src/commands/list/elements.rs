@@ -304,7 +304,7 @@ fn take(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) -> Co
         } else {
             let last = list.len().saturating_sub(1);
             let elements = list.iter_back_from(last).take(count);
-            elements.for_each(|element| cx.reply.bulk_joined(element.beginning, &element.rest));
+            elements.for_each(|element| cx.reply.bulk_joined(element.prefix, &element.rest));
             list.remove_range(list.len().saturating_sub(count), count, &limits);
         }
     }
@@ -353,7 +353,7 @@ fn lindex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     let element = place(args::int(arguments[2])?, list.len()).and_then(|place| list.get(place));
     match element {
-        Some(element) => cx.reply.bulk_joined(element.beginning, &element.rest),
+        Some(element) => cx.reply.bulk_joined(element.prefix, &element.rest),
         None => cx.reply.null(),
     }
     Ok(())

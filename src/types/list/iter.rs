@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::node::{ListNode, Walk};
-use super::slice::Run;
+use super::slice::ListSlice;
 use crate::types::packed::entry::{Element, Encoded, Raw};
 
 /// An element of a list where it is kept: what it shares with others of its node, and the rest of it.
 #[derive(Clone, Copy, Debug)]
 pub struct ListElement<'a> {
     /// What its node has once for all of its texts; mostly nothing.
-    pub beginning: &'a [u8],
+    pub prefix: &'a [u8],
     /// What follows.
     pub rest: Element<'a>,
 }
@@ -19,12 +19,12 @@ pub struct ListElement<'a> {
 impl ListElement<'_> {
     /// The element in one piece.
     pub fn joined(&self) -> Cow<'_, [u8]> {
-        if self.beginning.is_empty() { Cow::Borrowed(&self.rest) } else { Cow::Owned(self.to_vec()) }
+        if self.prefix.is_empty() { Cow::Borrowed(&self.rest) } else { Cow::Owned(self.to_vec()) }
     }
 
     /// The element by itself.
     pub fn to_vec(&self) -> Vec<u8> {
-        [self.beginning, &self.rest].concat()
+        [self.prefix, &self.rest].concat()
     }
 }
 
@@ -66,16 +66,16 @@ impl<'a> Iter<'a> {
         }
     }
 
-    /// Shows the next elements, up to `count` of them, a run for each node, which `visit` has to walk to its end.
+    /// Shows the next elements, up to `count` of them, a slice for each node, which `visit` has to walk to its end.
     #[inline]
-    pub(super) fn visit(mut self, count: usize, mut visit: impl FnMut(&mut Run<'a>)) {
+    pub(super) fn visit(mut self, count: usize, mut visit: impl FnMut(&mut ListSlice<'a>)) {
         debug_assert!(!self.back);
         let mut left = count;
         while left > 0 && self.prepare() {
-            let mut run = self.walk.take_run(left);
-            visit(&mut run);
-            debug_assert!(run.is_done());
-            left = run.left();
+            let mut slice = self.walk.take_slice(left);
+            visit(&mut slice);
+            debug_assert!(slice.is_done());
+            left = slice.left();
         }
     }
 
@@ -121,7 +121,7 @@ impl<'a> Iterator for Iter<'a> {
             return None;
         }
         let raw = if self.back { self.walk.next_back() } else { self.walk.next() }?;
-        let beginning = if matches!(raw, Raw::Bytes(_)) { self.walk.beginning() } else { &[] };
-        Some(ListElement { beginning, rest: raw.into() })
+        let prefix = if matches!(raw, Raw::Bytes(_)) { self.walk.prefix() } else { &[] };
+        Some(ListElement { prefix, rest: raw.into() })
     }
 }

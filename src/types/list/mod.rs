@@ -3,77 +3,28 @@
 //! When one form becomes the other is Redis's rule, since clients and tests look at OBJECT ENCODING. The methods that remove do not go
 //! back to the small form by themselves where several removals belong together: the caller says [`List::shrunk`] at the end.
 
+mod end;
 mod iter;
+mod limits;
 mod node;
 mod nodes;
-pub(in crate::types) mod prefix;
+mod prefix;
 pub mod slice;
+mod tail;
 
+pub use end::End;
 pub use iter::{Iter, ListElement};
+pub use limits::ListLimits;
 
 use crate::primitives::thin::Owned;
 use crate::types::packed::entry::{Element, Encoded};
 use iter::Searched;
-use node::{ListNode, NODE_OVERHEAD};
+use node::ListNode;
 use nodes::Nodes;
-use slice::Run;
+use slice::ListSlice;
 
 /// What Redis's listpack takes beside its elements, in bytes: its rules for the encoding count it.
 const LISTPACK_OVERHEAD: usize = 7;
-/// The most bytes of a node that is bounded by its number of elements.
-const COUNTED_NODE_BYTES: usize = 8192;
-
-/// The directive `list-max-listpack-size`: how much a node holds. Positive, that many elements; -1 to -5, 4 to 64 KiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListLimits {
-    /// The directive's value.
-    pub max_listpack_size: i32,
-}
-
-impl Default for ListLimits {
-    fn default() -> Self {
-        Self { max_listpack_size: -2 }
-    }
-}
-
-impl ListLimits {
-    /// The most bytes of a node.
-    pub(super) fn bytes(&self) -> usize {
-        match self.max_listpack_size {
-            size @ ..0 => 4096 << (size.unsigned_abs() - 1).min(4),
-            0.. => COUNTED_NODE_BYTES,
-        }
-    }
-
-    /// The most elements of a node.
-    pub(super) fn count(&self) -> usize {
-        match self.max_listpack_size {
-            ..0 => usize::MAX,
-            size @ 0.. => size.max(1) as usize,
-        }
-    }
-
-    /// Whether a node takes another element.
-    pub(super) fn admits(&self, node: &ListNode, element: &Encoded<'_>) -> bool {
-        NODE_OVERHEAD + node.byte_len() + node::packed_len(element) <= self.bytes()
-            && node.len() < self.count()
-    }
-
-    /// Whether two nodes may become one.
-    pub(super) fn admits_both(&self, a: &ListNode, b: &ListNode) -> bool {
-        NODE_OVERHEAD + a.byte_len() + b.byte_len() <= self.bytes() && a.len() + b.len() <= self.count()
-    }
-}
-
-/// One of the two ends of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Where LPUSH pushes.
-    Head,
-    /// Where RPUSH pushes.
-    Tail,
-}
-
 /// The list. Nine bytes.
 #[derive(Clone)]
 pub struct List {
@@ -341,9 +292,9 @@ impl List {
     }
 
     /// Shows up to `count` elements from the one on with `index` others before it, in order: what [`iter_from`](Self::iter_from) gives, without
-    /// a value made of each. `visit` has to walk a run to its end.
+    /// a value made of each. `visit` has to walk a slice to its end.
     #[inline]
-    pub fn visit<'a>(&'a self, index: usize, count: usize, visit: impl FnMut(&mut Run<'a>)) {
+    pub fn visit<'a>(&'a self, index: usize, count: usize, visit: impl FnMut(&mut ListSlice<'a>)) {
         self.iter_from(index).visit(count, visit);
     }
 
@@ -380,7 +331,7 @@ mod tests {
     use crate::types::packed::entry::Piece;
     use proptest::prelude::*;
 
-    /// Elements with a common beginning; `job` alone is one of them.
+    /// Elements with a common prefix; `job` alone is one of them.
     fn numbered(numbers: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
         numbers.prop_map(|number| job(number).into_bytes())
     }
@@ -469,10 +420,10 @@ mod tests {
                 prop_assert_eq!(list.get(index).map(|element| element.to_vec()), model.get(index).cloned());
                 prop_assert!(list.iter_from(index).map(|element| element.to_vec()).eq(model[index..].iter().cloned()));
                 let mut seen = Vec::new();
-                list.visit(index, count, |run| {
-                    let beginning = run.beginning;
-                    seen.extend(run.map(|piece| match piece {
-                        Piece::Bytes(rest) => [beginning, rest].concat(),
+                list.visit(index, count, |slice| {
+                    let prefix = slice.prefix;
+                    seen.extend(slice.map(|piece| match piece {
+                        Piece::Bytes(rest) => [prefix, rest].concat(),
                         Piece::Int(value) => value.to_string().into_bytes(),
                     }));
                 });
@@ -539,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_without_a_common_beginning_take_little_more_than_themselves() {
+    fn elements_without_a_common_prefix_take_little_more_than_themselves() {
         let limits = ListLimits::default();
         for end in [End::Head, End::Tail] {
             let mut list = List::new();

@@ -8,9 +8,10 @@
 //! only the rest of itself (see [`super::prefix`]). Such a node is walked as any other; it is [expanded](ListNode::expand) before
 //! it is changed.
 
-use super::End;
-use super::prefix;
-use super::slice::Run;
+use super::end::End;
+use super::prefix::{self, FULL_LEN_BYTES};
+use super::slice::ListSlice;
+use super::tail::{Tail, size_with_tail, tail_len};
 use crate::primitives::thin::Thin;
 use crate::types::packed::entry::{self, Encoded, Raw};
 
@@ -23,14 +24,11 @@ const ZEROS: [u8; MAX_GAP] = [0; MAX_GAP];
 const SMALL_GAP: usize = 128;
 /// Set in a header's count when the node is shared. A node has far fewer elements than bytes, and of these less than 2^32.
 const SHARED: u32 = 1 << 31;
-/// Behind the shared beginning stands how many bytes the elements take when written in full.
-pub(super) const FULL_LEN_BYTES: usize = 4;
-
 #[derive(Clone, Copy, Default)]
 struct Header {
     /// How many elements there are, and [`SHARED`].
     count: u32,
-    /// How many bytes stand before the first element: the gap, or the shared beginning and the full length.
+    /// How many bytes stand before the first element: the gap, or the shared prefix and the full length.
     start: u32,
 }
 
@@ -45,7 +43,7 @@ pub(super) struct ListNode {
 pub(super) struct Walk<'a> {
     bytes: &'a [u8],
     /// What stands before each text.
-    beginning: &'a [u8],
+    prefix: &'a [u8],
     start: usize,
     /// Where the element after the walk's place begins, which is where the one before it ends.
     offset: usize,
@@ -73,7 +71,7 @@ impl ListNode {
         self.block.len() - start
     }
 
-    /// Whether its texts are only what follows their common beginning. Such a node may not be changed.
+    /// Whether its texts are only what follows their common prefix. Such a node may not be changed.
     #[inline]
     pub(super) fn is_shared(&self) -> bool {
         self.block.header().count & SHARED != 0
@@ -110,7 +108,7 @@ impl ListNode {
 
     /// What stands before each text.
     #[inline]
-    fn beginning(&self) -> &[u8] {
+    fn prefix(&self) -> &[u8] {
         if self.is_shared() { &self.block.bytes()[..self.start() - FULL_LEN_BYTES] } else { &[] }
     }
 
@@ -133,7 +131,7 @@ impl ListNode {
     /// A walk that begins where another one stood.
     #[inline]
     pub(super) fn walk_at(&self, offset: usize) -> Walk<'_> {
-        Walk { bytes: self.block.bytes(), beginning: self.beginning(), start: self.start(), offset }
+        Walk { bytes: self.block.bytes(), prefix: self.prefix(), start: self.start(), offset }
     }
 
     /// A walk that begins before the element with that many before it, or behind the last.
@@ -368,13 +366,13 @@ impl ListNode {
         assert_eq!(walk.offset, self.start());
         assert_eq!(forward, backward);
         let full = |raw: &Raw<'_>| match raw {
-            Raw::Bytes(rest) => packed_len(&Encoded::bytes(&[self.beginning(), rest].concat())),
-            Raw::Int(value) => packed_len(&Encoded::int(*value)),
+            Raw::Bytes(rest) => super::tail::packed_len(&Encoded::bytes(&[self.prefix(), rest].concat())),
+            Raw::Int(value) => super::tail::packed_len(&Encoded::int(*value)),
             Raw::Slot(_) | Raw::Rest(_) => unreachable!("no list has these"),
         };
         assert_eq!(self.byte_len(), forward.iter().map(full).sum::<usize>());
         if self.is_shared() {
-            assert!(!self.beginning().is_empty());
+            assert!(!self.prefix().is_empty());
             assert!(self.block.len() < self.byte_len());
         }
         assert_eq!(forward.len(), self.len());
@@ -385,29 +383,29 @@ impl ListNode {
 impl<'a> Walk<'a> {
     /// A walk over nothing.
     pub(super) fn empty() -> Self {
-        Self { bytes: &[], beginning: &[], start: 0, offset: 0 }
+        Self { bytes: &[], prefix: &[], start: 0, offset: 0 }
     }
 
     /// What is to be read before each text that the walk comes to, and before no integer.
     #[inline]
-    pub(super) fn beginning(&self) -> &'a [u8] {
-        self.beginning
+    pub(super) fn prefix(&self) -> &'a [u8] {
+        self.prefix
     }
 
     /// Up to `count` elements from here on, and the walk behind the node's last.
     #[inline]
-    pub(super) fn take_run(&mut self, count: usize) -> Run<'a> {
+    pub(super) fn take_slice(&mut self, count: usize) -> ListSlice<'a> {
         let packed = self.bytes.get(self.offset..).unwrap_or(&[]);
         self.offset = self.bytes.len();
-        Run::new(self.beginning, packed, count)
+        ListSlice::new(self.prefix, packed, count)
     }
 
     /// What an element looks like in this node; `None` when it cannot be in it.
     pub(super) fn form_of<'b>(&self, element: &Encoded<'b>) -> Option<Encoded<'b>> {
-        if self.beginning.is_empty() || element.is_int() {
+        if self.prefix.is_empty() || element.is_int() {
             return Some(*element);
         }
-        element.data().strip_prefix(self.beginning).map(Encoded::bytes)
+        element.data().strip_prefix(self.prefix).map(Encoded::bytes)
     }
 
     /// Where the walk stands, for [`ListNode::insert`] and its kin.
@@ -476,58 +474,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The length of an element written to be read from behind.
-pub(super) struct Tail {
-    bytes: [u8; 5],
-    start: u8,
-}
-
-impl Tail {
-    #[inline]
-    pub(super) fn of(size: usize) -> Self {
-        let mut bytes = [0; 5];
-        let mut rest = size;
-        let mut start = 4;
-        bytes[start] = (rest & 0x7F) as u8;
-        rest >>= 7;
-        while rest != 0 && start > 0 {
-            bytes[start] |= 0x80;
-            start -= 1;
-            bytes[start] = (rest & 0x7F) as u8;
-            rest >>= 7;
-        }
-        Self { bytes, start: start as u8 }
-    }
-
-    #[inline]
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes[usize::from(self.start)..]
-    }
-}
-
-#[inline]
-pub(super) fn tail_len(size: usize) -> usize {
-    match size {
-        0..0x80 => 1,
-        0x80..0x4000 => 2,
-        0x4000..0x20_0000 => 3,
-        0x20_0000..0x1000_0000 => 4,
-        _ => 5,
-    }
-}
-
-#[inline]
-fn size_with_tail(packed: &[u8]) -> usize {
-    let size = entry::size(packed);
-    size + tail_len(size)
-}
-
-/// How many bytes an element takes in a node.
-#[inline]
-pub(super) fn packed_len(element: &Encoded<'_>) -> usize {
-    element.len() + tail_len(element.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -538,9 +484,9 @@ mod tests {
     fn all(node: &ListNode) -> impl Iterator<Item = Vec<u8>> {
         let mut walk = node.walk();
         std::iter::from_fn(move || {
-            let beginning = walk.beginning();
+            let prefix = walk.prefix();
             walk.next().map(|raw| match raw {
-                Raw::Bytes(rest) => [beginning, rest].concat(),
+                Raw::Bytes(rest) => [prefix, rest].concat(),
                 raw => Element::from(raw).to_vec(),
             })
         })
@@ -548,12 +494,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_written_with_a_common_beginning(
-            beginning in proptest::collection::vec(any::<u8>(), 1..200),
+        fn is_written_with_a_common_prefix(
+            prefix in proptest::collection::vec(any::<u8>(), 1..200),
             rests in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 2..40),
             numbers in proptest::collection::vec((any::<proptest::sample::Index>(), any::<i32>()), 0..4),
         ) {
-            let mut elements: Vec<Vec<u8>> = rests.iter().map(|rest| [&beginning[..], rest].concat()).collect();
+            let mut elements: Vec<Vec<u8>> = rests.iter().map(|rest| [&prefix[..], rest].concat()).collect();
             for (place, number) in numbers {
                 elements.insert(1 + place.index(elements.len() - 1), number.to_string().into_bytes());
             }
@@ -563,7 +509,7 @@ mod tests {
             node.share();
             node.assert_invariants();
             // A long one is always worth it.
-            if beginning.len() >= 60 {
+            if prefix.len() >= 60 {
                 prop_assert!(node.is_shared());
                 prop_assert!(node.memory_bytes() < plain.memory_bytes());
             }
@@ -586,7 +532,7 @@ mod tests {
             let mut node = ListNode::new();
             let mut model: VecDeque<Vec<u8>> = VecDeque::new();
             for (kind, place, element) in steps {
-                // Whatever it holds may be written with a common beginning and in full again.
+                // Whatever it holds may be written with a common prefix and in full again.
                 let full_len = node.byte_len();
                 node.share();
                 node.assert_invariants();

@@ -1,13 +1,16 @@
 //! The large form of a list: a deque of nodes.
 //!
 //! The two nodes at either end are as they are pushed to. One that two others have been begun beside is far enough from where things
-//! happen to be written with a [shared beginning](ListNode::share): a list that grows and shrinks by turns around a node's border does not
+//! happen to be written with a [shared prefix](ListNode::share): a list that grows and shrinks by turns around a node's border does not
 //! write the same node again and again.
 
 use std::collections::VecDeque;
 
-use super::node::{self, ListNode, NODE_OVERHEAD, Walk};
-use super::{End, Iter, ListLimits};
+use super::end::End;
+use super::iter::Iter;
+use super::limits::ListLimits;
+use super::node::{ListNode, NODE_OVERHEAD, Walk};
+use super::tail::packed_len;
 use crate::types::packed::entry::Encoded;
 
 /// The nodes. None is empty, and neither the first nor the last one is shared.
@@ -62,7 +65,7 @@ impl Nodes {
         }
     }
 
-    /// Lets a node share its elements' beginning unless it is at an end.
+    /// Lets a node share its elements' prefix unless it is at an end.
     fn share(&mut self, at: usize) {
         if at > 0 && at + 1 < self.nodes.len() {
             self.nodes[at].share();
@@ -149,7 +152,7 @@ impl Nodes {
         };
         node.expand();
         let offset = node.walk_from(inside).offset();
-        let grown = NODE_OVERHEAD + node.byte_len() + node::packed_len(&element);
+        let grown = NODE_OVERHEAD + node.byte_len() + packed_len(&element);
         if node.len() == 1 || grown <= limits.bytes() {
             node.replace(offset, element);
             return;

@@ -1,14 +1,17 @@
 //! What the elements of a node begin with, written once: the texts of a packed run without it, and with it again.
 //!
 //! Elements of one list are often of one kind (`job:1000001`, `job:1000002`), and then most of what an inner node holds is the same bytes
-//! again and again. Only texts lose their beginning; an element that is kept as an integer stays as it is.
+//! again and again. Only texts lose their prefix; an element that is kept as an integer stays as it is.
 //!
 //! A list that only grows has each of its nodes written this way once, so an element has few instructions for it: it is read, compared
 //! and written in one go, in pieces of a fixed size where it is short.
 
-use super::node::{FULL_LEN_BYTES, Tail, tail_len};
+use super::tail::{Tail, tail_len};
 use crate::types::packed::entry::{self, Encoded, Raw};
+use crate::types::packed::prefix::common_len;
 
+/// Behind the shared prefix stands how many bytes the elements take when written in full.
+pub(super) const FULL_LEN_BYTES: usize = 4;
 /// The least part of a run that has to be saved, so that the node's block is at least a size smaller.
 const LEAST_SAVING: usize = 4;
 /// A text up to this has a head of one byte and a tail of one.
@@ -18,42 +21,42 @@ const CHUNK: usize = 16;
 
 /// A packed run of `count` elements as a shared node has it, and the length of what stands in front: what all texts begin with, and how
 /// long the run is. `None` when too little is saved. `last` is the run's last element; when the first or the last one is no text, common
-/// beginnings are not looked for.
+/// prefixes are not looked for.
 pub(super) fn shared(packed: &[u8], count: usize, last: Raw<'_>) -> Option<(Vec<u8>, usize)> {
     let least = packed.len() / LEAST_SAVING;
     let (Raw::Bytes(first), Raw::Bytes(last)) = (entry::read(packed).0, last) else { return None };
     // Where elements were numbered the first and the last one differ soonest, and where they are random any two do.
-    let mut beginning = &first[..common_len(first, last)];
+    let mut prefix = &first[..common_len(first, last)];
     loop {
-        if beginning.is_empty() || beginning.len() * count < least {
+        if prefix.is_empty() || prefix.len() * count < least {
             return None;
         }
-        match without(packed, beginning) {
+        match without(packed, prefix) {
             Ok(bytes) => {
-                let start = beginning.len() + FULL_LEN_BYTES;
+                let start = prefix.len() + FULL_LEN_BYTES;
                 return (bytes.len() + least <= packed.len()).then_some((bytes, start));
             }
-            Err(shorter) => beginning = shorter,
+            Err(shorter) => prefix = shorter,
         }
     }
 }
 
-/// The run without a beginning, behind that and the run's length.
+/// The run without a prefix, behind that and the run's length.
 ///
 /// # Errors
 /// What the texts have in common, when it is less.
-fn without<'a>(packed: &[u8], beginning: &'a [u8]) -> Result<Vec<u8>, &'a [u8]> {
-    let len = beginning.len();
+fn without<'a>(packed: &[u8], prefix: &'a [u8]) -> Result<Vec<u8>, &'a [u8]> {
+    let len = prefix.len();
     let mut out = Writer::new(len + FULL_LEN_BYTES + packed.len());
-    out.copy(beginning, 0, len);
+    out.copy(prefix, 0, len);
     out.copy(&(packed.len() as u32).to_le_bytes(), 0, FULL_LEN_BYTES);
     let mut offset = 0;
     while offset < packed.len() {
         let (raw, size) = entry::read(&packed[offset..]);
         let next = offset + size + tail_len(size);
         match raw {
-            Raw::Bytes(text) if !begins_with(text, beginning) => {
-                return Err(common(&packed[offset..], beginning));
+            Raw::Bytes(text) if !starts_with(text, prefix) => {
+                return Err(common(&packed[offset..], prefix));
             }
             Raw::Bytes(text) if text.len() <= SHORT => {
                 let rest = text.len() - len;
@@ -93,14 +96,14 @@ pub(super) fn full(shared: &[u8], start: usize, full_len: usize) -> Vec<u8> {
     out.finish()
 }
 
-/// What all texts of a run begin with, and `beginning` as well.
-fn common<'a>(packed: &[u8], beginning: &'a [u8]) -> &'a [u8] {
-    let mut common = beginning;
+/// What all texts of a run begin with, and `prefix` as well.
+fn common<'a>(packed: &[u8], prefix: &'a [u8]) -> &'a [u8] {
+    let mut common = prefix;
     let mut rest = packed;
     while !rest.is_empty() && !common.is_empty() {
         let (raw, size) = entry::read(rest);
         if let Raw::Bytes(text) = raw
-            && !begins_with(text, common)
+            && !starts_with(text, common)
         {
             common = &common[..common_len(common, text)];
         }
@@ -109,20 +112,15 @@ fn common<'a>(packed: &[u8], beginning: &'a [u8]) -> &'a [u8] {
     common
 }
 
-/// How many bytes are the same in both up to the first that are not.
-pub(in crate::types) fn common_len(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
-}
-
-/// `starts_with`, without a call where the beginning is short: its first and its last eight bytes are compared, which may overlap.
+/// `starts_with`, without a call where the prefix is short: its first and its last eight bytes are compared, which may overlap.
 #[inline]
-fn begins_with(text: &[u8], beginning: &[u8]) -> bool {
-    let len = beginning.len();
+fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
+    let len = prefix.len();
     if let (8..=16, Some(text)) = (len, text.get(..len)) {
-        text.first_chunk::<8>() == beginning.first_chunk::<8>()
-            && text.last_chunk::<8>() == beginning.last_chunk::<8>()
+        text.first_chunk::<8>() == prefix.first_chunk::<8>()
+            && text.last_chunk::<8>() == prefix.last_chunk::<8>()
     } else {
-        text.starts_with(beginning)
+        text.starts_with(prefix)
     }
 }
 

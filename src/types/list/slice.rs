@@ -1,32 +1,32 @@
 //! Elements of one node on their way into a reply, in the form in which they are kept.
 //!
 //! An element by itself is a slice or a number made into text, and a walk that makes one of each pays more for the making than for the
-//! bytes. A run leaves short texts where they are and says how long they are; whoever writes them copies a piece of a fixed size.
+//! bytes. A slice leaves short texts where they are and says how long they are; whoever writes them copies a piece of a fixed size.
 
-use super::node::tail_len;
+use super::tail::tail_len;
 use crate::types::packed::entry::{self, Piece, Raw};
 
-/// The longest text that [`Run::next_short`] gives.
+/// The longest text that [`ListSlice::next_short`] gives.
 pub const SHORT_MAX: usize = 16;
-/// The longest text that [`Run::next_text`] gives.
+/// The longest text that [`ListSlice::next_text`] gives.
 pub const TEXT_MAX: usize = entry::SHORT_BYTES_MAX;
 /// A short text as it is packed: its head, its bytes, its tail.
 const SHORT_SIZE: usize = SHORT_MAX + 2;
 
 /// Elements that follow each other in one node.
 #[derive(Clone, Debug)]
-pub struct Run<'a> {
+pub struct ListSlice<'a> {
     /// What is to be read before each text, and before no integer; mostly nothing.
-    pub beginning: &'a [u8],
+    pub prefix: &'a [u8],
     packed: &'a [u8],
     left: usize,
 }
 
-impl<'a> Run<'a> {
+impl<'a> ListSlice<'a> {
     /// Up to `count` of the elements that a node has from a place on, which are `packed`.
     #[inline]
-    pub(super) fn new(beginning: &'a [u8], packed: &'a [u8], count: usize) -> Self {
-        Self { beginning, packed, left: count }
+    pub(super) fn new(prefix: &'a [u8], packed: &'a [u8], count: usize) -> Self {
+        Self { prefix, packed, left: count }
     }
 
     /// How many more elements were asked for, be they there or not.
@@ -40,7 +40,7 @@ impl<'a> Run<'a> {
         self.left == 0 || self.packed.is_empty()
     }
 
-    /// So many bytes of these, at most [`SHORT_MAX`], are the next element without the run's beginning; what follows them belongs to others.
+    /// So many bytes of these, at most [`SHORT_MAX`], are the next element without the slice's prefix; what follows them belongs to others.
     /// `None` where the next element is no such text, or is one of the node's last bytes.
     #[inline(always)] // The loop that calls it keeps its registers.
     pub fn next_short(&mut self) -> Option<(&'a [u8; SHORT_MAX], usize)> {
@@ -52,7 +52,7 @@ impl<'a> Run<'a> {
         Some((text, len))
     }
 
-    /// The next element without the run's beginning, where that is a text of up to [`TEXT_MAX`] bytes.
+    /// The next element without the slice's prefix, where that is a text of up to [`TEXT_MAX`] bytes.
     #[inline(always)]
     pub fn next_text(&mut self) -> Option<&'a [u8]> {
         let len = entry::short_len(*self.packed.first()?)?;
@@ -72,7 +72,7 @@ impl<'a> Run<'a> {
     }
 }
 
-impl<'a> Iterator for Run<'a> {
+impl<'a> Iterator for ListSlice<'a> {
     type Item = Piece<'a>;
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! How one element is written in packed memory: a head of one to five bytes, then its bytes.
 //!
 //! Decimal integers in canonical form are kept as integers where that is what they read back as. Every element has exactly one form, so
-//! two elements are equal when their packed bytes are, and no form is the beginning of another.
+//! two elements are equal when their packed bytes are, and no form is the prefix of another.
 //!
 //! | head        | element                                              |
 //! |-------------|------------------------------------------------------|
@@ -11,8 +11,8 @@
 //! | `E1`-`E8`   | an integer of 1 to 8 bytes, little endian            |
 //! | `F0`        | more bytes: a length of four bytes, little endian    |
 //! | `F1`        | not here: the four bytes name a slot (tables only)   |
-//! | `F2`        | none: [`super`] puts it before a beginning   |
-//! | `F3`-`FF`   | a list's beginning, then 0 to 12 bytes (only in      |
+//! | `F2`        | none: [`super`] puts it before a prefix   |
+//! | `F3`-`FF`   | a list's prefix, then 0 to 12 bytes (only in      |
 //! |             | [`super`])                                   |
 //!
 //! Callers other than [`super`] may give the heads from `F2` on a meaning of their own.
@@ -33,11 +33,11 @@ const MAX_HEAD_LEN: usize = 9;
 /// The longest text whose head is one byte.
 pub(in crate::types) const SHORT_BYTES_MAX: usize = 0x3F;
 
-/// A head no element has: what stands at the start of a packed list that has a beginning.
-pub(in crate::types) const BEGINNING: u8 = 0xF2;
-/// The longest beginning.
-pub(in crate::types) const BEGINNING_MAX: usize = 18;
-/// The most bytes an element has behind a beginning it is written without.
+/// A head no element has: what stands at the start of a packed list that has a prefix.
+pub(in crate::types) const PREFIX: u8 = 0xF2;
+/// The longest prefix.
+pub(in crate::types) const PREFIX_MAX: usize = 18;
+/// The most bytes an element has behind a prefix it is written without.
 const REST_MAX: usize = (u8::MAX - REST) as usize;
 
 /// The longest element packed memory takes, in bytes. Beyond, and long before, callers use another form.
@@ -49,7 +49,7 @@ pub(in crate::types) enum Raw<'a> {
     Int(i64),
     Bytes(&'a [u8]),
     Slot(u32),
-    /// What follows the list's beginning.
+    /// What follows the list's prefix.
     Rest(&'a [u8]),
 }
 
@@ -74,17 +74,17 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// The form of a byte string in a list with a beginning, which may be empty. No integer's text may begin with it.
+    /// The form of a byte string in a list with a prefix, which may be empty. No integer's text may begin with it.
     #[inline]
-    pub(in crate::types) fn after(beginning: &[u8], bytes: &'a [u8]) -> Self {
-        Self::rest(beginning, bytes).unwrap_or_else(|| Self::new(bytes))
+    pub(in crate::types) fn after(prefix: &[u8], bytes: &'a [u8]) -> Self {
+        Self::rest(prefix, bytes).unwrap_or_else(|| Self::new(bytes))
     }
 
     /// The form of a byte string that begins so and is short enough.
     #[inline]
-    pub(in crate::types) fn rest(beginning: &[u8], bytes: &'a [u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(beginning)?;
-        if beginning.is_empty() || rest.len() > REST_MAX {
+    pub(in crate::types) fn rest(prefix: &[u8], bytes: &'a [u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(prefix)?;
+        if prefix.is_empty() || rest.len() > REST_MAX {
             return None;
         }
         let mut head = [0; MAX_HEAD_LEN];
@@ -181,7 +181,7 @@ pub(in crate::types) fn short_len(head: u8) -> Option<usize> {
     (BYTES..BYTES_LONG).contains(&head).then_some(usize::from(head & 0x3F))
 }
 
-/// How many packed bytes the element at the beginning takes.
+/// How many packed bytes the first element takes.
 #[inline]
 pub(in crate::types) fn size(packed: &[u8]) -> usize {
     let head = packed[0];
@@ -196,7 +196,7 @@ pub(in crate::types) fn size(packed: &[u8]) -> usize {
     }
 }
 
-/// The element at the beginning and how many packed bytes it takes.
+/// The first element and how many packed bytes it takes.
 #[inline(always)] // Most elements are short texts, and a call took more than what it did.
 pub(in crate::types) fn read(packed: &[u8]) -> (Raw<'_>, usize) {
     let head = packed[0];
@@ -207,7 +207,7 @@ pub(in crate::types) fn read(packed: &[u8]) -> (Raw<'_>, usize) {
     read_other(packed)
 }
 
-/// What follows the list's beginning in the first element, and how many packed bytes that takes; nothing for another form or no element.
+/// What follows the list's prefix in the first element, and how many packed bytes that takes; nothing for another form or no element.
 #[inline]
 pub(in crate::types) fn read_rest(packed: &[u8]) -> Option<(&[u8], usize)> {
     let head = *packed.first()?;
@@ -264,7 +264,7 @@ pub(in crate::types) fn read_int(bytes: &[u8]) -> i64 {
 /// An element on its way into a reply, in the form it is kept in.
 #[derive(Clone, Copy, Debug)]
 pub enum Piece<'a> {
-    /// These bytes, behind the beginning that comes with it.
+    /// These bytes, behind the prefix that comes with it.
     Bytes(&'a [u8]),
     /// The text of an integer, alone.
     Int(i64),
@@ -284,7 +284,7 @@ pub enum Element<'a> {
 /// A short text put together of two.
 #[derive(Clone, Copy)]
 pub struct Joined {
-    bytes: [u8; BEGINNING_MAX + REST_MAX],
+    bytes: [u8; PREFIX_MAX + REST_MAX],
     len: u8,
 }
 
@@ -296,15 +296,15 @@ impl Element<'_> {
 }
 
 impl Joined {
-    /// A list's beginning, of up to [`BEGINNING_MAX`] bytes.
+    /// A list's prefix, of up to [`PREFIX_MAX`] bytes.
     #[inline]
-    pub(in crate::types) fn new(beginning: &[u8]) -> Self {
-        let mut bytes = [0; BEGINNING_MAX + REST_MAX];
-        bytes[..beginning.len()].copy_from_slice(beginning);
-        Self { bytes, len: beginning.len() as u8 }
+    pub(in crate::types) fn new(prefix: &[u8]) -> Self {
+        let mut bytes = [0; PREFIX_MAX + REST_MAX];
+        bytes[..prefix.len()].copy_from_slice(prefix);
+        Self { bytes, len: prefix.len() as u8 }
     }
 
-    /// The beginning and what follows it in an element, up to [`REST_MAX`] bytes.
+    /// The prefix and what follows it in an element, up to [`REST_MAX`] bytes.
     #[inline]
     pub(in crate::types) fn with(mut self, rest: &[u8]) -> Self {
         let (start, len) = (usize::from(self.len), rest.len());
@@ -423,17 +423,17 @@ mod tests {
         }
 
         #[test]
-        fn a_beginning_is_not_written(beginning in "[a-c]{0,18}", rest in "[0-9a-c]{0,20}", other in "[0-9a-c]{0,20}") {
-            let beginning = beginning.as_bytes();
-            let whole = [beginning, rest.as_bytes()].concat();
-            let kept = packed(&Encoded::after(beginning, &whole));
+        fn a_prefix_is_not_written(prefix in "[a-c]{0,18}", rest in "[0-9a-c]{0,20}", other in "[0-9a-c]{0,20}") {
+            let prefix = prefix.as_bytes();
+            let whole = [prefix, rest.as_bytes()].concat();
+            let kept = packed(&Encoded::after(prefix, &whole));
             let (raw, len) = read(&kept);
             prop_assert_eq!((len, size(&kept)), (kept.len(), kept.len()));
-            let is_short = !beginning.is_empty() && rest.len() <= REST_MAX;
+            let is_short = !prefix.is_empty() && rest.len() <= REST_MAX;
             prop_assert_eq!(matches!(raw, Raw::Rest(_)), is_short);
-            let element = if let Raw::Rest(rest) = raw { Element::Joined(Joined::new(beginning).with(rest)) } else { raw.into() };
+            let element = if let Raw::Rest(rest) = raw { Element::Joined(Joined::new(prefix).with(rest)) } else { raw.into() };
             prop_assert_eq!(&*element, &whole[..]);
-            prop_assert_eq!(Encoded::after(beginning, other.as_bytes()).is_at(&kept), other.as_bytes() == whole);
+            prop_assert_eq!(Encoded::after(prefix, other.as_bytes()).is_at(&kept), other.as_bytes() == whole);
             prop_assert_eq!(size_of_val(&element), 32);
         }
 

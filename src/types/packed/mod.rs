@@ -4,17 +4,18 @@
 //! and how long are the caller's; [`Packed::has_room`] bounds the whole.
 //!
 //! Members of a set and fields of a hash are often of one kind (`user:17`, `user:23`). What they begin with is then written once, before
-//! the first element, and a short element that begins so is written without it. Which beginning is worth it is looked at when there are
-//! 4, 8, 16... elements. An element still has one form only, given the beginning, so a search is as it is without one.
+//! the first element, and a short element that begins so is written without it. Which prefix is worth it is looked at when there are
+//! 4, 8, 16... elements. An element still has one form only, given the prefix, so a search is as it is without one.
 
 pub mod entry;
+pub(in crate::types) mod prefix;
 mod segments;
 pub(in crate::types) mod slots;
 pub mod table;
 
 use crate::primitives::thin::Thin;
-use crate::types::list::prefix::common_len;
-use entry::{BEGINNING, BEGINNING_MAX, Element, Encoded, Joined, Piece, Raw};
+use entry::{Element, Encoded, Joined, PREFIX, Piece, Raw};
+use prefix::common_prefix;
 
 /// Beyond this many bytes nothing is added to a packed list, whatever the configured limits say: Redis has the same bound.
 const MAX_BYTES: usize = 1 << 30;
@@ -22,9 +23,9 @@ const MAX_BYTES: usize = 1 << 30;
 /// So many elements or more are counted by walking over them. Whoever configures lists that long pays a walk for every search anyway.
 const MANY: u16 = u16::MAX;
 
-/// So many elements must there be before a common beginning is looked for.
+/// So many elements must there be before a common prefix is looked for.
 const LEAST_SHARING: u16 = 4;
-/// Another beginning has to save this part of the bytes, and this many.
+/// Another prefix has to save this part of the bytes, and this many.
 const LEAST_SAVED_PART: usize = 8;
 const LEAST_SAVED_BYTES: usize = 4;
 
@@ -97,14 +98,14 @@ impl Packed {
         Iter {
             rest: self.block.bytes().get(position.offset..).unwrap_or(&[]),
             left: self.len().saturating_sub(position.index),
-            beginning: Joined::new(self.beginning()),
+            prefix: Joined::new(self.prefix()),
         }
     }
 
     /// Every `stride`-th of the elements from a place on, up to `count` of them, on their way into a reply.
     pub fn pieces(&self, from: Position, stride: usize, count: usize) -> Pieces<'_> {
         let rest = self.block.bytes().get(from.offset..).unwrap_or(&[]);
-        Pieces { beginning: self.beginning(), rest, stride, left: count }
+        Pieces { prefix: self.prefix(), rest, stride, left: count }
     }
 
     /// The element with that many before it.
@@ -125,7 +126,7 @@ impl Packed {
     /// The place of the first element.
     pub fn start(&self) -> Position {
         let offset = match self.block.bytes() {
-            [BEGINNING, len, ..] => 2 + usize::from(*len),
+            [PREFIX, len, ..] => 2 + usize::from(*len),
             _ => 0,
         };
         Position { index: 0, offset }
@@ -242,60 +243,60 @@ impl Packed {
     }
 
     /// What is not written with each element; empty where there is no such thing.
-    fn beginning(&self) -> &[u8] {
+    fn prefix(&self) -> &[u8] {
         match self.block.bytes() {
-            [BEGINNING, len, rest @ ..] => &rest[..usize::from(*len)],
+            [PREFIX, len, rest @ ..] => &rest[..usize::from(*len)],
             _ => &[],
         }
     }
 
     fn resolve<'a>(&'a self, raw: Raw<'a>) -> Element<'a> {
         match raw {
-            Raw::Rest(rest) => Element::Joined(Joined::new(self.beginning()).with(rest)),
+            Raw::Rest(rest) => Element::Joined(Joined::new(self.prefix()).with(rest)),
             raw => raw.into(),
         }
     }
 
     fn encoded<'a>(&self, element: &'a [u8]) -> Encoded<'a> {
-        Encoded::after(self.beginning(), element)
+        Encoded::after(self.prefix(), element)
     }
 
-    /// To be called when an element was inserted at a place: now and then looks whether a common beginning is worth it.
+    /// To be called when an element was inserted at a place: now and then looks whether a common prefix is worth it.
     #[inline]
     fn share(&mut self, place: Position, element: &[u8], content: Content) {
         let count = self.block.header();
         if count >= LEAST_SHARING && count.is_power_of_two() {
-            self.find_beginning(place, element, content);
+            self.find_prefix(place, element, content);
         }
     }
 
-    /// Tries what the element at a place has in common with another one. A longer beginning than there is already is not tried: the
+    /// Tries what the element at a place has in common with another one. A longer prefix than there is already is not tried: the
     /// others had a say in that.
     #[cold]
-    fn find_beginning(&mut self, place: Position, element: &[u8], content: Content) {
+    fn find_prefix(&mut self, place: Position, element: &[u8], content: Content) {
         let stride = if content == Content::Elements { 1 } else { 2 };
         let start = self.start();
         let other = if place == start { self.skip(start, stride) } else { start };
-        let beginning = self.at(other).map_or(&[][..], |other| common_beginning(element, &other));
-        let old = self.beginning();
-        if beginning.is_empty() || !old.is_empty() && beginning.starts_with(old) {
+        let prefix = self.at(other).map_or(&[][..], |other| common_prefix(element, &other));
+        let old = self.prefix();
+        if prefix.is_empty() || !old.is_empty() && prefix.starts_with(old) {
             return;
         }
         let least_saved = (self.block.len() / LEAST_SAVED_PART).max(LEAST_SAVED_BYTES);
-        if old.is_empty() && beginning.len() * (self.len() / stride) < 2 + beginning.len() + least_saved {
+        if old.is_empty() && prefix.len() * (self.len() / stride) < 2 + prefix.len() + least_saved {
             return; // Even if all begin so.
         }
-        let bytes = self.with_beginning(beginning, content);
+        let bytes = self.with_prefix(prefix, content);
         if bytes.len() + least_saved <= self.block.len() {
             self.block.splice(0, self.block.len(), &[&bytes]);
         }
     }
 
-    /// The bytes of the list with another beginning.
-    fn with_beginning(&self, beginning: &[u8], content: Content) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(2 + beginning.len() + self.block.len());
-        bytes.extend([BEGINNING, beginning.len() as u8]);
-        bytes.extend(beginning);
+    /// The bytes of the list with another prefix.
+    fn with_prefix(&self, prefix: &[u8], content: Content) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(2 + prefix.len() + self.block.len());
+        bytes.extend([PREFIX, prefix.len() as u8]);
+        bytes.extend(prefix);
         let mut rest = &self.block.bytes()[self.start().offset..];
         let mut is_second = false;
         while !rest.is_empty() {
@@ -303,10 +304,10 @@ impl Packed {
             let whole;
             let other_form = match raw {
                 Raw::Bytes(_) if is_second && content == Content::RawPairs => None,
-                Raw::Bytes(text) => Encoded::rest(beginning, text),
+                Raw::Bytes(text) => Encoded::rest(prefix, text),
                 Raw::Rest(_) => {
                     whole = self.resolve(raw);
-                    Some(Encoded::after(beginning, &whole))
+                    Some(Encoded::after(prefix, &whole))
                 }
                 Raw::Int(_) | Raw::Slot(_) => None,
             };
@@ -329,12 +330,12 @@ impl Packed {
         let bytes = self.block.bytes();
         let mut offset = self.start().offset;
         let mut count = 0;
-        assert!(self.beginning().len() <= BEGINNING_MAX);
-        assert!(bytes.is_empty() || offset < bytes.len(), "a beginning of no element");
+        assert!(self.prefix().len() <= entry::PREFIX_MAX);
+        assert!(bytes.is_empty() || offset < bytes.len(), "a prefix of no element");
         while offset < bytes.len() {
             let (raw, size) = entry::read(&bytes[offset..]);
             assert!(!matches!(raw, Raw::Slot(_)), "only tables have slots");
-            assert!(!matches!(raw, Raw::Rest(_)) || !self.beginning().is_empty());
+            assert!(!matches!(raw, Raw::Rest(_)) || !self.prefix().is_empty());
             assert_eq!(size, entry::size(&bytes[offset..]));
             offset += size;
             count += 1;
@@ -344,7 +345,7 @@ impl Packed {
     }
 }
 
-/// What a list is made of, as far as a search for a common beginning has to know.
+/// What a list is made of, as far as a search for a common prefix has to know.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Content {
     Elements,
@@ -354,22 +355,12 @@ enum Content {
     RawPairs,
 }
 
-/// What two elements begin with. Digits at its end are left out, as others will differ there; and so no integer begins with it, for an
-/// integer is kept as one.
-fn common_beginning<'a>(a: &'a [u8], b: &[u8]) -> &'a [u8] {
-    let mut beginning = &a[..common_len(a, b).min(BEGINNING_MAX)];
-    while let [shorter @ .., b'0'..=b'9'] = beginning {
-        beginning = shorter;
-    }
-    if beginning == b"-" { &[] } else { beginning }
-}
-
 /// The elements of a list in order.
 #[derive(Clone)]
 pub struct Iter<'a> {
     rest: &'a [u8],
     left: usize,
-    beginning: Joined,
+    prefix: Joined,
 }
 
 impl<'a> Iter<'a> {
@@ -391,7 +382,7 @@ impl<'a> Iterator for Iter<'a> {
         if let Some((rest, size)) = entry::read_rest(self.rest) {
             self.rest = &self.rest[size..];
             self.left -= 1;
-            return Some(Element::Joined(self.beginning.with(rest)));
+            return Some(Element::Joined(self.prefix.with(rest)));
         }
         self.next_raw().map(Element::from)
     }
@@ -403,11 +394,11 @@ impl<'a> Iterator for Iter<'a> {
 
 impl ExactSizeIterator for Iter<'_> {}
 
-/// Elements of a list as they are kept: each a beginning, which may be empty, and what follows it. Putting texts together to be read once
+/// Elements of a list as they are kept: each a prefix, which may be empty, and what follows it. Putting texts together to be read once
 /// takes longer than the rest of writing them: what was just written in short pieces is read in long ones.
 #[derive(Clone, Debug)]
 pub struct Pieces<'a> {
-    beginning: &'a [u8],
+    prefix: &'a [u8],
     rest: &'a [u8],
     stride: usize,
     left: usize,
@@ -423,7 +414,7 @@ impl<'a> Iterator for Pieces<'a> {
         }
         self.left = self.left.checked_sub(1)?;
         let (item, size) = match entry::read_rest(self.rest) {
-            Some((rest, size)) => ((self.beginning, Piece::Bytes(rest)), size),
+            Some((rest, size)) => ((self.prefix, Piece::Bytes(rest)), size),
             None => match entry::read(self.rest) {
                 (Raw::Int(value), size) => ((&[][..], Piece::Int(value)), size),
                 (Raw::Bytes(bytes) | Raw::Rest(bytes), size) => ((&[][..], Piece::Bytes(bytes)), size),
@@ -504,8 +495,8 @@ mod tests {
                 let rest: Vec<Vec<u8>> = packed.iter_from(packed.position(model.len() / 2).expect("within")).map(|element| element.to_vec()).collect();
                 prop_assert_eq!(&rest[..], &model[model.len() / 2..]);
                 prop_assert_eq!(packed.get(model.len()), None);
-                let half: Vec<Vec<u8>> = packed.pieces(packed.skip(packed.start(), 1), 2, count + 2).map(|(beginning, piece)| match piece {
-                    Piece::Bytes(rest) => [beginning, rest].concat(),
+                let half: Vec<Vec<u8>> = packed.pieces(packed.skip(packed.start(), 1), 2, count + 2).map(|(prefix, piece)| match piece {
+                    Piece::Bytes(rest) => [prefix, rest].concat(),
                     Piece::Int(value) => value.to_string().into_bytes(),
                 }).collect();
                 prop_assert!(half.iter().eq(model.iter().skip(1).step_by(2).take(count + 2)));
@@ -532,7 +523,7 @@ mod tests {
             packed.push(format!("member:{number}").as_bytes());
             packed.assert_invariants();
         }
-        assert_eq!((packed.beginning(), packed.byte_len()), (&b"member:"[..], 2 + 7 + 10 * 2));
+        assert_eq!((packed.prefix(), packed.byte_len()), (&b"member:"[..], 2 + 7 + 10 * 2));
         assert_eq!(packed.get(3).as_deref(), Some(&b"member:3"[..]));
         packed.push(b"member:");
         packed.push(b"member");
@@ -545,21 +536,21 @@ mod tests {
         let copy = packed.clone();
         packed.remove(packed.start(), 14);
         assert_eq!((packed.len(), packed.memory_bytes()), (0, 0));
-        assert_eq!((copy.beginning(), copy.len()), (&b"member:"[..], 14));
+        assert_eq!((copy.prefix(), copy.len()), (&b"member:"[..], 14));
     }
 
     #[test]
-    fn a_beginning_gives_way_to_one_that_saves_more() {
+    fn a_prefix_gives_way_to_one_that_saves_more() {
         let mut packed = Packed::new();
         for name in ["user:ann:1", "user:ann:2", "user:ann:3", "user:ann:4"] {
             packed.push_pair(name.as_bytes(), b"1");
         }
-        assert_eq!(packed.beginning(), b"user:ann:");
+        assert_eq!(packed.prefix(), b"user:ann:");
         for number in 0..12 {
             packed.push_pair(format!("user:bob:{number}").as_bytes(), b"user:");
             packed.assert_invariants();
         }
-        assert_eq!(packed.beginning(), b"user:");
+        assert_eq!(packed.prefix(), b"user:");
         assert_eq!(packed.iter().nth(2).as_deref(), Some(&b"user:ann:2"[..]));
         assert_eq!(packed.iter().last().as_deref(), Some(&b"user:"[..]));
     }
@@ -571,22 +562,11 @@ mod tests {
         for member in [&b"member:a"[..], b"member:b", b"member:c", b"member:d"] {
             packed.insert_with_raw(packed.start(), member, score);
         }
-        assert_eq!(packed.beginning(), b"member:");
+        assert_eq!(packed.prefix(), b"member:");
         for index in 0..4 {
             let second = packed.position(2 * index + 1).and_then(|position| packed.raw_at(position));
             assert_eq!(second, Some(Raw::Bytes(b"member:x")));
         }
-    }
-
-    #[test]
-    fn no_beginning_ends_with_a_digit_or_is_a_sign() {
-        for (a, b, common) in
-            [("x:10", "x:11", "x:"), ("10", "11", ""), ("-a", "-b", ""), ("-a1", "-a2", "-a"), ("a", "b", "")]
-        {
-            assert_eq!(common_beginning(a.as_bytes(), b.as_bytes()), common.as_bytes(), "{a} {b}");
-        }
-        let long = [b'x'; 40];
-        assert_eq!(common_beginning(&long, &long).len(), BEGINNING_MAX);
     }
 
     #[test]
