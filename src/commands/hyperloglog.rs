@@ -6,7 +6,7 @@ use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::value::Object;
 use crate::types::hyperloglog::{self, Form, Invalid, Registers};

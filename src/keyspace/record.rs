@@ -565,6 +565,12 @@ impl fmt::Debug for RecordBox {
     }
 }
 
+/// Whether a record has ended at `now_ms`.
+#[inline]
+pub fn is_expired(record: &Record, now_ms: u64) -> bool {
+    record.expire_at_ms().is_some_and(|at_ms| at_ms <= now_ms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

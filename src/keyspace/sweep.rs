@@ -1,10 +1,11 @@
 //! Active expiry: takes out what is due, a bounded share at a time.
 
 use super::Keyspace;
-use super::access::{ChangeSink, EventClass, is_expired};
+use super::change::{ChangeSink, EventClass};
 use super::database::Ended;
 use super::gate::Wait;
 use super::reaper::FreeReason;
+use super::record::is_expired;
 use super::table;
 
 /// What one pass of the sweeper did.

@@ -43,15 +43,18 @@ impl Object {
         }
     }
 
-    /// TYPE's word.
+    /// All words that TYPE answers for a key. SCAN's option TYPE takes these and no other.
+    pub const TYPE_NAMES: [&'static str; 6] = ["string", "set", "hash", "list", "zset", "stream"];
+
+    /// The word that TYPE answers for a key with this value.
     pub fn type_name(&self) -> &'static str {
         match self {
-            Object::Text(_) => "string",
-            Object::Set(_) => "set",
-            Object::Hash(_) => "hash",
-            Object::List(_) => "list",
-            Object::Zset(_) => "zset",
-            Object::Stream(_) => "stream",
+            Object::Text(_) => Self::TYPE_NAMES[0],
+            Object::Set(_) => Self::TYPE_NAMES[1],
+            Object::Hash(_) => Self::TYPE_NAMES[2],
+            Object::List(_) => Self::TYPE_NAMES[3],
+            Object::Zset(_) => Self::TYPE_NAMES[4],
+            Object::Stream(_) => Self::TYPE_NAMES[5],
         }
     }
 

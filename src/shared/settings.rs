@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use super::client::{OutputLimit, SharedClient};
 use crate::config::{ClientClass, Config, Directive};
-use crate::keyspace::access::AccessClock;
+use crate::keyspace::access_clock::AccessClock;
 use crate::keyspace::evict::Policy;
 
 /// See the module's page.

@@ -5,7 +5,7 @@ use crate::commands::string::value::try_change_bytes;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::record::Record;
 use crate::primitives::bits::{self, Join};
 use crate::primitives::number::parse_i64;

@@ -8,7 +8,7 @@ use crate::commands::string::value::try_change_bytes;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::primitives::bits::{IntKind, Overflow};
 use crate::primitives::number::{parse_i64, parse_u64};
 

@@ -6,7 +6,7 @@ use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::reaper::FreeReason;
 use crate::rdb;
 use crate::types::hash::HashLimits;
@@ -146,7 +146,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 /// Gives the key the access clock that the options ask for, if the policy in force keeps that kind.
 fn date(cx: &mut Context<'_>, key: &crate::keyspace::key_hash::HashedKey<'_>, options: &Options) {
-    use crate::keyspace::access::AccessClock;
+    use crate::keyspace::access_clock::AccessClock;
     let access = match (cx.keys.clock(), options.idle_s, options.frequency) {
         (AccessClock::Lru(now), Some(idle_s), _) => now.wrapping_sub(idle_s as u32) & 0xff_ffff,
         (AccessClock::Lfu { minutes, .. }, _, Some(frequency)) => minutes << 8 | frequency,

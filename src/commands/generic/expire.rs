@@ -3,7 +3,7 @@
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::reaper::FreeReason;
 use crate::shared::stats::Counter;

@@ -8,7 +8,7 @@ use crate::command::{Begin, Category, Command, Find, Flags, KeySpec, args};
 use crate::engine::context::Context;
 use crate::engine::network::{Peer, PeerError};
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::reaper::FreeReason;
 use crate::rdb;
 use crate::resp::Version;

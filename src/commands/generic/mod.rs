@@ -5,5 +5,6 @@ pub mod expire;
 pub mod keys;
 pub mod migrate;
 pub mod object;
+pub mod scan;
 pub mod sort;
 pub mod wait;

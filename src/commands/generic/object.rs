@@ -4,7 +4,7 @@ use crate::command::{Category, Command, Flags, Group, KeySpec};
 use crate::commands::shared::help;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::{AccessClock, lfu_counter};
+use crate::keyspace::access_clock::{AccessClock, lfu_counter};
 
 const KEYSPACE: &[Category] = &[Category::Keyspace];
 const KEY: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO)];

@@ -9,7 +9,7 @@ use crate::engine::Server;
 use crate::engine::context::string_bytes;
 use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::key_slot;
 use crate::keyspace::record::ValueRef;
 use crate::keyspace::value::Object;

@@ -7,7 +7,7 @@ use crate::commands::shared::collection;
 use crate::commands::sorted_set::members::limits;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::primitives::geohash::{Area, Point, Shape};
 use crate::types::zset::{ScoreBound, ZSet};
 

@@ -8,7 +8,7 @@ use crate::commands::hash::fields::{WRONG_FIELD_COUNT, counted_fields, field_lis
 use crate::commands::shared::collection;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::shared::stats::Counter;
 use crate::types::hash::Hash;

@@ -5,7 +5,7 @@ use crate::commands::shared::collection;
 use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::types::hash::{Hash, HashLimits};
 use crate::types::packed::entry::Element;

@@ -8,7 +8,7 @@ use crate::commands::hash::fields::{counted_fields, has_lapsed, limits, tell_lap
 use crate::commands::shared::collection;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::shared::stats::Counter;
 use crate::types::hash::{Hash, HashLimits};
 

@@ -5,7 +5,7 @@ use crate::commands::hash::fields::{has_lapsed, limits, tell_lapsed};
 use crate::commands::shared::collection;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::primitives::long_double::LongDouble;
 use crate::primitives::number::parse_i64;
 

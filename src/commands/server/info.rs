@@ -1,9 +1,9 @@
-//! INFO: every field is true, or constant for the reason that ARCHITECTURE.md gives.
+//! INFO: every field is true, or constant for the reason that docs/info-constants.md gives.
 
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::command::args;
+use crate::command::{Category, Command, Flags, Group, args};
 use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::CommandResult;
@@ -12,6 +12,22 @@ use crate::shared::client::Door;
 use crate::shared::pause::Scope;
 use crate::shared::pubsub::Kind;
 use crate::shared::stats::Counter;
+
+/// The entry.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "info",
+    arity: -1,
+    flags: Flags::LOADING.and(Flags::STALE).and(Flags::WHOLE_KEYSPACE),
+    categories: &[Category::Dangerous],
+    group: Group::Server,
+    summary: "Describes the server and what it has done.",
+    syntax: "[section [section ...]]",
+    since: "1.0.0",
+    reply: "lines of fields",
+    run: info,
+    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    ..Command::DEFAULT
+}];
 
 /// A section: its name, whether INFO without arguments shows it, and what writes its fields.
 struct Section {
@@ -66,7 +82,7 @@ impl Fields {
 }
 
 /// INFO [section ...]
-pub fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let words = &arguments[1..];
     let asks = |word: &str| words.iter().any(|given| args::is(given, word));
     let everything = asks("ALL") || asks("EVERYTHING");

@@ -5,7 +5,7 @@ use crate::commands::shared::collection;
 use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::primitives::number::parse_i64;
 use crate::resp::encode::Reply;
 use crate::types::set::{Set, SetLimits};

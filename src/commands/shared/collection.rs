@@ -2,10 +2,11 @@
 //! SCAN family, and the limit on replies whose length the client alone decides.
 
 use crate::command::args;
-use crate::commands::generic::keys::ScanOptions;
+use crate::commands::shared::scan_options::ScanOptions;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::{Access, EventClass, OtherType};
+use crate::keyspace::access::{Access, OtherType};
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;

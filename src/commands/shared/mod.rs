@@ -2,3 +2,4 @@
 
 pub mod collection;
 pub mod help;
+pub mod scan_options;

@@ -4,7 +4,7 @@ use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::number::parse_i64;
 use crate::resp::encode::Reply;

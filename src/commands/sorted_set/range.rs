@@ -8,7 +8,7 @@ use crate::commands::sorted_set::members::{self, limits};
 use crate::commands::sorted_set::window::{Axis, Form, Window};
 use crate::engine::context::Context;
 use crate::error::CommandResult;
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::resp::encode::Reply;
 use crate::types::packed::entry::Element;
 use crate::types::zset::ZSet;

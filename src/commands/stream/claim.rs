@@ -6,7 +6,7 @@ use crate::commands::stream::entries::{STREAM, UPDATE, id, range_start, write_en
 use crate::commands::stream::group::{no_key_or_group, now_ms};
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::number::parse_i64;
 use crate::primitives::thin::Owned;

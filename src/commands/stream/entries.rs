@@ -8,7 +8,7 @@ use crate::commands::shared::collection::{self, Collection, InPlace};
 use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::value::Object;
 use crate::primitives::thin::Owned;
 use crate::resp::encode::Reply;

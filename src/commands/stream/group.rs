@@ -7,7 +7,7 @@ use crate::commands::shared::help;
 use crate::commands::stream::entries::{INVALID_ID, READ, STREAM, UPDATE, id, range_end, range_start};
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::thin::Owned;
 use crate::types::stream::group::Pending;

@@ -5,7 +5,7 @@ use crate::commands::generic::expire::{self, ExpireOption};
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::Record;
 use crate::primitives::number::parse_i64;

@@ -6,7 +6,7 @@ use crate::commands::string::set::store;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::{EMBEDDED_STRING_MAX, Record, ValueRef};
 use crate::keyspace::value::Object;

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::key_hash::HashedKey;
-use super::reaper::{FreeReason, Reaper};
-use super::record::{Record, RecordBox};
-use super::table::SlotTable;
+use super::{Access, SlotLock};
+use crate::keyspace::key_hash::HashedKey;
+use crate::keyspace::reaper::{FreeReason, Reaper};
+use crate::keyspace::record::{Record, RecordBox};
+use crate::keyspace::table::{self, SlotTable};
 
 /// One thing to put back.
 pub enum UndoStep {
@@ -86,5 +87,66 @@ impl UndoLog {
                 UndoStep::Key { before: None, .. } | UndoStep::Swapped(..) => {}
             }
         }
+    }
+}
+
+impl Access<'_, '_> {
+    /// Whether changes can be put back at this moment.
+    pub fn can_undo(&self) -> bool {
+        self.undo.is_some()
+    }
+
+    /// From here on what changes can be put back, until [`keep_changes`](Self::keep_changes) or
+    /// [`undo_changes`](Self::undo_changes).
+    pub fn begin_undo(&mut self) {
+        debug_assert!(self.undo.is_none(), "transactions that can be undone do not nest");
+        self.undo = Some(Box::default());
+    }
+
+    /// The changes stay.
+    pub fn keep_changes(&mut self) {
+        if let Some(undo) = self.undo.take() {
+            undo.discard(&self.keyspace.reaper);
+        }
+    }
+
+    /// Puts everything back as it was at [`begin_undo`](Self::begin_undo): values, expiries and access times.
+    pub fn undo_changes(&mut self) {
+        let Some(undo) = self.undo.take() else { return };
+        for step in undo.into_steps() {
+            match step {
+                UndoStep::Key { database, key, hash, before } => {
+                    let key = HashedKey { bytes: &key, hash };
+                    if self.is_alone() {
+                        self.relock(&[SlotLock {
+                            database: database as u16,
+                            slot: key.slot() as u16,
+                            write: true,
+                        }]);
+                    }
+                    let (database, table) = self.table_mut(database, &key);
+                    let after = database.remove(table, &key);
+                    if let Some(before) = before {
+                        database.insert(table, &key, before);
+                    }
+                    self.discard(after);
+                }
+                UndoStep::Flushed { physical, slot, table } => {
+                    self.locks.clear();
+                    self.keyspace.physical(physical).restore_slot(slot, table);
+                }
+                UndoStep::Swapped(first, second) => {
+                    self.locks.clear();
+                    self.swap_alone(first, second);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    pub(super) fn note_for_undo(&mut self, number: usize, key: &HashedKey<'_>) {
+        let Some(mut undo) = self.undo.take() else { return };
+        undo.note(number, key, || table::find(self.table(number, key), key));
+        self.undo = Some(undo);
     }
 }
