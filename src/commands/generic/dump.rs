@@ -9,10 +9,6 @@ use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
 use crate::keyspace::reaper::FreeReason;
 use crate::rdb;
-use crate::types::hash::HashLimits;
-use crate::types::list::ListLimits;
-use crate::types::set::SetLimits;
-use crate::types::zset::ZSetLimits;
 
 /// The entries.
 pub const COMMANDS: &[Command] = &[
@@ -167,25 +163,14 @@ pub fn footer_check(cx: &Context<'_>) -> rdb::FooterCheck {
 
 /// What payloads are taken and when restored collections leave their compact form, by the configuration in force.
 pub fn limits(cx: &Context<'_>) -> rdb::Limits {
-    let config = &cx.server.config;
-    let size = |directive| config.int(directive).max(0) as usize;
+    let settings = &cx.server.settings;
     rdb::Limits {
         footer: footer_check(cx),
-        set: SetLimits {
-            max_intset_entries: size(Directive::SetMaxIntsetEntries),
-            max_listpack_entries: size(Directive::SetMaxListpackEntries),
-            max_listpack_value: size(Directive::SetMaxListpackValue),
-        },
-        hash: HashLimits {
-            max_listpack_entries: size(Directive::HashMaxListpackEntries),
-            max_listpack_value: size(Directive::HashMaxListpackValue),
-        },
-        list: ListLimits { max_listpack_size: config.int(Directive::ListMaxListpackSize) as i32 },
-        zset: ZSetLimits {
-            max_listpack_entries: size(Directive::ZsetMaxListpackEntries),
-            max_listpack_value: size(Directive::ZsetMaxListpackValue),
-        },
-        stream: crate::commands::stream::entries::limits(cx),
-        string_max: cx.server.settings.bulk_max().max(0) as usize,
+        set: settings.collections.set(),
+        hash: settings.collections.hash(),
+        list: settings.collections.list(),
+        zset: settings.collections.zset(),
+        stream: settings.collections.stream(),
+        string_max: settings.bulk_max().max(0) as usize,
     }
 }

@@ -399,7 +399,7 @@ fn keep(
     options: &Options<'_>,
     elements: &[Vec<u8>],
 ) {
-    let limits = crate::commands::list::elements::limits(cx);
+    let limits = cx.server.settings.collections.list();
     let mut list = List::new();
     for_each_wanted(cx, options, elements, |_, value| {
         list.push(End::Tail, value.unwrap_or_default(), &limits);

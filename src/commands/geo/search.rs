@@ -4,7 +4,6 @@ use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
 use crate::command::{Begin, Command, Find, Flags, KeySpec, args};
 use crate::commands::geo::points::{entry, metres_of, parse_point, write_distance, write_point};
 use crate::commands::shared::collection;
-use crate::commands::sorted_set::members::limits;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
@@ -466,7 +465,7 @@ fn keep(
     let key = cx.key(arguments, target);
     let count = found.len();
     if count > 0 {
-        let limits = limits(cx);
+        let limits = cx.server.settings.collections.zset();
         let mut zset = ZSet::new();
         zset.expect(count, found.iter().map(|found| found.member.len()).max().unwrap_or(0), &limits);
         for Found { member, score, distance, .. } in found {

@@ -2,12 +2,11 @@
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
-use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
-use crate::types::hash::{Hash, HashLimits};
+use crate::types::hash::Hash;
 use crate::types::packed::entry::Element;
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
@@ -221,16 +220,6 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// When hashes change their encoding, as configured now.
-#[inline]
-pub fn limits(cx: &Context<'_>) -> HashLimits {
-    let size = |directive| usize::try_from(cx.server.config.int(directive)).unwrap_or(usize::MAX);
-    HashLimits {
-        max_listpack_entries: size(Directive::HashMaxListpackEntries),
-        max_listpack_value: size(Directive::HashMaxListpackValue),
-    }
-}
-
 /// Whether a field is still kept whose time is over. Setting it anew then tells that it ended first.
 #[inline]
 pub fn has_lapsed(hash: &Hash, field: &[u8], now_ms: u64) -> bool {
@@ -262,7 +251,7 @@ fn set_pairs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Result<usize, Command
     }
     let key = cx.key(arguments, 1);
     let count = arguments.len() / 2 - 1;
-    let (limits, now_ms) = (limits(cx), cx.keys.ended_ms);
+    let (limits, now_ms) = (cx.server.settings.collections.hash(), cx.keys.ended_ms);
     let (mut created, mut lapsed) = (0, false);
     collection::change_or_make_hash(cx, &key, |hash| {
         hash.expect(count, &limits);
@@ -279,7 +268,7 @@ fn set_pairs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Result<usize, Command
 fn hsetnx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let (field, value) = (arguments[2], arguments[3]);
-    let (limits, now_ms) = (limits(cx), cx.keys.ended_ms);
+    let (limits, now_ms) = (cx.server.settings.collections.hash(), cx.keys.ended_ms);
     let set = collection::change_or_make_hash(cx, &key, |hash| {
         let lapsed = has_lapsed(hash, field, now_ms);
         (!hash.contains(field, now_ms)).then(|| {
@@ -372,15 +361,7 @@ fn list(
 }
 
 fn hlen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let key = cx.key(arguments, 1);
-    match collection::read::<Hash>(&cx.keys, &key)? {
-        Some(hash) => cx.reply.count(hash.len()),
-        None => {
-            cx.missed(&key);
-            cx.reply.int(0);
-        }
-    }
-    Ok(())
+    collection::write_len(cx, arguments, Hash::len)
 }
 
 fn hexists(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

@@ -4,7 +4,7 @@ use crate::command::{Command, Flags, KeySpec, args};
 use crate::commands::hash::expiry::{
     End, MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, find_fields, of_fields, set_end, tell_ends,
 };
-use crate::commands::hash::fields::{counted_fields, has_lapsed, limits, tell_lapsed};
+use crate::commands::hash::fields::{counted_fields, has_lapsed, tell_lapsed};
 use crate::commands::shared::collection;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -175,7 +175,8 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     }
     let at_ms = if let Ends::Set(end) = options.ends { Some(end.resolve(cx)?) } else { None };
-    let (limits, now_ms, past_ms) = (limits(cx), cx.keys.ended_ms, cx.keys.past_ms());
+    let (limits, now_ms, past_ms) =
+        (cx.server.settings.collections.hash(), cx.keys.ended_ms, cx.keys.past_ms());
     let set = |hash: &mut Hash| {
         let holds = |wanted| pairs.chunks_exact(2).all(|pair| hash.contains(pair[0], now_ms) == wanted);
         options.fields.is_none_or(holds).then(|| {

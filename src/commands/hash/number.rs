@@ -1,7 +1,7 @@
 //! Hash fields as numbers: HINCRBY and HINCRBYFLOAT.
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
-use crate::commands::hash::fields::{has_lapsed, limits, tell_lapsed};
+use crate::commands::hash::fields::{has_lapsed, tell_lapsed};
 use crate::commands::shared::collection;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -84,7 +84,7 @@ fn change<'t>(
 ) -> CommandResult {
     let key = cx.key(arguments, 1);
     let field = arguments[2];
-    let (limits, now_ms) = (limits(cx), cx.keys.ended_ms);
+    let (limits, now_ms) = (cx.server.settings.collections.hash(), cx.keys.ended_ms);
     let lapsed = collection::change_or_make_hash(cx, &key, |hash| {
         let value = compute(hash.get(field, now_ms).as_deref())?;
         let lapsed = has_lapsed(hash, field, now_ms);

@@ -1,9 +1,9 @@
 //! Hash fields in no order of the client's: HRANDFIELD and HSCAN.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Command, Flags, Group, KeySpec};
 use crate::commands::shared::collection;
 use crate::engine::context::Context;
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandResult;
 use crate::resp::encode::Reply;
 use crate::types::hash::Hash;
 
@@ -45,19 +45,12 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// The largest count with values, which are twice as many replies (Redis's rule).
-const PAIRS_MAX: i64 = i64::MAX / 2;
-
 fn hrandfield(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let (count, with_values) = options(&arguments[2..])?;
+    let (count, with_values) = collection::random_options(&arguments[2..], "WITHVALUES")?;
     let now_ms = cx.keys.ended_ms;
     let Some(hash) = collection::read::<Hash>(&cx.keys, &key)? else {
-        cx.missed(&key);
-        match count {
-            Some(_) => cx.reply.array(0),
-            None => cx.reply.null(),
-        }
+        collection::write_none_at_random(cx, &key, count);
         return Ok(());
     };
     let mut rng = fastrand::Rng::new();
@@ -81,21 +74,6 @@ fn hrandfield(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             write_field(reply, &field, with_values.then_some(&value));
         }
     })
-}
-
-fn options(words: &[&[u8]]) -> Result<(Option<i64>, bool), CommandError> {
-    let Some((count, words)) = words.split_first() else { return Ok((None, false)) };
-    let count = collection::signed_count(count)?;
-    match words {
-        [] => Ok((Some(count), false)),
-        [word] if args::is(word, "WITHVALUES") => {
-            if count.unsigned_abs() > PAIRS_MAX.unsigned_abs() {
-                return Err(CommandError::OutOfRange);
-            }
-            Ok((Some(count), true))
-        }
-        _ => Err(CommandError::Syntax),
-    }
 }
 
 /// With values, RESP3 has an array of pairs and RESP2 one array of all.
@@ -135,21 +113,6 @@ fn hscan(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 mod tests {
     use super::*;
     use crate::resp::Version;
-
-    #[test]
-    fn options_are_checked_in_redis_order() {
-        let parse = |text: &'static str| {
-            options(&text.split_ascii_whitespace().map(str::as_bytes).collect::<Vec<_>>())
-        };
-        assert_eq!(parse(""), Ok((None, false)));
-        assert_eq!(parse("-3"), Ok((Some(-3), false)));
-        assert_eq!(parse("3 withValues"), Ok((Some(3), true)));
-        assert_eq!(parse("x foo"), Err(CommandError::NotAnInteger));
-        assert_eq!(parse("3 foo"), Err(CommandError::Syntax));
-        assert_eq!(parse("3 withvalues foo"), Err(CommandError::Syntax));
-        assert_eq!(parse("4611686018427387904 withvalues"), Err(CommandError::OutOfRange));
-        assert_eq!(parse("-4611686018427387903 withvalues"), Ok((Some(-4611686018427387903), true)));
-    }
 
     #[test]
     fn pairs_are_nested_in_resp3_only() {

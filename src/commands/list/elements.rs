@@ -2,14 +2,13 @@
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection::{self, Collection, InPlace};
-use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::value::Object;
 use crate::primitives::number::parse_i64;
-use crate::types::list::{End, List, ListLimits};
+use crate::types::list::{End, List};
 
 const LIST: &[Category] = &[Category::List];
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
@@ -192,11 +191,6 @@ impl InPlace for List {
     }
 }
 
-/// When lists change their encoding, as configured now.
-pub fn limits(cx: &Context<'_>) -> ListLimits {
-    ListLimits { max_listpack_size: cx.server.config.int(Directive::ListMaxListpackSize) as i32 }
-}
-
 fn lpush(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     push(cx, arguments, End::Head, true)
 }
@@ -224,7 +218,7 @@ fn pop_event(end: End) -> &'static str {
 
 fn push(cx: &mut Context<'_>, arguments: &[&[u8]], end: End, create: bool) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.list();
     let elements = arguments[2..].iter().copied();
     let length = match collection::write::<List>(&mut cx.keys, &key)? {
         Some(list) => {
@@ -262,7 +256,7 @@ fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], end: End) -> CommandResult {
     }
     let count = arguments.get(2).map(|count| positive(count)).transpose()?;
     let key = cx.key(arguments, 1);
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.list();
     let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else {
         if count.is_some() {
             cx.reply.null_array()
@@ -294,7 +288,7 @@ fn positive(argument: &[u8]) -> Result<usize, CommandError> {
 
 /// Moves so many elements from an end into the reply, whose head is written.
 fn take(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) -> CommandResult {
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.list();
     if let Some(list) = collection::write::<List>(&mut cx.keys, key)? {
         if end == End::Head {
             let mut bulks = cx.reply.bulks(count);
@@ -326,16 +320,7 @@ fn delete_if_empty(cx: &mut Context<'_>, key: &HashedKey<'_>) {
 }
 
 fn llen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let key = cx.key(arguments, 1);
-    let length = match collection::read::<List>(&cx.keys, &key)? {
-        Some(list) => list.len(),
-        None => {
-            cx.missed(&key);
-            0
-        }
-    };
-    cx.reply.count(length);
-    Ok(())
+    collection::write_len(cx, arguments, List::len)
 }
 
 /// The place of a possibly negative index; `None` when it is outside.
@@ -361,7 +346,7 @@ fn lindex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn lset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.list();
     let list = collection::write::<List>(&mut cx.keys, &key)?.ok_or(CommandError::NoSuchKey)?;
     let place = place(args::int(arguments[2])?, list.len());
     let place = place.ok_or(CommandError::text("ERR index out of range"))?;
@@ -378,7 +363,7 @@ fn linsert(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         _ => return Err(CommandError::Syntax),
     };
     let key = cx.key(arguments, 1);
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.list();
     let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else {
         cx.reply.int(0);
         return Ok(());
@@ -423,7 +408,7 @@ fn lrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn lrem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let count = collection::signed_count(arguments[2])?;
     let key = cx.key(arguments, 1);
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.list();
     let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else {
         cx.reply.int(0);
         return Ok(());
@@ -442,7 +427,7 @@ fn lrem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn ltrim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (start, stop) = (args::int(arguments[2])?, args::int(arguments[3])?);
     let key = cx.key(arguments, 1);
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.list();
     if let Some(list) = collection::write::<List>(&mut cx.keys, &key)? {
         let before = list.len();
         let (first, count) = span(start, stop, before);
@@ -548,7 +533,7 @@ pub(super) fn move_element(
     to: End,
 ) -> Result<bool, CommandError> {
     let (source, target) = (cx.key(arguments, 1), cx.key(arguments, 2));
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.list();
     if collection::write::<List>(&mut cx.keys, &source)?.is_none() {
         return Ok(false);
     }

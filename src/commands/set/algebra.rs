@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
-use crate::commands::set::members::{limits, write_members};
+use crate::commands::set::members::write_members;
 use crate::commands::shared::collection;
 use crate::engine::Server;
 use crate::engine::context::Context;
@@ -153,7 +153,7 @@ fn sunion(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         write_members(&mut cx.reply, only);
         return Ok(());
     }
-    let all = unite(&sets, &limits(cx));
+    let all = unite(&sets, &cx.server.settings.collections.set());
     cx.reply.set(all.len());
     write_members(&mut cx.reply, &all);
     Ok(())
@@ -174,7 +174,7 @@ fn sdiff(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn sinterstore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let keys = keys_in(cx, arguments, 2..arguments.len());
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.set();
     let sets = read_all(&cx.keys, cx.server, &keys)?;
     let mut result = empty_set(&limits);
     intersect(&sets, usize::MAX, |member| {
@@ -187,14 +187,14 @@ fn sinterstore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn sunionstore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let keys = keys_in(cx, arguments, 2..arguments.len());
-    let result = unite(&read_all(&cx.keys, cx.server, &keys)?, &limits(cx));
+    let result = unite(&read_all(&cx.keys, cx.server, &keys)?, &cx.server.settings.collections.set());
     store(cx, arguments, result, "sunionstore");
     Ok(())
 }
 
 fn sdiffstore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let keys = keys_in(cx, arguments, 2..arguments.len());
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.set();
     let sets = read_all(&cx.keys, cx.server, &keys)?;
     let mut result = empty_set(&limits);
     subtract(&sets, |member| {

@@ -2,13 +2,12 @@
 
 use crate::command::{Category, Command, Flags, Group, KeySpec};
 use crate::commands::shared::collection;
-use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
 use crate::primitives::number::parse_i64;
 use crate::resp::encode::Reply;
-use crate::types::set::{Set, SetLimits};
+use crate::types::set::Set;
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
 const LOOK: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO)];
@@ -178,21 +177,10 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// When sets change their encoding, as configured now.
-#[inline]
-pub fn limits(cx: &Context<'_>) -> SetLimits {
-    let size = |directive| usize::try_from(cx.server.config.int(directive)).unwrap_or(usize::MAX);
-    SetLimits {
-        max_intset_entries: size(Directive::SetMaxIntsetEntries),
-        max_listpack_entries: size(Directive::SetMaxListpackEntries),
-        max_listpack_value: size(Directive::SetMaxListpackValue),
-    }
-}
-
 fn sadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let members = &arguments[2..];
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.set();
     let add_all = |set: &mut Set| members.iter().filter(|member| set.add(member, &limits)).count();
     let added = match collection::write::<Set>(&mut cx.keys, &key)? {
         Some(set) => {
@@ -251,7 +239,7 @@ fn smove(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if emptied {
         cx.delete_emptied(&from);
     }
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.set();
     let added = match collection::write::<Set>(&mut cx.keys, &to)? {
         Some(set) => set.add(member, &limits),
         None => {
@@ -295,15 +283,7 @@ fn smismember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn scard(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let key = cx.key(arguments, 1);
-    match collection::read::<Set>(&cx.keys, &key)? {
-        Some(set) => cx.reply.count(set.len()),
-        None => {
-            cx.missed(&key);
-            cx.reply.int(0);
-        }
-    }
-    Ok(())
+    collection::write_len(cx, arguments, Set::len)
 }
 
 /// Writes all members of a set.
@@ -379,11 +359,7 @@ fn srandmember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         _ => return Err(CommandError::Syntax),
     };
     let Some(set) = collection::read::<Set>(&cx.keys, &key)? else {
-        cx.missed(&key);
-        match count {
-            Some(_) => cx.reply.array(0),
-            None => cx.reply.null(),
-        }
+        collection::write_none_at_random(cx, &key, count);
         return Ok(());
     };
     let mut rng = fastrand::Rng::new();

@@ -175,6 +175,58 @@ pub fn signed_count(argument: &[u8]) -> Result<i64, CommandError> {
     Ok(count)
 }
 
+/// The largest count of HRANDFIELD WITHVALUES and ZRANDMEMBER WITHSCORES, whose elements are two replies each (Redis's rule).
+const PAIRS_MAX: u64 = i64::MAX.unsigned_abs() / 2;
+
+/// Reads `[count [word]]` of HRANDFIELD and ZRANDMEMBER, checked in Redis's order. Answers the count, `None` where there is
+/// none, and whether `word` (WITHVALUES, WITHSCORES) follows it.
+///
+/// # Errors
+/// Not a number, another word, a count of pairs beyond [`PAIRS_MAX`].
+pub fn random_options(words: &[&[u8]], word: &str) -> Result<(Option<i64>, bool), CommandError> {
+    let Some((count, words)) = words.split_first() else { return Ok((None, false)) };
+    let count = signed_count(count)?;
+    match words {
+        [] => Ok((Some(count), false)),
+        [with] if args::is(with, word) => {
+            if count.unsigned_abs() > PAIRS_MAX {
+                return Err(CommandError::OutOfRange);
+            }
+            Ok((Some(count), true))
+        }
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// The reply of SRANDMEMBER and its like where the key is missing: an empty array when a count was given, else null.
+pub fn write_none_at_random(cx: &mut Context<'_>, key: &HashedKey<'_>, count: Option<i64>) {
+    cx.missed(key);
+    match count {
+        Some(_) => cx.reply.array(0),
+        None => cx.reply.null(),
+    }
+}
+
+/// SCARD, HLEN and their like: the length of the first argument's collection, 0 where the key is missing.
+///
+/// # Errors
+/// Another type.
+pub fn write_len<T: Collection>(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    len: impl FnOnce(&T) -> usize,
+) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    match read::<T>(&cx.keys, &key)? {
+        Some(collection) => cx.reply.count(len(collection)),
+        None => {
+            cx.missed(&key);
+            cx.reply.int(0);
+        }
+    }
+    Ok(())
+}
+
 /// Calls `write_one` `count` times, which repeats elements into the reply.
 ///
 /// # Errors
@@ -287,5 +339,23 @@ mod tests {
         assert_eq!(repeat(1 << 20, 1), (Err(CommandError::OutOfRange), 0), "too many of any length");
         assert_eq!(repeat(100_000, 100), (Err(CommandError::OutOfRange), 64), "too many of this length");
         assert_eq!(repeat(1000, 100), (Ok(()), 1000));
+    }
+
+    #[test]
+    fn random_options_are_checked_in_redis_order() {
+        let parse = |text: &'static str| {
+            random_options(
+                &text.split_ascii_whitespace().map(str::as_bytes).collect::<Vec<_>>(),
+                "WITHVALUES",
+            )
+        };
+        assert_eq!(parse(""), Ok((None, false)));
+        assert_eq!(parse("-3"), Ok((Some(-3), false)));
+        assert_eq!(parse("3 withValues"), Ok((Some(3), true)));
+        assert_eq!(parse("x foo"), Err(CommandError::NotAnInteger));
+        assert_eq!(parse("3 foo"), Err(CommandError::Syntax));
+        assert_eq!(parse("3 withvalues foo"), Err(CommandError::Syntax));
+        assert_eq!(parse("4611686018427387904 withvalues"), Err(CommandError::OutOfRange));
+        assert_eq!(parse("-4611686018427387903 withvalues"), Ok((Some(-4611686018427387903), true)));
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
-use crate::commands::sorted_set::members::{limits, store};
+use crate::commands::sorted_set::members::store;
 use crate::commands::sorted_set::range::write_ranks;
 use crate::engine::Server;
 use crate::engine::context::Context;
@@ -145,7 +145,7 @@ fn answer(
     operation: Operation,
     name: &'static str,
 ) -> CommandResult {
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.zset();
     let keys = inputs(cx, arguments, 1, name)?;
     let mut sources = read_all(&cx.keys, cx.server, &keys)?;
     let shape =
@@ -162,7 +162,7 @@ fn keep(
     operation: Operation,
     name: &'static str,
 ) -> CommandResult {
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.zset();
     let keys = inputs(cx, arguments, 2, name)?;
     let mut sources = read_all(&cx.keys, cx.server, &keys)?;
     let shape =

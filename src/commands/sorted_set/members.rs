@@ -5,7 +5,6 @@ use smallvec::SmallVec;
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection::{self, Collection, InPlace};
-use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
@@ -165,16 +164,6 @@ impl Collection for ZSet {
 impl InPlace for ZSet {
     fn of_mut(object: &mut Object) -> Option<&mut Self> {
         if let Object::Zset(zset) = object { Some(zset) } else { None }
-    }
-}
-
-/// When sorted sets change their encoding, as configured now.
-#[inline]
-pub fn limits(cx: &Context<'_>) -> ZSetLimits {
-    let size = |directive| usize::try_from(cx.server.config.int(directive)).unwrap_or(usize::MAX);
-    ZSetLimits {
-        max_listpack_entries: size(Directive::ZsetMaxListpackEntries),
-        max_listpack_value: size(Directive::ZsetMaxListpackValue),
     }
 }
 
@@ -349,7 +338,7 @@ pub fn add(
     options: AddOptions,
     pairs: &[(f64, &[u8])],
 ) -> CommandResult {
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.zset();
     let longest = pairs.iter().map(|(_, member)| member.len()).max().unwrap_or(0);
     let add_all = |zset: &mut ZSet| {
         zset.expect(pairs.len(), longest, &limits);
@@ -407,15 +396,7 @@ fn zrem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn zcard(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let key = cx.key(arguments, 1);
-    match collection::read::<ZSet>(&cx.keys, &key)? {
-        Some(zset) => cx.reply.count(zset.len()),
-        None => {
-            cx.missed(&key);
-            cx.reply.int(0);
-        }
-    }
-    Ok(())
+    collection::write_len(cx, arguments, ZSet::len)
 }
 
 fn zscore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
@@ -489,18 +470,11 @@ fn rank(
     Ok(())
 }
 
-/// The largest count with scores, which are twice as many replies (Redis's rule).
-const PAIRS_MAX: u64 = i64::MAX.unsigned_abs() / 2;
-
 fn zrandmember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let (count, with_scores) = random_options(&arguments[2..])?;
+    let (count, with_scores) = collection::random_options(&arguments[2..], "WITHSCORES")?;
     let Some(zset) = collection::read::<ZSet>(&cx.keys, &key)? else {
-        cx.missed(&key);
-        match count {
-            Some(_) => cx.reply.array(0),
-            None => cx.reply.null(),
-        }
+        collection::write_none_at_random(cx, &key, count);
         return Ok(());
     };
     let mut rng = fastrand::Rng::new();
@@ -524,22 +498,6 @@ fn zrandmember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
     }
     Ok(())
-}
-
-/// The count and whether scores are wanted, checked in Redis's order.
-fn random_options(words: &[&[u8]]) -> Result<(Option<i64>, bool), CommandError> {
-    let Some((count, words)) = words.split_first() else { return Ok((None, false)) };
-    let count = collection::signed_count(count)?;
-    match words {
-        [] => Ok((Some(count), false)),
-        [word] if args::is(word, "WITHSCORES") => {
-            if count.unsigned_abs() > PAIRS_MAX {
-                return Err(CommandError::OutOfRange);
-            }
-            Ok((Some(count), true))
-        }
-        _ => Err(CommandError::Syntax),
-    }
 }
 
 fn zscan(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
@@ -654,7 +612,7 @@ mod tests {
 
     #[test]
     fn random_options_are_checked_in_redis_order() {
-        let parse = |text| random_options(&words(text));
+        let parse = |text| collection::random_options(&words(text), "WITHSCORES");
         assert_eq!(parse(""), Ok((None, false)));
         assert_eq!(parse("-3 withScores"), Ok((Some(-3), true)));
         assert_eq!(parse("x foo"), Err(CommandError::NotAnInteger));

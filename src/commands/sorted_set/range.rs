@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::command::{Category, Command, Flags, Group, KeySpec};
 use crate::commands::shared::collection;
-use crate::commands::sorted_set::members::{self, limits};
+use crate::commands::sorted_set::members::{self};
 use crate::commands::sorted_set::window::{Axis, Form, Window};
 use crate::engine::context::Context;
 use crate::error::CommandResult;
@@ -229,7 +229,7 @@ fn zrangestore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let form = Form { axis: None, reverse: None, shows_scores: false };
     let (window, _) = Window::parse(&arguments[3..], form)?;
     let source = cx.key(arguments, 2);
-    let limits = limits(cx);
+    let limits = cx.server.settings.collections.zset();
     let mut result = ZSet::new();
     match collection::read::<ZSet>(&cx.keys, &source)? {
         Some(zset) => {

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection::{self, Collection, InPlace};
-use crate::config::Directive;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
@@ -145,15 +144,6 @@ impl InPlace for Owned<Stream> {
     }
 }
 
-/// When streams begin a new block, as configured now.
-pub fn limits(cx: &Context<'_>) -> StreamLimits {
-    let size = |directive| usize::try_from(cx.server.config.int(directive)).unwrap_or(usize::MAX);
-    StreamLimits {
-        max_block_bytes: size(Directive::StreamNodeMaxBytes),
-        max_block_entries: size(Directive::StreamNodeMaxEntries),
-    }
-}
-
 pub(super) const INVALID_ID: CommandError =
     CommandError::text("ERR Invalid stream ID specified as stream command argument");
 
@@ -287,7 +277,7 @@ fn max_len(argument: &[u8]) -> Result<TrimTo, CommandError> {
 fn default_limit(cx: &Context<'_>) -> u64 {
     const WITHOUT_BLOCK_LIMIT: u64 = 10_000;
     const MAX: u64 = 1_000_000;
-    match limits(cx).max_block_entries as u64 {
+    match cx.server.settings.collections.stream().max_block_entries as u64 {
         0 => WITHOUT_BLOCK_LIMIT,
         entries => entries.saturating_mul(100).min(MAX),
     }
@@ -307,7 +297,7 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Err(CommandError::text("ERR The ID specified in XADD must be greater than 0-0"));
     }
     let key = cx.key(arguments, 1);
-    let (limits, now_ms) = (limits(cx), cx.keys.now_ms);
+    let (limits, now_ms) = (cx.server.settings.collections.stream(), cx.keys.now_ms);
     let mut trimmed = 0;
     let id = match collection::write::<Owned<Stream>>(&mut cx.keys, &key)? {
         Some(stream) => {
@@ -367,15 +357,7 @@ fn add(
 }
 
 fn xlen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let key = cx.key(arguments, 1);
-    match collection::read::<Owned<Stream>>(&cx.keys, &key)? {
-        Some(stream) => cx.reply.count(stream.len()),
-        None => {
-            cx.missed(&key);
-            cx.reply.int(0);
-        }
-    }
-    Ok(())
+    collection::write_len(cx, arguments, |stream: &Owned<Stream>| stream.len())
 }
 
 fn xrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

@@ -17,6 +17,7 @@ use super::database::{Database, field_end_ms};
 use super::key_hash::HashedKey;
 use super::reaper::FreeReason;
 use super::record::{Record, RecordBox, is_expired};
+use super::sweep;
 use super::table::{self, At, SlotTable};
 use super::value::Object;
 use crate::types::hash::Hash;
@@ -352,15 +353,14 @@ impl<'g, 'b> Access<'g, 'b> {
 
     #[cold]
     fn evict_expired(&mut self, number: usize, key: &HashedKey<'_>) {
-        let ended_ms = self.ended_ms;
-        if table::find(self.table(number, key), key).is_some_and(|record| is_expired(record, ended_ms)) {
-            let (database, table) = self.table_mut(number, key);
-            let record = database.remove(table, key);
-            self.settings.counts.expired.set(self.settings.counts.expired.get() + 1);
-            self.settings.sink.changed(number, key, EventClass::EXPIRED, "expired");
-            if let Some(record) = record {
-                self.keyspace.reaper.discard(record, FreeReason::Expired);
-            }
+        let (keyspace, settings, ended_ms) = (self.keyspace, self.settings, self.ended_ms);
+        // Where nothing has ended the slot may be locked for reading only, or its database not be made.
+        if !self.has_ended(number, key) {
+            return;
+        }
+        let (database, table) = self.table_mut(number, key);
+        if sweep::expire(keyspace, database, table, (number, key), ended_ms, settings.sink) {
+            settings.counts.expired.set(settings.counts.expired.get() + 1);
         }
     }
 
