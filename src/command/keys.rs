@@ -6,7 +6,7 @@ use super::spec::Command;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::SlotLock;
 use crate::keyspace::key_hash::KeyHasher;
-use crate::types::number::parse_i64;
+use crate::primitives::number::parse_i64;
 
 /// One run of keys in a command's arguments.
 #[derive(Clone, Copy, Debug)]

@@ -21,15 +21,16 @@ use crate::effects::ChangeBuffer;
 use crate::engine::context::{After, Context};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::KeyId;
-use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock, is_expired};
+use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock};
 use crate::keyspace::gate::Shared;
+use crate::keyspace::record::is_expired;
 use crate::keyspace::{prefetch, sweep, table};
+use crate::primitives::same::same;
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
 use crate::shared::client::Door;
 use crate::shared::clock::Moment;
 use crate::shared::stats::Counter;
-use crate::types::same::same;
 
 /// A batch ends early when so many bytes of replies wait: they are sent before more are made.
 pub(super) const OUTPUT_ENOUGH: usize = 256 * 1024;

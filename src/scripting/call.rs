@@ -151,7 +151,7 @@ impl Words {
                     self.bytes.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
                 }
                 Value::Number(number) => {
-                    self.bytes.extend_from_slice(&crate::types::number::format_f64(*number));
+                    self.bytes.extend_from_slice(&crate::primitives::number::format_f64(*number));
                 }
                 _ => return Err(CommandError::text("ERR Command arguments must be strings or integers")),
             }
