@@ -1,8 +1,9 @@
 //! HyperLogLogs: counting different elements without keeping them. A key's value is a string in the format that Redis knows.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::string::value::try_change_bytes;
 use crate::config::Directive;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};

@@ -18,7 +18,7 @@ pub mod stream;
 pub mod string;
 pub mod transactions;
 
-use crate::command::Command;
+use crate::engine::command::Command;
 
 /// All groups: the one table of commands is made of these.
 pub fn groups() -> Vec<&'static [Command]> {

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use crate::command::spec::Channels;
-use crate::command::{Category, Command, Flags, Group, KeySpec};
+use crate::command::{Category, Flags, Group, KeySpec};
 use crate::effects::Message;
+use crate::engine::command::Command;
 use crate::engine::context::{After, Context};
 use crate::error::CommandResult;
 use crate::shared::ordered::Ordered;

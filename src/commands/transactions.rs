@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::config::Directive;
+use crate::engine::command::Command;
 use crate::engine::context::{Context, Origin};
 use crate::engine::transaction::{QueuedRequest, Transaction, Watch};
 use crate::error::{CommandError, CommandResult};

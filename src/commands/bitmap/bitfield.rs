@@ -3,8 +3,9 @@
 use smallvec::SmallVec;
 
 use crate::command::keys::{KeyPosition, KeyPositions};
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::string::value::try_change_bytes;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};

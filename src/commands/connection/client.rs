@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::command::{Category, Command, Flags, Group, args};
+use crate::command::{Category, Flags, Group, args};
 use crate::commands::connection::client_filter::Filter;
 use crate::commands::connection::tracking;
 use crate::commands::shared::help;
 use crate::engine::client::ReplyMode;
 use crate::engine::client_text;
+use crate::engine::command::Command;
 use crate::engine::context::{After, Context};
 use crate::engine::waiting::EndOfWait;
 use crate::error::{CommandError, CommandResult};

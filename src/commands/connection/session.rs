@@ -2,9 +2,10 @@
 
 use crate::acl::log::Place;
 use crate::acl::user::DEFAULT_USER;
-use crate::command::{Category, Command, Flags, Group, args};
+use crate::command::{Category, Flags, Group, args};
 use crate::config::Directive;
 use crate::engine::client::ReplyMode;
+use crate::engine::command::Command;
 use crate::engine::context::{After, Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::resp::Version;

@@ -1,6 +1,7 @@
 //! When keys end: EXPIRE and its family, TTL and its family, PERSIST; and the expiry options of other commands.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
@@ -262,7 +263,7 @@ impl Conditions {
 fn set_end(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandResult {
     let conditions = Conditions::parse(&arguments[3..])?;
     let amount = args::int(arguments[2])?;
-    let invalid = || CommandError::InvalidExpireTime(cx.command.command.name.into());
+    let invalid = || CommandError::InvalidExpireTime(cx.command.spec.name.into());
     let at_ms = end_ms(amount, unit, cx.keys.now_ms).ok_or_else(invalid)?;
     let key = cx.key(arguments, 1);
     let Some(record) = cx.keys.write(&key) else {

@@ -1,6 +1,7 @@
 //! Commands for keys of any type: DEL, EXISTS, TYPE, RENAME, COPY, MOVE and their kin.
 
-use crate::command::{Category, Command, Flags, KeySpec, args};
+use crate::command::{Category, Flags, KeySpec, args};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::command::keys::{KeyPosition, KeyPositions};
-use crate::command::{Begin, Category, Command, Find, Flags, KeySpec, args};
+use crate::command::{Begin, Category, Find, Flags, KeySpec, args};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::network::{Peer, PeerError};
 use crate::error::{CommandError, CommandResult};

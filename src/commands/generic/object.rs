@@ -1,7 +1,8 @@
 //! OBJECT: how values are kept.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec};
+use crate::command::{Category, Flags, Group, KeySpec};
 use crate::commands::shared::help;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access_clock::{AccessClock, lfu_counter};

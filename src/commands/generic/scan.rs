@@ -1,7 +1,8 @@
 //! Walks over the names of all keys: SCAN, KEYS, RANDOMKEY.
 
-use crate::command::{Category, Command, Flags};
+use crate::command::{Category, Flags};
 use crate::commands::shared::scan_options::ScanOptions;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;

@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 
 use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
-use crate::command::{Begin, Category, Command, Find, Flags, Group, KeySpec, args};
+use crate::command::{Begin, Category, Find, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::engine::Server;
+use crate::engine::command::Command;
 use crate::engine::context::string_bytes;
 use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};

@@ -1,7 +1,8 @@
 //! WAIT and WAITAOF: waiting for replicas and for the disk.
 
-use crate::command::{Category, Command, Flags, Group, args};
+use crate::command::{Category, Flags, Group, args};
 use crate::config::Directive;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::shared::client::Door;

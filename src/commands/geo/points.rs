@@ -2,9 +2,10 @@
 
 use smallvec::SmallVec;
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::commands::sorted_set::members::{AddOptions, add};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::primitives::geohash::Point;

@@ -1,9 +1,10 @@
 //! Searches for places: GEOSEARCH, and GEORADIUS with its variants, which are older names of it with their own order of arguments.
 
 use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
-use crate::command::{Begin, Command, Find, Flags, KeySpec, args};
+use crate::command::{Begin, Find, Flags, KeySpec, args};
 use crate::commands::geo::points::{entry, metres_of, parse_point, write_distance, write_point};
 use crate::commands::shared::collection;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;

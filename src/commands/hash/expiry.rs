@@ -2,10 +2,11 @@
 //!
 //! A field whose time is over counts as absent here and in all other commands.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::generic::expire::{Conditions, EARLIEST_END_MS};
 use crate::commands::hash::fields::{WRONG_FIELD_COUNT, counted_fields, field_list};
 use crate::commands::shared::collection;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
@@ -146,7 +147,7 @@ impl End<'_> {
     pub fn resolve(self, cx: &Context<'_>) -> Result<u64, CommandError> {
         let amount = args::int(self.amount)?;
         end_ms(amount, self.unit, cx.keys.now_ms)
-            .ok_or_else(|| CommandError::InvalidExpireTime(cx.command.command.name.into()))
+            .ok_or_else(|| CommandError::InvalidExpireTime(cx.command.spec.name.into()))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Hashes: fields one by one and all of them.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
@@ -247,7 +248,7 @@ fn hmset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn set_pairs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Result<usize, CommandError> {
     if !arguments.len().is_multiple_of(2) {
-        return Err(CommandError::WrongArity(cx.command.command.name.into()));
+        return Err(CommandError::WrongArity(cx.command.spec.name.into()));
     }
     let key = cx.key(arguments, 1);
     let count = arguments.len() / 2 - 1;

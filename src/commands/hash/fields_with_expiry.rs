@@ -1,11 +1,12 @@
 //! Hash fields read or set together with their ends: HGETEX and HSETEX.
 
-use crate::command::{Command, Flags, KeySpec, args};
+use crate::command::{Flags, KeySpec, args};
 use crate::commands::hash::expiry::{
     End, MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, find_fields, of_fields, set_end, tell_ends,
 };
 use crate::commands::hash::fields::{counted_fields, has_lapsed, tell_lapsed};
 use crate::commands::shared::collection;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;

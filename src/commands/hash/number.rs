@@ -1,8 +1,9 @@
 //! Hash fields as numbers: HINCRBY and HINCRBYFLOAT.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::hash::fields::{has_lapsed, tell_lapsed};
 use crate::commands::shared::collection;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;

@@ -1,7 +1,8 @@
 //! Hash fields in no order of the client's: HRANDFIELD and HSCAN.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec};
+use crate::command::{Category, Flags, Group, KeySpec};
 use crate::commands::shared::collection;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::CommandResult;
 use crate::resp::encode::Reply;

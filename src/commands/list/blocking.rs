@@ -1,7 +1,8 @@
 //! Lists: the commands that wait for an element where there is none.
 
-use crate::command::{Begin, Category, Command, Find, Flags, Group, KeySpec, args};
+use crate::command::{Begin, Category, Find, Flags, Group, KeySpec, args};
 use crate::commands::list::elements;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::CommandResult;
 use crate::shared::waiter::{EmptyReply, WaitFor};

@@ -1,7 +1,8 @@
 //! Lists: pushing, popping, looking and changing.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection::{self, Collection, InPlace};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
@@ -252,7 +253,7 @@ fn rpop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], end: End) -> CommandResult {
     if arguments.len() > 3 {
-        return Err(CommandError::WrongArity(cx.command.command.name.into()));
+        return Err(CommandError::WrongArity(cx.command.spec.name.into()));
     }
     let count = arguments.get(2).map(|count| positive(count)).transpose()?;
     let key = cx.key(arguments, 1);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::help;
 use crate::engine::Server;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::scripting::run::{self, Program};

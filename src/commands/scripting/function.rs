@@ -1,10 +1,11 @@
 //! Functions: FCALL, FCALL_RO and FUNCTION.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::scripting::eval::kill_running;
 use crate::commands::shared::help;
 use crate::config::Directive;
 use crate::engine::Server;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;

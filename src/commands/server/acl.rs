@@ -10,9 +10,10 @@ use crate::acl::selector::Selector;
 use crate::acl::user::{DEFAULT_USER, User};
 use crate::acl::{Changed, WrongRule, file, password};
 use crate::command::spec::Category;
-use crate::command::{Command, Flags, Group, args};
+use crate::command::{Flags, Group, args};
 use crate::commands::shared::help;
 use crate::config::Directive;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::primitives::number::parse_i64;
@@ -149,7 +150,7 @@ fn cat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             let category = category(name)
                 .ok_or_else(|| CommandError::new(format!("ERR Unknown category '{}'", args::text(name))))?;
             let entries = cx.server.commands.entries().iter();
-            let members = entries.filter(|entry| entry.command.all_categories().contains(&category));
+            let members = entries.filter(|entry| entry.spec.all_categories().contains(&category));
             members.map(|entry| entry.full_name.as_str()).collect()
         }
         _ => return Err(help::wrong_subcommand(cx, arguments)),

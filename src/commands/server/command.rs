@@ -3,9 +3,10 @@
 use crate::command::keys::{KeyPositions, told_keys};
 use crate::command::syntax::{self, Argument};
 use crate::command::table::Entry;
-use crate::command::{Begin, Category, Command, Find, Flags, Group, KeySpec, args};
+use crate::command::{Begin, Category, Find, Flags, Group, KeySpec, Spec, args};
 use crate::commands::shared::help;
 use crate::engine::Server;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
@@ -124,7 +125,7 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// First key, last key, step, as COMMAND told them before there were key specs: of the specs with fixed places, together.
-fn key_range(command: &Command) -> (i64, i64, i64) {
+fn key_range(command: &Spec) -> (i64, i64, i64) {
     let mut range: Option<(i64, i64, i64)> = None;
     for spec in command.keys {
         let (Begin::Index(first), Find::Range { last, step, .. }) = (spec.begin, spec.find) else { continue };
@@ -142,7 +143,7 @@ fn key_range(command: &Command) -> (i64, i64, i64) {
 
 fn describe(cx: &mut Context<'_>, entry: &Entry) {
     let server = cx.server;
-    let command = entry.command;
+    let command = &entry.spec;
     let (first, last, step) = key_range(command);
     let reply = &mut cx.reply;
     reply.array(10);
@@ -256,7 +257,7 @@ fn docs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn document(cx: &mut Context<'_>, entry: &Entry) {
     let server = cx.server;
-    let command = entry.command;
+    let command = &entry.spec;
     let arguments = syntax::parse(command.syntax);
     let subcommands = shown_subcommands(server, entry);
     let reply = &mut cx.reply;
@@ -347,7 +348,7 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             } else if args::is(kind, "ACLCAT") {
                 let name = args::text(value).to_ascii_lowercase();
                 Box::new(move |entry| {
-                    entry.command.all_categories().iter().any(|category| category.name() == name)
+                    entry.spec.all_categories().iter().any(|category| category.name() == name)
                 })
             } else if args::is(kind, "PATTERN") {
                 Box::new(move |entry| glob::matches(value, entry.full_name.as_bytes(), true))
@@ -374,7 +375,7 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn is_shown(server: &Server, entry: &Entry) -> bool {
     let container =
         entry.full_name.split_once('|').and_then(|(name, _)| server.commands.by_full_name(name.as_bytes()));
-    container.is_none_or(|container| !container.command.flags.has(Flags::PROTECTED))
+    container.is_none_or(|container| !container.spec.flags.has(Flags::PROTECTED))
 }
 
 /// The subcommands that are told of.
@@ -390,7 +391,7 @@ fn find_keys(cx: &Context<'_>, arguments: &[&[u8]]) -> Result<KeyPositions, Comm
     let words = &arguments[2..];
     let entry =
         cx.server.commands.find(words).map_err(|_| CommandError::text("ERR Invalid command specified"))?;
-    let command = entry.command;
+    let command = &entry.spec;
     let has_keys = command.keys.iter().any(|spec| spec.flags & KeySpec::NOT_KEY == 0);
     if !has_keys && command.moving_keys.is_none() {
         return Err(CommandError::text("ERR The command has no key arguments"));

@@ -1,7 +1,8 @@
 //! COMMANDLOG, and SLOWLOG as the older name of its first log.
 
-use crate::command::{Command, Flags, Group, args};
+use crate::command::{Flags, Group, args};
 use crate::commands::shared::help;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::primitives::number::parse_i64;

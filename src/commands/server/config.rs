@@ -1,10 +1,11 @@
 //! CONFIG: the directives of the configuration, told, changed and written into their file.
 
-use crate::command::{Command, Flags, Group};
+use crate::command::{Flags, Group};
 use crate::commands::shared::help;
 use crate::config::table::find;
 use crate::config::{Access, Directive, Refusal, RewriteError, SetError};
 use crate::engine::Server;
+use crate::engine::command::Command;
 use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
 

@@ -1,6 +1,7 @@
 //! Whole databases: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB.
 
-use crate::command::{Category, Command, Flags, Group, args};
+use crate::command::{Category, Flags, Group, args};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 

@@ -1,9 +1,10 @@
 //! DEBUG: for tests of the server itself. Allowed only where `enable-debug-command` says so.
 
-use crate::command::{Command, Flags, Group, KeySpec, args};
+use crate::command::{Flags, Group, KeySpec, args};
 use crate::commands::server::debug_tables;
 use crate::commands::shared::help;
 use crate::config::{Directive, parse_memory};
+use crate::engine::command::Command;
 use crate::engine::context::{After, Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access_clock::AccessClock;

@@ -1,9 +1,10 @@
 //! LATENCY: events that took long, and how long commands take.
 
 use crate::command::table::Entry;
-use crate::command::{Command, Flags, Group};
+use crate::command::{Flags, Group};
 use crate::commands::server::latency_text;
 use crate::commands::shared::help;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::shared::latency::Event;

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::command::{Command, Flags, Group, KeySpec, args};
+use crate::command::{Flags, Group, KeySpec, args};
 use crate::commands::shared::help;
 use crate::engine::Server;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::memory::MemoryUse;
 use crate::error::{CommandError, CommandResult};

@@ -1,8 +1,9 @@
 //! MODULE: there are none, and none can be loaded. The command is here for those who ask.
 
-use crate::command::{Category, Command, Flags, Group};
+use crate::command::{Category, Flags, Group};
 use crate::commands::shared::help;
 use crate::config::Directive;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::command::{Command, Flags, Group};
+use crate::command::{Flags, Group};
+use crate::engine::command::Command;
 use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
 

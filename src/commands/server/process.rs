@@ -1,6 +1,7 @@
 //! The server as a program: ROLE, TIME, LASTSAVE, LOLWUT, SHUTDOWN.
 
-use crate::command::{Category, Command, Flags, Group, args};
+use crate::command::{Category, Flags, Group, args};
+use crate::engine::command::Command;
 use crate::engine::context::{After, Context, Origin};
 use crate::error::{CommandError, CommandResult};
 use crate::shared::client::Door;

@@ -2,10 +2,11 @@
 
 use smallvec::SmallVec;
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::set::members::write_members;
 use crate::commands::shared::collection;
 use crate::engine::Server;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::Access;

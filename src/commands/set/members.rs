@@ -1,7 +1,8 @@
 //! Sets: members one by one, at random, and all of them.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec};
+use crate::command::{Category, Flags, Group, KeySpec};
 use crate::commands::shared::collection;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;

@@ -1,7 +1,8 @@
 //! HELP, the subcommand of every container: written from the entries themselves.
 
 use crate::command::syntax;
-use crate::command::{Category, Command, Flags, Group};
+use crate::command::{Category, Flags, Group};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 
@@ -30,7 +31,8 @@ fn help(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         "{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         container.to_uppercase()
     )];
-    for subcommand in parent.command.subcommands {
+    for subcommand in &cx.server.commands.entries()[parent.subcommands.clone()] {
+        let subcommand = &subcommand.spec;
         lines.push(
             format!("{} {}", subcommand.name.to_uppercase(), syntax::shown(subcommand.syntax))
                 .trim_end()

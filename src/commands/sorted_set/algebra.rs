@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::sorted_set::members::store;
 use crate::commands::sorted_set::range::write_ranks;
 use crate::engine::Server;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::Access;

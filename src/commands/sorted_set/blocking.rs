@@ -1,8 +1,9 @@
 //! Sorted sets: the commands that wait for a member where there is none.
 
-use crate::command::{Begin, Category, Command, Find, Flags, Group, KeySpec, args};
+use crate::command::{Begin, Category, Find, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::commands::sorted_set::pop::{self, MultiPop, Side};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::CommandResult;
 use crate::shared::waiter::{EmptyReply, WaitFor};

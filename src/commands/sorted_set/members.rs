@@ -3,8 +3,9 @@
 
 use smallvec::SmallVec;
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection::{self, Collection, InPlace};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use crate::command::{Category, Command, Flags, Group, KeySpec};
+use crate::command::{Category, Flags, Group, KeySpec};
 use crate::commands::shared::collection;
 use crate::commands::sorted_set::members::{self};
 use crate::commands::sorted_set::window::{Axis, Form, Window};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::CommandResult;
 use crate::keyspace::change::EventClass;

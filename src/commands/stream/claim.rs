@@ -1,9 +1,10 @@
 //! Taking over what is pending with other consumers: XCLAIM and XAUTOCLAIM.
 
-use crate::command::{Command, Flags, Group as CommandGroup, KeySpec, args};
+use crate::command::{Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::commands::stream::entries::{STREAM, UPDATE, id, range_start, write_entry};
 use crate::commands::stream::group::{no_key_or_group, now_ms};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;

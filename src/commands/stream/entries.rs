@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection::{self, Collection, InPlace};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
@@ -335,7 +336,7 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn wrong_arity(cx: &Context<'_>) -> CommandError {
-    CommandError::WrongArity(Cow::Borrowed(cx.command.command.name))
+    CommandError::WrongArity(Cow::Borrowed(cx.command.spec.name))
 }
 
 fn add(

@@ -1,10 +1,11 @@
 //! Groups of consumers: XGROUP makes and removes them and their consumers, XACK and XPENDING look after what they have not
 //! acknowledged. Reading is in [`read`](super::read), taking over in [`claim`](super::claim).
 
-use crate::command::{Command, Flags, Group as CommandGroup, KeySpec, args};
+use crate::command::{Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::commands::shared::help;
 use crate::commands::stream::entries::{INVALID_ID, READ, STREAM, UPDATE, id, range_end, range_start};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;

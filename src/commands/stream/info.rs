@@ -1,10 +1,11 @@
 //! XINFO: what there is to know about a stream, its groups and their consumers.
 
-use crate::command::{Command, Flags, Group as CommandGroup, KeySpec, args};
+use crate::command::{Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::commands::shared::help;
 use crate::commands::stream::entries::{STREAM, write_entries, write_entry};
 use crate::commands::stream::group::{no_group, now_ms};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::key_hash::HashedKey;

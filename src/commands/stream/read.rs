@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use crate::command::keys::{KeyPosition, KeyPositions};
 use crate::command::request::OwnedRequest;
-use crate::command::{Begin, Command, Find, Flags, Group as CommandGroup, KeySpec, args};
+use crate::command::{Begin, Find, Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::commands::stream::claim::{seen_consumer, tell_new_consumer};
 use crate::commands::stream::entries::{STREAM, id, write_entries, write_entry};
 use crate::commands::stream::group::now_ms;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::primitives::thin::Owned;

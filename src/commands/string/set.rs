@@ -1,7 +1,8 @@
 //! Strings: SET and the commands that replace a whole value.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::generic::expire::{self, ExpireOption};
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
@@ -278,7 +279,7 @@ fn psetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn set_with_ttl(cx: &mut Context<'_>, arguments: &[&[u8]], expire: ExpireOption<'_>) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let at_ms = expire.resolve(cx, cx.command.command.name)?;
+    let at_ms = expire.resolve(cx, cx.command.spec.name)?;
     store(cx, &key, arguments[3], Some(at_ms));
     cx.changed(&key, EventClass::STRING, "set");
     cx.event(&key, EventClass::GENERIC, "expire");
@@ -348,7 +349,7 @@ fn msetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn check_pairs(cx: &Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if arguments.len().is_multiple_of(2) {
-        return Err(CommandError::WrongArity(cx.command.command.name.into()));
+        return Err(CommandError::WrongArity(cx.command.spec.name.into()));
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Strings: reading them and changing them in place.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
+use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::generic::expire::{self, ExpireOption};
 use crate::commands::string::set::store;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
