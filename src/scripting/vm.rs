@@ -24,7 +24,7 @@ pub const LEAST_LIMIT: usize = 16 << 20;
 const LIMIT: usize = 256 << 20;
 
 /// The longest text that is compiled, in bytes: nobody can end the compiler.
-const SOURCE_MAX: usize = 16 << 20;
+pub const SOURCE_MAX: usize = 16 << 20;
 
 /// The most words of a text that make the compiler go through a list of all that came before.
 const JUMPS_MAX: usize = 10_000;
@@ -137,7 +137,9 @@ impl Vm {
         host.raw_set("lua_insert", &lua_insert)?;
         let careful = library::list::insert_carefully(&lua, lua_insert, protected.clone())?;
         host.raw_set("careful_insert", careful)?;
+        library::basic::fill(&lua, &host, &protected)?;
         library::text::replace(&lua, &world.raw_get("string")?)?;
+        library::math::replace(&lua, &world.raw_get("math")?)?;
         library::list::replace(&lua, &world.raw_get("table")?, &protected)?;
         let (visible, run, run_function, register): (Table, Function, Function, Function) =
             lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, host, protected))?;
@@ -415,7 +417,7 @@ fn text_of(error: &mlua::Error) -> String {
 }
 
 /// Whether compiling a text would take too long.
-fn is_too_long(source: &[u8]) -> bool {
+pub fn is_too_long(source: &[u8]) -> bool {
     let is_word = |at: usize, word: &[u8]| {
         let belongs =
             |byte: Option<&u8>| byte.is_some_and(|byte| *byte == b'_' || byte.is_ascii_alphanumeric());
@@ -428,11 +430,23 @@ fn is_too_long(source: &[u8]) -> bool {
 }
 
 /// Why a script ends by force, if that is what went wrong.
-fn forced(error: &mlua::Error) -> Option<ForcedEnd> {
+pub fn forced(error: &mlua::Error) -> Option<ForcedEnd> {
     match error {
         mlua::Error::CallbackError { cause, .. } | mlua::Error::WithContext { cause, .. } => forced(cause),
         mlua::Error::ExternalError(inner) => inner.downcast_ref().copied(),
         _ => None,
+    }
+}
+
+/// An error as a script sees it: a library's is the text it is, a command's a table with its text.
+pub fn visible_error(lua: &Lua, error: &mlua::Error) -> mlua::Result<Value> {
+    match library::plain_error(lua, Value::Error(Box::new(error.clone())))? {
+        Value::Error(error) => {
+            let table = lua.create_table()?;
+            table.raw_set("err", text_of(&error))?;
+            Ok(Value::Table(table))
+        }
+        plain => Ok(plain),
     }
 }
 
@@ -465,25 +479,12 @@ fn host_table(lua: &Lua, version: &Rc<Cell<Version>>, names: &Rc<FieldNames>) ->
     let (texts, next_match) = library::text::gmatch_parts(lua)?;
     host.raw_set("two_texts", texts)?;
     host.raw_set("next_match", next_match)?;
-    host.raw_set("source_max", SOURCE_MAX)?;
-    let too_long = lua.create_function(|_, source: LuaString| Ok(is_too_long(&source.as_bytes())))?;
-    host.raw_set("is_too_long", too_long)?;
     host.raw_set("has_to_end", lua.create_function(|lua, ()| Ok(watch::has_to_end(lua)))?)?;
-    let visible_error = lua.create_function(|lua, failure: Value| {
+    let visible_error = lua.create_function(|lua, failure: Value| match failure {
         // Nobody catches what ends a script by force.
-        if let Value::Error(error) = &failure
-            && forced(error).is_some()
-        {
-            return Err((**error).clone());
-        }
-        match library::plain_error(lua, failure)? {
-            Value::Error(error) => {
-                let table = lua.create_table()?;
-                table.raw_set("err", text_of(&error))?;
-                Ok(Value::Table(table))
-            }
-            plain => Ok(plain),
-        }
+        Value::Error(error) if forced(&error).is_some() => Err(*error),
+        Value::Error(error) => visible_error(lua, &error),
+        plain => Ok(plain),
     })?;
     host.raw_set("visible_error", visible_error)?;
     Ok(host)

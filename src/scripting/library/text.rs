@@ -6,6 +6,7 @@ use mlua::{Function, IntoLua, Lua, LuaString, MultiValue, Table, Value};
 
 use super::call::{Arguments, Failure, function, function_beneath, type_name};
 use super::format;
+use super::math;
 use super::meter::Meter;
 use super::pattern::{Capture, Matcher, Pattern, find_plain, invalid_replacement, is_plain};
 use super::protected::call_protected;
@@ -22,6 +23,7 @@ pub fn replace(lua: &Lua, strings: &Table) -> mlua::Result<()> {
     strings.raw_set("lower", function(lua, |lua, args| mapped(lua, args, <[u8]>::make_ascii_lowercase))?)?;
     strings.raw_set("upper", function(lua, |lua, args| mapped(lua, args, <[u8]>::make_ascii_uppercase))?)?;
     strings.raw_set("reverse", function(lua, reverse)?)?;
+    strings.raw_set("char", function(lua, math::char)?)?;
     strings.raw_set("format", function(lua, format::format)?)?;
     Ok(())
 }
