@@ -104,6 +104,11 @@ impl Libraries {
         self.known.read().by_name.values().cloned().collect()
     }
 
+    /// Whether there is no library.
+    pub fn is_empty(&self) -> bool {
+        self.known.read().by_name.is_empty()
+    }
+
     /// How many functions there are.
     pub fn function_count(&self) -> usize {
         self.known.read().by_name.values().map(|library| library.functions.len()).sum()

@@ -7,7 +7,7 @@ local byte, error, getinfo = string.byte, error, debug.getinfo
 local lua_pcall, lua_rawset, lua_setmetatable = pcall, rawset, setmetatable
 local lua_unpack, lua_collectgarbage = unpack, collectgarbage
 local lua_next, lua_pairs = next, pairs
-local two_texts, next_match, careful_unpack = host.two_texts, host.next_match, host.unpack
+local careful_unpack = host.unpack
 local match, tostring, type, xpcall, select = string.match, tostring, type, xpcall, select
 
 local READ_ONLY = 'Attempt to modify a readonly table'
@@ -232,19 +232,6 @@ end
 
 local strings = copy(world.string)
 
-function strings.gmatch(...)
-    local subject, pattern = two_texts(...)
-    local place = 0
-    local function found(behind, ...)
-        place = behind
-        return ...
-    end
-    return function()
-        return found(next_match(subject, pattern, place))
-    end
-end
-strings.gfind = strings.gmatch
-
 local coroutines = copy(world.coroutine)
 local lua_resume = coroutines.resume
 function coroutines.resume(...)
@@ -294,7 +281,7 @@ local function describe(failure)
         local info = getinfo(level, 'Sl')
         if not info then
             break
-        elseif info.source == '@user_script' or info.source == '@user_function' then
+        elseif info.currentline and info.source ~= '=prelude' and info.source ~= '=[C]' then
             line, source = info.currentline, info.source
             break
         end
