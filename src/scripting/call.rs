@@ -53,7 +53,7 @@ pub fn call(
     buffer: &mut Words,
     arguments: &MultiValue,
 ) -> mlua::Result<Result<Value, CommandError>> {
-    if let Err(error) = buffer.fill(arguments) {
+    if let Err(error) = buffer.fill(arguments, vm.limit()) {
         return Ok(Err(error));
     }
     let Words { bytes, ends, names } = buffer;
@@ -108,7 +108,7 @@ pub fn perform<'c>(
 /// What is no command.
 pub fn may_call(cx: &mut Context<'_>, arguments: &MultiValue) -> Result<bool, CommandError> {
     let mut buffer = Words::default();
-    buffer.fill(arguments)?;
+    buffer.fill(arguments, crate::scripting::memory_limit(&cx.server.config))?;
     let words = split(&buffer.bytes, &buffer.ends);
     let entry = cx
         .server
@@ -135,7 +135,9 @@ const NAMES_MAX: usize = 16;
 const WORDS_KEPT_MAX: usize = 64 * 1024;
 
 impl Words {
-    fn fill(&mut self, arguments: &MultiValue) -> Result<(), CommandError> {
+    /// Takes the words out of a call's arguments. Together they may be `limit` bytes long: a script can name one text any number of
+    /// times, so they may be far more than it holds.
+    fn fill(&mut self, arguments: &MultiValue, limit: usize) -> Result<(), CommandError> {
         if self.bytes.capacity() > WORDS_KEPT_MAX {
             self.bytes = Vec::new();
         }
@@ -146,6 +148,9 @@ impl Words {
         }
         for argument in arguments {
             match argument {
+                Value::String(text) if text.as_bytes().len() > limit.saturating_sub(self.bytes.len()) => {
+                    return Err(CommandError::text("ERR not enough memory"));
+                }
                 Value::String(text) => self.bytes.extend_from_slice(&text.as_bytes()),
                 Value::Integer(number) => {
                     self.bytes.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());

@@ -39,8 +39,8 @@ pub fn to_lua(lua: &Lua, names: &FieldNames, bytes: &[u8], at: usize) -> mlua::R
         b'=' => {
             let end = next + number(line) as usize;
             let inner = lua.create_table()?;
-            inner.raw_set(&names.format, lua.create_string(&bytes[next..next + 3])?)?;
             inner.raw_set(&names.string, lua.create_string(&bytes[next + 4..end])?)?;
+            inner.raw_set(&names.format, lua.create_string(&bytes[next..next + 3])?)?;
             let table = lua.create_table()?;
             table.raw_set(&names.verbatim_string, inner)?;
             return Ok((Value::Table(table), end + 2));
@@ -188,21 +188,23 @@ fn write_table(
     if let Value::Table(map) = table.raw_get::<Value>(&names.map)? {
         let begun = reply.begin_array();
         let mut pairs = 0;
-        map.for_each(|name: Value, value: Value| {
+        // Not `for_each`, which nests C calls, of which Lua allows 200.
+        for pair in map.pairs::<Value, Value>() {
+            let (name, value) = pair?;
             pairs += 1;
             write(&name, names, knows_resp3, reply, depth + 1)?;
-            write(&value, names, knows_resp3, reply, depth + 1)
-        })?;
+            write(&value, names, knows_resp3, reply, depth + 1)?;
+        }
         reply.end_map(begun, pairs);
         return Ok(());
     }
     if let Value::Table(set) = table.raw_get::<Value>(&names.set)? {
         let begun = reply.begin_array();
         let mut count = 0;
-        set.for_each(|member: Value, _: Value| {
+        for member in set.pairs::<Value, Value>() {
             count += 1;
-            write(&member, names, knows_resp3, reply, depth + 1)
-        })?;
+            write(&member?.0, names, knows_resp3, reply, depth + 1)?;
+        }
         reply.end_set(begun, count);
         return Ok(());
     }

@@ -104,6 +104,11 @@ impl Libraries {
         self.known.read().by_name.values().cloned().collect()
     }
 
+    /// Whether there is no library.
+    pub fn is_empty(&self) -> bool {
+        self.known.read().by_name.is_empty()
+    }
+
     /// How many functions there are.
     pub fn function_count(&self) -> usize {
         self.known.read().by_name.values().map(|library| library.functions.len()).sum()
@@ -191,15 +196,18 @@ impl Libraries {
         Ok(name)
     }
 
-    /// Deletes a library. Whether there was one.
+    /// Deletes a library, in time proportional to its functions. Whether there was one.
     pub fn delete(&self, name: &[u8]) -> bool {
         let _turn = self.changing.lock();
-        let mut next = self.known.read().by_name.clone();
-        let found = std::str::from_utf8(name).ok().and_then(|name| next.remove(name)).is_some();
-        if found {
-            self.replace(next);
+        let Ok(name) = std::str::from_utf8(name) else { return false };
+        let mut known = self.known.write();
+        let Some(library) = known.by_name.remove(name) else { return false };
+        for function in &library.functions {
+            known.functions.remove(lower_name(function).as_bytes());
         }
-        found
+        drop(known);
+        self.version.fetch_add(1, Ordering::Release);
+        true
     }
 
     /// Deletes all.
@@ -225,10 +233,12 @@ pub fn load_into(vm: &mut Vm, give_way: &Arc<GiveWay>, libraries: &Libraries) ->
     }
     vm.begin_libraries(version);
     for library in libraries.all() {
-        let (_, functions) = register(vm, give_way, &library.source)?;
-        for (entry, function) in functions {
-            vm.add_function(entry.name.into_bytes(), function)
-                .map_err(|error| CommandError::new(format!("ERR {error}")))?;
+        let (_, Registered { entries, callbacks, .. }) = register(vm, give_way, &library.source)?;
+        for (place, entry) in (1..).zip(entries) {
+            let added = callbacks
+                .raw_get::<Function>(place)
+                .and_then(|callback| vm.add_function(entry.name.into_bytes(), callback));
+            added.map_err(|error| CommandError::new(format!("ERR {error}")))?;
         }
     }
     Ok(())
@@ -241,17 +251,40 @@ fn load(
     table: &CommandTable,
     source: &[u8],
 ) -> Result<Library, CommandError> {
-    let (name, functions) = register(vm, give_way, source)?;
+    let (name, Registered { entries: functions, .. }) = register(vm, give_way, source)?;
     if functions.is_empty() {
         return Err(CommandError::text("ERR No functions registered"));
     }
-    let functions = functions.into_iter().map(|(entry, _)| entry).collect();
     let (_, body) = shebang::of_library(source)?;
     let reach = library_reach::reach(body, table);
     Ok(Library { name, source: source.to_vec(), functions, reach, misjudged: AtomicBool::new(false) })
 }
 
-type Registered = Vec<(FunctionEntry, Function)>;
+/// What a library's source registered.
+struct Registered {
+    /// The functions in the order in which they were registered.
+    entries: Vec<FunctionEntry>,
+    /// Their names in small letters.
+    names: HashSet<String>,
+    /// Their Lua functions, by place from 1. Lua keeps them, as mlua has room for some thousands of references only.
+    callbacks: Table,
+}
+
+impl Registered {
+    fn new(lua: &Lua) -> mlua::Result<Self> {
+        Ok(Self { entries: Vec::new(), names: HashSet::new(), callbacks: lua.create_table()? })
+    }
+
+    /// Adds a function; answers the error's text if its name is taken.
+    fn add(&mut self, entry: FunctionEntry, callback: Function) -> mlua::Result<Option<String>> {
+        if !self.names.insert(lower_name(&entry)) {
+            return Ok(Some("Function already exists in the library".to_owned()));
+        }
+        self.callbacks.raw_push(callback)?;
+        self.entries.push(entry);
+        Ok(None)
+    }
+}
 
 /// Runs a library's source; answers its name and what it registered.
 fn register(vm: &Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<(String, Registered), CommandError> {
@@ -259,20 +292,13 @@ fn register(vm: &Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<(String, 
     let chunk = vm
         .check(body, "@user_function")
         .map_err(|message| CommandError::new(format!("ERR Error compiling function: {message}")))?;
-    let registered: Rc<RefCell<Registered>> = Rc::default();
-    let found = Rc::clone(&registered);
     let machine = |error: mlua::Error| CommandError::new(format!("ERR {error}"));
+    let registered = Rc::new(RefCell::new(Registered::new(&vm.lua).map_err(machine)?));
+    let found = Rc::clone(&registered);
     let register_function = vm
         .lua
         .create_function(move |lua, arguments: MultiValue| match function_entry(lua, &arguments) {
-            Ok(entry) => {
-                let mut found = found.borrow_mut();
-                if found.iter().any(|(other, _)| other.name.eq_ignore_ascii_case(&entry.0.name)) {
-                    return Ok(Some("Function already exists in the library".to_owned()));
-                }
-                found.push(entry);
-                Ok(None)
-            }
+            Ok((entry, callback)) => found.borrow_mut().add(entry, callback),
             Err(text) => Ok(Some(text)),
         })
         .map_err(machine)?;
@@ -291,8 +317,8 @@ fn register(vm: &Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<(String, 
             CommandError::new(format!("ERR Error registering functions: {text}"))
         }
     })?;
-    let functions = registered.take();
-    Ok((name, functions))
+    let registered = registered.replace(Registered::new(&vm.lua).map_err(machine)?);
+    Ok((name, registered))
 }
 
 /// A text, or a number as Lua writes it.

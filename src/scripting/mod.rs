@@ -22,7 +22,7 @@ pub mod watch;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -30,7 +30,7 @@ use parking_lot::{Mutex, RwLock};
 use control::{GiveWay, SlowScripts};
 use functions::Libraries;
 use scripts::Scripts;
-use vm::Vm;
+use vm::{Memory, Vm};
 
 use crate::config::{Config, Directive};
 
@@ -50,11 +50,27 @@ pub struct Scripting {
     give_way: RwLock<Arc<GiveWay>>,
 }
 
+/// What all machines hold together, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryHeld {
+    /// Those that have run scripts only.
+    pub scripts_bytes: usize,
+    /// Those that have the functions of libraries, with the scripts that they ran.
+    pub with_functions_bytes: usize,
+}
+
+impl MemoryHeld {
+    /// Both together.
+    pub fn total(self) -> usize {
+        self.scripts_bytes + self.with_functions_bytes
+    }
+}
+
 /// What is known of a server's machines, which are kept by the threads that made them.
 #[derive(Debug, Default)]
 struct Machines {
     /// How many bytes each holds; where nobody else counts, the machine is gone.
-    memory: Mutex<Vec<Arc<AtomicUsize>>>,
+    memory: Mutex<Vec<Arc<Memory>>>,
     /// The number of the last flush of scripts. A machine of an earlier one is dropped when its thread has nothing to do.
     generation: AtomicU64,
 }
@@ -147,11 +163,21 @@ impl Scripting {
         Ok(machine)
     }
 
-    /// Bytes that the machines hold.
-    pub fn memory_bytes(&self) -> usize {
+    /// What the machines hold.
+    pub fn memory_held(&self) -> MemoryHeld {
+        let are_libraries = !self.libraries.is_empty();
         let mut memory = self.machines.memory.lock();
-        memory.retain(|bytes| Arc::strong_count(bytes) > 1);
-        memory.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
+        memory.retain(|machine| Arc::strong_count(machine) > 1);
+        memory.iter().fold(MemoryHeld::default(), |mut held, machine| {
+            let bytes = machine.bytes.load(Ordering::Relaxed);
+            // What is left of libraries that are gone goes when the machine runs the next function.
+            if are_libraries && machine.has_functions.load(Ordering::Relaxed) {
+                held.with_functions_bytes += bytes;
+            } else {
+                held.scripts_bytes += bytes;
+            }
+            held
+        })
     }
 
     /// Counts a script that ran alone.
@@ -160,14 +186,19 @@ impl Scripting {
     }
 }
 
-/// Drops this thread's machines that have not been used since scripts were flushed. For a thread that has nothing to do.
-pub fn drop_flushed_machines() {
+/// Drops this thread's machines that have not been used since scripts were flushed, and collects the garbage of the others. For a
+/// thread that has nothing to do.
+pub fn tidy_machines() {
     MACHINES.with_borrow_mut(|machines| {
         machines.retain(|machine| {
             let Some(of) = machine.of.upgrade() else { return false };
             // One whose script gives way to this thread's other work is in use.
-            machine.vm.try_borrow().is_err()
-                || machine.vm.borrow().generation() >= of.generation.load(Ordering::Acquire)
+            let Ok(vm) = machine.vm.try_borrow() else { return true };
+            let is_present = vm.generation() >= of.generation.load(Ordering::Acquire);
+            if is_present {
+                vm.tidy();
+            }
+            is_present
         });
     });
 }

@@ -3,11 +3,11 @@
 
 local world, libraries, host, protected = ...
 
-local byte, concat, error, getinfo = string.byte, table.concat, error, debug.getinfo
+local byte, error, getinfo = string.byte, error, debug.getinfo
 local lua_pcall, lua_rawset, lua_setmetatable = pcall, rawset, setmetatable
-local lua_load, lua_loadstring, lua_unpack, lua_collectgarbage = load, loadstring, unpack, collectgarbage
+local lua_unpack, lua_collectgarbage = unpack, collectgarbage
 local lua_next, lua_pairs = next, pairs
-local two_texts, next_match, careful_unpack = host.two_texts, host.next_match, host.unpack
+local careful_unpack = host.unpack
 local match, tostring, type, xpcall, select = string.match, tostring, type, xpcall, select
 
 local READ_ONLY = 'Attempt to modify a readonly table'
@@ -28,13 +28,6 @@ local function protect(original)
     local proxy = lua_setmetatable({}, { __index = original, __newindex = refuse, __metatable = hidden })
     protected[proxy] = original
     return proxy
-end
-
-local function writable(target)
-    if protected[target] then
-        error(READ_ONLY, 0)
-    end
-    return target
 end
 
 -- An error as scripts see it: that of a failed command is a table with the error's text.
@@ -123,6 +116,11 @@ function globals.tonumber(...)
     return careful_tonumber(...)
 end
 
+-- Why the first of a function's arguments is refused, which is of another type than it takes.
+local function not_of_type(wanted, ...)
+    return wanted .. ' expected, got ' .. (select('#', ...) == 0 and 'no value' or type((...)))
+end
+
 -- pcall gives a failed command's text alone, as scripts expect.
 local function with_text(ok, failure, ...)
     if ok then
@@ -139,7 +137,11 @@ function globals.pcall(...)
     return with_text(lua_pcall(...))
 end
 
-function globals.xpcall(work, handler)
+function globals.xpcall(...)
+    if select('#', ...) < 2 then
+        host.wrong_argument(2, 'value expected')
+    end
+    local work, handler = ...
     return xpcall(work, function(failure)
         -- A handler is called within the hook that ends a script by force, where no other hook would end it.
         if host.has_to_end() then
@@ -150,42 +152,35 @@ function globals.xpcall(work, handler)
 end
 
 -- What stands behind a proxy is walked, but not handed out.
-function globals.next(target, name)
-    return lua_next(protected[target] or target, name)
+function globals.next(...)
+    local target, name = ...
+    if type(target) ~= 'table' then
+        host.wrong_argument(1, not_of_type('table', ...))
+    elseif protected[target] then
+        return lua_next(protected[target], name)
+    end
+    return lua_next(target, name)
 end
 
 function globals.pairs(...)
     local target = ...
     if type(target) ~= 'table' then
-        host.wrong_argument(1, 'table expected, got ' .. (select('#', ...) == 0 and 'no value' or type(target)))
+        host.wrong_argument(1, not_of_type('table', ...))
     elseif protected[target] then
         return globals.next, target, nil
     end
     return lua_pairs(target)
 end
 
-function globals.rawset(target, name, value)
-    return lua_rawset(writable(target), name, value)
-end
-
-function globals.setmetatable(target, metatable)
-    if type(target) ~= 'table' then
-        host.wrong_argument(1, 'table expected, got ' .. type(target))
-    elseif metatable ~= nil and type(metatable) ~= 'table' then
-        host.wrong_argument(2, 'nil or table expected')
-    end
-    local ok, failure = lua_pcall(lua_setmetatable, writable(target), metatable)
-    if not ok then
-        error(failure, 2)
-    end
-    return target
-end
+globals.rawset, globals.setmetatable = host.rawset, host.setmetatable
+globals.load, globals.loadstring = host.load, host.loadstring
 
 -- Results that Lua's own function may be asked for: it counts them wrongly where there are more than 32 bits say, and refuses
 -- those that find no room by itself.
 local UNPACKED_MAX = 8000
 
-function globals.unpack(list, first, last)
+function globals.unpack(...)
+    local list, first, last = ...
     if type(list) == 'table' then
         if first == nil and last == nil and #list <= UNPACKED_MAX then
             return lua_unpack(list) -- Arguments take of the room for results.
@@ -196,7 +191,7 @@ function globals.unpack(list, first, last)
             return lua_unpack(list, from, to)
         end
     end
-    return careful_unpack(list, first, last)
+    return careful_unpack(...)
 end
 
 -- How the collector works is not a script's to say: what it asks for is remembered, and that is all.
@@ -219,55 +214,6 @@ function globals.collectgarbage(option, value)
     host.wrong_argument(1, 'string expected, got ' .. type(option))
 end
 
--- Compiled code is not checked by Lua: only source is loaded.
-local BYTECODE = 27
-local TOO_LONG = 'chunk is too long'
-
-function globals.loadstring(source, name)
-    if type(source) ~= 'string' and type(source) ~= 'number' then
-        host.wrong_argument(1, 'string expected, got ' .. type(source))
-    elseif name ~= nil and type(name) ~= 'string' and type(name) ~= 'number' then
-        host.wrong_argument(2, 'string expected, got ' .. type(name))
-    end
-    source = tostring(source)
-    if byte(source) == BYTECODE then
-        return nil, 'attempt to load chunk with wrong mode'
-    elseif host.is_too_long(source) then
-        return nil, TOO_LONG
-    end
-    -- The compiler reads the name up to a zero byte and does not hold it from the first: it is held here.
-    local held = match(tostring(name or source), '^[^%z]*')
-    local chunk, failure = lua_loadstring(source, held)
-    return chunk, failure
-end
-
-function globals.load(reader, name)
-    if type(reader) ~= 'function' then
-        host.wrong_argument(1, 'function expected, got ' .. (reader == nil and 'no value' or type(reader)))
-    end
-    local parts, length = {}, 0
-    while true do
-        local ok, part = with_text(lua_pcall(reader))
-        if not ok then
-            return nil, part
-        elseif part == nil then
-            break
-        elseif type(part) ~= 'string' and type(part) ~= 'number' then
-            return nil, 'reader function must return a string'
-        end
-        part = tostring(part)
-        if part == '' then
-            break
-        end
-        length = length + #part
-        if length > host.source_max then
-            return nil, TOO_LONG
-        end
-        parts[#parts + 1] = part
-    end
-    return globals.loadstring(concat(parts), name or '=(load)')
-end
-
 local function copy(original)
     return add_all({}, original)
 end
@@ -286,22 +232,12 @@ end
 
 local strings = copy(world.string)
 
-function strings.gmatch(...)
-    local subject, pattern = two_texts(...)
-    local place = 0
-    local function found(behind, ...)
-        place = behind
-        return ...
-    end
-    return function()
-        return found(next_match(subject, pattern, place))
-    end
-end
-strings.gfind = strings.gmatch
-
 local coroutines = copy(world.coroutine)
 local lua_resume = coroutines.resume
 function coroutines.resume(...)
+    if type((...)) ~= 'thread' then
+        host.wrong_argument(1, 'coroutine expected')
+    end
     return with_text(lua_resume(...))
 end
 
@@ -345,7 +281,7 @@ local function describe(failure)
         local info = getinfo(level, 'Sl')
         if not info then
             break
-        elseif info.source == '@user_script' or info.source == '@user_function' then
+        elseif info.currentline and info.source ~= '=prelude' and info.source ~= '=[C]' then
             line, source = info.currentline, info.source
             break
         end

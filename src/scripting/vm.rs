@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mlua::chunk::ChunkMode;
 use mlua::{Either, Function, Lua, LuaOptions, LuaString, MultiValue, RegistryKey, StdLib, Table, Value};
@@ -24,7 +24,7 @@ pub const LEAST_LIMIT: usize = 16 << 20;
 const LIMIT: usize = 256 << 20;
 
 /// The longest text that is compiled, in bytes: nobody can end the compiler.
-const SOURCE_MAX: usize = 16 << 20;
+pub const SOURCE_MAX: usize = 16 << 20;
 
 /// The most words of a text that make the compiler go through a list of all that came before.
 const JUMPS_MAX: usize = 10_000;
@@ -34,6 +34,9 @@ const JUMPS: [&[u8]; 4] = [b"elseif", b"and", b"or", b"break"];
 
 /// Replies and arguments up to this many bytes are made Lua values without asking for the memory step by step.
 const UNASKED_MAX: usize = 64 * 1024;
+
+/// A machine that holds less than this, in bytes, is collected within microseconds.
+const TIDIED_BYTES: usize = 1 << 20;
 
 /// Compiled scripts kept in a machine; when there are more all are compiled again as they are used.
 const COMPILED_MAX: usize = 1024;
@@ -53,8 +56,8 @@ pub struct Vm {
     pub names: Rc<FieldNames>,
     /// The protocol version that `redis.call` answers in.
     version: Rc<Cell<Version>>,
-    /// Bytes that the machine held when it was last used.
-    pub memory: Arc<AtomicUsize>,
+    /// What the machine held when it was last used.
+    pub memory: Arc<Memory>,
     /// Memory for the words of commands.
     pub words: Cell<Words>,
     /// In the machine's registry, as references to functions would take the places that arguments need.
@@ -65,9 +68,20 @@ pub struct Vm {
     functions: HashMap<Vec<u8>, RegistryKey>,
     libraries_version: u64,
     limit: usize,
+    /// Bytes that were left when garbage was last collected by [`tidy`](Self::tidy).
+    kept: Cell<usize>,
     /// The names of what is compiled, held so that they are not freed while it is: the compiler does not hold them from the first
     /// (CVE-2025-49844).
     _chunk_names: Vec<LuaString>,
+}
+
+/// What a machine holds, as other threads may read it.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Bytes in all.
+    pub bytes: AtomicUsize,
+    /// The machine has the functions of libraries.
+    pub has_functions: AtomicBool,
 }
 
 /// See [`Vm::names`].
@@ -137,7 +151,9 @@ impl Vm {
         host.raw_set("lua_insert", &lua_insert)?;
         let careful = library::list::insert_carefully(&lua, lua_insert, protected.clone())?;
         host.raw_set("careful_insert", careful)?;
+        library::basic::fill(&lua, &host, &protected)?;
         library::text::replace(&lua, &world.raw_get("string")?)?;
+        library::math::replace(&lua, &world.raw_get("math")?)?;
         library::list::replace(&lua, &world.raw_get("table")?, &protected)?;
         let (visible, run, run_function, register): (Table, Function, Function, Function) =
             lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, host, protected))?;
@@ -156,12 +172,14 @@ impl Vm {
             functions: HashMap::new(),
             libraries_version: 0,
             limit: LIMIT,
+            kept: Cell::new(0),
             _chunk_names: vec![lua.create_string("@user_script")?, lua.create_string("@user_function")?],
             lua,
         };
         watch::begin(&vm.lua, &vm.control, LIMIT)?;
         // Two fifths of what there is by now served only to make the rest.
         vm.lua.gc_collect()?;
+        vm.kept.set(vm.lua.used_memory());
         vm.tell_memory();
         Ok(vm)
     }
@@ -184,6 +202,20 @@ impl Vm {
         }
         self.limit = limit;
         watch::set_limit(&self.lua, limit)
+    }
+
+    /// The bytes that the machine may hold.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Collects garbage if the machine is small and more than a fifth of it is garbage: Lua itself would wait for twice as much.
+    pub fn tidy(&self) {
+        let (used, kept) = (self.lua.used_memory(), self.kept.get());
+        if used < TIDIED_BYTES && used > kept + kept / 4 && self.lua.gc_collect().is_ok() {
+            self.kept.set(self.lua.used_memory());
+            self.tell_memory();
+        }
     }
 
     /// Whether so much is left behind by a script that the next one would feel it.
@@ -257,7 +289,8 @@ impl Vm {
 
     /// Says how much memory the machine holds now.
     pub fn tell_memory(&self) {
-        self.memory.store(self.lua.used_memory(), Ordering::Relaxed);
+        self.memory.bytes.store(self.lua.used_memory(), Ordering::Relaxed);
+        self.memory.has_functions.store(!self.functions.is_empty(), Ordering::Relaxed);
     }
 
     /// Whether the machine has these libraries.
@@ -415,7 +448,7 @@ fn text_of(error: &mlua::Error) -> String {
 }
 
 /// Whether compiling a text would take too long.
-fn is_too_long(source: &[u8]) -> bool {
+pub fn is_too_long(source: &[u8]) -> bool {
     let is_word = |at: usize, word: &[u8]| {
         let belongs =
             |byte: Option<&u8>| byte.is_some_and(|byte| *byte == b'_' || byte.is_ascii_alphanumeric());
@@ -428,11 +461,23 @@ fn is_too_long(source: &[u8]) -> bool {
 }
 
 /// Why a script ends by force, if that is what went wrong.
-fn forced(error: &mlua::Error) -> Option<ForcedEnd> {
+pub fn forced(error: &mlua::Error) -> Option<ForcedEnd> {
     match error {
         mlua::Error::CallbackError { cause, .. } | mlua::Error::WithContext { cause, .. } => forced(cause),
         mlua::Error::ExternalError(inner) => inner.downcast_ref().copied(),
         _ => None,
+    }
+}
+
+/// An error as a script sees it: a library's is the text it is, a command's a table with its text.
+pub fn visible_error(lua: &Lua, error: &mlua::Error) -> mlua::Result<Value> {
+    match library::plain_error(lua, Value::Error(Box::new(error.clone())))? {
+        Value::Error(error) => {
+            let table = lua.create_table()?;
+            table.raw_set("err", text_of(&error))?;
+            Ok(Value::Table(table))
+        }
+        plain => Ok(plain),
     }
 }
 
@@ -462,28 +507,12 @@ fn host_table(lua: &Lua, version: &Rc<Cell<Version>>, names: &Rc<FieldNames>) ->
     host.raw_set("unpack", library::list::unpack_carefully(lua)?)?;
     host.raw_set("tonumber", library::numeral::tonumber(lua)?)?;
     host.raw_set("wrong_argument", library::wrong_argument(lua)?)?;
-    let (texts, next_match) = library::text::gmatch_parts(lua)?;
-    host.raw_set("two_texts", texts)?;
-    host.raw_set("next_match", next_match)?;
-    host.raw_set("source_max", SOURCE_MAX)?;
-    let too_long = lua.create_function(|_, source: LuaString| Ok(is_too_long(&source.as_bytes())))?;
-    host.raw_set("is_too_long", too_long)?;
     host.raw_set("has_to_end", lua.create_function(|lua, ()| Ok(watch::has_to_end(lua)))?)?;
-    let visible_error = lua.create_function(|lua, failure: Value| {
+    let visible_error = lua.create_function(|lua, failure: Value| match failure {
         // Nobody catches what ends a script by force.
-        if let Value::Error(error) = &failure
-            && forced(error).is_some()
-        {
-            return Err((**error).clone());
-        }
-        match library::plain_error(lua, failure)? {
-            Value::Error(error) => {
-                let table = lua.create_table()?;
-                table.raw_set("err", text_of(&error))?;
-                Ok(Value::Table(table))
-            }
-            plain => Ok(plain),
-        }
+        Value::Error(error) if forced(&error).is_some() => Err(*error),
+        Value::Error(error) => visible_error(lua, &error),
+        plain => Ok(plain),
     })?;
     host.raw_set("visible_error", visible_error)?;
     Ok(host)

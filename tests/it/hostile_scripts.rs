@@ -77,6 +77,14 @@ fn whatever_runs_long_can_be_killed() {
         "while true do string.gsub(string.rep('a', 300), 'a', string.rep('b', 100000)) end",
         "while true do redis.sha1hex(string.rep('a', 50000000)) end",
         "local t = {} while true do t[#t + 1] = string.rep('a', 1000000) end",
+        "local s = string.rep('1', 4000000) local t = {} for i = 1, 7000 do t[i] = s end while true do math.max(unpack(t)) end",
+        "local s = string.rep('0', 4000000) local t = {} for i = 1, 7000 do t[i] = s end while true do string.char(unpack(t)) end",
+        "local s = string.rep(' ', 40000000) while true do pcall(cjson.decode, s) end",
+        "local s = '\"' .. string.rep('\\\\u0041', 4000000) .. '\"' while true do cjson.decode(s) end",
+        "local s = string.rep('1', 40000000) while true do cjson.decode(s) end",
+        "local s = cmsgpack.pack(string.rep('x', 40000000)) while true do cmsgpack.unpack(s) end",
+        "local s = string.rep('x', 40000000) while true do struct.unpack('c40000000', s) end",
+        "local s = 'c' .. string.rep('0', 40000000) while true do struct.size(s .. '1') end",
     ];
     let server = TestServer::with_clock(&[("busy-reply-threshold", "0")], Clock::system());
     let mut other = server.client();
@@ -107,6 +115,21 @@ fn long_numerals_and_wrong_arguments_answer_as_the_peers_do() {
         ("return tonumber('-' .. string.rep('0', 1000) .. '11', 2)", ":-9223372036854775808~"),
         ("return tostring(tonumber(string.rep(' ', 1000)))", "$3~nil~"),
         ("return tostring(tonumber(string.rep('1', 1000) .. 'x'))", "$3~nil~"),
+        ("return cjson.decode('[' .. string.rep('0', 1000) .. '1]')", "*1~:1~"),
+        ("return cjson.decode('[' .. string.rep('1', 1000) .. 'e-999, 2]')", "*2~:1~:2~"),
+        ("return cjson.decode('[0.' .. string.rep('0', 509) .. '3e510]')", "*1~:3~"),
+        ("return cjson.decode('[0.' .. string.rep('0', 507) .. '3e+508]')", "*1~:3~"),
+        ("return math.max('2', 3, string.rep(' ', 1000) .. 4)", ":4~"),
+        ("return math.min(3, '2', string.rep(' ', 1000) .. 4)", ":2~"),
+        ("return string.char(string.rep('0', 1000) .. 65, 66.9, '67')", "$3~ABC~"),
+        (
+            "string.char(256)",
+            "-ERR user_script:1: bad argument #1 to 'char' (invalid value) script: on @user_script:1.~",
+        ),
+        (
+            "math.max()",
+            "-ERR user_script:1: bad argument #1 to 'max' (number expected, got no value) script: on @user_script:1.~",
+        ),
         (
             "pairs(nil)",
             "-ERR user_script:1: bad argument #1 to 'pairs' (table expected, got nil) script: on @user_script:1.~",
@@ -144,6 +167,71 @@ fn thousands_of_libraries_load() {
     ]));
     assert_eq!(show(&client.read_raw()), "-ERR Function F7 already exists~");
     assert!(client.raw("FUNCTION LIST").starts_with("*3000~"));
+}
+
+/// Each function of a library was compared with all before, and Lua's references to them ran out at some thousands.
+#[test]
+fn a_library_may_have_thousands_of_functions() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let load = |body: &str| encode(&["FUNCTION", "LOAD", &format!("#!lua name=many\n{body}")]);
+    client.send(&load("for i = 1, 20000 do redis.register_function('f' .. i, function() return i end) end"));
+    assert_eq!(show(&client.read_raw()), "$4~many~");
+    client.check("FCALL f20000 0", ":20000~");
+    client.check("FCALL F1 0", ":1~");
+    client.check("FUNCTION DELETE many", "+OK~");
+    client.check("FCALL f20000 0", "-ERR Function not found~");
+    client.check("FUNCTION LIST", "*0~");
+    client.send(&load("for i = 1, 2 do redis.register_function('f' .. i, function() return i + 1 end) end"));
+    assert_eq!(show(&client.read_raw()), "$4~many~");
+    client.check("FCALL f1 0", ":2~");
+    client.send(&encode(&[
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=twice\nredis.register_function('a', print) redis.register_function('A', error)",
+    ]));
+    assert!(show(&client.read_raw()).starts_with('-'));
+}
+
+/// Maps and sets in sets went as deep as Lua nests C calls, and the error was a stack trace.
+#[test]
+fn replies_nested_without_end_are_a_clean_error() {
+    // The test's own client reads nested replies by recursion.
+    let reader = std::thread::Builder::new().stack_size(64 << 20).spawn(nested_replies).unwrap();
+    reader.join().unwrap();
+}
+
+fn nested_replies() {
+    let server = TestServer::start();
+    let mut client = server.client3();
+    for script in [
+        "local t = {} t[1] = t return t",
+        "local t = {} t.map = t return t",
+        "local t = {} t.set = {[t] = true} return t",
+        "local t = {} for i = 1, 100000 do t = {map = {a = t}} end redis.setresp(3) return t",
+    ] {
+        let reply = eval(&mut client, script);
+        let (nest, error) = reply.split_once("-ERR ").unwrap_or_default();
+        assert!(nest.len() > 3000 && !error.contains("traceback"), "{script}: {error}");
+        assert!(error.starts_with("reached lua stack limit~"), "{script}: {error}");
+        client.check("ECHO next", "$4~next~");
+    }
+}
+
+/// A script can name one text thousands of times in a command, which then had more bytes than the machine has memory.
+#[test]
+fn a_commands_words_are_no_longer_than_a_script_may_hold() {
+    let server = small();
+    let mut client = server.client();
+    fail_with(
+        &mut client,
+        &[
+            "local s = string.rep('x', 1000000) local t = {} for i = 1, 7000 do t[i] = s end redis.call('RPUSH', 'k', unpack(t))",
+            "local s = string.rep('x', 1000000) local t = {} for i = 1, 7000 do t[i] = s end redis.acl_check_cmd('RPUSH', 'k', unpack(t))",
+        ],
+        "not enough memory",
+    );
+    client.check("EXISTS k", ":0~");
 }
 
 /// Two scripts that no hook sees while they match froze every thread, SCRIPT KILL included.

@@ -99,6 +99,52 @@ fn errors_name_their_place() {
         ("setmetatable(_G,{})", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
         ("rawset(_G,'x',1)", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
         ("table.insert(redis,1)", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
+        ("return rawset(_G,'x',1)", "-ERR Attempt to modify a readonly table script: on @user_script:1.~"),
+        (
+            "return rawset({}, 1)",
+            "-ERR user_script:1: bad argument #3 to 'rawset' (value expected) script: on @user_script:1.~",
+        ),
+        ("rawset({}, nil, 1)", "-ERR table index is nil script: on @user_script:1.~"),
+        (
+            "return setmetatable()",
+            "-ERR user_script:1: bad argument #1 to 'setmetatable' (table expected, got no value) script: on @user_script:1.~",
+        ),
+        (
+            "return setmetatable({})",
+            "-ERR user_script:1: bad argument #2 to 'setmetatable' (nil or table expected) script: on @user_script:1.~",
+        ),
+        (
+            "return setmetatable(setmetatable({}, {__metatable = false}), nil)",
+            "-ERR user_script:1: cannot change a protected metatable script: on @user_script:1.~",
+        ),
+        (
+            "return load('return 1')",
+            "-ERR user_script:1: bad argument #1 to 'load' (function expected, got string) script: on @user_script:1.~",
+        ),
+        (
+            "return loadstring()",
+            "-ERR user_script:1: bad argument #1 to 'loadstring' (string expected, got no value) script: on @user_script:1.~",
+        ),
+        (
+            "local s = 'abc' return s:gmatch()",
+            "-ERR user_script:1: bad argument #1 to 'gmatch' (string expected, got no value) script: on @user_script:1.~",
+        ),
+        (
+            "next()",
+            "-ERR user_script:1: bad argument #1 to 'next' (table expected, got no value) script: on @user_script:1.~",
+        ),
+        (
+            "unpack()",
+            "-ERR user_script:1: bad argument #1 to 'unpack' (table expected, got no value) script: on @user_script:1.~",
+        ),
+        (
+            "xpcall(error)",
+            "-ERR user_script:1: bad argument #2 to 'xpcall' (value expected) script: on @user_script:1.~",
+        ),
+        (
+            "coroutine.resume(1)",
+            "-ERR user_script:1: bad argument #1 to 'resume' (coroutine expected) script: on @user_script:1.~",
+        ),
         ("error('boom')", "-ERR user_script:1: boom script: on @user_script:1.~"),
         ("error({err='MY x'})", "-MY x script: on @user_script:1.~"),
         ("error({1})", "-ERR unknown error script: on @user_script:1.~"),
@@ -661,7 +707,7 @@ fn a_script_has_room_however_little_memory_is_allowed() {
 /// SCRIPT FLUSH has the machines of all threads dropped; libraries are counted, and not any more when they are gone.
 #[test]
 fn what_scripts_and_functions_take_is_given_back() {
-    let server = TestServer::start();
+    let server = TestServer::with(&[("io-threads", "2")]);
     let used = |field: &str| server.info(field).parse::<u64>().expect("a number");
     // On several connections, so that more than one thread makes a machine where there are several.
     for number in 0..8 {
@@ -671,11 +717,20 @@ fn what_scripts_and_functions_take_is_given_back() {
     assert!(used("used_memory_lua") > 0);
     server.client().check("SCRIPT FLUSH", "+OK~");
     eventually("no machine is left", || used("used_memory_lua") == 0);
+    // Tens of kilobytes of garbage are collected when the thread has nothing to do, long before Lua would.
+    let script = "local t = {} for i = 1, 1000 do t[i] = i end return #t";
+    for number in 0..30 {
+        assert_eq!(server.client().call(&["EVAL", script, "0"]), Value::Int(1000), "{number}");
+    }
+    eventually("garbage is collected", || used("used_memory_lua") < 2 * 102_400);
+    server.client().check("SCRIPT FLUSH", "+OK~");
+    eventually("no machine is left again", || used("used_memory_lua") == 0);
     let mut client = server.client();
     let before = used("used_memory_vm_functions");
     client.call(&["FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function() return 1 end)"]);
     assert!(used("used_memory_vm_functions") > before);
     client.check("FCALL f 0", ":1~");
+    assert!(used("used_memory_vm_functions") > before + 10_000, "the machine is the functions'");
     client.check("FUNCTION FLUSH", "+OK~");
     assert_eq!(used("used_memory_vm_functions"), before);
 }

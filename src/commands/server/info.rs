@@ -226,22 +226,22 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Lua's machines run scripts and functions alike, so their memory is told once.
+/// Lua's machines run scripts and functions alike: one that has the functions of libraries is told as theirs.
 fn scripts(cx: &Context<'_>, fields: &mut Fields) {
     let scripting = &cx.server.scripting;
-    let machines = scripting.memory_bytes();
+    let machines = scripting.memory_held();
     let evaluated = scripting.scripts.memory_bytes();
     let libraries = scripting.libraries.memory_bytes();
-    fields.add("used_memory_lua", machines);
-    fields.add("used_memory_vm_eval", machines);
-    fields.add("used_memory_lua_human", human(machines as u64));
+    fields.add("used_memory_lua", machines.scripts_bytes);
+    fields.add("used_memory_vm_eval", machines.scripts_bytes);
+    fields.add("used_memory_lua_human", human(machines.scripts_bytes as u64));
     fields.add("used_memory_scripts_eval", evaluated);
     fields.add("number_of_cached_scripts", scripting.scripts.count());
     fields.add("number_of_functions", scripting.libraries.function_count());
     fields.add("number_of_libraries", scripting.libraries.all().len());
-    fields.add("used_memory_vm_functions", libraries);
-    fields.add("used_memory_vm_total", machines);
-    fields.add("used_memory_vm_total_human", human(machines as u64));
+    fields.add("used_memory_vm_functions", libraries + machines.with_functions_bytes);
+    fields.add("used_memory_vm_total", machines.total());
+    fields.add("used_memory_vm_total_human", human(machines.total() as u64));
     fields.add("used_memory_functions", libraries);
     fields.add("used_memory_scripts", evaluated + libraries);
     fields.add("used_memory_scripts_human", human((evaluated + libraries) as u64));
@@ -552,7 +552,7 @@ fn cluster(cx: &Context<'_>, fields: &mut Fields) {
 }
 
 fn scripting_engines(cx: &Context<'_>, fields: &mut Fields) {
-    let used = cx.server.scripting.memory_bytes();
+    let used = cx.server.scripting.memory_held().total();
     fields.add("engines_count", 1);
     fields.add("engines_total_used_memory", used);
     fields.add("engines_total_memory_overhead", 0);

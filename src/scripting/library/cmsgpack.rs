@@ -333,6 +333,7 @@ impl<'a> Reader<'a> {
 
     fn string(&mut self, len: usize) -> Result<Part, Failure> {
         let bytes = self.bytes(len)?;
+        self.meter.bytes(len)?;
         Ok(Part::Value(LuaString::wrap(bytes).into_lua(self.lua)?))
     }
 

@@ -30,7 +30,7 @@ pub fn replace(lua: &Lua, tables: &Table, protected: &Table) -> mlua::Result<()>
     tables.raw_set("remove", function(lua, move |lua, args| remove(lua, args, &lua_remove, &kept))?)?;
     let lua_sort = tables.raw_get::<Function>("sort")?;
     let is_less: Function =
-        lua.load("local left, right = ... return left < right").set_name("=sort").into_function()?;
+        lua.load("local left, right = ... return left < right").set_name("=prelude").into_function()?;
     tables.raw_set("sort", function(lua, move |lua, args| sort(lua, args, &lua_sort, &is_less))?)?;
     Ok(())
 }

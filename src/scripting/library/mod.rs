@@ -4,12 +4,14 @@
 //! [`plain_error`] turns into the plain string that a script expects from `pcall`.
 
 pub mod api;
+pub mod basic;
 pub mod bit;
 mod call;
 pub mod cjson;
 pub mod cmsgpack;
 mod format;
 pub mod list;
+pub mod math;
 mod meter;
 mod number;
 pub mod numeral;

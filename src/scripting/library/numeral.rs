@@ -74,6 +74,50 @@ pub(super) fn read_long(text: &[u8], meter: &mut Meter<'_>) -> Result<Option<f64
         .and_then(|text| read_number(&text).filter(|(_, len)| *len == text.len()).map(|(value, _)| value)))
 }
 
+/// Reads the numeral at the beginning of a text; answers it with its length in bytes.
+///
+/// # Errors
+/// When the script has to end.
+pub(super) fn read_start(text: &[u8], meter: &mut Meter<'_>) -> Result<Option<(f64, usize)>, Failure> {
+    /// Bytes behind a numeral that tell that an exponent does not follow: its letter, a sign, a digit.
+    const BEHIND: usize = 3;
+    let start = text.get(..SHORT_BYTES).unwrap_or(text);
+    let read = read_number(start);
+    match read {
+        Some((_, len)) if start.len() < text.len() && len + BEHIND > start.len() => {
+            let len = numeral_len(text, meter)?;
+            Ok(read_long(text.get(..len).unwrap_or_default(), meter)?.map(|value| (value, len)))
+        }
+        read => Ok(read),
+    }
+}
+
+/// The length of the decimal or hexadecimal numeral at the beginning of a text.
+fn numeral_len(text: &[u8], meter: &mut Meter<'_>) -> Result<usize, Failure> {
+    let mut at = usize::from(matches!(text.first(), Some(b'+' | b'-')));
+    let hexadecimal = matches!(text.get(at..), Some([b'0', b'x' | b'X', ..]));
+    let (radix, letter) = if hexadecimal { (16, b'p') } else { (10, b'e') };
+    at += if hexadecimal { 2 } else { 0 };
+    let mut point = false;
+    while let Some(&byte) = text.get(at)
+        && (byte == b'.' && !point || char::from(byte).is_digit(radix))
+    {
+        meter.step(1)?;
+        point |= byte == b'.';
+        at += 1;
+    }
+    if !text.get(at).is_some_and(|byte| byte.eq_ignore_ascii_case(&letter)) {
+        return Ok(at);
+    }
+    let digits_from = at + 1 + usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
+    let mut end = digits_from;
+    while text.get(end).is_some_and(u8::is_ascii_digit) {
+        meter.step(1)?;
+        end += 1;
+    }
+    Ok(if end > digits_from { end } else { at })
+}
+
 /// A numeral of the same value with as many digits as decide it.
 fn shortened(text: &[u8], meter: &mut Meter<'_>) -> Result<Option<Vec<u8>>, Failure> {
     let sign = usize::from(matches!(text.first(), Some(b'+' | b'-')));

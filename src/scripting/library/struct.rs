@@ -26,12 +26,11 @@ pub fn table(lua: &Lua) -> mlua::Result<Table> {
 fn pack(lua: &Lua, args: &Arguments) -> Result<mlua::LuaString, Failure> {
     let format = args.string(lua, 1)?;
     let format = format.as_bytes();
-    let mut layout = Layout::new(&format);
     let mut meter = Meter::new(lua);
+    let mut layout = Layout::new(&format);
     let mut out = Vec::with_capacity(64);
     let mut number = 1;
-    while let Some(item) = layout.next()? {
-        meter.step(4)?;
+    while let Some(item) = layout.next(&mut meter)? {
         meter.makes(out.len())?;
         out.resize(out.len() + layout.padding(out.len(), &item), 0);
         match item.kind {
@@ -99,8 +98,7 @@ fn unpack(lua: &Lua, args: &Arguments) -> Result<MultiValue, Failure> {
     let mut at = start.wrapping_sub(1) as usize;
     let mut results: Vec<Value> = Vec::new();
     let mut meter = Meter::new(lua);
-    while let Some(item) = layout.next()? {
-        meter.step(4)?;
+    while let Some(item) = layout.next(&mut meter)? {
         at = at.wrapping_add(layout.padding(at, &item));
         let bytes = take(&data, at, item.size)?;
         // Two slots for the arguments, and two that must be free.
@@ -136,6 +134,7 @@ fn unpack(lua: &Lua, args: &Arguments) -> Result<MultiValue, Failure> {
                     used = usize::try_from(unsigned(size)).unwrap_or(usize::MAX);
                     bytes = take(&data, at, used)?;
                 }
+                meter.bytes(bytes.len())?;
                 results.push(mlua::LuaString::wrap(bytes).into_lua(lua)?);
             }
             Kind::Terminated => {
@@ -143,6 +142,7 @@ fn unpack(lua: &Lua, args: &Arguments) -> Result<MultiValue, Failure> {
                 let Some(len) = memchr::memchr(0, rest) else {
                     return Err(Failure::message("unfinished string in data"));
                 };
+                meter.bytes(len)?;
                 results.push(mlua::LuaString::wrap(rest.get(..len).unwrap_or_default()).into_lua(lua)?);
                 used = len + 1;
             }
@@ -170,8 +170,7 @@ fn size(lua: &Lua, args: &Arguments) -> Result<f64, Failure> {
     // No format is long enough to overflow this: each number in it is below 2^31.
     let mut total = 0usize;
     let mut meter = Meter::new(lua);
-    while let Some(item) = layout.next()? {
-        meter.step(4)?;
+    while let Some(item) = layout.next(&mut meter)? {
         match item.kind {
             Kind::Terminated => return Err(Failure::argument(1, "option 's' has no fixed size")),
             Kind::Bytes if item.size == 0 => {
@@ -235,20 +234,21 @@ impl<'a> Layout<'a> {
         Self { format: format.get(..end).unwrap_or_default(), at: 0, big_endian: false, alignment: 1 }
     }
 
-    fn next(&mut self) -> Result<Option<Item>, Failure> {
+    fn next(&mut self, meter: &mut Meter<'_>) -> Result<Option<Item>, Failure> {
         let Some(&option) = self.format.get(self.at) else { return Ok(None) };
         self.at += 1;
+        meter.step(4)?;
         let signed = option.is_ascii_lowercase();
         let (kind, size) = match option {
             b'b' | b'B' => (Kind::Integer { signed }, 1),
             b'h' | b'H' => (Kind::Integer { signed }, 2),
-            b'i' | b'I' => (Kind::Integer { signed }, self.integer_size()?),
+            b'i' | b'I' => (Kind::Integer { signed }, self.integer_size(meter)?),
             b'l' | b'L' => (Kind::Integer { signed }, 8),
             b'T' => (Kind::Integer { signed: false }, 8),
             b'f' => (Kind::Float, 4),
             b'd' => (Kind::Double, 8),
             b'x' => (Kind::Padding, 1),
-            b'c' => (Kind::Bytes, self.number(1)?),
+            b'c' => (Kind::Bytes, self.number(1, meter)?),
             b's' => (Kind::Terminated, 0),
             b' ' => (Kind::Control, 0),
             b'<' | b'>' => {
@@ -256,7 +256,7 @@ impl<'a> Layout<'a> {
                 (Kind::Control, 0)
             }
             b'!' => {
-                let alignment = self.number(NATIVE_ALIGNMENT)?;
+                let alignment = self.number(NATIVE_ALIGNMENT, meter)?;
                 if !alignment.is_power_of_two() {
                     return Err(Failure::text(format!("alignment {alignment} is not a power of 2")));
                 }
@@ -269,25 +269,25 @@ impl<'a> Layout<'a> {
     }
 
     /// The digits that follow, or else `default`.
-    fn number(&mut self, default: usize) -> Result<usize, Failure> {
+    fn number(&mut self, default: usize, meter: &mut Meter<'_>) -> Result<usize, Failure> {
         let rest = self.format.get(self.at..).unwrap_or_default();
-        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if count == 0 {
+        if !rest.first().is_some_and(u8::is_ascii_digit) {
             return Ok(default);
         }
         let mut value = 0usize;
-        for digit in rest.iter().take(count) {
+        for digit in rest.iter().take_while(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+            meter.step(1)?;
             value = value * 10 + usize::from(digit - b'0');
             if value > FORMAT_NUMBER_MAX {
                 return Err(Failure::message("integral size overflow"));
             }
         }
-        self.at += count;
         Ok(value)
     }
 
-    fn integer_size(&mut self) -> Result<usize, Failure> {
-        let size = self.number(4)?;
+    fn integer_size(&mut self, meter: &mut Meter<'_>) -> Result<usize, Failure> {
+        let size = self.number(4, meter)?;
         if size > INTEGER_SIZE_MAX {
             return Err(Failure::text(format!(
                 "integral size {size} is larger than limit of {INTEGER_SIZE_MAX}"

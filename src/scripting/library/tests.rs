@@ -428,7 +428,7 @@ fn replaced_functions_answer_as_luas_own() {
     for _ in 0..20_000 {
         beside.agree(&call_of(&mut random));
     }
-    for name in ["find", "match", "gsub", "rep", "format", "lower", "upper", "reverse"] {
+    for name in ["find", "match", "gsub", "rep", "format", "lower", "upper", "reverse", "char", "gmatch"] {
         for arguments in [
             "",
             ", nil",

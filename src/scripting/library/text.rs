@@ -6,6 +6,7 @@ use mlua::{Function, IntoLua, Lua, LuaString, MultiValue, Table, Value};
 
 use super::call::{Arguments, Failure, function, function_beneath, type_name};
 use super::format;
+use super::math;
 use super::meter::Meter;
 use super::pattern::{Capture, Matcher, Pattern, find_plain, invalid_replacement, is_plain};
 use super::protected::call_protected;
@@ -18,10 +19,14 @@ pub fn replace(lua: &Lua, strings: &Table) -> mlua::Result<()> {
     strings.raw_set("find", function(lua, |lua, args| search(lua, args, true))?)?;
     strings.raw_set("match", function(lua, |lua, args| search(lua, args, false))?)?;
     strings.raw_set("gsub", function(lua, gsub)?)?;
+    let gmatch = gmatch(lua)?;
+    strings.raw_set("gfind", &gmatch)?;
+    strings.raw_set("gmatch", gmatch)?;
     strings.raw_set("rep", function(lua, rep)?)?;
     strings.raw_set("lower", function(lua, |lua, args| mapped(lua, args, <[u8]>::make_ascii_lowercase))?)?;
     strings.raw_set("upper", function(lua, |lua, args| mapped(lua, args, <[u8]>::make_ascii_uppercase))?)?;
     strings.raw_set("reverse", function(lua, reverse)?)?;
+    strings.raw_set("char", function(lua, math::char)?)?;
     strings.raw_set("format", function(lua, format::format)?)?;
     Ok(())
 }
@@ -96,31 +101,47 @@ fn text(lua: &Lua, bytes: &[u8]) -> Result<Value, Failure> {
     Ok(LuaString::wrap(bytes).into_lua(lua)?)
 }
 
-/// The two functions of which the prelude makes `gmatch`: one that takes its arguments as texts, one that finds the next match from a
-/// place on and answers the place behind it and the captures. What is found from is kept by Lua, not by a function of ours, of which a
-/// script may make any number.
-///
-/// # Errors
-/// When memory is short.
-pub fn gmatch_parts(lua: &Lua) -> mlua::Result<(Function, Function)> {
-    let texts = function_beneath(lua, |lua, args| Ok((args.string(lua, 1)?, args.string(lua, 2)?)))?;
-    let next = function_beneath(lua, |lua, args| {
+/// Makes the iterators of `gmatch`. What is searched from is kept by Lua, not by a function of ours, of which a script may make any number.
+const ITERATORS: &str = "
+    local next_match = ...
+    return function(subject, pattern)
+        local place = 0
+        local function found(behind, ...)
+            place = behind
+            return ...
+        end
+        return function()
+            return found(next_match(subject, pattern, place))
+        end
+    end
+";
+
+/// `gmatch`.
+fn gmatch(lua: &Lua) -> mlua::Result<Function> {
+    let iterator: Function =
+        lua.load(ITERATORS).set_name("=prelude").call(function_beneath(lua, next_match)?)?;
+    function(lua, move |lua, args| {
         let (subject, pattern) = (args.string(lua, 1)?, args.string(lua, 2)?);
-        let (subject, pattern) = (subject.as_bytes(), pattern.as_bytes());
-        let from = usize::try_from(args.integer(lua, 3)?).unwrap_or(0);
-        if from > subject.len() {
-            return Ok(MultiValue::from_vec(vec![Value::Integer(from as i64), Value::Nil]));
-        }
-        let mut meter = Meter::new(lua);
-        let mut matcher = Matcher::new(&subject, Pattern::unanchored(&pattern), &mut meter);
-        let Some((start, end)) = matcher.search(from, false)? else {
-            return Ok(MultiValue::from_vec(vec![Value::Integer(from as i64), Value::Nil]));
-        };
-        let mut results = captures(lua, &subject, matcher.captures(), Some((start, end)))?;
-        results.push_front(Value::Integer(if end == start { end + 1 } else { end } as i64));
-        Ok(results)
-    })?;
-    Ok((texts, next))
+        Ok(iterator.call::<Function>((subject, pattern))?)
+    })
+}
+
+/// Finds the next match from a place on; answers the place behind it and the captures.
+fn next_match(lua: &Lua, args: &Arguments) -> Result<MultiValue, Failure> {
+    let (subject, pattern) = (args.string(lua, 1)?, args.string(lua, 2)?);
+    let (subject, pattern) = (subject.as_bytes(), pattern.as_bytes());
+    let from = usize::try_from(args.integer(lua, 3)?).unwrap_or(0);
+    if from > subject.len() {
+        return Ok(MultiValue::from_vec(vec![Value::Integer(from as i64), Value::Nil]));
+    }
+    let mut meter = Meter::new(lua);
+    let mut matcher = Matcher::new(&subject, Pattern::unanchored(&pattern), &mut meter);
+    let Some((start, end)) = matcher.search(from, false)? else {
+        return Ok(MultiValue::from_vec(vec![Value::Integer(from as i64), Value::Nil]));
+    };
+    let mut results = captures(lua, &subject, matcher.captures(), Some((start, end)))?;
+    results.push_front(Value::Integer(if end == start { end + 1 } else { end } as i64));
+    Ok(results)
 }
 
 fn gsub(lua: &Lua, args: &Arguments) -> Result<(LuaString, i64), Failure> {

@@ -4,7 +4,7 @@ use mlua::{IntoLua, Lua, LuaString, Table, Value};
 
 use super::super::call::Failure;
 use super::super::meter::Meter;
-use super::super::number::read_number;
+use super::super::numeral;
 use super::{InvalidNumbers, NESTING_SLOTS_MAX, NULL, Settings};
 
 /// Reads one value, which must be all there is.
@@ -18,6 +18,7 @@ pub(super) fn decode(lua: &Lua, text: &[u8], settings: &Settings) -> Result<Valu
         start: 0,
         invalid_numbers: settings.decode_invalid_numbers != InvalidNumbers::Refused,
         unescaped: Vec::new(),
+        meter: Meter::new(lua),
     };
     let mut parser = Parser {
         lua,
@@ -46,17 +47,16 @@ enum Open {
 
 impl Parser<'_> {
     fn parse(&mut self) -> Result<Value, Failure> {
-        let first = self.lexer.next();
+        let first = self.lexer.next()?;
         let root = match self.scalar(&first, "value")? {
             Some(value) => value,
             None => Value::Table(self.begin(&first)?),
         };
-        let mut meter = Meter::new(self.lua);
         while !self.open.is_empty() {
-            meter.step(16)?;
+            self.lexer.meter.step(16)?;
             self.step()?;
         }
-        let last = self.lexer.next();
+        let last = self.lexer.next()?;
         if last != Token::End {
             return Err(self.unexpected("the end", &last));
         }
@@ -65,7 +65,7 @@ impl Parser<'_> {
 
     /// Reads the next element or entry of the innermost table, or its end.
     fn step(&mut self) -> Result<(), Failure> {
-        let mut token = self.lexer.next();
+        let mut token = self.lexer.next()?;
         match self.open.last() {
             None => {}
             Some(Open::Array { len: 0, .. }) => {
@@ -78,7 +78,7 @@ impl Parser<'_> {
             Some(Open::Array { .. }) => match token {
                 Token::ArrayEnd => self.end(),
                 Token::Comma => {
-                    token = self.lexer.next();
+                    token = self.lexer.next()?;
                     self.element(&token)?;
                 }
                 _ => return Err(self.unexpected("comma or array end", &token)),
@@ -93,7 +93,7 @@ impl Parser<'_> {
             Some(Open::Object { .. }) => match token {
                 Token::ObjectEnd => self.end(),
                 Token::Comma => {
-                    token = self.lexer.next();
+                    token = self.lexer.next()?;
                     self.entry(&token)?;
                 }
                 _ => return Err(self.unexpected("comma or object end", &token)),
@@ -122,11 +122,11 @@ impl Parser<'_> {
             return Err(self.unexpected("object key string", key));
         }
         let key = LuaString::wrap(self.lexer.string(key)).into_lua(self.lua)?;
-        let colon = self.lexer.next();
+        let colon = self.lexer.next()?;
         if colon != Token::Colon {
             return Err(self.unexpected("colon", &colon));
         }
-        let token = self.lexer.next();
+        let token = self.lexer.next()?;
         let scalar = self.scalar(&token, "value")?;
         let Some(Open::Object { table, empty }) = self.open.last_mut() else { return Ok(()) };
         *empty = false;
@@ -233,6 +233,7 @@ struct Lexer<'a> {
     start: usize,
     invalid_numbers: bool,
     unescaped: Vec<u8>,
+    meter: Meter<'a>,
 }
 
 impl Lexer<'_> {
@@ -241,13 +242,18 @@ impl Lexer<'_> {
         self.text.get(self.at).copied().unwrap_or(0)
     }
 
-    fn next(&mut self) -> Token {
+    /// Reads the next token.
+    ///
+    /// # Errors
+    /// When the script has to end.
+    fn next(&mut self) -> Result<Token, Failure> {
         while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
+            self.meter.step(1)?;
         }
         self.start = self.at;
         let single = match self.peek() {
-            0 => return Token::End,
+            0 => return Ok(Token::End),
             b'{' => Token::ObjectBegin,
             b'}' => Token::ObjectEnd,
             b'[' => Token::ArrayBegin,
@@ -260,17 +266,17 @@ impl Lexer<'_> {
             _ => return self.word(),
         };
         self.at += 1;
-        single
+        Ok(single)
     }
 
-    fn word(&mut self) -> Token {
+    fn word(&mut self) -> Result<Token, Failure> {
         const WORDS: [(&[u8], Token); 3] =
             [(b"true", Token::Boolean(true)), (b"false", Token::Boolean(false)), (b"null", Token::Null)];
         let rest = self.text.get(self.at..).unwrap_or_default();
         for (word, token) in WORDS {
             if rest.starts_with(word) {
                 self.at += word.len();
-                return token;
+                return Ok(token);
             }
         }
         let starts =
@@ -278,18 +284,19 @@ impl Lexer<'_> {
         if self.invalid_numbers && (starts(b"inf") || starts(b"nan")) {
             return self.number();
         }
-        Token::Invalid("invalid token")
+        Ok(Token::Invalid("invalid token"))
     }
 
-    fn number(&mut self) -> Token {
+    fn number(&mut self) -> Result<Token, Failure> {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        if (self.invalid_numbers || !is_invalid_number(rest))
-            && let Some((value, len)) = read_number(rest)
-        {
-            self.at += len;
-            return Token::Number(value);
+        if !self.invalid_numbers && is_invalid_number(rest) {
+            return Ok(Token::Invalid("invalid number"));
         }
-        Token::Invalid("invalid number")
+        let Some((value, len)) = numeral::read_start(rest, &mut self.meter)? else {
+            return Ok(Token::Invalid("invalid number"));
+        };
+        self.at += len;
+        Ok(Token::Number(value))
     }
 
     /// The bytes of a string token, which must be the last one that was read.
@@ -301,7 +308,7 @@ impl Lexer<'_> {
         }
     }
 
-    fn quoted(&mut self) -> Token {
+    fn quoted(&mut self) -> Result<Token, Failure> {
         let from = self.at + 1;
         self.at = from;
         let mut escaped = false;
@@ -310,14 +317,15 @@ impl Lexer<'_> {
             let len = memchr::memchr3(b'"', b'\\', 0, rest).unwrap_or(rest.len());
             let plain = rest.get(..len).unwrap_or_default();
             let end = self.at + len;
+            self.meter.step(2 + len / 32)?;
             match rest.get(len) {
                 Some(b'"') => {
                     self.at = end + 1;
                     if !escaped {
-                        return Token::String(Text::Plain { from, to: end });
+                        return Ok(Token::String(Text::Plain { from, to: end }));
                     }
                     self.unescaped.extend_from_slice(plain);
-                    return Token::String(Text::Unescaped);
+                    return Ok(Token::String(Text::Unescaped));
                 }
                 Some(b'\\') => {
                     if !escaped {
@@ -328,12 +336,12 @@ impl Lexer<'_> {
                     self.at = end;
                     if let Err(why) = self.escape() {
                         self.start = end;
-                        return Token::Invalid(why);
+                        return Ok(Token::Invalid(why));
                     }
                 }
                 _ => {
                     self.start = end;
-                    return Token::Invalid("unexpected end of string");
+                    return Ok(Token::Invalid("unexpected end of string"));
                 }
             }
         }
