@@ -14,7 +14,8 @@ pub const READ: u8 = 1;
 /// Data under a key may be changed.
 pub const WRITE: u8 = 2;
 
-/// What a request was refused for. Where several selectors refuse it for different reasons, the greatest is told: it came furthest.
+/// What a request was refused for. Where several selectors refuse it for different reasons, the greatest is
+/// told: it came furthest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// The command.
@@ -84,7 +85,8 @@ pub fn check(user: &User, asked: &Asked<'_>) -> Result<(), Denied> {
     furthest.map_or(Ok(()), Err)
 }
 
-/// Whether the user may read every key, in a selector that allows the request: what SORT needs for the keys that it makes up.
+/// Whether the user may read every key, in a selector that allows the request: what SORT needs for the keys
+/// that it makes up.
 pub fn reads_every_key(user: &User, asked: &Asked<'_>) -> bool {
     user.all_selectors().any(|selector| {
         let every = |key: &super::selector::KeyPattern| key.access & READ != 0 && *key.pattern == *b"*";
@@ -175,7 +177,8 @@ fn forbidden_database(selector: &Selector, asked: &Asked<'_>) -> Option<usize> {
     forbidden.then_some(0)
 }
 
-/// Whether it matters to a command which database is selected: it touches keys, or the keyspace without naming a database.
+/// Whether it matters to a command which database is selected: it touches keys, or the keyspace without
+/// naming a database.
 fn works_on_a_database(entry: &Entry) -> bool {
     let command = entry.command;
     if command.databases.is_some() && command.keys.is_empty() {

@@ -14,7 +14,8 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Reads the users of a file, all or none; those of the same name keep their numbers.
 ///
 /// # Errors
-/// What is wrong with the file or with its lines, with the name it was given by. The text is that for the client.
+/// What is wrong with the file or with its lines, with the name it was given by. The text is that for the
+/// client.
 pub fn load(acl: &Acl, path: &Path, name: &str, rules: &Rules<'_>) -> Result<(), String> {
     let content = read(path).map_err(|error| {
         format!("Error loading ACLs, opening file '{name}': {}", crate::config::system_words(&error))

@@ -1,5 +1,6 @@
-//! Wrong passwords by the address they came from: each further one waits longer for its answer. The right password never waits
-//! and no name is looked at, so that others behind the same address are not held up, and nobody learns which users there are.
+//! Wrong passwords by the address they came from: each further one waits longer for its answer. The right
+//! password never waits and no name is looked at, so that others behind the same address are not held up, and
+//! nobody learns which users there are.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -60,7 +61,8 @@ impl Guesses {
     }
 }
 
-/// The address that wrong passwords are counted for. Of an IPv6 address it is the network, which is one household's or one machine's.
+/// The address that wrong passwords are counted for. Of an IPv6 address it is the network, which is one
+/// household's or one machine's.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

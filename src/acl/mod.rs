@@ -1,4 +1,5 @@
-//! Access control: users, what they may do, and who was refused. It knows the table of commands and no sockets.
+//! Access control: users, what they may do, and who was refused. It knows the table of commands and no
+//! sockets.
 
 pub mod check;
 pub mod file;
@@ -186,7 +187,8 @@ impl Acl {
     /// # Errors
     /// Which rule is wrong; then nothing has changed.
     pub fn set_user(&self, name: &[u8], words: &[Vec<u8>], rules: &Rules<'_>) -> Result<Changed, WrongRule> {
-        // One user is put in place when all rules were right, so no copy of the others is needed to go back to.
+        // One user is put in place when all rules were right, so no copy of the others is needed to go back
+        // to.
         let mut users = self.users.write();
         let before = users.get(name).cloned();
         let mut user = users.get_or_new(name, rules);

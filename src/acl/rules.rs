@@ -51,7 +51,8 @@ pub fn has_blanks(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0))
 }
 
-/// Joins the words of a selector, which begins with `(` in one word and ends with `)` in another, to one word.
+/// Joins the words of a selector, which begins with `(` in one word and ends with `)` in another, to one
+/// word.
 ///
 /// # Errors
 /// The word with which a selector begins that does not end.
@@ -288,7 +289,8 @@ fn add_key_pattern(selector: &mut Selector, rule: &[u8]) -> Result<(), RuleError
         None => selector.keys.push(KeyPattern { access, pattern: pattern.into() }),
     }
     if selector.keys.iter().any(|known| *known.pattern == *b"*" && known.access == READ | WRITE) {
-        // Put together of two rules it is what `~*` is, and is written so: nothing may follow it when that is read again.
+        // Put together of two rules it is what `~*` is, and is written so: nothing may follow it when that is
+        // read again.
         selector.all_keys = true;
         selector.keys.clear();
     }

@@ -99,7 +99,8 @@ impl Selector {
         }
     }
 
-    /// Remembers a rule for commands, such as `get` or `@read`. It takes the place of earlier ones for the same, or a part of it.
+    /// Remembers a rule for commands, such as `get` or `@read`. It takes the place of earlier ones for the
+    /// same, or a part of it.
     pub fn note_command_rule(&mut self, allowed: bool, name: &[u8]) {
         let name = name.to_ascii_lowercase();
         self.command_rules.retain(|rule| {

@@ -1,4 +1,5 @@
-//! CLUSTER, READONLY, READWRITE, ASKING: one node that owns all slots, its read-only port shown as the replica.
+//! CLUSTER, READONLY, READWRITE, ASKING: one node that owns all slots, its read-only port shown as the
+//! replica.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,5 @@
-//! HyperLogLogs: counting different elements without keeping them. A key's value is a string in the format that Redis knows.
+//! HyperLogLogs: counting different elements without keeping them. A key's value is a string in the format
+//! that Redis knows.
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::string::value::try_change_bytes;
@@ -241,8 +242,8 @@ fn pfdebug(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// PFDEBUG SIMD ON | OFF: in Valkey it chooses between two ways to join registers. There is one here, whose results are the
-/// same, so nothing is switched.
+/// PFDEBUG SIMD ON | OFF: in Valkey it chooses between two ways to join registers. There is one here, whose
+/// results are the same, so nothing is switched.
 fn pfdebug_simd(cx: &mut Context<'_>, word: &[u8]) -> CommandResult {
     let state = match word {
         word if args::is(word, "ON") => "enabled",
@@ -253,7 +254,8 @@ fn pfdebug_simd(cx: &mut Context<'_>, word: &[u8]) -> CommandResult {
     Ok(())
 }
 
-/// Makes a sparse one dense; whether it was sparse. It counts the same as before, and Redis has no event for it.
+/// Makes a sparse one dense; whether it was sparse. It counts the same as before, and Redis has no event for
+/// it.
 fn make_dense(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<bool, CommandError> {
     let changed = try_change_bytes(cx, key, |bytes| {
         let changed = hyperloglog::make_dense(bytes)?;
@@ -265,7 +267,8 @@ fn make_dense(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<bool, Command
     Ok(changed)
 }
 
-/// Counts numbers with a sparse and with a dense one and compares their registers with each other and their estimates with the truth.
+/// Counts numbers with a sparse and with a dense one and compares their registers with each other and their
+/// estimates with the truth.
 fn pfselftest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     const NUMBERS: u64 = 4096;
     /// More than six times the standard error of 1.04 / sqrt(16384).

@@ -1,4 +1,5 @@
-//! The commands, a file a group. Each file has a list of its entries, and every function stands below its entry's list.
+//! The commands, a file a group. Each file has a list of its entries, and every function stands below its
+//! entry's list.
 
 pub mod bitmap;
 pub mod cluster;

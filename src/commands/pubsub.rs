@@ -282,7 +282,8 @@ fn add(cx: &mut Context<'_>, arguments: &[&[u8]], list: List) -> CommandResult {
     }
     cx.client.publish_subscriptions();
     if !cx.server.may_still_listen(cx.client) {
-        // Its user lost the right while the subscription was made, and who cut the others could not see it yet.
+        // Its user lost the right while the subscription was made, and who cut the others could not see it
+        // yet.
         cx.after = Some(After::Close);
     }
     Ok(())

@@ -184,7 +184,8 @@ fn exec_undoable(cx: &mut Context<'_>, transaction: &Transaction) -> CommandResu
     Ok(())
 }
 
-/// Whether a watched key has changed, or ended, since it is watched. The keys are locked, or nobody else is in the keyspace.
+/// Whether a watched key has changed, or ended, since it is watched. The keys are locked, or nobody else is
+/// in the keyspace.
 fn has_watched_change(cx: &mut Context<'_>) -> bool {
     let Watch { keys, wire } = &cx.client.watch;
     wire.as_ref().is_some_and(|wire| wire.is_tripped()) || (!keys.is_empty() && any_ended(cx))

@@ -1,5 +1,5 @@
-//! Byte strings as rows of bits, the first bit being the highest of the first byte: counting, searching, and integers of any width at any
-//! place. Bits beyond the end read as zero.
+//! Byte strings as rows of bits, the first bit being the highest of the first byte: counting, searching, and
+//! integers of any width at any place. Bits beyond the end read as zero.
 
 /// How many bits are set.
 pub fn count_ones(bytes: &[u8]) -> u64 {
@@ -129,8 +129,9 @@ impl IntKind {
         }
     }
 
-    /// What a client's number is before it is made to fit: one without a sign is taken for its bits. One so low that its distance to the
-    /// highest integer does not fit 64 bits counts as too high in Redis, which shows where it saturates.
+    /// What a client's number is before it is made to fit: one without a sign is taken for its bits. One so
+    /// low that its distance to the highest integer does not fit 64 bits counts as too high in Redis, which
+    /// shows where it saturates.
     pub fn given(self, value: i64) -> i128 {
         let (_, max) = self.range();
         let taken_for_bits = !self.signed || max - i128::from(value) > i128::from(i64::MAX) && self.bits < 64;

@@ -1,5 +1,6 @@
-//! Places on the earth as numbers: longitude and latitude cut into cells whose bits alternate, 26 of each, so that places near each other mostly
-//! have scores near each other. Cells, distances and the search areas are those of Redis: scores and replies are the same.
+//! Places on the earth as numbers: longitude and latitude cut into cells whose bits alternate, 26 of each, so
+//! that places near each other mostly have scores near each other. Cells, distances and the search areas are
+//! those of Redis: scores and replies are the same.
 
 use std::ops::Range;
 
@@ -118,7 +119,8 @@ pub struct Area {
 }
 
 impl Area {
-    /// The area between these corners. Its centre is above the middle of the corners, taken as points in space.
+    /// The area between these corners. Its centre is above the middle of the corners, taken as points in
+    /// space.
     pub fn between(corners: Vec<Point>) -> Area {
         let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
         for corner in &corners {
@@ -149,7 +151,8 @@ impl Area {
         within.then_some(distance_m)
     }
 
-    /// Scores that places in the area may have: up to nine cells that cover it, in the order in which Redis looks at them.
+    /// Scores that places in the area may have: up to nine cells that cover it, in the order in which Redis
+    /// looks at them.
     pub fn scores(&self) -> SmallVec<[Range<f64>; 9]> {
         let bounds = self.bounds();
         let mut step = self.step();
@@ -160,7 +163,8 @@ impl Area {
             centre = Cell::of(self.centre, step, LATITUDES);
         }
         let (x, y) = centre.sides();
-        // Cells on a side where the area ends within the centre's own cell have nothing to give. The largest cells are all looked at.
+        // Cells on a side where the area ends within the centre's own cell have nothing to give. The largest
+        // cells are all looked at.
         let leaves_out = step >= 2;
         let west = !leaves_out || x.min >= bounds.longitudes.min;
         let east = !leaves_out || x.max <= bounds.longitudes.max;
@@ -340,7 +344,8 @@ impl Cell {
     }
 }
 
-/// Where the bits of half a number go when every second place is left free, in five steps of half the distance each.
+/// Where the bits of half a number go when every second place is left free, in five steps of half the
+/// distance each.
 const SPREAD: [(u32, u64); 5] = [
     (16, 0x0000_ffff_0000_ffff),
     (8, 0x00ff_00ff_00ff_00ff),
@@ -373,7 +378,8 @@ mod tests {
     /// A place not far from another.
     fn near(centre: Point) -> impl Strategy<Value = Point> {
         (-3.0..3.0f64, -3.0..3.0f64).prop_map(move |(east, north)| Point {
-            // At the very end of an axis the number of the cell has a bit too many, in Redis as here, and no search finds it.
+            // At the very end of an axis the number of the cell has a bit too many, in Redis as here, and no
+            // search finds it.
             longitude: (centre.longitude + east).clamp(-180.0, 179.999),
             latitude: (centre.latitude + north).clamp(-85.05, 85.05),
         })

@@ -8,7 +8,8 @@ use std::ops::Deref;
 /// The longest decimal text of a 64-bit integer, sign included.
 pub const MAX_INTEGER_LEN: usize = 20;
 
-/// Reads a signed integer in its one canonical decimal form, as Redis does for every integer argument and for values kept as integers.
+/// Reads a signed integer in its one canonical decimal form, as Redis does for every integer argument and for
+/// values kept as integers.
 ///
 /// Refused: an empty text, a plus sign, leading zeros, `-0`, spaces, anything outside the range of `i64`.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
@@ -26,7 +27,8 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     0i64.checked_sub_unsigned(magnitude)
 }
 
-/// Reads an unsigned integer in its one canonical decimal form; the rules are those of [`parse_i64`] without a sign.
+/// Reads an unsigned integer in its one canonical decimal form; the rules are those of [`parse_i64`] without
+/// a sign.
 pub fn parse_u64(text: &[u8]) -> Option<u64> {
     let first = *text.first()?;
     if first == b'0' {
@@ -96,8 +98,9 @@ pub fn integer_len(value: i64) -> usize {
 
 /// Reads a double argument as Valkey 9 does for scores, coordinates and the like.
 ///
-/// Accepted: an optional sign, digits with or without a point, an exponent, and `inf` or `infinity` in any case. Refused: an empty text,
-/// spaces, hexadecimal, NaN, and a number too large or too small to be told from infinity or zero.
+/// Accepted: an optional sign, digits with or without a point, an exponent, and `inf` or `infinity` in any
+/// case. Refused: an empty text, spaces, hexadecimal, NaN, and a number too large or too small to be told
+/// from infinity or zero.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let unsigned = match text {
         [b'+' | b'-', rest @ ..] => rest,
@@ -123,7 +126,8 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(value)
 }
 
-/// The longest text [`format_f64`] makes: a sign, 17 digits, a point and a four character exponent, or a sign and "0." with zeros before them.
+/// The longest text [`format_f64`] makes: a sign, 17 digits, a point and a four character exponent, or a sign
+/// and "0." with zeros before them.
 const MAX_FLOAT_LEN: usize = 32;
 
 /// The text of a double, kept on the stack. Dereferences to its bytes.
@@ -167,10 +171,12 @@ impl std::fmt::Write for FloatText {
     }
 }
 
-/// Writes a double as Valkey 9 replies it (ZSCORE and its kin): the shortest digits that read back as the same double.
+/// Writes a double as Valkey 9 replies it (ZSCORE and its kin): the shortest digits that read back as the
+/// same double.
 ///
-/// Whole numbers up to 2^62 are written as integers. Beyond, and for fractions, the exponent form is used when the plain form would be much
-/// longer than the digits. Valkey's digits are in rare cases one longer than the shortest; ours never are.
+/// Whole numbers up to 2^62 are written as integers. Beyond, and for fractions, the exponent form is used
+/// when the plain form would be much longer than the digits. Valkey's digits are in rare cases one longer
+/// than the shortest; ours never are.
 pub fn format_f64(value: f64) -> FloatText {
     const WHOLE_LIMIT: f64 = (1u64 << 62) as f64;
     let mut text = FloatText::EMPTY;

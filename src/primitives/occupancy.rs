@@ -23,7 +23,7 @@ impl Occupancy {
         self.entries += entries;
     }
 
-    /// How many buckets there are.
+    /// Number of buckets.
     pub fn buckets(&self) -> usize {
         self.buckets_by_entries.iter().sum()
     }

@@ -1,4 +1,5 @@
-//! Equality of short texts without the call of a function: names of commands and keys are compared for every request.
+//! Equality of short texts without the call of a function: names of commands and keys are compared for every
+//! request.
 
 /// Up to so many bytes are compared here.
 const SHORT: usize = 32;

@@ -1,4 +1,5 @@
-//! Copying a few bytes: up to 64 of them in pieces of a fixed size that may overlap, which is no call and leaves a loop its registers.
+//! Copying a few bytes: up to 64 of them in pieces of a fixed size that may overlap, which is no call and
+//! leaves a loop its registers.
 
 /// Copies bytes from one slice into another of the same length.
 #[inline]

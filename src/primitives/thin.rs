@@ -1,10 +1,11 @@
 //! A growable run of bytes behind one thin pointer, with a small header in the same allocation.
 //!
-//! A `Vec<u8>` is three words before its first byte; a small hash or a table's bucket has no use for them. Here the owner holds one word, the
-//! length is a `u32` in the block, and the capacity is not stored at all: it follows from the length by [`size_class`].
+//! A `Vec<u8>` is three words before its first byte; a small hash or a table's bucket has no use for them.
+//! Here the owner holds one word, the length is a `u32` in the block, and the capacity is not stored at all:
+//! it follows from the length by [`size_class`].
 //!
-//! Neither [`Thin`] nor [`Owned`] has an alignment: a value with one of them and a tag takes nine bytes, not sixteen, and a record puts it
-//! wherever its key's length ends.
+//! Neither [`Thin`] nor [`Owned`] has an alignment: a value with one of them and a tag takes nine bytes, not
+//! sixteen, and a record puts it wherever its key's length ends.
 //!
 //! This is the only place of `types` that needs `unsafe`.
 #![allow(unsafe_code)]
@@ -28,15 +29,17 @@ struct Block<H> {
 
 /// The bytes. An empty run owns no memory and has the default header.
 ///
-/// Invariant: `block` is `None` exactly when there are no bytes; otherwise it points to an allocation of `layout(len)` made by the global
-/// allocator, which begins with an initialized `Block` followed by `len` initialized bytes.
+/// Invariant: `block` is `None` exactly when there are no bytes; otherwise it points to an allocation of
+/// `layout(len)` made by the global allocator, which begins with an initialized `Block` followed by `len`
+/// initialized bytes.
 #[repr(C, packed)]
 pub struct Thin<H: Header> {
     block: Option<NonNull<Block<H>>>,
     owned: PhantomData<Block<H>>,
 }
 
-// SAFETY: a `Thin` owns its block alone, like a `Box`; the header and the bytes are `Send + Sync`, and shared access only reads.
+// SAFETY: a `Thin` owns its block alone, like a `Box`; the header and the bytes are `Send + Sync`, and shared
+// access only reads.
 unsafe impl<H: Header> Send for Thin<H> {}
 // SAFETY: as above.
 unsafe impl<H: Header> Sync for Thin<H> {}
@@ -75,7 +78,8 @@ impl<H: Header> Thin<H> {
     pub fn bytes(&self) -> &[u8] {
         match self.block {
             None => &[],
-            // SAFETY: by the invariant `len` initialized bytes follow the `Block`, and they live and stay unchanged while `self` is borrowed.
+            // SAFETY: by the invariant `len` initialized bytes follow the `Block`, and they live and stay
+            // unchanged while `self` is borrowed.
             Some(block) => unsafe {
                 std::slice::from_raw_parts(Self::data(block), block.as_ref().len as usize)
             },
@@ -93,7 +97,7 @@ impl<H: Header> Thin<H> {
         }
     }
 
-    /// What the block takes from the allocator, in bytes.
+    /// Bytes that the block takes from the allocator.
     #[inline]
     pub fn memory_bytes(&self) -> usize {
         if { self.block }.is_none() { 0 } else { size_class(Self::OVERHEAD + self.len()) }
@@ -113,8 +117,8 @@ impl<H: Header> Thin<H> {
     /// Replaces `removed` bytes from `at` on by the pieces, one after the other.
     ///
     /// # Panics
-    /// When the range is not inside the bytes or the result would be longer than [`Self::MAX_LEN`]: both are errors of the caller, who has
-    /// limits of his own on what comes from outside.
+    /// When the range is not inside the bytes or the result would be longer than [`Self::MAX_LEN`]: both are
+    /// errors of the caller, who has limits of his own on what comes from outside.
     #[inline]
     pub fn splice(&mut self, at: usize, removed: usize, pieces: &[&[u8]]) {
         let old_len = self.len();
@@ -128,9 +132,10 @@ impl<H: Header> Thin<H> {
         let Some(block) = self.block else {
             return;
         };
-        // SAFETY: the block has room for the longer of the old and the new length: it was grown above, and is shrunk only below. The tail lies
-        // inside the old bytes before the move and inside the new ones after it; `copy` allows overlap. The pieces are borrowed from outside,
-        // so they cannot overlap bytes that `self` is borrowed for mutably; they fill exactly the gap between `at` and the moved tail.
+        // SAFETY: the block has room for the longer of the old and the new length: it was grown above, and is
+        // shrunk only below. The tail lies inside the old bytes before the move and inside the new ones after
+        // it; `copy` allows overlap. The pieces are borrowed from outside, so they cannot overlap bytes that
+        // `self` is borrowed for mutably; they fill exactly the gap between `at` and the moved tail.
         unsafe {
             let start = Self::data(block).add(at);
             if added != removed && tail != 0 {
@@ -149,7 +154,8 @@ impl<H: Header> Thin<H> {
         }
     }
 
-    /// Inserts pieces at several places at once, so that no byte is moved twice. The places are those before the insertion, in ascending order.
+    /// Inserts pieces at several places at once, so that no byte is moved twice. The places are those before
+    /// the insertion, in ascending order.
     ///
     /// # Panics
     /// As [`Self::splice`], and when the places are not in order.
@@ -168,9 +174,10 @@ impl<H: Header> Thin<H> {
         let (mut end, mut shift) = (old_len, added);
         for (at, piece) in pieces.into_iter().rev() {
             assert!(at <= end, "places out of order or outside of the bytes");
-            // SAFETY: the block has room for `new_len` bytes. `at..end` are old bytes not moved yet, `end + shift` is at most `new_len`, and the
-            // piece goes into the gap of its own length that the move leaves below `at + shift`. Pieces cannot overlap bytes that `self` is
-            // borrowed mutably for. A panic in the loop leaves the length as it was, and every byte below it initialized.
+            // SAFETY: the block has room for `new_len` bytes. `at..end` are old bytes not moved yet,
+            // `end + shift` is at most `new_len`, and the piece goes into the gap of its own length that the
+            // move leaves below `at + shift`. Pieces cannot overlap bytes that `self` is borrowed mutably
+            // for. A panic in the loop leaves the length as it was, and every byte below it initialized.
             unsafe {
                 let data = Self::data(block);
                 std::ptr::copy(data.add(at), data.add(at + shift), end - at);
@@ -206,12 +213,14 @@ impl<H: Header> Thin<H> {
 
     fn set_len(&mut self, len: usize) {
         if let Some(mut block) = self.block {
-            // SAFETY: as in `set_header`; the caller has initialized that many bytes, and the block's layout is the one of `len`.
+            // SAFETY: as in `set_header`; the caller has initialized that many bytes, and the block's layout
+            // is the one of `len`.
             unsafe { block.as_mut() }.len = len as u32;
         }
     }
 
-    /// Gives the block the size that belongs to `new_len`. Growing leaves the length to be set when the new bytes are there; shrinking sets it.
+    /// Gives the block the size that belongs to `new_len`. Growing leaves the length to be set when the new
+    /// bytes are there; shrinking sets it.
     fn resize_block(&mut self, old_len: usize, new_len: usize) {
         assert!(new_len <= Self::MAX_LEN, "a packed block cannot hold {new_len} bytes");
         let new_layout = Self::layout(new_len);
@@ -232,7 +241,8 @@ impl<H: Header> Thin<H> {
             return;
         }
         if old_layout.size() != new_layout.size() {
-            // SAFETY: the block was allocated with `old_layout` by the global allocator, and the new size is not zero and within `isize`.
+            // SAFETY: the block was allocated with `old_layout` by the global allocator, and the new size is
+            // not zero and within `isize`.
             let raw = unsafe { alloc::realloc(block.as_ptr().cast(), old_layout, new_layout.size()) }
                 .cast::<Block<H>>();
             let Some(block) = NonNull::new(raw) else { alloc::handle_alloc_error(new_layout) };
@@ -245,12 +255,14 @@ impl<H: Header> Thin<H> {
 
     fn layout(len: usize) -> Layout {
         let size = size_class(Self::OVERHEAD + len);
-        // SAFETY: the alignment of a type is a power of two, and the size is at most some 5 GiB, far below `isize::MAX`.
+        // SAFETY: the alignment of a type is a power of two, and the size is at most some 5 GiB, far below
+        // `isize::MAX`.
         unsafe { Layout::from_size_align_unchecked(size, align_of::<Block<H>>()) }
     }
 
     fn data(block: NonNull<Block<H>>) -> *mut u8 {
-        // SAFETY: the allocation is at least `OVERHEAD` bytes long, so one past the `Block` is inside it or at its end.
+        // SAFETY: the allocation is at least `OVERHEAD` bytes long, so one past the `Block` is inside it or
+        // at its end.
         unsafe { block.as_ptr().cast::<u8>().add(Self::OVERHEAD) }
     }
 }
@@ -322,7 +334,8 @@ impl<T: Default> Default for Owned<T> {
 impl<H: Header> Drop for Thin<H> {
     fn drop(&mut self) {
         if let Some(block) = self.block {
-            // SAFETY: by the invariant the block was allocated with the layout of its length; the header is `Copy`, so nothing in it needs dropping.
+            // SAFETY: by the invariant the block was allocated with the layout of its length; the header is
+            // `Copy`, so nothing in it needs dropping.
             unsafe { alloc::dealloc(block.as_ptr().cast(), Self::layout(block.as_ref().len as usize)) };
         }
     }
@@ -343,7 +356,8 @@ impl<H: Header> Default for Thin<H> {
     }
 }
 
-/// Rounds an allocation up to a size that the allocator serves without waste: steps of 8 to 64 bytes, then four steps a doubling.
+/// Rounds an allocation up to a size that the allocator serves without waste: steps of 8 to 64 bytes, then
+/// four steps a doubling.
 #[inline]
 pub const fn size_class(size: usize) -> usize {
     if size <= 64 {

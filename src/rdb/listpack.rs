@@ -1,7 +1,7 @@
 //! Redis's listpack: the packed form in which its dumps hold small collections and the blocks of streams.
 //!
-//! Six bytes of head (total bytes, number of elements), then elements: a tag with the length or the number itself, the bytes, and
-//! the element's length again for walking backwards; 0xff ends it.
+//! Six bytes of head (total bytes, number of elements), then elements: a tag with the length or the number
+//! itself, the bytes, and the element's length again for walking backwards; 0xff ends it.
 
 use super::error::{Read, RestoreError};
 use super::packed::{Element, Elements};
@@ -154,7 +154,8 @@ impl Writer {
         self.end_element(start);
     }
 
-    /// Writes the length again, seven bits a byte, the highest first; all but the first byte have their eighth bit set.
+    /// Writes the length again, seven bits a byte, the highest first; all but the first byte have their
+    /// eighth bit set.
     fn end_element(&mut self, start: usize) {
         let len = self.bytes.len() - start;
         let width = back_length_bytes(len);

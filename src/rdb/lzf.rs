@@ -2,8 +2,8 @@
 
 /// The `len` bytes that `packed` holds; `None` when it is not LZF or holds another number of bytes.
 ///
-/// A control byte below 32 is followed by one more literal byte than it says; any other has a length in its upper three bits
-/// (7: more in the next byte) and a distance back in the rest and the byte that follows.
+/// A control byte below 32 is followed by one more literal byte than it says; any other has a length in its
+/// upper three bits (7: more in the next byte) and a distance back in the rest and the byte that follows.
 pub fn decompress(packed: &[u8], len: usize) -> Option<Vec<u8>> {
     // One control sequence of three bytes yields 264 at most, so a short text cannot claim a long result.
     const EXPANSION_MAX: usize = 264;

@@ -1,7 +1,7 @@
 //! The RDB value format: what DUMP writes and RESTORE reads, exchanged with Redis and Valkey.
 //!
-//! Written are only the plain forms that every version of both reads (RDB version 11, Redis 7.2); read are those and the
-//! packed forms of every version since Redis 2.4.
+//! Written are only the plain forms that every version of both reads (RDB version 11, Redis 7.2); read are
+//! those and the packed forms of every version since Redis 2.4.
 
 mod error;
 pub mod functions;
@@ -28,7 +28,8 @@ pub use error::RestoreError;
 /// The version that payloads are written in: that of Redis 7.2.
 const VERSION: u16 = 11;
 
-/// Versions that belong to forks which went their own way after 11: their numbers mean other things (Valkey's rule).
+/// Versions that belong to forks which went their own way after 11: their numbers mean other things (Valkey's
+/// rule).
 const FOREIGN: std::ops::RangeInclusive<u16> = 12..=79;
 
 /// The newest version read: that of Valkey 9.
@@ -37,7 +38,8 @@ const VERSION_MAX: u16 = 80;
 /// Version and checksum behind the value.
 const FOOTER: usize = 2 + 8;
 
-/// Types of values. The gaps are those of modules (6, 7) and of Redis after its licence changed (23 and more).
+/// Types of values. The gaps are those of modules (6, 7) and of Redis after its licence changed (23 and
+/// more).
 mod kind {
     pub const STRING: u8 = 0;
     pub const LIST: u8 = 1;
@@ -111,8 +113,9 @@ impl Restored {
     }
 }
 
-/// The payload of a record's value, as DUMP returns it. Fields of a hash that have ended and were not taken out yet are in it with their
-/// ends, as on Valkey: a hash whose fields have all ended is a payload like any other.
+/// The payload of a record's value, as DUMP returns it. Fields of a hash that have ended and were not taken
+/// out yet are in it with their ends, as on Valkey: a hash whose fields have all ended is a payload like any
+/// other.
 pub fn dump(record: &Record) -> Vec<u8> {
     let mut out = Vec::new();
     let version = write::value(record, &mut out);

@@ -36,8 +36,8 @@ impl Deref for Element<'_> {
     }
 }
 
-/// The elements of a packed form, read and checked on the way: nothing is copied, and nothing grows with a length
-/// that the payload only claims.
+/// The elements of a packed form, read and checked on the way: nothing is copied, and nothing grows with a
+/// length that the payload only claims.
 pub trait Elements<'a> {
     /// The next element; `None` behind the last one, when everything that follows the elements is right, too.
     ///

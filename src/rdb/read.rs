@@ -1,5 +1,5 @@
-//! Values from RDB. The bytes come from clients: every length is checked against what is left, and a collection grows only
-//! as fast as its bytes arrive.
+//! Values from RDB. The bytes come from clients: every length is checked against what is left, and a
+//! collection grows only as fast as its bytes arrive.
 
 use super::error::{Read, RestoreError};
 use super::listpack::Listpack;

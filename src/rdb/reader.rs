@@ -25,7 +25,8 @@ impl Reader<'_> {
         Ok(self.array::<1>()?[0])
     }
 
-    /// A double as text behind its length in a byte. Lengths of 253 to 255 stand for NaN and the two infinities.
+    /// A double as text behind its length in a byte. Lengths of 253 to 255 stand for NaN and the two
+    /// infinities.
     pub(super) fn decimal(&mut self) -> Read<f64> {
         match self.byte()? {
             253 => Ok(f64::NAN),

@@ -1,7 +1,8 @@
 //! Streams in RDB: blocks of entries as listpacks, then the stream's own numbers, then its groups.
 //!
-//! A block's listpack begins with how many entries it has, how many of them are deleted, and the field names that most of them
-//! share. An entry is its flags, the differences of its id to the block's, its fields and how many elements that were.
+//! A block's listpack begins with how many entries it has, how many of them are deleted, and the field names
+//! that most of them share. An entry is its flags, the differences of its id to the block's, its fields and
+//! how many elements that were.
 
 use super::Limits;
 use super::error::{Read, RestoreError};

@@ -1,9 +1,9 @@
 //! Redis's ziplist: the packed form of small lists, hashes and sorted sets before Redis 7.
 //!
-//! Ten bytes of head (total bytes and offset of the last element, four bytes each; number of elements, two bytes),
-//! then elements, then 0xff. An element begins with the length of the one before it: a byte, or 0xfe and four
-//! bytes. A tag follows, which is a short number or says what does, then the bytes. Lengths in tags are
-//! big-endian, all else little-endian.
+//! Ten bytes of head (total bytes and offset of the last element, four bytes each; number of elements, two
+//! bytes), then elements, then 0xff. An element begins with the length of the one before it: a byte, or 0xfe
+//! and four bytes. A tag follows, which is a short number or says what does, then the bytes. Lengths in tags
+//! are big-endian, all else little-endian.
 
 use super::error::{Read, RestoreError};
 use super::packed::{Element, Elements};

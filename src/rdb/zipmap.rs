@@ -1,8 +1,8 @@
 //! Redis's zipmap: the packed form of small hashes before Redis 2.6.
 //!
-//! A byte with the number of pairs, then for each field and value their length and bytes, then 0xff. A length is
-//! a byte, or 0xfe and four bytes, little-endian. Between a value's length and its bytes stands how many bytes
-//! behind it are unused.
+//! A byte with the number of pairs, then for each field and value their length and bytes, then 0xff. A length
+//! is a byte, or 0xfe and four bytes, little-endian. Between a value's length and its bytes stands how many
+//! bytes behind it are unused.
 
 use super::error::{Read, RestoreError};
 use super::packed::{Element, Elements};
@@ -40,7 +40,8 @@ impl<'a> Zipmap<'a> {
     fn length(&mut self) -> Read<usize> {
         match self.take(1)? {
             [LONG] => match u32::from_le_bytes(*self.take(4)?.first_chunk().ok_or(BAD)?) {
-                // Nobody writes a length in five bytes that fits one: readers that compute its place from its size go astray.
+                // Nobody writes a length in five bytes that fits one: readers that compute its place from its
+                // size go astray.
                 len if len < u32::from(LONG) => Err(BAD),
                 len => Ok(len as usize),
             },

@@ -121,7 +121,8 @@ fn setbit(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         } else {
             bytes[byte] &= !mask;
         }
-        // Kept as one that was modified even where no bit changes: OBJECT ENCODING shows that, and Redis does so.
+        // Kept as one that was modified even where no bit changes: OBJECT ENCODING shows that, and Redis does
+        // so.
         Ok(((before, grows || before != wanted), true))
     })?;
     if changed {
@@ -146,7 +147,8 @@ fn getbit(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// The part of a string that BITCOUNT and BITPOS are asked about: two ends, negative ones counting from the end.
+/// The part of a string that BITCOUNT and BITPOS are asked about: two ends, negative ones counting from the
+/// end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     start: i64,
@@ -171,7 +173,8 @@ impl Part {
         Ok(Self { start, end, in_bits })
     }
 
-    /// First and last bit of the part of so many bytes; the first may be behind the last, and then there is no bit in it.
+    /// First and last bit of the part of so many bytes; the first may be behind the last, and then there is
+    /// no bit in it.
     fn bits_of(self, len: usize) -> Option<(u64, u64)> {
         let units = len as i64 * if self.in_bits { 8 } else { 1 };
         let place = |index: i64| if index < 0 { index.saturating_add(units).max(0) } else { index };
@@ -183,7 +186,8 @@ impl Part {
         Some(if self.in_bits { (start, end) } else { (8 * start, 8 * end + 7) })
     }
 
-    /// Whether both ends count from the end and are in the wrong order: too far before the beginning they would become the same.
+    /// Whether both ends count from the end and are in the wrong order: too far before the beginning they
+    /// would become the same.
     fn is_backwards(self) -> bool {
         self.start < 0 && self.end.is_some_and(|end| end < self.start)
     }

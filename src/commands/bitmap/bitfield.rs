@@ -201,7 +201,8 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
                 Action::Add(..) => new,
             });
         }
-        // Kept as one that was modified even where no bit changes: OBJECT ENCODING shows that, and Redis does so.
+        // Kept as one that was modified even where no bit changes: OBJECT ENCODING shows that, and Redis does
+        // so.
         Ok(((grew, written), true))
     })?;
     if changes > 0 {

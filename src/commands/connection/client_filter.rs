@@ -47,7 +47,8 @@ enum Kind {
     Replica,
 }
 
-/// Conditions that all have to hold, each perhaps inverted by `NOT-`. There is one of a kind, beside its inverted form.
+/// Conditions that all have to hold, each perhaps inverted by `NOT-`. There is one of a kind, beside its
+/// inverted form.
 #[derive(Default)]
 pub struct Filter {
     conditions: Vec<(bool, Condition)>,
@@ -56,8 +57,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Reads pairs of a filter's name and value; ID takes several values. Of a filter given twice the last one counts, as in Valkey,
-    /// but ids add up.
+    /// Reads pairs of a filter's name and value; ID takes several values. Of a filter given twice the last
+    /// one counts, as in Valkey, but ids add up.
     ///
     /// # Errors
     /// Unknown filters and values, with Redis's texts.

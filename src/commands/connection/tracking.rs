@@ -83,7 +83,8 @@ fn options(cx: &Context<'_>, words: &[&[u8]]) -> Result<Options, CommandError> {
                 return Err(CommandError::text("ERR A client can only redirect to a single other client"));
             }
             let id = args::int(value)?;
-            // Clients are told of one that is not there at once, since that is a mistake rather than bad luck.
+            // Clients are told of one that is not there at once, since that is a mistake rather than bad
+            // luck.
             let client = u64::try_from(id).ok().and_then(|id| cx.server.clients.by_id(id));
             tracker.redirect = Some(
                 client.ok_or(CommandError::text("ERR The client ID you want redirect to does not exist"))?,

@@ -161,7 +161,8 @@ pub fn footer_check(cx: &Context<'_>) -> rdb::FooterCheck {
     }
 }
 
-/// What payloads are taken and when restored collections leave their compact form, by the configuration in force.
+/// What payloads are taken and when restored collections leave their compact form, by the configuration in
+/// force.
 pub fn limits(cx: &Context<'_>) -> rdb::Limits {
     let settings = &cx.server.settings;
     rdb::Limits {

@@ -1,4 +1,5 @@
-//! When keys end: EXPIRE and its family, TTL and its family, PERSIST; and the expiry options of other commands.
+//! When keys end: EXPIRE and its family, TTL and its family, PERSIST; and the expiry options of other
+//! commands.
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::engine::context::Context;
@@ -148,7 +149,8 @@ impl<'a> ExpireOption<'a> {
         Some(args::value_of(arguments, index).map(|amount| Self { unit, amount }))
     }
 
-    /// The end in milliseconds of Unix time. Zero and less is an error here, as in all commands but the EXPIRE family.
+    /// The end in milliseconds of Unix time. Zero and less is an error here, as in all commands but the
+    /// EXPIRE family.
     ///
     /// # Errors
     /// Not a number; not a time.
@@ -163,8 +165,8 @@ impl<'a> ExpireOption<'a> {
     }
 }
 
-/// The earliest end that a key or field is given, in milliseconds of Unix time. Earlier ones mean the same; 0 is the time of a
-/// client for which nothing has ended.
+/// The earliest end that a key or field is given, in milliseconds of Unix time. Earlier ones mean the same; 0
+/// is the time of a client for which nothing has ended.
 pub const EARLIEST_END_MS: u64 = 1;
 
 /// The end in milliseconds of Unix time; `None` when it is beyond what 64 bits hold.
@@ -179,8 +181,8 @@ fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<i64> {
     }
 }
 
-/// Deletes a key whose new end is not in the future instead of setting that: the key has expired. Answers whether the end
-/// is not in the future.
+/// Deletes a key whose new end is not in the future instead of setting that: the key has expired. Answers
+/// whether the end is not in the future.
 pub fn delete_if_past(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64) -> bool {
     if at_ms > cx.keys.past_ms() {
         return false;
@@ -247,8 +249,8 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// Whether they hold for an end in milliseconds of Unix time that is there now, and one that is wanted. What has no end
-    /// counts as ending never.
+    /// Whether they hold for an end in milliseconds of Unix time that is there now, and one that is wanted.
+    /// What has no end counts as ending never.
     pub fn hold(self, now: Option<u64>, wanted: i64) -> bool {
         let is_later = now.is_some_and(|now| wanted > now as i64);
         let is_earlier = now.is_none_or(|now| wanted < now as i64);

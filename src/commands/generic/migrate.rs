@@ -134,8 +134,9 @@ fn migrate(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     // Who writes a port that is none gets what a port gets where nobody listens.
     let port = args::int(arguments[2]).ok().and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
     let host = args::text(arguments[1]);
-    // From here to the last reply the keys stay locked and this thread waits, each step for a bounded time: a key must not change, nor be
-    // seen, between the moment its bytes are taken and the one in which it is known where it is.
+    // From here to the last reply the keys stay locked and this thread waits, each step for a bounded time: a
+    // key must not change, nor be seen, between the moment its bytes are taken and the one in which it is
+    // known where it is.
     let peer = cx.server.network().connect(&host, port, step_limit).map_err(failed)?;
     let mut target = Target { peer, requests: Vec::new(), sent: Vec::new(), refusal: None };
     // Its own exchange: behind a greeting that is refused, the keys would go to a place that nobody meant.

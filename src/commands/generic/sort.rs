@@ -1,4 +1,5 @@
-//! SORT and SORT_RO: the elements of a list, set or sorted set in order, by themselves or by what stands under keys made of them.
+//! SORT and SORT_RO: the elements of a list, set or sorted set in order, by themselves or by what stands
+//! under keys made of them.
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,5 @@
-//! Searches for places: GEOSEARCH, and GEORADIUS with its variants, which are older names of it with their own order of arguments.
+//! Searches for places: GEOSEARCH, and GEORADIUS with its variants, which are older names of it with their
+//! own order of arguments.
 
 use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
 use crate::command::{Begin, Command, Find, Flags, KeySpec, args};
@@ -191,8 +192,8 @@ struct Options {
 }
 
 impl Options {
-    /// Reads all behind the name. `place_of` answers where a member is, `None` where its sorted set is not there. `name` is the command's, for
-    /// error texts.
+    /// Reads all behind the name. `place_of` answers where a member is, `None` where its sorted set is not
+    /// there. `name` is the command's, for error texts.
     fn parse(
         arguments: &[&[u8]],
         form: Form,
@@ -231,7 +232,8 @@ impl Options {
         while let Some((word, rest)) = words.split_first() {
             words = rest;
             let is = |option| args::is(word, option);
-            // Only one kind of centre and one of shape, of which the last one counts; a polygon has no centre but its own.
+            // Only one kind of centre and one of shape, of which the last one counts; a polygon has no centre
+            // but its own.
             let is_centre = |option| is(option) && searches && centre_by.is_none_or(|by| by == option);
             let is_shape = |option| is(option) && searches && shape_by.is_none_or(|by| by == option);
             let has_polygon = shape_by == Some("BYPOLYGON");

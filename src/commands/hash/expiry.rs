@@ -139,7 +139,8 @@ pub const UNIX_SECONDS: Unit = Unit { ms: 1000, from_now: false };
 pub const UNIX_MILLISECONDS: Unit = Unit { ms: 1, from_now: false };
 
 impl End<'_> {
-    /// In milliseconds of Unix time. Zero is a time here, unlike for keys' options; a negative one is not, unlike for EXPIRE.
+    /// In milliseconds of Unix time. Zero is a time here, unlike for keys' options; a negative one is not,
+    /// unlike for EXPIRE.
     ///
     /// # Errors
     /// Not a number; not a time.

@@ -214,8 +214,8 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Sets fields together with their ends, as of two times: up to which fields have ended, and up to which a new end has ended its
-/// field at once. Whether any of them was kept although its time was over.
+/// Sets fields together with their ends, as of two times: up to which fields have ended, and up to which a
+/// new end has ended its field at once. Whether any of them was kept although its time was over.
 fn set_with_ends(
     hash: &mut Hash,
     pairs: &[&[u8]],

@@ -623,7 +623,8 @@ pub(super) fn pop_of_first(
     Ok(false)
 }
 
-/// Takes an element from the first list that there is and answers the key and the element (BLPOP). Whether there was one.
+/// Takes an element from the first list that there is and answers the key and the element (BLPOP). Whether
+/// there was one.
 ///
 /// # Errors
 /// Other types.

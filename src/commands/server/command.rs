@@ -123,7 +123,8 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// First key, last key, step, as COMMAND told them before there were key specs: of the specs with fixed places, together.
+/// First key, last key, step, as COMMAND told them before there were key specs: of the specs with fixed
+/// places, together.
 fn key_range(command: &Command) -> (i64, i64, i64) {
     let mut range: Option<(i64, i64, i64)> = None;
     for spec in command.keys {
@@ -369,8 +370,9 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Whether a command is told of. Subcommands of what `enable-debug-command` and its like protect are not, as in Valkey: tools that
-/// try every command they are told of (valkey-benchmark --fuzz) would end the server by them.
+/// Whether a command is told of. Subcommands of what `enable-debug-command` and its like protect are not, as
+/// in Valkey: tools that try every command they are told of (valkey-benchmark --fuzz) would end the server by
+/// them.
 fn is_shown(server: &Server, entry: &Entry) -> bool {
     let container =
         entry.full_name.split_once('|').and_then(|(name, _)| server.commands.by_full_name(name.as_bytes()));

@@ -88,8 +88,8 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     set.map_err(|error: SetError| CommandError::new(format!("ERR {error}")))?;
     cx.server.apply_settings();
     if cx.origin == Origin::Client {
-        // A lower maxmemory is reached at once. Within a transaction a CLIENT PAUSE may follow, which forbids it; the keeper looks
-        // by itself soon after.
+        // A lower maxmemory is reached at once. Within a transaction a CLIENT PAUSE may follow, which forbids
+        // it; the keeper looks by itself soon after.
         cx.server.keeper.wake();
     }
     cx.reply.ok();

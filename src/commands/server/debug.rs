@@ -491,8 +491,8 @@ fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             }
         }
     }
-    // What was read could not be added beside itself. There is no file: nothing can be read that was not written just now, and to
-    // merge that changes nothing.
+    // What was read could not be added beside itself. There is no file: nothing can be read that was not
+    // written just now, and to merge that changes nothing.
     let fails = if save { !flush && !merge && !is_empty(cx) } else { flush || !merge };
     if fails {
         return Err(CommandError::text("ERR Error trying to load the RDB dump, check server logs."));

@@ -95,7 +95,8 @@ fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         if !args::is(arguments[index], "SAMPLES") {
             return Err(CommandError::Syntax);
         }
-        // The figure is exact, so how many elements to look at does not matter; the number is checked all the same.
+        // The figure is exact, so how many elements to look at does not matter; the number is checked all the
+        // same.
         if args::int(args::value_of(arguments, index)?)? < 0 {
             return Err(CommandError::Syntax);
         }

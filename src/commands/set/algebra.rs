@@ -205,8 +205,8 @@ fn sdiffstore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Puts a result under the destination, which an empty one deletes. The inputs have all been read by now: the destination may
-/// be one of them.
+/// Puts a result under the destination, which an empty one deletes. The inputs have all been read by now: the
+/// destination may be one of them.
 fn store(cx: &mut Context<'_>, arguments: &[&[u8]], result: Set, event: &'static str) {
     let key = cx.key(arguments, 1);
     let count = result.len();
@@ -226,7 +226,8 @@ fn keys_in<'k>(cx: &Context<'_>, arguments: &[&'k [u8]], range: std::ops::Range<
     range.map(|index| cx.key(arguments, index)).collect()
 }
 
-/// The sets under these keys, in their order. Every key is looked at, so that any of another type is an error.
+/// The sets under these keys, in their order. Every key is looked at, so that any of another type is an
+/// error.
 fn read_all<'k>(
     access: &'k Access<'_, '_>,
     server: &Server,
@@ -242,7 +243,8 @@ fn read_all<'k>(
     keys.iter().map(read).collect()
 }
 
-/// Results begin as small as can be and grow into the encoding that their members need, whatever the inputs have.
+/// Results begin as small as can be and grow into the encoding that their members need, whatever the inputs
+/// have.
 fn empty_set(limits: &SetLimits) -> Set {
     Set::new_for(b"0", limits, 0)
 }
@@ -276,8 +278,8 @@ fn unite(sets: &[Option<&Set>], limits: &SetLimits) -> Set {
 fn subtract(sets: &[Option<&Set>], mut visit: impl FnMut(&[u8])) {
     let Some((Some(first), others)) = sets.split_first() else { return };
     let mut others: SmallVec<[&Set; 4]> = others.iter().copied().flatten().collect();
-    // Either every member is looked for in the others, until one has it, or all members of the others are taken from a copy.
-    // The first costs half of its worst case on average (Redis's estimate).
+    // Either every member is looked for in the others, until one has it, or all members of the others are
+    // taken from a copy. The first costs half of its worst case on average (Redis's estimate).
     let look_up = first.len().saturating_mul(others.len()) / 2;
     let take_out = first.len() + others.iter().map(|set| set.len()).sum::<usize>();
     if look_up <= take_out {

@@ -222,7 +222,8 @@ fn srem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn smove(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (from, to) = (cx.key(arguments, 1), cx.key(arguments, 2));
     let member = arguments[3];
-    // A missing source ends it before the destination's type is looked at, and a wrong type before anything changes.
+    // A missing source ends it before the destination's type is looked at, and a wrong type before anything
+    // changes.
     let is_member = collection::write::<Set>(&mut cx.keys, &from)?.map(|set| set.contains(member));
     if is_member.is_some() {
         collection::write::<Set>(&mut cx.keys, &to)?;

@@ -1,5 +1,5 @@
-//! What all commands on collections share: finding a key's collection or none or another type, creating it, the reply of the
-//! SCAN family, and the limit on replies whose length the client alone decides.
+//! What all commands on collections share: finding a key's collection or none or another type, creating it,
+//! the reply of the SCAN family, and the limit on replies whose length the client alone decides.
 
 use crate::command::args;
 use crate::commands::shared::scan_options::ScanOptions;
@@ -15,8 +15,8 @@ use crate::resp::encode::Reply;
 use crate::types::hash::Hash;
 use crate::types::set::Set;
 
-/// Longest reply, in bytes, of a command that repeats elements as often as the client asks (SRANDMEMBER with a negative count
-/// and its like). Redis has no limit and goes on until memory ends.
+/// Longest reply, in bytes, of a command that repeats elements as often as the client asks (SRANDMEMBER with
+/// a negative count and its like). Redis has no limit and goes on until memory ends.
 const REPEATED_REPLY_MAX: usize = 1 << 29;
 
 /// A value that lives in an [`Object`].
@@ -27,7 +27,8 @@ pub trait Collection: Sized {
     fn into_object(self) -> Object;
 }
 
-/// A collection that may be changed without anybody looking on. A hash may not: [`change_hash`] keeps count of its fields' ends.
+/// A collection that may be changed without anybody looking on. A hash may not: [`change_hash`] keeps count
+/// of its fields' ends.
 pub trait InPlace: Collection {
     /// The object as this type to be changed, if it is one.
     fn of_mut(object: &mut Object) -> Option<&mut Self>;
@@ -60,7 +61,8 @@ impl Collection for Hash {
 }
 
 /// A key's collection for a reading command, with hit, miss and access dated. The caller tells of the miss
-/// ([`Context::missed`]); it takes the keys alone, so that the reply can be written while the collection is read.
+/// ([`Context::missed`]); it takes the keys alone, so that the reply can be written while the collection is
+/// read.
 ///
 /// # Errors
 /// Another type.
@@ -100,7 +102,8 @@ pub fn write<'k, T: InPlace>(
     }
 }
 
-/// Changes a key's hash in place; one that the command empties must be deleted ([`Context::delete_emptied`]). `None`: there is none.
+/// Changes a key's hash in place; one that the command empties must be deleted ([`Context::delete_emptied`]).
+/// `None`: there is none.
 ///
 /// # Errors
 /// Another type.
@@ -175,11 +178,12 @@ pub fn signed_count(argument: &[u8]) -> Result<i64, CommandError> {
     Ok(count)
 }
 
-/// The largest count of HRANDFIELD WITHVALUES and ZRANDMEMBER WITHSCORES, whose elements are two replies each (Redis's rule).
+/// The largest count of HRANDFIELD WITHVALUES and ZRANDMEMBER WITHSCORES, whose elements are two replies each
+/// (Redis's rule).
 const PAIRS_MAX: u64 = i64::MAX.unsigned_abs() / 2;
 
-/// Reads `[count [word]]` of HRANDFIELD and ZRANDMEMBER, checked in Redis's order. Answers the count, `None` where there is
-/// none, and whether `word` (WITHVALUES, WITHSCORES) follows it.
+/// Reads `[count [word]]` of HRANDFIELD and ZRANDMEMBER, checked in Redis's order. Answers the count, `None`
+/// where there is none, and whether `word` (WITHVALUES, WITHSCORES) follows it.
 ///
 /// # Errors
 /// Not a number, another word, a count of pairs beyond [`PAIRS_MAX`].
@@ -198,7 +202,8 @@ pub fn random_options(words: &[&[u8]], word: &str) -> Result<(Option<i64>, bool)
     }
 }
 
-/// The reply of SRANDMEMBER and its like where the key is missing: an empty array when a count was given, else null.
+/// The reply of SRANDMEMBER and its like where the key is missing: an empty array when a count was given,
+/// else null.
 pub fn write_none_at_random(cx: &mut Context<'_>, key: &HashedKey<'_>, count: Option<i64>) {
     cx.missed(key);
     match count {
@@ -260,8 +265,8 @@ fn repeat_within(
     Ok(())
 }
 
-/// SSCAN, HSCAN and their like: `walk` visits elements from a cursor on, writes those that the options want, and answers the
-/// next cursor and how many replies it wrote.
+/// SSCAN, HSCAN and their like: `walk` visits elements from a cursor on, writes those that the options want,
+/// and answers the next cursor and how many replies it wrote.
 ///
 /// The order of the checks is Redis's: cursor, key, type, and options only for a key that is there.
 ///

@@ -1,5 +1,5 @@
-//! Sorted sets: members one by one, at random, and walking over them. Ranges are in [`range`](super::range), several
-//! sets in [`algebra`](super::algebra), taking from the ends in [`pop`](super::pop).
+//! Sorted sets: members one by one, at random, and walking over them. Ranges are in [`range`](super::range),
+//! several sets in [`algebra`](super::algebra), taking from the ends in [`pop`](super::pop).
 
 use smallvec::SmallVec;
 
@@ -167,7 +167,8 @@ impl InPlace for ZSet {
     }
 }
 
-/// Writes the head of an array of members: with scores, RESP3 has an array of pairs and RESP2 one array of all.
+/// Writes the head of an array of members: with scores, RESP3 has an array of pairs and RESP2 one array of
+/// all.
 pub fn write_head(reply: &mut Reply<'_>, count: usize, with_scores: bool) {
     reply.array(if with_scores && !reply.is_resp3() { count.saturating_mul(2) } else { count });
 }
@@ -184,8 +185,8 @@ pub fn write_member(reply: &mut Reply<'_>, member: &[u8], score: Option<f64>) {
     }
 }
 
-/// Puts a result under the destination (the first argument), which an empty one deletes, and replies its length. The inputs have
-/// all been read by now: the destination may be one of them.
+/// Puts a result under the destination (the first argument), which an empty one deletes, and replies its
+/// length. The inputs have all been read by now: the destination may be one of them.
 pub fn store(cx: &mut Context<'_>, arguments: &[&[u8]], result: ZSet, event: &'static str) {
     let key = cx.key(arguments, 1);
     let count = result.len();
@@ -216,7 +217,8 @@ pub struct AddOptions {
 }
 
 impl AddOptions {
-    /// Reads the options, `words` being all behind the key: answers them and the scores and members that follow.
+    /// Reads the options, `words` being all behind the key: answers them and the scores and members that
+    /// follow.
     fn parse<'w, 'a>(words: &'w [&'a [u8]]) -> Result<(Self, &'w [&'a [u8]]), CommandError> {
         let mut options = Self::default();
         let mut pairs = words;
@@ -255,7 +257,8 @@ impl AddOptions {
         self.nx || self.xx || self.gt || self.lt || self.increment
     }
 
-    /// Gives one member its score. Answers the score that it has now, and what happened; `None` where the options forbade it.
+    /// Gives one member its score. Answers the score that it has now, and what happened; `None` where the
+    /// options forbade it.
     fn apply(
         self,
         zset: &mut ZSet,
@@ -519,8 +522,8 @@ fn zscan(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     })
 }
 
-/// NOSCORES is an option of ZSCAN alone; the others are common to the SCAN family. Answers the arguments without it, and whether
-/// it was there.
+/// NOSCORES is an option of ZSCAN alone; the others are common to the SCAN family. Answers the arguments
+/// without it, and whether it was there.
 fn without_noscores<'a>(arguments: &[&'a [u8]]) -> (SmallVec<[&'a [u8]; 9]>, bool) {
     let (start, mut words) = arguments.split_at(arguments.len().min(3));
     let mut kept = SmallVec::from_slice(start);

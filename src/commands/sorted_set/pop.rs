@@ -110,8 +110,9 @@ fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], side: Side) -> CommandResult {
     Ok(())
 }
 
-/// Takes up to `count` members out of a key's sorted set and writes them with their scores, each as an array of two if
-/// `in_pairs`; the head of the whole is the caller's. Answers how many that were: none only without a key or for a count of 0.
+/// Takes up to `count` members out of a key's sorted set and writes them with their scores, each as an array
+/// of two if `in_pairs`; the head of the whole is the caller's. Answers how many that were: none only without
+/// a key or for a count of 0.
 ///
 /// # Errors
 /// Another type.

@@ -1,4 +1,5 @@
-//! Which members of a sorted set a command means: by rank, by score or by name, forwards or backwards, and a part of those.
+//! Which members of a sorted set a command means: by rank, by score or by name, forwards or backwards, and a
+//! part of those.
 
 use std::ops::Range;
 
@@ -142,7 +143,8 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// Places from `start` to `stop`, both included and both counted from the end if negative; clipped to what there is.
+/// Places from `start` to `stop`, both included and both counted from the end if negative; clipped to what
+/// there is.
 fn ranks_between(start: i64, stop: i64, reverse: bool, len: usize) -> Range<usize> {
     let signed_len = i64::try_from(len).unwrap_or(i64::MAX);
     let place = |index: i64| if index < 0 { index.saturating_add(signed_len) } else { index };
@@ -155,9 +157,9 @@ fn ranks_between(start: i64, stop: i64, reverse: bool, len: usize) -> Range<usiz
     if reverse { len - end..len - start } else { start..end }
 }
 
-/// The ranks of the members from `min` to `max`. Redis defines it for sets of one score, and there it is one search; in others
-/// it compares names all the same, which finds what is meant when names and scores rise together, and nothing when the first
-/// and the last name show that they do not reach into the range.
+/// The ranks of the members from `min` to `max`. Redis defines it for sets of one score, and there it is one
+/// search; in others it compares names all the same, which finds what is meant when names and scores rise
+/// together, and nothing when the first and the last name show that they do not reach into the range.
 fn lex_range(zset: &ZSet, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
     let (Some((first, low)), Some((last, high))) = (zset.get(0), zset.get(zset.len().saturating_sub(1)))
     else {
@@ -216,7 +218,8 @@ fn score_bound(text: &[u8]) -> Option<ScoreBound> {
     }
 }
 
-/// Ends of ranges are read with less care than scores: nothing is zero, and what is too large is infinite (Redis's rule).
+/// Ends of ranges are read with less care than scores: nothing is zero, and what is too large is infinite
+/// (Redis's rule).
 fn bound_number(text: &[u8]) -> Option<f64> {
     if text.is_empty() {
         return Some(0.0);

@@ -1,5 +1,5 @@
-//! Groups of consumers: XGROUP makes and removes them and their consumers, XACK and XPENDING look after what they have not
-//! acknowledged. Reading is in [`read`](super::read), taking over in [`claim`](super::claim).
+//! Groups of consumers: XGROUP makes and removes them and their consumers, XACK and XPENDING look after what
+//! they have not acknowledged. Reading is in [`read`](super::read), taking over in [`claim`](super::claim).
 
 use crate::command::{Command, Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;

@@ -5,7 +5,8 @@ use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 
-/// A run that both values share: its place in the first, its place in the second (inclusive ends), its length.
+/// A run that both values share: its place in the first, its place in the second (inclusive ends), its
+/// length.
 struct Match {
     first: (usize, usize),
     second: (usize, usize),
@@ -75,8 +76,8 @@ pub fn lcs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Refuses values that would take too long: a table of their common lengths, four bytes a pair of prefixes, has to fit into
-/// `proto-max-bulk-len`, though none is made.
+/// Refuses values that would take too long: a table of their common lengths, four bytes a pair of prefixes,
+/// has to fit into `proto-max-bulk-len`, though none is made.
 fn check_size(first: usize, second: usize, bulk_max: i64) -> CommandResult {
     const CELL: u64 = size_of::<u32>() as u64;
     let cells = (first as u64).saturating_add(1).checked_mul((second as u64).saturating_add(1));
@@ -89,10 +90,11 @@ fn check_size(first: usize, second: usize, bulk_max: i64) -> CommandResult {
     Ok(())
 }
 
-/// The length of the longest common subsequence. Only two rows of the table are kept: one number for each prefix of `second`.
+/// The length of the longest common subsequence. Only two rows of the table are kept: one number for each
+/// prefix of `second`.
 ///
-/// `visit` is called row by row for each pair of different bytes, with the pair's place in the table of all pairs and with
-/// whether leaving out the byte of `first` costs less than leaving out that of `second`.
+/// `visit` is called row by row for each pair of different bytes, with the pair's place in the table of all
+/// pairs and with whether leaving out the byte of `first` costs less than leaving out that of `second`.
 fn lengths(first: &[u8], second: &[u8], mut visit: impl FnMut(usize, bool)) -> u32 {
     let mut row = vec![0u32; second.len() + 1];
     for (row_index, a) in first.iter().enumerate() {
@@ -112,7 +114,8 @@ fn lengths(first: &[u8], second: &[u8], mut visit: impl FnMut(usize, bool)) -> u
     row[second.len()]
 }
 
-/// Which way the longest common subsequence goes on from each pair of prefixes that end in different bytes, a bit a pair.
+/// Which way the longest common subsequence goes on from each pair of prefixes that end in different bytes, a
+/// bit a pair.
 struct Ways {
     columns: usize,
     bits: Vec<u64>,

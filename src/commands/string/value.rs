@@ -461,8 +461,8 @@ pub fn change_bytes(
     })
 }
 
-/// [`change_bytes`] with a change that may find that there is nothing to do, which it answers as `false` beside its result, or that it
-/// cannot be done. In both cases it must leave the bytes as they were.
+/// [`change_bytes`] with a change that may find that there is nothing to do, which it answers as `false`
+/// beside its result, or that it cannot be done. In both cases it must leave the bytes as they were.
 pub fn try_change_bytes<T>(
     cx: &mut Context<'_>,
     key: &HashedKey<'_>,
