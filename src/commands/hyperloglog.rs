@@ -1,5 +1,4 @@
-//! HyperLogLogs: counting different elements without keeping them. A key's value is a string in the format
-//! that Redis knows.
+//! HyperLogLogs: counting different elements without keeping them. A value is a string in Redis's format.
 
 use crate::command::{Category, Command, Flags, Group, KeySpec, args};
 use crate::commands::string::value::try_change_bytes;
@@ -12,7 +11,7 @@ use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::value::Object;
 use crate::types::hyperloglog::{self, Form, Invalid, Registers};
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         arity: -2,
@@ -28,7 +27,8 @@ pub const COMMANDS: &[Command] = &[
     Command {
         arity: -2,
         flags: Flags::READONLY.and(Flags::MAY_REPLICATE),
-        // Written is the estimate that the value has room for; it may be asked for where writes are refused.
+        // PFCOUNT writes the estimate into the value's header. It may still be called where writes are
+        // refused.
         keys: &[KeySpec::rest(1, 1, KeySpec::RW | KeySpec::ACCESS)],
         summary: "Estimates how many different elements HyperLogLogs have seen together.",
         syntax: "key [key ...]",
@@ -105,12 +105,12 @@ fn pfadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         if is_new {
             *bytes = hyperloglog::empty();
         }
-        // A corrupt one may be found so only at a later element, and then it is to stay as it was.
+        // A corrupt value may show only at a later element, and has to stay as it was then.
         let form = hyperloglog::form(bytes)?;
         let before = (form == Form::Sparse && elements.len() > 1).then(|| bytes.clone());
         let mut changes = u64::from(is_new);
         if is_new {
-            // Redis marks it so even where no element comes with it.
+            // Redis marks the estimate as out of date even when no element is merged.
             hyperloglog::forget_estimate(bytes);
         }
         for element in elements {
@@ -148,7 +148,7 @@ fn pfcount(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// The estimate of one key, 0 without one; it is kept in the value, for the next who asks.
+/// The estimate for one key, 0 if it is missing. Kept in the value's header for the next call.
 fn estimate_one(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<u64, CommandError> {
     let mut number = itoa::Buffer::new();
     let Some(bytes) = cx.read_string(key, &mut number)? else { return Ok(0) };
@@ -157,7 +157,7 @@ fn estimate_one(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<u64, Comman
         return Ok(estimate);
     }
     let estimate = hyperloglog::estimate(bytes)?;
-    // Nobody is told: what the value counts has not changed.
+    // No event and no change is told: the value counts the same elements.
     if let Some(record) = cx.keys.write(key) {
         if let Some(Object::Text(bytes)) = record.object_mut() {
             hyperloglog::keep_estimate(bytes, estimate);

@@ -56,7 +56,7 @@ struct Limit {
     soft_seconds: AtomicU64,
 }
 
-/// Who asks for a change, which matters for protected directives.
+/// Origin of a change, which matters for protected directives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// A client of this host: loopback or Unix socket.
@@ -93,7 +93,7 @@ impl Change {
     }
 }
 
-/// Why the one who applies a change will not have it.
+/// Why `apply` of [`Config::set`] refuses a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The directive at fault.
@@ -267,7 +267,7 @@ impl Config {
         change.map_or_else(|| self.int(directive), Change::number)
     }
 
-    /// A number that grows with every change, for those who keep something made from the values.
+    /// Counts changes, for callers that keep something made from the values.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }

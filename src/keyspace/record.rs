@@ -149,7 +149,8 @@ impl Record {
     /// As of `at_address`, and no other reference to the record lives during `'a`.
     #[inline]
     pub unsafe fn at_address_mut<'a>(address: NonNull<u8>) -> &'a mut Record {
-        // SAFETY: as above.
+        // SAFETY: the allocation starts with `meta` and the tail is empty; by the caller's promise nobody
+        // else uses the record.
         unsafe { &mut *(std::ptr::slice_from_raw_parts_mut(address.as_ptr(), 0) as *mut Record) }
     }
 
@@ -393,7 +394,8 @@ impl Record {
     /// `offset + bytes.len()` must lie within the allocation, and nobody else may hold a reference into that
     /// span.
     unsafe fn write_bytes(&self, offset: usize, bytes: &[u8]) {
-        // SAFETY: by the caller's promise.
+        // SAFETY: by the caller's promise the span lies within the allocation, and no reference reaches into
+        // it.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset), bytes.len()) };
     }
 
@@ -508,7 +510,7 @@ impl Deref for RecordBox {
 impl DerefMut for RecordBox {
     #[inline]
     fn deref_mut(&mut self) -> &mut Record {
-        // SAFETY: as above, and the box is borrowed exclusively.
+        // SAFETY: the box owns the record and is borrowed exclusively for as long as the record is lent.
         unsafe { Record::at_address_mut(self.0) }
     }
 }

@@ -17,7 +17,8 @@
 //! Addresses are kept in 45 bits: 48 bits, as user space has on x86-64 and aarch64, without the three that
 //! alignment makes zero. `word_of` asserts this in every build; provenance is exposed there and taken up
 //! again in `address_of`.
-#![allow(unsafe_code)] // Records are kept as bare addresses in buckets that are allocated here; each use is argued below.
+// Records are kept as bare addresses in buckets that are allocated here; each use is argued below.
+#![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::mem::ManuallyDrop;
@@ -146,7 +147,7 @@ pub struct SlotTable {
 
 // SAFETY: a table owns its buckets and the records in them, which are Send and Sync.
 unsafe impl Send for SlotTable {}
-// SAFETY: as above; nothing is changed through a shared reference.
+// SAFETY: records are Sync, and nothing is changed through a shared reference to a table.
 unsafe impl Sync for SlotTable {}
 
 impl SlotTable {
@@ -211,7 +212,8 @@ impl SlotTable {
 
     #[inline]
     fn buckets_mut(&mut self) -> &mut [Bucket] {
-        // SAFETY: as above, and borrowed exclusively.
+        // SAFETY: `count` buckets were allocated and are initialized, with none the pointer may dangle; the
+        // table is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.buckets.as_ptr(), self.count as usize) }
     }
 
@@ -273,7 +275,8 @@ impl SlotTable {
             index < self.buckets()[position].used(),
             "the table has not changed since the record was located"
         );
-        // SAFETY: as above, and it is borrowed exclusively.
+        // SAFETY: an entry that is used has a record, which the table owns; the table is borrowed
+        // exclusively.
         unsafe { Record::at_address_mut(address_of(self.buckets()[position].word(index))) }
     }
 
@@ -546,7 +549,8 @@ pub fn of_shard(shard: &Shard) -> &SlotTable {
 #[inline]
 pub fn of_shard_mut(shard: &mut Shard) -> &mut SlotTable {
     debug_assert_eq!(shard.len(), 1);
-    // SAFETY: as above.
+    // SAFETY: the database's constructor put the shard's one entry there, asserted that, and nobody removes
+    // it; the shard is borrowed exclusively.
     unsafe { shard.bucket(0).as_mut().1.get_mut() }
 }
 

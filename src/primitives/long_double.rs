@@ -1,16 +1,16 @@
 //! The 80-bit extended floating point of INCRBYFLOAT and HINCRBYFLOAT.
 //!
-//! Redis adds such increments in the x87 format (64 bits of mantissa) and prints 17 decimals with the
-//! trailing zeros cut. Both steps can be seen in replies, so they are done here bit for bit, on integers.
+//! Redis adds such increments in the x87 format (64 bits of mantissa) and prints 17 decimals with trailing
+//! zeros cut. Replies show both, so both are done here bit for bit, on integers.
 
 use std::cmp::Ordering;
 
-/// The longest text Redis reads as an extended float, in bytes.
+/// Longest text that Redis reads as an extended float, in bytes.
 const MAX_TEXT_LEN: usize = 5 * 1024 - 1;
-/// How many decimals are printed.
+/// Decimals printed.
 const DECIMALS: u32 = 17;
 const TEN_POW_DECIMALS: u128 = 10u128.pow(DECIMALS);
-/// The exponents of the least significant mantissa bit in the format's range.
+/// Largest exponent of the mantissa's lowest bit in the format.
 const MAX_EXPONENT: i64 = 16383 - 63;
 const MIN_EXPONENT: i64 = -16446 - 63;
 
@@ -49,14 +49,14 @@ impl LongDouble {
         Some(Self { negative, ..magnitude })
     }
 
-    /// The nearest double precision number, or nearly; infinity where it is beyond that range.
+    /// The nearest double, or nearly; infinity beyond that range.
     pub fn to_f64(self) -> f64 {
         let magnitude =
             if self.infinite { f64::INFINITY } else { self.mantissa as f64 * 2f64.powi(self.exponent) };
         if self.negative { -magnitude } else { magnitude }
     }
 
-    /// The number of an integer, exactly.
+    /// Converts an integer exactly.
     pub fn from_i64(value: i64) -> Self {
         let magnitude = Self::rounded(u128::from(value.unsigned_abs()), 0, false).unwrap_or(Self::ZERO);
         Self { negative: value < 0, ..magnitude }
@@ -86,8 +86,8 @@ impl LongDouble {
         let lower = shift_right_sticky(u128::from(small.mantissa) << GUARD, distance);
         let sum = if large.negative == small.negative { upper + lower } else { upper - lower };
         let Some(rounded) = Self::rounded(sum, i64::from(large.exponent) - i64::from(GUARD), false) else {
-            // Out of range at the small end is what is left of two numbers next to each other: nothing that
-            // can be seen in 17 decimals.
+            // The result is too small for the format: the rest of two neighbouring numbers, which 17 decimals
+            // do not show.
             return (large.exponent < 0).then_some(Self::ZERO);
         };
         Some(Self { negative: large.negative && rounded.mantissa != 0, ..rounded })
@@ -132,7 +132,7 @@ impl LongDouble {
         }
     }
 
-    /// The whole part and the 17 decimals of a number whose exponent is negative.
+    /// The whole part and 17 decimals of a number with a negative exponent.
     fn fraction_parts(self) -> (Option<u128>, u128) {
         let distance = self.exponent.unsigned_abs();
         let (mut whole, scaled) = if distance < 64 {
@@ -190,7 +190,7 @@ impl LongDouble {
     }
 }
 
-/// The digits of a number as written, and the power of the base of the last one (of two, for hexadecimal).
+/// Digits of a number as written, and the power of the base (2 for hexadecimal) of the last digit.
 struct Literal<'a> {
     whole: &'a [u8],
     fraction: &'a [u8],
@@ -248,7 +248,7 @@ impl<'a> Literal<'a> {
             return Some(LongDouble::ZERO);
         }
         let power = self.exponent - self.fraction.len() as i64;
-        // Far outside the range whatever the digits are: spare the work.
+        // Far outside of the range, whatever the digits are.
         if power + count as i64 > 5000 || power + (count as i64) < -5000 {
             return None;
         }

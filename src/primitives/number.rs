@@ -1,11 +1,11 @@
 //! Numbers as the protocol writes and reads them: canonical integers, double arguments, double replies.
 //!
-//! The extended floating point of INCRBYFLOAT lives beside it in [`super::long_double`].
+//! The extended floating point of INCRBYFLOAT is in [`super::long_double`].
 
 use std::fmt::Write as _;
 use std::ops::Deref;
 
-/// The longest decimal text of a 64-bit integer, sign included.
+/// Longest decimal text of a 64-bit integer in bytes, sign included.
 pub const MAX_INTEGER_LEN: usize = 20;
 
 /// Reads a signed integer in its one canonical decimal form, as Redis does for every integer argument and for
@@ -90,7 +90,7 @@ fn int_text(text: &str) -> IntText {
     IntText { bytes, len: text.len() as u8 }
 }
 
-/// How many bytes the canonical decimal text of `value` has.
+/// Length of the canonical decimal text of `value`.
 pub fn integer_len(value: i64) -> usize {
     let digits = value.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
     digits + usize::from(value < 0)
@@ -126,8 +126,8 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(value)
 }
 
-/// The longest text [`format_f64`] makes: a sign, 17 digits, a point and a four character exponent, or a sign
-/// and "0." with zeros before them.
+/// Longest text that [`format_f64`] makes: a sign, 17 digits, a point and a four character exponent, or a
+/// sign and "0." with zeros before the digits.
 const MAX_FLOAT_LEN: usize = 32;
 
 /// The text of a double, kept on the stack. Dereferences to its bytes.
@@ -205,7 +205,7 @@ pub fn format_f64(value: f64) -> FloatText {
     text
 }
 
-/// Significant digits, without a point, and the power of ten of the first of them.
+/// Significant digits without a point, and the power of ten of the first.
 struct Shape {
     digits: [u8; MAX_INTEGER_LEN],
     count: usize,
@@ -213,7 +213,7 @@ struct Shape {
 }
 
 impl Shape {
-    /// Takes apart a text of the form `d.ddde-nn`.
+    /// Reads a text of the form `d.ddde-nn`.
     fn of(scientific: &[u8]) -> Self {
         let mut shape = Shape { digits: [b'0'; MAX_INTEGER_LEN], count: 0, power: 0 };
         let mut parts = scientific.split(|&byte| byte == b'e');
@@ -233,7 +233,7 @@ impl Shape {
 fn push_shaped(text: &mut FloatText, shape: &Shape) {
     let digits = shape.digits.get(..shape.count).unwrap_or(&[]);
     let count = digits.len() as i32;
-    // The power of ten of the last digit: below zero when there is a fraction.
+    // Power of ten of the last digit: negative when there is a fraction.
     let scale = shape.power - (count - 1);
     if scale >= 0 && shape.power < count + 7 {
         text.push(digits);

@@ -29,7 +29,7 @@ const ALL_SORTED: &str = "O(N+M*log(M)) where N is the number of members of all 
 const SMALLEST: &str =
     "O(N*K+M*log(M)) where N is the size of the smallest input, K their number and M the size of the result";
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Returns the members that any of the sorted sets has, with their scores put together.",
