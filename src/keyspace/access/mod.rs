@@ -74,11 +74,11 @@ pub struct AccessSettings<'b> {
     /// A key or field that is given an expiry up to this time has ended at once: `now_ms`, or 0 while
     /// everything is kept (`import-mode`).
     pub past_ms: u64,
-    /// How accesses are dated.
+    /// Present reading of the access clock.
     pub clock: AccessClock,
     /// Whether reads and writes store the access clock; false with CLIENT NO-TOUCH.
     pub touch: bool,
-    /// Who hears of expired keys.
+    /// Listener that is told of new and expired keys.
     pub sink: &'b dyn ChangeSink,
     /// Counters for hits, misses and expiries.
     pub counts: &'b AccessCounts,
@@ -87,8 +87,8 @@ pub struct AccessSettings<'b> {
 }
 
 impl<'g, 'b> Access<'g, 'b> {
-    /// Takes the locks of `plan`, which is sorted and free of duplicates. `None`: it waited too long for one,
-    /// and holds none.
+    /// Takes the locks of `plan`, which is sorted and free of duplicates. Returns `None`, holding no lock, if
+    /// it waited too long for one and was told to give up.
     #[inline]
     pub fn new(
         keyspace: &'g Keyspace,
