@@ -369,6 +369,7 @@ impl Vm {
     /// When the machine's memory is full.
     pub fn strings(&self, texts: &[&[u8]]) -> mlua::Result<Table> {
         let bytes = texts.iter().map(|text| text.len() + size_of::<usize>()).sum();
+        watch::note_text(&self.lua, texts.iter().map(|text| text.len()).max().unwrap_or(0));
         self.unasked(bytes, || {
             let strings = texts.iter().map(|text| match std::str::from_utf8(text) {
                 Ok(text) => Either::Left(text),
