@@ -17,6 +17,7 @@ pub mod glob;
 pub mod keyspace;
 pub mod logging;
 pub mod net;
+pub mod primitives;
 pub mod random;
 pub mod rdb;
 pub mod resp;

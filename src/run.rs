@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::command::table::CommandTable;
 use crate::config::{Config, Directive};
+use crate::engine::command::Commands;
 use crate::engine::eviction::Keeper;
 use crate::engine::expiry::Sweeper;
 use crate::engine::{Ports, Server};
@@ -90,7 +90,7 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
     });
     let config = Arc::new(config);
     let tls = Arc::new(TlsSource::new(Arc::clone(&config)));
-    let commands = CommandTable::new(&crate::commands::groups());
+    let commands = Commands::new(&crate::commands::groups());
     let server = Arc::new(Server::new(commands, config, clock, workers));
     server.load_configured_users().map_err(StartError::Users)?;
     server.scripting.set_give_way(Arc::new(give_way));

@@ -3,10 +3,10 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use kvarts::command::table::CommandTable;
 use kvarts::config::Config;
 use kvarts::engine::Server;
 use kvarts::engine::client::Client;
+use kvarts::engine::command::Commands;
 use kvarts::engine::dispatch::Scratch;
 use kvarts::resp::decode::{Decoder, Limits};
 use kvarts::shared::client::Door;
@@ -27,7 +27,7 @@ impl Session {
     /// A server for so many threads, and its first client.
     pub fn new(workers: usize) -> Self {
         Self::of(Arc::new(Server::new(
-            CommandTable::new(&kvarts::commands::groups()),
+            Commands::new(&kvarts::commands::groups()),
             Arc::new(Config::new()),
             Clock::system(),
             workers,

@@ -10,7 +10,7 @@ use kvarts::types::set::SetLimits;
 use kvarts::types::stream::group::Pending;
 use kvarts::types::stream::{Group, Stream, StreamId, StreamLimits};
 use kvarts::types::zset::ZSetLimits;
-use kvarts::types::thin::Owned;
+use kvarts::primitives::thin::Owned;
 use libfuzzer_sys::fuzz_target;
 
 /// Entries of a stream that is written first, and what is then done to its bytes: so the fuzzer comes past the first checks.

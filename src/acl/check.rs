@@ -101,8 +101,7 @@ pub fn allows_channel(user: &User, channel: &[u8], is_pattern: bool) -> bool {
 fn check_selector(selector: &Selector, asked: &Asked<'_>) -> Result<(), Denied> {
     let denied = |reason, argument| Err(Denied { reason, argument });
     let &Asked { entry, arguments, keys, .. } = asked;
-    if !entry.command.flags.has(Flags::NO_AUTH)
-        && !selector.allows_command(entry.id, arguments.get(1).copied())
+    if !entry.spec.flags.has(Flags::NO_AUTH) && !selector.allows_command(entry.id, arguments.get(1).copied())
     {
         return denied(Reason::Command, 0);
     }
@@ -118,7 +117,7 @@ fn check_selector(selector: &Selector, asked: &Asked<'_>) -> Result<(), Denied> 
         }
     }
     if !selector.all_channels {
-        let (channels, are_patterns) = match entry.command.channels {
+        let (channels, are_patterns) = match entry.spec.channels {
             Channels::None => (0..0, false),
             Channels::At(index) => (index..index + 1, false),
             Channels::From(index) => (index..arguments.len(), false),
@@ -157,7 +156,7 @@ fn forbidden_database(selector: &Selector, asked: &Asked<'_>) -> Option<usize> {
     let allows = |database: usize| {
         u32::try_from(database).is_ok_and(|database| selector.databases.contains(&database))
     };
-    let command = asked.entry.command;
+    let command = &asked.entry.spec;
     if let Some(named) = command.databases {
         let mut databases = SmallVec::new();
         named(asked.arguments, &mut databases);
@@ -177,7 +176,7 @@ fn forbidden_database(selector: &Selector, asked: &Asked<'_>) -> Option<usize> {
 
 /// Whether it matters to a command which database is selected: it touches keys, or the keyspace without naming a database.
 fn works_on_a_database(entry: &Entry) -> bool {
-    let command = entry.command;
+    let command = &entry.spec;
     if command.databases.is_some() && command.keys.is_empty() {
         return false;
     }

@@ -224,7 +224,7 @@ impl Rules<'_> {
     fn set_category(&self, selector: &mut Selector, name: &[u8], allowed: bool) -> Result<(), RuleError> {
         let category = category(name).ok_or(RuleError::Unknown)?;
         for entry in self.commands.entries() {
-            if entry.command.all_categories().contains(&category) {
+            if entry.spec.all_categories().contains(&category) {
                 self.set_command(selector, entry, allowed);
             }
         }

@@ -11,8 +11,8 @@ use crate::command::keys::{KeyPosition, KeySpec};
 use crate::command::spec::Category;
 use crate::command::table::CommandTable;
 
-fn table() -> CommandTable {
-    CommandTable::new(&crate::commands::groups())
+fn table() -> crate::engine::command::Commands {
+    crate::engine::command::Commands::new(&crate::commands::groups())
 }
 
 fn rules(commands: &CommandTable) -> Rules<'_> {
@@ -131,7 +131,7 @@ proptest! {
                 let container = entry.full_name.split('|').next().unwrap_or_default();
                 let in_category = |category: &str, name: &str| {
                     let entry = commands.by_full_name(name.as_bytes()).expect("there");
-                    entry.command.all_categories().iter().any(|known| known.name() == category)
+                    entry.spec.all_categories().iter().any(|known| known.name() == category)
                 };
                 let meant = match name.strip_prefix('@') {
                     Some("all") => true,

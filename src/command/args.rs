@@ -1,8 +1,8 @@
 //! Reading arguments: numbers with the errors that Redis gives, and options in any case.
 
 use crate::error::CommandError;
-use crate::types::long_double::LongDouble;
-use crate::types::number;
+use crate::primitives::long_double::LongDouble;
+use crate::primitives::number;
 
 /// Whether an argument is this option word (given in capitals), in any case.
 #[inline]

@@ -2,11 +2,11 @@
 
 use smallvec::SmallVec;
 
-use super::spec::Command;
+use super::spec::Spec;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::SlotLock;
 use crate::keyspace::key_hash::KeyHasher;
-use crate::types::number::parse_i64;
+use crate::primitives::number::parse_i64;
 
 /// One run of keys in a command's arguments.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +198,7 @@ impl PlannedKey {
 
 /// Finds the keys of a request whose arity has been checked. Errors in counts and keywords give no keys.
 #[inline]
-pub fn for_each_key(command: &Command, arguments: &[&[u8]], mut found: impl FnMut(KeyPosition)) {
+pub fn for_each_key(command: &Spec, arguments: &[&[u8]], mut found: impl FnMut(KeyPosition)) {
     if let Some(parser) = command.moving_keys {
         let mut positions = KeyPositions::new();
         parser(arguments, &mut positions);
@@ -218,7 +218,7 @@ pub fn for_each_key(command: &Command, arguments: &[&[u8]], mut found: impl FnMu
 }
 
 /// [`for_each_key`], with flags that say what this very request does with the keys.
-pub fn for_each_key_with_access(command: &Command, arguments: &[&[u8]], mut found: impl FnMut(KeyPosition)) {
+pub fn for_each_key_with_access(command: &Spec, arguments: &[&[u8]], mut found: impl FnMut(KeyPosition)) {
     let access = command.key_access.map(|access| access(arguments));
     for_each_key(command, arguments, |key| {
         found(KeyPosition { flags: access.unwrap_or(key.flags), ..key });
@@ -277,7 +277,7 @@ fn run_of_spec(spec: &KeySpec, arguments: &[&[u8]]) -> Option<Run> {
 
 /// The keys that COMMAND GETKEYS tells: those of the specs, if each of them finds keys within the request and the specs
 /// say all; else those of the command's own parser; else none.
-pub fn told_keys(command: &Command, arguments: &[&[u8]]) -> KeyPositions {
+pub fn told_keys(command: &Spec, arguments: &[&[u8]]) -> KeyPositions {
     if let Some(found) = keys_of_specs(command, arguments) {
         return found;
     }
@@ -296,7 +296,7 @@ pub fn told_keys(command: &Command, arguments: &[&[u8]]) -> KeyPositions {
 }
 
 /// The keys of all specs; `None` if one of them finds nothing, or does not know all.
-fn keys_of_specs(command: &Command, arguments: &[&[u8]]) -> Option<KeyPositions> {
+fn keys_of_specs(command: &Spec, arguments: &[&[u8]]) -> Option<KeyPositions> {
     let mut found = KeyPositions::new();
     for spec in command.keys.iter().filter(|spec| spec.flags & KeySpec::NOT_KEY == 0) {
         if spec.flags & (KeySpec::VARIABLE_FLAGS | KeySpec::INCOMPLETE) != 0 {
@@ -352,7 +352,7 @@ pub type LockPlan = SmallVec<[SlotLock; 4]>;
 /// Makes the lock plan of one request from its keys.
 #[inline]
 pub fn lock_plan(
-    command: &Command,
+    command: &Spec,
     arguments: &[&[u8]],
     keys: &[PlannedKey],
     database: usize,
@@ -379,7 +379,7 @@ pub fn lock_plan(
 
 /// The lock plan of a request whose keys are not hashed yet.
 pub fn lock_plan_of(
-    command: &Command,
+    command: &Spec,
     arguments: &[&[u8]],
     database: usize,
     keyspace: &Keyspace,
@@ -416,7 +416,8 @@ mod tests {
     use super::*;
 
     fn positions(keys: &[KeySpec], arguments: &[&str]) -> Vec<usize> {
-        let command = Command { keys: keys.to_vec().leak(), ..Command::DEFAULT };
+        use crate::engine::command::Command;
+        let command = Command { keys: keys.to_vec().leak(), ..Command::DEFAULT }.spec();
         let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
         let mut found = Vec::new();
         for_each_key(&command, &arguments, |key| found.push(key.argument));

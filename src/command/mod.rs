@@ -1,4 +1,5 @@
-//! What a command is: its entry, its key spec, the table of all entries, and the context in which its function runs.
+//! What is known of commands without running them: specs, key specs and lock plans, the table of all by name, and the
+//! reading of their arguments.
 
 pub mod args;
 pub mod keys;
@@ -8,4 +9,4 @@ pub mod syntax;
 pub mod table;
 
 pub use keys::{Begin, Find, KeySpec};
-pub use spec::{Category, Command, Flags, Group, Handler};
+pub use spec::{Category, Flags, Group, Spec};

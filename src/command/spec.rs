@@ -1,19 +1,8 @@
-//! The entry of a command. Everything that is known about a command stands here or is derived from it.
+//! What is known of a command without running it: names, flags, where its keys stand, how it is documented.
 
 use smallvec::SmallVec;
 
-use super::keys::{ForeignKeys, KeyAccess, KeySpec, LockPlan, MovingKeys};
-use crate::engine::Server;
-use crate::engine::client::Client;
-use crate::engine::context::Context;
-use crate::error::CommandResult;
-
-/// A command's function: parses `arguments` (the name is the first), works on the keys that the entry's key spec declares, and
-/// writes one reply. When it answers an error, what it wrote is taken back and the error is the reply.
-pub type Handler = fn(&mut Context<'_>, &[&[u8]]) -> CommandResult;
-
-/// Whether a request has to be alone in the keyspace, because it may touch keys that nothing declares.
-pub type Alone = fn(&Server, &Client, &[&[u8]]) -> bool;
+use super::keys::{ForeignKeys, KeyAccess, KeySpec, MovingKeys};
 
 /// Finds the databases that the arguments name: their numbers, and which arguments they are.
 pub type NamedDatabases = fn(&[&[u8]], &mut SmallVec<[(usize, usize); 2]>);
@@ -31,20 +20,16 @@ pub enum Channels {
     Patterns(usize),
 }
 
-/// Locks that a request needs beside those of its own keys.
-pub type FurtherLocks = fn(&Server, &Client, &mut LockPlan);
-
-/// Whether a request writes nothing.
-pub type ReadsOnly = fn(&Server, &[&[u8]]) -> bool;
-
 /// Whether the argument at an index of a request is a secret.
 pub type Secrets = fn(&[&[u8]], usize) -> bool;
 
 /// What is shown of a secret.
 const REDACTED: &[u8] = b"(redacted)";
 
-/// A command or subcommand.
-pub struct Command {
+/// What is known of a command or subcommand without running it. Made from its entry (`engine::command::Command`), which names its
+/// functions as well.
+#[derive(Clone, Debug)]
+pub struct Spec {
     /// Lower case; of a subcommand only its own word.
     pub name: &'static str,
     /// Number of arguments with the name (and the container's name); negative: at least so many.
@@ -63,13 +48,12 @@ pub struct Command {
     pub databases: Option<NamedDatabases>,
     /// Channels among its arguments.
     pub channels: Channels,
-    /// Which argument is the first element of the collection under its key that it looks for: where many requests in a row are for one key,
-    /// their elements are asked for ahead.
+    /// Index of the argument that is the first element of the collection under its key that it looks for.
     pub element: Option<usize>,
-    /// When it has to be alone in the keyspace; it then reaches undeclared keys through `Access::reach` or `Access::relock`.
-    pub alone: Option<Alone>,
-    /// Locks of keys that are not among its arguments (EXEC).
-    pub further_locks: Option<FurtherLocks>,
+    /// Some requests of it have to be alone in the keyspace.
+    pub may_run_alone: bool,
+    /// It needs locks of keys that are not among its arguments (EXEC).
+    pub has_further_locks: bool,
     /// ACL categories beside those that follow from the flags.
     pub categories: &'static [Category],
     /// The list in which it is documented.
@@ -84,60 +68,18 @@ pub struct Command {
     pub complexity: &'static str,
     /// What it replies, in a word or two.
     pub reply: &'static str,
-    /// Whether a request of a command that may write promises not to: a script by its own flags.
-    pub reads_only: Option<ReadsOnly>,
     /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told apart is one.
     pub secrets: Option<Secrets>,
     /// Hints for clients and proxies: how to spread it over nodes, whether its reply is always the same.
     pub tips: &'static [&'static str],
-    /// Subcommands; then `run` is called only for a missing one.
-    pub subcommands: &'static [Command],
-    /// Its function.
-    pub run: Handler,
 }
 
-impl Command {
-    /// What entries leave unsaid.
-    pub const DEFAULT: Command = Command {
-        name: "",
-        arity: 1,
-        flags: Flags::NONE,
-        keys: &[],
-        moving_keys: None,
-        key_access: None,
-        foreign_keys: None,
-        databases: None,
-        channels: Channels::None,
-        element: None,
-        alone: None,
-        further_locks: None,
-        categories: &[],
-        group: Group::Generic,
-        summary: "",
-        syntax: "",
-        since: "1.0.0",
-        complexity: "O(1)",
-        reply: "",
-        reads_only: None,
-        secrets: None,
-        tips: &[],
-        subcommands: &[],
-        run: unfinished_container,
-    };
-
+impl Spec {
     /// Whether this many arguments may be given.
     #[inline]
     pub fn arity_allows(&self, count: usize) -> bool {
         let wanted = self.arity.unsigned_abs() as usize;
         if self.arity >= 0 { count == wanted } else { count >= wanted }
-    }
-
-    /// The flags of one request: without those that it promises to make no use of.
-    pub fn flags_of(&self, server: &Server, arguments: &[&[u8]]) -> Flags {
-        match self.reads_only {
-            Some(reads_only) if reads_only(server, arguments) => self.flags.without(Flags::MAY_REPLICATE),
-            _ => self.flags,
-        }
     }
 
     /// The argument at an index of a request as logs and monitors may show it.
@@ -168,11 +110,6 @@ impl Command {
         all.sort_by_key(|category| *category as u32);
         all
     }
-}
-
-/// A container without a subcommand never gets here: its arity asks for one and the table answers an unknown one.
-fn unfinished_container(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    Err(crate::error::CommandError::Syntax)
 }
 
 /// A set of flags.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::keys::KeyPosition;
-use super::spec::{Channels, Command, Flags};
+use super::spec::{Channels, Flags, Spec};
 use crate::error::CommandError;
 
 /// Longer names are unknown without being looked up.
@@ -18,8 +18,8 @@ const ECHO_MAX: usize = 128;
 
 /// A command in the table.
 pub struct Entry {
-    /// Its entry.
-    pub command: &'static Command,
+    /// What is known of it.
+    pub spec: Spec,
     /// Its place in the table, by which statistics are kept.
     pub id: usize,
     /// `get`, or `config|get`.
@@ -56,23 +56,31 @@ const NOT_PLAIN: Flags = Flags(
 );
 
 impl Entry {
-    fn new(command: &'static Command, id: usize, full_name: String, is_subcommand: bool) -> Self {
-        let plain = command.flags.intersects(Flags::READONLY.and(Flags::WRITE))
-            && !command.flags.intersects(NOT_PLAIN)
-            && command.alone.is_none()
-            && command.further_locks.is_none()
-            && command.foreign_keys.is_none()
-            && command.databases.is_none()
-            && command.channels == Channels::None;
-        let single = match command.keys {
-            [spec] if plain && command.moving_keys.is_none() => spec.only().filter(|key| key.is_key()),
+    fn new(spec: Spec, id: usize, full_name: String, is_subcommand: bool) -> Self {
+        let plain = spec.flags.intersects(Flags::READONLY.and(Flags::WRITE))
+            && !spec.flags.intersects(NOT_PLAIN)
+            && !spec.may_run_alone
+            && !spec.has_further_locks
+            && spec.foreign_keys.is_none()
+            && spec.databases.is_none()
+            && spec.channels == Channels::None;
+        let single = match spec.keys {
+            [key] if plain && spec.moving_keys.is_none() => key.only().filter(|key| key.is_key()),
             _ => None,
         };
-        Self { command, id, full_name, subcommands: 0..0, is_subcommand, plain, single }
+        Self { spec, id, full_name, subcommands: 0..0, is_subcommand, plain, single }
     }
 }
 
-/// See the module's page.
+/// A command of the lists, with its subcommands.
+pub struct Listed {
+    /// The command.
+    pub spec: Spec,
+    /// Its subcommands.
+    pub subcommands: Vec<Spec>,
+}
+
+/// The specs of all commands, found by name.
 pub struct CommandTable {
     entries: Vec<Entry>,
     /// How many of them are commands; subcommands follow.
@@ -83,22 +91,24 @@ pub struct CommandTable {
 
 impl CommandTable {
     /// The table of these lists; subcommands stand right behind the commands.
-    pub fn new(groups: &[&'static [Command]]) -> Self {
+    pub fn new(listed: impl Iterator<Item = Listed>) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         let mut by_name = HashMap::with_hasher(foldhash::fast::FixedState::with_seed(0));
-        for command in groups.iter().flat_map(|group| group.iter()) {
-            let id = entries.len();
-            let doubled = by_name.insert(command.name.as_bytes().into(), id);
-            assert!(doubled.is_none(), "{} stands twice in the lists", command.name);
-            entries.push(Entry::new(command, id, command.name.to_owned(), false));
+        let mut subcommands = Vec::new();
+        for command in listed {
+            let (id, name) = (entries.len(), command.spec.name);
+            let doubled = by_name.insert(name.as_bytes().into(), id);
+            assert!(doubled.is_none(), "{name} stands twice in the lists");
+            entries.push(Entry::new(command.spec, id, name.to_owned(), false));
+            subcommands.push(command.subcommands);
         }
         let commands = entries.len();
-        for parent in 0..commands {
+        for (parent, subcommands) in subcommands.into_iter().enumerate() {
             let first = entries.len();
-            for command in entries[parent].command.subcommands {
-                let full_name = format!("{}|{}", entries[parent].full_name, command.name);
+            for spec in subcommands {
+                let full_name = format!("{}|{}", entries[parent].full_name, spec.name);
                 by_name.insert(full_name.as_bytes().into(), entries.len());
-                entries.push(Entry::new(command, entries.len(), full_name, true));
+                entries.push(Entry::new(spec, entries.len(), full_name, true));
             }
             entries[parent].subcommands = first..entries.len();
         }
@@ -134,7 +144,7 @@ impl CommandTable {
                 .short
                 .find(packed)
                 .map(|id| &self.entries[usize::from(id)])
-                .filter(|entry| entry.command.name.len() == name.len()),
+                .filter(|entry| entry.spec.name.len() == name.len()),
             None => self.by_full_name(name).filter(|entry| entry.id < self.commands),
         }
     }
@@ -174,7 +184,7 @@ impl CommandTable {
         if !entry.subcommands.is_empty() && arguments.len() >= 2 {
             entry = self.entries[entry.subcommands.clone()]
                 .iter()
-                .find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(arguments[1]))
+                .find(|sub| sub.spec.name.as_bytes().eq_ignore_ascii_case(arguments[1]))
                 .ok_or_else(|| unknown_subcommand(arguments, entry))?;
         }
         Ok(entry)
@@ -196,7 +206,7 @@ impl CommandTable {
 
     /// Whether any entry has this flag: for checks at start.
     pub fn any(&self, flags: Flags) -> bool {
-        self.entries.iter().any(|entry| entry.command.flags.has(flags))
+        self.entries.iter().any(|entry| entry.spec.flags.has(flags))
     }
 }
 
@@ -218,8 +228,7 @@ impl ShortNames {
         // At most a quarter is filled, so a search seldom goes on.
         let mut slots = vec![(0, 0); (commands.len() * 4).next_power_of_two()].into_boxed_slice();
         for entry in commands {
-            if let (Some(name), Ok(id)) =
-                (Self::packed(entry.command.name.as_bytes()), u16::try_from(entry.id))
+            if let (Some(name), Ok(id)) = (Self::packed(entry.spec.name.as_bytes()), u16::try_from(entry.id))
             {
                 let mut place = Self::place(name, slots.len());
                 while slots[place].0 != 0 {
@@ -275,7 +284,7 @@ impl ShortNames {
 
 #[inline]
 fn with_arity<'t>(entry: &'t Entry, arguments: &[&[u8]]) -> Result<&'t Entry, CommandError> {
-    if !entry.command.arity_allows(arguments.len()) {
+    if !entry.spec.arity_allows(arguments.len()) {
         return Err(CommandError::WrongArity(entry.full_name.clone().into()));
     }
     Ok(entry)
@@ -304,11 +313,9 @@ fn clip(bytes: &[u8], max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_name_means_a_command_in_any_case_and_only_as_it_is() {
-        let table = CommandTable::new(&crate::commands::groups());
+        let table = crate::engine::command::Commands::new(&crate::commands::groups());
         let found = |name: &[u8]| table.by_name(name).map(|entry| entry.id);
         for entry in table.commands() {
             let name = entry.full_name.as_bytes();

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::help;
-use crate::command::{Category, Command, Flags, Group, args};
+use crate::command::{Category, Flags, Group, args};
+use crate::commands::shared::help;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::endpoints::Endpoint;
 use crate::error::{CommandError, CommandResult};

@@ -1,12 +1,13 @@
 //! HyperLogLogs: counting different elements without keeping them. A key's value is a string in the format that Redis knows.
 
-use crate::command::{Category, Command, Flags, Group, KeySpec, args};
-use crate::commands::string::try_change_bytes;
+use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::commands::string::value::try_change_bytes;
 use crate::config::Directive;
+use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::value::Object;
 use crate::types::hyperloglog::{self, Form, Invalid, Registers};

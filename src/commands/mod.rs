@@ -1,117 +1,80 @@
 //! The commands, a file a group. Each file has a list of its entries, and every function stands below its entry's list.
 
-pub mod acl;
-pub mod bitfield;
 pub mod bitmap;
-pub mod client;
-pub mod client_filter;
 pub mod cluster;
-pub mod collection;
-pub mod command;
-pub mod commandlog;
 pub mod connection;
-pub mod debug;
-mod debug_tables;
-pub mod dump;
-pub mod expire;
-pub mod function;
 pub mod generic;
 pub mod geo;
-pub mod geo_search;
 pub mod hash;
-pub mod hash_ex;
-pub mod hash_field_expiry;
-pub mod hash_number;
-pub mod hash_random;
-pub mod help;
 pub mod hyperloglog;
-pub mod info;
-pub mod latency;
-pub mod latency_text;
-pub mod lcs;
 pub mod list;
-pub mod list_waiting;
-pub mod memory;
-pub mod migrate;
-pub mod module;
-pub mod monitor;
-pub mod object;
 pub mod pubsub;
 pub mod scripting;
 pub mod server;
 pub mod set;
-pub mod set_algebra;
-pub mod sort;
+pub mod shared;
+pub mod sorted_set;
 pub mod stream;
-pub mod stream_claim;
-pub mod stream_group;
-pub mod stream_info;
-pub mod stream_read;
 pub mod string;
-pub mod string_set;
-pub mod tracking;
-pub mod transaction;
-pub mod wait;
-pub mod zset;
-pub mod zset_algebra;
-pub mod zset_pop;
-pub mod zset_range;
-pub mod zset_waiting;
-pub mod zset_window;
+pub mod transactions;
 
-use crate::command::Command;
+use crate::engine::command::Command;
 
 /// All groups: the one table of commands is made of these.
 pub fn groups() -> Vec<&'static [Command]> {
     vec![
-        string::COMMANDS,
-        string_set::COMMANDS,
-        generic::COMMANDS,
-        expire::COMMANDS,
-        dump::COMMANDS,
-        migrate::COMMANDS,
-        set::COMMANDS,
-        set_algebra::COMMANDS,
-        hash::COMMANDS,
-        hash_number::COMMANDS,
-        hash_random::COMMANDS,
-        hash_field_expiry::COMMANDS,
-        hash_ex::COMMANDS,
-        list::COMMANDS,
-        sort::COMMANDS,
-        list_waiting::COMMANDS,
-        zset::COMMANDS,
-        zset_pop::COMMANDS,
-        zset_waiting::COMMANDS,
-        zset_range::COMMANDS,
-        zset_algebra::COMMANDS,
-        geo::COMMANDS,
-        geo_search::COMMANDS,
-        stream::COMMANDS,
-        stream_group::COMMANDS,
-        stream_read::COMMANDS,
-        stream_claim::COMMANDS,
-        stream_info::COMMANDS,
-        bitmap::COMMANDS,
-        bitfield::COMMANDS,
+        string::value::COMMANDS,
+        string::set::COMMANDS,
+        generic::keys::COMMANDS,
+        generic::scan::COMMANDS,
+        server::databases::COMMANDS,
+        generic::expire::COMMANDS,
+        generic::dump::COMMANDS,
+        generic::migrate::COMMANDS,
+        set::members::COMMANDS,
+        set::algebra::COMMANDS,
+        hash::fields::COMMANDS,
+        hash::number::COMMANDS,
+        hash::random::COMMANDS,
+        hash::expiry::COMMANDS,
+        hash::fields_with_expiry::COMMANDS,
+        list::elements::COMMANDS,
+        generic::sort::COMMANDS,
+        list::blocking::COMMANDS,
+        sorted_set::members::COMMANDS,
+        sorted_set::pop::COMMANDS,
+        sorted_set::blocking::COMMANDS,
+        sorted_set::range::COMMANDS,
+        sorted_set::algebra::COMMANDS,
+        geo::points::COMMANDS,
+        geo::search::COMMANDS,
+        stream::entries::COMMANDS,
+        stream::group::COMMANDS,
+        stream::read::COMMANDS,
+        stream::claim::COMMANDS,
+        stream::info::COMMANDS,
+        bitmap::bit::COMMANDS,
+        bitmap::bitfield::COMMANDS,
         hyperloglog::COMMANDS,
-        object::COMMANDS,
-        debug::COMMANDS,
+        generic::object::COMMANDS,
+        server::debug::COMMANDS,
         pubsub::COMMANDS,
-        connection::COMMANDS,
-        acl::COMMANDS,
-        client::COMMANDS,
-        command::COMMANDS,
-        server::COMMANDS,
-        scripting::COMMANDS,
-        function::COMMANDS,
-        transaction::COMMANDS,
-        wait::COMMANDS,
+        connection::session::COMMANDS,
+        server::acl::COMMANDS,
+        connection::client::COMMANDS,
+        server::command::COMMANDS,
+        server::config::COMMANDS,
+        server::info::COMMANDS,
+        server::process::COMMANDS,
+        scripting::eval::COMMANDS,
+        scripting::function::COMMANDS,
+        transactions::COMMANDS,
+        generic::wait::COMMANDS,
         cluster::COMMANDS,
-        commandlog::COMMANDS,
-        module::COMMANDS,
-        monitor::COMMANDS,
-        latency::COMMANDS,
-        memory::COMMANDS,
+        server::commandlog::COMMANDS,
+        server::module::COMMANDS,
+        server::monitor::COMMANDS,
+        server::latency::COMMANDS,
+        server::memory::COMMANDS,
     ]
 }

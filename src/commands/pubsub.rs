@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use crate::command::spec::Channels;
-use crate::command::{Category, Command, Flags, Group, KeySpec};
+use crate::command::{Category, Flags, Group, KeySpec};
 use crate::effects::Message;
+use crate::engine::command::Command;
 use crate::engine::context::{After, Context};
 use crate::error::CommandResult;
 use crate::shared::ordered::Ordered;
@@ -213,7 +214,7 @@ pub const COMMANDS: &[Command] = &[
                 group: Group::Pubsub,
                 ..Command::DEFAULT
             },
-            super::help::entry("6.2.0", Group::Pubsub, &[]),
+            crate::commands::shared::help::entry("6.2.0", Group::Pubsub, &[]),
         ],
         ..Command::DEFAULT
     },
@@ -357,7 +358,7 @@ fn shardchannels(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn list_channels(cx: &mut Context<'_>, arguments: &[&[u8]], kind: Kind) -> CommandResult {
     if arguments.len() > 3 {
-        return Err(super::help::wrong_subcommand(cx, arguments));
+        return Err(crate::commands::shared::help::wrong_subcommand(cx, arguments));
     }
     let found = cx.server.pubsub.channels(kind, arguments.get(2).copied());
     cx.reply.array(found.len());

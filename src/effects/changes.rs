@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashSet, VecDeque};
 
 use super::{Effects, Message};
-use crate::keyspace::access::{ChangeSink, EventClass};
+use crate::keyspace::change::{ChangeSink, EventClass};
 use crate::keyspace::key_hash::HashedKey;
 
 use crate::keyspace::KeyId;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 
 use crate::config::KeyspaceEvents;
-use crate::keyspace::access::EventClass;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::shared::clock::Clock;
 use crate::shared::pubsub::{Kind, PubSub};

@@ -12,7 +12,8 @@ use crate::engine::client::Client;
 use crate::engine::monitor::{Source, UNSEEN};
 use crate::engine::observe::Done;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::{Access, EventClass};
+use crate::keyspace::access::Access;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
@@ -224,8 +225,8 @@ impl<'a> Context<'a> {
     pub fn run_nested(&mut self, entry: &'a Entry, arguments: &[&[u8]], origin: Origin) -> CommandResult {
         if self.keys.is_alone() {
             let mut plan = LockPlan::new();
-            if !entry.command.flags.has(Flags::WHOLE_KEYSPACE) {
-                lock_plan_of(entry.command, arguments, self.keys.database, self.keys.keyspace, &mut plan);
+            if !entry.spec.flags.has(Flags::WHOLE_KEYSPACE) {
+                lock_plan_of(&entry.spec, arguments, self.keys.database, self.keys.keyspace, &mut plan);
             }
             self.keys.relock(&plan);
         }
@@ -236,7 +237,7 @@ impl<'a> Context<'a> {
             self.remember_reads(entry, arguments);
         }
         let started_ns = self.server.clock.monotonic_ns();
-        let result = (entry.command.run)(self, arguments);
+        let result = (self.server.commands.functions(entry).run)(self, arguments);
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
         self.told_of(entry, arguments, took_ns, start, result.is_err());
         // What the connection is to do then is remembered; the outer command has nothing of its own to ask.
@@ -253,7 +254,7 @@ impl<'a> Context<'a> {
     /// Notes which keys a client that tracks is about to read; they are locked. A script's keys are those that its commands read.
     #[cold]
     pub fn remember_reads(&self, entry: &Entry, arguments: &[&[u8]]) {
-        let command = entry.command;
+        let command = &entry.spec;
         let Some(tracker) = &self.client.tracker else { return };
         if !command.flags.has(Flags::READONLY)
             || command.group == Group::Scripting
@@ -282,7 +283,7 @@ impl<'a> Context<'a> {
             sleeps_ns: if let Some(After::Sleep(ms)) = self.after { ms.saturating_mul(1_000_000) } else { 0 },
         };
         server.count_alone(&done, took_ns + done.sleeps_ns, failed);
-        if server.monitors.any() && !entry.command.flags.intersects(UNSEEN) {
+        if server.monitors.any() && !entry.spec.flags.intersects(UNSEEN) {
             let source = if from_script { Source::Script } else { Source::Client(&self.client.shared) };
             server.show_to_monitors(entry, arguments, self.client.database, source);
         }

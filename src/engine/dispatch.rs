@@ -21,15 +21,16 @@ use crate::effects::ChangeBuffer;
 use crate::engine::context::{After, Context};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::KeyId;
-use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock, is_expired};
+use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock};
 use crate::keyspace::gate::Shared;
+use crate::keyspace::record::is_expired;
 use crate::keyspace::{prefetch, sweep, table};
+use crate::primitives::same::same;
 use crate::resp::decode::Decoder;
 use crate::resp::encode::Reply;
 use crate::shared::client::Door;
 use crate::shared::clock::Moment;
 use crate::shared::stats::Counter;
-use crate::types::same::same;
 
 /// A batch ends early when so many bytes of replies wait: they are sent before more are made.
 pub(super) const OUTPUT_ENOUGH: usize = 256 * 1024;
@@ -311,7 +312,7 @@ impl Server {
     /// Finds the command of a request, and its keys.
     fn plan(&self, words: &[&[u8]], keys: &mut Vec<PlannedKey>) -> Result<u32, Box<CommandError>> {
         let entry = self.commands.resolve_request(words)?;
-        for_each_key(entry.command, words, |position| {
+        for_each_key(&entry.spec, words, |position| {
             keys.push(PlannedKey {
                 argument: position.argument as u32,
                 flags: position.flags,
@@ -358,7 +359,7 @@ impl Server {
         } else if let ControlFlow::Break(stop) = self.hold_back(client, request, batch, out) {
             return stop;
         }
-        let command = entry.command;
+        let command = &entry.spec;
         let start = out.len();
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         self.begin_streak(entry.id, batch);
@@ -485,7 +486,7 @@ impl Server {
             // Keys that were evicted for this command are told before its reply, as are all that went before it.
             client.shared.take_messages(out);
         }
-        if client.transaction.is_some() && !entry.command.flags.has(Flags::NOT_QUEUED) {
+        if client.transaction.is_some() && !entry.spec.flags.has(Flags::NOT_QUEUED) {
             match self.queue(client, entry, arguments) {
                 Ok(()) => {
                     let start = out.len();
@@ -502,7 +503,7 @@ impl Server {
     /// What a request gets to hear while a slow script is in its way: it waits, and after `busy-reply-threshold` it is refused.
     #[cold]
     fn busy(&self, entry: &Entry, plan: &LockPlan, wide: bool) -> Option<Outcome> {
-        let flags = entry.command.flags;
+        let flags = entry.spec.flags;
         let touches_keys = wide || !plan.is_empty();
         for running in self.scripting.slow.all() {
             let in_the_way = if touches_keys {
@@ -545,20 +546,21 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Outcome {
         let &Request { entry, arguments, keys, served } = request;
-        let command = entry.command;
-        let alone = command.alone.is_some_and(|alone| alone(self, client, arguments));
+        let command = &entry.spec;
+        let functions = self.commands.functions(entry);
+        let alone = functions.alone.is_some_and(|alone| alone(self, client, arguments));
         lock_plan(command, arguments, keys, client.database, self.keyspace.hasher(), plan);
-        if let Some(further_locks) = command.further_locks
+        if let Some(further_locks) = functions.further_locks
             && !alone
         {
             further_locks(self, client, plan);
         }
-        if command.foreign_keys.is_some() || command.further_locks.is_some() {
+        if command.foreign_keys.is_some() || command.has_further_locks {
             drop_foreign(plan, &self.keyspace);
         }
         let wide = alone || command.flags.has(Flags::WHOLE_KEYSPACE);
         // Alone, locks are taken as keys are touched.
-        let locks: &[SlotLock] = if alone && command.further_locks.is_some() { &[] } else { plan };
+        let locks: &[SlotLock] = if alone && command.has_further_locks { &[] } else { plan };
         let give_up = || self.scripting.slow.any();
         let (database, version) = (client.database, client.version);
         let settings = AccessSettings {
@@ -608,7 +610,7 @@ impl Server {
         if context.client.tracker.is_some() {
             context.remember_reads(entry, arguments);
         }
-        let result = (command.run)(&mut context, arguments);
+        let result = (functions.run)(&mut context, arguments);
         if context.again_alone {
             drop(context);
             // Its `alone` now says so.
@@ -675,7 +677,7 @@ impl Server {
             CommandError::WrongArity(name) => self.commands.by_full_name(name.as_bytes()),
             _ => entry,
         };
-        if entry.is_some_and(|entry| entry.command.flags.has(Flags::RUNS_QUEUE)) {
+        if entry.is_some_and(|entry| entry.spec.flags.has(Flags::RUNS_QUEUE)) {
             let reason = text.strip_prefix("ERR ").unwrap_or(&text);
             text = format!("EXECABORT Transaction discarded because of: {reason}");
             if client.transaction.take().is_some() {

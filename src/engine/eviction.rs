@@ -55,7 +55,7 @@ impl Server {
         let room = self.bytes_over_limit() == 0 || self.evict_for(batch);
         // Scripts judge their own commands by it.
         client.out_of_memory = !room;
-        let flags = entry.command.flags;
+        let flags = entry.spec.flags;
         let needs_memory = flags.has(Flags::DENYOOM)
             || flags.has(Flags::RUNS_QUEUE)
                 && client.transaction.as_ref().is_some_and(|queued| queued.flags.has(Flags::DENYOOM));

@@ -44,7 +44,7 @@ impl Server {
         keys: &[PlannedKey],
         now_ms: u64,
     ) -> Verdict {
-        let flags = entry.command.flags;
+        let flags = entry.spec.flags;
         let place = if client.transaction.is_some() { Place::Transaction } else { Place::TopLevel };
         if let Err(refused) = self.permit(client, entry, arguments, place) {
             return Verdict::Refuse(refused);
@@ -102,18 +102,27 @@ impl Server {
         if keys.iter().any(|key| slot_of_hash(key.hash) != slot) {
             return Some(CommandError::CrossSlot);
         }
-        let is_write = entry.command.flags.has(Flags::WRITE)
-            || keys.iter().any(|key| {
-                key.flags & KeySpec::NOT_KEY != 0 && entry.command.flags.has(Flags::MAY_REPLICATE)
-            });
+        let is_write = entry.spec.flags.has(Flags::WRITE)
+            || keys
+                .iter()
+                .any(|key| key.flags & KeySpec::NOT_KEY != 0 && entry.spec.flags.has(Flags::MAY_REPLICATE));
         if client.door == Door::ReadOnly && (!client.readonly || is_write) {
             return Some(CommandError::Moved { slot, endpoint: self.redirect_endpoint(client) });
         }
         None
     }
 
+    /// The flags of one request: without those that it promises to make no use of.
+    pub fn flags_of(&self, entry: &Entry, arguments: &[&[u8]]) -> Flags {
+        let flags = entry.spec.flags;
+        match self.commands.functions(entry).reads_only {
+            Some(reads_only) if reads_only(self, arguments) => flags.without(Flags::MAY_REPLICATE),
+            _ => flags,
+        }
+    }
+
     fn is_paused(&self, client: &Client, entry: &Entry, arguments: &[&[u8]], now_ms: u64) -> bool {
-        let mut flags = entry.command.flags_of(self, arguments);
+        let mut flags = self.flags_of(entry, arguments);
         if flags.has(Flags::RUNS_QUEUE)
             && let Some(transaction) = &client.transaction
         {

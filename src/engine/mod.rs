@@ -3,6 +3,7 @@
 mod account;
 pub mod client;
 pub mod client_text;
+pub mod command;
 pub mod context;
 pub mod dispatch;
 pub mod endpoints;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::acl::Acl;
 use crate::cluster::ClusterState;
-use crate::command::table::CommandTable;
+
 use crate::config::{Config, Directive};
 use crate::effects::Effects;
 use crate::keyspace::Keyspace;
@@ -41,6 +42,7 @@ use crate::shared::pause::Pause;
 use crate::shared::pubsub::PubSub;
 use crate::shared::settings::Settings;
 use crate::shared::stats::{Counter, Rates, Stats};
+use command::Commands;
 use monitor::Monitors;
 use observe::Observation;
 
@@ -51,7 +53,7 @@ pub struct Server {
     /// What the hot path needs of the configuration, ready to use.
     pub settings: Settings,
     /// The commands.
-    pub commands: CommandTable,
+    pub commands: Commands,
     /// The keys.
     pub keyspace: Keyspace,
     /// What follows changes.
@@ -143,7 +145,7 @@ pub struct Ports {
 
 impl Server {
     /// A server of these commands and this configuration.
-    pub fn new(commands: CommandTable, config: Arc<Config>, clock: Clock, workers: usize) -> Server {
+    pub fn new(commands: Commands, config: Arc<Config>, clock: Clock, workers: usize) -> Server {
         let clock = Arc::new(clock);
         let pubsub = Arc::new(PubSub::new());
         let cluster_enabled = config.flag(Directive::ClusterEnabled);

@@ -92,7 +92,7 @@ fn line(entry: &Entry, arguments: &[&[u8]], database: usize, source: Source<'_>,
     };
     for index in 0..arguments.len() {
         line.push(b' ');
-        quote(&mut line, entry.command.shown(arguments, index));
+        quote(&mut line, entry.spec.shown(arguments, index));
     }
     line.extend_from_slice(b"\r\n");
     line

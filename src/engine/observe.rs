@@ -166,7 +166,7 @@ impl Server {
         if took_ns >= self.observation.logged_ns.load(Ordering::Relaxed) {
             self.log_command(LogKind::Slow, done, took_ns / 1000);
         }
-        let is_fast = done.entry.command.flags.has(Flags::FAST);
+        let is_fast = done.entry.spec.flags.has(Flags::FAST);
         let event = if is_fast { "fast-command" } else { "command" };
         self.latency.note(event, took_ns / 1_000_000, self.clock.now_ms());
     }
@@ -183,7 +183,7 @@ impl Server {
     }
 
     fn log_command(&self, kind: LogKind, done: &Done<'_>, value: u64) {
-        if done.entry.command.flags.has(Flags::SKIP_COMMANDLOG) {
+        if done.entry.spec.flags.has(Flags::SKIP_COMMANDLOG) {
             return;
         }
         let entry = LogEntry {

@@ -124,7 +124,7 @@ impl Server {
             return Ok(());
         }
         self.look_at_rights(client);
-        if client.rights.barred && !entry.command.flags.has(Flags::NO_AUTH) {
+        if client.rights.barred && !entry.spec.flags.has(Flags::NO_AUTH) {
             return Err(CommandError::NoAuth);
         }
         self.examine(client, entry, arguments).map_err(|denied| {
@@ -174,8 +174,8 @@ impl Server {
         ask: impl FnOnce(&Asked<'_>) -> T,
     ) -> T {
         let mut keys: SmallVec<[KeyPosition; 8]> = SmallVec::new();
-        if entry.command.arity_allows(arguments.len()) {
-            for_each_key_with_access(entry.command, arguments, |key| keys.push(key));
+        if entry.spec.arity_allows(arguments.len()) {
+            for_each_key_with_access(&entry.spec, arguments, |key| keys.push(key));
         }
         let database_count = self.keyspace.database_count();
         ask(&Asked { entry, arguments, keys: &keys, database, database_count })

@@ -46,7 +46,8 @@ impl Server {
         batch: &mut Batch<'s>,
         out: &mut Vec<u8>,
     ) -> usize {
-        let (entry, command) = (streak.entry, streak.entry.command);
+        let (entry, command) = (streak.entry, &streak.entry.spec);
+        let run = self.commands.functions(entry).run;
         debug_assert!(entry.single.is_some() && batch.plain);
         let give_up = || self.scripting.slow.any();
         let limited = self.settings.maxmemory() > 0;
@@ -98,7 +99,7 @@ impl Server {
             let start = context.reply.position();
             context.client.replied = start;
             context.planned = keys;
-            let result = (command.run)(&mut context, words);
+            let result = run(&mut context, words);
             context.keys.let_go();
             debug_assert!(context.after.is_none() && context.wait.is_none() && !context.again_alone);
             if let Err(error) = &result {

@@ -66,7 +66,7 @@ impl Server {
     /// A command that a transaction does not take; a queue longer than `client-query-buffer-limit`.
     pub fn queue(&self, client: &mut Client, entry: &Entry, arguments: &[&[u8]]) -> Result<(), CommandError> {
         let Some(transaction) = &mut client.transaction else { return Ok(()) };
-        if entry.command.flags.has(Flags::NO_MULTI) {
+        if entry.spec.flags.has(Flags::NO_MULTI) {
             let name = &entry.full_name;
             return Err(CommandError::new(format!("ERR Command '{name}' not allowed inside a transaction")));
         }
@@ -75,7 +75,7 @@ impl Server {
         if transaction.bytes > self.settings.query_max() {
             return Err(CommandError::text("ERR transaction exceeds client-query-buffer-limit"));
         }
-        transaction.flags = transaction.flags.and(entry.command.flags_of(self, arguments));
+        transaction.flags = transaction.flags.and(self.flags_of(entry, arguments));
         transaction.requests.push(QueuedRequest { command: entry.id, request });
         client.shared.queued.store(transaction.requests.len() as i64, Ordering::Relaxed);
         client.shared.queued_bytes.store(transaction.memory_bytes(), Ordering::Relaxed);
@@ -88,7 +88,7 @@ impl Server {
         client.transaction.as_ref().is_some_and(|transaction| {
             transaction.flags.intersects(WIDE)
                 || transaction.requests.iter().any(|queued| {
-                    let alone = self.commands.entries()[queued.command].command.alone;
+                    let alone = self.commands.functions(&self.commands.entries()[queued.command]).alone;
                     alone.is_some_and(|alone| alone(self, client, &queued.request.arguments()))
                 })
         })
@@ -99,7 +99,7 @@ impl Server {
         let Some(transaction) = &client.transaction else { return };
         let mut one = LockPlan::new();
         for queued in &transaction.requests {
-            let command = self.commands.entries()[queued.command].command;
+            let command = &self.commands.entries()[queued.command].spec;
             lock_plan_of(command, &queued.request.arguments(), client.database, &self.keyspace, &mut one);
             plan.extend(one.drain(..));
         }

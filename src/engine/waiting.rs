@@ -66,7 +66,7 @@ impl Server {
         let entry = &self.commands.entries()[waiter.command];
         let arguments = waiter.request.arguments();
         let mut keys: SmallVec<[PlannedKey; 4]> = SmallVec::new();
-        for_each_key(entry.command, &arguments, |position| {
+        for_each_key(&entry.spec, &arguments, |position| {
             let hash = self.keyspace.hasher().hash(arguments[position.argument]);
             keys.push(PlannedKey { argument: position.argument as u32, flags: position.flags, hash });
         });

@@ -10,7 +10,7 @@ use super::key_hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_
 use super::record::{Record, RecordBox, ValueRef};
 use super::table::{self, At, SlotTable};
 use super::value::Object;
-use crate::types::occupancy::Occupancy;
+use crate::primitives::occupancy::Occupancy;
 
 /// A slot's table under its shared lock.
 pub type ReadSlot<'g> = MappedRwLockReadGuard<'g, RawRwLock, SlotTable>;

@@ -6,7 +6,8 @@
 //! looked at anew. `volatile-ttl` needs no sample of the access clocks but has the same pool.
 
 use super::Keyspace;
-use super::access::{AccessClock, ChangeSink, EventClass, lfu_counter};
+use super::access_clock::{AccessClock, lfu_counter};
+use super::change::{ChangeSink, EventClass};
 use super::database::Database;
 use super::key_hash::{SLOT_COUNT, slot_of_hash};
 use super::reaper::FreeReason;

@@ -4,6 +4,8 @@
 //! the command's plan asked for.
 
 pub mod access;
+pub mod access_clock;
+pub mod change;
 pub mod database;
 pub mod evict;
 pub mod expiry;
@@ -15,7 +17,6 @@ pub mod record;
 pub mod scan;
 pub mod sweep;
 pub mod table;
-pub mod undo;
 pub mod value;
 
 use std::sync::OnceLock;

@@ -19,7 +19,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::value::Object;
-use crate::types::thin::Owned;
+use crate::primitives::thin::Owned;
 
 /// A string longer than this is an [`Object::Text`] with a buffer of its own, so that APPEND and SETRANGE grow it
 /// without copying key and header, and a replaced value can be freed elsewhere.
@@ -563,6 +563,12 @@ impl fmt::Debug for RecordBox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }
+}
+
+/// Whether a record has ended at `now_ms`.
+#[inline]
+pub fn is_expired(record: &Record, now_ms: u64) -> bool {
+    record.expire_at_ms().is_some_and(|at_ms| at_ms <= now_ms)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Active expiry: takes out what is due, a bounded share at a time.
 
 use super::Keyspace;
-use super::access::{ChangeSink, EventClass, is_expired};
-use super::database::Ended;
+use super::change::{ChangeSink, EventClass};
+use super::database::{Database, Ended};
 use super::gate::Wait;
+use super::key_hash::HashedKey;
 use super::reaper::FreeReason;
-use super::table;
+use super::record::{RecordBox, is_expired};
+use super::table::{self, SlotTable};
 
 /// What one pass of the sweeper did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,10 +48,8 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
                 let due_ms = match ended {
                     Ended::Key(record) => {
                         swept.expired += 1;
-                        let key = database.hasher().key(record.key());
-                        changes.changed(number, &key, EventClass::EXPIRED, "expired");
                         let due_ms = record.expire_at_ms().unwrap_or(now_ms);
-                        keyspace.reaper.discard(record, FreeReason::Expired);
+                        tell_and_free(keyspace, database, number, changes, record);
                         due_ms
                     }
                     Ended::Fields { key, due_ms, count, emptied } => {
@@ -73,6 +73,38 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
     swept
 }
 
+/// Removes `key` of the database with number `number` if it ended at or before `now_ms`, and tells `changes` of it. `table`
+/// is the key's slot in `database`, locked exclusively. Whether the key was removed.
+pub fn expire(
+    keyspace: &Keyspace,
+    database: &Database,
+    table: &mut SlotTable,
+    (number, key): (usize, &HashedKey<'_>),
+    now_ms: u64,
+    changes: &dyn ChangeSink,
+) -> bool {
+    let Some(at) = table::locate(table, key) else { return false };
+    if !is_expired(table::at(table, at), now_ms) {
+        return false;
+    }
+    let record = database.remove_at(table, key, at);
+    tell_and_free(keyspace, database, number, changes, record);
+    true
+}
+
+/// Tells `changes` that the key of a record expired, and frees the record, which was taken out of its table before.
+fn tell_and_free(
+    keyspace: &Keyspace,
+    database: &Database,
+    number: usize,
+    changes: &dyn ChangeSink,
+    record: RecordBox,
+) {
+    let key = database.hasher().key(record.key());
+    changes.changed(number, &key, EventClass::EXPIRED, "expired");
+    keyspace.reaper.discard(record, FreeReason::Expired);
+}
+
 /// Removes a key that a read found ended, unless that has changed since. Whether it was removed.
 pub fn expire_key(
     keyspace: &Keyspace,
@@ -85,13 +117,7 @@ pub fn expire_key(
     let Some(database) = keyspace.physical_if_used(gate[number]) else { return false };
     let key = database.hasher().key(key);
     let mut table = database.write_slot(key.slot());
-    if !table::find(&table, &key).is_some_and(|record| is_expired(record, now_ms)) {
-        return false;
-    }
-    let Some(record) = database.remove(&mut table, &key) else { return false };
-    changes.changed(number, &key, EventClass::EXPIRED, "expired");
-    keyspace.reaper.discard(record, FreeReason::Expired);
-    true
+    expire(keyspace, database, &mut table, (number, &key), now_ms, changes)
 }
 
 /// When the next key ends, in milliseconds of Unix time; `u64::MAX` when none does.

@@ -24,8 +24,8 @@ use hashbrown::raw::RawTable;
 use super::key_hash::{HashedKey, KeyHasher, fingerprint_of_hash};
 use super::record::{Record, RecordBox};
 use crate::alloc::block_bytes;
-use crate::types::occupancy::Occupancy;
-use crate::types::same::same;
+use crate::primitives::occupancy::Occupancy;
+use crate::primitives::same::same;
 
 /// What a dashmap shard holds: one entry, the slot's number and its table.
 pub type Shard = RawTable<(u16, SharedValue<SlotTable>)>;

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use crate::primitives::occupancy::Occupancy;
+use crate::primitives::thin::Owned;
 use crate::types::hash::Hash;
 use crate::types::list::List;
-use crate::types::occupancy::Occupancy;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
-use crate::types::thin::Owned;
 use crate::types::zset::ZSet;
 
 /// A value with a structure of its own, kept inside its [`Record`](super::record::Record).
@@ -43,15 +43,18 @@ impl Object {
         }
     }
 
-    /// TYPE's word.
+    /// All words that TYPE answers for a key. SCAN's option TYPE takes these and no other.
+    pub const TYPE_NAMES: [&'static str; 6] = ["string", "set", "hash", "list", "zset", "stream"];
+
+    /// The word that TYPE answers for a key with this value.
     pub fn type_name(&self) -> &'static str {
         match self {
-            Object::Text(_) => "string",
-            Object::Set(_) => "set",
-            Object::Hash(_) => "hash",
-            Object::List(_) => "list",
-            Object::Zset(_) => "zset",
-            Object::Stream(_) => "stream",
+            Object::Text(_) => Self::TYPE_NAMES[0],
+            Object::Set(_) => Self::TYPE_NAMES[1],
+            Object::Hash(_) => Self::TYPE_NAMES[2],
+            Object::List(_) => Self::TYPE_NAMES[3],
+            Object::Zset(_) => Self::TYPE_NAMES[4],
+            Object::Stream(_) => Self::TYPE_NAMES[5],
         }
     }
 

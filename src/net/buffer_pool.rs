@@ -25,12 +25,23 @@ const KEEP_MAX: usize = 64 * 1024;
 /// Nor beyond this by a connection.
 const OWN_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes of the write buffer that a connection begins with, as on the peers once they have seen it idle.
+const FIRST_OUT: usize = 1024;
+
+/// Largest write buffer that a connection keeps between two replies, in bytes. Longer replies are made in the thread's large one.
+pub(super) const OWN_OUT_MAX: usize = 16 * 1024;
+
+/// Largest write buffer that a thread keeps, in bytes.
+const LARGE_OUT_MAX: usize = 256 * 1024;
+
 /// How long a connection that is silent keeps a buffer of its own.
 pub(super) const KEEP_TIME: Duration = Duration::from_secs(2);
 
 thread_local! {
     /// Holds no bytes of anybody.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// A large write buffer, empty.
+    static LARGE_OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
@@ -151,6 +162,29 @@ impl Input {
     }
 }
 
+/// Gives an empty write buffer room: the thread's large one if the connection's last replies needed that (`large`), else a first small one.
+pub(super) fn lend_out(out: &mut Vec<u8>, large: bool) {
+    debug_assert!(out.is_empty());
+    if large {
+        let spare = LARGE_OUT.take();
+        if spare.capacity() > out.capacity() {
+            *out = spare;
+        }
+    } else {
+        out.reserve_exact(FIRST_OUT);
+    }
+}
+
+/// Exchanges an empty write buffer of more than [`OWN_OUT_MAX`] for one of that size. The large one stays with the thread, unless it is
+/// larger than [`LARGE_OUT_MAX`].
+pub(super) fn give_back_out(out: &mut Vec<u8>) {
+    debug_assert!(out.is_empty());
+    let large = std::mem::replace(out, Vec::with_capacity(OWN_OUT_MAX));
+    if large.capacity() <= LARGE_OUT_MAX {
+        LARGE_OUT.set(large);
+    }
+}
+
 /// The buffers of a batch, for one batch.
 #[inline]
 pub(super) fn with_scratch<R>(run: impl FnOnce(&mut Scratch) -> R) -> R {
@@ -203,6 +237,25 @@ mod tests {
             first.room() >= READ_CHUNK && first.bytes.as_ptr() != place,
             "there is another one for who reads too"
         );
+    }
+
+    #[test]
+    fn a_large_write_buffer_goes_from_one_connection_to_the_next() {
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        lend_out(&mut first, false);
+        assert_eq!(first.capacity(), FIRST_OUT);
+        first.reserve_exact(4 * OWN_OUT_MAX);
+        let place = first.as_ptr();
+        give_back_out(&mut first);
+        assert_eq!(first.capacity(), OWN_OUT_MAX);
+        lend_out(&mut second, true);
+        assert_eq!((second.as_ptr(), second.capacity()), (place, 4 * OWN_OUT_MAX));
+        lend_out(&mut first, true);
+        assert_eq!(first.capacity(), OWN_OUT_MAX, "the thread had none left");
+        second.reserve_exact(LARGE_OUT_MAX + 1);
+        give_back_out(&mut second);
+        lend_out(&mut second, true);
+        assert_eq!(second.capacity(), OWN_OUT_MAX, "one beyond the limit is not kept");
     }
 
     #[test]

@@ -33,8 +33,8 @@ const OUTPUT_MAX: usize = 256 * 1024 * 1024;
 /// Batches run before replies are written and others get their turn.
 const BATCHES_MAX: usize = 4;
 
-/// A write buffer that grew beyond this is given back when it is empty.
-const WRITE_KEEP: usize = 256 * 1024;
+/// Bytes of a write buffer that are taken out of it once written, while more of it waits for the client to read.
+const WRITTEN_MAX: usize = 256 * 1024;
 
 /// While a request of the client is held up, reading its further ones stops when so many bytes of them have come.
 const HELD_INPUT_MAX: usize = 32 * 1024 * 1024;
@@ -105,6 +105,8 @@ pub struct Connection {
     /// Nothing of an announced argument has come for a while, so no room is kept for it.
     is_stalled: bool,
     out: Vec<u8>,
+    /// The last replies were longer than the connection's own buffer, so the next ones begin in the thread's large one.
+    gives_back_out: bool,
     written: usize,
 }
 
@@ -122,6 +124,7 @@ impl Connection {
             keeps_input: false,
             is_stalled: false,
             out: Vec::new(),
+            gives_back_out: false,
             written: 0,
         }
     }
@@ -197,6 +200,9 @@ impl Connection {
     /// Runs whole requests, a bounded number.
     fn run_batches(&mut self) -> Result<Progress, End> {
         let mut executed = 0;
+        if self.out.capacity() == 0 || self.gives_back_out {
+            self.lend_out();
+        }
         for _ in 0..BATCHES_MAX {
             let limits = Limits {
                 bulk_max: self.session.server.settings.bulk_max(),
@@ -250,6 +256,15 @@ impl Connection {
             }
         }
         Ok(Progress::More)
+    }
+
+    /// Takes a write buffer: the first of the connection, or the thread's large one where the last replies needed it.
+    #[cold]
+    fn lend_out(&mut self) {
+        if self.out.is_empty() {
+            buffer_pool::lend_out(&mut self.out, self.gives_back_out);
+        }
+        self.gives_back_out = false;
     }
 
     /// Does what somebody else called for.
@@ -587,10 +602,12 @@ impl Connection {
             self.out.clear();
             self.written = 0;
             self.session.client.shared.has_read_all();
-            if self.out.capacity() > WRITE_KEEP {
-                self.out = Vec::new();
+            if self.out.capacity() > buffer_pool::OWN_OUT_MAX {
+                self.gives_back_out = true;
+                buffer_pool::give_back_out(&mut self.out);
+                self.session.client.shared.reply_buffer[1].store(self.out.capacity(), Ordering::Relaxed);
             }
-        } else if self.written >= WRITE_KEEP {
+        } else if self.written >= WRITTEN_MAX {
             self.out.drain(..self.written);
             self.written = 0;
         }

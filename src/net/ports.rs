@@ -19,7 +19,7 @@ use crate::engine::{Ports, Server};
 use crate::shared::client::Door;
 
 /// Directives that say how TLS is spoken.
-const TLS_DIRECTIVES: [Directive; 12] = [
+const TLS_DIRECTIVES: [Directive; 16] = [
     Directive::TlsPort,
     Directive::TlsCertFile,
     Directive::TlsKeyFile,
@@ -28,6 +28,10 @@ const TLS_DIRECTIVES: [Directive; 12] = [
     Directive::TlsCaCertDir,
     Directive::TlsAuthClients,
     Directive::TlsProtocols,
+    Directive::TlsCiphers,
+    Directive::TlsCiphersuites,
+    Directive::TlsPreferServerCiphers,
+    Directive::TlsDhParamsFile,
     Directive::TlsSessionCaching,
     Directive::TlsSessionCacheSize,
     Directive::TlsSessionCacheTimeout,

@@ -3,9 +3,9 @@
 //! Six bytes of head (total bytes, number of elements), then elements: a tag with the length or the number itself, the bytes, and
 //! the element's length again for walking backwards; 0xff ends it.
 
+use super::error::{Read, RestoreError};
 use super::packed::{Element, Elements};
-use super::read::{Read, RestoreError};
-use crate::types::number::parse_i64;
+use crate::primitives::number::parse_i64;
 
 const HEAD: usize = 6;
 const END: u8 = 0xff;

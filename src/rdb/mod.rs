@@ -3,11 +3,13 @@
 //! Written are only the plain forms that every version of both reads (RDB version 11, Redis 7.2); read are those and the
 //! packed forms of every version since Redis 2.4.
 
+mod error;
 pub mod functions;
 pub mod listpack;
 pub mod lzf;
 mod packed;
 pub mod read;
+mod reader;
 mod stream;
 pub mod write;
 mod ziplist;
@@ -21,7 +23,7 @@ use crate::types::set::SetLimits;
 use crate::types::stream::StreamLimits;
 use crate::types::zset::ZSetLimits;
 
-pub use read::RestoreError;
+pub use error::RestoreError;
 
 /// The version that payloads are written in: that of Redis 7.2.
 const VERSION: u16 = 11;
@@ -101,7 +103,7 @@ impl Restored {
     pub fn into_record(self, key: &[u8], expire_at_ms: Option<u64>) -> RecordBox {
         match self {
             Restored::Object(object) => Record::new_object(key, object, expire_at_ms),
-            Restored::Text(text) => match crate::types::number::parse_i64(&text) {
+            Restored::Text(text) => match crate::primitives::number::parse_i64(&text) {
                 Some(number) => Record::new_int(key, number, expire_at_ms),
                 None => Record::new_string(key, &text, expire_at_ms, false),
             },

@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 
-use super::read::Read;
-use crate::types::number::{IntText, format_i64};
+use super::error::Read;
+use crate::primitives::number::{IntText, format_i64};
 
 /// An element of a packed form. Dereferences to its bytes; a number's are its decimal text.
 pub enum Element<'a> {

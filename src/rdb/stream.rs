@@ -4,11 +4,12 @@
 //! share. An entry is its flags, the differences of its id to the block's, its fields and how many elements that were.
 
 use super::Limits;
+use super::error::{Read, RestoreError};
 use super::kind;
 use super::listpack;
-use super::read::{Read, Reader, RestoreError};
+use super::reader::Reader;
 use super::write::{length, string};
-use crate::types::number::parse_i64;
+use crate::primitives::number::parse_i64;
 use crate::types::stream::group::{ConsumerIndex, Pending};
 use crate::types::stream::{Group, Stream, StreamId};
 
@@ -253,9 +254,9 @@ mod tests {
     use super::*;
     use crate::keyspace::record::Record;
     use crate::keyspace::value::Object;
+    use crate::primitives::thin::Owned;
     use crate::rdb::tests::limits;
     use crate::rdb::{Restored, dump, restore, sign};
-    use crate::types::thin::Owned;
     use proptest::prelude::*;
 
     /// All of a stream that can be seen.

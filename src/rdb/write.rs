@@ -82,7 +82,7 @@ pub fn length(len: usize, out: &mut Vec<u8>) {
 pub fn string(text: &[u8], out: &mut Vec<u8>) {
     const DECIMAL_MAX: usize = 11;
     if text.len() <= DECIMAL_MAX
-        && let Some(number) = crate::types::number::parse_i64(text)
+        && let Some(number) = crate::primitives::number::parse_i64(text)
         && small_int(number, out)
     {
         return;

@@ -5,8 +5,8 @@
 //! bytes. A tag follows, which is a short number or says what does, then the bytes. Lengths in tags are
 //! big-endian, all else little-endian.
 
+use super::error::{Read, RestoreError};
 use super::packed::{Element, Elements};
-use super::read::{Read, RestoreError};
 
 const HEAD: usize = 10;
 const END: u8 = 0xff;

@@ -4,8 +4,8 @@
 //! a byte, or 0xfe and four bytes, little-endian. Between a value's length and its bytes stands how many bytes
 //! behind it are unused.
 
+use super::error::{Read, RestoreError};
 use super::packed::{Element, Elements};
-use super::read::{Read, RestoreError};
 
 const END: u8 = 0xff;
 /// First byte of a length of five bytes, and the count's value when there are more pairs than fit.

@@ -369,7 +369,7 @@ impl Decoder {
             Some(b'\n') => {}
             Some(_) => return Err(ProtocolError::InvalidLineEnd),
         }
-        let value = crate::types::number::parse_i64(&line[..end]).ok_or(invalid)?;
+        let value = crate::primitives::number::parse_i64(&line[..end]).ok_or(invalid)?;
         self.position += end + 3;
         Ok(Some(value))
     }

@@ -1,10 +1,10 @@
 //! Replies to bytes, in the version that the client speaks.
 
 use super::Version;
-use crate::types::entry::Piece;
-use crate::types::list_run::{Run, SHORT_MAX, TEXT_MAX};
+use crate::primitives::short_copy::copy;
+use crate::types::list::slice::{ListSlice, SHORT_MAX, TEXT_MAX};
 use crate::types::packed::Pieces;
-use crate::types::short_copy::copy;
+use crate::types::packed::entry::Piece;
 
 /// The most bytes of a head: the kind, twenty digits, a line break.
 const HEAD_MAX: usize = 23;
@@ -16,7 +16,7 @@ const SHORT_HEAD: usize = 8;
 const BULK_ROOM: usize = 24;
 /// How much room is made for them at once, at most.
 const BULKS_ROOM: usize = 2048;
-/// What a text of a run is written into: a short beginning, the text, and what is around them.
+/// What a text of a slice is written into: a short prefix, the text, and what is around them.
 const TEXT_ROOM: usize = SHORT_MAX + TEXT_MAX + SHORT_HEAD;
 
 /// Where a command writes its reply: the end of the connection's write buffer.
@@ -112,12 +112,12 @@ impl<'a> Reply<'a> {
 
     /// A byte string that is kept in two pieces.
     #[inline]
-    pub fn bulk_joined(&mut self, beginning: &[u8], rest: &[u8]) {
-        let len = beginning.len() + rest.len();
+    pub fn bulk_joined(&mut self, prefix: &[u8], rest: &[u8]) {
+        let len = prefix.len() + rest.len();
         self.out.reserve(len + HEAD_MAX + 2);
         self.head(b'$', len);
-        if !beginning.is_empty() {
-            self.out.extend_from_slice(beginning);
+        if !prefix.is_empty() {
+            self.out.extend_from_slice(prefix);
         }
         self.out.extend_from_slice(rest);
         self.out.extend_from_slice(b"\r\n");
@@ -179,7 +179,7 @@ impl<'a> Reply<'a> {
 
     /// A floating point number: in RESP2 its text as a byte string.
     pub fn double(&mut self, value: f64) {
-        let text = crate::types::number::format_f64(value);
+        let text = crate::primitives::number::format_f64(value);
         if self.is_resp3() { self.line(b',', &text) } else { self.bulk(&text) }
     }
 
@@ -298,25 +298,25 @@ pub struct Bulks<'a> {
 }
 
 impl Bulks<'_> {
-    /// The elements of a run.
+    /// The elements of a slice.
     #[inline]
-    pub fn extend(&mut self, run: &mut Run<'_>) {
-        let beginning = run.beginning;
-        let short_beginning = Beginning::new(beginning);
+    pub fn extend(&mut self, slice: &mut ListSlice<'_>) {
+        let prefix = slice.prefix;
+        let short_prefix = Prefix::new(prefix);
         loop {
-            if let Some(beginning) = &short_beginning {
+            if let Some(prefix) = &short_prefix {
                 if self.out.len() - self.at < TEXT_ROOM {
                     self.make_room(TEXT_ROOM);
                 }
-                self.at += fill(&mut self.out[self.at..], beginning, run);
+                self.at += fill(&mut self.out[self.at..], prefix, slice);
                 if self.out.len() - self.at < TEXT_ROOM {
                     continue;
                 }
             }
             // An element that is not short is seldom alone.
             loop {
-                let Some(piece) = run.next() else { return };
-                self.push_piece(beginning, piece);
+                let Some(piece) = slice.next() else { return };
+                self.push_piece(prefix, piece);
                 if matches!(piece, Piece::Bytes(rest) if rest.len() <= TEXT_MAX) {
                     break;
                 }
@@ -325,9 +325,9 @@ impl Bulks<'_> {
     }
 
     #[inline(always)] // Where it is called in a loop it keeps its registers.
-    fn push_piece(&mut self, beginning: &[u8], piece: Piece<'_>) {
+    fn push_piece(&mut self, prefix: &[u8], piece: Piece<'_>) {
         match piece {
-            Piece::Bytes(rest) => self.push_joined(beginning, rest),
+            Piece::Bytes(rest) => self.push_joined(prefix, rest),
             Piece::Int(value) => self.push_joined(&[], itoa::Buffer::new().format(value).as_bytes()),
         }
     }
@@ -335,7 +335,7 @@ impl Bulks<'_> {
     /// Elements of a packed list.
     #[inline]
     pub fn extend_pieces(&mut self, pieces: Pieces<'_>) {
-        pieces.for_each(|(beginning, piece)| self.push_piece(beginning, piece));
+        pieces.for_each(|(prefix, piece)| self.push_piece(prefix, piece));
     }
 
     /// A byte string.
@@ -346,11 +346,11 @@ impl Bulks<'_> {
 
     /// A byte string that is kept in two pieces.
     #[inline(always)] // The loop that calls it keeps its registers.
-    fn push_joined(&mut self, beginning: &[u8], rest: &[u8]) {
-        let len = beginning.len() + rest.len();
+    fn push_joined(&mut self, prefix: &[u8], rest: &[u8]) {
+        let len = prefix.len() + rest.len();
         if len != self.len {
             if len > SHORT_LEN_MAX {
-                return self.push_long(beginning, rest);
+                return self.push_long(prefix, rest);
             }
             self.set_head(len);
         }
@@ -364,9 +364,9 @@ impl Bulks<'_> {
         };
         room[..SHORT_HEAD].copy_from_slice(&self.head);
         let room = &mut room[head_len..];
-        copy(&mut room[beginning.len()..len], rest);
-        if !beginning.is_empty() {
-            copy(&mut room[..beginning.len()], beginning);
+        copy(&mut room[prefix.len()..len], rest);
+        if !prefix.is_empty() {
+            copy(&mut room[..prefix.len()], prefix);
         }
         room[len..len + 2].copy_from_slice(b"\r\n");
         self.at += head_len + len + 2;
@@ -400,21 +400,21 @@ impl Bulks<'_> {
     }
 
     #[inline(never)]
-    fn push_long(&mut self, beginning: &[u8], rest: &[u8]) {
+    fn push_long(&mut self, prefix: &[u8], rest: &[u8]) {
         self.out.truncate(self.at);
         // Without a protocol of its own a byte string is the same in each.
-        Reply::new(self.out, Version::Resp2).bulk_joined(beginning, rest);
+        Reply::new(self.out, Version::Resp2).bulk_joined(prefix, rest);
         self.at = self.out.len();
     }
 }
 
-/// What a run's texts begin with, where that is short.
-struct Beginning {
+/// What a slice's texts begin with, where that is short.
+struct Prefix {
     chunk: [u8; SHORT_MAX],
     len: usize,
 }
 
-impl Beginning {
+impl Prefix {
     #[inline]
     fn new(bytes: &[u8]) -> Option<Self> {
         let mut chunk = [0; SHORT_MAX];
@@ -423,20 +423,20 @@ impl Beginning {
     }
 }
 
-/// Writes the texts and numbers that are next in a run, as long as they are short and there is room; how many bytes.
+/// Writes the texts and numbers that are next in a slice, as long as they are short and there is room; how many bytes.
 #[inline(always)]
-fn fill(room: &mut [u8], beginning: &Beginning, run: &mut Run<'_>) -> usize {
+fn fill(room: &mut [u8], prefix: &Prefix, slice: &mut ListSlice<'_>) -> usize {
     let mut at = 0;
     while let Some(room) = room.get_mut(at..at + TEXT_ROOM).and_then(|room| room.first_chunk_mut()) {
-        at += if let Some((chunk, len)) = run.next_short() {
-            if beginning.len == 0 {
+        at += if let Some((chunk, len)) = slice.next_short() {
+            if prefix.len == 0 {
                 short_bulk(room, chunk, len)
             } else {
-                short_bulk_joined(room, beginning, chunk, len)
+                short_bulk_joined(room, prefix, chunk, len)
             }
-        } else if let Some(text) = run.next_text() {
-            text_bulk(room, beginning, text)
-        } else if let Some(number) = run.next_small_number() {
+        } else if let Some(text) = slice.next_text() {
+            text_bulk(room, prefix, text)
+        } else if let Some(number) = slice.next_small_number() {
             small_number(room, number)
         } else {
             break;
@@ -460,30 +460,30 @@ fn short_bulk(room: &mut [u8; TEXT_ROOM], chunk: &[u8; SHORT_MAX], len: usize) -
     head_len + len + 2
 }
 
-/// The same behind a beginning.
+/// The same behind a prefix.
 #[inline(always)]
 fn short_bulk_joined(
     room: &mut [u8; TEXT_ROOM],
-    beginning: &Beginning,
+    prefix: &Prefix,
     chunk: &[u8; SHORT_MAX],
     len: usize,
 ) -> usize {
-    let total = beginning.len + len;
+    let total = prefix.len + len;
     let head_len = short_head_into(room, total);
-    room[head_len..head_len + SHORT_MAX].copy_from_slice(&beginning.chunk);
-    let at = head_len + beginning.len;
+    room[head_len..head_len + SHORT_MAX].copy_from_slice(&prefix.chunk);
+    let at = head_len + prefix.len;
     room[at..at + SHORT_MAX].copy_from_slice(chunk);
     room[at + len..at + len + 2].copy_from_slice(b"\r\n");
     head_len + total + 2
 }
 
-/// A text of up to [`TEXT_MAX`] bytes behind a beginning; how long it is.
+/// A text of up to [`TEXT_MAX`] bytes behind a prefix; how long it is.
 #[inline]
-fn text_bulk(room: &mut [u8; TEXT_ROOM], beginning: &Beginning, text: &[u8]) -> usize {
-    let total = beginning.len + text.len();
+fn text_bulk(room: &mut [u8; TEXT_ROOM], prefix: &Prefix, text: &[u8]) -> usize {
+    let total = prefix.len + text.len();
     let head_len = short_head_into(room, total);
-    room[head_len..head_len + SHORT_MAX].copy_from_slice(&beginning.chunk);
-    let at = head_len + beginning.len;
+    room[head_len..head_len + SHORT_MAX].copy_from_slice(&prefix.chunk);
+    let at = head_len + prefix.len;
     copy(&mut room[at..at + text.len()], text);
     room[at + text.len()..at + text.len() + 2].copy_from_slice(b"\r\n");
     head_len + total + 2
@@ -588,10 +588,10 @@ mod tests {
             let mut reply = Reply::new(&mut one_by_one, Version::Resp2);
             let mut other = Reply::new(&mut in_a_row, Version::Resp2);
             let mut bulks = other.bulks(strings.len() / 2);
-            for (beginning, rest) in strings {
-                let (beginning, rest) = (vec![b'b'; beginning], vec![b'r'; rest]);
-                reply.bulk(&[&beginning[..], &rest].concat());
-                bulks.push_joined(&beginning, &rest);
+            for (prefix, rest) in strings {
+                let (prefix, rest) = (vec![b'b'; prefix], vec![b'r'; rest]);
+                reply.bulk(&[&prefix[..], &rest].concat());
+                bulks.push_joined(&prefix, &rest);
             }
             drop(bulks);
             prop_assert_eq!(in_a_row, one_by_one);
@@ -615,13 +615,13 @@ mod tests {
     proptest! {
         #[test]
         fn runs_and_pieces_are_byte_strings(
-            beginning in proptest::sample::select(vec![0usize, 1, 5, 10, 15, 16, 17, 40]),
+            prefix in proptest::sample::select(vec![0usize, 1, 5, 10, 15, 16, 17, 40]),
             elements in proptest::collection::vec(element(), 1..300),
             (first, count) in (any::<proptest::sample::Index>(), 0usize..310),
             node_len in proptest::sample::select(vec![-1, 3, 40]),
         ) {
             let limits = ListLimits { max_listpack_size: node_len };
-            let elements: Vec<_> = elements.into_iter().map(|rest| [vec![b'p'; beginning], rest].concat()).collect();
+            let elements: Vec<_> = elements.into_iter().map(|rest| [vec![b'p'; prefix], rest].concat()).collect();
             let mut list = List::new();
             elements.iter().for_each(|element| list.push(End::Tail, element, &limits));
             let first = first.index(elements.len());
@@ -630,7 +630,7 @@ mod tests {
             elements.iter().skip(first).take(count).for_each(|element| reply.bulk(element));
             let mut other = Reply::new(&mut in_runs, Version::Resp2);
             let mut bulks = other.bulks(count);
-            list.visit(first, count, |run| bulks.extend(run));
+            list.visit(first, count, |slice| bulks.extend(slice));
             drop(bulks);
             prop_assert_eq!(in_runs.escape_ascii().to_string(), one_by_one.escape_ascii().to_string());
 

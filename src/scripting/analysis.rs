@@ -260,8 +260,8 @@ fn takes_only_keys(table: &CommandTable, name: &[u8], kinds: &[Kind]) -> bool {
         }
         _ => entry,
     };
-    let command = entry.command;
-    if command.flags.intersects(Flags::WHOLE_KEYSPACE.and(Flags::SELECTS)) || command.alone.is_some() {
+    let command = &entry.spec;
+    if command.flags.intersects(Flags::WHOLE_KEYSPACE.and(Flags::SELECTS)) || command.may_run_alone {
         return false;
     }
     if command.keys.is_empty() && command.moving_keys.is_none() && command.foreign_keys.is_none() {
@@ -294,7 +294,7 @@ fn takes_only_keys(table: &CommandTable, name: &[u8], kinds: &[Kind]) -> bool {
 }
 
 /// Whether a command has all its keys before this argument, however many follow.
-fn keys_end_before(command: &crate::command::Command, argument: usize, count: usize) -> bool {
+fn keys_end_before(command: &crate::command::Spec, argument: usize, count: usize) -> bool {
     let mut last = 0;
     let words: Vec<&[u8]> = vec![b"x"; count + 8];
     for_each_key(command, &words, |position| last = last.max(position.argument));
@@ -406,8 +406,8 @@ fn ends_value(next: Option<&Token<'_>>) -> bool {
 mod tests {
     use super::*;
 
-    fn table() -> CommandTable {
-        CommandTable::new(&crate::commands::groups())
+    fn table() -> crate::engine::command::Commands {
+        crate::engine::command::Commands::new(&crate::commands::groups())
     }
 
     #[track_caller]

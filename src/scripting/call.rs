@@ -11,7 +11,7 @@ use super::vm::Vm;
 use crate::command::keys::{LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
-use crate::command::{Command, Group};
+use crate::command::{Group, Spec};
 use crate::engine::Server;
 use crate::engine::context::{Context, Origin};
 use crate::error::CommandError;
@@ -156,7 +156,7 @@ impl Words {
                     self.bytes.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
                 }
                 Value::Number(number) => {
-                    self.bytes.extend_from_slice(&crate::types::number::format_f64(*number));
+                    self.bytes.extend_from_slice(&crate::primitives::number::format_f64(*number));
                 }
                 _ => return Err(CommandError::text("ERR Command arguments must be strings or integers")),
             }
@@ -177,7 +177,7 @@ fn split<'b>(bytes: &'b [u8], ends: &[usize]) -> SmallVec<[&'b [u8]; 8]> {
 }
 
 /// Whether a command that scripts may not call is allowed for now: not one of a transaction or script, which cannot be inside another.
-fn is_allowed_for_tests(server: &Server, command: &Command) -> bool {
+fn is_allowed_for_tests(server: &Server, command: &Spec) -> bool {
     const NEVER: Flags = Flags::NO_MULTI.and(Flags::NOT_QUEUED).and(Flags::RUNS_QUEUE);
     server.scripting.allows_all.load(Ordering::Relaxed)
         && !command.flags.intersects(NEVER)
@@ -234,7 +234,7 @@ fn run<'c>(
         return Err(error);
     }
     let dirty = cx.dirty;
-    permits.ran_write |= entry.command.flags.has(Flags::WRITE);
+    permits.ran_write |= entry.spec.flags.has(Flags::WRITE);
     let result = cx.run_nested(entry, words, Origin::Script);
     if cx.dirty != dirty && !permits.wrote {
         permits.wrote = true;
@@ -253,7 +253,7 @@ fn judge(
     entry: &Entry,
     words: &[&[u8]],
 ) -> Result<(), CommandError> {
-    let (server, command) = (cx.server, entry.command);
+    let (server, command) = (cx.server, &entry.spec);
     if command.flags.has(Flags::NOSCRIPT) && !is_allowed_for_tests(server, command) {
         return Err(CommandError::text("ERR This Valkey command is not allowed from script"));
     }
@@ -295,7 +295,7 @@ fn judge(
     let too_far = !cx.keys.is_alone()
         && (plan.iter().any(|lock| !cx.keys.covers(*lock))
             || command.flags.intersects(Flags::WHOLE_KEYSPACE.and(Flags::SELECTS))
-            || command.alone.is_some());
+            || command.may_run_alone);
     if too_far || permits.reached_too_far {
         permits.reached_too_far = true;
         if let Some(control) = control {

@@ -97,7 +97,7 @@ fn line_end(bytes: &[u8], at: usize) -> usize {
 }
 
 fn number(line: &[u8]) -> i64 {
-    crate::types::number::parse_i64(line).unwrap_or(0)
+    crate::primitives::number::parse_i64(line).unwrap_or(0)
 }
 
 fn with_field(lua: &Lua, name: &LuaString, text: &[u8]) -> mlua::Result<Table> {

@@ -198,7 +198,7 @@ mod tests {
     use crate::scripting::analysis::NamedByArgument;
 
     fn of(source: &str) -> Reach {
-        reach(source.as_bytes(), &CommandTable::new(&crate::commands::groups()))
+        reach(source.as_bytes(), &crate::engine::command::Commands::new(&crate::commands::groups()))
     }
 
     #[track_caller]

@@ -20,8 +20,8 @@ use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
+use crate::primitives::number::parse_i64;
 use crate::resp::Version;
-use crate::types::number::parse_i64;
 
 /// What is to be run.
 pub enum Program {

@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn scripts_that_were_only_evaluated_make_room() {
-        let table = CommandTable::new(&crate::commands::groups());
+        let table = crate::engine::command::Commands::new(&crate::commands::groups());
         let scripts = Scripts::default();
         let kept = scripts.of_source(b"return 'kept'", &table).unwrap();
         scripts.keep(&kept);

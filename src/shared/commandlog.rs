@@ -105,7 +105,7 @@ impl CommandLogs {
 pub fn cut(entry: &Entry, arguments: &[&[u8]]) -> Vec<Vec<u8>> {
     let shown = if arguments.len() > ARGUMENTS_MAX { ARGUMENTS_MAX - 1 } else { arguments.len() };
     let mut kept: Vec<Vec<u8>> =
-        (0..shown).map(|index| cut_argument(entry.command.shown(arguments, index))).collect();
+        (0..shown).map(|index| cut_argument(entry.spec.shown(arguments, index))).collect();
     if shown < arguments.len() {
         kept.push(format!("... ({} more arguments)", arguments.len() - shown).into_bytes());
     }

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod clients;
 pub mod clock;
+pub mod collection_limits;
 pub mod commandlog;
 pub mod latency;
 pub mod ordered;

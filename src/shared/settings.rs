@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize
 use parking_lot::RwLock;
 
 use super::client::{OutputLimit, SharedClient};
+use super::collection_limits::CollectionLimits;
 use crate::config::{ClientClass, Config, Directive};
-use crate::keyspace::access::AccessClock;
+use crate::keyspace::access_clock::AccessClock;
 use crate::keyspace::evict::Policy;
 
-/// See the module's page.
+/// The directives that requests read, each as a number. [`load`](Self::load) writes them after CONFIG SET; readers may see the
+/// old value of one directive beside the new one of another.
 #[derive(Debug, Default)]
 pub struct Settings {
     bulk_max: AtomicI64,
@@ -26,6 +28,8 @@ pub struct Settings {
     counts_replies_to_strangers: AtomicBool,
     import_mode: AtomicBool,
     min_replicas: AtomicUsize,
+    /// When collections leave their compact form.
+    pub collections: CollectionLimits,
 }
 
 /// Bytes of replies that may wait for a client that has never authenticated (Redis's figures: its fixed buffer and 1 KiB).
@@ -62,6 +66,7 @@ impl Settings {
             _ => config.int(Directive::MinReplicasToWrite).max(0) as usize,
         };
         self.min_replicas.store(min_replicas, Ordering::Relaxed);
+        self.collections.load(config);
         self.import_mode.store(config.flag(Directive::ImportMode), Ordering::Relaxed);
         *self.eviction.write() = Eviction {
             policy: Policy::of(config.word(Directive::MaxmemoryPolicy)),

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use super::entry::{Element, Encoded, Raw};
-use super::occupancy::Occupancy;
-use super::packed::{self, Packed};
-use super::packed_table::{self, FieldTable};
-use super::thin::Owned;
+use crate::primitives::occupancy::Occupancy;
+use crate::primitives::thin::Owned;
+use crate::types::packed::entry::{Element, Encoded, Raw};
+use crate::types::packed::table::{self, FieldTable};
+use crate::types::packed::{self, Packed};
 
 /// The most fields and bytes of a packed hash that calls itself a table.
 const NAMED_TABLE_FIELDS: usize = 32;
@@ -206,7 +206,7 @@ impl Hash {
         if let Form::Table(_) = &self.form
             && count < len / 4
         {
-            let mut chosen = packed_table::MemberTable::new(rng.u64(..));
+            let mut chosen = table::MemberTable::new(rng.u64(..));
             while chosen.len() < count {
                 let Some((field, value)) = self.random(rng, now_ms) else {
                     return;
@@ -517,7 +517,7 @@ pub struct Iter<'a> {
 
 enum IterForm<'a> {
     Packed(packed::Iter<'a>),
-    Table(packed_table::Iter<'a, true>, &'a Large, u64),
+    Table(table::Iter<'a, true>, &'a Large, u64),
 }
 
 impl<'a> Iterator for Iter<'a> {

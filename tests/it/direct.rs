@@ -1,6 +1,6 @@
 //! Scripts that run without a Lua machine answer what the machine answers.
 
-use kvarts::command::table::CommandTable;
+use kvarts::engine::command::Commands;
 use kvarts::scripting::direct::parse;
 
 use crate::harness::*;
@@ -8,21 +8,21 @@ use crate::harness::*;
 /// In front of a script this changes nothing, but a loop has to be left to the machine.
 const LOOP: &str = "while false do end ";
 
-fn is_straight(script: &str, table: &CommandTable) -> bool {
+fn is_straight(script: &str, table: &Commands) -> bool {
     parse(script.as_bytes(), table).is_some()
 }
 
 /// Runs a script in both ways on the same data and compares the replies and what is left.
 struct Both {
     client: Client,
-    table: CommandTable,
+    table: Commands,
 }
 
 impl Both {
     const STATE: [&str; 6] = ["GET n", "GET s", "HGETALL h", "LRANGE l 0 -1", "EXISTS new other", "PTTL n"];
 
     fn new(server: &TestServer) -> Self {
-        Self { client: server.client(), table: CommandTable::new(&kvarts::commands::groups()) }
+        Self { client: server.client(), table: Commands::new(&kvarts::commands::groups()) }
     }
 
     fn run(&mut self, script: &str) -> Vec<u8> {
@@ -88,7 +88,7 @@ fn scripts_in_use_are_straight_and_answer_as_in_the_machine() {
 
 #[test]
 fn what_is_not_understood_is_left_to_the_machine() {
-    let table = CommandTable::new(&kvarts::commands::groups());
+    let table = Commands::new(&kvarts::commands::groups());
     for script in [
         "for i = 1, 2 do end",
         "while true do end",

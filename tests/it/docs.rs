@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use kvarts::command::{Command, Group};
+use kvarts::command::Group;
 use kvarts::config::{self, Directive};
+use kvarts::engine::command::Command;
 
 const CONFIGURATION_HEAD: &str = "\
 # Configuration

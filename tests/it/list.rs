@@ -31,7 +31,7 @@ fn agree(client: &mut Client, model: &[String]) {
 }
 
 #[test]
-fn elements_with_a_common_beginning_are_read_and_changed_as_others() {
+fn elements_with_a_common_prefix_are_read_and_changed_as_others() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);
     let mut client = server.client();
     let mut model: Vec<String> = (0..6000).map(|number| format!("invoice:2026:{number}")).collect();
@@ -41,7 +41,7 @@ fn elements_with_a_common_beginning_are_read_and_changed_as_others() {
     for chunk in model.chunks(500) {
         client.value(&format!("RPUSH l {}", chunk.join(" ")));
     }
-    assert!(client.value("MEMORY USAGE l").int() < 6 * 12_000, "beginnings are not shared");
+    assert!(client.value("MEMORY USAGE l").int() < 6 * 12_000, "prefixes are not shared");
     agree(&mut client, &model);
 
     client.check("LSET l 3000 other", "+OK~");

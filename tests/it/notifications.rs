@@ -177,6 +177,12 @@ fn misses_are_told_when_asked_for() {
     let (_server, mut listener, mut client) = listening("Em");
     client.check("GET k", "$-1~");
     assert_eq!(next(&mut listener), "__keyevent@0__:keymiss k");
+    // Those that read the old value before they write: GETSET and SET GET told nothing.
+    for request in ["GETSET k v", "SET k w GET XX", "GETDEL k", "GETEX k PERSIST", "SET k v GET"] {
+        client.check("DEL k", if request.starts_with("SET k w") { ":1~" } else { ":0~" });
+        client.check(request, "$-1~");
+        assert_eq!(next(&mut listener), "__keyevent@0__:keymiss k", "{request}");
+    }
     client.check("SET k v", "+OK~");
     client.check("GET k", "$1~v~");
     listener.check_silent();

@@ -447,10 +447,26 @@ fn command_docs_tell_the_structure_of_arguments() {
         ),
         ("LCS", "key#0 key#0 pure-token=LEN? pure-token=IDX? integer=MINMATCHLEN? pure-token=WITHMATCHLEN?"),
         ("ZRANGEBYLEX", "key#0 string string block=LIMIT?(integer integer)"),
+        (
+            "HEXPIREAT",
+            "key#0 integer oneof?(pure-token=NX pure-token=XX pure-token=GT pure-token=LT) block=FIELDS(integer#0 string+)",
+        ),
+        ("SCRIPT|DEBUG", "oneof(pure-token=YES pure-token=SYNC pure-token=NO) string?"),
+        (
+            "CLIENT|KILL",
+            "oneof(string oneof+(integer=ID?+ oneof=TYPE?(pure-token=NORMAL pure-token=MASTER pure-token=PRIMARY \
+             pure-token=SLAVE pure-token=REPLICA pure-token=PUBSUB) string=USER? string=ADDR? string=LADDR? \
+             oneof=SKIPME?(pure-token=YES pure-token=NO) integer=MAXAGE? string=NAME? integer=IDLE? string=FLAGS? \
+             string=LIB-NAME? string=LIB-VER? integer=DB? string=CAPA? string=IP? oneof=NOT-TYPE?(pure-token=NORMAL \
+             pure-token=MASTER pure-token=PRIMARY pure-token=SLAVE pure-token=REPLICA pure-token=PUBSUB) \
+             integer=NOT-ID?+ string=NOT-USER? string=NOT-ADDR? string=NOT-LADDR? string=NOT-NAME? string=NOT-FLAGS? \
+             string=NOT-LIB-NAME? string=NOT-LIB-VER? integer=NOT-DB? string=NOT-CAPA? string=NOT-IP?))",
+        ),
         ("HELLO", "block?(integer block=AUTH?(string string) string=SETNAME?)"),
         (
             "SHUTDOWN",
-            "oneof?(block(oneof?(pure-token=NOSAVE pure-token=SAVE) pure-token=NOW? pure-token=FORCE?) pure-token=ABORT)",
+            "oneof?(block(oneof?(pure-token=NOSAVE pure-token=SAVE) pure-token=NOW? pure-token=FORCE? \
+             pure-token=SAFE? pure-token=FAILOVER?) pure-token=ABORT)",
         ),
     ] {
         let docs = client.value(&format!("COMMAND DOCS {command}")).items();

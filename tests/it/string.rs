@@ -384,6 +384,8 @@ fn longest_common_subsequence() {
         LCS a => -ERR wrong number of arguments for 'lcs' command~
         SADD s x => :1~
         LCS a s => -ERR The specified keys must contain string values~
+        LCS a s BLAH => -ERR The specified keys must contain string values~
+        LCS s a LEN IDX => -ERR The specified keys must contain string values~
         "#,
     );
 }

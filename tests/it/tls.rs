@@ -247,6 +247,10 @@ fn settings_that_cannot_work_are_refused() {
         format!("tls-cert-file {other} tls-key-file {other}"),
         "tls-cert-file /etc/passwd".to_owned(),
         "tls-protocols TLSv9".to_owned(),
+        "tls-ciphers bogus".to_owned(),
+        "tls-ciphersuites bogus".to_owned(),
+        "tls-dh-params-file /nowhere/dh.pem".to_owned(),
+        format!("tls-dh-params-file {other}"),
         "tls-ca-cert-file /etc/passwd".to_owned(),
         "tls-ca-cert-dir /nowhere".to_owned(),
         "tls-auto-names \"not a name\\\"\"".to_owned(),
@@ -261,6 +265,30 @@ fn settings_that_cannot_work_are_refused() {
     tls_client(&server, server.address().port(), "localhost").check("PING", "+PONG~");
     client.check("CONFIG SET tls-protocols TLSv1.3", "+OK~");
     tls_client(&server, server.address().port(), "localhost").check("PING", "+PONG~");
+}
+
+/// The directives of cipher suites were taken and had no effect.
+#[test]
+fn cipher_suites_are_those_of_the_configuration() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let port = server.address().port();
+    for (settings, suite) in [
+        ("tls-ciphersuites TLS_AES_128_GCM_SHA256", rustls::CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (
+            "tls-ciphersuites TLS_CHACHA20_POLY1305_SHA256",
+            rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+        ),
+        (
+            "tls-protocols TLSv1.2 tls-ciphers ECDHE+AES128",
+            rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        ),
+    ] {
+        client.check(&format!("CONFIG SET {settings}"), "+OK~");
+        let mut other = tls_client(&server, port, "localhost");
+        other.check("PING", "+PONG~");
+        assert_eq!(other.cipher, Some(suite), "{settings}");
+    }
 }
 
 /// The same at the start, though no file is named.

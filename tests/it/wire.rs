@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned};
+use rustls::{CipherSuite, ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned};
 
 use crate::value::{Value, parse};
 
@@ -25,6 +25,8 @@ pub struct Client {
     stream: Box<dyn ReadWrite>,
     tcp: Option<TcpStream>,
     buffer: Vec<u8>,
+    /// The cipher suite agreed upon, with TLS.
+    pub cipher: Option<CipherSuite>,
 }
 
 impl Client {
@@ -35,14 +37,14 @@ impl Client {
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
         let tcp = stream.try_clone().expect("a second handle");
-        Self { stream: Box::new(stream), tcp: Some(tcp), buffer: Vec::new() }
+        Self { stream: Box::new(stream), tcp: Some(tcp), buffer: Vec::new(), cipher: None }
     }
 
     /// Through a unix socket.
     pub fn unix(path: &Path) -> Self {
         let stream = UnixStream::connect(path).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Self { stream: Box::new(stream), tcp: None, buffer: Vec::new() }
+        Self { stream: Box::new(stream), tcp: None, buffer: Vec::new(), cipher: None }
     }
 
     /// Over TLS, calling the server by `name` and trusting the authority in the PEM file.
@@ -77,7 +79,8 @@ impl Client {
             stream.conn.complete_io(&mut stream.sock)?;
         }
         let tcp = stream.sock.try_clone()?;
-        Ok(Self { stream: Box::new(stream), tcp: Some(tcp), buffer: Vec::new() })
+        let cipher = stream.conn.negotiated_cipher_suite().map(|suite| suite.suite());
+        Ok(Self { stream: Box::new(stream), tcp: Some(tcp), buffer: Vec::new(), cipher })
     }
 
     /// The socket, where it is TCP.

@@ -48,8 +48,9 @@ pub(super) const SPECS: &[Spec] = &[
         "tls-dh-params-file",
         TEXT,
         "",
-        "Diffie-Hellman parameters, which no supported cipher needs.",
-    ),
+        "Diffie-Hellman parameters, PEM, which no supported cipher needs; the file must hold some.",
+    )
+    .active(),
     spec(D::TlsCaCertFile, "tls-ca-cert-file", TEXT, "", "Certificates that vouch for clients, PEM.")
         .active(),
     spec(D::TlsCaCertDir, "tls-ca-cert-dir", TEXT, "", "Folder of such certificates.").active(),
@@ -77,15 +78,30 @@ pub(super) const SPECS: &[Spec] = &[
         "TLS versions to allow, of TLSv1.2 and TLSv1.3; empty allows both.",
     )
     .active(),
-    spec(D::TlsCiphers, "tls-ciphers", TEXT, "", "Cipher suites for TLS 1.2."),
-    spec(D::TlsCiphersuites, "tls-ciphersuites", TEXT, "", "Cipher suites for TLS 1.3."),
+    spec(
+        D::TlsCiphers,
+        "tls-ciphers",
+        TEXT,
+        "",
+        "Cipher suites for TLS 1.2, as OpenSSL names them; empty allows all that are supported.",
+    )
+    .active(),
+    spec(
+        D::TlsCiphersuites,
+        "tls-ciphersuites",
+        TEXT,
+        "",
+        "Cipher suites for TLS 1.3; empty allows all that are supported.",
+    )
+    .active(),
     spec(
         D::TlsPreferServerCiphers,
         "tls-prefer-server-ciphers",
         BOOL,
         "no",
         "Choose the cipher by the server's order.",
-    ),
+    )
+    .active(),
     spec(D::TlsSessionCaching, "tls-session-caching", BOOL, "yes", "Let clients resume TLS sessions.")
         .active(),
     spec(

@@ -5,6 +5,7 @@
 //! network, but files are read and keys made, so call it where blocking for some milliseconds is allowed.
 
 mod authority;
+mod ciphers;
 mod files;
 mod names;
 mod settings;
@@ -67,6 +68,15 @@ pub enum TlsError {
     /// `tls-protocols` leaves no version that is supported.
     #[error("tls-protocols leaves neither TLSv1.2 nor TLSv1.3")]
     NoProtocol,
+    /// A list of cipher suites chooses none that is supported: the directive and its text.
+    #[error("{0} '{1}' names no cipher suite that is supported")]
+    NoCipher(&'static str, String),
+    /// A file that should hold Diffie-Hellman parameters in PEM holds none.
+    #[error("no Diffie-Hellman parameters in PEM in '{}'", path.display())]
+    NoParameters {
+        /// The file.
+        path: PathBuf,
+    },
     /// A name for the certificate is neither a host name nor an address.
     #[error("'{0}' is neither a host name nor an address")]
     BadName(String),

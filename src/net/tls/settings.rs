@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::SupportedCipherSuite;
 use rustls::pki_types::DnsName;
 
-use super::TlsError;
+use super::{TlsError, ciphers};
 use crate::config::{Change, Config, Directive};
 
 /// Sessions kept at most, and when `tls-session-cache-size` is 0, which means no limit. Room for all is taken at once.
@@ -26,7 +27,7 @@ pub enum ClientCertificates {
 }
 
 /// The directives that TLS depends on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TlsSettings {
     /// Certificate chain and key of the user; without them the server makes its own.
     pub own: Option<OwnFiles>,
@@ -39,6 +40,12 @@ pub struct TlsSettings {
     pub client_certificates: ClientCertificates,
     /// Whether TLS 1.2 and TLS 1.3 are allowed.
     pub versions: Versions,
+    /// The cipher suites allowed, of both versions, in the server's order.
+    pub ciphers: Vec<SupportedCipherSuite>,
+    /// Whether the server's order counts, rather than the client's.
+    pub prefers_own_order: bool,
+    /// File of Diffie-Hellman parameters. No supported suite uses them; a file that holds none is refused all the same.
+    pub parameters_file: Option<PathBuf>,
     /// Folder of the server's own authority.
     pub folder: PathBuf,
     /// Names for a certificate the server makes: host names in small letters, and addresses.
@@ -126,6 +133,9 @@ impl TlsSettings {
             client_authority_dir,
             client_certificates,
             versions: versions(&text(Directive::TlsProtocols))?,
+            ciphers: ciphers::chosen(&text(Directive::TlsCiphers), &text(Directive::TlsCiphersuites))?,
+            prefers_own_order: &*text(Directive::TlsPreferServerCiphers) == "yes",
+            parameters_file: path(Directive::TlsDhParamsFile),
             folder: dir.join("tls"),
             names: names(text)?,
             sessions,

@@ -21,7 +21,6 @@ use crate::config::{Change, Config};
 /// its end. Shared by all listeners.
 pub struct TlsSource {
     config: Arc<Config>,
-    provider: Arc<CryptoProvider>,
     made: Mutex<Option<Made>>,
 }
 
@@ -35,8 +34,7 @@ struct Made {
 impl TlsSource {
     /// A source for the server with this configuration. Nothing is read or made yet.
     pub fn new(config: Arc<Config>) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        Self { config, provider, made: Mutex::new(None) }
+        Self { config, made: Mutex::new(None) }
     }
 
     /// How to speak TLS with the next client. The first call, and a call after a change, reads files or makes keys, which takes
@@ -70,7 +68,7 @@ impl TlsSource {
             made.version = version;
             return Ok(Arc::clone(&made.server));
         }
-        let (server, renew_at) = self.make(&settings, now)?;
+        let (server, renew_at) = make(&settings, now)?;
         *made = Some(Made { version, settings, renew_at, server: Arc::clone(&server) });
         Ok(server)
     }
@@ -90,51 +88,67 @@ impl TlsSource {
         if settings.client_authority_file.is_some() || settings.client_authority_dir.is_some() {
             client_authorities(&settings)?;
         }
+        check_parameters(&settings)?;
         if settings.own.is_some() {
-            self.make(&settings, SystemTime::now())?;
+            make(&settings, SystemTime::now())?;
         }
         Ok(())
     }
+}
 
-    fn make(
-        &self,
-        settings: &TlsSettings,
-        now: SystemTime,
-    ) -> Result<(Arc<ServerConfig>, Option<SystemTime>), TlsError> {
-        let (chain, key, renew_at) = match &settings.own {
-            Some(files) => {
-                let (chain, key) = own_certificate(files)?;
-                (chain, key, None)
-            }
-            None => {
-                let made = server_certificate(&settings.folder, &settings.names, now)?;
-                (made.chain, made.key, Some(made.renew_at))
-            }
-        };
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(&versions(settings.versions))?;
-        let builder = match settings.client_certificates {
-            ClientCertificates::No => builder.with_no_client_auth(),
-            wanted => {
-                let roots = Arc::new(client_authorities(settings)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&self.provider));
-                let verifier = match wanted {
-                    ClientCertificates::Optional => verifier.allow_unauthenticated(),
-                    _ => verifier,
-                };
-                builder.with_client_cert_verifier(verifier.build()?)
-            }
-        };
-        let mut server = builder.with_single_cert(chain, key)?;
-        match settings.sessions {
-            0 => {
-                server.session_storage = Arc::new(NoServerSessionStorage {});
-                server.send_tls13_tickets = 0;
-            }
-            sessions => server.session_storage = ServerSessionMemoryCache::new(sessions),
+/// Reads the user's files, or makes a certificate; also tells when that is to be made again.
+fn make(
+    settings: &TlsSettings,
+    now: SystemTime,
+) -> Result<(Arc<ServerConfig>, Option<SystemTime>), TlsError> {
+    let (chain, key, renew_at) = match &settings.own {
+        Some(files) => {
+            let (chain, key) = own_certificate(files)?;
+            (chain, key, None)
         }
-        Ok((Arc::new(server), renew_at))
+        None => {
+            let made = server_certificate(&settings.folder, &settings.names, now)?;
+            (made.chain, made.key, Some(made.renew_at))
+        }
+    };
+    check_parameters(settings)?;
+    let ring = rustls::crypto::ring::default_provider();
+    let provider = Arc::new(CryptoProvider { cipher_suites: settings.ciphers.clone(), ..ring });
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions(settings.versions))?;
+    let builder = match settings.client_certificates {
+        ClientCertificates::No => builder.with_no_client_auth(),
+        wanted => {
+            let roots = Arc::new(client_authorities(settings)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
+            let verifier = match wanted {
+                ClientCertificates::Optional => verifier.allow_unauthenticated(),
+                _ => verifier,
+            };
+            builder.with_client_cert_verifier(verifier.build()?)
+        }
+    };
+    let mut server = builder.with_single_cert(chain, key)?;
+    server.ignore_client_order = settings.prefers_own_order;
+    match settings.sessions {
+        0 => {
+            server.session_storage = Arc::new(NoServerSessionStorage {});
+            server.send_tls13_tickets = 0;
+        }
+        sessions => server.session_storage = ServerSessionMemoryCache::new(sessions),
     }
+    Ok((Arc::new(server), renew_at))
+}
+
+/// Whether `tls-dh-params-file` holds what its name says, as far as PEM tells.
+fn check_parameters(settings: &TlsSettings) -> Result<(), TlsError> {
+    let Some(path) = &settings.parameters_file else { return Ok(()) };
+    let text = read(path)?;
+    let marks = |words: &[u8]| text.windows(words.len()).any(|part| part == words);
+    if marks(b"-----BEGIN DH PARAMETERS-----") && marks(b"-----END DH PARAMETERS-----") {
+        return Ok(());
+    }
+    Err(TlsError::NoParameters { path: path.clone() })
 }
 
 fn versions(allowed: Versions) -> Vec<&'static SupportedProtocolVersion> {

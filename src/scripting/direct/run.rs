@@ -413,7 +413,7 @@ fn value_of<'a>(bytes: &[u8], at: usize, depth: usize) -> (Value<'a>, usize) {
     let end = memchr::memchr(b'\r', &bytes[at..]).map_or(bytes.len(), |length| at + length);
     let line = &bytes[at + 1..end];
     let next = end + 2;
-    let number = || crate::types::number::parse_i64(line).unwrap_or(0);
+    let number = || crate::primitives::number::parse_i64(line).unwrap_or(0);
     let owned = |text: &[u8]| Text::Owned(Rc::from(text));
     let value = match bytes[at] {
         b':' => Value::Number(number() as f64),

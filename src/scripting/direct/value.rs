@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::types::number::format_i64;
+use crate::primitives::number::format_i64;
 
 /// A value. Texts of the request and of the script are borrowed.
 #[derive(Clone, Debug)]
@@ -182,6 +182,6 @@ pub(super) fn write_word(number: f64, out: &mut impl Extend<u8>) {
     if (whole as f64).to_bits() == number.to_bits() && number < LIMIT {
         out.extend(format_i64(whole).iter().copied());
     } else {
-        out.extend(crate::types::number::format_f64(number).iter().copied());
+        out.extend(crate::primitives::number::format_f64(number).iter().copied());
     }
 }

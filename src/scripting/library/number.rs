@@ -8,7 +8,7 @@ pub(super) fn push_general(out: &mut Vec<u8>, value: f64, precision: usize) {
     const WHOLE_LIMIT: f64 = 1e15;
     debug_assert!(value.is_finite() && precision > 0);
     if value.abs() < WHOLE_LIMIT && value.trunc() == value && !(value == 0.0 && value.is_sign_negative()) {
-        let text = crate::types::number::format_i64(value as i64);
+        let text = crate::primitives::number::format_i64(value as i64);
         let digits = text.len() - usize::from(value < 0.0);
         if digits <= precision {
             out.extend_from_slice(&text);
@@ -51,7 +51,7 @@ pub(super) fn push_general(out: &mut Vec<u8>, value: f64, precision: usize) {
         if power < 10 {
             out.push(b'0');
         }
-        out.extend_from_slice(&crate::types::number::format_u64(u64::from(power)));
+        out.extend_from_slice(&crate::primitives::number::format_u64(u64::from(power)));
     } else if exponent < 0 {
         out.extend_from_slice(b"0.");
         out.resize(out.len() + (-exponent - 1) as usize, b'0');

@@ -2,7 +2,7 @@
 //!
 //! The bytes are the number of those fields, each field's name with its value, then the entries in the order of their ids. An
 //! entry is a head, the difference of its id to the one before it (to the block's own for the first), and its elements as
-//! [`entry`](crate::types::entry) writes them: values alone where its field names are the template's, else their number and each
+//! [`entry`](crate::types::packed::entry) writes them: values alone where its field names are the template's, else their number and each
 //! name with its value. A value that is the template's is one byte, [`SAME`]. Numbers are written seven bits a byte.
 //!
 //! | bits of the head | meaning                                                                  |
@@ -18,8 +18,8 @@
 use smallvec::SmallVec;
 
 use super::id::StreamId;
-use crate::types::entry::{self, Element, Encoded};
-use crate::types::thin::Thin;
+use crate::primitives::thin::Thin;
+use crate::types::packed::entry::{self, Element, Encoded};
 
 const DELETED: u8 = 1;
 const OWN_NAMES: u8 = 1 << 1;

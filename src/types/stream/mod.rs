@@ -19,7 +19,7 @@ pub use id::{IdText, NewId, StreamId};
 pub use progress::Progress;
 pub use range::{Lookup, Range, RangeBack};
 
-use super::entry::Element;
+use crate::types::packed::entry::Element;
 use block::Block;
 
 /// Bounds of a block where the configuration has none: what is read and moved at once stays small.

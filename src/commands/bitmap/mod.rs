@@ -1,0 +1,4 @@
+//! Strings as rows of bits and of integers.
+
+pub mod bit;
+pub mod bitfield;

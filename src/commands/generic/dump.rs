@@ -1,0 +1,177 @@
+//! DUMP and RESTORE: values as bytes, exchanged with Redis and Valkey.
+
+use std::sync::atomic::Ordering;
+
+use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::config::Directive;
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::change::EventClass;
+use crate::keyspace::reaper::FreeReason;
+use crate::rdb;
+
+/// The entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "dump",
+        arity: 2,
+        flags: Flags::READONLY,
+        keys: &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)],
+        categories: &[Category::Keyspace],
+        summary: "Returns a key's value as bytes that RESTORE takes, here or elsewhere.",
+        syntax: "key",
+        since: "2.6.0",
+        complexity: "O(N) where N is the size of the value",
+        reply: "the bytes or null",
+        run: dump,
+        tips: &["nondeterministic_output"],
+        ..Command::DEFAULT
+    },
+    restore_entry("restore"),
+    Command {
+        flags: RESTORE_FLAGS.and(Flags::ASKING),
+        group: Group::Server,
+        summary: "Makes a key from the bytes of DUMP while its slot moves here: what MIGRATE sends in cluster mode.",
+        since: "3.0.0",
+        ..restore_entry("restore-asking")
+    },
+];
+
+const RESTORE_FLAGS: Flags = Flags::WRITE.and(Flags::DENYOOM);
+const RESTORE_KEYS: &[KeySpec] = &[KeySpec::one(1, KeySpec::OW | KeySpec::UPDATE)];
+
+const fn restore_entry(name: &'static str) -> Command {
+    Command {
+        name,
+        arity: -4,
+        flags: RESTORE_FLAGS,
+        keys: RESTORE_KEYS,
+        categories: &[Category::Keyspace, Category::Dangerous],
+        summary: "Makes a key from the bytes of DUMP.",
+        syntax: "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+        since: "2.6.0",
+        complexity: "O(N) where N is the size of the value",
+        reply: "OK",
+        run: restore,
+        ..Command::DEFAULT
+    }
+}
+
+fn dump(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    match cx.keys.peek(&key) {
+        Some(record) => cx.reply.bulk(&rdb::dump(record)),
+        None => {
+            cx.missed(&key);
+            cx.reply.null();
+        }
+    }
+    Ok(())
+}
+
+/// The options of RESTORE.
+#[derive(Default)]
+struct Options {
+    replace: bool,
+    absolute: bool,
+    idle_s: Option<u64>,
+    frequency: Option<u32>,
+}
+
+impl Options {
+    fn parse(words: &[&[u8]]) -> Result<Self, CommandError> {
+        let mut options = Options::default();
+        let mut index = 0;
+        while index < words.len() {
+            let word = words[index];
+            let has_more = index + 1 < words.len();
+            if args::is(word, "REPLACE") {
+                options.replace = true;
+            } else if args::is(word, "ABSTTL") {
+                options.absolute = true;
+            } else if args::is(word, "IDLETIME") && has_more && options.frequency.is_none() {
+                let seconds = args::int(words[index + 1])?;
+                let invalid = CommandError::text("ERR Invalid IDLETIME value, must be >= 0");
+                options.idle_s = Some(u64::try_from(seconds).map_err(|_| invalid)?);
+                index += 1;
+            } else if args::is(word, "FREQ") && has_more && options.idle_s.is_none() {
+                let frequency = args::int(words[index + 1])?;
+                let invalid = CommandError::text("ERR Invalid FREQ value, must be >= 0 and <= 255");
+                options.frequency = Some(u8::try_from(frequency).map_err(|_| invalid)?.into());
+                index += 1;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            index += 1;
+        }
+        Ok(options)
+    }
+}
+
+fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let options = Options::parse(&arguments[4..])?;
+    let key = cx.key(arguments, 1);
+    if !options.replace && cx.keys.write(&key).is_some() {
+        return Err(CommandError::text("BUSYKEY Target key name already exists."));
+    }
+    let ttl_ms = args::int(arguments[2])?;
+    let ttl_ms =
+        u64::try_from(ttl_ms).map_err(|_| CommandError::text("ERR Invalid TTL value, must be >= 0"))?;
+    let restored =
+        rdb::restore(arguments[3], &limits(cx)).map_err(|error| CommandError::new(error.to_string()))?;
+    let expire_at_ms = match ttl_ms {
+        0 => None,
+        at_ms if options.absolute => Some(at_ms),
+        ttl_ms => Some(cx.keys.now_ms.saturating_add(ttl_ms)),
+    };
+    if expire_at_ms.is_some_and(|at_ms| at_ms <= cx.keys.past_ms()) {
+        // A time in the past: what was there is gone, and nothing takes its place.
+        if cx.keys.delete_as(&key, FreeReason::Expired) {
+            cx.changed(&key, EventClass::GENERIC, "del");
+        }
+        cx.reply.ok();
+        return Ok(());
+    }
+    let old = cx.keys.replace_in(cx.keys.database, &key, restored.into_record(key.bytes, expire_at_ms));
+    cx.keys.discard(old);
+    date(cx, &key, &options);
+    cx.changed(&key, EventClass::GENERIC, "restore");
+    cx.reply.ok();
+    Ok(())
+}
+
+/// Gives the key the access clock that the options ask for, if the policy in force keeps that kind.
+fn date(cx: &mut Context<'_>, key: &crate::keyspace::key_hash::HashedKey<'_>, options: &Options) {
+    use crate::keyspace::access_clock::AccessClock;
+    let access = match (cx.keys.clock(), options.idle_s, options.frequency) {
+        (AccessClock::Lru(now), Some(idle_s), _) => now.wrapping_sub(idle_s as u32) & 0xff_ffff,
+        (AccessClock::Lfu { minutes, .. }, _, Some(frequency)) => minutes << 8 | frequency,
+        _ => return,
+    };
+    if let Some(record) = cx.keys.peek(key) {
+        record.set_access(access);
+    }
+}
+
+/// Which footers of payloads are taken now.
+pub fn footer_check(cx: &Context<'_>) -> rdb::FooterCheck {
+    rdb::FooterCheck {
+        any_version: cx.server.config.word(Directive::RdbVersionCheck) == "relaxed",
+        any_checksum: cx.server.skips_checksums.load(Ordering::Relaxed),
+    }
+}
+
+/// What payloads are taken and when restored collections leave their compact form, by the configuration in force.
+pub fn limits(cx: &Context<'_>) -> rdb::Limits {
+    let settings = &cx.server.settings;
+    rdb::Limits {
+        footer: footer_check(cx),
+        set: settings.collections.set(),
+        hash: settings.collections.hash(),
+        list: settings.collections.list(),
+        zset: settings.collections.zset(),
+        stream: settings.collections.stream(),
+        string_max: settings.bulk_max().max(0) as usize,
+    }
+}

@@ -1,0 +1,137 @@
+//! Walks over the names of all keys: SCAN, KEYS, RANDOMKEY.
+
+use crate::command::{Category, Flags};
+use crate::commands::shared::scan_options::ScanOptions;
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::glob;
+use crate::keyspace::key_hash::{SLOT_COUNT, key_slot};
+use crate::keyspace::record::is_expired;
+use crate::keyspace::scan;
+use crate::primitives::number::parse_u64;
+
+const KEYSPACE: &[Category] = &[Category::Keyspace];
+
+/// The entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "randomkey",
+        arity: 1,
+        flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE),
+        categories: KEYSPACE,
+        summary: "Returns the name of a key chosen at random.",
+        since: "1.0.0",
+        reply: "a key, or null when there is none",
+        run: randomkey,
+        tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "keys",
+        arity: 2,
+        flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE),
+        categories: &[Category::Keyspace, Category::Dangerous],
+        summary: "Returns the names of all keys that match a pattern.",
+        syntax: "pattern",
+        since: "1.0.0",
+        complexity: "O(N) where N is the number of keys",
+        reply: "an array of keys",
+        run: keys,
+        tips: &["request_policy:all_shards", "nondeterministic_output_order"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "scan",
+        arity: -2,
+        flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE),
+        categories: KEYSPACE,
+        summary: "Walks over the names of all keys, some at each call.",
+        syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+        since: "2.8.0",
+        complexity: "O(1) for every call, O(N) for a whole walk",
+        reply: "the next cursor and an array of keys",
+        run: scan_keys,
+        tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
+        ..Command::DEFAULT
+    },
+];
+
+fn randomkey(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let (ended_ms, keeps_keys) = (cx.keys.ended_ms, cx.server.keeps_keys(cx.keys.now_ms));
+    let key = cx.keys.with_database(cx.keys.database, |database| {
+        scan::random_key(database, ended_ms, keeps_keys, &mut fastrand::Rng::new())
+    });
+    cx.reply.bulk_or_null(key.flatten().as_deref());
+    Ok(())
+}
+
+fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let pattern = arguments[1];
+    let now_ms = cx.keys.ended_ms;
+    let begun = cx.reply.begin_array();
+    let mut count = 0;
+    let slots = slots_of_pattern(cx, pattern);
+    let database = cx.keys.database;
+    let reply = &mut cx.reply;
+    cx.keys.with_database_alone(database, |database| {
+        scan::scan(database, 0, usize::MAX, slots, |record| {
+            if !is_expired(record, now_ms) && (pattern == b"*" || glob::matches(pattern, record.key(), false))
+            {
+                reply.bulk(record.key());
+                count += 1;
+            }
+        })
+    });
+    cx.reply.end_array(begun, count);
+    Ok(())
+}
+
+/// In cluster mode a pattern with a literal hash tag can match keys of one slot only.
+fn slots_of_pattern(cx: &Context<'_>, pattern: &[u8]) -> std::ops::Range<usize> {
+    let all = 0..SLOT_COUNT;
+    if !cx.server.cluster.is_enabled() {
+        return all;
+    }
+    let is_special = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b'\\');
+    let Some(open) = memchr::memchr(b'{', pattern) else {
+        let literal = !pattern.iter().any(is_special);
+        return if literal { key_slot(pattern)..key_slot(pattern) + 1 } else { all };
+    };
+    let Some(close) = memchr::memchr(b'}', &pattern[open..]).map(|at| open + at) else { return all };
+    if close == open + 1 || pattern[..close].iter().any(is_special) {
+        return all;
+    }
+    let slot = key_slot(&pattern[..=close]);
+    slot..slot + 1
+}
+
+fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let cursor = parse_u64(arguments[1]).ok_or(CommandError::InvalidCursor)?;
+    let options = ScanOptions::parse(&arguments[2..], true)?;
+    let now_ms = cx.keys.ended_ms;
+    let slots = options.pattern.map_or(0..SLOT_COUNT, |pattern| slots_of_pattern(cx, pattern));
+    let number = cx.keys.database;
+    let (mut found, mut stale) = (Vec::new(), Vec::new());
+    let next = cx.keys.with_database(number, |database| {
+        scan::scan(database, cursor, options.count, slots, |record| {
+            let is_type = |name: &[u8]| record.type_name().as_bytes().eq_ignore_ascii_case(name);
+            if !options.type_name.is_none_or(is_type) || !options.matches(record.key()) {
+                return;
+            }
+            if is_expired(record, now_ms) {
+                stale.push(record.key().to_vec());
+            } else {
+                found.push(record.key().to_vec());
+            }
+        })
+    });
+    stale.iter().for_each(|key| cx.keys.note_stale(number, key));
+    cx.reply.array(2);
+    cx.reply.bulk(itoa::Buffer::new().format(next.unwrap_or(0)).as_bytes());
+    cx.reply.array(found.len());
+    for key in found {
+        cx.reply.bulk(&key);
+    }
+    Ok(())
+}

@@ -1,0 +1,477 @@
+//! SORT and SORT_RO: the elements of a list, set or sorted set in order, by themselves or by what stands under keys made of them.
+
+use std::cmp::Ordering;
+
+use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
+use crate::command::{Begin, Category, Find, Flags, Group, KeySpec, args};
+use crate::commands::shared::collection;
+use crate::engine::Server;
+use crate::engine::command::Command;
+use crate::engine::context::string_bytes;
+use crate::engine::context::{Context, Origin};
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::change::EventClass;
+use crate::keyspace::key_hash::key_slot;
+use crate::keyspace::record::ValueRef;
+use crate::keyspace::value::Object;
+use crate::primitives::number::parse_f64;
+use crate::types::list::{End, List};
+
+const READS: u16 = KeySpec::RO | KeySpec::ACCESS;
+const STORES: u16 = KeySpec::OW | KeySpec::UPDATE;
+
+/// Keys that the arguments do not name.
+const fn unknown(flags: u16) -> KeySpec {
+    KeySpec { flags, begin: Begin::Unknown, find: Find::Unknown }
+}
+
+/// The entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec::one(1, READS), unknown(READS), unknown(STORES)],
+        moving_keys: Some(sort_keys),
+        alone: Some(|server, _, arguments| reaches_further(server, arguments, true)),
+        summary: "Returns the elements of a list, set or sorted set in order, or keeps them as a list.",
+        syntax: "key [BY by-pattern:pattern@1] [LIMIT(offset count)] [GET get-pattern:pattern@1 [GET get-pattern:pattern@1 ...]] [ASC | DESC] [ALPHA] [STORE destination]",
+        reply: "an array of the elements or of what stands under keys made of them, or the number stored",
+        run: sort,
+        ..entry("sort", "1.0.0")
+    },
+    Command {
+        flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec::one(1, READS), unknown(READS)],
+        moving_keys: Some(sort_ro_keys),
+        alone: Some(|server, _, arguments| reaches_further(server, arguments, false)),
+        summary: "Returns the elements of a list, set or sorted set in order.",
+        syntax: "key [BY by-pattern:pattern@1] [LIMIT(offset count)] [GET get-pattern:pattern@1 [GET get-pattern:pattern@1 ...]] [ASC | DESC] [ALPHA]",
+        reply: "an array of the elements or of what stands under keys made of them",
+        run: sort_ro,
+        ..entry("sort_ro", "7.0.0")
+    },
+];
+
+const fn entry(name: &'static str, since: &'static str) -> Command {
+    Command {
+        name,
+        arity: -2,
+        categories: &[Category::Set, Category::SortedSet, Category::List, Category::Dangerous],
+        group: Group::Generic,
+        since,
+        complexity: "O(N+M*log(M)) where N is the number of elements and M of those returned",
+        ..Command::DEFAULT
+    }
+}
+
+/// A name with a place in it for an element: a key, or a field of the hash under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pattern<'a> {
+    before: &'a [u8],
+    after: &'a [u8],
+    field: Option<&'a [u8]>,
+}
+
+impl<'a> Pattern<'a> {
+    /// `None` where there is no `*`, which is a name of nothing.
+    fn parse(text: &'a [u8]) -> Option<Self> {
+        let star = memchr::memchr(b'*', text)?;
+        let (before, after) = (&text[..star], &text[star + 1..]);
+        let arrow = memchr::memmem::find(after, b"->").filter(|arrow| arrow + 2 < after.len());
+        Some(match arrow {
+            Some(arrow) => Pattern { before, after: &after[..arrow], field: Some(&after[arrow + 2..]) },
+            None => Pattern { before, after, field: None },
+        })
+    }
+
+    fn key_of(&self, element: &[u8]) -> Vec<u8> {
+        [self.before, element, self.after].concat()
+    }
+
+    /// The slot of all keys that are made of it, where a hash tag without the element decides.
+    fn slot(&self) -> Option<usize> {
+        // The element stands for itself: whatever it is, it must not be in the tag, nor make one.
+        let text = [self.before, b"*", self.after].concat();
+        let open = memchr::memchr(b'{', &text)?;
+        let close = open + memchr::memchr(b'}', &text[open..])?;
+        (close > open + 1 && !text[..=close].contains(&b'*')).then(|| key_slot(&text))
+    }
+}
+
+/// What is returned for an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted<'a> {
+    /// `#`
+    Element,
+    /// What stands under the key made of it; of a name of nothing, nothing.
+    Value(Option<Pattern<'a>>),
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options<'a> {
+    by: Option<Pattern<'a>>,
+    /// BY something without a place for the element: the order is left as it is.
+    unsorted: bool,
+    alpha: bool,
+    descending: bool,
+    limit: Option<(i64, i64)>,
+    wanted: Vec<Wanted<'a>>,
+    /// The first option that reads keys which no argument names.
+    reaching: Option<&'static str>,
+    /// The argument that is the key under which to keep the result.
+    target: Option<usize>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(arguments: &[&'a [u8]], may_store: bool) -> Result<Self, CommandError> {
+        let mut options = Options::default();
+        let mut words = &arguments[2..];
+        while let Some((word, rest)) = words.split_first() {
+            let is = |option| args::is(word, option);
+            words = match rest {
+                _ if is("ASC") => {
+                    options.descending = false;
+                    rest
+                }
+                _ if is("DESC") => {
+                    options.descending = true;
+                    rest
+                }
+                _ if is("ALPHA") => {
+                    options.alpha = true;
+                    rest
+                }
+                [start, count, rest @ ..] if is("LIMIT") => {
+                    options.limit = Some((args::int(start)?, args::int(count)?));
+                    rest
+                }
+                [_, rest @ ..] if is("STORE") && may_store => {
+                    options.target = Some(arguments.len() - rest.len() - 1);
+                    rest
+                }
+                [pattern, rest @ ..] if is("BY") => {
+                    options.by = Pattern::parse(pattern);
+                    options.unsorted |= options.by.is_none();
+                    if options.by.is_some() {
+                        options.reaching.get_or_insert("BY");
+                    }
+                    rest
+                }
+                [pattern, rest @ ..] if is("GET") => {
+                    options.reaching.get_or_insert("GET");
+                    options.wanted.push(match *pattern {
+                        b"#" => Wanted::Element,
+                        pattern => Wanted::Value(Pattern::parse(pattern)),
+                    });
+                    rest
+                }
+                _ => return Err(CommandError::Syntax),
+            };
+        }
+        if options.unsorted {
+            options.by = None;
+        }
+        Ok(options)
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = &Pattern<'a>> {
+        let of_values = self.wanted.iter().filter_map(|wanted| match wanted {
+            Wanted::Value(pattern) => pattern.as_ref(),
+            Wanted::Element => None,
+        });
+        self.by.iter().chain(of_values)
+    }
+
+    /// In a cluster, keys that are made must be in the slot of the key that is sorted.
+    fn check_slots(&self, key: &[u8]) -> CommandResult {
+        let is_elsewhere = |pattern: &Pattern<'_>| pattern.slot() != Some(key_slot(key));
+        let option = if self.by.as_ref().is_some_and(is_elsewhere) {
+            "BY"
+        } else if self.patterns().any(is_elsewhere) {
+            "GET"
+        } else {
+            return Ok(());
+        };
+        Err(CommandError::new(format!(
+            "ERR {option} option of SORT denied in cluster mode when keys formed by the pattern may be in different slots."
+        )))
+    }
+}
+
+fn sort_keys(arguments: &[&[u8]], found: &mut KeyPositions) {
+    keys(arguments, found, true);
+}
+
+fn sort_ro_keys(arguments: &[&[u8]], found: &mut KeyPositions) {
+    keys(arguments, found, false);
+}
+
+fn keys(arguments: &[&[u8]], found: &mut KeyPositions, may_store: bool) {
+    found.push(KeyPosition { argument: 1, flags: READS });
+    let target = match Options::parse(arguments, may_store) {
+        Ok(options) => options.target,
+        // A request that is wrong elsewhere still names the key, for COMMAND GETKEYS and for access control.
+        Err(_) if may_store => last_behind(arguments, 2, &["STORE"], &[("LIMIT", 2), ("GET", 1), ("BY", 1)]),
+        Err(_) => None,
+    };
+    found.extend(target.map(|argument| KeyPosition { argument, flags: STORES }));
+}
+
+/// Whether keys that no argument names are read. In a cluster they are all in the slot that is locked anyway.
+fn reaches_further(server: &Server, arguments: &[&[u8]], may_store: bool) -> bool {
+    !server.cluster.is_enabled()
+        && Options::parse(arguments, may_store).is_ok_and(|options| options.patterns().next().is_some())
+}
+
+fn sort(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    run(cx, arguments, true)
+}
+
+fn sort_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    run(cx, arguments, false)
+}
+
+fn run(cx: &mut Context<'_>, arguments: &[&[u8]], may_store: bool) -> CommandResult {
+    let mut options = Options::parse(arguments, may_store)?;
+    if cx.server.cluster.is_enabled() {
+        options.check_slots(arguments[1])?;
+    }
+    if let Some(option) = options.reaching
+        && !cx.server.may_read_every_key(cx.client, cx.command, arguments)
+    {
+        return Err(CommandError::new(format!(
+            "ERR {option} option of SORT denied due to insufficient ACL permissions."
+        )));
+    }
+    let elements = elements(cx, arguments, &mut options)?;
+    let elements = if options.unsorted { elements } else { sorted(cx, elements, &options)? };
+    match options.target {
+        Some(target) => keep(cx, arguments, target, &options, &elements),
+        None => answer(cx, &options, &elements),
+    }
+    Ok(())
+}
+
+/// The elements to be sorted, or in their own order those that are wanted.
+fn elements(
+    cx: &Context<'_>,
+    arguments: &[&[u8]],
+    options: &mut Options<'_>,
+) -> Result<Vec<Vec<u8>>, CommandError> {
+    let key = cx.key(arguments, 1);
+    let Some(record) = cx.read(&key) else { return Ok(Vec::new()) };
+    let ValueRef::Object(object) = record.value() else { return Err(CommandError::WrongType) };
+    let range = |len| if options.unsorted { limits_of(options.limit, len) } else { 0..len };
+    Ok(match object {
+        Object::List(list) => {
+            let range = range(list.len());
+            if range.is_empty() {
+                Vec::new()
+            } else if options.unsorted && options.descending {
+                let last = list.len() - 1 - range.start;
+                list.iter_back_from(last).take(range.len()).map(|element| element.to_vec()).collect()
+            } else {
+                list.iter_from(range.start).take(range.len()).map(|element| element.to_vec()).collect()
+            }
+        }
+        Object::Zset(zset) => {
+            let range = range(zset.len());
+            if options.unsorted && options.descending {
+                let range = zset.len() - range.end..zset.len() - range.start;
+                zset.iter_ranks_back(range).map(|(member, _)| member.to_vec()).collect()
+            } else {
+                zset.iter_ranks(range).map(|(member, _)| member.to_vec()).collect()
+            }
+        }
+        Object::Set(set) => {
+            // A set has no order: what is kept, or made in a script, is to be the same each time.
+            if options.unsorted && (options.target.is_some() || cx.origin == Origin::Script) {
+                (options.unsorted, options.alpha) = (false, true);
+            }
+            let range = if options.unsorted { limits_of(options.limit, set.len()) } else { 0..set.len() };
+            set.iter().skip(range.start).take(range.len()).map(|member| member.to_vec()).collect()
+        }
+        _ => return Err(CommandError::WrongType),
+    })
+}
+
+/// The range of LIMIT within so many elements.
+fn limits_of(limit: Option<(i64, i64)>, len: usize) -> std::ops::Range<usize> {
+    let Some((start, count)) = limit else { return 0..len };
+    let start = usize::try_from(start).unwrap_or(0).min(len);
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    start..start.saturating_add(count).min(len)
+}
+
+/// What an element is sorted by.
+enum Weight {
+    Number(f64),
+    /// None comes first.
+    Text(Option<Vec<u8>>),
+    /// Its own bytes.
+    Itself,
+}
+
+fn sorted(
+    cx: &mut Context<'_>,
+    elements: Vec<Vec<u8>>,
+    options: &Options<'_>,
+) -> Result<Vec<Vec<u8>>, CommandError> {
+    let mut weighed = Vec::with_capacity(elements.len());
+    for element in elements {
+        let weight = match (&options.by, options.alpha) {
+            (None, true) => Weight::Itself,
+            (None, false) => Weight::Number(number(&element)?),
+            (Some(by), true) => Weight::Text(value_of(cx, by, &element)),
+            // What is not there weighs nothing.
+            (Some(by), false) => {
+                Weight::Number(value_of(cx, by, &element).map_or(Ok(0.0), |value| number(&value))?)
+            }
+        };
+        weighed.push((weight, element));
+    }
+    weighed.sort_by(|(a, a_element), (b, b_element)| {
+        let order = match (a, b) {
+            (Weight::Number(a), Weight::Number(b)) => {
+                a.partial_cmp(b).unwrap_or(Ordering::Equal).then_with(|| a_element.cmp(b_element))
+            }
+            (Weight::Text(a), Weight::Text(b)) => a.cmp(b),
+            _ => a_element.cmp(b_element),
+        };
+        if options.descending { order.reverse() } else { order }
+    });
+    let range = limits_of(options.limit, weighed.len());
+    Ok(weighed.drain(range).map(|(_, element)| element).collect())
+}
+
+fn number(text: &[u8]) -> Result<f64, CommandError> {
+    parse_f64(text).ok_or(CommandError::text("ERR One or more scores can't be converted into double"))
+}
+
+/// What stands under the key that a pattern makes of an element.
+fn value_of(cx: &mut Context<'_>, pattern: &Pattern<'_>, element: &[u8]) -> Option<Vec<u8>> {
+    let name = pattern.key_of(element);
+    let key = cx.keys.keyspace.hasher().key(&name);
+    if cx.keys.is_alone() {
+        cx.keys.reach(&key);
+    }
+    let record = cx.read(&key)?;
+    match (record.value(), pattern.field) {
+        (ValueRef::Object(Object::Hash(hash)), Some(field)) => {
+            hash.get(field, cx.keys.ended_ms).map(|value| value.to_vec())
+        }
+        (_, Some(_)) => None,
+        (_, None) => string_bytes(record, &mut itoa::Buffer::new()).ok().map(<[u8]>::to_vec),
+    }
+}
+
+/// Calls `take` with what is wanted of each element.
+fn for_each_wanted(
+    cx: &mut Context<'_>,
+    options: &Options<'_>,
+    elements: &[Vec<u8>],
+    mut take: impl FnMut(&mut Context<'_>, Option<&[u8]>),
+) {
+    for element in elements {
+        if options.wanted.is_empty() {
+            take(cx, Some(element));
+        }
+        for wanted in &options.wanted {
+            match wanted {
+                Wanted::Element => take(cx, Some(element)),
+                Wanted::Value(None) => take(cx, None),
+                Wanted::Value(Some(pattern)) => {
+                    let value = value_of(cx, pattern, element);
+                    take(cx, value.as_deref());
+                }
+            }
+        }
+    }
+}
+
+fn answer(cx: &mut Context<'_>, options: &Options<'_>, elements: &[Vec<u8>]) {
+    cx.reply.array(elements.len().saturating_mul(options.wanted.len().max(1)));
+    for_each_wanted(cx, options, elements, |cx, value| cx.reply.bulk_or_null(value));
+}
+
+fn keep(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    target: usize,
+    options: &Options<'_>,
+    elements: &[Vec<u8>],
+) {
+    let limits = cx.server.settings.collections.list();
+    let mut list = List::new();
+    for_each_wanted(cx, options, elements, |_, value| {
+        list.push(End::Tail, value.unwrap_or_default(), &limits);
+    });
+    let key = cx.key(arguments, target);
+    let count = list.len();
+    if count > 0 {
+        collection::put(cx, &key, list);
+        collection::changed(cx, &key, EventClass::LIST, "sortstore", count);
+    } else if cx.keys.delete(&key) {
+        cx.changed(&key, EventClass::GENERIC, "del");
+    }
+    cx.reply.count(count);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Option<(&str, &str, Option<&str>)> {
+        let text_of = |bytes| std::str::from_utf8(bytes).unwrap();
+        let Pattern { before, after, field } = Pattern::parse(text.as_bytes())?;
+        Some((text_of(before), text_of(after), field.map(text_of)))
+    }
+
+    #[test]
+    fn patterns_have_a_place_for_the_element() {
+        assert_eq!(pattern("w_*"), Some(("w_", "", None)));
+        assert_eq!(pattern("a*b*"), Some(("a", "b*", None)));
+        assert_eq!(pattern("h_*->f"), Some(("h_", "", Some("f"))));
+        assert_eq!(pattern("h->*x->f->g"), Some(("h->", "x", Some("f->g"))));
+        assert_eq!(pattern("h_*->"), Some(("h_", "->", None)));
+        assert_eq!(pattern("nosort"), None);
+    }
+
+    #[test]
+    fn patterns_have_a_slot_where_the_tag_is_known() {
+        let slot = |text: &'static str| Pattern::parse(text.as_bytes()).unwrap().slot();
+        assert_eq!(slot("{a}*"), Some(key_slot(b"{a}")));
+        assert_eq!(slot("x{a}y*->f"), Some(key_slot(b"{a}")));
+        for unknown in ["a*", "{*}", "*{a}", "{a*", "{}*"] {
+            assert_eq!(slot(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn options_are_read() {
+        let parse = |text: &'static str, may_store| {
+            let words: Vec<&[u8]> = text.split_ascii_whitespace().map(str::as_bytes).collect();
+            Options::parse(&words, may_store).map_err(|error| error.to_string())
+        };
+        let options =
+            parse("sort k by w* limit -1 2 get # get v* get x desc alpha store a store b", true).unwrap();
+        assert_eq!(options.target, Some(18));
+        assert_eq!(options.limit, Some((-1, 2)));
+        assert!(options.alpha && options.descending && !options.unsorted);
+        assert_eq!(options.wanted.len(), 3);
+        assert_eq!(options.wanted[2], Wanted::Value(None));
+        assert_eq!(options.patterns().count(), 2);
+        assert!(parse("sort k by nosort by w*", true).unwrap().unsorted);
+        for wrong in ["sort k store d", "sort k by", "sort k limit 1", "sort k foo"] {
+            assert_eq!(parse(wrong, false).unwrap_err(), "ERR syntax error", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn limits_are_clamped() {
+        assert_eq!(limits_of(None, 5), 0..5);
+        assert_eq!(limits_of(Some((1, 2)), 5), 1..3);
+        assert_eq!(limits_of(Some((-5, 3)), 5), 0..3);
+        assert_eq!(limits_of(Some((1, -1)), 5), 1..5);
+        assert_eq!(limits_of(Some((i64::MAX, i64::MAX)), 5), 5..5);
+    }
+}

@@ -1,0 +1,101 @@
+//! WAIT and WAITAOF: waiting for replicas and for the disk.
+
+use crate::command::{Category, Flags, Group, args};
+use crate::config::Directive;
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::shared::client::Door;
+use crate::shared::waiter::{EmptyReply, WaitFor};
+
+const CONNECTION: &[Category] = &[Category::Connection];
+const WAITS: Flags = Flags::BLOCKING;
+
+const fn waiting(name: &'static str, arity: i32) -> Command {
+    Command { name, arity, flags: WAITS, categories: CONNECTION, group: Group::Generic, ..Command::DEFAULT }
+}
+
+/// The entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        summary: "Waits until replicas have what this connection wrote.",
+        syntax: "numreplicas timeout",
+        since: "3.0.0",
+        reply: "how many replicas have it",
+        run: wait,
+        tips: &["request_policy:all_shards", "response_policy:agg_min"],
+        ..waiting("wait", 3)
+    },
+    Command {
+        summary: "Waits until what this connection wrote is in append-only files, here and at replicas.",
+        syntax: "numlocal numreplicas timeout",
+        since: "7.2.0",
+        reply: "how many files here and how many replicas have it",
+        run: waitaof,
+        tips: &["request_policy:all_shards", "response_policy:agg_min"],
+        ..waiting("waitaof", 4)
+    },
+];
+
+/// A number of replicas or files.
+fn count(argument: &[u8]) -> Result<i64, CommandError> {
+    let count = args::int(argument)?;
+    if count < 0 { Err(CommandError::OutOfRange) } else { Ok(count) }
+}
+
+fn wait(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    refuse_on_replica(
+        cx,
+        "ERR WAIT cannot be used with replica instances. Please also note that if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
+    )?;
+    let wanted = args::int(arguments[1])?;
+    let until_ms = args::wait_milliseconds(arguments[2], cx.keys.now_ms)?;
+    let replicas = cx.server.good_replicas() as i64;
+    if replicas >= wanted {
+        cx.reply.int(replicas);
+    } else {
+        wait_in_vain(cx, until_ms, EmptyReply::Count(replicas));
+    }
+    Ok(())
+}
+
+fn waitaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let local = args::int(arguments[1])?;
+    if !(0..=1).contains(&local) {
+        return Err(CommandError::text("ERR value is out of range, value must between 0 and 1"));
+    }
+    let replicas = count(arguments[2])?;
+    let until_ms = args::wait_milliseconds(arguments[3], cx.keys.now_ms)?;
+    refuse_on_replica(
+        cx,
+        "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated.",
+    )?;
+    if local > 0 && !cx.server.config.flag(Directive::Appendonly) {
+        return Err(CommandError::text(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
+    }
+    // Nothing is written to files yet, here or there.
+    if local == 0 && replicas == 0 {
+        EmptyReply::Counts(0, 0).write(&mut cx.reply);
+    } else {
+        wait_in_vain(cx, until_ms, EmptyReply::Counts(0, 0));
+    }
+    Ok(())
+}
+
+/// Waits for what will not come, until the time is over.
+fn wait_in_vain(cx: &mut Context<'_>, until_ms: Option<u64>, nothing: EmptyReply) {
+    cx.wait_for(WaitFor {
+        keys: 0..0,
+        type_name: "none",
+        wants_loss: false,
+        until_ms,
+        nothing,
+        request: None,
+    });
+}
+
+fn refuse_on_replica(cx: &Context<'_>, text: &'static str) -> CommandResult {
+    if cx.client.door == Door::Main { Ok(()) } else { Err(CommandError::text(text)) }
+}

@@ -1,0 +1,351 @@
+//! When hash fields end: HEXPIRE and its family, HTTL and its family, HPERSIST.
+//!
+//! A field whose time is over counts as absent here and in all other commands.
+
+use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::commands::generic::expire::{Conditions, EARLIEST_END_MS};
+use crate::commands::hash::fields::{WRONG_FIELD_COUNT, counted_fields, field_list};
+use crate::commands::shared::collection;
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::change::EventClass;
+use crate::keyspace::key_hash::HashedKey;
+use crate::shared::stats::Counter;
+use crate::types::hash::Hash;
+
+const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
+const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
+const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
+
+/// The entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        summary: "Lets fields of a hash end after some seconds.",
+        syntax: "key seconds [NX | XX | GT | LT] FIELDS(numfields field [field ...])",
+        run: hexpire,
+        ..setter("hexpire")
+    },
+    Command {
+        summary: "Lets fields of a hash end after some milliseconds.",
+        syntax: "key milliseconds [NX | XX | GT | LT] FIELDS(numfields@0 field [field ...])",
+        run: hpexpire,
+        ..setter("hpexpire")
+    },
+    Command {
+        summary: "Lets fields of a hash end at a time in seconds.",
+        syntax: "key unix-time-seconds:integer [NX | XX | GT | LT] FIELDS(numfields@0 field [field ...])",
+        run: hexpireat,
+        ..setter("hexpireat")
+    },
+    Command {
+        summary: "Lets fields of a hash end at a time in milliseconds.",
+        syntax: "key unix-time-milliseconds:integer [NX | XX | GT | LT] FIELDS(numfields@0 field [field ...])",
+        run: hpexpireat,
+        ..setter("hpexpireat")
+    },
+    Command { summary: "Returns how many seconds fields of a hash have left.", run: httl, ..getter("httl") },
+    Command {
+        summary: "Returns how many milliseconds fields of a hash have left.",
+        run: hpttl,
+        ..getter("hpttl")
+    },
+    Command {
+        summary: "Returns the times at which fields of a hash end, in seconds.",
+        run: hexpiretime,
+        ..getter("hexpiretime")
+    },
+    Command {
+        summary: "Returns the times at which fields of a hash end, in milliseconds.",
+        run: hpexpiretime,
+        ..getter("hpexpiretime")
+    },
+    Command {
+        name: "hpersist",
+        arity: -5,
+        flags: FAST_WRITE,
+        keys: UPDATE,
+        syntax: "key FIELDS(numfields@0 field [field ...])",
+        summary: "Lets fields of a hash stay that were to end.",
+        reply: "for each field 1, or -1 if it was not to end, -2 if it is not there",
+        run: hpersist,
+        ..of_fields()
+    },
+];
+
+/// What the commands on listed fields have in common.
+pub const fn of_fields() -> Command {
+    Command {
+        categories: &[Category::Hash],
+        group: Group::Hash,
+        since: "9.0.0",
+        complexity: "O(N) where N is the number of fields given",
+        ..Command::DEFAULT
+    }
+}
+
+const fn setter(name: &'static str) -> Command {
+    Command {
+        name,
+        arity: -6,
+        flags: FAST_WRITE,
+        keys: UPDATE,
+        reply: "for each field 1 if set, 2 if it ended at once, 0 if the condition did not hold, -2 if it is not there",
+        ..of_fields()
+    }
+}
+
+const fn getter(name: &'static str) -> Command {
+    Command {
+        name,
+        arity: -5,
+        flags: Flags::READONLY.and(Flags::FAST),
+        keys: READ,
+        syntax: "key FIELDS(numfields@0 field [field ...])",
+        reply: "for each field a number, or -1 if it stays, -2 if it is not there",
+        ..of_fields()
+    }
+}
+
+/// Replies for one field.
+const MISSING: i64 = -2;
+const STAYS: i64 = -1;
+const REFUSED: i64 = 0;
+const DONE: i64 = 1;
+const ENDED: i64 = 2;
+
+/// A time as an argument gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End<'a> {
+    /// The number.
+    pub amount: &'a [u8],
+    /// Its unit.
+    pub unit: Unit,
+}
+
+/// The unit of a time: milliseconds it has, and whether it counts from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    ms: i64,
+    from_now: bool,
+}
+
+/// Seconds from now.
+pub const SECONDS: Unit = Unit { ms: 1000, from_now: true };
+/// Milliseconds from now.
+pub const MILLISECONDS: Unit = Unit { ms: 1, from_now: true };
+/// Seconds of Unix time.
+pub const UNIX_SECONDS: Unit = Unit { ms: 1000, from_now: false };
+/// Milliseconds of Unix time.
+pub const UNIX_MILLISECONDS: Unit = Unit { ms: 1, from_now: false };
+
+impl End<'_> {
+    /// In milliseconds of Unix time. Zero is a time here, unlike for keys' options; a negative one is not, unlike for EXPIRE.
+    ///
+    /// # Errors
+    /// Not a number; not a time.
+    pub fn resolve(self, cx: &Context<'_>) -> Result<u64, CommandError> {
+        let amount = args::int(self.amount)?;
+        end_ms(amount, self.unit, cx.keys.now_ms)
+            .ok_or_else(|| CommandError::InvalidExpireTime(cx.command.spec.name.into()))
+    }
+}
+
+/// `None` for a negative amount and for an end that 63 bits do not hold.
+fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<u64> {
+    let ms = u64::try_from(amount.checked_mul(unit.ms)?).ok()?;
+    let at_ms = if unit.from_now { ms.checked_add(now_ms)? } else { ms.max(EARLIEST_END_MS) };
+    i64::try_from(at_ms).is_ok().then_some(at_ms)
+}
+
+/// Where `FIELDS` stands, searched from argument `from` on. As the last argument it is no such word.
+///
+/// # Errors
+/// When it is not there.
+pub fn find_fields(arguments: &[&[u8]], from: usize) -> Result<usize, CommandError> {
+    (from..arguments.len() - 1).find(|index| args::is(arguments[*index], "FIELDS")).ok_or(WRONG_FIELD_COUNT)
+}
+
+fn hexpire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    set_ends(cx, arguments, SECONDS)
+}
+
+fn hpexpire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    set_ends(cx, arguments, MILLISECONDS)
+}
+
+fn hexpireat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    set_ends(cx, arguments, UNIX_SECONDS)
+}
+
+fn hpexpireat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    set_ends(cx, arguments, UNIX_MILLISECONDS)
+}
+
+fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandResult {
+    let at = find_fields(arguments, 3)?;
+    let conditions = Conditions::parse(&arguments[3..at])?;
+    let fields = counted_fields(arguments, at, 1)?;
+    let at_ms = End { amount: arguments[2], unit }.resolve(cx)?;
+    let key = cx.key(arguments, 1);
+    let (now_ms, past_ms) = (cx.keys.ended_ms, cx.keys.past_ms());
+    let reply = &mut cx.reply;
+    let change = collection::change_hash(&mut cx.keys, &key, |hash| {
+        reply.array(fields.len());
+        let mut changed = 0;
+        for field in fields {
+            if !hash.contains(field, now_ms) {
+                reply.int(MISSING);
+            } else if !conditions.hold(hash.expire_at_ms(field), at_ms as i64) {
+                reply.int(REFUSED);
+            } else {
+                reply.int(if set_end(hash, field, at_ms, past_ms) { ENDED } else { DONE });
+                changed += 1;
+            }
+        }
+        (changed, hash.is_empty())
+    })?;
+    let Some((changed, emptied)) = change else {
+        all_missing(cx, fields);
+        return Ok(());
+    };
+    tell_ends(cx, &key, at_ms, changed, emptied);
+    Ok(())
+}
+
+fn all_missing(cx: &mut Context<'_>, fields: &[&[u8]]) {
+    cx.reply.array(fields.len());
+    fields.iter().for_each(|_| cx.reply.int(MISSING));
+}
+
+/// Lets a live field end: at once, which is answered, if the time is not after [`past_ms`](Access::past_ms).
+pub fn set_end(hash: &mut Hash, field: &[u8], at_ms: u64, past_ms: u64) -> bool {
+    let ends_now = at_ms <= past_ms;
+    if ends_now {
+        hash.remove(field, past_ms);
+    } else {
+        hash.set_expire(field, at_ms);
+    }
+    ends_now
+}
+
+/// Tells of fields that were given the same end.
+pub fn tell_ends(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64, changed: usize, emptied: bool) {
+    if changed > 0 {
+        let ends_now = at_ms <= cx.keys.past_ms();
+        let event = if ends_now { "hexpired" } else { "hexpire" };
+        collection::changed(cx, key, EventClass::HASH, event, changed);
+        if ends_now {
+            cx.count(Counter::ExpiredFields, changed as u64);
+        }
+        if emptied {
+            cx.delete_emptied(key);
+        }
+    }
+}
+
+fn httl(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    show_ends(cx, arguments, |at_ms, now_ms| rounded_seconds(at_ms.saturating_sub(now_ms)))
+}
+
+fn hpttl(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    show_ends(cx, arguments, |at_ms, now_ms| at_ms.saturating_sub(now_ms))
+}
+
+fn hexpiretime(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    show_ends(cx, arguments, |at_ms, _| rounded_seconds(at_ms))
+}
+
+fn hpexpiretime(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    show_ends(cx, arguments, |at_ms, _| at_ms)
+}
+
+fn rounded_seconds(ms: u64) -> u64 {
+    ms.saturating_add(500) / 1000
+}
+
+fn show_ends(cx: &mut Context<'_>, arguments: &[&[u8]], show: fn(u64, u64) -> u64) -> CommandResult {
+    // This family has a text of its own for a wrong number of fields.
+    let fields = field_list(arguments, 2)
+        .map_err(|error| if error == WRONG_FIELD_COUNT { CommandError::Syntax } else { error })?;
+    let key = cx.key(arguments, 1);
+    let (now_ms, ended_ms) = (cx.keys.now_ms, cx.keys.ended_ms);
+    let hash = collection::read::<Hash>(&cx.keys, &key)?;
+    if hash.is_none() {
+        cx.missed(&key);
+    }
+    cx.reply.array(fields.len());
+    for field in fields {
+        cx.reply.int(match hash {
+            Some(hash) if hash.contains(field, ended_ms) => {
+                hash.expire_at_ms(field).map_or(STAYS, |at_ms| show(at_ms, now_ms) as i64)
+            }
+            _ => MISSING,
+        });
+    }
+    Ok(())
+}
+
+fn hpersist(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let fields = field_list(arguments, 2)?;
+    let key = cx.key(arguments, 1);
+    let now_ms = cx.keys.ended_ms;
+    let reply = &mut cx.reply;
+    let change = collection::change_hash(&mut cx.keys, &key, |hash| {
+        reply.array(fields.len());
+        let mut changed = 0;
+        for field in fields {
+            if !hash.contains(field, now_ms) {
+                reply.int(MISSING);
+            } else if hash.persist(field) {
+                changed += 1;
+                reply.int(DONE);
+            } else {
+                reply.int(STAYS);
+            }
+        }
+        changed
+    })?;
+    match change {
+        None => all_missing(cx, fields),
+        Some(0) => {}
+        Some(changed) => collection::changed(cx, &key, EventClass::HASH, "hpersist", changed),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &'static str) -> Vec<&'static [u8]> {
+        text.split_ascii_whitespace().map(str::as_bytes).collect()
+    }
+
+    #[test]
+    fn ends_are_unix_milliseconds() {
+        assert_eq!(end_ms(10, SECONDS, 500), Some(10_500));
+        assert_eq!(end_ms(10, MILLISECONDS, 500), Some(510));
+        assert_eq!(end_ms(10, UNIX_SECONDS, 500), Some(10_000));
+        assert_eq!(end_ms(0, UNIX_MILLISECONDS, 500), Some(EARLIEST_END_MS));
+        assert_eq!(end_ms(0, SECONDS, 500), Some(500));
+        assert_eq!(end_ms(-1, MILLISECONDS, 500), None);
+        assert_eq!(end_ms(i64::MAX, UNIX_MILLISECONDS, 500), Some(i64::MAX as u64));
+        assert_eq!(end_ms(i64::MAX, MILLISECONDS, 500), None);
+        assert_eq!(end_ms(i64::MAX / 999, UNIX_SECONDS, 0), None);
+    }
+
+    #[test]
+    fn conditions_compare_with_a_field_that_stays_as_the_latest() {
+        let hold = |text, end_ms| Conditions::parse(&words(text)).unwrap().hold(end_ms, 100);
+        assert!(hold("", None) && hold("", Some(5)));
+        assert!(hold("NX", None) && !hold("NX", Some(5)));
+        assert!(!hold("XX", None) && hold("xx", Some(5)));
+        assert!(!hold("GT", None) && hold("GT", Some(99)) && !hold("GT", Some(100)));
+        assert!(hold("LT", None) && !hold("LT", Some(100)) && hold("LT", Some(101)));
+        assert!(!hold("XX LT", None) && hold("XX LT", Some(101)));
+        for wrong in ["NX XX", "LT NX", "GT LT", "NX NX XX", "KEEPTTL"] {
+            assert!(Conditions::parse(&words(wrong)).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,477 @@
+//! Hashes: fields one by one and all of them.
+
+use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::commands::shared::collection;
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::change::EventClass;
+use crate::keyspace::key_hash::HashedKey;
+use crate::types::hash::Hash;
+use crate::types::packed::entry::Element;
+
+const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
+const LOOK: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO)];
+const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
+const HASH: &[Category] = &[Category::Hash];
+const FAST_READ: Flags = Flags::READONLY.and(Flags::FAST);
+const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
+
+/// The group's entries; the rest of it is in [`number`](super::number), [`random`](super::random) and
+/// [`expiry`](super::expiry).
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "hset",
+        arity: -4,
+        flags: FAST_WRITE.and(Flags::DENYOOM),
+        keys: UPDATE,
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Sets fields of a hash, which is created if there is none.",
+        syntax: "key field value [field value ...]",
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of fields given",
+        reply: "how many fields were new",
+        element: Some(2),
+        run: hset,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hmset",
+        arity: -4,
+        flags: FAST_WRITE.and(Flags::DENYOOM),
+        keys: UPDATE,
+        categories: HASH,
+        group: Group::Hash,
+        summary: "An older form of HSET.",
+        syntax: "key field value [field value ...]",
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of fields given",
+        reply: "OK",
+        run: hmset,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hsetnx",
+        arity: 4,
+        flags: FAST_WRITE.and(Flags::DENYOOM),
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::INSERT)],
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Sets a field of a hash unless it is there.",
+        syntax: "key field value",
+        since: "2.0.0",
+        reply: "1 if set, else 0",
+        element: Some(2),
+        run: hsetnx,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hget",
+        arity: 3,
+        flags: FAST_READ,
+        keys: READ,
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Returns the value of a hash's field.",
+        syntax: "key field",
+        since: "2.0.0",
+        reply: "the value or null",
+        element: Some(2),
+        run: hget,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hmget",
+        arity: -3,
+        flags: FAST_READ,
+        keys: READ,
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Returns the values of several fields of a hash.",
+        syntax: "key field [field ...]",
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of fields given",
+        reply: "an array of values and nulls",
+        run: hmget,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hgetall",
+        arity: 2,
+        flags: Flags::READONLY,
+        keys: READ,
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Returns all fields of a hash with their values.",
+        syntax: "key",
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of fields",
+        reply: "a map of fields to values",
+        run: hgetall,
+        tips: &["nondeterministic_output_order"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hkeys",
+        arity: 2,
+        flags: Flags::READONLY,
+        keys: READ,
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Returns all fields of a hash.",
+        syntax: "key",
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of fields",
+        reply: "an array of fields",
+        run: hkeys,
+        tips: &["nondeterministic_output_order"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hvals",
+        arity: 2,
+        flags: Flags::READONLY,
+        keys: READ,
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Returns the values of all fields of a hash.",
+        syntax: "key",
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of fields",
+        reply: "an array of values",
+        run: hvals,
+        tips: &["nondeterministic_output_order"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hlen",
+        arity: 2,
+        flags: FAST_READ,
+        keys: LOOK,
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Counts the fields of a hash.",
+        syntax: "key",
+        since: "2.0.0",
+        reply: "the number of fields, 0 without a key",
+        run: hlen,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hexists",
+        arity: 3,
+        flags: FAST_READ,
+        keys: LOOK,
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Tells whether a hash has a field.",
+        syntax: "key field",
+        since: "2.0.0",
+        reply: "1 if it has, else 0",
+        element: Some(2),
+        run: hexists,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hstrlen",
+        arity: 3,
+        flags: FAST_READ,
+        keys: LOOK,
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Returns the length of the value of a hash's field in bytes.",
+        syntax: "key field",
+        since: "3.2.0",
+        reply: "the length, 0 without the field",
+        element: Some(2),
+        run: hstrlen,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hdel",
+        arity: -3,
+        flags: FAST_WRITE,
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::DELETE)],
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Removes fields from a hash; an empty hash is deleted.",
+        syntax: "key field [field ...]",
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of fields given",
+        reply: "how many were there",
+        element: Some(2),
+        run: hdel,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "hgetdel",
+        arity: -5,
+        flags: FAST_WRITE,
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::DELETE)],
+        categories: HASH,
+        group: Group::Hash,
+        summary: "Returns the values of fields and removes them from a hash.",
+        syntax: "key FIELDS(numfields@0 field [field ...])",
+        since: "9.1.0",
+        complexity: "O(N) where N is the number of fields given",
+        reply: "an array of values and nulls",
+        run: hgetdel,
+        ..Command::DEFAULT
+    },
+];
+
+/// Whether a field is still kept whose time is over. Setting it anew then tells that it ended first.
+#[inline]
+pub fn has_lapsed(hash: &Hash, field: &[u8], now_ms: u64) -> bool {
+    hash.has_expiries() && hash.expire_at_ms(field).is_some_and(|at_ms| at_ms <= now_ms)
+}
+
+/// Tells of fields that ended: before the event of the command that set them anew.
+pub fn tell_lapsed(cx: &Context<'_>, key: &HashedKey<'_>, any: bool) {
+    if any {
+        collection::also(cx, key, EventClass::HASH, "hexpired");
+    }
+}
+
+fn hset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let created = set_pairs(cx, arguments)?;
+    cx.reply.count(created);
+    Ok(())
+}
+
+fn hmset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    set_pairs(cx, arguments)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_pairs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Result<usize, CommandError> {
+    if !arguments.len().is_multiple_of(2) {
+        return Err(CommandError::WrongArity(cx.command.spec.name.into()));
+    }
+    let key = cx.key(arguments, 1);
+    let count = arguments.len() / 2 - 1;
+    let (limits, now_ms) = (cx.server.settings.collections.hash(), cx.keys.ended_ms);
+    let (mut created, mut lapsed) = (0, false);
+    collection::change_or_make_hash(cx, &key, |hash| {
+        hash.expect(count, &limits);
+        for pair in arguments[2..].chunks_exact(2) {
+            lapsed |= has_lapsed(hash, pair[0], now_ms);
+            created += usize::from(hash.set(pair[0], pair[1], now_ms, &limits));
+        }
+    })?;
+    tell_lapsed(cx, &key, lapsed);
+    collection::changed(cx, &key, EventClass::HASH, "hset", count);
+    Ok(created)
+}
+
+fn hsetnx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let (field, value) = (arguments[2], arguments[3]);
+    let (limits, now_ms) = (cx.server.settings.collections.hash(), cx.keys.ended_ms);
+    let set = collection::change_or_make_hash(cx, &key, |hash| {
+        let lapsed = has_lapsed(hash, field, now_ms);
+        (!hash.contains(field, now_ms)).then(|| {
+            hash.set(field, value, now_ms, &limits);
+            lapsed
+        })
+    })?;
+    let Some(lapsed) = set else {
+        cx.reply.int(0);
+        return Ok(());
+    };
+    tell_lapsed(cx, &key, lapsed);
+    cx.changed(&key, EventClass::HASH, "hset");
+    cx.reply.int(1);
+    Ok(())
+}
+
+fn hget(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    match collection::read::<Hash>(&cx.keys, &key)? {
+        Some(hash) => cx.reply.bulk_or_null(hash.get(arguments[2], cx.keys.ended_ms).as_deref()),
+        None => {
+            cx.missed(&key);
+            cx.reply.null();
+        }
+    }
+    Ok(())
+}
+
+fn hmget(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let fields = &arguments[2..];
+    let hash = collection::read::<Hash>(&cx.keys, &key)?;
+    if hash.is_none() {
+        cx.missed(&key);
+    }
+    cx.reply.array(fields.len());
+    for field in fields {
+        cx.reply.bulk_or_null(hash.and_then(|hash| hash.get(field, cx.keys.ended_ms)).as_deref());
+    }
+    Ok(())
+}
+
+fn hgetall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let now_ms = cx.keys.ended_ms;
+    let Some(hash) = collection::read::<Hash>(&cx.keys, &key)? else {
+        cx.missed(&key);
+        cx.reply.map(0);
+        return Ok(());
+    };
+    let count = hash.live_len(now_ms);
+    cx.reply.map(count);
+    let mut bulks = cx.reply.bulks(2 * count);
+    match hash.pieces() {
+        Some(pieces) => bulks.extend_pieces(pieces),
+        None => hash.iter(now_ms).for_each(|(field, value)| {
+            bulks.push(&field);
+            bulks.push(&value);
+        }),
+    }
+    Ok(())
+}
+
+fn hkeys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    list(cx, arguments, |(field, _)| field)
+}
+
+fn hvals(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    list(cx, arguments, |(_, value)| value)
+}
+
+fn list(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    choose: for<'e> fn((Element<'e>, Element<'e>)) -> Element<'e>,
+) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let now_ms = cx.keys.ended_ms;
+    let Some(hash) = collection::read::<Hash>(&cx.keys, &key)? else {
+        cx.missed(&key);
+        cx.reply.array(0);
+        return Ok(());
+    };
+    let count = hash.live_len(now_ms);
+    cx.reply.array(count);
+    let mut bulks = cx.reply.bulks(count);
+    hash.iter(now_ms).map(choose).for_each(|element| bulks.push(&element));
+    Ok(())
+}
+
+fn hlen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    collection::write_len(cx, arguments, Hash::len)
+}
+
+fn hexists(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    match collection::read::<Hash>(&cx.keys, &key)? {
+        Some(hash) => cx.reply.int(i64::from(hash.contains(arguments[2], cx.keys.ended_ms))),
+        None => {
+            cx.missed(&key);
+            cx.reply.int(0);
+        }
+    }
+    Ok(())
+}
+
+fn hstrlen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    match collection::read::<Hash>(&cx.keys, &key)? {
+        Some(hash) => {
+            cx.reply.count(hash.get(arguments[2], cx.keys.ended_ms).map_or(0, |value| value.len()));
+        }
+        None => {
+            cx.missed(&key);
+            cx.reply.int(0);
+        }
+    }
+    Ok(())
+}
+
+fn hdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let now_ms = cx.keys.ended_ms;
+    let removal = collection::change_hash(&mut cx.keys, &key, |hash| {
+        // A field whose time is over is left to those who tell of its end.
+        let remove = |field: &&&[u8]| !has_lapsed(hash, field, now_ms) && hash.remove(field, now_ms);
+        (arguments[2..].iter().filter(remove).count(), hash.is_empty())
+    })?;
+    let (removed, emptied) = removal.unwrap_or_default();
+    tell_removed(cx, &key, removed, emptied);
+    cx.reply.count(removed);
+    Ok(())
+}
+
+fn hgetdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let fields = field_list(arguments, 2)?;
+    let key = cx.key(arguments, 1);
+    let now_ms = cx.keys.ended_ms;
+    let reply = &mut cx.reply;
+    let removal = collection::change_hash(&mut cx.keys, &key, |hash| {
+        reply.array(fields.len());
+        let mut removed = 0;
+        for field in fields {
+            match hash.get(field, now_ms) {
+                Some(value) => reply.bulk(&value),
+                None => {
+                    reply.null();
+                    continue;
+                }
+            }
+            removed += usize::from(hash.remove(field, now_ms));
+        }
+        (removed, hash.is_empty())
+    })?;
+    let Some((removed, emptied)) = removal else {
+        cx.reply.array(fields.len());
+        fields.iter().for_each(|_| cx.reply.null());
+        return Ok(());
+    };
+    tell_removed(cx, &key, removed, emptied);
+    Ok(())
+}
+
+fn tell_removed(cx: &mut Context<'_>, key: &HashedKey<'_>, removed: usize, emptied: bool) {
+    if removed > 0 {
+        collection::changed(cx, key, EventClass::HASH, "hdel", removed);
+        if emptied {
+            cx.delete_emptied(key);
+        }
+    }
+}
+
+/// The fields behind `FIELDS` and their number, both of which stand at `at`, up to the end of the arguments.
+///
+/// # Errors
+/// Another word there; a number that is none or not theirs.
+pub fn field_list<'a, 'k>(arguments: &'a [&'k [u8]], at: usize) -> Result<&'a [&'k [u8]], CommandError> {
+    match arguments.get(at) {
+        Some(word) if args::is(word, "FIELDS") => counted_fields(arguments, at, 1),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// [`field_list`] for a word that was found already, with so many arguments a field.
+///
+/// # Errors
+/// A number that is none or not theirs.
+pub fn counted_fields<'a, 'k>(
+    arguments: &'a [&'k [u8]],
+    at: usize,
+    width: usize,
+) -> Result<&'a [&'k [u8]], CommandError> {
+    let number = arguments.get(at + 1).ok_or(WRONG_FIELD_COUNT)?;
+    let number = args::int(number)?;
+    let fields = &arguments[at + 2..];
+    match usize::try_from(number).ok().and_then(|number| number.checked_mul(width)) {
+        Some(wanted @ 1..) if wanted == fields.len() => Ok(fields),
+        _ => Err(WRONG_FIELD_COUNT),
+    }
+}
+
+/// The number behind `FIELDS` is not that of the fields behind it.
+pub const WRONG_FIELD_COUNT: CommandError =
+    CommandError::text("ERR numfields should be greater than 0 and match the provided number of fields");

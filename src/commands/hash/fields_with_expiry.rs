@@ -1,0 +1,289 @@
+//! Hash fields read or set together with their ends: HGETEX and HSETEX.
+
+use crate::command::{Flags, KeySpec, args};
+use crate::commands::hash::expiry::{
+    End, MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, find_fields, of_fields, set_end, tell_ends,
+};
+use crate::commands::hash::fields::{counted_fields, has_lapsed, tell_lapsed};
+use crate::commands::shared::collection;
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::change::EventClass;
+use crate::shared::stats::Counter;
+use crate::types::hash::{Hash, HashLimits};
+
+const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
+
+/// The entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "hgetex",
+        arity: -5,
+        flags: FAST_WRITE,
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)],
+        syntax: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] \
+                 FIELDS(numfields@0 field [field ...])",
+        summary: "Returns the values of fields of a hash and sets or removes their ends.",
+        reply: "an array of values and nulls",
+        run: hgetex,
+        ..of_fields()
+    },
+    Command {
+        name: "hsetex",
+        arity: -6,
+        flags: FAST_WRITE.and(Flags::DENYOOM),
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::INSERT)],
+        syntax: "key [NX | XX] [FNX | FXX] \
+                 [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] \
+                 FIELDS(numfields@0 field value [field value ...])",
+        summary: "Sets fields of a hash together with their ends, with conditions if wanted.",
+        reply: "1 if set, else 0",
+        run: hsetex,
+        ..of_fields()
+    },
+];
+
+/// What HGETEX and HSETEX do with the ends of their fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Ends<'a> {
+    /// HGETEX leaves them as they are, HSETEX removes them.
+    #[default]
+    Default,
+    /// PERSIST of HGETEX.
+    Remove,
+    /// KEEPTTL of HSETEX.
+    Keep,
+    /// EX, PX, EXAT, PXAT.
+    Set(End<'a>),
+}
+
+impl<'a> Ends<'a> {
+    /// Takes another option in. The same kind may be given again and then wins; two kinds exclude each other.
+    fn and(self, other: Ends<'a>) -> Result<Self, CommandError> {
+        match (self, other) {
+            (Ends::Default, _) => Ok(other),
+            (Ends::Set(old), Ends::Set(new)) if old.unit == new.unit => Ok(other),
+            _ if self == other => Ok(other),
+            _ => Err(CommandError::Syntax),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Options<'a> {
+    ends: Ends<'a>,
+    /// NX (`false`) or XX (`true`): whether the key has to be there.
+    key: Option<bool>,
+    /// FNX or FXX: whether the fields have to be there.
+    fields: Option<bool>,
+}
+
+impl<'a> Options<'a> {
+    /// Reads the words between the key and `FIELDS`.
+    fn parse(words: &[&'a [u8]], sets: bool) -> Result<Self, CommandError> {
+        let mut options = Options::default();
+        let mut words = words.iter().copied();
+        while let Some(word) = words.next() {
+            let unit = match word {
+                _ if args::is(word, "EX") => SECONDS,
+                _ if args::is(word, "PX") => MILLISECONDS,
+                _ if args::is(word, "EXAT") => UNIX_SECONDS,
+                _ if args::is(word, "PXAT") => UNIX_MILLISECONDS,
+                _ => {
+                    options.take(word, sets)?;
+                    continue;
+                }
+            };
+            let amount = words.next().ok_or(CommandError::Syntax)?;
+            options.ends = options.ends.and(Ends::Set(End { amount, unit }))?;
+        }
+        Ok(options)
+    }
+
+    /// Takes in a word that has no value.
+    fn take(&mut self, word: &[u8], sets: bool) -> CommandResult {
+        let set = |condition: &mut Option<bool>, wanted| match condition.replace(wanted) {
+            Some(before) if before != wanted => Err(CommandError::Syntax),
+            _ => Ok(()),
+        };
+        match word {
+            _ if !sets && args::is(word, "PERSIST") => self.ends = self.ends.and(Ends::Remove)?,
+            _ if sets && args::is(word, "KEEPTTL") => self.ends = self.ends.and(Ends::Keep)?,
+            _ if sets && args::is(word, "NX") => set(&mut self.key, false)?,
+            _ if sets && args::is(word, "XX") => set(&mut self.key, true)?,
+            _ if sets && args::is(word, "FNX") => set(&mut self.fields, false)?,
+            _ if sets && args::is(word, "FXX") => set(&mut self.fields, true)?,
+            _ => return Err(CommandError::Syntax),
+        }
+        Ok(())
+    }
+}
+
+fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let at = find_fields(arguments, 2)?;
+    let options = Options::parse(&arguments[2..at], false)?;
+    let fields = counted_fields(arguments, at, 1)?;
+    let key = cx.key(arguments, 1);
+    // It counts as a read of the key, and the key's type is an error before the time is.
+    if collection::read::<Hash>(&cx.keys, &key)?.is_none() {
+        cx.missed(&key);
+    }
+    let at_ms = if let Ends::Set(end) = options.ends { Some(end.resolve(cx)?) } else { None };
+    let (now_ms, past_ms) = (cx.keys.ended_ms, cx.keys.past_ms());
+    let reply = &mut cx.reply;
+    let change = collection::change_hash(&mut cx.keys, &key, |hash| {
+        reply.array(fields.len());
+        let mut changed = 0;
+        for field in fields {
+            match hash.get(field, now_ms) {
+                Some(value) => reply.bulk(&value),
+                None => {
+                    reply.null();
+                    continue;
+                }
+            }
+            if let Some(at_ms) = at_ms {
+                set_end(hash, field, at_ms, past_ms);
+                changed += 1;
+            } else if options.ends == Ends::Remove && hash.persist(field) {
+                changed += 1;
+            }
+        }
+        (changed, hash.is_empty())
+    })?;
+    let Some((changed, emptied)) = change else {
+        cx.reply.array(fields.len());
+        fields.iter().for_each(|_| cx.reply.null());
+        return Ok(());
+    };
+    match at_ms {
+        Some(at_ms) => tell_ends(cx, &key, at_ms, changed, emptied),
+        None if changed > 0 => collection::changed(cx, &key, EventClass::HASH, "hpersist", changed),
+        None => {}
+    }
+    Ok(())
+}
+
+fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let at = find_fields(arguments, 2)?;
+    let options = Options::parse(&arguments[2..at], true)?;
+    let pairs = counted_fields(arguments, at, 2)?;
+    let key = cx.key(arguments, 1);
+    let is_there = collection::change_hash(&mut cx.keys, &key, |_| ())?.is_some();
+    if options.key.is_some_and(|wanted| wanted != is_there) {
+        cx.reply.int(0);
+        return Ok(());
+    }
+    let at_ms = if let Ends::Set(end) = options.ends { Some(end.resolve(cx)?) } else { None };
+    let (limits, now_ms, past_ms) =
+        (cx.server.settings.collections.hash(), cx.keys.ended_ms, cx.keys.past_ms());
+    let set = |hash: &mut Hash| {
+        let holds = |wanted| pairs.chunks_exact(2).all(|pair| hash.contains(pair[0], now_ms) == wanted);
+        options.fields.is_none_or(holds).then(|| {
+            let keep = options.ends == Ends::Keep;
+            let lapsed = set_with_ends(hash, pairs, keep, at_ms, (now_ms, past_ms), &limits);
+            (lapsed, hash.is_empty())
+        })
+    };
+    let mut done = collection::change_hash(&mut cx.keys, &key, set)?;
+    if done.is_none() {
+        let mut hash = Hash::new();
+        done = Some(set(&mut hash));
+        if done != Some(None) {
+            collection::put(cx, &key, hash);
+        }
+    }
+    let Some((lapsed, emptied)) = done.flatten() else {
+        cx.reply.int(0);
+        return Ok(());
+    };
+    let ends_now = at_ms.is_some_and(|at_ms| at_ms <= past_ms);
+    tell_lapsed(cx, &key, lapsed && !ends_now);
+    collection::changed(cx, &key, EventClass::HASH, "hset", pairs.len() / 2);
+    if at_ms.is_some() {
+        collection::also(cx, &key, EventClass::HASH, "hexpire");
+    }
+    if ends_now {
+        collection::also(cx, &key, EventClass::HASH, "hexpired");
+        cx.count(Counter::ExpiredFields, pairs.len() as u64 / 2);
+        if emptied {
+            cx.delete_emptied(&key);
+        }
+    }
+    cx.reply.int(1);
+    Ok(())
+}
+
+/// Sets fields together with their ends, as of two times: up to which fields have ended, and up to which a new end has ended its
+/// field at once. Whether any of them was kept although its time was over.
+fn set_with_ends(
+    hash: &mut Hash,
+    pairs: &[&[u8]],
+    keep: bool,
+    at_ms: Option<u64>,
+    (now_ms, past_ms): (u64, u64),
+    limits: &HashLimits,
+) -> bool {
+    let mut lapsed = false;
+    hash.expect(pairs.len() / 2, limits);
+    for pair in pairs.chunks_exact(2) {
+        let (field, value) = (pair[0], pair[1]);
+        lapsed |= has_lapsed(hash, field, now_ms);
+        if keep {
+            hash.set_keeping_expiry(field, value, now_ms, limits);
+        } else {
+            hash.set(field, value, now_ms, limits);
+        }
+        if let Some(at_ms) = at_ms {
+            set_end(hash, field, at_ms, past_ms);
+        }
+    }
+    lapsed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &'static str) -> Vec<&'static [u8]> {
+        text.split_ascii_whitespace().map(str::as_bytes).collect()
+    }
+
+    #[test]
+    fn options_of_one_kind_may_be_repeated() {
+        let parse = |text, sets| Options::parse(&words(text), sets);
+        let end = |amount, unit| Ends::Set(End { amount, unit });
+        assert_eq!(parse("", true), Ok(Options::default()));
+        assert_eq!(parse("ex 10 EX 20", true).unwrap().ends, end(b"20", SECONDS));
+        assert_eq!(parse("pxat abc", false).unwrap().ends, end(b"abc", UNIX_MILLISECONDS));
+        assert_eq!(parse("PERSIST persist", false).unwrap().ends, Ends::Remove);
+        let all = parse("fnx KEEPTTL NX nx KEEPTTL", true).unwrap();
+        assert_eq!(all, Options { ends: Ends::Keep, key: Some(false), fields: Some(false) });
+        for wrong in ["EX", "EX 10 PX 10", "EX 10 KEEPTTL", "NX XX", "FXX FNX", "PERSIST", "GET", "10"] {
+            assert_eq!(parse(wrong, true), Err(CommandError::Syntax), "{wrong}");
+        }
+        for wrong in ["KEEPTTL", "NX", "FXX", "PERSIST EX 10", "EX 10 PERSIST"] {
+            assert_eq!(parse(wrong, false), Err(CommandError::Syntax), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn fields_are_set_with_their_ends() {
+        let limits = HashLimits::default();
+        let mut hash = Hash::new();
+        let mut set = |pairs, keep, at_ms, now_ms| {
+            set_with_ends(&mut hash, &words(pairs), keep, at_ms, (now_ms, now_ms), &limits)
+        };
+        assert!(!set("a 1 b 2", false, Some(50), 10));
+        assert!(!set("a 3", true, None, 20));
+        assert!(!set("b 4", false, None, 20));
+        assert!(set("a 5 c 6", false, Some(60), 55), "a was over");
+        assert!(!set("c 7 d 8", false, Some(55), 55), "gone at once");
+        let left = hash.iter(55).map(|(field, value)| (field.to_vec(), value.to_vec()));
+        let mut left: Vec<_> = left.collect();
+        left.sort();
+        assert_eq!(left, [(b"a".to_vec(), b"5".to_vec()), (b"b".to_vec(), b"4".to_vec())]);
+        assert_eq!((hash.expire_at_ms(b"a"), hash.expire_at_ms(b"b")), (Some(60), None));
+    }
+}

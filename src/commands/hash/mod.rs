@@ -1,0 +1,7 @@
+//! Hashes.
+
+pub mod expiry;
+pub mod fields;
+pub mod fields_with_expiry;
+pub mod number;
+pub mod random;

@@ -1,0 +1,4 @@
+//! Lists.
+
+pub mod blocking;
+pub mod elements;

@@ -1,0 +1,4 @@
+//! Scripts and functions.
+
+pub mod eval;
+pub mod function;

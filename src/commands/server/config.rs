@@ -1,0 +1,120 @@
+//! CONFIG: the directives of the configuration, told, changed and written into their file.
+
+use crate::command::{Flags, Group};
+use crate::commands::shared::help;
+use crate::config::table::find;
+use crate::config::{Access, Directive, Refusal, RewriteError, SetError};
+use crate::engine::Server;
+use crate::engine::command::Command;
+use crate::engine::context::{Context, Origin};
+use crate::error::{CommandError, CommandResult};
+
+const OPERATOR: Flags = Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE);
+
+const fn of_config(name: &'static str, arity: i32) -> Command {
+    Command { name, arity, flags: OPERATOR, group: Group::Server, since: "2.0.0", ..Command::DEFAULT }
+}
+
+/// The entries.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "config",
+    arity: -2,
+    group: Group::Server,
+    summary: "Tells and changes the configuration.",
+    since: "2.0.0",
+    subcommands: &[
+        Command {
+            summary: "Returns the values of directives whose names match patterns.",
+            syntax: "parameter [parameter ...]",
+            complexity: "O(N) where N is the number of directives",
+            reply: "a map of names and values",
+            run: config_get,
+            ..of_config("get", -3)
+        },
+        Command {
+            summary: "Changes directives: all of them, or none.",
+            syntax: "parameter value [parameter value ...]",
+            complexity: "O(N) where N is the number of directives",
+            reply: "OK",
+            secrets: Some(config_secret),
+            run: config_set,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            ..of_config("set", -4)
+        },
+        Command {
+            summary: "Lets the statistics begin anew.",
+            reply: "OK",
+            run: config_resetstat,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            ..of_config("resetstat", 2)
+        },
+        Command {
+            summary: "Writes the configuration in force into its file.",
+            since: "2.8.0",
+            reply: "OK",
+            run: config_rewrite,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            ..of_config("rewrite", 2)
+        },
+        help::entry("5.0.0", Group::Server, &[]),
+    ],
+    ..Command::DEFAULT
+}];
+
+fn config_get(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let found = cx.server.config.get(&arguments[2..]);
+    cx.reply.map(found.len());
+    for (name, value) in found {
+        cx.reply.bulk(&name);
+        cx.reply.bulk(&value);
+    }
+    Ok(())
+}
+
+fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    if !arguments.len().is_multiple_of(2) {
+        return Err(CommandError::WrongArity("config|set".into()));
+    }
+    let pairs: Vec<(&[u8], &[u8])> = arguments[2..].chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    let access = if cx.client.is_local() { Access::Local } else { Access::Remote };
+    let Server { acl, config, .. } = cx.server;
+    let set = config.set(&pairs, access, |changes| {
+        // First what may be refused.
+        cx.server.network().relisten(changes)?;
+        if let Some(change) = changes.iter().find(|change| change.directive == Directive::Requirepass) {
+            acl.set_default_password(&change.text());
+        }
+        Ok::<(), Refusal>(())
+    });
+    set.map_err(|error: SetError| CommandError::new(format!("ERR {error}")))?;
+    cx.server.apply_settings();
+    if cx.origin == Origin::Client {
+        // A lower maxmemory is reached at once. Within a transaction a CLIENT PAUSE may follow, which forbids it; the keeper looks
+        // by itself soon after.
+        cx.server.keeper.wake();
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+/// The value of a secret directive.
+fn config_secret(arguments: &[&[u8]], index: usize) -> bool {
+    index >= 3 && index % 2 == 1 && find(arguments[index - 1]).is_some_and(|(spec, _)| spec.secret)
+}
+
+fn config_resetstat(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    cx.server.stats.reset();
+    cx.keys.keyspace.reaper.reset_freed();
+    cx.server.time_over.reset();
+    cx.reply.ok();
+    Ok(())
+}
+
+fn config_rewrite(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    cx.server
+        .rewrite_config(false)
+        .map_err(|error: RewriteError| CommandError::new(format!("ERR {error}")))?;
+    tracing::info!("configuration file rewritten");
+    cx.reply.ok();
+    Ok(())
+}

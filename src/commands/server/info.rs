@@ -1,0 +1,583 @@
+//! INFO: every field is true, or constant for the reason that docs/info-constants.md gives.
+
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::command::{Category, Flags, Group, args};
+use crate::config::Directive;
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::error::CommandResult;
+use crate::keyspace::sweep;
+use crate::shared::client::Door;
+use crate::shared::pause::Scope;
+use crate::shared::pubsub::Kind;
+use crate::shared::stats::Counter;
+
+/// The entry.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "info",
+    arity: -1,
+    flags: Flags::LOADING.and(Flags::STALE).and(Flags::WHOLE_KEYSPACE),
+    categories: &[Category::Dangerous],
+    group: Group::Server,
+    summary: "Describes the server and what it has done.",
+    syntax: "[section [section ...]]",
+    since: "1.0.0",
+    reply: "lines of fields",
+    run: info,
+    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    ..Command::DEFAULT
+}];
+
+/// A section: its name, whether INFO without arguments shows it, and what writes its fields.
+struct Section {
+    name: &'static str,
+    title: &'static str,
+    is_default: bool,
+    write: fn(&Context<'_>, &mut Fields),
+}
+
+const fn section(
+    name: &'static str,
+    title: &'static str,
+    is_default: bool,
+    write: fn(&Context<'_>, &mut Fields),
+) -> Section {
+    Section { name, title, is_default, write }
+}
+
+const SECTIONS: &[Section] = &[
+    section("server", "Server", true, server),
+    section("tls", "TLS", true, tls),
+    section("clients", "Clients", true, clients),
+    section("memory", "Memory", true, memory),
+    section("persistence", "Persistence", true, persistence),
+    section("stats", "Stats", true, stats),
+    section("replication", "Replication", true, replication),
+    section("cpu", "CPU", true, cpu),
+    section("modules", "Modules", true, |_, _| {}),
+    section("commandstats", "Commandstats", false, commandstats),
+    section("errorstats", "Errorstats", true, errorstats),
+    section("latencystats", "Latencystats", false, latencystats),
+    section("cluster", "Cluster", true, cluster),
+    section("cluster_info", "Cluster Info", true, |_, _| {}),
+    section("scripting_engines", "Scripting Engines", true, scripting_engines),
+    section("keyspace", "Keyspace", true, keyspace),
+];
+
+/// The text under way.
+struct Fields(String);
+
+impl Fields {
+    fn add(&mut self, name: &str, value: impl Display) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    fn zeros(&mut self, names: &[&str]) {
+        for name in names {
+            self.add(name, 0);
+        }
+    }
+}
+
+/// INFO [section ...]
+fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let words = &arguments[1..];
+    let asks = |word: &str| words.iter().any(|given| args::is(given, word));
+    let everything = asks("ALL") || asks("EVERYTHING");
+    let default = words.is_empty() || asks("DEFAULT");
+    let mut fields = Fields(String::new());
+    for section in SECTIONS {
+        let named = words.iter().any(|word| word.eq_ignore_ascii_case(section.name.as_bytes()));
+        if named || everything || (default && section.is_default) {
+            if !fields.0.is_empty() {
+                fields.0.push_str("\r\n");
+            }
+            let _ = write!(fields.0, "# {}\r\n", section.title);
+            (section.write)(cx, &mut fields);
+        }
+    }
+    cx.reply.verbatim("txt", fields.0.as_bytes());
+    Ok(())
+}
+
+fn server(cx: &Context<'_>, fields: &mut Fields) {
+    let server = cx.server;
+    let uptime_s = cx.keys.now_ms.saturating_sub(server.started_ms) / 1000;
+    let ports = *server.ports.read();
+    let port = if cx.client.door == Door::ReadOnly { ports.read_only } else { ports.main };
+    fields.add("redis_version", crate::REDIS_VERSION);
+    fields.add("server_name", "kvarts");
+    fields.add("kvarts_version", crate::VERSION);
+    fields.add("redis_git_sha1", "00000000");
+    fields.add("redis_git_dirty", 0);
+    fields.add("redis_build_id", "0000000000000000");
+    // Valkey's name and Redis's, which clients ask for.
+    for name in ["server_mode", "redis_mode"] {
+        fields.add(name, if server.cluster.is_enabled() { "cluster" } else { "standalone" });
+    }
+    fields.add("os", format_args!("{} {}", os_name(), std::env::consts::ARCH));
+    fields.add("arch_bits", usize::BITS);
+    fields.add("monotonic_clock", "POSIX clock_gettime");
+    fields.add("multiplexing_api", "epoll");
+    fields.add("process_id", std::process::id());
+    fields.add("process_supervised", "no");
+    fields.add("run_id", &server.run_id);
+    fields.add("tcp_port", port);
+    fields.add("server_time_usec", server.clock.now_us());
+    fields.add("uptime_in_seconds", uptime_s);
+    fields.add("uptime_in_days", uptime_s / 86_400);
+    let hz = server.config.int(Directive::Hz);
+    for name in ["hz", "configured_hz", "clients_hz"] {
+        fields.add(name, hz);
+    }
+    fields.add("lru_clock", (cx.keys.now_ms / 1000) & 0xff_ffff);
+    fields.add("executable", executable());
+    fields
+        .add("config_file", server.config.file().map_or_else(String::new, |path| path.display().to_string()));
+    fields.add("io_threads_active", u8::from(server.workers > 1));
+    fields.add("worker_threads", server.workers);
+    fields.add("availability_zone", server.config.text(Directive::AvailabilityZone));
+    let bind = server.config.text(Directive::Bind);
+    let addresses: String =
+        bind.split_ascii_whitespace().fold(String::new(), |all, word| all + ",bind=" + word);
+    let listeners = [("tcp", ports.main), ("tls", ports.tls), ("readonly", ports.read_only)];
+    for (index, (name, port)) in listeners.iter().filter(|(_, port)| *port != 0).enumerate() {
+        fields.add(&format!("listener{index}"), format_args!("name={name}{addresses},port={port}"));
+    }
+}
+
+fn os_name() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {}", release.trim())
+}
+
+fn executable() -> String {
+    std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string())
+}
+
+/// Certificates are not looked into.
+fn tls(_: &Context<'_>, fields: &mut Fields) {
+    for certificate in ["server", "client", "ca"] {
+        fields.add(&format!("tls_{certificate}_cert_serial"), "none");
+        fields.add(&format!("tls_{certificate}_cert_expires_in_seconds"), 0);
+    }
+}
+
+fn clients(cx: &Context<'_>, fields: &mut Fields) {
+    let server = cx.server;
+    let all = server.clients.all();
+    let count = |wanted: &dyn Fn(&crate::shared::client::SharedClient) -> bool| {
+        all.iter().filter(|client| wanted(client)).count()
+    };
+    let largest = |sizes: &dyn Fn(&crate::shared::client::SharedClient) -> usize| {
+        all.iter().map(|client| sizes(client)).max().unwrap_or(0)
+    };
+    // Those that are being closed are gone for everybody else.
+    fields.add("connected_clients", all.iter().filter(|client| !client.is_gone()).count());
+    fields.add("cluster_connections", 0);
+    fields.add("maxclients", server.config.int(Directive::Maxclients));
+    fields.add("client_recent_max_input_buffer", largest(&|client| client.query_buffer[1].load(Relaxed)));
+    fields.add("client_recent_max_output_buffer", largest(&|client| client.reply_buffer[1].load(Relaxed)));
+    let waiting_for_pause = count(&|client| client.blocked.load(Relaxed));
+    fields.add("blocked_clients", server.effects.waiting.client_count() + waiting_for_pause);
+    fields.add("tracking_clients", server.effects.tracking.client_count());
+    let subscribed = count(&|client| client.subscribed.iter().any(|count| count.load(Relaxed) > 0));
+    fields.add("pubsub_clients", subscribed);
+    fields.add("watching_clients", count(&|client| client.watched.load(Relaxed) > 0));
+    let has_timeout = |client: &crate::shared::client::SharedClient| {
+        client.waiter.lock().as_ref().is_some_and(|waiter| waiter.wait.until_ms.is_some())
+    };
+    fields.add("clients_in_timeout_table", count(&has_timeout));
+    fields.add("total_watched_keys", server.effects.watches.key_count());
+    let (waited_for, waited_for_loss) = server.effects.waiting.key_counts();
+    fields.add("total_blocking_keys", waited_for);
+    fields.add("total_blocking_keys_on_nokey", waited_for_loss);
+    let paused = server.pause.in_force(cx.keys.now_ms);
+    fields.add("paused_reason", if paused.is_some() { "client_pause" } else { "none" });
+    let actions = match paused {
+        None => "none",
+        Some((Scope::All, _)) => "all",
+        Some((Scope::Write, _)) => "write",
+    };
+    fields.add("paused_actions", actions);
+    let left_ms = paused.map_or(0, |(_, end_ms)| end_ms.saturating_sub(cx.keys.now_ms));
+    fields.add("paused_timeout_milliseconds", left_ms);
+}
+
+/// A size for people: three digits and a unit.
+fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["K", "M", "G", "T", "P"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{size:.2}{}", UNITS[unit])
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Lua's machines run scripts and functions alike: one that has the functions of libraries is told as theirs.
+fn scripts(cx: &Context<'_>, fields: &mut Fields) {
+    let scripting = &cx.server.scripting;
+    let machines = scripting.memory_held();
+    let evaluated = scripting.scripts.memory_bytes();
+    let libraries = scripting.libraries.memory_bytes();
+    fields.add("used_memory_lua", machines.scripts_bytes);
+    fields.add("used_memory_vm_eval", machines.scripts_bytes);
+    fields.add("used_memory_lua_human", human(machines.scripts_bytes as u64));
+    fields.add("used_memory_scripts_eval", evaluated);
+    fields.add("number_of_cached_scripts", scripting.scripts.count());
+    fields.add("number_of_functions", scripting.libraries.function_count());
+    fields.add("number_of_libraries", scripting.libraries.all().len());
+    fields.add("used_memory_vm_functions", libraries + machines.with_functions_bytes);
+    fields.add("used_memory_vm_total", machines.total());
+    fields.add("used_memory_vm_total_human", human(machines.total() as u64));
+    fields.add("used_memory_functions", libraries);
+    fields.add("used_memory_scripts", evaluated + libraries);
+    fields.add("used_memory_scripts_human", human((evaluated + libraries) as u64));
+}
+
+fn memory(cx: &Context<'_>, fields: &mut Fields) {
+    let server = cx.server;
+    let used = server.memory_use();
+    let overhead: u64 = (0..cx.keys.keyspace.database_count())
+        .filter_map(|index| cx.keys.keyspace.physical_if_used(index as u16))
+        .map(|database| database.overhead_bytes() as u64)
+        .sum();
+    let dataset = used.allocated.saturating_sub(overhead);
+    let maximum = server.config.int(Directive::Maxmemory).max(0) as u64;
+    fields.add("used_memory", used.allocated);
+    fields.add("used_memory_human", human(used.allocated));
+    fields.add("used_memory_rss", used.resident);
+    fields.add("used_memory_rss_human", human(used.resident));
+    fields.add("used_memory_peak", used.peak);
+    fields.add("used_memory_peak_human", human(used.peak));
+    fields.add("used_memory_peak_perc", format_args!("{:.2}%", ratio(used.allocated, used.peak) * 100.0));
+    fields.add("used_memory_overhead", overhead);
+    fields.add("used_memory_startup", server.memory_startup);
+    fields.add("used_memory_dataset", dataset);
+    fields.add("used_memory_dataset_perc", format_args!("{:.2}%", ratio(dataset, used.allocated) * 100.0));
+    fields.add("allocator_allocated", used.allocated);
+    fields.add("allocator_active", used.resident);
+    fields.add("allocator_resident", used.resident);
+    fields.add("allocator_muzzy", 0);
+    fields.add("total_system_memory", used.system);
+    fields.add("total_system_memory_human", human(used.system));
+    scripts(cx, fields);
+    fields.add("maxmemory", maximum);
+    fields.add("maxmemory_human", human(maximum));
+    fields.add("maxmemory_policy", server.config.word(Directive::MaxmemoryPolicy));
+    let fragmentation = ratio(used.resident, used.allocated);
+    let waste = used.resident as i64 - used.allocated as i64;
+    fields.add("allocator_frag_ratio", "1.00");
+    fields.add("allocator_frag_bytes", 0);
+    fields.add("allocator_rss_ratio", format_args!("{fragmentation:.2}"));
+    fields.add("allocator_rss_bytes", waste);
+    fields.add("rss_overhead_ratio", "1.00");
+    fields.add("rss_overhead_bytes", 0);
+    fields.add("mem_fragmentation_ratio", format_args!("{fragmentation:.2}"));
+    fields.add("mem_fragmentation_bytes", waste);
+    let client_bytes: usize = server
+        .clients
+        .all()
+        .iter()
+        .map(|client| {
+            client.query_buffer[1].load(Relaxed)
+                + client.reply_buffer[1].load(Relaxed)
+                + client.outbox_size().0
+        })
+        .sum();
+    fields.zeros(&[
+        "mem_not_counted_for_evict",
+        "mem_replication_backlog",
+        "mem_total_replication_buffers",
+        "mem_replicas_repl_buffer",
+        "mem_clients_slaves",
+    ]);
+    fields.add("mem_clients_normal", client_bytes);
+    fields.zeros(&[
+        "mem_cluster_links",
+        "mem_cluster_slot_import",
+        "mem_cluster_slot_export",
+        "mem_aof_buffer",
+    ]);
+    fields.add("mem_allocator", crate::alloc::NAME);
+    fields.zeros(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
+    fields.add("lazyfree_pending_objects", cx.keys.keyspace.reaper.pending());
+    fields.add("lazyfreed_objects", cx.keys.keyspace.reaper.freed());
+}
+
+fn persistence(cx: &Context<'_>, fields: &mut Fields) {
+    fields.zeros(&[
+        "loading",
+        "async_loading",
+        "current_cow_peak",
+        "current_cow_size",
+        "current_cow_size_age",
+    ]);
+    fields.add("current_fork_perc", "0.00");
+    fields.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
+    fields.add(
+        "rdb_changes_since_last_save",
+        cx.server.changes.load(Relaxed) + cx.server.stats.sum(Counter::Changes),
+    );
+    fields.add("rdb_bgsave_in_progress", 0);
+    fields.add("rdb_last_save_time", cx.server.started_ms / 1000);
+    fields.add("rdb_last_bgsave_status", "ok");
+    fields.add("rdb_last_bgsave_time_sec", -1);
+    fields.add("rdb_current_bgsave_time_sec", -1);
+    fields.zeros(&[
+        "rdb_saves",
+        "rdb_last_cow_size",
+        "rdb_last_load_keys_expired",
+        "rdb_last_load_keys_loaded",
+        "aof_enabled",
+        "aof_rewrite_in_progress",
+        "aof_rewrite_scheduled",
+    ]);
+    fields.add("aof_last_rewrite_time_sec", -1);
+    fields.add("aof_current_rewrite_time_sec", -1);
+    fields.add("aof_last_bgrewrite_status", "ok");
+    fields.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
+    fields.add("aof_last_write_status", "ok");
+    fields.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+    fields.add("slot_migration_fork_in_progress", 0);
+}
+
+fn stats(cx: &Context<'_>, fields: &mut Fields) {
+    let server = cx.server;
+    let sum = |counter| server.stats.sum(counter);
+    let rates = server.rates.read();
+    let (lag_ms, lag_max_ms) = server.stats.expiry_lags();
+    fields.add("total_connections_received", sum(Counter::ConnectionsReceived));
+    fields.add("total_commands_processed", sum(Counter::CommandsProcessed));
+    fields.add("instantaneous_ops_per_sec", rates.commands_per_s.round());
+    fields.add("total_net_input_bytes", sum(Counter::NetInputBytes));
+    fields.add("total_net_output_bytes", sum(Counter::NetOutputBytes));
+    fields.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    fields.zeros(&["total_net_cluster_slot_import_bytes", "total_net_cluster_slot_export_bytes"]);
+    fields.add("instantaneous_input_kbps", format_args!("{:.2}", rates.input_bytes_per_s / 1024.0));
+    fields.add("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes_per_s / 1024.0));
+    fields.add("instantaneous_input_repl_kbps", "0.00");
+    fields.add("instantaneous_output_repl_kbps", "0.00");
+    fields.add("rejected_connections", sum(Counter::RejectedConnections));
+    fields.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    fields.add("expired_keys", sum(Counter::ExpiredKeys));
+    fields.add("expired_fields", sum(Counter::ExpiredFields));
+    fields.add("expired_stale_perc", "0.00");
+    fields.add("expired_keys_with_volatile_items_stale_perc", "0.00");
+    fields.add("expired_time_cap_reached_count", 0);
+    fields.add("expire_cycle_cpu_milliseconds", sum(Counter::ExpireCycleNs) / 1_000_000);
+    fields.add("expire_lag_milliseconds", lag_ms);
+    fields.add("expire_lag_max_milliseconds", lag_max_ms);
+    let next_ms = sweep::next_due_ms(cx.keys.keyspace);
+    let next_in = if next_ms == u64::MAX { -1 } else { next_ms.saturating_sub(cx.keys.now_ms) as i64 };
+    fields.add("expire_next_in_milliseconds", next_in);
+    fields.add("evicted_keys", sum(Counter::EvictedKeys));
+    fields.add("evicted_clients", sum(Counter::EvictedClients));
+    fields.add("evicted_scripts", server.scripting.scripts.evicted());
+    fields.add("scripts_ran_alone", server.scripting.ran_alone.load(Relaxed));
+    let (over_ms, now_over_ms) = server.time_over.ms(server.clock.monotonic_ns());
+    fields.add("total_eviction_exceeded_time", over_ms);
+    fields.add("current_eviction_exceeded_time", now_over_ms);
+    fields.add("keyspace_hits", sum(Counter::KeyspaceHits));
+    fields.add("keyspace_misses", sum(Counter::KeyspaceMisses));
+    fields.add("pubsub_channels", server.pubsub.channel_count(Kind::Channel));
+    fields.add("pubsub_patterns", server.pubsub.pattern_count());
+    fields.add("pubsubshard_channels", server.pubsub.channel_count(Kind::Shard));
+    fields.zeros(&[
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+    ]);
+    fields.zeros(&["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits"]);
+    fields.zeros(&["active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time"]);
+    let (tracked_keys, tracked_items) = server.effects.tracking.table_size();
+    fields.add("tracking_total_keys", tracked_keys);
+    fields.add("tracking_total_items", tracked_items);
+    fields.add("tracking_total_prefixes", server.effects.tracking.prefix_count());
+    fields.add("unexpected_error_replies", sum(Counter::UnexpectedErrorReplies));
+    fields.add("total_error_replies", sum(Counter::ErrorReplies));
+    fields.add("dump_payload_sanitizations", 0);
+    fields.add("total_reads_processed", sum(Counter::ReadsProcessed));
+    fields.add("total_writes_processed", sum(Counter::WritesProcessed));
+    fields.zeros(&["io_threaded_reads_processed", "io_threaded_writes_processed"]);
+    fields.add("io_threaded_freed_objects", cx.keys.keyspace.reaper.freed());
+    fields.zeros(&["io_threaded_accept_processed", "io_threaded_poll_processed"]);
+    fields.add("io_threaded_total_prefetch_batches", sum(Counter::PrefetchBatches));
+    fields.add("io_threaded_total_prefetch_entries", sum(Counter::PrefetchEntries));
+    fields.add("total_prefetch_batches", sum(Counter::PrefetchBatches));
+    fields.add("total_prefetch_entries", sum(Counter::PrefetchEntries));
+    fields.add("client_query_buffer_limit_disconnections", sum(Counter::QueryBufferDisconnections));
+    fields.add("client_output_buffer_limit_disconnections", sum(Counter::OutputBufferDisconnections));
+    fields.zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
+    fields.zeros(&["eventloop_cycles", "eventloop_duration_sum"]);
+    fields.add("eventloop_duration_cmd_sum", server.stats.total_command_ns() / 1000);
+    fields.zeros(&["instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_duration_usec"]);
+    fields.add("acl_access_denied_auth", sum(Counter::DeniedAuth));
+    fields.add("acl_access_denied_cmd", sum(Counter::DeniedCommand));
+    fields.add("acl_access_denied_key", sum(Counter::DeniedKey));
+    fields.add("acl_access_denied_channel", sum(Counter::DeniedChannel));
+    fields.add("acl_access_denied_tls_cert", sum(Counter::DeniedCertificate));
+    fields.add("acl_access_denied_db", sum(Counter::DeniedDatabase));
+}
+
+fn replication(cx: &Context<'_>, fields: &mut Fields) {
+    let server = cx.server;
+    let endpoint = server.endpoint(cx.client);
+    let offset = server.replication_offset();
+    if cx.client.door == Door::ReadOnly {
+        fields.add("role", "slave");
+        fields.add("master_host", &endpoint.ip);
+        fields.add("master_port", endpoint.port);
+        fields.add("master_link_status", "up");
+        fields.add("master_last_io_seconds_ago", 0);
+        fields.add("master_sync_in_progress", 0);
+        fields.add("slave_read_repl_offset", offset);
+        fields.add("slave_repl_offset", offset);
+        fields.add("slave_priority", server.config.int(Directive::ReplicaPriority));
+        fields.add("slave_read_only", 1);
+        fields.add("replica_announced", 1);
+        fields.add("connected_slaves", 0);
+    } else {
+        fields.add("role", "master");
+        fields.add("connected_slaves", server.good_replicas());
+        if server.settings.min_replicas() > 0 {
+            fields.add("min_slaves_good_slaves", server.good_replicas());
+        }
+        if server.good_replicas() > 0 {
+            fields.add(
+                "slave0",
+                format_args!(
+                    "ip={},port={},state=online,offset={offset},lag=0",
+                    endpoint.ip, endpoint.read_only_port
+                ),
+            );
+        }
+        fields.add("replicas_waiting_psync", 0);
+    }
+    fields.add("master_failover_state", "no-failover");
+    fields.add("master_replid", &*server.replication_id.read());
+    fields.add("master_replid2", "0".repeat(40));
+    fields.add("master_repl_offset", offset);
+    fields.add("second_repl_offset", -1);
+    fields.add("repl_backlog_active", 0);
+    fields.add("repl_backlog_size", server.config.int(Directive::ReplBacklogSize));
+    fields.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+}
+
+fn cpu(cx: &Context<'_>, fields: &mut Fields) {
+    let (user_s, system_s) = processor_seconds("/proc/self/stat");
+    fields.add("used_cpu_sys", format_args!("{system_s:.6}"));
+    fields.add("used_cpu_user", format_args!("{user_s:.6}"));
+    fields.add("used_cpu_sys_children", "0.000000");
+    fields.add("used_cpu_user_children", "0.000000");
+    let (user_s, system_s) = processor_seconds(&format!("/proc/self/task/{}/stat", std::process::id()));
+    fields.add("used_cpu_sys_main_thread", format_args!("{system_s:.6}"));
+    fields.add("used_cpu_user_main_thread", format_args!("{user_s:.6}"));
+    // Commands run on all workers here: what they took together.
+    let active_ns = cx.server.stats.sum(Counter::ActiveNs);
+    fields.add("used_active_time_main_thread", format_args!("{:.6}", active_ns as f64 / 1e9));
+}
+
+/// User and system seconds from a stat file of /proc; its ticks are hundredths on every Linux.
+fn processor_seconds(path: &str) -> (f64, f64) {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let behind_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field = |index: usize| {
+        behind_name
+            .split_ascii_whitespace()
+            .nth(index)
+            .and_then(|word| word.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
+    (field(11) / 100.0, field(12) / 100.0)
+}
+
+fn commandstats(cx: &Context<'_>, fields: &mut Fields) {
+    for entry in cx.server.commands.entries() {
+        let totals = cx.server.stats.command(entry.id);
+        if totals.calls + totals.rejected + totals.failed == 0 {
+            continue;
+        }
+        let usec = totals.total_ns / 1000;
+        let per_call = ratio(totals.total_ns, totals.calls) / 1000.0;
+        fields.add(
+            &format!("cmdstat_{}", entry.full_name),
+            format_args!(
+                "calls={},usec={usec},usec_per_call={per_call:.2},rejected_calls={},failed_calls={}",
+                totals.calls, totals.rejected, totals.failed
+            ),
+        );
+    }
+}
+
+fn latencystats(cx: &Context<'_>, fields: &mut Fields) {
+    if !cx.server.config.flag(Directive::LatencyTracking) {
+        return;
+    }
+    let words = cx.server.config.words(Directive::LatencyTrackingInfoPercentiles);
+    let percentiles: Vec<(&String, f64)> =
+        words.iter().filter_map(|word| Some((word, word.parse().ok()?))).collect();
+    let wanted: Vec<f64> = percentiles.iter().map(|(_, percentile)| *percentile).collect();
+    for entry in cx.server.commands.entries() {
+        let Some(latencies) = cx.server.stats.latency_ns(entry.id, &wanted) else { continue };
+        let of_one = |((word, _), latency_ns): (&(&String, f64), u64)| {
+            format!("p{word}={:.3}", latency_ns as f64 / 1000.0)
+        };
+        let all: Vec<String> = percentiles.iter().zip(latencies).map(of_one).collect();
+        fields.add(&format!("latency_percentiles_usec_{}", entry.full_name), all.join(","));
+    }
+}
+
+fn errorstats(cx: &Context<'_>, fields: &mut Fields) {
+    for (code, count) in cx.server.stats.errors() {
+        fields.add(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn cluster(cx: &Context<'_>, fields: &mut Fields) {
+    fields.add("cluster_enabled", u8::from(cx.server.cluster.is_enabled()));
+}
+
+fn scripting_engines(cx: &Context<'_>, fields: &mut Fields) {
+    let used = cx.server.scripting.memory_held().total();
+    fields.add("engines_count", 1);
+    fields.add("engines_total_used_memory", used);
+    fields.add("engines_total_memory_overhead", 0);
+    fields.add(
+        "engine_0",
+        format_args!("name=LUA,module=built-in,abi_version=4,used_memory={used},memory_overhead=0"),
+    );
+}
+
+fn keyspace(cx: &Context<'_>, fields: &mut Fields) {
+    for number in 0..cx.keys.keyspace.database_count() {
+        let now_ms = cx.keys.now_ms;
+        let counts = cx.keys.with_database(number, |database| {
+            let average_ttl_ms = database.average_ttl_ms(now_ms);
+            (database.len(), database.volatile_len(), average_ttl_ms, database.field_ends_len())
+        });
+        if let Some((keys, volatile, average_ttl_ms, field_ends)) = counts
+            && keys > 0
+        {
+            fields.add(
+                &format!("db{number}"),
+                format_args!(
+                    "keys={keys},expires={volatile},avg_ttl={average_ttl_ms},keys_with_volatile_items={field_ends}"
+                ),
+            );
+        }
+    }
+}

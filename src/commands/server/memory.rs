@@ -1,0 +1,296 @@
+//! MEMORY: what takes memory.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::command::{Flags, Group, KeySpec, args};
+use crate::commands::shared::help;
+use crate::engine::Server;
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::engine::memory::MemoryUse;
+use crate::error::{CommandError, CommandResult};
+
+const KEY: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO)];
+
+/// Below this nothing about memory is worth a word (Redis's figure).
+const SMALL_BYTES: u64 = 5 << 20;
+
+/// Bytes of buffers a client, on average, from which on they are told of.
+const BUFFERS_BIG_BYTES: usize = 200 << 10;
+
+/// Scripts from which on they are told of.
+const SCRIPTS_MANY: usize = 500;
+
+const fn of_memory(name: &'static str) -> Command {
+    Command {
+        name,
+        arity: 2,
+        flags: Flags::WHOLE_KEYSPACE,
+        group: Group::Server,
+        since: "4.0.0",
+        ..Command::DEFAULT
+    }
+}
+
+/// The entry.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "memory",
+    arity: -2,
+    group: Group::Server,
+    summary: "Tells what takes memory.",
+    since: "4.0.0",
+    subcommands: &[
+        Command {
+            name: "usage",
+            arity: -3,
+            flags: Flags::READONLY,
+            keys: KEY,
+            group: Group::Server,
+            summary: "Returns the bytes that a key and its value take.",
+            syntax: "key [SAMPLES count]",
+            since: "4.0.0",
+            complexity: "O(N) where N is the number of samples",
+            reply: "a number or null",
+            run: usage,
+            ..Command::DEFAULT
+        },
+        Command {
+            summary: "Tells in words whether memory is used as it should be.",
+            reply: "a text",
+            run: doctor,
+            tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+            ..of_memory("doctor")
+        },
+        Command {
+            summary: "Returns what the allocator tells of itself.",
+            reply: "a text",
+            flags: Flags::WHOLE_KEYSPACE.and(Flags::LOADING),
+            run: malloc_stats,
+            tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+            ..of_memory("malloc-stats")
+        },
+        Command {
+            summary: "Asks the allocator to give back what is free. It does that by itself: nothing more happens.",
+            reply: "OK",
+            flags: Flags::WHOLE_KEYSPACE.and(Flags::LOADING),
+            run: purge,
+            tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+            ..of_memory("purge")
+        },
+        Command {
+            summary: "Returns what takes memory, in figures.",
+            reply: "a map of figures",
+            run: stats,
+            tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+            ..of_memory("stats")
+        },
+        help::entry("4.0.0", Group::Server, &[]),
+    ],
+    ..Command::DEFAULT
+}];
+
+fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let mut index = 3;
+    while index < arguments.len() {
+        if !args::is(arguments[index], "SAMPLES") {
+            return Err(CommandError::Syntax);
+        }
+        // The figure is exact, so how many elements to look at does not matter; the number is checked all the same.
+        if args::int(args::value_of(arguments, index)?)? < 0 {
+            return Err(CommandError::Syntax);
+        }
+        index += 2;
+    }
+    let key = cx.key(arguments, 2);
+    // Nine bytes: the pointer and the control byte in the slot's table.
+    let bytes = cx.keys.peek(&key).map(|record| record.memory_bytes() + 9);
+    match bytes {
+        Some(bytes) => cx.reply.count(bytes),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}
+
+/// Bytes of the buffers of all clients.
+fn client_bytes(server: &Server) -> usize {
+    let bytes = |client: &std::sync::Arc<crate::shared::client::SharedClient>| {
+        client.query_buffer[1].load(Relaxed) + client.reply_buffer[1].load(Relaxed) + client.outbox_size().0
+    };
+    server.clients.all().iter().map(bytes).sum()
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn doctor(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let used = cx.server.memory_use();
+    let clients = cx.server.clients.count().max(1);
+    let advice = advice(&used, client_bytes(cx.server) / clients, cx.server.scripting.scripts.count());
+    cx.reply.verbatim("txt", advice.as_bytes());
+    Ok(())
+}
+
+/// What is to be said of these figures.
+fn advice(used: &MemoryUse, bytes_a_client: usize, scripts: usize) -> String {
+    if used.allocated < SMALL_BYTES {
+        return "Too little memory is in use to say anything about it.\n".to_owned();
+    }
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    if used.peak > used.allocated + used.allocated / 2 {
+        let _ = writeln!(
+            text,
+            "- At its peak the server used {} bytes, now {}: what was freed since may still be held for the process.",
+            used.peak, used.allocated
+        );
+    }
+    let held = ratio(used.resident, used.allocated);
+    if held > 1.4 {
+        let _ = writeln!(
+            text,
+            "- The system holds {held:.2} times what is in use: memory is fragmented, or was freed a moment ago."
+        );
+    }
+    if bytes_a_client > BUFFERS_BIG_BYTES {
+        let _ = writeln!(
+            text,
+            "- A client's buffers take {bytes_a_client} bytes on average: look in CLIENT LIST for clients that read slowly or send much at once."
+        );
+    }
+    if scripts > SCRIPTS_MANY {
+        let _ = writeln!(
+            text,
+            "- {scripts} scripts are known: pass what differs as arguments instead of writing it into the script."
+        );
+    }
+    if text.is_empty() {
+        return "Nothing is wrong with the use of memory.\n".to_owned();
+    }
+    format!("This stands out:\n\n{text}")
+}
+
+fn malloc_stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let MemoryUse { resident, allocated, peak, system } = cx.server.memory_use();
+    let text = format!(
+        "allocator: {}\nin use: {allocated} bytes\nin use at the peak: {peak} bytes\nheld by the system for the process: {resident} bytes\nthe machine has: {system} bytes\n",
+        crate::alloc::NAME
+    );
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn purge(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    // The other threads follow when they next have nothing to do; the keeper sees to that.
+    crate::alloc::ask_back();
+    cx.server.keeper.wake_all();
+    cx.reply.ok();
+    Ok(())
+}
+
+/// A figure of MEMORY STATS.
+enum Figure {
+    Count(u64),
+    Signed(i64),
+    Number(f64),
+    /// Of a database: bytes of its tables, in which the times of its keys stand, too.
+    Database(u64),
+}
+
+fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let server = cx.server;
+    let used = server.memory_use();
+    let mut databases = Vec::new();
+    let (mut keys, mut overhead) = (0, 0);
+    for number in 0..cx.keys.keyspace.database_count() {
+        let counts = cx.keys.with_database(number, |database| (database.len(), database.overhead_bytes()));
+        if let Some((len, bytes)) = counts {
+            overhead += bytes as u64;
+            if len > 0 {
+                keys += len as u64;
+                databases.push((format!("db.{number}"), Figure::Database(bytes as u64)));
+            }
+        }
+    }
+    let scripts = server.scripting.scripts.memory_bytes() as u64;
+    let functions = server.scripting.libraries.memory_bytes() as u64;
+    let clients = client_bytes(server) as u64;
+    let tables = overhead;
+    overhead += scripts + functions + clients;
+    let dataset = used.allocated.saturating_sub(overhead);
+    let percentage = |part: u64, whole: u64| Figure::Number(ratio(part, whole) * 100.0);
+    let waste = used.resident as i64 - used.allocated as i64;
+    let named = |name: &str, figure| (name.to_owned(), figure);
+    let mut figures = vec![
+        named("peak.allocated", Figure::Count(used.peak)),
+        named("total.allocated", Figure::Count(used.allocated)),
+        named("startup.allocated", Figure::Count(0)),
+        named("replication.backlog", Figure::Count(0)),
+        named("replicas.repl.buffer", Figure::Count(0)),
+        named("clients.slaves", Figure::Count(0)),
+        named("clients.normal", Figure::Count(clients)),
+        named("cluster.links", Figure::Count(0)),
+        named("cluster.slot_import", Figure::Count(0)),
+        named("cluster.slot_export", Figure::Count(0)),
+        named("aof.buffer", Figure::Count(0)),
+        named("lua.caches", Figure::Count(scripts)),
+        named("functions.caches", Figure::Count(functions)),
+    ];
+    figures.extend(databases);
+    figures.extend([
+        named("overhead.db.hashtable.lut", Figure::Count(tables)),
+        named("overhead.db.hashtable.rehashing", Figure::Count(0)),
+        named("overhead.total", Figure::Count(overhead)),
+        named("db.dict.rehashing.count", Figure::Count(0)),
+        named("keys.count", Figure::Count(keys)),
+        named("keys.bytes-per-key", Figure::Count(dataset.checked_div(keys).unwrap_or(0))),
+        named("dataset.bytes", Figure::Count(dataset)),
+        named("dataset.percentage", percentage(dataset, used.allocated)),
+        named("peak.percentage", percentage(used.allocated, used.peak)),
+        named("allocator.allocated", Figure::Count(used.allocated)),
+        named("allocator.active", Figure::Count(used.resident)),
+        named("allocator.resident", Figure::Count(used.resident)),
+        named("allocator.muzzy", Figure::Count(0)),
+        named("allocator-fragmentation.ratio", Figure::Number(1.0)),
+        named("allocator-fragmentation.bytes", Figure::Count(0)),
+        named("allocator-rss.ratio", Figure::Number(ratio(used.resident, used.allocated))),
+        named("allocator-rss.bytes", Figure::Signed(waste)),
+        named("rss-overhead.ratio", Figure::Number(1.0)),
+        named("rss-overhead.bytes", Figure::Count(0)),
+        named("fragmentation", Figure::Number(ratio(used.resident, used.allocated))),
+        named("fragmentation.bytes", Figure::Signed(waste)),
+    ]);
+    cx.reply.map(figures.len());
+    for (name, figure) in figures {
+        cx.reply.bulk(name.as_bytes());
+        match figure {
+            Figure::Count(count) => cx.reply.int(count as i64),
+            Figure::Signed(count) => cx.reply.int(count),
+            Figure::Number(number) => cx.reply.double(number),
+            Figure::Database(bytes) => {
+                cx.reply.map(2);
+                cx.reply.bulk(b"overhead.hashtable.main");
+                cx.reply.int(bytes as i64);
+                cx.reply.bulk(b"overhead.hashtable.expires");
+                cx.reply.int(0);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_follows_from_the_figures() {
+        let used = |allocated, peak, resident| MemoryUse { resident, allocated, peak, system: 1 << 34 };
+        const M: u64 = 1 << 20;
+        assert!(advice(&used(M, M, M), 0, 0).starts_with("Too little"));
+        assert!(advice(&used(100 * M, 110 * M, 110 * M), 1000, 10).starts_with("Nothing is wrong"));
+        let all = advice(&used(100 * M, 200 * M, 200 * M), 1 << 20, 1000);
+        assert_eq!(all.lines().filter(|line| line.starts_with("- ")).count(), 4, "{all}");
+    }
+}

@@ -1,0 +1,16 @@
+//! The server: its configuration, users, statistics and insides.
+
+pub mod acl;
+pub mod command;
+pub mod commandlog;
+pub mod config;
+pub mod databases;
+pub mod debug;
+mod debug_tables;
+pub mod info;
+pub mod latency;
+pub mod latency_text;
+pub mod memory;
+pub mod module;
+pub mod monitor;
+pub mod process;

@@ -1,0 +1,169 @@
+//! The server as a program: ROLE, TIME, LASTSAVE, LOLWUT, SHUTDOWN.
+
+use crate::command::{Category, Flags, Group, args};
+use crate::engine::command::Command;
+use crate::engine::context::{After, Context, Origin};
+use crate::error::{CommandError, CommandResult};
+use crate::shared::client::Door;
+
+const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);
+
+/// The entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "role",
+        arity: 1,
+        flags: Flags::NOSCRIPT.and(ANYTIME).and(Flags::FAST),
+        categories: &[Category::Admin, Category::Dangerous],
+        group: Group::Server,
+        summary: "Tells the server's part in replication.",
+        since: "2.8.12",
+        reply: "an array",
+        run: role,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "time",
+        arity: 1,
+        flags: ANYTIME.and(Flags::FAST),
+        group: Group::Server,
+        summary: "Returns the server's time.",
+        since: "2.6.0",
+        reply: "seconds of Unix time and microseconds",
+        run: time,
+        tips: &["nondeterministic_output"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "lastsave",
+        arity: 1,
+        flags: ANYTIME.and(Flags::FAST),
+        categories: &[Category::Admin, Category::Dangerous],
+        group: Group::Server,
+        summary: "Returns when the data was last saved: nothing is saved yet, so when the server started.",
+        since: "1.0.0",
+        reply: "seconds of Unix time",
+        tips: &["nondeterministic_output"],
+        run: lastsave,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "lolwut",
+        arity: -1,
+        flags: Flags::READONLY.and(Flags::FAST),
+        group: Group::Server,
+        summary: "Draws something and tells the version.",
+        syntax: "[VERSION version:integer]",
+        since: "5.0.0",
+        reply: "lines of text",
+        run: lolwut,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "shutdown",
+        arity: -1,
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(ANYTIME).and(Flags::NO_MULTI).and(Flags::ALLOW_BUSY),
+        group: Group::Server,
+        summary: "Ends the server.",
+        syntax: "[[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER] | ABORT]",
+        since: "1.0.0",
+        reply: "nothing: the connection closes",
+        run: shutdown,
+        ..Command::DEFAULT
+    },
+];
+
+fn role(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let endpoint = cx.server.endpoint(cx.client);
+    let offset = cx.server.replication_offset() as i64;
+    let reply = &mut cx.reply;
+    if cx.client.door == Door::ReadOnly {
+        reply.array(5);
+        reply.bulk(b"slave");
+        reply.bulk(endpoint.ip.as_bytes());
+        reply.int(i64::from(endpoint.port));
+        reply.bulk(b"connected");
+        reply.int(offset);
+        return Ok(());
+    }
+    reply.array(3);
+    reply.bulk(b"master");
+    reply.int(offset);
+    if endpoint.read_only_port == 0 {
+        reply.array(0);
+    } else {
+        reply.array(1);
+        reply.array(3);
+        reply.bulk(endpoint.ip.as_bytes());
+        reply.bulk(endpoint.read_only_port.to_string().as_bytes());
+        reply.bulk_int(offset);
+    }
+    Ok(())
+}
+
+fn time(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    // Within a transaction or script time stands still.
+    let now_us = if cx.origin == Origin::Client { cx.server.clock.now_us() } else { cx.now_us };
+    cx.reply.array(2);
+    cx.reply.bulk_int((now_us / 1_000_000) as i64);
+    cx.reply.bulk_int((now_us % 1_000_000) as i64);
+    Ok(())
+}
+
+fn lastsave(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    cx.reply.int((cx.server.started_ms / 1000) as i64);
+    Ok(())
+}
+
+/// Quartz grows in sixes: a field of crystals, each as high as chance makes it.
+fn lolwut(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    if arguments.len() >= 3 && args::is(arguments[1], "VERSION") {
+        args::int(arguments[2])?;
+    }
+    const WIDTH: usize = 13;
+    const HEIGHT: usize = 7;
+    let heights: Vec<usize> = (0..WIDTH).map(|_| fastrand::usize(1..=HEIGHT)).collect();
+    let mut text = String::new();
+    for level in (1..=HEIGHT + 1).rev() {
+        for height in &heights {
+            text.push_str(if level == height + 1 {
+                " /\\ "
+            } else if level <= *height {
+                " || "
+            } else {
+                "    "
+            });
+        }
+        text.push('\n');
+    }
+    text.push_str(&format!(
+        "\nKvarts ver. {} (speaks Redis ver. {})\n",
+        crate::VERSION,
+        crate::REDIS_VERSION
+    ));
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let (mut save, mut nosave, mut abort) = (false, false, false);
+    for word in &arguments[1..] {
+        match *word {
+            word if args::is(word, "SAVE") => save = true,
+            word if args::is(word, "NOSAVE") => nosave = true,
+            word if args::is(word, "ABORT") => abort = true,
+            // Without replicas and cluster bus there is nothing to wait for, nothing unsafe and nobody to take over.
+            word if ["NOW", "FORCE", "SAFE", "FAILOVER"].iter().any(|known| args::is(word, known)) => {}
+            _ => return Err(CommandError::Syntax),
+        }
+    }
+    if (save && nosave) || (abort && arguments.len() > 2) {
+        return Err(CommandError::Syntax);
+    }
+    if abort {
+        return Err(CommandError::text("ERR No shutdown in progress."));
+    }
+    tracing::info!(client = cx.client.shared.id, "shutdown asked for");
+    cx.after = Some(After::Shutdown);
+    Ok(())
+}

@@ -1,0 +1,396 @@
+//! Sets: members one by one, at random, and all of them.
+
+use crate::command::{Category, Flags, Group, KeySpec};
+use crate::commands::shared::collection;
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::change::EventClass;
+use crate::primitives::number::parse_i64;
+use crate::resp::encode::Reply;
+use crate::types::set::Set;
+
+const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
+const LOOK: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO)];
+const TAKE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::DELETE)];
+const SET: &[Category] = &[Category::Set];
+const FAST_READ: Flags = Flags::READONLY.and(Flags::FAST);
+const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
+
+/// The group's entries; those on several sets are in [`algebra`](super::algebra).
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "sadd",
+        arity: -3,
+        flags: FAST_WRITE.and(Flags::DENYOOM),
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::INSERT)],
+        categories: SET,
+        group: Group::Set,
+        summary: "Adds members to a set, which is created if there is none.",
+        syntax: "key member [member ...]",
+        since: "1.0.0",
+        complexity: "O(N) where N is the number of members given",
+        reply: "how many were new",
+        element: Some(2),
+        run: sadd,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "srem",
+        arity: -3,
+        flags: FAST_WRITE,
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::DELETE)],
+        categories: SET,
+        group: Group::Set,
+        summary: "Removes members from a set; an empty set is deleted.",
+        syntax: "key member [member ...]",
+        since: "1.0.0",
+        complexity: "O(N) where N is the number of members given",
+        reply: "how many were there",
+        element: Some(2),
+        run: srem,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "smove",
+        arity: 4,
+        flags: FAST_WRITE,
+        keys: &[
+            KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::DELETE),
+            KeySpec::one(2, KeySpec::RW | KeySpec::INSERT),
+        ],
+        categories: SET,
+        group: Group::Set,
+        summary: "Moves a member from one set to another.",
+        syntax: "source destination member",
+        since: "1.0.0",
+        reply: "1 if moved, else 0",
+        run: smove,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sismember",
+        arity: 3,
+        flags: FAST_READ,
+        keys: LOOK,
+        categories: SET,
+        group: Group::Set,
+        summary: "Tells whether a set has a member.",
+        syntax: "key member",
+        since: "1.0.0",
+        reply: "1 if it has, else 0",
+        element: Some(2),
+        run: sismember,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "smismember",
+        arity: -3,
+        flags: FAST_READ,
+        keys: READ,
+        categories: SET,
+        group: Group::Set,
+        summary: "Tells of several members whether a set has them.",
+        syntax: "key member [member ...]",
+        since: "6.2.0",
+        complexity: "O(N) where N is the number of members given",
+        reply: "an array of 1 and 0",
+        run: smismember,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "scard",
+        arity: 2,
+        flags: FAST_READ,
+        keys: LOOK,
+        categories: SET,
+        group: Group::Set,
+        summary: "Counts the members of a set.",
+        syntax: "key",
+        since: "1.0.0",
+        reply: "the number of members, 0 without a key",
+        run: scard,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "smembers",
+        arity: 2,
+        flags: Flags::READONLY,
+        keys: READ,
+        categories: SET,
+        group: Group::Set,
+        summary: "Returns all members of a set.",
+        syntax: "key",
+        since: "1.0.0",
+        complexity: "O(N) where N is the number of members",
+        reply: "a set of members",
+        run: smembers,
+        tips: &["nondeterministic_output_order"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "spop",
+        arity: -2,
+        flags: FAST_WRITE,
+        keys: TAKE,
+        categories: SET,
+        group: Group::Set,
+        summary: "Takes members out of a set at random; an empty set is deleted.",
+        syntax: "key [count]",
+        since: "1.0.0",
+        complexity: "O(N) where N is the count",
+        reply: "a member or null; with a count a set of members",
+        run: spop,
+        tips: &["nondeterministic_output"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "srandmember",
+        arity: -2,
+        flags: Flags::READONLY,
+        keys: READ,
+        categories: SET,
+        group: Group::Set,
+        summary: "Returns members of a set chosen at random; a negative count may repeat them.",
+        syntax: "key [count]",
+        since: "1.0.0",
+        complexity: "O(N) where N is the count",
+        reply: "a member or null; with a count an array of members",
+        run: srandmember,
+        tips: &["nondeterministic_output"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sscan",
+        arity: -3,
+        flags: Flags::READONLY,
+        keys: READ,
+        categories: SET,
+        group: Group::Set,
+        summary: "Walks over the members of a set, some at each call.",
+        syntax: "key cursor [MATCH pattern] [COUNT count]",
+        since: "2.8.0",
+        complexity: "O(1) for every call, O(N) for a whole walk",
+        reply: "the next cursor and an array of members",
+        run: sscan,
+        tips: &["nondeterministic_output"],
+        ..Command::DEFAULT
+    },
+];
+
+fn sadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let members = &arguments[2..];
+    let limits = cx.server.settings.collections.set();
+    let add_all = |set: &mut Set| members.iter().filter(|member| set.add(member, &limits)).count();
+    let added = match collection::write::<Set>(&mut cx.keys, &key)? {
+        Some(set) => {
+            set.expect(members.len(), &limits);
+            add_all(set)
+        }
+        None => {
+            let mut set = Set::new_for(members[0], &limits, members.len());
+            let added = add_all(&mut set);
+            collection::put(cx, &key, set);
+            added
+        }
+    };
+    if added > 0 {
+        collection::changed(cx, &key, EventClass::SET, "sadd", added);
+    }
+    cx.reply.count(added);
+    Ok(())
+}
+
+fn srem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let Some(set) = collection::write::<Set>(&mut cx.keys, &key)? else {
+        cx.reply.int(0);
+        return Ok(());
+    };
+    let removed = arguments[2..].iter().filter(|member| set.remove(member)).count();
+    let emptied = set.is_empty();
+    if removed > 0 {
+        collection::changed(cx, &key, EventClass::SET, "srem", removed);
+        if emptied {
+            cx.delete_emptied(&key);
+        }
+    }
+    cx.reply.count(removed);
+    Ok(())
+}
+
+fn smove(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let (from, to) = (cx.key(arguments, 1), cx.key(arguments, 2));
+    let member = arguments[3];
+    // A missing source ends it before the destination's type is looked at, and a wrong type before anything changes.
+    let is_member = collection::write::<Set>(&mut cx.keys, &from)?.map(|set| set.contains(member));
+    if is_member.is_some() {
+        collection::write::<Set>(&mut cx.keys, &to)?;
+    }
+    if is_member != Some(true) || from.bytes == to.bytes {
+        cx.reply.int(i64::from(is_member == Some(true)));
+        return Ok(());
+    }
+    let emptied = collection::write::<Set>(&mut cx.keys, &from)?.is_some_and(|set| {
+        set.remove(member);
+        set.is_empty()
+    });
+    cx.changed(&from, EventClass::SET, "srem");
+    if emptied {
+        cx.delete_emptied(&from);
+    }
+    let limits = cx.server.settings.collections.set();
+    let added = match collection::write::<Set>(&mut cx.keys, &to)? {
+        Some(set) => set.add(member, &limits),
+        None => {
+            let mut set = Set::new_for(member, &limits, 1);
+            set.add(member, &limits);
+            collection::put(cx, &to, set);
+            true
+        }
+    };
+    if added {
+        cx.changed(&to, EventClass::SET, "sadd");
+    }
+    cx.reply.int(1);
+    Ok(())
+}
+
+fn sismember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    match collection::read::<Set>(&cx.keys, &key)? {
+        Some(set) => cx.reply.int(i64::from(set.contains(arguments[2]))),
+        None => {
+            cx.missed(&key);
+            cx.reply.int(0);
+        }
+    }
+    Ok(())
+}
+
+fn smismember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let members = &arguments[2..];
+    let set = collection::read::<Set>(&cx.keys, &key)?;
+    if set.is_none() {
+        cx.missed(&key);
+    }
+    cx.reply.array(members.len());
+    for member in members {
+        cx.reply.int(i64::from(set.is_some_and(|set| set.contains(member))));
+    }
+    Ok(())
+}
+
+fn scard(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    collection::write_len(cx, arguments, Set::len)
+}
+
+/// Writes all members of a set.
+pub fn write_members(reply: &mut Reply<'_>, set: &Set) {
+    let mut bulks = reply.bulks(set.len());
+    match set.pieces() {
+        Some(pieces) => bulks.extend_pieces(pieces),
+        None => set.iter().for_each(|member| bulks.push(&member)),
+    }
+}
+
+fn smembers(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    match collection::read::<Set>(&cx.keys, &key)? {
+        Some(set) => {
+            cx.reply.set(set.len());
+            write_members(&mut cx.reply, set);
+        }
+        None => {
+            cx.missed(&key);
+            cx.reply.set(0);
+        }
+    }
+    Ok(())
+}
+
+fn spop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let count = match arguments {
+        [_, _] => None,
+        [_, _, count] => {
+            let count = parse_i64(count).and_then(|count| usize::try_from(count).ok());
+            Some(count.ok_or(CommandError::MustBePositive)?)
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    let Some(set) = collection::write::<Set>(&mut cx.keys, &key)? else {
+        match count {
+            Some(_) => cx.reply.set(0),
+            None => cx.reply.null(),
+        }
+        return Ok(());
+    };
+    let wanted = count.unwrap_or(1).min(set.len());
+    if count.is_some() {
+        cx.reply.set(wanted);
+    }
+    if wanted == 0 {
+        return Ok(());
+    }
+    let emptied = wanted == set.len();
+    if emptied {
+        // The key is about to go with all of them: nothing needs taking out.
+        write_members(&mut cx.reply, set);
+    } else {
+        let mut rng = fastrand::Rng::new();
+        for member in (0..wanted).map_while(|_| set.pop(&mut rng)) {
+            cx.reply.bulk(&member);
+        }
+    }
+    collection::changed(cx, &key, EventClass::SET, "spop", wanted);
+    if emptied {
+        cx.delete_emptied(&key);
+    }
+    Ok(())
+}
+
+fn srandmember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let count = match arguments {
+        [_, _] => None,
+        [_, _, count] => Some(collection::signed_count(count)?),
+        _ => return Err(CommandError::Syntax),
+    };
+    let Some(set) = collection::read::<Set>(&cx.keys, &key)? else {
+        collection::write_none_at_random(cx, &key, count);
+        return Ok(());
+    };
+    let mut rng = fastrand::Rng::new();
+    match count {
+        None => cx.reply.bulk_or_null(set.random(&mut rng).as_deref()),
+        Some(count @ 0..) => {
+            let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());
+            cx.reply.array(count);
+            set.random_distinct(count, &mut rng, |member| cx.reply.bulk(member));
+        }
+        Some(count) => {
+            let count = count.unsigned_abs();
+            cx.reply.array(count as usize);
+            collection::repeat(&mut cx.reply, count, |reply| {
+                reply.bulk_or_null(set.random(&mut rng).as_deref());
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn sscan(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    collection::scan::<Set>(cx, arguments, false, |set, cursor, options, reply| {
+        let mut count = 0;
+        let next = set.scan(cursor, options.count, |member| {
+            if options.matches(member) {
+                reply.bulk(member);
+                count += 1;
+            }
+        });
+        (next, count)
+    })
+}

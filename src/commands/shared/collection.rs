@@ -1,0 +1,361 @@
+//! What all commands on collections share: finding a key's collection or none or another type, creating it, the reply of the
+//! SCAN family, and the limit on replies whose length the client alone decides.
+
+use crate::command::args;
+use crate::commands::shared::scan_options::ScanOptions;
+use crate::engine::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::{Access, OtherType};
+use crate::keyspace::change::EventClass;
+use crate::keyspace::key_hash::HashedKey;
+use crate::keyspace::record::{Record, ValueRef};
+use crate::keyspace::value::Object;
+use crate::primitives::number::parse_u64;
+use crate::resp::encode::Reply;
+use crate::types::hash::Hash;
+use crate::types::set::Set;
+
+/// Longest reply, in bytes, of a command that repeats elements as often as the client asks (SRANDMEMBER with a negative count
+/// and its like). Redis has no limit and goes on until memory ends.
+const REPEATED_REPLY_MAX: usize = 1 << 29;
+
+/// A value that lives in an [`Object`].
+pub trait Collection: Sized {
+    /// The object as this type, if it is one.
+    fn of(object: &Object) -> Option<&Self>;
+    /// As an object.
+    fn into_object(self) -> Object;
+}
+
+/// A collection that may be changed without anybody looking on. A hash may not: [`change_hash`] keeps count of its fields' ends.
+pub trait InPlace: Collection {
+    /// The object as this type to be changed, if it is one.
+    fn of_mut(object: &mut Object) -> Option<&mut Self>;
+}
+
+impl Collection for Set {
+    fn of(object: &Object) -> Option<&Self> {
+        if let Object::Set(set) = object { Some(set) } else { None }
+    }
+
+    fn into_object(self) -> Object {
+        Object::Set(self)
+    }
+}
+
+impl InPlace for Set {
+    fn of_mut(object: &mut Object) -> Option<&mut Self> {
+        if let Object::Set(set) = object { Some(set) } else { None }
+    }
+}
+
+impl Collection for Hash {
+    fn of(object: &Object) -> Option<&Self> {
+        if let Object::Hash(hash) = object { Some(hash) } else { None }
+    }
+
+    fn into_object(self) -> Object {
+        Object::Hash(self)
+    }
+}
+
+/// A key's collection for a reading command, with hit, miss and access dated. The caller tells of the miss
+/// ([`Context::missed`]); it takes the keys alone, so that the reply can be written while the collection is read.
+///
+/// # Errors
+/// Another type.
+#[inline]
+pub fn read<'k, T: Collection>(
+    keys: &'k Access<'_, '_>,
+    key: &HashedKey<'_>,
+) -> Result<Option<&'k T>, CommandError> {
+    keys.read(key).map(of_record).transpose()
+}
+
+/// A record's collection.
+///
+/// # Errors
+/// Another type.
+#[inline]
+pub fn of_record<T: Collection>(record: &Record) -> Result<&T, CommandError> {
+    match record.value() {
+        ValueRef::Object(object) => T::of(object).ok_or(CommandError::WrongType),
+        _ => Err(CommandError::WrongType),
+    }
+}
+
+/// A key's collection to be changed in place; one that the command empties must be deleted
+/// ([`Context::delete_emptied`]).
+///
+/// # Errors
+/// Another type.
+#[inline]
+pub fn write<'k, T: InPlace>(
+    keys: &'k mut Access<'_, '_>,
+    key: &HashedKey<'_>,
+) -> Result<Option<&'k mut T>, CommandError> {
+    match keys.write(key) {
+        None => Ok(None),
+        Some(record) => record.object_mut().and_then(T::of_mut).map(Some).ok_or(CommandError::WrongType),
+    }
+}
+
+/// Changes a key's hash in place; one that the command empties must be deleted ([`Context::delete_emptied`]). `None`: there is none.
+///
+/// # Errors
+/// Another type.
+#[inline]
+pub fn change_hash<T>(
+    keys: &mut Access<'_, '_>,
+    key: &HashedKey<'_>,
+    change: impl FnOnce(&mut Hash) -> T,
+) -> Result<Option<T>, CommandError> {
+    keys.change_hash(key, change).map_err(|OtherType| CommandError::WrongType)
+}
+
+/// [`change_hash`] that makes the hash where there is none: one that is still empty then is not kept.
+///
+/// # Errors
+/// Another type.
+pub fn change_or_make_hash<T>(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    change: impl FnOnce(&mut Hash) -> T,
+) -> Result<T, CommandError> {
+    let mut change = Some(change);
+    let changed = change_hash(&mut cx.keys, key, |hash| change.take().map(|change| change(hash)))?;
+    match (changed.flatten(), change) {
+        (Some(result), _) => Ok(result),
+        (None, Some(change)) => {
+            let mut hash = Hash::new();
+            let result = change(&mut hash);
+            if !hash.is_empty() {
+                put(cx, key, hash);
+            }
+            Ok(result)
+        }
+        (None, None) => unreachable!("taken only to be called, which gives a result"),
+    }
+}
+
+/// Puts a new collection under a key, without expiry; what was there is freed.
+pub fn put<T: Collection>(cx: &mut Context<'_>, key: &HashedKey<'_>, value: T) {
+    let old = cx.keys.put(key, Record::new_object(key.bytes, value.into_object(), None));
+    cx.keys.discard(old);
+}
+
+/// Tells of one event that stands for `count` changes.
+pub fn changed(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    class: EventClass,
+    event: &'static str,
+    count: usize,
+) {
+    cx.changed(key, class, event);
+    cx.dirty += (count as u64).saturating_sub(1);
+}
+
+/// Tells of a further event of a change that is counted elsewhere.
+pub fn also(cx: &Context<'_>, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
+    cx.event(key, class, event);
+}
+
+/// Reads a count whose sign says something else (SRANDMEMBER and its like, LREM).
+///
+/// # Errors
+/// Not a number; the one number whose negative is none.
+pub fn signed_count(argument: &[u8]) -> Result<i64, CommandError> {
+    let count = args::int(argument)?;
+    if count == i64::MIN {
+        let (min, max) = (-i64::MAX, i64::MAX);
+        let text = format!("ERR value is out of range, value must between {min} and {max}");
+        return Err(CommandError::new(text));
+    }
+    Ok(count)
+}
+
+/// The largest count of HRANDFIELD WITHVALUES and ZRANDMEMBER WITHSCORES, whose elements are two replies each (Redis's rule).
+const PAIRS_MAX: u64 = i64::MAX.unsigned_abs() / 2;
+
+/// Reads `[count [word]]` of HRANDFIELD and ZRANDMEMBER, checked in Redis's order. Answers the count, `None` where there is
+/// none, and whether `word` (WITHVALUES, WITHSCORES) follows it.
+///
+/// # Errors
+/// Not a number, another word, a count of pairs beyond [`PAIRS_MAX`].
+pub fn random_options(words: &[&[u8]], word: &str) -> Result<(Option<i64>, bool), CommandError> {
+    let Some((count, words)) = words.split_first() else { return Ok((None, false)) };
+    let count = signed_count(count)?;
+    match words {
+        [] => Ok((Some(count), false)),
+        [with] if args::is(with, word) => {
+            if count.unsigned_abs() > PAIRS_MAX {
+                return Err(CommandError::OutOfRange);
+            }
+            Ok((Some(count), true))
+        }
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// The reply of SRANDMEMBER and its like where the key is missing: an empty array when a count was given, else null.
+pub fn write_none_at_random(cx: &mut Context<'_>, key: &HashedKey<'_>, count: Option<i64>) {
+    cx.missed(key);
+    match count {
+        Some(_) => cx.reply.array(0),
+        None => cx.reply.null(),
+    }
+}
+
+/// SCARD, HLEN and their like: the length of the first argument's collection, 0 where the key is missing.
+///
+/// # Errors
+/// Another type.
+pub fn write_len<T: Collection>(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    len: impl FnOnce(&T) -> usize,
+) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    match read::<T>(&cx.keys, &key)? {
+        Some(collection) => cx.reply.count(len(collection)),
+        None => {
+            cx.missed(&key);
+            cx.reply.int(0);
+        }
+    }
+    Ok(())
+}
+
+/// Calls `write_one` `count` times, which repeats elements into the reply.
+///
+/// # Errors
+/// A reply beyond any use. That is estimated from the first elements, before many are written.
+pub fn repeat(reply: &mut Reply<'_>, count: u64, write_one: impl FnMut(&mut Reply<'_>)) -> CommandResult {
+    repeat_within(REPEATED_REPLY_MAX, reply, count, write_one)
+}
+
+fn repeat_within(
+    max: usize,
+    reply: &mut Reply<'_>,
+    count: u64,
+    mut write_one: impl FnMut(&mut Reply<'_>),
+) -> CommandResult {
+    /// Bytes of the shortest element, which is a number of one digit.
+    const SHORTEST: u64 = 4;
+    /// Elements after which the length of all is estimated.
+    const SAMPLE: u64 = 64;
+    if count.saturating_mul(SHORTEST) > max as u64 {
+        return Err(CommandError::OutOfRange);
+    }
+    let start = reply.position();
+    for index in 1..=count {
+        write_one(reply);
+        let written = reply.position() - start;
+        let is_too_long = index == SAMPLE && (written as u64 / SAMPLE).saturating_mul(count) > max as u64;
+        if is_too_long || written > max {
+            return Err(CommandError::OutOfRange);
+        }
+    }
+    Ok(())
+}
+
+/// SSCAN, HSCAN and their like: `walk` visits elements from a cursor on, writes those that the options want, and answers the
+/// next cursor and how many replies it wrote.
+///
+/// The order of the checks is Redis's: cursor, key, type, and options only for a key that is there.
+///
+/// # Errors
+/// Wrong cursor, type or options.
+pub fn scan<T: Collection>(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    allows_no_values: bool,
+    walk: impl FnOnce(&T, u64, &ScanOptions<'_>, &mut Reply<'_>) -> (u64, usize),
+) -> CommandResult {
+    let cursor = parse_u64(arguments[2]).ok_or(CommandError::InvalidCursor)?;
+    let key = cx.key(arguments, 1);
+    let Some(collection) = read::<T>(&cx.keys, &key)? else {
+        cx.missed(&key);
+        write_page(&mut cx.reply, 0, 0, &[]);
+        return Ok(());
+    };
+    let options = ScanOptions::parse(&arguments[3..], false)?;
+    if options.no_values && !allows_no_values {
+        return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+    }
+    // The cursor comes before the elements and is known after them: they wait in a buffer of their own.
+    let mut elements = Vec::new();
+    let (next, count) =
+        walk(collection, cursor, &options, &mut Reply::new(&mut elements, cx.reply.version()));
+    write_page(&mut cx.reply, next, count, &elements);
+    Ok(())
+}
+
+fn write_page(reply: &mut Reply<'_>, next: u64, count: usize, elements: &[u8]) {
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply.array(count);
+    reply.raw(elements);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Version;
+
+    #[test]
+    fn counts_are_symmetric() {
+        assert_eq!(signed_count(b"-9223372036854775807"), Ok(-i64::MAX));
+        assert_eq!(signed_count(b"9223372036854775808"), Err(CommandError::NotAnInteger));
+        let text = signed_count(b"-9223372036854775808").unwrap_err().to_string();
+        assert!(text.ends_with("between -9223372036854775807 and 9223372036854775807"), "{text}");
+    }
+
+    #[test]
+    fn repetition_ends_where_replies_become_useless() {
+        let mut out = b"before".to_vec();
+        let mut reply = Reply::new(&mut out, Version::Resp2);
+        let mut repeat = |count| repeat_within(40, &mut reply, count, |reply| reply.int(7));
+        assert_eq!(repeat(10), Ok(()), "ten replies of four bytes are just within it");
+        assert_eq!(repeat(11), Err(CommandError::OutOfRange));
+        assert_eq!(repeat(u64::MAX), Err(CommandError::OutOfRange));
+    }
+
+    /// As many as were asked for were written until the reply was too long.
+    #[test]
+    fn long_repetitions_are_refused_by_what_the_first_ones_take() {
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, Version::Resp2);
+        let mut written = 0;
+        let mut repeat = |count, bytes: usize| {
+            written = 0;
+            let result = repeat_within(1 << 20, &mut reply, count, |reply| {
+                written += 1;
+                reply.bulk(&vec![b'x'; bytes]);
+            });
+            (result, written)
+        };
+        assert_eq!(repeat(1 << 20, 1), (Err(CommandError::OutOfRange), 0), "too many of any length");
+        assert_eq!(repeat(100_000, 100), (Err(CommandError::OutOfRange), 64), "too many of this length");
+        assert_eq!(repeat(1000, 100), (Ok(()), 1000));
+    }
+
+    #[test]
+    fn random_options_are_checked_in_redis_order() {
+        let parse = |text: &'static str| {
+            random_options(
+                &text.split_ascii_whitespace().map(str::as_bytes).collect::<Vec<_>>(),
+                "WITHVALUES",
+            )
+        };
+        assert_eq!(parse(""), Ok((None, false)));
+        assert_eq!(parse("-3"), Ok((Some(-3), false)));
+        assert_eq!(parse("3 withValues"), Ok((Some(3), true)));
+        assert_eq!(parse("x foo"), Err(CommandError::NotAnInteger));
+        assert_eq!(parse("3 foo"), Err(CommandError::Syntax));
+        assert_eq!(parse("3 withvalues foo"), Err(CommandError::Syntax));
+        assert_eq!(parse("4611686018427387904 withvalues"), Err(CommandError::OutOfRange));
+        assert_eq!(parse("-4611686018427387903 withvalues"), Ok((Some(-4611686018427387903), true)));
+    }
+}

@@ -1,0 +1,503 @@
+//! Streams: adding, reading by range, deleting, trimming. Reading on from an id is in [`read`](super::read),
+//! groups in [`group`](super::group).
+
+use std::borrow::Cow;
+
+use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::commands::shared::collection::{self, Collection, InPlace};
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::change::EventClass;
+use crate::keyspace::value::Object;
+use crate::primitives::thin::Owned;
+use crate::resp::encode::Reply;
+use crate::types::stream::{AppendError, Entry, NewId, Stream, StreamId, StreamLimits, Trim, TrimTo};
+
+pub(super) const STREAM: &[Category] = &[Category::Stream];
+pub(super) const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
+const LOOK: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO)];
+const REMOVE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::DELETE)];
+pub(super) const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
+
+/// The group's entries; the rest of it is in the files named above.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "xadd",
+        arity: -5,
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+        keys: UPDATE,
+        categories: STREAM,
+        group: Group::Stream,
+        summary: "Appends an entry to a stream, which is created if there is none.",
+        syntax: "key [NOMKSTREAM] [(MAXLEN | MINID) [= | ~] threshold [LIMIT count]] (* | id) field value [field value ...]",
+        since: "5.0.0",
+        complexity: "O(1) for adding, O(N) for trimming, N being the number of entries removed",
+        reply: "the entry's id, or null where NOMKSTREAM kept it from being added",
+        run: xadd,
+        tips: &["nondeterministic_output"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "xlen",
+        arity: 2,
+        flags: Flags::READONLY.and(Flags::FAST),
+        keys: LOOK,
+        categories: STREAM,
+        group: Group::Stream,
+        summary: "Counts the entries of a stream.",
+        syntax: "key",
+        since: "5.0.0",
+        reply: "the number of entries, 0 without a key",
+        run: xlen,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "xrange",
+        arity: -4,
+        flags: Flags::READONLY,
+        keys: READ,
+        categories: STREAM,
+        group: Group::Stream,
+        summary: "Returns the entries of a stream between two ids.",
+        syntax: "key start:string end:string [COUNT count]",
+        since: "5.0.0",
+        complexity: "O(log(M) + N) where M is the stream's length and N the number of entries returned",
+        reply: "an array of entries, each an id and an array of fields and values",
+        run: xrange,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "xrevrange",
+        arity: -4,
+        flags: Flags::READONLY,
+        keys: READ,
+        categories: STREAM,
+        group: Group::Stream,
+        summary: "Returns the entries of a stream between two ids, the last one first.",
+        syntax: "key end:string start:string [COUNT count]",
+        since: "5.0.0",
+        complexity: "O(log(M) + N) where M is the stream's length and N the number of entries returned",
+        reply: "an array of entries, each an id and an array of fields and values",
+        run: xrevrange,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "xdel",
+        arity: -3,
+        flags: Flags::WRITE.and(Flags::FAST),
+        keys: REMOVE,
+        categories: STREAM,
+        group: Group::Stream,
+        summary: "Deletes entries of a stream.",
+        syntax: "key id [id ...]",
+        since: "5.0.0",
+        complexity: "O(log(M)) for each id, M being the stream's length",
+        reply: "how many were there",
+        run: xdel,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "xtrim",
+        arity: -4,
+        flags: Flags::WRITE,
+        keys: REMOVE,
+        categories: STREAM,
+        group: Group::Stream,
+        summary: "Deletes the oldest entries of a stream, down to a number of entries or up to an id.",
+        syntax: "key ((MAXLEN | MINID) [= | ~] threshold [LIMIT count])",
+        since: "5.0.0",
+        complexity: "O(N) where N is the number of entries removed",
+        reply: "how many were removed",
+        run: xtrim,
+        tips: &["nondeterministic_output"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "xsetid",
+        arity: -3,
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+        keys: UPDATE,
+        categories: STREAM,
+        group: Group::Stream,
+        summary: "Sets the highest id of a stream, and what it counts of added and deleted entries.",
+        syntax: "key last-id [ENTRIESADDED entries-added] [MAXDELETEDID max-deleted-id]",
+        since: "5.0.0",
+        reply: "OK",
+        run: xsetid,
+        ..Command::DEFAULT
+    },
+];
+
+impl Collection for Owned<Stream> {
+    fn of(object: &Object) -> Option<&Self> {
+        if let Object::Stream(stream) = object { Some(stream) } else { None }
+    }
+
+    fn into_object(self) -> Object {
+        Object::Stream(self)
+    }
+}
+
+impl InPlace for Owned<Stream> {
+    fn of_mut(object: &mut Object) -> Option<&mut Self> {
+        if let Object::Stream(stream) = object { Some(stream) } else { None }
+    }
+}
+
+pub(super) const INVALID_ID: CommandError =
+    CommandError::text("ERR Invalid stream ID specified as stream command argument");
+
+/// An id of an entry; a missing second part is 0.
+///
+/// # Errors
+/// Anything else.
+pub(super) fn id(argument: &[u8]) -> Result<StreamId, CommandError> {
+    StreamId::parse(argument, 0).ok_or(INVALID_ID)
+}
+
+/// The lower end of a range.
+///
+/// # Errors
+/// What is no id; an excluded highest one.
+pub(super) fn range_start(argument: &[u8]) -> Result<StreamId, CommandError> {
+    match excluded(argument) {
+        Some(excluded) => {
+            id(excluded)?.next().ok_or(CommandError::text("ERR invalid start ID for the interval"))
+        }
+        None => StreamId::parse_end(argument, 0).ok_or(INVALID_ID),
+    }
+}
+
+/// The upper end of a range.
+///
+/// # Errors
+/// What is no id; an excluded lowest one.
+pub(super) fn range_end(argument: &[u8]) -> Result<StreamId, CommandError> {
+    match excluded(argument) {
+        Some(excluded) => StreamId::parse(excluded, u64::MAX)
+            .ok_or(INVALID_ID)?
+            .previous()
+            .ok_or(CommandError::text("ERR invalid end ID for the interval")),
+        None => StreamId::parse_end(argument, u64::MAX).ok_or(INVALID_ID),
+    }
+}
+
+fn excluded(argument: &[u8]) -> Option<&[u8]> {
+    argument.strip_prefix(b"(").filter(|rest| !rest.is_empty())
+}
+
+/// An entry: its id and its fields.
+pub(super) fn write_entry(reply: &mut Reply<'_>, entry: &Entry<'_>) {
+    reply.array(2);
+    reply.bulk(&entry.id.text());
+    reply.array(entry.field_count() * 2);
+    for (field, value) in entry.fields() {
+        reply.bulk(&field);
+        reply.bulk(&value);
+    }
+}
+
+/// What XADD and XTRIM say about trimming, and where the words about it ended.
+#[derive(Debug, Default)]
+struct TrimWords {
+    trim: Option<Trim>,
+    no_create: bool,
+    end: usize,
+}
+
+impl TrimWords {
+    /// Reads the options from argument 2 on. XADD's end at the id, which is not read.
+    fn parse(cx: &Context<'_>, arguments: &[&[u8]], is_add: bool) -> Result<TrimWords, CommandError> {
+        let (mut to, mut approximate, mut limit, mut no_create) = (None, false, None, false);
+        let mut at = 2;
+        while let Some(word) = arguments.get(at) {
+            let more = arguments.len() - 1 - at;
+            let is_len = args::is(word, "MAXLEN");
+            if is_add && *word == b"*" {
+                break;
+            } else if more > 0 && (is_len || args::is(word, "MINID")) {
+                if to.is_some() {
+                    return Err(CommandError::text(
+                        "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+                    ));
+                }
+                approximate = more > 1 && arguments[at + 1] == b"~";
+                if approximate || (more > 1 && arguments[at + 1] == b"=") {
+                    at += 1;
+                }
+                at += 1;
+                to = Some(if is_len { max_len(arguments[at])? } else { TrimTo::MinId(id(arguments[at])?) });
+            } else if more > 0 && args::is(word, "LIMIT") {
+                at += 1;
+                let count = args::int(arguments[at])?;
+                let negative = CommandError::text("ERR The LIMIT argument must be >= 0.");
+                limit = Some(u64::try_from(count).map_err(|_| negative)?);
+            } else if is_add && args::is(word, "NOMKSTREAM") {
+                no_create = true;
+            } else if is_add {
+                break;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            at += 1;
+        }
+        let Some(to) = to else {
+            if limit.is_some_and(|limit| limit > 0) {
+                return Err(CommandError::text(
+                    "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+                ));
+            }
+            if !is_add {
+                return Err(CommandError::text(
+                    "ERR syntax error, XTRIM must be called with a trimming strategy",
+                ));
+            }
+            return Ok(TrimWords { trim: None, no_create, end: at });
+        };
+        let limit = match limit {
+            Some(_) if !approximate => {
+                return Err(CommandError::text(
+                    "ERR syntax error, LIMIT cannot be used without the special ~ option",
+                ));
+            }
+            Some(limit) => limit,
+            None if approximate => default_limit(cx),
+            None => 0,
+        };
+        Ok(TrimWords { trim: Some(Trim { to, approximate, limit }), no_create, end: at })
+    }
+}
+
+fn max_len(argument: &[u8]) -> Result<TrimTo, CommandError> {
+    let negative = CommandError::text("ERR The MAXLEN argument must be >= 0.");
+    Ok(TrimTo::MaxLen(u64::try_from(args::int(argument)?).map_err(|_| negative)?))
+}
+
+/// How much an approximate trim removes at once if nobody says otherwise: a hundred blocks' worth.
+fn default_limit(cx: &Context<'_>) -> u64 {
+    const WITHOUT_BLOCK_LIMIT: u64 = 10_000;
+    const MAX: u64 = 1_000_000;
+    match cx.server.settings.collections.stream().max_block_entries as u64 {
+        0 => WITHOUT_BLOCK_LIMIT,
+        entries => entries.saturating_mul(100).min(MAX),
+    }
+}
+
+fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let words = TrimWords::parse(cx, arguments, true)?;
+    let wanted = match arguments.get(words.end) {
+        Some(id) => NewId::parse(id).ok_or(INVALID_ID)?,
+        None => return Err(wrong_arity(cx)),
+    };
+    let pairs = &arguments[words.end + 1..];
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
+        return Err(wrong_arity(cx));
+    }
+    if wanted == NewId::Given(StreamId::MIN) {
+        return Err(CommandError::text("ERR The ID specified in XADD must be greater than 0-0"));
+    }
+    let key = cx.key(arguments, 1);
+    let (limits, now_ms) = (cx.server.settings.collections.stream(), cx.keys.now_ms);
+    let mut trimmed = 0;
+    let id = match collection::write::<Owned<Stream>>(&mut cx.keys, &key)? {
+        Some(stream) => {
+            if stream.last_id() == StreamId::MAX {
+                return Err(CommandError::text(
+                    "ERR The stream has exhausted the last possible ID, unable to add more items",
+                ));
+            }
+            let id = add(stream, wanted, now_ms, pairs, &limits)?;
+            if let Some(trim) = &words.trim {
+                trimmed = stream.trim(trim);
+            }
+            id
+        }
+        None if words.no_create => {
+            cx.reply.null();
+            return Ok(());
+        }
+        None => {
+            let mut stream = Owned::<Stream>::default();
+            let id = add(&mut stream, wanted, now_ms, pairs, &limits)?;
+            if let Some(trim) = &words.trim {
+                trimmed = stream.trim(trim);
+            }
+            collection::put(cx, &key, stream);
+            id
+        }
+    };
+    cx.changed(&key, EventClass::STREAM, "xadd");
+    if trimmed > 0 {
+        collection::also(cx, &key, EventClass::STREAM, "xtrim");
+    }
+    cx.reply.bulk(&id.text());
+    Ok(())
+}
+
+fn wrong_arity(cx: &Context<'_>) -> CommandError {
+    CommandError::WrongArity(Cow::Borrowed(cx.command.spec.name))
+}
+
+fn add(
+    stream: &mut Stream,
+    wanted: NewId,
+    now_ms: u64,
+    pairs: &[&[u8]],
+    limits: &StreamLimits,
+) -> Result<StreamId, CommandError> {
+    let refused = |error| match error {
+        AppendError::IdTooLow => CommandError::text(
+            "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+        ),
+        AppendError::TooLarge => CommandError::text("ERR Elements are too large to be stored"),
+    };
+    let id = stream.next_id(wanted, now_ms).map_err(refused)?;
+    stream.append(id, pairs, limits).map_err(refused)?;
+    Ok(id)
+}
+
+fn xlen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    collection::write_len(cx, arguments, |stream: &Owned<Stream>| stream.len())
+}
+
+fn xrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let start = range_start(arguments[2])?;
+    range(cx, arguments, start, range_end(arguments[3])?, false)
+}
+
+fn xrevrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let start = range_start(arguments[3])?;
+    range(cx, arguments, start, range_end(arguments[2])?, true)
+}
+
+fn range(
+    cx: &mut Context<'_>,
+    arguments: &[&[u8]],
+    start: StreamId,
+    end: StreamId,
+    backwards: bool,
+) -> CommandResult {
+    let mut count = None;
+    let mut options = &arguments[4..];
+    while let [word, rest @ ..] = options {
+        let ([value, rest @ ..], true) = (rest, args::is(word, "COUNT")) else {
+            return Err(CommandError::Syntax);
+        };
+        count = Some(usize::try_from(args::int(value)?).unwrap_or(0));
+        options = rest;
+    }
+    let key = cx.key(arguments, 1);
+    let Some(stream) = collection::read::<Owned<Stream>>(&cx.keys, &key)? else {
+        cx.missed(&key);
+        cx.reply.array(0);
+        return Ok(());
+    };
+    if count == Some(0) {
+        cx.reply.null_array();
+        return Ok(());
+    }
+    let count = count.unwrap_or(usize::MAX);
+    if backwards {
+        write_entries(&mut cx.reply, stream.range_back(start, end).take(count));
+    } else {
+        write_entries(&mut cx.reply, stream.range(start, end).take(count));
+    }
+    Ok(())
+}
+
+/// An array of entries. Answers how many.
+pub(super) fn write_entries<'e>(reply: &mut Reply<'_>, entries: impl Iterator<Item = Entry<'e>>) -> usize {
+    let begun = reply.begin_array();
+    let mut count = 0;
+    for entry in entries {
+        write_entry(reply, &entry);
+        count += 1;
+    }
+    reply.end_array(begun, count);
+    count
+}
+
+fn xdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else {
+        cx.reply.int(0);
+        return Ok(());
+    };
+    // All are read before the first is deleted.
+    let ids = arguments[2..].iter().map(|argument| id(argument)).collect::<Result<Vec<_>, _>>()?;
+    let deleted = ids.into_iter().filter(|&id| stream.delete(id)).count();
+    if deleted > 0 {
+        collection::changed(cx, &key, EventClass::STREAM, "xdel", deleted);
+    }
+    cx.reply.count(deleted);
+    Ok(())
+}
+
+fn xtrim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let words = TrimWords::parse(cx, arguments, false)?;
+    let trim = words.trim.ok_or(CommandError::Syntax)?;
+    let key = cx.key(arguments, 1);
+    let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else {
+        cx.reply.int(0);
+        return Ok(());
+    };
+    let removed = stream.trim(&trim);
+    if removed > 0 {
+        collection::changed(cx, &key, EventClass::STREAM, "xtrim", removed);
+    }
+    cx.reply.count(removed);
+    Ok(())
+}
+
+fn xsetid(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let last = id(arguments[2])?;
+    let (mut added, mut max_deleted) = (None, StreamId::MIN);
+    let mut options = &arguments[3..];
+    while let [word, rest @ ..] = options {
+        let [value, rest @ ..] = rest else { return Err(CommandError::Syntax) };
+        if args::is(word, "ENTRIESADDED") {
+            let negative = CommandError::text("ERR entries_added must be positive");
+            added = Some(u64::try_from(args::int(value)?).map_err(|_| negative)?);
+        } else if args::is(word, "MAXDELETEDID") {
+            max_deleted = id(value)?;
+            if last < max_deleted {
+                return Err(CommandError::text(
+                    "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
+                ));
+            }
+        } else {
+            return Err(CommandError::Syntax);
+        }
+        options = rest;
+    }
+    let key = cx.key(arguments, 1);
+    let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else {
+        return Err(CommandError::NoSuchKey);
+    };
+    if last < stream.max_deleted_id() {
+        return Err(CommandError::text(
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+        ));
+    }
+    if stream.last_entry_id().is_some_and(|top| last < top) {
+        return Err(CommandError::text(
+            "ERR The ID specified in XSETID is smaller than the target stream top item",
+        ));
+    }
+    if added.is_some_and(|added| stream.len() as u64 > added) {
+        return Err(CommandError::text(
+            "ERR The entries_added specified in XSETID is smaller than the target stream length",
+        ));
+    }
+    stream.set_last_id(last);
+    if let Some(added) = added {
+        stream.set_entries_added(added);
+    }
+    if max_deleted != StreamId::MIN {
+        stream.set_max_deleted_id(max_deleted);
+    }
+    cx.noted(&key, EventClass::STREAM, "xsetid");
+    cx.reply.ok();
+    Ok(())
+}

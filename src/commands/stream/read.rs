@@ -1,0 +1,375 @@
+//! Reading on from an id, and waiting for what comes: XREAD, and XREADGROUP for the consumers of a group.
+
+use std::ops::Range;
+
+use crate::command::keys::{KeyPosition, KeyPositions};
+use crate::command::request::OwnedRequest;
+use crate::command::{Begin, Find, Flags, Group as CommandGroup, KeySpec, args};
+use crate::commands::shared::collection;
+use crate::commands::stream::claim::{seen_consumer, tell_new_consumer};
+use crate::commands::stream::entries::{STREAM, id, write_entries, write_entry};
+use crate::commands::stream::group::now_ms;
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::primitives::thin::Owned;
+use crate::resp::encode::Reply;
+use crate::shared::waiter::{EmptyReply, WaitFor};
+use crate::types::stream::{Stream, StreamId};
+
+/// The entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "xread",
+        arity: -4,
+        flags: Flags::READONLY.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec {
+            flags: KeySpec::RO | KeySpec::ACCESS,
+            begin: Begin::Keyword { word: "STREAMS", from: 1 },
+            find: STREAM_KEYS,
+        }],
+        moving_keys: Some(|arguments, positions| find_keys(arguments, None, positions)),
+        categories: STREAM,
+        group: CommandGroup::Stream,
+        summary: "Returns the entries of streams behind an id; waits for some if asked to.",
+        syntax: "[COUNT count] [BLOCK milliseconds] STREAMS(key [key ...] id [id ...])",
+        since: "5.0.0",
+        complexity: "O(N) for each stream, N being the number of entries returned",
+        reply: "a map of streams to arrays of entries, or null when there are none",
+        run: xread,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "xreadgroup",
+        arity: -7,
+        flags: Flags::WRITE.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec {
+            flags: KeySpec::RO | KeySpec::ACCESS,
+            begin: Begin::Keyword { word: "STREAMS", from: 4 },
+            find: STREAM_KEYS,
+        }],
+        moving_keys: Some(|arguments, positions| find_keys(arguments, Some(KeySpec::RW), positions)),
+        categories: STREAM,
+        group: CommandGroup::Stream,
+        summary: "Gives a consumer of a group entries that none of them had, or those that are pending with it.",
+        syntax: "GROUP(group consumer) [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS(key [key ...] id [id ...])",
+        since: "5.0.0",
+        complexity: "O(N) for each stream, N being the number of entries returned",
+        reply: "a map of streams to arrays of entries, or null when there are none",
+        run: xreadgroup,
+        ..Command::DEFAULT
+    },
+];
+
+const STREAM_KEYS: Find = Find::Range { last: -1, step: 1, limit: 2 };
+
+/// What both commands are asked.
+struct Request<'a> {
+    count: usize,
+    /// Until when to wait, if at all.
+    wait_until_ms: Option<Option<u64>>,
+    no_ack: bool,
+    /// Group and consumer.
+    member: Option<(&'a [u8], &'a [u8])>,
+    keys: Range<usize>,
+}
+
+impl<'a> Request<'a> {
+    fn parse(arguments: &[&'a [u8]], is_group: bool, now_ms: u64) -> Result<Self, CommandError> {
+        let mut request =
+            Self { count: usize::MAX, wait_until_ms: None, no_ack: false, member: None, keys: 0..0 };
+        let mut at = 1;
+        while let Some(word) = arguments.get(at) {
+            let more = arguments.len() - at - 1;
+            if args::is(word, "BLOCK") && more > 0 {
+                request.wait_until_ms = Some(args::wait_milliseconds(arguments[at + 1], now_ms)?);
+                at += 1;
+            } else if args::is(word, "COUNT") && more > 0 {
+                let count = usize::try_from(args::int(arguments[at + 1])?).unwrap_or(0);
+                request.count = if count == 0 { usize::MAX } else { count };
+                at += 1;
+            } else if args::is(word, "STREAMS") && more > 0 {
+                if !more.is_multiple_of(2) {
+                    let (name, symbol) = if is_group { ("xreadgroup", '>') } else { ("xread", '$') };
+                    return Err(CommandError::new(format!(
+                        "ERR Unbalanced '{name}' list of streams: for each stream key an ID or '{symbol}' must be specified."
+                    )));
+                }
+                request.keys = at + 1..at + 1 + more / 2;
+                break;
+            } else if args::is(word, "GROUP") && more > 1 {
+                if !is_group {
+                    return Err(CommandError::text(
+                        "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.",
+                    ));
+                }
+                request.member = Some((arguments[at + 1], arguments[at + 2]));
+                at += 2;
+            } else if args::is(word, "NOACK") {
+                if !is_group {
+                    return Err(CommandError::text(
+                        "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.",
+                    ));
+                }
+                request.no_ack = true;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            at += 1;
+        }
+        if request.keys.is_empty() {
+            return Err(CommandError::Syntax);
+        }
+        if is_group && request.member.is_none() {
+            return Err(CommandError::text("ERR Missing GROUP option for XREADGROUP"));
+        }
+        Ok(request)
+    }
+
+    /// Where the id of a key stands.
+    fn id_of(&self, key: usize) -> usize {
+        key + self.keys.len()
+    }
+}
+
+/// Where the keys stand, read as the command itself reads its arguments.
+fn find_keys(arguments: &[&[u8]], write: Option<u16>, positions: &mut KeyPositions) {
+    let Ok(request) = Request::parse(arguments, write.is_some(), 0) else { return };
+    let flags = write.unwrap_or(KeySpec::RO) | KeySpec::ACCESS;
+    positions.extend(request.keys.map(|argument| KeyPosition { argument, flags }));
+}
+
+fn xread(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let request = Request::parse(arguments, false, cx.keys.now_ms)?;
+    let mut behind = Vec::with_capacity(request.keys.len());
+    for at in request.keys.clone() {
+        let key = cx.key(arguments, at);
+        let stream = collection::read::<Owned<Stream>>(&cx.keys, &key)?;
+        if stream.is_none() {
+            cx.missed(&key);
+        }
+        behind.push(match arguments[request.id_of(at)] {
+            b"$" => stream.map_or(StreamId::MIN, |stream| stream.last_id()),
+            b"+" => before_last(stream.map(|stream| &**stream)),
+            b">" => {
+                return Err(CommandError::text(
+                    "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
+                ));
+            }
+            given => id(given)?,
+        });
+    }
+    let mut streams = Streams::new(cx.reply.position());
+    for (at, behind) in request.keys.clone().zip(&behind) {
+        let key = cx.key(arguments, at);
+        let Some(stream) = cx.keys.peek(&key).map(collection::of_record::<Owned<Stream>>).transpose()? else {
+            continue;
+        };
+        let Some(start) = behind.next() else { continue };
+        let mut entries = stream.range(start, StreamId::MAX).take(request.count).peekable();
+        if entries.peek().is_some() {
+            streams.begin_one(&mut cx.reply, key.bytes);
+            write_entries(&mut cx.reply, entries);
+        }
+    }
+    if streams.finish(&mut cx.reply) {
+        return Ok(());
+    }
+    // Whenever it runs again, it goes on from the ids of now.
+    let texts: Vec<_> = behind.iter().map(|id| id.text()).collect();
+    let mut resolved = arguments.to_vec();
+    for (at, text) in request.keys.clone().zip(&texts) {
+        resolved[request.id_of(at)] = text;
+    }
+    wait_or_null(cx, &request, Some(OwnedRequest::new(&resolved)));
+    Ok(())
+}
+
+/// The id before the highest, so that reading on gives the entry that has it, if it is still there.
+fn before_last(stream: Option<&Stream>) -> StreamId {
+    stream.and_then(|stream| stream.last_id().previous()).unwrap_or(StreamId::MIN)
+}
+
+/// Nothing was found: the client waits, if it wants to.
+fn wait_or_null(cx: &mut Context<'_>, request: &Request<'_>, resolved: Option<OwnedRequest>) {
+    match request.wait_until_ms {
+        None => cx.reply.null_array(),
+        Some(until_ms) => cx.wait_for(WaitFor {
+            keys: request.keys.clone(),
+            type_name: "stream",
+            wants_loss: request.member.is_some(),
+            until_ms,
+            nothing: EmptyReply::NullArray,
+            request: resolved,
+        }),
+    }
+}
+
+/// The streams of a reply, of which nobody knows how many there will be.
+struct Streams {
+    start: usize,
+    begun: Option<crate::resp::encode::Deferred>,
+    count: usize,
+}
+
+impl Streams {
+    fn new(start: usize) -> Self {
+        Self { start, begun: None, count: 0 }
+    }
+
+    /// The name of a further stream, behind which its entries are written.
+    fn begin_one(&mut self, reply: &mut Reply<'_>, name: &[u8]) {
+        debug_assert!(self.count > 0 || reply.position() == self.start);
+        self.begun.get_or_insert_with(|| reply.begin_array());
+        self.count += 1;
+        if !reply.is_resp3() {
+            reply.array(2);
+        }
+        reply.bulk(name);
+    }
+
+    /// Whether there was any.
+    fn finish(self, reply: &mut Reply<'_>) -> bool {
+        let Some(begun) = self.begun else { return false };
+        if reply.is_resp3() {
+            reply.end_map(begun, self.count);
+        } else {
+            reply.end_array(begun, self.count);
+        }
+        true
+    }
+}
+
+/// From where a consumer reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// `>`: what nobody in the group had.
+    New,
+    /// What is pending with it, behind this id.
+    Pending(StreamId),
+}
+
+fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let request = Request::parse(arguments, true, cx.keys.now_ms)?;
+    let Some((group, consumer)) = request.member else { return Err(CommandError::Syntax) };
+    let mut froms = Vec::with_capacity(request.keys.len());
+    for at in request.keys.clone() {
+        let key = cx.key(arguments, at);
+        let stream = collection::read::<Owned<Stream>>(&cx.keys, &key)?;
+        if stream.and_then(|stream| stream.group(group)).is_none() {
+            return Err(CommandError::new(format!(
+                "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
+                args::text(key.bytes),
+                args::text(group)
+            )));
+        }
+        froms.push(match arguments[request.id_of(at)] {
+            symbol @ (b"$" | b"+") => {
+                let symbol = args::text(symbol);
+                return Err(CommandError::new(format!(
+                    "ERR The {symbol} ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The {symbol} ID would just return an empty result set."
+                )));
+            }
+            b">" => From::New,
+            given => From::Pending(id(given)?),
+        });
+    }
+    let now_ms = now_ms(cx);
+    let mut streams = Streams::new(cx.reply.position());
+    for (at, from) in request.keys.clone().zip(froms) {
+        let key = cx.key(arguments, at);
+        let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { continue };
+        let Some(is_new) = stream.group_mut(group).map(|group| seen_consumer(group, consumer, now_ms).1)
+        else {
+            continue;
+        };
+        let changed = match from {
+            From::New => read_new(stream, &request, now_ms, key.bytes, &mut streams, &mut cx.reply),
+            From::Pending(behind) => {
+                streams.begin_one(&mut cx.reply, key.bytes);
+                read_pending(stream, &request, behind, now_ms, &mut cx.reply);
+                true
+            }
+        };
+        // However many entries there were, this counts as one change.
+        cx.dirty += u64::from(changed);
+        tell_new_consumer(cx, &key, is_new);
+    }
+    if !streams.finish(&mut cx.reply) {
+        wait_or_null(cx, &request, None);
+    }
+    Ok(())
+}
+
+/// Delivers entries that nobody in the group had. Whether there were any.
+fn read_new(
+    stream: &mut Stream,
+    request: &Request<'_>,
+    now_ms: i64,
+    key: &[u8],
+    streams: &mut Streams,
+    reply: &mut Reply<'_>,
+) -> bool {
+    let Some((name, consumer)) = request.member else { return false };
+    let Some(start) = stream.group(name).and_then(|group| group.last_id.next()) else { return false };
+    let mut entries = stream.range(start, StreamId::MAX).take(request.count).peekable();
+    if entries.peek().is_none() {
+        return false;
+    }
+    streams.begin_one(reply, key);
+    let begun = reply.begin_array();
+    let mut ids = Vec::new();
+    for entry in entries {
+        write_entry(reply, &entry);
+        ids.push(entry.id);
+    }
+    reply.end_array(begun, ids.len());
+    let progress = stream.progress();
+    let Some(group) = stream.group_mut(name) else { return false };
+    if request.no_ack {
+        ids.iter().for_each(|&id| progress.advance(group, id));
+    } else if let Some(consumer) = group.find(consumer) {
+        progress.deliver(group, consumer, &ids, now_ms);
+    }
+    true
+}
+
+/// Delivers again what is pending with a consumer.
+fn read_pending(
+    stream: &mut Stream,
+    request: &Request<'_>,
+    behind: StreamId,
+    now_ms: i64,
+    reply: &mut Reply<'_>,
+) {
+    let Some((name, consumer)) = request.member else { return };
+    let Some(group) = stream.group(name) else { return };
+    let Some(index) = group.find(consumer) else { return };
+    let begun = reply.begin_array();
+    let (mut count, mut ids) = (0, Vec::new());
+    let pending = behind.next().map(|start| group.consumer(index).pending_from(start));
+    let mut lookup = stream.lookup();
+    for id in pending.into_iter().flatten().take(request.count) {
+        match lookup.get(id) {
+            Some(entry) => {
+                write_entry(reply, &entry);
+                ids.push(id);
+            }
+            None => {
+                // It is pending still, though the entry was deleted.
+                reply.array(2);
+                reply.bulk(&id.text());
+                reply.null_array();
+            }
+        }
+        count += 1;
+    }
+    reply.end_array(begun, count);
+    let Some(group) = stream.group_mut(name) else { return };
+    for id in &ids {
+        if let Some(pending) = group.pending_mut(*id) {
+            pending.delivered_at_ms = now_ms;
+            pending.deliveries = pending.deliveries.saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Strings.
+
+pub mod lcs;
+pub mod set;
+pub mod value;

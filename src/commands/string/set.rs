@@ -1,0 +1,388 @@
+//! Strings: SET and the commands that replace a whole value.
+
+use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::commands::generic::expire::{self, ExpireOption};
+use crate::engine::command::Command;
+use crate::engine::context::Context;
+use crate::engine::context::string_bytes;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::change::EventClass;
+use crate::keyspace::key_hash::HashedKey;
+use crate::keyspace::record::Record;
+use crate::primitives::number::parse_i64;
+
+/// The group's entries.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "set",
+        arity: -3,
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE | KeySpec::VARIABLE_FLAGS)],
+        key_access: Some(|arguments| {
+            let reads = arguments.iter().skip(3).any(|word| args::is(word, "GET"));
+            if reads {
+                KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE
+            } else {
+                KeySpec::OW | KeySpec::UPDATE
+            }
+        }),
+        categories: &[Category::String],
+        group: Group::String,
+        summary: "Gives a key a string value, whatever it held, with conditions and an expiry if wanted.",
+        syntax: "key value [NX | XX | IFEQ comparison-value] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        since: "1.0.0",
+        reply: "OK, null when the condition did not hold, or with GET the old value",
+        run: set,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "setnx",
+        arity: 3,
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+        keys: &[KeySpec::one(1, KeySpec::OW | KeySpec::INSERT)],
+        categories: &[Category::String],
+        group: Group::String,
+        summary: "Gives a key a string value if the key does not exist.",
+        syntax: "key value",
+        since: "1.0.0",
+        reply: "1 if set, else 0",
+        run: setnx,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "setex",
+        arity: 4,
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: &[KeySpec::one(1, KeySpec::OW | KeySpec::UPDATE)],
+        categories: &[Category::String],
+        group: Group::String,
+        summary: "Gives a key a string value that lasts some seconds.",
+        syntax: "key seconds value",
+        since: "2.0.0",
+        reply: "OK",
+        run: setex,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "psetex",
+        arity: 4,
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: &[KeySpec::one(1, KeySpec::OW | KeySpec::UPDATE)],
+        categories: &[Category::String],
+        group: Group::String,
+        summary: "Gives a key a string value that lasts some milliseconds.",
+        syntax: "key milliseconds value",
+        since: "2.6.0",
+        reply: "OK",
+        run: psetex,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "getset",
+        arity: 3,
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+        keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)],
+        categories: &[Category::String],
+        group: Group::String,
+        summary: "Gives a key a string value and returns the one it had.",
+        syntax: "key value",
+        since: "1.0.0",
+        reply: "the old value or null",
+        run: getset,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "mset",
+        arity: -3,
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: &[KeySpec::rest(1, 2, KeySpec::OW | KeySpec::UPDATE)],
+        categories: &[Category::String],
+        group: Group::String,
+        summary: "Gives several keys string values, all at once.",
+        syntax: "key value [key value ...]",
+        since: "1.0.1",
+        complexity: "O(N) where N is the number of keys",
+        reply: "OK",
+        run: mset,
+        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "msetnx",
+        arity: -3,
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: &[KeySpec::rest(1, 2, KeySpec::OW | KeySpec::INSERT)],
+        categories: &[Category::String],
+        group: Group::String,
+        summary: "Gives several keys string values, all at once, if none of them exists.",
+        syntax: "key value [key value ...]",
+        since: "1.0.1",
+        complexity: "O(N) where N is the number of keys",
+        reply: "1 if set, else 0",
+        run: msetnx,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "msetex",
+        arity: -4,
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec::counted(1, 2, KeySpec::OW | KeySpec::UPDATE)],
+        categories: &[Category::String],
+        group: Group::String,
+        summary: "Gives several keys string values, all at once, with conditions and one expiry for all if wanted.",
+        syntax: "numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        since: "9.1.0",
+        complexity: "O(N) where N is the number of keys",
+        reply: "1 if set, else 0",
+        run: msetex,
+        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+        ..Command::DEFAULT
+    },
+];
+
+/// The options of SET and MSETEX.
+#[derive(Default)]
+struct SetOptions<'a> {
+    if_missing: bool,
+    if_there: bool,
+    if_equal: Option<&'a [u8]>,
+    get: bool,
+    keep_ttl: bool,
+    expire: Option<ExpireOption<'a>>,
+}
+
+fn set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    if arguments.len() == 3 {
+        store(cx, &key, arguments[2], None);
+        cx.changed(&key, EventClass::STRING, "set");
+        cx.reply.ok();
+        return Ok(());
+    }
+    let options = set_options(arguments, 3, true)?;
+    let expire_at_ms = options.expire.as_ref().map(|expire| expire.resolve(cx, "set")).transpose()?;
+    if options.get && write_old_value(cx, &key)? && options.if_missing {
+        return Ok(());
+    }
+    let holds = condition_holds(cx, &key, &options)?;
+    if !holds {
+        if !options.get {
+            cx.reply.null();
+        }
+        return Ok(());
+    }
+    if let Some(at_ms) = expire_at_ms
+        && expire::delete_if_past(cx, &key, at_ms)
+    {
+        // What was there has expired, and the new value never was.
+        if !options.get {
+            cx.reply.ok();
+        }
+        return Ok(());
+    }
+    let kept =
+        if options.keep_ttl { cx.keys.write(&key).and_then(|record| record.expire_at_ms()) } else { None };
+    store(cx, &key, arguments[2], expire_at_ms.or(kept));
+    cx.changed(&key, EventClass::STRING, "set");
+    if expire_at_ms.is_some() {
+        cx.event(&key, EventClass::GENERIC, "expire");
+    }
+    if !options.get {
+        cx.reply.ok();
+    }
+    Ok(())
+}
+
+fn condition_holds(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    options: &SetOptions<'_>,
+) -> Result<bool, CommandError> {
+    if !options.if_missing && !options.if_there && options.if_equal.is_none() {
+        return Ok(true);
+    }
+    let Some(record) = cx.keys.write(key) else { return Ok(options.if_missing) };
+    if let Some(wanted) = options.if_equal {
+        return Ok(string_bytes(record, &mut itoa::Buffer::new())? == wanted);
+    }
+    Ok(options.if_there)
+}
+
+/// Writes the value that SET GET and GETSET return. Whether there was one.
+fn write_old_value(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<bool, CommandError> {
+    let mut number = itoa::Buffer::new();
+    match cx.keys.read(key) {
+        Some(record) => {
+            cx.reply.bulk(string_bytes(record, &mut number)?);
+            Ok(true)
+        }
+        None => {
+            cx.missed(key);
+            cx.reply.null();
+            Ok(false)
+        }
+    }
+}
+
+fn set_options<'a>(
+    arguments: &[&'a [u8]],
+    first: usize,
+    is_set: bool,
+) -> Result<SetOptions<'a>, CommandError> {
+    let mut options = SetOptions::default();
+    let mut index = first;
+    while index < arguments.len() {
+        let word = arguments[index];
+        let no_condition = !options.if_missing && !options.if_there && options.if_equal.is_none();
+        let no_expiry = !options.keep_ttl && options.expire.is_none();
+        if args::is(word, "NX") && no_condition {
+            options.if_missing = true;
+        } else if args::is(word, "XX") && no_condition {
+            options.if_there = true;
+        } else if is_set && args::is(word, "IFEQ") && no_condition {
+            options.if_equal = Some(args::value_of(arguments, index)?);
+            index += 1;
+        } else if is_set && args::is(word, "GET") {
+            options.get = true;
+        } else if args::is(word, "KEEPTTL") && no_expiry {
+            options.keep_ttl = true;
+        } else if no_expiry && let Some(expire) = ExpireOption::parse(arguments, index) {
+            options.expire = Some(expire?);
+            index += 1;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+        index += 1;
+    }
+    Ok(options)
+}
+
+fn setnx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    if cx.keys.write(&key).is_some() {
+        cx.reply.int(0);
+        return Ok(());
+    }
+    store(cx, &key, arguments[2], None);
+    cx.changed(&key, EventClass::STRING, "set");
+    cx.reply.int(1);
+    Ok(())
+}
+
+fn setex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    set_with_ttl(cx, arguments, ExpireOption::seconds(arguments[2]))
+}
+
+fn psetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    set_with_ttl(cx, arguments, ExpireOption::milliseconds(arguments[2]))
+}
+
+fn set_with_ttl(cx: &mut Context<'_>, arguments: &[&[u8]], expire: ExpireOption<'_>) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    let at_ms = expire.resolve(cx, cx.command.spec.name)?;
+    store(cx, &key, arguments[3], Some(at_ms));
+    cx.changed(&key, EventClass::STRING, "set");
+    cx.event(&key, EventClass::GENERIC, "expire");
+    cx.reply.ok();
+    Ok(())
+}
+
+fn getset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let key = cx.key(arguments, 1);
+    write_old_value(cx, &key)?;
+    store(cx, &key, arguments[2], None);
+    cx.changed(&key, EventClass::STRING, "set");
+    Ok(())
+}
+
+fn mset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_pairs(cx, arguments)?;
+    store_pairs(cx, &arguments[1..], 1, arguments);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn msetnx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_pairs(cx, arguments)?;
+    let any = (1..arguments.len()).step_by(2).any(|index| {
+        let key = cx.key(arguments, index);
+        cx.keys.write(&key).is_some()
+    });
+    if any {
+        cx.reply.int(0);
+        return Ok(());
+    }
+    store_pairs(cx, &arguments[1..], 1, arguments);
+    cx.reply.int(1);
+    Ok(())
+}
+
+fn msetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let pairs = parse_i64(arguments[1])
+        .filter(|count| (1..=i64::from(i32::MAX)).contains(count))
+        .ok_or(CommandError::text("ERR invalid numkeys value or out of range"))? as usize;
+    let end = 2 + pairs * 2;
+    if end > arguments.len() {
+        return Err(CommandError::Syntax);
+    }
+    let options = set_options(arguments, end, false)?;
+    let expire_at_ms = options.expire.as_ref().map(|expire| expire.resolve(cx, "msetex")).transpose()?;
+    let keys: Vec<HashedKey<'_>> = (2..end).step_by(2).map(|index| cx.key(arguments, index)).collect();
+    let there = keys.iter().filter(|key| cx.keys.write(key).is_some()).count();
+    if (options.if_missing && there > 0) || (options.if_there && there < keys.len()) {
+        cx.reply.int(0);
+        return Ok(());
+    }
+    for (key, value) in keys.iter().zip(arguments[3..end].iter().step_by(2)) {
+        let kept =
+            if options.keep_ttl { cx.keys.write(key).and_then(|record| record.expire_at_ms()) } else { None };
+        store(cx, key, value, expire_at_ms.or(kept));
+        cx.changed(key, EventClass::STRING, "set");
+        if let Some(at_ms) = expire_at_ms {
+            cx.event(key, EventClass::GENERIC, "expire");
+            expire::delete_if_past(cx, key, at_ms);
+        }
+    }
+    cx.reply.int(1);
+    Ok(())
+}
+
+fn check_pairs(cx: &Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    if arguments.len().is_multiple_of(2) {
+        return Err(CommandError::WrongArity(cx.command.spec.name.into()));
+    }
+    Ok(())
+}
+
+fn store_pairs(cx: &mut Context<'_>, pairs: &[&[u8]], first: usize, arguments: &[&[u8]]) {
+    for (number, pair) in pairs.chunks_exact(2).enumerate() {
+        let key = cx.key(arguments, first + number * 2);
+        store(cx, &key, pair[1], None);
+        cx.changed(&key, EventClass::STRING, "set");
+    }
+}
+
+/// Longest decimal of a 64-bit number.
+const INT_TEXT_MAX: usize = 20;
+
+/// Puts a string value under a key, in place where it fits. The caller tells of the change.
+pub fn store(cx: &mut Context<'_>, key: &HashedKey<'_>, value: &[u8], expire_at_ms: Option<u64>) {
+    let number = if value.len() <= INT_TEXT_MAX { parse_i64(value) } else { None };
+    if let Some(record) = cx.keys.write(key)
+        && record.expire_at_ms() == expire_at_ms
+    {
+        let done = match number {
+            Some(number) => record.overwrite_int(number),
+            None => record.overwrite_string(value),
+        };
+        if done {
+            return;
+        }
+    }
+    let record = match number {
+        Some(number) => Record::new_int(key.bytes, number, expire_at_ms),
+        None => Record::new_string(key.bytes, value, expire_at_ms, false),
+    };
+    let old = cx.keys.put(key, record);
+    cx.keys.discard(old);
+}

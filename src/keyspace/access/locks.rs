@@ -1,0 +1,225 @@
+//! The locks of a command: taking those of its plan in their order, waiting for them, and finding the one of a key.
+
+use super::Access;
+use crate::keyspace::Absence;
+use crate::keyspace::database::{Database, ReadSlot, WriteSlot};
+use crate::keyspace::gate::{Exclusive, Mapping, Wait};
+use crate::keyspace::key_hash::HashedKey;
+
+/// One lock of a plan: (database number, slot), and whether to write. Plans are sorted by it, which is the lock order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotLock {
+    /// SELECT's number.
+    pub database: u16,
+    /// Cluster slot.
+    pub slot: u16,
+    /// Exclusive if set.
+    pub write: bool,
+}
+
+/// How the gate is held while a command runs.
+#[derive(Debug)]
+pub enum Hold<'g, 'b> {
+    /// Shared, by the batch.
+    Shared(&'b Mapping),
+    /// Alone: other locks may be taken in between, see [`Access::relock`].
+    Exclusive(Exclusive<'g>),
+    /// Not at all: the command takes what it needs itself.
+    None,
+}
+
+pub(super) enum SlotGuard<'g> {
+    Read(ReadSlot<'g>),
+    Write(WriteSlot<'g>),
+    /// The database was not made, and is not as long as the first lock on it is held.
+    Absent {
+        _held: Option<Absence<'g>>,
+    },
+}
+
+pub(super) struct HeldLock<'g> {
+    pub(super) lock: SlotLock,
+    /// `None` where it was not made.
+    pub(super) database: Option<&'g Database>,
+    pub(super) guard: SlotGuard<'g>,
+}
+
+impl HeldLock<'_> {
+    #[inline]
+    fn is_of(&self, number: usize, slot: usize) -> bool {
+        usize::from(self.lock.slot) == slot && usize::from(self.lock.database) == number
+    }
+}
+
+impl<'g> Access<'g, '_> {
+    /// Whether nobody else is in the keyspace, so that any lock may be taken at any time.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.hold, Hold::Exclusive(_))
+    }
+
+    /// Gives all locks back and takes those of another plan. Only alone, where no order of locks has to be kept.
+    pub fn relock(&mut self, plan: &[SlotLock]) {
+        assert!(self.is_alone(), "locks are exchanged only while nobody else is in the keyspace");
+        self.locks.clear();
+        for &lock in plan {
+            let taken = self.lock(lock, plan);
+            assert!(taken, "nobody else is in the keyspace");
+        }
+    }
+
+    /// Takes the lock of the next command of a row, which has one key, instead of the one before it; `database` is the physical one.
+    /// Whether it has it, as in [`new`](Self::new).
+    #[inline]
+    pub fn turn_to(&mut self, database: &'g Database, lock: SlotLock) -> bool {
+        self.locks.clear();
+        self.lock_in(database, lock)
+    }
+
+    /// Gives all locks back.
+    #[inline]
+    pub fn let_go(&mut self) {
+        self.locks.clear();
+    }
+
+    /// Takes the lock of a key that the command found while it ran (SORT's patterns). Only alone.
+    pub fn reach(&mut self, key: &HashedKey<'_>) {
+        assert!(
+            self.is_alone(),
+            "keys that were not declared are reached only while nobody else is in the keyspace"
+        );
+        let (database, slot) = (self.database, key.slot());
+        if self.position(database, slot).is_none() {
+            let lock = SlotLock { database: database as u16, slot: slot as u16, write: false };
+            let taken = self.lock(lock, &[]);
+            assert!(taken, "nobody else is in the keyspace");
+        }
+    }
+
+    /// The locks that are held.
+    pub fn held(&self) -> impl Iterator<Item = SlotLock> {
+        self.locks.iter().map(|held| held.lock)
+    }
+
+    /// Whether the locks that are held cover this one.
+    pub fn covers(&self, lock: SlotLock) -> bool {
+        self.position(usize::from(lock.database), usize::from(lock.slot))
+            .is_some_and(|index| self.locks[index].lock.write || !lock.write)
+    }
+
+    /// Takes a lock. Whether it has it: not if it had to wait, and what it waits for may last ([`AccessSettings::give_up`]).
+    #[inline]
+    pub(super) fn lock(&mut self, lock: SlotLock, plan: &[SlotLock]) -> bool {
+        match self.physical(usize::from(lock.database)) {
+            Some(database) => self.lock_in(database, lock),
+            None => self.lock_unmade(lock, plan),
+        }
+    }
+
+    /// [`lock`](Self::lock) in a database that was not made when it was looked for. It is made if `plan` writes to it: at its first lock,
+    /// so that nobody waits for a database that he holds absent himself. Else its absence is held.
+    #[cold]
+    pub(super) fn lock_unmade(&mut self, lock: SlotLock, plan: &[SlotLock]) -> bool {
+        let is_absent = |held: &HeldLock<'_>| held.lock.database == lock.database && held.database.is_none();
+        if self.locks.last().is_some_and(is_absent) {
+            self.locks.push(HeldLock { lock, database: None, guard: SlotGuard::Absent { _held: None } });
+            return true;
+        }
+        let physical = self.mapping()[usize::from(lock.database)];
+        let makes = lock.write || plan.iter().any(|other| other.database == lock.database && other.write);
+        let mut wait = Wait::default();
+        loop {
+            let made = match self.keyspace.physical_if_used(physical) {
+                None if makes => self.keyspace.try_make(physical),
+                made => made,
+            };
+            if let Some(database) = made {
+                return self.lock_in(database, lock);
+            }
+            if !makes && let Some(absence) = self.keyspace.try_absence(physical) {
+                self.locks.push(HeldLock {
+                    lock,
+                    database: None,
+                    guard: SlotGuard::Absent { _held: Some(absence) },
+                });
+                return true;
+            }
+            if wait.once_more() && (self.settings.give_up)() {
+                return false;
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn lock_in(&mut self, database: &'g Database, lock: SlotLock) -> bool {
+        let slot = usize::from(lock.slot);
+        let guard = if lock.write {
+            database.try_write_slot(slot).map(SlotGuard::Write)
+        } else {
+            database.try_read_slot(slot).map(SlotGuard::Read)
+        };
+        let Some(guard) = guard.or_else(|| self.wait_for_lock(database, lock)) else { return false };
+        self.locks.push(HeldLock { lock, database: Some(database), guard });
+        true
+    }
+
+    /// Most locks are held for less than a microsecond; a script may hold one for as long as it likes.
+    #[cold]
+    pub(super) fn wait_for_lock(&self, database: &'g Database, lock: SlotLock) -> Option<SlotGuard<'g>> {
+        let slot = usize::from(lock.slot);
+        let mut wait = Wait::default();
+        loop {
+            let guard = if lock.write {
+                database.try_write_slot(slot).map(SlotGuard::Write)
+            } else {
+                database.try_read_slot(slot).map(SlotGuard::Read)
+            };
+            if guard.is_some() {
+                return guard;
+            }
+            if wait.once_more() && (self.settings.give_up)() {
+                return None;
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn position(&self, number: usize, slot: usize) -> Option<usize> {
+        match &*self.locks {
+            [held] => held.is_of(number, slot).then_some(0),
+            held => match held.get(self.last.get()) {
+                Some(held) if held.is_of(number, slot) => Some(self.last.get()),
+                _ => self.position_among(number, slot).inspect(|index| self.last.set(*index)),
+            },
+        }
+    }
+
+    pub(super) fn position_among(&self, number: usize, slot: usize) -> Option<usize> {
+        let matches = |held: &HeldLock<'_>| held.is_of(number, slot);
+        match self.locks.len() {
+            ..8 => self.locks.iter().position(matches),
+            // Plans are sorted; under the exclusive gate locks are added at the end, where the search from behind finds them.
+            _ => self
+                .locks
+                .binary_search_by_key(&(number as u16, slot as u16), |held| {
+                    (held.lock.database, held.lock.slot)
+                })
+                .ok()
+                .or_else(|| self.locks.iter().rposition(matches)),
+        }
+    }
+
+    /// The physical database behind a number, if it was made. Only with the gate held.
+    #[inline]
+    pub fn physical(&self, number: usize) -> Option<&'g Database> {
+        self.keyspace.physical_if_used(self.mapping()[number])
+    }
+
+    #[inline]
+    pub(super) fn mapping(&self) -> &Mapping {
+        match &self.hold {
+            Hold::Shared(mapping) => mapping,
+            Hold::Exclusive(exclusive) => exclusive.mapping(),
+            Hold::None => unreachable!("keys are reached only with the gate held"),
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! A command's access to keys: the locks of its plan, and the operations on records under them.
+
+mod locks;
+mod undo;
+mod whole;
+
+use std::cell::{Cell, RefCell};
+
+use smallvec::SmallVec;
+
+pub use locks::{Hold, SlotLock};
+
+use super::Keyspace;
+use super::access_clock::{AccessClock, date, fresh_access};
+use super::change::{ChangeSink, EventClass};
+use super::database::{Database, field_end_ms};
+use super::key_hash::HashedKey;
+use super::reaper::FreeReason;
+use super::record::{Record, RecordBox, is_expired};
+use super::sweep;
+use super::table::{self, At, SlotTable};
+use super::value::Object;
+use crate::types::hash::Hash;
+use locks::{HeldLock, SlotGuard};
+use undo::UndoLog;
+
+/// A key holds another type than the one that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherType;
+
+/// What a batch has counted, to be added to the statistics at its end.
+#[derive(Debug, Default)]
+pub struct AccessCounts {
+    /// Reads that found their key.
+    pub hits: Cell<u64>,
+    /// Reads that did not.
+    pub misses: Cell<u64>,
+    /// Keys found expired by a write and removed.
+    pub expired: Cell<u64>,
+    /// Keys found expired by a read, with their database's number: to be removed once the read's locks are free.
+    pub stale: RefCell<Vec<(usize, Box<[u8]>)>>,
+}
+
+/// Keys under lock, for one command.
+pub struct Access<'g, 'b> {
+    // Dropped in this order: the slots' locks before the gate.
+    locks: SmallVec<[HeldLock<'g>; 1]>,
+    /// Which of them was used last: a command mostly reaches for a key several times.
+    last: Cell<usize>,
+    /// What was before, while an undoable transaction runs.
+    undo: Option<Box<UndoLog>>,
+    /// The keyspace behind it.
+    pub keyspace: &'g Keyspace,
+    /// How the gate is held.
+    pub hold: Hold<'g, 'b>,
+    /// The selected database's number.
+    pub database: usize,
+    /// The time of this command, in milliseconds of Unix time.
+    pub now_ms: u64,
+    /// The time up to which keys and fields have ended for this command: `now_ms`, or 0 for a client that sees what has ended.
+    pub ended_ms: u64,
+    settings: &'b AccessSettings<'b>,
+}
+
+/// What stays the same for all commands of a batch.
+#[derive(Clone, Copy)]
+pub struct AccessSettings<'b> {
+    /// The time, in milliseconds of Unix time.
+    pub now_ms: u64,
+    /// See [`Access::ended_ms`].
+    pub ended_ms: u64,
+    /// A key or field given an end up to this time has ended at once: `now_ms`, or 0 while everything is kept (`import-mode`).
+    pub past_ms: u64,
+    /// How accesses are dated.
+    pub clock: AccessClock,
+    /// Whether accesses are dated at all (CLIENT NO-TOUCH).
+    pub touch: bool,
+    /// Who hears of expired keys.
+    pub sink: &'b dyn ChangeSink,
+    /// Where hits and misses are counted.
+    pub counts: &'b AccessCounts,
+    /// Asked while a lock is waited for: whether to give up.
+    pub give_up: &'b dyn Fn() -> bool,
+}
+
+impl<'g, 'b> Access<'g, 'b> {
+    /// Takes the locks of `plan`, which is sorted and free of duplicates. `None`: it waited too long for one, and holds none.
+    #[inline]
+    pub fn new(
+        keyspace: &'g Keyspace,
+        hold: Hold<'g, 'b>,
+        database: usize,
+        settings: &'b AccessSettings<'b>,
+        plan: &[SlotLock],
+    ) -> Option<Self> {
+        debug_assert!(
+            plan.windows(2).all(|pair| (pair[0].database, pair[0].slot) < (pair[1].database, pair[1].slot))
+        );
+        let mut access = Access {
+            keyspace,
+            hold,
+            database,
+            now_ms: settings.now_ms,
+            ended_ms: settings.ended_ms,
+            settings,
+            locks: SmallVec::new(),
+            last: Cell::new(0),
+            undo: None,
+        };
+        for &lock in plan {
+            if !access.lock(lock, plan) {
+                return None;
+            }
+        }
+        Some(access)
+    }
+
+    /// A key or field that is given an end up to this time has ended at once. 0 while everything is kept.
+    pub fn past_ms(&self) -> u64 {
+        self.settings.past_ms
+    }
+
+    /// The live record of `key` for a reading command: counts the hit or miss and dates the access.
+    #[inline]
+    pub fn read(&self, key: &HashedKey<'_>) -> Option<&Record> {
+        let record = self.peek(key);
+        match record {
+            Some(record) => {
+                self.settings.counts.hits.set(self.settings.counts.hits.get() + 1);
+                self.date(record);
+            }
+            None => self.settings.counts.misses.set(self.settings.counts.misses.get() + 1),
+        }
+        record
+    }
+
+    /// The live record of `key`, leaving no trace.
+    #[inline]
+    pub fn peek(&self, key: &HashedKey<'_>) -> Option<&Record> {
+        self.peek_in(self.database, key)
+    }
+
+    /// [`peek`](Self::peek) in another database.
+    #[inline]
+    pub fn peek_in(&self, database: usize, key: &HashedKey<'_>) -> Option<&Record> {
+        let record = table::find(self.table(database, key), key)?;
+        if is_expired(record, self.ended_ms) {
+            self.note_stale(database, key.bytes);
+            return None;
+        }
+        Some(record)
+    }
+
+    /// The record of `key` as it lies in its table, even if it has ended.
+    pub fn peek_even_ended(&self, key: &HashedKey<'_>) -> Option<&Record> {
+        table::find(self.table(self.database, key), key)
+    }
+
+    /// Whether a key is still in its table although it has ended.
+    pub fn has_ended(&self, database: usize, key: &HashedKey<'_>) -> bool {
+        table::find(self.table(database, key), key).is_some_and(|record| is_expired(record, self.ended_ms))
+    }
+
+    /// Removes a key that has ended.
+    pub fn remove_if_ended(&mut self, key: &HashedKey<'_>) {
+        self.evict_expired(self.database, key);
+    }
+
+    /// Dates the access of a key whose reads do not because of CLIENT NO-TOUCH: what TOUCH is for.
+    pub fn touch(&self, key: &HashedKey<'_>) {
+        if !self.settings.touch
+            && let Some(record) = self.peek(key)
+        {
+            date(record, self.settings.clock);
+        }
+    }
+
+    /// Notes that a read came upon a key that has ended: it is removed when the command is over.
+    #[cold]
+    pub fn note_stale(&self, database: usize, key: &[u8]) {
+        self.settings.counts.stale.borrow_mut().push((database, key.into()));
+    }
+
+    /// The live record of `key` to be changed in place; dates the access. An expired record is removed first.
+    ///
+    /// Lengths of collections and bytes of strings may be changed freely; the expiry only by
+    /// [`set_expire_at_ms`](Self::set_expire_at_ms), and a collection that became empty must be removed.
+    #[inline]
+    pub fn write(&mut self, key: &HashedKey<'_>) -> Option<&mut Record> {
+        let at = self.locate_to_change(self.database, key)?;
+        let AccessSettings { clock, touch, .. } = *self.settings;
+        let (_, table) = self.table_mut(self.database, key);
+        let record = table::at_mut(table, at);
+        if touch {
+            date(record, clock);
+        }
+        Some(record)
+    }
+
+    /// Puts a record where none is or instead of the one that is there, whose expiry is forgotten with it.
+    pub fn put(&mut self, key: &HashedKey<'_>, record: RecordBox) -> Option<RecordBox> {
+        self.put_in(self.database, key, record)
+    }
+
+    /// [`put`](Self::put) in another database.
+    pub fn put_in(&mut self, number: usize, key: &HashedKey<'_>, record: RecordBox) -> Option<RecordBox> {
+        if record.access() == 0 {
+            record.set_access(fresh_access(self.settings.clock));
+        }
+        let located = self.locate_to_change(number, key);
+        let (database, table) = self.table_mut(number, key);
+        let (after, field_after) = (record.expire_at_ms(), field_end_ms(&record));
+        let record = match located {
+            None => record,
+            Some(at) => {
+                let old = std::mem::replace(&mut *table::owner_at(table, at), record);
+                let (before, field_before) = (old.expire_at_ms(), field_end_ms(&old));
+                if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
+                    database.rebuild_expiry(table, key.slot());
+                }
+                if field_before.is_some() || field_after.is_some() {
+                    database.note_field_ends(table, key, field_before, field_after);
+                }
+                return Some(old);
+            }
+        };
+        database.insert(table, key, record);
+        self.settings.sink.changed(number, key, EventClass::NEW, "new");
+        None
+    }
+
+    /// [`put_in`](Self::put_in) for commands that remove what is there and then make the key, which is told as a new one.
+    pub fn replace_in(&mut self, number: usize, key: &HashedKey<'_>, record: RecordBox) -> Option<RecordBox> {
+        let old = self.put_in(number, key, record);
+        if old.is_some() {
+            self.settings.sink.changed(number, key, EventClass::NEW, "new");
+        }
+        old
+    }
+
+    /// Takes a live key out of the selected database.
+    pub fn remove(&mut self, key: &HashedKey<'_>) -> Option<RecordBox> {
+        self.remove_in(self.database, key)
+    }
+
+    /// Takes a live key out of a database.
+    pub fn remove_in(&mut self, number: usize, key: &HashedKey<'_>) -> Option<RecordBox> {
+        let at = self.locate_to_change(number, key)?;
+        let (database, table) = self.table_mut(number, key);
+        Some(database.remove_at(table, key, at))
+    }
+
+    /// Deletes a live key. Whether there was one.
+    pub fn delete(&mut self, key: &HashedKey<'_>) -> bool {
+        self.delete_as(key, FreeReason::Overwritten)
+    }
+
+    /// [`delete`](Self::delete), and why: that says where a big value is freed.
+    pub fn delete_as(&mut self, key: &HashedKey<'_>, loss: FreeReason) -> bool {
+        let removed = self.remove(key);
+        let found = removed.is_some();
+        if let Some(record) = removed {
+            self.keyspace.reaper.discard(record, loss);
+        }
+        found
+    }
+
+    /// Sets or removes the expiry of a live key. Whether there was one.
+    pub fn set_expire_at_ms(&mut self, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
+        let Some(at) = self.locate_to_change(self.database, key) else { return false };
+        let (database, table) = self.table_mut(self.database, key);
+        database.set_expire_at_ms(table, key, at, at_ms);
+        true
+    }
+
+    /// Changes the hash under a live key in place: `None` if there is no such key. A hash that became empty must be removed.
+    ///
+    /// The only way to change a hash that is in the keyspace. It compares when the first field ends before and after `change`, by which
+    /// the fields that are due are found and the hashes that have such fields are counted.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    #[inline]
+    pub fn change_hash<T>(
+        &mut self,
+        key: &HashedKey<'_>,
+        change: impl FnOnce(&mut Hash) -> T,
+    ) -> Result<Option<T>, OtherType> {
+        let Some(record) = self.write(key) else { return Ok(None) };
+        let Some(Object::Hash(hash)) = record.object_mut() else { return Err(OtherType) };
+        let before = hash.next_expiry_ms();
+        let result = change(hash);
+        let after = hash.next_expiry_ms();
+        if before.is_some() || after.is_some() {
+            let (database, table) = self.table_mut(self.database, key);
+            database.note_field_ends(table, key, before, after);
+        }
+        Ok(Some(result))
+    }
+
+    /// Frees a replaced record: a big one in the background.
+    #[inline]
+    pub fn discard(&self, record: Option<RecordBox>) {
+        if let Some(record) = record {
+            self.keyspace.reaper.discard(record, FreeReason::Overwritten);
+        }
+    }
+
+    /// How a record's access clock reads now under the policy in force.
+    pub fn clock(&self) -> AccessClock {
+        self.settings.clock
+    }
+
+    #[inline]
+    fn table(&self, number: usize, key: &HashedKey<'_>) -> &SlotTable {
+        let Some(index) = self.position(number, key.slot()) else {
+            unreachable!("the command's key spec declares every key that it reads")
+        };
+        match &self.locks[index].guard {
+            SlotGuard::Read(guard) => guard,
+            SlotGuard::Write(guard) => guard,
+            SlotGuard::Absent { .. } => self.keyspace.nothing(),
+        }
+    }
+
+    #[inline]
+    fn table_mut(&mut self, number: usize, key: &HashedKey<'_>) -> (&'g Database, &mut SlotTable) {
+        let Some(index) = self.position(number, key.slot()) else {
+            unreachable!("the command's key spec declares every key that it writes")
+        };
+        let held = &mut self.locks[index];
+        match (&mut held.guard, held.database) {
+            (SlotGuard::Write(guard), Some(database)) => (database, &mut **guard),
+            _ => unreachable!("the command's key spec declares which keys it writes"),
+        }
+    }
+
+    /// Where the live record of a key is that is about to change. An ended one is removed first, and a transaction that can be undone
+    /// keeps the key as it is.
+    #[inline]
+    fn locate_to_change(&mut self, number: usize, key: &HashedKey<'_>) -> Option<At> {
+        if self.undo.is_some() {
+            self.note_for_undo(number, key);
+        }
+        let table = self.table(number, key);
+        let at = table::locate(table, key)?;
+        if is_expired(table::at(table, at), self.ended_ms) {
+            self.evict_expired(number, key);
+            return None;
+        }
+        Some(at)
+    }
+
+    #[cold]
+    fn evict_expired(&mut self, number: usize, key: &HashedKey<'_>) {
+        let (keyspace, settings, ended_ms) = (self.keyspace, self.settings, self.ended_ms);
+        // Where nothing has ended the slot may be locked for reading only, or its database not be made.
+        if !self.has_ended(number, key) {
+            return;
+        }
+        let (database, table) = self.table_mut(number, key);
+        if sweep::expire(keyspace, database, table, (number, key), ended_ms, settings.sink) {
+            settings.counts.expired.set(settings.counts.expired.get() + 1);
+        }
+    }
+
+    #[inline]
+    fn date(&self, record: &Record) {
+        if self.settings.touch {
+            date(record, self.settings.clock);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The access clock of a record: 24 bits that say when it was last used (LRU) or how often (LFU).
+
+use super::record::Record;
+
+/// How reads and writes refresh a record's access clock.
+#[derive(Clone, Copy, Debug)]
+pub enum AccessClock {
+    /// Seconds, 24 bits.
+    Lru(u32),
+    /// Minutes (16 bits) and a logarithmic counter (8 bits).
+    Lfu {
+        /// Minutes of Unix time, 16 bits.
+        minutes: u32,
+        /// `lfu-log-factor`.
+        log_factor: u32,
+        /// `lfu-decay-time` in minutes.
+        decay_minutes: u32,
+    },
+}
+
+/// Counter of a new key under LFU: not zero, so that it is not evicted before it could be used (Redis's figure).
+const LFU_INITIAL: u32 = 5;
+
+/// The access clock of a new record.
+pub fn fresh_access(clock: AccessClock) -> u32 {
+    match clock {
+        AccessClock::Lru(seconds) => seconds,
+        AccessClock::Lfu { minutes, .. } => minutes << 8 | LFU_INITIAL,
+    }
+}
+
+/// The LFU counter of an access value, decayed to now.
+pub fn lfu_counter(access: u32, minutes: u32, decay_minutes: u32) -> u32 {
+    let idle = minutes.wrapping_sub(access >> 8) & 0xffff;
+    let periods = idle.checked_div(decay_minutes).unwrap_or(0);
+    (access & 0xff).saturating_sub(periods)
+}
+
+/// Dates an access of a record.
+#[inline]
+pub fn date(record: &Record, clock: AccessClock) {
+    let old = record.access();
+    let new = match clock {
+        AccessClock::Lru(seconds) => seconds,
+        AccessClock::Lfu { minutes, log_factor, decay_minutes } => {
+            let counter = lfu_counter(old, minutes, decay_minutes);
+            minutes << 8 | lfu_increment(counter, log_factor)
+        }
+    };
+    // Stored only when it changed: most reads of a hot key then leave its cache line clean.
+    if new != old {
+        record.set_access(new);
+    }
+}
+
+/// Logarithmic counting: the higher the counter, the less probable the next step (Redis's rule).
+fn lfu_increment(counter: u32, log_factor: u32) -> u32 {
+    if counter >= 255 {
+        return 255;
+    }
+    let base = counter.saturating_sub(LFU_INITIAL);
+    let probability = 1.0 / (f64::from(base) * f64::from(log_factor) + 1.0);
+    if fastrand::f64() < probability { counter + 1 } else { counter }
+}

@@ -1,0 +1,48 @@
+//! How the keyspace tells of changes: the class of an event, and the trait of the room that hears of it.
+
+use super::key_hash::HashedKey;
+use crate::config::KeyspaceEvents;
+
+/// The class of a keyspace event: a bit of the directive `notify-keyspace-events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventClass(pub KeyspaceEvents);
+
+impl EventClass {
+    /// `g`: commands for any type.
+    pub const GENERIC: EventClass = EventClass(KeyspaceEvents::GENERIC);
+    /// `$`: strings.
+    pub const STRING: EventClass = EventClass(KeyspaceEvents::STRING);
+    /// `l`: lists.
+    pub const LIST: EventClass = EventClass(KeyspaceEvents::LIST);
+    /// `s`: sets.
+    pub const SET: EventClass = EventClass(KeyspaceEvents::SET);
+    /// `h`: hashes.
+    pub const HASH: EventClass = EventClass(KeyspaceEvents::HASH);
+    /// `z`: sorted sets.
+    pub const ZSET: EventClass = EventClass(KeyspaceEvents::ZSET);
+    /// `x`: a key expired.
+    pub const EXPIRED: EventClass = EventClass(KeyspaceEvents::EXPIRED);
+    /// `e`: a key was evicted.
+    pub const EVICTED: EventClass = EventClass(KeyspaceEvents::EVICTED);
+    /// `t`: streams.
+    pub const STREAM: EventClass = EventClass(KeyspaceEvents::STREAM);
+    /// `m`: a key that was asked for is not there.
+    pub const KEY_MISS: EventClass = EventClass(KeyspaceEvents::MISS);
+    /// `n`: a new key.
+    pub const NEW: EventClass = EventClass(KeyspaceEvents::NEW);
+}
+
+/// Who hears of changes that the keyspace makes by itself (keys that expire), under the slot's lock.
+pub trait ChangeSink {
+    /// `event` happened to `key` of the database with this number.
+    fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str);
+
+    /// `key` became another one without an event of its own: its database was emptied or swapped.
+    fn touched(&self, database: usize, key: &HashedKey<'_>);
+
+    /// A database was emptied, or all of them.
+    fn flushed(&self);
+
+    /// The keys of a database that somebody has to hear of when it is emptied or swapped.
+    fn of_interest(&self, database: usize) -> Vec<Box<[u8]>>;
+}
