@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use mlua::chunk::ChunkMode;
 use mlua::{Either, Function, Lua, LuaOptions, LuaString, MultiValue, RegistryKey, StdLib, Table, Value};
 
-use super::call::Words;
 use super::control::{Control, ForcedEnd};
 use super::scripts::{Script, Sha};
+use super::words::Words;
 use super::{convert, host, library, watch};
 use crate::resp::Version;
 
