@@ -16,6 +16,7 @@ pub mod error;
 pub mod glob;
 pub mod keyspace;
 pub mod logging;
+pub mod lua;
 pub mod net;
 pub mod primitives;
 pub mod random;

@@ -79,7 +79,7 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
         .on_thread_start(move || worker::set_current(started.fetch_add(1, Ordering::Relaxed)))
         .on_thread_park(|| {
             crate::net::turn::end();
-            crate::scripting::tidy_machines();
+            crate::lua::tidy_machines();
             crate::alloc::give_back_if_asked();
         })
         .enable_all()

@@ -37,7 +37,7 @@ use crate::keyspace::evict::Evictor;
 use crate::keyspace::reaper::FreeReason;
 use crate::logging::LogSwitch;
 use crate::logging::limit::LogLimit;
-use crate::scripting::Scripting;
+use crate::lua::Scripting;
 use crate::shared::clients::Clients;
 use crate::shared::clock::Clock;
 use crate::shared::commandlog::{CommandLogs, LogKind};

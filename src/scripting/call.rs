@@ -5,9 +5,6 @@ use std::sync::atomic::Ordering;
 use mlua::{MultiValue, Value};
 use smallvec::SmallVec;
 
-use super::control::{Control, ForcedEnd};
-use super::convert;
-use super::vm::Vm;
 use crate::command::keys::{LockPlan, PlannedKey, drop_foreign, for_each_key, lock_plan};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
@@ -16,6 +13,10 @@ use crate::engine::Server;
 use crate::engine::context::{Context, Origin};
 use crate::error::CommandError;
 use crate::keyspace::key_hash::SLOT_COUNT;
+use crate::lua::control::{Control, ForcedEnd};
+use crate::lua::convert;
+use crate::lua::vm::Vm;
+use crate::lua::words::{Words, split};
 use crate::resp::Version;
 use crate::shared::client::Door;
 
@@ -108,7 +109,7 @@ pub fn perform<'c>(
 /// What is no command.
 pub fn may_call(cx: &mut Context<'_>, arguments: &MultiValue) -> Result<bool, CommandError> {
     let mut buffer = Words::default();
-    buffer.fill(arguments, crate::scripting::memory_limit(&cx.server.config))?;
+    buffer.fill(arguments, crate::lua::memory_limit(&cx.server.config))?;
     let words = split(&buffer.bytes, &buffer.ends);
     let entry = cx
         .server
@@ -119,63 +120,6 @@ pub fn may_call(cx: &mut Context<'_>, arguments: &MultiValue) -> Result<bool, Co
     Ok(cx.server.examine(cx.client, entry, &words).is_ok())
 }
 
-/// The words of a command, one behind the other. What Lua lends is given back at once: a copy costs less than keeping it borrowed.
-#[derive(Debug, Default)]
-pub struct Words {
-    bytes: Vec<u8>,
-    ends: SmallVec<[usize; 8]>,
-    /// Names of commands as scripts wrote them, and which entries they meant.
-    names: Vec<(Box<[u8]>, usize)>,
-}
-
-/// Names of commands that are remembered.
-const NAMES_MAX: usize = 16;
-
-/// A buffer of words that is larger than this is not kept for the next command.
-const WORDS_KEPT_MAX: usize = 64 * 1024;
-
-impl Words {
-    /// Takes the words out of a call's arguments. Together they may be `limit` bytes long: a script can name one text any number of
-    /// times, so they may be far more than it holds.
-    fn fill(&mut self, arguments: &MultiValue, limit: usize) -> Result<(), CommandError> {
-        if self.bytes.capacity() > WORDS_KEPT_MAX {
-            self.bytes = Vec::new();
-        }
-        self.bytes.clear();
-        self.ends.clear();
-        if arguments.is_empty() {
-            return Err(CommandError::text("ERR Please specify at least one argument for this call"));
-        }
-        for argument in arguments {
-            match argument {
-                Value::String(text) if text.as_bytes().len() > limit.saturating_sub(self.bytes.len()) => {
-                    return Err(CommandError::text("ERR not enough memory"));
-                }
-                Value::String(text) => self.bytes.extend_from_slice(&text.as_bytes()),
-                Value::Integer(number) => {
-                    self.bytes.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
-                }
-                Value::Number(number) => {
-                    self.bytes.extend_from_slice(&crate::primitives::number::format_f64(*number));
-                }
-                _ => return Err(CommandError::text("ERR Command arguments must be strings or integers")),
-            }
-            self.ends.push(self.bytes.len());
-        }
-        Ok(())
-    }
-}
-
-fn split<'b>(bytes: &'b [u8], ends: &[usize]) -> SmallVec<[&'b [u8]; 8]> {
-    let mut words = SmallVec::with_capacity(ends.len());
-    let mut start = 0;
-    for &end in ends {
-        words.push(&bytes[start..end]);
-        start = end;
-    }
-    words
-}
-
 /// Whether a command that scripts may not call is allowed for now: not one of a transaction or script, which cannot be inside another.
 fn is_allowed_for_tests(server: &Server, command: &Spec) -> bool {
     const NEVER: Flags = Flags::NO_MULTI.and(Flags::NOT_QUEUED).and(Flags::RUNS_QUEUE);
@@ -183,6 +127,9 @@ fn is_allowed_for_tests(server: &Server, command: &Spec) -> bool {
         && !command.flags.intersects(NEVER)
         && command.group != Group::Scripting
 }
+
+/// Names of commands that a machine remembers.
+const NAMES_MAX: usize = 16;
 
 /// Finds the command that a script means.
 fn resolve<'t>(

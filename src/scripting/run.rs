@@ -5,21 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mlua::{Function, Lua, MultiValue, Value};
 
-use super::analysis::Reach;
-use super::call::{self, Permits, Words};
-use super::control::{ForcedEnd, Place, Start};
-use super::convert;
-use super::direct::{self, Direct, Stop};
-use super::functions::Library;
-use super::host::{self, Host};
-use super::scripts::{Script, Sha};
-use super::shebang::ScriptFlags;
-use super::vm::{Failure, Vm};
+use super::call::{self, Permits};
+use super::direct::{self, Stop};
 use crate::command::keys::LockPlan;
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
+use crate::lua::analysis::Reach;
+use crate::lua::control::{ForcedEnd, Place, Start};
+use crate::lua::convert;
+use crate::lua::direct::Direct;
+use crate::lua::functions::Library;
+use crate::lua::host::{self, Host};
+use crate::lua::scripts::{Script, Sha};
+use crate::lua::shebang::ScriptFlags;
+use crate::lua::vm::{Failure, Vm};
+use crate::lua::words::Words;
 use crate::primitives::number::parse_i64;
 use crate::resp::Version;
 
@@ -111,7 +113,7 @@ pub fn run(cx: &mut Context<'_>, program: &Program, arguments: &[&[u8]], read_on
     {
         return call.run_straight(cx, straight);
     }
-    let limit = super::memory_limit(&server.config);
+    let limit = crate::lua::memory_limit(&server.config);
     let done = server.scripting.with_machine(limit, |vm| call.run_in_machine(cx, vm));
     done.unwrap_or_else(|error| Err(CommandError::new(format!("ERR {error}"))))
 }
@@ -151,7 +153,7 @@ impl ProgramCall<'_> {
                 .map_err(compile_error)?,
             Program::Function { name, .. } => {
                 let scripting = &server.scripting;
-                super::functions::load_into(vm, &scripting.give_way(), &scripting.libraries)?;
+                crate::lua::functions::load_into(vm, &scripting.give_way(), &scripting.libraries)?;
                 vm.function(name.as_bytes()).ok_or(CommandError::text("ERR Function not found"))?
             }
         };

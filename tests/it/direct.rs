@@ -1,7 +1,7 @@
 //! Scripts that run without a Lua machine answer what the machine answers.
 
 use kvarts::engine::command::Commands;
-use kvarts::scripting::direct::parse;
+use kvarts::lua::direct::parse;
 
 use crate::harness::*;
 

@@ -145,6 +145,11 @@ fn errors_name_their_place() {
             "coroutine.resume(1)",
             "-ERR user_script:1: bad argument #1 to 'resume' (coroutine expected) script: on @user_script:1.~",
         ),
+        // The place is that of the innermost code, whatever compiled it.
+        (
+            "local f = loadstring('return absent') local a = f() return a",
+            "-ERR [string \"return absent\"]:1: Script attempted to access nonexistent global variable 'absent' script: on return absent:1.~",
+        ),
         ("error('boom')", "-ERR user_script:1: boom script: on @user_script:1.~"),
         ("error({err='MY x'})", "-MY x script: on @user_script:1.~"),
         ("error({1})", "-ERR unknown error script: on @user_script:1.~"),

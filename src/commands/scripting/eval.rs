@@ -8,8 +8,8 @@ use crate::engine::Server;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::lua::scripts::{Script, hex};
 use crate::scripting::run::{self, Program};
-use crate::scripting::scripts::{Script, hex};
 
 const SCRIPTING: &[Category] = &[Category::Scripting];
 const KEYS: &[KeySpec] = &[KeySpec::counted(2, 1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)];
@@ -206,7 +206,7 @@ fn known(cx: &Context<'_>, digest: &[u8]) -> Result<Arc<Script>, CommandError> {
 fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let scripting = &cx.server.scripting;
     let script = scripting.scripts.of_source(arguments[2], &cx.server.commands)?;
-    let limit = crate::scripting::memory_limit(&cx.server.config);
+    let limit = crate::lua::memory_limit(&cx.server.config);
     let compiled = scripting.with_machine(limit, |vm| vm.compiled(&script));
     let compiled = compiled.map_err(|error| CommandError::new(format!("ERR {error}")))?;
     if let Err(message) = compiled {

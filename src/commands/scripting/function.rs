@@ -9,9 +9,9 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
+use crate::lua::control::Running;
+use crate::lua::functions::Policy;
 use crate::rdb::functions as payload;
-use crate::scripting::control::Running;
-use crate::scripting::functions::Policy;
 use crate::scripting::run::{self, Program};
 
 const SCRIPTING: &[Category] = &[Category::Scripting];
@@ -207,7 +207,7 @@ fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn add(cx: &Context<'_>, sources: &[&[u8]], policy: Policy) -> Result<Vec<String>, CommandError> {
     let scripting = &cx.server.scripting;
     let give_way = scripting.give_way();
-    let limit = crate::scripting::memory_limit(&cx.server.config);
+    let limit = crate::lua::memory_limit(&cx.server.config);
     let added = scripting.with_machine(limit, |vm| {
         scripting.libraries.add(vm, &give_way, &cx.server.commands, sources, policy)
     });

@@ -3,6 +3,7 @@
 use mlua::{Lua, LuaString, Table, Value};
 
 use super::vm::FieldNames;
+use super::watch;
 use crate::error::CommandError;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
@@ -34,6 +35,7 @@ pub fn to_lua(lua: &Lua, names: &FieldNames, bytes: &[u8], at: usize) -> mlua::R
         b'$' | b'*' if line.first() == Some(&b'-') => Value::Boolean(false),
         b'$' => {
             let end = next + number(line) as usize;
+            watch::note_text(lua, end - next);
             return Ok((Value::String(lua.create_string(&bytes[next..end])?), end + 2));
         }
         b'=' => {

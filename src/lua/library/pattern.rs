@@ -396,6 +396,12 @@ pub(super) fn find_plain(
 ) -> Result<Option<usize>, Failure> {
     // Searched in parts, so that a script that looks through much can be ended.
     const PART: usize = 1 << 20;
+    // To prepare a finder takes longer than to look through so few bytes.
+    const SHORT: usize = 64;
+    if !wanted.is_empty() && subject.len().saturating_sub(from) <= SHORT {
+        let mut windows = subject.get(from..).unwrap_or_default().windows(wanted.len());
+        return Ok(windows.position(|window| window == wanted).map(|at| from + at));
+    }
     let finder = memchr::memmem::Finder::new(wanted);
     let mut start = from;
     loop {

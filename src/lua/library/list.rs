@@ -77,7 +77,7 @@ fn table_at(args: &Arguments, number: usize) -> Result<&Table, Failure> {
 
 fn concat(lua: &Lua, args: &Arguments) -> Result<LuaString, Failure> {
     let separator = if args.is_absent(2) { None } else { Some(args.string(lua, 2)?) };
-    let separator = separator.as_ref().map(LuaString::as_bytes);
+    let separator = separator.as_ref().map(|text| text.as_bytes());
     let separator: &[u8] = separator.as_deref().unwrap_or_default();
     let list = table_at(args, 1)?;
     let first = if args.is_absent(3) { 1 } else { integer(lua, args, 3)? };

@@ -2,7 +2,7 @@
 
 use super::{Arithmetic, Block, Call, Compare, Direct, Expr, Field, Function, Line, Statement, Words};
 use crate::command::table::CommandTable;
-use crate::scripting::lexer::{Token, placed_tokens};
+use crate::lua::lexer::{Token, placed_tokens};
 
 /// How deep expressions and blocks may be nested; Lua's own limit is 200.
 const DEPTH_MAX: usize = 50;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, RegistryKey, Value};
 
@@ -211,6 +212,23 @@ pub(super) fn function_beneath<R: IntoLuaMulti>(
     })
 }
 
+/// An argument as a text. One that was passed as a text is borrowed: another reference to it costs mlua two calls of Lua.
+pub(super) enum Text<'a> {
+    Passed(&'a LuaString),
+    Made(LuaString),
+}
+
+impl Deref for Text<'_> {
+    type Target = LuaString;
+
+    fn deref(&self) -> &LuaString {
+        match self {
+            Self::Passed(text) => text,
+            Self::Made(text) => text,
+        }
+    }
+}
+
 /// What a script passed. Arguments are numbered from 1, as Lua's errors number them.
 pub(super) struct Arguments(MultiValue);
 
@@ -255,12 +273,13 @@ impl Arguments {
     }
 
     /// A string, or a number as Lua writes it.
-    pub(super) fn string(&self, lua: &Lua, number: usize) -> Result<LuaString, Failure> {
+    pub(super) fn string(&self, lua: &Lua, number: usize) -> Result<Text<'_>, Failure> {
         match self.get(number) {
-            Some(Value::String(text)) => Ok(text.clone()),
-            Some(value @ (Value::Integer(_) | Value::Number(_))) => {
-                lua.coerce_string(value.clone())?.ok_or_else(|| self.wrong_type(number, "string"))
-            }
+            Some(Value::String(text)) => Ok(Text::Passed(text)),
+            Some(value @ (Value::Integer(_) | Value::Number(_))) => lua
+                .coerce_string(value.clone())?
+                .map(Text::Made)
+                .ok_or_else(|| self.wrong_type(number, "string")),
             _ => Err(self.wrong_type(number, "string")),
         }
     }

@@ -88,7 +88,7 @@ fn refused(lua: &Lua, why: &str) -> Result<Loaded, Failure> {
 
 fn loadstring(lua: &Lua, args: &Arguments, compile: &Function) -> Result<Loaded, Failure> {
     let source = args.string(lua, 1)?;
-    let name = if args.is_absent(2) { source.clone() } else { args.string(lua, 2)? };
+    let name = args.string(lua, if args.is_absent(2) { 1 } else { 2 })?;
     compiled(lua, &source.as_bytes(), &name.as_bytes(), compile)
 }
 
@@ -135,6 +135,8 @@ fn load(lua: &Lua, args: &Arguments, compile: &Function) -> Result<Loaded, Failu
         source.extend_from_slice(&part.as_bytes());
         meter.makes(source.len())?;
     }
-    let name = if args.is_absent(2) { lua.create_string("=(load)")? } else { args.string(lua, 2)? };
-    compiled(lua, &source, &name.as_bytes(), compile)
+    if args.is_absent(2) {
+        return compiled(lua, &source, b"=(load)", compile);
+    }
+    compiled(lua, &source, &args.string(lua, 2)?.as_bytes(), compile)
 }

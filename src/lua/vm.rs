@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use mlua::chunk::ChunkMode;
 use mlua::{Either, Function, Lua, LuaOptions, LuaString, MultiValue, RegistryKey, StdLib, Table, Value};
 
-use super::call::Words;
 use super::control::{Control, ForcedEnd};
 use super::scripts::{Script, Sha};
+use super::words::Words;
 use super::{convert, host, library, watch};
 use crate::resp::Version;
 
@@ -369,6 +369,7 @@ impl Vm {
     /// When the machine's memory is full.
     pub fn strings(&self, texts: &[&[u8]]) -> mlua::Result<Table> {
         let bytes = texts.iter().map(|text| text.len() + size_of::<usize>()).sum();
+        watch::note_text(&self.lua, texts.iter().map(|text| text.len()).max().unwrap_or(0));
         self.unasked(bytes, || {
             let strings = texts.iter().map(|text| match std::str::from_utf8(text) {
                 Ok(text) => Either::Left(text),

@@ -195,7 +195,7 @@ fn is_concatenation(tokens: &[Token<'_>], at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scripting::analysis::NamedByArgument;
+    use crate::lua::analysis::NamedByArgument;
 
     fn of(source: &str) -> Reach {
         reach(source.as_bytes(), &crate::engine::command::Commands::new(&crate::commands::groups()))

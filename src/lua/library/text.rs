@@ -4,7 +4,7 @@
 
 use mlua::{Function, IntoLua, Lua, LuaString, MultiValue, Table, Value};
 
-use super::call::{Arguments, Failure, function, function_beneath, type_name};
+use super::call::{self, Arguments, Failure, function, function_beneath, type_name};
 use super::format;
 use super::math;
 use super::meter::Meter;
@@ -122,7 +122,7 @@ fn gmatch(lua: &Lua) -> mlua::Result<Function> {
         lua.load(ITERATORS).set_name("=prelude").call(function_beneath(lua, next_match)?)?;
     function(lua, move |lua, args| {
         let (subject, pattern) = (args.string(lua, 1)?, args.string(lua, 2)?);
-        Ok(iterator.call::<Function>((subject, pattern))?)
+        Ok(iterator.call::<Function>((&*subject, &*pattern))?)
     })
 }
 
@@ -191,7 +191,7 @@ fn gsub(lua: &Lua, args: &Arguments) -> Result<(LuaString, i64), Failure> {
 
 /// What `gsub` puts in a match's place.
 enum Replacement<'a> {
-    Text(LuaString),
+    Text(call::Text<'a>),
     Table(&'a Table),
     Function(&'a Function),
 }

@@ -1,0 +1,221 @@
+//! Scripts and functions in Lua 5.1.
+//!
+//! Each worker has a Lua machine of its own, so scripts on different slots run at the same time. A script that takes its keys from
+//! KEYS holds their locks; any other runs alone in the keyspace ([`analysis`] tells which is which).
+
+pub mod analysis;
+pub mod control;
+pub mod convert;
+pub mod direct;
+pub mod functions;
+pub mod host;
+pub mod lexer;
+pub mod library;
+pub mod library_reach;
+pub mod scripts;
+pub mod shape;
+pub mod shebang;
+pub mod vm;
+pub mod watch;
+pub mod words;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+
+use control::{GiveWay, SlowScripts};
+use functions::Libraries;
+use scripts::Scripts;
+use vm::{Memory, Vm};
+
+use crate::config::{Config, Directive};
+
+/// What a server knows of scripts.
+pub struct Scripting {
+    /// Scripts by their SHA1.
+    pub scripts: Scripts,
+    /// Libraries of functions.
+    pub libraries: Libraries,
+    /// Scripts that have been running for a while.
+    pub slow: Arc<SlowScripts>,
+    /// Scripts may call what scripts may not call otherwise (DEBUG SET-DISABLE-DENY-SCRIPTS), for tests.
+    pub allows_all: AtomicBool,
+    /// Scripts that ran alone because nothing says what they touch.
+    pub ran_alone: AtomicU64,
+    machines: Arc<Machines>,
+    give_way: RwLock<Arc<GiveWay>>,
+}
+
+/// What all machines hold together, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryHeld {
+    /// Those that have run scripts only.
+    pub scripts_bytes: usize,
+    /// Those that have the functions of libraries, with the scripts that they ran.
+    pub with_functions_bytes: usize,
+}
+
+impl MemoryHeld {
+    /// Both together.
+    pub fn total(self) -> usize {
+        self.scripts_bytes + self.with_functions_bytes
+    }
+}
+
+/// What is known of a server's machines, which are kept by the threads that made them.
+#[derive(Debug, Default)]
+struct Machines {
+    /// How many bytes each holds; where nobody else counts, the machine is gone.
+    memory: Mutex<Vec<Arc<Memory>>>,
+    /// The number of the last flush of scripts. A machine of an earlier one is dropped when its thread has nothing to do.
+    generation: AtomicU64,
+}
+
+/// A machine, as its thread keeps it: it never leaves that thread, so nothing of it is locked.
+struct Machine {
+    /// The server that it is of.
+    of: Weak<Machines>,
+    vm: RefCell<Vm>,
+}
+
+thread_local! {
+    static MACHINES: RefCell<Vec<Rc<Machine>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Scripting {
+    /// Machines are made when they are first used.
+    pub fn new() -> Self {
+        Self {
+            scripts: Scripts::default(),
+            libraries: Libraries::default(),
+            slow: Arc::default(),
+            allows_all: AtomicBool::new(false),
+            ran_alone: AtomicU64::new(0),
+            machines: Arc::default(),
+            give_way: RwLock::new(Arc::new(|| {})),
+        }
+    }
+
+    /// Sets how a thread has its other work done elsewhere while a script keeps it.
+    pub fn set_give_way(&self, give_way: Arc<GiveWay>) {
+        *self.give_way.write() = give_way;
+    }
+
+    /// How a thread has its other work done elsewhere.
+    pub fn give_way(&self) -> Arc<GiveWay> {
+        Arc::clone(&self.give_way.read())
+    }
+
+    /// Does something with this thread's machine, which may hold so many bytes.
+    ///
+    /// # Errors
+    /// When there is no memory for a machine.
+    pub fn with_machine<T>(&self, limit: usize, work: impl FnOnce(&mut Vm) -> T) -> mlua::Result<T> {
+        let machine = match self.machine_of_thread() {
+            Some(machine) => machine,
+            None => self.new_machine()?,
+        };
+        let Ok(mut vm) = machine.vm.try_borrow_mut() else {
+            return Ok(work(&mut Vm::new()?)); // No script runs another, but nothing depends on it here.
+        };
+        vm.set_limit(limit)?;
+        vm.see_flush(self.scripts.generation());
+        let done = work(&mut vm);
+        if vm.holds_much() && !vm.make_room()? {
+            // What it still holds nobody can name: the next script gets another machine.
+            *vm = self.make_machine()?;
+        }
+        vm.tell_memory();
+        Ok(done)
+    }
+
+    /// Forgets all scripts, and has the threads drop their machines when they next have nothing to do.
+    pub fn flush(&self) {
+        self.scripts.flush();
+        self.machines.generation.store(self.scripts.generation(), Ordering::Release);
+    }
+
+    fn make_machine(&self) -> mlua::Result<Vm> {
+        let vm = Vm::new()?;
+        self.machines.memory.lock().push(Arc::clone(&vm.memory));
+        Ok(vm)
+    }
+
+    fn machine_of_thread(&self) -> Option<Rc<Machine>> {
+        MACHINES.with_borrow(|machines| {
+            let own = |machine: &&Rc<Machine>| machine.of.as_ptr() == Arc::as_ptr(&self.machines);
+            machines.iter().find(own).cloned()
+        })
+    }
+
+    fn new_machine(&self) -> mlua::Result<Rc<Machine>> {
+        let vm = self.make_machine()?;
+        let machine = Rc::new(Machine { of: Arc::downgrade(&self.machines), vm: RefCell::new(vm) });
+        MACHINES.with_borrow_mut(|machines| {
+            // Servers that have ended leave theirs to the next one.
+            machines.retain(|machine| machine.of.strong_count() > 0);
+            machines.push(Rc::clone(&machine));
+        });
+        Ok(machine)
+    }
+
+    /// What the machines hold.
+    pub fn memory_held(&self) -> MemoryHeld {
+        let are_libraries = !self.libraries.is_empty();
+        let mut memory = self.machines.memory.lock();
+        memory.retain(|machine| Arc::strong_count(machine) > 1);
+        memory.iter().fold(MemoryHeld::default(), |mut held, machine| {
+            let bytes = machine.bytes.load(Ordering::Relaxed);
+            // What is left of libraries that are gone goes when the machine runs the next function.
+            if are_libraries && machine.has_functions.load(Ordering::Relaxed) {
+                held.with_functions_bytes += bytes;
+            } else {
+                held.scripts_bytes += bytes;
+            }
+            held
+        })
+    }
+
+    /// Counts a script that ran alone.
+    pub fn count_alone(&self) {
+        self.ran_alone.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Drops this thread's machines that have not been used since scripts were flushed, and collects the garbage of the others. For a
+/// thread that has nothing to do.
+pub fn tidy_machines() {
+    MACHINES.with_borrow_mut(|machines| {
+        machines.retain(|machine| {
+            let Some(of) = machine.of.upgrade() else { return false };
+            // One whose script gives way to this thread's other work is in use.
+            let Ok(vm) = machine.vm.try_borrow() else { return true };
+            let is_present = vm.generation() >= of.generation.load(Ordering::Acquire);
+            if is_present {
+                vm.tidy();
+            }
+            is_present
+        });
+    });
+}
+
+/// Bytes that the scripts of one thread may hold: what is configured, else a quarter of `maxmemory`, else 256 MB.
+pub fn memory_limit(config: &Config) -> usize {
+    const DEFAULT: usize = 256 << 20;
+    let configured = |directive| usize::try_from(config.int(directive)).unwrap_or(0);
+    match (configured(Directive::LuaMemoryLimit), configured(Directive::Maxmemory)) {
+        (0, 0) => DEFAULT,
+        (0, all) => all / 4,
+        (limit, _) => limit,
+    }
+    .max(vm::LEAST_LIMIT)
+}
+
+impl Default for Scripting {
+    fn default() -> Self {
+        Self::new()
+    }
+}
