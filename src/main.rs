@@ -56,7 +56,7 @@ fn serve(config: Config, log: LogSwitch) -> ExitCode {
                 port = ports.main,
                 tls_port = ports.tls,
                 read_only_port = ports.read_only,
-                workers = handle.server().workers,
+                workers = handle.server().identity.workers,
                 "started"
             );
             // In the words that wait strategies for containers look for.

@@ -127,7 +127,7 @@ impl Handle {
 
     /// The ports listened on.
     pub fn ports(&self) -> Ports {
-        *self.server.ports.read()
+        *self.server.identity.ports.read()
     }
 
     /// What connections can be made of: `tcp`, `unix`, `tls`. The main port speaks TLS as well; it counts as `tcp` unless `tls-only`
@@ -146,7 +146,7 @@ impl Handle {
     /// Moves a manual clock and lets happen what is due then.
     pub fn advance_clock(&self, by_ms: u64) {
         self.server.clock.advance_ms(by_ms);
-        if self.server.active_expiry.load(Ordering::Relaxed) {
+        if self.server.upkeep.active_expiry.load(Ordering::Relaxed) {
             self.server.expire_due();
         }
         self.server.look_after_clients();

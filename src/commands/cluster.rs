@@ -384,7 +384,7 @@ fn count_failure_reports(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandRe
 
 fn info(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
-    let known = 1 + usize::from(cx.server.ports.read().read_only != 0);
+    let known = 1 + usize::from(cx.server.identity.ports.read().read_only != 0);
     let counters = [
         "cluster_current_epoch",
         "cluster_my_epoch",

@@ -28,7 +28,7 @@ impl Server {
         batch: &mut Batch<'_>,
     ) -> bool {
         self.count_streak(1, u64::from(failed), batch);
-        batch.thresholds.are_met(request_bytes, reply_bytes) || self.observation.tick() != batch.tick
+        batch.thresholds.are_met(request_bytes, reply_bytes) || self.logs.observation.tick() != batch.tick
     }
 
     /// Adds `executed` commands, `failed` of them with an error, to the streak.
@@ -42,12 +42,12 @@ impl Server {
     /// Logs the command that ran last where it crossed a threshold, and ends the streak where no other command of its kind
     /// follows at once (`ends_streak`) or it has to be timed by itself.
     pub(super) fn conclude(&self, done: &Done<'_>, ends_streak: bool, batch: &mut Batch<'_>) {
-        let tick = self.observation.tick();
+        let tick = self.logs.observation.tick();
         let ticked = tick != batch.tick;
         if ticked {
             // A change of the thresholds counts as a tick.
             batch.tick = tick;
-            batch.thresholds = self.observation.thresholds(batch.now_ms);
+            batch.thresholds = self.logs.observation.thresholds(batch.now_ms);
         }
         let thresholds = batch.thresholds;
         if done.request_bytes >= thresholds.request_bytes || done.reply_bytes >= thresholds.reply_bytes {
@@ -60,7 +60,7 @@ impl Server {
                 if is_its_own {
                     self.took_long(done, took_ns);
                 } else {
-                    self.observation.distrust_ticks(batch.now_ms);
+                    self.logs.observation.distrust_ticks(batch.now_ms);
                 }
             }
         }
@@ -99,7 +99,7 @@ impl Server {
         if batch.streak.command != command {
             let took_ns = self.end_streak(0, batch);
             if took_ns >= batch.thresholds.slow_ns {
-                self.observation.distrust_ticks(batch.now_ms);
+                self.logs.observation.distrust_ticks(batch.now_ms);
             }
             batch.streak.command = command;
         }

@@ -287,7 +287,7 @@ impl<'a> Context<'a> {
             sleeps_ns: After::sleep_ns(self.after.as_ref()),
         };
         server.count_alone(&done, took_ns + done.sleeps_ns, failed);
-        if server.monitors.any() && !entry.spec.flags.intersects(UNSEEN) {
+        if server.logs.monitors.any() && !entry.spec.flags.intersects(UNSEEN) {
             let source = if from_script { Source::Script } else { Source::Client(&self.client.shared) };
             server.show_to_monitors(entry, arguments, self.client.database, source);
         }
@@ -295,7 +295,7 @@ impl<'a> Context<'a> {
 
     /// For a command that shows itself to monitors, so that it is seen before what it calls (EVAL).
     pub fn show_to_monitors(&self, arguments: &[&[u8]]) {
-        if self.server.monitors.any() {
+        if self.server.logs.monitors.any() {
             let source = Source::Client(&self.client.shared);
             self.server.show_to_monitors(self.command, arguments, self.client.database, source);
         }

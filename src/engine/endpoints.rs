@@ -69,7 +69,7 @@ impl Server {
     pub fn end_monitor(&self, client: &mut Client) {
         if std::mem::take(&mut client.monitor) {
             client.shared.monitor.store(false, std::sync::atomic::Ordering::Relaxed);
-            self.monitors.remove(&client.shared);
+            self.logs.monitors.remove(&client.shared);
         }
     }
 
@@ -91,7 +91,7 @@ impl Server {
     /// Where this client is told to find the cluster.
     pub fn endpoint(&self, client: &Client) -> Endpoint {
         let configured_port = |directive| self.config.int(directive) as u16;
-        let ports = *self.ports.read();
+        let ports = *self.identity.ports.read();
         let announced = |directives: &[Directive]| {
             directives.iter().map(|directive| configured_port(*directive)).find(|port| *port != 0)
         };

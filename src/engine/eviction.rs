@@ -70,7 +70,7 @@ impl Server {
         match self.evict_within(batch, limit_us) {
             Room::Made => true,
             Room::Coming => {
-                self.keeper.wake();
+                self.upkeep.keeper.wake();
                 true
             }
             Room::None => false,
@@ -84,7 +84,7 @@ impl Server {
         }
         let Some(policy) = settings.policy else { return Room::None };
         // While another thread evicts, memory is on its way.
-        let Some(mut evictor) = self.evictor.try_lock() else { return Room::Coming };
+        let Some(mut evictor) = self.upkeep.evictor.try_lock() else { return Room::Coming };
         let look =
             Look { policy, samples: settings.samples, clock: self.settings.access_clock(batch.now_ms) };
         let start_ns = self.clock.monotonic_ns();
@@ -111,7 +111,7 @@ impl Server {
             }
         };
         let took_ms = (self.clock.monotonic_ns() - start_ns) / 1_000_000;
-        self.latency.note("eviction-cycle", took_ms, self.clock.now_ms());
+        self.logs.latency.note("eviction-cycle", took_ms, self.clock.now_ms());
         self.stats.add(batch.worker, Counter::EvictedKeys, evicted);
         self.count_changes(evicted);
         room
@@ -243,7 +243,7 @@ impl Keeper {
             let mut high_bytes = 0;
             while !stopped.load(Ordering::Acquire) {
                 let more = watched.evict_in_background();
-                watched.time_over.note(watched.bytes_over_limit() > 0, watched.clock.monotonic_ns());
+                watched.upkeep.time_over.note(watched.bytes_over_limit() > 0, watched.clock.monotonic_ns());
                 watched.evict_clients();
                 let used_bytes = alloc::allocated_bytes().unwrap_or(0);
                 high_bytes = high_bytes.max(used_bytes);
@@ -254,7 +254,7 @@ impl Keeper {
                     stir();
                     high_bytes = used_bytes;
                 }
-                if watched.keeper.stir.swap(false, Ordering::Relaxed) {
+                if watched.upkeep.keeper.stir.swap(false, Ordering::Relaxed) {
                     stir();
                 }
                 let has_limit = watched.settings.maxmemory() > 0 || watched.settings.clients_limit() > 0;
@@ -266,7 +266,7 @@ impl Keeper {
                 std::thread::park_timeout(pause);
             }
         })?;
-        *server.keeper.thread.write() = Some(thread.thread().clone());
+        *server.upkeep.keeper.thread.write() = Some(thread.thread().clone());
         Ok(Self { stop, thread: Some(thread) })
     }
 }

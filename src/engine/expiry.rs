@@ -40,8 +40,8 @@ impl Sweeper {
         let thread = std::thread::Builder::new().name("kvarts-expiry".into()).spawn(move || {
             while !stopped.load(Ordering::Acquire) {
                 server.clock.follow();
-                server.observation.next_tick();
-                let sleep = if server.active_expiry.load(Ordering::Relaxed) {
+                server.logs.observation.next_tick();
+                let sleep = if server.upkeep.active_expiry.load(Ordering::Relaxed) {
                     server.expire_due();
                     sleep_for(&server)
                 } else {
@@ -78,7 +78,7 @@ impl Server {
     /// Removes everything that is due now; answers how many keys and fields that were.
     pub fn expire_due(&self) -> u64 {
         // One sweep at a time: who returns from here knows that no other has a key half removed.
-        let _turn = self.sweeping.lock();
+        let _turn = self.upkeep.sweeping.lock();
         if self.keeps_keys(self.clock.now_ms()) {
             return 0; // What has ended reads as absent, and is removed later.
         }
@@ -103,7 +103,7 @@ impl Server {
             if !more {
                 let took_ns = self.clock.monotonic_ns() - started_ns;
                 self.stats.add(crate::worker::NONE, Counter::ExpireCycleNs, took_ns);
-                self.latency.note("expire-cycle", took_ns / 1_000_000, self.clock.now_ms());
+                self.logs.latency.note("expire-cycle", took_ns / 1_000_000, self.clock.now_ms());
                 return total;
             }
         }

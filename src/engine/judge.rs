@@ -86,7 +86,7 @@ impl Server {
 
     /// Replicas that are there to be written to: the read-only port is one, and never behind.
     pub fn good_replicas(&self) -> usize {
-        usize::from(self.ports.read().read_only != 0)
+        usize::from(self.identity.ports.read().read_only != 0)
     }
 
     /// Whether there are fewer replicas than `min-replicas-to-write` asks for.

@@ -28,7 +28,7 @@ impl Server {
     pub fn memory_use(&self) -> MemoryUse {
         let resident = resident_bytes();
         let allocated = self.used_memory();
-        let peak = self.memory_peak.fetch_max(allocated, Ordering::Relaxed).max(allocated);
+        let peak = self.upkeep.memory_peak.fetch_max(allocated, Ordering::Relaxed).max(allocated);
         MemoryUse { resident, allocated, peak, system: system_bytes() }
     }
 }

@@ -72,57 +72,90 @@ pub struct Server {
     pub scripting: Scripting,
     /// CLIENT PAUSE.
     pub pause: Pause,
-    /// From where on commands are told of.
-    pub observation: Observation,
-    /// COMMANDLOG and SLOWLOG.
-    pub commandlogs: CommandLogs,
-    /// MONITOR.
-    pub monitors: Monitors,
-    /// LATENCY.
-    pub latency: LatencyMonitor,
     /// Time.
     pub clock: Arc<Clock>,
-    /// What has happened.
+    /// What has happened, counted.
     pub stats: Stats,
     /// The slot table and this node's name.
     pub cluster: ClusterState,
+    /// What the server is called and since when it runs.
+    pub identity: Identity,
+    /// What is logged and shown of commands.
+    pub logs: Logs,
+    /// What the background threads work with.
+    pub upkeep: Upkeep,
+    /// Changes counted outside batches: those of active expiry and eviction.
+    pub changes: AtomicU64,
+    /// Whether RESTORE takes payloads with a wrong checksum (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
+    pub skips_checksums: AtomicBool,
+    /// Changes the settings of the program's log, where the program has let it.
+    log: std::sync::OnceLock<LogSwitch>,
+    /// The sockets' side, where there are sockets.
+    network: std::sync::OnceLock<Arc<dyn network::Network>>,
+    shutdown: tokio::sync::watch::Sender<bool>,
+}
+
+/// What a server is called, since when it runs, and where.
+pub struct Identity {
     /// 40 hex digits, new at each start.
     pub run_id: String,
     /// 40 hex digits, of the replication history.
     pub replication_id: parking_lot::RwLock<String>,
     /// When it started, in milliseconds of Unix time.
     pub started_ms: u64,
-    /// How many threads run commands.
+    /// Threads that run commands.
     pub workers: usize,
-    /// Where the listeners really listen (ports may have been 0).
+    /// Bytes that were in use when the server had been made (`used_memory_startup`).
+    pub memory_startup: u64,
+    /// Where the listeners really listen (the configured ports may have been 0).
     pub ports: parking_lot::RwLock<Ports>,
-    /// Changes since the last save (there is none yet).
-    pub changes: AtomicU64,
+}
+
+/// What is logged and shown of commands that ran.
+#[derive(Default)]
+pub struct Logs {
+    /// Thresholds (time, request bytes, reply bytes) from which on a command goes to COMMANDLOG or LATENCY.
+    pub observation: Observation,
+    /// COMMANDLOG and SLOWLOG.
+    pub commandlogs: CommandLogs,
+    /// The clients in MONITOR.
+    pub monitors: Monitors,
+    /// LATENCY.
+    pub latency: LatencyMonitor,
+    /// How often lines are logged that clients can cause again and again.
+    pub log_limits: LogLimits,
+}
+
+/// What the threads work with that expire, evict and measure in the background.
+pub struct Upkeep {
     /// Whether active expiry is on (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
-    /// Whether RESTORE takes payloads with a wrong checksum (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
-    pub skips_checksums: AtomicBool,
-    /// Held by who sweeps.
+    /// Taken for a whole sweep of expired keys, so that the sweeper's thread and DEBUG or a test never sweep at once.
     pub sweeping: parking_lot::Mutex<()>,
     /// What is remembered from eviction to eviction.
     pub evictor: parking_lot::Mutex<Evictor>,
     /// How long the memory has been over its limit.
     pub time_over: eviction::TimeOver,
-    /// Calls the thread that evicts in the background.
+    /// Wakes the thread that evicts in the background.
     pub keeper: eviction::KeeperCall,
     /// Highest memory use seen, in bytes.
     pub memory_peak: AtomicU64,
-    /// Bytes that were in use when the server had been made (`used_memory_startup`).
-    pub memory_startup: u64,
     /// What happens a second, renewed by [`Server::measure_rates`].
     pub rates: parking_lot::RwLock<Rates>,
-    /// How often lines are logged that clients can cause again and again.
-    pub log_limits: LogLimits,
-    /// Changes the settings of the program's log, where the program has let it.
-    log: std::sync::OnceLock<LogSwitch>,
-    /// The sockets' side, where there are sockets.
-    network: std::sync::OnceLock<Arc<dyn network::Network>>,
-    shutdown: tokio::sync::watch::Sender<bool>,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            active_expiry: AtomicBool::new(true),
+            sweeping: parking_lot::Mutex::default(),
+            evictor: parking_lot::Mutex::default(),
+            time_over: eviction::TimeOver::default(),
+            keeper: eviction::KeeperCall::default(),
+            memory_peak: AtomicU64::new(0),
+            rates: parking_lot::RwLock::default(),
+        }
+    }
 }
 
 /// Limits of log lines, each for one kind.
@@ -167,36 +200,28 @@ impl Server {
             acl,
             scripting: Scripting::new(),
             pause: Pause::new(),
-            observation: Observation::default(),
-            commandlogs: CommandLogs::default(),
-            monitors: Monitors::default(),
-            latency: LatencyMonitor::default(),
             stats,
             cluster: ClusterState::new(cluster_enabled),
-            run_id: crate::random::hex(40),
-            replication_id: parking_lot::RwLock::new(crate::random::hex(40)),
-            started_ms: clock.now_ms(),
-            clock,
-            workers,
-            ports: parking_lot::RwLock::default(),
+            identity: Identity {
+                run_id: crate::random::hex(40),
+                replication_id: parking_lot::RwLock::new(crate::random::hex(40)),
+                started_ms: clock.now_ms(),
+                workers,
+                memory_startup: 0,
+                ports: parking_lot::RwLock::default(),
+            },
+            logs: Logs::default(),
+            upkeep: Upkeep::default(),
             changes: AtomicU64::new(0),
-            active_expiry: AtomicBool::new(true),
             skips_checksums: AtomicBool::new(false),
-            sweeping: parking_lot::Mutex::new(()),
-            evictor: parking_lot::Mutex::default(),
-            keeper: eviction::KeeperCall::default(),
-            time_over: eviction::TimeOver::default(),
-            memory_peak: AtomicU64::new(0),
-            memory_startup: 0,
-            rates: parking_lot::RwLock::default(),
-            log_limits: LogLimits::default(),
+            clock,
             log: std::sync::OnceLock::new(),
             network: std::sync::OnceLock::new(),
             shutdown: tokio::sync::watch::channel(false).0,
             config,
         };
         server.apply_settings();
-        server.memory_startup = server.used_memory();
+        server.identity.memory_startup = server.used_memory();
         server
     }
 
@@ -222,14 +247,14 @@ impl Server {
             self.settings.pubsub_limit(),
             self.clock.now_ms(),
         );
-        self.observation.load(&self.config);
-        self.latency.set_threshold_ms(self.config.int(Directive::LatencyMonitorThreshold).max(0) as u64);
+        self.logs.observation.load(&self.config);
+        self.logs.latency.set_threshold_ms(self.config.int(Directive::LatencyMonitorThreshold).max(0) as u64);
         for (kind, directive) in [
             (LogKind::Slow, Directive::CommandlogSlowExecutionMaxLen),
             (LogKind::LargeRequest, Directive::CommandlogLargeRequestMaxLen),
             (LogKind::LargeReply, Directive::CommandlogLargeReplyMaxLen),
         ] {
-            self.commandlogs.set_max_len(kind, self.config.int(directive).max(0) as usize);
+            self.logs.commandlogs.set_max_len(kind, self.config.int(directive).max(0) as usize);
         }
         self.stats.set_tracks_latency(self.config.flag(Directive::LatencyTracking));
     }
@@ -254,7 +279,7 @@ impl Server {
     pub fn measure_rates(&self) {
         let totals = [Counter::CommandsProcessed, Counter::NetInputBytes, Counter::NetOutputBytes]
             .map(|counter| self.stats.sum(counter));
-        self.rates.write().measure(self.clock.monotonic_ns(), totals);
+        self.upkeep.rates.write().measure(self.clock.monotonic_ns(), totals);
     }
 
     /// The replication offset that both ports tell: one more than the changes made. It is never 0, since clients (Lettuce) take a

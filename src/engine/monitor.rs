@@ -75,7 +75,7 @@ impl Server {
     #[cold]
     pub fn show_to_monitors(&self, entry: &Entry, arguments: &[&[u8]], database: usize, source: Source<'_>) {
         let limit = self.settings.monitor_limit();
-        self.monitors.show(entry, arguments, database, source, self.clock.now_us(), limit);
+        self.logs.monitors.show(entry, arguments, database, source, self.clock.now_us(), limit);
     }
 }
 

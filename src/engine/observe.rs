@@ -151,7 +151,7 @@ impl Server {
         self.stats.add(worker, Counter::CommandsProcessed, 1);
         self.stats.commands_ran(worker, done.entry.id, 1, took_ns, u64::from(failed));
         done.client.commands.fetch_add(1, Ordering::Relaxed);
-        let limits = self.observation.thresholds(0);
+        let limits = self.logs.observation.thresholds(0);
         if took_ns >= limits.slow_ns {
             self.took_long(done, took_ns);
         }
@@ -163,21 +163,21 @@ impl Server {
     /// Tells of a command that took this long, which is more than the least threshold.
     #[cold]
     pub fn took_long(&self, done: &Done<'_>, took_ns: u64) {
-        if took_ns >= self.observation.logged_ns.load(Ordering::Relaxed) {
+        if took_ns >= self.logs.observation.logged_ns.load(Ordering::Relaxed) {
             self.log_command(LogKind::Slow, done, took_ns / 1000);
         }
         let is_fast = done.entry.spec.flags.has(Flags::FAST);
         let event = if is_fast { "fast-command" } else { "command" };
-        self.latency.note(event, took_ns / 1_000_000, self.clock.now_ms());
+        self.logs.latency.note(event, took_ns / 1_000_000, self.clock.now_ms());
     }
 
     /// Logs a command whose request or reply may be large.
     #[cold]
     pub fn was_large(&self, done: &Done<'_>) {
-        if done.request_bytes >= self.observation.request_bytes.load(Ordering::Relaxed) {
+        if done.request_bytes >= self.logs.observation.request_bytes.load(Ordering::Relaxed) {
             self.log_command(LogKind::LargeRequest, done, done.request_bytes);
         }
-        if done.reply_bytes >= self.observation.reply_bytes.load(Ordering::Relaxed) {
+        if done.reply_bytes >= self.logs.observation.reply_bytes.load(Ordering::Relaxed) {
             self.log_command(LogKind::LargeReply, done, done.reply_bytes);
         }
     }
@@ -194,7 +194,7 @@ impl Server {
             address: done.client.address.clone(),
             name: done.client.names.lock().name.clone(),
         };
-        self.commandlogs.add(kind, entry);
+        self.logs.commandlogs.add(kind, entry);
     }
 }
 

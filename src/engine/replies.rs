@@ -71,7 +71,7 @@ impl Server {
     /// Logs that a client speaks HTTP, which is then disconnected.
     #[cold]
     pub(super) fn log_other_protocol(&self, client: &Client, now_ms: u64) {
-        if let Some(further) = self.log_limits.other_protocol.take(now_ms) {
+        if let Some(further) = self.logs.log_limits.other_protocol.take(now_ms) {
             tracing::warn!(
                 client = client.shared.id,
                 address = client.shared.address,

@@ -68,7 +68,7 @@ impl Server {
             self.refuse(client, Some(entry), error, batch, out);
             return None;
         }
-        let is_shown = !plain && self.monitors.any() && !entry.spec.flags.intersects(UNSEEN);
+        let is_shown = !plain && self.logs.monitors.any() && !entry.spec.flags.intersects(UNSEEN);
         if is_shown && !matches!(outcome, Outcome::Busy) {
             let source = Source::Client(&client.shared);
             self.show_to_monitors(entry, request.arguments, client.database, source);
@@ -143,7 +143,7 @@ impl Server {
             && !self.cluster.is_enabled()
             && !self.pause.is_set()
             && self.settings.min_replicas() == 0
-            && !self.monitors.any()
+            && !self.logs.monitors.any()
     }
 
     /// Judges a request. It breaks where the request has been refused or queued, or has to wait.

@@ -129,7 +129,7 @@ impl Server {
             done.request_bytes = requests.decoder.request_bytes(requests.next + done.executed);
             done.executed += 1;
             done.notable = batch.thresholds.are_met(done.request_bytes, done.reply_bytes)
-                || self.observation.tick() != batch.tick;
+                || self.logs.observation.tick() != batch.tick;
             if done.notable
                 || context.reply.position() >= OUTPUT_ENOUGH
                 || batch.changes.any_ready()

@@ -128,7 +128,7 @@ impl Listening {
 
     fn start_tcp(&self, stream: TcpStream, peer: SocketAddr, door: Door, speaks: Speaks) {
         let server = Arc::clone(&self.server);
-        if !server.admit() {
+        if !admit(&server) {
             refuse(SockRef::from(&stream));
             return;
         }
@@ -145,7 +145,7 @@ impl Listening {
 
     fn start_unix(&self, stream: UnixStream, path: &str) {
         let server = Arc::clone(&self.server);
-        if !server.admit() {
+        if !admit(&server) {
             refuse(SockRef::from(&stream));
             return;
         }
@@ -172,7 +172,7 @@ impl Listening {
                 }
                 Err(HandshakeError::Ours(error)) => {
                     let server = &session.server;
-                    if let Some(further) = server.log_limits.handshake.take(server.clock.now_ms()) {
+                    if let Some(further) = server.logs.log_limits.handshake.take(server.clock.now_ms()) {
                         tracing::warn!(client = shared.id, %error, further, "TLS cannot be spoken as configured");
                     }
                     return;
@@ -263,20 +263,18 @@ fn refuse(socket: SockRef<'_>) {
 
 /// Mostly: no more files. Trying again at once would only burn time.
 async fn accept_failed(server: &Server, error: &std::io::Error) {
-    if let Some(further) = server.log_limits.accept.take(server.clock.now_ms()) {
+    if let Some(further) = server.logs.log_limits.accept.take(server.clock.now_ms()) {
         tracing::warn!(%error, further, "could not accept a connection");
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
-impl Server {
-    /// Takes a place for a new client, or counts that there was none.
-    fn admit(&self) -> bool {
-        self.stats.add(worker::current(), Counter::ConnectionsReceived, 1);
-        let admitted = self.clients.take_place(self.config.int(Directive::Maxclients).max(1) as usize);
-        if !admitted {
-            self.stats.add(worker::current(), Counter::RejectedConnections, 1);
-        }
-        admitted
+/// Takes a place for a new client, or counts that there was none.
+fn admit(server: &Server) -> bool {
+    server.stats.add(worker::current(), Counter::ConnectionsReceived, 1);
+    let admitted = server.clients.take_place(server.config.int(Directive::Maxclients).max(1) as usize);
+    if !admitted {
+        server.stats.add(worker::current(), Counter::RejectedConnections, 1);
     }
+    admitted
 }

@@ -136,7 +136,7 @@ impl ListeningPorts {
                 leaving.iter().for_each(Socket::close);
                 staying.extend(new);
                 *open = staying;
-                *server.ports.write() = ports_of(&open);
+                *server.identity.ports.write() = ports_of(&open);
                 Ok(())
             }
             Err(failure) => {
@@ -151,7 +151,7 @@ impl ListeningPorts {
                     }
                 }
                 *open = staying;
-                *server.ports.write() = ports_of(&open);
+                *server.identity.ports.write() = ports_of(&open);
                 Err(failure)
             }
         }
@@ -241,7 +241,7 @@ impl Network for ListeningPorts {
         let Some(server) = self.server.upgrade().filter(|_| own.into_iter().any(changed)) else {
             return Ok(());
         };
-        let ports = ports_after(&server.config, changes, *server.ports.read());
+        let ports = ports_after(&server.config, changes, *server.identity.ports.read());
         let refused = |failure| refusal(changes, failure);
         let bind = bind_after(&server.config, changes);
         let mut wanted = Vec::new();
@@ -256,7 +256,7 @@ impl Network for ListeningPorts {
     }
 
     fn connect(&self, host: &str, port: u16, step_limit: Duration) -> Result<Box<dyn Peer>, PeerError> {
-        let ports = self.server.upgrade().map(|server| *server.ports.read()).unwrap_or_default();
+        let ports = self.server.upgrade().map(|server| *server.identity.ports.read()).unwrap_or_default();
         // 0 is none, and nobody can be connected to it.
         peer::connect(host, port, step_limit, &[ports.main, ports.tls, ports.read_only])
     }

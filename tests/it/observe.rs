@@ -288,7 +288,7 @@ fn what_a_monitor_may_do() {
     monitor.check("MULTI", "+OK~");
     monitor.check("MONITOR", "+QUEUED~");
     monitor.check("EXEC", "*1~-ERR MONITOR isn't allowed for DENY BLOCKING client~");
-    assert!(!server.handle().server().monitors.any());
+    assert!(!server.handle().server().logs.monitors.any());
 }
 
 #[test]

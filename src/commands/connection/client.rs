@@ -358,7 +358,7 @@ fn pause(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn unpause(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     cx.server.pause.end();
-    cx.server.keeper.wake();
+    cx.server.upkeep.keeper.wake();
     for client in cx.server.clients.all() {
         if client.blocked.load(Ordering::Relaxed) {
             client.look();

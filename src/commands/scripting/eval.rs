@@ -225,7 +225,7 @@ fn flush(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         _ => return Err(CommandError::text("ERR SCRIPT FLUSH only support SYNC|ASYNC option")),
     }
     cx.server.scripting.flush();
-    cx.server.keeper.wake_all();
+    cx.server.upkeep.keeper.wake_all();
     cx.reply.ok();
     Ok(())
 }

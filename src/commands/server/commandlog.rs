@@ -141,7 +141,7 @@ fn count(word: &[u8]) -> Result<usize, CommandError> {
 }
 
 fn reply_latest(cx: &mut Context<'_>, kind: LogKind, count: usize) -> CommandResult {
-    let entries = cx.server.commandlogs.latest(kind, count);
+    let entries = cx.server.logs.commandlogs.latest(kind, count);
     let reply = &mut cx.reply;
     reply.array(entries.len());
     for entry in &entries {
@@ -158,12 +158,12 @@ fn reply_latest(cx: &mut Context<'_>, kind: LogKind, count: usize) -> CommandRes
 }
 
 fn reply_len(cx: &mut Context<'_>, kind: LogKind) -> CommandResult {
-    cx.reply.count(cx.server.commandlogs.len(kind));
+    cx.reply.count(cx.server.logs.commandlogs.len(kind));
     Ok(())
 }
 
 fn reply_reset(cx: &mut Context<'_>, kind: LogKind) -> CommandResult {
-    cx.server.commandlogs.reset(kind);
+    cx.server.logs.commandlogs.reset(kind);
     cx.reply.ok();
     Ok(())
 }

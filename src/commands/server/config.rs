@@ -91,7 +91,7 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if cx.origin == Origin::Client {
         // The keeper is woken to reach a lower maxmemory at once. Not within a transaction, where a CLIENT
         // PAUSE may follow that forbids it; the keeper looks by itself soon after.
-        cx.server.keeper.wake();
+        cx.server.upkeep.keeper.wake();
     }
     cx.reply.ok();
     Ok(())
@@ -105,7 +105,7 @@ fn config_secret(arguments: &[&[u8]], index: usize) -> bool {
 fn config_resetstat(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     cx.server.stats.reset();
     cx.keys.keyspace.reaper.reset_freed();
-    cx.server.time_over.reset();
+    cx.server.upkeep.time_over.reset();
     cx.reply.ok();
     Ok(())
 }

@@ -235,7 +235,7 @@ fn pause_cron(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn change_repl_id(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    *cx.server.replication_id.write() = crate::random::hex(40);
+    *cx.server.identity.replication_id.write() = crate::random::hex(40);
     cx.reply.ok();
     Ok(())
 }
@@ -320,7 +320,7 @@ fn object(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn set_active_expire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let on = parse_i64(arguments[2]).ok_or(CommandError::NotAnInteger)? != 0;
-    cx.server.active_expiry.store(on, std::sync::atomic::Ordering::Relaxed);
+    cx.server.upkeep.active_expiry.store(on, std::sync::atomic::Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }

@@ -106,8 +106,8 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn server(cx: &Context<'_>, fields: &mut Fields) {
     let server = cx.server;
-    let uptime_s = cx.keys.now_ms.saturating_sub(server.started_ms) / 1000;
-    let ports = *server.ports.read();
+    let uptime_s = cx.keys.now_ms.saturating_sub(server.identity.started_ms) / 1000;
+    let ports = *server.identity.ports.read();
     let port = if cx.client.door == Door::ReadOnly { ports.read_only } else { ports.main };
     fields.add("redis_version", crate::REDIS_VERSION);
     fields.add("server_name", "kvarts");
@@ -125,7 +125,7 @@ fn server(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("multiplexing_api", "epoll");
     fields.add("process_id", std::process::id());
     fields.add("process_supervised", "no");
-    fields.add("run_id", &server.run_id);
+    fields.add("run_id", &server.identity.run_id);
     fields.add("tcp_port", port);
     fields.add("server_time_usec", server.clock.now_us());
     fields.add("uptime_in_seconds", uptime_s);
@@ -138,8 +138,8 @@ fn server(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("executable", executable());
     fields
         .add("config_file", server.config.file().map_or_else(String::new, |path| path.display().to_string()));
-    fields.add("io_threads_active", u8::from(server.workers > 1));
-    fields.add("worker_threads", server.workers);
+    fields.add("io_threads_active", u8::from(server.identity.workers > 1));
+    fields.add("worker_threads", server.identity.workers);
     fields.add("availability_zone", server.config.text(Directive::AvailabilityZone));
     let bind = server.config.text(Directive::Bind);
     let addresses: String =
@@ -266,7 +266,7 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("used_memory_peak_human", human(used.peak));
     fields.add("used_memory_peak_perc", format_args!("{:.2}%", ratio(used.allocated, used.peak) * 100.0));
     fields.add("used_memory_overhead", overhead);
-    fields.add("used_memory_startup", server.memory_startup);
+    fields.add("used_memory_startup", server.identity.memory_startup);
     fields.add("used_memory_dataset", dataset);
     fields.add("used_memory_dataset_perc", format_args!("{:.2}%", ratio(dataset, used.allocated) * 100.0));
     fields.add("allocator_allocated", used.allocated);
@@ -334,7 +334,7 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
         cx.server.changes.load(Relaxed) + cx.server.stats.sum(Counter::Changes),
     );
     fields.add("rdb_bgsave_in_progress", 0);
-    fields.add("rdb_last_save_time", cx.server.started_ms / 1000);
+    fields.add("rdb_last_save_time", cx.server.identity.started_ms / 1000);
     fields.add("rdb_last_bgsave_status", "ok");
     fields.add("rdb_last_bgsave_time_sec", -1);
     fields.add("rdb_current_bgsave_time_sec", -1);
@@ -359,7 +359,7 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
 fn stats(cx: &Context<'_>, fields: &mut Fields) {
     let server = cx.server;
     let sum = |counter| server.stats.sum(counter);
-    let rates = server.rates.read();
+    let rates = server.upkeep.rates.read();
     let (lag_ms, lag_max_ms) = server.stats.expiry_lags();
     fields.add("total_connections_received", sum(Counter::ConnectionsReceived));
     fields.add("total_commands_processed", sum(Counter::CommandsProcessed));
@@ -389,7 +389,7 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("evicted_clients", sum(Counter::EvictedClients));
     fields.add("evicted_scripts", server.scripting.scripts.evicted());
     fields.add("scripts_ran_alone", server.scripting.ran_alone.load(Relaxed));
-    let (over_ms, now_over_ms) = server.time_over.ms(server.clock.monotonic_ns());
+    let (over_ms, now_over_ms) = server.upkeep.time_over.ms(server.clock.monotonic_ns());
     fields.add("total_eviction_exceeded_time", over_ms);
     fields.add("current_eviction_exceeded_time", now_over_ms);
     fields.add("keyspace_hits", sum(Counter::KeyspaceHits));
@@ -470,7 +470,7 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
         fields.add("replicas_waiting_psync", 0);
     }
     fields.add("master_failover_state", "no-failover");
-    fields.add("master_replid", &*server.replication_id.read());
+    fields.add("master_replid", &*server.identity.replication_id.read());
     fields.add("master_replid2", "0".repeat(40));
     fields.add("master_repl_offset", offset);
     fields.add("second_repl_offset", -1);

@@ -84,7 +84,7 @@ fn doctor(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn graph(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let name = arguments[2];
-    let event: Event = cx.server.latency.event(name).ok_or_else(|| {
+    let event: Event = cx.server.logs.latency.event(name).ok_or_else(|| {
         let name = String::from_utf8_lossy(name);
         CommandError::new(format!("ERR No samples available for event '{name}'"))
     })?;
@@ -126,7 +126,7 @@ fn histogram(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn history(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let samples = cx.server.latency.event(arguments[2]).map(|event| event.samples).unwrap_or_default();
+    let samples = cx.server.logs.latency.event(arguments[2]).map(|event| event.samples).unwrap_or_default();
     cx.reply.array(samples.len());
     for sample in samples {
         cx.reply.array(2);
@@ -137,7 +137,7 @@ fn history(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn latest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    let events = cx.server.latency.events();
+    let events = cx.server.logs.latency.events();
     cx.reply.array(events.len());
     for event in events {
         let latest = event.samples.back().map_or((0, 0), |sample| (sample.at_s, sample.ms));
@@ -151,6 +151,6 @@ fn latest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn reset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    cx.reply.count(cx.server.latency.reset(&arguments[2..]));
+    cx.reply.count(cx.server.logs.latency.reset(&arguments[2..]));
     Ok(())
 }

@@ -61,11 +61,11 @@ fn age(seconds: u64) -> String {
 
 /// Describes what took long, and what may be done about it.
 pub fn report(server: &Server) -> String {
-    let threshold_ms = server.latency.threshold_ms();
+    let threshold_ms = server.logs.latency.threshold_ms();
     if threshold_ms == 0 {
         return "Nothing is watched: latency-monitor-threshold is 0. Set it to the milliseconds from which on an event matters to you.\n".to_owned();
     }
-    let events = server.latency.events();
+    let events = server.logs.latency.events();
     if events.is_empty() {
         return format!("All is well: nothing has taken {threshold_ms} ms or longer.\n");
     }

@@ -184,7 +184,7 @@ fn malloc_stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 fn purge(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     // Other threads give memory back when they next have nothing to do; the keeper sees to that.
     crate::alloc::ask_back();
-    cx.server.keeper.wake_all();
+    cx.server.upkeep.keeper.wake_all();
     cx.reply.ok();
     Ok(())
 }

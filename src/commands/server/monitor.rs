@@ -29,7 +29,7 @@ fn monitor(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     }
     cx.client.monitor = true;
     cx.client.shared.monitor.store(true, Ordering::Relaxed);
-    cx.server.monitors.add(&cx.client.shared);
+    cx.server.logs.monitors.add(&cx.client.shared);
     cx.reply.ok();
     Ok(())
 }

@@ -111,7 +111,7 @@ fn time(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn lastsave(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    cx.reply.int((cx.server.started_ms / 1000) as i64);
+    cx.reply.int((cx.server.identity.started_ms / 1000) as i64);
     Ok(())
 }
 
