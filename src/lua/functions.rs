@@ -27,9 +27,9 @@ pub struct Library {
     pub source: Vec<u8>,
     /// Its functions.
     pub functions: Vec<FunctionEntry>,
-    /// What they may touch.
+    /// The keys that they may touch.
     pub reach: Reach,
-    /// One of them was caught reaching for a key that it did not declare: they run alone from then on.
+    /// Set when one of them reached for a key that it did not declare: they run alone from then on.
     pub misjudged: AtomicBool,
 }
 
@@ -266,7 +266,8 @@ struct Registered {
     entries: Vec<FunctionEntry>,
     /// Their names in small letters.
     names: HashSet<String>,
-    /// Their Lua functions, by place from 1. Lua keeps them, as mlua has room for some thousands of references only.
+    /// Their Lua functions, by place from 1. Lua keeps them, as mlua has room for some thousands of
+    /// references only.
     callbacks: Table,
 }
 

@@ -1,8 +1,8 @@
-//! How a machine is watched over while it runs a script: the hook that Lua calls every so many instructions, and what library functions
-//! call every so many steps.
+//! How a machine is watched over while it runs a script: the hook that Lua calls every so many instructions,
+//! and what library functions call every so many steps.
 //!
-//! Most instructions take nanoseconds, some copy or compare all that a script holds. So the hook comes more often while a script
-//! holds much, and once a script was seen to take long between two looks.
+//! Most instructions take nanoseconds, some copy or compare all that a script holds. So the hook comes more
+//! often while a script holds much, and once a script was seen to take long between two looks.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,14 +15,15 @@ use super::control::{Control, Place};
 /// Instructions between two looks.
 const INSTRUCTIONS: u32 = 1_000;
 
-/// Steps of library functions between two looks, all calls together: some tens of microseconds, up to a millisecond where a step copies.
+/// Steps of library functions between two looks, all calls together: some tens of microseconds, up to a
+/// millisecond where a step copies.
 const STEPS: usize = 1 << 14;
 
 /// The length from which on a text makes the instructions count that work on it, in bytes.
 const LONG_TEXT_BYTES: usize = 64 << 10;
 
-/// Bytes that the instructions between two looks may go through, were each to work on the longest text: reading them as a number, the
-/// slowest that an instruction does, takes some 20 milliseconds.
+/// Bytes that the instructions between two looks may go through, were each to work on the longest text:
+/// reading them as a number, the slowest that an instruction does, takes some 20 milliseconds.
 const TEXT_BYTES_BETWEEN: usize = 4 << 20;
 
 /// The same for a script that took long between two looks.
@@ -37,8 +38,8 @@ const LONG: Duration = Duration::from_millis(4);
 /// A machine that holds more than this, in bytes, is looked at more often: in proportion.
 const MUCH_BYTES: usize = 4 << 20;
 
-/// Garbage is collected at a look when the machine holds this part of what it may hold, as Lua, which waits until there is twice as
-/// much as was left last time, may run into the limit first.
+/// Garbage is collected at a look when the machine holds this part of what it may hold, as Lua, which waits
+/// until there is twice as much as was left last time, may run into the limit first.
 const COLLECT_PERCENT: usize = 60;
 
 /// The names of what is compiled: a script, and a library of functions.
@@ -162,13 +163,13 @@ pub fn count_steps(lua: &Lua, steps: usize) -> mlua::Result<()> {
     if many { look(lua) } else { Ok(()) }
 }
 
-/// Bytes that the machine may take yet; so many where nobody watches it.
+/// Bytes that the machine may still take; 256 MB if no watch was begun.
 pub fn room(lua: &Lua) -> usize {
     const UNWATCHED: usize = 256 << 20;
     of(lua).map_or(UNWATCHED, |watch| watch.limit.get().saturating_sub(lua.used_memory()))
 }
 
-/// Looks at the script: see [`Control::look`].
+/// Checks the script with [`Control::look`], and collects garbage if the machine holds much.
 ///
 /// # Errors
 /// When it has to end.
