@@ -15,6 +15,7 @@ use super::control::GiveWay;
 use super::library_reach;
 use super::shebang::{self, ScriptFlags};
 use super::vm::Vm;
+use super::watch;
 use crate::command::table::CommandTable;
 use crate::error::CommandError;
 
@@ -29,6 +30,8 @@ pub struct Library {
     pub functions: Vec<FunctionEntry>,
     /// The keys that they may touch.
     pub reach: Reach,
+    /// Whether its source may join texts with `..`.
+    pub joins_texts: bool,
     /// Set when one of them reached for a key that it did not declare: they run alone from then on.
     pub misjudged: AtomicBool,
 }
@@ -257,7 +260,15 @@ fn load(
     }
     let (_, body) = shebang::of_library(source)?;
     let reach = library_reach::reach(body, table);
-    Ok(Library { name, source: source.to_vec(), functions, reach, misjudged: AtomicBool::new(false) })
+    let joins_texts = watch::joins_texts(source);
+    Ok(Library {
+        name,
+        source: source.to_vec(),
+        functions,
+        reach,
+        joins_texts,
+        misjudged: AtomicBool::new(false),
+    })
 }
 
 /// What a library's source registered.
@@ -304,7 +315,7 @@ fn register(vm: &Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<(String, 
         })
         .map_err(machine)?;
     vm.control.begin_load(give_way);
-    vm.restart().map_err(machine)?;
+    vm.restart(true).map_err(machine)?;
     let loaded = vm.load_library(&chunk, &register_function);
     if vm.control.end().is_some() {
         return Err(CommandError::text("ERR Error registering functions: ERR FUNCTION LOAD timeout"));

@@ -5,21 +5,21 @@
 //! that takes its keys from KEYS holds their locks; any other runs alone in the keyspace ([`analysis`] tells
 //! which is which).
 
-pub mod analysis;
-pub mod control;
-pub mod convert;
+pub(crate) mod analysis;
+pub(crate) mod control;
+pub(crate) mod convert;
 pub mod direct;
-pub mod functions;
-pub mod host;
-pub mod lexer;
-pub mod library;
-pub mod library_reach;
-pub mod scripts;
-pub mod shape;
-pub mod shebang;
-pub mod vm;
-pub mod watch;
-pub mod words;
+pub(crate) mod functions;
+pub(crate) mod host;
+pub(crate) mod lexer;
+pub(crate) mod library;
+pub(crate) mod library_reach;
+pub(crate) mod scripts;
+pub(crate) mod shape;
+pub(crate) mod shebang;
+pub(crate) mod vm;
+pub(crate) mod watch;
+pub(crate) mod words;
 
 use std::cell::RefCell;
 use std::rc::Rc;

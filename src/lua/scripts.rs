@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use super::analysis::{self, Reach};
 use super::direct::{self, Direct};
 use super::shebang::{self, ScriptFlags};
+use super::watch;
 use crate::command::table::CommandTable;
 use crate::error::CommandError;
 
@@ -32,6 +33,8 @@ pub struct Script {
     pub reach: Reach,
     /// Its tree, if it can run without a machine.
     pub straight: Option<Direct>,
+    /// Whether it may join texts with `..`.
+    pub joins_texts: bool,
     /// Set when it reached for a key that it did not declare: it runs alone from then on.
     pub misjudged: AtomicBool,
     body_start: usize,
@@ -78,6 +81,7 @@ impl Scripts {
             flags,
             reach: analysis::reach(body, table),
             straight: direct::parse(body, table),
+            joins_texts: watch::joins_texts(body),
             misjudged: AtomicBool::new(false),
             body_start: source.len() - body.len(),
             kept: AtomicBool::new(false),
@@ -184,6 +188,7 @@ pub fn sha1(bytes: &[u8]) -> Sha {
 }
 
 /// The SHA1 of some bytes in hexadecimal.
+#[cfg(test)]
 pub fn sha1_hex(bytes: &[u8]) -> String {
     hex(&sha1(bytes))
 }

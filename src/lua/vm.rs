@@ -188,12 +188,13 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Resets the watch over scripts: another one is about to run.
+    /// Resets the watch over scripts: another one is about to run, which joins texts with
+    /// `..` or does not.
     ///
     /// # Errors
     /// When memory is short.
-    pub fn restart(&self) -> mlua::Result<()> {
-        watch::restart(&self.lua)
+    pub fn restart(&self, joins_texts: bool) -> mlua::Result<()> {
+        watch::restart(&self.lua, joins_texts)
     }
 
     /// Sets how many bytes the machine may hold.

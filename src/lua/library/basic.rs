@@ -7,6 +7,7 @@
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 
 use super::super::vm::{SOURCE_MAX, is_too_long};
+use super::super::watch;
 use super::call::{Arguments, Failure, function};
 use super::meter::Meter;
 use super::protected::call_protected;
@@ -102,6 +103,7 @@ fn compiled(lua: &Lua, source: &[u8], name: &[u8], compile: &Function) -> Result
         return refused(lua, TOO_LONG);
     }
     Meter::new(lua).step(source.len())?;
+    watch::note_source(lua, source);
     // The compiler reads the name up to a zero byte and does not hold it from the first: it is held here
     // (CVE-2025-49844).
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();

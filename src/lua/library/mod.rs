@@ -21,7 +21,7 @@ pub mod protected;
 pub mod r#struct;
 pub mod text;
 
-pub use call::{Raised, plain_error};
+pub use call::plain_error;
 #[cfg(test)]
 pub use call::{guarded, raised};
 
