@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use kvarts::config::Config;
 use kvarts::engine::Server;
+use kvarts::engine::batch::Scratch;
 use kvarts::engine::client::Client;
 use kvarts::engine::command::Commands;
-use kvarts::engine::dispatch::Scratch;
 use kvarts::resp::decode::{Decoder, Limits};
 use kvarts::shared::client::Door;
 use kvarts::shared::clock::Clock;

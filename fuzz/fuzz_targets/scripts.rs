@@ -12,7 +12,7 @@ use kvarts::resp::decode::{Decoder, Limits};
 use kvarts::engine::Server;
 use kvarts::shared::client::Door;
 use kvarts::shared::clock::Clock;
-use kvarts::engine::dispatch::Scratch;
+use kvarts::engine::batch::Scratch;
 use libfuzzer_sys::fuzz_target;
 
 /// A script ends by itself, as it can be undone and may take so many milliseconds only.

@@ -9,30 +9,31 @@ use crate::command::spec::{Category, Channels, Flags};
 use crate::command::table::Entry;
 use crate::glob;
 
-/// Data under a key may be read.
+/// Permission to read data under a key.
 pub const READ: u8 = 1;
-/// Data under a key may be changed.
+/// Permission to change data under a key.
 pub const WRITE: u8 = 2;
 
-/// What a request was refused for. Where several selectors refuse it for different reasons, the greatest is told: it came furthest.
+/// What a request was refused for. If several selectors refuse it for different reasons, the greatest is
+/// reported: that selector's check came furthest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// The command.
+    /// The command is not allowed.
     Command,
-    /// A database.
+    /// A database is not allowed.
     Database,
-    /// A key.
+    /// A key is not allowed.
     Key,
-    /// Name and password.
+    /// Name and password were wrong.
     Auth,
-    /// A channel.
+    /// A channel is not allowed.
     Channel,
-    /// The name in a certificate.
+    /// The name in a client's certificate is no user.
     Certificate,
 }
 
 impl Reason {
-    /// Its word in ACL LOG.
+    /// The reason's word in ACL LOG.
     pub fn word(self) -> &'static str {
         match self {
             Reason::Command => "command",
@@ -48,31 +49,31 @@ impl Reason {
 /// A request that is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Denied {
-    /// Why.
+    /// What it was refused for.
     pub reason: Reason,
-    /// The argument it is refused for; 0 for the command itself.
+    /// Index of the argument that was refused; 0 for the command itself.
     pub argument: usize,
 }
 
 /// A request as it is judged.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
-    /// Its command.
+    /// Entry of the command.
     pub entry: &'a Entry,
-    /// Its arguments, the command's name first.
+    /// All words, the command's name first.
     pub arguments: &'a [&'a [u8]],
-    /// Its keys.
+    /// Keys and how they are used.
     pub keys: &'a [KeyPosition],
-    /// The database it works on.
+    /// Number of the selected database.
     pub database: usize,
-    /// How many databases there are.
+    /// Number of databases.
     pub database_count: usize,
 }
 
 /// Judges a request.
 ///
 /// # Errors
-/// When none of the user's selectors allows it.
+/// None of the user's selectors allows it as a whole.
 pub fn check(user: &User, asked: &Asked<'_>) -> Result<(), Denied> {
     let mut furthest: Option<Denied> = None;
     for selector in user.all_selectors() {
@@ -84,7 +85,8 @@ pub fn check(user: &User, asked: &Asked<'_>) -> Result<(), Denied> {
     furthest.map_or(Ok(()), Err)
 }
 
-/// Whether the user may read every key, in a selector that allows the request: what SORT needs for the keys that it makes up.
+/// Whether the user may read every key, in a selector that allows the request: what SORT needs for keys made
+/// of patterns.
 pub fn reads_every_key(user: &User, asked: &Asked<'_>) -> bool {
     user.all_selectors().any(|selector| {
         let every = |key: &super::selector::KeyPattern| key.access & READ != 0 && *key.pattern == *b"*";
@@ -93,7 +95,7 @@ pub fn reads_every_key(user: &User, asked: &Asked<'_>) -> bool {
     })
 }
 
-/// Whether one of the user's selectors allows a channel. A pattern of channels is allowed only as it stands.
+/// Whether one of the user's selectors allows a channel. A pattern has to be allowed literally.
 pub fn allows_channel(user: &User, channel: &[u8], is_pattern: bool) -> bool {
     user.all_selectors().any(|selector| selector_allows_channel(selector, channel, is_pattern))
 }
@@ -151,7 +153,7 @@ fn selector_allows_channel(selector: &Selector, channel: &[u8], is_pattern: bool
     selector.all_channels || selector.channels.iter().any(|allowed| allows(allowed))
 }
 
-/// The argument that names a database which is not allowed; 0 for the one the request works on.
+/// Index of the argument that names a forbidden database; 0 for the selected one.
 fn forbidden_database(selector: &Selector, asked: &Asked<'_>) -> Option<usize> {
     let allows = |database: usize| {
         u32::try_from(database).is_ok_and(|database| selector.databases.contains(&database))
@@ -160,7 +162,7 @@ fn forbidden_database(selector: &Selector, asked: &Asked<'_>) -> Option<usize> {
     if let Some(named) = command.databases {
         let mut databases = SmallVec::new();
         named(asked.arguments, &mut databases);
-        // What is no database the command refuses itself.
+        // Numbers that are no database are left to the command to refuse.
         let mut there = databases.iter().filter(|(database, _)| *database < asked.database_count);
         if let Some((_, argument)) = there.find(|(database, _)| !allows(*database)) {
             return Some(*argument);
@@ -174,7 +176,8 @@ fn forbidden_database(selector: &Selector, asked: &Asked<'_>) -> Option<usize> {
     forbidden.then_some(0)
 }
 
-/// Whether it matters to a command which database is selected: it touches keys, or the keyspace without naming a database.
+/// Whether a command depends on the selected database: it touches keys, or the keyspace without naming a
+/// database.
 fn works_on_a_database(entry: &Entry) -> bool {
     let command = &entry.spec;
     if command.databases.is_some() && command.keys.is_empty() {

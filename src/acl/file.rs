@@ -1,4 +1,4 @@
-//! Users in a file: `aclfile`.
+//! The file of users (`aclfile`): reading and writing it.
 
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -8,13 +8,13 @@ use super::rules::{RuleError, Rules, has_blanks, join_selectors};
 use super::user::User;
 use super::{Acl, Users};
 
-/// Size of a file in bytes.
+/// Largest file read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Reads the users of a file, all or none; those of the same name keep their numbers.
+/// Reads a file's users, all or none. Users of the same name keep their numbers.
 ///
 /// # Errors
-/// What is wrong with the file or with its lines, with the name it was given by. The text is that for the client.
+/// What is wrong with the file or its lines, under the name it was given by, as text for the client.
 pub fn load(acl: &Acl, path: &Path, name: &str, rules: &Rules<'_>) -> Result<(), String> {
     let content = read(path).map_err(|error| {
         format!("Error loading ACLs, opening file '{name}': {}", crate::config::system_words(&error))
@@ -32,7 +32,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     if content.len() as u64 > FILE_BYTES_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
 }
 
-/// The users of a file's lines, and the default user in any case.
+/// Makes the users of a file's lines, and the default user in any case.
 fn parse(content: &[u8], name: &str, rules: &Rules<'_>, present: &Users) -> Result<Users, String> {
     let mut loaded = Users::new(rules.commands.entries().len(), b"");
     loaded.next_id = present.next_id;
@@ -79,10 +79,11 @@ fn parse(content: &[u8], name: &str, rules: &Rules<'_>, present: &Users) -> Resu
     ))
 }
 
-/// Stands for file and line in an error.
+/// Placeholder for file and line in an error.
 const WHERE: &str = "\0";
 
-/// All unknown commands of a line are told, and the first other error, which those behind it may follow from.
+/// Applies all rules of a line. Errors are all unknown commands, and the first other one, which later ones
+/// may follow from.
 fn apply_all(user: &mut User, words: &[Vec<u8>], rules: &Rules<'_>) -> Result<(), String> {
     let mut errors = String::new();
     let mut other = false;
@@ -104,10 +105,10 @@ fn apply_all(user: &mut User, words: &[Vec<u8>], rules: &Rules<'_>) -> Result<()
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Writes all users into a file, which is the old one or the new one whatever happens.
+/// Writes all users into a file. Whatever happens, the file is the old one or the new one.
 ///
 /// # Errors
-/// When it cannot be written.
+/// The file cannot be written.
 pub fn save(acl: &Acl, path: &Path) -> io::Result<()> {
     let mut content = Vec::new();
     for user in acl.all_users() {
@@ -116,7 +117,7 @@ pub fn save(acl: &Acl, path: &Path) -> io::Result<()> {
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    // Hashes of passwords are nobody's business, unless the file was made readable before.
+    // Only the owner may read the hashes of passwords, unless the old file was readable to others.
     let mode = std::fs::metadata(path).map_or(0o600, |old| old.permissions().mode() & 0o777);
     let written = (|| {
         let mut file = std::fs::File::create(&temporary)?;

@@ -1,18 +1,19 @@
-//! Wrong passwords by the address they came from: each further one waits longer for its answer. The right password never waits
-//! and no name is looked at, so that others behind the same address are not held up, and nobody learns which users there are.
+//! Counts wrong passwords by address, and delays the answer to each further one. The right password is never
+//! delayed and names are not looked at, so that others behind the same address are not held up, and nobody
+//! learns which users exist.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Wrong passwords that cost nothing: everybody may err.
+/// Wrong passwords without delay: everybody may err.
 const FREE: u32 = 10;
-/// The first wait, in milliseconds; each further wrong password doubles it.
+/// First delay in milliseconds; each further wrong password doubles it.
 const FIRST_WAIT_MS: u64 = 20;
-/// The longest wait, in milliseconds.
+/// Longest delay in milliseconds.
 const LONGEST_WAIT_MS: u64 = 1_000;
-/// After so many milliseconds without a wrong password all is forgotten.
+/// Milliseconds without a wrong password after which an address is forgotten.
 const FORGOTTEN_AFTER_MS: u64 = 60_000;
-/// How many addresses are remembered.
+/// Most addresses that are counted.
 const REMEMBERED_MAX: usize = 4_096;
 
 /// The wrong passwords of the last minute.
@@ -29,7 +30,7 @@ struct Guessed {
 }
 
 impl Guesses {
-    /// Counts a wrong password, whoever's. Answers for how many milliseconds the refusal is to be held back.
+    /// Counts a wrong password. Returns the milliseconds by which the refusal is to be delayed.
     pub fn add(&mut self, address: Option<IpAddr>, now_ms: u64) -> u64 {
         let address = address.map(network);
         if self.by_address.len() >= REMEMBERED_MAX && !self.by_address.contains_key(&address) {
@@ -51,7 +52,7 @@ impl Guesses {
     fn make_room(&mut self, now_ms: u64) {
         self.by_address.retain(|_, guessed| guessed.counts(now_ms));
         if self.by_address.len() >= REMEMBERED_MAX {
-            // A flood of addresses: those that guessed least go first.
+            // Too many addresses: those with the fewest guesses are forgotten first.
             let mut counts: Vec<u32> = self.by_address.values().map(|guessed| guessed.count).collect();
             let middle = counts.len() / 2;
             let limit = *counts.select_nth_unstable(middle).1;
@@ -60,7 +61,8 @@ impl Guesses {
     }
 }
 
-/// The address that wrong passwords are counted for. Of an IPv6 address it is the network, which is one household's or one machine's.
+/// The address that wrong passwords are counted for. For IPv6 it is the network, which belongs to one
+/// household or machine.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

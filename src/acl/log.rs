@@ -1,30 +1,30 @@
-//! ACL LOG: who was refused what. Like refusals within a minute are one entry.
+//! ACL LOG: refused requests. Equal refusals within a minute share an entry.
 
 use std::collections::VecDeque;
 
 use super::check::Reason;
 
-/// How long after the last of its kind a refusal counts with it, in milliseconds (Redis's figure).
+/// Milliseconds after the last equal refusal within which another one joins its entry (Redis's figure).
 const SAME_WITHIN_MS: u64 = 60_000;
-/// How many entries are looked through for one of the same kind (Redis's figure).
+/// Entries searched for one of the same kind (Redis's figure).
 const LOOKED_THROUGH: usize = 10;
 
-/// Of names and keys, which clients choose, so many bytes are kept.
+/// Bytes kept of names and keys, which clients choose.
 const TEXT_MAX: usize = 4096;
 
-/// Where a request came from that was refused.
+/// Where a refused request came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Straight from a client.
+    /// A client, outside of a transaction.
     TopLevel,
-    /// In a transaction.
+    /// A transaction.
     Transaction,
-    /// In a script or function.
+    /// A script or function.
     Script,
 }
 
 impl Place {
-    /// Its word in ACL LOG.
+    /// The origin's word in ACL LOG.
     pub fn word(self) -> &'static str {
         match self {
             Place::TopLevel => "toplevel",
@@ -37,30 +37,30 @@ impl Place {
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// What was refused: command, key, channel, ...
     pub reason: Reason,
-    /// Where.
+    /// Where the request came from.
     pub place: Place,
-    /// The command, key, channel or database.
+    /// The name of the refused command, key, channel or database.
     pub object: Vec<u8>,
-    /// Who asked.
+    /// Name of the user.
     pub user: Vec<u8>,
     /// The client, as CLIENT LIST describes it.
     pub client: String,
 }
 
-/// Refusals of one kind.
+/// An entry: equal refusals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
-    /// How many.
+    /// Number of refusals.
     pub count: u64,
-    /// The latest of them.
+    /// The latest refusal.
     pub refusal: Refusal,
-    /// Its number; they grow.
+    /// Number of the entry; later entries have higher ones.
     pub id: u64,
-    /// The time of the first, in milliseconds of Unix time.
+    /// Time of the first, in milliseconds of Unix time.
     pub created_ms: u64,
-    /// The time of the latest, in milliseconds of Unix time.
+    /// Time of the latest, in milliseconds of Unix time.
     pub updated_ms: u64,
 }
 
@@ -72,7 +72,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Adds a refusal, and forgets the oldest ones beyond `max` entries.
+    /// Adds a refusal, and drops the oldest entries beyond `max`.
     pub fn add(&mut self, mut refusal: Refusal, now_ms: u64, max: usize) {
         refusal.object.truncate(TEXT_MAX);
         refusal.user.truncate(TEXT_MAX);
@@ -102,7 +102,7 @@ impl Log {
         self.entries.iter()
     }
 
-    /// Forgets all entries; numbers go on.
+    /// Drops all entries; numbers go on.
     pub fn reset(&mut self) {
         self.entries.clear();
     }

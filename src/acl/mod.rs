@@ -1,4 +1,5 @@
-//! Access control: users, what they may do, and who was refused. It knows the table of commands and no sockets.
+//! Access control: users, what they may do, and what was refused to them. Knows the table of commands, but no
+//! sockets.
 
 pub mod check;
 pub mod file;
@@ -26,11 +27,11 @@ use user::{DEFAULT_USER, User};
 #[derive(Debug)]
 pub struct Acl {
     users: RwLock<Users>,
-    /// Grows with every change of a user: whoever keeps a user looks again when it has grown.
+    /// Counts changes of users. A connection that keeps a user looks it up again when the number has grown.
     generation: AtomicU64,
-    /// Who was refused what.
+    /// Refused requests (ACL LOG).
     pub log: Mutex<Log>,
-    /// Wrong passwords of late.
+    /// Wrong passwords of the last minute, by address.
     pub guesses: Mutex<Guesses>,
 }
 
@@ -44,16 +45,16 @@ pub struct Users {
 /// A user that was made or changed.
 #[derive(Clone, Debug)]
 pub struct Changed {
-    /// As it was, if it was there.
+    /// The user before the change; `None` if it is new.
     pub before: Option<Arc<User>>,
-    /// As it is.
+    /// The user after the change.
     pub now: Arc<User>,
 }
 
 /// A rule that cannot be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongRule {
-    /// Which of the rules.
+    /// Index of the rule.
     pub index: usize,
     /// What is wrong with it.
     pub error: RuleError,
@@ -146,7 +147,7 @@ impl Acl {
         (present.cloned(), users.default_user().is_open())
     }
 
-    /// Changes users, all or nothing: with an error everything stays as it was.
+    /// Changes users, all or nothing: after an error all users are as before.
     ///
     /// # Errors
     /// Those of the change.
@@ -155,12 +156,12 @@ impl Acl {
         let mut changed = users.clone();
         let result = change(&mut changed)?;
         *users = changed;
-        // Who sees the new number and then asks for a user waits for this lock.
+        // A connection that sees the new number and then looks up its user waits for this lock.
         self.generation.fetch_add(1, Ordering::Release);
         Ok(result)
     }
 
-    /// Takes users away, but for the default one. Answers those that were there.
+    /// Removes users, but never the default one. Returns those that existed.
     pub fn remove(&self, names: &[&[u8]]) -> Vec<Arc<User>> {
         let mut users = self.users.write();
         let removed: Vec<_> = names.iter().filter_map(|name| users.remove(name)).collect();
@@ -186,7 +187,8 @@ impl Acl {
     /// # Errors
     /// Which rule is wrong; then nothing has changed.
     pub fn set_user(&self, name: &[u8], words: &[Vec<u8>], rules: &Rules<'_>) -> Result<Changed, WrongRule> {
-        // One user is put in place when all rules were right, so no copy of the others is needed to go back to.
+        // One user is put in place when all rules were right, so no copy of the others is needed to go back
+        // to.
         let mut users = self.users.write();
         let before = users.get(name).cloned();
         let mut user = users.get_or_new(name, rules);

@@ -1,4 +1,4 @@
-//! Passwords: only their SHA-256 is kept, and compared in the same time wherever they differ.
+//! Passwords. Only their SHA-256 is kept, and comparing takes the same time wherever hashes differ.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use subtle::ConstantTimeEq;
 /// Length of a hash in hex digits.
 const HEX_LEN: usize = 64;
 
-/// What is kept of a password.
+/// SHA-256 of a password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PasswordHash([u8; 32]);
 
 impl PasswordHash {
-    /// Of a password.
+    /// Hashes a password.
     pub fn of(password: &[u8]) -> Self {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, password).as_ref());
         Self(hash)
     }
 
-    /// From 64 hex digits in small letters.
+    /// Reads 64 lower-case hex digits.
     pub fn from_hex(text: &[u8]) -> Option<Self> {
         if text.len() != HEX_LEN {
             return None;
@@ -37,12 +37,12 @@ impl PasswordHash {
         Some(Self(hash))
     }
 
-    /// As 64 hex digits.
+    /// The hash as 64 hex digits.
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Whether this is one of the hashes; takes the same time whether and wherever it is.
+    /// Whether this is one of the hashes. Takes the same time whatever the result.
     pub fn is_among(&self, hashes: &[PasswordHash]) -> bool {
         let mut found = subtle::Choice::from(0);
         for hash in hashes {
@@ -53,16 +53,16 @@ impl PasswordHash {
 }
 
 impl fmt::Debug for PasswordHash {
-    /// A hash of a bad password is as good as the password: no log gets to see it.
+    /// Shows nothing: the hash of a bad password is as good as the password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("PasswordHash(..)")
     }
 }
 
-/// A password made of random bits, in hex digits: four bits each.
+/// Makes a random password of `bits` bits, in hex digits of four bits each.
 ///
 /// # Errors
-/// When the system has no random numbers.
+/// The system gave no random numbers.
 pub fn generate(bits: usize) -> Result<String, ring::error::Unspecified> {
     let mut bytes = vec![0; bits.div_ceil(8)];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)?;

@@ -1,4 +1,4 @@
-//! The rules of ACL SETUSER, one a word, as they stand in files too.
+//! The rules of ACL SETUSER and of users' files, one a word.
 
 use thiserror::Error;
 
@@ -10,7 +10,7 @@ use crate::command::args;
 use crate::command::spec::Category;
 use crate::command::table::{CommandTable, Entry};
 
-/// What is wrong with a rule. The texts are those for the client.
+/// Why a rule is refused; the text is for the client.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum RuleError {
     #[error("Syntax error")]
@@ -37,7 +37,7 @@ pub enum RuleError {
     NoSuchPassword,
 }
 
-/// What rules are read with.
+/// What rules are read with: the table of commands and a default.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {
     /// The commands.
@@ -46,15 +46,15 @@ pub struct Rules<'a> {
     pub all_channels: bool,
 }
 
-/// Whether a name or pattern has characters that would end it in a file.
+/// Whether a name or pattern has blanks or other characters that would end it in a file.
 pub fn has_blanks(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0))
 }
 
-/// Joins the words of a selector, which begins with `(` in one word and ends with `)` in another, to one word.
+/// Joins the words of each selector, which begins with `(` and ends with `)`, to one word.
 ///
 /// # Errors
-/// The word with which a selector begins that does not end.
+/// The first word of a selector that does not end.
 pub fn join_selectors<W: AsRef<[u8]>>(words: &[W]) -> Result<Vec<Vec<u8>>, Vec<u8>> {
     let mut joined: Vec<Vec<u8>> = Vec::new();
     let mut open: Option<(Vec<u8>, &[u8])> = None;
@@ -78,7 +78,7 @@ pub fn join_selectors<W: AsRef<[u8]>>(words: &[W]) -> Result<Vec<Vec<u8>>, Vec<u
     open.map_or(Ok(joined), |(_, first)| Err(first.to_vec()))
 }
 
-/// A rule as it may be shown: without the passwords in it.
+/// The rule with passwords replaced, for showing.
 pub fn without_passwords(rule: &[u8]) -> Vec<u8> {
     let shown = rule.split(|&byte| byte == b' ').map(|word| {
         let start = word.iter().take_while(|&&byte| byte == b'(').count();
@@ -94,7 +94,7 @@ pub fn without_passwords(rule: &[u8]) -> Vec<u8> {
 }
 
 impl Rules<'_> {
-    /// A user that is off and may do nothing.
+    /// A new user: switched off, without any permission.
     pub fn new_user(&self, name: &[u8], id: u64) -> User {
         User::new(name, id, self.new_selector())
     }
@@ -108,7 +108,7 @@ impl Rules<'_> {
     /// Applies one rule to a user.
     ///
     /// # Errors
-    /// What is wrong with it; then the user may be changed in part.
+    /// What is wrong with the rule. The user may be changed in part then.
     pub fn apply(&self, user: &mut User, rule: &[u8]) -> Result<(), RuleError> {
         if args::is(rule, "ON") {
             user.enabled = true;
@@ -215,7 +215,7 @@ impl Rules<'_> {
         Ok(())
     }
 
-    /// Allows a command or takes it away, with its subcommands.
+    /// Allows or forbids a command with its subcommands.
     fn set_command(&self, selector: &mut Selector, entry: &Entry, allowed: bool) {
         selector.set_command(entry.id, allowed);
         entry.subcommands.clone().for_each(|id| selector.set_command(id, allowed));
@@ -256,7 +256,7 @@ fn remove_password(user: &mut User, password: PasswordHash) -> Result<(), RuleEr
     Ok(())
 }
 
-/// `~pattern`, or `%R~pattern` with any of the letters R and W, each once.
+/// Adds `~pattern`, or `%R~pattern` with the letters R and W, each at most once.
 fn add_key_pattern(selector: &mut Selector, rule: &[u8]) -> Result<(), RuleError> {
     if selector.all_keys {
         return Err(RuleError::KeyAfterAllKeys);
@@ -288,7 +288,8 @@ fn add_key_pattern(selector: &mut Selector, rule: &[u8]) -> Result<(), RuleError
         None => selector.keys.push(KeyPattern { access, pattern: pattern.into() }),
     }
     if selector.keys.iter().any(|known| *known.pattern == *b"*" && known.access == READ | WRITE) {
-        // Put together of two rules it is what `~*` is, and is written so: nothing may follow it when that is read again.
+        // Two rules together give the same as `~*`, and are written as that: nothing may follow it when the
+        // rules are read again.
         selector.all_keys = true;
         selector.keys.clear();
     }
@@ -308,7 +309,7 @@ fn add_channel(selector: &mut Selector, pattern: &[u8]) -> Result<(), RuleError>
     Ok(())
 }
 
-/// Numbers with commas between them, which are then the only ones.
+/// Sets the allowed databases: numbers with commas between them.
 fn set_databases(selector: &mut Selector, list: &[u8]) -> Result<(), RuleError> {
     let mut databases = std::collections::BTreeSet::new();
     for number in list.split(|&byte| byte == b',') {

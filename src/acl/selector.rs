@@ -1,45 +1,45 @@
-//! What is allowed together: commands, keys, channels, databases.
+//! A selector: commands, keys, channels and databases that are allowed together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{READ, WRITE};
 
-/// See the module's page.
+/// One set of permissions. A request is allowed if one selector of its user allows all of it.
 #[derive(Clone, Debug, Default)]
 pub struct Selector {
-    /// Every command without exception.
+    /// Whether every command is allowed without exception.
     pub every_command: bool,
-    /// Whether commands that do not exist yet are allowed; what is told of commands begins with it.
+    /// Whether commands that do not exist yet are allowed. The rules for commands begin with `+@all` then.
     pub future_commands: bool,
     allowed: CommandSet,
-    /// Of commands that are not allowed as a whole: the first arguments with which they are.
+    /// For commands that are not allowed as a whole: first arguments with which they are.
     first_arguments: BTreeMap<usize, Vec<Box<[u8]>>>,
-    /// The rules for commands since the last one for all of them.
+    /// Rules for commands since the last one for all commands.
     command_rules: Vec<Vec<u8>>,
-    /// Every key.
+    /// Whether every key is allowed.
     pub all_keys: bool,
-    /// Patterns of keys, where not every key is allowed.
+    /// Allowed patterns of keys, unless every key is.
     pub keys: Vec<KeyPattern>,
-    /// Every channel.
+    /// Whether every channel is allowed.
     pub all_channels: bool,
-    /// Patterns of channels, where not every channel is allowed.
+    /// Allowed patterns of channels, unless every channel is.
     pub channels: Vec<Box<[u8]>>,
-    /// Every database.
+    /// Whether every database is allowed.
     pub all_databases: bool,
-    /// The databases, where not every one is allowed.
+    /// Allowed databases, unless every one is.
     pub databases: BTreeSet<u32>,
 }
 
-/// Keys by their names, and what may be done with them.
+/// A pattern of keys, and what may be done with matching keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPattern {
-    /// [`READ`], [`WRITE`].
+    /// Bits: [`READ`](super::check::READ), [`WRITE`](super::check::WRITE).
     pub access: u8,
     /// A glob pattern.
     pub pattern: Box<[u8]>,
 }
 
-/// A set of commands by their places in the table.
+/// A set of commands: a bit for each place in the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct CommandSet(Vec<u64>);
 
@@ -63,12 +63,13 @@ impl CommandSet {
 }
 
 impl Selector {
-    /// Nothing, with all databases; of a table of so many commands.
+    /// A selector that allows no command, key or channel, but all databases. `commands` is the table's
+    /// length.
     pub fn nothing(commands: usize) -> Self {
         Self { allowed: CommandSet::with_room(commands), all_databases: true, ..Self::default() }
     }
 
-    /// Everything.
+    /// A selector that allows everything.
     pub fn everything(commands: usize) -> Self {
         let mut selector = Self { all_keys: true, all_channels: true, ..Self::nothing(commands) };
         selector.set_all_commands(true);
@@ -84,7 +85,7 @@ impl Selector {
         self.command_rules.clear();
     }
 
-    /// Allows a command or takes it away, its first arguments too.
+    /// Allows or forbids a command, and forgets its first arguments.
     pub fn set_command(&mut self, id: usize, allowed: bool) {
         self.every_command &= allowed;
         self.allowed.set(id, allowed);
@@ -99,7 +100,8 @@ impl Selector {
         }
     }
 
-    /// Remembers a rule for commands, such as `get` or `@read`. It takes the place of earlier ones for the same, or a part of it.
+    /// Remembers a rule for commands, such as `get` or `@read`. It replaces earlier rules for the same
+    /// commands or a part of them.
     pub fn note_command_rule(&mut self, allowed: bool, name: &[u8]) {
         let name = name.to_ascii_lowercase();
         self.command_rules.retain(|rule| {
@@ -108,7 +110,7 @@ impl Selector {
         self.command_rules.push([if allowed { b"+" } else { b"-" }, name.as_slice()].concat());
     }
 
-    /// Whether a command may run, with this first argument behind its name.
+    /// Whether a command is allowed with this first argument.
     pub fn allows_command(&self, id: usize, first_argument: Option<&[u8]>) -> bool {
         self.every_command
             || self.allowed.has(id)

@@ -1,32 +1,32 @@
-//! A user.
+//! A user and its permissions.
 
 use super::password::PasswordHash;
 use super::selector::Selector;
 
-/// The name of the user that clients are at first.
+/// Name of the user that new connections have.
 pub const DEFAULT_USER: &[u8] = b"default";
 
-/// A user as it is at one time. A change makes another one with the same number.
+/// A user. Never changes: a change makes another `User` with the same number.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// Its name.
+    /// The user's name.
     pub name: Box<[u8]>,
-    /// Its number: a name may come again, a number does not.
+    /// Number of the user. A name may be used again, a number is not.
     pub id: u64,
-    /// Whether clients may become this user.
+    /// Whether clients may authenticate as this user (`on`).
     pub enabled: bool,
-    /// Whether any password is right.
+    /// Whether any password is accepted (`nopass`).
     pub needs_no_password: bool,
-    /// The passwords that are right.
+    /// Hashes of the accepted passwords.
     pub passwords: Vec<PasswordHash>,
-    /// What it may do.
+    /// Permissions of the user itself.
     pub root: Selector,
-    /// What else it may do: a request has to be allowed by one of them as a whole.
+    /// Further selectors: one of them has to allow a request as a whole.
     pub selectors: Vec<Selector>,
 }
 
 impl User {
-    /// One that is switched off and may do what the selector says.
+    /// A user that is switched off and has one selector.
     pub fn new(name: &[u8], id: u64, root: Selector) -> Self {
         Self {
             name: name.into(),
@@ -39,35 +39,35 @@ impl User {
         }
     }
 
-    /// One that may do everything and needs no password.
+    /// A user that may do everything and needs no password.
     pub fn everything(name: &[u8], id: u64, commands: usize) -> Self {
         let root = Selector::everything(commands);
         Self { enabled: true, needs_no_password: true, ..Self::new(name, id, root) }
     }
 
-    /// Whether everybody may be this user without a password.
+    /// Whether clients get this user without a password.
     pub fn is_open(&self) -> bool {
         self.enabled && self.needs_no_password
     }
 
-    /// Whether no request need be looked at.
+    /// Whether every request is allowed, so that none need be checked.
     pub fn is_unrestricted(&self) -> bool {
         let Selector { every_command, all_keys, all_channels, all_databases, .. } = self.root;
         every_command && all_keys && all_channels && all_databases
     }
 
-    /// The root and the others.
+    /// All selectors, the root first.
     pub fn all_selectors(&self) -> impl Iterator<Item = &Selector> {
         std::iter::once(&self.root).chain(&self.selectors)
     }
 
-    /// Whether a client that knows this password may become this user.
+    /// Whether this password is accepted.
     pub fn admits(&self, password: &[u8]) -> bool {
         let is_known = PasswordHash::of(password).is_among(&self.passwords);
         self.enabled && (self.needs_no_password || is_known)
     }
 
-    /// Leaves this password alone; if it is empty, none is needed.
+    /// Makes this the only password; if it is empty, none is needed.
     pub fn set_only_password(&mut self, password: &[u8]) {
         self.passwords.clear();
         self.needs_no_password = password.is_empty();

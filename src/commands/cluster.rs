@@ -1,4 +1,5 @@
-//! CLUSTER, READONLY, READWRITE, ASKING: one node that owns all slots, its read-only port shown as the replica.
+//! CLUSTER, READONLY, READWRITE, ASKING: one node that owns all slots, its read-only port shown as the
+//! replica.
 
 use std::sync::atomic::Ordering;
 
@@ -20,7 +21,7 @@ const fn subcommand(name: &'static str, arity: i32, flags: Flags) -> Command {
     Command { name, arity, flags, group: Group::Cluster, since: "3.0.0", ..Command::DEFAULT }
 }
 
-/// A subcommand that changes who owns slots: here nobody else ever does.
+/// Entry of a subcommand that changes the owners of slots, which never change here.
 const fn fixed(name: &'static str, arity: i32, since: &'static str) -> Command {
     Command {
         summary: "Refused: one node owns all slots.",
@@ -31,7 +32,7 @@ const fn fixed(name: &'static str, arity: i32, since: &'static str) -> Command {
     }
 }
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "cluster",
@@ -245,7 +246,7 @@ fn slots(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let endpoint = cx.server.endpoint(cx.client);
     let host = cx.server.preferred_host(&endpoint);
     let nodes = node_list(cx, &endpoint);
-    // What is not the endpoint itself is said beside it.
+    // Names and addresses other than the endpoint are told beside it.
     let mut extras: Vec<(&str, &str)> = Vec::new();
     if host != endpoint.ip {
         extras.push(("ip", &endpoint.ip));
@@ -260,7 +261,7 @@ fn slots(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     reply.count(SLOT_COUNT - 1);
     for node in nodes {
         reply.array(4);
-        // An unknown endpoint is the null: clients stay where they are connected.
+        // Null for an unknown endpoint: clients go on using the address they are connected to.
         reply.bulk_or_null((!host.is_empty()).then_some(host.as_bytes()));
         reply.int(i64::from(node.port));
         reply.bulk(node.id.as_bytes());
@@ -412,7 +413,7 @@ fn info(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn keyslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    // A key's slot is the same without a cluster.
+    // A key's slot does not depend on cluster mode.
     cx.reply.count(key_slot(arguments[2]));
     Ok(())
 }
@@ -535,7 +536,7 @@ fn refuse_change(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn readonly(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    // Outside a cluster it has nothing to say, and is OK all the same; so is READWRITE.
+    // Without cluster mode READONLY and READWRITE have no effect and reply OK all the same.
     set_readonly(cx, true);
     Ok(())
 }

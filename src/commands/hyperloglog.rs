@@ -1,4 +1,4 @@
-//! HyperLogLogs: counting different elements without keeping them. A key's value is a string in the format that Redis knows.
+//! HyperLogLogs: counting different elements without keeping them. A value is a string in Redis's format.
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::string::value::try_change_bytes;
@@ -12,7 +12,7 @@ use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::value::Object;
 use crate::types::hyperloglog::{self, Form, Invalid, Registers};
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         arity: -2,
@@ -28,7 +28,8 @@ pub const COMMANDS: &[Command] = &[
     Command {
         arity: -2,
         flags: Flags::READONLY.and(Flags::MAY_REPLICATE),
-        // Written is the estimate that the value has room for; it may be asked for where writes are refused.
+        // PFCOUNT writes the estimate into the value's header. It may still be called where writes are
+        // refused.
         keys: &[KeySpec::rest(1, 1, KeySpec::RW | KeySpec::ACCESS)],
         summary: "Estimates how many different elements HyperLogLogs have seen together.",
         syntax: "key [key ...]",
@@ -105,12 +106,12 @@ fn pfadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         if is_new {
             *bytes = hyperloglog::empty();
         }
-        // A corrupt one may be found so only at a later element, and then it is to stay as it was.
+        // A corrupt value may show only at a later element, and has to stay as it was then.
         let form = hyperloglog::form(bytes)?;
         let before = (form == Form::Sparse && elements.len() > 1).then(|| bytes.clone());
         let mut changes = u64::from(is_new);
         if is_new {
-            // Redis marks it so even where no element comes with it.
+            // Redis marks the estimate as out of date even when no element is merged.
             hyperloglog::forget_estimate(bytes);
         }
         for element in elements {
@@ -148,7 +149,7 @@ fn pfcount(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// The estimate of one key, 0 without one; it is kept in the value, for the next who asks.
+/// The estimate for one key, 0 if it is missing. Kept in the value's header for the next call.
 fn estimate_one(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<u64, CommandError> {
     let mut number = itoa::Buffer::new();
     let Some(bytes) = cx.read_string(key, &mut number)? else { return Ok(0) };
@@ -157,7 +158,7 @@ fn estimate_one(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<u64, Comman
         return Ok(estimate);
     }
     let estimate = hyperloglog::estimate(bytes)?;
-    // Nobody is told: what the value counts has not changed.
+    // No event and no change is told: the value counts the same elements.
     if let Some(record) = cx.keys.write(key) {
         if let Some(Object::Text(bytes)) = record.object_mut() {
             hyperloglog::keep_estimate(bytes, estimate);
@@ -242,8 +243,8 @@ fn pfdebug(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// PFDEBUG SIMD ON | OFF: in Valkey it chooses between two ways to join registers. There is one here, whose results are the
-/// same, so nothing is switched.
+/// PFDEBUG SIMD ON | OFF: in Valkey it chooses between two ways to join registers. There is one here, whose
+/// results are the same, so nothing is switched.
 fn pfdebug_simd(cx: &mut Context<'_>, word: &[u8]) -> CommandResult {
     let state = match word {
         word if args::is(word, "ON") => "enabled",
@@ -254,7 +255,8 @@ fn pfdebug_simd(cx: &mut Context<'_>, word: &[u8]) -> CommandResult {
     Ok(())
 }
 
-/// Makes a sparse one dense; whether it was sparse. It counts the same as before, and Redis has no event for it.
+/// Makes a sparse one dense; whether it was sparse. It counts the same as before, and Redis has no event for
+/// it.
 fn make_dense(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<bool, CommandError> {
     let changed = try_change_bytes(cx, key, |bytes| {
         let changed = hyperloglog::make_dense(bytes)?;
@@ -266,7 +268,8 @@ fn make_dense(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<bool, Command
     Ok(changed)
 }
 
-/// Counts numbers with a sparse and with a dense one and compares their registers with each other and their estimates with the truth.
+/// Counts numbers with a sparse and with a dense one and compares their registers with each other and their
+/// estimates with the truth.
 fn pfselftest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     const NUMBERS: u64 = 4096;
     /// More than six times the standard error of 1.04 / sqrt(16384).

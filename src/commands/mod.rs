@@ -1,4 +1,5 @@
-//! The commands, a file a group. Each file has a list of its entries, and every function stands below its entry's list.
+//! The commands, in a folder for each group that COMMAND shows. Each file has a list of entries, and the
+//! function of each entry below the list. What several groups need stands in [`shared`].
 
 pub mod bitmap;
 pub mod cluster;
@@ -20,7 +21,7 @@ pub mod transactions;
 
 use crate::engine::command::Command;
 
-/// All groups: the one table of commands is made of these.
+/// The lists of all files, of which the table of commands is made. The order is that of COMMAND LIST.
 pub fn groups() -> Vec<&'static [Command]> {
     vec![
         string::value::COMMANDS,

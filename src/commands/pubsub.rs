@@ -22,7 +22,7 @@ const ASKER: Flags = Flags::PUBSUB.and(Flags::LOADING).and(Flags::STALE);
 const PUBLISHER: Flags =
     Flags::PUBSUB.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::MAY_REPLICATE);
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "subscribe",
@@ -246,7 +246,7 @@ impl List {
         }
     }
 
-    /// What the confirmations count: channels and patterns together, shard channels by themselves.
+    /// The number in confirmations: channels and patterns together, shard channels by themselves.
     fn count(self, cx: &Context<'_>) -> usize {
         let subscriptions = &cx.client.subscriptions;
         match self {
@@ -283,7 +283,8 @@ fn add(cx: &mut Context<'_>, arguments: &[&[u8]], list: List) -> CommandResult {
     }
     cx.client.publish_subscriptions();
     if !cx.server.may_still_listen(cx.client) {
-        // Its user lost the right while the subscription was made, and who cut the others could not see it yet.
+        // The user lost the right during the subscription, when the thread that closes such clients could not
+        // see it yet.
         cx.after = Some(After::Close);
     }
     Ok(())
@@ -336,7 +337,7 @@ fn publish(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     send(cx, arguments, Kind::Channel)
 }
 
-/// A message made in a transaction that may be undone is sent when that has ended well.
+/// Publishes a message. In an undoable transaction it is kept until that has succeeded.
 fn send(cx: &mut Context<'_>, arguments: &[&[u8]], kind: Kind) -> CommandResult {
     let (channel, text) = (Bytes::copy_from_slice(arguments[1]), Bytes::copy_from_slice(arguments[2]));
     let receivers = cx.changes.publish(Message { kind, channel, text });

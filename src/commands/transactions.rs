@@ -27,7 +27,7 @@ const fn of_transactions(name: &'static str, arity: i32, flags: Flags) -> Comman
     }
 }
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Queues the requests that follow, to be run together by EXEC; with ATOMIC all of them or none.",
@@ -68,7 +68,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.2.0",
         complexity: "O(1) for each key",
         keys: &[KeySpec::rest(1, 1, KeySpec::RO)],
-        // It removes keys that have ended.
+        // WATCH removes expired keys, so its keys are locked exclusively.
         further_locks: Some(|_, _, plan| plan.iter_mut().for_each(|lock| lock.write = true)),
         run: watch,
         ..of_transactions("watch", -2, CONTROL.and(Flags::NO_MULTI))
@@ -109,12 +109,12 @@ fn end_transaction(cx: &mut Context<'_>) -> Option<Box<Transaction>> {
 fn watch(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let Watch { keys, wire } = &mut cx.client.watch;
     let wire = wire.get_or_insert_with(Arc::default);
-    // A key has changed already: nothing that could still happen would matter.
+    // If a watched key has changed already, EXEC fails whatever else happens.
     if !wire.is_tripped() {
         for name in &arguments[1..] {
             let id = (cx.keys.database, Box::from(*name));
             if !keys.contains(&id) {
-                // That an ended key is taken out of its table later is no change.
+                // An expired key is removed now: its later removal must not count as a change.
                 cx.keys.remove_if_ended(&cx.keys.keyspace.hasher().key(name));
                 cx.server.effects.watches.add(id.clone(), wire);
                 keys.insert(id);
@@ -155,7 +155,7 @@ fn exec(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Runs one request, if the client's user may still make it.
+/// Runs one queued request, if the client's user is still allowed to.
 fn run_queued(cx: &mut Context<'_>, queued: &QueuedRequest) -> CommandResult {
     let entry = &cx.server.commands.entries()[queued.command];
     let arguments = queued.request.arguments();
@@ -163,7 +163,7 @@ fn run_queued(cx: &mut Context<'_>, queued: &QueuedRequest) -> CommandResult {
     cx.run_nested(entry, &arguments, Origin::Transaction)
 }
 
-/// Runs all requests, or puts back what was done and answers the first error.
+/// Runs all requests. At the first error the changes are undone and the error is the reply.
 fn exec_undoable(cx: &mut Context<'_>, transaction: &Transaction) -> CommandResult {
     let (database, dirty) = (cx.client.database, cx.dirty);
     cx.begin_undoable();
@@ -185,7 +185,8 @@ fn exec_undoable(cx: &mut Context<'_>, transaction: &Transaction) -> CommandResu
     Ok(())
 }
 
-/// Whether a watched key has changed, or ended, since it is watched. The keys are locked, or nobody else is in the keyspace.
+/// Whether a watched key has changed or expired since WATCH. The keys are locked, or the gate is held
+/// exclusively.
 fn has_watched_change(cx: &mut Context<'_>) -> bool {
     let Watch { keys, wire } = &cx.client.watch;
     wire.as_ref().is_some_and(|wire| wire.is_tripped()) || (!keys.is_empty() && any_ended(cx))

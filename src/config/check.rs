@@ -1,4 +1,5 @@
-//! Checks of single texts. Each gives the words the client is told when the text is refused, which are Valkey's.
+//! Checks of single texts. Each gives the words the client is told when the text is refused, which are
+//! Valkey's.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;

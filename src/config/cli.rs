@@ -1,9 +1,9 @@
 //! The command line: a configuration file, and any directive as `--name value ...`, which has the last word.
 //!
-//! The options are made from the table, so there is none that the file does not know and the other way round. Arguments follow
-//! the rules of redis-server: an option takes everything up to the next one, a directive with a single value takes the next
-//! argument whatever it is, and an option repeated is a line repeated. clap sees each option as one `--name=arguments`; that
-//! way values such as `-::1` need no escape.
+//! The options are made from the table, so there is none that the file does not know and the other way round.
+//! Arguments follow the rules of redis-server: an option takes everything up to the next one, a directive
+//! with a single value takes the next argument whatever it is, and an option repeated is a line repeated.
+//! clap sees each option as one `--name=arguments`; that way values such as `-::1` need no escape.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -40,8 +40,8 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// Status for the process to end with: 0 when the text is what was asked for, 1 for a wrong configuration, 2 for a wrong
-    /// command line.
+    /// Status for the process to end with: 0 when the text is what was asked for, 1 for a wrong
+    /// configuration, 2 for a wrong command line.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Help(_) | Self::Version(_) => 0,
@@ -51,7 +51,8 @@ impl CliError {
     }
 }
 
-/// Reads the command line, and the file and standard input it names. The first argument is the program's name.
+/// Reads the command line, and the file and standard input it names. The first argument is the program's
+/// name.
 ///
 /// # Errors
 /// With what to print and [how to end](CliError::exit_code).

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A set of event classes and of the channels they are published on. The bits are those of the directive's number.
+/// A set of event classes and of the channels they are published on. The bits are those of the directive's
+/// number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KeyspaceEvents(u16);
 

@@ -1,8 +1,8 @@
-//! The configuration: one [table](table::TABLE) of directives, which the file, the command line, `CONFIG GET`, `CONFIG SET`,
-//! `CONFIG REWRITE` and the documentation read.
+//! The configuration: one [table](table::TABLE) of directives, which the file, the command line,
+//! `CONFIG GET`, `CONFIG SET`, `CONFIG REWRITE` and the documentation read.
 //!
-//! [`Config`] holds the values of one server and is shared by reference; there is no state of the process. Numbers, booleans and
-//! enums are read with one relaxed load, so nothing needs to keep a copy.
+//! [`Config`] holds the values of one server and is shared by reference; there is no state of the process.
+//! Numbers, booleans and enums are read with one relaxed load, so nothing needs to keep a copy.
 
 mod check;
 pub mod cli;

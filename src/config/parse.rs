@@ -1,4 +1,5 @@
-//! The form of a configuration file: a directive a line, arguments in quotes where they need it, comments, and `include`.
+//! The form of a configuration file: a directive a line, arguments in quotes where they need it, comments,
+//! and `include`.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -14,7 +15,8 @@ const MAX_INCLUDE_DEPTH: usize = 16;
 /// Size of a file in bytes.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// What is wrong with a configuration. The texts name the file, the line and the directive, and no value, which may be a secret.
+/// What is wrong with a configuration. The texts name the file, the line and the directive, and no value,
+/// which may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file cannot be read.
@@ -115,8 +117,9 @@ pub fn read_stream(name: &str, stream: impl Read) -> Result<Vec<Statement>, Conf
     Ok(statements)
 }
 
-/// Splits a line into arguments at blanks. In double quotes `\n`, `\r`, `\t`, `\b`, `\a`, `\xHH` and an escaped other byte are
-/// understood, in single quotes only `\'`. A quote may begin and end in the middle of an argument. `None` when one is not closed.
+/// Splits a line into arguments at blanks. In double quotes `\n`, `\r`, `\t`, `\b`, `\a`, `\xHH` and an
+/// escaped other byte are understood, in single quotes only `\'`. A quote may begin and end in the middle of
+/// an argument. `None` when one is not closed.
 pub fn split_arguments(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut arguments = Vec::new();
     let mut rest = line;
@@ -131,7 +134,8 @@ pub fn split_arguments(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-/// The text as an argument: as it is where that is safe, else in double quotes. The inverse of [`split_arguments`].
+/// The text as an argument: as it is where that is safe, else in double quotes. The inverse of
+/// [`split_arguments`].
 pub fn quote(text: &[u8]) -> String {
     let is_safe = |&byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'#');
     if !text.is_empty() && text.iter().all(is_safe) {
@@ -283,8 +287,8 @@ pub(super) fn read_line(text: &[u8], file: &Arc<str>, line: usize) -> Result<Opt
     Ok(name.map(|name| Statement { source, name, args }))
 }
 
-/// The files an `include` names: the one, or with a pattern in its last part all that match, in order of their names. A
-/// pattern may match nothing.
+/// The files an `include` names: the one, or with a pattern in its last part all that match, in order of
+/// their names. A pattern may match nothing.
 fn included(path: &Path) -> Vec<PathBuf> {
     let is_pattern = |name: &[u8]| name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
     let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();

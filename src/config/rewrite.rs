@@ -1,5 +1,5 @@
-//! `CONFIG REWRITE`: brings the file the server was started with up to date. Comments, order and every line that still holds
-//! stay as they are.
+//! `CONFIG REWRITE`: brings the file the server was started with up to date. Comments, order and every line
+//! that still holds stay as they are.
 
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +25,8 @@ pub enum RewriteError {
     /// The file cannot be read or written.
     #[error("Rewriting config file: {}", told(.0))]
     Io(#[from] io::Error),
-    /// A user of an included file is not what that file says any more: a second line about it would keep the server from starting.
+    /// A user of an included file is not what that file says any more: a second line about it would keep the
+    /// server from starting.
     #[error("Rewriting config file: user '{0}' is given by an included file and has changed")]
     IncludedUser(String),
 }
@@ -41,8 +42,8 @@ impl Config {
         users.filter(|words| words.first().is_some_and(|name| !is_own(name))).cloned().collect()
     }
 
-    /// Writes the values that differ from what the file says into it, and the users' lines. `all` writes every directive, for
-    /// `DEBUG CONFIG-REWRITE-FORCE-ALL`.
+    /// Writes the values that differ from what the file says into it, and the users' lines. `all` writes
+    /// every directive, for `DEBUG CONFIG-REWRITE-FORCE-ALL`.
     ///
     /// # Errors
     /// When the server was started without a file, or it cannot be read or written.
@@ -54,7 +55,8 @@ impl Config {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        // What the file gives today, with what it includes; nothing that can be relied on when it is no longer valid.
+        // What the file gives today, with what it includes; nothing that can be relied on when it is no
+        // longer valid.
         let given = Config::from_file(path).ok();
         let new = self.rewritten(&old, given.as_ref(), all, users);
         let unchanged = new == old || new.strip_suffix(b"\n") == Some(&old);
@@ -133,8 +135,8 @@ impl Lines {
         self.lines.iter().any(|line| line.directive == Some(directive))
     }
 
-    /// Puts the new lines of a directive where its first one stands, or at the end when there is none or an `include` after it
-    /// could win over it. Its other lines go.
+    /// Puts the new lines of a directive where its first one stands, or at the end when there is none or an
+    /// `include` after it could win over it. Its other lines go.
     fn put(&mut self, directive: Directive, new: Vec<Vec<u8>>) {
         let first = self.lines.iter().position(|line| line.directive == Some(directive));
         let last_include = self.lines.iter().rposition(|line| line.is_include);
@@ -191,7 +193,8 @@ impl Line {
         Self { text, directive, is_include: false, user: None, removed: false }
     }
 
-    /// Turns a line that cannot be understood into a comment, as Valkey does, so that the next start does not fail at it.
+    /// Turns a line that cannot be understood into a comment, as Valkey does, so that the next start does not
+    /// fail at it.
     fn disable(&mut self) {
         self.text = [b"# ??? ", self.text.trim_ascii()].concat();
     }
@@ -366,8 +369,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
-        /// Whatever a directive lets itself be set to is the same after CONFIG REWRITE and a start with the file.
-        /// `tls-auto-names 'x" y'` was written so that the file could not be read again.
+        /// Whatever a directive lets itself be set to is the same after CONFIG REWRITE and a start with the
+        /// file. `tls-auto-names 'x" y'` was written so that the file could not be read again.
         #[test]
         fn any_configuration_is_the_same_when_it_is_read_again(
             changes in proptest::collection::vec((0..TABLE.len(), any_text()), 1..40),
@@ -377,7 +380,8 @@ mod tests {
             let path = folder.write("main.conf", "port 7000\n# \"open\n");
             let config = Config::from_file(&path).expect("a valid file");
             for (index, value) in &changes {
-                // Many refuse most texts. Those of a file are not changed at run time; the value counts all the same.
+                // Many refuse most texts. Those of a file are not changed at run time; the value counts all
+                // the same.
                 let name = TABLE[*index].name;
                 let _ = config.set(&[(name.as_bytes(), value.as_slice())], Access::Program, |_| Ok(()));
             }

@@ -1,4 +1,5 @@
-//! The values of a running server. A number is read with one relaxed atomic load, so a request may ask for it each time.
+//! The values of a running server. A number is read with one relaxed atomic load, so a request may ask for it
+//! each time.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -55,7 +56,7 @@ struct Limit {
     soft_seconds: AtomicU64,
 }
 
-/// Who asks for a change, which matters for protected directives.
+/// Origin of a change, which matters for protected directives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// A client of this host: loopback or Unix socket.
@@ -92,7 +93,7 @@ impl Change {
     }
 }
 
-/// Why the one who applies a change will not have it.
+/// Why `apply` of [`Config::set`] refuses a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The directive at fault.
@@ -135,8 +136,8 @@ impl Config {
         config
     }
 
-    /// Defaults with these directives set, for programs and tests. A value is split into arguments as a line of a file is,
-    /// where the directive takes several.
+    /// Defaults with these directives set, for programs and tests. A value is split into arguments as a line
+    /// of a file is, where the directive takes several.
     ///
     /// # Errors
     /// When a directive is unknown or refuses its value.
@@ -177,7 +178,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The number of a directive: of a boolean 0 or 1, of an enum the place of its word. 0 for one that is text.
+    /// The number of a directive: of a boolean 0 or 1, of an enum the place of its word. 0 for one that is
+    /// text.
     #[inline]
     pub fn int(&self, directive: Directive) -> i64 {
         self.numbers[directive.index()].load(Ordering::Relaxed)
@@ -195,7 +197,8 @@ impl Config {
         self.int(directive) != 0
     }
 
-    /// The text of a directive, with bytes that are not UTF-8 replaced. For one that is no text, what `CONFIG GET` shows.
+    /// The text of a directive, with bytes that are not UTF-8 replaced. For one that is no text, what
+    /// `CONFIG GET` shows.
     pub fn text(&self, directive: Directive) -> Arc<str> {
         match directive.spec().kind.is_text() {
             true => Arc::clone(&self.texts[directive.index()].read().text),
@@ -264,7 +267,7 @@ impl Config {
         change.map_or_else(|| self.int(directive), Change::number)
     }
 
-    /// A number that grows with every change, for those who keep something made from the values.
+    /// Counts changes, for callers that keep something made from the values.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
@@ -279,7 +282,8 @@ impl Config {
         &self.extras.users
     }
 
-    /// The `rename-command` lines of the file: old name and new, which is empty for a command that is taken away.
+    /// The `rename-command` lines of the file: old name and new, which is empty for a command that is taken
+    /// away.
     pub fn renames(&self) -> &[(Vec<u8>, Vec<u8>)] {
         &self.extras.renames
     }
@@ -292,8 +296,8 @@ impl Config {
         }
     }
 
-    /// Names and values for `CONFIG GET`, in the order of names. A pattern without `*`, `?` and `[` is a name and comes back as it was written; others
-    /// match names and aliases in any case, and no hidden directive.
+    /// Names and values for `CONFIG GET`, in the order of names. A pattern without `*`, `?` and `[` is a name
+    /// and comes back as it was written; others match names and aliases in any case, and no hidden directive.
     pub fn get<P: AsRef<[u8]>>(&self, patterns: &[P]) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         let mut add = |name: &[u8], spec: &Spec| {
@@ -321,12 +325,12 @@ impl Config {
         found
     }
 
-    /// Changes several directives, all or none. `apply` is called once with those whose value really changes, before any is
-    /// stored; it does what follows from them and may refuse.
+    /// Changes several directives, all or none. `apply` is called once with those whose value really changes,
+    /// before any is stored; it does what follows from them and may refuse.
     ///
     /// # Errors
-    /// With the text for the client when a directive is unknown, named twice, not to be changed or given a value it cannot
-    /// have, or when `apply` refuses.
+    /// With the text for the client when a directive is unknown, named twice, not to be changed or given a
+    /// value it cannot have, or when `apply` refuses.
     pub fn set<N, V>(
         &self,
         pairs: &[(N, V)],

@@ -1,5 +1,5 @@
-//! Values of directives: how they are read from arguments, shown, and written into a file. Every refusal is in Valkey's words,
-//! since `CONFIG SET` passes it on to the client.
+//! Values of directives: how they are read from arguments, shown, and written into a file. Every refusal is
+//! in Valkey's words, since `CONFIG SET` passes it on to the client.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -62,8 +62,9 @@ pub struct SavePoint {
 /// Why a value was refused.
 pub(super) type Refused = Cow<'static, str>;
 
-/// Reads the arguments of a directive. `current` is the value they replace, or for `client-output-buffer-limit` amend; `add`
-/// says that `save` amends it too, which is so for all but the first of its lines in a file.
+/// Reads the arguments of a directive. `current` is the value they replace, or for
+/// `client-output-buffer-limit` amend; `add` says that `save` amends it too, which is so for all but the
+/// first of its lines in a file.
 pub(super) fn parse(spec: &Spec, args: &[&[u8]], current: &Value, add: bool) -> Result<Value, Refused> {
     match spec.kind {
         Kind::Words => words(spec, args),
@@ -267,7 +268,8 @@ fn strict_integer(text: &[u8]) -> Option<i64> {
     (number.to_string().as_bytes() == text).then_some(number)
 }
 
-/// A number as C's `strtoll` reads it to the end: blanks before it, a sign, leading zeros; nothing at all is 0.
+/// A number as C's `strtoll` reads it to the end: blanks before it, a sign, leading zeros; nothing at all is
+/// 0.
 fn c_integer(text: &[u8]) -> Option<i64> {
     if text.is_empty() {
         return Some(0);
@@ -286,8 +288,8 @@ fn octal(text: &[u8], max: i64) -> Result<i64, Refused> {
     }
 }
 
-/// A number of bytes: digits, which may be missing, and a unit. A number with its unit that does not fit wraps around, as it
-/// does in Valkey.
+/// A number of bytes: digits, which may be missing, and a unit. A number with its unit that does not fit
+/// wraps around, as it does in Valkey.
 pub fn memory(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, unit) = text.split_at(digits);

@@ -70,6 +70,9 @@ pub struct Waiting {
     keys: DashMap<KeyId, Queues>,
     clients: AtomicUsize,
     last_number: AtomicU64,
+    /// Changed keys whose waiting clients could not be served, because a slow script was in the way of their requests.
+    postponed: parking_lot::Mutex<Vec<KeyId>>,
+    postponed_count: AtomicUsize,
 }
 
 impl Waiting {
@@ -77,6 +80,28 @@ impl Waiting {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.clients.load(Ordering::Relaxed) == 0
+    }
+
+    /// Keeps a changed key for later, as a slow script is in the way of a client that waits for it.
+    pub fn postpone(&self, key: KeyId) {
+        let mut postponed = self.postponed.lock();
+        if !postponed.contains(&key) {
+            postponed.push(key);
+        }
+        self.postponed_count.store(postponed.len(), Ordering::Relaxed);
+    }
+
+    /// Whether a key was postponed.
+    #[inline]
+    pub fn has_postponed(&self) -> bool {
+        self.postponed_count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes the keys that were postponed, in the order of their changes.
+    pub fn take_postponed(&self) -> Vec<KeyId> {
+        let mut postponed = self.postponed.lock();
+        self.postponed_count.store(0, Ordering::Relaxed);
+        std::mem::take(&mut postponed)
     }
 
     /// How many clients wait.

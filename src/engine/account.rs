@@ -4,8 +4,8 @@
 use std::sync::atomic::Ordering;
 
 use super::Server;
+use super::batch::Batch;
 use super::client::Client;
-use super::dispatch::Batch;
 use super::observe::Done;
 
 /// The streak under way: commands of one kind that a batch ran one behind the other.

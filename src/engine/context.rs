@@ -84,6 +84,16 @@ pub enum After {
     Shutdown,
 }
 
+impl After {
+    /// The time in nanoseconds for which a command has its client wait: it counts as time of the command.
+    pub(super) fn sleep_ns(after: Option<&After>) -> u64 {
+        match after {
+            Some(After::Sleep(ms)) => ms.saturating_mul(1_000_000),
+            _ => 0,
+        }
+    }
+}
+
 impl<'a> Context<'a> {
     /// That of a request which came straight from a client; its keys are still to be named.
     #[inline]
@@ -233,11 +243,8 @@ impl<'a> Context<'a> {
         let start = self.reply.position();
         let outer = (self.command, self.planned, self.origin, self.after.take());
         (self.command, self.planned, self.origin) = (entry, &[], origin);
-        if self.client.tracker.is_some() {
-            self.remember_reads(entry, arguments);
-        }
         let started_ns = self.server.clock.monotonic_ns();
-        let result = (self.server.commands.functions(entry).run)(self, arguments);
+        let result = self.call(entry, self.server.commands.functions(entry).run, arguments);
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
         self.told_of(entry, arguments, took_ns, start, result.is_err());
         // What the connection is to do then is remembered; the outer command has nothing of its own to ask.
@@ -245,9 +252,6 @@ impl<'a> Context<'a> {
         (self.command, self.planned, self.origin, self.after) = outer;
         self.after = after.or(self.after.take());
         self.keys.database = self.client.database;
-        if result.is_err() {
-            self.reply.truncate(start);
-        }
         result
     }
 
@@ -280,7 +284,7 @@ impl<'a> Context<'a> {
             arguments,
             request_bytes: if from_script { 0 } else { resp_bytes(arguments) },
             reply_bytes: (self.reply.position() - start) as u64,
-            sleeps_ns: if let Some(After::Sleep(ms)) = self.after { ms.saturating_mul(1_000_000) } else { 0 },
+            sleeps_ns: After::sleep_ns(self.after.as_ref()),
         };
         server.count_alone(&done, took_ns + done.sleeps_ns, failed);
         if server.monitors.any() && !entry.spec.flags.intersects(UNSEEN) {

@@ -6,8 +6,8 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use super::Server;
+use super::batch::Batch;
 use super::client::Client;
-use super::dispatch::Batch;
 use crate::alloc;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;

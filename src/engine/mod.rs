@@ -1,19 +1,23 @@
 //! The server: everything that its clients share, and the way of a request from bytes to reply.
 
 mod account;
+pub mod batch;
+mod busy;
 pub mod client;
 pub mod client_text;
 pub mod command;
 pub mod context;
-pub mod dispatch;
 pub mod endpoints;
 pub mod eviction;
+mod execute;
 pub mod expiry;
 pub mod judge;
 pub mod memory;
 pub mod monitor;
 pub mod network;
 pub mod observe;
+mod replies;
+mod request;
 pub mod rights;
 mod streak;
 pub mod transaction;

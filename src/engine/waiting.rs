@@ -5,25 +5,29 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::Server;
+use super::batch::Batch;
 use super::client::Client;
-use super::dispatch::{Batch, Outcome, Request};
+use super::execute::Outcome;
 use super::observe::Done;
+use super::request::Request;
 use crate::acl::log::Place;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
 use crate::command::request::resp_bytes;
 use crate::keyspace::KeyId;
 use crate::keyspace::access::Access;
+use crate::keyspace::record::is_expired;
+use crate::keyspace::table;
 use crate::resp::encode::Reply;
 use crate::shared::waiter::{Ended, Waiter};
 
 /// For whom a request runs again, and because of which key.
 #[derive(Clone, Copy)]
-pub(super) struct Served<'w> {
+pub(super) struct ForWaiter<'w> {
     waiter: &'w Waiter,
     key: &'w KeyId,
 }
 
-impl Served<'_> {
+impl ForWaiter<'_> {
     /// Whether the key is what the client waits for, or is lost and it wants to hear that. Its slot is locked.
     pub(super) fn may_run(&self, keys: &Access<'_, '_>) -> bool {
         let key = keys.keyspace.hasher().key(&self.key.1);
@@ -31,6 +35,16 @@ impl Served<'_> {
             keys.peek(&key).is_some_and(|record| record.type_name() == self.waiter.wait.type_name);
         is_wanted || self.waiter.wait.wants_loss
     }
+}
+
+/// What became of a waiting client's request.
+enum Served {
+    /// The client has its reply.
+    Yes,
+    /// The key does not hold what it waits for.
+    NothingThere,
+    /// A slow script is in the way of it.
+    Held,
 }
 
 /// Why a client's wait is ended before it is served.
@@ -48,21 +62,49 @@ impl Server {
     pub(super) fn serve_waiting<'s>(&'s self, batch: &mut Batch<'s>) {
         // What changed the keys may have taken long, and keys may have ended meanwhile.
         batch.now_ms = self.clock.now_ms();
+        if self.effects.waiting.has_postponed() && !self.scripting.slow.any() {
+            for key in self.effects.waiting.take_postponed() {
+                self.serve_waiting_for(&key, batch);
+            }
+        }
         while let Some(key) = batch.changes.take_ready() {
-            let mut number = 0;
-            let mut holds = self.type_under(&key, batch);
-            while let Some(waiter) = self.effects.waiting.next_after(&key, number, holds) {
-                number = waiter.number;
-                if waiter.begin_serving() && !self.serve(&waiter, &key, batch) {
-                    // The one before has taken what there was, or others have changed the key, who serve it themselves.
-                    holds = self.type_under(&key, batch);
+            self.serve_waiting_for(&key, batch);
+        }
+    }
+
+    /// Runs the requests of clients that wait for this key.
+    fn serve_waiting_for<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) {
+        let mut number = 0;
+        let mut holds = self.type_under(key, batch);
+        while let Some(waiter) = self.effects.waiting.next_after(key, number, holds) {
+            number = waiter.number;
+            if !waiter.begin_serving() {
+                continue;
+            }
+            match self.serve(&waiter, key, batch) {
+                Served::Yes => {}
+                // The client before has taken what there was, or another thread has changed the key, and serves its clients itself.
+                Served::NothingThere => holds = self.type_under(key, batch),
+                Served::Held => {
+                    self.effects.waiting.postpone(key.clone());
+                    return;
                 }
             }
         }
     }
 
-    /// Runs the request of a client that waits. Whether it was served.
-    fn serve<'s>(&'s self, waiter: &Waiter, key: &KeyId, batch: &mut Batch<'s>) -> bool {
+    /// The type of what a key holds, if it is there; locks its slot for a moment.
+    fn type_under<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> Option<&'static str> {
+        let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
+        let database = self.keyspace.physical_if_used(shared[key.0])?;
+        let hashed = self.keyspace.hasher().key(&key.1);
+        let table = database.read_slot(hashed.slot());
+        let record = table::find(&table, &hashed).filter(|record| !is_expired(record, batch.now_ms))?;
+        Some(record.type_name())
+    }
+
+    /// Runs the request of a client that waits.
+    fn serve<'s>(&'s self, waiter: &Waiter, key: &KeyId, batch: &mut Batch<'s>) -> Served {
         let entry = &self.commands.entries()[waiter.command];
         let arguments = waiter.request.arguments();
         let mut keys: SmallVec<[PlannedKey; 4]> = SmallVec::new();
@@ -80,27 +122,27 @@ impl Server {
             self.stats.command_rejected(batch.worker, entry.id);
             self.effects.waiting.remove(waiter);
             waiter.served(out);
-            return true;
+            return Served::Yes;
         }
         client.tracker = waiter.client.tracker.lock().clone();
         let actor = batch.changes.set_actor(waiter.client.id);
         self.begin_streak(entry.id, batch);
         let (mut plan, mut out) = (LockPlan::new(), Vec::new());
-        let served = Some(Served { waiter, key });
+        let served = Some(ForWaiter { waiter, key });
         let request = Request { entry, arguments: &arguments, keys: &keys, served };
-        let Outcome { result, waits, busy, .. } =
-            self.execute(&mut client, &request, batch, &mut plan, &mut out);
+        let outcome = self.execute(&mut client, &request, batch, &mut plan, &mut out);
         batch.changes.set_actor(actor);
-        if waits || busy {
-            waiter.not_served();
-            return false;
-        }
-        if let Err(error) = &result {
-            out.clear();
-            let text = error.to_string();
-            Reply::new(&mut out, waiter.version).error(&text);
-            self.stats.error(batch.worker, &error.code());
-        }
+        let failed = match outcome {
+            Outcome::Ran { failed, .. } => failed,
+            Outcome::Waits => {
+                waiter.not_served();
+                return Served::NothingThere;
+            }
+            Outcome::Busy | Outcome::Refused(_) => {
+                waiter.not_served();
+                return Served::Held;
+            }
+        };
         let done = Done {
             client: &waiter.client,
             entry,
@@ -109,12 +151,12 @@ impl Server {
             reply_bytes: out.len() as u64,
             sleeps_ns: waiter.ran_ns.load(Ordering::Relaxed),
         };
-        self.count_one(&done, result.is_err(), batch);
+        self.count_one(&done, failed, batch);
         batch.for_others += 1;
         waiter.client.commands.fetch_add(1, Ordering::Relaxed);
         self.effects.waiting.remove(waiter);
         waiter.served(out);
-        true
+        Served::Yes
     }
 
     /// Ends a client's wait without a result, unless it has one already. Whether the wait ended by this.

@@ -2,12 +2,12 @@
 
 use super::record::Record;
 
-/// How reads and writes refresh a record's access clock.
+/// The present reading of the access clock, which reads and writes store in the record they use.
 #[derive(Clone, Copy, Debug)]
 pub enum AccessClock {
-    /// Seconds, 24 bits.
+    /// Least recently used: seconds of Unix time, 24 bits.
     Lru(u32),
-    /// Minutes (16 bits) and a logarithmic counter (8 bits).
+    /// Least frequently used: minutes (16 bits) above a logarithmic counter (8 bits).
     Lfu {
         /// Minutes of Unix time, 16 bits.
         minutes: u32,
@@ -18,10 +18,10 @@ pub enum AccessClock {
     },
 }
 
-/// Counter of a new key under LFU: not zero, so that it is not evicted before it could be used (Redis's figure).
+/// LFU counter of a new key: not 0, or the key would be evicted before its first use (Redis's figure).
 const LFU_INITIAL: u32 = 5;
 
-/// The access clock of a new record.
+/// Access clock that a new record gets.
 pub fn fresh_access(clock: AccessClock) -> u32 {
     match clock {
         AccessClock::Lru(seconds) => seconds,
@@ -36,7 +36,7 @@ pub fn lfu_counter(access: u32, minutes: u32, decay_minutes: u32) -> u32 {
     (access & 0xff).saturating_sub(periods)
 }
 
-/// Dates an access of a record.
+/// Stores the present reading in a record that is being read or written.
 #[inline]
 pub fn date(record: &Record, clock: AccessClock) {
     let old = record.access();
@@ -47,7 +47,7 @@ pub fn date(record: &Record, clock: AccessClock) {
             minutes << 8 | lfu_increment(counter, log_factor)
         }
     };
-    // Stored only when it changed: most reads of a hot key then leave its cache line clean.
+    // Stored only when it changed, so that most reads of a hot key leave its cache line clean.
     if new != old {
         record.set_access(new);
     }

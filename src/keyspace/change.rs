@@ -32,17 +32,17 @@ impl EventClass {
     pub const NEW: EventClass = EventClass(KeyspaceEvents::NEW);
 }
 
-/// Who hears of changes that the keyspace makes by itself (keys that expire), under the slot's lock.
+/// Listener to changes that the keyspace makes by itself, such as expiries. Called under the slot's lock.
 pub trait ChangeSink {
     /// `event` happened to `key` of the database with this number.
     fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str);
 
-    /// `key` became another one without an event of its own: its database was emptied or swapped.
+    /// `key` changed without an event of its own: its database was flushed or swapped.
     fn touched(&self, database: usize, key: &HashedKey<'_>);
 
-    /// A database was emptied, or all of them.
+    /// A database was flushed, or all of them.
     fn flushed(&self);
 
-    /// The keys of a database that somebody has to hear of when it is emptied or swapped.
+    /// Keys of a database that a listener has to hear of when it is flushed or swapped.
     fn of_interest(&self, database: usize) -> Vec<Box<[u8]>>;
 }

@@ -1,9 +1,9 @@
 //! Chooses keys to evict, and evicts them.
 //!
-//! As in Redis, a few keys are looked at and the best of them, together with the best of earlier looks, are kept in a small pool,
-//! from which the best goes first. A look costs one slot's lock: which keys lie in a slot is up to the hash, so several keys of one slot are
-//! as good a sample as keys from all over. What has changed since it was looked at, because somebody used it, is not evicted: it is
-//! looked at anew. `volatile-ttl` needs no sample of the access clocks but has the same pool.
+//! As in Redis, a few keys are sampled, and the best candidates of this and earlier samples are kept in a
+//! small pool, from which the best is evicted first. All keys of a sample come from one slot, which costs one
+//! lock: which keys share a slot is up to the hash, so they are as good a sample as keys from all over. A
+//! candidate that was used or changed since it was sampled is not evicted. `volatile-ttl` uses the same pool.
 
 use super::Keyspace;
 use super::access_clock::{AccessClock, lfu_counter};
@@ -14,10 +14,10 @@ use super::reaper::FreeReason;
 use super::record::Record;
 use super::table::{self, SlotTable};
 
-/// Candidates that are remembered (Redis's figure).
+/// Candidates in the pool (Redis's figure).
 const POOL: usize = 16;
 
-/// By what keys are chosen.
+/// By what property keys are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
     /// Least recently used first.
@@ -26,14 +26,14 @@ pub enum Worth {
     Lfu,
     /// Any.
     Random,
-    /// Soonest ended first.
+    /// Earliest expiry first.
     Ttl,
 }
 
 /// `maxmemory-policy`, if it evicts at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// By what.
+    /// How the keys are ranked.
     pub worth: Worth,
     /// Only keys with an expiry.
     pub volatile: bool,
@@ -54,19 +54,19 @@ impl Policy {
     }
 }
 
-/// A key that was looked at.
+/// A sampled key.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
-    /// The higher, the sooner it goes.
+    /// Rank; the highest is evicted first.
     rank: u64,
     database: usize,
     hash: u64,
 }
 
-/// What is remembered from look to look.
+/// The pool and the random state, kept between evictions.
 #[derive(Debug, Default)]
 pub struct Evictor {
-    /// The best at the end.
+    /// Candidates, the best at the end.
     pool: Vec<Candidate>,
     policy: Option<Policy>,
     rng: fastrand::Rng,
@@ -74,10 +74,10 @@ pub struct Evictor {
     next_database: usize,
 }
 
-/// How keys are looked at.
+/// How keys are sampled and ranked.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// See [`Policy`].
+    /// `maxmemory-policy`.
     pub policy: Policy,
     /// `maxmemory-samples`.
     pub samples: usize,
@@ -86,9 +86,10 @@ pub struct Look {
 }
 
 impl Evictor {
-    /// Evicts one key and tells `changes`, under its slot's lock. Whether there was one.
+    /// Evicts one key and tells `changes` under its slot's lock. Returns whether a key was evicted.
     pub fn evict_one(&mut self, keyspace: &Keyspace, changes: &dyn ChangeSink, look: &Look) -> bool {
-        /// Looks that found nothing to evict, because others hold the locks or keys have changed.
+        /// Samples in a row without an eviction, because slots were locked or candidates had changed, after
+        /// which the call gives up.
         const TRIES: usize = 16;
         if self.policy != Some(look.policy) {
             self.pool.clear();
@@ -127,15 +128,16 @@ impl Evictor {
         false
     }
 
-    /// Looks at about `samples` keys and puts them into the pool. Whether there was a key at all.
+    /// Samples about `samples` keys into the pool. Returns whether there was a key at all.
     fn look_at(&mut self, database: &Database, number: usize, look: &Look, samples: usize) -> bool {
-        /// Slots gone to for one look: enough for small keyspaces, whose slots hold a key or none.
+        /// Slots visited for one sample: small keyspaces have a key or none in each.
         const SLOTS_MAX: usize = 64;
         let mut left = samples;
         for _ in 0..SLOTS_MAX {
             let Some(slot) = self.random_slot(database, look) else { return false };
             let Some(table) = database.try_read_slot(slot) else { continue };
-            // All of a nearly empty slot would favour its keys: one of a few, several of many.
+            // Taking all keys of a nearly empty slot would favour them: one of a few is taken, several of
+            // many.
             let share = left.min(1 + table.len() / 8);
             for _ in 0..share {
                 if let Some(record) = self.random_record(&table, look) {
@@ -151,7 +153,7 @@ impl Evictor {
         true
     }
 
-    /// A slot with keys: the next one from a random place on.
+    /// Finds a slot with keys, from a random slot on.
     fn random_slot(&mut self, database: &Database, look: &Look) -> Option<usize> {
         let start = self.rng.usize(..SLOT_COUNT);
         (start..SLOT_COUNT).chain(0..start).find(|slot| {
@@ -169,13 +171,13 @@ impl Evictor {
                 return Some(record);
             }
         }
-        // Few are volatile: take one of them.
+        // Few keys of this slot are volatile: take the first of them.
         let volatile = || table::iter(table).filter(|record| record.expire_at_ms().is_some());
         let count = volatile().count();
         if count == 0 { None } else { volatile().nth(self.rng.usize(..count)) }
     }
 
-    /// Keeps a candidate if it is among the best.
+    /// Puts a candidate into the pool if it is better than the worst there.
     fn note(&mut self, candidate: Candidate) {
         if self.pool.iter().any(|known| known.hash == candidate.hash && known.database == candidate.database)
         {
@@ -191,7 +193,7 @@ impl Evictor {
     }
 }
 
-/// How soon a key has to go: the higher, the sooner.
+/// Rank of a key under the policy; the highest is evicted first.
 fn rank(record: &Record, look: &Look) -> u64 {
     match (look.policy.worth, look.clock) {
         (Worth::Lru, AccessClock::Lru(now)) => u64::from(now.wrapping_sub(record.access()) & 0xff_ffff),
@@ -199,12 +201,12 @@ fn rank(record: &Record, look: &Look) -> u64 {
             u64::from(255 - lfu_counter(record.access(), minutes, decay_minutes))
         }
         (Worth::Ttl, _) => u64::MAX - record.expire_at_ms().unwrap_or(u64::MAX),
-        // The policy has just been changed; the clock follows.
+        // The policy has just changed, and the clock follows with the next batch.
         (Worth::Lru | Worth::Lfu | Worth::Random, _) => 0,
     }
 }
 
-/// Evicts a candidate unless it is locked, gone, or has become worth more.
+/// Evicts a candidate unless its slot is locked, the key is gone, or its rank has fallen.
 fn evict(
     keyspace: &Keyspace,
     database: &Database,

@@ -1,11 +1,14 @@
-//! When keys end: for each slot a small heap of (time, fingerprint), and over all slots a two-level table of next times.
+//! When keys end: for each slot a small heap of (time, fingerprint), and over all slots a two-level table of
+//! next times.
 //!
-//! A volatile record always has at least one heap entry whose time is not later than its own; entries may be older than
-//! the truth. So a TTL that is pushed back (a session's, on every request) leaves the heap alone: when the old entry comes
-//! due, the record is looked up and its present time is entered instead. Only a TTL that moves forward, or a new one, adds
-//! an entry. Entries of deleted keys are dropped when they come due, or when they outnumber the volatile keys.
+//! A volatile record always has at least one heap entry whose time is not later than its own; entries may be
+//! older than the truth. So a TTL that is pushed back (a session's, on every request) leaves the heap alone:
+//! when the old entry comes due, the record is looked up and its present time is entered instead. Only a TTL
+//! that moves forward, or a new one, adds an entry. Entries of deleted keys are dropped when they come due,
+//! or when they outnumber the volatile keys.
 //!
-//! A hash with fields that end is entered with the earliest of its fields' times beside its own, by the same rules.
+//! A hash with fields that end is entered with the earliest of its fields' times beside its own, by the same
+//! rules.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,7 +21,7 @@ use super::key_hash::SLOT_COUNT;
 const GROUP: usize = 128;
 const NEVER: u64 = u64::MAX;
 
-/// One entry: the time in milliseconds above, the key's fingerprint below; ordered by time.
+/// One entry, ordered by time: milliseconds of Unix time as two halves, and the key's fingerprint. 12 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Entry {
     at_ms_high: u32,
@@ -36,15 +39,16 @@ impl Entry {
     }
 }
 
-/// The due times of one slot's keys. Used only under that slot's exclusive lock.
+/// Expiries of one slot. Used only under that slot's exclusive lock.
 #[derive(Debug, Default)]
 struct SlotHeap {
     entries: BinaryHeap<Reverse<Entry>>,
-    /// How many there were when all of them were last known to be true.
+    /// Number of entries when all of them were last known to be true (after a rebuild).
     exact: usize,
 }
 
-/// The due times of a database's keys.
+/// Expiries of a database: a heap for each slot, the time of each slot's first entry, and the earliest time
+/// of each group of 128 slots. Times are milliseconds of Unix time, `u64::MAX` for none.
 #[derive(Debug)]
 pub struct ExpiryIndex {
     heaps: Box<[Mutex<SlotHeap>]>,
@@ -62,13 +66,15 @@ impl ExpiryIndex {
         }
     }
 
-    /// Notes that the key with `fingerprint` in `slot` ends at `at_ms`. `volatile` is how many volatile keys the slot has now.
-    /// The caller holds the slot's exclusive lock.
+    /// Enters that the key with `fingerprint` in `slot` ends at `at_ms`. `volatile` is the slot's present
+    /// number of volatile keys. Returns true when stale entries have gathered and the caller should
+    /// [`rebuild`](Self::rebuild). The caller holds the slot's exclusive lock.
     pub fn add(&self, slot: usize, at_ms: u64, fingerprint: u32, volatile: usize) -> bool {
         let mut heap = self.heaps[slot].lock();
         let entries = &mut heap.entries;
         if entries.len() == entries.capacity() {
-            // By an eighth: doubled, the heaps of all slots would stand half empty at the same time.
+            // Grows by an eighth: with doubling, the heaps of all slots would stand half empty at the same
+            // time.
             entries.reserve_exact((entries.len() / 8).max(4));
         }
         entries.push(Reverse(Entry::new(at_ms, fingerprint)));
@@ -78,14 +84,14 @@ impl ExpiryIndex {
         crowded
     }
 
-    /// Replaces a slot's entries by the exact ones, after [`add`](Self::add) said that stale ones have gathered.
+    /// Replaces a slot's entries by exact ones, after [`add`](Self::add) returned true.
     pub fn rebuild(&self, slot: usize, entries: impl Iterator<Item = (u64, u32)>) {
         let entries: BinaryHeap<_> =
             entries.map(|(at, fingerprint)| Reverse(Entry::new(at, fingerprint))).collect();
         *self.heaps[slot].lock() = SlotHeap { exact: entries.len(), entries };
     }
 
-    /// Takes the fingerprint of the slot's first entry that is due at `now_ms`.
+    /// Removes the slot's first entry if it is due at `now_ms`, and returns its time and fingerprint.
     pub fn pop_due(&self, slot: usize, now_ms: u64) -> Option<(u64, u32)> {
         let mut heap = self.heaps[slot].lock();
         match heap.entries.peek() {
@@ -101,7 +107,8 @@ impl ExpiryIndex {
         }
     }
 
-    /// Makes the slot's published next time that of its first entry. The caller holds the slot's exclusive lock.
+    /// Publishes the time of the slot's first entry as its next time. The caller holds the slot's exclusive
+    /// lock.
     pub fn publish(&self, slot: usize) {
         let next = self.heaps[slot].lock().entries.peek().map_or(NEVER, |Reverse(entry)| entry.at_ms());
         self.next_of_slot[slot].store(next, Ordering::Relaxed);
@@ -110,13 +117,15 @@ impl ExpiryIndex {
         }
     }
 
-    /// Calls `visit` for each slot that has something due at `now_ms`, until it answers `false`. Takes no slot lock.
+    /// Calls `visit` for each slot that has something due at `now_ms`, until it answers `false`. Takes no
+    /// slot lock.
     pub fn for_each_due(&self, now_ms: u64, mut visit: impl FnMut(usize) -> bool) {
         for (group, next_of_group) in self.next_of_group.iter().enumerate() {
             if next_of_group.load(Ordering::Relaxed) > now_ms {
                 continue;
             }
-            // Raised first and lowered by what is found: an entry added meanwhile lowers it again and is not lost.
+            // The group's time is raised first and then lowered by what its slots say: an entry that is added
+            // meanwhile lowers it too, and is not lost.
             next_of_group.store(NEVER, Ordering::SeqCst);
             let slots = group * GROUP..(group + 1) * GROUP;
             let mut go_on = true;
@@ -137,7 +146,7 @@ impl ExpiryIndex {
         self.next_of_group.iter().map(|next| next.load(Ordering::Relaxed)).min().unwrap_or(NEVER)
     }
 
-    /// Entries in all heaps, those that are older than the truth included.
+    /// Number of entries in all heaps, stale ones included.
     pub fn entry_count(&self) -> usize {
         self.heaps.iter().map(|heap| heap.lock().entries.len()).sum()
     }

@@ -1,34 +1,36 @@
 //! The gate before the keyspace: ordinary commands pass it shared, work on the whole keyspace exclusively.
 //!
-//! A single reader-writer lock would be one cache line that every core writes for every batch. So there is one lock for each
-//! worker, on a line of its own: a batch takes its worker's lock shared, and whoever needs the keyspace alone takes all
-//! of them, in order. Each lock guards a copy of the mapping from SELECT's database numbers to physical databases, so a
-//! reader finds it without touching anything shared; SWAPDB, which changes it, holds them all.
+//! A single reader-writer lock would be one cache line that every core writes for every batch. So there is
+//! one lock for each worker, on a line of its own: a batch takes its worker's lock shared, and work that
+//! needs the keyspace alone takes all of them, in order. Each lock guards a copy of the mapping from SELECT's
+//! database numbers to physical databases, so a reader finds its copy without touching a shared line; SWAPDB,
+//! which changes the mapping, holds all locks.
 
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// For each database number the physical database behind it.
+/// The physical database of each of SELECT's numbers.
 pub type Mapping = Box<[u16]>;
 
-/// How long one try to be alone may take: longer than any batch of ordinary commands.
+/// Longest time, of one try to take all locks: longer than any batch of ordinary commands.
 const TRY: Duration = Duration::from_millis(20);
 
-/// How long others may go on between two tries.
+/// Pause between two tries, in which batches go on.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// See the module's page.
+/// A reader lock for each worker. Batches of ordinary commands hold one of them shared; FLUSHALL, SWAPDB,
+/// KEYS and scripts without declared keys hold all of them.
 #[derive(Debug)]
 pub struct Gate {
     locks: Box<[CachePadded<RwLock<Mapping>>]>,
 }
 
-/// Held by a batch of ordinary commands.
+/// Guard of a batch of ordinary commands.
 pub type Shared<'g> = RwLockReadGuard<'g, Mapping>;
 
-/// Held while nobody else is in the keyspace.
+/// Guards of all locks: nothing else runs in the keyspace meanwhile.
 #[derive(Debug)]
 pub struct Exclusive<'g> {
     guards: Vec<RwLockWriteGuard<'g, Mapping>>,
@@ -42,8 +44,8 @@ impl Gate {
         Self { locks: (0..workers).map(|_| CachePadded::new(RwLock::new(mapping.clone()))).collect() }
     }
 
-    /// Enters as one of many. `worker` only spreads the load: any number is correct. Must not be entered twice at once by
-    /// one thread: an exclusive waiter in between would stop both.
+    /// Takes the lock of `worker` shared. The worker's number only spreads the load: any number is correct. A
+    /// thread must not enter twice at once: with an exclusive waiter in between both would wait for ever.
     #[inline]
     pub fn shared(&self, worker: usize) -> Shared<'_> {
         self.locks[worker % self.locks.len()].read()
@@ -66,7 +68,7 @@ impl Gate {
         }
     }
 
-    /// Waits until everyone else is out, and enters alone.
+    /// Waits until all batches have ended, and takes all locks.
     pub fn exclusive(&self) -> Exclusive<'_> {
         loop {
             if let Some(exclusive) = self.exclusive_unless(|| false) {
@@ -77,8 +79,8 @@ impl Gate {
 
     /// [`exclusive`](Self::exclusive), but gives up when `give_up` says so while it waits.
     ///
-    /// While one waits at a lock nobody else gets in there, so each try is short: a script that stays in for seconds does not keep
-    /// others from going on meanwhile.
+    /// A waiter at a lock keeps new batches out, so each try is short: a script that runs for seconds in one
+    /// batch does not keep the other workers from going on.
     pub fn exclusive_unless(&self, give_up: impl Fn() -> bool) -> Option<Exclusive<'_>> {
         loop {
             let deadline = Instant::now() + TRY;
@@ -95,14 +97,15 @@ impl Gate {
     }
 }
 
-/// The pauses between tries for a lock: none at first, then longer ones.
+/// Pauses between tries for a lock: spins 100 times, yields 100 times, then sleeps 50 microseconds each.
 #[derive(Debug, Default)]
 pub struct Wait {
     tries: u32,
 }
 
 impl Wait {
-    /// Pauses. Whether this is no short wait any more.
+    /// Pauses once. Returns true when the wait is a long one (from the 200th pause on), so that the caller
+    /// may ask whether to give up.
     pub fn once_more(&mut self) -> bool {
         self.tries += 1;
         match self.tries {

@@ -5,8 +5,8 @@
 //! | 43..57 | cluster slot (crc16 of the key or of its hash tag)  | dashmap, the shard  |
 //! | 0..32  | fingerprint: a seeded fast hash of the key          | the slot's table    |
 //!
-//! The whole value can be rebuilt from slot and fingerprint, so an index entry (the expiry heap, a SCAN cursor) needs
-//! only the 32-bit fingerprint.
+//! The whole value can be rebuilt from slot and fingerprint, so an index entry (the expiry heap, a SCAN
+//! cursor) needs only the 32-bit fingerprint.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -20,7 +20,7 @@ const SLOT_SHIFT: u32 = 43;
 pub struct HashedKey<'a> {
     /// The key as sent.
     pub bytes: &'a [u8],
-    /// See the module's table.
+    /// Slot and fingerprint, as the module's table shows.
     pub hash: u64,
 }
 
@@ -44,22 +44,22 @@ pub fn fingerprint_of_hash(hash: u64) -> u32 {
     hash as u32
 }
 
-/// Puts slot and fingerprint together again.
+/// The hash of a key with this slot and fingerprint.
 #[inline]
 pub fn hash_of_parts(slot: usize, fingerprint: u32) -> u64 {
     ((slot as u64) << SLOT_SHIFT) | u64::from(fingerprint)
 }
 
-/// The cluster slot of a key: crc16 (XMODEM) of the part between the first `{` and the next `}`, where there is one and
-/// it is not empty, else of the whole key (Redis cluster specification).
+/// The cluster slot of a key: crc16 (XMODEM) of the part between the first `{` and the next `}`, where there
+/// is one and it is not empty, else of the whole key (Redis cluster specification).
 #[inline]
 pub fn key_slot(key: &[u8]) -> usize {
     let (crc, has_brace) = checksum(key);
     usize::from(if has_brace { checksum(hash_tag(key)).0 } else { crc }) & (SLOT_COUNT - 1)
 }
 
-/// crc16 (XMODEM), and whether there is a `{`. Eight bytes a step: a table lookup for each byte in turn, each waiting for the one before,
-/// was a twentieth of a GET.
+/// crc16 (XMODEM) of the bytes, and whether one of them is `{`. Takes eight bytes a step: a lookup for each
+/// byte, each waiting for the one before, was a twentieth of a GET.
 #[inline]
 fn checksum(bytes: &[u8]) -> (u16, bool) {
     const EACH: u64 = u64::from_le_bytes([1; 8]);
@@ -68,7 +68,8 @@ fn checksum(bytes: &[u8]) -> (u16, bool) {
     let mut found = 0;
     for step in steps {
         let word = u64::from_le_bytes(*step);
-        // A byte that is a brace becomes zero, and the only bytes that borrow from above their lowest seven bits are zeros.
+        // A byte that is a brace becomes zero, and the only bytes that borrow from above their lowest seven
+        // bits are zeros.
         let zero = word ^ (EACH * u64::from(b'{'));
         found |= zero.wrapping_sub(EACH) & !zero & (EACH << 7);
         let [a, b, c, d, e, f, g, h] = (word ^ u64::from(crc.swap_bytes())).to_le_bytes();
@@ -146,7 +147,8 @@ impl KeyHasher {
     }
 }
 
-/// How dashmap hashes its keys, the slots: so that each has a shard of its own, and lies in the shard's first place.
+/// Hasher for dashmap's keys, the slot numbers: gives each slot a shard of its own, and the first place in
+/// it.
 #[derive(Clone, Debug, Default)]
 pub struct SlotHasher {
     slot: u16,

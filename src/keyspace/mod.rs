@@ -1,7 +1,7 @@
 //! The keyspace: databases of 16384 slots, the locks on them, expiry, and the walks over all keys.
 //!
-//! The only user of dashmap for keys. Commands reach keys through an [`access::Access`], which holds the locks that
-//! the command's plan asked for.
+//! The only user of dashmap for keys. Commands reach keys through an [`access::Access`], which holds the
+//! locks that the command's plan asked for.
 
 pub mod access;
 pub mod access_clock;
@@ -29,22 +29,23 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use reaper::Reaper;
 use table::SlotTable;
 
-/// How long one try to make a database may keep others from reading that there is none.
+/// Longest time that one try to make a database may hold up readers that hold its absence.
 const TRY: Duration = Duration::from_millis(1);
 
-/// Where a database is, or will be.
+/// One database, which may not be made yet.
 #[derive(Debug, Default)]
 struct Place {
     database: OnceLock<Database>,
-    /// Held shared by those who read that there is no database, exclusively by who makes it. So what a command finds, and enters for
-    /// others to find (a client that waits, a key that is tracked), holds until it has let go, as under a slot's lock.
+    /// Held shared by commands that read while there is no database, exclusively while one is made. So what a
+    /// command found missing, and what it entered for others to find (a client that waits, a tracked key),
+    /// holds until the command has let go, as it does under a slot's lock.
     absence: RwLock<()>,
 }
 
-/// As long as it is held the database is not made.
+/// Guard that keeps a database from being made.
 pub type Absence<'g> = RwLockReadGuard<'g, ()>;
 
-/// A key by the number of its database.
+/// A key and the number of its database, as SELECT counts.
 pub type KeyId = (usize, Box<[u8]>);
 
 /// All databases of a server.
@@ -52,11 +53,11 @@ pub type KeyId = (usize, Box<[u8]>);
 pub struct Keyspace {
     databases: Box<[Place]>,
     hasher: KeyHasher,
-    /// What is found in every slot of a database that was not made yet.
+    /// An empty table: what reads find in every slot of a database that was not made.
     nothing: SlotTable,
-    /// Who may enter, see [`gate`].
+    /// The reader lock that batches of commands pass; see [`gate`].
     pub gate: Gate,
-    /// Where big values go to be freed.
+    /// The thread that frees big values.
     pub reaper: Reaper,
 }
 
@@ -70,7 +71,7 @@ impl Keyspace {
             gate: Gate::new(workers, databases),
             reaper: Reaper::start(),
         };
-        // The one everybody uses is there before the first client waits for it.
+        // Database 0 is made at once, before the first client waits for it.
         if databases > 0 {
             keyspace.physical(0);
         }
@@ -88,8 +89,9 @@ impl Keyspace {
         self.databases.len()
     }
 
-    /// A physical database, the first made at the start and others when something is first written to them: each takes about five
-    /// megabytes for its slots. Waits for those who read that it is not there.
+    /// Returns a physical database and makes it if need be: database 0 exists from the start, others from the
+    /// first write to them, as each takes about five megabytes for its slots. Waits for guards of its
+    /// [`Absence`].
     pub fn physical(&self, index: u16) -> &Database {
         let place = &self.databases[usize::from(index)];
         if let Some(database) = place.database.get() {
@@ -105,14 +107,15 @@ impl Keyspace {
         self.databases[usize::from(index)].database.get()
     }
 
-    /// [`physical`](Self::physical), if that does not mean to wait for long.
+    /// [`physical`](Self::physical), or `None` where guards of its [`Absence`] are held for longer than a
+    /// millisecond.
     pub fn try_make(&self, index: u16) -> Option<&Database> {
         let place = &self.databases[usize::from(index)];
         let _alone = place.absence.try_write_for(TRY)?;
         Some(place.database.get_or_init(|| Database::new(self.hasher.clone())))
     }
 
-    /// Holds a database's absence, if it was not made and is not being made.
+    /// Guards a database's absence. `None` if it was made or is being made.
     pub fn try_absence(&self, index: u16) -> Option<Absence<'_>> {
         let place = &self.databases[usize::from(index)];
         let absence = place.absence.try_read()?;

@@ -1,28 +1,29 @@
-//! Brings what a batch of commands will touch into the cache before the first of them runs.
+//! Prefetches the cache lines that a batch of commands will read, before the first of them runs.
 //!
-//! Cache misses are most of what a GET costs, and a single command cannot hide them: it needs the slot's table
-//! before the bucket and the bucket before the record. A batch can: first everything up to the buckets, then all records, so that the
-//! misses of one step run at the same time.
+//! Cache misses are most of the cost of a GET, and a single command cannot hide them: it needs the slot's
+//! table before the bucket and the bucket before the record. A batch can: it asks for everything up to the
+//! buckets first, then for all records, so that the misses of one step overlap.
 
 use super::database::Database;
 use super::key_hash::slot_of_hash;
 use super::table;
 
-/// Keys whose lines are asked for at once.
+/// Number of keys that are prefetched together.
 const TOGETHER: usize = 64;
 
-/// Prefetches tables, buckets and records of these hashes. A slot that is locked right now is passed over: this must never wait.
+/// Prefetches tables, buckets and records of these hashes. Never waits: a slot that is locked right now is
+/// passed over.
 pub fn batch(database: &Database, hashes: impl Iterator<Item = u64> + Clone) {
     let mut rest = hashes;
     loop {
         let together = rest.clone().take(TOGETHER);
-        // No hash has its highest bits.
+        // No hash has its highest bits set, so this equals none of them.
         let mut before = u64::MAX;
         for hash in together.clone() {
             database.prefetch_slot(hash);
         }
         for hash in together {
-            // The same key several times in a row is a queue or a counter: once is enough.
+            // A key that comes several times in a row (a queue, a counter) is prefetched once.
             if hash == before {
                 continue;
             }

@@ -1,4 +1,5 @@
-//! Frees big values on a thread of its own, so that deleting a value of a million elements holds no lock while it goes.
+//! Frees big values on a thread of its own, so that deleting a value of a million elements holds no lock
+//! while it goes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,21 +9,21 @@ use std::thread::JoinHandle;
 use super::record::{RecordBox, ValueRef};
 use super::table::SlotTable;
 
-/// A value with more elements than this is worth another thread's work (Redis's figure for lazy freeing).
+/// Values with more elements than this are freed by the thread (Redis's figure for lazy freeing).
 const EFFORT_MIN: usize = 64;
 
-/// Why a value goes: the `lazyfree-lazy-...` directives say for each of these whether the thread frees it.
+/// Why a value is freed. The `lazyfree-lazy-...` directives say for each reason whether the thread does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FreeReason {
-    /// It was evicted.
+    /// Eviction (`lazyfree-lazy-eviction`).
     Evicted,
-    /// Its time had come.
+    /// Expiry (`lazyfree-lazy-expire`).
     Expired,
-    /// A command put something else in its place, or left nothing.
+    /// A command replaced or emptied it (`lazyfree-lazy-server-del`).
     Overwritten,
-    /// DEL.
+    /// DEL (`lazyfree-lazy-user-del`).
     Deleted,
-    /// UNLINK, or a transaction that kept it in case it was undone: always the thread's work.
+    /// UNLINK, or a transaction that kept the value to be undone. Always freed by the thread.
     Unlinked,
 }
 
@@ -30,19 +31,19 @@ impl FreeReason {
     const COUNT: usize = 5;
 }
 
-/// What waits to be freed.
+/// What is sent to the thread to be freed.
 enum Garbage {
     Record(#[expect(dead_code, reason = "held only to be dropped")] RecordBox),
     Table(SlotTable),
 }
 
-/// The thread and the way to it.
+/// Handle of the freeing thread. Dropping it waits for the thread to end.
 #[derive(Debug)]
 pub struct Reaper {
     sender: Option<Sender<Garbage>>,
     thread: Option<JoinHandle<()>>,
     counters: Arc<Counters>,
-    /// What is freed where it is lost.
+    /// For each [`FreeReason`]: whether values are freed in the calling thread instead.
     at_once: [AtomicBool; FreeReason::COUNT],
 }
 
@@ -53,7 +54,7 @@ struct Counters {
 }
 
 impl Reaper {
-    /// Starts the thread. Where that is refused everything is freed at once instead.
+    /// Starts the thread. Where the system refuses one, everything is freed by the caller instead.
     pub fn start() -> Self {
         let (sender, receiver) = channel::<Garbage>();
         let counters = Arc::new(Counters::default());
@@ -77,13 +78,14 @@ impl Reaper {
         }
     }
 
-    /// Sets whether the thread frees what is lost in this way.
+    /// Sets whether the thread frees values that are lost for this reason.
     pub fn set_lazy(&self, loss: FreeReason, lazy: bool) {
         debug_assert!(lazy || loss != FreeReason::Unlinked, "no directive is about it");
         self.at_once[loss as usize].store(!lazy, Ordering::Relaxed);
     }
 
-    /// Frees a record: here if it is small or is to be freed at once, else on the thread.
+    /// Frees a record: in the calling thread if it is small or the directives say so, else in the freeing
+    /// thread.
     #[inline]
     pub fn discard(&self, record: RecordBox, loss: FreeReason) {
         let big = match record.value() {
@@ -95,7 +97,7 @@ impl Reaper {
         }
     }
 
-    /// Frees a slot's whole table on the thread.
+    /// Has the thread free a slot's table and all its records.
     pub fn discard_table(&self, table: SlotTable) {
         if !table.is_empty() {
             self.send(Garbage::Table(table));
@@ -107,12 +109,12 @@ impl Reaper {
         self.counters.pending.load(Ordering::Relaxed)
     }
 
-    /// Objects freed here since the start.
+    /// Objects that the thread freed since the start or [`reset_freed`](Self::reset_freed).
     pub fn freed(&self) -> u64 {
         self.counters.freed.load(Ordering::Relaxed)
     }
 
-    /// Starts counting the freed objects anew (CONFIG RESETSTAT).
+    /// Sets the count of freed objects to 0 (CONFIG RESETSTAT).
     pub fn reset_freed(&self) {
         self.counters.freed.store(0, Ordering::Relaxed);
     }

@@ -1,6 +1,8 @@
-//! One key of a database in one allocation: header, key bytes and, for strings that are not huge, the value bytes.
+//! One key of a database in one allocation: header, key bytes and, for strings that are not huge, the value
+//! bytes.
 //!
-//! [`RecordBox`] owns it, as a `Box` would; a `&Record` is what is lent. The table keeps only the address. Layouts (sizes in bytes; `?` only when the flag is set):
+//! [`RecordBox`] owns a record as a `Box` would, and lends it as `&Record`. The table keeps only the address.
+//! Layouts (sizes in bytes; a field with `?` is there only when its flag is set):
 //!
 //! ```text
 //! string   meta 4 | expiry 8? | key length 1 or 4 | value length 1 or 4 | key | value
@@ -8,8 +10,8 @@
 //! object   meta 4 | expiry 8? | key length 1 or 4 | Object              | key
 //! ```
 //!
-//! `meta` is eight bits of kind and 24 bits of access clock (LRU or LFU). It is atomic because reads, which hold the
-//! slot's lock shared, refresh the access clock; all else changes only under the exclusive lock.
+//! `meta` is eight bits of kind and 24 bits of access clock (LRU or LFU). It is atomic because reads, which
+//! hold the slot's lock shared, refresh the access clock; all else changes only under the exclusive lock.
 #![allow(unsafe_code)] // The layout above cannot be said in safe Rust; every access is in this file.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -21,8 +23,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::value::Object;
 use crate::primitives::thin::Owned;
 
-/// A string longer than this is an [`Object::Text`] with a buffer of its own, so that APPEND and SETRANGE grow it
-/// without copying key and header, and a replaced value can be freed elsewhere.
+/// A string longer than this is an [`Object::Text`] with a buffer of its own, so that APPEND and SETRANGE
+/// grow it without copying key and header, and a replaced value can be freed elsewhere.
 pub const EMBEDDED_STRING_MAX: usize = 2048;
 
 /// Longest string that OBJECT ENCODING calls `embstr` (Redis's figure).
@@ -39,14 +41,14 @@ const ACCESS_SHIFT: u32 = 8;
 
 const META: usize = 4;
 const ALIGN: usize = 8;
-/// Sizes are rounded up to this, the step of the allocator's small size classes: a value of about the same length
-/// overwrites the old one in place.
+/// Sizes are rounded up to this, the step of the allocator's small size classes: a value of about the same
+/// length overwrites the old one in place.
 const STEP: usize = 8;
 
-/// A key, its value, its expiry and its access clock. See the module's page for the layout.
+/// A key, its value, its expiry and its access clock, in the layout that the module's documentation shows.
 ///
-/// Its size is not known to the compiler, so that nobody moves one out of its allocation: what a reference covers is the
-/// header's first word, and everything behind it is reached through the allocation's exposed provenance.
+/// The type is unsized, so that safe code cannot move a record out of its allocation. A reference covers only
+/// the header's first word; everything behind it is reached through the allocation's exposed provenance.
 pub struct Record {
     meta: AtomicU32,
     /// Always empty.
@@ -56,10 +58,10 @@ pub struct Record {
 /// Owns a [`Record`].
 pub struct RecordBox(NonNull<u8>);
 
-// SAFETY: a RecordBox owns its allocation as a Box would; `Object` is Send and Sync (checked below), and the only mutation
-// through a shared reference is the atomic `meta`.
+// SAFETY: a RecordBox owns its allocation as a Box would; `Object` is Send and Sync (checked below), and the
+// only mutation through a shared reference is the atomic `meta`.
 unsafe impl Send for RecordBox {}
-// SAFETY: as above.
+// SAFETY: the only mutation through `&RecordBox` is that of the atomic `meta`, and `Object` is Sync.
 unsafe impl Sync for RecordBox {}
 
 const _: () = {
@@ -73,16 +75,17 @@ const _: () = {
 /// What a record holds.
 #[derive(Debug)]
 pub enum ValueRef<'a> {
-    /// A string kept as a number; its text is the canonical decimal.
+    /// A string kept as a number: its text is the canonical decimal.
     Int(i64),
     /// A string's bytes, embedded in the record.
     Bytes(&'a [u8]),
-    /// Everything else.
+    /// A longer string or a collection.
     Object(&'a Object),
 }
 
 impl Record {
-    /// A string. `raw` says that it was built by modification, which OBJECT ENCODING shows.
+    /// Makes a record of a string, embedded if it has up to [`EMBEDDED_STRING_MAX`] bytes. `raw` marks a
+    /// string that was built by modification: OBJECT ENCODING shows `raw` for it.
     pub fn new_string(key: &[u8], value: &[u8], expire_at_ms: Option<u64>, raw: bool) -> RecordBox {
         if value.len() > EMBEDDED_STRING_MAX {
             return Record::new_object(key, Object::Text(Owned::new(value.to_vec())), expire_at_ms);
@@ -94,7 +97,8 @@ impl Record {
         }
         let record = Record::allocate(meta, expire_at_ms, Shape { key: key.len(), value: value.len() });
         let shape = record.shape();
-        // SAFETY: `allocate` made room for exactly these two runs at these offsets, and nobody else knows the record yet.
+        // SAFETY: `allocate` made room for exactly these two runs at these offsets, and nobody else knows the
+        // record yet.
         unsafe {
             record.write_bytes(record.key_offset(), key);
             record.write_bytes(record.key_offset() + shape.key, value);
@@ -102,7 +106,7 @@ impl Record {
         record
     }
 
-    /// A string that is the canonical decimal of `value`.
+    /// Makes a record of the string that is the canonical decimal of `value`.
     pub fn new_int(key: &[u8], value: i64, expire_at_ms: Option<u64>) -> RecordBox {
         let meta = KIND_INT | if key.len() > 255 { FLAG_LONG } else { 0 };
         let record = Record::allocate(meta, expire_at_ms, Shape { key: key.len(), value: 8 });
@@ -114,7 +118,7 @@ impl Record {
         record
     }
 
-    /// A value with a structure of its own.
+    /// Makes a record of a longer string or a collection.
     pub fn new_object(key: &[u8], object: Object, expire_at_ms: Option<u64>) -> RecordBox {
         let meta = KIND_OBJECT | if key.len() > 255 { FLAG_LONG } else { 0 };
         let record =
@@ -138,14 +142,15 @@ impl Record {
         unsafe { &*(std::ptr::slice_from_raw_parts(address.as_ptr(), 0) as *const Record) }
     }
 
-    /// [`at_address`](Self::at_address) of a record to be changed.
+    /// [`at_address`](Self::at_address) with exclusive access.
     ///
     /// # Safety
     ///
-    /// As there, and nobody else reads the record for `'a`.
+    /// As of `at_address`, and no other reference to the record lives during `'a`.
     #[inline]
     pub unsafe fn at_address_mut<'a>(address: NonNull<u8>) -> &'a mut Record {
-        // SAFETY: as above.
+        // SAFETY: the allocation starts with `meta` and the tail is empty; by the caller's promise nobody
+        // else uses the record.
         unsafe { &mut *(std::ptr::slice_from_raw_parts_mut(address.as_ptr(), 0) as *mut Record) }
     }
 
@@ -173,14 +178,14 @@ impl Record {
         }
     }
 
-    /// The structure to change it in place; `None` for embedded strings and numbers.
+    /// The value as an [`Object`] to be changed in place; `None` for embedded strings and numbers.
     #[inline]
     pub fn object_mut(&mut self) -> Option<&mut Object> {
         // SAFETY: the kind says that an Object was written there, and `&mut self` makes it exclusive.
         (self.kind() == KIND_OBJECT).then(|| unsafe { &mut *self.at(self.inner_offset()).cast::<Object>() })
     }
 
-    /// Replaces a number by another in place; `false` if this is not a number.
+    /// Replaces a number by another in place. Returns false if the record holds no number.
     #[inline]
     pub fn overwrite_int(&mut self, value: i64) -> bool {
         if self.kind() != KIND_INT {
@@ -191,8 +196,8 @@ impl Record {
         true
     }
 
-    /// Replaces an embedded string by another in the same allocation, keeping the expiry; `false` if it does not fit
-    /// or the record holds something else.
+    /// Replaces an embedded string by another one in the same allocation; the expiry stays. Returns false if
+    /// the new value is of another size class or the record holds something else.
     #[inline]
     pub fn overwrite_string(&mut self, value: &[u8]) -> bool {
         let kind = self.kind();
@@ -210,7 +215,8 @@ impl Record {
             return false;
         }
         self.meta().store(meta & !KIND_MASK | KIND_STRING, Ordering::Relaxed);
-        // SAFETY: same rounded size, so the allocation has room for the new value behind the key; `&mut self`.
+        // SAFETY: same rounded size, so the allocation has room for the new value behind the key;
+        // `&mut self`.
         unsafe {
             self.write_lengths(meta, new);
             self.write_bytes(self.key_offset() + new.key, value);
@@ -218,7 +224,8 @@ impl Record {
         true
     }
 
-    /// An embedded string's bytes to change in place (the length stays); marks it as modified.
+    /// The bytes of an embedded string, to be changed in place; the length stays. Marks the string as
+    /// modified (`raw`).
     pub fn embedded_mut(&mut self) -> Option<&mut [u8]> {
         if self.kind() > KIND_RAW {
             return None;
@@ -248,13 +255,14 @@ impl Record {
         }
     }
 
-    /// The 24-bit access clock: LRU minutes-and-seconds or LFU decay time and counter, as the policy reads it.
+    /// The access clock, 24 bits, as the policy reads it: under LRU seconds; under LFU minutes (16 bits) and
+    /// a counter (8 bits).
     #[inline]
     pub fn access(&self) -> u32 {
         self.meta().load(Ordering::Relaxed) >> ACCESS_SHIFT
     }
 
-    /// Stores the access clock. Readers of the same slot may do so at the same time: the last one stays.
+    /// Stores the access clock. Several readers of a slot may do so at the same time: the last one wins.
     #[inline]
     pub fn set_access(&self, access: u32) {
         let meta = self.meta();
@@ -262,7 +270,7 @@ impl Record {
         meta.store(low | access << ACCESS_SHIFT, Ordering::Relaxed);
     }
 
-    /// OBJECT ENCODING's word.
+    /// The word that OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         match (self.kind(), self.value()) {
             (_, ValueRef::Int(_)) => "int",
@@ -272,7 +280,7 @@ impl Record {
         }
     }
 
-    /// TYPE's word.
+    /// The word that TYPE answers.
     pub fn type_name(&self) -> &'static str {
         match self.value() {
             ValueRef::Object(object) => object.type_name(),
@@ -325,7 +333,7 @@ impl Record {
         &self.meta
     }
 
-    /// What lies `offset` bytes behind the start, which has to be inside the allocation.
+    /// Pointer to `offset` bytes behind the record's start; the offset has to be inside the allocation.
     #[inline]
     fn at(&self, offset: usize) -> *mut u8 {
         std::ptr::with_exposed_provenance_mut(self.address().addr() + offset)
@@ -383,9 +391,11 @@ impl Record {
     }
 
     /// # Safety
-    /// `offset + bytes.len()` must lie within the allocation, and nobody else may hold a reference into that span.
+    /// `offset + bytes.len()` must lie within the allocation, and nobody else may hold a reference into that
+    /// span.
     unsafe fn write_bytes(&self, offset: usize, bytes: &[u8]) {
-        // SAFETY: by the caller's promise.
+        // SAFETY: by the caller's promise the span lies within the allocation, and no reference reaches into
+        // it.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset), bytes.len()) };
     }
 
@@ -411,13 +421,13 @@ impl Record {
 }
 
 impl RecordBox {
-    /// The address of the record, which the caller owns from now on.
+    /// Gives up the record and returns its address, which the caller owns from now on.
     #[inline]
     pub fn into_address(self) -> NonNull<u8> {
         std::mem::ManuallyDrop::new(self).0
     }
 
-    /// The owner of a record.
+    /// Takes the ownership of a record back.
     ///
     /// # Safety
     ///
@@ -427,8 +437,8 @@ impl RecordBox {
         RecordBox(address)
     }
 
-    /// Sets or removes the expiry. Without a change of presence it is written in place; otherwise the record moves to a
-    /// new allocation.
+    /// Sets or removes the expiry. Without a change of presence it is written in place; otherwise the record
+    /// moves to a new allocation.
     pub fn set_expire_at_ms(&mut self, expire_at_ms: Option<u64>) {
         let meta = self.meta().load(Ordering::Relaxed);
         if let (true, Some(at)) = (meta & FLAG_EXPIRES != 0, expire_at_ms) {
@@ -445,7 +455,8 @@ impl RecordBox {
                 Record::new_string(self.key(), value, expire_at_ms, meta & KIND_MASK == KIND_RAW)
             }
             ValueRef::Object(_) => {
-                // SAFETY: the object is moved out bit by bit and the old record is then freed without dropping it.
+                // SAFETY: the object is moved out bit by bit and the old record is then freed without
+                // dropping it.
                 let object = unsafe { self.at(self.inner_offset()).cast::<Object>().read() };
                 let replacement = Record::new_object(self.key(), object, expire_at_ms);
                 replacement.set_access(self.access());
@@ -458,7 +469,7 @@ impl RecordBox {
         *self = replacement;
     }
 
-    /// The record with the same value and expiry under another key.
+    /// Makes the record of another key with this value and expiry, moving the value.
     pub fn with_key(mut self, key: &[u8]) -> RecordBox {
         let expire_at_ms = self.expire_at_ms();
         let renamed = match self.value() {
@@ -480,7 +491,8 @@ impl RecordBox {
         let layout = layout_of(self.meta().load(Ordering::Relaxed), self.shape());
         let start = self.0.as_ptr();
         std::mem::forget(self);
-        // SAFETY: allocated with this very layout: it depends only on flags and lengths that never leave their class.
+        // SAFETY: allocated with this very layout: it depends only on flags and lengths that never leave
+        // their class.
         unsafe { dealloc(start, layout) };
     }
 }
@@ -498,7 +510,7 @@ impl Deref for RecordBox {
 impl DerefMut for RecordBox {
     #[inline]
     fn deref_mut(&mut self) -> &mut Record {
-        // SAFETY: as above, and the box is borrowed exclusively.
+        // SAFETY: the box owns the record and is borrowed exclusively for as long as the record is lent.
         unsafe { Record::at_address_mut(self.0) }
     }
 }

@@ -1,19 +1,22 @@
 //! Walks over all keys: SCAN, KEYS, RANDOMKEY, slot listings.
 //!
-//! SCAN goes in slot order and inside a slot in the order of the keys' fingerprints, which never change. So an element that is
-//! there from the first call to the last is returned, whatever is added, removed or rehashed meanwhile, and the
-//! cursor needs no state: the slot in the bits from 32 up, below it the first fingerprint not seen yet.
+//! SCAN walks slot by slot, and within a slot in the order of the keys' fingerprints, which never change. So
+//! a key that exists from the first call to the last is returned, whatever is added, removed or rehashed
+//! meanwhile. The cursor is the whole state: the slot from bit 32 up, below it the first fingerprint that was
+//! not visited yet.
 
 use super::database::Database;
 use super::key_hash::{HashedKey, SLOT_COUNT, fingerprint_of_hash};
 use super::record::Record;
 use super::table;
 
-/// In a slot with very many keys (all under one hash tag) each call returns at least this share of them, since a call walks the
-/// whole slot to find the next fingerprints in order.
+/// Each call visits at least this share (1/256) of a slot. A call reads the whole slot to find the next
+/// fingerprints in order, so smaller steps through a slot of very many keys (all under one hash tag) would
+/// cost quadratic time.
 const SLOT_SHARE: usize = 256;
 
-/// Calls `visit` for about `count` keys from `cursor` on, over `slots`; answers the next cursor, 0 at the end.
+/// Calls `visit` for about `count` keys from `cursor` on, within `slots`. Returns the next cursor, 0 at the
+/// end.
 pub fn scan(
     database: &Database,
     cursor: u64,
@@ -34,7 +37,8 @@ pub fn scan(
                 .collect();
             let mut next = None;
             if found.len() > take {
-                // Keys with equal fingerprints go together, so the cut is at a fingerprint and not at a count.
+                // Keys with equal fingerprints are visited together: the cut is at a fingerprint, not at a
+                // count.
                 let (_, cut, _) = found.select_nth_unstable_by_key(take, |(fingerprint, _)| *fingerprint);
                 let cut = cut.0;
                 if found.iter().any(|(fingerprint, _)| *fingerprint < cut) {
@@ -56,25 +60,26 @@ pub fn scan(
             break;
         }
     }
-    // Empty slots ahead cost the next call nothing if they are passed now.
+    // Skips empty slots now, so that the next call need not.
     while slot < slots.end && database.slot_len(slot) == 0 {
         slot += 1;
     }
     if slot >= slots.end.min(SLOT_COUNT) { 0 } else { (slot as u64) << 32 }
 }
 
-/// How often [`random_key`] draws before it gives up (Redis's figure).
+/// Draws after which [`random_key`] gives up (Redis's figure).
 const RANDOM_ATTEMPTS: usize = 100;
 
-/// A live key chosen at random, each with the same probability. Where there are only keys that have ended, one of those if
-/// `may_have_ended` says so.
+/// Draws a live key, each with the same probability. Where only expired keys are left, returns one of those
+/// if `may_have_ended`.
 pub fn random_key(
     database: &Database,
     now_ms: u64,
     may_have_ended: bool,
     rng: &mut fastrand::Rng,
 ) -> Option<Vec<u8>> {
-    // Expired keys that the sweeper has not taken yet are drawn again; the bound is for a keyspace of nothing else.
+    // Expired keys that the sweeper has not removed yet are drawn again; the bound is for a keyspace of
+    // nothing else.
     for attempt in 1..=RANDOM_ATTEMPTS {
         let total = database.len();
         if total == 0 {
@@ -109,7 +114,7 @@ pub fn keys_in_slot(database: &Database, slot: usize, count: usize, now_ms: u64)
         .collect()
 }
 
-/// A key of this database with its hash.
+/// Hashes `key` as this database does.
 pub fn hashed<'a>(database: &Database, key: &'a [u8]) -> HashedKey<'a> {
     database.hasher().key(key)
 }

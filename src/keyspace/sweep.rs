@@ -1,4 +1,4 @@
-//! Active expiry: takes out what is due, a bounded share at a time.
+//! Active expiry: removes keys and fields that are due, a bounded share at a time.
 
 use super::Keyspace;
 use super::change::{ChangeSink, EventClass};
@@ -12,17 +12,18 @@ use super::table::{self, SlotTable};
 /// What one pass of the sweeper did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Keys removed because their own time came.
+    /// Keys removed because their own expiry was due.
     pub expired: u64,
-    /// Fields of hashes removed.
+    /// Fields removed from hashes.
     pub expired_fields: u64,
-    /// How late the latest of them was, in milliseconds.
+    /// Longest time between an expiry and its removal, in milliseconds.
     pub lag_max_ms: u64,
-    /// Whether more was due when the share was used up.
+    /// Whether something due was left when the share was used up.
     pub more: bool,
 }
 
-/// Removes up to about `budget` keys and fields that ended at or before `now_ms` and tells `changes` of each, under its slot's lock.
+/// Removes up to about `budget` keys and fields that ended at or before `now_ms` (milliseconds of Unix time),
+/// and tells `changes` of each under its slot's lock.
 pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, budget: u64) -> Swept {
     let mut swept = Swept::default();
     let gate = keyspace.gate.shared(0);
@@ -32,7 +33,7 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
             continue;
         }
         database.expiry.for_each_due(now_ms, |slot| {
-            // A script may hold the slot for long: then it is looked at again the next time.
+            // A script may hold the slot for seconds: the slot is left for the next pass then.
             let mut wait = Wait::default();
             let mut table = loop {
                 match database.try_write_slot(slot) {
@@ -73,8 +74,8 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
     swept
 }
 
-/// Removes `key` of the database with number `number` if it ended at or before `now_ms`, and tells `changes` of it. `table`
-/// is the key's slot in `database`, locked exclusively. Whether the key was removed.
+/// Removes `key` of the database with number `number` if it ended at or before `now_ms`, and tells `changes`
+/// of it. `table` is the key's slot in `database`, locked exclusively. Whether the key was removed.
 pub fn expire(
     keyspace: &Keyspace,
     database: &Database,
@@ -92,7 +93,8 @@ pub fn expire(
     true
 }
 
-/// Tells `changes` that the key of a record expired, and frees the record, which was taken out of its table before.
+/// Tells `changes` that the key of a record expired, and frees the record, which was taken out of its table
+/// before.
 fn tell_and_free(
     keyspace: &Keyspace,
     database: &Database,
@@ -105,7 +107,8 @@ fn tell_and_free(
     keyspace.reaper.discard(record, FreeReason::Expired);
 }
 
-/// Removes a key that a read found ended, unless that has changed since. Whether it was removed.
+/// Removes a key that a read found expired, unless it has changed since. Takes the gate and the slot's lock.
+/// Returns whether the key was removed.
 pub fn expire_key(
     keyspace: &Keyspace,
     changes: &dyn ChangeSink,
@@ -120,7 +123,7 @@ pub fn expire_key(
     expire(keyspace, database, &mut table, (number, &key), now_ms, changes)
 }
 
-/// When the next key ends, in milliseconds of Unix time; `u64::MAX` when none does.
+/// Time of the next expiry, in milliseconds of Unix time; `u64::MAX` when nothing is volatile.
 pub fn next_due_ms(keyspace: &Keyspace) -> u64 {
     (0..keyspace.database_count())
         .filter_map(|index| keyspace.physical_if_used(index as u16))

@@ -5,13 +5,20 @@
 //! word     address / 8 in 45 bits | two more bits of the hash | displaced 1
 //! ```
 //!
-//! A key's home is its fingerprint times the number of buckets, divided by 2^32: so the number need not be a power of two, tables
-//! grow in the small steps of the allocator's blocks, and stand nearly full. Where the home is full the next bucket is taken, and the
-//! full one counts in `overflow` who went by: a search ends at a bucket that nobody went by, and removals leave no marks.
+//! The home bucket of a key is `fingerprint * buckets / 2^32`. So the number of buckets need not be a power
+//! of two: tables grow in the small steps of the allocator's blocks and stand nearly full. A record whose
+//! home is full goes into the next bucket with room, and every full bucket on its way counts it in
+//! `overflow`. A search ends at a bucket whose `overflow` is 0, and a removal leaves no tombstone.
 //!
-//! Tag and the word's two bits are ten bits of the fingerprint, just below those that choose the bucket. Home and these bits together
-//! say nearly always where a record's home is after the table has grown; few records have to be read for it.
-#![allow(unsafe_code)] // Records are kept as bare addresses in buckets that are allocated here; each use is argued below.
+//! The tag and the two bits in the word are ten bits of the fingerprint, the *window*, just below those that
+//! choose the bucket. When a table grows, the old home and the window nearly always tell the new home, so few
+//! records have to be read.
+//!
+//! Addresses are kept in 45 bits: 48 bits, as user space has on x86-64 and aarch64, without the three that
+//! alignment makes zero. `word_of` asserts this in every build; provenance is exposed there and taken up
+//! again in `address_of`.
+// Records are kept as bare addresses in buckets that are allocated here; each use is argued below.
+#![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::mem::ManuallyDrop;
@@ -32,9 +39,9 @@ pub type Shard = RawTable<(u16, SharedValue<SlotTable>)>;
 
 /// Records in a bucket.
 const ENTRIES: usize = 9;
-/// Records in a table for each of its buckets before it grows.
+/// Records a table takes for each of its buckets before it grows: 8 of 9 places, so that searches stay short.
 const LOAD: usize = 8;
-/// The counter of those who went by stays at this value once it got there.
+/// Highest value of a bucket's overflow counter. A counter that got there stays there: it has lost count.
 const OVERFLOW_MAX: u8 = 15;
 
 const ADDRESS_BITS: u32 = 48;
@@ -42,15 +49,16 @@ const ADDRESS_SHIFT: u32 = 3;
 const EXTRA_SHIFT: u32 = ADDRESS_BITS - ADDRESS_SHIFT;
 const EXTRA_MASK: u64 = 0b11;
 const DISPLACED: u64 = 1 << 47;
-/// Bits of the fingerprint in tag and word.
+/// Bits of the fingerprint that an entry keeps: 8 in the tag and 2 in the word.
 const WINDOW_BITS: u32 = 10;
 
-/// A cache line of records.
+/// Nine records in one cache line of 64 bytes.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Bucket {
     tags: [u8; ENTRIES],
-    /// How many entries are used, from the first on, in the low half; how many went by in the high half.
+    /// Low half: entries in use, which stand first. High half: `overflow`, records that were placed in a
+    /// later bucket because this one was full.
     counts: u8,
     words: [[u8; 6]; ENTRIES],
 }
@@ -88,7 +96,7 @@ impl Bucket {
         index
     }
 
-    /// Takes an entry out; the last one moves to its place.
+    /// Removes an entry and moves the last one to its place. Returns the removed word.
     fn take(&mut self, index: usize) -> u64 {
         let (word, last) = (self.word(index), self.used() - 1);
         self.tags[index] = self.tags[last];
@@ -110,7 +118,7 @@ impl Bucket {
         }
     }
 
-    /// A bit for each entry with this tag.
+    /// Bit `n` is set where entry `n` is in use and has this tag.
     #[inline]
     fn matches(&self, tag: u8) -> u32 {
         let used = (1 << self.used()) - 1;
@@ -139,7 +147,7 @@ pub struct SlotTable {
 
 // SAFETY: a table owns its buckets and the records in them, which are Send and Sync.
 unsafe impl Send for SlotTable {}
-// SAFETY: as above; nothing is changed through a shared reference.
+// SAFETY: records are Sync, and nothing is changed through a shared reference to a table.
 unsafe impl Sync for SlotTable {}
 
 impl SlotTable {
@@ -148,7 +156,7 @@ impl SlotTable {
         Self { buckets: NonNull::dangling(), count: 0, len: 0 }
     }
 
-    /// Records in it.
+    /// Number of records, those that have expired and were not removed yet included.
     #[inline]
     pub fn len(&self) -> usize {
         self.len as usize
@@ -160,12 +168,12 @@ impl SlotTable {
         self.len == 0
     }
 
-    /// Bytes of its buckets.
+    /// Bytes of the block that holds the buckets, without the records.
     pub fn memory_bytes(&self) -> usize {
         if self.count == 0 { 0 } else { block_bytes(self.count as usize * size_of::<Bucket>()) }
     }
 
-    /// Adds up how full it is.
+    /// Adds this table's figures to `sum`, for DEBUG HTSTATS.
     pub fn add_occupancy(&self, sum: &mut Occupancy) {
         sum.capacity += capacity(self.count as usize);
         for bucket in self.buckets() {
@@ -174,7 +182,8 @@ impl SlotTable {
         }
     }
 
-    /// Where its buckets are and how many, packed; 0 where there are none or too many for it.
+    /// Address of the buckets in the low 48 bits, their number above: enough for [`prefetch_hinted`] without
+    /// reading the table. 0 where there are no buckets or too many for 16 bits.
     #[inline]
     pub fn hint(&self) -> u64 {
         let count = u64::from(self.count);
@@ -187,7 +196,8 @@ impl SlotTable {
     fn with_buckets(count: usize) -> Self {
         assert!(count <= u32::MAX as usize, "more buckets than there are fingerprints");
         let layout = layout_of(count);
-        // SAFETY: there is at least one bucket, so the layout is not empty; a bucket of zeros is an empty one.
+        // SAFETY: there is at least one bucket, so the layout is not empty; a bucket of zeros is an empty
+        // one.
         let start = unsafe { alloc_zeroed(layout) };
         let Some(buckets) = NonNull::new(start.cast::<Bucket>()) else { handle_alloc_error(layout) };
         Self { buckets, count: count as u32, len: 0 }
@@ -195,13 +205,15 @@ impl SlotTable {
 
     #[inline]
     fn buckets(&self) -> &[Bucket] {
-        // SAFETY: `count` buckets were allocated and are initialized; with none the pointer is dangling, as it may be.
+        // SAFETY: `count` buckets were allocated and are initialized; with none the pointer is dangling, as
+        // it may be.
         unsafe { std::slice::from_raw_parts(self.buckets.as_ptr(), self.count as usize) }
     }
 
     #[inline]
     fn buckets_mut(&mut self) -> &mut [Bucket] {
-        // SAFETY: as above, and borrowed exclusively.
+        // SAFETY: `count` buckets were allocated and are initialized, with none the pointer may dangle; the
+        // table is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.buckets.as_ptr(), self.count as usize) }
     }
 
@@ -210,7 +222,9 @@ impl SlotTable {
         if position + 1 == self.count as usize { 0 } else { position + 1 }
     }
 
-    /// Bucket and entry of the first record with this fingerprint that satisfies `wanted`.
+    /// Returns bucket and entry of the first record with this fingerprint that satisfies `wanted`, which gets
+    /// the record's address. The ten bits of an entry may belong to another fingerprint: `wanted` has to
+    /// compare.
     #[inline]
     fn locate(&self, fingerprint: u32, wanted: impl Fn(NonNull<u8>) -> bool) -> Option<(usize, usize)> {
         let buckets = self.buckets();
@@ -238,7 +252,7 @@ impl SlotTable {
         None
     }
 
-    /// [`locate`](Self::locate) by what the record says.
+    /// [`locate`](Self::locate) with a `wanted` that reads the record.
     #[inline]
     fn locate_record(&self, fingerprint: u32, wanted: impl Fn(&Record) -> bool) -> Option<(usize, usize)> {
         // SAFETY: the table owns the record, and is borrowed for as long as `wanted` looks at it.
@@ -261,11 +275,13 @@ impl SlotTable {
             index < self.buckets()[position].used(),
             "the table has not changed since the record was located"
         );
-        // SAFETY: as above, and it is borrowed exclusively.
+        // SAFETY: an entry that is used has a record, which the table owns; the table is borrowed
+        // exclusively.
         unsafe { Record::at_address_mut(address_of(self.buckets()[position].word(index))) }
     }
 
-    /// Puts an entry into its home or the next bucket with room. There is room in one of them.
+    /// Puts an entry into its home bucket, or into the next bucket with room. The caller made sure that the
+    /// table has room.
     fn place(&mut self, fingerprint_home: usize, tag: u8, word: u64) -> (usize, usize) {
         let mut position = fingerprint_home;
         let mut displaced = 0;
@@ -302,11 +318,13 @@ impl SlotTable {
         unsafe { RecordBox::from_address(address_of(word)) }
     }
 
-    /// Moves all records to a table of `count` buckets.
+    /// Moves all records to a table of `count` buckets, reading only those whose new home the window does not
+    /// tell.
     fn rebuild(&mut self, count: usize, hasher: &KeyHasher) {
         let mut new = SlotTable::with_buckets(count);
         debug_assert!(capacity(count) >= self.len(), "there is room for all");
-        // Records that have to be read for their hash: asked for first, so that their cache misses overlap.
+        // Records to be read for their hash. They are prefetched 64 at a time, so that their cache misses
+        // overlap.
         let mut unknown = [0u64; 64];
         let mut waiting = 0;
         let same_level = level(self.count) == level(new.count);
@@ -335,7 +353,7 @@ impl SlotTable {
         }
         new.place_by_key(&unknown[..waiting], hasher);
         debug_assert_eq!(new.len, self.len, "no record is lost");
-        // The old buckets' records are the new table's now.
+        // The new table owns the records now: the old one must not free them.
         self.len = 0;
         for bucket in self.buckets_mut() {
             bucket.counts = 0;
@@ -383,7 +401,8 @@ impl std::fmt::Debug for SlotTable {
     }
 }
 
-/// An entry whose record may be exchanged for another one of the same key, or move to another allocation.
+/// An entry that lends its record for a while: the record may be replaced by another one of the same key, or
+/// move to another allocation. Dropping the place writes the record's address back into the entry.
 pub struct Place<'t> {
     record: ManuallyDrop<RecordBox>,
     bucket: &'t mut Bucket,
@@ -413,7 +432,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The fingerprints whose home is a bucket.
+/// The range of fingerprints whose home is one bucket, both ends included.
 struct Range {
     first: u64,
     last: u64,
@@ -426,13 +445,13 @@ impl Range {
         Range { first: bound(position), last: bound(position + 1) - 1, level: level(count) }
     }
 
-    /// The home, in a table of `count` buckets of the same level, of a fingerprint in this range with these bits; `None` where
-    /// they do not tell.
+    /// Returns the home in a table of `count` buckets, which is of the same [`level`], for a fingerprint of
+    /// this range with this tag and these two bits. `None` where several homes are possible.
     fn home_in(&self, count: u32, tag: u8, extra: u64) -> Option<usize> {
         let shift = 32 - self.level - WINDOW_BITS;
         let window = (extra << 8 | u64::from(tag)) << shift;
         let mut found = None;
-        // The bits above the window: a bucket spans at most two of their values.
+        // The fingerprint's bits above the window: within one bucket they take at most two values.
         let above = self.first >> (32 - self.level);
         for above in [above, above + 1] {
             let base = above << (32 - self.level) | window;
@@ -456,14 +475,16 @@ fn home(fingerprint: u32, count: u32) -> usize {
     ((u64::from(fingerprint) * u64::from(count)) >> 32) as usize
 }
 
-/// How many of the fingerprint's first bits are left out of the window: fewer than choose the bucket, and no more than two fewer.
+/// Number of top bits of the fingerprint that the window leaves out, because the bucket's number already says
+/// them. Rounded down to an even number, so that a table can grow fourfold with the same window and its
+/// records need not be read.
 #[inline]
 fn level(count: u32) -> u32 {
     let choosing = u32::BITS - count.saturating_sub(1).leading_zeros();
     ((choosing.max(2) - 1) & !1).min(u32::BITS - WINDOW_BITS)
 }
 
-/// The tag, and the bits above it that are in the word.
+/// Cuts a fingerprint's window into the tag (8 bits) and the bits of the word (2 bits).
 #[inline]
 fn window_of(fingerprint: u32, level: u32) -> (u8, u64) {
     let window = fingerprint << level >> (u32::BITS - WINDOW_BITS);
@@ -488,20 +509,21 @@ fn address_of(word: u64) -> NonNull<u8> {
 }
 
 fn layout_of(count: usize) -> Layout {
-    // The alignment of a line comes by itself: the allocator's blocks of a multiple of 64 bytes have it, and asking for it would
-    // cost a larger block.
+    // No alignment of 64 is asked for, which would cost a larger block: the allocator aligns blocks of a
+    // multiple of 64 bytes so by itself.
     match Layout::array::<Bucket>(count) {
         Ok(layout) => layout,
         Err(_) => unreachable!("a table's records are in memory, and larger than its buckets"),
     }
 }
 
-/// Records that a table of so many buckets takes. One alone may be full: nobody goes by.
+/// Records that a table of `count` buckets takes before it grows. One more than `LOAD` for each: a single
+/// bucket may be full, as nothing overflows from it.
 fn capacity(count: usize) -> usize {
     if count == 0 { 0 } else { count * LOAD + 1 }
 }
 
-/// The buckets that fill the block in which this many have room.
+/// Number of buckets that fill the allocator's block for `count` buckets.
 fn filling_block(count: usize) -> usize {
     block_bytes(count * size_of::<Bucket>()) / size_of::<Bucket>()
 }
@@ -518,32 +540,34 @@ fn count_for(len: usize) -> usize {
 #[inline]
 pub fn of_shard(shard: &Shard) -> &SlotTable {
     debug_assert_eq!(shard.len(), 1);
-    // SAFETY: the database's constructor put the shard's one entry there, asserted that, and nobody removes it.
+    // SAFETY: the database's constructor put the shard's one entry there, asserted that, and nobody removes
+    // it.
     unsafe { shard.bucket(0).as_ref().1.get() }
 }
 
-/// [`of_shard`] to be changed.
+/// [`of_shard`] with exclusive access.
 #[inline]
 pub fn of_shard_mut(shard: &mut Shard) -> &mut SlotTable {
     debug_assert_eq!(shard.len(), 1);
-    // SAFETY: as above.
+    // SAFETY: the database's constructor put the shard's one entry there, asserted that, and nobody removes
+    // it; the shard is borrowed exclusively.
     unsafe { shard.bucket(0).as_mut().1.get_mut() }
 }
 
-/// Whether a shard's entry is where [`of_shard`] takes it from.
+/// Whether a shard's only entry is in its first place, where [`of_shard`] takes it from.
 pub fn is_in_place(shard: &Shard) -> bool {
     // SAFETY: a table with an entry has buckets, so the first of them is within bounds.
     shard.len() == 1 && unsafe { shard.is_bucket_full(0) }
 }
 
-/// Where a record is, until its table is changed.
+/// Place of a record in its table. Valid until the table is changed.
 #[derive(Clone, Copy, Debug)]
 pub struct At {
     position: usize,
     index: usize,
 }
 
-/// Where the record of `key` is, expired or not.
+/// Finds the place of `key`'s record, expired or not.
 #[inline]
 pub fn locate(table: &SlotTable, key: &HashedKey<'_>) -> Option<At> {
     let fingerprint = fingerprint_of_hash(key.hash);
@@ -551,19 +575,19 @@ pub fn locate(table: &SlotTable, key: &HashedKey<'_>) -> Option<At> {
     Some(At { position, index })
 }
 
-/// The record that was [located](locate) there.
+/// The record at a place that [`locate`] returned.
 #[inline]
 pub fn at(table: &SlotTable, at: At) -> &Record {
     table.record((at.position, at.index))
 }
 
-/// [`at`] to be changed in place.
+/// [`at`], to change the record in place.
 #[inline]
 pub fn at_mut(table: &mut SlotTable, at: At) -> &mut Record {
     table.record_mut((at.position, at.index))
 }
 
-/// [`at`] to be exchanged for another one.
+/// [`at`], to replace the record by another one of the same key.
 #[inline]
 pub fn owner_at(table: &mut SlotTable, at: At) -> Place<'_> {
     let bucket = &mut table.buckets_mut()[at.position];
@@ -573,19 +597,19 @@ pub fn owner_at(table: &mut SlotTable, at: At) -> Place<'_> {
     Place { record, bucket, index: at.index }
 }
 
-/// The record of `key`, expired or not.
+/// Finds the record of `key`, expired or not.
 #[inline]
 pub fn find<'t>(table: &'t SlotTable, key: &HashedKey<'_>) -> Option<&'t Record> {
     find_where(table, key.hash, |record| same(record.key(), key.bytes))
 }
 
-/// The record of `key` to be exchanged for another one.
+/// Finds the record of `key`, to replace it by another one of the same key.
 #[inline]
 pub fn find_owner<'t>(table: &'t mut SlotTable, key: &HashedKey<'_>) -> Option<Place<'t>> {
     locate(table, key).map(|at| owner_at(table, at))
 }
 
-/// Adds a record whose key is not in the table.
+/// Adds a record whose key is not in the table, which grows first if it is full. `hash` is the key's.
 #[inline]
 pub fn insert_new<'t>(
     table: &'t mut SlotTable,
@@ -603,7 +627,8 @@ pub fn insert_new<'t>(
     table.record_mut(at)
 }
 
-/// Takes the record of `key` out that was [located](locate) there, and lets a table that became nearly empty shrink.
+/// Removes the record of `key` at the place that [`locate`] returned. A table that became nearly empty
+/// shrinks.
 pub fn remove_at(table: &mut SlotTable, key: &HashedKey<'_>, at: At, hasher: &KeyHasher) -> RecordBox {
     debug_assert!(table.record((at.position, at.index)).key() == key.bytes, "it is this key's record");
     let record = table.take(fingerprint_of_hash(key.hash), (at.position, at.index));
@@ -611,26 +636,27 @@ pub fn remove_at(table: &mut SlotTable, key: &HashedKey<'_>, at: At, hasher: &Ke
     record
 }
 
-/// Gives memory back once three quarters of a table stand empty.
+/// Shrinks the table once three quarters of its entries are unused.
 pub fn shrink_if_sparse(table: &mut SlotTable, hasher: &KeyHasher) {
     if table.count >= 4 && table.len() * 4 < table.count as usize * ENTRIES {
         table.rebuild(count_for(table.len() * 3 / 2), hasher);
     }
 }
 
-/// Every record, about in the order of fingerprints.
+/// All records, roughly in the order of their fingerprints.
 pub fn iter(table: &SlotTable) -> impl Iterator<Item = &Record> {
     let buckets = table.buckets().iter().enumerate();
     buckets.flat_map(move |(at, bucket)| (0..bucket.used()).map(move |index| table.record((at, index))))
 }
 
-/// The first record that may have this hash and satisfies `wanted`, which has to compare what matters itself.
+/// Finds the first record that may have this hash and satisfies `wanted`. An entry keeps ten bits of the hash
+/// only, so `wanted` has to compare the key or the whole hash.
 #[inline]
 pub fn find_where(table: &SlotTable, hash: u64, wanted: impl Fn(&Record) -> bool) -> Option<&Record> {
     table.locate_record(fingerprint_of_hash(hash), wanted).map(|at| table.record(at))
 }
 
-/// [`find_where`] of a record to be changed in place.
+/// [`find_where`], to change the record in place.
 #[inline]
 pub fn find_where_mut(
     table: &mut SlotTable,
@@ -641,20 +667,21 @@ pub fn find_where_mut(
     Some(table.record_mut(at))
 }
 
-/// Takes out the first record that has this hash and satisfies `due`, which has to make sure of the hash.
+/// Removes the first record that may have this hash and satisfies `due`, which has to compare the key or the
+/// whole hash.
 pub fn remove_where(table: &mut SlotTable, hash: u64, due: impl Fn(&Record) -> bool) -> Option<RecordBox> {
     let fingerprint = fingerprint_of_hash(hash);
     let at = table.locate_record(fingerprint, due)?;
     Some(table.take(fingerprint, at))
 }
 
-/// A record chosen at random, each with the same probability; `None` when the table is empty.
+/// Draws a record, each with the same probability; `None` when the table is empty.
 pub fn random<'t>(table: &'t SlotTable, rng: &mut fastrand::Rng) -> Option<&'t Record> {
     if table.is_empty() {
         return None;
     }
     if table.len() < table.count as usize {
-        // Mostly empty: drawing entries would take long, walking them does not.
+        // Fewer records than buckets: drawing entries until one is in use would take long, a walk does not.
         return iter(table).nth(rng.usize(..table.len()));
     }
     loop {
@@ -665,7 +692,7 @@ pub fn random<'t>(table: &'t SlotTable, rng: &mut fastrand::Rng) -> Option<&'t R
     }
 }
 
-/// Asks the processor for the bucket where `hash` would be looked for first in the table of this [hint](SlotTable::hint).
+/// Prefetches the home bucket of `hash` in the table with this [hint](SlotTable::hint).
 #[inline]
 pub fn prefetch_hinted(hint: u64, hash: u64) {
     let buckets = std::ptr::without_provenance::<Bucket>((hint & ((1 << ADDRESS_BITS) - 1)) as usize);
@@ -673,11 +700,11 @@ pub fn prefetch_hinted(hint: u64, hash: u64) {
     prefetch(buckets.wrapping_add(home(fingerprint_of_hash(hash), count)).cast());
 }
 
-/// Asks the processor for the first record that may be the one with `hash`.
+/// Prefetches the first record that may be the one with `hash`.
 #[inline]
 pub fn prefetch_record(table: &SlotTable, hash: u64) {
-    // The comparison takes the first record with the same bits: nearly always the right one, and a wrong guess costs nothing but
-    // the prefetch.
+    // The comparison takes the first record with the same bits: nearly always the right one, and a wrong
+    // guess costs nothing but the prefetch.
     if let Some((position, index)) = table.locate(fingerprint_of_hash(hash), |_| true) {
         let address = address_of(table.buckets()[position].word(index)).as_ptr();
         prefetch(address);

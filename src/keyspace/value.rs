@@ -28,12 +28,12 @@ pub enum Object {
 }
 
 impl Object {
-    /// A placeholder that owns nothing, left where a value was moved out.
+    /// A placeholder that owns no memory, left where a value was moved out.
     pub fn empty() -> Object {
         Object::Text(Owned::default())
     }
 
-    /// Asks the processor for what a lookup of an element will read first; nothing is read for it but where that lies.
+    /// Prefetches what a lookup of `element` will read first. Reads no element itself.
     pub fn prefetch(&self, element: &[u8]) {
         match self {
             Object::Set(set) => set.prefetch(element),
@@ -58,7 +58,7 @@ impl Object {
         }
     }
 
-    /// OBJECT ENCODING's word.
+    /// The word that OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         match self {
             Object::Text(_) => "raw",
@@ -70,7 +70,7 @@ impl Object {
         }
     }
 
-    /// How full its hash table is, if it has one.
+    /// Occupancy of the value's hash table, if it has one.
     pub fn occupancy(&self) -> Option<Occupancy> {
         match self {
             Object::Set(set) => set.occupancy(),
@@ -92,7 +92,8 @@ impl Object {
         }
     }
 
-    /// How many allocations freeing this value takes, roughly: what decides whether it is freed in the background.
+    /// Roughly the number of allocations that freeing this value takes: decides whether it is freed in the
+    /// background.
     pub fn free_effort(&self) -> usize {
         match self {
             Object::Text(_) => 1,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
-use crate::engine::dispatch::Scratch;
+use crate::engine::batch::Scratch;
 
 /// Room made for each read, in bytes.
 pub(super) const READ_CHUNK: usize = 16 * 1024;

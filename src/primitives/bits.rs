@@ -1,14 +1,14 @@
-//! Byte strings as rows of bits, the first bit being the highest of the first byte: counting, searching, and integers of any width at any
-//! place. Bits beyond the end read as zero.
+//! Byte strings as arrays of bits, whose first bit is the highest of the first byte: counting, searching, and
+//! integers of any width at any offset. Bits beyond the end read as zero.
 
-/// How many bits are set.
+/// Number of bits set.
 pub fn count_ones(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let in_words: u64 = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones())).sum();
     in_words + rest.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
 }
 
-/// How many bits are set from bit `first` to bit `last`, both included and `last` within the bytes.
+/// Number of bits set from bit `first` to bit `last`, both included; `last` has to be within the bytes.
 pub fn count_ones_between(bytes: &[u8], first: u64, last: u64) -> u64 {
     if first > last {
         return 0;
@@ -19,12 +19,13 @@ pub fn count_ones_between(bytes: &[u8], first: u64, last: u64) -> u64 {
     count_ones(&bytes[first_byte..=last_byte]) - u64::from(before.count_ones() + after.count_ones())
 }
 
-/// The first bit of this value from bit `first` to bit `last`, both included and `last` within the bytes.
+/// Index of the first bit with this value from bit `first` to bit `last`, both included; `last` has to be
+/// within the bytes.
 pub fn find(bytes: &[u8], wanted: bool, first: u64, last: u64) -> Option<u64> {
     if first > last {
         return None;
     }
-    // Looking for a clear bit is looking for a set one in the complement.
+    // A clear bit is a set one in the complement.
     let flip = if wanted { 0 } else { 0xFF };
     let first_byte = (first / 8) as usize;
     let bytes = &bytes[..=(last / 8) as usize];
@@ -43,7 +44,7 @@ pub fn find(bytes: &[u8], wanted: bool, first: u64, last: u64) -> Option<u64> {
     (bit <= last).then_some(bit)
 }
 
-/// An operation that joins several byte strings to one.
+/// An operation of BITOP on two byte strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
     And,
@@ -52,7 +53,7 @@ pub enum Join {
 }
 
 impl Join {
-    /// Joins `other` into `bytes`; the shorter of the two counts as filled up with zero bytes.
+    /// Combines `other` into `bytes`. The shorter of the two counts as padded with zero bytes.
     pub fn apply(self, bytes: &mut Vec<u8>, other: &[u8]) {
         if bytes.len() < other.len() {
             bytes.resize(other.len(), 0);
@@ -70,18 +71,18 @@ impl Join {
     }
 }
 
-/// What an integer that does not fit its field becomes.
+/// What becomes of a value that does not fit its field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
-    /// What its lower bits are.
+    /// The lower bits are kept.
     Wrap,
-    /// The nearest that fits.
+    /// The nearest value that fits is taken.
     Saturate,
-    /// Nothing: the field stays.
+    /// The field stays as it is.
     Fail,
 }
 
-/// A kind of integer: up to 64 bits with a sign, up to 63 without.
+/// Width and sign of an integer: up to 64 bits with a sign, up to 63 without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntKind {
     signed: bool,
@@ -89,24 +90,24 @@ pub struct IntKind {
 }
 
 impl IntKind {
-    /// `None` where there is no such kind.
+    /// A kind of integer; `None` for a width that is not allowed.
     pub fn new(signed: bool, bits: u64) -> Option<IntKind> {
         let max = if signed { 64 } else { 63 };
         (1..=max).contains(&bits).then_some(IntKind { signed, bits: bits as u32 })
     }
 
-    /// Its width.
+    /// Width in bits.
     pub fn bits(self) -> u64 {
         u64::from(self.bits)
     }
 
-    /// Reads the integer at a bit.
+    /// Reads the integer that begins at a bit.
     pub fn read(self, bytes: &[u8], bit: u64) -> i64 {
         let raw = (window(bytes, bit) >> self.shift(bit)) as u64 & self.mask();
         self.widen(raw)
     }
 
-    /// Writes the integer at a bit; it lies within the bytes.
+    /// Writes the integer that begins at a bit and lies within the bytes.
     pub fn write(self, bytes: &mut [u8], bit: u64, value: i64) {
         let shift = self.shift(bit);
         let cleared = window(bytes, bit) & !(u128::from(self.mask()) << shift);
@@ -116,7 +117,7 @@ impl IntKind {
         bytes[from..to].copy_from_slice(&changed.to_be_bytes()[..to - from]);
     }
 
-    /// What a value becomes in this kind, if anything.
+    /// The value that is stored, `None` if the write fails.
     pub fn fit(self, value: i128, overflow: Overflow) -> Option<i64> {
         let (min, max) = self.range();
         if (min..=max).contains(&value) {
@@ -129,8 +130,8 @@ impl IntKind {
         }
     }
 
-    /// What a client's number is before it is made to fit: one without a sign is taken for its bits. One so low that its distance to the
-    /// highest integer does not fit 64 bits counts as too high in Redis, which shows where it saturates.
+    /// The value of a client's number. Without a sign it is taken for its bits. One so low that its distance
+    /// to the highest value does not fit 64 bits counts as too high in Redis, which shows where it saturates.
     pub fn given(self, value: i64) -> i128 {
         let (_, max) = self.range();
         let taken_for_bits = !self.signed || max - i128::from(value) > i128::from(i64::MAX) && self.bits < 64;
@@ -150,7 +151,7 @@ impl IntKind {
         u64::MAX >> (64 - self.bits)
     }
 
-    /// How far the integer's last bit is from the end of the window that begins at its first byte.
+    /// Distance of the integer's last bit from the end of the 16-byte window that begins at its first byte.
     fn shift(self, bit: u64) -> u32 {
         128 - (bit % 8) as u32 - self.bits
     }
@@ -161,7 +162,7 @@ impl IntKind {
     }
 }
 
-/// The sixteen bytes from the one that holds this bit on.
+/// Sixteen bytes from the one that holds this bit on.
 fn window(bytes: &[u8], bit: u64) -> u128 {
     let from = usize::try_from(bit / 8).unwrap_or(usize::MAX).min(bytes.len());
     let there = &bytes[from..bytes.len().min(from + 16)];

@@ -1,50 +1,51 @@
-//! Places on the earth as numbers: longitude and latitude cut into cells whose bits alternate, 26 of each, so that places near each other mostly
-//! have scores near each other. Cells, distances and the search areas are those of Redis: scores and replies are the same.
+//! Places on the earth as numbers: longitude and latitude are cut into cells and their bits interleaved, 26
+//! of each, so that near places mostly have near scores. Cells, distances and search areas are those of
+//! Redis, so scores and replies are the same.
 
 use std::ops::Range;
 
 use smallvec::SmallVec;
 
-/// Bits of each coordinate.
+/// Bits of each coordinate in a score.
 const STEP_MAX: u32 = 26;
 
-/// Redis's earth is a ball of this radius.
+/// Radius of the earth, taken as a ball (Redis's figure), in metres.
 const EARTH_RADIUS_M: f64 = 6_372_797.560_856;
-/// Half of the way around the world on the map that the latitudes below are the ends of.
+/// Half of the map's circumference, in metres.
 const MERCATOR_MAX_M: f64 = 20_037_726.37;
 
 const LONGITUDES: Axis = Axis { min: -180.0, max: 180.0 };
-/// Beyond, the map is not square any more.
+/// Latitudes of the map, in degrees: between these it is square.
 const LATITUDES: Axis = Axis { min: -85.051_128_78, max: 85.051_128_78 };
-/// Of the standard geohash, whose text GEOHASH shows.
+/// Latitudes of the standard geohash, which GEOHASH shows.
 const ALL_LATITUDES: Axis = Axis { min: -90.0, max: 90.0 };
 
-/// Characters of a standard geohash.
+/// Characters of a standard geohash's text.
 pub const TEXT_LEN: usize = 11;
 const ALPHABET: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";
 
 /// A place in degrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// East of Greenwich.
+    /// Degrees east of Greenwich.
     pub longitude: f64,
-    /// North of the equator.
+    /// Degrees north of the equator.
     pub latitude: f64,
 }
 
 impl Point {
-    /// `None` outside of the map.
+    /// A point; `None` outside of the map.
     pub fn new(longitude: f64, latitude: f64) -> Option<Point> {
         (LONGITUDES.contains(longitude) && LATITUDES.contains(latitude))
             .then_some(Point { longitude, latitude })
     }
 
-    /// The number of its cell, as a sorted set's score.
+    /// Number of the point's cell, as a sorted set's score.
     pub fn score(self) -> f64 {
         Cell::of(self, STEP_MAX, LATITUDES).bits() as f64
     }
 
-    /// The middle of the cell that a score is the number of.
+    /// The middle of the cell with this number.
     pub fn of_score(score: f64) -> Point {
         let bits = score as u64;
         let cell = Cell { x: compact(bits >> 1), y: compact(bits), step: STEP_MAX };
@@ -55,7 +56,7 @@ impl Point {
         }
     }
 
-    /// The standard geohash. Its last character stands for bits that there are not, and is always the same.
+    /// The standard geohash. Its last character stands for missing bits and is always the same.
     pub fn text(self) -> [u8; TEXT_LEN] {
         let bits = Cell::of(self, STEP_MAX, ALL_LATITUDES).bits();
         std::array::from_fn(|index| match (2 * STEP_MAX).checked_sub(5 * (index as u32 + 1)) {
@@ -64,7 +65,7 @@ impl Point {
         })
     }
 
-    /// The way to another place in metres.
+    /// Distance to another point, in metres.
     pub fn distance_m(self, to: Point) -> f64 {
         let (from_latitude, to_latitude) = (radians(self.latitude), radians(to.latitude));
         let across = ((radians(to.longitude) - radians(self.longitude)) / 2.0).sin();
@@ -89,15 +90,16 @@ fn degrees(radians: f64) -> f64 {
     radians / (std::f64::consts::PI / 180.0)
 }
 
-/// What is searched for places.
+/// The shape of an area to be searched.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
-    /// All within this many metres of the centre.
+    /// All points within a distance of the centre.
     Circle {
         /// Metres.
         radius_m: f64,
     },
-    /// As far east and west, and north and south, of the centre as half of these.
+    /// All points within half the width to the east and west, and half the height to the north and south, of
+    /// the centre.
     Rectangle {
         /// Metres from west to east.
         width_m: f64,
@@ -111,14 +113,14 @@ pub enum Shape {
 /// An area to be searched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Area {
-    /// From where distances are measured.
+    /// Point from which distances are measured.
     pub centre: Point,
-    /// What belongs to it.
+    /// Which points belong to the area.
     pub shape: Shape,
 }
 
 impl Area {
-    /// The area between these corners. Its centre is above the middle of the corners, taken as points in space.
+    /// The area between these corners. Its centre is above the mean of the corners, taken as points in space.
     pub fn between(corners: Vec<Point>) -> Area {
         let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
         for corner in &corners {
@@ -134,7 +136,7 @@ impl Area {
         Area { centre, shape: Shape::Polygon(corners) }
     }
 
-    /// How far a place is from the centre in metres, if it is within the area.
+    /// Distance of a point from the centre in metres; `None` outside of the area.
     pub fn distance_m(&self, point: Point) -> Option<f64> {
         let distance_m = self.centre.distance_m(point);
         let within = match &self.shape {
@@ -149,18 +151,19 @@ impl Area {
         within.then_some(distance_m)
     }
 
-    /// Scores that places in the area may have: up to nine cells that cover it, in the order in which Redis looks at them.
+    /// Ranges of scores that cover the area: up to nine cells, in the order in which Redis searches them.
     pub fn scores(&self) -> SmallVec<[Range<f64>; 9]> {
         let bounds = self.bounds();
         let mut step = self.step();
         let mut centre = Cell::of(self.centre, step, LATITUDES);
-        // At the edge of a cell the next one may be too small for what sticks out.
+        // Near a cell's edge the neighbour may be too small for what sticks out.
         if step > 1 && !centre.neighbours_reach(&bounds) {
             step -= 1;
             centre = Cell::of(self.centre, step, LATITUDES);
         }
         let (x, y) = centre.sides();
-        // Cells on a side where the area ends within the centre's own cell have nothing to give. The largest cells are all looked at.
+        // On sides where the area ends within the centre's cell, neighbours are left out. The largest cells
+        // are all searched.
         let leaves_out = step >= 2;
         let west = !leaves_out || x.min >= bounds.longitudes.min;
         let east = !leaves_out || x.max <= bounds.longitudes.max;
@@ -180,7 +183,7 @@ impl Area {
         let mut cells: SmallVec<[Cell; 9]> = SmallVec::new();
         for (_, east, north) in wanted.into_iter().filter(|(wanted, _, _)| *wanted) {
             let cell = centre.neighbour(east, north);
-            // Around a small world one comes upon the same cell again.
+            // With very large cells a neighbour may be the same cell again.
             if cells.last() != Some(&cell) {
                 cells.push(cell);
             }
@@ -196,7 +199,7 @@ impl Area {
         };
         let Point { longitude, latitude } = self.centre;
         let up = degrees(height_m / EARTH_RADIUS_M);
-        // Degrees of longitude are shortest at the end that is nearer to a pole.
+        // A degree of longitude is shortest at the end nearer to a pole.
         let far = if latitude < 0.0 { latitude - up } else { latitude + up };
         let across = degrees(width_m / EARTH_RADIUS_M / radians(far).cos());
         Bounds {
@@ -224,7 +227,8 @@ impl Area {
             radius_m *= 2.0;
             step += 1;
         }
-        // Two larger for what lies across a cell's edge, and more near the poles, where cells are narrow.
+        // Larger cells for what lies across a cell's edge, and still larger near the poles, where cells are
+        // narrow.
         step -= 2;
         let latitude = self.centre.latitude.abs();
         if latitude > 66.0 {
@@ -264,12 +268,12 @@ impl Axis {
         degrees.clamp(self.min, self.max)
     }
 
-    /// In which of 2^step parts these degrees are; at the very end one beyond the last.
+    /// Index of the part, of 2^step, with these degrees; one beyond the last at the very end.
     fn part(self, degrees: f64, step: u32) -> u32 {
         ((degrees - self.min) / (self.max - self.min) * f64::from(1u32 << step)) as u32
     }
 
-    /// One of 2^step parts.
+    /// The sides of a part, of 2^step.
     fn part_sides(self, part: u32, step: u32) -> Axis {
         let (parts, scale) = (f64::from(1u32 << step), self.max - self.min);
         let side = |part: f64| self.min + part / parts * scale;
@@ -295,7 +299,7 @@ impl Bounds {
     }
 }
 
-/// One of the cells that the map is cut into, 2^step in each direction.
+/// A cell of the map, which is cut into 2^step in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cell {
     x: u32,
@@ -308,12 +312,12 @@ impl Cell {
         Cell { x: LONGITUDES.part(point.longitude, step), y: latitudes.part(point.latitude, step), step }
     }
 
-    /// Its number: the bits of both coordinates, that of the longitude first.
+    /// Number of the cell: the bits of both coordinates interleaved, that of the longitude first.
     fn bits(self) -> u64 {
         spread(self.x) << 1 | spread(self.y)
     }
 
-    /// The scores of all places in it.
+    /// Range of the scores of all points in it.
     fn scores(self) -> Range<f64> {
         let shift = 2 * (STEP_MAX - self.step);
         let bits = self.bits();
@@ -324,14 +328,14 @@ impl Cell {
         (LONGITUDES.part_sides(self.x, self.step), LATITUDES.part_sides(self.y, self.step))
     }
 
-    /// The cell so many steps away, around the world where needed.
+    /// The cell at a distance in cells, around the world where needed.
     fn neighbour(self, east: i32, north: i32) -> Cell {
         let mask = (1u32 << self.step) - 1;
         let moved = |at: u32, by: i32| if by == 0 { at } else { at.wrapping_add_signed(by) & mask };
         Cell { x: moved(self.x, east), y: moved(self.y, north), ..self }
     }
 
-    /// Whether the cells around it go as far as the bounds on every side.
+    /// Whether the neighbouring cells reach the bounds on every side.
     fn neighbours_reach(self, bounds: &Bounds) -> bool {
         self.neighbour(0, 1).sides().1.max >= bounds.latitudes.max
             && self.neighbour(0, -1).sides().1.min <= bounds.latitudes.min
@@ -340,7 +344,8 @@ impl Cell {
     }
 }
 
-/// Where the bits of half a number go when every second place is left free, in five steps of half the distance each.
+/// Shifts and masks that put a zero before each bit of half a number, in five steps of half the distance
+/// each.
 const SPREAD: [(u32, u64); 5] = [
     (16, 0x0000_ffff_0000_ffff),
     (8, 0x00ff_00ff_00ff_00ff),
@@ -373,7 +378,8 @@ mod tests {
     /// A place not far from another.
     fn near(centre: Point) -> impl Strategy<Value = Point> {
         (-3.0..3.0f64, -3.0..3.0f64).prop_map(move |(east, north)| Point {
-            // At the very end of an axis the number of the cell has a bit too many, in Redis as here, and no search finds it.
+            // At the very end of an axis the number of the cell has a bit too many, in Redis as here, and no
+            // search finds it.
             longitude: (centre.longitude + east).clamp(-180.0, 179.999),
             latitude: (centre.latitude + north).clamp(-85.05, 85.05),
         })

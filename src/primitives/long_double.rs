@@ -1,20 +1,21 @@
 //! The 80-bit extended floating point of INCRBYFLOAT and HINCRBYFLOAT.
 //!
-//! Redis adds such increments in the x87 format (64 bits of mantissa) and prints 17 decimals with the trailing zeros cut. Both steps can be
-//! seen in replies, so they are done here bit for bit, on integers.
+//! Redis adds such increments in the x87 format (64 bits of mantissa) and prints 17 decimals with trailing
+//! zeros cut. Replies show both, so both are done here bit for bit, on integers.
 
 use std::cmp::Ordering;
 
-/// The longest text Redis reads as an extended float, in bytes.
+/// Longest text that Redis reads as an extended float, in bytes.
 const MAX_TEXT_LEN: usize = 5 * 1024 - 1;
-/// How many decimals are printed.
+/// Decimals printed.
 const DECIMALS: u32 = 17;
 const TEN_POW_DECIMALS: u128 = 10u128.pow(DECIMALS);
-/// The exponents of the least significant mantissa bit in the format's range.
+/// Largest exponent of the mantissa's lowest bit in the format.
 const MAX_EXPONENT: i64 = 16383 - 63;
 const MIN_EXPONENT: i64 = -16446 - 63;
 
-/// A number of the 80-bit extended format: `mantissa * 2^exponent`, the mantissa's top bit set unless it is zero. Never NaN.
+/// A number of the 80-bit extended format: `mantissa * 2^exponent`, the mantissa's top bit set unless it is
+/// zero. Never NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LongDouble {
     negative: bool,
@@ -27,8 +28,8 @@ impl LongDouble {
     /// Zero.
     pub const ZERO: Self = Self { negative: false, infinite: false, exponent: 0, mantissa: 0 };
 
-    /// Reads what `strtold` reads: decimal or hexadecimal with or without an exponent, or infinity, in any case. Refuses NaN, spaces, an
-    /// empty text, and numbers beyond the range of the format.
+    /// Reads what `strtold` reads: decimal or hexadecimal with or without an exponent, or infinity, in any
+    /// case. Refuses NaN, spaces, an empty text, and numbers beyond the range of the format.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() > MAX_TEXT_LEN {
             return None;
@@ -48,20 +49,21 @@ impl LongDouble {
         Some(Self { negative, ..magnitude })
     }
 
-    /// The nearest double precision number, or nearly; infinity where it is beyond that range.
+    /// The nearest double, or nearly; infinity beyond that range.
     pub fn to_f64(self) -> f64 {
         let magnitude =
             if self.infinite { f64::INFINITY } else { self.mantissa as f64 * 2f64.powi(self.exponent) };
         if self.negative { -magnitude } else { magnitude }
     }
 
-    /// The number of an integer, exactly.
+    /// Converts an integer exactly.
     pub fn from_i64(value: i64) -> Self {
         let magnitude = Self::rounded(u128::from(value.unsigned_abs()), 0, false).unwrap_or(Self::ZERO);
         Self { negative: value < 0, ..magnitude }
     }
 
-    /// The sum, rounded to the nearest number of the format, ties to even; `None` when it would be infinite or not a number.
+    /// The sum, rounded to the nearest number of the format, ties to even; `None` when it would be infinite
+    /// or not a number.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         if self.infinite || other.infinite {
             return None;
@@ -84,13 +86,15 @@ impl LongDouble {
         let lower = shift_right_sticky(u128::from(small.mantissa) << GUARD, distance);
         let sum = if large.negative == small.negative { upper + lower } else { upper - lower };
         let Some(rounded) = Self::rounded(sum, i64::from(large.exponent) - i64::from(GUARD), false) else {
-            // Out of range at the small end is what is left of two numbers next to each other: nothing that can be seen in 17 decimals.
+            // The result is too small for the format: the rest of two neighbouring numbers, which 17 decimals
+            // do not show.
             return (large.exponent < 0).then_some(Self::ZERO);
         };
         Some(Self { negative: large.negative && rounded.mantissa != 0, ..rounded })
     }
 
-    /// Writes the number with up to 17 decimals, rounded half to even, trailing zeros cut; a negative zero is `0`.
+    /// Writes the number with up to 17 decimals, rounded half to even, trailing zeros cut; a negative zero is
+    /// `0`.
     pub fn format_into(self, out: &mut Vec<u8>) {
         if self.infinite {
             out.extend_from_slice(if self.negative { b"-inf" } else { b"inf" });
@@ -128,7 +132,7 @@ impl LongDouble {
         }
     }
 
-    /// The whole part and the 17 decimals of a number whose exponent is negative.
+    /// The whole part and 17 decimals of a number with a negative exponent.
     fn fraction_parts(self) -> (Option<u128>, u128) {
         let distance = self.exponent.unsigned_abs();
         let (mut whole, scaled) = if distance < 64 {
@@ -145,7 +149,8 @@ impl LongDouble {
         (Some(whole), decimals)
     }
 
-    /// Rounds `value * 2^exponent`, with something more below it when `sticky`, to 64 bits. `None` when it is out of range.
+    /// Rounds `value * 2^exponent`, with something more below it when `sticky`, to 64 bits. `None` when it is
+    /// out of range.
     fn rounded(value: u128, exponent: i64, sticky: bool) -> Option<Self> {
         if value == 0 {
             return Some(Self::ZERO);
@@ -185,7 +190,7 @@ impl LongDouble {
     }
 }
 
-/// The digits of a number as written, and the power of the base of the last one (of two, for hexadecimal).
+/// Digits of a number as written, and the power of the base (2 for hexadecimal) of the last digit.
 struct Literal<'a> {
     whole: &'a [u8],
     fraction: &'a [u8],
@@ -243,7 +248,7 @@ impl<'a> Literal<'a> {
             return Some(LongDouble::ZERO);
         }
         let power = self.exponent - self.fraction.len() as i64;
-        // Far outside the range whatever the digits are: spare the work.
+        // Far outside of the range, whatever the digits are.
         if power + count as i64 > 5000 || power + (count as i64) < -5000 {
             return None;
         }
@@ -252,7 +257,8 @@ impl<'a> Literal<'a> {
             match power {
                 0..=19 => return LongDouble::rounded(u128::from(value) * 10u128.pow(power as u32), 0, false),
                 -17..=-1 => {
-                    // The dividend's top bit is set, so the quotient has 71 bits or more and the remainder is only a sticky bit.
+                    // The dividend's top bit is set, so the quotient has 71 bits or more and the remainder is
+                    // only a sticky bit.
                     let shift = 64 + value.leading_zeros();
                     let dividend = u128::from(value) << shift;
                     let divisor = 10u128.pow(power.unsigned_abs() as u32);
@@ -284,7 +290,8 @@ impl<'a> Literal<'a> {
                 steps -= step;
             }
         } else {
-            // Enough bits above the divisor's for the quotient to keep more than 64. A power of ten has fewer than 10/3 bits a digit and one more.
+            // Enough bits above the divisor's for the quotient to keep more than 64. A power of ten has fewer
+            // than 10/3 bits a digit and one more.
             let wanted = steps * 10 / 3 + 2 + 72;
             let shift = wanted.saturating_sub(big.bits());
             big.shift_left(shift as u32);

@@ -1,5 +1,5 @@
-//! Tools on bytes and numbers that know no other room: decimal numbers, runs of bytes with their own memory layout, bits,
-//! comparing and copying short texts, places on the earth.
+//! Tools on bytes and numbers that know no other room: decimal numbers, runs of bytes with their own memory
+//! layout, bits, comparing and copying short texts, places on the earth.
 
 pub mod bits;
 pub mod geohash;

@@ -1,14 +1,15 @@
 //! Numbers as the protocol writes and reads them: canonical integers, double arguments, double replies.
 //!
-//! The extended floating point of INCRBYFLOAT lives beside it in [`super::long_double`].
+//! The extended floating point of INCRBYFLOAT is in [`super::long_double`].
 
 use std::fmt::Write as _;
 use std::ops::Deref;
 
-/// The longest decimal text of a 64-bit integer, sign included.
+/// Longest decimal text of a 64-bit integer in bytes, sign included.
 pub const MAX_INTEGER_LEN: usize = 20;
 
-/// Reads a signed integer in its one canonical decimal form, as Redis does for every integer argument and for values kept as integers.
+/// Reads a signed integer in its one canonical decimal form, as Redis does for every integer argument and for
+/// values kept as integers.
 ///
 /// Refused: an empty text, a plus sign, leading zeros, `-0`, spaces, anything outside the range of `i64`.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
@@ -26,7 +27,8 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     0i64.checked_sub_unsigned(magnitude)
 }
 
-/// Reads an unsigned integer in its one canonical decimal form; the rules are those of [`parse_i64`] without a sign.
+/// Reads an unsigned integer in its one canonical decimal form; the rules are those of [`parse_i64`] without
+/// a sign.
 pub fn parse_u64(text: &[u8]) -> Option<u64> {
     let first = *text.first()?;
     if first == b'0' {
@@ -88,7 +90,7 @@ fn int_text(text: &str) -> IntText {
     IntText { bytes, len: text.len() as u8 }
 }
 
-/// How many bytes the canonical decimal text of `value` has.
+/// Length of the canonical decimal text of `value`.
 pub fn integer_len(value: i64) -> usize {
     let digits = value.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
     digits + usize::from(value < 0)
@@ -96,8 +98,9 @@ pub fn integer_len(value: i64) -> usize {
 
 /// Reads a double argument as Valkey 9 does for scores, coordinates and the like.
 ///
-/// Accepted: an optional sign, digits with or without a point, an exponent, and `inf` or `infinity` in any case. Refused: an empty text,
-/// spaces, hexadecimal, NaN, and a number too large or too small to be told from infinity or zero.
+/// Accepted: an optional sign, digits with or without a point, an exponent, and `inf` or `infinity` in any
+/// case. Refused: an empty text, spaces, hexadecimal, NaN, and a number too large or too small to be told
+/// from infinity or zero.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let unsigned = match text {
         [b'+' | b'-', rest @ ..] => rest,
@@ -123,7 +126,8 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(value)
 }
 
-/// The longest text [`format_f64`] makes: a sign, 17 digits, a point and a four character exponent, or a sign and "0." with zeros before them.
+/// Longest text that [`format_f64`] makes: a sign, 17 digits, a point and a four character exponent, or a
+/// sign and "0." with zeros before the digits.
 const MAX_FLOAT_LEN: usize = 32;
 
 /// The text of a double, kept on the stack. Dereferences to its bytes.
@@ -167,10 +171,12 @@ impl std::fmt::Write for FloatText {
     }
 }
 
-/// Writes a double as Valkey 9 replies it (ZSCORE and its kin): the shortest digits that read back as the same double.
+/// Writes a double as Valkey 9 replies it (ZSCORE and its kin): the shortest digits that read back as the
+/// same double.
 ///
-/// Whole numbers up to 2^62 are written as integers. Beyond, and for fractions, the exponent form is used when the plain form would be much
-/// longer than the digits. Valkey's digits are in rare cases one longer than the shortest; ours never are.
+/// Whole numbers up to 2^62 are written as integers. Beyond, and for fractions, the exponent form is used
+/// when the plain form would be much longer than the digits. Valkey's digits are in rare cases one longer
+/// than the shortest; ours never are.
 pub fn format_f64(value: f64) -> FloatText {
     const WHOLE_LIMIT: f64 = (1u64 << 62) as f64;
     let mut text = FloatText::EMPTY;
@@ -199,7 +205,7 @@ pub fn format_f64(value: f64) -> FloatText {
     text
 }
 
-/// Significant digits, without a point, and the power of ten of the first of them.
+/// Significant digits without a point, and the power of ten of the first.
 struct Shape {
     digits: [u8; MAX_INTEGER_LEN],
     count: usize,
@@ -207,7 +213,7 @@ struct Shape {
 }
 
 impl Shape {
-    /// Takes apart a text of the form `d.ddde-nn`.
+    /// Reads a text of the form `d.ddde-nn`.
     fn of(scientific: &[u8]) -> Self {
         let mut shape = Shape { digits: [b'0'; MAX_INTEGER_LEN], count: 0, power: 0 };
         let mut parts = scientific.split(|&byte| byte == b'e');
@@ -227,7 +233,7 @@ impl Shape {
 fn push_shaped(text: &mut FloatText, shape: &Shape) {
     let digits = shape.digits.get(..shape.count).unwrap_or(&[]);
     let count = digits.len() as i32;
-    // The power of ten of the last digit: below zero when there is a fraction.
+    // Power of ten of the last digit: negative when there is a fraction.
     let scale = shape.power - (count - 1);
     if scale >= 0 && shape.power < count + 7 {
         text.push(digits);

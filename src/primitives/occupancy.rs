@@ -1,20 +1,20 @@
-//! How full a hash table is, for those who look into one.
+//! Figures of how full a hash table is, for DEBUG HTSTATS.
 
-/// See the module's page.
+/// How full one table, or several together, are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
-    /// How many entries it takes before it grows.
+    /// Entries that fit before the table grows.
     pub capacity: usize,
-    /// How many there are.
+    /// Entries present.
     pub entries: usize,
-    /// Entries that are not where their hash says, because that place was full.
+    /// Entries that are not in their home bucket because it was full.
     pub displaced: usize,
-    /// How many buckets have no entry, one, two and so on.
+    /// Number of buckets with 0, 1, 2, ... entries.
     pub buckets_by_entries: Vec<usize>,
 }
 
 impl Occupancy {
-    /// Counts a bucket with so many entries.
+    /// Counts a bucket with this number of entries.
     pub fn add_bucket(&mut self, entries: usize) {
         if self.buckets_by_entries.len() <= entries {
             self.buckets_by_entries.resize(entries + 1, 0);
@@ -23,7 +23,7 @@ impl Occupancy {
         self.entries += entries;
     }
 
-    /// How many buckets there are.
+    /// Number of buckets.
     pub fn buckets(&self) -> usize {
         self.buckets_by_entries.iter().sum()
     }

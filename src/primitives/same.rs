@@ -1,9 +1,10 @@
-//! Equality of short texts without the call of a function: names of commands and keys are compared for every request.
+//! Equality of short texts without a function call: names of commands and keys are compared for every
+//! request.
 
-/// Up to so many bytes are compared here.
+/// Longest text, in bytes, that is compared inline.
 const SHORT: usize = 32;
 
-/// Whether both are equal.
+/// Whether both texts are equal.
 #[inline]
 pub fn same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {

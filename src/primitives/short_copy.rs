@@ -1,4 +1,5 @@
-//! Copying a few bytes: up to 64 of them in pieces of a fixed size that may overlap, which is no call and leaves a loop its registers.
+//! Copies of up to 64 bytes in pieces of a fixed size that may overlap: without a function call, so that a
+//! loop around it keeps its registers.
 
 /// Copies bytes from one slice into another of the same length.
 #[inline]

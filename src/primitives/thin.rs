@@ -1,12 +1,13 @@
 //! A growable run of bytes behind one thin pointer, with a small header in the same allocation.
 //!
-//! A `Vec<u8>` is three words before its first byte; a small hash or a table's bucket has no use for them. Here the owner holds one word, the
-//! length is a `u32` in the block, and the capacity is not stored at all: it follows from the length by [`size_class`].
+//! A `Vec<u8>` is three words before its first byte, too many for a small hash or a table's bucket. Here the
+//! owner holds one word, the length is a `u32` in the block, and the capacity is not stored: it follows from
+//! the length by [`size_class`].
 //!
-//! Neither [`Thin`] nor [`Owned`] has an alignment: a value with one of them and a tag takes nine bytes, not sixteen, and a record puts it
-//! wherever its key's length ends.
+//! Neither [`Thin`] nor [`Owned`] has an alignment: a value with one of them and a tag takes nine bytes, not
+//! sixteen, and a record can put it right behind its key.
 //!
-//! This is the only place of `types` that needs `unsafe`.
+//! This is the only file of this room with `unsafe` code.
 #![allow(unsafe_code)]
 
 use std::alloc::{self, Layout};
@@ -14,12 +15,12 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-/// What a block's header may be: plain data with a value for the empty block.
-pub trait Header: Copy + Default + Send + Sync + 'static {}
+/// Type of a block's header: plain data with a default for the empty block.
+pub(crate) trait Header: Copy + Default + Send + Sync + 'static {}
 
 impl<T: Copy + Default + Send + Sync + 'static> Header for T {}
 
-/// Without padding: every byte before the first one of the run counts where values are small.
+/// The start of an allocation. Without padding, since every byte counts where values are small.
 #[repr(C, packed)]
 struct Block<H> {
     len: u32,
@@ -28,54 +29,57 @@ struct Block<H> {
 
 /// The bytes. An empty run owns no memory and has the default header.
 ///
-/// Invariant: `block` is `None` exactly when there are no bytes; otherwise it points to an allocation of `layout(len)` made by the global
-/// allocator, which begins with an initialized `Block` followed by `len` initialized bytes.
+/// Invariant: `block` is `None` exactly when there are no bytes; otherwise it points to an allocation of
+/// `layout(len)` made by the global allocator, which begins with an initialized `Block` followed by `len`
+/// initialized bytes.
 #[repr(C, packed)]
-pub struct Thin<H: Header> {
+pub(crate) struct Thin<H: Header> {
     block: Option<NonNull<Block<H>>>,
     owned: PhantomData<Block<H>>,
 }
 
-// SAFETY: a `Thin` owns its block alone, like a `Box`; the header and the bytes are `Send + Sync`, and shared access only reads.
+// SAFETY: a `Thin` owns its block alone, like a `Box`; the header and the bytes are `Send + Sync`, and shared
+// access only reads.
 unsafe impl<H: Header> Send for Thin<H> {}
-// SAFETY: as above.
+// SAFETY: header and bytes are `Sync`, and shared access only reads.
 unsafe impl<H: Header> Sync for Thin<H> {}
 
 impl<H: Header> Thin<H> {
-    /// The most bytes a block holds.
-    pub const MAX_LEN: usize = u32::MAX as usize - 4096;
+    /// Most bytes of a block.
+    pub(crate) const MAX_LEN: usize = u32::MAX as usize - 4096;
     const OVERHEAD: usize = size_of::<Block<H>>();
 
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { block: None, owned: PhantomData }
     }
 
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         // SAFETY: by the invariant a present block is initialized and alive as long as `self`.
         { self.block }.map_or(0, |block| unsafe { block.as_ref() }.len as usize)
     }
 
     #[inline]
-    pub fn header(&self) -> H {
-        // SAFETY: as in `len`.
+    pub(crate) fn header(&self) -> H {
+        // SAFETY: by the invariant a present block is initialized and alive as long as `self`.
         { self.block }.map_or_else(H::default, |block| unsafe { block.as_ref() }.header)
     }
 
     /// Sets the header. An empty run keeps the default one.
     #[inline]
-    pub fn set_header(&mut self, header: H) {
+    pub(crate) fn set_header(&mut self, header: H) {
         if let Some(mut block) = self.block {
-            // SAFETY: as in `len`, and `self` is borrowed mutably.
+            // SAFETY: by the invariant a present block is initialized, and `self` is borrowed mutably.
             unsafe { block.as_mut() }.header = header;
         }
     }
 
     #[inline]
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self.block {
             None => &[],
-            // SAFETY: by the invariant `len` initialized bytes follow the `Block`, and they live and stay unchanged while `self` is borrowed.
+            // SAFETY: by the invariant `len` initialized bytes follow the `Block`, and they live and stay
+            // unchanged while `self` is borrowed.
             Some(block) => unsafe {
                 std::slice::from_raw_parts(Self::data(block), block.as_ref().len as usize)
             },
@@ -83,25 +87,26 @@ impl<H: Header> Thin<H> {
     }
 
     #[inline]
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self.block {
             None => &mut [],
-            // SAFETY: as in `bytes`, and `self` is borrowed mutably.
+            // SAFETY: by the invariant `len` initialized bytes follow the `Block`, and `self` is borrowed
+            // mutably.
             Some(block) => unsafe {
                 std::slice::from_raw_parts_mut(Self::data(block), block.as_ref().len as usize)
             },
         }
     }
 
-    /// What the block takes from the allocator, in bytes.
+    /// Bytes of the allocation.
     #[inline]
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         if { self.block }.is_none() { 0 } else { size_class(Self::OVERHEAD + self.len()) }
     }
 
-    /// Asks the processor to fetch the first bytes, without waiting for them.
+    /// Prefetches the first bytes.
     #[inline]
-    pub fn prefetch(&self) {
+    pub(crate) fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
         if let Some(block) = self.block {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -110,13 +115,13 @@ impl<H: Header> Thin<H> {
         }
     }
 
-    /// Replaces `removed` bytes from `at` on by the pieces, one after the other.
+    /// Replaces `removed` bytes from `at` on by the pieces, in their order.
     ///
     /// # Panics
-    /// When the range is not inside the bytes or the result would be longer than [`Self::MAX_LEN`]: both are errors of the caller, who has
-    /// limits of his own on what comes from outside.
+    /// When the range is not inside the bytes or the result would be longer than [`Self::MAX_LEN`]. Both are
+    /// errors of the caller, which has its own limits for input.
     #[inline]
-    pub fn splice(&mut self, at: usize, removed: usize, pieces: &[&[u8]]) {
+    pub(crate) fn splice(&mut self, at: usize, removed: usize, pieces: &[&[u8]]) {
         let old_len = self.len();
         let added: usize = pieces.iter().map(|piece| piece.len()).sum();
         assert!(at <= old_len && removed <= old_len - at, "splice outside of the bytes");
@@ -128,9 +133,10 @@ impl<H: Header> Thin<H> {
         let Some(block) = self.block else {
             return;
         };
-        // SAFETY: the block has room for the longer of the old and the new length: it was grown above, and is shrunk only below. The tail lies
-        // inside the old bytes before the move and inside the new ones after it; `copy` allows overlap. The pieces are borrowed from outside,
-        // so they cannot overlap bytes that `self` is borrowed for mutably; they fill exactly the gap between `at` and the moved tail.
+        // SAFETY: the block has room for the longer of the old and the new length: it was grown above, and is
+        // shrunk only below. The tail lies inside the old bytes before the move and inside the new ones after
+        // it; `copy` allows overlap. The pieces are borrowed from outside, so they cannot overlap bytes that
+        // `self` is borrowed for mutably; they fill exactly the gap between `at` and the moved tail.
         unsafe {
             let start = Self::data(block).add(at);
             if added != removed && tail != 0 {
@@ -149,12 +155,13 @@ impl<H: Header> Thin<H> {
         }
     }
 
-    /// Inserts pieces at several places at once, so that no byte is moved twice. The places are those before the insertion, in ascending order.
+    /// Inserts pieces at several offsets at once, so that no byte moves twice. Offsets are those before the
+    /// insertion, ascending.
     ///
     /// # Panics
-    /// As [`Self::splice`], and when the places are not in order.
+    /// As [`Self::splice`], and when the offsets are not in order.
     #[inline]
-    pub fn insert_many<const N: usize>(&mut self, pieces: [(usize, &[u8]); N]) {
+    pub(crate) fn insert_many<const N: usize>(&mut self, pieces: [(usize, &[u8]); N]) {
         let old_len = self.len();
         let added: usize = pieces.iter().map(|(_, piece)| piece.len()).sum();
         if added == 0 {
@@ -168,9 +175,10 @@ impl<H: Header> Thin<H> {
         let (mut end, mut shift) = (old_len, added);
         for (at, piece) in pieces.into_iter().rev() {
             assert!(at <= end, "places out of order or outside of the bytes");
-            // SAFETY: the block has room for `new_len` bytes. `at..end` are old bytes not moved yet, `end + shift` is at most `new_len`, and the
-            // piece goes into the gap of its own length that the move leaves below `at + shift`. Pieces cannot overlap bytes that `self` is
-            // borrowed mutably for. A panic in the loop leaves the length as it was, and every byte below it initialized.
+            // SAFETY: the block has room for `new_len` bytes. `at..end` are old bytes not moved yet,
+            // `end + shift` is at most `new_len`, and the piece goes into the gap of its own length that the
+            // move leaves below `at + shift`. Pieces cannot overlap bytes that `self` is borrowed mutably
+            // for. A panic in the loop leaves the length as it was, and every byte below it initialized.
             unsafe {
                 let data = Self::data(block);
                 std::ptr::copy(data.add(at), data.add(at + shift), end - at);
@@ -182,12 +190,12 @@ impl<H: Header> Thin<H> {
         self.set_len(new_len);
     }
 
-    /// Removes several ranges at once, given as places and lengths in ascending order.
+    /// Removes several ranges at once, given as ascending offsets and lengths.
     ///
     /// # Panics
     /// When a range is not inside the bytes or they are not in order.
     #[inline]
-    pub fn remove_many<const N: usize>(&mut self, ranges: [(usize, usize); N]) {
+    pub(crate) fn remove_many<const N: usize>(&mut self, ranges: [(usize, usize); N]) {
         let len = self.len();
         let bytes = self.bytes_mut();
         let mut to = ranges.first().map_or(len, |(at, _)| *at);
@@ -200,18 +208,20 @@ impl<H: Header> Thin<H> {
         self.splice(to, len - to, &[]);
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.splice(0, self.len(), &[]);
     }
 
     fn set_len(&mut self, len: usize) {
         if let Some(mut block) = self.block {
-            // SAFETY: as in `set_header`; the caller has initialized that many bytes, and the block's layout is the one of `len`.
+            // SAFETY: a present block is initialized and `self` is borrowed mutably; the caller has
+            // initialized that many bytes, and the block's layout is the one of `len`.
             unsafe { block.as_mut() }.len = len as u32;
         }
     }
 
-    /// Gives the block the size that belongs to `new_len`. Growing leaves the length to be set when the new bytes are there; shrinking sets it.
+    /// Resizes the block for `new_len` bytes. Growing leaves the length to be set when the new bytes are
+    /// written; shrinking sets it.
     fn resize_block(&mut self, old_len: usize, new_len: usize) {
         assert!(new_len <= Self::MAX_LEN, "a packed block cannot hold {new_len} bytes");
         let new_layout = Self::layout(new_len);
@@ -232,7 +242,8 @@ impl<H: Header> Thin<H> {
             return;
         }
         if old_layout.size() != new_layout.size() {
-            // SAFETY: the block was allocated with `old_layout` by the global allocator, and the new size is not zero and within `isize`.
+            // SAFETY: the block was allocated with `old_layout` by the global allocator, and the new size is
+            // not zero and within `isize`.
             let raw = unsafe { alloc::realloc(block.as_ptr().cast(), old_layout, new_layout.size()) }
                 .cast::<Block<H>>();
             let Some(block) = NonNull::new(raw) else { alloc::handle_alloc_error(new_layout) };
@@ -245,17 +256,19 @@ impl<H: Header> Thin<H> {
 
     fn layout(len: usize) -> Layout {
         let size = size_class(Self::OVERHEAD + len);
-        // SAFETY: the alignment of a type is a power of two, and the size is at most some 5 GiB, far below `isize::MAX`.
+        // SAFETY: the alignment of a type is a power of two, and the size is at most some 5 GiB, far below
+        // `isize::MAX`.
         unsafe { Layout::from_size_align_unchecked(size, align_of::<Block<H>>()) }
     }
 
     fn data(block: NonNull<Block<H>>) -> *mut u8 {
-        // SAFETY: the allocation is at least `OVERHEAD` bytes long, so one past the `Block` is inside it or at its end.
+        // SAFETY: the allocation is at least `OVERHEAD` bytes long, so one past the `Block` is inside it or
+        // at its end.
         unsafe { block.as_ptr().cast::<u8>().add(Self::OVERHEAD) }
     }
 }
 
-/// A `Box` without an alignment.
+/// A `Box` without alignment.
 #[repr(C, packed)]
 pub struct Owned<T> {
     value: NonNull<T>,
@@ -264,16 +277,16 @@ pub struct Owned<T> {
 
 // SAFETY: it owns its value alone, like a `Box`.
 unsafe impl<T: Send> Send for Owned<T> {}
-// SAFETY: as above; shared access only reads.
+// SAFETY: the value is `Sync`, and shared access only reads.
 unsafe impl<T: Sync> Sync for Owned<T> {}
 
 impl<T> Owned<T> {
-    /// The value in an allocation of its own.
+    /// Moves the value into an allocation of its own.
     pub fn new(value: T) -> Self {
         Self { value: NonNull::from(Box::leak(Box::new(value))), owned: PhantomData }
     }
 
-    /// The value without its allocation.
+    /// Moves the value out and frees the allocation.
     pub fn into_inner(self) -> T {
         let value = self.value;
         std::mem::forget(self);
@@ -295,7 +308,7 @@ impl<T> Deref for Owned<T> {
 impl<T> DerefMut for Owned<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above, and `self` is borrowed mutably.
+        // SAFETY: the value came from a `Box` and lives as long as `self`, which is borrowed mutably.
         unsafe { &mut *self.value.as_ptr() }
     }
 }
@@ -322,7 +335,8 @@ impl<T: Default> Default for Owned<T> {
 impl<H: Header> Drop for Thin<H> {
     fn drop(&mut self) {
         if let Some(block) = self.block {
-            // SAFETY: by the invariant the block was allocated with the layout of its length; the header is `Copy`, so nothing in it needs dropping.
+            // SAFETY: by the invariant the block was allocated with the layout of its length; the header is
+            // `Copy`, so nothing in it needs dropping.
             unsafe { alloc::dealloc(block.as_ptr().cast(), Self::layout(block.as_ref().len as usize)) };
         }
     }
@@ -343,9 +357,10 @@ impl<H: Header> Default for Thin<H> {
     }
 }
 
-/// Rounds an allocation up to a size that the allocator serves without waste: steps of 8 to 64 bytes, then four steps a doubling.
+/// Rounds a size up to one that the allocator serves without waste: steps of 8 to 64 bytes, then four steps a
+/// doubling.
 #[inline]
-pub const fn size_class(size: usize) -> usize {
+pub(crate) const fn size_class(size: usize) -> usize {
     if size <= 64 {
         return if size == 0 { 8 } else { size.next_multiple_of(8) };
     }

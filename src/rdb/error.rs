@@ -5,10 +5,10 @@ use thiserror::Error;
 /// Which part of a payload is wrong; the text is the reply of RESTORE.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum RestoreError {
-    /// Version or checksum.
+    /// The version is unknown or the checksum wrong.
     #[error("ERR DUMP payload version or checksum are wrong")]
     Footer,
-    /// The value.
+    /// The value is not well formed.
     #[error("ERR Bad data format")]
     Format,
 }

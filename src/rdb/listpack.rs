@@ -1,7 +1,7 @@
 //! Redis's listpack: the packed form in which its dumps hold small collections and the blocks of streams.
 //!
-//! Six bytes of head (total bytes, number of elements), then elements: a tag with the length or the number itself, the bytes, and
-//! the element's length again for walking backwards; 0xff ends it.
+//! A head of six bytes (total bytes, number of elements), then the elements: a tag with the length or the
+//! number itself, the bytes, and the element's length again for walks from behind; 0xff ends it.
 
 use super::error::{Read, RestoreError};
 use super::packed::{Element, Elements};
@@ -9,12 +9,12 @@ use crate::primitives::number::parse_i64;
 
 const HEAD: usize = 6;
 const END: u8 = 0xff;
-/// The count's value when there are more than fit.
+/// Value of the head's count when there are more elements than fit.
 const COUNT_UNKNOWN: u16 = 0xffff;
 
 const BAD: RestoreError = RestoreError::Format;
 
-/// All elements.
+/// Copies all elements.
 ///
 /// # Errors
 /// Bytes that are not a listpack.
@@ -27,7 +27,7 @@ pub fn elements(bytes: &[u8]) -> Read<Vec<Vec<u8>>> {
     Ok(found)
 }
 
-/// A listpack that is being read.
+/// A reader of a listpack.
 pub struct Listpack<'a> {
     rest: &'a [u8],
     count: u16,
@@ -35,7 +35,7 @@ pub struct Listpack<'a> {
 }
 
 impl<'a> Listpack<'a> {
-    /// Looks at the head.
+    /// Checks the head.
     ///
     /// # Errors
     /// A total that is not the length of `bytes`.
@@ -62,7 +62,7 @@ impl<'a> Elements<'a> for Listpack<'a> {
     }
 }
 
-/// An element and the bytes of its tag and value.
+/// Reads an element. Returns it with the length of its tag and value.
 fn element(bytes: &[u8]) -> Option<(Element<'_>, usize)> {
     let tag = *bytes.first()?;
     let byte = |index: usize| bytes.get(index).copied().map(usize::from);
@@ -89,7 +89,7 @@ fn element(bytes: &[u8]) -> Option<(Element<'_>, usize)> {
     }
 }
 
-/// How many bytes the backward length of an element of `len` bytes takes: seven bits a byte.
+/// Bytes of the length behind an element of `len` bytes: seven bits a byte.
 fn back_length_bytes(len: usize) -> usize {
     match len {
         0..=127 => 1,
@@ -100,7 +100,7 @@ fn back_length_bytes(len: usize) -> usize {
     }
 }
 
-/// A listpack being written.
+/// A writer of a listpack.
 #[derive(Debug)]
 pub struct Writer {
     bytes: Vec<u8>,
@@ -108,7 +108,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// An empty one.
+    /// A writer without elements.
     pub fn new() -> Self {
         Self { bytes: vec![0; HEAD], count: 0 }
     }
@@ -154,7 +154,8 @@ impl Writer {
         self.end_element(start);
     }
 
-    /// Writes the length again, seven bits a byte, the highest first; all but the first byte have their eighth bit set.
+    /// Writes the element's length behind it, seven bits a byte, highest first; all but the first byte have
+    /// their eighth bit set.
     fn end_element(&mut self, start: usize) {
         let len = self.bytes.len() - start;
         let width = back_length_bytes(len);
@@ -165,7 +166,7 @@ impl Writer {
         self.count += 1;
     }
 
-    /// The listpack.
+    /// Completes head and end, and returns the bytes.
     pub fn finish(mut self) -> Vec<u8> {
         self.bytes.push(END);
         let total = self.bytes.len() as u32;

@@ -1,9 +1,9 @@
-//! Decompression of LZF, in which Redis packs long strings of its dumps.
+//! Decompression of LZF, which Redis uses for long strings.
 
-/// The `len` bytes that `packed` holds; `None` when it is not LZF or holds another number of bytes.
+/// Decompresses `packed` to `len` bytes; `None` when it is not LZF or gives another number of bytes.
 ///
-/// A control byte below 32 is followed by one more literal byte than it says; any other has a length in its upper three bits
-/// (7: more in the next byte) and a distance back in the rest and the byte that follows.
+/// A control byte below 32 is followed by one more literal byte than it says; any other has a length in its
+/// upper three bits (7: more in the next byte) and a distance back in the rest and the byte that follows.
 pub fn decompress(packed: &[u8], len: usize) -> Option<Vec<u8>> {
     // One control sequence of three bytes yields 264 at most, so a short text cannot claim a long result.
     const EXPANSION_MAX: usize = 264;
@@ -27,7 +27,7 @@ pub fn decompress(packed: &[u8], len: usize) -> Option<Vec<u8>> {
             let distance = ((control & 0x1f) << 8 | usize::from(*packed.get(at)?)) + 1;
             at += 1;
             let start = out.len().checked_sub(distance)?;
-            // The run may overlap what it makes, so it goes byte by byte.
+            // The copied range may overlap its own output, so it goes byte by byte.
             for index in start..start + run + 2 {
                 out.push(out[index]);
             }

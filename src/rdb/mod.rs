@@ -1,7 +1,7 @@
 //! The RDB value format: what DUMP writes and RESTORE reads, exchanged with Redis and Valkey.
 //!
-//! Written are only the plain forms that every version of both reads (RDB version 11, Redis 7.2); read are those and the
-//! packed forms of every version since Redis 2.4.
+//! Values are written in the plain forms that every version of both reads (RDB version 11, Redis 7.2). These
+//! are read, and the packed forms of every version since Redis 2.4.
 
 mod error;
 pub mod functions;
@@ -25,19 +25,20 @@ use crate::types::zset::ZSetLimits;
 
 pub use error::RestoreError;
 
-/// The version that payloads are written in: that of Redis 7.2.
+/// Version of the payloads written: that of Redis 7.2.
 const VERSION: u16 = 11;
 
-/// Versions that belong to forks which went their own way after 11: their numbers mean other things (Valkey's rule).
+/// Versions of forks that went their own way after 11: their numbers mean other things (Valkey's rule).
 const FOREIGN: std::ops::RangeInclusive<u16> = 12..=79;
 
-/// The newest version read: that of Valkey 9.
+/// Newest version read: that of Valkey 9.
 const VERSION_MAX: u16 = 80;
 
-/// Version and checksum behind the value.
+/// Bytes of version and checksum behind the value.
 const FOOTER: usize = 2 + 8;
 
-/// Types of values. The gaps are those of modules (6, 7) and of Redis after its licence changed (23 and more).
+/// Numbers of the types. The gaps belong to modules (6, 7) and to Redis after its licence changed (23 and
+/// more).
 mod kind {
     pub const STRING: u8 = 0;
     pub const LIST: u8 = 1;
@@ -61,29 +62,29 @@ mod kind {
     pub const HASH_2: u8 = 22;
 }
 
-/// Which payloads are taken by their footer: by default those of known versions whose checksum is right.
+/// Which footers are accepted. By default those of known versions with a right checksum.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FooterCheck {
-    /// Every version is taken (`rdb-version-check relaxed`).
+    /// Accepts every version (`rdb-version-check relaxed`).
     pub any_version: bool,
-    /// A wrong checksum is taken as well: what is behind it has to be refused by its form.
+    /// Accepts a wrong checksum: the value is then refused only if it is not well formed.
     pub any_checksum: bool,
 }
 
-/// What payloads are taken, and when restored collections leave their compact form.
+/// Which payloads are accepted, and when restored collections leave their compact form.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Which footers are taken.
+    /// Which footers are accepted.
     pub footer: FooterCheck,
-    /// Of sets.
+    /// Limits of a set's compact forms.
     pub set: SetLimits,
-    /// Of hashes.
+    /// Limits of a hash's compact form.
     pub hash: HashLimits,
-    /// Of lists.
+    /// Limits of a list's node.
     pub list: ListLimits,
-    /// Of sorted sets.
+    /// Limits of a sorted set's compact form.
     pub zset: ZSetLimits,
-    /// Of streams.
+    /// Limits of a stream's block.
     pub stream: StreamLimits,
     /// Longest string allowed, in bytes (`proto-max-bulk-len`).
     pub string_max: usize,
@@ -99,7 +100,7 @@ pub enum Restored {
 }
 
 impl Restored {
-    /// As a record under a key.
+    /// Makes a record of it. `expire_at_ms` is in milliseconds of Unix time.
     pub fn into_record(self, key: &[u8], expire_at_ms: Option<u64>) -> RecordBox {
         match self {
             Restored::Object(object) => Record::new_object(key, object, expire_at_ms),
@@ -111,8 +112,8 @@ impl Restored {
     }
 }
 
-/// The payload of a record's value, as DUMP returns it. Fields of a hash that have ended and were not taken out yet are in it with their
-/// ends, as on Valkey: a hash whose fields have all ended is a payload like any other.
+/// Encodes a record's value as DUMP's payload. Expired fields of a hash that were not removed yet are written
+/// with their expiries, as on Valkey.
 pub fn dump(record: &Record) -> Vec<u8> {
     let mut out = Vec::new();
     let version = write::value(record, &mut out);
@@ -120,29 +121,29 @@ pub fn dump(record: &Record) -> Vec<u8> {
     out
 }
 
-/// Bytes of a record's value in a payload, without its type, version and checksum.
+/// Bytes of a record's encoded value, without type, version and checksum.
 pub fn dumped_len(record: &Record) -> usize {
     let mut out = Vec::new();
     write::value(record, &mut out);
     out.len().saturating_sub(1)
 }
 
-/// The value of a payload.
+/// Decodes a payload.
 ///
 /// # Errors
-/// A version that is not known, a checksum that is wrong, a value that is not well formed.
+/// Unknown version, wrong checksum, or a value that is not well formed.
 pub fn restore(payload: &[u8], limits: &Limits) -> Result<Restored, RestoreError> {
     read::value(signed(payload, limits.footer)?, limits)
 }
 
-/// Puts version and checksum behind a payload.
+/// Appends version and checksum to a payload.
 fn sign(version: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(&version.to_le_bytes());
     let checksum = checksum(out);
     out.extend_from_slice(&checksum.to_le_bytes());
 }
 
-/// The bytes before version and checksum, if both are right.
+/// The bytes before the footer, if the footer is accepted.
 fn signed(payload: &[u8], check: FooterCheck) -> Result<&[u8], RestoreError> {
     let body_len = payload.len().checked_sub(FOOTER).ok_or(RestoreError::Footer)?;
     let (signed, given) = payload.split_at(payload.len() - 8);
@@ -151,7 +152,7 @@ fn signed(payload: &[u8], check: FooterCheck) -> Result<&[u8], RestoreError> {
         return Err(RestoreError::Footer);
     }
     let given = u64::from_le_bytes(given.try_into().map_err(|_| RestoreError::Footer)?);
-    // A checksum of zero says that none was made.
+    // A checksum of 0 means that none was computed.
     if given != 0 && !check.any_checksum && given != checksum(signed) {
         return Err(RestoreError::Footer);
     }

@@ -148,8 +148,8 @@ fn pairs_have_to_be_whole_and_different() {
     }
 }
 
-/// Payloads of each packed form with some bytes changed, cut or doubled: they are refused, or they make a value that
-/// DUMP writes so that it reads back the same.
+/// Payloads of each packed form with some bytes changed, cut or doubled: they are refused, or they make a
+/// value that DUMP writes so that it reads back the same.
 #[test]
 fn corrupted_payloads_are_survived() {
     let (packed, _): (Vec<_>, Vec<_>) = every_form().into_iter().filter(|form| form.0.len() < 100).unzip();

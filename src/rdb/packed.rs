@@ -1,4 +1,5 @@
-//! What the packed forms of RDB (listpack, ziplist, zipmap) have in common: elements, one after the other.
+//! What the packed forms of RDB (listpack, ziplist, zipmap) share: reading their elements one after the
+//! other.
 
 use std::ops::Deref;
 
@@ -19,7 +20,7 @@ impl Element<'_> {
         Element::Number(format_i64(value))
     }
 
-    /// The number that `bytes` hold, little-endian and signed, one to eight of them.
+    /// The number in one to eight little-endian bytes, signed.
     pub fn number_of(bytes: &[u8]) -> Option<Self> {
         Some(Self::number(signed_le(bytes)?))
     }
@@ -36,13 +37,13 @@ impl Deref for Element<'_> {
     }
 }
 
-/// The elements of a packed form, read and checked on the way: nothing is copied, and nothing grows with a length
-/// that the payload only claims.
+/// The elements of a packed form, checked while they are read. Nothing is copied, and no memory is reserved
+/// for a length that the payload only claims.
 pub trait Elements<'a> {
-    /// The next element; `None` behind the last one, when everything that follows the elements is right, too.
+    /// The next element. `None` behind the last one, if what follows the elements is right, too.
     ///
     /// # Errors
-    /// Bytes that are not of this form. The elements before them are no use then either.
+    /// The bytes are not of this form. Elements read before must not be used then.
     fn next(&mut self) -> Read<Option<Element<'a>>>;
 }
 

@@ -1,5 +1,5 @@
-//! Values from RDB. The bytes come from clients: every length is checked against what is left, and a collection grows only
-//! as fast as its bytes arrive.
+//! Decodes values. The bytes come from clients: every length is checked against the bytes left, and a
+//! collection grows only as its bytes arrive.
 
 use super::error::{Read, RestoreError};
 use super::listpack::Listpack;
@@ -67,7 +67,7 @@ pub fn strings_after(mark: u8, bytes: &[u8], string_max: usize) -> Read<Vec<Vec<
     Ok(strings)
 }
 
-/// A list: its elements, one packed form, or nodes that are packed forms.
+/// Reads a list: its elements, one packed form, or nodes that are packed forms.
 fn list(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<List> {
     let mut list = List::new();
     match kind {
@@ -132,7 +132,8 @@ fn set(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<Set> {
     set.ok_or(RestoreError::Format)
 }
 
-/// Width in bytes and count, four bytes each, then numbers in rising order; all little-endian.
+/// Reads a set of integers: width in bytes and count, four bytes each, then numbers in rising order; all
+/// little-endian.
 fn intset(bytes: &[u8], set: &mut Option<Set>, limits: &Limits) -> Read<()> {
     let mut reader = Reader { bytes, string_max: limits.string_max };
     let width = u32::from_le_bytes(reader.array()?) as usize;
@@ -154,11 +155,12 @@ fn intset(bytes: &[u8], set: &mut Option<Set>, limits: &Limits) -> Read<()> {
 
 fn add_member(set: &mut Option<Set>, member: &[u8], limits: &Limits) -> Read<()> {
     let set = set.get_or_insert_with(|| Set::new_for(member, &limits.set, 1));
-    // A member that comes twice is a sign of broken data.
+    // A member that comes twice means broken data.
     if set.add(member, &limits.set) { Ok(()) } else { Err(RestoreError::Format) }
 }
 
-/// Fields and values, in the second form each with the end of the field, or -1.
+/// Reads fields and values; in the second form each with the field's expiry in milliseconds of Unix time, or
+/// -1.
 fn hash(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<Hash> {
     let mut hash = Hash::new();
     for _ in 0..reader.count()? {
@@ -187,7 +189,7 @@ fn add_field(hash: &mut Hash, field: &[u8], value: &[u8], limits: &Limits) -> Re
     if hash.set(field, value, 0, &limits.hash) { Ok(()) } else { Err(RestoreError::Format) }
 }
 
-/// Members and scores, which are text in the first form and binary in the second.
+/// Reads members and scores, which are text in the first form and binary in the second.
 fn zset(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<ZSet> {
     let mut zset = ZSet::new();
     for _ in 0..reader.count()? {

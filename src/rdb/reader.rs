@@ -4,7 +4,7 @@ use super::error::{Read, RestoreError};
 use super::lzf;
 use crate::primitives::number::{format_i64, parse_f64};
 
-/// The bytes still to read.
+/// The bytes that are left, and the longest string allowed.
 pub(super) struct Reader<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) string_max: usize,
@@ -25,7 +25,8 @@ impl Reader<'_> {
         Ok(self.array::<1>()?[0])
     }
 
-    /// A double as text behind its length in a byte. Lengths of 253 to 255 stand for NaN and the two infinities.
+    /// Reads a double: its text, behind its length in a byte. Lengths of 253 to 255 stand for NaN, infinity
+    /// and minus infinity.
     pub(super) fn decimal(&mut self) -> Read<f64> {
         match self.byte()? {
             253 => Ok(f64::NAN),
@@ -35,7 +36,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A length, or `Err` with the encoding of a special string.
+    /// Reads a length, or `Err` with the encoding of a special string.
     pub(super) fn length_or_encoding(&mut self) -> Read<Result<u64, u8>> {
         let first = self.byte()?;
         Ok(Ok(match first >> 6 {
@@ -52,7 +53,8 @@ impl Reader<'_> {
         self.length_or_encoding()?.map_err(|_| RestoreError::Format)
     }
 
-    /// A number of elements: each takes a byte at least, so more than there are bytes is refused at once.
+    /// Reads a number of elements. Each takes a byte at least, so more than there are bytes is refused at
+    /// once.
     pub(super) fn count(&mut self) -> Read<usize> {
         let count = usize::try_from(self.length()?).map_err(|_| RestoreError::Format)?;
         if count > self.bytes.len() { Err(RestoreError::Format) } else { Ok(count) }

@@ -1,7 +1,8 @@
-//! Streams in RDB: blocks of entries as listpacks, then the stream's own numbers, then its groups.
+//! Streams: blocks of entries as listpacks, then the stream's counters, then its groups.
 //!
-//! A block's listpack begins with how many entries it has, how many of them are deleted, and the field names that most of them
-//! share. An entry is its flags, the differences of its id to the block's, its fields and how many elements that were.
+//! A block's listpack begins with the numbers of its entries and of its deleted entries, and the field names
+//! that most entries share. An entry is its flags, the difference of its id to the block's, its fields, and
+//! the number of its elements.
 
 use super::Limits;
 use super::error::{Read, RestoreError};
@@ -15,7 +16,7 @@ use crate::types::stream::{Group, Stream, StreamId};
 
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
-/// What an unknown number of read entries is written as.
+/// Stands for an unknown number of read entries.
 const UNKNOWN: i64 = -1;
 
 const BAD: RestoreError = RestoreError::Format;
@@ -34,7 +35,7 @@ pub fn write(stream: &Stream, out: &mut Vec<u8>) {
     }
 }
 
-/// The blocks, and how many entries they hold.
+/// Writes the blocks, and the number of their entries.
 fn write_entries(stream: &Stream, out: &mut Vec<u8>) {
     length(stream.block_count(), out);
     for block in stream.packed() {
@@ -118,7 +119,7 @@ pub fn read(reader: &mut Reader<'_>, kind: u8, limits: &Limits) -> Read<Stream> 
     }
     stream.set_last_id(last_id);
     if kind != kind::STREAM_LISTPACKS {
-        // The first entry's id, which is known.
+        // The first entry's id, which the blocks say already.
         read_id(reader)?;
         stream.set_max_deleted_id(read_id(reader)?);
         stream.set_entries_added(reader.length()?);
@@ -153,7 +154,7 @@ impl Elements {
         parse_i64(&self.text()?).ok_or(BAD)
     }
 
-    /// A number of elements that follow, `width` for each.
+    /// Reads a count of things that take `width` elements each.
     fn count(&mut self, width: usize) -> Read<usize> {
         let count = usize::try_from(self.int()?).map_err(|_| BAD)?;
         if count > self.0.len() / width { Err(BAD) } else { Ok(count) }
@@ -241,7 +242,7 @@ fn read_group(reader: &mut Reader<'_>, kind: u8, stream: &Stream) -> Read<Group>
         group.consumer_mut(consumer).active_at_ms = active_at_ms;
         for _ in 0..reader.count()? {
             let id = raw_id(reader)?;
-            // What is pending with a consumer is pending in the group, and with nobody else.
+            // An entry pending with a consumer has to be pending in the group, and with no other consumer.
             let (delivered_at_ms, deliveries) = delivered.remove(&id).ok_or(BAD)?;
             group.assign(id, Pending { consumer, delivered_at_ms, deliveries });
         }

@@ -1,10 +1,10 @@
-//! Values to RDB.
+//! Encodes values.
 
 use super::{VERSION, VERSION_MAX, kind, stream};
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 
-/// Writes type and value; answers the version that a reader has to know.
+/// Writes type and value. Returns the version that a reader has to know.
 pub fn value(record: &Record, out: &mut Vec<u8>) -> u16 {
     match record.value() {
         ValueRef::Int(number) => {
@@ -41,12 +41,12 @@ pub fn value(record: &Record, out: &mut Vec<u8>) -> u16 {
             let with_expiries = hash.has_expiries();
             out.push(if with_expiries { kind::HASH_2 } else { kind::HASH });
             length(hash.len(), out);
-            // As of the beginning of time no field has ended.
+            // At time 0 no field has expired, so all are written.
             for (field, value) in hash.iter(0) {
                 string(&field, out);
                 string(&value, out);
                 if with_expiries {
-                    // -1 says that the field stays.
+                    // -1 for a field without expiry.
                     let at_ms = hash.expire_at_ms(&field).map_or(-1, |at_ms| at_ms as i64);
                     out.extend_from_slice(&at_ms.to_le_bytes());
                 }
@@ -63,7 +63,7 @@ pub fn value(record: &Record, out: &mut Vec<u8>) -> u16 {
     VERSION
 }
 
-/// A length: six bits, 14 bits, 32 or 64 bits, told apart by the first two bits.
+/// Writes a length: six bits, 14 bits, 32 or 64 bits, told apart by the first two bits.
 pub fn length(len: usize, out: &mut Vec<u8>) {
     if len < 1 << 6 {
         out.push(len as u8);
@@ -78,7 +78,7 @@ pub fn length(len: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// A byte string; the canonical decimal of a small number is written as the number.
+/// Writes a byte string; the canonical decimal of a small number is written as the number.
 pub fn string(text: &[u8], out: &mut Vec<u8>) {
     const DECIMAL_MAX: usize = 11;
     if text.len() <= DECIMAL_MAX
@@ -100,7 +100,7 @@ fn int(number: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes a number of up to 32 bits as such; whether it did.
+/// Writes a number of up to 32 bits as such. Returns false for larger ones.
 fn small_int(number: i64, out: &mut Vec<u8>) -> bool {
     if let Ok(number) = i8::try_from(number) {
         out.push(0xc0);

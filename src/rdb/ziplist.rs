@@ -1,34 +1,34 @@
 //! Redis's ziplist: the packed form of small lists, hashes and sorted sets before Redis 7.
 //!
-//! Ten bytes of head (total bytes and offset of the last element, four bytes each; number of elements, two bytes),
-//! then elements, then 0xff. An element begins with the length of the one before it: a byte, or 0xfe and four
-//! bytes. A tag follows, which is a short number or says what does, then the bytes. Lengths in tags are
-//! big-endian, all else little-endian.
+//! Ten bytes of head (total bytes and offset of the last element, four bytes each; number of elements, two
+//! bytes), then elements, then 0xff. An element begins with the length of the one before it: a byte, or 0xfe
+//! and four bytes. A tag follows, which is a short number or says what does, then the bytes. Lengths in tags
+//! are big-endian, all else little-endian.
 
 use super::error::{Read, RestoreError};
 use super::packed::{Element, Elements};
 
 const HEAD: usize = 10;
 const END: u8 = 0xff;
-/// First byte of a length of the element before that takes five bytes.
+/// First byte of a five-byte length of the previous element.
 const LONG_BEFORE: u8 = 0xfe;
-/// The count's value when there are more than fit.
+/// Value of the head's count when there are more elements than fit.
 const COUNT_UNKNOWN: u16 = 0xffff;
 
 const BAD: RestoreError = RestoreError::Format;
 
-/// A ziplist that is being read.
+/// A reader of a ziplist.
 pub struct Ziplist<'a> {
     bytes: &'a [u8],
-    /// Where the next element begins.
+    /// Offset of the next element.
     at: usize,
-    /// Length of the element before that.
+    /// Length of the previous element.
     len_before: usize,
     found: usize,
 }
 
 impl<'a> Ziplist<'a> {
-    /// Looks at the head.
+    /// Checks the head.
     ///
     /// # Errors
     /// A total that is not the length of `bytes`; no end.
@@ -40,7 +40,7 @@ impl<'a> Ziplist<'a> {
         Ok(Self { bytes, at: HEAD, len_before: 0, found: 0 })
     }
 
-    /// Whether the head's count and its offset of the last element are those that were found.
+    /// Whether the head's count and its offset of the last element agree with the elements read.
     fn head_is_right(&self) -> bool {
         let tail = self.at - self.len_before;
         let count = u16::from_le_bytes([self.bytes[8], self.bytes[9]]);
@@ -55,7 +55,7 @@ impl<'a> Elements<'a> for Ziplist<'a> {
         if rest == [END] {
             return if self.head_is_right() { Ok(None) } else { Err(BAD) };
         }
-        // An element ends before the last byte, which is the end's.
+        // An element ends before the last byte, which marks the end.
         let (element, len) = element(&rest[..rest.len() - 1], self.len_before).ok_or(BAD)?;
         self.at += len;
         self.len_before = len;
@@ -64,7 +64,8 @@ impl<'a> Elements<'a> for Ziplist<'a> {
     }
 }
 
-/// The first element of `bytes` and its length, if it says that `len_before` is that of the one before.
+/// Reads the first element of `bytes`. Returns it with its length, if it says that the previous one had
+/// `len_before` bytes.
 fn element(bytes: &[u8], len_before: usize) -> Option<(Element<'_>, usize)> {
     let (told_before, tag_at) = match *bytes.first()? {
         LONG_BEFORE => (u32::from_le_bytes(*bytes.get(1..5)?.first_chunk()?) as usize, 5),
@@ -84,7 +85,7 @@ fn element(bytes: &[u8], len_before: usize) -> Option<(Element<'_>, usize)> {
     match *bytes.first()? {
         tag @ 0x00..=0x3f => text(1, usize::from(tag)),
         tag @ 0x40..=0x7f => text(2, usize::from(tag & 0x3f) << 8 | byte(1)?),
-        // The lower six bits say nothing.
+        // The lower six bits of the tag are unused.
         0x80..=0xbf => text(5, byte(1)? << 24 | byte(2)? << 16 | byte(3)? << 8 | byte(4)?),
         0xc0 => number(2),
         0xd0 => number(4),

@@ -1,28 +1,28 @@
 //! Redis's zipmap: the packed form of small hashes before Redis 2.6.
 //!
-//! A byte with the number of pairs, then for each field and value their length and bytes, then 0xff. A length is
-//! a byte, or 0xfe and four bytes, little-endian. Between a value's length and its bytes stands how many bytes
-//! behind it are unused.
+//! A byte with the number of pairs, then length and bytes of each field and value, then 0xff. A length is a
+//! byte, or 0xfe and four bytes, little-endian. A byte between a value's length and its bytes says how many
+//! bytes behind the value are unused.
 
 use super::error::{Read, RestoreError};
 use super::packed::{Element, Elements};
 
 const END: u8 = 0xff;
-/// First byte of a length of five bytes, and the count's value when there are more pairs than fit.
+/// First byte of a length of five bytes, and the count when there are more pairs than fit.
 const LONG: u8 = 0xfe;
 
 const BAD: RestoreError = RestoreError::Format;
 
-/// A zipmap that is being read: fields and values in turn.
+/// A reader of a zipmap: fields and values in turn.
 pub struct Zipmap<'a> {
     rest: &'a [u8],
     count: u8,
-    /// Fields and values so far.
+    /// Number of fields and values read so far.
     found: usize,
 }
 
 impl<'a> Zipmap<'a> {
-    /// Looks at the head.
+    /// Checks the head.
     ///
     /// # Errors
     /// No head.
@@ -40,7 +40,8 @@ impl<'a> Zipmap<'a> {
     fn length(&mut self) -> Read<usize> {
         match self.take(1)? {
             [LONG] => match u32::from_le_bytes(*self.take(4)?.first_chunk().ok_or(BAD)?) {
-                // Nobody writes a length in five bytes that fits one: readers that compute its place from its size go astray.
+                // A length in five bytes that fits one byte is written by nobody, and would lead readers
+                // astray that compute the offset of its bytes from its value.
                 len if len < u32::from(LONG) => Err(BAD),
                 len => Ok(len as usize),
             },

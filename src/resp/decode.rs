@@ -1,24 +1,25 @@
-//! Requests from bytes: arrays of bulk strings, and inline commands.
+//! Decodes requests: arrays of bulk strings, and inline commands.
 //!
-//! The decoder keeps offsets into the caller's buffer, never copies of it, and remembers how far it came in a request
+//! The decoder keeps offsets into the caller's buffer, copies nothing, and remembers its state in a request
 //! that has not arrived whole: each byte is looked at once, however small the pieces are.
 
 use thiserror::Error;
 
-/// Requests handed out at once. More gives the prefetch nothing and makes one client's turn longer.
+/// Most requests of a batch. More would not help the prefetch and make one client's turn longer.
 pub const BATCH_MAX: usize = 32;
 
-/// Longest inline request, and longest line with a length in it (Redis's figure).
+/// Longest inline request, and longest line with a length, in bytes (Redis's figure).
 const INLINE_MAX: usize = 64 * 1024;
 
-/// Limits before a client has authenticated: arguments, and bytes of one (Redis's figures).
+/// Limits before authentication: number of arguments, and bytes of one (Redis's figures).
 const UNAUTHENTICATED_ARGUMENTS_MAX: i64 = 10;
 const UNAUTHENTICATED_BULK_MAX: i64 = 16384;
 
-/// Arguments of a request that is read in one go. One that arrives in pieces is read anew with each of them until it is whole.
+/// Most arguments of a request that is decoded in one go. If it arrives in pieces, it is decoded again from
+/// its start with each piece.
 const WHOLE_ARGUMENTS_MAX: usize = 64;
 
-/// Set in the start of an argument that stands in the decoder's own buffer (an unquoted inline argument).
+/// Bit in the start of an argument that stands in the decoder's own buffer (an unquoted inline argument).
 const IN_SCRATCH: usize = 1 << 63;
 
 /// What a client may send.
@@ -26,11 +27,11 @@ const IN_SCRATCH: usize = 1 << 63;
 pub struct Limits {
     /// Bytes of one argument (`proto-max-bulk-len`).
     pub bulk_max: i64,
-    /// Whether the client has authenticated; until then the limits are small.
+    /// Whether the client has authenticated. Until then the limits are small.
     pub authenticated: bool,
 }
 
-/// A request that breaks the protocol. The connection is closed after the error was told; the texts are Redis's.
+/// A violation of the protocol. The connection is closed after the error reply; the texts are Redis's.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ProtocolError {
     #[error("Protocol error: invalid multibulk length")]
@@ -55,7 +56,8 @@ pub enum ProtocolError {
     InvalidLineEnd,
 }
 
-/// One byte in an error line. A line break would end the error early and so start a reply of the client's own making.
+/// A byte for an error line. A line break would end the line early and start a reply of the client's
+/// choosing.
 fn display_byte(byte: u8) -> char {
     if byte == b'\r' || byte == b'\n' { ' ' } else { char::from(byte) }
 }
@@ -66,7 +68,7 @@ struct Span {
     len: usize,
 }
 
-/// A request in the batch: which of the spans are its arguments, and where in the buffer it ends.
+/// A whole request: the range of its arguments in `spans`, and the offset where it ends in the buffer.
 #[derive(Clone, Copy, Debug)]
 struct Complete {
     first: usize,
@@ -74,7 +76,7 @@ struct Complete {
     end: usize,
 }
 
-/// Where the decoder stands inside a request that is not whole yet.
+/// State inside a request that has not arrived whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Before a request.
@@ -85,7 +87,8 @@ enum State {
     Bulk { left: usize, len: usize },
 }
 
-/// A number of at most three digits in a line `?123\r\n` of this kind at the start of `bytes`, and how long the line is.
+/// Reads a line `?123\r\n` of kind `?` with at most three digits at the start of `bytes`. Returns the number
+/// and the length of the line.
 #[inline]
 fn short_line(kind: u8, bytes: &[u8]) -> Option<(usize, usize)> {
     let &[first, a, b, c] = bytes.first_chunk()?;
@@ -110,16 +113,16 @@ fn short_line(kind: u8, bytes: &[u8]) -> Option<(usize, usize)> {
     Some((value * 10 + digit(c), 6))
 }
 
-/// See the module's page.
+/// The decoder of one connection: finds whole requests in its read buffer.
 #[derive(Debug)]
 pub struct Decoder {
     spans: Vec<Span>,
     complete: Vec<Complete>,
     scratch: Vec<u8>,
     state: State,
-    /// The next byte to look at.
+    /// Offset of the next byte to look at.
     position: usize,
-    /// Where in `spans` the unfinished request starts.
+    /// Index in `spans` of the unfinished request's first argument.
     first: usize,
     error: Option<ProtocolError>,
 }
@@ -138,11 +141,11 @@ impl Decoder {
         }
     }
 
-    /// Goes on over `buffer`, which starts where [`consume`](Self::consume) left off and may have grown at its end, until the
-    /// batch is full or bytes are missing. Answers how many requests are whole.
+    /// Decodes on in `buffer`, which starts where [`consume`](Self::consume) left off and may have grown at
+    /// its end, until the batch is full or bytes are missing. Returns the number of whole requests.
     ///
     /// # Errors
-    /// A request that breaks the protocol, but only once those before it were consumed.
+    /// A request breaks the protocol. Told only when all requests before it were consumed.
     pub fn decode(&mut self, buffer: &[u8], limits: Limits) -> Result<usize, ProtocolError> {
         while self.error.is_none() && self.complete.len() < BATCH_MAX {
             if self.state == State::Start && self.whole(buffer, limits) {
@@ -160,7 +163,7 @@ impl Decoder {
         }
     }
 
-    /// The arguments of whole request `index` as slices of `buffer`, appended to `arguments`.
+    /// Appends the arguments of whole request `index` to `arguments`, as slices of `buffer`.
     #[inline]
     pub fn arguments<'a>(&'a self, buffer: &'a [u8], index: usize, arguments: &mut Vec<&'a [u8]>) {
         let request = self.complete[index];
@@ -175,21 +178,22 @@ impl Decoder {
         }
     }
 
-    /// How many arguments whole request `index` has.
+    /// Number of arguments of whole request `index`.
     pub fn argument_count(&self, index: usize) -> usize {
         self.complete[index].count
     }
 
-    /// Bytes of request `index` in the buffer.
+    /// Bytes of whole request `index` in the buffer.
     pub fn request_bytes(&self, index: usize) -> usize {
         let start = if index == 0 { 0 } else { self.complete[index - 1].end };
         self.complete[index].end - start
     }
 
-    /// Forgets the first `count` whole requests and answers how many bytes the caller has to drop from the buffer's front.
+    /// Forgets the first `count` whole requests. Returns the number of bytes that the caller has to drop from
+    /// the buffer's front.
     pub fn consume(&mut self, count: usize) -> usize {
         let Some(last) = count.checked_sub(1).map(|last| self.complete[last]) else {
-            // Nothing executed, but empty lines before an unfinished request may go.
+            // No request was consumed, but empty lines before an unfinished one may be dropped.
             return if self.complete.is_empty() && self.state == State::Start {
                 self.drop_bytes(self.position)
             } else {
@@ -216,14 +220,14 @@ impl Decoder {
         self.position -= bytes;
         if self.spans.is_empty() {
             self.scratch.clear();
-            // A request with very many arguments leaves no lasting cost behind.
+            // Frees the room that a request with very many arguments needed.
             self.spans.shrink_to(1024);
             self.scratch.shrink_to(INLINE_MAX);
         }
         bytes
     }
 
-    /// How many bytes the argument that is arriving still needs, for reserving room; 0 when unknown.
+    /// Bytes that the arriving argument still needs, for reserving room; 0 when unknown.
     pub fn missing_bytes(&self, buffer_len: usize) -> usize {
         match self.state {
             State::Bulk { len, .. } => (self.position + len + 2).saturating_sub(buffer_len),
@@ -231,7 +235,8 @@ impl Decoder {
         }
     }
 
-    /// Reads a request that has arrived whole and whose numbers are short, as nearly all are, in one go; whether it was one.
+    /// Decodes a request that has arrived whole and has short numbers, as nearly all do, in one go. Returns
+    /// whether it did.
     #[inline]
     fn whole(&mut self, buffer: &[u8], limits: Limits) -> bool {
         let Some((count, line)) = short_line(b'*', &buffer[self.position..]) else { return false };
@@ -259,7 +264,7 @@ impl Decoder {
         true
     }
 
-    /// One request further, or up to the end of the bytes: whether to go on.
+    /// Decodes one request, or up to the end of the bytes. Returns whether to go on.
     fn step(&mut self, buffer: &[u8], limits: Limits) -> Result<bool, ProtocolError> {
         if self.state == State::Start {
             match buffer.get(self.position) {
@@ -341,7 +346,8 @@ impl Decoder {
         self.state = State::Start;
     }
 
-    /// The number in a line `?123\r\n` at the position, which moves behind it; `None` when the line is not whole.
+    /// Reads the number of a line `?123\r\n` at the position, which moves behind it. `None` when the line is
+    /// not whole.
     #[inline]
     fn length_line(
         &mut self,
@@ -350,7 +356,8 @@ impl Decoder {
         invalid: ProtocolError,
     ) -> Result<Option<i64>, ProtocolError> {
         let line = &buffer[self.position + 1..];
-        // Nearly every length has one to three digits: reading it here is quicker than any search.
+        // Nearly every length has one to three digits: reading them here is faster than a search for the
+        // line's end.
         let (mut value, mut index) = (0i64, 0);
         while index < 6 && index < line.len() && line[index].is_ascii_digit() {
             value = value * 10 + i64::from(line[index] - b'0');
@@ -410,8 +417,9 @@ impl Default for Decoder {
     }
 }
 
-/// Splits a line at white space; "double quotes" know \n \r \t \b \a \xHH and \-anything, 'single quotes' only \'. A quote may
-/// begin and end in the middle of a word, as in Valkey 9. False when one does not end.
+/// Splits a line at white space. "Double quotes" know the escapes \n \r \t \b \a \xHH and \-anything, 'single
+/// quotes' only \'. As in Valkey 9, a quote may begin and end within a word. Returns false when a quote does
+/// not end.
 pub fn split_words(line: &[u8], mut word_found: impl FnMut(&[u8])) -> bool {
     let mut word = Vec::new();
     let mut at = 0;
@@ -439,7 +447,7 @@ pub fn split_words(line: &[u8], mut word_found: impl FnMut(&[u8])) -> bool {
     }
 }
 
-/// Reads up to the closing quote; answers the position behind it.
+/// Reads up to the closing quote. Returns the position behind it.
 fn quoted(line: &[u8], mut at: usize, quote: u8, word: &mut Vec<u8>) -> Option<usize> {
     loop {
         match (*line.get(at)?, line.get(at + 1).copied()) {
@@ -480,7 +488,8 @@ mod tests {
 
     const LIMITS: Limits = Limits { bulk_max: 512 << 20, authenticated: true };
 
-    /// Feeds `input` in pieces cut at `cuts`, executing all that is whole after each; answers requests, or the error.
+    /// Feeds `input` in pieces cut at `cuts`, executing all that is whole after each; answers requests, or
+    /// the error.
     fn decode_in_pieces(input: &[u8], cuts: &[usize]) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
         let mut decoder = Decoder::new();
         let (mut buffer, mut requests) = (Vec::new(), Vec::new());

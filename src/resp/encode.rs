@@ -1,4 +1,4 @@
-//! Replies to bytes, in the version that the client speaks.
+//! Encodes replies in the version that the client speaks.
 
 use super::Version;
 use crate::primitives::short_copy::copy;
@@ -6,22 +6,22 @@ use crate::types::list::slice::{ListSlice, SHORT_MAX, TEXT_MAX};
 use crate::types::packed::Pieces;
 use crate::types::packed::entry::Piece;
 
-/// The most bytes of a head: the kind, twenty digits, a line break.
+/// Longest head in bytes: kind, twenty digits, line break.
 const HEAD_MAX: usize = 23;
 
-/// The longest string whose head is kept from one to the next, and the length of such a head.
+/// Longest string whose head is kept for the next string, and the length of such a head.
 const SHORT_LEN_MAX: usize = 9999;
 const SHORT_HEAD: usize = 8;
-/// How much room is made for each byte string in a row.
+/// Bytes of room made for each string of a series.
 const BULK_ROOM: usize = 24;
-/// How much room is made for them at once, at most.
+/// Most bytes of room made at once.
 const BULKS_ROOM: usize = 2048;
-/// What a text of a slice is written into: a short prefix, the text, and what is around them.
+/// Room for one text: a short prefix, the text, its head and line break.
 const TEXT_ROOM: usize = SHORT_MAX + TEXT_MAX + SHORT_HEAD;
 
-/// Where a command writes its reply: the end of the connection's write buffer.
+/// The end of the connection's write buffer, where a command writes its reply.
 ///
-/// A method whose type exists only in RESP3 writes what Redis writes instead for RESP2.
+/// A method for a type of RESP3 alone writes for RESP2 what Redis writes instead.
 #[derive(Debug)]
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
@@ -29,13 +29,13 @@ pub struct Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// Writes behind what `out` holds.
+    /// A reply that is appended to `out`.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, version: Version) -> Self {
         Self { out, version }
     }
 
-    /// The version in which it writes.
+    /// The version it is written in.
     pub fn version(&self) -> Version {
         self.version
     }
@@ -46,7 +46,7 @@ impl<'a> Reply<'a> {
         self.version == Version::Resp3
     }
 
-    /// HELLO changes the version in the middle of its own reply.
+    /// Changes the version, as HELLO does in the middle of its own reply.
     pub fn set_version(&mut self, version: Version) {
         self.version = version;
     }
@@ -56,12 +56,12 @@ impl<'a> Reply<'a> {
         self.out.len()
     }
 
-    /// What was written behind `position`.
+    /// The bytes written behind `position`.
     pub fn written_since(&self, position: usize) -> &[u8] {
         &self.out[position..]
     }
 
-    /// Takes back all that was written behind `position`.
+    /// Removes everything behind `position`.
     pub fn truncate(&mut self, position: usize) {
         self.out.truncate(position);
     }
@@ -85,7 +85,7 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// A number.
+    /// `:value`, a number.
     #[inline]
     pub fn int(&mut self, value: i64) {
         match value {
@@ -95,13 +95,13 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// A count.
+    /// `:value`, a number of things.
     #[inline]
     pub fn count(&mut self, value: usize) {
         self.int(i64::try_from(value).unwrap_or(i64::MAX));
     }
 
-    /// A byte string.
+    /// `$len`, a byte string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.out.reserve(bytes.len() + HEAD_MAX + 2);
@@ -110,7 +110,7 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// A byte string that is kept in two pieces.
+    /// A byte string that is kept in two pieces, prefix and rest.
     #[inline]
     pub fn bulk_joined(&mut self, prefix: &[u8], rest: &[u8]) {
         let len = prefix.len() + rest.len();
@@ -123,7 +123,7 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// Byte strings one after the other, about so many: this is faster than one by one.
+    /// Begins a series of about `count` byte strings: faster than one [`bulk`](Self::bulk) after the other.
     #[inline]
     pub fn bulks(&mut self, count: usize) -> Bulks<'_> {
         let (at, room) = (self.out.len(), count.saturating_mul(BULK_ROOM).min(BULKS_ROOM));
@@ -145,13 +145,13 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Nothing: `$-1` or `_`.
+    /// Null: `$-1`, in RESP3 `_`.
     #[inline]
     pub fn null(&mut self) {
         self.out.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"$-1\r\n" });
     }
 
-    /// Nothing where an array was to be expected: `*-1` or `_`.
+    /// Null in place of an array: `*-1`, in RESP3 `_`.
     pub fn null_array(&mut self) {
         self.out.extend_from_slice(if self.is_resp3() { b"_\r\n" } else { b"*-1\r\n" });
     }
@@ -215,34 +215,34 @@ impl<'a> Reply<'a> {
         if self.is_resp3() { self.line(b'(', digits.as_bytes()) } else { self.bulk(digits.as_bytes()) }
     }
 
-    /// Attributes before a reply; RESP2 has none, so nothing may be written for it.
+    /// Head of `pairs` attributes before a reply. RESP2 has none: the caller must write nothing then.
     pub fn attribute(&mut self, pairs: usize) {
         debug_assert!(self.is_resp3());
         self.head(b'|', pairs);
     }
 
-    /// Bytes that are already a reply.
+    /// Appends bytes that are an encoded reply.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
-    /// Starts an array whose length is known only when it has been written: see [`Reply::end_array`].
+    /// Begins an array whose length is known only later: [`Reply::end_array`] has to follow.
     pub fn begin_array(&mut self) -> Deferred {
         Deferred { position: self.out.len() }
     }
 
-    /// Puts the head of an array of `len` replies where it was begun.
+    /// Inserts the head of an array of `len` replies where it was begun.
     pub fn end_array(&mut self, begun: Deferred, len: usize) {
         self.insert_head(begun, b'*', len);
     }
 
-    /// Puts the head of a set of `len` replies where it was begun.
+    /// Inserts the head of a set of `len` replies where it was begun.
     pub fn end_set(&mut self, begun: Deferred, len: usize) {
         let kind = if self.is_resp3() { b'~' } else { b'*' };
         self.insert_head(begun, kind, len);
     }
 
-    /// Puts the head of a map of `pairs` where it was begun.
+    /// Inserts the head of a map of `pairs` where it was begun.
     pub fn end_map(&mut self, begun: Deferred, pairs: usize) {
         let (kind, len) = if self.is_resp3() { (b'%', pairs) } else { (b'*', pairs * 2) };
         self.insert_head(begun, kind, len);
@@ -257,7 +257,8 @@ impl<'a> Reply<'a> {
 
     #[inline(always)] // A call would save and restore more registers than there is work.
     fn head(&mut self, kind: u8, len: usize) {
-        // Nearly all lengths have one digit or two: a piece of a fixed size is stored without a call, and what is too much cut off.
+        // Nearly all lengths have one or two digits: a piece of a fixed size is stored without a function
+        // call, and the rest cut off.
         if len < 100 {
             let (head, head_len) = short_head(kind, len as u8);
             let end = self.out.len() + head_len;
@@ -282,23 +283,23 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// Byte strings written one after the other into room that is made for many of them.
+/// A series of byte strings, written into room that is made for many of them.
 #[derive(Debug)]
 pub struct Bulks<'a> {
-    /// Zeros follow what is written, up to its length.
+    /// The buffer; zeros follow the written bytes, up to its length.
     out: &'a mut Vec<u8>,
-    /// Where the next one begins.
+    /// Offset of the next string.
     at: usize,
-    /// How much room is made at once.
+    /// Bytes of room made at once.
     room: usize,
-    /// The head of the last one, which is often that of the next, and its string's length.
+    /// Head of the last string, which is often that of the next, and the last string's length.
     head: [u8; SHORT_HEAD],
     head_len: usize,
     len: usize,
 }
 
 impl Bulks<'_> {
-    /// The elements of a slice.
+    /// Writes the elements of a list's slice.
     #[inline]
     pub fn extend(&mut self, slice: &mut ListSlice<'_>) {
         let prefix = slice.prefix;
@@ -313,7 +314,7 @@ impl Bulks<'_> {
                     continue;
                 }
             }
-            // An element that is not short is seldom alone.
+            // An element that is not short is mostly followed by others.
             loop {
                 let Some(piece) = slice.next() else { return };
                 self.push_piece(prefix, piece);
@@ -332,19 +333,19 @@ impl Bulks<'_> {
         }
     }
 
-    /// Elements of a packed list.
+    /// Writes elements of a packed list.
     #[inline]
     pub fn extend_pieces(&mut self, pieces: Pieces<'_>) {
         pieces.for_each(|(prefix, piece)| self.push_piece(prefix, piece));
     }
 
-    /// A byte string.
+    /// Writes a byte string.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
         self.push_joined(&[], bytes);
     }
 
-    /// A byte string that is kept in two pieces.
+    /// Writes a byte string that is kept in two pieces.
     #[inline(always)] // The loop that calls it keeps its registers.
     fn push_joined(&mut self, prefix: &[u8], rest: &[u8]) {
         let len = prefix.len() + rest.len();
@@ -395,20 +396,20 @@ impl Bulks<'_> {
     fn make_room(&mut self, needed: usize) {
         let len = self.at + needed.max(self.room);
         self.out.resize(len, 0);
-        // What has been allocated anyway is used before there is more.
+        // Uses what the buffer has allocated before it grows.
         self.out.resize(self.out.capacity().min(len + self.room), 0);
     }
 
     #[inline(never)]
     fn push_long(&mut self, prefix: &[u8], rest: &[u8]) {
         self.out.truncate(self.at);
-        // Without a protocol of its own a byte string is the same in each.
+        // A byte string is the same in both versions.
         Reply::new(self.out, Version::Resp2).bulk_joined(prefix, rest);
         self.at = self.out.len();
     }
 }
 
-/// What a slice's texts begin with, where that is short.
+/// The prefix of a slice's texts, where it is short.
 struct Prefix {
     chunk: [u8; SHORT_MAX],
     len: usize,
@@ -423,7 +424,8 @@ impl Prefix {
     }
 }
 
-/// Writes the texts and numbers that are next in a slice, as long as they are short and there is room; how many bytes.
+/// Writes the next texts and numbers of a slice, as long as they are short and there is room. Returns the
+/// bytes written.
 #[inline(always)]
 fn fill(room: &mut [u8], prefix: &Prefix, slice: &mut ListSlice<'_>) -> usize {
     let mut at = 0;
@@ -451,7 +453,7 @@ impl Drop for Bulks<'_> {
     }
 }
 
-/// A byte string of the first `len` of these bytes; how long it is.
+/// Writes the first `len` bytes of `chunk` as a byte string. Returns the bytes written.
 #[inline(always)]
 fn short_bulk(room: &mut [u8; TEXT_ROOM], chunk: &[u8; SHORT_MAX], len: usize) -> usize {
     let head_len = short_head_into(room, len);
@@ -460,7 +462,7 @@ fn short_bulk(room: &mut [u8; TEXT_ROOM], chunk: &[u8; SHORT_MAX], len: usize) -
     head_len + len + 2
 }
 
-/// The same behind a prefix.
+/// [`short_bulk`] with a prefix before the text.
 #[inline(always)]
 fn short_bulk_joined(
     room: &mut [u8; TEXT_ROOM],
@@ -477,7 +479,7 @@ fn short_bulk_joined(
     head_len + total + 2
 }
 
-/// A text of up to [`TEXT_MAX`] bytes behind a prefix; how long it is.
+/// Writes a text of up to [`TEXT_MAX`] bytes behind a prefix. Returns the bytes written.
 #[inline]
 fn text_bulk(room: &mut [u8; TEXT_ROOM], prefix: &Prefix, text: &[u8]) -> usize {
     let total = prefix.len + text.len();
@@ -489,7 +491,7 @@ fn text_bulk(room: &mut [u8; TEXT_ROOM], prefix: &Prefix, text: &[u8]) -> usize 
     head_len + total + 2
 }
 
-/// A number below 128 as a byte string; how long it is.
+/// Writes a number below 128 as a byte string. Returns the bytes written.
 #[inline]
 fn small_number(room: &mut [u8; TEXT_ROOM], number: u8) -> usize {
     let (tens, ones) = (b'0' + number / 10 % 10, b'0' + number % 10);
@@ -502,7 +504,7 @@ fn small_number(room: &mut [u8; TEXT_ROOM], number: u8) -> usize {
     len
 }
 
-/// The head of a byte string of less than a hundred bytes, as one number; how long it is.
+/// Writes the head of a byte string of less than a hundred bytes as one number. Returns the bytes written.
 #[inline(always)]
 fn short_head_into(room: &mut [u8; TEXT_ROOM], len: usize) -> usize {
     let (head, head_len) = if len < 10 {
@@ -515,7 +517,7 @@ fn short_head_into(room: &mut [u8; TEXT_ROOM], len: usize) -> usize {
     head_len
 }
 
-/// A head with a length of one digit or two, and how much of the piece it is.
+/// A head with a length of one or two digits, and the number of its bytes.
 #[inline]
 fn short_head(kind: u8, len: u8) -> ([u8; SHORT_HEAD], usize) {
     let (tens, ones) = (b'0' + len / 10, b'0' + len % 10);
@@ -526,7 +528,7 @@ fn short_head(kind: u8, len: u8) -> ([u8; SHORT_HEAD], usize) {
     }
 }
 
-/// An array whose head is written later.
+/// Mark of an array whose head is written later.
 #[derive(Debug)]
 #[must_use = "an array that was begun needs its head"]
 pub struct Deferred {

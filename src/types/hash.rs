@@ -1,8 +1,10 @@
-//! The hash: small ones as a [`Packed`] list of fields and values, the rest as a [`FieldTable`]. Where Redis would say `hashtable` for
-//! the length of a value alone, a hash of few fields says so too, and stays packed.
+//! The hash: small ones are a [`Packed`] list of fields and values, the rest a [`FieldTable`]. Where Redis
+//! would make a table only because a value is long, a hash of few fields says `hashtable` to OBJECT ENCODING
+//! and stays packed.
 //!
-//! Fields may have a time to live. Such a hash is always a table, as in Valkey, and has an [`Expiries`] beside it. A field whose time
-//! has come is absent for everyone who says what time it is; it stays in the table until [`Hash::take_expired`] takes it out.
+//! Fields may have an expiry. A hash with such fields is always a table, as in Valkey, with [`Expiries`]
+//! beside it. A field whose expiry is due is absent for callers that pass the present time; it stays in the
+//! table until [`Hash::take_expired`].
 
 use std::collections::BTreeSet;
 
@@ -12,7 +14,7 @@ use crate::types::packed::entry::{Element, Encoded, Raw};
 use crate::types::packed::table::{self, FieldTable};
 use crate::types::packed::{self, Packed};
 
-/// The most fields and bytes of a packed hash that calls itself a table.
+/// Most fields and bytes of a packed hash that calls itself a table.
 const NAMED_TABLE_FIELDS: usize = 32;
 const NAMED_TABLE_BYTES: usize = 4096;
 
@@ -42,12 +44,12 @@ enum Form {
     Table(Owned<Large>),
 }
 
-/// What a packed hash calls itself.
+/// What OBJECT ENCODING says of a packed hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Listpack,
-    /// A field or value was longer than a listpack may have. Redis makes a table of such a hash, for good; for one with few fields, as
-    /// a session is, that would take half as much memory again.
+    /// A field or value was longer than a listpack may have. Redis makes a table of such a hash for good; for
+    /// few fields, as sessions have, a table would take half as much memory again.
     Hashtable,
 }
 
@@ -68,7 +70,7 @@ impl Hash {
         Self::default()
     }
 
-    /// Takes the encoding for large hashes at once when as many fields are about to be set.
+    /// Changes to the encoding of large hashes at once when `fields` fields are about to be set.
     pub fn expect(&mut self, fields: usize, limits: &HashLimits) {
         if fields > limits.max_listpack_entries {
             self.large();
@@ -94,13 +96,13 @@ impl Hash {
         }
     }
 
-    /// Gives a field a value and takes its time to live away; whether the field is new.
+    /// Sets a field's value and removes its expiry. Returns whether the field is new.
     pub fn set(&mut self, field: &[u8], value: &[u8], now_ms: u64, limits: &HashLimits) -> bool {
         let expired = self.forget_expiry(field).is_some_and(|at_ms| at_ms <= now_ms);
         self.put(field, value, limits) || expired
     }
 
-    /// Gives a field a value and leaves its time to live as it is, unless that is over; whether the field is new.
+    /// Sets a field's value and keeps its expiry unless that is due. Returns whether the field is new.
     pub fn set_keeping_expiry(
         &mut self,
         field: &[u8],
@@ -114,7 +116,7 @@ impl Hash {
         }
     }
 
-    /// Removes a field; whether it was there and its time was not over.
+    /// Removes a field. Returns whether it was there and not expired.
     pub fn remove(&mut self, field: &[u8], now_ms: u64) -> bool {
         let expired = self.forget_expiry(field).is_some_and(|at_ms| at_ms <= now_ms);
         let removed = match &mut self.form {
@@ -130,7 +132,7 @@ impl Hash {
         removed && !expired
     }
 
-    /// How many fields there are, those included whose time is over and that were not taken out yet: HLEN counts them too.
+    /// Number of fields, expired ones that were not removed yet included, as HLEN counts.
     pub fn len(&self) -> usize {
         match &self.form {
             Form::Packed(list, _) => list.len() / 2,
@@ -143,12 +145,13 @@ impl Hash {
         self.len() == 0
     }
 
-    /// How many fields there are whose time is not over.
+    /// Number of fields that have not expired.
     pub fn live_len(&self, now_ms: u64) -> usize {
         self.len() - self.expiries().map_or(0, |expiries| expiries.due(now_ms).count())
     }
 
-    /// The fields with their values: in the order they were added in a small hash, in no particular order in a large one.
+    /// The fields with their values: in the order they were added in a small hash, in no particular order in
+    /// a large one.
     pub fn iter(&self, now_ms: u64) -> Iter<'_> {
         Iter {
             form: match &self.form {
@@ -158,7 +161,7 @@ impl Hash {
         }
     }
 
-    /// The fields and values by turns of a hash that is a packed list, on their way into a reply.
+    /// Fields and values in turn, for writing into a reply; `None` unless the hash is packed.
     pub fn pieces(&self) -> Option<packed::Pieces<'_>> {
         match &self.form {
             Form::Packed(list, _) => Some(list.pieces(list.start(), 1, list.len())),
@@ -166,7 +169,7 @@ impl Hash {
         }
     }
 
-    /// A field with its value, every one as likely as every other.
+    /// A field with its value, each with the same probability.
     pub fn random(&self, rng: &mut fastrand::Rng, now_ms: u64) -> Option<(Element<'_>, Element<'_>)> {
         if self.is_empty() {
             return None;
@@ -194,7 +197,8 @@ impl Hash {
         }
     }
 
-    /// Calls `visit` with `count` different fields and their values, every choice as likely as every other; with all when there are fewer.
+    /// Calls `visit` with `count` different fields and their values, each choice with the same probability;
+    /// with all fields when there are fewer.
     pub fn random_distinct(
         &self,
         count: usize,
@@ -229,8 +233,9 @@ impl Hash {
         }
     }
 
-    /// Calls `visit` with some fields and their values and returns the cursor to go on with; zero begins and ends. A hash that is not a table
-    /// is visited whole. A field that is there from the first call to the last is visited, whatever is added and removed between them.
+    /// Calls `visit` with some fields and their values and returns the cursor for the next call; 0 begins and
+    /// ends. A hash that is not a table is visited whole. A field that is present from the first call to the
+    /// last is visited, whatever is added and removed between them.
     pub fn scan(&self, cursor: u64, count: usize, now_ms: u64, mut visit: impl FnMut(&[u8], &[u8])) -> u64 {
         if let Form::Table(large) = &self.form {
             return large.fields.scan(cursor, count, |field, value| {
@@ -243,14 +248,15 @@ impl Hash {
         0
     }
 
-    /// Asks the processor to fetch what a lookup in a large one will read first. Worth it for a batch of commands before they run.
+    /// Prefetches the cache line that a lookup reads first; only tables have one. For a batch of commands,
+    /// before they run.
     pub fn prefetch(&self, field: &[u8]) {
         if let Form::Table(large) = &self.form {
             large.fields.prefetch(field);
         }
     }
 
-    /// How full its table is, if it has one.
+    /// Occupancy of the hash table, if there is one (DEBUG HTSTATS-KEY).
     pub fn occupancy(&self) -> Option<Occupancy> {
         match &self.form {
             Form::Packed(..) => None,
@@ -258,7 +264,7 @@ impl Hash {
         }
     }
 
-    /// The name of the encoding as OBJECT ENCODING has it.
+    /// The word that OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         match self.form {
             Form::Packed(_, Name::Listpack) => "listpack",
@@ -266,7 +272,7 @@ impl Hash {
         }
     }
 
-    /// What the hash takes from the allocator, in bytes, its own nine bytes not included.
+    /// Bytes that the hash takes from the allocator, its own nine bytes not included.
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Packed(list, _) => list.memory_bytes(),
@@ -277,12 +283,12 @@ impl Hash {
         }
     }
 
-    /// When the field's time is over, in milliseconds since the epoch; `None` when it has no time to live or is not there.
+    /// Expiry of a field, in milliseconds of Unix time; `None` if it has none or is not there.
     pub fn expire_at_ms(&self, field: &[u8]) -> Option<u64> {
         self.expiries()?.get(field)
     }
 
-    /// Gives a field a time to live; whether the field is there.
+    /// Sets a field's expiry. Returns whether the field is there.
     pub fn set_expire(&mut self, field: &[u8], at_ms: u64) -> bool {
         let there = match &self.form {
             Form::Packed(list, _) => list.find(field, 2).is_some(),
@@ -294,22 +300,22 @@ impl Hash {
         there
     }
 
-    /// Takes a field's time to live away; whether it had one.
+    /// Removes a field's expiry. Returns whether it had one.
     pub fn persist(&mut self, field: &[u8]) -> bool {
         self.forget_expiry(field).is_some()
     }
 
-    /// Whether any field has a time to live.
+    /// Whether any field has an expiry.
     pub fn has_expiries(&self) -> bool {
         self.expiries().is_some()
     }
 
-    /// The earliest time a field's time is over, in milliseconds since the epoch.
+    /// Earliest expiry of any field, in milliseconds of Unix time.
     pub fn next_expiry_ms(&self) -> Option<u64> {
         self.expiries()?.by_time.first().map(|(at_ms, _)| *at_ms)
     }
 
-    /// Takes out up to `limit` fields whose time is over, the earliest first, and returns them.
+    /// Removes up to `limit` fields that have expired, the earliest first, and returns their names.
     pub fn take_expired(&mut self, now_ms: u64, limit: usize) -> Vec<Box<[u8]>> {
         let mut taken = Vec::new();
         if let Form::Table(large) = &mut self.form {
@@ -374,7 +380,7 @@ impl Hash {
         true
     }
 
-    /// The large form, made of the small one where needed.
+    /// The hash as a table, into which a packed one is changed.
     fn large(&mut self) -> &mut Large {
         if let Form::Packed(list, _) = &self.form {
             let mut fields = new_table();
@@ -390,7 +396,7 @@ impl Hash {
         }
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     fn assert_invariants(&self) {
         match &self.form {
@@ -441,7 +447,7 @@ impl Clone for Hash {
 impl Large {
     fn is_expired(&self, field: &[u8], now_ms: u64) -> bool {
         self.expiries.as_ref().is_some_and(|expiries| {
-            // Most of the time nothing at all is due, and the first entry says so.
+            // Mostly nothing is due, and the earliest entry says so.
             expiries.by_time.first().is_some_and(|(first_ms, _)| *first_ms <= now_ms)
                 && expiries.get(field).is_some_and(|at_ms| at_ms <= now_ms)
         })
@@ -454,7 +460,7 @@ impl Large {
     }
 }
 
-/// The times to live of a hash's fields, in milliseconds since the epoch.
+/// Expiries of a hash's fields, in milliseconds of Unix time.
 struct Expiries {
     by_field: FieldTable,
     by_time: BTreeSet<(u64, Box<[u8]>)>,

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -40,14 +41,25 @@ impl Drop for TempDir {
     }
 }
 
-/// A port that nobody listens on, from below the range from which the system takes its own.
+/// A port that nobody listens on, from below the range from which the system takes its own, and that is given to no other test.
+///
+/// Each process of tests has a block of ports to itself: it holds the block by listening on the block's first port, at an address that
+/// no server of the tests uses. So no other process is given one of its ports between the test for it here and its use.
 pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 20_000 + (std::process::id() % 50) as u16 * 200;
+    const BLOCK: u16 = 200;
+    static RESERVED: OnceLock<(TcpListener, u16)> = OnceLock::new();
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let (_, first) = RESERVED.get_or_init(|| {
+        (0..60)
+            .map(|number| 20_000 + number * BLOCK)
+            .find_map(|first| Some((TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), first)).ok()?, first)))
+            .expect("a block of ports that no other process holds")
+    });
     loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2000;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(number < BLOCK, "the tests of one process take fewer ports");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, first + number)).is_ok() {
+            return first + number;
         }
     }
 }

@@ -96,7 +96,8 @@ fn several_servers_know_nothing_of_each_other() {
 
 #[test]
 fn the_end_closes_clients_and_frees_the_port() {
-    let server = TestServer::start();
+    // A free port, which no other test is given: once it is free again, another's server might listen there.
+    let server = TestServer::with(&[("port", &free_port().to_string())]);
     let address = server.address();
     let mut idle = server.client();
     let mut subscriber = server.client();

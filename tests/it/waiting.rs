@@ -293,3 +293,24 @@ fn keys_made_ready_together_serve_all() {
         waiter.check_next(&format!("*2~${}~{key}~$1~a~", key.len()));
     }
 }
+
+/// A client that waits for two keys was forgotten when a slow script held the one of them at the moment when the other came: nothing
+/// looked at it again.
+#[test]
+fn a_client_that_a_script_is_in_the_way_of_is_served_when_the_script_ends() {
+    let settings = [("busy-reply-threshold", "20")];
+    let server = TestServer::with_clock(&settings, kvarts::shared::clock::Clock::system());
+    let mut other = server.client();
+    let mut client = waiting(&server, "BLPOP {a} {b} 0");
+    let mut slow = server.client();
+    slow.send(&encode(&["EVAL", "while true do end", "1", "{b}"]));
+    eventually("the script is known to be slow", || other.raw("GET {b}").starts_with("-BUSY"));
+    other.check("RPUSH {a} x y", ":2~");
+    client.check_still_open("it waits on");
+    other.check("SCRIPT KILL", "+OK~");
+    assert!(show(&slow.read_raw()).contains("SCRIPT KILL"));
+    assert_eq!(show(&client.read_raw()), "*2~$3~{a}~$1~x~");
+    other.check("LLEN {a}", ":1~");
+    // A further change finds nobody to serve.
+    other.check("RPUSH {a} z", ":2~");
+}

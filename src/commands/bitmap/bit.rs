@@ -13,7 +13,7 @@ use crate::primitives::number::parse_i64;
 
 const BITMAP: &[Category] = &[Category::Bitmap];
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "setbit",
@@ -93,7 +93,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// The place of a bit: its byte, and the mask within it.
+/// Index of a bit's byte, and the bit's mask within that byte.
 fn bit_place(cx: &Context<'_>, argument: &[u8]) -> Result<(usize, u8), CommandError> {
     let max_bytes = cx.server.settings.bulk_max().max(0) as u64;
     let offset = parse_i64(argument)
@@ -122,7 +122,8 @@ fn setbit(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         } else {
             bytes[byte] &= !mask;
         }
-        // Kept as one that was modified even where no bit changes: OBJECT ENCODING shows that, and Redis does so.
+        // The value counts as modified even where no bit changes: OBJECT ENCODING shows `raw` then, as in
+        // Redis.
         Ok(((before, grows || before != wanted), true))
     })?;
     if changed {
@@ -147,17 +148,17 @@ fn getbit(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// The part of a string that BITCOUNT and BITPOS are asked about: two ends, negative ones counting from the end.
+/// The range of BITCOUNT and BITPOS. Negative ends count from the end of the string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     start: i64,
-    /// The last byte or bit, which belongs to it; `None` where none was given.
+    /// Last byte or bit, included; `None` where none was given.
     end: Option<i64>,
     in_bits: bool,
 }
 
 impl Part {
-    /// Reads `[start [end [BYTE | BIT]]]`; nothing is all.
+    /// Reads `[start [end [BYTE | BIT]]]`; without words the range is the whole string.
     fn parse(words: &[&[u8]]) -> Result<Self, CommandError> {
         if words.len() > 3 {
             return Err(CommandError::Syntax);
@@ -172,7 +173,8 @@ impl Part {
         Ok(Self { start, end, in_bits })
     }
 
-    /// First and last bit of the part of so many bytes; the first may be behind the last, and then there is no bit in it.
+    /// First and last bit of the range in a string of `len` bytes. `None`, or a first behind the last, for an
+    /// empty range.
     fn bits_of(self, len: usize) -> Option<(u64, u64)> {
         let units = len as i64 * if self.in_bits { 8 } else { 1 };
         let place = |index: i64| if index < 0 { index.saturating_add(units).max(0) } else { index };
@@ -184,7 +186,8 @@ impl Part {
         Some(if self.in_bits { (start, end) } else { (8 * start, 8 * end + 7) })
     }
 
-    /// Whether both ends count from the end and are in the wrong order: too far before the beginning they would become the same.
+    /// Whether both ends count from the end of the string and are in the wrong order. Asked before they are
+    /// clipped: two ends before the start would become equal.
     fn is_backwards(self) -> bool {
         self.start < 0 && self.end.is_some_and(|end| end < self.start)
     }
@@ -214,14 +217,14 @@ fn bitpos(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let mut number = itoa::Buffer::new();
     let place = match cx.read_string(&key, &mut number)? {
-        // No string is zero bits without end.
+        // A missing key is zeros without end.
         None if wanted => NONE,
         None => 0,
         Some(bytes) => match part.bits_of(bytes.len()) {
             None => NONE,
             Some((first, last)) => match bits::find(bytes, wanted, first, last) {
                 Some(bit) => bit as i64,
-                // Where no end was asked for, the zeros behind the last byte count.
+                // Without an end in the request, the zeros behind the last byte count too.
                 None if !wanted && part.end.is_none() => 8 * bytes.len() as i64,
                 None => NONE,
             },

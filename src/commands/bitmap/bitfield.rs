@@ -1,4 +1,4 @@
-//! BITFIELD and BITFIELD_RO: strings as rows of integers of any width.
+//! BITFIELD and BITFIELD_RO: strings as arrays of integers of any width.
 
 use smallvec::SmallVec;
 
@@ -16,7 +16,7 @@ use crate::primitives::number::{parse_i64, parse_u64};
 const WRITES: u16 = KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE;
 const READS: u16 = KeySpec::RO | KeySpec::ACCESS;
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "bitfield",
@@ -68,7 +68,7 @@ enum Action {
 
 type Operations = SmallVec<[Operation; 4]>;
 
-/// Reads the operations behind the key. An offset must be within a string of `max_bytes`.
+/// Reads the operations behind the key. Offsets have to be within a string of `max_bytes`.
 fn parse(mut words: &[&[u8]], max_bytes: u64) -> Result<Operations, CommandError> {
     let mut operations = Operations::new();
     let mut overflow = Overflow::Wrap;
@@ -115,7 +115,7 @@ fn parse_kind(word: &[u8]) -> Result<IntKind, CommandError> {
     ))
 }
 
-/// `100` is the hundredth bit, `#100` the hundredth integer of this kind.
+/// Reads an offset in bits: `100` is bit 100, `#100` the start of integer 100 of this kind.
 fn parse_offset(word: &[u8], kind: IntKind, max_bytes: u64) -> Result<u64, CommandError> {
     let bit = match word {
         [b'#', index @ ..] => non_negative(index).and_then(|index| index.checked_mul(kind.bits())),
@@ -133,7 +133,7 @@ fn writes(operations: &[Operation]) -> bool {
     operations.iter().any(|operation| operation.action != Action::Get)
 }
 
-/// A BITFIELD that only reads locks its key only for reading.
+/// Finds the key; a BITFIELD that only reads declares it as read, and so locks it shared.
 fn bitfield_keys(arguments: &[&[u8]], found: &mut KeyPositions) {
     let only_reads = parse(&arguments[2..], u64::MAX).is_ok_and(|operations| !writes(&operations));
     found.push(KeyPosition { argument: 1, flags: if only_reads { READS } else { WRITES } });
@@ -193,7 +193,7 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
             };
             if let Some(new) = new {
                 kind.write(bytes, *bit, new);
-                // An increment counts as a change even where it makes none, as in Redis.
+                // An increment counts as a change even where the value stays, as in Redis.
                 written += u64::from(grew || new != old || matches!(action, Action::Add(..)));
             }
             replies.push(match action {
@@ -202,7 +202,8 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
                 Action::Add(..) => new,
             });
         }
-        // Kept as one that was modified even where no bit changes: OBJECT ENCODING shows that, and Redis does so.
+        // The value counts as modified even where no bit changes: OBJECT ENCODING shows `raw` then, as in
+        // Redis.
         Ok(((grew, written), true))
     })?;
     if changes > 0 {

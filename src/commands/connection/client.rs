@@ -1,4 +1,4 @@
-//! CLIENT: what a connection says of itself, and what others may see and do of it.
+//! CLIENT: what a connection says of itself, and what it can see and do of others.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +25,7 @@ const fn subcommand(name: &'static str, arity: i32, flags: Flags) -> Command {
     Command { name, arity, flags, categories: CONNECTION, group: Group::Connection, ..Command::DEFAULT }
 }
 
-/// The group's entry.
+/// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "client",
     arity: -2,
@@ -207,7 +207,7 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let now_ms = cx.keys.now_ms;
     let mut text = String::new();
     for client in cx.server.clients.all() {
-        // Who is being closed is as good as gone.
+        // A client that is being closed counts as gone.
         if !client.is_gone() && filter.matches(&client, cx, now_ms) {
             text.push_str(&client_text::describe(cx.server, &client, now_ms));
             text.push('\n');
@@ -228,7 +228,7 @@ fn kill(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     }
     let mut filter = Filter::parse(cx, &arguments[2..])?;
-    // Without the word, KILL spares the client that says it; LIST does not.
+    // Without SKIPME, KILL spares the calling client; LIST does not.
     filter.skip_me.get_or_insert(true);
     let now_ms = cx.keys.now_ms;
     let mut closed = 0;
@@ -242,7 +242,7 @@ fn kill(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Closes a client; the one that asks for it gets its reply first.
+/// Closes a client. If it is the caller, its reply is sent first.
 pub(in crate::commands) fn end(cx: &mut Context<'_>, client: &Arc<crate::shared::client::SharedClient>) {
     if client.id == cx.client.shared.id {
         cx.after = Some(After::Close);
@@ -257,7 +257,7 @@ fn setname(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Gives the client a name: printable ASCII without spaces, or nothing.
+/// Sets the client's name: printable ASCII without spaces, or empty for none.
 ///
 /// # Errors
 /// Other characters.

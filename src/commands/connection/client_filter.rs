@@ -11,13 +11,13 @@ use crate::error::CommandError;
 use crate::primitives::number::parse_i64;
 use crate::shared::client::SharedClient;
 
-/// The letters of the `flags` field that exist.
+/// Letters that the `flags` field of a client can have.
 const KNOWN_FLAGS: &str = "AbBCcdeEfFgGiIMnNoOPrRStTuUx";
 
-/// The letters of the `capa` field that exist.
+/// Letters that the `capa` field of a client can have.
 const KNOWN_CAPABILITIES: &str = "r";
 
-/// Filters that `NOT-` cannot stand before.
+/// Filters that have no form with `NOT-`.
 const NOT_INVERTED: [&str; 2] = ["MAXAGE", "IDLE"];
 
 /// One condition on a client.
@@ -38,7 +38,7 @@ enum Condition {
     Capability(String),
 }
 
-/// What TYPE tells apart.
+/// Classes of clients that TYPE knows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Normal,
@@ -47,7 +47,8 @@ enum Kind {
     Replica,
 }
 
-/// Conditions that all have to hold, each perhaps inverted by `NOT-`. There is one of a kind, beside its inverted form.
+/// Conditions that all have to hold. `NOT-` inverts one. There is at most one of a kind, beside its inverted
+/// form.
 #[derive(Default)]
 pub struct Filter {
     conditions: Vec<(bool, Condition)>,
@@ -56,8 +57,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Reads pairs of a filter's name and value; ID takes several values. Of a filter given twice the last one counts, as in Valkey,
-    /// but ids add up.
+    /// Reads pairs of a filter's name and value; ID takes several values. Of a filter given twice the last
+    /// one counts, as in Valkey, but ids add up.
     ///
     /// # Errors
     /// Unknown filters and values, with Redis's texts.
@@ -108,7 +109,7 @@ impl Filter {
         }
     }
 
-    /// Whether a client passes.
+    /// Whether a client meets all conditions.
     pub fn matches(&self, client: &SharedClient, cx: &Context<'_>, now_ms: u64) -> bool {
         if self.skip_me == Some(true) && client.id == cx.client.shared.id {
             return false;

@@ -15,7 +15,7 @@ const CONNECTION: &[Category] = &[Category::Connection];
 const ANYTIME: Flags =
     Flags::LOADING.and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY).and(Flags::NOSCRIPT);
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "ping",
@@ -166,7 +166,8 @@ fn auth(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Checks name and password, and makes the client that user. Where there was much guessing the answer is held back for a while.
+/// Checks name and password and makes the client that user. After many wrong passwords from an address the
+/// refusal is held back for a while.
 fn authenticate(cx: &mut Context<'_>, user: &[u8], password: &[u8], object: &[u8]) -> CommandResult {
     let place = if cx.origin == Origin::Transaction { Place::Transaction } else { Place::TopLevel };
     let (wait_ms, result) = cx.server.authenticate(cx.client, user, password, object, place);
@@ -225,7 +226,7 @@ fn hello(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// The two words behind AUTH.
+/// Whether an argument is one of the two behind AUTH.
 fn hello_secret(arguments: &[&[u8]], index: usize) -> bool {
     (2..index).rev().take(2).any(|before| args::is(arguments[before], "AUTH"))
 }
@@ -238,7 +239,8 @@ fn describe_server(cx: &mut Context<'_>) {
     let reply = &mut cx.reply;
     let zone = cx.server.config.text(Directive::AvailabilityZone);
     reply.map(if zone.is_empty() { 7 } else { 8 });
-    // Client libraries look features up by this name and version, so it names the Redis that Kvarts is compatible with.
+    // Client libraries look up features by this name and version, so it names the Redis version that Kvarts
+    // is compatible with.
     for (name, value) in [("server", "redis"), ("version", crate::REDIS_VERSION)] {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());

@@ -1,4 +1,4 @@
-//! CLIENT TRACKING and its kin: what a connection wants to be told of.
+//! CLIENT TRACKING and its kin: of which keys a connection wants invalidation messages.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::shared::tracker::Tracker;
 
-/// The options of CLIENT TRACKING, and those words that only say what is wrong.
+/// The options of CLIENT TRACKING, and the words that are known only to be refused.
 struct Options {
     tracker: Tracker,
     has_prefix: bool,
@@ -83,7 +83,7 @@ fn options(cx: &Context<'_>, words: &[&[u8]]) -> Result<Options, CommandError> {
                 return Err(CommandError::text("ERR A client can only redirect to a single other client"));
             }
             let id = args::int(value)?;
-            // Clients are told of one that is not there at once, since that is a mistake rather than bad luck.
+            // A missing target of REDIRECT is an error at once: a mistake rather than bad luck.
             let client = u64::try_from(id).ok().and_then(|id| cx.server.clients.by_id(id));
             tracker.redirect = Some(
                 client.ok_or(CommandError::text("ERR The client ID you want redirect to does not exist"))?,
@@ -106,14 +106,14 @@ fn options(cx: &Context<'_>, words: &[&[u8]]) -> Result<Options, CommandError> {
     Ok(Options { tracker, has_prefix })
 }
 
-/// Whether a prefix covers another: in sorted order it then covers the one right behind it, too.
+/// Whether a prefix covers another one. In sorted order it then covers the one right behind it, too.
 fn any_overlaps(new: &[Bytes], known: &[Bytes]) -> bool {
     let mut sorted: Vec<&Bytes> = new.iter().chain(known).collect();
     sorted.sort_unstable();
     sorted.windows(2).any(|pair| pair[1].starts_with(pair[0]))
 }
 
-/// Prefixes of one client may not cover each other: it would be told twice.
+/// Refuses prefixes of one client that cover each other: it would get each message twice.
 fn refuse_overlaps(new: &[Bytes], known: &[Bytes]) -> CommandResult {
     let overlap = |one: &Bytes, other: &Bytes| one.starts_with(other) || other.starts_with(one);
     let text = |prefix: &Bytes| String::from_utf8_lossy(prefix).into_owned();

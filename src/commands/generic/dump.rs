@@ -11,7 +11,7 @@ use crate::keyspace::change::EventClass;
 use crate::keyspace::reaper::FreeReason;
 use crate::rdb;
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "dump",
@@ -126,7 +126,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         ttl_ms => Some(cx.keys.now_ms.saturating_add(ttl_ms)),
     };
     if expire_at_ms.is_some_and(|at_ms| at_ms <= cx.keys.past_ms()) {
-        // A time in the past: what was there is gone, and nothing takes its place.
+        // A time in the past: the old value is deleted, and nothing is restored.
         if cx.keys.delete_as(&key, FreeReason::Expired) {
             cx.changed(&key, EventClass::GENERIC, "del");
         }
@@ -141,7 +141,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Gives the key the access clock that the options ask for, if the policy in force keeps that kind.
+/// Sets the access clock that the options ask for, if the policy in force keeps that kind.
 fn date(cx: &mut Context<'_>, key: &crate::keyspace::key_hash::HashedKey<'_>, options: &Options) {
     use crate::keyspace::access_clock::AccessClock;
     let access = match (cx.keys.clock(), options.idle_s, options.frequency) {
@@ -154,7 +154,7 @@ fn date(cx: &mut Context<'_>, key: &crate::keyspace::key_hash::HashedKey<'_>, op
     }
 }
 
-/// Which footers of payloads are taken now.
+/// Which footers of payloads are accepted, by the configuration.
 pub fn footer_check(cx: &Context<'_>) -> rdb::FooterCheck {
     rdb::FooterCheck {
         any_version: cx.server.config.word(Directive::RdbVersionCheck) == "relaxed",
@@ -162,7 +162,7 @@ pub fn footer_check(cx: &Context<'_>) -> rdb::FooterCheck {
     }
 }
 
-/// What payloads are taken and when restored collections leave their compact form, by the configuration in force.
+/// Which payloads are accepted, and when restored collections leave their compact form, by the configuration.
 pub fn limits(cx: &Context<'_>) -> rdb::Limits {
     let settings = &cx.server.settings;
     rdb::Limits {

@@ -1,4 +1,5 @@
-//! When keys end: EXPIRE and its family, TTL and its family, PERSIST; and the expiry options of other commands.
+//! Expiries of keys: EXPIRE and its family, TTL and its family, PERSIST; and the expiry options of other
+//! commands.
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::engine::command::Command;
@@ -12,7 +13,7 @@ use crate::shared::stats::Counter;
 const WRITE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         syntax: "key seconds [NX | XX | GT | LT]",
@@ -110,7 +111,7 @@ const fn getter(name: &'static str) -> Command {
     }
 }
 
-/// In which unit, and from when, a time is given.
+/// The unit of a time, and whether it counts from now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Seconds,
@@ -137,7 +138,7 @@ impl<'a> ExpireOption<'a> {
         Self { unit: Unit::Milliseconds, amount }
     }
 
-    /// EX, PX, EXAT or PXAT with its amount at `index`; `None` if another word stands there.
+    /// Reads EX, PX, EXAT or PXAT with its amount at `index`; `None` if another word stands there.
     pub fn parse(arguments: &[&'a [u8]], index: usize) -> Option<Result<Self, CommandError>> {
         let unit = match arguments[index] {
             word if args::is(word, "EX") => Unit::Seconds,
@@ -149,7 +150,8 @@ impl<'a> ExpireOption<'a> {
         Some(args::value_of(arguments, index).map(|amount| Self { unit, amount }))
     }
 
-    /// The end in milliseconds of Unix time. Zero and less is an error here, as in all commands but the EXPIRE family.
+    /// The time in milliseconds of Unix time. Zero and less is an error, as in all commands but the EXPIRE
+    /// family.
     ///
     /// # Errors
     /// Not a number; not a time.
@@ -164,11 +166,11 @@ impl<'a> ExpireOption<'a> {
     }
 }
 
-/// The earliest end that a key or field is given, in milliseconds of Unix time. Earlier ones mean the same; 0 is the time of a
-/// client for which nothing has ended.
+/// Earliest expiry that a key or field is given, in milliseconds of Unix time. Earlier ones mean the same; 0
+/// is the time of a client for which nothing has ended.
 pub const EARLIEST_END_MS: u64 = 1;
 
-/// The end in milliseconds of Unix time; `None` when it is beyond what 64 bits hold.
+/// The time in milliseconds of Unix time; `None` beyond 64 bits.
 fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<i64> {
     let ms = match unit {
         Unit::Seconds | Unit::UnixSeconds => amount.checked_mul(1000)?,
@@ -180,8 +182,8 @@ fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<i64> {
     }
 }
 
-/// Deletes a key whose new end is not in the future instead of setting that: the key has expired. Answers whether the end
-/// is not in the future.
+/// Deletes a key whose new expiry is not in the future, instead of setting it. Returns whether it is not in
+/// the future.
 pub fn delete_if_past(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64) -> bool {
     if at_ms > cx.keys.past_ms() {
         return false;
@@ -248,8 +250,8 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// Whether they hold for an end in milliseconds of Unix time that is there now, and one that is wanted. What has no end
-    /// counts as ending never.
+    /// Whether the conditions hold for the present expiry and the wanted one, in milliseconds of Unix time.
+    /// No expiry counts as infinitely late.
     pub fn hold(self, now: Option<u64>, wanted: i64) -> bool {
         let is_later = now.is_some_and(|now| wanted > now as i64);
         let is_earlier = now.is_none_or(|now| wanted < now as i64);
@@ -301,7 +303,7 @@ fn pexpiretime(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn show_end(cx: &mut Context<'_>, arguments: &[&[u8]], show: fn(u64, u64) -> u64) -> CommandResult {
     let key = cx.key(arguments, 1);
-    // Looking at the end is not a use of the key: it leaves the access clock alone.
+    // Reading the expiry does not count as a use of the key: the access clock stays.
     let shown = match cx.keys.peek(&key) {
         None => {
             cx.missed(&key);

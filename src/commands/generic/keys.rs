@@ -9,7 +9,7 @@ use crate::keyspace::reaper::FreeReason;
 
 const KEYSPACE: &[Category] = &[Category::Keyspace];
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "del",
@@ -238,7 +238,7 @@ fn rename_to(cx: &mut Context<'_>, arguments: &[&[u8]], overwrite: bool) -> Resu
     let Some(record) = cx.keys.remove(&from) else { return Err(CommandError::NoSuchKey) };
     let old = cx.keys.replace_in(cx.keys.database, &to, record.with_key(to.bytes));
     cx.keys.discard(old);
-    // It counts as one change.
+    // The two keys count as one change.
     cx.event(&from, EventClass::GENERIC, "rename_from");
     cx.changed(&to, EventClass::GENERIC, "rename_to");
     Ok(true)
@@ -249,7 +249,7 @@ fn database_number(argument: &[u8], count: usize) -> Result<usize, CommandError>
     usize::try_from(number).ok().filter(|number| *number < count).ok_or(CommandError::DatabaseOutOfRange)
 }
 
-/// The options of COPY: database and REPLACE. `None` for wrong ones, which the command then reports.
+/// The options of COPY: database and REPLACE. `None` for unknown words, for which COPY then fails.
 fn copy_options<'a>(arguments: &[&'a [u8]]) -> Option<(Option<&'a [u8]>, bool)> {
     let (mut database, mut replace, mut index) = (None, false, 3);
     while index < arguments.len() {
@@ -271,7 +271,7 @@ fn copy_foreign_key(arguments: &[&[u8]]) -> Option<(usize, usize)> {
     Some((usize::try_from(args::int(database?).ok()?).ok()?, 2))
 }
 
-/// Each that an option names, even where a later option wins.
+/// Databases that options name, also those that a later option overrides.
 fn copy_databases(arguments: &[&[u8]], found: &mut smallvec::SmallVec<[(usize, usize); 2]>) {
     let mut index = 3;
     while index + 1 < arguments.len() {
@@ -329,7 +329,7 @@ fn move_key(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         let replaced = cx.keys.put_in(target, &key, record);
         cx.keys.discard(replaced);
     }
-    // It counts as one change.
+    // The two keys count as one change.
     cx.event(&key, EventClass::GENERIC, "move_from");
     cx.changed_in(target, &key, EventClass::GENERIC, "move_to");
     cx.reply.int(1);

@@ -1,4 +1,4 @@
-//! MIGRATE: keys go to another server.
+//! MIGRATE: moves keys to another server.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use crate::rdb;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
 
-/// What is done with the keys: they are read, sent, and removed.
+/// Flags of the keys: they are read, sent, and removed.
 const MOVES: u16 = KeySpec::RW | KeySpec::ACCESS | KeySpec::DELETE;
 
-/// Where the options begin.
+/// Index of the first option.
 const OPTIONS: usize = 6;
 
-/// Where the key stands when there is one; with KEYS, nothing stands there.
+/// Index of the single key; with KEYS that argument is empty.
 const ONLY_KEY: usize = 3;
 
-/// Keys are sent until so many bytes are under way, then their replies are awaited.
+/// Bytes of requests sent before their replies are awaited.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// Time limit of each step where none is given.
+/// Time limit of each step where the timeout is 0 or less.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(1);
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "migrate",
     arity: -6,
@@ -61,16 +61,16 @@ pub const COMMANDS: &[Command] = &[Command {
 struct Options {
     copy: bool,
     replace: bool,
-    /// Which arguments are what AUTH is to be given.
+    /// Indices of the arguments for AUTH.
     login: Range<usize>,
-    /// Which arguments are the keys; `None` without KEYS.
+    /// Indices of the keys; `None` without KEYS.
     keys: Option<Range<usize>>,
-    /// There was a word that is none.
+    /// Whether there was an unknown word.
     unknown: bool,
 }
 
 impl Options {
-    /// Reads on behind words that it does not know, as what finds the keys does in Redis.
+    /// Reads the options. Goes on behind unknown words, as Redis does when it searches for the keys.
     fn parse(arguments: &[&[u8]]) -> Options {
         let mut options = Options::default();
         let mut at = OPTIONS;
@@ -132,14 +132,16 @@ fn migrate(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     }
     let failed = |error: PeerError| CommandError::new(error.to_string());
-    // Who writes a port that is none gets what a port gets where nobody listens.
+    // A port that is no number gets the error of a port where nobody listens.
     let port = args::int(arguments[2]).ok().and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
     let host = args::text(arguments[1]);
-    // From here to the last reply the keys stay locked and this thread waits, each step for a bounded time: a key must not change, nor be
-    // seen, between the moment its bytes are taken and the one in which it is known where it is.
+    // From here to the last reply the keys stay locked and this thread waits, each step for a bounded time:
+    // nobody may see or change a key between the moment its bytes are sent and the moment it is known where
+    // it is.
     let peer = cx.server.network().connect(&host, port, step_limit).map_err(failed)?;
     let mut target = Target { peer, requests: Vec::new(), sent: Vec::new(), refusal: None };
-    // Its own exchange: behind a greeting that is refused, the keys would go to a place that nobody meant.
+    // The greeting is exchanged before any key is sent: after a refused login or SELECT keys would go to a
+    // place that nobody meant.
     let login = &arguments[options.login.clone()];
     target.greet(login, database).map_err(failed)?;
     if let Some(refusal) = target.refusal {
@@ -163,13 +165,13 @@ fn refused(refusal: &str) -> CommandError {
     CommandError::new(format!("ERR Target instance replied with error: {refusal}"))
 }
 
-/// The other server and what is under way to it.
+/// The other server, and the requests sent to it whose replies are awaited.
 struct Target {
     peer: Box<dyn Peer>,
     requests: Vec<u8>,
-    /// The keys whose replies are awaited, as arguments.
+    /// Indices of the arguments that are keys whose replies are awaited.
     sent: Vec<usize>,
-    /// The first error that it answered.
+    /// First error reply.
     refusal: Option<String>,
 }
 
@@ -196,10 +198,10 @@ impl Target {
         Ok(())
     }
 
-    /// Has a key restored there.
+    /// Adds the request that restores a key.
     fn add(&mut self, cx: &Context<'_>, arguments: &[&[u8]], index: usize, options: &Options) {
         let key = cx.key(arguments, index);
-        // With the same key named twice it may be gone.
+        // A key that is named twice may be gone already.
         let Some(record) = cx.keys.peek(&key) else { return };
         let left_ms =
             record.expire_at_ms().map_or(0, |at_ms| at_ms.saturating_sub(cx.keys.now_ms).max(1)).to_string();
@@ -210,7 +212,7 @@ impl Target {
         self.sent.push(index);
     }
 
-    /// Sends what is under way, and removes each key that has arrived.
+    /// Sends the gathered requests, and removes each key whose restore succeeded.
     fn exchange(
         &mut self,
         cx: &mut Context<'_>,
@@ -235,7 +237,7 @@ impl Target {
         sent
     }
 
-    /// Awaits a reply: whether the request was done.
+    /// Awaits a reply. Returns whether the request succeeded.
     fn took(&mut self) -> Result<bool, PeerError> {
         let line = self.peer.line()?;
         match line.split_first() {
@@ -244,7 +246,7 @@ impl Target {
                 self.refusal.get_or_insert_with(|| args::text(text));
                 Ok(false)
             }
-            // Whatever answers there, it is no server that keeps keys: ours stay.
+            // Another kind of reply: no server that keeps keys, so ours stay.
             _ => Err(PeerError::Read),
         }
     }

@@ -24,7 +24,7 @@ const fn of_object(name: &'static str) -> Command {
     }
 }
 
-/// The entry.
+/// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "object",
     arity: -2,

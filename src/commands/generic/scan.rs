@@ -13,7 +13,7 @@ use crate::primitives::number::parse_u64;
 
 const KEYSPACE: &[Category] = &[Category::Keyspace];
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "randomkey",
@@ -87,7 +87,8 @@ fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// In cluster mode a pattern with a literal hash tag can match keys of one slot only.
+/// The slots that may have matching keys: in cluster mode a pattern with a literal hash tag matches keys of
+/// one slot only.
 fn slots_of_pattern(cx: &Context<'_>, pattern: &[u8]) -> std::ops::Range<usize> {
     let all = 0..SLOT_COUNT;
     if !cx.server.cluster.is_enabled() {

@@ -1,4 +1,5 @@
-//! SORT and SORT_RO: the elements of a list, set or sorted set in order, by themselves or by what stands under keys made of them.
+//! SORT and SORT_RO: the elements of a list, set or sorted set in order, by themselves or by the values of
+//! other keys whose names are made of them.
 
 use std::cmp::Ordering;
 
@@ -20,12 +21,12 @@ use crate::types::list::{End, List};
 const READS: u16 = KeySpec::RO | KeySpec::ACCESS;
 const STORES: u16 = KeySpec::OW | KeySpec::UPDATE;
 
-/// Keys that the arguments do not name.
+/// Key spec of keys that the arguments do not name.
 const fn unknown(flags: u16) -> KeySpec {
     KeySpec { flags, begin: Begin::Unknown, find: Find::Unknown }
 }
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::MOVABLE_KEYS),
@@ -63,7 +64,7 @@ const fn entry(name: &'static str, since: &'static str) -> Command {
     }
 }
 
-/// A name with a place in it for an element: a key, or a field of the hash under a key.
+/// A name with a placeholder for an element: a key, or a field of the hash under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pattern<'a> {
     before: &'a [u8],
@@ -72,7 +73,7 @@ struct Pattern<'a> {
 }
 
 impl<'a> Pattern<'a> {
-    /// `None` where there is no `*`, which is a name of nothing.
+    /// Reads a pattern; `None` without `*`, which names nothing.
     fn parse(text: &'a [u8]) -> Option<Self> {
         let star = memchr::memchr(b'*', text)?;
         let (before, after) = (&text[..star], &text[star + 1..]);
@@ -87,9 +88,9 @@ impl<'a> Pattern<'a> {
         [self.before, element, self.after].concat()
     }
 
-    /// The slot of all keys that are made of it, where a hash tag without the element decides.
+    /// The slot of all keys made of the pattern, where a hash tag without the placeholder decides it.
     fn slot(&self) -> Option<usize> {
-        // The element stands for itself: whatever it is, it must not be in the tag, nor make one.
+        // The placeholder stands for any element, so it must not be part of the tag, nor make one.
         let text = [self.before, b"*", self.after].concat();
         let open = memchr::memchr(b'{', &text)?;
         let close = open + memchr::memchr(b'}', &text[open..])?;
@@ -97,27 +98,27 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// What is returned for an element.
+/// What GET returns for an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted<'a> {
     /// `#`
     Element,
-    /// What stands under the key made of it; of a name of nothing, nothing.
+    /// The value of the key made of the pattern; `None` for a pattern that names nothing.
     Value(Option<Pattern<'a>>),
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options<'a> {
     by: Option<Pattern<'a>>,
-    /// BY something without a place for the element: the order is left as it is.
+    /// BY with a pattern without placeholder: the order stays as it is.
     unsorted: bool,
     alpha: bool,
     descending: bool,
     limit: Option<(i64, i64)>,
     wanted: Vec<Wanted<'a>>,
-    /// The first option that reads keys which no argument names.
+    /// First option that reads keys which no argument names.
     reaching: Option<&'static str>,
-    /// The argument that is the key under which to keep the result.
+    /// Index of the argument that is STORE's key.
     target: Option<usize>,
 }
 
@@ -181,7 +182,7 @@ impl<'a> Options<'a> {
         self.by.iter().chain(of_values)
     }
 
-    /// In a cluster, keys that are made must be in the slot of the key that is sorted.
+    /// In a cluster, the keys made of patterns have to be in the slot of the sorted key.
     fn check_slots(&self, key: &[u8]) -> CommandResult {
         let is_elsewhere = |pattern: &Pattern<'_>| pattern.slot() != Some(key_slot(key));
         let option = if self.by.as_ref().is_some_and(is_elsewhere) {
@@ -209,14 +210,14 @@ fn keys(arguments: &[&[u8]], found: &mut KeyPositions, may_store: bool) {
     found.push(KeyPosition { argument: 1, flags: READS });
     let target = match Options::parse(arguments, may_store) {
         Ok(options) => options.target,
-        // A request that is wrong elsewhere still names the key, for COMMAND GETKEYS and for access control.
+        // A request with other errors still names the key, for COMMAND GETKEYS and for access control.
         Err(_) if may_store => last_behind(arguments, 2, &["STORE"], &[("LIMIT", 2), ("GET", 1), ("BY", 1)]),
         Err(_) => None,
     };
     found.extend(target.map(|argument| KeyPosition { argument, flags: STORES }));
 }
 
-/// Whether keys that no argument names are read. In a cluster they are all in the slot that is locked anyway.
+/// Whether keys are read that no argument names. In a cluster they are all in the slot that is locked anyway.
 fn reaches_further(server: &Server, arguments: &[&[u8]], may_store: bool) -> bool {
     !server.cluster.is_enabled()
         && Options::parse(arguments, may_store).is_ok_and(|options| options.patterns().next().is_some())
@@ -251,7 +252,7 @@ fn run(cx: &mut Context<'_>, arguments: &[&[u8]], may_store: bool) -> CommandRes
     Ok(())
 }
 
-/// The elements to be sorted, or in their own order those that are wanted.
+/// The elements to be sorted; when they are not sorted, only those within LIMIT.
 fn elements(
     cx: &Context<'_>,
     arguments: &[&[u8]],
@@ -283,7 +284,7 @@ fn elements(
             }
         }
         Object::Set(set) => {
-            // A set has no order: what is kept, or made in a script, is to be the same each time.
+            // A set has no order, but what is stored, or replied to a script, has to be the same each time.
             if options.unsorted && (options.target.is_some() || cx.origin == Origin::Script) {
                 (options.unsorted, options.alpha) = (false, true);
             }
@@ -294,7 +295,7 @@ fn elements(
     })
 }
 
-/// The range of LIMIT within so many elements.
+/// The range of LIMIT within `len` elements.
 fn limits_of(limit: Option<(i64, i64)>, len: usize) -> std::ops::Range<usize> {
     let Some((start, count)) = limit else { return 0..len };
     let start = usize::try_from(start).unwrap_or(0).min(len);
@@ -305,9 +306,9 @@ fn limits_of(limit: Option<(i64, i64)>, len: usize) -> std::ops::Range<usize> {
 /// What an element is sorted by.
 enum Weight {
     Number(f64),
-    /// None comes first.
+    /// Bytes; `None` comes first.
     Text(Option<Vec<u8>>),
-    /// Its own bytes.
+    /// The element's own bytes.
     Itself,
 }
 
@@ -322,7 +323,7 @@ fn sorted(
             (None, true) => Weight::Itself,
             (None, false) => Weight::Number(number(&element)?),
             (Some(by), true) => Weight::Text(value_of(cx, by, &element)),
-            // What is not there weighs nothing.
+            // A missing value counts as 0.
             (Some(by), false) => {
                 Weight::Number(value_of(cx, by, &element).map_or(Ok(0.0), |value| number(&value))?)
             }
@@ -347,7 +348,7 @@ fn number(text: &[u8]) -> Result<f64, CommandError> {
     parse_f64(text).ok_or(CommandError::text("ERR One or more scores can't be converted into double"))
 }
 
-/// What stands under the key that a pattern makes of an element.
+/// The value of the key that a pattern makes of an element.
 fn value_of(cx: &mut Context<'_>, pattern: &Pattern<'_>, element: &[u8]) -> Option<Vec<u8>> {
     let name = pattern.key_of(element);
     let key = cx.keys.keyspace.hasher().key(&name);
@@ -364,7 +365,7 @@ fn value_of(cx: &mut Context<'_>, pattern: &Pattern<'_>, element: &[u8]) -> Opti
     }
 }
 
-/// Calls `take` with what is wanted of each element.
+/// Calls `take` with each wanted value of each element.
 fn for_each_wanted(
     cx: &mut Context<'_>,
     options: &Options<'_>,

@@ -15,7 +15,7 @@ const fn waiting(name: &'static str, arity: i32) -> Command {
     Command { name, arity, flags: WAITS, categories: CONNECTION, group: Group::Generic, ..Command::DEFAULT }
 }
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Waits until replicas have what this connection wrote.",
@@ -37,7 +37,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// A number of replicas or files.
+/// Reads a number of replicas or files, from 0 on.
 fn count(argument: &[u8]) -> Result<i64, CommandError> {
     let count = args::int(argument)?;
     if count < 0 { Err(CommandError::OutOfRange) } else { Ok(count) }
@@ -75,7 +75,7 @@ fn waitaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    // Nothing is written to files yet, here or there.
+    // No file is written yet, here or on replicas.
     if local == 0 && replicas == 0 {
         EmptyReply::Counts(0, 0).write(&mut cx.reply);
     } else {
@@ -84,7 +84,7 @@ fn waitaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Waits for what will not come, until the time is over.
+/// Waits until the timeout: there are no replicas and no file to wait for.
 fn wait_in_vain(cx: &mut Context<'_>, until_ms: Option<u64>, nothing: EmptyReply) {
     cx.wait_for(WaitFor {
         keys: 0..0,

@@ -1,4 +1,4 @@
-//! Places: sorted sets whose scores are numbers of cells on a map.
+//! Places on the earth: sorted sets whose scores are the numbers of cells of a map.
 
 use smallvec::SmallVec;
 
@@ -55,7 +55,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// What the group's entries have in common, most of them reading.
+/// Parts of an entry that this group's commands share; most of them read.
 pub const fn entry(name: &'static str) -> Command {
     Command {
         name,
@@ -68,7 +68,7 @@ pub const fn entry(name: &'static str) -> Command {
     }
 }
 
-/// Metres of one of the unit.
+/// Length of a unit in metres.
 ///
 /// # Errors
 /// No such unit.
@@ -82,7 +82,7 @@ pub fn metres_of(unit: &[u8]) -> Result<f64, CommandError> {
     }
 }
 
-/// Reads a place.
+/// Reads a longitude and a latitude in degrees.
 ///
 /// # Errors
 /// Not numbers; not on the map.
@@ -93,26 +93,27 @@ pub fn parse_point(longitude: &[u8], latitude: &[u8]) -> Result<Point, CommandEr
     })
 }
 
-/// Writes a distance: a byte string with four decimals.
+/// Writes a distance as a byte string with four decimals.
 pub fn write_distance(reply: &mut Reply<'_>, distance: f64) {
     reply.bulk(distance_text(distance).as_bytes());
 }
 
-/// Halves are rounded to the even digit, as the multiplied number has them.
+/// The text of a distance; halves are rounded to the even digit, after the multiplication by 10,000, as in
+/// Redis.
 fn distance_text(distance: f64) -> String {
     const PARTS: f64 = 10_000.0;
     let parts = (distance * PARTS).round_ties_even() as i64;
     format!("{}.{:04}", parts / PARTS as i64, parts % PARTS as i64)
 }
 
-/// Writes a place: an array of longitude and latitude.
+/// Writes a place as an array of longitude and latitude.
 pub fn write_point(reply: &mut Reply<'_>, point: Point) {
     reply.array(2);
     reply.double_text(&degrees_text(point.longitude));
     reply.double_text(&degrees_text(point.latitude));
 }
 
-/// Up to 17 decimals, without zeros at the end.
+/// The text of an angle: up to 17 decimals, without zeros at the end.
 fn degrees_text(degrees: f64) -> String {
     let mut text = format!("{degrees:.17}");
     text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());

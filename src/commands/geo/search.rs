@@ -1,4 +1,5 @@
-//! Searches for places: GEOSEARCH, and GEORADIUS with its variants, which are older names of it with their own order of arguments.
+//! Searches for places: GEOSEARCH, and GEORADIUS with its variants, which are older names of it with their
+//! own order of arguments.
 
 use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
 use crate::command::{Begin, Find, Flags, KeySpec, args};
@@ -19,7 +20,7 @@ const SEARCH: &str =
 const FOUND: &str = "an array of members, each with what was asked for";
 const FOUND_OR_COUNT: &str = "an array of members, each with what was asked for, or the number stored";
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         arity: -7,
@@ -97,7 +98,7 @@ const fn target(word: &'static str, from: i32) -> KeySpec {
     }
 }
 
-/// The commands of this file, by what their arguments are.
+/// The form of a command's arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// GEOSEARCH, and GEOSEARCHSTORE with its destination.
@@ -107,12 +108,12 @@ enum Form {
 }
 
 impl Form {
-    /// The argument that is the source key.
+    /// Index of the source key.
     fn source(self) -> usize {
         if self == (Form::Search { stores: true }) { 2 } else { 1 }
     }
 
-    /// The first argument behind those that stand at fixed places.
+    /// Index of the first argument behind those at fixed places.
     fn options(self) -> usize {
         match self {
             Form::Search { .. } => self.source() + 1,
@@ -154,13 +155,14 @@ fn georadiusbymember_keys(arguments: &[&[u8]], found: &mut KeyPositions) {
     radius_keys(arguments, found, Form::Radius { from_member: true, may_store: true });
 }
 
-/// The source, and where STORE or STOREDIST is given its key, the last one winning.
+/// Finds the source key, and the key of STORE or STOREDIST; the last of several wins.
 fn radius_keys(arguments: &[&[u8]], found: &mut KeyPositions, form: Form) {
     found.push(KeyPosition { argument: form.source(), flags: READS });
-    // Read as without the sorted set: every request that the command can take then has its keys found.
+    // The options are read as if the centre's sorted set were missing: so every request that the command can
+    // accept has its keys found.
     let target = match Options::parse(arguments, form, "", |_| Ok(None)) {
         Ok(options) => options.target,
-        // A request that is wrong elsewhere still names the key, for COMMAND GETKEYS and for access control.
+        // A request with other errors still names the key, for COMMAND GETKEYS and for access control.
         Err(_) => last_behind(arguments, 5, &["STORE", "STOREDIST"], &[]),
     };
     found.extend(target.map(|argument| KeyPosition { argument, flags: STORES }));
@@ -172,7 +174,7 @@ enum Order {
     Farthest,
 }
 
-/// What is searched, and what is to become of what is found.
+/// The area to search, and what is done with the places found.
 #[derive(Debug)]
 struct Options {
     with_distance: bool,
@@ -180,20 +182,20 @@ struct Options {
     with_point: bool,
     order: Option<Order>,
     count: Option<usize>,
-    /// The first ones come upon will do.
+    /// ANY: the first COUNT places found will do, not the nearest.
     any: bool,
-    /// The argument that is the key under which to keep the result.
+    /// Index of the argument that is the destination key.
     target: Option<usize>,
     keeps_distances: bool,
     /// `None` where the centre is a member of a sorted set that is not there.
     area: Option<Area>,
-    /// Metres of one of the unit in which distances are told.
+    /// Length, in metres, of the unit in which distances are replied.
     unit_m: f64,
 }
 
 impl Options {
-    /// Reads all behind the name. `place_of` answers where a member is, `None` where its sorted set is not there. `name` is the command's, for
-    /// error texts.
+    /// Reads all arguments behind the name. `place_of` returns the place of a member, `None` if its sorted
+    /// set is missing. `name` is the command's, for error texts.
     fn parse(
         arguments: &[&[u8]],
         form: Form,
@@ -202,7 +204,7 @@ impl Options {
     ) -> Result<Self, CommandError> {
         let searches = matches!(form, Form::Search { .. });
         let (mut centre, mut shape) = (None, None);
-        // By which words the centre and the shape were given.
+        // The words by which the centre and the shape were given.
         let (mut centre_by, mut shape_by) = (None, None);
         let mut options = Options {
             with_distance: false,
@@ -222,7 +224,7 @@ impl Options {
             } else {
                 Some(parse_point(arguments[2], arguments[3])?)
             };
-            // Without the member's sorted set, Redis does not look at the radius.
+            // Redis does not read the radius if the member's sorted set is missing.
             if centre.is_some() {
                 let at = form.options() - 2;
                 (shape, options.unit_m) = parse_circle(arguments[at], arguments[at + 1])?;
@@ -232,7 +234,8 @@ impl Options {
         while let Some((word, rest)) = words.split_first() {
             words = rest;
             let is = |option| args::is(word, option);
-            // Only one kind of centre and one of shape, of which the last one counts; a polygon has no centre but its own.
+            // One kind of centre and one of shape may be given; of several of a kind the last one counts. A
+            // polygon's centre is its own.
             let is_centre = |option| is(option) && searches && centre_by.is_none_or(|by| by == option);
             let is_shape = |option| is(option) && searches && shape_by.is_none_or(|by| by == option);
             let has_polygon = shape_by == Some("BYPOLYGON");
@@ -293,7 +296,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Looks whether the options go together.
+    /// Checks that the options go together.
     fn check(&self, form: Form, name: &str, has_centre: bool, shape: Option<&Shape>) -> CommandResult {
         if self.target.is_some() && (self.with_distance || self.with_score || self.with_point) {
             let what = match form {
@@ -370,12 +373,12 @@ fn parse_corners<'w, 'a>(
     Ok((corners.collect::<Result<_, _>>()?, &words[2 * pairs.len()..]))
 }
 
-/// A member that was found.
+/// A place found.
 struct Found {
     member: Vec<u8>,
     score: f64,
     point: Point,
-    /// From the centre, in the unit asked for.
+    /// Distance from the centre, in the unit asked for.
     distance: f64,
 }
 
@@ -422,7 +425,7 @@ fn find(zset: &ZSet, area: &Area, options: &Options) -> Vec<Found> {
         let room = stop_at - found.len();
         found.extend(within.take(room));
     }
-    // The nearest ones are meant where only some are wanted and not just any.
+    // With COUNT and without ANY the nearest places are meant.
     let nearest = (options.count.is_some() && !options.any).then_some(Order::Nearest);
     match options.order.or(nearest) {
         Some(Order::Nearest) => found.sort_by(|a, b| a.distance.total_cmp(&b.distance)),

@@ -1,6 +1,6 @@
-//! When hash fields end: HEXPIRE and its family, HTTL and its family, HPERSIST.
+//! Expiries of hash fields: HEXPIRE and its family, HTTL and its family, HPERSIST.
 //!
-//! A field whose time is over counts as absent here and in all other commands.
+//! An expired field is absent here as in all other commands.
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::generic::expire::{Conditions, EARLIEST_END_MS};
@@ -18,7 +18,7 @@ const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
 const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
 const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Lets fields of a hash end after some seconds.",
@@ -73,7 +73,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// What the commands on listed fields have in common.
+/// Parts of an entry that the commands with `FIELDS` share.
 pub const fn of_fields() -> Command {
     Command {
         categories: &[Category::Hash],
@@ -114,16 +114,16 @@ const REFUSED: i64 = 0;
 const DONE: i64 = 1;
 const ENDED: i64 = 2;
 
-/// A time as an argument gives it.
+/// A time as arguments give it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End<'a> {
-    /// The number.
+    /// The number, not read yet.
     pub amount: &'a [u8],
     /// Its unit.
     pub unit: Unit,
 }
 
-/// The unit of a time: milliseconds it has, and whether it counts from now on.
+/// The unit of a time: its length in milliseconds, and whether the time counts from now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unit {
     ms: i64,
@@ -140,7 +140,8 @@ pub const UNIX_SECONDS: Unit = Unit { ms: 1000, from_now: false };
 pub const UNIX_MILLISECONDS: Unit = Unit { ms: 1, from_now: false };
 
 impl End<'_> {
-    /// In milliseconds of Unix time. Zero is a time here, unlike for keys' options; a negative one is not, unlike for EXPIRE.
+    /// The time in milliseconds of Unix time. Zero is allowed, unlike in options of SET; a negative time is
+    /// not, unlike in EXPIRE.
     ///
     /// # Errors
     /// Not a number; not a time.
@@ -151,14 +152,14 @@ impl End<'_> {
     }
 }
 
-/// `None` for a negative amount and for an end that 63 bits do not hold.
+/// The time in milliseconds of Unix time; `None` for a negative amount and beyond 63 bits.
 fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<u64> {
     let ms = u64::try_from(amount.checked_mul(unit.ms)?).ok()?;
     let at_ms = if unit.from_now { ms.checked_add(now_ms)? } else { ms.max(EARLIEST_END_MS) };
     i64::try_from(at_ms).is_ok().then_some(at_ms)
 }
 
-/// Where `FIELDS` stands, searched from argument `from` on. As the last argument it is no such word.
+/// Index of the word `FIELDS`, searched from argument `from` on. As the last argument it does not count.
 ///
 /// # Errors
 /// When it is not there.
@@ -218,7 +219,8 @@ fn all_missing(cx: &mut Context<'_>, fields: &[&[u8]]) {
     fields.iter().for_each(|_| cx.reply.int(MISSING));
 }
 
-/// Lets a live field end: at once, which is answered, if the time is not after [`past_ms`](Access::past_ms).
+/// Sets the expiry of a live field. If the time is not after [`past_ms`](Access::past_ms) the field is
+/// removed at once, and true is returned.
 pub fn set_end(hash: &mut Hash, field: &[u8], at_ms: u64, past_ms: u64) -> bool {
     let ends_now = at_ms <= past_ms;
     if ends_now {
@@ -229,7 +231,7 @@ pub fn set_end(hash: &mut Hash, field: &[u8], at_ms: u64, past_ms: u64) -> bool 
     ends_now
 }
 
-/// Tells of fields that were given the same end.
+/// Tells the event of fields that were all given the same expiry.
 pub fn tell_ends(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64, changed: usize, emptied: bool) {
     if changed > 0 {
         let ends_now = at_ms <= cx.keys.past_ms();
@@ -265,7 +267,7 @@ fn rounded_seconds(ms: u64) -> u64 {
 }
 
 fn show_ends(cx: &mut Context<'_>, arguments: &[&[u8]], show: fn(u64, u64) -> u64) -> CommandResult {
-    // This family has a text of its own for a wrong number of fields.
+    // These commands have their own error text for a wrong number of fields.
     let fields = field_list(arguments, 2)
         .map_err(|error| if error == WRONG_FIELD_COUNT { CommandError::Syntax } else { error })?;
     let key = cx.key(arguments, 1);

@@ -221,13 +221,13 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Whether a field is still kept whose time is over. Setting it anew then tells that it ended first.
+/// Whether a field has expired and was not removed yet. A command that sets it anew tells its expiry first.
 #[inline]
 pub fn has_lapsed(hash: &Hash, field: &[u8], now_ms: u64) -> bool {
     hash.has_expiries() && hash.expire_at_ms(field).is_some_and(|at_ms| at_ms <= now_ms)
 }
 
-/// Tells of fields that ended: before the event of the command that set them anew.
+/// Tells `hexpired` for fields that had expired, before the event of the command that set them anew.
 pub fn tell_lapsed(cx: &Context<'_>, key: &HashedKey<'_>, any: bool) {
     if any {
         collection::also(cx, key, EventClass::HASH, "hexpired");
@@ -395,7 +395,7 @@ fn hdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let now_ms = cx.keys.ended_ms;
     let removal = collection::change_hash(&mut cx.keys, &key, |hash| {
-        // A field whose time is over is left to those who tell of its end.
+        // An expired field is left to the sweeper, which tells of its expiry.
         let remove = |field: &&&[u8]| !has_lapsed(hash, field, now_ms) && hash.remove(field, now_ms);
         (arguments[2..].iter().filter(remove).count(), hash.is_empty())
     })?;
@@ -443,10 +443,10 @@ fn tell_removed(cx: &mut Context<'_>, key: &HashedKey<'_>, removed: usize, empti
     }
 }
 
-/// The fields behind `FIELDS` and their number, both of which stand at `at`, up to the end of the arguments.
+/// The fields behind the word `FIELDS` at argument `at` and the number behind that, up to the last argument.
 ///
 /// # Errors
-/// Another word there; a number that is none or not theirs.
+/// Another word there; not a number; not the number of the fields that follow.
 pub fn field_list<'a, 'k>(arguments: &'a [&'k [u8]], at: usize) -> Result<&'a [&'k [u8]], CommandError> {
     match arguments.get(at) {
         Some(word) if args::is(word, "FIELDS") => counted_fields(arguments, at, 1),
@@ -454,10 +454,10 @@ pub fn field_list<'a, 'k>(arguments: &'a [&'k [u8]], at: usize) -> Result<&'a [&
     }
 }
 
-/// [`field_list`] for a word that was found already, with so many arguments a field.
+/// [`field_list`] for a `FIELDS` that was found before, with several arguments a field.
 ///
 /// # Errors
-/// A number that is none or not theirs.
+/// Not a number; not the number of the fields that follow.
 pub fn counted_fields<'a, 'k>(
     arguments: &'a [&'k [u8]],
     at: usize,
@@ -472,6 +472,6 @@ pub fn counted_fields<'a, 'k>(
     }
 }
 
-/// The number behind `FIELDS` is not that of the fields behind it.
+/// The number behind `FIELDS` is not that of the fields that follow.
 pub const WRONG_FIELD_COUNT: CommandError =
     CommandError::text("ERR numfields should be greater than 0 and match the provided number of fields");

@@ -1,4 +1,4 @@
-//! Hash fields read or set together with their ends: HGETEX and HSETEX.
+//! Hash fields read or set together with their expiries: HGETEX and HSETEX.
 
 use crate::command::{Flags, KeySpec, args};
 use crate::commands::hash::expiry::{
@@ -15,7 +15,7 @@ use crate::types::hash::{Hash, HashLimits};
 
 const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "hgetex",
@@ -44,10 +44,10 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// What HGETEX and HSETEX do with the ends of their fields.
+/// What HGETEX and HSETEX do to the expiries of their fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Ends<'a> {
-    /// HGETEX leaves them as they are, HSETEX removes them.
+    /// No option: HGETEX keeps them, HSETEX removes them.
     #[default]
     Default,
     /// PERSIST of HGETEX.
@@ -59,7 +59,8 @@ enum Ends<'a> {
 }
 
 impl<'a> Ends<'a> {
-    /// Takes another option in. The same kind may be given again and then wins; two kinds exclude each other.
+    /// Adds another option. An option of the same kind replaces the earlier one; two kinds exclude each
+    /// other.
     fn and(self, other: Ends<'a>) -> Result<Self, CommandError> {
         match (self, other) {
             (Ends::Default, _) => Ok(other),
@@ -73,9 +74,9 @@ impl<'a> Ends<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Options<'a> {
     ends: Ends<'a>,
-    /// NX (`false`) or XX (`true`): whether the key has to be there.
+    /// NX (`false`) or XX (`true`): whether the key has to exist.
     key: Option<bool>,
-    /// FNX or FXX: whether the fields have to be there.
+    /// FNX (`false`) or FXX (`true`): whether the fields have to exist.
     fields: Option<bool>,
 }
 
@@ -101,7 +102,7 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    /// Takes in a word that has no value.
+    /// Reads an option without a value.
     fn take(&mut self, word: &[u8], sets: bool) -> CommandResult {
         let set = |condition: &mut Option<bool>, wanted| match condition.replace(wanted) {
             Some(before) if before != wanted => Err(CommandError::Syntax),
@@ -125,7 +126,7 @@ fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let options = Options::parse(&arguments[2..at], false)?;
     let fields = counted_fields(arguments, at, 1)?;
     let key = cx.key(arguments, 1);
-    // It counts as a read of the key, and the key's type is an error before the time is.
+    // The command counts as a read of the key, and a wrong type is reported before a wrong time.
     if collection::read::<Hash>(&cx.keys, &key)?.is_none() {
         cx.missed(&key);
     }
@@ -215,8 +216,9 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Sets fields together with their ends, as of two times: up to which fields have ended, and up to which a new end has ended its
-/// field at once. Whether any of them was kept although its time was over.
+/// Sets fields with their expiries. The two times are those up to which fields have expired, and up to which
+/// a new expiry ends its field at once. Returns whether any of the fields had expired and was not removed
+/// yet.
 fn set_with_ends(
     hash: &mut Hash,
     pairs: &[&[u8]],

@@ -12,7 +12,7 @@ use crate::primitives::number::parse_i64;
 
 const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)];
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Adds to the number in a hash's field; a missing field counts as 0.",
@@ -61,7 +61,8 @@ fn hincrby(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn hincrbyfloat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let by = LongDouble::parse(arguments[3]).ok_or(CommandError::NotAFloat)?;
-    // Only infinity has no sum with zero. It is a number of its own error here, before the key is looked at.
+    // Only infinity has no sum with zero. It is refused with an error of its own here, before the key is
+    // looked at.
     by.checked_add(LongDouble::ZERO).ok_or(CommandError::ValueNotFinite)?;
     let mut text = Vec::new();
     let written = &mut text;
@@ -76,7 +77,7 @@ fn hincrbyfloat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Gives the field the value that `compute` makes of its old one; its time to live stays.
+/// Replaces a field's value by what `compute` makes of it; the expiry stays.
 fn change<'t>(
     cx: &mut Context<'_>,
     arguments: &[&[u8]],

@@ -1,4 +1,4 @@
-//! Hash fields in no order of the client's: HRANDFIELD and HSCAN.
+//! Hash fields in the server's order: HRANDFIELD and HSCAN.
 
 use crate::command::{Category, Flags, Group, KeySpec};
 use crate::commands::shared::collection;
@@ -10,7 +10,7 @@ use crate::types::hash::Hash;
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "hrandfield",
@@ -77,7 +77,7 @@ fn hrandfield(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     })
 }
 
-/// With values, RESP3 has an array of pairs and RESP2 one array of all.
+/// Writes the head of the reply: with values RESP3 has an array of pairs, RESP2 one array of all.
 fn write_head(reply: &mut Reply<'_>, count: usize, with_values: bool) {
     reply.array(if with_values && !reply.is_resp3() { count * 2 } else { count });
 }

@@ -1,4 +1,4 @@
-//! Lists: the commands that wait for an element where there is none.
+//! Lists: commands that block until there is an element.
 
 use crate::command::{Begin, Category, Find, Flags, Group, KeySpec, args};
 use crate::commands::list::elements;
@@ -11,7 +11,7 @@ use crate::types::list::End;
 const LIST: &[Category] = &[Category::List];
 const TAKEN: u16 = KeySpec::RW | KeySpec::ACCESS | KeySpec::DELETE;
 const WAITS: Flags = Flags::WRITE.and(Flags::BLOCKING);
-/// All arguments but the last, the timeout.
+/// Key spec of all arguments but the last, which is the timeout.
 const ALL_BUT_LAST: &[KeySpec] =
     &[KeySpec { flags: TAKEN, begin: Begin::Index(1), find: Find::Range { last: -2, step: 1, limit: 0 } }];
 const MOVE: &[KeySpec] = &[KeySpec::one(1, TAKEN), KeySpec::one(2, KeySpec::RW | KeySpec::INSERT)];
@@ -29,7 +29,7 @@ const fn waiting(name: &'static str, arity: i32, flags: Flags, keys: &'static [K
     }
 }
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Takes an element from the head of the first list that has one; waits until there is one.",
@@ -74,7 +74,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Waits for a list at these arguments.
+/// Waits for a list at one of these arguments.
 fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64>, nothing: EmptyReply) {
     cx.wait_for(WaitFor { keys, type_name: "list", wants_loss: false, until_ms, nothing, request: None });
 }

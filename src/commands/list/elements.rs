@@ -1,4 +1,4 @@
-//! Lists: pushing, popping, looking and changing.
+//! Lists: pushing, popping, reading and changing.
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection::{self, Collection, InPlace};
@@ -27,7 +27,7 @@ const fn of_list(name: &'static str, arity: i32, flags: Flags, keys: &'static [K
     Command { name, arity, flags, keys, categories: LIST, group: Group::List, ..Command::DEFAULT }
 }
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Adds elements at the head of a list, each before the last.",
@@ -208,7 +208,7 @@ fn rpushx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     push(cx, arguments, End::Tail, false)
 }
 
-/// The event of a push and of a pop at an end.
+/// The event of a push at an end.
 fn push_event(end: End) -> &'static str {
     if end == End::Head { "lpush" } else { "rpush" }
 }
@@ -282,12 +282,12 @@ fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], end: End) -> CommandResult {
     Ok(())
 }
 
-/// A count that is not negative, with the one error for everything else.
+/// Reads a count from 0 on; every other argument gets the same error.
 fn positive(argument: &[u8]) -> Result<usize, CommandError> {
     parse_i64(argument).and_then(|count| usize::try_from(count).ok()).ok_or(CommandError::MustBePositive)
 }
 
-/// Moves so many elements from an end into the reply, whose head is written.
+/// Pops `count` elements from an end into the reply, whose head is written already.
 fn take(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) -> CommandResult {
     let limits = cx.server.settings.collections.list();
     if let Some(list) = collection::write::<List>(&mut cx.keys, key)? {
@@ -324,7 +324,7 @@ fn llen(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     collection::write_len(cx, arguments, List::len)
 }
 
-/// The place of a possibly negative index; `None` when it is outside.
+/// Converts an index, which counts from the end if negative; `None` when it is outside.
 fn place(index: i64, length: usize) -> Option<usize> {
     let index = if index < 0 { index.checked_add(length as i64)? } else { index };
     usize::try_from(index).ok().filter(|index| *index < length)
@@ -381,7 +381,8 @@ fn linsert(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// First place and number of elements of Redis's inclusive, possibly negative indexes.
+/// Converts an inclusive range of indices, which count from the end if negative, to the first index and the
+/// number of elements.
 fn span(start: i64, stop: i64, length: usize) -> (usize, usize) {
     let length = length as i64;
     let absolute = |index: i64| if index < 0 { index.saturating_add(length) } else { index };
@@ -523,10 +524,10 @@ pub(super) fn ends_of_move(arguments: &[&[u8]]) -> Result<(End, End), CommandErr
     Ok((end_argument(arguments[3])?, end_argument(arguments[4])?))
 }
 
-/// Moves an element from the list at argument 1 to that at argument 2 and answers it. Whether there was one.
+/// Moves an element from the list at argument 1 to the list at argument 2 and replies with it.
 ///
 /// # Errors
-/// Other types.
+/// A key holds another type.
 pub(super) fn move_element(
     cx: &mut Context<'_>,
     arguments: &[&[u8]],
@@ -538,7 +539,7 @@ pub(super) fn move_element(
     if collection::write::<List>(&mut cx.keys, &source)?.is_none() {
         return Ok(false);
     }
-    // The other key's type is looked at before anything is taken.
+    // The other key's type is checked before anything is popped.
     let target_exists = collection::write::<List>(&mut cx.keys, &target)?.is_some();
     let taken = collection::write::<List>(&mut cx.keys, &source)?.and_then(|list| list.pop(from, &limits));
     let Some(element) = taken else { return Ok(false) };
@@ -551,7 +552,7 @@ pub(super) fn move_element(
         list.push(to, &element, &limits);
         collection::put(cx, &target, list);
     }
-    // It counts as one change.
+    // The two keys count as one change.
     cx.event(&target, EventClass::LIST, push_event(to));
     after_pop(cx, &source, from, 1);
     cx.reply.bulk(&element);
@@ -566,19 +567,19 @@ fn lmpop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// What LMPOP is asked.
+/// The arguments of LMPOP and BLMPOP.
 pub(super) struct MultiPop {
-    /// Which arguments are the keys.
+    /// Indices of the arguments that are keys.
     pub(super) keys: std::ops::Range<usize>,
     end: End,
     count: usize,
 }
 
 impl MultiPop {
-    /// Reads it, the number of keys being argument `at`.
+    /// Reads the arguments; the number of keys is argument `at`.
     ///
     /// # Errors
-    /// Numbers that are none or not positive, unknown words.
+    /// Not numbers, or not positive ones; unknown words.
     pub(super) fn parse(arguments: &[&[u8]], at: usize) -> Result<Self, CommandError> {
         let greater_than_zero = |argument: &[u8], text: &'static str| {
             parse_i64(argument)
@@ -602,10 +603,10 @@ impl MultiPop {
     }
 }
 
-/// Takes elements from the first list that there is and answers them with its key. Whether there was one.
+/// Pops elements from the first list that exists and replies with its key and them.
 ///
 /// # Errors
-/// Other types.
+/// A key holds another type.
 pub(super) fn pop_of_first(
     cx: &mut Context<'_>,
     arguments: &[&[u8]],
@@ -624,10 +625,10 @@ pub(super) fn pop_of_first(
     Ok(false)
 }
 
-/// Takes an element from the first list that there is and answers the key and the element (BLPOP). Whether there was one.
+/// Pops an element from the first list that exists and replies with key and element (BLPOP).
 ///
 /// # Errors
-/// Other types.
+/// A key holds another type.
 pub(super) fn pop_with_key(
     cx: &mut Context<'_>,
     arguments: &[&[u8]],

@@ -40,7 +40,7 @@ const fn of_script(name: &'static str, arity: i32, flags: Flags) -> Command {
     Command { name, arity, flags, categories: SCRIPTING, group: Group::Scripting, ..Command::DEFAULT }
 }
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Runs a script in Lua.",
@@ -260,7 +260,7 @@ fn kill(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     kill_running(cx, false)
 }
 
-/// What is said while a script or a function runs that has run for too long.
+/// The error of other commands while a script or a function has been running for too long.
 pub fn busy_text(is_function: bool) -> CommandError {
     CommandError::text(if is_function {
         "BUSY Valkey is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
@@ -269,16 +269,16 @@ pub fn busy_text(is_function: bool) -> CommandError {
     })
 }
 
-/// Ends all scripts (or functions) that have been running for a while and that can be ended.
+/// Ends all slow scripts (or functions) that can be ended.
 ///
 /// # Errors
-/// When there are none, or none that can be ended.
+/// There is none, or none that can be ended.
 pub(super) fn kill_running(cx: &mut Context<'_>, functions: bool) -> CommandResult {
     let mut running = cx.server.scripting.slow.all();
     let any = !running.is_empty();
     running.retain(|running| running.start.function.is_some() == functions);
     if running.is_empty() && any {
-        // There are only those of the other kind, which the other command ends.
+        // Only those of the other kind are running, which the other command ends.
         return Err(busy_text(!functions));
     }
     if running.is_empty() {

@@ -52,7 +52,7 @@ const fn of_function(name: &'static str, arity: i32, flags: Flags) -> Command {
 
 const CHANGES: Flags = Flags::NOSCRIPT.and(Flags::WRITE);
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Calls a function.",
@@ -155,7 +155,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn alone(server: &Server, arguments: &[&[u8]]) -> bool {
-    // One that is not there fails before it touches anything.
+    // A missing function fails before it touches anything.
     server
         .scripting
         .libraries
@@ -326,7 +326,7 @@ fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let is_busy = |running: &Running| threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;
     let running = slow.iter().find(|running| running.start.function.is_some());
     if running.is_none() && slow.iter().any(|running| is_busy(running)) {
-        // What runs is no function, and this tells of functions only.
+        // A script is running, not a function: FUNCTION STATS tells of functions only.
         return Err(CommandError::busy(false));
     }
     let reply = &mut cx.reply;

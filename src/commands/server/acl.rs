@@ -1,4 +1,4 @@
-//! ACL: users, what they may do, and who was refused.
+//! ACL: users, what they may do, and which requests were refused.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::primitives::number::parse_i64;
 const ANYBODY: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE);
 const OPERATOR: Flags = ANYBODY.and(Flags::ADMIN);
 
-/// How many entries LOG returns unless told (Redis's figure).
+/// Entries that ACL LOG returns by default (Redis's figure).
 const LOG_ENTRIES: usize = 10;
-/// Bits of a password from GENPASS, unless told, and at most (Redis's figures).
+/// Bits of a password from ACL GENPASS by default (Redis's figure).
 const PASSWORD_BITS: i64 = 256;
 const PASSWORD_BITS_MAX: i64 = 4096;
 
@@ -35,7 +35,7 @@ const fn subcommand(name: &'static str, arity: i32, flags: Flags) -> Command {
     Command { name, arity, flags, group: Group::Server, since: "6.0.0", ..Command::DEFAULT }
 }
 
-/// The group's entry.
+/// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "acl",
     arity: -2,
@@ -247,7 +247,7 @@ fn deluser(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Closes the connections of users that are gone.
+/// Closes the connections of removed users.
 fn close_clients_of(cx: &mut Context<'_>, users: &[Arc<User>]) {
     if users.is_empty() {
         return;
@@ -261,7 +261,7 @@ fn close_clients_of(cx: &mut Context<'_>, users: &[Arc<User>]) {
     }
 }
 
-/// Closes the connections of a user that listen to what it may not hear any more.
+/// Closes the connections of a user that are subscribed to channels it has lost.
 fn cut_listeners(cx: &mut Context<'_>, before: &User, now: &User) {
     for client in cx.server.listeners_to_cut(before, now) {
         crate::commands::connection::client::end(cx, &client);

@@ -1,4 +1,4 @@
-//! COMMAND: the command table, told to clients.
+//! COMMAND: shows the command table to clients.
 
 use crate::command::keys::{KeyPositions, told_keys};
 use crate::command::syntax::{self, Argument};
@@ -27,7 +27,7 @@ const fn subcommand(name: &'static str, arity: i32, since: &'static str) -> Comm
     }
 }
 
-/// The group's entry.
+/// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "command",
     arity: -1,
@@ -124,13 +124,14 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// First key, last key, step, as COMMAND told them before there were key specs: of the specs with fixed places, together.
+/// First key, last key and step, as COMMAND showed them before there were key specs: for all specs with fixed
+/// places together.
 fn key_range(command: &Spec) -> (i64, i64, i64) {
     let mut range: Option<(i64, i64, i64)> = None;
     for spec in command.keys {
         let (Begin::Index(first), Find::Range { last, step, .. }) = (spec.begin, spec.find) else { continue };
         let first = first as i64;
-        // A last key that is counted from the end stays so, and lies behind any other.
+        // A last key that counts from the end stays so, and lies behind any other.
         let last = if last >= 0 { first + i64::from(last) } else { i64::from(last) };
         range = Some(match range {
             None => (first, last, step as i64),
@@ -370,15 +371,15 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Whether a command is told of. Subcommands of what `enable-debug-command` and its like protect are not, as in Valkey: tools that
-/// try every command they are told of (valkey-benchmark --fuzz) would end the server by them.
+/// Whether COMMAND shows a command. Subcommands that `enable-debug-command` and its like protect are hidden,
+/// as in Valkey: tools that try all commands shown (valkey-benchmark --fuzz) would end the server with them.
 fn is_shown(server: &Server, entry: &Entry) -> bool {
     let container =
         entry.full_name.split_once('|').and_then(|(name, _)| server.commands.by_full_name(name.as_bytes()));
     container.is_none_or(|container| !container.spec.flags.has(Flags::PROTECTED))
 }
 
-/// The subcommands that are told of.
+/// Subcommands that COMMAND shows.
 fn shown_subcommands<'s>(server: &'s Server, entry: &Entry) -> Vec<&'s Entry> {
     server.commands.entries()[entry.subcommands.clone()]
         .iter()
@@ -386,7 +387,7 @@ fn shown_subcommands<'s>(server: &'s Server, entry: &Entry) -> Vec<&'s Entry> {
         .collect()
 }
 
-/// The keys of a command given as arguments from the third on.
+/// The keys of the command that stands from the third argument on.
 fn find_keys(cx: &Context<'_>, arguments: &[&[u8]]) -> Result<KeyPositions, CommandError> {
     let words = &arguments[2..];
     let entry =

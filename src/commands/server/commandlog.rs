@@ -10,14 +10,14 @@ use crate::shared::commandlog::LogKind;
 
 const OPERATOR: Flags = Flags::ADMIN.and(Flags::LOADING).and(Flags::STALE);
 
-/// Entries that SLOWLOG GET answers when nothing is said (Redis's figure).
+/// Entries that SLOWLOG GET returns by default (Redis's figure).
 const LATEST: usize = 10;
 
 const fn of_log(name: &'static str, arity: i32, since: &'static str) -> Command {
     Command { name, arity, flags: OPERATOR, group: Group::Server, since, ..Command::DEFAULT }
 }
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "commandlog",
@@ -131,7 +131,7 @@ fn kind(word: &[u8]) -> Result<LogKind, CommandError> {
     ))
 }
 
-/// How many entries are wanted; -1 is all.
+/// Reads a number of entries; -1 means all.
 fn count(word: &[u8]) -> Result<usize, CommandError> {
     match parse_i64(word) {
         Some(-1) => Ok(usize::MAX),

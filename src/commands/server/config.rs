@@ -1,4 +1,4 @@
-//! CONFIG: the directives of the configuration, told, changed and written into their file.
+//! CONFIG: shows the directives, changes them and writes them into their file.
 
 use crate::command::{Flags, Group};
 use crate::commands::shared::help;
@@ -15,7 +15,7 @@ const fn of_config(name: &'static str, arity: i32) -> Command {
     Command { name, arity, flags: OPERATOR, group: Group::Server, since: "2.0.0", ..Command::DEFAULT }
 }
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "config",
     arity: -2,
@@ -79,7 +79,7 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let access = if cx.client.is_local() { Access::Local } else { Access::Remote };
     let Server { acl, config, .. } = cx.server;
     let set = config.set(&pairs, access, |changes| {
-        // First what may be refused.
+        // Ports are opened first: that may be refused.
         cx.server.network().relisten(changes)?;
         if let Some(change) = changes.iter().find(|change| change.directive == Directive::Requirepass) {
             acl.set_default_password(&change.text());
@@ -89,15 +89,15 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     set.map_err(|error: SetError| CommandError::new(format!("ERR {error}")))?;
     cx.server.apply_settings();
     if cx.origin == Origin::Client {
-        // A lower maxmemory is reached at once. Within a transaction a CLIENT PAUSE may follow, which forbids it; the keeper looks
-        // by itself soon after.
+        // The keeper is woken to reach a lower maxmemory at once. Not within a transaction, where a CLIENT
+        // PAUSE may follow that forbids it; the keeper looks by itself soon after.
         cx.server.keeper.wake();
     }
     cx.reply.ok();
     Ok(())
 }
 
-/// The value of a secret directive.
+/// Whether an argument is the value of a secret directive.
 fn config_secret(arguments: &[&[u8]], index: usize) -> bool {
     index >= 3 && index % 2 == 1 && find(arguments[index - 1]).is_some_and(|(spec, _)| spec.secret)
 }

@@ -7,7 +7,7 @@ use crate::error::{CommandError, CommandResult};
 
 const DANGEROUS: &[Category] = &[Category::Keyspace, Category::Dangerous];
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "dbsize",

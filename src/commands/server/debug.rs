@@ -1,4 +1,4 @@
-//! DEBUG: for tests of the server itself. Allowed only where `enable-debug-command` says so.
+//! DEBUG: subcommands for tests of the server itself, allowed only where `enable-debug-command` says so.
 
 use crate::command::{Flags, Group, KeySpec, args};
 use crate::commands::server::debug_tables;
@@ -24,12 +24,12 @@ const fn subcommand(name: &'static str, arity: i32) -> Command {
     Command { name, arity, flags: FLAGS, group: Group::Server, since: "1.0.0", ..Command::DEFAULT }
 }
 
-/// A subcommand on the whole keyspace.
+/// Entry of a subcommand on the whole keyspace.
 const fn whole(name: &'static str, arity: i32) -> Command {
     Command { flags: FLAGS.and(Flags::WHOLE_KEYSPACE), ..subcommand(name, arity) }
 }
 
-/// The group's entry.
+/// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "debug",
     arity: -2,
@@ -270,7 +270,7 @@ fn dict_resizing(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    /// An hour: a test that sleeps longer has a mistake in it.
+    /// Longest DEBUG SLEEP in seconds: a test that sleeps for more than an hour has a mistake in it.
     const MAX_S: f64 = 3600.0;
     let seconds = parse_f64(arguments[2])
         .filter(|seconds| (0.0..=MAX_S).contains(seconds))
@@ -279,7 +279,8 @@ fn sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if cx.origin == Origin::Client {
         cx.after = Some(After::Sleep(milliseconds));
     } else {
-        // What follows in the transaction or script is to happen later: nothing else can give it the time.
+        // The rest of the transaction or script has to happen later, so this thread sleeps: nothing else can
+        // delay it.
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
     }
     cx.reply.ok();
@@ -394,7 +395,7 @@ fn protocol(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// A digest as it is told: 40 hex digits.
+/// A SHA-1 digest, shown as 40 hex digits.
 type Digest = [u8; 20];
 
 fn hash(parts: &[&[u8]]) -> Digest {
@@ -408,7 +409,7 @@ fn hash(parts: &[&[u8]]) -> Digest {
     digest
 }
 
-/// Joins digests whose order does not matter.
+/// Combines digests so that their order does not matter.
 fn join(into: &mut Digest, digest: Digest) {
     into.iter_mut().zip(digest).for_each(|(a, b)| *a ^= b);
 }
@@ -417,7 +418,7 @@ fn hex(digest: &Digest) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The digest of a live record's value: of what it holds, not of how it is kept.
+/// Digest of a live record's value: of its content, whatever its encoding.
 fn digest_of(record: &Record, now_ms: u64) -> Digest {
     let mut digest = Digest::default();
     match record.value() {
@@ -492,8 +493,8 @@ fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             }
         }
     }
-    // What was read could not be added beside itself. There is no file: nothing can be read that was not written just now, and to
-    // merge that changes nothing.
+    // With neither option, the keys that were read could not be added beside the present ones. There is no
+    // file: nothing else than what was written just now can be read, and merging that changes nothing.
     let fails = if save { !flush && !merge && !is_empty(cx) } else { flush || !merge };
     if fails {
         return Err(CommandError::text("ERR Error trying to load the RDB dump, check server logs."));
@@ -501,7 +502,7 @@ fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     read_again(cx)
 }
 
-/// Whether there is no key and no library of functions.
+/// Whether there are neither keys nor libraries of functions.
 fn is_empty(cx: &Context<'_>) -> bool {
     let mut databases = 0..cx.keys.keyspace.database_count();
     cx.server.scripting.libraries.all().is_empty()
@@ -513,7 +514,7 @@ fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     read_again(cx)
 }
 
-/// Writes every value and puts what is read back in its place.
+/// Encodes every value and replaces it by what decoding gives.
 fn read_again(cx: &mut Context<'_>) -> CommandResult {
     let limits = crate::commands::generic::dump::limits(cx);
     let now_ms = cx.keys.now_ms;
@@ -563,7 +564,7 @@ fn quicklist_packed_threshold(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Comm
     Ok(())
 }
 
-/// The test that a bug in one command costs one connection and nothing else needs a bug.
+/// Panics, for the test that a bug in one command costs one connection and nothing else.
 fn panic(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     panic!("asked for by DEBUG PANIC");
 }

@@ -1,4 +1,4 @@
-//! DEBUG HTSTATS and its kin: a look into tables and packed values, and keys to fill them with.
+//! DEBUG HTSTATS and its kin: figures of tables and packed values; DEBUG POPULATE, which makes keys.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use crate::keyspace::value::Object;
 use crate::primitives::number::parse_i64;
 use crate::primitives::occupancy::Occupancy;
 
-/// Keys that DEBUG POPULATE makes at once: nobody else is served meanwhile.
+/// Most keys of one DEBUG POPULATE: no other client is served meanwhile.
 const POPULATE_MAX: i64 = 100_000_000;
 
 fn is_full(arguments: &[&[u8]]) -> bool {
@@ -22,7 +22,7 @@ fn is_full(arguments: &[&[u8]]) -> bool {
 /// DEBUG HTSTATS
 ///
 /// # Errors
-/// A database that there is not.
+/// No such database.
 pub fn htstats(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let number = parse_i64(arguments[2]).ok_or(CommandError::NotAnInteger)?;
     let number = usize::try_from(number)
@@ -57,7 +57,7 @@ pub fn htstats(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 /// DEBUG HTSTATS-KEY
 ///
 /// # Errors
-/// A key that is not there, or whose value has no table.
+/// No such key, or a value without a table.
 pub fn htstats_key(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
     let record = cx.keys.peek(&key).ok_or(CommandError::NoSuchKey)?;
@@ -77,7 +77,7 @@ pub fn htstats_key(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn describe(text: &mut String, occupancy: &Occupancy, full: bool) {
     let Occupancy { capacity, entries, displaced, buckets_by_entries } = occupancy;
     let _ = writeln!(text, "Hash table 0 stats (main hash table):");
-    // A table here is never between two sizes.
+    // These tables are never between two sizes, so nothing is rehashing.
     let _ = writeln!(text, " table size: {capacity}\n number of entries: {entries}\n rehashing index: -1");
     if !full {
         return;
@@ -95,7 +95,7 @@ fn describe(text: &mut String, occupancy: &Occupancy, full: bool) {
 /// DEBUG LISTPACK
 ///
 /// # Errors
-/// A key that is not there, or whose value is not packed.
+/// No such key, or a value that is not packed.
 pub fn listpack(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
     let record = cx.keys.peek(&key).ok_or(CommandError::NoSuchKey)?;
@@ -125,7 +125,7 @@ pub fn listpack(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 /// DEBUG POPULATE
 ///
 /// # Errors
-/// Numbers that are none, or out of range.
+/// Not numbers, or out of range.
 pub fn populate(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (prefix, size) = match &arguments[3..] {
         [] => (&b"key"[..], None),
@@ -152,7 +152,7 @@ pub fn populate(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// A number from zero on.
+/// Reads a number from 0 to `max`.
 fn number_up_to(word: &[u8], max: i64) -> Result<i64, CommandError> {
     parse_i64(word).filter(|number| (0..=max).contains(number)).ok_or(CommandError::MustBePositive)
 }

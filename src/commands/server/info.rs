@@ -14,7 +14,7 @@ use crate::shared::pause::Scope;
 use crate::shared::pubsub::Kind;
 use crate::shared::stats::Counter;
 
-/// The entry.
+/// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "info",
     arity: -1,
@@ -30,7 +30,8 @@ pub const COMMANDS: &[Command] = &[Command {
     ..Command::DEFAULT
 }];
 
-/// A section: its name, whether INFO without arguments shows it, and what writes its fields.
+/// A section of INFO: name, title, whether INFO without arguments shows it, and the function that writes its
+/// fields.
 struct Section {
     name: &'static str,
     title: &'static str,
@@ -66,7 +67,7 @@ const SECTIONS: &[Section] = &[
     section("keyspace", "Keyspace", true, keyspace),
 ];
 
-/// The text under way.
+/// The text being written.
 struct Fields(String);
 
 impl Fields {
@@ -114,7 +115,7 @@ fn server(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("redis_git_sha1", "00000000");
     fields.add("redis_git_dirty", 0);
     fields.add("redis_build_id", "0000000000000000");
-    // Valkey's name and Redis's, which clients ask for.
+    // Both Valkey's name and Redis's, which clients ask for.
     for name in ["server_mode", "redis_mode"] {
         fields.add(name, if server.cluster.is_enabled() { "cluster" } else { "standalone" });
     }
@@ -158,7 +159,7 @@ fn executable() -> String {
     std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string())
 }
 
-/// Certificates are not looked into.
+/// Writes the section `tls`: certificates are not counted.
 fn tls(_: &Context<'_>, fields: &mut Fields) {
     for certificate in ["server", "client", "ca"] {
         fields.add(&format!("tls_{certificate}_cert_serial"), "none");
@@ -175,7 +176,7 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     let largest = |sizes: &dyn Fn(&crate::shared::client::SharedClient) -> usize| {
         all.iter().map(|client| sizes(client)).max().unwrap_or(0)
     };
-    // Those that are being closed are gone for everybody else.
+    // Clients that are being closed count as gone.
     fields.add("connected_clients", all.iter().filter(|client| !client.is_gone()).count());
     fields.add("cluster_connections", 0);
     fields.add("maxclients", server.config.int(Directive::Maxclients));
@@ -207,7 +208,7 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("paused_timeout_milliseconds", left_ms);
 }
 
-/// A size for people: three digits and a unit.
+/// A size for people: three digits and a unit, such as `1.50M`.
 fn human(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["K", "M", "G", "T", "P"];
     if bytes < 1024 {
@@ -226,7 +227,8 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Lua's machines run scripts and functions alike: one that has the functions of libraries is told as theirs.
+/// Writes the memory of Lua's machines, which run scripts and functions alike: one that holds the functions of libraries counts
+/// as theirs.
 fn scripts(cx: &Context<'_>, fields: &mut Fields) {
     let scripting = &cx.server.scripting;
     let machines = scripting.memory_held();
@@ -486,12 +488,13 @@ fn cpu(cx: &Context<'_>, fields: &mut Fields) {
     let (user_s, system_s) = processor_seconds(&format!("/proc/self/task/{}/stat", std::process::id()));
     fields.add("used_cpu_sys_main_thread", format_args!("{system_s:.6}"));
     fields.add("used_cpu_user_main_thread", format_args!("{user_s:.6}"));
-    // Commands run on all workers here: what they took together.
+    // Commands run on all workers: this is their time together.
     let active_ns = cx.server.stats.sum(Counter::ActiveNs);
     fields.add("used_active_time_main_thread", format_args!("{:.6}", active_ns as f64 / 1e9));
 }
 
-/// User and system seconds from a stat file of /proc; its ticks are hundredths on every Linux.
+/// Reads user and system seconds from a stat file of /proc, whose ticks are hundredths of a second on every
+/// Linux.
 fn processor_seconds(path: &str) -> (f64, f64) {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let behind_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);

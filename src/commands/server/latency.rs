@@ -1,4 +1,4 @@
-//! LATENCY: events that took long, and how long commands take.
+//! LATENCY: events that took long, and the distribution of commands' times.
 
 use crate::command::table::Entry;
 use crate::command::{Flags, Group};
@@ -15,7 +15,7 @@ const fn of_latency(name: &'static str, arity: i32, since: &'static str) -> Comm
     Command { name, arity, flags: OPERATOR, group: Group::Server, since, ..Command::DEFAULT }
 }
 
-/// The entry.
+/// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "latency",
     arity: -2,
@@ -100,7 +100,7 @@ fn histogram(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [] => all.iter().collect(),
         names => {
             let found = names.iter().filter_map(|name| commands.by_full_name(name));
-            // A container's name means its subcommands.
+            // The name of a container stands for its subcommands too.
             found.flat_map(|entry| std::iter::once(entry).chain(&all[entry.subcommands.clone()])).collect()
         }
     };

@@ -1,4 +1,4 @@
-//! What LATENCY GRAPH draws and LATENCY DOCTOR says.
+//! The texts of LATENCY GRAPH and LATENCY DOCTOR.
 
 use std::fmt::Write;
 
@@ -6,16 +6,16 @@ use crate::config::Directive;
 use crate::engine::Server;
 use crate::shared::latency::Event;
 
-/// Samples that fit into a drawing (Redis's figure).
+/// Columns of a graph, one a sample (Redis's figure).
 const COLUMNS: usize = 80;
 
-/// Lines of a drawing.
+/// Lines of a graph.
 const ROWS: usize = 4;
 
-/// The heights within one line, the lowest first.
+/// Characters for the heights within one line, lowest first.
 const HEIGHTS: [char; 3] = ['_', 'o', '#'];
 
-/// The latest samples of an event as columns, the oldest first, and below each how long ago it was.
+/// Draws the latest samples of an event as columns, oldest first, and below each how long ago it was.
 pub fn graph(event: &Event, now_s: u64) -> String {
     let skipped = event.samples.len().saturating_sub(COLUMNS);
     let samples: Vec<_> = event.samples.iter().skip(skipped).collect();
@@ -59,7 +59,7 @@ fn age(seconds: u64) -> String {
     }
 }
 
-/// What took long, in words, and what may be done about it.
+/// Describes what took long, and what may be done about it.
 pub fn report(server: &Server) -> String {
     let threshold_ms = server.latency.threshold_ms();
     if threshold_ms == 0 {

@@ -1,4 +1,4 @@
-//! MEMORY: what takes memory.
+//! MEMORY: figures of the memory in use, and advice.
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,13 +13,13 @@ use crate::error::{CommandError, CommandResult};
 
 const KEY: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO)];
 
-/// Below this nothing about memory is worth a word (Redis's figure).
+/// Bytes in use below which MEMORY DOCTOR has nothing to say (Redis's figure).
 const SMALL_BYTES: u64 = 5 << 20;
 
-/// Bytes of buffers a client, on average, from which on they are told of.
+/// Average bytes of buffers a client from which on MEMORY DOCTOR mentions them.
 const BUFFERS_BIG_BYTES: usize = 200 << 10;
 
-/// Scripts from which on they are told of.
+/// Number of scripts from which on MEMORY DOCTOR mentions them.
 const SCRIPTS_MANY: usize = 500;
 
 const fn of_memory(name: &'static str) -> Command {
@@ -33,7 +33,7 @@ const fn of_memory(name: &'static str) -> Command {
     }
 }
 
-/// The entry.
+/// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "memory",
     arity: -2,
@@ -96,14 +96,14 @@ fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         if !args::is(arguments[index], "SAMPLES") {
             return Err(CommandError::Syntax);
         }
-        // The figure is exact, so how many elements to look at does not matter; the number is checked all the same.
+        // SAMPLES has no effect, as the figure is exact; the number is checked all the same.
         if args::int(args::value_of(arguments, index)?)? < 0 {
             return Err(CommandError::Syntax);
         }
         index += 2;
     }
     let key = cx.key(arguments, 2);
-    // Nine bytes: the pointer and the control byte in the slot's table.
+    // Plus the record's share of its bucket.
     let bytes = cx.keys.peek(&key).map(|record| record.memory_bytes() + 9);
     match bytes {
         Some(bytes) => cx.reply.count(bytes),
@@ -112,7 +112,7 @@ fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Bytes of the buffers of all clients.
+/// Sums the bytes of all clients' buffers.
 fn client_bytes(server: &Server) -> usize {
     let bytes = |client: &std::sync::Arc<crate::shared::client::SharedClient>| {
         client.query_buffer[1].load(Relaxed) + client.reply_buffer[1].load(Relaxed) + client.outbox_size().0
@@ -132,7 +132,7 @@ fn doctor(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// What is to be said of these figures.
+/// The advice for these figures.
 fn advice(used: &MemoryUse, bytes_a_client: usize, scripts: usize) -> String {
     if used.allocated < SMALL_BYTES {
         return "Too little memory is in use to say anything about it.\n".to_owned();
@@ -182,7 +182,7 @@ fn malloc_stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn purge(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    // The other threads follow when they next have nothing to do; the keeper sees to that.
+    // Other threads give memory back when they next have nothing to do; the keeper sees to that.
     crate::alloc::ask_back();
     cx.server.keeper.wake_all();
     cx.reply.ok();
@@ -194,7 +194,7 @@ enum Figure {
     Count(u64),
     Signed(i64),
     Number(f64),
-    /// Of a database: bytes of its tables, in which the times of its keys stand, too.
+    /// A database: bytes of its tables and expiries.
     Database(u64),
 }
 

@@ -1,4 +1,4 @@
-//! MODULE: there are none, and none can be loaded. The command is here for those who ask.
+//! MODULE: no module exists and none can be loaded. The command is for clients that ask.
 
 use crate::command::{Category, Flags, Group};
 use crate::commands::shared::help;
@@ -19,7 +19,7 @@ const fn change(name: &'static str, arity: i32, since: &'static str) -> Command 
     }
 }
 
-/// The entry.
+/// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "module",
     arity: -2,
@@ -77,7 +77,7 @@ fn unload(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Err(CommandError::text("ERR Error unloading module: no such module with that name"))
 }
 
-/// Whether `enable-module-command` lets this client.
+/// Refuses clients that `enable-module-command` does not admit.
 fn may_change(cx: &Context<'_>) -> CommandResult {
     let allowed = match cx.server.config.word(Directive::EnableModuleCommand) {
         "yes" => true,

@@ -1,4 +1,4 @@
-//! MONITOR.
+//! MONITOR: shows a client all commands that run.
 
 use std::sync::atomic::Ordering;
 
@@ -7,7 +7,7 @@ use crate::engine::command::Command;
 use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
 
-/// The entry.
+/// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "monitor",
     arity: 1,

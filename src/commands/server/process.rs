@@ -8,7 +8,7 @@ use crate::shared::client::Door;
 
 const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "role",
@@ -102,7 +102,7 @@ fn role(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 }
 
 fn time(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    // Within a transaction or script time stands still.
+    // Time stands still within a transaction or script.
     let now_us = if cx.origin == Origin::Client { cx.server.clock.now_us() } else { cx.now_us };
     cx.reply.array(2);
     cx.reply.bulk_int((now_us / 1_000_000) as i64);
@@ -115,7 +115,7 @@ fn lastsave(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Quartz grows in sixes: a field of crystals, each as high as chance makes it.
+/// Draws a field of quartz crystals of random heights.
 fn lolwut(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if arguments.len() >= 3 && args::is(arguments[1], "VERSION") {
         args::int(arguments[2])?;

@@ -20,7 +20,7 @@ const INPUTS: &[KeySpec] = &[KeySpec::rest(1, 1, KeySpec::RO | KeySpec::ACCESS)]
 const TARGET_AND_INPUTS: &[KeySpec] =
     &[KeySpec::one(1, KeySpec::OW | KeySpec::UPDATE), KeySpec::rest(2, 1, KeySpec::RO | KeySpec::ACCESS)];
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Returns the members that all sets have in common.",
@@ -206,8 +206,8 @@ fn sdiffstore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Puts a result under the destination, which an empty one deletes. The inputs have all been read by now: the destination may
-/// be one of them.
+/// Stores a result under the destination, or deletes it if the result is empty. All inputs were read before:
+/// the destination may be one of them.
 fn store(cx: &mut Context<'_>, arguments: &[&[u8]], result: Set, event: &'static str) {
     let key = cx.key(arguments, 1);
     let count = result.len();
@@ -227,7 +227,8 @@ fn keys_in<'k>(cx: &Context<'_>, arguments: &[&'k [u8]], range: std::ops::Range<
     range.map(|index| cx.key(arguments, index)).collect()
 }
 
-/// The sets under these keys, in their order. Every key is looked at, so that any of another type is an error.
+/// Reads the sets of these keys, in their order. All keys are looked at, so that any of another type is an
+/// error.
 fn read_all<'k>(
     access: &'k Access<'_, '_>,
     server: &Server,
@@ -243,17 +244,18 @@ fn read_all<'k>(
     keys.iter().map(read).collect()
 }
 
-/// Results begin as small as can be and grow into the encoding that their members need, whatever the inputs have.
+/// An empty result. It begins in the smallest encoding and grows as its members need, whatever encodings the
+/// inputs have.
 fn empty_set(limits: &SetLimits) -> Set {
     Set::new_for(b"0", limits, 0)
 }
 
-/// Visits what all sets have in common, up to `limit`; answers how many that were.
+/// Visits the members that all sets have, up to `limit`. Returns their number.
 fn intersect(sets: &[Option<&Set>], limit: usize, mut visit: impl FnMut(&[u8])) -> usize {
     let Some(mut sets) = sets.iter().copied().collect::<Option<SmallVec<[&Set; 4]>>>() else { return 0 };
-    // The smallest gives the candidates, and small ones refuse most of them first.
+    // The smallest set gives the candidates, and small sets reject most of them first.
     sets.sort_by_key(|set| (set.len(), std::ptr::from_ref(*set).addr()));
-    // A key may be named any number of times: its set is looked into once.
+    // A key may be named several times: its set is searched once.
     sets.dedup_by(|a, b| std::ptr::eq(*a, *b));
     let Some((smallest, others)) = sets.split_first() else { return 0 };
     let common = |member: &[u8]| others.iter().all(|set| set.contains(member));
@@ -273,16 +275,16 @@ fn unite(sets: &[Option<&Set>], limits: &SetLimits) -> Set {
     all
 }
 
-/// Visits what the first set has and no other.
+/// Visits the members of the first set that no other set has.
 fn subtract(sets: &[Option<&Set>], mut visit: impl FnMut(&[u8])) {
     let Some((Some(first), others)) = sets.split_first() else { return };
     let mut others: SmallVec<[&Set; 4]> = others.iter().copied().flatten().collect();
-    // Either every member is looked for in the others, until one has it, or all members of the others are taken from a copy.
-    // The first costs half of its worst case on average (Redis's estimate).
+    // Either each member is searched in the other sets, until one has it, or all members of the others are
+    // removed from a copy. A search finds a member after half of the sets on average (Redis's estimate).
     let look_up = first.len().saturating_mul(others.len()) / 2;
     let take_out = first.len() + others.iter().map(|set| set.len()).sum::<usize>();
     if look_up <= take_out {
-        // The largest is the likeliest to have it.
+        // The largest set is the likeliest to have a member.
         others.sort_by_key(|set| std::cmp::Reverse(set.len()));
         let missing = |member: &[u8]| !others.iter().any(|set| set.contains(member));
         first.iter().filter(|member| missing(member)).for_each(|member| visit(&member));

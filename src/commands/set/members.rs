@@ -223,7 +223,8 @@ fn srem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn smove(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (from, to) = (cx.key(arguments, 1), cx.key(arguments, 2));
     let member = arguments[3];
-    // A missing source ends it before the destination's type is looked at, and a wrong type before anything changes.
+    // A missing source ends the command before the destination's type is looked at; a wrong type is an error
+    // before anything changes.
     let is_member = collection::write::<Set>(&mut cx.keys, &from)?.map(|set| set.contains(member));
     if is_member.is_some() {
         collection::write::<Set>(&mut cx.keys, &to)?;
@@ -337,7 +338,7 @@ fn spop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     let emptied = wanted == set.len();
     if emptied {
-        // The key is about to go with all of them: nothing needs taking out.
+        // The key is removed with all its members: none need be taken out singly.
         write_members(&mut cx.reply, set);
     } else {
         let mut rng = fastrand::Rng::new();

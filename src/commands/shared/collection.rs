@@ -1,5 +1,5 @@
-//! What all commands on collections share: finding a key's collection or none or another type, creating it, the reply of the
-//! SCAN family, and the limit on replies whose length the client alone decides.
+//! What the commands on collections share: reading a key's collection with its type checked, creating it, the
+//! replies of the SCAN and RANDMEMBER families, and the limit of replies that repeat elements.
 
 use crate::command::args;
 use crate::commands::shared::scan_options::ScanOptions;
@@ -15,21 +15,22 @@ use crate::resp::encode::Reply;
 use crate::types::hash::Hash;
 use crate::types::set::Set;
 
-/// Longest reply, in bytes, of a command that repeats elements as often as the client asks (SRANDMEMBER with a negative count
-/// and its like). Redis has no limit and goes on until memory ends.
+/// Longest reply, in bytes, of a command that repeats elements as often as the client asks (SRANDMEMBER with
+/// a negative count and its like). Redis has no limit and goes on until memory ends.
 const REPEATED_REPLY_MAX: usize = 1 << 29;
 
-/// A value that lives in an [`Object`].
+/// A type of value that an [`Object`] can hold.
 pub trait Collection: Sized {
     /// The object as this type, if it is one.
     fn of(object: &Object) -> Option<&Self>;
-    /// As an object.
+    /// Makes an object of the value.
     fn into_object(self) -> Object;
 }
 
-/// A collection that may be changed without anybody looking on. A hash may not: [`change_hash`] keeps count of its fields' ends.
+/// A collection that a command may change in place. Not implemented for hashes: [`change_hash`] keeps count
+/// of their fields' expiries.
 pub trait InPlace: Collection {
-    /// The object as this type to be changed, if it is one.
+    /// The object as this type, for changes, if it is one.
     fn of_mut(object: &mut Object) -> Option<&mut Self>;
 }
 
@@ -59,11 +60,12 @@ impl Collection for Hash {
     }
 }
 
-/// A key's collection for a reading command, with hit, miss and access dated. The caller tells of the miss
-/// ([`Context::missed`]); it takes the keys alone, so that the reply can be written while the collection is read.
+/// Reads a key's collection: counts the hit or miss and stores the access clock. The caller reports a miss
+/// ([`Context::missed`]). Borrows the keys alone, so that the caller can write the reply while it reads the
+/// collection.
 ///
 /// # Errors
-/// Another type.
+/// The key holds another type.
 #[inline]
 pub fn read<'k, T: Collection>(
     keys: &'k Access<'_, '_>,
@@ -72,10 +74,10 @@ pub fn read<'k, T: Collection>(
     keys.read(key).map(of_record).transpose()
 }
 
-/// A record's collection.
+/// The collection that a record holds.
 ///
 /// # Errors
-/// Another type.
+/// The key holds another type.
 #[inline]
 pub fn of_record<T: Collection>(record: &Record) -> Result<&T, CommandError> {
     match record.value() {
@@ -84,11 +86,11 @@ pub fn of_record<T: Collection>(record: &Record) -> Result<&T, CommandError> {
     }
 }
 
-/// A key's collection to be changed in place; one that the command empties must be deleted
+/// A key's collection, to be changed in place. The command has to delete one that it empties
 /// ([`Context::delete_emptied`]).
 ///
 /// # Errors
-/// Another type.
+/// The key holds another type.
 #[inline]
 pub fn write<'k, T: InPlace>(
     keys: &'k mut Access<'_, '_>,
@@ -100,10 +102,11 @@ pub fn write<'k, T: InPlace>(
     }
 }
 
-/// Changes a key's hash in place; one that the command empties must be deleted ([`Context::delete_emptied`]). `None`: there is none.
+/// Changes a key's hash in place. Returns `None` if there is no such key. The command has to delete a hash
+/// that it empties ([`Context::delete_emptied`]).
 ///
 /// # Errors
-/// Another type.
+/// The key holds another type.
 #[inline]
 pub fn change_hash<T>(
     keys: &mut Access<'_, '_>,
@@ -113,10 +116,10 @@ pub fn change_hash<T>(
     keys.change_hash(key, change).map_err(|OtherType| CommandError::WrongType)
 }
 
-/// [`change_hash`] that makes the hash where there is none: one that is still empty then is not kept.
+/// [`change_hash`] that creates a missing hash. One that is still empty after `change` is not stored.
 ///
 /// # Errors
-/// Another type.
+/// The key holds another type.
 pub fn change_or_make_hash<T>(
     cx: &mut Context<'_>,
     key: &HashedKey<'_>,
@@ -138,13 +141,13 @@ pub fn change_or_make_hash<T>(
     }
 }
 
-/// Puts a new collection under a key, without expiry; what was there is freed.
+/// Stores a new collection under a key, without expiry, and frees the old value.
 pub fn put<T: Collection>(cx: &mut Context<'_>, key: &HashedKey<'_>, value: T) {
     let old = cx.keys.put(key, Record::new_object(key.bytes, value.into_object(), None));
     cx.keys.discard(old);
 }
 
-/// Tells of one event that stands for `count` changes.
+/// Tells one event that counts as `count` changes.
 pub fn changed(
     cx: &mut Context<'_>,
     key: &HashedKey<'_>,
@@ -156,15 +159,15 @@ pub fn changed(
     cx.dirty += (count as u64).saturating_sub(1);
 }
 
-/// Tells of a further event of a change that is counted elsewhere.
+/// Tells a further event of a change that is counted elsewhere.
 pub fn also(cx: &Context<'_>, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
     cx.event(key, class, event);
 }
 
-/// Reads a count whose sign says something else (SRANDMEMBER and its like, LREM).
+/// Reads a count whose sign has a meaning (SRANDMEMBER and its like, LREM).
 ///
 /// # Errors
-/// Not a number; the one number whose negative is none.
+/// Not a number; the smallest number, which has no negative.
 pub fn signed_count(argument: &[u8]) -> Result<i64, CommandError> {
     let count = args::int(argument)?;
     if count == i64::MIN {
@@ -175,11 +178,12 @@ pub fn signed_count(argument: &[u8]) -> Result<i64, CommandError> {
     Ok(count)
 }
 
-/// The largest count of HRANDFIELD WITHVALUES and ZRANDMEMBER WITHSCORES, whose elements are two replies each (Redis's rule).
+/// The largest count of HRANDFIELD WITHVALUES and ZRANDMEMBER WITHSCORES, whose elements are two replies each
+/// (Redis's rule).
 const PAIRS_MAX: u64 = i64::MAX.unsigned_abs() / 2;
 
-/// Reads `[count [word]]` of HRANDFIELD and ZRANDMEMBER, checked in Redis's order. Answers the count, `None` where there is
-/// none, and whether `word` (WITHVALUES, WITHSCORES) follows it.
+/// Reads `[count [word]]` of HRANDFIELD and ZRANDMEMBER, checked in Redis's order. Answers the count, `None`
+/// where there is none, and whether `word` (WITHVALUES, WITHSCORES) follows it.
 ///
 /// # Errors
 /// Not a number, another word, a count of pairs beyond [`PAIRS_MAX`].
@@ -198,7 +202,8 @@ pub fn random_options(words: &[&[u8]], word: &str) -> Result<(Option<i64>, bool)
     }
 }
 
-/// The reply of SRANDMEMBER and its like where the key is missing: an empty array when a count was given, else null.
+/// Replies for a missing key as SRANDMEMBER and its like do, and reports the miss: an empty array when a
+/// count was given, else null.
 pub fn write_none_at_random(cx: &mut Context<'_>, key: &HashedKey<'_>, count: Option<i64>) {
     cx.missed(key);
     match count {
@@ -207,10 +212,11 @@ pub fn write_none_at_random(cx: &mut Context<'_>, key: &HashedKey<'_>, count: Op
     }
 }
 
-/// SCARD, HLEN and their like: the length of the first argument's collection, 0 where the key is missing.
+/// Replies with the length of the first argument's collection, 0 where the key is missing: SCARD, HLEN and
+/// their like.
 ///
 /// # Errors
-/// Another type.
+/// The key holds another type.
 pub fn write_len<T: Collection>(
     cx: &mut Context<'_>,
     arguments: &[&[u8]],
@@ -227,10 +233,10 @@ pub fn write_len<T: Collection>(
     Ok(())
 }
 
-/// Calls `write_one` `count` times, which repeats elements into the reply.
+/// Calls `write_one`, which writes an element, `count` times.
 ///
 /// # Errors
-/// A reply beyond any use. That is estimated from the first elements, before many are written.
+/// A reply beyond [`REPEATED_REPLY_MAX`], which is estimated from the first elements.
 pub fn repeat(reply: &mut Reply<'_>, count: u64, write_one: impl FnMut(&mut Reply<'_>)) -> CommandResult {
     repeat_within(REPEATED_REPLY_MAX, reply, count, write_one)
 }
@@ -243,7 +249,7 @@ fn repeat_within(
 ) -> CommandResult {
     /// Bytes of the shortest element, which is a number of one digit.
     const SHORTEST: u64 = 4;
-    /// Elements after which the length of all is estimated.
+    /// Number of elements after which the whole length is estimated.
     const SAMPLE: u64 = 64;
     if count.saturating_mul(SHORTEST) > max as u64 {
         return Err(CommandError::OutOfRange);
@@ -260,10 +266,10 @@ fn repeat_within(
     Ok(())
 }
 
-/// SSCAN, HSCAN and their like: `walk` visits elements from a cursor on, writes those that the options want, and answers the
-/// next cursor and how many replies it wrote.
+/// Runs SSCAN, HSCAN and their like. `walk` visits elements from a cursor on, writes those that the options
+/// select, and returns the next cursor and the number of replies written.
 ///
-/// The order of the checks is Redis's: cursor, key, type, and options only for a key that is there.
+/// Checks in Redis's order: cursor, key, type, and options only if the key exists.
 ///
 /// # Errors
 /// Wrong cursor, type or options.
@@ -284,7 +290,8 @@ pub fn scan<T: Collection>(
     if options.no_values && !allows_no_values {
         return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
     }
-    // The cursor comes before the elements and is known after them: they wait in a buffer of their own.
+    // The reply has the cursor before the elements, but it is known only after them: they are written into a
+    // buffer of their own first.
     let mut elements = Vec::new();
     let (next, count) =
         walk(collection, cursor, &options, &mut Reply::new(&mut elements, cx.reply.version()));

@@ -1,4 +1,4 @@
-//! HELP, the subcommand of every container: written from the entries themselves.
+//! HELP, the subcommand of every container command. Its text is made from the container's entries.
 
 use crate::command::syntax;
 use crate::command::{Category, Flags, Group};
@@ -6,7 +6,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 
-/// The entry of a container's HELP.
+/// Makes the entry of a container's HELP.
 pub const fn entry(since: &'static str, group: Group, categories: &'static [Category]) -> Command {
     Command {
         name: "help",
@@ -47,7 +47,7 @@ fn help(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// The error for a subcommand with arguments that it does not take.
+/// The error for a subcommand with the wrong arguments.
 pub fn wrong_subcommand(cx: &Context<'_>, arguments: &[&[u8]]) -> CommandError {
     let container = cx.command.full_name.split('|').next().unwrap_or_default().to_uppercase();
     let word = arguments.get(1).map(|word| crate::command::args::text(word)).unwrap_or_default();

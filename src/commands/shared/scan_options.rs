@@ -7,18 +7,18 @@ use crate::keyspace::value::Object;
 
 /// The options of the SCAN family.
 pub struct ScanOptions<'a> {
-    /// MATCH.
+    /// MATCH: a glob pattern; `None` where everything matches.
     pub pattern: Option<&'a [u8]>,
-    /// COUNT.
+    /// COUNT: elements wanted a call, at least 1; 10 by default.
     pub count: usize,
-    /// TYPE.
+    /// TYPE: one of [`Object::TYPE_NAMES`], in any case.
     pub type_name: Option<&'a [u8]>,
-    /// NOVALUES of HSCAN.
+    /// NOVALUES of HSCAN: fields without values.
     pub no_values: bool,
 }
 
 impl<'a> ScanOptions<'a> {
-    /// Reads what stands behind the cursor. `of_keys`: SCAN, which knows TYPE.
+    /// Reads the words behind the cursor. `of_keys` is for SCAN, which alone knows TYPE.
     ///
     /// # Errors
     /// Unknown words, a count below one.
@@ -37,7 +37,7 @@ impl<'a> ScanOptions<'a> {
             }
             let value = args::value_of(words, index)?;
             if args::is(word, "MATCH") {
-                // `*` matches everything: leaving it out saves the matching.
+                // `*` matches everything: without it nothing need be matched.
                 options.pattern = (value != b"*").then_some(value);
             } else if args::is(word, "COUNT") {
                 let count = args::int(value)?;
@@ -56,7 +56,7 @@ impl<'a> ScanOptions<'a> {
         Ok(options)
     }
 
-    /// Whether an element's name matches.
+    /// Whether a name matches the pattern.
     pub fn matches(&self, name: &[u8]) -> bool {
         self.pattern.is_none_or(|pattern| glob::matches(pattern, name, false))
     }

@@ -1,4 +1,5 @@
-//! Unions, intersections and differences of sorted sets, sets taking part as sorted sets whose scores are all 1.
+//! Unions, intersections and differences of sorted sets, sets taking part as sorted sets whose scores are all
+//! 1.
 
 use std::ops::Range;
 
@@ -29,7 +30,7 @@ const ALL_SORTED: &str = "O(N+M*log(M)) where N is the number of members of all 
 const SMALLEST: &str =
     "O(N*K+M*log(M)) where N is the size of the smallest input, K their number and M the size of the result";
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Returns the members that any of the sorted sets has, with their scores put together.",
@@ -204,7 +205,8 @@ fn input_range(arguments: &[&[u8]], at: usize, name: &'static str) -> Result<Ran
     Ok(at + 1..end)
 }
 
-/// What stands under the keys, in their order. Every key is looked at, so that any of another type is an error.
+/// What stands under the keys, in their order. Every key is looked at, so that any of another type is an
+/// error.
 fn read_all<'k>(
     access: &'k Access<'_, '_>,
     server: &Server,
@@ -299,7 +301,8 @@ impl Aggregate {
         }
     }
 
-    /// A sum that is no number is 0, and what is no number is neither less nor more than anything (Redis's rules).
+    /// A sum that is no number is 0, and what is no number is neither less nor more than anything (Redis's
+    /// rules).
     fn join(self, so_far: f64, score: f64) -> f64 {
         match self {
             Aggregate::Sum => number_or_zero(so_far + score),
@@ -453,8 +456,8 @@ fn intersect(
 fn subtract(sources: &[Source<'_>], limits: &ZSetLimits) -> ZSet {
     let mut result = ZSet::new();
     let Some((first, others)) = sources.split_first() else { return result };
-    // Either every member is looked for in the others, until one has it, or all members of the others are taken from a copy.
-    // The first costs half of its worst case on average.
+    // Either every member is looked for in the others, until one has it, or all members of the others are
+    // taken from a copy. The first costs half of its worst case on average.
     let look_up = first.len().saturating_mul(others.len()) / 2;
     let take_out = first.len() + others.iter().map(Source::len).sum::<usize>();
     if look_up <= take_out {

@@ -1,4 +1,4 @@
-//! Sorted sets: the commands that wait for a member where there is none.
+//! Sorted sets: commands that block until there is a member.
 
 use crate::command::{Begin, Category, Find, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
@@ -13,7 +13,7 @@ const SORTED_SET: &[Category] = &[Category::SortedSet];
 const TAKEN: u16 = KeySpec::RW | KeySpec::ACCESS | KeySpec::DELETE;
 const WAITS: Flags = Flags::WRITE.and(Flags::BLOCKING);
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Takes the member with the lowest score of the first sorted set that has one; waits until there is one.",

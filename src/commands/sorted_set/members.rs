@@ -1,5 +1,5 @@
-//! Sorted sets: members one by one, at random, and walking over them. Ranges are in [`range`](super::range), several
-//! sets in [`algebra`](super::algebra), taking from the ends in [`pop`](super::pop).
+//! Sorted sets: members one by one, at random, and walking over them. Ranges are in [`range`](super::range),
+//! several sets in [`algebra`](super::algebra), taking from the ends in [`pop`](super::pop).
 
 use smallvec::SmallVec;
 
@@ -21,7 +21,7 @@ const FAST_READ: Flags = Flags::READONLY.and(Flags::FAST);
 const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
 const LOG: &str = "O(log(N)) where N is the number of members";
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "zadd",
@@ -168,7 +168,7 @@ impl InPlace for ZSet {
     }
 }
 
-/// Writes the head of an array of members: with scores, RESP3 has an array of pairs and RESP2 one array of all.
+/// Writes the head of an array of members: with scores RESP3 has an array of pairs, RESP2 one array of all.
 pub fn write_head(reply: &mut Reply<'_>, count: usize, with_scores: bool) {
     reply.array(if with_scores && !reply.is_resp3() { count.saturating_mul(2) } else { count });
 }
@@ -185,8 +185,8 @@ pub fn write_member(reply: &mut Reply<'_>, member: &[u8], score: Option<f64>) {
     }
 }
 
-/// Puts a result under the destination (the first argument), which an empty one deletes, and replies its length. The inputs have
-/// all been read by now: the destination may be one of them.
+/// Stores a result under the destination (the first argument), or deletes it if the result is empty, and
+/// replies with its length. All inputs were read before: the destination may be one of them.
 pub fn store(cx: &mut Context<'_>, arguments: &[&[u8]], result: ZSet, event: &'static str) {
     let key = cx.key(arguments, 1);
     let count = result.len();
@@ -202,22 +202,23 @@ pub fn store(cx: &mut Context<'_>, arguments: &[&[u8]], result: ZSet, event: &'s
 /// The options of ZADD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddOptions {
-    /// Only new members.
+    /// NX: only add new members.
     pub nx: bool,
-    /// Only members that are there.
+    /// XX: only change members that are there.
     pub xx: bool,
-    /// Members that are there only get a higher score.
+    /// GT: only raise the scores of members that are there.
     pub gt: bool,
-    /// Members that are there only get a lower score.
+    /// LT: only lower the scores of members that are there.
     pub lt: bool,
-    /// Counts what changed, not what is new.
+    /// CH: reply with the number of changed members, not of new ones.
     pub changed: bool,
-    /// The number given is added to the score.
+    /// INCR: add the number to the score.
     pub increment: bool,
 }
 
 impl AddOptions {
-    /// Reads the options, `words` being all behind the key: answers them and the scores and members that follow.
+    /// Reads the options. `words` are all behind the key; returns the options and the scores and members that
+    /// follow.
     fn parse<'w, 'a>(words: &'w [&'a [u8]]) -> Result<(Self, &'w [&'a [u8]]), CommandError> {
         let mut options = Self::default();
         let mut pairs = words;
@@ -251,12 +252,13 @@ impl AddOptions {
         Ok((options, pairs))
     }
 
-    /// Whether the score that a member has decides what happens to it.
+    /// Whether a member's present score decides what happens to it.
     fn are_conditions(self) -> bool {
         self.nx || self.xx || self.gt || self.lt || self.increment
     }
 
-    /// Gives one member its score. Answers the score that it has now, and what happened; `None` where the options forbade it.
+    /// Sets one member's score. Returns the score it has now and what happened; `None` where the options
+    /// forbid the change.
     fn apply(
         self,
         zset: &mut ZSet,
@@ -314,7 +316,7 @@ fn zincrby(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 /// Members with the scores that they are to have.
 type ScoredMembers<'a> = SmallVec<[(f64, &'a [u8]); 4]>;
 
-/// Reads scores and members. All are read before anything changes: a wrong score changes nothing.
+/// Reads all scores and members before anything changes: a wrong score changes nothing.
 fn parse_pairs<'a>(words: &[&'a [u8]]) -> Result<ScoredMembers<'a>, CommandError> {
     let (pairs, _) = words.as_chunks::<2>();
     pairs.iter().map(|[score, member]| Ok((args::float(score)?, *member))).collect()
@@ -325,11 +327,11 @@ fn parse_pairs<'a>(words: &[&'a [u8]]) -> Result<ScoredMembers<'a>, CommandError
 struct Added {
     added: usize,
     rescored: usize,
-    /// The last member's score, unless the options forbade it one.
+    /// The last member's score; `None` where the options forbade the change.
     score: Option<f64>,
 }
 
-/// Gives members their scores, as ZADD does, and replies.
+/// Sets members' scores, as ZADD does, and replies.
 ///
 /// # Errors
 /// Another type; a score that is no number.
@@ -439,7 +441,7 @@ fn zrevrank(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     rank(cx, arguments, "zrevrank", |rank, len| len - 1 - rank)
 }
 
-/// `shown` makes of a rank and the set's length the rank that is replied.
+/// Replies with a member's rank. `shown` converts the rank, given the set's length.
 fn rank(
     cx: &mut Context<'_>,
     arguments: &[&[u8]],
@@ -520,7 +522,7 @@ fn zscan(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     })
 }
 
-/// NOSCORES is an option of ZSCAN alone; the others are common to the SCAN family. Answers the arguments without it, and whether
+/// Removes NOSCORES, which is an option of ZSCAN alone, from the arguments. Returns the others, and whether
 /// it was there.
 fn without_noscores<'a>(arguments: &[&'a [u8]]) -> (SmallVec<[&'a [u8]; 9]>, bool) {
     let (start, mut words) = arguments.split_at(arguments.len().min(3));
@@ -531,7 +533,7 @@ fn without_noscores<'a>(arguments: &[&'a [u8]]) -> (SmallVec<[&'a [u8]; 9]>, boo
             found = true;
             words = rest;
         } else {
-            // An option and its value, which may read like the word looked for.
+            // An option and its value. The value may be the word NOSCORES.
             let (option, rest) = words.split_at(words.len().min(2));
             kept.extend_from_slice(option);
             words = rest;

@@ -1,4 +1,4 @@
-//! Taking the lowest or highest members out of sorted sets.
+//! Sorted sets: removing the members with the lowest or highest scores.
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
@@ -15,7 +15,7 @@ const TAKEN: u16 = KeySpec::RW | KeySpec::ACCESS | KeySpec::DELETE;
 const TAKE: &[KeySpec] = &[KeySpec::one(1, TAKEN)];
 const SORTED_SET: &[Category] = &[Category::SortedSet];
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Takes out the members with the lowest scores; an empty sorted set is deleted.",
@@ -60,7 +60,7 @@ const fn popping(name: &'static str) -> Command {
     }
 }
 
-/// Which end of a sorted set is taken from.
+/// The end of a sorted set to pop from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The lowest scores.
@@ -70,7 +70,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// MIN or MAX.
+    /// Reads MIN or MAX.
     ///
     /// # Errors
     /// Any other word.
@@ -103,7 +103,7 @@ fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], side: Side) -> CommandResult {
         _ => return Err(CommandError::Syntax),
     };
     let key = cx.key(arguments, 1);
-    // Without a count the one member and its score are the reply; with one, RESP3 has pairs.
+    // Without a count, member and score are the reply; with one, RESP3 has an array of pairs.
     let in_pairs = count.is_some() && cx.reply.is_resp3();
     let begun = cx.reply.begin_array();
     let taken = take(cx, &key, side, count.unwrap_or(1), in_pairs)?;
@@ -111,11 +111,12 @@ fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], side: Side) -> CommandResult {
     Ok(())
 }
 
-/// Takes up to `count` members out of a key's sorted set and writes them with their scores, each as an array of two if
-/// `in_pairs`; the head of the whole is the caller's. Answers how many that were: none only without a key or for a count of 0.
+/// Removes up to `count` members of a key's sorted set and writes them with their scores, each as an array of
+/// two if `in_pairs`. The caller has written the head of the whole. Returns the number of members: 0 only if
+/// the key is missing or `count` is 0.
 ///
 /// # Errors
-/// Another type.
+/// The key holds another type.
 pub fn take(
     cx: &mut Context<'_>,
     key: &HashedKey<'_>,
@@ -173,10 +174,10 @@ fn zmpop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Takes members of the first sorted set that there is and answers them with its key. Whether there was one.
+/// Pops members of the first sorted set that exists and replies with its key and them.
 ///
 /// # Errors
-/// Another type.
+/// The key holds another type.
 pub fn pop_of_first(
     cx: &mut Context<'_>,
     arguments: &[&[u8]],
@@ -196,22 +197,22 @@ pub fn pop_of_first(
     Ok(false)
 }
 
-/// What ZMPOP is asked.
+/// The arguments of ZMPOP and BZMPOP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MultiPop {
-    /// Which arguments are the keys.
+    /// Indices of the arguments that are keys.
     pub keys: std::ops::Range<usize>,
-    /// Which members.
+    /// The end to pop from.
     pub side: Side,
-    /// How many at most; at least one.
+    /// Most members to pop, at least 1.
     pub count: usize,
 }
 
 impl MultiPop {
-    /// Reads it, the number of keys being argument `at`.
+    /// Reads the arguments; the number of keys is argument `at`.
     ///
     /// # Errors
-    /// Numbers that are none or not positive, unknown words.
+    /// Not numbers, or not positive ones; unknown words.
     pub fn parse(arguments: &[&[u8]], at: usize) -> Result<Self, CommandError> {
         let positive = |argument: &&[u8]| {
             parse_i64(argument).and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0)

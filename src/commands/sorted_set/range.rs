@@ -1,4 +1,4 @@
-//! Sorted sets by ranges: reading, counting, removing and keeping them.
+//! Sorted sets by ranges: reading, counting, removing and storing members.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ const REMOVE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::DELETE)];
 const SORTED_SET: &[Category] = &[Category::SortedSet];
 const LOG_AND_RANGE: &str = "O(log(N)+M) where N is the number of members and M how many are returned";
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Returns a range of a sorted set: by rank, by score or by name.",
@@ -289,7 +289,7 @@ fn remove(cx: &mut Context<'_>, arguments: &[&[u8]], axis: Axis, event: &'static
     let ranks = window.ranks(zset);
     let removed = ranks.len();
     let emptied = removed == zset.len();
-    // A key that is about to go needs nothing taken out: it is freed whole, a big one in the background.
+    // A key that becomes empty is removed as a whole, and a big value freed in the background.
     if !emptied {
         zset.remove_ranks(ranks, |_, _| ());
     }

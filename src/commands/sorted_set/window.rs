@@ -1,4 +1,5 @@
-//! Which members of a sorted set a command means: by rank, by score or by name, forwards or backwards, and a part of those.
+//! The range of members that a command means: by rank, by score or by name, forwards or backwards, and a part
+//! of those (LIMIT).
 
 use std::ops::Range;
 
@@ -7,18 +8,18 @@ use crate::error::CommandError;
 use crate::primitives::number::parse_f64;
 use crate::types::zset::{LexBound, ScoreBound, ZSet};
 
-/// By what a range is given.
+/// What a range's ends are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
-    /// Places in the order, from the end if negative.
+    /// Ranks, from the end if negative.
     Rank,
     /// Scores.
     Score,
-    /// Names, in a set whose members all have one score.
+    /// Names, for sets whose members all have one score.
     Lex,
 }
 
-/// What a command's name says already about its range; the rest are options.
+/// What a command's name already fixes of its range; the rest are options.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
     /// `None`: BYSCORE and BYLEX are options.
@@ -33,11 +34,11 @@ pub struct Form {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window<'a> {
     ends: Ends<'a>,
-    /// Whether the highest comes first.
+    /// Whether the highest member comes first.
     pub reverse: bool,
-    /// How many to pass over; a negative one leaves none.
+    /// Members to skip; a negative number leaves none.
     offset: i64,
-    /// The most to take; negative for all.
+    /// Most members to take; all if negative.
     count: i64,
 }
 
@@ -49,7 +50,7 @@ enum Ends<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// A range without options.
+    /// Reads a range without options.
     ///
     /// # Errors
     /// Ends that the axis does not have.
@@ -57,9 +58,10 @@ impl<'a> Window<'a> {
         Ok(Self { ends: Ends::parse(axis, min, max)?, reverse: false, offset: 0, count: -1 })
     }
 
-    /// A range and its options, `words` being all behind the key: answers it and whether scores are wanted.
+    /// Reads a range and its options from all words behind the key. Returns the range, and whether scores are
+    /// wanted.
     ///
-    /// The order of the checks is Redis's: options, which of them go together, ends.
+    /// Checks in Redis's order: options, which of them go together, ends.
     ///
     /// # Errors
     /// Unknown words, options that do not go together, ends that the axis does not have.
@@ -96,13 +98,13 @@ impl<'a> Window<'a> {
                 "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
             ));
         }
-        // Backwards, scores and names are given from the higher to the lower.
+        // Backwards, the higher end is given first, but for ranks.
         let (min, max) = if reverse && axis != Axis::Rank { (stop, start) } else { (start, stop) };
         let ends = Ends::parse(axis, min, max)?;
         Ok((Self { ends, reverse, offset, count }, with_scores))
     }
 
-    /// The ranks of the members that are meant, counted from the lowest whatever the direction.
+    /// Ranks of the members meant, counted from the lowest whatever the direction.
     pub fn ranks(&self, zset: &ZSet) -> Range<usize> {
         match self.ends {
             Ends::Rank(start, stop) => ranks_between(start, stop, self.reverse, zset.len()),
@@ -111,7 +113,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// What LIMIT leaves of a range.
+    /// The part of a range that LIMIT leaves.
     fn part(&self, all: Range<usize>) -> Range<usize> {
         let Ok(offset) = usize::try_from(self.offset) else { return 0..0 };
         let passed = offset.min(all.len());
@@ -142,7 +144,8 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// Places from `start` to `stop`, both included and both counted from the end if negative; clipped to what there is.
+/// Ranks from `start` to `stop`, both included and both from the end if negative; clipped to the set's
+/// length.
 fn ranks_between(start: i64, stop: i64, reverse: bool, len: usize) -> Range<usize> {
     let signed_len = i64::try_from(len).unwrap_or(i64::MAX);
     let place = |index: i64| if index < 0 { index.saturating_add(signed_len) } else { index };
@@ -155,9 +158,9 @@ fn ranks_between(start: i64, stop: i64, reverse: bool, len: usize) -> Range<usiz
     if reverse { len - end..len - start } else { start..end }
 }
 
-/// The ranks of the members from `min` to `max`. Redis defines it for sets of one score, and there it is one search; in others
-/// it compares names all the same, which finds what is meant when names and scores rise together, and nothing when the first
-/// and the last name show that they do not reach into the range.
+/// Ranks of the members from `min` to `max`. Redis defines this for sets of one score, where it is a
+/// bisection. In other sets names are compared all the same: that finds what is meant when names and scores
+/// rise together, and nothing when the first and the last name are outside of the range.
 fn lex_range(zset: &ZSet, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
     let (Some((first, low)), Some((last, high))) = (zset.get(0), zset.get(zset.len().saturating_sub(1)))
     else {
@@ -208,7 +211,7 @@ fn lex_range(zset: &ZSet, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> 
     start..end.max(start)
 }
 
-/// A score, with `(` before it if it is not itself in the range.
+/// Reads a score; `(` before it excludes it.
 fn score_bound(text: &[u8]) -> Option<ScoreBound> {
     match text {
         [b'(', number @ ..] => bound_number(number).map(ScoreBound::Exclusive),
@@ -216,7 +219,8 @@ fn score_bound(text: &[u8]) -> Option<ScoreBound> {
     }
 }
 
-/// Ends of ranges are read with less care than scores: nothing is zero, and what is too large is infinite (Redis's rule).
+/// Reads the end of a range, less strictly than a score: no digits mean zero, and a number too large is
+/// infinite (Redis's rule).
 fn bound_number(text: &[u8]) -> Option<f64> {
     if text.is_empty() {
         return Some(0.0);
@@ -224,13 +228,14 @@ fn bound_number(text: &[u8]) -> Option<f64> {
     if let Some(value) = parse_f64(text) {
         return Some(value);
     }
-    // What `parse_f64` refuses for its size alone has a digit, and no letter but that of the exponent.
+    // A number that `parse_f64` refuses only for its size has a digit, and no letter but that of the
+    // exponent.
     let is_number = text.iter().any(u8::is_ascii_digit)
         && text.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
     if is_number { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
 }
 
-/// `-`, `+`, or a name behind `[` or `(`.
+/// Reads `-`, `+`, or a name behind `[` or `(`.
 fn lex_bound(text: &[u8]) -> Option<LexBound<'_>> {
     match text {
         b"-" => Some(LexBound::Lowest),

@@ -1,4 +1,4 @@
-//! Taking over what is pending with other consumers: XCLAIM and XAUTOCLAIM.
+//! XCLAIM and XAUTOCLAIM: taking over entries that are pending with other consumers.
 
 use crate::command::{Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;
@@ -14,7 +14,7 @@ use crate::primitives::thin::Owned;
 use crate::types::stream::group::{ConsumerIndex, Pending};
 use crate::types::stream::{Group, Stream, StreamId};
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "xclaim",
@@ -50,7 +50,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// A consumer of a group, added if need be, that was seen now. Whether it was added.
+/// Finds or adds a consumer of a group and notes that it was seen now. Returns whether it was added.
 pub(super) fn seen_consumer(group: &mut Group, name: &[u8], now_ms: i64) -> (ConsumerIndex, bool) {
     match group.find(name) {
         Some(consumer) => {
@@ -61,7 +61,7 @@ pub(super) fn seen_consumer(group: &mut Group, name: &[u8], now_ms: i64) -> (Con
     }
 }
 
-/// What XCLAIM is asked to do.
+/// The options of XCLAIM.
 #[derive(Debug, Default)]
 struct Claim {
     min_idle_ms: i64,
@@ -113,7 +113,7 @@ impl Claim {
                 return Err(unknown_option(word));
             }
         }
-        // A time that cannot be is taken as now: clients compute it by clocks of their own.
+        // A time in the future or before 1970 counts as now: clients compute it by their own clocks.
         claim.delivered_at_ms = claim.delivered_at_ms.filter(|at_ms| (0..=now_ms).contains(at_ms));
         Ok(claim)
     }
@@ -151,7 +151,7 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut count = 0;
     for &id in &claim.ids {
         if !stream.contains(id) {
-            // What is no longer in the stream is not pending any more.
+            // An entry that was deleted from the stream is no longer pending.
             dirty += u64::from(stream.group_mut(name).is_some_and(|group| group.acknowledge(id)));
             continue;
         }
@@ -186,14 +186,14 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Tells that a command added a consumer by the way.
+/// Tells the event of a consumer that a command added by the way.
 pub(super) fn tell_new_consumer(cx: &mut Context<'_>, key: &HashedKey<'_>, is_new: bool) {
     if is_new {
         cx.noted(key, EventClass::STREAM, "xgroup-createconsumer");
     }
 }
 
-/// XAUTOCLAIM's options: how many entries, and whether only their ids.
+/// Reads the options of XAUTOCLAIM: number of entries, and whether only ids are wanted.
 fn auto_options(arguments: &[&[u8]]) -> Result<(usize, bool), CommandError> {
     const DEFAULT_COUNT: usize = 100;
     let (mut count, mut just_ids) = (DEFAULT_COUNT, false);
@@ -267,7 +267,7 @@ struct Found {
     claimed: Vec<(StreamId, Pending)>,
     /// Pending ids that are no longer in the stream.
     lost: Vec<StreamId>,
-    /// Where to go on; 0-0 at the end.
+    /// Id to go on from; 0-0 at the end.
     next: StreamId,
 }
 
@@ -278,13 +278,13 @@ fn find(
     count: usize,
     is_idle: impl Fn(&Pending) -> bool,
 ) -> Found {
-    /// Pending entries that are looked at for each that is asked for.
+    /// Pending entries looked at for each one asked for.
     const LOOKS: usize = 10;
     let mut found = Found::default();
     let Some(group) = stream.group(name) else { return found };
     let mut lookup = stream.lookup();
     for (looked, (id, pending)) in group.pending_range(start, StreamId::MAX).enumerate() {
-        // What is lost counts as well: the count is to limit the reply.
+        // Lost entries count too: the count limits the reply.
         if looked == count.saturating_mul(LOOKS) || found.claimed.len() + found.lost.len() == count {
             found.next = id;
             break;

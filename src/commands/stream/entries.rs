@@ -20,7 +20,7 @@ const LOOK: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO)];
 const REMOVE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::DELETE)];
 pub(super) const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
 
-/// The group's entries; the rest of it is in the files named above.
+/// Entries of the commands in this file; the others are in the files named above.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "xadd",
@@ -148,7 +148,7 @@ impl InPlace for Owned<Stream> {
 pub(super) const INVALID_ID: CommandError =
     CommandError::text("ERR Invalid stream ID specified as stream command argument");
 
-/// An id of an entry; a missing second part is 0.
+/// Reads an entry's id; a missing second part is 0.
 ///
 /// # Errors
 /// Anything else.
@@ -156,10 +156,10 @@ pub(super) fn id(argument: &[u8]) -> Result<StreamId, CommandError> {
     StreamId::parse(argument, 0).ok_or(INVALID_ID)
 }
 
-/// The lower end of a range.
+/// Reads the lower end of a range; `(` excludes it.
 ///
 /// # Errors
-/// What is no id; an excluded highest one.
+/// Not an id; the highest id, excluded.
 pub(super) fn range_start(argument: &[u8]) -> Result<StreamId, CommandError> {
     match excluded(argument) {
         Some(excluded) => {
@@ -169,10 +169,10 @@ pub(super) fn range_start(argument: &[u8]) -> Result<StreamId, CommandError> {
     }
 }
 
-/// The upper end of a range.
+/// Reads the upper end of a range; `(` excludes it.
 ///
 /// # Errors
-/// What is no id; an excluded lowest one.
+/// Not an id; the lowest id, excluded.
 pub(super) fn range_end(argument: &[u8]) -> Result<StreamId, CommandError> {
     match excluded(argument) {
         Some(excluded) => StreamId::parse(excluded, u64::MAX)
@@ -187,7 +187,7 @@ fn excluded(argument: &[u8]) -> Option<&[u8]> {
     argument.strip_prefix(b"(").filter(|rest| !rest.is_empty())
 }
 
-/// An entry: its id and its fields.
+/// Writes an entry as an array of its id and its fields.
 pub(super) fn write_entry(reply: &mut Reply<'_>, entry: &Entry<'_>) {
     reply.array(2);
     reply.bulk(&entry.id.text());
@@ -198,7 +198,7 @@ pub(super) fn write_entry(reply: &mut Reply<'_>, entry: &Entry<'_>) {
     }
 }
 
-/// What XADD and XTRIM say about trimming, and where the words about it ended.
+/// The trimming options of XADD and XTRIM, and the index behind them.
 #[derive(Debug, Default)]
 struct TrimWords {
     trim: Option<Trim>,
@@ -207,7 +207,7 @@ struct TrimWords {
 }
 
 impl TrimWords {
-    /// Reads the options from argument 2 on. XADD's end at the id, which is not read.
+    /// Reads the options from argument 2 on. XADD's end before the id, which is not read.
     fn parse(cx: &Context<'_>, arguments: &[&[u8]], is_add: bool) -> Result<TrimWords, CommandError> {
         let (mut to, mut approximate, mut limit, mut no_create) = (None, false, None, false);
         let mut at = 2;
@@ -274,7 +274,7 @@ fn max_len(argument: &[u8]) -> Result<TrimTo, CommandError> {
     Ok(TrimTo::MaxLen(u64::try_from(args::int(argument)?).map_err(|_| negative)?))
 }
 
-/// How much an approximate trim removes at once if nobody says otherwise: a hundred blocks' worth.
+/// Most entries that an approximate trim removes at once by default: a hundred blocks' worth.
 fn default_limit(cx: &Context<'_>) -> u64 {
     const WITHOUT_BLOCK_LIMIT: u64 = 10_000;
     const MAX: u64 = 1_000_000;
@@ -406,7 +406,7 @@ fn range(
     Ok(())
 }
 
-/// An array of entries. Answers how many.
+/// An array of entries. Returns their number.
 pub(super) fn write_entries<'e>(reply: &mut Reply<'_>, entries: impl Iterator<Item = Entry<'e>>) -> usize {
     let begun = reply.begin_array();
     let mut count = 0;
@@ -424,7 +424,7 @@ fn xdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.int(0);
         return Ok(());
     };
-    // All are read before the first is deleted.
+    // All ids are read before the first entry is deleted.
     let ids = arguments[2..].iter().map(|argument| id(argument)).collect::<Result<Vec<_>, _>>()?;
     let deleted = ids.into_iter().filter(|&id| stream.delete(id)).count();
     if deleted > 0 {

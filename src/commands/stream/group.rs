@@ -1,5 +1,5 @@
-//! Groups of consumers: XGROUP makes and removes them and their consumers, XACK and XPENDING look after what they have not
-//! acknowledged. Reading is in [`read`](super::read), taking over in [`claim`](super::claim).
+//! Groups of consumers: XGROUP makes and removes them and their consumers, XACK and XPENDING look after what
+//! they have not acknowledged. Reading is in [`read`](super::read), taking over in [`claim`](super::claim).
 
 use crate::command::{Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;
@@ -18,7 +18,7 @@ const NAMED: &[KeySpec] = &[KeySpec::one(2, KeySpec::RW | KeySpec::UPDATE)];
 const NAMED_INSERT: &[KeySpec] = &[KeySpec::one(2, KeySpec::RW | KeySpec::INSERT)];
 const NAMED_DELETE: &[KeySpec] = &[KeySpec::one(2, KeySpec::RW | KeySpec::DELETE)];
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "xgroup",
@@ -139,7 +139,7 @@ const XGROUP: &[Command] = &[
     help::entry("5.0.0", CommandGroup::Stream, STREAM),
 ];
 
-/// No such group in a stream that is there.
+/// The error of a missing group in an existing stream.
 pub(super) fn no_group(key: &[u8], group: &[u8]) -> CommandError {
     CommandError::new(format!(
         "NOGROUP No such consumer group '{}' for key name '{}'",
@@ -148,7 +148,7 @@ pub(super) fn no_group(key: &[u8], group: &[u8]) -> CommandError {
     ))
 }
 
-/// No such group, or not even such a key.
+/// The error of a missing key or group.
 pub(super) fn no_key_or_group(key: &[u8], group: &[u8]) -> CommandError {
     CommandError::new(format!(
         "NOGROUP No such key '{}' or consumer group '{}'",
@@ -157,7 +157,7 @@ pub(super) fn no_key_or_group(key: &[u8], group: &[u8]) -> CommandError {
     ))
 }
 
-/// The time, as groups keep it.
+/// The present time as groups keep it, in milliseconds of Unix time.
 pub(super) fn now_ms(cx: &Context<'_>) -> i64 {
     i64::try_from(cx.keys.now_ms).unwrap_or(i64::MAX)
 }
@@ -298,7 +298,7 @@ fn xack(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.int(0);
         return Ok(());
     };
-    // All are read before the first is acknowledged.
+    // All ids are read before the first is acknowledged.
     let ids = arguments[3..].iter().map(|argument| id(argument)).collect::<Result<Vec<_>, _>>()?;
     let acknowledged = ids.into_iter().filter(|&id| group.acknowledge(id)).count();
     cx.dirty += acknowledged as u64;
@@ -306,7 +306,7 @@ fn xack(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// What XPENDING asks for beside the summary.
+/// The range that XPENDING lists, in its form with a range.
 struct PendingRange<'a> {
     start: StreamId,
     end: StreamId,

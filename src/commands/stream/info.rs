@@ -1,4 +1,4 @@
-//! XINFO: what there is to know about a stream, its groups and their consumers.
+//! XINFO: details of a stream, its groups and their consumers.
 
 use crate::command::{Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;
@@ -15,7 +15,7 @@ use crate::types::stream::{Group, Stream, StreamId};
 
 const NAMED: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO | KeySpec::ACCESS)];
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[Command {
     name: "xinfo",
     arity: -2,
@@ -145,7 +145,7 @@ fn groups(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn stream(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     const DEFAULT_COUNT: usize = 10;
     let key = cx.key(arguments, 2);
-    // The key comes before the options.
+    // A missing key is reported before wrong options.
     stream_of(cx, &key)?;
     let full = match &arguments[3..] {
         [] => None,

@@ -1,4 +1,5 @@
-//! Reading on from an id, and waiting for what comes: XREAD, and XREADGROUP for the consumers of a group.
+//! XREAD, and XREADGROUP for the consumers of a group: reading entries behind an id, and waiting for new
+//! ones.
 
 use std::ops::Range;
 
@@ -17,7 +18,7 @@ use crate::resp::encode::Reply;
 use crate::shared::waiter::{EmptyReply, WaitFor};
 use crate::types::stream::{Stream, StreamId};
 
-/// The entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "xread",
@@ -63,10 +64,11 @@ pub const COMMANDS: &[Command] = &[
 
 const STREAM_KEYS: Find = Find::Range { last: -1, step: 1, limit: 2 };
 
-/// What both commands are asked.
+/// The arguments of XREAD and XREADGROUP.
 struct Request<'a> {
     count: usize,
-    /// Until when to wait, if at all.
+    /// BLOCK: `None` without it, `Some(None)` to wait without a limit, else the deadline in milliseconds of
+    /// Unix time.
     wait_until_ms: Option<Option<u64>>,
     no_ack: bool,
     /// Group and consumer.
@@ -126,13 +128,13 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    /// Where the id of a key stands.
+    /// Index of the argument that is a key's id.
     fn id_of(&self, key: usize) -> usize {
         key + self.keys.len()
     }
 }
 
-/// Where the keys stand, read as the command itself reads its arguments.
+/// Finds the keys by the parser that the command itself uses.
 fn find_keys(arguments: &[&[u8]], write: Option<u16>, positions: &mut KeyPositions) {
     let Ok(request) = Request::parse(arguments, write.is_some(), 0) else { return };
     let flags = write.unwrap_or(KeySpec::RO) | KeySpec::ACCESS;
@@ -175,7 +177,8 @@ fn xread(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if streams.finish(&mut cx.reply) {
         return Ok(());
     }
-    // Whenever it runs again, it goes on from the ids of now.
+    // `$` means the last id when the command was first called. It is replaced by that id: otherwise the
+    // command, run again for the entry that wakes it, would skip that entry.
     let texts: Vec<_> = behind.iter().map(|id| id.text()).collect();
     let mut resolved = arguments.to_vec();
     for (at, text) in request.keys.clone().zip(&texts) {
@@ -185,12 +188,13 @@ fn xread(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// The id before the highest, so that reading on gives the entry that has it, if it is still there.
+/// The id before the stream's last one, so that reading behind it returns the last entry, if it still exists
+/// (`+`).
 fn before_last(stream: Option<&Stream>) -> StreamId {
     stream.and_then(|stream| stream.last_id().previous()).unwrap_or(StreamId::MIN)
 }
 
-/// Nothing was found: the client waits, if it wants to.
+/// Nothing was found: makes the client wait if it asked for that, else replies null.
 fn wait_or_null(cx: &mut Context<'_>, request: &Request<'_>, resolved: Option<OwnedRequest>) {
     match request.wait_until_ms {
         None => cx.reply.null_array(),
@@ -205,7 +209,7 @@ fn wait_or_null(cx: &mut Context<'_>, request: &Request<'_>, resolved: Option<Ow
     }
 }
 
-/// The streams of a reply, of which nobody knows how many there will be.
+/// The streams of a reply, whose number is known only at its end.
 struct Streams {
     start: usize,
     begun: Option<crate::resp::encode::Deferred>,
@@ -217,7 +221,7 @@ impl Streams {
         Self { start, begun: None, count: 0 }
     }
 
-    /// The name of a further stream, behind which its entries are written.
+    /// Writes the name of a further stream; its entries follow.
     fn begin_one(&mut self, reply: &mut Reply<'_>, name: &[u8]) {
         debug_assert!(self.count > 0 || reply.position() == self.start);
         self.begun.get_or_insert_with(|| reply.begin_array());
@@ -228,7 +232,7 @@ impl Streams {
         reply.bulk(name);
     }
 
-    /// Whether there was any.
+    /// Writes the head. Returns whether there was any stream.
     fn finish(self, reply: &mut Reply<'_>) -> bool {
         let Some(begun) = self.begun else { return false };
         if reply.is_resp3() {
@@ -240,12 +244,12 @@ impl Streams {
     }
 }
 
-/// From where a consumer reads.
+/// What a consumer reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum From {
-    /// `>`: what nobody in the group had.
+    /// `>`: entries that were delivered to no consumer of the group.
     New,
-    /// What is pending with it, behind this id.
+    /// Entries pending with the consumer, behind this id.
     Pending(StreamId),
 }
 
@@ -291,7 +295,7 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                 true
             }
         };
-        // However many entries there were, this counts as one change.
+        // Counts as one change, however many entries there were.
         cx.dirty += u64::from(changed);
         tell_new_consumer(cx, &key, is_new);
     }
@@ -301,7 +305,7 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Delivers entries that nobody in the group had. Whether there were any.
+/// Delivers entries that no consumer of the group had.
 fn read_new(
     stream: &mut Stream,
     request: &Request<'_>,
@@ -334,7 +338,7 @@ fn read_new(
     true
 }
 
-/// Delivers again what is pending with a consumer.
+/// Delivers again the entries pending with a consumer.
 fn read_pending(
     stream: &mut Stream,
     request: &Request<'_>,
@@ -356,7 +360,7 @@ fn read_pending(
                 ids.push(id);
             }
             None => {
-                // It is pending still, though the entry was deleted.
+                // The entry was deleted from the stream, but is still pending.
                 reply.array(2);
                 reply.bulk(&id.text());
                 reply.null_array();

@@ -5,7 +5,8 @@ use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 
-/// A run that both values share: its place in the first, its place in the second (inclusive ends), its length.
+/// A substring that both values share: its place in the first, its place in the second (ends included), its
+/// length.
 struct Match {
     first: (usize, usize),
     second: (usize, usize),
@@ -75,8 +76,8 @@ pub fn lcs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Refuses values that would take too long: a table of their common lengths, four bytes a pair of prefixes, has to fit into
-/// `proto-max-bulk-len`, though none is made.
+/// Refuses values that would take too long: a table with four bytes for each pair of prefixes would have to
+/// fit into `proto-max-bulk-len`, though none is made.
 fn check_size(first: usize, second: usize, bulk_max: i64) -> CommandResult {
     const CELL: u64 = size_of::<u32>() as u64;
     let cells = (first as u64).saturating_add(1).checked_mul((second as u64).saturating_add(1));
@@ -89,14 +90,15 @@ fn check_size(first: usize, second: usize, bulk_max: i64) -> CommandResult {
     Ok(())
 }
 
-/// The length of the longest common subsequence. Only two rows of the table are kept: one number for each prefix of `second`.
+/// Length of the longest common subsequence. Only two rows of the table are kept, with one number for each
+/// prefix of `second`.
 ///
-/// `visit` is called row by row for each pair of different bytes, with the pair's place in the table of all pairs and with
-/// whether leaving out the byte of `first` costs less than leaving out that of `second`.
+/// Calls `visit` row by row for each pair of different bytes, with the pair's index in the table of all
+/// pairs, and whether leaving out the byte of `first` costs less than leaving out that of `second`.
 fn lengths(first: &[u8], second: &[u8], mut visit: impl FnMut(usize, bool)) -> u32 {
     let mut row = vec![0u32; second.len() + 1];
     for (row_index, a) in first.iter().enumerate() {
-        // Of the row before, left of the present column.
+        // The number of the previous row, left of the present column.
         let mut diagonal = 0;
         for (column, b) in second.iter().enumerate() {
             let (above, left) = (row[column + 1], row[column]);
@@ -112,7 +114,8 @@ fn lengths(first: &[u8], second: &[u8], mut visit: impl FnMut(usize, bool)) -> u
     row[second.len()]
 }
 
-/// Which way the longest common subsequence goes on from each pair of prefixes that end in different bytes, a bit a pair.
+/// For each pair of prefixes that end in different bytes, which byte the longest common subsequence leaves
+/// out: a bit a pair.
 struct Ways {
     columns: usize,
     bits: Vec<u64>,
@@ -131,7 +134,7 @@ impl Ways {
         self.bits[place / 64] >> (place % 64) & 1 == 1
     }
 
-    /// The subsequence, and the runs of it from the end to the beginning.
+    /// The subsequence, and the shared substrings from the last to the first.
     fn walk(&self, first: &[u8], second: &[u8]) -> (Vec<u8>, Vec<Match>) {
         let (mut row, mut column) = (first.len(), second.len());
         let mut reversed = Vec::with_capacity(self.len);

@@ -11,7 +11,7 @@ use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::Record;
 use crate::primitives::number::parse_i64;
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "set",
@@ -174,7 +174,7 @@ fn set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if let Some(at_ms) = expire_at_ms
         && expire::delete_if_past(cx, &key, at_ms)
     {
-        // What was there has expired, and the new value never was.
+        // The old value has expired, and the new one is in the past too.
         if !options.get {
             cx.reply.ok();
         }
@@ -208,7 +208,7 @@ fn condition_holds(
     Ok(options.if_there)
 }
 
-/// Writes the value that SET GET and GETSET return. Whether there was one.
+/// Replies with the old value, as SET GET and GETSET do.
 fn write_old_value(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<bool, CommandError> {
     let mut number = itoa::Buffer::new();
     match cx.keys.read(key) {
@@ -365,7 +365,7 @@ fn store_pairs(cx: &mut Context<'_>, pairs: &[&[u8]], first: usize, arguments: &
 /// Longest decimal of a 64-bit number.
 const INT_TEXT_MAX: usize = 20;
 
-/// Puts a string value under a key, in place where it fits. The caller tells of the change.
+/// Stores a string under a key, in place where the record's size fits. The caller tells of the change.
 pub fn store(cx: &mut Context<'_>, key: &HashedKey<'_>, value: &[u8], expire_at_ms: Option<u64>) {
     let number = if value.len() <= INT_TEXT_MAX { parse_i64(value) } else { None };
     if let Some(record) = cx.keys.write(key)

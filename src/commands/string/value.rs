@@ -19,7 +19,7 @@ const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
 const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)];
 const FAST_WRITE: Flags = Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST);
 
-/// The group's entries.
+/// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "get",
@@ -274,7 +274,7 @@ fn mget(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     for index in 1..arguments.len() {
         let key = cx.key(arguments, index);
         match cx.keys.read(&key) {
-            // A value of another type counts as none here: MGET never fails.
+            // MGET never fails: a value of another type counts as missing.
             Some(record) => match string_bytes(record, &mut itoa::Buffer::new()) {
                 Ok(bytes) => cx.reply.bulk(bytes),
                 Err(_) => cx.reply.null(),
@@ -386,7 +386,7 @@ fn getrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// The byte range of Redis's inclusive, possibly negative indexes.
+/// Converts an inclusive range of indices, which count from the end if negative, to a range of bytes.
 fn clamp_range(length: usize, start: i64, end: i64) -> std::ops::Range<usize> {
     if length == 0 || (start < 0 && end < 0 && start > end) {
         return 0..0;
@@ -450,7 +450,8 @@ fn check_length(cx: &Context<'_>, length: usize, more: usize) -> CommandResult {
     Ok(())
 }
 
-/// Changes a string value's bytes, keeping the expiry; a missing key counts as empty. Answers the new length.
+/// Changes a string's bytes in place and keeps its expiry; a missing key is an empty string. Returns the new
+/// length.
 pub fn change_bytes(
     cx: &mut Context<'_>,
     key: &HashedKey<'_>,
@@ -462,8 +463,8 @@ pub fn change_bytes(
     })
 }
 
-/// [`change_bytes`] with a change that may find that there is nothing to do, which it answers as `false` beside its result, or that it
-/// cannot be done. In both cases it must leave the bytes as they were.
+/// [`change_bytes`] with a `change` that may fail, or return `false` beside its result when there is nothing
+/// to change. In both cases it has to leave the bytes as they were.
 pub fn try_change_bytes<T>(
     cx: &mut Context<'_>,
     key: &HashedKey<'_>,
@@ -551,7 +552,7 @@ fn incrbyfloat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let by = LongDouble::parse(arguments[2]).ok_or(CommandError::NotAFloat)?;
     let mut text = Vec::new();
     old.checked_add(by).ok_or(CommandError::IncrementNotFinite)?.format_into(&mut text);
-    // A whole number is kept as text too: OBJECT ENCODING shows that, and Redis does so.
+    // A whole number is kept as text here too: OBJECT ENCODING shows that, as in Redis.
     let replaced = cx.keys.put(&key, Record::new_string(key.bytes, &text, expire_at_ms, false));
     cx.keys.discard(replaced);
     cx.changed(&key, EventClass::STRING, "incrbyfloat");

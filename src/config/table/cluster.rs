@@ -6,7 +6,7 @@ use super::{
 };
 use crate::config::check;
 
-/// The cluster and what it tells its clients.
+/// Rows of the table: name, values, default, text and effect of each directive.
 pub(super) const SPECS: &[Spec] = &[
     spec(D::ClusterEnabled, "cluster-enabled", BOOL, "no", "Run as a cluster node.").active().immutable(),
     spec(

@@ -2,7 +2,7 @@
 
 use super::{COUNT, Directive as D, I32_MAX, I32_MIN, Kind, SIGNED_MAX, SIZE, Spec, memory, spec};
 
-/// When a collection leaves its compact form.
+/// Rows of the table: name, values, default, text and effect of each directive.
 pub(super) const SPECS: &[Spec] = &[
     spec(
         D::HashMaxListpackEntries,

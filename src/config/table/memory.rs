@@ -2,7 +2,7 @@
 
 use super::{BOOL, COUNT, Directive as D, I64_MAX, Kind, SIGNED_MAX, SIZE, Spec, U64_MAX, memory, spec};
 
-/// Memory, eviction, expiry and release.
+/// Rows of the table: name, values, default, text and effect of each directive.
 pub(super) const SPECS: &[Spec] = &[
     spec(
         D::Maxmemory,

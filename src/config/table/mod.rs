@@ -1,8 +1,9 @@
-//! The one table of directives. The configuration file, the command line, `CONFIG GET`, `CONFIG SET`, `CONFIG REWRITE` and the
-//! documentation all read it; a new directive is a variant of [`Directive`] and a line in one of the groups.
+//! The one table of directives. The configuration file, the command line, `CONFIG GET`, `CONFIG SET`,
+//! `CONFIG REWRITE` and the documentation all read it; a new directive is a variant of [`Directive`] and a
+//! line in one of the groups.
 //!
-//! Names, defaults, ranges and what may change at run time are those of Valkey 9.1. The few directives that only this server
-//! knows are `read-only-port`, `tls-only`, `tls-auto-names` and `transaction-rollback`.
+//! Names, defaults, ranges and what may change at run time are those of Valkey 9.1. The few directives that
+//! only this server knows are `read-only-port`, `tls-only`, `tls-auto-names` and `transaction-rollback`.
 
 mod cluster;
 mod directive;
@@ -86,7 +87,8 @@ pub enum Kind {
     SavePoints,
     /// `client-output-buffer-limit`: for each class of client three limits.
     OutputBufferLimits,
-    /// `notify-keyspace-events`: letters; the number holds the bits of [`KeyspaceEvents`](super::KeyspaceEvents).
+    /// `notify-keyspace-events`: letters; the number holds the bits of
+    /// [`KeyspaceEvents`](super::KeyspaceEvents).
     KeyspaceEvents,
     /// `oom-score-adj-values`: three numbers.
     OomScores,

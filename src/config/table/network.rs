@@ -6,7 +6,7 @@ use super::{
 };
 use crate::config::check;
 
-/// Listening, connections and their limits.
+/// Rows of the table: name, values, default, text and effect of each directive.
 pub(super) const SPECS: &[Spec] = &[
     spec(
         D::Bind,

@@ -3,7 +3,7 @@
 use super::{BOOL, COUNT, Directive as D, I32_MAX, I32_MIN, Kind, SIGNED_MAX, Spec, memory, spec};
 use crate::config::check;
 
-/// Snapshots and the append-only file.
+/// Rows of the table: name, values, default, text and effect of each directive.
 pub(super) const SPECS: &[Spec] = &[
     spec(
         D::Save,

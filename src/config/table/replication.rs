@@ -2,7 +2,7 @@
 
 use super::{BOOL, COUNT, Directive as D, I32_MAX, Kind, PORT, SIGNED_MAX, SIZE, Spec, TEXT, memory, spec};
 
-/// Primaries and replicas.
+/// Rows of the table: name, values, default, text and effect of each directive.
 pub(super) const SPECS: &[Spec] = &[
     spec(D::Replicaof, "replicaof", Kind::ReplicaOf, "", "Host and port of the primary to follow.")
         .immutable()

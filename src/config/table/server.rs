@@ -5,7 +5,7 @@ use super::{
 };
 use crate::config::check;
 
-/// Databases, access, scripts, logs and the process.
+/// Rows of the table: name, values, default, text and effect of each directive.
 pub(super) const SPECS: &[Spec] = &[
     spec(
         D::Databases,

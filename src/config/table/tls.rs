@@ -2,7 +2,7 @@
 
 use super::{BOOL, COUNT, Directive as D, Kind, PORT, Spec, TEXT, spec};
 
-/// Encrypted connections.
+/// Rows of the table: name, values, default, text and effect of each directive.
 pub(super) const SPECS: &[Spec] = &[
     spec(D::TlsPort, "tls-port", PORT, "0", "A further port that takes TLS clients only; 0 is none.")
         .active(),

@@ -1,4 +1,5 @@
-//! The locks of a command: taking those of its plan in their order, waiting for them, and finding the one of a key.
+//! The locks of a command: taking those of its plan in their order, waiting for them, and finding the one of
+//! a key.
 
 use super::Access;
 use crate::keyspace::Absence;
@@ -6,14 +7,14 @@ use crate::keyspace::database::{Database, ReadSlot, WriteSlot};
 use crate::keyspace::gate::{Exclusive, Mapping, Wait};
 use crate::keyspace::key_hash::HashedKey;
 
-/// One lock of a plan: (database number, slot), and whether to write. Plans are sorted by it, which is the lock order.
+/// One lock of a plan. Plans are sorted by database and slot, which is the lock order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SlotLock {
-    /// SELECT's number.
+    /// Number of the database, as SELECT counts.
     pub database: u16,
-    /// Cluster slot.
+    /// Cluster slot, below 16384.
     pub slot: u16,
-    /// Exclusive if set.
+    /// Whether the lock is exclusive.
     pub write: bool,
 }
 
@@ -22,16 +23,17 @@ pub struct SlotLock {
 pub enum Hold<'g, 'b> {
     /// Shared, by the batch.
     Shared(&'b Mapping),
-    /// Alone: other locks may be taken in between, see [`Access::relock`].
+    /// Exclusive: nothing else runs in the keyspace, so locks may be taken in any order, see
+    /// [`Access::relock`].
     Exclusive(Exclusive<'g>),
-    /// Not at all: the command takes what it needs itself.
+    /// Not held: the command works on the whole keyspace and takes what it needs itself.
     None,
 }
 
 pub(super) enum SlotGuard<'g> {
     Read(ReadSlot<'g>),
     Write(WriteSlot<'g>),
-    /// The database was not made, and is not as long as the first lock on it is held.
+    /// The database is not made, and the first lock on it guards its absence.
     Absent {
         _held: Option<Absence<'g>>,
     },
@@ -39,7 +41,7 @@ pub(super) enum SlotGuard<'g> {
 
 pub(super) struct HeldLock<'g> {
     pub(super) lock: SlotLock,
-    /// `None` where it was not made.
+    /// `None` where the database is not made.
     pub(super) database: Option<&'g Database>,
     pub(super) guard: SlotGuard<'g>,
 }
@@ -52,12 +54,13 @@ impl HeldLock<'_> {
 }
 
 impl<'g> Access<'g, '_> {
-    /// Whether nobody else is in the keyspace, so that any lock may be taken at any time.
+    /// Whether the gate is held exclusively, so that any lock may be taken at any time.
     pub fn is_alone(&self) -> bool {
         matches!(self.hold, Hold::Exclusive(_))
     }
 
-    /// Gives all locks back and takes those of another plan. Only alone, where no order of locks has to be kept.
+    /// Releases all locks and takes those of another plan. Only with the gate held exclusively, where no
+    /// order of locks has to be kept.
     pub fn relock(&mut self, plan: &[SlotLock]) {
         assert!(self.is_alone(), "locks are exchanged only while nobody else is in the keyspace");
         self.locks.clear();
@@ -67,8 +70,8 @@ impl<'g> Access<'g, '_> {
         }
     }
 
-    /// Takes the lock of the next command of a row, which has one key, instead of the one before it; `database` is the physical one.
-    /// Whether it has it, as in [`new`](Self::new).
+    /// Releases the lock of the streak's last command and takes that of the next one, which has one key;
+    /// `database` is the physical one. Returns false if it gave up waiting, as [`new`](Self::new) does.
     #[inline]
     pub fn turn_to(&mut self, database: &'g Database, lock: SlotLock) -> bool {
         self.locks.clear();
@@ -81,7 +84,8 @@ impl<'g> Access<'g, '_> {
         self.locks.clear();
     }
 
-    /// Takes the lock of a key that the command found while it ran (SORT's patterns). Only alone.
+    /// Takes the lock of a key that the command found while it ran (the patterns of SORT). Only with the gate
+    /// held exclusively.
     pub fn reach(&mut self, key: &HashedKey<'_>) {
         assert!(
             self.is_alone(),
@@ -106,7 +110,8 @@ impl<'g> Access<'g, '_> {
             .is_some_and(|index| self.locks[index].lock.write || !lock.write)
     }
 
-    /// Takes a lock. Whether it has it: not if it had to wait, and what it waits for may last ([`AccessSettings::give_up`]).
+    /// Takes a lock. Returns false if it had to wait and
+    /// [`AccessSettings::give_up`](super::AccessSettings::give_up) said to give up.
     #[inline]
     pub(super) fn lock(&mut self, lock: SlotLock, plan: &[SlotLock]) -> bool {
         match self.physical(usize::from(lock.database)) {
@@ -115,8 +120,9 @@ impl<'g> Access<'g, '_> {
         }
     }
 
-    /// [`lock`](Self::lock) in a database that was not made when it was looked for. It is made if `plan` writes to it: at its first lock,
-    /// so that nobody waits for a database that he holds absent himself. Else its absence is held.
+    /// [`lock`](Self::lock) in a database that was not made when the caller looked. If `plan` writes to the
+    /// database it is made now, at the plan's first lock on it: later the command would wait for its own
+    /// guard of the absence. Else the absence is guarded.
     #[cold]
     pub(super) fn lock_unmade(&mut self, lock: SlotLock, plan: &[SlotLock]) -> bool {
         let is_absent = |held: &HeldLock<'_>| held.lock.database == lock.database && held.database.is_none();
@@ -162,7 +168,8 @@ impl<'g> Access<'g, '_> {
         true
     }
 
-    /// Most locks are held for less than a microsecond; a script may hold one for as long as it likes.
+    /// Waits for a slot's lock. Most locks are held for less than a microsecond, a slow script's for as long
+    /// as it runs.
     #[cold]
     pub(super) fn wait_for_lock(&self, database: &'g Database, lock: SlotLock) -> Option<SlotGuard<'g>> {
         let slot = usize::from(lock.slot);
@@ -197,7 +204,8 @@ impl<'g> Access<'g, '_> {
         let matches = |held: &HeldLock<'_>| held.is_of(number, slot);
         match self.locks.len() {
             ..8 => self.locks.iter().position(matches),
-            // Plans are sorted; under the exclusive gate locks are added at the end, where the search from behind finds them.
+            // Plans are sorted. Locks taken later under the exclusive gate stand at the end, where the search
+            // from behind finds them.
             _ => self
                 .locks
                 .binary_search_by_key(&(number as u16, slot as u16), |held| {
@@ -208,7 +216,7 @@ impl<'g> Access<'g, '_> {
         }
     }
 
-    /// The physical database behind a number, if it was made. Only with the gate held.
+    /// The physical database of a number, if it was made. Only with the gate held.
     #[inline]
     pub fn physical(&self, number: usize) -> Option<&'g Database> {
         self.keyspace.physical_if_used(self.mapping()[number])

@@ -24,11 +24,11 @@ use crate::types::hash::Hash;
 use locks::{HeldLock, SlotGuard};
 use undo::UndoLog;
 
-/// A key holds another type than the one that was asked for.
+/// The key holds another type than the one asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherType;
 
-/// What a batch has counted, to be added to the statistics at its end.
+/// Counters of a batch, added to the statistics at its end.
 #[derive(Debug, Default)]
 pub struct AccessCounts {
     /// Reads that found their key.
@@ -37,7 +37,8 @@ pub struct AccessCounts {
     pub misses: Cell<u64>,
     /// Keys found expired by a write and removed.
     pub expired: Cell<u64>,
-    /// Keys found expired by a read, with their database's number: to be removed once the read's locks are free.
+    /// Keys found expired by a read, with their database's number: to be removed once the read's locks are
+    /// free.
     pub stale: RefCell<Vec<(usize, Box<[u8]>)>>,
 }
 
@@ -45,46 +46,49 @@ pub struct AccessCounts {
 pub struct Access<'g, 'b> {
     // Dropped in this order: the slots' locks before the gate.
     locks: SmallVec<[HeldLock<'g>; 1]>,
-    /// Which of them was used last: a command mostly reaches for a key several times.
+    /// Index in `locks` of the lock used last: a command mostly reaches for one key several times.
     last: Cell<usize>,
-    /// What was before, while an undoable transaction runs.
+    /// Former states of changed keys, while an undoable transaction runs.
     undo: Option<Box<UndoLog>>,
-    /// The keyspace behind it.
+    /// The keyspace whose slots are locked.
     pub keyspace: &'g Keyspace,
     /// How the gate is held.
     pub hold: Hold<'g, 'b>,
-    /// The selected database's number.
+    /// Number of the selected database, as SELECT counts.
     pub database: usize,
     /// The time of this command, in milliseconds of Unix time.
     pub now_ms: u64,
-    /// The time up to which keys and fields have ended for this command: `now_ms`, or 0 for a client that sees what has ended.
+    /// Keys and fields that ended up to this time (milliseconds of Unix time) are gone for this command:
+    /// `now_ms`, or 0 for a client that sees what has ended (`import-source`).
     pub ended_ms: u64,
     settings: &'b AccessSettings<'b>,
 }
 
-/// What stays the same for all commands of a batch.
+/// Settings that stay the same for all commands of a batch.
 #[derive(Clone, Copy)]
 pub struct AccessSettings<'b> {
     /// The time, in milliseconds of Unix time.
     pub now_ms: u64,
     /// See [`Access::ended_ms`].
     pub ended_ms: u64,
-    /// A key or field given an end up to this time has ended at once: `now_ms`, or 0 while everything is kept (`import-mode`).
+    /// A key or field that is given an expiry up to this time has ended at once: `now_ms`, or 0 while
+    /// everything is kept (`import-mode`).
     pub past_ms: u64,
-    /// How accesses are dated.
+    /// Present reading of the access clock.
     pub clock: AccessClock,
-    /// Whether accesses are dated at all (CLIENT NO-TOUCH).
+    /// Whether reads and writes store the access clock; false with CLIENT NO-TOUCH.
     pub touch: bool,
-    /// Who hears of expired keys.
+    /// Listener that is told of new and expired keys.
     pub sink: &'b dyn ChangeSink,
-    /// Where hits and misses are counted.
+    /// Counters for hits, misses and expiries.
     pub counts: &'b AccessCounts,
-    /// Asked while a lock is waited for: whether to give up.
+    /// Asked while the access waits for a lock: true to give up.
     pub give_up: &'b dyn Fn() -> bool,
 }
 
 impl<'g, 'b> Access<'g, 'b> {
-    /// Takes the locks of `plan`, which is sorted and free of duplicates. `None`: it waited too long for one, and holds none.
+    /// Takes the locks of `plan`, which is sorted and free of duplicates. Returns `None`, holding no lock, if
+    /// it waited too long for one and was told to give up.
     #[inline]
     pub fn new(
         keyspace: &'g Keyspace,
@@ -115,12 +119,13 @@ impl<'g, 'b> Access<'g, 'b> {
         Some(access)
     }
 
-    /// A key or field that is given an end up to this time has ended at once. 0 while everything is kept.
+    /// See [`AccessSettings::past_ms`].
     pub fn past_ms(&self) -> u64 {
         self.settings.past_ms
     }
 
-    /// The live record of `key` for a reading command: counts the hit or miss and dates the access.
+    /// Returns the live record of `key` for a reading command: counts the hit or miss and stores the access
+    /// clock.
     #[inline]
     pub fn read(&self, key: &HashedKey<'_>) -> Option<&Record> {
         let record = self.peek(key);
@@ -134,7 +139,7 @@ impl<'g, 'b> Access<'g, 'b> {
         record
     }
 
-    /// The live record of `key`, leaving no trace.
+    /// Returns the live record of `key` without counting or dating the access.
     #[inline]
     pub fn peek(&self, key: &HashedKey<'_>) -> Option<&Record> {
         self.peek_in(self.database, key)
@@ -151,22 +156,23 @@ impl<'g, 'b> Access<'g, 'b> {
         Some(record)
     }
 
-    /// The record of `key` as it lies in its table, even if it has ended.
+    /// Returns the record of `key` even if it has expired.
     pub fn peek_even_ended(&self, key: &HashedKey<'_>) -> Option<&Record> {
         table::find(self.table(self.database, key), key)
     }
 
-    /// Whether a key is still in its table although it has ended.
+    /// Whether a key has expired and was not removed yet.
     pub fn has_ended(&self, database: usize, key: &HashedKey<'_>) -> bool {
         table::find(self.table(database, key), key).is_some_and(|record| is_expired(record, self.ended_ms))
     }
 
-    /// Removes a key that has ended.
+    /// Removes a key if it has expired.
     pub fn remove_if_ended(&mut self, key: &HashedKey<'_>) {
         self.evict_expired(self.database, key);
     }
 
-    /// Dates the access of a key whose reads do not because of CLIENT NO-TOUCH: what TOUCH is for.
+    /// Stores the access clock for a client with CLIENT NO-TOUCH, whose reads do not: what the command TOUCH
+    /// is for.
     pub fn touch(&self, key: &HashedKey<'_>) {
         if !self.settings.touch
             && let Some(record) = self.peek(key)
@@ -175,16 +181,18 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
-    /// Notes that a read came upon a key that has ended: it is removed when the command is over.
+    /// Notes that a read met an expired key, which is removed when the command's locks are free.
     #[cold]
     pub fn note_stale(&self, database: usize, key: &[u8]) {
         self.settings.counts.stale.borrow_mut().push((database, key.into()));
     }
 
-    /// The live record of `key` to be changed in place; dates the access. An expired record is removed first.
+    /// Returns the live record of `key` to be changed in place, and stores the access clock. An expired
+    /// record is removed first.
     ///
-    /// Lengths of collections and bytes of strings may be changed freely; the expiry only by
-    /// [`set_expire_at_ms`](Self::set_expire_at_ms), and a collection that became empty must be removed.
+    /// The caller may change strings and collections freely, but changes the expiry only by
+    /// [`set_expire_at_ms`](Self::set_expire_at_ms), a hash only by [`change_hash`](Self::change_hash), and
+    /// has to remove a collection that became empty.
     #[inline]
     pub fn write(&mut self, key: &HashedKey<'_>) -> Option<&mut Record> {
         let at = self.locate_to_change(self.database, key)?;
@@ -197,7 +205,7 @@ impl<'g, 'b> Access<'g, 'b> {
         Some(record)
     }
 
-    /// Puts a record where none is or instead of the one that is there, whose expiry is forgotten with it.
+    /// Puts a record under `key` and returns the one it replaces, whose expiry is forgotten.
     pub fn put(&mut self, key: &HashedKey<'_>, record: RecordBox) -> Option<RecordBox> {
         self.put_in(self.database, key, record)
     }
@@ -229,7 +237,8 @@ impl<'g, 'b> Access<'g, 'b> {
         None
     }
 
-    /// [`put_in`](Self::put_in) for commands that remove what is there and then make the key, which is told as a new one.
+    /// [`put_in`](Self::put_in) for commands that remove the old key and then make a new one: the event `new`
+    /// is told in either case.
     pub fn replace_in(&mut self, number: usize, key: &HashedKey<'_>, record: RecordBox) -> Option<RecordBox> {
         let old = self.put_in(number, key, record);
         if old.is_some() {
@@ -238,24 +247,24 @@ impl<'g, 'b> Access<'g, 'b> {
         old
     }
 
-    /// Takes a live key out of the selected database.
+    /// Removes a live key of the selected database and returns its record.
     pub fn remove(&mut self, key: &HashedKey<'_>) -> Option<RecordBox> {
         self.remove_in(self.database, key)
     }
 
-    /// Takes a live key out of a database.
+    /// Removes a live key of a database and returns its record.
     pub fn remove_in(&mut self, number: usize, key: &HashedKey<'_>) -> Option<RecordBox> {
         let at = self.locate_to_change(number, key)?;
         let (database, table) = self.table_mut(number, key);
         Some(database.remove_at(table, key, at))
     }
 
-    /// Deletes a live key. Whether there was one.
+    /// Deletes a live key of the selected database. Returns whether there was one.
     pub fn delete(&mut self, key: &HashedKey<'_>) -> bool {
         self.delete_as(key, FreeReason::Overwritten)
     }
 
-    /// [`delete`](Self::delete), and why: that says where a big value is freed.
+    /// [`delete`](Self::delete) with a reason, which says where a big value is freed.
     pub fn delete_as(&mut self, key: &HashedKey<'_>, loss: FreeReason) -> bool {
         let removed = self.remove(key);
         let found = removed.is_some();
@@ -265,7 +274,8 @@ impl<'g, 'b> Access<'g, 'b> {
         found
     }
 
-    /// Sets or removes the expiry of a live key. Whether there was one.
+    /// Sets the expiry of a live key (milliseconds of Unix time) or removes it. Returns whether there was
+    /// such a key.
     pub fn set_expire_at_ms(&mut self, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
         let Some(at) = self.locate_to_change(self.database, key) else { return false };
         let (database, table) = self.table_mut(self.database, key);
@@ -273,10 +283,12 @@ impl<'g, 'b> Access<'g, 'b> {
         true
     }
 
-    /// Changes the hash under a live key in place: `None` if there is no such key. A hash that became empty must be removed.
+    /// Changes the hash of a live key in place. Returns `None` if there is no such key. The caller has to
+    /// remove a hash that became empty.
     ///
-    /// The only way to change a hash that is in the keyspace. It compares when the first field ends before and after `change`, by which
-    /// the fields that are due are found and the hashes that have such fields are counted.
+    /// This is the only way to change a hash in the keyspace: the earliest expiry of its fields is compared
+    /// before and after `change`, which keeps the expiry index and the count of hashes with volatile fields
+    /// right.
     ///
     /// # Errors
     /// The key holds another type.
@@ -306,7 +318,7 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
-    /// How a record's access clock reads now under the policy in force.
+    /// The present reading of the access clock under the policy in force.
     pub fn clock(&self) -> AccessClock {
         self.settings.clock
     }
@@ -335,8 +347,8 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
-    /// Where the live record of a key is that is about to change. An ended one is removed first, and a transaction that can be undone
-    /// keeps the key as it is.
+    /// Finds the live record of a key that is about to change. An expired one is removed first, and an
+    /// undoable transaction keeps a copy of the key's state.
     #[inline]
     fn locate_to_change(&mut self, number: usize, key: &HashedKey<'_>) -> Option<At> {
         if self.undo.is_some() {

@@ -1,4 +1,4 @@
-//! What was before: kept while a transaction runs that can be undone, so that it can be put back.
+//! The former states of changed keys: kept while an undoable transaction runs, to put them back.
 
 use std::collections::HashSet;
 
@@ -10,15 +10,15 @@ use crate::keyspace::table::{self, SlotTable};
 
 /// One thing to put back.
 pub enum UndoStep {
-    /// A key as it was before it was first changed.
+    /// A key's state before its first change.
     Key {
         /// The database's number.
         database: usize,
-        /// Its name.
+        /// The key's bytes.
         key: Box<[u8]>,
         /// Its hash.
         hash: u64,
-        /// Its record; `None` if it was not there.
+        /// The key's record; `None` if there was none.
         before: Option<RecordBox>,
     },
     /// The table of a slot whose database was emptied.
@@ -27,10 +27,10 @@ pub enum UndoStep {
         physical: u16,
         /// Which slot.
         slot: usize,
-        /// What was in it.
+        /// The table that FLUSHDB or FLUSHALL took.
         table: SlotTable,
     },
-    /// Two databases that were exchanged.
+    /// The numbers of two databases that SWAPDB exchanged.
     Swapped(usize, usize),
 }
 
@@ -38,12 +38,12 @@ pub enum UndoStep {
 #[derive(Default)]
 pub struct UndoLog {
     steps: Vec<UndoStep>,
-    /// Keys noted since the last flush or swap: a key's first state is the one to go back to.
+    /// Keys noted since the last flush or swap. Only a key's first state is kept.
     noted: HashSet<(usize, Box<[u8]>)>,
 }
 
 impl UndoLog {
-    /// Keeps a key as it is before a change, if it is not kept yet.
+    /// Keeps a copy of a key's record before its first change.
     pub fn note<'r>(
         &mut self,
         database: usize,
@@ -61,7 +61,7 @@ impl UndoLog {
         }
     }
 
-    /// Keeps an emptied slot.
+    /// Keeps the table of a flushed slot.
     pub fn flushed(&mut self, physical: u16, slot: usize, table: SlotTable) {
         self.noted.clear();
         self.steps.push(UndoStep::Flushed { physical, slot, table });
@@ -73,12 +73,12 @@ impl UndoLog {
         self.steps.push(UndoStep::Swapped(first, second));
     }
 
-    /// What has to be put back, the last change first.
+    /// The steps to put back, the last change first.
     pub fn into_steps(self) -> impl Iterator<Item = UndoStep> {
         self.steps.into_iter().rev()
     }
 
-    /// Nothing is put back: frees what was kept.
+    /// Frees what was kept, when the changes stay.
     pub fn discard(self, reaper: &Reaper) {
         for step in self.steps {
             match step {
@@ -91,26 +91,27 @@ impl UndoLog {
 }
 
 impl Access<'_, '_> {
-    /// Whether changes can be put back at this moment.
+    /// Whether an undoable transaction is running.
     pub fn can_undo(&self) -> bool {
         self.undo.is_some()
     }
 
-    /// From here on what changes can be put back, until [`keep_changes`](Self::keep_changes) or
-    /// [`undo_changes`](Self::undo_changes).
+    /// Begins an undoable transaction. Changes from here on are recorded until
+    /// [`keep_changes`](Self::keep_changes) or [`undo_changes`](Self::undo_changes).
     pub fn begin_undo(&mut self) {
         debug_assert!(self.undo.is_none(), "transactions that can be undone do not nest");
         self.undo = Some(Box::default());
     }
 
-    /// The changes stay.
+    /// Ends the transaction; its changes stay.
     pub fn keep_changes(&mut self) {
         if let Some(undo) = self.undo.take() {
             undo.discard(&self.keyspace.reaper);
         }
     }
 
-    /// Puts everything back as it was at [`begin_undo`](Self::begin_undo): values, expiries and access times.
+    /// Ends the transaction and puts everything back as it was at [`begin_undo`](Self::begin_undo): values,
+    /// expiries and access clocks.
     pub fn undo_changes(&mut self) {
         let Some(undo) = self.undo.take() else { return };
         for step in undo.into_steps() {

@@ -7,8 +7,8 @@ use crate::keyspace::record::is_expired;
 use crate::keyspace::table;
 
 impl Access<'_, '_> {
-    /// Works on a whole database without holding locks: the gate is entered for as long as `work` runs, which locks slots
-    /// one at a time. `None` where the database was not made, which it then stays.
+    /// Runs `work` on a whole database with no slot locked: the gate is held while it runs, and `work` locks
+    /// slots one at a time. Returns `None`, and makes nothing, where the database is not made.
     pub fn with_database<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
         if let Hold::None = self.hold {
             let mapping = self.keyspace.gate.shared(crate::worker::current());
@@ -17,7 +17,7 @@ impl Access<'_, '_> {
         self.physical(number).map(work)
     }
 
-    /// [`with_database`](Self::with_database) while nobody else is in the keyspace: what is seen is one instant.
+    /// [`with_database`](Self::with_database) with the gate held exclusively: `work` sees one instant.
     pub fn with_database_alone<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
         if let Hold::None = self.hold {
             let exclusive = self.keyspace.gate.exclusive();
@@ -26,8 +26,8 @@ impl Access<'_, '_> {
         self.physical(number).map(work)
     }
 
-    /// Empties one database or all of them, at one instant for everybody else; the memory is freed in the background.
-    /// Answers how many keys that were.
+    /// Empties one database, or all, at one instant for all other clients; the memory is freed in the
+    /// background. Returns the number of keys removed.
     pub fn flush(&mut self, number: Option<usize>) -> usize {
         let numbers = match number {
             Some(number) => number..number + 1,
@@ -36,13 +36,14 @@ impl Access<'_, '_> {
         self.while_alone(|access| access.flush_alone(numbers))
     }
 
-    /// Exchanges two databases, at one instant for everybody else.
+    /// Exchanges two databases, at one instant for all other clients.
     pub fn swap_databases(&mut self, first: usize, second: usize) {
         self.while_alone(|access| {
             if let Some(undo) = &mut access.undo {
                 undo.swapped(first, second);
             }
-            // That a key which has ended comes into the place of one that somebody watches is no change.
+            // An expired key that comes into the place of a watched one is removed first: it must not count
+            // as a change.
             for (number, other) in [(first, second), (second, first)] {
                 if access.physical(other).is_none() {
                     continue;
@@ -69,7 +70,7 @@ impl Access<'_, '_> {
         });
     }
 
-    /// Does something while nobody else is in the keyspace and no slot is locked.
+    /// Runs `work` with the gate held exclusively and no slot locked.
     fn while_alone<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         self.locks.clear();
         match &self.hold {
@@ -111,7 +112,7 @@ impl Access<'_, '_> {
         }
     }
 
-    /// Whether a live key is there. Nothing of its slot is locked.
+    /// Whether a live key exists. The slot must not be locked by this access.
     fn holds(&self, number: usize, key: &HashedKey<'_>) -> bool {
         let Some(database) = self.physical(number) else { return false };
         let table = database.read_slot(key.slot());

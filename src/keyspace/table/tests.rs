@@ -26,7 +26,8 @@ fn value_of(record: &Record) -> u64 {
     }
 }
 
-/// What must hold of every table: entries lie at or behind their homes, what lies between is full, and who went by is counted.
+/// Checks the invariants of a table: entries are in or behind their home buckets, buckets between are full,
+/// and their overflow counters count what passed them.
 fn check(table: &SlotTable) {
     let hasher = hasher();
     let count = table.count as usize;

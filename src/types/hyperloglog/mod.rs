@@ -1,12 +1,14 @@
-//! HyperLogLog: how many different elements were seen, to about 0.8 %, in the bytes that Redis and Valkey keep it in.
+//! HyperLogLog: counts different elements with an error of about 0.8 %, in the bytes that Redis and Valkey
+//! use.
 //!
-//! A header of 16 bytes (`HYLL`, the form, three unused bytes, the last estimate as 64 bits little endian, whose highest bit says that it is out
-//! of date) and 16384 registers of six bits in one of two forms:
+//! A header of 16 bytes: `HYLL`, the form, three unused bytes, the last estimate as 64 bits little endian,
+//! whose highest bit says that it is out of date. Then 16384 registers of six bits in one of two forms:
 //!
 //! - dense: the registers one behind the other, lowest bits first, 12288 bytes;
-//! - sparse: runs of equal registers. `00nnnnnn` are n+1 zeros, `01nnnnnn nnnnnnnn` as well, `1vvvvvnn` are n+1 registers of value v+1.
+//! - sparse: runs of equal registers. `00nnnnnn` are n+1 zeros, `01nnnnnn nnnnnnnn` as well, `1vvvvvnn` are
+//!   n+1 registers of value v+1.
 //!
-//! The bytes come from clients: SET may have written them. Whatever they are, they are read without a panic.
+//! The bytes come from clients, who may write any with SET: no bytes make a function here panic.
 
 mod murmur;
 
@@ -18,7 +20,7 @@ use murmur::murmur64a;
 pub const REGISTERS: usize = 1 << INDEX_BITS;
 
 const INDEX_BITS: u32 = 14;
-/// The bits of a hash behind those of the register's index: a register is at most one more.
+/// Bits of a hash behind those that choose the register. A register holds at most one more.
 const RANK_BITS: u32 = 64 - INDEX_BITS;
 const HASH_SEED: u64 = 0xadc8_3b19;
 
@@ -32,20 +34,20 @@ const DENSE: u8 = 0;
 const SPARSE: u8 = 1;
 const DENSE_LEN: usize = HEADER + REGISTERS * 6 / 8;
 
-/// Values above this have no sparse form.
+/// Highest register value of the sparse form.
 const SPARSE_VALUE_MAX: u8 = 32;
 const ZERO_RUN_MAX: usize = 64;
 const VALUE_RUN_MAX: usize = 4;
-/// So many opcodes around a change are looked at for neighbours that can be one.
+/// Number of opcodes around a change that are looked at for neighbours to be merged.
 const MERGE_REACH: usize = 5;
 
-/// What can be wrong with bytes that were to be a HyperLogLog.
+/// Why bytes are not a HyperLogLog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    /// They do not look like one.
+    /// Header or length is wrong.
     #[error("not a HyperLogLog")]
     Foreign,
-    /// The header is right and the registers are not.
+    /// The header is right, the registers are not.
     #[error("the runs of registers are not {REGISTERS} registers")]
     Corrupt,
 }
@@ -59,7 +61,7 @@ pub enum Form {
     Sparse,
 }
 
-/// The registers of one or several, each with a byte of its own.
+/// Unpacked registers, a byte each, of one HyperLogLog or the union of several.
 pub struct Registers(Box<[u8]>);
 
 impl Default for Registers {
@@ -74,7 +76,7 @@ impl Registers {
         &self.0
     }
 
-    /// Raises each register to that of another HyperLogLog.
+    /// Raises each register to that of another HyperLogLog, if that is higher.
     ///
     /// # Errors
     /// When its bytes are corrupt; some registers are raised then.
@@ -97,7 +99,7 @@ impl Registers {
         Ok(())
     }
 
-    /// How many different elements they have seen.
+    /// Estimated number of different elements.
     pub fn estimate(&self) -> u64 {
         let mut histogram = Histogram::default();
         self.0.iter().for_each(|register| histogram.0[usize::from(*register & 63)] += 1);
@@ -105,7 +107,7 @@ impl Registers {
     }
 }
 
-/// The bytes of one that has seen nothing.
+/// The bytes of an empty HyperLogLog.
 pub fn empty() -> Vec<u8> {
     let mut bytes = vec![0; HEADER];
     bytes[..4].copy_from_slice(MAGIC);
@@ -129,7 +131,8 @@ pub fn form(bytes: &[u8]) -> Result<Form, Invalid> {
     }
 }
 
-/// Adds an element; whether a register changed. A sparse one that would become longer than `sparse_max` bytes becomes dense.
+/// Adds an element. Returns whether a register changed. A sparse one that would become longer than
+/// `sparse_max` bytes becomes dense.
 ///
 /// # Errors
 /// When the bytes are corrupt, and then they are as they were.
@@ -159,19 +162,19 @@ pub fn raise_all(
     Ok(())
 }
 
-/// The last estimate, if nothing changed since.
+/// The estimate in the header, if it is not out of date.
 pub fn known_estimate(bytes: &[u8]) -> Option<u64> {
     let (words, _) = bytes.get(ESTIMATE_AT..HEADER)?.as_chunks::<8>();
     let word = u64::from_le_bytes(*words.first()?);
     (word >> 63 == 0).then_some(word)
 }
 
-/// Keeps an estimate in the header.
+/// Writes an estimate into the header.
 pub fn keep_estimate(bytes: &mut [u8], estimate: u64) {
     bytes[ESTIMATE_AT..HEADER].copy_from_slice(&(estimate & u64::MAX >> 1).to_le_bytes());
 }
 
-/// How many different elements it has seen, computed from its registers.
+/// Estimates the number of different elements from the registers.
 ///
 /// # Errors
 /// When the bytes are corrupt.
@@ -179,7 +182,7 @@ pub fn estimate(bytes: &[u8]) -> Result<u64, Invalid> {
     let mut histogram = Histogram::default();
     match form(bytes)? {
         Form::Dense => {
-            // Three bytes are four registers.
+            // Three bytes hold four registers.
             let (groups, _) = bytes[HEADER..].as_chunks::<3>();
             for [low, middle, high] in groups {
                 let four = usize::from(*low) | usize::from(*middle) << 8 | usize::from(*high) << 16;
@@ -219,7 +222,8 @@ pub fn make_dense(bytes: &mut Vec<u8>) -> Result<bool, Invalid> {
     Ok(true)
 }
 
-/// The runs of a sparse one as text: `z:` and `Z:` are zeros in one and in two bytes, `v:` a value and how often.
+/// The opcodes of a sparse one as text: `z:` and `Z:` are zeros in one and in two bytes, `v:` a value and its
+/// count.
 ///
 /// # Errors
 /// When the bytes are corrupt or not sparse.
@@ -241,11 +245,11 @@ pub fn describe(bytes: &[u8]) -> Result<String, Invalid> {
     Ok(text)
 }
 
-/// An element's register, and the value it is raised to: how many zeros its hash begins with, and one.
+/// The register of an element, and its value: the number of zeros after which its hash has a one, plus one.
 fn place(element: &[u8]) -> (usize, u8) {
     let hash = murmur64a(element, HASH_SEED);
     let index = (hash & (REGISTERS as u64 - 1)) as usize;
-    // The bit beyond the last ends the count at the latest.
+    // A bit beyond the last ends the count.
     let rest = hash >> INDEX_BITS | 1 << RANK_BITS;
     (index, rest.trailing_zeros() as u8 + 1)
 }
@@ -269,7 +273,7 @@ fn raise(bytes: &mut Vec<u8>, index: usize, value: u8, sparse_max: usize) -> Res
 fn dense_get(bytes: &[u8], index: usize) -> u8 {
     let (byte, shift) = (HEADER + index * 6 / 8, index * 6 % 8);
     let low = u16::from(bytes[byte]);
-    // The last register ends with the last byte.
+    // The last register ends with the last byte, so there may be no next one.
     let high = u16::from(bytes.get(byte + 1).copied().unwrap_or(0));
     ((low | high << 8) >> shift & 63) as u8
 }
@@ -291,19 +295,19 @@ fn dense_raise(bytes: &mut [u8], index: usize, value: u8) -> bool {
     raises
 }
 
-/// Equal registers of a sparse one.
+/// One opcode of the sparse form: a run of equal registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
-    /// Where its opcode stands, and how many bytes that takes.
+    /// Offset of the opcode, and its length in bytes.
     at: usize,
     size: usize,
-    /// Its first register, and how many there are.
+    /// Its first register, and the number of registers.
     first: usize,
     len: usize,
     value: u8,
 }
 
-/// The runs of a sparse one in order; the last is an error unless they are exactly all registers.
+/// The runs of a sparse one in order. The last is an error unless they cover exactly all registers.
 fn runs(bytes: &[u8]) -> impl Iterator<Item = Result<Run, Invalid>> {
     let (mut at, mut first, mut over) = (HEADER, 0, false);
     std::iter::from_fn(move || {
@@ -330,7 +334,7 @@ fn read_run(bytes: &[u8], at: usize, first: usize) -> Option<Run> {
     Some(Run { at, size, first, len, value })
 }
 
-/// Looks whether all of the bytes can be read.
+/// Checks that all registers can be read.
 fn check(bytes: &[u8]) -> Result<(), Invalid> {
     match form(bytes)? {
         Form::Dense => Ok(()),
@@ -354,7 +358,8 @@ fn push_run(out: &mut Vec<u8>, value: u8, len: usize) {
     }
 }
 
-/// Raises a register of a sparse one. What the bytes become is exactly what Redis makes of them: its splits and its merges, in its order.
+/// Raises a register of a sparse one. The bytes become exactly those that Redis writes: its splits and
+/// merges, in its order.
 fn sparse_raise(bytes: &mut Vec<u8>, index: usize, value: u8, sparse_max: usize) -> Result<bool, Invalid> {
     let (mut before, mut found) = (None, None);
     for run in runs(bytes) {
@@ -386,7 +391,7 @@ fn sparse_raise(bytes: &mut Vec<u8>, index: usize, value: u8, sparse_max: usize)
     Ok(true)
 }
 
-/// Makes one of neighbouring runs of the same value, in a few opcodes from `at` on.
+/// Merges neighbouring runs of the same value, in a few opcodes from `at` on.
 fn merge_values(bytes: &mut Vec<u8>, mut at: usize) {
     for _ in 0..MERGE_REACH {
         let Some(run) = read_run(bytes, at, 0) else { return };
@@ -402,7 +407,7 @@ fn merge_values(bytes: &mut Vec<u8>, mut at: usize) {
     }
 }
 
-/// How many registers have each value.
+/// Number of registers of each value.
 struct Histogram([u32; 64]);
 
 impl Default for Histogram {
@@ -412,8 +417,8 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Otmar Ertl's estimator of 2017 ("New cardinality estimation algorithms for HyperLogLog sketches"), which needs no correction for small or
-    /// large numbers.
+    /// Otmar Ertl's estimator of 2017 ("New cardinality estimation algorithms for HyperLogLog sketches"),
+    /// which needs no correction for small or large numbers.
     fn estimate(&self) -> u64 {
         const ALPHA: f64 = 0.5 / std::f64::consts::LN_2;
         let total = REGISTERS as f64;

@@ -1,9 +1,10 @@
-//! MurmurHash2 in its 64 bit variant for 64 bit machines ("64A"), by which Redis places the elements of a HyperLogLog.
+//! MurmurHash2 in its 64 bit variant for 64 bit machines ("64A"), by which Redis places the elements of a
+//! HyperLogLog.
 
 const MULTIPLIER: u64 = 0xc6a4_a793_5bd1_e995;
 const SHIFT: u32 = 47;
 
-/// The hash of some bytes.
+/// Hashes bytes, in little endian words.
 pub fn murmur64a(bytes: &[u8], seed: u64) -> u64 {
     let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(MULTIPLIER);
     let (words, rest) = bytes.as_chunks::<8>();

@@ -7,12 +7,12 @@ use super::node::{ListNode, Walk};
 use super::slice::ListSlice;
 use crate::types::packed::entry::{Element, Encoded, Raw};
 
-/// An element of a list where it is kept: what it shares with others of its node, and the rest of it.
+/// An element as its node keeps it: the prefix that its node shares, and the rest.
 #[derive(Clone, Copy, Debug)]
 pub struct ListElement<'a> {
-    /// What its node has once for all of its texts; mostly nothing.
+    /// The node's shared prefix; mostly empty.
     pub prefix: &'a [u8],
-    /// What follows.
+    /// What follows the prefix.
     pub rest: Element<'a>,
 }
 
@@ -22,7 +22,7 @@ impl ListElement<'_> {
         if self.prefix.is_empty() { Cow::Borrowed(&self.rest) } else { Cow::Owned(self.to_vec()) }
     }
 
-    /// The element by itself.
+    /// A copy of the whole element.
     pub fn to_vec(&self) -> Vec<u8> {
         [self.prefix, &self.rest].concat()
     }
@@ -34,7 +34,7 @@ pub struct Iter<'a> {
     walk: Walk<'a>,
     /// The nodes of a large list.
     nodes: Option<&'a VecDeque<ListNode>>,
-    /// The index of the node the walk is in.
+    /// Index of the node that the walk is in.
     node: usize,
     back: bool,
 }
@@ -44,12 +44,12 @@ impl<'a> Iter<'a> {
         Self { walk, nodes: None, node: 0, back }
     }
 
-    /// The walk is in the node of that index.
+    /// Goes on from a walk in the node at this index.
     pub(super) fn of_nodes(walk: Walk<'a>, nodes: &'a VecDeque<ListNode>, node: usize, back: bool) -> Self {
         Self { walk, nodes: Some(nodes), node, back }
     }
 
-    /// Goes to the neighbouring node when there is nothing left in this one; whether there is an element.
+    /// Goes to the neighbouring node when this one has nothing left. Returns whether there is an element.
     #[inline]
     fn prepare(&mut self) -> bool {
         loop {
@@ -66,7 +66,8 @@ impl<'a> Iter<'a> {
         }
     }
 
-    /// Shows the next elements, up to `count` of them, a slice for each node, which `visit` has to walk to its end.
+    /// Calls `visit` with the next elements, up to `count`, as a slice for each node, which `visit` has to
+    /// walk to its end.
     #[inline]
     pub(super) fn visit(mut self, count: usize, mut visit: impl FnMut(&mut ListSlice<'a>)) {
         debug_assert!(!self.back);
@@ -79,7 +80,7 @@ impl<'a> Iter<'a> {
         }
     }
 
-    /// Steps over an element; whether it is the one searched for.
+    /// Steps over an element. Returns whether it equals the searched one.
     pub(super) fn step_is(&mut self, searched: &mut Searched<'_>) -> bool {
         if !self.prepare() {
             return false;
@@ -99,7 +100,7 @@ impl<'a> Iter<'a> {
     }
 }
 
-/// An element that is searched for, and what it looks like in the node where the search is.
+/// A searched element, and its encoding in the node where the search is.
 pub(super) struct Searched<'a> {
     element: Encoded<'a>,
     node: Option<usize>,

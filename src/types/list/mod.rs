@@ -1,7 +1,9 @@
-//! The list: a small one is a single node, a large one a deque of nodes that each hold as much as the configuration allows.
+//! The list: a small one is a single node, a large one a deque of nodes, each as large as the configuration
+//! allows.
 //!
-//! When one form becomes the other is Redis's rule, since clients and tests look at OBJECT ENCODING. The methods that remove do not go
-//! back to the small form by themselves where several removals belong together: the caller says [`List::shrunk`] at the end.
+//! When one form becomes the other is Redis's rule, since clients and tests look at OBJECT ENCODING. A method
+//! that removes elements does not go back to the small form by itself where a command removes several: the
+//! command calls [`List::shrunk`] at its end.
 
 mod end;
 mod iter;
@@ -23,9 +25,9 @@ use node::ListNode;
 use nodes::Nodes;
 use slice::ListSlice;
 
-/// What Redis's listpack takes beside its elements, in bytes: its rules for the encoding count it.
+/// Bytes of Redis's listpack beside its elements, which Redis's rules for the encoding count.
 const LISTPACK_OVERHEAD: usize = 7;
-/// The list. Nine bytes.
+/// The list. Nine bytes in size.
 #[derive(Clone)]
 pub struct List {
     form: Form,
@@ -49,7 +51,7 @@ impl List {
         Self { form: Form::Packed(ListNode::new()) }
     }
 
-    /// How many elements there are.
+    /// Number of elements.
     pub fn len(&self) -> usize {
         match &self.form {
             Form::Packed(node) => node.len(),
@@ -62,7 +64,7 @@ impl List {
         self.len() == 0
     }
 
-    /// The name of the encoding as OBJECT ENCODING has it.
+    /// The word that OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         match self.form {
             Form::Packed(_) => "listpack",
@@ -70,7 +72,7 @@ impl List {
         }
     }
 
-    /// What the list takes from the allocator, in bytes, its own nine bytes not included.
+    /// Bytes that the list takes from the allocator, its own nine bytes not included.
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Packed(node) => node.memory_bytes(),
@@ -78,7 +80,7 @@ impl List {
         }
     }
 
-    /// How many nodes a list in the large form has, and their bytes together; `None` for a small one.
+    /// Number of nodes of a list in the large form, and their bytes together; `None` for a small one.
     pub fn nodes(&self) -> Option<(usize, usize)> {
         match &self.form {
             Form::Packed(_) => None,
@@ -86,7 +88,8 @@ impl List {
         }
     }
 
-    /// Takes the large form when elements of that many bytes together, about to be added, would not fit the small one.
+    /// Changes to the large form when elements of `added_bytes` together, about to be added, would not fit
+    /// the small one.
     pub fn expect(&mut self, added_bytes: usize, added_count: usize, limits: &ListLimits) {
         if let Form::Packed(node) = &mut self.form {
             let bytes = LISTPACK_OVERHEAD + node.byte_len() + added_bytes;
@@ -96,7 +99,7 @@ impl List {
         }
     }
 
-    /// Takes the small form again when enough was removed for it. To be said once after the removals of a command.
+    /// Changes back to the small form when enough was removed. Called once after the removals of a command.
     pub fn shrunk(&mut self, limits: &ListLimits) {
         if let Form::Nodes(nodes) = &mut self.form
             && nodes.nodes.len() <= 1
@@ -139,7 +142,7 @@ impl List {
         }
     }
 
-    /// The element at an end, where no node is shared.
+    /// The element at an end. The nodes there are never shared, so it is whole.
     pub fn peek(&self, end: End) -> Option<Element<'_>> {
         let node = match &self.form {
             Form::Packed(node) => node,
@@ -154,7 +157,7 @@ impl List {
         }
     }
 
-    /// Removes the element at an end, if there is one. Say [`Self::shrunk`] afterwards.
+    /// Removes the element at an end, if there is one. [`Self::shrunk`] has to follow.
     pub fn drop_end(&mut self, end: End) {
         match &mut self.form {
             Form::Packed(node) => node.pop(end),
@@ -162,7 +165,7 @@ impl List {
         }
     }
 
-    /// Takes the element at an end out and hands it to `take`.
+    /// Removes the element at an end and hands it to `take`.
     pub fn pop_with<R>(&mut self, end: End, limits: &ListLimits, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let taken = take(&self.peek(end)?);
         self.drop_end(end);
@@ -170,22 +173,22 @@ impl List {
         Some(taken)
     }
 
-    /// Takes the element at an end out.
+    /// Removes the element at an end and returns it.
     pub fn pop(&mut self, end: End, limits: &ListLimits) -> Option<Vec<u8>> {
         self.pop_with(end, limits, <[u8]>::to_vec)
     }
 
-    /// The element with that many before it.
+    /// The element at an index; `None` beyond the end.
     pub fn get(&self, index: usize) -> Option<ListElement<'_>> {
         self.iter_from(index).next()
     }
 
-    /// Puts another element in the place of one; whether there was one.
+    /// Replaces the element at an index. Returns whether there was one.
     pub fn set(&mut self, index: usize, element: &[u8], limits: &ListLimits) -> bool {
         if index >= self.len() {
             return false;
         }
-        // Counted as one more: as in the peers a full list takes the large form.
+        // The new element is counted as one more, as the peers do: a full list takes the large form.
         self.expect(element.len(), 1, limits);
         let encoded = Encoded::new(element);
         match &mut self.form {
@@ -199,7 +202,7 @@ impl List {
         true
     }
 
-    /// Inserts an element so that `index` others are before it; at the tail when there are not more.
+    /// Inserts an element before the one at `index`, or at the tail.
     pub fn insert(&mut self, index: usize, element: &[u8], limits: &ListLimits) {
         self.expect(element.len(), 1, limits);
         let encoded = Encoded::new(element);
@@ -212,7 +215,7 @@ impl List {
         }
     }
 
-    /// Removes up to `count` elements from the one on with `index` others before it.
+    /// Removes up to `count` elements from `index` on.
     pub fn remove_range(&mut self, index: usize, count: usize, limits: &ListLimits) {
         let count = count.min(self.len().saturating_sub(index));
         if count == 0 {
@@ -228,14 +231,14 @@ impl List {
         self.shrunk(limits);
     }
 
-    /// Leaves only `count` elements from the one on with `index` others before it.
+    /// Removes all but `count` elements from `index` on.
     pub fn keep_range(&mut self, index: usize, count: usize, limits: &ListLimits) {
         let end = index.saturating_add(count).min(self.len());
         self.remove_range(end, usize::MAX, limits);
         self.remove_range(0, index, limits);
     }
 
-    /// Removes the first `count` elements equal to `value`, counted from an end; how many were removed.
+    /// Removes the first `count` elements equal to `value`, counted from an end. Returns the number removed.
     pub fn remove_value(&mut self, value: &[u8], count: usize, from: End, limits: &ListLimits) -> usize {
         let value = Encoded::new(value);
         let removed = match &mut self.form {
@@ -248,8 +251,8 @@ impl List {
         removed
     }
 
-    /// The places of the elements equal to `value` among the first `max_compared` counted from an end, in that direction. A place is how
-    /// many elements are before it, whatever the direction.
+    /// Indices of the elements equal to `value` among the first `max_compared` from an end, in that
+    /// direction. An index counts from the head, whatever the direction.
     pub fn positions<'a>(
         &'a self,
         value: &'a [u8],
@@ -283,7 +286,7 @@ impl List {
         self.iter_from(0)
     }
 
-    /// The elements towards the tail from the one on with `index` others before it.
+    /// The elements from `index` on, towards the tail.
     pub fn iter_from(&self, index: usize) -> Iter<'_> {
         match &self.form {
             Form::Packed(node) => Iter::of_node(node.walk_from(index), false),
@@ -291,14 +294,15 @@ impl List {
         }
     }
 
-    /// Shows up to `count` elements from the one on with `index` others before it, in order: what [`iter_from`](Self::iter_from) gives, without
-    /// a value made of each. `visit` has to walk a slice to its end.
+    /// Calls `visit` with slices of up to `count` elements from `index` on, in order. Like
+    /// [`iter_from`](Self::iter_from), but no value is made of each element. `visit` has to walk each slice
+    /// to its end.
     #[inline]
     pub fn visit<'a>(&'a self, index: usize, count: usize, visit: impl FnMut(&mut ListSlice<'a>)) {
         self.iter_from(index).visit(count, visit);
     }
 
-    /// The elements towards the head from the one on with `index` others before it, that one included. None when there is no such element.
+    /// The elements from `index` on, that one included, towards the head. Empty if there is no such element.
     pub fn iter_back_from(&self, index: usize) -> Iter<'_> {
         let after = if index >= self.len() { 0 } else { index + 1 };
         match &self.form {
@@ -315,7 +319,7 @@ impl List {
         }
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     fn assert_invariants(&self, limits: &ListLimits) {
         match &self.form {

@@ -1,12 +1,12 @@
 //! One node of a list: packed elements that can be walked from either end.
 //!
-//! An element is what [`crate::types::packed::entry`] writes, followed by the length of that, written to be read from behind: seven bits a byte, the lowest in
-//! the last, the high bit set where another byte is before it. A node may begin with a gap, so that pushing and popping at the
-//! front need not move everything behind.
+//! An element is written in the encoding of [`crate::types::packed::entry`] and followed by its
+//! [tail](super::tail): the length of that encoding, for walks from behind. A node may begin with a gap, so
+//! that pushing and popping at the front need not move everything behind.
 //!
-//! A node that nobody pushes to may be *shared*: what its texts begin with stands once in front, where the gap would be, and each text is
-//! only the rest of itself (see [`super::prefix`]). Such a node is walked as any other; it is [expanded](ListNode::expand) before
-//! it is changed.
+//! An inner node may be *shared*: the prefix of all its texts stands once in front, where the gap would be,
+//! and each text is only its rest (see [`super::prefix`]). Walks read such a node as any other; it is
+//! [expanded](ListNode::expand) before it is changed.
 
 use super::end::End;
 use super::prefix::{self, FULL_LEN_BYTES};
@@ -15,24 +15,25 @@ use super::tail::{Tail, size_with_tail, tail_len};
 use crate::primitives::thin::Thin;
 use crate::types::packed::entry::{self, Encoded, Raw};
 
-/// What the node's own header takes, in bytes.
+/// Bytes of the node's own header.
 pub(super) const NODE_OVERHEAD: usize = 12;
-/// The most that is left free for elements pushed at the front, in bytes.
+/// Most bytes left free for elements pushed at the front.
 const MAX_GAP: usize = 4096;
 const ZEROS: [u8; MAX_GAP] = [0; MAX_GAP];
-/// A gap up to this is left alone.
+/// Gap, in bytes, up to which it is left as it is.
 const SMALL_GAP: usize = 128;
-/// Set in a header's count when the node is shared. A node has far fewer elements than bytes, and of these less than 2^32.
+/// Bit of a header's count: the node is shared. A node has far fewer elements than bytes, and fewer than 2^32
+/// bytes.
 const SHARED: u32 = 1 << 31;
 #[derive(Clone, Copy, Default)]
 struct Header {
-    /// How many elements there are, and [`SHARED`].
+    /// Number of elements, and the bit [`SHARED`].
     count: u32,
-    /// How many bytes stand before the first element: the gap, or the shared prefix and the full length.
+    /// Bytes before the first element: the gap, or the shared prefix and the full length.
     start: u32,
 }
 
-/// The node. One word.
+/// The node. One word in size.
 #[derive(Clone, Default)]
 pub(super) struct ListNode {
     block: Thin<Header>,
@@ -42,10 +43,10 @@ pub(super) struct ListNode {
 #[derive(Clone)]
 pub(super) struct Walk<'a> {
     bytes: &'a [u8],
-    /// What stands before each text.
+    /// The node's shared prefix; empty if it is not shared.
     prefix: &'a [u8],
     start: usize,
-    /// Where the element after the walk's place begins, which is where the one before it ends.
+    /// Offset between two elements: where the next one begins and the previous one ends.
     offset: usize,
 }
 
@@ -59,7 +60,7 @@ impl ListNode {
         (self.block.header().count & !SHARED) as usize
     }
 
-    /// How many bytes the elements take when written in full: the size that limits speak of.
+    /// Bytes of all elements when written in full: what the limits count.
     #[inline]
     pub(super) fn byte_len(&self) -> usize {
         let start = self.start();
@@ -71,13 +72,13 @@ impl ListNode {
         self.block.len() - start
     }
 
-    /// Whether its texts are only what follows their common prefix. Such a node may not be changed.
+    /// Whether texts are written without their common prefix. Such a node must not be changed.
     #[inline]
     pub(super) fn is_shared(&self) -> bool {
         self.block.header().count & SHARED != 0
     }
 
-    /// Writes what all texts begin with once, where that saves enough.
+    /// Writes the texts' common prefix once, where that saves enough.
     pub(super) fn share(&mut self) {
         let start = self.start();
         let count = self.len();
@@ -106,7 +107,7 @@ impl ListNode {
         self.block.set_header(header);
     }
 
-    /// What stands before each text.
+    /// The shared prefix; empty if the node is not shared.
     #[inline]
     fn prefix(&self) -> &[u8] {
         if self.is_shared() { &self.block.bytes()[..self.start() - FULL_LEN_BYTES] } else { &[] }
@@ -128,13 +129,13 @@ impl ListNode {
         self.walk_at(self.block.len())
     }
 
-    /// A walk that begins where another one stood.
+    /// A walk that begins at the offset of another one.
     #[inline]
     pub(super) fn walk_at(&self, offset: usize) -> Walk<'_> {
         Walk { bytes: self.block.bytes(), prefix: self.prefix(), start: self.start(), offset }
     }
 
-    /// A walk that begins before the element with that many before it, or behind the last.
+    /// A walk that begins before the element at `index`, or behind the last.
     pub(super) fn walk_from(&self, index: usize) -> Walk<'_> {
         let len = self.len();
         if index <= len / 2 {
@@ -159,7 +160,7 @@ impl ListNode {
         self.block.set_header(Header { count: header.count + 1, ..header });
     }
 
-    /// Pushes at the front. A gap made for it keeps the node within `limit_bytes` where it can.
+    /// Pushes at the front. The gap made for it keeps the node within `limit_bytes` where it can.
     pub(super) fn push_front(&mut self, element: Encoded<'_>, limit_bytes: usize) {
         debug_assert!(!self.is_shared());
         let tail = Tail::of(element.len());
@@ -213,7 +214,7 @@ impl ListNode {
         self.block.set_header(Header { count: header.count - 1, ..header });
     }
 
-    /// Inserts where a walk of this node stands.
+    /// Inserts an element at the offset of a walk.
     pub(super) fn insert(&mut self, offset: usize, element: Encoded<'_>) {
         debug_assert!(!self.is_shared());
         let tail = Tail::of(element.len());
@@ -222,7 +223,7 @@ impl ListNode {
         self.block.set_header(Header { count: header.count + 1, ..header });
     }
 
-    /// Puts another element in the place of the one that begins where a walk of this node stands.
+    /// Replaces the element that begins at the offset of a walk.
     pub(super) fn replace(&mut self, offset: usize, element: Encoded<'_>) {
         debug_assert!(!self.is_shared());
         let tail = Tail::of(element.len());
@@ -230,7 +231,7 @@ impl ListNode {
         self.block.splice(offset, removed, &[element.head(), element.data(), tail.bytes()]);
     }
 
-    /// Removes `count` elements that begin where a walk of this node stands.
+    /// Removes `count` elements from the offset of a walk on.
     pub(super) fn remove(&mut self, offset: usize, count: usize) {
         debug_assert!(!self.is_shared());
         let mut walk = self.walk_at(offset);
@@ -245,7 +246,7 @@ impl ListNode {
         self.block.set_header(Header { count: header.count - count as u32, ..header });
     }
 
-    /// Cuts off everything from the element with `index` others before it and returns it.
+    /// Splits off the elements from `index` on.
     pub(super) fn split_off(&mut self, index: usize) -> Self {
         debug_assert!(!self.is_shared());
         let offset = self.walk_from(index).offset;
@@ -259,7 +260,7 @@ impl ListNode {
         other
     }
 
-    /// Takes the elements of another node behind its own.
+    /// Appends the elements of another node.
     pub(super) fn append(&mut self, other: &Self) {
         debug_assert!(!self.is_shared());
         let header = self.block.header();
@@ -269,7 +270,7 @@ impl ListNode {
         self.block.set_header(Header { count, ..header });
     }
 
-    /// Gives the room in front back.
+    /// Removes the gap.
     pub(super) fn close_gap(&mut self) {
         let header = self.block.header();
         self.block.splice(0, self.start(), &[]);
@@ -290,7 +291,7 @@ impl ListNode {
         }
     }
 
-    /// Whether it has such an element.
+    /// Whether an element equals this one.
     pub(super) fn contains(&self, element: &Encoded<'_>) -> bool {
         let mut walk = self.walk();
         let Some(element) = walk.form_of(element) else { return false };
@@ -303,7 +304,7 @@ impl ListNode {
         false
     }
 
-    /// Removes the first `count` elements equal to `value`, counted from an end; how many were removed.
+    /// Removes the first `count` elements equal to `value`, counted from an end. Returns the number removed.
     pub(super) fn remove_value(&mut self, value: &Encoded<'_>, count: usize, from: End) -> usize {
         let mut removed = 0;
         match from {
@@ -348,7 +349,7 @@ impl ListNode {
         self.block.header().start as usize
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     pub(super) fn assert_invariants(&self) {
         let mut forward = Vec::new();
@@ -386,13 +387,13 @@ impl<'a> Walk<'a> {
         Self { bytes: &[], prefix: &[], start: 0, offset: 0 }
     }
 
-    /// What is to be read before each text that the walk comes to, and before no integer.
+    /// The prefix that belongs before each text of the walk, and before no integer.
     #[inline]
     pub(super) fn prefix(&self) -> &'a [u8] {
         self.prefix
     }
 
-    /// Up to `count` elements from here on, and the walk behind the node's last.
+    /// Takes up to `count` elements as a slice; the walk goes behind the node's last element.
     #[inline]
     pub(super) fn take_slice(&mut self, count: usize) -> ListSlice<'a> {
         let packed = self.bytes.get(self.offset..).unwrap_or(&[]);
@@ -400,7 +401,7 @@ impl<'a> Walk<'a> {
         ListSlice::new(self.prefix, packed, count)
     }
 
-    /// What an element looks like in this node; `None` when it cannot be in it.
+    /// The encoding of an element in this node; `None` when it cannot be in it.
     pub(super) fn form_of<'b>(&self, element: &Encoded<'b>) -> Option<Encoded<'b>> {
         if self.prefix.is_empty() || element.is_int() {
             return Some(*element);
@@ -408,7 +409,7 @@ impl<'a> Walk<'a> {
         element.data().strip_prefix(self.prefix).map(Encoded::bytes)
     }
 
-    /// Where the walk stands, for [`ListNode::insert`] and its kin.
+    /// The walk's offset, for [`ListNode::insert`] and its kin.
     pub(super) fn offset(&self) -> usize {
         self.offset
     }
@@ -430,7 +431,7 @@ impl<'a> Walk<'a> {
         Some(entry::read(&self.bytes[self.offset..]).0)
     }
 
-    /// Whether the next element is this one, given in the form that it has here.
+    /// Whether the next element equals this one, given in this node's encoding.
     #[inline]
     pub(super) fn next_is(&self, element: &Encoded<'_>) -> bool {
         element.is_at(self.bytes.get(self.offset..).unwrap_or(&[]))

@@ -1,8 +1,8 @@
 //! The large form of a list: a deque of nodes.
 //!
-//! The two nodes at either end are as they are pushed to. One that two others have been begun beside is far enough from where things
-//! happen to be written with a [shared prefix](ListNode::share): a list that grows and shrinks by turns around a node's border does not
-//! write the same node again and again.
+//! The nodes at the two ends are written in full, as elements are pushed to them. A node is written with a
+//! [shared prefix](ListNode::share) once two others were begun beside it: so a list that grows and shrinks
+//! around a node's border does not rewrite the same node again and again.
 
 use std::collections::VecDeque;
 
@@ -17,13 +17,13 @@ use crate::types::packed::entry::Encoded;
 #[derive(Clone, Default)]
 pub(super) struct Nodes {
     pub(super) nodes: VecDeque<ListNode>,
-    /// How many elements each node has: finding an index must not look into every node.
+    /// Number of elements of each node, so that finding an index reads no nodes.
     counts: VecDeque<u32>,
     pub(super) len: usize,
 }
 
 impl Nodes {
-    /// The large form of what was the small one.
+    /// Makes the large form of a list in the small one.
     pub(super) fn of(node: ListNode) -> Self {
         let mut nodes = Self::default();
         if node.len() > 0 {
@@ -46,7 +46,7 @@ impl Nodes {
                 node.push(end, element, limits.bytes());
                 return;
             }
-            // It is not at that end any more.
+            // Another node is about to stand at this end.
             node.close_gap();
         }
         let mut node = ListNode::new();
@@ -65,14 +65,14 @@ impl Nodes {
         }
     }
 
-    /// Lets a node share its elements' prefix unless it is at an end.
+    /// Shares the prefix of a node's texts unless the node is at an end.
     fn share(&mut self, at: usize) {
         if at > 0 && at + 1 < self.nodes.len() {
             self.nodes[at].share();
         }
     }
 
-    /// Writes the nodes at the ends in full: others may have gone from around them.
+    /// Expands the nodes at the ends: nodes around them may have gone.
     fn expand_ends(&mut self) {
         if let Some(node) = self.nodes.front_mut() {
             node.expand();
@@ -109,8 +109,8 @@ impl Nodes {
         self.expand_ends();
     }
 
-    /// The node that an index is in, and how many elements of it are before the index. An index at a border belongs to the later node, and the
-    /// one behind everything to the last.
+    /// The node of an index, and the number of its elements before it. An index at a border belongs to the
+    /// later node, the one behind all elements to the last.
     fn locate(&self, index: usize) -> (usize, usize) {
         if index <= self.len / 2 {
             let mut before = 0;
@@ -133,7 +133,7 @@ impl Nodes {
     }
 
     pub(super) fn iter_from(&self, index: usize, back: bool) -> Iter<'_> {
-        // Going back from a border means the node before it.
+        // A walk towards the head from a border starts in the node before.
         let (node, inside) = match index.checked_sub(1) {
             Some(previous) if back => {
                 let (node, inside) = self.locate(previous);
@@ -206,7 +206,8 @@ impl Nodes {
         while left > 0 && at < self.nodes.len() {
             let here = (self.counts[at] as usize - inside).min(left);
             if here == self.counts[at] as usize {
-                // Whole nodes in one go: a deque's removal from the middle moves what is behind it.
+                // Removes whole nodes at once: each removal from the middle of a deque moves the nodes behind
+                // it.
                 let mut whole = 0;
                 let mut elements = 0;
                 while let Some(&count) = self.counts.get(at + whole)
@@ -273,7 +274,7 @@ impl Nodes {
         removed
     }
 
-    /// Splits a node so that something can be inserted between its parts, and returns where.
+    /// Splits a node so that another can be inserted between its parts, and returns the index.
     fn split(&mut self, at: usize, inside: usize) -> usize {
         if inside == 0 {
             return at;
@@ -286,7 +287,7 @@ impl Nodes {
         at + 1
     }
 
-    /// Joins the node and its neighbours where they fit into one.
+    /// Joins a node with its neighbours where they fit into one.
     fn merge_around(&mut self, at: usize, limits: &ListLimits) {
         for left in [at, at.wrapping_sub(1), at.wrapping_sub(2)] {
             self.merge_with_next(left, limits);
@@ -319,27 +320,27 @@ impl Nodes {
         }
     }
 
-    /// How many nodes there are, and the bytes of their elements together.
+    /// Number of nodes, and the bytes of all their elements.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.nodes.len(), self.nodes.iter().map(ListNode::byte_len).sum())
     }
 
-    /// What the nodes take from the allocator, in bytes.
+    /// Bytes that the nodes takes from the allocator.
     pub(super) fn memory_bytes(&self) -> usize {
         let directory =
             self.nodes.capacity() * size_of::<ListNode>() + self.counts.capacity() * size_of::<u32>();
         size_of::<Self>() + directory + self.nodes.iter().map(ListNode::memory_bytes).sum::<usize>()
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     pub(super) fn assert_invariants(&self, limits: &ListLimits) {
         assert_eq!(self.nodes.len(), self.counts.len());
         for (node, &count) in self.nodes.iter().zip(&self.counts) {
             node.assert_invariants();
             assert_eq!(node.len(), count as usize);
-            // A node that was the small form came to its size by Redis's rule, which does not count what each element takes for its own
-            // lengths.
+            // A node that was the small form got its size by Redis's rule, which does not count the lengths
+            // written with each element.
             let lengths = 12 * node.len();
             assert!(count == 1 || count > 1 && node.byte_len() <= limits.bytes() + lengths);
             assert!(node.len() <= limits.count());
@@ -348,7 +349,7 @@ impl Nodes {
         assert_eq!(self.counts.iter().map(|&count| count as usize).sum::<usize>(), self.len);
     }
 
-    /// How many nodes are shared; for tests.
+    /// Number of shared nodes; for tests.
     #[cfg(test)]
     pub(super) fn shared_nodes(&self) -> usize {
         self.nodes.iter().filter(|node| node.is_shared()).count()

@@ -1,31 +1,32 @@
-//! What the elements of a node begin with, written once: the texts of a packed run without it, and with it again.
+//! The shared prefix of a list's node: writing the texts of a node without it, and in full again.
 //!
-//! Elements of one list are often of one kind (`job:1000001`, `job:1000002`), and then most of what an inner node holds is the same bytes
-//! again and again. Only texts lose their prefix; an element that is kept as an integer stays as it is.
+//! Elements of one list often begin alike (`job:1000001`, `job:1000002`), and then most bytes of an inner
+//! node are the same again and again. Only texts lose the prefix; an element that is kept as an integer stays
+//! as it is.
 //!
-//! A list that only grows has each of its nodes written this way once, so an element has few instructions for it: it is read, compared
-//! and written in one go, in pieces of a fixed size where it is short.
+//! Each inner node of a growing list is rewritten once, so few instructions an element may be spent: it is
+//! read, compared and written in one go, short ones in pieces of a fixed size.
 
 use super::tail::{Tail, tail_len};
 use crate::types::packed::entry::{self, Encoded, Raw};
 use crate::types::packed::prefix::common_len;
 
-/// Behind the shared prefix stands how many bytes the elements take when written in full.
+/// Bytes behind the shared prefix that hold the length of all elements when written in full.
 pub(super) const FULL_LEN_BYTES: usize = 4;
-/// The least part of a run that has to be saved, so that the node's block is at least a size smaller.
+/// Least part (1/4) of a node that sharing has to save, so that its block is at least one size smaller.
 const LEAST_SAVING: usize = 4;
-/// A text up to this has a head of one byte and a tail of one.
+/// Longest text whose head and tail are one byte each.
 const SHORT: usize = entry::SHORT_BYTES_MAX;
-/// How much is copied at once, and how much room is left for that.
+/// Bytes copied at once, and the room left behind the output for that.
 const CHUNK: usize = 16;
 
-/// A packed run of `count` elements as a shared node has it, and the length of what stands in front: what all texts begin with, and how
-/// long the run is. `None` when too little is saved. `last` is the run's last element; when the first or the last one is no text, common
-/// prefixes are not looked for.
+/// Writes `count` packed elements as a shared node: the prefix, the full length, then each text without the
+/// prefix. Returns the bytes and the length of prefix and full length together. `None` when it saves too
+/// little, or when the first or the last element is no text. `last` is the last element.
 pub(super) fn shared(packed: &[u8], count: usize, last: Raw<'_>) -> Option<(Vec<u8>, usize)> {
     let least = packed.len() / LEAST_SAVING;
     let (Raw::Bytes(first), Raw::Bytes(last)) = (entry::read(packed).0, last) else { return None };
-    // Where elements were numbered the first and the last one differ soonest, and where they are random any two do.
+    // Among numbered elements the first and the last differ soonest; among random ones any two do.
     let mut prefix = &first[..common_len(first, last)];
     loop {
         if prefix.is_empty() || prefix.len() * count < least {
@@ -41,10 +42,10 @@ pub(super) fn shared(packed: &[u8], count: usize, last: Raw<'_>) -> Option<(Vec<
     }
 }
 
-/// The run without a prefix, behind that and the run's length.
+/// The elements without the prefix, behind the prefix and the full length.
 ///
 /// # Errors
-/// What the texts have in common, when it is less.
+/// The prefix that all texts have in common, when it is shorter than `prefix`.
 fn without<'a>(packed: &[u8], prefix: &'a [u8]) -> Result<Vec<u8>, &'a [u8]> {
     let len = prefix.len();
     let mut out = Writer::new(len + FULL_LEN_BYTES + packed.len());
@@ -70,7 +71,7 @@ fn without<'a>(packed: &[u8], prefix: &'a [u8]) -> Result<Vec<u8>, &'a [u8]> {
     Ok(out.finish())
 }
 
-/// The run of a shared node, which is `full_len` bytes, with its texts written in full.
+/// The elements of a shared node with their texts written in full, `full_len` bytes.
 pub(super) fn full(shared: &[u8], start: usize, full_len: usize) -> Vec<u8> {
     let len = start - FULL_LEN_BYTES;
     let mut out = Writer::new(full_len);
@@ -96,7 +97,7 @@ pub(super) fn full(shared: &[u8], start: usize, full_len: usize) -> Vec<u8> {
     out.finish()
 }
 
-/// What all texts of a run begin with, and `prefix` as well.
+/// The longest start of `prefix` that all texts begin with.
 fn common<'a>(packed: &[u8], prefix: &'a [u8]) -> &'a [u8] {
     let mut common = prefix;
     let mut rest = packed;
@@ -112,7 +113,8 @@ fn common<'a>(packed: &[u8], prefix: &'a [u8]) -> &'a [u8] {
     common
 }
 
-/// `starts_with`, without a call where the prefix is short: its first and its last eight bytes are compared, which may overlap.
+/// `starts_with`, without a function call for short prefixes: their first and last eight bytes, which may
+/// overlap, are compared.
 #[inline]
 fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
     let len = prefix.len();
@@ -124,7 +126,7 @@ fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
     }
 }
 
-/// Writes a run of elements into room that was made before: hundreds of short pieces.
+/// Writes elements in hundreds of short pieces into a buffer that is allocated before.
 struct Writer {
     out: Vec<u8>,
     at: usize,
@@ -135,7 +137,7 @@ impl Writer {
         Self { out: vec![0; len + CHUNK], at: 0 }
     }
 
-    /// A text of `len` bytes, which `write` writes.
+    /// Writes a text of `len` bytes, whose bytes come from `write`.
     #[inline]
     fn short_text(&mut self, len: usize, write: impl FnOnce(&mut Self)) {
         self.out[self.at] = entry::short_head(len);
@@ -145,7 +147,8 @@ impl Writer {
         self.at += 1;
     }
 
-    /// Copies a few bytes; where both sides have them a whole chunk, which needs no call.
+    /// Copies a few bytes. Where both sides have room for a whole chunk it is copied in one piece, which
+    /// needs no function call.
     #[inline]
     fn copy(&mut self, from: &[u8], start: usize, len: usize) {
         let room = &mut self.out[self.at..];

@@ -1,35 +1,35 @@
-//! Elements of one node on their way into a reply, in the form in which they are kept.
+//! Elements of one node, for writing into a reply in the form in which they are kept.
 //!
-//! An element by itself is a slice or a number made into text, and a walk that makes one of each pays more for the making than for the
-//! bytes. A slice leaves short texts where they are and says how long they are; whoever writes them copies a piece of a fixed size.
+//! Making a value of each element costs more than writing its bytes. A [`ListSlice`] leaves short texts in
+//! place and gives their lengths, so the encoder copies pieces of a fixed size.
 
 use super::tail::tail_len;
 use crate::types::packed::entry::{self, Piece, Raw};
 
-/// The longest text that [`ListSlice::next_short`] gives.
+/// Longest text, in bytes, that [`ListSlice::next_short`] gives.
 pub const SHORT_MAX: usize = 16;
-/// The longest text that [`ListSlice::next_text`] gives.
+/// Longest text, in bytes, that [`ListSlice::next_text`] gives.
 pub const TEXT_MAX: usize = entry::SHORT_BYTES_MAX;
-/// A short text as it is packed: its head, its bytes, its tail.
+/// Bytes of a packed short text: head, text, tail.
 const SHORT_SIZE: usize = SHORT_MAX + 2;
 
-/// Elements that follow each other in one node.
+/// Consecutive elements of one node.
 #[derive(Clone, Debug)]
 pub struct ListSlice<'a> {
-    /// What is to be read before each text, and before no integer; mostly nothing.
+    /// The prefix that belongs before each text, and before no integer; mostly empty.
     pub prefix: &'a [u8],
     packed: &'a [u8],
     left: usize,
 }
 
 impl<'a> ListSlice<'a> {
-    /// Up to `count` of the elements that a node has from a place on, which are `packed`.
+    /// A slice of up to `count` elements, which `packed` begins with.
     #[inline]
     pub(super) fn new(prefix: &'a [u8], packed: &'a [u8], count: usize) -> Self {
         Self { prefix, packed, left: count }
     }
 
-    /// How many more elements were asked for, be they there or not.
+    /// Number of elements still asked for, whether the node has them or not.
     #[inline]
     pub(super) fn left(&self) -> usize {
         self.left
@@ -40,8 +40,9 @@ impl<'a> ListSlice<'a> {
         self.left == 0 || self.packed.is_empty()
     }
 
-    /// So many bytes of these, at most [`SHORT_MAX`], are the next element without the slice's prefix; what follows them belongs to others.
-    /// `None` where the next element is no such text, or is one of the node's last bytes.
+    /// The next element without the prefix, if it is a text of up to [`SHORT_MAX`] bytes: a chunk that begins
+    /// with the text, and the text's length. `None` for other elements, and near the node's end, where no
+    /// whole chunk is left.
     #[inline(always)] // The loop that calls it keeps its registers.
     pub fn next_short(&mut self) -> Option<(&'a [u8; SHORT_MAX], usize)> {
         let chunk = self.packed.first_chunk::<SHORT_SIZE>()?;
@@ -52,7 +53,7 @@ impl<'a> ListSlice<'a> {
         Some((text, len))
     }
 
-    /// The next element without the slice's prefix, where that is a text of up to [`TEXT_MAX`] bytes.
+    /// The next element without the prefix, if it is a text of up to [`TEXT_MAX`] bytes.
     #[inline(always)]
     pub fn next_text(&mut self) -> Option<&'a [u8]> {
         let len = entry::short_len(*self.packed.first()?)?;
@@ -62,7 +63,7 @@ impl<'a> ListSlice<'a> {
         element.get(1..=len)
     }
 
-    /// The next element where that is a number from 0 to 127.
+    /// The next element, if it is an integer from 0 to 127.
     #[inline(always)]
     pub fn next_small_number(&mut self) -> Option<u8> {
         let [number @ 0..=127, _, rest @ ..] = self.packed else { return None };
@@ -86,7 +87,7 @@ impl<'a> Iterator for ListSlice<'a> {
         Some(match raw {
             Raw::Bytes(bytes) => Piece::Bytes(bytes),
             Raw::Int(value) => Piece::Int(value),
-            // No list has these.
+            // Lists have no slots and no rests.
             Raw::Slot(_) | Raw::Rest(_) => Piece::Bytes(&[]),
         })
     }

@@ -1,10 +1,10 @@
-//! What stands behind an element in a node: its length, written to be read from behind.
+//! The tail of an element in a list's node: the length of its encoding, which a walk from behind reads.
 //!
-//! Seven bits a byte, the lowest in the last, the high bit set where another byte is before it.
+//! Seven bits a byte, the lowest bits in the last byte; the high bit says that another byte stands before.
 
 use crate::types::packed::entry::{self, Encoded};
 
-/// The length of an element written to be read from behind.
+/// An encoded tail, one to five bytes.
 pub(super) struct Tail {
     bytes: [u8; 5],
     start: u8,
@@ -50,7 +50,7 @@ pub(super) fn size_with_tail(packed: &[u8]) -> usize {
     size + tail_len(size)
 }
 
-/// How many bytes an element takes in a node.
+/// Bytes that an element takes in a node, tail included.
 #[inline]
 pub(super) fn packed_len(element: &Encoded<'_>) -> usize {
     element.len() + tail_len(element.len())

@@ -1,7 +1,8 @@
 //! How one element is written in packed memory: a head of one to five bytes, then its bytes.
 //!
-//! Decimal integers in canonical form are kept as integers where that is what they read back as. Every element has exactly one form, so
-//! two elements are equal when their packed bytes are, and no form is the prefix of another.
+//! Decimal integers in canonical form are kept as integers, as their text can be made again. Every element
+//! has exactly one encoding, so two elements are equal when their packed bytes are, and no encoding is the
+//! prefix of another.
 //!
 //! | head        | element                                              |
 //! |-------------|------------------------------------------------------|
@@ -11,11 +12,11 @@
 //! | `E1`-`E8`   | an integer of 1 to 8 bytes, little endian            |
 //! | `F0`        | more bytes: a length of four bytes, little endian    |
 //! | `F1`        | not here: the four bytes name a slot (tables only)   |
-//! | `F2`        | none: [`super`] puts it before a prefix   |
-//! | `F3`-`FF`   | a list's prefix, then 0 to 12 bytes (only in      |
-//! |             | [`super`])                                   |
+//! | `F2`        | none: [`super`] puts it before a shared prefix       |
+//! | `F3`-`FF`   | the shared prefix, then 0 to 12 bytes (only in       |
+//! |             | [`super`])                                           |
 //!
-//! Callers other than [`super`] may give the heads from `F2` on a meaning of their own.
+//! Other callers than [`super`] may give the heads from `F2` on a meaning of their own.
 
 use std::ops::Deref;
 
@@ -33,27 +34,27 @@ const MAX_HEAD_LEN: usize = 9;
 /// The longest text whose head is one byte.
 pub(in crate::types) const SHORT_BYTES_MAX: usize = 0x3F;
 
-/// A head no element has: what stands at the start of a packed list that has a prefix.
+/// Head that no element has: marks a packed list that begins with a shared prefix.
 pub(in crate::types) const PREFIX: u8 = 0xF2;
-/// The longest prefix.
+/// Longest shared prefix, in bytes.
 pub(in crate::types) const PREFIX_MAX: usize = 18;
-/// The most bytes an element has behind a prefix it is written without.
+/// Most bytes of an element behind the prefix it is written without.
 const REST_MAX: usize = (u8::MAX - REST) as usize;
 
-/// The longest element packed memory takes, in bytes. Beyond, and long before, callers use another form.
+/// Longest element that can be packed, in bytes. Callers use another form long before.
 pub const MAX_ELEMENT_LEN: usize = 1 << 31;
 
-/// An element as it is kept.
+/// An element as packed memory holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::types) enum Raw<'a> {
     Int(i64),
     Bytes(&'a [u8]),
     Slot(u32),
-    /// What follows the list's prefix.
+    /// The bytes behind the list's shared prefix.
     Rest(&'a [u8]),
 }
 
-/// An element ready to be written or compared: the head, and the bytes after it.
+/// An encoded element, to be written or compared: the head, and the bytes after it.
 #[derive(Clone, Copy)]
 pub(in crate::types) struct Encoded<'a> {
     head: [u8; MAX_HEAD_LEN],
@@ -62,7 +63,7 @@ pub(in crate::types) struct Encoded<'a> {
 }
 
 impl<'a> Encoded<'a> {
-    /// The form of a byte string; a canonical decimal integer becomes an integer.
+    /// Encodes a byte string; a canonical decimal integer becomes an integer.
     #[inline]
     pub(in crate::types) fn new(bytes: &'a [u8]) -> Self {
         match bytes.first() {
@@ -74,13 +75,15 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// The form of a byte string in a list with a prefix, which may be empty. No integer's text may begin with it.
+    /// Encodes a byte string for a list with this prefix, which may be empty. The prefix must not begin the
+    /// text of an integer.
     #[inline]
     pub(in crate::types) fn after(prefix: &[u8], bytes: &'a [u8]) -> Self {
         Self::rest(prefix, bytes).unwrap_or_else(|| Self::new(bytes))
     }
 
-    /// The form of a byte string that begins so and is short enough.
+    /// Encodes a byte string without `prefix`. `None` if it does not begin with the prefix, or too much
+    /// follows it.
     #[inline]
     pub(in crate::types) fn rest(prefix: &[u8], bytes: &'a [u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(prefix)?;
@@ -92,7 +95,7 @@ impl<'a> Encoded<'a> {
         Some(Self { head, head_len: 1, data: rest })
     }
 
-    /// The form of an integer.
+    /// Encodes an integer.
     #[inline]
     pub(in crate::types) fn int(value: i64) -> Encoded<'static> {
         let mut head = [0; MAX_HEAD_LEN];
@@ -107,7 +110,7 @@ impl<'a> Encoded<'a> {
         Encoded { head, head_len: 1 + width, data: &[] }
     }
 
-    /// The form of bytes that are to read back as bytes, never as an integer.
+    /// Encodes bytes that read back as bytes, even where they are the text of an integer.
     #[inline]
     pub(in crate::types) fn bytes(data: &'a [u8]) -> Self {
         let mut head = [0; MAX_HEAD_LEN];
@@ -127,7 +130,7 @@ impl<'a> Encoded<'a> {
         Self { head, head_len, data }
     }
 
-    /// The form of an element that is kept elsewhere.
+    /// Encodes the number of a slot, where the element's bytes are kept.
     pub(in crate::types) fn slot(slot: u32) -> Encoded<'static> {
         let mut head = [0; MAX_HEAD_LEN];
         head[0] = SLOT;
@@ -151,13 +154,13 @@ impl<'a> Encoded<'a> {
         self.data
     }
 
-    /// How many packed bytes it takes.
+    /// Length of the encoding, in bytes.
     #[inline]
     pub(in crate::types) fn len(&self) -> usize {
         usize::from(self.head_len) + self.data.len()
     }
 
-    /// Whether the packed bytes begin with this element.
+    /// Whether `packed` begins with this element.
     #[inline]
     pub(in crate::types) fn is_at(&self, packed: &[u8]) -> bool {
         let head_len = usize::from(self.head_len);
@@ -175,13 +178,13 @@ pub(in crate::types) fn short_head(len: usize) -> u8 {
     BYTES | len as u8
 }
 
-/// The length of the text with this head, where that has one byte.
+/// The length of the text with this head; `None` for other heads than those of short texts.
 #[inline]
 pub(in crate::types) fn short_len(head: u8) -> Option<usize> {
     (BYTES..BYTES_LONG).contains(&head).then_some(usize::from(head & 0x3F))
 }
 
-/// How many packed bytes the first element takes.
+/// Length of the first element's encoding, in bytes.
 #[inline]
 pub(in crate::types) fn size(packed: &[u8]) -> usize {
     let head = packed[0];
@@ -196,7 +199,7 @@ pub(in crate::types) fn size(packed: &[u8]) -> usize {
     }
 }
 
-/// The first element and how many packed bytes it takes.
+/// Reads the first element. Returns it with the length of its encoding.
 #[inline(always)] // Most elements are short texts, and a call took more than what it did.
 pub(in crate::types) fn read(packed: &[u8]) -> (Raw<'_>, usize) {
     let head = packed[0];
@@ -207,7 +210,8 @@ pub(in crate::types) fn read(packed: &[u8]) -> (Raw<'_>, usize) {
     read_other(packed)
 }
 
-/// What follows the list's prefix in the first element, and how many packed bytes that takes; nothing for another form or no element.
+/// Reads the first element where it is written without the list's prefix. Returns the bytes behind the prefix
+/// and the length of the encoding; `None` for another form, or no element.
 #[inline]
 pub(in crate::types) fn read_rest(packed: &[u8]) -> Option<(&[u8], usize)> {
     let head = *packed.first()?;
@@ -264,24 +268,24 @@ pub(in crate::types) fn read_int(bytes: &[u8]) -> i64 {
 /// An element on its way into a reply, in the form it is kept in.
 #[derive(Clone, Copy, Debug)]
 pub enum Piece<'a> {
-    /// These bytes, behind the prefix that comes with it.
+    /// Bytes to be written behind the prefix that comes with them.
     Bytes(&'a [u8]),
-    /// The text of an integer, alone.
+    /// An integer, whose text is written without a prefix.
     Int(i64),
 }
 
-/// An element on its way out. Dereferences to its bytes; an integer's text is made on the stack.
+/// An element that was read. Dereferences to its bytes; the text of an integer is made on the stack.
 #[derive(Clone, Copy)]
 pub enum Element<'a> {
-    /// Borrowed from where it is kept.
+    /// Bytes borrowed from the packed memory.
     Bytes(&'a [u8]),
-    /// Kept as an integer.
+    /// The text of an integer.
     Int(IntText),
-    /// Kept without what the elements of its list begin with.
+    /// A list's prefix and the element's rest, put together.
     Joined(Joined),
 }
 
-/// A short text put together of two.
+/// A list's prefix and the rest of an element, copied together on the stack.
 #[derive(Clone, Copy)]
 pub struct Joined {
     bytes: [u8; PREFIX_MAX + REST_MAX],
@@ -289,14 +293,14 @@ pub struct Joined {
 }
 
 impl Element<'_> {
-    /// The element of an integer.
+    /// Makes the element of an integer.
     pub fn from_i64(value: i64) -> Self {
         Self::Int(number::format_i64(value))
     }
 }
 
 impl Joined {
-    /// A list's prefix, of up to [`PREFIX_MAX`] bytes.
+    /// Begins with a list's prefix, of up to [`PREFIX_MAX`] bytes.
     #[inline]
     pub(in crate::types) fn new(prefix: &[u8]) -> Self {
         let mut bytes = [0; PREFIX_MAX + REST_MAX];
@@ -304,7 +308,7 @@ impl Joined {
         Self { bytes, len: prefix.len() as u8 }
     }
 
-    /// The prefix and what follows it in an element, up to [`REST_MAX`] bytes.
+    /// Appends the rest of an element, of up to [`REST_MAX`] bytes.
     #[inline]
     pub(in crate::types) fn with(mut self, rest: &[u8]) -> Self {
         let (start, len) = (usize::from(self.len), rest.len());
@@ -315,7 +319,7 @@ impl Joined {
 }
 
 impl<'a> From<Raw<'a>> for Element<'a> {
-    /// A slot has no bytes of its own and a rest not all: tables and packed lists resolve them before.
+    /// Converts what has bytes of its own. Tables resolve slots and packed lists resolve rests before this.
     #[inline]
     fn from(raw: Raw<'a>) -> Self {
         match raw {

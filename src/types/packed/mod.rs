@@ -1,11 +1,13 @@
-//! A packed list of byte strings behind one thin pointer: what small hashes, sets and sorted sets are kept in.
+//! A packed list of byte strings behind one thin pointer: what small hashes, sets and sorted sets are kept
+//! in.
 //!
-//! Elements follow each other as [`entry`] writes them, so finding one is a walk over one or a few cache lines. The limits on how many
-//! and how long are the caller's; [`Packed::has_room`] bounds the whole.
+//! Elements stand one after the other in the encoding of [`entry`], so a search walks over one or a few cache
+//! lines. The caller sets limits on their number and length; [`Packed::has_room`] bounds the whole.
 //!
-//! Members of a set and fields of a hash are often of one kind (`user:17`, `user:23`). What they begin with is then written once, before
-//! the first element, and a short element that begins so is written without it. Which prefix is worth it is looked at when there are
-//! 4, 8, 16... elements. An element still has one form only, given the prefix, so a search is as it is without one.
+//! Members of a set and fields of a hash often begin alike (`user:17`, `user:23`). Such a prefix is then
+//! written once, before the first element, and short elements are written without it. A prefix is looked for
+//! when there are 4, 8, 16... elements. Encoding stays canonical: for a given prefix each element has exactly
+//! one encoding, so `find` compares encoded bytes as it does without a prefix.
 
 pub mod entry;
 pub(in crate::types) mod prefix;
@@ -17,29 +19,31 @@ use crate::primitives::thin::Thin;
 use entry::{Element, Encoded, Joined, PREFIX, Piece, Raw};
 use prefix::common_prefix;
 
-/// Beyond this many bytes nothing is added to a packed list, whatever the configured limits say: Redis has the same bound.
+/// Most bytes of a packed list, whatever the configured limits say (Redis has the same bound).
 const MAX_BYTES: usize = 1 << 30;
 
-/// So many elements or more are counted by walking over them. Whoever configures lists that long pays a walk for every search anyway.
+/// From this number on the header says "many", and elements are counted by a walk. A list configured to be
+/// that long pays a walk for every search anyway.
 const MANY: u16 = u16::MAX;
 
-/// So many elements must there be before a common prefix is looked for.
+/// Number of elements from which a common prefix is looked for.
 const LEAST_SHARING: u16 = 4;
-/// Another prefix has to save this part of the bytes, and this many.
+/// A new prefix has to save this part of the bytes (1/8), and this many.
 const LEAST_SAVED_PART: usize = 8;
 const LEAST_SAVED_BYTES: usize = 4;
 
-/// The list. One word; an empty one owns no memory.
+/// The list. One word in size; an empty one owns no memory.
 #[derive(Clone, Default)]
 pub struct Packed {
-    /// The header is how many elements there are; [`MANY`] where they have to be counted.
+    /// The header is the number of elements, or [`MANY`] where they have to be counted.
     block: Thin<u16>,
 }
 
-/// The place of an element, valid until the list changes before it. A place behind the last element is one to insert at.
+/// Position of an element, valid until the list changes before it. The position behind the last element is
+/// for inserting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// How many elements are before it.
+    /// Number of elements before it.
     pub index: usize,
     offset: usize,
 }
@@ -50,7 +54,7 @@ impl Packed {
         Self { block: Thin::new() }
     }
 
-    /// How many elements there are.
+    /// Number of elements.
     pub fn len(&self) -> usize {
         match self.block.header() {
             MANY => self.count(),
@@ -73,17 +77,17 @@ impl Packed {
         self.block.len() == 0
     }
 
-    /// How many bytes the elements take, their heads included.
+    /// Length of all encoded elements, in bytes.
     pub fn byte_len(&self) -> usize {
         self.block.len()
     }
 
-    /// What the list takes from the allocator, in bytes.
+    /// Bytes that the list takes from the allocator.
     pub fn memory_bytes(&self) -> usize {
         self.block.memory_bytes()
     }
 
-    /// Whether elements of that many bytes together may still be added.
+    /// Whether elements of `added_bytes` bytes together may be added.
     pub fn has_room(&self, added_bytes: usize) -> bool {
         self.byte_len().saturating_add(added_bytes) <= MAX_BYTES
     }
@@ -93,7 +97,7 @@ impl Packed {
         self.iter_from(self.start())
     }
 
-    /// The elements in order from a place on.
+    /// The elements from a position on, in order.
     pub fn iter_from(&self, position: Position) -> Iter<'_> {
         Iter {
             rest: self.block.bytes().get(position.offset..).unwrap_or(&[]),
@@ -102,18 +106,18 @@ impl Packed {
         }
     }
 
-    /// Every `stride`-th of the elements from a place on, up to `count` of them, on their way into a reply.
+    /// Every `stride`-th element from a position on, up to `count` of them, for writing into a reply.
     pub fn pieces(&self, from: Position, stride: usize, count: usize) -> Pieces<'_> {
         let rest = self.block.bytes().get(from.offset..).unwrap_or(&[]);
         Pieces { prefix: self.prefix(), rest, stride, left: count }
     }
 
-    /// The element with that many before it.
+    /// The element at an index; `None` beyond the end.
     pub fn get(&self, index: usize) -> Option<Element<'_>> {
         self.at(self.position(index)?)
     }
 
-    /// The element at a place, or nothing behind the last.
+    /// The element at a position; `None` behind the last.
     pub fn at(&self, position: Position) -> Option<Element<'_>> {
         self.raw_at(position).map(|raw| self.resolve(raw))
     }
@@ -123,7 +127,7 @@ impl Packed {
         (!rest.is_empty()).then(|| entry::read(rest).0)
     }
 
-    /// The place of the first element.
+    /// Position of the first element.
     pub fn start(&self) -> Position {
         let offset = match self.block.bytes() {
             [PREFIX, len, ..] => 2 + usize::from(*len),
@@ -132,12 +136,12 @@ impl Packed {
         Position { index: 0, offset }
     }
 
-    /// The place behind the last element.
+    /// Position behind the last element.
     pub fn end(&self) -> Position {
         Position { index: self.len(), offset: self.block.len() }
     }
 
-    /// The place of the element with that many before it; the count of elements gives [`Self::end`], more gives nothing.
+    /// Position of the element at `index`: [`Self::end`] for the number of elements, `None` beyond it.
     pub fn position(&self, index: usize) -> Option<Position> {
         if index >= self.len() {
             return (index == self.len()).then(|| self.end());
@@ -145,7 +149,7 @@ impl Packed {
         Some(self.skip(self.start(), index))
     }
 
-    /// The place `count` elements further on, at most the end.
+    /// Position `count` elements further on, or the end.
     pub fn skip(&self, from: Position, count: usize) -> Position {
         let bytes = self.block.bytes();
         let Position { mut index, mut offset } = from;
@@ -159,7 +163,8 @@ impl Packed {
         Position { index, offset }
     }
 
-    /// The first element equal to `needle` among every `stride`-th: 1 looks at all, 2 at the first of each pair.
+    /// Finds the first element equal to `needle` among every `stride`-th: 1 searches all, 2 the first of each
+    /// pair.
     pub fn find(&self, needle: &[u8], stride: usize) -> Option<Position> {
         let needle = self.encoded(needle);
         let bytes = self.block.bytes();
@@ -195,7 +200,8 @@ impl Packed {
         self.share(position, element, Content::Elements);
     }
 
-    /// Inserts a pair at a place of a list that has only such: the second stays as it is given, and is read with [`Self::raw_at`].
+    /// Inserts a pair into a list of such pairs. The second is written as given, and read with
+    /// [`Self::raw_at`].
     pub(in crate::types) fn insert_with_raw(
         &mut self,
         position: Position,
@@ -216,7 +222,7 @@ impl Packed {
         self.block.set_header(before.saturating_add(count));
     }
 
-    /// Puts another element in the place of one. Behind the last there is nothing to replace.
+    /// Replaces the element at a position. At the end there is nothing to replace.
     pub fn replace(&mut self, position: Position, element: &[u8]) {
         let Some(rest) = self.block.bytes().get(position.offset..).filter(|rest| !rest.is_empty()) else {
             return;
@@ -242,7 +248,7 @@ impl Packed {
         self.block.clear();
     }
 
-    /// What is not written with each element; empty where there is no such thing.
+    /// The shared prefix; empty where there is none.
     fn prefix(&self) -> &[u8] {
         match self.block.bytes() {
             [PREFIX, len, rest @ ..] => &rest[..usize::from(*len)],
@@ -261,7 +267,7 @@ impl Packed {
         Encoded::after(self.prefix(), element)
     }
 
-    /// To be called when an element was inserted at a place: now and then looks whether a common prefix is worth it.
+    /// Called after each insertion: now and then looks for a prefix that saves enough.
     #[inline]
     fn share(&mut self, place: Position, element: &[u8], content: Content) {
         let count = self.block.header();
@@ -270,8 +276,8 @@ impl Packed {
         }
     }
 
-    /// Tries what the element at a place has in common with another one. A longer prefix than there is already is not tried: the
-    /// others had a say in that.
+    /// Tries the common prefix of the new element and another one. An existing prefix is never lengthened: it
+    /// was chosen to fit elements that a longer one would exclude.
     #[cold]
     fn find_prefix(&mut self, place: Position, element: &[u8], content: Content) {
         let stride = if content == Content::Elements { 1 } else { 2 };
@@ -292,7 +298,7 @@ impl Packed {
         }
     }
 
-    /// The bytes of the list with another prefix.
+    /// The list's bytes, written with another prefix.
     fn with_prefix(&self, prefix: &[u8], content: Content) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(2 + prefix.len() + self.block.len());
         bytes.extend([PREFIX, prefix.len() as u8]);
@@ -324,7 +330,7 @@ impl Packed {
         bytes
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     pub(in crate::types) fn assert_invariants(&self) {
         let bytes = self.block.bytes();
@@ -345,13 +351,13 @@ impl Packed {
     }
 }
 
-/// What a list is made of, as far as a search for a common prefix has to know.
+/// What a list consists of, which decides which elements may share a prefix.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Content {
     Elements,
-    /// Pairs that are found by the first.
+    /// Pairs that are searched by their first elements.
     Pairs,
-    /// Such pairs whose seconds have a form of their own.
+    /// Pairs whose second elements are encoded by the caller.
     RawPairs,
 }
 
@@ -394,8 +400,9 @@ impl<'a> Iterator for Iter<'a> {
 
 impl ExactSizeIterator for Iter<'_> {}
 
-/// Elements of a list as they are kept: each a prefix, which may be empty, and what follows it. Putting texts together to be read once
-/// takes longer than the rest of writing them: what was just written in short pieces is read in long ones.
+/// Elements as they are kept: each a prefix, which may be empty, and the bytes behind it. The reply gets both
+/// pieces: putting an element together first would read long what was just written short, which stalls the
+/// processor.
 #[derive(Clone, Debug)]
 pub struct Pieces<'a> {
     prefix: &'a [u8],

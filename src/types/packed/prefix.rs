@@ -1,9 +1,9 @@
-//! What several elements begin with: it is written once, before the first of them.
+//! The prefix that several elements share, which a packed list or a list's node writes once.
 
 use super::entry::PREFIX_MAX;
 
-/// What two elements begin with. Digits at its end are left out, as others will differ there; and so no integer begins with it, for an
-/// integer is kept as one.
+/// The prefix of two elements that is worth sharing, without digits at its end: others will differ there. So
+/// no integer's text begins with it, and integers stay integers.
 pub(super) fn common_prefix<'a>(a: &'a [u8], b: &[u8]) -> &'a [u8] {
     let mut prefix = &a[..common_len(a, b).min(PREFIX_MAX)];
     while let [shorter @ .., b'0'..=b'9'] = prefix {
@@ -12,7 +12,7 @@ pub(super) fn common_prefix<'a>(a: &'a [u8], b: &[u8]) -> &'a [u8] {
     if prefix == b"-" { &[] } else { prefix }
 }
 
-/// How many bytes are the same in both up to the first that are not.
+/// Number of equal bytes at the start of both.
 pub(in crate::types) fn common_len(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

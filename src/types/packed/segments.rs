@@ -1,4 +1,4 @@
-//! A vector in segments: growing it never copies more than one segment's worth of items.
+//! A vector in segments: growth never copies more than one segment.
 
 const SEGMENT: usize = 512;
 

@@ -1,4 +1,4 @@
-//! Where a table keeps what is too long to lie packed: each in an allocation of its own, named by a small number.
+//! Allocations for elements that are too long to be packed, each named by a small number, its slot.
 
 use super::segments::Segments;
 use crate::primitives::thin::size_class;
@@ -6,7 +6,7 @@ use crate::primitives::thin::size_class;
 /// The long elements of one table.
 pub(in crate::types) struct Slots {
     slots: Segments<Slot>,
-    /// The first free slot of the chain of them.
+    /// First slot of the chain of free ones.
     free: Option<u32>,
     held_bytes: usize,
 }
@@ -21,7 +21,7 @@ impl Slots {
         Self { slots: Segments::new(), free: None, held_bytes: 0 }
     }
 
-    /// The bytes of a slot; a slot that is free has none.
+    /// The bytes in a slot; none in a free one.
     pub(in crate::types) fn get(&self, slot: u32) -> &[u8] {
         match self.slots.get(slot as usize) {
             Some(Slot::Held(bytes)) => bytes,
@@ -29,7 +29,7 @@ impl Slots {
         }
     }
 
-    /// Keeps the bytes and names their slot.
+    /// Copies the bytes into a slot and returns its number.
     pub(in crate::types) fn insert(&mut self, bytes: &[u8]) -> u32 {
         self.held_bytes += size_class(bytes.len());
         let held = Slot::Held(bytes.into());
@@ -58,12 +58,12 @@ impl Slots {
         }
     }
 
-    /// What the slots take from the allocator, in bytes.
+    /// Bytes that the slots takes from the allocator.
     pub(in crate::types) fn memory_bytes(&self) -> usize {
         self.slots.memory_bytes() + self.held_bytes
     }
 
-    /// How many slots hold something; for tests.
+    /// Number of slots in use; for tests.
     #[cfg(test)]
     pub(in crate::types) fn held(&self) -> usize {
         self.slots.iter().filter(|slot| matches!(slot, Slot::Held(_))).count()

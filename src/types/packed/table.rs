@@ -1,14 +1,17 @@
-//! The table of large sets, hashes and sorted sets: member, or field and value, in about four bytes more than the bytes themselves.
+//! The hash table of large sets, hashes and sorted sets: members, or fields with values, in about four bytes
+//! more than the bytes themselves.
 //!
-//! Linear hashing: the table grows by splitting one bucket, in turn, whenever there are more than [`LOAD`] entries a bucket, and shrinks by
-//! merging the last one back; no operation ever touches more than two buckets, and nothing is ever rehashed as a whole. A bucket is one
-//! small allocation: a row of one-byte tags (eight bits of each entry's hash, searched all at once), a row of one-byte sizes (whose sum is an
-//! entry's place, so that a lookup reads the first cache line and the entry's own), then the entries as [`super::entry`] writes them, one
-//! after the other. What is longer than [`INLINE_MAX`] lies in an allocation of its own and the entry names its slot.
+//! Linear hashing: the table grows by splitting one bucket, in turn, whenever there are more than [`LOAD`]
+//! entries a bucket, and shrinks by merging the last bucket back. No operation touches more than two buckets,
+//! and the whole is never rehashed. A bucket is one small allocation: a row of one-byte tags (eight bits of
+//! each entry's hash, searched all at once), a row of one-byte sizes (their sum is an entry's offset, so a
+//! lookup reads the first cache line and the entry's own), then the entries in the encoding of
+//! [`super::entry`]. A key or value longer than [`INLINE_MAX`] lies in an allocation of its own, and the
+//! entry names its slot.
 //!
-//! Bucket `b` of a table of `2^k` buckets holds the entries whose hash ends in the `k` bits of `b`. Read from the lowest bit on, a hash is
-//! thus a position on a line, every bucket is an interval of that line, and splits and merges only divide and join intervals. That
-//! is what [`PackedTable::scan`] walks along.
+//! Bucket `b` of a table of `2^k` buckets holds the entries whose hash ends in the `k` bits of `b`. Read from
+//! the lowest bit on, a hash is a position on a line, and each bucket an interval of it; splits and merges
+//! only divide and join intervals. [`PackedTable::scan`] walks along this line.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -21,11 +24,12 @@ use super::slots::Slots;
 use crate::primitives::occupancy::Occupancy;
 use crate::primitives::thin::Thin;
 
-/// How many entries a bucket has on average when the table grows.
+/// Average number of entries a bucket at which the table grows.
 const LOAD: usize = 12;
-/// The longest key or value that lies in its bucket, in bytes. A key and a value, each with its head, are less than 256.
+/// Longest key or value kept in its bucket, in bytes. A key and a value with their heads stay below 256
+/// bytes, so that a size fits a byte.
 const INLINE_MAX: usize = 120;
-/// The rows grow by this many, so that most insertions do not move the entries behind them.
+/// Step by which the rows grow, so that most insertions do not move the entries behind them.
 const ROW_STEP: usize = 8;
 
 /// A table of keys alone.
@@ -36,17 +40,18 @@ pub type FieldTable = PackedTable<true>;
 /// The table; with values when `MAP`.
 pub struct PackedTable<const MAP: bool> {
     buckets: Segments<Bucket>,
-    /// One less than the power of two that is not below the number of buckets.
+    /// The power of two at or above the number of buckets, less one.
     mask: usize,
     len: usize,
-    /// No bucket has more entries.
+    /// Upper bound of the entries in any bucket.
     longest: usize,
     bucket_bytes: usize,
     slots: Slots,
     hasher: FixedState,
 }
 
-/// The header is how many entries there are. First come the rows of tags and of sizes, each of `row_len(count)` bytes.
+/// A bucket. The header is the number of entries. The rows of tags and sizes come first, each of
+/// `row_len(count)` bytes.
 type Bucket = Thin<u32>;
 
 /// Where an entry is.
@@ -57,14 +62,14 @@ struct Found {
     offset: usize,
 }
 
-/// What a key is compared as.
+/// A searched key, in the form that entries are compared with.
 enum Needle<'a> {
     Packed(Encoded<'a>),
     Long(&'a [u8]),
 }
 
 impl<const MAP: bool> PackedTable<MAP> {
-    /// An empty table. The seed decides where entries go; where keys come from outside it should be one nobody can guess.
+    /// An empty table. The seed decides where entries go; for keys from outside it should be unpredictable.
     pub fn new(seed: u64) -> Self {
         let mut buckets = Segments::new();
         buckets.push(Bucket::new());
@@ -79,7 +84,7 @@ impl<const MAP: bool> PackedTable<MAP> {
         }
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -89,12 +94,12 @@ impl<const MAP: bool> PackedTable<MAP> {
         self.len == 0
     }
 
-    /// What the table takes from the allocator, in bytes, itself not included.
+    /// Bytes that the table takes from the allocator, itself not included.
     pub fn memory_bytes(&self) -> usize {
         self.buckets.memory_bytes() + self.bucket_bytes + self.slots.memory_bytes()
     }
 
-    /// How full it is.
+    /// How full the buckets are.
     pub fn occupancy(&self) -> Occupancy {
         let mut occupancy = Occupancy { capacity: self.buckets.len() * LOAD, ..Occupancy::default() };
         for index in 0..self.buckets.len() {
@@ -108,14 +113,15 @@ impl<const MAP: bool> PackedTable<MAP> {
         self.find(self.hash(key), key).is_some()
     }
 
-    /// Asks the processor to fetch what a lookup of the key will read first. Worth it for a batch of keys before their lookups.
+    /// Prefetches the cache line that a lookup of the key reads first. For a batch of keys, before their
+    /// lookups.
     pub fn prefetch(&self, key: &[u8]) {
         if let Some(bucket) = self.buckets.get(self.address(self.hash(key))) {
             bucket.prefetch();
         }
     }
 
-    /// Removes the key with its value; whether it was there.
+    /// Removes the key with its value. Returns whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         let Some(found) = self.find(self.hash(key), key) else {
             return false;
@@ -124,14 +130,16 @@ impl<const MAP: bool> PackedTable<MAP> {
         true
     }
 
-    /// Every key with its value, in no particular order. Without values the second is empty.
+    /// All keys with their values, in no particular order. Without values the second is empty.
     pub fn iter(&self) -> Iter<'_, MAP> {
         Iter { table: self, next_bucket: 0, rest: &[], left: self.len }
     }
 
-    /// Calls `visit` with some entries, about `count` of them, and returns the cursor to go on with. Zero begins and ends.
+    /// Calls `visit` with about `count` entries from `cursor` on and returns the cursor for the next call; 0
+    /// begins and ends.
     ///
-    /// Whatever is added and removed between the calls, an entry that is there from the first call to the last is visited. One may be visited twice.
+    /// An entry that is present from the first call to the last is visited, whatever is added and removed
+    /// between the calls. An entry may be visited twice.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Element<'_>, Element<'_>)) -> u64 {
         self.scan_entries(cursor, count, |packed| {
             let (key, value) = self.elements(packed);
@@ -150,7 +158,8 @@ impl<const MAP: bool> PackedTable<MAP> {
                     visited += 1;
                 }
             }
-            // One more on the line of hashes read from their lowest bit on, counting in this bucket's interval.
+            // Adds one on the line of hashes, read from their lowest bit on, in units of this bucket's
+            // interval.
             cursor = (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits();
             if cursor == 0 || visited >= count {
                 return cursor;
@@ -158,12 +167,12 @@ impl<const MAP: bool> PackedTable<MAP> {
         }
     }
 
-    /// An entry, every one as likely as every other.
+    /// Draws an entry, each with the same probability.
     pub fn random(&self, rng: &mut fastrand::Rng) -> Option<(Element<'_>, Element<'_>)> {
         if self.len == 0 {
             return None;
         }
-        // A place among as many as the fullest bucket has, in every bucket; tried again where there is no entry.
+        // Draws a bucket and a place among as many as the fullest bucket has, until there is an entry.
         loop {
             let bucket = self.buckets.get(rng.usize(..self.buckets.len()))?;
             let place = rng.usize(..self.longest.max(1));
@@ -279,7 +288,7 @@ impl<const MAP: bool> PackedTable<MAP> {
         }
     }
 
-    /// Adds a bucket and divides the one whose turn it is between the two.
+    /// Adds a bucket and distributes the entries of the bucket whose turn it is between the two.
     fn split_one(&mut self) {
         let count = self.buckets.len();
         if count > self.mask {
@@ -304,7 +313,7 @@ impl<const MAP: bool> PackedTable<MAP> {
         self.buckets.push(high);
     }
 
-    /// Takes the last bucket away and gives its entries to the one it was split from.
+    /// Removes the last bucket and gives its entries to the one it was split from.
     fn merge_last(&mut self) {
         let Some(last) = self.buckets.pop() else {
             return;
@@ -328,7 +337,7 @@ impl<const MAP: bool> PackedTable<MAP> {
         let merged = parts.into_bucket();
         self.bucket_bytes =
             self.bucket_bytes + merged.memory_bytes() - other.memory_bytes() - last.memory_bytes();
-        // With one bucket left the bound can be exact again.
+        // With one bucket left the bound is exact again.
         self.longest = self.longest.max(merged.header() as usize);
         if count == 1 {
             self.longest = merged.header() as usize;
@@ -356,7 +365,7 @@ impl<const MAP: bool> PackedTable<MAP> {
         (self.resolve(key), value)
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     pub(in crate::types) fn assert_invariants(&self) {
         let buckets = self.buckets.len();
@@ -387,7 +396,7 @@ impl<const MAP: bool> PackedTable<MAP> {
 }
 
 impl MemberTable {
-    /// Adds a key; whether it was new.
+    /// Adds a key. Returns whether it was new.
     pub fn insert(&mut self, key: &[u8]) -> bool {
         let hash = self.hash(key);
         if self.find(hash, key).is_some() {
@@ -404,7 +413,7 @@ impl FieldTable {
         self.get_raw(key).map(|raw| self.resolve(raw))
     }
 
-    /// Gives a key a value; whether the key is new.
+    /// Gives a key a value. Returns whether the key is new.
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> bool {
         let value = store(&mut self.slots, value);
         self.set_encoded(key, value)
@@ -416,7 +425,7 @@ impl FieldTable {
         Some(entry::read(&packed[entry::size(packed)..]).0)
     }
 
-    /// How the table keeps a key that is in it: for those who name the same bytes from elsewhere.
+    /// The encoding of a key of this table, for callers that refer to the same bytes from elsewhere.
     pub(in crate::types) fn key_form<'k>(&self, key: &'k [u8]) -> Encoded<'k> {
         if key.len() > INLINE_MAX
             && let Some(found) = self.find(self.hash(key), key)
@@ -433,7 +442,7 @@ impl FieldTable {
         &self.slots
     }
 
-    /// Calls `visit` with some keys and their values as they are kept; otherwise as [`Self::scan`].
+    /// [`Self::scan`] with keys and values as they are encoded.
     pub(in crate::types) fn scan_raw(
         &self,
         cursor: u64,
@@ -450,7 +459,7 @@ impl FieldTable {
         self.replace_encoded(key, value, |_| ()).is_none()
     }
 
-    /// Gives a key a value; what `read` made of the one it had.
+    /// Sets a key's value. Returns what `read` made of the old one.
     pub(in crate::types) fn replace_encoded<R>(
         &mut self,
         key: &[u8],
@@ -483,7 +492,7 @@ impl FieldTable {
 pub struct Iter<'a, const MAP: bool> {
     table: &'a PackedTable<MAP>,
     next_bucket: usize,
-    /// What is left of the bucket before.
+    /// Entries of the present bucket that are still to come.
     rest: &'a [u8],
     left: usize,
 }
@@ -509,7 +518,7 @@ impl<'a, const MAP: bool> Iterator for Iter<'a, MAP> {
 
 impl<const MAP: bool> ExactSizeIterator for Iter<'_, MAP> {}
 
-/// A bucket in the making.
+/// The parts of a bucket that is being built.
 #[derive(Default)]
 struct Parts<'a> {
     tags: SmallVec<[u8; 64]>,
@@ -535,7 +544,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The form in which bytes go into a bucket: packed, or the name of the slot they were put into.
+/// Encodes bytes for a bucket; long ones are put into a slot.
 fn store<'a>(slots: &mut Slots, bytes: &'a [u8]) -> Encoded<'a> {
     if bytes.len() > INLINE_MAX { Encoded::slot(slots.insert(bytes)) } else { Encoded::new(bytes) }
 }
@@ -544,19 +553,19 @@ fn needle_of(key: &[u8]) -> Needle<'_> {
     if key.len() > INLINE_MAX { Needle::Long(key) } else { Needle::Packed(Encoded::new(key)) }
 }
 
-/// The bits of a hash that no bucket address uses.
+/// The tag: eight bits of the hash that no bucket number uses.
 #[inline]
 fn tag_of(hash: u64) -> u8 {
     (hash >> 56) as u8
 }
 
-/// How many bytes each row has.
+/// Length of each row for `count` entries, in bytes.
 #[inline]
 fn row_len(count: usize) -> usize {
     count.next_multiple_of(ROW_STEP)
 }
 
-/// Where an entry of a bucket is.
+/// Offset of an entry in its bucket's bytes.
 #[inline]
 fn offset_of(bucket: &[u8], count: usize, index: usize) -> usize {
     let row = row_len(count);
@@ -700,7 +709,8 @@ mod tests {
             let (key, _) = table.random(&mut rng).expect("not empty");
             drawn[crate::primitives::number::parse_u64(&key).expect("a number") as usize] += 1;
         }
-        // Chi squared with 299 degrees of freedom: above 400 has a probability of about one in ten thousand, and the seeds are fixed.
+        // Chi squared with 299 degrees of freedom: above 400 has a probability of about one in ten thousand,
+        // and the seeds are fixed.
         let expected = (DRAWS / MEMBERS) as f64;
         let chi_squared: f64 = drawn.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum();
         assert!(chi_squared < 400.0, "{chi_squared}");

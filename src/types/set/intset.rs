@@ -2,10 +2,10 @@
 
 use crate::primitives::thin::Thin;
 
-/// The set. One word; an empty one owns no memory.
+/// The set. One word in size; an empty one owns no memory.
 #[derive(Clone, Default)]
 pub struct IntSet {
-    /// The header is the width of an integer in bytes; the integers are little endian, ascending.
+    /// The header is the width of an integer in bytes (2, 4 or 8); the integers are little endian, ascending.
     block: Thin<u32>,
 }
 
@@ -15,7 +15,7 @@ impl IntSet {
         Self { block: Thin::new() }
     }
 
-    /// How many integers there are.
+    /// Number of integers.
     pub fn len(&self) -> usize {
         match self.block.header() as usize {
             0 => 0,
@@ -28,7 +28,7 @@ impl IntSet {
         self.block.len() == 0
     }
 
-    /// What the set takes from the allocator, in bytes.
+    /// Bytes that the set takes from the allocator.
     pub fn memory_bytes(&self) -> usize {
         self.block.memory_bytes()
     }
@@ -49,7 +49,7 @@ impl IntSet {
         self.search(value).is_ok()
     }
 
-    /// Adds an integer; whether it was new.
+    /// Adds an integer. Returns whether it was new.
     pub fn add(&mut self, value: i64) -> bool {
         let Err(index) = self.search(value) else {
             return false;
@@ -61,7 +61,7 @@ impl IntSet {
         true
     }
 
-    /// Removes an integer; whether it was there. The width stays as it is.
+    /// Removes an integer. Returns whether it was there. The width stays as it is.
     pub fn remove(&mut self, value: i64) -> bool {
         let Ok(index) = self.search(value) else {
             return false;
@@ -76,10 +76,10 @@ impl IntSet {
         (0..self.len()).map(|index| self.get(index).unwrap_or_default())
     }
 
-    /// The place of the integer, or the one where it belongs.
+    /// The index of the integer, or the one where it belongs.
     fn search(&self, value: i64) -> Result<usize, usize> {
         let (mut low, mut high) = (0, self.len());
-        // Ascending input is common: look at the end first.
+        // Ascending input is common, so the end is looked at first.
         match self.get(high.wrapping_sub(1)) {
             None => return Err(0),
             Some(last) if value > last => return Err(high),
@@ -109,7 +109,7 @@ impl IntSet {
         self.block.set_header(width as u32);
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     pub(super) fn assert_invariants(&self) {
         let width = self.block.header() as usize;

@@ -1,7 +1,7 @@
-//! The set: integers alone in an [`IntSet`], small ones in a [`Packed`] list, the rest in a [`MemberTable`].
+//! The set: only integers in an [`IntSet`], small sets in a [`Packed`] list, the rest in a [`MemberTable`].
 //!
-//! The encodings and when one becomes another are Redis's, since clients and tests look at OBJECT ENCODING: a set only ever grows into a
-//! larger encoding, when a member is added.
+//! The encodings, and when one becomes another, are Redis's, since clients and tests look at OBJECT ENCODING.
+//! An encoding only ever changes to a larger one, when a member is added.
 
 mod intset;
 
@@ -13,7 +13,7 @@ use crate::types::packed::table::{self, MemberTable};
 use crate::types::packed::{self, Packed};
 use intset::IntSet;
 
-/// More integers than this are not kept in an intset whatever the configuration says.
+/// Most integers of an intset, whatever the configuration says.
 const MAX_INTSET_ENTRIES: usize = 1 << 30;
 
 /// When a set changes its encoding; the directives `set-max-...` of the configuration.
@@ -33,7 +33,7 @@ impl Default for SetLimits {
     }
 }
 
-/// The set. Nine bytes.
+/// The set. Nine bytes in size.
 pub struct Set {
     form: Form,
 }
@@ -45,7 +45,7 @@ enum Form {
 }
 
 impl Set {
-    /// An empty set in the encoding that suits its first member and how many are expected.
+    /// An empty set in the encoding that suits its first member and the number of members expected.
     pub fn new_for(first: &[u8], limits: &SetLimits, size_hint: usize) -> Self {
         let form = if size_hint <= limits.max_intset_entries && number::parse_i64(first).is_some() {
             Form::Ints(IntSet::new())
@@ -57,7 +57,7 @@ impl Set {
         Self { form }
     }
 
-    /// Takes the encoding for large sets at once when as many members are about to be added.
+    /// Changes to the encoding of large sets at once when `size_hint` members are about to be added.
     pub fn expect(&mut self, size_hint: usize, limits: &SetLimits) {
         match &self.form {
             Form::Ints(_) if size_hint > limits.max_intset_entries => self.make_table(),
@@ -66,7 +66,7 @@ impl Set {
         }
     }
 
-    /// Adds a member; whether it was new.
+    /// Adds a member. Returns whether it was new.
     pub fn add(&mut self, member: &[u8], limits: &SetLimits) -> bool {
         match &mut self.form {
             Form::Table(table) => table.insert(member),
@@ -110,7 +110,7 @@ impl Set {
         }
     }
 
-    /// Removes a member; whether it was there.
+    /// Removes a member. Returns whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match &mut self.form {
             Form::Ints(ints) => number::parse_i64(member).is_some_and(|value| ints.remove(value)),
@@ -134,7 +134,7 @@ impl Set {
         }
     }
 
-    /// How many members there are.
+    /// Number of members.
     pub fn len(&self) -> usize {
         match &self.form {
             Form::Ints(ints) => ints.len(),
@@ -148,7 +148,8 @@ impl Set {
         self.len() == 0
     }
 
-    /// The members: integers ascending, small sets in the order they were added, large ones in no particular order.
+    /// All members: integers ascending, a packed list in the order of insertion, a table in no particular
+    /// order.
     pub fn iter(&self) -> Iter<'_> {
         Iter {
             form: match &self.form {
@@ -159,7 +160,7 @@ impl Set {
         }
     }
 
-    /// The members of a set that is a packed list, on their way into a reply.
+    /// The members, for writing into a reply; `None` unless the set is a packed list.
     pub fn pieces(&self) -> Option<packed::Pieces<'_>> {
         match &self.form {
             Form::Packed(list) => Some(list.pieces(list.start(), 1, list.len())),
@@ -167,7 +168,7 @@ impl Set {
         }
     }
 
-    /// A member, every one as likely as every other.
+    /// A member, each with the same probability.
     pub fn random(&self, rng: &mut fastrand::Rng) -> Option<Element<'_>> {
         if self.is_empty() {
             return None;
@@ -179,7 +180,8 @@ impl Set {
         }
     }
 
-    /// Calls `visit` with `count` different members, every choice of them as likely as every other; with all of them when there are fewer.
+    /// Calls `visit` with `count` different members, each choice with the same probability; with all members
+    /// when there are fewer.
     pub fn random_distinct(&self, count: usize, rng: &mut fastrand::Rng, mut visit: impl FnMut(&[u8])) {
         let len = self.len();
         if let Form::Table(table) = &self.form
@@ -208,15 +210,16 @@ impl Set {
         }
     }
 
-    /// Takes out a member, every one as likely as every other.
+    /// Removes a member, each with the same probability, and returns it.
     pub fn pop(&mut self, rng: &mut fastrand::Rng) -> Option<Vec<u8>> {
         let member = self.random(rng)?.to_vec();
         self.remove(&member);
         Some(member)
     }
 
-    /// Calls `visit` with some members and returns the cursor to go on with; zero begins and ends. A set that is not a table is visited whole.
-    /// A member that is there from the first call to the last is visited, whatever is added and removed between them.
+    /// Calls `visit` with some members and returns the cursor for the next call; 0 begins and ends. A set
+    /// that is not a table is visited whole. A member that is present from the first call to the last is
+    /// visited, whatever is added and removed between them.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8])) -> u64 {
         if let Form::Table(table) = &self.form {
             return table.scan(cursor, count, |member, _| visit(&member));
@@ -225,14 +228,15 @@ impl Set {
         0
     }
 
-    /// Asks the processor to fetch what a lookup in a large one will read first. Worth it for a batch of commands before they run.
+    /// Prefetches the cache line that a lookup reads first; only tables have one. For a batch of commands,
+    /// before they run.
     pub fn prefetch(&self, member: &[u8]) {
         if let Form::Table(table) = &self.form {
             table.prefetch(member);
         }
     }
 
-    /// How full its table is, if it has one.
+    /// Occupancy of the hash table, if there is one (DEBUG HTSTATS-KEY).
     pub fn occupancy(&self) -> Option<Occupancy> {
         match &self.form {
             Form::Ints(_) | Form::Packed(_) => None,
@@ -240,7 +244,7 @@ impl Set {
         }
     }
 
-    /// The name of the encoding as OBJECT ENCODING has it.
+    /// The word that OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         match self.form {
             Form::Ints(_) => "intset",
@@ -249,7 +253,7 @@ impl Set {
         }
     }
 
-    /// What the set takes from the allocator, in bytes, its own nine bytes not included.
+    /// Bytes that the set takes from the allocator, its own nine bytes not included.
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Ints(ints) => ints.memory_bytes(),
@@ -272,7 +276,7 @@ impl Set {
         self.form = Form::Table(table);
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     fn assert_invariants(&self) {
         match &self.form {

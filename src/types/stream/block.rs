@@ -1,9 +1,11 @@
-//! A block of a stream: entries that follow each other, packed, with the fields of the first one kept once, the template.
+//! A block of a stream: consecutive entries, packed. The fields of the first entry, the *template*, are kept
+//! once.
 //!
-//! The bytes are the number of those fields, each field's name with its value, then the entries in the order of their ids. An
-//! entry is a head, the difference of its id to the one before it (to the block's own for the first), and its elements as
-//! [`entry`](crate::types::packed::entry) writes them: values alone where its field names are the template's, else their number and each
-//! name with its value. A value that is the template's is one byte, [`SAME`]. Numbers are written seven bits a byte.
+//! The bytes are the number of the template's fields, each field's name and value, then the entries in the
+//! order of their ids. An entry is a head, the difference of its id to the previous one (to the block's own
+//! for the first), and its elements in the encoding of [`entry`](crate::types::packed::entry): values alone
+//! where its field names are the template's, else the number of fields and each name with its value. A value
+//! that equals the template's is one byte, [`SAME`]. Numbers are written seven bits a byte.
 //!
 //! | bits of the head | meaning                                                                  |
 //! |------------------|--------------------------------------------------------------------------|
@@ -13,7 +15,8 @@
 //! | 3                | the number within a later millisecond is 0 and not written               |
 //! | 4 to 7           | milliseconds later, 15: written behind the head                          |
 //!
-//! A deleted entry keeps its place, since the next id is counted from its; when half of a block is deleted, it is written anew.
+//! A deleted entry keeps its place, since the next id is counted from its id; a block that is half deleted is
+//! rewritten.
 
 use smallvec::SmallVec;
 
@@ -28,12 +31,13 @@ const SEQ_ZERO: u8 = 1 << 3;
 const MS_SHIFT: u32 = 4;
 const MS_LONG: u8 = 15;
 
-/// Stands for a value that is the template's. No element begins with this byte.
+/// Byte for a value that equals the template's. No encoded element begins with it.
 const SAME: u8 = 0xFF;
-/// A longer value is not kept in the template, which outlives the entry that it comes from: an empty one stands there instead.
+/// Longest value kept in the template, in bytes. The template outlives the entry it comes from, so a longer
+/// value is replaced by an empty one there.
 const TEMPLATE_VALUE_MAX: usize = 64;
 
-/// Where an entry is put together before it is appended in one piece.
+/// Buffer in which an entry is composed before it is appended in one piece.
 type Scratch = SmallVec<[u8; 512]>;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,20 +46,20 @@ struct Header {
     live: u32,
     /// All entries.
     slots: u32,
-    /// The id of the last one, deleted or not.
+    /// Id of the last entry, deleted or not.
     last: StreamId,
 }
 
-/// See the module's page.
+/// Packed entries of a stream that follow each other, in the format above.
 #[derive(Clone)]
 pub(super) struct Block {
-    /// No id in the block is lower.
+    /// Lower bound of the ids in the block.
     pub first: StreamId,
     bytes: Thin<Header>,
 }
 
 impl Block {
-    /// A block for entries from this one on.
+    /// An empty block whose template is these fields and values, for entries from `first` on.
     pub fn new<T: AsRef<[u8]>>(first: StreamId, pairs: &[T]) -> Self {
         let mut template = Scratch::new();
         put_number(&mut template, (pairs.len() / 2) as u64);
@@ -91,7 +95,7 @@ impl Block {
         self.bytes.len()
     }
 
-    /// What it takes from the allocator.
+    /// Bytes it takes from the allocator.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.memory_bytes()
     }
@@ -112,7 +116,7 @@ impl Block {
         self.bytes.set_header(Header { live: live + 1, slots: slots + 1, last: id });
     }
 
-    /// Puts the values of an entry whose names are the template's. False where they are not.
+    /// Writes the values of an entry whose field names are the template's. Returns false where they are not.
     fn put_values<T: AsRef<[u8]>>(&self, out: &mut Scratch, pairs: &[T]) -> bool {
         let mut template = self.bytes.bytes();
         if take_number(&mut template) != (pairs.len() / 2) as u64 {
@@ -135,7 +139,7 @@ impl Block {
         true
     }
 
-    /// The entries in order, the deleted ones among them.
+    /// All entries in order, deleted ones included.
     pub fn slots_from_start(&self) -> Slots<'_> {
         let bytes = self.bytes.bytes();
         let mut rest = bytes;
@@ -153,7 +157,7 @@ impl Block {
         self.slots_from_start().filter(|slot| !slot.is_deleted).map(|slot| slot.entry)
     }
 
-    /// Deletes an entry. Whether it was there.
+    /// Deletes an entry. Returns whether it was there.
     pub fn delete(&mut self, id: StreamId) -> bool {
         let found = self.slots_from_start().find(|slot| slot.entry.id >= id);
         match found {
@@ -165,7 +169,7 @@ impl Block {
         }
     }
 
-    /// Deletes entries from the first on as long as `is_unwanted` says so. Answers how many.
+    /// Deletes entries from the first on as long as `is_unwanted` returns true. Returns the number deleted.
     pub fn delete_front(&mut self, mut is_unwanted: impl FnMut(StreamId) -> bool) -> usize {
         let offsets: SmallVec<[usize; 8]> = self
             .slots_from_start()
@@ -189,7 +193,7 @@ impl Block {
         }
     }
 
-    /// Writes the block anew without what is deleted.
+    /// Rewrites the block without the deleted entries.
     fn compact(&mut self) {
         let slots = self.slots_from_start();
         let mut packed = self.bytes.bytes()[..slots.offset].to_vec();
@@ -213,13 +217,13 @@ impl Block {
         self.bytes.set_header(header);
     }
 
-    /// The field names that are kept once.
+    /// The template's field names.
     pub fn names(&self) -> impl Iterator<Item = Element<'_>> {
         let slots = self.slots_from_start();
         Names { template: slots.template, left: slots.field_count }
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     pub fn assert_invariants(&self) {
         let slots: Vec<Slot<'_>> = self.slots_from_start().collect();
@@ -278,7 +282,7 @@ fn put_head(out: &mut Scratch, previous: StreamId, id: StreamId, own_names: u8) 
     }
 }
 
-/// An entry where it lies, deleted or not.
+/// An entry in its block, deleted or not.
 pub(super) struct Slot<'a> {
     pub entry: Entry<'a>,
     pub is_deleted: bool,
@@ -343,23 +347,23 @@ pub struct Entry<'a> {
     /// Its id.
     pub id: StreamId,
     count: usize,
-    /// Names, and values that are the same; without it the body has both.
+    /// The template, for the names and for values that equal it; `None` where the body has both.
     template: Option<&'a [u8]>,
     body: &'a [u8],
 }
 
 impl<'a> Entry<'a> {
-    /// How many fields it has.
+    /// Number of fields.
     pub fn field_count(&self) -> usize {
         self.count
     }
 
-    /// Whether its names are those of its block.
+    /// Whether its field names are the template's.
     pub(super) fn has_block_names(&self) -> bool {
         self.template.is_some()
     }
 
-    /// Fields and values, in the order in which they were given.
+    /// Fields and values, in the order in which XADD gave them.
     pub fn fields(&self) -> Fields<'a> {
         Fields { template: self.template, body: self.body, left: self.count }
     }

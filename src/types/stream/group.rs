@@ -1,23 +1,23 @@
 //! A group of consumers: how far it has read, and which entries were delivered and not yet acknowledged.
 //!
-//! What is pending stands in the group with all that is known about it, and once more, by id alone, with its consumer.
+//! A pending entry is kept in the group, with all that is known about it, and by id alone with its consumer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::StreamId;
 
-/// A consumer's place in its group.
+/// Index of a consumer in its group. Reused after the consumer is removed.
 pub type ConsumerIndex = u32;
 
 /// An entry that was delivered and not yet acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// Who has it.
+    /// The consumer it was delivered to.
     pub consumer: ConsumerIndex,
-    /// When it was delivered last, in milliseconds of Unix time.
+    /// Time of the last delivery, in milliseconds of Unix time.
     pub delivered_at_ms: i64,
-    /// How often it was delivered.
+    /// Number of deliveries.
     pub deliveries: u64,
 }
 
@@ -25,9 +25,9 @@ pub struct Pending {
 #[derive(Clone, Debug)]
 pub struct Consumer {
     name: Box<[u8]>,
-    /// When it last asked for anything, in milliseconds of Unix time.
+    /// Time of its last command, in milliseconds of Unix time.
     pub seen_at_ms: i64,
-    /// When it last got anything; -1 is never.
+    /// Time when it last got an entry, in milliseconds of Unix time; -1 for never.
     pub active_at_ms: i64,
     pending: BTreeSet<StreamId>,
 }
@@ -35,13 +35,13 @@ pub struct Consumer {
 /// A group.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
-    /// The highest id delivered.
+    /// Highest id that was delivered.
     pub last_id: StreamId,
-    /// How many entries of the stream lie up to there, if known.
+    /// Number of the stream's entries up to there, if known.
     pub entries_read: Option<u64>,
     pending: BTreeMap<StreamId, Pending>,
     consumers: Vec<Option<Consumer>>,
-    /// Places of consumers that were removed.
+    /// Indices of removed consumers, to be reused.
     vacant: Vec<ConsumerIndex>,
     names: BTreeMap<Box<[u8]>, ConsumerIndex>,
 }
@@ -52,24 +52,24 @@ impl Consumer {
         &self.name
     }
 
-    /// How many entries are pending with it.
+    /// Number of entries pending with this consumer.
     pub fn pending_count(&self) -> usize {
         self.pending.len()
     }
 
-    /// The ids that are pending with it, from one on.
+    /// Pending ids from `start` on.
     pub fn pending_from(&self, start: StreamId) -> impl Iterator<Item = StreamId> {
         self.pending.range(start..).copied()
     }
 }
 
 impl Group {
-    /// One that has read up to an id.
+    /// A group that has read up to an id.
     pub fn new(last_id: StreamId, entries_read: Option<u64>) -> Self {
         Self { last_id, entries_read, ..Self::default() }
     }
 
-    /// How many consumers there are.
+    /// Number of consumers.
     pub fn consumer_count(&self) -> usize {
         self.names.len()
     }
@@ -79,7 +79,7 @@ impl Group {
         self.names.values().map(|&index| self.consumer(index))
     }
 
-    /// A consumer's place.
+    /// The index of a consumer.
     pub fn find(&self, name: &[u8]) -> Option<ConsumerIndex> {
         self.names.get(name).copied()
     }
@@ -100,7 +100,7 @@ impl Group {
         }
     }
 
-    /// Adds a consumer that was seen now. The name must be new.
+    /// Adds a consumer, last seen now. The name has to be new.
     pub fn add_consumer(&mut self, name: &[u8], now_ms: i64) -> ConsumerIndex {
         let consumer =
             Consumer { name: name.into(), seen_at_ms: now_ms, active_at_ms: -1, pending: BTreeSet::new() };
@@ -119,7 +119,8 @@ impl Group {
         index
     }
 
-    /// Removes a consumer with all that is pending with it. Answers how many those were, if it was there.
+    /// Removes a consumer and what is pending with it. Returns the number of those entries; `None` if there
+    /// was no such consumer.
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let index = self.names.remove(name)?;
         let consumer = self.consumers[index as usize].take()?;
@@ -140,7 +141,8 @@ impl Group {
         self.pending.get(&id)
     }
 
-    /// The pending entry with this id, whose times may be changed; its consumer only by [`assign`](Self::assign).
+    /// The pending entry with this id, to change its times and deliveries; its consumer only by
+    /// [`assign`](Self::assign).
     pub fn pending_mut(&mut self, id: StreamId) -> Option<&mut Pending> {
         self.pending.get_mut(&id)
     }
@@ -164,7 +166,7 @@ impl Group {
         Some((*self.pending.first_key_value()?.0, *self.pending.last_key_value()?.0))
     }
 
-    /// Makes an entry pending with a consumer, whoever had it before.
+    /// Makes an entry pending with a consumer, taking it from another if need be.
     pub fn assign(&mut self, id: StreamId, pending: Pending) {
         let old = self.pending.insert(id, pending);
         match old {
@@ -175,7 +177,7 @@ impl Group {
         self.consumer_mut(pending.consumer).pending.insert(id);
     }
 
-    /// An entry is no longer pending. Whether it was.
+    /// Removes an entry from those pending. Returns whether it was pending.
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(&id) else { return false };
         self.consumer_mut(pending.consumer).pending.remove(&id);
@@ -184,7 +186,7 @@ impl Group {
 
     /// Bytes that the structure owns.
     pub(super) fn memory_bytes(&self) -> usize {
-        // A tree's nodes are filled to about two thirds.
+        // Estimate: nodes of a B-tree are about two thirds full.
         let pending = size_of::<StreamId>() * 2 + size_of::<Pending>();
         let names: usize = self.names.keys().map(|name| name.len() * 2 + 64).sum();
         self.pending.len() * pending * 3 / 2

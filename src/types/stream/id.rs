@@ -5,9 +5,9 @@ use std::fmt;
 /// An entry's id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
-    /// Milliseconds of Unix time, if nobody chose otherwise.
+    /// Milliseconds of Unix time, unless the client chose the id.
     pub ms: u64,
-    /// Which of that millisecond.
+    /// Number within that millisecond.
     pub seq: u64,
 }
 
@@ -27,15 +27,15 @@ impl StreamId {
     pub const MIN: StreamId = StreamId::new(0, 0);
     /// The highest.
     pub const MAX: StreamId = StreamId::new(u64::MAX, u64::MAX);
-    /// The longest text of an id.
+    /// Longest text of an id, in bytes.
     const TEXT_MAX: usize = 127;
 
-    /// Of its parts.
+    /// An id of its two parts.
     pub const fn new(ms: u64, seq: u64) -> Self {
         Self { ms, seq }
     }
 
-    /// The next higher one.
+    /// The next higher id; `None` behind the highest.
     pub fn next(self) -> Option<Self> {
         match self.seq.checked_add(1) {
             Some(seq) => Some(Self::new(self.ms, seq)),
@@ -43,7 +43,7 @@ impl StreamId {
         }
     }
 
-    /// The next lower one.
+    /// The next lower id; `None` before the lowest.
     pub fn previous(self) -> Option<Self> {
         match self.seq.checked_sub(1) {
             Some(seq) => Some(Self::new(self.ms, seq)),
@@ -68,7 +68,7 @@ impl StreamId {
         }
     }
 
-    /// As sixteen bytes whose order is that of the ids.
+    /// Sixteen bytes, big endian: their order is that of the ids.
     pub fn to_bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.ms.to_be_bytes());
@@ -82,7 +82,7 @@ impl StreamId {
         Self::new((both >> 64) as u64, both as u64)
     }
 
-    /// Its text.
+    /// The text `ms-seq`.
     pub fn text(self) -> IdText {
         let mut bytes = [0; IdText::MAX];
         let mut buffer = itoa::Buffer::new();
@@ -126,7 +126,7 @@ impl NewId {
     }
 }
 
-/// Digits, with as many leading zeros as one likes and perhaps a plus.
+/// Reads digits, which may have leading zeros and one plus sign.
 fn part(text: &[u8]) -> Option<u64> {
     let digits = text.strip_prefix(b"+").unwrap_or(text);
     if digits.is_empty() {

@@ -1,7 +1,7 @@
 //! A stream: entries in the order of their ids, and the groups of consumers that read them.
 //!
-//! Entries are packed in [blocks](block), which stand in a queue in the order of their first ids: appending and trimming work
-//! on its ends, a range is found by bisection.
+//! Entries are packed in [blocks](block), which stand in a deque in the order of their first ids: appending
+//! and trimming work on its ends, and a range is found by bisection.
 
 mod block;
 pub mod group;
@@ -90,7 +90,7 @@ impl Stream {
         Self::default()
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -222,7 +222,8 @@ impl Stream {
         RangeBack::new(self, start, end)
     }
 
-    /// The entries of each block, for writing them as they are kept: the block's id, its names and its entries.
+    /// The entries of each block, for writing them as they are kept: the block's id, its names and its
+    /// entries.
     pub fn packed(&self) -> impl Iterator<Item = PackedBlock<'_>> {
         self.blocks.iter().map(|block| PackedBlock { block })
     }
@@ -241,7 +242,7 @@ impl Stream {
         true
     }
 
-    /// Removes entries from the front. Answers how many.
+    /// Removes entries from the front. Returns the number deleted.
     pub fn trim(&mut self, trim: &Trim) -> usize {
         let before = self.len;
         while let Some(block) = self.blocks.front_mut() {
@@ -304,7 +305,7 @@ impl<'a> PackedBlock<'a> {
         self.block.names()
     }
 
-    /// How many entries it has.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.block.len()
     }
@@ -384,7 +385,7 @@ impl Stream {
         1 + self.blocks.len() + self.groups.values().map(Group::free_effort).sum::<usize>()
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     fn assert_invariants(&self) {
         self.blocks.iter().for_each(Block::assert_invariants);

@@ -1,25 +1,26 @@
-//! How far a group has come: counted where it can be, and unknown where entries were deleted that may not be counted.
+//! The progress of a group: the number of entries it has read, unknown where deleted entries make it
+//! uncertain.
 
 use super::StreamId;
 use super::group::{ConsumerIndex, Group, Pending};
 
-/// What a stream knows about the entries that were ever added to it.
+/// Counters and ids of a stream, from which progress is computed.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// Entries that are there.
+    /// Entries present.
     pub len: u64,
     /// Entries ever added.
     pub added: u64,
-    /// The id of the first one that is there.
+    /// Id of the first entry present.
     pub first: StreamId,
-    /// The highest id ever.
+    /// Highest id that the stream ever had.
     pub last: StreamId,
-    /// The highest id that was deleted by name.
+    /// Highest id deleted by XDEL.
     pub max_deleted: StreamId,
 }
 
 impl Progress {
-    /// How many entries were added up to an id, if that can be told: it cannot while entries deleted by name may lie behind it.
+    /// Number of entries added up to an id. `None` while entries deleted by XDEL may lie behind it.
     pub fn added_up_to(&self, id: StreamId) -> Option<u64> {
         if self.added == 0 {
             return Some(0);
@@ -50,7 +51,7 @@ impl Progress {
         self.len > 0 && self.max_deleted != StreamId::MIN && start <= self.max_deleted
     }
 
-    /// How many entries a group has still to read, if that can be told.
+    /// Number of entries that a group has still to read; `None` if unknown.
     pub fn lag(&self, group: &Group) -> Option<i64> {
         if self.added == 0 {
             return Some(0);
@@ -62,7 +63,7 @@ impl Progress {
         Some(self.added.wrapping_sub(read) as i64)
     }
 
-    /// A group reads the next entry.
+    /// Notes that a group has read the entry `id`.
     pub fn advance(&self, group: &mut Group, id: StreamId) {
         if id <= group.last_id {
             return;

@@ -33,7 +33,7 @@ impl<'a> Iterator for Range<'a> {
             match slots.next() {
                 None => self.slots = None,
                 Some(slot) if slot.entry.id > self.end => {
-                    // Nothing behind it either.
+                    // Blocks behind this one have only higher ids.
                     self.blocks = vec_deque::Iter::default();
                     return None;
                 }
@@ -47,7 +47,7 @@ impl<'a> Iterator for Range<'a> {
 /// Entries from the last to the first.
 pub struct RangeBack<'a> {
     blocks: vec_deque::Iter<'a, Block>,
-    /// What is still to come of the present block.
+    /// Entries of the present block that are still to come.
     entries: Vec<Entry<'a>>,
     start: StreamId,
     end: StreamId,
@@ -75,13 +75,13 @@ impl<'a> Iterator for RangeBack<'a> {
     }
 }
 
-/// Finds entries by ids that ascend: a block is walked once, however many of its entries are asked for.
+/// Finds entries by ascending ids: a block is walked once, however many of its entries are asked for.
 pub struct Lookup<'a> {
     stream: &'a Stream,
     slots: Option<Slots<'a>>,
-    /// The last id of the block that is walked.
+    /// Last id of the block being walked.
     last: StreamId,
-    /// The slot that the walk has come to.
+    /// The entry that the walk has come to.
     slot: Option<Slot<'a>>,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Lookup<'a> {
         Self { stream, slots: None, last: StreamId::MIN, slot: None }
     }
 
-    /// The entry with this id, which is higher than those asked for before.
+    /// The entry with this id, which has to be higher than all asked for before.
     pub fn get(&mut self, id: StreamId) -> Option<Entry<'a>> {
         if self.slots.is_none() || id > self.last {
             let block = &self.stream.blocks[self.stream.block_of(id)?];

@@ -1,8 +1,9 @@
 //! A leaf of the score tree: scores and members, ordered by score, then by the bytes of the member.
 //!
-//! The scores come first, all in the same width, so that they can be searched by halves: whole numbers as offsets of 0, 1, 2 or 4 bytes from
-//! the leaf's smallest, anything else as doubles. Neighbours have scores that are close, so most leaves need one or two bytes a
-//! score. Then comes a row with the size of each member, a byte each, and last the members as [`crate::types::packed::entry`] writes them.
+//! The scores come first, all in the same width, for bisection: whole numbers as offsets of 0, 1, 2 or 4
+//! bytes from the leaf's smallest, other scores as doubles. Neighbours have close scores, so most leaves need
+//! one or two bytes a score. Then come a row with the size of each member, a byte each, and the members in
+//! the encoding of [`crate::types::packed::entry`].
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -13,15 +14,16 @@ use crate::primitives::thin::Thin;
 use crate::types::packed::entry::{self, Element, Encoded, Raw};
 use crate::types::packed::slots::Slots;
 
-/// The most members of a leaf.
+/// Most members of a leaf.
 pub(super) const MAX_LEAF: usize = 128;
 /// A leaf with this few members is joined with a neighbour where that fits.
 pub(super) const MIN_LEAF: usize = MAX_LEAF / 4;
-/// Whole numbers up to 2^52 are kept as offsets: one more than any of them is still exact as a double.
+/// Largest whole number kept as an offset: 2^52, so that one more is still exact as a double.
 const MAX_WHOLE: f64 = 4_503_599_627_370_496.0;
 const DOUBLE_WIDTH: u8 = 8;
 
-/// A place between the members of a sorted set: those before it have a lower score, or the same score and a member that the rule puts before.
+/// A place between the members of a sorted set. Members before it have a lower score, or the same score and
+/// come before by the rule `before`.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The score at the place.
@@ -35,9 +37,9 @@ pub struct Place<'a> {
 pub enum Before<'a> {
     /// None of them.
     Nothing,
-    /// Those lower than this one.
+    /// Members lower than this one.
     LowerThan(&'a [u8]),
-    /// This one and those lower than it.
+    /// This member and lower ones.
     UpTo(&'a [u8]),
     /// All of them.
     Everything,
@@ -58,7 +60,7 @@ impl Place<'_> {
         }
     }
 
-    /// The member the place is at, for comparing with it.
+    /// The member to compare with; empty where none is needed.
     #[inline]
     pub(super) fn member(&self) -> &[u8] {
         match self.before {
@@ -68,17 +70,18 @@ impl Place<'_> {
     }
 }
 
-/// The header of a leaf; its alignment keeps the block's own at four.
+/// Header of a leaf; its alignment keeps that of the block at four.
 #[derive(Clone, Copy, Default)]
 struct Header {
-    /// The smallest score at the time the width was chosen, as the bytes of an `i64`; scores are offsets from it. Not used for doubles.
+    /// Smallest score when the width was chosen, as the bytes of an `i64`; scores are offsets from it. Unused
+    /// for doubles.
     base: [u8; 8],
     count: u16,
-    /// How many bytes a score takes.
+    /// Bytes of a score: 0, 1, 2, 4, or 8 for doubles.
     width: u8,
 }
 
-/// The scores of a leaf while it is made anew.
+/// Scores of a leaf that is being written anew.
 type Scores = SmallVec<[f64; MAX_LEAF]>;
 
 /// The leaf. One word.
@@ -120,7 +123,7 @@ impl Leaf {
         (i64::from_le_bytes(header.base) + offset) as f64
     }
 
-    /// How many scores are lower than this one, or with `inclusive` equal to it.
+    /// Number of scores lower than `score`, or with `inclusive` not higher.
     #[inline]
     fn scores_below(&self, header: &Header, score: f64, inclusive: bool) -> usize {
         let count = usize::from(header.count);
@@ -132,7 +135,8 @@ impl Leaf {
             };
             return bytes.as_chunks().0.partition_point(is_below);
         }
-        // Among whole numbers the question is which are below a whole number; conversions of what is out of range saturate.
+        // Scores here are whole numbers, so the bound is made whole too. Conversions of what is out of range
+        // saturate.
         let limit = if inclusive { score.floor() + 1.0 } else { score.ceil() };
         let limit = (limit as i64).saturating_sub(i64::from_le_bytes(header.base));
         let Ok(limit) = u64::try_from(limit) else {
@@ -152,7 +156,7 @@ impl Leaf {
         }
     }
 
-    /// The offset of a member; that of the count is the end.
+    /// Offset of a member; for the number of members the end.
     #[inline]
     pub(super) fn member_offset(&self, index: usize) -> usize {
         let header = self.block.header();
@@ -168,7 +172,7 @@ impl Leaf {
         &self.block.bytes()[self.member_offset(index)..]
     }
 
-    /// The member of an index whose packed bytes end at an offset, and the offset they begin at.
+    /// The member at an index, given the offset where its bytes end, and the offset where they begin.
     #[inline]
     pub(super) fn member_back(&self, index: usize, end: usize) -> (Raw<'_>, usize) {
         let start = end - self.sizes(index..index + 1).iter().map(|&size| usize::from(size)).sum::<usize>();
@@ -179,7 +183,7 @@ impl Leaf {
         entry::read(self.members_from(index)).0
     }
 
-    /// How many elements are before the place.
+    /// Number of elements before the place.
     pub(super) fn rank_of(&self, place: &Place<'_>, slots: &Slots) -> usize {
         let header = self.block.header();
         if matches!(place.before, Before::Everything) {
@@ -223,7 +227,7 @@ impl Leaf {
         self.block.set_header(Header { count: header.count + 1, ..header });
     }
 
-    /// Gives an element another score that belongs at the same index.
+    /// Changes the score of an element whose index stays the same.
     pub(super) fn set_score(&mut self, index: usize, score: f64) {
         self.make_fit(score);
         let (bytes, width) = score_bytes(&self.block.header(), score);
@@ -248,14 +252,14 @@ impl Leaf {
         self.block.set_header(Header { count: header.count - count as u16, ..header });
     }
 
-    /// Cuts off the elements from an index on and returns them. Both parts get the width they need.
+    /// Splits off the elements from an index on. Both parts choose their width anew.
     pub(super) fn split_off(&mut self, index: usize) -> Self {
         let right = self.copy_of(index, self.len());
         *self = self.copy_of(0, index);
         right
     }
 
-    /// Takes the elements of the next leaf behind its own.
+    /// Appends the elements of the next leaf.
     pub(super) fn append(&mut self, next: &Self) {
         let scores: Scores = self.scores(0..self.len()).chain(next.scores(0..next.len())).collect();
         let sizes = [self.sizes(0..self.len()), next.sizes(0..next.len())].concat();
@@ -279,7 +283,7 @@ impl Leaf {
         &self.block.bytes()[sizes_at + range.start..sizes_at + range.end]
     }
 
-    /// A leaf of ordered scores, the sizes of as many members, and these, packed.
+    /// Makes a leaf of ordered scores, the sizes of as many members, and their packed bytes.
     fn of(scores: &[f64], sizes: &[u8], members: &[&[u8]]) -> Self {
         let (Some(first), Some(last)) = (scores.first(), scores.last()) else {
             return Self::new();
@@ -295,7 +299,7 @@ impl Leaf {
         leaf
     }
 
-    /// Sees to it that the scores have a width in which `score` can be written.
+    /// Rewrites the scores if `score` does not fit their width.
     fn make_fit(&mut self, score: f64) {
         let header = self.block.header();
         if header.count == 0 || fits(&header, score) {
@@ -315,7 +319,7 @@ impl Leaf {
         self.block.set_header(wider);
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     pub(super) fn assert_invariants(&self, slots: &Slots) {
         assert!(self.len() <= MAX_LEAF);
@@ -337,7 +341,7 @@ impl Leaf {
     }
 }
 
-/// The member of an element.
+/// The bytes of a member, from its slot if it is long.
 #[inline]
 pub(super) fn resolve<'a>(raw: Raw<'a>, slots: &'a Slots) -> Element<'a> {
     match raw {

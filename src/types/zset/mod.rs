@@ -1,9 +1,10 @@
-//! The sorted set: small ones as a [`Packed`] list of members and scores in order, large ones as a table from member to score beside a
-//! [`ScoreTree`] in which the members lie in order.
+//! The sorted set: small ones are a [`Packed`] list of members and scores in order, large ones a table from
+//! member to score and a [`ScoreTree`] that holds the members in order.
 //!
-//! Ranges of every kind are first made ranges of ranks ([`ZSet::score_range`], [`ZSet::lex_range`]), so counting costs no walk.
-//! Both halves of a large set hold the bytes of short members: a table entry and a leaf entry together are still less than one node of a
-//! skip list, and reading a range touches nothing but leaves. Long members are kept once.
+//! Ranges of every kind become ranges of ranks first ([`ZSet::score_range`], [`ZSet::lex_range`]), so
+//! counting needs no walk. Both halves of a large set hold the bytes of short members: a table entry and a
+//! leaf entry together are smaller than one node of a skip list, and a range reads only leaves. Long members
+//! are kept once.
 
 mod leaf;
 mod tree;
@@ -21,7 +22,7 @@ use leaf::is_whole;
 pub use leaf::{Before, Place};
 use tree::ScoreTree;
 
-/// How many elements of a range are removed at a time, so that their names need not all be copied at once.
+/// Number of elements of a range that are removed at a time, which bounds how many names are copied at once.
 const REMOVAL_CHUNK: usize = 512;
 
 /// When a sorted set changes its encoding; the directives `zset-max-...` of the configuration.
@@ -42,9 +43,9 @@ impl Default for ZSetLimits {
 /// One end of a range of scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ScoreBound {
-    /// The score and what is on the range's side of it.
+    /// The score itself is in the range.
     Inclusive(f64),
-    /// Only what is on the range's side of the score.
+    /// The score itself is not in the range.
     Exclusive(f64),
 }
 
@@ -55,13 +56,13 @@ pub enum LexBound<'a> {
     Lowest,
     /// Higher than any member: `+`.
     Highest,
-    /// The member and what is on the range's side of it: `[`.
+    /// The member itself is in the range: `[`.
     Inclusive(&'a [u8]),
-    /// Only what is on the range's side of the member: `(`.
+    /// The member itself is not in the range: `(`.
     Exclusive(&'a [u8]),
 }
 
-/// The sorted set. Nine bytes. Scores are never NaN: the caller refuses it.
+/// The sorted set. Nine bytes in size. Scores are never NaN: callers refuse it.
 #[derive(Default)]
 pub struct ZSet {
     form: Form,
@@ -89,14 +90,16 @@ impl ZSet {
         Self::default()
     }
 
-    /// Takes the encoding for large sets at once when so many members, or one so long, are about to be added.
+    /// Changes to the encoding of large sets at once when so many members, or one so long, are about to be
+    /// added.
     pub fn expect(&mut self, size_hint: usize, longest: usize, limits: &ZSetLimits) {
         if size_hint > limits.max_listpack_entries || longest > limits.max_listpack_value {
             self.large();
         }
     }
 
-    /// Takes the encoding for small sets where the limits allow it: for a set that was built as a command's result.
+    /// Changes to the encoding of small sets if the limits allow it: for a set that was built as the result
+    /// of a command.
     pub fn compact(&mut self, limits: &ZSetLimits) {
         let Form::Tree(large) = &self.form else {
             return;
@@ -114,7 +117,7 @@ impl ZSet {
         self.form = Form::Packed(list);
     }
 
-    /// How many members there are.
+    /// Number of members.
     pub fn len(&self) -> usize {
         match &self.form {
             Form::Packed(list) => list.len() / 2,
@@ -127,14 +130,15 @@ impl ZSet {
         self.len() == 0
     }
 
-    /// Asks the processor to fetch what a lookup in a large one will read first. Worth it for a batch of commands before they run.
+    /// Prefetches the cache line that a lookup reads first; only tables have one. For a batch of commands,
+    /// before they run.
     pub fn prefetch(&self, member: &[u8]) {
         if let Form::Tree(large) = &self.form {
             large.scores.prefetch(member);
         }
     }
 
-    /// How full its table is, if it has one.
+    /// Occupancy of the hash table, if there is one (DEBUG HTSTATS-KEY).
     pub fn occupancy(&self) -> Option<Occupancy> {
         match &self.form {
             Form::Packed(_) => None,
@@ -142,7 +146,7 @@ impl ZSet {
         }
     }
 
-    /// The name of the encoding as OBJECT ENCODING has it.
+    /// The word that OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         match self.form {
             Form::Packed(_) => "listpack",
@@ -150,7 +154,8 @@ impl ZSet {
         }
     }
 
-    /// What the set takes from the allocator, in bytes, its own nine bytes not included. Visits every node of a large set's order.
+    /// Bytes that the set takes from the allocator, its own nine bytes not included. Visits every node of a
+    /// large set's order.
     pub fn memory_bytes(&self) -> usize {
         match &self.form {
             Form::Packed(list) => list.memory_bytes(),
@@ -160,7 +165,7 @@ impl ZSet {
         }
     }
 
-    /// The score of a member.
+    /// The score of a member; `None` if it is not there.
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         match &self.form {
             Form::Packed(list) => score_at(list, list.find(member, 2)?),
@@ -168,8 +173,8 @@ impl ZSet {
         }
     }
 
-    /// Gives a member a score and returns the one it had. A score that is equal to that changes nothing: of two zeros the
-    /// first one's sign stays. The packed form does not keep that sign, as a listpack does not.
+    /// Sets a member's score and returns the old one. An equal score changes nothing: of 0 and -0 the first
+    /// one stays. The packed form does not keep the sign of a zero, as a listpack does not.
     pub fn set(&mut self, member: &[u8], score: f64, limits: &ZSetLimits) -> Option<f64> {
         let list = match &mut self.form {
             Form::Tree(large) => return large.set(member, score),
@@ -212,7 +217,7 @@ impl ZSet {
         }
     }
 
-    /// How many members are before this one, and its score.
+    /// Rank of a member (members before it), and its score.
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
         match &self.form {
             Form::Packed(list) => {
@@ -227,7 +232,7 @@ impl ZSet {
         }
     }
 
-    /// How many members are before a place.
+    /// Number of members before a place.
     pub fn rank_of(&self, place: &Place<'_>) -> usize {
         match &self.form {
             Form::Packed(list) => packed_rank_of(list, place).index / 2,
@@ -235,12 +240,12 @@ impl ZSet {
         }
     }
 
-    /// The member with that many before it.
+    /// The member at an index; `None` beyond the end.
     pub fn get(&self, rank: usize) -> Option<(Element<'_>, f64)> {
         self.iter_ranks(rank..rank.saturating_add(1)).next()
     }
 
-    /// The ranks of the members with a score from `min` to `max`.
+    /// Ranks of the members with a score from `min` to `max`.
     pub fn score_range(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
         let (ScoreBound::Inclusive(low) | ScoreBound::Exclusive(low)) = min;
         let (ScoreBound::Inclusive(high) | ScoreBound::Exclusive(high)) = max;
@@ -257,7 +262,8 @@ impl ZSet {
         start..end.max(start)
     }
 
-    /// The ranks of the members from `min` to `max` of a set whose members all have the same score; of any other set Redis says nothing.
+    /// Ranks of the members from `min` to `max`, for a set whose members all have the same score. For other
+    /// sets the result is undefined, as in Redis.
     pub fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
         let score = self.get(0).map_or(0.0, |(_, score)| score);
         let rank_of = |before| self.rank_of(&Place { score, before });
@@ -295,7 +301,8 @@ impl ZSet {
         }
     }
 
-    /// The members of a range of ranks of a set that is a packed list, the lowest first, on their way into a reply.
+    /// The members of a range of ranks, lowest first, for writing into a reply; `None` unless the set is
+    /// packed.
     pub fn pieces(&self, ranks: Range<usize>) -> Option<packed::Pieces<'_>> {
         let ranks = self.within(ranks);
         match &self.form {
@@ -322,7 +329,7 @@ impl ZSet {
         }
     }
 
-    /// Removes the members of a range of ranks; each is handed to `visit`, the highest ranks in no order worth relying on.
+    /// Removes the members of a range of ranks and hands each to `visit`, in no particular order.
     pub fn remove_ranks(&mut self, ranks: Range<usize>, mut visit: impl FnMut(&[u8], f64)) {
         let ranks = self.within(ranks);
         match &mut self.form {
@@ -347,17 +354,17 @@ impl ZSet {
         }
     }
 
-    /// Takes out the member with the lowest score.
+    /// Removes the member with the lowest score.
     pub fn pop_min(&mut self) -> Option<(Vec<u8>, f64)> {
         self.pop(0)
     }
 
-    /// Takes out the member with the highest score.
+    /// Removes the member with the highest score.
     pub fn pop_max(&mut self) -> Option<(Vec<u8>, f64)> {
         self.pop(self.len().checked_sub(1)?)
     }
 
-    /// A member with its score, every one as likely as every other.
+    /// A member with its score, each with the same probability.
     pub fn random(&self, rng: &mut fastrand::Rng) -> Option<(Element<'_>, f64)> {
         if self.is_empty() {
             return None;
@@ -365,7 +372,8 @@ impl ZSet {
         self.get(rng.usize(..self.len()))
     }
 
-    /// Calls `visit` with `count` different members, every choice of them as likely as every other; with all of them when there are fewer.
+    /// Calls `visit` with `count` different members, each choice with the same probability; with all members
+    /// when there are fewer.
     pub fn random_distinct(&self, count: usize, rng: &mut fastrand::Rng, mut visit: impl FnMut(&[u8], f64)) {
         let len = self.len();
         if matches!(self.form, Form::Tree(_)) && count < len / 8 {
@@ -392,8 +400,9 @@ impl ZSet {
         }
     }
 
-    /// Calls `visit` with some members and their scores and returns the cursor to go on with; zero begins and ends. A small set is visited
-    /// whole. A member that is there from the first call to the last is visited, whatever is added, removed and scored anew between them.
+    /// Calls `visit` with some members and their scores and returns the cursor for the next call; 0 begins
+    /// and ends. A small set is visited whole. A member that is present from the first call to the last is
+    /// visited, whatever is added, removed and scored anew between them.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], f64)) -> u64 {
         if let Form::Tree(large) = &self.form {
             return large.scores.scan_raw(cursor, count, |member, score| visit(&member, read_score(score)));
@@ -420,7 +429,7 @@ impl ZSet {
         ranks.start.min(end)..end
     }
 
-    /// The large form, made of the small one where needed.
+    /// The set as a table and a tree, into which a packed one is changed.
     fn large(&mut self) -> &mut Large {
         if let Form::Packed(_) = &self.form {
             let mut large = Large::new();
@@ -435,7 +444,7 @@ impl ZSet {
         }
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     fn assert_invariants(&self) {
         match &self.form {
@@ -512,7 +521,7 @@ impl Large {
     }
 }
 
-/// A score as tables and packed lists keep it: a whole number as an integer, anything else as the bytes of the double.
+/// Encoding of a score: a whole number as an integer, others as the bytes of the double.
 struct ScoreForm {
     score: f64,
     bytes: [u8; 8],
@@ -566,7 +575,7 @@ pub struct Iter<'a> {
 
 #[derive(Clone)]
 enum IterForm<'a> {
-    /// With how many are left.
+    /// With the number of members left.
     Packed(packed::Iter<'a>, usize),
     Tree(tree::Iter<'a>),
 }
@@ -602,7 +611,7 @@ pub struct IterBack<'a> {
 
 #[derive(Clone)]
 enum IterBackForm<'a> {
-    /// With the positions that are left, the next one last.
+    /// With the positions still to come, the next one last.
     Packed(&'a Packed, SmallVec<[Position; 16]>),
     Tree(tree::IterBack<'a>),
 }

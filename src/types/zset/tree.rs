@@ -1,8 +1,10 @@
-//! The order of a large sorted set: a B+ tree that knows how many elements are below each node, so a rank is found in one descent.
+//! The order of a large sorted set: a B+ tree whose inner nodes know the number of elements below each child,
+//! so a rank is found in one descent.
 //!
-//! Every question about a range comes down to ranks: [`ScoreTree::rank_of`] gives the number of elements before a [`Place`], and the iterators
-//! and removals go by rank. The tree keeps members in its leaves, where ranges read them one after the other. Members too long for that are
-//! kept once, by the table, and named by their slot; whoever calls hands the slots in.
+//! Every range becomes one of ranks: [`ScoreTree::rank_of`] gives the number of elements before a [`Place`],
+//! and iterators and removals go by rank. Members stand in the leaves, where a range reads them one after the
+//! other. Members too long for that are kept once, by the table, and named by their slot; callers pass the
+//! slots in.
 
 use std::ops::Range;
 
@@ -12,10 +14,10 @@ use super::leaf::{self, Before, Leaf, MAX_LEAF, MIN_LEAF, Place, resolve};
 use crate::types::packed::entry::{self, Element, Encoded};
 use crate::types::packed::slots::Slots;
 
-/// The most children of an inner node.
+/// Most children of an inner node.
 const FANOUT: usize = 64;
 const MIN_FANOUT: usize = FANOUT / 4;
-/// Rows of inner nodes grow by so many.
+/// Step by which the rows of inner nodes grow.
 const ROW_STEP: usize = 8;
 
 /// The tree. No node but the root is empty, all leaves are at the same depth.
@@ -33,15 +35,16 @@ enum Node {
 /// Four rows of the same length, an entry for each child.
 #[derive(Clone, Default)]
 struct Inner {
-    /// With `members`: a place with all of this child's elements behind it and all of the child's before it in front. The first child's is not used.
+    /// Separator, together with `members`: a place behind all elements of the child before and in front of
+    /// all of this child's. The first child's is unused.
     scores: Vec<f64>,
-    /// As short as tells the two sides apart: empty where the scores do.
+    /// Member of the separator, as short as tells the two children apart: empty where the scores do.
     members: Vec<Box<[u8]>>,
     counts: Vec<usize>,
     children: Vec<Node>,
 }
 
-/// A node that was cut off behind another, and the place between them.
+/// A node that was split off behind another, and the place between them.
 struct Split {
     score: f64,
     member: Box<[u8]>,
@@ -59,7 +62,7 @@ impl ScoreTree {
         Self::default()
     }
 
-    /// What the tree takes from the allocator, in bytes, itself not included. Visits every node.
+    /// Bytes that the tree takes from the allocator, itself not included. Visits every node.
     pub(super) fn memory_bytes(&self) -> usize {
         self.root.memory_bytes()
     }
@@ -80,7 +83,7 @@ impl ScoreTree {
         }
     }
 
-    /// Adds an element that is not there yet. `form` is how its member is written.
+    /// Adds an element that is not there yet. `form` is its member's encoding.
     pub(super) fn insert(&mut self, score: f64, member: &[u8], form: Encoded<'_>, slots: &Slots) {
         let place = Place { score, before: Before::UpTo(member) };
         if let Some(split) = self.root.insert(&place, form, slots) {
@@ -92,14 +95,14 @@ impl ScoreTree {
         }
     }
 
-    /// Removes an element; whether it was there.
+    /// Removes an element. Returns whether it was there.
     pub(super) fn remove(&mut self, score: f64, member: &[u8], slots: &Slots) -> bool {
         let removed = self.root.remove(&Place { score, before: Before::UpTo(member) }, slots);
         self.lower_root();
         removed
     }
 
-    /// Gives an element another score. `form` is how its member is written.
+    /// Changes an element's score. `form` is its member's encoding.
     pub(super) fn rescore(&mut self, old: f64, new: f64, member: &[u8], form: Encoded<'_>, slots: &Slots) {
         if !self.root.rescore(&Place { score: old, before: Before::UpTo(member) }, new, slots) {
             self.lower_root();
@@ -133,7 +136,7 @@ impl ScoreTree {
         iter
     }
 
-    /// An inner root with one child gives way to it; one without children to an empty leaf.
+    /// Replaces an inner root with one child by that child, one without children by an empty leaf.
     fn lower_root(&mut self) {
         while let Node::Inner(inner) = &mut self.root
             && inner.children.len() <= 1
@@ -142,7 +145,7 @@ impl ScoreTree {
         }
     }
 
-    /// Checks the representation; for tests.
+    /// Panics if the representation is not well formed. For tests.
     #[cfg(test)]
     pub(super) fn assert_invariants(&self, slots: &Slots) -> usize {
         let (count, _) = self.root.assert_invariants(slots, true);
@@ -185,7 +188,8 @@ impl Node {
         }
     }
 
-    /// The place is behind the new element's member, so that one equal to a separator goes to the separator's right.
+    /// Inserts an element at the place behind its member, so that one equal to a separator goes to the
+    /// separator's right.
     fn insert(&mut self, place: &Place<'_>, form: Encoded<'_>, slots: &Slots) -> Option<Split> {
         match self {
             Self::Leaf(leaf) => {
@@ -194,7 +198,7 @@ impl Node {
                     leaf.insert(index, place.score, form);
                     return None;
                 }
-                // Where elements come in ascending or descending order, the leaf left behind stays full.
+                // Where elements come in ascending or descending order, the leaf that is left stays full.
                 let at = match index {
                     MAX_LEAF => MAX_LEAF - MIN_LEAF,
                     0 => MIN_LEAF,
@@ -222,7 +226,7 @@ impl Node {
         }
     }
 
-    /// The place is the one behind the element's member.
+    /// Removes the element whose member is before the place.
     fn remove(&mut self, place: &Place<'_>, slots: &Slots) -> bool {
         match self {
             Self::Leaf(leaf) => {
@@ -248,8 +252,8 @@ impl Node {
         }
     }
 
-    /// Changes the score of the element before the place where it stays between the same neighbours of its leaf; elsewhere the element is
-    /// removed. Whether it stayed.
+    /// Changes the score of the element before the place if it stays between the same neighbours in its leaf;
+    /// else the element is removed. Returns whether it stayed.
     fn rescore(&mut self, place: &Place<'_>, score: f64, slots: &Slots) -> bool {
         match self {
             Self::Leaf(leaf) => {
@@ -257,7 +261,8 @@ impl Node {
                 let Some(index) = after.checked_sub(1) else {
                     return false;
                 };
-                // Strictly between, so that members need not be compared; and not at the borders, which inner nodes know.
+                // The score has to lie strictly between its neighbours, so that members need not be compared,
+                // and not at the leaf's borders, which inner nodes know.
                 let inside = index > 0 && after < leaf.len();
                 if inside && leaf.score(index - 1) < score && score < leaf.score(after) {
                     leaf.set_score(index, score);
@@ -288,7 +293,8 @@ impl Node {
                 while child < inner.children.len() && left > 0 {
                     let count = inner.counts[child];
                     let from = ranks.start.saturating_sub(before);
-                    // What was removed before counts no more, so the start stays where it is.
+                    // The elements removed from children before do not count any more, so the start stays
+                    // where it is.
                     if from < count {
                         let here = (count - from).min(left);
                         left -= here;
@@ -302,7 +308,7 @@ impl Node {
                     before += inner.counts[child];
                     child += 1;
                 }
-                // At most two children at the borders were cut.
+                // At most two children, those at the range's borders, were cut.
                 for cut in [child, child.wrapping_sub(1), child.wrapping_sub(2)] {
                     inner.tidy(cut);
                 }
@@ -310,7 +316,7 @@ impl Node {
         }
     }
 
-    /// Takes the next node's content behind its own where both fit into one; whether it did.
+    /// Appends the next node's content where both fit into one. Returns whether it did.
     fn absorb(&mut self, next: &mut Self, score: f64, member: &[u8]) -> bool {
         match (self, next) {
             (Self::Leaf(left), Self::Leaf(right)) if left.len() + right.len() <= MAX_LEAF => {
@@ -392,7 +398,7 @@ impl Node {
 }
 
 impl Inner {
-    /// The child in which the elements stop being before the place.
+    /// The child in which the place lies.
     fn child_of(&self, place: &Place<'_>) -> usize {
         let scores = self.scores.get(1..).unwrap_or(&[]);
         let lower = scores.partition_point(|&score| score < place.score);
@@ -413,7 +419,8 @@ impl Inner {
         self.children.insert(index, child);
     }
 
-    /// The rows grow by a few entries at a time: doubled, they would take a third more than they hold.
+    /// Makes room for one child more. Rows grow by a few entries: doubling would take a third more than they
+    /// hold.
     fn make_room(&mut self) {
         if self.children.len() == self.children.capacity() {
             self.scores.reserve_exact(ROW_STEP);
@@ -423,7 +430,7 @@ impl Inner {
         }
     }
 
-    /// Gives back what a node that was cut in two no longer needs.
+    /// Frees the room that a node which was split no longer needs.
     fn shrink(&mut self) {
         let capacity = self.children.len() + ROW_STEP;
         self.scores.shrink_to(capacity);
@@ -439,7 +446,7 @@ impl Inner {
         self.children.remove(index);
     }
 
-    /// Cuts the node in two. Like a leaf, it stays full where children come in order.
+    /// Splits the node. Like a leaf, it stays full where children come in order.
     fn split(&mut self, grown: usize) -> Split {
         let len = self.children.len();
         let at = if grown + 2 >= len { len - MIN_FANOUT } else { len / 2 };
@@ -457,7 +464,7 @@ impl Inner {
         }
     }
 
-    /// Removes a child that is empty, and joins one that is small with a neighbour where both fit into one.
+    /// Removes an empty child, or joins a small one with a neighbour where both fit into one.
     fn tidy(&mut self, child: usize) {
         let Some(node) = self.children.get(child) else {
             return;
@@ -492,7 +499,7 @@ impl Inner {
     }
 }
 
-/// A place between two leaves, with as short a member as will do.
+/// A separator of two leaves, with the shortest member that tells them apart.
 fn separator(left: &Leaf, right: &Leaf, slots: &Slots) -> (f64, Box<[u8]>) {
     let score = right.score(0);
     if left.score(left.len() - 1) < score {
@@ -504,7 +511,7 @@ fn separator(left: &Leaf, right: &Leaf, slots: &Slots) -> (f64, Box<[u8]>) {
     (score, first[..(common + 1).min(first.len())].into())
 }
 
-/// The way down to a leaf: each inner node, and the child taken.
+/// Path to a leaf: each inner node, and the index of the child taken.
 type Path<'a> = SmallVec<[(&'a Inner, usize); 6]>;
 
 /// The elements of a range, the lowest first.
@@ -557,7 +564,7 @@ impl<'a> Iterator for Iter<'a> {
 #[derive(Clone)]
 pub struct IterBack<'a> {
     path: Path<'a>,
-    /// The leaf, how many of its members are left, and where the last of these ends.
+    /// The leaf, the number of its members left, and the offset where the last of these ends.
     leaf: Option<(&'a Leaf, usize, usize)>,
     left: usize,
     slots: &'a Slots,
@@ -602,7 +609,7 @@ impl<'a> Iterator for IterBack<'a> {
     }
 }
 
-/// Goes down to the element of a rank below a node and notes the way.
+/// Descends to the element of a rank below `from`, and records the path.
 fn descend<'a>(path: &mut Path<'a>, from: &'a Node, rank: usize) -> (&'a Leaf, usize) {
     let mut node = from;
     let mut rank = rank;

@@ -1,0 +1,386 @@
+//! A batch: the requests that a connection has read whole, run one behind the other.
+//!
+//! All of them are planned first (which command, which keys), so that the memory their keys lie in can be asked for ahead.
+//! Then requests for one plain command in a row run as a streak (`streak.rs`), any other by itself (`request.rs`).
+
+use std::sync::atomic::Ordering;
+
+use super::Server;
+use super::account::Streak;
+use super::client::Client;
+use super::context::After;
+use super::observe::Thresholds;
+use super::request::{Arrival, Request};
+use crate::command::keys::{KeyPosition, LockPlan, PlannedKey, for_each_key};
+use crate::command::table::Entry;
+use crate::effects::ChangeBuffer;
+use crate::error::CommandError;
+use crate::keyspace::access::AccessCounts;
+use crate::keyspace::gate::Shared;
+use crate::keyspace::prefetch;
+use crate::primitives::same::same;
+use crate::resp::decode::Decoder;
+use crate::shared::clock::Moment;
+use crate::shared::stats::Counter;
+
+/// A batch ends early when so many bytes of replies wait: they are sent before more are made.
+pub(super) const OUTPUT_ENOUGH: usize = 256 * 1024;
+
+/// Entries of a scratch buffer that are kept for the next batch.
+const SCRATCH_KEEP: usize = 4096;
+
+/// Why a batch ended before its last request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// What a command asked for.
+    After(After),
+    /// The next request has to wait for the end of a pause.
+    Paused,
+    /// The next request has to wait for the end of a script.
+    Busy,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchEnd {
+    /// Requests that are done.
+    pub executed: usize,
+    /// Why not all, or what is to follow.
+    pub stop: Option<Stop>,
+}
+
+/// Buffers of a connection that batches use again and again.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    arguments: Vec<&'static [u8]>,
+    keys: Vec<PlannedKey>,
+    requests: Vec<PlannedRequest>,
+    plan: LockPlan,
+}
+
+/// A request of the batch before it is judged.
+#[derive(Debug)]
+pub(super) struct PlannedRequest {
+    /// The command's id, or why there is none.
+    pub(super) command: Result<u32, Box<CommandError>>,
+    /// Index behind its last word among the words of all requests. Its first one stands behind those of the request before it.
+    pub(super) arguments_end: u32,
+    /// The same among the keys of all requests.
+    pub(super) keys_end: u32,
+}
+
+impl PlannedRequest {
+    /// Whether it is for the command with this id.
+    #[inline]
+    pub(super) fn is_for(&self, id: usize) -> bool {
+        matches!(self.command, Ok(command) if command as usize == id)
+    }
+}
+
+/// The planned requests of a batch, and which of them is the next to run.
+pub(super) struct Requests<'r> {
+    pub(super) all: &'r [PlannedRequest],
+    /// The words of all requests, one behind the other.
+    pub(super) arguments: &'r [&'r [u8]],
+    /// The keys of all requests, one behind the other.
+    pub(super) keys: &'r [PlannedKey],
+    pub(super) decoder: &'r Decoder,
+    /// Index of the next request.
+    pub(super) next: usize,
+    /// Where its words begin.
+    pub(super) first_argument: usize,
+    /// Where its keys begin.
+    pub(super) first_key: usize,
+}
+
+impl<'r> Requests<'r> {
+    /// Counts `done` requests as run.
+    #[inline]
+    pub(super) fn advance(&mut self, done: usize) {
+        self.next += done;
+        let last = &self.all[self.next - 1];
+        (self.first_argument, self.first_key) = (last.arguments_end as usize, last.keys_end as usize);
+    }
+
+    /// The words and the keys of a request that begin where those of the next one do.
+    #[inline]
+    fn parts(&self, request: &PlannedRequest) -> (&'r [&'r [u8]], &'r [PlannedKey]) {
+        let words = &self.arguments[self.first_argument..request.arguments_end as usize];
+        (words, &self.keys[self.first_key..request.keys_end as usize])
+    }
+}
+
+/// `SameCommand` remembers the request before: a plain command with one key at a fixed place. A request that begins with the
+/// same words and has as many of them is the same command with its key at the same place, so it is not looked up again.
+struct SameCommand<'r> {
+    /// The words that name the command: its name, and its subcommand's where it is one.
+    name: &'r [u8],
+    subcommand: Option<&'r [u8]>,
+    /// Number of words of the whole request, on which arity and the key's place depend.
+    words: usize,
+    id: u32,
+    key: KeyPosition,
+}
+
+impl<'r> SameCommand<'r> {
+    fn new(entry: &Entry, words: &[&'r [u8]]) -> Option<Self> {
+        let key = entry.single.filter(|key| key.argument < words.len())?;
+        let subcommand = if entry.is_subcommand { Some(*words.get(1)?) } else { None };
+        Some(Self { name: words.first()?, subcommand, words: words.len(), id: entry.id as u32, key })
+    }
+
+    #[inline]
+    fn is_meant_by(&self, words: &[&[u8]]) -> bool {
+        words.len() == self.words
+            && same(self.name, words[0])
+            && self.subcommand.is_none_or(|subcommand| same(subcommand, words[1]))
+    }
+}
+
+/// The state of a batch while it runs.
+pub(super) struct Batch<'s> {
+    pub(super) worker: usize,
+    pub(super) now_us: u64,
+    pub(super) now_ms: u64,
+    /// The answer of [`Server::is_plain`] for the batch's client. It looks at a dozen fields, so it is asked again only after a command
+    /// that may have changed one of them.
+    pub(super) plain: bool,
+    pub(super) counts: AccessCounts,
+    pub(super) changes: ChangeBuffer<'s>,
+    /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
+    pub(super) shared: Option<Shared<'s>>,
+    /// When the present streak began, in nanoseconds of the monotonic clock.
+    pub(super) clock_ns: u64,
+    /// The tick of [`super::observe`] then.
+    pub(super) tick: u64,
+    pub(super) thresholds: Thresholds,
+    pub(super) streak: Streak,
+    pub(super) executed: u64,
+    /// How many of the executed requests ran for clients that waited.
+    pub(super) for_others: u64,
+    pub(super) dirty: u64,
+}
+
+impl Server {
+    /// Runs the first `count` requests of the decoder and appends their replies to `out`.
+    pub fn run_batch(
+        &self,
+        client: &mut Client,
+        scratch: &mut Scratch,
+        decoder: &Decoder,
+        buffer: &[u8],
+        count: usize,
+        out: &mut Vec<u8>,
+    ) -> BatchEnd {
+        let mut arguments = recycle(std::mem::take(&mut scratch.arguments));
+        self.plan_all(decoder, buffer, count, &mut arguments, scratch);
+        let mut batch = self.new_batch();
+        client.shared.active_ms.store(u64::MAX, Ordering::Relaxed);
+        batch.changes.set_actor(client.shared.id);
+        batch.plain = self.is_plain(client);
+        if !scratch.keys.is_empty() {
+            self.prefetch(client, &mut batch, &scratch.keys);
+        }
+        let Scratch { keys, requests, plan, .. } = scratch;
+        let requests = Requests {
+            all: requests,
+            arguments: &arguments,
+            keys,
+            decoder,
+            next: 0,
+            first_argument: 0,
+            first_key: 0,
+        };
+        let end = self.run_all(client, requests, &mut batch, plan, out);
+        self.account(client, &mut batch);
+        // A request with very many arguments leaves no lasting cost behind.
+        if arguments.capacity() <= SCRATCH_KEEP {
+            scratch.arguments = recycle(arguments);
+        }
+        if scratch.keys.capacity() > SCRATCH_KEEP {
+            scratch.keys = Vec::new();
+        }
+        end
+    }
+
+    /// Finds the commands and keys of the first `count` requests of the decoder.
+    fn plan_all<'r>(
+        &self,
+        decoder: &'r Decoder,
+        buffer: &'r [u8],
+        count: usize,
+        arguments: &mut Vec<&'r [u8]>,
+        scratch: &mut Scratch,
+    ) {
+        scratch.keys.clear();
+        scratch.requests.clear();
+        let mut before: Option<SameCommand<'_>> = None;
+        for index in 0..count {
+            let first = arguments.len();
+            decoder.arguments(buffer, index, arguments);
+            let words = &arguments[first..];
+            let command = match &before {
+                Some(before) if before.is_meant_by(words) => {
+                    let KeyPosition { argument, flags } = before.key;
+                    let hash = self.keyspace.hasher().hash(words[argument]);
+                    scratch.keys.push(PlannedKey { argument: argument as u32, flags, hash });
+                    Ok(before.id)
+                }
+                _ => {
+                    let command = self.plan(words, &mut scratch.keys);
+                    let entry = command.as_ref().ok().map(|id| &self.commands.entries()[*id as usize]);
+                    before = entry.and_then(|entry| SameCommand::new(entry, words));
+                    command
+                }
+            };
+            scratch.requests.push(PlannedRequest {
+                command,
+                arguments_end: arguments.len() as u32,
+                keys_end: scratch.keys.len() as u32,
+            });
+        }
+    }
+
+    /// Finds the command of a request, and its keys.
+    fn plan(&self, words: &[&[u8]], keys: &mut Vec<PlannedKey>) -> Result<u32, Box<CommandError>> {
+        let entry = self.commands.resolve_request(words)?;
+        for_each_key(&entry.spec, words, |position| {
+            keys.push(PlannedKey {
+                argument: position.argument as u32,
+                flags: position.flags,
+                hash: self.keyspace.hasher().hash(words[position.argument]),
+            });
+        });
+        Ok(entry.id as u32)
+    }
+
+    /// Runs the requests in turn until all are done, one of them stops the batch, or enough bytes of replies wait.
+    fn run_all<'s>(
+        &'s self,
+        client: &mut Client,
+        mut requests: Requests<'_>,
+        batch: &mut Batch<'s>,
+        plan: &mut LockPlan,
+        out: &mut Vec<u8>,
+    ) -> BatchEnd {
+        while let Some(request) = requests.all.get(requests.next) {
+            if batch.plain
+                && let Ok(id) = request.command
+                && let entry = &self.commands.entries()[id as usize]
+                && entry.single.is_some()
+            {
+                let done = self.run_streak(client, entry, &requests, batch, out);
+                if done > 0 {
+                    requests.advance(done);
+                    if out.len() >= OUTPUT_ENOUGH {
+                        return BatchEnd { executed: requests.next, stop: None };
+                    }
+                    continue;
+                }
+            }
+            client.replied = out.len();
+            let stop = self.run_next(client, &requests, request, batch, plan, out);
+            if let Some(stop @ (Stop::Paused | Stop::Busy)) = stop {
+                return BatchEnd { executed: requests.next, stop: Some(stop) };
+            }
+            requests.advance(1);
+            if stop.is_some() || out.len() >= OUTPUT_ENOUGH {
+                return BatchEnd { executed: requests.next, stop };
+            }
+        }
+        BatchEnd { executed: requests.next, stop: None }
+    }
+
+    /// Runs the next request by itself, or refuses it.
+    fn run_next<'s>(
+        &'s self,
+        client: &mut Client,
+        requests: &Requests<'_>,
+        request: &PlannedRequest,
+        batch: &mut Batch<'s>,
+        plan: &mut LockPlan,
+        out: &mut Vec<u8>,
+    ) -> Option<Stop> {
+        let (words, keys) = requests.parts(request);
+        match &request.command {
+            Ok(id) => {
+                let entry = &self.commands.entries()[*id as usize];
+                let following = requests.all.get(requests.next + 1);
+                let arrival = Arrival {
+                    bytes: requests.decoder.request_bytes(requests.next),
+                    ends_streak: following.is_none_or(|following| !following.is_for(entry.id)),
+                };
+                let request = Request { entry, arguments: words, keys, served: None };
+                self.run_request(client, &request, arrival, batch, plan, out)
+            }
+            Err(error) if **error == CommandError::OtherProtocol => {
+                self.log_other_protocol(client, batch.now_ms);
+                Some(Stop::After(After::CloseNow))
+            }
+            Err(error) => {
+                self.refuse(client, None, error, batch, out);
+                None
+            }
+        }
+    }
+
+    pub(super) fn new_batch(&self) -> Batch<'_> {
+        let Moment { unix_us: now_us, monotonic_ns } = self.clock.moment();
+        let now_ms = now_us / 1000;
+        Batch {
+            worker: crate::worker::current(),
+            now_us,
+            now_ms,
+            plain: false,
+            counts: AccessCounts::default(),
+            changes: ChangeBuffer::new(&self.effects),
+            shared: None,
+            clock_ns: monotonic_ns,
+            tick: self.observation.tick(),
+            thresholds: self.observation.thresholds(now_ms),
+            streak: Streak::default(),
+            executed: 0,
+            for_others: 0,
+            dirty: 0,
+        }
+    }
+
+    /// Asks for the memory that the keys of the batch lie in, where their database exists and the gate is open at once.
+    fn prefetch<'s>(&'s self, client: &Client, batch: &mut Batch<'s>, keys: &[PlannedKey]) {
+        if batch.shared.is_none() {
+            batch.shared = self.keyspace.gate.shared_unless(batch.worker, || true);
+        }
+        let Some(shared) = &batch.shared else { return };
+        let Some(database) = self.keyspace.physical_if_used(shared[client.database]) else { return };
+        if let [key] = keys {
+            database.prefetch_slot(key.hash);
+        } else {
+            prefetch::batch(database, keys.iter().map(|key| key.hash));
+            self.stats.add(batch.worker, Counter::PrefetchBatches, 1);
+            self.stats.add(batch.worker, Counter::PrefetchEntries, keys.len() as u64);
+        }
+    }
+
+    fn account(&self, client: &Client, batch: &mut Batch<'_>) {
+        self.account_batch(batch);
+        let commands = &client.shared.commands;
+        client.shared.active_ms.store(batch.now_ms, Ordering::Relaxed);
+        commands.fetch_add(batch.executed - batch.for_others, Ordering::Relaxed);
+    }
+
+    /// Adds what the batch counted to the server's statistics.
+    pub(super) fn account_batch(&self, batch: &mut Batch<'_>) {
+        self.end_streak(0, batch);
+        self.stats.add(batch.worker, Counter::CommandsProcessed, batch.executed);
+        self.stats.add(batch.worker, Counter::KeyspaceHits, batch.counts.hits.get());
+        self.stats.add(batch.worker, Counter::KeyspaceMisses, batch.counts.misses.get());
+        self.stats.add(batch.worker, Counter::ExpiredKeys, batch.counts.expired.get());
+        self.stats.add(batch.worker, Counter::Changes, batch.dirty);
+    }
+}
+
+/// An empty vector for slices of another buffer in the same allocation: collecting in place keeps it.
+fn recycle<'a>(mut vector: Vec<&[u8]>) -> Vec<&'a [u8]> {
+    vector.clear();
+    vector.into_iter().map(|_| -> &'a [u8] { unreachable!("the vector is empty") }).collect()
+}

@@ -1,0 +1,197 @@
+//! The entry of a command. Everything that is known about a command stands here or is derived from it.
+
+use super::Server;
+use super::client::Client;
+use super::context::Context;
+use crate::command::keys::{ForeignKeys, KeyAccess, KeySpec, LockPlan, MovingKeys};
+use crate::command::spec::{Category, Channels, Flags, Group, NamedDatabases, Secrets, Spec};
+use crate::command::table::{CommandTable, Entry, Listed};
+use crate::error::{CommandError, CommandResult};
+
+/// A command's function: parses `arguments` (the name is the first), works on the keys that the entry's key spec declares, and
+/// writes one reply. When it answers an error, what it wrote is taken back and the error is the reply.
+pub type Handler = fn(&mut Context<'_>, &[&[u8]]) -> CommandResult;
+
+/// Whether a request has to be alone in the keyspace, because it may touch keys that nothing declares.
+pub type Alone = fn(&Server, &Client, &[&[u8]]) -> bool;
+
+/// Locks that a request needs beside those of its own keys.
+pub type FurtherLocks = fn(&Server, &Client, &mut LockPlan);
+
+/// Whether a request writes nothing.
+pub type ReadsOnly = fn(&Server, &[&[u8]]) -> bool;
+
+/// A command or subcommand: what it is, and its functions.
+pub struct Command {
+    /// Lower case; of a subcommand only its own word.
+    pub name: &'static str,
+    /// Number of arguments with the name (and the container's name); negative: at least so many.
+    pub arity: i32,
+    /// What the gate has to know.
+    pub flags: Flags,
+    /// Where the keys stand. Lock plan, slot routing and COMMAND GETKEYS come from it.
+    pub keys: &'static [KeySpec],
+    /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins over `keys`.
+    pub moving_keys: Option<MovingKeys>,
+    /// What is done with its keys, where that depends on the arguments and the spec has to say the most. Locks go by the spec.
+    pub key_access: Option<KeyAccess>,
+    /// Keys in other databases that the command locks as well.
+    pub foreign_keys: Option<ForeignKeys>,
+    /// Databases that its arguments name.
+    pub databases: Option<NamedDatabases>,
+    /// Channels among its arguments.
+    pub channels: Channels,
+    /// Which argument is the first element of the collection under its key that it looks for: where many requests in a row are for one key,
+    /// their elements are asked for ahead.
+    pub element: Option<usize>,
+    /// When it has to be alone in the keyspace; it then reaches undeclared keys through `Access::reach` or `Access::relock`.
+    pub alone: Option<Alone>,
+    /// Locks of keys that are not among its arguments (EXEC).
+    pub further_locks: Option<FurtherLocks>,
+    /// ACL categories beside those that follow from the flags.
+    pub categories: &'static [Category],
+    /// The list in which it is documented.
+    pub group: Group,
+    /// One line in our own words.
+    pub summary: &'static str,
+    /// The arguments behind the name: `key [NX | XX] value [value ...]`. COMMAND DOCS reads it.
+    pub syntax: &'static str,
+    /// The version of Redis or Valkey that first had it.
+    pub since: &'static str,
+    /// Time it takes.
+    pub complexity: &'static str,
+    /// What it replies, in a word or two.
+    pub reply: &'static str,
+    /// Whether a request of a command that may write promises not to: a script by its own flags.
+    pub reads_only: Option<ReadsOnly>,
+    /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told apart is one.
+    pub secrets: Option<Secrets>,
+    /// Hints for clients and proxies: how to spread it over nodes, whether its reply is always the same.
+    pub tips: &'static [&'static str],
+    /// Subcommands; then `run` is called only for a missing one.
+    pub subcommands: &'static [Command],
+    /// Its function.
+    pub run: Handler,
+}
+
+impl Command {
+    /// What entries leave unsaid.
+    pub const DEFAULT: Command = Command {
+        name: "",
+        arity: 1,
+        flags: Flags::NONE,
+        keys: &[],
+        moving_keys: None,
+        key_access: None,
+        foreign_keys: None,
+        databases: None,
+        channels: Channels::None,
+        element: None,
+        alone: None,
+        further_locks: None,
+        categories: &[],
+        group: Group::Generic,
+        summary: "",
+        syntax: "",
+        since: "1.0.0",
+        complexity: "O(1)",
+        reply: "",
+        reads_only: None,
+        secrets: None,
+        tips: &[],
+        subcommands: &[],
+        run: unfinished_container,
+    };
+
+    /// What is known of it without running it.
+    pub fn spec(&self) -> Spec {
+        Spec {
+            name: self.name,
+            arity: self.arity,
+            flags: self.flags,
+            keys: self.keys,
+            moving_keys: self.moving_keys,
+            key_access: self.key_access,
+            foreign_keys: self.foreign_keys,
+            databases: self.databases,
+            channels: self.channels,
+            element: self.element,
+            may_run_alone: self.alone.is_some(),
+            has_further_locks: self.further_locks.is_some(),
+            categories: self.categories,
+            group: self.group,
+            summary: self.summary,
+            syntax: self.syntax,
+            since: self.since,
+            complexity: self.complexity,
+            reply: self.reply,
+            secrets: self.secrets,
+            tips: self.tips,
+        }
+    }
+
+    fn functions(&self) -> Functions {
+        Functions {
+            run: self.run,
+            alone: self.alone,
+            further_locks: self.further_locks,
+            reads_only: self.reads_only,
+        }
+    }
+}
+
+/// A container without a subcommand never gets here: its arity asks for one and the table answers an unknown one.
+fn unfinished_container(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    Err(CommandError::Syntax)
+}
+
+/// The functions of a command, apart from its spec so that those of all commands lie close together.
+#[derive(Clone, Copy)]
+pub struct Functions {
+    /// Runs it.
+    pub run: Handler,
+    /// Whether a request of it has to be alone in the keyspace.
+    pub alone: Option<Alone>,
+    /// Adds locks of keys that are not among its arguments.
+    pub further_locks: Option<FurtherLocks>,
+    /// Whether a request of it promises to write nothing.
+    pub reads_only: Option<ReadsOnly>,
+}
+
+/// All commands: the table of their specs, and their functions by the same ids.
+pub struct Commands {
+    table: CommandTable,
+    functions: Box<[Functions]>,
+}
+
+impl Commands {
+    /// The commands of these lists.
+    pub fn new(groups: &[&'static [Command]]) -> Self {
+        let commands = || groups.iter().flat_map(|group| group.iter());
+        let listed = commands().map(|command| Listed {
+            spec: command.spec(),
+            subcommands: command.subcommands.iter().map(Command::spec).collect(),
+        });
+        let table = CommandTable::new(listed);
+        // As in the table: the commands, and behind them the subcommands of each.
+        let subcommands = commands().flat_map(|command| command.subcommands);
+        let functions: Box<[Functions]> = commands().chain(subcommands).map(Command::functions).collect();
+        assert_eq!(functions.len(), table.entries().len(), "each entry has its functions");
+        Self { table, functions }
+    }
+
+    /// The functions of an entry of this table.
+    #[inline]
+    pub fn functions(&self, entry: &Entry) -> &Functions {
+        &self.functions[entry.id]
+    }
+}
+
+impl std::ops::Deref for Commands {
+    type Target = CommandTable;
+
+    #[inline]
+    fn deref(&self) -> &CommandTable {
+        &self.table
+    }
+}

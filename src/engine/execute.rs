@@ -1,0 +1,234 @@
+//! Running one command: the only place where a command's function is called.
+//!
+//! Three ways lead here. A request by itself takes its locks in [`Server::execute`] and runs; so does that of a client that waited,
+//! when it is served. The requests of a streak (`streak.rs`) share one context and take a lock each. A command within another
+//! (of a transaction's queue, or called by a script: [`Context::run_nested`]) runs under the locks of the outer one. All three begin
+//! and end a command in [`Context::call`], while its locks are held.
+
+use std::sync::Arc;
+
+use super::Server;
+use super::batch::Batch;
+use super::client::Client;
+use super::command::Handler;
+use super::context::{After, Context};
+use super::request::Request;
+use crate::command::keys::{LockPlan, drop_foreign, lock_plan};
+use crate::command::request::OwnedRequest;
+use crate::command::spec::Flags;
+use crate::command::table::Entry;
+use crate::effects::ChangeBuffer;
+use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock};
+use crate::resp::encode::Reply;
+use crate::shared::waiter::WaitFor;
+
+/// What became of a request that was to run.
+pub(super) enum Outcome {
+    /// It ran, and its reply is written.
+    Ran {
+        /// The reply is an error.
+        failed: bool,
+        /// What the connection has to do before the next request.
+        after: Option<After>,
+    },
+    /// It found nothing, and its client waits.
+    Waits,
+    /// It did not run: a script that has been running for a while is in its way.
+    Busy,
+    /// It did not run, because of this error. Nothing is written.
+    Refused(CommandError),
+}
+
+impl<'a> Context<'a> {
+    /// Runs the function of a command whose locks are held. When it answers an error, what it wrote is taken back.
+    ///
+    /// Every command of every kind begins and ends here, so this is where its changes are to be told as one.
+    #[inline]
+    pub(super) fn call(&mut self, entry: &Entry, run: Handler, arguments: &[&[u8]]) -> CommandResult {
+        if self.client.tracker.is_some() {
+            self.remember_reads(entry, arguments);
+        }
+        let start = self.reply.position();
+        let result = run(self, arguments);
+        if result.is_err() {
+            self.reply.truncate(start);
+        }
+        result
+    }
+
+    /// [`call`](Self::call)s a command whose reply goes to a client as it is: an error of it becomes the reply. Errors are counted, also
+    /// one that the command wrote itself (a script's). Returns whether the reply is an error.
+    #[inline]
+    pub(super) fn answer(&mut self, entry: &Entry, run: Handler, arguments: &[&[u8]], worker: usize) -> bool {
+        let start = self.reply.position();
+        let result = self.call(entry, run, arguments);
+        self.settle(result, start, worker)
+    }
+
+    /// Has an error become the reply that began at `start`, and counts errors. Returns whether the reply is an error.
+    #[inline]
+    fn settle(&mut self, result: CommandResult, start: usize, worker: usize) -> bool {
+        if let Err(error) = result {
+            self.answer_error(&error, worker);
+            return true;
+        }
+        let written = self.reply.written_since(start);
+        let failed = written.first() == Some(&b'-');
+        if failed && !self.error_counted {
+            self.server.count_written_error(written, worker);
+        }
+        failed
+    }
+
+    #[cold]
+    fn answer_error(&mut self, error: &CommandError, worker: usize) {
+        self.reply.error(&error.to_string());
+        if !self.error_counted {
+            self.server.stats.error(worker, &error.code());
+        }
+    }
+}
+
+impl Server {
+    /// Takes a request's locks and runs its command.
+    ///
+    /// With `served` it runs for a client that waits, and only if its key is of the type that is waited for.
+    pub(super) fn execute<'s>(
+        &'s self,
+        client: &mut Client,
+        request: &Request<'_>,
+        batch: &mut Batch<'s>,
+        plan: &mut LockPlan,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let &Request { entry, arguments, keys, served } = request;
+        let functions = self.commands.functions(entry);
+        let alone = functions.alone.is_some_and(|alone| alone(self, client, arguments));
+        self.plan_locks(client, request, alone, plan);
+        // Alone, locks are taken as keys are touched.
+        let locks: &[SlotLock] = if alone && entry.spec.has_further_locks { &[] } else { plan };
+        let wide = alone || entry.spec.flags.has(Flags::WHOLE_KEYSPACE);
+        let give_up = || self.scripting.slow.any();
+        let (database, version) = (client.database, client.version);
+        let settings = self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up);
+        let access = loop {
+            if self.scripting.slow.any()
+                && let Some(busy) = self.busy(entry, plan, wide)
+            {
+                return busy;
+            }
+            let Some(hold) = self.hold(entry, alone, locks, batch.worker, &mut batch.shared) else {
+                continue;
+            };
+            if let Some(access) = Access::new(&self.keyspace, hold, database, &settings, locks) {
+                break access;
+            }
+        };
+        let reply = Reply::new(&mut *out, version);
+        let mut context =
+            Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
+        context.planned = keys;
+        if served.is_some_and(|served| !served.may_run(&context.keys)) {
+            return Outcome::Waits;
+        }
+        let start = context.reply.position();
+        let result = context.call(entry, functions.run, arguments);
+        if context.again_alone {
+            drop(context);
+            out.truncate(start);
+            // Its `alone` now says so.
+            return self.execute(client, request, batch, plan, out);
+        }
+        let failed = context.settle(result, start, batch.worker);
+        batch.dirty += context.dirty;
+        match (context.wait.take(), context.after.take()) {
+            (Some(wait), _) => {
+                if served.is_none() {
+                    context.enter_wait(wait, arguments);
+                }
+                Outcome::Waits
+            }
+            (None, after) => Outcome::Ran { failed, after },
+        }
+    }
+
+    /// The locks of a request: those of its keys, and those that its entry asks for beside them.
+    fn plan_locks(&self, client: &Client, request: &Request<'_>, alone: bool, plan: &mut LockPlan) {
+        let &Request { entry, arguments, keys, .. } = request;
+        let spec = &entry.spec;
+        lock_plan(spec, arguments, keys, client.database, self.keyspace.hasher(), plan);
+        if let Some(further_locks) = self.commands.functions(entry).further_locks
+            && !alone
+        {
+            further_locks(self, client, plan);
+        }
+        if spec.foreign_keys.is_some() || spec.has_further_locks {
+            drop_foreign(plan, &self.keyspace);
+        }
+    }
+
+    /// Passes the gate of the keyspace the way a request needs: alone, beside others, or not at all. `None`: a slow script has been
+    /// noticed while it waited.
+    fn hold<'s, 'b>(
+        &'s self,
+        entry: &Entry,
+        alone: bool,
+        locks: &[SlotLock],
+        worker: usize,
+        shared: &'b mut Option<crate::keyspace::gate::Shared<'s>>,
+    ) -> Option<Hold<'s, 'b>> {
+        let give_up = || self.scripting.slow.any();
+        if alone {
+            *shared = None;
+            return self.keyspace.gate.exclusive_unless(give_up).map(Hold::Exclusive);
+        }
+        // What touches no key (FUNCTION KILL) need not wait for a slow script that is alone in the keyspace.
+        let needs_none = locks.is_empty() && self.scripting.slow.any();
+        if entry.spec.flags.has(Flags::WHOLE_KEYSPACE) || needs_none {
+            *shared = None;
+            return Some(Hold::None);
+        }
+        if shared.is_none() {
+            *shared = self.keyspace.gate.shared_unless(worker, give_up);
+        }
+        shared.as_ref().map(|shared| Hold::Shared(shared))
+    }
+
+    /// How the commands of a batch see the keyspace.
+    #[inline]
+    pub(super) fn access_settings<'b>(
+        &self,
+        client: &Client,
+        now_ms: u64,
+        changes: &'b ChangeBuffer<'_>,
+        counts: &'b AccessCounts,
+        give_up: &'b dyn Fn() -> bool,
+    ) -> AccessSettings<'b> {
+        AccessSettings {
+            now_ms,
+            ended_ms: client.ended_ms(now_ms, &self.settings),
+            past_ms: if self.settings.import_mode() { 0 } else { now_ms },
+            clock: self.settings.access_clock(now_ms),
+            touch: !client.no_touch,
+            sink: changes,
+            counts,
+            give_up,
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Enters the client among those that wait, under the locks of its command: the next change of a key finds it.
+    #[cold]
+    fn enter_wait(&mut self, mut wait: WaitFor, arguments: &[&[u8]]) {
+        let request = wait.request.take().unwrap_or_else(|| OwnedRequest::new(arguments));
+        let database = self.client.database;
+        let keys = wait.keys.clone().map(|argument| (database, Box::from(arguments[argument]))).collect();
+        let shared = &self.client.shared;
+        let waiting = &self.server.effects.waiting;
+        let waiter = waiting.add(shared, self.client.version, self.command.id, request, keys, wait);
+        *shared.waiter.lock() = Some(Arc::clone(&waiter));
+        self.client.waiter = Some(waiter);
+    }
+}

@@ -1,0 +1,83 @@
+//! Replies that no command makes: of refused requests, and what CLIENT REPLY and pushes do to a reply.
+
+use std::sync::atomic::Ordering;
+
+use super::Server;
+use super::batch::Batch;
+use super::client::{Client, ReplyMode};
+use crate::command::spec::Flags;
+use crate::command::table::Entry;
+use crate::error::CommandError;
+use crate::resp::encode::Reply;
+
+impl Server {
+    /// Writes the error of a request that does not run.
+    pub(super) fn refuse(
+        &self,
+        client: &mut Client,
+        entry: Option<&Entry>,
+        error: &CommandError,
+        batch: &Batch<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let start = out.len();
+        let mut text = error.to_string();
+        let entry = match error {
+            // The table knows the command, and refuses its arguments.
+            CommandError::WrongArity(name) => self.commands.by_full_name(name.as_bytes()),
+            _ => entry,
+        };
+        if entry.is_some_and(|entry| entry.spec.flags.has(Flags::RUNS_QUEUE)) {
+            let reason = text.strip_prefix("ERR ").unwrap_or(&text);
+            text = format!("EXECABORT Transaction discarded because of: {reason}");
+            if client.transaction.take().is_some() {
+                client.shared.queued.store(-1, Ordering::Relaxed);
+                self.unwatch(client);
+            }
+        } else if let Some(transaction) = &mut client.transaction {
+            transaction.aborted = true;
+        }
+        Reply::new(out, client.version).error(&text);
+        self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
+        if let Some(entry) = entry {
+            self.stats.command_rejected(batch.worker, entry.id);
+        }
+        self.finish_reply(client, start, out);
+    }
+
+    /// CLIENT REPLY, which may take back what was written from `start` on, and pushes that the command caused for its own client: they
+    /// follow its reply.
+    #[inline]
+    pub(super) fn finish_reply(&self, client: &mut Client, start: usize, out: &mut Vec<u8>) {
+        if client.reply_mode != ReplyMode::On {
+            match client.reply_mode {
+                ReplyMode::Off => out.truncate(start),
+                ReplyMode::SkipNext => {
+                    out.truncate(start);
+                    client.reply_mode = ReplyMode::Skip;
+                }
+                ReplyMode::Skip => {
+                    out.truncate(start);
+                    client.reply_mode = ReplyMode::On;
+                }
+                ReplyMode::On => {}
+            }
+        }
+        if client.shared.has_messages() {
+            client.shared.take_messages(out);
+        }
+    }
+
+    /// Logs that a client speaks HTTP, which is then disconnected.
+    #[cold]
+    pub(super) fn log_other_protocol(&self, client: &Client, now_ms: u64) {
+        if let Some(further) = self.log_limits.other_protocol.take(now_ms) {
+            tracing::warn!(
+                client = client.shared.id,
+                address = client.shared.address,
+                further,
+                "Possible SECURITY ATTACK: a client sent POST or Host:, as a web page makes a browser do; it was disconnected"
+            );
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! One request of a batch by itself: judged, run, accounted for.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use super::Server;
+use super::batch::{Batch, Stop};
+use super::client::{Client, ReplyMode};
+use super::context::After;
+use super::execute::Outcome;
+use super::judge::Verdict;
+use super::monitor::{Source, UNSEEN};
+use super::observe::Done;
+use super::waiting::ForWaiter;
+use crate::command::keys::{LockPlan, PlannedKey};
+use crate::command::spec::Flags;
+use crate::command::table::Entry;
+use crate::error::CommandError;
+use crate::keyspace::sweep;
+use crate::resp::encode::Reply;
+use crate::shared::client::Door;
+
+/// A request whose command and keys have been found.
+pub(super) struct Request<'r> {
+    pub(super) entry: &'r Entry,
+    pub(super) arguments: &'r [&'r [u8]],
+    pub(super) keys: &'r [PlannedKey],
+    /// The waiting client that it runs again for, if it does not run for the client that is served now.
+    pub(super) served: Option<ForWaiter<'r>>,
+}
+
+/// How a request came.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival {
+    /// Bytes of the request.
+    pub(super) bytes: usize,
+    /// The next request is for another command, or has not come yet.
+    pub(super) ends_streak: bool,
+}
+
+impl Server {
+    /// Judges a request, runs it, and does what is to follow.
+    pub(super) fn run_request<'s>(
+        &'s self,
+        client: &mut Client,
+        request: &Request<'_>,
+        arrival: Arrival,
+        batch: &mut Batch<'s>,
+        plan: &mut LockPlan,
+        out: &mut Vec<u8>,
+    ) -> Option<Stop> {
+        let entry = request.entry;
+        let plain = entry.plain && batch.plain;
+        if plain {
+            debug_assert!(client.transaction.is_none() && client.reply_mode == ReplyMode::On);
+            if self.settings.maxmemory() > 0 && !self.has_room(client, entry, batch) {
+                self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
+                return None;
+            }
+        } else if let ControlFlow::Break(stop) = self.hold_back(client, request, batch, out) {
+            return stop;
+        }
+        let start = out.len();
+        client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
+        self.begin_streak(entry.id, batch);
+        let outcome = self.execute(client, request, batch, plan, out);
+        if let Outcome::Refused(error) = &outcome {
+            self.refuse(client, Some(entry), error, batch, out);
+            return None;
+        }
+        let is_shown = !plain && self.monitors.any() && !entry.spec.flags.intersects(UNSEEN);
+        if is_shown && !matches!(outcome, Outcome::Busy) {
+            let source = Source::Client(&client.shared);
+            self.show_to_monitors(entry, request.arguments, client.database, source);
+        }
+        let (failed, after) = match outcome {
+            Outcome::Ran { failed, after } => (failed, after),
+            Outcome::Waits => {
+                // It counts as run when it is served, or its wait ends.
+                self.begin_wait(client, entry.id, batch);
+                return Some(Stop::After(After::Wait));
+            }
+            Outcome::Busy => return Some(Stop::Busy),
+            Outcome::Refused(_) => return None,
+        };
+        self.follow_up(batch);
+        let reply_bytes = if client.reply_mode == ReplyMode::On { out.len() - start } else { 0 };
+        let ends_streak = arrival.ends_streak || after.is_some();
+        if self.count_command(failed, arrival.bytes, reply_bytes, batch) || ends_streak {
+            let done = Done {
+                client: &client.shared,
+                entry,
+                arguments: request.arguments,
+                request_bytes: arrival.bytes as u64,
+                reply_bytes: reply_bytes as u64,
+                sleeps_ns: After::sleep_ns(after.as_ref()),
+            };
+            self.conclude(&done, ends_streak, batch);
+        }
+        if !plain {
+            self.end_special(client, entry, start, out);
+            batch.plain = self.is_plain(client);
+        }
+        after.map(Stop::After)
+    }
+
+    /// What follows a command once its locks are free: keys that it found ended are removed, clients that waited for what it changed
+    /// are served.
+    #[inline]
+    pub(super) fn follow_up<'s>(&'s self, batch: &mut Batch<'s>) {
+        if !batch.counts.stale.get_mut().is_empty() {
+            self.remove_stale(batch);
+        }
+        if batch.changes.any_ready() || self.effects.waiting.has_postponed() {
+            batch.shared = None;
+            self.serve_waiting(batch);
+        }
+    }
+
+    /// Ends a request of a client about which something is special: one-time permissions end, and CLIENT REPLY may silence the reply.
+    fn end_special(&self, client: &mut Client, entry: &Entry, start: usize, out: &mut Vec<u8>) {
+        let flags = entry.spec.flags;
+        if client.asking && !flags.has(Flags::KEEPS_ASKING) {
+            client.asking = false;
+        }
+        if client.caching && !flags.has(Flags::KEEPS_CACHING) && client.transaction.is_none() {
+            client.caching = false;
+        }
+        let silent = if flags.has(Flags::PUSHES) { out.len() } else { start };
+        self.finish_reply(client, silent, out);
+    }
+
+    /// Whether nothing is special about a client, or going on in the server, that judgement or what follows a command has to look at
+    /// where the command is plain as well.
+    pub(super) fn is_plain(&self, client: &Client) -> bool {
+        client.door == Door::Main
+            && client.rights.is_free(self)
+            && client.transaction.is_none()
+            && client.tracker.is_none()
+            && client.reply_mode == ReplyMode::On
+            && !client.subscriptions.any()
+            && !(client.monitor || client.asking || client.caching || client.out_of_memory)
+            && !self.cluster.is_enabled()
+            && !self.pause.is_set()
+            && self.settings.min_replicas() == 0
+            && !self.monitors.any()
+    }
+
+    /// Judges a request. It breaks where the request has been refused or queued, or has to wait.
+    fn hold_back<'s>(
+        &'s self,
+        client: &mut Client,
+        request: &Request<'_>,
+        batch: &mut Batch<'s>,
+        out: &mut Vec<u8>,
+    ) -> ControlFlow<Option<Stop>> {
+        let &Request { entry, arguments, keys, .. } = request;
+        match self.judge(client, entry, arguments, keys, batch.now_ms) {
+            Verdict::Pass => {}
+            Verdict::Wait => {
+                client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
+                return ControlFlow::Break(Some(Stop::Paused));
+            }
+            Verdict::Refuse(error) => {
+                self.refuse(client, Some(entry), &error, batch, out);
+                return ControlFlow::Break(None);
+            }
+        }
+        if client.transaction.is_some()
+            && self.scripting.slow.any()
+            && let Some(Outcome::Refused(error)) = self.busy(entry, &LockPlan::new(), false)
+        {
+            self.refuse(client, Some(entry), &error, batch, out);
+            return ControlFlow::Break(None);
+        }
+        if (self.settings.maxmemory() > 0 || client.out_of_memory) && !self.has_room(client, entry, batch) {
+            self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
+            return ControlFlow::Break(None);
+        }
+        if client.tracker.is_some() && client.shared.has_messages() {
+            // Keys that were evicted for this command are told before its reply, as are all that went before it.
+            client.shared.take_messages(out);
+        }
+        if client.transaction.is_some() && !entry.spec.flags.has(Flags::NOT_QUEUED) {
+            match self.queue(client, entry, arguments) {
+                Ok(()) => {
+                    let start = out.len();
+                    Reply::new(out, client.version).simple("QUEUED");
+                    self.finish_reply(client, start, out);
+                }
+                Err(error) => self.refuse(client, Some(entry), &error, batch, out),
+            }
+            return ControlFlow::Break(None);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Removes the keys that a read found ended, now that its locks are free.
+    #[cold]
+    fn remove_stale(&self, batch: &mut Batch<'_>) {
+        batch.shared = None;
+        let stale = batch.counts.stale.take();
+        if self.keeps_keys(batch.now_ms) {
+            return;
+        }
+        for (database, key) in stale {
+            let removed = sweep::expire_key(&self.keyspace, &batch.changes, database, &key, batch.now_ms);
+            batch.counts.expired.set(batch.counts.expired.get() + u64::from(removed));
+        }
+    }
+}
