@@ -23,7 +23,7 @@ pub mod random;
 pub mod rdb;
 pub mod resp;
 pub mod run;
-pub mod scripting;
+pub(crate) mod scripting;
 pub mod shared;
 pub mod types;
 pub mod worker;

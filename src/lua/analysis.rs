@@ -1,8 +1,9 @@
 //! Where a script's commands take their keys from, found by reading its source.
 //!
-//! A script whose every `redis.call` takes its keys from KEYS runs under those keys' locks, at the same time as scripts on
-//! other slots. Any other may touch any key, so it runs alone. The reading is cautious: whatever it does not understand counts
-//! as touching any key. A script that it misjudged all the same is caught when it reaches for a key whose lock it does not hold.
+//! A script whose every `redis.call` takes its keys from KEYS runs under those keys' locks, at the same time
+//! as scripts on other slots. Any other may touch any key, so it runs alone. The reading is cautious:
+//! whatever it does not understand counts as touching any key. A script that it misjudged all the same is
+//! caught when it reaches for a key whose lock it does not hold.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -16,8 +17,8 @@ use crate::command::table::CommandTable;
 /// What a script may touch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Keys that it declares, as long as the commands named by these arguments of ARGV (counted from 1) take keys only where the
-    /// call has some.
+    /// Keys that it declares, as long as the commands named by these arguments of ARGV (counted from 1) take
+    /// keys only where the call has some.
     Declared(Vec<NamedByArgument>),
     /// Any key.
     Any,
@@ -143,7 +144,8 @@ impl Reader<'_> {
         Some(at + 3)
     }
 
-    /// KEYS may be looked into and passed to `unpack`; a script that changes it or gives it away is not understood.
+    /// KEYS may be looked into and passed to `unpack`; a script that changes it or gives it away is not
+    /// understood.
     fn check_keys(&self, at: usize) -> Option<()> {
         let before = at.checked_sub(1).and_then(|before| self.tokens.get(before));
         match self.tokens.get(at + 1) {
@@ -238,7 +240,8 @@ fn one_or_several(argument: &[Token<'_>]) -> Kind {
 
 /// Whether a command with these arguments takes keys only where declared ones stand.
 fn takes_only_keys(table: &CommandTable, name: &[u8], kinds: &[Kind]) -> bool {
-    // A value for the parsers of key specs: what stands in the source, else something that is no number and no word.
+    // A value for the parsers of key specs: what stands in the source, else something that is no number and
+    // no word.
     const UNKNOWN: &[u8] = b"\0unknown";
     let first_several = kinds.iter().position(|kind| matches!(kind, Kind::Keys | Kind::Several));
     let mut words: Vec<&[u8]> = vec![name];
@@ -280,7 +283,8 @@ fn takes_only_keys(table: &CommandTable, name: &[u8], kinds: &[Kind]) -> bool {
         }
     }
     if let Some(several) = first_several {
-        // Behind several values nothing is known of places: all must be keys, from there to the end of the keys.
+        // Behind several values nothing is known of places: all must be keys, from there to the end of the
+        // keys.
         let all_keys = kinds[several..].iter().all(|kind| matches!(kind, Kind::Key | Kind::Keys));
         if !all_keys && !keys_end_before(command, several + 1, words.len()) {
             return false;

@@ -12,11 +12,11 @@ use super::scripts::{Sha, hex};
 use crate::command::keys::LockPlan;
 use crate::keyspace::access::SlotLock;
 
-/// A script that takes longer than this is shown to others, so that they do not wait for its locks blindly, and its thread has its
-/// other work done elsewhere.
+/// A script that takes longer than this is shown to others, so that they do not wait for its locks blindly,
+/// and its thread has its other work done elsewhere.
 const SLOW: Duration = Duration::from_millis(10);
 
-/// How often the thread gives its work away: the first time may fail, see [`GiveWay`].
+/// How often a script's thread tries to hand over its other tasks: [`GiveWay`] may fail.
 const TRIES: u32 = 6;
 
 /// How long a library may take to load.
@@ -59,7 +59,8 @@ pub struct Start {
     pub command: Vec<Vec<u8>>,
     /// All that it changed can be put back.
     pub undoable: bool,
-    /// The locks that it holds; `None` when it is alone in the keyspace, or declares no key and so says nothing of what it needs.
+    /// The locks that it holds; `None` when it is alone in the keyspace, or declares no key and so says
+    /// nothing of what it needs.
     pub locks: Option<LockPlan>,
     /// How long it may take, in nanoseconds, if it can be undone; `u64::MAX` for as long as it likes.
     pub limit_ns: u64,
@@ -91,7 +92,7 @@ impl Running {
         self.wrote.store(true, Ordering::Relaxed);
     }
 
-    /// Has it ended, unless what it wrote could then not be put back. Whether it will end.
+    /// Asks it to end, unless what it wrote could then not be put back. Answers whether it will end.
     pub fn kill(&self) -> bool {
         let may = self.start.undoable || !self.wrote.load(Ordering::Relaxed);
         if may {
@@ -117,7 +118,7 @@ impl Running {
 pub struct SlowScripts {
     all: Mutex<Vec<Arc<Running>>>,
     count: AtomicU64,
-    /// The server ends.
+    /// Set when the server shuts down: every script has to end.
     ending: AtomicBool,
 }
 
@@ -127,7 +128,7 @@ impl SlowScripts {
         self.ending.store(true, Ordering::Release);
     }
 
-    /// Whether there is any, for the hot path.
+    /// Whether there is any. One relaxed load, as every request asks.
     #[inline]
     pub fn any(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
@@ -151,7 +152,7 @@ impl SlowScripts {
     }
 }
 
-/// What a machine's hook looks at. See [`Control::look`].
+/// The state of the script that a machine runs. The machine's hook calls [`Control::look`] on it.
 #[derive(Default)]
 pub struct Control {
     current: RefCell<Option<Current>>,
@@ -163,10 +164,10 @@ pub type Place = (Vec<u8>, i64);
 
 struct Current {
     started: Instant,
-    /// Until the script turns out to be slow.
+    /// What is known of the script, until it is entered among the slow ones.
     start: Option<Start>,
     running: Option<Arc<Running>>,
-    /// How often work was given away.
+    /// How often handing over the thread's tasks was tried.
     tries: u32,
     slow: Arc<SlowScripts>,
     give_way: Arc<GiveWay>,
@@ -176,11 +177,12 @@ struct Current {
     loads: bool,
 }
 
-/// Has the other work of a thread done elsewhere while a script keeps it; may fail, and be tried again later.
+/// Hands the other tasks of a thread to another thread while a script keeps it busy. May fail, and is tried
+/// again.
 pub type GiveWay = dyn Fn() + Send + Sync;
 
 impl Control {
-    /// A script starts.
+    /// Begins a script.
     pub fn begin(&self, slow: &Arc<SlowScripts>, give_way: &Arc<GiveWay>, start: Start) {
         self.ended_at.set(None);
         *self.current.borrow_mut() = Some(Current {
@@ -196,7 +198,7 @@ impl Control {
         });
     }
 
-    /// A library is about to be loaded: it holds no lock, so it is in nobody's way and not shown to others.
+    /// Begins the load of a library, which holds no lock and is therefore not shown among the slow scripts.
     pub fn begin_load(&self, give_way: &Arc<GiveWay>) {
         self.ended_at.set(None);
         *self.current.borrow_mut() = Some(Current {
@@ -212,7 +214,7 @@ impl Control {
         });
     }
 
-    /// The script has ended; answers why, if by force.
+    /// Ends the script; answers the reason if it was ended by force.
     pub fn end(&self) -> Option<ForcedEnd> {
         let current = self.current.take()?;
         if let Some(running) = &current.running {
@@ -223,7 +225,7 @@ impl Control {
 
     /// Where the script was when it was ended by force.
     pub fn note_place(&self, place: Option<Place>) {
-        // The first is where it was; whoever handles the error comes through here once more.
+        // The first place counts: an error handler of the script comes through here once more.
         let first = self.ended_at.take();
         self.ended_at.set(first.or(place));
     }
@@ -236,12 +238,12 @@ impl Control {
         known
     }
 
-    /// See [`note_place`](Self::note_place); forgets it.
+    /// Takes the place that [`note_place`](Self::note_place) stored.
     pub fn take_place(&self) -> Option<Place> {
         self.ended_at.take()
     }
 
-    /// The script has changed a key.
+    /// Notes that the script has changed a key.
     pub fn note_write(&self) {
         if let Some(current) = self.current.borrow_mut().as_mut() {
             current.wrote = true;
@@ -256,14 +258,14 @@ impl Control {
         self.current.borrow().as_ref().is_some_and(|current| current.ended.is_some())
     }
 
-    /// Has the script ended at its next instructions.
+    /// Makes the script end at its next instructions.
     pub fn force_end(&self, why: ForcedEnd) {
         if let Some(current) = self.current.borrow_mut().as_mut() {
             current.ended.get_or_insert(why);
         }
     }
 
-    /// Called every so many instructions of the script.
+    /// Checks the script's time and whether it has to end. Called by the hook every so many instructions.
     ///
     /// # Errors
     /// When it has to end.

@@ -1,4 +1,4 @@
-//! Between replies and Lua's values, by Redis's rules.
+//! Conversion of replies to Lua values and back, by Redis's rules.
 
 use mlua::{Lua, LuaString, Table, Value};
 
@@ -11,7 +11,8 @@ use crate::resp::encode::Reply;
 /// How deep a reply may be nested: a table that contains itself has no end.
 const DEPTH_MAX: usize = 1000;
 
-/// The Lua value of the reply at `at` in `bytes`, and where it ends. The bytes are a command's own reply, so they are well formed.
+/// The Lua value of the reply at `at` in `bytes`, and where it ends. The bytes are a command's own reply, so
+/// they are well formed.
 ///
 /// # Errors
 /// When the machine's memory is full.
@@ -106,8 +107,8 @@ fn with_field(lua: &Lua, name: &LuaString, text: &[u8]) -> mlua::Result<Table> {
     Ok(table)
 }
 
-/// Writes what a script returned as its reply. `script_version` is the one that it set for itself: truth values are a type of
-/// their own only for a script that knows them.
+/// Writes what a script returned as its reply. `script_version` is the one that it set for itself: truth
+/// values are a type of their own only for a script that knows them.
 ///
 /// # Errors
 /// Tables nested without end.

@@ -15,6 +15,7 @@ use super::control::GiveWay;
 use super::library_reach;
 use super::shebang::{self, ScriptFlags};
 use super::vm::Vm;
+use super::watch;
 use crate::command::table::CommandTable;
 use crate::error::CommandError;
 
@@ -27,9 +28,11 @@ pub struct Library {
     pub source: Vec<u8>,
     /// Its functions.
     pub functions: Vec<FunctionEntry>,
-    /// What they may touch.
+    /// The keys that they may touch.
     pub reach: Reach,
-    /// One of them was caught reaching for a key that it did not declare: they run alone from then on.
+    /// Whether its source may join texts with `..`.
+    pub joins_texts: bool,
+    /// Set when one of them reached for a key that it did not declare: they run alone from then on.
     pub misjudged: AtomicBool,
 }
 
@@ -257,7 +260,15 @@ fn load(
     }
     let (_, body) = shebang::of_library(source)?;
     let reach = library_reach::reach(body, table);
-    Ok(Library { name, source: source.to_vec(), functions, reach, misjudged: AtomicBool::new(false) })
+    let joins_texts = watch::joins_texts(source);
+    Ok(Library {
+        name,
+        source: source.to_vec(),
+        functions,
+        reach,
+        joins_texts,
+        misjudged: AtomicBool::new(false),
+    })
 }
 
 /// What a library's source registered.
@@ -266,7 +277,8 @@ struct Registered {
     entries: Vec<FunctionEntry>,
     /// Their names in small letters.
     names: HashSet<String>,
-    /// Their Lua functions, by place from 1. Lua keeps them, as mlua has room for some thousands of references only.
+    /// Their Lua functions, by place from 1. Lua keeps them, as mlua has room for some thousands of
+    /// references only.
     callbacks: Table,
 }
 
@@ -303,7 +315,7 @@ fn register(vm: &Vm, give_way: &Arc<GiveWay>, source: &[u8]) -> Result<(String, 
         })
         .map_err(machine)?;
     vm.control.begin_load(give_way);
-    vm.restart().map_err(machine)?;
+    vm.restart(true).map_err(machine)?;
     let loaded = vm.load_library(&chunk, &register_function);
     if vm.control.end().is_some() {
         return Err(CommandError::text("ERR Error registering functions: ERR FUNCTION LOAD timeout"));

@@ -1,7 +1,8 @@
-//! What serves the commands of the script that this thread runs.
+//! The host of a script: runs the commands that the script calls.
 //!
-//! A machine's functions live as long as the machine, what serves them only as long as a script: it is lent to the thread meanwhile.
-//! Making functions for each script instead costs more than running a command.
+//! A machine's functions live as long as the machine, a host only as long as one script. So the host is lent
+//! to the thread while the script runs. Making the machine's functions anew for each script costs more than a
+//! command.
 
 use mlua::{Lua, MultiValue, Value};
 use scoped_tls_hkt::scoped_thread_local;
@@ -25,12 +26,12 @@ pub trait Host {
 
 scoped_thread_local!(static mut HOST: for<'h> &'h mut (dyn Host + 'h));
 
-/// Does something while `host` serves the commands of scripts that this thread runs.
+/// Runs `work` while `host` is the host of the scripts of this thread.
 pub fn lend<R>(host: &mut dyn Host, work: impl FnOnce() -> R) -> R {
     HOST.set(host, work)
 }
 
-/// Does something with what serves the script.
+/// Runs `work` with the host of this thread's script.
 ///
 /// # Errors
 /// When there is nothing that serves it, or it is serving already.

@@ -15,7 +15,8 @@ pub enum Token<'a> {
     Symbol(u8),
 }
 
-/// The tokens of a source; `None` if a string or comment does not end, or an escape is one that is not resolved here.
+/// The tokens of a source; `None` if a string or comment does not end, or an escape is one that is not
+/// resolved here.
 pub fn tokens(source: &[u8]) -> Option<Vec<Token<'_>>> {
     let mut all = Vec::new();
     read(source, |token, _| all.push(token))?;

@@ -1,8 +1,10 @@
-//! What the functions of a library may touch, found by reading its source as a script's is read ([`analysis`](super::analysis)).
+//! What the functions of a library may touch, found by reading its source as a script's is read
+//! ([`analysis`](super::analysis)).
 //!
-//! A function is given its keys as its first parameter and its other arguments as its second. Within each function that is registered
-//! these names are taken for a script's KEYS and ARGV; the library is then read as one script that does what all of them do. Whatever
-//! is registered in another way than written out, or may be called by others with what they like, is not understood.
+//! A function is given its keys as its first parameter and its other arguments as its second. Within each
+//! function that is registered these names are taken for a script's KEYS and ARGV; the library is then read
+//! as one script that does what all of them do. Whatever is registered in another way than written out, or
+//! may be called by others with what they like, is not understood.
 
 use std::collections::HashMap;
 

@@ -1,23 +1,25 @@
-//! Scripts and functions in Lua 5.1.
+//! Scripts and functions in Lua 5.1: machines, the scripts and libraries that are known, and what is read out
+//! of their sources. The room `scripting` above runs them within commands.
 //!
-//! Each worker has a Lua machine of its own, so scripts on different slots run at the same time. A script that takes its keys from
-//! KEYS holds their locks; any other runs alone in the keyspace ([`analysis`] tells which is which).
+//! Each worker has a Lua machine of its own, so scripts on different slots run at the same time. A script
+//! that takes its keys from KEYS holds their locks; any other runs alone in the keyspace ([`analysis`] tells
+//! which is which).
 
-pub mod analysis;
-pub mod control;
-pub mod convert;
+pub(crate) mod analysis;
+pub(crate) mod control;
+pub(crate) mod convert;
 pub mod direct;
-pub mod functions;
-pub mod host;
-pub mod lexer;
-pub mod library;
-pub mod library_reach;
-pub mod scripts;
-pub mod shape;
-pub mod shebang;
-pub mod vm;
-pub mod watch;
-pub mod words;
+pub(crate) mod functions;
+pub(crate) mod host;
+pub(crate) mod lexer;
+pub(crate) mod library;
+pub(crate) mod library_reach;
+pub(crate) mod scripts;
+pub(crate) mod shape;
+pub(crate) mod shebang;
+pub(crate) mod vm;
+pub(crate) mod watch;
+pub(crate) mod words;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -33,28 +35,29 @@ use vm::{Memory, Vm};
 
 use crate::config::{Config, Directive};
 
-/// What a server knows of scripts.
+/// The scripts and libraries of a server, its Lua machines, and the scripts that run slowly.
 pub struct Scripting {
     /// Scripts by their SHA1.
     pub scripts: Scripts,
     /// Libraries of functions.
     pub libraries: Libraries,
-    /// Scripts that have been running for a while.
+    /// Scripts that have been running for more than 10 ms.
     pub slow: Arc<SlowScripts>,
-    /// Scripts may call what scripts may not call otherwise (DEBUG SET-DISABLE-DENY-SCRIPTS), for tests.
+    /// Whether scripts may call commands with the flag `NOSCRIPT` (DEBUG SET-DISABLE-DENY-SCRIPTS, for
+    /// tests).
     pub allows_all: AtomicBool,
-    /// Scripts that ran alone because nothing says what they touch.
+    /// How many scripts ran alone in the keyspace, because their sources do not tell what they touch.
     pub ran_alone: AtomicU64,
     machines: Arc<Machines>,
     give_way: RwLock<Arc<GiveWay>>,
 }
 
-/// What all machines hold together, in bytes.
+/// Memory of all machines of a server, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryHeld {
-    /// Those that have run scripts only.
+    /// Of machines that have run scripts only.
     pub scripts_bytes: usize,
-    /// Those that have the functions of libraries, with the scripts that they ran.
+    /// Of machines that have loaded libraries; scripts that they ran are counted here too.
     pub with_functions_bytes: usize,
 }
 
@@ -65,18 +68,19 @@ impl MemoryHeld {
     }
 }
 
-/// What is known of a server's machines, which are kept by the threads that made them.
+/// What a server knows of its machines, which are kept by the threads that made them.
 #[derive(Debug, Default)]
 struct Machines {
-    /// How many bytes each holds; where nobody else counts, the machine is gone.
+    /// The memory of each machine. An entry without another reference is of a machine that was dropped.
     memory: Mutex<Vec<Arc<Memory>>>,
-    /// The number of the last flush of scripts. A machine of an earlier one is dropped when its thread has nothing to do.
+    /// The number of the last SCRIPT FLUSH. A machine of an earlier one is dropped when its thread has
+    /// nothing to do.
     generation: AtomicU64,
 }
 
-/// A machine, as its thread keeps it: it never leaves that thread, so nothing of it is locked.
+/// A machine as its thread keeps it. It never leaves that thread, so no lock is needed.
 struct Machine {
-    /// The server that it is of.
+    /// The machines of the server that it belongs to.
     of: Weak<Machines>,
     vm: RefCell<Vm>,
 }
@@ -86,7 +90,7 @@ thread_local! {
 }
 
 impl Scripting {
-    /// Machines are made when they are first used.
+    /// No scripts, no libraries. Machines are made when they are first used.
     pub fn new() -> Self {
         Self {
             scripts: Scripts::default(),
@@ -99,17 +103,19 @@ impl Scripting {
         }
     }
 
-    /// Sets how a thread has its other work done elsewhere while a script keeps it.
+    /// Sets the function by which a thread hands its other tasks to another thread while a script keeps it
+    /// busy.
     pub fn set_give_way(&self, give_way: Arc<GiveWay>) {
         *self.give_way.write() = give_way;
     }
 
-    /// How a thread has its other work done elsewhere.
+    /// The function by which a thread hands its other tasks to another thread.
     pub fn give_way(&self) -> Arc<GiveWay> {
         Arc::clone(&self.give_way.read())
     }
 
-    /// Does something with this thread's machine, which may hold so many bytes.
+    /// Runs `work` with this thread's machine, which may hold `limit` bytes, and cleans the machine up
+    /// afterwards.
     ///
     /// # Errors
     /// When there is no memory for a machine.
@@ -125,14 +131,14 @@ impl Scripting {
         vm.see_flush(self.scripts.generation());
         let done = work(&mut vm);
         if vm.holds_much() && !vm.make_room()? {
-            // What it still holds nobody can name: the next script gets another machine.
+            // No table of ours names what it still holds: the next script gets another machine.
             *vm = self.make_machine()?;
         }
         vm.tell_memory();
         Ok(done)
     }
 
-    /// Forgets all scripts, and has the threads drop their machines when they next have nothing to do.
+    /// Forgets all scripts. Each thread drops its machine when it next has nothing to do.
     pub fn flush(&self) {
         self.scripts.flush();
         self.machines.generation.store(self.scripts.generation(), Ordering::Release);
@@ -162,7 +168,7 @@ impl Scripting {
         Ok(machine)
     }
 
-    /// What the machines hold.
+    /// The memory of all machines, as of when each was last used.
     pub fn memory_held(&self) -> MemoryHeld {
         let are_libraries = !self.libraries.is_empty();
         let mut memory = self.machines.memory.lock();
@@ -185,8 +191,8 @@ impl Scripting {
     }
 }
 
-/// Drops this thread's machines that have not been used since scripts were flushed, and collects the garbage of the others. For a
-/// thread that has nothing to do.
+/// Drops this thread's machines that have not been used since the last SCRIPT FLUSH, and collects the garbage
+/// of the others. Called by a thread that has nothing to do.
 pub fn tidy_machines() {
     MACHINES.with_borrow_mut(|machines| {
         machines.retain(|machine| {
@@ -202,7 +208,8 @@ pub fn tidy_machines() {
     });
 }
 
-/// Bytes that the scripts of one thread may hold: what is configured, else a quarter of `maxmemory`, else 256 MB.
+/// Bytes that the scripts of one thread may hold: what is configured, else a quarter of `maxmemory`, else 256
+/// MB.
 pub fn memory_limit(config: &Config) -> usize {
     const DEFAULT: usize = 256 << 20;
     let configured = |directive| usize::try_from(config.int(directive)).unwrap_or(0);

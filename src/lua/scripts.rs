@@ -9,39 +9,42 @@ use parking_lot::{Mutex, RwLock};
 use super::analysis::{self, Reach};
 use super::direct::{self, Direct};
 use super::shebang::{self, ScriptFlags};
+use super::watch;
 use crate::command::table::CommandTable;
 use crate::error::CommandError;
 
 /// A SHA1 digest.
 pub type Sha = [u8; 20];
 
-/// Scripts sent with EVAL that are kept: when there are more, the one that was used longest ago is forgotten (Redis's figure). Those
-/// loaded with SCRIPT LOAD stay.
+/// Scripts sent with EVAL that are kept: when there are more, the one that was used longest ago is forgotten
+/// (Redis's figure). Those loaded with SCRIPT LOAD stay.
 const EVALUATED_MAX: usize = 500;
 
 /// A script.
 #[derive(Debug)]
 pub struct Script {
-    /// Its name.
+    /// Its digest, by which EVALSHA names it.
     pub sha: Sha,
     /// Its text.
     pub source: Vec<u8>,
-    /// What its first line says.
+    /// The flags in its first line.
     pub flags: ScriptFlags,
-    /// What it may touch.
+    /// The keys it may touch.
     pub reach: Reach,
-    /// How it is run without a machine, if it can be.
+    /// Its tree, if it can run without a machine.
     pub straight: Option<Direct>,
-    /// It was caught reaching for a key that it did not declare: it runs alone from then on.
+    /// Whether it may join texts with `..`.
+    pub joins_texts: bool,
+    /// Set when it reached for a key that it did not declare: it runs alone from then on.
     pub misjudged: AtomicBool,
     body_start: usize,
-    /// Loaded with SCRIPT LOAD.
+    /// Whether it was loaded with SCRIPT LOAD, and so stays.
     kept: AtomicBool,
     used: AtomicU64,
 }
 
 impl Script {
-    /// Its text without the first line where that says what it does; lines keep their numbers.
+    /// Its text without a first line that begins with `#!`; lines keep their numbers.
     pub fn body(&self) -> &[u8] {
         &self.source[self.body_start..]
     }
@@ -53,7 +56,7 @@ pub struct Scripts {
     by_sha: RwLock<HashMap<Sha, Arc<Script>>>,
     /// By their text: EVAL needs no digest for one that is known.
     by_source: RwLock<HashMap<Vec<u8>, Arc<Script>, foldhash::fast::RandomState>>,
-    /// Those that were only sent with EVAL, and some that were kept or forgotten since.
+    /// Scripts that were sent with EVAL. Some may have been loaded with SCRIPT LOAD or forgotten since.
     evaluated: Mutex<Vec<Arc<Script>>>,
     uses: AtomicU64,
     evicted: AtomicU64,
@@ -78,6 +81,7 @@ impl Scripts {
             flags,
             reach: analysis::reach(body, table),
             straight: direct::parse(body, table),
+            joins_texts: watch::joins_texts(body),
             misjudged: AtomicBool::new(false),
             body_start: source.len() - body.len(),
             kept: AtomicBool::new(false),
@@ -101,7 +105,7 @@ impl Scripts {
         Ok(script)
     }
 
-    /// Enters one that was sent with EVAL; where that makes too many, the one that was used longest ago.
+    /// Enters a script that was sent with EVAL. Answers the one used longest ago where that makes too many.
     fn oldest_beyond(&self, script: &Arc<Script>) -> Option<Arc<Script>> {
         let mut evaluated = self.evaluated.lock();
         evaluated.push(Arc::clone(script));
@@ -125,7 +129,7 @@ impl Scripts {
         Some(script)
     }
 
-    /// Has a script stay until SCRIPT FLUSH.
+    /// Keeps a script until SCRIPT FLUSH.
     pub fn keep(&self, script: &Script) {
         script.kept.store(true, Ordering::Relaxed);
     }
@@ -150,7 +154,7 @@ impl Scripts {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Which flush the scripts known now came after.
+    /// The number of the last SCRIPT FLUSH.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -184,6 +188,7 @@ pub fn sha1(bytes: &[u8]) -> Sha {
 }
 
 /// The SHA1 of some bytes in hexadecimal.
+#[cfg(test)]
 pub fn sha1_hex(bytes: &[u8]) -> String {
     hex(&sha1(bytes))
 }

@@ -1,11 +1,12 @@
-//! What stands where in a script's tokens: read once, so that whoever asks at each token takes no more time than the script is long.
+//! An index over a script's tokens: closing brackets, functions, assignments. It is made in one pass, so that
+//! looking something up at every token takes time in proportion to the script's length.
 
 use super::lexer::Token;
 
 /// Brackets nested deeper make a script that Lua refuses.
 const DEPTH_MAX: usize = 200;
 
-/// The shape of some tokens.
+/// The index over some tokens.
 pub struct Shape {
     /// For each bracket that opens where it closes; 0 for what does not.
     closings: Vec<u32>,

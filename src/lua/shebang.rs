@@ -55,7 +55,8 @@ impl ScriptFlags {
 const MARK: &[u8] = b"#!";
 const NAME: &[u8] = b"name=";
 
-/// The engine that a first line names, and the words behind it, which may be quoted. `None` where a quote does not end.
+/// The engine that a first line names, and the words behind it, which may be quoted. `None` where a quote
+/// does not end.
 fn words(line: &[u8]) -> Option<(Vec<u8>, std::vec::IntoIter<Vec<u8>>)> {
     let mut words = split_arguments(line)?.into_iter();
     let engine = words.next()?.split_off(MARK.len());

@@ -1,6 +1,7 @@
 //! One Lua machine: the world that scripts see, and the scripts compiled for it.
 //!
-//! There is one for each thread that runs commands, so scripts run at the same time. A machine is used by one script at a time.
+//! There is one for each thread that runs commands, so scripts run at the same time. A machine is used by one
+//! script at a time.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -17,74 +18,77 @@ use super::words::Words;
 use super::{convert, host, library, watch};
 use crate::resp::Version;
 
-/// What a machine may hold at least, in bytes, however little is configured: it needs some of it itself.
+/// The least limit of a machine's memory, in bytes, however little is configured: the machine itself needs
+/// some.
 pub const LEAST_LIMIT: usize = 16 << 20;
 
-/// What it may hold while nothing is configured. Beyond it scripts get Lua's "not enough memory".
+/// The limit of a machine's memory until another is set, in bytes. Beyond it scripts get "not enough memory".
 const LIMIT: usize = 256 << 20;
 
-/// The longest text that is compiled, in bytes: nobody can end the compiler.
+/// The longest source that is compiled, in bytes. Bounded because SCRIPT KILL does not reach the compiler.
 pub const SOURCE_MAX: usize = 16 << 20;
 
-/// The most words of a text that make the compiler go through a list of all that came before.
+/// The most of the words [`JUMPS`] in a long source: for each, the compiler walks a list of those before it.
 const JUMPS_MAX: usize = 10_000;
 
-/// These words.
+/// Keywords that compile to jumps which are chained until their target is known.
 const JUMPS: [&[u8]; 4] = [b"elseif", b"and", b"or", b"break"];
 
-/// Replies and arguments up to this many bytes are made Lua values without asking for the memory step by step.
+/// Replies and arguments up to this many bytes are made into Lua values with the limit of memory lifted: see
+/// [`Vm::unasked`].
 const UNASKED_MAX: usize = 64 * 1024;
 
-/// A machine that holds less than this, in bytes, is collected within microseconds.
+/// [`Vm::tidy`] collects the garbage of machines that hold less than this, in bytes: it takes microseconds.
 const TIDIED_BYTES: usize = 1 << 20;
 
-/// Compiled scripts kept in a machine; when there are more all are compiled again as they are used.
+/// The most compiled scripts in a machine. When another comes all are dropped, and compiled again when used.
 const COMPILED_MAX: usize = 1024;
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
-/// See the module's page.
+/// A Lua machine with what it has compiled.
 pub struct Vm {
-    /// The machine.
+    /// The interpreter.
     pub lua: Lua,
-    /// Says what is running, and whether it has to end.
+    /// The state of the script that runs: how long it has, and whether it has to end.
     pub control: Rc<Control>,
     run: Function,
     run_function: Function,
     register: Function,
-    /// Names of fields that replies are looked at for.
+    /// Lua strings for the names of fields in replies.
     pub names: Rc<FieldNames>,
     /// The protocol version that `redis.call` answers in.
     version: Rc<Cell<Version>>,
-    /// What the machine held when it was last used.
+    /// Its memory as of when it was last used; other threads read it for INFO.
     pub memory: Arc<Memory>,
-    /// Memory for the words of commands.
+    /// A buffer for the words of commands that scripts call.
     pub words: Cell<Words>,
-    /// In the machine's registry, as references to functions would take the places that arguments need.
+    /// Compiled scripts, as keys of Lua's registry: references to functions would take room that mlua needs
+    /// for arguments.
     compiled: HashMap<Sha, RegistryKey>,
-    /// The flush of scripts that they were compiled after.
+    /// The number of the last SCRIPT FLUSH before the scripts were compiled.
     generation: u64,
-    /// Functions of the libraries, and the version of the libraries they are of.
+    /// Functions of libraries by name, as keys of Lua's registry.
     functions: HashMap<Vec<u8>, RegistryKey>,
     libraries_version: u64,
     limit: usize,
     /// Bytes that were left when garbage was last collected by [`tidy`](Self::tidy).
     kept: Cell<usize>,
-    /// The names of what is compiled, held so that they are not freed while it is: the compiler does not hold them from the first
+    /// The names of chunks. The compiler does not hold them from the first, so they are held here
     /// (CVE-2025-49844).
     _chunk_names: Vec<LuaString>,
 }
 
-/// What a machine holds, as other threads may read it.
+/// The memory of a machine, as other threads read it.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Bytes in all.
+    /// Allocated bytes.
     pub bytes: AtomicUsize,
-    /// The machine has the functions of libraries.
+    /// Whether the machine has loaded libraries.
     pub has_functions: AtomicBool,
 }
 
-/// See [`Vm::names`].
+/// Lua strings for the names of fields in replies, made once.
 pub struct FieldNames {
     pub err: LuaString,
     pub ok: LuaString,
@@ -97,7 +101,7 @@ pub struct FieldNames {
     pub string: LuaString,
 }
 
-/// Sets the limit of memory again.
+/// Puts the limit of memory back in force when it is dropped.
 struct Limit<'l> {
     lua: &'l Lua,
     limit: usize,
@@ -110,12 +114,12 @@ impl Drop for Limit<'_> {
     }
 }
 
-/// How a script ended that did not end well.
+/// Why a script failed.
 #[derive(Debug)]
 pub struct Failure {
     /// The error's text with its code.
     pub text: Vec<u8>,
-    /// Where in the script, if that is known.
+    /// The source's name and the line of the error, if they are known.
     pub place: Option<(Vec<u8>, i64)>,
 }
 
@@ -184,12 +188,13 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Starts to watch over a script anew.
+    /// Resets the watch over scripts: another one is about to run, which joins texts with
+    /// `..` or does not.
     ///
     /// # Errors
     /// When memory is short.
-    pub fn restart(&self) -> mlua::Result<()> {
-        watch::restart(&self.lua)
+    pub fn restart(&self, joins_texts: bool) -> mlua::Result<()> {
+        watch::restart(&self.lua, joins_texts)
     }
 
     /// Sets how many bytes the machine may hold.
@@ -209,7 +214,8 @@ impl Vm {
         self.limit
     }
 
-    /// Collects garbage if the machine is small and more than a fifth of it is garbage: Lua itself would wait for twice as much.
+    /// Collects garbage if the machine is small and more than a fifth of it is garbage: Lua itself would wait
+    /// for twice as much.
     pub fn tidy(&self) {
         let (used, kept) = (self.lua.used_memory(), self.kept.get());
         if used < TIDIED_BYTES && used > kept + kept / 4 && self.lua.gc_collect().is_ok() {
@@ -218,12 +224,13 @@ impl Vm {
         }
     }
 
-    /// Whether so much is left behind by a script that the next one would feel it.
+    /// Whether more than a quarter of the limit is still held, as after a script.
     pub fn holds_much(&self) -> bool {
         self.lua.used_memory() > self.limit / 4
     }
 
-    /// Collects garbage, then forgets what can be compiled again. Whether that helped.
+    /// Collects garbage; if that is not enough, also drops what can be compiled again. Answers whether it
+    /// helped.
     ///
     /// # Errors
     /// When memory is short.
@@ -239,7 +246,7 @@ impl Vm {
         Ok(!self.holds_much())
     }
 
-    /// Whether this is Lua; the error says why not.
+    /// Compiles a source.
     ///
     /// # Errors
     /// The compiler's message.
@@ -273,7 +280,7 @@ impl Vm {
         Ok(function)
     }
 
-    /// Which flush of scripts it has seen last.
+    /// The number of the last SCRIPT FLUSH that it has seen.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -287,18 +294,18 @@ impl Vm {
         }
     }
 
-    /// Says how much memory the machine holds now.
+    /// Stores its memory where other threads read it.
     pub fn tell_memory(&self) {
         self.memory.bytes.store(self.lua.used_memory(), Ordering::Relaxed);
         self.memory.has_functions.store(!self.functions.is_empty(), Ordering::Relaxed);
     }
 
-    /// Whether the machine has these libraries.
+    /// Whether the machine has loaded this version of the libraries.
     pub fn has_libraries(&self, version: u64) -> bool {
         self.libraries_version == version
     }
 
-    /// Forgets all functions, to be filled with those of this version of the libraries.
+    /// Drops all functions. Those of this version of the libraries are to be added next.
     pub fn begin_libraries(&mut self, version: u64) {
         self.functions.clear();
         self.lua.expire_registry_values();
@@ -379,8 +386,8 @@ impl Vm {
         })
     }
 
-    /// Makes Lua values of about so many bytes. The library protects every step that may run into the limit of memory, which costs
-    /// more than the step; what is small is made without a limit.
+    /// Runs `work`, which makes Lua values of about `bytes` bytes, with the limit of memory lifted if that is
+    /// little. Under a limit mlua makes each step a protected call, which costs more than the step.
     pub fn unasked<T>(&self, bytes: usize, work: impl FnOnce() -> mlua::Result<T>) -> mlua::Result<T> {
         if bytes > UNASKED_MAX || self.lua.used_memory() > self.limit {
             return work();
@@ -403,7 +410,8 @@ impl Vm {
     }
 }
 
-/// What the prelude's error handler says, or Lua's own message where the handler could not run.
+/// The failure that the prelude's error handler answered, or Lua's own message where the handler could not
+/// run.
 fn failure_of(value: &Value) -> Failure {
     match value {
         Value::Table(table) => {
@@ -420,7 +428,7 @@ fn failure_of(value: &Value) -> Failure {
     }
 }
 
-/// The one function of Lua's debug library that the prelude needs, made of what the machine tells of its stack.
+/// A `debug` table with `getinfo` alone, which is all that the prelude needs.
 fn debug_table(lua: &Lua) -> mlua::Result<Table> {
     let debug = lua.create_table()?;
     let getinfo = lua.create_function(|lua, (level, _): (usize, Value)| {
@@ -448,7 +456,7 @@ fn text_of(error: &mlua::Error) -> String {
     }
 }
 
-/// Whether compiling a text would take too long.
+/// Whether a source is too long to be compiled, or has too many jumps.
 pub fn is_too_long(source: &[u8]) -> bool {
     let is_word = |at: usize, word: &[u8]| {
         let belongs =
@@ -461,7 +469,7 @@ pub fn is_too_long(source: &[u8]) -> bool {
     source.len() > SOURCE_MAX || source.len() > 2 * JUMPS_MAX && jumps() > JUMPS_MAX
 }
 
-/// Why a script ends by force, if that is what went wrong.
+/// The reason in an error that ends a script by force; `None` for any other error.
 pub fn forced(error: &mlua::Error) -> Option<ForcedEnd> {
     match error {
         mlua::Error::CallbackError { cause, .. } | mlua::Error::WithContext { cause, .. } => forced(cause),
@@ -482,7 +490,7 @@ pub fn visible_error(lua: &Lua, error: &mlua::Error) -> mlua::Result<Value> {
     }
 }
 
-/// What the prelude needs of the server.
+/// The table of functions and constants that the prelude is given.
 fn host_table(lua: &Lua, version: &Rc<Cell<Version>>, names: &Rc<FieldNames>) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     // An error of `call` is raised, one of `pcall` is its result.
@@ -510,7 +518,7 @@ fn host_table(lua: &Lua, version: &Rc<Cell<Version>>, names: &Rc<FieldNames>) ->
     host.raw_set("wrong_argument", library::wrong_argument(lua)?)?;
     host.raw_set("has_to_end", lua.create_function(|lua, ()| Ok(watch::has_to_end(lua)))?)?;
     let visible_error = lua.create_function(|lua, failure: Value| match failure {
-        // Nobody catches what ends a script by force.
+        // What ends a script by force is not caught.
         Value::Error(error) if forced(&error).is_some() => Err(*error),
         Value::Error(error) => visible_error(lua, &error),
         plain => Ok(plain),

@@ -1,8 +1,8 @@
-//! How a machine is watched over while it runs a script: the hook that Lua calls every so many instructions, and what library functions
-//! call every so many steps.
+//! How a machine is watched over while it runs a script: the hook that Lua calls every so many instructions,
+//! and what library functions call every so many steps.
 //!
-//! Most instructions take nanoseconds, some copy or compare all that a script holds. So the hook comes more often while a script
-//! holds much, and once a script was seen to take long between two looks.
+//! Most instructions take nanoseconds, some copy or compare all that a script holds. So the hook comes more
+//! often while a script holds much, and once a script was seen to take long between two looks.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,14 +15,18 @@ use super::control::{Control, Place};
 /// Instructions between two looks.
 const INSTRUCTIONS: u32 = 1_000;
 
-/// Steps of library functions between two looks, all calls together: some tens of microseconds, up to a millisecond where a step copies.
+/// The same for a script that joins texts with `..`: this many joins make a text as long as there is memory for, unseen.
+const INSTRUCTIONS_OF_JOINS: u32 = 64;
+
+/// Steps of library functions between two looks, all calls together: some tens of microseconds, up to a
+/// millisecond where a step copies.
 const STEPS: usize = 1 << 14;
 
 /// The length from which on a text makes the instructions count that work on it, in bytes.
 const LONG_TEXT_BYTES: usize = 64 << 10;
 
-/// Bytes that the instructions between two looks may go through, were each to work on the longest text: reading them as a number, the
-/// slowest that an instruction does, takes some 20 milliseconds.
+/// Bytes that the instructions between two looks may go through, were each to work on the longest text:
+/// reading them as a number, the slowest that an instruction does, takes some 20 milliseconds.
 const TEXT_BYTES_BETWEEN: usize = 4 << 20;
 
 /// The same for a script that took long between two looks.
@@ -37,8 +41,8 @@ const LONG: Duration = Duration::from_millis(4);
 /// A machine that holds more than this, in bytes, is looked at more often: in proportion.
 const MUCH_BYTES: usize = 4 << 20;
 
-/// Garbage is collected at a look when the machine holds this part of what it may hold, as Lua, which waits until there is twice as
-/// much as was left last time, may run into the limit first.
+/// Garbage is collected at a look when the machine holds this part of what it may hold, as Lua, which waits
+/// until there is twice as much as was left last time, may run into the limit first.
 const COLLECT_PERCENT: usize = 60;
 
 /// The names of what is compiled: a script, and a library of functions.
@@ -49,6 +53,8 @@ pub struct Watch {
     control: Rc<Control>,
     /// Bytes that the machine may hold.
     limit: Cell<usize>,
+    /// The most instructions between two looks at the script that runs.
+    usual: Cell<u32>,
     /// Instructions between two looks at present.
     every: Cell<u32>,
     looked: Cell<Option<Instant>>,
@@ -65,11 +71,11 @@ pub struct Watch {
 impl Watch {
     /// The most instructions between two looks while the script has texts as long as it has.
     fn most_instructions(&self) -> u32 {
-        let longest = self.longest.get();
+        let (longest, usual) = (self.longest.get(), self.usual.get());
         if longest < LONG_TEXT_BYTES {
-            return INSTRUCTIONS;
+            return usual;
         }
-        u32::try_from(TEXT_BYTES_BETWEEN / longest).unwrap_or(INSTRUCTIONS).clamp(1, INSTRUCTIONS)
+        u32::try_from(TEXT_BYTES_BETWEEN / longest).unwrap_or(usual).clamp(1, usual)
     }
 }
 
@@ -81,6 +87,7 @@ pub fn begin(lua: &Lua, control: &Rc<Control>, limit: usize) -> mlua::Result<()>
     lua.set_app_data(Rc::new(Watch {
         control: Rc::clone(control),
         limit: Cell::new(limit),
+        usual: Cell::new(INSTRUCTIONS),
         every: Cell::new(INSTRUCTIONS),
         looked: Cell::new(None),
         collect_at: Cell::new(limit / 100 * COLLECT_PERCENT),
@@ -103,21 +110,40 @@ pub fn set_limit(lua: &Lua, limit: usize) -> mlua::Result<()> {
     lua.set_memory_limit(limit).map(|_| ())
 }
 
-/// Starts anew: a script is about to run.
+/// Starts anew: a script is about to run, which joins texts with `..` or does not.
 ///
 /// # Errors
 /// When memory is short.
-pub fn restart(lua: &Lua) -> mlua::Result<()> {
+pub fn restart(lua: &Lua, joins_texts: bool) -> mlua::Result<()> {
     let Some(watch) = of(lua) else { return Ok(()) };
     watch.looked.set(Some(Instant::now()));
     watch.steps.set(0);
     watch.longest.set(0);
     watch.collect_at.set(watch.limit.get() / 100 * COLLECT_PERCENT);
-    if watch.every.get() != INSTRUCTIONS {
-        watch.every.set(INSTRUCTIONS);
-        look_every(lua, INSTRUCTIONS)?;
+    let usual = if joins_texts { INSTRUCTIONS_OF_JOINS } else { INSTRUCTIONS };
+    watch.usual.set(usual);
+    if watch.every.replace(usual) != usual {
+        look_every(lua, usual)?;
     }
     Ok(())
+}
+
+/// Whether a source may join texts with `..`. Three dots and those of a comment or text count too.
+pub fn joins_texts(source: &[u8]) -> bool {
+    memchr::memmem::find(source, b"..").is_some()
+}
+
+/// Notes that the script has compiled a source.
+pub fn note_source(lua: &Lua, source: &[u8]) {
+    if let Some(watch) = of(lua)
+        && watch.usual.get() > INSTRUCTIONS_OF_JOINS
+        && joins_texts(source)
+    {
+        watch.usual.set(INSTRUCTIONS_OF_JOINS);
+        if watch.every.get() > INSTRUCTIONS_OF_JOINS {
+            set_every(lua, &watch, INSTRUCTIONS_OF_JOINS);
+        }
+    }
 }
 
 /// Whether the script has to end by force; notes where it is.
@@ -162,13 +188,13 @@ pub fn count_steps(lua: &Lua, steps: usize) -> mlua::Result<()> {
     if many { look(lua) } else { Ok(()) }
 }
 
-/// Bytes that the machine may take yet; so many where nobody watches it.
+/// Bytes that the machine may still take; 256 MB if no watch was begun.
 pub fn room(lua: &Lua) -> usize {
     const UNWATCHED: usize = 256 << 20;
     of(lua).map_or(UNWATCHED, |watch| watch.limit.get().saturating_sub(lua.used_memory()))
 }
 
-/// Looks at the script: see [`Control::look`].
+/// Checks the script with [`Control::look`], and collects garbage if the machine holds much.
 ///
 /// # Errors
 /// When it has to end.
@@ -229,7 +255,8 @@ fn adapt(lua: &Lua, watch: &Rc<Watch>) {
     let took = watch.looked.replace(Some(now)).map_or(Duration::ZERO, |looked| now - looked);
     let every = watch.every.get();
     if took > LONG {
-        set_every(lua, watch, FEW_INSTRUCTIONS.min(every));
+        let most = if took > 4 * LONG { 1 } else { FEW_INSTRUCTIONS };
+        set_every(lua, watch, most.min(every));
         return;
     }
     let used = lua.used_memory();
@@ -265,4 +292,29 @@ fn place_in_script(lua: &Lua) -> Option<Place> {
         })
         .flatten()
         .next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A script that makes a long text by `..` alone was first looked at after 1,000 instructions: each of them may read all of it.
+    #[test]
+    fn scripts_that_join_texts_are_looked_at_often() {
+        let lua = Lua::new();
+        begin(&lua, &Rc::default(), 64 << 20).unwrap();
+        let every = || of(&lua).unwrap().every.get();
+        restart(&lua, joins_texts(b"local a = 1")).unwrap();
+        assert_eq!(every(), INSTRUCTIONS);
+        note_source(&lua, b"return 1");
+        assert_eq!(every(), INSTRUCTIONS);
+        note_source(&lua, b"return a..b");
+        assert_eq!(every(), INSTRUCTIONS_OF_JOINS);
+        restart(&lua, joins_texts(b"local a = b .. c")).unwrap();
+        assert_eq!(every(), INSTRUCTIONS_OF_JOINS);
+        lua.load("for i = 1, 5000 do end").exec().unwrap();
+        assert!(every() <= INSTRUCTIONS_OF_JOINS);
+        restart(&lua, false).unwrap();
+        assert_eq!(every(), INSTRUCTIONS);
+    }
 }

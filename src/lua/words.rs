@@ -8,7 +8,8 @@ use crate::error::CommandError;
 /// A buffer of words that is larger than this is not kept for the next command.
 const WORDS_KEPT_MAX: usize = 64 * 1024;
 
-/// The words of a command, one behind the other. They are copies: to keep borrowed what Lua lends would cost more.
+/// The words of a command, one behind the other. They are copies: to keep borrowed what Lua lends would cost
+/// more.
 #[derive(Debug, Default)]
 pub struct Words {
     /// The bytes of all words.
@@ -20,8 +21,8 @@ pub struct Words {
 }
 
 impl Words {
-    /// Takes the words out of a call's arguments. Together they may be `limit` bytes long: a script can name one text any number of
-    /// times, so they may be far more than it holds.
+    /// Takes the words out of a call's arguments. Together they may be `limit` bytes long: a script can name
+    /// one text any number of times, so they may be far more than it holds.
     ///
     /// # Errors
     /// No words, one that is neither a text nor a number, too many bytes.

@@ -33,7 +33,8 @@ pub struct Permits {
     pub slot: Option<usize>,
     /// It has changed something: SCRIPT KILL leaves it alone.
     pub wrote: bool,
-    /// It has run a command that may write, whether that changed anything or not: it is not stopped half way for lack of memory.
+    /// It has run a command that may write, whether that changed anything or not: it is not stopped half way
+    /// for lack of memory.
     pub ran_write: bool,
     /// Its user may not run the command that it called last.
     pub denied: bool,
@@ -73,8 +74,8 @@ pub fn call(
     Ok(Ok(value?.0))
 }
 
-/// Runs a command that a script calls, whoever runs the script. Answers where its reply begins, in that version of the protocol: the
-/// caller takes it away again.
+/// Runs a command that a script calls, in a machine or without. Answers where its reply begins, in that
+/// version of the protocol: the caller takes it away again.
 ///
 /// # Errors
 /// The command's, or why the script may not run it. INFO has counted it.
@@ -103,7 +104,8 @@ pub fn perform<'c>(
     Ok(start)
 }
 
-/// `redis.acl_check_cmd`: whether the client's user may run a command with these arguments, however many it wants.
+/// `redis.acl_check_cmd`: whether the client's user may run a command with these arguments, however many it
+/// wants.
 ///
 /// # Errors
 /// What is no command.
@@ -120,7 +122,8 @@ pub fn may_call(cx: &mut Context<'_>, arguments: &MultiValue) -> Result<bool, Co
     Ok(cx.server.examine(cx.client, entry, &words).is_ok())
 }
 
-/// Whether a command that scripts may not call is allowed for now: not one of a transaction or script, which cannot be inside another.
+/// Whether a command that scripts may not call is allowed for now: not one of a transaction or script, which
+/// cannot be inside another.
 fn is_allowed_for_tests(server: &Server, command: &Spec) -> bool {
     const NEVER: Flags = Flags::NO_MULTI.and(Flags::NOT_QUEUED).and(Flags::RUNS_QUEUE);
     server.scripting.allows_all.load(Ordering::Relaxed)

@@ -56,6 +56,13 @@ impl Program {
         }
     }
 
+    fn joins_texts(&self) -> bool {
+        match self {
+            Program::Script(script) => script.joins_texts,
+            Program::Function { library, .. } => library.joins_texts,
+        }
+    }
+
     fn sha(&self) -> Sha {
         match self {
             Program::Script(script) => script.sha,
@@ -160,7 +167,7 @@ impl ProgramCall<'_> {
         let vm = &*vm;
         self.within(cx, |cx, permits| {
             vm.control.begin(&server.scripting.slow, &server.scripting.give_way(), self.start_of(cx));
-            let restarted = vm.restart();
+            let restarted = vm.restart(self.program.joins_texts());
             vm.set_version(Version::Resp2);
             let mut serving = Serving { cx, vm, permits, words: vm.words.take() };
             let ended = self.execute(&mut serving, &function);

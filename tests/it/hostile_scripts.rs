@@ -77,6 +77,8 @@ fn whatever_runs_long_can_be_killed() {
         "while true do string.gsub(string.rep('a', 300), 'a', string.rep('b', 100000)) end",
         "while true do redis.sha1hex(string.rep('a', 50000000)) end",
         "local t = {} while true do t[#t + 1] = string.rep('a', 1000000) end",
+        "local s = '1' for i = 1, 23 do s = s .. s end while true do local x = s + 0 end",
+        "local s = ARGV[1] or '1' for i = 1, 23 do s = s .. s end while true do math.floor(s) end",
         "local s = string.rep('1', 4000000) local t = {} for i = 1, 7000 do t[i] = s end while true do math.max(unpack(t)) end",
         "local s = string.rep('0', 4000000) local t = {} for i = 1, 7000 do t[i] = s end while true do string.char(unpack(t)) end",
         "local s = string.rep(' ', 40000000) while true do pcall(cjson.decode, s) end",

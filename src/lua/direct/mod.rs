@@ -1,18 +1,20 @@
 //! Scripts without loops and functions, run without a Lua machine.
 //!
-//! Most scripts in use are of this kind: take a lock, let it go, count and set an expiry, compare and delete. They ask for some commands
-//! one behind the other and decide between them; a machine spends most of its time on handing words and replies over. Such a script is
-//! read once ([`parse`]) into a tree whose leaves are KEYS, ARGV, texts and numbers, which `scripting::direct` walks. As every statement runs at
-//! most once it ends by itself: nobody has to watch it.
+//! Most scripts in use are of this kind: take a lock, let it go, count and set an expiry, compare and delete.
+//! They ask for some commands one behind the other and decide between them; a machine spends most of its time
+//! on handing words and replies over. Such a script is read once ([`parse`]) into a tree whose leaves are
+//! KEYS, ARGV, texts and numbers, which `scripting::direct` walks. As every statement runs at most once it
+//! ends by itself and needs no watch.
 //!
-//! What a script means is Lua's to say: whatever is not understood here, in its form or in its words, is left to the machine. What
-//! is understood gives the same values, replies and errors, and tests compare the two on generated scripts.
+//! What a script means is Lua's to say: whatever is not understood here, in its form or in its words, is left
+//! to the machine. What is understood gives the same values, replies and errors, and tests compare the two on
+//! generated scripts.
 
 mod parse;
 
 pub use parse::parse;
 
-/// A script as it is walked.
+/// A script as a tree.
 #[derive(Debug)]
 pub struct Direct {
     pub(crate) body: Block,
@@ -29,7 +31,7 @@ pub(crate) enum Statement {
         targets: Vec<usize>,
         values: Vec<Expr>,
     },
-    /// A command whose reply nobody looks at.
+    /// A command whose reply is not used.
     Call(Call),
     If {
         arms: Vec<(Expr, Block)>,

@@ -1,4 +1,5 @@
-//! Reading a script. `None` means only that the machine has to run it: also for what is no Lua at all, which it then says.
+//! Reading a script. `None` means only that the machine has to run it: also for what is no Lua at all, which
+//! it then says.
 
 use super::{Arithmetic, Block, Call, Compare, Direct, Expr, Field, Function, Line, Statement, Words};
 use crate::command::table::CommandTable;
@@ -530,8 +531,8 @@ fn joined(operator: Operator, left: Expr, right: Expr, line: Line) -> Option<Exp
     })
 }
 
-/// An expression whose value may be of the wrong type, so that an error has to name it as Lua does: not where that depends on the
-/// machine's registers.
+/// An expression whose value may be of the wrong type, so that an error has to name it as Lua does: not where
+/// that depends on the machine's registers.
 fn operand_of(expr: Expr) -> Option<Expr> {
     match &expr {
         Expr::And(both) | Expr::Or(both) => matches!(both.1, Expr::Number(_) | Expr::Text(_)).then_some(expr),

@@ -1,4 +1,5 @@
-//! `redis`: the functions that need no command. What is wrong in a call is raised as a table with the text, as commands' errors are.
+//! `redis`: the functions that need no command. What is wrong in a call is raised as a table with the text,
+//! as commands' errors are.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,11 +1,13 @@
-//! Basic functions that scripts find beside Lua's own: those that must not change what is protected, and those that compile.
+//! Basic functions that scripts find beside Lua's own: those that must not change what is protected, and
+//! those that compile.
 //!
-//! They are functions of Rust, not of the prelude: where a script calls one as the last thing it does (`return f(x)`), Lua forgets the
-//! script's line when the function is one of Lua.
+//! They are functions of Rust, not of the prelude: where a script calls one as the last thing it does
+//! (`return f(x)`), Lua forgets the script's line when the function is one of Lua.
 
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 
 use super::super::vm::{SOURCE_MAX, is_too_long};
+use super::super::watch;
 use super::call::{Arguments, Failure, function};
 use super::meter::Meter;
 use super::protected::call_protected;
@@ -17,7 +19,8 @@ const BYTECODE: u8 = 27;
 
 const TOO_LONG: &str = "chunk is too long";
 
-/// Puts `rawset`, `setmetatable`, `load` and `loadstring` into a table. `protected` has the tables that scripts may not change as its keys.
+/// Puts `rawset`, `setmetatable`, `load` and `loadstring` into a table. `protected` has the tables that
+/// scripts may not change as its keys.
 ///
 /// # Errors
 /// When memory is short.
@@ -100,7 +103,9 @@ fn compiled(lua: &Lua, source: &[u8], name: &[u8], compile: &Function) -> Result
         return refused(lua, TOO_LONG);
     }
     Meter::new(lua).step(source.len())?;
-    // The compiler reads the name up to a zero byte and does not hold it from the first: it is held here (CVE-2025-49844).
+    watch::note_source(lua, source);
+    // The compiler reads the name up to a zero byte and does not hold it from the first: it is held here
+    // (CVE-2025-49844).
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
     let held: LuaString = lua.create_string(name)?;
     Ok(compile.call((lua.create_string(source)?, &held))?)
@@ -119,7 +124,7 @@ fn load(lua: &Lua, args: &Arguments, compile: &Function) -> Result<Loaded, Failu
             Ok(_) => return refused(lua, "reader function must return a string"),
             Err(Failure::Value(why)) => return Ok(MultiValue::from_vec(vec![Value::Nil, why])),
             Err(Failure::Lua(error)) => {
-                // Nobody catches what ends a script by force.
+                // What ends a script by force is not caught.
                 if super::super::vm::forced(&error).is_some() {
                     return Err(Failure::Lua(error));
                 }

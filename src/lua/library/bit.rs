@@ -50,8 +50,8 @@ fn tohex(lua: &Lua, args: &Arguments) -> Result<String, Failure> {
     Ok(text.get(8 - digits..).unwrap_or_default().to_owned())
 }
 
-/// The lowest 32 bits of a number, rounded to the nearest integer. Adding 2^52 + 2^51 leaves the integer in the lowest bits of the double;
-/// for numbers beyond 2^51 the result is what scripts have always got.
+/// The lowest 32 bits of a number, rounded to the nearest integer. Adding 2^52 + 2^51 leaves the integer in
+/// the lowest bits of the double; for numbers beyond 2^51 the result is what scripts have always got.
 fn bits(lua: &Lua, args: &Arguments, number: usize) -> Result<u32, Failure> {
     const SHIFTER: f64 = 6_755_399_441_055_744.0;
     Ok((args.number(lua, number)? + SHIFTER).to_bits() as u32)

@@ -9,8 +9,8 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, RegistryKey, Valu
 use super::meter::Meter;
 use super::numeral;
 
-/// The stack slots that a function may use: arguments and results count against it. Lua 5.1 has 8,000; some are left because mlua keeps its
-/// references to values on a stack of the same size.
+/// The stack slots that a function may use: arguments and results count against it. Lua 5.1 has 8,000; some
+/// are left because mlua keeps its references to values on a stack of the same size.
 pub(super) const STACK_SLOTS_MAX: usize = 7_900;
 
 /// Why a library function refuses.
@@ -47,8 +47,8 @@ impl Failure {
         Self::Message(Cow::Owned(text.into_bytes()))
     }
 
-    /// The error as it leaves the function, with the place of the call and the name the caller used. `level` is where the function that
-    /// the script called stands on the stack, from this one on.
+    /// The error as it leaves the function, with the place of the call and the name the caller used. `level`
+    /// is where the function that the script called stands on the stack, from this one on.
     #[cold]
     fn raise(self, lua: &Lua, level: usize) -> mlua::Error {
         let mut message = Vec::new();
@@ -150,15 +150,16 @@ pub fn raised(error: &mlua::Error) -> Option<&Raised> {
     }
 }
 
-/// Wraps `pcall` or `coroutine.resume`, or anything else that answers `false` and an error, so that scripts see the errors of these
-/// libraries as the strings they are.
+/// Wraps `pcall` or `coroutine.resume`, or anything else that answers `false` and an error, so that scripts
+/// see the errors of these libraries as the strings they are.
 #[cfg(test)]
 pub fn guarded(lua: &Lua, protected: Function) -> mlua::Result<Function> {
     let plain = lua.create_function(|lua, value: Value| plain_error(lua, value))?;
     lua.load(GUARDED).set_name("=[C]").call((protected, plain, lua.globals().raw_get::<Function>("type")?))
 }
 
-/// The results are passed on in two branches because a call that succeeds without results must answer `true` alone.
+/// The results are passed on in two branches because a call that succeeds without results must answer `true`
+/// alone.
 #[cfg(test)]
 const GUARDED: &str = "
     local protected, plain, type = ...
@@ -171,7 +172,8 @@ const GUARDED: &str = "
     return function(...) return finish(protected(...)) end
 ";
 
-/// The string for an error of these libraries or of Lua beneath; an error of another kind comes back as it is.
+/// The string for an error of these libraries or of Lua beneath; an error of another kind comes back as it
+/// is.
 pub fn plain_error(lua: &Lua, value: Value) -> mlua::Result<Value> {
     let Value::Error(error) = &value else { return Ok(value) };
     match raised(error) {
@@ -212,7 +214,8 @@ pub(super) fn function_beneath<R: IntoLuaMulti>(
     })
 }
 
-/// An argument as a text. One that was passed as a text is borrowed: another reference to it costs mlua two calls of Lua.
+/// An argument as a text. One that was passed as a text is borrowed: another reference to it costs mlua two
+/// calls of Lua.
 pub(super) enum Text<'a> {
     Passed(&'a LuaString),
     Made(LuaString),
@@ -305,7 +308,8 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// Drops the fraction. What no 64 bits hold becomes the smallest integer, as on the processors scripts were written for.
+/// Drops the fraction. What no 64 bits hold becomes the smallest integer, as on the processors scripts were
+/// written for.
 pub(super) fn truncated(value: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     if (-LIMIT..LIMIT).contains(&value) { value as i64 } else { i64::MIN }

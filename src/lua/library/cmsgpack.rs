@@ -149,8 +149,8 @@ fn push_table(out: &mut Vec<u8>, meter: &mut Meter<'_>, table: &Table, depth: us
     })
 }
 
-/// Answers what stands from `offset` on, at most `limit` values. With neither, every value; else, before them, the offset of the next
-/// value, or -1 after the last.
+/// Answers what stands from `offset` on, at most `limit` values. With neither, every value; else, before
+/// them, the offset of the next value, or -1 after the last.
 fn unpack_range(lua: &Lua, args: &Arguments, limit: i64, offset: i64) -> Result<MultiValue, Failure> {
     let data = args.string(lua, 1)?;
     let data = data.as_bytes();

@@ -9,7 +9,8 @@ use super::number::push_general;
 /// Digits that Lua writes of a number.
 const NUMBER_DIGITS: usize = 14;
 
-/// A text of this length that has no precision is taken as it is; a shorter one ends at its first zero byte, as C's do.
+/// A text of this length that has no precision is taken as it is; a shorter one ends at its first zero byte,
+/// as C's do.
 const LONG_TEXT: usize = 100;
 
 /// How often a flag may stand, all of them together.

@@ -10,7 +10,7 @@ use super::protected::call_protected;
 /// Elements that Lua's own function may move in one go.
 const MOVED_MAX: i64 = 8192;
 
-/// Lists longer than this are not sorted by comparing within C alone, where nobody watches.
+/// The longest list that Lua's own `sort` gets, which compares within C, unwatched.
 const SORTED_UNWATCHED_MAX: usize = 512;
 
 /// Memory beyond which texts may be so long that comparing them takes time, too.
@@ -18,7 +18,8 @@ const COMPARED_UNWATCHED_BYTES: usize = 8 << 20;
 
 const READ_ONLY: &str = "Attempt to modify a readonly table";
 
-/// Puts the functions in the place of Lua's own. `protected` has the tables that scripts may not change as its keys.
+/// Puts the functions in the place of Lua's own. `protected` has the tables that scripts may not change as
+/// its keys.
 ///
 /// # Errors
 /// When memory is short.
@@ -35,7 +36,8 @@ pub fn replace(lua: &Lua, tables: &Table, protected: &Table) -> mlua::Result<()>
     Ok(())
 }
 
-/// `table.insert` with arguments that are not all right, or may not be, called by a function that has done it itself with all others.
+/// `table.insert` with arguments that are not all right, or may not be, called by a function that has done it
+/// itself with all others.
 ///
 /// # Errors
 /// When memory is short.
@@ -43,7 +45,8 @@ pub fn insert_carefully(lua: &Lua, lua_insert: Function, protected: Table) -> ml
     function_beneath(lua, move |lua, args| insert(lua, args, &lua_insert, &protected))
 }
 
-/// `unpack` with arguments that are not all right, or may not be, called by a function that has done it itself with all others.
+/// `unpack` with arguments that are not all right, or may not be, called by a function that has done it
+/// itself with all others.
 ///
 /// # Errors
 /// When memory is short.
@@ -169,8 +172,8 @@ fn move_one(list: &Table, from: i64, to: i64) -> Result<(), Failure> {
     Ok(list.raw_set(to, value)?)
 }
 
-/// Sorts with Lua's own function: an order that is none makes it fail, not read or write beyond the list. Who compares is either a
-/// function of Lua code, whose instructions are counted, or the list is short.
+/// Sorts with Lua's own function: an order that is none makes it fail, not read or write beyond the list. Who
+/// compares is either a function of Lua code, whose instructions are counted, or the list is short.
 fn sort(lua: &Lua, args: &Arguments, lua_sort: &Function, is_less: &Function) -> Result<(), Failure> {
     let list = table_at(args, 1)?;
     let compare = match args.get(2) {

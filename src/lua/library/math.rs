@@ -1,4 +1,5 @@
-//! `math` and `string.char`: the functions that take any number of arguments, each of which may be a long text that reads as a number.
+//! `math` and `string.char`: the functions that take any number of arguments, each of which may be a long
+//! text that reads as a number.
 
 use mlua::{Lua, LuaString, Table};
 

@@ -1,7 +1,8 @@
 //! Counting what a library function does, so that a script is watched over there as well.
 //!
-//! Lua's hook counts a machine's instructions; a function of a library is one of them, however long it runs. Such a function tells its
-//! steps to a [`Meter`], and every so many the script is looked at as by the hook: shown as running, ended when it has to end.
+//! Lua's hook counts a machine's instructions; a function of a library is one of them, however long it runs.
+//! Such a function tells its steps to a [`Meter`], and every so many the script is looked at as by the hook:
+//! shown as running, ended when it has to end.
 
 use mlua::Lua;
 

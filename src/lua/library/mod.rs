@@ -1,7 +1,8 @@
 //! The libraries that scripts find beside Lua's own, and what stands in the place of some of its functions.
 //!
-//! Each module's `table` makes a fresh table of functions with settings of its own. What a function refuses it raises as [`Raised`], which
-//! [`plain_error`] turns into the plain string that a script expects from `pcall`.
+//! Each module's `table` makes a fresh table of functions with settings of its own. What a function refuses
+//! it raises as [`Raised`], which [`plain_error`] turns into the plain string that a script expects from
+//! `pcall`.
 
 pub mod api;
 pub mod basic;
@@ -20,7 +21,7 @@ pub mod protected;
 pub mod r#struct;
 pub mod text;
 
-pub use call::{Raised, plain_error};
+pub use call::plain_error;
 #[cfg(test)]
 pub use call::{guarded, raised};
 
@@ -40,7 +41,8 @@ pub fn tables(lua: &Lua) -> mlua::Result<Table> {
     Ok(all)
 }
 
-/// A function that raises the error for a wrong argument of the prelude's function that calls it: the argument's number, and why.
+/// A function that raises the error for a wrong argument of the prelude's function that calls it: the
+/// argument's number, and why.
 ///
 /// # Errors
 /// When memory is short.

@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 
-/// Appends a finite number as C's `%.Ng` writes it: so many significant digits, no zeros at the end, an exponent of at least two digits
-/// when the number is below 0.0001 or has more digits before the point than asked for.
+/// Appends a finite number as C's `%.Ng` writes it: so many significant digits, no zeros at the end, an
+/// exponent of at least two digits when the number is below 0.0001 or has more digits before the point than
+/// asked for.
 pub(super) fn push_general(out: &mut Vec<u8>, value: f64, precision: usize) {
     const WHOLE_LIMIT: f64 = 1e15;
     debug_assert!(value.is_finite() && precision > 0);
@@ -71,7 +72,8 @@ fn push_pointed(out: &mut Vec<u8>, digits: &[u8], whole: usize) {
     }
 }
 
-/// Reads the number at the beginning as C's `strtod` does: decimal, hexadecimal, `inf`, `infinity`, `nan`. Answers it with the length read.
+/// Reads the number at the beginning as C's `strtod` does: decimal, hexadecimal, `inf`, `infinity`, `nan`.
+/// Answers it with the length read.
 pub(super) fn read_number(text: &[u8]) -> Option<(f64, usize)> {
     let sign = usize::from(matches!(text.first(), Some(b'+' | b'-')));
     let negative = text.first() == Some(&b'-');
@@ -203,7 +205,8 @@ fn scaled(mantissa: u64, sticky: bool, exponent: i64) -> f64 {
     let half = 1u64 << 63;
     let up = rest > half || rest == half && (sticky || whole & 1 == 1);
     let rounded = whole + u64::from(up);
-    // Below 2^-1022 the bits are the double; above, the leading bit is implied and the exponent is added, a carry included.
+    // Below 2^-1022 the bits are the double; above, the leading bit is implied and the exponent is added, a
+    // carry included.
     let bits = if power >= -1022 { ((power + 1022) as u64).wrapping_shl(52) + rounded } else { rounded };
     f64::from_bits(bits)
 }

@@ -183,7 +183,8 @@ fn stated_exponent(
     Ok(Some(if sign == Some(b'-') { -value } else { value }))
 }
 
-/// Reads a whole number of a base as C's `strtoul`: too large a one is the largest of 64 bits, a negative one its two's complement.
+/// Reads a whole number of a base as C's `strtoul`: too large a one is the largest of 64 bits, a negative one
+/// its two's complement.
 fn read_unsigned(text: &[u8], base: u32, meter: &mut Meter<'_>) -> Result<Option<f64>, Failure> {
     let text = trimmed(text, meter)?;
     let negative = text.first() == Some(&b'-');

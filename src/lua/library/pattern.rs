@@ -1,8 +1,9 @@
 //! Lua's patterns: matching with a stack of its own.
 //!
-//! What a pattern means is Lua 5.1's to say, oddities included: a zero byte ends it, and what is wrong in it is an error only when matching
-//! comes there. A match may take time that is exponential in the pattern's length and go back as often as the subject is long, so each
-//! step is counted ([`Meter`]) and what may still be tried lies on a heap whose size is bounded, not on the thread's stack.
+//! What a pattern means is Lua 5.1's to say, oddities included: a zero byte ends it, and what is wrong in it
+//! is an error only when matching comes there. A match may take time that is exponential in the pattern's
+//! length and go back as often as the subject is long, so each step is counted ([`Meter`]) and what may still
+//! be tried lies on a heap whose size is bounded, not on the thread's stack.
 
 use std::borrow::Cow;
 
@@ -69,7 +70,8 @@ pub(super) fn is_plain(text: &[u8]) -> bool {
 
 /// What is tried when matching gets stuck.
 enum Choice {
-    /// `x*` and `x+`: one repetition less. The subject's place without any, how many there are, where the pattern goes on.
+    /// `x*` and `x+`: one repetition less. The subject's place without any, how many there are, where the
+    /// pattern goes on.
     Fewer { from: usize, count: usize, behind: usize },
     /// `x-`: one repetition more. The subject's place, the item's place in the pattern and its end.
     More { at: usize, item: usize, end: usize },
@@ -369,7 +371,8 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
     }
 }
 
-/// Whether a byte is of the class that a letter behind `%` names; what is no letter of a class stands for itself.
+/// Whether a byte is of the class that a letter behind `%` names; what is no letter of a class stands for
+/// itself.
 fn in_class(byte: u8, class: u8) -> bool {
     let is_in = match class.to_ascii_lowercase() {
         b'a' => byte.is_ascii_alphabetic(),

@@ -1,7 +1,8 @@
 //! Calling a script's function out of a library function.
 //!
-//! An error of any kind may leave it, a table too, and has to come out of the library function as it is. mlua carries only texts; so the
-//! function is called through Lua's own `pcall`, and the error travels in its place ([`Failure::Value`]).
+//! An error of any kind may leave it, a table too, and has to come out of the library function as it is. mlua
+//! carries only texts; so the function is called through Lua's own `pcall`, and the error travels in its
+//! place ([`Failure::Value`]).
 
 use mlua::{Function, Lua, MultiValue, Value};
 

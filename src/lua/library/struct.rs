@@ -296,7 +296,8 @@ impl<'a> Layout<'a> {
         Ok(size)
     }
 
-    /// The bytes to skip before an item at this place. For sizes that are no power of two this is the rule that scripts know, odd as it is.
+    /// The bytes to skip before an item at this place. For sizes that are no power of two this is the rule
+    /// that scripts know, odd as it is.
     fn padding(&self, at: usize, item: &Item) -> usize {
         if item.size <= 1 || item.kind == Kind::Bytes {
             return 0;
@@ -334,7 +335,8 @@ fn read_integer(bytes: &[u8], big_endian: bool, signed: bool) -> f64 {
     if !signed {
         return bits as f64;
     }
-    // The sign stands in the highest bit of the size; for sizes beyond eight bytes its place is taken modulo 64.
+    // The sign stands in the highest bit of the size; for sizes beyond eight bytes its place is taken modulo
+    // 64.
     let sign = u64::MAX.wrapping_shl((bytes.len() as u32).wrapping_mul(8).wrapping_sub(1));
     let extended = if bits & sign == 0 { bits } else { bits | sign };
     extended as i64 as f64

@@ -21,7 +21,8 @@ fn lua() -> Lua {
     lua
 }
 
-/// Runs every snippet of a table of "snippet, tab, answer" and compares the answers, which `cases/show.lua` writes.
+/// Runs every snippet of a table of "snippet, tab, answer" and compares the answers, which `cases/show.lua`
+/// writes.
 fn compare(cases: &str) {
     let lua = lua();
     let mut wrong = Vec::new();
@@ -270,7 +271,8 @@ fn answer_all(lua: &Lua, bytes: &[u8], format: &[u8]) {
     }
 }
 
-/// Calls a function of a library with arguments that stand in a source, and shows what comes back, errors included.
+/// Calls a function of a library with arguments that stand in a source, and shows what comes back, errors
+/// included.
 const OUTCOME: &str = "
     local string, table, pcall, source, loadstring = ...
     local function show(value)

@@ -1,6 +1,7 @@
 //! `string`: the functions whose time or result may grow beyond what they are given.
 //!
-//! They answer as Lua 5.1's own, errors included; each counts its steps and asks for room before it makes much.
+//! They answer as Lua 5.1's own, errors included; each counts its steps and asks for room before it makes
+//! much.
 
 use mlua::{Function, IntoLua, Lua, LuaString, MultiValue, Table, Value};
 
@@ -69,7 +70,8 @@ fn is_true(value: &Value) -> bool {
     !matches!(value, Value::Nil | Value::Boolean(false))
 }
 
-/// A place from the start, or from the end if it is negative, counted from 1; 0 for what is before the first byte.
+/// A place from the start, or from the end if it is negative, counted from 1; 0 for what is before the first
+/// byte.
 fn place_of(place: i64, len: usize) -> usize {
     let place = if place < 0 { place.saturating_add(len as i64 + 1) } else { place };
     usize::try_from(place).unwrap_or(0)
@@ -101,7 +103,8 @@ fn text(lua: &Lua, bytes: &[u8]) -> Result<Value, Failure> {
     Ok(LuaString::wrap(bytes).into_lua(lua)?)
 }
 
-/// Makes the iterators of `gmatch`. What is searched from is kept by Lua, not by a function of ours, of which a script may make any number.
+/// Makes the iterators of `gmatch`. What is searched from is kept by Lua, not by a function of ours, of which
+/// a script may make any number.
 const ITERATORS: &str = "
     local next_match = ...
     return function(subject, pattern)

@@ -196,7 +196,7 @@ impl<'a> Walk<'_, '_, 'a> {
         }
     }
 
-    /// Runs a command. Answers nil where nobody looks.
+    /// Runs a command. Answers nil if the reply is not used.
     fn call(&mut self, call: &'a Call, looked_at: bool) -> Result<Value<'a>, Stop> {
         let mut values: SmallVec<[Value<'a>; 6]> = SmallVec::with_capacity(call.words.len());
         for word in &call.words {
@@ -412,7 +412,8 @@ fn compared(compare: Compare, left: &Value<'_>, right: &Value<'_>) -> Result<boo
     }
 }
 
-/// The value of the reply at `at`, and where it ends. The bytes are a command's own reply in RESP2, so they are well formed.
+/// The value of the reply at `at`, and where it ends. The bytes are a command's own reply in RESP2, so they
+/// are well formed.
 fn value_of<'a>(bytes: &[u8], at: usize, depth: usize) -> (Value<'a>, usize) {
     let end = memchr::memchr(b'\r', &bytes[at..]).map_or(bytes.len(), |length| at + length);
     let line = &bytes[at + 1..end];
@@ -444,10 +445,12 @@ fn value_of<'a>(bytes: &[u8], at: usize, depth: usize) -> (Value<'a>, usize) {
     (value, next)
 }
 
-/// Writes what a script returned, as [`to_reply`](crate::lua::convert::to_reply) does for the machine's values.
+/// Writes what a script returned, as [`to_reply`](crate::lua::convert::to_reply) does for the machine's
+/// values.
 fn reply(value: &Value<'_>, out: &mut Reply<'_>) {
     match value {
-        // Fractions are cut off; what is no number of 64 bits is the lowest of them, as conversion in C gives.
+        // Fractions are cut off; what is no number of 64 bits is the lowest of them, as conversion in C
+        // gives.
         Value::Number(number) => out.int(crate::lua::convert::truncate(*number)),
         Value::Text(text) => out.bulk(text.bytes()),
         Value::Boolean(true) => out.int(1),

@@ -105,8 +105,8 @@ impl Table<'_> {
     }
 }
 
-/// The number that a text means: decimal or hexadecimal, blanks around it, and the words for what is no finite number, as C's `strtod`
-/// takes them.
+/// The number that a text means: decimal or hexadecimal, blanks around it, and the words for what is no
+/// finite number, as C's `strtod` takes them.
 pub(super) fn parse_number(text: &[u8]) -> Option<f64> {
     let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
     let start = text.iter().position(|byte| !is_blank(byte))?;

@@ -26,7 +26,8 @@ pub(super) fn encode(
 
 /// Writes without recursion: how deep tables nest is a setting of the script.
 struct Writer<'a, 'l> {
-    /// Counts what is written: arrays with holes and tables that share parts can ask for far more than they take themselves.
+    /// Counts what is written: arrays with holes and tables that share parts can ask for far more than they
+    /// take themselves.
     meter: &'a mut Meter<'l>,
     settings: &'a Settings,
     next: &'a Function,

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use super::call::{Arguments, Failure, function};
 use super::meter::Meter;
 
-/// Lua's stack slots that nested tables may take, one for an array and two for an object. It stays below what Lua allows, because mlua
-/// keeps its references to values on a stack of the same size.
+/// Lua's stack slots that nested tables may take, one for an array and two for an object. It stays below what
+/// Lua allows, because mlua keeps its references to values on a stack of the same size.
 const NESTING_SLOTS_MAX: usize = 7_500;
 /// A buffer above this size is not kept from one call to the next.
 const KEPT_BUFFER_MAX: usize = 1 << 20;
@@ -35,7 +35,8 @@ struct Settings {
     precision: i32,
     /// Arrays with too many holes become objects; else they are refused.
     sparse_to_object: bool,
-    /// An array has too many holes if its last index is this many times its count and beyond `sparse_safe`. 0 allows any.
+    /// An array has too many holes if its last index is this many times its count and beyond `sparse_safe`. 0
+    /// allows any.
     sparse_ratio: i32,
     sparse_safe: i32,
 }
