@@ -2,9 +2,9 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -219,12 +219,22 @@ impl Drop for Handle {
     }
 }
 
-/// Has another thread take over the tasks that this one would run. The new thread needs a moment to come up, and if it is not there
-/// when the sleep is over, this thread has its tasks back: so it is called more than once.
-fn give_way() {
-    // Wakes a sleeping worker, which then listens to the sockets.
-    tokio::spawn(async {});
-    tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(1)));
+/// Has another thread take over the tasks that this one would run, and waits until some thread runs tasks, but no longer than `pause`:
+/// where no thread has come up by then, this one has its tasks back. Does nothing on a thread that runs no tasks (the sweeper's).
+fn give_way(pause: Duration) {
+    /// Between two looks; the system makes some 70 of it.
+    const LOOK: Duration = Duration::from_micros(20);
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    tokio::task::block_in_place(|| {
+        // A task for whatever thread is free: it wakes a sleeping worker, which then listens to the sockets.
+        let ran = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ran);
+        runtime.spawn(async move { seen.store(true, Ordering::Release) });
+        let deadline = Instant::now() + pause;
+        while !ran.load(Ordering::Acquire) && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
+    });
 }
 
 /// One worker a core that this process may use, unless `io-threads` asks for more than one itself.

@@ -2,6 +2,11 @@
 //! each other's cache lines; nothing about a server is kept here.
 
 use std::cell::Cell;
+use std::time::Duration;
+
+/// Hands the other tasks of a thread to another thread while a command or script keeps it busy. The other thread has so long to take
+/// them over; where it is not there in time they stay, so it is called more than once.
+pub type GiveWay = dyn Fn(Duration) + Send + Sync;
 
 /// The number of a thread that never said which it is.
 pub const NONE: usize = usize::MAX;

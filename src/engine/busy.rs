@@ -1,4 +1,4 @@
-//! What requests hear while a slow script is in their way.
+//! What requests hear while a slow script or a heavy command is in their way.
 
 use super::Server;
 use super::execute::Outcome;
@@ -9,11 +9,18 @@ use crate::config::Directive;
 use crate::error::CommandError;
 
 impl Server {
-    /// Whether a slow script keeps a request from running: it then waits, and after `busy-reply-threshold` it is refused. `wide`: the
-    /// request touches the whole keyspace.
+    /// Whether a slow script or a heavy command runs, so that a request has to look whether it is in its way. Two relaxed loads.
+    #[inline]
+    pub(super) fn is_slow(&self) -> bool {
+        self.scripting.slow.any() || self.heavy.any()
+    }
+
+    /// Whether a slow script or a heavy command keeps a request from running. It then waits without a thread; for a script it is refused
+    /// after `busy-reply-threshold`. `alone`: the request has to be alone in the keyspace.
     #[cold]
-    pub(super) fn busy(&self, entry: &Entry, plan: &LockPlan, wide: bool) -> Option<Outcome> {
+    pub(super) fn busy(&self, entry: &Entry, plan: &LockPlan, alone: bool) -> Option<Outcome> {
         let flags = entry.spec.flags;
+        let wide = alone || flags.has(Flags::WHOLE_KEYSPACE);
         let touches_keys = wide || !plan.is_empty();
         for running in self.scripting.slow.all() {
             let in_the_way = if touches_keys {
@@ -30,6 +37,6 @@ impl Server {
                 return Some(Outcome::Busy);
             }
         }
-        None
+        (self.heavy.any() && self.heavy.stand_in_the_way_of(plan, alone)).then_some(Outcome::Busy)
     }
 }

@@ -12,6 +12,7 @@ use super::batch::Batch;
 use super::client::Client;
 use super::command::Handler;
 use super::context::{After, Context};
+use super::heavy::HeavyWatch;
 use super::request::Request;
 use crate::command::keys::{LockPlan, drop_foreign, lock_plan};
 use crate::command::request::OwnedRequest;
@@ -108,13 +109,14 @@ impl Server {
         self.plan_locks(client, request, alone, plan);
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && entry.spec.has_further_locks { &[] } else { plan };
-        let wide = alone || entry.spec.flags.has(Flags::WHOLE_KEYSPACE);
-        let give_up = || self.scripting.slow.any();
+        let give_up = || self.is_slow();
+        let watch = HeavyWatch::new(self, batch.clock_ns);
         let (database, version) = (client.database, client.version);
-        let settings = self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up);
+        let settings =
+            self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let access = loop {
-            if self.scripting.slow.any()
-                && let Some(busy) = self.busy(entry, plan, wide)
+            if self.is_slow()
+                && let Some(busy) = self.busy(entry, plan, alone)
             {
                 return busy;
             }
@@ -178,7 +180,7 @@ impl Server {
         worker: usize,
         shared: &'b mut Option<crate::keyspace::gate::Shared<'s>>,
     ) -> Option<Hold<'s, 'b>> {
-        let give_up = || self.scripting.slow.any();
+        let give_up = || self.is_slow();
         if alone {
             *shared = None;
             return self.keyspace.gate.exclusive_unless(give_up).map(Hold::Exclusive);
@@ -204,6 +206,7 @@ impl Server {
         changes: &'b ChangeBuffer<'_>,
         counts: &'b AccessCounts,
         give_up: &'b dyn Fn() -> bool,
+        pulse: &'b HeavyWatch<'_>,
     ) -> AccessSettings<'b> {
         AccessSettings {
             now_ms,
@@ -214,6 +217,7 @@ impl Server {
             sink: changes,
             counts,
             give_up,
+            pulse,
         }
     }
 }

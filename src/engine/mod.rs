@@ -11,6 +11,7 @@ pub mod endpoints;
 pub mod eviction;
 mod execute;
 pub mod expiry;
+mod heavy;
 pub mod judge;
 pub mod memory;
 pub mod monitor;
@@ -47,6 +48,7 @@ use crate::shared::pubsub::PubSub;
 use crate::shared::settings::Settings;
 use crate::shared::stats::{Counter, Rates, Stats};
 use command::Commands;
+use heavy::HeavyCommands;
 use monitor::Monitors;
 use observe::Observation;
 
@@ -70,6 +72,8 @@ pub struct Server {
     pub acl: Acl,
     /// Scripts and functions.
     pub scripting: Scripting,
+    /// Commands that take long.
+    pub heavy: HeavyCommands,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Time.
@@ -199,6 +203,7 @@ impl Server {
             clients: Clients::new(),
             acl,
             scripting: Scripting::new(),
+            heavy: HeavyCommands::default(),
             pause: Pause::new(),
             stats,
             cluster: ClusterState::new(cluster_enabled),

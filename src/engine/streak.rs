@@ -10,6 +10,7 @@ use super::Server;
 use super::batch::{Batch, OUTPUT_ENOUGH, Requests};
 use super::client::Client;
 use super::context::Context;
+use super::heavy::HeavyWatch;
 use super::observe::Done;
 use crate::command::table::Entry;
 use crate::keyspace::access::{Access, Hold};
@@ -54,8 +55,10 @@ impl Server {
         if let Some(element) = entry.spec.element {
             fetch_elements(entry, requests, element, database);
         }
-        let give_up = || self.scripting.slow.any();
-        let settings = self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up);
+        let give_up = || self.is_slow();
+        let watch = HeavyWatch::new(self, batch.clock_ns);
+        let settings =
+            self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let (number, version, hold) = (client.database, client.version, Hold::Shared(shared));
         let Some(access) = Access::new(&self.keyspace, hold, number, &settings, &[]) else { return 0 };
         let reply = Reply::new(&mut *out, version);
@@ -141,10 +144,10 @@ impl Server {
         done
     }
 
-    /// Whether requests have to be run by themselves: a slow script may be in the way, or memory is over its limit.
+    /// Whether requests have to be run by themselves: a slow script or a heavy command may be in the way, or memory is over its limit.
     #[inline]
     fn has_to_leave_streak(&self) -> bool {
-        self.scripting.slow.any() || self.settings.maxmemory() > 0 && self.bytes_over_limit() > 0
+        self.is_slow() || self.settings.maxmemory() > 0 && self.bytes_over_limit() > 0
     }
 }
 

@@ -62,7 +62,7 @@ impl Server {
     pub(super) fn serve_waiting<'s>(&'s self, batch: &mut Batch<'s>) {
         // What changed the keys may have taken long, and keys may have ended meanwhile.
         batch.now_ms = self.clock.now_ms();
-        if self.effects.waiting.has_postponed() && !self.scripting.slow.any() {
+        if self.effects.waiting.has_postponed() && !self.is_slow() {
             for key in self.effects.waiting.take_postponed() {
                 self.serve_waiting_for(&key, batch);
             }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::scripts::{Sha, hex};
 use crate::command::keys::LockPlan;
 use crate::keyspace::access::SlotLock;
+use crate::worker::GiveWay;
 
 /// A script that takes longer than this is shown to others, so that they do not wait for its locks blindly,
 /// and its thread has its other work done elsewhere.
@@ -18,6 +19,9 @@ const SLOW: Duration = Duration::from_millis(10);
 
 /// How often a script's thread tries to hand over its other tasks: [`GiveWay`] may fail.
 const TRIES: u32 = 6;
+
+/// How long a script pauses for the other thread to take over.
+const HAND_OVER: Duration = Duration::from_millis(1);
 
 /// How long a library may take to load.
 const LOAD_LIMIT: Duration = Duration::from_millis(500);
@@ -177,10 +181,6 @@ struct Current {
     loads: bool,
 }
 
-/// Hands the other tasks of a thread to another thread while a script keeps it busy. May fail, and is tried
-/// again.
-pub type GiveWay = dyn Fn() + Send + Sync;
-
 impl Control {
     /// Begins a script.
     pub fn begin(&self, slow: &Arc<SlowScripts>, give_way: &Arc<GiveWay>, start: Start) {
@@ -296,7 +296,7 @@ impl Control {
             current.tries += 1;
             let give_way = Arc::clone(&current.give_way);
             drop(guard);
-            give_way();
+            give_way(HAND_OVER);
             return Ok(());
         }
         let Some(running) = &current.running else { return Ok(()) };

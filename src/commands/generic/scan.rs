@@ -8,7 +8,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::keyspace::key_hash::{SLOT_COUNT, key_slot};
 use crate::keyspace::record::is_expired;
-use crate::keyspace::scan;
+use crate::keyspace::{scan, table};
 use crate::primitives::number::parse_u64;
 
 const KEYSPACE: &[Category] = &[Category::Keyspace];
@@ -74,14 +74,14 @@ fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let slots = slots_of_pattern(cx, pattern);
     let database = cx.keys.database;
     let reply = &mut cx.reply;
-    cx.keys.with_database_alone(database, |database| {
-        scan::scan(database, 0, usize::MAX, slots, |record| {
+    cx.keys.walk(database, slots, |table| {
+        for record in table::iter(table) {
             if !is_expired(record, now_ms) && (pattern == b"*" || glob::matches(pattern, record.key(), false))
             {
                 reply.bulk(record.key());
                 count += 1;
             }
-        })
+        }
     });
     cx.reply.end_array(begun, count);
     Ok(())
