@@ -24,6 +24,12 @@ use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLo
 use crate::resp::encode::Reply;
 use crate::shared::waiter::WaitFor;
 
+/// A request of so many words is long work in itself.
+const MANY_WORDS: usize = 2000;
+
+/// Work for each of the words, in the units of [`Access::work`]: a key to be found, an element to be entered.
+const WORD_WORK: usize = 20;
+
 /// What became of a request that was to run.
 pub(super) enum Outcome {
     /// It ran, and its reply is written.
@@ -131,6 +137,9 @@ impl Server {
         let mut context =
             Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
         context.planned = keys;
+        if arguments.len() >= MANY_WORDS {
+            context.keys.expect(arguments.len() * WORD_WORK);
+        }
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
             return Outcome::Waits;
         }
