@@ -11,7 +11,7 @@ pub mod endpoints;
 pub mod eviction;
 mod execute;
 pub mod expiry;
-mod heavy;
+pub mod heavy;
 pub mod judge;
 pub mod memory;
 pub mod monitor;
