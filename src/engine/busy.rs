@@ -23,17 +23,14 @@ impl Server {
         let wide = alone || flags.has(Flags::WHOLE_KEYSPACE);
         let touches_keys = wide || !plan.is_empty();
         for running in self.scripting.slow.all() {
-            let in_the_way = if touches_keys {
-                running.stands_in_the_way_of(plan) || wide
-            } else {
-                running.start.locks.is_none() && !flags.has(Flags::ALLOW_BUSY)
-            };
+            let waits = touches_keys && (running.stands_in_the_way_of(plan) || wide);
+            let is_told = waits || running.start.declares_none && !flags.has(Flags::ALLOW_BUSY);
             let threshold_ms = self.config.int(Directive::BusyReplyThreshold);
             let too_long = threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;
-            if in_the_way && too_long {
+            if is_told && too_long {
                 return Some(Outcome::Refused(CommandError::busy(running.start.function.is_some())));
             }
-            if in_the_way && touches_keys {
+            if waits {
                 return Some(Outcome::Busy);
             }
         }

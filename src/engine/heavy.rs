@@ -121,6 +121,12 @@ impl Pulse for HeavyWatch<'_> {
         }
     }
 
+    fn may_wait(&self, access: &Access<'_, '_>) {
+        if self.server.heavy.any() {
+            self.long(access);
+        }
+    }
+
     #[cold]
     fn long(&self, access: &Access<'_, '_>) {
         self.tries.set(self.tries.get().max(1));

@@ -63,8 +63,10 @@ pub struct Start {
     pub command: Vec<Vec<u8>>,
     /// All that it changed can be put back.
     pub undoable: bool,
-    /// The locks that it holds; `None` when it is alone in the keyspace, or declares no key and so says
-    /// nothing of what it needs.
+    /// It declares no key: once it has run for long, all other clients are told that the server is busy, as on
+    /// the peers.
+    pub declares_none: bool,
+    /// The locks that it holds; `None` when it is alone in the keyspace.
     pub locks: Option<LockPlan>,
     /// How long it may take, in nanoseconds, if it can be undone; `u64::MAX` for as long as it likes.
     pub limit_ns: u64,
@@ -105,7 +107,7 @@ impl Running {
         may
     }
 
-    /// Whether it holds one of these locks, or may need any key.
+    /// Whether it holds one of these locks, or all of them.
     pub fn stands_in_the_way_of(&self, plan: &[SlotLock]) -> bool {
         match &self.start.locks {
             None => true,

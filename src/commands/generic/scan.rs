@@ -75,13 +75,13 @@ fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let database = cx.keys.database;
     let reply = &mut cx.reply;
     cx.keys.walk(database, slots, |table| {
-        for record in table::iter(table) {
+        table::for_each(table, |record| {
             if !is_expired(record, now_ms) && (pattern == b"*" || glob::matches(pattern, record.key(), false))
             {
                 reply.bulk(record.key());
                 count += 1;
             }
-        }
+        });
     });
     cx.reply.end_array(begun, count);
     Ok(())

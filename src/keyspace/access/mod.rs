@@ -96,6 +96,8 @@ pub trait Pulse {
     fn beat(&self, access: &Access<'_, '_>);
     /// The command is about to begin something that takes long, or to wait for a lock.
     fn long(&self, access: &Access<'_, '_>);
+    /// The command is about to take locks that were not planned, and may have to wait for what runs for long.
+    fn may_wait(&self, access: &Access<'_, '_>);
 }
 
 /// Units of work between two beats.

@@ -13,6 +13,7 @@ impl Access<'_, '_> {
     /// slots one at a time. Returns `None`, and makes nothing, where the database is not made.
     pub fn with_database<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
         if let Hold::None = self.hold {
+            self.settings.pulse.may_wait(self);
             let mapping = self.keyspace.gate.shared(crate::worker::current());
             return self.keyspace.physical_if_used(mapping[number]).map(work);
         }
@@ -103,7 +104,9 @@ impl Access<'_, '_> {
         match &self.hold {
             Hold::Exclusive(_) => work(self),
             Hold::None => {
-                self.hold = Hold::Exclusive(self.keyspace.gate.exclusive());
+                // What holds the gate may be a command that runs for long.
+                let exclusive = self.keyspace.gate.exclusive(|| self.settings.pulse.long(self));
+                self.hold = Hold::Exclusive(exclusive);
                 let result = work(self);
                 self.hold = Hold::None;
                 result
