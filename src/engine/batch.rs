@@ -139,7 +139,6 @@ impl<'r> SameCommand<'r> {
 
 /// The state of a batch while it runs.
 pub(super) struct Batch<'s> {
-    pub(super) worker: usize,
     pub(super) now_us: u64,
     pub(super) now_ms: u64,
     /// The answer of [`Server::is_plain`] for the batch's client. It looks at a dozen fields, so it is asked again only after a command
@@ -318,7 +317,7 @@ impl Server {
                 Some(Stop::After(After::CloseNow))
             }
             Err(error) => {
-                self.refuse(client, None, error, batch, out);
+                self.refuse(client, None, error, out);
                 None
             }
         }
@@ -328,7 +327,6 @@ impl Server {
         let Moment { unix_us: now_us, monotonic_ns } = self.clock.moment();
         let now_ms = now_us / 1000;
         Batch {
-            worker: crate::worker::current(),
             now_us,
             now_ms,
             plain: false,
@@ -348,7 +346,7 @@ impl Server {
     /// Asks for the memory that the keys of the batch lie in, where their database exists and the gate is open at once.
     fn prefetch<'s>(&'s self, client: &Client, batch: &mut Batch<'s>, keys: &[PlannedKey]) {
         if batch.shared.is_none() {
-            batch.shared = self.keyspace.gate.shared_unless(batch.worker, || true);
+            batch.shared = self.keyspace.gate.shared_unless(crate::worker::current(), || true);
         }
         let Some(shared) = &batch.shared else { return };
         let Some(database) = self.keyspace.physical_if_used(shared[client.database]) else { return };
@@ -356,8 +354,8 @@ impl Server {
             database.prefetch_slot(key.hash);
         } else {
             prefetch::batch(database, keys.iter().map(|key| key.hash));
-            self.stats.add(batch.worker, Counter::PrefetchBatches, 1);
-            self.stats.add(batch.worker, Counter::PrefetchEntries, keys.len() as u64);
+            self.stats.add(crate::worker::current(), Counter::PrefetchBatches, 1);
+            self.stats.add(crate::worker::current(), Counter::PrefetchEntries, keys.len() as u64);
         }
     }
 
@@ -371,11 +369,11 @@ impl Server {
     /// Adds what the batch counted to the server's statistics.
     pub(super) fn account_batch(&self, batch: &mut Batch<'_>) {
         self.end_streak(0, batch);
-        self.stats.add(batch.worker, Counter::CommandsProcessed, batch.executed);
-        self.stats.add(batch.worker, Counter::KeyspaceHits, batch.counts.hits.get());
-        self.stats.add(batch.worker, Counter::KeyspaceMisses, batch.counts.misses.get());
-        self.stats.add(batch.worker, Counter::ExpiredKeys, batch.counts.expired.get());
-        self.stats.add(batch.worker, Counter::Changes, batch.dirty);
+        self.stats.add(crate::worker::current(), Counter::CommandsProcessed, batch.executed);
+        self.stats.add(crate::worker::current(), Counter::KeyspaceHits, batch.counts.hits.get());
+        self.stats.add(crate::worker::current(), Counter::KeyspaceMisses, batch.counts.misses.get());
+        self.stats.add(crate::worker::current(), Counter::ExpiredKeys, batch.counts.expired.get());
+        self.stats.add(crate::worker::current(), Counter::Changes, batch.dirty);
     }
 }
 

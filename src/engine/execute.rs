@@ -67,32 +67,32 @@ impl<'a> Context<'a> {
     /// [`call`](Self::call)s a command whose reply goes to a client as it is: an error of it becomes the reply. Errors are counted, also
     /// one that the command wrote itself (a script's). Returns whether the reply is an error.
     #[inline]
-    pub(super) fn answer(&mut self, entry: &Entry, run: Handler, arguments: &[&[u8]], worker: usize) -> bool {
+    pub(super) fn answer(&mut self, entry: &Entry, run: Handler, arguments: &[&[u8]]) -> bool {
         let start = self.reply.position();
         let result = self.call(entry, run, arguments);
-        self.settle(result, start, worker)
+        self.settle(result, start)
     }
 
     /// Has an error become the reply that began at `start`, and counts errors. Returns whether the reply is an error.
     #[inline]
-    fn settle(&mut self, result: CommandResult, start: usize, worker: usize) -> bool {
+    fn settle(&mut self, result: CommandResult, start: usize) -> bool {
         if let Err(error) = result {
-            self.answer_error(&error, worker);
+            self.answer_error(&error);
             return true;
         }
         let written = self.reply.written_since(start);
         let failed = written.first() == Some(&b'-');
         if failed && !self.error_counted {
-            self.server.count_written_error(written, worker);
+            self.server.count_written_error(written);
         }
         failed
     }
 
     #[cold]
-    fn answer_error(&mut self, error: &CommandError, worker: usize) {
+    fn answer_error(&mut self, error: &CommandError) {
         self.reply.error(&error.to_string());
         if !self.error_counted {
-            self.server.stats.error(worker, &error.code());
+            self.server.stats.error(crate::worker::current(), &error.code());
         }
     }
 }
@@ -126,7 +126,7 @@ impl Server {
             {
                 return busy;
             }
-            let Some(hold) = self.hold(entry, alone, locks, batch.worker, &mut batch.shared) else {
+            let Some(hold) = self.hold(entry, alone, locks, &mut batch.shared) else {
                 continue;
             };
             if let Some(access) = Access::new(&self.keyspace, hold, database, &settings, locks) {
@@ -151,7 +151,7 @@ impl Server {
             // Its `alone` now says so.
             return self.execute(client, request, batch, plan, out);
         }
-        let failed = context.settle(result, start, batch.worker);
+        let failed = context.settle(result, start);
         batch.dirty += context.dirty;
         match (context.wait.take(), context.after.take()) {
             (Some(wait), _) => {
@@ -186,7 +186,6 @@ impl Server {
         entry: &Entry,
         alone: bool,
         locks: &[SlotLock],
-        worker: usize,
         shared: &'b mut Option<crate::keyspace::gate::Shared<'s>>,
     ) -> Option<Hold<'s, 'b>> {
         let give_up = || self.is_slow();
@@ -201,7 +200,7 @@ impl Server {
             return Some(Hold::None);
         }
         if shared.is_none() {
-            *shared = self.keyspace.gate.shared_unless(worker, give_up);
+            *shared = self.keyspace.gate.shared_unless(crate::worker::current(), give_up);
         }
         shared.as_ref().map(|shared| Hold::Shared(shared))
     }

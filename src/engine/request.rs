@@ -54,7 +54,7 @@ impl Server {
         if plain {
             debug_assert!(client.transaction.is_none() && client.reply_mode == ReplyMode::On);
             if self.settings.maxmemory() > 0 && !self.has_room(client, entry, batch) {
-                self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
+                self.refuse(client, Some(entry), &CommandError::OutOfMemory, out);
                 return None;
             }
         } else if let ControlFlow::Break(stop) = self.hold_back(client, request, batch, out) {
@@ -65,7 +65,7 @@ impl Server {
         self.begin_streak(entry.id, batch);
         let outcome = self.execute(client, request, batch, plan, out);
         if let Outcome::Refused(error) = &outcome {
-            self.refuse(client, Some(entry), error, batch, out);
+            self.refuse(client, Some(entry), error, out);
             return None;
         }
         let is_shown = !plain && self.logs.monitors.any() && !entry.spec.flags.intersects(UNSEEN);
@@ -162,7 +162,7 @@ impl Server {
                 return ControlFlow::Break(Some(Stop::Paused));
             }
             Verdict::Refuse(error) => {
-                self.refuse(client, Some(entry), &error, batch, out);
+                self.refuse(client, Some(entry), &error, out);
                 return ControlFlow::Break(None);
             }
         }
@@ -170,11 +170,11 @@ impl Server {
             && self.scripting.slow.any()
             && let Some(Outcome::Refused(error)) = self.busy(entry, &LockPlan::new(), false)
         {
-            self.refuse(client, Some(entry), &error, batch, out);
+            self.refuse(client, Some(entry), &error, out);
             return ControlFlow::Break(None);
         }
         if (self.settings.maxmemory() > 0 || client.out_of_memory) && !self.has_room(client, entry, batch) {
-            self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
+            self.refuse(client, Some(entry), &CommandError::OutOfMemory, out);
             return ControlFlow::Break(None);
         }
         if client.tracker.is_some() && client.shared.has_messages() {
@@ -188,7 +188,7 @@ impl Server {
                     Reply::new(out, client.version).simple("QUEUED");
                     self.finish_reply(client, start, out);
                 }
-                Err(error) => self.refuse(client, Some(entry), &error, batch, out),
+                Err(error) => self.refuse(client, Some(entry), &error, out),
             }
             return ControlFlow::Break(None);
         }

@@ -124,7 +124,7 @@ impl Server {
             let start = context.reply.position();
             context.client.replied = start;
             context.planned = keys;
-            let failed = context.answer(entry, run, done.words, batch.worker);
+            let failed = context.answer(entry, run, done.words);
             context.keys.let_go();
             debug_assert!(context.after.is_none() && context.wait.is_none() && !context.again_alone);
             done.failures += u64::from(failed);

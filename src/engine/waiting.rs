@@ -95,7 +95,7 @@ impl Server {
 
     /// The type of what a key holds, if it is there; locks its slot for a moment.
     fn type_under<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> Option<&'static str> {
-        let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
+        let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(crate::worker::current()));
         let database = self.keyspace.physical_if_used(shared[key.0])?;
         let hashed = self.keyspace.hasher().key(&key.1);
         let table = database.read_slot(hashed.slot());
@@ -118,8 +118,8 @@ impl Server {
             // Its user has lost the right to it since.
             let mut out = Vec::new();
             Reply::new(&mut out, waiter.version).error(&error.to_string());
-            self.stats.error(batch.worker, &error.code());
-            self.stats.command_rejected(batch.worker, entry.id);
+            self.stats.error(crate::worker::current(), &error.code());
+            self.stats.command_rejected(crate::worker::current(), entry.id);
             self.effects.waiting.remove(waiter);
             waiter.served(out);
             return Served::Yes;
