@@ -92,8 +92,10 @@ fn who_needs_the_same_slot_waits_and_replies_stay_in_order() {
         client.send_command("PING behind");
     }
     other.check("SET {1}k v", "+OK~");
-    assert_eq!(show(&heavy.read_raw()), format!(":{MANY}~"));
-    assert_eq!(show(&heavy.read_raw()), format!(":{MANY}~"));
+    // Some of them may have come before it.
+    let sorted = show(&heavy.read_raw());
+    assert!((MANY..=MANY + 4).any(|count| sorted == format!(":{count}~")), "{sorted}");
+    assert_eq!(show(&heavy.read_raw()), sorted);
     assert_eq!(show(&heavy.read_raw()), "$6~behind~");
     for client in &mut same {
         assert!(show(&client.read_raw()).starts_with(':'));
