@@ -32,7 +32,8 @@ pub const COMMANDS: &[Command] = &[
         arity: 2,
         flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE),
         categories: &[Category::Keyspace, Category::Dangerous],
-        summary: "Returns the names of all keys that match a pattern.",
+        summary: "Returns the names of all keys that match a pattern. Others go on meanwhile: a key that is made, renamed or deleted \
+                  during the walk may be missing, all others are there. In MULTI and scripts it shows one instant.",
         syntax: "pattern",
         since: "1.0.0",
         complexity: "O(N) where N is the number of keys",
