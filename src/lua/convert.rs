@@ -2,7 +2,7 @@
 
 use mlua::{Lua, LuaString, Table, Value};
 
-use super::vm::FieldNames;
+use super::vm::{FieldNames, Vm};
 use super::watch;
 use crate::error::CommandError;
 use crate::resp::Version;
@@ -110,38 +110,154 @@ fn with_field(lua: &Lua, name: &LuaString, text: &[u8]) -> mlua::Result<Table> {
 /// Writes what a script returned as its reply. `script_version` is the one that it set for itself: truth
 /// values are a type of their own only for a script that knows them.
 ///
+/// Tables may stand in tables many times over, so what a script returns may be longer than all that it holds. The
+/// script counts as running meanwhile, can be killed, and its reply may be as long as its memory limit.
+///
 /// # Errors
-/// Tables nested without end.
-pub fn to_reply(
-    value: &Value,
-    names: &FieldNames,
-    script_version: Version,
-    reply: &mut Reply<'_>,
-) -> mlua::Result<()> {
-    write(value, names, script_version == Version::Resp3, reply, 0)
+/// A reply that is too long, a script that has to end.
+pub fn to_reply(value: &Value, vm: &Vm, reply: &mut Reply<'_>) -> mlua::Result<()> {
+    let start = reply.position();
+    let mut writer =
+        Writer { names: &vm.names, knows_resp3: vm.version() == Version::Resp3, vm, start, left: LOOK };
+    writer.write(value, reply, 0)
 }
 
-fn write(
-    value: &Value,
-    names: &FieldNames,
+/// Values written between two looks at the script's time.
+const LOOK: u32 = 256;
+
+/// Writes the values of one reply.
+struct Writer<'v> {
+    names: &'v FieldNames,
     knows_resp3: bool,
-    reply: &mut Reply<'_>,
-    depth: usize,
-) -> mlua::Result<()> {
-    if depth > DEPTH_MAX {
-        reply.error("ERR reached lua stack limit");
-        return Ok(());
+    vm: &'v Vm,
+    /// Where the reply begins.
+    start: usize,
+    /// Values until the next look.
+    left: u32,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, value: &Value, reply: &mut Reply<'_>, depth: usize) -> mlua::Result<()> {
+        self.look(reply)?;
+        if depth > DEPTH_MAX {
+            reply.error("ERR reached lua stack limit");
+            return Ok(());
+        }
+        match value {
+            Value::Integer(number) => reply.int(*number),
+            Value::Number(number) => reply.int(truncate(*number)),
+            Value::String(text) => reply.bulk(&text.as_bytes()),
+            Value::Boolean(truth) if self.knows_resp3 => reply.boolean(*truth),
+            Value::Boolean(true) => reply.int(1),
+            Value::Table(table) => self.write_table(table, reply, depth)?,
+            _ => reply.null(),
+        }
+        Ok(())
     }
-    match value {
-        Value::Integer(number) => reply.int(*number),
-        Value::Number(number) => reply.int(truncate(*number)),
-        Value::String(text) => reply.bulk(&text.as_bytes()),
-        Value::Boolean(truth) if knows_resp3 => reply.boolean(*truth),
-        Value::Boolean(true) => reply.int(1),
-        Value::Table(table) => write_table(table, names, knows_resp3, reply, depth)?,
-        _ => reply.null(),
+
+    /// From time to time, looks whether the script has to end, and whether its reply is too long.
+    #[inline]
+    fn look(&mut self, reply: &Reply<'_>) -> mlua::Result<()> {
+        if reply.position() - self.start > self.vm.limit() {
+            return Err(mlua::Error::MemoryError("not enough memory".to_owned()));
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => self.left = left,
+            None => {
+                self.left = LOOK;
+                self.vm.control.look().map_err(mlua::Error::external)?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn write_table(&mut self, table: &Table, reply: &mut Reply<'_>, depth: usize) -> mlua::Result<()> {
+        let names = self.names;
+        match table.raw_get::<Value>(&names.err)? {
+            Value::String(text) => {
+                reply.error(&text.to_string_lossy());
+                return Ok(());
+            }
+            Value::Nil => {}
+            _ => return self.write_array(table, reply, depth),
+        }
+        if let Value::String(text) = table.raw_get::<Value>(&names.ok)? {
+            reply.simple(&one_line(&text.to_string_lossy()));
+            return Ok(());
+        }
+        match table.raw_get::<Value>(&names.double)? {
+            // Else a zero is written without its sign.
+            Value::Number(number) if number == 0.0 && number.is_sign_negative() => {
+                reply.double_text("-0");
+                return Ok(());
+            }
+            Value::Number(number) => {
+                reply.double(number);
+                return Ok(());
+            }
+            Value::Integer(number) => {
+                reply.double(number as f64);
+                return Ok(());
+            }
+            _ => {}
+        }
+        if let Value::Table(map) = table.raw_get::<Value>(&names.map)? {
+            let begun = reply.begin_array();
+            let mut pairs = 0;
+            // Not `for_each`, which nests C calls, of which Lua allows 200.
+            for pair in map.pairs::<Value, Value>() {
+                let (name, value) = pair?;
+                pairs += 1;
+                self.write(&name, reply, depth + 1)?;
+                self.write(&value, reply, depth + 1)?;
+            }
+            reply.end_map(begun, pairs);
+            return Ok(());
+        }
+        if let Value::Table(set) = table.raw_get::<Value>(&names.set)? {
+            let begun = reply.begin_array();
+            let mut count = 0;
+            for member in set.pairs::<Value, Value>() {
+                count += 1;
+                self.write(&member?.0, reply, depth + 1)?;
+            }
+            reply.end_set(begun, count);
+            return Ok(());
+        }
+        if let Value::String(digits) = table.raw_get::<Value>(&names.big_number)? {
+            reply.big_number(&one_line(&digits.to_string_lossy()));
+            return Ok(());
+        }
+        if let Value::Table(verbatim) = table.raw_get::<Value>(&names.verbatim_string)?
+            && let Value::String(format) = verbatim.raw_get::<Value>(&names.format)?
+            && let Value::String(text) = verbatim.raw_get::<Value>(&names.string)?
+        {
+            // A format has three bytes.
+            let mut format = format.to_string_lossy();
+            match format.char_indices().nth(3) {
+                Some((end, _)) => format.truncate(end),
+                None => format.extend(std::iter::repeat_n(' ', 3 - format.chars().count())),
+            }
+            reply.verbatim(&format, &text.as_bytes());
+            return Ok(());
+        }
+        self.write_array(table, reply, depth)
+    }
+
+    /// The elements from 1 up to the first that is nil.
+    fn write_array(&mut self, table: &Table, reply: &mut Reply<'_>, depth: usize) -> mlua::Result<()> {
+        let begun = reply.begin_array();
+        let mut count = 0;
+        loop {
+            match table.raw_get::<Value>(count + 1)? {
+                Value::Nil => break,
+                value => self.write(&value, reply, depth + 1)?,
+            }
+            count += 1;
+        }
+        reply.end_array(begun, count);
+        Ok(())
+    }
 }
 
 /// Fractions are cut off; what is no number of 64 bits is the lowest of them, as conversion in C gives.
@@ -151,105 +267,6 @@ pub fn truncate(number: f64) -> i64 {
     } else {
         i64::MIN
     }
-}
-
-fn write_table(
-    table: &Table,
-    names: &FieldNames,
-    knows_resp3: bool,
-    reply: &mut Reply<'_>,
-    depth: usize,
-) -> mlua::Result<()> {
-    match table.raw_get::<Value>(&names.err)? {
-        Value::String(text) => {
-            reply.error(&text.to_string_lossy());
-            return Ok(());
-        }
-        Value::Nil => {}
-        _ => return write_array(table, names, knows_resp3, reply, depth),
-    }
-    if let Value::String(text) = table.raw_get::<Value>(&names.ok)? {
-        reply.simple(&one_line(&text.to_string_lossy()));
-        return Ok(());
-    }
-    match table.raw_get::<Value>(&names.double)? {
-        // Else a zero is written without its sign.
-        Value::Number(number) if number == 0.0 && number.is_sign_negative() => {
-            reply.double_text("-0");
-            return Ok(());
-        }
-        Value::Number(number) => {
-            reply.double(number);
-            return Ok(());
-        }
-        Value::Integer(number) => {
-            reply.double(number as f64);
-            return Ok(());
-        }
-        _ => {}
-    }
-    if let Value::Table(map) = table.raw_get::<Value>(&names.map)? {
-        let begun = reply.begin_array();
-        let mut pairs = 0;
-        // Not `for_each`, which nests C calls, of which Lua allows 200.
-        for pair in map.pairs::<Value, Value>() {
-            let (name, value) = pair?;
-            pairs += 1;
-            write(&name, names, knows_resp3, reply, depth + 1)?;
-            write(&value, names, knows_resp3, reply, depth + 1)?;
-        }
-        reply.end_map(begun, pairs);
-        return Ok(());
-    }
-    if let Value::Table(set) = table.raw_get::<Value>(&names.set)? {
-        let begun = reply.begin_array();
-        let mut count = 0;
-        for member in set.pairs::<Value, Value>() {
-            count += 1;
-            write(&member?.0, names, knows_resp3, reply, depth + 1)?;
-        }
-        reply.end_set(begun, count);
-        return Ok(());
-    }
-    if let Value::String(digits) = table.raw_get::<Value>(&names.big_number)? {
-        reply.big_number(&one_line(&digits.to_string_lossy()));
-        return Ok(());
-    }
-    if let Value::Table(verbatim) = table.raw_get::<Value>(&names.verbatim_string)?
-        && let Value::String(format) = verbatim.raw_get::<Value>(&names.format)?
-        && let Value::String(text) = verbatim.raw_get::<Value>(&names.string)?
-    {
-        // A format has three bytes.
-        let mut format = format.to_string_lossy();
-        match format.char_indices().nth(3) {
-            Some((end, _)) => format.truncate(end),
-            None => format.extend(std::iter::repeat_n(' ', 3 - format.chars().count())),
-        }
-        reply.verbatim(&format, &text.as_bytes());
-        return Ok(());
-    }
-    write_array(table, names, knows_resp3, reply, depth)
-}
-
-/// The elements from 1 up to the first that is nil.
-fn write_array(
-    table: &Table,
-    names: &FieldNames,
-    knows_resp3: bool,
-    reply: &mut Reply<'_>,
-    depth: usize,
-) -> mlua::Result<()> {
-    let begun = reply.begin_array();
-    let mut count = 0;
-    loop {
-        match table.raw_get::<Value>(count + 1)? {
-            Value::Nil => break,
-            value => write(&value, names, knows_resp3, reply, depth + 1)?,
-        }
-        count += 1;
-    }
-    reply.end_array(begun, count);
-    Ok(())
 }
 
 /// A simple string ends at the line's end, so it must not contain one.

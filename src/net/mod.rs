@@ -178,6 +178,14 @@ impl Listening {
                     return;
                 }
                 Err(HandshakeError::Theirs(error)) => {
+                    let server = &session.server;
+                    if is_about_certificate(&error)
+                        && let Some(further) = server.logs.log_limits.handshake.take(server.clock.now_ms())
+                    {
+                        // Whoever set the client up sees a closed connection, and looks here for the reason.
+                        tracing::warn!(client = shared.id, %error, further, "a client's certificate was refused");
+                        return;
+                    }
                     tracing::debug!(client = shared.id, %error, "TLS handshake failed");
                     return;
                 }
@@ -227,6 +235,12 @@ impl Listening {
             Err(_) => Err(HandshakeError::Theirs(std::io::ErrorKind::TimedOut.into())),
         }
     }
+}
+
+/// Whether a handshake failed because of the client's certificate, or because it showed none.
+fn is_about_certificate(error: &std::io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
 }
 
 /// Why a TLS handshake failed.

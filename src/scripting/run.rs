@@ -284,10 +284,10 @@ impl ProgramCall<'_> {
         });
         match ended? {
             Err(failure) => Ok(Err(failure)),
-            Ok(value) => {
-                convert::to_reply(&value, &vm.names, vm.version(), &mut serving.cx.reply)?;
-                Ok(Ok(()))
-            }
+            Ok(value) => match convert::to_reply(&value, vm, &mut serving.cx.reply) {
+                Err(mlua::Error::MemoryError(_)) => Ok(Err(failure_of(Stop::Memory))),
+                written => written.map(Ok),
+            },
         }
     }
 }

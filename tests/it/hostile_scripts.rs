@@ -87,6 +87,11 @@ fn whatever_runs_long_can_be_killed() {
         "local s = cmsgpack.pack(string.rep('x', 40000000)) while true do cmsgpack.unpack(s) end",
         "local s = string.rep('x', 40000000) while true do struct.unpack('c40000000', s) end",
         "local s = 'c' .. string.rep('0', 40000000) while true do struct.size(s .. '1') end",
+        "local t = {1} for i = 1, 60 do t = {t, t} end return t",
+        "local t = {1} for i = 1, 60 do t = {map = {[1] = t, [2] = t}} end return t",
+        "local t = {1} for i = 1, 60 do t = {set = {[t] = true, [{t}] = true}} end return t",
+        "local t = {1} for i = 1, 900 do t = {t, t} end return cjson.encode(t)",
+        "local t = {1} for i = 1, 15 do t = {t, t} end while true do cmsgpack.pack(t) end",
     ];
     let server = TestServer::with_clock(&[("busy-reply-threshold", "0")], Clock::system());
     let mut other = server.client();
@@ -169,6 +174,25 @@ fn thousands_of_libraries_load() {
     ]));
     assert_eq!(show(&client.read_raw()), "-ERR Function F7 already exists~");
     assert!(client.raw("FUNCTION LIST").starts_with("*3000~"));
+}
+
+/// Tables that stand in tables many times over made a reply without end, which counted as nothing and could not be killed.
+#[test]
+fn a_reply_is_no_longer_than_a_script_may_hold() {
+    let server = small();
+    let mut client = server.client();
+    let scripts = [
+        "local t = {1} for i = 1, 40 do t = {t, t} end return t",
+        "local t = {1} for i = 1, 40 do t = {map = {a = t, b = t}} end return t",
+    ];
+    fail_with(&mut client, &scripts, "ERR not enough memory");
+    // What was written of it is taken back, also within a transaction.
+    client.check("MULTI", "+OK~");
+    client.send(&encode(&["EVAL", scripts[0], "0"]));
+    assert_eq!(show(&client.read_raw()), "+QUEUED~");
+    client.check("PING", "+QUEUED~");
+    let replies = client.raw("EXEC");
+    assert!(replies.starts_with("*2~-ERR not enough memory") && replies.ends_with("+PONG~"), "{replies}");
 }
 
 /// Each function of a library was compared with all before, and Lua's references to them ran out at some thousands.
