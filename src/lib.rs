@@ -1,7 +1,7 @@
 //! Kvarts: an in-memory server that speaks the Redis protocol.
 //!
-//! ARCHITECTURE.md describes how the rooms below fit together. There is no process-wide state: any number of servers can
-//! run in one process.
+//! ARCHITECTURE.md describes how the rooms below fit together. There is no process-wide state: any number of
+//! servers can run in one process.
 #![deny(unsafe_code)]
 
 pub mod acl;
@@ -30,7 +30,8 @@ pub mod worker;
 
 pub use run::{Handle, StartError, start, start_with_signals};
 
-/// The Redis version whose commands and replies are spoken, as INFO and HELLO tell clients that look features up by it.
+/// The Redis version whose commands and replies are spoken, as INFO and HELLO tell clients that look features
+/// up by it.
 pub const REDIS_VERSION: &str = "7.2.4";
 
 /// The version of Kvarts.

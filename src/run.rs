@@ -60,7 +60,8 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
     start_server(config, clock, false)
 }
 
-/// As [`start`], for the one server of a program: signals mean something from before the first client can connect.
+/// As [`start`], for the one server of a program: signals mean something from before the first client can
+/// connect.
 ///
 /// # Errors
 /// As there.
@@ -130,8 +131,8 @@ impl Handle {
         *self.server.identity.ports.read()
     }
 
-    /// What connections can be made of: `tcp`, `unix`, `tls`. The main port speaks TLS as well; it counts as `tcp` unless `tls-only`
-    /// says otherwise.
+    /// What connections can be made of: `tcp`, `unix`, `tls`. The main port speaks TLS as well; it counts as
+    /// `tcp` unless `tls-only` says otherwise.
     pub fn connection_kinds(&self) -> Vec<&'static str> {
         let ports = self.ports();
         let tls_only = self.server.config.flag(Directive::TlsOnly);
@@ -162,8 +163,8 @@ impl Handle {
         self.server.request_shutdown();
     }
 
-    /// Waits until the end was asked for: by SHUTDOWN, by [`request_shutdown`](Self::request_shutdown), or by a signal if
-    /// the server was started with [`start_with_signals`].
+    /// Waits until the end was asked for: by SHUTDOWN, by [`request_shutdown`](Self::request_shutdown), or by
+    /// a signal if the server was started with [`start_with_signals`].
     pub fn wait(&self) {
         if let Some(runtime) = &self.runtime {
             let mut ending = self.server.shutdown_signal();
@@ -219,8 +220,9 @@ impl Drop for Handle {
     }
 }
 
-/// Has another thread take over the tasks that this one would run. The new thread needs a moment to come up, and if it is not there
-/// when the sleep is over, this thread has its tasks back: so it is called more than once.
+/// Has another thread take over the tasks that this one would run. The new thread needs a moment to come up,
+/// and if it is not there when the sleep is over, this thread has its tasks back: so it is called more than
+/// once.
 fn give_way() {
     // Wakes a sleeping worker, which then listens to the sockets.
     tokio::spawn(async {});
@@ -263,8 +265,8 @@ async fn housekeeping(server: Arc<Server>) {
     }
 }
 
-/// Signals that do not end the process by their default action any more. Tools that rotate logs send some of them to servers
-/// of all kinds.
+/// Signals that do not end the process by their default action any more. Tools that rotate logs send some of
+/// them to servers of all kinds.
 struct Signals([(&'static str, Option<Signal>); 6]);
 
 impl Signals {

@@ -38,8 +38,8 @@ pub enum Begin {
 /// How the keys of a run are found.
 #[derive(Clone, Copy, Debug)]
 pub enum Find {
-    /// From the begin to `last` (relative to it; negative from the end: -1 is the last argument), each `step`th. `limit`: with a
-    /// negative `last`, only this share of the arguments (2: the first half).
+    /// From the begin to `last` (relative to it; negative from the end: -1 is the last argument), each
+    /// `step`th. `limit`: with a negative `last`, only this share of the arguments (2: the first half).
     Range {
         /// Last argument relative to the begin.
         last: i32,
@@ -161,7 +161,8 @@ impl KeyPosition {
 /// Keys found in a request.
 pub type KeyPositions = SmallVec<[KeyPosition; 4]>;
 
-/// Finds keys by the command's own parser. Wrong arguments give no keys, and the command itself answers the error.
+/// Finds keys by the command's own parser. Wrong arguments give no keys, and the command itself answers the
+/// error.
 pub type MovingKeys = fn(&[&[u8]], &mut KeyPositions);
 
 /// The flags that a request has instead of those of the [`KeySpec`].
@@ -243,7 +244,8 @@ struct Run {
     step: usize,
 }
 
-/// Where a spec's keys stand, which may be beyond the end; `None` without the word or the count that would tell it.
+/// Where a spec's keys stand, which may be beyond the end; `None` without the word or the count that would
+/// tell it.
 fn run_of_spec(spec: &KeySpec, arguments: &[&[u8]]) -> Option<Run> {
     let begin = match spec.begin {
         Begin::Index(index) => index,
@@ -275,8 +277,8 @@ fn run_of_spec(spec: &KeySpec, arguments: &[&[u8]]) -> Option<Run> {
     Some(Run { first, end, step: step.max(1) })
 }
 
-/// The keys that COMMAND GETKEYS tells: those of the specs, if each of them finds keys within the request and the specs
-/// say all; else those of the command's own parser; else none.
+/// The keys that COMMAND GETKEYS tells: those of the specs, if each of them finds keys within the request and
+/// the specs say all; else those of the command's own parser; else none.
 pub fn told_keys(command: &Spec, arguments: &[&[u8]]) -> KeyPositions {
     if let Some(found) = keys_of_specs(command, arguments) {
         return found;
@@ -311,8 +313,9 @@ fn keys_of_specs(command: &Spec, arguments: &[&[u8]]) -> Option<KeyPositions> {
     Some(found)
 }
 
-/// The argument behind the last of `words`, searched from argument `from` on: how the key under which a result is kept is
-/// found in a request that is wrong elsewhere. Words of `skipped` take so many arguments with them.
+/// The argument behind the last of `words`, searched from argument `from` on: how the key under which a
+/// result is kept is found in a request that is wrong elsewhere. Words of `skipped` take so many arguments
+/// with them.
 pub fn last_behind(
     arguments: &[&[u8]],
     from: usize,
@@ -397,7 +400,8 @@ pub fn lock_plan_of(
     drop_foreign(plan, keyspace);
 }
 
-/// Forgets a plan that names a database which does not exist: the command answers the error without touching it.
+/// Forgets a plan that names a database which does not exist: the command answers the error without touching
+/// it.
 #[inline]
 pub fn drop_foreign(plan: &mut LockPlan, keyspace: &Keyspace) {
     if plan.iter().any(|lock| usize::from(lock.database) >= keyspace.database_count()) {

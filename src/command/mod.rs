@@ -1,5 +1,5 @@
-//! What is known of commands without running them: specs, key specs and lock plans, the table of all by name, and the
-//! reading of their arguments.
+//! What is known of commands without running them: specs, key specs and lock plans, the table of all by name,
+//! and the reading of their arguments.
 
 pub mod args;
 pub mod keys;

@@ -26,8 +26,8 @@ pub type Secrets = fn(&[&[u8]], usize) -> bool;
 /// What is shown of a secret.
 const REDACTED: &[u8] = b"(redacted)";
 
-/// What is known of a command or subcommand without running it. Made from its entry (`engine::command::Command`), which names its
-/// functions as well.
+/// What is known of a command or subcommand without running it. Made from its entry
+/// (`engine::command::Command`), which names its functions as well.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Lower case; of a subcommand only its own word.
@@ -38,9 +38,11 @@ pub struct Spec {
     pub flags: Flags,
     /// Where the keys stand. Lock plan, slot routing and COMMAND GETKEYS come from it.
     pub keys: &'static [KeySpec],
-    /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins over `keys`.
+    /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins
+    /// over `keys`.
     pub moving_keys: Option<MovingKeys>,
-    /// What is done with its keys, where that depends on the arguments and the spec has to say the most. Locks go by the spec.
+    /// What is done with its keys, where that depends on the arguments and the spec has to say the most.
+    /// Locks go by the spec.
     pub key_access: Option<KeyAccess>,
     /// Keys in other databases that the command locks as well.
     pub foreign_keys: Option<ForeignKeys>,
@@ -68,7 +70,8 @@ pub struct Spec {
     pub complexity: &'static str,
     /// What it replies, in a word or two.
     pub reply: &'static str,
-    /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told apart is one.
+    /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told
+    /// apart is one.
     pub secrets: Option<Secrets>,
     /// Hints for clients and proxies: how to spread it over nodes, whether its reply is always the same.
     pub tips: &'static [&'static str],
@@ -90,7 +93,8 @@ impl Spec {
         }
     }
 
-    /// The categories that ACL knows it by: those of the entry and those that follow from the flags, in Redis's order.
+    /// The categories that ACL knows it by: those of the entry and those that follow from the flags, in
+    /// Redis's order.
     pub fn all_categories(&self) -> Vec<Category> {
         let flags = self.flags;
         let mut all = self.categories.to_vec();

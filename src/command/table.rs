@@ -9,8 +9,8 @@ use crate::error::CommandError;
 /// Longer names are unknown without being looked up.
 const NAME_MAX: usize = 64;
 
-/// First words of HTTP requests and of their header lines. A web page can have a browser send them to any port, with commands
-/// in the lines behind.
+/// First words of HTTP requests and of their header lines. A web page can have a browser send them to any
+/// port, with commands in the lines behind.
 const OTHER_PROTOCOL: [&str; 2] = ["POST", "Host:"];
 
 /// How much of an unknown command and of its arguments is said back (Redis's figure).
@@ -161,7 +161,8 @@ impl CommandTable {
     /// The command or subcommand that a client's request means, its arity checked.
     ///
     /// # Errors
-    /// As of [`resolve`](Self::resolve); [`CommandError::OtherProtocol`] where the client does not speak this protocol.
+    /// As of [`resolve`](Self::resolve); [`CommandError::OtherProtocol`] where the client does not speak this
+    /// protocol.
     #[inline]
     pub fn resolve_request(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
         self.resolve(arguments).map_err(|error| match error {
@@ -190,8 +191,8 @@ impl CommandTable {
         Ok(entry)
     }
 
-    /// [`resolve`](Self::resolve) of a request whose first word is that of one which meant the entry `before`: a script calls the same commands
-    /// again and again.
+    /// [`resolve`](Self::resolve) of a request whose first word is that of one which meant the entry
+    /// `before`: a script calls the same commands again and again.
     ///
     /// # Errors
     /// As of `resolve`.
@@ -255,7 +256,8 @@ impl ShortNames {
             }
             _ => return None,
         };
-        // Eight letters at once: the high bit of a byte says whether it is a capital, and its bit 0x20 makes that small.
+        // Eight letters at once: the high bit of a byte says whether it is a capital, and its bit 0x20 makes
+        // that small.
         const ONES: u64 = u64::from_le_bytes([1; 8]);
         let low_bits = packed & (0x7F * ONES);
         let from_a = low_bits + (0x80 - u64::from(b'A')) * ONES;

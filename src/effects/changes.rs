@@ -1,4 +1,5 @@
-//! The changes of one batch on their way to [`Effects`]: told at once, or kept until it is sure that they stay.
+//! The changes of one batch on their way to [`Effects`]: told at once, or kept until it is sure that they
+//! stay.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashSet, VecDeque};
@@ -12,9 +13,9 @@ use crate::keyspace::KeyId;
 /// Changed keys that wait to be told by their prefixes; with more they are told before the batch is over.
 const BROADCAST_MAX: usize = 256;
 
-/// How a change came about. Clients that are not told of their own changes (NOLOOP) are told of others, by rules that are Valkey's: in the
-/// default mode only what was evicted is not the client's own; in broadcasting mode what ended by itself and what a script did is not
-/// either.
+/// How a change came about. Clients that are not told of their own changes (NOLOOP) are told of others, by
+/// rules that are Valkey's: in the default mode only what was evicted is not the client's own; in
+/// broadcasting mode what ended by itself and what a script did is not either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The command of the client that is served.
@@ -70,7 +71,8 @@ struct Pending {
     kept: Option<Kept>,
 }
 
-/// See the module's page.
+/// Collects the changes of one batch, each reported under the lock that made it. Hands a change on to [`Effects`]
+/// at once, or keeps it while a transaction runs that may be undone.
 #[derive(Debug)]
 pub struct ChangeBuffer<'s> {
     effects: &'s Effects,
@@ -98,7 +100,8 @@ impl<'s> ChangeBuffer<'s> {
         self.actor.replace(client)
     }
 
-    /// From here on nothing is told, until [`tell_kept`](Self::tell_kept) or [`forget_kept`](Self::forget_kept).
+    /// From here on nothing is told, until [`tell_kept`](Self::tell_kept) or
+    /// [`forget_kept`](Self::forget_kept).
     pub fn keep(&self) {
         let before = self.pending().kept.replace(Kept::default());
         debug_assert!(before.is_none(), "transactions that can be undone do not nest");
@@ -126,7 +129,8 @@ impl<'s> ChangeBuffer<'s> {
         self.pending().kept = None;
     }
 
-    /// A change beside the value (a stream's groups): published, and seen by who waits for the key, but not by who watches it.
+    /// A change beside the value (a stream's groups): published, and seen by who waits for the key, but not
+    /// by who watches it.
     #[inline]
     pub fn noted(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         if self.effects.listens() {

@@ -1,5 +1,5 @@
-//! What follows a change. Every change of a key is told here, under the lock that made it; each listener hears of it only
-//! while it listens, so that a change nobody cares for costs a few relaxed loads.
+//! What follows a change. Every change of a key is told here, under the lock that made it; each listener
+//! hears of it only while it listens, so that a change nobody cares for costs a few relaxed loads.
 
 pub mod changes;
 pub mod tracking;

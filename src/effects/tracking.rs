@@ -1,11 +1,12 @@
 //! CLIENT TRACKING: clients that keep copies of what they read, and are told when it changes.
 //!
-//! In the default mode the server remembers which client read which key, and tells it once. A key is entered before its command
-//! reads it, under its slot's lock, and taken out by who changes it: a read and an invalidation cannot cross. The message goes into
-//! the client's outbox, which is emptied behind the reply under way, so it comes after the value that it is about.
+//! In the default mode the server remembers which client read which key, and tells it once. A key is entered
+//! before its command reads it, under its slot's lock, and taken out by who changes it: a read and an
+//! invalidation cannot cross. The message goes into the client's outbox, which is emptied behind the reply
+//! under way, so it comes after the value that it is about.
 //!
-//! In broadcasting mode nothing is remembered: clients say which prefixes they want to hear of, and get the keys that a batch has
-//! changed in one message for each prefix.
+//! In broadcasting mode nothing is remembered: clients say which prefixes they want to hear of, and get the
+//! keys that a batch has changed in one message for each prefix.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
@@ -127,7 +128,8 @@ impl Tracking {
         }
     }
 
-    /// A client tracks no more. Its entries in the table are left where they are: nobody is told because of them.
+    /// A client tracks no more. Its entries in the table are left where they are: nobody is told because of
+    /// them.
     pub fn end(&self, tracker: &Tracker) {
         *tracker.client.tracker.lock() = None;
         if self.trackers.remove(&tracker.client.id).is_some()
@@ -292,8 +294,9 @@ impl Tracking {
 
 /// The prefixes that a key begins with, the longest first.
 ///
-/// A prefix is sorted before all that begins with it. So the last one up to the key is a prefix of the key, or it differs
-/// from the key at some byte, and then all prefixes of the key that are left end before that byte.
+/// A prefix is sorted before all that begins with it. So the last one up to the key is a prefix of the key,
+/// or it differs from the key at some byte, and then all prefixes of the key that are left end before that
+/// byte.
 fn prefixes_of<'p>(prefixes: &'p Prefixes, key: &[u8]) -> impl Iterator<Item = (&'p Bytes, &'p Trackers)> {
     let mut end = Bound::Included(key);
     std::iter::from_fn(move || {

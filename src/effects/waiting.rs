@@ -1,7 +1,8 @@
 //! Clients that wait for keys (BLPOP and its kin), in the order in which they came.
 //!
-//! A waiting client's request is kept here. When one of its keys changes, whoever changed it runs the request again for the
-//! client and hands it the reply: so clients are served in order, and while nothing happens they cost nothing.
+//! A waiting client's request is kept here. When one of its keys changes, whoever changed it runs the request
+//! again for the client and hands it the reply: so clients are served in order, and while nothing happens
+//! they cost nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ struct Queue {
     waiters: BTreeMap<u64, Arc<Waiter>>,
 }
 
-/// The queues of one key: no more than there are types, twice. None of them is empty. A value of another type, or the loss
-/// of the key, is nothing to most of them, however many wait.
+/// The queues of one key: no more than there are types, twice. None of them is empty. A value of another
+/// type, or the loss of the key, is nothing to most of them, however many wait.
 #[derive(Debug, Default)]
 struct Queues(SmallVec<[Queue; 1]>);
 
@@ -70,7 +71,8 @@ pub struct Waiting {
     keys: DashMap<KeyId, Queues>,
     clients: AtomicUsize,
     last_number: AtomicU64,
-    /// Changed keys whose waiting clients could not be served, because a slow script was in the way of their requests.
+    /// Changed keys whose waiting clients could not be served, because a slow script was in the way of their
+    /// requests.
     postponed: parking_lot::Mutex<Vec<KeyId>>,
     postponed_count: AtomicUsize,
 }
@@ -109,7 +111,8 @@ impl Waiting {
         self.clients.load(Ordering::Relaxed)
     }
 
-    /// Keys that somebody waits for, and how many of those are waited for by one who has to hear of their loss.
+    /// Keys that somebody waits for, and how many of those are waited for by one who has to hear of their
+    /// loss.
     pub fn key_counts(&self) -> (usize, usize) {
         let wants_loss =
             self.keys.iter().filter(|entry| entry.value().0.iter().any(|queue| queue.wants_loss));
@@ -152,8 +155,8 @@ impl Waiting {
         !self.is_empty() && self.keys.contains_key(key)
     }
 
-    /// The first that waits for a key, of those behind this number that may be served: the key holds a value of the type
-    /// `holds` now, or nothing.
+    /// The first that waits for a key, of those behind this number that may be served: the key holds a value
+    /// of the type `holds` now, or nothing.
     pub fn next_after(&self, key: &KeyId, number: u64, holds: Option<&'static str>) -> Option<Arc<Waiter>> {
         self.keys.get(key)?.next_after(number, holds).map(Arc::clone)
     }

@@ -23,7 +23,8 @@ impl Tripwire {
     }
 }
 
-/// The watched keys of all clients. A key is added under its slot's lock, and so are its changes told: none is missed.
+/// The watched keys of all clients. A key is added under its slot's lock, and so are its changes told: none
+/// is missed.
 #[derive(Debug, Default)]
 pub struct Watches {
     /// By the addresses of the tripwires: a key may be watched by very many, and each leaves by itself.

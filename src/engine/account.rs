@@ -1,5 +1,5 @@
-//! Counting and timing what a batch runs. Commands of one kind in a row are a streak and are timed together; why, and how
-//! slow ones are found all the same, [`super::observe`] says.
+//! Counting and timing what a batch runs. Commands of one kind in a row are a streak and are timed together;
+//! why, and how slow ones are found all the same, [`super::observe`] says.
 
 use std::sync::atomic::Ordering;
 
@@ -17,8 +17,8 @@ pub(super) struct Streak {
 }
 
 impl Server {
-    /// Adds one command to the streak. Returns true if [`Self::conclude`] must follow: the command crossed a size threshold,
-    /// or a clock tick passed during it.
+    /// Adds one command to the streak. Returns true if [`Self::conclude`] must follow: the command crossed a
+    /// size threshold, or a clock tick passed during it.
     #[inline]
     pub(super) fn count_command(
         &self,
@@ -39,8 +39,8 @@ impl Server {
         batch.executed += executed;
     }
 
-    /// Logs the command that ran last where it crossed a threshold, and ends the streak where no other command of its kind
-    /// follows at once (`ends_streak`) or it has to be timed by itself.
+    /// Logs the command that ran last where it crossed a threshold, and ends the streak where no other
+    /// command of its kind follows at once (`ends_streak`) or it has to be timed by itself.
     pub(super) fn conclude(&self, done: &Done<'_>, ends_streak: bool, batch: &mut Batch<'_>) {
         let tick = self.logs.observation.tick();
         let ticked = tick != batch.tick;

@@ -9,8 +9,8 @@ use crate::config::Directive;
 use crate::error::CommandError;
 
 impl Server {
-    /// Whether a slow script keeps a request from running: it then waits, and after `busy-reply-threshold` it is refused. `wide`: the
-    /// request touches the whole keyspace.
+    /// Whether a slow script keeps a request from running: it then waits, and after `busy-reply-threshold` it
+    /// is refused. `wide`: the request touches the whole keyspace.
     #[cold]
     pub(super) fn busy(&self, entry: &Entry, plan: &LockPlan, wide: bool) -> Option<Outcome> {
         let flags = entry.spec.flags;

@@ -36,7 +36,8 @@ pub struct Client {
     pub database: usize,
     /// HELLO's version.
     pub version: Version,
-    /// Whether it needs no further proof of who it is: the default user had no password when it came, or AUTH was right.
+    /// Whether it needs no further proof of who it is: the default user had no password when it came, or AUTH
+    /// was right.
     pub authenticated: bool,
     /// It has been authenticated at some time: RESET does not make it a stranger again.
     pub is_known: bool,

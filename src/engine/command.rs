@@ -8,8 +8,9 @@ use crate::command::spec::{Category, Channels, Flags, Group, NamedDatabases, Sec
 use crate::command::table::{CommandTable, Entry, Listed};
 use crate::error::{CommandError, CommandResult};
 
-/// A command's function: parses `arguments` (the name is the first), works on the keys that the entry's key spec declares, and
-/// writes one reply. When it answers an error, what it wrote is taken back and the error is the reply.
+/// A command's function: parses `arguments` (the name is the first), works on the keys that the entry's key
+/// spec declares, and writes one reply. When it answers an error, what it wrote is taken back and the error
+/// is the reply.
 pub type Handler = fn(&mut Context<'_>, &[&[u8]]) -> CommandResult;
 
 /// Whether a request has to be alone in the keyspace, because it may touch keys that nothing declares.
@@ -31,9 +32,11 @@ pub struct Command {
     pub flags: Flags,
     /// Where the keys stand. Lock plan, slot routing and COMMAND GETKEYS come from it.
     pub keys: &'static [KeySpec],
-    /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins over `keys`.
+    /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins
+    /// over `keys`.
     pub moving_keys: Option<MovingKeys>,
-    /// What is done with its keys, where that depends on the arguments and the spec has to say the most. Locks go by the spec.
+    /// What is done with its keys, where that depends on the arguments and the spec has to say the most.
+    /// Locks go by the spec.
     pub key_access: Option<KeyAccess>,
     /// Keys in other databases that the command locks as well.
     pub foreign_keys: Option<ForeignKeys>,
@@ -41,10 +44,11 @@ pub struct Command {
     pub databases: Option<NamedDatabases>,
     /// Channels among its arguments.
     pub channels: Channels,
-    /// Which argument is the first element of the collection under its key that it looks for: where many requests in a row are for one key,
-    /// their elements are asked for ahead.
+    /// Which argument is the first element of the collection under its key that it looks for: where many
+    /// requests in a row are for one key, their elements are asked for ahead.
     pub element: Option<usize>,
-    /// When it has to be alone in the keyspace; it then reaches undeclared keys through `Access::reach` or `Access::relock`.
+    /// When it has to be alone in the keyspace; it then reaches undeclared keys through `Access::reach` or
+    /// `Access::relock`.
     pub alone: Option<Alone>,
     /// Locks of keys that are not among its arguments (EXEC).
     pub further_locks: Option<FurtherLocks>,
@@ -64,7 +68,8 @@ pub struct Command {
     pub reply: &'static str,
     /// Whether a request of a command that may write promises not to: a script by its own flags.
     pub reads_only: Option<ReadsOnly>,
-    /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told apart is one.
+    /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told
+    /// apart is one.
     pub secrets: Option<Secrets>,
     /// Hints for clients and proxies: how to spread it over nodes, whether its reply is always the same.
     pub tips: &'static [&'static str],
@@ -140,7 +145,8 @@ impl Command {
     }
 }
 
-/// A container without a subcommand never gets here: its arity asks for one and the table answers an unknown one.
+/// A container without a subcommand never gets here: its arity asks for one and the table answers an unknown
+/// one.
 fn unfinished_container(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Err(CommandError::Syntax)
 }

@@ -208,7 +208,8 @@ impl<'a> Context<'a> {
         self.changes.made(self.keys.database, key, Some((class, event)), self.origin == Origin::Script);
     }
 
-    /// Tells that what belongs to a value changed, but not the value: a stream's groups. Clients that watch the key do not mind.
+    /// Tells that what belongs to a value changed, but not the value: a stream's groups. Clients that watch
+    /// the key do not mind.
     pub fn noted(&mut self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         self.dirty += 1;
         self.changes.noted(self.keys.database, key, class, event);
@@ -220,8 +221,8 @@ impl<'a> Context<'a> {
         self.event(key, EventClass::GENERIC, "del");
     }
 
-    /// For a command that found nothing and may wait: has the client wait, or answers that there is nothing where waiting is not
-    /// allowed (transactions and scripts).
+    /// For a command that found nothing and may wait: has the client wait, or answers that there is nothing
+    /// where waiting is not allowed (transactions and scripts).
     pub fn wait_for(&mut self, wait: WaitFor) {
         if self.origin == Origin::Client {
             self.wait = Some(wait);
@@ -230,8 +231,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Runs another command within this one: of a transaction's queue, or called by a script. Its reply is written where the outer one's
-    /// is; when it fails nothing of it stays in the reply. The locks for it are held already, or are taken here while alone.
+    /// Runs another command within this one: of a transaction's queue, or called by a script. Its reply is
+    /// written where the outer one's is; when it fails nothing of it stays in the reply. The locks for it are
+    /// held already, or are taken here while alone.
     pub fn run_nested(&mut self, entry: &'a Entry, arguments: &[&[u8]], origin: Origin) -> CommandResult {
         if self.keys.is_alone() {
             let mut plan = LockPlan::new();
@@ -255,7 +257,8 @@ impl<'a> Context<'a> {
         result
     }
 
-    /// Notes which keys a client that tracks is about to read; they are locked. A script's keys are those that its commands read.
+    /// Notes which keys a client that tracks is about to read; they are locked. A script's keys are those
+    /// that its commands read.
     #[cold]
     pub fn remember_reads(&self, entry: &Entry, arguments: &[&[u8]]) {
         let command = &entry.spec;
@@ -310,8 +313,8 @@ impl<'a> Context<'a> {
         self.reply.error(&text);
     }
 
-    /// From here on nothing is told of changes, and all of them can be put back: [`commit`](Self::commit) or [`undo`](Self::undo) ends
-    /// it.
+    /// From here on nothing is told of changes, and all of them can be put back: [`commit`](Self::commit) or
+    /// [`undo`](Self::undo) ends it.
     pub fn begin_undoable(&mut self) {
         self.changes.keep();
         self.keys.begin_undo();

@@ -1,4 +1,5 @@
-//! `maxmemory`: keys are evicted before a command that may need memory, a bounded share, and the rest in the background.
+//! `maxmemory`: keys are evicted before a command that may need memory, a bounded share, and the rest in the
+//! background.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -49,8 +50,8 @@ impl Server {
         if limit == 0 { 0 } else { self.used_memory().saturating_sub(limit) }
     }
 
-    /// Evicts before a command if the memory is over its limit. Whether the command may run: one that may need memory may not while
-    /// nothing more can be evicted. The caller holds no slot's lock.
+    /// Evicts before a command if the memory is over its limit. Whether the command may run: one that may
+    /// need memory may not while nothing more can be evicted. The caller holds no slot's lock.
     pub(super) fn has_room(&self, client: &mut Client, entry: &Entry, batch: &mut Batch<'_>) -> bool {
         let room = self.bytes_over_limit() == 0 || self.evict_for(batch);
         // Scripts judge their own commands by it.
@@ -117,7 +118,8 @@ impl Server {
         room
     }
 
-    /// Disconnects those clients that take most until all together are within `maxmemory-clients`. Those that said CLIENT NO-EVICT on stay.
+    /// Disconnects those clients that take most until all together are within `maxmemory-clients`. Those that
+    /// said CLIENT NO-EVICT on stay.
     fn evict_clients(&self) {
         let limit = self.settings.clients_limit();
         if limit == 0 {
@@ -223,7 +225,8 @@ impl KeeperCall {
     }
 }
 
-/// The thread that keeps the memory within its limit, and gives what is free back to the system; ends when dropped.
+/// The thread that keeps the memory within its limit, and gives what is free back to the system; ends when
+/// dropped.
 #[derive(Debug)]
 pub struct Keeper {
     stop: Arc<AtomicBool>,
@@ -231,7 +234,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts it. `stir` has the threads that run commands do something, so that they give back memory although nobody sends anything.
+    /// Starts it. `stir` has the threads that run commands do something, so that they give back memory
+    /// although nobody sends anything.
     ///
     /// # Errors
     /// When the system has no thread to give.

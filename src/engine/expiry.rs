@@ -15,8 +15,8 @@ const BUDGET: u64 = 256;
 /// Sleeps no shorter than this between passes: so many keys due within it are removed together.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
 
-/// Sleeps no longer than this: a key with a short TTL that is set while the sweeper sleeps is found within it. This is what
-/// bounds the lag, and looking at the next times costs microseconds.
+/// Sleeps no longer than this: a key with a short TTL that is set while the sweeper sleeps is found within
+/// it. This is what bounds the lag, and looking at the next times costs microseconds.
 const SLEEP_MAX: Duration = Duration::from_millis(4);
 
 /// Sleeps no longer than this while no key has a TTL.
@@ -70,7 +70,8 @@ impl Drop for Sweeper {
 }
 
 impl Server {
-    /// Whether keys stay though they have ended or memory is short: during CLIENT PAUSE (Redis's rule) and in `import-mode`.
+    /// Whether keys stay though they have ended or memory is short: during CLIENT PAUSE (Redis's rule) and in
+    /// `import-mode`.
     pub fn keeps_keys(&self, now_ms: u64) -> bool {
         self.settings.import_mode() || self.pause.in_force(now_ms).is_some()
     }

@@ -1,5 +1,5 @@
-//! Judging a request before its command runs: user, protected commands, slot, port, subscriptions, pause. Judgement goes by
-//! flags and key specs, never by names.
+//! Judging a request before its command runs: user, protected commands, slot, port, subscriptions, pause.
+//! Judgement goes by flags and key specs, never by names.
 
 use super::Server;
 use super::client::Client;

@@ -18,7 +18,8 @@ pub struct MemoryUse {
 }
 
 impl Server {
-    /// What the allocator has handed out, in bytes; what the system holds for the process where the allocator does not count.
+    /// What the allocator has handed out, in bytes; what the system holds for the process where the allocator
+    /// does not count.
     #[inline]
     pub fn used_memory(&self) -> u64 {
         crate::alloc::allocated_bytes().unwrap_or_else(resident_bytes)

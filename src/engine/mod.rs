@@ -56,7 +56,7 @@ pub struct Server {
     pub config: Arc<Config>,
     /// What the hot path needs of the configuration, ready to use.
     pub settings: Settings,
-    /// The commands.
+    /// Command table: finds the entry and the function of a request.
     pub commands: Commands,
     /// The keys.
     pub keyspace: Keyspace,
@@ -120,7 +120,7 @@ pub struct Logs {
     pub commandlogs: CommandLogs,
     /// The clients in MONITOR.
     pub monitors: Monitors,
-    /// LATENCY.
+    /// Events that took longer than `latency-monitor-threshold`, as LATENCY shows them.
     pub latency: LatencyMonitor,
     /// How often lines are logged that clients can cause again and again.
     pub log_limits: LogLimits,
@@ -130,7 +130,8 @@ pub struct Logs {
 pub struct Upkeep {
     /// Whether active expiry is on (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
-    /// Taken for a whole sweep of expired keys, so that the sweeper's thread and DEBUG or a test never sweep at once.
+    /// Taken for a whole sweep of expired keys, so that the sweeper's thread and DEBUG or a test never sweep
+    /// at once.
     pub sweeping: parking_lot::Mutex<()>,
     /// What is remembered from eviction to eviction.
     pub evictor: parking_lot::Mutex<Evictor>,
@@ -282,8 +283,9 @@ impl Server {
         self.upkeep.rates.write().measure(self.clock.monotonic_ns(), totals);
     }
 
-    /// The replication offset that both ports tell: one more than the changes made. It is never 0, since clients (Lettuce) take a
-    /// replica at offset 0 for one that has no data yet, and the read-only port always has all of it.
+    /// The replication offset that both ports tell: one more than the changes made. It is never 0, since
+    /// clients (Lettuce) take a replica at offset 0 for one that has no data yet, and the read-only port
+    /// always has all of it.
     pub fn replication_offset(&self) -> u64 {
         1 + self.changes.load(Ordering::Relaxed) + self.stats.sum(Counter::Changes)
     }

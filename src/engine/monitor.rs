@@ -20,7 +20,7 @@ pub const UNSEEN: Flags = Flags::SKIP_MONITOR.and(Flags::ADMIN);
 pub enum Source<'a> {
     /// A client, or its transaction.
     Client(&'a SharedClient),
-    /// A script.
+    /// A command that a script called; a line names no client then.
     Script,
 }
 

@@ -1,14 +1,15 @@
 //! What is told of a command when it has run: the logs of COMMANDLOG, the latency monitor.
 //!
-//! Reading the clock around every command of a pipeline would cost a tenth of its speed, so commands of one kind in a row (a
-//! run) are timed together. A run that took less than the least threshold holds no command that took so long: nothing is to be
-//! told. That a command takes long is noticed while it does: the sweeper's thread counts ticks, one every few milliseconds, and
-//! after a command during which the tick changed its run is ended and the clock is read. The time is then that command's own,
-//! and that of the few commands of its kind before it in the batch that ran since the clock was read last, all without a tick.
+//! Reading the clock around every command of a pipeline would cost a tenth of its speed, so commands of one
+//! kind in a row (a run) are timed together. A run that took less than the least threshold holds no command
+//! that took so long: nothing is to be told. That a command takes long is noticed while it does: the
+//! sweeper's thread counts ticks, one every few milliseconds, and after a command during which the tick
+//! changed its run is ended and the clock is read. The time is then that command's own, and that of the few
+//! commands of its kind before it in the batch that ran since the clock was read last, all without a tick.
 //!
-//! Where that is not fine enough each command is timed by itself: while a threshold is below [`FINE_NS`], and for
-//! [`DISTRUST_MS`] after a run has taken long without a tick (the sweeper got no processor: whose time it was is not known, so
-//! nothing is logged that might be wrong).
+//! Where that is not fine enough each command is timed by itself: while a threshold is below [`FINE_NS`], and
+//! for [`DISTRUST_MS`] after a run has taken long without a tick (the sweeper got no processor: whose time it
+//! was is not known, so nothing is logged that might be wrong).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,7 +50,8 @@ impl Thresholds {
     }
 }
 
-/// See the module's page.
+/// Decides which commands COMMANDLOG and the latency monitor hear of. The thresholds are copies of directives that
+/// every worker reads without a lock; the sweeper's thread counts the ticks.
 #[derive(Debug)]
 pub struct Observation {
     ticks: AtomicU64,
@@ -75,7 +77,8 @@ pub struct Done<'r> {
     pub request_bytes: u64,
     /// Bytes of the reply.
     pub reply_bytes: u64,
-    /// Time that belongs to it beside that of its run: what it had its client wait (DEBUG SLEEP), or ran before it waited.
+    /// Time that belongs to it beside that of its run: what it had its client wait (DEBUG SLEEP), or ran
+    /// before it waited.
     pub sleeps_ns: u64,
 }
 

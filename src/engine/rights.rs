@@ -1,4 +1,5 @@
-//! Who a client is and what it may do: the gate's questions to access control, and what follows when users change.
+//! Who a client is and what it may do: the gate's questions to access control, and what follows when users
+//! change.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ pub struct Rights {
     pub user: Arc<User>,
     /// The generation of users that it was looked at in.
     generation: u64,
-    /// The generation of users in which the client may do everything; 0 for none. One comparison with the present generation lets a
-    /// request of such a client pass.
+    /// The generation of users in which the client may do everything; 0 for none. One comparison with the
+    /// present generation lets a request of such a client pass.
     free_in: u64,
     /// It has to authenticate first.
     barred: bool,
@@ -74,7 +75,8 @@ impl Server {
         })
     }
 
-    /// [`permit`](Self::permit) for a request of a transaction that runs now, which was permitted when it came.
+    /// [`permit`](Self::permit) for a request of a transaction that runs now, which was permitted when it
+    /// came.
     ///
     /// # Errors
     /// What the client is told if it is not any more.
@@ -254,7 +256,8 @@ impl Server {
         self.become_user(client, user);
     }
 
-    /// Makes the client what it was when it came: the default user, with no need to authenticate if that has no password.
+    /// Makes the client what it was when it came: the default user, with no need to authenticate if that has
+    /// no password.
     pub fn log_out(&self, client: &mut Client) {
         let user = self.acl.default_user();
         client.authenticated = user.is_open();
@@ -267,8 +270,8 @@ impl Server {
         self.look_at_rights(client);
     }
 
-    /// Has the client authenticate. Answers how many milliseconds the answer is to be held back: that to the right password never is,
-    /// so that nobody who guesses holds up those who know.
+    /// Has the client authenticate. Answers how many milliseconds the answer is to be held back: that to the
+    /// right password never is, so that nobody who guesses holds up those who know.
     ///
     /// # Errors
     /// A wrong name or password; that is logged and counted. `object` is the command as the client wrote it.
@@ -300,8 +303,8 @@ impl Server {
         (wait_ms, Err(CommandError::WrongPass))
     }
 
-    /// Makes a client the first of the users that its certificate names, of those who are there and on. That is logged and counted if
-    /// there is none.
+    /// Makes a client the first of the users that its certificate names, of those who are there and on. That
+    /// is logged and counted if there is none.
     pub fn log_in_by_certificate(&self, client: &mut Client, names: &[String]) {
         let found = names.iter().find_map(|name| self.acl.user(name.as_bytes()).filter(|user| user.enabled));
         if let Some(user) = found {
@@ -323,7 +326,8 @@ impl Server {
         Rules { commands: &self.commands, all_channels }
     }
 
-    /// Whether a connection is turned away because nothing protects the server from strangers: `protected-mode`.
+    /// Whether a connection is turned away because nothing protects the server from strangers:
+    /// `protected-mode`.
     pub fn is_protected_from(&self, client: &Client) -> bool {
         self.config.flag(Directive::ProtectedMode)
             && !client.is_local()
@@ -394,8 +398,8 @@ impl Server {
         self.config.rewrite(all, &lines)
     }
 
-    /// The lines of the configuration file that make the present users; none while there is only a default user whom `requirepass`
-    /// describes, or with an `aclfile`.
+    /// The lines of the configuration file that make the present users; none while there is only a default
+    /// user whom `requirepass` describes, or with an `aclfile`.
     pub fn user_lines(&self) -> Vec<Vec<u8>> {
         let users = self.acl.all_users();
         let plain = {
@@ -429,7 +433,8 @@ impl Server {
         listeners.into_iter().filter(|client| client.user.lock().id == before.id).collect()
     }
 
-    /// Whether a client that has just subscribed may listen to all that it listens to: its user may have changed meanwhile.
+    /// Whether a client that has just subscribed may listen to all that it listens to: its user may have
+    /// changed meanwhile.
     pub fn may_still_listen(&self, client: &mut Client) -> bool {
         if client.rights.generation == self.acl.generation() {
             return true;

@@ -28,7 +28,8 @@ pub(super) struct ForWaiter<'w> {
 }
 
 impl ForWaiter<'_> {
-    /// Whether the key is what the client waits for, or is lost and it wants to hear that. Its slot is locked.
+    /// Whether the key is what the client waits for, or is lost and it wants to hear that. Its slot is
+    /// locked.
     pub(super) fn may_run(&self, keys: &Access<'_, '_>) -> bool {
         let key = keys.keyspace.hasher().key(&self.key.1);
         let is_wanted =
@@ -57,8 +58,8 @@ pub enum EndOfWait {
 }
 
 impl Server {
-    /// Runs the requests of clients that wait for keys which the batch has changed: key by key in the order of the changes, for each
-    /// key in the order in which the clients came. No lock and no gate is held.
+    /// Runs the requests of clients that wait for keys which the batch has changed: key by key in the order
+    /// of the changes, for each key in the order in which the clients came. No lock and no gate is held.
     pub(super) fn serve_waiting<'s>(&'s self, batch: &mut Batch<'s>) {
         // What changed the keys may have taken long, and keys may have ended meanwhile.
         batch.now_ms = self.clock.now_ms();
@@ -83,7 +84,8 @@ impl Server {
             }
             match self.serve(&waiter, key, batch) {
                 Served::Yes => {}
-                // The client before has taken what there was, or another thread has changed the key, and serves its clients itself.
+                // The client before has taken what there was, or another thread has changed the key, and
+                // serves its clients itself.
                 Served::NothingThere => holds = self.type_under(key, batch),
                 Served::Held => {
                     self.effects.waiting.postpone(key.clone());

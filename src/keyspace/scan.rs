@@ -156,7 +156,9 @@ mod tests {
             let mut seen = HashSet::new();
             let (mut cursor, mut step) = (0, 0);
             loop {
-                cursor = scan(&database, cursor, count, 0..SLOT_COUNT, |record| { seen.insert(record.key().to_vec()); });
+                cursor = scan(&database, cursor, count, 0..SLOT_COUNT, |record| {
+                    seen.insert(record.key().to_vec());
+                });
                 if cursor == 0 { break }
                 if step < churn {
                     insert(&database, &name("churn", step));

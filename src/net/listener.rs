@@ -81,7 +81,8 @@ pub fn unix(config: &Config) -> Result<Option<UnixListener>, ListenError> {
         return Ok(None);
     }
     let failed = |source| ListenError::Unix { path: path.clone(), source };
-    // A socket file left by an earlier run would be in the way. Anything else at that path is not ours to remove.
+    // A socket file left by an earlier run would be in the way. Anything else at that path is not ours to
+    // remove.
     if std::fs::symlink_metadata(&path)
         .is_ok_and(|meta| std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()))
     {
@@ -96,7 +97,8 @@ pub fn unix(config: &Config) -> Result<Option<UnixListener>, ListenError> {
     Ok(Some(listener))
 }
 
-/// What every accepted TCP socket gets: no delay of small writes, keepalive as configured (seconds; 0 for none).
+/// What every accepted TCP socket gets: no delay of small writes, keepalive as configured (seconds; 0 for
+/// none).
 ///
 /// # Errors
 /// When the socket is gone already.

@@ -8,7 +8,8 @@ use tokio::task::block_in_place;
 
 use crate::engine::network::{Peer, PeerError};
 
-/// Longest line that another server may answer. Errors quote what they complain of, and no more than so much of it.
+/// Longest line that another server may answer. Errors quote what they complain of, and no more than so much
+/// of it.
 const LINE_MAX: usize = 4096;
 
 /// So much is sent within one time limit: a long message may take longer, as long as it gets on.
@@ -27,11 +28,13 @@ struct Connected {
 
 /// Connects to another server, trying its addresses in their order.
 ///
-/// Waiting here stops the thread. It is told to the runtime, which has the thread's other tasks run elsewhere; the locks of the command that
-/// waits stay, and are meant to: its keys must not change until it is known where they are. Each step ends by its time limit.
+/// Waiting here stops the thread. It is told to the runtime, which has the thread's other tasks run
+/// elsewhere; the locks of the command that waits stay, and are meant to: its keys must not change until it
+/// is known where they are. Each step ends by its time limit.
 ///
 /// # Errors
-/// An unknown name, or nobody answers in time. A connection that is refused shows when it is used, as in Redis.
+/// An unknown name, or nobody answers in time. A connection that is refused shows when it is used, as in
+/// Redis.
 pub(super) fn connect(
     host: &str,
     port: u16,

@@ -1,4 +1,5 @@
-//! The ports that the server listens on, and how they change while it runs: CONFIG SET port, tls-port, read-only-port, bind.
+//! The ports that the server listens on, and how they change while it runs: CONFIG SET port, tls-port,
+//! read-only-port, bind.
 
 use std::net::Shutdown;
 use std::sync::{Arc, Weak};
@@ -80,7 +81,8 @@ impl ListeningPorts {
         let tls = config.int(Directive::TlsPort) as u16;
         let bind = config.text(Directive::Bind);
         let mut wanted = Vec::new();
-        // As in redis.conf, port 0 listens nowhere when TLS has a port of its own; alone it means any free port.
+        // As in redis.conf, port 0 listens nowhere when TLS has a port of its own; alone it means any free
+        // port.
         if main != 0 || tls == 0 {
             wanted.extend(addresses(Entrance::Main, &bind, main).map_err(|failure| failure.error)?);
         }
@@ -99,7 +101,8 @@ impl ListeningPorts {
         Ok(doors)
     }
 
-    /// Tries out how TLS will be spoken after changes that concern it: one that cannot work would reset every later TLS client.
+    /// Tries out how TLS will be spoken after changes that concern it: one that cannot work would reset every
+    /// later TLS client.
     fn check_tls(&self, changes: &[Change]) -> Result<(), Refusal> {
         let concerned = changes.iter().find(|change| TLS_DIRECTIVES.contains(&change.directive));
         let Some(change) = concerned else { return Ok(()) };
@@ -110,7 +113,8 @@ impl ListeningPorts {
         })
     }
 
-    /// Listens at these addresses and no others. Sockets that stay are not touched; when a new one cannot be opened, all is as before.
+    /// Listens at these addresses and no others. Sockets that stay are not touched; when a new one cannot be
+    /// opened, all is as before.
     fn rearrange(&self, server: &Arc<Server>, wanted: Vec<(Entrance, Wanted)>) -> Result<(), Failure> {
         let _inside = self.runtime.enter();
         let backlog = server.config.int(Directive::TcpBacklog) as i32;
@@ -125,7 +129,8 @@ impl ListeningPorts {
                 None => arriving.push((entrance, wanted)),
             }
         }
-        // A socket of ours may be where a new one is to be, on all addresses of the machine instead of one: it goes first.
+        // A socket of ours may be where a new one is to be, on all addresses of the machine instead of one:
+        // it goes first.
         let is_in_the_way = |socket: &Socket| {
             arriving.iter().any(|(_, wanted)| wanted.address.port() == socket.wanted.address.port())
         };
@@ -157,7 +162,8 @@ impl ListeningPorts {
         }
     }
 
-    /// Opens sockets; none is left when one fails. With port 0 the system chooses one, the same for all addresses of an entrance.
+    /// Opens sockets; none is left when one fails. With port 0 the system chooses one, the same for all
+    /// addresses of an entrance.
     fn open_all(
         &self,
         server: &Arc<Server>,

@@ -96,13 +96,13 @@ pub struct SharedClient {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
-    /// READONLY.
+    /// READONLY was sent on a connection of cluster mode.
     pub readonly: AtomicBool,
     /// CLIENT CAPA redirect.
     pub capa_redirect: AtomicBool,
     /// CLIENT IMPORT-SOURCE.
     pub import_source: AtomicBool,
-    /// MONITOR.
+    /// Lines of MONITOR are sent to it.
     pub monitor: AtomicBool,
     /// Waits for the end of a pause.
     pub blocked: AtomicBool,
@@ -110,9 +110,11 @@ pub struct SharedClient {
     gone: AtomicBool,
     /// Waits for keys.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
-    /// Since when more waits to be read than the soft limit of its class, in milliseconds of Unix time; 0 while it does not.
+    /// Since when more waits to be read than the soft limit of its class, in milliseconds of Unix time; 0
+    /// while it does not.
     over_soft_since_ms: AtomicU64,
-    /// Bytes read and written when [`Server::look_after_clients`](super::Server::look_after_clients) looked last.
+    /// Bytes read and written when [`Server::look_after_clients`](super::Server::look_after_clients) looked
+    /// last.
     pub traffic_seen: AtomicU64,
     /// When it last saw that number changed, in milliseconds of Unix time.
     pub traffic_ms: AtomicU64,
@@ -125,7 +127,8 @@ pub struct SharedClient {
     /// CLIENT TRACKING.
     pub tracker: Mutex<Option<Arc<Tracker>>>,
     outbox: Mutex<Outbox>,
-    /// Wakes the connection's task. It stays where it is when it is used: a task has the same one all its life.
+    /// Wakes the connection's task. It stays where it is when it is used: a task has the same one all its
+    /// life.
     waker: Mutex<Option<Waker>>,
 }
 
@@ -211,7 +214,8 @@ impl SharedClient {
         self.address == self.local_address
     }
 
-    /// Puts a message into the outbox and wakes the connection. A client over its limit is closed instead. Whether it will be sent.
+    /// Puts a message into the outbox and wakes the connection. A client over its limit is closed instead.
+    /// Whether it will be sent.
     pub fn send(&self, message: Bytes, limit: OutputLimit, now_ms: u64) -> bool {
         if self.is_closing() {
             return false; // Nothing piles up for one that will not read it.
@@ -297,7 +301,8 @@ impl SharedClient {
         }
     }
 
-    /// Whether `waiting` bytes of replies and messages are more than `limit` allows, now or for too long already.
+    /// Whether `waiting` bytes of replies and messages are more than `limit` allows, now or for too long
+    /// already.
     pub fn exceeds(&self, limit: OutputLimit, waiting: usize, now_ms: u64) -> bool {
         if limit.soft_bytes == 0 || waiting <= limit.soft_bytes {
             self.over_soft_since_ms.store(0, Ordering::Relaxed);
@@ -343,7 +348,8 @@ impl SharedClient {
         self.wanted.load(Ordering::Acquire) != 0 || self.has_messages()
     }
 
-    /// Has `waker` woken by each call from outside, and no other one any more. Whoever registers looks afterwards whether it was called.
+    /// Has `waker` woken by each call from outside, and no other one any more. Whoever registers looks
+    /// afterwards whether it was called.
     pub fn register(&self, waker: &Waker) {
         *self.waker.lock() = Some(waker.clone());
     }

@@ -1,12 +1,14 @@
 //! The server's clock: the only place where time is read, so that tests can move it.
 //!
-//! Asking the machine for the time is a noticeable part of a short request, so a batch asks once, for the monotonic time, and adds by how much
-//! Unix time is ahead of that. This difference is looked at again every few milliseconds: somebody may set the machine's clock.
+//! Asking the machine for the time is a noticeable part of a short request, so a batch asks once, for the
+//! monotonic time, and adds by how much Unix time is ahead of that. This difference is looked at again every
+//! few milliseconds: somebody may set the machine's clock.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// How long two looks at the machine's clocks, one after the other, may take for their difference to count, in nanoseconds.
+/// How long two looks at the machine's clocks, one after the other, may take for their difference to count,
+/// in nanoseconds.
 const AT_ONCE_NS: u64 = 5_000;
 
 /// Wall time and monotonic time, real or moved by hand.

@@ -1,5 +1,5 @@
-//! What clients, commands and sockets share and what needs no engine: the clients as others see them, channels, the clock, what is
-//! counted, logged and paused.
+//! What clients, commands and sockets share and what needs no engine: the clients as others see them,
+//! channels, the clock, what is counted, logged and paused.
 
 pub mod client;
 pub mod clients;

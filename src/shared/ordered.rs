@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
-/// A map that is iterated in the order of its additions, and in which finding, adding and removing a name take at most
-/// logarithmic time: clients make these as long as they like. An empty one takes no memory beside its own word.
+/// A map that is iterated in the order of its additions, and in which finding, adding and removing a name
+/// take at most logarithmic time: clients make these as long as they like. An empty one takes no memory
+/// beside its own word.
 #[derive(Debug)]
 pub struct Ordered<V>(Option<Box<Inner<V>>>);
 

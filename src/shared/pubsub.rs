@@ -100,7 +100,8 @@ impl PubSub {
         }
     }
 
-    /// Sends a message to everyone who listens to the channel or to a pattern that it matches; answers how many.
+    /// Sends a message to everyone who listens to the channel or to a pattern that it matches; answers how
+    /// many.
     pub fn publish(&self, channel: &[u8], message: &[u8], now_ms: u64) -> usize {
         if !self.is_heard() {
             return 0;

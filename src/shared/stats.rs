@@ -89,7 +89,8 @@ impl CommandCount {
     }
 }
 
-/// Upper bound on distinct error codes that are counted (Redis's figure): beyond it all new ones are counted as this one.
+/// Upper bound on distinct error codes that are counted (Redis's figure): beyond it all new ones are counted
+/// as this one.
 const ERROR_CODES_MAX: usize = 128;
 
 /// Codes of the server's own errors. All others come from scripts, and only these are bounded.
@@ -152,8 +153,8 @@ impl Stats {
         }
     }
 
-    /// Adds to a counter of this thread's. A worker's are written by nobody else, so it needs no atomic addition, which takes as long as
-    /// twenty others; threads that are no workers share theirs.
+    /// Adds to a counter of this thread's. A worker's are written by nobody else, so it needs no atomic
+    /// addition, which takes as long as twenty others; threads that are no workers share theirs.
     #[inline]
     pub fn add(&self, worker: usize, counter: Counter, by: u64) {
         if by == 0 {
@@ -221,7 +222,8 @@ impl Stats {
         all
     }
 
-    /// How many calls of a command took at most how many microseconds, in steps that double; `None` if no latency was kept.
+    /// How many calls of a command took at most how many microseconds, in steps that double; `None` if no
+    /// latency was kept.
     pub fn latency_steps(&self, command: usize) -> Option<Vec<(u64, u64)>> {
         let all = self.latencies(command)?;
         let mut steps = Vec::new();
@@ -319,7 +321,7 @@ impl Stats {
 /// How much happens a second, between the last two looks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
-    /// Commands.
+    /// Commands, as INFO's `total_commands_processed` counts them.
     pub commands_per_s: f64,
     /// Bytes read.
     pub input_bytes_per_s: f64,

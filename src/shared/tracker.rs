@@ -10,7 +10,7 @@ use super::client::SharedClient;
 /// A client that tracks, and how.
 #[derive(Debug)]
 pub struct Tracker {
-    /// The client.
+    /// Client whose reads are remembered.
     pub client: Arc<SharedClient>,
     /// The client that gets its messages instead.
     pub redirect: Option<Arc<SharedClient>>,

@@ -1,4 +1,5 @@
-//! A client that waits for keys (BLPOP and its kin): its request, what it waits for, and how its waiting ends.
+//! A client that waits for keys (BLPOP and its kin): its request, what it waits for, and how its waiting
+//! ends.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -11,7 +12,8 @@ use crate::keyspace::KeyId;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
 
-/// What a command that may wait answers at once where waiting is not allowed, see also [`EmptyReply::write_late`].
+/// What a command that may wait answers at once where waiting is not allowed, see also
+/// [`EmptyReply::write_late`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyReply {
     /// The null of a byte string.
@@ -39,7 +41,8 @@ impl EmptyReply {
         }
     }
 
-    /// Writes what is answered when the time is over: a null is that of an array then, whatever the command returns.
+    /// Writes what is answered when the time is over: a null is that of an array then, whatever the command
+    /// returns.
     pub fn write_late(self, reply: &mut Reply<'_>) {
         match self {
             EmptyReply::Null => reply.null_array(),
@@ -61,7 +64,8 @@ pub struct WaitFor {
     pub until_ms: Option<u64>,
     /// What it answers where waiting is not allowed.
     pub nothing: EmptyReply,
-    /// The arguments to run it with again, if not the ones it was given: XREAD's `$` means the moment it was first asked.
+    /// The arguments to run it with again, if not the ones it was given: XREAD's `$` means the moment it was
+    /// first asked.
     pub request: Option<OwnedRequest>,
 }
 

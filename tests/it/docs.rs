@@ -1,4 +1,5 @@
-//! The pages that are made from the source, and what the pages written by hand promise. `make docs` writes the made ones.
+//! The pages that are made from the source, and what the pages written by hand promise. `make docs` writes
+//! the made ones.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -121,7 +122,8 @@ fn the_example_configuration_says_what_is_the_default_anyway() {
     assert!(known >= 15, "the example names {known} directives");
 }
 
-/// The rows of a command: one, or one for each subcommand. The bar is a column's end in Markdown, so it is written escaped.
+/// The rows of a command: one, or one for each subcommand. The bar is a column's end in Markdown, so it is
+/// written escaped.
 fn rows(command: &Command) -> Vec<String> {
     let row = |name: String, command: &Command| {
         let call = format!("{name} {}", kvarts::command::syntax::shown(command.syntax))

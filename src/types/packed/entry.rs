@@ -435,7 +435,11 @@ mod tests {
             prop_assert_eq!((len, size(&kept)), (kept.len(), kept.len()));
             let is_short = !prefix.is_empty() && rest.len() <= REST_MAX;
             prop_assert_eq!(matches!(raw, Raw::Rest(_)), is_short);
-            let element = if let Raw::Rest(rest) = raw { Element::Joined(Joined::new(prefix).with(rest)) } else { raw.into() };
+            let element = if let Raw::Rest(rest) = raw {
+                Element::Joined(Joined::new(prefix).with(rest))
+            } else {
+                raw.into()
+            };
             prop_assert_eq!(&*element, &whole[..]);
             prop_assert_eq!(Encoded::after(prefix, other.as_bytes()).is_at(&kept), other.as_bytes() == whole);
             prop_assert_eq!(size_of_val(&element), 32);
