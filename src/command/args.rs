@@ -22,12 +22,6 @@ pub fn int_in(argument: &[u8], min: i64, max: i64) -> Result<i64, CommandError> 
     if (min..=max).contains(&value) { Ok(value) } else { Err(CommandError::OutOfRange) }
 }
 
-/// An integer that is not negative.
-pub fn non_negative(argument: &[u8]) -> Result<usize, CommandError> {
-    let value = number::parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
-    usize::try_from(value).map_err(|_| CommandError::MustBePositive)
-}
-
 /// The database that an argument names, with the argument's place; `None` for what is no number of a
 /// database.
 pub fn database_at(arguments: &[&[u8]], index: usize) -> Option<(usize, usize)> {

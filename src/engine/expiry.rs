@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{JoinHandle, Thread};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Server;
@@ -51,11 +51,6 @@ impl Sweeper {
             }
         })?;
         Ok(Self { stop, thread: Some(thread) })
-    }
-
-    /// The thread, to be unparked.
-    pub fn thread(&self) -> Option<&Thread> {
-        self.thread.as_ref().map(JoinHandle::thread)
     }
 }
 

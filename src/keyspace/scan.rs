@@ -6,7 +6,7 @@
 //! not visited yet.
 
 use super::database::Database;
-use super::key_hash::{HashedKey, SLOT_COUNT, fingerprint_of_hash};
+use super::key_hash::{SLOT_COUNT, fingerprint_of_hash};
 use super::record::Record;
 use super::table;
 
@@ -112,11 +112,6 @@ pub fn keys_in_slot(database: &Database, slot: usize, count: usize, now_ms: u64)
         .take(count)
         .map(|record| record.key().to_vec())
         .collect()
-}
-
-/// Hashes `key` as this database does.
-pub fn hashed<'a>(database: &Database, key: &'a [u8]) -> HashedKey<'a> {
-    database.hasher().key(key)
 }
 
 #[cfg(test)]

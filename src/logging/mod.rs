@@ -5,7 +5,7 @@
 //! to whatever subscriber that program has.
 
 mod format;
-pub mod limit;
+pub(crate) mod limit;
 mod syslog;
 
 use std::fs::{File, OpenOptions};

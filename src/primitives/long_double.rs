@@ -56,12 +56,6 @@ impl LongDouble {
         if self.negative { -magnitude } else { magnitude }
     }
 
-    /// Converts an integer exactly.
-    pub fn from_i64(value: i64) -> Self {
-        let magnitude = Self::rounded(u128::from(value.unsigned_abs()), 0, false).unwrap_or(Self::ZERO);
-        Self { negative: value < 0, ..magnitude }
-    }
-
     /// The sum, rounded to the nearest number of the format, ties to even; `None` when it would be infinite
     /// or not a number.
     pub fn checked_add(self, other: Self) -> Option<Self> {

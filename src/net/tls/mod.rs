@@ -15,9 +15,8 @@ mod truststore;
 
 use std::path::PathBuf;
 
-pub use authority::{AUTHORITY_FILE, TRUSTSTORE_FILE, TRUSTSTORE_PASSWORD};
+pub use authority::AUTHORITY_FILE;
 pub use names::UserField;
-pub use settings::{ClientCertificates, TlsSettings};
 pub use source::TlsSource;
 
 /// Why there is no TLS.

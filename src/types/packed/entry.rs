@@ -41,9 +41,6 @@ pub(in crate::types) const PREFIX_MAX: usize = 18;
 /// Most bytes of an element behind the prefix it is written without.
 const REST_MAX: usize = (u8::MAX - REST) as usize;
 
-/// Longest element that can be packed, in bytes. Callers use another form long before.
-pub const MAX_ELEMENT_LEN: usize = 1 << 31;
-
 /// An element as packed memory holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::types) enum Raw<'a> {
