@@ -20,7 +20,7 @@ use crate::keyspace::table;
 use crate::resp::encode::Reply;
 use crate::shared::waiter::{Ended, Waiter};
 
-/// For whom a request runs again, and because of which key.
+/// A waiting client whose request runs again, and the key whose change caused that.
 #[derive(Clone, Copy)]
 pub(super) struct ForWaiter<'w> {
     waiter: &'w Waiter,
@@ -28,8 +28,8 @@ pub(super) struct ForWaiter<'w> {
 }
 
 impl ForWaiter<'_> {
-    /// Whether the key is what the client waits for, or is lost and it wants to hear that. Its slot is
-    /// locked.
+    /// Returns whether the key holds the type that the client waits for, or the client wants to hear of its
+    /// loss (XREADGROUP). The key's slot is locked.
     pub(super) fn may_run(&self, keys: &Access<'_, '_>) -> bool {
         let key = keys.keyspace.hasher().key(&self.key.1);
         let is_wanted =
@@ -44,7 +44,7 @@ enum Served {
     Yes,
     /// The key does not hold what it waits for.
     NothingThere,
-    /// A slow script is in the way of it.
+    /// A slow script holds the locks that the request needs; the key is postponed.
     Held,
 }
 
@@ -95,7 +95,7 @@ impl Server {
         }
     }
 
-    /// The type of what a key holds, if it is there; locks its slot for a moment.
+    /// Returns the type of the key's value, `None` without one. Locks the slot for a moment.
     fn type_under<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> Option<&'static str> {
         let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
         let database = self.keyspace.physical_if_used(shared[key.0])?;
@@ -161,7 +161,7 @@ impl Server {
         Served::Yes
     }
 
-    /// Ends a client's wait without a result, unless it has one already. Whether the wait ended by this.
+    /// Ends a client's wait without a result. Returns false where the request was served before.
     pub fn end_wait(&self, waiter: &Waiter, why: EndOfWait) -> bool {
         let mut reply = Vec::new();
         let mut writer = Reply::new(&mut reply, waiter.version);
@@ -177,7 +177,7 @@ impl Server {
         ended
     }
 
-    /// A wait that ends without a result counts as a run, too.
+    /// Counts a wait that ended without a result as a call of its command.
     fn count_unserved(&self, waiter: &Waiter, why: EndOfWait, reply_bytes: u64) {
         let worker = crate::worker::current();
         let failed = why == EndOfWait::Unblocked;

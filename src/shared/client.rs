@@ -1,4 +1,5 @@
-//! A client as the rest of the server sees it (CLIENT LIST) and reaches it: messages, closing, waking.
+//! [`SharedClient`]: the part of a client that other tasks read (CLIENT LIST) and reach (messages, CLIENT
+//! KILL, waking).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::tracker::Tracker;
 use super::waiter::Waiter;
 use crate::acl::user::User;
 
-/// The door a client came through.
+/// Kind of port that a client connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     /// `port`, `tls-port` or the unix socket.
@@ -21,7 +22,7 @@ pub enum Door {
     ReadOnly,
 }
 
-/// What a client is told from outside its own task.
+/// Messages for a client from other tasks, not yet in its write buffer.
 #[derive(Debug, Default)]
 struct Outbox {
     messages: VecDeque<Bytes>,
@@ -35,7 +36,7 @@ pub struct OutputLimit {
     pub hard_bytes: usize,
     /// Bytes at which it is cut after `soft_seconds`; 0 for none.
     pub soft_bytes: usize,
-    /// See above.
+    /// Seconds for which `soft_bytes` may be exceeded.
     pub soft_seconds: u64,
 }
 
@@ -74,17 +75,17 @@ pub struct SharedClient {
     pub reply_buffer: [AtomicUsize; 2],
     /// Where it came from: `ip:port`, or the socket's path and `:0`.
     pub address: String,
-    /// What it dialled.
+    /// Address that the client connected to, in the same form.
     pub local_address: String,
-    /// The socket's number.
+    /// File descriptor of the socket, which CLIENT LIST shows.
     pub fd: i32,
-    /// Came through the read-only port.
+    /// Kind of port that the client connected to.
     pub door: Door,
-    /// 2 or 3.
+    /// Version of RESP: 2 or 3.
     pub protocol: AtomicU8,
-    /// When it came, in milliseconds of Unix time.
+    /// Time of the connection, in milliseconds of Unix time.
     pub created_ms: u64,
-    /// Who it is.
+    /// The user that the client authenticated as.
     pub user: Mutex<Arc<User>>,
     /// Names it gave itself.
     pub names: Mutex<ClientNames>,
@@ -132,7 +133,7 @@ pub struct SharedClient {
     waker: Mutex<Option<Waker>>,
 }
 
-/// To be closed at once.
+/// The connection is to be closed at once.
 const WANT_CLOSE: u8 = 1;
 /// Something about the server changed that the connection waits for (pause).
 const WANT_LOOK: u8 = 2;
@@ -142,7 +143,7 @@ const CUT: u8 = 4;
 const OVER_LIMIT: u8 = 8;
 
 impl SharedClient {
-    /// A client that has just come.
+    /// Makes the shared part of a new client.
     pub fn new(
         id: u64,
         address: String,
@@ -199,7 +200,7 @@ impl SharedClient {
         self.subscribed.iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
-    /// Notes that its connection has ended.
+    /// Marks its connection as ended.
     pub fn set_gone(&self) {
         self.gone.store(true, Ordering::Relaxed);
     }
@@ -275,7 +276,7 @@ impl SharedClient {
             + size_of::<Self>()
     }
 
-    /// Has the connection closed as soon as it can look.
+    /// Asks the connection's task to close it, and wakes the task.
     pub fn close(&self) {
         self.wanted.fetch_or(WANT_CLOSE, Ordering::Release);
         self.wake();
@@ -314,7 +315,7 @@ impl SharedClient {
         over_hard || since_ms > 0 && now_ms.saturating_sub(since_ms) > limit.soft_seconds * 1000
     }
 
-    /// Has the connection look at the server's state again.
+    /// Wakes the connection's task, to look at the server's state again (a pause, a wait).
     pub fn look(&self) {
         self.wanted.fetch_or(WANT_LOOK, Ordering::Release);
         self.wake();

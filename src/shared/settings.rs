@@ -36,7 +36,7 @@ pub struct Settings {
 /// buffer and 1 KiB).
 const STRANGER_OUTPUT_MAX: usize = (16 + 1) * 1024;
 
-/// How keys are evicted.
+/// Settings of eviction: policy, samples, time limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Eviction {
     /// `maxmemory-policy`; `None` for `noeviction`.
@@ -56,7 +56,7 @@ impl Settings {
         settings
     }
 
-    /// Reads them anew.
+    /// Copies the directives from `config`. Called at start and after CONFIG SET.
     pub fn load(&self, config: &Config) {
         self.bulk_max.store(config.int(Directive::ProtoMaxBulkLen), Ordering::Relaxed);
         self.query_max.store(config.int(Directive::ClientQueryBufferLimit), Ordering::Relaxed);

@@ -43,7 +43,7 @@ pub enum Counter {
 
 const COUNTERS: usize = Counter::ActiveNs as usize + 1;
 
-/// What is counted for each command on each worker. Only this worker locks it, and who asks.
+/// Counters of one command on one worker, locked by that worker and by readers (INFO) only.
 type CommandCounters = Mutex<CommandCount>;
 
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ pub struct CommandTotals {
     pub calls: u64,
     /// Nanoseconds it took together.
     pub total_ns: u64,
-    /// Times the gate refused it.
+    /// Times it was refused before it ran.
     pub rejected: u64,
     /// Times it answered an error.
     pub failed: u64,
@@ -118,7 +118,7 @@ const SERVER_CODES: &[&str] = &[
     "NOSUB",
 ];
 
-/// See above.
+/// Code under which errors beyond [`ERROR_CODES_MAX`] are counted.
 const ERROR_CODES_OVERFLOW: &str = "ERRORSTATS_OVERFLOW";
 
 /// The statistics of a server.
@@ -135,7 +135,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// For this many workers and commands, all zero.
+    /// Makes counters for `workers` threads and `commands` entries, all zero.
     pub fn new(workers: usize, commands: usize) -> Self {
         let worker = || {
             CachePadded::new(Worker {
@@ -183,7 +183,7 @@ impl Stats {
         self.workers.iter().map(|worker| worker.counters[counter].load(Ordering::Relaxed)).sum()
     }
 
-    /// Counts runs of a command, and the time that they took together.
+    /// Adds `calls` of a command and their time to the worker's counters.
     #[inline]
     pub fn commands_ran(&self, worker: usize, command: usize, calls: u64, took_ns: u64, failed: u64) {
         self.add(worker, Counter::ActiveNs, took_ns);
@@ -243,7 +243,7 @@ impl Stats {
         Some(steps)
     }
 
-    /// Counts a command that the gate refused.
+    /// Counts a command that was refused before it ran.
     pub fn command_rejected(&self, worker: usize, command: usize) {
         self.of(worker).commands[command].lock().totals.rejected += 1;
     }
