@@ -293,6 +293,24 @@ fn nothing_is_left_for_later_without_a_reason() {
     none(&wrong);
 }
 
+/// A test of a fault that was there, or of a limit, is kept by readers who know what it was about.
+#[test]
+fn tests_of_faults_and_limits_say_what_they_are_about() {
+    let files =
+        ["regression", "innocent", "limits", "hostile_scripts"].map(|name| format!("tests/it/{name}.rs"));
+    let mut wrong = Vec::new();
+    for source in sources().into_iter().filter(|source| files.contains(&source.path)) {
+        let lines = source.lines();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.trim() == "#[test]") {
+            let above = lines[..at].last().map(|line| line.trim_start());
+            if !above.is_some_and(|above| above.starts_with("///") || above.starts_with("#[")) {
+                wrong.push(format!("{}:{}: {line}", source.path, at + 1));
+            }
+        }
+    }
+    none(&wrong);
+}
+
 /// Folder or file below `src/commands` of a group that COMMAND shows.
 fn shelf(group: Group) -> String {
     match group {
