@@ -229,7 +229,7 @@ pub const fn block_bytes(size: usize) -> usize {
 fn count(bytes: i64) {
     let index = COUNTER.get();
     if index < COUNTERS - 1 {
-        // Nobody else writes it.
+        // No other thread writes it.
         let counter = &BYTES[index];
         counter.store(counter.load(Ordering::Relaxed).wrapping_add(bytes), Ordering::Relaxed);
     } else {

@@ -26,7 +26,7 @@ use watch::Watches;
 /// The listeners to changes of keys: keyspace events, WATCH, waiting clients, client-side caches.
 #[derive(Debug)]
 pub struct Effects {
-    /// `notify-keyspace-events` as bits; 0 when nobody wants events.
+    /// `notify-keyspace-events` as bits; 0 for no events.
     events: AtomicI64,
     /// Keys that clients WATCH.
     pub watches: Watches,

@@ -1,9 +1,9 @@
 //! CLIENT TRACKING: clients that keep copies of what they read, and are told when it changes.
 //!
-//! In the default mode the server remembers which client read which key, and tells it once. A key is entered
-//! before its command reads it, under its slot's lock, and taken out by who changes it: a read and an
-//! invalidation cannot cross. The message goes into the client's outbox, which is emptied behind the reply
-//! under way, so it comes after the value that it is about.
+//! In the default mode the server remembers which client read which key, and sends one message when the key
+//! changes. A key is entered before a command reads it and taken out by the command that changes it, both
+//! under its slot's lock, so a read and an invalidation cannot cross. The message goes into the client's
+//! outbox, which is emptied behind the reply under way, so it comes after the value that it is about.
 //!
 //! In broadcasting mode nothing is remembered: clients say which prefixes they want to hear of, and get the
 //! keys that a batch has changed in one message for each prefix.

@@ -1,8 +1,8 @@
 //! Clients that wait for keys (BLPOP and its kin), in the order in which they came.
 //!
-//! A waiting client's request is kept here. When one of its keys changes, whoever changed it runs the request
-//! again for the client and hands it the reply: so clients are served in order, and while nothing happens
-//! they cost nothing.
+//! A waiting client's request is kept here, in the queue of each of its keys. The thread that changes such a
+//! key runs the request again for the client and hands over the reply. So clients are served in order, and
+//! cost nothing while they wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

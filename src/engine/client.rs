@@ -19,11 +19,11 @@ use crate::shared::waiter::Waiter;
 pub enum ReplyMode {
     /// Every reply is sent.
     On,
-    /// None is.
+    /// No reply is sent.
     Off,
-    /// That of the next command is not: the state while SKIP itself is answered, and then for one command.
+    /// The reply of the next command is not sent: the state while SKIP itself is answered.
     SkipNext,
-    /// That of this command is not.
+    /// The reply of the command under way is not sent.
     Skip,
 }
 

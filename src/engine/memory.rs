@@ -4,14 +4,14 @@ use std::sync::atomic::Ordering;
 
 use super::Server;
 
-/// Bytes.
+/// Memory in use, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryUse {
     /// Held by the system for this process.
     pub resident: u64,
     /// Handed out by the allocator.
     pub allocated: u64,
-    /// The most that was allocated at any time somebody looked.
+    /// Largest `allocated` of all looks so far.
     pub peak: u64,
     /// All memory of the machine.
     pub system: u64,

@@ -86,7 +86,7 @@ fn level_of(word: &str) -> LevelFilter {
     }
 }
 
-/// The file, opened for each line: whoever moves it away to begin another needs to tell nobody.
+/// The file of `logfile`, opened for each line. So it may be moved away to begin another, without a signal.
 struct LogFile(PathBuf);
 
 impl LogFile {

@@ -15,7 +15,7 @@ pub enum ListenError {
     /// An address of `bind` cannot be used.
     #[error("could not listen on {address}: {source}")]
     Address {
-        /// As given.
+        /// The address as `bind` has it.
         address: String,
         /// Why.
         source: io::Error,
@@ -35,7 +35,7 @@ pub enum ListenError {
 pub struct Wanted {
     /// The address; port 0 lets the system choose.
     pub address: SocketAddr,
-    /// It may be missing on this machine.
+    /// Whether it may be missing on this machine (`-` before it).
     pub optional: bool,
 }
 
@@ -59,7 +59,7 @@ pub fn addresses(bind: &str, port: u16) -> Result<Vec<Wanted>, ListenError> {
     Ok(all)
 }
 
-/// Listens there; `None` when the address may be missing and is.
+/// Listens on an address; `None` where it may be missing and is.
 ///
 /// # Errors
 /// An address that cannot be used.

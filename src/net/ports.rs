@@ -101,8 +101,8 @@ impl ListeningPorts {
         Ok(doors)
     }
 
-    /// Tries out how TLS will be spoken after changes that concern it: one that cannot work would reset every
-    /// later TLS client.
+    /// Tries the TLS settings that changes would lead to, before they are made: settings that cannot work
+    /// would fail every later TLS client.
     fn check_tls(&self, changes: &[Change]) -> Result<(), Refusal> {
         let concerned = changes.iter().find(|change| TLS_DIRECTIVES.contains(&change.directive));
         let Some(change) = concerned else { return Ok(()) };
@@ -150,7 +150,7 @@ impl ListeningPorts {
                     match self.open_all(server, backlog, vec![(socket.entrance, socket.wanted)]) {
                         Ok(again) => staying.extend(again),
                         Err(Failure { error, .. }) => {
-                            // Somebody else took the address in this very moment.
+                            // Another process took the address in this very moment.
                             tracing::error!(%error, "lost a listening socket");
                         }
                     }
@@ -201,7 +201,8 @@ impl ListeningPorts {
 }
 
 impl Socket {
-    /// From here on nobody can connect, though the accept loop may still have to notice its end.
+    /// Closes the socket: no client can connect from here on, though the accept loop may still have to notice
+    /// its end.
     fn close(&self) {
         self.closed.cancel();
         if let Err(error) = SockRef::from(&*self.listener).shutdown(Shutdown::Both) {
@@ -273,7 +274,7 @@ fn addresses(entrance: Entrance, bind: &str, port: u16) -> Result<Vec<(Entrance,
     Ok(all.into_iter().map(|wanted| (entrance, wanted)).collect())
 }
 
-/// The ports that there are to be. One that is not changed stays, also where the system chose it.
+/// Ports to be listened on after `changes`. A port that is not changed stays, also where the system chose it.
 fn ports_after(config: &Config, changes: &[Change], present: Ports) -> Ports {
     let changed = |directive| changes.iter().any(|change| change.directive == directive);
     let port = |directive, present| match changed(directive) {
@@ -294,7 +295,8 @@ fn bind_after(config: &Config, changes: &[Change]) -> String {
     }
 }
 
-/// What the client is told: of the directives that could have led to it, the one named first is at fault.
+/// The refusal of a CONFIG SET: of the directives that could have led to the failure, the one named first is
+/// at fault.
 fn refusal(changes: &[Change], Failure { entrance, error }: Failure) -> Refusal {
     tracing::warn!(%error, "the ports stay as they are");
     let concerned: &[Directive] = match entrance {

@@ -14,7 +14,7 @@ pub struct Ordered<V>(Option<Box<Inner<V>>>);
 #[derive(Debug)]
 struct Inner<V> {
     places: HashMap<Bytes, u64, foldhash::fast::RandomState>,
-    /// By place, which grows with each addition.
+    /// Names and values by their place, a number that grows with each addition.
     entries: BTreeMap<u64, (Bytes, V)>,
     next_place: u64,
 }

@@ -32,7 +32,8 @@ pub struct PubSub {
     channels: DashMap<Bytes, Subscribers>,
     shard_channels: DashMap<Bytes, Subscribers>,
     patterns: RwLock<Ordered<Subscribers>>,
-    /// Channel and pattern subscriptions of all clients: publishing to nobody costs one load.
+    /// Number of channel and pattern subscriptions of all clients: publishing without subscribers costs one
+    /// load.
     global: AtomicUsize,
     limit: RwLock<OutputLimit>,
 }

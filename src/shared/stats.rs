@@ -1,4 +1,5 @@
-//! Statistics: counted for each worker on lines of its own, summed when somebody asks.
+//! [`Stats`]: the counters behind INFO, kept for each worker on cache lines of its own and added up by
+//! readers.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -56,7 +56,7 @@ impl EmptyReply {
 pub struct WaitFor {
     /// Range of the arguments that are the keys.
     pub keys: std::ops::Range<usize>,
-    /// Type of value waited for; a key that gets another type serves nobody.
+    /// Type of value waited for; a key that gets another type does not serve the client.
     pub type_name: &'static str,
     /// Whether the wait ends with an error when the key is gone or of another type (XREADGROUP).
     pub wants_loss: bool,

@@ -1,4 +1,5 @@
-//! What a listener asks for each TLS client: how to speak TLS right now.
+//! [`TlsSource`]: the certificate and settings with which the next TLS client is served, made anew when they
+//! change.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ impl TlsSource {
         self.server_config_at(SystemTime::now())
     }
 
-    /// As [`server_config`](Self::server_config), at another time, which decides whether a certificate is
+    /// Does what [`server_config`](Self::server_config) does, at the time `now`, by which a certificate is
     /// made again.
     ///
     /// # Errors
