@@ -133,7 +133,7 @@ impl Peer for Connected {
     }
 }
 
-/// Returns the time left, which is never 0: sockets take 0 for no limit.
+/// Returns the time left; an error where none is left, as sockets take no limit of 0.
 fn left_until(until: Instant) -> io::Result<Duration> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
