@@ -1,7 +1,8 @@
-//! What a request costs while another thread runs requests of the same kind: nothing at all, on other keys, or on the same key.
+//! What a request costs while another thread runs requests of the same kind: nothing at all, on other keys,
+//! or on the same key.
 //!
-//! The difference between the first two is what workers take from each other without meeting (caches, memory, counters); that to the third is
-//! what meeting in a slot costs.
+//! The difference between the first two is what workers take from each other without meeting (caches, memory,
+//! counters); that to the third is what meeting in a slot costs.
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Scripts made of bytes: Lua that mostly compiles, and asks the libraries for too much.
 //!
-//! The same bytes make the same script. Both the fuzz target and a bounded test of the integration tests use it.
+//! The same bytes make the same script. Both the fuzz target and a bounded test of the integration tests use
+//! it.
 
 /// Makes a script of bytes.
 pub fn script(bytes: &[u8]) -> String {

@@ -1,9 +1,11 @@
 //! The allocator: mimalloc, with what it has handed out counted.
 //!
-//! mimalloc was chosen for needing nothing but a C compiler, for blocks in steps of eight bytes, and for giving pages back by itself.
-//! Transparent huge pages are off: they made writes a few percent faster and a small keyspace up to a quarter larger.
+//! mimalloc was chosen for needing nothing but a C compiler, for blocks in steps of eight bytes, and for
+//! giving pages back by itself. Transparent huge pages are off: they made writes a few percent faster and a
+//! small keyspace up to a quarter larger.
 //!
-//! Counting is exact to the sizes of blocks and costs an addition: each thread has a counter that only it writes.
+//! Counting is exact to the sizes of blocks and costs an addition: each thread has a counter that only it
+//! writes.
 #![allow(unsafe_code)] // A global allocator is an unsafe trait; it hands every call through as it came.
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -19,15 +21,17 @@ pub const NAME: &str = "mimalloc";
 /// Threads with a counter of their own; later ones share the last.
 const COUNTERS: usize = 128;
 
-/// Blocks up to this many bytes come in size classes, larger ones in steps (mimalloc's figures for 64-bit systems).
+/// Blocks up to this many bytes come in size classes, larger ones in steps (mimalloc's figures for 64-bit
+/// systems).
 const CLASSES_MAX: usize = 512 * 1024;
 
-/// mimalloc's number for its option `generic_collect`, which the crate does not name; a test asks for its default.
+/// mimalloc's number for its option `generic_collect`, which the crate does not name; a test asks for its
+/// default.
 const GENERIC_COLLECT: libmimalloc_sys::mi_option_t = 34;
 
-/// After how many slow allocations, of the thousands that a page's end makes slow, a thread looks for pages that have become free.
-/// Tables and buckets grow out of one size after the other, all at about the same time: at mimalloc's own 10,000 the pages of the
-/// sizes that were left wait too long for their next use.
+/// After how many slow allocations, of the thousands that a page's end makes slow, a thread looks for pages
+/// that have become free. Tables and buckets grow out of one size after the other, all at about the same
+/// time: at mimalloc's own 10,000 the pages of the sizes that were left wait too long for their next use.
 const COLLECT_EVERY: std::ffi::c_long = 1_000;
 
 /// Not a counter's index: the thread has none yet.
@@ -43,12 +47,13 @@ thread_local! {
     static GIVEN: Cell<usize> = const { Cell::new(0) };
 }
 
-/// mimalloc as the global allocator of a program. Its counters are the one thing that is of the process, as the memory is.
+/// mimalloc as the global allocator of a program. Its counters are the one thing that is of the process, as
+/// the memory is.
 #[derive(Debug)]
 pub struct Allocator;
 
-// SAFETY: every call goes to mimalloc: with the alignment it came with, or without one where every block has it, or for a larger block
-// whose alignment is looked at. Counting neither allocates nor touches the blocks.
+// SAFETY: every call goes to mimalloc: with the alignment it came with, or without one where every block has
+// it, or for a larger block whose alignment is looked at. Counting neither allocates nor touches the blocks.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -102,8 +107,8 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// An alignment that blocks have whose size is a multiple of it, but that the allocator does not promise: Lua's memory is asked for with
-/// it.
+/// An alignment that blocks have whose size is a multiple of it, but that the allocator does not promise:
+/// Lua's memory is asked for with it.
 const WIDE: usize = 16;
 
 /// Sizes for which asking without the alignment, and looking at what came, is the faster way.
@@ -155,8 +160,9 @@ unsafe fn realloc_wide(pointer: *mut u8, old: Layout, new: Layout) -> *mut u8 {
     }
 }
 
-/// Whether every block has the alignment. mimalloc is then to be asked without it: asked for an alignment it looks for a larger block
-/// unless one of the right size happens to be at hand, and for a size which is always asked for so that is never.
+/// Whether every block has the alignment. mimalloc is then to be asked without it: asked for an alignment it
+/// looks for a larger block unless one of the right size happens to be at hand, and for a size which is
+/// always asked for so that is never.
 #[inline]
 const fn is_natural(layout: Layout) -> bool {
     layout.align() <= 8
@@ -178,7 +184,8 @@ pub fn allocated_bytes() -> Option<u64> {
     Some(sum.max(0) as u64)
 }
 
-/// Asks all threads to give back what they have freed: this one does it now, others when they call [`give_back_if_asked`].
+/// Asks all threads to give back what they have freed: this one does it now, others when they call
+/// [`give_back_if_asked`].
 pub fn ask_back() {
     ASKED.fetch_add(1, Ordering::Relaxed);
     give_back_if_asked();
@@ -193,7 +200,8 @@ pub fn give_back_if_asked() {
     }
 }
 
-/// How large a block is that is asked for with this size: mimalloc's size classes, which the tests compare with what it says.
+/// How large a block is that is asked for with this size: mimalloc's size classes, which the tests compare
+/// with what it says.
 #[inline]
 pub const fn block_bytes(size: usize) -> usize {
     if size <= 64 {
@@ -221,7 +229,7 @@ pub const fn block_bytes(size: usize) -> usize {
 fn count(bytes: i64) {
     let index = COUNTER.get();
     if index < COUNTERS - 1 {
-        // Nobody else writes it.
+        // No other thread writes it.
         let counter = &BYTES[index];
         counter.store(counter.load(Ordering::Relaxed).wrapping_add(bytes), Ordering::Relaxed);
     } else {

@@ -111,8 +111,8 @@ impl CommandError {
         CommandError::Other(Cow::Owned(text.into()))
     }
 
-    /// The first word: what INFO errorstats counts and clients match. It ends at the end of a line as well, so that no text of a script
-    /// breaks a line of INFO.
+    /// The first word: what INFO errorstats counts and clients match. It ends at the end of a line as well,
+    /// so that no text of a script breaks a line of INFO.
     pub fn code(&self) -> String {
         self.to_string().split([' ', '\r', '\n']).next().unwrap_or_default().to_owned()
     }

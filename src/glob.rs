@@ -3,19 +3,21 @@
 /// Stars, beyond a closing one, that a pattern may pass before it is held to match nothing.
 const MAX_STARS: usize = 1000;
 
-/// Whether the pattern matches the whole text. `nocase` ignores the case of ASCII letters, except of an escaped letter in
-/// brackets, which Redis compares as it stands. The time is bounded by the product of the lengths.
+/// Whether the pattern matches the whole text. `nocase` ignores the case of ASCII letters, except of an
+/// escaped letter in brackets, which Redis compares as it stands. The time is bounded by the product of the
+/// lengths.
 ///
-/// Corners kept from Redis: an empty text matches only an empty pattern, not `*`; a bracket that is not closed ends with
-/// the pattern; ranges may be written backwards and compare bytes as signed.
+/// Corners kept from Redis: an empty text matches only an empty pattern, not `*`; a bracket that is not
+/// closed ends with the pattern; ranges may be written backwards and compare bytes as signed.
 pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     if text.is_empty() {
         return pattern.is_empty();
     }
     let mut pattern_at = 0;
     let mut text_at = 0;
-    // Where to go on when what follows the last star fails: after the star, and one byte further in the text. Going back to
-    // an earlier star would leave it only a later part of the text, which the last star has already tried.
+    // Where to go on when what follows the last star fails: after the star, and one byte further in the text.
+    // Going back to an earlier star would leave it only a later part of the text, which the last star has
+    // already tried.
     let mut retry: Option<(usize, usize)> = None;
     let mut stars = 0;
     loop {
@@ -53,7 +55,8 @@ pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     }
 }
 
-/// Matches one byte against the part of the pattern at `at`, which is no star. Returns where the next part begins.
+/// Matches one byte against the part of the pattern at `at`, which is no star. Returns where the next part
+/// begins.
 fn step(pattern: &[u8], at: usize, byte: u8, nocase: bool) -> Option<usize> {
     match pattern.get(at)? {
         b'?' => Some(at + 1),
@@ -95,7 +98,8 @@ fn bracket(pattern: &[u8], mut at: usize, byte: u8, nocase: bool) -> Option<usiz
     (found != negated).then_some(at)
 }
 
-/// Whether the byte lies between the two ends. They are put in order before case is ignored, as Redis does it.
+/// Whether the byte lies between the two ends. They are put in order before case is ignored, as Redis does
+/// it.
 fn in_range(first: u8, last: u8, byte: u8, nocase: bool) -> bool {
     let signed = |byte: u8| i8::from_ne_bytes([byte]);
     let (mut low, mut high, mut byte) = (first, last, byte);

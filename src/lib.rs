@@ -1,36 +1,39 @@
 //! Kvarts: an in-memory server that speaks the Redis protocol.
 //!
-//! ARCHITECTURE.md describes how the rooms below fit together. There is no process-wide state: any number of servers can
-//! run in one process.
+//! ARCHITECTURE.md describes how the rooms below fit together. There is no process-wide state: any number of
+//! servers can run in one process. Public is what the program, tests, benches and fuzz targets use; all else is
+//! the crate's own, so that rustc reports what nobody calls.
 #![deny(unsafe_code)]
 
-pub mod acl;
+pub(crate) mod acl;
 pub mod alloc;
-pub mod cluster;
+pub(crate) mod cluster;
 pub mod command;
 pub mod commands;
 pub mod config;
-pub mod effects;
+pub(crate) mod effects;
 pub mod engine;
-pub mod error;
-pub mod glob;
+pub(crate) mod error;
+pub(crate) mod glob;
 pub mod keyspace;
 pub mod logging;
 pub mod lua;
-pub mod net;
+pub(crate) mod net;
 pub mod primitives;
-pub mod random;
+pub(crate) mod random;
 pub mod rdb;
 pub mod resp;
-pub mod run;
+pub(crate) mod run;
 pub(crate) mod scripting;
 pub mod shared;
 pub mod types;
 pub mod worker;
 
+pub use net::tls::AUTHORITY_FILE;
 pub use run::{Handle, StartError, start, start_with_signals};
 
-/// The Redis version whose commands and replies are spoken, as INFO and HELLO tell clients that look features up by it.
+/// The Redis version whose commands and replies are spoken, as INFO and HELLO tell clients that look features
+/// up by it.
 pub const REDIS_VERSION: &str = "7.2.4";
 
 /// The version of Kvarts.

@@ -25,16 +25,16 @@ use crate::worker;
 /// Why a server did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// No threads.
+    /// The system gave no threads.
     #[error("could not start threads: {0}")]
     Threads(#[from] std::io::Error),
-    /// No sockets.
+    /// An address could not be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// No users.
+    /// The users of the configuration or of `aclfile` could not be read.
     #[error("could not load users: {0}")]
     Users(String),
-    /// No certificate.
+    /// A certificate or key could not be read.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
@@ -46,9 +46,9 @@ pub struct Handle {
     keeper: Option<Keeper>,
     runtime: Option<tokio::runtime::Runtime>,
     tls: Arc<TlsSource>,
-    /// What [`wait`](Self::wait) follows.
+    /// Signals that [`wait`](Self::wait) acts on; `None` without them.
     signals: Mutex<Option<Signals>>,
-    /// The unix socket's file, once it is ours.
+    /// Path of the unix socket that this server made and removes at its end.
     socket_file: Option<String>,
 }
 
@@ -60,7 +60,8 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
     start_server(config, clock, false)
 }
 
-/// As [`start`], for the one server of a program: signals mean something from before the first client can connect.
+/// Does what [`start`] does, for the one server of a program: takes over signals before the first client can
+/// connect.
 ///
 /// # Errors
 /// As there.
@@ -133,8 +134,8 @@ impl Handle {
         *self.server.identity.ports.read()
     }
 
-    /// What connections can be made of: `tcp`, `unix`, `tls`. The main port speaks TLS as well; it counts as `tcp` unless `tls-only`
-    /// says otherwise.
+    /// What connections can be made of: `tcp`, `unix`, `tls`. The main port speaks TLS as well; it counts as
+    /// `tcp` unless `tls-only` says otherwise.
     pub fn connection_kinds(&self) -> Vec<&'static str> {
         let ports = self.ports();
         let tls_only = self.server.config.flag(Directive::TlsOnly);
@@ -146,7 +147,8 @@ impl Handle {
         kinds.into_iter().filter(|(_, is_there)| *is_there).map(|(kind, _)| kind).collect()
     }
 
-    /// Moves a manual clock and lets happen what is due then.
+    /// Moves a manual clock, then does what background threads would do at that time: expires keys, closes
+    /// idle clients, and wakes those that wait.
     pub fn advance_clock(&self, by_ms: u64) {
         self.server.clock.advance_ms(by_ms);
         if self.server.upkeep.active_expiry.load(Ordering::Relaxed) {
@@ -165,8 +167,8 @@ impl Handle {
         self.server.request_shutdown();
     }
 
-    /// Waits until the end was asked for: by SHUTDOWN, by [`request_shutdown`](Self::request_shutdown), or by a signal if
-    /// the server was started with [`start_with_signals`].
+    /// Waits until the end was asked for: by SHUTDOWN, by [`request_shutdown`](Self::request_shutdown), or by
+    /// a signal if the server was started with [`start_with_signals`].
     pub fn wait(&self) {
         if let Some(runtime) = &self.runtime {
             let mut ending = self.server.shutdown_signal();
@@ -252,7 +254,7 @@ fn worker_count(config: &Config) -> usize {
 /// Opens all sockets. Answers the unix socket's file.
 fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<Option<String>, StartError> {
     let config = Arc::clone(&listening.server.config);
-    // What cannot work is told at the start, not to the first client.
+    // Certificates that cannot work stop the start, and do not wait for the first client.
     listening.tls.check(&[])?;
     fit_maxclients(&config);
     let ports = ListeningPorts::open(&listening, runtime.handle().clone())?;
@@ -266,7 +268,7 @@ fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<Opt
     Ok(socket_file)
 }
 
-/// What is done once a second, besides what has a thread of its own.
+/// Does once a second what needs no thread of its own.
 async fn housekeeping(server: Arc<Server>) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -277,12 +279,12 @@ async fn housekeeping(server: Arc<Server>) {
     }
 }
 
-/// Signals that do not end the process by their default action any more. Tools that rotate logs send some of them to servers
-/// of all kinds.
+/// Signals that do not end the process by their default action any more. Tools that rotate logs send some of
+/// them to servers of all kinds.
 struct Signals([(&'static str, Option<Signal>); 6]);
 
 impl Signals {
-    /// Takes them over. To be called within the runtime.
+    /// Takes the signals over. Has to be called within the runtime.
     fn take() -> Self {
         let kinds = [
             ("SIGTERM", SignalKind::terminate()),
@@ -298,7 +300,7 @@ impl Signals {
         }))
     }
 
-    /// The name of the next one.
+    /// Waits for the next signal, and returns its name.
     async fn next(&mut self) -> &'static str {
         poll_fn(|cx| {
             for (name, signal) in &mut self.0 {

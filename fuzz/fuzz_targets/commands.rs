@@ -13,7 +13,12 @@ use kvarts::engine::batch::Scratch;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|lines: Vec<Vec<u8>>| {
-    let server = Server::new(Commands::new(&kvarts::commands::groups()), Arc::new(Config::new()), Clock::manual(1_700_000_000_000), 1);
+    let server = Server::new(
+        Commands::new(&kvarts::commands::groups()),
+        Arc::new(Config::new()),
+        Clock::manual(1_700_000_000_000),
+        1,
+    );
     let mut client = server.new_client("127.0.0.1:1".into(), None, 0, Door::Main);
     let (mut scratch, mut out) = (Scratch::default(), Vec::new());
     for line in &lines {

@@ -1,4 +1,5 @@
-//! Requests are the same however the bytes are cut: decoded at once and in pieces, the same requests and the same error come out.
+//! Requests are the same however the bytes are cut: decoded at once and in pieces, the same requests and the
+//! same error come out.
 #![no_main]
 
 use kvarts::resp::decode::{Decoder, Limits, ProtocolError};

@@ -1,4 +1,5 @@
-//! Whatever bytes claim to be a HyperLogLog: they are refused or counted, without a panic, and both forms count the same.
+//! Whatever bytes claim to be a HyperLogLog: they are refused or counted, without a panic, and both forms
+//! count the same.
 #![no_main]
 
 use kvarts::types::hyperloglog::{self, Registers};

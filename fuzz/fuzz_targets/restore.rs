@@ -1,4 +1,5 @@
-//! Whatever payload RESTORE is given: it is refused, or it makes a value that DUMP writes so that it reads back the same.
+//! Whatever payload RESTORE is given: it is refused, or it makes a value that DUMP writes so that it reads
+//! back the same.
 #![no_main]
 
 use kvarts::rdb::{self, FooterCheck, Limits};

@@ -20,7 +20,12 @@ const SETTINGS: [(&str, &str); 2] = [("lua-memory-limit", "4mb"), ("busy-reply-t
 
 fuzz_target!(|bytes: &[u8]| {
     let config = Config::from_pairs(SETTINGS).expect("settings that there are");
-    let server = Server::new(Commands::new(&kvarts::commands::groups()), Arc::new(config), Clock::manual(1_700_000_000_000), 1);
+    let server = Server::new(
+        Commands::new(&kvarts::commands::groups()),
+        Arc::new(config),
+        Clock::manual(1_700_000_000_000),
+        1,
+    );
     let mut client = server.new_client("127.0.0.1:1".into(), None, 0, Door::Main);
     let (mut scratch, mut out) = (Scratch::default(), Vec::new());
     let script = format!("#!lua flags=atomic\n{}", script_grammar::script(bytes));

@@ -1,4 +1,5 @@
-//! Payloads of streams from anywhere: they are refused, or read as a stream that can be written and read again.
+//! Payloads of streams from anywhere: they are refused, or read as a stream that can be written and read
+//! again.
 #![no_main]
 
 use kvarts::keyspace::record::{Record, ValueRef};
@@ -13,7 +14,8 @@ use kvarts::types::zset::ZSetLimits;
 use kvarts::primitives::thin::Owned;
 use libfuzzer_sys::fuzz_target;
 
-/// Entries of a stream that is written first, and what is then done to its bytes: so the fuzzer comes past the first checks.
+/// Entries of a stream that is written first, and what is then done to its bytes: so the fuzzer comes past
+/// the first checks.
 type Input = (u8, Vec<(u8, u8, Vec<u8>)>, Vec<(u16, u8)>, Vec<u8>);
 
 const LIMITS: Limits = Limits {

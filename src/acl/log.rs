@@ -17,7 +17,7 @@ const TEXT_MAX: usize = 4096;
 pub enum Place {
     /// A client, outside of a transaction.
     TopLevel,
-    /// A transaction.
+    /// A request that EXEC runs.
     Transaction,
     /// A script or function.
     Script,
@@ -34,7 +34,7 @@ impl Place {
     }
 }
 
-/// A refusal.
+/// One entry of ACL LOG: what a user was refused, where, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// What was refused: command, key, channel, ...

@@ -40,7 +40,7 @@ pub enum RuleError {
 /// What rules are read with: the table of commands and a default.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {
-    /// The commands.
+    /// Command table in which names and categories are looked up.
     pub commands: &'a CommandTable,
     /// `acl-pubsub-default`: new users may use all channels.
     pub all_channels: bool,

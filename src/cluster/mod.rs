@@ -1,4 +1,5 @@
-//! The cluster as this server presents it: one node that owns every slot, and the read-only port as its replica.
+//! The cluster as this server presents it: one node that owns every slot, and the read-only port as its
+//! replica.
 
 /// This node's names.
 #[derive(Debug)]

@@ -22,13 +22,8 @@ pub fn int_in(argument: &[u8], min: i64, max: i64) -> Result<i64, CommandError> 
     if (min..=max).contains(&value) { Ok(value) } else { Err(CommandError::OutOfRange) }
 }
 
-/// An integer that is not negative.
-pub fn non_negative(argument: &[u8]) -> Result<usize, CommandError> {
-    let value = number::parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
-    usize::try_from(value).map_err(|_| CommandError::MustBePositive)
-}
-
-/// The database that an argument names, with the argument's place; `None` for what is no number of a database.
+/// Reads a database's number from the argument at `index`, and returns it with `index`. `None` for what is no
+/// such number.
 pub fn database_at(arguments: &[&[u8]], index: usize) -> Option<(usize, usize)> {
     let number = arguments.get(index).and_then(|text| number::parse_i64(text))?;
     Some((usize::try_from(number).ok()?, index))
@@ -39,7 +34,8 @@ pub fn float(argument: &[u8]) -> Result<f64, CommandError> {
     number::parse_f64(argument).ok_or(CommandError::NotAFloat)
 }
 
-/// How long a command may wait, in seconds with fractions: until when, in milliseconds of Unix time; `None` for ever (0).
+/// Reads a time limit in seconds, with fractions. Returns the deadline in milliseconds of Unix time; `None`
+/// (for 0) is for ever.
 pub fn wait_seconds(argument: &[u8], now_ms: u64) -> Result<Option<u64>, CommandError> {
     let seconds = LongDouble::parse(argument)
         .ok_or(CommandError::text("ERR timeout is not a float or out of range"))?

@@ -38,14 +38,14 @@ pub enum Begin {
 /// How the keys of a run are found.
 #[derive(Clone, Copy, Debug)]
 pub enum Find {
-    /// From the begin to `last` (relative to it; negative from the end: -1 is the last argument), each `step`th. `limit`: with a
-    /// negative `last`, only this share of the arguments (2: the first half).
+    /// From the begin to `last` (relative to it; negative from the end: -1 is the last argument), each
+    /// `step`th. `limit`: with a negative `last`, only this share of the arguments (2: the first half).
     Range {
         /// Last argument relative to the begin.
         last: i32,
         /// Distance of two keys.
         step: usize,
-        /// See above; 0 or 1 for all.
+        /// Divisor of the arguments that may be keys; 0 or 1 for all.
         limit: usize,
     },
     /// A count stands `count_at` behind the begin, the first key `first` behind it.
@@ -70,7 +70,7 @@ impl KeySpec {
     pub const OW: u16 = 1 << 2;
     /// Removed.
     pub const RM: u16 = 1 << 3;
-    /// Those that need the exclusive lock.
+    /// The flags whose keys need the exclusive lock.
     pub const WRITES: u16 = Self::RW | Self::OW | Self::RM;
     /// Its data is returned or copied.
     pub const ACCESS: u16 = 1 << 4;
@@ -145,7 +145,7 @@ impl KeySpec {
 /// A key found in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPosition {
-    /// Which argument.
+    /// Index of the argument that is the key.
     pub argument: usize,
     /// Flags of its [`KeySpec`].
     pub flags: u16,
@@ -161,7 +161,8 @@ impl KeyPosition {
 /// Keys found in a request.
 pub type KeyPositions = SmallVec<[KeyPosition; 4]>;
 
-/// Finds keys by the command's own parser. Wrong arguments give no keys, and the command itself answers the error.
+/// Finds keys by the command's own parser. Wrong arguments give no keys, and the command itself answers the
+/// error.
 pub type MovingKeys = fn(&[&[u8]], &mut KeyPositions);
 
 /// The flags that a request has instead of those of the [`KeySpec`].
@@ -173,7 +174,7 @@ pub type ForeignKeys = fn(&[&[u8]]) -> Option<(usize, usize)>;
 /// A key of the batch, hashed.
 #[derive(Clone, Copy, Debug)]
 pub struct PlannedKey {
-    /// Which argument of its request.
+    /// Index of the key among the arguments of its request.
     pub argument: u32,
     /// Flags of its [`KeySpec`].
     pub flags: u16,
@@ -217,7 +218,7 @@ pub fn for_each_key(command: &Spec, arguments: &[&[u8]], mut found: impl FnMut(K
     }
 }
 
-/// [`for_each_key`], with flags that say what this very request does with the keys.
+/// Does what [`for_each_key`] does, with the flags of this request where they depend on its arguments.
 pub fn for_each_key_with_access(command: &Spec, arguments: &[&[u8]], mut found: impl FnMut(KeyPosition)) {
     let access = command.key_access.map(|access| access(arguments));
     for_each_key(command, arguments, |key| {
@@ -235,7 +236,7 @@ fn for_each_key_of_spec(spec: &KeySpec, arguments: &[&[u8]], found: &mut impl Fn
     }
 }
 
-/// The run of arguments that a spec means.
+/// The arguments that a spec means.
 struct Run {
     first: usize,
     /// Behind the last key: of keys and values in turn the last value is not in the run.
@@ -243,7 +244,8 @@ struct Run {
     step: usize,
 }
 
-/// Where a spec's keys stand, which may be beyond the end; `None` without the word or the count that would tell it.
+/// Where a spec's keys stand, which may be beyond the end; `None` without the word or the count that would
+/// tell it.
 fn run_of_spec(spec: &KeySpec, arguments: &[&[u8]]) -> Option<Run> {
     let begin = match spec.begin {
         Begin::Index(index) => index,
@@ -275,8 +277,8 @@ fn run_of_spec(spec: &KeySpec, arguments: &[&[u8]]) -> Option<Run> {
     Some(Run { first, end, step: step.max(1) })
 }
 
-/// The keys that COMMAND GETKEYS tells: those of the specs, if each of them finds keys within the request and the specs
-/// say all; else those of the command's own parser; else none.
+/// Finds the keys that COMMAND GETKEYS shows: by the specs where each finds keys within the request and none
+/// is incomplete, else by the command's own parser, else none.
 pub fn told_keys(command: &Spec, arguments: &[&[u8]]) -> KeyPositions {
     if let Some(found) = keys_of_specs(command, arguments) {
         return found;
@@ -311,8 +313,9 @@ fn keys_of_specs(command: &Spec, arguments: &[&[u8]]) -> Option<KeyPositions> {
     Some(found)
 }
 
-/// The argument behind the last of `words`, searched from argument `from` on: how the key under which a result is kept is
-/// found in a request that is wrong elsewhere. Words of `skipped` take so many arguments with them.
+/// The argument behind the last of `words`, searched from argument `from` on: how the key under which a
+/// result is kept is found in a request that is wrong elsewhere. Words of `skipped` take so many arguments
+/// with them.
 pub fn last_behind(
     arguments: &[&[u8]],
     from: usize,
@@ -400,7 +403,8 @@ pub fn lock_plan_of(
     drop_foreign(plan, keyspace);
 }
 
-/// Forgets a plan that names a database which does not exist: the command answers the error without touching it.
+/// Empties a plan that names a database which does not exist. The command then answers the error and touches
+/// no key.
 #[inline]
 pub fn drop_foreign(plan: &mut LockPlan, keyspace: &Keyspace) {
     if plan.iter().any(|lock| usize::from(lock.database) >= keyspace.database_count()) {

@@ -10,13 +10,13 @@ pub type NamedDatabases = fn(&[&[u8]], &mut SmallVec<[(usize, usize); 2]>);
 /// Which arguments are channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channels {
-    /// None that access control has to look at.
+    /// No argument is a channel that access control looks at.
     None,
-    /// This one.
+    /// The argument at this index.
     At(usize),
-    /// This one and those behind it.
+    /// The argument at this index and all behind it.
     From(usize),
-    /// This one and those behind it, and they are patterns.
+    /// The argument at this index and all behind it, which are patterns.
     Patterns(usize),
 }
 
@@ -26,21 +26,23 @@ pub type Secrets = fn(&[&[u8]], usize) -> bool;
 /// What is shown of a secret.
 const REDACTED: &[u8] = b"(redacted)";
 
-/// What is known of a command or subcommand without running it. Made from its entry (`engine::command::Command`), which names its
-/// functions as well.
+/// What is known of a command or subcommand without running it. Made from its entry
+/// (`engine::command::Command`), which names its functions as well.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Lower case; of a subcommand only its own word.
     pub name: &'static str,
     /// Number of arguments with the name (and the container's name); negative: at least so many.
     pub arity: i32,
-    /// What the gate has to know.
+    /// What the judge, the lock plan and COMMAND INFO go by.
     pub flags: Flags,
     /// Where the keys stand. Lock plan, slot routing and COMMAND GETKEYS come from it.
     pub keys: &'static [KeySpec],
-    /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins over `keys`.
+    /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins
+    /// over `keys`.
     pub moving_keys: Option<MovingKeys>,
-    /// What is done with its keys, where that depends on the arguments and the spec has to say the most. Locks go by the spec.
+    /// Finds what a request does with its keys, where that depends on the arguments. The key spec declares
+    /// the most it may do, and locks go by the spec.
     pub key_access: Option<KeyAccess>,
     /// Keys in other databases that the command locks as well.
     pub foreign_keys: Option<ForeignKeys>,
@@ -50,9 +52,9 @@ pub struct Spec {
     pub channels: Channels,
     /// Index of the argument that is the first element of the collection under its key that it looks for.
     pub element: Option<usize>,
-    /// Some requests of it have to be alone in the keyspace.
+    /// Whether some requests of it have to be alone in the keyspace.
     pub may_run_alone: bool,
-    /// It needs locks of keys that are not among its arguments (EXEC).
+    /// Whether it needs locks of keys that are not among its arguments (EXEC).
     pub has_further_locks: bool,
     /// ACL categories beside those that follow from the flags.
     pub categories: &'static [Category],
@@ -64,11 +66,12 @@ pub struct Spec {
     pub syntax: &'static str,
     /// The version of Redis or Valkey that first had it.
     pub since: &'static str,
-    /// Time it takes.
+    /// Complexity as COMMAND DOCS shows it: `O(1)`, `O(N) ...`.
     pub complexity: &'static str,
-    /// What it replies, in a word or two.
+    /// Kind of reply, in a word or two.
     pub reply: &'static str,
-    /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told apart is one.
+    /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told
+    /// apart is one.
     pub secrets: Option<Secrets>,
     /// Hints for clients and proxies: how to spread it over nodes, whether its reply is always the same.
     pub tips: &'static [&'static str],
@@ -90,7 +93,8 @@ impl Spec {
         }
     }
 
-    /// The categories that ACL knows it by: those of the entry and those that follow from the flags, in Redis's order.
+    /// The categories that ACL knows it by: those of the entry and those that follow from the flags, in
+    /// Redis's order.
     pub fn all_categories(&self) -> Vec<Category> {
         let flags = self.flags;
         let mut all = self.categories.to_vec();
@@ -163,7 +167,7 @@ impl Flags {
     /// Leaves what CLIENT CACHING said for the next command in force.
     pub const KEEPS_CACHING: Flags = Flags(1 << 21);
 
-    // What only our gate knows. COMMAND INFO does not show these.
+    // Flags of Kvarts's own, which COMMAND INFO does not show.
 
     /// Works on all databases, whichever is selected.
     pub const ALL_DATABASES: Flags = Flags(1 << 23);
@@ -350,7 +354,7 @@ pub enum Group {
 }
 
 impl Group {
-    /// Its name.
+    /// Name as COMMAND DOCS shows it.
     pub fn name(self) -> &'static str {
         match self {
             Group::Generic => "generic",

@@ -1,4 +1,5 @@
-//! The arguments of a command as a tree, read from its entry's one-line syntax: what COMMAND DOCS tells clients.
+//! The arguments of a command as a tree, read from its entry's one-line syntax: what COMMAND DOCS tells
+//! clients.
 
 /// One argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,11 +55,11 @@ impl ArgumentKind {
 
 /// Reads a syntax line.
 ///
-/// Capitals and signs are words to be typed, `""` is the empty one, the rest are names of values. `[x]` may be
-/// left out, `x | y` is a choice within its brackets, `(x | y)` is one that may not be left out, `x ...` may come
-/// several times. A word right before `(` belongs to all that stands in it: `LIMIT(offset count)`. The type of a
-/// value follows from its name where it does not say otherwise: `start:string`. `source@0` gives the index of its
-/// key spec, which is counted otherwise.
+/// Capitals and signs are words to be typed, `""` is the empty one, the rest are names of values. `[x]` may
+/// be left out, `x | y` is a choice within its brackets, `(x | y)` is one that may not be left out, `x ...`
+/// may come several times. A word right before `(` belongs to all that stands in it: `LIMIT(offset count)`.
+/// The type of a value follows from its name where it does not say otherwise: `start:string`. `source@0`
+/// gives the index of its key spec, which is counted otherwise.
 pub fn parse(syntax: &str) -> Vec<Argument> {
     let mut parser = Parser { words: words(syntax), at: 0 };
     let alternatives = parser.alternatives();
@@ -405,7 +406,8 @@ mod tests {
         assert_eq!(shapes(""), Vec::<String>::new());
     }
 
-    /// A choice in mid-line took all before and behind it along, and a word before a group went to its first value.
+    /// A choice in mid-line took all before and behind it along, and a word before a group went to its first
+    /// value.
     #[test]
     fn groups_and_words_before_them() {
         assert_eq!(

@@ -6,19 +6,19 @@ use super::keys::KeyPosition;
 use super::spec::{Channels, Flags, Spec};
 use crate::error::CommandError;
 
-/// Longer names are unknown without being looked up.
+/// Longest name, in bytes, that is looked up; longer ones are unknown.
 const NAME_MAX: usize = 64;
 
-/// First words of HTTP requests and of their header lines. A web page can have a browser send them to any port, with commands
-/// in the lines behind.
+/// First words of HTTP requests and of their header lines. A web page can have a browser send them to any
+/// port, with commands in the lines behind.
 const OTHER_PROTOCOL: [&str; 2] = ["POST", "Host:"];
 
-/// How much of an unknown command and of its arguments is said back (Redis's figure).
+/// Most bytes of an unknown command, and of its arguments, that the error repeats (Redis's figure).
 const ECHO_MAX: usize = 128;
 
 /// A command in the table.
 pub struct Entry {
-    /// What is known of it.
+    /// Flags, key specs and documentation of the command.
     pub spec: Spec,
     /// Its place in the table, by which statistics are kept.
     pub id: usize,
@@ -26,15 +26,16 @@ pub struct Entry {
     pub full_name: String,
     /// The ids of its subcommands.
     pub subcommands: std::ops::Range<usize>,
-    /// Two words name it (`OBJECT ENCODING`), not one.
+    /// Whether two words name it (`OBJECT ENCODING`), not one.
     pub is_subcommand: bool,
-    /// It works on its own keys and on nothing else: neither on its client nor on the server.
+    /// Whether it works on its own keys only, neither on its client nor on the server. Such commands run in
+    /// streaks.
     pub plain: bool,
     /// Its key, if it is plain and has one at a fixed place.
     pub single: Option<KeyPosition>,
 }
 
-/// What a plain command has none of.
+/// Flags of which a plain command has none.
 const NOT_PLAIN: Flags = Flags(
     Flags::ADMIN.0
         | Flags::PUBSUB.0
@@ -90,7 +91,7 @@ pub struct CommandTable {
 }
 
 impl CommandTable {
-    /// The table of these lists; subcommands stand right behind the commands.
+    /// Makes the table. Subcommands follow behind the commands.
     pub fn new(listed: impl Iterator<Item = Listed>) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
         let mut by_name = HashMap::with_hasher(foldhash::fast::FixedState::with_seed(0));
@@ -161,7 +162,8 @@ impl CommandTable {
     /// The command or subcommand that a client's request means, its arity checked.
     ///
     /// # Errors
-    /// As of [`resolve`](Self::resolve); [`CommandError::OtherProtocol`] where the client does not speak this protocol.
+    /// As of [`resolve`](Self::resolve); [`CommandError::OtherProtocol`] where the client does not speak this
+    /// protocol.
     #[inline]
     pub fn resolve_request(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
         self.resolve(arguments).map_err(|error| match error {
@@ -190,8 +192,8 @@ impl CommandTable {
         Ok(entry)
     }
 
-    /// [`resolve`](Self::resolve) of a request whose first word is that of one which meant the entry `before`: a script calls the same commands
-    /// again and again.
+    /// Does what [`resolve`](Self::resolve) does for a request whose first word is that of the request
+    /// before, which meant `before`. A script calls the same commands again and again.
     ///
     /// # Errors
     /// As of `resolve`.
@@ -255,7 +257,8 @@ impl ShortNames {
             }
             _ => return None,
         };
-        // Eight letters at once: the high bit of a byte says whether it is a capital, and its bit 0x20 makes that small.
+        // Eight letters at once: the high bit of a byte says whether it is a capital, and its bit 0x20 makes
+        // that small.
         const ONES: u64 = u64::from_le_bytes([1; 8]);
         let low_bits = packed & (0x7F * ONES);
         let from_a = low_bits + (0x80 - u64::from(b'A')) * ONES;

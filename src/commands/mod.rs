@@ -1,23 +1,23 @@
 //! The commands, in a folder for each group that COMMAND shows. Each file has a list of entries, and the
 //! function of each entry below the list. What several groups need stands in [`shared`].
 
-pub mod bitmap;
-pub mod cluster;
-pub mod connection;
-pub mod generic;
-pub mod geo;
-pub mod hash;
-pub mod hyperloglog;
-pub mod list;
-pub mod pubsub;
-pub mod scripting;
-pub mod server;
-pub mod set;
-pub mod shared;
-pub mod sorted_set;
-pub mod stream;
-pub mod string;
-pub mod transactions;
+pub(crate) mod bitmap;
+pub(crate) mod cluster;
+pub(crate) mod connection;
+pub(crate) mod generic;
+pub(crate) mod geo;
+pub(crate) mod hash;
+pub(crate) mod hyperloglog;
+pub(crate) mod list;
+pub(crate) mod pubsub;
+pub(crate) mod scripting;
+pub(crate) mod server;
+pub(crate) mod set;
+pub(crate) mod shared;
+pub(crate) mod sorted_set;
+pub(crate) mod stream;
+pub(crate) mod string;
+pub(crate) mod transactions;
 
 use crate::engine::command::Command;
 

@@ -22,7 +22,7 @@ pub enum ConfigError {
     /// A file cannot be read.
     #[error("can't read the configuration file '{}': {reason}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file, as it was given.
         path: PathBuf,
         /// What the operating system says.
         reason: String,
@@ -30,7 +30,7 @@ pub enum ConfigError {
     /// Files include each other too deep, or in a circle.
     #[error("{file}:{line}: files include each other more than {MAX_INCLUDE_DEPTH} deep")]
     IncludeDepth {
-        /// The file.
+        /// Path of the file, as it was given.
         file: Arc<str>,
         /// The line, from 1.
         line: usize,
@@ -38,7 +38,7 @@ pub enum ConfigError {
     /// A line of a file is wrong.
     #[error("{file}:{line}: {directive}: {reason}")]
     Line {
-        /// The file.
+        /// Path of the file, as it was given.
         file: Arc<str>,
         /// The line, from 1.
         line: usize,
@@ -50,7 +50,7 @@ pub enum ConfigError {
     /// An option of the command line, or a pair given by the program, is wrong.
     #[error("--{directive}: {reason}")]
     Option {
-        /// The directive.
+        /// Name of the directive, as it was given.
         directive: String,
         /// What is wrong.
         reason: String,

@@ -19,7 +19,7 @@ use crate::glob;
 
 /// Port of the read-only listener beside the usual port.
 const READ_ONLY_PORT: u16 = 6380;
-/// The usual port.
+/// `port` beside which a read-only port is opened unasked.
 const USUAL_PORT: i64 = 6379;
 
 /// The configuration of one server, shared by everything in it.
@@ -70,7 +70,7 @@ pub enum Access {
 /// A directive that is about to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The directive.
+    /// Which directive changes.
     pub directive: Directive,
     /// The value it has.
     pub old: Value,

@@ -1,4 +1,5 @@
-//! The changes of one batch on their way to [`Effects`]: told at once, or kept until it is sure that they stay.
+//! [`ChangeBuffer`]: the changes of one batch on their way to [`Effects`], passed on at once or kept until a
+//! transaction is committed.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashSet, VecDeque};
@@ -9,12 +10,13 @@ use crate::keyspace::key_hash::HashedKey;
 
 use crate::keyspace::KeyId;
 
-/// Changed keys that wait to be told by their prefixes; with more they are told before the batch is over.
+/// Most changed keys kept for the broadcasting mode of CLIENT TRACKING; with more they are sent before the
+/// batch is over.
 const BROADCAST_MAX: usize = 256;
 
-/// How a change came about. Clients that are not told of their own changes (NOLOOP) are told of others, by rules that are Valkey's: in the
-/// default mode only what was evicted is not the client's own; in broadcasting mode what ended by itself and what a script did is not
-/// either.
+/// How a change came about. Clients that are not told of their own changes (NOLOOP) are told of others, by
+/// rules that are Valkey's: in the default mode only what was evicted is not the client's own; in
+/// broadcasting mode what ended by itself and what a script did is not either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The command of the client that is served.
@@ -28,7 +30,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Of a change that the keyspace makes, by the class of its event.
+    /// The cause of a change that the keyspace itself makes, by the class of its event.
     fn of(class: EventClass) -> Cause {
         match class {
             EventClass::EXPIRED => Cause::Ended,
@@ -38,18 +40,19 @@ impl Cause {
     }
 }
 
-/// A change that is not told yet.
+/// A change of an undoable transaction, not passed on yet.
 #[derive(Debug)]
 struct Held {
     key: KeyId,
     hash: u64,
-    /// What happened; without it the key only became another one (a flushed or swapped database).
+    /// Class and name of the event; `None` where the key changed without one (a flushed or swapped database).
     event: Option<(EventClass, &'static str)>,
-    /// How it came about; without it it is none for those who watch the key or keep copies.
+    /// How the change came about; `None` where it neither aborts transactions that WATCH the key nor
+    /// invalidates copies.
     cause: Option<Cause>,
 }
 
-/// What an undoable transaction has to say when it is over.
+/// What an undoable transaction reports once it is committed.
 #[derive(Debug, Default)]
 struct Kept {
     changes: Vec<Held>,
@@ -58,29 +61,31 @@ struct Kept {
     messages: Vec<Message>,
 }
 
-/// What waits until later in the batch; mostly nothing.
+/// Work left for later in the batch. Most batches have none, so it is allocated when the first comes.
 #[derive(Debug, Default)]
 struct Pending {
-    /// Keys that changed and that somebody waits for.
+    /// Changed keys that clients wait for, in the order of their changes.
     ready: VecDeque<KeyId>,
-    /// The same keys, to be found among very many.
+    /// The keys of `ready`: keeps each from being entered twice without a search of the queue.
     ready_set: HashSet<KeyId, foldhash::fast::RandomState>,
-    /// Changed keys that clients hear of by their prefixes at the end of the batch, and whose doing it was.
+    /// Changed keys for the broadcasting mode of CLIENT TRACKING, sent at the end of the batch; with each the
+    /// id of the client that changed it.
     broadcast: VecDeque<(Box<[u8]>, u64)>,
     kept: Option<Kept>,
 }
 
-/// See the module's page.
+/// Collects the changes of one batch, each reported under the lock that made it. Hands a change on to [`Effects`]
+/// at once, or keeps it while a transaction runs that may be undone.
 #[derive(Debug)]
 pub struct ChangeBuffer<'s> {
     effects: &'s Effects,
-    /// Whose doing the changes are; 0 for nobody's.
+    /// Id of the client that makes the changes; 0 for none (expiry, eviction).
     actor: Cell<u64>,
     pending: RefCell<Option<Box<Pending>>>,
 }
 
 impl<'s> ChangeBuffer<'s> {
-    /// For one batch.
+    /// Makes an empty buffer for one batch.
     pub fn new(effects: &'s Effects) -> Self {
         Self { effects, actor: Cell::new(0), pending: RefCell::new(None) }
     }
@@ -93,18 +98,19 @@ impl<'s> ChangeBuffer<'s> {
         RefMut::filter_map(self.pending.borrow_mut(), |pending| pending.as_mut()?.kept.as_mut()).ok()
     }
 
-    /// Sets by whose doing keys change from here on; answers whose it was before.
+    /// Sets the id of the client that makes the changes from here on. Returns the previous one.
     pub fn set_actor(&self, client: u64) -> u64 {
         self.actor.replace(client)
     }
 
-    /// From here on nothing is told, until [`tell_kept`](Self::tell_kept) or [`forget_kept`](Self::forget_kept).
+    /// Keeps all changes from here on, until [`tell_kept`](Self::tell_kept) or
+    /// [`forget_kept`](Self::forget_kept).
     pub fn keep(&self) {
         let before = self.pending().kept.replace(Kept::default());
         debug_assert!(before.is_none(), "transactions that can be undone do not nest");
     }
 
-    /// Tells what was kept: the changes stay. The locks that they were made under are still held.
+    /// Passes on what was kept, as the transaction is committed. The locks of its changes are still held.
     pub fn tell_kept(&self) {
         let Some(kept) = self.pending().kept.take() else { return };
         if kept.flushed {
@@ -121,12 +127,13 @@ impl<'s> ChangeBuffer<'s> {
         }
     }
 
-    /// Forgets what was kept: it was undone.
+    /// Drops what was kept, as the transaction was undone.
     pub fn forget_kept(&self) {
         self.pending().kept = None;
     }
 
-    /// A change beside the value (a stream's groups): published, and seen by who waits for the key, but not by who watches it.
+    /// Reports a change beside the value (of a stream's groups): publishes the event and serves waiting
+    /// clients, but aborts no transaction and invalidates no copy.
     #[inline]
     pub fn noted(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         if self.effects.listens() {
@@ -134,7 +141,7 @@ impl<'s> ChangeBuffer<'s> {
         }
     }
 
-    /// A change that a command made, and the event that is published of it.
+    /// Reports a change that a command made, with the event to publish for it.
     #[inline]
     pub fn made(
         &self,
@@ -149,7 +156,8 @@ impl<'s> ChangeBuffer<'s> {
         }
     }
 
-    /// Publishes a message, or keeps it with the changes. Answers how many hear it (now, if it is kept).
+    /// Sends a message, or keeps it with the changes. Returns the number of its receivers; of a kept one, of
+    /// those there are now.
     pub fn publish(&self, message: Message) -> usize {
         if let Some(mut kept) = self.kept() {
             let receivers = self.effects.receivers(&message);
@@ -159,13 +167,13 @@ impl<'s> ChangeBuffer<'s> {
         self.effects.send(&message)
     }
 
-    /// Whether somebody waits for a key that has changed.
+    /// Returns whether a client waits for a key that has changed.
     #[inline]
     pub fn any_ready(&self) -> bool {
         self.pending.borrow().as_ref().is_some_and(|pending| !pending.ready.is_empty())
     }
 
-    /// The next key that somebody waits for, in the order of the changes.
+    /// Takes the next changed key that a client waits for, in the order of the changes.
     pub fn take_ready(&self) -> Option<KeyId> {
         let mut pending = self.pending.borrow_mut();
         let pending = pending.as_mut()?;
@@ -208,7 +216,7 @@ impl<'s> ChangeBuffer<'s> {
 }
 
 impl ChangeBuffer<'_> {
-    /// Tells clients that keep copies of the key.
+    /// Invalidates clients' copies of the key.
     fn track(&self, key: &HashedKey<'_>, cause: Cause) {
         let tracking = &self.effects.tracking;
         let actor = if cause == Cause::Evicted { 0 } else { self.actor.get() };
@@ -217,7 +225,7 @@ impl ChangeBuffer<'_> {
         if tracking.is_broadcast(key.bytes) {
             let broadcast = &mut self.pending().broadcast;
             match broadcast.iter_mut().find(|(known, _)| **known == *key.bytes) {
-                // Who changed it last decides.
+                // The client that changed the key last is the one that NOLOOP spares.
                 Some((_, by)) => *by = actor,
                 None => broadcast.push_back((key.bytes.into(), actor)),
             }

@@ -1,5 +1,6 @@
-//! What follows a change. Every change of a key is told here, under the lock that made it; each listener hears of it only
-//! while it listens, so that a change nobody cares for costs a few relaxed loads.
+//! [`Effects`]: what follows a change of a key. Every change is reported here under the lock that made it,
+//! and passed to those listeners that are in use, so that a change without listeners costs a few relaxed
+//! loads.
 
 pub mod changes;
 pub mod tracking;
@@ -22,34 +23,34 @@ use tracking::Tracking;
 use waiting::Waiting;
 use watch::Watches;
 
-/// The place that hears of every change.
+/// The listeners to changes of keys: keyspace events, WATCH, waiting clients, client-side caches.
 #[derive(Debug)]
 pub struct Effects {
-    /// `notify-keyspace-events` as bits; 0 when nobody wants events.
+    /// `notify-keyspace-events` as bits; 0 for no events.
     events: AtomicI64,
-    /// WATCH.
+    /// Keys that clients WATCH.
     pub watches: Watches,
-    /// Clients that wait for keys.
+    /// Clients that wait for keys, in a queue for each key (BLPOP and its kin).
     pub waiting: Waiting,
-    /// Clients that keep copies.
+    /// Clients that keep copies of what they read (CLIENT TRACKING).
     pub tracking: Tracking,
     pubsub: Arc<PubSub>,
     clock: Arc<Clock>,
 }
 
-/// A message to a channel.
+/// A message that PUBLISH or SPUBLISH sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Which name space the channel is in.
+    /// Whether the channel is an ordinary one or a shard channel.
     pub kind: Kind,
-    /// Where to.
+    /// Name of the channel.
     pub channel: Bytes,
-    /// What.
+    /// The message's text.
     pub text: Bytes,
 }
 
 impl Effects {
-    /// Nobody listens yet.
+    /// Makes the listeners; none is in use yet.
     pub fn new(pubsub: Arc<PubSub>, clock: Arc<Clock>) -> Self {
         Self {
             events: AtomicI64::new(0),
@@ -66,7 +67,7 @@ impl Effects {
         self.events.store(events.bits(), Ordering::Relaxed);
     }
 
-    /// Whether a change has to be told to anybody.
+    /// Returns whether any listener is in use; four relaxed loads.
     #[inline]
     pub fn listens(&self) -> bool {
         self.events.load(Ordering::Relaxed) != 0
@@ -75,12 +76,12 @@ impl Effects {
             || self.tracking.any()
     }
 
-    /// The time, for messages.
+    /// Milliseconds of Unix time, by which the soft output limits of receivers are measured.
     pub(super) fn now_ms(&self) -> u64 {
         self.clock.now_ms()
     }
 
-    /// Publishes an event; by itself it is no change (a key miss).
+    /// Publishes a keyspace event where `notify-keyspace-events` asks for its class.
     #[inline]
     pub fn event(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         let wanted = self.events.load(Ordering::Relaxed);
@@ -89,7 +90,7 @@ impl Effects {
         }
     }
 
-    /// Sends a message; answers how many hear it.
+    /// Sends a message. Returns the number of its receivers.
     pub fn send(&self, message: &Message) -> usize {
         let now_ms = self.clock.now_ms();
         match message.kind {
@@ -98,7 +99,7 @@ impl Effects {
         }
     }
 
-    /// How many would hear a message now.
+    /// Number of clients that would receive the message now.
     pub fn receivers(&self, message: &Message) -> usize {
         self.pubsub.receiver_count(message.kind, &message.channel)
     }

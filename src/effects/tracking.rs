@@ -1,11 +1,12 @@
 //! CLIENT TRACKING: clients that keep copies of what they read, and are told when it changes.
 //!
-//! In the default mode the server remembers which client read which key, and tells it once. A key is entered before its command
-//! reads it, under its slot's lock, and taken out by who changes it: a read and an invalidation cannot cross. The message goes into
-//! the client's outbox, which is emptied behind the reply under way, so it comes after the value that it is about.
+//! In the default mode the server remembers which client read which key, and sends one message when the key
+//! changes. A key is entered before a command reads it and taken out by the command that changes it, both
+//! under its slot's lock, so a read and an invalidation cannot cross. The message goes into the client's
+//! outbox, which is emptied behind the reply under way, so it comes after the value that it is about.
 //!
-//! In broadcasting mode nothing is remembered: clients say which prefixes they want to hear of, and get the keys that a batch has
-//! changed in one message for each prefix.
+//! In broadcasting mode nothing is remembered: clients say which prefixes they want to hear of, and get the
+//! keys that a batch has changed in one message for each prefix.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
@@ -29,17 +30,17 @@ const CHANNEL: &[u8] = b"__redis__:invalidate";
 /// Parts of the table, each with a lock of its own.
 const PARTS: usize = 64;
 
-/// From how many clients of a key on those that have left are looked for.
+/// Number of clients of one key from which on those that have left are removed.
 const PRUNE_FROM: usize = 16;
 
-/// A key that has to make room is chosen among so many.
+/// Number of keys among which the one that makes room is chosen.
 const CANDIDATES: usize = 16;
 
-/// What is invalid.
+/// What a message tells a client to forget.
 #[derive(Clone, Copy)]
 enum Invalid<'k> {
     Keys(&'k [&'k [u8]]),
-    /// A database was emptied: all of them.
+    /// All keys, as a database was emptied.
     Everything,
 }
 
@@ -49,7 +50,8 @@ type Trackers = HashMap<u64, Arc<Tracker>, foldhash::fast::RandomState>;
 /// The prefixes of broadcasting mode, with those that asked for them.
 type Prefixes = BTreeMap<Bytes, Trackers>;
 
-/// Those that asked for a prefix, and the changed keys that begin with it, each with who changed it.
+/// Clients that asked for a prefix, and the changed keys that begin with it, each with the id of the client
+/// that changed it.
 struct OfPrefix<'k> {
     trackers: &'k Trackers,
     changed: Vec<(&'k [u8], u64)>,
@@ -57,7 +59,8 @@ struct OfPrefix<'k> {
 
 type Part = HashMap<Box<[u8]>, SmallVec<[u64; 2]>, foldhash::fast::RandomState>;
 
-/// Who tracks what. With nobody, a read and a change cost one relaxed load each.
+/// Tracking clients, and the keys that each has read. Without tracking clients a read and a change cost one
+/// relaxed load each.
 #[derive(Debug)]
 pub struct Tracking {
     trackers: DashMap<u64, Arc<Tracker>>,
@@ -67,7 +70,7 @@ pub struct Tracking {
     items: AtomicUsize,
     max_keys: AtomicUsize,
     prefixes: RwLock<Prefixes>,
-    /// Of clients that get pushes, and of those that subscribed.
+    /// Output limits: of clients that get push messages, and of RESP2 clients that subscribed to the channel.
     limits: RwLock<[OutputLimit; 2]>,
 }
 
@@ -87,13 +90,13 @@ impl Default for Tracking {
 }
 
 impl Tracking {
-    /// Whether somebody tracks.
+    /// Returns whether any client tracks; one relaxed load.
     #[inline]
     pub fn any(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// How many clients track.
+    /// Number of tracking clients.
     pub fn client_count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -115,7 +118,7 @@ impl Tracking {
         self.make_room(now_ms);
     }
 
-    /// A client tracks from now on. What it did before has been ended by [`end`](Self::end).
+    /// Begins the tracking of a client. A tracker it had before was [`end`](Self::end)ed.
     pub fn begin(&self, tracker: &Arc<Tracker>) {
         if self.trackers.insert(tracker.client.id, Arc::clone(tracker)).is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +130,8 @@ impl Tracking {
         }
     }
 
-    /// A client tracks no more. Its entries in the table are left where they are: nobody is told because of them.
+    /// Ends the tracking of a client. Its entries in the table stay until their keys go; they cause no
+    /// message.
     pub fn end(&self, tracker: &Tracker) {
         *tracker.client.tracker.lock() = None;
         if self.trackers.remove(&tracker.client.id).is_some()
@@ -148,7 +152,7 @@ impl Tracking {
         }
     }
 
-    /// Remembers that a client is about to read a key, whose slot is locked.
+    /// Enters that a client is about to read `key`, whose slot is locked.
     pub fn remember(&self, key: &HashedKey<'_>, client: u64, now_ms: u64) {
         let mut part = self.part(key).lock();
         if let Some(clients) = part.get_mut(key.bytes) {
@@ -172,13 +176,14 @@ impl Tracking {
         self.make_room(now_ms);
     }
 
-    /// A key has changed by the doing of `actor` (0: by nobody's). Its slot is locked.
+    /// Invalidates the copies of a key that the client `actor` changed (0 for none). The key's slot is
+    /// locked.
     pub fn changed(&self, key: &HashedKey<'_>, actor: u64, now_ms: u64) {
         let Some(clients) = self.take(self.part(key), key.bytes) else { return };
         self.tell_all(&clients, key.bytes, actor, now_ms);
     }
 
-    /// A database was emptied: everybody is told to forget everything.
+    /// Tells every tracking client to forget everything, as a database was emptied.
     pub fn flushed(&self, now_ms: u64) {
         self.clear();
         for tracker in self.trackers.iter() {
@@ -186,12 +191,13 @@ impl Tracking {
         }
     }
 
-    /// Whether somebody wants to hear of this key by its prefix.
+    /// Returns whether `key` begins with a prefix that a client asked for.
     pub fn is_broadcast(&self, key: &[u8]) -> bool {
         prefixes_of(&self.prefixes.read(), key).next().is_some()
     }
 
-    /// Tells of keys that have changed those who asked for their prefixes; beside each key who changed it.
+    /// Sends changed keys to the clients that asked for their prefixes. With each key comes the id of the
+    /// client that changed it.
     pub fn broadcast(&self, changed: &VecDeque<(Box<[u8]>, u64)>, now_ms: u64) {
         let prefixes = self.prefixes.read();
         let mut by_prefix: BTreeMap<&Bytes, OfPrefix<'_>> = BTreeMap::new();
@@ -233,7 +239,8 @@ impl Tracking {
         }
     }
 
-    /// Forgets keys beyond the limit, and tells those who read them as if they had changed.
+    /// Forgets keys beyond `tracking-table-max-keys`, and invalidates their readers' copies as if they had
+    /// changed.
     fn make_room(&self, now_ms: u64) {
         let max_keys = self.max_keys.load(Ordering::Relaxed);
         while max_keys > 0 && self.keys.load(Ordering::Relaxed) > max_keys {
@@ -245,7 +252,7 @@ impl Tracking {
                 let index = (candidates > 0).then(|| fastrand::usize(..candidates))?;
                 Some((part, keys.keys().nth(index)?.clone()))
             });
-            // Empty: who counted it out is about to say so.
+            // An empty part: another thread took the last key and is about to count it out.
             let Some((part, key)) = chosen else { return };
             if let Some(clients) = self.take(part, &key) {
                 self.tell_all(&clients, &key, 0, now_ms);
@@ -292,8 +299,9 @@ impl Tracking {
 
 /// The prefixes that a key begins with, the longest first.
 ///
-/// A prefix is sorted before all that begins with it. So the last one up to the key is a prefix of the key, or it differs
-/// from the key at some byte, and then all prefixes of the key that are left end before that byte.
+/// A prefix is sorted before all that begins with it. So the last one up to the key is a prefix of the key,
+/// or it differs from the key at some byte, and then all prefixes of the key that are left end before that
+/// byte.
 fn prefixes_of<'p>(prefixes: &'p Prefixes, key: &[u8]) -> impl Iterator<Item = (&'p Bytes, &'p Trackers)> {
     let mut end = Bound::Included(key);
     std::iter::from_fn(move || {

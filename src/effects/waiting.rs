@@ -1,7 +1,8 @@
 //! Clients that wait for keys (BLPOP and its kin), in the order in which they came.
 //!
-//! A waiting client's request is kept here. When one of its keys changes, whoever changed it runs the request again for the
-//! client and hands it the reply: so clients are served in order, and while nothing happens they cost nothing.
+//! A waiting client's request is kept here, in the queue of each of its keys. The thread that changes such a
+//! key runs the request again for the client and hands over the reply. So clients are served in order, and
+//! cost nothing while they wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,12 +22,12 @@ use crate::shared::waiter::{Ended, WaitFor, Waiter};
 struct Queue {
     type_name: &'static str,
     wants_loss: bool,
-    /// By their numbers.
+    /// Waiting clients by their numbers, which grow: the order of service.
     waiters: BTreeMap<u64, Arc<Waiter>>,
 }
 
-/// The queues of one key: no more than there are types, twice. None of them is empty. A value of another type, or the loss
-/// of the key, is nothing to most of them, however many wait.
+/// The queues of one key: no more than there are types, twice. None of them is empty. A value of another
+/// type, or the loss of the key, is nothing to most of them, however many wait.
 #[derive(Debug, Default)]
 struct Queues(SmallVec<[Queue; 1]>);
 
@@ -64,19 +65,20 @@ impl Queues {
     }
 }
 
-/// All who wait.
+/// All waiting clients, in a queue for each key that they wait for.
 #[derive(Debug, Default)]
 pub struct Waiting {
     keys: DashMap<KeyId, Queues>,
     clients: AtomicUsize,
     last_number: AtomicU64,
-    /// Changed keys whose waiting clients could not be served, because a slow script was in the way of their requests.
+    /// Changed keys whose waiting clients could not be served, because a slow script was in the way of their
+    /// requests.
     postponed: parking_lot::Mutex<Vec<KeyId>>,
     postponed_count: AtomicUsize,
 }
 
 impl Waiting {
-    /// Whether nobody waits.
+    /// Returns whether no client waits; one relaxed load.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.clients.load(Ordering::Relaxed) == 0
@@ -91,7 +93,7 @@ impl Waiting {
         self.postponed_count.store(postponed.len(), Ordering::Relaxed);
     }
 
-    /// Whether a key was postponed.
+    /// Returns whether there are postponed keys.
     #[inline]
     pub fn has_postponed(&self) -> bool {
         self.postponed_count.load(Ordering::Relaxed) > 0
@@ -104,19 +106,21 @@ impl Waiting {
         std::mem::take(&mut postponed)
     }
 
-    /// How many clients wait.
+    /// Number of waiting clients.
     pub fn client_count(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
     }
 
-    /// Keys that somebody waits for, and how many of those are waited for by one who has to hear of their loss.
+    /// Number of keys that clients wait for, and of those the number with a client that has to hear of the
+    /// key's loss (XREADGROUP).
     pub fn key_counts(&self) -> (usize, usize) {
         let wants_loss =
             self.keys.iter().filter(|entry| entry.value().0.iter().any(|queue| queue.wants_loss));
         (self.keys.len(), wants_loss.count())
     }
 
-    /// Enters a client. The locks of its keys are held, so no change of them comes in between.
+    /// Enters a client in the queue of each key. The caller holds the keys' locks, so no change comes between
+    /// the client's look and its entry.
     pub fn add(
         &self,
         client: &Arc<SharedClient>,
@@ -135,7 +139,7 @@ impl Waiting {
         waiter
     }
 
-    /// Takes a waiter off the lists.
+    /// Removes a client from the queues of its keys.
     pub fn remove(&self, waiter: &Waiter) {
         for key in &waiter.keys {
             // The same key may have been named twice: then it is gone from there already.
@@ -147,18 +151,18 @@ impl Waiting {
         self.clients.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether somebody waits for this key.
+    /// Returns whether any client waits for `key`.
     pub fn is_waited_for(&self, key: &KeyId) -> bool {
         !self.is_empty() && self.keys.contains_key(key)
     }
 
-    /// The first that waits for a key, of those behind this number that may be served: the key holds a value of the type
-    /// `holds` now, or nothing.
+    /// Finds the first client behind `number` in the queue of `key` that may be served, where the key holds a
+    /// value of the type `holds`, or none.
     pub fn next_after(&self, key: &KeyId, number: u64, holds: Option<&'static str>) -> Option<Arc<Waiter>> {
         self.keys.get(key)?.next_after(number, holds).map(Arc::clone)
     }
 
-    /// The keys of a database that somebody waits for.
+    /// Keys of a database that clients wait for.
     pub fn of_database(&self, database: usize) -> Vec<Box<[u8]>> {
         if self.is_empty() {
             return Vec::new();
@@ -167,12 +171,12 @@ impl Waiting {
         of_it.map(|entry| entry.key().1.clone()).collect()
     }
 
-    /// Ends the waiting with this reply, unless it is over or being decided.
+    /// Ends a wait with `reply`, unless it is over or its request runs at this moment.
     pub fn end(&self, waiter: &Waiter, reply: Vec<u8>) -> Ended {
         self.left(waiter, waiter.end(Some(reply)))
     }
 
-    /// Ends the waiting without a reply: the client is gone.
+    /// Ends a wait without a reply, as the client is gone.
     pub fn abandon(&self, waiter: &Waiter) -> Ended {
         self.left(waiter, waiter.end(None))
     }

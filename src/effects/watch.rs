@@ -1,4 +1,4 @@
-//! WATCH: the keys that clients watch, and what tells their transactions of a change.
+//! [`Watches`]: the keys that clients WATCH, and the [`Tripwire`] by which a change aborts their next EXEC.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::keyspace::KeyId;
 pub struct Tripwire(AtomicBool);
 
 impl Tripwire {
-    /// Whether a watched key has changed.
+    /// Returns whether a watched key has changed.
     pub fn is_tripped(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -23,17 +23,19 @@ impl Tripwire {
     }
 }
 
-/// The watched keys of all clients. A key is added under its slot's lock, and so are its changes told: none is missed.
+/// Watched keys of all clients. Keys are added, and changes reported, under the key's slot lock, so no change
+/// is missed.
 #[derive(Debug, Default)]
 pub struct Watches {
-    /// By the addresses of the tripwires: a key may be watched by very many, and each leaves by itself.
+    /// Tripwires of each key, by their addresses: a key may be watched by very many clients, and each is
+    /// removed by itself.
     keys: DashMap<KeyId, HashMap<usize, Arc<Tripwire>, foldhash::fast::RandomState>>,
     /// Keys watched, each once for each client: with none a change costs one load.
     count: AtomicUsize,
 }
 
 impl Watches {
-    /// Whether no key is watched.
+    /// Returns whether no key is watched; one relaxed load.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::Relaxed) == 0
@@ -59,7 +61,7 @@ impl Watches {
         self.keys.remove_if(key, |_, wires| wires.is_empty());
     }
 
-    /// Tells all who watch this key that it has changed.
+    /// Trips the tripwires of all clients that watch `key`.
     pub fn touch(&self, key: &KeyId) {
         if let Some(wires) = self.keys.get(key) {
             wires.values().for_each(|wire| wire.trip());
@@ -76,7 +78,7 @@ impl Watches {
     }
 }
 
-/// What a tripwire is told apart by.
+/// Address of a tripwire, which tells it apart from others.
 fn address(wire: &Arc<Tripwire>) -> usize {
     Arc::as_ptr(wire).addr()
 }

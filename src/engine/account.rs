@@ -1,5 +1,5 @@
-//! Counting and timing what a batch runs. Commands of one kind in a row are a streak and are timed together; why, and how
-//! slow ones are found all the same, [`super::observe`] says.
+//! Counting and timing what a batch runs. Commands of one kind in a row are a streak and are timed together;
+//! why, and how slow ones are found all the same, [`super::observe`] says.
 
 use std::sync::atomic::Ordering;
 
@@ -17,8 +17,8 @@ pub(super) struct Streak {
 }
 
 impl Server {
-    /// Adds one command to the streak. Returns true if [`Self::conclude`] must follow: the command crossed a size threshold,
-    /// or a clock tick passed during it.
+    /// Adds one command to the streak. Returns true if [`Self::conclude`] must follow: the command crossed a
+    /// size threshold, or a clock tick passed during it.
     #[inline]
     pub(super) fn count_command(
         &self,
@@ -39,8 +39,8 @@ impl Server {
         batch.executed += executed;
     }
 
-    /// Logs the command that ran last where it crossed a threshold, and ends the streak where no other command of its kind
-    /// follows at once (`ends_streak`) or it has to be timed by itself.
+    /// Logs the command that ran last where it crossed a threshold, and ends the streak where no other
+    /// command of its kind follows at once (`ends_streak`) or it has to be timed by itself.
     pub(super) fn conclude(&self, done: &Done<'_>, ends_streak: bool, batch: &mut Batch<'_>) {
         let tick = self.logs.observation.tick();
         let ticked = tick != batch.tick;
@@ -66,7 +66,7 @@ impl Server {
         }
     }
 
-    /// Counts a command that ran for a client that waited, or alone.
+    /// Counts one command by itself: one that served a waiting client, or ran alone in the keyspace.
     pub(super) fn count_one(&self, done: &Done<'_>, failed: bool, batch: &mut Batch<'_>) {
         self.count_command(failed, 0, 0, batch);
         self.conclude(done, true, batch);
@@ -79,7 +79,7 @@ impl Server {
         self.stats.error(crate::worker::current(), &String::from_utf8_lossy(code));
     }
 
-    /// Notes how long a request took to find out that it waits.
+    /// Keeps the time that a request took before it began to wait. It is added when the request is served.
     #[cold]
     pub(super) fn begin_wait(&self, client: &Client, command: usize, batch: &mut Batch<'_>) {
         if batch.streak.calls > 0 {
@@ -93,7 +93,8 @@ impl Server {
         batch.clock_ns = now_ns;
     }
 
-    /// Commands of one kind in a row are counted and timed together: the clock is read when the kind changes.
+    /// Begins a streak of `command`, or goes on with the one under way. The clock is read when the kind
+    /// changes.
     #[inline]
     pub(super) fn begin_streak(&self, command: usize, batch: &mut Batch<'_>) {
         if batch.streak.command != command {
@@ -105,7 +106,7 @@ impl Server {
         }
     }
 
-    /// Adds what ran last to the statistics. Answers how long it took.
+    /// Ends the streak: adds its calls and its time to the statistics. Returns the time in nanoseconds.
     pub(super) fn end_streak(&self, sleeps_ns: u64, batch: &mut Batch<'_>) -> u64 {
         let Streak { command, calls, failed } = std::mem::take(&mut batch.streak);
         if calls == 0 {

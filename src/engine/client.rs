@@ -19,34 +19,35 @@ use crate::shared::waiter::Waiter;
 pub enum ReplyMode {
     /// Every reply is sent.
     On,
-    /// None is.
+    /// No reply is sent.
     Off,
-    /// That of the next command is not: the state while SKIP itself is answered, and then for one command.
+    /// The reply of the next command is not sent: the state while SKIP itself is answered.
     SkipNext,
-    /// That of this command is not.
+    /// The reply of the command under way is not sent.
     Skip,
 }
 
-/// What only the connection's own task touches.
+/// State of a client that only its connection's task reads and writes, so it needs no lock.
 #[derive(Debug)]
 pub struct Client {
-    /// What others see.
+    /// The part that other tasks read and write.
     pub shared: Arc<SharedClient>,
     /// The selected database.
     pub database: usize,
     /// HELLO's version.
     pub version: Version,
-    /// Whether it needs no further proof of who it is: the default user had no password when it came, or AUTH was right.
+    /// Set when AUTH succeeded, or when the default user had no password as the client connected.
     pub authenticated: bool,
-    /// It has been authenticated at some time: RESET does not make it a stranger again.
+    /// Set from the first authentication on, and not taken back by RESET. Until then the limits of strangers
+    /// hold.
     pub is_known: bool,
-    /// Its user, and what that may do.
+    /// The client's user, with a cached answer to whether that user may do everything.
     pub rights: Rights,
     /// Which door it came through.
     pub door: Door,
-    /// Over TLS.
+    /// Whether the connection is TLS.
     pub tls: bool,
-    /// Through the unix socket.
+    /// Whether the connection came through the unix socket.
     pub unix: bool,
     /// The address it dialled, for telling it where the cluster is.
     pub local: Option<SocketAddr>,
@@ -74,13 +75,14 @@ pub struct Client {
     pub subscriptions: Subscriptions,
     /// MULTI was said: what has been queued since.
     pub transaction: Option<Box<Transaction>>,
-    /// Its present request came while the memory was over its limit and nothing could be evicted.
+    /// Set for a request that came while memory was over `maxmemory` and nothing could be evicted: DENYOOM
+    /// commands are refused.
     pub out_of_memory: bool,
     /// WATCH: the keys, and what tells of their changes.
     pub watch: Watch,
     /// Set while its request waits for keys.
     pub waiter: Option<Arc<Waiter>>,
-    /// Where in the write buffer the reply of the request under way begins: all before it is whole.
+    /// Offset in the write buffer at which the reply under way begins. All bytes before it are whole replies.
     pub replied: usize,
 }
 

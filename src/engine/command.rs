@@ -8,8 +8,9 @@ use crate::command::spec::{Category, Channels, Flags, Group, NamedDatabases, Sec
 use crate::command::table::{CommandTable, Entry, Listed};
 use crate::error::{CommandError, CommandResult};
 
-/// A command's function: parses `arguments` (the name is the first), works on the keys that the entry's key spec declares, and
-/// writes one reply. When it answers an error, what it wrote is taken back and the error is the reply.
+/// A command's function: parses `arguments` (the name is the first), works on the keys that the entry's key
+/// spec declares, and writes one reply. When it answers an error, what it wrote is taken back and the error
+/// is the reply.
 pub type Handler = fn(&mut Context<'_>, &[&[u8]]) -> CommandResult;
 
 /// Whether a request has to be alone in the keyspace, because it may touch keys that nothing declares.
@@ -27,13 +28,15 @@ pub struct Command {
     pub name: &'static str,
     /// Number of arguments with the name (and the container's name); negative: at least so many.
     pub arity: i32,
-    /// What the gate has to know.
+    /// What the judge, the lock plan and COMMAND INFO go by.
     pub flags: Flags,
     /// Where the keys stand. Lock plan, slot routing and COMMAND GETKEYS come from it.
     pub keys: &'static [KeySpec],
-    /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins over `keys`.
+    /// Where the keys stand when that depends on the arguments: the same parser that the command uses. Wins
+    /// over `keys`.
     pub moving_keys: Option<MovingKeys>,
-    /// What is done with its keys, where that depends on the arguments and the spec has to say the most. Locks go by the spec.
+    /// Finds what a request does with its keys, where that depends on the arguments. The key spec declares
+    /// the most it may do, and locks go by the spec.
     pub key_access: Option<KeyAccess>,
     /// Keys in other databases that the command locks as well.
     pub foreign_keys: Option<ForeignKeys>,
@@ -41,10 +44,11 @@ pub struct Command {
     pub databases: Option<NamedDatabases>,
     /// Channels among its arguments.
     pub channels: Channels,
-    /// Which argument is the first element of the collection under its key that it looks for: where many requests in a row are for one key,
-    /// their elements are asked for ahead.
+    /// Which argument is the first element of the collection under its key that it looks for: where many
+    /// requests in a row are for one key, their elements are asked for ahead.
     pub element: Option<usize>,
-    /// When it has to be alone in the keyspace; it then reaches undeclared keys through `Access::reach` or `Access::relock`.
+    /// When it has to be alone in the keyspace; it then reaches undeclared keys through `Access::reach` or
+    /// `Access::relock`.
     pub alone: Option<Alone>,
     /// Locks of keys that are not among its arguments (EXEC).
     pub further_locks: Option<FurtherLocks>,
@@ -58,19 +62,20 @@ pub struct Command {
     pub syntax: &'static str,
     /// The version of Redis or Valkey that first had it.
     pub since: &'static str,
-    /// Time it takes.
+    /// Complexity as COMMAND DOCS shows it: `O(1)`, `O(N) ...`.
     pub complexity: &'static str,
-    /// What it replies, in a word or two.
+    /// Kind of reply, in a word or two.
     pub reply: &'static str,
     /// Whether a request of a command that may write promises not to: a script by its own flags.
     pub reads_only: Option<ReadsOnly>,
-    /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told apart is one.
+    /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told
+    /// apart is one.
     pub secrets: Option<Secrets>,
     /// Hints for clients and proxies: how to spread it over nodes, whether its reply is always the same.
     pub tips: &'static [&'static str],
     /// Subcommands; then `run` is called only for a missing one.
     pub subcommands: &'static [Command],
-    /// Its function.
+    /// Function that runs it.
     pub run: Handler,
 }
 
@@ -103,7 +108,7 @@ impl Command {
         run: unfinished_container,
     };
 
-    /// What is known of it without running it.
+    /// Makes its [`Spec`]: all of the entry but its functions.
     pub fn spec(&self) -> Spec {
         Spec {
             name: self.name,
@@ -140,7 +145,8 @@ impl Command {
     }
 }
 
-/// A container without a subcommand never gets here: its arity asks for one and the table answers an unknown one.
+/// A container without a subcommand never gets here: its arity asks for one and the table answers an unknown
+/// one.
 fn unfinished_container(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Err(CommandError::Syntax)
 }
@@ -148,7 +154,7 @@ fn unfinished_container(_: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 /// The functions of a command, apart from its spec so that those of all commands lie close together.
 #[derive(Clone, Copy)]
 pub struct Functions {
-    /// Runs it.
+    /// Function that runs it.
     pub run: Handler,
     /// Whether a request of it has to be alone in the keyspace.
     pub alone: Option<Alone>,
@@ -165,7 +171,7 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// The commands of these lists.
+    /// Makes the table of all commands in `groups`.
     pub fn new(groups: &[&'static [Command]]) -> Self {
         let commands = || groups.iter().flat_map(|group| group.iter());
         let listed = commands().map(|command| Listed {

@@ -1,4 +1,4 @@
-//! What a command's function is given.
+//! [`Context`]: what a command's function is given to read keys, write its reply and report changes.
 
 use smallvec::SmallVec;
 
@@ -21,41 +21,43 @@ use crate::resp::encode::Reply;
 use crate::shared::stats::Counter;
 use crate::shared::waiter::WaitFor;
 
-/// The surroundings of one command while it runs: it is alone with its keys, which are locked.
+/// Everything one command may use while it runs. The slots of its keys are locked until it ends.
 pub struct Context<'a> {
     /// The server: configuration, clients, pub/sub, statistics.
     pub server: &'a Server,
-    /// Who asked.
+    /// The client whose request this is; for a nested command the client of the outer one.
     pub client: &'a mut Client,
-    /// The keys, under their locks.
+    /// Reads and writes records, under the locks of the command's slots.
     pub keys: Access<'a, 'a>,
-    /// Where the reply goes.
+    /// Encoder of the reply, at the end of the client's write buffer.
     pub reply: Reply<'a>,
-    /// The keys' hashes.
+    /// Hashes of the keys, made when the batch was planned.
     pub planned: &'a [PlannedKey],
-    /// Who hears of changes.
+    /// Collector of this batch's changes, which hands them on to `Effects`.
     pub changes: &'a ChangeBuffer<'a>,
-    /// Where the request comes from.
+    /// Whether a client, a transaction or a script runs the command.
     pub origin: Origin,
-    /// What is to happen when the command has run.
+    /// What the connection does once the command has run; `None` to go on with the next request.
     pub after: Option<After>,
-    /// It turned out to need the whole keyspace, and has changed nothing: it is to run again, alone.
+    /// Set by a script that reached for a key it holds no lock of, before it changed anything: it runs again,
+    /// alone in the keyspace.
     pub again_alone: bool,
     /// When the batch began, in microseconds of Unix time.
     pub now_us: u64,
-    /// INFO has counted its error already, where it came up: in a command that it called.
+    /// Set when INFO has counted the command's error already, in the nested command that it came from.
     pub error_counted: bool,
-    /// What it waits for, if it found nothing.
+    /// Keys, type and deadline that the client is to wait for; set by [`wait_for`](Self::wait_for).
     pub wait: Option<WaitFor>,
     /// Changes made, counted as Redis counts them (`rdb_changes_since_last_save`).
     pub dirty: u64,
-    /// Which command this is, for error texts and statistics.
+    /// The command's entry in the table, for error texts and statistics.
     pub command: &'a Entry,
-    /// The key that a nested command used last, with its hash: the next one mostly uses it again.
+    /// Key of the last nested command, with its hash. A script mostly uses one key again and again, so its
+    /// hash is not computed for each call.
     pub last_key: Option<(SmallVec<[u8; LAST_KEY_MAX]>, u64)>,
 }
 
-/// Longer keys are not remembered.
+/// Longest key, in bytes, that `last_key` holds: it then needs no allocation.
 const LAST_KEY_MAX: usize = 40;
 
 /// Where a request comes from.
@@ -85,7 +87,7 @@ pub enum After {
 }
 
 impl After {
-    /// The time in nanoseconds for which a command has its client wait: it counts as time of the command.
+    /// Nanoseconds for which DEBUG SLEEP holds its client. They count as the command's own time.
     pub(super) fn sleep_ns(after: Option<&After>) -> u64 {
         match after {
             Some(After::Sleep(ms)) => ms.saturating_mul(1_000_000),
@@ -95,7 +97,8 @@ impl After {
 }
 
 impl<'a> Context<'a> {
-    /// That of a request which came straight from a client; its keys are still to be named.
+    /// Makes the context of a request that came straight from a client. `planned` is empty and set
+    /// afterwards.
     #[inline]
     pub fn of_client(
         server: &'a Server,
@@ -158,7 +161,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The hash of a key of a command that is about to be nested.
+    /// Hashes a key of a nested command, or returns the hash of `last_key` where it is the same.
     pub fn hash_of_nested(&mut self, key: &[u8]) -> u64 {
         if let Some((last, hash)) = &self.last_key
             && **last == *key
@@ -172,7 +175,8 @@ impl<'a> Context<'a> {
         hash
     }
 
-    /// Tells that a command changed `key` of the selected database: counts it, publishes the event.
+    /// Reports that a command changed `key` of the selected database: adds one to `dirty`, publishes the
+    /// event, aborts transactions that WATCH the key and invalidates clients' copies of it.
     #[inline]
     pub fn changed(&mut self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         self.changed_in(self.keys.database, key, class, event);
@@ -196,19 +200,20 @@ impl<'a> Context<'a> {
         self.server.stats.add(crate::worker::current(), counter, by);
     }
 
-    /// Tells that a command changed `key` of the selected database in a way that no event is published for.
+    /// Does what [`changed`](Self::changed) does, without an event, for changes that have none.
     pub fn touched(&mut self, key: &HashedKey<'_>) {
         self.dirty += 1;
         self.changes.made(self.keys.database, key, None, self.origin == Origin::Script);
     }
 
-    /// Tells of a further event of a change that is counted elsewhere.
+    /// Publishes a further event of a change that was counted already: `dirty` stays as it is.
     #[inline]
     pub fn event(&self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         self.changes.made(self.keys.database, key, Some((class, event)), self.origin == Origin::Script);
     }
 
-    /// Tells that what belongs to a value changed, but not the value: a stream's groups. Clients that watch the key do not mind.
+    /// Reports a change beside the value: of a stream's consumer groups. Adds one to `dirty` and publishes
+    /// the event, but aborts no transaction and invalidates no copy.
     pub fn noted(&mut self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         self.dirty += 1;
         self.changes.noted(self.keys.database, key, class, event);
@@ -220,8 +225,8 @@ impl<'a> Context<'a> {
         self.event(key, EventClass::GENERIC, "del");
     }
 
-    /// For a command that found nothing and may wait: has the client wait, or answers that there is nothing where waiting is not
-    /// allowed (transactions and scripts).
+    /// Ends a command that found nothing and may wait. The client waits; within a transaction or a script,
+    /// where waiting is not allowed, `wait.nothing` is the reply.
     pub fn wait_for(&mut self, wait: WaitFor) {
         if self.origin == Origin::Client {
             self.wait = Some(wait);
@@ -230,8 +235,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Runs another command within this one: of a transaction's queue, or called by a script. Its reply is written where the outer one's
-    /// is; when it fails nothing of it stays in the reply. The locks for it are held already, or are taken here while alone.
+    /// Runs another command within this one: of a transaction's queue, or called by a script. Its reply is
+    /// written where the outer one's is; when it fails nothing of it stays in the reply. The locks for it are
+    /// held already, or are taken here while alone.
     pub fn run_nested(&mut self, entry: &'a Entry, arguments: &[&[u8]], origin: Origin) -> CommandResult {
         if self.keys.is_alone() {
             let mut plan = LockPlan::new();
@@ -255,7 +261,8 @@ impl<'a> Context<'a> {
         result
     }
 
-    /// Notes which keys a client that tracks is about to read; they are locked. A script's keys are those that its commands read.
+    /// Enters the keys that a tracking client is about to read, while they are locked. A script enters the
+    /// keys that its commands read, not those it declares.
     #[cold]
     pub fn remember_reads(&self, entry: &Entry, arguments: &[&[u8]]) {
         let command = &entry.spec;
@@ -274,7 +281,7 @@ impl<'a> Context<'a> {
         });
     }
 
-    /// Counts a nested command, and tells of it where it is to be told.
+    /// Counts a nested command and logs it where it crossed a threshold.
     fn told_of(&self, entry: &Entry, arguments: &[&[u8]], took_ns: u64, start: usize, failed: bool) {
         let server = self.server;
         let from_script = self.origin == Origin::Script;
@@ -293,7 +300,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// For a command that shows itself to monitors, so that it is seen before what it calls (EVAL).
+    /// Sends the command to MONITOR before it runs. EVAL does so, or its line would come behind those of the
+    /// commands it calls.
     pub fn show_to_monitors(&self, arguments: &[&[u8]]) {
         if self.server.logs.monitors.any() {
             let source = Source::Client(&self.client.shared);
@@ -310,32 +318,33 @@ impl<'a> Context<'a> {
         self.reply.error(&text);
     }
 
-    /// From here on nothing is told of changes, and all of them can be put back: [`commit`](Self::commit) or [`undo`](Self::undo) ends
-    /// it.
+    /// Begins an undoable stretch: records are kept before their first change, and changes are not reported.
+    /// [`commit`](Self::commit) or [`undo`](Self::undo) ends it.
     pub fn begin_undoable(&mut self) {
         self.changes.keep();
         self.keys.begin_undo();
     }
 
-    /// The changes stay, and are told.
+    /// Ends an undoable stretch: its changes stay and are reported now.
     pub fn commit(&mut self) {
         self.keys.keep_changes();
         self.changes.tell_kept();
     }
 
-    /// Everything is as before, and nobody has seen a thing.
+    /// Ends an undoable stretch: puts every record back and forgets what was to be reported.
     pub fn undo(&mut self) {
         self.keys.undo_changes();
         self.changes.forget_kept();
     }
 
-    /// Tells that a read asked for a key that is not there (event class `m`).
+    /// Publishes that a read asked for a key that is not there (event `keymiss`, class `m`).
     #[inline]
     pub fn missed(&self, key: &HashedKey<'_>) {
         self.server.effects.event(self.keys.database, key, EventClass::KEY_MISS, "keymiss");
     }
 
-    /// The record of a key for a reading command, with hit, miss and access dated; tells of a miss.
+    /// Finds the record of a key for a reading command: counts a hit or a miss for INFO (`keyspace_hits`,
+    /// `keyspace_misses`), dates the access, and publishes a miss.
     #[inline]
     pub fn read(&self, key: &HashedKey<'_>) -> Option<&Record> {
         let record = self.keys.read(key);

@@ -1,4 +1,5 @@
-//! How the server and its clients meet: new clients, clients that left, and the addresses that clients are told.
+//! How the server and its clients meet: new clients, clients that left, and the addresses that clients are
+//! told.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -122,8 +123,8 @@ impl Server {
         Endpoint { ip, hostname, port, read_only_port: ports.read_only, bus_port }
     }
 
-    /// The host that this client is told to connect to, by `cluster-preferred-endpoint-type`: empty for an unknown endpoint, which
-    /// clients read as "where you are connected".
+    /// The host that this client is told to connect to, by `cluster-preferred-endpoint-type`: empty for an
+    /// unknown endpoint, which clients read as "where you are connected".
     pub fn preferred_host(&self, endpoint: &Endpoint) -> String {
         match self.config.word(Directive::ClusterPreferredEndpointType) {
             "hostname" if endpoint.hostname.is_empty() => "?".to_owned(),

@@ -1,4 +1,5 @@
-//! `maxmemory`: keys are evicted before a command that may need memory, a bounded share, and the rest in the background.
+//! `maxmemory`: keys are evicted before a command that may need memory, a bounded share, and the rest in the
+//! background.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,10 +25,11 @@ const TURN_US: u64 = 500;
 const PAUSE: Duration = Duration::from_micros(200);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Between two looks at the memory while there is no limit.
+/// Pause between two looks at the memory while there is no limit.
 const LOOK_IDLE: Duration = Duration::from_millis(100);
 
-/// Memory is asked back of the allocator when so much less is handed out than once was.
+/// Least difference, in bytes, of memory in use to its last peak from which on the allocator is asked to
+/// return free pages. It is an eighth of the peak where that is more.
 const TRIM_MIN_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What an attempt to get below the limit came to.
@@ -49,7 +51,7 @@ impl Server {
         if limit == 0 { 0 } else { self.used_memory().saturating_sub(limit) }
     }
 
-    /// Evicts before a command if the memory is over its limit. Whether the command may run: one that may need memory may not while
+    /// Evicts before a command if memory is over `maxmemory`. Returns false for a command with DENYOOM where
     /// nothing more can be evicted. The caller holds no slot's lock.
     pub(super) fn has_room(&self, client: &mut Client, entry: &Entry, batch: &mut Batch<'_>) -> bool {
         let room = self.bytes_over_limit() == 0 || self.evict_for(batch);
@@ -117,7 +119,8 @@ impl Server {
         room
     }
 
-    /// Disconnects those clients that take most until all together are within `maxmemory-clients`. Those that said CLIENT NO-EVICT on stay.
+    /// Disconnects the clients with the most memory until all together are within `maxmemory-clients`.
+    /// Clients with CLIENT NO-EVICT on are spared.
     fn evict_clients(&self) {
         let limit = self.settings.clients_limit();
         if limit == 0 {
@@ -153,7 +156,7 @@ impl Server {
         }
     }
 
-    /// One turn of the background: evicts for a moment. Whether there is more to do.
+    /// Evicts for one turn of [`TURN_US`]. Returns whether there is more to do.
     fn evict_in_background(&self) -> bool {
         if self.bytes_over_limit() == 0 || self.keeps_keys(self.clock.now_ms()) {
             return false;
@@ -168,9 +171,9 @@ impl Server {
 /// How long the memory has been over its limit, as far as the [`Keeper`] has seen.
 #[derive(Debug, Default)]
 pub struct TimeOver {
-    /// Nanoseconds of times that are over.
+    /// Nanoseconds over the limit, without the present time.
     total_ns: AtomicU64,
-    /// When the present time began, by the monotonic clock; 0 while the limit holds.
+    /// Monotonic time at which the limit was last exceeded; 0 while it holds.
     since_ns: AtomicU64,
 }
 
@@ -185,7 +188,7 @@ impl TimeOver {
         }
     }
 
-    /// Milliseconds altogether, and of the present time.
+    /// Milliseconds over the limit: altogether, and since it was last exceeded.
     pub fn ms(&self, now_ns: u64) -> (u64, u64) {
         let current_ns = match self.since_ns.load(Ordering::Relaxed) {
             0 => 0,
@@ -203,19 +206,19 @@ impl TimeOver {
 /// Wakes the [`Keeper`]'s thread.
 #[derive(Debug, Default)]
 pub struct KeeperCall {
-    /// All threads are to be woken.
+    /// Set to have all threads that run commands woken.
     stir: AtomicBool,
     thread: parking_lot::RwLock<Option<Thread>>,
 }
 
 impl KeeperCall {
-    /// Has all threads that run commands do something.
+    /// Has all threads that run commands woken, so that they return free memory.
     pub fn wake_all(&self) {
         self.stir.store(true, Ordering::Relaxed);
         self.wake();
     }
 
-    /// There is something to evict.
+    /// Wakes the thread, as there is something to evict.
     pub fn wake(&self) {
         if let Some(thread) = &*self.thread.read() {
             thread.unpark();
@@ -223,7 +226,8 @@ impl KeeperCall {
     }
 }
 
-/// The thread that keeps the memory within its limit, and gives what is free back to the system; ends when dropped.
+/// The thread that keeps the memory within its limit, and gives what is free back to the system; ends when
+/// dropped.
 #[derive(Debug)]
 pub struct Keeper {
     stop: Arc<AtomicBool>,
@@ -231,7 +235,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts it. `stir` has the threads that run commands do something, so that they give back memory although nobody sends anything.
+    /// Starts it. `stir` has the threads that run commands do something, so that they give back memory
+    /// although nobody sends anything.
     ///
     /// # Errors
     /// When the system has no thread to give.

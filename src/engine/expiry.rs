@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{JoinHandle, Thread};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Server;
 use crate::keyspace::sweep::{self, Swept};
 use crate::shared::stats::Counter;
 
-/// Keys and fields removed in one pass before the gate is given free.
+/// Most keys and fields removed in one pass, before the gate of the keyspace is left.
 const BUDGET: u64 = 256;
 
 /// Sleeps no shorter than this between passes: so many keys due within it are removed together.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
 
-/// Sleeps no longer than this: a key with a short TTL that is set while the sweeper sleeps is found within it. This is what
-/// bounds the lag, and looking at the next times costs microseconds.
+/// Sleeps no longer than this: a key with a short TTL that is set while the sweeper sleeps is found within
+/// it. This is what bounds the lag, and looking at the next times costs microseconds.
 const SLEEP_MAX: Duration = Duration::from_millis(4);
 
 /// Sleeps no longer than this while no key has a TTL.
 const SLEEP_IDLE: Duration = Duration::from_millis(8);
 
-/// The running thread; ends when dropped.
+/// The sweeper's thread, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Sweeper {
     stop: Arc<AtomicBool>,
@@ -52,11 +52,6 @@ impl Sweeper {
         })?;
         Ok(Self { stop, thread: Some(thread) })
     }
-
-    /// The thread, to be unparked.
-    pub fn thread(&self) -> Option<&Thread> {
-        self.thread.as_ref().map(JoinHandle::thread)
-    }
 }
 
 impl Drop for Sweeper {
@@ -70,14 +65,14 @@ impl Drop for Sweeper {
 }
 
 impl Server {
-    /// Whether keys stay though they have ended or memory is short: during CLIENT PAUSE (Redis's rule) and in `import-mode`.
+    /// Returns whether expiry and eviction rest: during CLIENT PAUSE (Redis's rule) and in `import-mode`.
     pub fn keeps_keys(&self, now_ms: u64) -> bool {
         self.settings.import_mode() || self.pause.in_force(now_ms).is_some()
     }
 
-    /// Removes everything that is due now; answers how many keys and fields that were.
+    /// Removes everything that is due now. Returns the number of keys and fields.
     pub fn expire_due(&self) -> u64 {
-        // One sweep at a time: who returns from here knows that no other has a key half removed.
+        // One sweep at a time: when this call returns, no other sweep has a key half removed.
         let _turn = self.upkeep.sweeping.lock();
         if self.keeps_keys(self.clock.now_ms()) {
             return 0; // What has ended reads as absent, and is removed later.

@@ -1,5 +1,5 @@
-//! Judging a request before its command runs: user, protected commands, slot, port, subscriptions, pause. Judgement goes by
-//! flags and key specs, never by names.
+//! Judging a request before its command runs: user, protected commands, slot, port, subscriptions, pause.
+//! Judgement goes by flags and key specs, never by names.
 
 use super::Server;
 use super::client::Client;
@@ -27,7 +27,7 @@ pub enum Verdict {
 /// Commands that a client in MONITOR may not call: those on keys, as in Redis.
 const ON_KEYS: Flags = Flags::READONLY.and(Flags::WRITE).and(Flags::MAY_REPLICATE);
 
-/// Whether a request writes, or runs queued requests that do.
+/// Returns whether a request writes, or is an EXEC whose queue does.
 fn writes(client: &Client, flags: Flags) -> bool {
     let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
     flags.has(Flags::WRITE) || queued.is_some_and(|transaction| transaction.flags.has(Flags::WRITE))
@@ -84,7 +84,8 @@ impl Server {
         Verdict::Pass
     }
 
-    /// Replicas that are there to be written to: the read-only port is one, and never behind.
+    /// Number of replicas in good state for `min-replicas-to-write`: one where the read-only port is open, as
+    /// it is never behind.
     pub fn good_replicas(&self) -> usize {
         usize::from(self.identity.ports.read().read_only != 0)
     }
@@ -96,7 +97,8 @@ impl Server {
         min > 0 && self.good_replicas() < min
     }
 
-    /// Redis's rule for a cluster: all keys in one slot, and that slot served here.
+    /// Refuses a request whose keys are of several slots (CROSSSLOT), or of a slot that this port does not
+    /// serve (MOVED).
     fn refuse_slot(&self, client: &Client, entry: &Entry, keys: &[PlannedKey]) -> Option<CommandError> {
         let slot = slot_of_hash(keys[0].hash);
         if keys.iter().any(|key| slot_of_hash(key.hash) != slot) {
@@ -112,7 +114,8 @@ impl Server {
         None
     }
 
-    /// The flags of one request: without those that it promises to make no use of.
+    /// Flags of one request: those of its entry, without MAY_REPLICATE where its arguments show that it only
+    /// reads.
     pub fn flags_of(&self, entry: &Entry, arguments: &[&[u8]]) -> Flags {
         let flags = entry.spec.flags;
         match self.commands.functions(entry).reads_only {

@@ -4,21 +4,22 @@ use std::sync::atomic::Ordering;
 
 use super::Server;
 
-/// Bytes.
+/// Memory in use, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryUse {
     /// Held by the system for this process.
     pub resident: u64,
     /// Handed out by the allocator.
     pub allocated: u64,
-    /// The most that was allocated at any time somebody looked.
+    /// Largest `allocated` of all looks so far.
     pub peak: u64,
     /// All memory of the machine.
     pub system: u64,
 }
 
 impl Server {
-    /// What the allocator has handed out, in bytes; what the system holds for the process where the allocator does not count.
+    /// What the allocator has handed out, in bytes; what the system holds for the process where the allocator
+    /// does not count.
     #[inline]
     pub fn used_memory(&self) -> u64 {
         crate::alloc::allocated_bytes().unwrap_or_else(resident_bytes)

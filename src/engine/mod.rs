@@ -4,26 +4,26 @@ mod account;
 pub mod batch;
 mod busy;
 pub mod client;
-pub mod client_text;
+pub(crate) mod client_text;
 pub mod command;
-pub mod context;
-pub mod endpoints;
-pub mod eviction;
+pub(crate) mod context;
+pub(crate) mod endpoints;
+pub(crate) mod eviction;
 mod execute;
-pub mod expiry;
+pub(crate) mod expiry;
 pub mod heavy;
-pub mod judge;
-pub mod memory;
-pub mod monitor;
-pub mod network;
-pub mod observe;
+pub(crate) mod judge;
+pub(crate) mod memory;
+pub(crate) mod monitor;
+pub(crate) mod network;
+pub(crate) mod observe;
 mod replies;
 mod request;
-pub mod rights;
+pub(crate) mod rights;
 mod streak;
-pub mod transaction;
+pub(crate) mod transaction;
 mod upkeep;
-pub mod waiting;
+pub(crate) mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,15 +58,15 @@ pub struct Server {
     pub config: Arc<Config>,
     /// What the hot path needs of the configuration, ready to use.
     pub settings: Settings,
-    /// The commands.
+    /// Command table: finds the entry and the function of a request.
     pub commands: Commands,
-    /// The keys.
+    /// All databases: slots with their locks, records, times of expiry.
     pub keyspace: Keyspace,
-    /// What follows changes.
+    /// Listeners to changes of keys: keyspace events, WATCH, waiting clients, client-side caches.
     pub effects: Effects,
-    /// Who listens to what.
+    /// Subscriptions to channels and patterns; [`Effects`] publishes through the same object.
     pub pubsub: Arc<PubSub>,
-    /// Who is connected.
+    /// Connected clients by their ids, and the limit of their number.
     pub clients: Clients,
     /// Users and what they may do.
     pub acl: Acl,
@@ -74,27 +74,28 @@ pub struct Server {
     pub scripting: Scripting,
     /// Commands that take long.
     pub heavy: HeavyCommands,
-    /// CLIENT PAUSE.
+    /// The pause that CLIENT PAUSE began: which commands wait, and until when.
     pub pause: Pause,
-    /// Time.
+    /// The only source of time: monotonic nanoseconds and Unix time. Tests move a manual one.
     pub clock: Arc<Clock>,
-    /// What has happened, counted.
+    /// Counters of each worker; INFO adds them up (hits and misses, calls, errors, bytes).
     pub stats: Stats,
     /// The slot table and this node's name.
     pub cluster: ClusterState,
     /// What the server is called and since when it runs.
     pub identity: Identity,
-    /// What is logged and shown of commands.
+    /// Logs of commands: COMMANDLOG, LATENCY, MONITOR.
     pub logs: Logs,
-    /// What the background threads work with.
+    /// State of the threads that expire, evict and measure in the background.
     pub upkeep: Upkeep,
     /// Changes counted outside batches: those of active expiry and eviction.
     pub changes: AtomicU64,
     /// Whether RESTORE takes payloads with a wrong checksum (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
     pub skips_checksums: AtomicBool,
-    /// Changes the settings of the program's log, where the program has let it.
+    /// Handle by which CONFIG SET changes level and form of the program's log; unset in tests, which have
+    /// none.
     log: std::sync::OnceLock<LogSwitch>,
-    /// The sockets' side, where there are sockets.
+    /// Access to sockets for commands (ports, MIGRATE), served by `net`; unset in a server without sockets.
     network: std::sync::OnceLock<Arc<dyn network::Network>>,
     shutdown: tokio::sync::watch::Sender<bool>,
 }
@@ -124,7 +125,7 @@ pub struct Logs {
     pub commandlogs: CommandLogs,
     /// The clients in MONITOR.
     pub monitors: Monitors,
-    /// LATENCY.
+    /// Events that took longer than `latency-monitor-threshold`, as LATENCY shows them.
     pub latency: LatencyMonitor,
     /// How often lines are logged that clients can cause again and again.
     pub log_limits: LogLimits,
@@ -134,9 +135,10 @@ pub struct Logs {
 pub struct Upkeep {
     /// Whether active expiry is on (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
-    /// Taken for a whole sweep of expired keys, so that the sweeper's thread and DEBUG or a test never sweep at once.
+    /// Taken for a whole sweep of expired keys, so that the sweeper's thread and DEBUG or a test never sweep
+    /// at once.
     pub sweeping: parking_lot::Mutex<()>,
-    /// What is remembered from eviction to eviction.
+    /// Pool of good candidates, kept from one eviction to the next.
     pub evictor: parking_lot::Mutex<Evictor>,
     /// How long the memory has been over its limit.
     pub time_over: eviction::TimeOver,
@@ -144,7 +146,7 @@ pub struct Upkeep {
     pub keeper: eviction::KeeperCall,
     /// Highest memory use seen, in bytes.
     pub memory_peak: AtomicU64,
-    /// What happens a second, renewed by [`Server::measure_rates`].
+    /// Commands and bytes per second for INFO, renewed once a second by [`Server::measure_rates`].
     pub rates: parking_lot::RwLock<Rates>,
 }
 
@@ -185,7 +187,7 @@ pub struct Ports {
 }
 
 impl Server {
-    /// A server of these commands and this configuration.
+    /// Makes a server without sockets and threads. `workers` is the number of threads that will run commands.
     pub fn new(commands: Commands, config: Arc<Config>, clock: Clock, workers: usize) -> Server {
         let clock = Arc::new(clock);
         let pubsub = Arc::new(PubSub::new());
@@ -230,7 +232,8 @@ impl Server {
         server
     }
 
-    /// Makes what was set in the configuration take effect everywhere. Called at start and after CONFIG SET.
+    /// Copies directives to where they are read: settings, limits, thresholds. Called at start and after
+    /// CONFIG SET.
     pub fn apply_settings(&self) {
         self.settings.load(&self.config);
         for (loss, directive) in [
@@ -264,18 +267,18 @@ impl Server {
         self.stats.set_tracks_latency(self.config.flag(Directive::LatencyTracking));
     }
 
-    /// Has CONFIG SET change the level and the form of the program's log.
+    /// Gives CONFIG SET the handle of the program's log. A second call has no effect.
     pub fn set_log_switch(&self, switch: LogSwitch) {
         // The program has one log, and sets it once.
         let _ = self.log.set(switch);
     }
 
-    /// Asks everything to end.
+    /// Asks all connections, listeners and the program to end.
     pub fn request_shutdown(&self) {
         self.shutdown.send_replace(true);
     }
 
-    /// For those who wait for the end.
+    /// Returns a receiver that becomes true when the server is asked to end.
     pub fn shutdown_signal(&self) -> tokio::sync::watch::Receiver<bool> {
         self.shutdown.subscribe()
     }
@@ -287,13 +290,14 @@ impl Server {
         self.upkeep.rates.write().measure(self.clock.monotonic_ns(), totals);
     }
 
-    /// The replication offset that both ports tell: one more than the changes made. It is never 0, since clients (Lettuce) take a
-    /// replica at offset 0 for one that has no data yet, and the read-only port always has all of it.
+    /// The replication offset that both ports tell: one more than the changes made. It is never 0, since
+    /// clients (Lettuce) take a replica at offset 0 for one that has no data yet, and the read-only port
+    /// always has all of it.
     pub fn replication_offset(&self) -> u64 {
         1 + self.changes.load(Ordering::Relaxed) + self.stats.sum(Counter::Changes)
     }
 
-    /// Counts changes of keys.
+    /// Adds changes of keys that were made outside batches.
     pub fn count_changes(&self, by: u64) {
         if by > 0 {
             self.changes.fetch_add(by, Ordering::Relaxed);

@@ -20,11 +20,11 @@ pub const UNSEEN: Flags = Flags::SKIP_MONITOR.and(Flags::ADMIN);
 pub enum Source<'a> {
     /// A client, or its transaction.
     Client(&'a SharedClient),
-    /// A script.
+    /// A command that a script called; a line names no client then.
     Script,
 }
 
-/// Who watches. With nobody a command costs one relaxed load.
+/// Clients in MONITOR. Without them a command costs one relaxed load.
 #[derive(Debug, Default)]
 pub struct Monitors {
     watching: RwLock<Vec<Arc<SharedClient>>>,
@@ -32,7 +32,7 @@ pub struct Monitors {
 }
 
 impl Monitors {
-    /// Whether somebody watches.
+    /// Returns whether any client watches.
     #[inline]
     pub fn any(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
@@ -52,7 +52,8 @@ impl Monitors {
         self.count.fetch_sub(before - watching.len(), Ordering::Relaxed);
     }
 
-    /// Shows a command to all who watch. One whose output has grown over its limit is cut; the others go on.
+    /// Sends a command to all watching clients. A client whose output has grown over its limit is cut; the
+    /// others go on.
     #[cold]
     pub fn show(
         &self,

@@ -1,4 +1,5 @@
-//! What commands may ask of the network. The engine knows no sockets: `net` implements [`Network`], and run.rs hands it over.
+//! What commands may ask of the network. The engine knows no sockets: `net` implements [`Network`], and
+//! run.rs hands it over.
 
 use std::time::Duration;
 
@@ -9,15 +10,16 @@ use crate::config::{Change, Refusal};
 
 /// The sockets, as commands reach them.
 pub trait Network: Send + Sync {
-    /// Does what changes of the configuration ask of sockets: listens on the ports and addresses that there are to be, speaks TLS as
-    /// told, makes room for as many clients. All of it, or everything stays as it is. Connections stay in either case.
+    /// Does what changes of the configuration ask of sockets: listens on the ports and addresses that there
+    /// are to be, speaks TLS as told, makes room for as many clients. All of it, or everything stays as it
+    /// is. Connections stay in either case.
     ///
     /// # Errors
     /// With the directive at fault and the text for the client.
     fn relisten(&self, changes: &[Change]) -> Result<(), Refusal>;
 
-    /// Connects to another server. The time limit holds for this and for each step of the exchange. The calling thread waits, and
-    /// other threads do its other work meanwhile.
+    /// Connects to another server. The time limit holds for this and for each step of the exchange. The
+    /// calling thread waits, and other threads do its other work meanwhile.
     ///
     /// # Errors
     /// Nobody answers there.

@@ -1,14 +1,15 @@
-//! What is told of a command when it has run: the logs of COMMANDLOG, the latency monitor.
+//! Which commands COMMANDLOG and the latency monitor hear of once they have run.
 //!
-//! Reading the clock around every command of a pipeline would cost a tenth of its speed, so commands of one kind in a row (a
-//! run) are timed together. A run that took less than the least threshold holds no command that took so long: nothing is to be
-//! told. That a command takes long is noticed while it does: the sweeper's thread counts ticks, one every few milliseconds, and
-//! after a command during which the tick changed its run is ended and the clock is read. The time is then that command's own,
-//! and that of the few commands of its kind before it in the batch that ran since the clock was read last, all without a tick.
+//! Reading the clock around every command of a pipeline would cost a tenth of its speed, so commands of one
+//! kind in a row (a streak) are timed together. A streak that took less than the least threshold holds no
+//! command that took so long, so nothing is logged. A slow command is noticed while it runs: the sweeper's
+//! thread counts ticks, one every few milliseconds, and a command during which the tick changed ends its
+//! streak, and the clock is read. The time is then that command's own, and that of the few fast commands of
+//! its kind that ran since the clock was read last.
 //!
-//! Where that is not fine enough each command is timed by itself: while a threshold is below [`FINE_NS`], and for
-//! [`DISTRUST_MS`] after a run has taken long without a tick (the sweeper got no processor: whose time it was is not known, so
-//! nothing is logged that might be wrong).
+//! Each command is timed by itself where ticks are not fine enough: while a threshold is below [`FINE_NS`],
+//! and for [`DISTRUST_MS`] after a streak has taken long without a tick. The sweeper's thread then got no
+//! processor; which command took the time is not known, and nothing is logged that might be wrong.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,21 +27,21 @@ const FINE_NS: u64 = 10_000_000;
 /// How long every command is timed by itself after ticks did not come.
 const DISTRUST_MS: u64 = 60_000;
 
-/// From where on a command is told of: in nanoseconds and bytes, `u64::MAX` for never.
+/// Thresholds from which on a command is logged: nanoseconds and bytes, `u64::MAX` for never.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
-    /// The least time that anybody wants to hear of.
+    /// The lesser of the two thresholds of time: COMMANDLOG's and the latency monitor's.
     pub slow_ns: u64,
     /// Bytes of a request.
     pub request_bytes: u64,
     /// Bytes of a reply.
     pub reply_bytes: u64,
-    /// Each command is timed by itself.
+    /// Whether each command is timed by itself, not as part of a streak.
     pub one_by_one: bool,
 }
 
 impl Thresholds {
-    /// Whether somebody may want to hear of a command with so many bytes.
+    /// Returns whether a command with so many bytes may have to be logged.
     #[inline]
     pub fn are_met(&self, request_bytes: usize, reply_bytes: usize) -> bool {
         self.one_by_one
@@ -49,7 +50,8 @@ impl Thresholds {
     }
 }
 
-/// See the module's page.
+/// Decides which commands COMMANDLOG and the latency monitor hear of. The thresholds are copies of directives that
+/// every worker reads without a lock; the sweeper's thread counts the ticks.
 #[derive(Debug)]
 pub struct Observation {
     ticks: AtomicU64,
@@ -62,12 +64,12 @@ pub struct Observation {
     distrust_until_ms: AtomicU64,
 }
 
-/// A command that ran.
+/// A command that ran, as the logs need it.
 #[derive(Clone, Copy)]
 pub struct Done<'r> {
-    /// For whom.
+    /// The client that it ran for.
     pub client: &'r SharedClient,
-    /// Which.
+    /// The command's entry.
     pub entry: &'r Entry,
     /// The request.
     pub arguments: &'r [&'r [u8]],
@@ -75,7 +77,8 @@ pub struct Done<'r> {
     pub request_bytes: u64,
     /// Bytes of the reply.
     pub reply_bytes: u64,
-    /// Time that belongs to it beside that of its run: what it had its client wait (DEBUG SLEEP), or ran before it waited.
+    /// Nanoseconds that count as the command's beside those of its streak: DEBUG SLEEP's, or those it ran
+    /// before it waited.
     pub sleeps_ns: u64,
 }
 
@@ -131,12 +134,13 @@ impl Observation {
         self.ticks.load(Ordering::Acquire)
     }
 
-    /// Some milliseconds have passed, or the thresholds have changed.
+    /// Counts up the tick. The sweeper's thread calls it every few milliseconds, and a change of the
+    /// thresholds does.
     pub fn next_tick(&self) {
         self.ticks.fetch_add(1, Ordering::Release);
     }
 
-    /// A run took long and no tick came: for a while every command is timed by itself.
+    /// Notes that a streak took long without a tick: for [`DISTRUST_MS`] every command is timed by itself.
     #[cold]
     pub fn distrust_ticks(&self, now_ms: u64) {
         self.distrust_until_ms.store(now_ms + DISTRUST_MS, Ordering::Relaxed);
@@ -145,7 +149,7 @@ impl Observation {
 }
 
 impl Server {
-    /// Counts a command that was timed by itself, and tells of it.
+    /// Counts a command that was timed by itself, and logs it where it crossed a threshold.
     pub fn count_alone(&self, done: &Done<'_>, took_ns: u64, failed: bool) {
         let worker = crate::worker::current();
         self.stats.add(worker, Counter::CommandsProcessed, 1);
@@ -160,7 +164,7 @@ impl Server {
         }
     }
 
-    /// Tells of a command that took this long, which is more than the least threshold.
+    /// Logs a command that took `took_ns`, which is more than the least threshold.
     #[cold]
     pub fn took_long(&self, done: &Done<'_>, took_ns: u64) {
         if took_ns >= self.logs.observation.logged_ns.load(Ordering::Relaxed) {

@@ -43,8 +43,8 @@ impl Server {
         self.finish_reply(client, start, out);
     }
 
-    /// CLIENT REPLY, which may take back what was written from `start` on, and pushes that the command caused for its own client: they
-    /// follow its reply.
+    /// CLIENT REPLY, which may take back what was written from `start` on, and pushes that the command caused
+    /// for its own client: they follow its reply.
     #[inline]
     pub(super) fn finish_reply(&self, client: &mut Client, start: usize, out: &mut Vec<u8>) {
         if client.reply_mode != ReplyMode::On {

@@ -1,4 +1,5 @@
-//! Who a client is and what it may do: the gate's questions to access control, and what follows when users change.
+//! [`Rights`]: which user a client is, and the checks of requests against that user. Also what follows when
+//! users change: clients logged out, subscribers cut, the file rewritten.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,27 +22,28 @@ use crate::shared::client::SharedClient;
 use crate::shared::stats::Counter;
 use crate::worker;
 
-/// What a connection knows of its user.
+/// A connection's copy of its user, with a cached answer to whether that user may do everything.
 #[derive(Debug)]
 pub struct Rights {
     /// The user as it was when last looked at.
     pub user: Arc<User>,
     /// The generation of users that it was looked at in.
     generation: u64,
-    /// The generation of users in which the client may do everything; 0 for none. One comparison with the present generation lets a
-    /// request of such a client pass.
+    /// The generation of users in which the client may do everything; 0 for none. One comparison with the
+    /// present generation lets a request of such a client pass.
     free_in: u64,
-    /// It has to authenticate first.
+    /// Whether the client has to authenticate first.
     barred: bool,
 }
 
 impl Rights {
-    /// Those of a user that has not been looked at.
+    /// Makes the rights of a user whose rules were not looked at yet.
     pub fn new(user: Arc<User>) -> Self {
         Self { user, generation: 0, free_in: 0, barred: true }
     }
 
-    /// Whether the user may do everything, in the server's present set of users.
+    /// Returns whether the user may do everything in the server's present generation of users; one
+    /// comparison.
     #[inline]
     pub fn is_free(&self, server: &Server) -> bool {
         self.free_in == server.acl.generation()
@@ -54,7 +56,7 @@ impl Rights {
 }
 
 impl Server {
-    /// Whether the client may make this request.
+    /// Checks whether the client's user may make this request.
     ///
     /// # Errors
     /// What it is told if not; that is logged and counted.
@@ -74,7 +76,8 @@ impl Server {
         })
     }
 
-    /// [`permit`](Self::permit) for a request of a transaction that runs now, which was permitted when it came.
+    /// [`permit`](Self::permit) for a request of a transaction that runs now, which was permitted when it
+    /// came.
     ///
     /// # Errors
     /// What the client is told if it is not any more.
@@ -133,7 +136,7 @@ impl Server {
         })
     }
 
-    /// Whether the client's user may make a request, without a word of it anywhere.
+    /// Checks a request as [`permit`](Self::permit) does, but neither counts nor logs a refusal.
     ///
     /// # Errors
     /// Why not.
@@ -156,7 +159,7 @@ impl Server {
         self.with_asked(entry, arguments, database, |asked| check(user, asked))
     }
 
-    /// Whether the client may read keys that a request makes up.
+    /// Returns whether the client may read keys whose names a request makes up (SORT's patterns).
     pub fn may_read_every_key(&self, client: &mut Client, entry: &Entry, arguments: &[&[u8]]) -> bool {
         if client.rights.is_free(self) {
             return true;
@@ -181,7 +184,7 @@ impl Server {
         ask(&Asked { entry, arguments, keys: &keys, database, database_count })
     }
 
-    /// What a client is told of a refusal, without the error's code.
+    /// Text of a refusal, without the error's code.
     pub fn denial_text(user: &User, entry: &Entry, denied: Denied) -> String {
         match denied.reason {
             Reason::Command => {
@@ -229,7 +232,7 @@ impl Server {
         self.acl.log.lock().add(refusal, now_ms, max);
     }
 
-    /// Brings what the client knows of its user up to date.
+    /// Looks the client's user up again, after the generation of users has grown.
     pub fn look_at_rights(&self, client: &mut Client) {
         let generation = self.acl.generation();
         if client.rights.generation == generation {
@@ -247,14 +250,15 @@ impl Server {
         client.rights = Rights { user: Arc::clone(&client.rights.user), generation, free_in, barred };
     }
 
-    /// Makes the client this user.
+    /// Logs the client in as `user`.
     pub fn log_in(&self, client: &mut Client, user: Arc<User>) {
         client.authenticated = true;
         client.is_known = true;
         self.become_user(client, user);
     }
 
-    /// Makes the client what it was when it came: the default user, with no need to authenticate if that has no password.
+    /// Resets the client to the state in which it connected: the default user, authenticated if that has no
+    /// password.
     pub fn log_out(&self, client: &mut Client) {
         let user = self.acl.default_user();
         client.authenticated = user.is_open();
@@ -267,8 +271,8 @@ impl Server {
         self.look_at_rights(client);
     }
 
-    /// Has the client authenticate. Answers how many milliseconds the answer is to be held back: that to the right password never is,
-    /// so that nobody who guesses holds up those who know.
+    /// Authenticates the client. Returns the milliseconds for which the reply is to be held back. It is 0 for
+    /// a right password, so guesses from one address do not delay others that know it.
     ///
     /// # Errors
     /// A wrong name or password; that is logged and counted. `object` is the command as the client wrote it.
@@ -300,8 +304,8 @@ impl Server {
         (wait_ms, Err(CommandError::WrongPass))
     }
 
-    /// Makes a client the first of the users that its certificate names, of those who are there and on. That is logged and counted if
-    /// there is none.
+    /// Logs a client in as the first user of `names` (from its certificate) that exists and is on. Where
+    /// there is none, that is counted and goes to ACL LOG.
     pub fn log_in_by_certificate(&self, client: &mut Client, names: &[String]) {
         let found = names.iter().find_map(|name| self.acl.user(name.as_bytes()).filter(|user| user.enabled));
         if let Some(user) = found {
@@ -317,20 +321,21 @@ impl Server {
         }
     }
 
-    /// What rules are read with.
+    /// What ACL rules are parsed with: the command table and `acl-pubsub-default`.
     pub fn rules(&self) -> Rules<'_> {
         let all_channels = self.config.word(Directive::AclPubsubDefault) == "allchannels";
         Rules { commands: &self.commands, all_channels }
     }
 
-    /// Whether a connection is turned away because nothing protects the server from strangers: `protected-mode`.
+    /// Returns whether `protected-mode` turns the connection away: the client is on another machine, and the
+    /// default user has no password.
     pub fn is_protected_from(&self, client: &Client) -> bool {
         self.config.flag(Directive::ProtectedMode)
             && !client.is_local()
             && self.acl.default_user().needs_no_password
     }
 
-    /// Takes in the users that the configuration names: those of its lines, or those of a file.
+    /// Loads the users that the configuration names: those of its `user` lines, or those of `aclfile`.
     ///
     /// # Errors
     /// What is wrong with them.
@@ -376,7 +381,8 @@ impl Server {
         })
     }
 
-    /// Brings the configuration's file up to date (CONFIG REWRITE); `all` writes every directive.
+    /// Rewrites the configuration file (CONFIG REWRITE). `all` writes every directive, also those at their
+    /// default.
     ///
     /// # Errors
     /// Where that is not possible.
@@ -394,8 +400,8 @@ impl Server {
         self.config.rewrite(all, &lines)
     }
 
-    /// The lines of the configuration file that make the present users; none while there is only a default user whom `requirepass`
-    /// describes, or with an `aclfile`.
+    /// The lines of the configuration file that make the present users; none while there is only a default
+    /// user whom `requirepass` describes, or with an `aclfile`.
     pub fn user_lines(&self) -> Vec<Vec<u8>> {
         let users = self.acl.all_users();
         let plain = {
@@ -411,7 +417,8 @@ impl Server {
         users.iter().map(|user| user.line()).collect()
     }
 
-    /// After a user has changed: its clients that listen to what it may not hear any more.
+    /// Finds the subscribers that are to be cut after `before` became `now`: clients of that user with a
+    /// subscription it no longer allows.
     pub fn listeners_to_cut(&self, before: &User, now: &User) -> Vec<Arc<SharedClient>> {
         if now.all_selectors().any(|selector| selector.all_channels) {
             return Vec::new();
@@ -429,7 +436,8 @@ impl Server {
         listeners.into_iter().filter(|client| client.user.lock().id == before.id).collect()
     }
 
-    /// Whether a client that has just subscribed may listen to all that it listens to: its user may have changed meanwhile.
+    /// Returns whether a client's user allows all its subscriptions. Checked after each SUBSCRIBE, as the
+    /// user may have changed meanwhile.
     pub fn may_still_listen(&self, client: &mut Client) -> bool {
         if client.rights.generation == self.acl.generation() {
             return true;

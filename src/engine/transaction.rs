@@ -18,11 +18,11 @@ use crate::keyspace::access::SlotLock;
 /// Requests between MULTI and EXEC.
 #[derive(Debug, Default)]
 pub struct Transaction {
-    /// In the order in which they came.
+    /// Queued requests, in the order in which they came.
     pub requests: Vec<QueuedRequest>,
-    /// A request was refused: EXEC will refuse all of them.
+    /// Set when a request was refused while queueing: EXEC answers EXECABORT.
     pub aborted: bool,
-    /// All or nothing: what was done is put back when a request fails.
+    /// Whether EXEC puts everything back when a request fails (`MULTI ATOMIC`, `transaction-rollback`).
     pub undoable: bool,
     /// The flags of all requests together.
     pub flags: Flags,
@@ -41,9 +41,9 @@ pub struct QueuedRequest {
 /// The keys that a client watches.
 #[derive(Debug, Default)]
 pub struct Watch {
-    /// Which, each once.
+    /// Watched keys, each once.
     pub keys: HashSet<KeyId, foldhash::fast::RandomState>,
-    /// Tells of changes; made with the first key.
+    /// Set by the first change of a watched key; made with the first WATCH.
     pub wire: Option<Arc<Tripwire>>,
 }
 

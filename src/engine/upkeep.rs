@@ -1,4 +1,5 @@
-//! What is done about clients once a second: those that were idle for too long are closed, and those that do not read are cut.
+//! What is done about clients once a second: those that were idle for too long are closed, and those that do
+//! not read are cut.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -7,8 +8,8 @@ use crate::config::Directive;
 use crate::shared::client::SharedClient;
 
 impl Server {
-    /// Closes clients that have been idle for longer than `timeout`, and those over a limit of `client-output-buffer-limit`. The
-    /// connection itself looks only when something comes from its client.
+    /// Closes clients that have been idle for longer than `timeout`, and those over a limit of
+    /// `client-output-buffer-limit`. The connection itself looks only when something comes from its client.
     pub fn look_after_clients(&self) {
         let timeout_ms = self.config.int(Directive::Timeout).max(0) as u64 * 1000;
         let now_ms = self.clock.now_ms();
@@ -30,8 +31,9 @@ impl Server {
     }
 }
 
-/// Notes whether bytes went to or fro since the last look without a command that ended since then. A long request that arrives, or
-/// a long reply that is read, counts as activity, as in Redis; counting it here costs the connection nothing.
+/// Notes whether bytes went to or fro since the last look without a command that ended since then. A long
+/// request that arrives, or a long reply that is read, counts as activity, as in Redis; counting it here
+/// costs the connection nothing.
 fn note_traffic(client: &SharedClient, last_look_ms: u64, now_ms: u64) {
     let bytes = client.input_bytes.load(Relaxed) + client.output_bytes.load(Relaxed);
     let seen = client.traffic_seen.swap(bytes, Relaxed);
@@ -45,8 +47,8 @@ fn idle_ms(client: &SharedClient, now_ms: u64) -> u64 {
     now_ms.saturating_sub(client.active_ms.load(Relaxed).max(client.traffic_ms.load(Relaxed)))
 }
 
-/// Whether a client may say nothing for as long as it likes: one that waits (for keys, for the end of a pause or of a sleep),
-/// a monitor or a subscriber.
+/// Whether a client may say nothing for as long as it likes: one that waits (for keys, for the end of a pause
+/// or of a sleep), a monitor or a subscriber.
 fn may_be_silent(client: &SharedClient) -> bool {
     client.waiter.lock().is_some()
         || client.blocked.load(Relaxed)

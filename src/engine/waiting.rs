@@ -20,7 +20,7 @@ use crate::keyspace::table;
 use crate::resp::encode::Reply;
 use crate::shared::waiter::{Ended, Waiter};
 
-/// For whom a request runs again, and because of which key.
+/// A waiting client whose request runs again, and the key whose change caused that.
 #[derive(Clone, Copy)]
 pub(super) struct ForWaiter<'w> {
     waiter: &'w Waiter,
@@ -28,7 +28,8 @@ pub(super) struct ForWaiter<'w> {
 }
 
 impl ForWaiter<'_> {
-    /// Whether the key is what the client waits for, or is lost and it wants to hear that. Its slot is locked.
+    /// Returns whether the key holds the type that the client waits for, or the client wants to hear of its
+    /// loss (XREADGROUP). The key's slot is locked.
     pub(super) fn may_run(&self, keys: &Access<'_, '_>) -> bool {
         let key = keys.keyspace.hasher().key(&self.key.1);
         let is_wanted =
@@ -43,7 +44,7 @@ enum Served {
     Yes,
     /// The key does not hold what it waits for.
     NothingThere,
-    /// A slow script is in the way of it.
+    /// A slow script holds the locks that the request needs; the key is postponed.
     Held,
 }
 
@@ -57,8 +58,8 @@ pub enum EndOfWait {
 }
 
 impl Server {
-    /// Runs the requests of clients that wait for keys which the batch has changed: key by key in the order of the changes, for each
-    /// key in the order in which the clients came. No lock and no gate is held.
+    /// Runs the requests of clients that wait for keys which the batch has changed: key by key in the order
+    /// of the changes, for each key in the order in which the clients came. No lock and no gate is held.
     pub(super) fn serve_waiting<'s>(&'s self, batch: &mut Batch<'s>) {
         // What changed the keys may have taken long, and keys may have ended meanwhile.
         batch.now_ms = self.clock.now_ms();
@@ -83,7 +84,8 @@ impl Server {
             }
             match self.serve(&waiter, key, batch) {
                 Served::Yes => {}
-                // The client before has taken what there was, or another thread has changed the key, and serves its clients itself.
+                // The client before has taken what there was, or another thread has changed the key, and
+                // serves its clients itself.
                 Served::NothingThere => holds = self.type_under(key, batch),
                 Served::Held => {
                     self.effects.waiting.postpone(key.clone());
@@ -93,7 +95,7 @@ impl Server {
         }
     }
 
-    /// The type of what a key holds, if it is there; locks its slot for a moment.
+    /// Returns the type of the key's value, `None` without one. Locks the slot for a moment.
     fn type_under<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> Option<&'static str> {
         let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(crate::worker::current()));
         let database = self.keyspace.physical_if_used(shared[key.0])?;
@@ -159,7 +161,7 @@ impl Server {
         Served::Yes
     }
 
-    /// Ends a client's wait without a result, unless it has one already. Whether the wait ended by this.
+    /// Ends a client's wait without a result. Returns false where the request was served before.
     pub fn end_wait(&self, waiter: &Waiter, why: EndOfWait) -> bool {
         let mut reply = Vec::new();
         let mut writer = Reply::new(&mut reply, waiter.version);
@@ -175,7 +177,7 @@ impl Server {
         ended
     }
 
-    /// A wait that ends without a result counts as a run, too.
+    /// Counts a wait that ended without a result as a call of its command.
     fn count_unserved(&self, waiter: &Waiter, why: EndOfWait, reply_bytes: u64) {
         let worker = crate::worker::current();
         let failed = why == EndOfWait::Unblocked;

@@ -3,19 +3,19 @@
 //! The only user of dashmap for keys. Commands reach keys through an [`access::Access`], which holds the
 //! locks that the command's plan asked for.
 
-pub mod access;
-pub mod access_clock;
-pub mod change;
+pub(crate) mod access;
+pub(crate) mod access_clock;
+pub(crate) mod change;
 pub mod database;
-pub mod evict;
-pub mod expiry;
-pub mod gate;
+pub(crate) mod evict;
+pub(crate) mod expiry;
+pub(crate) mod gate;
 pub mod key_hash;
 pub mod prefetch;
-pub mod reaper;
+pub(crate) mod reaper;
 pub mod record;
-pub mod scan;
-pub mod sweep;
+pub(crate) mod scan;
+pub(crate) mod sweep;
 pub mod table;
 pub mod value;
 

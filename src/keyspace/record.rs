@@ -45,7 +45,7 @@ const ALIGN: usize = 8;
 /// length overwrites the old one in place.
 const STEP: usize = 8;
 
-/// A key, its value, its expiry and its access clock, in the layout that the module's documentation shows.
+/// A key, its value, its expiry and its access clock, in one allocation with the layout shown above.
 ///
 /// The type is unsized, so that safe code cannot move a record out of its allocation. A reference covers only
 /// the header's first word; everything behind it is reached through the allocation's exposed provenance.
@@ -162,7 +162,7 @@ impl Record {
         unsafe { std::slice::from_raw_parts(self.at(offset), length) }
     }
 
-    /// The value.
+    /// Reads the value, which lies in the record itself or in the object behind it.
     #[inline]
     pub fn value(&self) -> ValueRef<'_> {
         match self.kind() {

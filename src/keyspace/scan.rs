@@ -6,7 +6,7 @@
 //! not visited yet.
 
 use super::database::Database;
-use super::key_hash::{HashedKey, SLOT_COUNT, fingerprint_of_hash};
+use super::key_hash::{SLOT_COUNT, fingerprint_of_hash};
 use super::record::Record;
 use super::table;
 
@@ -114,11 +114,6 @@ pub fn keys_in_slot(database: &Database, slot: usize, count: usize, now_ms: u64)
         .collect()
 }
 
-/// Hashes `key` as this database does.
-pub fn hashed<'a>(database: &Database, key: &'a [u8]) -> HashedKey<'a> {
-    database.hasher().key(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,7 +151,9 @@ mod tests {
             let mut seen = HashSet::new();
             let (mut cursor, mut step) = (0, 0);
             loop {
-                cursor = scan(&database, cursor, count, 0..SLOT_COUNT, |record| { seen.insert(record.key().to_vec()); });
+                cursor = scan(&database, cursor, count, 0..SLOT_COUNT, |record| {
+                    seen.insert(record.key().to_vec());
+                });
                 if cursor == 0 { break }
                 if step < churn {
                     insert(&database, &name("churn", step));

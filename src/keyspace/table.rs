@@ -604,7 +604,7 @@ pub fn find<'t>(table: &'t SlotTable, key: &HashedKey<'_>) -> Option<&'t Record>
 }
 
 /// Finds the record of `key`, to replace it by another one of the same key.
-#[inline]
+#[cfg(test)]
 pub fn find_owner<'t>(table: &'t mut SlotTable, key: &HashedKey<'_>) -> Option<Place<'t>> {
     locate(table, key).map(|at| owner_at(table, at))
 }

@@ -14,7 +14,8 @@ pub struct LogLimit {
 }
 
 impl LogLimit {
-    /// Asks for a line. Answers how many were left out since the last one, or `None` where this one is to be left out too.
+    /// Asks for a line. Answers how many were left out since the last one, or `None` where this one is to be
+    /// left out too.
     pub fn take(&self, now_ms: u64) -> Option<u64> {
         let next_ms = self.next_ms.load(Ordering::Relaxed);
         let is_first = now_ms >= next_ms

@@ -1,11 +1,11 @@
-//! Log lines by tracing: one line an event, to the standard output or to `logfile`, and to syslog if wanted. Nothing is logged per
-//! command, and never a password or a value.
+//! Log lines by tracing: one line an event, to the standard output or to `logfile`, and to syslog if wanted.
+//! Nothing is logged per command, and never a password or a value.
 //!
-//! The log is the process's: the program starts it once, before its server. A server in another program logs to whatever
-//! subscriber that program has.
+//! The log is the process's: the program starts it once, before its server. A server in another program logs
+//! to whatever subscriber that program has.
 
 mod format;
-pub mod limit;
+pub(crate) mod limit;
 mod syslog;
 
 use std::fs::{File, OpenOptions};
@@ -86,7 +86,7 @@ fn level_of(word: &str) -> LevelFilter {
     }
 }
 
-/// The file, opened for each line: whoever moves it away to begin another needs to tell nobody.
+/// The file of `logfile`, opened for each line. So it may be moved away to begin another, without a signal.
 struct LogFile(PathBuf);
 
 impl LogFile {
@@ -107,7 +107,8 @@ impl<'a> MakeWriter<'a> for LogFile {
     }
 }
 
-/// A panic's own words. They are the program's texts, never a client's data: no panic in this program formats any.
+/// A panic's own words. They are the program's texts, never a client's data: no panic in this program formats
+/// any.
 fn panic_text<'a>(panic: &'a std::panic::PanicHookInfo<'_>) -> &'a str {
     let payload = panic.payload();
     payload

@@ -25,7 +25,8 @@ pub(super) struct Syslog {
 }
 
 impl Syslog {
-    /// Connects by `syslog-ident` and `syslog-facility`; `None`, with a word to who starts the program, where there is no syslog.
+    /// Connects by `syslog-ident` and `syslog-facility`; `None`, with a word to who starts the program, where
+    /// there is no syslog.
     pub(super) fn connect(config: &Config) -> Option<Self> {
         let ident = config.text(Directive::SyslogIdent).to_string();
         let facility = facility_of(config.word(Directive::SyslogFacility));

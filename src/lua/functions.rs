@@ -19,7 +19,7 @@ use crate::command::table::CommandTable;
 use crate::error::CommandError;
 use crate::worker::GiveWay;
 
-/// A library.
+/// A library that FUNCTION LOAD made, with its functions.
 #[derive(Debug)]
 pub struct Library {
     /// Its name.

@@ -20,7 +20,7 @@ pub type Sha = [u8; 20];
 /// (Redis's figure). Those loaded with SCRIPT LOAD stay.
 const EVALUATED_MAX: usize = 500;
 
-/// A script.
+/// A script as EVAL or SCRIPT LOAD sent it, read and analysed.
 #[derive(Debug)]
 pub struct Script {
     /// Its digest, by which EVALSHA names it.

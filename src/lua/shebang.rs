@@ -8,13 +8,13 @@ use crate::error::CommandError;
 pub struct ScriptFlags {
     /// It has a first line that says what it does: rules that only such scripts obey are in force.
     pub declared: bool,
-    /// `no-writes`.
+    /// `no-writes`: it calls no command that writes.
     pub no_writes: bool,
-    /// `allow-oom`.
+    /// `allow-oom`: it may run while memory is over `maxmemory`.
     pub allow_oom: bool,
-    /// `allow-stale`.
+    /// `allow-stale`: it may run on a replica without its primary.
     pub allow_stale: bool,
-    /// `no-cluster`.
+    /// `no-cluster`: it is refused in cluster mode.
     pub no_cluster: bool,
     /// `allow-cross-slot-keys`.
     pub allow_cross_slot_keys: bool,

@@ -15,7 +15,8 @@ use super::control::{Control, Place};
 /// Instructions between two looks.
 const INSTRUCTIONS: u32 = 1_000;
 
-/// The same for a script that joins texts with `..`: this many joins make a text as long as there is memory for, unseen.
+/// The same for a script that joins texts with `..`: this many joins make a text as long as there is memory
+/// for, unseen.
 const INSTRUCTIONS_OF_JOINS: u32 = 64;
 
 /// Steps of library functions between two looks, all calls together: some tens of microseconds, up to a
@@ -298,7 +299,8 @@ fn place_in_script(lua: &Lua) -> Option<Place> {
 mod tests {
     use super::*;
 
-    /// A script that makes a long text by `..` alone was first looked at after 1,000 instructions: each of them may read all of it.
+    /// A script that makes a long text by `..` alone was first looked at after 1,000 instructions: each of
+    /// them may read all of it.
     #[test]
     fn scripts_that_join_texts_are_looked_at_often() {
         let lua = Lua::new();

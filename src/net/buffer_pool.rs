@@ -1,9 +1,11 @@
-//! Buffers that the connections of one thread share: one read buffer, lent to the connection that reads, and the scratch
-//! buffers of a batch. A connection that waits for requests, or has run all that came, holds none, so ten thousand idle
-//! connections cost no buffers, and the buffer in use stays in the processor's cache.
+//! Buffers that the connections of one thread share: one read buffer, lent to the connection that reads, and
+//! the scratch buffers of a batch. A connection that waits for requests, or has run all that came, holds
+//! none, so ten thousand idle connections cost no buffers, and the buffer in use stays in the processor's
+//! cache.
 //!
-//! A connection whose request is long, or arrives in parts, holds a read buffer of its own meanwhile. It keeps that for
-//! [`KEEP_TIME`], because its next request is likely to be alike: a buffer that grew for a megabyte need not grow again.
+//! A connection whose request is long, or arrives in parts, holds a read buffer of its own meanwhile. It
+//! keeps that for [`KEEP_TIME`], because its next request is likely to be alike: a buffer that grew for a
+//! megabyte need not grow again.
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -28,7 +30,8 @@ const OWN_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of the write buffer that a connection begins with, as on the peers once they have seen it idle.
 const FIRST_OUT: usize = 1024;
 
-/// Largest write buffer that a connection keeps between two replies, in bytes. Longer replies are made in the thread's large one.
+/// Largest write buffer that a connection keeps between two replies, in bytes. Longer replies are made in the
+/// thread's large one.
 pub(super) const OWN_OUT_MAX: usize = 16 * 1024;
 
 /// Largest write buffer that a thread keeps, in bytes.
@@ -142,8 +145,8 @@ impl Input {
         }
     }
 
-    /// Empties it when `used` bytes of it were used last, for a request that came in parts or at once. Whether its buffer stays, or a
-    /// smaller one in its place; else it goes back.
+    /// Empties it when `used` bytes of it were used last, for a request that came in parts or at once.
+    /// Whether its buffer stays, or a smaller one in its place; else it goes back.
     #[inline]
     pub(super) fn keep_or_give_back(&mut self, used: usize, in_parts: bool) -> bool {
         let capacity = self.capacity();
@@ -155,14 +158,16 @@ impl Input {
         if in_parts || used > capacity / 4 {
             self.bytes.clear();
         } else {
-            // It was larger than need be. Step by step, so that one small request between long ones does not cost all of it.
+            // It was larger than need be. Step by step, so that one small request between long ones does not
+            // cost all of it.
             self.bytes = Vec::with_capacity(capacity / 4);
         }
         true
     }
 }
 
-/// Gives an empty write buffer room: the thread's large one if the connection's last replies needed that (`large`), else a first small one.
+/// Gives an empty write buffer room: the thread's large one if the connection's last replies needed that
+/// (`large`), else a first small one.
 pub(super) fn lend_out(out: &mut Vec<u8>, large: bool) {
     debug_assert!(out.is_empty());
     if large {
@@ -175,8 +180,8 @@ pub(super) fn lend_out(out: &mut Vec<u8>, large: bool) {
     }
 }
 
-/// Exchanges an empty write buffer of more than [`OWN_OUT_MAX`] for one of that size. The large one stays with the thread, unless it is
-/// larger than [`LARGE_OUT_MAX`].
+/// Exchanges an empty write buffer of more than [`OWN_OUT_MAX`] for one of that size. The large one stays
+/// with the thread, unless it is larger than [`LARGE_OUT_MAX`].
 pub(super) fn give_back_out(out: &mut Vec<u8>) {
     debug_assert!(out.is_empty());
     let large = std::mem::replace(out, Vec::with_capacity(OWN_OUT_MAX));

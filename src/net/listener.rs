@@ -15,7 +15,7 @@ pub enum ListenError {
     /// An address of `bind` cannot be used.
     #[error("could not listen on {address}: {source}")]
     Address {
-        /// As given.
+        /// The address as `bind` has it.
         address: String,
         /// Why.
         source: io::Error,
@@ -35,7 +35,7 @@ pub enum ListenError {
 pub struct Wanted {
     /// The address; port 0 lets the system choose.
     pub address: SocketAddr,
-    /// It may be missing on this machine.
+    /// Whether it may be missing on this machine (`-` before it).
     pub optional: bool,
 }
 
@@ -59,7 +59,7 @@ pub fn addresses(bind: &str, port: u16) -> Result<Vec<Wanted>, ListenError> {
     Ok(all)
 }
 
-/// Listens there; `None` when the address may be missing and is.
+/// Listens on an address; `None` where it may be missing and is.
 ///
 /// # Errors
 /// An address that cannot be used.
@@ -81,7 +81,8 @@ pub fn unix(config: &Config) -> Result<Option<UnixListener>, ListenError> {
         return Ok(None);
     }
     let failed = |source| ListenError::Unix { path: path.clone(), source };
-    // A socket file left by an earlier run would be in the way. Anything else at that path is not ours to remove.
+    // A socket file left by an earlier run would be in the way. Anything else at that path is not ours to
+    // remove.
     if std::fs::symlink_metadata(&path)
         .is_ok_and(|meta| std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()))
     {
@@ -96,7 +97,8 @@ pub fn unix(config: &Config) -> Result<Option<UnixListener>, ListenError> {
     Ok(Some(listener))
 }
 
-/// What every accepted TCP socket gets: no delay of small writes, keepalive as configured (seconds; 0 for none).
+/// What every accepted TCP socket gets: no delay of small writes, keepalive as configured (seconds; 0 for
+/// none).
 ///
 /// # Errors
 /// When the socket is gone already.

@@ -2,11 +2,12 @@
 
 use rlimit::Resource;
 
-/// Files that are open besides clients: listening sockets, the log, files of data, the runtime's own (Redis's figure).
+/// Files that are open besides clients: listening sockets, the log, files of data, the runtime's own (Redis's
+/// figure).
 const RESERVED: u64 = 32;
 
-/// Sees to it that so many clients can be connected at once, raising the limit of open files where the system allows it.
-/// Answers how many can be.
+/// Sees to it that so many clients can be connected at once, raising the limit of open files where the system
+/// allows it. Answers how many can be.
 pub(super) fn make_room_for(clients: u64) -> u64 {
     let needed = clients.saturating_add(RESERVED);
     let Ok((soft, hard)) = Resource::NOFILE.get() else { return clients };

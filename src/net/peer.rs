@@ -8,10 +8,11 @@ use tokio::task::block_in_place;
 
 use crate::engine::network::{Peer, PeerError};
 
-/// Longest line that another server may answer. Errors quote what they complain of, and no more than so much of it.
+/// Longest line that another server may answer. Errors quote what they complain of, and no more than so much
+/// of it.
 const LINE_MAX: usize = 4096;
 
-/// So much is sent within one time limit: a long message may take longer, as long as it gets on.
+/// Bytes sent within one time limit. A long message may take several, as long as it gets on.
 const STEP_BYTES: usize = 64 * 1024;
 
 /// Bytes asked for in one read.
@@ -21,17 +22,19 @@ const READ_CHUNK: usize = 4096;
 struct Connected {
     stream: TcpStream,
     step_limit: Duration,
-    /// What came behind the last line.
+    /// Bytes that came behind the last line.
     input: Vec<u8>,
 }
 
 /// Connects to another server, trying its addresses in their order.
 ///
-/// Waiting here stops the thread. It is told to the runtime, which has the thread's other tasks run elsewhere; the locks of the command that
-/// waits stay, and are meant to: its keys must not change until it is known where they are. Each step ends by its time limit.
+/// Waiting here stops the thread, and the runtime moves the thread's other tasks elsewhere. The waiting
+/// command keeps its locks, as its keys must not change until it is known where they are. Each step ends by
+/// its time limit.
 ///
 /// # Errors
-/// An unknown name, or nobody answers in time. A connection that is refused shows when it is used, as in Redis.
+/// An unknown name, or nobody answers in time. A connection that is refused shows when it is used, as in
+/// Redis.
 pub(super) fn connect(
     host: &str,
     port: u16,
@@ -130,7 +133,7 @@ impl Peer for Connected {
     }
 }
 
-/// The time left, which is never nothing: sockets take no limit for that.
+/// Returns the time left; an error where none is left, as sockets take no limit of 0.
 fn left_until(until: Instant) -> io::Result<Duration> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }

@@ -1,4 +1,5 @@
-//! The ports that the server listens on, and how they change while it runs: CONFIG SET port, tls-port, read-only-port, bind.
+//! The ports that the server listens on, and how they change while it runs: CONFIG SET port, tls-port,
+//! read-only-port, bind.
 
 use std::net::Shutdown;
 use std::sync::{Arc, Weak};
@@ -80,7 +81,8 @@ impl ListeningPorts {
         let tls = config.int(Directive::TlsPort) as u16;
         let bind = config.text(Directive::Bind);
         let mut wanted = Vec::new();
-        // As in redis.conf, port 0 listens nowhere when TLS has a port of its own; alone it means any free port.
+        // As in redis.conf, port 0 listens nowhere when TLS has a port of its own; alone it means any free
+        // port.
         if main != 0 || tls == 0 {
             wanted.extend(addresses(Entrance::Main, &bind, main).map_err(|failure| failure.error)?);
         }
@@ -99,7 +101,8 @@ impl ListeningPorts {
         Ok(doors)
     }
 
-    /// Tries out how TLS will be spoken after changes that concern it: one that cannot work would reset every later TLS client.
+    /// Tries the TLS settings that changes would lead to, before they are made: settings that cannot work
+    /// would fail every later TLS client.
     fn check_tls(&self, changes: &[Change]) -> Result<(), Refusal> {
         let concerned = changes.iter().find(|change| TLS_DIRECTIVES.contains(&change.directive));
         let Some(change) = concerned else { return Ok(()) };
@@ -110,7 +113,8 @@ impl ListeningPorts {
         })
     }
 
-    /// Listens at these addresses and no others. Sockets that stay are not touched; when a new one cannot be opened, all is as before.
+    /// Listens at these addresses and no others. Sockets that stay are not touched; when a new one cannot be
+    /// opened, all is as before.
     fn rearrange(&self, server: &Arc<Server>, wanted: Vec<(Entrance, Wanted)>) -> Result<(), Failure> {
         let _inside = self.runtime.enter();
         let backlog = server.config.int(Directive::TcpBacklog) as i32;
@@ -125,7 +129,8 @@ impl ListeningPorts {
                 None => arriving.push((entrance, wanted)),
             }
         }
-        // A socket of ours may be where a new one is to be, on all addresses of the machine instead of one: it goes first.
+        // A socket of ours may be where a new one is to be, on all addresses of the machine instead of one:
+        // it goes first.
         let is_in_the_way = |socket: &Socket| {
             arriving.iter().any(|(_, wanted)| wanted.address.port() == socket.wanted.address.port())
         };
@@ -145,7 +150,7 @@ impl ListeningPorts {
                     match self.open_all(server, backlog, vec![(socket.entrance, socket.wanted)]) {
                         Ok(again) => staying.extend(again),
                         Err(Failure { error, .. }) => {
-                            // Somebody else took the address in this very moment.
+                            // Another process took the address in this very moment.
                             tracing::error!(%error, "lost a listening socket");
                         }
                     }
@@ -157,7 +162,8 @@ impl ListeningPorts {
         }
     }
 
-    /// Opens sockets; none is left when one fails. With port 0 the system chooses one, the same for all addresses of an entrance.
+    /// Opens sockets; none is left when one fails. With port 0 the system chooses one, the same for all
+    /// addresses of an entrance.
     fn open_all(
         &self,
         server: &Arc<Server>,
@@ -195,7 +201,8 @@ impl ListeningPorts {
 }
 
 impl Socket {
-    /// From here on nobody can connect, though the accept loop may still have to notice its end.
+    /// Closes the socket: no client can connect from here on, though the accept loop may still have to notice
+    /// its end.
     fn close(&self) {
         self.closed.cancel();
         if let Err(error) = SockRef::from(&*self.listener).shutdown(Shutdown::Both) {
@@ -267,7 +274,7 @@ fn addresses(entrance: Entrance, bind: &str, port: u16) -> Result<Vec<(Entrance,
     Ok(all.into_iter().map(|wanted| (entrance, wanted)).collect())
 }
 
-/// The ports that there are to be. One that is not changed stays, also where the system chose it.
+/// Ports to be listened on after `changes`. A port that is not changed stays, also where the system chose it.
 fn ports_after(config: &Config, changes: &[Change], present: Ports) -> Ports {
     let changed = |directive| changes.iter().any(|change| change.directive == directive);
     let port = |directive, present| match changed(directive) {
@@ -288,7 +295,8 @@ fn bind_after(config: &Config, changes: &[Change]) -> String {
     }
 }
 
-/// What the client is told: of the directives that could have led to it, the one named first is at fault.
+/// The refusal of a CONFIG SET: of the directives that could have led to the failure, the one named first is
+/// at fault.
 fn refusal(changes: &[Change], Failure { entrance, error }: Failure) -> Refusal {
     tracing::warn!(%error, "the ports stay as they are");
     let concerned: &[Directive] = match entrance {

@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
-/// See the module's page.
+/// One client's bytes. Reading and writing are the same for the three kinds, so a connection need not know which
+/// it has.
 #[derive(Debug)]
 pub enum NetStream {
     /// Plain.
@@ -21,8 +22,9 @@ pub enum NetStream {
 }
 
 impl NetStream {
-    /// Writes what goes out at once. Nothing went where it cannot be known without waiting: then [`poll_write`](AsyncWrite::poll_write) is to
-    /// be asked. This is the shorter way for what nearly always succeeds.
+    /// Writes what goes out at once. Nothing went where it cannot be known without waiting: then
+    /// [`poll_write`](AsyncWrite::poll_write) is to be asked. This is the shorter way for what nearly always
+    /// succeeds.
     #[inline]
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let written = match self {

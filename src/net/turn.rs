@@ -1,16 +1,18 @@
 //! One turn of a worker: all clients that it serves between two moments without work.
 //!
-//! With many clients in a turn, replies to a pipeline are written after the other clients were served: the kernel then wakes
-//! a load of clients at once, and they run while the server is idle. With few clients the detour costs more than it gains
-//! (docs/performance.md).
+//! With many clients in a turn, replies to a pipeline are written after the other clients were served: the
+//! kernel then wakes a load of clients at once, and they run while the server is idle. With few clients the
+//! detour costs more than it gains (docs/performance.md).
 
 use std::cell::Cell;
 
-/// From this many clients served in one turn, deferring the replies to pipelines pays off (docs/performance.md).
+/// From this many clients served in one turn, deferring the replies to pipelines pays off
+/// (docs/performance.md).
 const CROWD: u32 = 8;
 
-/// After so many clients, about half a millisecond with pipelines of 16, a thread offers its core to others. Those are often the clients themselves, on one
-/// machine with the server, and would wait for the end of a time slice of several milliseconds while replies lie ready for them.
+/// After so many clients, about half a millisecond with pipelines of 16, a thread offers its core to others.
+/// Those are often the clients themselves, on one machine with the server, and would wait for the end of a
+/// time slice of several milliseconds while replies lie ready for them.
 const YIELD_EVERY: u32 = 64;
 
 thread_local! {

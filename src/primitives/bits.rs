@@ -214,7 +214,10 @@ mod tests {
                 inputs[1..].iter().for_each(|input| join.apply(&mut joined, input));
                 let at = |input: &Vec<u8>, index| input.get(index).copied().unwrap_or(0);
                 let expected: Vec<u8> = (0..len)
-                    .map(|index| inputs[1..].iter().fold(at(&inputs[0], index), |byte, input| one(byte, at(input, index))))
+                    .map(|index| {
+                        let first = at(&inputs[0], index);
+                        inputs[1..].iter().fold(first, |byte, input| one(byte, at(input, index)))
+                    })
                     .collect();
                 prop_assert_eq!(joined, expected);
             }

@@ -411,7 +411,9 @@ mod tests {
         /// What is within the area is within the scores that are searched for it.
         #[test]
         fn searched_cells_cover_the_area(
-            (centre, points) in point().prop_flat_map(|centre| (Just(centre), prop::collection::vec(near(centre), 1..20))),
+            (centre, points) in point().prop_flat_map(|centre| {
+                (Just(centre), prop::collection::vec(near(centre), 1..20))
+            }),
             size in 1.0..400_000.0f64,
             other in 1.0..400_000.0f64,
         ) {

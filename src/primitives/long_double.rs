@@ -25,7 +25,7 @@ pub struct LongDouble {
 }
 
 impl LongDouble {
-    /// Zero.
+    /// The number 0, without a sign.
     pub const ZERO: Self = Self { negative: false, infinite: false, exponent: 0, mantissa: 0 };
 
     /// Reads what `strtold` reads: decimal or hexadecimal with or without an exponent, or infinity, in any
@@ -54,12 +54,6 @@ impl LongDouble {
         let magnitude =
             if self.infinite { f64::INFINITY } else { self.mantissa as f64 * 2f64.powi(self.exponent) };
         if self.negative { -magnitude } else { magnitude }
-    }
-
-    /// Converts an integer exactly.
-    pub fn from_i64(value: i64) -> Self {
-        let magnitude = Self::rounded(u128::from(value.unsigned_abs()), 0, false).unwrap_or(Self::ZERO);
-        Self { negative: value < 0, ..magnitude }
     }
 
     /// The sum, rounded to the nearest number of the format, ties to even; `None` when it would be infinite
@@ -478,11 +472,20 @@ mod tests {
         /// Integers and their halves are exact, so the sum is known.
         #[test]
         fn exact_sums(a in -(1i64 << 52)..1i64 << 52, b in -(1i64 << 52)..1i64 << 52) {
-            let half = |value: i64| format!("{}{}", if value < 0 { "-" } else { "" }, format_args!("{}.{}", value.abs() / 2, if value % 2 != 0 { 5 } else { 0 }));
+            let half = |value: i64| {
+                format!(
+                    "{}{}",
+                    if value < 0 { "-" } else { "" },
+                    format_args!("{}.{}", value.abs() / 2, if value % 2 != 0 { 5 } else { 0 })
+                )
+            };
             let total = a + b;
             let expected = half(total);
             let expected = expected.trim_end_matches(".0");
-            prop_assert_eq!(sum(&half(a), &half(b)), Some(if expected == "-0" { "0".to_owned() } else { expected.to_owned() }));
+            prop_assert_eq!(
+                sum(&half(a), &half(b)),
+                Some(if expected == "-0" { "0".to_owned() } else { expected.to_owned() })
+            );
         }
 
         /// The quick paths and the exact one agree.

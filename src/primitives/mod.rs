@@ -1,11 +1,11 @@
 //! Tools on bytes and numbers that know no other room: decimal numbers, runs of bytes with their own memory
 //! layout, bits, comparing and copying short texts, places on the earth.
 
-pub mod bits;
-pub mod geohash;
-pub mod long_double;
-pub mod number;
-pub mod occupancy;
-pub mod same;
-pub mod short_copy;
+pub(crate) mod bits;
+pub(crate) mod geohash;
+pub(crate) mod long_double;
+pub(crate) mod number;
+pub(crate) mod occupancy;
+pub(crate) mod same;
+pub(crate) mod short_copy;
 pub mod thin;

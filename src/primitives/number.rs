@@ -371,7 +371,10 @@ mod tests {
             if let Some(value) = parse_i64(text.as_bytes()) {
                 prop_assert_eq!(value.to_string(), text);
             } else {
-                prop_assert!(text.parse::<i64>().is_err() || text.parse::<i64>().is_ok_and(|value| value.to_string() != text));
+                prop_assert!(
+                    text.parse::<i64>().is_err()
+                        || text.parse::<i64>().is_ok_and(|value| value.to_string() != text)
+                );
             }
         }
 

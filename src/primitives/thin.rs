@@ -393,7 +393,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn edits_many_like_a_vec(bytes in proptest::collection::vec(any::<u8>(), 0..500), places in any::<[proptest::sample::Index; 3]>(), pieces in any::<[[u8; 5]; 3]>(), lens in any::<[proptest::sample::Index; 3]>()) {
+        fn edits_many_like_a_vec(
+            bytes in proptest::collection::vec(any::<u8>(), 0..500),
+            places in any::<[proptest::sample::Index; 3]>(),
+            pieces in any::<[[u8; 5]; 3]>(),
+            lens in any::<[proptest::sample::Index; 3]>(),
+        ) {
             let mut places = places.map(|place| place.index(bytes.len() + 1));
             places.sort_unstable();
             let mut thin = Thin::<u32>::new();
@@ -420,7 +425,9 @@ mod tests {
         }
 
         #[test]
-        fn splices_like_a_vec(steps in proptest::collection::vec((0usize..600, 0usize..300, 0usize..300, any::<u8>()), 1..40)) {
+        fn splices_like_a_vec(
+            steps in proptest::collection::vec((0usize..600, 0usize..300, 0usize..300, any::<u8>()), 1..40),
+        ) {
             let mut thin = Thin::<u32>::new();
             let mut model: Vec<u8> = Vec::new();
             for (at, removed, added, byte) in steps {

@@ -4,14 +4,14 @@
 //! are read, and the packed forms of every version since Redis 2.4.
 
 mod error;
-pub mod functions;
-pub mod listpack;
-pub mod lzf;
+pub(crate) mod functions;
+pub(crate) mod listpack;
+pub(crate) mod lzf;
 mod packed;
-pub mod read;
+pub(crate) mod read;
 mod reader;
 mod stream;
-pub mod write;
+pub(crate) mod write;
 mod ziplist;
 mod zipmap;
 

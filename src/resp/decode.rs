@@ -580,7 +580,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_request_survives_any_cuts(
-            requests in prop::collection::vec(prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6), 0..40),
+            requests in prop::collection::vec(
+                prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6),
+                0..40,
+            ),
             cuts in prop::collection::vec(0usize..4000, 0..12),
         ) {
             let mut input = Vec::new();

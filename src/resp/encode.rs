@@ -66,7 +66,7 @@ impl<'a> Reply<'a> {
         self.out.truncate(position);
     }
 
-    /// `+OK`
+    /// Writes the status `+OK`.
     #[inline]
     pub fn ok(&mut self) {
         self.out.extend_from_slice(b"+OK\r\n");
@@ -584,7 +584,10 @@ mod tests {
     proptest! {
         #[test]
         fn byte_strings_in_a_row_are_byte_strings(
-            strings in proptest::collection::vec((0usize..40, prop_oneof![8 => 0usize..40, 2 => 90usize..110, 1 => 9900usize..10_100]), 0..200),
+            strings in proptest::collection::vec(
+                (0usize..40, prop_oneof![8 => 0usize..40, 2 => 90usize..110, 1 => 9900usize..10_100]),
+                0..200,
+            ),
         ) {
             let (mut one_by_one, mut in_a_row) = (b"+OK\r\n".to_vec(), b"+OK\r\n".to_vec());
             let mut reply = Reply::new(&mut one_by_one, Version::Resp2);

@@ -1,7 +1,7 @@
 //! The Redis serialization protocol: requests in, replies out. Knows neither sockets nor the server.
 
 pub mod decode;
-pub mod encode;
+pub(crate) mod encode;
 
 /// Which version of the protocol a client speaks (HELLO).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

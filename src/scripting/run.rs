@@ -27,7 +27,7 @@ use crate::resp::Version;
 
 /// What is to be run.
 pub enum Program {
-    /// A script.
+    /// A script of EVAL or EVALSHA.
     Script(Arc<Script>),
     /// A function by its name, and what it says of itself.
     Function {

@@ -1,4 +1,5 @@
-//! A client as the rest of the server sees it (CLIENT LIST) and reaches it: messages, closing, waking.
+//! [`SharedClient`]: the part of a client that other tasks read (CLIENT LIST) and reach (messages, CLIENT
+//! KILL, waking).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::tracker::Tracker;
 use super::waiter::Waiter;
 use crate::acl::user::User;
 
-/// The door a client came through.
+/// Kind of port that a client connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     /// `port`, `tls-port` or the unix socket.
@@ -21,7 +22,7 @@ pub enum Door {
     ReadOnly,
 }
 
-/// What a client is told from outside its own task.
+/// Messages for a client from other tasks, not yet in its write buffer.
 #[derive(Debug, Default)]
 struct Outbox {
     messages: VecDeque<Bytes>,
@@ -35,7 +36,7 @@ pub struct OutputLimit {
     pub hard_bytes: usize,
     /// Bytes at which it is cut after `soft_seconds`; 0 for none.
     pub soft_bytes: usize,
-    /// See above.
+    /// Seconds for which `soft_bytes` may be exceeded.
     pub soft_seconds: u64,
 }
 
@@ -74,17 +75,17 @@ pub struct SharedClient {
     pub reply_buffer: [AtomicUsize; 2],
     /// Where it came from: `ip:port`, or the socket's path and `:0`.
     pub address: String,
-    /// What it dialled.
+    /// Address that the client connected to, in the same form.
     pub local_address: String,
-    /// The socket's number.
+    /// File descriptor of the socket, which CLIENT LIST shows.
     pub fd: i32,
-    /// Came through the read-only port.
+    /// Kind of port that the client connected to.
     pub door: Door,
-    /// 2 or 3.
+    /// Version of RESP: 2 or 3.
     pub protocol: AtomicU8,
-    /// When it came, in milliseconds of Unix time.
+    /// Time of the connection, in milliseconds of Unix time.
     pub created_ms: u64,
-    /// Who it is.
+    /// The user that the client authenticated as.
     pub user: Mutex<Arc<User>>,
     /// Names it gave itself.
     pub names: Mutex<ClientNames>,
@@ -96,13 +97,13 @@ pub struct SharedClient {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
-    /// READONLY.
+    /// READONLY was sent on a connection of cluster mode.
     pub readonly: AtomicBool,
     /// CLIENT CAPA redirect.
     pub capa_redirect: AtomicBool,
     /// CLIENT IMPORT-SOURCE.
     pub import_source: AtomicBool,
-    /// MONITOR.
+    /// Lines of MONITOR are sent to it.
     pub monitor: AtomicBool,
     /// Waits for the end of a pause.
     pub blocked: AtomicBool,
@@ -110,9 +111,11 @@ pub struct SharedClient {
     gone: AtomicBool,
     /// Waits for keys.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
-    /// Since when more waits to be read than the soft limit of its class, in milliseconds of Unix time; 0 while it does not.
+    /// Since when more waits to be read than the soft limit of its class, in milliseconds of Unix time; 0
+    /// while it does not.
     over_soft_since_ms: AtomicU64,
-    /// Bytes read and written when [`Server::look_after_clients`](super::Server::look_after_clients) looked last.
+    /// Bytes read and written when [`Server::look_after_clients`](super::Server::look_after_clients) looked
+    /// last.
     pub traffic_seen: AtomicU64,
     /// When it last saw that number changed, in milliseconds of Unix time.
     pub traffic_ms: AtomicU64,
@@ -125,11 +128,12 @@ pub struct SharedClient {
     /// CLIENT TRACKING.
     pub tracker: Mutex<Option<Arc<Tracker>>>,
     outbox: Mutex<Outbox>,
-    /// Wakes the connection's task. It stays where it is when it is used: a task has the same one all its life.
+    /// Wakes the connection's task. It stays where it is when it is used: a task has the same one all its
+    /// life.
     waker: Mutex<Option<Waker>>,
 }
 
-/// To be closed at once.
+/// The connection is to be closed at once.
 const WANT_CLOSE: u8 = 1;
 /// Something about the server changed that the connection waits for (pause).
 const WANT_LOOK: u8 = 2;
@@ -139,7 +143,7 @@ const CUT: u8 = 4;
 const OVER_LIMIT: u8 = 8;
 
 impl SharedClient {
-    /// A client that has just come.
+    /// Makes the shared part of a new client.
     pub fn new(
         id: u64,
         address: String,
@@ -196,7 +200,7 @@ impl SharedClient {
         self.subscribed.iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
-    /// Notes that its connection has ended.
+    /// Marks its connection as ended.
     pub fn set_gone(&self) {
         self.gone.store(true, Ordering::Relaxed);
     }
@@ -211,7 +215,8 @@ impl SharedClient {
         self.address == self.local_address
     }
 
-    /// Puts a message into the outbox and wakes the connection. A client over its limit is closed instead. Whether it will be sent.
+    /// Puts a message into the outbox and wakes the connection. A client over its limit is closed instead.
+    /// Whether it will be sent.
     pub fn send(&self, message: Bytes, limit: OutputLimit, now_ms: u64) -> bool {
         if self.is_closing() {
             return false; // Nothing piles up for one that will not read it.
@@ -271,7 +276,7 @@ impl SharedClient {
             + size_of::<Self>()
     }
 
-    /// Has the connection closed as soon as it can look.
+    /// Asks the connection's task to close it, and wakes the task.
     pub fn close(&self) {
         self.wanted.fetch_or(WANT_CLOSE, Ordering::Release);
         self.wake();
@@ -297,7 +302,8 @@ impl SharedClient {
         }
     }
 
-    /// Whether `waiting` bytes of replies and messages are more than `limit` allows, now or for too long already.
+    /// Whether `waiting` bytes of replies and messages are more than `limit` allows, now or for too long
+    /// already.
     pub fn exceeds(&self, limit: OutputLimit, waiting: usize, now_ms: u64) -> bool {
         if limit.soft_bytes == 0 || waiting <= limit.soft_bytes {
             self.over_soft_since_ms.store(0, Ordering::Relaxed);
@@ -309,7 +315,7 @@ impl SharedClient {
         over_hard || since_ms > 0 && now_ms.saturating_sub(since_ms) > limit.soft_seconds * 1000
     }
 
-    /// Has the connection look at the server's state again.
+    /// Wakes the connection's task, to look at the server's state again (a pause, a wait).
     pub fn look(&self) {
         self.wanted.fetch_or(WANT_LOOK, Ordering::Release);
         self.wake();
@@ -343,7 +349,8 @@ impl SharedClient {
         self.wanted.load(Ordering::Acquire) != 0 || self.has_messages()
     }
 
-    /// Has `waker` woken by each call from outside, and no other one any more. Whoever registers looks afterwards whether it was called.
+    /// Has `waker` woken by each call from outside, and no other one any more. Whoever registers looks
+    /// afterwards whether it was called.
     pub fn register(&self, waker: &Waker) {
         *self.waker.lock() = Some(waker.clone());
     }

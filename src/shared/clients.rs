@@ -1,4 +1,4 @@
-//! Who is connected.
+//! [`Clients`]: the connected clients, and the places that `maxclients` allows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ pub struct Clients {
     by_id: RwLock<BTreeMap<u64, Arc<SharedClient>>>,
     last_id: AtomicU64,
     count: AtomicUsize,
-    /// When they were looked after last, in milliseconds of Unix time.
+    /// Time of the last look at all clients (idle ones, soft limits), in milliseconds of Unix time.
     pub looked_ms: AtomicU64,
 }
 
 impl Clients {
-    /// Nobody.
+    /// Makes an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The id of the next client: they only grow.
+    /// Takes the id of the next client. Ids only grow.
     pub fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Takes a place if fewer than `max` are connected.
+    /// Takes a place for a client. Returns false where `max` clients are connected.
     pub fn take_place(&self, max: usize) -> bool {
         self.count
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1))
@@ -47,7 +47,7 @@ impl Clients {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// How many are connected.
+    /// Number of connected clients.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }

@@ -1,12 +1,14 @@
 //! The server's clock: the only place where time is read, so that tests can move it.
 //!
-//! Asking the machine for the time is a noticeable part of a short request, so a batch asks once, for the monotonic time, and adds by how much
-//! Unix time is ahead of that. This difference is looked at again every few milliseconds: somebody may set the machine's clock.
+//! Asking the machine for the time is a noticeable part of a short request, so a batch asks once, for the
+//! monotonic time, and adds the difference to Unix time. The difference is measured again every few
+//! milliseconds, as the machine's clock may be set.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// How long two looks at the machine's clocks, one after the other, may take for their difference to count, in nanoseconds.
+/// How long two looks at the machine's clocks, one after the other, may take for their difference to count,
+/// in nanoseconds.
 const AT_ONCE_NS: u64 = 5_000;
 
 /// Wall time and monotonic time, real or moved by hand.
@@ -24,7 +26,7 @@ pub struct Clock {
 pub struct Moment {
     /// Microseconds of Unix time.
     pub unix_us: u64,
-    /// As [`Clock::monotonic_ns`].
+    /// Nanoseconds since the clock was made.
     pub monotonic_ns: u64,
 }
 
@@ -39,7 +41,7 @@ impl Clock {
         }
     }
 
-    /// A clock that stands at this Unix time until it is moved.
+    /// Makes a clock that stands at `unix_ms` until [`advance_ms`](Self::advance_ms) moves it.
     pub fn manual(unix_ms: u64) -> Self {
         Self {
             start: Instant::now(),
@@ -80,7 +82,7 @@ impl Clock {
         Moment { unix_us, monotonic_ns }
     }
 
-    /// Looks how far Unix time is ahead. To be called every few milliseconds.
+    /// Measures the difference between Unix time and monotonic time. Has to be called every few milliseconds.
     pub fn follow(&self) {
         let before_ns = self.monotonic_ns();
         let unix_us = unix_us();

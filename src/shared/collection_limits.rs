@@ -1,5 +1,5 @@
-//! The directives that say when a collection leaves its compact form, as numbers behind relaxed loads: commands that add
-//! elements read them for each call.
+//! The directives that say when a collection leaves its compact form, as numbers behind relaxed loads:
+//! commands that add elements read them for each call.
 
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 

@@ -13,7 +13,7 @@ const ARGUMENTS_MAX: usize = 32;
 /// Bytes kept of an argument (Redis's figure).
 const ARGUMENT_BYTES_MAX: usize = 128;
 
-/// Which log.
+/// One of the three logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogKind {
     /// Commands that took long; their value is in microseconds.
@@ -28,7 +28,7 @@ impl LogKind {
     /// All of them, in the order in which the logs stand.
     pub const ALL: [LogKind; 3] = [LogKind::Slow, LogKind::LargeRequest, LogKind::LargeReply];
 
-    /// Its word.
+    /// Name of the log in COMMANDLOG's arguments.
     pub fn name(self) -> &'static str {
         match self {
             LogKind::Slow => "slow",
@@ -41,17 +41,17 @@ impl LogKind {
 /// A command that was logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
-    /// Grows by one with each entry of its log.
+    /// Number of the entry, one more than that of the entry before in its log.
     pub id: u64,
-    /// When, in seconds of Unix time.
+    /// Time of the entry, in seconds of Unix time.
     pub at_s: u64,
-    /// Microseconds or bytes.
+    /// What the log measures: microseconds, or bytes of the request or reply.
     pub value: u64,
     /// The request, cut.
     pub arguments: Vec<Vec<u8>>,
-    /// Where the client came from.
+    /// Address of the client.
     pub address: String,
-    /// Its name.
+    /// Name of the client (CLIENT SETNAME).
     pub name: String,
 }
 

@@ -32,7 +32,8 @@ pub struct Event {
     pub count: u64,
 }
 
-/// See the module's page.
+/// Samples of slow events by their names, and the threshold above which an event is one. `LATENCY` shows them.
+/// With a threshold of 0 nothing is kept, and asking costs a relaxed load.
 #[derive(Debug, Default)]
 pub struct LatencyMonitor {
     threshold_ms: AtomicU64,
@@ -45,13 +46,13 @@ impl LatencyMonitor {
         self.threshold_ms.store(threshold_ms, Ordering::Relaxed);
     }
 
-    /// See [`set_threshold_ms`](Self::set_threshold_ms).
+    /// Milliseconds from which on an event is kept; 0 for never.
     #[inline]
     pub fn threshold_ms(&self) -> u64 {
         self.threshold_ms.load(Ordering::Relaxed)
     }
 
-    /// Whether anything is noted at all: who would have to read the clock asks first.
+    /// Returns whether events are kept at all. Asked before a clock is read only for an event.
     #[inline]
     pub fn is_on(&self) -> bool {
         self.threshold_ms() > 0

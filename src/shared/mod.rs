@@ -1,16 +1,16 @@
-//! What clients, commands and sockets share and what needs no engine: the clients as others see them, channels, the clock, what is
-//! counted, logged and paused.
+//! What clients, commands and sockets share and what needs no engine: the clients as others see them,
+//! channels, the clock, what is counted, logged and paused.
 
 pub mod client;
-pub mod clients;
+pub(crate) mod clients;
 pub mod clock;
-pub mod collection_limits;
-pub mod commandlog;
-pub mod latency;
-pub mod ordered;
-pub mod pause;
-pub mod pubsub;
-pub mod settings;
-pub mod stats;
-pub mod tracker;
-pub mod waiter;
+pub(crate) mod collection_limits;
+pub(crate) mod commandlog;
+pub(crate) mod latency;
+pub(crate) mod ordered;
+pub(crate) mod pause;
+pub(crate) mod pubsub;
+pub(crate) mod settings;
+pub(crate) mod stats;
+pub(crate) mod tracker;
+pub(crate) mod waiter;

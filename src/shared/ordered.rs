@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
-/// A map that is iterated in the order of its additions, and in which finding, adding and removing a name take at most
-/// logarithmic time: clients make these as long as they like. An empty one takes no memory beside its own word.
+/// A map that is iterated in the order of its additions, and in which finding, adding and removing a name
+/// take at most logarithmic time: clients make these as long as they like. An empty one takes no memory
+/// beside its own word.
 #[derive(Debug)]
 pub struct Ordered<V>(Option<Box<Inner<V>>>);
 
 #[derive(Debug)]
 struct Inner<V> {
     places: HashMap<Bytes, u64, foldhash::fast::RandomState>,
-    /// By place, which grows with each addition.
+    /// Names and values by their place, a number that grows with each addition.
     entries: BTreeMap<u64, (Bytes, V)>,
     next_place: u64,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is paused.
+/// Which commands a pause holds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Every command.
@@ -19,7 +19,7 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// None.
+    /// Makes the state without a pause.
     pub fn new() -> Self {
         Self::default()
     }
@@ -34,7 +34,7 @@ impl Pause {
         self.state.store(end << 1 | u64::from(all), Ordering::Release);
     }
 
-    /// Ends it.
+    /// Ends the pause.
     pub fn end(&self) {
         self.state.store(0, Ordering::Release);
     }
@@ -49,7 +49,7 @@ impl Pause {
         Some((if state & 1 != 0 { Scope::All } else { Scope::Write }, state >> 1))
     }
 
-    /// Whether there may be one, for the hot path.
+    /// Returns whether there may be a pause: a relaxed load, as the hot path asks.
     #[inline]
     pub fn is_set(&self) -> bool {
         self.state.load(Ordering::Relaxed) != 0

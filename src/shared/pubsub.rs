@@ -1,4 +1,4 @@
-//! Channels, patterns and shard channels, and who listens to them.
+//! [`PubSub`]: subscriptions to channels, patterns and shard channels, and sending of messages.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::glob;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
 
-/// By their ids: a channel may have very many, and each leaves by itself.
+/// Subscribers by their ids: a channel may have very many, and each is removed by itself.
 type Subscribers = HashMap<u64, Arc<SharedClient>, foldhash::fast::RandomState>;
 
 /// Which name space a channel is in.
@@ -26,19 +26,20 @@ pub enum Kind {
     Shard,
 }
 
-/// The subscriptions of a server.
+/// All subscriptions of a server's clients.
 #[derive(Debug, Default)]
 pub struct PubSub {
     channels: DashMap<Bytes, Subscribers>,
     shard_channels: DashMap<Bytes, Subscribers>,
     patterns: RwLock<Ordered<Subscribers>>,
-    /// Channel and pattern subscriptions of all clients: publishing to nobody costs one load.
+    /// Number of channel and pattern subscriptions of all clients: publishing without subscribers costs one
+    /// load.
     global: AtomicUsize,
     limit: RwLock<OutputLimit>,
 }
 
 impl PubSub {
-    /// Nobody listens.
+    /// Makes an object without subscriptions.
     pub fn new() -> Self {
         Self::default()
     }
@@ -48,7 +49,7 @@ impl PubSub {
         *self.limit.write() = limit;
     }
 
-    /// Whether anybody listens to channels or patterns.
+    /// Returns whether any client is subscribed to a channel or pattern; one relaxed load.
     #[inline]
     pub fn is_heard(&self) -> bool {
         self.global.load(Ordering::Relaxed) > 0
@@ -100,7 +101,7 @@ impl PubSub {
         }
     }
 
-    /// Sends a message to everyone who listens to the channel or to a pattern that it matches; answers how many.
+    /// Sends a message to the subscribers of the channel and of patterns that match it. Returns their number.
     pub fn publish(&self, channel: &[u8], message: &[u8], now_ms: u64) -> usize {
         if !self.is_heard() {
             return 0;
@@ -126,7 +127,7 @@ impl PubSub {
         receivers
     }
 
-    /// Sends a message to everyone who listens to the shard channel; answers how many.
+    /// Sends a message to the subscribers of the shard channel. Returns their number.
     pub fn spublish(&self, channel: &[u8], message: &[u8], now_ms: u64) -> usize {
         let Some(subscribers) = self.shard_channels.get(channel) else { return 0 };
         let limit = *self.limit.read();
@@ -139,7 +140,7 @@ impl PubSub {
         receivers
     }
 
-    /// How many would receive a message to this channel now.
+    /// Number of subscribers that a message to this channel would reach now.
     pub fn receiver_count(&self, kind: Kind, channel: &[u8]) -> usize {
         let direct = self.subscriber_count(kind, channel);
         if kind == Kind::Shard {
@@ -159,12 +160,13 @@ impl PubSub {
             .collect()
     }
 
-    /// How many listen to a channel.
+    /// Number of subscribers of a channel (PUBSUB NUMSUB).
     pub fn subscriber_count(&self, kind: Kind, channel: &[u8]) -> usize {
         self.map(kind).get(channel).map_or(0, |subscribers| subscribers.len())
     }
 
-    /// Who listens to a channel or (with `true`) pattern of which `is_meant` says yes; some more than once.
+    /// Collects subscribers of the channels, and with `true` patterns, that `is_meant` accepts. A client may
+    /// occur more than once.
     pub fn listeners(&self, is_meant: impl Fn(&[u8], bool) -> bool) -> Vec<Arc<SharedClient>> {
         let mut listeners = Vec::new();
         for channels in [&self.channels, &self.shard_channels] {
@@ -179,12 +181,12 @@ impl PubSub {
         listeners
     }
 
-    /// How many different patterns there are.
+    /// Number of different patterns (PUBSUB NUMPAT).
     pub fn pattern_count(&self) -> usize {
         self.patterns.read().len()
     }
 
-    /// How many channels have listeners.
+    /// Number of channels with subscribers.
     pub fn channel_count(&self, kind: Kind) -> usize {
         self.map(kind).len()
     }
@@ -197,7 +199,7 @@ impl PubSub {
     }
 }
 
-/// A message, encoded once for each protocol version that somebody speaks.
+/// A message, encoded at most once for each protocol version, when the first receiver of that version comes.
 struct Encoded<'a> {
     parts: &'a [&'a [u8]],
     texts: [Option<Bytes>; 2],

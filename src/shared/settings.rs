@@ -10,8 +10,8 @@ use crate::config::{ClientClass, Config, Directive};
 use crate::keyspace::access_clock::AccessClock;
 use crate::keyspace::evict::Policy;
 
-/// The directives that requests read, each as a number. [`load`](Self::load) writes them after CONFIG SET; readers may see the
-/// old value of one directive beside the new one of another.
+/// The directives that requests read, each as a number. [`load`](Self::load) writes them after CONFIG SET;
+/// readers may see the old value of one directive beside the new one of another.
 #[derive(Debug, Default)]
 pub struct Settings {
     bulk_max: AtomicI64,
@@ -32,17 +32,19 @@ pub struct Settings {
     pub collections: CollectionLimits,
 }
 
-/// Bytes of replies that may wait for a client that has never authenticated (Redis's figures: its fixed buffer and 1 KiB).
+/// Bytes of replies that may wait for a client that has never authenticated (Redis's figures: its fixed
+/// buffer and 1 KiB).
 const STRANGER_OUTPUT_MAX: usize = (16 + 1) * 1024;
 
-/// How keys are evicted.
+/// Settings of eviction: policy, samples, time limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Eviction {
     /// `maxmemory-policy`; `None` for `noeviction`.
     pub policy: Option<Policy>,
     /// `maxmemory-samples`.
     pub samples: usize,
-    /// How long one command may be held up by it (`maxmemory-eviction-tenacity`), in microseconds; `None` for as long as it takes.
+    /// How long one command may be held up by it (`maxmemory-eviction-tenacity`), in microseconds; `None` for
+    /// as long as it takes.
     pub limit_us: Option<u64>,
 }
 
@@ -54,7 +56,7 @@ impl Settings {
         settings
     }
 
-    /// Reads them anew.
+    /// Copies the directives from `config`. Called at start and after CONFIG SET.
     pub fn load(&self, config: &Config) {
         self.bulk_max.store(config.int(Directive::ProtoMaxBulkLen), Ordering::Relaxed);
         self.query_max.store(config.int(Directive::ClientQueryBufferLimit), Ordering::Relaxed);
@@ -175,19 +177,22 @@ impl Settings {
         if self.counts_replies_to_strangers.load(Ordering::Relaxed) { 0 } else { STRANGER_OUTPUT_MAX }
     }
 
-    /// Has even the reply under way count towards [`stranger_output_max`](Self::stranger_output_max), for tests.
+    /// Has even the reply under way count towards [`stranger_output_max`](Self::stranger_output_max), for
+    /// tests.
     pub fn count_replies_to_strangers(&self, is_on: bool) {
         self.counts_replies_to_strangers.store(is_on, Ordering::Relaxed);
     }
 
-    /// The limit of a client that watches the others (MONITOR) or keeps copies (CLIENT TRACKING): the normal class as in Redis, and
-    /// where that has no bound the replica's. Otherwise one that does not read would take all memory.
+    /// The limit of a client that watches the others (MONITOR) or keeps copies (CLIENT TRACKING): the normal
+    /// class as in Redis, and where that has no bound the replica's. Otherwise one that does not read would
+    /// take all memory.
     pub fn monitor_limit(&self) -> OutputLimit {
         *self.monitor_limit.read()
     }
 }
 
-/// Redis's rule: up to 10 it grows in steps of 50 microseconds, then by 15 % a step, and 100 is without limit.
+/// Redis's rule: up to 10 it grows in steps of 50 microseconds, then by 15 % a step, and 100 is without
+/// limit.
 fn eviction_limit_us(tenacity: i64) -> Option<u64> {
     match tenacity {
         ..=10 => Some(50 * tenacity.max(0) as u64),

@@ -1,4 +1,5 @@
-//! Statistics: counted for each worker on lines of its own, summed when somebody asks.
+//! [`Stats`]: the counters behind INFO, kept for each worker on cache lines of its own and added up by
+//! readers.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -43,7 +44,7 @@ pub enum Counter {
 
 const COUNTERS: usize = Counter::ActiveNs as usize + 1;
 
-/// What is counted for each command on each worker. Only this worker locks it, and who asks.
+/// Counters of one command on one worker, locked by that worker and by readers (INFO) only.
 type CommandCounters = Mutex<CommandCount>;
 
 #[derive(Debug, Default)]
@@ -66,7 +67,7 @@ pub struct CommandTotals {
     pub calls: u64,
     /// Nanoseconds it took together.
     pub total_ns: u64,
-    /// Times the gate refused it.
+    /// Times it was refused before it ran.
     pub rejected: u64,
     /// Times it answered an error.
     pub failed: u64,
@@ -89,7 +90,8 @@ impl CommandCount {
     }
 }
 
-/// Upper bound on distinct error codes that are counted (Redis's figure): beyond it all new ones are counted as this one.
+/// Upper bound on distinct error codes that are counted (Redis's figure): beyond it all new ones are counted
+/// as this one.
 const ERROR_CODES_MAX: usize = 128;
 
 /// Codes of the server's own errors. All others come from scripts, and only these are bounded.
@@ -117,7 +119,7 @@ const SERVER_CODES: &[&str] = &[
     "NOSUB",
 ];
 
-/// See above.
+/// Code under which errors beyond [`ERROR_CODES_MAX`] are counted.
 const ERROR_CODES_OVERFLOW: &str = "ERRORSTATS_OVERFLOW";
 
 /// The statistics of a server.
@@ -134,7 +136,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// For this many workers and commands, all zero.
+    /// Makes counters for `workers` threads and `commands` entries, all zero.
     pub fn new(workers: usize, commands: usize) -> Self {
         let worker = || {
             CachePadded::new(Worker {
@@ -152,8 +154,8 @@ impl Stats {
         }
     }
 
-    /// Adds to a counter of this thread's. A worker's are written by nobody else, so it needs no atomic addition, which takes as long as
-    /// twenty others; threads that are no workers share theirs.
+    /// Adds to a counter of this thread's. A worker's are written by nobody else, so it needs no atomic
+    /// addition, which takes as long as twenty others; threads that are no workers share theirs.
     #[inline]
     pub fn add(&self, worker: usize, counter: Counter, by: u64) {
         if by == 0 {
@@ -182,7 +184,7 @@ impl Stats {
         self.workers.iter().map(|worker| worker.counters[counter].load(Ordering::Relaxed)).sum()
     }
 
-    /// Counts runs of a command, and the time that they took together.
+    /// Adds `calls` of a command and their time to the worker's counters.
     #[inline]
     pub fn commands_ran(&self, worker: usize, command: usize, calls: u64, took_ns: u64, failed: u64) {
         self.add(worker, Counter::ActiveNs, took_ns);
@@ -221,7 +223,8 @@ impl Stats {
         all
     }
 
-    /// How many calls of a command took at most how many microseconds, in steps that double; `None` if no latency was kept.
+    /// How many calls of a command took at most how many microseconds, in steps that double; `None` if no
+    /// latency was kept.
     pub fn latency_steps(&self, command: usize) -> Option<Vec<(u64, u64)>> {
         let all = self.latencies(command)?;
         let mut steps = Vec::new();
@@ -241,7 +244,7 @@ impl Stats {
         Some(steps)
     }
 
-    /// Counts a command that the gate refused.
+    /// Counts a command that was refused before it ran.
     pub fn command_rejected(&self, worker: usize, command: usize) {
         self.of(worker).commands[command].lock().totals.rejected += 1;
     }
@@ -319,7 +322,7 @@ impl Stats {
 /// How much happens a second, between the last two looks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
-    /// Commands.
+    /// Commands, as INFO's `total_commands_processed` counts them.
     pub commands_per_s: f64,
     /// Bytes read.
     pub input_bytes_per_s: f64,

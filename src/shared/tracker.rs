@@ -1,4 +1,4 @@
-//! How a client that keeps copies (CLIENT TRACKING) is told when they become invalid.
+//! [`Tracker`]: the options with which a client tracks (CLIENT TRACKING).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,20 +7,20 @@ use bytes::Bytes;
 
 use super::client::SharedClient;
 
-/// A client that tracks, and how.
+/// A tracking client and its options.
 #[derive(Debug)]
 pub struct Tracker {
-    /// The client.
+    /// Client whose reads are remembered.
     pub client: Arc<SharedClient>,
     /// The client that gets its messages instead.
     pub redirect: Option<Arc<SharedClient>>,
-    /// Broadcasting mode.
+    /// Whether it tracks by prefixes (broadcasting mode).
     pub broadcast: bool,
-    /// Only what is read behind CLIENT CACHING YES.
+    /// Whether only reads behind CLIENT CACHING YES are remembered.
     pub opt_in: bool,
-    /// All but what is read behind CLIENT CACHING NO.
+    /// Whether reads behind CLIENT CACHING NO are not remembered.
     pub opt_out: bool,
-    /// Not told of its own changes.
+    /// Whether the client's own changes cause it no message.
     pub no_loop: bool,
     /// The prefixes of broadcasting mode.
     pub prefixes: Vec<Bytes>,

@@ -1,4 +1,5 @@
-//! A client that waits for keys (BLPOP and its kin): its request, what it waits for, and how its waiting ends.
+//! [`Waiter`]: one wait of a client for keys (BLPOP and its kin): its request, what it waits for, and how the
+//! wait ends. The queues are in `effects::waiting`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -11,7 +12,8 @@ use crate::keyspace::KeyId;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
 
-/// What a command that may wait answers at once where waiting is not allowed, see also [`EmptyReply::write_late`].
+/// What a command that may wait answers at once where waiting is not allowed, see also
+/// [`EmptyReply::write_late`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyReply {
     /// The null of a byte string.
@@ -25,7 +27,7 @@ pub enum EmptyReply {
 }
 
 impl EmptyReply {
-    /// Writes it.
+    /// Writes the reply of a command that may not wait.
     pub fn write(self, reply: &mut Reply<'_>) {
         match self {
             EmptyReply::Null => reply.null(),
@@ -39,7 +41,8 @@ impl EmptyReply {
         }
     }
 
-    /// Writes what is answered when the time is over: a null is that of an array then, whatever the command returns.
+    /// Writes the reply of a wait whose time is over: a null is then that of an array, whatever the command
+    /// returns.
     pub fn write_late(self, reply: &mut Reply<'_>) {
         match self {
             EmptyReply::Null => reply.null_array(),
@@ -48,29 +51,30 @@ impl EmptyReply {
     }
 }
 
-/// What a command says when it finds nothing and may wait.
+/// What a command waits for that found nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitFor {
-    /// Which arguments are the keys.
+    /// Range of the arguments that are the keys.
     pub keys: std::ops::Range<usize>,
-    /// The type of value that it waits for; a key that gets another one does not serve it.
+    /// Type of value waited for; a key that gets another type does not serve the client.
     pub type_name: &'static str,
-    /// Whether it has to hear when the key is gone or of another type (XREADGROUP).
+    /// Whether the wait ends with an error when the key is gone or of another type (XREADGROUP).
     pub wants_loss: bool,
-    /// Until when, in milliseconds of Unix time; `None` for ever.
+    /// Deadline, in milliseconds of Unix time; `None` for ever.
     pub until_ms: Option<u64>,
-    /// What it answers where waiting is not allowed.
+    /// Reply where waiting is not allowed.
     pub nothing: EmptyReply,
-    /// The arguments to run it with again, if not the ones it was given: XREAD's `$` means the moment it was first asked.
+    /// Arguments of the retry where they differ from the request's: XREAD's `$` is the last id when the
+    /// command was first called, or the retry would skip the entry that woke it.
     pub request: Option<OwnedRequest>,
 }
 
-/// A client that waits, and its request.
+/// One wait of a client, with the request that runs again when a key changes.
 #[derive(Debug)]
 pub struct Waiter {
-    /// Grows with each: the order of service.
+    /// Number of the wait, larger than that of all before: the order of service.
     pub number: u64,
-    /// Who.
+    /// The waiting client.
     pub client: Arc<SharedClient>,
     /// The command's id in the table.
     pub command: usize,
@@ -78,7 +82,7 @@ pub struct Waiter {
     pub request: OwnedRequest,
     /// The keys, all of one database.
     pub keys: Vec<KeyId>,
-    /// What for.
+    /// Type and deadline of the wait, and its reply without a result.
     pub wait: WaitFor,
     /// The protocol version of the reply.
     pub version: Version,
@@ -90,26 +94,26 @@ pub struct Waiter {
 #[derive(Debug)]
 enum State {
     Waiting,
-    /// Somebody runs its request.
+    /// A thread runs its request.
     Serving,
     Done(Vec<u8>),
-    /// It has left, or took its reply.
+    /// The client has left, or took its reply.
     Gone,
 }
 
 /// What became of an attempt to end the waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It is over by this attempt.
+    /// This attempt ended the wait.
     Now,
-    /// It was over before: the reply is there, or was taken.
+    /// The wait was over before: its reply is there, or was taken.
     Before,
-    /// Its request is being run at this moment: the client is woken when that is decided.
+    /// Its request runs at this moment. The client is woken when the outcome is known.
     Undecided,
 }
 
 impl Waiter {
-    /// A client that begins to wait.
+    /// Makes the wait of a client's request.
     pub fn new(
         number: u64,
         client: &Arc<SharedClient>,
@@ -132,7 +136,8 @@ impl Waiter {
         }
     }
 
-    /// Ends the waiting, with a reply or because the client is gone, unless it is over or being decided.
+    /// Ends the wait, with a reply or because the client is gone (`None`), unless it is over or its request
+    /// runs.
     pub fn end(&self, reply: Option<Vec<u8>>) -> Ended {
         let mut state = self.state.lock();
         match *state {
@@ -145,7 +150,7 @@ impl Waiter {
         }
     }
 
-    /// Claims it, to run its request. Whether it was still waiting.
+    /// Claims the wait, to run its request. Returns false where it was claimed or over before.
     pub fn begin_serving(&self) -> bool {
         let mut state = self.state.lock();
         let waits = matches!(*state, State::Waiting);
@@ -155,19 +160,19 @@ impl Waiter {
         waits
     }
 
-    /// Whether its request is being run, or was: then its reply comes before all messages.
+    /// Returns whether its request runs or has run: its reply then comes before all messages.
     pub fn is_being_served(&self) -> bool {
         matches!(*self.state.lock(), State::Serving | State::Done(_))
     }
 
-    /// Its request found nothing again: it goes on waiting.
+    /// Goes on waiting, as the request found nothing again.
     pub fn not_served(&self) {
         *self.state.lock() = State::Waiting;
         // Its time may have ended meanwhile.
         self.client.look();
     }
 
-    /// Its request was run: hands it the reply. The caller takes it off the lists.
+    /// Hands the client its reply and wakes it. The caller removes it from the queues.
     pub fn served(&self, reply: Vec<u8>) {
         *self.state.lock() = State::Done(reply);
         self.client.look();

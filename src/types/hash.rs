@@ -574,7 +574,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_map_with_times(steps in proptest::collection::vec((0u8..12, field(), value(), 0u64..100), 1..150), seed: u64) {
+        fn behaves_like_a_map_with_times(
+            steps in proptest::collection::vec((0u8..12, field(), value(), 0u64..100), 1..150),
+            seed: u64,
+        ) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut hash = Hash::new();
             let mut model = Model::new();
@@ -587,7 +590,10 @@ mod tests {
                         model.insert(field.clone(), (value, None));
                     }
                     5 => {
-                        prop_assert_eq!(hash.set_keeping_expiry(&field, &value, now_ms, &SMALL), !before.contains_key(&field));
+                        prop_assert_eq!(
+                            hash.set_keeping_expiry(&field, &value, now_ms, &SMALL),
+                            !before.contains_key(&field)
+                        );
                         let kept = before.contains_key(&field).then(|| model[&field].1).flatten();
                         model.insert(field.clone(), (value, kept));
                     }
@@ -607,10 +613,12 @@ mod tests {
                     _ => {
                         now_ms += time;
                         if time % 2 == 0 {
-                            let mut taken: Vec<Vec<u8>> = hash.take_expired(now_ms, usize::MAX).into_iter().map(Vec::from).collect();
+                            let mut taken: Vec<Vec<u8>> =
+                                hash.take_expired(now_ms, usize::MAX).into_iter().map(Vec::from).collect();
                             taken.sort();
                             let alive = live(&model, now_ms);
-                            let due: Vec<Vec<u8>> = model.keys().filter(|field| !alive.contains_key(*field)).cloned().collect();
+                            let due: Vec<Vec<u8>> =
+                                model.keys().filter(|field| !alive.contains_key(*field)).cloned().collect();
                             prop_assert_eq!(taken, due);
                             model.retain(|field, _| alive.contains_key(field));
                         }
@@ -630,18 +638,23 @@ mod tests {
                 }
             }
             let alive = live(&model, now_ms);
-            let all: BTreeMap<Vec<u8>, Vec<u8>> = hash.iter(now_ms).map(|(field, value)| (field.to_vec(), value.to_vec())).collect();
+            let all: BTreeMap<Vec<u8>, Vec<u8>> =
+                hash.iter(now_ms).map(|(field, value)| (field.to_vec(), value.to_vec())).collect();
             prop_assert_eq!(&all, &alive);
             let mut scanned = BTreeMap::new();
             let mut cursor = 0;
             loop {
-                cursor = hash.scan(cursor, 3, now_ms, |field, value| { scanned.insert(field.to_vec(), value.to_vec()); });
+                cursor = hash.scan(cursor, 3, now_ms, |field, value| {
+                    scanned.insert(field.to_vec(), value.to_vec());
+                });
                 if cursor == 0 { break; }
             }
             prop_assert_eq!(&scanned, &alive);
             for count in [0, alive.len() / 5, alive.len() / 2, alive.len() + 1] {
                 let mut chosen = BTreeMap::new();
-                hash.random_distinct(count, &mut rng, now_ms, |field, value| { chosen.insert(field.to_vec(), value.to_vec()); });
+                hash.random_distinct(count, &mut rng, now_ms, |field, value| {
+                    chosen.insert(field.to_vec(), value.to_vec());
+                });
                 prop_assert_eq!(chosen.len(), count.min(alive.len()));
                 prop_assert!(chosen.iter().all(|(field, value)| alive.get(field) == Some(value)));
             }

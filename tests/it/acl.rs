@@ -1,5 +1,5 @@
-//! Users: who was refused what, users in files, and connections from elsewhere. The tables of rules and checks stand in acl_rules.rs
-//! and acl_checks.rs.
+//! Users: who was refused what, users in files, and connections from elsewhere. The tables of rules and
+//! checks stand in acl_rules.rs and acl_checks.rs.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use crate::harness::*;
 
 /// Has several clients speak with a server in turn.
 ///
-/// A line is `command => reply` or `name: command => reply`, each name a client of its own; `~` stands for a line end, and `*` alone for
-/// any reply but an error. A command that ends in `=wait` gets no reply until later; `=next` is the next reply, and `=closed` the end
-/// of the connection.
+/// A line is `command => reply` or `name: command => reply`, each name a client of its own; `~` stands for a
+/// line end, and `*` alone for any reply but an error. A command that ends in `=wait` gets no reply until
+/// later; `=next` is the next reply, and `=closed` the end of the connection.
 ///
-/// With `KVARTS_TABLE_PEER` set to the address of another server the same is said to that, once its users are gone. A line that begins
-/// with `!` holds only here.
+/// With `KVARTS_TABLE_PEER` set to the address of another server the same is said to that, once its users are
+/// gone. A line that begins with `!` holds only here.
 #[track_caller]
 pub fn conversation(text: &str) {
     let server = TestServer::start();
@@ -247,8 +247,9 @@ fn no_password_is_shown() {
     assert!(!seen.contains("hunter2"), "{seen}");
 }
 
-/// A wrong password waits longer and longer, for a user that is there and for one that is not; the right one never does, though the
-/// same address has guessed. (The waits' lengths are the unit tests' matter; here the order of answers tells.)
+/// A wrong password waits longer and longer, for a user that is there and for one that is not; the right one
+/// never does, though the same address has guessed. (The waits' lengths are the unit tests' matter; here the
+/// order of answers tells.)
 #[test]
 fn guessing_is_slowed_and_knowing_is_not() {
     let server = TestServer::start();

@@ -453,8 +453,8 @@ fn a_read_buffer_is_kept_for_a_while_where_it_was_needed() {
     client.check("PING", "+PONG~");
 }
 
-/// Room for a long argument is there as soon as its length is known, and goes when nothing comes of it for two seconds. The
-/// argument still arrives whole.
+/// Room for a long argument is there as soon as its length is known, and goes when nothing comes of it for
+/// two seconds. The argument still arrives whole.
 #[test]
 fn room_for_a_long_argument_comes_at_once_and_goes() {
     let server = TestServer::start();

@@ -413,7 +413,8 @@ FLUSHDB
 FLUSHALL
 "#;
 
-/// Commands that change what a connection may say, or end it: each has its own test, and here a connection of its own.
+/// Commands that change what a connection may say, or end it: each has its own test, and here a connection of
+/// its own.
 const ALONE: [(&str, &str); 9] = [
     ("MONITOR", "+OK~"),
     ("SUBSCRIBE ch", "*3~"),

@@ -202,8 +202,8 @@ fn the_serialized_length_is_that_of_the_value_in_a_dump() {
     }
 }
 
-/// DEBUG's subcommands are not among the commands that COMMAND tells of, as in Valkey: a tool that tries all of them would end the
-/// server by DEBUG SEGFAULT.
+/// DEBUG's subcommands are not among the commands that COMMAND tells of, as in Valkey: a tool that tries all
+/// of them would end the server by DEBUG SEGFAULT.
 #[test]
 fn subcommands_of_debug_are_not_told_of() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);

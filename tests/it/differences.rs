@@ -4,7 +4,8 @@ use crate::harness::Value;
 
 /// One known difference.
 pub struct Difference {
-    /// The group of sequences whose fixed seeds are sure to meet it; where they do not the test fails. Empty: chance.
+    /// The group of sequences whose fixed seeds are sure to meet it; where they do not the test fails. Empty:
+    /// chance.
     pub group: &'static str,
     /// Why it is right to differ.
     pub reason: &'static str,
@@ -55,8 +56,8 @@ fn same_numbers(ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-/// Whether a command may do to the data of one server what it does not to the other's, for one of the reasons below. It is
-/// sent by itself, and where the replies differ both servers forget its key.
+/// Whether a command may do to the data of one server what it does not to the other's, for one of the reasons
+/// below. It is sent by itself, and where the replies differ both servers forget its key.
 pub fn sets_data_apart(words: &[String]) -> bool {
     let has = |word: &str| words.iter().any(|other| other.eq_ignore_ascii_case(word));
     match words[0].to_ascii_uppercase().as_str() {

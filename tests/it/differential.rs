@@ -1,8 +1,9 @@
-//! Random commands, the same for Kvarts and for a real Redis server, and every reply compared, and at the end all data.
+//! Random commands, the same for Kvarts and for a real Redis server, and every reply compared, and at the end
+//! all data.
 //!
-//! Commands go in pipelines of 1 to 100, cut at random bytes, some of them in MULTI, from several connections in turn: a
-//! short cut that is right for one request at a time is not taken for right here. A sequence that fails is shrunk to the
-//! few commands that matter. What may differ stands in differences.rs.
+//! Commands go in pipelines of 1 to 100, cut at random bytes, some of them in MULTI, from several connections
+//! in turn: a short cut that is right for one request at a time is not taken for right here. A sequence that
+//! fails is shrunk to the few commands that matter. What may differ stands in differences.rs.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -64,7 +65,8 @@ impl Step {
     }
 }
 
-/// The steps of one sequence. A command that is known to leave the two servers with different data is a step of its own.
+/// The steps of one sequence. A command that is known to leave the two servers with different data is a step
+/// of its own.
 fn sequence(generator: Generator, seed: u64) -> Vec<Step> {
     let mut words = Words(fastrand::Rng::with_seed(seed));
     let mut steps = Vec::new();
@@ -100,7 +102,8 @@ fn sequence(generator: Generator, seed: u64) -> Vec<Step> {
     steps
 }
 
-/// Why a reply of one server may stand for the other's: the index of a known difference, or nothing where both are the same.
+/// Why a reply of one server may stand for the other's: the index of a known difference, or nothing where
+/// both are the same.
 fn explanation(words: &[String], ours: &Value, theirs: &Value) -> Result<Option<usize>, String> {
     if ours == theirs {
         return Ok(None);
@@ -149,7 +152,8 @@ impl Pair {
     }
 }
 
-/// Compares the replies to one step. Answers whether its command did to one server's data what it did not to the other's.
+/// Compares the replies to one step. Answers whether its command did to one server's data what it did not to
+/// the other's.
 fn compare_step(
     step: &Step,
     ours: &[Value],
@@ -214,8 +218,8 @@ fn shrink(pair: &Pair, steps: &[Step]) -> Vec<Step> {
     steps
 }
 
-/// Runs the sequences of a group: those of [`SEEDS`], of `further_seeds` (which meet what is rare) and a random one. `group` is
-/// what [`Difference::group`](crate::differences::Difference) names.
+/// Runs the sequences of a group: those of [`SEEDS`], of `further_seeds` (which meet what is rare) and a
+/// random one. `group` is what [`Difference::group`](crate::differences::Difference) names.
 fn compare(group: &str, generator: Generator, further_seeds: &[u64]) {
     let peer = Peer::start();
     let random_seed = fastrand::u64(..);

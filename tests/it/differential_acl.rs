@@ -1,4 +1,5 @@
-//! Random users, the same here and on a real Redis server: what each may do, by ACL DRYRUN, and how each is described.
+//! Random users, the same here and on a real Redis server: what each may do, by ACL DRYRUN, and how each is
+//! described.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +9,8 @@ use crate::peer::Peer;
 /// Users of one run.
 const USERS: usize = 120;
 
-/// Rules that both know and mean the same by. Redis 7.0 counts a few commands to other categories than Valkey, so categories are those
-/// that both fill alike with the commands below.
+/// Rules that both know and mean the same by. Redis 7.0 counts a few commands to other categories than
+/// Valkey, so categories are those that both fill alike with the commands below.
 const RULES: &[&str] = &[
     "+@all",
     "-@all",
@@ -149,8 +150,8 @@ fn verdict(reply: &Value) -> String {
     }
 }
 
-/// A user's description without what only one of both tells: Redis 7.0 finds rules for the commands that are allowed, where Valkey
-/// keeps those that were given.
+/// A user's description without what only one of both tells: Redis 7.0 finds rules for the commands that are
+/// allowed, where Valkey keeps those that were given.
 fn description(client: &mut Client) -> BTreeMap<String, Value> {
     let user = client.value("ACL GETUSER u");
     let pairs = user.items();

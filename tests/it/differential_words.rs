@@ -60,7 +60,8 @@ impl Words {
 /// Makes the words of one command.
 pub type Generator = fn(&mut Words) -> Vec<String>;
 
-/// A command's words from a line, where `K` is a key, `M` a member, `V` a value, `N` a number and `T` a time to live.
+/// A command's words from a line, where `K` is a key, `M` a member, `V` a value, `N` a number and `T` a time
+/// to live.
 fn from_line(words: &mut Words, line: &str) -> Vec<String> {
     line.split(' ')
         .map(|word| match word {
@@ -243,7 +244,8 @@ pub fn set(words: &mut Words) -> Vec<String> {
     let line = words.of(LINES);
     let mut made = from_line(words, line);
     if ["SPOP", "SRANDMEMBER"].contains(&made[0].as_str()) && made[2] == "1000" {
-        // Which members come first is chance: asked for all of them, both have the same ones, which SMEMBERS compares.
+        // Which members come first is chance: asked for all of them, both have the same ones, which SMEMBERS
+        // compares.
         made = vec!["SMEMBERS".into(), made.swap_remove(1)];
     }
     made

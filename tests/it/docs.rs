@@ -1,4 +1,5 @@
-//! The pages that are made from the source, and what the pages written by hand promise. `make docs` writes the made ones.
+//! The pages that are made from the source, and what the pages written by hand promise. `make docs` writes
+//! the made ones.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -82,17 +83,60 @@ fn architecture_shows_the_floors() {
     made_part("ARCHITECTURE.md", "floors", &crate::layers::map_of_floors());
 }
 
+/// What a page sets in code font.
+fn code_of(page: &str) -> impl Iterator<Item = &str> {
+    page.split('`').skip(1).step_by(2)
+}
+
 /// A file that was moved or renamed would leave its reader in the dark.
 #[test]
 fn architecture_names_files_that_exist() {
     let page = read("ARCHITECTURE.md");
-    let named = page
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|text| text.starts_with("src/") || text.starts_with("tests/"));
-    let missing: Vec<&str> = named.filter(|path| !root().join(path).exists()).collect();
+    let named = code_of(&page).filter(|text| text.starts_with("src/") || text.starts_with("tests/"));
+    let files = named.map(|text| text.split("::").next().unwrap_or(text));
+    let missing: Vec<&str> = files.filter(|path| !root().join(path).exists()).collect();
     assert_eq!(missing, Vec::<&str>::new());
+}
+
+/// The paths of this page are those below `src`, as its sentences are long enough.
+#[test]
+fn mechanisms_name_files_that_exist() {
+    let page = read("docs/mechanisms.md");
+    let is_path = |text: &&str| text.contains('/') && (text.ends_with(".rs") || text.ends_with('/'));
+    let paths: Vec<&str> = code_of(&page).filter(is_path).collect();
+    let exists = |path: &str| root().join("src").join(path).exists() || root().join(path).exists();
+    let missing: Vec<&str> = paths.iter().copied().filter(|path| !exists(path)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    assert!(paths.len() >= 15, "the page names its files: {paths:?}");
+}
+
+/// An invariant that no test keeps is a wish.
+#[test]
+fn each_invariant_names_tests_that_exist() {
+    let page = read("ARCHITECTURE.md");
+    let (_, section) = page.split_once("\n## Invariants\n").expect("the section begins");
+    let (section, _) = section.split_once("\n## ").expect("the section ends");
+    let mut invariants: Vec<String> = Vec::new();
+    for line in section.lines() {
+        let number = line.split_once(". ").and_then(|(number, _)| number.parse::<usize>().ok());
+        if let Some(number) = number {
+            invariants.push(String::new());
+            assert_eq!(number, invariants.len(), "they are numbered in a row: {line}");
+        }
+        if let Some(last) = invariants.last_mut() {
+            *last += line;
+        }
+    }
+    assert!(invariants.len() >= 15, "the invariants were found");
+    for invariant in invariants {
+        let tests: Vec<(&str, &str)> = code_of(&invariant).filter_map(|text| text.split_once("::")).collect();
+        assert!(!tests.is_empty(), "no test keeps this: {invariant}");
+        for (path, name) in tests {
+            let text = read(path);
+            let at = text.find(&format!("fn {name}(")).unwrap_or_else(|| panic!("{path} has no {name}"));
+            assert!(text[..at].trim_end().ends_with("#[test]"), "{path}: {name} is no test");
+        }
+    }
 }
 
 #[test]
@@ -121,7 +165,8 @@ fn the_example_configuration_says_what_is_the_default_anyway() {
     assert!(known >= 15, "the example names {known} directives");
 }
 
-/// The rows of a command: one, or one for each subcommand. The bar is a column's end in Markdown, so it is written escaped.
+/// The rows of a command: one, or one for each subcommand. The bar is a column's end in Markdown, so it is
+/// written escaped.
 fn rows(command: &Command) -> Vec<String> {
     let row = |name: String, command: &Command| {
         let call = format!("{name} {}", kvarts::command::syntax::shown(command.syntax))

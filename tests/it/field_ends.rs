@@ -83,7 +83,8 @@ fn every_change_of_a_fields_end_is_counted() {
     client.check("KEYS *", "*1~$1~i~");
 }
 
-/// A payload with ends of fields, restored over other keys, and what a transaction or script that fails puts back.
+/// A payload with ends of fields, restored over other keys, and what a transaction or script that fails puts
+/// back.
 #[test]
 fn restored_and_undone_ends_are_counted() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);
@@ -107,7 +108,8 @@ fn restored_and_undone_ends_are_counted() {
     assert_eq!((told(&mut client, 0), walked(&server, 0)), (2, 2));
 }
 
-/// Random commands on few keys and fields in two databases, in MULTI as well, with time passing: the count is that of a walk.
+/// Random commands on few keys and fields in two databases, in MULTI as well, with time passing: the count is
+/// that of a walk.
 #[test]
 fn the_count_is_that_of_a_walk() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);

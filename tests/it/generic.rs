@@ -381,7 +381,8 @@ fn payloads_of_old_versions_are_restored() {
     assert_eq!(client.call(&[&b"RESTORE"[..], b"m", b"0", &corrupt]).text(), "ERR Bad data format");
 }
 
-/// Fields that have ended are in a payload with their ends, as on Valkey: a hash of nothing else is one that RESTORE takes.
+/// Fields that have ended are in a payload with their ends, as on Valkey: a hash of nothing else is one that
+/// RESTORE takes.
 #[test]
 fn dump_keeps_fields_that_have_ended() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);
@@ -405,7 +406,8 @@ fn dump_keeps_fields_that_have_ended() {
     client.check("HLEN h", ":1~");
 }
 
-/// `rdb-version-check relaxed` takes every version, DEBUG SET-SKIP-CHECKSUM-VALIDATION every checksum; broken values stay refused.
+/// `rdb-version-check relaxed` takes every version, DEBUG SET-SKIP-CHECKSUM-VALIDATION every checksum; broken
+/// values stay refused.
 #[test]
 fn restore_can_be_made_to_take_more() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);

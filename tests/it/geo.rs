@@ -149,7 +149,8 @@ fn older_searches() {
     );
 }
 
-/// A word that comes twice was a syntax error; the last one counts, and only different ones exclude each other.
+/// A word that comes twice was a syntax error; the last one counts, and only different ones exclude each
+/// other.
 #[test]
 fn the_last_centre_and_the_last_shape_count() {
     table(

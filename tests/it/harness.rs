@@ -41,10 +41,12 @@ impl Drop for TempDir {
     }
 }
 
-/// A port that nobody listens on, from below the range from which the system takes its own, and that is given to no other test.
+/// A port that nobody listens on, from below the range from which the system takes its own, and that is given
+/// to no other test.
 ///
-/// Each process of tests has a block of ports to itself: it holds the block by listening on the block's first port, at an address that
-/// no server of the tests uses. So no other process is given one of its ports between the test for it here and its use.
+/// Each process of tests has a block of ports to itself: it holds the block by listening on the block's first
+/// port, at an address that no server of the tests uses. So no other process is given one of its ports
+/// between the test for it here and its use.
 pub fn free_port() -> u16 {
     const BLOCK: u16 = 200;
     static RESERVED: OnceLock<(TcpListener, u16)> = OnceLock::new();
@@ -96,7 +98,8 @@ impl TestServer {
         Ok(Self { handle: Some(handle), dir })
     }
 
-    /// With a configuration read from a file with these lines; the file is `kvarts.conf` in the server's folder.
+    /// With a configuration read from a file with these lines; the file is `kvarts.conf` in the server's
+    /// folder.
     pub fn with_file(lines: &str) -> Self {
         let dir = TempDir::new();
         let path = dir.path().join("kvarts.conf");
@@ -178,12 +181,13 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Runs a table on two servers, one asked in RESP2 and one in RESP3.
 ///
-/// A line is `command => reply`, or `command => reply in RESP2 => reply in RESP3` where they differ. `~` stands for a line end in
-/// replies; otherwise they are compared byte by byte. `+500 ms` moves the clock. Empty lines and lines that begin with `#` are passed over.
-/// In a reply `*` alone stands for any reply but an error, and a reply that ends in `...` is compared up to there.
+/// A line is `command => reply`, or `command => reply in RESP2 => reply in RESP3` where they differ. `~`
+/// stands for a line end in replies; otherwise they are compared byte by byte. `+500 ms` moves the clock.
+/// Empty lines and lines that begin with `#` are passed over. In a reply `*` alone stands for any reply but
+/// an error, and a reply that ends in `...` is compared up to there.
 ///
-/// With `KVARTS_TABLE_PEER` set to the address of another server, tables that do not move the clock run on that as well, which
-/// shows whether a table is right. A line that begins with `!` holds only here.
+/// With `KVARTS_TABLE_PEER` set to the address of another server, tables that do not move the clock run on
+/// that as well, which shows whether a table is right. A line that begins with `!` holds only here.
 #[track_caller]
 pub fn table(text: &str) {
     table_with(&[], text);

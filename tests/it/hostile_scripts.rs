@@ -31,8 +31,9 @@ fn fail_with(client: &mut Client, scripts: &[&str], text: &str) {
     }
 }
 
-/// Library functions, metamethods, collectors and handlers of errors that run for very long: each is seen as running, does not hold
-/// up a PING of another client, and ends at SCRIPT KILL. Killing is asked for until it is heard; there is no other measure of time.
+/// Library functions, metamethods, collectors and handlers of errors that run for very long: each is seen as
+/// running, does not hold up a PING of another client, and ends at SCRIPT KILL. Killing is asked for until it
+/// is heard; there is no other measure of time.
 #[test]
 fn whatever_runs_long_can_be_killed() {
     const SCRIPTS: &[&str] = &[
@@ -108,7 +109,8 @@ fn whatever_runs_long_can_be_killed() {
     }
 }
 
-/// A text too long for C to read unwatched is the number that C would read; wrong arguments are told of the script's own call.
+/// A text too long for C to read unwatched is the number that C would read; wrong arguments are told of the
+/// script's own call.
 #[test]
 fn long_numerals_and_wrong_arguments_answer_as_the_peers_do() {
     let server = TestServer::start();
@@ -151,7 +153,8 @@ fn long_numerals_and_wrong_arguments_answer_as_the_peers_do() {
     }
 }
 
-/// Each load went through all libraries and functions there were: thousands of them load, are listed and are called.
+/// Each load went through all libraries and functions there were: thousands of them load, are listed and are
+/// called.
 #[test]
 fn thousands_of_libraries_load() {
     let server = TestServer::start();
@@ -195,7 +198,8 @@ fn a_reply_is_no_longer_than_a_script_may_hold() {
     assert!(replies.starts_with("*2~-ERR not enough memory") && replies.ends_with("+PONG~"), "{replies}");
 }
 
-/// Each function of a library was compared with all before, and Lua's references to them ran out at some thousands.
+/// Each function of a library was compared with all before, and Lua's references to them ran out at some
+/// thousands.
 #[test]
 fn a_library_may_have_thousands_of_functions() {
     let server = TestServer::start();
@@ -244,7 +248,8 @@ fn nested_replies() {
     }
 }
 
-/// A script can name one text thousands of times in a command, which then had more bytes than the machine has memory.
+/// A script can name one text thousands of times in a command, which then had more bytes than the machine has
+/// memory.
 #[test]
 fn a_commands_words_are_no_longer_than_a_script_may_hold() {
     let server = small();
@@ -331,7 +336,8 @@ fn memory_bombs_end_at_the_limit() {
     fail_with(&mut client, &scripts, "not enough memory");
 }
 
-/// An error that a script catches is no reason to go on for ever with it, nor to leave the next script without memory.
+/// An error that a script catches is no reason to go on for ever with it, nor to leave the next script
+/// without memory.
 #[test]
 fn a_script_that_catches_the_limit_can_be_killed_and_leaves_room() {
     let server = small();
@@ -389,7 +395,8 @@ fn deep_recursion_is_an_error() {
     assert!(eval(&mut client, packed).starts_with(':'));
 }
 
-/// CVE-2025-46817: `unpack` counted its results in 32 bits and wrote beyond the stack. CVE-2015-8080, the like in `struct`'s sizes.
+/// CVE-2025-46817: `unpack` counted its results in 32 bits and wrote beyond the stack. CVE-2015-8080, the
+/// like in `struct`'s sizes.
 #[test]
 fn unpack_does_not_count_beyond_its_stack() {
     let server = small();
@@ -426,7 +433,8 @@ fn unpack_does_not_count_beyond_its_stack() {
     );
 }
 
-/// CVE-2025-49844: the name of a chunk was freed while its text was compiled. CVE-2024-46981: the collector ran functions of a script.
+/// CVE-2025-49844: the name of a chunk was freed while its text was compiled. CVE-2024-46981: the collector
+/// ran functions of a script.
 #[test]
 fn names_of_chunks_and_finalizers_outlive_nothing() {
     let server = small();
@@ -444,8 +452,8 @@ fn names_of_chunks_and_finalizers_outlive_nothing() {
     );
 }
 
-/// CVE-2025-46818: one user's script could leave functions in the metatables of basic types for the scripts of others. CVE-2022-24735: or
-/// in the globals.
+/// CVE-2025-46818: one user's script could leave functions in the metatables of basic types for the scripts
+/// of others. CVE-2022-24735: or in the globals.
 #[test]
 fn scripts_leave_nothing_behind_for_others() {
     let server = small();
@@ -477,8 +485,9 @@ fn scripts_leave_nothing_behind_for_others() {
     assert_eq!(eval(&mut client, "return tostring(getmetatable('').__index == string)"), "$4~true~");
 }
 
-/// CVE-2025-46819: long brackets of a level that no integer holds, and what else a text may have too much of. Where reading were
-/// quadratic, as it was for nested calls and long lists of names, these would take minutes.
+/// CVE-2025-46819: long brackets of a level that no integer holds, and what else a text may have too much of.
+/// Where reading were quadratic, as it was for nested calls and long lists of names, these would take
+/// minutes.
 #[test]
 fn sources_of_any_length_and_depth_are_read_in_time() {
     let server = small();
@@ -520,8 +529,8 @@ fn tohex_takes_any_count() {
     assert_eq!(eval(&mut client, "return bit.tohex(65535, 2147483647)"), "$8~0000ffff~");
 }
 
-/// CVE-2018-11218: packing and unpacking asked for more places on the stack than there were. CVE-2022-24834: long texts overflowed JSON's
-/// buffer. CVE-2021-32626: unpacking did not check the stack.
+/// CVE-2018-11218: packing and unpacking asked for more places on the stack than there were. CVE-2022-24834:
+/// long texts overflowed JSON's buffer. CVE-2021-32626: unpacking did not check the stack.
 #[test]
 fn json_and_msgpack_take_any_size() {
     let server = TestServer::with_clock(&[("lua-memory-limit", "32mb")], Clock::system());
@@ -540,8 +549,8 @@ fn json_and_msgpack_take_any_size() {
     assert!(eval(&mut client, deep).contains("too many nested data structures"));
 }
 
-/// CVE-2014-5461: a function with many parameters and `...`, called with none of them. CVE-2015-4335, CVE-2021-32628 and the like: compiled
-/// code, which nothing checks, is not loaded; nor can it be had.
+/// CVE-2014-5461: a function with many parameters and `...`, called with none of them. CVE-2015-4335,
+/// CVE-2021-32628 and the like: compiled code, which nothing checks, is not loaded; nor can it be had.
 #[test]
 fn compiled_code_is_not_loaded_and_parameters_have_room() {
     let server = small();
@@ -571,7 +580,8 @@ fn compiled_code_is_not_loaded_and_parameters_have_room() {
     }
 }
 
-/// Errors that are no texts come out of library functions as they went in; who yields within one is told that it may not.
+/// Errors that are no texts come out of library functions as they went in; who yields within one is told that
+/// it may not.
 #[test]
 fn callbacks_of_library_functions_may_fail_in_any_way() {
     let server = small();
@@ -650,7 +660,8 @@ fn the_api_answers_as_the_peers_do() {
     }
 }
 
-/// FUNCTION STATS tells of functions: beside a script that has run for too long it is refused, as on the peers.
+/// FUNCTION STATS tells of functions: beside a script that has run for too long it is refused, as on the
+/// peers.
 #[test]
 fn function_stats_beside_a_busy_script() {
     let server = TestServer::with_clock(&[("busy-reply-threshold", "20")], Clock::system());
@@ -663,7 +674,8 @@ fn function_stats_beside_a_busy_script() {
     assert!(other.raw("FUNCTION STATS").starts_with('*'));
 }
 
-/// Scripts of a grammar of hostile calls: each ends by itself, as it can be undone and has a time limit, and the server answers the next.
+/// Scripts of a grammar of hostile calls: each ends by itself, as it can be undone and has a time limit, and
+/// the server answers the next.
 #[test]
 fn generated_scripts_end_and_the_server_goes_on() {
     let settings = [("lua-memory-limit", "4mb"), ("busy-reply-threshold", "15")];

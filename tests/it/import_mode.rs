@@ -57,7 +57,8 @@ fn keys_stay_while_they_are_imported() {
     assert_eq!(server.info("expired_fields"), "3");
 }
 
-/// RANDOMKEY in a pause answers a key that has ended where there is no other, as Valkey does, and comes to an end.
+/// RANDOMKEY in a pause answers a key that has ended where there is no other, as Valkey does, and comes to an
+/// end.
 #[test]
 fn a_random_key_of_ended_ones_in_a_pause() {
     let server = TestServer::start();

@@ -1,4 +1,5 @@
-//! Clients that do nothing wrong, in every state a client can be in, are not cut for what others do or for waiting.
+//! Clients that do nothing wrong, in every state a client can be in, are not cut for what others do or for
+//! waiting.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -27,7 +28,8 @@ fn field(line: &str, name: &str) -> usize {
     text.parse().expect("a number")
 }
 
-/// `timeout` closed clients that wait in BLPOP and its kin, as job queues do all day. It is for those that have nothing to say.
+/// `timeout` closed clients that wait in BLPOP and its kin, as job queues do all day. It is for those that
+/// have nothing to say.
 #[test]
 fn timeout_leaves_waiting_clients_alone() {
     let server = TestServer::with(&[("timeout", "2"), ("enable-debug-command", "yes")]);
@@ -98,7 +100,8 @@ fn only_the_offender_is_disconnected() {
     assert_eq!(server.info("evicted_clients"), "1");
 }
 
-/// The soft limit holds for a client that sends nothing more: it was looked at only when something came from it.
+/// The soft limit holds for a client that sends nothing more: it was looked at only when something came from
+/// it.
 #[test]
 fn a_soft_limit_ends_a_client_that_is_silent() {
     let server =
@@ -125,8 +128,8 @@ fn a_soft_limit_ends_a_client_that_is_silent() {
     admin.check("PING", "+PONG~");
 }
 
-/// A client that waits in a blocking command and goes on sending: its bytes are held up to a bound and then left in the socket,
-/// and all of them run when the wait is over. 300 MB had 930 MB held.
+/// A client that waits in a blocking command and goes on sending: its bytes are held up to a bound and then
+/// left in the socket, and all of them run when the wait is over. 300 MB had 930 MB held.
 #[test]
 fn what_a_waiting_client_sends_is_bounded() {
     const REQUESTS: usize = 90;
@@ -189,7 +192,8 @@ fn a_sleeping_client_can_be_killed() {
     admin.check("EXISTS k", ":0~");
 }
 
-/// What waits for a subscriber that does not read counts towards `maxmemory-clients`: only its requests' replies did.
+/// What waits for a subscriber that does not read counts towards `maxmemory-clients`: only its requests'
+/// replies did.
 #[test]
 fn a_subscriber_that_does_not_read_is_the_offender() {
     let server = TestServer::with(&[

@@ -18,8 +18,8 @@ const FLOORS: &[&[&str]] = &[
     &["run"],
 ];
 
-/// Imports against the order: the importing file, the room it imports, and the reason. There is none, and none is to come back;
-/// an entry that no file needs any more fails the test.
+/// Imports against the order: the importing file, the room it imports, and the reason. There is none, and
+/// none is to come back; an entry that no file needs any more fails the test.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
 /// Where a room is imported: file, line, room.

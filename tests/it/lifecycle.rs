@@ -210,7 +210,8 @@ fn the_limit_of_open_files_is_raised() {
     clients[0].check("CONFIG GET maxclients", "*2~$10~maxclients~$3~300~");
 }
 
-/// A hundred million databases took 4.8 GB at the start. There are at most 65,535, and one that is not used takes nothing to speak of.
+/// A hundred million databases took 4.8 GB at the start. There are at most 65,535, and one that is not used
+/// takes nothing to speak of.
 #[test]
 fn databases_are_bounded_and_made_when_used() {
     let refused = kvarts::config::Config::from_pairs([("databases", "65536")]).expect_err("too many");
@@ -241,7 +242,8 @@ fn debug_segfault_ends_the_process() {
     eventually("it has ended", || program.has_ended());
 }
 
-/// A script that has written cannot be killed; SHUTDOWN NOSAVE is the way out, and it did not end the process.
+/// A script that has written cannot be killed; SHUTDOWN NOSAVE is the way out, and it did not end the
+/// process.
 #[test]
 fn shutdown_ends_a_script_that_cannot_be_killed() {
     let mut program = Program::start(&[]);

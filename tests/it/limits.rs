@@ -2,6 +2,8 @@
 
 use crate::harness::*;
 
+/// A command that panics ends its own connection only: its locks are free afterwards, and the client is in no
+/// list any more.
 #[test]
 fn a_panic_costs_one_connection() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);
@@ -22,6 +24,7 @@ fn a_panic_costs_one_connection() {
     assert_eq!(other.value("CLIENT LIST").text().lines().count(), 1);
 }
 
+/// What a pipeline changed before a command of it panicked stays; nothing behind that command runs.
 #[test]
 fn a_panic_in_a_pipeline_leaves_what_ran_before_it() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);
@@ -31,6 +34,7 @@ fn a_panic_in_a_pipeline_leaves_what_ran_before_it() {
     server.client().check("MGET a b", "*2~$1~1~$-1~");
 }
 
+/// Beyond `maxclients` a client is told so and disconnected, and counted. A client that leaves makes room.
 #[test]
 fn maxclients() {
     let server = TestServer::with(&[("maxclients", "2")]);
@@ -50,6 +54,7 @@ fn maxclients() {
     assert_eq!(show(&fourth.read_to_end()), "-ERR max number of clients reached~");
 }
 
+/// A request larger than `client-query-buffer-limit` ends its connection, without a reply, as in Redis.
 #[test]
 fn client_query_buffer_limit() {
     let server = TestServer::with(&[("client-query-buffer-limit", "1mb")]);
@@ -66,6 +71,8 @@ fn client_query_buffer_limit() {
     assert_eq!(client.call(&["SET", "k", &value]), Value::Simple("OK".into()));
 }
 
+/// `proto-max-bulk-len` bounds an argument, and what APPEND and SETRANGE may make of a string; CONFIG SET
+/// raises it at once.
 #[test]
 fn proto_max_bulk_len() {
     let server = TestServer::with(&[("proto-max-bulk-len", "1mb")]);
@@ -86,6 +93,7 @@ fn proto_max_bulk_len() {
     client.check("APPEND k x", ":1048577~");
 }
 
+/// Messages that a subscriber does not read are held up to the hard limit of its class, and no further.
 #[test]
 fn a_subscriber_that_does_not_read_is_cut() {
     let server = TestServer::with(&[("client-output-buffer-limit", "pubsub 1mb 0 0")]);
@@ -104,6 +112,7 @@ fn a_subscriber_that_does_not_read_is_cut() {
     subscriber.read_to_end();
 }
 
+/// Replies that a client does not read are held up to the hard limit of the normal class, and no further.
 #[test]
 fn a_client_over_the_normal_output_limit_is_cut() {
     let server = TestServer::with(&[("client-output-buffer-limit", "normal 1mb 0 0")]);
@@ -118,6 +127,8 @@ fn a_client_over_the_normal_output_limit_is_cut() {
     assert_eq!(info(&mut other, "client_output_buffer_limit_disconnections"), "1");
 }
 
+/// A client that has not authenticated may announce ten arguments of 16 KiB: a stranger makes the server hold
+/// little.
 #[test]
 fn limits_before_authentication() {
     let server = TestServer::with(&[("requirepass", "secret")]);
@@ -133,6 +144,7 @@ fn limits_before_authentication() {
     assert!(client.call(&["ECHO", &text]) == Value::Bulk(text.as_bytes().to_vec()));
 }
 
+/// `timeout` closes a client that sent nothing for longer, by the server's clock, and spares subscribers.
 #[test]
 fn idle_clients_are_closed_by_the_clock() {
     let server = TestServer::with(&[("timeout", "10")]);
@@ -149,6 +161,7 @@ fn idle_clients_are_closed_by_the_clock() {
     subscriber.check_silent();
 }
 
+/// Over `maxmemory-clients` the client with the most memory goes first; CLIENT NO-EVICT spares one.
 #[test]
 fn clients_that_take_most_are_cut_when_all_take_too_much() {
     let server = TestServer::with(&[("maxmemory-clients", "6mb")]);
@@ -168,6 +181,7 @@ fn clients_that_take_most_are_cut_when_all_take_too_much() {
     assert_eq!(kept.read(), Value::Bulk(vec![b'x'; 9_000_000]));
 }
 
+/// `maxmemory-clients` in percent is a share of `maxmemory`, and no limit while that is 0.
 #[test]
 fn a_share_of_maxmemory_may_be_the_limit_of_clients() {
     let server = TestServer::with(&[("maxmemory-clients", "10%"), ("maxmemory", "0")]);
@@ -181,6 +195,8 @@ fn a_share_of_maxmemory_may_be_the_limit_of_clients() {
     assert_eq!(server.info("evicted_clients"), "1");
 }
 
+/// A client that sends requests and reads no replies is not served on once 256 MB wait for it, though its
+/// class has no limit; when it reads, it gets everything.
 #[test]
 fn a_client_that_never_reads_is_not_served_on() {
     const VALUE: usize = 1_000_000;
@@ -212,6 +228,8 @@ fn a_client_that_never_reads_is_not_served_on() {
     eventually("it is cut", || other.value(&format!("CLIENT LIST ID {id}")).text().is_empty());
 }
 
+/// A request that arrives byte by byte, over many seconds, delays no other client and is run when it is
+/// whole.
 #[test]
 fn a_client_that_sends_a_byte_at_a_time_holds_up_nobody() {
     let server = TestServer::start();
@@ -225,6 +243,8 @@ fn a_client_that_sends_a_byte_at_a_time_holds_up_nobody() {
     other.check("GET key", "$5~value~");
 }
 
+/// An argument of 512 MB, the default of `proto-max-bulk-len`, is taken while others are served; one byte
+/// more is refused.
 #[test]
 fn the_largest_argument_is_taken_and_a_larger_one_is_not() {
     const LARGEST: usize = 512 * 1024 * 1024;

@@ -1,4 +1,5 @@
-//! Commands on several keys at once from many connections: what holds in any serial order must hold here, and all must end.
+//! Commands on several keys at once from many connections: what holds in any serial order must hold here, and
+//! all must end.
 
 use std::sync::atomic::Ordering;
 

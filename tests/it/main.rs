@@ -59,6 +59,7 @@ mod streak;
 mod stream;
 mod stream_consumers;
 mod string;
+mod tidy;
 mod tls;
 mod tracking;
 mod transaction;

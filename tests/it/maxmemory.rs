@@ -1,4 +1,5 @@
-//! `maxmemory`. Memory is of a process, so these tests start the program itself: in this process other tests' servers take memory, too.
+//! `maxmemory`. Memory is of a process, so these tests start the program itself: in this process other tests'
+//! servers take memory, too.
 
 use crate::harness::{Client, Value, encode, eventually, info};
 use crate::program::Program;
@@ -21,7 +22,8 @@ fn used_memory(client: &mut Client) -> u64 {
     info(client, "used_memory").parse().expect("a number")
 }
 
-/// Writes until that is refused, and answers how. The buffers that a connection gives back after a long pipeline make room for a few keys more.
+/// Writes until that is refused, and answers how. The buffers that a connection gives back after a long
+/// pipeline make room for a few keys more.
 fn first_refusal(client: &mut Client) -> String {
     let replies =
         (0..10_000).map(|number| client.value(&format!("SET more:{number} value")).text().to_owned());
@@ -135,7 +137,8 @@ fn used_memory_falls_when_keys_go() {
     let before = used_memory(&mut client);
     assert_eq!(fill(&mut client, "key", 20_000, &[]), 0);
     let full = used_memory(&mut client);
-    // A key of 6 to 9 bytes and its value are 1,024 bytes in the allocator's blocks, and little more with the tables.
+    // A key of 6 to 9 bytes and its value are 1,024 bytes in the allocator's blocks, and little more with the
+    // tables.
     assert!((20_000 * 1_024..20_000 * 1_200).contains(&(full - before)), "{before} {full}");
     client.value("FLUSHALL SYNC");
     eventually("it is freed", || used_memory(&mut client) < before + 1024 * 1024);

@@ -213,7 +213,8 @@ fn wrong_arguments_and_keys() {
     );
 }
 
-/// A server that moves a key to itself waits for the lock that it holds: all others of the slot waited with it for the time limit.
+/// A server that moves a key to itself waits for the lock that it holds: all others of the slot waited with
+/// it for the time limit.
 #[test]
 fn a_server_does_not_migrate_to_itself() {
     let server = TestServer::start();

@@ -1,4 +1,5 @@
-//! The program itself in a process of its own, for what belongs to a process: memory, signals, limits, the log.
+//! The program itself in a process of its own, for what belongs to a process: memory, signals, limits, the
+//! log.
 
 use std::process::{Child, Command, Stdio};
 

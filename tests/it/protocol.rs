@@ -233,7 +233,8 @@ fn quotes_in_the_middle_of_an_inline_word_hold_a_part_of_it() {
     client.check_next("$3~end~");
 }
 
-/// A web page can have a browser send this to any port: the line behind it ran. Nothing of it runs, and nothing is answered.
+/// A web page can have a browser send this to any port: the line behind it ran. Nothing of it runs, and
+/// nothing is answered.
 #[test]
 fn requests_of_http_are_not_run() {
     let server = TestServer::start();

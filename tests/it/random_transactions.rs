@@ -9,7 +9,8 @@ use crate::peer::Peer;
 /// What changes keys of each type, and reads them.
 const GENERATORS: [Generator; 6] = [string, set, hash, list, sorted_set, stream];
 
-/// Commands that wait are left out (none of them is to wait here), and those whose replies need not be the same.
+/// Commands that wait are left out (none of them is to wait here), and those whose replies need not be the
+/// same.
 fn command(words: &mut Words) -> Vec<String> {
     loop {
         let generator = GENERATORS[words.0.usize(..GENERATORS.len())];
@@ -86,8 +87,8 @@ fn quoted(word: &str) -> String {
     format!("'{escaped}'")
 }
 
-/// Has `try_it` run random commands on keys that random commands have made, many times. It is given the client, the commands, and what
-/// was there before.
+/// Has `try_it` run random commands on keys that random commands have made, many times. It is given the
+/// client, the commands, and what was there before.
 fn in_rounds(mut try_it: impl FnMut(&mut Client, &[Vec<String>], &[(String, [Value; 3])])) {
     let server = TestServer::start();
     let mut client = server.client();

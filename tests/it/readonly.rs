@@ -97,7 +97,8 @@ fn an_ended_key_is_gone_there_too() {
     reader.check("DBSIZE", ":0~");
 }
 
-/// Writes ask for replicas: by themselves, in a pipeline, queued and run; reads do not. The read-only port is a replica.
+/// Writes ask for replicas: by themselves, in a pipeline, queued and run; reads do not. The read-only port is
+/// a replica.
 #[test]
 fn writes_want_replicas() {
     let refused = "-NOREPLICAS Not enough good replicas to write.~";

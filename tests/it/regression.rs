@@ -33,7 +33,8 @@ fn cut_subscribers_are_counted() {
     assert_eq!(info(&mut publisher, "client_output_buffer_limit_disconnections"), "1");
 }
 
-/// A sorted set that is too large for its packed form lost the sign of zero. Among equal scores the first one stays.
+/// A sorted set that is too large for its packed form lost the sign of zero. Among equal scores the first one
+/// stays.
 #[test]
 fn large_sorted_sets_keep_the_sign_of_zero() {
     let long = "m".repeat(100);

@@ -79,6 +79,7 @@ fn tables_that_cannot_be_changed_can_be_walked() {
     answers(&mut client, "return next({})", "$-1~");
 }
 
+// Long: a table of scripts and their errors.
 #[test]
 fn errors_name_their_place() {
     let server = TestServer::start();
@@ -391,7 +392,8 @@ redis.register_function{function_name = 'spin', callback = function(k) while tru
 fn functions_that_reach_for_undeclared_keys_run_alone() {
     let server = TestServer::start();
     let mut client = server.client();
-    // What the reading of the source takes for a command that the caller names is another one when it is called.
+    // What the reading of the source takes for a command that the caller names is another one when it is
+    // called.
     const CODE: &str = "#!lua name=sly
 redis.register_function('move', function(keys, args)
     args[1] = 'rename'
@@ -709,7 +711,8 @@ fn a_script_has_room_however_little_memory_is_allowed() {
     assert_eq!(server.client().call(&["EVAL", script, "0"]), Value::Int(2893));
 }
 
-/// SCRIPT FLUSH has the machines of all threads dropped; libraries are counted, and not any more when they are gone.
+/// SCRIPT FLUSH has the machines of all threads dropped; libraries are counted, and not any more when they
+/// are gone.
 #[test]
 fn what_scripts_and_functions_take_is_given_back() {
     let server = TestServer::with(&[("io-threads", "2")]);

@@ -385,8 +385,8 @@ fn debug_object_shows_a_key_that_has_ended() {
     client.check("DEBUG OBJECT k", "-ERR no such key~");
 }
 
-/// An argument of COMMAND DOCS: its type, token, key spec, `?` for optional, `+` for multiple, `!` for a token each time, and
-/// what is in it.
+/// An argument of COMMAND DOCS: its type, token, key spec, `?` for optional, `+` for multiple, `!` for a
+/// token each time, and what is in it.
 fn argument_shape(argument: &Value) -> String {
     let Value::Map(pairs) = argument else { panic!("a map: {argument:?}") };
     let field = |name: &str| pairs.iter().find(|(key, _)| key.text() == name).map(|(_, value)| value);
@@ -411,8 +411,8 @@ fn argument_shape(argument: &Value) -> String {
     shape
 }
 
-/// Choices in mid-syntax took all before and behind them along, tokens of groups went to their first value, and clients'
-/// hints were wrong. Looked up at Valkey 9.1.2.
+/// Choices in mid-syntax took all before and behind them along, tokens of groups went to their first value,
+/// and clients' hints were wrong. Looked up at Valkey 9.1.2.
 #[test]
 fn command_docs_tell_the_structure_of_arguments() {
     let server = TestServer::start();

@@ -125,7 +125,8 @@ fn a_row_stops_at_the_limit_of_memory() {
     }
 }
 
-/// Subcommands with as many words, in one write: each ran the one before it when only the first word was compared.
+/// Subcommands with as many words, in one write: each ran the one before it when only the first word was
+/// compared.
 #[test]
 fn subcommands_in_a_pipeline_are_told_apart() {
     let server = TestServer::start();
@@ -157,7 +158,8 @@ fn subcommands_in_a_pipeline_are_told_apart() {
     assert_eq!(client.value("XINFO CONSUMERS st g"), Value::Array(Vec::new()));
 }
 
-/// Every container's subcommands, twice each with the same number of words in one pipeline, answer what they answer one by one.
+/// Every container's subcommands, twice each with the same number of words in one pipeline, answer what they
+/// answer one by one.
 #[test]
 fn no_subcommand_is_taken_for_its_neighbour() {
     let server = TestServer::start();
@@ -165,7 +167,8 @@ fn no_subcommand_is_taken_for_its_neighbour() {
     let mut requests: Vec<Vec<String>> = Vec::new();
     for name in one_by_one.value("COMMAND LIST").items().iter().map(Value::text) {
         let container = name.split('|').next().unwrap_or_default();
-        // HELP is a status of several lines everywhere; none of these does anything to the server with words that are not its own.
+        // HELP is a status of several lines everywhere; none of these does anything to the server with words
+        // that are not its own.
         if name.contains('|')
             && !["acl", "config", "client", "cluster", "debug", "shutdown"].contains(&container)
         {

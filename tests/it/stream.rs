@@ -120,8 +120,8 @@ fn readers_wait() {
     }
 }
 
-/// Each command on a stream of three entries and a group whose consumer `c` has the first: its events, and whether a client that
-/// watches the keys minds. Groups are no part of the value.
+/// Each command on a stream of three entries and a group whose consumer `c` has the first: its events, and
+/// whether a client that watches the keys minds. Groups are no part of the value.
 #[test]
 fn changes_are_told() {
     let server = TestServer::with(&[("notify-keyspace-events", "EA")]);

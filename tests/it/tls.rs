@@ -6,7 +6,7 @@ use crate::harness::*;
 
 /// The authority that the server made for itself.
 fn authority(server: &TestServer) -> PathBuf {
-    server.dir().join("tls").join(kvarts::net::tls::AUTHORITY_FILE)
+    server.dir().join("tls").join(kvarts::AUTHORITY_FILE)
 }
 
 /// Has the server make its certificate, which it does when the first client asks, and connects.
@@ -146,7 +146,7 @@ fn the_authority_outlives_the_server() {
     let first = TestServer::with(&[("dir", &folder)]);
     let nobody = rustls::RootCertStore::empty();
     assert!(Client::tls_with(first.address(), "localhost", nobody).is_err());
-    let authority = dir.path().join("tls").join(kvarts::net::tls::AUTHORITY_FILE);
+    let authority = dir.path().join("tls").join(kvarts::AUTHORITY_FILE);
     Client::tls(first.address(), "localhost", &authority).expect("a handshake").check("PING", "+PONG~");
     let before = std::fs::read(&authority).expect("a file");
     first.stop();

@@ -141,8 +141,9 @@ fn keys_that_end_and_databases_that_are_emptied() {
     client.check_silent();
 }
 
-/// A client that is not told of its own changes is not told either that its own command ended a key, or came upon one that had ended; in
-/// broadcasting mode it is told of the latter, and of what its scripts do. All as Valkey 9.1.2 answers.
+/// A client that is not told of its own changes is not told either that its own command ended a key, or came
+/// upon one that had ended; in broadcasting mode it is told of the latter, and of what its scripts do. All as
+/// Valkey 9.1.2 answers.
 #[test]
 fn whose_change_an_end_is() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);

@@ -80,7 +80,8 @@ fn reading_makes_no_database() {
     assert_eq!(made(&server), [0, 7, 8, 9]);
 }
 
-/// FLUSHALL gives back what the keys of all databases took, the tables of slots that had been emptied before included.
+/// FLUSHALL gives back what the keys of all databases took, the tables of slots that had been emptied before
+/// included.
 #[test]
 fn flushing_gives_the_tables_back() {
     let server = TestServer::start();
@@ -111,8 +112,8 @@ fn flushing_gives_the_tables_back() {
     client.check("GET k", "$1~v~");
 }
 
-/// While one client makes a database by writing to it, another begins to wait there, and a third reads and keeps what it read: the one
-/// is served, and the other either sees the key or is told that it changed.
+/// While one client makes a database by writing to it, another begins to wait there, and a third reads and
+/// keeps what it read: the one is served, and the other either sees the key or is told that it changed.
 #[test]
 fn nothing_is_missed_while_a_database_is_made() {
     for _ in 0..4 {
@@ -148,7 +149,8 @@ fn nothing_is_missed_while_a_database_is_made() {
     }
 }
 
-/// Many clients read in databases that others make at the same time, several keys at once: each sees all of a write or nothing.
+/// Many clients read in databases that others make at the same time, several keys at once: each sees all of a
+/// write or nothing.
 #[test]
 fn databases_are_made_under_readers() {
     let server = TestServer::with(&[("io-threads", "4")]);

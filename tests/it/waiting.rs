@@ -167,8 +167,9 @@ fn every_way_in_which_a_key_comes_serves() {
     }
 }
 
-/// Very many clients that wait for one key are served in the order in which they came, whatever the pieces in which elements come, and
-/// though some of them have left. They come one after the other, each when the one before it waits.
+/// Very many clients that wait for one key are served in the order in which they came, whatever the pieces in
+/// which elements come, and though some of them have left. They come one after the other, each when the one
+/// before it waits.
 #[test]
 fn very_many_waiters_are_served_in_the_order_in_which_they_came() {
     const WAITERS: usize = 2_000;
@@ -251,7 +252,8 @@ fn what_is_sent_behind_a_waiting_command_waits_too() {
     client.check_next("$1~x~");
 }
 
-/// Many clients of one key are served in the order in which they came, also past those that wait for another type.
+/// Many clients of one key are served in the order in which they came, also past those that wait for another
+/// type.
 #[test]
 fn many_waiters_are_served_in_order() {
     const WAITERS: usize = 100;
@@ -294,8 +296,8 @@ fn keys_made_ready_together_serve_all() {
     }
 }
 
-/// A client that waits for two keys was forgotten when a slow script held the one of them at the moment when the other came: nothing
-/// looked at it again.
+/// A client that waits for two keys was forgotten when a slow script held the one of them at the moment when
+/// the other came: nothing looked at it again.
 #[test]
 fn a_client_that_a_script_is_in_the_way_of_is_served_when_the_script_ends() {
     let settings = [("busy-reply-threshold", "20")];

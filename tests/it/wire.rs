@@ -262,7 +262,8 @@ pub fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
     bytes
 }
 
-/// Splits a line into words; `"` around a word with spaces, `\xNN` in quotes for any byte, `""` for an empty word.
+/// Splits a line into words; `"` around a word with spaces, `\xNN` in quotes for any byte, `""` for an empty
+/// word.
 pub fn words(line: &str) -> Vec<Vec<u8>> {
     kvarts::config::split_arguments(line.as_bytes()).unwrap_or_else(|| panic!("quotes in {line:?}"))
 }

@@ -227,8 +227,8 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Writes the memory of Lua's machines, which run scripts and functions alike: one that holds the functions of libraries counts
-/// as theirs.
+/// Writes the memory of Lua's machines, which run scripts and functions alike: one that holds the functions
+/// of libraries counts as theirs.
 fn scripts(cx: &Context<'_>, fields: &mut Fields) {
     let scripting = &cx.server.scripting;
     let machines = scripting.memory_held();

@@ -152,7 +152,8 @@ fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             word if args::is(word, "SAVE") => save = true,
             word if args::is(word, "NOSAVE") => nosave = true,
             word if args::is(word, "ABORT") => abort = true,
-            // Without replicas and cluster bus there is nothing to wait for, nothing unsafe and nobody to take over.
+            // Without replicas and cluster bus there is nothing to wait for, nothing unsafe and nobody to
+            // take over.
             word if ["NOW", "FORCE", "SAFE", "FAILOVER"].iter().any(|known| args::is(word, known)) => {}
             _ => return Err(CommandError::Syntax),
         }

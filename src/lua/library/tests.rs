@@ -237,7 +237,8 @@ proptest! {
     fn packed_numbers_come_back(number in any::<i32>(), size in 4usize..=32, big in any::<bool>()) {
         let lua = lua();
         // Beyond eight bytes the sign is not carried on.
-        let (number, option) = if size > 8 { (i64::from(number.unsigned_abs()), 'I') } else { (i64::from(number), 'i') };
+        let (number, option) =
+            if size > 8 { (i64::from(number.unsigned_abs()), 'I') } else { (i64::from(number), 'i') };
         let format = format!("{}{option}{size}", if big { '>' } else { '<' });
         let packed: LuaString = call(&lua, "struct", "pack", (format.as_str(), number));
         prop_assert_eq!(packed.as_bytes().len(), size);

@@ -119,7 +119,7 @@ const ITERATORS: &str = "
     end
 ";
 
-/// `gmatch`.
+/// Makes `string.gmatch`: an iterator in Lua over [`next_match`].
 fn gmatch(lua: &Lua) -> mlua::Result<Function> {
     let iterator: Function =
         lua.load(ITERATORS).set_name("=prelude").call(function_beneath(lua, next_match)?)?;

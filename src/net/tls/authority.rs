@@ -1,11 +1,13 @@
 //! The server's own certificate authority, and the certificate it makes for the server.
 //!
 //! In the folder are:
-//! - `ca.key`, the authority's key, and the time it was made. The first of several processes makes it; the others take it.
-//! - `ca.crt`, its certificate, for clients. It says nothing the key does not determine, so whoever makes it makes a good one.
+//! - `ca.key`, the authority's key, and the time it was made. The first of several processes makes it; the
+//!   others take it.
+//! - `ca.crt`, its certificate, for clients. It says nothing the key does not determine, so whoever makes it
+//!   makes a good one.
 //! - `ca.p12`, the same certificate as a truststore for Java.
-//! - `server.pem`, the server's certificate and its key in one file, so that the two always belong together, and in the first
-//!   lines until when and for which names it is to be used.
+//! - `server.pem`, the server's certificate and its key in one file, so that the two always belong together,
+//!   and in the first lines until when and for which names it is to be used.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -36,7 +38,8 @@ const SERVER_FILE: &str = "server.pem";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the authority is good.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(3650 * DAY.as_secs());
-/// How long a certificate of the server is good. Some clients take none that is good for much longer than a year.
+/// How long a certificate of the server is good. Some clients take none that is good for much longer than a
+/// year.
 const SERVER_LIFE: Duration = Duration::from_secs(397 * DAY.as_secs());
 /// How long before its end a certificate is made again.
 const RENEWAL: Duration = Duration::from_secs(30 * DAY.as_secs());
@@ -56,7 +59,8 @@ pub(super) struct ServerCertificate {
     pub renew_at: SystemTime,
 }
 
-/// The server's certificate for these names, taken from the folder or made. Everything missing in the folder is made.
+/// The server's certificate for these names, taken from the folder or made. Everything missing in the folder
+/// is made.
 pub(super) fn server_certificate(
     folder: &Path,
     names: &[String],
@@ -124,7 +128,8 @@ impl Authority {
     fn kept_certificate(&self, text: &[u8], names: &str, now: SystemTime) -> Option<ServerCertificate> {
         let renew_at = seconds(header(text, RENEW_AT)?)?;
         let fits = header(text, NAMES)? == names && header(text, AUTHORITY)? == self.fingerprint;
-        // A clock that was put back may stand before the certificate begins; it would be renewed very late too.
+        // A clock that was put back may stand before the certificate begins; it would be renewed very late
+        // too.
         if !fits || now >= renew_at || now + SERVER_LIFE < renew_at {
             return None;
         }

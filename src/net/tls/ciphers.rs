@@ -1,4 +1,5 @@
-//! The cipher suites that `tls-ciphers` (TLS 1.2) and `tls-ciphersuites` (TLS 1.3) choose from those supported, in OpenSSL's notation.
+//! The cipher suites that `tls-ciphers` (TLS 1.2) and `tls-ciphersuites` (TLS 1.3) choose from those
+//! supported, in OpenSSL's notation.
 
 use rustls::crypto::ring::ALL_CIPHER_SUITES;
 use rustls::{CipherSuite, SupportedCipherSuite};
@@ -53,8 +54,8 @@ const ALL_OF_TLS12: &[&str] =
 /// The suites for both versions, in the order in which the server prefers them.
 ///
 /// # Errors
-/// When a list is given and chooses none of the supported suites. Words that name nothing supported are passed over beside others, as
-/// OpenSSL does with names it does not know.
+/// When a list is given and chooses none of the supported suites. Words that name nothing supported are
+/// passed over beside others, as OpenSSL does with names it does not know.
 pub(super) fn chosen(tls12: &str, tls13: &str) -> Result<Vec<SupportedCipherSuite>, TlsError> {
     let mut names = of_tls13(tls13)?;
     names.extend(of_tls12(tls12)?);
@@ -78,7 +79,8 @@ fn of_tls13(list: &str) -> Result<Vec<CipherSuite>, TlsError> {
     if chosen.is_empty() { Err(TlsError::NoCipher("tls-ciphersuites", list.to_owned())) } else { Ok(chosen) }
 }
 
-/// `A:B` adds in that order, `-A` takes out, `!A` takes out for good, `+A` moves to the end, `A+B` means what belongs to both.
+/// `A:B` adds in that order, `-A` takes out, `!A` takes out for good, `+A` moves to the end, `A+B` means what
+/// belongs to both.
 fn of_tls12(list: &str) -> Result<Vec<CipherSuite>, TlsError> {
     if list.is_empty() {
         return Ok(TLS12.iter().map(|(suite, ..)| *suite).collect());

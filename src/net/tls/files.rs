@@ -1,5 +1,5 @@
-//! Files that several processes may make at the same time. Each is written beside its place and then put there whole, so a
-//! reader never sees half of one.
+//! Files that several processes may make at the same time. Each is written beside its place and then put
+//! there whole, so a reader never sees half of one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

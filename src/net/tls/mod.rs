@@ -1,8 +1,9 @@
 //! Encrypted connections: which certificate the server shows, and which it asks of clients.
 //!
-//! With `tls-cert-file` and `tls-key-file` the server shows the user's own certificate. Without them it makes one when the
-//! first TLS client comes, under a certificate authority of its own that is kept in `<dir>/tls`. Nothing here waits on the
-//! network, but files are read and keys made, so call it where blocking for some milliseconds is allowed.
+//! With `tls-cert-file` and `tls-key-file` the server shows the user's own certificate. Without them it makes
+//! one when the first TLS client comes, under a certificate authority of its own that is kept in `<dir>/tls`.
+//! Nothing here waits on the network, but files are read and keys made, so call it where blocking for some
+//! milliseconds is allowed.
 
 mod authority;
 mod ciphers;
@@ -14,9 +15,8 @@ mod truststore;
 
 use std::path::PathBuf;
 
-pub use authority::{AUTHORITY_FILE, TRUSTSTORE_FILE, TRUSTSTORE_PASSWORD};
+pub use authority::AUTHORITY_FILE;
 pub use names::UserField;
-pub use settings::{ClientCertificates, TlsSettings};
 pub use source::TlsSource;
 
 /// Why there is no TLS.

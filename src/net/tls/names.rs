@@ -13,7 +13,7 @@ pub enum UserField {
 }
 
 impl UserField {
-    /// By the directive's word; `None` where certificates name nobody.
+    /// Reads the directive's word; `None` where certificates name no user.
     pub fn of_word(word: &str) -> Option<Self> {
         match word {
             "CN" => Some(Self::CommonName),

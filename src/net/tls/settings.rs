@@ -1,4 +1,5 @@
-//! What the configuration says of TLS, gathered so that it can be compared and tried out before it is taken over.
+//! What the configuration says of TLS, gathered so that it can be compared and tried out before it is taken
+//! over.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use rustls::pki_types::DnsName;
 use super::{TlsError, ciphers};
 use crate::config::{Change, Config, Directive};
 
-/// Sessions kept at most, and when `tls-session-cache-size` is 0, which means no limit. Room for all is taken at once.
+/// Sessions kept at most, and when `tls-session-cache-size` is 0, which means no limit. Room for all is taken
+/// at once.
 const MAX_SESSIONS: usize = 1 << 16;
 /// Names every certificate the server makes is good for.
 const LOCAL_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1"];
@@ -35,8 +37,8 @@ pub struct TlsSettings {
     pub client_authority_file: Option<PathBuf>,
     /// Folder of such certificates.
     pub client_authority_dir: Option<PathBuf>,
-    /// What is asked of clients. Without a certificate of the user's it is [`ClientCertificates::No`], since nobody could have
-    /// one that the server knows.
+    /// What is asked of clients. Without a certificate of the user's it is [`ClientCertificates::No`], since
+    /// nobody could have one that the server knows.
     pub client_certificates: ClientCertificates,
     /// Whether TLS 1.2 and TLS 1.3 are allowed.
     pub versions: Versions,
@@ -44,7 +46,8 @@ pub struct TlsSettings {
     pub ciphers: Vec<SupportedCipherSuite>,
     /// Whether the server's order counts, rather than the client's.
     pub prefers_own_order: bool,
-    /// File of Diffie-Hellman parameters. No supported suite uses them; a file that holds none is refused all the same.
+    /// File of Diffie-Hellman parameters. No supported suite uses them; a file that holds none is refused all
+    /// the same.
     pub parameters_file: Option<PathBuf>,
     /// Folder of the server's own authority.
     pub folder: PathBuf,
@@ -171,7 +174,8 @@ fn names(text: &impl Fn(Directive) -> Arc<str>) -> Result<Vec<String>, TlsError>
             names.push(name);
         }
     };
-    // A machine or node may have a name that cannot stand in a certificate; it is left out. What was asked for must do.
+    // A machine or node may have a name that cannot stand in a certificate; it is left out. What was asked
+    // for must do.
     let given = [
         Directive::ClusterAnnounceHostname,
         Directive::ClusterAnnounceIp,

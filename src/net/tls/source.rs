@@ -1,4 +1,5 @@
-//! What a listener asks for each TLS client: how to speak TLS right now.
+//! [`TlsSource`]: the certificate and settings with which the next TLS client is served, made anew when they
+//! change.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use super::files::{read, read_error};
 use super::settings::{ClientCertificates, OwnFiles, TlsSettings, Versions};
 use crate::config::{Change, Config};
 
-/// Makes the TLS side of the server when it is first needed, and again when the configuration changes or the certificate nears
-/// its end. Shared by all listeners.
+/// Makes the TLS side of the server when it is first needed, and again when the configuration changes or the
+/// certificate nears its end. Shared by all listeners.
 pub struct TlsSource {
     config: Arc<Config>,
     made: Mutex<Option<Made>>,
@@ -37,8 +38,8 @@ impl TlsSource {
         Self { config, made: Mutex::new(None) }
     }
 
-    /// How to speak TLS with the next client. The first call, and a call after a change, reads files or makes keys, which takes
-    /// milliseconds; others are a lock and a comparison.
+    /// How to speak TLS with the next client. The first call, and a call after a change, reads files or makes
+    /// keys, which takes milliseconds; others are a lock and a comparison.
     ///
     /// # Errors
     /// When the configuration asks for what is not there or not supported.
@@ -46,7 +47,8 @@ impl TlsSource {
         self.server_config_at(SystemTime::now())
     }
 
-    /// As [`server_config`](Self::server_config), at another time, which decides whether a certificate is made again.
+    /// Does what [`server_config`](Self::server_config) does, at the time `now`, by which a certificate is
+    /// made again.
     ///
     /// # Errors
     /// As there.
@@ -78,8 +80,8 @@ impl TlsSource {
         *self.made.lock() = None;
     }
 
-    /// Whether TLS would work after these changes, for `CONFIG SET` to ask before it makes them. Files of the user's are read; a
-    /// certificate of the server's own is not made.
+    /// Whether TLS would work after these changes, for `CONFIG SET` to ask before it makes them. Files of the
+    /// user's are read; a certificate of the server's own is not made.
     ///
     /// # Errors
     /// As [`server_config`](Self::server_config).
@@ -191,8 +193,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-/// The certificates that vouch for clients, of the file and of the folder. Files in the folder that hold none are passed over, as
-/// it may hold other things.
+/// The certificates that vouch for clients, of the file and of the folder. Files in the folder that hold none
+/// are passed over, as it may hold other things.
 fn client_authorities(settings: &TlsSettings) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &settings.client_authority_file {

@@ -1,7 +1,8 @@
 //! A PKCS #12 file with one trusted certificate and no key, as Java's `keytool` makes and reads it.
 //!
-//! The certificate is public, so it is not encrypted; the password only guards against change. The form is that of RFC 7292 with
-//! Java's attribute that marks the certificate as trusted, without which Java would ignore it.
+//! The certificate is public, so it is not encrypted; the password only guards against change. The form is
+//! that of RFC 7292 with Java's attribute that marks the certificate as trusted, without which Java would
+//! ignore it.
 
 use ring::{digest, hmac, rand};
 
@@ -58,8 +59,8 @@ fn certificate_bag(certificate: &[u8], name: &str) -> Vec<u8> {
     sequence(&[&object_id(CERTIFICATE_BAG), &content, &element(SET, &attributes.concat())])
 }
 
-/// The key for the seal, RFC 7292 appendix B with purpose 3. SHA-256 gives all of it in one go, so the steps that join several
-/// outputs are not needed.
+/// The key for the seal, RFC 7292 appendix B with purpose 3. SHA-256 gives all of it in one go, so the steps
+/// that join several outputs are not needed.
 fn integrity_key(password: &str, salt: &[u8; SALT]) -> Vec<u8> {
     let mut password = utf16(password);
     password.extend([0, 0]);

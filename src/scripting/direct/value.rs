@@ -24,9 +24,9 @@ pub(super) enum Text<'a> {
 #[derive(Debug)]
 pub(super) enum Table<'a> {
     List(Vec<Value<'a>>),
-    /// `{ok = ...}`.
+    /// `{ok = ...}`: a status reply.
     Ok(Text<'a>),
-    /// `{err = ...}`.
+    /// `{err = ...}`: an error reply.
     Err(Text<'a>),
 }
 

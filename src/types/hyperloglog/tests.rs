@@ -44,7 +44,8 @@ proptest! {
 
     #[test]
     fn joining_takes_the_higher_registers(first in steps(), second in steps(), dense: bool) {
-        let ((first, first_model), (mut second, second_model)) = (raised(&first, SPARSE_MAX), raised(&second, SPARSE_MAX));
+        let ((first, first_model), (mut second, second_model)) =
+            (raised(&first, SPARSE_MAX), raised(&second, SPARSE_MAX));
         let expected: Vec<u8> = first_model.iter().zip(&second_model).map(|(a, b)| *a.max(b)).collect();
         let mut registers = Registers::default();
         registers.join(&first).unwrap();

@@ -360,7 +360,10 @@ mod tests {
         fn behaves_like_a_vec(
             size in prop_oneof![Just(-1), Just(-2), Just(3), Just(16), Just(0)],
             start in prop_oneof![Just(0), 80usize..300],
-            steps in proptest::collection::vec((0u8..14, any::<proptest::sample::Index>(), element(), 0usize..30), 1..150),
+            steps in proptest::collection::vec(
+                (0u8..14, any::<proptest::sample::Index>(), element(), 0usize..30),
+                1..150,
+            ),
         ) {
             let limits = ListLimits { max_listpack_size: size };
             let mut list = List::new();
@@ -392,7 +395,8 @@ mod tests {
                         let from = if count % 2 == 0 { End::Head } else { End::Tail };
                         let mut wanted = count;
                         let mut keep = vec![true; model.len()];
-                        let order: Vec<usize> = if from == End::Head { (0..model.len()).collect() } else { (0..model.len()).rev().collect() };
+                        let mut order: Vec<usize> = (0..model.len()).collect();
+                        if from == End::Tail { order.reverse(); }
                         for index in order {
                             if wanted > 0 && model[index] == element { wanted -= 1; keep[index] = false; }
                         }
@@ -433,14 +437,21 @@ mod tests {
                 });
                 prop_assert_eq!(&seen[..], &model[index..(index + count).min(model.len())]);
                 let back: Vec<Vec<u8>> = list.iter_back_from(index).map(|element| element.to_vec()).collect();
-                let expected: Vec<Vec<u8>> = if index < model.len() { model[..=index].iter().rev().cloned().collect() } else { Vec::new() };
+                let expected: Vec<Vec<u8>> = if index < model.len() {
+                    model[..=index].iter().rev().cloned().collect()
+                } else {
+                    Vec::new()
+                };
                 prop_assert_eq!(back, expected);
                 prop_assert_eq!(list.peek(End::Tail).map(|element| element.to_vec()), model.last().cloned());
                 let places: Vec<usize> = list.positions(&element, End::Head, 20).collect();
                 let expected: Vec<usize> = (0..model.len().min(20)).filter(|&index| model[index] == element).collect();
                 prop_assert_eq!(places, expected);
                 let places: Vec<usize> = list.positions(&element, End::Tail, 20).collect();
-                let expected: Vec<usize> = (model.len().saturating_sub(20)..model.len()).rev().filter(|&index| model[index] == element).collect();
+                let expected: Vec<usize> = (model.len().saturating_sub(20)..model.len())
+                    .rev()
+                    .filter(|&index| model[index] == element)
+                    .collect();
                 prop_assert_eq!(places, expected);
             }
         }

@@ -517,19 +517,24 @@ mod tests {
             prop_assert!(all(&node).eq(elements.iter().cloned()));
             for element in &elements {
                 prop_assert!(node.contains(&Encoded::new(element)));
-                prop_assert_eq!(node.contains(&Encoded::new(&element[1..])), elements.iter().any(|other| *other == element[1..]));
+                prop_assert_eq!(
+                    node.contains(&Encoded::new(&element[1..])),
+                    elements.iter().any(|other| *other == element[1..])
+                );
             }
             node.expand();
             prop_assert_eq!(node.block.bytes(), plain.block.bytes());
         }
 
         #[test]
-        fn behaves_like_a_deque(steps in proptest::collection::vec((0u8..9, any::<proptest::sample::Index>(), prop_oneof![
-            5 => proptest::collection::vec(any::<u8>(), 0..20),
-            5 => (0u8..200).prop_map(|number| format!("job:1732:{number}").into_bytes()),
-            2 => any::<i32>().prop_map(|value| value.to_string().into_bytes()),
-            1 => (100usize..20_000).prop_map(|len| vec![b'x'; len]),
-        ]), 1..120)) {
+        fn behaves_like_a_deque(
+            steps in proptest::collection::vec((0u8..9, any::<proptest::sample::Index>(), prop_oneof![
+                5 => proptest::collection::vec(any::<u8>(), 0..20),
+                5 => (0u8..200).prop_map(|number| format!("job:1732:{number}").into_bytes()),
+                2 => any::<i32>().prop_map(|value| value.to_string().into_bytes()),
+                1 => (100usize..20_000).prop_map(|len| vec![b'x'; len]),
+            ]), 1..120),
+        ) {
             let mut node = ListNode::new();
             let mut model: VecDeque<Vec<u8>> = VecDeque::new();
             for (kind, place, element) in steps {

@@ -41,9 +41,6 @@ pub(in crate::types) const PREFIX_MAX: usize = 18;
 /// Most bytes of an element behind the prefix it is written without.
 const REST_MAX: usize = (u8::MAX - REST) as usize;
 
-/// Longest element that can be packed, in bytes. Callers use another form long before.
-pub const MAX_ELEMENT_LEN: usize = 1 << 31;
-
 /// An element as packed memory holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::types) enum Raw<'a> {
@@ -435,7 +432,11 @@ mod tests {
             prop_assert_eq!((len, size(&kept)), (kept.len(), kept.len()));
             let is_short = !prefix.is_empty() && rest.len() <= REST_MAX;
             prop_assert_eq!(matches!(raw, Raw::Rest(_)), is_short);
-            let element = if let Raw::Rest(rest) = raw { Element::Joined(Joined::new(prefix).with(rest)) } else { raw.into() };
+            let element = if let Raw::Rest(rest) = raw {
+                Element::Joined(Joined::new(prefix).with(rest))
+            } else {
+                raw.into()
+            };
             prop_assert_eq!(&*element, &whole[..]);
             prop_assert_eq!(Encoded::after(prefix, other.as_bytes()).is_at(&kept), other.as_bytes() == whole);
             prop_assert_eq!(size_of_val(&element), 32);

@@ -499,10 +499,14 @@ mod tests {
                 prop_assert_eq!(packed.len(), model.len());
                 prop_assert_eq!(packed.iter().len(), model.len());
                 prop_assert!(packed.iter().map(|element| element.to_vec()).eq(model.iter().cloned()));
-                let rest: Vec<Vec<u8>> = packed.iter_from(packed.position(model.len() / 2).expect("within")).map(|element| element.to_vec()).collect();
+                let rest: Vec<Vec<u8>> = packed
+                    .iter_from(packed.position(model.len() / 2).expect("within"))
+                    .map(|element| element.to_vec())
+                    .collect();
                 prop_assert_eq!(&rest[..], &model[model.len() / 2..]);
                 prop_assert_eq!(packed.get(model.len()), None);
-                let half: Vec<Vec<u8>> = packed.pieces(packed.skip(packed.start(), 1), 2, count + 2).map(|(prefix, piece)| match piece {
+                let pieces = packed.pieces(packed.skip(packed.start(), 1), 2, count + 2);
+                let half: Vec<Vec<u8>> = pieces.map(|(prefix, piece)| match piece {
                     Piece::Bytes(rest) => [prefix, rest].concat(),
                     Piece::Int(value) => value.to_string().into_bytes(),
                 }).collect();

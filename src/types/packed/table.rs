@@ -612,7 +612,10 @@ mod tests {
     }
 
     fn value() -> impl Strategy<Value = Vec<u8>> {
-        prop_oneof![4 => proptest::collection::vec(any::<u8>(), 0..20), 1 => (100usize..300).prop_map(|len| vec![b'v'; len])]
+        prop_oneof![
+            4 => proptest::collection::vec(any::<u8>(), 0..20),
+            1 => (100usize..300).prop_map(|len| vec![b'v'; len]),
+        ]
     }
 
     proptest! {
@@ -634,7 +637,8 @@ mod tests {
             for (key, value) in &model {
                 prop_assert_eq!(table.get(key).map(|value| value.to_vec()), Some(value.clone()));
             }
-            let all: BTreeMap<Vec<u8>, Vec<u8>> = table.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+            let all: BTreeMap<Vec<u8>, Vec<u8>> =
+                table.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
             prop_assert_eq!(&all, &model);
             for key in model.keys() {
                 prop_assert!(table.remove(key));
@@ -645,7 +649,12 @@ mod tests {
 
         /// Members that stay are seen by a scan although the table grows and shrinks between its calls.
         #[test]
-        fn scan_keeps_its_promise(seed: u64, stay in 1u32..300, count in 1usize..40, changes in proptest::collection::vec((any::<bool>(), 0u32..400), 1..60)) {
+        fn scan_keeps_its_promise(
+            seed: u64,
+            stay in 1u32..300,
+            count in 1usize..40,
+            changes in proptest::collection::vec((any::<bool>(), 0u32..400), 1..60),
+        ) {
             let mut table = MemberTable::new(seed);
             for number in 0..stay {
                 table.insert(format!("stays:{number}").as_bytes());

@@ -139,7 +139,10 @@ mod tests {
     proptest! {
         #[test]
         fn behaves_like_a_sorted_set(steps in proptest::collection::vec((any::<bool>(), prop_oneof![
-            3 => -20i64..20, 1 => any::<i16>().prop_map(i64::from), 1 => any::<i32>().prop_map(i64::from), 1 => any::<i64>(),
+            3 => -20i64..20,
+            1 => any::<i16>().prop_map(i64::from),
+            1 => any::<i32>().prop_map(i64::from),
+            1 => any::<i64>(),
         ]), 1..80)) {
             let mut set = IntSet::new();
             let mut model = BTreeSet::new();

@@ -365,7 +365,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_set(first in member(), steps in proptest::collection::vec((0u8..5, member()), 1..200), seed: u64) {
+        fn behaves_like_a_set(
+            first in member(),
+            steps in proptest::collection::vec((0u8..5, member()), 1..200),
+            seed: u64,
+        ) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut set = Set::new_for(&first, &SMALL, 1);
             let mut model = BTreeSet::new();

@@ -32,7 +32,7 @@ pub struct Consumer {
     pending: BTreeSet<StreamId>,
 }
 
-/// A group.
+/// A consumer group: what was delivered to it, and what of that is pending.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     /// Highest id that was delivered.
@@ -84,7 +84,7 @@ impl Group {
         self.names.get(name).copied()
     }
 
-    /// A consumer.
+    /// Reads the consumer at `index`.
     pub fn consumer(&self, index: ConsumerIndex) -> &Consumer {
         match self.consumers.get(index as usize) {
             Some(Some(consumer)) => consumer,

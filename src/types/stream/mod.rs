@@ -73,7 +73,7 @@ pub struct Trim {
     pub limit: u64,
 }
 
-/// The stream.
+/// A stream: entries in blocks by their ids, and consumer groups.
 #[derive(Clone, Default)]
 pub struct Stream {
     blocks: VecDeque<Block>,
@@ -328,7 +328,7 @@ impl Stream {
         self.groups.iter().map(|(name, group)| (&**name, group))
     }
 
-    /// A group.
+    /// Finds a consumer group by its name.
     pub fn group(&self, name: &[u8]) -> Option<&Group> {
         self.groups.get(name)
     }

@@ -422,7 +422,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_sorted_vec(steps in proptest::collection::vec((score(), "[a-c]{0,3}", any::<bool>(), any::<proptest::sample::Index>()), 1..MAX_LEAF)) {
+        fn behaves_like_a_sorted_vec(
+            steps in proptest::collection::vec(
+                (score(), "[a-c]{0,3}", any::<bool>(), any::<proptest::sample::Index>()),
+                1..MAX_LEAF,
+            ),
+        ) {
             let slots = Slots::new();
             let mut leaf = Leaf::new();
             let mut model: Vec<(f64, String)> = Vec::new();
@@ -435,10 +440,19 @@ mod tests {
                 } else {
                     let place = Place { score, before: Before::LowerThan(member.as_bytes()) };
                     let index = leaf.rank_of(&place, &slots);
-                    prop_assert_eq!(index, model.iter().filter(|(other, name)| *other < score || *other == score && *name < member).count());
+                    prop_assert_eq!(
+                        index,
+                        model
+                            .iter()
+                            .filter(|(other, name)| *other < score || *other == score && *name < member)
+                            .count()
+                    );
                     let up_to = Place { score, before: Before::UpTo(member.as_bytes()) };
                     let there = leaf.rank_of(&up_to, &slots) > index;
-                    prop_assert_eq!(there, model.get(index).is_some_and(|(other, name)| *other == score && *name == member));
+                    prop_assert_eq!(
+                        there,
+                        model.get(index).is_some_and(|(other, name)| *other == score && *name == member)
+                    );
                     if !there {
                         leaf.insert(index, score, Encoded::new(member.as_bytes()));
                         model.insert(index, (score, member));

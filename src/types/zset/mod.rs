@@ -678,7 +678,10 @@ mod tests {
         #[test]
         fn behaves_like_a_sorted_map(
             max_listpack_entries in proptest::sample::select(vec![0usize, 10, 1000]),
-            steps in proptest::collection::vec((0u8..12, member(), score(), score(), any::<proptest::sample::Index>()), 1..250),
+            steps in proptest::collection::vec(
+                (0u8..12, member(), score(), score(), any::<proptest::sample::Index>()),
+                1..250,
+            ),
         ) {
             let limits = ZSetLimits { max_listpack_entries, max_listpack_value: 200 };
             let mut zset = ZSet::new();
@@ -686,7 +689,12 @@ mod tests {
             for (kind, member, score, other_score, place) in steps {
                 let all = ordered(&model);
                 match kind {
-                    0..=6 => prop_assert_eq!(zset.set(&member, score, &limits), model.insert(member.clone(), score + 0.0)),
+                    0..=6 => {
+                        prop_assert_eq!(
+                            zset.set(&member, score, &limits),
+                            model.insert(member.clone(), score + 0.0)
+                        );
+                    }
                     7 => prop_assert_eq!(zset.remove(&member), model.remove(&member)),
                     8 => {
                         let popped = if score < 0.0 { zset.pop_min() } else { zset.pop_max() };
@@ -711,11 +719,18 @@ mod tests {
                             (ScoreBound::Exclusive(low), ScoreBound::Inclusive(low)),
                         ] {
                             let inside = |score: f64| {
-                                let above = match min { ScoreBound::Inclusive(min) => score >= min, ScoreBound::Exclusive(min) => score > min };
-                                let below = match max { ScoreBound::Inclusive(max) => score <= max, ScoreBound::Exclusive(max) => score < max };
+                                let above = match min {
+                                    ScoreBound::Inclusive(min) => score >= min,
+                                    ScoreBound::Exclusive(min) => score > min,
+                                };
+                                let below = match max {
+                                    ScoreBound::Inclusive(max) => score <= max,
+                                    ScoreBound::Exclusive(max) => score < max,
+                                };
                                 above && below
                             };
-                            let expected: Vec<(f64, Vec<u8>)> = all.iter().filter(|(score, _)| inside(*score)).cloned().collect();
+                            let expected: Vec<(f64, Vec<u8>)> =
+                                all.iter().filter(|(score, _)| inside(*score)).cloned().collect();
                             let ranks = zset.score_range(min, max);
                             prop_assert_eq!(ranks.len(), expected.len());
                             prop_assert_eq!(shown(zset.iter_ranks(ranks)), expected);
@@ -756,7 +771,13 @@ mod tests {
         }
 
         #[test]
-        fn lex_ranges(large: bool, members in proptest::collection::btree_set("[a-d]{0,3}", 0..40), low in "[a-d]{0,3}", high in "[a-d]{0,3}", kind in 0u8..5) {
+        fn lex_ranges(
+            large: bool,
+            members in proptest::collection::btree_set("[a-d]{0,3}", 0..40),
+            low in "[a-d]{0,3}",
+            high in "[a-d]{0,3}",
+            kind in 0u8..5,
+        ) {
             let limits = ZSetLimits { max_listpack_entries: if large { 0 } else { 100 }, max_listpack_value: 64 };
             let mut zset = ZSet::new();
             for member in &members {
@@ -771,12 +792,27 @@ mod tests {
                 _ => (LexBound::Highest, LexBound::Lowest),
             };
             let inside = |member: &[u8]| {
-                let above = match min { LexBound::Lowest => true, LexBound::Highest => false, LexBound::Inclusive(min) => member >= min, LexBound::Exclusive(min) => member > min };
-                let below = match max { LexBound::Lowest => false, LexBound::Highest => true, LexBound::Inclusive(max) => member <= max, LexBound::Exclusive(max) => member < max };
+                let above = match min {
+                    LexBound::Lowest => true,
+                    LexBound::Highest => false,
+                    LexBound::Inclusive(min) => member >= min,
+                    LexBound::Exclusive(min) => member > min,
+                };
+                let below = match max {
+                    LexBound::Lowest => false,
+                    LexBound::Highest => true,
+                    LexBound::Inclusive(max) => member <= max,
+                    LexBound::Exclusive(max) => member < max,
+                };
                 above && below
             };
-            let expected: Vec<Vec<u8>> = members.iter().map(|member| member.as_bytes().to_vec()).filter(|member| inside(member)).collect();
-            let found: Vec<Vec<u8>> = zset.iter_ranks(zset.lex_range(min, max)).map(|(member, _)| member.to_vec()).collect();
+            let expected: Vec<Vec<u8>> = members
+                .iter()
+                .map(|member| member.as_bytes().to_vec())
+                .filter(|member| inside(member))
+                .collect();
+            let found: Vec<Vec<u8>> =
+                zset.iter_ranks(zset.lex_range(min, max)).map(|(member, _)| member.to_vec()).collect();
             prop_assert_eq!(found, expected);
         }
     }

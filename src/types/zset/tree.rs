@@ -699,7 +699,12 @@ mod tests {
                         for number in 0..amount {
                             let (score, member) = (rng.i32(0..scores), format!("added:{number}"));
                             if model.insert((score, member.clone())) {
-                                tree.insert(f64::from(score), member.as_bytes(), Encoded::new(member.as_bytes()), &slots);
+                                tree.insert(
+                                    f64::from(score),
+                                    member.as_bytes(),
+                                    Encoded::new(member.as_bytes()),
+                                    &slots,
+                                );
                             }
                         }
                     }
