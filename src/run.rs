@@ -224,8 +224,9 @@ impl Drop for Handle {
     }
 }
 
-/// Has another thread take over the tasks that this one would run, and waits until some thread runs tasks, but no longer than `pause`:
-/// where no thread has come up by then, this one has its tasks back. Does nothing on a thread that runs no tasks (the sweeper's).
+/// Has another thread take over the tasks that this one would run, and waits until some thread runs tasks,
+/// but no longer than `pause`: where no thread has come up by then, this one has its tasks back. Does nothing
+/// on a thread that runs no tasks (the sweeper's).
 fn give_way(pause: Duration, numbers: &worker::Numbers) {
     /// Between two looks; the system makes some 70 of it.
     const LOOK: Duration = Duration::from_micros(20);

@@ -1,17 +1,19 @@
-//! The numbers of the threads that run commands. A number only decides which counters and which lock of the gate a thread uses, so
-//! that threads keep off each other's cache lines; nothing about a server is kept here.
+//! The numbers of the threads that run commands. A number only decides which counters and which lock of the
+//! gate a thread uses, so that threads keep off each other's cache lines; nothing about a server is kept
+//! here.
 //!
-//! There are as many numbers as workers. A thread that hands its work to another one (see [`GiveWay`]) gives its number back, and
-//! the other takes it: so the threads that run commands have the numbers, whichever threads those are. One without a number uses
-//! what such threads share, which is right but slower.
+//! There are as many numbers as workers. A thread that hands its work to another one (see [`GiveWay`]) gives
+//! its number back, and the other takes it: so the threads that run commands have the numbers, whichever
+//! threads those are. One without a number uses what such threads share, which is right but slower.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// Hands the other tasks of a thread to another thread while a command or script keeps it busy. The other thread has so long to take
-/// them over; where it is not there in time they stay, so it is called more than once.
+/// Hands the other tasks of a thread to another thread while a command or script keeps it busy. The other
+/// thread has so long to take them over; where it is not there in time they stay, so it is called more than
+/// once.
 pub type GiveWay = dyn Fn(Duration) + Send + Sync;
 
 /// What [`current`] returns for a thread without a number.

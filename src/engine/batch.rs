@@ -1,7 +1,8 @@
 //! A batch: the requests that a connection has read whole, run one behind the other.
 //!
-//! All of them are planned first (which command, which keys), so that the memory their keys lie in can be asked for ahead.
-//! Then requests for one plain command in a row run as a streak (`streak.rs`), any other by itself (`request.rs`).
+//! All of them are planned first (which command, which keys), so that the memory their keys lie in can be
+//! asked for ahead. Then requests for one plain command in a row run as a streak (`streak.rs`), any other by
+//! itself (`request.rs`).
 
 use std::sync::atomic::Ordering;
 
@@ -63,7 +64,8 @@ pub struct Scratch {
 pub(super) struct PlannedRequest {
     /// The command's id, or why there is none.
     pub(super) command: Result<u32, Box<CommandError>>,
-    /// Index behind its last word among the words of all requests. Its first one stands behind those of the request before it.
+    /// Index behind its last word among the words of all requests. Its first one stands behind those of the
+    /// request before it.
     pub(super) arguments_end: u32,
     /// The same among the keys of all requests.
     pub(super) keys_end: u32,
@@ -110,8 +112,9 @@ impl<'r> Requests<'r> {
     }
 }
 
-/// `SameCommand` remembers the request before: a plain command with one key at a fixed place. A request that begins with the
-/// same words and has as many of them is the same command with its key at the same place, so it is not looked up again.
+/// `SameCommand` remembers the request before: a plain command with one key at a fixed place. A request that
+/// begins with the same words and has as many of them is the same command with its key at the same place, so
+/// it is not looked up again.
 struct SameCommand<'r> {
     /// The words that name the command: its name, and its subcommand's where it is one.
     name: &'r [u8],
@@ -141,12 +144,13 @@ impl<'r> SameCommand<'r> {
 pub(super) struct Batch<'s> {
     pub(super) now_us: u64,
     pub(super) now_ms: u64,
-    /// The answer of [`Server::is_plain`] for the batch's client. It looks at a dozen fields, so it is asked again only after a command
-    /// that may have changed one of them.
+    /// The answer of [`Server::is_plain`] for the batch's client. It looks at a dozen fields, so it is asked
+    /// again only after a command that may have changed one of them.
     pub(super) plain: bool,
     pub(super) counts: AccessCounts,
     pub(super) changes: ChangeBuffer<'s>,
-    /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
+    /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate
+    /// open.
     pub(super) shared: Option<Shared<'s>>,
     /// When the present streak began, in nanoseconds of the monotonic clock.
     pub(super) clock_ns: u64,
@@ -253,7 +257,8 @@ impl Server {
         Ok(entry.id as u32)
     }
 
-    /// Runs the requests in turn until all are done, one of them stops the batch, or enough bytes of replies wait.
+    /// Runs the requests in turn until all are done, one of them stops the batch, or enough bytes of replies
+    /// wait.
     fn run_all<'s>(
         &'s self,
         client: &mut Client,
@@ -343,7 +348,8 @@ impl Server {
         }
     }
 
-    /// Asks for the memory that the keys of the batch lie in, where their database exists and the gate is open at once.
+    /// Asks for the memory that the keys of the batch lie in, where their database exists and the gate is
+    /// open at once.
     fn prefetch<'s>(&'s self, client: &Client, batch: &mut Batch<'s>, keys: &[PlannedKey]) {
         if batch.shared.is_none() {
             batch.shared = self.keyspace.gate.shared_unless(crate::worker::current(), || true);

@@ -9,14 +9,16 @@ use crate::config::Directive;
 use crate::error::CommandError;
 
 impl Server {
-    /// Whether a slow script or a heavy command runs, so that a request has to look whether it is in its way. Two relaxed loads.
+    /// Whether a slow script or a heavy command runs, so that a request has to look whether it is in its way.
+    /// Two relaxed loads.
     #[inline]
     pub(super) fn is_slow(&self) -> bool {
         self.scripting.slow.any() || self.heavy.any()
     }
 
-    /// Whether a slow script or a heavy command keeps a request from running. It then waits without a thread; for a script it is refused
-    /// after `busy-reply-threshold`. `alone`: the request has to be alone in the keyspace.
+    /// Whether a slow script or a heavy command keeps a request from running. It then waits without a thread;
+    /// for a script it is refused after `busy-reply-threshold`. `alone`: the request has to be alone in the
+    /// keyspace.
     #[cold]
     pub(super) fn busy(&self, entry: &Entry, plan: &LockPlan, alone: bool) -> Option<Outcome> {
         let flags = entry.spec.flags;

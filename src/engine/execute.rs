@@ -1,9 +1,10 @@
 //! Running one command: the only place where a command's function is called.
 //!
-//! Three ways lead here. A request by itself takes its locks in [`Server::execute`] and runs; so does that of a client that waited,
-//! when it is served. The requests of a streak (`streak.rs`) share one context and take a lock each. A command within another
-//! (of a transaction's queue, or called by a script: [`Context::run_nested`]) runs under the locks of the outer one. All three begin
-//! and end a command in [`Context::call`], while its locks are held.
+//! Three ways lead here. A request by itself takes its locks in [`Server::execute`] and runs; so does that of
+//! a client that waited, when it is served. The requests of a streak (`streak.rs`) share one context and take
+//! a lock each. A command within another (of a transaction's queue, or called by a script:
+//! [`Context::run_nested`]) runs under the locks of the outer one. All three begin and end a command in
+//! [`Context::call`], while its locks are held.
 
 use std::sync::Arc;
 
@@ -48,7 +49,8 @@ pub(super) enum Outcome {
 }
 
 impl<'a> Context<'a> {
-    /// Runs the function of a command whose locks are held. When it answers an error, what it wrote is taken back.
+    /// Runs the function of a command whose locks are held. When it answers an error, what it wrote is taken
+    /// back.
     ///
     /// Every command of every kind begins and ends here, so this is where its changes are to be told as one.
     #[inline]
@@ -64,8 +66,9 @@ impl<'a> Context<'a> {
         result
     }
 
-    /// [`call`](Self::call)s a command whose reply goes to a client as it is: an error of it becomes the reply. Errors are counted, also
-    /// one that the command wrote itself (a script's). Returns whether the reply is an error.
+    /// [`call`](Self::call)s a command whose reply goes to a client as it is: an error of it becomes the
+    /// reply. Errors are counted, also one that the command wrote itself (a script's). Returns whether the
+    /// reply is an error.
     #[inline]
     pub(super) fn answer(&mut self, entry: &Entry, run: Handler, arguments: &[&[u8]]) -> bool {
         let start = self.reply.position();
@@ -73,7 +76,8 @@ impl<'a> Context<'a> {
         self.settle(result, start)
     }
 
-    /// Has an error become the reply that began at `start`, and counts errors. Returns whether the reply is an error.
+    /// Has an error become the reply that began at `start`, and counts errors. Returns whether the reply is
+    /// an error.
     #[inline]
     fn settle(&mut self, result: CommandResult, start: usize) -> bool {
         if let Err(error) = result {
@@ -179,8 +183,8 @@ impl Server {
         }
     }
 
-    /// Passes the gate of the keyspace the way a request needs: alone, beside others, or not at all. `None`: a slow script has been
-    /// noticed while it waited.
+    /// Passes the gate of the keyspace the way a request needs: alone, beside others, or not at all. `None`:
+    /// a slow script has been noticed while it waited.
     fn hold<'s, 'b>(
         &'s self,
         entry: &Entry,
@@ -231,7 +235,8 @@ impl Server {
 }
 
 impl Context<'_> {
-    /// Enters the client among those that wait, under the locks of its command: the next change of a key finds it.
+    /// Enters the client among those that wait, under the locks of its command: the next change of a key
+    /// finds it.
     #[cold]
     fn enter_wait(&mut self, mut wait: WaitFor, arguments: &[&[u8]]) {
         let request = wait.request.take().unwrap_or_else(|| OwnedRequest::new(arguments));

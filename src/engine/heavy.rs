@@ -1,10 +1,11 @@
 //! Commands that take long: what their thread hands on, and what others know of them.
 //!
-//! A command that goes through many keys, elements or bytes counts its work ([`Access::work`]), and every so many units the clock is
-//! read; one that knows beforehand how much is to be done says so ([`Access::expect`]). Once it has taken [`HEAVY_NS`], or is going to,
-//! two things happen. It is entered among the heavy commands with the slots that it holds, so
-//! that a request for one of them waits without a thread (`busy.rs`). And the thread's other connections, timers and its share of the
-//! sockets are handed to another thread ([`crate::worker::GiveWay`]), so that nobody else waits for it.
+//! A command that goes through many keys, elements or bytes counts its work ([`Access::work`]), and every so
+//! many units the clock is read; one that knows beforehand how much is to be done says so
+//! ([`Access::expect`]). Once it has taken [`HEAVY_NS`], or is going to, two things happen. It is entered
+//! among the heavy commands with the slots that it holds, so that a request for one of them waits without a
+//! thread (`busy.rs`). And the thread's other connections, timers and its share of the sockets are handed to
+//! another thread ([`crate::worker::GiveWay`]), so that nobody else waits for it.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use crate::keyspace::access::{Access, Pulse, SlotLock};
 /// A command that has taken so long is heavy, in nanoseconds.
 const HEAVY_NS: u64 = 1_000_000;
 
-/// How often a thread tries to hand its other work on, each time after twice as long: another thread needs a moment to come up, and
-/// where it is not there in time the work stays.
+/// How often a thread tries to hand its other work on, each time after twice as long: another thread needs a
+/// moment to come up, and where it is not there in time the work stays.
 const TRIES: u32 = 6;
 
 /// How long a command pauses at most for another thread to take over.
@@ -55,8 +56,8 @@ impl HeavyCommands {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// Whether one of them holds a slot that a request with this plan needs, or the whole keyspace. A request that has to be alone
-    /// (`alone`) needs every slot.
+    /// Whether one of them holds a slot that a request with this plan needs, or the whole keyspace. A request
+    /// that has to be alone (`alone`) needs every slot.
     pub fn stand_in_the_way_of(&self, plan: &[SlotLock], alone: bool) -> bool {
         let needs = |held: &SlotLock| {
             let place =
@@ -81,8 +82,8 @@ impl HeavyCommands {
     }
 }
 
-/// Watches over one command while it runs. Enters it among the heavy ones when it has taken long; it leaves them when this is dropped,
-/// which is after its locks.
+/// Watches over one command while it runs. Enters it among the heavy ones when it has taken long; it leaves
+/// them when this is dropped, which is after its locks.
 pub(super) struct HeavyWatch<'s> {
     server: &'s Server,
     began_ns: u64,

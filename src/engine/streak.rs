@@ -1,8 +1,10 @@
-//! Running a plain streak: requests of a batch, one behind the other, for one plain command with one key each.
+//! Running a plain streak: requests of a batch, one behind the other, for one plain command with one key
+//! each.
 //!
-//! Most pipelines are made of such streaks. The context, the access to keys and the judgement of the client are the same
-//! for all requests of a streak, so they are made once. Each request then costs its lock, its function, and a test
-//! whether something came up that the long way (`run_request`) would act on; if so, the streak ends behind that request.
+//! Most pipelines are made of such streaks. The context, the access to keys and the judgement of the client
+//! are the same for all requests of a streak, so they are made once. Each request then costs its lock, its
+//! function, and a test whether something came up that the long way (`run_request`) would act on; if so, the
+//! streak ends behind that request.
 
 use std::sync::atomic::Ordering;
 
@@ -33,8 +35,9 @@ struct Progress<'r> {
 }
 
 impl Server {
-    /// Runs a streak that begins with the next request, which is for `entry`, a plain command with one key. Returns how many requests ran;
-    /// 0 where the first one has to go the long way. The batch's client is plain.
+    /// Runs a streak that begins with the next request, which is for `entry`, a plain command with one key.
+    /// Returns how many requests ran; 0 where the first one has to go the long way. The batch's client is
+    /// plain.
     pub(super) fn run_streak<'s>(
         &'s self,
         client: &mut Client,
@@ -89,7 +92,8 @@ impl Server {
         done.executed
     }
 
-    /// Runs requests for `entry` from the next one on, until another command follows or something came up that the long way acts on.
+    /// Runs requests for `entry` from the next one on, until another command follows or something came up
+    /// that the long way acts on.
     #[inline]
     fn run_alike<'c, 'r: 'c>(
         &self,
@@ -144,15 +148,17 @@ impl Server {
         done
     }
 
-    /// Whether requests have to be run by themselves: a slow script or a heavy command may be in the way, or memory is over its limit.
+    /// Whether requests have to be run by themselves: a slow script or a heavy command may be in the way, or
+    /// memory is over its limit.
     #[inline]
     fn has_to_leave_streak(&self) -> bool {
         self.is_slow() || self.settings.maxmemory() > 0 && self.bytes_over_limit() > 0
     }
 }
 
-/// Prefetches the elements that the streak's first requests look for, where those requests name one collection. Without it
-/// each search of a large collection would wait for memory two or three times. Does nothing when the slot's lock is taken.
+/// Prefetches the elements that the streak's first requests look for, where those requests name one
+/// collection. Without it each search of a large collection would wait for memory two or three times. Does
+/// nothing when the slot's lock is taken.
 fn fetch_elements(entry: &Entry, requests: &Requests<'_>, element: usize, database: &Database) {
     let all = &requests.all[requests.next..];
     let keys = &requests.keys[requests.first_key..];

@@ -14,7 +14,8 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// The physical database of each of SELECT's numbers.
 pub type Mapping = Box<[u16]>;
 
-/// Longest time of one try to take all locks: longer than a batch of ordinary commands takes. New batches wait meanwhile.
+/// Longest time of one try to take all locks: longer than a batch of ordinary commands takes. New batches
+/// wait meanwhile.
 const TRY: Duration = Duration::from_millis(3);
 
 /// First pause between two tries, in which batches go on. Each further one is twice as long.

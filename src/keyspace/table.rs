@@ -649,8 +649,8 @@ pub fn iter(table: &SlotTable) -> impl Iterator<Item = &Record> {
     buckets.flat_map(move |(at, bucket)| (0..bucket.used()).map(move |index| table.record((at, index))))
 }
 
-/// Calls `visit` for every record, as [`iter`] lists them. Records are prefetched some buckets at a time, so that the cache misses of
-/// reading them overlap.
+/// Calls `visit` for every record, as [`iter`] lists them. Records are prefetched some buckets at a time, so
+/// that the cache misses of reading them overlap.
 pub fn for_each(table: &SlotTable, mut visit: impl FnMut(&Record)) {
     const TOGETHER: usize = 8;
     let buckets = table.buckets();

@@ -63,8 +63,8 @@ pub struct Start {
     pub command: Vec<Vec<u8>>,
     /// All that it changed can be put back.
     pub undoable: bool,
-    /// It declares no key: once it has run for long, all other clients are told that the server is busy, as on
-    /// the peers.
+    /// It declares no key: once it has run for long, all other clients are told that the server is busy, as
+    /// on the peers.
     pub declares_none: bool,
     /// The locks that it holds; `None` when it is alone in the keyspace.
     pub locks: Option<LockPlan>,

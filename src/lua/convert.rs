@@ -110,8 +110,8 @@ fn with_field(lua: &Lua, name: &LuaString, text: &[u8]) -> mlua::Result<Table> {
 /// Writes what a script returned as its reply. `script_version` is the one that it set for itself: truth
 /// values are a type of their own only for a script that knows them.
 ///
-/// Tables may stand in tables many times over, so what a script returns may be longer than all that it holds. The
-/// script counts as running meanwhile, can be killed, and its reply may be as long as its memory limit.
+/// Tables may stand in tables many times over, so what a script returns may be longer than all that it holds.
+/// The script counts as running meanwhile, can be killed, and its reply may be as long as its memory limit.
 ///
 /// # Errors
 /// A reply that is too long, a script that has to end.

@@ -32,8 +32,8 @@ fn fill(client: &mut Client, tag: usize) {
     }
 }
 
-/// Heavy commands of as many clients as there are workers, and twice as many, held up all other clients: between their start and the
-/// first one's end nobody else got anything done.
+/// Heavy commands of as many clients as there are workers, and twice as many, held up all other clients:
+/// between their start and the first one's end nobody else got anything done.
 #[test]
 fn others_go_on_while_heavy_commands_run() {
     for clients in [1, 2, 4] {
@@ -72,7 +72,8 @@ fn others_go_on_while_heavy_commands_run() {
     }
 }
 
-/// Requests for the slot of a heavy command wait for it, and for nothing else; replies come in order, also those of one pipeline.
+/// Requests for the slot of a heavy command wait for it, and for nothing else; replies come in order, also
+/// those of one pipeline.
 #[test]
 fn who_needs_the_same_slot_waits_and_replies_stay_in_order() {
     let server = server();

@@ -179,7 +179,8 @@ fn thousands_of_libraries_load() {
     assert!(client.raw("FUNCTION LIST").starts_with("*3000~"));
 }
 
-/// Tables that stand in tables many times over made a reply without end, which counted as nothing and could not be killed.
+/// Tables that stand in tables many times over made a reply without end, which counted as nothing and could
+/// not be killed.
 #[test]
 fn a_reply_is_no_longer_than_a_script_may_hold() {
     let server = small();

@@ -84,7 +84,8 @@ fn a_token_is_never_lost_or_doubled() {
                     assert_eq!(found, ["token0", "token1", "token2", "token3"]);
                 }
                 _ => {
-                    // In a transaction KEYS sees one instant; by itself it shows every key that is there throughout.
+                    // In a transaction KEYS sees one instant; by itself it shows every key that is there
+                    // throughout.
                     client.check("MULTI", "+OK~");
                     client.check("KEYS place:*", "+QUEUED~");
                     let replies = client.value("EXEC").items();

@@ -456,8 +456,8 @@ fn check_length(cx: &Context<'_>, length: usize, more: usize) -> CommandResult {
     Ok(())
 }
 
-/// Makes a string longer with zero bytes at its end. Where most of it is to be zeros, they come from the allocator, which has pages of
-/// zeros that take no time until they are used.
+/// Makes a string longer with zero bytes at its end. Where most of it is to be zeros, they come from the
+/// allocator, which has pages of zeros that take no time until they are used.
 pub fn grow(bytes: &mut Vec<u8>, len: usize) {
     if bytes.len() < len / 2 {
         let mut grown = vec![0; len];

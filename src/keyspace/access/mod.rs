@@ -162,8 +162,8 @@ impl<'g, 'b> Access<'g, 'b> {
         self.settings.pulse.beat(self);
     }
 
-    /// Says how much work is to follow in one go, in the units of [`work`](Self::work): where that is much, others are
-    /// let know before it begins.
+    /// Says how much work is to follow in one go, in the units of [`work`](Self::work): where that is much,
+    /// others are let know before it begins.
     #[inline]
     pub fn expect(&self, units: usize) {
         if units >= LONG {

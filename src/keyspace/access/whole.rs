@@ -20,10 +20,10 @@ impl Access<'_, '_> {
         self.physical(number).map(work)
     }
 
-    /// Calls `visit` for the table of each slot of a database, one slot locked at a time. The gate is held for
-    /// a piece of the slots at a time, so that commands which need it alone get their turn between two pieces.
-    /// The database stays the one that the number meant at the beginning. Alone in the keyspace, the walk sees
-    /// one instant.
+    /// Calls `visit` for the table of each slot of a database, one slot locked at a time. The gate is held
+    /// for a piece of the slots at a time, so that commands which need it alone get their turn between two
+    /// pieces. The database stays the one that the number meant at the beginning. Alone in the keyspace, the
+    /// walk sees one instant.
     pub fn walk(&self, number: usize, slots: Range<usize>, mut visit: impl FnMut(&SlotTable)) {
         const PIECE: usize = 64;
         if !matches!(self.hold, Hold::None) {
