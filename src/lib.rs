@@ -1,8 +1,8 @@
 //! Kvarts: an in-memory server that speaks the Redis protocol.
 //!
 //! ARCHITECTURE.md describes how the rooms below fit together. There is no process-wide state: any number of
-//! servers can run in one process. Public is what the program, tests, benches and fuzz targets use; all else is
-//! the crate's own, so that rustc reports what nobody calls.
+//! servers can run in one process. Public is what the program, tests, benches and fuzz targets use; all else
+//! is the crate's own, so that rustc reports what nobody calls.
 #![deny(unsafe_code)]
 
 pub(crate) mod acl;

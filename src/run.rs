@@ -2,9 +2,9 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -71,14 +71,17 @@ pub fn start_with_signals(config: Config, clock: Clock) -> Result<Handle, StartE
 
 fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Handle, StartError> {
     let workers = worker_count(&config);
-    let started = Arc::new(AtomicUsize::new(0));
+    let numbers = Arc::new(worker::Numbers::new(workers));
+    let (parked, stopped, giving) = (Arc::clone(&numbers), Arc::clone(&numbers), numbers);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("kvarts-worker")
         // Scripts nest calls and tables; only what is used of it takes memory.
         .thread_stack_size(16 << 20)
-        .on_thread_start(move || worker::set_current(started.fetch_add(1, Ordering::Relaxed)))
-        .on_thread_park(|| {
+        .on_thread_stop(move || stopped.give_back())
+        // Only threads that run tasks park.
+        .on_thread_park(move || {
+            parked.take();
             crate::net::turn::end();
             crate::lua::tidy_machines();
             crate::alloc::give_back_if_asked();
@@ -94,7 +97,7 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
     let commands = Commands::new(&crate::commands::groups());
     let server = Arc::new(Server::new(commands, config, clock, workers));
     server.load_configured_users().map_err(StartError::Users)?;
-    server.scripting.set_give_way(Arc::new(give_way));
+    server.scripting.set_give_way(Arc::new(move |pause| give_way(pause, &giving)));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     let tasks = runtime.handle().clone();
     let keeper = Keeper::start(Arc::clone(&server), move || {
@@ -221,13 +224,24 @@ impl Drop for Handle {
     }
 }
 
-/// Has another thread take over the tasks that this one would run. The new thread needs a moment to come up,
-/// and if it is not there when the sleep is over, this thread has its tasks back: so it is called more than
-/// once.
-fn give_way() {
-    // Wakes a sleeping worker, which then listens to the sockets.
-    tokio::spawn(async {});
-    tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(1)));
+/// Has another thread take over the tasks that this one would run, and waits until some thread runs tasks,
+/// but no longer than `pause`: where no thread has come up by then, this one has its tasks back. Does nothing
+/// on a thread that runs no tasks (the sweeper's).
+fn give_way(pause: Duration, numbers: &worker::Numbers) {
+    /// Between two looks; the system makes some 70 of it.
+    const LOOK: Duration = Duration::from_micros(20);
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    numbers.give_back();
+    tokio::task::block_in_place(|| {
+        // A task for whatever thread is free: it wakes a sleeping worker, which then listens to the sockets.
+        let ran = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ran);
+        runtime.spawn(async move { seen.store(true, Ordering::Release) });
+        let deadline = Instant::now() + pause;
+        while !ran.load(Ordering::Acquire) && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
+    });
 }
 
 /// One worker a core that this process may use, unless `io-threads` asks for more than one itself.

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::spec::Spec;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::SlotLock;
-use crate::keyspace::key_hash::KeyHasher;
+use crate::keyspace::key_hash::{KeyHasher, SLOT_COUNT};
 use crate::primitives::number::parse_i64;
 
 /// One run of keys in a command's arguments.
@@ -368,6 +368,9 @@ pub fn lock_plan(
             plan.push(key.lock(database));
         }
     }
+    if plan.len() > MANY_LOCKS {
+        normalize_many(plan);
+    }
     if let Some(foreign) = command.foreign_keys
         && let Some((database, argument)) = foreign(arguments)
         && let Some(key) = arguments.get(argument)
@@ -409,6 +412,30 @@ pub fn drop_foreign(plan: &mut LockPlan, keyspace: &Keyspace) {
     }
 }
 
+/// Plans longer than this are sorted by their slots at once.
+const MANY_LOCKS: usize = 4096;
+
+/// [`normalize`] for very many locks of one database, by one look at each lock and one at each slot.
+fn normalize_many(plan: &mut LockPlan) {
+    const PRESENT: u8 = 1;
+    const WRITTEN: u8 = 2;
+    let database = plan.first().map_or(0, |lock| lock.database);
+    if plan.iter().any(|lock| lock.database != database) {
+        return normalize(plan);
+    }
+    let mut slots = vec![0u8; SLOT_COUNT];
+    for lock in plan.iter() {
+        slots[usize::from(lock.slot)] |= PRESENT | if lock.write { WRITTEN } else { 0 };
+    }
+    plan.clear();
+    let found = slots.iter().enumerate().filter(|(_, marks)| **marks != 0);
+    plan.extend(found.map(|(slot, marks)| SlotLock {
+        database,
+        slot: slot as u16,
+        write: marks & WRITTEN != 0,
+    }));
+}
+
 /// Sorts a plan and joins the locks of one slot, the stronger mode winning.
 pub fn normalize(plan: &mut LockPlan) {
     plan.sort_unstable_by_key(|lock| (lock.database, lock.slot, !lock.write));
@@ -418,6 +445,24 @@ pub fn normalize(plan: &mut LockPlan) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn very_many_locks_are_joined_like_few() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for databases in [1, 2] {
+            let mut many: LockPlan = (0..3 * MANY_LOCKS)
+                .map(|_| SlotLock {
+                    database: rng.u16(..databases),
+                    slot: rng.u16(..SLOT_COUNT as u16),
+                    write: rng.u8(..4) == 0,
+                })
+                .collect();
+            let mut few = many.clone();
+            normalize_many(&mut many);
+            normalize(&mut few);
+            assert_eq!(many, few);
+        }
+    }
 
     fn positions(keys: &[KeySpec], arguments: &[&str]) -> Vec<usize> {
         use crate::engine::command::Command;

@@ -74,8 +74,8 @@ struct Pending {
     kept: Option<Kept>,
 }
 
-/// Collects the changes of one batch, each reported under the lock that made it. Hands a change on to [`Effects`]
-/// at once, or keeps it while a transaction runs that may be undone.
+/// Collects the changes of one batch, each reported under the lock that made it. Hands a change on to
+/// [`Effects`] at once, or keeps it while a transaction runs that may be undone.
 #[derive(Debug)]
 pub struct ChangeBuffer<'s> {
     effects: &'s Effects,

@@ -74,9 +74,9 @@ impl Server {
 
     /// Counts an error that a command wrote as its reply itself: a script's.
     #[cold]
-    pub(super) fn count_written_error(&self, reply: &[u8], worker: usize) {
+    pub(super) fn count_written_error(&self, reply: &[u8]) {
         let code = reply[1..].split(|byte| b" \r".contains(byte)).next().unwrap_or_default();
-        self.stats.error(worker, &String::from_utf8_lossy(code));
+        self.stats.error(crate::worker::current(), &String::from_utf8_lossy(code));
     }
 
     /// Keeps the time that a request took before it began to wait. It is added when the request is served.
@@ -114,7 +114,7 @@ impl Server {
         }
         let now_ns = self.clock.monotonic_ns();
         let took_ns = now_ns - batch.clock_ns + sleeps_ns;
-        self.stats.commands_ran(batch.worker, command, calls, took_ns, failed);
+        self.stats.commands_ran(crate::worker::current(), command, calls, took_ns, failed);
         batch.clock_ns = now_ns;
         took_ns
     }

@@ -1,7 +1,8 @@
 //! A batch: the requests that a connection has read whole, run one behind the other.
 //!
-//! All of them are planned first (which command, which keys), so that the memory their keys lie in can be asked for ahead.
-//! Then requests for one plain command in a row run as a streak (`streak.rs`), any other by itself (`request.rs`).
+//! All of them are planned first (which command, which keys), so that the memory their keys lie in can be
+//! asked for ahead. Then requests for one plain command in a row run as a streak (`streak.rs`), any other by
+//! itself (`request.rs`).
 
 use std::sync::atomic::Ordering;
 
@@ -63,7 +64,8 @@ pub struct Scratch {
 pub(super) struct PlannedRequest {
     /// The command's id, or why there is none.
     pub(super) command: Result<u32, Box<CommandError>>,
-    /// Index behind its last word among the words of all requests. Its first one stands behind those of the request before it.
+    /// Index behind its last word among the words of all requests. Its first one stands behind those of the
+    /// request before it.
     pub(super) arguments_end: u32,
     /// The same among the keys of all requests.
     pub(super) keys_end: u32,
@@ -110,8 +112,9 @@ impl<'r> Requests<'r> {
     }
 }
 
-/// `SameCommand` remembers the request before: a plain command with one key at a fixed place. A request that begins with the
-/// same words and has as many of them is the same command with its key at the same place, so it is not looked up again.
+/// `SameCommand` remembers the request before: a plain command with one key at a fixed place. A request that
+/// begins with the same words and has as many of them is the same command with its key at the same place, so
+/// it is not looked up again.
 struct SameCommand<'r> {
     /// The words that name the command: its name, and its subcommand's where it is one.
     name: &'r [u8],
@@ -139,15 +142,15 @@ impl<'r> SameCommand<'r> {
 
 /// The state of a batch while it runs.
 pub(super) struct Batch<'s> {
-    pub(super) worker: usize,
     pub(super) now_us: u64,
     pub(super) now_ms: u64,
-    /// The answer of [`Server::is_plain`] for the batch's client. It looks at a dozen fields, so it is asked again only after a command
-    /// that may have changed one of them.
+    /// The answer of [`Server::is_plain`] for the batch's client. It looks at a dozen fields, so it is asked
+    /// again only after a command that may have changed one of them.
     pub(super) plain: bool,
     pub(super) counts: AccessCounts,
     pub(super) changes: ChangeBuffer<'s>,
-    /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate open.
+    /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate
+    /// open.
     pub(super) shared: Option<Shared<'s>>,
     /// When the present streak began, in nanoseconds of the monotonic clock.
     pub(super) clock_ns: u64,
@@ -254,7 +257,8 @@ impl Server {
         Ok(entry.id as u32)
     }
 
-    /// Runs the requests in turn until all are done, one of them stops the batch, or enough bytes of replies wait.
+    /// Runs the requests in turn until all are done, one of them stops the batch, or enough bytes of replies
+    /// wait.
     fn run_all<'s>(
         &'s self,
         client: &mut Client,
@@ -318,7 +322,7 @@ impl Server {
                 Some(Stop::After(After::CloseNow))
             }
             Err(error) => {
-                self.refuse(client, None, error, batch, out);
+                self.refuse(client, None, error, out);
                 None
             }
         }
@@ -328,7 +332,6 @@ impl Server {
         let Moment { unix_us: now_us, monotonic_ns } = self.clock.moment();
         let now_ms = now_us / 1000;
         Batch {
-            worker: crate::worker::current(),
             now_us,
             now_ms,
             plain: false,
@@ -345,10 +348,11 @@ impl Server {
         }
     }
 
-    /// Asks for the memory that the keys of the batch lie in, where their database exists and the gate is open at once.
+    /// Asks for the memory that the keys of the batch lie in, where their database exists and the gate is
+    /// open at once.
     fn prefetch<'s>(&'s self, client: &Client, batch: &mut Batch<'s>, keys: &[PlannedKey]) {
         if batch.shared.is_none() {
-            batch.shared = self.keyspace.gate.shared_unless(batch.worker, || true);
+            batch.shared = self.keyspace.gate.shared_unless(crate::worker::current(), || true);
         }
         let Some(shared) = &batch.shared else { return };
         let Some(database) = self.keyspace.physical_if_used(shared[client.database]) else { return };
@@ -356,8 +360,8 @@ impl Server {
             database.prefetch_slot(key.hash);
         } else {
             prefetch::batch(database, keys.iter().map(|key| key.hash));
-            self.stats.add(batch.worker, Counter::PrefetchBatches, 1);
-            self.stats.add(batch.worker, Counter::PrefetchEntries, keys.len() as u64);
+            self.stats.add(crate::worker::current(), Counter::PrefetchBatches, 1);
+            self.stats.add(crate::worker::current(), Counter::PrefetchEntries, keys.len() as u64);
         }
     }
 
@@ -371,11 +375,11 @@ impl Server {
     /// Adds what the batch counted to the server's statistics.
     pub(super) fn account_batch(&self, batch: &mut Batch<'_>) {
         self.end_streak(0, batch);
-        self.stats.add(batch.worker, Counter::CommandsProcessed, batch.executed);
-        self.stats.add(batch.worker, Counter::KeyspaceHits, batch.counts.hits.get());
-        self.stats.add(batch.worker, Counter::KeyspaceMisses, batch.counts.misses.get());
-        self.stats.add(batch.worker, Counter::ExpiredKeys, batch.counts.expired.get());
-        self.stats.add(batch.worker, Counter::Changes, batch.dirty);
+        self.stats.add(crate::worker::current(), Counter::CommandsProcessed, batch.executed);
+        self.stats.add(crate::worker::current(), Counter::KeyspaceHits, batch.counts.hits.get());
+        self.stats.add(crate::worker::current(), Counter::KeyspaceMisses, batch.counts.misses.get());
+        self.stats.add(crate::worker::current(), Counter::ExpiredKeys, batch.counts.expired.get());
+        self.stats.add(crate::worker::current(), Counter::Changes, batch.dirty);
     }
 }
 

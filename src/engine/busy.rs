@@ -1,4 +1,4 @@
-//! What requests hear while a slow script is in their way.
+//! What requests hear while a slow script or a heavy command is in their way.
 
 use super::Server;
 use super::execute::Outcome;
@@ -9,27 +9,33 @@ use crate::config::Directive;
 use crate::error::CommandError;
 
 impl Server {
-    /// Whether a slow script keeps a request from running: it then waits, and after `busy-reply-threshold` it
-    /// is refused. `wide`: the request touches the whole keyspace.
+    /// Whether a slow script or a heavy command runs, so that a request has to look whether it is in its way.
+    /// Two relaxed loads.
+    #[inline]
+    pub(super) fn is_slow(&self) -> bool {
+        self.scripting.slow.any() || self.heavy.any()
+    }
+
+    /// Whether a slow script or a heavy command keeps a request from running. It then waits without a thread;
+    /// for a script it is refused after `busy-reply-threshold`. `alone`: the request has to be alone in the
+    /// keyspace.
     #[cold]
-    pub(super) fn busy(&self, entry: &Entry, plan: &LockPlan, wide: bool) -> Option<Outcome> {
+    pub(super) fn busy(&self, entry: &Entry, plan: &LockPlan, alone: bool) -> Option<Outcome> {
         let flags = entry.spec.flags;
+        let wide = alone || flags.has(Flags::WHOLE_KEYSPACE);
         let touches_keys = wide || !plan.is_empty();
         for running in self.scripting.slow.all() {
-            let in_the_way = if touches_keys {
-                running.stands_in_the_way_of(plan) || wide
-            } else {
-                running.start.locks.is_none() && !flags.has(Flags::ALLOW_BUSY)
-            };
+            let waits = touches_keys && (running.stands_in_the_way_of(plan) || wide);
+            let is_told = waits || running.start.declares_none && !flags.has(Flags::ALLOW_BUSY);
             let threshold_ms = self.config.int(Directive::BusyReplyThreshold);
             let too_long = threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;
-            if in_the_way && too_long {
+            if is_told && too_long {
                 return Some(Outcome::Refused(CommandError::busy(running.start.function.is_some())));
             }
-            if in_the_way && touches_keys {
+            if waits {
                 return Some(Outcome::Busy);
             }
         }
-        None
+        (self.heavy.any() && self.heavy.stand_in_the_way_of(plan, alone)).then_some(Outcome::Busy)
     }
 }

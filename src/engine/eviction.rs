@@ -114,7 +114,7 @@ impl Server {
         };
         let took_ms = (self.clock.monotonic_ns() - start_ns) / 1_000_000;
         self.logs.latency.note("eviction-cycle", took_ms, self.clock.now_ms());
-        self.stats.add(batch.worker, Counter::EvictedKeys, evicted);
+        self.stats.add(crate::worker::current(), Counter::EvictedKeys, evicted);
         self.count_changes(evicted);
         room
     }

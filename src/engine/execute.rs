@@ -1,9 +1,10 @@
 //! Running one command: the only place where a command's function is called.
 //!
-//! Three ways lead here. A request by itself takes its locks in [`Server::execute`] and runs; so does that of a client that waited,
-//! when it is served. The requests of a streak (`streak.rs`) share one context and take a lock each. A command within another
-//! (of a transaction's queue, or called by a script: [`Context::run_nested`]) runs under the locks of the outer one. All three begin
-//! and end a command in [`Context::call`], while its locks are held.
+//! Three ways lead here. A request by itself takes its locks in [`Server::execute`] and runs; so does that of
+//! a client that waited, when it is served. The requests of a streak (`streak.rs`) share one context and take
+//! a lock each. A command within another (of a transaction's queue, or called by a script:
+//! [`Context::run_nested`]) runs under the locks of the outer one. All three begin and end a command in
+//! [`Context::call`], while its locks are held.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::batch::Batch;
 use super::client::Client;
 use super::command::Handler;
 use super::context::{After, Context};
+use super::heavy::HeavyWatch;
 use super::request::Request;
 use crate::command::keys::{LockPlan, drop_foreign, lock_plan};
 use crate::command::request::OwnedRequest;
@@ -22,6 +24,12 @@ use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock};
 use crate::resp::encode::Reply;
 use crate::shared::waiter::WaitFor;
+
+/// A request of so many words is long work in itself.
+const MANY_WORDS: usize = 2000;
+
+/// Work for each of the words, in the units of [`Access::work`]: a key to be found, an element to be entered.
+const WORD_WORK: usize = 20;
 
 /// What became of a request that was to run.
 pub(super) enum Outcome {
@@ -41,7 +49,8 @@ pub(super) enum Outcome {
 }
 
 impl<'a> Context<'a> {
-    /// Runs the function of a command whose locks are held. When it answers an error, what it wrote is taken back.
+    /// Runs the function of a command whose locks are held. When it answers an error, what it wrote is taken
+    /// back.
     ///
     /// Every command of every kind begins and ends here, so this is where its changes are to be told as one.
     #[inline]
@@ -57,35 +66,37 @@ impl<'a> Context<'a> {
         result
     }
 
-    /// [`call`](Self::call)s a command whose reply goes to a client as it is: an error of it becomes the reply. Errors are counted, also
-    /// one that the command wrote itself (a script's). Returns whether the reply is an error.
+    /// [`call`](Self::call)s a command whose reply goes to a client as it is: an error of it becomes the
+    /// reply. Errors are counted, also one that the command wrote itself (a script's). Returns whether the
+    /// reply is an error.
     #[inline]
-    pub(super) fn answer(&mut self, entry: &Entry, run: Handler, arguments: &[&[u8]], worker: usize) -> bool {
+    pub(super) fn answer(&mut self, entry: &Entry, run: Handler, arguments: &[&[u8]]) -> bool {
         let start = self.reply.position();
         let result = self.call(entry, run, arguments);
-        self.settle(result, start, worker)
+        self.settle(result, start)
     }
 
-    /// Has an error become the reply that began at `start`, and counts errors. Returns whether the reply is an error.
+    /// Has an error become the reply that began at `start`, and counts errors. Returns whether the reply is
+    /// an error.
     #[inline]
-    fn settle(&mut self, result: CommandResult, start: usize, worker: usize) -> bool {
+    fn settle(&mut self, result: CommandResult, start: usize) -> bool {
         if let Err(error) = result {
-            self.answer_error(&error, worker);
+            self.answer_error(&error);
             return true;
         }
         let written = self.reply.written_since(start);
         let failed = written.first() == Some(&b'-');
         if failed && !self.error_counted {
-            self.server.count_written_error(written, worker);
+            self.server.count_written_error(written);
         }
         failed
     }
 
     #[cold]
-    fn answer_error(&mut self, error: &CommandError, worker: usize) {
+    fn answer_error(&mut self, error: &CommandError) {
         self.reply.error(&error.to_string());
         if !self.error_counted {
-            self.server.stats.error(worker, &error.code());
+            self.server.stats.error(crate::worker::current(), &error.code());
         }
     }
 }
@@ -108,17 +119,18 @@ impl Server {
         self.plan_locks(client, request, alone, plan);
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && entry.spec.has_further_locks { &[] } else { plan };
-        let wide = alone || entry.spec.flags.has(Flags::WHOLE_KEYSPACE);
-        let give_up = || self.scripting.slow.any();
+        let give_up = || self.is_slow();
+        let watch = HeavyWatch::new(self, batch.clock_ns);
         let (database, version) = (client.database, client.version);
-        let settings = self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up);
+        let settings =
+            self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let access = loop {
-            if self.scripting.slow.any()
-                && let Some(busy) = self.busy(entry, plan, wide)
+            if self.is_slow()
+                && let Some(busy) = self.busy(entry, plan, alone)
             {
                 return busy;
             }
-            let Some(hold) = self.hold(entry, alone, locks, batch.worker, &mut batch.shared) else {
+            let Some(hold) = self.hold(entry, alone, locks, &mut batch.shared) else {
                 continue;
             };
             if let Some(access) = Access::new(&self.keyspace, hold, database, &settings, locks) {
@@ -129,6 +141,9 @@ impl Server {
         let mut context =
             Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
         context.planned = keys;
+        if arguments.len() >= MANY_WORDS {
+            context.keys.expect(arguments.len() * WORD_WORK);
+        }
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
             return Outcome::Waits;
         }
@@ -140,7 +155,7 @@ impl Server {
             // Its `alone` now says so.
             return self.execute(client, request, batch, plan, out);
         }
-        let failed = context.settle(result, start, batch.worker);
+        let failed = context.settle(result, start);
         batch.dirty += context.dirty;
         match (context.wait.take(), context.after.take()) {
             (Some(wait), _) => {
@@ -168,17 +183,16 @@ impl Server {
         }
     }
 
-    /// Passes the gate of the keyspace the way a request needs: alone, beside others, or not at all. `None`: a slow script has been
-    /// noticed while it waited.
+    /// Passes the gate of the keyspace the way a request needs: alone, beside others, or not at all. `None`:
+    /// a slow script has been noticed while it waited.
     fn hold<'s, 'b>(
         &'s self,
         entry: &Entry,
         alone: bool,
         locks: &[SlotLock],
-        worker: usize,
         shared: &'b mut Option<crate::keyspace::gate::Shared<'s>>,
     ) -> Option<Hold<'s, 'b>> {
-        let give_up = || self.scripting.slow.any();
+        let give_up = || self.is_slow();
         if alone {
             *shared = None;
             return self.keyspace.gate.exclusive_unless(give_up).map(Hold::Exclusive);
@@ -190,7 +204,7 @@ impl Server {
             return Some(Hold::None);
         }
         if shared.is_none() {
-            *shared = self.keyspace.gate.shared_unless(worker, give_up);
+            *shared = self.keyspace.gate.shared_unless(crate::worker::current(), give_up);
         }
         shared.as_ref().map(|shared| Hold::Shared(shared))
     }
@@ -204,6 +218,7 @@ impl Server {
         changes: &'b ChangeBuffer<'_>,
         counts: &'b AccessCounts,
         give_up: &'b dyn Fn() -> bool,
+        pulse: &'b HeavyWatch<'_>,
     ) -> AccessSettings<'b> {
         AccessSettings {
             now_ms,
@@ -214,12 +229,14 @@ impl Server {
             sink: changes,
             counts,
             give_up,
+            pulse,
         }
     }
 }
 
 impl Context<'_> {
-    /// Enters the client among those that wait, under the locks of its command: the next change of a key finds it.
+    /// Enters the client among those that wait, under the locks of its command: the next change of a key
+    /// finds it.
     #[cold]
     fn enter_wait(&mut self, mut wait: WaitFor, arguments: &[&[u8]]) {
         let request = wait.request.take().unwrap_or_else(|| OwnedRequest::new(arguments));

@@ -11,6 +11,7 @@ pub(crate) mod endpoints;
 pub(crate) mod eviction;
 mod execute;
 pub(crate) mod expiry;
+pub(crate) mod heavy;
 pub(crate) mod judge;
 pub(crate) mod memory;
 pub(crate) mod monitor;
@@ -47,6 +48,7 @@ use crate::shared::pubsub::PubSub;
 use crate::shared::settings::Settings;
 use crate::shared::stats::{Counter, Rates, Stats};
 use command::Commands;
+use heavy::HeavyCommands;
 use monitor::Monitors;
 use observe::Observation;
 
@@ -70,6 +72,8 @@ pub struct Server {
     pub acl: Acl,
     /// Scripts and functions.
     pub scripting: Scripting,
+    /// Commands that take long.
+    pub heavy: HeavyCommands,
     /// The pause that CLIENT PAUSE began: which commands wait, and until when.
     pub pause: Pause,
     /// The only source of time: monotonic nanoseconds and Unix time. Tests move a manual one.
@@ -201,6 +205,7 @@ impl Server {
             clients: Clients::new(),
             acl,
             scripting: Scripting::new(),
+            heavy: HeavyCommands::default(),
             pause: Pause::new(),
             stats,
             cluster: ClusterState::new(cluster_enabled),

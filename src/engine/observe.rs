@@ -50,8 +50,8 @@ impl Thresholds {
     }
 }
 
-/// Decides which commands COMMANDLOG and the latency monitor hear of. The thresholds are copies of directives that
-/// every worker reads without a lock; the sweeper's thread counts the ticks.
+/// Decides which commands COMMANDLOG and the latency monitor hear of. The thresholds are copies of directives
+/// that every worker reads without a lock; the sweeper's thread counts the ticks.
 #[derive(Debug)]
 pub struct Observation {
     ticks: AtomicU64,

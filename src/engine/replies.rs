@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 
 use super::Server;
-use super::batch::Batch;
 use super::client::{Client, ReplyMode};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
@@ -17,7 +16,6 @@ impl Server {
         client: &mut Client,
         entry: Option<&Entry>,
         error: &CommandError,
-        batch: &Batch<'_>,
         out: &mut Vec<u8>,
     ) {
         let start = out.len();
@@ -38,9 +36,9 @@ impl Server {
             transaction.aborted = true;
         }
         Reply::new(out, client.version).error(&text);
-        self.stats.error(batch.worker, text.split(' ').next().unwrap_or_default());
+        self.stats.error(crate::worker::current(), text.split(' ').next().unwrap_or_default());
         if let Some(entry) = entry {
-            self.stats.command_rejected(batch.worker, entry.id);
+            self.stats.command_rejected(crate::worker::current(), entry.id);
         }
         self.finish_reply(client, start, out);
     }

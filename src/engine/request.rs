@@ -54,7 +54,7 @@ impl Server {
         if plain {
             debug_assert!(client.transaction.is_none() && client.reply_mode == ReplyMode::On);
             if self.settings.maxmemory() > 0 && !self.has_room(client, entry, batch) {
-                self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
+                self.refuse(client, Some(entry), &CommandError::OutOfMemory, out);
                 return None;
             }
         } else if let ControlFlow::Break(stop) = self.hold_back(client, request, batch, out) {
@@ -65,7 +65,7 @@ impl Server {
         self.begin_streak(entry.id, batch);
         let outcome = self.execute(client, request, batch, plan, out);
         if let Outcome::Refused(error) = &outcome {
-            self.refuse(client, Some(entry), error, batch, out);
+            self.refuse(client, Some(entry), error, out);
             return None;
         }
         let is_shown = !plain && self.logs.monitors.any() && !entry.spec.flags.intersects(UNSEEN);
@@ -104,8 +104,8 @@ impl Server {
         after.map(Stop::After)
     }
 
-    /// What follows a command once its locks are free: keys that it found ended are removed, clients that waited for what it changed
-    /// are served.
+    /// What follows a command once its locks are free: keys that it found ended are removed, clients that
+    /// waited for what it changed are served.
     #[inline]
     pub(super) fn follow_up<'s>(&'s self, batch: &mut Batch<'s>) {
         if !batch.counts.stale.get_mut().is_empty() {
@@ -117,7 +117,8 @@ impl Server {
         }
     }
 
-    /// Ends a request of a client about which something is special: one-time permissions end, and CLIENT REPLY may silence the reply.
+    /// Ends a request of a client about which something is special: one-time permissions end, and CLIENT
+    /// REPLY may silence the reply.
     fn end_special(&self, client: &mut Client, entry: &Entry, start: usize, out: &mut Vec<u8>) {
         let flags = entry.spec.flags;
         if client.asking && !flags.has(Flags::KEEPS_ASKING) {
@@ -130,8 +131,8 @@ impl Server {
         self.finish_reply(client, silent, out);
     }
 
-    /// Whether nothing is special about a client, or going on in the server, that judgement or what follows a command has to look at
-    /// where the command is plain as well.
+    /// Whether nothing is special about a client, or going on in the server, that judgement or what follows a
+    /// command has to look at where the command is plain as well.
     pub(super) fn is_plain(&self, client: &Client) -> bool {
         client.door == Door::Main
             && client.rights.is_free(self)
@@ -162,7 +163,7 @@ impl Server {
                 return ControlFlow::Break(Some(Stop::Paused));
             }
             Verdict::Refuse(error) => {
-                self.refuse(client, Some(entry), &error, batch, out);
+                self.refuse(client, Some(entry), &error, out);
                 return ControlFlow::Break(None);
             }
         }
@@ -170,15 +171,16 @@ impl Server {
             && self.scripting.slow.any()
             && let Some(Outcome::Refused(error)) = self.busy(entry, &LockPlan::new(), false)
         {
-            self.refuse(client, Some(entry), &error, batch, out);
+            self.refuse(client, Some(entry), &error, out);
             return ControlFlow::Break(None);
         }
         if (self.settings.maxmemory() > 0 || client.out_of_memory) && !self.has_room(client, entry, batch) {
-            self.refuse(client, Some(entry), &CommandError::OutOfMemory, batch, out);
+            self.refuse(client, Some(entry), &CommandError::OutOfMemory, out);
             return ControlFlow::Break(None);
         }
         if client.tracker.is_some() && client.shared.has_messages() {
-            // Keys that were evicted for this command are told before its reply, as are all that went before it.
+            // Keys that were evicted for this command are told before its reply, as are all that went before
+            // it.
             client.shared.take_messages(out);
         }
         if client.transaction.is_some() && !entry.spec.flags.has(Flags::NOT_QUEUED) {
@@ -188,7 +190,7 @@ impl Server {
                     Reply::new(out, client.version).simple("QUEUED");
                     self.finish_reply(client, start, out);
                 }
-                Err(error) => self.refuse(client, Some(entry), &error, batch, out),
+                Err(error) => self.refuse(client, Some(entry), &error, out),
             }
             return ControlFlow::Break(None);
         }

@@ -1,8 +1,10 @@
-//! Running a plain streak: requests of a batch, one behind the other, for one plain command with one key each.
+//! Running a plain streak: requests of a batch, one behind the other, for one plain command with one key
+//! each.
 //!
-//! Most pipelines are made of such streaks. The context, the access to keys and the judgement of the client are the same
-//! for all requests of a streak, so they are made once. Each request then costs its lock, its function, and a test
-//! whether something came up that the long way (`run_request`) would act on; if so, the streak ends behind that request.
+//! Most pipelines are made of such streaks. The context, the access to keys and the judgement of the client
+//! are the same for all requests of a streak, so they are made once. Each request then costs its lock, its
+//! function, and a test whether something came up that the long way (`run_request`) would act on; if so, the
+//! streak ends behind that request.
 
 use std::sync::atomic::Ordering;
 
@@ -10,6 +12,7 @@ use super::Server;
 use super::batch::{Batch, OUTPUT_ENOUGH, Requests};
 use super::client::Client;
 use super::context::Context;
+use super::heavy::HeavyWatch;
 use super::observe::Done;
 use crate::command::table::Entry;
 use crate::keyspace::access::{Access, Hold};
@@ -32,8 +35,9 @@ struct Progress<'r> {
 }
 
 impl Server {
-    /// Runs a streak that begins with the next request, which is for `entry`, a plain command with one key. Returns how many requests ran;
-    /// 0 where the first one has to go the long way. The batch's client is plain.
+    /// Runs a streak that begins with the next request, which is for `entry`, a plain command with one key.
+    /// Returns how many requests ran; 0 where the first one has to go the long way. The batch's client is
+    /// plain.
     pub(super) fn run_streak<'s>(
         &'s self,
         client: &mut Client,
@@ -54,8 +58,10 @@ impl Server {
         if let Some(element) = entry.spec.element {
             fetch_elements(entry, requests, element, database);
         }
-        let give_up = || self.scripting.slow.any();
-        let settings = self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up);
+        let give_up = || self.is_slow();
+        let watch = HeavyWatch::new(self, batch.clock_ns);
+        let settings =
+            self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let (number, version, hold) = (client.database, client.version, Hold::Shared(shared));
         let Some(access) = Access::new(&self.keyspace, hold, number, &settings, &[]) else { return 0 };
         let reply = Reply::new(&mut *out, version);
@@ -86,7 +92,8 @@ impl Server {
         done.executed
     }
 
-    /// Runs requests for `entry` from the next one on, until another command follows or something came up that the long way acts on.
+    /// Runs requests for `entry` from the next one on, until another command follows or something came up
+    /// that the long way acts on.
     #[inline]
     fn run_alike<'c, 'r: 'c>(
         &self,
@@ -121,7 +128,7 @@ impl Server {
             let start = context.reply.position();
             context.client.replied = start;
             context.planned = keys;
-            let failed = context.answer(entry, run, done.words, batch.worker);
+            let failed = context.answer(entry, run, done.words);
             context.keys.let_go();
             debug_assert!(context.after.is_none() && context.wait.is_none() && !context.again_alone);
             done.failures += u64::from(failed);
@@ -141,15 +148,17 @@ impl Server {
         done
     }
 
-    /// Whether requests have to be run by themselves: a slow script may be in the way, or memory is over its limit.
+    /// Whether requests have to be run by themselves: a slow script or a heavy command may be in the way, or
+    /// memory is over its limit.
     #[inline]
     fn has_to_leave_streak(&self) -> bool {
-        self.scripting.slow.any() || self.settings.maxmemory() > 0 && self.bytes_over_limit() > 0
+        self.is_slow() || self.settings.maxmemory() > 0 && self.bytes_over_limit() > 0
     }
 }
 
-/// Prefetches the elements that the streak's first requests look for, where those requests name one collection. Without it
-/// each search of a large collection would wait for memory two or three times. Does nothing when the slot's lock is taken.
+/// Prefetches the elements that the streak's first requests look for, where those requests name one
+/// collection. Without it each search of a large collection would wait for memory two or three times. Does
+/// nothing when the slot's lock is taken.
 fn fetch_elements(entry: &Entry, requests: &Requests<'_>, element: usize, database: &Database) {
     let all = &requests.all[requests.next..];
     let keys = &requests.keys[requests.first_key..];

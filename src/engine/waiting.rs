@@ -63,7 +63,7 @@ impl Server {
     pub(super) fn serve_waiting<'s>(&'s self, batch: &mut Batch<'s>) {
         // What changed the keys may have taken long, and keys may have ended meanwhile.
         batch.now_ms = self.clock.now_ms();
-        if self.effects.waiting.has_postponed() && !self.scripting.slow.any() {
+        if self.effects.waiting.has_postponed() && !self.is_slow() {
             for key in self.effects.waiting.take_postponed() {
                 self.serve_waiting_for(&key, batch);
             }
@@ -97,7 +97,7 @@ impl Server {
 
     /// Returns the type of the key's value, `None` without one. Locks the slot for a moment.
     fn type_under<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> Option<&'static str> {
-        let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(batch.worker));
+        let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(crate::worker::current()));
         let database = self.keyspace.physical_if_used(shared[key.0])?;
         let hashed = self.keyspace.hasher().key(&key.1);
         let table = database.read_slot(hashed.slot());
@@ -120,8 +120,8 @@ impl Server {
             // Its user has lost the right to it since.
             let mut out = Vec::new();
             Reply::new(&mut out, waiter.version).error(&error.to_string());
-            self.stats.error(batch.worker, &error.code());
-            self.stats.command_rejected(batch.worker, entry.id);
+            self.stats.error(crate::worker::current(), &error.code());
+            self.stats.command_rejected(crate::worker::current(), entry.id);
             self.effects.waiting.remove(waiter);
             waiter.served(out);
             return Served::Yes;

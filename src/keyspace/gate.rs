@@ -14,11 +14,15 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// The physical database of each of SELECT's numbers.
 pub type Mapping = Box<[u16]>;
 
-/// Longest time, of one try to take all locks: longer than any batch of ordinary commands.
-const TRY: Duration = Duration::from_millis(20);
+/// Longest time of one try to take all locks: longer than a batch of ordinary commands takes. New batches
+/// wait meanwhile.
+const TRY: Duration = Duration::from_millis(3);
 
-/// Pause between two tries, in which batches go on.
+/// First pause between two tries, in which batches go on. Each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// Longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_millis(16);
 
 /// A reader lock for each worker. Batches of ordinary commands hold one of them shared; FLUSHALL, SWAPDB,
 /// KEYS and scripts without declared keys hold all of them.
@@ -68,10 +72,14 @@ impl Gate {
         }
     }
 
-    /// Waits until all batches have ended, and takes all locks.
-    pub fn exclusive(&self) -> Exclusive<'_> {
+    /// Waits until all batches have ended, and takes all locks. Calls `waits` after each try that failed.
+    pub fn exclusive(&self, waits: impl Fn()) -> Exclusive<'_> {
+        let goes_on = || {
+            waits();
+            false
+        };
         loop {
-            if let Some(exclusive) = self.exclusive_unless(|| false) {
+            if let Some(exclusive) = self.exclusive_unless(goes_on) {
                 return exclusive;
             }
         }
@@ -82,6 +90,7 @@ impl Gate {
     /// A waiter at a lock keeps new batches out, so each try is short: a script that runs for seconds in one
     /// batch does not keep the other workers from going on.
     pub fn exclusive_unless(&self, give_up: impl Fn() -> bool) -> Option<Exclusive<'_>> {
+        let mut pause = PAUSE;
         loop {
             let deadline = Instant::now() + TRY;
             let guards: Option<Vec<_>> =
@@ -92,7 +101,8 @@ impl Gate {
             if give_up() {
                 return None;
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(pause);
+            pause = PAUSE_MAX.min(2 * pause);
         }
     }
 }

@@ -649,6 +649,21 @@ pub fn iter(table: &SlotTable) -> impl Iterator<Item = &Record> {
     buckets.flat_map(move |(at, bucket)| (0..bucket.used()).map(move |index| table.record((at, index))))
 }
 
+/// Calls `visit` for every record, as [`iter`] lists them. Records are prefetched some buckets at a time, so
+/// that the cache misses of reading them overlap.
+pub fn for_each(table: &SlotTable, mut visit: impl FnMut(&Record)) {
+    const TOGETHER: usize = 8;
+    let buckets = table.buckets();
+    for (first, together) in buckets.chunks(TOGETHER).enumerate().map(|(at, chunk)| (at * TOGETHER, chunk)) {
+        for bucket in together {
+            (0..bucket.used()).for_each(|index| prefetch(address_of(bucket.word(index)).as_ptr()));
+        }
+        for (at, bucket) in together.iter().enumerate() {
+            (0..bucket.used()).for_each(|index| visit(table.record((first + at, index))));
+        }
+    }
+}
+
 /// Finds the first record that may have this hash and satisfies `wanted`. An entry keeps ten bits of the hash
 /// only, so `wanted` has to compare the key or the whole hash.
 #[inline]

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::scripts::{Sha, hex};
 use crate::command::keys::LockPlan;
 use crate::keyspace::access::SlotLock;
+use crate::worker::GiveWay;
 
 /// A script that takes longer than this is shown to others, so that they do not wait for its locks blindly,
 /// and its thread has its other work done elsewhere.
@@ -18,6 +19,9 @@ const SLOW: Duration = Duration::from_millis(10);
 
 /// How often a script's thread tries to hand over its other tasks: [`GiveWay`] may fail.
 const TRIES: u32 = 6;
+
+/// How long a script pauses for the other thread to take over.
+const HAND_OVER: Duration = Duration::from_millis(1);
 
 /// How long a library may take to load.
 const LOAD_LIMIT: Duration = Duration::from_millis(500);
@@ -59,8 +63,10 @@ pub struct Start {
     pub command: Vec<Vec<u8>>,
     /// All that it changed can be put back.
     pub undoable: bool,
-    /// The locks that it holds; `None` when it is alone in the keyspace, or declares no key and so says
-    /// nothing of what it needs.
+    /// It declares no key: once it has run for long, all other clients are told that the server is busy, as
+    /// on the peers.
+    pub declares_none: bool,
+    /// The locks that it holds; `None` when it is alone in the keyspace.
     pub locks: Option<LockPlan>,
     /// How long it may take, in nanoseconds, if it can be undone; `u64::MAX` for as long as it likes.
     pub limit_ns: u64,
@@ -101,7 +107,7 @@ impl Running {
         may
     }
 
-    /// Whether it holds one of these locks, or may need any key.
+    /// Whether it holds one of these locks, or all of them.
     pub fn stands_in_the_way_of(&self, plan: &[SlotLock]) -> bool {
         match &self.start.locks {
             None => true,
@@ -176,10 +182,6 @@ struct Current {
     /// A library is loaded, nothing is run.
     loads: bool,
 }
-
-/// Hands the other tasks of a thread to another thread while a script keeps it busy. May fail, and is tried
-/// again.
-pub type GiveWay = dyn Fn() + Send + Sync;
 
 impl Control {
     /// Begins a script.
@@ -296,7 +298,7 @@ impl Control {
             current.tries += 1;
             let give_way = Arc::clone(&current.give_way);
             drop(guard);
-            give_way();
+            give_way(HAND_OVER);
             return Ok(());
         }
         let Some(running) = &current.running else { return Ok(()) };

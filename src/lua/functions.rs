@@ -11,13 +11,13 @@ use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 
 use super::analysis::Reach;
-use super::control::GiveWay;
 use super::library_reach;
 use super::shebang::{self, ScriptFlags};
 use super::vm::Vm;
 use super::watch;
 use crate::command::table::CommandTable;
 use crate::error::CommandError;
+use crate::worker::GiveWay;
 
 /// A library that FUNCTION LOAD made, with its functions.
 #[derive(Debug)]

@@ -28,7 +28,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
-use control::{GiveWay, SlowScripts};
+use crate::worker::GiveWay;
+use control::SlowScripts;
 use functions::Libraries;
 use scripts::Scripts;
 use vm::{Memory, Vm};
@@ -99,7 +100,7 @@ impl Scripting {
             allows_all: AtomicBool::new(false),
             ran_alone: AtomicU64::new(0),
             machines: Arc::default(),
-            give_way: RwLock::new(Arc::new(|| {})),
+            give_way: RwLock::new(Arc::new(|_| {})),
         }
     }
 

@@ -26,20 +26,23 @@ use crate::worker;
 /// Replies are written once they have reached this, even if more requests are waiting.
 const WRITE_CHUNK: usize = 64 * 1024;
 
-/// While so many bytes of replies wait to be read, no more of the client's requests are run. Clients that send a long pipeline before they
-/// read its first reply need it to be large.
+/// While so many bytes of replies wait to be read, no more of the client's requests are run. Clients that
+/// send a long pipeline before they read its first reply need it to be large.
 const OUTPUT_MAX: usize = 256 * 1024 * 1024;
 
 /// Batches run before replies are written and others get their turn.
 const BATCHES_MAX: usize = 4;
 
-/// Bytes of a write buffer that are taken out of it once written, while more of it waits for the client to read.
+/// Bytes of a write buffer that are taken out of it once written, while more of it waits for the client to
+/// read.
 const WRITTEN_MAX: usize = 256 * 1024;
 
-/// While a request of the client is held up, reading its further ones stops when so many bytes of them have come.
+/// While a request of the client is held up, reading its further ones stops when so many bytes of them have
+/// come.
 const HELD_INPUT_MAX: usize = 32 * 1024 * 1024;
 
-/// Room made at once for an argument whose length a client has announced. The rest of a longer one follows as it comes.
+/// Room made at once for an argument whose length a client has announced. The rest of a longer one follows as
+/// it comes.
 const ANNOUNCED_MAX: usize = 1024 * 1024;
 
 /// How often a client whose bytes are not read is looked at for having left.
@@ -50,7 +53,8 @@ const BUSY_WAIT: Duration = Duration::from_millis(1);
 
 /// Why a connection ends.
 enum End {
-    /// The client left or broke the protocol, or the server closes it. Replies were written as far as possible.
+    /// The client left or broke the protocol, or the server closes it. Replies were written as far as
+    /// possible.
     Closed,
     /// Something went wrong on the way.
     Failed(io::Error),
@@ -105,7 +109,8 @@ pub struct Connection {
     /// Nothing of an announced argument has come for a while, so no room is kept for it.
     is_stalled: bool,
     out: Vec<u8>,
-    /// The last replies were longer than the connection's own buffer, so the next ones begin in the thread's large one.
+    /// The last replies were longer than the connection's own buffer, so the next ones begin in the thread's
+    /// large one.
     gives_back_out: bool,
     written: usize,
 }
@@ -163,8 +168,9 @@ impl Connection {
         }
     }
 
-    /// Reads requests, runs them and writes replies, until there is nothing to read or something else comes up. A plain function, not
-    /// futures within futures: what a single request costs is mostly the way there and back.
+    /// Reads requests, runs them and writes replies, until there is nothing to read or something else comes
+    /// up. A plain function, not futures within futures: what a single request costs is mostly the way there
+    /// and back.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, End>> {
         loop {
             let mut executed = 0;
@@ -235,7 +241,8 @@ impl Connection {
                 })
             };
             let Ok(end) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) else {
-                // A bug, which was logged. The requests before it were answered; the client is not to lose that.
+                // A bug, which was logged. The requests before it were answered; the client is not to lose
+                // that.
                 self.out.truncate(self.session.client.replied);
                 return Err(End::Closed);
             };
@@ -258,7 +265,8 @@ impl Connection {
         Ok(Progress::More)
     }
 
-    /// Takes a write buffer: the first of the connection, or the thread's large one where the last replies needed it.
+    /// Takes a write buffer: the first of the connection, or the thread's large one where the last replies
+    /// needed it.
     #[cold]
     fn lend_out(&mut self) {
         if self.out.is_empty() {
@@ -334,8 +342,8 @@ impl Connection {
         }
     }
 
-    /// Waits until the client's request is served, or its time is over; the reply goes where all do. Bytes that come meanwhile wait in
-    /// the input.
+    /// Waits until the client's request is served, or its time is over; the reply goes where all do. Bytes
+    /// that come meanwhile wait in the input.
     async fn wait_to_be_served(&mut self) -> Result<(), End> {
         let Some(waiter) = self.session.client.waiter.clone() else { return Ok(()) };
         let end = loop {
@@ -383,7 +391,8 @@ impl Connection {
         end
     }
 
-    /// Waits until nothing is paused, or the client is told to look. Bytes that come meanwhile wait in the input.
+    /// Waits until nothing is paused, or the client is told to look. Bytes that come meanwhile wait in the
+    /// input.
     async fn wait_for_pause(&mut self) -> Result<(), End> {
         self.session.client.shared.blocked.store(true, Ordering::Relaxed);
         let end = self.pause_over().await;
@@ -425,8 +434,9 @@ impl Connection {
         if end.is_ok() { Err(End::Closed) } else { Ok(()) }
     }
 
-    /// Waits while a request of the client is held up: until bytes come, somebody calls, the client leaves or `time` is over (`None`).
-    /// What comes is read up to [`HELD_INPUT_MAX`]; the rest waits in the socket, so that the client has to wait as well.
+    /// Waits while a request of the client is held up: until bytes come, somebody calls, the client leaves or
+    /// `time` is over (`None`). What comes is read up to [`HELD_INPUT_MAX`]; the rest waits in the socket, so
+    /// that the client has to wait as well.
     async fn wait_held(&mut self, time: Duration) -> Result<Option<Woken>, End> {
         if self.input.len() < HELD_INPUT_MAX.min(self.session.server.settings.query_max() / 2) {
             return match tokio::time::timeout(time, self.wait()).await {
@@ -524,8 +534,8 @@ impl Connection {
         let is_known = !self.session.client.rights.is_barred();
         let announced = if is_known && !self.is_stalled { missing.min(ANNOUNCED_MAX) } else { 0 };
         if room < READ_CHUNK / 4 {
-            // A long argument gets its room step by step as it arrives, so that an announced length alone costs little. The steps grow,
-            // so that all copying together stays in proportion to what comes.
+            // A long argument gets its room step by step as it arrives, so that an announced length alone
+            // costs little. The steps grow, so that all copying together stays in proportion to what comes.
             let step = missing.clamp(READ_CHUNK.max(len / 4), (len * 2).max(READ_CHUNK));
             self.input.reserve(step.max(announced));
         } else if room < announced {

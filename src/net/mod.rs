@@ -216,7 +216,8 @@ impl Listening {
         stream: TcpStream,
     ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, HandshakeError> {
         let source = Arc::clone(&self.tls);
-        // Making a certificate takes milliseconds of computing and a few files: not on a thread that serves others.
+        // Making a certificate takes milliseconds of computing and a few files: not on a thread that serves
+        // others.
         let made = tokio::task::spawn_blocking(move || source.server_config()).await;
         let config = made
             .map_err(|error| HandshakeError::Ours(error.to_string()))?
@@ -255,7 +256,8 @@ async fn closed(shared: &crate::shared::client::SharedClient) {
     .await;
 }
 
-/// Tells a client that there is no place for it, at once: while it waits to be told it would hold an open file, of which few are left.
+/// Tells a client that there is no place for it, at once: while it waits to be told it would hold an open
+/// file, of which few are left.
 fn refuse(socket: SockRef<'_>) {
     // A socket that was just accepted has room for a line, unless the client is gone.
     drop(socket.send(b"-ERR max number of clients reached\r\n"));

@@ -9,8 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
-/// One client's bytes. Reading and writing are the same for the three kinds, so a connection need not know which
-/// it has.
+/// One client's bytes. Reading and writing are the same for the three kinds, so a connection need not know
+/// which it has.
 #[derive(Debug)]
 pub enum NetStream {
     /// Plain.

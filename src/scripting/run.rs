@@ -255,13 +255,14 @@ impl ProgramCall<'_> {
                 (Some(name.clone()), self.arguments.iter().map(|word| word.to_vec()).collect())
             }
         };
-        let locks = (self.key_count > 0 && !cx.keys.is_alone()).then(|| cx.keys.held().collect::<LockPlan>());
+        let locks = (!cx.keys.is_alone()).then(|| cx.keys.held().collect::<LockPlan>());
         let limit_ms = cx.server.config.int(Directive::BusyReplyThreshold);
         let limit_ns = if limit_ms > 0 { limit_ms as u64 * 1_000_000 } else { u64::MAX };
         Start {
             sha: self.program.sha(),
             function,
             command,
+            declares_none: self.key_count == 0,
             undoable: self.program.flags().atomic,
             locks,
             limit_ns,

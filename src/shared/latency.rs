@@ -32,8 +32,8 @@ pub struct Event {
     pub count: u64,
 }
 
-/// Samples of slow events by their names, and the threshold above which an event is one. `LATENCY` shows them.
-/// With a threshold of 0 nothing is kept, and asking costs a relaxed load.
+/// Samples of slow events by their names, and the threshold above which an event is one. `LATENCY` shows
+/// them. With a threshold of 0 nothing is kept, and asking costs a relaxed load.
 #[derive(Debug, Default)]
 pub struct LatencyMonitor {
     threshold_ms: AtomicU64,

@@ -3,6 +3,7 @@
 //! Time stands still in most of them: servers get a clock that moves only by hand, so nothing here sleeps.
 
 mod harness;
+mod heavy;
 mod unmade;
 mod value;
 mod wire;

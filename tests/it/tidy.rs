@@ -1,4 +1,5 @@
-//! What every file of the source keeps to, so that a reader meets no surprise: widths, lengths, comments, folders.
+//! What every file of the source keeps to, so that a reader meets no surprise: widths, lengths, comments,
+//! folders.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -159,8 +160,8 @@ fn words_of(name: &str) -> HashSet<String> {
     words
 }
 
-/// Texts that go on the wire and tables of commands stand in literals and are as wide as they are; all else is
-/// to be read without scrolling.
+/// Texts that go on the wire and tables of commands stand in literals and are as wide as they are; all else
+/// is to be read without scrolling.
 #[test]
 fn lines_are_no_wider_than_a_screen() {
     let mut wrong = Vec::new();
@@ -230,7 +231,8 @@ fn unsafe_code_is_only_in_the_files_that_are_named_for_it() {
     none(&wrong);
 }
 
-/// A comment of up to three words all of which are in the name says nothing: it wants a unit, a range or a reason.
+/// A comment of up to three words all of which are in the name says nothing: it wants a unit, a range or a
+/// reason.
 #[test]
 fn comments_do_not_repeat_names() {
     let is_doc = |line: &&str| line.trim_start().starts_with("///");
@@ -256,7 +258,8 @@ fn comments_do_not_repeat_names() {
     none(&wrong);
 }
 
-/// A comment that sends its reader to the head of the file, or says the head again, could have said what the item is.
+/// A comment that sends its reader to the head of the file, or says the head again, could have said what the
+/// item is.
 #[test]
 fn comments_do_not_repeat_the_head_of_their_file() {
     let mut wrong = Vec::new();

@@ -1,13 +1,12 @@
 //! Bitmaps: strings looked at bit by bit. The first bit is the highest of the first byte.
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
-use crate::commands::string::value::try_change_bytes;
+use crate::commands::string::value::{grow, raw_string, try_change_bytes};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
-use crate::keyspace::record::Record;
 use crate::primitives::bits::{self, Join};
 use crate::primitives::number::parse_i64;
 
@@ -114,7 +113,7 @@ fn setbit(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (before, changed) = try_change_bytes(cx, &key, |bytes| {
         let grows = bytes.len() <= byte;
         if grows {
-            bytes.resize(byte + 1, 0);
+            grow(bytes, byte + 1);
         }
         let before = bytes[byte] & mask != 0;
         if wanted {
@@ -198,6 +197,7 @@ fn bitcount(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let mut number = itoa::Buffer::new();
     let bytes = cx.read_string(&key, &mut number)?.unwrap_or_default();
+    cx.keys.expect(bytes.len() / 64);
     let count = match part.bits_of(bytes.len()) {
         Some((first, last)) if !part.is_backwards() => bits::count_ones_between(bytes, first, last),
         _ => 0,
@@ -220,7 +220,7 @@ fn bitpos(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         // A missing key is zeros without end.
         None if wanted => NONE,
         None => 0,
-        Some(bytes) => match part.bits_of(bytes.len()) {
+        Some(bytes) => match part.bits_of(bytes.len()).inspect(|_| cx.keys.expect(bytes.len() / 64)) {
             None => NONE,
             Some((first, last)) => match bits::find(bytes, wanted, first, last) {
                 Some(bit) => bit as i64,
@@ -250,19 +250,18 @@ fn bitop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         let key = cx.key(arguments, index);
         let mut number = itoa::Buffer::new();
         let bytes = cx.read_string(&key, &mut number)?.unwrap_or_default();
+        cx.keys.expect(bytes.len() / 16);
         match (&mut result, join) {
             (Some(result), Some(join)) => join.apply(result, bytes),
-            _ => result = Some(bytes.to_vec()),
+            (_, None) => result = Some(bytes.iter().map(|byte| !byte).collect()),
+            (None, Some(_)) => result = Some(bytes.to_vec()),
         }
     }
-    let mut result = result.unwrap_or_default();
-    if join.is_none() {
-        result.iter_mut().for_each(|byte| *byte = !*byte);
-    }
+    let result = result.unwrap_or_default();
     let key = cx.key(arguments, 2);
     let length = result.len();
     if length > 0 {
-        let old = cx.keys.put(&key, Record::new_string(key.bytes, &result, None, true));
+        let old = cx.keys.put(&key, raw_string(&key, result, None));
         cx.keys.discard(old);
         cx.changed(&key, EventClass::STRING, "set");
     } else if cx.keys.delete(&key) {

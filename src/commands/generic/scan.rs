@@ -8,7 +8,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::keyspace::key_hash::{SLOT_COUNT, key_slot};
 use crate::keyspace::record::is_expired;
-use crate::keyspace::scan;
+use crate::keyspace::{scan, table};
 use crate::primitives::number::parse_u64;
 
 const KEYSPACE: &[Category] = &[Category::Keyspace];
@@ -32,7 +32,8 @@ pub const COMMANDS: &[Command] = &[
         arity: 2,
         flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE),
         categories: &[Category::Keyspace, Category::Dangerous],
-        summary: "Returns the names of all keys that match a pattern.",
+        summary: "Returns the names of all keys that match a pattern. Others go on meanwhile: a key that is made, renamed or deleted \
+                  during the walk may be missing, all others are there. In MULTI and scripts it shows one instant.",
         syntax: "pattern",
         since: "1.0.0",
         complexity: "O(N) where N is the number of keys",
@@ -74,14 +75,14 @@ fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let slots = slots_of_pattern(cx, pattern);
     let database = cx.keys.database;
     let reply = &mut cx.reply;
-    cx.keys.with_database_alone(database, |database| {
-        scan::scan(database, 0, usize::MAX, slots, |record| {
+    cx.keys.walk(database, slots, |table| {
+        table::for_each(table, |record| {
             if !is_expired(record, now_ms) && (pattern == b"*" || glob::matches(pattern, record.key(), false))
             {
                 reply.bulk(record.key());
                 count += 1;
             }
-        })
+        });
     });
     cx.reply.end_array(begun, count);
     Ok(())

@@ -322,6 +322,7 @@ fn hgetall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     let count = hash.live_len(now_ms);
+    cx.keys.expect(2 * count);
     cx.reply.map(count);
     let mut bulks = cx.reply.bulks(2 * count);
     match hash.pieces() {
@@ -355,6 +356,7 @@ fn list(
         return Ok(());
     };
     let count = hash.live_len(now_ms);
+    cx.keys.expect(2 * count);
     cx.reply.array(count);
     let mut bulks = cx.reply.bulks(count);
     hash.iter(now_ms).map(choose).for_each(|element| bulks.push(&element));

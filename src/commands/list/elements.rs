@@ -399,6 +399,7 @@ fn lrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     let (first, count) = span(start, stop, list.len());
+    cx.keys.expect(count);
     cx.reply.array(count);
     if count > 0 {
         let mut bulks = cx.reply.bulks(count);

@@ -241,7 +241,9 @@ fn read_all<'k>(
         }
         Ok(set)
     };
-    keys.iter().map(read).collect()
+    let sets: Sets<'k> = keys.iter().map(read).collect::<Result<_, CommandError>>()?;
+    access.expect(sets.iter().flatten().map(|set| set.len()).sum::<usize>() * 10);
+    Ok(sets)
 }
 
 /// An empty result. It begins in the smallest encoding and grows as its members need, whatever encodings the

@@ -301,6 +301,7 @@ fn smembers(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     match collection::read::<Set>(&cx.keys, &key)? {
         Some(set) => {
+            cx.keys.expect(set.len());
             cx.reply.set(set.len());
             write_members(&mut cx.reply, set);
         }

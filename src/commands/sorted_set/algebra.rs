@@ -224,7 +224,9 @@ fn read_all<'k>(
         };
         Ok(Source { members, weight: 1.0 })
     };
-    keys.iter().map(read).collect()
+    let sources: Sources<'k> = keys.iter().map(read).collect::<Result<_, CommandError>>()?;
+    access.expect(sources.iter().map(Source::len).sum::<usize>() * 20);
+    Ok(sources)
 }
 
 /// Which options a command knows.

@@ -196,7 +196,9 @@ fn range(cx: &mut Context<'_>, arguments: &[&[u8]], form: Form) -> CommandResult
         cx.reply.array(0);
         return Ok(());
     };
-    write_ranks(&mut cx.reply, zset, window.ranks(zset), window.reverse, with_scores);
+    let ranks = window.ranks(zset);
+    cx.keys.expect(ranks.len() * if with_scores { 10 } else { 2 });
+    write_ranks(&mut cx.reply, zset, ranks, window.reverse, with_scores);
     Ok(())
 }
 
@@ -235,6 +237,7 @@ fn zrangestore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     match collection::read::<ZSet>(&cx.keys, &source)? {
         Some(zset) => {
             let ranks = window.ranks(zset);
+            cx.keys.expect(ranks.len() * 20);
             result.expect(ranks.len(), 0, &limits);
             for (member, score) in zset.iter_ranks(ranks) {
                 result.set(&member, score, &limits);

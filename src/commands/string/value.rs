@@ -9,7 +9,7 @@ use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
-use crate::keyspace::record::{EMBEDDED_STRING_MAX, Record, ValueRef};
+use crate::keyspace::record::{EMBEDDED_STRING_MAX, Record, RecordBox, ValueRef};
 use crate::keyspace::value::Object;
 use crate::primitives::long_double::LongDouble;
 use crate::primitives::number::parse_i64;
@@ -260,7 +260,12 @@ pub const COMMANDS: &[Command] = &[
 fn get(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     match cx.keys.read(&key) {
-        Some(record) => cx.reply.bulk(string_bytes(record, &mut itoa::Buffer::new())?),
+        Some(record) => {
+            let mut number = itoa::Buffer::new();
+            let bytes = string_bytes(record, &mut number)?;
+            cx.keys.expect(bytes.len() / 64);
+            cx.reply.bulk(bytes);
+        }
         None => {
             cx.missed(&key);
             cx.reply.null();
@@ -376,6 +381,7 @@ fn getrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             let mut number = itoa::Buffer::new();
             let bytes = string_bytes(record, &mut number)?;
             let range = clamp_range(bytes.len(), start, end);
+            cx.keys.expect(range.len() / 64);
             cx.reply.bulk(&bytes[range]);
         }
         None => {
@@ -414,7 +420,7 @@ fn setrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let end = offset + patch.len();
     let new_length = change_bytes(cx, &key, |bytes| {
         if bytes.len() < end {
-            bytes.resize(end, 0);
+            grow(bytes, end);
         }
         bytes[offset..end].copy_from_slice(patch);
     })?;
@@ -450,6 +456,27 @@ fn check_length(cx: &Context<'_>, length: usize, more: usize) -> CommandResult {
     Ok(())
 }
 
+/// Makes a string longer with zero bytes at its end. Where most of it is to be zeros, they come from the
+/// allocator, which has pages of zeros that take no time until they are used.
+pub fn grow(bytes: &mut Vec<u8>, len: usize) {
+    if bytes.len() < len / 2 {
+        let mut grown = vec![0; len];
+        grown[..bytes.len()].copy_from_slice(bytes);
+        *bytes = grown;
+    } else {
+        bytes.resize(len, 0);
+    }
+}
+
+/// A record for a string that commands change in place. Long bytes are taken over, not copied.
+pub fn raw_string(key: &HashedKey<'_>, bytes: Vec<u8>, expire_at_ms: Option<u64>) -> RecordBox {
+    if bytes.len() > EMBEDDED_STRING_MAX {
+        Record::new_object(key.bytes, Object::Text(Owned::new(bytes)), expire_at_ms)
+    } else {
+        Record::new_string(key.bytes, &bytes, expire_at_ms, true)
+    }
+}
+
 /// Changes a string's bytes in place and keeps its expiry; a missing key is an empty string. Returns the new
 /// length.
 pub fn change_bytes(
@@ -482,12 +509,7 @@ pub fn try_change_bytes<T>(
     };
     let (result, changed) = change(&mut bytes)?;
     if changed {
-        let record = if bytes.len() > EMBEDDED_STRING_MAX {
-            Record::new_object(key.bytes, Object::Text(Owned::new(bytes)), expire_at_ms)
-        } else {
-            Record::new_string(key.bytes, &bytes, expire_at_ms, true)
-        };
-        let old = cx.keys.put(key, record);
+        let old = cx.keys.put(key, raw_string(key, bytes, expire_at_ms));
         cx.keys.discard(old);
     }
     Ok(result)

@@ -5,7 +5,7 @@ use super::Access;
 use crate::keyspace::Absence;
 use crate::keyspace::database::{Database, ReadSlot, WriteSlot};
 use crate::keyspace::gate::{Exclusive, Mapping, Wait};
-use crate::keyspace::key_hash::HashedKey;
+use crate::keyspace::key_hash::{HashedKey, SLOT_COUNT};
 
 /// One lock of a plan. Plans are sorted by database and slot, which is the lock order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -205,7 +205,11 @@ impl<'g> Access<'g, '_> {
         match self.locks.len() {
             ..8 => self.locks.iter().position(matches),
             // Plans are sorted. Locks taken later under the exclusive gate stand at the end, where the search
-            // from behind finds them.
+            // from behind finds them. A request of very many keys holds nearly all slots of its database: a
+            // slot's lock then stands at about the slot's share of the list.
+            count if self.locks.get(slot * count / SLOT_COUNT).is_some_and(matches) => {
+                Some(slot * count / SLOT_COUNT)
+            }
             _ => self
                 .locks
                 .binary_search_by_key(&(number as u16, slot as u16), |held| {

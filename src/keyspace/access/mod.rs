@@ -62,6 +62,8 @@ pub struct Access<'g, 'b> {
     /// `now_ms`, or 0 for a client that sees what has ended (`import-source`).
     pub ended_ms: u64,
     settings: &'b AccessSettings<'b>,
+    /// Units of work until the next beat.
+    left: Cell<usize>,
 }
 
 /// Settings that stay the same for all commands of a batch.
@@ -84,7 +86,25 @@ pub struct AccessSettings<'b> {
     pub counts: &'b AccessCounts,
     /// Asked while the access waits for a lock: true to give up.
     pub give_up: &'b dyn Fn() -> bool,
+    /// Told from time to time that the command goes on.
+    pub pulse: &'b dyn Pulse,
 }
+
+/// Listener that is told from time to time that a command goes on, see [`Access::work`].
+pub trait Pulse {
+    /// Some tens of microseconds of work are done.
+    fn beat(&self, access: &Access<'_, '_>);
+    /// The command is about to begin something that takes long, or to wait for a lock.
+    fn long(&self, access: &Access<'_, '_>);
+    /// The command is about to take locks that were not planned, and may have to wait for what runs for long.
+    fn may_wait(&self, access: &Access<'_, '_>);
+}
+
+/// Units of work between two beats.
+const BEAT: usize = 4096;
+
+/// Units of work, about a millisecond, from which on it is called long before it begins.
+const LONG: usize = 50_000;
 
 impl<'g, 'b> Access<'g, 'b> {
     /// Takes the locks of `plan`, which is sorted and free of duplicates. Returns `None`, holding no lock, if
@@ -110,6 +130,7 @@ impl<'g, 'b> Access<'g, 'b> {
             locks: SmallVec::new(),
             last: Cell::new(0),
             undo: None,
+            left: Cell::new(BEAT),
         };
         for &lock in plan {
             if !access.lock(lock, plan) {
@@ -122,6 +143,32 @@ impl<'g, 'b> Access<'g, 'b> {
     /// See [`AccessSettings::past_ms`].
     pub fn past_ms(&self) -> u64 {
         self.settings.past_ms
+    }
+
+    /// Counts work of a command that goes through many keys, elements or bytes, in units of some ten
+    /// nanoseconds: one for an element that is compared or copied, a few for a key that is looked up, one for
+    /// each 64 bytes.
+    #[inline]
+    pub fn work(&self, units: usize) {
+        match self.left.get().checked_sub(units) {
+            Some(left) => self.left.set(left),
+            None => self.beat(),
+        }
+    }
+
+    #[cold]
+    fn beat(&self) {
+        self.left.set(BEAT);
+        self.settings.pulse.beat(self);
+    }
+
+    /// Says how much work is to follow in one go, in the units of [`work`](Self::work): where that is much,
+    /// others are let know before it begins.
+    #[inline]
+    pub fn expect(&self, units: usize) {
+        if units >= LONG {
+            self.settings.pulse.long(self);
+        }
     }
 
     /// Returns the live record of `key` for a reading command: counts the hit or miss and stores the access

@@ -1,6 +1,8 @@
 //! Work on whole databases: walks over their slots, FLUSHALL and FLUSHDB, SWAPDB.
 
-use super::{Access, Hold, SlotLock};
+use std::ops::Range;
+
+use super::{Access, Hold, SlotLock, SlotTable};
 use crate::keyspace::database::Database;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::is_expired;
@@ -11,19 +13,45 @@ impl Access<'_, '_> {
     /// slots one at a time. Returns `None`, and makes nothing, where the database is not made.
     pub fn with_database<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
         if let Hold::None = self.hold {
+            self.settings.pulse.may_wait(self);
             let mapping = self.keyspace.gate.shared(crate::worker::current());
             return self.keyspace.physical_if_used(mapping[number]).map(work);
         }
         self.physical(number).map(work)
     }
 
-    /// [`with_database`](Self::with_database) with the gate held exclusively: `work` sees one instant.
-    pub fn with_database_alone<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
-        if let Hold::None = self.hold {
-            let exclusive = self.keyspace.gate.exclusive();
-            return self.keyspace.physical_if_used(exclusive.mapping()[number]).map(work);
+    /// Calls `visit` for the table of each slot of a database, one slot locked at a time. The gate is held
+    /// for a piece of the slots at a time, so that commands which need it alone get their turn between two
+    /// pieces. The database stays the one that the number meant at the beginning. Alone in the keyspace, the
+    /// walk sees one instant.
+    pub fn walk(&self, number: usize, slots: Range<usize>, mut visit: impl FnMut(&SlotTable)) {
+        const PIECE: usize = 64;
+        if !matches!(self.hold, Hold::None) {
+            let Some(database) = self.physical(number) else { return };
+            return slots.for_each(|slot| self.visit_slot(database, slot, &mut visit));
         }
-        self.physical(number).map(work)
+        let gate = || self.keyspace.gate.shared(crate::worker::current());
+        let physical = gate()[number];
+        for first in slots.clone().step_by(PIECE) {
+            let _shared = gate();
+            let Some(database) = self.keyspace.physical_if_used(physical) else { return };
+            (first..slots.end.min(first + PIECE))
+                .for_each(|slot| self.visit_slot(database, slot, &mut visit));
+        }
+    }
+
+    fn visit_slot(&self, database: &Database, slot: usize, visit: &mut impl FnMut(&SlotTable)) {
+        self.work(1);
+        if database.slot_len(slot) == 0 {
+            return;
+        }
+        let table = database.try_read_slot(slot).unwrap_or_else(|| {
+            // A command that holds the slot may hold it for long.
+            self.settings.pulse.long(self);
+            database.read_slot(slot)
+        });
+        self.work(table.len() * 4);
+        visit(&table);
     }
 
     /// Empties one database, or all, at one instant for all other clients; the memory is freed in the
@@ -76,7 +104,9 @@ impl Access<'_, '_> {
         match &self.hold {
             Hold::Exclusive(_) => work(self),
             Hold::None => {
-                self.hold = Hold::Exclusive(self.keyspace.gate.exclusive());
+                // What holds the gate may be a command that runs for long.
+                let exclusive = self.keyspace.gate.exclusive(|| self.settings.pulse.long(self));
+                self.hold = Hold::Exclusive(exclusive);
                 let result = work(self);
                 self.hold = Hold::None;
                 result

@@ -431,7 +431,7 @@ fn replaced_functions_answer_as_luas_own() {
     for _ in 0..20_000 {
         beside.agree(&call_of(&mut random));
     }
-    for name in ["find", "match", "gsub", "rep", "format", "lower", "upper", "reverse", "char", "gmatch"] {
+    for name in ["find", "match", "gsub", "rep", "format", "lower", "upper", "reverse", "char"] {
         for arguments in [
             "",
             ", nil",
@@ -445,6 +445,17 @@ fn replaced_functions_answer_as_luas_own() {
         ] {
             beside.agree(&format!("return pcall(string.{name}{arguments})"));
         }
+    }
+    for arguments in ["", ", nil", ", {}, 'a'", ", 1", ", 'a'", ", 'a', nil", ", 'a', {}"] {
+        beside.agree(&format!("return pcall(string.gmatch{arguments})"));
+    }
+    for (subject, pattern) in
+        [("a=1, b=2", "(%w)=(%w)"), ("abc", ""), ("abc", "()"), ("aXbX", "(.-)X"), ("", ".*"), ("a", "[a")]
+    {
+        let walk = format!(
+            "for a, b in string.gmatch('{subject}', '{pattern}') do t[#t + 1] = tostring(a) .. '|' .. tostring(b) end"
+        );
+        beside.agree(&format!("local t = {{}} local ok, e = pcall(function() {walk} end) return ok, t"));
     }
     for name in ["concat", "insert", "remove", "sort"] {
         for arguments in [

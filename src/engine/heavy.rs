@@ -1,0 +1,146 @@
+//! Commands that take long: what their thread hands on, and what others know of them.
+//!
+//! A command that goes through many keys, elements or bytes counts its work ([`Access::work`]), and every so
+//! many units the clock is read; one that knows beforehand how much is to be done says so
+//! ([`Access::expect`]). Once it has taken [`HEAVY_NS`], or is going to, two things happen. It is entered
+//! among the heavy commands with the slots that it holds, so that a request for one of them waits without a
+//! thread (`busy.rs`). And the thread's other connections, timers and its share of the sockets are handed to
+//! another thread ([`crate::worker::GiveWay`]), so that nobody else waits for it.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::Server;
+use crate::keyspace::access::{Access, Pulse, SlotLock};
+
+/// A command that has taken so long is heavy, in nanoseconds.
+const HEAVY_NS: u64 = 1_000_000;
+
+/// How often a thread tries to hand its other work on, each time after twice as long: another thread needs a
+/// moment to come up, and where it is not there in time the work stays.
+const TRIES: u32 = 6;
+
+/// How long a command pauses at most for another thread to take over.
+const HAND_OVER: Duration = Duration::from_micros(500);
+
+/// A heavy command, as others see it.
+#[derive(Debug)]
+struct Heavy {
+    /// The slots it holds; `None` while it is alone in the keyspace.
+    locks: Option<SmallVec<[SlotLock; 4]>>,
+}
+
+/// The heavy commands that run at this moment.
+#[derive(Debug, Default)]
+pub struct HeavyCommands {
+    all: Mutex<Vec<Arc<Heavy>>>,
+    count: AtomicUsize,
+    /// Commands that were heavy since the start.
+    total: AtomicUsize,
+}
+
+impl HeavyCommands {
+    /// Whether any runs. One relaxed load, as every wait for a lock asks.
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many commands were heavy since the start.
+    pub fn total(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// Whether one of them holds a slot that a request with this plan needs, or the whole keyspace. A request
+    /// that has to be alone (`alone`) needs every slot.
+    pub fn stand_in_the_way_of(&self, plan: &[SlotLock], alone: bool) -> bool {
+        let needs = |held: &SlotLock| {
+            let place =
+                plan.binary_search_by_key(&(held.database, held.slot), |lock| (lock.database, lock.slot));
+            place.is_ok_and(|place| plan[place].write || held.write)
+        };
+        self.all.lock().iter().any(|heavy| match &heavy.locks {
+            None => alone || !plan.is_empty(),
+            Some(held) => alone || held.iter().any(needs),
+        })
+    }
+
+    fn enter(&self, heavy: &Arc<Heavy>) {
+        self.all.lock().push(Arc::clone(heavy));
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn leave(&self, heavy: &Arc<Heavy>) {
+        self.all.lock().retain(|other| !Arc::ptr_eq(other, heavy));
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Watches over one command while it runs. Enters it among the heavy ones when it has taken long; it leaves
+/// them when this is dropped, which is after its locks.
+pub(super) struct HeavyWatch<'s> {
+    server: &'s Server,
+    began_ns: u64,
+    entered: RefCell<Option<Arc<Heavy>>>,
+    tries: Cell<u32>,
+}
+
+impl<'s> HeavyWatch<'s> {
+    /// Watches a command that began at this time of the monotonic clock.
+    #[inline]
+    pub(super) fn new(server: &'s Server, began_ns: u64) -> Self {
+        Self { server, began_ns, entered: RefCell::new(None), tries: Cell::new(0) }
+    }
+}
+
+impl HeavyWatch<'_> {
+    fn enter(&self, access: &Access<'_, '_>) {
+        if self.entered.borrow().is_none() {
+            let locks = if access.is_alone() { None } else { Some(access.held().collect()) };
+            let heavy = Arc::new(Heavy { locks });
+            self.server.heavy.enter(&heavy);
+            self.entered.replace(Some(heavy));
+        }
+    }
+}
+
+impl Pulse for HeavyWatch<'_> {
+    #[cold]
+    fn beat(&self, access: &Access<'_, '_>) {
+        let tries = self.tries.get();
+        let took_ns = self.server.clock.monotonic_ns().saturating_sub(self.began_ns);
+        if tries < TRIES && took_ns >= HEAVY_NS << tries {
+            self.tries.set(tries + 1);
+            self.enter(access);
+            (self.server.scripting.give_way())(HAND_OVER);
+        }
+    }
+
+    fn may_wait(&self, access: &Access<'_, '_>) {
+        if self.server.heavy.any() {
+            self.long(access);
+        }
+    }
+
+    #[cold]
+    fn long(&self, access: &Access<'_, '_>) {
+        self.tries.set(self.tries.get().max(1));
+        self.enter(access);
+        (self.server.scripting.give_way())(HAND_OVER);
+    }
+}
+
+impl Drop for HeavyWatch<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(heavy) = self.entered.get_mut().take() {
+            self.server.heavy.leave(&heavy);
+        }
+    }
+}
