@@ -33,7 +33,7 @@ const SCRATCH_KEEP: usize = 4096;
 /// Why a batch ended before its last request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// What a command asked for.
+    /// A command asked the connection for something: to close, sleep, wait.
     After(After),
     /// The next request has to wait for the end of a pause.
     Paused,
@@ -41,12 +41,12 @@ pub enum Stop {
     Busy,
 }
 
-/// What became of a batch.
+/// How a batch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchEnd {
-    /// Requests that are done.
+    /// Number of requests that ran or were answered.
     pub executed: usize,
-    /// Why not all, or what is to follow.
+    /// Why the batch ended before its last request, or what the connection does next; `None` where all ran.
     pub stop: Option<Stop>,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct PlannedRequest {
     /// Index behind its last word among the words of all requests. Its first one stands behind those of the
     /// request before it.
     pub(super) arguments_end: u32,
-    /// The same among the keys of all requests.
+    /// Index behind its last key among the keys of all requests.
     pub(super) keys_end: u32,
 }
 
@@ -89,9 +89,9 @@ pub(super) struct Requests<'r> {
     pub(super) decoder: &'r Decoder,
     /// Index of the next request.
     pub(super) next: usize,
-    /// Where its words begin.
+    /// Index of its first word in `arguments`.
     pub(super) first_argument: usize,
-    /// Where its keys begin.
+    /// Index of its first key in `keys`.
     pub(super) first_key: usize,
 }
 
@@ -154,12 +154,12 @@ pub(super) struct Batch<'s> {
     pub(super) shared: Option<Shared<'s>>,
     /// When the present streak began, in nanoseconds of the monotonic clock.
     pub(super) clock_ns: u64,
-    /// The tick of [`super::observe`] then.
+    /// The tick of [`super::observe`] when the streak began.
     pub(super) tick: u64,
     pub(super) thresholds: Thresholds,
     pub(super) streak: Streak,
     pub(super) executed: u64,
-    /// How many of the executed requests ran for clients that waited.
+    /// Number of executed requests that ran for clients that waited.
     pub(super) for_others: u64,
     pub(super) dirty: u64,
 }

@@ -31,20 +31,20 @@ const MANY_WORDS: usize = 2000;
 /// Work for each of the words, in the units of [`Access::work`]: a key to be found, an element to be entered.
 const WORD_WORK: usize = 20;
 
-/// What became of a request that was to run.
+/// What became of a request that was to be executed.
 pub(super) enum Outcome {
-    /// It ran, and its reply is written.
+    /// The command ran, and its reply is written.
     Ran {
-        /// The reply is an error.
+        /// Whether the reply is an error.
         failed: bool,
         /// What the connection has to do before the next request.
         after: Option<After>,
     },
-    /// It found nothing, and its client waits.
+    /// The command found nothing, and its client waits.
     Waits,
     /// It did not run: a script that has been running for a while is in its way.
     Busy,
-    /// It did not run, because of this error. Nothing is written.
+    /// The command did not run, because of this error. Nothing is written.
     Refused(CommandError),
 }
 
@@ -76,8 +76,7 @@ impl<'a> Context<'a> {
         self.settle(result, start)
     }
 
-    /// Has an error become the reply that began at `start`, and counts errors. Returns whether the reply is
-    /// an error.
+    /// Makes an error the reply that began at `start`, and counts it. Returns whether the reply is an error.
     #[inline]
     fn settle(&mut self, result: CommandResult, start: usize) -> bool {
         if let Err(error) = result {
@@ -152,7 +151,7 @@ impl Server {
         if context.again_alone {
             drop(context);
             out.truncate(start);
-            // Its `alone` now says so.
+            // The entry's `alone` now returns true for the script.
             return self.execute(client, request, batch, plan, out);
         }
         let failed = context.settle(result, start);
@@ -168,7 +167,8 @@ impl Server {
         }
     }
 
-    /// The locks of a request: those of its keys, and those that its entry asks for beside them.
+    /// Makes the lock plan of a request: the slots of its keys, and those that its entry asks for beside
+    /// them.
     fn plan_locks(&self, client: &Client, request: &Request<'_>, alone: bool, plan: &mut LockPlan) {
         let &Request { entry, arguments, keys, .. } = request;
         let spec = &entry.spec;
@@ -209,7 +209,7 @@ impl Server {
         shared.as_ref().map(|shared| Hold::Shared(shared))
     }
 
-    /// How the commands of a batch see the keyspace.
+    /// Settings with which the commands of a batch see the keyspace: time, client's view, counters.
     #[inline]
     pub(super) fn access_settings<'b>(
         &self,
@@ -235,8 +235,8 @@ impl Server {
 }
 
 impl Context<'_> {
-    /// Enters the client among those that wait, under the locks of its command: the next change of a key
-    /// finds it.
+    /// Enters the client among those that wait. The locks of its command are still held, so the next change
+    /// of a key finds it.
     #[cold]
     fn enter_wait(&mut self, mut wait: WaitFor, arguments: &[&[u8]]) {
         let request = wait.request.take().unwrap_or_else(|| OwnedRequest::new(arguments));

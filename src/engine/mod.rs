@@ -11,7 +11,7 @@ pub(crate) mod endpoints;
 pub(crate) mod eviction;
 mod execute;
 pub(crate) mod expiry;
-pub mod heavy;
+pub(crate) mod heavy;
 pub(crate) mod judge;
 pub(crate) mod memory;
 pub(crate) mod monitor;

@@ -25,16 +25,16 @@ pub(super) struct Request<'r> {
     pub(super) entry: &'r Entry,
     pub(super) arguments: &'r [&'r [u8]],
     pub(super) keys: &'r [PlannedKey],
-    /// The waiting client that it runs again for, if it does not run for the client that is served now.
+    /// The waiting client that the request runs again for; `None` where it runs for the client that sent it.
     pub(super) served: Option<ForWaiter<'r>>,
 }
 
-/// How a request came.
+/// How a request arrived.
 #[derive(Clone, Copy)]
 pub(super) struct Arrival {
     /// Bytes of the request.
     pub(super) bytes: usize,
-    /// The next request is for another command, or has not come yet.
+    /// Whether the next request is for another command, or has not come yet.
     pub(super) ends_streak: bool,
 }
 
@@ -76,7 +76,7 @@ impl Server {
         let (failed, after) = match outcome {
             Outcome::Ran { failed, after } => (failed, after),
             Outcome::Waits => {
-                // It counts as run when it is served, or its wait ends.
+                // The request counts as run when it is served, or its wait ends.
                 self.begin_wait(client, entry.id, batch);
                 return Some(Stop::After(After::Wait));
             }
@@ -104,8 +104,8 @@ impl Server {
         after.map(Stop::After)
     }
 
-    /// What follows a command once its locks are free: keys that it found ended are removed, clients that
-    /// waited for what it changed are served.
+    /// Does what follows a command once its locks are free: removes keys that it found ended, and serves
+    /// clients that waited for what it changed.
     #[inline]
     pub(super) fn follow_up<'s>(&'s self, batch: &mut Batch<'s>) {
         if !batch.counts.stale.get_mut().is_empty() {
@@ -117,8 +117,8 @@ impl Server {
         }
     }
 
-    /// Ends a request of a client about which something is special: one-time permissions end, and CLIENT
-    /// REPLY may silence the reply.
+    /// Ends a request of a client that is not plain: takes back one-time permissions (ASKING, CLIENT
+    /// CACHING), and drops the reply where CLIENT REPLY says so.
     fn end_special(&self, client: &mut Client, entry: &Entry, start: usize, out: &mut Vec<u8>) {
         let flags = entry.spec.flags;
         if client.asking && !flags.has(Flags::KEEPS_ASKING) {
@@ -131,8 +131,8 @@ impl Server {
         self.finish_reply(client, silent, out);
     }
 
-    /// Whether nothing is special about a client, or going on in the server, that judgement or what follows a
-    /// command has to look at where the command is plain as well.
+    /// Returns whether a plain command of this client needs neither judgement nor anything to follow it: the
+    /// client has no special state, and nothing in the server (a pause, monitors) asks for it.
     pub(super) fn is_plain(&self, client: &Client) -> bool {
         client.door == Door::Main
             && client.rights.is_free(self)
@@ -147,7 +147,7 @@ impl Server {
             && !self.logs.monitors.any()
     }
 
-    /// Judges a request. It breaks where the request has been refused or queued, or has to wait.
+    /// Judges a request. Breaks where the request was refused or queued, or has to wait.
     fn hold_back<'s>(
         &'s self,
         client: &mut Client,

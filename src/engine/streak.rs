@@ -1,5 +1,4 @@
-//! Running a plain streak: requests of a batch, one behind the other, for one plain command with one key
-//! each.
+//! Streaks: requests of a batch, one behind the other, for one plain command with one key each.
 //!
 //! Most pipelines are made of such streaks. The context, the access to keys and the judgement of the client
 //! are the same for all requests of a streak, so they are made once. Each request then costs its lock, its
@@ -30,7 +29,7 @@ struct Progress<'r> {
     words: &'r [&'r [u8]],
     request_bytes: usize,
     reply_bytes: usize,
-    /// The last request crossed a threshold, or a tick passed during it.
+    /// Whether the last request crossed a threshold, or a tick passed during it.
     notable: bool,
 }
 
@@ -52,7 +51,7 @@ impl Server {
         }
         self.begin_streak(entry.id, batch);
         let Some(shared) = &batch.shared else { return 0 };
-        // A database that was not made yet is read, or made, the long way.
+        // A database that was not made yet is read, or made, by `run_request`.
         let Some(database) = self.keyspace.physical_if_used(shared[client.database]) else { return 0 };
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
         if let Some(element) = entry.spec.element {

@@ -26,26 +26,25 @@ use crate::worker;
 /// Replies are written once they have reached this, even if more requests are waiting.
 const WRITE_CHUNK: usize = 64 * 1024;
 
-/// While so many bytes of replies wait to be read, no more of the client's requests are run. Clients that
+/// Bytes of replies, not read by the client yet, from which on no more of its requests are run. Clients that
 /// send a long pipeline before they read its first reply need it to be large.
 const OUTPUT_MAX: usize = 256 * 1024 * 1024;
 
-/// Batches run before replies are written and others get their turn.
+/// Batches run before replies are written and other clients are served.
 const BATCHES_MAX: usize = 4;
 
 /// Bytes of a write buffer that are taken out of it once written, while more of it waits for the client to
 /// read.
 const WRITTEN_MAX: usize = 256 * 1024;
 
-/// While a request of the client is held up, reading its further ones stops when so many bytes of them have
-/// come.
+/// Bytes of further requests that are read while a request of the client is held up.
 const HELD_INPUT_MAX: usize = 32 * 1024 * 1024;
 
 /// Room made at once for an argument whose length a client has announced. The rest of a longer one follows as
 /// it comes.
 const ANNOUNCED_MAX: usize = 1024 * 1024;
 
-/// How often a client whose bytes are not read is looked at for having left.
+/// Time between two checks whether a client whose bytes are not read has left.
 const LEFT_CHECK: Duration = Duration::from_secs(1);
 
 /// Pause between two tries of a request that a script is in the way of.
@@ -60,35 +59,35 @@ enum End {
     Failed(io::Error),
 }
 
-/// What a wait ended with.
+/// What ended a wait.
 enum Woken {
     /// Bytes came.
     Read,
     /// The client closed its side.
     Eof,
-    /// Somebody else calls.
+    /// Another task called: to close, to look, or with messages.
     Called,
 }
 
 /// Why reading and running requests was left off.
 enum Event {
-    /// Somebody called, or the client closed its side.
+    /// Another task called, or the client closed its side.
     Woken(Woken),
-    /// Others are to get their turn; more requests wait.
+    /// More requests wait; other clients are to be served before them.
     More,
-    /// What a request asked for, or has to wait for.
+    /// A request asked for something of the connection, or has to wait.
     Stop(Stop),
-    /// Its own read buffer is empty: how long it is kept is bounded.
+    /// The connection's own read buffer is empty; it is kept for a bounded time.
     Idle,
 }
 
-/// What has become of the requests that came.
+/// Result of `run_batches`.
 enum Progress {
-    /// All that are whole were run, so many.
+    /// All whole requests were run: their number.
     All(usize),
-    /// More wait.
+    /// More whole requests wait.
     More,
-    /// The last one has something to be done first.
+    /// The last request needs the connection (close, sleep, wait) before the next one runs.
     Stop(Stop),
 }
 
@@ -96,17 +95,17 @@ enum Progress {
 pub struct Connection {
     session: Session,
     stream: NetStream,
-    /// What is woken by calls from outside.
+    /// Waker of the task, registered with the client for calls from other tasks.
     waker: Option<Waker>,
     decoder: Decoder,
     input: Input,
-    /// There may be whole requests in it.
+    /// Whether the input may hold whole requests.
     undecoded: bool,
-    /// Not all of a request had come when there was nothing more to read.
+    /// Whether a request had come in part only when there was nothing more to read.
     in_parts: bool,
-    /// The input buffer is its own for a while, also when it is empty.
+    /// Whether the connection keeps a read buffer of its own for a while, also when that is empty.
     keeps_input: bool,
-    /// Nothing of an announced argument has come for a while, so no room is kept for it.
+    /// Whether nothing of an announced argument has come for a while; no room is kept for it then.
     is_stalled: bool,
     out: Vec<u8>,
     /// The last replies were longer than the connection's own buffer, so the next ones begin in the thread's
@@ -116,7 +115,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection at its start.
+    /// Makes a connection, without buffers yet.
     pub fn new(session: Session, stream: NetStream) -> Self {
         Self {
             session,
@@ -138,7 +137,7 @@ impl Connection {
     pub async fn serve(mut self) {
         let end = self.run().await;
         match end {
-            // Who was cut for not reading is not waited for.
+            // A client that was cut for not reading is not waited for.
             End::Closed if self.session.client.shared.is_cut() => {}
             End::Closed => {
                 self.flush_before_close().await;
@@ -275,7 +274,7 @@ impl Connection {
         self.gives_back_out = false;
     }
 
-    /// Does what somebody else called for.
+    /// Does what another task called for.
     fn follow_call(&mut self, woken: Woken) -> Result<(), End> {
         match woken {
             Woken::Read => {}
@@ -301,11 +300,11 @@ impl Connection {
             tokio::task::yield_now().await;
             return Ok(());
         }
-        // It reads nothing: its requests wait until it does.
+        // The client reads nothing: its requests wait until it does.
         self.wait_to_write().await
     }
 
-    /// Waits for what keeps the client's requests.
+    /// Waits until the reason for which the batch ended is over.
     async fn wait_for_stop(&mut self, stop: Stop) -> Result<(), End> {
         match stop {
             Stop::After(after) => self.follow(after).await?,
@@ -322,7 +321,7 @@ impl Connection {
     async fn follow(&mut self, after: After) -> Result<(), End> {
         match after {
             After::Close => {
-                // Before its last reply: who reads that knows that the client is gone.
+                // Before its last reply: a client that has read it must no longer be in CLIENT LIST.
                 self.session.client.shared.set_gone();
                 Err(End::Closed)
             }
@@ -342,8 +341,8 @@ impl Connection {
         }
     }
 
-    /// Waits until the client's request is served, or its time is over; the reply goes where all do. Bytes
-    /// that come meanwhile wait in the input.
+    /// Waits until the client's request is served, or its time is over, and appends the reply to the write
+    /// buffer. Bytes that come meanwhile wait in the input.
     async fn wait_to_be_served(&mut self) -> Result<(), End> {
         let Some(waiter) = self.session.client.waiter.clone() else { return Ok(()) };
         let end = loop {
@@ -354,7 +353,7 @@ impl Connection {
                 break Ok(());
             }
             let left = waiter.wait.until_ms.map(|until_ms| {
-                // A clock that is moved by hand wakes who waits; the machine's has to be waited for.
+                // A clock that is moved by hand wakes waiting clients; with the machine's a timer has to.
                 Duration::from_millis(until_ms.saturating_sub(self.session.server.clock.now_ms()))
             });
             if left.is_some_and(|left| left.is_zero()) {
@@ -374,7 +373,7 @@ impl Connection {
                     }
                     shared.take_look();
                     if waiter.is_being_served() {
-                        // What it is told meanwhile is about the reply that is to come.
+                        // Messages that come meanwhile are about the reply that is to come.
                         tokio::task::yield_now().await;
                     } else {
                         shared.take_messages(&mut self.out);
@@ -434,9 +433,9 @@ impl Connection {
         if end.is_ok() { Err(End::Closed) } else { Ok(()) }
     }
 
-    /// Waits while a request of the client is held up: until bytes come, somebody calls, the client leaves or
-    /// `time` is over (`None`). What comes is read up to [`HELD_INPUT_MAX`]; the rest waits in the socket, so
-    /// that the client has to wait as well.
+    /// Waits while a request of the client is held up: until bytes come, another task calls, the client
+    /// leaves or `time` is over (`None`). Bytes are read up to [`HELD_INPUT_MAX`]; the rest waits in the
+    /// socket, so that the client has to wait as well.
     async fn wait_held(&mut self, time: Duration) -> Result<Option<Woken>, End> {
         if self.input.len() < HELD_INPUT_MAX.min(self.session.server.settings.query_max() / 2) {
             return match tokio::time::timeout(time, self.wait()).await {
@@ -481,12 +480,12 @@ impl Connection {
         }
     }
 
-    /// Waits until bytes come or somebody calls, and writes out what it can meanwhile.
+    /// Waits until bytes come or another task calls, and writes out meanwhile what it can.
     async fn wait(&mut self) -> io::Result<Woken> {
         poll_fn(|cx| self.poll_input(cx)).await
     }
 
-    /// Writes out what it can; whether somebody calls, who wakes the task from now on.
+    /// Writes out what it can, and registers the waker. Returns whether another task has called.
     #[inline]
     fn poll_write_and_calls(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         self.hear(cx);
@@ -527,7 +526,7 @@ impl Connection {
         }
     }
 
-    /// Sees to it that there is room behind the bytes of a request that has not come whole.
+    /// Makes room behind the bytes of a request that has not come whole.
     fn make_room(&mut self) {
         let (len, room) = (self.input.len(), self.input.room());
         let missing = self.decoder.missing_bytes(len);
@@ -546,7 +545,8 @@ impl Connection {
         self.show_buffers();
     }
 
-    /// Has the task woken by calls from outside. To be done before it is looked whether somebody called.
+    /// Registers the task to be woken by calls from other tasks. Has to come before the look whether there
+    /// was one.
     #[inline]
     fn hear(&mut self, cx: &Context<'_>) {
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -621,7 +621,7 @@ impl Connection {
             self.out.drain(..self.written);
             self.written = 0;
         }
-        // What the client has not taken yet, for CLIENT LIST and the limits.
+        // Bytes that the client has not taken yet, for CLIENT LIST and the limits.
         let waiting = self.out.len() - self.written;
         self.session.client.shared.reply_buffer[0].store(waiting, Ordering::Relaxed);
         match Pin::new(&mut self.stream).poll_flush(cx) {
@@ -647,7 +647,7 @@ impl Connection {
         drop(tokio::time::timeout(Duration::from_secs(1), write_all).await);
     }
 
-    /// `client-query-buffer-limit` and `client-output-buffer-limit`.
+    /// Ends the connection where it exceeds `client-query-buffer-limit` or `client-output-buffer-limit`.
     fn check_limits(&mut self) -> Result<(), End> {
         if self.input.len() > self.session.server.settings.query_max() {
             tracing::warn!(
@@ -660,7 +660,7 @@ impl Connection {
         self.check_output()
     }
 
-    /// `client-output-buffer-limit`.
+    /// Ends the connection where it exceeds `client-output-buffer-limit`.
     fn check_output(&mut self) -> Result<(), End> {
         let waiting = self.out.len() - self.written;
         let client = &self.session.client;

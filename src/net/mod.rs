@@ -42,16 +42,17 @@ const PROTECTED: &str = "-DENIED Kvarts is in protected mode: protected-mode is 
     SETUSER), or, where only those can connect who may, switch the mode off: CONFIG SET protected-mode no, said on this machine, or \
     --protected-mode no at the start.\r\n";
 
-/// A connected client. However its task ends, by a panic too, the server forgets it then.
+/// A connected client and its server. Dropping it, at the end of the task or in a panic, removes the client
+/// from all lists.
 pub struct Session {
-    /// The server that the client is connected to.
+    /// Server that the client is connected to.
     pub server: Arc<Server>,
-    /// What only this connection's task knows of its client.
+    /// State of the client that only its task touches.
     pub client: Client,
 }
 
 impl Session {
-    /// Makes the client the user that its certificate names, which the handshake has checked.
+    /// Logs the client in as the user that its certificate names; the handshake has checked the certificate.
     fn log_in_by_certificate(&mut self, certificates: Option<&[rustls::pki_types::CertificateDer<'_>]>) {
         let Some(field) = UserField::of_word(self.server.config.word(Directive::TlsAuthClientsUser)) else {
             return;
@@ -261,7 +262,7 @@ async fn first_byte(stream: &TcpStream) -> Option<u8> {
     }
 }
 
-/// Waits until somebody has the client closed.
+/// Waits until another task asks for the client to be closed.
 async fn closed(shared: &crate::shared::client::SharedClient) {
     std::future::poll_fn(|cx| {
         shared.register(cx.waker());
@@ -270,14 +271,15 @@ async fn closed(shared: &crate::shared::client::SharedClient) {
     .await;
 }
 
-/// Tells a client that there is no place for it, at once: while it waits to be told it would hold an open
-/// file, of which few are left.
+/// Refuses a client that there is no place for, at once: while it waited it would hold an open file, of which
+/// few are left.
 fn refuse(socket: SockRef<'_>) {
     // A socket that was just accepted has room for a line, unless the client is gone.
     drop(socket.send(b"-ERR max number of clients reached\r\n"));
 }
 
-/// Mostly: no more files. Trying again at once would only burn time.
+/// Waits after a failed accept. Mostly there are no more files, and trying again at once would only burn
+/// time.
 async fn accept_failed(server: &Server, error: &std::io::Error) {
     if let Some(further) = server.logs.log_limits.accept.take(server.clock.now_ms()) {
         tracing::warn!(%error, further, "could not accept a connection");

@@ -205,9 +205,8 @@ impl<'g> Access<'g, '_> {
         match self.locks.len() {
             ..8 => self.locks.iter().position(matches),
             // Plans are sorted. Locks taken later under the exclusive gate stand at the end, where the search
-            // from behind finds them.
-            // A request of very many keys holds nearly all slots of its database: a slot's lock then stands
-            // at about the slot's share of the list.
+            // from behind finds them. A request of very many keys holds nearly all slots of its database: a
+            // slot's lock then stands at about the slot's share of the list.
             count if self.locks.get(slot * count / SLOT_COUNT).is_some_and(matches) => {
                 Some(slot * count / SLOT_COUNT)
             }
