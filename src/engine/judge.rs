@@ -7,6 +7,7 @@ use crate::acl::log::Place;
 use crate::command::keys::{KeySpec, PlannedKey};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
+use crate::config::Directive;
 use crate::error::CommandError;
 use crate::keyspace::key_hash::slot_of_hash;
 use crate::resp::Version;
@@ -139,16 +140,27 @@ impl Server {
     }
 
     fn refuse_protected(&self, client: &Client, entry: &Entry) -> Option<CommandError> {
-        let allowed = match self.config.word(crate::config::Directive::EnableDebugCommand) {
+        let container = entry.full_name.split('|').next().unwrap_or_default();
+        self.refuse_unless_enabled(client, Directive::EnableDebugCommand, container)
+    }
+
+    /// Refuses a command unless its `enable-*-command` directive admits this client: `yes` admits all, `local`
+    /// those on this machine. `container` is the command's name in lower case.
+    pub fn refuse_unless_enabled(
+        &self,
+        client: &Client,
+        directive: Directive,
+        container: &str,
+    ) -> Option<CommandError> {
+        let allowed = match self.config.word(directive) {
             "yes" => true,
             "local" => client.is_local(),
             _ => false,
         };
         (!allowed).then(|| {
-            let name = entry.full_name.split('|').next().unwrap_or_default();
             CommandError::new(format!(
-                "ERR {} command not allowed. If the enable-{name}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
-                name.to_uppercase(),
+                "ERR {} command not allowed. If the enable-{container}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+                container.to_uppercase(),
             ))
         })
     }

@@ -79,15 +79,6 @@ fn unload(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 /// Refuses clients that `enable-module-command` does not admit.
 fn may_change(cx: &Context<'_>) -> CommandResult {
-    let allowed = match cx.server.config.word(Directive::EnableModuleCommand) {
-        "yes" => true,
-        "local" => cx.client.is_local(),
-        _ => false,
-    };
-    if allowed {
-        return Ok(());
-    }
-    Err(CommandError::text(
-        "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
-    ))
+    let refused = cx.server.refuse_unless_enabled(cx.client, Directive::EnableModuleCommand, "module");
+    refused.map_or(Ok(()), Err)
 }
