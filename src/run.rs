@@ -232,6 +232,7 @@ fn give_way(pause: Duration, numbers: &worker::Numbers) {
     const LOOK: Duration = Duration::from_micros(20);
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     numbers.give_back();
+    crate::lua::drop_idle_machines();
     tokio::task::block_in_place(|| {
         // A task for whatever thread is free: it wakes a sleeping worker, which then listens to the sockets.
         let ran = Arc::new(AtomicBool::new(false));

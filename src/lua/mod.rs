@@ -28,7 +28,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::worker::GiveWay;
+use crate::worker::{self, GiveWay};
 use control::SlowScripts;
 use functions::Libraries;
 use scripts::Scripts;
@@ -130,12 +130,18 @@ impl Scripting {
         };
         vm.set_limit(limit)?;
         vm.see_flush(self.scripts.generation());
+        let runs_tasks = worker::current() != worker::NONE;
         let done = work(&mut vm);
         if vm.holds_much() && !vm.make_room()? {
             // No table of ours names what it still holds: the next script gets another machine.
             *vm = self.make_machine()?;
         }
         vm.tell_memory();
+        if runs_tasks && worker::current() == worker::NONE {
+            // It was slow, and the thread has handed its work to another: it would only keep the machine.
+            drop(vm);
+            MACHINES.with_borrow_mut(|machines| machines.retain(|other| !Rc::ptr_eq(other, &machine)));
+        }
         Ok(done)
     }
 
@@ -190,6 +196,12 @@ impl Scripting {
     pub fn count_alone(&self) {
         self.ran_alone.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Drops this thread's machines but for one that runs a script. Called by a thread that hands its work to
+/// another.
+pub fn drop_idle_machines() {
+    MACHINES.with_borrow_mut(|machines| machines.retain(|machine| machine.vm.try_borrow_mut().is_err()));
 }
 
 /// Drops this thread's machines that have not been used since the last SCRIPT FLUSH, and collects the garbage
