@@ -225,12 +225,12 @@ impl Drop for Handle {
 }
 
 /// Has another thread take over the tasks that this one would run, and waits until some thread runs tasks,
-/// but no longer than `pause`: where no thread has come up by then, this one has its tasks back. Does nothing
-/// on a thread that runs no tasks (the sweeper's).
-fn give_way(pause: Duration, numbers: &worker::Numbers) {
-    /// Between two looks; the system makes some 70 of it.
+/// but no longer than `pause`: where no thread has come up by then, this one has its tasks back. Returns
+/// whether one has. Does nothing on a thread that runs no tasks (the sweeper's).
+fn give_way(pause: Duration, numbers: &worker::Numbers) -> bool {
+    /// Time between two looks, to which the system adds the slack of its timers.
     const LOOK: Duration = Duration::from_micros(20);
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return true };
     numbers.give_back();
     crate::lua::drop_idle_machines();
     tokio::task::block_in_place(|| {
@@ -242,7 +242,8 @@ fn give_way(pause: Duration, numbers: &worker::Numbers) {
         while !ran.load(Ordering::Acquire) && Instant::now() < deadline {
             std::thread::sleep(LOOK);
         }
-    });
+        ran.load(Ordering::Acquire)
+    })
 }
 
 /// One worker a core that this process may use, unless `io-threads` asks for more than one itself.

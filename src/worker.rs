@@ -12,9 +12,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 /// Hands the other tasks of a thread to another thread while a command or script keeps it busy. The other
-/// thread has so long to take them over; where it is not there in time they stay, so it is called more than
-/// once.
-pub type GiveWay = dyn Fn(Duration) + Send + Sync;
+/// thread has so long to take them over. Returns whether some thread runs tasks now; where none does the
+/// tasks stay, and it is called again.
+pub type GiveWay = dyn Fn(Duration) -> bool + Send + Sync;
 
 /// What [`current`] returns for a thread without a number.
 pub const NONE: usize = usize::MAX;

@@ -2,8 +2,9 @@
 //! transaction is committed.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
+use super::key_queue::KeyQueue;
 use super::{Effects, Message};
 use crate::keyspace::change::{ChangeSink, EventClass};
 use crate::keyspace::key_hash::HashedKey;
@@ -64,10 +65,8 @@ struct Kept {
 /// Work left for later in the batch. Most batches have none, so it is allocated when the first comes.
 #[derive(Debug, Default)]
 struct Pending {
-    /// Changed keys that clients wait for, in the order of their changes.
-    ready: VecDeque<KeyId>,
-    /// The keys of `ready`: keeps each from being entered twice without a search of the queue.
-    ready_set: HashSet<KeyId, foldhash::fast::RandomState>,
+    /// Changed keys that clients wait for.
+    ready: KeyQueue,
     /// Changed keys for the broadcasting mode of CLIENT TRACKING, sent at the end of the batch; with each the
     /// id of the client that changed it.
     broadcast: VecDeque<(Box<[u8]>, u64)>,
@@ -175,11 +174,7 @@ impl<'s> ChangeBuffer<'s> {
 
     /// Takes the next changed key that a client waits for, in the order of the changes.
     pub fn take_ready(&self) -> Option<KeyId> {
-        let mut pending = self.pending.borrow_mut();
-        let pending = pending.as_mut()?;
-        let key = pending.ready.pop_front()?;
-        pending.ready_set.remove(&key);
-        Some(key)
+        self.pending.borrow_mut().as_mut()?.ready.pop()
     }
 
     #[cold]
@@ -207,10 +202,7 @@ impl<'s> ChangeBuffer<'s> {
             self.effects.watches.touch(&id);
         }
         if self.effects.waiting.is_waited_for(&id) {
-            let mut pending = self.pending();
-            if pending.ready_set.insert(id.clone()) {
-                pending.ready.push_back(id);
-            }
+            self.pending().ready.push(id);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! loads.
 
 pub mod changes;
+mod key_queue;
 pub mod tracking;
 pub mod waiting;
 pub mod watch;

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
 use dashmap::DashMap;
 use smallvec::SmallVec;
 
+use super::key_queue::KeyQueue;
 use crate::command::request::OwnedRequest;
 use crate::keyspace::KeyId;
 use crate::resp::Version;
@@ -71,9 +72,10 @@ pub struct Waiting {
     keys: DashMap<KeyId, Queues>,
     clients: AtomicUsize,
     last_number: AtomicU64,
-    /// Changed keys whose waiting clients could not be served, because a slow script was in the way of their
-    /// requests.
-    postponed: parking_lot::Mutex<Vec<KeyId>>,
+    /// Changed keys whose waiting clients could not be served, because a slow script or a heavy command was
+    /// in the way of their requests.
+    postponed: parking_lot::Mutex<KeyQueue>,
+    /// Their number, so that every request can ask for it.
     postponed_count: AtomicUsize,
 }
 
@@ -84,13 +86,15 @@ impl Waiting {
         self.clients.load(Ordering::Relaxed) == 0
     }
 
-    /// Keeps a changed key for later, as a slow script is in the way of a client that waits for it.
+    /// Keeps a changed key for when nothing slow runs any more. The caller looks behind this whether that is
+    /// so already: what was in the way may have ended, and looked for postponed keys, just before.
     pub fn postpone(&self, key: KeyId) {
         let mut postponed = self.postponed.lock();
-        if !postponed.contains(&key) {
-            postponed.push(key);
-        }
+        postponed.push(key);
         self.postponed_count.store(postponed.len(), Ordering::Relaxed);
+        // Together with the fence of what ends (`leave`, `remove`): either it sees this key, or the caller
+        // sees its end.
+        fence(Ordering::SeqCst);
     }
 
     /// Returns whether there are postponed keys.
@@ -99,11 +103,12 @@ impl Waiting {
         self.postponed_count.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes the keys that were postponed, in the order of their changes.
-    pub fn take_postponed(&self) -> Vec<KeyId> {
+    /// Takes the postponed key that changed first.
+    pub fn take_postponed(&self) -> Option<KeyId> {
         let mut postponed = self.postponed.lock();
-        self.postponed_count.store(0, Ordering::Relaxed);
-        std::mem::take(&mut postponed)
+        let key = postponed.pop();
+        self.postponed_count.store(postponed.len(), Ordering::Relaxed);
+        key
     }
 
     /// Number of waiting clients.

@@ -18,11 +18,10 @@ impl Server {
 
     /// Whether a slow script or a heavy command keeps a request from running. It then waits without a thread;
     /// for a script it is refused after `busy-reply-threshold`. `alone`: the request has to be alone in the
-    /// keyspace.
+    /// keyspace; `wide`: it is, or it works on the whole keyspace beside others.
     #[cold]
-    pub(super) fn busy(&self, entry: &Entry, plan: &LockPlan, alone: bool) -> Option<Outcome> {
+    pub(super) fn busy(&self, entry: &Entry, plan: &LockPlan, alone: bool, wide: bool) -> Option<Outcome> {
         let flags = entry.spec.flags;
-        let wide = alone || flags.has(Flags::WHOLE_KEYSPACE);
         let touches_keys = wide || !plan.is_empty();
         for running in self.scripting.slow.all() {
             let waits = touches_keys && (running.stands_in_the_way_of(plan) || wide);

@@ -22,7 +22,9 @@ pub type FurtherLocks = fn(&Server, &Client, &mut LockPlan);
 /// Whether a request writes nothing.
 pub type ReadsOnly = fn(&Server, &[&[u8]]) -> bool;
 
-/// A command or subcommand: what it is, and its functions.
+/// A command or subcommand: what it is, and its functions. One flat entry, so that a reader of `commands/`
+/// has all of a command in one place; the rooms below, which know no function of the engine, get a [`Spec`]
+/// of it.
 pub struct Command {
     /// Lower case; of a subcommand only its own word.
     pub name: &'static str,

@@ -42,7 +42,7 @@ pub(super) enum Outcome {
     },
     /// The command found nothing, and its client waits.
     Waits,
-    /// It did not run: a script that has been running for a while is in its way.
+    /// The command did not run: a slow script or a heavy command is in its way.
     Busy,
     /// The command did not run, because of this error. Nothing is written.
     Refused(CommandError),
@@ -118,6 +118,7 @@ impl Server {
         self.plan_locks(client, request, alone, plan);
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && entry.spec.has_further_locks { &[] } else { plan };
+        let wide = alone || entry.spec.flags.has(Flags::WHOLE_KEYSPACE);
         let give_up = || self.is_slow();
         let watch = HeavyWatch::new(self, batch.clock_ns);
         let (database, version) = (client.database, client.version);
@@ -125,7 +126,7 @@ impl Server {
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let access = loop {
             if self.is_slow()
-                && let Some(busy) = self.busy(entry, plan, alone)
+                && let Some(busy) = self.busy(entry, plan, alone, wide)
             {
                 return busy;
             }
@@ -183,8 +184,8 @@ impl Server {
         }
     }
 
-    /// Passes the gate of the keyspace the way a request needs: alone, beside others, or not at all. `None`:
-    /// a slow script has been noticed while it waited.
+    /// Passes the gate of the keyspace the way a request needs: alone, beside others, or not at all. Returns
+    /// `None` where a slow script or a heavy command has turned up meanwhile.
     fn hold<'s, 'b>(
         &'s self,
         entry: &Entry,

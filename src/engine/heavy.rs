@@ -9,7 +9,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -59,14 +59,9 @@ impl HeavyCommands {
     /// Whether one of them holds a slot that a request with this plan needs, or the whole keyspace. A request
     /// that has to be alone (`alone`) needs every slot.
     pub fn stand_in_the_way_of(&self, plan: &[SlotLock], alone: bool) -> bool {
-        let needs = |held: &SlotLock| {
-            let place =
-                plan.binary_search_by_key(&(held.database, held.slot), |lock| (lock.database, lock.slot));
-            place.is_ok_and(|place| plan[place].write || held.write)
-        };
         self.all.lock().iter().any(|heavy| match &heavy.locks {
             None => alone || !plan.is_empty(),
-            Some(held) => alone || held.iter().any(needs),
+            Some(held) => alone || SlotLock::conflict(held, plan),
         })
     }
 
@@ -79,6 +74,8 @@ impl HeavyCommands {
     fn leave(&self, heavy: &Arc<Heavy>) {
         self.all.lock().retain(|other| !Arc::ptr_eq(other, heavy));
         self.count.fetch_sub(1, Ordering::Relaxed);
+        // As in `Waiting::postpone`.
+        fence(Ordering::SeqCst);
     }
 }
 
@@ -130,9 +127,15 @@ impl Pulse for HeavyWatch<'_> {
 
     #[cold]
     fn long(&self, access: &Access<'_, '_>) {
-        self.tries.set(self.tries.get().max(1));
         self.enter(access);
-        (self.server.scripting.give_way())(HAND_OVER);
+        let give_way = self.server.scripting.give_way();
+        // What follows may not count its work, so this is where to try again.
+        while self.tries.get() < TRIES {
+            self.tries.set(self.tries.get() + 1);
+            if give_way(HAND_OVER) {
+                return;
+            }
+        }
     }
 }
 

@@ -144,8 +144,8 @@ impl Server {
         self.refuse_unless_enabled(client, Directive::EnableDebugCommand, container)
     }
 
-    /// Refuses a command unless its `enable-*-command` directive admits this client: `yes` admits all, `local`
-    /// those on this machine. `container` is the command's name in lower case.
+    /// Refuses a command unless its `enable-*-command` directive admits this client: `yes` admits all,
+    /// `local` those on this machine. `container` is the command's name in lower case.
     pub fn refuse_unless_enabled(
         &self,
         client: &Client,

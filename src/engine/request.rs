@@ -76,6 +76,7 @@ impl Server {
         let (failed, after) = match outcome {
             Outcome::Ran { failed, after } => (failed, after),
             Outcome::Waits => {
+                self.follow_up(batch);
                 // The request counts as run when it is served, or its wait ends.
                 self.begin_wait(client, entry.id, batch);
                 return Some(Stop::After(After::Wait));
@@ -169,7 +170,7 @@ impl Server {
         }
         if client.transaction.is_some()
             && self.scripting.slow.any()
-            && let Some(Outcome::Refused(error)) = self.busy(entry, &LockPlan::new(), false)
+            && let Some(Outcome::Refused(error)) = self.busy(entry, &LockPlan::new(), false, false)
         {
             self.refuse(client, Some(entry), &error, out);
             return ControlFlow::Break(None);

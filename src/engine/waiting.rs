@@ -44,9 +44,12 @@ enum Served {
     Yes,
     /// The key does not hold what it waits for.
     NothingThere,
-    /// A slow script holds the locks that the request needs; the key is postponed.
+    /// A slow script or a heavy command holds what the request needs.
     Held,
 }
+
+/// A slow script or a heavy command holds a slot, so that it cannot be looked at now.
+struct SlotHeld;
 
 /// Why a client's wait is ended before it is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,20 +66,31 @@ impl Server {
     pub(super) fn serve_waiting<'s>(&'s self, batch: &mut Batch<'s>) {
         // What changed the keys may have taken long, and keys may have ended meanwhile.
         batch.now_ms = self.clock.now_ms();
-        if self.effects.waiting.has_postponed() && !self.is_slow() {
-            for key in self.effects.waiting.take_postponed() {
+        loop {
+            while let Some(key) = batch.changes.take_ready() {
                 self.serve_waiting_for(&key, batch);
             }
-        }
-        while let Some(key) = batch.changes.take_ready() {
+            // While something slow runs they wait for its end, when its thread comes here.
+            if self.is_slow() {
+                return;
+            }
+            let Some(key) = self.effects.waiting.take_postponed() else { return };
             self.serve_waiting_for(&key, batch);
         }
     }
 
     /// Runs the requests of clients that wait for this key.
     fn serve_waiting_for<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) {
+        if !self.has_served_all(key, batch) {
+            self.effects.waiting.postpone(key.clone());
+        }
+    }
+
+    /// Serves the clients that wait for this key until nothing is left for the next one. Returns false where
+    /// something slow holds what is needed.
+    fn has_served_all<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> bool {
         let mut number = 0;
-        let mut holds = self.type_under(key, batch);
+        let Ok(mut holds) = self.type_under(key, batch) else { return false };
         while let Some(waiter) = self.effects.waiting.next_after(key, number, holds) {
             number = waiter.number;
             if !waiter.begin_serving() {
@@ -86,23 +100,35 @@ impl Server {
                 Served::Yes => {}
                 // The client before has taken what there was, or another thread has changed the key, and
                 // serves its clients itself.
-                Served::NothingThere => holds = self.type_under(key, batch),
-                Served::Held => {
-                    self.effects.waiting.postpone(key.clone());
-                    return;
-                }
+                Served::NothingThere => match self.type_under(key, batch) {
+                    Ok(present) => holds = present,
+                    Err(SlotHeld) => return false,
+                },
+                Served::Held => return false,
             }
         }
+        true
     }
 
     /// Returns the type of the key's value, `None` without one. Locks the slot for a moment.
-    fn type_under<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> Option<&'static str> {
-        let shared = batch.shared.get_or_insert_with(|| self.keyspace.gate.shared(crate::worker::current()));
-        let database = self.keyspace.physical_if_used(shared[key.0])?;
+    ///
+    /// # Errors
+    /// Something slow holds the slot, or the whole keyspace.
+    fn type_under<'s>(
+        &'s self,
+        key: &KeyId,
+        batch: &mut Batch<'s>,
+    ) -> Result<Option<&'static str>, SlotHeld> {
+        let give_up = || self.is_slow();
+        if batch.shared.is_none() {
+            batch.shared = self.keyspace.gate.shared_unless(crate::worker::current(), give_up);
+        }
+        let shared = batch.shared.as_ref().ok_or(SlotHeld)?;
+        let Some(database) = self.keyspace.physical_if_used(shared[key.0]) else { return Ok(None) };
         let hashed = self.keyspace.hasher().key(&key.1);
-        let table = database.read_slot(hashed.slot());
-        let record = table::find(&table, &hashed).filter(|record| !is_expired(record, batch.now_ms))?;
-        Some(record.type_name())
+        let table = database.read_slot_unless(hashed.slot(), give_up).ok_or(SlotHeld)?;
+        let record = table::find(&table, &hashed).filter(|record| !is_expired(record, batch.now_ms));
+        Ok(record.map(|record| record.type_name()))
     }
 
     /// Runs the request of a client that waits.

@@ -6,6 +6,7 @@ use dashmap::{DashMap, RawRwLock};
 use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 
 use super::expiry::ExpiryIndex;
+use super::gate::Wait;
 use super::key_hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
 use super::record::{Record, RecordBox, ValueRef};
 use super::table::{self, At, SlotTable};
@@ -101,6 +102,17 @@ impl Database {
     #[inline]
     pub fn try_write_slot(&self, slot: usize) -> Option<WriteSlot<'_>> {
         self.map.shards()[slot].try_write().map(|shard| RwLockWriteGuard::map(shard, table::of_shard_mut))
+    }
+
+    /// Locks a slot shared. Returns `None` where that takes longer than commands do and `give_up` says so.
+    pub fn read_slot_unless(&self, slot: usize, give_up: impl Fn() -> bool) -> Option<ReadSlot<'_>> {
+        wait_unless(|| self.try_read_slot(slot), give_up)
+    }
+
+    /// Locks a slot exclusively. Returns `None` where that takes longer than commands do and `give_up` says
+    /// so.
+    pub fn write_slot_unless(&self, slot: usize, give_up: impl Fn() -> bool) -> Option<WriteSlot<'_>> {
+        wait_unless(|| self.try_write_slot(slot), give_up)
     }
 
     /// Prefetches everything up to the record with this hash: the slot's lock, its table's header, and the
@@ -483,4 +495,19 @@ fn sub(counter: &AtomicU32, by: u32) {
     let before = counter.load(Ordering::Relaxed);
     debug_assert!(before >= by, "a slot never has fewer than no keys");
     counter.store(before.wrapping_sub(by), Ordering::Relaxed);
+}
+
+/// Tries to take a lock until it is there. Once [`Wait`] calls the wait a long one, which what ordinary
+/// commands hold does not make it, `give_up` is asked between two tries.
+#[inline]
+pub(super) fn wait_unless<G>(try_lock: impl Fn() -> Option<G>, give_up: impl Fn() -> bool) -> Option<G> {
+    let mut wait = Wait::default();
+    loop {
+        if let Some(guard) = try_lock() {
+            return Some(guard);
+        }
+        if wait.once_more() && give_up() {
+            return None;
+        }
+    }
 }

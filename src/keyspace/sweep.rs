@@ -3,7 +3,6 @@
 use super::Keyspace;
 use super::change::{ChangeSink, EventClass};
 use super::database::{Database, Ended};
-use super::gate::Wait;
 use super::key_hash::HashedKey;
 use super::reaper::FreeReason;
 use super::record::{RecordBox, is_expired};
@@ -34,14 +33,7 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
         }
         database.expiry.for_each_due(now_ms, |slot| {
             // A script may hold the slot for seconds: the slot is left for the next pass then.
-            let mut wait = Wait::default();
-            let mut table = loop {
-                match database.try_write_slot(slot) {
-                    Some(table) => break table,
-                    None if wait.once_more() => return true,
-                    None => {}
-                }
-            };
+            let Some(mut table) = database.write_slot_unless(slot, || true) else { return true };
             while let left @ 1.. = budget.saturating_sub(swept.expired + swept.expired_fields) {
                 let Some(ended) = database.pop_due(&mut table, slot, now_ms, left as usize) else {
                     return true;
@@ -119,7 +111,8 @@ pub fn expire_key(
     let gate = keyspace.gate.shared(crate::worker::current());
     let Some(database) = keyspace.physical_if_used(gate[number]) else { return false };
     let key = database.hasher().key(key);
-    let mut table = database.write_slot(key.slot());
+    // A slot that is held for long is left to the sweeper: the key reads as absent until then.
+    let Some(mut table) = database.write_slot_unless(key.slot(), || true) else { return false };
     expire(keyspace, database, &mut table, (number, &key), now_ms, changes)
 }
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -111,10 +111,7 @@ impl Running {
     pub fn stands_in_the_way_of(&self, plan: &[SlotLock]) -> bool {
         match &self.start.locks {
             None => true,
-            Some(held) => held.iter().any(|held| {
-                let same = |lock: &&SlotLock| (lock.database, lock.slot) == (held.database, held.slot);
-                plan.iter().find(same).is_some_and(|lock| lock.write || held.write)
-            }),
+            Some(held) => SlotLock::conflict(held, plan),
         }
     }
 }
@@ -155,6 +152,8 @@ impl SlowScripts {
         let before = all.len();
         all.retain(|other| !Arc::ptr_eq(other, running));
         self.count.fetch_sub((before - all.len()) as u64, Ordering::Release);
+        // As in `Waiting::postpone` (src/effects).
+        fence(Ordering::SeqCst);
     }
 }
 

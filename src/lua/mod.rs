@@ -100,7 +100,7 @@ impl Scripting {
             allows_all: AtomicBool::new(false),
             ran_alone: AtomicU64::new(0),
             machines: Arc::default(),
-            give_way: RwLock::new(Arc::new(|_| {})),
+            give_way: RwLock::new(Arc::new(|_| true)),
         }
     }
 

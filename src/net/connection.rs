@@ -205,9 +205,6 @@ impl Connection {
     /// Runs whole requests, a bounded number.
     fn run_batches(&mut self) -> Result<Progress, End> {
         let mut executed = 0;
-        if self.out.capacity() == 0 || self.gives_back_out {
-            self.lend_out();
-        }
         for _ in 0..BATCHES_MAX {
             let limits = Limits {
                 bulk_max: self.session.server.settings.bulk_max(),
@@ -231,6 +228,10 @@ impl Connection {
                 let dropped = self.decoder.consume(0);
                 self.drop_input(dropped);
                 return Ok(Progress::All(executed));
+            }
+            // Not before there is something to run: a connection that has no replies to write would keep it.
+            if self.out.capacity() == 0 || self.gives_back_out {
+                self.lend_out();
             }
             let Self { session, decoder, input, out, .. } = self;
             let Session { server, client } = session;
@@ -589,6 +590,8 @@ impl Connection {
     /// Writes as much as goes out at once; the task is woken when more can.
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.out.is_empty() {
+            // Nothing was replied: the client waits, or wants no replies.
+            self.give_back_out();
             return Ok(());
         }
         while self.written < self.out.len() {
@@ -612,11 +615,7 @@ impl Connection {
             self.out.clear();
             self.written = 0;
             self.session.client.shared.has_read_all();
-            if self.out.capacity() > buffer_pool::OWN_OUT_MAX {
-                self.gives_back_out = true;
-                buffer_pool::give_back_out(&mut self.out);
-                self.session.client.shared.reply_buffer[1].store(self.out.capacity(), Ordering::Relaxed);
-            }
+            self.give_back_out();
         } else if self.written >= WRITTEN_MAX {
             self.out.drain(..self.written);
             self.written = 0;
@@ -627,6 +626,16 @@ impl Connection {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Keeps a small write buffer in place of a large one that is empty.
+    #[inline]
+    fn give_back_out(&mut self) {
+        if self.out.capacity() > buffer_pool::OWN_OUT_MAX {
+            self.gives_back_out = true;
+            buffer_pool::give_back_out(&mut self.out);
+            self.session.client.shared.reply_buffer[1].store(self.out.capacity(), Ordering::Relaxed);
         }
     }
 

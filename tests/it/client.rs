@@ -492,3 +492,47 @@ fn strangers_get_no_room_for_announcements() {
     let line = list.lines().find(|line| field(line, "id") == "1").expect("its line");
     assert!(field(line, "qbuf-free").parse::<usize>().expect("a number") < 20_000, "{line}");
 }
+
+/// A connection kept a reply buffer of up to 256 KB. CLIENT LIST shows what it keeps: little at first, and no
+/// more than 16 KB after a longer reply, whose bytes are those of the value whichever buffer they were made
+/// in.
+#[test]
+fn a_connection_keeps_a_small_reply_buffer() {
+    let server = TestServer::start();
+    let mut watching = server.client();
+    let mut client = server.client();
+    let rbs = |watching: &mut Client| -> usize {
+        let list = watching.value("CLIENT LIST").text();
+        let line = list.lines().find(|line| line.contains(" name=watched ")).expect("its line");
+        let field = line.split(' ').find_map(|field| field.strip_prefix("rbs=")).expect("its field");
+        field.parse().expect("a number")
+    };
+    client.check("CLIENT SETNAME watched", "+OK~");
+    assert_eq!(rbs(&mut watching), 1024);
+    for len in [1, 1000, 5000, 32_768, 20, 100_000, 3_000_000, 1] {
+        let value: String = (0..len).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+        assert_eq!(client.call(&["SET", "k", &value]), Value::Simple("OK".into()));
+        // In a pipeline, between short replies.
+        client.send(&[encode(&["PING"]), encode(&["GET", "k"]), encode(&["PING"])].concat());
+        assert_eq!(client.read(), Value::Simple("PONG".into()));
+        assert!(client.read() == Value::Bulk(value.into_bytes()), "{len} bytes");
+        assert_eq!(client.read(), Value::Simple("PONG".into()));
+        eventually("its buffer is small again", || rbs(&mut watching) <= 16_384);
+    }
+    assert_eq!(rbs(&mut watching), 16_384);
+    // Not while it waits either, or wants no replies.
+    for request in ["CLIENT REPLY OFF", "BLPOP none 0"] {
+        assert_eq!(client.call(&["SET", "k", &"x".repeat(40_000)]), Value::Simple("OK".into()));
+        client.value("GET k");
+        client.send_command(request);
+        eventually("it has asked", || {
+            watching.value("CLIENT LIST").text().contains(" cmd=client|reply ")
+                || server.info("blocked_clients") == "1"
+        });
+        eventually("its buffer is small", || rbs(&mut watching) <= 16_384);
+        if request.starts_with("CLIENT") {
+            client.check("CLIENT REPLY ON", "+OK~");
+            client.check("SET k a", "+OK~");
+        }
+    }
+}

@@ -136,3 +136,24 @@ fn waits_watches_flushes_and_ends_beside_heavy_commands() {
     other.send_command("SORT {1}l STORE {1}sorted");
     server.stop();
 }
+
+/// A client waits for a key of another slot as well as for one in the slot that a heavy command holds. What
+/// comes there meanwhile is not taken at once, and must not be forgotten when the command ends, in whichever
+/// order the two threads look.
+#[test]
+fn a_client_that_a_heavy_command_is_in_the_way_of_is_served_when_it_ends() {
+    let server = server();
+    let mut heavy = server.client();
+    fill(&mut heavy, 0);
+    let mut other = server.client();
+    for round in 0..4 {
+        let mut waiting = server.client();
+        waiting.send_command("BLPOP {1}new {0}new 0");
+        eventually("it waits", || server.info("blocked_clients") == "1");
+        heavy.send_command("SORT {0}l STORE {0}sorted");
+        other.check(&format!("RPUSH {{1}}new v{round}"), ":1~");
+        assert_eq!(show(&waiting.read_raw()), format!("*2~$6~{{1}}new~$2~v{round}~"));
+        assert_eq!(show(&heavy.read_raw()), format!(":{MANY}~"));
+    }
+    other.check("EXISTS {1}new", ":0~");
+}

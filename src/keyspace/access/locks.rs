@@ -18,6 +18,22 @@ pub struct SlotLock {
     pub write: bool,
 }
 
+impl SlotLock {
+    fn place(self) -> (u16, u16) {
+        (self.database, self.slot)
+    }
+
+    /// Whether two plans cannot be held at the same time: they have a slot in common that one of them writes.
+    /// Each lock of the shorter plan is looked for in the longer one.
+    pub fn conflict(first: &[SlotLock], second: &[SlotLock]) -> bool {
+        let (short, long) = if first.len() < second.len() { (first, second) } else { (second, first) };
+        short.iter().any(|lock| {
+            let same = long.binary_search_by_key(&lock.place(), |other| other.place());
+            same.is_ok_and(|at| long[at].write || lock.write)
+        })
+    }
+}
+
 /// How the gate is held while a command runs.
 #[derive(Debug)]
 pub enum Hold<'g, 'b> {
@@ -172,20 +188,11 @@ impl<'g> Access<'g, '_> {
     /// as it runs.
     #[cold]
     pub(super) fn wait_for_lock(&self, database: &'g Database, lock: SlotLock) -> Option<SlotGuard<'g>> {
-        let slot = usize::from(lock.slot);
-        let mut wait = Wait::default();
-        loop {
-            let guard = if lock.write {
-                database.try_write_slot(slot).map(SlotGuard::Write)
-            } else {
-                database.try_read_slot(slot).map(SlotGuard::Read)
-            };
-            if guard.is_some() {
-                return guard;
-            }
-            if wait.once_more() && (self.settings.give_up)() {
-                return None;
-            }
+        let (slot, give_up) = (usize::from(lock.slot), self.settings.give_up);
+        if lock.write {
+            database.write_slot_unless(slot, give_up).map(SlotGuard::Write)
+        } else {
+            database.read_slot_unless(slot, give_up).map(SlotGuard::Read)
         }
     }
 
@@ -232,6 +239,32 @@ impl<'g> Access<'g, '_> {
             Hold::Shared(mapping) => mapping,
             Hold::Exclusive(exclusive) => exclusive.mapping(),
             Hold::None => unreachable!("keys are reached only with the gate held"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_conflict_where_one_writes_what_both_hold() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        for _ in 0..2000 {
+            let mut plan = || -> Vec<SlotLock> {
+                let mut plan: Vec<SlotLock> = (0..rng.usize(..6))
+                    .map(|_| SlotLock { database: rng.u16(..2), slot: rng.u16(..8), write: rng.bool() })
+                    .collect();
+                plan.sort_unstable();
+                plan.dedup_by_key(|lock| lock.place());
+                plan
+            };
+            let (first, second) = (plan(), plan());
+            let meet =
+                |one: &SlotLock, other: &SlotLock| one.place() == other.place() && (one.write || other.write);
+            let expected = first.iter().any(|one| second.iter().any(|other| meet(one, other)));
+            assert_eq!(SlotLock::conflict(&first, &second), expected);
+            assert_eq!(SlotLock::conflict(&second, &first), expected);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{Access, Hold, SlotLock, SlotTable};
 use crate::keyspace::database::Database;
+use crate::keyspace::gate::Shared;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::is_expired;
 use crate::keyspace::table;
@@ -14,7 +15,7 @@ impl Access<'_, '_> {
     pub fn with_database<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
         if let Hold::None = self.hold {
             self.settings.pulse.may_wait(self);
-            let mapping = self.keyspace.gate.shared(crate::worker::current());
+            let mapping = self.pass_gate();
             return self.keyspace.physical_if_used(mapping[number]).map(work);
         }
         self.physical(number).map(work)
@@ -30,14 +31,22 @@ impl Access<'_, '_> {
             let Some(database) = self.physical(number) else { return };
             return slots.for_each(|slot| self.visit_slot(database, slot, &mut visit));
         }
-        let gate = || self.keyspace.gate.shared(crate::worker::current());
-        let physical = gate()[number];
+        let physical = self.pass_gate()[number];
         for first in slots.clone().step_by(PIECE) {
-            let _shared = gate();
+            let _shared = self.pass_gate();
             let Some(database) = self.keyspace.physical_if_used(physical) else { return };
             (first..slots.end.min(first + PIECE))
                 .for_each(|slot| self.visit_slot(database, slot, &mut visit));
         }
+    }
+
+    /// Passes the gate beside others. What holds it alone may hold it for long.
+    fn pass_gate(&self) -> Shared<'_> {
+        let (gate, worker) = (&self.keyspace.gate, crate::worker::current());
+        gate.shared_unless(worker, || true).unwrap_or_else(|| {
+            self.settings.pulse.long(self);
+            gate.shared(worker)
+        })
     }
 
     fn visit_slot(&self, database: &Database, slot: usize, visit: &mut impl FnMut(&SlotTable)) {
