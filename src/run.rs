@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
 use crate::engine::eviction::Keeper;
-use crate::engine::expiry::Sweeper;
+use crate::engine::sweeper::Sweeper;
 use crate::engine::{Ports, Server};
 use crate::net::Listening;
 use crate::net::listener::{self, ListenError};

@@ -5,7 +5,7 @@
 pub mod changes;
 mod key_queue;
 pub mod tracking;
-pub mod waiting;
+pub mod wait_queues;
 pub mod watch;
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::shared::pubsub::{Kind, PubSub};
 
 pub use changes::ChangeBuffer;
 use tracking::Tracking;
-use waiting::Waiting;
+use wait_queues::Waiting;
 use watch::Watches;
 
 /// The listeners to changes of keys: keyspace events, WATCH, waiting clients, client-side caches.

@@ -11,7 +11,7 @@ use super::execute::Outcome;
 use super::judge::Verdict;
 use super::monitor::{Source, UNSEEN};
 use super::observe::Done;
-use super::waiting::ForWaiter;
+use super::serve_waiting::ForWaiter;
 use crate::command::keys::{LockPlan, PlannedKey};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use dashmap::{DashMap, RawRwLock};
 use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 
-use super::expiry::ExpiryIndex;
+use super::expiry_index::ExpiryIndex;
 use super::gate::Wait;
 use super::key_hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
 use super::record::{Record, RecordBox, ValueRef};

@@ -8,7 +8,7 @@ pub(crate) mod access_clock;
 pub(crate) mod change;
 pub mod database;
 pub(crate) mod evict;
-pub(crate) mod expiry;
+pub(crate) mod expiry_index;
 pub(crate) mod gate;
 pub mod key_hash;
 pub mod prefetch;

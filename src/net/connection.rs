@@ -17,7 +17,7 @@ use crate::config::Directive;
 use crate::engine::batch::Stop;
 use crate::engine::client::ReplyMode;
 use crate::engine::context::After;
-use crate::engine::waiting::EndOfWait;
+use crate::engine::serve_waiting::EndOfWait;
 use crate::resp::decode::{Decoder, Limits};
 use crate::resp::encode::Reply;
 use crate::shared::stats::Counter;

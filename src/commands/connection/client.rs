@@ -11,7 +11,7 @@ use crate::engine::client::ReplyMode;
 use crate::engine::client_text;
 use crate::engine::command::Command;
 use crate::engine::context::{After, Context};
-use crate::engine::waiting::EndOfWait;
+use crate::engine::serve_waiting::EndOfWait;
 use crate::error::{CommandError, CommandResult};
 use crate::primitives::number::parse_i64;
 use crate::shared::pause::Scope;
