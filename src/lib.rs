@@ -15,6 +15,7 @@ pub(crate) mod effects;
 pub mod engine;
 pub(crate) mod error;
 pub(crate) mod glob;
+pub mod journal;
 pub mod keyspace;
 pub mod logging;
 pub mod lua;

@@ -12,7 +12,7 @@ use super::Server;
 use super::batch::Batch;
 use super::client::Client;
 use super::command::Handler;
-use super::context::{After, Context};
+use super::context::{After, Context, Origin};
 use super::heavy::HeavyWatch;
 use super::request::Request;
 use crate::command::keys::{LockPlan, drop_foreign, lock_plan};
@@ -52,16 +52,42 @@ impl<'a> Context<'a> {
     /// Runs the function of a command whose locks are held. When it answers an error, what it wrote is taken
     /// back.
     ///
-    /// Every command of every kind begins and ends here, so this is where its changes are to be told as one.
+    /// Every command of every kind begins and ends here, so this is where its changes are entered into the
+    /// journal.
     #[inline]
     pub(super) fn call(&mut self, entry: &Entry, run: Handler, arguments: &[&[u8]]) -> CommandResult {
         if self.client.tracker.is_some() {
             self.remember_reads(entry, arguments);
         }
         let start = self.reply.position();
-        let result = run(self, arguments);
+        let result = if self.changes.is_journaled() {
+            self.run_journaled(run, arguments)
+        } else {
+            run(self, arguments)
+        };
         if result.is_err() {
             self.reply.truncate(start);
+        }
+        result
+    }
+
+    /// Runs the function and enters into the journal what it changed: the request as it is, unless the function
+    /// or commands within it have made entries of their own. A client's command ends the group of what ran
+    /// within it.
+    #[inline(never)]
+    fn run_journaled(&mut self, run: Handler, arguments: &[&[u8]]) -> CommandResult {
+        let (database, dirty, entered) = (self.keys.database, self.dirty, self.changes.entered());
+        let seen_ended = self.keys.seen_ended();
+        let result = run(self, arguments);
+        if self.dirty != dirty && self.changes.entered() == entered {
+            // What the command took for absent is absent where it is repeated.
+            self.keys.for_each_seen_ended(seen_ended, |database, key| {
+                self.changes.enter(database, &[b"DEL", key]);
+            });
+            self.changes.enter(database, arguments);
+        }
+        if self.origin == Origin::Client {
+            self.changes.append_entries();
         }
         result
     }

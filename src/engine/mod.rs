@@ -33,6 +33,7 @@ use crate::cluster::ClusterState;
 
 use crate::config::{Config, Directive};
 use crate::effects::Effects;
+use crate::journal::Journal;
 use crate::keyspace::Keyspace;
 use crate::keyspace::evict::Evictor;
 use crate::keyspace::reaper::FreeReason;
@@ -271,6 +272,11 @@ impl Server {
     pub fn set_log_switch(&self, switch: LogSwitch) {
         // The program has one log, and sets it once.
         let _ = self.log.set(switch);
+    }
+
+    /// The stream of changes.
+    pub fn journal(&self) -> &Journal {
+        &self.effects.journal
     }
 
     /// Asks all connections, listeners and the program to end.

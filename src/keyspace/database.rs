@@ -362,14 +362,14 @@ impl Database {
             if let Some(at_ms) = next_end_ms(record) {
                 self.expiry.add(slot, at_ms, fingerprint, usize::MAX / 4);
             }
-            if let Some(EndedFields { due_ms, count, is_empty }) = ended {
+            if let Some(EndedFields { due_ms, fields, is_empty }) = ended {
                 let key = record.key().into();
                 let emptied =
                     if is_empty { table::remove_where(table, hash, |record| same_key(record)) } else { None };
                 if let Some(record) = &emptied {
                     self.forget(slot, record);
                 }
-                return Some(Ended::Fields { key, due_ms, count, emptied });
+                return Some(Ended::Fields { key, due_ms, fields, emptied });
             }
         }
         table::shrink_if_sparse(table, self.hasher());
@@ -448,8 +448,8 @@ pub enum Ended {
         key: Box<[u8]>,
         /// Earliest expiry of these fields, in milliseconds of Unix time.
         due_ms: u64,
-        /// Number of fields.
-        count: usize,
+        /// Their names.
+        fields: Vec<Box<[u8]>>,
         /// The hash's record if no field is left; it is removed too.
         emptied: Option<RecordBox>,
     },
@@ -457,15 +457,15 @@ pub enum Ended {
 
 struct EndedFields {
     due_ms: u64,
-    count: usize,
+    fields: Vec<Box<[u8]>>,
     is_empty: bool,
 }
 
 fn take_fields(record: &mut Record, now_ms: u64, max: usize) -> Option<EndedFields> {
     let Some(Object::Hash(hash)) = record.object_mut() else { return None };
     let due_ms = hash.next_expiry_ms().filter(|at_ms| *at_ms <= now_ms)?;
-    let count = hash.take_expired(now_ms, max).len();
-    Some(EndedFields { due_ms, count, is_empty: hash.is_empty() })
+    let fields = hash.take_expired(now_ms, max);
+    Some(EndedFields { due_ms, fields, is_empty: hash.is_empty() })
 }
 
 /// Earliest expiry of a hash's fields; `None` where no field has one.

@@ -34,6 +34,7 @@ mod hostile_scripts;
 mod hyperloglog;
 mod import_mode;
 mod innocent;
+mod journal;
 mod layers;
 mod lifecycle;
 mod limits;

@@ -91,6 +91,7 @@ fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], side: Side) -> CommandResult {
             cx.reply.array(3);
             cx.reply.bulk(key.bytes);
             pop::take(cx, &key, side, 1, false)?;
+            pop::enter_pop(cx, &key, side, 1);
             return Ok(());
         }
     }

@@ -234,6 +234,19 @@ impl<'g, 'b> Access<'g, 'b> {
         self.settings.counts.stale.borrow_mut().push((database, key.into()));
     }
 
+    /// Number of ended keys that reads of the batch have met so far.
+    pub fn seen_ended(&self) -> usize {
+        self.settings.counts.stale.borrow().len()
+    }
+
+    /// Calls `visit` with the database's number and the key of each ended key that reads have met since
+    /// [`seen_ended`](Self::seen_ended) returned `from`.
+    pub fn for_each_seen_ended(&self, from: usize, mut visit: impl FnMut(usize, &[u8])) {
+        for (database, key) in &self.settings.counts.stale.borrow()[from..] {
+            visit(*database, key);
+        }
+    }
+
     /// Returns the live record of `key` to be changed in place, and stores the access clock. An expired
     /// record is removed first.
     ///
