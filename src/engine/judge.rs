@@ -45,6 +45,9 @@ impl Server {
         keys: &[PlannedKey],
         now_ms: u64,
     ) -> Verdict {
+        if client.is_loader {
+            return Verdict::Pass;
+        }
         let flags = entry.spec.flags;
         let place = if client.transaction.is_some() { Place::Transaction } else { Place::TopLevel };
         if let Err(refused) = self.permit(client, entry, arguments, place) {
@@ -63,6 +66,12 @@ impl Server {
         }
         if self.lacks_replicas() && writes(client, flags) {
             return Verdict::Refuse(CommandError::NoReplicas);
+        }
+        if self.durability.refuses_writes()
+            && (writes(client, flags) || flags.has(Flags::TELLS_DISK_ERRORS))
+            && let Some(refused) = self.durability.refusal()
+        {
+            return Verdict::Refuse(refused);
         }
         if client.door == Door::ReadOnly && flags.has(Flags::WRITE) {
             return Verdict::Refuse(CommandError::ReadOnlyReplica);

@@ -219,6 +219,12 @@ fn judge(
     if writes && server.lacks_replicas() {
         return Err(CommandError::NoReplicas);
     }
+    if writes
+        && server.durability.refuses_writes()
+        && let Some(refused) = server.durability.refusal()
+    {
+        return Err(refused);
+    }
     if writes && cx.client.door == Door::ReadOnly {
         return Err(CommandError::ReadOnlyReplica);
     }

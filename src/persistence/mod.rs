@@ -1,0 +1,5 @@
+//! Files that keep the data: the append-only file and the lock on the folder.
+
+pub mod aof;
+pub mod files;
+pub(crate) mod lock;
