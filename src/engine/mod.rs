@@ -37,6 +37,7 @@ use crate::journal::Journal;
 use crate::keyspace::Keyspace;
 use crate::keyspace::evict::Evictor;
 use crate::keyspace::reaper::FreeReason;
+use crate::keyspace::snapshot::Snapshot;
 use crate::logging::LogSwitch;
 use crate::logging::limit::LogLimit;
 use crate::lua::Scripting;
@@ -272,6 +273,15 @@ impl Server {
     pub fn set_log_switch(&self, switch: LogSwitch) {
         // The program has one log, and sets it once.
         let _ = self.log.set(switch);
+    }
+
+    /// Begins a snapshot of the data; `None` where one is running. Waits until nobody else is in the keyspace and
+    /// calls `at_begin` at the instant of the snapshot.
+    pub fn begin_snapshot(&self, at_begin: impl FnOnce()) -> Option<Snapshot<'_>> {
+        let exclusive = self.keyspace.gate.exclusive(|| ());
+        let snapshot = Snapshot::begin(&self.keyspace, &exclusive)?;
+        at_begin();
+        Some(snapshot)
     }
 
     /// The stream of changes.

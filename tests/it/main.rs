@@ -55,6 +55,7 @@ mod regression;
 mod scripting;
 mod server;
 mod set;
+mod snapshot;
 mod sort;
 mod streak;
 mod stream;
