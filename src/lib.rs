@@ -20,6 +20,7 @@ pub mod keyspace;
 pub mod logging;
 pub mod lua;
 pub(crate) mod net;
+pub mod persistence;
 pub mod primitives;
 pub(crate) mod random;
 pub mod rdb;

@@ -1,0 +1,4 @@
+//! Files that keep the data: snapshots.
+
+pub mod files;
+pub mod save;
