@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
 use crate::engine::eviction::Keeper;
+use crate::engine::saving::Saving;
 use crate::engine::sweeper::Sweeper;
 use crate::engine::{Ports, Server};
 use crate::net::Listening;
@@ -21,6 +22,7 @@ use crate::net::ports::{ListeningPorts, fit_maxclients};
 use crate::net::tls::{TlsError, TlsSource};
 use crate::persistence::aof::{AofError, AppendOnlyFile};
 use crate::persistence::files::{Disk, Files};
+use crate::persistence::save::Saver;
 use crate::shared::clock::Clock;
 use crate::worker;
 
@@ -50,6 +52,7 @@ pub struct Handle {
     sweeper: Option<Sweeper>,
     keeper: Option<Keeper>,
     append_only: Arc<AppendOnlyFile>,
+    saver: Arc<Saver>,
     runtime: Option<tokio::runtime::Runtime>,
     tls: Arc<TlsSource>,
     /// Signals that [`wait`](Self::wait) acts on; `None` without them.
@@ -116,6 +119,8 @@ fn start_server(
     let commands = Commands::new(&crate::commands::groups());
     let server = Arc::new(Server::new(commands, config, clock, workers));
     server.load_configured_users().map_err(StartError::Users)?;
+    let saver = Saver::new(&server, Arc::clone(&files));
+    server.set_saving(Arc::new(Arc::clone(&saver)));
     server.scripting.set_give_way(Arc::new(move |pause| give_way(pause, &giving)));
     // Before anything ends or is evicted by itself.
     let append_only = AppendOnlyFile::start(&server, files)?;
@@ -132,6 +137,7 @@ fn start_server(
         sweeper: Some(sweeper),
         keeper: Some(keeper),
         append_only: Arc::clone(&append_only),
+        saver,
         runtime: Some(runtime),
         tls: Arc::clone(&tls),
         signals: Mutex::new(signals),
@@ -210,7 +216,12 @@ impl Handle {
         let Some(mut signals) = signals else { return std::future::pending().await };
         loop {
             match signals.next().await {
-                name @ ("SIGTERM" | "SIGINT") => return tracing::info!("received {name}, shutting down"),
+                name @ ("SIGTERM" | "SIGINT") => {
+                    tracing::info!("received {name}, shutting down");
+                    if self.may_end(name).await {
+                        return;
+                    }
+                }
                 "SIGHUP" => self.reopen(),
                 name => tracing::info!("received {name}, which means nothing here"),
             }
@@ -219,6 +230,30 @@ impl Handle {
 }
 
 impl Handle {
+    /// Writes the last snapshot, where one is wanted at the end. Returns whether the server may end: not where it
+    /// could not be written, unless the configuration says to end all the same.
+    async fn may_end(&self, signal: &str) -> bool {
+        const SAVE: i64 = 1;
+        const NOSAVE: i64 = 2;
+        const FORCE: i64 = 8;
+        let directive =
+            if signal == "SIGINT" { Directive::ShutdownOnSigint } else { Directive::ShutdownOnSigterm };
+        let flags = self.server.config.int(directive);
+        let asked = (flags & (SAVE | NOSAVE) != 0).then_some(flags & SAVE != 0);
+        let saver = Arc::clone(&self.saver);
+        let saved = tokio::task::spawn_blocking(move || saver.save_before_end(asked)).await;
+        match saved {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(
+                    "Errors trying to shut down the server. Check the logs for more information. ({error})"
+                );
+                flags & FORCE != 0
+            }
+            Err(_) => true,
+        }
+    }
+
     /// Reads certificates and keys again. The log needs nothing: its file is opened for each line.
     fn reopen(&self) {
         tracing::info!("received SIGHUP: certificates are read again");
@@ -231,6 +266,7 @@ impl Drop for Handle {
         self.server.request_shutdown();
         // A script that goes on for ever holds its locks, which the threads below may wait for.
         self.server.scripting.slow.end_all();
+        self.saver.stop();
         self.sweeper = None;
         self.keeper = None;
         for client in self.server.clients.all() {
@@ -302,6 +338,9 @@ async fn housekeeping(server: Arc<Server>) {
         tick.tick().await;
         server.look_after_clients();
         server.measure_rates();
+        if let Some(saving) = server.saving() {
+            saving.look();
+        }
         server.memory_use();
     }
 }

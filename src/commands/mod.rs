@@ -68,6 +68,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         server::info::COMMANDS,
         server::process::COMMANDS,
         server::append_only::COMMANDS,
+        server::saving::COMMANDS,
         scripting::eval::COMMANDS,
         scripting::function::COMMANDS,
         transactions::COMMANDS,

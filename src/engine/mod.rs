@@ -20,6 +20,7 @@ pub(crate) mod observe;
 mod replies;
 mod request;
 pub(crate) mod rights;
+pub mod saving;
 pub(crate) mod serve_waiting;
 mod streak;
 pub(crate) mod sweeper;
@@ -38,6 +39,7 @@ use crate::journal::Journal;
 use crate::keyspace::Keyspace;
 use crate::keyspace::evict::Evictor;
 use crate::keyspace::reaper::FreeReason;
+use crate::keyspace::snapshot::Snapshot;
 use crate::logging::LogSwitch;
 use crate::logging::limit::LogLimit;
 use crate::lua::Scripting;
@@ -103,6 +105,10 @@ pub struct Server {
     /// none.
     log: std::sync::OnceLock<LogSwitch>,
     /// Access to sockets for commands (ports, MIGRATE), served by `net`; unset in a server without sockets.
+    /// Whether the last snapshot in the background failed.
+    pub snapshot_failed: AtomicBool,
+    /// Snapshot files for commands, written by `persistence`; unset in a server without files.
+    saving: std::sync::OnceLock<Arc<dyn saving::Saving>>,
     network: std::sync::OnceLock<Arc<dyn network::Network>>,
     shutdown: tokio::sync::watch::Sender<bool>,
 }
@@ -232,6 +238,8 @@ impl Server {
             durability: Durability::default(),
             append_only: std::sync::OnceLock::new(),
             log: std::sync::OnceLock::new(),
+            snapshot_failed: AtomicBool::new(false),
+            saving: std::sync::OnceLock::new(),
             network: std::sync::OnceLock::new(),
             shutdown: tokio::sync::watch::channel(false).0,
             config,
@@ -280,6 +288,15 @@ impl Server {
     pub fn set_log_switch(&self, switch: LogSwitch) {
         // The program has one log, and sets it once.
         let _ = self.log.set(switch);
+    }
+
+    /// Begins a snapshot of the data; `None` where one is running. Waits until nobody else is in the keyspace and
+    /// calls `at_begin` at the instant of the snapshot.
+    pub fn begin_snapshot(&self, at_begin: impl FnOnce()) -> Option<Snapshot<'_>> {
+        let exclusive = self.keyspace.gate.exclusive(|| ());
+        let snapshot = Snapshot::begin(&self.keyspace, &exclusive)?;
+        at_begin();
+        Some(snapshot)
     }
 
     /// The stream of changes.

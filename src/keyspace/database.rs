@@ -1,5 +1,6 @@
 //! One database: a dashmap whose shards are the cluster slots, and the counters of each slot.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use dashmap::{DashMap, RawRwLock};
@@ -8,7 +9,9 @@ use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, R
 use super::expiry_index::ExpiryIndex;
 use super::gate::Wait;
 use super::key_hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
+use super::reaper::Reaper;
 use super::record::{Record, RecordBox, ValueRef};
+use super::snapshot::{Handover, place_of};
 use super::table::{self, At, SlotTable};
 use super::value::Object;
 use crate::primitives::occupancy::Occupancy;
@@ -45,11 +48,22 @@ pub struct Database {
     field_ends: Box<[AtomicU32]>,
     /// Expiries of keys and fields.
     pub expiry: ExpiryIndex,
+    /// Number of the physical database.
+    pub(super) physical: u16,
+    /// How far the walk of a snapshot has come; the greatest number where none runs. Changes under the lock of
+    /// the slot that it is in, or while nobody else is in the keyspace.
+    pub(super) snapshot_position: AtomicU64,
+    handover: Arc<Handover>,
 }
 
 impl Database {
-    /// An empty database.
+    /// An empty database by itself.
     pub fn new(hasher: KeyHasher) -> Self {
+        Self::of_keyspace(hasher, 0, Arc::default())
+    }
+
+    /// An empty database of a keyspace.
+    pub(super) fn of_keyspace(hasher: KeyHasher, physical: u16, handover: Arc<Handover>) -> Self {
         let counters = || (0..SLOT_COUNT).map(|_| AtomicU32::new(0)).collect();
         let map = DashMap::with_hasher_and_shard_amount(SlotHasher::default(), SLOT_COUNT);
         for slot in 0..SLOT_COUNT {
@@ -72,6 +86,9 @@ impl Database {
             volatile: counters(),
             field_ends: counters(),
             expiry: ExpiryIndex::new(),
+            physical,
+            snapshot_position: AtomicU64::new(u64::MAX),
+            handover,
         }
     }
 
@@ -208,6 +225,7 @@ impl Database {
         record: RecordBox,
     ) -> &'t mut Record {
         let slot = key.slot();
+        self.note_new(key.hash, &record);
         add(&self.keys[slot], 1);
         if let Some(at_ms) = record.expire_at_ms() {
             add(&self.volatile[slot], 1);
@@ -220,6 +238,44 @@ impl Database {
         table::insert_new(table, key.hash, record, self.hasher())
     }
 
+    /// Whether a snapshot that runs has passed the record with this hash, or none runs. The record's slot is
+    /// locked.
+    #[inline]
+    fn is_passed(&self, hash: u64) -> bool {
+        let position = self.snapshot_position.load(Ordering::Relaxed);
+        position == u64::MAX || place_of(slot_of_hash(hash), fingerprint_of_hash(hash)) < position
+    }
+
+    /// Called before a record changes or is removed: a snapshot that runs gets it as it is. The record is in a
+    /// slot that is locked exclusively.
+    #[inline]
+    pub fn about_to_change(&self, hash: u64, record: &mut Record) {
+        if !self.is_passed(hash) {
+            self.handover.record(self.physical, record);
+        }
+    }
+
+    /// Called for a record that is put into a slot that is locked exclusively: a snapshot that runs leaves it
+    /// out.
+    #[inline]
+    pub fn note_new(&self, hash: u64, record: &Record) {
+        record.set_handed_over(!self.is_passed(hash));
+        if self.handover.is_reading() {
+            self.handover.moved(self.physical, record);
+        }
+    }
+
+    /// Has the table of an emptied slot freed, once a snapshot that runs has read it. Nobody else is in the
+    /// keyspace.
+    pub fn discard_table(&self, slot: usize, table: SlotTable, reaper: &Reaper) {
+        let position = self.snapshot_position.load(Ordering::Relaxed);
+        if position < place_of(slot + 1, 0) || self.handover.is_reading() {
+            self.handover.table(self.physical, slot, table, position);
+        } else {
+            reaper.discard_table(table);
+        }
+    }
+
     /// Removes a key and returns its record. `table` is the key's slot, locked exclusively.
     pub fn remove(&self, table: &mut SlotTable, key: &HashedKey<'_>) -> Option<RecordBox> {
         let at = table::locate(table, key)?;
@@ -228,6 +284,7 @@ impl Database {
 
     /// [`remove`](Self::remove) of a key that was located before.
     pub fn remove_at(&self, table: &mut SlotTable, key: &HashedKey<'_>, at: At) -> RecordBox {
+        self.about_to_change(key.hash, table::at_mut(table, at));
         let record = table::remove_at(table, key, at, self.hasher());
         self.forget(key.slot(), &record);
         record
@@ -243,6 +300,7 @@ impl Database {
         expire_at_ms: Option<u64>,
     ) {
         let mut record = table::owner_at(table, at);
+        self.about_to_change(key.hash, &mut record);
         let before = record.expire_at_ms();
         record.set_expire_at_ms(expire_at_ms);
         drop(record);
@@ -305,6 +363,8 @@ impl Database {
                     continue;
                 };
                 let mut place = table::owner_at(&mut table, at);
+                self.about_to_change(hash, &mut place);
+                self.note_new(hash, &replacement);
                 debug_assert_eq!(place.expire_at_ms(), replacement.expire_at_ms());
                 replacement.set_access(place.access());
                 let old = std::mem::replace(&mut *place, replacement);
@@ -324,7 +384,8 @@ impl Database {
         wanted: impl Fn(&Record) -> bool,
     ) -> Option<RecordBox> {
         let is_it = |record: &Record| self.hasher().hash(record.key()) == hash && wanted(record);
-        let record = table::remove_where(table, hash, is_it)?;
+        let mut record = table::remove_where(table, hash, is_it)?;
+        self.about_to_change(hash, &mut record);
         self.forget(slot_of_hash(hash), &record);
         table::shrink_if_sparse(table, self.hasher());
         Some(record)
@@ -346,12 +407,14 @@ impl Database {
             let is_due = |record: &Record| {
                 record.expire_at_ms().is_some_and(|at_ms| at_ms <= now_ms) && same_key(record)
             };
-            if let Some(record) = table::remove_where(table, hash, is_due) {
+            if let Some(mut record) = table::remove_where(table, hash, is_due) {
+                self.about_to_change(hash, &mut record);
                 self.forget(slot, &record);
                 return Some(Ended::Key(record));
             }
             let is_volatile = |record: &Record| next_end_ms(record).is_some() && same_key(record);
             let Some(record) = table::find_where_mut(table, hash, is_volatile) else { continue };
+            self.about_to_change(hash, record);
             let had_field_ends = field_end_ms(record).is_some();
             let ended = take_fields(record, now_ms, fields_max);
             if had_field_ends && field_end_ms(record).is_none() {

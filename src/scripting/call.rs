@@ -225,6 +225,9 @@ fn judge(
     {
         return Err(refused);
     }
+    if writes && server.refuses_after_failed_snapshot() {
+        return Err(CommandError::SnapshotFailed);
+    }
     if writes && cx.client.door == Door::ReadOnly {
         return Err(CommandError::ReadOnlyReplica);
     }

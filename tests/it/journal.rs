@@ -11,7 +11,7 @@ use crate::differential_words::*;
 use crate::harness::*;
 use crate::value::parse;
 
-const BEGIN_MS: u64 = 1_700_000_000_000;
+pub const BEGIN_MS: u64 = 1_700_000_000_000;
 
 /// Commands with relative times, chance, several keys or waits, beside those of the other generators.
 const REWRITTEN: &[&str] = &[
@@ -132,7 +132,7 @@ const REWRITTEN: &[&str] = &[
     "PUBLISH a b",
 ];
 
-fn rewritten(words: &mut Words) -> Vec<String> {
+pub fn rewritten(words: &mut Words) -> Vec<String> {
     let mut line = words.of(REWRITTEN);
     if matches!(line, "FLUSHDB" | "FUNCTION FLUSH" | "SWAPDB 0 1") && words.0.u8(..4) > 0 {
         line = "SET K V";
@@ -170,7 +170,7 @@ fn word_of(words: &mut Words, word: &str) -> String {
 }
 
 /// All data of a server, as a text for each key.
-fn data(server: &TestServer) -> BTreeMap<String, String> {
+pub fn data(server: &TestServer) -> BTreeMap<String, String> {
     let mut client = server.client();
     let mut all = BTreeMap::new();
     let functions = client.call(&["FUNCTION", "DUMP"]);
@@ -184,7 +184,7 @@ fn data(server: &TestServer) -> BTreeMap<String, String> {
     all
 }
 
-fn content(client: &mut Client, key: &str) -> String {
+pub fn content(client: &mut Client, key: &str) -> String {
     let kind = client.call(&["TYPE", key]).text();
     let mut text = format!("{kind} ends {:?}: ", client.call(&["PEXPIRETIME", key]));
     let mut show = |value: Value| write!(text, "{value:?} ").expect("a string");

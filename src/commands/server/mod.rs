@@ -15,3 +15,4 @@ pub mod memory;
 pub mod module;
 pub mod monitor;
 pub mod process;
+pub mod saving;

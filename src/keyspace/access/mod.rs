@@ -281,6 +281,7 @@ impl<'g, 'b> Access<'g, 'b> {
         let record = match located {
             None => record,
             Some(at) => {
+                database.note_new(key.hash, &record);
                 let old = std::mem::replace(&mut *table::owner_at(table, at), record);
                 let (before, field_before) = (old.expire_at_ms(), field_end_ms(&old));
                 if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
@@ -420,7 +421,17 @@ impl<'g, 'b> Access<'g, 'b> {
             self.evict_expired(number, key);
             return None;
         }
+        if self.keyspace.handover.is_running() {
+            self.hand_over(number, key, at);
+        }
         Some(at)
+    }
+
+    /// Gives a record that is about to change to the snapshot that runs.
+    #[cold]
+    fn hand_over(&mut self, number: usize, key: &HashedKey<'_>, at: At) {
+        let (database, table) = self.table_mut(number, key);
+        database.about_to_change(key.hash, table::at_mut(table, at));
     }
 
     #[cold]

@@ -140,7 +140,7 @@ impl Access<'_, '_> {
             let (undo, reaper) = (&mut self.undo, &self.keyspace.reaper);
             removed += database.clear(|slot, table| match undo {
                 Some(undo) => undo.flushed(physical, slot, table),
-                None => reaper.discard_table(table),
+                None => database.discard_table(slot, table, reaper),
             });
         }
         removed
