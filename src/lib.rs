@@ -7,6 +7,7 @@
 
 pub(crate) mod acl;
 pub mod alloc;
+pub mod aof;
 pub(crate) mod cluster;
 pub mod command;
 pub mod commands;
@@ -32,7 +33,7 @@ pub mod types;
 pub mod worker;
 
 pub use net::tls::AUTHORITY_FILE;
-pub use run::{Handle, StartError, start, start_with_signals};
+pub use run::{Handle, StartError, start, start_with_files, start_with_signals};
 
 /// The Redis version whose commands and replies are spoken, as INFO and HELLO tell clients that look features
 /// up by it.

@@ -20,7 +20,8 @@ use crate::net::Listening;
 use crate::net::listener::{self, ListenError};
 use crate::net::ports::{ListeningPorts, fit_maxclients};
 use crate::net::tls::{TlsError, TlsSource};
-use crate::persistence::files::Disk;
+use crate::persistence::aof::{AofError, AppendOnlyFile};
+use crate::persistence::files::{Disk, Files};
 use crate::persistence::save::Saver;
 use crate::shared::clock::Clock;
 use crate::worker;
@@ -40,6 +41,9 @@ pub enum StartError {
     /// A certificate or key could not be read.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The append-only file could not be loaded or written.
+    #[error(transparent)]
+    AppendOnly(#[from] AofError),
 }
 
 /// A running server. Ends it when dropped.
@@ -48,6 +52,7 @@ pub struct Handle {
     sweeper: Option<Sweeper>,
     keeper: Option<Keeper>,
     saver: Arc<Saver>,
+    append_only: Arc<AppendOnlyFile>,
     runtime: Option<tokio::runtime::Runtime>,
     tls: Arc<TlsSource>,
     /// Signals that [`wait`](Self::wait) acts on; `None` without them.
@@ -61,7 +66,15 @@ pub struct Handle {
 /// # Errors
 /// Addresses that cannot be listened on, certificates that cannot be read.
 pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
-    start_server(config, clock, false)
+    start_server(config, clock, false, Arc::new(Disk))
+}
+
+/// Does what [`start`] does, with files of another kind: tests have some of them fail.
+///
+/// # Errors
+/// As there.
+pub fn start_with_files(config: Config, clock: Clock, files: Arc<dyn Files>) -> Result<Handle, StartError> {
+    start_server(config, clock, false, files)
 }
 
 /// Does what [`start`] does, for the one server of a program: takes over signals before the first client can
@@ -70,10 +83,15 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
 /// # Errors
 /// As there.
 pub fn start_with_signals(config: Config, clock: Clock) -> Result<Handle, StartError> {
-    start_server(config, clock, true)
+    start_server(config, clock, true, Arc::new(Disk))
 }
 
-fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Handle, StartError> {
+fn start_server(
+    config: Config,
+    clock: Clock,
+    with_signals: bool,
+    files: Arc<dyn Files>,
+) -> Result<Handle, StartError> {
     let workers = worker_count(&config);
     let numbers = Arc::new(worker::Numbers::new(workers));
     let (parked, stopped, giving) = (Arc::clone(&numbers), Arc::clone(&numbers), numbers);
@@ -101,9 +119,11 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
     let commands = Commands::new(&crate::commands::groups());
     let server = Arc::new(Server::new(commands, config, clock, workers));
     server.load_configured_users().map_err(StartError::Users)?;
-    let saver = Saver::new(&server, Arc::new(Disk));
+    let saver = Saver::new(&server, Arc::clone(&files));
     server.set_saving(Arc::new(Arc::clone(&saver)));
     server.scripting.set_give_way(Arc::new(move |pause| give_way(pause, &giving)));
+    // Before anything ends or is evicted by itself.
+    let append_only = AppendOnlyFile::start(&server, files)?;
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     let tasks = runtime.handle().clone();
     let keeper = Keeper::start(Arc::clone(&server), move || {
@@ -117,6 +137,7 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
         sweeper: Some(sweeper),
         keeper: Some(keeper),
         saver,
+        append_only: Arc::clone(&append_only),
         runtime: Some(runtime),
         tls: Arc::clone(&tls),
         signals: Mutex::new(signals),
@@ -126,6 +147,7 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
         let _inside = runtime.enter();
         handle.socket_file = listen(runtime, Listening { server: Arc::clone(&server), tls })?;
         runtime.spawn(housekeeping(server));
+        runtime.spawn(look_after_files(append_only));
     }
     Ok(handle)
 }
@@ -254,6 +276,7 @@ impl Drop for Handle {
             // Connections write their last replies; one that hangs is cut.
             runtime.shutdown_timeout(Duration::from_secs(2));
         }
+        self.append_only.finish();
         if let Some(path) = self.socket_file.take() {
             // The file would only tell clients of a server that is gone.
             drop(std::fs::remove_file(path));
@@ -319,6 +342,15 @@ async fn housekeeping(server: Arc<Server>) {
             saving.look();
         }
         server.memory_use();
+    }
+}
+
+/// Has the append-only file rewritten when it is time.
+async fn look_after_files(append_only: Arc<AppendOnlyFile>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tick.tick().await;
+        append_only.look();
     }
 }
 

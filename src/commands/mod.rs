@@ -68,6 +68,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         server::info::COMMANDS,
         server::process::COMMANDS,
         server::saving::COMMANDS,
+        server::append_only::COMMANDS,
         scripting::eval::COMMANDS,
         scripting::function::COMMANDS,
         transactions::COMMANDS,

@@ -86,12 +86,37 @@ pub struct ChangeBuffer<'s> {
     actor: Cell<u64>,
     pending: RefCell<Option<Box<Pending>>>,
     pub(super) told: Told,
+    /// Whether nobody is told of anything: a file is being repeated.
+    silent: Cell<bool>,
 }
 
 impl<'s> ChangeBuffer<'s> {
     /// Makes an empty buffer for one batch.
     pub fn new(effects: &'s Effects) -> Self {
-        Self { effects, actor: Cell::new(0), pending: RefCell::new(None), told: Told::default() }
+        Self {
+            effects,
+            actor: Cell::new(0),
+            pending: RefCell::new(None),
+            told: Told::default(),
+            silent: Cell::new(false),
+        }
+    }
+
+    /// Tells nobody of anything from here on.
+    pub fn be_silent(&self) {
+        self.silent.set(true);
+    }
+
+    /// Whether nobody is told of anything.
+    #[inline]
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.get()
+    }
+
+    /// Whether any listener is in use and is to be told.
+    #[inline]
+    fn listens(&self) -> bool {
+        self.effects.listens() && !self.silent.get()
     }
 
     fn pending(&self) -> RefMut<'_, Pending> {
@@ -123,7 +148,7 @@ impl<'s> ChangeBuffer<'s> {
         }
         for held in kept.changes {
             let key = HashedKey { bytes: &held.key.1, hash: held.hash };
-            if self.effects.listens() {
+            if self.listens() {
                 self.tell(held.key.0, &key, held.event, held.cause);
             }
         }
@@ -143,7 +168,7 @@ impl<'s> ChangeBuffer<'s> {
     /// clients, but aborts no transaction and invalidates no copy.
     #[inline]
     pub fn noted(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
-        if self.effects.listens() {
+        if self.listens() {
             self.tell(database, key, Some((class, event)), None);
         }
     }
@@ -157,7 +182,7 @@ impl<'s> ChangeBuffer<'s> {
         event: Option<(EventClass, &'static str)>,
         in_script: bool,
     ) {
-        if self.effects.listens() {
+        if self.listens() {
             let cause = if in_script { Cause::Script } else { Cause::Command };
             self.tell(database, key, event, Some(cause));
         }
@@ -253,13 +278,13 @@ impl ChangeSink for ChangeBuffer<'_> {
         if matches!(class, EventClass::EXPIRED | EventClass::EVICTED) {
             self.enter_own(database, &[b"DEL", key.bytes]);
         }
-        if self.effects.listens() {
+        if self.listens() {
             self.tell(database, key, Some((class, event)), Some(Cause::of(class)));
         }
     }
 
     fn touched(&self, database: usize, key: &HashedKey<'_>) {
-        if self.effects.listens() {
+        if self.listens() {
             self.tell(database, key, None, Some(Cause::Command));
         }
     }
@@ -285,7 +310,7 @@ impl ChangeSink for ChangeBuffer<'_> {
                 None => self.enter_now(0, &[b"FLUSHALL"]),
             }
         }
-        if !self.effects.tracking.any() {
+        if !self.effects.tracking.any() || self.is_silent() {
             return;
         }
         match self.kept() {

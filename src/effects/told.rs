@@ -37,7 +37,7 @@ impl ChangeBuffer<'_> {
     /// Whether anybody reads the journal. Stays the same while a command runs.
     #[inline]
     pub fn is_journaled(&self) -> bool {
-        self.effects.journal.is_heard()
+        self.effects.journal.is_heard() && !self.is_silent()
     }
 
     /// Enters what a command has changed as a request that does it again, whenever and wherever it is

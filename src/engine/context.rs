@@ -305,6 +305,9 @@ impl<'a> Context<'a> {
 
     /// Counts a nested command and logs it where it crossed a threshold.
     fn told_of(&self, entry: &Entry, arguments: &[&[u8]], took_ns: u64, start: usize, failed: bool) {
+        if self.client.is_loader {
+            return;
+        }
         let server = self.server;
         let from_script = self.origin == Origin::Script;
         let done = Done {

@@ -251,7 +251,7 @@ impl Server {
         AccessSettings {
             now_ms,
             ended_ms: client.ended_ms(now_ms, &self.settings),
-            past_ms: if self.settings.import_mode() { 0 } else { now_ms },
+            past_ms: if self.settings.import_mode() || client.is_loader { 0 } else { now_ms },
             clock: self.settings.access_clock(now_ms),
             touch: !client.no_touch,
             sink: changes,
@@ -274,6 +274,9 @@ impl Context<'_> {
         let waiting = &self.server.effects.waiting;
         let waiter = waiting.add(shared, self.client.version, self.command.id, request, keys, wait);
         *shared.waiter.lock() = Some(Arc::clone(&waiter));
+        if let Some(disk) = waiter.wait.disk {
+            self.server.wait_for_disk(disk, &waiter);
+        }
         self.client.waiter = Some(waiter);
     }
 }

@@ -45,6 +45,9 @@ impl Server {
         keys: &[PlannedKey],
         now_ms: u64,
     ) -> Verdict {
+        if client.is_loader {
+            return Verdict::Pass;
+        }
         let flags = entry.spec.flags;
         let place = if client.transaction.is_some() { Place::Transaction } else { Place::TopLevel };
         if let Err(refused) = self.permit(client, entry, arguments, place) {
@@ -66,6 +69,12 @@ impl Server {
         }
         if self.refuses_after_failed_snapshot() && writes(client, flags) {
             return Verdict::Refuse(CommandError::SnapshotFailed);
+        }
+        if self.durability.refuses_writes()
+            && (writes(client, flags) || flags.has(Flags::TELLS_DISK_ERRORS))
+            && let Some(refused) = self.durability.refusal()
+        {
+            return Verdict::Refuse(refused);
         }
         if client.door == Door::ReadOnly && flags.has(Flags::WRITE) {
             return Verdict::Refuse(CommandError::ReadOnlyReplica);

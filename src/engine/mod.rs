@@ -1,6 +1,7 @@
 //! The server: everything that its clients share, and the way of a request from bytes to reply.
 
 mod account;
+pub mod append_only;
 pub mod batch;
 mod busy;
 pub mod client;
@@ -45,6 +46,7 @@ use crate::lua::Scripting;
 use crate::shared::clients::Clients;
 use crate::shared::clock::Clock;
 use crate::shared::commandlog::{CommandLogs, LogKind};
+use crate::shared::durability::Durability;
 use crate::shared::latency::LatencyMonitor;
 use crate::shared::pause::Pause;
 use crate::shared::pubsub::PubSub;
@@ -95,6 +97,10 @@ pub struct Server {
     pub changes: AtomicU64,
     /// Whether RESTORE takes payloads with a wrong checksum (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
     pub skips_checksums: AtomicBool,
+    /// How far changes are on disk, and who waits for that.
+    pub durability: Durability,
+    /// The append-only file for commands, served by `persistence`; unset in a server without files.
+    append_only: std::sync::OnceLock<Arc<dyn append_only::AppendOnly>>,
     /// Handle by which CONFIG SET changes level and form of the program's log; unset in tests, which have
     /// none.
     log: std::sync::OnceLock<LogSwitch>,
@@ -229,6 +235,8 @@ impl Server {
             changes: AtomicU64::new(0),
             skips_checksums: AtomicBool::new(false),
             clock,
+            durability: Durability::default(),
+            append_only: std::sync::OnceLock::new(),
             log: std::sync::OnceLock::new(),
             snapshot_failed: AtomicBool::new(false),
             saving: std::sync::OnceLock::new(),

@@ -8,7 +8,7 @@ const FLOORS: &[&[&str]] = &[
     &["alloc", "error", "glob", "primitives", "random", "worker"],
     &["config", "types"],
     &["keyspace", "logging", "resp"],
-    &["command", "journal", "rdb"],
+    &["aof", "command", "journal", "rdb"],
     &["acl", "cluster", "lua"],
     &["shared"],
     &["effects"],

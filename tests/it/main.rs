@@ -11,6 +11,7 @@ mod wire;
 mod acl;
 mod acl_checks;
 mod acl_rules;
+mod aof;
 mod bitmap;
 mod client;
 mod cluster;

@@ -76,7 +76,15 @@ pub const COMMANDS: &[Command] = &[
 
 /// Waits for a list at one of these arguments.
 fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64>, nothing: EmptyReply) {
-    cx.wait_for(WaitFor { keys, type_name: "list", wants_loss: false, until_ms, nothing, request: None });
+    cx.wait_for(WaitFor {
+        keys,
+        type_name: "list",
+        wants_loss: false,
+        until_ms,
+        disk: None,
+        nothing,
+        request: None,
+    });
 }
 
 fn blpop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

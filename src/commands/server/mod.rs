@@ -1,6 +1,7 @@
 //! The server: its configuration, users, statistics and insides.
 
 pub mod acl;
+pub mod append_only;
 pub mod command;
 pub mod commandlog;
 pub mod config;

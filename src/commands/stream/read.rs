@@ -204,6 +204,7 @@ fn wait_or_null(cx: &mut Context<'_>, request: &Request<'_>, resolved: Option<Ow
             type_name: "stream",
             wants_loss: request.member.is_some(),
             until_ms,
+            disk: None,
             nothing: EmptyReply::NullArray,
             request: resolved,
         }),
