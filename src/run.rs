@@ -1,14 +1,17 @@
 //! Starting and ending a server with its sockets and threads.
 
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
@@ -19,6 +22,7 @@ use crate::net::Listening;
 use crate::net::listener::{self, ListenError};
 use crate::net::ports::{ListeningPorts, fit_maxclients};
 use crate::net::tls::{TlsError, TlsSource};
+use crate::persistence::rdb::{self, load::LoadError};
 use crate::shared::clock::Clock;
 use crate::worker;
 
@@ -34,6 +38,9 @@ pub enum StartError {
     /// The users of the configuration or of `aclfile` could not be read.
     #[error("could not load users: {0}")]
     Users(String),
+    /// The data could not be loaded.
+    #[error("Fatal error loading the DB: {0}. Exiting.")]
+    Load(#[from] LoadError),
     /// A certificate or key could not be read.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -48,20 +55,34 @@ pub struct Handle {
     tls: Arc<TlsSource>,
     /// Signals that [`wait`](Self::wait) acts on; `None` without them.
     signals: Mutex<Option<Signals>>,
+    /// How the loading of data ends; `None` once that is known.
+    loading: Mutex<Option<oneshot::Receiver<Result<(), LoadError>>>>,
+    /// The thread that loads data.
+    loader: Option<JoinHandle<()>>,
     /// Path of the unix socket that this server made and removes at its end.
     socket_file: Option<String>,
 }
 
-/// Starts a server: when this returns, clients can connect.
+/// Starts a server: when this returns, clients can connect, and the data are loaded.
+///
+/// # Errors
+/// Addresses that cannot be listened on, certificates or data that cannot be read.
+pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
+    let handle = start_server(config, clock, false)?;
+    handle.wait_until_loaded()?;
+    Ok(handle)
+}
+
+/// Does what [`start`] does, without waiting until the data are loaded: see [`Handle::wait_until_loaded`].
 ///
 /// # Errors
 /// Addresses that cannot be listened on, certificates that cannot be read.
-pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
+pub fn start_loading(config: Config, clock: Clock) -> Result<Handle, StartError> {
     start_server(config, clock, false)
 }
 
-/// Does what [`start`] does, for the one server of a program: takes over signals before the first client can
-/// connect.
+/// Does what [`start_loading`] does, for the one server of a program: takes over signals before the first
+/// client can connect.
 ///
 /// # Errors
 /// As there.
@@ -113,12 +134,22 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
         runtime: Some(runtime),
         tls: Arc::clone(&tls),
         signals: Mutex::new(signals),
+        loading: Mutex::new(None),
+        loader: None,
         socket_file: None,
     };
+    let data = rdb::existing_file(&server);
+    if data.is_some() {
+        // Before the first client can connect.
+        server.loading.begin(server.clock.now_ms());
+    }
     if let Some(runtime) = &handle.runtime {
         let _inside = runtime.enter();
         handle.socket_file = listen(runtime, Listening { server: Arc::clone(&server), tls })?;
-        runtime.spawn(housekeeping(server));
+        runtime.spawn(housekeeping(Arc::clone(&server)));
+    }
+    if let Some(path) = data {
+        handle.load(server, path)?;
     }
     Ok(handle)
 }
@@ -167,24 +198,69 @@ impl Handle {
         self.server.request_shutdown();
     }
 
+    /// Begins to load the data, on a thread of their own.
+    fn load(&mut self, server: Arc<Server>, path: PathBuf) -> Result<(), StartError> {
+        let (sender, receiver) = oneshot::channel();
+        let loader = std::thread::Builder::new().name("kvarts-loader".into()).spawn(move || {
+            let loaded = rdb::load_data(&server, &path);
+            if loaded.is_ok() {
+                server.loading.end();
+            }
+            // Fails where the server has been dropped meanwhile, which needs no answer.
+            let _ = sender.send(loaded);
+        })?;
+        self.loader = Some(loader);
+        *self.loading.lock() = Some(receiver);
+        Ok(())
+    }
+
+    /// Waits until the data are loaded. Returns false where the end was asked for before.
+    ///
+    /// # Errors
+    /// Data that cannot be loaded: the server is of no use then.
+    pub fn wait_until_loaded(&self) -> Result<bool, StartError> {
+        let Some(mut loaded) = self.loading.lock().take() else { return Ok(true) };
+        let Some(runtime) = &self.runtime else { return Ok(true) };
+        let mut ending = self.server.shutdown_signal();
+        let mut signals = self.signals.lock().take();
+        let outcome = runtime.block_on(async {
+            tokio::select! {
+                loaded = &mut loaded => Some(loaded),
+                _ = ending.wait_for(|ending| *ending) => None,
+                () = self.follow(&mut signals) => None,
+            }
+        });
+        *self.signals.lock() = signals;
+        match outcome {
+            // The loader ends without a word only by a panic, which is in the log.
+            Some(loaded) => {
+                loaded.unwrap_or_else(|_| Err(LoadError::Panicked)).map(|()| true).map_err(Into::into)
+            }
+            None => {
+                self.server.request_shutdown();
+                Ok(false)
+            }
+        }
+    }
+
     /// Waits until the end was asked for: by SHUTDOWN, by [`request_shutdown`](Self::request_shutdown), or by
     /// a signal if the server was started with [`start_with_signals`].
     pub fn wait(&self) {
         if let Some(runtime) = &self.runtime {
             let mut ending = self.server.shutdown_signal();
-            let signals = self.signals.lock().take();
-            runtime.block_on(async move {
+            let mut signals = self.signals.lock().take();
+            runtime.block_on(async {
                 tokio::select! {
                     _ = ending.wait_for(|ending| *ending) => {}
-                    () = self.follow(signals) => {}
+                    () = self.follow(&mut signals) => {}
                 }
             });
         }
     }
 
     /// Does what signals ask for, until one asks for the end.
-    async fn follow(&self, signals: Option<Signals>) {
-        let Some(mut signals) = signals else { return std::future::pending().await };
+    async fn follow(&self, signals: &mut Option<Signals>) {
+        let Some(signals) = signals else { return std::future::pending().await };
         loop {
             match signals.next().await {
                 name @ ("SIGTERM" | "SIGINT") => return tracing::info!("received {name}, shutting down"),
@@ -210,6 +286,14 @@ impl Drop for Handle {
         self.server.scripting.slow.end_all();
         self.sweeper = None;
         self.keeper = None;
+        if let Some(loader) = self.loader.take() {
+            // It looks between two pieces of the file whether the end was asked for. One that waits for a file
+            // that does not come is left behind.
+            let deadline = Instant::now() + Duration::from_secs(2);
+            while !loader.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
         for client in self.server.clients.all() {
             client.close();
         }

@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["shared"],
     &["effects"],
     &["engine"],
-    &["net", "scripting"],
+    &["net", "persistence", "scripting"],
     &["commands"],
     &["run"],
 ];

@@ -320,13 +320,10 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
 }
 
 fn persistence(cx: &Context<'_>, fields: &mut Fields) {
-    fields.zeros(&[
-        "loading",
-        "async_loading",
-        "current_cow_peak",
-        "current_cow_size",
-        "current_cow_size_age",
-    ]);
+    let loading = &cx.server.loading;
+    let (keys_loaded, keys_expired) = loading.keys();
+    fields.add("loading", u8::from(loading.is_active()));
+    fields.zeros(&["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
     fields.add("current_fork_perc", "0.00");
     fields.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
     fields.add(
@@ -338,15 +335,10 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("rdb_last_bgsave_status", "ok");
     fields.add("rdb_last_bgsave_time_sec", -1);
     fields.add("rdb_current_bgsave_time_sec", -1);
-    fields.zeros(&[
-        "rdb_saves",
-        "rdb_last_cow_size",
-        "rdb_last_load_keys_expired",
-        "rdb_last_load_keys_loaded",
-        "aof_enabled",
-        "aof_rewrite_in_progress",
-        "aof_rewrite_scheduled",
-    ]);
+    fields.zeros(&["rdb_saves", "rdb_last_cow_size"]);
+    fields.add("rdb_last_load_keys_expired", keys_expired);
+    fields.add("rdb_last_load_keys_loaded", keys_loaded);
+    fields.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
     fields.add("aof_last_rewrite_time_sec", -1);
     fields.add("aof_current_rewrite_time_sec", -1);
     fields.add("aof_last_bgrewrite_status", "ok");
@@ -354,6 +346,14 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("aof_last_write_status", "ok");
     fields.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
     fields.add("slot_migration_fork_in_progress", 0);
+    if let Some(progress) = loading.progress() {
+        fields.add("loading_start_time", progress.started_ms / 1000);
+        fields.add("loading_total_bytes", progress.total_bytes);
+        fields.add("loading_rdb_used_mem", progress.used_memory);
+        fields.add("loading_loaded_bytes", progress.loaded_bytes);
+        fields.add("loading_loaded_perc", format_args!("{:.2}", progress.percent()));
+        fields.add("loading_eta_seconds", progress.eta_s(cx.server.clock.now_ms()));
+    }
 }
 
 fn stats(cx: &Context<'_>, fields: &mut Fields) {

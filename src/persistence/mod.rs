@@ -1,0 +1,3 @@
+//! Files that keep the data.
+
+pub mod rdb;
