@@ -9,6 +9,8 @@
 mod error;
 pub mod read;
 mod skim;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Fault, FileError, Header};
 
