@@ -16,13 +16,16 @@ use tokio::sync::oneshot;
 use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
 use crate::engine::eviction::Keeper;
+use crate::engine::saving::Saving;
 use crate::engine::sweeper::Sweeper;
 use crate::engine::{Ports, Server};
 use crate::net::Listening;
 use crate::net::listener::{self, ListenError};
 use crate::net::ports::{ListeningPorts, fit_maxclients};
 use crate::net::tls::{TlsError, TlsSource};
+use crate::persistence::files::Disk;
 use crate::persistence::rdb::{self, load::LoadError};
+use crate::persistence::save::Saver;
 use crate::shared::clock::Clock;
 use crate::worker;
 
@@ -51,6 +54,7 @@ pub struct Handle {
     server: Arc<Server>,
     sweeper: Option<Sweeper>,
     keeper: Option<Keeper>,
+    saver: Arc<Saver>,
     runtime: Option<tokio::runtime::Runtime>,
     tls: Arc<TlsSource>,
     /// Signals that [`wait`](Self::wait) acts on; `None` without them.
@@ -118,6 +122,8 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
     let commands = Commands::new(&crate::commands::groups());
     let server = Arc::new(Server::new(commands, config, clock, workers));
     server.load_configured_users().map_err(StartError::Users)?;
+    let saver = Saver::new(&server, Arc::new(Disk));
+    server.set_saving(Arc::new(Arc::clone(&saver)));
     server.scripting.set_give_way(Arc::new(move |pause| give_way(pause, &giving)));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     let tasks = runtime.handle().clone();
@@ -131,6 +137,7 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
         server: Arc::clone(&server),
         sweeper: Some(sweeper),
         keeper: Some(keeper),
+        saver,
         runtime: Some(runtime),
         tls: Arc::clone(&tls),
         signals: Mutex::new(signals),
@@ -202,7 +209,7 @@ impl Handle {
     fn load(&mut self, server: Arc<Server>, path: PathBuf) -> Result<(), StartError> {
         let (sender, receiver) = oneshot::channel();
         let loader = std::thread::Builder::new().name("kvarts-loader".into()).spawn(move || {
-            let loaded = rdb::load_data(&server, &path);
+            let loaded = rdb::load_data(&server, &Disk, &path);
             if loaded.is_ok() {
                 server.loading.end();
             }
@@ -263,7 +270,12 @@ impl Handle {
         let Some(signals) = signals else { return std::future::pending().await };
         loop {
             match signals.next().await {
-                name @ ("SIGTERM" | "SIGINT") => return tracing::info!("received {name}, shutting down"),
+                name @ ("SIGTERM" | "SIGINT") => {
+                    tracing::info!("received {name}, shutting down");
+                    if self.may_end(name).await {
+                        return;
+                    }
+                }
                 "SIGHUP" => self.reopen(),
                 name => tracing::info!("received {name}, which means nothing here"),
             }
@@ -272,6 +284,30 @@ impl Handle {
 }
 
 impl Handle {
+    /// Writes the last snapshot, where one is wanted at the end. Returns whether the server may end: not where it
+    /// could not be written, unless the configuration says to end all the same.
+    async fn may_end(&self, signal: &str) -> bool {
+        const SAVE: i64 = 1;
+        const NOSAVE: i64 = 2;
+        const FORCE: i64 = 8;
+        let directive =
+            if signal == "SIGINT" { Directive::ShutdownOnSigint } else { Directive::ShutdownOnSigterm };
+        let flags = self.server.config.int(directive);
+        let asked = (flags & (SAVE | NOSAVE) != 0).then_some(flags & SAVE != 0);
+        let saver = Arc::clone(&self.saver);
+        let saved = tokio::task::spawn_blocking(move || saver.save_before_end(asked)).await;
+        match saved {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(
+                    "Errors trying to shut down the server. Check the logs for more information. ({error})"
+                );
+                flags & FORCE != 0
+            }
+            Err(_) => true,
+        }
+    }
+
     /// Reads certificates and keys again. The log needs nothing: its file is opened for each line.
     fn reopen(&self) {
         tracing::info!("received SIGHUP: certificates are read again");
@@ -284,6 +320,7 @@ impl Drop for Handle {
         self.server.request_shutdown();
         // A script that goes on for ever holds its locks, which the threads below may wait for.
         self.server.scripting.slow.end_all();
+        self.saver.stop();
         self.sweeper = None;
         self.keeper = None;
         if let Some(loader) = self.loader.take() {
@@ -362,6 +399,9 @@ async fn housekeeping(server: Arc<Server>) {
         tick.tick().await;
         server.look_after_clients();
         server.measure_rates();
+        if let Some(saving) = server.saving() {
+            saving.look();
+        }
         server.memory_use();
     }
 }

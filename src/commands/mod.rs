@@ -67,6 +67,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         server::config::COMMANDS,
         server::info::COMMANDS,
         server::process::COMMANDS,
+        server::saving::COMMANDS,
         scripting::eval::COMMANDS,
         scripting::function::COMMANDS,
         transactions::COMMANDS,

@@ -144,7 +144,8 @@ impl Server {
         self.plan_locks(client, request, alone, plan);
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && entry.spec.has_further_locks { &[] } else { plan };
-        let wide = alone || entry.spec.flags.has(Flags::WHOLE_KEYSPACE);
+        let flags = entry.spec.flags;
+        let wide = alone || flags.has(Flags::WHOLE_KEYSPACE) && !flags.has(Flags::ALLOW_BUSY);
         let give_up = || self.is_slow();
         let watch = HeavyWatch::new(self, batch.clock_ns);
         let (database, version) = (client.database, client.version);

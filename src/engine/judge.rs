@@ -70,6 +70,9 @@ impl Server {
         if self.lacks_replicas() && writes(client, flags) {
             return Verdict::Refuse(CommandError::NoReplicas);
         }
+        if self.refuses_after_failed_snapshot() && writes(client, flags) {
+            return Verdict::Refuse(CommandError::SnapshotFailed);
+        }
         if client.door == Door::ReadOnly && flags.has(Flags::WRITE) {
             return Verdict::Refuse(CommandError::ReadOnlyReplica);
         }
@@ -94,6 +97,14 @@ impl Server {
             return Verdict::Wait;
         }
         Verdict::Pass
+    }
+
+    /// Whether writes are refused because the last snapshot in the background failed
+    /// (`stop-writes-on-bgsave-error`).
+    pub fn refuses_after_failed_snapshot(&self) -> bool {
+        self.snapshot_failed.load(std::sync::atomic::Ordering::Relaxed)
+            && self.config.flag(Directive::StopWritesOnBgsaveError)
+            && !self.config.save_points().is_empty()
     }
 
     /// Number of replicas in good state for `min-replicas-to-write`: one where the read-only port is open, as

@@ -19,6 +19,7 @@ pub(crate) mod observe;
 mod replies;
 mod request;
 pub(crate) mod rights;
+pub mod saving;
 pub(crate) mod serve_waiting;
 mod streak;
 pub(crate) mod sweeper;
@@ -101,6 +102,10 @@ pub struct Server {
     /// none.
     log: std::sync::OnceLock<LogSwitch>,
     /// Access to sockets for commands (ports, MIGRATE), served by `net`; unset in a server without sockets.
+    /// Whether the last snapshot in the background failed.
+    pub snapshot_failed: AtomicBool,
+    /// Snapshot files for commands, written by `persistence`; unset in a server without files.
+    saving: std::sync::OnceLock<Arc<dyn saving::Saving>>,
     network: std::sync::OnceLock<Arc<dyn network::Network>>,
     shutdown: tokio::sync::watch::Sender<bool>,
 }
@@ -229,6 +234,8 @@ impl Server {
             skips_checksums: AtomicBool::new(false),
             clock,
             log: std::sync::OnceLock::new(),
+            snapshot_failed: AtomicBool::new(false),
+            saving: std::sync::OnceLock::new(),
             network: std::sync::OnceLock::new(),
             shutdown: tokio::sync::watch::channel(false).0,
             config,

@@ -146,6 +146,7 @@ impl Server {
             && !self.pause.is_set()
             && !self.loading.is_active()
             && self.settings.min_replicas() == 0
+            && !self.snapshot_failed.load(Ordering::Relaxed)
             && !self.logs.monitors.any()
     }
 

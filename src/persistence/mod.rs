@@ -1,3 +1,5 @@
-//! Files that keep the data.
+//! Files that keep the data: snapshots, written and loaded.
 
+pub mod files;
 pub mod rdb;
+pub mod save;

@@ -8,6 +8,7 @@ pub mod file;
 pub(crate) mod functions;
 pub(crate) mod listpack;
 pub(crate) mod lzf;
+mod output;
 mod packed;
 pub(crate) mod read;
 mod reader;

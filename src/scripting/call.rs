@@ -219,6 +219,9 @@ fn judge(
     if writes && server.lacks_replicas() {
         return Err(CommandError::NoReplicas);
     }
+    if writes && server.refuses_after_failed_snapshot() {
+        return Err(CommandError::SnapshotFailed);
+    }
     if writes && cx.client.door == Door::ReadOnly {
         return Err(CommandError::ReadOnlyReplica);
     }

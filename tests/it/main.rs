@@ -52,6 +52,7 @@ mod pubsub;
 mod random_transactions;
 mod readonly;
 mod regression;
+mod saving;
 mod scripting;
 mod server;
 mod set;

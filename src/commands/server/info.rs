@@ -325,17 +325,17 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("loading", u8::from(loading.is_active()));
     fields.zeros(&["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
     fields.add("current_fork_perc", "0.00");
-    fields.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
-    fields.add(
-        "rdb_changes_since_last_save",
-        cx.server.changes.load(Relaxed) + cx.server.stats.sum(Counter::Changes),
-    );
-    fields.add("rdb_bgsave_in_progress", 0);
-    fields.add("rdb_last_save_time", cx.server.identity.started_ms / 1000);
-    fields.add("rdb_last_bgsave_status", "ok");
-    fields.add("rdb_last_bgsave_time_sec", -1);
-    fields.add("rdb_current_bgsave_time_sec", -1);
-    fields.zeros(&["rdb_saves", "rdb_last_cow_size"]);
+    let saves = cx.server.saving().map(|saving| saving.figures()).unwrap_or_default();
+    fields.add("current_save_keys_processed", saves.keys.0);
+    fields.add("current_save_keys_total", saves.keys.1);
+    fields.add("rdb_changes_since_last_save", saves.changes);
+    fields.add("rdb_bgsave_in_progress", u8::from(saves.in_progress));
+    fields.add("rdb_last_save_time", saves.last_save_s);
+    fields.add("rdb_last_bgsave_status", if saves.failed { "err" } else { "ok" });
+    add_seconds(fields, "rdb_last_bgsave_time_sec", saves.last_took_s);
+    add_seconds(fields, "rdb_current_bgsave_time_sec", saves.current_s);
+    fields.add("rdb_saves", saves.saves);
+    fields.add("rdb_last_cow_size", 0);
     fields.add("rdb_last_load_keys_expired", keys_expired);
     fields.add("rdb_last_load_keys_loaded", keys_loaded);
     fields.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
@@ -353,6 +353,14 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
         fields.add("loading_loaded_bytes", progress.loaded_bytes);
         fields.add("loading_loaded_perc", format_args!("{:.2}", progress.percent()));
         fields.add("loading_eta_seconds", progress.eta_s(cx.server.clock.now_ms()));
+    }
+}
+
+/// Adds a number of seconds; -1 where there is none.
+fn add_seconds(fields: &mut Fields, name: &'static str, seconds: Option<u64>) {
+    match seconds {
+        Some(seconds) => fields.add(name, seconds),
+        None => fields.add(name, -1),
     }
 }
 

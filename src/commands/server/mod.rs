@@ -14,3 +14,4 @@ pub mod memory;
 pub mod module;
 pub mod monitor;
 pub mod process;
+pub mod saving;

@@ -75,6 +75,7 @@ pub struct Snapshot<'k> {
     places: HashMap<u64, Found>,
     /// The frozen value whose members are being returned.
     current: Option<u64>,
+    has_field_ends: bool,
     /// How often a frozen value has got another place.
     moves: u64,
     is_over: bool,
@@ -94,10 +95,11 @@ impl<'k> Snapshot<'k> {
         if !handover.begin() {
             return None;
         }
-        let mut parts = Vec::new();
+        let (mut parts, mut has_field_ends) = (Vec::new(), false);
         for (number, &physical) in exclusive.mapping().iter().enumerate() {
             if let Some(database) = keyspace.physical_if_used(physical) {
                 let (keys, volatile) = (database.len(), database.volatile_len());
+                has_field_ends |= database.field_ends_len() > 0;
                 parts.push(Part { number, physical, keys, volatile });
                 database.snapshot_position.store(0, Ordering::Relaxed);
             }
@@ -113,9 +115,15 @@ impl<'k> Snapshot<'k> {
             begun_next: VecDeque::new(),
             places: HashMap::new(),
             current: None,
+            has_field_ends,
             moves: 0,
             is_over: false,
         })
+    }
+
+    /// Whether fields of hashes had expiries at the instant.
+    pub fn has_field_ends(&self) -> bool {
+        self.has_field_ends
     }
 
     /// Keys of all databases at the instant.

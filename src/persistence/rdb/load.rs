@@ -1,7 +1,6 @@
 //! Loads an RDB file into the keyspace, with all cores: one thread reads the file and finds where each value
 //! ends; others read the values and insert them.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crate::keyspace::prefetch;
 use crate::keyspace::record::Record;
 use crate::keyspace::table;
 use crate::lua::functions::Policy;
+use crate::persistence::files::Files;
 use crate::rdb::file::read::{Accept, Attributes, FileReader, Item, Key, Next};
 use crate::rdb::file::{Fault, FileError};
 use crate::rdb::{Element, FooterCheck, Limits, Nothing};
@@ -100,8 +100,8 @@ pub struct Loaded {
 ///
 /// # Errors
 /// A file that cannot be read or is broken. What was loaded before stays.
-pub fn load(server: &Server, path: &Path, purpose: Purpose) -> Result<Loaded, LoadError> {
-    let file = File::open(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })?;
+pub fn load(server: &Server, files: &dyn Files, path: &Path, purpose: Purpose) -> Result<Loaded, LoadError> {
+    let file = files.read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })?;
     load_from(server, file, path, purpose)
 }
 

@@ -2,9 +2,10 @@
 
 pub mod load;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::files::Files;
 use crate::config::Directive;
 use crate::engine::Server;
 use load::{LoadError, Purpose};
@@ -20,10 +21,11 @@ pub fn existing_file(server: &Server) -> Option<PathBuf> {
 ///
 /// # Errors
 /// A file that cannot be read or is broken.
-pub fn load_data(server: &Server, path: &std::path::Path) -> Result<(), LoadError> {
+pub fn load_data(server: &Server, files: &dyn Files, path: &Path) -> Result<(), LoadError> {
     let started = Instant::now();
-    server.loading.expect(std::fs::metadata(path).map_or(0, |file| file.len()));
-    let loaded = load::load(server, path, Purpose::Data)?;
+    // What is no file has no length, and an error when it is opened.
+    server.loading.expect(files.len(path).unwrap_or(0));
+    let loaded = load::load(server, files, path, Purpose::Data)?;
     let (keys, expired, ended) = (loaded.keys, loaded.expired, loaded.all_fields_expired);
     match loaded.empty {
         0 => tracing::info!(

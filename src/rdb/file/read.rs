@@ -323,17 +323,17 @@ impl FileReader {
             self.attributes = Attributes { offset: self.base + self.at as u64, ..Attributes::default() };
         }
         match byte {
-            opcode::EXPIRE_TIME => {
+            opcode::EXPIRY_S => {
                 let seconds = i32::from_le_bytes(*body.first_chunk().ok_or(Stop::More)?);
                 self.attributes.expire_at_ms = time_ms(i64::from(seconds) * 1000);
                 self.pass_attribute(1 + 4);
             }
-            opcode::EXPIRE_TIME_MS => {
+            opcode::EXPIRY_MS => {
                 let at_ms = i64::from_le_bytes(*body.first_chunk().ok_or(Stop::More)?);
                 self.attributes.expire_at_ms = time_ms(at_ms);
                 self.pass_attribute(1 + 8);
             }
-            opcode::FREQ => {
+            opcode::FREQUENCY => {
                 self.attributes.frequency = Some(*body.first().ok_or(Stop::More)?);
                 self.pass_attribute(1 + 1);
             }
@@ -378,17 +378,17 @@ impl FileReader {
         let body = &self.buffer[self.at + 1..];
         let max = self.accept.string_max;
         let (found, len) = match byte {
-            opcode::EOF => {
+            opcode::END => {
                 self.at += 1;
                 self.sum_up();
                 self.state = if self.version >= 5 { State::Checksum } else { State::End };
                 return Ok(Found::Nothing);
             }
-            opcode::SELECT_DB => {
+            opcode::DATABASE => {
                 let (database, len) = skim::number(body)?;
                 (Found::Database(database), len)
             }
-            opcode::RESIZE_DB => {
+            opcode::SIZES => {
                 let (keys, first) = skim::number(body)?;
                 let (volatile, second) = skim::number(&body[first..])?;
                 (Found::Sizes { keys, volatile }, first + second)
@@ -408,7 +408,7 @@ impl FileReader {
                 self.text(&body[name..name + value])?;
                 (Found::Aux { name }, name + value)
             }
-            opcode::FUNCTION_2 => {
+            opcode::FUNCTION => {
                 let len = skim::text_len(body, max)?;
                 self.text(&body[..len])?;
                 (Found::Function, len)

@@ -95,7 +95,7 @@ fn every_type() -> Vec<(u8, Family, Vec<u8>)> {
 
 /// A file of these items.
 fn file(magic: &str, items: &[u8]) -> Vec<u8> {
-    let mut out = [magic.as_bytes(), items, &[opcode::EOF]].concat();
+    let mut out = [magic.as_bytes(), items, &[opcode::END]].concat();
     out.extend(CHECKSUM.checksum(&out).to_le_bytes());
     out
 }
@@ -109,21 +109,21 @@ fn everything(family: Family) -> Vec<u8> {
         [&[opcode::MODULE_AUX, 0x81][..], &u64::MAX.to_be_bytes(), &[2, 1, 2, 5, 3, 0, 0, 0, 0, 4]].concat(),
     );
     items.extend([&[0; 8][..], &[5], &text(b"abc"), &[0]].concat());
-    items.extend([&[opcode::FUNCTION_2][..], &text(b"#!lua name=a\n")].concat());
-    items.extend([opcode::SELECT_DB, 0, opcode::RESIZE_DB, 40, 3, opcode::SLOT_INFO, 9, 40, 3]);
+    items.extend([&[opcode::FUNCTION][..], &text(b"#!lua name=a\n")].concat());
+    items.extend([opcode::DATABASE, 0, opcode::SIZES, 40, 3, opcode::SLOT_INFO, 9, 40, 3]);
     if family == Family::Valkey {
         items.extend([&[opcode::SLOT_IMPORT_OR_KEY_META][..], &text(&[b'j'; 40]), &[1, 3, 5]].concat());
     }
     for (index, (byte, _, value)) in every_type().into_iter().filter(|it| it.1 == family).enumerate() {
         match index % 4 {
-            0 => items.extend([&[opcode::EXPIRE_TIME_MS][..], &4_000_000_000_000u64.to_le_bytes()].concat()),
-            1 => items.extend([&[opcode::EXPIRE_TIME][..], &2_000_000_000u32.to_le_bytes()].concat()),
-            2 => items.extend([opcode::IDLE, 30, opcode::FREQ, 200]),
+            0 => items.extend([&[opcode::EXPIRY_MS][..], &4_000_000_000_000u64.to_le_bytes()].concat()),
+            1 => items.extend([&[opcode::EXPIRY_S][..], &2_000_000_000u32.to_le_bytes()].concat()),
+            2 => items.extend([opcode::IDLE, 30, opcode::FREQUENCY, 200]),
             _ => {}
         }
         items.extend([&[byte][..], &text(format!("key {index}").as_bytes()), &value].concat());
     }
-    items.extend([&[opcode::SELECT_DB, 7, 0][..], &text(b"key 0"), &text(b"x")].concat());
+    items.extend([&[opcode::DATABASE, 7, 0][..], &text(b"key 0"), &text(b"x")].concat());
     file(if family == Family::Redis { "REDIS0013" } else { "VALKEY081" }, &items)
 }
 
@@ -195,11 +195,11 @@ fn values_end_where_their_reader_ends() {
 
 #[test]
 fn attributes_are_those_of_the_next_key_only() {
-    let mut items = [&[opcode::EXPIRE_TIME][..], &100u32.to_le_bytes(), &[opcode::IDLE, 9, 0]].concat();
+    let mut items = [&[opcode::EXPIRY_S][..], &100u32.to_le_bytes(), &[opcode::IDLE, 9, 0]].concat();
     items.extend([text(b"a"), text(b"1"), vec![0], text(b"b"), text(b"2")].concat());
-    items.extend([&[opcode::EXPIRE_TIME_MS][..], &(-1i64).to_le_bytes(), &[opcode::FREQ, 200, 0]].concat());
+    items.extend([&[opcode::EXPIRY_MS][..], &(-1i64).to_le_bytes(), &[opcode::FREQUENCY, 200, 0]].concat());
     items.extend([text(b"c"), text(b"3")].concat());
-    items.extend([&[opcode::EXPIRE_TIME_MS][..], &(-5i64).to_le_bytes(), &[0]].concat());
+    items.extend([&[opcode::EXPIRY_MS][..], &(-5i64).to_le_bytes(), &[0]].concat());
     items.extend([text(b"d"), text(b"4")].concat());
     let file = file("REDIS0009", &items);
     let mut reader = FileReader::new(accept());
@@ -267,7 +267,7 @@ fn headers() {
 #[test]
 fn checksums() {
     let items = [vec![0], text(b"k"), text(b"v")].concat();
-    let old = [b"REDIS0004", &items[..], &[opcode::EOF]].concat();
+    let old = [b"REDIS0004", &items[..], &[opcode::END]].concat();
     assert_eq!(read(&old, 5, accept()).end, Ok(old.len() as u64));
     let good = file("REDIS0011", &items);
     let body = good.len() - 8;
@@ -467,6 +467,6 @@ proptest! {
     fn any_bytes_are_survived(bytes: Vec<u8>, piece in 1usize..50, valkey: bool) {
         let magic: &[u8] = if valkey { b"VALKEY080" } else { b"REDIS0012" };
         let seen = read(&[magic, &bytes].concat(), piece, accept());
-        prop_assert!(seen.end.is_err() || bytes.contains(&opcode::EOF));
+        prop_assert!(seen.end.is_err() || bytes.contains(&opcode::END));
     }
 }
