@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use kvarts::config::Config;
+use kvarts::persistence::files::{Disk, Files};
 use kvarts::shared::clock::Clock;
 use kvarts::{Handle, StartError};
 
@@ -90,11 +91,21 @@ impl TestServer {
 
     /// In this folder.
     pub fn try_with(pairs: &[(&str, &str)], clock: Clock, dir: TempDir) -> Result<Self, StartError> {
+        Self::try_with_files(pairs, clock, dir, Arc::new(Disk))
+    }
+
+    /// In this folder, with these files in place of the machine's.
+    pub fn try_with_files(
+        pairs: &[(&str, &str)],
+        clock: Clock,
+        dir: TempDir,
+        files: Arc<dyn Files>,
+    ) -> Result<Self, StartError> {
         let folder = dir.path().display().to_string();
         let defaults = [("port", "0"), ("bind", "127.0.0.1"), ("save", ""), ("dir", folder.as_str())];
         let all = defaults.iter().chain(pairs).copied();
         let config = Config::from_pairs(all).expect("a configuration");
-        let handle = kvarts::start(config, clock)?;
+        let handle = kvarts::start_with_files(config, clock, files)?;
         Ok(Self { handle: Some(handle), dir })
     }
 

@@ -20,7 +20,11 @@ impl Program {
 
     /// As [`start`](Self::start), from a shell that runs `before` first, such as `ulimit -n 200;`.
     pub fn start_after(before: &str, flags: &[&str]) -> Self {
-        let dir = TempDir::new();
+        Self::start_in(TempDir::new(), before, flags)
+    }
+
+    /// As [`start_after`](Self::start_after), in this folder.
+    pub fn start_in(dir: TempDir, before: &str, flags: &[&str]) -> Self {
         let port = free_port();
         let log = std::fs::File::create(dir.path().join("stdout")).expect("a file");
         let child = Command::new("sh")
@@ -50,6 +54,18 @@ impl Program {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(sent.expect("kill runs").success(), "{name}");
+    }
+
+    /// Kills it at once, and returns its folder.
+    pub fn kill(mut self) -> TempDir {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("a child");
+        std::mem::replace(&mut self.dir, TempDir::new())
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Whether it has ended by itself.

@@ -261,6 +261,8 @@ impl AppendOnlyFile {
                     let other = total.saturating_sub(shared.file_bytes.load(Ordering::Relaxed));
                     shared.other_bytes.store(other, Ordering::Relaxed);
                     shared.needs_rewrite.store(false, Ordering::Release);
+                    shared.is_gone.store(false, Ordering::Release);
+                    shared.wake();
                 }
                 tracing::info!("Background AOF rewrite finished successfully");
             }

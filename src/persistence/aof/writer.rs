@@ -48,6 +48,9 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// A sync that takes longer than this is counted as delayed, each time it has taken as long again.
 const DELAYED: Duration = Duration::from_secs(2);
 
+/// Time between two looks whether the file is still there.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// `appendfsync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Policy {
@@ -79,6 +82,8 @@ pub struct Shared {
     pub rewrites: AtomicBool,
     /// Set where only a rewrite makes the files whole again.
     pub needs_rewrite: AtomicBool,
+    /// Set while the file that is written has been taken away: until a rewrite has ended, nothing counts.
+    pub is_gone: AtomicBool,
     /// Bytes of all files but the present one.
     pub other_bytes: AtomicU64,
     /// Bytes of the present file.
@@ -145,6 +150,7 @@ pub struct Writer {
     last_sync: Instant,
     /// When the sync under way began, or was last counted as delayed.
     sync_began: Option<Instant>,
+    last_look: Instant,
 }
 
 impl Writer {
@@ -178,6 +184,7 @@ impl Writer {
             sync_failed: false,
             last_sync: Instant::now(),
             sync_began: None,
+            last_look: Instant::now(),
         })
     }
 
@@ -213,6 +220,7 @@ impl Writer {
         let before = self.written;
         let policy = self.policy();
         self.take_sync();
+        self.look_for_file();
         let done = self.repair().and_then(|()| self.write_all()).and_then(|()| match policy {
             _ if stops => self.sync_now(),
             Policy::Always if !self.spares_sync() => self.sync_now(),
@@ -226,6 +234,26 @@ impl Writer {
             self.sync_beside();
         }
         self.written != before
+    }
+
+    /// Looks once a second whether somebody has taken the file away: what is written into it then is lost.
+    fn look_for_file(&mut self) {
+        if self.last_look.elapsed() < LOOK || !self.shared.counts.load(Ordering::Acquire) {
+            return;
+        }
+        self.last_look = Instant::now();
+        let found = {
+            let folder = self.folder.lock();
+            let Some(last) = folder.manifest.incremental.last() else { return };
+            folder.files.len(&folder.path_of(&last.name))
+        };
+        if let Err(error) = found
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            self.shared.is_gone.store(true, Ordering::Release);
+            self.shared.needs_rewrite.store(true, Ordering::Release);
+            self.fail(&error);
+        }
     }
 
     /// Waits for something to do.
@@ -466,6 +494,9 @@ impl Writer {
     }
 
     fn recovered(&mut self) {
+        if self.shared.is_gone.load(Ordering::Acquire) {
+            return;
+        }
         if std::mem::take(&mut self.failed) {
             tracing::info!("AOF write error looks solved. The server can write again.");
             self.server.durability.set_error(None);
@@ -475,6 +506,9 @@ impl Writer {
     /// Tells those that wait how far everything has come.
     fn publish(&self) {
         self.shared.written.store(self.written, Ordering::Release);
+        if self.shared.is_gone.load(Ordering::Acquire) {
+            return;
+        }
         let counts = self.shared.counts.load(Ordering::Acquire);
         let released = match self.policy() {
             _ if !counts => u64::MAX,
