@@ -105,6 +105,15 @@ impl CommandError {
         })
     }
 
+    /// What is said while data are being loaded.
+    pub const fn loading(as_redis: bool) -> CommandError {
+        Self::text(if as_redis {
+            "LOADING Redis is loading the dataset in memory"
+        } else {
+            "LOADING Valkey is loading the dataset in memory"
+        })
+    }
+
     /// A fixed text with its prefix (`ERR ...`).
     pub const fn text(text: &'static str) -> CommandError {
         CommandError::Other(Cow::Borrowed(text))

@@ -50,6 +50,14 @@ fn serve(config: Config, log: LogSwitch) -> ExitCode {
     match kvarts::start_with_signals(config, Clock::system()) {
         Ok(handle) => {
             handle.server().set_log_switch(log);
+            match handle.wait_until_loaded() {
+                Ok(true) => {}
+                Ok(false) => return end(handle),
+                Err(error) => {
+                    cut_an_end_that_hangs();
+                    return fail(&error);
+                }
+            }
             let ports = handle.ports();
             tracing::info!(
                 version = kvarts::VERSION,
@@ -64,15 +72,21 @@ fn serve(config: Config, log: LogSwitch) -> ExitCode {
                 tracing::info!("Ready to accept connections {kind}");
             }
             handle.wait();
-            cut_an_end_that_hangs();
-            drop(handle);
-            tracing::info!("bye");
-            ExitCode::SUCCESS
+            end(handle)
         }
-        Err(error) => {
-            eprintln!("{error}");
-            tracing::error!(%error, "could not start");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error),
     }
+}
+
+fn end(handle: kvarts::Handle) -> ExitCode {
+    cut_an_end_that_hangs();
+    drop(handle);
+    tracing::info!("bye");
+    ExitCode::SUCCESS
+}
+
+fn fail(error: &kvarts::StartError) -> ExitCode {
+    eprintln!("{error}");
+    tracing::error!(%error, "could not start");
+    ExitCode::FAILURE
 }

@@ -1,14 +1,17 @@
 //! Starting and ending a server with its sockets and threads.
 
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
@@ -22,6 +25,7 @@ use crate::net::ports::{ListeningPorts, fit_maxclients};
 use crate::net::tls::{TlsError, TlsSource};
 use crate::persistence::aof::{AofError, AppendOnlyFile};
 use crate::persistence::files::{Disk, Files};
+use crate::persistence::rdb::{self, load::LoadError};
 use crate::persistence::save::Saver;
 use crate::shared::clock::Clock;
 use crate::worker;
@@ -38,6 +42,9 @@ pub enum StartError {
     /// The users of the configuration or of `aclfile` could not be read.
     #[error("could not load users: {0}")]
     Users(String),
+    /// The data could not be loaded.
+    #[error("Fatal error loading the DB: {0}. Exiting.")]
+    Load(#[from] LoadError),
     /// A certificate or key could not be read.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -51,21 +58,33 @@ pub struct Handle {
     server: Arc<Server>,
     sweeper: Option<Sweeper>,
     keeper: Option<Keeper>,
-    append_only: Arc<AppendOnlyFile>,
     saver: Arc<Saver>,
+    append_only: Arc<AppendOnlyFile>,
     runtime: Option<tokio::runtime::Runtime>,
     tls: Arc<TlsSource>,
     /// Signals that [`wait`](Self::wait) acts on; `None` without them.
     signals: Mutex<Option<Signals>>,
+    /// How the loading of data ends; `None` once that is known.
+    loading: Mutex<Option<oneshot::Receiver<Result<(), StartError>>>>,
+    /// The thread that loads data.
+    loader: Option<JoinHandle<()>>,
     /// Path of the unix socket that this server made and removes at its end.
     socket_file: Option<String>,
 }
 
-/// Starts a server: when this returns, clients can connect.
+/// Starts a server: when this returns, clients can connect, and the data are loaded.
+///
+/// # Errors
+/// Addresses that cannot be listened on, certificates or data that cannot be read.
+pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
+    start_with_files(config, clock, Arc::new(Disk))
+}
+
+/// Does what [`start`] does, without waiting until the data are loaded: see [`Handle::wait_until_loaded`].
 ///
 /// # Errors
 /// Addresses that cannot be listened on, certificates that cannot be read.
-pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
+pub fn start_loading(config: Config, clock: Clock) -> Result<Handle, StartError> {
     start_server(config, clock, false, Arc::new(Disk))
 }
 
@@ -74,11 +93,13 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
 /// # Errors
 /// As there.
 pub fn start_with_files(config: Config, clock: Clock, files: Arc<dyn Files>) -> Result<Handle, StartError> {
-    start_server(config, clock, false, files)
+    let handle = start_server(config, clock, false, files)?;
+    handle.wait_until_loaded()?;
+    Ok(handle)
 }
 
-/// Does what [`start`] does, for the one server of a program: takes over signals before the first client can
-/// connect.
+/// Does what [`start_loading`] does, for the one server of a program: takes over signals before the first
+/// client can connect.
 ///
 /// # Errors
 /// As there.
@@ -122,8 +143,7 @@ fn start_server(
     let saver = Saver::new(&server, Arc::clone(&files));
     server.set_saving(Arc::new(Arc::clone(&saver)));
     server.scripting.set_give_way(Arc::new(move |pause| give_way(pause, &giving)));
-    // Before anything ends or is evicted by itself.
-    let append_only = AppendOnlyFile::start(&server, files)?;
+    let append_only = AppendOnlyFile::new(&server, Arc::clone(&files));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     let tasks = runtime.handle().clone();
     let keeper = Keeper::start(Arc::clone(&server), move || {
@@ -136,20 +156,47 @@ fn start_server(
         server: Arc::clone(&server),
         sweeper: Some(sweeper),
         keeper: Some(keeper),
-        append_only: Arc::clone(&append_only),
         saver,
+        append_only: Arc::clone(&append_only),
         runtime: Some(runtime),
         tls: Arc::clone(&tls),
         signals: Mutex::new(signals),
+        loading: Mutex::new(None),
+        loader: None,
         socket_file: None,
     };
+    let data = Data::of(&server);
+    if data.is_some() {
+        // Before the first client can connect.
+        server.loading.begin(server.clock.now_ms());
+    }
     if let Some(runtime) = &handle.runtime {
         let _inside = runtime.enter();
         handle.socket_file = listen(runtime, Listening { server: Arc::clone(&server), tls })?;
-        runtime.spawn(housekeeping(server));
+        runtime.spawn(housekeeping(Arc::clone(&server)));
         runtime.spawn(look_after_files(append_only));
     }
+    if let Some(data) = data {
+        handle.load(server, data, files)?;
+    }
     Ok(handle)
+}
+
+/// Where the data are at the start.
+enum Data {
+    /// In the append-only file.
+    AppendOnly,
+    /// In a snapshot.
+    Snapshot(PathBuf),
+}
+
+impl Data {
+    fn of(server: &Server) -> Option<Data> {
+        if server.config.flag(Directive::Appendonly) {
+            return Some(Data::AppendOnly);
+        }
+        rdb::existing_file(server).map(Data::Snapshot)
+    }
 }
 
 impl Handle {
@@ -196,24 +243,71 @@ impl Handle {
         self.server.request_shutdown();
     }
 
+    /// Begins to load the data, on a thread of their own.
+    fn load(&mut self, server: Arc<Server>, data: Data, files: Arc<dyn Files>) -> Result<(), StartError> {
+        let (sender, receiver) = oneshot::channel();
+        let append_only = Arc::clone(&self.append_only);
+        let loader = std::thread::Builder::new().name("kvarts-loader".into()).spawn(move || {
+            let loaded = match data {
+                Data::AppendOnly => append_only.open(&server).map_err(StartError::from),
+                Data::Snapshot(path) => rdb::load_data(&server, &*files, &path).map_err(StartError::from),
+            };
+            if loaded.is_ok() {
+                server.loading.end();
+            }
+            // Fails where the server has been dropped meanwhile, which needs no answer.
+            let _ = sender.send(loaded);
+        })?;
+        self.loader = Some(loader);
+        *self.loading.lock() = Some(receiver);
+        Ok(())
+    }
+
+    /// Waits until the data are loaded. Returns false where the end was asked for before.
+    ///
+    /// # Errors
+    /// Data that cannot be loaded: the server is of no use then.
+    pub fn wait_until_loaded(&self) -> Result<bool, StartError> {
+        let Some(mut loaded) = self.loading.lock().take() else { return Ok(true) };
+        let Some(runtime) = &self.runtime else { return Ok(true) };
+        let mut ending = self.server.shutdown_signal();
+        let mut signals = self.signals.lock().take();
+        let outcome = runtime.block_on(async {
+            tokio::select! {
+                loaded = &mut loaded => Some(loaded),
+                _ = ending.wait_for(|ending| *ending) => None,
+                () = self.follow(&mut signals) => None,
+            }
+        });
+        *self.signals.lock() = signals;
+        match outcome {
+            // The loader ends without a word only by a panic, which is in the log.
+            Some(loaded) => loaded.unwrap_or_else(|_| Err(LoadError::Panicked.into())).map(|()| true),
+            None => {
+                self.server.request_shutdown();
+                Ok(false)
+            }
+        }
+    }
+
     /// Waits until the end was asked for: by SHUTDOWN, by [`request_shutdown`](Self::request_shutdown), or by
     /// a signal if the server was started with [`start_with_signals`].
     pub fn wait(&self) {
         if let Some(runtime) = &self.runtime {
             let mut ending = self.server.shutdown_signal();
-            let signals = self.signals.lock().take();
-            runtime.block_on(async move {
+            let mut signals = self.signals.lock().take();
+            runtime.block_on(async {
                 tokio::select! {
                     _ = ending.wait_for(|ending| *ending) => {}
-                    () = self.follow(signals) => {}
+                    () = self.follow(&mut signals) => {}
                 }
             });
         }
     }
 
     /// Does what signals ask for, until one asks for the end.
-    async fn follow(&self, signals: Option<Signals>) {
-        let Some(mut signals) = signals else { return std::future::pending().await };
+    async fn follow(&self, signals: &mut Option<Signals>) {
+        let Some(signals) = signals else { return std::future::pending().await };
         loop {
             match signals.next().await {
                 name @ ("SIGTERM" | "SIGINT") => {
@@ -269,6 +363,14 @@ impl Drop for Handle {
         self.saver.stop();
         self.sweeper = None;
         self.keeper = None;
+        if let Some(loader) = self.loader.take() {
+            // It looks between two pieces of the file whether the end was asked for. One that waits for a file
+            // that does not come is left behind.
+            let deadline = Instant::now() + Duration::from_secs(2);
+            while !loader.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
         for client in self.server.clients.all() {
             client.close();
         }

@@ -88,7 +88,7 @@ pub enum Wrong {
     /// A letter other than b, h, i.
     #[error("Unknown AOF file type")]
     Kind,
-    /// A second base.
+    /// A further base, where one is all there may be.
     #[error("Found duplicate base file information")]
     SecondBase,
     /// Incremental files are not in the order of their numbers.

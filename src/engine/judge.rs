@@ -34,6 +34,12 @@ fn writes(client: &Client, flags: Flags) -> bool {
     flags.has(Flags::WRITE) || queued.is_some_and(|transaction| transaction.flags.has(Flags::WRITE))
 }
 
+/// Returns whether a request, or all commands in an EXEC's queue, may run while data are being loaded.
+fn runs_while_loading(client: &Client, flags: Flags) -> bool {
+    let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
+    flags.has(Flags::LOADING) && queued.is_none_or(|transaction| !transaction.needs_data)
+}
+
 impl Server {
     /// Judges a request whose arity is right.
     #[inline]
@@ -67,14 +73,14 @@ impl Server {
         if self.lacks_replicas() && writes(client, flags) {
             return Verdict::Refuse(CommandError::NoReplicas);
         }
+        if self.refuses_after_failed_snapshot() && writes(client, flags) {
+            return Verdict::Refuse(CommandError::SnapshotFailed);
+        }
         if self.durability.refuses_writes()
             && (writes(client, flags) || flags.has(Flags::TELLS_DISK_ERRORS))
             && let Some(refused) = self.durability.refusal()
         {
             return Verdict::Refuse(refused);
-        }
-        if self.refuses_after_failed_snapshot() && writes(client, flags) {
-            return Verdict::Refuse(CommandError::SnapshotFailed);
         }
         if client.door == Door::ReadOnly && flags.has(Flags::WRITE) {
             return Verdict::Refuse(CommandError::ReadOnlyReplica);
@@ -87,6 +93,11 @@ impl Server {
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
                 entry.full_name
             )));
+        }
+        if self.loading.is_active() && !runs_while_loading(client, flags) {
+            return Verdict::Refuse(CommandError::loading(
+                self.config.flag(Directive::ExtendedRedisCompatibility),
+            ));
         }
         if client.monitor && flags.intersects(ON_KEYS) {
             return Verdict::Refuse(CommandError::text("ERR Replica can't interact with the keyspace"));

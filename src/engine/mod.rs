@@ -48,6 +48,7 @@ use crate::shared::clock::Clock;
 use crate::shared::commandlog::{CommandLogs, LogKind};
 use crate::shared::durability::Durability;
 use crate::shared::latency::LatencyMonitor;
+use crate::shared::loading::Loading;
 use crate::shared::pause::Pause;
 use crate::shared::pubsub::PubSub;
 use crate::shared::settings::Settings;
@@ -81,6 +82,8 @@ pub struct Server {
     pub heavy: HeavyCommands,
     /// The pause that CLIENT PAUSE began: which commands wait, and until when.
     pub pause: Pause,
+    /// How far the loading of data has come.
+    pub loading: Loading,
     /// The only source of time: monotonic nanoseconds and Unix time. Tests move a manual one.
     pub clock: Arc<Clock>,
     /// Counters of each worker; INFO adds them up (hits and misses, calls, errors, bytes).
@@ -220,6 +223,7 @@ impl Server {
             scripting: Scripting::new(),
             heavy: HeavyCommands::default(),
             pause: Pause::new(),
+            loading: Loading::default(),
             stats,
             cluster: ClusterState::new(cluster_enabled),
             identity: Identity {

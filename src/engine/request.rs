@@ -144,9 +144,10 @@ impl Server {
             && !(client.monitor || client.asking || client.caching || client.out_of_memory)
             && !self.cluster.is_enabled()
             && !self.pause.is_set()
+            && !self.loading.is_active()
             && self.settings.min_replicas() == 0
-            && !self.durability.refuses_writes()
             && !self.snapshot_failed.load(Ordering::Relaxed)
+            && !self.durability.refuses_writes()
             && !self.logs.monitors.any()
     }
 

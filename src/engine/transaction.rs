@@ -26,6 +26,8 @@ pub struct Transaction {
     pub undoable: bool,
     /// The flags of all requests together.
     pub flags: Flags,
+    /// Whether some request may not run while data are being loaded.
+    pub needs_data: bool,
     bytes: usize,
 }
 
@@ -76,6 +78,7 @@ impl Server {
             return Err(CommandError::text("ERR transaction exceeds client-query-buffer-limit"));
         }
         transaction.flags = transaction.flags.and(self.flags_of(entry, arguments));
+        transaction.needs_data |= !entry.spec.flags.has(Flags::LOADING);
         transaction.requests.push(QueuedRequest { command: entry.id, request });
         client.shared.queued.store(transaction.requests.len() as i64, Ordering::Relaxed);
         client.shared.queued_bytes.store(transaction.memory_bytes(), Ordering::Relaxed);

@@ -28,6 +28,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::command::table::CommandTable;
+use crate::error::CommandError;
 use crate::worker::{self, GiveWay};
 use control::SlowScripts;
 use functions::Libraries;
@@ -143,6 +145,24 @@ impl Scripting {
             MACHINES.with_borrow_mut(|machines| machines.retain(|other| !Rc::ptr_eq(other, &machine)));
         }
         Ok(done)
+    }
+
+    /// Adds libraries: all of them, or none. They are loaded by this thread's machine, which may hold `limit`
+    /// bytes.
+    ///
+    /// # Errors
+    /// As of [`Libraries::add`](functions::Libraries::add); no memory for a machine.
+    pub fn add_libraries(
+        &self,
+        turn: &functions::Turn<'_>,
+        limit: usize,
+        table: &CommandTable,
+        sources: &[&[u8]],
+        policy: functions::Policy,
+    ) -> Result<Vec<String>, CommandError> {
+        let give_way = self.give_way();
+        self.with_machine(limit, |vm| self.libraries.add(turn, vm, &give_way, table, sources, policy))
+            .map_err(|error| CommandError::new(format!("ERR {error}")))?
     }
 
     /// Forgets all scripts. Each thread drops its machine when it next has nothing to do.

@@ -23,7 +23,7 @@ pub enum FolderError {
     /// It cannot be written.
     #[error("cannot write into the folder {}: {error}", .folder.display())]
     NotWritable {
-        /// The folder.
+        /// Where it cannot write.
         folder: PathBuf,
         /// What the system says.
         error: std::io::Error,

@@ -1,6 +1,7 @@
-//! Files that keep the data: snapshots, the append-only file, and the lock on the folder.
+//! Files that keep the data: snapshots, written and loaded, the append-only file, and the lock on the folder.
 
 pub mod aof;
 pub mod files;
 pub(crate) mod lock;
+pub mod rdb;
 pub mod save;

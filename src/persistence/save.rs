@@ -344,7 +344,8 @@ impl Saving for Arc<Saver> {
         let now_s = server.clock.now_ms() / 1000;
         let due = {
             let mut state = self.state.lock();
-            if state.began_ms.is_some() || server.keyspace.handover.is_running() {
+            if state.began_ms.is_some() || server.keyspace.handover.is_running() || server.loading.is_active()
+            {
                 return;
             }
             let changes = server.change_count().saturating_sub(state.changes_saved);
@@ -368,7 +369,8 @@ impl Saving for Arc<Saver> {
         // What is being written in the background would be out of date.
         self.stop();
         let wanted = asked.unwrap_or_else(|| !server.config.save_points().is_empty());
-        if !wanted {
+        // While data are being loaded the file has more of them than the keyspace.
+        if !wanted || server.loading.is_active() {
             return Ok(());
         }
         tracing::info!("Saving the final RDB snapshot before exiting.");

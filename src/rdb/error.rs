@@ -11,6 +11,9 @@ pub enum RestoreError {
     /// The value is not well formed.
     #[error("ERR Bad data format")]
     Format,
+    /// The value holds something that this server has no place for.
+    #[error("ERR Bad data format: {0}")]
+    Lossy(&'static str),
 }
 
 pub(super) type Read<T> = Result<T, RestoreError>;

@@ -26,6 +26,7 @@ use crate::types::stream::StreamLimits;
 use crate::types::zset::ZSetLimits;
 
 pub use error::RestoreError;
+pub use packed::Element;
 
 /// Version of the payloads written: that of Redis 7.2.
 const VERSION: u16 = 11;
@@ -39,15 +40,27 @@ const VERSION_MAX: u16 = 80;
 /// Bytes of version and checksum behind the value.
 const FOOTER: usize = 2 + 8;
 
-/// Numbers of the types. The gaps belong to modules (6, 7) and to Redis after its licence changed (23 and
-/// more).
-mod kind {
+/// Whose numbering the types from 22 on follow: the two went separate ways after version 11.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Redis 7.4 and later.
+    Redis,
+    /// Valkey 9 and later.
+    Valkey,
+}
+
+/// Numbers of the types. Where Redis and Valkey give one number to two types, that of Redis has
+/// [`OF_REDIS`](kind::OF_REDIS) added here.
+pub mod kind {
+    use super::Family;
+
     pub const STRING: u8 = 0;
     pub const LIST: u8 = 1;
     pub const SET: u8 = 2;
     pub const ZSET: u8 = 3;
     pub const HASH: u8 = 4;
     pub const ZSET_2: u8 = 5;
+    pub const MODULE_2: u8 = 7;
     pub const HASH_ZIPMAP: u8 = 9;
     pub const LIST_ZIPLIST: u8 = 10;
     pub const SET_INTSET: u8 = 11;
@@ -62,6 +75,47 @@ mod kind {
     pub const SET_LISTPACK: u8 = 20;
     pub const STREAM_LISTPACKS_3: u8 = 21;
     pub const HASH_2: u8 = 22;
+    pub const HASH_METADATA_PRE_GA: u8 = OF_REDIS | 22;
+    pub const HASH_LISTPACK_EX_PRE_GA: u8 = OF_REDIS | 23;
+    pub const HASH_METADATA: u8 = OF_REDIS | 24;
+    pub const HASH_LISTPACK_EX: u8 = OF_REDIS | 25;
+    pub const STREAM_LISTPACKS_4: u8 = OF_REDIS | 26;
+    pub const STREAM_LISTPACKS_5: u8 = OF_REDIS | 27;
+
+    /// Set in the numbers of types that only Redis has.
+    pub const OF_REDIS: u8 = 0x80;
+
+    /// The type that a number stands for; `None` for one that is not known.
+    pub fn of(byte: u8, family: Family) -> Option<u8> {
+        match (byte, family) {
+            (0..=5 | MODULE_2 | 9..=21, _) | (HASH_2, Family::Valkey) => Some(byte),
+            (22..=27, Family::Redis) => Some(OF_REDIS | byte),
+            _ => None,
+        }
+    }
+
+    /// What TYPE calls a value of this type.
+    pub fn name(kind: u8) -> &'static str {
+        match kind {
+            STRING => "string",
+            LIST | LIST_ZIPLIST | LIST_QUICKLIST | LIST_QUICKLIST_2 => "list",
+            SET | SET_INTSET | SET_LISTPACK => "set",
+            ZSET | ZSET_2 | ZSET_ZIPLIST | ZSET_LISTPACK => "zset",
+            MODULE_2 => "module",
+            STREAM_LISTPACKS | STREAM_LISTPACKS_2 | STREAM_LISTPACKS_3 | STREAM_LISTPACKS_4
+            | STREAM_LISTPACKS_5 => "stream",
+            _ => "hash",
+        }
+    }
+}
+
+/// Why a value that was read is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nothing {
+    /// A collection without elements, which some old versions of Redis wrote.
+    Empty,
+    /// A hash all of whose fields have ended.
+    Ended,
 }
 
 /// Which footers are accepted. By default those of known versions with a right checksum.
@@ -106,11 +160,16 @@ impl Restored {
     pub fn into_record(self, key: &[u8], expire_at_ms: Option<u64>) -> RecordBox {
         match self {
             Restored::Object(object) => Record::new_object(key, object, expire_at_ms),
-            Restored::Text(text) => match crate::primitives::number::parse_i64(&text) {
-                Some(number) => Record::new_int(key, number, expire_at_ms),
-                None => Record::new_string(key, &text, expire_at_ms, false),
-            },
+            Restored::Text(text) => text_record(key, &text, expire_at_ms),
         }
+    }
+}
+
+/// A record of a string, kept as a number where it is the canonical decimal of one.
+fn text_record(key: &[u8], text: &[u8], expire_at_ms: Option<u64>) -> RecordBox {
+    match crate::primitives::number::parse_i64(text) {
+        Some(number) => Record::new_int(key, number, expire_at_ms),
+        None => Record::new_string(key, text, expire_at_ms, false),
     }
 }
 

@@ -1,17 +1,20 @@
 //! What the packed forms of RDB (listpack, ziplist, zipmap) share: reading their elements one after the
 //! other.
 
+use std::fmt;
 use std::ops::Deref;
 
 use super::error::Read;
 use crate::primitives::number::{IntText, format_i64};
 
-/// An element of a packed form. Dereferences to its bytes; a number's are its decimal text.
+/// An element of a packed form, or a string. Dereferences to its bytes; a number's are its decimal text.
 pub enum Element<'a> {
     /// Bytes of the payload.
     Text(&'a [u8]),
     /// A number that was kept in binary.
     Number(IntText),
+    /// Bytes that were compressed.
+    Owned(Vec<u8>),
 }
 
 impl Element<'_> {
@@ -26,6 +29,12 @@ impl Element<'_> {
     }
 }
 
+impl fmt::Debug for Element<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.escape_ascii())
+    }
+}
+
 impl Deref for Element<'_> {
     type Target = [u8];
 
@@ -33,6 +42,7 @@ impl Deref for Element<'_> {
         match self {
             Element::Text(text) => text,
             Element::Number(text) => text,
+            Element::Owned(text) => text,
         }
     }
 }

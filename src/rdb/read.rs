@@ -7,50 +7,108 @@ use super::packed::{Elements, signed_le};
 use super::reader::Reader;
 use super::ziplist::Ziplist;
 use super::zipmap::Zipmap;
-use super::{Limits, Restored, kind, stream};
+use super::{Family, Limits, Nothing, Restored, kind, stream, text_record};
+use crate::keyspace::record::RecordBox;
 use crate::keyspace::value::Object;
-use crate::primitives::number::{format_i64, parse_f64};
+use crate::primitives::number::{format_i64, parse_f64, parse_i64};
 use crate::primitives::thin::Owned;
 use crate::types::hash::Hash;
 use crate::types::list::{End, List};
 use crate::types::set::Set;
 use crate::types::zset::ZSet;
 
+/// What was read of a value.
+#[derive(Debug)]
+pub enum Decoded {
+    /// It is whole.
+    Value(Restored),
+    /// A collection without elements, which some old versions of Redis wrote.
+    Empty,
+    /// A hash all of whose fields have ended.
+    Ended,
+}
+
 /// Reads type and value, which have to use up all of `bytes`.
 pub fn value(bytes: &[u8], limits: &Limits) -> Read<Restored> {
-    let mut reader = Reader { bytes, string_max: limits.string_max };
-    let restored = match reader.byte()? {
-        kind::STRING => Restored::Text(reader.string()?),
-        kind => Restored::Object(object(kind, &mut reader, limits)?),
-    };
-    let is_empty = match &restored {
-        Restored::Text(_) => false,
-        Restored::Object(object) => object.free_effort() == 0,
-    };
-    if is_empty || !reader.bytes.is_empty() {
-        return Err(RestoreError::Format);
+    let (&kind, value) = bytes.split_first().ok_or(RestoreError::Format)?;
+    let kind = kind::of(kind, Family::Valkey).ok_or(RestoreError::Format)?;
+    match decode(kind, value, limits, 0)? {
+        Decoded::Value(restored) => Ok(restored),
+        Decoded::Empty | Decoded::Ended => Err(RestoreError::Format),
     }
-    Ok(restored)
+}
+
+/// Reads a value of a type, which has to use up all of `bytes`. Fields of hashes that ended before `past_ms`
+/// (milliseconds of Unix time) are left out.
+pub fn decode(kind: u8, bytes: &[u8], limits: &Limits, past_ms: u64) -> Read<Decoded> {
+    let mut reader = Reader { bytes, string_max: limits.string_max };
+    let decoded = match kind {
+        kind::STRING => Decoded::Value(Restored::Text(reader.string()?)),
+        kind => object(kind, &mut reader, limits, past_ms)?,
+    };
+    if reader.bytes.is_empty() { Ok(decoded) } else { Err(RestoreError::Format) }
+}
+
+/// Makes a record of a value of a type: what [`decode`] reads, without a copy of strings in between. `None`
+/// where there is nothing to keep.
+pub fn record(
+    kind: u8,
+    bytes: &[u8],
+    key: &[u8],
+    expire_at_ms: Option<u64>,
+    limits: &Limits,
+    past_ms: u64,
+) -> Read<Result<RecordBox, Nothing>> {
+    if kind == kind::STRING {
+        let mut reader = Reader { bytes, string_max: limits.string_max };
+        let text = reader.text()?;
+        if !reader.bytes.is_empty() {
+            return Err(RestoreError::Format);
+        }
+        return Ok(Ok(text_record(key, &text, expire_at_ms)));
+    }
+    Ok(match decode(kind, bytes, limits, past_ms)? {
+        Decoded::Value(restored) => Ok(restored.into_record(key, expire_at_ms)),
+        Decoded::Empty => Err(Nothing::Empty),
+        Decoded::Ended => Err(Nothing::Ended),
+    })
 }
 
 /// Reads a value that is not a string, behind its type.
-fn object(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<Object> {
-    Ok(match kind {
+fn object(kind: u8, reader: &mut Reader<'_>, limits: &Limits, past_ms: u64) -> Read<Decoded> {
+    let object = match kind {
         kind::LIST | kind::LIST_ZIPLIST | kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2 => {
             Object::List(list(kind, reader, limits)?)
         }
-        kind::SET | kind::SET_INTSET | kind::SET_LISTPACK => Object::Set(set(kind, reader, limits)?),
-        kind::HASH | kind::HASH_2 => Object::Hash(hash(kind, reader, limits)?),
-        kind::HASH_ZIPMAP => Object::Hash(packed_hash(Zipmap::new(&reader.string()?)?, limits)?),
-        kind::HASH_ZIPLIST => Object::Hash(packed_hash(Ziplist::new(&reader.string()?)?, limits)?),
-        kind::HASH_LISTPACK => Object::Hash(packed_hash(Listpack::new(&reader.string()?)?, limits)?),
+        kind::SET | kind::SET_INTSET | kind::SET_LISTPACK => match set(kind, reader, limits)? {
+            Some(set) => Object::Set(set),
+            None => return Ok(Decoded::Empty),
+        },
+        kind::HASH | kind::HASH_2 | kind::HASH_METADATA_PRE_GA | kind::HASH_METADATA => {
+            return hash(kind, reader, limits, past_ms);
+        }
+        kind::HASH_LISTPACK_EX_PRE_GA | kind::HASH_LISTPACK_EX => {
+            return hash_listpack_ex(kind, reader, limits, past_ms);
+        }
+        kind::HASH_ZIPMAP => Object::Hash(packed_hash(Zipmap::new(&reader.text()?)?, limits)?),
+        kind::HASH_ZIPLIST => Object::Hash(packed_hash(Ziplist::new(&reader.text()?)?, limits)?),
+        kind::HASH_LISTPACK => Object::Hash(packed_hash(Listpack::new(&reader.text()?)?, limits)?),
         kind::ZSET | kind::ZSET_2 => Object::Zset(zset(kind, reader, limits)?),
-        kind::ZSET_ZIPLIST => Object::Zset(packed_zset(Ziplist::new(&reader.string()?)?, limits)?),
-        kind::ZSET_LISTPACK => Object::Zset(packed_zset(Listpack::new(&reader.string()?)?, limits)?),
-        kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3 => {
-            Object::Stream(Owned::new(stream::read(reader, kind, limits)?))
+        kind::ZSET_ZIPLIST => Object::Zset(packed_zset(Ziplist::new(&reader.text()?)?, limits)?),
+        kind::ZSET_LISTPACK => Object::Zset(packed_zset(Listpack::new(&reader.text()?)?, limits)?),
+        kind::STREAM_LISTPACKS
+        | kind::STREAM_LISTPACKS_2
+        | kind::STREAM_LISTPACKS_3
+        | kind::STREAM_LISTPACKS_4
+        | kind::STREAM_LISTPACKS_5 => {
+            let stream = stream::read(reader, kind, limits)?;
+            return Ok(Decoded::Value(Restored::Object(Object::Stream(Owned::new(stream)))));
         }
         _ => return Err(RestoreError::Format),
+    };
+    Ok(match object.free_effort() {
+        0 => Decoded::Empty,
+        _ => Decoded::Value(Restored::Object(object)),
     })
 }
 
@@ -73,13 +131,13 @@ fn list(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<List> {
     match kind {
         kind::LIST => {
             for _ in 0..reader.count()? {
-                list.push(End::Tail, &reader.string()?, &limits.list);
+                list.push(End::Tail, &reader.text()?, &limits.list);
             }
         }
-        kind::LIST_ZIPLIST => push_all(&mut list, Ziplist::new(&reader.string()?)?, limits)?,
+        kind::LIST_ZIPLIST => push_all(&mut list, Ziplist::new(&reader.text()?)?, limits)?,
         kind::LIST_QUICKLIST => {
             for _ in 0..reader.count()? {
-                push_all(&mut list, Ziplist::new(&reader.string()?)?, limits)?;
+                push_all(&mut list, Ziplist::new(&reader.text()?)?, limits)?;
             }
         }
         _ => {
@@ -96,7 +154,7 @@ fn push_node(list: &mut List, reader: &mut Reader<'_>, limits: &Limits) -> Read<
     const PLAIN: u64 = 1;
     const PACKED: u64 = 2;
     let container = reader.length()?;
-    let node = reader.string()?;
+    let node = reader.text()?;
     match container {
         PLAIN => list.push(End::Tail, &node, &limits.list),
         PACKED => push_all(list, Listpack::new(&node)?, limits)?,
@@ -112,24 +170,25 @@ fn push_all<'a>(list: &mut List, mut elements: impl Elements<'a>, limits: &Limit
     Ok(())
 }
 
-fn set(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<Set> {
+/// Reads a set; `None` for one without members.
+fn set(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<Option<Set>> {
     let mut set = None;
     match kind {
         kind::SET => {
             for _ in 0..reader.count()? {
-                add_member(&mut set, &reader.string()?, limits)?;
+                add_member(&mut set, &reader.text()?, limits)?;
             }
         }
-        kind::SET_INTSET => intset(&reader.string()?, &mut set, limits)?,
+        kind::SET_INTSET => intset(&reader.text()?, &mut set, limits)?,
         _ => {
-            let packed = reader.string()?;
+            let packed = reader.text()?;
             let mut members = Listpack::new(&packed)?;
             while let Some(member) = members.next()? {
                 add_member(&mut set, &member, limits)?;
             }
         }
     }
-    set.ok_or(RestoreError::Format)
+    Ok(set)
 }
 
 /// Reads a set of integers: width in bytes and count, four bytes each, then numbers in rising order; all
@@ -159,21 +218,82 @@ fn add_member(set: &mut Option<Set>, member: &[u8], limits: &Limits) -> Read<()>
     if set.add(member, &limits.set) { Ok(()) } else { Err(RestoreError::Format) }
 }
 
-/// Reads fields and values; in the second form each with the field's expiry in milliseconds of Unix time, or
-/// -1.
-fn hash(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<Hash> {
-    let mut hash = Hash::new();
+/// Reads fields and values. Some forms say when each field ends, in milliseconds of Unix time: behind the
+/// value, -1 for never; or before the field, 0 for never, and otherwise counted from one millisecond before
+/// the first end, which stands before all.
+fn hash(kind: u8, reader: &mut Reader<'_>, limits: &Limits, past_ms: u64) -> Read<Decoded> {
+    let mut fields = Fields::new(limits, past_ms);
+    let from_ms = match kind {
+        kind::HASH_METADATA => u64::from_le_bytes(reader.array()?).saturating_sub(1),
+        _ => 0,
+    };
     for _ in 0..reader.count()? {
-        let (field, value) = (reader.string()?, reader.string()?);
-        add_field(&mut hash, &field, &value, limits)?;
+        let mut end_ms = match kind {
+            kind::HASH_METADATA | kind::HASH_METADATA_PRE_GA => match reader.length()? {
+                0 => None,
+                after_ms => Some(from_ms.checked_add(after_ms).ok_or(RestoreError::Format)?),
+            },
+            _ => None,
+        };
+        let (field, value) = (reader.text()?, reader.text()?);
         if kind == kind::HASH_2 {
-            let at_ms = i64::from_le_bytes(reader.array()?);
-            if let Ok(at_ms) = u64::try_from(at_ms) {
-                hash.set_expire(&field, at_ms);
-            }
+            end_ms = u64::try_from(i64::from_le_bytes(reader.array()?)).ok();
+        }
+        fields.add(&field, &value, end_ms)?;
+    }
+    Ok(fields.end())
+}
+
+/// Reads a listpack of fields, values and when the fields end (milliseconds of Unix time, 0 for never). The
+/// final form begins with the first of these.
+fn hash_listpack_ex(kind: u8, reader: &mut Reader<'_>, limits: &Limits, past_ms: u64) -> Read<Decoded> {
+    if kind == kind::HASH_LISTPACK_EX {
+        reader.array::<8>()?;
+    }
+    let packed = reader.text()?;
+    let mut elements = Listpack::new(&packed)?;
+    let mut fields = Fields::new(limits, past_ms);
+    while let Some(field) = elements.next()? {
+        let value = elements.next()?.ok_or(RestoreError::Format)?;
+        let end = elements.next()?.and_then(|end| parse_i64(&end)).ok_or(RestoreError::Format)?;
+        let end_ms = u64::try_from(end).map_err(|_| RestoreError::Format)?;
+        fields.add(&field, &value, (end_ms > 0).then_some(end_ms))?;
+    }
+    Ok(fields.end())
+}
+
+/// A hash that is being read, without the fields that have ended.
+struct Fields<'l> {
+    hash: Hash,
+    limits: &'l Limits,
+    past_ms: u64,
+    any_ended: bool,
+}
+
+impl<'l> Fields<'l> {
+    fn new(limits: &'l Limits, past_ms: u64) -> Self {
+        Self { hash: Hash::new(), limits, past_ms, any_ended: false }
+    }
+
+    fn add(&mut self, field: &[u8], value: &[u8], end_ms: Option<u64>) -> Read<()> {
+        if end_ms.is_some_and(|end_ms| end_ms < self.past_ms) {
+            self.any_ended = true;
+            return Ok(());
+        }
+        add_field(&mut self.hash, field, value, self.limits)?;
+        if let Some(end_ms) = end_ms {
+            self.hash.set_expire(field, end_ms);
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Decoded {
+        match (self.hash.is_empty(), self.any_ended) {
+            (false, _) => Decoded::Value(Restored::Object(Object::Hash(self.hash))),
+            (true, false) => Decoded::Empty,
+            (true, true) => Decoded::Ended,
         }
     }
-    Ok(hash)
 }
 
 fn packed_hash<'a>(mut elements: impl Elements<'a>, limits: &Limits) -> Read<Hash> {
@@ -193,7 +313,7 @@ fn add_field(hash: &mut Hash, field: &[u8], value: &[u8], limits: &Limits) -> Re
 fn zset(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<ZSet> {
     let mut zset = ZSet::new();
     for _ in 0..reader.count()? {
-        let member = reader.string()?;
+        let member = reader.text()?;
         let score = match kind {
             kind::ZSET => reader.decimal()?,
             _ => f64::from_le_bytes(reader.array()?),

@@ -2,7 +2,8 @@
 
 use super::error::{Read, RestoreError};
 use super::lzf;
-use crate::primitives::number::{format_i64, parse_f64};
+use super::packed::Element;
+use crate::primitives::number::parse_f64;
 
 /// The bytes that are left, and the longest string allowed.
 pub(super) struct Reader<'a> {
@@ -10,8 +11,8 @@ pub(super) struct Reader<'a> {
     pub(super) string_max: usize,
 }
 
-impl Reader<'_> {
-    pub(super) fn take(&mut self, count: usize) -> Read<&[u8]> {
+impl<'a> Reader<'a> {
+    pub(super) fn take(&mut self, count: usize) -> Read<&'a [u8]> {
         let (taken, rest) = self.bytes.split_at_checked(count).ok_or(RestoreError::Format)?;
         self.bytes = rest;
         Ok(taken)
@@ -60,27 +61,40 @@ impl Reader<'_> {
         if count > self.bytes.len() { Err(RestoreError::Format) } else { Ok(count) }
     }
 
+    /// Reads a string and copies it.
     pub(super) fn string(&mut self) -> Read<Vec<u8>> {
+        Ok(match self.text()? {
+            Element::Owned(text) => text,
+            text => text.to_vec(),
+        })
+    }
+
+    /// Reads a string, which is copied only where it was compressed.
+    pub(super) fn text(&mut self) -> Read<Element<'a>> {
         match self.length_or_encoding()? {
             Ok(len) => {
                 let len = usize::try_from(len).map_err(|_| RestoreError::Format)?;
                 if len > self.string_max {
                     return Err(RestoreError::Format);
                 }
-                Ok(self.take(len)?.to_vec())
+                Ok(Element::Text(self.take(len)?))
             }
-            Err(0) => Ok(format_i64(i64::from(i8::from_le_bytes(self.array()?))).to_vec()),
-            Err(1) => Ok(format_i64(i64::from(i16::from_le_bytes(self.array()?))).to_vec()),
-            Err(2) => Ok(format_i64(i64::from(i32::from_le_bytes(self.array()?))).to_vec()),
+            Err(0) => self.number::<1>(),
+            Err(1) => self.number::<2>(),
+            Err(2) => self.number::<4>(),
             Err(3) => {
                 let packed = usize::try_from(self.length()?).map_err(|_| RestoreError::Format)?;
                 let len = usize::try_from(self.length()?).map_err(|_| RestoreError::Format)?;
                 if len > self.string_max {
                     return Err(RestoreError::Format);
                 }
-                lzf::decompress(self.take(packed)?, len).ok_or(RestoreError::Format)
+                lzf::decompress(self.take(packed)?, len).map(Element::Owned).ok_or(RestoreError::Format)
             }
             Err(_) => Err(RestoreError::Format),
         }
+    }
+
+    fn number<const N: usize>(&mut self) -> Read<Element<'a>> {
+        Element::number_of(self.take(N)?).ok_or(RestoreError::Format)
     }
 }

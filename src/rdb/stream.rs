@@ -104,7 +104,8 @@ fn id(id: StreamId, out: &mut Vec<u8>) {
     number(id.seq, out);
 }
 
-/// Reads a stream of one of the three types behind its type's number.
+/// Reads a stream of one of the five types, behind its type's number. The last two are Redis's: the fourth has
+/// the ids of producers whose requests may come twice, the fifth also pending entries that no consumer has.
 pub fn read(reader: &mut Reader<'_>, kind: u8, limits: &Limits) -> Read<Stream> {
     let mut stream = Stream::new();
     for _ in 0..reader.count()? {
@@ -132,7 +133,21 @@ pub fn read(reader: &mut Reader<'_>, kind: u8, limits: &Limits) -> Read<Stream> 
             return Err(BAD);
         }
     }
+    if matches!(kind, kind::STREAM_LISTPACKS_4 | kind::STREAM_LISTPACKS_5) {
+        read_producers(reader)?;
+    }
     Ok(stream)
+}
+
+/// Reads what Redis 8.6 keeps of producers: for how long, how many ids each, the producers, two counters.
+/// There is no place for the producers' ids here, so they may not be there.
+fn read_producers(reader: &mut Reader<'_>) -> Read<()> {
+    let _ = (reader.length()?, reader.length()?);
+    if reader.length()? > 0 {
+        return Err(RestoreError::Lossy("the stream has ids of idempotent producers, which cannot be kept"));
+    }
+    let _ = (reader.length()?, reader.length()?);
+    Ok(())
 }
 
 fn read_id(reader: &mut Reader<'_>) -> Read<StreamId> {
@@ -236,8 +251,8 @@ fn read_group(reader: &mut Reader<'_>, kind: u8, stream: &Stream) -> Read<Group>
         }
         let seen_at_ms = i64::from_le_bytes(reader.array()?);
         let active_at_ms = match kind {
-            kind::STREAM_LISTPACKS_3 => i64::from_le_bytes(reader.array()?),
-            _ => seen_at_ms,
+            kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 => seen_at_ms,
+            _ => i64::from_le_bytes(reader.array()?),
         };
         let consumer: ConsumerIndex = group.add_consumer(&name, seen_at_ms);
         group.consumer_mut(consumer).active_at_ms = active_at_ms;
@@ -247,6 +262,11 @@ fn read_group(reader: &mut Reader<'_>, kind: u8, stream: &Stream) -> Read<Group>
             let (delivered_at_ms, deliveries) = delivered.remove(&id).ok_or(BAD)?;
             group.assign(id, Pending { consumer, delivered_at_ms, deliveries });
         }
+    }
+    if kind == kind::STREAM_LISTPACKS_5 && reader.length()? > 0 {
+        return Err(RestoreError::Lossy(
+            "the stream has pending entries of no consumer, which cannot be kept",
+        ));
     }
     if delivered.is_empty() { Ok(group) } else { Err(BAD) }
 }

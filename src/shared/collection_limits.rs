@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use crate::config::{Config, Directive};
+use crate::rdb::{FooterCheck, Limits};
 use crate::types::hash::HashLimits;
 use crate::types::list::ListLimits;
 use crate::types::set::SetLimits;
@@ -43,6 +44,20 @@ impl CollectionLimits {
             limit.store(usize::try_from(config.int(directive)).unwrap_or(usize::MAX), Ordering::Relaxed);
         }
         self.list_listpack_size.store(config.int(Directive::ListMaxListpackSize) as i32, Ordering::Relaxed);
+    }
+
+    /// Which payloads are accepted, and when restored collections leave their compact form. `string_max` is the
+    /// longest string allowed, in bytes.
+    pub fn of_payloads(&self, footer: FooterCheck, string_max: usize) -> Limits {
+        Limits {
+            footer,
+            set: self.set(),
+            hash: self.hash(),
+            list: self.list(),
+            zset: self.zset(),
+            stream: self.stream(),
+            string_max,
+        }
     }
 
     /// `set-max-intset-entries`, `set-max-listpack-entries` and `set-max-listpack-value` (bytes).

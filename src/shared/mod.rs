@@ -8,6 +8,7 @@ pub(crate) mod collection_limits;
 pub(crate) mod commandlog;
 pub mod durability;
 pub(crate) mod latency;
+pub mod loading;
 pub(crate) mod ordered;
 pub(crate) mod pause;
 pub(crate) mod pubsub;

@@ -1,5 +1,5 @@
 //! [`Waiter`]: one wait of a client for keys (BLPOP and its kin): its request, what it waits for, and how the
-//! wait ends. The queues are in `effects::waiting`.
+//! wait ends. The queues are in `effects::wait_queues`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -37,6 +37,7 @@ impl Program {
             .expect("the program starts");
         let program = Self { child, port, dir };
         eventually("it listens", || std::net::TcpStream::connect(local(port)).is_ok());
+        eventually("it has loaded its data", || !program.client().raw("PING").starts_with("-LOADING"));
         program
     }
 

@@ -171,13 +171,5 @@ pub fn footer_check(cx: &Context<'_>) -> rdb::FooterCheck {
 /// Which payloads are accepted, and when restored collections leave their compact form, by the configuration.
 pub fn limits(cx: &Context<'_>) -> rdb::Limits {
     let settings = &cx.server.settings;
-    rdb::Limits {
-        footer: footer_check(cx),
-        set: settings.collections.set(),
-        hash: settings.collections.hash(),
-        list: settings.collections.list(),
-        zset: settings.collections.zset(),
-        stream: settings.collections.stream(),
-        string_max: settings.bulk_max().max(0) as usize,
-    }
+    settings.collections.of_payloads(footer_check(cx), settings.bulk_max().max(0) as usize)
 }

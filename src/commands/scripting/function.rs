@@ -220,13 +220,8 @@ fn add(
     sources: &[&[u8]],
     policy: Policy,
 ) -> Result<Vec<String>, CommandError> {
-    let scripting = &cx.server.scripting;
-    let give_way = scripting.give_way();
     let limit = crate::lua::memory_limit(&cx.server.config);
-    let added = scripting.with_machine(limit, |vm| {
-        scripting.libraries.add(turn, vm, &give_way, &cx.server.commands, sources, policy)
-    });
-    added.map_err(|error| CommandError::new(format!("ERR {error}")))?
+    cx.server.scripting.add_libraries(turn, limit, &cx.server.commands, sources, policy)
 }
 
 fn delete(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

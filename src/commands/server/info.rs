@@ -321,13 +321,10 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
 }
 
 fn persistence(cx: &Context<'_>, fields: &mut Fields) {
-    fields.zeros(&[
-        "loading",
-        "async_loading",
-        "current_cow_peak",
-        "current_cow_size",
-        "current_cow_size_age",
-    ]);
+    let loading = &cx.server.loading;
+    let (keys_loaded, keys_expired) = loading.keys();
+    fields.add("loading", u8::from(loading.is_active()));
+    fields.zeros(&["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
     fields.add("current_fork_perc", "0.00");
     let saves = cx.server.saving().map(|saving| saving.figures()).unwrap_or_default();
     fields.add("current_save_keys_processed", saves.keys.0);
@@ -339,7 +336,9 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
     add_seconds(fields, "rdb_last_bgsave_time_sec", saves.last_took_s);
     add_seconds(fields, "rdb_current_bgsave_time_sec", saves.current_s);
     fields.add("rdb_saves", saves.saves);
-    fields.zeros(&["rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
+    fields.add("rdb_last_cow_size", 0);
+    fields.add("rdb_last_load_keys_expired", keys_expired);
+    fields.add("rdb_last_load_keys_loaded", keys_loaded);
     let figures = cx.server.append_only().map(|append_only| append_only.figures()).unwrap_or_default();
     append_only(&figures, fields);
     fields.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
@@ -351,6 +350,14 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
         fields.add("aof_buffer_length", figures.unwritten_bytes);
         fields.add("aof_pending_bio_fsync", u64::from(figures.syncs));
         fields.add("aof_delayed_fsync", figures.delayed_syncs);
+    }
+    if let Some(progress) = loading.progress() {
+        fields.add("loading_start_time", progress.started_ms / 1000);
+        fields.add("loading_total_bytes", progress.total_bytes);
+        fields.add("loading_rdb_used_mem", progress.used_memory);
+        fields.add("loading_loaded_bytes", progress.loaded_bytes);
+        fields.add("loading_loaded_perc", format_args!("{:.2}", progress.percent()));
+        fields.add("loading_eta_seconds", progress.eta_s(cx.server.clock.now_ms()));
     }
 }
 

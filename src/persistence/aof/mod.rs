@@ -99,26 +99,23 @@ struct RunningRewrite {
 }
 
 impl AppendOnlyFile {
-    /// The append-only file of a server that has no clients yet: where `appendonly` is on, its files are
-    /// loaded, and all changes from here on are appended.
-    ///
-    /// # Errors
-    /// The files cannot be loaded or written.
-    pub fn start(server: &Arc<Server>, files: Arc<dyn Files>) -> Result<Arc<Self>, AofError> {
+    /// The append-only file of a server, not opened yet.
+    pub fn new(server: &Arc<Server>, files: Arc<dyn Files>) -> Arc<Self> {
         let config = &server.config;
         let aof = Arc::new(Self {
             server: Arc::downgrade(server),
             folder: Arc::new(Mutex::new(Folder::new(files, config))),
             state: Mutex::default(),
         });
-        if config.flag(Directive::Appendonly) {
-            aof.open(server)?;
-        }
         server.set_append_only(Arc::clone(&aof) as Arc<dyn AppendOnly>);
-        Ok(aof)
+        aof
     }
 
-    fn open(&self, server: &Arc<Server>) -> Result<(), AofError> {
+    /// Loads the files, and appends all changes from here on. While this runs no client may do anything.
+    ///
+    /// # Errors
+    /// The files cannot be loaded or written.
+    pub fn open(&self, server: &Arc<Server>) -> Result<(), AofError> {
         let mut state = self.state.lock();
         state.lock = Some(take_lock(server)?);
         let mut folder = self.folder.lock();

@@ -1,11 +1,38 @@
-//! RDB files: a header, then entries each behind an opcode or a value's type, then a checksum.
+//! RDB files: a header, then items, each behind an opcode or a value's type, then a checksum.
+//!
+//! ```text
+//! "REDIS" 4 digits or "VALKEY" 3 digits | items | 255 | checksum 8, from version 5 on
+//! ```
+//!
+//! Writer and reader are machines without files: records in, bytes out; bytes in, items out.
 
+mod error;
+pub mod read;
+mod skim;
+#[cfg(test)]
+mod tests;
 mod write;
 
+pub use error::{Fault, FileError, Header};
 pub use write::{FileVersion, FileWriter, WriteError, WriteOptions};
 
-/// What an entry that is no value begins with.
+/// Bytes of the header.
+const HEADER: usize = 9;
+
+/// What an item that is no value begins with. Smaller bytes are types of values.
 pub(super) mod opcode {
+    pub(in crate::rdb) use crate::rdb::functions::FUNCTION;
+
+    /// Behind a snapshot comes what changed while it was written: Valkey 9.2, between servers only.
+    pub const UPDATE: u8 = 242;
+    /// Valkey: slots that were being taken over. Redis: what modules keep of the key; before its value.
+    pub const SLOT_IMPORT_OR_KEY_META: u8 = 243;
+    /// A slot, the number of its keys, and of those with an expiry.
+    pub const SLOT_INFO: u8 = 244;
+    /// Functions as the candidates for Redis 7.0 wrote them.
+    pub const FUNCTION_PRE_GA: u8 = 246;
+    /// What a module keeps beside its keys.
+    pub const MODULE_AUX: u8 = 247;
     /// Seconds since the key's last use; before its value.
     pub const IDLE: u8 = 248;
     /// The key's LFU counter; before its value.
@@ -16,6 +43,8 @@ pub(super) mod opcode {
     pub const SIZES: u8 = 251;
     /// When the key ends, in milliseconds of Unix time; before its value.
     pub const EXPIRY_MS: u8 = 252;
+    /// When the key ends, in seconds of Unix time; before its value.
+    pub const EXPIRY_S: u8 = 253;
     /// The number of the database of what follows.
     pub const DATABASE: u8 = 254;
     /// The end; the checksum follows.
