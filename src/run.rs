@@ -25,7 +25,8 @@ use crate::net::ports::{ListeningPorts, fit_maxclients};
 use crate::net::tls::{TlsError, TlsSource};
 use crate::persistence::aof::{AofError, AppendOnlyFile};
 use crate::persistence::files::{Disk, Files};
-use crate::persistence::rdb::{self, load::LoadError};
+use crate::persistence::rdb;
+use crate::persistence::rdb::load::{LoadError, Purpose};
 use crate::persistence::save::Saver;
 use crate::shared::clock::Clock;
 use crate::worker;
@@ -250,7 +251,9 @@ impl Handle {
         let loader = std::thread::Builder::new().name("kvarts-loader".into()).spawn(move || {
             let loaded = match data {
                 Data::AppendOnly => append_only.open(&server).map_err(StartError::from),
-                Data::Snapshot(path) => rdb::load_data(&server, &*files, &path).map_err(StartError::from),
+                Data::Snapshot(path) => {
+                    rdb::load_data(&server, &*files, &path, Purpose::Data).map_err(StartError::from)
+                }
             };
             if loaded.is_ok() {
                 server.loading.end();

@@ -34,6 +34,13 @@ pub trait Saving: Send + Sync {
     /// It cannot be written; the server goes on.
     fn save_before_end(&self, asked: Option<bool>) -> Result<(), String>;
 
+    /// Loads the last snapshot (DEBUG RELOAD): with `save` one is written first, with `empty` all data are removed
+    /// before. Clients hear LOADING meanwhile.
+    ///
+    /// # Errors
+    /// With what is wrong; with `empty` the data are gone then.
+    fn reload(&self, save: bool, empty: bool) -> Result<(), String>;
+
     /// Its figures for INFO.
     fn figures(&self) -> SaveFigures;
 }

@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::files::{Files, Output};
+use super::rdb::load::Purpose;
+use super::{aof, rdb};
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::saving::{SaveFigures, Saving};
@@ -383,6 +385,23 @@ impl Saving for Arc<Saver> {
             return Err(error.to_string());
         }
         Ok(())
+    }
+
+    fn reload(&self, save: bool, empty: bool) -> Result<(), String> {
+        let Some(server) = self.server.upgrade() else { return Ok(()) };
+        if save {
+            self.save().map_err(|error| error.to_string())?;
+        }
+        let purpose = if empty { Purpose::Data } else { Purpose::Addition };
+        server.loading.begin(server.clock.now_ms());
+        let emptied =
+            if empty { aof::load::empty(&server).map_err(|error| error.to_string()) } else { Ok(()) };
+        let loaded = emptied.and_then(|()| {
+            rdb::load_data(&server, &*self.files, &file_of(&server), purpose)
+                .map_err(|error| error.to_string())
+        });
+        server.loading.end();
+        loaded
     }
 
     fn figures(&self) -> SaveFigures {

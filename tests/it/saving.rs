@@ -147,3 +147,107 @@ fn the_end_waits_for_the_last_snapshot() {
     client.send(b"SHUTDOWN FORCE\r\n");
     client.expect_closed();
 }
+
+const ACCOUNTS: usize = 64;
+
+/// What is in all accounts together, in the snapshot of a folder.
+fn sum_of_accounts(folder: &Path) -> i64 {
+    let dir = TempDir::new();
+    std::fs::copy(folder.join("dump.rdb"), dir.path().join("dump.rdb")).expect("a copy");
+    let server = TestServer::try_with(&[], kvarts::shared::clock::Clock::system(), dir).expect("it loads");
+    let mut client = server.client();
+    (0..ACCOUNTS)
+        .map(|number| {
+            let held = client.call(&["HGET", "accounts", &number.to_string()]).text();
+            let account = client.call(&["GET", &format!("account:{number}")]).text();
+            held.parse::<i64>().expect("a number") + account.parse::<i64>().expect("a number")
+        })
+        .sum()
+}
+
+/// Transfers between accounts in all slots and in one large hash, in transactions and scripts, while snapshots are
+/// written: the sum in each file is right.
+#[test]
+fn a_snapshot_is_of_one_instant_for_transactions_and_scripts() {
+    let server = TestServer::with_clock(&[], kvarts::shared::clock::Clock::system());
+    let mut client = server.client();
+    for number in 0..ACCOUNTS {
+        client.call(&["SET", &format!("account:{number}"), "1000"]);
+        client.call(&["HSET", "accounts", &number.to_string(), "1000"]);
+    }
+    let mut filling = vec!["HSET".to_owned(), "accounts".to_owned()];
+    (0..3000).for_each(|number| filling.extend([format!("filling:{number}"), "x".to_owned()]));
+    client.call(&filling.iter().map(String::as_str).collect::<Vec<_>>());
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let threads: Vec<_> = (0..3)
+        .map(|seed| {
+            let (mut client, stop) = (server.client(), std::sync::Arc::clone(&stop));
+            std::thread::spawn(move || {
+                let mut rng = fastrand::Rng::with_seed(seed);
+                let mut transfers = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let mut account = || format!("account:{}", rng.usize(..ACCOUNTS));
+                    let (from, to) = (account(), account());
+                    let field = rng.usize(..ACCOUNTS).to_string();
+                    let amount = rng.u8(1..100).to_string();
+                    let back = format!("-{amount}");
+                    let lines: Vec<Vec<&str>> = match rng.u8(..3) {
+                        0 => vec![vec!["MULTI"], vec!["DECRBY", &from, &amount], vec!["INCRBY", &to, &amount], vec!["EXEC"]],
+                        1 => vec![
+                            vec!["MULTI"],
+                            vec!["HINCRBY", "accounts", &field, &back],
+                            vec!["INCRBY", &to, &amount],
+                            vec!["EXEC"],
+                        ],
+                        _ => vec![vec![
+                            "EVAL",
+                            "redis.call('decrby', KEYS[1], ARGV[1]) redis.call('hincrby', KEYS[2], ARGV[2], ARGV[1])",
+                            "2",
+                            &from,
+                            "accounts",
+                            &amount,
+                            &field,
+                        ]],
+                    };
+                    let pipeline: Vec<u8> = lines.iter().flat_map(|line| encode(line)).collect();
+                    client.send(&pipeline);
+                    lines.iter().for_each(|_| drop(client.read()));
+                    transfers += 1;
+                }
+                transfers
+            })
+        })
+        .collect();
+    for _ in 0..6 {
+        client.check("SAVE", "+OK~");
+        assert_eq!(sum_of_accounts(server.dir()), 2000 * ACCOUNTS as i64);
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let transfers: u32 = threads.into_iter().map(|thread| thread.join().expect("no panic")).sum();
+    assert!(transfers > 100, "{transfers} transfers");
+}
+
+/// DEBUG RELOAD writes a snapshot and reads it back: everything is there, also what the options leave.
+#[test]
+fn what_is_saved_comes_back() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    let mut rng = fastrand::Rng::with_seed(4);
+    crate::snapshot::fill_with_large_values(&mut client, &mut rng);
+    client.check("XADD x 1-1 f v", "$3~1-1~");
+    client.check(
+        "FUNCTION LOAD '#!lua name=lib\nserver.register_function(\"f\", function() return 1 end)'",
+        "$3~lib~",
+    );
+    let expected = crate::journal::data(&server);
+    client.check("DEBUG RELOAD", "+OK~");
+    assert_eq!(crate::journal::data(&server), expected);
+    client.check("DEL k1 k2", ":2~");
+    client.check("DEBUG RELOAD NOSAVE", "+OK~");
+    assert_eq!(crate::journal::data(&server), expected, "the file was not written anew");
+    client.check("DEBUG RELOAD NOFLUSH", "-ERR Error trying to load the RDB dump, check server logs.~");
+    client.check("SET further 1", "+OK~");
+    client.check("DEBUG RELOAD NOSAVE NOFLUSH MERGE", "+OK~");
+    client.check("DEL further", ":1~");
+    assert_eq!(crate::journal::data(&server), expected);
+}

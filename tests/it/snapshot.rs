@@ -99,7 +99,7 @@ impl Sink for Copy {
 }
 
 /// Values that are frozen or copied, under names that the generators use.
-fn fill_with_large_values(client: &mut Client, rng: &mut fastrand::Rng) {
+pub fn fill_with_large_values(client: &mut Client, rng: &mut fastrand::Rng) {
     let mut run = |words: Vec<String>| {
         client.call(&words.iter().map(String::as_str).collect::<Vec<_>>());
     };

@@ -493,13 +493,19 @@ fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             }
         }
     }
-    // With neither option, the keys that were read could not be added beside the present ones. There is no
-    // file: nothing else than what was written just now can be read, and merging that changes nothing.
-    let fails = if save { !flush && !merge && !is_empty(cx) } else { flush || !merge };
-    if fails {
-        return Err(CommandError::text("ERR Error trying to load the RDB dump, check server logs."));
+    let failed = || CommandError::text("ERR Error trying to load the RDB dump, check server logs.");
+    // Keys that are there already are only replaced where that is asked for.
+    if !flush && !merge && !is_empty(cx) {
+        return Err(failed());
     }
-    read_again(cx)
+    let saving = cx.server.saving().ok_or_else(failed)?;
+    cx.keys.expect(usize::MAX);
+    saving.reload(save, flush).map_err(|error| {
+        tracing::error!(error, "DEBUG RELOAD");
+        failed()
+    })?;
+    cx.reply.ok();
+    Ok(())
 }
 
 /// Whether there are neither keys nor libraries of functions.

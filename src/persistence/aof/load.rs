@@ -104,9 +104,17 @@ pub fn load(server: &Server, folder: &Folder, cuts_torn_end: bool) -> Result<Loa
 /// # Errors
 /// As [`load`].
 pub fn reload(server: &Server, folder: &Folder) -> Result<Loaded, LoadError> {
-    let mut player = Player::new(server, Path::new("DEBUG LOADAOF"));
-    player.run_alone(b"*1\r\n$8\r\nFLUSHALL\r\n*2\r\n$8\r\nFUNCTION\r\n$5\r\nFLUSH\r\n")?;
+    empty(server)?;
     load(server, folder, false)
+}
+
+/// Removes all data and functions, without a word to anybody.
+///
+/// # Errors
+/// None that a request without keys could have.
+pub fn empty(server: &Server) -> Result<(), LoadError> {
+    let mut player = Player::new(server, Path::new("DEBUG RELOAD"));
+    player.run_alone(b"*1\r\n$8\r\nFLUSHALL\r\n*2\r\n$8\r\nFUNCTION\r\n$5\r\nFLUSH\r\n")
 }
 
 fn load_part(

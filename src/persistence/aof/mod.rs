@@ -4,7 +4,7 @@
 //! replaces all by a new base, `load.rs` repeats them. This file starts and ends these.
 
 mod folder;
-mod load;
+pub(super) mod load;
 mod plain;
 mod rewrite;
 mod snapshot;

@@ -16,6 +16,7 @@ use crate::engine::Server;
 use crate::keyspace::access_clock::{AccessClock, fresh_access};
 use crate::keyspace::database::Database;
 use crate::keyspace::prefetch;
+use crate::keyspace::reaper::FreeReason;
 use crate::keyspace::record::Record;
 use crate::keyspace::table;
 use crate::lua::functions::Policy;
@@ -76,6 +77,8 @@ pub enum Purpose {
     Data,
     /// Changes follow that were made to all of its keys: none is left out.
     Base,
+    /// It is added to the data that are there: its keys and libraries replace those of the same name.
+    Addition,
 }
 
 /// What was loaded.
@@ -119,6 +122,9 @@ pub fn load_from(
     let (sender, receiver) = sync_channel(WAITING * threads);
     let inserter = Inserter::new(server, purpose);
     let mut reading = Reading::new(server, path, sender);
+    if purpose == Purpose::Addition {
+        reading.policy = Policy::Replace;
+    }
     let read = std::thread::scope(|scope| {
         // Of the threads only, so that the reader does not wait for threads that have panicked.
         let receiver = Arc::new(Mutex::new(receiver));
@@ -202,6 +208,8 @@ impl Batch {
 /// The thread that reads the file.
 struct Reading<'s> {
     server: &'s Server,
+    /// What becomes of libraries that are there already.
+    policy: Policy,
     path: &'s Path,
     /// `None` when no batch follows.
     sender: Option<SyncSender<Batch>>,
@@ -243,6 +251,7 @@ impl<'s> Reading<'s> {
     fn new(server: &'s Server, path: &'s Path, sender: SyncSender<Batch>) -> Self {
         Self {
             server,
+            policy: Policy::Append,
             path,
             sender: Some(sender),
             batch: Batch::new(0),
@@ -381,7 +390,7 @@ impl<'s> Reading<'s> {
         let turn = server.scripting.libraries.change();
         server
             .scripting
-            .add_libraries(&turn, limit, &server.commands, &[source], Policy::Append)
+            .add_libraries(&turn, limit, &server.commands, &[source], self.policy)
             .map(drop)
             .map_err(|error| Fault::Function(error.to_string()))
     }
@@ -393,6 +402,8 @@ struct Inserter<'s> {
     limits: Limits,
     /// Keys and fields that ended before this are left out.
     past_ms: u64,
+    /// Whether a key that is there is replaced; else it is an error.
+    replaces: bool,
     clock: AccessClock,
     /// Set with the first error, which ends the loading.
     failed: AtomicBool,
@@ -407,7 +418,8 @@ impl<'s> Inserter<'s> {
         Self {
             server,
             limits: server.settings.collections.of_payloads(FooterCheck::default(), string_max),
-            past_ms: if purpose == Purpose::Data { now_ms } else { 0 },
+            past_ms: if purpose == Purpose::Base { 0 } else { now_ms },
+            replaces: purpose == Purpose::Addition,
             clock: server.settings.access_clock(now_ms),
             failed: AtomicBool::new(false),
             error: Mutex::new(None),
@@ -491,7 +503,12 @@ impl<'s> Inserter<'s> {
         let hashed = database.hasher().key(key.name);
         let mut table = database.write_slot(hashed.slot());
         if table::find(&table, &hashed).is_some() {
-            return Err(key.wrong(Fault::Duplicate(number as u64)));
+            if !self.replaces {
+                return Err(key.wrong(Fault::Duplicate(number as u64)));
+            }
+            if let Some(replaced) = database.remove(&mut table, &hashed) {
+                self.server.keyspace.reaper.discard(replaced, FreeReason::Overwritten);
+            }
         }
         database.insert(&mut table, &hashed, record);
         database.note_whereabouts(hashed.slot(), &table);

@@ -17,15 +17,15 @@ pub fn existing_file(server: &Server) -> Option<PathBuf> {
     path.try_exists().unwrap_or(true).then_some(path)
 }
 
-/// Loads the file that holds all the data.
+/// Loads the file that holds all the data, and logs what it held.
 ///
 /// # Errors
 /// A file that cannot be read or is broken.
-pub fn load_data(server: &Server, files: &dyn Files, path: &Path) -> Result<(), LoadError> {
+pub fn load_data(server: &Server, files: &dyn Files, path: &Path, purpose: Purpose) -> Result<(), LoadError> {
     let started = Instant::now();
     // What is no file has no length, and an error when it is opened.
     server.loading.expect(files.len(path).unwrap_or(0));
-    let loaded = load::load(server, files, path, Purpose::Data)?;
+    let loaded = load::load(server, files, path, purpose)?;
     let (keys, expired, ended) = (loaded.keys, loaded.expired, loaded.all_fields_expired);
     match loaded.empty {
         0 => tracing::info!(

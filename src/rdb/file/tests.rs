@@ -8,7 +8,7 @@ use super::{opcode, skim::Skim};
 use crate::keyspace::record::Record;
 use crate::keyspace::value::Object;
 use crate::rdb::tests::limits;
-use crate::rdb::write::{length, string};
+use crate::rdb::write::{length, plain_string as string};
 use crate::rdb::{CHECKSUM, Family, Nothing, dump, kind, write};
 use crate::types::hash::Hash;
 
