@@ -1,5 +1,6 @@
-//! Files that keep the data: snapshots, written and loaded.
+//! Files that keep the data: snapshots, written, loaded and looked through.
 
 pub mod files;
 pub mod rdb;
 pub mod save;
+pub mod tools;

@@ -8,7 +8,7 @@ use super::{opcode, skim::Skim};
 use crate::keyspace::record::Record;
 use crate::keyspace::value::Object;
 use crate::rdb::tests::limits;
-use crate::rdb::write::{length, string};
+use crate::rdb::write::{length, plain_string};
 use crate::rdb::{CHECKSUM, Family, Nothing, dump, kind, write};
 use crate::types::hash::Hash;
 
@@ -446,7 +446,7 @@ proptest! {
             let mut value = Vec::new();
             write::value(record, &mut value);
             items.push(value[0]);
-            string(index.to_string().as_bytes(), &mut items);
+            plain_string(index.to_string().as_bytes(), &mut items);
             items.extend(&value[1..]);
         }
         let seen = read(&file("VALKEY080", &items), piece, accept());
