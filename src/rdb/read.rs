@@ -20,7 +20,7 @@ use crate::types::zset::ZSet;
 /// What was read of a value.
 #[derive(Debug)]
 pub enum Decoded {
-    /// The value.
+    /// All that there is of it.
     Value(Restored),
     /// A collection without elements, which some old versions of Redis wrote.
     Empty,

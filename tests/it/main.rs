@@ -66,6 +66,7 @@ mod stream_consumers;
 mod string;
 mod tidy;
 mod tls;
+mod tools;
 mod tracking;
 mod transaction;
 mod waiting;

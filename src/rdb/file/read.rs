@@ -35,13 +35,13 @@ impl Default for Accept {
 pub enum Next<'r> {
     /// More bytes are needed.
     More,
-    /// An item.
+    /// A part of the file.
     Item(Item<'r>),
     /// The file has ended, and its checksum was right.
     End,
 }
 
-/// A part of a file.
+/// What a file consists of.
 #[derive(Debug)]
 pub enum Item<'r> {
     /// The header: always the first item.

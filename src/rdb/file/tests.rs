@@ -429,7 +429,10 @@ proptest! {
     #[test]
     fn written_values_come_back(
         strings in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..20),
-        fields in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..20), prop::option::of(1u64..1 << 40)), 1..30),
+        fields in prop::collection::vec(
+            (prop::collection::vec(any::<u8>(), 1..20), prop::option::of(1u64..1 << 40)),
+            1..30,
+        ),
         piece in 1usize..500,
     ) {
         let mut hash = Hash::new();
