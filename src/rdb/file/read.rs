@@ -30,7 +30,7 @@ impl Default for Accept {
     }
 }
 
-/// What [`FileReader::next`] returns.
+/// What [`FileReader::read_next`] returns.
 #[derive(Debug)]
 pub enum Next<'r> {
     /// More bytes are needed.
@@ -222,7 +222,7 @@ impl FileReader {
     ///
     /// # Errors
     /// Bytes that are not those of an RDB file. Whatever is called afterwards fails too, or wants more bytes.
-    pub fn next(&mut self) -> Result<Next<'_>, FileError> {
+    pub fn read_next(&mut self) -> Result<Next<'_>, FileError> {
         self.pass_returned();
         loop {
             match self.step() {
