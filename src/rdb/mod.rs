@@ -146,6 +146,21 @@ pub struct Limits {
     pub string_max: usize,
 }
 
+impl Default for Limits {
+    /// With the defaults of the directives, and strings of any length.
+    fn default() -> Self {
+        Self {
+            footer: FooterCheck::default(),
+            set: SetLimits::default(),
+            hash: HashLimits::default(),
+            list: ListLimits::default(),
+            zset: ZSetLimits::default(),
+            stream: StreamLimits::default(),
+            string_max: file::read::Accept::default().string_max,
+        }
+    }
+}
+
 /// A restored value.
 #[derive(Debug)]
 pub enum Restored {

@@ -8,7 +8,7 @@ use super::{opcode, skim::Skim};
 use crate::keyspace::record::Record;
 use crate::keyspace::value::Object;
 use crate::rdb::tests::limits;
-use crate::rdb::write::{length, string};
+use crate::rdb::write::{length, plain_string};
 use crate::rdb::{CHECKSUM, Family, Nothing, dump, kind, write};
 use crate::types::hash::Hash;
 
@@ -140,7 +140,7 @@ fn read(file: &[u8], piece: usize, accept: Accept) -> Seen {
     let mut items = Vec::new();
     let mut pieces = file.chunks(piece.max(1));
     let end = loop {
-        match reader.next() {
+        match reader.read_next() {
             Err(error) => break Err(error),
             Ok(Next::End) => break Ok(reader.offset()),
             Ok(Next::More) => match pieces.next() {
@@ -206,7 +206,7 @@ fn attributes_are_those_of_the_next_key_only() {
     reader.feed(&file);
     let mut found = Vec::new();
     loop {
-        match reader.next().expect("right") {
+        match reader.read_next().expect("right") {
             Next::Item(Item::Key(key)) => {
                 let at = key.attributes;
                 found.push((key.name.to_vec(), at.expire_at_ms, at.idle_s, at.frequency, at.offset));
@@ -284,7 +284,7 @@ fn checksums() {
     // What follows is not read.
     let mut reader = FileReader::new(accept());
     reader.feed(&[&good[..], b"*1\r\n"].concat());
-    while !matches!(reader.next().expect("right"), Next::End) {}
+    while !matches!(reader.read_next().expect("right"), Next::End) {}
     assert_eq!((reader.rest(), reader.offset()), (&b"*1\r\n"[..], good.len() as u64));
 }
 
@@ -449,7 +449,7 @@ proptest! {
             let mut value = Vec::new();
             write::value(record, &mut value);
             items.push(value[0]);
-            string(index.to_string().as_bytes(), &mut items);
+            plain_string(index.to_string().as_bytes(), &mut items);
             items.extend(&value[1..]);
         }
         let seen = read(&file("VALKEY080", &items), piece, accept());
