@@ -27,9 +27,12 @@ pub fn decompress(packed: &[u8], len: usize) -> Option<Vec<u8>> {
             let distance = ((control & 0x1f) << 8 | usize::from(*packed.get(at)?)) + 1;
             at += 1;
             let start = out.len().checked_sub(distance)?;
-            // The copied range may overlap its own output, so it goes byte by byte.
-            for index in start..start + run + 2 {
-                out.push(out[index]);
+            // The copied range may overlap its own output: each pass then copies what the one before made, too.
+            let mut left = run + 2;
+            while left > 0 {
+                let there = left.min(out.len() - start);
+                out.extend_from_within(start..start + there);
+                left -= there;
             }
         }
         if out.len() > len {
