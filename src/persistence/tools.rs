@@ -10,12 +10,13 @@ use super::rdb::{check, convert};
 use crate::rdb::file::FileVersion;
 
 const USAGE: &str = "usage: kvarts check FILE|FOLDER [--fix]
-       kvarts convert IN OUT [--rdb-version 11|80]
+       kvarts convert IN OUT [--rdb-version 9|10|11|12|80]
 
 check says what an RDB file holds and what is wrong with it. With --fix, a file that ends too early is cut
 behind its last whole key; the file as it was is kept as FILE.broken. Of a folder all .rdb files are checked.
-convert writes a file of another version: 11 for Redis 7.2 and later and Valkey 7.2 and later (the default),
-80 for Valkey 9, which keeps expiries of fields.";
+convert writes a file of another version: 11 for Redis 7.2 and later and Valkey 7.2 and later (the default), 9
+for Redis 5 and 6, 10 for Redis 7.0. Expiries of fields are kept by 12, for Redis 7.4 and 8, and by 80, for
+Valkey 9.";
 
 /// Exit statuses.
 const RIGHT: u8 = 0;
@@ -113,10 +114,9 @@ fn convert_file(arguments: &[OsString], out: &mut dyn Write) -> io::Result<u8> {
         }
         _ => return misused(out),
     };
-    let version = match version.to_str() {
-        Some("11") => FileVersion::Redis11,
-        Some("80") => FileVersion::Valkey80,
-        _ => return misused(out),
+    let number = version.to_str().and_then(|number| number.parse().ok());
+    let Some(version) = FileVersion::ALL.into_iter().find(|version| Some(version.number()) == number) else {
+        return misused(out);
     };
     let mut beside = to.clone();
     beside.push(".part");

@@ -28,10 +28,10 @@ pub enum Decoded {
     Ended,
 }
 
-/// Reads type and value, which have to use up all of `bytes`.
-pub fn value(bytes: &[u8], limits: &Limits) -> Read<Restored> {
+/// Reads type and value, which have to use up all of `bytes`. `family` says whose types they are.
+pub fn value(bytes: &[u8], family: Family, limits: &Limits) -> Read<Restored> {
     let (&kind, value) = bytes.split_first().ok_or(RestoreError::Format)?;
-    let kind = kind::of(kind, Family::Valkey).ok_or(RestoreError::Format)?;
+    let kind = kind::of(kind, family).ok_or(RestoreError::Format)?;
     match decode(kind, value, limits, 0)? {
         Decoded::Value(restored) => Ok(restored),
         Decoded::Empty | Decoded::Ended => Err(RestoreError::Format),
@@ -175,8 +175,14 @@ fn set(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<Option<Set>> 
     let mut set = None;
     match kind {
         kind::SET => {
-            for _ in 0..reader.count()? {
-                add_member(&mut set, &reader.text()?, limits)?;
+            let count = reader.count()?;
+            for _ in 0..count {
+                let member = reader.text()?;
+                // In the encoding of so many members from the start.
+                let set = set.get_or_insert_with(|| Set::new_for(&member, &limits.set, count));
+                if !set.add(&member, &limits.set) {
+                    return Err(RestoreError::Format);
+                }
             }
         }
         kind::SET_INTSET => intset(&reader.text()?, &mut set, limits)?,
@@ -227,7 +233,11 @@ fn hash(kind: u8, reader: &mut Reader<'_>, limits: &Limits, past_ms: u64) -> Rea
         kind::HASH_METADATA => u64::from_le_bytes(reader.array()?).saturating_sub(1),
         _ => 0,
     };
-    for _ in 0..reader.count()? {
+    let count = reader.count()?;
+    if kind == kind::HASH {
+        fields.hash.expect(count, &limits.hash);
+    }
+    for _ in 0..count {
         let mut end_ms = match kind {
             kind::HASH_METADATA | kind::HASH_METADATA_PRE_GA => match reader.length()? {
                 0 => None,
