@@ -81,9 +81,9 @@ struct State {
 }
 
 /// A snapshot that was begun, with what is not in the keyspace.
-struct Begun<'s> {
-    snapshot: Snapshot<'s>,
-    libraries: Vec<Arc<Library>>,
+pub(super) struct Begun<'s> {
+    pub(super) snapshot: Snapshot<'s>,
+    pub(super) libraries: Vec<Arc<Library>>,
     changes: u64,
 }
 
@@ -227,7 +227,7 @@ pub fn file_of(server: &Server) -> PathBuf {
 }
 
 /// Begins a snapshot; `None` where one is being read. `at_begin` is called at its instant with the server.
-fn begin_snapshot<'s>(server: &'s Server, at_begin: &mut dyn FnMut(&Server)) -> Option<Begun<'s>> {
+pub(super) fn begin_snapshot<'s>(server: &'s Server, at_begin: &mut dyn FnMut(&Server)) -> Option<Begun<'s>> {
     let (mut libraries, mut changes) = (Vec::new(), 0);
     let snapshot = server.begin_snapshot(|| {
         libraries = server.scripting.libraries.all();
@@ -295,7 +295,7 @@ fn uses_access_clock(server: &Server) -> bool {
 }
 
 /// Sleeps for each key as `rdb-key-save-delay` says.
-fn pause_for_tests(server: &Server, keys: u64) {
+pub(super) fn pause_for_tests(server: &Server, keys: u64) {
     let delay_us = server.config.int(Directive::RdbKeySaveDelay);
     if let (Ok(delay_us @ 1..), 1..) = (u64::try_from(delay_us), keys) {
         std::thread::sleep(Duration::from_micros(delay_us.saturating_mul(keys)).min(Duration::from_secs(1)));

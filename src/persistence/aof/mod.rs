@@ -5,6 +5,7 @@
 
 mod folder;
 pub(super) mod load;
+mod plain;
 mod rewrite;
 mod snapshot;
 mod syncer;
@@ -29,7 +30,6 @@ use crate::error::CommandError;
 use folder::{Folder, OpenError};
 use load::LoadError;
 use rewrite::Job;
-use snapshot::{Snapshot, StoppedWorld};
 use writer::{Shared, Writer};
 
 /// Failures in a row after which the next automatic rewrite waits, a minute at first.
@@ -63,7 +63,6 @@ pub struct AppendOnlyFile {
     /// The server, which holds this.
     server: Weak<Server>,
     folder: Arc<Mutex<Folder>>,
-    snapshot: Arc<dyn Snapshot>,
     state: Mutex<State>,
 }
 
@@ -106,7 +105,6 @@ impl AppendOnlyFile {
         let aof = Arc::new(Self {
             server: Arc::downgrade(server),
             folder: Arc::new(Mutex::new(Folder::new(files, config))),
-            snapshot: Arc::new(StoppedWorld),
             state: Mutex::default(),
         });
         server.set_append_only(Arc::clone(&aof) as Arc<dyn AppendOnly>);
@@ -175,7 +173,6 @@ impl AppendOnlyFile {
         Job {
             server: Arc::clone(server),
             folder: Arc::clone(&self.folder),
-            snapshot: Arc::clone(&self.snapshot),
             syncs_bit_by_bit: server.config.flag(Directive::AofRewriteIncrementalFsync),
             cancelled: Arc::clone(cancelled),
         }

@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use parking_lot::Mutex;
 
 use super::folder::Folder;
-use super::snapshot::Snapshot;
+use super::snapshot;
 use super::writer::{Shared, Switch};
 use crate::aof::Part;
 use crate::engine::Server;
@@ -21,7 +21,6 @@ const SYNC_EACH: u64 = 4 << 20;
 pub(super) struct Job {
     pub(super) server: Arc<Server>,
     pub(super) folder: Arc<Mutex<Folder>>,
-    pub(super) snapshot: Arc<dyn Snapshot>,
     pub(super) syncs_bit_by_bit: bool,
     /// Set to have the job end before its work is done.
     pub(super) cancelled: Arc<AtomicBool>,
@@ -57,14 +56,16 @@ impl Job {
         let file = files.create(&path)?;
         let base = BaseFile { file: &*file, job: self, unsynced: 0 };
         let mut out = BufWriter::with_capacity(256 << 10, base);
-        self.snapshot.write(&self.server, at_begin, &mut out)?;
+        let is_cancelled = || self.cancelled.load(Ordering::Acquire);
+        snapshot::write(&self.server, at_begin, &is_cancelled, &mut out)?;
         out.flush()?;
         file.sync()
     }
 
     /// Puts the file that was written in the place of the base and of all files before `first`.
     pub(super) fn take_base(&self, first: Option<&Part>) -> io::Result<()> {
-        self.folder.lock().take_base(self.snapshot.is_rdb(), first)
+        // An RDB file as base follows when such files can be loaded.
+        self.folder.lock().take_base(false, first)
     }
 }
 
