@@ -1,5 +1,5 @@
-//! Whatever follows the header of an RDB file, in pieces of any length: there is an end or an error, and each value
-//! that is read is written so that it reads back the same.
+//! Whatever follows the header of an RDB file, in pieces of any length: there is an end or an error, and each
+//! value that is read is written so that it reads back the same.
 #![no_main]
 
 use kvarts::rdb::file::read::{Accept, FileReader, Item, Next};

@@ -235,22 +235,15 @@ impl FileReader {
         }
     }
 
-    /// The error of a file that ends here. Where only the checksum is missing it is told at the mark of the
-    /// end, which is of no use without it.
+    /// The error of a file that ends here. Its offset is where the last whole item ends.
     pub fn cut(&self) -> FileError {
-        let mut error = self.wrong(match self.state {
-            State::Header
-                if !b"REDIS".starts_with(&self.buffer[..self.buffer.len().min(5)])
-                    && !b"VALKEY".starts_with(&self.buffer[..self.buffer.len().min(6)]) =>
-            {
-                Fault::Signature
-            }
-            _ => Fault::End,
-        });
-        if matches!(self.state, State::Checksum) {
-            error.offset -= 1;
+        let begins = |magic: &[u8]| magic.starts_with(&self.buffer[..self.buffer.len().min(magic.len())]);
+        match self.state {
+            State::Header if !begins(b"REDIS") && !begins(b"VALKEY") => self.wrong(Fault::Signature),
+            // The end's opcode is of no use without its checksum.
+            State::Checksum => FileError { offset: self.offset() - 1, ..self.wrong(Fault::End) },
+            _ => self.wrong(Fault::End),
         }
-        error
     }
 
     fn wrong(&self, fault: Fault) -> FileError {
