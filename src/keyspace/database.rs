@@ -8,6 +8,7 @@ use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, R
 use super::expiry_index::ExpiryIndex;
 use super::gate::Wait;
 use super::key_hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
+use super::readers::PieceReaders;
 use super::record::{Record, RecordBox, ValueRef};
 use super::table::{self, At, SlotTable};
 use super::value::Object;
@@ -45,6 +46,8 @@ pub struct Database {
     field_ends: Box<[AtomicU32]>,
     /// Expiries of keys and fields.
     pub expiry: ExpiryIndex,
+    /// Readers of big values, see [`readers`](super::readers).
+    pub readers: PieceReaders,
 }
 
 impl Database {
@@ -72,6 +75,7 @@ impl Database {
             volatile: counters(),
             field_ends: counters(),
             expiry: ExpiryIndex::new(),
+            readers: PieceReaders::default(),
         }
     }
 
@@ -200,6 +204,23 @@ impl Database {
         tables + size_of_val(shards) + self.expiry.memory_bytes() + SLOT_COUNT * (64 + SHARD_BYTES)
     }
 
+    /// To be called before a record's value or expiry changes, and when it was taken out but not freed yet, with
+    /// the slot locked exclusively. Every change in the keyspace comes through here:
+    /// [`Access`](super::access::Access)'s through its one way to a record that changes, removals through
+    /// `forget`, the sweeper's of hash fields and DEBUG's through their own calls; only emptying a whole
+    /// database, which nobody is beside, has [`clear`](Self::clear).
+    #[inline]
+    pub fn about_to_change(&self, record: &Record) {
+        if self.readers.any() {
+            self.tell_readers(record);
+        }
+    }
+
+    #[cold]
+    fn tell_readers(&self, record: &Record) {
+        self.readers.tell(Some(self.hasher.hash(record.key())));
+    }
+
     /// Adds a record whose key is not there. `table` is the slot's, locked exclusively.
     pub fn insert<'t>(
         &self,
@@ -255,6 +276,7 @@ impl Database {
     /// tables and expiries is given back, also in slots that were emptied before; the slots themselves stay.
     pub fn clear(&self, mut taken: impl FnMut(usize, SlotTable)) -> usize {
         let mut removed = 0;
+        self.readers.tell(None);
         for slot in 0..SLOT_COUNT {
             let mut table = self.write_slot(slot);
             removed += table.len();
@@ -304,6 +326,7 @@ impl Database {
                 let Some(at) = table::locate(&table, &HashedKey { bytes: replacement.key(), hash }) else {
                     continue;
                 };
+                self.about_to_change(&replacement);
                 let mut place = table::owner_at(&mut table, at);
                 debug_assert_eq!(place.expire_at_ms(), replacement.expire_at_ms());
                 replacement.set_access(place.access());
@@ -352,6 +375,7 @@ impl Database {
             }
             let is_volatile = |record: &Record| next_end_ms(record).is_some() && same_key(record);
             let Some(record) = table::find_where_mut(table, hash, is_volatile) else { continue };
+            self.about_to_change(record);
             let had_field_ends = field_end_ms(record).is_some();
             let ended = take_fields(record, now_ms, fields_max);
             if had_field_ends && field_end_ms(record).is_none() {
@@ -427,6 +451,7 @@ impl Database {
     }
 
     fn forget(&self, slot: usize, record: &Record) {
+        self.about_to_change(record);
         sub(&self.keys[slot], 1);
         if record.expire_at_ms().is_some() {
             sub(&self.volatile[slot], 1);
