@@ -71,6 +71,10 @@ pub enum CommandError {
     ReadOnlyReplica,
     #[error("NOREPLICAS Not enough good replicas to write.")]
     NoReplicas,
+    #[error(
+        "MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Valkey logs for details about the RDB error."
+    )]
+    SnapshotFailed,
     #[error("CROSSSLOT Keys in request don't hash to the same slot")]
     CrossSlot,
     #[error("MOVED {slot} {endpoint}")]

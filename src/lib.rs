@@ -7,6 +7,7 @@
 
 pub(crate) mod acl;
 pub mod alloc;
+pub mod aof;
 pub(crate) mod cluster;
 pub mod command;
 pub mod commands;
@@ -15,10 +16,12 @@ pub(crate) mod effects;
 pub mod engine;
 pub(crate) mod error;
 pub(crate) mod glob;
+pub mod journal;
 pub mod keyspace;
 pub mod logging;
 pub mod lua;
 pub(crate) mod net;
+pub mod persistence;
 pub mod primitives;
 pub(crate) mod random;
 pub mod rdb;
@@ -30,7 +33,7 @@ pub mod types;
 pub mod worker;
 
 pub use net::tls::AUTHORITY_FILE;
-pub use run::{Handle, StartError, start, start_with_signals};
+pub use run::{Handle, StartError, start, start_with_files, start_with_signals};
 
 /// The Redis version whose commands and replies are spoken, as INFO and HELLO tell clients that look features
 /// up by it.

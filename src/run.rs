@@ -13,12 +13,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
 use crate::engine::eviction::Keeper;
+use crate::engine::saving::Saving;
 use crate::engine::sweeper::Sweeper;
 use crate::engine::{Ports, Server};
 use crate::net::Listening;
 use crate::net::listener::{self, ListenError};
 use crate::net::ports::{ListeningPorts, fit_maxclients};
 use crate::net::tls::{TlsError, TlsSource};
+use crate::persistence::aof::{AofError, AppendOnlyFile};
+use crate::persistence::files::{Disk, Files};
+use crate::persistence::save::Saver;
 use crate::shared::clock::Clock;
 use crate::worker;
 
@@ -37,6 +41,9 @@ pub enum StartError {
     /// A certificate or key could not be read.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The append-only file could not be loaded or written.
+    #[error(transparent)]
+    AppendOnly(#[from] AofError),
 }
 
 /// A running server. Ends it when dropped.
@@ -44,6 +51,8 @@ pub struct Handle {
     server: Arc<Server>,
     sweeper: Option<Sweeper>,
     keeper: Option<Keeper>,
+    saver: Arc<Saver>,
+    append_only: Arc<AppendOnlyFile>,
     runtime: Option<tokio::runtime::Runtime>,
     tls: Arc<TlsSource>,
     /// Signals that [`wait`](Self::wait) acts on; `None` without them.
@@ -57,7 +66,15 @@ pub struct Handle {
 /// # Errors
 /// Addresses that cannot be listened on, certificates that cannot be read.
 pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
-    start_server(config, clock, false)
+    start_server(config, clock, false, Arc::new(Disk))
+}
+
+/// Does what [`start`] does, with files of another kind: tests have some of them fail.
+///
+/// # Errors
+/// As there.
+pub fn start_with_files(config: Config, clock: Clock, files: Arc<dyn Files>) -> Result<Handle, StartError> {
+    start_server(config, clock, false, files)
 }
 
 /// Does what [`start`] does, for the one server of a program: takes over signals before the first client can
@@ -66,10 +83,15 @@ pub fn start(config: Config, clock: Clock) -> Result<Handle, StartError> {
 /// # Errors
 /// As there.
 pub fn start_with_signals(config: Config, clock: Clock) -> Result<Handle, StartError> {
-    start_server(config, clock, true)
+    start_server(config, clock, true, Arc::new(Disk))
 }
 
-fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Handle, StartError> {
+fn start_server(
+    config: Config,
+    clock: Clock,
+    with_signals: bool,
+    files: Arc<dyn Files>,
+) -> Result<Handle, StartError> {
     let workers = worker_count(&config);
     let numbers = Arc::new(worker::Numbers::new(workers));
     let (parked, stopped, giving) = (Arc::clone(&numbers), Arc::clone(&numbers), numbers);
@@ -97,7 +119,11 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
     let commands = Commands::new(&crate::commands::groups());
     let server = Arc::new(Server::new(commands, config, clock, workers));
     server.load_configured_users().map_err(StartError::Users)?;
+    let saver = Saver::new(&server, Arc::clone(&files));
+    server.set_saving(Arc::new(Arc::clone(&saver)));
     server.scripting.set_give_way(Arc::new(move |pause| give_way(pause, &giving)));
+    // Before anything ends or is evicted by itself.
+    let append_only = AppendOnlyFile::start(&server, files)?;
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     let tasks = runtime.handle().clone();
     let keeper = Keeper::start(Arc::clone(&server), move || {
@@ -110,6 +136,8 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
         server: Arc::clone(&server),
         sweeper: Some(sweeper),
         keeper: Some(keeper),
+        saver,
+        append_only: Arc::clone(&append_only),
         runtime: Some(runtime),
         tls: Arc::clone(&tls),
         signals: Mutex::new(signals),
@@ -119,6 +147,7 @@ fn start_server(config: Config, clock: Clock, with_signals: bool) -> Result<Hand
         let _inside = runtime.enter();
         handle.socket_file = listen(runtime, Listening { server: Arc::clone(&server), tls })?;
         runtime.spawn(housekeeping(server));
+        runtime.spawn(look_after_files(append_only));
     }
     Ok(handle)
 }
@@ -187,7 +216,12 @@ impl Handle {
         let Some(mut signals) = signals else { return std::future::pending().await };
         loop {
             match signals.next().await {
-                name @ ("SIGTERM" | "SIGINT") => return tracing::info!("received {name}, shutting down"),
+                name @ ("SIGTERM" | "SIGINT") => {
+                    tracing::info!("received {name}, shutting down");
+                    if self.may_end(name).await {
+                        return;
+                    }
+                }
                 "SIGHUP" => self.reopen(),
                 name => tracing::info!("received {name}, which means nothing here"),
             }
@@ -196,6 +230,30 @@ impl Handle {
 }
 
 impl Handle {
+    /// Writes the last snapshot, where one is wanted at the end. Returns whether the server may end: not where it
+    /// could not be written, unless the configuration says to end all the same.
+    async fn may_end(&self, signal: &str) -> bool {
+        const SAVE: i64 = 1;
+        const NOSAVE: i64 = 2;
+        const FORCE: i64 = 8;
+        let directive =
+            if signal == "SIGINT" { Directive::ShutdownOnSigint } else { Directive::ShutdownOnSigterm };
+        let flags = self.server.config.int(directive);
+        let asked = (flags & (SAVE | NOSAVE) != 0).then_some(flags & SAVE != 0);
+        let saver = Arc::clone(&self.saver);
+        let saved = tokio::task::spawn_blocking(move || saver.save_before_end(asked)).await;
+        match saved {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(
+                    "Errors trying to shut down the server. Check the logs for more information. ({error})"
+                );
+                flags & FORCE != 0
+            }
+            Err(_) => true,
+        }
+    }
+
     /// Reads certificates and keys again. The log needs nothing: its file is opened for each line.
     fn reopen(&self) {
         tracing::info!("received SIGHUP: certificates are read again");
@@ -208,6 +266,7 @@ impl Drop for Handle {
         self.server.request_shutdown();
         // A script that goes on for ever holds its locks, which the threads below may wait for.
         self.server.scripting.slow.end_all();
+        self.saver.stop();
         self.sweeper = None;
         self.keeper = None;
         for client in self.server.clients.all() {
@@ -217,6 +276,7 @@ impl Drop for Handle {
             // Connections write their last replies; one that hangs is cut.
             runtime.shutdown_timeout(Duration::from_secs(2));
         }
+        self.append_only.finish();
         if let Some(path) = self.socket_file.take() {
             // The file would only tell clients of a server that is gone.
             drop(std::fs::remove_file(path));
@@ -278,7 +338,19 @@ async fn housekeeping(server: Arc<Server>) {
         tick.tick().await;
         server.look_after_clients();
         server.measure_rates();
+        if let Some(saving) = server.saving() {
+            saving.look();
+        }
         server.memory_use();
+    }
+}
+
+/// Has the append-only file rewritten when it is time.
+async fn look_after_files(append_only: Arc<AppendOnlyFile>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tick.tick().await;
+        append_only.look();
     }
 }
 

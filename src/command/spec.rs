@@ -180,6 +180,8 @@ impl Flags {
     pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 25);
     /// Runs at once in a transaction instead of being queued.
     pub const NOT_QUEUED: Flags = Flags(1 << 26);
+    /// Answers the error of a disk that cannot be written, as writes do.
+    pub const TELLS_DISK_ERRORS: Flags = Flags(1 << 27);
     /// Leaves the one-time permission of ASKING in force.
     pub const KEEPS_ASKING: Flags = Flags(1 << 28);
 

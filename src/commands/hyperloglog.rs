@@ -158,7 +158,10 @@ fn estimate_one(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<u64, Comman
         return Ok(estimate);
     }
     let estimate = hyperloglog::estimate(bytes)?;
-    // No event and no change is told: the value counts the same elements.
+    // No event and no change is told: the value counts the same elements. Its bytes change all the same.
+    if cx.is_journaled() {
+        cx.enter(&[b"PFCOUNT", key.bytes]);
+    }
     if let Some(record) = cx.keys.write(key) {
         if let Some(Object::Text(bytes)) = record.object_mut() {
             hyperloglog::keep_estimate(bytes, estimate);

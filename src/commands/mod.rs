@@ -67,6 +67,8 @@ pub fn groups() -> Vec<&'static [Command]> {
         server::config::COMMANDS,
         server::info::COMMANDS,
         server::process::COMMANDS,
+        server::saving::COMMANDS,
+        server::append_only::COMMANDS,
         scripting::eval::COMMANDS,
         scripting::function::COMMANDS,
         transactions::COMMANDS,

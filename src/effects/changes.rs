@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 
 use super::key_queue::KeyQueue;
+use super::told::Told;
 use super::{Effects, Message};
+use crate::journal::Mark;
 use crate::keyspace::change::{ChangeSink, EventClass};
 use crate::keyspace::key_hash::HashedKey;
 
@@ -60,6 +62,8 @@ struct Kept {
     /// A database was emptied.
     flushed: bool,
     messages: Vec<Message>,
+    /// Where the entries of the journal stood when it began.
+    entries: Mark,
 }
 
 /// Work left for later in the batch. Most batches have none, so it is allocated when the first comes.
@@ -77,16 +81,42 @@ struct Pending {
 /// [`Effects`] at once, or keeps it while a transaction runs that may be undone.
 #[derive(Debug)]
 pub struct ChangeBuffer<'s> {
-    effects: &'s Effects,
+    pub(super) effects: &'s Effects,
     /// Id of the client that makes the changes; 0 for none (expiry, eviction).
     actor: Cell<u64>,
     pending: RefCell<Option<Box<Pending>>>,
+    pub(super) told: Told,
+    /// Whether nobody is told of anything: a file is being repeated.
+    silent: Cell<bool>,
 }
 
 impl<'s> ChangeBuffer<'s> {
     /// Makes an empty buffer for one batch.
     pub fn new(effects: &'s Effects) -> Self {
-        Self { effects, actor: Cell::new(0), pending: RefCell::new(None) }
+        Self {
+            effects,
+            actor: Cell::new(0),
+            pending: RefCell::new(None),
+            told: Told::default(),
+            silent: Cell::new(false),
+        }
+    }
+
+    /// Tells nobody of anything from here on.
+    pub fn be_silent(&self) {
+        self.silent.set(true);
+    }
+
+    /// Whether nobody is told of anything.
+    #[inline]
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.get()
+    }
+
+    /// Whether any listener is in use and is to be told.
+    #[inline]
+    fn listens(&self) -> bool {
+        self.effects.listens() && !self.silent.get()
     }
 
     fn pending(&self) -> RefMut<'_, Pending> {
@@ -105,7 +135,8 @@ impl<'s> ChangeBuffer<'s> {
     /// Keeps all changes from here on, until [`tell_kept`](Self::tell_kept) or
     /// [`forget_kept`](Self::forget_kept).
     pub fn keep(&self) {
-        let before = self.pending().kept.replace(Kept::default());
+        let kept = Kept { entries: self.mark(), ..Kept::default() };
+        let before = self.pending().kept.replace(kept);
         debug_assert!(before.is_none(), "transactions that can be undone do not nest");
     }
 
@@ -117,7 +148,7 @@ impl<'s> ChangeBuffer<'s> {
         }
         for held in kept.changes {
             let key = HashedKey { bytes: &held.key.1, hash: held.hash };
-            if self.effects.listens() {
+            if self.listens() {
                 self.tell(held.key.0, &key, held.event, held.cause);
             }
         }
@@ -128,14 +159,16 @@ impl<'s> ChangeBuffer<'s> {
 
     /// Drops what was kept, as the transaction was undone.
     pub fn forget_kept(&self) {
-        self.pending().kept = None;
+        if let Some(kept) = self.pending().kept.take() {
+            self.forget_entries(kept.entries);
+        }
     }
 
     /// Reports a change beside the value (of a stream's groups): publishes the event and serves waiting
     /// clients, but aborts no transaction and invalidates no copy.
     #[inline]
     pub fn noted(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
-        if self.effects.listens() {
+        if self.listens() {
             self.tell(database, key, Some((class, event)), None);
         }
     }
@@ -149,7 +182,7 @@ impl<'s> ChangeBuffer<'s> {
         event: Option<(EventClass, &'static str)>,
         in_script: bool,
     ) {
-        if self.effects.listens() {
+        if self.listens() {
             let cause = if in_script { Cause::Script } else { Cause::Command };
             self.tell(database, key, event, Some(cause));
         }
@@ -242,19 +275,42 @@ impl Drop for ChangeBuffer<'_> {
 impl ChangeSink for ChangeBuffer<'_> {
     #[inline]
     fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
-        if self.effects.listens() {
+        if matches!(class, EventClass::EXPIRED | EventClass::EVICTED) {
+            self.enter_own(database, &[b"DEL", key.bytes]);
+        }
+        if self.listens() {
             self.tell(database, key, Some((class, event)), Some(Cause::of(class)));
         }
     }
 
     fn touched(&self, database: usize, key: &HashedKey<'_>) {
-        if self.effects.listens() {
+        if self.listens() {
             self.tell(database, key, None, Some(Cause::Command));
         }
     }
 
-    fn flushed(&self) {
-        if !self.effects.tracking.any() {
+    fn fields_ended(&self, database: usize, key: &HashedKey<'_>, fields: &[Box<[u8]>]) {
+        let mut words: Vec<&[u8]> = vec![b"HDEL", key.bytes];
+        words.extend(fields.iter().map(|field| &**field));
+        self.enter_own(database, &words);
+    }
+
+    fn swapped(&self, first: usize, second: usize) {
+        if self.is_journaled() {
+            let (mut one, mut other) = (itoa::Buffer::new(), itoa::Buffer::new());
+            let words = [b"SWAPDB", one.format(first).as_bytes(), other.format(second).as_bytes()];
+            self.enter_now(first, &words);
+        }
+    }
+
+    fn flushed(&self, database: Option<usize>) {
+        if self.is_journaled() {
+            match database {
+                Some(number) => self.enter_now(number, &[b"FLUSHDB"]),
+                None => self.enter_now(0, &[b"FLUSHALL"]),
+            }
+        }
+        if !self.effects.tracking.any() || self.is_silent() {
             return;
         }
         match self.kept() {

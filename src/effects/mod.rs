@@ -4,6 +4,7 @@
 
 pub mod changes;
 mod key_queue;
+pub(crate) mod told;
 pub mod tracking;
 pub mod wait_queues;
 pub mod watch;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 
 use crate::config::KeyspaceEvents;
+use crate::journal::Journal;
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::shared::clock::Clock;
@@ -35,6 +37,8 @@ pub struct Effects {
     pub waiting: Waiting,
     /// Clients that keep copies of what they read (CLIENT TRACKING).
     pub tracking: Tracking,
+    /// The stream of changes that append-only files and replicas repeat.
+    pub journal: Journal,
     pubsub: Arc<PubSub>,
     clock: Arc<Clock>,
 }
@@ -58,6 +62,7 @@ impl Effects {
             watches: Watches::default(),
             waiting: Waiting::default(),
             tracking: Tracking::default(),
+            journal: Journal::default(),
             pubsub,
             clock,
         }

@@ -47,7 +47,9 @@ impl Server {
         if ticked {
             // A change of the thresholds counts as a tick.
             batch.tick = tick;
-            batch.thresholds = self.logs.observation.thresholds(batch.now_ms);
+            if !batch.is_silent {
+                batch.thresholds = self.logs.observation.thresholds(batch.now_ms);
+            }
         }
         let thresholds = batch.thresholds;
         if done.request_bytes >= thresholds.request_bytes || done.reply_bytes >= thresholds.reply_bytes {
@@ -114,7 +116,9 @@ impl Server {
         }
         let now_ns = self.clock.monotonic_ns();
         let took_ns = now_ns - batch.clock_ns + sleeps_ns;
-        self.stats.commands_ran(crate::worker::current(), command, calls, took_ns, failed);
+        if !batch.is_silent {
+            self.stats.commands_ran(crate::worker::current(), command, calls, took_ns, failed);
+        }
         batch.clock_ns = now_ns;
         took_ns
     }

@@ -162,6 +162,8 @@ pub(super) struct Batch<'s> {
     /// Number of executed requests that ran for clients that waited.
     pub(super) for_others: u64,
     pub(super) dirty: u64,
+    /// Whether nothing of it is counted and logged: it repeats a file.
+    pub(super) is_silent: bool,
 }
 
 impl Server {
@@ -180,6 +182,9 @@ impl Server {
         let mut batch = self.new_batch();
         client.shared.active_ms.store(u64::MAX, Ordering::Relaxed);
         batch.changes.set_actor(client.shared.id);
+        if client.is_loader {
+            self.begin_loading_batch(client, &mut batch);
+        }
         batch.plain = self.is_plain(client);
         if !scratch.keys.is_empty() {
             self.prefetch(client, &mut batch, &scratch.keys);
@@ -345,6 +350,7 @@ impl Server {
             executed: 0,
             for_others: 0,
             dirty: 0,
+            is_silent: false,
         }
     }
 
@@ -365,8 +371,21 @@ impl Server {
         }
     }
 
-    fn account(&self, client: &Client, batch: &mut Batch<'_>) {
+    /// Lets a batch of the client that repeats a file run without being judged, told, counted or logged.
+    #[cold]
+    fn begin_loading_batch(&self, client: &mut Client, batch: &mut Batch<'_>) {
+        client.rights.free_now(self);
+        batch.changes.be_silent();
+        batch.is_silent = true;
+        batch.thresholds = Thresholds::NONE;
+    }
+
+    fn account(&self, client: &mut Client, batch: &mut Batch<'_>) {
         self.account_batch(batch);
+        let position = batch.changes.position();
+        if position != 0 {
+            client.changed_to = position;
+        }
         let commands = &client.shared.commands;
         client.shared.active_ms.store(batch.now_ms, Ordering::Relaxed);
         commands.fetch_add(batch.executed - batch.for_others, Ordering::Relaxed);
@@ -375,6 +394,9 @@ impl Server {
     /// Adds what the batch counted to the server's statistics.
     pub(super) fn account_batch(&self, batch: &mut Batch<'_>) {
         self.end_streak(0, batch);
+        if batch.is_silent {
+            return;
+        }
         self.stats.add(crate::worker::current(), Counter::CommandsProcessed, batch.executed);
         self.stats.add(crate::worker::current(), Counter::KeyspaceHits, batch.counts.hits.get());
         self.stats.add(crate::worker::current(), Counter::KeyspaceMisses, batch.counts.misses.get());

@@ -80,6 +80,12 @@ pub struct Client {
     pub out_of_memory: bool,
     /// WATCH: the keys, and what tells of their changes.
     pub watch: Watch,
+    /// Repeats the requests of a file: it sees keys that have ended, may do everything whatever is configured,
+    /// and what it does is told to nobody and counted nowhere.
+    pub is_loader: bool,
+    /// Position in the journal behind its last change; 0 before the first, or where nobody reads the journal.
+    /// Its replies wait until that is as safe as `appendfsync` asks for.
+    pub changed_to: u64,
     /// Set while its request waits for keys.
     pub waiter: Option<Arc<Waiter>>,
     /// Offset in the write buffer at which the reply under way begins. All bytes before it are whole replies.
@@ -137,6 +143,8 @@ impl Client {
             transaction: None,
             out_of_memory: false,
             watch: Watch::default(),
+            is_loader: false,
+            changed_to: 0,
             waiter: None,
             replied: 0,
             shared,
@@ -167,7 +175,7 @@ impl Client {
     /// The time up to which keys and fields have ended for this client.
     #[inline]
     pub fn ended_ms(&self, now_ms: u64, settings: &Settings) -> u64 {
-        if self.import_source && settings.import_mode() { 0 } else { now_ms }
+        if self.import_source && settings.import_mode() || self.is_loader { 0 } else { now_ms }
     }
 
     /// Selects a database.

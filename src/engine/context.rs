@@ -238,6 +238,25 @@ impl<'a> Context<'a> {
         self.event(key, EventClass::GENERIC, "del");
     }
 
+    /// Whether anybody reads the journal: only then a command has to [`enter`](Self::enter) anything.
+    #[inline]
+    pub fn is_journaled(&self) -> bool {
+        self.changes.is_journaled()
+    }
+
+    /// Enters into the journal what the command has changed, in place of its request: a request that does the
+    /// same again at any time and in any place, with the same keys.
+    pub fn enter(&self, words: &[&[u8]]) {
+        self.changes.enter(self.keys.database, words);
+    }
+
+    /// [`enter`](Self::enter)s that a key was deleted, where anybody reads the journal.
+    pub fn enter_deleted(&self, key: &HashedKey<'_>) {
+        if self.is_journaled() {
+            self.enter(&[b"DEL", key.bytes]);
+        }
+    }
+
     /// Ends a command that found nothing and may wait. The client waits; within a transaction or a script,
     /// where waiting is not allowed, `wait.nothing` is the reply.
     pub fn wait_for(&mut self, wait: WaitFor) {
@@ -266,6 +285,9 @@ impl<'a> Context<'a> {
         let outer = (self.command, self.planned, self.origin, self.after.take());
         (self.command, self.planned, self.origin) = (entry, &[], origin);
         let started_ns = self.server.clock.monotonic_ns();
+        if self.is_journaled() {
+            self.changes.begin_group();
+        }
         let result = self.call(entry, self.server.commands.functions(entry).run, arguments);
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
         self.told_of(entry, arguments, took_ns, start, result.is_err());
@@ -299,6 +321,9 @@ impl<'a> Context<'a> {
 
     /// Counts a nested command and logs it where it crossed a threshold.
     fn told_of(&self, entry: &Entry, arguments: &[&[u8]], took_ns: u64, start: usize, failed: bool) {
+        if self.client.is_loader {
+            return;
+        }
         let server = self.server;
         let from_script = self.origin == Origin::Script;
         let done = Done {

@@ -12,7 +12,7 @@ use super::Server;
 use super::batch::Batch;
 use super::client::Client;
 use super::command::Handler;
-use super::context::{After, Context};
+use super::context::{After, Context, Origin};
 use super::heavy::HeavyWatch;
 use super::request::Request;
 use crate::command::keys::{LockPlan, drop_foreign, lock_plan};
@@ -52,16 +52,42 @@ impl<'a> Context<'a> {
     /// Runs the function of a command whose locks are held. When it answers an error, what it wrote is taken
     /// back.
     ///
-    /// Every command of every kind begins and ends here, so this is where its changes are to be told as one.
+    /// Every command of every kind begins and ends here, so this is where its changes are entered into the
+    /// journal.
     #[inline]
     pub(super) fn call(&mut self, entry: &Entry, run: Handler, arguments: &[&[u8]]) -> CommandResult {
         if self.client.tracker.is_some() {
             self.remember_reads(entry, arguments);
         }
         let start = self.reply.position();
-        let result = run(self, arguments);
+        let result = if self.changes.is_journaled() {
+            self.run_journaled(run, arguments)
+        } else {
+            run(self, arguments)
+        };
         if result.is_err() {
             self.reply.truncate(start);
+        }
+        result
+    }
+
+    /// Runs the function and enters into the journal what it changed: the request as it is, unless the function
+    /// or commands within it have made entries of their own. A client's command ends the group of what ran
+    /// within it.
+    #[inline(never)]
+    fn run_journaled(&mut self, run: Handler, arguments: &[&[u8]]) -> CommandResult {
+        let (database, dirty, entered) = (self.keys.database, self.dirty, self.changes.entered());
+        let seen_ended = self.keys.seen_ended();
+        let result = run(self, arguments);
+        if self.dirty != dirty && self.changes.entered() == entered {
+            // What the command took for absent is absent where it is repeated.
+            self.keys.for_each_seen_ended(seen_ended, |database, key| {
+                self.changes.enter(database, &[b"DEL", key]);
+            });
+            self.changes.enter(database, arguments);
+        }
+        if self.origin == Origin::Client {
+            self.changes.append_entries();
         }
         result
     }
@@ -118,7 +144,8 @@ impl Server {
         self.plan_locks(client, request, alone, plan);
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && entry.spec.has_further_locks { &[] } else { plan };
-        let wide = alone || entry.spec.flags.has(Flags::WHOLE_KEYSPACE);
+        let flags = entry.spec.flags;
+        let wide = alone || flags.has(Flags::WHOLE_KEYSPACE) && !flags.has(Flags::ALLOW_BUSY);
         let give_up = || self.is_slow();
         let watch = HeavyWatch::new(self, batch.clock_ns);
         let (database, version) = (client.database, client.version);
@@ -224,7 +251,7 @@ impl Server {
         AccessSettings {
             now_ms,
             ended_ms: client.ended_ms(now_ms, &self.settings),
-            past_ms: if self.settings.import_mode() { 0 } else { now_ms },
+            past_ms: if self.settings.import_mode() || client.is_loader { 0 } else { now_ms },
             clock: self.settings.access_clock(now_ms),
             touch: !client.no_touch,
             sink: changes,
@@ -247,6 +274,9 @@ impl Context<'_> {
         let waiting = &self.server.effects.waiting;
         let waiter = waiting.add(shared, self.client.version, self.command.id, request, keys, wait);
         *shared.waiter.lock() = Some(Arc::clone(&waiter));
+        if let Some(disk) = waiter.wait.disk {
+            self.server.wait_for_disk(disk, &waiter);
+        }
         self.client.waiter = Some(waiter);
     }
 }

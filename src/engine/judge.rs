@@ -45,6 +45,9 @@ impl Server {
         keys: &[PlannedKey],
         now_ms: u64,
     ) -> Verdict {
+        if client.is_loader {
+            return Verdict::Pass;
+        }
         let flags = entry.spec.flags;
         let place = if client.transaction.is_some() { Place::Transaction } else { Place::TopLevel };
         if let Err(refused) = self.permit(client, entry, arguments, place) {
@@ -63,6 +66,15 @@ impl Server {
         }
         if self.lacks_replicas() && writes(client, flags) {
             return Verdict::Refuse(CommandError::NoReplicas);
+        }
+        if self.refuses_after_failed_snapshot() && writes(client, flags) {
+            return Verdict::Refuse(CommandError::SnapshotFailed);
+        }
+        if self.durability.refuses_writes()
+            && (writes(client, flags) || flags.has(Flags::TELLS_DISK_ERRORS))
+            && let Some(refused) = self.durability.refusal()
+        {
+            return Verdict::Refuse(refused);
         }
         if client.door == Door::ReadOnly && flags.has(Flags::WRITE) {
             return Verdict::Refuse(CommandError::ReadOnlyReplica);
@@ -83,6 +95,14 @@ impl Server {
             return Verdict::Wait;
         }
         Verdict::Pass
+    }
+
+    /// Whether writes are refused because the last snapshot in the background failed
+    /// (`stop-writes-on-bgsave-error`).
+    pub fn refuses_after_failed_snapshot(&self) -> bool {
+        self.snapshot_failed.load(std::sync::atomic::Ordering::Relaxed)
+            && self.config.flag(Directive::StopWritesOnBgsaveError)
+            && !self.config.save_points().is_empty()
     }
 
     /// Number of replicas in good state for `min-replicas-to-write`: one where the read-only port is open, as

@@ -1,6 +1,7 @@
 //! The server: everything that its clients share, and the way of a request from bytes to reply.
 
 mod account;
+pub mod append_only;
 pub mod batch;
 mod busy;
 pub mod client;
@@ -19,6 +20,7 @@ pub(crate) mod observe;
 mod replies;
 mod request;
 pub(crate) mod rights;
+pub mod saving;
 pub(crate) mod serve_waiting;
 mod streak;
 pub(crate) mod sweeper;
@@ -33,15 +35,18 @@ use crate::cluster::ClusterState;
 
 use crate::config::{Config, Directive};
 use crate::effects::Effects;
+use crate::journal::Journal;
 use crate::keyspace::Keyspace;
 use crate::keyspace::evict::Evictor;
 use crate::keyspace::reaper::FreeReason;
+use crate::keyspace::snapshot::Snapshot;
 use crate::logging::LogSwitch;
 use crate::logging::limit::LogLimit;
 use crate::lua::Scripting;
 use crate::shared::clients::Clients;
 use crate::shared::clock::Clock;
 use crate::shared::commandlog::{CommandLogs, LogKind};
+use crate::shared::durability::Durability;
 use crate::shared::latency::LatencyMonitor;
 use crate::shared::pause::Pause;
 use crate::shared::pubsub::PubSub;
@@ -92,10 +97,18 @@ pub struct Server {
     pub changes: AtomicU64,
     /// Whether RESTORE takes payloads with a wrong checksum (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
     pub skips_checksums: AtomicBool,
+    /// How far changes are on disk, and who waits for that.
+    pub durability: Durability,
+    /// The append-only file for commands, served by `persistence`; unset in a server without files.
+    append_only: std::sync::OnceLock<Arc<dyn append_only::AppendOnly>>,
     /// Handle by which CONFIG SET changes level and form of the program's log; unset in tests, which have
     /// none.
     log: std::sync::OnceLock<LogSwitch>,
     /// Access to sockets for commands (ports, MIGRATE), served by `net`; unset in a server without sockets.
+    /// Whether the last snapshot in the background failed.
+    pub snapshot_failed: AtomicBool,
+    /// Snapshot files for commands, written by `persistence`; unset in a server without files.
+    saving: std::sync::OnceLock<Arc<dyn saving::Saving>>,
     network: std::sync::OnceLock<Arc<dyn network::Network>>,
     shutdown: tokio::sync::watch::Sender<bool>,
 }
@@ -222,7 +235,11 @@ impl Server {
             changes: AtomicU64::new(0),
             skips_checksums: AtomicBool::new(false),
             clock,
+            durability: Durability::default(),
+            append_only: std::sync::OnceLock::new(),
             log: std::sync::OnceLock::new(),
+            snapshot_failed: AtomicBool::new(false),
+            saving: std::sync::OnceLock::new(),
             network: std::sync::OnceLock::new(),
             shutdown: tokio::sync::watch::channel(false).0,
             config,
@@ -271,6 +288,20 @@ impl Server {
     pub fn set_log_switch(&self, switch: LogSwitch) {
         // The program has one log, and sets it once.
         let _ = self.log.set(switch);
+    }
+
+    /// Begins a snapshot of the data; `None` where one is running. Waits until nobody else is in the keyspace and
+    /// calls `at_begin` at the instant of the snapshot.
+    pub fn begin_snapshot(&self, at_begin: impl FnOnce()) -> Option<Snapshot<'_>> {
+        let exclusive = self.keyspace.gate.exclusive(|| ());
+        let snapshot = Snapshot::begin(&self.keyspace, &exclusive)?;
+        at_begin();
+        Some(snapshot)
+    }
+
+    /// The stream of changes.
+    pub fn journal(&self) -> &Journal {
+        &self.effects.journal
     }
 
     /// Asks all connections, listeners and the program to end.

@@ -41,6 +41,10 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
+    /// No command crosses these.
+    pub const NONE: Thresholds =
+        Thresholds { slow_ns: u64::MAX, request_bytes: u64::MAX, reply_bytes: u64::MAX, one_by_one: false };
+
     /// Returns whether a command with so many bytes may have to be logged.
     #[inline]
     pub fn are_met(&self, request_bytes: usize, reply_bytes: usize) -> bool {

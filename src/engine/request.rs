@@ -145,6 +145,8 @@ impl Server {
             && !self.cluster.is_enabled()
             && !self.pause.is_set()
             && self.settings.min_replicas() == 0
+            && !self.snapshot_failed.load(Ordering::Relaxed)
+            && !self.durability.refuses_writes()
             && !self.logs.monitors.any()
     }
 

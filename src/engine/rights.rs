@@ -49,6 +49,11 @@ impl Rights {
         self.free_in == server.acl.generation()
     }
 
+    /// Lets everything pass in the present generation of users.
+    pub fn free_now(&mut self, server: &Server) {
+        self.free_in = server.acl.generation();
+    }
+
     /// Whether the client has to authenticate first.
     pub fn is_barred(&self) -> bool {
         self.barred
@@ -123,7 +128,7 @@ impl Server {
         place: Place,
         text: impl FnOnce(&User, &Entry, Denied) -> String,
     ) -> Result<(), CommandError> {
-        if client.rights.is_free(self) {
+        if client.rights.is_free(self) || client.is_loader {
             return Ok(());
         }
         self.look_at_rights(client);

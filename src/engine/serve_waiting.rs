@@ -18,7 +18,7 @@ use crate::keyspace::access::Access;
 use crate::keyspace::record::is_expired;
 use crate::keyspace::table;
 use crate::resp::encode::Reply;
-use crate::shared::waiter::{Ended, Waiter};
+use crate::shared::waiter::{DiskWait, EmptyReply, Ended, Waiter};
 
 /// A waiting client whose request runs again, and the key whose change caused that.
 #[derive(Clone, Copy)]
@@ -149,7 +149,7 @@ impl Server {
             self.stats.error(crate::worker::current(), &error.code());
             self.stats.command_rejected(crate::worker::current(), entry.id);
             self.effects.waiting.remove(waiter);
-            waiter.served(out);
+            waiter.served(out, 0);
             return Served::Yes;
         }
         client.tracker = waiter.client.tracker.lock().clone();
@@ -183,7 +183,7 @@ impl Server {
         batch.for_others += 1;
         waiter.client.commands.fetch_add(1, Ordering::Relaxed);
         self.effects.waiting.remove(waiter);
-        waiter.served(out);
+        waiter.served(out, batch.changes.position());
         Served::Yes
     }
 
@@ -192,6 +192,11 @@ impl Server {
         let mut reply = Vec::new();
         let mut writer = Reply::new(&mut reply, waiter.version);
         match why {
+            EndOfWait::Timeout
+                if waiter.wait.disk.is_some_and(|disk| self.durability.is_synced(disk.position)) =>
+            {
+                EmptyReply::Counts(1, 0).write(&mut writer);
+            }
             EndOfWait::Timeout => waiter.wait.nothing.write_late(&mut writer),
             EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
         }
@@ -201,6 +206,29 @@ impl Server {
             self.count_unserved(waiter, why, reply_bytes);
         }
         ended
+    }
+
+    /// Has the wait end once the journal is on disk as far as it asks for.
+    #[cold]
+    pub(super) fn wait_for_disk(&self, disk: DiskWait, waiter: &std::sync::Arc<Waiter>) {
+        if !disk.suffices {
+            return;
+        }
+        self.durability.add_waiter(disk.position, waiter);
+        if self.durability.is_synced(disk.position) {
+            self.end_wait_for_disk(waiter);
+        }
+    }
+
+    /// Ends a wait for the disk: what the client waited for is there.
+    pub fn end_wait_for_disk(&self, waiter: &Waiter) {
+        let mut reply = Vec::new();
+        EmptyReply::Counts(1, 0).write(&mut Reply::new(&mut reply, waiter.version));
+        let reply_bytes = reply.len() as u64;
+        if self.effects.waiting.end(waiter, reply) == Ended::Now {
+            self.count_unserved(waiter, EndOfWait::Timeout, reply_bytes);
+        }
+        self.durability.remove_waiter(waiter);
     }
 
     /// Counts a wait that ended without a result as a call of its command.

@@ -72,7 +72,7 @@ impl Server {
         }
         let request = OwnedRequest::new(arguments);
         transaction.bytes += request.memory_bytes();
-        if transaction.bytes > self.settings.query_max() {
+        if transaction.bytes > self.settings.query_max() && !client.is_loader {
             return Err(CommandError::text("ERR transaction exceeds client-query-buffer-limit"));
         }
         transaction.flags = transaction.flags.and(self.flags_of(entry, arguments));

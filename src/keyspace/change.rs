@@ -40,8 +40,14 @@ pub trait ChangeSink {
     /// `key` changed without an event of its own: its database was flushed or swapped.
     fn touched(&self, database: usize, key: &HashedKey<'_>);
 
-    /// A database was flushed, or all of them.
-    fn flushed(&self);
+    /// Fields of the hash under `key` ended and were removed.
+    fn fields_ended(&self, database: usize, key: &HashedKey<'_>, fields: &[Box<[u8]>]);
+
+    /// The database with this number was flushed, or all of them. Nothing else is in the keyspace.
+    fn flushed(&self, database: Option<usize>);
+
+    /// Two databases were exchanged. Nothing else is in the keyspace.
+    fn swapped(&self, first: usize, second: usize);
 
     /// Keys of a database that a listener has to hear of when it is flushed or swapped.
     fn of_interest(&self, database: usize) -> Vec<Box<[u8]>>;

@@ -1,5 +1,6 @@
 //! One database: a dashmap whose shards are the cluster slots, and the counters of each slot.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use dashmap::{DashMap, RawRwLock};
@@ -9,7 +10,9 @@ use super::expiry_index::ExpiryIndex;
 use super::gate::Wait;
 use super::key_hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
 use super::readers::PieceReaders;
+use super::reaper::Reaper;
 use super::record::{Record, RecordBox, ValueRef};
+use super::snapshot::{Handover, place_of};
 use super::table::{self, At, SlotTable};
 use super::value::Object;
 use crate::primitives::occupancy::Occupancy;
@@ -48,11 +51,22 @@ pub struct Database {
     pub expiry: ExpiryIndex,
     /// Readers of big values, see [`readers`](super::readers).
     pub readers: PieceReaders,
+    /// Number of the physical database.
+    pub(super) physical: u16,
+    /// How far the walk of a snapshot has come; the greatest number where none runs. Changes under the lock of
+    /// the slot that it is in, or while nobody else is in the keyspace.
+    pub(super) snapshot_position: AtomicU64,
+    handover: Arc<Handover>,
 }
 
 impl Database {
-    /// An empty database.
+    /// An empty database by itself.
     pub fn new(hasher: KeyHasher) -> Self {
+        Self::of_keyspace(hasher, 0, Arc::default())
+    }
+
+    /// An empty database of a keyspace.
+    pub(super) fn of_keyspace(hasher: KeyHasher, physical: u16, handover: Arc<Handover>) -> Self {
         let counters = || (0..SLOT_COUNT).map(|_| AtomicU32::new(0)).collect();
         let map = DashMap::with_hasher_and_shard_amount(SlotHasher::default(), SLOT_COUNT);
         for slot in 0..SLOT_COUNT {
@@ -76,6 +90,9 @@ impl Database {
             field_ends: counters(),
             expiry: ExpiryIndex::new(),
             readers: PieceReaders::default(),
+            physical,
+            snapshot_position: AtomicU64::new(u64::MAX),
+            handover,
         }
     }
 
@@ -204,23 +221,6 @@ impl Database {
         tables + size_of_val(shards) + self.expiry.memory_bytes() + SLOT_COUNT * (64 + SHARD_BYTES)
     }
 
-    /// To be called before a record's value or expiry changes, and when it was taken out but not freed yet, with
-    /// the slot locked exclusively. Every change in the keyspace comes through here:
-    /// [`Access`](super::access::Access)'s through its one way to a record that changes, removals through
-    /// `forget`, the sweeper's of hash fields and DEBUG's through their own calls; only emptying a whole
-    /// database, which nobody is beside, has [`clear`](Self::clear).
-    #[inline]
-    pub fn about_to_change(&self, record: &Record) {
-        if self.readers.any() {
-            self.tell_readers(record);
-        }
-    }
-
-    #[cold]
-    fn tell_readers(&self, record: &Record) {
-        self.readers.tell(Some(self.hasher.hash(record.key())));
-    }
-
     /// Adds a record whose key is not there. `table` is the slot's, locked exclusively.
     pub fn insert<'t>(
         &self,
@@ -229,6 +229,7 @@ impl Database {
         record: RecordBox,
     ) -> &'t mut Record {
         let slot = key.slot();
+        self.note_new(key.hash, &record);
         add(&self.keys[slot], 1);
         if let Some(at_ms) = record.expire_at_ms() {
             add(&self.volatile[slot], 1);
@@ -241,6 +242,47 @@ impl Database {
         table::insert_new(table, key.hash, record, self.hasher())
     }
 
+    /// Whether a snapshot that runs has passed the record with this hash, or none runs. The record's slot is
+    /// locked.
+    #[inline]
+    fn is_passed(&self, hash: u64) -> bool {
+        let position = self.snapshot_position.load(Ordering::Relaxed);
+        position == u64::MAX || place_of(slot_of_hash(hash), fingerprint_of_hash(hash)) < position
+    }
+
+    /// Called before a record changes or is removed: a snapshot that runs gets it as it is, and those that read
+    /// its value in pieces begin again. The record is in a slot that is locked exclusively.
+    #[inline]
+    pub fn about_to_change(&self, hash: u64, record: &mut Record) {
+        if self.readers.any() {
+            self.readers.tell(Some(hash));
+        }
+        if !self.is_passed(hash) {
+            self.handover.record(self.physical, record);
+        }
+    }
+
+    /// Called for a record that is put into a slot that is locked exclusively: a snapshot that runs leaves it
+    /// out.
+    #[inline]
+    pub fn note_new(&self, hash: u64, record: &Record) {
+        record.set_handed_over(!self.is_passed(hash));
+        if self.handover.is_reading() {
+            self.handover.moved(self.physical, record);
+        }
+    }
+
+    /// Has the table of an emptied slot freed, once a snapshot that runs has read it. Nobody else is in the
+    /// keyspace.
+    pub fn discard_table(&self, slot: usize, table: SlotTable, reaper: &Reaper) {
+        let position = self.snapshot_position.load(Ordering::Relaxed);
+        if position < place_of(slot + 1, 0) || self.handover.is_reading() {
+            self.handover.table(self.physical, slot, table, position);
+        } else {
+            reaper.discard_table(table);
+        }
+    }
+
     /// Removes a key and returns its record. `table` is the key's slot, locked exclusively.
     pub fn remove(&self, table: &mut SlotTable, key: &HashedKey<'_>) -> Option<RecordBox> {
         let at = table::locate(table, key)?;
@@ -249,6 +291,7 @@ impl Database {
 
     /// [`remove`](Self::remove) of a key that was located before.
     pub fn remove_at(&self, table: &mut SlotTable, key: &HashedKey<'_>, at: At) -> RecordBox {
+        self.about_to_change(key.hash, table::at_mut(table, at));
         let record = table::remove_at(table, key, at, self.hasher());
         self.forget(key.slot(), &record);
         record
@@ -264,6 +307,7 @@ impl Database {
         expire_at_ms: Option<u64>,
     ) {
         let mut record = table::owner_at(table, at);
+        self.about_to_change(key.hash, &mut record);
         let before = record.expire_at_ms();
         record.set_expire_at_ms(expire_at_ms);
         drop(record);
@@ -326,8 +370,9 @@ impl Database {
                 let Some(at) = table::locate(&table, &HashedKey { bytes: replacement.key(), hash }) else {
                     continue;
                 };
-                self.about_to_change(&replacement);
                 let mut place = table::owner_at(&mut table, at);
+                self.about_to_change(hash, &mut place);
+                self.note_new(hash, &replacement);
                 debug_assert_eq!(place.expire_at_ms(), replacement.expire_at_ms());
                 replacement.set_access(place.access());
                 let old = std::mem::replace(&mut *place, replacement);
@@ -347,7 +392,8 @@ impl Database {
         wanted: impl Fn(&Record) -> bool,
     ) -> Option<RecordBox> {
         let is_it = |record: &Record| self.hasher().hash(record.key()) == hash && wanted(record);
-        let record = table::remove_where(table, hash, is_it)?;
+        let mut record = table::remove_where(table, hash, is_it)?;
+        self.about_to_change(hash, &mut record);
         self.forget(slot_of_hash(hash), &record);
         table::shrink_if_sparse(table, self.hasher());
         Some(record)
@@ -369,13 +415,14 @@ impl Database {
             let is_due = |record: &Record| {
                 record.expire_at_ms().is_some_and(|at_ms| at_ms <= now_ms) && same_key(record)
             };
-            if let Some(record) = table::remove_where(table, hash, is_due) {
+            if let Some(mut record) = table::remove_where(table, hash, is_due) {
+                self.about_to_change(hash, &mut record);
                 self.forget(slot, &record);
                 return Some(Ended::Key(record));
             }
             let is_volatile = |record: &Record| next_end_ms(record).is_some() && same_key(record);
             let Some(record) = table::find_where_mut(table, hash, is_volatile) else { continue };
-            self.about_to_change(record);
+            self.about_to_change(hash, record);
             let had_field_ends = field_end_ms(record).is_some();
             let ended = take_fields(record, now_ms, fields_max);
             if had_field_ends && field_end_ms(record).is_none() {
@@ -386,14 +433,14 @@ impl Database {
             if let Some(at_ms) = next_end_ms(record) {
                 self.expiry.add(slot, at_ms, fingerprint, usize::MAX / 4);
             }
-            if let Some(EndedFields { due_ms, count, is_empty }) = ended {
+            if let Some(EndedFields { due_ms, fields, is_empty }) = ended {
                 let key = record.key().into();
                 let emptied =
                     if is_empty { table::remove_where(table, hash, |record| same_key(record)) } else { None };
                 if let Some(record) = &emptied {
                     self.forget(slot, record);
                 }
-                return Some(Ended::Fields { key, due_ms, count, emptied });
+                return Some(Ended::Fields { key, due_ms, fields, emptied });
             }
         }
         table::shrink_if_sparse(table, self.hasher());
@@ -451,7 +498,6 @@ impl Database {
     }
 
     fn forget(&self, slot: usize, record: &Record) {
-        self.about_to_change(record);
         sub(&self.keys[slot], 1);
         if record.expire_at_ms().is_some() {
             sub(&self.volatile[slot], 1);
@@ -473,8 +519,8 @@ pub enum Ended {
         key: Box<[u8]>,
         /// Earliest expiry of these fields, in milliseconds of Unix time.
         due_ms: u64,
-        /// Number of fields.
-        count: usize,
+        /// Their names.
+        fields: Vec<Box<[u8]>>,
         /// The hash's record if no field is left; it is removed too.
         emptied: Option<RecordBox>,
     },
@@ -482,15 +528,15 @@ pub enum Ended {
 
 struct EndedFields {
     due_ms: u64,
-    count: usize,
+    fields: Vec<Box<[u8]>>,
     is_empty: bool,
 }
 
 fn take_fields(record: &mut Record, now_ms: u64, max: usize) -> Option<EndedFields> {
     let Some(Object::Hash(hash)) = record.object_mut() else { return None };
     let due_ms = hash.next_expiry_ms().filter(|at_ms| *at_ms <= now_ms)?;
-    let count = hash.take_expired(now_ms, max).len();
-    Some(EndedFields { due_ms, count, is_empty: hash.is_empty() })
+    let fields = hash.take_expired(now_ms, max);
+    Some(EndedFields { due_ms, fields, is_empty: hash.is_empty() })
 }
 
 /// Earliest expiry of a hash's fields; `None` where no field has one.

@@ -241,7 +241,11 @@ mod tests {
 
         fn touched(&self, _: usize, _: &HashedKey<'_>) {}
 
-        fn flushed(&self) {}
+        fn fields_ended(&self, _: usize, _: &HashedKey<'_>, _: &[Box<[u8]>]) {}
+
+        fn flushed(&self, _: Option<usize>) {}
+
+        fn swapped(&self, _: usize, _: usize) {}
 
         fn of_interest(&self, _: usize) -> Vec<Box<[u8]>> {
             Vec::new()

@@ -16,11 +16,12 @@ pub mod readers;
 pub(crate) mod reaper;
 pub mod record;
 pub(crate) mod scan;
+pub mod snapshot;
 pub(crate) mod sweep;
 pub mod table;
 pub mod value;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use database::Database;
@@ -28,6 +29,7 @@ use gate::Gate;
 use key_hash::KeyHasher;
 use parking_lot::{RwLock, RwLockReadGuard};
 use reaper::Reaper;
+use snapshot::Handover;
 use table::SlotTable;
 
 /// Longest time that one try to make a database may hold up readers that hold its absence.
@@ -60,17 +62,21 @@ pub struct Keyspace {
     pub gate: Gate,
     /// The thread that frees big values.
     pub reaper: Reaper,
+    /// What a snapshot that runs is given by those who change data.
+    pub handover: Arc<Handover>,
 }
 
 impl Keyspace {
     /// An empty keyspace. `workers` is how many threads run commands; `seed` makes the hashes unpredictable.
     pub fn new(databases: usize, workers: usize, seed: u64) -> Self {
+        let handover = Arc::<Handover>::default();
         let keyspace = Self {
             databases: (0..databases).map(|_| Place::default()).collect(),
             hasher: KeyHasher::with_seed(seed),
             nothing: SlotTable::new(),
             gate: Gate::new(workers, databases),
-            reaper: Reaper::start(),
+            reaper: Reaper::for_keyspace(Arc::clone(&handover)),
+            handover,
         };
         // Database 0 is made at once, before the first client waits for it.
         if databases > 0 {
@@ -99,7 +105,11 @@ impl Keyspace {
             return database;
         }
         let _alone = place.absence.write();
-        place.database.get_or_init(|| Database::new(self.hasher.clone()))
+        place.database.get_or_init(|| self.new_database(index))
+    }
+
+    fn new_database(&self, index: u16) -> Database {
+        Database::of_keyspace(self.hasher.clone(), index, Arc::clone(&self.handover))
     }
 
     /// A physical database if it was made.
@@ -113,7 +123,7 @@ impl Keyspace {
     pub fn try_make(&self, index: u16) -> Option<&Database> {
         let place = &self.databases[usize::from(index)];
         let _alone = place.absence.try_write_for(TRY)?;
-        Some(place.database.get_or_init(|| Database::new(self.hasher.clone())))
+        Some(place.database.get_or_init(|| self.new_database(index)))
     }
 
     /// Guards a database's absence. `None` if it was made or is being made.

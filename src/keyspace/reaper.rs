@@ -7,6 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use super::record::{RecordBox, ValueRef};
+use super::snapshot::Handover;
 use super::table::SlotTable;
 
 /// Values with more elements than this are freed by the thread (Redis's figure for lazy freeing).
@@ -45,6 +46,7 @@ pub struct Reaper {
     counters: Arc<Counters>,
     /// For each [`FreeReason`]: whether values are freed in the calling thread instead.
     at_once: [AtomicBool; FreeReason::COUNT],
+    handover: Arc<Handover>,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +56,13 @@ struct Counters {
 }
 
 impl Reaper {
+    /// Starts the thread of a keyspace, whose snapshots get the values that they are reading.
+    pub fn for_keyspace(handover: Arc<Handover>) -> Self {
+        let mut reaper = Self::start();
+        reaper.handover = handover;
+        reaper
+    }
+
     /// Starts the thread. Where the system refuses one, everything is freed by the caller instead.
     pub fn start() -> Self {
         let (sender, receiver) = channel::<Garbage>();
@@ -68,12 +77,22 @@ impl Reaper {
             }
         });
         match thread {
-            Ok(thread) => {
-                Self { sender: Some(sender), thread: Some(thread), counters, at_once: Default::default() }
-            }
+            Ok(thread) => Self {
+                sender: Some(sender),
+                thread: Some(thread),
+                counters,
+                at_once: Default::default(),
+                handover: Arc::default(),
+            },
             Err(error) => {
                 tracing::warn!(%error, "no thread for freeing big values, they are freed where they are deleted");
-                Self { sender: None, thread: None, counters, at_once: Default::default() }
+                Self {
+                    sender: None,
+                    thread: None,
+                    counters,
+                    at_once: Default::default(),
+                    handover: Arc::default(),
+                }
             }
         }
     }
@@ -88,6 +107,8 @@ impl Reaper {
     /// thread.
     #[inline]
     pub fn discard(&self, record: RecordBox, loss: FreeReason) {
+        let record = if self.handover.is_reading() { self.handover.deleted(record) } else { Some(record) };
+        let Some(record) = record else { return };
         let big = match record.value() {
             ValueRef::Object(object) => object.free_effort() > EFFORT_MIN,
             _ => false,

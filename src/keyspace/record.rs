@@ -37,6 +37,7 @@ const KIND_INT: u32 = 2;
 const KIND_OBJECT: u32 = 3;
 const FLAG_EXPIRES: u32 = 1 << 3;
 const FLAG_LONG: u32 = 1 << 4; // both lengths are four bytes
+const FLAG_HANDED_OVER: u32 = 1 << 5; // to a snapshot, or new since its instant
 const ACCESS_SHIFT: u32 = 8;
 
 const META: usize = 4;
@@ -270,6 +271,20 @@ impl Record {
         meta.store(low | access << ACCESS_SHIFT, Ordering::Relaxed);
     }
 
+    /// Whether the snapshot that runs has this record already, or is not to have it.
+    #[inline]
+    pub fn is_handed_over(&self) -> bool {
+        self.meta().load(Ordering::Relaxed) & FLAG_HANDED_OVER != 0
+    }
+
+    /// Sets or removes the mark of [`is_handed_over`](Self::is_handed_over). Only while the record is locked
+    /// exclusively: a reader that dates its access at the same time would undo it.
+    #[inline]
+    pub fn set_handed_over(&self, handed_over: bool) {
+        let meta = self.meta().load(Ordering::Relaxed) & !FLAG_HANDED_OVER;
+        self.meta().store(meta | if handed_over { FLAG_HANDED_OVER } else { 0 }, Ordering::Relaxed);
+    }
+
     /// The word that OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         match (self.kind(), self.value()) {
@@ -460,12 +475,14 @@ impl RecordBox {
                 let object = unsafe { self.at(self.inner_offset()).cast::<Object>().read() };
                 let replacement = Record::new_object(self.key(), object, expire_at_ms);
                 replacement.set_access(self.access());
+                replacement.set_handed_over(self.is_handed_over());
                 let old = std::mem::replace(self, replacement);
                 old.free_allocation();
                 return;
             }
         };
         replacement.set_access(self.access());
+        replacement.set_handed_over(self.is_handed_over());
         *self = replacement;
     }
 

@@ -45,9 +45,10 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
                         tell_and_free(keyspace, database, number, changes, record);
                         due_ms
                     }
-                    Ended::Fields { key, due_ms, count, emptied } => {
-                        swept.expired_fields += count as u64;
+                    Ended::Fields { key, due_ms, fields, emptied } => {
+                        swept.expired_fields += fields.len() as u64;
                         let key = database.hasher().key(&key);
+                        changes.fields_ended(number, &key, &fields);
                         changes.changed(number, &key, EventClass::HASH, "hexpired");
                         if let Some(record) = emptied {
                             changes.changed(number, &key, EventClass::GENERIC, "del");

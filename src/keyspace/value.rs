@@ -6,6 +6,7 @@ use crate::primitives::occupancy::Occupancy;
 use crate::primitives::thin::Owned;
 use crate::types::hash::Hash;
 use crate::types::list::List;
+use crate::types::packed::freeze::Reading;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
 use crate::types::zset::ZSet;
@@ -39,6 +40,36 @@ impl Object {
             Object::Set(set) => set.prefetch(element),
             Object::Hash(hash) => hash.prefetch(element),
             Object::Zset(zset) => zset.prefetch(element),
+            Object::Text(_) | Object::List(_) | Object::Stream(_) => {}
+        }
+    }
+
+    /// Freezes a table, see [`crate::types::packed::freeze`]. Does nothing to other forms.
+    pub fn freeze(&mut self, reading: Reading) {
+        match self {
+            Object::Set(set) => set.freeze(reading),
+            Object::Hash(hash) => hash.freeze(reading),
+            Object::Zset(zset) => zset.freeze(reading),
+            Object::Text(_) | Object::List(_) | Object::Stream(_) => {}
+        }
+    }
+
+    /// The number of the reading of a frozen table.
+    pub fn reading(&self) -> Option<u64> {
+        match self {
+            Object::Set(set) => set.reading(),
+            Object::Hash(hash) => hash.reading(),
+            Object::Zset(zset) => zset.reading(),
+            Object::Text(_) | Object::List(_) | Object::Stream(_) => None,
+        }
+    }
+
+    /// Ends a reading that nobody wants any more.
+    pub fn thaw(&mut self) {
+        match self {
+            Object::Set(set) => set.thaw(),
+            Object::Hash(hash) => hash.thaw(),
+            Object::Zset(zset) => zset.thaw(),
             Object::Text(_) | Object::List(_) | Object::Stream(_) => {}
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use smallvec::SmallVec;
 
 use super::analysis::Reach;
@@ -54,8 +54,11 @@ pub struct Libraries {
     /// Grows with each change: machines load anew what has changed.
     version: AtomicU64,
     /// Held while libraries are changed, so that two changes do not undo each other.
-    changing: Mutex<()>,
+    turn: Mutex<()>,
 }
+
+/// The right to change libraries.
+pub type Turn<'l> = MutexGuard<'l, ()>;
 
 /// The libraries that there are.
 #[derive(Debug, Default)]
@@ -132,19 +135,24 @@ impl Libraries {
         self.known.read().find(name).cloned()
     }
 
+    /// Keeps others from changing libraries, until the guard is dropped.
+    pub fn change(&self) -> Turn<'_> {
+        self.turn.lock()
+    }
+
     /// Adds libraries: all of them, or none.
     ///
     /// # Errors
     /// One that is not understood or does not load, a name that is taken.
     pub fn add(
         &self,
+        _turn: &Turn<'_>,
         vm: &mut Vm,
         give_way: &Arc<GiveWay>,
         table: &CommandTable,
         sources: &[&[u8]],
         policy: Policy,
     ) -> Result<Vec<String>, CommandError> {
-        let _turn = self.changing.lock();
         if let ([source], Policy::Load) = (sources, policy) {
             return self.add_one(load(vm, give_way, table, source)?).map(|name| vec![name]);
         }
@@ -200,8 +208,7 @@ impl Libraries {
     }
 
     /// Deletes a library, in time proportional to its functions. Whether there was one.
-    pub fn delete(&self, name: &[u8]) -> bool {
-        let _turn = self.changing.lock();
+    pub fn delete(&self, _turn: &Turn<'_>, name: &[u8]) -> bool {
         let Ok(name) = std::str::from_utf8(name) else { return false };
         let mut known = self.known.write();
         let Some(library) = known.by_name.remove(name) else { return false };
@@ -214,8 +221,7 @@ impl Libraries {
     }
 
     /// Deletes all.
-    pub fn flush(&self) {
-        let _turn = self.changing.lock();
+    pub fn flush(&self, _turn: &Turn<'_>) {
         self.replace(BTreeMap::new());
     }
 

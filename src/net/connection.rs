@@ -47,6 +47,9 @@ const ANNOUNCED_MAX: usize = 1024 * 1024;
 /// Time between two checks whether a client whose bytes are not read has left.
 const LEFT_CHECK: Duration = Duration::from_secs(1);
 
+/// How long a connection that is to close waits for the disk with its last replies.
+const KEPT_MAX: Duration = Duration::from_secs(5);
+
 /// Pause between two tries of a request that a script is in the way of.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
 
@@ -79,6 +82,8 @@ enum Event {
     Stop(Stop),
     /// The connection's own read buffer is empty; it is kept for a bounded time.
     Idle,
+    /// The last replies have to wait until what they tell of is on disk.
+    Kept,
 }
 
 /// Result of `run_batches`.
@@ -160,6 +165,7 @@ impl Connection {
                 Event::More => self.let_others_run().await,
                 Event::Stop(stop) => self.wait_for_stop(stop).await,
                 Event::Idle => self.wait_for_request().await,
+                Event::Kept => self.wait_for_disk().await,
             };
             if let Err(end) = done {
                 return end;
@@ -183,6 +189,9 @@ impl Connection {
                 self.undecoded = false;
                 self.check_limits()?;
                 self.show_buffers();
+                if self.keeps_replies() {
+                    return Poll::Ready(Ok(Event::Kept));
+                }
             }
             if executed > 1 && turn::is_crowded() {
                 // Behind the others; its replies are written then.
@@ -244,6 +253,8 @@ impl Connection {
                 // A bug, which was logged. The requests before it were answered; the client is not to lose
                 // that.
                 self.out.truncate(self.session.client.replied);
+                // How far these changed anything is not known any more.
+                self.session.client.changed_to = self.session.server.journal().end();
                 return Err(End::Closed);
             };
             executed += end.executed;
@@ -296,6 +307,9 @@ impl Connection {
     async fn let_others_run(&mut self) -> Result<(), End> {
         self.check_limits()?;
         self.show_buffers();
+        if self.keeps_replies() {
+            return self.wait_for_disk().await;
+        }
         self.write_some().await.map_err(End::Failed)?;
         if self.out.len() - self.written < OUTPUT_MAX {
             tokio::task::yield_now().await;
@@ -347,7 +361,9 @@ impl Connection {
     async fn wait_to_be_served(&mut self) -> Result<(), End> {
         let Some(waiter) = self.session.client.waiter.clone() else { return Ok(()) };
         let end = loop {
-            if let Some(reply) = waiter.take_reply() {
+            if let Some((reply, position)) = waiter.take_reply() {
+                let client = &mut self.session.client;
+                client.changed_to = client.changed_to.max(position);
                 if self.session.client.reply_mode == ReplyMode::On {
                     self.out.extend_from_slice(&reply);
                 }
@@ -385,6 +401,9 @@ impl Connection {
         };
         if end.is_err() {
             self.session.server.effects.waiting.abandon(&waiter);
+        }
+        if waiter.wait.disk.is_some() {
+            self.session.server.durability.remove_waiter(&waiter);
         }
         self.session.client.waiter = None;
         *self.session.client.shared.waiter.lock() = None;
@@ -594,6 +613,9 @@ impl Connection {
             self.give_back_out();
             return Ok(());
         }
+        if self.keeps_replies() {
+            return Ok(());
+        }
         while self.written < self.out.len() {
             let rest = &self.out[self.written..];
             let count = match self.stream.try_write(rest)? {
@@ -639,8 +661,64 @@ impl Connection {
         }
     }
 
+    /// Whether the replies in the write buffer tell of changes that are not as safe yet as `appendfsync` asks
+    /// for. The client is called then when they are.
+    #[inline]
+    fn keeps_replies(&self) -> bool {
+        let Session { server, client } = &self.session;
+        client.changed_to != 0 && !server.durability.is_released(client.changed_to) && self.is_kept()
+    }
+
+    #[cold]
+    fn is_kept(&self) -> bool {
+        let Session { server, client } = &self.session;
+        server.durability.call_when_released(client.changed_to, &client.shared);
+        !server.durability.is_released(client.changed_to)
+    }
+
+    /// Waits until the last replies may be sent, and sends them. No further requests run meanwhile: one sync
+    /// of the file serves what all connections have run before it.
+    async fn wait_for_disk(&mut self) -> Result<(), End> {
+        while self.keeps_replies() {
+            match self.wait_held(LEFT_CHECK).await? {
+                None | Some(Woken::Read) => {}
+                Some(Woken::Eof) => return Err(End::Closed),
+                Some(Woken::Called) => {
+                    let shared = &self.session.client.shared;
+                    if shared.is_closing() {
+                        return Err(End::Closed);
+                    }
+                    shared.take_look();
+                    shared.take_messages(&mut self.out);
+                }
+            }
+        }
+        // What was read meanwhile may hold requests.
+        self.undecoded = !self.input.is_empty();
+        self.write_some().await.map_err(End::Failed)
+    }
+
+    /// Before closing: waits a bounded time until the last replies may be sent, and drops them where they may
+    /// not.
+    async fn wait_for_disk_before_close(&mut self) {
+        let deadline = tokio::time::Instant::now() + KEPT_MAX;
+        while self.keeps_replies() {
+            let called = poll_fn(|cx| {
+                self.hear(cx);
+                self.session.client.shared.take_look();
+                if self.keeps_replies() { Poll::Pending } else { Poll::Ready(()) }
+            });
+            if tokio::time::timeout_at(deadline, called).await.is_err() {
+                self.out.clear();
+                self.written = 0;
+                return;
+            }
+        }
+    }
+
     /// Before closing: the last replies (an error, QUIT's OK), for a bounded time.
     async fn flush_before_close(&mut self) {
+        self.wait_for_disk_before_close().await;
         let Self { stream, out, written, .. } = self;
         let write_all = poll_fn(|cx| {
             while *written < out.len() {

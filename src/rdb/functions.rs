@@ -3,14 +3,14 @@
 use super::{FooterCheck, VERSION, read, sign, signed, write};
 
 /// Says that a library's source follows.
-const FUNCTION: u8 = 245;
+pub(super) const FUNCTION: u8 = 245;
 
 /// A payload of these sources.
 pub fn dump<'s>(sources: impl Iterator<Item = &'s [u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     for source in sources {
         out.push(FUNCTION);
-        write::string(source, &mut out);
+        write::plain_string(source, &mut out);
     }
     sign(VERSION, &mut out);
     out

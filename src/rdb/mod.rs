@@ -4,9 +4,11 @@
 //! are read, and the packed forms of every version since Redis 2.4.
 
 mod error;
+pub mod file;
 pub(crate) mod functions;
 pub(crate) mod listpack;
 pub(crate) mod lzf;
+mod output;
 mod packed;
 pub(crate) mod read;
 mod reader;
@@ -159,8 +161,11 @@ fn signed(payload: &[u8], check: FooterCheck) -> Result<&[u8], RestoreError> {
     Ok(&payload[..body_len])
 }
 
+/// The checksum of payloads and files.
+static CHECKSUM: crc::Crc<u64, crc::Table<16>> = crc::Crc::<u64, crc::Table<16>>::new(&crc::CRC_64_REDIS);
+
 fn checksum(bytes: &[u8]) -> u64 {
-    crc::Crc::<u64, crc::Table<16>>::new(&crc::CRC_64_REDIS).checksum(bytes)
+    CHECKSUM.checksum(bytes)
 }
 
 #[cfg(test)]

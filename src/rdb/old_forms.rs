@@ -29,7 +29,7 @@ fn shown(restored: Result<Restored, RestoreError>) -> Result<Vec<Vec<u8>>, Resto
 /// A payload of version 6 whose value is one string behind the type.
 fn payload(kind: u8, packed: &[u8]) -> Vec<u8> {
     let mut out = vec![kind];
-    super::write::string(packed, &mut out);
+    super::write::plain_string(packed, &mut out);
     sign(6, &mut out);
     out
 }
@@ -66,7 +66,7 @@ fn ziplists_with_every_form_of_element() {
 
     let mut nodes = vec![kind::LIST_QUICKLIST, 3];
     for node in [&list, &ziplist(&[]), &list] {
-        super::write::string(node, &mut nodes);
+        super::write::plain_string(node, &mut nodes);
     }
     sign(7, &mut nodes);
     assert_eq!(shown(restore(&nodes, &limits())), Ok([elements.clone(), elements.clone()].concat()));

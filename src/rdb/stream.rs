@@ -8,8 +8,9 @@ use super::Limits;
 use super::error::{Read, RestoreError};
 use super::kind;
 use super::listpack;
+use super::output::Output;
 use super::reader::Reader;
-use super::write::{length, string};
+use super::write::length;
 use crate::primitives::number::parse_i64;
 use crate::types::stream::group::{ConsumerIndex, Pending};
 use crate::types::stream::{Group, Stream, StreamId};
@@ -22,24 +23,24 @@ const UNKNOWN: i64 = -1;
 const BAD: RestoreError = RestoreError::Format;
 
 /// Writes a stream as type 21.
-pub fn write(stream: &Stream, out: &mut Vec<u8>) {
+pub fn write(stream: &Stream, out: &mut impl Output) {
     write_entries(stream, out);
-    id(stream.last_id(), out);
-    id(stream.first_id(), out);
-    id(stream.max_deleted_id(), out);
-    number(stream.entries_added(), out);
-    length(stream.groups().len(), out);
+    id(stream.last_id(), out.bytes());
+    id(stream.first_id(), out.bytes());
+    id(stream.max_deleted_id(), out.bytes());
+    number(stream.entries_added(), out.bytes());
+    length(stream.groups().len(), out.bytes());
     for (name, group) in stream.groups() {
-        string(name, out);
+        out.string(name);
         write_group(group, out);
     }
 }
 
 /// Writes the blocks, and the number of their entries.
-fn write_entries(stream: &Stream, out: &mut Vec<u8>) {
-    length(stream.block_count(), out);
+fn write_entries(stream: &Stream, out: &mut impl Output) {
+    length(stream.block_count(), out.bytes());
     for block in stream.packed() {
-        text(&block.first().to_bytes(), out);
+        text(&block.first().to_bytes(), out.bytes());
         let mut pack = listpack::Writer::new();
         let names: Vec<_> = block.names().collect();
         pack.push_int(block.len() as i64);
@@ -63,28 +64,28 @@ fn write_entries(stream: &Stream, out: &mut Vec<u8>) {
             }
             pack.push_int(if has_block_names { 3 + count } else { 4 + 2 * count });
         }
-        text(&pack.finish(), out);
+        out.string(&pack.finish());
     }
-    length(stream.len(), out);
+    length(stream.len(), out.bytes());
 }
 
-fn write_group(group: &Group, out: &mut Vec<u8>) {
-    id(group.last_id, out);
-    number(group.entries_read.unwrap_or(UNKNOWN as u64), out);
-    length(group.pending_count(), out);
+fn write_group(group: &Group, out: &mut impl Output) {
+    id(group.last_id, out.bytes());
+    number(group.entries_read.unwrap_or(UNKNOWN as u64), out.bytes());
+    length(group.pending_count(), out.bytes());
     for (id, pending) in group.pending_range(StreamId::MIN, StreamId::MAX) {
-        out.extend_from_slice(&id.to_bytes());
-        out.extend_from_slice(&pending.delivered_at_ms.to_le_bytes());
-        number(pending.deliveries, out);
+        out.bytes().extend_from_slice(&id.to_bytes());
+        out.bytes().extend_from_slice(&pending.delivered_at_ms.to_le_bytes());
+        number(pending.deliveries, out.bytes());
     }
-    length(group.consumer_count(), out);
+    length(group.consumer_count(), out.bytes());
     for consumer in group.consumers() {
-        string(consumer.name(), out);
-        out.extend_from_slice(&consumer.seen_at_ms.to_le_bytes());
-        out.extend_from_slice(&consumer.active_at_ms.to_le_bytes());
-        length(consumer.pending_count(), out);
+        out.string(consumer.name());
+        out.bytes().extend_from_slice(&consumer.seen_at_ms.to_le_bytes());
+        out.bytes().extend_from_slice(&consumer.active_at_ms.to_le_bytes());
+        length(consumer.pending_count(), out.bytes());
         for id in consumer.pending_from(StreamId::MIN) {
-            out.extend_from_slice(&id.to_bytes());
+            out.bytes().extend_from_slice(&id.to_bytes());
         }
     }
 }
@@ -385,7 +386,7 @@ mod tests {
         }
         length(stream.groups().len(), &mut out);
         for (name, group) in stream.groups() {
-            string(name, &mut out);
+            crate::rdb::write::plain_string(name, &mut out);
             id(group.last_id, &mut out);
             if counts {
                 number(group.entries_read.unwrap_or(u64::MAX), &mut out);
@@ -398,7 +399,7 @@ mod tests {
             }
             length(group.consumer_count(), &mut out);
             for consumer in group.consumers() {
-                string(consumer.name(), &mut out);
+                crate::rdb::write::plain_string(consumer.name(), &mut out);
                 out.extend_from_slice(&consumer.seen_at_ms.to_le_bytes());
                 length(consumer.pending_count(), &mut out);
                 consumer.pending_from(StreamId::MIN).for_each(|id| out.extend_from_slice(&id.to_bytes()));

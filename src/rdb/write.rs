@@ -1,66 +1,72 @@
 //! Encodes values.
 
+use super::output::Output;
 use super::{VERSION, VERSION_MAX, kind, stream};
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 
 /// Writes type and value. Returns the version that a reader has to know.
-pub fn value(record: &Record, out: &mut Vec<u8>) -> u16 {
+pub fn value(record: &Record, out: &mut impl Output) -> u16 {
+    let (kind, version) = kind_of(record);
+    out.bytes().push(kind);
+    body(record, out);
+    version
+}
+
+/// The number of a value's type, and the version that a reader has to know.
+pub fn kind_of(record: &Record) -> (u8, u16) {
+    let ValueRef::Object(object) = record.value() else { return (kind::STRING, VERSION) };
+    match object {
+        Object::Text(_) => (kind::STRING, VERSION),
+        Object::List(_) => (kind::LIST, VERSION),
+        Object::Set(_) => (kind::SET, VERSION),
+        Object::Zset(_) => (kind::ZSET_2, VERSION),
+        Object::Hash(hash) if hash.has_expiries() => (kind::HASH_2, VERSION_MAX),
+        Object::Hash(_) => (kind::HASH, VERSION),
+        Object::Stream(_) => (kind::STREAM_LISTPACKS_3, VERSION),
+    }
+}
+
+/// Writes a value behind its type.
+pub fn body(record: &Record, out: &mut impl Output) {
     match record.value() {
-        ValueRef::Int(number) => {
-            out.push(kind::STRING);
-            int(number, out);
-        }
-        ValueRef::Bytes(text) => {
-            out.push(kind::STRING);
-            string(text, out);
-        }
-        ValueRef::Object(Object::Text(text)) => {
-            out.push(kind::STRING);
-            string(text, out);
-        }
+        ValueRef::Int(number) => int(number, out.bytes()),
+        ValueRef::Bytes(text) => out.string(text),
+        ValueRef::Object(Object::Text(text)) => out.string(text),
         ValueRef::Object(Object::List(list)) => {
-            out.push(kind::LIST);
-            length(list.len(), out);
-            list.iter().for_each(|element| string(&element.joined(), out));
+            length(list.len(), out.bytes());
+            list.iter().for_each(|element| out.string(&element.joined()));
         }
         ValueRef::Object(Object::Set(set)) => {
-            out.push(kind::SET);
-            length(set.len(), out);
-            set.iter().for_each(|member| string(&member, out));
+            length(set.len(), out.bytes());
+            set.iter().for_each(|member| out.string(&member));
         }
         ValueRef::Object(Object::Zset(zset)) => {
-            out.push(kind::ZSET_2);
-            length(zset.len(), out);
+            length(zset.len(), out.bytes());
             for (member, score) in zset.iter() {
-                string(&member, out);
-                out.extend_from_slice(&score.to_le_bytes());
+                out.string(&member);
+                out.bytes().extend_from_slice(&score.to_le_bytes());
             }
         }
         ValueRef::Object(Object::Hash(hash)) => {
             let with_expiries = hash.has_expiries();
-            out.push(if with_expiries { kind::HASH_2 } else { kind::HASH });
-            length(hash.len(), out);
+            length(hash.len(), out.bytes());
             // At time 0 no field has expired, so all are written.
             for (field, value) in hash.iter(0) {
-                string(&field, out);
-                string(&value, out);
+                out.string(&field);
+                out.string(&value);
                 if with_expiries {
-                    // -1 for a field without expiry.
-                    let at_ms = hash.expire_at_ms(&field).map_or(-1, |at_ms| at_ms as i64);
-                    out.extend_from_slice(&at_ms.to_le_bytes());
+                    field_end(hash.expire_at_ms(&field), out.bytes());
                 }
             }
-            if with_expiries {
-                return VERSION_MAX;
-            }
         }
-        ValueRef::Object(Object::Stream(value)) => {
-            out.push(kind::STREAM_LISTPACKS_3);
-            stream::write(value, out);
-        }
+        ValueRef::Object(Object::Stream(value)) => stream::write(value, out),
     }
-    VERSION
+}
+
+/// Writes when a field ends, in milliseconds of Unix time; -1 where it does not.
+pub fn field_end(end_ms: Option<u64>, out: &mut Vec<u8>) {
+    out.extend_from_slice(&end_ms.map_or(-1, |end_ms| end_ms as i64).to_le_bytes());
 }
 
 /// Writes a length: six bits, 14 bits, 32 or 64 bits, told apart by the first two bits.
@@ -79,7 +85,7 @@ pub fn length(len: usize, out: &mut Vec<u8>) {
 }
 
 /// Writes a byte string; the canonical decimal of a small number is written as the number.
-pub fn string(text: &[u8], out: &mut Vec<u8>) {
+pub fn plain_string(text: &[u8], out: &mut Vec<u8>) {
     const DECIMAL_MAX: usize = 11;
     if text.len() <= DECIMAL_MAX
         && let Some(number) = crate::primitives::number::parse_i64(text)

@@ -193,6 +193,13 @@ impl ProgramCall<'_> {
         if flags.declared && !flags.no_writes && cx.server.lacks_replicas() {
             return Err(CommandError::NoReplicas);
         }
+        if flags.declared
+            && !flags.no_writes
+            && cx.server.durability.refuses_writes()
+            && let Some(refused) = cx.server.durability.refusal()
+        {
+            return Err(refused);
+        }
         let undoable = flags.atomic && !cx.keys.can_undo();
         let mut permits = Permits {
             read_only: self.read_only || flags.no_writes,

@@ -6,6 +6,7 @@ pub(crate) mod clients;
 pub mod clock;
 pub(crate) mod collection_limits;
 pub(crate) mod commandlog;
+pub mod durability;
 pub(crate) mod latency;
 pub(crate) mod ordered;
 pub(crate) mod pause;

@@ -1,5 +1,5 @@
 //! [`Waiter`]: one wait of a client for keys (BLPOP and its kin): its request, what it waits for, and how the
-//! wait ends. The queues are in `effects::waiting`.
+//! wait ends. The queues are in `effects::wait_queues`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -51,6 +51,15 @@ impl EmptyReply {
     }
 }
 
+/// Changes that are to be on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskWait {
+    /// Position in the journal behind the last of them.
+    pub position: u64,
+    /// Whether the wait ends when they are: nothing else is waited for.
+    pub suffices: bool,
+}
+
 /// What a command waits for that found nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitFor {
@@ -62,6 +71,8 @@ pub struct WaitFor {
     pub wants_loss: bool,
     /// Deadline, in milliseconds of Unix time; `None` for ever.
     pub until_ms: Option<u64>,
+    /// What WAITAOF waits for beside replicas; `None` for other waits.
+    pub disk: Option<DiskWait>,
     /// Reply where waiting is not allowed.
     pub nothing: EmptyReply,
     /// Arguments of the retry where they differ from the request's: XREAD's `$` is the last id when the
@@ -96,7 +107,8 @@ enum State {
     Waiting,
     /// A thread runs its request.
     Serving,
-    Done(Vec<u8>),
+    /// Its reply, which may be sent when the journal is safe up to this position.
+    Done(Vec<u8>, u64),
     /// The client has left, or took its reply.
     Gone,
 }
@@ -142,11 +154,11 @@ impl Waiter {
         let mut state = self.state.lock();
         match *state {
             State::Waiting => {
-                *state = reply.map_or(State::Gone, State::Done);
+                *state = reply.map_or(State::Gone, |reply| State::Done(reply, 0));
                 Ended::Now
             }
             State::Serving => Ended::Undecided,
-            State::Done(_) | State::Gone => Ended::Before,
+            State::Done(..) | State::Gone => Ended::Before,
         }
     }
 
@@ -162,7 +174,7 @@ impl Waiter {
 
     /// Returns whether its request runs or has run: its reply then comes before all messages.
     pub fn is_being_served(&self) -> bool {
-        matches!(*self.state.lock(), State::Serving | State::Done(_))
+        matches!(*self.state.lock(), State::Serving | State::Done(..))
     }
 
     /// Goes on waiting, as the request found nothing again.
@@ -172,17 +184,19 @@ impl Waiter {
         self.client.look();
     }
 
-    /// Hands the client its reply and wakes it. The caller removes it from the queues.
-    pub fn served(&self, reply: Vec<u8>) {
-        *self.state.lock() = State::Done(reply);
+    /// Hands the client its reply and wakes it. The caller removes it from the queues. `position` is that of
+    /// the journal behind what was changed for it, 0 where nothing was.
+    pub fn served(&self, reply: Vec<u8>, position: u64) {
+        *self.state.lock() = State::Done(reply, position);
         self.client.look();
     }
 
-    /// The reply, once it is there. Taken by the client's own task.
-    pub fn take_reply(&self) -> Option<Vec<u8>> {
+    /// The reply, once it is there, and the position in the journal that it has to wait for. Taken by the
+    /// client's own task.
+    pub fn take_reply(&self) -> Option<(Vec<u8>, u64)> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Gone) {
-            State::Done(reply) => Some(reply),
+            State::Done(reply, position) => Some((reply, position)),
             other => {
                 *state = other;
                 None

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use crate::primitives::occupancy::Occupancy;
 use crate::primitives::thin::Owned;
 use crate::types::packed::entry::{Element, Encoded, Raw};
+use crate::types::packed::freeze::Reading;
 use crate::types::packed::table::{self, FieldTable};
 use crate::types::packed::{self, Packed};
 
@@ -307,7 +308,9 @@ impl Hash {
             Form::Table(large) => large.fields.contains(field),
         };
         if there {
-            self.large().expiries.get_or_insert_default().set(field, at_ms);
+            let large = self.large();
+            large.keep_frozen(field);
+            large.expiries.get_or_insert_default().set(field, at_ms);
         }
         there
     }
@@ -332,6 +335,7 @@ impl Hash {
         let mut taken = Vec::new();
         if let Form::Table(large) = &mut self.form {
             while taken.len() < limit {
+                large.keep_first_due(now_ms);
                 let Some(field) = large.expiries.as_mut().and_then(|expiries| expiries.pop_due(now_ms))
                 else {
                     break;
@@ -342,6 +346,46 @@ impl Hash {
             }
         }
         taken
+    }
+
+    /// Whether it is a table, which [`freeze`](Self::freeze) needs.
+    pub fn is_table(&self) -> bool {
+        matches!(self.form, Form::Table(_))
+    }
+
+    /// Marks the instant whose fields [`read_frozen`](Self::read_frozen) returns. Only for a table.
+    pub fn freeze(&mut self, reading: Reading) {
+        if let Form::Table(large) = &mut self.form {
+            large.fields.freeze(reading);
+        }
+    }
+
+    /// The number of the reading that is going on.
+    pub fn reading(&self) -> Option<u64> {
+        if let Form::Table(large) = &self.form { large.fields.reading() } else { None }
+    }
+
+    /// Ends a reading that nobody wants any more.
+    pub fn thaw(&mut self) {
+        if let Form::Table(large) = &mut self.form {
+            large.fields.thaw();
+        }
+    }
+
+    /// Calls `visit` with about `count` more of the fields of the instant, expired ones included: name, value,
+    /// and when it ended then, in milliseconds of Unix time. Returns whether that was all.
+    pub fn read_frozen(&mut self, count: usize, mut visit: impl FnMut(&[u8], &[u8], Option<u64>)) -> bool {
+        match &mut self.form {
+            Form::Table(large) => {
+                let Large { fields, expiries } = &mut **large;
+                let end_ms = |field: &[u8]| expiries.as_ref()?.get(field);
+                let visit = |field: Element<'_>, value: Raw<'_>, end_ms| {
+                    visit(&field, &Element::from(value), end_ms);
+                };
+                fields.read_frozen(count, end_ms, visit)
+            }
+            Form::Packed(..) => true,
+        }
     }
 
     fn expiries(&self) -> Option<&Expiries> {
@@ -355,6 +399,7 @@ impl Hash {
         let Form::Table(large) = &mut self.form else {
             return None;
         };
+        large.keep_frozen(field);
         let at_ms = large.expiries.as_mut()?.remove(field)?;
         large.drop_empty_expiries();
         Some(at_ms)
@@ -362,7 +407,10 @@ impl Hash {
 
     fn put(&mut self, field: &[u8], value: &[u8], limits: &HashLimits) -> bool {
         let (list, name) = match &mut self.form {
-            Form::Table(large) => return large.fields.set(field, value),
+            Form::Table(large) => {
+                large.keep_frozen(field);
+                return large.fields.set(field, value);
+            }
             Form::Packed(list, name) => (list, name),
         };
         if field.len().max(value.len()) > limits.max_listpack_value {
@@ -463,6 +511,26 @@ impl Large {
             expiries.by_time.first().is_some_and(|(first_ms, _)| *first_ms <= now_ms)
                 && expiries.get(field).is_some_and(|at_ms| at_ms <= now_ms)
         })
+    }
+
+    /// Called before a field or its expiry changes: where the hash is being read as it was, what is not read yet
+    /// is kept with its expiries.
+    #[inline]
+    fn keep_frozen(&mut self, field: &[u8]) {
+        if self.fields.reading().is_some() {
+            let expiries = &self.expiries;
+            self.fields.copy_frozen(field, |field| expiries.as_ref()?.get(field));
+        }
+    }
+
+    /// [`keep_frozen`](Self::keep_frozen) of the field that ends first, if it is due.
+    fn keep_first_due(&mut self, now_ms: u64) {
+        if self.fields.reading().is_some()
+            && let Some(expiries) = &self.expiries
+            && let Some(field) = expiries.due(now_ms).next()
+        {
+            self.fields.copy_frozen(field, |field| expiries.get(field));
+        }
     }
 
     fn drop_empty_expiries(&mut self) {

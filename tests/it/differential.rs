@@ -31,8 +31,8 @@ const SHRINKING_RUNS: usize = 400;
 
 /// One pipeline: what one client sends at once.
 #[derive(Clone, Debug)]
-struct Step {
-    connection: usize,
+pub struct Step {
+    pub connection: usize,
     /// Between MULTI and EXEC.
     transaction: bool,
     commands: Vec<Vec<String>>,
@@ -51,7 +51,7 @@ impl Step {
     }
 
     /// Sends the step's requests in pieces and reads a reply for each.
-    fn run(&self, client: &mut Client) -> Vec<Value> {
+    pub fn run(&self, client: &mut Client) -> Vec<Value> {
         let requests = self.requests();
         let bytes: Vec<u8> = requests.iter().flat_map(|words| encode(words)).collect();
         let mut sent = 0;
@@ -67,7 +67,7 @@ impl Step {
 
 /// The steps of one sequence. A command that is known to leave the two servers with different data is a step
 /// of its own.
-fn sequence(generator: Generator, seed: u64) -> Vec<Step> {
+pub fn sequence(generator: Generator, seed: u64) -> Vec<Step> {
     let mut words = Words(fastrand::Rng::with_seed(seed));
     let mut steps = Vec::new();
     let mut count = 0;

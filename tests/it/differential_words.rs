@@ -4,7 +4,7 @@
 pub struct Words(pub fastrand::Rng);
 
 impl Words {
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+    pub fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
         choices[self.0.usize(..choices.len())]
     }
 
@@ -12,7 +12,7 @@ impl Words {
         format!("k{}", self.0.u8(..8))
     }
 
-    fn member(&mut self) -> String {
+    pub fn member(&mut self) -> String {
         match self.0.u8(..8) {
             0..=2 => self.0.u8(..12).to_string(),
             3..=5 => format!("m{}", self.0.u8(..12)),
@@ -21,7 +21,7 @@ impl Words {
         }
     }
 
-    fn value(&mut self) -> String {
+    pub fn value(&mut self) -> String {
         match self.0.u8(..10) {
             0..=2 => self.0.i64(-20..20).to_string(),
             3 => self

@@ -154,6 +154,12 @@ impl TestServer {
     pub fn stop(mut self) {
         self.handle = None;
     }
+
+    /// Ends it, waits for the end, and returns its folder.
+    pub fn stop_and_keep(mut self) -> TempDir {
+        self.handle = None;
+        self.dir
+    }
 }
 
 /// A field of INFO, of all its sections.

@@ -20,7 +20,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "ping",
         arity: -1,
-        flags: Flags::FAST.and(Flags::WHILE_SUBSCRIBED),
+        flags: Flags::FAST.and(Flags::WHILE_SUBSCRIBED).and(Flags::TELLS_DISK_ERRORS),
         categories: CONNECTION,
         group: Group::Connection,
         summary: "Answers PONG, or what it is given.",

@@ -130,6 +130,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if expire_at_ms.is_some_and(|at_ms| at_ms <= cx.keys.past_ms()) {
         // A time in the past: the old value is deleted, and nothing is restored.
         if cx.keys.delete_as(&key, FreeReason::Expired) {
+            cx.enter_deleted(&key);
             cx.changed(&key, EventClass::GENERIC, "del");
         }
         cx.reply.ok();
@@ -138,6 +139,11 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let old = cx.keys.replace_in(cx.keys.database, &key, restored.into_record(key.bytes, expire_at_ms));
     cx.keys.discard(old);
     date(cx, &key, &options);
+    if cx.is_journaled() {
+        let mut number = itoa::Buffer::new();
+        let at_ms = number.format(expire_at_ms.unwrap_or(0)).as_bytes();
+        cx.enter(&[b"RESTORE", key.bytes, at_ms, arguments[3], b"REPLACE", b"ABSTTL"]);
+    }
     cx.changed(&key, EventClass::GENERIC, "restore");
     cx.reply.ok();
     Ok(())

@@ -189,10 +189,18 @@ pub fn delete_if_past(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64) -> 
         return false;
     }
     if cx.keys.delete_as(key, FreeReason::Expired) {
+        cx.enter_deleted(key);
         cx.changed(key, EventClass::EXPIRED, "expired");
         cx.count(Counter::ExpiredKeys, 1);
     }
     true
+}
+
+/// Enters into the journal when a key ends, in milliseconds of Unix time.
+pub fn enter_end(cx: &Context<'_>, key: &HashedKey<'_>, at_ms: u64) {
+    if cx.is_journaled() {
+        cx.enter(&[b"PEXPIREAT", key.bytes, itoa::Buffer::new().format(at_ms).as_bytes()]);
+    }
 }
 
 fn expire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
@@ -279,6 +287,7 @@ fn set_end(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandResu
     let at_ms = (at_ms.max(0) as u64).max(EARLIEST_END_MS);
     if !delete_if_past(cx, &key, at_ms) {
         cx.keys.set_expire_at_ms(&key, Some(at_ms));
+        enter_end(cx, &key, at_ms);
         cx.changed(&key, EventClass::GENERIC, "expire");
     }
     cx.reply.int(1);

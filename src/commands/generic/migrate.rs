@@ -224,6 +224,7 @@ impl Target {
             if self.took()? && !options.copy {
                 let key = cx.key(arguments, index);
                 if cx.keys.delete_as(&key, FreeReason::Overwritten) {
+                    cx.enter_deleted(&key);
                     cx.changed(&key, EventClass::GENERIC, "del");
                 }
             }

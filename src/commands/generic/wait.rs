@@ -6,7 +6,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::shared::client::Door;
-use crate::shared::waiter::{EmptyReply, WaitFor};
+use crate::shared::waiter::{DiskWait, EmptyReply, WaitFor};
 
 const CONNECTION: &[Category] = &[Category::Connection];
 const WAITS: Flags = Flags::BLOCKING;
@@ -22,7 +22,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "numreplicas timeout",
         since: "3.0.0",
         reply: "how many replicas have it",
-        run: wait,
+        run: wait_for_replicas,
         tips: &["request_policy:all_shards", "response_policy:agg_min"],
         ..waiting("wait", 3)
     },
@@ -43,7 +43,7 @@ fn count(argument: &[u8]) -> Result<i64, CommandError> {
     if count < 0 { Err(CommandError::OutOfRange) } else { Ok(count) }
 }
 
-fn wait(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+fn wait_for_replicas(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     refuse_on_replica(
         cx,
         "ERR WAIT cannot be used with replica instances. Please also note that if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
@@ -54,7 +54,8 @@ fn wait(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if replicas >= wanted {
         cx.reply.int(replicas);
     } else {
-        wait_in_vain(cx, until_ms, EmptyReply::Count(replicas));
+        let nothing = EmptyReply::Count(replicas);
+        wait(cx, until_ms, None, nothing);
     }
     Ok(())
 }
@@ -75,22 +76,28 @@ fn waitaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    // No file is written yet, here or on replicas.
-    if local == 0 && replicas == 0 {
-        EmptyReply::Counts(0, 0).write(&mut cx.reply);
+    let position = cx.client.changed_to.max(cx.changes.position());
+    let is_on = cx.server.config.flag(Directive::Appendonly);
+    let synced = i64::from(is_on && cx.server.durability.is_synced(position));
+    let nothing = EmptyReply::Counts(synced, 0);
+    if synced >= local && replicas == 0 {
+        nothing.write(&mut cx.reply);
     } else {
-        wait_in_vain(cx, until_ms, EmptyReply::Counts(0, 0));
+        // No replica writes a file yet.
+        let disk = is_on.then_some(DiskWait { position, suffices: replicas == 0 });
+        wait(cx, until_ms, disk, nothing);
     }
     Ok(())
 }
 
-/// Waits until the timeout: there are no replicas and no file to wait for.
-fn wait_in_vain(cx: &mut Context<'_>, until_ms: Option<u64>, nothing: EmptyReply) {
+/// Waits for changes to be on disk, or in vain until the timeout.
+fn wait(cx: &mut Context<'_>, until_ms: Option<u64>, disk: Option<DiskWait>, nothing: EmptyReply) {
     cx.wait_for(WaitFor {
         keys: 0..0,
         type_name: "none",
         wants_loss: false,
         until_ms,
+        disk,
         nothing,
         request: None,
     });

@@ -4,7 +4,7 @@
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::generic::expire::{Conditions, EARLIEST_END_MS};
-use crate::commands::hash::fields::{WRONG_FIELD_COUNT, counted_fields, field_list};
+use crate::commands::hash::fields::{WRONG_FIELD_COUNT, counted_fields, enter_fields, field_list};
 use crate::commands::shared::collection;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
@@ -193,15 +193,15 @@ fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandRes
     let reply = &mut cx.reply;
     let change = collection::change_hash(&mut cx.keys, &key, |hash| {
         reply.array(fields.len());
-        let mut changed = 0;
-        for field in fields {
+        let mut changed = Vec::new();
+        for &field in fields {
             if !hash.contains(field, now_ms) {
                 reply.int(MISSING);
             } else if !conditions.hold(hash.expire_at_ms(field), at_ms as i64) {
                 reply.int(REFUSED);
             } else {
                 reply.int(if set_end(hash, field, at_ms, past_ms) { ENDED } else { DONE });
-                changed += 1;
+                changed.push(field);
             }
         }
         (changed, hash.is_empty())
@@ -210,7 +210,7 @@ fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandRes
         all_missing(cx, fields);
         return Ok(());
     };
-    tell_ends(cx, &key, at_ms, changed, emptied);
+    tell_ends(cx, &key, at_ms, &changed, emptied);
     Ok(())
 }
 
@@ -231,18 +231,38 @@ pub fn set_end(hash: &mut Hash, field: &[u8], at_ms: u64, past_ms: u64) -> bool 
     ends_now
 }
 
-/// Tells the event of fields that were all given the same expiry.
-pub fn tell_ends(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64, changed: usize, emptied: bool) {
-    if changed > 0 {
+/// Tells the event of fields that were all given the same expiry, and enters them into the journal.
+pub fn tell_ends(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64, changed: &[&[u8]], emptied: bool) {
+    if !changed.is_empty() {
         let ends_now = at_ms <= cx.keys.past_ms();
+        if cx.is_journaled() {
+            enter_ends(cx, key, (!ends_now).then_some(at_ms), changed);
+        }
         let event = if ends_now { "hexpired" } else { "hexpire" };
-        collection::changed(cx, key, EventClass::HASH, event, changed);
+        collection::changed(cx, key, EventClass::HASH, event, changed.len());
         if ends_now {
-            cx.count(Counter::ExpiredFields, changed as u64);
+            cx.count(Counter::ExpiredFields, changed.len() as u64);
         }
         if emptied {
             cx.delete_emptied(key);
         }
+    }
+}
+
+/// Enters into the journal when fields end; `None` where they have ended at once.
+fn enter_ends(cx: &Context<'_>, key: &HashedKey<'_>, at_ms: Option<u64>, fields: &[&[u8]]) {
+    let Some(at_ms) = at_ms else { return enter_fields(cx, &[b"HDEL", key.bytes], fields) };
+    let (mut time, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let (time, count) = (time.format(at_ms).as_bytes(), count.format(fields.len()).as_bytes());
+    enter_fields(cx, &[b"HPEXPIREAT", key.bytes, time, b"FIELDS", count], fields);
+}
+
+/// Enters into the journal that fields stay.
+pub fn enter_persisted(cx: &Context<'_>, key: &HashedKey<'_>, fields: &[&[u8]]) {
+    if cx.is_journaled() {
+        let mut count = itoa::Buffer::new();
+        let count = count.format(fields.len()).as_bytes();
+        enter_fields(cx, &[b"HPERSIST", key.bytes, b"FIELDS", count], fields);
     }
 }
 
@@ -295,12 +315,12 @@ fn hpersist(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let reply = &mut cx.reply;
     let change = collection::change_hash(&mut cx.keys, &key, |hash| {
         reply.array(fields.len());
-        let mut changed = 0;
-        for field in fields {
+        let mut changed = Vec::new();
+        for &field in fields {
             if !hash.contains(field, now_ms) {
                 reply.int(MISSING);
             } else if hash.persist(field) {
-                changed += 1;
+                changed.push(field);
                 reply.int(DONE);
             } else {
                 reply.int(STAYS);
@@ -310,8 +330,11 @@ fn hpersist(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     })?;
     match change {
         None => all_missing(cx, fields),
-        Some(0) => {}
-        Some(changed) => collection::changed(cx, &key, EventClass::HASH, "hpersist", changed),
+        Some(changed) if changed.is_empty() => {}
+        Some(changed) => {
+            enter_persisted(cx, &key, &changed);
+            collection::changed(cx, &key, EventClass::HASH, "hpersist", changed.len());
+        }
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Hashes: fields one by one and all of them.
 
+use smallvec::SmallVec;
+
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::engine::command::Command;
@@ -235,6 +237,20 @@ pub fn tell_lapsed(cx: &Context<'_>, key: &HashedKey<'_>, any: bool) {
     }
 }
 
+/// Enters into the journal that a field was set: `anew`, or with the expiry that it has kept.
+pub fn enter_set(cx: &Context<'_>, key: &HashedKey<'_>, field: &[u8], value: &[u8], anew: bool) {
+    if anew {
+        cx.enter(&[b"HSET", key.bytes, field, value]);
+    } else {
+        cx.enter(&[b"HSETEX", key.bytes, b"KEEPTTL", b"FIELDS", b"1", field, value]);
+    }
+}
+
+/// Enters a request for fields of a hash into the journal: the words before them, then the fields.
+pub fn enter_fields(cx: &Context<'_>, words: &[&[u8]], fields: &[&[u8]]) {
+    cx.enter(&[words, fields].concat());
+}
+
 fn hset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let created = set_pairs(cx, arguments)?;
     cx.reply.count(created);
@@ -283,6 +299,9 @@ fn hsetnx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     tell_lapsed(cx, &key, lapsed);
+    if lapsed && cx.is_journaled() {
+        enter_set(cx, &key, field, value, true);
+    }
     cx.changed(&key, EventClass::HASH, "hset");
     cx.reply.int(1);
     Ok(())
@@ -425,11 +444,12 @@ fn hdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let removal = collection::change_hash(&mut cx.keys, &key, |hash| {
         // An expired field is left to the sweeper, which tells of its expiry.
         let remove = |field: &&&[u8]| !has_lapsed(hash, field, now_ms) && hash.remove(field, now_ms);
-        (arguments[2..].iter().filter(remove).count(), hash.is_empty())
+        let removed: SmallVec<[&[u8]; 4]> = arguments[2..].iter().filter(remove).copied().collect();
+        (removed, hash.is_empty())
     })?;
     let (removed, emptied) = removal.unwrap_or_default();
-    tell_removed(cx, &key, removed, emptied);
-    cx.reply.count(removed);
+    tell_removed(cx, &key, &removed, emptied);
+    cx.reply.count(removed.len());
     Ok(())
 }
 
@@ -440,8 +460,8 @@ fn hgetdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let reply = &mut cx.reply;
     let removal = collection::change_hash(&mut cx.keys, &key, |hash| {
         reply.array(fields.len());
-        let mut removed = 0;
-        for field in fields {
+        let mut removed = Vec::new();
+        for &field in fields {
             match hash.get(field, now_ms) {
                 Some(value) => reply.bulk(&value),
                 None => {
@@ -449,7 +469,9 @@ fn hgetdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                     continue;
                 }
             }
-            removed += usize::from(hash.remove(field, now_ms));
+            if hash.remove(field, now_ms) {
+                removed.push(field);
+            }
         }
         (removed, hash.is_empty())
     })?;
@@ -458,13 +480,16 @@ fn hgetdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         fields.iter().for_each(|_| cx.reply.null());
         return Ok(());
     };
-    tell_removed(cx, &key, removed, emptied);
+    tell_removed(cx, &key, &removed, emptied);
     Ok(())
 }
 
-fn tell_removed(cx: &mut Context<'_>, key: &HashedKey<'_>, removed: usize, emptied: bool) {
-    if removed > 0 {
-        collection::changed(cx, key, EventClass::HASH, "hdel", removed);
+fn tell_removed(cx: &mut Context<'_>, key: &HashedKey<'_>, removed: &[&[u8]], emptied: bool) {
+    if !removed.is_empty() {
+        if cx.is_journaled() {
+            enter_fields(cx, &[b"HDEL", key.bytes], removed);
+        }
+        collection::changed(cx, key, EventClass::HASH, "hdel", removed.len());
         if emptied {
             cx.delete_emptied(key);
         }

@@ -2,14 +2,16 @@
 
 use crate::command::{Flags, KeySpec, args};
 use crate::commands::hash::expiry::{
-    End, MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, find_fields, of_fields, set_end, tell_ends,
+    End, MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, enter_persisted, find_fields, of_fields,
+    set_end, tell_ends,
 };
-use crate::commands::hash::fields::{counted_fields, has_lapsed, tell_lapsed};
+use crate::commands::hash::fields::{counted_fields, enter_fields, enter_set, has_lapsed, tell_lapsed};
 use crate::commands::shared::collection;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
+use crate::keyspace::key_hash::HashedKey;
 use crate::shared::stats::Counter;
 use crate::types::hash::{Hash, HashLimits};
 
@@ -135,8 +137,8 @@ fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let reply = &mut cx.reply;
     let change = collection::change_hash(&mut cx.keys, &key, |hash| {
         reply.array(fields.len());
-        let mut changed = 0;
-        for field in fields {
+        let mut changed = Vec::new();
+        for &field in fields {
             match hash.get(field, now_ms) {
                 Some(value) => reply.bulk(&value),
                 None => {
@@ -146,9 +148,9 @@ fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             }
             if let Some(at_ms) = at_ms {
                 set_end(hash, field, at_ms, past_ms);
-                changed += 1;
+                changed.push(field);
             } else if options.ends == Ends::Remove && hash.persist(field) {
-                changed += 1;
+                changed.push(field);
             }
         }
         (changed, hash.is_empty())
@@ -159,8 +161,11 @@ fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     match at_ms {
-        Some(at_ms) => tell_ends(cx, &key, at_ms, changed, emptied),
-        None if changed > 0 => collection::changed(cx, &key, EventClass::HASH, "hpersist", changed),
+        Some(at_ms) => tell_ends(cx, &key, at_ms, &changed, emptied),
+        None if !changed.is_empty() => {
+            enter_persisted(cx, &key, &changed);
+            collection::changed(cx, &key, EventClass::HASH, "hpersist", changed.len());
+        }
         None => {}
     }
     Ok(())
@@ -200,6 +205,17 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     let ends_now = at_ms.is_some_and(|at_ms| at_ms <= past_ms);
+    if cx.is_journaled() {
+        enter_pairs(
+            cx,
+            &key,
+            pairs,
+            options.ends == Ends::Keep,
+            at_ms.map(|at_ms| (at_ms, ends_now)),
+            &lapsed,
+        );
+    }
+    let lapsed = !lapsed.is_empty();
     tell_lapsed(cx, &key, lapsed && !ends_now);
     collection::changed(cx, &key, EventClass::HASH, "hset", pairs.len() / 2);
     if at_ms.is_some() {
@@ -217,21 +233,22 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// Sets fields with their expiries. The two times are those up to which fields have expired, and up to which
-/// a new expiry ends its field at once. Returns whether any of the fields had expired and was not removed
-/// yet.
-fn set_with_ends(
+/// a new expiry ends its field at once. Returns those of the fields that had expired and were not removed yet.
+fn set_with_ends<'a>(
     hash: &mut Hash,
-    pairs: &[&[u8]],
+    pairs: &[&'a [u8]],
     keep: bool,
     at_ms: Option<u64>,
     (now_ms, past_ms): (u64, u64),
     limits: &HashLimits,
-) -> bool {
-    let mut lapsed = false;
+) -> Vec<&'a [u8]> {
+    let mut lapsed = Vec::new();
     hash.expect(pairs.len() / 2, limits);
     for pair in pairs.chunks_exact(2) {
         let (field, value) = (pair[0], pair[1]);
-        lapsed |= has_lapsed(hash, field, now_ms);
+        if has_lapsed(hash, field, now_ms) {
+            lapsed.push(field);
+        }
         if keep {
             hash.set_keeping_expiry(field, value, now_ms, limits);
         } else {
@@ -242,6 +259,40 @@ fn set_with_ends(
         }
     }
     lapsed
+}
+
+/// Enters into the journal that pairs of fields and values were set: keeping their expiries, or with a new one
+/// (and whether that has ended them at once). Fields that had `lapsed` have kept nothing.
+fn enter_pairs(
+    cx: &Context<'_>,
+    key: &HashedKey<'_>,
+    pairs: &[&[u8]],
+    keep: bool,
+    end: Option<(u64, bool)>,
+    lapsed: &[&[u8]],
+) {
+    let mut count = itoa::Buffer::new();
+    let count = count.format(pairs.len() / 2).as_bytes();
+    match end {
+        Some((_, true)) => {
+            let fields: Vec<&[u8]> = pairs.iter().step_by(2).copied().collect();
+            enter_fields(cx, &[b"HDEL", key.bytes], &fields);
+        }
+        Some((at_ms, false)) => {
+            let mut time = itoa::Buffer::new();
+            let time = time.format(at_ms).as_bytes();
+            enter_fields(cx, &[b"HSETEX", key.bytes, b"PXAT", time, b"FIELDS", count], pairs);
+        }
+        None if !keep => enter_fields(cx, &[b"HSET", key.bytes], pairs),
+        None if lapsed.is_empty() => {
+            enter_fields(cx, &[b"HSETEX", key.bytes, b"KEEPTTL", b"FIELDS", count], pairs);
+        }
+        None => {
+            for pair in pairs.chunks_exact(2) {
+                enter_set(cx, key, pair[0], pair[1], lapsed.contains(&pair[0]));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -277,11 +328,12 @@ mod tests {
         let mut set = |pairs, keep, at_ms, now_ms| {
             set_with_ends(&mut hash, &words(pairs), keep, at_ms, (now_ms, now_ms), &limits)
         };
-        assert!(!set("a 1 b 2", false, Some(50), 10));
-        assert!(!set("a 3", true, None, 20));
-        assert!(!set("b 4", false, None, 20));
-        assert!(set("a 5 c 6", false, Some(60), 55), "a was over");
-        assert!(!set("c 7 d 8", false, Some(55), 55), "gone at once");
+        let none: [&[u8]; 0] = [];
+        assert_eq!(set("a 1 b 2", false, Some(50), 10), none);
+        assert_eq!(set("a 3", true, None, 20), none);
+        assert_eq!(set("b 4", false, None, 20), none);
+        assert_eq!(set("a 5 c 6", false, Some(60), 55), [b"a"], "a was over");
+        assert_eq!(set("c 7 d 8", false, Some(55), 55), none, "gone at once");
         let left = hash.iter(55).map(|(field, value)| (field.to_vec(), value.to_vec()));
         let mut left: Vec<_> = left.collect();
         left.sort();

@@ -1,7 +1,7 @@
 //! Hash fields as numbers: HINCRBY and HINCRBYFLOAT.
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
-use crate::commands::hash::fields::{has_lapsed, tell_lapsed};
+use crate::commands::hash::fields::{enter_set, has_lapsed, tell_lapsed};
 use crate::commands::shared::collection;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
@@ -50,7 +50,7 @@ fn hincrby(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let by = args::int(arguments[3])?;
     let (mut sum, mut text) = (0, itoa::Buffer::new());
     let (new, written) = (&mut sum, &mut text);
-    change(cx, arguments, "hincrby", move |old| {
+    change(cx, arguments, "hincrby", false, move |old| {
         let old = old.map_or(Ok(0), |old| parse_i64(old).ok_or(CommandError::HashValueNotAnInteger))?;
         *new = old.checked_add(by).ok_or(CommandError::IncrementOverflow)?;
         Ok(written.format(*new).as_bytes())
@@ -66,7 +66,7 @@ fn hincrbyfloat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     by.checked_add(LongDouble::ZERO).ok_or(CommandError::ValueNotFinite)?;
     let mut text = Vec::new();
     let written = &mut text;
-    change(cx, arguments, "hincrbyfloat", move |old| {
+    change(cx, arguments, "hincrbyfloat", true, move |old| {
         let old = old.map_or(Ok(LongDouble::ZERO), |old| {
             LongDouble::parse(old).ok_or(CommandError::HashValueNotAFloat)
         })?;
@@ -77,23 +77,28 @@ fn hincrbyfloat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Replaces a field's value by what `compute` makes of it; the expiry stays.
+/// Replaces a field's value by what `compute` makes of it; the expiry stays. The journal gets the result instead
+/// of the request where that is `rounded`, which others may do differently, or where the old value had ended.
 fn change<'t>(
     cx: &mut Context<'_>,
     arguments: &[&[u8]],
     event: &'static str,
+    rounded: bool,
     compute: impl FnOnce(Option<&[u8]>) -> Result<&'t [u8], CommandError>,
 ) -> CommandResult {
     let key = cx.key(arguments, 1);
     let field = arguments[2];
     let (limits, now_ms) = (cx.server.settings.collections.hash(), cx.keys.ended_ms);
-    let lapsed = collection::change_or_make_hash(cx, &key, |hash| {
+    let (lapsed, value) = collection::change_or_make_hash(cx, &key, |hash| {
         let value = compute(hash.get(field, now_ms).as_deref())?;
         let lapsed = has_lapsed(hash, field, now_ms);
         hash.set_keeping_expiry(field, value, now_ms, &limits);
-        Ok::<_, CommandError>(lapsed)
+        Ok::<_, CommandError>((lapsed, value))
     })??;
     tell_lapsed(cx, &key, lapsed);
+    if (lapsed || rounded) && cx.is_journaled() {
+        enter_set(cx, &key, field, value, lapsed);
+    }
     cx.changed(&key, EventClass::HASH, event);
     Ok(())
 }

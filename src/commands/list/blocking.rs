@@ -76,7 +76,15 @@ pub const COMMANDS: &[Command] = &[
 
 /// Waits for a list at one of these arguments.
 fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64>, nothing: EmptyReply) {
-    cx.wait_for(WaitFor { keys, type_name: "list", wants_loss: false, until_ms, nothing, request: None });
+    cx.wait_for(WaitFor {
+        keys,
+        type_name: "list",
+        wants_loss: false,
+        until_ms,
+        disk: None,
+        nothing,
+        request: None,
+    });
 }
 
 fn blpop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
@@ -99,23 +107,29 @@ fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], end: End) -> CommandResult {
 fn blmove(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (from, to) = elements::ends_of_move(arguments)?;
     let until_ms = args::wait_seconds(arguments[5], cx.keys.now_ms)?;
-    move_or_wait(cx, arguments, from, to, until_ms)
+    let repeated = [b"LMOVE", arguments[1], arguments[2], arguments[3], arguments[4]];
+    move_or_wait(cx, arguments, (from, to), until_ms, &repeated)
 }
 
 fn brpoplpush(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let until_ms = args::wait_seconds(arguments[3], cx.keys.now_ms)?;
-    move_or_wait(cx, arguments, End::Tail, End::Head, until_ms)
+    let repeated = [b"RPOPLPUSH", arguments[1], arguments[2]];
+    move_or_wait(cx, arguments, (End::Tail, End::Head), until_ms, &repeated)
 }
 
+/// Moves an element between two ends, or waits for one. `repeated` is what the journal gets: the request that
+/// does not wait.
 fn move_or_wait(
     cx: &mut Context<'_>,
     arguments: &[&[u8]],
-    from: End,
-    to: End,
+    (from, to): (End, End),
     until_ms: Option<u64>,
+    repeated: &[&[u8]],
 ) -> CommandResult {
     if !elements::move_element(cx, arguments, from, to)? {
         wait(cx, 1..2, until_ms, EmptyReply::Null);
+    } else if cx.is_journaled() {
+        cx.enter(repeated);
     }
     Ok(())
 }

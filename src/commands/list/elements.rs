@@ -318,6 +318,18 @@ fn after_pop(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) 
     delete_if_empty(cx, key);
 }
 
+/// Enters a pop from this key into the journal, in place of a request that names several keys or waits.
+fn enter_pop(cx: &Context<'_>, key: &HashedKey<'_>, end: End, count: Option<usize>) {
+    if !cx.is_journaled() {
+        return;
+    }
+    let name: &[u8] = if end == End::Head { b"LPOP" } else { b"RPOP" };
+    match count {
+        None => cx.enter(&[name, key.bytes]),
+        Some(count) => cx.enter(&[name, key.bytes, itoa::Buffer::new().format(count).as_bytes()]),
+    }
+}
+
 fn delete_if_empty(cx: &mut Context<'_>, key: &HashedKey<'_>) {
     if let Ok(Some(list)) = collection::write::<List>(&mut cx.keys, key)
         && list.is_empty()
@@ -657,6 +669,7 @@ pub(super) fn pop_of_first(
         cx.reply.bulk(key.bytes);
         cx.reply.array(taken);
         take(cx, &key, request.end, taken)?;
+        enter_pop(cx, &key, request.end, Some(taken));
         return Ok(true);
     }
     Ok(false)
@@ -678,6 +691,7 @@ pub(super) fn pop_with_key(
             cx.reply.array(2);
             cx.reply.bulk(key.bytes);
             take(cx, &key, end, 1)?;
+            enter_pop(cx, &key, end, None);
             return Ok(true);
         }
     }

@@ -10,7 +10,7 @@ use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::lua::control::Running;
-use crate::lua::functions::Policy;
+use crate::lua::functions::{Policy, Turn};
 use crate::rdb::functions as payload;
 use crate::scripting::run::{self, Program};
 
@@ -199,26 +199,44 @@ fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [] => return Err(CommandError::WrongArity("function|load".into())),
     };
     cx.keys.expect(source.len());
-    let names = add(cx, &[source], policy)?;
+    let turn = cx.server.scripting.libraries.change();
+    let names = add(cx, &turn, &[source], policy)?;
+    enter_now(cx, arguments);
+    drop(turn);
     cx.dirty += 1;
     cx.reply.bulk(names.first().map_or(b"", |name| name.as_bytes()));
     Ok(())
 }
 
-fn add(cx: &Context<'_>, sources: &[&[u8]], policy: Policy) -> Result<Vec<String>, CommandError> {
+/// Enters the request into the journal while other changes of libraries are kept out.
+fn enter_now(cx: &Context<'_>, arguments: &[&[u8]]) {
+    if cx.is_journaled() {
+        cx.changes.enter_now(cx.keys.database, arguments);
+    }
+}
+
+fn add(
+    cx: &Context<'_>,
+    turn: &Turn<'_>,
+    sources: &[&[u8]],
+    policy: Policy,
+) -> Result<Vec<String>, CommandError> {
     let scripting = &cx.server.scripting;
     let give_way = scripting.give_way();
     let limit = crate::lua::memory_limit(&cx.server.config);
     let added = scripting.with_machine(limit, |vm| {
-        scripting.libraries.add(vm, &give_way, &cx.server.commands, sources, policy)
+        scripting.libraries.add(turn, vm, &give_way, &cx.server.commands, sources, policy)
     });
     added.map_err(|error| CommandError::new(format!("ERR {error}")))?
 }
 
 fn delete(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    if !cx.server.scripting.libraries.delete(arguments[2]) {
+    let turn = cx.server.scripting.libraries.change();
+    if !cx.server.scripting.libraries.delete(&turn, arguments[2]) {
         return Err(CommandError::text("ERR Library not found"));
     }
+    enter_now(cx, arguments);
+    drop(turn);
     cx.dirty += 1;
     cx.reply.ok();
     Ok(())
@@ -232,7 +250,10 @@ fn flush(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [_, _, _, ..] => return Err(help::wrong_subcommand(cx, arguments)),
         _ => return Err(CommandError::WrongArity("function|flush".into())),
     }
-    cx.server.scripting.libraries.flush();
+    let turn = cx.server.scripting.libraries.change();
+    cx.server.scripting.libraries.flush(&turn);
+    enter_now(cx, arguments);
+    drop(turn);
     cx.dirty += 1;
     cx.reply.ok();
     Ok(())
@@ -311,7 +332,10 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let sources = payload::restore(arguments[2], crate::commands::generic::dump::footer_check(cx), max)
         .ok_or(CommandError::text("ERR DUMP payload version or checksum are wrong"))?;
     let sources: Vec<&[u8]> = sources.iter().map(Vec::as_slice).collect();
-    add(cx, &sources, policy)?;
+    let turn = cx.server.scripting.libraries.change();
+    add(cx, &turn, &sources, policy)?;
+    enter_now(cx, arguments);
+    drop(turn);
     cx.dirty += 1;
     cx.reply.ok();
     Ok(())

@@ -3,7 +3,7 @@
 use crate::command::{Flags, Group};
 use crate::commands::shared::help;
 use crate::config::table::find;
-use crate::config::{Access, Directive, Refusal, RewriteError, SetError};
+use crate::config::{Access, Change, Directive, Refusal, RewriteError, SetError};
 use crate::engine::Server;
 use crate::engine::command::Command;
 use crate::engine::context::{Context, Origin};
@@ -79,6 +79,7 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let access = if cx.client.is_local() { Access::Local } else { Access::Remote };
     let Server { acl, config, .. } = cx.server;
     let set = config.set(&pairs, access, |changes| {
+        switch_append_only(cx.server, changes)?;
         // Ports are opened first: that may be refused.
         cx.server.network().relisten(changes)?;
         if let Some(change) = changes.iter().find(|change| change.directive == Directive::Requirepass) {
@@ -88,12 +89,27 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     });
     set.map_err(|error: SetError| CommandError::new(format!("ERR {error}")))?;
     cx.server.apply_settings();
+    if let Some(append_only) = cx.server.append_only() {
+        append_only.settings_changed();
+    }
     if cx.origin == Origin::Client {
         // The keeper is woken to reach a lower maxmemory at once. Not within a transaction, where a CLIENT
         // PAUSE may follow that forbids it; the keeper looks by itself soon after.
         cx.server.upkeep.keeper.wake();
     }
     cx.reply.ok();
+    Ok(())
+}
+
+/// Switches the append-only file on or off where `appendonly` changes.
+fn switch_append_only(server: &Server, changes: &[Change]) -> Result<(), Refusal> {
+    let directive = Directive::Appendonly;
+    if let Some(change) = changes.iter().find(|change| change.directive == directive)
+        && let Some(append_only) = server.append_only()
+    {
+        let on = change.text() == b"yes";
+        append_only.switch(on).map_err(|reason| Refusal { directive, reason })?;
+    }
     Ok(())
 }
 

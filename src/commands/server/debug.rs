@@ -511,7 +511,14 @@ fn is_empty(cx: &Context<'_>) -> bool {
 }
 
 fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    read_again(cx)
+    let append_only = cx.server.append_only().filter(|append_only| append_only.figures().enabled);
+    let Some(append_only) = append_only else { return read_again(cx) };
+    append_only.reload().map_err(|error| {
+        tracing::error!(error, "DEBUG LOADAOF");
+        CommandError::text("ERR Error trying to load the AOF files, check server logs.")
+    })?;
+    cx.reply.ok();
+    Ok(())
 }
 
 /// Encodes every value and replaces it by what decoding gives.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::{Category, Flags, Group, args};
 use crate::config::Directive;
+use crate::engine::append_only::Figures;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::CommandResult;
@@ -328,32 +329,51 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
         "current_cow_size_age",
     ]);
     fields.add("current_fork_perc", "0.00");
-    fields.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
-    fields.add(
-        "rdb_changes_since_last_save",
-        cx.server.changes.load(Relaxed) + cx.server.stats.sum(Counter::Changes),
-    );
-    fields.add("rdb_bgsave_in_progress", 0);
-    fields.add("rdb_last_save_time", cx.server.identity.started_ms / 1000);
-    fields.add("rdb_last_bgsave_status", "ok");
-    fields.add("rdb_last_bgsave_time_sec", -1);
-    fields.add("rdb_current_bgsave_time_sec", -1);
-    fields.zeros(&[
-        "rdb_saves",
-        "rdb_last_cow_size",
-        "rdb_last_load_keys_expired",
-        "rdb_last_load_keys_loaded",
-        "aof_enabled",
-        "aof_rewrite_in_progress",
-        "aof_rewrite_scheduled",
-    ]);
-    fields.add("aof_last_rewrite_time_sec", -1);
-    fields.add("aof_current_rewrite_time_sec", -1);
-    fields.add("aof_last_bgrewrite_status", "ok");
-    fields.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    fields.add("aof_last_write_status", "ok");
+    let saves = cx.server.saving().map(|saving| saving.figures()).unwrap_or_default();
+    fields.add("current_save_keys_processed", saves.keys.0);
+    fields.add("current_save_keys_total", saves.keys.1);
+    fields.add("rdb_changes_since_last_save", saves.changes);
+    fields.add("rdb_bgsave_in_progress", u8::from(saves.in_progress));
+    fields.add("rdb_last_save_time", saves.last_save_s);
+    fields.add("rdb_last_bgsave_status", if saves.failed { "err" } else { "ok" });
+    add_seconds(fields, "rdb_last_bgsave_time_sec", saves.last_took_s);
+    add_seconds(fields, "rdb_current_bgsave_time_sec", saves.current_s);
+    fields.add("rdb_saves", saves.saves);
+    fields.zeros(&["rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
+    let figures = cx.server.append_only().map(|append_only| append_only.figures()).unwrap_or_default();
+    append_only(&figures, fields);
     fields.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
     fields.add("slot_migration_fork_in_progress", 0);
+    if figures.enabled {
+        fields.add("aof_current_size", figures.current_bytes);
+        fields.add("aof_base_size", figures.base_bytes);
+        fields.add("aof_pending_rewrite", u64::from(figures.scheduled));
+        fields.add("aof_buffer_length", figures.unwritten_bytes);
+        fields.add("aof_pending_bio_fsync", u64::from(figures.syncs));
+        fields.add("aof_delayed_fsync", figures.delayed_syncs);
+    }
+}
+
+fn append_only(figures: &Figures, fields: &mut Fields) {
+    let seconds = |seconds: Option<u64>| seconds.map_or(-1, |seconds| seconds as i64);
+    let status = |failed| if failed { "err" } else { "ok" };
+    fields.add("aof_enabled", u64::from(figures.enabled));
+    fields.add("aof_rewrite_in_progress", u64::from(figures.rewrites));
+    fields.add("aof_rewrite_scheduled", u64::from(figures.scheduled));
+    fields.add("aof_last_rewrite_time_sec", seconds(figures.last_rewrite_s));
+    fields.add("aof_current_rewrite_time_sec", seconds(figures.current_rewrite_s));
+    fields.add("aof_last_bgrewrite_status", status(figures.rewrite_failed));
+    fields.add("aof_rewrites", figures.rewrite_count);
+    fields.add("aof_rewrites_consecutive_failures", figures.failures);
+    fields.add("aof_last_write_status", status(figures.write_failed));
+}
+
+/// Adds a number of seconds; -1 where there is none.
+fn add_seconds(fields: &mut Fields, name: &'static str, seconds: Option<u64>) {
+    match seconds {
+        Some(seconds) => fields.add(name, seconds),
+        None => fields.add(name, -1),
+    }
 }
 
 fn stats(cx: &Context<'_>, fields: &mut Fields) {

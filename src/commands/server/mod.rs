@@ -1,6 +1,7 @@
 //! The server: its configuration, users, statistics and insides.
 
 pub mod acl;
+pub mod append_only;
 pub mod command;
 pub mod commandlog;
 pub mod config;
@@ -14,3 +15,4 @@ pub mod memory;
 pub mod module;
 pub mod monitor;
 pub mod process;
+pub mod saving;

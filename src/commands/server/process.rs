@@ -1,4 +1,4 @@
-//! The server as a program: ROLE, TIME, LASTSAVE, LOLWUT, SHUTDOWN.
+//! The server as a program: ROLE, TIME, LOLWUT, SHUTDOWN.
 
 use crate::command::{Category, Flags, Group, args};
 use crate::engine::command::Command;
@@ -35,19 +35,6 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
-        name: "lastsave",
-        arity: 1,
-        flags: ANYTIME.and(Flags::FAST),
-        categories: &[Category::Admin, Category::Dangerous],
-        group: Group::Server,
-        summary: "Returns when the data was last saved: nothing is saved yet, so when the server started.",
-        since: "1.0.0",
-        reply: "seconds of Unix time",
-        tips: &["nondeterministic_output"],
-        run: lastsave,
-        ..Command::DEFAULT
-    },
-    Command {
         name: "lolwut",
         arity: -1,
         flags: Flags::READONLY.and(Flags::FAST),
@@ -62,7 +49,13 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "shutdown",
         arity: -1,
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(ANYTIME).and(Flags::NO_MULTI).and(Flags::ALLOW_BUSY),
+        // The final snapshot waits until nobody else is in the keyspace, so this must not be there itself.
+        flags: Flags::ADMIN
+            .and(Flags::NOSCRIPT)
+            .and(ANYTIME)
+            .and(Flags::NO_MULTI)
+            .and(Flags::ALLOW_BUSY)
+            .and(Flags::WHOLE_KEYSPACE),
         group: Group::Server,
         summary: "Ends the server.",
         syntax: "[[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER] | ABORT]",
@@ -110,11 +103,6 @@ fn time(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-fn lastsave(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    cx.reply.int((cx.server.identity.started_ms / 1000) as i64);
-    Ok(())
-}
-
 /// Draws a field of quartz crystals of random heights.
 fn lolwut(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if arguments.len() >= 3 && args::is(arguments[1], "VERSION") {
@@ -146,15 +134,16 @@ fn lolwut(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let (mut save, mut nosave, mut abort) = (false, false, false);
+    let (mut save, mut nosave, mut abort, mut force) = (false, false, false, false);
     for word in &arguments[1..] {
         match *word {
             word if args::is(word, "SAVE") => save = true,
             word if args::is(word, "NOSAVE") => nosave = true,
             word if args::is(word, "ABORT") => abort = true,
+            word if args::is(word, "FORCE") => force = true,
             // Without replicas and cluster bus there is nothing to wait for, nothing unsafe and nobody to
             // take over.
-            word if ["NOW", "FORCE", "SAFE", "FAILOVER"].iter().any(|known| args::is(word, known)) => {}
+            word if ["NOW", "SAFE", "FAILOVER"].iter().any(|known| args::is(word, known)) => {}
             _ => return Err(CommandError::Syntax),
         }
     }
@@ -165,6 +154,15 @@ fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
     tracing::info!(client = cx.client.shared.id, "shutdown asked for");
+    if let Some(saving) = cx.server.saving() {
+        cx.keys.expect(usize::MAX);
+        if let Err(error) = saving.save_before_end((save || nosave).then_some(save)) {
+            tracing::error!(%error, "the final snapshot could not be written");
+            if !force {
+                return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
+            }
+        }
+    }
     cx.after = Some(After::Shutdown);
     Ok(())
 }

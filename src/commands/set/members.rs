@@ -353,10 +353,20 @@ fn spop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if emptied {
         // The key is removed with all its members: none need be taken out singly.
         write_members(&mut cx.reply, set);
+        cx.enter_deleted(&key);
     } else {
-        let mut rng = fastrand::Rng::new();
+        let (mut rng, is_journaled) = (fastrand::Rng::new(), cx.changes.is_journaled());
+        let mut popped = Vec::new();
         for member in (0..wanted).map_while(|_| set.pop(&mut rng)) {
             cx.reply.bulk(&member);
+            if is_journaled {
+                popped.push(member);
+            }
+        }
+        if is_journaled {
+            let mut words: Vec<&[u8]> = vec![b"SREM", key.bytes];
+            words.extend(popped.iter().map(|member| &**member));
+            cx.enter(&words);
         }
     }
     collection::changed(cx, &key, EventClass::SET, "spop", wanted);

@@ -69,6 +69,7 @@ fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64
         type_name: "zset",
         wants_loss: false,
         until_ms,
+        disk: None,
         nothing: EmptyReply::NullArray,
         request: None,
     });
@@ -91,6 +92,7 @@ fn pop(cx: &mut Context<'_>, arguments: &[&[u8]], side: Side) -> CommandResult {
             cx.reply.array(3);
             cx.reply.bulk(key.bytes);
             pop::take(cx, &key, side, 1, false)?;
+            pop::enter_pop(cx, &key, side, 1);
             return Ok(());
         }
     }

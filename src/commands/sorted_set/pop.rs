@@ -159,6 +159,14 @@ pub fn take(
     Ok(count)
 }
 
+/// Enters a pop from this key into the journal, in place of a request that names several keys or waits.
+pub fn enter_pop(cx: &Context<'_>, key: &HashedKey<'_>, side: Side, count: usize) {
+    if cx.is_journaled() {
+        let name: &[u8] = if side == Side::Min { b"ZPOPMIN" } else { b"ZPOPMAX" };
+        cx.enter(&[name, key.bytes, itoa::Buffer::new().format(count).as_bytes()]);
+    }
+}
+
 fn write_pair(reply: &mut Reply<'_>, member: &[u8], score: f64, in_pairs: bool) {
     if in_pairs {
         reply.array(2);
@@ -192,6 +200,7 @@ pub fn pop_of_first(
             let begun = cx.reply.begin_array();
             let taken = take(cx, &key, request.side, request.count, true)?;
             cx.reply.end_array(begun, taken);
+            enter_pop(cx, &key, request.side, taken);
             return Ok(true);
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::command::{Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;
+use crate::commands::stream::entered::Member;
 use crate::commands::stream::entries::{STREAM, UPDATE, id, range_start, write_entry};
 use crate::commands::stream::group::{no_key_or_group, now_ms};
 use crate::engine::command::Command;
@@ -149,10 +150,14 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (consumer, is_new) = seen_consumer(group, arguments[3], now_ms);
     let begun = cx.reply.begin_array();
     let mut count = 0;
+    let (mut claimed, mut lost) = (Vec::new(), Vec::new());
     for &id in &claim.ids {
         if !stream.contains(id) {
             // An entry that was deleted from the stream is no longer pending.
-            dirty += u64::from(stream.group_mut(name).is_some_and(|group| group.acknowledge(id)));
+            if stream.group_mut(name).is_some_and(|group| group.acknowledge(id)) {
+                dirty += 1;
+                lost.push(id);
+            }
             continue;
         }
         let Some(group) = stream.group_mut(name) else { break };
@@ -173,6 +178,7 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         let delivered_at_ms = claim.delivered_at_ms.unwrap_or(now_ms);
         group.assign(id, Pending { consumer, delivered_at_ms, deliveries });
         group.consumer_mut(consumer).active_at_ms = now_ms;
+        claimed.push(id);
         if claim.just_ids {
             cx.reply.bulk(&id.text());
         } else if let Some(entry) = stream.get(id) {
@@ -181,9 +187,23 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         count += 1;
     }
     cx.reply.end_array(begun, count);
+    let member = Member { key: &key, group: name, consumer: arguments[3] };
+    enter_claim(cx, member, is_new, &claimed, &lost);
+    if cx.is_journaled() && dirty > 0 {
+        member.enter_progress(cx);
+    }
     tell_new_consumer(cx, &key, is_new);
     cx.dirty += dirty + count as u64;
     Ok(())
+}
+
+/// Enters into the journal what a claim has changed.
+fn enter_claim(cx: &Context<'_>, member: Member<'_>, is_new: bool, claimed: &[StreamId], lost: &[StreamId]) {
+    if cx.is_journaled() {
+        is_new.then(|| member.enter_new(cx));
+        member.enter_pending(cx, claimed);
+        member.enter_acknowledged(cx, lost);
+    }
 }
 
 /// Tells the event of a consumer that a command added by the way.
@@ -257,6 +277,9 @@ fn xautoclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             group.consumer_mut(consumer).active_at_ms = now_ms;
         }
     }
+    let ids: Vec<StreamId> = claimed.iter().map(|(id, _)| *id).collect();
+    let member = Member { key: &key, group: name, consumer: arguments[3] };
+    enter_claim(cx, member, is_new, &ids, &lost);
     tell_new_consumer(cx, &key, is_new);
     cx.dirty += (claimed.len() + lost.len()) as u64;
     Ok(())

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection::{self, Collection, InPlace};
+use crate::commands::stream::entered;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -328,6 +329,9 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             id
         }
     };
+    if cx.is_journaled() && (words.trim.is_some() || !matches!(wanted, NewId::Given(_))) {
+        entered::enter_add(cx, &key, id, pairs, words.trim.as_ref());
+    }
     cx.changed(&key, EventClass::STREAM, "xadd");
     if trimmed > 0 {
         collection::also(cx, &key, EventClass::STREAM, "xtrim");
@@ -468,6 +472,9 @@ fn xtrim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { return Ok(()) };
     let removed = stream.trim(&trim);
     if removed > 0 {
+        if cx.is_journaled() {
+            entered::enter_trim(cx, &key, &trim);
+        }
         collection::changed(cx, &key, EventClass::STREAM, "xtrim", removed);
     }
     cx.reply.count(removed);

@@ -1,6 +1,7 @@
 //! Streams.
 
 pub mod claim;
+mod entered;
 pub mod entries;
 pub mod group;
 pub mod info;

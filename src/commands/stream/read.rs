@@ -8,6 +8,7 @@ use crate::command::request::OwnedRequest;
 use crate::command::{Begin, Find, Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::commands::stream::claim::{seen_consumer, tell_new_consumer};
+use crate::commands::stream::entered::Member;
 use crate::commands::stream::entries::{ENTRY_WORK, STREAM, id, write_entries, write_entry};
 use crate::commands::stream::group::now_ms;
 use crate::engine::command::Command;
@@ -204,6 +205,7 @@ fn wait_or_null(cx: &mut Context<'_>, request: &Request<'_>, resolved: Option<Ow
             type_name: "stream",
             wants_loss: request.member.is_some(),
             until_ms,
+            disk: None,
             nothing: EmptyReply::NullArray,
             request: resolved,
         }),
@@ -289,16 +291,19 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         else {
             continue;
         };
-        let changed = match from {
+        let ids = match from {
             From::New => read_new(stream, &request, now_ms, key.bytes, &mut streams, &mut cx.reply),
             From::Pending(behind) => {
                 streams.begin_one(&mut cx.reply, key.bytes);
-                read_pending(stream, &request, behind, now_ms, &mut cx.reply);
-                true
+                read_pending(stream, &request, behind, now_ms, &mut cx.reply)
             }
         };
         // Counts as one change, however many entries there were.
-        cx.dirty += u64::from(changed);
+        cx.dirty += u64::from(!ids.is_empty() || from != From::New);
+        if cx.is_journaled() {
+            let member = Member { key: &key, group, consumer };
+            enter_read(cx, member, is_new, &ids, (from == From::New).then_some(request.no_ack));
+        }
         tell_new_consumer(cx, &key, is_new);
     }
     if !streams.finish(&mut cx.reply) {
@@ -330,7 +335,25 @@ fn expect_delivery(cx: &Context<'_>, key: &HashedKey<'_>, request: &Request<'_>,
     cx.keys.expect(most.min(request.count) * UNITS);
 }
 
-/// Delivers entries that no consumer of the group had.
+/// Enters into the journal what a consumer has read. `no_ack` tells of new entries whether they are not
+/// pending; it is `None` for entries that were delivered before.
+fn enter_read(cx: &Context<'_>, member: Member<'_>, is_new: bool, ids: &[StreamId], no_ack: Option<bool>) {
+    if is_new {
+        member.enter_new(cx);
+    }
+    if no_ack != Some(true) {
+        member.enter_pending(cx, ids);
+    }
+    if no_ack.is_some() && !ids.is_empty() {
+        member.enter_progress(cx);
+    }
+    if !is_new && ids.is_empty() {
+        // Nothing but the time when the consumer was seen has changed.
+        cx.changes.enter_nothing();
+    }
+}
+
+/// Delivers entries that no consumer of the group had. Returns their ids.
 fn read_new(
     stream: &mut Stream,
     request: &Request<'_>,
@@ -338,12 +361,12 @@ fn read_new(
     key: &[u8],
     streams: &mut Streams,
     reply: &mut Reply<'_>,
-) -> bool {
-    let Some((name, consumer)) = request.member else { return false };
-    let Some(start) = stream.group(name).and_then(|group| group.last_id.next()) else { return false };
+) -> Vec<StreamId> {
+    let Some((name, consumer)) = request.member else { return Vec::new() };
+    let Some(start) = stream.group(name).and_then(|group| group.last_id.next()) else { return Vec::new() };
     let mut entries = stream.range(start, StreamId::MAX).take(request.count).peekable();
     if entries.peek().is_none() {
-        return false;
+        return Vec::new();
     }
     streams.begin_one(reply, key);
     let begun = reply.begin_array();
@@ -354,26 +377,26 @@ fn read_new(
     }
     reply.end_array(begun, ids.len());
     let progress = stream.progress();
-    let Some(group) = stream.group_mut(name) else { return false };
+    let Some(group) = stream.group_mut(name) else { return ids };
     if request.no_ack {
         ids.iter().for_each(|&id| progress.advance(group, id));
     } else if let Some(consumer) = group.find(consumer) {
         progress.deliver(group, consumer, &ids, now_ms);
     }
-    true
+    ids
 }
 
-/// Delivers again the entries pending with a consumer.
+/// Delivers again the entries pending with a consumer. Returns the ids of those that are still in the stream.
 fn read_pending(
     stream: &mut Stream,
     request: &Request<'_>,
     behind: StreamId,
     now_ms: i64,
     reply: &mut Reply<'_>,
-) {
-    let Some((name, consumer)) = request.member else { return };
-    let Some(group) = stream.group(name) else { return };
-    let Some(index) = group.find(consumer) else { return };
+) -> Vec<StreamId> {
+    let Some((name, consumer)) = request.member else { return Vec::new() };
+    let Some(group) = stream.group(name) else { return Vec::new() };
+    let Some(index) = group.find(consumer) else { return Vec::new() };
     let begun = reply.begin_array();
     let (mut count, mut ids) = (0, Vec::new());
     let pending = behind.next().map(|start| group.consumer(index).pending_from(start));
@@ -394,11 +417,12 @@ fn read_pending(
         count += 1;
     }
     reply.end_array(begun, count);
-    let Some(group) = stream.group_mut(name) else { return };
+    let Some(group) = stream.group_mut(name) else { return ids };
     for id in &ids {
         if let Some(pending) = group.pending_mut(*id) {
             pending.delivered_at_ms = now_ms;
             pending.deliveries = pending.deliveries.saturating_add(1);
         }
     }
+    ids
 }

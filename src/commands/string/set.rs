@@ -183,6 +183,7 @@ fn set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let kept =
         if options.keep_ttl { cx.keys.write(&key).and_then(|record| record.expire_at_ms()) } else { None };
     store(cx, &key, arguments[2], expire_at_ms.or(kept));
+    enter_set(cx, &key, arguments[2], expire_at_ms.or(kept));
     cx.changed(&key, EventClass::STRING, "set");
     if expire_at_ms.is_some() {
         cx.event(&key, EventClass::GENERIC, "expire");
@@ -281,6 +282,7 @@ fn set_with_ttl(cx: &mut Context<'_>, arguments: &[&[u8]], expire: ExpireOption<
     let key = cx.key(arguments, 1);
     let at_ms = expire.resolve(cx, cx.command.spec.name)?;
     store(cx, &key, arguments[3], Some(at_ms));
+    enter_set(cx, &key, arguments[3], Some(at_ms));
     cx.changed(&key, EventClass::STRING, "set");
     cx.event(&key, EventClass::GENERIC, "expire");
     cx.reply.ok();
@@ -340,8 +342,12 @@ fn msetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.changed(key, EventClass::STRING, "set");
         if let Some(at_ms) = expire_at_ms {
             cx.event(key, EventClass::GENERIC, "expire");
-            expire::delete_if_past(cx, key, at_ms);
+            if expire::delete_if_past(cx, key, at_ms) {
+                cx.enter_deleted(key);
+                continue;
+            }
         }
+        enter_set(cx, key, value, expire_at_ms.or(kept));
     }
     cx.reply.int(1);
     Ok(())
@@ -359,6 +365,20 @@ fn store_pairs(cx: &mut Context<'_>, pairs: &[&[u8]], first: usize, arguments: &
         let key = cx.key_in_turn(arguments, first + number * 2, number);
         store(cx, &key, pair[1], None);
         cx.changed(&key, EventClass::STRING, "set");
+    }
+}
+
+/// Enters into the journal that a key was set, with its expiry as a point in time and without conditions.
+pub fn enter_set(cx: &Context<'_>, key: &HashedKey<'_>, value: &[u8], expire_at_ms: Option<u64>) {
+    if !cx.is_journaled() {
+        return;
+    }
+    match expire_at_ms {
+        None => cx.enter(&[b"SET", key.bytes, value]),
+        Some(at_ms) => {
+            let mut number = itoa::Buffer::new();
+            cx.enter(&[b"SET", key.bytes, value, b"PXAT", number.format(at_ms).as_bytes()]);
+        }
     }
 }
 

@@ -337,6 +337,7 @@ fn getdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
     }
     cx.keys.delete(&key);
+    cx.enter_deleted(&key);
     cx.changed(&key, EventClass::GENERIC, "del");
     Ok(())
 }
@@ -375,10 +376,14 @@ fn getex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if let Some(at_ms) = expire_at_ms {
         if !expire::delete_if_past(cx, &key, at_ms) {
             cx.keys.set_expire_at_ms(&key, Some(at_ms));
+            expire::enter_end(cx, &key, at_ms);
             cx.changed(&key, EventClass::GENERIC, "expire");
         }
     } else if persist && cx.keys.peek(&key).is_some_and(|record| record.expire_at_ms().is_some()) {
         cx.keys.set_expire_at_ms(&key, None);
+        if cx.is_journaled() {
+            cx.enter(&[b"PERSIST", key.bytes]);
+        }
         cx.changed(&key, EventClass::GENERIC, "persist");
     }
     Ok(())
@@ -392,6 +397,7 @@ fn delifeq(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     if equal {
         cx.keys.delete(&key);
+        cx.enter_deleted(&key);
         cx.changed(&key, EventClass::GENERIC, "del");
     }
     cx.reply.int(i64::from(equal));
@@ -610,6 +616,7 @@ fn incrbyfloat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     // A whole number is kept as text here too: OBJECT ENCODING shows that, as in Redis.
     let replaced = cx.keys.put(&key, Record::new_string(key.bytes, &text, expire_at_ms, false));
     cx.keys.discard(replaced);
+    super::set::enter_set(cx, &key, &text, expire_at_ms);
     cx.changed(&key, EventClass::STRING, "incrbyfloat");
     cx.reply.bulk(&text);
     Ok(())

@@ -105,6 +105,7 @@ pub enum Directive {
     RdbDelSyncFiles,
     RdbSaveIncrementalFsync,
     RdbVersionCheck,
+    RdbVersion,
     StopWritesOnBgsaveError,
     Appendonly,
     Appendfilename,
@@ -240,7 +241,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 231;
+    pub const COUNT: usize = 232;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

@@ -11,7 +11,7 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::SavePoints,
         "3600 1 300 100 60 10000",
         "Pairs of seconds and changes after which a snapshot is written; empty writes none.",
-    )
+    ).active()
     .multi(),
     spec(D::Dir, "dir", Kind::Directory, "", "Folder for every file the server writes.").active().protected(),
     spec(
@@ -20,10 +20,10 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Text(Some(check::database_file)),
         "dump.rdb",
         "Name of the snapshot file.",
-    )
+    ).active()
     .protected(),
-    spec(D::Rdbcompression, "rdbcompression", BOOL, "yes", "Compress strings in snapshots."),
-    spec(D::Rdbchecksum, "rdbchecksum", BOOL, "yes", "End snapshots with a checksum.").immutable(),
+    spec(D::Rdbcompression, "rdbcompression", BOOL, "yes", "Compress strings in snapshots.").active(),
+    spec(D::Rdbchecksum, "rdbchecksum", BOOL, "yes", "End snapshots with a checksum.").active().immutable(),
     spec(
         D::RdbDelSyncFiles,
         "rdb-del-sync-files",
@@ -37,7 +37,7 @@ pub(super) const SPECS: &[Spec] = &[
         BOOL,
         "yes",
         "Flush a snapshot to disk bit by bit while it is written.",
-    ),
+    ).active(),
     spec(
         D::RdbVersionCheck,
         "rdb-version-check",
@@ -46,12 +46,19 @@ pub(super) const SPECS: &[Spec] = &[
         "Whether snapshots of unknown versions are refused.",
     ),
     spec(
+        D::RdbVersion,
+        "rdb-version",
+        Kind::Enum(&["auto", "11", "80"]),
+        "auto",
+        "Version of snapshots that are written: 11 is read by all, 80 by Valkey from 9.0 on; auto is 11 unless hash fields have expiries.",
+    ).active(),
+    spec(
         D::StopWritesOnBgsaveError,
         "stop-writes-on-bgsave-error",
         BOOL,
         "yes",
         "Refuse writes after a snapshot failed.",
-    ),
+    ).active(),
     spec(D::Appendonly, "appendonly", BOOL, "no", "Log every write to the append-only file."),
     spec(
         D::Appendfilename,
@@ -139,7 +146,7 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Integer { min: I32_MIN, max: I32_MAX },
         "0",
         "Microseconds to wait after each key that is saved, for tests.",
-    )
+    ).active()
     .hidden(),
     spec(
         D::KeyLoadDelay,

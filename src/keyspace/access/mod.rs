@@ -251,6 +251,19 @@ impl<'g, 'b> Access<'g, 'b> {
         self.settings.counts.stale.borrow_mut().push((database, key.into()));
     }
 
+    /// Number of ended keys that reads of the batch have met so far.
+    pub fn seen_ended(&self) -> usize {
+        self.settings.counts.stale.borrow().len()
+    }
+
+    /// Calls `visit` with the database's number and the key of each ended key that reads have met since
+    /// [`seen_ended`](Self::seen_ended) returned `from`.
+    pub fn for_each_seen_ended(&self, from: usize, mut visit: impl FnMut(usize, &[u8])) {
+        for (database, key) in &self.settings.counts.stale.borrow()[from..] {
+            visit(*database, key);
+        }
+    }
+
     /// Returns the live record of `key` to be changed in place, and stores the access clock. An expired
     /// record is removed first.
     ///
@@ -302,6 +315,7 @@ impl<'g, 'b> Access<'g, 'b> {
         let record = match located {
             None => record,
             Some(at) => {
+                database.note_new(key.hash, &record);
                 let old = std::mem::replace(&mut *table::owner_at(table, at), record);
                 let (before, field_before) = (old.expire_at_ms(), field_end_ms(&old));
                 if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
@@ -448,10 +462,18 @@ impl<'g, 'b> Access<'g, 'b> {
             self.evict_expired(number, key);
             return None;
         }
-        if let Some(database) = self.physical_of_lock(number, key) {
-            database.about_to_change(record);
+        let is_read = |database: &Database| database.readers.any();
+        if self.keyspace.handover.is_running() || self.physical_of_lock(number, key).is_some_and(is_read) {
+            self.hand_over(number, key, at);
         }
         Some(at)
+    }
+
+    /// Tells the snapshot that runs, and those that read the value in pieces, of a record that is about to change.
+    #[cold]
+    fn hand_over(&mut self, number: usize, key: &HashedKey<'_>, at: At) {
+        let (database, table) = self.table_mut(number, key);
+        database.about_to_change(key.hash, table::at_mut(table, at));
     }
 
     #[cold]

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use super::{Access, SlotLock};
+use crate::keyspace::Keyspace;
 use crate::keyspace::key_hash::HashedKey;
-use crate::keyspace::reaper::{FreeReason, Reaper};
+use crate::keyspace::reaper::FreeReason;
 use crate::keyspace::record::{Record, RecordBox};
 use crate::keyspace::table::{self, SlotTable};
 
@@ -79,11 +80,14 @@ impl UndoLog {
     }
 
     /// Frees what was kept, when the changes stay.
-    pub fn discard(self, reaper: &Reaper) {
+    pub fn discard(self, keyspace: &Keyspace) {
+        let reaper = &keyspace.reaper;
         for step in self.steps {
             match step {
                 UndoStep::Key { before: Some(record), .. } => reaper.discard(record, FreeReason::Unlinked),
-                UndoStep::Flushed { table, .. } => reaper.discard_table(table),
+                UndoStep::Flushed { physical, slot, table } => {
+                    keyspace.physical(physical).discard_table(slot, table, reaper);
+                }
                 UndoStep::Key { before: None, .. } | UndoStep::Swapped(..) => {}
             }
         }
@@ -106,7 +110,7 @@ impl Access<'_, '_> {
     /// Ends the transaction; its changes stay.
     pub fn keep_changes(&mut self) {
         if let Some(undo) = self.undo.take() {
-            undo.discard(&self.keyspace.reaper);
+            undo.discard(self.keyspace);
         }
     }
 

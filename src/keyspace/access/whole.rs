@@ -119,11 +119,7 @@ impl Access<'_, '_> {
     /// Empties one database, or all, at one instant for all other clients; the memory is freed in the
     /// background. Returns the number of keys removed.
     pub fn flush(&mut self, number: Option<usize>) -> usize {
-        let numbers = match number {
-            Some(number) => number..number + 1,
-            None => 0..self.keyspace.database_count(),
-        };
-        self.while_alone(|access| access.flush_alone(numbers))
+        self.while_alone(|access| access.flush_alone(number))
     }
 
     /// Exchanges two databases, at one instant for all other clients.
@@ -147,6 +143,7 @@ impl Access<'_, '_> {
             }
             access.locks.clear();
             access.swap_alone(first, second);
+            access.settings.sink.swapped(first, second);
             if first != second {
                 for number in [first, second] {
                     for name in access.settings.sink.of_interest(number) {
@@ -177,9 +174,13 @@ impl Access<'_, '_> {
         }
     }
 
-    fn flush_alone(&mut self, numbers: std::ops::Range<usize>) -> usize {
+    fn flush_alone(&mut self, number: Option<usize>) -> usize {
+        let numbers = match number {
+            Some(number) => number..number + 1,
+            None => 0..self.keyspace.database_count(),
+        };
         let mut removed = 0;
-        self.settings.sink.flushed();
+        self.settings.sink.flushed(number);
         for number in numbers {
             for name in self.settings.sink.of_interest(number) {
                 let key = self.keyspace.hasher().key(&name);
@@ -192,7 +193,7 @@ impl Access<'_, '_> {
             let (undo, reaper) = (&mut self.undo, &self.keyspace.reaper);
             removed += database.clear(|slot, table| match undo {
                 Some(undo) => undo.flushed(physical, slot, table),
-                None => reaper.discard_table(table),
+                None => database.discard_table(slot, table, reaper),
             });
         }
         removed

@@ -10,6 +10,7 @@
 //! one encoding, so `find` compares encoded bytes as it does without a prefix.
 
 pub mod entry;
+pub mod freeze;
 pub(in crate::types) mod prefix;
 mod segments;
 pub(in crate::types) mod slots;

@@ -19,6 +19,7 @@ use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
 use super::entry::{self, Element, Encoded, Raw};
+use super::freeze::Freeze;
 use super::segments::Segments;
 use super::slots::Slots;
 use crate::primitives::occupancy::Occupancy;
@@ -41,20 +42,22 @@ pub type FieldTable = PackedTable<true>;
 
 /// The table; with values when `MAP`.
 pub struct PackedTable<const MAP: bool> {
-    buckets: Segments<Bucket>,
+    pub(super) buckets: Segments<Bucket>,
     /// The power of two at or above the number of buckets, less one.
     mask: usize,
     len: usize,
     /// Upper bound of the entries in any bucket.
     longest: usize,
     bucket_bytes: usize,
-    slots: Slots,
+    pub(super) slots: Slots,
     hasher: FixedState,
+    /// A reading of the table as it was at an earlier instant.
+    pub(super) freeze: Option<Box<Freeze>>,
 }
 
 /// A bucket. The header is the number of entries. The rows of tags and sizes come first, each of
 /// `row_len(count)` bytes.
-type Bucket = Thin<u32>;
+pub(super) type Bucket = Thin<u32>;
 
 /// Where an entry is.
 #[derive(Clone, Copy)]
@@ -83,6 +86,7 @@ impl<const MAP: bool> PackedTable<MAP> {
             bucket_bytes: 0,
             slots: Slots::new(),
             hasher: FixedState::with_seed(seed),
+            freeze: None,
         }
     }
 
@@ -125,9 +129,11 @@ impl<const MAP: bool> PackedTable<MAP> {
 
     /// Removes the key with its value. Returns whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        let Some(found) = self.find(self.hash(key), key) else {
+        let hash = self.hash(key);
+        let Some(found) = self.find(hash, key) else {
             return false;
         };
+        self.keep_frozen(hash);
         self.remove_found(found);
         true
     }
@@ -194,7 +200,15 @@ impl<const MAP: bool> PackedTable<MAP> {
         }
     }
 
-    fn hash(&self, key: &[u8]) -> u64 {
+    /// Called before a bucket changes: where the table is being read as it was, what is not read yet is kept.
+    #[inline]
+    fn keep_frozen(&mut self, hash: u64) {
+        if self.freeze.is_some() {
+            self.copy_bucket(hash, |_| None);
+        }
+    }
+
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(key);
         hasher.finish()
@@ -207,7 +221,7 @@ impl<const MAP: bool> PackedTable<MAP> {
     }
 
     /// The bucket of a hash, and the mask of the bits that its interval has in common.
-    fn interval(&self, hash: u64) -> (usize, u64) {
+    pub(super) fn interval(&self, hash: u64) -> (usize, u64) {
         let index = self.address(hash);
         let half = self.mask.div_ceil(2);
         let divided = index >= half || index + half < self.buckets.len();
@@ -243,6 +257,7 @@ impl<const MAP: bool> PackedTable<MAP> {
 
     /// Adds an entry whose key is not there yet.
     fn insert_new(&mut self, hash: u64, key: &[u8], value: Option<Encoded<'_>>) {
+        self.keep_frozen(hash);
         let key = store(&mut self.slots, key);
         let index = self.address(hash);
         if let Some(bucket) = self.buckets.get_mut(index) {
@@ -359,12 +374,12 @@ impl<const MAP: bool> PackedTable<MAP> {
         }
     }
 
-    fn hash_of_stored(&self, packed: &[u8]) -> u64 {
+    pub(super) fn hash_of_stored(&self, packed: &[u8]) -> u64 {
         self.hash(&self.resolve(entry::read(packed).0))
     }
 
     #[inline]
-    fn resolve<'a>(&'a self, raw: Raw<'a>) -> Element<'a> {
+    pub(super) fn resolve<'a>(&'a self, raw: Raw<'a>) -> Element<'a> {
         match raw {
             Raw::Slot(slot) => Element::Bytes(self.slots.get(slot)),
             raw => Element::from(raw),
@@ -483,6 +498,7 @@ impl FieldTable {
             self.insert_new(hash, key, Some(value));
             return None;
         };
+        self.keep_frozen(hash);
         let bucket = self.buckets.get_mut(found.bucket)?;
         let before = bucket.memory_bytes();
         let packed = &bucket.bytes()[found.offset..];
@@ -602,7 +618,7 @@ fn packed_entries(bucket: &Bucket) -> &[u8] {
 }
 
 /// The entries of a bucket, each with its value.
-fn entries(bucket: &Bucket) -> impl Iterator<Item = &[u8]> {
+pub(super) fn entries(bucket: &Bucket) -> impl Iterator<Item = &[u8]> {
     let count = bucket.header() as usize;
     let row = row_len(count);
     let sizes = bucket.bytes().get(row..row + count).unwrap_or(&[]);

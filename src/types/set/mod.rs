@@ -9,6 +9,7 @@ use crate::primitives::number;
 use crate::primitives::occupancy::Occupancy;
 use crate::primitives::thin::Owned;
 use crate::types::packed::entry::Element;
+use crate::types::packed::freeze::Reading;
 use crate::types::packed::table::{self, MemberTable};
 use crate::types::packed::{self, Packed};
 use intset::IntSet;
@@ -238,6 +239,38 @@ impl Set {
         }
         self.iter().for_each(|member| visit(&member));
         0
+    }
+
+    /// Whether it is a table, which [`freeze`](Self::freeze) needs.
+    pub fn is_table(&self) -> bool {
+        matches!(self.form, Form::Table(_))
+    }
+
+    /// Marks the instant whose members [`read_frozen`](Self::read_frozen) returns. Only for a table.
+    pub fn freeze(&mut self, reading: Reading) {
+        if let Form::Table(table) = &mut self.form {
+            table.freeze(reading);
+        }
+    }
+
+    /// The number of the reading that is going on.
+    pub fn reading(&self) -> Option<u64> {
+        if let Form::Table(table) = &self.form { table.reading() } else { None }
+    }
+
+    /// Ends a reading that nobody wants any more.
+    pub fn thaw(&mut self) {
+        if let Form::Table(table) = &mut self.form {
+            table.thaw();
+        }
+    }
+
+    /// Calls `visit` with about `count` more of the members of the instant. Returns whether that was all.
+    pub fn read_frozen(&mut self, count: usize, mut visit: impl FnMut(&[u8])) -> bool {
+        match &mut self.form {
+            Form::Table(table) => table.read_frozen(count, |_| None, |member, _, _| visit(&member)),
+            _ => true,
+        }
     }
 
     /// Prefetches the cache line that a lookup reads first; only tables have one. For a batch of commands,

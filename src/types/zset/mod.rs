@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 use crate::primitives::occupancy::Occupancy;
 use crate::primitives::thin::Owned;
 use crate::types::packed::entry::{Element, Encoded, Raw};
+use crate::types::packed::freeze::Reading;
 use crate::types::packed::table::{FieldTable, MemberTable};
 use crate::types::packed::{self, Packed, Position};
 use leaf::is_whole;
@@ -409,6 +410,42 @@ impl ZSet {
         }
         self.iter().for_each(|(member, score)| visit(&member, score));
         0
+    }
+
+    /// Whether it has the form of large sorted sets, which [`freeze`](Self::freeze) needs.
+    pub fn is_table(&self) -> bool {
+        matches!(self.form, Form::Tree(_))
+    }
+
+    /// Marks the instant whose members [`read_frozen`](Self::read_frozen) returns. Only for the large form.
+    pub fn freeze(&mut self, reading: Reading) {
+        if let Form::Tree(large) = &mut self.form {
+            large.scores.freeze(reading);
+        }
+    }
+
+    /// The number of the reading that is going on.
+    pub fn reading(&self) -> Option<u64> {
+        if let Form::Tree(large) = &self.form { large.scores.reading() } else { None }
+    }
+
+    /// Ends a reading that nobody wants any more.
+    pub fn thaw(&mut self) {
+        if let Form::Tree(large) = &mut self.form {
+            large.scores.thaw();
+        }
+    }
+
+    /// Calls `visit` with about `count` more of the members of the instant and their scores, in no particular
+    /// order. Returns whether that was all.
+    pub fn read_frozen(&mut self, count: usize, mut visit: impl FnMut(&[u8], f64)) -> bool {
+        match &mut self.form {
+            Form::Tree(large) => {
+                let visit = |member: Element<'_>, score: Raw<'_>, _| visit(&member, read_score(score));
+                large.scores.read_frozen(count, |_| None, visit)
+            }
+            Form::Packed(_) => true,
+        }
     }
 
     fn pop(&mut self, rank: usize) -> Option<(Vec<u8>, f64)> {

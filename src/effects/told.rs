@@ -1,0 +1,134 @@
+//! What a batch enters into the journal.
+
+use std::cell::{Cell, RefCell};
+
+use super::ChangeBuffer;
+use crate::journal::Entries;
+use crate::journal::Mark;
+
+/// Memory that a thread keeps for the entries of its next batch, in bytes at most.
+const KEEP: usize = 64 << 10;
+
+thread_local! {
+    /// The memory of the last batch's entries.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Entries of the command that runs, or of the transaction or script, until its end.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    entries: RefCell<Option<Entries>>,
+    /// Whether a transaction or script runs: its entries are appended together at its end.
+    is_group: Cell<bool>,
+    /// Number of entries that commands have made.
+    by_commands: Cell<u64>,
+    /// Position behind what was appended last; 0 where the batch has changed nothing.
+    position: Cell<u64>,
+}
+
+impl Told {
+    fn push(&self, database: usize, words: &[&[u8]]) {
+        let mut entries = self.entries.borrow_mut();
+        entries.get_or_insert_with(|| Entries::with_buffer(SPARE.take())).push(database, words);
+    }
+}
+
+impl ChangeBuffer<'_> {
+    /// Whether anybody reads the journal. Stays the same while a command runs.
+    #[inline]
+    pub fn is_journaled(&self) -> bool {
+        self.effects.journal.is_heard() && !self.is_silent()
+    }
+
+    /// Enters what a command has changed as a request that does it again, whenever and wherever it is
+    /// repeated. It is appended with the command's other entries when the command has run, in a transaction
+    /// or script when that has run; the locks are held until then.
+    pub fn enter(&self, database: usize, words: &[&[u8]]) {
+        self.told.by_commands.set(self.told.by_commands.get() + 1);
+        self.told.push(database, words);
+    }
+
+    /// [`enter`](Self::enter)s a change that cannot wait for the command's end, since what keeps others from
+    /// the same thing ends before.
+    pub fn enter_now(&self, database: usize, words: &[&[u8]]) {
+        self.enter(database, words);
+        self.append_unless_group();
+    }
+
+    /// Enters a change that no command made: a key ended, or was evicted. Does nothing where nobody reads.
+    #[inline]
+    pub(super) fn enter_own(&self, database: usize, words: &[&[u8]]) {
+        if !self.is_journaled() {
+            return;
+        }
+        if self.told.is_group.get() {
+            return self.told.push(database, words);
+        }
+        let mut entries = Entries::default();
+        entries.push(database, words);
+        self.told.position.set(self.effects.journal.append(&entries));
+    }
+
+    /// Lets the request that runs be entered nowhere, though it counts as a change.
+    pub fn enter_nothing(&self) {
+        self.told.by_commands.set(self.told.by_commands.get() + 1);
+    }
+
+    /// Number of entries that commands of this batch have made so far.
+    #[inline]
+    pub fn entered(&self) -> u64 {
+        self.told.by_commands.get()
+    }
+
+    /// Keeps all entries from here on until [`append_entries`](Self::append_entries): a transaction or script
+    /// begins.
+    pub fn begin_group(&self) {
+        self.told.is_group.set(true);
+    }
+
+    /// Appends the entries of a command that has run; its locks are still held.
+    pub fn append_entries(&self) {
+        self.told.is_group.set(false);
+        self.append_unless_group();
+    }
+
+    fn append_unless_group(&self) {
+        if self.told.is_group.get() {
+            return;
+        }
+        if let Some(entries) = &mut *self.told.entries.borrow_mut()
+            && !entries.is_empty()
+        {
+            self.told.position.set(self.effects.journal.append(entries));
+            entries.clear();
+        }
+    }
+
+    /// The position in the journal behind this batch's last change; 0 where it has made none.
+    pub fn position(&self) -> u64 {
+        self.told.position.get()
+    }
+
+    /// The present end of the entries, to [forget](Self::forget_entries) what comes behind it.
+    pub(super) fn mark(&self) -> Mark {
+        self.told.entries.borrow().as_ref().map_or_else(Mark::default, Entries::mark)
+    }
+
+    /// Forgets entries of what was undone.
+    pub(super) fn forget_entries(&self, mark: Mark) {
+        if let Some(entries) = &mut *self.told.entries.borrow_mut() {
+            entries.forget_since(mark);
+        }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(entries) = self.entries.take() {
+            let buffer = entries.into_buffer();
+            if buffer.capacity() <= KEEP {
+                SPARE.set(buffer);
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The journal: every change of the data as one stream of bytes, in the order in which a replica or an
+//! append-only file has to repeat them.
+//!
+//! Its bytes are requests in RESP. A position in it counts bytes from the server's start; it is the
+//! replication offset. SELECT stands before an entry whose database is not that of the entry before.
+//! A change is appended while the locks of its keys are held, so the entries of one key stand in the order of
+//! its changes; what a transaction or script did is appended as MULTI ... EXEC, in one piece.
+//!
+//! Pure state: readers (the writer of the append-only file, links to replicas) hold the bytes by reference and
+//! move their own positions. With no reader nothing is made and nothing kept.
+
+mod entries;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+
+pub use entries::{Entries, Mark};
+
+/// Bytes of a block: entries are written into it until it is full.
+const BLOCK: usize = 1 << 20;
+
+/// The stream of changes of one server.
+#[derive(Debug, Default)]
+pub struct Journal {
+    heard: AtomicBool,
+    /// The position behind the last entry.
+    end: AtomicU64,
+    state: Mutex<State>,
+}
+
+/// A reader of the journal, by the number under which [`Journal::listen`] entered it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reader(u64);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Bytes that readers may take, in the order of their positions and without gaps.
+    sealed: VecDeque<Piece>,
+    /// The bytes behind them, with room for more.
+    open: BytesMut,
+    /// Position of the first byte of `open`.
+    open_start: u64,
+    /// The database of the last entry; `None` where the next one has to say its own.
+    database: Option<usize>,
+    readers: Vec<Place>,
+    last_reader: u64,
+}
+
+#[derive(Debug)]
+struct Piece {
+    start: u64,
+    bytes: Bytes,
+}
+
+/// How far a reader has come.
+struct Place {
+    number: u64,
+    position: u64,
+    /// Whether the reader has found nothing to read and wants to be called.
+    sleeps: bool,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("number", &self.number).field("position", &self.position).finish()
+    }
+}
+
+impl Journal {
+    /// Whether anybody reads: one relaxed load. It changes only while nobody else is in the keyspace, so it
+    /// stays the same while a command runs.
+    #[inline]
+    pub fn is_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// The position behind the last entry.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Appends entries as one piece: several of them as a transaction. Returns the position behind them. The
+    /// locks of what they changed are held.
+    pub fn append(&self, entries: &Entries) -> u64 {
+        const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+        const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+        let Some((first, last)) = entries.databases() else { return self.end() };
+        let mut state = self.state.lock();
+        if state.database != Some(first) {
+            state.write_select(first);
+        }
+        if entries.count() > 1 {
+            state.write(&[MULTI, entries.bytes(), EXEC]);
+        } else {
+            state.write(&[entries.bytes()]);
+        }
+        state.database = Some(last);
+        let end = state.end();
+        self.end.store(end, Ordering::Release);
+        state.wake_sleepers();
+        end
+    }
+
+    /// Enters a reader that wants all from here on, beginning with a SELECT. `wake` is called when there is
+    /// something to read after [`read`](Self::read) returned nothing; it must not come back here. To be called
+    /// while nobody else is in the keyspace: commands ask once whether anybody reads.
+    pub fn listen(&self, wake: impl Fn() + Send + Sync + 'static) -> Reader {
+        let mut state = self.state.lock();
+        state.last_reader += 1;
+        let (number, position) = (state.last_reader, state.end());
+        state.readers.push(Place { number, position, sleeps: false, wake: Box::new(wake) });
+        state.database = None;
+        self.heard.store(true, Ordering::Relaxed);
+        Reader(number)
+    }
+
+    /// Lets the next entry say its database: a file of its own begins at the present end. Returns that
+    /// position. To be called while nobody else is in the keyspace.
+    pub fn begin_part(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.database = None;
+        state.end()
+    }
+
+    /// The next bytes for a reader, as whole entries: the position of the first of them, and at most one block
+    /// or one entry. `None` where it has read all; it is woken then when more comes.
+    pub fn read(&self, reader: &Reader) -> Option<(u64, Bytes)> {
+        let mut state = self.state.lock();
+        let end = state.end();
+        let place = state.readers.iter_mut().find(|place| place.number == reader.0)?;
+        if place.position == end {
+            place.sleeps = true;
+            return None;
+        }
+        let position = place.position;
+        if position >= state.open_start {
+            state.seal();
+        }
+        let at = state.sealed.partition_point(|piece| piece.end() <= position);
+        let piece = state.sealed.get(at)?;
+        let bytes = piece.bytes.slice((position - piece.start) as usize..);
+        let next = piece.end();
+        if let Some(place) = state.readers.iter_mut().find(|place| place.number == reader.0) {
+            place.position = next;
+        }
+        state.forget_read();
+        Some((position, bytes))
+    }
+
+    /// Ends a reader. With the last one the journal falls silent.
+    pub fn leave(&self, reader: &Reader) {
+        let mut state = self.state.lock();
+        state.readers.retain(|place| place.number != reader.0);
+        if state.readers.is_empty() {
+            self.heard.store(false, Ordering::Relaxed);
+        }
+        state.forget_read();
+    }
+
+    /// Bytes that a reader has still to read.
+    pub fn unread(&self, reader: &Reader) -> u64 {
+        let state = self.state.lock();
+        let place = state.readers.iter().find(|place| place.number == reader.0);
+        place.map_or(0, |place| state.end() - place.position)
+    }
+
+    /// Bytes kept for readers.
+    pub fn memory_bytes(&self) -> usize {
+        let state = self.state.lock();
+        let first = state.sealed.front().map_or(state.open_start, |piece| piece.start);
+        (state.end() - first) as usize
+    }
+}
+
+impl Piece {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl State {
+    fn end(&self) -> u64 {
+        self.open_start + self.open.len() as u64
+    }
+
+    /// Appends parts that belong together.
+    fn write(&mut self, parts: &[&[u8]]) {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if self.open.capacity() - self.open.len() < len {
+            self.seal();
+            self.open = BytesMut::with_capacity(len.max(BLOCK));
+        }
+        parts.iter().for_each(|part| self.open.extend_from_slice(part));
+    }
+
+    fn write_select(&mut self, database: usize) {
+        let mut select = Entries::default();
+        select.select(database);
+        self.write(&[select.bytes()]);
+    }
+
+    /// Gives what was written to the readers; the rest of the block is written on.
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            let (start, bytes) = (self.open_start, self.open.split().freeze());
+            self.open_start += bytes.len() as u64;
+            self.sealed.push_back(Piece { start, bytes });
+        }
+    }
+
+    /// Drops what all readers have read.
+    fn forget_read(&mut self) {
+        let needed = self.readers.iter().map(|place| place.position).min();
+        if needed.is_none() {
+            self.seal();
+            self.open = BytesMut::new();
+        }
+        let needed = needed.unwrap_or(self.end());
+        while self.sealed.front().is_some_and(|piece| piece.end() <= needed) {
+            self.sealed.pop_front();
+        }
+    }
+
+    fn wake_sleepers(&mut self) {
+        for place in &mut self.readers {
+            if std::mem::take(&mut place.sleeps) {
+                (place.wake)();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    fn one(database: usize, words: &[&[u8]]) -> Entries {
+        let mut entries = Entries::default();
+        entries.push(database, words);
+        entries
+    }
+
+    fn read_all(journal: &Journal, reader: &Reader) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some((_, bytes)) = journal.read(reader) {
+            all.extend_from_slice(&bytes);
+        }
+        all
+    }
+
+    #[test]
+    fn databases_are_said_where_they_change() {
+        let journal = Journal::default();
+        let reader = journal.listen(|| {});
+        journal.append(&one(0, &[b"DEL", b"a"]));
+        journal.append(&one(0, &[b"DEL", b"b"]));
+        let mut group = one(2, &[b"DEL", b"c"]);
+        group.push(1, &[b"DEL", b"d"]);
+        journal.append(&group);
+        journal.append(&one(1, &[b"DEL", b"e"]));
+        journal.append(&Entries::default());
+        let select = |digit: char| format!("*2\r\n$6\r\nSELECT\r\n$1\r\n{digit}\r\n");
+        let del = |key: char| format!("*2\r\n$3\r\nDEL\r\n$1\r\n{key}\r\n");
+        let expected = [
+            select('0'),
+            del('a'),
+            del('b'),
+            select('2'),
+            "*1\r\n$5\r\nMULTI\r\n".into(),
+            del('c'),
+            select('1'),
+            del('d'),
+            "*1\r\n$4\r\nEXEC\r\n".into(),
+            del('e'),
+        ]
+        .concat();
+        assert_eq!(String::from_utf8(read_all(&journal, &reader)).unwrap(), expected);
+        assert_eq!(journal.end(), expected.len() as u64);
+    }
+
+    #[test]
+    fn each_reader_reads_all_from_its_beginning_on() {
+        let journal = Journal::default();
+        assert!(!journal.is_heard());
+        let mut rng = fastrand::Rng::with_seed(9);
+        let mut expected: Vec<u8> = Vec::new();
+        let mut readers: Vec<(Reader, usize, Vec<u8>)> = Vec::new();
+        for round in 0..3000 {
+            let value = vec![b'v'; if rng.u8(..) == 0 { rng.usize(..3 * BLOCK) } else { rng.usize(..300) }];
+            if round % 500 == 0 {
+                readers.push((journal.listen(|| {}), expected.len(), Vec::new()));
+            }
+            let select = round % 500 == 0;
+            let entry = one(3, &[b"SET", b"key", &value]);
+            if select {
+                expected.extend_from_slice(b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n");
+            }
+            expected.extend_from_slice(entry.bytes());
+            assert_eq!(journal.append(&entry), expected.len() as u64);
+            let (reader, start, seen) = &mut readers[rng.usize(..) % (round / 500 + 1)];
+            if rng.bool()
+                && let Some((position, bytes)) = journal.read(reader)
+            {
+                assert_eq!(position, (*start + seen.len()) as u64);
+                seen.extend_from_slice(&bytes);
+            }
+        }
+        for (reader, start, mut seen) in readers {
+            seen.extend(read_all(&journal, &reader));
+            assert_eq!(seen, expected[start..]);
+            journal.leave(&reader);
+        }
+        assert!(!journal.is_heard());
+        assert_eq!(journal.memory_bytes(), 0, "what everybody has read is not kept");
+    }
+
+    #[test]
+    fn readers_that_have_read_all_are_woken_once() {
+        let journal = Journal::default();
+        let woken = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&woken);
+        let reader = journal.listen(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        let entry = one(0, &[b"DEL", b"a"]);
+        journal.append(&entry);
+        assert_eq!(woken.load(Ordering::Relaxed), 0, "it has not said that it sleeps");
+        read_all(&journal, &reader);
+        journal.append(&entry);
+        journal.append(&entry);
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        assert_eq!(journal.unread(&reader), 2 * entry.bytes().len() as u64);
+    }
+}

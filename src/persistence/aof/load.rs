@@ -1,0 +1,281 @@
+//! Loading: repeats the requests of the files in an empty keyspace.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::folder::Folder;
+use crate::acl::user::{DEFAULT_USER, User};
+use crate::aof::{Part, PartError, Requests, Step};
+use crate::engine::Server;
+use crate::engine::batch::{Scratch, Stop};
+use crate::engine::client::Client;
+use crate::shared::client::{Door, SharedClient};
+
+/// Bytes read from a file at once.
+const PIECE: usize = 1 << 20;
+
+/// Why files cannot be loaded.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// A file cannot be opened or read.
+    #[error("{path}: {}", plain(.error))]
+    File {
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A file has bytes that are no requests.
+    #[error(
+        "Bad file format reading the append only file {path}: {error}. Make a backup of your AOF file, then cut it there"
+    )]
+    Format {
+        /// The file.
+        path: String,
+        /// What is wrong, and where.
+        error: PartError,
+    },
+    /// A file ends within a request or a transaction, and may not (`aof-load-truncated no`, or it is not the
+    /// last one).
+    #[error(
+        "Unexpected end of file reading the append only file {path}: it is whole up to offset {whole} of {len}. You can cut it there, or set aof-load-truncated to yes if it is the last file"
+    )]
+    Torn {
+        /// The file.
+        path: String,
+        /// Bytes up to the end of the last whole request or transaction.
+        whole: u64,
+        /// Bytes of the file.
+        len: u64,
+    },
+    /// A file asks for a command that there is not.
+    #[error("{path}: the request at offset {offset} cannot be repeated: {reply}")]
+    Unknown {
+        /// The file.
+        path: String,
+        /// Where the request, or the batch that it is in, begins.
+        offset: u64,
+        /// The error.
+        reply: String,
+    },
+    /// A file begins with a snapshot.
+    #[error("{path}: an RDB file as the beginning of an append-only file cannot be read yet")]
+    Preamble {
+        /// The file.
+        path: String,
+    },
+}
+
+/// The system's words, without the number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// What was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Requests that were repeated.
+    pub requests: u64,
+}
+
+/// Repeats the files that the folder's manifest names. A torn end of the last one is cut off where
+/// `cuts_torn_end` allows it.
+///
+/// # Errors
+/// A file that cannot be read, is wrong or is torn.
+pub fn load(server: &Server, folder: &Folder, cuts_torn_end: bool) -> Result<Loaded, LoadError> {
+    let mut loaded = Loaded::default();
+    let last = folder.manifest.live().last().map(|part| part.name.clone());
+    for part in folder.manifest.live() {
+        let is_last = last.as_ref() == Some(&part.name);
+        load_part(server, folder, part, cuts_torn_end && is_last, &mut loaded)?;
+    }
+    Ok(loaded)
+}
+
+/// Removes all data and all functions, and repeats the files; what happens is told to nobody.
+///
+/// # Errors
+/// As [`load`].
+pub fn reload(server: &Server, folder: &Folder) -> Result<Loaded, LoadError> {
+    let mut player = Player::new(server, Path::new("DEBUG LOADAOF"));
+    player.run_alone(b"*1\r\n$8\r\nFLUSHALL\r\n*2\r\n$8\r\nFUNCTION\r\n$5\r\nFLUSH\r\n")?;
+    load(server, folder, false)
+}
+
+fn load_part(
+    server: &Server,
+    folder: &Folder,
+    part: &Part,
+    cuts: bool,
+    loaded: &mut Loaded,
+) -> Result<(), LoadError> {
+    let path = folder.path_of(&part.name);
+    let shown = || path.display().to_string();
+    let failed = |error| LoadError::File { path: shown(), error };
+    let file = folder.files.read(&path).map_err(failed)?;
+    let mut player = Player::new(server, &path);
+    let ended = player.play(file)?;
+    loaded.requests += player.requests_run;
+    loaded.bytes += ended.len;
+    if ended.whole == ended.len {
+        return Ok(());
+    }
+    let Ended { whole, len } = ended;
+    if !cuts {
+        return Err(LoadError::Torn { path: shown(), whole, len });
+    }
+    tracing::warn!(
+        file = part.name,
+        from = whole,
+        bytes = len - whole,
+        "!!! Warning: short read while loading the AOF file !!! AOF loaded anyway because aof-load-truncated is enabled; the torn end is cut off"
+    );
+    let cut = folder.files.append(&path).and_then(|file| {
+        file.truncate(whole)?;
+        file.sync()
+    });
+    cut.map_err(failed)
+}
+
+/// Where a file ends.
+struct Ended {
+    /// Bytes up to the end of the last whole request or transaction.
+    whole: u64,
+    /// Bytes of the file.
+    len: u64,
+}
+
+/// Repeats the requests of one file.
+struct Player<'s> {
+    server: &'s Server,
+    path: &'s Path,
+    client: Client,
+    scratch: Scratch,
+    replies: Vec<u8>,
+    buffer: Vec<u8>,
+    /// Bytes at the buffer's front that were dealt with.
+    done: usize,
+    requests: Requests,
+    requests_run: u64,
+    /// Batches in which a request was answered by an error.
+    refused: u64,
+}
+
+impl<'s> Player<'s> {
+    fn new(server: &'s Server, path: &'s Path) -> Self {
+        let user = Arc::new(User::everything(DEFAULT_USER, 0, server.commands.entries().len()));
+        let now_ms = server.clock.now_ms();
+        let shared = SharedClient::new(0, String::new(), String::new(), -1, Door::Main, user, now_ms);
+        let mut client = Client::new(Arc::new(shared));
+        (client.is_loader, client.authenticated, client.is_known) = (true, true, true);
+        Self {
+            server,
+            path,
+            client,
+            scratch: Scratch::default(),
+            replies: Vec::new(),
+            buffer: Vec::new(),
+            done: 0,
+            requests: Requests::default(),
+            requests_run: 0,
+            refused: 0,
+        }
+    }
+
+    /// Runs one request that stands in no file.
+    fn run_alone(&mut self, request: &[u8]) -> Result<(), LoadError> {
+        self.buffer.extend_from_slice(request);
+        self.run_buffer()
+    }
+
+    fn play(&mut self, mut file: Box<dyn Read + Send>) -> Result<Ended, LoadError> {
+        let shown = |path: &Path| path.display().to_string();
+        let mut len = 0;
+        loop {
+            let read = self.read_piece(&mut *file);
+            let read = read.map_err(|error| LoadError::File { path: shown(self.path), error })?;
+            if len == 0 && [&b"REDIS0"[..], b"VALKEY"].iter().any(|magic| self.buffer.starts_with(magic)) {
+                return Err(LoadError::Preamble { path: shown(self.path) });
+            }
+            len += read as u64;
+            if read == 0 {
+                return Ok(Ended { whole: self.requests.whole(), len });
+            }
+            self.run_buffer()?;
+        }
+    }
+
+    /// Reads on behind the bytes that are left. A long argument is read in steps that grow with it.
+    fn read_piece(&mut self, file: &mut dyn Read) -> io::Result<usize> {
+        self.buffer.drain(..self.done);
+        self.done = 0;
+        let piece = PIECE.max(self.buffer.len()) as u64;
+        file.take(piece).read_to_end(&mut self.buffer)
+    }
+
+    /// Runs the whole requests of the buffer.
+    fn run_buffer(&mut self) -> Result<(), LoadError> {
+        let format = |path: &Path, error| LoadError::Format { path: path.display().to_string(), error };
+        loop {
+            let bytes = &self.buffer[self.done..];
+            let step = self.requests.step(bytes).map_err(|error| format(self.path, error))?;
+            match step {
+                Step::More => return Ok(()),
+                Step::Skip(count) => self.done += count,
+                Step::Run(count) => {
+                    let ran = self.run(count)?;
+                    let bytes = &self.buffer[self.done..];
+                    let dropped =
+                        self.requests.consume(bytes, ran).map_err(|error| format(self.path, error))?;
+                    self.done += dropped;
+                    self.requests_run += ran as u64;
+                }
+            }
+        }
+    }
+
+    /// Runs the first `count` requests. Returns how many have run.
+    fn run(&mut self, count: usize) -> Result<usize, LoadError> {
+        let Self { server, client, scratch, replies, requests, buffer, done, .. } = self;
+        replies.clear();
+        let end = server.run_batch(client, scratch, requests.decoder(), &buffer[*done..], count, replies);
+        if let Some(error) = first_error(replies) {
+            let reply = String::from_utf8_lossy(error).into_owned();
+            let (path, offset) = (self.path.display().to_string(), self.requests.offset());
+            if error.starts_with(b"ERR unknown command") || error.starts_with(b"ERR unknown subcommand") {
+                return Err(LoadError::Unknown { path, offset, reply });
+            }
+            self.refused += 1;
+            if self.refused == 1 {
+                tracing::warn!(path, offset, reply, "a request of the append-only file was refused");
+            }
+        }
+        if end.stop == Some(Stop::Busy) {
+            std::thread::yield_now();
+        }
+        Ok(end.executed)
+    }
+}
+
+/// The first error among replies that are mostly short: each reply is a line, or begins with one that says
+/// how much follows.
+fn first_error(mut replies: &[u8]) -> Option<&[u8]> {
+    loop {
+        let end = memchr::memchr(b'\n', replies)?;
+        let (line, rest) = replies.split_at(end + 1);
+        let kind = *line.first()?;
+        if kind == b'-' {
+            return Some(line[1..].trim_ascii_end());
+        }
+        let len = std::str::from_utf8(&line[1..]).ok().and_then(|len| len.trim_end().parse::<usize>().ok());
+        let skip = if kind == b'$' { len.map_or(0, |len| len + 2) } else { 0 };
+        replies = rest.get(skip..)?;
+    }
+}

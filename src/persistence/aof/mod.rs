@@ -1,0 +1,472 @@
+//! The append-only file: what was changed, in files that are repeated at the next start.
+//!
+//! `folder.rs` keeps the files and their manifest, `writer.rs` appends to the last of them, `rewrite.rs`
+//! replaces all by a new base, `load.rs` repeats them. This file starts and ends these.
+
+mod folder;
+mod load;
+mod rewrite;
+mod snapshot;
+mod syncer;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use super::files::{Files, Output};
+use super::lock::{FolderError, FolderLock};
+use crate::config::Directive;
+use crate::engine::Server;
+use crate::engine::append_only::{AppendOnly, Figures};
+use crate::error::CommandError;
+use folder::{Folder, OpenError};
+use load::LoadError;
+use rewrite::Job;
+use snapshot::{Snapshot, StoppedWorld};
+use writer::{Shared, Writer};
+
+/// Failures in a row after which the next automatic rewrite waits, a minute at first.
+const FAILURES_MAX: u64 = 3;
+
+/// The longest such wait.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// Stack of the thread that repeats the files, in bytes: scripts nest calls and tables.
+const STACK: usize = 16 << 20;
+
+/// Why the append-only file cannot be used at the start.
+#[derive(Debug, Error)]
+pub enum AofError {
+    /// The folder is another server's, or cannot be written.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The manifest cannot be read.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A file cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A file cannot be made or opened.
+    #[error("cannot write the append-only file: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// The append-only file of a server.
+pub struct AppendOnlyFile {
+    /// The server, which holds this.
+    server: Weak<Server>,
+    folder: Arc<Mutex<Folder>>,
+    snapshot: Arc<dyn Snapshot>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether `appendonly` is on.
+    wanted: bool,
+    lock: Option<FolderLock>,
+    /// The writer; `None` while it is off or has not begun.
+    writer: Option<RunningWriter>,
+    /// A writer that was told to stop.
+    ending: Option<JoinHandle<()>>,
+    rewrite: Option<RunningRewrite>,
+    /// Whether the last rewrite failed, and how long it took.
+    rewrite_failed: bool,
+    last_rewrite: Option<Duration>,
+    rewrites: u64,
+    failures: u64,
+    /// When the last rewrite ended.
+    last_end: Option<Instant>,
+    /// Bytes of all files at the start or after the last rewrite.
+    base_bytes: u64,
+}
+
+struct RunningWriter {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+struct RunningRewrite {
+    began: Instant,
+    cancelled: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AppendOnlyFile {
+    /// The append-only file of a server that has no clients yet: where `appendonly` is on, its files are
+    /// loaded, and all changes from here on are appended.
+    ///
+    /// # Errors
+    /// The files cannot be loaded or written.
+    pub fn start(server: &Arc<Server>, files: Arc<dyn Files>) -> Result<Arc<Self>, AofError> {
+        let config = &server.config;
+        let aof = Arc::new(Self {
+            server: Arc::downgrade(server),
+            folder: Arc::new(Mutex::new(Folder::new(files, config))),
+            snapshot: Arc::new(StoppedWorld),
+            state: Mutex::default(),
+        });
+        if config.flag(Directive::Appendonly) {
+            aof.open(server)?;
+        }
+        server.set_append_only(Arc::clone(&aof) as Arc<dyn AppendOnly>);
+        Ok(aof)
+    }
+
+    fn open(&self, server: &Arc<Server>) -> Result<(), AofError> {
+        let mut state = self.state.lock();
+        state.lock = Some(take_lock(server)?);
+        let mut folder = self.folder.lock();
+        folder.open()?;
+        let began = Instant::now();
+        let cuts = server.config.flag(Directive::AofLoadTruncated);
+        let loaded = on_large_stack(|| load::load(server, &folder, cuts))??;
+        if loaded.bytes > 0 {
+            let (seconds, requests) = (began.elapsed().as_secs_f64(), loaded.requests);
+            tracing::info!(requests, "DB loaded from append only file: {seconds:.3} seconds");
+        }
+        folder.make()?;
+        folder.remove_history();
+        let is_new = folder.manifest.live().next().is_none();
+        drop(folder);
+        if is_new {
+            let job = self.job(server, &Arc::default());
+            job.write_base(&mut |_| {})?;
+            job.take_base(None)?;
+        }
+        let mut folder = self.folder.lock();
+        let (_, file, len) = folder.open_last()?;
+        let total = folder.total_bytes();
+        drop(folder);
+        let shared = Arc::new(Shared::default());
+        shared.counts.store(true, Ordering::Release);
+        shared.file_bytes.store(len, Ordering::Relaxed);
+        shared.other_bytes.store(total.saturating_sub(len), Ordering::Relaxed);
+        state.base_bytes = total;
+        state.wanted = true;
+        let alone = server.keyspace.gate.exclusive(|| {});
+        state.writer = Some(self.begin_writer(server, shared, file, len)?);
+        drop(alone);
+        Ok(())
+    }
+
+    /// Starts a writer with what is changed from here on. The caller is alone in the keyspace.
+    fn begin_writer(
+        &self,
+        server: &Arc<Server>,
+        shared: Arc<Shared>,
+        file: Arc<dyn Output>,
+        file_len: u64,
+    ) -> io::Result<RunningWriter> {
+        let called = Arc::clone(&shared);
+        let reader = server.journal().listen(move || called.wake());
+        let position = server.journal().end();
+        let (server, folder) = (Arc::clone(server), Arc::clone(&self.folder));
+        let writer = Writer::new(server, Arc::clone(&shared), folder, reader, position, file, file_len)?;
+        let thread = std::thread::Builder::new().name("kvarts-aof".into()).spawn(move || writer.run())?;
+        Ok(RunningWriter { shared, thread })
+    }
+
+    fn job(&self, server: &Arc<Server>, cancelled: &Arc<AtomicBool>) -> Job {
+        Job {
+            server: Arc::clone(server),
+            folder: Arc::clone(&self.folder),
+            snapshot: Arc::clone(&self.snapshot),
+            syncs_bit_by_bit: server.config.flag(Directive::AofRewriteIncrementalFsync),
+            cancelled: Arc::clone(cancelled),
+        }
+    }
+
+    /// Starts a job in the background: a rewrite, or where the file is wanted and not there its beginning.
+    fn begin_rewrite(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        let Some(server) = self.server.upgrade() else { return Ok(()) };
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let job = self.job(&server, &cancelled);
+        let shared = state.writer.as_ref().map(|writer| Arc::clone(&writer.shared));
+        let (wanted, ending) = (state.wanted, state.ending.take());
+        let aof = Arc::clone(self);
+        state.rewrites += 1;
+        tracing::info!("Background append only file rewriting started");
+        let thread = std::thread::Builder::new().name("kvarts-rewrite".into()).spawn(move || {
+            if let Some(ending) = ending {
+                drop(ending.join());
+            }
+            let result = match &shared {
+                Some(shared) => {
+                    shared.rewrites.store(true, Ordering::Relaxed);
+                    let result = job.beside_writer(shared);
+                    shared.rewrites.store(false, Ordering::Relaxed);
+                    result
+                }
+                None if wanted => aof.begin(&job),
+                None => job.by_itself(),
+            };
+            aof.rewrite_ended(result);
+        })?;
+        state.rewrite = Some(RunningRewrite { began: Instant::now(), cancelled, thread: Some(thread) });
+        Ok(())
+    }
+
+    /// Begins the file while the server runs: a base with all data, and a first file with what is changed
+    /// from there on. The manifest names them when both are there.
+    fn begin(&self, job: &Job) -> io::Result<()> {
+        let (part, file) = {
+            let mut folder = self.folder.lock();
+            folder.make()?;
+            folder.begin_incremental(false)?
+        };
+        let mut begun = None;
+        let written = job.write_base(&mut |_| {
+            begun = Some(self.begin_writer(&job.server, Arc::default(), Arc::clone(&file), 0));
+        });
+        let writer = match begun {
+            Some(Ok(writer)) => writer,
+            Some(Err(error)) => return Err(error),
+            None => return written,
+        };
+        let taken = written.and_then(|()| job.take_base(Some(&part)));
+        let mut state = self.state.lock();
+        if taken.is_ok() && state.wanted && !job.cancelled.load(Ordering::Acquire) {
+            writer.shared.counts.store(true, Ordering::Release);
+            writer.shared.wake();
+            state.writer = Some(writer);
+            return Ok(());
+        }
+        writer.shared.stop.store(true, Ordering::Release);
+        writer.shared.wake();
+        state.ending = Some(writer.thread);
+        if taken.is_err() {
+            tracing::info!("Removing the temp incr aof file");
+            self.folder.lock().remove_temporary(Some(&part));
+        }
+        taken
+    }
+
+    fn rewrite_ended(&self, result: io::Result<()>) {
+        let mut state = self.state.lock();
+        let Some(rewrite) = state.rewrite.take() else { return };
+        (state.last_rewrite, state.last_end) = (Some(rewrite.began.elapsed()), Some(Instant::now()));
+        let was_cancelled = rewrite.cancelled.load(Ordering::Acquire);
+        match result {
+            Ok(()) => {
+                (state.rewrite_failed, state.failures) = (false, 0);
+                let total = self.folder.lock().total_bytes();
+                state.base_bytes = total;
+                if let Some(writer) = &state.writer {
+                    let shared = &writer.shared;
+                    let other = total.saturating_sub(shared.file_bytes.load(Ordering::Relaxed));
+                    shared.other_bytes.store(other, Ordering::Relaxed);
+                    shared.needs_rewrite.store(false, Ordering::Release);
+                }
+                tracing::info!("Background AOF rewrite finished successfully");
+            }
+            Err(error) => {
+                self.folder.lock().remove_temporary(None);
+                if was_cancelled {
+                    tracing::info!("AOF rewrite was cancelled");
+                } else {
+                    state.failures += 1;
+                    tracing::error!(%error, "Background AOF rewrite failed");
+                }
+                state.rewrite_failed = !was_cancelled;
+            }
+        }
+    }
+
+    /// Looks whether the file is to be rewritten; called several times a second.
+    pub fn look(self: &Arc<Self>) {
+        let Some(server) = self.server.upgrade() else { return };
+        let mut state = self.state.lock();
+        if state.rewrite.is_some() || !state.wanted {
+            return;
+        }
+        if state.failures >= FAILURES_MAX
+            && let Some(last_end) = state.last_end
+        {
+            let minutes = 1_u32 << (state.failures - FAILURES_MAX).min(6);
+            if last_end.elapsed() < (Duration::from_secs(60) * minutes).min(WAIT_MAX) {
+                return;
+            }
+        }
+        let is_due = match &state.writer {
+            None => true,
+            Some(writer) => {
+                writer.shared.needs_rewrite.load(Ordering::Acquire)
+                    || has_grown(&server, state.base_bytes, writer.shared.total_bytes())
+            }
+        };
+        if is_due && let Err(error) = self.begin_rewrite(&mut state) {
+            tracing::error!(%error, "cannot rewrite the AOF");
+        }
+    }
+
+    /// Ends all: what is changed is written and synced. To be called when no more commands run.
+    pub fn finish(&self) {
+        let mut state = self.state.lock();
+        state.wanted = false;
+        let rewrite = state.rewrite.as_mut().and_then(|rewrite| {
+            rewrite.cancelled.store(true, Ordering::Release);
+            rewrite.thread.take()
+        });
+        let writer = state.writer.take();
+        let ending = state.ending.take();
+        if let Some(writer) = &writer {
+            writer.shared.stop.store(true, Ordering::Release);
+            writer.shared.wake();
+        }
+        drop(state);
+        let threads = rewrite.into_iter().chain(writer.map(|writer| writer.thread)).chain(ending);
+        threads.for_each(|thread| drop(thread.join()));
+        let mut state = self.state.lock();
+        if let Some(ending) = state.ending.take() {
+            drop(state);
+            drop(ending.join());
+            state = self.state.lock();
+        }
+        state.lock = None;
+    }
+}
+
+/// What [`AppendOnly`] asks of an [`AppendOnlyFile`] that is shared.
+impl AppendOnly for AppendOnlyFile {
+    fn rewrite(self: Arc<Self>) -> Result<&'static str, CommandError> {
+        let mut state = self.state.lock();
+        if state.rewrite.is_some() {
+            return Err(CommandError::text("ERR Background append only file rewriting already in progress"));
+        }
+        self.begin_rewrite(&mut state).map_err(|error| {
+            tracing::error!(%error, "cannot rewrite the AOF");
+            CommandError::text("ERR Can't execute an AOF background rewriting. Please check the server logs for more information.")
+        })?;
+        Ok("Background append only file rewriting started")
+    }
+
+    fn switch(self: Arc<Self>, on: bool) -> Result<(), String> {
+        let mut state = self.state.lock();
+        if state.wanted == on {
+            return Ok(());
+        }
+        if !on {
+            state.wanted = false;
+            if let Some(rewrite) = &state.rewrite {
+                rewrite.cancelled.store(true, Ordering::Release);
+            }
+            if let Some(writer) = state.writer.take() {
+                writer.shared.stop.store(true, Ordering::Release);
+                writer.shared.wake();
+                state.ending = Some(writer.thread);
+            }
+            return Ok(());
+        }
+        let failed = |error: String| {
+            tracing::error!(error, "cannot turn on the AOF");
+            "Unable to turn on AOF. Check server logs.".to_owned()
+        };
+        let server = self.server.upgrade().ok_or("the server ends")?;
+        if state.lock.is_none() {
+            state.lock = Some(take_lock(&server).map_err(|error| failed(error.to_string()))?);
+        }
+        {
+            let mut folder = self.folder.lock();
+            folder.open().map_err(|error| failed(error.to_string()))?;
+            folder.make().map_err(|error| failed(error.to_string()))?;
+        }
+        state.wanted = true;
+        state.failures = 0;
+        if state.rewrite.is_some() {
+            // The file is begun when that has ended.
+            return Ok(());
+        }
+        self.begin_rewrite(&mut state).map_err(|error| failed(error.to_string()))
+    }
+
+    fn settings_changed(&self) {
+        let state = self.state.lock();
+        if let Some(writer) = &state.writer {
+            writer.shared.wake();
+        }
+        if let Some(server) = self.server.upgrade() {
+            self.folder.lock().set_keeps_history(server.config.flag(Directive::AofDisableAutoGc));
+        }
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        /// Longest wait for the writer.
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let server = self.server.upgrade().ok_or("the server ends")?;
+        let shared = self.state.lock().writer.as_ref().map(|writer| Arc::clone(&writer.shared));
+        let shared = shared.ok_or("the append-only file is off, or not begun yet")?;
+        let (end, began) = (server.journal().end(), Instant::now());
+        while shared.written.load(Ordering::Acquire) < end {
+            if began.elapsed() > PATIENCE {
+                return Err("the append-only file cannot be written".to_owned());
+            }
+            shared.wake();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let folder = self.folder.lock();
+        on_large_stack(|| load::reload(&server, &folder))
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    fn figures(&self) -> Figures {
+        let state = self.state.lock();
+        let mut figures = Figures {
+            enabled: state.wanted,
+            rewrites: state.rewrite.is_some(),
+            scheduled: state.wanted && state.writer.is_none() && state.rewrite.is_none(),
+            last_rewrite_s: state.last_rewrite.map(|took| took.as_secs()),
+            current_rewrite_s: state.rewrite.as_ref().map(|rewrite| rewrite.began.elapsed().as_secs()),
+            rewrite_failed: state.rewrite_failed,
+            rewrite_count: state.rewrites,
+            failures: state.failures,
+            base_bytes: state.base_bytes,
+            ..Figures::default()
+        };
+        if let Some(writer) = &state.writer {
+            let shared = &writer.shared;
+            let end = self.server.upgrade().map_or(0, |server| {
+                figures.write_failed = server.durability.refuses_writes();
+                server.journal().end()
+            });
+            figures.current_bytes = shared.total_bytes();
+            figures.unwritten_bytes = end.saturating_sub(shared.written.load(Ordering::Acquire));
+            figures.syncs = shared.syncs.load(Ordering::Relaxed);
+            figures.delayed_syncs = shared.delayed_syncs.load(Ordering::Relaxed);
+        }
+        figures
+    }
+}
+
+fn take_lock(server: &Server) -> Result<FolderLock, FolderError> {
+    FolderLock::take(Path::new(&*server.config.text(Directive::Dir)))
+}
+
+/// Whether the files have grown by as much as `auto-aof-rewrite-percentage` says.
+fn has_grown(server: &Server, base_bytes: u64, bytes: u64) -> bool {
+    let percent = server.config.int(Directive::AutoAofRewritePercentage).max(0) as u64;
+    let min = server.config.unsigned(Directive::AutoAofRewriteMinSize);
+    if percent == 0 || bytes <= min {
+        return false;
+    }
+    let base = base_bytes.max(1);
+    let growth = u128::from(bytes).saturating_mul(100) / u128::from(base);
+    growth >= u128::from(percent) + 100
+}
+
+/// Runs `work` on a thread with a stack for scripts, and waits for it.
+fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("kvarts-load".into()).stack_size(STACK);
+        thread.spawn_scoped(scope, work)?.join().map_err(|_| io::Error::other("loading has panicked"))
+    })
+}

@@ -1,0 +1,95 @@
+//! Rewriting: a job that writes all data into a new base, and puts it in the place of the old files.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+
+use parking_lot::Mutex;
+
+use super::folder::Folder;
+use super::snapshot::Snapshot;
+use super::writer::{Shared, Switch};
+use crate::aof::Part;
+use crate::engine::Server;
+use crate::persistence::files::Output;
+
+/// Bytes after which a base is synced while it is written (`aof-rewrite-incremental-fsync`).
+const SYNC_EACH: u64 = 4 << 20;
+
+/// What a job works with.
+pub(super) struct Job {
+    pub(super) server: Arc<Server>,
+    pub(super) folder: Arc<Mutex<Folder>>,
+    pub(super) snapshot: Arc<dyn Snapshot>,
+    pub(super) syncs_bit_by_bit: bool,
+    /// Set to have the job end before its work is done.
+    pub(super) cancelled: Arc<AtomicBool>,
+}
+
+impl Job {
+    /// Writes a base and takes it, beside a writer that goes on in a new file.
+    pub(super) fn beside_writer(&self, shared: &Shared) -> io::Result<()> {
+        let (done, begun) = channel();
+        let mut done = Some(done);
+        self.write_base(&mut |position| {
+            if let Some(done) = done.take() {
+                shared.begin_file(Switch { position, done });
+            }
+        })?;
+        let part = begun.recv().map_err(|_| io::Error::other("the append-only file was switched off"))??;
+        self.take_base(Some(&part))
+    }
+
+    /// Writes a base and takes it while nothing is appended.
+    pub(super) fn by_itself(&self) -> io::Result<()> {
+        self.folder.lock().make()?;
+        self.write_base(&mut |_| {})?;
+        self.take_base(None)
+    }
+
+    /// Writes all data into the file that is to be the base. `at_begin` hears the position in the journal.
+    pub(super) fn write_base(&self, at_begin: &mut dyn FnMut(u64)) -> io::Result<()> {
+        let (files, path) = {
+            let folder = self.folder.lock();
+            (Arc::clone(&folder.files), folder.temporary_base())
+        };
+        let file = files.create(&path)?;
+        let base = BaseFile { file: &*file, job: self, unsynced: 0 };
+        let mut out = BufWriter::with_capacity(256 << 10, base);
+        self.snapshot.write(&self.server, at_begin, &mut out)?;
+        out.flush()?;
+        file.sync()
+    }
+
+    /// Puts the file that was written in the place of the base and of all files before `first`.
+    pub(super) fn take_base(&self, first: Option<&Part>) -> io::Result<()> {
+        self.folder.lock().take_base(self.snapshot.is_rdb(), first)
+    }
+}
+
+/// A base while it is written.
+struct BaseFile<'j> {
+    file: &'j dyn Output,
+    job: &'j Job,
+    unsynced: u64,
+}
+
+impl Write for BaseFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.job.cancelled.load(Ordering::Acquire) {
+            return Err(io::Error::other("the rewrite was cancelled"));
+        }
+        self.file.write(bytes)?;
+        self.unsynced += bytes.len() as u64;
+        if self.job.syncs_bit_by_bit && self.unsynced >= SYNC_EACH {
+            self.unsynced = 0;
+            self.file.sync()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,490 @@
+//! The writer: a thread that reads the journal and writes the incremental file.
+//!
+//! With `appendfsync always` it syncs what it has written before it says so, and all replies wait for that:
+//! one sync serves all changes that came during the one before. Otherwise replies do not wait; with
+//! `everysec` another thread syncs, and the writer keeps what is not synced yet, to write it again should the
+//! sync fail (what a failed sync leaves in the system's cache is not to be trusted). Only when so much is
+//! unwritten that memory is at stake ([`UNWRITTEN_MAX`]) do connections wait for the writer.
+//!
+//! While the file cannot be written or synced, writes are refused, nothing that was not acknowledged is, and
+//! the writer tries again.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::syncer::Syncer;
+use crate::aof::Part;
+use crate::config::Directive;
+use crate::engine::Server;
+use crate::journal::Reader;
+use crate::persistence::files::Output;
+
+use super::folder::Folder;
+
+/// Bytes of changes that may be unwritten before connections wait.
+const UNWRITTEN_MAX: u64 = 256 << 20;
+
+/// Bytes that are kept to be written again should a sync fail. With more, a failed sync is followed by a
+/// rewrite.
+const KEPT_MAX: u64 = 32 << 20;
+
+/// Time in which changes gather before they are written, unless replies wait for them.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// Pause between two tries to write or sync what could not be.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Time between two syncs of `everysec`.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A sync that takes longer than this is counted as delayed, each time it has taken as long again.
+const DELAYED: Duration = Duration::from_secs(2);
+
+/// `appendfsync`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Policy {
+    Always,
+    EverySecond,
+    Never,
+}
+
+/// A new incremental file is to begin at a position.
+pub struct Switch {
+    /// Where it begins in the journal.
+    pub position: u64,
+    /// Told once it has begun, or why it could not.
+    pub done: Sender<io::Result<Part>>,
+}
+
+/// What other threads tell the writer, and what it tells them.
+#[derive(Default)]
+pub struct Shared {
+    thread: Mutex<Option<Thread>>,
+    /// New files that are to begin.
+    switches: Mutex<VecDeque<Switch>>,
+    /// Set to end the writer when it has written all.
+    pub stop: AtomicBool,
+    /// Whether the manifest names the file that is written: before the first rewrite has ended it does not,
+    /// and nothing is promised.
+    pub counts: AtomicBool,
+    /// Whether a rewrite runs (`no-appendfsync-on-rewrite`).
+    pub rewrites: AtomicBool,
+    /// Set where only a rewrite makes the files whole again.
+    pub needs_rewrite: AtomicBool,
+    /// Bytes of all files but the present one.
+    pub other_bytes: AtomicU64,
+    /// Bytes of the present file.
+    pub file_bytes: AtomicU64,
+    /// Position up to which changes are written.
+    pub written: AtomicU64,
+    /// Whether a sync is under way on its own thread.
+    pub syncs: AtomicBool,
+    /// Syncs that took too long.
+    pub delayed_syncs: AtomicU64,
+}
+
+impl Shared {
+    /// Wakes the writer.
+    pub fn wake(&self) {
+        if let Some(thread) = &*self.thread.lock() {
+            thread.unpark();
+        }
+    }
+
+    /// Has a new file begin.
+    pub fn begin_file(&self, switch: Switch) {
+        self.switches.lock().push_back(switch);
+        self.wake();
+    }
+
+    /// Bytes of all files.
+    pub fn total_bytes(&self) -> u64 {
+        self.other_bytes.load(Ordering::Relaxed) + self.file_bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes that are written and not synced, with the position behind them.
+struct Kept {
+    end: u64,
+    bytes: Bytes,
+}
+
+/// The writer's own state.
+pub struct Writer {
+    server: Arc<Server>,
+    shared: Arc<Shared>,
+    folder: Arc<Mutex<Folder>>,
+    reader: Reader,
+    file: Arc<dyn Output>,
+    /// Bytes of the file that are known to be right, and of those the ones that are synced.
+    file_len: u64,
+    synced_len: u64,
+    /// Position in the journal behind what is written, and behind what is synced.
+    written: u64,
+    synced: u64,
+    /// Read from the journal and not written.
+    unwritten: VecDeque<Bytes>,
+    kept: VecDeque<Kept>,
+    kept_bytes: u64,
+    /// Whether `kept` has all that is not synced.
+    keeps_all: bool,
+    /// Second of the last time noted in the file.
+    noted_s: u64,
+    /// Whether the last attempt to write or sync failed, and whether it was a sync.
+    failed: bool,
+    sync_failed: bool,
+    syncer: Syncer,
+    last_sync: Instant,
+    /// When the sync under way began, or was last counted as delayed.
+    sync_began: Option<Instant>,
+}
+
+impl Writer {
+    /// A writer that goes on at the end of a file. `position` is where the reader stands.
+    pub fn new(
+        server: Arc<Server>,
+        shared: Arc<Shared>,
+        folder: Arc<Mutex<Folder>>,
+        reader: Reader,
+        position: u64,
+        file: Arc<dyn Output>,
+        file_len: u64,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            server,
+            syncer: Syncer::start(Arc::clone(&shared))?,
+            shared,
+            folder,
+            reader,
+            file,
+            file_len,
+            synced_len: file_len,
+            written: position,
+            synced: position,
+            unwritten: VecDeque::new(),
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            keeps_all: true,
+            noted_s: 0,
+            failed: false,
+            sync_failed: false,
+            last_sync: Instant::now(),
+            sync_began: None,
+        })
+    }
+
+    /// Runs until it is told to stop and all is written and synced, or cannot be.
+    pub fn run(mut self) {
+        *self.shared.thread.lock() = Some(std::thread::current());
+        self.publish();
+        loop {
+            let stops = self.shared.stop.load(Ordering::Acquire);
+            let has_read = self.step(stops);
+            self.publish();
+            if stops && !has_read {
+                break;
+            }
+            self.pause(has_read);
+        }
+        *self.shared.thread.lock() = None;
+        // A rewrite that waits for its file hears that there is none.
+        self.shared.switches.lock().clear();
+        {
+            // Commands ask once whether anybody reads.
+            let _alone = self.server.keyspace.gate.exclusive(|| {});
+            self.server.journal().leave(&self.reader);
+        }
+        self.server.durability.set_error(None);
+        for waiter in self.server.durability.publish(u64::MAX, self.synced) {
+            self.server.end_wait_for_disk(&waiter);
+        }
+    }
+
+    /// Reads, writes and syncs once. Returns whether there was anything to read.
+    fn step(&mut self, stops: bool) -> bool {
+        let before = self.written;
+        let policy = self.policy();
+        self.take_sync();
+        let done = self.repair().and_then(|()| self.write_all()).and_then(|()| match policy {
+            _ if stops => self.sync_now(),
+            Policy::Always if !self.spares_sync() => self.sync_now(),
+            _ => Ok(()),
+        });
+        match done {
+            Ok(()) => self.recovered(),
+            Err(error) => self.fail(&error),
+        }
+        if policy == Policy::EverySecond && !self.failed && !stops {
+            self.sync_beside();
+        }
+        self.written != before
+    }
+
+    /// Waits for something to do.
+    fn pause(&mut self, has_read: bool) {
+        if self.failed {
+            return std::thread::park_timeout(RETRY);
+        }
+        if has_read {
+            // More is on its way: looked for without being called. With `always` it is there already.
+            if self.policy() != Policy::Always {
+                std::thread::sleep(GATHER);
+            }
+            return;
+        }
+        let left = SYNC_INTERVAL.saturating_sub(self.last_sync.elapsed());
+        let needs_sync = self.synced < self.written && self.policy() == Policy::EverySecond;
+        std::thread::park_timeout(if needs_sync { left.max(GATHER) } else { SYNC_INTERVAL });
+    }
+
+    fn policy(&self) -> Policy {
+        match self.server.config.word(Directive::Appendfsync) {
+            "always" => Policy::Always,
+            "no" => Policy::Never,
+            _ => Policy::EverySecond,
+        }
+    }
+
+    /// Whether nothing is synced for now because a rewrite has the disk.
+    fn spares_sync(&self) -> bool {
+        self.shared.rewrites.load(Ordering::Relaxed)
+            && self.server.config.flag(Directive::NoAppendfsyncOnRewrite)
+    }
+
+    /// Writes all that the journal has, and begins new files on the way.
+    fn write_all(&mut self) -> io::Result<()> {
+        loop {
+            while let Some(bytes) = self.unwritten.pop_front() {
+                if let Err(error) = self.write(&bytes) {
+                    self.unwritten.push_front(bytes);
+                    return Err(error);
+                }
+            }
+            self.switch_if_due()?;
+            let Some((position, bytes)) = self.server.journal().read(&self.reader) else { return Ok(()) };
+            debug_assert_eq!(position, self.written);
+            self.take(position, bytes);
+        }
+    }
+
+    /// Takes bytes from the journal, cut where a new file begins.
+    fn take(&mut self, position: u64, mut bytes: Bytes) {
+        let end = position + bytes.len() as u64;
+        let mut at = position;
+        for switch in &*self.shared.switches.lock() {
+            if at < switch.position && switch.position < end {
+                self.unwritten.push_back(bytes.split_to((switch.position - at) as usize));
+                at = switch.position;
+            }
+        }
+        self.unwritten.push_back(bytes);
+    }
+
+    /// Writes bytes that begin with an entry.
+    fn write(&mut self, bytes: &Bytes) -> io::Result<()> {
+        self.switch_if_due()?;
+        let noted = self.note_time()?;
+        self.file.write(bytes)?;
+        self.file_len += noted.len() as u64 + bytes.len() as u64;
+        self.written += bytes.len() as u64;
+        self.shared.file_bytes.store(self.file_len, Ordering::Relaxed);
+        if self.policy() == Policy::Never {
+            self.keeps_all = false;
+            self.forget_kept(u64::MAX);
+        }
+        for part in [noted, bytes.clone()] {
+            self.keep(part);
+        }
+        Ok(())
+    }
+
+    /// Writes the time where a second has passed since it was written last (`aof-timestamp-enabled`).
+    fn note_time(&mut self) -> io::Result<Bytes> {
+        let now_s = self.server.clock.now_ms() / 1000;
+        if now_s <= self.noted_s || !self.server.config.flag(Directive::AofTimestampEnabled) {
+            return Ok(Bytes::new());
+        }
+        let line = Bytes::from(format!("#TS:{now_s}\r\n"));
+        self.file.write(&line)?;
+        self.noted_s = now_s;
+        Ok(line)
+    }
+
+    fn keep(&mut self, bytes: Bytes) {
+        if !self.keeps_all || bytes.is_empty() {
+            return;
+        }
+        self.kept_bytes += bytes.len() as u64;
+        self.kept.push_back(Kept { end: self.written, bytes });
+        if self.kept_bytes > KEPT_MAX {
+            self.keeps_all = false;
+            self.forget_kept(u64::MAX);
+        }
+    }
+
+    fn forget_kept(&mut self, position: u64) {
+        while let Some(first) = self.kept.pop_front_if(|first| first.end <= position) {
+            self.kept_bytes -= first.bytes.len() as u64;
+        }
+    }
+
+    /// Begins a new file where the next change is to stand in one.
+    fn switch_if_due(&mut self) -> io::Result<()> {
+        loop {
+            let is_due = |switch: &mut Switch| switch.position <= self.written;
+            let Some(switch) = self.shared.switches.lock().pop_front_if(is_due) else { return Ok(()) };
+            // The old file is whole on disk before the manifest names the next one.
+            if let Err(error) = self.sync_now() {
+                self.shared.switches.lock().push_front(switch);
+                return Err(error);
+            }
+            let begun = self.folder.lock().begin_incremental(true);
+            let begun = begun.map(|(part, file)| {
+                self.shared.other_bytes.fetch_add(self.file_len, Ordering::Relaxed);
+                self.shared.file_bytes.store(0, Ordering::Relaxed);
+                (self.file, self.file_len, self.synced_len, self.noted_s) = (file, 0, 0, 0);
+                part
+            });
+            // The rewrite that asked may have been given up.
+            let _ = switch.done.send(begun);
+        }
+    }
+
+    /// Makes everything lasting that is written.
+    fn sync_now(&mut self) -> io::Result<()> {
+        if self.synced == self.written {
+            return Ok(());
+        }
+        self.await_syncer()?;
+        let result = self.file.sync();
+        self.synced_up_to(self.written, self.file_len, result)
+    }
+
+    /// Has the syncer's thread make lasting what is written, once a second.
+    fn sync_beside(&mut self) {
+        if let Some(began) = self.sync_began {
+            if began.elapsed() >= DELAYED && self.written > self.synced {
+                self.shared.delayed_syncs.fetch_add(1, Ordering::Relaxed);
+                self.sync_began = Some(Instant::now());
+            }
+            return;
+        }
+        let is_due = self.last_sync.elapsed() >= SYNC_INTERVAL && self.synced < self.written;
+        if is_due && !self.spares_sync() {
+            self.syncer.begin(Arc::clone(&self.file), self.written, self.file_len);
+            self.shared.syncs.store(true, Ordering::Relaxed);
+            (self.sync_began, self.last_sync) = (Some(Instant::now()), Instant::now());
+        }
+    }
+
+    /// Takes the outcome of the syncer's work, if there is one.
+    fn take_sync(&mut self) {
+        if let Some(done) = self.syncer.take() {
+            self.sync_ended(done.position, done.file_len, done.result);
+        }
+    }
+
+    /// Waits for the sync under way on the other thread.
+    fn await_syncer(&mut self) -> io::Result<()> {
+        while self.sync_began.is_some() {
+            match self.syncer.take() {
+                Some(done) => return self.sync_ended_with(done.position, done.file_len, done.result),
+                None => std::thread::park_timeout(RETRY),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_ended(&mut self, position: u64, file_len: u64, result: io::Result<()>) {
+        if let Err(error) = self.sync_ended_with(position, file_len, result) {
+            self.fail(&error);
+        }
+    }
+
+    fn sync_ended_with(&mut self, position: u64, file_len: u64, result: io::Result<()>) -> io::Result<()> {
+        self.sync_began = None;
+        self.shared.syncs.store(false, Ordering::Relaxed);
+        self.synced_up_to(position, file_len, result)
+    }
+
+    fn synced_up_to(&mut self, position: u64, file_len: u64, result: io::Result<()>) -> io::Result<()> {
+        self.last_sync = Instant::now();
+        if let Err(error) = result {
+            // Whether the system still has what it could not write is not known.
+            self.sync_failed = true;
+            return Err(error);
+        }
+        (self.synced, self.synced_len) = (position, file_len);
+        self.forget_kept(position);
+        if self.synced == self.written {
+            self.keeps_all = true;
+        }
+        Ok(())
+    }
+
+    /// After a failure: cuts off what may be half written, and writes again what a failed sync may have lost.
+    fn repair(&mut self) -> io::Result<()> {
+        if !self.failed {
+            return Ok(());
+        }
+        if !self.sync_failed {
+            return self.file.truncate(self.file_len);
+        }
+        if self.keeps_all {
+            self.file.truncate(self.synced_len)?;
+            let mut len = self.synced_len;
+            for Kept { bytes, .. } in &self.kept {
+                self.file.write(bytes)?;
+                len += bytes.len() as u64;
+            }
+            debug_assert_eq!(len, self.file_len);
+        } else {
+            self.file.truncate(self.file_len)?;
+        }
+        self.file.sync()?;
+        self.sync_failed = false;
+        if !self.keeps_all {
+            self.shared.needs_rewrite.store(true, Ordering::Release);
+        }
+        self.synced_up_to(self.written, self.file_len, Ok(()))
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        if !self.failed {
+            tracing::error!(%error, "Error writing to the AOF file; writes are refused until it can be written");
+        }
+        self.failed = true;
+        self.server.durability.set_error(Some(error));
+    }
+
+    fn recovered(&mut self) {
+        if std::mem::take(&mut self.failed) {
+            tracing::info!("AOF write error looks solved. The server can write again.");
+            self.server.durability.set_error(None);
+        }
+    }
+
+    /// Tells those that wait how far everything has come.
+    fn publish(&self) {
+        self.shared.written.store(self.written, Ordering::Release);
+        let counts = self.shared.counts.load(Ordering::Acquire);
+        let released = match self.policy() {
+            _ if !counts => u64::MAX,
+            Policy::Always if !self.spares_sync() => self.synced,
+            _ if self.failed => self.written,
+            _ => self.written + UNWRITTEN_MAX,
+        };
+        let synced = if counts { self.synced } else { 0 };
+        for waiter in self.server.durability.publish(released, synced) {
+            self.server.end_wait_for_disk(&waiter);
+        }
+    }
+}

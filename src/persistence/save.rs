@@ -1,0 +1,406 @@
+//! [`Saver`]: writes snapshots into the file that `dbfilename` names: when asked, at save points, and before the
+//! end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use super::files::{Files, Output};
+use crate::config::Directive;
+use crate::engine::Server;
+use crate::engine::saving::{SaveFigures, Saving};
+use crate::error::CommandError;
+use crate::keyspace::evict::Worth;
+use crate::keyspace::snapshot::{Failure, Snapshot};
+use crate::lua::functions::Library;
+use crate::rdb::file::{FileVersion, FileWriter, WriteError, WriteOptions};
+use crate::shared::pause::Scope;
+
+/// Bytes that are gathered before they are written.
+const CHUNK: usize = 256 << 10;
+
+/// Bytes after which a file is synced, so that the disk is not asked for all at the end
+/// (`rdb-save-incremental-fsync`).
+const SYNC_EVERY: u64 = 32 << 20;
+
+/// Seconds after a snapshot that failed before a save point asks for the next one (Redis's figure).
+const RETRY_S: u64 = 5;
+
+/// Why a snapshot was not written.
+#[derive(Debug, Error)]
+pub enum SaveError {
+    /// Another one is being read.
+    #[error("another snapshot is being written")]
+    Busy,
+    /// It was given up on request.
+    #[error("it was cancelled")]
+    Cancelled,
+    /// It could not be read to its end.
+    #[error(transparent)]
+    Snapshot(#[from] Failure),
+    /// The data do not fit the version asked for.
+    #[error(transparent)]
+    Version(#[from] WriteError),
+    /// The disk refuses.
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+}
+
+/// Writes snapshots, one at a time.
+pub struct Saver {
+    server: Weak<Server>,
+    files: Arc<dyn Files>,
+    state: Mutex<State>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    cancel: AtomicBool,
+    keys_done: AtomicU64,
+    keys_total: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When the present one began, in milliseconds of Unix time.
+    began_ms: Option<u64>,
+    in_background: bool,
+    scheduled: bool,
+    last_save_s: u64,
+    last_try_s: u64,
+    failed: bool,
+    last_took_s: Option<u64>,
+    saves: u64,
+    /// The server's count of changes at the instant of the last snapshot.
+    changes_saved: u64,
+}
+
+/// A snapshot that was begun, with what is not in the keyspace.
+struct Begun<'s> {
+    snapshot: Snapshot<'s>,
+    libraries: Vec<Arc<Library>>,
+    changes: u64,
+}
+
+impl Saver {
+    /// Makes it for a server that started just now.
+    pub fn new(server: &Arc<Server>, files: Arc<dyn Files>) -> Arc<Self> {
+        let state = State { last_save_s: server.clock.now_ms() / 1000, ..State::default() };
+        Arc::new(Self {
+            server: Arc::downgrade(server),
+            files,
+            state: Mutex::new(state),
+            thread: Mutex::new(None),
+            cancel: AtomicBool::new(false),
+            keys_done: AtomicU64::new(0),
+            keys_total: AtomicU64::new(0),
+        })
+    }
+
+    /// Gives up what is being written, and waits for the thread that does.
+    pub fn stop(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // Its panics were reported by the panic hook.
+            drop(thread.join());
+        }
+    }
+
+    /// Takes the right to write a snapshot.
+    fn begin(&self, server: &Server, in_background: bool) -> Result<(), SaveError> {
+        let mut state = self.state.lock();
+        if state.began_ms.is_some() {
+            return Err(SaveError::Busy);
+        }
+        let now_ms = server.clock.now_ms();
+        (state.began_ms, state.in_background, state.last_try_s) =
+            (Some(now_ms), in_background, now_ms / 1000);
+        self.cancel.store(false, Ordering::Relaxed);
+        self.keys_done.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes a snapshot for which [`begin`](Self::begin) took the right, and notes how it went.
+    fn run(&self, server: &Server) -> Result<(), SaveError> {
+        let result = self.write_file(server);
+        let mut state = self.state.lock();
+        let now_ms = server.clock.now_ms();
+        let took_s = state.began_ms.take().map(|began_ms| now_ms.saturating_sub(began_ms) / 1000);
+        let in_background = std::mem::take(&mut state.in_background);
+        match &result {
+            Ok(changes) => {
+                (state.last_save_s, state.changes_saved, state.failed) = (now_ms / 1000, *changes, false);
+                state.saves += 1;
+                tracing::info!("DB saved on disk");
+            }
+            Err(SaveError::Cancelled) => tracing::info!("the snapshot was given up: it was cancelled"),
+            Err(error) => {
+                tracing::error!(%error, "the snapshot could not be written");
+                state.failed |= in_background;
+            }
+        }
+        if in_background {
+            state.last_took_s = took_s;
+        }
+        server.snapshot_failed.store(state.failed, Ordering::Relaxed);
+        result.map(drop)
+    }
+
+    /// Writes a snapshot beside its place and gives it its name. Returns the server's count of changes at its
+    /// instant.
+    fn write_file(&self, server: &Server) -> Result<u64, SaveError> {
+        let place = file_of(server);
+        let folder = place.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+        let temporary = folder.join(format!("temp-{}.rdb", std::process::id()));
+        let written = self.files.create(&temporary).map_err(SaveError::from).and_then(|file| {
+            let changes = self.write_into(server, &*file, false)?;
+            file.sync()?;
+            self.files.rename(&temporary, &place)?;
+            self.files.sync_folder(&folder)?;
+            Ok(changes)
+        });
+        if written.is_err() {
+            // What is half written is of no use, and may be why the disk is full.
+            drop(self.files.remove(&temporary));
+        }
+        written
+    }
+
+    fn write_into(&self, server: &Server, file: &dyn Output, aof_base: bool) -> Result<u64, SaveError> {
+        let begun = begin_snapshot(server, &mut |_| ()).ok_or(SaveError::Busy)?;
+        self.keys_total.store(begun.snapshot.key_count() as u64, Ordering::Relaxed);
+        let changes = begun.changes;
+        let incremental = server.config.flag(Directive::RdbSaveIncrementalFsync);
+        let mut unsynced = 0;
+        let mut write = |bytes: &[u8]| {
+            file.write(bytes)?;
+            unsynced += bytes.len() as u64;
+            if incremental && unsynced >= SYNC_EVERY {
+                unsynced = 0;
+                file.sync()?;
+            }
+            Ok(())
+        };
+        write_snapshot(server, begun, aof_base, &mut write, &mut |keys| {
+            self.keys_done.store(keys, Ordering::Relaxed);
+            if self.cancel.load(Ordering::Relaxed) { Err(SaveError::Cancelled) } else { Ok(()) }
+        })?;
+        Ok(changes)
+    }
+
+    /// Starts the thread that writes a snapshot in the background.
+    fn spawn(self: &Arc<Self>, server: &Arc<Server>) -> Result<(), SaveError> {
+        self.begin(server, true)?;
+        let mut thread = self.thread.lock();
+        if let Some(before) = thread.take() {
+            // It has ended, as the right to write was free.
+            drop(before.join());
+        }
+        let (saver, server) = (Arc::clone(self), Arc::clone(server));
+        let spawned = std::thread::Builder::new().name("kvarts-save".into()).spawn(move || {
+            // How it went was noted and logged.
+            drop(saver.run(&server));
+        });
+        match spawned {
+            Ok(handle) => *thread = Some(handle),
+            Err(error) => {
+                drop(thread);
+                let mut state = self.state.lock();
+                (state.began_ms, state.failed) = (None, true);
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The file of snapshots.
+pub fn file_of(server: &Server) -> PathBuf {
+    let folder = server.config.path(Directive::Dir).unwrap_or_else(|| PathBuf::from("."));
+    folder.join(&*server.config.text(Directive::Dbfilename))
+}
+
+/// Begins a snapshot; `None` where one is being read. `at_begin` is called at its instant with the server.
+fn begin_snapshot<'s>(server: &'s Server, at_begin: &mut dyn FnMut(&Server)) -> Option<Begun<'s>> {
+    let (mut libraries, mut changes) = (Vec::new(), 0);
+    let snapshot = server.begin_snapshot(|| {
+        libraries = server.scripting.libraries.all();
+        changes = server.change_count();
+        at_begin(server);
+    })?;
+    Some(Begun { snapshot, libraries, changes })
+}
+
+/// Writes a snapshot as the bytes of an RDB file. `progress` is told how many keys were written, and may end it.
+fn write_snapshot(
+    server: &Server,
+    begun: Begun<'_>,
+    aof_base: bool,
+    write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    progress: &mut dyn FnMut(u64) -> Result<(), SaveError>,
+) -> Result<(), SaveError> {
+    let Begun { mut snapshot, libraries, .. } = begun;
+    let version = match server.config.word(Directive::RdbVersion) {
+        "11" => FileVersion::Redis11,
+        "80" => FileVersion::Valkey80,
+        _ if snapshot.has_field_ends() => FileVersion::Valkey80,
+        _ => FileVersion::Redis11,
+    };
+    let now_ms = server.clock.now_ms();
+    let options = WriteOptions {
+        version,
+        compress: server.config.flag(Directive::Rdbcompression),
+        checksum: server.config.flag(Directive::Rdbchecksum),
+        access: uses_access_clock(server).then(|| server.settings.access_clock(now_ms)),
+    };
+    let mut writer = FileWriter::new(
+        options,
+        &[
+            ("redis-ver", crate::REDIS_VERSION.to_owned()),
+            ("kvarts-ver", crate::VERSION.to_owned()),
+            ("redis-bits", "64".to_owned()),
+            ("ctime", (now_ms / 1000).to_string()),
+            ("used-mem", server.used_memory().to_string()),
+            ("aof-base", u8::from(aof_base).to_string()),
+        ],
+    );
+    libraries.iter().for_each(|library| writer.library(&library.source));
+    loop {
+        let keys = writer.keys();
+        let more = snapshot.next(&mut writer)?;
+        if writer.pending() >= CHUNK {
+            writer.drain(&mut *write)?;
+        }
+        progress(writer.keys())?;
+        pause_for_tests(server, writer.keys() - keys);
+        if !more {
+            break;
+        }
+    }
+    writer.finish()?;
+    writer.drain(write)?;
+    Ok(())
+}
+
+/// Whether the eviction policy ranks keys by their use.
+fn uses_access_clock(server: &Server) -> bool {
+    let policy = server.settings.eviction().policy;
+    policy.is_some_and(|policy| matches!(policy.worth, Worth::Lru | Worth::Lfu))
+}
+
+/// Sleeps for each key as `rdb-key-save-delay` says.
+fn pause_for_tests(server: &Server, keys: u64) {
+    let delay_us = server.config.int(Directive::RdbKeySaveDelay);
+    if let (Ok(delay_us @ 1..), 1..) = (u64::try_from(delay_us), keys) {
+        std::thread::sleep(Duration::from_micros(delay_us.saturating_mul(keys)).min(Duration::from_secs(1)));
+    }
+}
+
+const IN_PROGRESS: CommandError = CommandError::text("ERR Background save already in progress");
+
+impl Saving for Arc<Saver> {
+    fn save(&self) -> Result<(), CommandError> {
+        let Some(server) = self.server.upgrade() else { return Err(CommandError::text("ERR")) };
+        self.begin(&server, false).map_err(|_| IN_PROGRESS)?;
+        self.run(&server).map_err(|_| CommandError::text("ERR"))
+    }
+
+    fn save_in_background(&self, schedule: bool) -> Result<&'static str, CommandError> {
+        let Some(server) = self.server.upgrade() else { return Err(CommandError::text("ERR")) };
+        if self.state.lock().began_ms.is_some() {
+            return Err(IN_PROGRESS);
+        }
+        if server.keyspace.handover.is_running() {
+            if !schedule {
+                return Err(CommandError::text(
+                    "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.",
+                ));
+            }
+            self.state.lock().scheduled = true;
+            return Ok("Background saving scheduled");
+        }
+        self.spawn(&server).map_err(|error| match error {
+            SaveError::Busy => IN_PROGRESS,
+            _ => CommandError::text("ERR"),
+        })?;
+        Ok("Background saving started")
+    }
+
+    fn cancel(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_writing = state.began_ms.is_some() && state.in_background;
+        if is_writing {
+            self.cancel.store(true, Ordering::Relaxed);
+        }
+        std::mem::take(&mut state.scheduled) || is_writing
+    }
+
+    fn look(&self) {
+        let Some(server) = self.server.upgrade() else { return };
+        let now_s = server.clock.now_ms() / 1000;
+        let due = {
+            let mut state = self.state.lock();
+            if state.began_ms.is_some() || server.keyspace.handover.is_running() {
+                return;
+            }
+            let changes = server.change_count().saturating_sub(state.changes_saved);
+            let may_retry = !state.failed || now_s.saturating_sub(state.last_try_s) > RETRY_S;
+            let point = server.config.save_points().into_iter().find(|point| {
+                let waited_s = now_s.saturating_sub(state.last_save_s);
+                changes >= point.changes.max(0) as u64 && waited_s > point.seconds.max(0) as u64 && may_retry
+            });
+            if let Some(point) = &point {
+                tracing::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
+            }
+            std::mem::take(&mut state.scheduled) || point.is_some()
+        };
+        if due && let Err(error) = self.spawn(&server) {
+            tracing::error!(%error, "cannot begin a snapshot");
+        }
+    }
+
+    fn save_before_end(&self, asked: Option<bool>) -> Result<(), String> {
+        let Some(server) = self.server.upgrade() else { return Ok(()) };
+        // What is being written in the background would be out of date.
+        self.stop();
+        let wanted = asked.unwrap_or_else(|| !server.config.save_points().is_empty());
+        if !wanted {
+            return Ok(());
+        }
+        tracing::info!("Saving the final RDB snapshot before exiting.");
+        // Nothing changes any more, or it would be lost.
+        let now_ms = server.clock.now_ms();
+        server.pause.start(Scope::Write, u64::MAX >> 1, now_ms);
+        let saved = self.begin(&server, false).and_then(|()| self.run(&server));
+        if let Err(error) = saved {
+            server.pause.end();
+            return Err(error.to_string());
+        }
+        Ok(())
+    }
+
+    fn figures(&self) -> SaveFigures {
+        let state = self.state.lock();
+        let server = self.server.upgrade();
+        let now_ms = server.as_ref().map_or(0, |server| server.clock.now_ms());
+        let in_progress = state.began_ms.is_some() && state.in_background;
+        let keys = (self.keys_done.load(Ordering::Relaxed), self.keys_total.load(Ordering::Relaxed));
+        SaveFigures {
+            in_progress,
+            last_save_s: state.last_save_s,
+            failed: state.failed,
+            last_took_s: state.last_took_s,
+            current_s: state
+                .began_ms
+                .filter(|_| in_progress)
+                .map(|began_ms| now_ms.saturating_sub(began_ms) / 1000),
+            saves: state.saves,
+            changes: server.map_or(0, |server| server.change_count().saturating_sub(state.changes_saved)),
+            keys: if in_progress { keys } else { (0, 0) },
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! [`FileWriter`]: a snapshot as the bytes of a file.
+
+use crc::{Digest, Table};
+
+use super::opcode;
+use crate::keyspace::access_clock::{AccessClock, lfu_counter};
+use crate::keyspace::record::Record;
+use crate::keyspace::snapshot::{Head, Kind, Sink};
+use crate::rdb::functions::FUNCTION;
+use crate::rdb::output::{Compressed, Output};
+use crate::rdb::write::{body, field_end, kind_of, length, plain_string};
+use crate::rdb::{CHECKSUM, VERSION, VERSION_MAX, kind};
+
+/// The version that a file's header names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileVersion {
+    /// `REDIS0011`, which every Redis from 7.2 and every Valkey reads. Holds no expiries of fields.
+    Redis11,
+    /// `VALKEY080`, which Valkey 9 reads.
+    Valkey80,
+}
+
+/// How a file is written.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// What the header names.
+    pub version: FileVersion,
+    /// Whether strings are compressed (`rdbcompression`).
+    pub compress: bool,
+    /// Whether a checksum ends the file (`rdbchecksum`).
+    pub checksum: bool,
+    /// The access clock, where the eviction policy asks for one.
+    pub access: Option<AccessClock>,
+}
+
+/// The data do not fit the version of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// A field of a hash ends, which version 11 cannot say.
+    FieldEnds,
+}
+
+impl std::fmt::Display for WriteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WriteError::FieldEnds => {
+                f.write_str("a field of a hash has an expiry, which RDB version 11 cannot hold")
+            }
+        }
+    }
+}
+
+impl std::error::Error for WriteError {}
+
+/// Where encoded values go, compressed or not.
+#[derive(Debug)]
+enum Encoder {
+    Plain(Vec<u8>),
+    Compressed(Box<Compressed>),
+}
+
+impl Output for Encoder {
+    fn bytes(&mut self) -> &mut Vec<u8> {
+        match self {
+            Encoder::Plain(bytes) => bytes,
+            Encoder::Compressed(compressed) => compressed.bytes(),
+        }
+    }
+
+    fn string(&mut self, text: &[u8]) {
+        match self {
+            Encoder::Plain(bytes) => plain_string(text, bytes),
+            Encoder::Compressed(compressed) => compressed.string(text),
+        }
+    }
+}
+
+/// Makes the bytes of a file. The caller takes them away from time to time ([`drain`](Self::drain)).
+pub struct FileWriter {
+    options: WriteOptions,
+    out: Encoder,
+    digest: Digest<'static, u64, Table<16>>,
+    /// Databases whose sizes were written.
+    sized: Vec<usize>,
+    keys: u64,
+    /// Whether the fields of the present hash are written with their ends.
+    with_ends: bool,
+    error: Option<WriteError>,
+}
+
+impl std::fmt::Debug for FileWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileWriter").field("options", &self.options).field("keys", &self.keys).finish()
+    }
+}
+
+impl FileWriter {
+    /// Begins a file: its header and the `aux` fields.
+    pub fn new(options: WriteOptions, aux: &[(&str, String)]) -> Self {
+        let mut out =
+            if options.compress { Encoder::Compressed(Box::default()) } else { Encoder::Plain(Vec::new()) };
+        out.bytes().extend_from_slice(match options.version {
+            FileVersion::Redis11 => b"REDIS0011",
+            FileVersion::Valkey80 => b"VALKEY080",
+        });
+        for (name, text) in aux {
+            out.bytes().push(opcode::AUX);
+            plain_string(name.as_bytes(), out.bytes());
+            plain_string(text.as_bytes(), out.bytes());
+        }
+        Self {
+            options,
+            out,
+            digest: CHECKSUM.digest(),
+            sized: Vec::new(),
+            keys: 0,
+            with_ends: false,
+            error: None,
+        }
+    }
+
+    /// Writes a library of functions; before the first database.
+    pub fn library(&mut self, source: &[u8]) {
+        self.out.bytes().push(FUNCTION);
+        self.out.string(source);
+    }
+
+    /// Writes the end and the checksum.
+    ///
+    /// # Errors
+    /// The data did not fit the file's version.
+    pub fn finish(&mut self) -> Result<(), WriteError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        self.out.bytes().push(opcode::END);
+        let checksum = if self.options.checksum {
+            let mut digest = self.digest.clone();
+            digest.update(self.out.bytes());
+            digest.finalize()
+        } else {
+            0
+        };
+        self.out.bytes().extend_from_slice(&checksum.to_le_bytes());
+        Ok(())
+    }
+
+    /// Bytes that wait to be taken away.
+    pub fn pending(&mut self) -> usize {
+        self.out.bytes().len()
+    }
+
+    /// Number of keys written so far.
+    pub fn keys(&self) -> u64 {
+        self.keys
+    }
+
+    /// Hands the bytes made since the last call to `write`.
+    ///
+    /// # Errors
+    /// That of `write`; the bytes are gone.
+    pub fn drain<E>(&mut self, write: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let bytes = self.out.bytes();
+        if self.options.checksum {
+            self.digest.update(bytes);
+        }
+        let written = write(bytes);
+        bytes.clear();
+        written
+    }
+
+    /// Writes what stands before a key's value, its type included, and the key.
+    fn begin_key(&mut self, key: &[u8], expire_at_ms: Option<u64>, access: u32, kind: u8) {
+        self.keys += 1;
+        let out = self.out.bytes();
+        if let Some(at_ms) = expire_at_ms {
+            out.push(opcode::EXPIRY_MS);
+            out.extend_from_slice(&at_ms.to_le_bytes());
+        }
+        match self.options.access {
+            Some(AccessClock::Lru(now)) => {
+                out.push(opcode::IDLE);
+                length((now.wrapping_sub(access) & 0xff_ffff) as usize, out);
+            }
+            Some(AccessClock::Lfu { minutes, decay_minutes, .. }) => {
+                out.extend_from_slice(&[
+                    opcode::FREQUENCY,
+                    lfu_counter(access, minutes, decay_minutes) as u8,
+                ]);
+            }
+            None => {}
+        }
+        out.push(kind);
+        self.out.string(key);
+    }
+
+    fn note_version(&mut self, needed: u16) {
+        if needed > VERSION && self.options.version == FileVersion::Redis11 {
+            self.error = Some(WriteError::FieldEnds);
+        }
+    }
+}
+
+impl Sink for FileWriter {
+    fn database(&mut self, number: usize, keys: usize, volatile: usize) {
+        let out = self.out.bytes();
+        out.push(opcode::DATABASE);
+        length(number, out);
+        if !self.sized.contains(&number) {
+            self.sized.push(number);
+            out.push(opcode::SIZES);
+            length(keys, out);
+            length(volatile, out);
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        let (kind, needed) = kind_of(record);
+        self.begin_key(record.key(), record.expire_at_ms(), record.access(), kind);
+        body(record, &mut self.out);
+        self.note_version(needed);
+    }
+
+    fn begin(&mut self, head: &Head) {
+        let kind = match head.kind {
+            Kind::Set => kind::SET,
+            Kind::Zset => kind::ZSET_2,
+            Kind::Hash { with_ends: false } => kind::HASH,
+            Kind::Hash { with_ends: true } => kind::HASH_2,
+        };
+        self.begin_key(&head.key, head.expire_at_ms, head.access, kind);
+        length(head.count, self.out.bytes());
+        self.with_ends = kind == kind::HASH_2;
+        self.note_version(if self.with_ends { VERSION_MAX } else { VERSION });
+    }
+
+    fn member(&mut self, member: &[u8]) {
+        self.out.string(member);
+    }
+
+    fn scored(&mut self, member: &[u8], score: f64) {
+        self.out.string(member);
+        self.out.bytes().extend_from_slice(&score.to_le_bytes());
+    }
+
+    fn field(&mut self, field: &[u8], value: &[u8], end_ms: Option<u64>) {
+        self.out.string(field);
+        self.out.string(value);
+        if self.with_ends {
+            field_end(end_ms, self.out.bytes());
+        }
+    }
+}

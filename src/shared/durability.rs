@@ -1,0 +1,130 @@
+//! [`Durability`]: how far the journal is in a file and on disk, which replies and clients wait for that, and
+//! whether writes are refused because the file cannot be written.
+//!
+//! The writer of the append-only file publishes here; connections and WAITAOF read. Positions are those of
+//! the journal.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::client::SharedClient;
+use super::waiter::Waiter;
+use crate::error::CommandError;
+
+/// What the writer of the append-only file has achieved, for all who wait for it.
+#[derive(Debug)]
+pub struct Durability {
+    /// Position up to which replies may be sent; `u64::MAX` where no reply waits.
+    released: AtomicU64,
+    /// Position up to which changes are on disk.
+    synced: AtomicU64,
+    /// Whether `error` is set.
+    refuses: AtomicBool,
+    /// What kept the file from being written, in the system's words.
+    error: Mutex<Option<String>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Those that wait, each with the position that it waits for.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Clients whose replies are kept, by their ids.
+    clients: HashMap<u64, (u64, Arc<SharedClient>)>,
+    /// Clients in WAITAOF, by what they wait for and the numbers of their waits.
+    waiters: BTreeMap<(u64, u64), Arc<Waiter>>,
+}
+
+impl Default for Durability {
+    fn default() -> Self {
+        Self {
+            released: AtomicU64::new(u64::MAX),
+            synced: AtomicU64::new(0),
+            refuses: AtomicBool::new(false),
+            error: Mutex::default(),
+            waiting: Mutex::default(),
+        }
+    }
+}
+
+impl Durability {
+    /// Whether replies to what was changed up to `position` may be sent; one load.
+    #[inline]
+    pub fn is_released(&self, position: u64) -> bool {
+        position <= self.released.load(Ordering::Acquire)
+    }
+
+    /// Whether what was changed up to `position` is on disk.
+    pub fn is_synced(&self, position: u64) -> bool {
+        position <= self.synced.load(Ordering::Acquire)
+    }
+
+    /// Has the client called ([`SharedClient::look`]) once `position` is released. The caller looks behind
+    /// this whether it is so already.
+    pub fn call_when_released(&self, position: u64, client: &Arc<SharedClient>) {
+        self.waiting.lock().clients.insert(client.id, (position, Arc::clone(client)));
+    }
+
+    /// Hands a wait to the writer once `position` is on disk. The caller looks behind this whether it is so
+    /// already.
+    pub fn add_waiter(&self, position: u64, waiter: &Arc<Waiter>) {
+        self.waiting.lock().waiters.insert((position, waiter.number), Arc::clone(waiter));
+    }
+
+    /// Publishes how far replies may be sent and how far changes are on disk. Calls the clients whose replies
+    /// waited for it, and returns the waits of WAITAOF that are over.
+    pub fn publish(&self, released: u64, synced: u64) -> Vec<Arc<Waiter>> {
+        self.released.store(released, Ordering::SeqCst);
+        self.synced.store(synced, Ordering::SeqCst);
+        let mut waiting = self.waiting.lock();
+        waiting.clients.retain(|_, (position, client)| {
+            let waits = *position > released;
+            if !waits {
+                client.look();
+            }
+            waits
+        });
+        let later = waiting.waiters.split_off(&(synced.saturating_add(1), 0));
+        std::mem::replace(&mut waiting.waiters, later).into_values().collect()
+    }
+
+    /// Forgets a wait that has ended otherwise.
+    pub fn remove_waiter(&self, waiter: &Waiter) {
+        if let Some(disk) = waiter.wait.disk {
+            self.waiting.lock().waiters.remove(&(disk.position, waiter.number));
+        }
+    }
+
+    /// Position up to which changes are on disk.
+    pub fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Refuses writes from here on, or no longer (`None`).
+    pub fn set_error(&self, error: Option<&std::io::Error>) {
+        let mut text = self.error.lock();
+        *text = error.map(|error| {
+            let text = error.to_string();
+            // What follows is the error's number, which the system's own text does not have.
+            text.split(" (os error").next().unwrap_or_default().to_owned()
+        });
+        self.refuses.store(text.is_some(), Ordering::Release);
+    }
+
+    /// Whether writes are refused; one load.
+    #[inline]
+    pub fn refuses_writes(&self) -> bool {
+        self.refuses.load(Ordering::Relaxed)
+    }
+
+    /// What a client is told whose write is refused.
+    #[cold]
+    pub fn refusal(&self) -> Option<CommandError> {
+        let error = self.error.lock();
+        error
+            .as_ref()
+            .map(|error| CommandError::new(format!("MISCONF Errors writing to the AOF file: {error}")))
+    }
+}

@@ -1,0 +1,346 @@
+//! Reading a table as it was at one instant while it goes on changing.
+//!
+//! [`PackedTable::freeze`] marks the instant. From then on [`PackedTable::read_frozen`] returns the entries that
+//! were there, a bounded number at a time and each once. The table is read along the line of hashes (see
+//! [`super::table`]); a change of a bucket that was not read yet first copies the bucket's entries, so it costs
+//! a dozen entries at most, however large the table. Splits and merges leave every entry where it is on the
+//! line and cost nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::entry::{self, Element, Encoded, Raw};
+use super::table::{PackedTable, entries};
+
+/// What identifies a reading, and where it is told that it cannot be finished.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// A number that no other reading has.
+    pub id: u64,
+    /// Set when a frozen table was dropped before it was read to its end, or was read wrongly.
+    pub lost: Arc<AtomicBool>,
+}
+
+/// How far a table has been read, and what was copied ahead of that.
+pub(super) struct Freeze {
+    reading: Reading,
+    /// Position on the line from which on nothing was read; `None` at its end.
+    next: Option<u64>,
+    /// Parts of the line ahead of `next` that were copied: first and last position of each. They do not
+    /// overlap.
+    copied: BTreeMap<u64, u64>,
+    /// The copied entries that were not returned yet, from `returned` on: key, value, and when the entry ends.
+    entries: Vec<u8>,
+    returned: usize,
+    /// Number of entries still to be returned.
+    left: usize,
+}
+
+/// Stands for an entry that does not end.
+const NO_END: i64 = -1;
+
+impl Freeze {
+    /// Whether the entries at this position were returned or copied.
+    fn has(&self, position: u64) -> bool {
+        self.next.is_none_or(|next| position < next)
+            || self.copied.range(..=position).next_back().is_some_and(|(_, last)| position <= *last)
+    }
+
+    /// Whether nothing of a part was returned or copied.
+    fn has_none_of(&self, first: u64, last: u64) -> bool {
+        self.next.is_some_and(|next| next <= first)
+            && !self.has(first)
+            && self.copied.range(first..=last).next().is_none()
+    }
+
+    /// Notes that a part was copied. Parts are aligned, so another one lies within it, or outside.
+    fn add(&mut self, first: u64, last: u64) {
+        let within: Vec<u64> = self.copied.range(first..=last).map(|(first, _)| *first).collect();
+        for first in within {
+            self.copied.remove(&first);
+        }
+        self.copied.insert(first, last);
+    }
+
+    /// Goes on behind a part that was read.
+    fn pass(&mut self, last: u64) {
+        self.next = last.checked_add(1);
+        match self.next {
+            Some(next) => {
+                while self.copied.first_key_value().is_some_and(|(_, last)| *last < next) {
+                    self.copied.pop_first();
+                }
+            }
+            None => self.copied.clear(),
+        }
+    }
+}
+
+impl Drop for Freeze {
+    fn drop(&mut self) {
+        if self.left > 0 || self.next.is_some() {
+            self.reading.lost.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<const MAP: bool> PackedTable<MAP> {
+    /// Marks the instant that a reading returns.
+    pub fn freeze(&mut self, reading: Reading) {
+        let left = self.len();
+        self.freeze = Some(Box::new(Freeze {
+            reading,
+            next: Some(0),
+            copied: BTreeMap::new(),
+            entries: Vec::new(),
+            returned: 0,
+            left,
+        }));
+    }
+
+    /// The number of the reading that is going on.
+    pub fn reading(&self) -> Option<u64> {
+        self.freeze.as_ref().map(|freeze| freeze.reading.id)
+    }
+
+    /// Ends a reading that nobody wants any more.
+    pub fn thaw(&mut self) {
+        if let Some(freeze) = &mut self.freeze {
+            (freeze.left, freeze.next) = (0, None);
+        }
+        self.freeze = None;
+    }
+
+    /// Copies the entries of the bucket that `key` is in, or would be in, unless they were read: the caller
+    /// is about to change it. `end_ms` tells when an entry ends.
+    pub(in crate::types) fn copy_frozen(&mut self, key: &[u8], end_ms: impl Fn(&[u8]) -> Option<u64>) {
+        if self.freeze.is_some() {
+            self.copy_bucket(self.hash(key), end_ms);
+        }
+    }
+
+    #[cold]
+    pub(super) fn copy_bucket(&mut self, hash: u64, end_ms: impl Fn(&[u8]) -> Option<u64>) {
+        let Some(mut freeze) = self.freeze.take() else { return };
+        if !freeze.has(hash.reverse_bits()) {
+            let (index, first, last) = self.part_of(hash);
+            let untouched = freeze.has_none_of(first, last);
+            for packed in self.buckets.get(index).into_iter().flat_map(entries) {
+                if untouched || !freeze.has(self.hash_of_stored(packed).reverse_bits()) {
+                    self.copy_entry(packed, &end_ms, &mut freeze.entries);
+                }
+            }
+            freeze.add(first, last);
+        }
+        self.freeze = Some(freeze);
+    }
+
+    /// The bucket of a hash, and its first and last position on the line.
+    fn part_of(&self, hash: u64) -> (usize, u64, u64) {
+        let (index, mask) = self.interval(hash);
+        let first = (hash & mask).reverse_bits();
+        (index, first, first | (!mask).reverse_bits())
+    }
+
+    fn copy_entry(&self, packed: &[u8], end_ms: impl Fn(&[u8]) -> Option<u64>, out: &mut Vec<u8>) {
+        let (key, key_size) = entry::read(packed);
+        self.copy_element(key, &packed[..key_size], out);
+        let end_ms = end_ms(&self.resolve(key)).map_or(NO_END, |end_ms| end_ms as i64);
+        if MAP {
+            let (value, value_size) = entry::read(&packed[key_size..]);
+            self.copy_element(value, &packed[key_size..key_size + value_size], out);
+        }
+        out.extend_from_slice(Encoded::int(end_ms).head());
+    }
+
+    fn copy_element(&self, raw: Raw<'_>, packed: &[u8], out: &mut Vec<u8>) {
+        match raw {
+            Raw::Slot(slot) => {
+                let long = Encoded::bytes(self.slots.get(slot));
+                out.extend_from_slice(long.head());
+                out.extend_from_slice(long.data());
+            }
+            _ => out.extend_from_slice(packed),
+        }
+    }
+
+    /// Returns about `count` more of the entries that were there at the instant of the reading, each with the time
+    /// when it ends: what `end_ms` says of it, for those that were not copied before. Returns whether that was
+    /// all; the reading is over then.
+    pub(in crate::types) fn read_frozen(
+        &mut self,
+        count: usize,
+        end_ms: impl Fn(&[u8]) -> Option<u64>,
+        mut visit: impl FnMut(Element<'_>, Raw<'_>, Option<u64>),
+    ) -> bool {
+        let Some(mut freeze) = self.freeze.take() else { return true };
+        let mut visited = 0;
+        while visited < count {
+            if freeze.returned < freeze.entries.len() {
+                freeze.returned += visit_copied::<MAP>(&freeze.entries[freeze.returned..], &mut visit);
+                visited += 1;
+                continue;
+            }
+            (freeze.entries, freeze.returned) = (Vec::new(), 0);
+            let Some(next) = freeze.next else { break };
+            let (index, first, last) = self.part_of(next.reverse_bits());
+            let untouched = next == first && freeze.has_none_of(first, last);
+            for packed in self.buckets.get(index).into_iter().flat_map(entries) {
+                if untouched || !freeze.has(self.hash_of_stored(packed).reverse_bits()) {
+                    let (key, key_size) = entry::read(packed);
+                    let key = self.resolve(key);
+                    let end_ms = end_ms(&key);
+                    let value =
+                        if MAP { self.long(entry::read(&packed[key_size..]).0) } else { Raw::Bytes(&[]) };
+                    visit(key, value, end_ms);
+                    visited += 1;
+                }
+            }
+            freeze.pass(last);
+        }
+        match freeze.left.checked_sub(visited) {
+            Some(left) => freeze.left = left,
+            None => freeze.reading.lost.store(true, Ordering::Relaxed),
+        }
+        let done = freeze.next.is_none() && freeze.returned == freeze.entries.len();
+        if !done {
+            self.freeze = Some(freeze);
+        }
+        done
+    }
+
+    /// A value with its bytes, where they are in a slot.
+    fn long<'a>(&'a self, raw: Raw<'a>) -> Raw<'a> {
+        match raw {
+            Raw::Slot(slot) => Raw::Bytes(self.slots.get(slot)),
+            raw => raw,
+        }
+    }
+}
+
+/// Visits the first of the copied entries. Returns the bytes that it takes.
+fn visit_copied<const MAP: bool>(
+    copied: &[u8],
+    visit: &mut impl FnMut(Element<'_>, Raw<'_>, Option<u64>),
+) -> usize {
+    let (key, mut size) = entry::read(copied);
+    let mut value = Raw::Bytes(&[]);
+    if MAP {
+        let (raw, value_size) = entry::read(&copied[size..]);
+        value = raw;
+        size += value_size;
+    }
+    let (end, end_size) = entry::read(&copied[size..]);
+    let end_ms = match end {
+        Raw::Int(end_ms) => u64::try_from(end_ms).ok(),
+        _ => None,
+    };
+    visit(Element::from(key), value, end_ms);
+    size + end_size
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::types::packed::table::{FieldTable, MemberTable};
+    use proptest::prelude::*;
+
+    fn reading() -> Reading {
+        Reading { id: 1, lost: Arc::default() }
+    }
+
+    proptest! {
+        /// Whatever happens to the table between the pieces, they are what was there at the instant.
+        #[test]
+        fn all_entries_of_the_instant_are_returned_once(
+            seed: u64,
+            len in 0usize..600,
+            count in 1usize..40,
+            steps in proptest::collection::vec((0u8..8, 0usize..900, 0usize..200), 0..900),
+            every in 1usize..60,
+        ) {
+            let mut table = FieldTable::new(seed);
+            let text = |number: usize, long: usize| format!("{number}{}", "v".repeat(long)).into_bytes();
+            let key = |number: usize| {
+                if number.is_multiple_of(50) { text(number, 130) } else { format!("key:{number}").into_bytes() }
+            };
+            for number in 0..len {
+                table.set(&key(number), &text(number, number % 150));
+            }
+            let expected: BTreeMap<Vec<u8>, Vec<u8>> =
+                table.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+            let reading = reading();
+            table.freeze(reading.clone());
+            let mut seen: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+            let mut read = |table: &mut FieldTable| {
+                table.read_frozen(count, |_| None, |key, value, _| {
+                    seen.push((key.to_vec(), Element::from(value).to_vec()));
+                })
+            };
+            let mut done = false;
+            for (step, (kind, number, long)) in steps.into_iter().enumerate() {
+                match kind {
+                    0..3 => {
+                        table.remove(&key(number));
+                    }
+                    3 => {
+                        for number in 0..number {
+                            table.remove(&key(number));
+                        }
+                    }
+                    _ => {
+                        table.set(&key(number), &text(number + 1, long));
+                    }
+                }
+                if step % every == 0 && !done {
+                    done = read(&mut table);
+                }
+                table.assert_invariants();
+            }
+            while !done {
+                done = read(&mut table);
+            }
+            prop_assert_eq!(table.reading(), None);
+            prop_assert_eq!(seen.len(), expected.len());
+            prop_assert_eq!(seen.into_iter().collect::<BTreeMap<_, _>>(), expected);
+            prop_assert!(!reading.lost.load(Ordering::Relaxed));
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_dropped_while_it_is_read_is_missed() {
+        let reading = reading();
+        let mut table = MemberTable::new(1);
+        table.insert(b"member");
+        table.freeze(reading.clone());
+        table.remove(b"member");
+        drop(table);
+        assert!(reading.lost.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_reading_that_nobody_wants_is_not_missed() {
+        let reading = reading();
+        let mut table = MemberTable::new(1);
+        table.insert(b"member");
+        table.freeze(reading.clone());
+        table.thaw();
+        assert!(!reading.lost.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_change_copies_one_bucket() {
+        let mut table = MemberTable::new(3);
+        for number in 0..100_000u32 {
+            table.insert(&number.to_le_bytes());
+        }
+        table.freeze(reading());
+        table.remove(&5u32.to_le_bytes());
+        let copied = table.freeze.as_ref().map_or(0, |freeze| freeze.entries.len());
+        assert!((1..60 * 8).contains(&copied), "{copied} bytes");
+        table.thaw();
+    }
+}

@@ -1,0 +1,378 @@
+//! The append-only file: what was changed is there after a restart, whatever happens to the files.
+
+use std::path::{Path, PathBuf};
+
+use kvarts::shared::clock::Clock;
+
+use crate::harness::*;
+
+/// Directives with which every change is on disk before it is acknowledged.
+const ALWAYS: &[(&str, &str)] = &[("appendonly", "yes"), ("appendfsync", "always")];
+
+fn folder(dir: &Path) -> PathBuf {
+    dir.join("appendonlydir")
+}
+
+/// Ends a server and starts another one in its folder.
+fn restart(server: TestServer, pairs: &[(&str, &str)]) -> TestServer {
+    let dir = server.stop_and_keep();
+    TestServer::try_with(pairs, Clock::manual(START_MS), dir).expect("the server starts again")
+}
+
+/// Why a server does not start in this folder.
+fn refusal(dir: TempDir, pairs: &[(&str, &str)]) -> String {
+    match TestServer::try_with(pairs, Clock::manual(START_MS), dir) {
+        Ok(_) => panic!("the server starts"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn manifest(dir: &Path) -> String {
+    std::fs::read_to_string(folder(dir).join("appendonly.aof.manifest")).expect("a manifest")
+}
+
+/// All keys with their values and times, and the libraries.
+fn digest(server: &TestServer) -> String {
+    let mut client = server.client();
+    let mut all = Vec::new();
+    for database in 0..3 {
+        client.check(&format!("SELECT {database}"), "+OK~");
+        for key in client.value("KEYS *").texts() {
+            let dump = client.raw(&format!("DUMP {key}"));
+            let end = client.raw(&format!("PEXPIRETIME {key}"));
+            all.push(format!("{database} {key} {end} {dump}"));
+        }
+    }
+    all.sort();
+    all.push(client.raw("FUNCTION DUMP"));
+    all.join("\n")
+}
+
+const DATA: &[&str] = &[
+    "SET text value",
+    "SET number 17",
+    "SET ending value EX 100",
+    "INCRBYFLOAT number 0.5",
+    "RPUSH list a b c",
+    "SADD set a b c",
+    "ZADD sorted 1 a 2 b",
+    "HSET hash f v g w",
+    "HPEXPIRE hash 100000 FIELDS 1 f",
+    "XADD stream * f v",
+    "XGROUP CREATE stream group 0",
+    "XREADGROUP GROUP group consumer STREAMS stream >",
+    "SELECT 2",
+    "SET other database",
+    "MULTI",
+    "SET first 1",
+    "SELECT 1",
+    "SET second 2",
+    "EXEC",
+];
+
+fn write_data(server: &TestServer) {
+    let mut client = server.client();
+    for line in DATA {
+        let reply = client.raw(line);
+        assert!(!reply.starts_with('-'), "{line}: {reply}");
+    }
+    let script = "redis.call('set', KEYS[1], '1'); redis.call('rpush', KEYS[2], 'x')";
+    client.send(&encode(&["EVAL", script, "2", "script-a", "script-b"]));
+    client.check_next("$-1~");
+    let library = "#!lua name=mine\nredis.register_function('f',function() return 1 end)";
+    client.send(&encode(&["FUNCTION", "LOAD", library]));
+    client.check_next("$4~mine~");
+}
+
+/// Every kind of change comes back: types, times, databases, transactions, scripts, libraries; twice, since the
+/// second start goes on in the files of the first.
+#[test]
+fn what_was_changed_is_there_after_a_restart() {
+    for fsync in ["always", "everysec", "no"] {
+        let pairs = [("appendonly", "yes"), ("appendfsync", fsync)];
+        let server = TestServer::with(&pairs);
+        write_data(&server);
+        let before = digest(&server);
+        let server = restart(server, &pairs);
+        assert_eq!(digest(&server), before);
+        server.client().check("SET later 1", "+OK~");
+        let before = digest(&server);
+        let server = restart(server, &pairs);
+        assert_eq!(digest(&server), before);
+        assert_eq!(server.info("aof_enabled"), "1");
+    }
+}
+
+/// What is loaded is not told, counted or judged: statistics stand at nothing.
+#[test]
+fn loading_counts_nothing() {
+    let server = TestServer::with(ALWAYS);
+    write_data(&server);
+    let server = restart(server, ALWAYS);
+    assert_eq!(server.info("total_commands_processed"), "0");
+    assert_eq!(server.info("rdb_changes_since_last_save"), "0");
+    assert_eq!(server.info("expired_keys"), "0");
+}
+
+/// A user who may do little, a full memory and a limit of replicas do not keep the file from being repeated.
+#[test]
+fn loading_is_judged_by_nothing() {
+    let server = TestServer::with(ALWAYS);
+    write_data(&server);
+    let before = digest(&server);
+    let dir = server.stop_and_keep();
+    let hard = [
+        ("appendonly", "yes"),
+        ("maxmemory", "1"),
+        ("maxmemory-policy", "noeviction"),
+        ("min-replicas-to-write", "3"),
+        ("requirepass", "secret"),
+    ];
+    let server = TestServer::try_with(&hard, Clock::manual(START_MS), dir).expect("it starts");
+    let server = restart(server, ALWAYS);
+    assert_eq!(digest(&server), before);
+}
+
+/// Keys that ended while the server was away are loaded, since later changes may need them, and end then.
+#[test]
+fn keys_that_ended_meanwhile_end_after_loading() {
+    let server = TestServer::with(ALWAYS);
+    let mut client = server.client();
+    client.check("SET short 1 PX 1000", "+OK~");
+    client.check("SET kept 1 PX 1000", "+OK~");
+    client.check("PERSIST kept", ":1~");
+    let dir = server.stop_and_keep();
+    let server = TestServer::try_with(ALWAYS, Clock::manual(START_MS + 5000), dir).expect("it starts");
+    let mut client = server.client();
+    client.check("GET kept", "$1~1~");
+    client.check("GET short", "$-1~");
+}
+
+/// A rewrite keeps all data, with changes before, during and behind it, and leaves two files.
+#[test]
+fn a_rewrite_keeps_everything() {
+    let server = TestServer::with(ALWAYS);
+    write_data(&server);
+    let mut client = server.client();
+    client.check("BGREWRITEAOF", "+Background append only file rewriting started~");
+    client.check("SET during 1", "+OK~");
+    eventually("the rewrite ends", || server.info("aof_rewrite_in_progress") == "0");
+    client.check("SET behind 1", "+OK~");
+    assert_eq!(server.info("aof_last_bgrewrite_status"), "ok");
+    let before = digest(&server);
+    let lines = manifest(server.dir());
+    let form = lines.lines().next().expect("a base").split('.').nth(4).expect("its form").to_owned();
+    let form = form.split(' ').next().expect("a form");
+    assert_eq!(
+        lines,
+        format!(
+            "file appendonly.aof.2.base.{form} seq 2 type b\nfile appendonly.aof.2.incr.aof seq 2 type i\n"
+        )
+    );
+    let files = std::fs::read_dir(folder(server.dir())).expect("the folder").count();
+    assert_eq!(files, 3, "base, incremental file and manifest");
+    let server = restart(server, ALWAYS);
+    assert_eq!(digest(&server), before);
+}
+
+/// CONFIG SET begins the file with all data there is, and ends it; what is changed without it is not in it.
+#[test]
+fn it_is_switched_on_and_off() {
+    let server = TestServer::start();
+    write_data(&server);
+    let mut client = server.client();
+    client.check("CONFIG SET appendonly yes", "+OK~");
+    client.check("SET early 1", "+OK~");
+    eventually("it is there", || {
+        server.info("aof_rewrite_in_progress") == "0" && server.info("aof_pending_rewrite") == "0"
+    });
+    client.check("SET later 1", "+OK~");
+    let with_it = digest(&server);
+    client.check("WAITAOF 1 0 20000", "*2~:1~:0~");
+    client.check("CONFIG SET appendonly no", "+OK~");
+    eventually("nobody listens", || !server.handle().server().journal().is_heard());
+    client.check("SET lost 1", "+OK~");
+    assert_eq!(server.info("aof_enabled"), "0");
+    let server = restart(server, ALWAYS);
+    assert_eq!(digest(&server), with_it);
+    let mut client = server.client();
+    client.check("CONFIG SET appendonly no", "+OK~");
+    client.check("CONFIG SET appendonly yes", "+OK~");
+    client.check("SET again 1", "+OK~");
+    eventually("it is there", || {
+        server.info("aof_rewrite_in_progress") == "0" && server.info("aof_pending_rewrite") == "0"
+    });
+    let before = digest(&server);
+    let server = restart(server, ALWAYS);
+    assert_eq!(digest(&server), before);
+}
+
+/// The single file of old versions becomes the base, and stays it after another start.
+#[test]
+fn an_old_single_file_is_taken_over() {
+    let dir = TempDir::new();
+    let old = dir.path().join("appendonly.aof");
+    std::fs::write(&old, encode(&["SET", "old", "1"])).expect("a file");
+    let server = TestServer::try_with(ALWAYS, Clock::manual(START_MS), dir).expect("it starts");
+    server.client().check("SET new 2", "+OK~");
+    assert!(!old.exists() && folder(server.dir()).join("appendonly.aof").exists());
+    let server = restart(server, ALWAYS);
+    server.client().check("MGET old new", "*2~$1~1~$1~2~");
+    assert_eq!(
+        manifest(server.dir()),
+        "file appendonly.aof seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
+    );
+}
+
+/// Makes a folder with these bytes as the only incremental file.
+fn with_file(bytes: &[u8]) -> TempDir {
+    let dir = TempDir::new();
+    std::fs::create_dir(folder(dir.path())).expect("a folder");
+    let write =
+        |name: &str, bytes: &[u8]| std::fs::write(folder(dir.path()).join(name), bytes).expect("a file");
+    write("appendonly.aof.manifest", b"file appendonly.aof.1.incr.aof seq 1 type i\n");
+    write("appendonly.aof.1.incr.aof", bytes);
+    dir
+}
+
+fn requests(lines: &[&str]) -> Vec<u8> {
+    lines.iter().flat_map(|line| encode(&line.split(' ').collect::<Vec<_>>())).collect()
+}
+
+/// A torn end is cut off, with a transaction whose EXEC is missing; what is written then is there at the next
+/// start (valkey#4342: it was not, behind a torn MULTI).
+#[test]
+fn a_torn_end_is_cut() {
+    let whole = requests(&["SET a 1", "MULTI", "INCR a", "INCR b", "EXEC", "SET c 1"]);
+    let last = requests(&["SET c 1"]).len();
+    let group = requests(&["MULTI", "INCR a", "INCR b", "EXEC"]).len();
+    let first = whole.len() - last - group;
+    for len in 0..=whole.len() {
+        let server = TestServer::try_with(ALWAYS, Clock::manual(START_MS), with_file(&whole[..len]));
+        let server = server.expect("it starts");
+        let expected = match len {
+            len if len == whole.len() => "*3~$1~2~$1~1~$1~1~",
+            len if len >= first + group => "*3~$1~2~$1~1~$-1~",
+            len if len >= first => "*3~$1~1~$-1~$-1~",
+            _ => "*3~$-1~$-1~$-1~",
+        };
+        server.client().check("MGET a b c", expected);
+        server.client().check("SET d 1", "+OK~");
+        let server = restart(server, ALWAYS);
+        server.client().check("MGET a b c", expected);
+        server.client().check("GET d", "$1~1~");
+    }
+}
+
+/// Without `aof-load-truncated` a torn end is refused; so is one that is not at the end of the last file.
+#[test]
+fn a_torn_end_is_refused_where_it_may_not_be() {
+    let whole = requests(&["SET a 1", "SET b 1"]);
+    let torn = &whole[..whole.len() - 3];
+    let strict = [("appendonly", "yes"), ("aof-load-truncated", "no")];
+    let error = refusal(with_file(torn), &strict);
+    assert!(error.contains("Unexpected end of file") && error.contains("offset 27 of 51"), "{error}");
+    let dir = with_file(torn);
+    let names = "file appendonly.aof.1.incr.aof seq 1 type i\nfile appendonly.aof.2.incr.aof seq 2 type i\n";
+    std::fs::write(folder(dir.path()).join("appendonly.aof.manifest"), names).expect("a file");
+    std::fs::write(folder(dir.path()).join("appendonly.aof.2.incr.aof"), requests(&["SET c 1"]))
+        .expect("a file");
+    let error = refusal(dir, ALWAYS);
+    assert!(error.contains("Unexpected end of file"), "{error}");
+}
+
+/// What is no append-only file is refused with the place.
+#[test]
+fn broken_files_are_refused_with_the_place() {
+    let good = requests(&["SET a 1"]);
+    for (bytes, text) in [
+        (&b"hello\r\n"[..], "no request begins here at offset 27"),
+        (b"*1\r\n$3\r\nabcd\r\n", "at offset 27"),
+        (b"*1\r\n$4\r\nEXEC\r\n", "MULTI and EXEC do not match at offset 27"),
+        (b"*1\r\n$3\r\nbla\r\n", "unknown command 'bla'"),
+    ] {
+        let error = refusal(with_file(&[&good[..], bytes].concat()), ALWAYS);
+        assert!(error.contains(text), "{error}");
+    }
+    let dir = with_file(&good);
+    std::fs::remove_file(folder(dir.path()).join("appendonly.aof.1.incr.aof")).expect("it was there");
+    let error = refusal(dir, ALWAYS);
+    assert!(error.ends_with("appendonly.aof.1.incr.aof: No such file or directory"), "{error}");
+    let dir = with_file(&good);
+    std::fs::write(folder(dir.path()).join("appendonly.aof.manifest"), "").expect("a file");
+    let error = refusal(dir, ALWAYS);
+    assert!(error.contains("Found an empty AOF manifest"), "{error}");
+}
+
+/// A second server is kept out of a folder that one writes into; another folder is free to it.
+#[test]
+fn a_second_server_is_kept_out() {
+    let server = TestServer::with(ALWAYS);
+    let folder = server.dir().display().to_string();
+    let pairs = [("port", "0"), ("dir", folder.as_str()), ("appendonly", "yes")];
+    let config = kvarts::config::Config::from_pairs(pairs).expect("a configuration");
+    let error = kvarts::start(config, Clock::manual(START_MS)).err().expect("a refusal").to_string();
+    assert!(error.contains("another server uses the folder") && error.contains(&folder), "{error}");
+    let other = TestServer::start();
+    let mut client = other.client();
+    client.check("CONFIG SET appendonly yes", "+OK~");
+}
+
+/// A pipeline, a transaction, a client that waits and one that wants no replies: each hears only of what is on
+/// disk, and what it hears is there after a restart.
+#[test]
+fn replies_wait_for_the_disk_in_every_state() {
+    let server = TestServer::with(ALWAYS);
+    let mut waiting = server.client();
+    waiting.send(&encode(&["BLPOP", "queue", "0"]));
+    eventually("it waits", || server.info("blocked_clients") == "1");
+    let mut client = server.client();
+    for _ in 0..200 {
+        client.send(&encode(&["INCR", "count"]));
+    }
+    for number in 1..=200 {
+        client.check_next(&format!(":{number}~"));
+    }
+    client.send(&requests(&["CLIENT REPLY SKIP", "INCR count"]));
+    client.check("RPUSH queue a b", ":2~");
+    waiting.check_next("*2~$5~queue~$1~a~");
+    client.check("MULTI", "+OK~");
+    client.check("INCR count", "+QUEUED~");
+    client.check("QUIT", "+OK~");
+    let server = restart(server, ALWAYS);
+    let mut client = server.client();
+    client.check("GET count", "$3~201~");
+    client.check("LRANGE queue 0 -1", "*1~$1~b~");
+}
+
+/// WAITAOF tells whether the disk has what its client wrote.
+#[test]
+fn waitaof_waits_for_the_disk() {
+    for fsync in ["always", "everysec"] {
+        let server = TestServer::with(&[("appendonly", "yes"), ("appendfsync", fsync)]);
+        let mut client = server.client();
+        client.check("WAITAOF 1 0 0", "*2~:1~:0~");
+        client.check("WAITAOF 0 0 0", "*2~:1~:0~");
+        client.send(&[requests(&["SET a 1"]), requests(&["WAITAOF 1 0 20000"])].concat());
+        client.check_next("+OK~");
+        client.check_next("*2~:1~:0~");
+        client.check("MULTI", "+OK~");
+        client.check("WAITAOF 1 0 0", "+QUEUED~");
+        client.check("EXEC", "*1~*2~:1~:0~");
+        assert_eq!(server.info("blocked_clients"), "0");
+    }
+}
+
+/// DEBUG LOADAOF brings the same data again, and the file goes on.
+#[test]
+fn debug_loadaof_loads_the_same() {
+    let server = TestServer::with(&[("appendonly", "yes"), ("enable-debug-command", "yes")]);
+    write_data(&server);
+    let before = digest(&server);
+    server.client().check("DEBUG LOADAOF", "+OK~");
+    assert_eq!(digest(&server), before);
+    server.client().check("SET later 1", "+OK~");
+    let before = digest(&server);
+    let server = restart(server, ALWAYS);
+    assert_eq!(digest(&server), before);
+}

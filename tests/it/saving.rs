@@ -1,0 +1,149 @@
+//! SAVE, BGSAVE, save points, the last snapshot before the end: when files are written and what is told of it.
+
+use std::path::Path;
+
+use crate::harness::*;
+
+fn file(server: &TestServer) -> Option<Vec<u8>> {
+    std::fs::read(server.dir().join("dump.rdb")).ok()
+}
+
+/// No file but the snapshot is left behind.
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.ends_with(".rdb"));
+    names.sort();
+    names
+}
+
+#[test]
+fn save_writes_the_file() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("MSET a 1 b 2", "+OK~");
+    client.check("SELECT 3", "+OK~");
+    client.check("RPUSH l x y", ":2~");
+    assert_eq!(info(&mut client, "rdb_changes_since_last_save"), "4");
+    assert_eq!(file(&server), None);
+    client.check("SAVE", "+OK~");
+    let bytes = file(&server).expect("a file");
+    assert!(bytes.starts_with(b"REDIS0011\xfa\x09redis-ver"));
+    assert!(
+        bytes.windows(12).any(|part| part == b"\xfe\x03\xfb\x01\x00\x01\x01l\x02\x01x\x01"),
+        "the list in database 3"
+    );
+    assert_eq!(files(server.dir()), ["dump.rdb"]);
+    assert_eq!(info(&mut client, "rdb_changes_since_last_save"), "0");
+    assert_eq!(info(&mut client, "rdb_saves"), "1");
+    client.check("HSETEX h EX 100 FIELDS 1 f v", ":1~");
+    client.check("CONFIG SET rdb-version 11", "+OK~");
+    client.check("SAVE", "-ERR~");
+    assert_eq!(file(&server), Some(bytes), "a snapshot that fails leaves the last one in its place");
+    assert_eq!(files(server.dir()), ["dump.rdb"]);
+    client.check("CONFIG SET rdb-version auto", "+OK~");
+    client.check("SAVE", "+OK~");
+    assert!(file(&server).expect("a file").starts_with(b"VALKEY080"), "expiries of fields need it");
+    client.check("MULTI", "+OK~");
+    client.check("SAVE", "-ERR Command 'save' not allowed inside a transaction~");
+}
+
+#[test]
+fn bgsave_goes_on_in_the_background_and_can_be_cancelled() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("BGSAVE x", "-ERR syntax error~");
+    client.check("BGSAVE CANCEL", "-ERR Background saving is currently not in progress or scheduled~");
+    client.check("SET a 1", "+OK~");
+    client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+    client.check("BGSAVE", "+Background saving started~");
+    assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "1");
+    client.check("BGSAVE", "-ERR Background save already in progress~");
+    client.check("BGSAVE SCHEDULE", "-ERR Background save already in progress~");
+    client.check("SAVE", "-ERR Background save already in progress~");
+    client.check("SET a 2", "+OK~");
+    client.check("BGSAVE CANCEL", "+Background saving cancelled~");
+    eventually("it is given up", || info(&mut client, "rdb_bgsave_in_progress") == "0");
+    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+    assert_eq!(files(server.dir()), [""; 0]);
+    client.check("CONFIG SET rdb-key-save-delay 0", "+OK~");
+    client.check("BGSAVE SCHEDULE", "+Background saving started~");
+    eventually("it is written", || info(&mut client, "rdb_saves") == "1");
+    assert_eq!(files(server.dir()), ["dump.rdb"]);
+}
+
+#[test]
+fn save_points_ask_for_snapshots() {
+    let server = TestServer::with(&[("save", "10 2 100 1")]);
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    server.advance_ms(50_000);
+    let look = || server.handle().server().saving().expect("files").look();
+    look();
+    assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "0", "one change is too few");
+    client.check("SET a 2", "+OK~");
+    look();
+    eventually("it is written", || info(&mut client, "rdb_saves") == "1");
+    client.check("SET a 3", "+OK~");
+    server.advance_ms(100_000);
+    look();
+    assert_eq!(info(&mut client, "rdb_saves"), "1", "a hundred seconds have to be over");
+    server.advance_ms(1000);
+    look();
+    eventually("it is written", || info(&mut client, "rdb_saves") == "2");
+}
+
+/// A folder that is gone: writes are refused until a snapshot succeeds again, reads go on.
+#[test]
+fn writes_are_refused_after_a_snapshot_failed() {
+    let server = TestServer::with(&[("save", "3600 1"), ("enable-protected-configs", "yes")]);
+    let mut client = server.client();
+    let gone = server.dir().join("gone");
+    std::fs::create_dir(&gone).expect("a folder");
+    client.call(&["CONFIG", "SET", "dir", gone.to_str().expect("a path")]);
+    std::fs::remove_dir(&gone).expect("an empty folder");
+    client.check("SET a 1", "+OK~");
+    client.check("BGSAVE", "+Background saving started~");
+    eventually("it fails", || info(&mut client, "rdb_last_bgsave_status") == "err");
+    client.send(b"SET a 2\r\nGET a\r\nMULTI\r\nSET a 3\r\nEXEC\r\nPING\r\n");
+    assert!(client.read().text().starts_with("MISCONF Valkey is configured to save RDB snapshots"));
+    client.check_next("$1~1~");
+    client.check_next("+OK~");
+    assert!(client.read().text().starts_with("MISCONF "));
+    assert!(client.read().text().starts_with("EXECABORT "));
+    client.check_next("+PONG~");
+    let script = client.call(&["EVAL", "return redis.call('set', 'a', 1)", "0"]);
+    assert!(script.text().contains("MISCONF"), "{script:?}");
+    client.check("CONFIG SET stop-writes-on-bgsave-error no", "+OK~");
+    client.check("SET a 4", "+OK~");
+    client.check("CONFIG SET stop-writes-on-bgsave-error yes", "+OK~");
+    std::fs::create_dir(&gone).expect("a folder");
+    client.check("BGSAVE", "+Background saving started~");
+    eventually("it succeeds", || info(&mut client, "rdb_last_bgsave_status") == "ok");
+    client.check("SET a 5", "+OK~");
+}
+
+#[test]
+fn the_end_waits_for_the_last_snapshot() {
+    for (save, words, is_saved) in [
+        ("3600 1", "SHUTDOWN", true),
+        ("", "SHUTDOWN", false),
+        ("", "SHUTDOWN SAVE", true),
+        ("3600 1", "SHUTDOWN NOSAVE", false),
+    ] {
+        let server = TestServer::with(&[("save", save)]);
+        let mut client = server.client();
+        client.check("SET a 1", "+OK~");
+        client.send(format!("{words}\r\n").as_bytes());
+        client.expect_closed();
+        assert_eq!(file(&server).is_some(), is_saved, "{words} with save '{save}'");
+    }
+    let server = TestServer::with(&[("save", "3600 1"), ("rdb-version", "11")]);
+    let mut client = server.client();
+    client.check("HSETEX h EX 100 FIELDS 1 f v", ":1~");
+    client.check("SHUTDOWN", "-ERR Errors trying to SHUTDOWN. Check logs.~");
+    client.check("SET a 1", "+OK~");
+    client.send(b"SHUTDOWN FORCE\r\n");
+    client.expect_closed();
+}
