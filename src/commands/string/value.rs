@@ -277,6 +277,7 @@ fn get(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// GET of a string of megabytes.
+#[cold]
 fn get_in_pieces(cx: &mut Context<'_>, key: &HashedKey<'_>) -> CommandResult {
     const PIECE: usize = 256 * 1024;
     let start = cx.reply.position();

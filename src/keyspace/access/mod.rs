@@ -420,20 +420,24 @@ impl<'g, 'b> Access<'g, 'b> {
 
     #[inline]
     fn table(&self, number: usize, key: &HashedKey<'_>) -> &SlotTable {
+        self.table_of(self.held_for(number, key))
+    }
+
+    #[inline]
+    fn held_for(&self, number: usize, key: &HashedKey<'_>) -> &HeldLock<'g> {
         let Some(index) = self.position(number, key.slot()) else {
             unreachable!("the command's key spec declares every key that it reads")
         };
-        match &self.locks[index].guard {
+        &self.locks[index]
+    }
+
+    #[inline]
+    fn table_of<'t>(&'t self, held: &'t HeldLock<'g>) -> &'t SlotTable {
+        match &held.guard {
             SlotGuard::Read(guard) => guard,
             SlotGuard::Write(guard) => guard,
             SlotGuard::Absent { .. } => self.keyspace.nothing(),
         }
-    }
-
-    /// The database whose lock covers a key.
-    #[inline]
-    fn physical_of_lock(&self, number: usize, key: &HashedKey<'_>) -> Option<&'g Database> {
-        self.position(number, key.slot()).and_then(|index| self.locks[index].database)
     }
 
     #[inline]
@@ -455,7 +459,8 @@ impl<'g, 'b> Access<'g, 'b> {
         if self.undo.is_some() {
             self.note_for_undo(number, key);
         }
-        let table = self.table(number, key);
+        let held = self.held_for(number, key);
+        let table = self.table_of(held);
         let at = table::locate(table, key)?;
         let record = table::at(table, at);
         if is_expired(record, self.ended_ms) {
@@ -463,7 +468,7 @@ impl<'g, 'b> Access<'g, 'b> {
             return None;
         }
         let is_read = |database: &Database| database.readers.any();
-        if self.keyspace.handover.is_running() || self.physical_of_lock(number, key).is_some_and(is_read) {
+        if self.keyspace.handover.is_running() || held.database.is_some_and(is_read) {
             self.hand_over(number, key, at);
         }
         Some(at)
