@@ -30,6 +30,7 @@ mod differential_words;
 mod direct;
 mod docs;
 mod expire;
+mod fair;
 mod field_ends;
 mod generic;
 mod geo;
