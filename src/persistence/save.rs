@@ -238,7 +238,7 @@ pub(super) fn begin_snapshot<'s>(server: &'s Server, at_begin: &mut dyn FnMut(&S
 }
 
 /// Writes a snapshot as the bytes of an RDB file. `progress` is told how many keys were written, and may end it.
-fn write_snapshot(
+pub(super) fn write_snapshot(
     server: &Server,
     begun: Begun<'_>,
     aof_base: bool,

@@ -60,14 +60,14 @@ pub(super) const SPECS: &[Spec] = &[
         "yes",
         "Refuse writes after a snapshot failed.",
     ).active(),
-    spec(D::Appendonly, "appendonly", BOOL, "no", "Log every write to the append-only file."),
+    spec(D::Appendonly, "appendonly", BOOL, "no", "Log every write to the append-only file.").active(),
     spec(
         D::Appendfilename,
         "appendfilename",
         Kind::Text(Some(check::append_file)),
         "appendonly.aof",
         "Base name of the append-only files.",
-    )
+    ).active()
     .immutable(),
     spec(
         D::Appenddirname,
@@ -75,7 +75,7 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Text(Some(check::append_folder)),
         "appendonlydir",
         "Folder of the append-only files, inside dir.",
-    )
+    ).active()
     .immutable(),
     spec(
         D::Appendfsync,
@@ -83,63 +83,63 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Enum(&["everysec", "always", "no"]),
         "everysec",
         "When the append-only file is flushed to disk.",
-    ),
+    ).active(),
     spec(
         D::NoAppendfsyncOnRewrite,
         "no-appendfsync-on-rewrite",
         BOOL,
         "no",
         "Do not flush the append-only file while it is rewritten.",
-    ),
+    ).active(),
     spec(
         D::AutoAofRewritePercentage,
         "auto-aof-rewrite-percentage",
         COUNT,
         "100",
         "Growth in percent after which the append-only file is rewritten.",
-    ),
+    ).active(),
     spec(
         D::AutoAofRewriteMinSize,
         "auto-aof-rewrite-min-size",
         memory(0, SIGNED_MAX),
         "64mb",
         "Size below which the append-only file is not rewritten.",
-    ),
+    ).active(),
     spec(
         D::AofLoadTruncated,
         "aof-load-truncated",
         BOOL,
         "yes",
         "Start although the append-only file ends in the middle of an entry.",
-    ),
+    ).active(),
     spec(
         D::AofUseRdbPreamble,
         "aof-use-rdb-preamble",
         BOOL,
         "yes",
         "Begin a rewritten append-only file with a snapshot.",
-    ),
+    ).active(),
     spec(
         D::AofTimestampEnabled,
         "aof-timestamp-enabled",
         BOOL,
         "no",
         "Note the time in the append-only file.",
-    ),
+    ).active(),
     spec(
         D::AofRewriteIncrementalFsync,
         "aof-rewrite-incremental-fsync",
         BOOL,
         "yes",
         "Flush a rewritten append-only file bit by bit while it is written.",
-    ),
+    ).active(),
     spec(
         D::AofDisableAutoGc,
         "aof-disable-auto-gc",
         BOOL,
         "no",
         "Keep append-only files that are no longer needed.",
-    )
+    ).active()
     .hidden(),
     spec(
         D::RdbKeySaveDelay,

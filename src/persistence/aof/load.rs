@@ -12,6 +12,7 @@ use crate::aof::{Part, PartError, Requests, Step};
 use crate::engine::Server;
 use crate::engine::batch::{Scratch, Stop};
 use crate::engine::client::Client;
+use crate::persistence::rdb::{self, load::Purpose};
 use crate::shared::client::{Door, SharedClient};
 
 /// Bytes read from a file at once.
@@ -61,9 +62,12 @@ pub enum LoadError {
         /// The error.
         reply: String,
     },
-    /// A file begins with a snapshot.
-    #[error("{path}: an RDB file as the beginning of an append-only file cannot be read yet")]
-    Preamble {
+    /// The snapshot with which a file begins cannot be loaded.
+    #[error(transparent)]
+    Snapshot(#[from] rdb::load::LoadError),
+    /// The server was asked to end meanwhile.
+    #[error("the server was asked to end while it loaded {path}")]
+    Stopped {
         /// The file.
         path: String,
     },
@@ -91,6 +95,7 @@ pub struct Loaded {
 /// A file that cannot be read, is wrong or is torn.
 pub fn load(server: &Server, folder: &Folder, cuts_torn_end: bool) -> Result<Loaded, LoadError> {
     let mut loaded = Loaded::default();
+    server.loading.expect(folder.total_bytes());
     let last = folder.manifest.live().last().map(|part| part.name.clone());
     for part in folder.manifest.live() {
         let is_last = last.as_ref() == Some(&part.name);
@@ -127,8 +132,15 @@ fn load_part(
     let path = folder.path_of(&part.name);
     let shown = || path.display().to_string();
     let failed = |error| LoadError::File { path: shown(), error };
-    let file = folder.files.read(&path).map_err(failed)?;
+    let mut file = folder.files.read(&path).map_err(failed)?;
     let mut player = Player::new(server, &path);
+    if begins_with_snapshot(&mut *file).map_err(failed)? {
+        let end = rdb::load::load(server, &*folder.files, &path, Purpose::Base)?.end;
+        player.requests = Requests::new(end);
+    }
+    let start = player.requests.offset();
+    file = folder.files.read(&path).map_err(failed)?;
+    io::copy(&mut (&mut file).take(start), &mut io::sink()).map_err(failed)?;
     let ended = player.play(file)?;
     loaded.requests += player.requests_run;
     loaded.bytes += ended.len;
@@ -150,6 +162,13 @@ fn load_part(
         file.sync()
     });
     cut.map_err(failed)
+}
+
+/// Whether a file begins with the bytes of an RDB file.
+fn begins_with_snapshot(file: &mut dyn Read) -> io::Result<bool> {
+    let mut magic = Vec::new();
+    file.take(6).read_to_end(&mut magic)?;
+    Ok(magic == b"REDIS0" || magic == b"VALKEY")
 }
 
 /// Where a file ends.
@@ -205,14 +224,16 @@ impl<'s> Player<'s> {
 
     fn play(&mut self, mut file: Box<dyn Read + Send>) -> Result<Ended, LoadError> {
         let shown = |path: &Path| path.display().to_string();
-        let mut len = 0;
+        let mut len = self.requests.offset();
+        let stop = self.server.shutdown_signal();
         loop {
+            if *stop.borrow() {
+                return Err(LoadError::Stopped { path: shown(self.path) });
+            }
             let read = self.read_piece(&mut *file);
             let read = read.map_err(|error| LoadError::File { path: shown(self.path), error })?;
-            if len == 0 && [&b"REDIS0"[..], b"VALKEY"].iter().any(|magic| self.buffer.starts_with(magic)) {
-                return Err(LoadError::Preamble { path: shown(self.path) });
-            }
             len += read as u64;
+            self.server.loading.add_bytes(read as u64);
             if read == 0 {
                 return Ok(Ended { whole: self.requests.whole(), len });
             }

@@ -173,6 +173,7 @@ impl AppendOnlyFile {
         Job {
             server: Arc::clone(server),
             folder: Arc::clone(&self.folder),
+            is_rdb: server.config.flag(Directive::AofUseRdbPreamble),
             syncs_bit_by_bit: server.config.flag(Directive::AofRewriteIncrementalFsync),
             cancelled: Arc::clone(cancelled),
         }

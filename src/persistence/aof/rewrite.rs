@@ -21,6 +21,8 @@ const SYNC_EACH: u64 = 4 << 20;
 pub(super) struct Job {
     pub(super) server: Arc<Server>,
     pub(super) folder: Arc<Mutex<Folder>>,
+    /// Whether the base is an RDB file (`aof-use-rdb-preamble`), else requests.
+    pub(super) is_rdb: bool,
     pub(super) syncs_bit_by_bit: bool,
     /// Set to have the job end before its work is done.
     pub(super) cancelled: Arc<AtomicBool>,
@@ -57,15 +59,14 @@ impl Job {
         let base = BaseFile { file: &*file, job: self, unsynced: 0 };
         let mut out = BufWriter::with_capacity(256 << 10, base);
         let is_cancelled = || self.cancelled.load(Ordering::Acquire);
-        snapshot::write(&self.server, at_begin, &is_cancelled, &mut out)?;
+        snapshot::write(&self.server, self.is_rdb, at_begin, &is_cancelled, &mut out)?;
         out.flush()?;
         file.sync()
     }
 
     /// Puts the file that was written in the place of the base and of all files before `first`.
     pub(super) fn take_base(&self, first: Option<&Part>) -> io::Result<()> {
-        // An RDB file as base follows when such files can be loaded.
-        self.folder.lock().take_base(false, first)
+        self.folder.lock().take_base(self.is_rdb, first)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::plain::PlainWriter;
 use crate::engine::Server;
-use crate::persistence::save::{Begun, begin_snapshot};
+use crate::persistence::save::{Begun, SaveError, begin_snapshot, pause_for_tests, write_snapshot};
 
 /// Bytes that are gathered before they are written.
 const CHUNK: usize = 256 << 10;
@@ -13,7 +13,7 @@ const CHUNK: usize = 256 << 10;
 /// Pause before it is tried again to begin where another snapshot is being read.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Writes all data as it is at one position, as requests. `at_begin` is called with that position while nobody
+/// Writes all data as it is at one position, as an RDB file or as requests. `at_begin` is called with that position while nobody
 /// else is in the keyspace: what is changed from there on stands in the journal behind it. Waits while another
 /// snapshot is being read; `is_cancelled` ends the wait.
 ///
@@ -21,6 +21,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// What writing says, or why the snapshot could not be read to its end.
 pub(super) fn write(
     server: &Server,
+    is_rdb: bool,
     at_begin: &mut dyn FnMut(u64),
     is_cancelled: &dyn Fn() -> bool,
     out: &mut dyn Write,
@@ -34,6 +35,14 @@ pub(super) fn write(
         }
         std::thread::sleep(PAUSE);
     };
+    if is_rdb {
+        let mut progress = |_| if is_cancelled() { Err(SaveError::Cancelled) } else { Ok(()) };
+        let written = write_snapshot(server, begun, true, &mut |bytes| out.write_all(bytes), &mut progress);
+        return written.map_err(|error| match error {
+            SaveError::Disk(error) => error,
+            other => io::Error::other(other),
+        });
+    }
     let Begun { mut snapshot, libraries, .. } = begun;
     let mut writer = PlainWriter::default();
     libraries.iter().for_each(|library| writer.library(&library.source));
@@ -44,7 +53,7 @@ pub(super) fn write(
             out.write_all(writer.bytes())?;
             writer.forget();
         }
-        crate::persistence::save::pause_for_tests(server, writer.keys() - keys);
+        pause_for_tests(server, writer.keys() - keys);
         if !more {
             return Ok(());
         }

@@ -513,7 +513,6 @@ impl Writer {
         let released = match self.policy() {
             _ if !counts => u64::MAX,
             Policy::Always if !self.spares_sync() => self.synced,
-            _ if self.failed => self.written,
             _ => self.written + UNWRITTEN_MAX,
         };
         let synced = if counts { self.synced } else { 0 };
