@@ -242,9 +242,7 @@ impl Handle {
         match outcome {
             // The loader ends without a word only by a panic, which is in the log.
             Some(Ok(Err(LoadError::Stopped { .. }))) => Ok(false),
-            Some(loaded) => {
-                loaded.unwrap_or_else(|_| Err(LoadError::Panicked)).map(|()| true).map_err(Into::into)
-            }
+            Some(loaded) => loaded.unwrap_or(Err(LoadError::Panicked)).map(|()| true).map_err(Into::into),
             None => {
                 self.server.request_shutdown();
                 Ok(false)

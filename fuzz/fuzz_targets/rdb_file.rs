@@ -15,7 +15,7 @@ fuzz_target!(|input: &[u8]| {
     for piece in [magic, items].concat().chunks(1 + usize::from(piece)) {
         reader.feed(piece);
         loop {
-            match reader.next() {
+            match reader.read_next() {
                 Ok(Next::Item(Item::Key(key))) => {
                     let Ok(Ok(record)) = key.record(&limits, 0) else { continue };
                     let dumped = rdb::dump(&record);

@@ -3,7 +3,7 @@
 
 use super::error::{Read, RestoreError};
 use super::listpack::Listpack;
-use super::packed::{Elements, signed_le};
+use super::packed::{Element, Elements, signed_le};
 use super::reader::Reader;
 use super::ziplist::Ziplist;
 use super::zipmap::Zipmap;
@@ -321,16 +321,24 @@ fn add_field(hash: &mut Hash, field: &[u8], value: &[u8], limits: &Limits) -> Re
 
 /// Reads members and scores, which are text in the first form and binary in the second.
 fn zset(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<ZSet> {
-    let mut zset = ZSet::new();
-    let count = reader.count()?;
-    zset.expect(count, 0, &limits.zset);
-    for _ in 0..count {
+    let mut members = Vec::new();
+    for _ in 0..reader.count()? {
         let member = reader.text()?;
         let score = match kind {
             kind::ZSET => reader.decimal()?,
             _ => f64::from_le_bytes(reader.array()?),
         };
-        add_scored(&mut zset, &member, score, limits)?;
+        members.push((member, score));
+    }
+    // Redis and Valkey write the highest score first. Added in rising order, the leaves' scores keep their base
+    // and are not packed anew with each member.
+    let falls = matches!(&*members, [(_, first), .., (_, last)] if first > last);
+    let mut zset = ZSet::new();
+    let mut add = |(member, score): (Element<'_>, f64)| add_scored(&mut zset, &member, score, limits);
+    if falls {
+        members.into_iter().rev().try_for_each(&mut add)?;
+    } else {
+        members.into_iter().try_for_each(&mut add)?;
     }
     Ok(zset)
 }

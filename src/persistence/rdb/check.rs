@@ -35,7 +35,7 @@ pub struct Report {
     /// Modules that have data beside keys.
     pub modules: Vec<String>,
     /// The values with the most bytes in the file, the largest last: bytes, database, key, type.
-    largest: BinaryHeap<Reverse<(usize, u64, Vec<u8>, &'static str)>>,
+    largest: BinaryHeap<Reverse<Large>>,
     /// What is wrong: values that are not well formed, then what ended the reading.
     pub errors: Vec<FileError>,
     /// Errors in all.
@@ -45,6 +45,9 @@ pub struct Report {
     /// Bytes of the file.
     pub len: u64,
 }
+
+/// A value with many bytes: their number, database, key, type.
+type Large = (usize, u64, Vec<u8>, &'static str);
 
 /// Some keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +100,7 @@ pub fn check(mut source: impl Read, now_ms: u64) -> io::Result<Report> {
         }
         reader.feed(&piece[..read]);
         loop {
-            match reader.next() {
+            match reader.read_next() {
                 Ok(Next::More) => break,
                 Ok(Next::End) => {
                     is_whole = true;

@@ -47,7 +47,7 @@ pub fn convert(
         }
         reader.feed(&piece[..read]);
         loop {
-            match reader.next()? {
+            match reader.read_next()? {
                 Next::More => break,
                 Next::Item(item) => conversion.item(item)?,
                 Next::End => {

@@ -275,7 +275,7 @@ impl<'s> Reading<'s> {
             reader.feed(&piece[..read]);
             let before = reader.offset();
             loop {
-                match reader.next().map_err(|error| wrong(self.path, error))? {
+                match reader.read_next().map_err(|error| wrong(self.path, error))? {
                     Next::More => break,
                     Next::Item(Item::Key(key)) => self.key(&key),
                     Next::Item(item) => {

@@ -30,7 +30,7 @@ impl Default for Accept {
     }
 }
 
-/// What [`FileReader::next`] returns.
+/// What [`FileReader::read_next`] returns.
 #[derive(Debug)]
 pub enum Next<'r> {
     /// More bytes are needed.
@@ -222,7 +222,7 @@ impl FileReader {
     ///
     /// # Errors
     /// Bytes that are not those of an RDB file. Whatever is called afterwards fails too, or wants more bytes.
-    pub fn next(&mut self) -> Result<Next<'_>, FileError> {
+    pub fn read_next(&mut self) -> Result<Next<'_>, FileError> {
         self.pass_returned();
         loop {
             match self.step() {
@@ -235,9 +235,10 @@ impl FileReader {
         }
     }
 
-    /// The error of a file that ends here.
+    /// The error of a file that ends here. Where only the checksum is missing it is told at the mark of the
+    /// end, which is of no use without it.
     pub fn cut(&self) -> FileError {
-        self.wrong(match self.state {
+        let mut error = self.wrong(match self.state {
             State::Header
                 if !b"REDIS".starts_with(&self.buffer[..self.buffer.len().min(5)])
                     && !b"VALKEY".starts_with(&self.buffer[..self.buffer.len().min(6)]) =>
@@ -245,7 +246,11 @@ impl FileReader {
                 Fault::Signature
             }
             _ => Fault::End,
-        })
+        });
+        if matches!(self.state, State::Checksum) {
+            error.offset -= 1;
+        }
+        error
     }
 
     fn wrong(&self, fault: Fault) -> FileError {

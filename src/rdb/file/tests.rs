@@ -142,7 +142,7 @@ fn read(file: &[u8], piece: usize, accept: Accept) -> Seen {
     let mut items = Vec::new();
     let mut pieces = file.chunks(piece.max(1));
     let end = loop {
-        match reader.next() {
+        match reader.read_next() {
             Err(error) => break Err(error),
             Ok(Next::End) => break Ok(reader.offset()),
             Ok(Next::More) => match pieces.next() {
@@ -204,7 +204,7 @@ fn records(file: &[u8]) -> Vec<RecordBox> {
     reader.feed(file);
     let mut records = Vec::new();
     loop {
-        match reader.next().expect("well formed") {
+        match reader.read_next().expect("well formed") {
             Next::More => panic!("the file is whole"),
             Next::End => return records,
             Next::Item(Item::Key(key)) => {
@@ -293,7 +293,7 @@ fn attributes_are_those_of_the_next_key_only() {
     reader.feed(&file);
     let mut found = Vec::new();
     loop {
-        match reader.next().expect("right") {
+        match reader.read_next().expect("right") {
             Next::Item(Item::Key(key)) => {
                 let at = key.attributes;
                 found.push((key.name.to_vec(), at.expire_at_ms, at.idle_s, at.frequency, at.offset));
@@ -371,7 +371,7 @@ fn checksums() {
     // What follows is not read.
     let mut reader = FileReader::new(accept());
     reader.feed(&[&good[..], b"*1\r\n"].concat());
-    while !matches!(reader.next().expect("right"), Next::End) {}
+    while !matches!(reader.read_next().expect("right"), Next::End) {}
     assert_eq!((reader.rest(), reader.offset()), (&b"*1\r\n"[..], good.len() as u64));
 }
 
