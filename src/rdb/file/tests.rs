@@ -248,7 +248,11 @@ fn every_version_that_is_written_is_read() {
         }
         writer.finish().expect("each has a form");
         let mut file = Vec::new();
-        writer.drain(|bytes| Ok::<(), ()>(file.extend_from_slice(bytes))).expect("taken");
+        let taken = writer.drain(|bytes| {
+            file.extend_from_slice(bytes);
+            Ok::<(), ()>(())
+        });
+        taken.expect("taken");
         let read = records(&file);
         assert_eq!(read.len(), written.len(), "{version:?}");
         for (read, written) in read.iter().zip(written) {
