@@ -13,6 +13,10 @@ static ALLOCATOR: kvarts::alloc::Allocator = kvarts::alloc::Allocator;
 
 fn main() -> ExitCode {
     kvarts::alloc::configure();
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(status) = kvarts::persistence::tools::run(&arguments, &mut std::io::stdout().lock()) {
+        return ExitCode::from(status);
+    }
     let config = match cli::from_args(std::env::args_os()) {
         Ok(config) => config,
         Err(answer @ (CliError::Help(_) | CliError::Version(_))) => {

@@ -277,14 +277,16 @@ impl Handle {
         let mut signals = self.signals.lock().take();
         let outcome = runtime.block_on(async {
             tokio::select! {
-                loaded = &mut loaded => Some(loaded),
+                biased;
                 _ = ending.wait_for(|ending| *ending) => None,
                 () = self.follow(&mut signals) => None,
+                loaded = &mut loaded => Some(loaded),
             }
         });
         *self.signals.lock() = signals;
         match outcome {
             // The loader ends without a word only by a panic, which is in the log.
+            Some(Ok(Err(StartError::Load(LoadError::Stopped { .. })))) => Ok(false),
             Some(loaded) => loaded.unwrap_or_else(|_| Err(LoadError::Panicked.into())).map(|()| true),
             None => {
                 self.server.request_shutdown();

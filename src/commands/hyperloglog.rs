@@ -180,6 +180,7 @@ fn join(
 ) -> Result<Option<Form>, CommandError> {
     let mut number = itoa::Buffer::new();
     let Some(bytes) = cx.read_string(key, &mut number)? else { return Ok(None) };
+    cx.keys.work(1000);
     registers.join(bytes)?;
     Ok(Some(hyperloglog::form(bytes)?))
 }

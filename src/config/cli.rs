@@ -87,7 +87,9 @@ pub fn command() -> Command {
     let mut command = Command::new("kvarts")
         .version(env!("CARGO_PKG_VERSION"))
         .about("An in-memory server that speaks the Redis protocol.")
-        .override_usage("kvarts [FILE] [-] [--DIRECTIVE VALUE...]...")
+        .override_usage(
+            "kvarts [FILE] [-] [--DIRECTIVE VALUE...]...\n       kvarts check FILE|FOLDER [--fix]\n       kvarts convert IN OUT [--rdb-version 11|80]",
+        )
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args([file, help, version]);

@@ -15,6 +15,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::Access;
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
+use crate::keyspace::prefetch;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
@@ -139,6 +140,18 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The key at argument `index` of a command that goes through all its keys in order, `number` of which it has
+    /// had. Of very many keys the next ones are prefetched from time to time.
+    #[inline]
+    pub fn key_in_turn<'k>(&self, arguments: &[&'k [u8]], index: usize, number: usize) -> HashedKey<'k> {
+        const TOGETHER: usize = 32;
+        if self.planned.len() > prefetch::AHEAD_MAX && number.is_multiple_of(TOGETHER) {
+            let next = self.planned[number.min(self.planned.len())..].iter().take(TOGETHER);
+            self.keys.fetch(next.map(|key| key.hash));
+        }
+        self.key(arguments, index)
+    }
+
     fn key_among<'k>(&self, bytes: &'k [u8], index: usize) -> HashedKey<'k> {
         let is_it = |key: &&PlannedKey| key.argument as usize == index;
         // Most keys stand at even distances.
@@ -258,6 +271,9 @@ impl<'a> Context<'a> {
     /// written where the outer one's is; when it fails nothing of it stays in the reply. The locks for it are
     /// held already, or are taken here while alone.
     pub fn run_nested(&mut self, entry: &'a Entry, arguments: &[&[u8]], origin: Origin) -> CommandResult {
+        /// Work of a short command.
+        const UNITS: usize = 20;
+        self.keys.work(UNITS);
         if self.keys.is_alone() {
             let mut plan = LockPlan::new();
             if !entry.spec.flags.has(Flags::WHOLE_KEYSPACE) {
@@ -377,6 +393,24 @@ impl<'a> Context<'a> {
             self.missed(key);
         }
         record
+    }
+
+    /// Whether a command is to read its one key in pieces ([`Access::read_in_pieces`]) because it is going to do
+    /// so much work with it. Where it may not, the work is announced. A client that keeps copies reads in one
+    /// go: what it has read is entered while the key is locked.
+    #[inline]
+    pub fn is_read_in_pieces(&self, units: usize) -> bool {
+        Access::is_long(units) && self.may_read_in_pieces(units)
+    }
+
+    #[cold]
+    fn may_read_in_pieces(&self, units: usize) -> bool {
+        let may =
+            self.origin == Origin::Client && self.client.tracker.is_none() && self.keys.can_read_in_pieces();
+        if !may {
+            self.keys.expect(units);
+        }
+        may
     }
 
     /// The bytes of a string key: `None` if there is none.

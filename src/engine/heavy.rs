@@ -98,11 +98,15 @@ impl<'s> HeavyWatch<'s> {
 
 impl HeavyWatch<'_> {
     fn enter(&self, access: &Access<'_, '_>) {
-        if self.entered.borrow().is_none() {
-            let locks = if access.is_alone() { None } else { Some(access.held().collect()) };
-            let heavy = Arc::new(Heavy { locks });
-            self.server.heavy.enter(&heavy);
-            self.entered.replace(Some(heavy));
+        let locks = if access.is_alone() { None } else { Some(access.held().collect()) };
+        if self.entered.borrow().as_ref().is_some_and(|entered| entered.locks == locks) {
+            return;
+        }
+        // Again where it holds other slots than it did: a reader in pieces that goes on without letting go.
+        let heavy = Arc::new(Heavy { locks });
+        self.server.heavy.enter(&heavy);
+        if let Some(before) = self.entered.replace(Some(heavy)) {
+            self.server.heavy.leave(&before);
         }
     }
 }

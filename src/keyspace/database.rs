@@ -9,6 +9,7 @@ use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, R
 use super::expiry_index::ExpiryIndex;
 use super::gate::Wait;
 use super::key_hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
+use super::readers::PieceReaders;
 use super::reaper::Reaper;
 use super::record::{Record, RecordBox, ValueRef};
 use super::snapshot::{Handover, place_of};
@@ -48,6 +49,8 @@ pub struct Database {
     field_ends: Box<[AtomicU32]>,
     /// Expiries of keys and fields.
     pub expiry: ExpiryIndex,
+    /// Readers of big values, see [`readers`](super::readers).
+    pub readers: PieceReaders,
     /// Number of the physical database.
     pub(super) physical: u16,
     /// How far the walk of a snapshot has come; the greatest number where none runs. Changes under the lock of
@@ -86,6 +89,7 @@ impl Database {
             volatile: counters(),
             field_ends: counters(),
             expiry: ExpiryIndex::new(),
+            readers: PieceReaders::default(),
             physical,
             snapshot_position: AtomicU64::new(u64::MAX),
             handover,
@@ -246,10 +250,13 @@ impl Database {
         position == u64::MAX || place_of(slot_of_hash(hash), fingerprint_of_hash(hash)) < position
     }
 
-    /// Called before a record changes or is removed: a snapshot that runs gets it as it is. The record is in a
-    /// slot that is locked exclusively.
+    /// Called before a record changes or is removed: a snapshot that runs gets it as it is, and those that read
+    /// its value in pieces begin again. The record is in a slot that is locked exclusively.
     #[inline]
     pub fn about_to_change(&self, hash: u64, record: &mut Record) {
+        if self.readers.any() {
+            self.readers.tell(Some(hash));
+        }
         if !self.is_passed(hash) {
             self.handover.record(self.physical, record);
         }
@@ -313,6 +320,7 @@ impl Database {
     /// tables and expiries is given back, also in slots that were emptied before; the slots themselves stay.
     pub fn clear(&self, mut taken: impl FnMut(usize, SlotTable)) -> usize {
         let mut removed = 0;
+        self.readers.tell(None);
         for slot in 0..SLOT_COUNT {
             let mut table = self.write_slot(slot);
             removed += table.len();

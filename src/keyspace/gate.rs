@@ -48,6 +48,11 @@ impl Gate {
         Self { locks: (0..workers).map(|_| CachePadded::new(RwLock::new(mapping.clone()))).collect() }
     }
 
+    /// How many workers it was made for.
+    pub fn workers(&self) -> usize {
+        self.locks.len()
+    }
+
     /// Takes the lock of `worker` shared. The worker's number only spreads the load: any number is correct. A
     /// thread must not enter twice at once: with an exclusive waiter in between both would wait for ever.
     #[inline]

@@ -12,6 +12,7 @@ pub(crate) mod expiry_index;
 pub(crate) mod gate;
 pub mod key_hash;
 pub mod prefetch;
+pub mod readers;
 pub(crate) mod reaper;
 pub mod record;
 pub(crate) mod scan;

@@ -11,10 +11,15 @@ use super::table;
 /// Number of keys that are prefetched together.
 const TOGETHER: usize = 64;
 
+/// Keys of a batch that are prefetched before it: what lies in more would be out of the caches again before it
+/// is used. A command with more keys fetches them as it goes
+/// ([`Access::fetch`](super::access::Access::fetch)).
+pub const AHEAD_MAX: usize = 1024;
+
 /// Prefetches tables, buckets and records of these hashes. Never waits: a slot that is locked right now is
 /// passed over.
 pub fn batch(database: &Database, hashes: impl Iterator<Item = u64> + Clone) {
-    let mut rest = hashes;
+    let mut rest = hashes.take(AHEAD_MAX);
     loop {
         let together = rest.clone().take(TOGETHER);
         // No hash has its highest bits set, so this equals none of them.

@@ -123,6 +123,16 @@ impl Object {
         }
     }
 
+    /// Number of elements, by which the work is measured that a command has with all of them: 64 bytes of a
+    /// string are one.
+    pub fn elements(&self) -> usize {
+        match self {
+            Object::Text(text) => text.len() / 64,
+            Object::Stream(stream) => stream.len() + stream.free_effort(),
+            _ => self.free_effort(),
+        }
+    }
+
     /// Roughly the number of allocations that freeing this value takes: decides whether it is freed in the
     /// background.
     pub fn free_effort(&self) -> usize {

@@ -1,7 +1,9 @@
-//! Files that keep the data: snapshots, written and loaded, the append-only file, and the lock on the folder.
+//! Files that keep the data: snapshots, written, loaded and looked through, the append-only file, and the lock on the
+//! folder.
 
 pub mod aof;
 pub mod files;
 pub(crate) mod lock;
 pub mod rdb;
 pub mod save;
+pub mod tools;

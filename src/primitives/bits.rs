@@ -1,8 +1,68 @@
 //! Byte strings as arrays of bits, whose first bit is the highest of the first byte: counting, searching, and
 //! integers of any width at any offset. Bits beyond the end read as zero.
 
+/// Words that are added up side by side, as many as the processor's vectors hold or more.
+type Lanes = [u64; LANES];
+const LANES: usize = 4;
+
+/// Bytes of sixteen [`Lanes`], which [`count_ones`] takes at a time.
+const BLOCK: usize = 16 * 8 * LANES;
+
 /// Number of bits set.
 pub fn count_ones(bytes: &[u8]) -> u64 {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    count_blocks(blocks) + count_words(rest)
+}
+
+/// Adds three bits in each place: the sum and the carry.
+#[inline]
+fn add(a: Lanes, b: Lanes, c: Lanes) -> (Lanes, Lanes) {
+    let (mut sum, mut carry) = ([0; LANES], [0; LANES]);
+    for lane in 0..LANES {
+        let either = a[lane] ^ b[lane];
+        sum[lane] = either ^ c[lane];
+        carry[lane] = (a[lane] & b[lane]) | (either & c[lane]);
+    }
+    (sum, carry)
+}
+
+fn ones_of(lanes: Lanes) -> u64 {
+    lanes.iter().map(|word| u64::from(word.count_ones())).sum()
+}
+
+/// Adds up sixteen words in each lane with a tree of adders, so that one word in sixteen has to be counted: its
+/// bits stand for sixteen each.
+fn count_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
+    let (mut ones, mut twos, mut fours, mut eights) = ([0; LANES], [0; LANES], [0; LANES], [0; LANES]);
+    let mut total = 0;
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        let lanes =
+            |at: usize| -> Lanes { std::array::from_fn(|lane| u64::from_ne_bytes(words[LANES * at + lane])) };
+        let mut half = |at: usize| {
+            let mut quarter = |at: usize| {
+                let carry;
+                let other;
+                (ones, carry) = add(ones, lanes(at), lanes(at + 1));
+                (ones, other) = add(ones, lanes(at + 2), lanes(at + 3));
+                let fours;
+                (twos, fours) = add(twos, carry, other);
+                fours
+            };
+            let (first, second) = (quarter(at), quarter(at + 4));
+            let eights;
+            (fours, eights) = add(fours, first, second);
+            eights
+        };
+        let (first, second) = (half(0), half(8));
+        let sixteens;
+        (eights, sixteens) = add(eights, first, second);
+        total += ones_of(sixteens);
+    }
+    16 * total + 8 * ones_of(eights) + 4 * ones_of(fours) + 2 * ones_of(twos) + ones_of(ones)
+}
+
+fn count_words(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let in_words: u64 = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones())).sum();
     in_words + rest.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
@@ -185,6 +245,18 @@ mod tests {
         let run = (prop::sample::select(vec![0u8, 0xFF, 0x01, 0x80, 0xA5]), 1usize..30);
         prop::collection::vec(run, 0..5)
             .prop_map(|runs| runs.into_iter().flat_map(|(byte, len)| vec![byte; len]).collect())
+    }
+
+    /// Blocks are added up otherwise than single words.
+    #[test]
+    fn ones_are_counted_in_runs_of_any_length() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        for length in [0, 7, 8, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK, 40 * BLOCK + 13] {
+            let bytes: Vec<u8> = (0..length).map(|_| rng.u8(..)).collect();
+            let expected: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
+            assert_eq!(count_ones(&bytes), expected, "{length}");
+            assert_eq!(count_ones(&vec![0xFF; length]), 8 * length as u64);
+        }
     }
 
     proptest! {

@@ -27,9 +27,11 @@ pub fn decompress(packed: &[u8], len: usize) -> Option<Vec<u8>> {
             let distance = ((control & 0x1f) << 8 | usize::from(*packed.get(at)?)) + 1;
             at += 1;
             let start = out.len().checked_sub(distance)?;
-            // The copied range may overlap its own output, so it goes byte by byte.
-            for index in start..start + run + 2 {
-                out.push(out[index]);
+            // The copied range may overlap its own output: each piece doubles what can be copied at once.
+            let end = out.len() + run + 2;
+            while out.len() < end {
+                let piece = (end - out.len()).min(out.len() - start);
+                out.extend_from_within(start..start + piece);
             }
         }
         if out.len() > len {

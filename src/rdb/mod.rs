@@ -94,6 +94,11 @@ pub mod kind {
         }
     }
 
+    /// The byte of a type in a file or payload.
+    pub fn byte(kind: u8) -> u8 {
+        kind & !OF_REDIS
+    }
+
     /// What TYPE calls a value of this type.
     pub fn name(kind: u8) -> &'static str {
         match kind {
@@ -146,6 +151,21 @@ pub struct Limits {
     pub string_max: usize,
 }
 
+impl Default for Limits {
+    /// With the defaults of the directives, and strings of any length.
+    fn default() -> Self {
+        Self {
+            footer: FooterCheck::default(),
+            set: SetLimits::default(),
+            hash: HashLimits::default(),
+            list: ListLimits::default(),
+            zset: ZSetLimits::default(),
+            stream: StreamLimits::default(),
+            string_max: file::read::Accept::default().string_max,
+        }
+    }
+}
+
 /// A restored value.
 #[derive(Debug)]
 pub enum Restored {
@@ -194,7 +214,11 @@ pub fn dumped_len(record: &Record) -> usize {
 /// # Errors
 /// Unknown version, wrong checksum, or a value that is not well formed.
 pub fn restore(payload: &[u8], limits: &Limits) -> Result<Restored, RestoreError> {
-    read::value(signed(payload, limits.footer)?, limits)
+    let value = signed(payload, limits.footer)?;
+    let version = payload[value.len()..].first_chunk().map_or(VERSION, |bytes| u16::from_le_bytes(*bytes));
+    // Such a version is accepted on request only, and its types are then Redis's.
+    let family = if FOREIGN.contains(&version) { Family::Redis } else { Family::Valkey };
+    read::value(value, family, limits)
 }
 
 /// Appends version and checksum to a payload.
@@ -263,6 +287,19 @@ mod tests {
         let mut wrong = number.to_vec();
         wrong[2] ^= 1;
         assert!(matches!(restore(&wrong, &limits()), Err(RestoreError::Footer)));
+    }
+
+    /// A payload of Redis 8, whose number for hashes with expiries of fields Valkey gave to nothing: taken only
+    /// where every version is.
+    #[test]
+    fn payloads_of_redis_8_are_read_on_request() {
+        let mut payload = b"\x18\xe8\x03\0\0\0\0\0\0\x02\x06\x01a\x01x\x00\x01b\x01y".to_vec();
+        sign(12, &mut payload);
+        assert!(matches!(restore(&payload, &limits()), Err(RestoreError::Footer)));
+        let any_version = FooterCheck { any_version: true, ..FooterCheck::default() };
+        let restored = restore(&payload, &Limits { footer: any_version, ..limits() });
+        let Ok(Restored::Object(Object::Hash(hash))) = restored else { panic!("a hash: {restored:?}") };
+        assert_eq!([b"a", b"b"].map(|field| hash.expire_at_ms(field)), [Some(1005), None]);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 
 use super::error::{Read, RestoreError};
 use super::listpack::Listpack;
-use super::packed::{Elements, signed_le};
+use super::packed::{Element, Elements, signed_le};
 use super::reader::Reader;
 use super::ziplist::Ziplist;
 use super::zipmap::Zipmap;
@@ -20,7 +20,7 @@ use crate::types::zset::ZSet;
 /// What was read of a value.
 #[derive(Debug)]
 pub enum Decoded {
-    /// It is whole.
+    /// All that there is of it.
     Value(Restored),
     /// A collection without elements, which some old versions of Redis wrote.
     Empty,
@@ -28,10 +28,10 @@ pub enum Decoded {
     Ended,
 }
 
-/// Reads type and value, which have to use up all of `bytes`.
-pub fn value(bytes: &[u8], limits: &Limits) -> Read<Restored> {
+/// Reads type and value, which have to use up all of `bytes`. `family` says whose types they are.
+pub fn value(bytes: &[u8], family: Family, limits: &Limits) -> Read<Restored> {
     let (&kind, value) = bytes.split_first().ok_or(RestoreError::Format)?;
-    let kind = kind::of(kind, Family::Valkey).ok_or(RestoreError::Format)?;
+    let kind = kind::of(kind, family).ok_or(RestoreError::Format)?;
     match decode(kind, value, limits, 0)? {
         Decoded::Value(restored) => Ok(restored),
         Decoded::Empty | Decoded::Ended => Err(RestoreError::Format),
@@ -175,8 +175,14 @@ fn set(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<Option<Set>> 
     let mut set = None;
     match kind {
         kind::SET => {
-            for _ in 0..reader.count()? {
-                add_member(&mut set, &reader.text()?, limits)?;
+            let count = reader.count()?;
+            for _ in 0..count {
+                let member = reader.text()?;
+                // In the encoding of so many members from the start.
+                let set = set.get_or_insert_with(|| Set::new_for(&member, &limits.set, count));
+                if !set.add(&member, &limits.set) {
+                    return Err(RestoreError::Format);
+                }
             }
         }
         kind::SET_INTSET => intset(&reader.text()?, &mut set, limits)?,
@@ -227,7 +233,11 @@ fn hash(kind: u8, reader: &mut Reader<'_>, limits: &Limits, past_ms: u64) -> Rea
         kind::HASH_METADATA => u64::from_le_bytes(reader.array()?).saturating_sub(1),
         _ => 0,
     };
-    for _ in 0..reader.count()? {
+    let count = reader.count()?;
+    if kind == kind::HASH {
+        fields.hash.expect(count, &limits.hash);
+    }
+    for _ in 0..count {
         let mut end_ms = match kind {
             kind::HASH_METADATA | kind::HASH_METADATA_PRE_GA => match reader.length()? {
                 0 => None,
@@ -311,14 +321,24 @@ fn add_field(hash: &mut Hash, field: &[u8], value: &[u8], limits: &Limits) -> Re
 
 /// Reads members and scores, which are text in the first form and binary in the second.
 fn zset(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<ZSet> {
-    let mut zset = ZSet::new();
+    let mut members = Vec::new();
     for _ in 0..reader.count()? {
         let member = reader.text()?;
         let score = match kind {
             kind::ZSET => reader.decimal()?,
             _ => f64::from_le_bytes(reader.array()?),
         };
-        add_scored(&mut zset, &member, score, limits)?;
+        members.push((member, score));
+    }
+    // Redis and Valkey write the highest score first. Added in rising order, the leaves' scores keep their base
+    // and are not packed anew with each member.
+    let falls = matches!(&*members, [(_, first), .., (_, last)] if first > last);
+    let mut zset = ZSet::new();
+    let mut add = |(member, score): (Element<'_>, f64)| add_scored(&mut zset, &member, score, limits);
+    if falls {
+        members.into_iter().rev().try_for_each(&mut add)?;
+    } else {
+        members.into_iter().try_for_each(&mut add)?;
     }
     Ok(zset)
 }

@@ -22,17 +22,19 @@ const UNKNOWN: i64 = -1;
 
 const BAD: RestoreError = RestoreError::Format;
 
-/// Writes a stream as type 21.
-pub fn write(stream: &Stream, out: &mut impl Output) {
+/// Writes a stream as one of the first three types; the older two leave out what they do not know.
+pub fn write(stream: &Stream, kind: u8, out: &mut impl Output) {
     write_entries(stream, out);
     id(stream.last_id(), out.bytes());
-    id(stream.first_id(), out.bytes());
-    id(stream.max_deleted_id(), out.bytes());
-    number(stream.entries_added(), out.bytes());
+    if kind != kind::STREAM_LISTPACKS {
+        id(stream.first_id(), out.bytes());
+        id(stream.max_deleted_id(), out.bytes());
+        number(stream.entries_added(), out.bytes());
+    }
     length(stream.groups().len(), out.bytes());
     for (name, group) in stream.groups() {
         out.string(name);
-        write_group(group, out);
+        write_group(group, kind, out);
     }
 }
 
@@ -69,9 +71,11 @@ fn write_entries(stream: &Stream, out: &mut impl Output) {
     length(stream.len(), out.bytes());
 }
 
-fn write_group(group: &Group, out: &mut impl Output) {
+fn write_group(group: &Group, kind: u8, out: &mut impl Output) {
     id(group.last_id, out.bytes());
-    number(group.entries_read.unwrap_or(UNKNOWN as u64), out.bytes());
+    if kind != kind::STREAM_LISTPACKS {
+        number(group.entries_read.unwrap_or(UNKNOWN as u64), out.bytes());
+    }
     length(group.pending_count(), out.bytes());
     for (id, pending) in group.pending_range(StreamId::MIN, StreamId::MAX) {
         out.bytes().extend_from_slice(&id.to_bytes());
@@ -82,7 +86,9 @@ fn write_group(group: &Group, out: &mut impl Output) {
     for consumer in group.consumers() {
         out.string(consumer.name());
         out.bytes().extend_from_slice(&consumer.seen_at_ms.to_le_bytes());
-        out.bytes().extend_from_slice(&consumer.active_at_ms.to_le_bytes());
+        if kind == kind::STREAM_LISTPACKS_3 {
+            out.bytes().extend_from_slice(&consumer.active_at_ms.to_le_bytes());
+        }
         length(consumer.pending_count(), out.bytes());
         for id in consumer.pending_from(StreamId::MIN) {
             out.bytes().extend_from_slice(&id.to_bytes());
@@ -396,35 +402,7 @@ mod tests {
     /// A payload in one of the older types.
     fn older(stream: &Stream, kind: u8) -> Vec<u8> {
         let mut out = vec![kind];
-        write_entries(stream, &mut out);
-        id(stream.last_id(), &mut out);
-        let counts = kind == kind::STREAM_LISTPACKS_2;
-        if counts {
-            id(stream.first_id(), &mut out);
-            id(stream.max_deleted_id(), &mut out);
-            number(stream.entries_added(), &mut out);
-        }
-        length(stream.groups().len(), &mut out);
-        for (name, group) in stream.groups() {
-            crate::rdb::write::plain_string(name, &mut out);
-            id(group.last_id, &mut out);
-            if counts {
-                number(group.entries_read.unwrap_or(u64::MAX), &mut out);
-            }
-            length(group.pending_count(), &mut out);
-            for (id, pending) in group.pending_range(StreamId::MIN, StreamId::MAX) {
-                out.extend_from_slice(&id.to_bytes());
-                out.extend_from_slice(&pending.delivered_at_ms.to_le_bytes());
-                number(pending.deliveries, &mut out);
-            }
-            length(group.consumer_count(), &mut out);
-            for consumer in group.consumers() {
-                crate::rdb::write::plain_string(consumer.name(), &mut out);
-                out.extend_from_slice(&consumer.seen_at_ms.to_le_bytes());
-                length(consumer.pending_count(), &mut out);
-                consumer.pending_from(StreamId::MIN).for_each(|id| out.extend_from_slice(&id.to_bytes()));
-            }
-        }
+        write(stream, kind, &mut out);
         sign(9, &mut out);
         out
     }

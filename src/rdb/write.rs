@@ -4,12 +4,13 @@ use super::output::Output;
 use super::{VERSION, VERSION_MAX, kind, stream};
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
+use crate::types::hash::Hash;
 
 /// Writes type and value. Returns the version that a reader has to know.
 pub fn value(record: &Record, out: &mut impl Output) -> u16 {
     let (kind, version) = kind_of(record);
     out.bytes().push(kind);
-    body(record, out);
+    body(record, kind, out);
     version
 }
 
@@ -27,8 +28,8 @@ pub fn kind_of(record: &Record) -> (u8, u16) {
     }
 }
 
-/// Writes a value behind its type.
-pub fn body(record: &Record, out: &mut impl Output) {
+/// Writes a value behind its type: the one of [`kind_of`], or one that an older version or Redis has for it.
+pub fn body(record: &Record, kind: u8, out: &mut impl Output) {
     match record.value() {
         ValueRef::Int(number) => int(number, out.bytes()),
         ValueRef::Bytes(text) => out.string(text),
@@ -48,19 +49,29 @@ pub fn body(record: &Record, out: &mut impl Output) {
                 out.bytes().extend_from_slice(&score.to_le_bytes());
             }
         }
-        ValueRef::Object(Object::Hash(hash)) => {
-            let with_expiries = hash.has_expiries();
-            length(hash.len(), out.bytes());
-            // At time 0 no field has expired, so all are written.
-            for (field, value) in hash.iter(0) {
-                out.string(&field);
-                out.string(&value);
-                if with_expiries {
-                    field_end(hash.expire_at_ms(&field), out.bytes());
-                }
-            }
+        ValueRef::Object(Object::Hash(value)) => hash(value, kind, out),
+        ValueRef::Object(Object::Stream(value)) => stream::write(value, kind, out),
+    }
+}
+
+/// Writes a hash. At time 0 no field has expired, so all are written.
+fn hash(hash: &Hash, kind: u8, out: &mut impl Output) {
+    let first_ms = hash.next_expiry_ms().unwrap_or(0);
+    if kind == kind::HASH_METADATA {
+        out.bytes().extend_from_slice(&first_ms.to_le_bytes());
+    }
+    length(hash.len(), out.bytes());
+    for (field, value) in hash.iter(0) {
+        let end_ms = || hash.expire_at_ms(&field);
+        if kind == kind::HASH_METADATA {
+            // 0 for never, otherwise counted from one millisecond before the first end.
+            length(end_ms().map_or(0, |end_ms| end_ms.saturating_sub(first_ms) + 1) as usize, out.bytes());
         }
-        ValueRef::Object(Object::Stream(value)) => stream::write(value, out),
+        out.string(&field);
+        out.string(&value);
+        if kind == kind::HASH_2 {
+            field_end(end_ms(), out.bytes());
+        }
     }
 }
 

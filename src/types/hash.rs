@@ -162,6 +162,18 @@ impl Hash {
         }
     }
 
+    /// The live fields of a part of the hash, which begins at 0 or where the part before ended, and where the
+    /// next one begins, until the hash changes; `None` behind the last.
+    pub fn iter_part(&self, part: usize, now_ms: u64) -> (Iter<'_>, Option<usize>) {
+        match &self.form {
+            Form::Packed(..) => (self.iter(now_ms), None),
+            Form::Table(large) => {
+                let (fields, next) = large.fields.iter_buckets(part, table::PART_BUCKETS);
+                (Iter { form: IterForm::Table(fields, large, now_ms) }, next)
+            }
+        }
+    }
+
     /// Fields and values in turn, for writing into a reply; `None` unless the hash is packed.
     pub fn pieces(&self) -> Option<packed::Pieces<'_>> {
         match &self.form {

@@ -101,12 +101,21 @@ impl TestServer {
         dir: TempDir,
         files: Arc<dyn Files>,
     ) -> Result<Self, StartError> {
-        let folder = dir.path().display().to_string();
-        let defaults = [("port", "0"), ("bind", "127.0.0.1"), ("save", ""), ("dir", folder.as_str())];
-        let all = defaults.iter().chain(pairs).copied();
-        let config = Config::from_pairs(all).expect("a configuration");
-        let handle = kvarts::start_with_files(config, clock, files)?;
+        let handle = kvarts::start_with_files(Self::config(pairs, dir.path()), clock, files)?;
         Ok(Self { handle: Some(handle), dir })
+    }
+
+    /// In this folder, without waiting until it has loaded its data.
+    pub fn loading(pairs: &[(&str, &str)], dir: TempDir) -> Self {
+        let config = Self::config(pairs, dir.path());
+        let handle = kvarts::start_loading(config, Clock::manual(START_MS)).expect("the server starts");
+        Self { handle: Some(handle), dir }
+    }
+
+    fn config(pairs: &[(&str, &str)], dir: &Path) -> Config {
+        let folder = dir.display().to_string();
+        let defaults = [("port", "0"), ("bind", "127.0.0.1"), ("save", ""), ("dir", folder.as_str())];
+        Config::from_pairs(defaults.iter().chain(pairs).copied()).expect("a configuration")
     }
 
     /// With a configuration read from a file with these lines; the file is `kvarts.conf` in the server's

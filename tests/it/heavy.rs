@@ -101,6 +101,210 @@ fn who_needs_the_same_slot_waits_and_replies_stay_in_order() {
     other.check("LLEN {0}l", &format!(":{}~", MANY + 4));
 }
 
+/// Fills a set, a hash, a stream with a group and a sorted set of places under keys of one slot.
+fn fill_more(client: &mut Client, tag: usize) {
+    let mut send = |request: Vec<String>| {
+        let words: Vec<&str> = request.iter().map(String::as_str).collect();
+        client.send(&encode(&words));
+        client.read_raw();
+    };
+    for first in (0..MANY).step_by(1000) {
+        let head = |name: &str, key: &str| vec![name.to_owned(), format!("{{{tag}}}{key}")];
+        let (mut sadd, mut hset, mut geoadd) = (head("SADD", "s"), head("HSET", "h"), head("GEOADD", "g"));
+        for number in first..first + 1000 {
+            sadd.push(format!("m{number}"));
+            hset.extend([format!("f{number}"), "v".to_owned()]);
+            geoadd.extend([format!("{}.{:05}", number % 10, number), "1.5".to_owned(), format!("m{number}")]);
+        }
+        let add = format!("for i = 1, 1000 do redis.call('XADD', KEYS[1], {first} + i, 'f', 'v') end");
+        for request in [sadd, hset, geoadd] {
+            send(request);
+        }
+        send(vec!["EVAL".to_owned(), add, "1".to_owned(), format!("{{{tag}}}x")]);
+    }
+    send(["XGROUP", "CREATE", "{0}x", "g", "0"].map(str::to_owned).into());
+}
+
+/// Commands that go through much held their thread to the end, as they did not count their work: each has to
+/// be heavy, whether it says so before or counts as it goes.
+#[test]
+fn whatever_goes_through_much_is_heavy() {
+    let server = server();
+    let mut client = server.client();
+    fill(&mut client, 0);
+    fill_more(&mut client, 0);
+    let total = || server.handle().server().heavy.total();
+    // Replies of megabytes are not what this is about.
+    let is_heavy = |client: &mut Client, command: &str| {
+        let before = total();
+        client.send_command("CLIENT REPLY SKIP");
+        client.send_command(command);
+        client.check("PING", "+PONG~");
+        total() > before
+    };
+    for command in [
+        "LPOS {0}l nothing",
+        "LREM {0}l 0 nothing",
+        "LINSERT {0}l BEFORE nothing x",
+        "COPY {0}l {0}copy",
+        "LTRIM {0}copy 0 10",
+        "COPY {0}l {0}copy REPLACE",
+        "LPOP {0}copy 50000",
+        "DUMP {0}z",
+        "MEMORY USAGE {0}l",
+        "XRANGE {0}x - +",
+        "XREVRANGE {0}x + -",
+        "XREAD STREAMS {0}x 0",
+        "XREADGROUP GROUP g c STREAMS {0}x >",
+        "XREADGROUP GROUP g c STREAMS {0}x 0",
+        "XPENDING {0}x g - + 60000",
+        "XAUTOCLAIM {0}x g c 0 0 COUNT 60000",
+        "XINFO STREAM {0}x FULL COUNT 0",
+        "XTRIM {0}x MAXLEN 10",
+        "GEOSEARCH {0}g FROMLONLAT 1 1 BYRADIUS 20000 km",
+        "GEOSEARCHSTORE {0}found {0}g FROMLONLAT 1 1 BYRADIUS 20000 km",
+        "SRANDMEMBER {0}s 30000",
+        "SRANDMEMBER {0}s -30000",
+        "HRANDFIELD {0}h 30000 WITHVALUES",
+        "ZRANDMEMBER {0}z -30000",
+        "SSCAN {0}s 0 COUNT 60000",
+        "SPOP {0}s 30000",
+        "ZREMRANGEBYRANK {0}found 0 50000",
+        "ZPOPMIN {0}g 50000",
+        "EVAL \"for i = 1, 50000 do redis.call('LLEN', KEYS[1]) end\" 1 {0}l",
+    ] {
+        assert!(is_heavy(&mut client, command), "{command}");
+    }
+    for command in ["LPOS {0}l 0", "LREM {0}l 1 0", "XTRIM {0}x MAXLEN 10", "XREAD STREAMS {0}x $"] {
+        assert!(!is_heavy(&mut client, command), "{command} has little to do");
+        let reply = client.value(command);
+        assert!(!matches!(reply, Value::Error(_)), "{command}: {reply:?}");
+    }
+}
+
+/// A transaction of very many short commands held its thread to the end.
+#[test]
+fn a_long_transaction_is_heavy() {
+    const QUEUED: usize = 20_000;
+    let server = server();
+    let mut client = server.client();
+    let mut queue = encode(&["MULTI"]);
+    (0..QUEUED).for_each(|_| queue.extend(encode(&["INCR", "{0}n"])));
+    queue.extend(encode(&["EXEC"]));
+    client.send(&queue);
+    (0..QUEUED + 1).for_each(|_| drop(client.read_raw()));
+    let counts = show(&client.read_raw());
+    assert!(counts.starts_with(&format!("*{QUEUED}~:1~:2~")), "{}", &counts[..40]);
+    assert!(server.handle().server().heavy.total() > 0);
+}
+
+/// Whoever read a big value kept its slot's writers waiting until the reply was made. Now it lets them in
+/// between two pieces, and what it answers is still the value of one instant: two places that are always
+/// changed together are never seen apart.
+#[test]
+fn big_values_are_read_as_of_one_instant_beside_their_writers() {
+    const ROUNDS: usize = 5;
+    let server = server();
+    let mut reader = server.client();
+    fill(&mut reader, 0);
+    fill_more(&mut reader, 0);
+    let last = MANY - 1;
+    reader.check(&format!("SETRANGE {{0}}t {} x", 4 << 20), &format!(":{}~", (4 << 20) + 1));
+    let (running, changes) = (AtomicBool::new(true), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let mut writer = server.client();
+        let (running, changes) = (&running, &changes);
+        scope.spawn(move || {
+            for version in 1.. {
+                if !running.load(Ordering::Relaxed) {
+                    break;
+                }
+                let digit = version % 10;
+                for (command, replies) in [
+                    (format!("LSET {{0}}l 0 {version};LSET {{0}}l -1 {version}"), "*2~+OK~+OK~"),
+                    (format!("HSET {{0}}h f0 {version} f{last} {version}"), "*1~:0~"),
+                    (format!("ZADD {{0}}z {version} m1 {version} m{last}"), "*1~:0~"),
+                    (
+                        format!(
+                            "SREM {{0}}s a{} b{};SADD {{0}}s a{version} b{version}",
+                            version - 1,
+                            version - 1
+                        ),
+                        "",
+                    ),
+                    (format!("SETRANGE {{0}}t 0 {digit};SETRANGE {{0}}t {} {digit}", 4 << 20), ""),
+                ] {
+                    writer.check("MULTI", "+OK~");
+                    command.split(';').for_each(|command| writer.check(command, "+QUEUED~"));
+                    writer.send_command("EXEC");
+                    let answer = show(&writer.read_raw());
+                    assert!(replies.is_empty() || answer == replies, "{command}: {answer}");
+                }
+                changes.fetch_add(1, Ordering::Relaxed);
+                // Readers that are always disturbed hold the lock at last; some are to end before.
+                std::thread::sleep(std::time::Duration::from_millis(1 + version as u64 % 16));
+            }
+        });
+        eventually("the first changes are made", || changes.load(Ordering::Relaxed) > 0);
+        let texts = |value: Value| -> Vec<String> { value.items().iter().map(|item| item.text()).collect() };
+        for round in 0..ROUNDS {
+            let list = texts(reader.value("LRANGE {0}l 0 -1"));
+            assert_eq!((list.len(), &list[0]), (MANY, &list[last]), "round {round}");
+            let hash = texts(reader.value("HGETALL {0}h"));
+            assert_eq!(hash.len(), 2 * MANY);
+            let of = |field: &str| {
+                hash[hash.iter().step_by(2).position(|name| name == field).unwrap() * 2 + 1].clone()
+            };
+            assert_eq!(of("f0"), of(&format!("f{last}")));
+            let zset = texts(reader.value("ZRANGE {0}z 0 -1 WITHSCORES"));
+            assert_eq!(zset.len(), 2 * MANY);
+            let of = |member: &str| {
+                zset[zset.iter().step_by(2).position(|name| name == member).unwrap() * 2 + 1].clone()
+            };
+            assert_eq!(of("m1"), of(&format!("m{last}")));
+            let set = texts(reader.value("SMEMBERS {0}s"));
+            let only = |first: char| {
+                let found: Vec<&String> = set.iter().filter(|member| member.starts_with(first)).collect();
+                assert!(found.len() <= 1, "{found:?}");
+                found.first().map(|member| member[1..].to_owned())
+            };
+            assert_eq!(only('a'), only('b'));
+            let text = reader.value("GET {0}t").text();
+            assert_eq!((text.len(), text.as_bytes().first()), ((4 << 20) + 1, text.as_bytes().last()));
+        }
+        running.store(false, Ordering::Relaxed);
+    });
+    assert!(changes.load(Ordering::Relaxed) > 0);
+}
+
+/// A value that is deleted or replaced while it is read in pieces is read anew, or is no longer there.
+#[test]
+fn a_value_that_goes_while_it_is_read_is_whole_or_gone() {
+    let server = server();
+    let (mut reader, mut other) = (server.client(), server.client());
+    fill(&mut reader, 0);
+    reader.check("COPY {0}l {0}spare", ":1~");
+    for round in 0..8 {
+        reader.send_command("LRANGE {0}l 0 -1");
+        match round % 4 {
+            0 => other.check("DEL {0}l", ":1~"),
+            1 => other.check("RENAME {0}l {0}gone", "+OK~"),
+            2 => other.check("PEXPIRE {0}l 1", ":1~"),
+            _ => other.check("FLUSHALL", "+OK~"),
+        }
+        let seen = reader.read_raw();
+        let head = show(&seen[..seen.len().min(12)]);
+        assert!(head.starts_with(&format!("*{MANY}~")) || head == "*0~", "{head}");
+        match round % 4 {
+            3 => fill(&mut other, 0),
+            _ => other.check("COPY {0}spare {0}l REPLACE", ":1~"),
+        }
+        if round % 4 == 3 {
+            other.check("COPY {0}l {0}spare", ":1~");
+        }
+    }
+}
+
 /// A wait for a key, WATCH, FLUSHALL, KILL and the end of the server meet commands that run.
 #[test]
 fn waits_watches_flushes_and_ends_beside_heavy_commands() {

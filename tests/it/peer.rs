@@ -19,16 +19,20 @@ pub struct Peer {
     process: Child,
     /// Where it listens.
     pub port: u16,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Peer {
     /// On a free port.
     pub fn start() -> Self {
         let program = std::env::var(PROGRAM).unwrap_or_else(|_| "redis-server".into());
-        let dir = TempDir::new();
+        Self::of_program(&program, TempDir::new())
+    }
+
+    /// A server of this program, with the data in this folder.
+    pub fn of_program(program: &str, dir: TempDir) -> Self {
         let port = free_port();
-        let process = Command::new(&program)
+        let process = Command::new(program)
             .args([
                 "--port",
                 &port.to_string(),
@@ -47,13 +51,33 @@ impl Peer {
         let process = process.unwrap_or_else(|error| {
             panic!("{program} cannot be started ({error}): these tests compare with a real Redis; `make test-tools` installs it, KVARTS_DIFF_PEER names another program")
         });
-        let peer = Self { process, port, _dir: dir };
+        let peer = Self { process, port, dir };
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(local(port)).is_err() {
             assert!(Instant::now() < deadline, "{program} does not listen");
             std::thread::yield_now();
         }
         peer
+    }
+}
+
+/// Programs of Redis and Valkey whose files are exchanged with ours: those of the PATH, and those that
+/// `KVARTS_FILE_PEERS` names, with colons between them.
+pub fn file_peers() -> Vec<String> {
+    let named = std::env::var("KVARTS_FILE_PEERS").unwrap_or_default();
+    let names = ["redis-server", "valkey-server"].into_iter().chain(named.split(':'));
+    let runs = |program: &str| {
+        let version =
+            Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    };
+    names.filter(|name| !name.is_empty() && runs(name)).map(str::to_owned).collect()
+}
+
+impl Peer {
+    /// The folder with its data.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 }
 

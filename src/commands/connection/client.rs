@@ -207,6 +207,7 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let now_ms = cx.keys.now_ms;
     let mut text = String::new();
     for client in cx.server.clients.all() {
+        cx.keys.work(100);
         // A client that is being closed counts as gone.
         if !client.is_gone() && filter.matches(&client, cx, now_ms) {
             text.push_str(&client_text::describe(cx.server, &client, now_ms));

@@ -163,7 +163,7 @@ fn unlink(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn delete(cx: &mut Context<'_>, arguments: &[&[u8]], loss: FreeReason) -> CommandResult {
     let mut deleted = 0;
     for index in 1..arguments.len() {
-        let key = cx.key(arguments, index);
+        let key = cx.key_in_turn(arguments, index, index - 1);
         if cx.keys.delete_as(&key, loss) {
             cx.changed(&key, EventClass::GENERIC, "del");
             deleted += 1;
@@ -175,7 +175,7 @@ fn delete(cx: &mut Context<'_>, arguments: &[&[u8]], loss: FreeReason) -> Comman
 
 fn exists(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let there = |index: &usize| {
-        let key = cx.key(arguments, *index);
+        let key = cx.key_in_turn(arguments, *index, index - 1);
         let found = cx.keys.peek(&key).is_some();
         if !found {
             cx.missed(&key);
@@ -190,7 +190,7 @@ fn exists(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn touch(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut count = 0;
     for index in 1..arguments.len() {
-        let key = cx.key(arguments, index);
+        let key = cx.key_in_turn(arguments, index, index - 1);
         if cx.read(&key).is_some() {
             cx.keys.touch(&key);
             count += 1;
@@ -293,6 +293,7 @@ fn copy(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if from.bytes == to.bytes && target == cx.keys.database {
         return Err(CommandError::SameObject);
     }
+    cx.keys.expect_elements(&from, usize::MAX, 5);
     let Some(copied) = cx.read(&from).map(|record| record.duplicate(to.bytes)) else {
         cx.reply.int(0);
         return Ok(());

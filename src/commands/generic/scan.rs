@@ -8,8 +8,10 @@ use crate::error::{CommandError, CommandResult};
 use crate::glob;
 use crate::keyspace::key_hash::{SLOT_COUNT, key_slot};
 use crate::keyspace::record::is_expired;
+use crate::keyspace::table::SlotTable;
 use crate::keyspace::{scan, table};
 use crate::primitives::number::parse_u64;
+use crate::resp::encode::Reply;
 
 const KEYSPACE: &[Category] = &[Category::Keyspace];
 
@@ -71,20 +73,27 @@ fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let pattern = arguments[1];
     let now_ms = cx.keys.ended_ms;
     let begun = cx.reply.begin_array();
-    let mut count = 0;
     let slots = slots_of_pattern(cx, pattern);
-    let database = cx.keys.database;
-    let reply = &mut cx.reply;
-    cx.keys.walk(database, slots, |table| {
+    let find = |table: &SlotTable, reply: &mut Reply<'_>, count: &mut usize| {
         table::for_each(table, |record| {
             if !is_expired(record, now_ms) && (pattern == b"*" || glob::matches(pattern, record.key(), false))
             {
                 reply.bulk(record.key());
-                count += 1;
+                *count += 1;
             }
         });
-    });
-    cx.reply.end_array(begun, count);
+    };
+    // What is found on another thread is put behind the rest.
+    let (mut count, mut count_there, mut names_there) = (0, 0, Vec::new());
+    let (reply, version) = (&mut cx.reply, cx.client.version);
+    cx.keys.walk_on_two(
+        cx.keys.database,
+        slots,
+        |table| find(table, reply, &mut count),
+        |table| find(table, &mut Reply::new(&mut names_there, version), &mut count_there),
+    );
+    cx.reply.raw(&names_there);
+    cx.reply.end_array(begun, count + count_there);
     Ok(())
 }
 

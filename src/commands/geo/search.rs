@@ -8,6 +8,7 @@ use crate::commands::shared::collection;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::Access;
 use crate::keyspace::change::EventClass;
 use crate::primitives::geohash::{Area, Point, Shape};
 use crate::types::zset::{ScoreBound, ZSet};
@@ -397,7 +398,7 @@ fn search(cx: &mut Context<'_>, arguments: &[&[u8]], form: Form) -> CommandResul
     };
     let options = Options::parse(arguments, form, &args::text(arguments[0]), place_of)?;
     let found = match (zset, &options.area) {
-        (Some(zset), Some(area)) => find(zset, area, &options),
+        (Some(zset), Some(area)) => find(&cx.keys, zset, area, &options),
         _ => Vec::new(),
     };
     match options.target {
@@ -408,7 +409,7 @@ fn search(cx: &mut Context<'_>, arguments: &[&[u8]], form: Form) -> CommandResul
 }
 
 /// The members within the area, in the order and number asked for.
-fn find(zset: &ZSet, area: &Area, options: &Options) -> Vec<Found> {
+fn find(keys: &Access<'_, '_>, zset: &ZSet, area: &Area, options: &Options) -> Vec<Found> {
     let limit = options.count.unwrap_or(usize::MAX);
     let stop_at = if options.any { limit } else { usize::MAX };
     let mut found = Vec::new();
@@ -418,6 +419,7 @@ fn find(zset: &ZSet, area: &Area, options: &Options) -> Vec<Found> {
         }
         let ranks = zset.score_range(ScoreBound::Inclusive(scores.start), ScoreBound::Exclusive(scores.end));
         let within = zset.iter_ranks(ranks).filter_map(|(member, score)| {
+            keys.work(5);
             let point = Point::of_score(score);
             let distance = area.distance_m(point)? / options.unit_m;
             Some(Found { member: member.to_vec(), score, point, distance })
@@ -425,6 +427,8 @@ fn find(zset: &ZSet, area: &Area, options: &Options) -> Vec<Found> {
         let room = stop_at - found.len();
         found.extend(within.take(room));
     }
+    // Sorting, answering or storing them.
+    keys.expect(found.len() * 20);
     // With COUNT and without ANY the nearest places are meant.
     let nearest = (options.count.is_some() && !options.any).then_some(Order::Nearest);
     match options.order.or(nearest) {

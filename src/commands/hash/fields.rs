@@ -9,6 +9,7 @@ use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
+use crate::resp::encode::Reply;
 use crate::types::hash::Hash;
 use crate::types::packed::entry::Element;
 
@@ -341,7 +342,21 @@ fn hgetall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     let count = hash.live_len(now_ms);
-    cx.keys.expect(2 * count);
+    if cx.is_read_in_pieces(2 * count) {
+        let empty = |reply: &mut Reply<'_>| reply.map(0);
+        return collection::read_in_pieces::<Hash>(cx, &key, empty, |hash, at, reply| {
+            if at == 0 {
+                reply.map(hash.live_len(now_ms));
+            }
+            let (fields, next) = hash.iter_part(at, now_ms);
+            let mut bulks = reply.bulks(collection::PIECE);
+            for (field, value) in fields {
+                bulks.push(&field);
+                bulks.push(&value);
+            }
+            next
+        });
+    }
     cx.reply.map(count);
     let mut bulks = cx.reply.bulks(2 * count);
     match hash.pieces() {
@@ -375,7 +390,18 @@ fn list(
         return Ok(());
     };
     let count = hash.live_len(now_ms);
-    cx.keys.expect(2 * count);
+    if cx.is_read_in_pieces(2 * count) {
+        let empty = |reply: &mut Reply<'_>| reply.array(0);
+        return collection::read_in_pieces::<Hash>(cx, &key, empty, |hash, at, reply| {
+            if at == 0 {
+                reply.array(hash.live_len(now_ms));
+            }
+            let (fields, next) = hash.iter_part(at, now_ms);
+            let mut bulks = reply.bulks(collection::PIECE);
+            fields.map(choose).for_each(|element| bulks.push(&element));
+            next
+        });
+    }
     cx.reply.array(count);
     let mut bulks = cx.reply.bulks(count);
     hash.iter(now_ms).map(choose).for_each(|element| bulks.push(&element));

@@ -62,6 +62,7 @@ fn hrandfield(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let there = hash.live_len(now_ms);
     if count >= 0 {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(there);
+        cx.keys.expect(count * collection::RANDOM_WORK);
         write_head(&mut cx.reply, count, with_values);
         hash.random_distinct(count, &mut rng, now_ms, |field, value| {
             write_field(&mut cx.reply, field, with_values.then_some(value));
@@ -70,7 +71,7 @@ fn hrandfield(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     let count = if there == 0 { 0 } else { count.unsigned_abs() };
     write_head(&mut cx.reply, count as usize, with_values);
-    collection::repeat(&mut cx.reply, count, |reply| {
+    collection::repeat(&cx.keys, &mut cx.reply, count, |reply| {
         if let Some((field, value)) = hash.random(&mut rng, now_ms) {
             write_field(reply, &field, with_values.then_some(&value));
         }

@@ -5,10 +5,12 @@ use crate::commands::shared::collection::{self, Collection, InPlace};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::Access;
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::value::Object;
 use crate::primitives::number::parse_i64;
+use crate::resp::encode::Reply;
 use crate::types::list::{End, List};
 
 const LIST: &[Category] = &[Category::List];
@@ -22,6 +24,9 @@ const MOVE: &[KeySpec] = &[
     KeySpec::one(2, KeySpec::RW | KeySpec::INSERT),
 ];
 const PUSH_FLAGS: Flags = Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST);
+
+/// LREM counts its work in lists longer than this.
+const LONG_SEARCH: usize = 10_000;
 
 const fn of_list(name: &'static str, arity: i32, flags: Flags, keys: &'static [KeySpec]) -> Command {
     Command { name, arity, flags, keys, categories: LIST, group: Group::List, ..Command::DEFAULT }
@@ -290,6 +295,7 @@ fn positive(argument: &[u8]) -> Result<usize, CommandError> {
 /// Pops `count` elements from an end into the reply, whose head is written already.
 fn take(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) -> CommandResult {
     let limits = cx.server.settings.collections.list();
+    cx.keys.expect_elements(key, count, 3);
     if let Some(list) = collection::write::<List>(&mut cx.keys, key)? {
         if end == End::Head {
             let mut bulks = cx.reply.bulks(count);
@@ -377,20 +383,26 @@ fn linsert(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     let key = cx.key(arguments, 1);
     let limits = cx.server.settings.collections.list();
-    let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else {
+    if collection::write::<List>(&mut cx.keys, &key)?.is_none() {
         cx.reply.int(0);
         return Ok(());
-    };
-    let found = list.positions(arguments[3], End::Head, usize::MAX).next();
-    let Some(place) = found else {
+    }
+    let Some(place) = first_place(&cx.keys, &key, arguments[3], End::Head) else {
         cx.reply.int(-1);
         return Ok(());
     };
+    let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else { return Ok(()) };
     list.insert(place + after, arguments[4], &limits);
     let length = list.len();
     cx.changed(&key, EventClass::LIST, "linsert");
     cx.reply.count(length);
     Ok(())
+}
+
+/// Where the first element, seen from an end, stands that equals a value. What the search takes is counted.
+fn first_place(keys: &Access<'_, '_>, key: &HashedKey<'_>, value: &[u8], from: End) -> Option<usize> {
+    let list = keys.peek(key).and_then(|record| collection::of_record::<List>(record).ok())?;
+    list.positions(value, from, usize::MAX, |count| keys.work(count)).next()
 }
 
 /// Converts an inclusive range of indices, which count from the end if negative, to the first index and the
@@ -411,7 +423,19 @@ fn lrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     let (first, count) = span(start, stop, list.len());
-    cx.keys.expect(count);
+    if cx.is_read_in_pieces(count) {
+        let empty = |reply: &mut Reply<'_>| reply.array(0);
+        return collection::read_in_pieces::<List>(cx, &key, empty, |list, at, reply| {
+            let (first, count) = span(start, stop, list.len());
+            if at == 0 {
+                reply.array(count);
+            }
+            let part = collection::PIECE.min(count - at);
+            let mut bulks = reply.bulks(part);
+            list.visit(first + at, part, |run| bulks.extend(run));
+            (at + part < count).then_some(at + part)
+        });
+    }
     cx.reply.array(count);
     if count > 0 {
         let mut bulks = cx.reply.bulks(count);
@@ -430,6 +454,15 @@ fn lrem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     let from = if count < 0 { End::Tail } else { End::Head };
     let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
+    if list.len() > LONG_SEARCH {
+        // The search is counted; to remove what it finds is as much work again at most.
+        if first_place(&cx.keys, &key, arguments[3], from).is_none() {
+            cx.reply.int(0);
+            return Ok(());
+        }
+        cx.keys.expect_elements(&key, if most > 1 { usize::MAX } else { 1 }, 1);
+    }
+    let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else { return Ok(()) };
     let removed = list.remove_value(arguments[3], most, from, &limits);
     if removed > 0 {
         collection::changed(cx, &key, EventClass::LIST, "lrem", removed);
@@ -446,6 +479,8 @@ fn ltrim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if let Some(list) = collection::write::<List>(&mut cx.keys, &key)? {
         let before = list.len();
         let (first, count) = span(start, stop, before);
+        cx.keys.expect_elements(&key, before - count, 1);
+        let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else { return Ok(()) };
         list.keep_range(first, count, &limits);
         collection::changed(cx, &key, EventClass::LIST, "ltrim", before - count);
         delete_if_empty(cx, &key);
@@ -489,7 +524,8 @@ fn lpos(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let from = if rank < 0 { End::Tail } else { End::Head };
     let max_compared = if max_compared == 0 { usize::MAX } else { max_compared };
     let skipped = rank.unsigned_abs() as usize - 1;
-    let mut found = list.positions(arguments[2], from, max_compared).skip(skipped);
+    let mut found =
+        list.positions(arguments[2], from, max_compared, |count| cx.keys.work(count)).skip(skipped);
     match count {
         None => match found.next() {
             Some(place) => cx.reply.count(place),

@@ -175,7 +175,10 @@ fn users(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 fn list(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let users = cx.server.acl.all_users();
     cx.reply.array(users.len());
-    users.iter().for_each(|user| cx.reply.bulk(&user.line()));
+    for user in &users {
+        cx.keys.work(100);
+        cx.reply.bulk(&user.line());
+    }
     Ok(())
 }
 

@@ -103,6 +103,7 @@ fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         index += 2;
     }
     let key = cx.key(arguments, 2);
+    cx.keys.expect_elements(&key, usize::MAX, 1);
     // Plus the record's share of its bucket.
     let bytes = cx.keys.peek(&key).map(|record| record.memory_bytes() + 9);
     match bytes {

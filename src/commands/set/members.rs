@@ -300,8 +300,19 @@ pub fn write_members(reply: &mut Reply<'_>, set: &Set) {
 fn smembers(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     match collection::read::<Set>(&cx.keys, &key)? {
+        Some(set) if cx.is_read_in_pieces(set.len()) => {
+            let empty = |reply: &mut Reply<'_>| reply.set(0);
+            return collection::read_in_pieces::<Set>(cx, &key, empty, |set, at, reply| {
+                if at == 0 {
+                    reply.set(set.len());
+                }
+                let (members, next) = set.iter_part(at);
+                let mut bulks = reply.bulks(members.len());
+                members.for_each(|member| bulks.push(&member));
+                next
+            });
+        }
         Some(set) => {
-            cx.keys.expect(set.len());
             cx.reply.set(set.len());
             write_members(&mut cx.reply, set);
         }
@@ -323,6 +334,7 @@ fn spop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
         _ => return Err(CommandError::Syntax),
     };
+    cx.keys.expect_elements(&key, count.unwrap_or(1), 10);
     let Some(set) = collection::write::<Set>(&mut cx.keys, &key)? else {
         match count {
             Some(_) => cx.reply.set(0),
@@ -380,13 +392,14 @@ fn srandmember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         None => cx.reply.bulk_or_null(set.random(&mut rng).as_deref()),
         Some(count @ 0..) => {
             let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());
+            cx.keys.expect(count * collection::RANDOM_WORK);
             cx.reply.array(count);
             set.random_distinct(count, &mut rng, |member| cx.reply.bulk(member));
         }
         Some(count) => {
             let count = count.unsigned_abs();
             cx.reply.array(count as usize);
-            collection::repeat(&mut cx.reply, count, |reply| {
+            collection::repeat(&cx.keys, &mut cx.reply, count, |reply| {
                 reply.bulk_or_null(set.random(&mut rng).as_deref());
             })?;
         }

@@ -19,6 +19,9 @@ use crate::types::set::Set;
 /// a negative count and its like). Redis has no limit and goes on until memory ends.
 const REPEATED_REPLY_MAX: usize = 1 << 29;
 
+/// Work of choosing an element at random and writing it, in the units of [`Access::work`].
+pub const RANDOM_WORK: usize = 10;
+
 /// A type of value that an [`Object`] can hold.
 pub trait Collection: Sized {
     /// The object as this type, if it is one.
@@ -72,6 +75,37 @@ pub fn read<'k, T: Collection>(
     key: &HashedKey<'_>,
 ) -> Result<Option<&'k T>, CommandError> {
     keys.read(key).map(of_record).transpose()
+}
+
+/// Elements in a piece of a collection that is read in pieces: a tenth of a millisecond and less.
+pub const PIECE: usize = 2048;
+
+/// Reads a big collection in pieces ([`Access::read_in_pieces`]): `piece` writes the one that begins at its
+/// second argument, with the reply's head if that is 0, and returns where the next one begins. Where the key
+/// has gone meanwhile, `nothing` writes the reply.
+///
+/// # Errors
+/// The key holds another type meanwhile.
+pub fn read_in_pieces<T: Collection>(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    nothing: fn(&mut Reply<'_>),
+    mut piece: impl FnMut(&T, usize, &mut Reply<'_>) -> Option<usize>,
+) -> CommandResult {
+    let start = cx.reply.position();
+    let reply = &mut cx.reply;
+    cx.keys.read_in_pieces(key, |record, at| {
+        if at == 0 {
+            reply.truncate(start);
+        }
+        match record {
+            Some(record) => Ok(piece(of_record::<T>(record)?, at, reply)),
+            None => {
+                nothing(reply);
+                Ok(None)
+            }
+        }
+    })
 }
 
 /// The collection that a record holds.
@@ -237,8 +271,16 @@ pub fn write_len<T: Collection>(
 ///
 /// # Errors
 /// A reply beyond [`REPEATED_REPLY_MAX`], which is estimated from the first elements.
-pub fn repeat(reply: &mut Reply<'_>, count: u64, write_one: impl FnMut(&mut Reply<'_>)) -> CommandResult {
-    repeat_within(REPEATED_REPLY_MAX, reply, count, write_one)
+pub fn repeat(
+    keys: &Access<'_, '_>,
+    reply: &mut Reply<'_>,
+    count: u64,
+    mut write_one: impl FnMut(&mut Reply<'_>),
+) -> CommandResult {
+    repeat_within(REPEATED_REPLY_MAX, reply, count, |reply| {
+        keys.work(RANDOM_WORK);
+        write_one(reply);
+    })
 }
 
 fn repeat_within(
@@ -290,6 +332,7 @@ pub fn scan<T: Collection>(
     if options.no_values && !allows_no_values {
         return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
     }
+    cx.keys.expect_elements(&key, options.count, 10);
     // The reply has the cursor before the elements, but it is known only after them: they are written into a
     // buffer of their own first.
     let mut elements = Vec::new();

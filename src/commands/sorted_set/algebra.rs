@@ -415,6 +415,9 @@ impl Source<'_> {
 fn unite(mut sources: Sources<'_>, aggregate: Aggregate, limits: &ZSetLimits) -> ZSet {
     // Scores are put together from the smallest set to the largest, as Redis does: sums depend on it.
     sources.sort_by_key(Source::len);
+    if let [first, second] = &sources[..] {
+        return unite_two(first, second, aggregate, limits);
+    }
     let mut result = ZSet::new();
     result.expect(sources.last().map_or(0, Source::len), 0, limits);
     for source in sources {
@@ -426,6 +429,36 @@ fn unite(mut sources: Sources<'_>, aggregate: Aggregate, limits: &ZSetLimits) ->
             };
             result.set(member, score, limits);
         });
+    }
+    result
+}
+
+/// [`unite`] of two sources. Each member's score is known before it is entered, and members are entered in the
+/// order of their scores: none is moved, and neighbours in the result are entered one behind the other.
+fn unite_two(first: &Source<'_>, second: &Source<'_>, aggregate: Aggregate, limits: &ZSetLimits) -> ZSet {
+    let weighted = |source: &Source<'_>, score| number_or_zero(source.weight * score);
+    // Members in a row; scores with where their members begin and end there.
+    let (mut names, mut scores) = (Vec::new(), Vec::with_capacity(second.len()));
+    let mut add = |member: &[u8], score: f64| {
+        let start = names.len();
+        names.extend_from_slice(member);
+        scores.push((score, start..names.len()));
+    };
+    first.visit(|member, score| {
+        let score = weighted(first, score);
+        let other = second.score(member).map(|other| weighted(second, other));
+        add(member, other.map_or(score, |other| aggregate.join(score, other)));
+    });
+    second.visit(|member, score| {
+        if !first.contains(member) {
+            add(member, weighted(second, score));
+        }
+    });
+    scores.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let mut result = ZSet::new();
+    result.expect(scores.len(), 0, limits);
+    for (score, name) in scores {
+        result.set(&names[name], score, limits);
     }
     result
 }

@@ -10,6 +10,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::CommandResult;
 use crate::keyspace::change::EventClass;
+use crate::keyspace::key_hash::HashedKey;
 use crate::resp::encode::Reply;
 use crate::types::packed::entry::Element;
 use crate::types::zset::ZSet;
@@ -197,9 +198,30 @@ fn range(cx: &mut Context<'_>, arguments: &[&[u8]], form: Form) -> CommandResult
         return Ok(());
     };
     let ranks = window.ranks(zset);
-    cx.keys.expect(ranks.len() * if with_scores { 10 } else { 2 });
+    if cx.is_read_in_pieces(ranks.len() * if with_scores { 10 } else { 2 }) {
+        return range_in_pieces(cx, &key, &window, with_scores);
+    }
     write_ranks(&mut cx.reply, zset, ranks, window.reverse, with_scores);
     Ok(())
+}
+
+fn range_in_pieces(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    window: &Window<'_>,
+    with_scores: bool,
+) -> CommandResult {
+    let empty = |reply: &mut Reply<'_>| reply.array(0);
+    collection::read_in_pieces::<ZSet>(cx, key, empty, |zset, at, reply| {
+        let ranks = window.ranks(zset);
+        if at == 0 {
+            members::write_head(reply, ranks.len(), with_scores);
+        }
+        let part = collection::PIECE.min(ranks.len() - at);
+        let first = if window.reverse { ranks.end - at - part } else { ranks.start + at };
+        write_members(reply, zset, first..first + part, window.reverse, with_scores);
+        (at + part < ranks.len()).then_some(at + part)
+    })
 }
 
 /// Writes the members of a range of ranks, with their scores if wanted: in RESP3 an array of pairs.
@@ -211,6 +233,10 @@ pub fn write_ranks(
     with_scores: bool,
 ) {
     members::write_head(reply, ranks.len(), with_scores);
+    write_members(reply, zset, ranks, reverse, with_scores);
+}
+
+fn write_members(reply: &mut Reply<'_>, zset: &ZSet, ranks: Range<usize>, reverse: bool, with_scores: bool) {
     if with_scores {
         let write = |(member, score): (Element<'_>, f64)| members::write_member(reply, &member, Some(score));
         return match reverse {
@@ -292,6 +318,8 @@ fn remove(cx: &mut Context<'_>, arguments: &[&[u8]], axis: Axis, event: &'static
     let ranks = window.ranks(zset);
     let removed = ranks.len();
     let emptied = removed == zset.len();
+    cx.keys.expect_elements(&key, if emptied { 0 } else { removed }, 10);
+    let Some(zset) = collection::write::<ZSet>(&mut cx.keys, &key)? else { return Ok(()) };
     // A key that becomes empty is removed as a whole, and a big value freed in the background.
     if !emptied {
         zset.remove_ranks(ranks, |_, _| ());

@@ -9,6 +9,7 @@ use crate::commands::stream::entered;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::Access;
 use crate::keyspace::change::EventClass;
 use crate::keyspace::value::Object;
 use crate::primitives::thin::Owned;
@@ -403,19 +404,27 @@ fn range(
     }
     let count = count.unwrap_or(usize::MAX);
     if backwards {
-        write_entries(&mut cx.reply, stream.range_back(start, end).take(count));
+        write_entries(&cx.keys, &mut cx.reply, stream.range_back(start, end).take(count));
     } else {
-        write_entries(&mut cx.reply, stream.range(start, end).take(count));
+        write_entries(&cx.keys, &mut cx.reply, stream.range(start, end).take(count));
     }
     Ok(())
 }
 
-/// An array of entries. Returns their number.
-pub(super) fn write_entries<'e>(reply: &mut Reply<'_>, entries: impl Iterator<Item = Entry<'e>>) -> usize {
+/// Work of writing an entry, in the units of [`Access::work`].
+pub(super) const ENTRY_WORK: usize = 5;
+
+/// An array of entries, which count as work of the command that has `keys`. Returns their number.
+pub(super) fn write_entries<'e>(
+    keys: &Access<'_, '_>,
+    reply: &mut Reply<'_>,
+    entries: impl Iterator<Item = Entry<'e>>,
+) -> usize {
     let begun = reply.begin_array();
     let mut count = 0;
     for entry in entries {
         write_entry(reply, &entry);
+        keys.work(ENTRY_WORK);
         count += 1;
     }
     reply.end_array(begun, count);
@@ -438,6 +447,18 @@ fn xdel(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
+/// How many entries a trim may remove: all of them where an id says what stays and much is below it.
+fn most_to_trim(stream: &Stream, to: TrimTo) -> usize {
+    const FEW: usize = 4096;
+    match to {
+        TrimTo::MaxLen(len) => stream.len().saturating_sub(usize::try_from(len).unwrap_or(usize::MAX)),
+        TrimTo::MinId(id) => match stream.range(StreamId::MIN, id).nth(FEW) {
+            Some(_) => stream.len(),
+            None => FEW,
+        },
+    }
+}
+
 fn xtrim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let words = TrimWords::parse(cx, arguments, false)?;
     let trim = words.trim.ok_or(CommandError::Syntax)?;
@@ -446,6 +467,9 @@ fn xtrim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.int(0);
         return Ok(());
     };
+    let most = most_to_trim(stream, trim.to);
+    cx.keys.expect_elements(&key, most, 1);
+    let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { return Ok(()) };
     let removed = stream.trim(&trim);
     if removed > 0 {
         if cx.is_journaled() {

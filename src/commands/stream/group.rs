@@ -382,6 +382,7 @@ fn xpending(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         };
     let begun = reply.begin_array();
     let mut count = 0;
+    let wanted = wanted.inspect(|_| cx.keys.work(5));
     let idle_ms = |pending: &Pending| now_ms.saturating_sub(pending.delivered_at_ms);
     let is_idle = |pending: &Pending| range.min_idle_ms == 0 || idle_ms(pending) >= range.min_idle_ms;
     for (id, pending) in wanted.filter(|(_, pending)| is_idle(pending)).take(range.count) {

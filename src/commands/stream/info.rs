@@ -8,6 +8,7 @@ use crate::commands::stream::group::{no_group, now_ms};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::Access;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::thin::Owned;
 use crate::resp::encode::Reply;
@@ -159,6 +160,8 @@ fn stream(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         },
         _ => return Err(help::wrong_subcommand(cx, arguments)),
     };
+    let full = full.map(|count| if count == 0 { usize::MAX } else { count });
+    cx.keys.expect_elements(&key, full.unwrap_or(0), 20);
     let stream = stream_of(cx, &key)?;
     let mut out = Vec::new();
     let reply = &mut Reply::new(&mut out, cx.reply.version());
@@ -171,7 +174,7 @@ fn stream(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     int(reply, "entries-added", stream.entries_added() as i64);
     text(reply, "recorded-first-entry-id", &stream.first_id().text());
     match full {
-        Some(count) => write_full(reply, stream, if count == 0 { usize::MAX } else { count }),
+        Some(count) => write_full(&cx.keys, reply, stream, count),
         None => {
             int(reply, "groups", stream.groups().len() as i64);
             let first = stream.range(StreamId::MIN, StreamId::MAX).next();
@@ -190,9 +193,9 @@ fn stream(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// The entries and groups of XINFO STREAM FULL, at most `count` of each list.
-fn write_full(reply: &mut Reply<'_>, stream: &Stream, count: usize) {
+fn write_full(keys: &Access<'_, '_>, reply: &mut Reply<'_>, stream: &Stream, count: usize) {
     reply.bulk(b"entries");
-    write_entries(reply, stream.range(StreamId::MIN, StreamId::MAX).take(count));
+    write_entries(keys, reply, stream.range(StreamId::MIN, StreamId::MAX).take(count));
     reply.bulk(b"groups");
     reply.array(stream.groups().len());
     let progress = stream.progress();

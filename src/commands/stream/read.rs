@@ -9,11 +9,12 @@ use crate::command::{Begin, Find, Flags, Group as CommandGroup, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::commands::stream::claim::{seen_consumer, tell_new_consumer};
 use crate::commands::stream::entered::Member;
-use crate::commands::stream::entries::{STREAM, id, write_entries, write_entry};
+use crate::commands::stream::entries::{ENTRY_WORK, STREAM, id, write_entries, write_entry};
 use crate::commands::stream::group::now_ms;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::thin::Owned;
 use crate::resp::encode::Reply;
 use crate::shared::waiter::{EmptyReply, WaitFor};
@@ -172,7 +173,7 @@ fn xread(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         let mut entries = stream.range(start, StreamId::MAX).take(request.count).peekable();
         if entries.peek().is_some() {
             streams.begin_one(&mut cx.reply, key.bytes);
-            write_entries(&mut cx.reply, entries);
+            write_entries(&cx.keys, &mut cx.reply, entries);
         }
     }
     if streams.finish(&mut cx.reply) {
@@ -284,6 +285,7 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut streams = Streams::new(cx.reply.position());
     for (at, from) in request.keys.clone().zip(froms) {
         let key = cx.key(arguments, at);
+        expect_delivery(cx, &key, &request, from);
         let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { continue };
         let Some(is_new) = stream.group_mut(group).map(|group| seen_consumer(group, consumer, now_ms).1)
         else {
@@ -308,6 +310,29 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         wait_or_null(cx, &request, None);
     }
     Ok(())
+}
+
+/// Lets others know before very many entries are delivered.
+fn expect_delivery(cx: &Context<'_>, key: &HashedKey<'_>, request: &Request<'_>, from: From) {
+    /// Work of delivering an entry, in the units of `Access::work`.
+    const UNITS: usize = 2 * ENTRY_WORK;
+    /// So many entries are delivered without a word.
+    const FEW: usize = 4096;
+    let Some((name, consumer)) = request.member.filter(|_| request.count > FEW) else { return };
+    let stream = cx.keys.peek(key).and_then(|record| collection::of_record::<Owned<Stream>>(record).ok());
+    let Some((stream, group)) = stream.and_then(|stream| Some((stream, stream.group(name)?))) else { return };
+    let pending = || group.find(consumer).map_or(0, |index| group.consumer(index).pending_count());
+    let most = match from {
+        From::Pending(_) => pending(),
+        From::New => {
+            let start = group.last_id.next().unwrap_or(StreamId::MAX);
+            match stream.range(start, StreamId::MAX).nth(FEW) {
+                Some(_) => stream.len(),
+                None => 0,
+            }
+        }
+    };
+    cx.keys.expect(most.min(request.count) * UNITS);
 }
 
 /// Enters into the journal what a consumer has read. `no_ack` tells of new entries whether they are not

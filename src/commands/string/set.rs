@@ -362,7 +362,7 @@ fn check_pairs(cx: &Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn store_pairs(cx: &mut Context<'_>, pairs: &[&[u8]], first: usize, arguments: &[&[u8]]) {
     for (number, pair) in pairs.chunks_exact(2).enumerate() {
-        let key = cx.key(arguments, first + number * 2);
+        let key = cx.key_in_turn(arguments, first + number * 2, number);
         store(cx, &key, pair[1], None);
         cx.changed(&key, EventClass::STRING, "set");
     }

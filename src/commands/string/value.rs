@@ -263,7 +263,9 @@ fn get(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         Some(record) => {
             let mut number = itoa::Buffer::new();
             let bytes = string_bytes(record, &mut number)?;
-            cx.keys.expect(bytes.len() / 64);
+            if cx.is_read_in_pieces(bytes.len() / 64) {
+                return get_in_pieces(cx, &key);
+            }
             cx.reply.bulk(bytes);
         }
         None => {
@@ -274,14 +276,46 @@ fn get(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
+/// GET of a string of megabytes.
+#[cold]
+fn get_in_pieces(cx: &mut Context<'_>, key: &HashedKey<'_>) -> CommandResult {
+    const PIECE: usize = 256 * 1024;
+    let start = cx.reply.position();
+    let reply = &mut cx.reply;
+    cx.keys.read_in_pieces(key, |record, at| {
+        if at == 0 {
+            reply.truncate(start);
+        }
+        let Some(record) = record else {
+            reply.null();
+            return Ok(None);
+        };
+        let mut number = itoa::Buffer::new();
+        let bytes = string_bytes(record, &mut number)?;
+        if at == 0 {
+            reply.begin_bulk(bytes.len());
+        }
+        let end = bytes.len().min(at + PIECE);
+        reply.raw(&bytes[at..end]);
+        if end < bytes.len() {
+            return Ok(Some(end));
+        }
+        reply.raw(b"\r\n");
+        Ok(None)
+    })
+}
+
 fn mget(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     cx.reply.array(arguments.len() - 1);
     for index in 1..arguments.len() {
-        let key = cx.key(arguments, index);
+        let key = cx.key_in_turn(arguments, index, index - 1);
         match cx.keys.read(&key) {
             // MGET never fails: a value of another type counts as missing.
             Some(record) => match string_bytes(record, &mut itoa::Buffer::new()) {
-                Ok(bytes) => cx.reply.bulk(bytes),
+                Ok(bytes) => {
+                    cx.keys.work(bytes.len() / 64);
+                    cx.reply.bulk(bytes);
+                }
                 Err(_) => cx.reply.null(),
             },
             None => {

@@ -44,7 +44,8 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Enum(&["strict", "relaxed"]),
         "strict",
         "Whether snapshots of unknown versions are refused.",
-    ),
+    )
+    .active(),
     spec(
         D::RdbVersion,
         "rdb-version",
@@ -155,6 +156,7 @@ pub(super) const SPECS: &[Spec] = &[
         "0",
         "Microseconds to wait after each key that is loaded, for tests.",
     )
+    .active()
     .hidden(),
     spec(
         D::LoadingProcessEventsIntervalBytes,

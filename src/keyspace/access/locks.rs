@@ -189,11 +189,13 @@ impl<'g> Access<'g, '_> {
     #[cold]
     pub(super) fn wait_for_lock(&self, database: &'g Database, lock: SlotLock) -> Option<SlotGuard<'g>> {
         let (slot, give_up) = (usize::from(lock.slot), self.settings.give_up);
-        if lock.write {
-            database.write_slot_unless(slot, give_up).map(SlotGuard::Write)
-        } else {
-            database.read_slot_unless(slot, give_up).map(SlotGuard::Read)
-        }
+        database.readers.while_waiting(|| {
+            if lock.write {
+                database.write_slot_unless(slot, give_up).map(SlotGuard::Write)
+            } else {
+                database.read_slot_unless(slot, give_up).map(SlotGuard::Read)
+            }
+        })
     }
 
     #[inline]

@@ -1,6 +1,7 @@
 //! A command's access to keys: the locks of its plan, and the operations on records under them.
 
 mod locks;
+mod pieces;
 mod undo;
 mod whole;
 
@@ -14,9 +15,9 @@ use super::Keyspace;
 use super::access_clock::{AccessClock, date, fresh_access};
 use super::change::{ChangeSink, EventClass};
 use super::database::{Database, field_end_ms};
-use super::key_hash::HashedKey;
+use super::key_hash::{HashedKey, slot_of_hash};
 use super::reaper::FreeReason;
-use super::record::{Record, RecordBox, is_expired};
+use super::record::{Record, RecordBox, ValueRef, is_expired};
 use super::sweep;
 use super::table::{self, At, SlotTable};
 use super::value::Object;
@@ -171,6 +172,22 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
+    /// [`expect`](Self::expect)s work on the elements of a key's value, but on no more than `most`, `units` for
+    /// each. 64 bytes of a string are an element.
+    #[inline]
+    pub fn expect_elements(&self, key: &HashedKey<'_>, most: usize, units: usize) {
+        if most.saturating_mul(units) >= LONG {
+            self.expect_many(key, most, units);
+        }
+    }
+
+    #[cold]
+    fn expect_many(&self, key: &HashedKey<'_>, most: usize, units: usize) {
+        if let Some(ValueRef::Object(object)) = self.peek_even_ended(key).map(Record::value) {
+            self.expect(object.elements().min(most).saturating_mul(units));
+        }
+    }
+
     /// Returns the live record of `key` for a reading command: counts the hit or miss and stores the access
     /// clock.
     #[inline]
@@ -263,6 +280,23 @@ impl<'g, 'b> Access<'g, 'b> {
             date(record, clock);
         }
         Some(record)
+    }
+
+    /// Prefetches what the lookups of these keys of the selected database will read, whose slots are locked.
+    pub fn fetch(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        let Some(database) = self.physical(self.database) else { return };
+        for hash in hashes.clone() {
+            database.prefetch_slot(hash);
+        }
+        for hash in hashes {
+            let table =
+                self.position(self.database, slot_of_hash(hash)).map(|index| &self.locks[index].guard);
+            match table {
+                Some(SlotGuard::Read(table)) => table::prefetch_record(table, hash),
+                Some(SlotGuard::Write(table)) => table::prefetch_record(table, hash),
+                _ => {}
+            }
+        }
     }
 
     /// Puts a record under `key` and returns the one it replaces, whose expiry is forgotten.
@@ -386,10 +420,20 @@ impl<'g, 'b> Access<'g, 'b> {
 
     #[inline]
     fn table(&self, number: usize, key: &HashedKey<'_>) -> &SlotTable {
+        self.table_of(self.held_for(number, key))
+    }
+
+    #[inline]
+    fn held_for(&self, number: usize, key: &HashedKey<'_>) -> &HeldLock<'g> {
         let Some(index) = self.position(number, key.slot()) else {
             unreachable!("the command's key spec declares every key that it reads")
         };
-        match &self.locks[index].guard {
+        &self.locks[index]
+    }
+
+    #[inline]
+    fn table_of<'t>(&'t self, held: &'t HeldLock<'g>) -> &'t SlotTable {
+        match &held.guard {
             SlotGuard::Read(guard) => guard,
             SlotGuard::Write(guard) => guard,
             SlotGuard::Absent { .. } => self.keyspace.nothing(),
@@ -415,19 +459,22 @@ impl<'g, 'b> Access<'g, 'b> {
         if self.undo.is_some() {
             self.note_for_undo(number, key);
         }
-        let table = self.table(number, key);
+        let held = self.held_for(number, key);
+        let table = self.table_of(held);
         let at = table::locate(table, key)?;
-        if is_expired(table::at(table, at), self.ended_ms) {
+        let record = table::at(table, at);
+        if is_expired(record, self.ended_ms) {
             self.evict_expired(number, key);
             return None;
         }
-        if self.keyspace.handover.is_running() {
+        let is_read = |database: &Database| database.readers.any();
+        if self.keyspace.handover.is_running() || held.database.is_some_and(is_read) {
             self.hand_over(number, key, at);
         }
         Some(at)
     }
 
-    /// Gives a record that is about to change to the snapshot that runs.
+    /// Tells the snapshot that runs, and those that read the value in pieces, of a record that is about to change.
     #[cold]
     fn hand_over(&mut self, number: usize, key: &HashedKey<'_>, at: At) {
         let (database, table) = self.table_mut(number, key);

@@ -5,9 +5,12 @@ use std::ops::Range;
 use super::{Access, Hold, SlotLock, SlotTable};
 use crate::keyspace::database::Database;
 use crate::keyspace::gate::Shared;
-use crate::keyspace::key_hash::HashedKey;
+use crate::keyspace::key_hash::{HashedKey, SLOT_COUNT};
 use crate::keyspace::record::is_expired;
 use crate::keyspace::table;
+
+/// Slots that a walk visits before it lets the gate go.
+const PIECE: usize = 64;
 
 impl Access<'_, '_> {
     /// Runs `work` on a whole database with no slot locked: the gate is held while it runs, and `work` locks
@@ -26,17 +29,67 @@ impl Access<'_, '_> {
     /// pieces. The database stays the one that the number meant at the beginning. Alone in the keyspace, the
     /// walk sees one instant.
     pub fn walk(&self, number: usize, slots: Range<usize>, mut visit: impl FnMut(&SlotTable)) {
-        const PIECE: usize = 64;
         if !matches!(self.hold, Hold::None) {
             let Some(database) = self.physical(number) else { return };
             return slots.for_each(|slot| self.visit_slot(database, slot, &mut visit));
         }
         let physical = self.pass_gate()[number];
+        self.walk_of(physical, slots, visit);
+    }
+
+    fn walk_of(&self, physical: u16, slots: Range<usize>, mut visit: impl FnMut(&SlotTable)) {
         for first in slots.clone().step_by(PIECE) {
             let _shared = self.pass_gate();
             let Some(database) = self.keyspace.physical_if_used(physical) else { return };
             (first..slots.end.min(first + PIECE))
                 .for_each(|slot| self.visit_slot(database, slot, &mut visit));
+        }
+    }
+
+    /// Walks as [`walk`](Self::walk) does, on two threads where the database has very many keys, other commands
+    /// may run and there is more than one worker: another thread visits the upper half of the slots, with
+    /// `there`. All others are visited with `here`.
+    pub fn walk_on_two(
+        &self,
+        number: usize,
+        slots: Range<usize>,
+        here: impl FnMut(&SlotTable),
+        mut there: impl FnMut(&SlotTable) + Send,
+    ) {
+        /// Fewer keys are not worth a thread.
+        const KEYS_MIN: usize = 200_000;
+        let keyspace = self.keyspace;
+        if !matches!(self.hold, Hold::None) || keyspace.gate.workers() < 2 || slots.len() < SLOT_COUNT {
+            return self.walk(number, slots, here);
+        }
+        let physical = self.pass_gate()[number];
+        let database = keyspace.physical_if_used(physical);
+        if database.is_none_or(|database| database.len() < KEYS_MIN) {
+            return self.walk_of(physical, slots, here);
+        }
+        self.settings.pulse.long(self);
+        let (middle, end, worker) = (slots.start + slots.len() / 2, slots.end, crate::worker::current());
+        let visit = &mut there;
+        let is_walked = std::thread::scope(|scope| {
+            let walk = move || {
+                for first in (middle..end).step_by(PIECE) {
+                    let _shared = keyspace.gate.shared(worker);
+                    let Some(database) = keyspace.physical_if_used(physical) else { return };
+                    for slot in first..end.min(first + PIECE) {
+                        if database.slot_len(slot) > 0 {
+                            visit(&database.read_slot(slot));
+                        }
+                    }
+                }
+            };
+            let named = std::thread::Builder::new().name("kvarts-walk".into());
+            let other = named.spawn_scoped(scope, walk);
+            self.walk_of(physical, slots.start..middle, here);
+            other.is_ok()
+        });
+        if !is_walked {
+            // The system has no thread to give.
+            self.walk_of(physical, middle..slots.end, there);
         }
     }
 

@@ -168,16 +168,27 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
         while let Some(choice) = self.choices.pop() {
             self.meter.step(1)?;
             match choice {
-                Choice::Fewer { from, count, behind } => {
+                Choice::Fewer { from, mut count, behind } => {
+                    let literal = self.literal(behind);
+                    while count > 0 && self.is_in_vain(from + count, literal) {
+                        self.meter.step(1)?;
+                        count -= 1;
+                    }
                     if count > 0 {
                         self.choices.push(Choice::Fewer { from, count: count - 1, behind });
                     }
                     return Ok(Some((from + count, behind)));
                 }
-                Choice::More { at, item, end } => {
-                    if self.fits(at, item, end)? {
-                        self.choices.push(Choice::More { at: at + 1, item, end });
-                        return Ok(Some((at + 1, end + 1)));
+                Choice::More { mut at, item, end } => {
+                    let literal = self.literal(end + 1);
+                    while self.fits(at, item, end)? {
+                        at += 1;
+                        if self.is_in_vain(at, literal) {
+                            self.meter.step(1)?;
+                            continue;
+                        }
+                        self.choices.push(Choice::More { at, item, end });
+                        return Ok(Some((at, end + 1)));
                     }
                 }
                 Choice::Without { at, behind } => return Ok(Some((at, behind))),
@@ -190,6 +201,18 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
             }
         }
         Ok(None)
+    }
+
+    /// The byte that has to follow, where the pattern goes on with a byte that stands for itself, once.
+    fn literal(&self, place: usize) -> Option<u8> {
+        let (byte, behind) = (self.peek(place), self.peek(place + 1));
+        let is_literal = byte != 0 && byte != b')' && !SPECIALS.contains(&byte);
+        (is_literal && !b"*+?-".contains(&behind)).then_some(byte)
+    }
+
+    /// Whether going on at this place of the subject would get stuck at once, as another byte has to be there.
+    fn is_in_vain(&self, at: usize, literal: Option<u8>) -> bool {
+        literal.is_some_and(|byte| self.subject.get(at) != Some(&byte))
     }
 
     fn open(&mut self, at: usize, place: usize) -> Result<Option<(usize, usize)>, Failure> {

@@ -359,16 +359,19 @@ impl Writer {
     }
 
     fn forget_kept(&mut self, position: u64) {
-        while let Some(first) = self.kept.pop_front_if(|first| first.end <= position) {
-            self.kept_bytes -= first.bytes.len() as u64;
+        while self.kept.front().is_some_and(|first| first.end <= position) {
+            let first = self.kept.pop_front();
+            self.kept_bytes -= first.map_or(0, |first| first.bytes.len() as u64);
         }
     }
 
     /// Begins a new file where the next change is to stand in one.
     fn switch_if_due(&mut self) -> io::Result<()> {
         loop {
-            let is_due = |switch: &mut Switch| switch.position <= self.written;
-            let Some(switch) = self.shared.switches.lock().pop_front_if(is_due) else { return Ok(()) };
+            let mut switches = self.shared.switches.lock();
+            let is_due = switches.front().is_some_and(|switch| switch.position <= self.written);
+            let Some(switch) = (if is_due { switches.pop_front() } else { None }) else { return Ok(()) };
+            drop(switches);
             // The old file is whole on disk before the manifest names the next one.
             if let Err(error) = self.sync_now() {
                 self.shared.switches.lock().push_front(switch);

@@ -272,19 +272,19 @@ impl<'s> Reading<'s> {
             let read = source
                 .read(&mut piece)
                 .map_err(|error| LoadError::Read { path: self.path.to_owned(), error })?;
-            if read == 0 {
-                return Err(wrong(self.path, reader.cut()));
-            }
             if *stop.borrow() {
                 return Err(LoadError::Stopped { path: self.path.to_owned() });
             }
             if failed.load(Relaxed) {
                 return Ok(());
             }
+            if read == 0 {
+                return Err(wrong(self.path, reader.cut()));
+            }
             reader.feed(&piece[..read]);
             let before = reader.offset();
             loop {
-                match reader.next().map_err(|error| wrong(self.path, error))? {
+                match reader.read_next().map_err(|error| wrong(self.path, error))? {
                     Next::More => break,
                     Next::Item(Item::Key(key)) => self.key(&key),
                     Next::Item(item) => {

@@ -1,5 +1,7 @@
-//! RDB files: loading them.
+//! RDB files: loading them, looking through them, converting them.
 
+pub mod check;
+pub mod convert;
 pub mod load;
 
 use std::path::{Path, PathBuf};

@@ -13,8 +13,21 @@ mod skim;
 mod tests;
 mod write;
 
+use super::CHECKSUM;
+
 pub use error::{Fault, FileError, Header};
 pub use write::{FileVersion, FileWriter, WriteError, WriteOptions};
+
+/// Ends a file that has no end yet: what a file of this version has behind its last item.
+pub fn ended(bytes: &mut Vec<u8>, header: Header) {
+    bytes.push(opcode::END);
+    if header.version >= CHECKED_FROM {
+        bytes.extend_from_slice(&CHECKSUM.checksum(bytes).to_le_bytes());
+    }
+}
+
+/// Version from which on files end with a checksum.
+const CHECKED_FROM: u16 = 5;
 
 /// Bytes of the header.
 const HEADER: usize = 9;

@@ -5,7 +5,7 @@
 
 use super::error::{Fault, FileError, Header};
 use super::skim::{self, Skim, Stop};
-use super::{HEADER, opcode};
+use super::{CHECKED_FROM, HEADER, opcode};
 use crate::keyspace::record::RecordBox;
 use crate::rdb::error::RestoreError;
 use crate::rdb::packed::Element;
@@ -30,18 +30,18 @@ impl Default for Accept {
     }
 }
 
-/// What [`FileReader::next`] returns.
+/// What [`FileReader::read_next`] returns.
 #[derive(Debug)]
 pub enum Next<'r> {
     /// More bytes are needed.
     More,
-    /// What was read.
+    /// A part of the file.
     Item(Item<'r>),
     /// The file has ended, and its checksum was right.
     End,
 }
 
-/// A part of a file.
+/// What a file consists of.
 #[derive(Debug)]
 pub enum Item<'r> {
     /// The header: always the first item.
@@ -222,7 +222,7 @@ impl FileReader {
     ///
     /// # Errors
     /// Bytes that are not those of an RDB file. Whatever is called afterwards fails too, or wants more bytes.
-    pub fn next(&mut self) -> Result<Next<'_>, FileError> {
+    pub fn read_next(&mut self) -> Result<Next<'_>, FileError> {
         self.pass_returned();
         loop {
             match self.step() {
@@ -235,25 +235,24 @@ impl FileReader {
         }
     }
 
-    /// The error of a file that ends here.
+    /// The error of a file that ends here. Its offset is where the last whole item ends.
     pub fn cut(&self) -> FileError {
-        self.wrong(match self.state {
-            State::Header
-                if !b"REDIS".starts_with(&self.buffer[..self.buffer.len().min(5)])
-                    && !b"VALKEY".starts_with(&self.buffer[..self.buffer.len().min(6)]) =>
-            {
-                Fault::Signature
-            }
-            _ => Fault::End,
-        })
+        let begins = |magic: &[u8]| magic.starts_with(&self.buffer[..self.buffer.len().min(magic.len())]);
+        match self.state {
+            State::Header if !begins(b"REDIS") && !begins(b"VALKEY") => self.wrong(Fault::Signature),
+            // The end's opcode is of no use without its checksum.
+            State::Checksum => FileError { offset: self.offset() - 1, ..self.wrong(Fault::End) },
+            _ => self.wrong(Fault::End),
+        }
     }
 
     fn wrong(&self, fault: Fault) -> FileError {
-        let key = match self.state {
-            State::Value { .. } => Some(self.key.as_slice().into()),
-            _ => None,
+        let (key, offset) = match self.state {
+            State::Value { .. } => (Some(self.key.as_slice().into()), self.attributes.offset),
+            _ if self.has_attributes => (None, self.attributes.offset),
+            _ => (None, self.offset()),
         };
-        FileError { offset: self.offset(), key, fault }
+        FileError { offset, key, fault }
     }
 
     fn pass_returned(&mut self) {
@@ -381,7 +380,7 @@ impl FileReader {
             opcode::END => {
                 self.at += 1;
                 self.sum_up();
-                self.state = if self.version >= 5 { State::Checksum } else { State::End };
+                self.state = if self.version >= CHECKED_FROM { State::Checksum } else { State::End };
                 return Ok(Found::Nothing);
             }
             opcode::DATABASE => {

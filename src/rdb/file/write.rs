@@ -9,15 +9,66 @@ use crate::keyspace::snapshot::{Head, Kind, Sink};
 use crate::rdb::functions::FUNCTION;
 use crate::rdb::output::{Compressed, Output};
 use crate::rdb::write::{body, field_end, kind_of, length, plain_string};
-use crate::rdb::{CHECKSUM, VERSION, VERSION_MAX, kind};
+use crate::rdb::{CHECKSUM, kind};
 
 /// The version that a file's header names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileVersion {
+    /// `REDIS0009`, which every Redis from 5 reads. Holds no libraries of functions and no expiries of fields.
+    Redis9,
+    /// `REDIS0010`, which every Redis from 7.0 reads. Holds no expiries of fields.
+    Redis10,
     /// `REDIS0011`, which every Redis from 7.2 and every Valkey reads. Holds no expiries of fields.
     Redis11,
+    /// `REDIS0012`, which Redis 7.4 and 8 read. Only whole records are written, as [`Sink::record`] takes them:
+    /// a hash with expiries of fields begins with the earliest one.
+    Redis12,
     /// `VALKEY080`, which Valkey 9 reads.
     Valkey80,
+}
+
+impl FileVersion {
+    /// All versions that can be written.
+    pub const ALL: [FileVersion; 5] = [
+        FileVersion::Redis9,
+        FileVersion::Redis10,
+        FileVersion::Redis11,
+        FileVersion::Redis12,
+        FileVersion::Valkey80,
+    ];
+
+    /// The number in the header.
+    pub fn number(self) -> u16 {
+        match self {
+            FileVersion::Redis9 => 9,
+            FileVersion::Redis10 => 10,
+            FileVersion::Redis11 => 11,
+            FileVersion::Redis12 => 12,
+            FileVersion::Valkey80 => 80,
+        }
+    }
+
+    fn header(self) -> &'static [u8] {
+        match self {
+            FileVersion::Redis9 => b"REDIS0009",
+            FileVersion::Redis10 => b"REDIS0010",
+            FileVersion::Redis11 => b"REDIS0011",
+            FileVersion::Redis12 => b"REDIS0012",
+            FileVersion::Valkey80 => b"VALKEY080",
+        }
+    }
+
+    /// The type of a record's value in this version; `None` where it has none.
+    fn kind(self, record: &Record) -> Option<u8> {
+        match (kind_of(record).0, self) {
+            (kind::HASH_2, FileVersion::Valkey80) => Some(kind::HASH_2),
+            (kind::HASH_2, FileVersion::Redis12) => Some(kind::HASH_METADATA),
+            (kind::HASH_2, _) => None,
+            (kind::STREAM_LISTPACKS_3, FileVersion::Redis9) => Some(kind::STREAM_LISTPACKS),
+            (kind::STREAM_LISTPACKS_3, FileVersion::Redis10) => Some(kind::STREAM_LISTPACKS_2),
+            (kind, _) => Some(kind),
+        }
+    }
 }
 
 /// How a file is written.
@@ -36,15 +87,22 @@ pub struct WriteOptions {
 /// The data do not fit the version of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteError {
-    /// A field of a hash ends, which version 11 cannot say.
-    FieldEnds,
+    /// A field of a hash ends, which this version cannot say.
+    FieldEnds(FileVersion),
+    /// There are libraries of functions, which this version does not have.
+    Libraries(FileVersion),
 }
 
 impl std::fmt::Display for WriteError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            WriteError::FieldEnds => {
-                f.write_str("a field of a hash has an expiry, which RDB version 11 cannot hold")
+            WriteError::FieldEnds(version) => {
+                let number = version.number();
+                write!(f, "a field of a hash has an expiry, which RDB version {number} cannot hold")
+            }
+            WriteError::Libraries(version) => {
+                let number = version.number();
+                write!(f, "there are libraries of functions, which RDB version {number} cannot hold")
             }
         }
     }
@@ -99,10 +157,7 @@ impl FileWriter {
     pub fn new(options: WriteOptions, aux: &[(&str, String)]) -> Self {
         let mut out =
             if options.compress { Encoder::Compressed(Box::default()) } else { Encoder::Plain(Vec::new()) };
-        out.bytes().extend_from_slice(match options.version {
-            FileVersion::Redis11 => b"REDIS0011",
-            FileVersion::Valkey80 => b"VALKEY080",
-        });
+        out.bytes().extend_from_slice(options.version.header());
         for (name, text) in aux {
             out.bytes().push(opcode::AUX);
             plain_string(name.as_bytes(), out.bytes());
@@ -121,6 +176,9 @@ impl FileWriter {
 
     /// Writes a library of functions; before the first database.
     pub fn library(&mut self, source: &[u8]) {
+        if self.options.version == FileVersion::Redis9 {
+            self.error = Some(WriteError::Libraries(self.options.version));
+        }
         self.out.bytes().push(FUNCTION);
         self.out.string(source);
     }
@@ -194,10 +252,8 @@ impl FileWriter {
         self.out.string(key);
     }
 
-    fn note_version(&mut self, needed: u16) {
-        if needed > VERSION && self.options.version == FileVersion::Redis11 {
-            self.error = Some(WriteError::FieldEnds);
-        }
+    fn note_field_ends(&mut self) {
+        self.error = Some(WriteError::FieldEnds(self.options.version));
     }
 }
 
@@ -215,10 +271,9 @@ impl Sink for FileWriter {
     }
 
     fn record(&mut self, record: &Record) {
-        let (kind, needed) = kind_of(record);
-        self.begin_key(record.key(), record.expire_at_ms(), record.access(), kind);
-        body(record, &mut self.out);
-        self.note_version(needed);
+        let Some(kind) = self.options.version.kind(record) else { return self.note_field_ends() };
+        self.begin_key(record.key(), record.expire_at_ms(), record.access(), kind::byte(kind));
+        body(record, kind, &mut self.out);
     }
 
     fn begin(&mut self, head: &Head) {
@@ -231,7 +286,9 @@ impl Sink for FileWriter {
         self.begin_key(&head.key, head.expire_at_ms, head.access, kind);
         length(head.count, self.out.bytes());
         self.with_ends = kind == kind::HASH_2;
-        self.note_version(if self.with_ends { VERSION_MAX } else { VERSION });
+        if self.with_ends && self.options.version != FileVersion::Valkey80 {
+            self.note_field_ends();
+        }
     }
 
     fn member(&mut self, member: &[u8]) {

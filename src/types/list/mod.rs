@@ -258,7 +258,10 @@ impl List {
         value: &'a [u8],
         from: End,
         max_compared: usize,
+        passed: impl Fn(usize) + 'a,
     ) -> impl Iterator<Item = usize> + 'a {
+        /// Elements between two calls of `passed`.
+        const STRETCH: usize = 1024;
         let mut searched = Searched::new(value);
         let mut iter = match from {
             End::Head => self.iter(),
@@ -273,6 +276,9 @@ impl List {
                     End::Tail => len - 1 - compared,
                 };
                 compared += 1;
+                if compared.is_multiple_of(STRETCH) {
+                    passed(STRETCH);
+                }
                 if iter.step_is(&mut searched) {
                     return Some(place);
                 }
@@ -444,10 +450,10 @@ mod tests {
                 };
                 prop_assert_eq!(back, expected);
                 prop_assert_eq!(list.peek(End::Tail).map(|element| element.to_vec()), model.last().cloned());
-                let places: Vec<usize> = list.positions(&element, End::Head, 20).collect();
+                let places: Vec<usize> = list.positions(&element, End::Head, 20, drop).collect();
                 let expected: Vec<usize> = (0..model.len().min(20)).filter(|&index| model[index] == element).collect();
                 prop_assert_eq!(places, expected);
-                let places: Vec<usize> = list.positions(&element, End::Tail, 20).collect();
+                let places: Vec<usize> = list.positions(&element, End::Tail, 20, drop).collect();
                 let expected: Vec<usize> = (model.len().saturating_sub(20)..model.len())
                     .rev()
                     .filter(|&index| model[index] == element)

@@ -27,6 +27,8 @@ use crate::primitives::thin::Thin;
 
 /// Average number of entries a bucket at which the table grows.
 const LOAD: usize = 12;
+/// Buckets in a part of a table that is read in parts: some three thousand entries at most.
+pub const PART_BUCKETS: usize = 256;
 /// Longest key or value kept in its bucket, in bytes. A key and a value with their heads stay below 256
 /// bytes, so that a size fits a byte.
 const INLINE_MAX: usize = 120;
@@ -138,7 +140,17 @@ impl<const MAP: bool> PackedTable<MAP> {
 
     /// All keys with their values, in no particular order. Without values the second is empty.
     pub fn iter(&self) -> Iter<'_, MAP> {
-        Iter { table: self, next_bucket: 0, rest: &[], left: self.len }
+        Iter { table: self, next_bucket: 0, end: self.buckets.len(), rest: &[], left: self.len }
+    }
+
+    /// The entries of up to `count` buckets from bucket `first` on, and the bucket to go on from; `None` behind
+    /// the last. Buckets stay what they are as long as the table is not changed.
+    pub fn iter_buckets(&self, first: usize, count: usize) -> (Iter<'_, MAP>, Option<usize>) {
+        let end = self.buckets.len().min(first.saturating_add(count));
+        let entries = |bucket| self.buckets.get(bucket).map_or(0, |bucket| bucket.header() as usize);
+        let left = (first..end).map(entries).sum();
+        let iter = Iter { table: self, next_bucket: first, end, rest: &[], left };
+        (iter, (end < self.buckets.len()).then_some(end))
     }
 
     /// Calls `visit` with about `count` entries from `cursor` on and returns the cursor for the next call; 0
@@ -508,6 +520,8 @@ impl FieldTable {
 pub struct Iter<'a, const MAP: bool> {
     table: &'a PackedTable<MAP>,
     next_bucket: usize,
+    /// Bucket behind the last one.
+    end: usize,
     /// Entries of the present bucket that are still to come.
     rest: &'a [u8],
     left: usize,
@@ -518,6 +532,9 @@ impl<'a, const MAP: bool> Iterator for Iter<'a, MAP> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.rest.is_empty() {
+            if self.next_bucket == self.end {
+                return None;
+            }
             self.rest = packed_entries(self.table.buckets.get(self.next_bucket)?);
             self.next_bucket += 1;
         }

@@ -161,6 +161,18 @@ impl Set {
         }
     }
 
+    /// The members of a part of the set, which begins at 0 or where the part before ended, and where the next one
+    /// begins, until the set changes; `None` behind the last.
+    pub fn iter_part(&self, part: usize) -> (Iter<'_>, Option<usize>) {
+        match &self.form {
+            Form::Ints(_) | Form::Packed(_) => (self.iter(), None),
+            Form::Table(table) => {
+                let (members, next) = table.iter_buckets(part, table::PART_BUCKETS);
+                (Iter { form: IterForm::Table(members) }, next)
+            }
+        }
+    }
+
     /// The members, for writing into a reply; `None` unless the set is a packed list.
     pub fn pieces(&self) -> Option<packed::Pieces<'_>> {
         match &self.form {

@@ -1,0 +1,139 @@
+//! What the program does with files instead of serving: `kvarts check` and `kvarts convert`.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::rdb::{check, convert};
+use crate::rdb::file::FileVersion;
+
+const USAGE: &str = "usage: kvarts check FILE|FOLDER [--fix]
+       kvarts convert IN OUT [--rdb-version 9|10|11|12|80]
+
+check says what an RDB file holds and what is wrong with it. With --fix, a file that ends too early is cut
+behind its last whole key; the file as it was is kept as FILE.broken. Of a folder all .rdb files are checked.
+convert writes a file of another version: 11 for Redis 7.2 and later and Valkey 7.2 and later (the default), 9
+for Redis 5 and 6, 10 for Redis 7.0. Expiries of fields are kept by 12, for Redis 7.4 and 8, and by 80, for
+Valkey 9.";
+
+/// Exit statuses.
+const RIGHT: u8 = 0;
+const WRONG: u8 = 1;
+const MISUSED: u8 = 2;
+
+/// Does what the program's arguments (without its name) ask for, and returns its exit status. `None` where they
+/// ask for a server.
+pub fn run(arguments: &[OsString], out: &mut dyn Write) -> Option<u8> {
+    let (name, rest) = arguments.split_first()?;
+    let done = match name.to_str() {
+        Some("check") => check_paths(rest, out),
+        Some("convert") => convert_file(rest, out),
+        _ => return None,
+    };
+    Some(done.unwrap_or_else(|error| {
+        // Whoever has read enough of it closes the pipe.
+        drop(writeln!(out, "{error}"));
+        WRONG
+    }))
+}
+
+fn misused(out: &mut dyn Write) -> io::Result<u8> {
+    writeln!(out, "{USAGE}")?;
+    Ok(MISUSED)
+}
+
+fn check_paths(arguments: &[OsString], out: &mut dyn Write) -> io::Result<u8> {
+    let (options, paths): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|word| word.as_encoded_bytes().starts_with(b"--"));
+    let fixes = options.iter().any(|word| *word == "--fix");
+    let [path] = paths[..] else { return misused(out) };
+    if options.len() > usize::from(fixes) {
+        return misused(out);
+    }
+    let path = Path::new(path);
+    if !path.is_dir() {
+        return check_file(path, fixes, out);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let file = entry?.path();
+        if file.extension() == Some(OsStr::new("rdb")) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        writeln!(out, "{}: no .rdb file in it", path.display())?;
+        return Ok(WRONG);
+    }
+    let mut status = RIGHT;
+    for file in files {
+        status = status.max(check_file(&file, fixes, out)?);
+    }
+    Ok(status)
+}
+
+fn check_file(path: &Path, fixes: bool, out: &mut dyn Write) -> io::Result<u8> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => {
+            writeln!(out, "{}: {error}", path.display())?;
+            return Ok(WRONG);
+        }
+    };
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+    let report = check::check(file, now_ms)?;
+    write!(out, "{}: {report}", path.display())?;
+    if report.is_right() {
+        return Ok(RIGHT);
+    }
+    if !fixes {
+        return Ok(WRONG);
+    }
+    match check::fix(path, &report)? {
+        Some(check::Cut { kept, cut, original }) => {
+            let original = original.display();
+            writeln!(out, "cut: {cut} bytes behind byte {kept}; the file as it was is {original}")?;
+            // Other errors are still in it.
+            Ok(if report.error_count == 1 { RIGHT } else { WRONG })
+        }
+        None => {
+            writeln!(out, "not fixed: only a file that ends too early can be")?;
+            Ok(WRONG)
+        }
+    }
+}
+
+fn convert_file(arguments: &[OsString], out: &mut dyn Write) -> io::Result<u8> {
+    let (from, to, version) = match arguments {
+        [from, to] => (from, to, OsStr::new("11")),
+        [from, to, option, version] | [option, version, from, to] if option == "--rdb-version" => {
+            (from, to, version.as_os_str())
+        }
+        _ => return misused(out),
+    };
+    let number = version.to_str().and_then(|number| number.parse().ok());
+    let Some(version) = FileVersion::ALL.into_iter().find(|version| Some(version.number()) == number) else {
+        return misused(out);
+    };
+    let mut beside = to.clone();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let target = BufWriter::new(File::create(&beside)?);
+    match convert::convert(File::open(from)?, target, version) {
+        Ok(keys) => {
+            File::open(&beside)?.sync_all()?;
+            std::fs::rename(&beside, to)?;
+            writeln!(out, "{}: {keys} keys", Path::new(to).display())?;
+            Ok(RIGHT)
+        }
+        Err(error) => {
+            // What there is of it is of no use.
+            drop(std::fs::remove_file(&beside));
+            writeln!(out, "{}: {error}", Path::new(from).display())?;
+            Ok(WRONG)
+        }
+    }
+}
