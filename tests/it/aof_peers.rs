@@ -182,11 +182,11 @@ fn a_folder_of_a_peer_is_opened() {
 /// Valkey's own checker finds our folder valid, with timestamps and without.
 #[test]
 fn valkey_check_aof_passes_our_folder() {
-    let mut checkers = programs().into_iter().filter_map(|program| {
+    let mut checker = programs().into_iter().filter_map(|program| {
         let checker = program.with_file_name("valkey-check-aof");
         checker.is_file().then_some(checker)
     });
-    let Some(checker) = checkers.next_back() else {
+    let Some(checker) = checker.next_back() else {
         return println!("skipped: no valkey-check-aof beside a server");
     };
     for (stamps, preamble) in [("yes", "no"), ("no", "no"), ("no", "yes")] {

@@ -498,6 +498,10 @@ fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if !flush && !merge && !is_empty(cx) {
         return Err(failed());
     }
+    if cx.origin != Origin::Client {
+        // A transaction may hold what the loading needs: its values are read again where they are.
+        return read_again(cx);
+    }
     let saving = cx.server.saving().ok_or_else(failed)?;
     cx.keys.expect(usize::MAX);
     saving.reload(save, flush).map_err(|error| {
@@ -517,7 +521,8 @@ fn is_empty(cx: &Context<'_>) -> bool {
 }
 
 fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    let Some(append_only) = cx.server.append_only() else { return read_again(cx) };
+    let append_only = cx.server.append_only().filter(|_| cx.origin == Origin::Client);
+    let Some(append_only) = append_only else { return read_again(cx) };
     let reloaded = append_only.reload().map_err(|error| {
         tracing::error!(error, "DEBUG LOADAOF");
         CommandError::text("ERR Error trying to load the AOF files, check server logs.")
