@@ -107,6 +107,18 @@ fn number(client: &mut Client, line: &str) -> u64 {
     }
 }
 
+/// What the manifest names and which files there are, to be told where something is missing.
+fn listing(program: &Program) -> String {
+    let folder = program.dir().join("appendonlydir");
+    let mut text = std::fs::read_to_string(folder.join("appendonly.aof.manifest")).unwrap_or_default();
+    for entry in std::fs::read_dir(&folder).expect("the folder") {
+        let entry = entry.expect("an entry");
+        let len = entry.metadata().map_or(0, |metadata| metadata.len());
+        text.push_str(&format!("{:?} {len}\n", entry.file_name()));
+    }
+    text + &program.log()
+}
+
 /// Compares the data with the ledger, and lets the ledger go on from the data.
 fn check(program: &Program, ledgers: &[Ledger], kill: u64) {
     let mut client = program.client();
@@ -122,7 +134,8 @@ fn check(program: &Program, ledgers: &[Ledger], kill: u64) {
             let acknowledged = ledger.acknowledged[part].load(SeqCst);
             assert!(
                 (acknowledged..=begun).contains(&found),
-                "kill {kill}, client {index}, part {part}: {found} of {acknowledged} acknowledged, {begun} sent"
+                "kill {kill}, client {index}, part {part}: {found} of {acknowledged} acknowledged, {begun} sent\n{}",
+                listing(program)
             );
         }
         assert_eq!(list, left, "the transaction's list, kill {kill}");

@@ -50,6 +50,11 @@ impl Program {
         Client::tcp(local(self.port))
     }
 
+    /// Its folder.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("stdout")).expect("its log")

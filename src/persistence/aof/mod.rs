@@ -76,6 +76,8 @@ struct State {
     /// A writer that was told to stop.
     ending: Option<JoinHandle<()>>,
     rewrite: Option<RunningRewrite>,
+    /// Whether a rewrite was asked for while one that was given up had not ended.
+    rewrites_again: bool,
     /// Whether the last rewrite failed, and how long it took.
     rewrite_failed: bool,
     last_rewrite: Option<Duration>,
@@ -165,6 +167,8 @@ impl AppendOnlyFile {
         let position = server.journal().end();
         let (server, folder) = (Arc::clone(server), Arc::clone(&self.folder));
         let writer = Writer::new(server, Arc::clone(&shared), folder, reader, position, file, file_len)?;
+        // Before any change is made: the thread may take its time to begin, and no reply may go out meanwhile.
+        writer.publish();
         let thread = std::thread::Builder::new().name("kvarts-aof".into()).spawn(move || writer.run())?;
         Ok(RunningWriter { shared, thread })
     }
@@ -244,7 +248,7 @@ impl AppendOnlyFile {
         taken
     }
 
-    fn rewrite_ended(&self, result: io::Result<()>) {
+    fn rewrite_ended(self: &Arc<Self>, result: io::Result<()>) {
         let mut state = self.state.lock();
         let Some(rewrite) = state.rewrite.take() else { return };
         (state.last_rewrite, state.last_end) = (Some(rewrite.began.elapsed()), Some(Instant::now()));
@@ -274,6 +278,11 @@ impl AppendOnlyFile {
                 }
                 state.rewrite_failed = !was_cancelled;
             }
+        }
+        if std::mem::take(&mut state.rewrites_again)
+            && let Err(error) = self.begin_rewrite(&mut state)
+        {
+            tracing::error!(%error, "cannot rewrite the AOF");
         }
     }
 
@@ -307,7 +316,7 @@ impl AppendOnlyFile {
     /// Ends all: what is changed is written and synced. To be called when no more commands run.
     pub fn finish(&self) {
         let mut state = self.state.lock();
-        state.wanted = false;
+        (state.wanted, state.rewrites_again) = (false, false);
         let rewrite = state.rewrite.as_mut().and_then(|rewrite| {
             rewrite.cancelled.store(true, Ordering::Release);
             rewrite.thread.take()
@@ -335,6 +344,10 @@ impl AppendOnlyFile {
 impl AppendOnly for AppendOnlyFile {
     fn rewrite(self: Arc<Self>) -> Result<&'static str, CommandError> {
         let mut state = self.state.lock();
+        if state.rewrite.as_ref().is_some_and(|rewrite| rewrite.cancelled.load(Ordering::Acquire)) {
+            state.rewrites_again = true;
+            return Ok("Background append only file rewriting scheduled");
+        }
         if state.rewrite.is_some() {
             return Err(CommandError::text("ERR Background append only file rewriting already in progress"));
         }

@@ -191,7 +191,6 @@ impl Writer {
     /// Runs until it is told to stop and all is written and synced, or cannot be.
     pub fn run(mut self) {
         *self.shared.thread.lock() = Some(std::thread::current());
-        self.publish();
         loop {
             let stops = self.shared.stop.load(Ordering::Acquire);
             let has_read = self.step(stops);
@@ -507,7 +506,7 @@ impl Writer {
     }
 
     /// Tells those that wait how far everything has come.
-    fn publish(&self) {
+    pub fn publish(&self) {
         self.shared.written.store(self.written, Ordering::Release);
         if self.shared.is_gone.load(Ordering::Acquire) {
             return;
