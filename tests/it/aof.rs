@@ -375,6 +375,17 @@ fn replies_wait_for_the_disk_in_every_state() {
     client.check("LRANGE queue 0 -1", "*1~$1~b~");
 }
 
+/// Replies wait from the first moment on, also before the writer's thread has come up: changes of that moment were
+/// acknowledged and lost once.
+#[test]
+fn replies_wait_from_the_first_moment() {
+    for _ in 0..50 {
+        let server = TestServer::with(ALWAYS);
+        let inner = server.handle().server();
+        assert!(!inner.durability.is_released(inner.journal().end() + 1));
+    }
+}
+
 /// WAITAOF tells whether the disk has what its client wrote.
 #[test]
 fn waitaof_waits_for_the_disk() {
