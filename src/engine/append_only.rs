@@ -24,11 +24,11 @@ pub trait AppendOnly: Send + Sync {
     fn settings_changed(&self);
 
     /// Waits until all changes are in the file, replaces all data by what the file holds, and goes on
-    /// (DEBUG LOADAOF).
+    /// (DEBUG LOADAOF). Returns false, and does nothing, where there are no files.
     ///
     /// # Errors
     /// With what is wrong with the file.
-    fn reload(&self) -> Result<(), String>;
+    fn reload(&self) -> Result<bool, String>;
 
     /// Its figures for INFO.
     fn figures(&self) -> Figures;

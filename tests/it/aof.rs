@@ -327,7 +327,7 @@ fn broken_files_are_refused_with_the_place() {
     let dir = with_file(&good);
     std::fs::remove_file(folder(dir.path()).join("appendonly.aof.1.incr.aof")).expect("it was there");
     let error = refusal(dir, ALWAYS);
-    assert!(error.ends_with("appendonly.aof.1.incr.aof: No such file or directory"), "{error}");
+    assert!(error.ends_with("appendonly.aof.1.incr.aof for reading: No such file or directory"), "{error}");
     let dir = with_file(&good);
     std::fs::write(folder(dir.path()).join("appendonly.aof.manifest"), "").expect("a file");
     let error = refusal(dir, ALWAYS);
@@ -391,6 +391,23 @@ fn waitaof_waits_for_the_disk() {
         client.check("EXEC", "*1~*2~:1~:0~");
         assert_eq!(server.info("blocked_clients"), "0");
     }
+}
+
+/// Without `appendonly` DEBUG LOADAOF loads what BGREWRITEAOF has left, and keeps the data where there is nothing.
+#[test]
+fn debug_loadaof_loads_a_rewrite_without_the_file() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    write_data(&server);
+    let before = digest(&server);
+    let mut client = server.client();
+    client.check("DEBUG LOADAOF", "+OK~");
+    assert_eq!(digest(&server), before);
+    client.check("BGREWRITEAOF", "+Background append only file rewriting started~");
+    eventually("the rewrite ends", || server.info("aof_rewrite_in_progress") == "0");
+    client.check("FLUSHALL", "+OK~");
+    client.check("FUNCTION FLUSH", "+OK~");
+    client.check("DEBUG LOADAOF", "+OK~");
+    assert_eq!(digest(&server), before);
 }
 
 /// DEBUG LOADAOF brings the same data again, and the file goes on.

@@ -161,7 +161,7 @@ fn nothing_acknowledged_is_lost() {
         let dir = program.kill();
         stop.store(true, SeqCst);
         threads.into_iter().for_each(|thread| thread.join().expect("a client saw no error"));
-        program = Program::start_in(dir, "", &flags);
+        program = Program::start_at(port, dir, "", &flags);
         check(&program, &ledgers, kill);
     }
     let rounds: u64 = ledgers.iter().map(|ledger| ledger.begun.load(SeqCst)).sum();

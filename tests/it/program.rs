@@ -25,7 +25,11 @@ impl Program {
 
     /// As [`start_after`](Self::start_after), in this folder.
     pub fn start_in(dir: TempDir, before: &str, flags: &[&str]) -> Self {
-        let port = free_port();
+        Self::start_at(free_port(), dir, before, flags)
+    }
+
+    /// As [`start_in`](Self::start_in), on this port.
+    pub fn start_at(port: u16, dir: TempDir, before: &str, flags: &[&str]) -> Self {
         let log = std::fs::File::create(dir.path().join("stdout")).expect("a file");
         let child = Command::new("sh")
             .args(["-c", &format!("{before} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_kvarts")])

@@ -103,7 +103,7 @@ pub const COMMANDS: &[Command] = &[Command {
             ..whole("reload", -2)
         },
         Command {
-            summary: "As long as no append-only file is written: does what RELOAD does.",
+            summary: "Replaces all data by what the append-only file holds; without one encodes and decodes every value.",
             reply: "OK",
             run: load_aof,
             ..whole("loadaof", 2)
@@ -521,14 +521,16 @@ fn is_empty(cx: &Context<'_>) -> bool {
 }
 
 fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    let append_only = cx.server.append_only().filter(|append_only| append_only.figures().enabled);
-    let Some(append_only) = append_only.filter(|_| cx.origin == Origin::Client) else {
-        return read_again(cx);
-    };
-    append_only.reload().map_err(|error| {
+    // A transaction may hold what the loading needs: its values are read again where they are.
+    let append_only = cx.server.append_only().filter(|_| cx.origin == Origin::Client);
+    let Some(append_only) = append_only else { return read_again(cx) };
+    let reloaded = append_only.reload().map_err(|error| {
         tracing::error!(error, "DEBUG LOADAOF");
         CommandError::text("ERR Error trying to load the AOF files, check server logs.")
     })?;
+    if !reloaded {
+        return read_again(cx);
+    }
     cx.reply.ok();
     Ok(())
 }

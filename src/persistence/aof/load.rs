@@ -22,7 +22,7 @@ const PIECE: usize = 1 << 20;
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// A file cannot be opened or read.
-    #[error("{path}: {}", plain(.error))]
+    #[error("Fatal error: can't open the append log file {path} for reading: {}", plain(.error))]
     File {
         /// The file.
         path: String,

@@ -353,6 +353,8 @@ impl AppendOnly for AppendOnlyFile {
         if !on {
             state.wanted = false;
             if let Some(rewrite) = &state.rewrite {
+                // In the words that tools look for.
+                tracing::info!("Killing AOF child: the rewrite is given up");
                 rewrite.cancelled.store(true, Ordering::Release);
             }
             if let Some(writer) = state.writer.take() {
@@ -394,25 +396,22 @@ impl AppendOnly for AppendOnlyFile {
         }
     }
 
-    fn reload(&self) -> Result<(), String> {
-        /// Longest wait for the writer.
-        const PATIENCE: Duration = Duration::from_secs(10);
+    fn reload(&self) -> Result<bool, String> {
         let server = self.server.upgrade().ok_or("the server ends")?;
         let shared = self.state.lock().writer.as_ref().map(|writer| Arc::clone(&writer.shared));
-        let shared = shared.ok_or("the append-only file is off, or not begun yet")?;
-        let (end, began) = (server.journal().end(), Instant::now());
-        while shared.written.load(Ordering::Acquire) < end {
-            if began.elapsed() > PATIENCE {
-                return Err("the append-only file cannot be written".to_owned());
-            }
-            shared.wake();
-            std::thread::sleep(Duration::from_millis(1));
+        match shared {
+            Some(shared) => wait_for_writer(&server, &shared)?,
+            // Off, but a rewrite may have left files, now or long ago.
+            None => self.folder.lock().open().map_err(|error| error.to_string())?,
         }
         let folder = self.folder.lock();
+        if folder.manifest.live().next().is_none() {
+            return Ok(false);
+        }
         on_large_stack(|| load::reload(&server, &folder))
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
-        Ok(())
+        Ok(true)
     }
 
     fn figures(&self) -> Figures {
@@ -442,6 +441,20 @@ impl AppendOnly for AppendOnlyFile {
         }
         figures
     }
+}
+
+/// Waits until the writer has written all changes.
+fn wait_for_writer(server: &Server, shared: &Shared) -> Result<(), String> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let (end, began) = (server.journal().end(), Instant::now());
+    while shared.written.load(Ordering::Acquire) < end {
+        if began.elapsed() > PATIENCE {
+            return Err("the append-only file cannot be written".to_owned());
+        }
+        shared.wake();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 fn take_lock(server: &Server) -> Result<FolderLock, FolderError> {

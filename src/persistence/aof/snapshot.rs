@@ -13,8 +13,8 @@ const CHUNK: usize = 256 << 10;
 /// Pause before it is tried again to begin where another snapshot is being read.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Writes all data as it is at one position, as an RDB file or as requests. `at_begin` is called with that position while nobody
-/// else is in the keyspace: what is changed from there on stands in the journal behind it. Waits while another
+/// Writes all data as it is at one position, as an RDB file or as requests. `at_begin` is called with that
+/// position while nobody else is in the keyspace: what is changed from there on stands in the journal behind it. Waits while another
 /// snapshot is being read; `is_cancelled` ends the wait.
 ///
 /// # Errors
