@@ -183,7 +183,7 @@ fn thousands_of_libraries_load() {
 /// not be killed.
 #[test]
 fn a_reply_is_no_longer_than_a_script_may_hold() {
-    let server = TestServer::with_clock(&[("lua-memory-limit", "4mb")], Clock::system());
+    let server = small();
     let mut client = server.client();
     let scripts = [
         "local t = {1} for i = 1, 40 do t = {t, t} end return t",

@@ -14,8 +14,8 @@ const CHUNK: usize = 256 << 10;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Writes all data as it is at one position, as an RDB file or as requests. `at_begin` is called with that
-/// position while nobody else is in the keyspace: what is changed from there on stands in the journal behind it. Waits while another
-/// snapshot is being read; `is_cancelled` ends the wait.
+/// position while nobody else is in the keyspace: what is changed from there on stands in the journal behind
+/// it. Waits while another snapshot is being read; `is_cancelled` ends the wait.
 ///
 /// # Errors
 /// What writing says, or why the snapshot could not be read to its end.
