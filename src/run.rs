@@ -329,8 +329,8 @@ impl Handle {
 }
 
 impl Handle {
-    /// Writes the last snapshot, where one is wanted at the end. Returns whether the server may end: not where it
-    /// could not be written, unless the configuration says to end all the same.
+    /// Writes the last snapshot, where one is wanted at the end. Returns whether the server may end: not
+    /// where it could not be written, unless the configuration says to end all the same.
     async fn may_end(&self, signal: &str) -> bool {
         const SAVE: i64 = 1;
         const NOSAVE: i64 = 2;
@@ -369,8 +369,8 @@ impl Drop for Handle {
         self.sweeper = None;
         self.keeper = None;
         if let Some(loader) = self.loader.take() {
-            // It looks between two pieces of the file whether the end was asked for. One that waits for a file
-            // that does not come is left behind.
+            // It looks between two pieces of the file whether the end was asked for. One that waits for a
+            // file that does not come is left behind.
             let deadline = Instant::now() + Duration::from_secs(2);
             while !loader.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(1));

@@ -1,5 +1,5 @@
-//! Whatever bytes stand in the manifest of an append-only file: they are read or refused, and what was read is
-//! the same when it is written and read again.
+//! Whatever bytes stand in the manifest of an append-only file: they are read or refused, and what was read
+//! is the same when it is written and read again.
 #![no_main]
 
 use kvarts::aof::Manifest;

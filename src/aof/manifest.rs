@@ -1,8 +1,8 @@
 //! [`Manifest`]: the list of files that make up an append-only file, as its own small file keeps it.
 //!
-//! A line is `file NAME seq NUMBER type LETTER`, with further pairs that are passed over. The base (`b`) holds
-//! the data at one moment, the incremental files (`i`) what changed since, in the order of their numbers;
-//! history (`h`) is no longer needed and is removed.
+//! A line is `file NAME seq NUMBER type LETTER`, with further pairs that are passed over. The base (`b`)
+//! holds the data at one moment, the incremental files (`i`) what changed since, in the order of their
+//! numbers; history (`h`) is no longer needed and is removed.
 
 use thiserror::Error;
 

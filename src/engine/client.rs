@@ -80,8 +80,8 @@ pub struct Client {
     pub out_of_memory: bool,
     /// WATCH: the keys, and what tells of their changes.
     pub watch: Watch,
-    /// Repeats the requests of a file: it sees keys that have ended, may do everything whatever is configured,
-    /// and what it does is told to nobody and counted nowhere.
+    /// Repeats the requests of a file: it sees keys that have ended, may do everything whatever is
+    /// configured, and what it does is told to nobody and counted nowhere.
     pub is_loader: bool,
     /// Position in the journal behind its last change; 0 before the first, or where nobody reads the journal.
     /// Its replies wait until that is as safe as `appendfsync` asks for.

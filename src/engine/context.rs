@@ -140,8 +140,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The key at argument `index` of a command that goes through all its keys in order, `number` of which it has
-    /// had. Of very many keys the next ones are prefetched from time to time.
+    /// The key at argument `index` of a command that goes through all its keys in order, `number` of which it
+    /// has had. Of very many keys the next ones are prefetched from time to time.
     #[inline]
     pub fn key_in_turn<'k>(&self, arguments: &[&'k [u8]], index: usize, number: usize) -> HashedKey<'k> {
         const TOGETHER: usize = 32;
@@ -395,9 +395,9 @@ impl<'a> Context<'a> {
         record
     }
 
-    /// Whether a command is to read its one key in pieces ([`Access::read_in_pieces`]) because it is going to do
-    /// so much work with it. Where it may not, the work is announced. A client that keeps copies reads in one
-    /// go: what it has read is entered while the key is locked.
+    /// Whether a command is to read its one key in pieces ([`Access::read_in_pieces`]) because it is going to
+    /// do so much work with it. Where it may not, the work is announced. A client that keeps copies reads in
+    /// one go: what it has read is entered while the key is locked.
     #[inline]
     pub fn is_read_in_pieces(&self, units: usize) -> bool {
         Access::is_long(units) && self.may_read_in_pieces(units)

@@ -71,9 +71,9 @@ impl<'a> Context<'a> {
         result
     }
 
-    /// Runs the function and enters into the journal what it changed: the request as it is, unless the function
-    /// or commands within it have made entries of their own. A client's command ends the group of what ran
-    /// within it.
+    /// Runs the function and enters into the journal what it changed: the request as it is, unless the
+    /// function or commands within it have made entries of their own. A client's command ends the group of
+    /// what ran within it.
     #[inline(never)]
     fn run_journaled(&mut self, run: Handler, arguments: &[&[u8]]) -> CommandResult {
         let (database, dirty, entered) = (self.keys.database, self.dirty, self.changes.entered());

@@ -294,8 +294,8 @@ impl Server {
         let _ = self.log.set(switch);
     }
 
-    /// Begins a snapshot of the data; `None` where one is running. Waits until nobody else is in the keyspace and
-    /// calls `at_begin` at the instant of the snapshot.
+    /// Begins a snapshot of the data; `None` where one is running. Waits until nobody else is in the keyspace
+    /// and calls `at_begin` at the instant of the snapshot.
     pub fn begin_snapshot(&self, at_begin: impl FnOnce()) -> Option<Snapshot<'_>> {
         let exclusive = self.keyspace.gate.exclusive(|| ());
         let snapshot = Snapshot::begin(&self.keyspace, &exclusive)?;

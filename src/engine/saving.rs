@@ -1,5 +1,5 @@
-//! What commands may ask of snapshot files. The engine knows no files: `persistence` implements [`Saving`], and
-//! run.rs hands it over.
+//! What commands may ask of snapshot files. The engine knows no files: `persistence` implements [`Saving`],
+//! and run.rs hands it over.
 
 use std::sync::Arc;
 
@@ -24,18 +24,19 @@ pub trait Saving: Send + Sync {
     /// Gives up what is being written or scheduled (BGSAVE CANCEL). Returns whether there was anything.
     fn cancel(&self) -> bool;
 
-    /// Begins what is due: what is scheduled, and a snapshot for which a save point asks. Called once a second.
+    /// Begins what is due: what is scheduled, and a snapshot for which a save point asks. Called once a
+    /// second.
     fn look(&self);
 
-    /// Writes the last snapshot before the end, if `asked` for, or by default where there are save points. Clients
-    /// cannot change anything from here on, unless this fails.
+    /// Writes the last snapshot before the end, if `asked` for, or by default where there are save points.
+    /// Clients cannot change anything from here on, unless this fails.
     ///
     /// # Errors
     /// It cannot be written; the server goes on.
     fn save_before_end(&self, asked: Option<bool>) -> Result<(), String>;
 
-    /// Loads the last snapshot (DEBUG RELOAD): with `save` one is written first, with `empty` all data are removed
-    /// before. Clients hear LOADING meanwhile.
+    /// Loads the last snapshot (DEBUG RELOAD): with `save` one is written first, with `empty` all data are
+    /// removed before. Clients hear LOADING meanwhile.
     ///
     /// # Errors
     /// With what is wrong; with `empty` the data are gone then.

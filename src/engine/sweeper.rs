@@ -65,8 +65,8 @@ impl Drop for Sweeper {
 }
 
 impl Server {
-    /// Returns whether expiry and eviction rest: during CLIENT PAUSE (Redis's rule), in `import-mode`, and while the
-    /// data are loaded: what has ended may be needed by the changes that are repeated.
+    /// Returns whether expiry and eviction rest: during CLIENT PAUSE (Redis's rule), in `import-mode`, and
+    /// while the data are loaded: what has ended may be needed by the changes that are repeated.
     pub fn keeps_keys(&self, now_ms: u64) -> bool {
         self.settings.import_mode() || self.pause.in_force(now_ms).is_some() || self.loading.is_active()
     }

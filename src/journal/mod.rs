@@ -6,8 +6,8 @@
 //! A change is appended while the locks of its keys are held, so the entries of one key stand in the order of
 //! its changes; what a transaction or script did is appended as MULTI ... EXEC, in one piece.
 //!
-//! Pure state: readers (the writer of the append-only file, links to replicas) hold the bytes by reference and
-//! move their own positions. With no reader nothing is made and nothing kept.
+//! Pure state: readers (the writer of the append-only file, links to replicas) hold the bytes by reference
+//! and move their own positions. With no reader nothing is made and nothing kept.
 
 mod entries;
 
@@ -107,8 +107,8 @@ impl Journal {
     }
 
     /// Enters a reader that wants all from here on, beginning with a SELECT. `wake` is called when there is
-    /// something to read after [`read`](Self::read) returned nothing; it must not come back here. To be called
-    /// while nobody else is in the keyspace: commands ask once whether anybody reads.
+    /// something to read after [`read`](Self::read) returned nothing; it must not come back here. To be
+    /// called while nobody else is in the keyspace: commands ask once whether anybody reads.
     pub fn listen(&self, wake: impl Fn() + Send + Sync + 'static) -> Reader {
         let mut state = self.state.lock();
         state.last_reader += 1;
@@ -127,8 +127,8 @@ impl Journal {
         state.end()
     }
 
-    /// The next bytes for a reader, as whole entries: the position of the first of them, and at most one block
-    /// or one entry. `None` where it has read all; it is woken then when more comes.
+    /// The next bytes for a reader, as whole entries: the position of the first of them, and at most one
+    /// block or one entry. `None` where it has read all; it is woken then when more comes.
     pub fn read(&self, reader: &Reader) -> Option<(u64, Bytes)> {
         let mut state = self.state.lock();
         let end = state.end();

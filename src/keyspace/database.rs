@@ -53,8 +53,8 @@ pub struct Database {
     pub readers: PieceReaders,
     /// Number of the physical database.
     pub(super) physical: u16,
-    /// How far the walk of a snapshot has come; the greatest number where none runs. Changes under the lock of
-    /// the slot that it is in, or while nobody else is in the keyspace.
+    /// How far the walk of a snapshot has come; the greatest number where none runs. Changes under the lock
+    /// of the slot that it is in, or while nobody else is in the keyspace.
     pub(super) snapshot_position: AtomicU64,
     handover: Arc<Handover>,
 }
@@ -250,8 +250,8 @@ impl Database {
         position == u64::MAX || place_of(slot_of_hash(hash), fingerprint_of_hash(hash)) < position
     }
 
-    /// Called before a record changes or is removed: a snapshot that runs gets it as it is, and those that read
-    /// its value in pieces begin again. The record is in a slot that is locked exclusively.
+    /// Called before a record changes or is removed: a snapshot that runs gets it as it is, and those that
+    /// read its value in pieces begin again. The record is in a slot that is locked exclusively.
     #[inline]
     pub fn about_to_change(&self, hash: u64, record: &mut Record) {
         if self.readers.any() {

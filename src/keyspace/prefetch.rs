@@ -11,8 +11,8 @@ use super::table;
 /// Number of keys that are prefetched together.
 const TOGETHER: usize = 64;
 
-/// Keys of a batch that are prefetched before it: what lies in more would be out of the caches again before it
-/// is used. A command with more keys fetches them as it goes
+/// Keys of a batch that are prefetched before it: what lies in more would be out of the caches again before
+/// it is used. A command with more keys fetches them as it goes
 /// ([`Access::fetch`](super::access::Access::fetch)).
 pub const AHEAD_MAX: usize = 1024;
 

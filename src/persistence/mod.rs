@@ -1,5 +1,5 @@
-//! Files that keep the data: snapshots, written, loaded and looked through, the append-only file, and the lock on the
-//! folder.
+//! Files that keep the data: snapshots, written, loaded and looked through, the append-only file, and the
+//! lock on the folder.
 
 pub mod aof;
 pub mod files;

@@ -1,5 +1,5 @@
-//! [`Saver`]: writes snapshots into the file that `dbfilename` names: when asked, at save points, and before the
-//! end.
+//! [`Saver`]: writes snapshots into the file that `dbfilename` names: when asked, at save points, and before
+//! the end.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -237,7 +237,8 @@ pub(super) fn begin_snapshot<'s>(server: &'s Server, at_begin: &mut dyn FnMut(&S
     Some(Begun { snapshot, libraries, changes })
 }
 
-/// Writes a snapshot as the bytes of an RDB file. `progress` is told how many keys were written, and may end it.
+/// Writes a snapshot as the bytes of an RDB file. `progress` is told how many keys were written, and may end
+/// it.
 pub(super) fn write_snapshot(
     server: &Server,
     begun: Begun<'_>,

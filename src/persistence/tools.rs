@@ -23,8 +23,8 @@ const RIGHT: u8 = 0;
 const WRONG: u8 = 1;
 const MISUSED: u8 = 2;
 
-/// Does what the program's arguments (without its name) ask for, and returns its exit status. `None` where they
-/// ask for a server.
+/// Does what the program's arguments (without its name) ask for, and returns its exit status. `None` where
+/// they ask for a server.
 pub fn run(arguments: &[OsString], out: &mut dyn Write) -> Option<u8> {
     let (name, rest) = arguments.split_first()?;
     let done = match name.to_str() {

@@ -30,8 +30,8 @@ fn ones_of(lanes: Lanes) -> u64 {
     lanes.iter().map(|word| u64::from(word.count_ones())).sum()
 }
 
-/// Adds up sixteen words in each lane with a tree of adders, so that one word in sixteen has to be counted: its
-/// bits stand for sixteen each.
+/// Adds up sixteen words in each lane with a tree of adders, so that one word in sixteen has to be counted:
+/// its bits stand for sixteen each.
 fn count_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
     let (mut ones, mut twos, mut fours, mut eights) = ([0; LANES], [0; LANES], [0; LANES], [0; LANES]);
     let mut total = 0;

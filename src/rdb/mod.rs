@@ -289,8 +289,8 @@ mod tests {
         assert!(matches!(restore(&wrong, &limits()), Err(RestoreError::Footer)));
     }
 
-    /// A payload of Redis 8, whose number for hashes with expiries of fields Valkey gave to nothing: taken only
-    /// where every version is.
+    /// A payload of Redis 8, whose number for hashes with expiries of fields Valkey gave to nothing: taken
+    /// only where every version is.
     #[test]
     fn payloads_of_redis_8_are_read_on_request() {
         let mut payload = b"\x18\xe8\x03\0\0\0\0\0\0\x02\x06\x01a\x01x\x00\x01b\x01y".to_vec();

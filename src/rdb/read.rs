@@ -330,8 +330,8 @@ fn zset(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<ZSet> {
         };
         members.push((member, score));
     }
-    // Redis and Valkey write the highest score first. Added in rising order, the leaves' scores keep their base
-    // and are not packed anew with each member.
+    // Redis and Valkey write the highest score first. Added in rising order, the leaves' scores keep their
+    // base and are not packed anew with each member.
     let falls = matches!(&*members, [(_, first), .., (_, last)] if first > last);
     let mut zset = ZSet::new();
     let mut add = |(member, score): (Element<'_>, f64)| add_scored(&mut zset, &member, score, limits);

@@ -110,8 +110,9 @@ fn id(id: StreamId, out: &mut Vec<u8>) {
     number(id.seq, out);
 }
 
-/// Reads a stream of one of the five types, behind its type's number. The last two are Redis's: the fourth has
-/// the ids of producers whose requests may come twice, the fifth also pending entries that no consumer has.
+/// Reads a stream of one of the five types, behind its type's number. The last two are Redis's: the fourth
+/// has the ids of producers whose requests may come twice, the fifth also pending entries that no consumer
+/// has.
 pub fn read(reader: &mut Reader<'_>, kind: u8, limits: &Limits) -> Read<Stream> {
     let mut stream = Stream::new();
     for _ in 0..reader.count()? {

@@ -110,7 +110,8 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// Head of a byte string of `len` bytes, with room for all of it. The bytes and a line break have to follow.
+    /// Head of a byte string of `len` bytes, with room for all of it. The bytes and a line break have to
+    /// follow.
     pub fn begin_bulk(&mut self, len: usize) {
         self.out.reserve(len + HEAD_MAX + 2);
         self.head(b'$', len);

@@ -46,8 +46,8 @@ impl CollectionLimits {
         self.list_listpack_size.store(config.int(Directive::ListMaxListpackSize) as i32, Ordering::Relaxed);
     }
 
-    /// Which payloads are accepted, and when restored collections leave their compact form. `string_max` is the
-    /// longest string allowed, in bytes.
+    /// Which payloads are accepted, and when restored collections leave their compact form. `string_max` is
+    /// the longest string allowed, in bytes.
     pub fn of_payloads(&self, footer: FooterCheck, string_max: usize) -> Limits {
         Limits {
             footer,

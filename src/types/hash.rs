@@ -372,8 +372,8 @@ impl Hash {
         }
     }
 
-    /// Calls `visit` with about `count` more of the fields of the instant, expired ones included: name, value,
-    /// and when it ended then, in milliseconds of Unix time. Returns whether that was all.
+    /// Calls `visit` with about `count` more of the fields of the instant, expired ones included: name,
+    /// value, and when it ended then, in milliseconds of Unix time. Returns whether that was all.
     pub fn read_frozen(&mut self, count: usize, mut visit: impl FnMut(&[u8], &[u8], Option<u64>)) -> bool {
         match &mut self.form {
             Form::Table(large) => {
@@ -513,8 +513,8 @@ impl Large {
         })
     }
 
-    /// Called before a field or its expiry changes: where the hash is being read as it was, what is not read yet
-    /// is kept with its expiries.
+    /// Called before a field or its expiry changes: where the hash is being read as it was, what is not read
+    /// yet is kept with its expiries.
     #[inline]
     fn keep_frozen(&mut self, field: &[u8]) {
         if self.fields.reading().is_some() {

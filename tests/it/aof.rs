@@ -86,8 +86,8 @@ fn write_data(server: &TestServer) {
     client.check_next("$4~mine~");
 }
 
-/// Every kind of change comes back: types, times, databases, transactions, scripts, libraries; twice, since the
-/// second start goes on in the files of the first.
+/// Every kind of change comes back: types, times, databases, transactions, scripts, libraries; twice, since
+/// the second start goes on in the files of the first.
 #[test]
 fn what_was_changed_is_there_after_a_restart() {
     for fsync in ["always", "everysec", "no"] {
@@ -150,8 +150,8 @@ fn keys_that_ended_meanwhile_end_after_loading() {
     client.check("GET short", "$-1~");
 }
 
-/// A rewrite keeps all data, with changes before, during and behind it, and leaves two files; its base is an RDB
-/// file or requests.
+/// A rewrite keeps all data, with changes before, during and behind it, and leaves two files; its base is an
+/// RDB file or requests.
 #[test]
 fn a_rewrite_keeps_everything() {
     for (preamble, form) in [("yes", "rdb"), ("no", "aof")] {
@@ -186,8 +186,8 @@ fn a_rewrite_keeps_everything() {
     }
 }
 
-/// A single file that begins with a snapshot, as Redis 4 to 6 wrote it: the snapshot is kept where the MULTI behind
-/// it is torn.
+/// A single file that begins with a snapshot, as Redis 4 to 6 wrote it: the snapshot is kept where the MULTI
+/// behind it is torn.
 #[test]
 fn a_snapshot_before_a_torn_transaction_is_kept() {
     let server = TestServer::with(ALWAYS);
@@ -348,8 +348,8 @@ fn a_second_server_is_kept_out() {
     client.check("CONFIG SET appendonly yes", "+OK~");
 }
 
-/// A pipeline, a transaction, a client that waits and one that wants no replies: each hears only of what is on
-/// disk, and what it hears is there after a restart.
+/// A pipeline, a transaction, a client that waits and one that wants no replies: each hears only of what is
+/// on disk, and what it hears is there after a restart.
 #[test]
 fn replies_wait_for_the_disk_in_every_state() {
     let server = TestServer::with(ALWAYS);
@@ -404,7 +404,8 @@ fn waitaof_waits_for_the_disk() {
     }
 }
 
-/// Without `appendonly` DEBUG LOADAOF loads what BGREWRITEAOF has left, and keeps the data where there is nothing.
+/// Without `appendonly` DEBUG LOADAOF loads what BGREWRITEAOF has left, and keeps the data where there is
+/// nothing.
 #[test]
 fn debug_loadaof_loads_a_rewrite_without_the_file() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);

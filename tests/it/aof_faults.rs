@@ -1,5 +1,5 @@
-//! The append-only file on a disk that fails: writes are refused, reads go on, nothing acknowledged is lost, and
-//! all goes on when the disk does.
+//! The append-only file on a disk that fails: writes are refused, reads go on, nothing acknowledged is lost,
+//! and all goes on when the disk does.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -162,8 +162,8 @@ fn on_good_disk(dir: TempDir) -> TestServer {
 
 const FULL: &str = "-MISCONF Errors writing to the AOF file: No space left on device~";
 
-/// A full disk: a write that ran is answered only when it is in the file, others are refused, in whichever way
-/// they come; reads go on.
+/// A full disk: a write that ran is answered only when it is in the file, others are refused, in whichever
+/// way they come; reads go on.
 #[test]
 fn a_full_disk_refuses_writes_and_nothing_else() {
     for fsync in ["always", "everysec"] {

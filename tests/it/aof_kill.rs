@@ -152,8 +152,8 @@ fn check(program: &Program, ledgers: &[Ledger], kill: u64) {
     }
 }
 
-/// kill -9 with `appendfsync always`: no acknowledged write is lost and no half transaction or script is seen,
-/// while rewrites run; over strings, transactions with several keys, streams and scripts.
+/// kill -9 with `appendfsync always`: no acknowledged write is lost and no half transaction or script is
+/// seen, while rewrites run; over strings, transactions with several keys, streams and scripts.
 #[test]
 fn nothing_acknowledged_is_lost() {
     let ledgers: Arc<Vec<Ledger>> = Arc::new((0..CLIENTS).map(|_| Ledger::default()).collect());

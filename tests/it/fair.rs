@@ -1,4 +1,5 @@
-//! Large replies, long pipelines and many subscribers: what others get done meanwhile, and what memory it takes.
+//! Large replies, long pipelines and many subscribers: what others get done meanwhile, and what memory it
+//! takes.
 
 use std::io::Read;
 
@@ -13,8 +14,8 @@ fn buffers(client: &mut Client) -> usize {
     sizes.map(|size| size.parse::<usize>().expect("a number")).sum()
 }
 
-/// Sixteen clients that do not read their reply of 10 MB: others are answered, nothing is held twice, and when
-/// the replies were read at last, byte for byte, the memory is given back.
+/// Sixteen clients that do not read their reply of 10 MB: others are answered, nothing is held twice, and
+/// when the replies were read at last, byte for byte, the memory is given back.
 #[test]
 fn readers_of_large_replies_keep_nobody_waiting() {
     const READERS: usize = 16;
@@ -53,7 +54,8 @@ fn a_long_pipeline_is_run_beside_others() {
     std::thread::scope(|scope| {
         let mut writer = busy.tcp_stream().try_clone().expect("a second handle");
         scope.spawn(move || std::io::Write::write_all(&mut writer, &pipeline).expect("the server reads"));
-        // Answered while the pipeline runs: it is at neither end of it, unless the machine ran all of it at once.
+        // Answered while the pipeline runs: it is at neither end of it, unless the machine ran all of it at
+        // once.
         let seen: Vec<i64> = (0..20).map(|_| other.value("INCRBY n 0").int()).collect();
         assert!(seen.is_sorted(), "{seen:?}");
         let mut replies = std::io::BufReader::new(busy.tcp_stream());
@@ -67,7 +69,8 @@ fn a_long_pipeline_is_run_beside_others() {
     other.check("GET n", &format!("$6~{REQUESTS}~"));
 }
 
-/// A thousand subscribers of one channel, some of which do not read: each gets every message once and in order.
+/// A thousand subscribers of one channel, some of which do not read: each gets every message once and in
+/// order.
 #[test]
 fn a_thousand_subscribers_get_each_message_in_order() {
     const SUBSCRIBERS: usize = 1000;

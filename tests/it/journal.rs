@@ -442,8 +442,8 @@ fn entries_mean_the_same_at_any_time() {
     );
 }
 
-/// Keys and fields that end, are evicted or taken for absent are entered by whoever finds it out, before what is done
-/// in their place.
+/// Keys and fields that end, are evicted or taken for absent are entered by whoever finds it out, before what
+/// is done in their place.
 #[test]
 fn what_ends_is_entered_once_and_in_its_place() {
     let heard = Heard::with(&[("maxmemory-policy", "allkeys-random"), ("enable-debug-command", "yes")]);

@@ -1,4 +1,5 @@
-//! SAVE, BGSAVE, save points, the last snapshot before the end: when files are written and what is told of it.
+//! SAVE, BGSAVE, save points, the last snapshot before the end: when files are written and what is told of
+//! it.
 
 use std::path::Path;
 
@@ -165,8 +166,8 @@ fn sum_of_accounts(folder: &Path) -> i64 {
         .sum()
 }
 
-/// Transfers between accounts in all slots and in one large hash, in transactions and scripts, while snapshots are
-/// written: the sum in each file is right.
+/// Transfers between accounts in all slots and in one large hash, in transactions and scripts, while
+/// snapshots are written: the sum in each file is right.
 #[test]
 fn a_snapshot_is_of_one_instant_for_transactions_and_scripts() {
     let server = TestServer::with_clock(&[], kvarts::shared::clock::Clock::system());

@@ -15,7 +15,7 @@ use rustls::{CipherSuite, ClientConfig, ClientConnection, ConfigBuilder, RootCer
 use crate::value::{Value, parse};
 
 /// A reply that has not come by then never comes: the test fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 trait ReadWrite: Read + Write + Send {}
 impl<T: Read + Write + Send> ReadWrite for T {}

@@ -233,7 +233,8 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// Sets fields with their expiries. The two times are those up to which fields have expired, and up to which
-/// a new expiry ends its field at once. Returns those of the fields that had expired and were not removed yet.
+/// a new expiry ends its field at once. Returns those of the fields that had expired and were not removed
+/// yet.
 fn set_with_ends<'a>(
     hash: &mut Hash,
     pairs: &[&'a [u8]],
@@ -261,8 +262,8 @@ fn set_with_ends<'a>(
     lapsed
 }
 
-/// Enters into the journal that pairs of fields and values were set: keeping their expiries, or with a new one
-/// (and whether that has ended them at once). Fields that had `lapsed` have kept nothing.
+/// Enters into the journal that pairs of fields and values were set: keeping their expiries, or with a new
+/// one (and whether that has ended them at once). Fields that had `lapsed` have kept nothing.
 fn enter_pairs(
     cx: &Context<'_>,
     key: &HashedKey<'_>,

@@ -77,8 +77,9 @@ fn hincrbyfloat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Replaces a field's value by what `compute` makes of it; the expiry stays. The journal gets the result instead
-/// of the request where that is `rounded`, which others may do differently, or where the old value had ended.
+/// Replaces a field's value by what `compute` makes of it; the expiry stays. The journal gets the result
+/// instead of the request where that is `rounded`, which others may do differently, or where the old value
+/// had ended.
 fn change<'t>(
     cx: &mut Context<'_>,
     arguments: &[&[u8]],

@@ -521,6 +521,7 @@ fn is_empty(cx: &Context<'_>) -> bool {
 }
 
 fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    // A transaction may hold what the loading needs: its values are read again where they are.
     let append_only = cx.server.append_only().filter(|_| cx.origin == Origin::Client);
     let Some(append_only) = append_only else { return read_again(cx) };
     let reloaded = append_only.reload().map_err(|error| {

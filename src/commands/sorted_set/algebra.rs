@@ -433,8 +433,8 @@ fn unite(mut sources: Sources<'_>, aggregate: Aggregate, limits: &ZSetLimits) ->
     result
 }
 
-/// [`unite`] of two sources. Each member's score is known before it is entered, and members are entered in the
-/// order of their scores: none is moved, and neighbours in the result are entered one behind the other.
+/// [`unite`] of two sources. Each member's score is known before it is entered, and members are entered in
+/// the order of their scores: none is moved, and neighbours in the result are entered one behind the other.
 fn unite_two(first: &Source<'_>, second: &Source<'_>, aggregate: Aggregate, limits: &ZSetLimits) -> ZSet {
     let weighted = |source: &Source<'_>, score| number_or_zero(source.weight * score);
     // Members in a row; scores with where their members begin and end there.

@@ -1,14 +1,17 @@
 //! A command's access to keys: the locks of its plan, and the operations on records under them.
 
+mod hit_rate;
 mod locks;
 mod pieces;
+mod ttl;
 mod undo;
 mod whole;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
 use smallvec::SmallVec;
 
+pub use hit_rate::AccessCounts;
 pub use locks::{Hold, SlotLock};
 
 use super::Keyspace;
@@ -28,20 +31,6 @@ use undo::UndoLog;
 /// The key holds another type than the one asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherType;
-
-/// Counters of a batch, added to the statistics at its end.
-#[derive(Debug, Default)]
-pub struct AccessCounts {
-    /// Reads that found their key.
-    pub hits: Cell<u64>,
-    /// Reads that did not.
-    pub misses: Cell<u64>,
-    /// Keys found expired by a write and removed.
-    pub expired: Cell<u64>,
-    /// Keys found expired by a read, with their database's number: to be removed once the read's locks are
-    /// free.
-    pub stale: RefCell<Vec<(usize, Box<[u8]>)>>,
-}
 
 /// Keys under lock, for one command.
 pub struct Access<'g, 'b> {
@@ -141,11 +130,6 @@ impl<'g, 'b> Access<'g, 'b> {
         Some(access)
     }
 
-    /// See [`AccessSettings::past_ms`].
-    pub fn past_ms(&self) -> u64 {
-        self.settings.past_ms
-    }
-
     /// Counts work of a command that goes through many keys, elements or bytes, in units of some ten
     /// nanoseconds: one for an element that is compared or copied, a few for a key that is looked up, one for
     /// each 64 bytes.
@@ -172,8 +156,8 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
-    /// [`expect`](Self::expect)s work on the elements of a key's value, but on no more than `most`, `units` for
-    /// each. 64 bytes of a string are an element.
+    /// [`expect`](Self::expect)s work on the elements of a key's value, but on no more than `most`, `units`
+    /// for each. 64 bytes of a string are an element.
     #[inline]
     pub fn expect_elements(&self, key: &HashedKey<'_>, most: usize, units: usize) {
         if most.saturating_mul(units) >= LONG {
@@ -186,21 +170,6 @@ impl<'g, 'b> Access<'g, 'b> {
         if let Some(ValueRef::Object(object)) = self.peek_even_ended(key).map(Record::value) {
             self.expect(object.elements().min(most).saturating_mul(units));
         }
-    }
-
-    /// Returns the live record of `key` for a reading command: counts the hit or miss and stores the access
-    /// clock.
-    #[inline]
-    pub fn read(&self, key: &HashedKey<'_>) -> Option<&Record> {
-        let record = self.peek(key);
-        match record {
-            Some(record) => {
-                self.settings.counts.hits.set(self.settings.counts.hits.get() + 1);
-                self.date(record);
-            }
-            None => self.settings.counts.misses.set(self.settings.counts.misses.get() + 1),
-        }
-        record
     }
 
     /// Returns the live record of `key` without counting or dating the access.
@@ -369,15 +338,6 @@ impl<'g, 'b> Access<'g, 'b> {
         found
     }
 
-    /// Sets the expiry of a live key (milliseconds of Unix time) or removes it. Returns whether there was
-    /// such a key.
-    pub fn set_expire_at_ms(&mut self, key: &HashedKey<'_>, at_ms: Option<u64>) -> bool {
-        let Some(at) = self.locate_to_change(self.database, key) else { return false };
-        let (database, table) = self.table_mut(self.database, key);
-        database.set_expire_at_ms(table, key, at, at_ms);
-        true
-    }
-
     /// Changes the hash of a live key in place. Returns `None` if there is no such key. The caller has to
     /// remove a hash that became empty.
     ///
@@ -474,7 +434,8 @@ impl<'g, 'b> Access<'g, 'b> {
         Some(at)
     }
 
-    /// Tells the snapshot that runs, and those that read the value in pieces, of a record that is about to change.
+    /// Tells the snapshot that runs, and those that read the value in pieces, of a record that is about to
+    /// change.
     #[cold]
     fn hand_over(&mut self, number: usize, key: &HashedKey<'_>, at: At) {
         let (database, table) = self.table_mut(number, key);

@@ -20,7 +20,8 @@ impl<'g> Access<'g, '_> {
         units >= LONG
     }
 
-    /// Whether the command may let its lock go and take it again: it only reads, from one slot, beside others.
+    /// Whether the command may let its lock go and take it again: it only reads, from one slot, beside
+    /// others.
     pub fn can_read_in_pieces(&self) -> bool {
         matches!(self.hold, Hold::Shared(_)) && self.only_shared_lock().is_some()
     }

@@ -46,9 +46,9 @@ impl Access<'_, '_> {
         }
     }
 
-    /// Walks as [`walk`](Self::walk) does, on two threads where the database has very many keys, other commands
-    /// may run and there is more than one worker: another thread visits the upper half of the slots, with
-    /// `there`. All others are visited with `here`.
+    /// Walks as [`walk`](Self::walk) does, on two threads where the database has very many keys, other
+    /// commands may run and there is more than one worker: another thread visits the upper half of the slots,
+    /// with `there`. All others are visited with `here`.
     pub fn walk_on_two(
         &self,
         number: usize,

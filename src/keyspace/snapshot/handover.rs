@@ -15,7 +15,8 @@ use crate::types::packed::freeze::Reading;
 /// once.
 pub const FREEZE_MIN: usize = 512;
 
-/// A string of more bytes, or a list or stream of more elements, is copied under its lock and written outside.
+/// A string of more bytes, or a list or stream of more elements, is copied under its lock and written
+/// outside.
 pub const COPY_MIN: usize = 16 << 10;
 
 /// A key in a physical database.

@@ -1,19 +1,19 @@
 //! A snapshot: all data as they were at one instant, read while they go on changing, without a copy of them.
 //!
-//! [`Snapshot::begin`] is called while nobody else is in the keyspace; that is the instant. Then the caller asks
-//! for one bounded piece after the other ([`Snapshot::next`]). The walk goes through the databases slot by slot,
-//! within a slot in the order of the keys' fingerprints, and holds one slot's lock at a time. Its place is the
-//! database's *position*.
+//! [`Snapshot::begin`] is called while nobody else is in the keyspace; that is the instant. Then the caller
+//! asks for one bounded piece after the other ([`Snapshot::next`]). The walk goes through the databases slot
+//! by slot, within a slot in the order of the keys' fingerprints, and holds one slot's lock at a time. Its
+//! place is the database's *position*.
 //!
 //! A change of a record that the walk has not passed first hands over the record as it was ([`handover`]) and
 //! marks it. New records are marked too. The walk leaves marked records out and takes their marks away. So no
 //! change waits for the snapshot, and each record of the instant is returned once: by the walk, or by whoever
 //! changed it first.
 //!
-//! Large sets, hashes and sorted sets are not copied: they are *frozen* ([`crate::types::packed::freeze`]), by
-//! the walk or by the first change, and read in pieces from where they stand. Where such a value is moved
-//! (RENAME, MOVE) or deleted meanwhile, the reading follows it. Long strings, lists and streams are copied whole
-//! by the first change.
+//! Large sets, hashes and sorted sets are not copied: they are *frozen* ([`crate::types::packed::freeze`]),
+//! by the walk or by the first change, and read in pieces from where they stand. Where such a value is moved
+//! (RENAME, MOVE) or deleted meanwhile, the reading follows it. Long strings, lists and streams are copied
+//! whole by the first change.
 
 pub mod handover;
 mod walk;

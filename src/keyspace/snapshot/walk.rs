@@ -32,7 +32,8 @@ const PAUSE: Duration = Duration::from_micros(200);
 pub enum Failure {
     /// Changes come quicker than what they hand over can be written.
     Behind,
-    /// A value that was being read got lost. A mistake of the program, which is found out rather than written.
+    /// A value that was being read got lost. A mistake of the program, which is found out rather than
+    /// written.
     Lost,
 }
 
@@ -188,7 +189,8 @@ impl<'k> Snapshot<'k> {
                 Handed::Record(physical, record) => self.waiting.push_back((physical, record)),
                 Handed::Frozen { reading, head, place } => {
                     self.begun_next.push_back((reading, head, place.0));
-                    // It may have been deleted before its freezing was told of here, but not before that was queued.
+                    // It may have been deleted before its freezing was told of here, but not before that was
+                    // queued.
                     self.places.insert(reading, Found::At(place));
                 }
                 Handed::Moved { reading, place } => {
@@ -276,7 +278,8 @@ impl<'k> Snapshot<'k> {
                 self.current = None;
                 self.handover.finished();
             }
-            // It was moved or deleted: where it is now stands in the queue, since that was told under its lock.
+            // It was moved or deleted: where it is now stands in the queue, since that was told under its
+            // lock.
             None => {
                 let before = self.moves;
                 self.take_handed();
@@ -424,8 +427,8 @@ fn for_each_in_order(
     next
 }
 
-/// Hands more members of a record's value to `sink`, if it is the one that this reading is of. Returns whether
-/// that was all.
+/// Hands more members of a record's value to `sink`, if it is the one that this reading is of. Returns
+/// whether that was all.
 fn read_members(record: &mut Record, reading: u64, sink: &mut dyn Sink) -> Option<bool> {
     let object = record.object_mut()?;
     if object.reading() != Some(reading) {

@@ -210,7 +210,8 @@ impl<'s, 'm, 'l> Matcher<'s, 'm, 'l> {
         (is_literal && !b"*+?-".contains(&behind)).then_some(byte)
     }
 
-    /// Whether going on at this place of the subject would get stuck at once, as another byte has to be there.
+    /// Whether going on at this place of the subject would get stuck at once, as another byte has to be
+    /// there.
     fn is_in_vain(&self, at: usize, literal: Option<u8>) -> bool {
         literal.is_some_and(|byte| self.subject.get(at) != Some(&byte))
     }

@@ -97,7 +97,15 @@ struct RunningWriter {
 struct RunningRewrite {
     began: Instant,
     cancelled: Arc<AtomicBool>,
+    /// Set while another snapshot has to end before it can begin.
+    waits: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl RunningRewrite {
+    fn waits(&self) -> bool {
+        self.waits.load(Ordering::Acquire)
+    }
 }
 
 impl AppendOnlyFile {
@@ -180,6 +188,7 @@ impl AppendOnlyFile {
             is_rdb: server.config.flag(Directive::AofUseRdbPreamble),
             syncs_bit_by_bit: server.config.flag(Directive::AofRewriteIncrementalFsync),
             cancelled: Arc::clone(cancelled),
+            waits: Arc::default(),
         }
     }
 
@@ -188,6 +197,8 @@ impl AppendOnlyFile {
         let Some(server) = self.server.upgrade() else { return Ok(()) };
         let cancelled = Arc::new(AtomicBool::new(false));
         let job = self.job(&server, &cancelled);
+        let waits = Arc::clone(&job.waits);
+        waits.store(snapshot::is_in_the_way(&server), Ordering::Release);
         let shared = state.writer.as_ref().map(|writer| Arc::clone(&writer.shared));
         let (wanted, ending) = (state.wanted, state.ending.take());
         let aof = Arc::clone(self);
@@ -209,7 +220,8 @@ impl AppendOnlyFile {
             };
             aof.rewrite_ended(result);
         })?;
-        state.rewrite = Some(RunningRewrite { began: Instant::now(), cancelled, thread: Some(thread) });
+        state.rewrite =
+            Some(RunningRewrite { began: Instant::now(), cancelled, waits, thread: Some(thread) });
         Ok(())
     }
 
@@ -355,7 +367,12 @@ impl AppendOnly for AppendOnlyFile {
             tracing::error!(%error, "cannot rewrite the AOF");
             CommandError::text("ERR Can't execute an AOF background rewriting. Please check the server logs for more information.")
         })?;
-        Ok("Background append only file rewriting started")
+        let waits = state.rewrite.as_ref().is_some_and(RunningRewrite::waits);
+        Ok(if waits {
+            "Background append only file rewriting scheduled"
+        } else {
+            "Background append only file rewriting started"
+        })
     }
 
     fn switch(self: Arc<Self>, on: bool) -> Result<(), String> {
@@ -431,8 +448,9 @@ impl AppendOnly for AppendOnlyFile {
         let state = self.state.lock();
         let mut figures = Figures {
             enabled: state.wanted,
-            rewrites: state.rewrite.is_some(),
-            scheduled: state.wanted && state.writer.is_none() && state.rewrite.is_none(),
+            rewrites: state.rewrite.as_ref().is_some_and(|rewrite| !rewrite.waits()),
+            scheduled: state.rewrite.as_ref().is_some_and(RunningRewrite::waits)
+                || state.wanted && state.writer.is_none() && state.rewrite.is_none(),
             last_rewrite_s: state.last_rewrite.map(|took| took.as_secs()),
             current_rewrite_s: state.rewrite.as_ref().map(|rewrite| rewrite.began.elapsed().as_secs()),
             rewrite_failed: state.rewrite_failed,

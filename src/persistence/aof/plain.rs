@@ -1,5 +1,5 @@
-//! [`PlainWriter`]: a snapshot as requests that every version of Redis and Valkey knows, for a base that is no
-//! RDB file.
+//! [`PlainWriter`]: a snapshot as requests that every version of Redis and Valkey knows, for a base that is
+//! no RDB file.
 
 use crate::journal::Entries;
 use crate::keyspace::record::{Record, ValueRef};

@@ -26,6 +26,8 @@ pub(super) struct Job {
     pub(super) syncs_bit_by_bit: bool,
     /// Set to have the job end before its work is done.
     pub(super) cancelled: Arc<AtomicBool>,
+    /// Cleared when the snapshot begins.
+    pub(super) waits: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -59,7 +61,11 @@ impl Job {
         let base = BaseFile { file: &*file, job: self, unsynced: 0 };
         let mut out = BufWriter::with_capacity(256 << 10, base);
         let is_cancelled = || self.cancelled.load(Ordering::Acquire);
-        snapshot::write(&self.server, self.is_rdb, at_begin, &is_cancelled, &mut out)?;
+        let mut at_begin = |position| {
+            self.waits.store(false, Ordering::Release);
+            at_begin(position);
+        };
+        snapshot::write(&self.server, self.is_rdb, &mut at_begin, &is_cancelled, &mut out)?;
         out.flush()?;
         file.sync()
     }

@@ -13,9 +13,16 @@ const CHUNK: usize = 256 << 10;
 /// Pause before it is tried again to begin where another snapshot is being read.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Whether another snapshot is being read or is about to begin: BGSAVE comes before a rewrite that was asked for
+/// later.
+pub(super) fn is_in_the_way(server: &Server) -> bool {
+    server.keyspace.handover.is_running()
+        || server.saving().is_some_and(|saving| saving.figures().in_progress)
+}
+
 /// Writes all data as it is at one position, as an RDB file or as requests. `at_begin` is called with that
-/// position while nobody else is in the keyspace: what is changed from there on stands in the journal behind it.
-/// Waits while another snapshot is being read; `is_cancelled` ends the wait.
+/// position while nobody else is in the keyspace: what is changed from there on stands in the journal behind
+/// it. Waits while another snapshot is being read; `is_cancelled` ends the wait.
 ///
 /// # Errors
 /// What writing says, or why the snapshot could not be read to its end.
@@ -27,7 +34,9 @@ pub(super) fn write(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let begun = loop {
-        if let Some(begun) = begin_snapshot(server, &mut |server| at_begin(server.journal().begin_part())) {
+        if !is_in_the_way(server)
+            && let Some(begun) = begin_snapshot(server, &mut |server| at_begin(server.journal().begin_part()))
+        {
             break begun;
         }
         if is_cancelled() {

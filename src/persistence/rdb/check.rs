@@ -73,8 +73,8 @@ impl Keys {
     }
 }
 
-/// Looks through what `source` returns. Values are read, too, and what is wrong with one does not keep the next
-/// from being read. `now_ms` says which keys have ended.
+/// Looks through what `source` returns. Values are read, too, and what is wrong with one does not keep the
+/// next from being read. `now_ms` says which keys have ended.
 ///
 /// # Errors
 /// The source cannot be read.

@@ -256,7 +256,8 @@ fn every_version_that_is_written_is_read() {
         let read = records(&file);
         assert_eq!(read.len(), written.len(), "{version:?}");
         for (read, written) in read.iter().zip(written) {
-            // The oldest forms of streams leave counts and times out, so these are compared by the newer ones.
+            // The oldest forms of streams leave counts and times out, so these are compared by the newer
+            // ones.
             if is_stream(written) && version.number() < 11 {
                 assert_eq!(read.key(), written.key());
             } else {

@@ -14,14 +14,15 @@ use crate::rdb::{CHECKSUM, kind};
 /// The version that a file's header names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileVersion {
-    /// `REDIS0009`, which every Redis from 5 reads. Holds no libraries of functions and no expiries of fields.
+    /// `REDIS0009`, which every Redis from 5 reads. Holds no libraries of functions and no expiries of
+    /// fields.
     Redis9,
     /// `REDIS0010`, which every Redis from 7.0 reads. Holds no expiries of fields.
     Redis10,
     /// `REDIS0011`, which every Redis from 7.2 and every Valkey reads. Holds no expiries of fields.
     Redis11,
-    /// `REDIS0012`, which Redis 7.4 and 8 read. Only whole records are written, as [`Sink::record`] takes them:
-    /// a hash with expiries of fields begins with the earliest one.
+    /// `REDIS0012`, which Redis 7.4 and 8 read. Only whole records are written, as [`Sink::record`] takes
+    /// them: a hash with expiries of fields begins with the earliest one.
     Redis12,
     /// `VALKEY080`, which Valkey 9 reads.
     Valkey80,

@@ -1,10 +1,10 @@
 //! Reading a table as it was at one instant while it goes on changing.
 //!
-//! [`PackedTable::freeze`] marks the instant. From then on [`PackedTable::read_frozen`] returns the entries that
-//! were there, a bounded number at a time and each once. The table is read along the line of hashes (see
-//! [`super::table`]); a change of a bucket that was not read yet first copies the bucket's entries, so it costs
-//! a dozen entries at most, however large the table. Splits and merges leave every entry where it is on the
-//! line and cost nothing.
+//! [`PackedTable::freeze`] marks the instant. From then on [`PackedTable::read_frozen`] returns the entries
+//! that were there, a bounded number at a time and each once. The table is read along the line of hashes (see
+//! [`super::table`]); a change of a bucket that was not read yet first copies the bucket's entries, so it
+//! costs a dozen entries at most, however large the table. Splits and merges leave every entry where it is on
+//! the line and cost nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ pub(super) struct Freeze {
     /// Parts of the line ahead of `next` that were copied: first and last position of each. They do not
     /// overlap.
     copied: BTreeMap<u64, u64>,
-    /// The copied entries that were not returned yet, from `returned` on: key, value, and when the entry ends.
+    /// The copied entries that were not returned yet, from `returned` on: key, value, and when the entry
+    /// ends.
     entries: Vec<u8>,
     returned: usize,
     /// Number of entries still to be returned.
@@ -165,9 +166,9 @@ impl<const MAP: bool> PackedTable<MAP> {
         }
     }
 
-    /// Returns about `count` more of the entries that were there at the instant of the reading, each with the time
-    /// when it ends: what `end_ms` says of it, for those that were not copied before. Returns whether that was
-    /// all; the reading is over then.
+    /// Returns about `count` more of the entries that were there at the instant of the reading, each with the
+    /// time when it ends: what `end_ms` says of it, for those that were not copied before. Returns whether
+    /// that was all; the reading is over then.
     pub(in crate::types) fn read_frozen(
         &mut self,
         count: usize,

@@ -143,8 +143,8 @@ impl<const MAP: bool> PackedTable<MAP> {
         Iter { table: self, next_bucket: 0, end: self.buckets.len(), rest: &[], left: self.len }
     }
 
-    /// The entries of up to `count` buckets from bucket `first` on, and the bucket to go on from; `None` behind
-    /// the last. Buckets stay what they are as long as the table is not changed.
+    /// The entries of up to `count` buckets from bucket `first` on, and the bucket to go on from; `None`
+    /// behind the last. Buckets stay what they are as long as the table is not changed.
     pub fn iter_buckets(&self, first: usize, count: usize) -> (Iter<'_, MAP>, Option<usize>) {
         let end = self.buckets.len().min(first.saturating_add(count));
         let entries = |bucket| self.buckets.get(bucket).map_or(0, |bucket| bucket.header() as usize);

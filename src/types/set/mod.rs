@@ -161,8 +161,8 @@ impl Set {
         }
     }
 
-    /// The members of a part of the set, which begins at 0 or where the part before ended, and where the next one
-    /// begins, until the set changes; `None` behind the last.
+    /// The members of a part of the set, which begins at 0 or where the part before ended, and where the next
+    /// one begins, until the set changes; `None` behind the last.
     pub fn iter_part(&self, part: usize) -> (Iter<'_>, Option<usize>) {
         match &self.form {
             Form::Ints(_) | Form::Packed(_) => (self.iter(), None),
