@@ -44,23 +44,25 @@ impl Object {
         }
     }
 
-    /// Freezes a table, see [`crate::types::packed::freeze`]. Does nothing to other forms.
+    /// Freezes a table or a large list, see [`crate::types::packed::freeze`]. Does nothing to other forms.
     pub fn freeze(&mut self, reading: Reading) {
         match self {
             Object::Set(set) => set.freeze(reading),
             Object::Hash(hash) => hash.freeze(reading),
             Object::Zset(zset) => zset.freeze(reading),
-            Object::Text(_) | Object::List(_) | Object::Stream(_) => {}
+            Object::List(list) => list.freeze(reading),
+            Object::Text(_) | Object::Stream(_) => {}
         }
     }
 
-    /// The number of the reading of a frozen table.
+    /// The number of the reading of a frozen value.
     pub fn reading(&self) -> Option<u64> {
         match self {
             Object::Set(set) => set.reading(),
             Object::Hash(hash) => hash.reading(),
             Object::Zset(zset) => zset.reading(),
-            Object::Text(_) | Object::List(_) | Object::Stream(_) => None,
+            Object::List(list) => list.reading(),
+            Object::Text(_) | Object::Stream(_) => None,
         }
     }
 
@@ -70,7 +72,8 @@ impl Object {
             Object::Set(set) => set.thaw(),
             Object::Hash(hash) => hash.thaw(),
             Object::Zset(zset) => zset.thaw(),
-            Object::Text(_) | Object::List(_) | Object::Stream(_) => {}
+            Object::List(list) => list.thaw(),
+            Object::Text(_) | Object::Stream(_) => {}
         }
     }
 

@@ -26,12 +26,7 @@ impl Copy {
     }
 
     fn run(&mut self, words: &[&[u8]]) {
-        let mut request = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            request.extend(format!("${}\r\n", word.len()).as_bytes());
-            request.extend_from_slice(word);
-            request.extend_from_slice(b"\r\n");
-        }
+        let request = encode(words);
         self.client.send(&request);
         let reply = self.client.read();
         assert!(!matches!(reply, Value::Error(_)), "{reply:?} to {}", String::from_utf8_lossy(&request));
@@ -78,7 +73,15 @@ impl Sink for Copy {
     }
 
     fn member(&mut self, member: &[u8]) {
-        self.run(&[b"SADD", &self.key(), member]);
+        let (head, count) = self.large.as_ref().expect("members come behind a head");
+        if head.kind == Kind::List {
+            let wanted = Value::Int(*count as i64 + 1);
+            let key = self.key();
+            self.client.send(&encode(&[b"RPUSH", &key[..], member]));
+            assert_eq!(self.client.read(), wanted, "the elements of the list come from head to tail");
+        } else {
+            self.run(&[b"SADD", &self.key(), member]);
+        }
         self.one_more();
     }
 

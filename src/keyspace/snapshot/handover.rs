@@ -9,14 +9,17 @@ use parking_lot::Mutex;
 use crate::keyspace::record::{Record, RecordBox, ValueRef};
 use crate::keyspace::table::SlotTable;
 use crate::keyspace::value::Object;
+use crate::types::list::List;
 use crate::types::packed::freeze::Reading;
 
 /// A table with at least so many elements is frozen and read in pieces; a smaller one is copied or written at
 /// once.
 pub const FREEZE_MIN: usize = 512;
 
-/// A string of more bytes, or a list or stream of more elements, is copied under its lock and written
-/// outside.
+/// A list of at least so many nodes is frozen, however few its elements are.
+const FREEZE_NODES_MIN: usize = 64;
+
+/// A string of more bytes is copied under its lock and written outside.
 pub const COPY_MIN: usize = 16 << 10;
 
 /// A key in a physical database.
@@ -29,6 +32,8 @@ pub enum Kind {
     Set,
     /// Members with scores.
     Zset,
+    /// Elements in an order.
+    List,
     /// A hash; whether any of its fields ends.
     Hash {
         /// Whether any field ends.
@@ -207,9 +212,10 @@ fn head_of(record: &Record) -> Option<Head> {
         Object::Set(set) if set.is_table() => (Kind::Set, set.len()),
         Object::Zset(zset) if zset.is_table() => (Kind::Zset, zset.len()),
         Object::Hash(hash) if hash.is_table() => (Kind::Hash { with_ends: hash.has_expiries() }, hash.len()),
+        Object::List(list) if list.node_count().is_some() => (Kind::List, list.len()),
         _ => return None,
     };
-    (count >= FREEZE_MIN).then(|| Head {
+    is_large(object).then(|| Head {
         key: record.key().into(),
         expire_at_ms: record.expire_at_ms(),
         access: record.access(),
@@ -218,11 +224,16 @@ fn head_of(record: &Record) -> Option<Head> {
     })
 }
 
+fn is_large(object: &Object) -> bool {
+    let has_many_nodes = |list: &List| list.node_count().is_some_and(|nodes| nodes >= FREEZE_NODES_MIN);
+    object.free_effort() >= FREEZE_MIN || matches!(object, Object::List(list) if has_many_nodes(list))
+}
+
 /// Whether writing the value takes too long to hold a lock for it.
 pub(super) fn is_long(record: &Record) -> bool {
     match record.value() {
         ValueRef::Object(Object::Text(text)) => text.len() > COPY_MIN,
-        ValueRef::Object(object) => object.free_effort() > FREEZE_MIN,
+        ValueRef::Object(object) => is_large(object),
         _ => false,
     }
 }

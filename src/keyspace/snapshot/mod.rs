@@ -10,10 +10,10 @@
 //! change waits for the snapshot, and each record of the instant is returned once: by the walk, or by whoever
 //! changed it first.
 //!
-//! Large sets, hashes and sorted sets are not copied: they are *frozen* ([`crate::types::packed::freeze`]),
-//! by the walk or by the first change, and read in pieces from where they stand. Where such a value is moved
-//! (RENAME, MOVE) or deleted meanwhile, the reading follows it. Long strings, lists and streams are copied
-//! whole by the first change.
+//! Large sets, hashes, sorted sets and lists are not copied: they are *frozen*
+//! ([`crate::types::packed::freeze`], [`crate::types::list`]), by the walk or by the first change, and read in
+//! pieces from where they stand. Where such a value is moved (RENAME, MOVE) or deleted meanwhile, the reading
+//! follows it. Long strings and streams are copied whole, by the walk or by the first change.
 
 pub mod handover;
 mod walk;
@@ -36,7 +36,7 @@ pub trait Sink {
     /// A large value: its members follow, and nothing else until there were as many as the head says.
     fn begin(&mut self, head: &Head);
 
-    /// A member of a set.
+    /// A member of a set, or the next element of a list.
     fn member(&mut self, member: &[u8]);
 
     /// A member of a sorted set with its score.

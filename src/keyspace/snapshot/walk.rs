@@ -440,6 +440,7 @@ fn read_members(record: &mut Record, reading: u64, sink: &mut dyn Sink) -> Optio
         Object::Hash(hash) => {
             hash.read_frozen(MEMBERS, |field, value, end_ms| sink.field(field, value, end_ms))
         }
-        Object::Text(_) | Object::List(_) | Object::Stream(_) => true,
+        Object::List(list) => list.read_frozen(MEMBERS, |element| sink.member(element)),
+        Object::Text(_) | Object::Stream(_) => true,
     })
 }

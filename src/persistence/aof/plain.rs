@@ -137,6 +137,7 @@ impl PlainWriter {
         let (members, ends) = (std::mem::take(&mut self.members), std::mem::take(&mut self.ends));
         let command: &[u8] = match head.kind {
             Kind::Set => b"SADD",
+            Kind::List => b"RPUSH",
             Kind::Zset => b"ZADD",
             Kind::Hash { .. } => b"HSET",
         };

@@ -280,6 +280,7 @@ impl Sink for FileWriter {
     fn begin(&mut self, head: &Head) {
         let kind = match head.kind {
             Kind::Set => kind::SET,
+            Kind::List => kind::LIST,
             Kind::Zset => kind::ZSET_2,
             Kind::Hash { with_ends: false } => kind::HASH,
             Kind::Hash { with_ends: true } => kind::HASH_2,

@@ -6,6 +6,7 @@
 //! command calls [`List::shrunk`] at its end.
 
 mod end;
+mod frozen;
 mod iter;
 mod limits;
 mod node;
@@ -100,9 +101,11 @@ impl List {
     }
 
     /// Changes back to the small form when enough was removed. Called once after the removals of a command.
+    /// A list that is being read as it was stays in the large form until a removal after that.
     pub fn shrunk(&mut self, limits: &ListLimits) {
         if let Form::Nodes(nodes) = &mut self.form
             && nodes.nodes.len() <= 1
+            && nodes.frozen.is_none()
         {
             let node = nodes.nodes.front_mut();
             let small = node.as_ref().is_none_or(|node| {

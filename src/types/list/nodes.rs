@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::end::End;
+use super::frozen::Frozen;
 use super::iter::Iter;
 use super::limits::ListLimits;
 use super::node::{ListNode, NODE_OVERHEAD, Walk};
@@ -14,12 +15,21 @@ use super::tail::packed_len;
 use crate::types::packed::entry::Encoded;
 
 /// The nodes. None is empty, and neither the first nor the last one is shared.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Nodes {
     pub(super) nodes: VecDeque<ListNode>,
     /// Number of elements of each node, so that finding an index reads no nodes.
     counts: VecDeque<u32>,
     pub(super) len: usize,
+    /// A reading of the list as it was at an earlier instant.
+    pub(super) frozen: Option<Box<Frozen>>,
+}
+
+impl Clone for Nodes {
+    fn clone(&self) -> Self {
+        // A reading is of one list.
+        Self { nodes: self.nodes.clone(), counts: self.counts.clone(), len: self.len, frozen: None }
+    }
 }
 
 impl Nodes {
@@ -35,6 +45,7 @@ impl Nodes {
     }
 
     pub(super) fn push(&mut self, end: End, element: Encoded<'_>, limits: &ListLimits) {
+        self.keep_end(end);
         self.len += 1;
         let (node, count) = match end {
             End::Head => (self.nodes.front_mut(), self.counts.front_mut()),
@@ -55,6 +66,7 @@ impl Nodes {
             End::Head => {
                 self.nodes.push_front(node);
                 self.counts.push_front(1);
+                self.head_came();
                 self.share(2);
             }
             End::Tail => {
@@ -83,6 +95,7 @@ impl Nodes {
     }
 
     pub(super) fn drop_end(&mut self, end: End) {
+        self.keep_end(end);
         let (node, count) = match end {
             End::Head => (self.nodes.front_mut(), self.counts.front_mut()),
             End::Tail => (self.nodes.back_mut(), self.counts.back_mut()),
@@ -100,6 +113,7 @@ impl Nodes {
             End::Head => {
                 self.nodes.pop_front();
                 self.counts.pop_front();
+                self.head_went();
             }
             End::Tail => {
                 self.nodes.pop_back();
@@ -146,6 +160,7 @@ impl Nodes {
     }
 
     pub(super) fn set(&mut self, index: usize, element: Encoded<'_>, limits: &ListLimits) {
+        self.keep_all();
         let (at, inside) = self.locate(index);
         let Some(node) = self.nodes.get_mut(at) else {
             return;
@@ -168,6 +183,7 @@ impl Nodes {
         if index >= self.len {
             return self.push(End::Tail, element, limits);
         }
+        self.keep_all();
         let (at, inside) = self.locate(index);
         if let Some(node) = self.nodes.get_mut(at)
             && limits.admits(node, &element)
@@ -199,6 +215,7 @@ impl Nodes {
     }
 
     pub(super) fn remove_range(&mut self, index: usize, count: usize, limits: &ListLimits) {
+        self.keep_all();
         let (at, inside) = self.locate(index);
         let mut at = at;
         let mut inside = inside;
@@ -243,6 +260,7 @@ impl Nodes {
         from: End,
         limits: &ListLimits,
     ) -> usize {
+        self.keep_all();
         let mut removed = 0;
         let mut left = self.nodes.len();
         while left > 0 && removed < count {
