@@ -16,7 +16,8 @@ use crate::keyspace::key_hash::key_slot;
 use crate::keyspace::record::ValueRef;
 use crate::keyspace::value::Object;
 use crate::primitives::number::parse_f64;
-use crate::types::list::{End, List};
+use crate::types::list::{End, List, ListElement};
+use crate::types::packed::entry::Element;
 
 const READS: u16 = KeySpec::RO | KeySpec::ACCESS;
 const STORES: u16 = KeySpec::OW | KeySpec::UPDATE;
@@ -174,6 +175,11 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
+    /// An order, or its reverse with DESC.
+    fn directed(&self, order: Ordering) -> Ordering {
+        if self.descending { order.reverse() } else { order }
+    }
+
     fn patterns(&self) -> impl Iterator<Item = &Pattern<'a>> {
         let of_values = self.wanted.iter().filter_map(|wanted| match wanted {
             Wanted::Value(pattern) => pattern.as_ref(),
@@ -244,12 +250,38 @@ fn run(cx: &mut Context<'_>, arguments: &[&[u8]], may_store: bool) -> CommandRes
         )));
     }
     let elements = elements(cx, arguments, &mut options)?;
-    let elements = if options.unsorted { elements } else { sorted(cx, elements, &options)? };
+    let order =
+        if options.unsorted { (0..elements.len()).collect() } else { order(cx, &elements, &options)? };
+    let ordered = Ordered { elements, order };
     match options.target {
-        Some(target) => keep(cx, arguments, target, &options, &elements),
-        None => answer(cx, &options, &elements),
+        Some(target) => keep(cx, arguments, target, &options, &ordered),
+        None => answer(cx, &options, &ordered),
     }
     Ok(())
+}
+
+/// Elements one behind the other, without an allocation for each.
+#[derive(Default)]
+struct Elements {
+    bytes: Vec<u8>,
+    /// Where each element ends in `bytes`.
+    ends: Vec<usize>,
+}
+
+impl Elements {
+    fn push(&mut self, pieces: [&[u8]; 2]) {
+        pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
+        self.ends.push(self.bytes.len());
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[index]]
+    }
 }
 
 /// The elements to be sorted; when they are not sorted, only those within LIMIT.
@@ -257,31 +289,34 @@ fn elements(
     cx: &Context<'_>,
     arguments: &[&[u8]],
     options: &mut Options<'_>,
-) -> Result<Vec<Vec<u8>>, CommandError> {
+) -> Result<Elements, CommandError> {
     let key = cx.key(arguments, 1);
-    let Some(record) = cx.read(&key) else { return Ok(Vec::new()) };
+    let mut elements = Elements::default();
+    let Some(record) = cx.read(&key) else { return Ok(elements) };
     let ValueRef::Object(object) = record.value() else { return Err(CommandError::WrongType) };
     let range = |len| if options.unsorted { limits_of(options.limit, len) } else { 0..len };
     cx.keys.expect(if options.unsorted { 1 } else { 20 } * object.free_effort());
-    Ok(match object {
+    match object {
         Object::List(list) => {
             let range = range(list.len());
+            let mut push = |element: ListElement<'_>| elements.push([element.prefix, &element.rest]);
             if range.is_empty() {
-                Vec::new()
+                // Nothing is within LIMIT.
             } else if options.unsorted && options.descending {
                 let last = list.len() - 1 - range.start;
-                list.iter_back_from(last).take(range.len()).map(|element| element.to_vec()).collect()
+                list.iter_back_from(last).take(range.len()).for_each(&mut push);
             } else {
-                list.iter_from(range.start).take(range.len()).map(|element| element.to_vec()).collect()
+                list.iter_from(range.start).take(range.len()).for_each(&mut push);
             }
         }
         Object::Zset(zset) => {
             let range = range(zset.len());
+            let push = |(member, _): (Element<'_>, f64)| elements.push([&member, b""]);
             if options.unsorted && options.descending {
                 let range = zset.len() - range.end..zset.len() - range.start;
-                zset.iter_ranks_back(range).map(|(member, _)| member.to_vec()).collect()
+                zset.iter_ranks_back(range).for_each(push);
             } else {
-                zset.iter_ranks(range).map(|(member, _)| member.to_vec()).collect()
+                zset.iter_ranks(range).for_each(push);
             }
         }
         Object::Set(set) => {
@@ -290,10 +325,11 @@ fn elements(
                 (options.unsorted, options.alpha) = (false, true);
             }
             let range = if options.unsorted { limits_of(options.limit, set.len()) } else { 0..set.len() };
-            set.iter().skip(range.start).take(range.len()).map(|member| member.to_vec()).collect()
+            set.iter().skip(range.start).take(range.len()).for_each(|member| elements.push([&member, b""]));
         }
         _ => return Err(CommandError::WrongType),
-    })
+    }
+    Ok(elements)
 }
 
 /// The range of LIMIT within `len` elements.
@@ -304,45 +340,54 @@ fn limits_of(limit: Option<(i64, i64)>, len: usize) -> std::ops::Range<usize> {
     start..start.saturating_add(count).min(len)
 }
 
-/// What an element is sorted by.
-enum Weight {
-    Number(f64),
-    /// Bytes; `None` comes first.
-    Text(Option<Vec<u8>>),
-    /// The element's own bytes.
-    Itself,
+/// The indices of the elements in their order, those within LIMIT.
+fn order(
+    cx: &mut Context<'_>,
+    elements: &Elements,
+    options: &Options<'_>,
+) -> Result<Vec<usize>, CommandError> {
+    let range = limits_of(options.limit, elements.len());
+    let order = match (&options.by, options.alpha) {
+        (_, false) => by_number(cx, elements, options)?,
+        (None, true) => {
+            // Equal elements cannot be told apart.
+            let mut order: Vec<usize> = (0..elements.len()).collect();
+            order.sort_unstable_by(|a, b| options.directed(elements.get(*a).cmp(elements.get(*b))));
+            order
+        }
+        (Some(by), true) => {
+            let all = 0..elements.len();
+            // Elements without a value come first.
+            let mut weighed: Vec<(Option<Vec<u8>>, usize)> =
+                all.map(|index| (value_of(cx, by, elements.get(index)), index)).collect();
+            weighed.sort_by(|(a, _), (b, _)| options.directed(a.cmp(b)));
+            weighed.into_iter().map(|(_, index)| index).collect()
+        }
+    };
+    Ok(order[range].to_vec())
 }
 
-fn sorted(
+/// The indices of all elements in the order of numbers, those with equal ones in that of their bytes.
+fn by_number(
     cx: &mut Context<'_>,
-    elements: Vec<Vec<u8>>,
+    elements: &Elements,
     options: &Options<'_>,
-) -> Result<Vec<Vec<u8>>, CommandError> {
+) -> Result<Vec<usize>, CommandError> {
     let mut weighed = Vec::with_capacity(elements.len());
-    for element in elements {
-        let weight = match (&options.by, options.alpha) {
-            (None, true) => Weight::Itself,
-            (None, false) => Weight::Number(number(&element)?),
-            (Some(by), true) => Weight::Text(value_of(cx, by, &element)),
+    for index in 0..elements.len() {
+        let element = elements.get(index);
+        let weight = match &options.by {
+            None => number(element)?,
             // A missing value counts as 0.
-            (Some(by), false) => {
-                Weight::Number(value_of(cx, by, &element).map_or(Ok(0.0), |value| number(&value))?)
-            }
+            Some(by) => value_of(cx, by, element).map_or(Ok(0.0), |value| number(&value))?,
         };
-        weighed.push((weight, element));
+        weighed.push((weight, index));
     }
-    weighed.sort_by(|(a, a_element), (b, b_element)| {
-        let order = match (a, b) {
-            (Weight::Number(a), Weight::Number(b)) => {
-                a.partial_cmp(b).unwrap_or(Ordering::Equal).then_with(|| a_element.cmp(b_element))
-            }
-            (Weight::Text(a), Weight::Text(b)) => a.cmp(b),
-            _ => a_element.cmp(b_element),
-        };
-        if options.descending { order.reverse() } else { order }
+    weighed.sort_unstable_by(|(a, a_index), (b, b_index)| {
+        let order = a.partial_cmp(b).unwrap_or(Ordering::Equal);
+        options.directed(order.then_with(|| elements.get(*a_index).cmp(elements.get(*b_index))))
     });
-    let range = limits_of(options.limit, weighed.len());
-    Ok(weighed.drain(range).map(|(_, element)| element).collect())
+    Ok(weighed.into_iter().map(|(_, index)| index).collect())
 }
 
 fn number(text: &[u8]) -> Result<f64, CommandError> {
@@ -366,14 +411,21 @@ fn value_of(cx: &mut Context<'_>, pattern: &Pattern<'_>, element: &[u8]) -> Opti
     }
 }
 
+/// Elements, and the indices of the wanted ones in their order.
+struct Ordered {
+    elements: Elements,
+    order: Vec<usize>,
+}
+
 /// Calls `take` with each wanted value of each element.
 fn for_each_wanted(
     cx: &mut Context<'_>,
     options: &Options<'_>,
-    elements: &[Vec<u8>],
+    ordered: &Ordered,
     mut take: impl FnMut(&mut Context<'_>, Option<&[u8]>),
 ) {
-    for element in elements {
+    for index in &ordered.order {
+        let element = ordered.elements.get(*index);
         if options.wanted.is_empty() {
             take(cx, Some(element));
         }
@@ -390,21 +442,15 @@ fn for_each_wanted(
     }
 }
 
-fn answer(cx: &mut Context<'_>, options: &Options<'_>, elements: &[Vec<u8>]) {
-    cx.reply.array(elements.len().saturating_mul(options.wanted.len().max(1)));
-    for_each_wanted(cx, options, elements, |cx, value| cx.reply.bulk_or_null(value));
+fn answer(cx: &mut Context<'_>, options: &Options<'_>, ordered: &Ordered) {
+    cx.reply.array(ordered.order.len().saturating_mul(options.wanted.len().max(1)));
+    for_each_wanted(cx, options, ordered, |cx, value| cx.reply.bulk_or_null(value));
 }
 
-fn keep(
-    cx: &mut Context<'_>,
-    arguments: &[&[u8]],
-    target: usize,
-    options: &Options<'_>,
-    elements: &[Vec<u8>],
-) {
+fn keep(cx: &mut Context<'_>, arguments: &[&[u8]], target: usize, options: &Options<'_>, ordered: &Ordered) {
     let limits = cx.server.settings.collections.list();
     let mut list = List::new();
-    for_each_wanted(cx, options, elements, |_, value| {
+    for_each_wanted(cx, options, ordered, |_, value| {
         list.push(End::Tail, value.unwrap_or_default(), &limits);
     });
     let key = cx.key(arguments, target);

@@ -273,9 +273,14 @@ fn set_pairs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Result<usize, Command
     let (mut created, mut lapsed) = (0, false);
     collection::change_or_make_hash(cx, &key, |hash| {
         hash.expect(count, &limits);
-        for pair in arguments[2..].chunks_exact(2) {
-            lapsed |= has_lapsed(hash, pair[0], now_ms);
-            created += usize::from(hash.set(pair[0], pair[1], now_ms, &limits));
+        for group in arguments[2..].chunks(2 * collection::AHEAD) {
+            if count > collection::AHEAD {
+                group.iter().step_by(2).for_each(|field| hash.prefetch(field));
+            }
+            for pair in group.chunks_exact(2) {
+                lapsed |= has_lapsed(hash, pair[0], now_ms);
+                created += usize::from(hash.set(pair[0], pair[1], now_ms, &limits));
+            }
         }
     })?;
     tell_lapsed(cx, &key, lapsed);

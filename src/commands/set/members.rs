@@ -182,7 +182,16 @@ fn sadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let members = &arguments[2..];
     let limits = cx.server.settings.collections.set();
-    let add_all = |set: &mut Set| members.iter().filter(|member| set.add(member, &limits)).count();
+    let add_all = |set: &mut Set| {
+        let mut added = 0;
+        for group in members.chunks(collection::AHEAD) {
+            if members.len() > group.len() {
+                group.iter().for_each(|member| set.prefetch(member));
+            }
+            added += group.iter().filter(|member| set.add(member, &limits)).count();
+        }
+        added
+    };
     let added = match collection::write::<Set>(&mut cx.keys, &key)? {
         Some(set) => {
             set.expect(members.len(), &limits);

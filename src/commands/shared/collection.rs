@@ -22,6 +22,9 @@ const REPEATED_REPLY_MAX: usize = 1 << 29;
 /// Work of choosing an element at random and writing it, in the units of [`Access::work`].
 pub const RANDOM_WORK: usize = 10;
 
+/// Elements of a request that are prefetched together, before the first of them is looked up.
+pub const AHEAD: usize = 16;
+
 /// A type of value that an [`Object`] can hold.
 pub trait Collection: Sized {
     /// The object as this type, if it is one.

@@ -346,7 +346,11 @@ pub fn add(
     let add_all = |zset: &mut ZSet| {
         zset.expect(pairs.len(), longest, &limits);
         let mut done = Added::default();
-        for (score, member) in pairs {
+        for (number, (score, member)) in pairs.iter().enumerate() {
+            if number.is_multiple_of(collection::AHEAD) && pairs.len() > collection::AHEAD {
+                let group = pairs[number..].iter().take(collection::AHEAD);
+                group.for_each(|(_, member)| zset.prefetch(member));
+            }
             let outcome = options.apply(zset, member, *score, &limits)?;
             done.score = outcome.map(|(score, _)| score);
             match outcome {

@@ -53,18 +53,17 @@ impl Nodes {
     #[cold]
     fn copy_end(&mut self, end: End) {
         let Some(frozen) = &mut self.frozen else { return };
-        let range = &mut frozen.range;
         match end {
-            _ if range.is_empty() => {}
-            End::Head if range.start == 0 => {
+            _ if frozen.range.is_empty() => {}
+            End::Head if frozen.range.start == 0 => {
                 frozen.before.extend(self.nodes.front().cloned());
-                range.start = 1;
+                frozen.range.start = 1;
             }
-            End::Tail if range.end == self.nodes.len() => {
+            End::Tail if frozen.range.end == self.nodes.len() => {
                 if let Some(node) = self.nodes.back() {
                     frozen.behind.push_front(node.clone());
                 }
-                range.end -= 1;
+                frozen.range.end -= 1;
             }
             _ => {}
         }
