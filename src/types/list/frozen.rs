@@ -216,7 +216,7 @@ mod tests {
                         if !present.is_empty() { present.remove(0); }
                     },
                     8 | 9 => for _ in 0..count { list.pop(End::Tail, &limits); present.pop(); },
-                    10 => { if list.set(index, &element, &limits) { present[index] = element; } }
+                    10 if list.set(index, &element, &limits) => present[index] = element,
                     11 => { list.insert(index, &element, &limits); present.insert(index, element); }
                     12 => {
                         list.remove_range(index, count, &limits);
