@@ -15,7 +15,7 @@ use crate::worker::GiveWay;
 
 /// A script that takes longer than this is shown to others, so that they do not wait for its locks blindly,
 /// and its thread has its other work done elsewhere.
-const SLOW: Duration = Duration::from_millis(10);
+const SLOW: Duration = Duration::from_millis(2);
 
 /// How often a script's thread tries to hand over its other tasks: [`GiveWay`] may fail.
 const TRIES: u32 = 6;

@@ -44,7 +44,7 @@ pub struct Scripting {
     pub scripts: Scripts,
     /// Libraries of functions.
     pub libraries: Libraries,
-    /// Scripts that have been running for more than 10 ms.
+    /// Scripts that have been running for more than 2 ms.
     pub slow: Arc<SlowScripts>,
     /// Whether scripts may call commands with the flag `NOSCRIPT` (DEBUG SET-DISABLE-DENY-SCRIPTS, for
     /// tests).

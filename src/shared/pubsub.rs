@@ -140,6 +140,15 @@ impl PubSub {
         receivers
     }
 
+    /// Whether a message may have so many receivers that sending it takes long.
+    pub fn may_reach_many(&self, kind: Kind) -> bool {
+        const MANY: usize = 1000;
+        match kind {
+            Kind::Channel => self.global.load(Ordering::Relaxed) > MANY,
+            Kind::Shard => true,
+        }
+    }
+
     /// Number of subscribers that a message to this channel would reach now.
     pub fn receiver_count(&self, kind: Kind, channel: &[u8]) -> usize {
         let direct = self.subscriber_count(kind, channel);

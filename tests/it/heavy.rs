@@ -182,6 +182,117 @@ fn whatever_goes_through_much_is_heavy() {
     }
 }
 
+/// Whatever holds its thread without an end in sight, scripts and a sleep within a transaction, leaves all
+/// other clients their turn: each gets a request answered after the other, while the thread is taken. With one
+/// worker as well as with two, and with as many such clients as there are workers, and twice as many.
+#[test]
+fn others_go_on_while_threads_are_stuck() {
+    const ROUNDS: usize = 50;
+    for (workers, stuck) in [("1", 1), ("1", 2), ("2", 2), ("2", 4)] {
+        let pairs = [("io-threads", workers), ("enable-debug-command", "yes")];
+        let server = TestServer::with_clock(&pairs, Clock::system());
+        let mut others: Vec<Client> = (0..8).map(|_| server.client()).collect();
+        let mut clients: Vec<Client> = (0..stuck).map(|_| server.client()).collect();
+        let mut killer = server.client();
+        for (number, client) in clients.iter_mut().enumerate() {
+            if number % 2 == 0 {
+                client.send_command(&format!("EVAL 'while true do end' 1 {{{number}}}k"));
+            } else {
+                client.check("MULTI", "+OK~");
+                client.check(&format!("SET {{{number}}}k v"), "+QUEUED~");
+                client.check("DEBUG SLEEP 0.3", "+QUEUED~");
+                client.send_command("EXEC");
+            }
+        }
+        // As long as the scripts are not killed nothing of this could be answered by a thread that they hold.
+        for round in 0..ROUNDS {
+            for (number, other) in others.iter_mut().enumerate() {
+                other.check(&format!("SET other:{number} {round}"), "+OK~");
+                other.check("PING", "+PONG~");
+            }
+        }
+        eventually("all scripts can be killed", || {
+            killer.send_command("SCRIPT KILL");
+            show(&killer.read_raw()).starts_with("-NOTBUSY")
+        });
+        for (number, client) in clients.iter_mut().enumerate() {
+            if number % 2 == 0 {
+                let end = show(&client.read_raw());
+                assert!(end.starts_with("-ERR Error running script") || end.contains("killed"), "{end}");
+            } else {
+                assert_eq!(show(&client.read_raw()), "*2~+OK~+OK~");
+            }
+        }
+        let heavy = &server.handle().server().heavy;
+        eventually("none of them is left", || !heavy.any());
+    }
+}
+
+/// What a client tracks is told when a heavy command changes it, also to a client that has handed over its
+/// place meanwhile, and not before the reply that it belongs behind.
+#[test]
+fn tracked_keys_beside_heavy_commands() {
+    let server = server();
+    let mut heavy = server.client3();
+    fill(&mut heavy, 0);
+    heavy.check("CLIENT TRACKING on", "+OK~");
+    let mut tracking = server.client3();
+    tracking.check("CLIENT TRACKING on", "+OK~");
+    for round in 0..3 {
+        for client in [&mut heavy, &mut tracking] {
+            client.send_command("EXISTS {0}out");
+            client.read_raw();
+            client.check("GET {1}k", "_~");
+        }
+        heavy.send_command("ZUNIONSTORE {0}out 2 {0}z {0}z");
+        heavy.send_command("PING behind");
+        let mut other = server.client();
+        other.check("SET {1}k v", "+OK~");
+        other.check("DEL {1}k", ":1~");
+        // Each hears of both keys; the one that changes a key itself hears of that before its reply.
+        let told = |key: &str| format!(">2~$10~invalidate~*1~${}~{key}~", key.len());
+        let mut heard: Vec<String> = (0..2).map(|_| show(&tracking.read_raw())).collect();
+        heard.sort();
+        assert_eq!(heard, [told("{1}k"), told("{0}out")], "round {round}");
+        let mut heard: Vec<String> = (0..4).map(|_| show(&heavy.read_raw())).collect();
+        let place = |text: &str| heard.iter().position(|heard| heard == text).expect("it comes");
+        assert!(place(&format!(":{MANY}~")) < place("$6~behind~"), "{heard:?}");
+        assert!(place(&told("{0}out")) < place("$6~behind~"), "{heard:?}");
+        place(&told("{1}k"));
+        heard.clear();
+    }
+}
+
+/// Of very many keys KEYS visits half on another thread: each name comes once, and those of a pattern alone.
+#[test]
+fn names_of_very_many_keys_come_once() {
+    const KEYS: usize = 210_000;
+    let server = server();
+    let mut client = server.client();
+    for first in (0..KEYS).step_by(10_000) {
+        let mut words = vec!["MSET".to_owned()];
+        (first..first + 10_000).for_each(|number| words.extend([format!("key:{number}"), "v".to_owned()]));
+        client.send(&encode(&words));
+        client.check_next("+OK~");
+    }
+    let names = |client: &mut Client, pattern: &str| -> Vec<String> {
+        let mut names: Vec<String> =
+            client.value(&format!("KEYS {pattern}")).items().iter().map(|name| name.text()).collect();
+        names.sort_unstable();
+        names
+    };
+    let mut expected: Vec<String> = (0..KEYS).map(|number| format!("key:{number}")).collect();
+    expected.sort_unstable();
+    assert!(names(&mut client, "*") == expected, "all names, each once");
+    expected.retain(|name| name.ends_with("77"));
+    assert_eq!(names(&mut client, "*77"), expected);
+    assert_eq!(names(&mut client, "nothing*"), Vec::<String>::new());
+    // Within a transaction it is one instant, on one thread.
+    client.check("MULTI", "+OK~");
+    client.check("KEYS *77", "+QUEUED~");
+    assert_eq!(client.value("EXEC").items()[0].items().len(), expected.len());
+}
+
 /// A transaction of very many short commands held its thread to the end.
 #[test]
 fn a_long_transaction_is_heavy() {

@@ -6,6 +6,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
+use crate::keyspace::database::Database;
 use crate::keyspace::key_hash::{SLOT_COUNT, key_slot};
 use crate::keyspace::record::is_expired;
 use crate::keyspace::table::SlotTable;
@@ -117,6 +118,11 @@ fn slots_of_pattern(cx: &Context<'_>, pattern: &[u8]) -> std::ops::Range<usize> 
     slot..slot + 1
 }
 
+/// A step of so many keys may take long.
+const LONG_STEP: usize = 10_000;
+/// Work of visiting a key and writing its name.
+const KEY_WORK: usize = 5;
+
 fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let cursor = parse_u64(arguments[1]).ok_or(CommandError::InvalidCursor)?;
     let options = ScanOptions::parse(&arguments[2..], true)?;
@@ -124,6 +130,10 @@ fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let slots = options.pattern.map_or(0..SLOT_COUNT, |pattern| slots_of_pattern(cx, pattern));
     let number = cx.keys.database;
     let (mut found, mut stale) = (Vec::new(), Vec::new());
+    if options.count >= LONG_STEP {
+        let keys = cx.keys.with_database(number, Database::len).unwrap_or(0);
+        cx.keys.expect(options.count.min(keys).saturating_mul(KEY_WORK));
+    }
     let next = cx.keys.with_database(number, |database| {
         scan::scan(database, cursor, options.count, slots, |record| {
             let is_type = |name: &[u8]| record.type_name().as_bytes().eq_ignore_ascii_case(name);

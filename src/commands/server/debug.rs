@@ -280,7 +280,8 @@ fn sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.after = Some(After::Sleep(milliseconds));
     } else {
         // The rest of the transaction or script has to happen later, so this thread sleeps: nothing else can
-        // delay it.
+        // delay it. Its other connections go on elsewhere.
+        cx.keys.expect(usize::MAX);
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
     }
     cx.reply.ok();

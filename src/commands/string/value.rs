@@ -458,6 +458,7 @@ fn setrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     check_length(cx, offset, patch.len())?;
     let end = offset + patch.len();
+    cx.keys.expect(patch.len() / 64);
     let new_length = change_bytes(cx, &key, |bytes| {
         if bytes.len() < end {
             grow(bytes, end);
@@ -482,6 +483,7 @@ fn append(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
     };
     check_length(cx, length, tail.len())?;
+    cx.keys.expect(tail.len() / 64);
     let new_length = change_bytes(cx, &key, |bytes| bytes.extend_from_slice(tail))?;
     cx.changed(&key, EventClass::STRING, "append");
     cx.reply.count(new_length);
