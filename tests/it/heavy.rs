@@ -9,6 +9,15 @@ use crate::harness::*;
 /// Elements of a collection that takes long to work on.
 const MANY: usize = 60_000;
 
+/// Ends the threads beside a test, also where the test fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 /// A server whose heavy commands are noticed: its time is the machine's.
 fn server() -> TestServer {
     TestServer::with_clock(&[("io-threads", "2")], Clock::system())
@@ -45,6 +54,7 @@ fn others_go_on_while_heavy_commands_run() {
         let mut others: Vec<Client> = (0..8).map(|_| server.client()).collect();
         let (running, done) = (AtomicBool::new(true), AtomicUsize::new(0));
         std::thread::scope(|scope| {
+            let _stop = StopAtEnd(&running);
             for other in &mut others {
                 scope.spawn(|| {
                     while running.load(Ordering::Relaxed) {
@@ -63,7 +73,6 @@ fn others_go_on_while_heavy_commands_run() {
             for client in &mut heavy[1..] {
                 assert_eq!(show(&client.read_raw()), format!(":{MANY}~"));
             }
-            running.store(false, Ordering::Relaxed);
             // Requests under way when the first command began may have been answered behind it.
             assert!(meanwhile > 3 * 8, "{meanwhile} requests of others beside {clients} heavy clients");
         });
@@ -323,6 +332,7 @@ fn big_values_are_read_as_of_one_instant_beside_their_writers() {
     reader.check(&format!("SETRANGE {{0}}t {} x", 4 << 20), &format!(":{}~", (4 << 20) + 1));
     let (running, changes) = (AtomicBool::new(true), AtomicUsize::new(0));
     std::thread::scope(|scope| {
+        let _stop = StopAtEnd(&running);
         let mut writer = server.client();
         let (running, changes) = (&running, &changes);
         scope.spawn(move || {
@@ -383,7 +393,6 @@ fn big_values_are_read_as_of_one_instant_beside_their_writers() {
             let text = reader.value("GET {0}t").text();
             assert_eq!((text.len(), text.as_bytes().first()), ((4 << 20) + 1, text.as_bytes().last()));
         }
-        running.store(false, Ordering::Relaxed);
     });
     assert!(changes.load(Ordering::Relaxed) > 0);
 }
