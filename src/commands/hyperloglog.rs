@@ -1,5 +1,7 @@
 //! HyperLogLogs: counting different elements without keeping them. A value is a string in Redis's format.
 
+use std::ops::Range;
+
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::string::value::try_change_bytes;
 use crate::config::Directive;
@@ -93,6 +95,9 @@ impl From<Invalid> for CommandError {
     }
 }
 
+/// A value is changed as a whole: it is small.
+const WHOLE: Range<usize> = 0..usize::MAX;
+
 fn sparse_max(cx: &Context<'_>) -> usize {
     usize::try_from(cx.server.config.int(Directive::HllSparseMaxBytes)).unwrap_or(usize::MAX)
 }
@@ -102,7 +107,7 @@ fn pfadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let elements = &arguments[2..];
     let sparse_max = sparse_max(cx);
     let is_new = cx.keys.peek(&key).is_none();
-    let changes = try_change_bytes(cx, &key, |bytes| {
+    let changes = try_change_bytes(cx, &key, WHOLE, |bytes| {
         if is_new {
             *bytes = hyperloglog::empty();
         }
@@ -163,8 +168,8 @@ fn estimate_one(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<u64, Comman
         cx.enter(&[b"PFCOUNT", key.bytes]);
     }
     if let Some(record) = cx.keys.write(key) {
-        if let Some(Object::Text(bytes)) = record.object_mut() {
-            hyperloglog::keep_estimate(bytes, estimate);
+        if let Some(Object::Text(text)) = record.object_mut() {
+            text.change(WHOLE, |bytes| hyperloglog::keep_estimate(bytes, estimate));
         } else if let Some(bytes) = record.embedded_mut() {
             hyperloglog::keep_estimate(bytes, estimate);
         }
@@ -194,7 +199,7 @@ fn pfmerge(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let sparse_max = sparse_max(cx);
     let is_new = cx.keys.peek(&key).is_none();
-    try_change_bytes(cx, &key, |bytes| {
+    try_change_bytes(cx, &key, WHOLE, |bytes| {
         if is_new {
             *bytes = hyperloglog::empty();
         }
@@ -262,7 +267,7 @@ fn pfdebug_simd(cx: &mut Context<'_>, word: &[u8]) -> CommandResult {
 /// Makes a sparse one dense; whether it was sparse. It counts the same as before, and Redis has no event for
 /// it.
 fn make_dense(cx: &mut Context<'_>, key: &HashedKey<'_>) -> Result<bool, CommandError> {
-    let changed = try_change_bytes(cx, key, |bytes| {
+    let changed = try_change_bytes(cx, key, WHOLE, |bytes| {
         let changed = hyperloglog::make_dense(bytes)?;
         Ok((changed, changed))
     })?;

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::value::Object;
 use crate::primitives::thin::Owned;
+use crate::types::text::Text;
 
 /// A string longer than this is an [`Object::Text`] with a buffer of its own, so that APPEND and SETRANGE
 /// grow it without copying key and header, and a replaced value can be freed elsewhere.
@@ -89,7 +90,11 @@ impl Record {
     /// string that was built by modification: OBJECT ENCODING shows `raw` for it.
     pub fn new_string(key: &[u8], value: &[u8], expire_at_ms: Option<u64>, raw: bool) -> RecordBox {
         if value.len() > EMBEDDED_STRING_MAX {
-            return Record::new_object(key, Object::Text(Owned::new(value.to_vec())), expire_at_ms);
+            return Record::new_object(
+                key,
+                Object::Text(Owned::new(Text::new(value.to_vec()))),
+                expire_at_ms,
+            );
         }
         let long = key.len() > 255 || value.len() > 255;
         let mut meta = if raw { KIND_RAW } else { KIND_STRING };
@@ -673,7 +678,7 @@ mod tests {
             prop_assert_eq!(record.expire_at_ms(), second);
             prop_assert_eq!(record.key(), &key[..]);
 
-            let mut record = Record::new_object(&key, Object::Text(Owned::new(vec![7; 5000])), first);
+            let mut record = Record::new_object(&key, Object::Text(Owned::new(Text::new(vec![7; 5000]))), first);
             record.set_expire_at_ms(second);
             prop_assert_eq!(text(&record).len(), 5000);
             let record = record.with_key(b"other");

@@ -9,13 +9,14 @@ use crate::types::list::List;
 use crate::types::packed::freeze::Reading;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
+use crate::types::text::Text;
 use crate::types::zset::ZSet;
 
 /// A value with a structure of its own, kept inside its [`Record`](super::record::Record).
 #[derive(Clone)]
 pub enum Object {
     /// A string too long to embed.
-    Text(Owned<Vec<u8>>),
+    Text(Owned<Text>),
     /// A set of byte strings.
     Set(Set),
     /// A hash of fields to values.
@@ -44,14 +45,16 @@ impl Object {
         }
     }
 
-    /// Freezes a table or a large list, see [`crate::types::packed::freeze`]. Does nothing to other forms.
+    /// Freezes a value to be read as it is now, see [`crate::types::packed::freeze`]. Does nothing to the forms
+    /// of small collections.
     pub fn freeze(&mut self, reading: Reading) {
         match self {
             Object::Set(set) => set.freeze(reading),
             Object::Hash(hash) => hash.freeze(reading),
             Object::Zset(zset) => zset.freeze(reading),
             Object::List(list) => list.freeze(reading),
-            Object::Text(_) | Object::Stream(_) => {}
+            Object::Text(text) => text.freeze(reading),
+            Object::Stream(stream) => stream.freeze(reading),
         }
     }
 
@@ -62,7 +65,8 @@ impl Object {
             Object::Hash(hash) => hash.reading(),
             Object::Zset(zset) => zset.reading(),
             Object::List(list) => list.reading(),
-            Object::Text(_) | Object::Stream(_) => None,
+            Object::Text(text) => text.reading(),
+            Object::Stream(stream) => stream.reading(),
         }
     }
 
@@ -73,7 +77,8 @@ impl Object {
             Object::Hash(hash) => hash.thaw(),
             Object::Zset(zset) => zset.thaw(),
             Object::List(list) => list.thaw(),
-            Object::Text(_) | Object::Stream(_) => {}
+            Object::Text(text) => text.thaw(),
+            Object::Stream(stream) => stream.thaw(),
         }
     }
 
@@ -117,7 +122,7 @@ impl Object {
     /// Bytes that the structure owns outside the record.
     pub fn memory_bytes(&self) -> usize {
         match self {
-            Object::Text(text) => size_of::<Vec<u8>>() + text.capacity(),
+            Object::Text(text) => text.memory_bytes(),
             Object::Set(set) => set.memory_bytes(),
             Object::Hash(hash) => hash.memory_bytes(),
             Object::List(list) => list.memory_bytes(),

@@ -127,6 +127,19 @@ pub fn fill_with_large_values(client: &mut Client, rng: &mut fastrand::Rng) {
         run(words);
     }
     run(vec!["SET".into(), "k4".into(), "x".repeat(30_000)]);
+    let long: String = (0..300_000).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+    for key in ["k5", "k6", "string0"] {
+        run(vec!["SET".into(), key.into(), long.clone()]);
+    }
+    // More blocks than are written at once.
+    let add = "for i = 1, 7000 do redis.call('XADD', KEYS[1], i .. '-1', 'f', i) end";
+    for key in ["stream0", "k7"] {
+        run(["EVAL", add, "1", key].map(String::from).to_vec());
+        run(["XGROUP", "CREATE", key, "g0", "0"].map(String::from).to_vec());
+        run(["XREADGROUP", "GROUP", "g0", "c", "COUNT", "30", "STREAMS", key, ">"]
+            .map(String::from)
+            .to_vec());
+    }
     run(["HPEXPIRE", "hash0", "2000", "FIELDS", "3", "m1", "m2", "m3"].map(String::from).to_vec());
     run(["HPEXPIRE", "hash0", "100000", "FIELDS", "3", "m4", "m5", "m6"].map(String::from).to_vec());
     run(["PEXPIRE", "zset0", "5000"].map(String::from).to_vec());
@@ -224,6 +237,16 @@ fn snapshots_of_sorted_sets_that_change() {
 #[test]
 fn snapshots_of_lists_that_change() {
     take_snapshots(list, 1..=4);
+}
+
+#[test]
+fn snapshots_of_strings_that_change() {
+    take_snapshots(string, 1..=4);
+}
+
+#[test]
+fn snapshots_of_bitmaps_that_change() {
+    take_snapshots(bitmap, 1..=4);
 }
 
 #[test]

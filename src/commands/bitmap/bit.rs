@@ -110,7 +110,7 @@ fn setbit(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         _ => return Err(CommandError::text("ERR bit is not an integer or out of range")),
     };
     let key = cx.key(arguments, 1);
-    let (before, changed) = try_change_bytes(cx, &key, |bytes| {
+    let (before, changed) = try_change_bytes(cx, &key, byte..byte + 1, |bytes| {
         let grows = bytes.len() <= byte;
         if grows {
             grow(bytes, byte + 1);

@@ -178,7 +178,9 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
     let length =
         writes.map(|operation| (operation.bit + operation.kind.bits()).div_ceil(8)).max().unwrap_or(0);
     let mut replies: SmallVec<[Option<i64>; 4]> = SmallVec::new();
-    let (grew, changes) = try_change_bytes(cx, &key, |bytes| {
+    let first = operations.iter().map(|operation| operation.bit / 8).min().unwrap_or(0);
+    let touched = first as usize..length as usize;
+    let (grew, changes) = try_change_bytes(cx, &key, touched, |bytes| {
         let mut written = 0u64;
         let grew = (bytes.len() as u64) < length;
         if grew {

@@ -1,5 +1,7 @@
 //! Strings: reading them and changing them in place.
 
+use std::ops::Range;
+
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::generic::expire::{self, ExpireOption};
 use crate::commands::string::set::store;
@@ -14,6 +16,7 @@ use crate::keyspace::value::Object;
 use crate::primitives::long_double::LongDouble;
 use crate::primitives::number::parse_i64;
 use crate::primitives::thin::Owned;
+use crate::types::text::Text;
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
 const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)];
@@ -459,7 +462,7 @@ fn setrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_length(cx, offset, patch.len())?;
     let end = offset + patch.len();
     cx.keys.expect(patch.len() / 64);
-    let new_length = change_bytes(cx, &key, |bytes| {
+    let new_length = change_bytes(cx, &key, offset..end, |bytes| {
         if bytes.len() < end {
             grow(bytes, end);
         }
@@ -484,7 +487,7 @@ fn append(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     check_length(cx, length, tail.len())?;
     cx.keys.expect(tail.len() / 64);
-    let new_length = change_bytes(cx, &key, |bytes| bytes.extend_from_slice(tail))?;
+    let new_length = change_bytes(cx, &key, length..length, |bytes| bytes.extend_from_slice(tail))?;
     cx.changed(&key, EventClass::STRING, "append");
     cx.reply.count(new_length);
     Ok(())
@@ -513,20 +516,21 @@ pub fn grow(bytes: &mut Vec<u8>, len: usize) {
 /// A record for a string that commands change in place. Long bytes are taken over, not copied.
 pub fn raw_string(key: &HashedKey<'_>, bytes: Vec<u8>, expire_at_ms: Option<u64>) -> RecordBox {
     if bytes.len() > EMBEDDED_STRING_MAX {
-        Record::new_object(key.bytes, Object::Text(Owned::new(bytes)), expire_at_ms)
+        Record::new_object(key.bytes, Object::Text(Owned::new(Text::new(bytes))), expire_at_ms)
     } else {
         Record::new_string(key.bytes, &bytes, expire_at_ms, true)
     }
 }
 
-/// Changes a string's bytes in place and keeps its expiry; a missing key is an empty string. Returns the new
-/// length.
+/// Changes a string's bytes in place and keeps its expiry; a missing key is an empty string. `touched` is the
+/// range that is changed; beyond it `change` may only append. Returns the new length.
 pub fn change_bytes(
     cx: &mut Context<'_>,
     key: &HashedKey<'_>,
+    touched: Range<usize>,
     change: impl FnOnce(&mut Vec<u8>),
 ) -> Result<usize, CommandError> {
-    try_change_bytes(cx, key, |bytes| {
+    try_change_bytes(cx, key, touched, |bytes| {
         change(bytes);
         Ok((bytes.len(), true))
     })
@@ -537,13 +541,14 @@ pub fn change_bytes(
 pub fn try_change_bytes<T>(
     cx: &mut Context<'_>,
     key: &HashedKey<'_>,
+    touched: Range<usize>,
     change: impl FnOnce(&mut Vec<u8>) -> Result<(T, bool), CommandError>,
 ) -> Result<T, CommandError> {
     let (mut bytes, expire_at_ms) = match cx.keys.write(key) {
         None => (Vec::new(), None),
         Some(record) => {
             if let Some(Object::Text(text)) = record.object_mut() {
-                return change(text).map(|(result, _)| result);
+                return text.change(touched, change).map(|(result, _)| result);
             }
             let bytes = string_bytes(record, &mut itoa::Buffer::new())?.to_vec();
             (bytes, record.expire_at_ms())

@@ -9,15 +9,18 @@ use parking_lot::Mutex;
 use crate::keyspace::record::{Record, RecordBox, ValueRef};
 use crate::keyspace::table::SlotTable;
 use crate::keyspace::value::Object;
-use crate::types::list::List;
+use crate::primitives::thin::Owned;
 use crate::types::packed::freeze::Reading;
 
 /// A table with at least so many elements is frozen and read in pieces; a smaller one is copied or written at
 /// once.
 pub const FREEZE_MIN: usize = 512;
 
-/// A list of at least so many nodes is frozen, however few its elements are.
+/// A list of at least so many nodes is frozen, however few its elements are; so is a stream of so many blocks.
 const FREEZE_NODES_MIN: usize = 64;
+
+/// A string of at least so many bytes is frozen.
+const FREEZE_BYTES_MIN: usize = 256 << 10;
 
 /// A string of more bytes is copied under its lock and written outside.
 pub const COPY_MIN: usize = 16 << 10;
@@ -52,8 +55,18 @@ pub struct Head {
     pub access: u32,
     /// Its type.
     pub kind: Kind,
-    /// Number of members or fields.
+    /// Number of members, fields or elements.
     pub count: usize,
+}
+
+/// How a frozen value is returned.
+#[derive(Debug)]
+pub(super) enum Begin {
+    /// Its members one by one, behind a head.
+    Members(Head),
+    /// A string or a stream: as one record, into which it is copied a piece at a time. The record is empty at
+    /// first.
+    Whole(RecordBox),
 }
 
 /// What is handed over.
@@ -62,7 +75,7 @@ pub(super) enum Handed {
     /// A record of a database as it was.
     Record(u16, RecordBox),
     /// A value was frozen at a place.
-    Frozen { reading: u64, head: Head, place: Place },
+    Frozen { reading: u64, begin: Begin, place: Place },
     /// A frozen value has got another place.
     Moved { reading: u64, place: Place },
     /// A frozen value was deleted.
@@ -168,12 +181,12 @@ impl Handover {
 
     /// Freezes the value of a record, if it is a large table.
     pub(super) fn freeze(&self, physical: u16, record: &mut Record) -> Option<Handed> {
-        let head = head_of(record)?;
+        let begin = begin_of(record)?;
         let id = self.last_reading.fetch_add(1, Ordering::Relaxed) + 1;
-        let place = (physical, head.key.clone());
+        let place = (physical, record.key().into());
         record.object_mut()?.freeze(Reading { id, lost: Arc::clone(&self.lost.lock()) });
         self.readings.fetch_add(1, Ordering::Relaxed);
-        Some(Handed::Frozen { reading: id, head, place })
+        Some(Handed::Frozen { reading: id, begin, place })
     }
 
     /// Notes the place of a record that is put into a database, where its value is frozen.
@@ -206,27 +219,44 @@ pub(super) fn reading_of(record: &Record) -> Option<u64> {
     }
 }
 
-fn head_of(record: &Record) -> Option<Head> {
+fn begin_of(record: &Record) -> Option<Begin> {
     let ValueRef::Object(object) = record.value() else { return None };
     let (kind, count) = match object {
+        _ if !is_large(object) => return None,
         Object::Set(set) if set.is_table() => (Kind::Set, set.len()),
         Object::Zset(zset) if zset.is_table() => (Kind::Zset, zset.len()),
         Object::Hash(hash) if hash.is_table() => (Kind::Hash { with_ends: hash.has_expiries() }, hash.len()),
         Object::List(list) if list.node_count().is_some() => (Kind::List, list.len()),
+        Object::Text(text) => return Some(whole(record, Object::Text(Owned::new(text.of_same_size())))),
+        Object::Stream(_) => return Some(whole(record, Object::Stream(Owned::default()))),
         _ => return None,
     };
-    is_large(object).then(|| Head {
+    Some(Begin::Members(Head {
         key: record.key().into(),
         expire_at_ms: record.expire_at_ms(),
         access: record.access(),
         kind,
         count,
-    })
+    }))
+}
+
+fn whole(record: &Record, empty: Object) -> Begin {
+    let copy = Record::new_object(record.key(), empty, record.expire_at_ms());
+    copy.set_access(record.access());
+    Begin::Whole(copy)
 }
 
 fn is_large(object: &Object) -> bool {
-    let has_many_nodes = |list: &List| list.node_count().is_some_and(|nodes| nodes >= FREEZE_NODES_MIN);
-    object.free_effort() >= FREEZE_MIN || matches!(object, Object::List(list) if has_many_nodes(list))
+    match object {
+        Object::Text(text) => text.len() >= FREEZE_BYTES_MIN,
+        Object::List(list) => {
+            list.len() >= FREEZE_MIN || list.node_count().is_some_and(|nodes| nodes >= FREEZE_NODES_MIN)
+        }
+        Object::Stream(stream) => {
+            stream.free_effort() >= FREEZE_MIN || stream.block_count() >= FREEZE_NODES_MIN
+        }
+        Object::Set(_) | Object::Hash(_) | Object::Zset(_) => object.free_effort() >= FREEZE_MIN,
+    }
 }
 
 /// Whether writing the value takes too long to hold a lock for it.

@@ -10,10 +10,11 @@
 //! change waits for the snapshot, and each record of the instant is returned once: by the walk, or by whoever
 //! changed it first.
 //!
-//! Large sets, hashes, sorted sets and lists are not copied: they are *frozen*
-//! ([`crate::types::packed::freeze`], [`crate::types::list`]), by the walk or by the first change, and read in
-//! pieces from where they stand. Where such a value is moved (RENAME, MOVE) or deleted meanwhile, the reading
-//! follows it. Long strings and streams are copied whole, by the walk or by the first change.
+//! Large values are not copied: they are *frozen* ([`crate::types::packed::freeze`]), by the walk or by the
+//! first change, and read in pieces from where they stand; a change copies the few members that it touches.
+//! Where such a value is moved (RENAME, MOVE) or deleted meanwhile, the reading follows it. Sets, hashes,
+//! sorted sets and lists are returned member by member; strings and streams as one record, which is put
+//! together outside the locks.
 
 pub mod handover;
 mod walk;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::handover::{Handed, Head, Place, is_long, reading_of};
+use super::handover::{Begin, Handed, Place, is_long, reading_of};
 use super::{Handover, Sink};
 use crate::keyspace::Keyspace;
 use crate::keyspace::database::{Database, WriteSlot};
@@ -20,6 +20,9 @@ const PIECE: usize = 128;
 
 /// Members of a frozen value that are read under its slot's lock at once.
 const MEMBERS: usize = 512;
+
+/// Blocks of a frozen stream that are copied under its slot's lock at once.
+const BLOCKS: usize = 64;
 
 /// Bytes that may be handed over and not written: beyond it the snapshot is given up.
 const BEHIND_MAX: usize = 256 << 20;
@@ -71,11 +74,13 @@ pub struct Snapshot<'k> {
     waiting: VecDeque<(u16, RecordBox)>,
     tables: VecDeque<(u16, SlotTable, usize, u64)>,
     /// Frozen values that were not begun, in the order in which they were frozen.
-    begun_next: VecDeque<(u64, Head, u16)>,
+    begun_next: VecDeque<(u64, Begin, u16)>,
     /// Where the frozen values are.
     places: HashMap<u64, Found>,
     /// The frozen value whose members are being returned.
     current: Option<u64>,
+    /// What was copied so far of a frozen string or stream, which is returned as one record.
+    copy: Option<RecordBox>,
     has_field_ends: bool,
     /// How often a frozen value has got another place.
     moves: u64,
@@ -116,6 +121,7 @@ impl<'k> Snapshot<'k> {
             begun_next: VecDeque::new(),
             places: HashMap::new(),
             current: None,
+            copy: None,
             has_field_ends,
             moves: 0,
             is_over: false,
@@ -144,9 +150,12 @@ impl<'k> Snapshot<'k> {
         }
         if let Some(reading) = self.current {
             self.read_on(reading, sink)?;
-        } else if let Some((reading, head, physical)) = self.begun_next.pop_front() {
+        } else if let Some((reading, begin, physical)) = self.begun_next.pop_front() {
             self.tell_database(physical, sink);
-            sink.begin(&head);
+            match begin {
+                Begin::Members(head) => sink.begin(&head),
+                Begin::Whole(copy) => self.copy = Some(copy),
+            }
             self.current = Some(reading);
         } else if let Some((physical, record)) = self.waiting.pop_front() {
             self.tell_database(physical, sink);
@@ -187,8 +196,8 @@ impl<'k> Snapshot<'k> {
         for handed in self.handover.take() {
             match handed {
                 Handed::Record(physical, record) => self.waiting.push_back((physical, record)),
-                Handed::Frozen { reading, head, place } => {
-                    self.begun_next.push_back((reading, head, place.0));
+                Handed::Frozen { reading, begin, place } => {
+                    self.begun_next.push_back((reading, begin, place.0));
                     // It may have been deleted before its freezing was told of here, but not before that was
                     // queued.
                     self.places.insert(reading, Found::At(place));
@@ -253,7 +262,7 @@ impl<'k> Snapshot<'k> {
     fn read_on(&mut self, reading: u64, sink: &mut dyn Sink) -> Result<(), Failure> {
         let done = match self.places.get_mut(&reading) {
             None => return Err(Failure::Lost),
-            Some(Found::Owned(record)) => read_members(record, reading, sink),
+            Some(Found::Owned(record)) => read_members(record, reading, &mut self.copy, sink),
             Some(Found::At((physical, key))) => {
                 // What is done alone in the keyspace may take the value away and put it back.
                 let _gate = self.keyspace.gate.shared(crate::worker::NONE);
@@ -266,7 +275,8 @@ impl<'k> Snapshot<'k> {
                     return Ok(());
                 };
                 let located = table::locate(&table, &key);
-                located.and_then(|at| read_members(table::at_mut(&mut table, at), reading, sink))
+                let copy = &mut self.copy;
+                located.and_then(|at| read_members(table::at_mut(&mut table, at), reading, copy, sink))
             }
         };
         match done {
@@ -274,6 +284,10 @@ impl<'k> Snapshot<'k> {
             Some(true) => {
                 if let Some(Found::Owned(record)) = self.places.remove(&reading) {
                     self.free(record);
+                }
+                if let Some(copy) = self.copy.take() {
+                    sink.record(&copy);
+                    self.keyspace.reaper.discard(copy, FreeReason::Unlinked);
                 }
                 self.current = None;
                 self.handover.finished();
@@ -342,8 +356,8 @@ impl<'k> Snapshot<'k> {
         let Some(at) = table::locate(table, &key) else { return };
         let record = table::at_mut(table, at);
         match self.handover.freeze(database.physical, record) {
-            Some(Handed::Frozen { reading, head, place }) => {
-                self.begun_next.push_back((reading, head, place.0));
+            Some(Handed::Frozen { reading, begin, place }) => {
+                self.begun_next.push_back((reading, begin, place.0));
                 self.places.insert(reading, Found::At(place));
             }
             _ => {
@@ -429,7 +443,12 @@ fn for_each_in_order(
 
 /// Hands more members of a record's value to `sink`, if it is the one that this reading is of. Returns
 /// whether that was all.
-fn read_members(record: &mut Record, reading: u64, sink: &mut dyn Sink) -> Option<bool> {
+fn read_members(
+    record: &mut Record,
+    reading: u64,
+    copy: &mut Option<RecordBox>,
+    sink: &mut dyn Sink,
+) -> Option<bool> {
     let object = record.object_mut()?;
     if object.reading() != Some(reading) {
         return None;
@@ -441,6 +460,13 @@ fn read_members(record: &mut Record, reading: u64, sink: &mut dyn Sink) -> Optio
             hash.read_frozen(MEMBERS, |field, value, end_ms| sink.field(field, value, end_ms))
         }
         Object::List(list) => list.read_frozen(MEMBERS, |element| sink.member(element)),
-        Object::Text(_) | Object::Stream(_) => true,
+        Object::Text(text) => match copy.as_mut().and_then(|copy| copy.object_mut()) {
+            Some(Object::Text(copy)) => text.read_frozen(copy),
+            _ => return None,
+        },
+        Object::Stream(stream) => match copy.as_mut().and_then(|copy| copy.object_mut()) {
+            Some(Object::Stream(copy)) => stream.read_frozen(BLOCKS, copy),
+            _ => return None,
+        },
     })
 }

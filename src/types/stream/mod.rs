@@ -4,6 +4,7 @@
 //! and trimming work on its ends, and a range is found by bisection.
 
 mod block;
+mod frozen;
 pub mod group;
 mod id;
 mod progress;
@@ -21,6 +22,7 @@ pub use range::{Lookup, Range, RangeBack};
 
 use crate::types::packed::entry::Element;
 use block::Block;
+use frozen::Frozen;
 
 /// Bounds of a block where the configuration has none: what is read and moved at once stays small.
 const BLOCK_BYTES_MAX: usize = 1 << 20;
@@ -74,7 +76,7 @@ pub struct Trim {
 }
 
 /// A stream: entries in blocks by their ids, and consumer groups.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Stream {
     blocks: VecDeque<Block>,
     len: usize,
@@ -82,6 +84,20 @@ pub struct Stream {
     max_deleted_id: StreamId,
     entries_added: u64,
     groups: BTreeMap<Box<[u8]>, Group>,
+    /// A reading of the stream as it was at an earlier instant.
+    frozen: Option<Box<Frozen>>,
+}
+
+impl Clone for Stream {
+    fn clone(&self) -> Self {
+        Self {
+            blocks: self.blocks.clone(),
+            groups: self.groups.clone(),
+            // A reading is of one stream.
+            frozen: None,
+            ..*self
+        }
+    }
 }
 
 impl Stream {
@@ -183,6 +199,7 @@ impl Stream {
             block.slots() < or_max(limits.max_block_entries, BLOCK_ENTRIES_MAX)
                 && block.byte_len() + bytes < or_max(limits.max_block_bytes, BLOCK_BYTES_MAX)
         };
+        self.keep_block(self.blocks.len().wrapping_sub(1));
         match self.blocks.back_mut().filter(|block| fits(block)) {
             Some(block) => block.push(id, pairs),
             None => {
@@ -231,6 +248,7 @@ impl Stream {
     /// Deletes an entry. Whether it was there.
     pub fn delete(&mut self, id: StreamId) -> bool {
         let Some(index) = self.block_of(id) else { return false };
+        self.keep_block(index);
         if !self.blocks[index].delete(id) {
             return false;
         }
@@ -245,7 +263,9 @@ impl Stream {
     /// Removes entries from the front. Returns the number deleted.
     pub fn trim(&mut self, trim: &Trim) -> usize {
         let before = self.len;
-        while let Some(block) = self.blocks.front_mut() {
+        loop {
+            self.keep_block(0);
+            let Some(block) = self.blocks.front_mut() else { break };
             let excess = match trim.to {
                 TrimTo::MaxLen(max) => (self.len as u64).saturating_sub(max),
                 TrimTo::MinId(_) => u64::MAX,
@@ -335,6 +355,7 @@ impl Stream {
 
     /// A group to be changed.
     pub fn group_mut(&mut self, name: &[u8]) -> Option<&mut Group> {
+        self.keep_groups();
         self.groups.get_mut(name)
     }
 
@@ -343,12 +364,14 @@ impl Stream {
         if self.groups.contains_key(name) {
             return false;
         }
+        self.keep_groups();
         self.groups.insert(name.into(), group);
         true
     }
 
     /// Removes a group. Whether it was there.
     pub fn remove_group(&mut self, name: &[u8]) -> bool {
+        self.keep_groups();
         self.groups.remove(name).is_some()
     }
 
