@@ -45,8 +45,8 @@ impl Object {
         }
     }
 
-    /// Freezes a value to be read as it is now, see [`crate::types::packed::freeze`]. Does nothing to the forms
-    /// of small collections.
+    /// Freezes a value to be read as it is now, see [`crate::types::packed::freeze`]. Does nothing to the
+    /// forms of small collections.
     pub fn freeze(&mut self, reading: Reading) {
         match self {
             Object::Set(set) => set.freeze(reading),

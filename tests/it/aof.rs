@@ -375,8 +375,8 @@ fn replies_wait_for_the_disk_in_every_state() {
     client.check("LRANGE queue 0 -1", "*1~$1~b~");
 }
 
-/// Replies wait from the first moment on, also before the writer's thread has come up: changes of that moment were
-/// acknowledged and lost once.
+/// Replies wait from the first moment on, also before the writer's thread has come up: changes of that moment
+/// were acknowledged and lost once.
 #[test]
 fn replies_wait_from_the_first_moment() {
     for _ in 0..50 {

@@ -192,8 +192,8 @@ fn whatever_goes_through_much_is_heavy() {
 }
 
 /// Whatever holds its thread without an end in sight, scripts and a sleep within a transaction, leaves all
-/// other clients their turn: each gets a request answered after the other, while the thread is taken. With one
-/// worker as well as with two, and with as many such clients as there are workers, and twice as many.
+/// other clients their turn: each gets a request answered after the other, while the thread is taken. With
+/// one worker as well as with two, and with as many such clients as there are workers, and twice as many.
 #[test]
 fn others_go_on_while_threads_are_stuck() {
     const ROUNDS: usize = 50;

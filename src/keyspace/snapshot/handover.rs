@@ -16,7 +16,8 @@ use crate::types::packed::freeze::Reading;
 /// once.
 pub const FREEZE_MIN: usize = 512;
 
-/// A list of at least so many nodes is frozen, however few its elements are; so is a stream of so many blocks.
+/// A list of at least so many nodes is frozen, however few its elements are; so is a stream of so many
+/// blocks.
 const FREEZE_NODES_MIN: usize = 64;
 
 /// A string of at least so many bytes is frozen.

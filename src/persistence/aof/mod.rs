@@ -175,7 +175,8 @@ impl AppendOnlyFile {
         let position = server.journal().end();
         let (server, folder) = (Arc::clone(server), Arc::clone(&self.folder));
         let writer = Writer::new(server, Arc::clone(&shared), folder, reader, position, file, file_len)?;
-        // Before any change is made: the thread may take its time to begin, and no reply may go out meanwhile.
+        // Before any change is made: the thread may take its time to begin, and no reply may go out
+        // meanwhile.
         writer.publish();
         let thread = std::thread::Builder::new().name("kvarts-aof".into()).spawn(move || writer.run())?;
         Ok(RunningWriter { shared, thread })

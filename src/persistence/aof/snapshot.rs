@@ -13,8 +13,8 @@ const CHUNK: usize = 256 << 10;
 /// Pause before it is tried again to begin where another snapshot is being read.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Whether another snapshot is being read or is about to begin: BGSAVE comes before a rewrite that was asked for
-/// later.
+/// Whether another snapshot is being read or is about to begin: BGSAVE comes before a rewrite that was asked
+/// for later.
 pub(super) fn is_in_the_way(server: &Server) -> bool {
     server.keyspace.handover.is_running()
         || server.saving().is_some_and(|saving| saving.figures().in_progress)
