@@ -84,8 +84,10 @@ pub struct Client {
     /// configured, and what it does is told to nobody and counted nowhere.
     pub is_loader: bool,
     /// Position in the journal behind its last change; 0 before the first, or where nobody reads the journal.
-    /// Its replies wait until that is as safe as `appendfsync` asks for.
     pub changed_to: u64,
+    /// Position in the journal behind everything that its replies may show, changes of others included. The
+    /// replies wait until that is as safe as `appendfsync` asks for.
+    pub seen_to: u64,
     /// Set while its request waits for keys.
     pub waiter: Option<Arc<Waiter>>,
     /// Offset in the write buffer at which the reply under way begins. All bytes before it are whole replies.
@@ -145,6 +147,7 @@ impl Client {
             watch: Watch::default(),
             is_loader: false,
             changed_to: 0,
+            seen_to: 0,
             waiter: None,
             replied: 0,
             shared,

@@ -254,7 +254,7 @@ impl Connection {
                 // that.
                 self.out.truncate(self.session.client.replied);
                 // How far these changed anything is not known any more.
-                self.session.client.changed_to = self.session.server.journal().end();
+                self.session.client.seen_to = self.session.server.journal().end();
                 return Err(End::Closed);
             };
             executed += end.executed;
@@ -364,6 +364,7 @@ impl Connection {
             if let Some((reply, position)) = waiter.take_reply() {
                 let client = &mut self.session.client;
                 client.changed_to = client.changed_to.max(position);
+                client.seen_to = client.seen_to.max(position);
                 if self.session.client.reply_mode == ReplyMode::On {
                     self.out.extend_from_slice(&reply);
                 }
@@ -661,19 +662,21 @@ impl Connection {
         }
     }
 
-    /// Whether the replies in the write buffer tell of changes that are not as safe yet as `appendfsync` asks
-    /// for. The client is called then when they are.
+    /// Whether the replies in the write buffer may show changes that are not as safe yet as `appendfsync` asks
+    /// for, the client's own or others'. The client is called then when they are.
     #[inline]
     fn keeps_replies(&self) -> bool {
         let Session { server, client } = &self.session;
-        client.changed_to != 0 && !server.durability.is_released(client.changed_to) && self.is_kept()
+        client.seen_to != 0 && !server.durability.is_released(client.seen_to) && self.is_kept()
     }
 
     #[cold]
     fn is_kept(&self) -> bool {
         let Session { server, client } = &self.session;
-        server.durability.call_when_released(client.changed_to, &client.shared);
-        !server.durability.is_released(client.changed_to)
+        // While the file cannot be written, reading goes on: only what the client changed itself is waited for.
+        let position = if server.durability.refuses_writes() { client.changed_to } else { client.seen_to };
+        server.durability.call_when_released(position, &client.shared);
+        !server.durability.is_released(position)
     }
 
     /// Waits until the last replies may be sent, and sends them. No further requests run meanwhile: one sync

@@ -56,6 +56,12 @@ impl Durability {
         position <= self.released.load(Ordering::Acquire)
     }
 
+    /// Whether replies wait for the file at all.
+    #[inline]
+    pub fn holds_replies(&self) -> bool {
+        !self.is_released(u64::MAX)
+    }
+
     /// Whether what was changed up to `position` is on disk.
     pub fn is_synced(&self, position: u64) -> bool {
         position <= self.synced.load(Ordering::Acquire)

@@ -3,8 +3,9 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use kvarts::config::Config;
 use kvarts::persistence::files::{Disk, Files, Output};
@@ -29,6 +30,8 @@ struct Faults {
     left: AtomicI64,
     /// Operations so far.
     count: AtomicI64,
+    /// Locked while no sync is to end.
+    hangs: Mutex<()>,
 }
 
 impl Faults {
@@ -119,6 +122,7 @@ impl Output for FaultyOutput {
     }
 
     fn sync(&self) -> io::Result<()> {
+        drop(self.faults.hangs.lock());
         if let Err(error) = self.faults.check(&self.faults.sync) {
             let (len, synced) = (self.len.load(SeqCst), self.synced.load(SeqCst));
             self.file.truncate(synced)?;
@@ -170,6 +174,7 @@ fn a_full_disk_refuses_writes_and_nothing_else() {
         let (server, faults) = server_with(&[("appendfsync", fsync)]);
         let mut client = server.client();
         client.check("SET before 1", "+OK~");
+        client.check("WAITAOF 1 0 0", "*2~:1~:0~");
         faults.write.store(ENOSPC, SeqCst);
         let mut first = server.client();
         first.send_command("SET during 1");
@@ -209,6 +214,33 @@ fn a_full_disk_refuses_writes_and_nothing_else() {
         assert_eq!(data(&server), before);
         server.client().check("MGET before during after refused", "*4~$1~1~$1~1~$1~1~$-1~");
     }
+}
+
+/// With `always` a client could read what another one had changed before that was on disk: after a crash it
+/// would have seen what never was. Its reply waits now, as that of the one who made the change does.
+#[test]
+fn what_is_not_on_disk_is_not_seen() {
+    let (server, faults) = server_with(&[("appendfsync", "always")]);
+    let (mut writer, mut reader, mut script) = (server.client(), server.client(), server.client());
+    writer.check("SET k old", "+OK~");
+    let hang = faults.hangs.lock().expect("nobody panicked");
+    let before = server.handle().server().journal().end();
+    writer.send_command("SET k new");
+    eventually("it is changed", || server.handle().server().journal().end() > before);
+    reader.send_command("GET k");
+    reader.send_command("PING behind");
+    script.send_command("EVAL \"return redis.call('GET', KEYS[1])\" 1 k");
+    for client in [&mut writer, &mut reader, &mut script] {
+        let stream = client.tcp_stream();
+        stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a time-out");
+        assert!(stream.peek(&mut [0]).is_err(), "a reply before the change is on disk");
+        stream.set_read_timeout(None).expect("no time-out");
+    }
+    drop(hang);
+    writer.check_next("+OK~");
+    reader.check_next("$3~new~");
+    reader.check_next("$6~behind~");
+    script.check_next("$3~new~");
 }
 
 /// A sync that fails may have lost what it was to make lasting (it does here): that is written again.

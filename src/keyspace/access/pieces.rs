@@ -1,7 +1,5 @@
 //! Reading a big value in pieces, between which other commands get at its slot.
 
-use std::time::{Duration, Instant};
-
 use super::{Access, HeldLock, Hold, LONG, SlotGuard, SlotLock};
 use crate::keyspace::database::Database;
 use crate::keyspace::key_hash::HashedKey;
@@ -9,9 +7,6 @@ use crate::keyspace::record::Record;
 
 /// A value that changes so often while it is read is then read under its lock.
 const VAIN_MAX: u32 = 3;
-
-/// How long a reader makes way at most, between two pieces, for those that wait for a lock.
-const MAKE_WAY: Duration = Duration::from_micros(200);
 
 impl<'g> Access<'g, '_> {
     /// Whether so much work, in the units of [`work`](Self::work), is to be announced.
@@ -68,7 +63,7 @@ impl<'g> Access<'g, '_> {
                     continue;
                 }
                 self.locks.clear();
-                make_way(database);
+                database.readers.make_way();
                 self.retake(database, lock);
                 if reader.is_outdated() {
                     break;
@@ -86,16 +81,6 @@ impl<'g> Access<'g, '_> {
         if !self.lock_in(database, lock) {
             let guard = SlotGuard::Read(database.read_slot(usize::from(lock.slot)));
             self.locks.push(HeldLock { lock, database: Some(database), guard });
-        }
-    }
-}
-
-/// Leaves the slot to others for a moment. One that waits looks for the lock every 50 microseconds.
-fn make_way(database: &Database) {
-    if database.readers.has_waiting() {
-        let deadline = Instant::now() + MAKE_WAY;
-        while database.readers.has_waiting() && Instant::now() < deadline {
-            std::thread::yield_now();
         }
     }
 }

@@ -264,6 +264,9 @@ impl<'k> Snapshot<'k> {
             None => return Err(Failure::Lost),
             Some(Found::Owned(record)) => read_members(record, reading, &mut self.copy, sink),
             Some(Found::At((physical, key))) => {
+                if let Some(database) = self.keyspace.physical_if_used(*physical) {
+                    database.readers.make_way();
+                }
                 // What is done alone in the keyspace may take the value away and put it back.
                 let _gate = self.keyspace.gate.shared(crate::worker::NONE);
                 let Some(database) = self.keyspace.physical_if_used(*physical) else {
@@ -317,7 +320,8 @@ impl<'k> Snapshot<'k> {
             self.part += 1;
             return;
         }
-        // Who is alone in the keyspace may take whole tables away, and counts on the position to stay.
+        database.readers.make_way();
+        // What is alone in the keyspace may take whole tables away, and counts on the position to stay.
         let gate = keyspace.gate.shared(crate::worker::NONE);
         let Some(mut table) = database.try_write_slot(slot) else {
             drop(gate);
