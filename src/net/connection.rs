@@ -662,8 +662,8 @@ impl Connection {
         }
     }
 
-    /// Whether the replies in the write buffer may show changes that are not as safe yet as `appendfsync` asks
-    /// for, the client's own or others'. The client is called then when they are.
+    /// Whether the replies in the write buffer may show changes that are not as safe yet as `appendfsync`
+    /// asks for, the client's own or others'. The client is called then when they are.
     #[inline]
     fn keeps_replies(&self) -> bool {
         let Session { server, client } = &self.session;
@@ -673,7 +673,8 @@ impl Connection {
     #[cold]
     fn is_kept(&self) -> bool {
         let Session { server, client } = &self.session;
-        // While the file cannot be written, reading goes on: only what the client changed itself is waited for.
+        // While the file cannot be written, reading goes on: only what the client changed itself is waited
+        // for.
         let position = if server.durability.refuses_writes() { client.changed_to } else { client.seen_to };
         server.durability.call_when_released(position, &client.shared);
         !server.durability.is_released(position)
