@@ -31,6 +31,11 @@ pub enum FolderError {
 }
 
 impl FolderLock {
+    /// Whether a server has ever used a folder.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(NAME).exists()
+    }
+
     /// Takes the lock of a folder.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! lock on the folder.
 
 pub mod aof;
+mod check;
 pub mod files;
 pub(crate) mod lock;
 pub mod rdb;

@@ -4,16 +4,19 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::rdb::{check, convert};
+use super::check::Check;
+use super::rdb::convert;
 use crate::rdb::file::FileVersion;
 
 const USAGE: &str = "usage: kvarts check FILE|FOLDER [--fix]
        kvarts convert IN OUT [--rdb-version 9|10|11|12|80]
 
-check says what an RDB file holds and what is wrong with it. With --fix, a file that ends too early is cut
-behind its last whole key; the file as it was is kept as FILE.broken. Of a folder all .rdb files are checked.
+check says what an RDB file, an append-only file or a folder with a manifest holds, and what is wrong and
+where; its exit status is 0 where nothing is. Of a folder all .rdb files are checked, and all that its manifest
+or one in a folder below names. With --fix, an RDB file that ends too early is cut behind its last whole key,
+and kept as it was as FILE.broken; of the last file of an append-only file, a request or transaction without
+its end is cut off, and kept as FILE.cut.
 convert writes a file of another version: 11 for Redis 7.2 and later and Valkey 7.2 and later (the default), 9
 for Redis 5 and 6, 10 for Redis 7.0. Expiries of fields are kept by 12, for Redis 7.4 and 8, and by 80, for
 Valkey 9.";
@@ -52,58 +55,8 @@ fn check_paths(arguments: &[OsString], out: &mut dyn Write) -> io::Result<u8> {
     if options.len() > usize::from(fixes) {
         return misused(out);
     }
-    let path = Path::new(path);
-    if !path.is_dir() {
-        return check_file(path, fixes, out);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let file = entry?.path();
-        if file.extension() == Some(OsStr::new("rdb")) {
-            files.push(file);
-        }
-    }
-    files.sort();
-    if files.is_empty() {
-        writeln!(out, "{}: no .rdb file in it", path.display())?;
-        return Ok(WRONG);
-    }
-    let mut status = RIGHT;
-    for file in files {
-        status = status.max(check_file(&file, fixes, out)?);
-    }
-    Ok(status)
-}
-
-fn check_file(path: &Path, fixes: bool, out: &mut dyn Write) -> io::Result<u8> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) => {
-            writeln!(out, "{}: {error}", path.display())?;
-            return Ok(WRONG);
-        }
-    };
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
-    let report = check::check(file, now_ms)?;
-    write!(out, "{}: {report}", path.display())?;
-    if report.is_right() {
-        return Ok(RIGHT);
-    }
-    if !fixes {
-        return Ok(WRONG);
-    }
-    match check::fix(path, &report)? {
-        Some(check::Cut { kept, cut, original }) => {
-            let original = original.display();
-            writeln!(out, "cut: {cut} bytes behind byte {kept}; the file as it was is {original}")?;
-            // Other errors are still in it.
-            Ok(if report.error_count == 1 { RIGHT } else { WRONG })
-        }
-        None => {
-            writeln!(out, "not fixed: only a file that ends too early can be")?;
-            Ok(WRONG)
-        }
-    }
+    let is_right = Check { fixes, out }.path(Path::new(path))?;
+    Ok(if is_right { RIGHT } else { WRONG })
 }
 
 fn convert_file(arguments: &[OsString], out: &mut dyn Write) -> io::Result<u8> {

@@ -72,6 +72,7 @@ mod string;
 mod tidy;
 mod tls;
 mod tools;
+mod tools_aof;
 mod tracking;
 mod transaction;
 mod waiting;

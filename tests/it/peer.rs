@@ -87,3 +87,14 @@ impl Drop for Peer {
         drop(self.process.wait());
     }
 }
+
+/// A program that comes with the peers: of the folder that `KVARTS_PEERS` names (`~/.cache/peers`), or of the
+/// PATH.
+pub fn tool_of_peers(name: &str) -> Option<std::path::PathBuf> {
+    let folder = std::env::var_os("KVARTS_PEERS")
+        .map(std::path::PathBuf::from)
+        .or_else(|| Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".cache/peers")));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = folder.into_iter().chain(std::env::split_paths(&path));
+    folders.map(|folder| folder.join(name)).find(|program| program.is_file())
+}

@@ -10,7 +10,7 @@ use crate::loading::fill;
 use crate::peer_files::compare;
 
 /// Runs the program with these words in a folder. Returns its exit status and what it printed.
-fn run(folder: &Path, words: &[&str]) -> (Option<i32>, String) {
+pub fn run(folder: &Path, words: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_kvarts")).args(words).current_dir(folder).output();
     let output = output.expect("the program runs");
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())

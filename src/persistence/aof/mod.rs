@@ -3,6 +3,7 @@
 //! `folder.rs` keeps the files and their manifest, `writer.rs` appends to the last of them, `rewrite.rs`
 //! replaces all by a new base, `load.rs` repeats them. This file starts and ends these.
 
+pub(super) mod check;
 mod folder;
 pub(super) mod load;
 mod plain;
