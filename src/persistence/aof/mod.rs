@@ -129,6 +129,7 @@ impl AppendOnlyFile {
         let mut state = self.state.lock();
         state.lock = Some(take_lock(server)?);
         let mut folder = self.folder.lock();
+        folder.remove_leftovers();
         folder.open()?;
         let began = Instant::now();
         let cuts = server.config.flag(Directive::AofLoadTruncated);
@@ -175,7 +176,8 @@ impl AppendOnlyFile {
         let position = server.journal().end();
         let (server, folder) = (Arc::clone(server), Arc::clone(&self.folder));
         let writer = Writer::new(server, Arc::clone(&shared), folder, reader, position, file, file_len)?;
-        // Before any change is made: the thread may take its time to begin, and no reply may go out meanwhile.
+        // Before any change is made: the thread may take its time to begin, and no reply may go out
+        // meanwhile.
         writer.publish();
         let thread = std::thread::Builder::new().name("kvarts-aof".into()).spawn(move || writer.run())?;
         Ok(RunningWriter { shared, thread })
@@ -438,9 +440,10 @@ impl AppendOnly for AppendOnlyFile {
         if folder.manifest.live().next().is_none() {
             return Ok(false);
         }
-        on_large_stack(|| load::reload(&server, &folder))
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())?;
+        server.loading.begin(server.clock.now_ms());
+        let loaded = on_large_stack(|| load::reload(&server, &folder));
+        server.loading.end();
+        loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         Ok(true)
     }
 
@@ -448,6 +451,7 @@ impl AppendOnly for AppendOnlyFile {
         let state = self.state.lock();
         let mut figures = Figures {
             enabled: state.wanted,
+            is_partial: state.wanted && state.writer.is_none() && state.rewrite.is_some(),
             rewrites: state.rewrite.as_ref().is_some_and(|rewrite| !rewrite.waits()),
             scheduled: state.rewrite.as_ref().is_some_and(RunningRewrite::waits)
                 || state.wanted && state.writer.is_none() && state.rewrite.is_none(),
@@ -489,7 +493,9 @@ fn wait_for_writer(server: &Server, shared: &Shared) -> Result<(), String> {
 }
 
 fn take_lock(server: &Server) -> Result<FolderLock, FolderError> {
-    FolderLock::take(Path::new(&*server.config.text(Directive::Dir)))
+    let config = &server.config;
+    let folder = Path::new(&*config.text(Directive::Dir)).join(&*config.text(Directive::Appenddirname));
+    FolderLock::take(&folder, &config.text(Directive::Appendfilename))
 }
 
 /// Whether the files have grown by as much as `auto-aof-rewrite-percentage` says.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::plain::PlainWriter;
+use crate::config::Directive;
 use crate::engine::Server;
 use crate::persistence::save::{Begun, SaveError, begin_snapshot, pause_for_tests, write_snapshot};
 
@@ -13,8 +14,8 @@ const CHUNK: usize = 256 << 10;
 /// Pause before it is tried again to begin where another snapshot is being read.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Whether another snapshot is being read or is about to begin: BGSAVE comes before a rewrite that was asked for
-/// later.
+/// Whether another snapshot is being read or is about to begin: BGSAVE comes before a rewrite that was asked
+/// for later.
 pub(super) fn is_in_the_way(server: &Server) -> bool {
     server.keyspace.handover.is_running()
         || server.saving().is_some_and(|saving| saving.figures().in_progress)
@@ -54,6 +55,9 @@ pub(super) fn write(
     }
     let Begun { mut snapshot, libraries, .. } = begun;
     let mut writer = PlainWriter::default();
+    if server.config.flag(Directive::AofTimestampEnabled) {
+        writer.note_time(server.clock.now_ms() / 1000);
+    }
     libraries.iter().for_each(|library| writer.library(&library.source));
     loop {
         let keys = writer.keys();
