@@ -51,6 +51,8 @@ fn cut_an_end_that_hangs() {
 }
 
 fn serve(config: Config, log: LogSwitch) -> ExitCode {
+    // Tools know by this line, and by one that `start_with_signals` writes, which process writes the log.
+    tracing::info!("Kvarts {} is starting, PID: {}", kvarts::VERSION, std::process::id());
     match kvarts::start_with_signals(config, Clock::system()) {
         Ok(handle) => {
             handle.server().set_log_switch(log);
@@ -85,12 +87,13 @@ fn serve(config: Config, log: LogSwitch) -> ExitCode {
 fn end(handle: kvarts::Handle) -> ExitCode {
     cut_an_end_that_hangs();
     drop(handle);
-    tracing::info!("bye");
+    tracing::info!("Kvarts is now ready to exit, bye bye...");
     ExitCode::SUCCESS
 }
 
 fn fail(error: &kvarts::StartError) -> ExitCode {
     eprintln!("{error}");
-    tracing::error!(%error, "could not start");
+    // The whole text stands in the message, in the words that tools look for.
+    tracing::error!("{error}");
     ExitCode::FAILURE
 }

@@ -16,7 +16,6 @@ use tokio::sync::oneshot;
 use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
 use crate::engine::eviction::Keeper;
-use crate::engine::saving::Saving;
 use crate::engine::sweeper::Sweeper;
 use crate::engine::{Ports, Server};
 use crate::net::Listening;
@@ -177,6 +176,8 @@ fn start_server(
         runtime.spawn(housekeeping(Arc::clone(&server)));
         runtime.spawn(look_after_files(append_only));
     }
+    // Tools wait for this line, which says nothing about the data.
+    tracing::info!("Server initialized");
     if let Some(data) = data {
         handle.load(server, data, files)?;
     }
@@ -316,13 +317,13 @@ impl Handle {
         loop {
             match signals.next().await {
                 name @ ("SIGTERM" | "SIGINT") => {
-                    tracing::info!("received {name}, shutting down");
+                    tracing::info!("Received {name}, shutting down");
                     if self.may_end(name).await {
                         return;
                     }
                 }
                 "SIGHUP" => self.reopen(),
-                name => tracing::info!("received {name}, which means nothing here"),
+                name => tracing::info!("Received {name}, which means nothing here"),
             }
         }
     }
@@ -339,23 +340,16 @@ impl Handle {
             if signal == "SIGINT" { Directive::ShutdownOnSigint } else { Directive::ShutdownOnSigterm };
         let flags = self.server.config.int(directive);
         let asked = (flags & (SAVE | NOSAVE) != 0).then_some(flags & SAVE != 0);
-        let saver = Arc::clone(&self.saver);
-        let saved = tokio::task::spawn_blocking(move || saver.save_before_end(asked)).await;
-        match saved {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::error!(
-                    "Errors trying to shut down the server. Check the logs for more information. ({error})"
-                );
-                flags & FORCE != 0
-            }
-            Err(_) => true,
-        }
+        let server = Arc::clone(&self.server);
+        let prepared =
+            tokio::task::spawn_blocking(move || server.prepare_end(asked, flags & FORCE != 0)).await;
+        // A panic was reported by the panic hook, and keeps no server from ending.
+        prepared.unwrap_or(Ok(())).is_ok()
     }
 
     /// Reads certificates and keys again. The log needs nothing: its file is opened for each line.
     fn reopen(&self) {
-        tracing::info!("received SIGHUP: certificates are read again");
+        tracing::info!("Received SIGHUP: certificates are read again");
         self.tls.reload();
     }
 }

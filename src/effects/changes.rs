@@ -307,7 +307,7 @@ impl ChangeSink for ChangeBuffer<'_> {
         if self.is_journaled() {
             match database {
                 Some(number) => self.enter_now(number, &[b"FLUSHDB"]),
-                None => self.enter_now(0, &[b"FLUSHALL"]),
+                None => self.enter_now(None, &[b"FLUSHALL"]),
             }
         }
         if !self.effects.tracking.any() || self.is_silent() {

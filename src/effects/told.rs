@@ -27,7 +27,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    fn push(&self, database: usize, words: &[&[u8]]) {
+    fn push(&self, database: impl Into<Option<usize>>, words: &[&[u8]]) {
         let mut entries = self.entries.borrow_mut();
         entries.get_or_insert_with(|| Entries::with_buffer(SPARE.take())).push(database, words);
     }
@@ -41,16 +41,16 @@ impl ChangeBuffer<'_> {
     }
 
     /// Enters what a command has changed as a request that does it again, whenever and wherever it is
-    /// repeated. It is appended with the command's other entries when the command has run, in a transaction
-    /// or script when that has run; the locks are held until then.
-    pub fn enter(&self, database: usize, words: &[&[u8]]) {
+    /// repeated, in this database or, with `None`, in any. It is appended with the command's other entries
+    /// when the command has run, in a transaction or script when that has run; the locks are held until then.
+    pub fn enter(&self, database: impl Into<Option<usize>>, words: &[&[u8]]) {
         self.told.by_commands.set(self.told.by_commands.get() + 1);
         self.told.push(database, words);
     }
 
     /// [`enter`](Self::enter)s a change that cannot wait for the command's end, since what keeps others from
     /// the same thing ends before.
-    pub fn enter_now(&self, database: usize, words: &[&[u8]]) {
+    pub fn enter_now(&self, database: impl Into<Option<usize>>, words: &[&[u8]]) {
         self.enter(database, words);
         self.append_unless_group();
     }

@@ -39,6 +39,8 @@ pub trait AppendOnly: Send + Sync {
 pub struct Figures {
     /// Whether it is on.
     pub enabled: bool,
+    /// Whether its first base is being written, so that it does not hold all data yet.
+    pub is_partial: bool,
     /// Whether it is being rewritten.
     pub rewrites: bool,
     /// Whether a rewrite follows as soon as it can.

@@ -44,11 +44,17 @@ enum Room {
 }
 
 impl Server {
-    /// Bytes above `maxmemory`; 0 while it holds.
+    /// Bytes above `maxmemory`; 0 while it holds. What the journal takes does not count.
     #[inline]
     pub fn bytes_over_limit(&self) -> u64 {
         let limit = self.settings.maxmemory();
-        if limit == 0 { 0 } else { self.used_memory().saturating_sub(limit) }
+        let over = if limit == 0 { 0 } else { self.used_memory().saturating_sub(limit) };
+        if over == 0 { 0 } else { self.without_journal(over) }
+    }
+
+    #[cold]
+    fn without_journal(&self, over: u64) -> u64 {
+        over.saturating_sub(self.journal().all_memory_bytes())
     }
 
     /// Evicts before a command if memory is over `maxmemory`. Returns false for a command with DENYOOM where

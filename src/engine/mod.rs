@@ -151,6 +151,10 @@ pub struct Logs {
 pub struct Upkeep {
     /// Whether active expiry is on (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
+    /// Lines about payloads that RESTORE refuses.
+    pub bad_payloads: LogLimit,
+    /// Microseconds that the append-only file's writer waits before it writes (DEBUG AOF-FLUSH-SLEEP).
+    pub aof_flush_sleep_us: AtomicU64,
     /// Taken for a whole sweep of expired keys, so that the sweeper's thread and DEBUG or a test never sweep
     /// at once.
     pub sweeping: parking_lot::Mutex<()>,
@@ -170,6 +174,8 @@ impl Default for Upkeep {
     fn default() -> Self {
         Self {
             active_expiry: AtomicBool::new(true),
+            bad_payloads: LogLimit::default(),
+            aof_flush_sleep_us: AtomicU64::new(0),
             sweeping: parking_lot::Mutex::default(),
             evictor: parking_lot::Mutex::default(),
             time_over: eviction::TimeOver::default(),

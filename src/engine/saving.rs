@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use super::Server;
 use crate::error::CommandError;
 
@@ -24,16 +26,26 @@ pub trait Saving: Send + Sync {
     /// Gives up what is being written or scheduled (BGSAVE CANCEL). Returns whether there was anything.
     fn cancel(&self) -> bool;
 
+    /// Hears that all data were removed (FLUSHALL). What is being written in the background is given up, and
+    /// where there are save points the next snapshot begins as soon as it can: the file would bring the data
+    /// back.
+    fn flushed(&self);
+
     /// Begins what is due: what is scheduled, and a snapshot for which a save point asks. Called once a
     /// second.
     fn look(&self);
 
     /// Writes the last snapshot before the end, if `asked` for, or by default where there are save points.
-    /// Clients cannot change anything from here on, unless this fails.
+    /// Clients cannot change anything from here on, unless this fails. Asked again meanwhile, it waits for
+    /// the one that is being written; without a snapshot it gives that one up.
     ///
     /// # Errors
-    /// It cannot be written; the server goes on.
-    fn save_before_end(&self, asked: Option<bool>) -> Result<(), String>;
+    /// It cannot be written, or was given up; the server goes on.
+    fn save_before_end(&self, asked: Option<bool>) -> Result<(), EndError>;
+
+    /// Gives up the last snapshot, and with it the end (SHUTDOWN ABORT). Returns whether one was being
+    /// written.
+    fn abort_end(&self) -> bool;
 
     /// Loads the last snapshot (DEBUG RELOAD): with `save` one is written first, with `empty` all data are
     /// removed before. Clients hear LOADING meanwhile.
@@ -46,11 +58,27 @@ pub trait Saving: Send + Sync {
     fn figures(&self) -> SaveFigures;
 }
 
+/// Why the server does not end although it was asked to.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum EndError {
+    /// SHUTDOWN ABORT came.
+    #[error("Shutdown manually aborted")]
+    Aborted,
+    /// The last snapshot cannot be written, with the reason.
+    #[error("the final snapshot could not be written: {0}")]
+    NotSaved(String),
+    /// The append-only file does not hold all data yet.
+    #[error("Writing initial AOF, can't exit.")]
+    InitialAof,
+}
+
 /// Figures of snapshots, as INFO shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SaveFigures {
     /// Whether one is being written in the background.
     pub in_progress: bool,
+    /// Whether the last one before the end is being written.
+    pub is_last: bool,
     /// When the last one was written, in seconds of Unix time; 0 where none was.
     pub last_save_s: u64,
     /// Whether the last one in the background failed.
@@ -72,6 +100,33 @@ impl Server {
     pub fn set_saving(&self, saving: Arc<dyn Saving>) {
         // Whoever is there first stays.
         let _ = self.saving.set(saving);
+    }
+
+    /// Does what is to be done before the end, and logs it: writes the last snapshot, where one is `asked`
+    /// for or by default where there are save points. `force` ends without it where it cannot be written.
+    ///
+    /// # Errors
+    /// The server must not end, as data would be lost or SHUTDOWN ABORT came.
+    pub fn prepare_end(&self, asked: Option<bool>, force: bool) -> Result<(), EndError> {
+        let is_partial = self.append_only().is_some_and(|append_only| append_only.figures().is_partial);
+        let prepared = match self.saving() {
+            _ if is_partial && !force => Err(EndError::InitialAof),
+            Some(saving) => saving.save_before_end(asked),
+            None => Ok(()),
+        };
+        match prepared {
+            Err(EndError::Aborted) => tracing::warn!("Shutdown manually aborted"),
+            Err(error) if force => {
+                tracing::error!(%error, "Error trying to save the DB. Exit anyway.");
+                return Ok(());
+            }
+            Err(ref error) => tracing::error!(
+                "{error}: Errors trying to shut down the server. Check the logs for more information."
+            ),
+            Ok(()) if is_partial => tracing::warn!("Writing initial AOF. Exit anyway."),
+            Ok(()) => {}
+        }
+        prepared
     }
 
     /// Snapshot files; `None` in a server without files, as benches have one.

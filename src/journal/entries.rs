@@ -30,8 +30,16 @@ impl Entries {
         self.bytes
     }
 
-    /// Adds a request to be run in the database with this number.
-    pub fn push(&mut self, database: usize, words: &[&[u8]]) {
+    /// Adds a request to be run in the database with this number; `None` for one that does the same in any.
+    pub fn push(&mut self, database: impl Into<Option<usize>>, words: &[&[u8]]) {
+        if let Some(database) = database.into() {
+            self.change_to(database);
+        }
+        self.write(words);
+        self.count += 1;
+    }
+
+    fn change_to(&mut self, database: usize) {
         match &mut self.databases {
             Some((_, last)) if *last == database => {}
             Some((_, last)) => {
@@ -40,8 +48,6 @@ impl Entries {
             }
             None => self.databases = Some((database, database)),
         }
-        self.write(words);
-        self.count += 1;
     }
 
     /// Number of requests, without SELECT.
@@ -54,7 +60,7 @@ impl Entries {
         self.count == 0
     }
 
-    /// The database of the first request and that of the last one.
+    /// The database of the first request and that of the last one, of those that are run in a certain one.
     pub fn databases(&self) -> Option<(usize, usize)> {
         self.databases
     }
@@ -79,6 +85,11 @@ impl Entries {
     pub fn forget_since(&mut self, mark: Mark) {
         self.bytes.truncate(mark.len);
         (self.count, self.databases) = (mark.count, mark.databases);
+    }
+
+    /// Adds a line that is no request, and is passed over where requests are repeated.
+    pub fn note(&mut self, line: &str) {
+        self.bytes.extend_from_slice(line.as_bytes());
     }
 
     pub(super) fn select(&mut self, database: usize) {

@@ -28,6 +28,8 @@ pub struct Journal {
     heard: AtomicBool,
     /// The position behind the last entry.
     end: AtomicU64,
+    /// Bytes that a reader has taken and keeps.
+    kept_by_reader: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -89,17 +91,21 @@ impl Journal {
     pub fn append(&self, entries: &Entries) -> u64 {
         const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
         const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
-        let Some((first, last)) = entries.databases() else { return self.end() };
+        if entries.is_empty() {
+            return self.end();
+        }
         let mut state = self.state.lock();
-        if state.database != Some(first) {
-            state.write_select(first);
+        if let Some((first, last)) = entries.databases() {
+            if state.database != Some(first) {
+                state.write_select(first);
+            }
+            state.database = Some(last);
         }
         if entries.count() > 1 {
             state.write(&[MULTI, entries.bytes(), EXEC]);
         } else {
             state.write(&[entries.bytes()]);
         }
-        state.database = Some(last);
         let end = state.end();
         self.end.store(end, Ordering::Release);
         state.wake_sleepers();
@@ -167,6 +173,21 @@ impl Journal {
         let state = self.state.lock();
         let place = state.readers.iter().find(|place| place.number == reader.0);
         place.map_or(0, |place| state.end() - place.position)
+    }
+
+    /// Notes how many of the bytes that it has read a reader still keeps. There is one that keeps any: the
+    /// append-only file's.
+    pub fn set_kept_by_reader(&self, bytes: u64) {
+        self.kept_by_reader.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of memory that entries take, those for readers and those that a reader keeps. They do not count
+    /// against `maxmemory`, as on the peers: each eviction is an entry more.
+    pub fn all_memory_bytes(&self) -> u64 {
+        if !self.is_heard() {
+            return 0;
+        }
+        self.memory_bytes() as u64 + self.kept_by_reader.load(Ordering::Relaxed)
     }
 
     /// Bytes kept for readers.
@@ -267,6 +288,10 @@ mod tests {
         journal.append(&group);
         journal.append(&one(1, &[b"DEL", b"e"]));
         journal.append(&Entries::default());
+        let mut anywhere = Entries::default();
+        anywhere.push(None, &[b"FLUSHALL"]);
+        journal.append(&anywhere);
+        journal.append(&one(1, &[b"DEL", b"f"]));
         let select = |digit: char| format!("*2\r\n$6\r\nSELECT\r\n$1\r\n{digit}\r\n");
         let del = |key: char| format!("*2\r\n$3\r\nDEL\r\n$1\r\n{key}\r\n");
         let expected = [
@@ -280,6 +305,8 @@ mod tests {
             del('d'),
             "*1\r\n$4\r\nEXEC\r\n".into(),
             del('e'),
+            "*1\r\n$8\r\nFLUSHALL\r\n".into(),
+            del('f'),
         ]
         .concat();
         assert_eq!(String::from_utf8(read_all(&journal, &reader)).unwrap(), expected);

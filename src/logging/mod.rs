@@ -188,14 +188,14 @@ mod tests {
         assert!(text.ends_with(" level=notice message=\"closing \\\"it\\\"\" client=3\n"), "{text}");
         let pairs = [("log-format", "json"), ("log-timestamp-format", "iso8601")];
         let text = logged(&pairs, |_| {
-            tracing::info!(client = 3, ready = true, error = %"a\nb\u{1}", "closing \"it\"");
+            tracing::info!(client = 3, ready = true, error = %"a\nb\u{1}\u{8}\u{c}", "closing \"it\"");
         });
         let pid = std::process::id();
         assert!(
             text.starts_with(&format!("{{\"pid\":{pid},\"role\":\"primary\",\"timestamp\":\"2")),
             "{text}"
         );
-        let end = "Z\",\"level\":\"notice\",\"message\":\"closing \\\"it\\\"\",\"client\":3,\"ready\":true,\"error\":\"a\\nb\\u0001\"}\n";
+        let end = "Z\",\"level\":\"notice\",\"message\":\"closing \\\"it\\\"\",\"client\":3,\"ready\":true,\"error\":\"a\\nb\\u0001\\b\\f\"}\n";
         assert!(text.ends_with(end), "{text}");
         // The form changes at run time, too.
         let text = logged(&[], |switch| {

@@ -68,7 +68,8 @@ pub struct Start {
     pub declares_none: bool,
     /// The locks that it holds; `None` when it is alone in the keyspace.
     pub locks: Option<LockPlan>,
-    /// How long it may take, in nanoseconds, if it can be undone; `u64::MAX` for as long as it likes.
+    /// How long it may take, in nanoseconds, if it can be undone, and before the log tells of it; `u64::MAX`
+    /// for as long as it likes.
     pub limit_ns: u64,
 }
 
@@ -174,6 +175,8 @@ struct Current {
     running: Option<Arc<Running>>,
     /// How often handing over the thread's tasks was tried.
     tries: u32,
+    /// Whether the log says that it takes long.
+    told: bool,
     slow: Arc<SlowScripts>,
     give_way: Arc<GiveWay>,
     ended: Option<ForcedEnd>,
@@ -191,6 +194,7 @@ impl Control {
             start: Some(start),
             running: None,
             tries: 0,
+            told: false,
             slow: Arc::clone(slow),
             give_way: Arc::clone(give_way),
             ended: None,
@@ -207,6 +211,7 @@ impl Control {
             start: None,
             running: None,
             tries: 0,
+            told: false,
             slow: Arc::default(),
             give_way: Arc::clone(give_way),
             ended: None,
@@ -303,8 +308,16 @@ impl Control {
         let Some(running) = &current.running else { return Ok(()) };
         if running.killed.load(Ordering::Acquire) {
             current.ended = Some(ForcedEnd::Killed);
-        } else if running.start.undoable && elapsed.as_nanos() as u64 > running.start.limit_ns {
-            current.ended = Some(ForcedEnd::TimeLimit);
+        } else if elapsed.as_nanos() as u64 > running.start.limit_ns {
+            if running.start.undoable {
+                current.ended = Some(ForcedEnd::TimeLimit);
+            }
+            if !std::mem::replace(&mut current.told, true) {
+                let (name, ms) = (running.name(), elapsed.as_millis());
+                tracing::warn!(
+                    "Slow script detected: {name} has been running for {ms} milliseconds. SCRIPT KILL or FUNCTION KILL ends it unless it has changed something"
+                );
+            }
         }
         current.ended.map_or(Ok(()), Err)
     }

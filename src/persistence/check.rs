@@ -204,14 +204,13 @@ impl Check<'_> {
         let absolute = std::path::absolute(path)?;
         let mut locks = Vec::new();
         for folder in absolute.ancestors().skip(1).take(levels) {
-            if !FolderLock::is_in(folder) {
-                continue;
-            }
-            match FolderLock::take(folder) {
-                Ok(lock) => locks.push(lock),
-                Err(error) => {
-                    writeln!(self.out, "not fixed: {error}")?;
-                    return Ok(None);
+            for stem in FolderLock::stems_in(folder) {
+                match FolderLock::take(folder, &stem) {
+                    Ok(lock) => locks.push(lock),
+                    Err(error) => {
+                        writeln!(self.out, "not fixed: {error}")?;
+                        return Ok(None);
+                    }
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! [`Files`]: all that persistence does with files, as a trait, so that tests can have any of it fail.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -24,6 +25,9 @@ pub trait Files: Send + Sync {
 
     /// Bytes of a file.
     fn len(&self, path: &Path) -> io::Result<u64>;
+
+    /// Names of all that stands in a folder.
+    fn names(&self, folder: &Path) -> io::Result<Vec<OsString>>;
 
     /// Gives a file another name, in place of the file that has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -85,6 +89,10 @@ impl Files for Disk {
         Ok(std::fs::metadata(path)?.len())
     }
 
+    fn names(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
     }
@@ -96,6 +104,29 @@ impl Files for Disk {
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
+}
+
+/// Removes from a folder what processes that are gone were writing when they ended: files whose name is a
+/// process's id between `begin` and `end`. To be called before this process writes such files.
+pub fn remove_leftovers(files: &dyn Files, folder: &Path, begin: &str, end: &str) {
+    // A folder that is not there, or cannot be looked into, is told where it is used.
+    for name in files.names(folder).unwrap_or_default() {
+        let id =
+            name.to_str().and_then(|name| name.strip_prefix(begin)?.strip_suffix(end)?.parse::<u32>().ok());
+        if id.is_some_and(|id| !is_running(id)) {
+            let path = folder.join(&name);
+            match files.remove(&path) {
+                Ok(()) => tracing::info!(file = %path.display(), "removed what an earlier process has left"),
+                Err(error) => tracing::warn!(file = %path.display(), %error, "cannot remove an old file"),
+            }
+        }
+    }
+}
+
+/// Whether another process has this id, as far as the system tells.
+fn is_running(id: u32) -> bool {
+    let processes = Path::new("/proc");
+    id != std::process::id() && (!processes.join("self").exists() || processes.join(id.to_string()).exists())
 }
 
 impl Output for File {

@@ -1,12 +1,10 @@
-//! [`FolderLock`]: keeps a second server out of the folder that one writes its files into.
+//! [`FolderLock`]: keeps a second server out of the files that one writes into a folder.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
-
-/// Name of the file that is locked, in `dir`.
-const NAME: &str = "kvarts.lock";
 
 /// The lock, which ends with the process or when this is dropped.
 #[derive(Debug)]
@@ -18,8 +16,13 @@ pub struct FolderLock {
 #[derive(Debug, Error)]
 pub enum FolderError {
     /// Another server writes into it.
-    #[error("another server uses the folder {}: it holds {NAME} there", .0.display())]
-    InUse(PathBuf),
+    #[error("another server uses the folder {}: it holds the lock {name} there", .folder.display())]
+    InUse {
+        /// Where it writes.
+        folder: PathBuf,
+        /// The file that is locked.
+        name: String,
+    },
     /// It cannot be written.
     #[error("cannot write into the folder {}: {error}", .folder.display())]
     NotWritable {
@@ -31,26 +34,34 @@ pub enum FolderError {
 }
 
 impl FolderLock {
-    /// Whether a server has ever used a folder.
-    pub fn is_in(folder: &Path) -> bool {
-        folder.join(NAME).exists()
+    /// What the names of the files begin with whose locks were ever taken in a folder.
+    pub fn stems_in(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter_map(|name| Some(name.strip_suffix(".lock")?.to_owned())).collect()
     }
 
-    /// Takes the lock of a folder.
+    /// Takes the lock of the files in a folder whose names begin with `stem`, and makes the folder. Servers
+    /// with other names may share it.
     ///
     /// # Errors
     /// Another server has it, or the folder cannot be written.
-    pub fn take(folder: &Path) -> Result<Self, FolderError> {
+    pub fn take(folder: &Path, stem: &str) -> Result<Self, FolderError> {
         let not_writable = |error| FolderError::NotWritable { folder: folder.to_owned(), error };
+        match std::fs::create_dir(folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(not_writable(error)),
+            _ => {}
+        }
+        let name = format!("{stem}.lock");
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(folder.join(NAME))
+            .open(folder.join(&name))
             .map_err(not_writable)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(FolderError::InUse(folder.to_owned())),
+            Err(TryLockError::WouldBlock) => Err(FolderError::InUse { folder: folder.to_owned(), name }),
             Err(TryLockError::Error(error)) => Err(not_writable(error)),
         }
     }

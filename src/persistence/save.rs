@@ -6,23 +6,27 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use thiserror::Error;
 
-use super::files::{Files, Output};
+use super::files::{Files, Output, remove_leftovers};
 use super::rdb::load::Purpose;
 use super::{aof, rdb};
 use crate::config::Directive;
 use crate::engine::Server;
-use crate::engine::saving::{SaveFigures, Saving};
+use crate::engine::saving::{EndError, SaveFigures, Saving};
 use crate::error::CommandError;
 use crate::keyspace::evict::Worth;
 use crate::keyspace::snapshot::{Failure, Snapshot};
 use crate::lua::functions::Library;
 use crate::rdb::file::{FileVersion, FileWriter, WriteError, WriteOptions};
 use crate::shared::pause::Scope;
+
+/// How the name of a snapshot begins and ends while it is written; between them stands the process's id.
+const TEMPORARY_BEGIN: &str = "temp-";
+const TEMPORARY_END: &str = ".rdb";
 
 /// Bytes that are gathered before they are written.
 const CHUNK: usize = 256 << 10;
@@ -63,6 +67,8 @@ pub struct Saver {
     cancel: AtomicBool,
     keys_done: AtomicU64,
     keys_total: AtomicU64,
+    /// Told when the last snapshot before the end is written, or given up.
+    last_ended: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +77,12 @@ struct State {
     began_ms: Option<u64>,
     in_background: bool,
     scheduled: bool,
+    /// Whether the present one is the last before the end.
+    is_last: bool,
+    /// Whether that one was given up, perhaps before it began.
+    last_given_up: bool,
+    /// How the last one before the end went; `None` before the first attempt.
+    last_outcome: Option<Result<(), EndError>>,
     last_save_s: u64,
     last_try_s: u64,
     failed: bool,
@@ -88,8 +100,12 @@ pub(super) struct Begun<'s> {
 }
 
 impl Saver {
-    /// Makes it for a server that started just now.
+    /// Makes it for a server that started just now, and removes the snapshots that processes which are gone
+    /// have not finished.
     pub fn new(server: &Arc<Server>, files: Arc<dyn Files>) -> Arc<Self> {
+        if let Some(folder) = file_of(server).parent() {
+            remove_leftovers(&*files, folder, TEMPORARY_BEGIN, TEMPORARY_END);
+        }
         let state = State { last_save_s: server.clock.now_ms() / 1000, ..State::default() };
         Arc::new(Self {
             server: Arc::downgrade(server),
@@ -99,6 +115,7 @@ impl Saver {
             cancel: AtomicBool::new(false),
             keys_done: AtomicU64::new(0),
             keys_total: AtomicU64::new(0),
+            last_ended: Condvar::new(),
         })
     }
 
@@ -121,14 +138,16 @@ impl Saver {
         let now_ms = server.clock.now_ms();
         (state.began_ms, state.in_background, state.last_try_s) =
             (Some(now_ms), in_background, now_ms / 1000);
-        self.cancel.store(false, Ordering::Relaxed);
+        self.cancel.store(state.is_last && state.last_given_up, Ordering::Relaxed);
         self.keys_done.store(0, Ordering::Relaxed);
         Ok(())
     }
 
     /// Writes a snapshot for which [`begin`](Self::begin) took the right, and notes how it went.
     fn run(&self, server: &Server) -> Result<(), SaveError> {
+        let began = Instant::now();
         let result = self.write_file(server);
+        let seconds = began.elapsed().as_secs_f64();
         let mut state = self.state.lock();
         let now_ms = server.clock.now_ms();
         let took_s = state.began_ms.take().map(|began_ms| now_ms.saturating_sub(began_ms) / 1000);
@@ -137,7 +156,8 @@ impl Saver {
             Ok(changes) => {
                 (state.last_save_s, state.changes_saved, state.failed) = (now_ms / 1000, *changes, false);
                 state.saves += 1;
-                tracing::info!("DB saved on disk");
+                let keys = self.keys_done.load(Ordering::Relaxed);
+                tracing::info!("DB saved on disk: {keys} keys in {seconds:.3} seconds");
             }
             Err(SaveError::Cancelled) => tracing::info!("the snapshot was given up: it was cancelled"),
             Err(error) => {
@@ -157,7 +177,7 @@ impl Saver {
     fn write_file(&self, server: &Server) -> Result<u64, SaveError> {
         let place = file_of(server);
         let folder = place.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-        let temporary = folder.join(format!("temp-{}.rdb", std::process::id()));
+        let temporary = folder.join(format!("{TEMPORARY_BEGIN}{}{TEMPORARY_END}", std::process::id()));
         let written = self.files.create(&temporary).map_err(SaveError::from).and_then(|file| {
             let changes = self.write_into(server, &*file, false)?;
             file.sync()?;
@@ -192,6 +212,24 @@ impl Saver {
             if self.cancel.load(Ordering::Relaxed) { Err(SaveError::Cancelled) } else { Ok(()) }
         })?;
         Ok(changes)
+    }
+
+    /// Writes the last snapshot before the end.
+    fn save_last(&self, server: &Server) -> Result<(), EndError> {
+        // What is being written in the background would be out of date.
+        self.stop();
+        tracing::info!("Saving the final RDB snapshot before exiting.");
+        // Nothing changes any more, or it would be lost.
+        let now_ms = server.clock.now_ms();
+        server.pause.start(Scope::Write, u64::MAX >> 1, now_ms);
+        let saved = self.begin(server, false).and_then(|()| self.run(server));
+        if saved.is_err() {
+            server.pause.end();
+        }
+        saved.map_err(|error| match error {
+            SaveError::Cancelled => EndError::Aborted,
+            error => EndError::NotSaved(error.to_string()),
+        })
     }
 
     /// Starts the thread that writes a snapshot in the background.
@@ -342,6 +380,26 @@ impl Saving for Arc<Saver> {
         std::mem::take(&mut state.scheduled) || is_writing
     }
 
+    fn flushed(&self) {
+        let Some(server) = self.server.upgrade() else { return };
+        let saves = !server.config.save_points().is_empty();
+        let mut state = self.state.lock();
+        let is_writing = state.began_ms.is_some();
+        if is_writing && state.in_background {
+            self.cancel.store(true, Ordering::Relaxed);
+        }
+        if !saves {
+            return;
+        }
+        // A rewrite of the append-only file comes first, and so does what has to end before.
+        state.scheduled = true;
+        let waits = is_writing || server.keyspace.handover.is_running();
+        drop(state);
+        if !waits && self.spawn(&server).is_ok() {
+            self.state.lock().scheduled = false;
+        }
+    }
+
     fn look(&self) {
         let Some(server) = self.server.upgrade() else { return };
         let now_s = server.clock.now_ms() / 1000;
@@ -367,25 +425,38 @@ impl Saving for Arc<Saver> {
         }
     }
 
-    fn save_before_end(&self, asked: Option<bool>) -> Result<(), String> {
+    fn save_before_end(&self, asked: Option<bool>) -> Result<(), EndError> {
         let Some(server) = self.server.upgrade() else { return Ok(()) };
-        // What is being written in the background would be out of date.
-        self.stop();
         let wanted = asked.unwrap_or_else(|| !server.config.save_points().is_empty());
         // While data are being loaded the file has more of them than the keyspace.
         if !wanted || server.loading.is_active() {
+            self.stop();
             return Ok(());
         }
-        tracing::info!("Saving the final RDB snapshot before exiting.");
-        // Nothing changes any more, or it would be lost.
-        let now_ms = server.clock.now_ms();
-        server.pause.start(Scope::Write, u64::MAX >> 1, now_ms);
-        let saved = self.begin(&server, false).and_then(|()| self.run(&server));
-        if let Err(error) = saved {
-            server.pause.end();
-            return Err(error.to_string());
+        {
+            let mut state = self.state.lock();
+            if state.is_last {
+                while state.is_last {
+                    self.last_ended.wait(&mut state);
+                }
+                return state.last_outcome.clone().unwrap_or(Ok(()));
+            }
+            (state.is_last, state.last_given_up) = (true, false);
         }
-        Ok(())
+        let outcome = self.save_last(&server);
+        let mut state = self.state.lock();
+        (state.is_last, state.last_outcome) = (false, Some(outcome.clone()));
+        self.last_ended.notify_all();
+        outcome
+    }
+
+    fn abort_end(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.is_last {
+            state.last_given_up = true;
+            self.cancel.store(true, Ordering::Relaxed);
+        }
+        state.is_last
     }
 
     fn reload(&self, save: bool, empty: bool) -> Result<(), String> {
@@ -394,6 +465,9 @@ impl Saving for Arc<Saver> {
             self.save().map_err(|error| error.to_string())?;
         }
         let purpose = if empty { Purpose::Data } else { Purpose::Addition };
+        // Before the data go.
+        rdb::load::check_header(&server, &*self.files, &file_of(&server))
+            .map_err(|error| error.to_string())?;
         server.loading.begin(server.clock.now_ms());
         let emptied =
             if empty { aof::load::empty(&server).map_err(|error| error.to_string()) } else { Ok(()) };
@@ -413,6 +487,7 @@ impl Saving for Arc<Saver> {
         let keys = (self.keys_done.load(Ordering::Relaxed), self.keys_total.load(Ordering::Relaxed));
         SaveFigures {
             in_progress,
+            is_last: state.is_last,
             last_save_s: state.last_save_s,
             failed: state.failed,
             last_took_s: state.last_took_s,

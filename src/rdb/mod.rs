@@ -99,6 +99,24 @@ pub mod kind {
         kind & !OF_REDIS
     }
 
+    /// How values of this type are written.
+    pub fn encoding_name(kind: u8) -> &'static str {
+        match kind {
+            HASH_ZIPMAP => "Zipmap",
+            LIST_ZIPLIST | LIST_QUICKLIST => "List ziplist",
+            ZSET_ZIPLIST => "Zset ziplist",
+            HASH_ZIPLIST => "Hash ziplist",
+            SET_INTSET => "Intset",
+            LIST_QUICKLIST_2 => "List listpack",
+            SET_LISTPACK => "Set listpack",
+            ZSET_LISTPACK => "Zset listpack",
+            HASH_LISTPACK | HASH_LISTPACK_EX | HASH_LISTPACK_EX_PRE_GA => "Hash listpack",
+            STREAM_LISTPACKS | STREAM_LISTPACKS_2 | STREAM_LISTPACKS_3 | STREAM_LISTPACKS_4
+            | STREAM_LISTPACKS_5 => "Stream listpack",
+            _ => "Value",
+        }
+    }
+
     /// What TYPE calls a value of this type.
     pub fn name(kind: u8) -> &'static str {
         match kind {

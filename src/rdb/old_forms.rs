@@ -99,9 +99,21 @@ fn scores_as_text() {
     assert_eq!(zset(b"\x07-1.5e10"), Ok("-15000000000".into()));
     assert_eq!(zset(&[254]), Ok("inf".into()));
     assert_eq!(zset(&[255]), Ok("-inf".into()));
-    for bad in [&b"\xfd"[..], b"\x00", b"\x03abc", b"\x041.5"] {
+    for bad in [&b"\x00"[..], b"\x03abc", b"\x041.5"] {
         assert_eq!(zset(bad), Err(RestoreError::Format), "{bad:?}");
     }
+    let error = zset(b"\xfd").expect_err("no score");
+    assert_eq!(error.log_text(kind::ZSET), "Sorted set with a NAN score");
+    assert_eq!(error.to_string(), "ERR Bad data format");
+}
+
+/// An element that stands by itself in a list is a long one: an empty one is corrupt.
+#[test]
+fn lone_elements_are_not_empty() {
+    let mut out = vec![kind::LIST_QUICKLIST_2, 1, 1, 0];
+    sign(10, &mut out);
+    let error = shown(restore(&out, &limits())).expect_err("corrupt");
+    assert_eq!(error.log_text(kind::LIST_QUICKLIST_2), "List listpack integrity check failed");
 }
 
 /// Sets of numbers of each width; what is not in rising order is corrupt.

@@ -156,6 +156,8 @@ fn push_node(list: &mut List, reader: &mut Reader<'_>, limits: &Limits) -> Read<
     let container = reader.length()?;
     let node = reader.text()?;
     match container {
+        // Only long elements stand by themselves.
+        PLAIN if node.is_empty() => return Err(RestoreError::Format),
         PLAIN => list.push(End::Tail, &node, &limits.list),
         PACKED => push_all(list, Listpack::new(&node)?, limits)?,
         _ => return Err(RestoreError::Format),
@@ -347,13 +349,20 @@ fn packed_zset<'a>(mut elements: impl Elements<'a>, limits: &Limits) -> Read<ZSe
     let mut zset = ZSet::new();
     while let Some(member) = elements.next()? {
         let score = elements.next()?.ok_or(RestoreError::Format)?;
-        add_scored(&mut zset, &member, parse_f64(&score).ok_or(RestoreError::Format)?, limits)?;
+        let no_score = if score.eq_ignore_ascii_case(b"nan") { NAN_SCORE } else { RestoreError::Format };
+        add_scored(&mut zset, &member, parse_f64(&score).ok_or(no_score)?, limits)?;
     }
     Ok(zset)
 }
 
+/// A score that no sorted set can have.
+const NAN_SCORE: RestoreError = RestoreError::Named("Sorted set with a NAN score");
+
 fn add_scored(zset: &mut ZSet, member: &[u8], score: f64, limits: &Limits) -> Read<()> {
-    if score.is_nan() || zset.set(member, score, &limits.zset).is_some() {
+    if score.is_nan() {
+        return Err(NAN_SCORE);
+    }
+    if zset.set(member, score, &limits.zset).is_some() {
         return Err(RestoreError::Format);
     }
     Ok(())

@@ -21,6 +21,7 @@ const SAME_FIELDS: i64 = 2;
 const UNKNOWN: i64 = -1;
 
 const BAD: RestoreError = RestoreError::Format;
+const TWICE: RestoreError = RestoreError::Named("Duplicated consumer PEL entry");
 
 /// Writes a stream as one of the first three types; the older two leave out what they do not know.
 pub fn write(stream: &Stream, kind: u8, out: &mut impl Output) {
@@ -254,7 +255,7 @@ fn read_group(reader: &mut Reader<'_>, kind: u8, stream: &Stream) -> Read<Group>
     for _ in 0..reader.count()? {
         let name = reader.string()?;
         if group.find(&name).is_some() {
-            return Err(BAD);
+            return Err(RestoreError::Named("Duplicate stream consumer detected"));
         }
         let seen_at_ms = i64::from_le_bytes(reader.array()?);
         let active_at_ms = match kind {
@@ -266,7 +267,8 @@ fn read_group(reader: &mut Reader<'_>, kind: u8, stream: &Stream) -> Read<Group>
         for _ in 0..reader.count()? {
             let id = raw_id(reader)?;
             // An entry pending with a consumer has to be pending in the group, and with no other consumer.
-            let (delivered_at_ms, deliveries) = delivered.remove(&id).ok_or(BAD)?;
+            let (delivered_at_ms, deliveries) =
+                delivered.remove(&id).ok_or(if group.pending(id).is_some() { TWICE } else { BAD })?;
             group.assign(id, Pending { consumer, delivered_at_ms, deliveries });
         }
     }

@@ -270,7 +270,8 @@ impl ProgramCall<'_> {
             function,
             command,
             declares_none: self.key_count == 0,
-            undoable: self.program.flags().atomic,
+            // What a file repeats runs to its end.
+            undoable: self.program.flags().atomic && !cx.client.is_loader,
             locks,
             limit_ns,
         }

@@ -180,7 +180,7 @@ fn a_rewrite_keeps_everything() {
             )
         );
         let files = std::fs::read_dir(folder(server.dir())).expect("the folder").count();
-        assert_eq!(files, 3, "base, incremental file and manifest");
+        assert_eq!(files, 4, "base, incremental file, manifest and lock");
         let server = restart(server, &pairs);
         assert!(digest(&server) == before, "the same data with a base in form {form}");
     }
@@ -434,4 +434,94 @@ fn debug_loadaof_loads_the_same() {
     let before = digest(&server);
     let server = restart(server, ALWAYS);
     assert_eq!(digest(&server), before);
+}
+
+/// Two servers whose files have other names share a folder, as old set-ups have it.
+#[test]
+fn servers_with_other_names_share_a_folder() {
+    let server = TestServer::with(ALWAYS);
+    let folder = server.dir().display().to_string();
+    let start = || {
+        let pairs =
+            [("port", "0"), ("dir", folder.as_str()), ("appendonly", "yes"), ("appendfilename", "other.aof")];
+        let config = kvarts::config::Config::from_pairs(pairs).expect("a configuration");
+        kvarts::start(config, Clock::manual(START_MS))
+    };
+    let second = start().expect("it starts");
+    let error = start().err().expect("a refusal").to_string();
+    assert!(error.contains("another server uses the folder"), "{error}");
+    server.client().check("SET a 1", "+OK~");
+    drop(second);
+    let text = std::fs::read_to_string(self::folder(server.dir()).join("other.aof.manifest"));
+    assert!(text.expect("a manifest").contains("file other.aof.1.incr.aof seq 1 type i"));
+    drop(start().expect("it starts again"));
+}
+
+/// FLUSHALL is the same in every database: no SELECT stands before it, as in the peers' files.
+#[test]
+fn flushall_selects_no_database() {
+    let server = TestServer::with(ALWAYS);
+    let mut client = server.client();
+    client.check("SELECT 9", "+OK~");
+    for line in ["SET a 1", "FLUSHALL", "FLUSHALL", "SET b 1", "FLUSHDB"] {
+        client.check(line, "+OK~");
+    }
+    let dir = server.stop_and_keep();
+    let bytes = std::fs::read(folder(dir.path()).join("appendonly.aof.1.incr.aof")).expect("the file");
+    let lines = ["SELECT 9", "SET a 1", "FLUSHALL", "FLUSHALL", "SET b 1", "FLUSHDB"];
+    assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(&requests(&lines)));
+}
+
+/// With `aof-timestamp-enabled` a base of requests begins with the time, as the files behind it do.
+#[test]
+fn times_are_noted_in_bases_too() {
+    let pairs = [("aof-timestamp-enabled", "yes"), ("aof-use-rdb-preamble", "no")];
+    let server = TestServer::with(&[ALWAYS, &pairs].concat());
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    client.check("BGREWRITEAOF", "+Background append only file rewriting started~");
+    eventually("it ends", || manifest(server.dir()).contains(".2.base.aof"));
+    client.check("SET b 1", "+OK~");
+    for file in ["appendonly.aof.2.base.aof", "appendonly.aof.2.incr.aof"] {
+        let bytes = std::fs::read(folder(server.dir()).join(file)).expect("a file");
+        assert!(bytes.starts_with(b"#TS:1700000000\r\n*"), "{file}: {}", String::from_utf8_lossy(&bytes));
+    }
+    let server = restart(server, &[ALWAYS, &pairs].concat());
+    server.client().check("MGET a b", "*2~$1~1~$1~1~");
+}
+
+/// A file with a request that is none, or names no command, is refused; the arguments stay out of the error
+/// unless `hide-user-data-from-log` is off. Other errors do not keep it from being loaded.
+#[test]
+fn requests_that_are_none_are_refused_without_their_arguments() {
+    for (line, shown, argument) in [
+        ("NONESUCH secret", "unknown command 'NONESUCH'", "secret"),
+        ("CLUSTER SLOTS secret", "wrong number of arguments for 'cluster|slots' command", "secret"),
+        ("CLUSTER", "wrong number of arguments for 'cluster' command", "secret"),
+    ] {
+        let error = refusal(with_file(&requests(&["SET a 1", line])), ALWAYS);
+        assert!(error.contains(shown) && !error.contains(argument), "{error}");
+    }
+    let open = [ALWAYS, &[("hide-user-data-from-log", "no")]].concat();
+    let error = refusal(with_file(&requests(&["NONESUCH secret"])), &open);
+    assert!(error.contains("with args beginning with: 'secret'"), "{error}");
+    let dir = with_file(&requests(&["SET a 1", "LPUSH a 1", "SET b 1"]));
+    let server = TestServer::try_with(ALWAYS, Clock::manual(START_MS), dir).expect("it starts");
+    server.client().check("MGET a b", "*2~$1~1~$1~1~");
+}
+
+/// While DEBUG LOADAOF loads, clients hear LOADING.
+#[test]
+fn debug_loadaof_is_a_loading() {
+    let server = TestServer::with(&[ALWAYS, &[("enable-debug-command", "yes")]].concat());
+    let mut client = server.client();
+    let script = "local n = 0 for i = 1, 20000000 do n = n + i end return redis.call('SET', KEYS[1], n)";
+    let file = folder(server.dir()).join("appendonly.aof.1.incr.aof");
+    let written = [requests(&["SELECT 0"]), encode(&["EVAL", script, "1", "sum"])].concat();
+    std::fs::write(file, written).expect("written");
+    let mut loader = server.client();
+    loader.send_command("DEBUG LOADAOF");
+    eventually("it loads", || client.raw("PING").starts_with("-LOADING"));
+    loader.check_next("+OK~");
+    client.check("GET sum", "$15~200000010000000~");
 }

@@ -1,149 +1,22 @@
 //! The append-only file on a disk that fails: writes are refused, reads go on, nothing acknowledged is lost,
 //! and all goes on when the disk does.
 
-use std::io::{self, Read};
-use std::path::Path;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use kvarts::config::Config;
-use kvarts::persistence::files::{Disk, Files, Output};
 use kvarts::shared::clock::Clock;
 
+use crate::faults::{EIO, Faults, FaultyFiles};
 use crate::harness::*;
 
 const ENOSPC: i32 = 28;
-const EIO: i32 = 5;
 const EROFS: i32 = 30;
 
-/// What fails, by the number of the error; 0 for nothing.
-#[derive(Debug, Default)]
-struct Faults {
-    /// Writing: half of the bytes are written.
-    write: AtomicI32,
-    /// Syncing: what was written since the last sync is lost, as a failed sync may lose it.
-    sync: AtomicI32,
-    /// Making, renaming and removing files, and syncing folders.
-    names: AtomicI32,
-    /// Operations that work before all fail, as if the machine had stopped; negative for no end.
-    left: AtomicI64,
-    /// Operations so far.
-    count: AtomicI64,
-    /// Locked while no sync is to end.
-    hangs: Mutex<()>,
-}
-
-impl Faults {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { left: AtomicI64::new(-1), ..Self::default() })
-    }
-
-    fn check(&self, kind: &AtomicI32) -> io::Result<()> {
-        self.count.fetch_add(1, SeqCst);
-        if self.left.load(SeqCst) >= 0 && self.left.fetch_sub(1, SeqCst) <= 0 {
-            self.left.store(0, SeqCst);
-            return Err(io::Error::from_raw_os_error(EIO));
-        }
-        match kind.load(SeqCst) {
-            0 => Ok(()),
-            error => Err(io::Error::from_raw_os_error(error)),
-        }
-    }
-}
-
-/// The machine's files, some of whose operations fail.
-struct FaultyFiles(Arc<Faults>);
-
-struct FaultyOutput {
-    faults: Arc<Faults>,
-    file: Arc<dyn Output>,
-    len: AtomicU64,
-    synced: AtomicU64,
-}
-
-impl FaultyFiles {
-    fn output(&self, file: Arc<dyn Output>, len: u64) -> Arc<dyn Output> {
-        let (len, synced) = (AtomicU64::new(len), AtomicU64::new(len));
-        Arc::new(FaultyOutput { faults: Arc::clone(&self.0), file, len, synced })
-    }
-}
-
-impl Files for FaultyFiles {
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
-        self.0.check(&self.0.names)?;
-        Disk.create_folder(path)
-    }
-
-    fn append(&self, path: &Path) -> io::Result<Arc<dyn Output>> {
-        self.0.check(&self.0.names)?;
-        let file = Disk.append(path)?;
-        Ok(self.output(file, Disk.len(path)?))
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn Output>> {
-        self.0.check(&self.0.names)?;
-        Ok(self.output(Disk.create(path)?, 0))
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
-        Disk.read(path)
-    }
-
-    fn len(&self, path: &Path) -> io::Result<u64> {
-        Disk.len(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.check(&self.0.names)?;
-        Disk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.check(&self.0.names)?;
-        Disk.remove(path)
-    }
-
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        self.0.check(&self.0.names)?;
-        Disk.sync_folder(path)
-    }
-}
-
-impl Output for FaultyOutput {
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.faults.check(&self.faults.write) {
-            self.file.write(&bytes[..bytes.len() / 2])?;
-            return Err(error);
-        }
-        self.file.write(bytes)?;
-        self.len.fetch_add(bytes.len() as u64, SeqCst);
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        drop(self.faults.hangs.lock());
-        if let Err(error) = self.faults.check(&self.faults.sync) {
-            let (len, synced) = (self.len.load(SeqCst), self.synced.load(SeqCst));
-            self.file.truncate(synced)?;
-            self.file.truncate(len)?;
-            return Err(error);
-        }
-        self.synced.store(self.len.load(SeqCst), SeqCst);
-        self.file.sync()
-    }
-
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.faults.check(&self.faults.write)?;
-        self.file.truncate(len)?;
-        self.len.store(len, SeqCst);
-        self.synced.fetch_min(len, SeqCst);
-        Ok(())
-    }
-}
-
 /// A server on a disk that works until it is told otherwise.
-fn server_with(pairs: &[(&str, &str)]) -> (TestServer, Arc<Faults>) {
+pub fn server_with(pairs: &[(&str, &str)]) -> (TestServer, Arc<Faults>) {
     let faults = Faults::new();
     let files = Arc::new(FaultyFiles(Arc::clone(&faults)));
     let all: Vec<(&str, &str)> = [("appendonly", "yes")].iter().chain(pairs).copied().collect();
@@ -160,7 +33,7 @@ fn data(server: &TestServer) -> Vec<(String, String)> {
 }
 
 /// Starts a server on a working disk in this folder.
-fn on_good_disk(dir: TempDir) -> TestServer {
+pub fn on_good_disk(dir: TempDir) -> TestServer {
     TestServer::try_with(&[("appendonly", "yes")], Clock::manual(START_MS), dir).expect("it starts")
 }
 
@@ -223,7 +96,7 @@ fn what_is_not_on_disk_is_not_seen() {
     let (server, faults) = server_with(&[("appendfsync", "always")]);
     let (mut writer, mut reader, mut script) = (server.client(), server.client(), server.client());
     writer.check("SET k old", "+OK~");
-    let hang = faults.hangs.lock().expect("nobody panicked");
+    faults.holds_syncs.store(true, SeqCst);
     let before = server.handle().server().journal().end();
     writer.send_command("SET k new");
     eventually("it is changed", || server.handle().server().journal().end() > before);
@@ -236,7 +109,7 @@ fn what_is_not_on_disk_is_not_seen() {
         assert!(stream.peek(&mut [0]).is_err(), "a reply before the change is on disk");
         stream.set_read_timeout(None).expect("no time-out");
     }
-    drop(hang);
+    faults.holds_syncs.store(false, SeqCst);
     writer.check_next("+OK~");
     reader.check_next("$3~new~");
     reader.check_next("$6~behind~");

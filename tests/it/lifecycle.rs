@@ -144,10 +144,10 @@ fn who_has_read_enough_of_the_help_is_no_error() {
 fn signals_that_ask_for_no_end_do_not_bring_it() {
     let mut program = Program::start(&[]);
     for (signal, told) in [
-        ("HUP", "received SIGHUP"),
-        ("USR1", "received SIGUSR1"),
-        ("USR2", "received SIGUSR2"),
-        ("ALRM", "received SIGALRM"),
+        ("HUP", "Received SIGHUP"),
+        ("USR1", "Received SIGUSR1"),
+        ("USR2", "Received SIGUSR2"),
+        ("ALRM", "Received SIGALRM"),
     ] {
         program.signal(signal);
         eventually(told, || program.log().contains(told));
@@ -253,4 +253,29 @@ fn shutdown_ends_a_script_that_cannot_be_killed() {
     eventually("it cannot be killed", || other.raw("SCRIPT KILL").starts_with("-UNKILLABLE"));
     other.send_command("SHUTDOWN NOSAVE");
     eventually("it has ended", || program.has_ended());
+}
+
+/// SIGTERM ends the program as a container is stopped: it saves where the configuration says so, and the log
+/// tells what was done and how long that took. The next start has the data.
+#[test]
+fn sigterm_saves_and_says_so() {
+    let mut program = Program::start(&["--save", "3600 1000"]);
+    program.client().check("MSET a 1 b 2", "+OK~");
+    program.signal("TERM");
+    eventually("it ends", || program.has_ended());
+    let log = program.log();
+    let mut at = 0;
+    for line in [
+        "PID: ",
+        "Server initialized",
+        "Received SIGTERM, shutting down",
+        "Saving the final RDB snapshot before exiting.",
+        "DB saved on disk: 2 keys in 0.",
+        "Kvarts is now ready to exit, bye bye...",
+    ] {
+        let found = log[at..].find(line).unwrap_or_else(|| panic!("{line} in its order: {log}"));
+        at += found + line.len();
+    }
+    let program = Program::start_in(program.kill(), "", &[]);
+    program.client().check("MGET a b", "*2~$1~1~$1~2~");
 }

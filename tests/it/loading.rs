@@ -117,6 +117,9 @@ fn no_file_and_broken_files() {
     assert!(error(b"*1\r\n$4\r\nPING\r\n").contains("Wrong signature trying to load DB from file"));
     let twice = b"REDIS0004\x00\x01k\x01v\x00\x01k\x01w\xff";
     let text = error(twice);
+    assert!(text.contains("RDB has duplicated key in DB 0 at byte 14, key '*redacted*'"), "{text}");
+    let text =
+        start_on(twice, &[("hide-user-data-from-log", "no")]).map(|_| ()).expect_err("it cannot start");
     assert!(text.contains("RDB has duplicated key in DB 0 at byte 14, key 'k'"), "{text}");
     let text = error(b"REDIS0004\xfe\x10\x00\x01k\x01v\xff");
     assert!(text.contains("more than 16 databases"), "{text}");
@@ -205,7 +208,7 @@ fn the_program_does_not_start_on_a_broken_file() {
     let dir = folder_with(b"REDIS0011\x00\x01k\x05val");
     let port = free_port().to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_kvarts"))
-        .args(["--port", &port, "--bind", "127.0.0.1"])
+        .args(["--port", &port, "--bind", "127.0.0.1", "--hide-user-data-from-log", "no"])
         .current_dir(dir.path())
         .output()
         .expect("the program runs");

@@ -184,3 +184,25 @@ fn a_script_under_way_is_not_stopped_for_memory() {
         client.raw("EVAL \"redis.call('get', KEYS[1]) return redis.call('set', KEYS[1], 'bar')\" 1 foo");
     assert!(refused.starts_with("-OOM command not allowed when used memory > 'maxmemory'."), "{refused}");
 }
+
+/// Changes that wait for the append-only file's writer do not count against the limit: they did, and a slow
+/// disk had writes refused or keys evicted, of which each is one more change.
+#[test]
+fn what_waits_for_the_disk_does_not_count() {
+    let program = Program::start(&["--appendonly", "yes", "--enable-debug-command", "yes"]);
+    let mut client = program.client();
+    let value = "x".repeat(1_000_000);
+    client.call(&["SET", "a", &value]);
+    client.check("WAITAOF 1 0 20000", "*2~:1~:0~");
+    // Longer than the test takes.
+    client.check("DEBUG AOF-FLUSH-SLEEP 600000000", "+OK~");
+    let limit = used_memory(&mut client) + 10_000_000;
+    client.check(&format!("CONFIG SET maxmemory {limit}"), "+OK~");
+    for _ in 0..20 {
+        assert_eq!(client.call(&["SET", "a", &value]).text(), "OK");
+    }
+    let uncounted: u64 = info(&mut client, "mem_not_counted_for_evict").parse().expect("a number");
+    assert!((19_000_000..40_000_000).contains(&uncounted), "{uncounted}");
+    assert!(used_memory(&mut client) > limit, "it is memory all the same");
+    assert_eq!(info(&mut client, "evicted_keys"), "0");
+}

@@ -252,3 +252,132 @@ fn what_is_saved_comes_back() {
     client.check("DEL further", ":1~");
     assert_eq!(crate::journal::data(&server), expected);
 }
+
+/// SHUTDOWN ABORT gives up the last snapshot and with it the end, whoever asked for that: another client,
+/// which hears an error, or a second one that waits for the same snapshot. Writes wait meanwhile and run
+/// afterwards; reads do not wait.
+#[test]
+fn the_end_can_be_aborted_while_the_last_snapshot_is_written() {
+    let server = TestServer::with(&[("save", "3600 1")]);
+    let mut client = server.client();
+    client.check("SHUTDOWN ABORT", "-ERR No shutdown in progress.~");
+    client.check("SET a 1", "+OK~");
+    client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+    let (mut first, mut second, mut writer) = (server.client(), server.client(), server.client());
+    first.send_command("SHUTDOWN");
+    let in_progress = |client: &mut Client| client.raw("INFO server").contains("shutdown_in_milliseconds:0");
+    eventually("it is written", || in_progress(&mut client));
+    second.send_command("SHUTDOWN SAVE");
+    writer.send_command("SET a 2");
+    client.check("GET a", "$1~1~");
+    client.check("SHUTDOWN ABORT", "+OK~");
+    first.check_next("-ERR Errors trying to SHUTDOWN. Check logs.~");
+    second.check_next("-ERR Errors trying to SHUTDOWN. Check logs.~");
+    writer.check_next("+OK~");
+    assert!(!in_progress(&mut client));
+    assert_eq!(files(server.dir()), [""; 0], "nothing is left of it");
+    client.check("SHUTDOWN ABORT", "-ERR No shutdown in progress.~");
+    client.check("CONFIG SET rdb-key-save-delay 0", "+OK~");
+    client.send_command("SHUTDOWN");
+    client.expect_closed();
+    assert_eq!(files(server.dir()), ["dump.rdb"]);
+}
+
+/// SHUTDOWN NOSAVE ends the server although the last snapshot of another SHUTDOWN is being written.
+#[test]
+fn an_end_without_a_snapshot_does_not_wait_for_one() {
+    let server = TestServer::with(&[("save", "3600 1")]);
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+    let mut first = server.client();
+    first.send_command("SHUTDOWN");
+    eventually("it is written", || client.raw("INFO server").contains("shutdown_in_milliseconds:0"));
+    client.send_command("SHUTDOWN NOSAVE");
+    client.expect_closed();
+    server.handle().wait();
+    assert_eq!(files(server.stop_and_keep().path()), [""; 0]);
+}
+
+/// The append-only file that was switched on does not hold all data before its first base is written: the end
+/// would lose them, and is refused unless it is forced.
+#[test]
+fn the_end_is_refused_while_the_append_only_file_begins() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+    client.check("CONFIG SET appendonly yes", "+OK~");
+    eventually("it begins", || info(&mut client, "aof_rewrite_in_progress") == "1");
+    for words in ["SHUTDOWN", "SHUTDOWN NOSAVE"] {
+        client.check(words, "-ERR Errors trying to SHUTDOWN. Check logs.~");
+    }
+    client.check("SET a 2", "+OK~");
+    client.send_command("SHUTDOWN FORCE");
+    client.expect_closed();
+}
+
+/// FLUSHALL gives up the snapshot that is being written, whose file would bring the data back, and with save
+/// points writes another one at once.
+#[test]
+fn flushall_gives_up_a_snapshot() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    client.check("SAVE", "+OK~");
+    client.check("SET b 1", "+OK~");
+    client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+    client.check("BGSAVE", "+Background saving started~");
+    client.check("FLUSHALL", "+OK~");
+    eventually("it is given up", || info(&mut client, "rdb_bgsave_in_progress") == "0");
+    assert_eq!(info(&mut client, "rdb_saves"), "1");
+    assert_ne!(info(&mut client, "rdb_changes_since_last_save"), "0");
+    client.check("CONFIG SET rdb-key-save-delay 0 save '3600 1000'", "+OK~");
+    client.check("SET a 1", "+OK~");
+    client.check("FLUSHALL", "+OK~");
+    eventually("another one is written", || info(&mut client, "rdb_saves") == "2");
+    assert_eq!(info(&mut client, "rdb_changes_since_last_save"), "0");
+    let file = file(&server).expect("a file");
+    assert!(!file.windows(3).any(|part| part == b"\x00\x01a"), "no key is in it");
+}
+
+/// DEBUG RELOAD of a file of an unknown version, or of none, leaves the data as they are: they were removed
+/// before anybody had looked at the file.
+#[test]
+fn a_file_that_cannot_be_loaded_costs_no_data() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    for bytes in [&b"REDIS0987\xff\0\0\0\0\0\0\0\0"[..], b"VALKEY987\xff", b"no snapshot", b"RED", b""] {
+        std::fs::write(server.dir().join("dump.rdb"), bytes).expect("written");
+        client.check("DEBUG RELOAD NOSAVE", "-ERR Error trying to load the RDB dump, check server logs.~");
+        client.check("GET a", "$1~1~");
+    }
+    std::fs::remove_file(server.dir().join("dump.rdb")).expect("removed");
+    client.check("DEBUG RELOAD NOSAVE", "-ERR Error trying to load the RDB dump, check server logs.~");
+    client.check("GET a", "$1~1~");
+}
+
+/// What a process that was killed has left half written is removed at the next start; what another one that
+/// runs is writing stays.
+#[test]
+fn what_killed_processes_left_is_removed() {
+    let dir = TempDir::new();
+    let folder = dir.path().join("appendonlydir");
+    std::fs::create_dir(&folder).expect("a folder");
+    // No process has this id: it is above the highest that systems give.
+    let (gone, runs) = (4_999_999, std::os::unix::process::parent_id());
+    let mut left = Vec::new();
+    for (folder, begin, end) in [(dir.path(), "temp-", ".rdb"), (&folder, "temp-rewriteaof-bg-", ".aof")] {
+        for id in [gone.to_string(), runs.to_string(), "x".to_owned()] {
+            let path = folder.join(format!("{begin}{id}{end}"));
+            std::fs::write(&path, b"half").expect("written");
+            left.push(path);
+        }
+    }
+    let clock = kvarts::shared::clock::Clock::system();
+    let server = TestServer::try_with(&[("appendonly", "yes")], clock, dir).expect("it starts");
+    let is_there: Vec<bool> = left.iter().map(|path| path.exists()).collect();
+    assert_eq!(is_there, [false, true, true, false, true, true]);
+    drop(server);
+}

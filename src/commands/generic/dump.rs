@@ -120,8 +120,13 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let ttl_ms =
         u64::try_from(ttl_ms).map_err(|_| CommandError::text("ERR Invalid TTL value, must be >= 0"))?;
     cx.keys.expect(arguments[3].len() / 16);
-    let restored =
-        rdb::restore(arguments[3], &limits(cx)).map_err(|error| CommandError::new(error.to_string()))?;
+    let restored = rdb::restore(arguments[3], &limits(cx)).map_err(|error| {
+        if let Some(further) = cx.server.upkeep.bad_payloads.take(cx.server.clock.now_ms()) {
+            let kind = arguments[3].first().copied().unwrap_or_default();
+            tracing::warn!(further, "a payload of RESTORE was refused: {}", error.log_text(kind));
+        }
+        CommandError::new(error.to_string())
+    })?;
     let expire_at_ms = match ttl_ms {
         0 => None,
         at_ms if options.absolute => Some(at_ms),

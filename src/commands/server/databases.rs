@@ -95,6 +95,9 @@ fn flushdb(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn flushall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_flush_option(arguments)?;
     cx.dirty += cx.keys.flush(None) as u64;
+    if let Some(saving) = cx.server.saving().filter(|_| !cx.client.is_loader) {
+        saving.flushed();
+    }
     cx.reply.ok();
     Ok(())
 }

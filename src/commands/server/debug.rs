@@ -61,6 +61,13 @@ pub const COMMANDS: &[Command] = &[Command {
             ..subcommand("set-active-expire", 3)
         },
         Command {
+            summary: "Has the append-only file's writer wait before it writes.",
+            syntax: "microseconds",
+            reply: "OK",
+            run: aof_flush_sleep,
+            ..subcommand("aof-flush-sleep", 3)
+        },
+        Command {
             summary: "Lets RESTORE take payloads whose checksum is wrong.",
             syntax: "0 | 1",
             reply: "OK",
@@ -326,6 +333,15 @@ fn set_active_expire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult
     Ok(())
 }
 
+fn aof_flush_sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    /// An hour: what waits longer is no use to any test.
+    const MAX_US: i64 = 3_600_000_000;
+    let delay_us = args::int_in(arguments[2], 0, MAX_US)?;
+    cx.server.upkeep.aof_flush_sleep_us.store(delay_us as u64, std::sync::atomic::Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
 fn set_skip_checksum_validation(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let on = parse_i64(arguments[2]).ok_or(CommandError::NotAnInteger)? != 0;
     cx.server.skips_checksums.store(on, std::sync::atomic::Ordering::Relaxed);
@@ -525,6 +541,9 @@ fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     // A transaction may hold what the loading needs: its values are read again where they are.
     let append_only = cx.server.append_only().filter(|_| cx.origin == Origin::Client);
     let Some(append_only) = append_only else { return read_again(cx) };
+    // The thread's other clients hear LOADING meanwhile, from another thread. What is heavy would stand in the
+    // way of the requests that are repeated, so this is not told to be.
+    (cx.server.scripting.give_way())(std::time::Duration::from_millis(1));
     let reloaded = append_only.reload().map_err(|error| {
         tracing::error!(error, "DEBUG LOADAOF");
         CommandError::text("ERR Error trying to load the AOF files, check server logs.")

@@ -141,6 +141,10 @@ fn server(cx: &Context<'_>, fields: &mut Fields) {
         .add("config_file", server.config.file().map_or_else(String::new, |path| path.display().to_string()));
     fields.add("io_threads_active", u8::from(server.identity.workers > 1));
     fields.add("worker_threads", server.identity.workers);
+    if server.saving().is_some_and(|saving| saving.figures().is_last) {
+        // There is no limit to the time that it may take; the end follows at once.
+        fields.add("shutdown_in_milliseconds", 0);
+    }
     fields.add("availability_zone", server.config.text(Directive::AvailabilityZone));
     let bind = server.config.text(Directive::Bind);
     let addresses: String =
@@ -300,8 +304,8 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
                 + client.outbox_size().0
         })
         .sum();
+    fields.add("mem_not_counted_for_evict", server.journal().all_memory_bytes());
     fields.zeros(&[
-        "mem_not_counted_for_evict",
         "mem_replication_backlog",
         "mem_total_replication_buffers",
         "mem_replicas_repl_buffer",

@@ -60,7 +60,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Ends the server.",
         syntax: "[[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER] | ABORT]",
         since: "1.0.0",
-        reply: "nothing: the connection closes",
+        reply: "nothing: the connection closes; OK with ABORT",
         run: shutdown,
         ..Command::DEFAULT
     },
@@ -151,17 +151,16 @@ fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Err(CommandError::Syntax);
     }
     if abort {
-        return Err(CommandError::text("ERR No shutdown in progress."));
-    }
-    tracing::info!(client = cx.client.shared.id, "shutdown asked for");
-    if let Some(saving) = cx.server.saving() {
-        cx.keys.expect(usize::MAX);
-        if let Err(error) = saving.save_before_end((save || nosave).then_some(save)) {
-            tracing::error!(%error, "the final snapshot could not be written");
-            if !force {
-                return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
-            }
+        if !cx.server.saving().is_some_and(|saving| saving.abort_end()) {
+            return Err(CommandError::text("ERR No shutdown in progress."));
         }
+        cx.reply.ok();
+        return Ok(());
+    }
+    tracing::info!(client = cx.client.shared.id, "User requested shutdown...");
+    cx.keys.expect(usize::MAX);
+    if cx.server.prepare_end((save || nosave).then_some(save), force).is_err() {
+        return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
     cx.after = Some(After::Shutdown);
     Ok(())

@@ -12,7 +12,11 @@ use thiserror::Error;
 
 use crate::aof::{Manifest, ManifestError, Part};
 use crate::config::{Config, Directive};
-use crate::persistence::files::{Files, Output};
+use crate::persistence::files::{Files, Output, remove_leftovers};
+
+/// How the name of a base begins and ends while it is written; between them stands the process's id.
+const BASE_BEGIN: &str = "temp-rewriteaof-bg-";
+const BASE_END: &str = ".aof";
 
 /// Largest manifest that is read, in bytes.
 const MANIFEST_MAX: u64 = 64 << 20;
@@ -146,7 +150,7 @@ impl Folder {
 
     /// Path of the file that a rewrite writes before it is the base.
     pub fn temporary_base(&self) -> PathBuf {
-        self.path.join(format!("temp-rewriteaof-bg-{}.aof", std::process::id()))
+        self.path.join(format!("{BASE_BEGIN}{}{BASE_END}", std::process::id()))
     }
 
     /// Bytes of the files that the manifest names.
@@ -238,6 +242,11 @@ impl Folder {
     /// Keeps or removes history from here on.
     pub fn set_keeps_history(&mut self, keeps: bool) {
         self.keeps_history = keeps;
+    }
+
+    /// Removes the bases that processes which are gone have not finished.
+    pub fn remove_leftovers(&self) {
+        remove_leftovers(&*self.files, &self.path, BASE_BEGIN, BASE_END);
     }
 
     /// Removes what a rewrite has left that was not finished.

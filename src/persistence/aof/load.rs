@@ -9,11 +9,16 @@ use thiserror::Error;
 use super::folder::Folder;
 use crate::acl::user::{DEFAULT_USER, User};
 use crate::aof::{Part, PartError, Requests, Step};
+use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::batch::{Scratch, Stop};
 use crate::engine::client::Client;
 use crate::persistence::rdb::{self, load::Purpose};
 use crate::shared::client::{Door, SharedClient};
+
+/// How errors begin that say that a request names no command, or is none.
+const NO_COMMAND: [&[u8]; 3] =
+    [b"ERR unknown command", b"ERR unknown subcommand", b"ERR wrong number of arguments for"];
 
 /// Bytes read from a file at once.
 const PIECE: usize = 1 << 20;
@@ -276,9 +281,9 @@ impl<'s> Player<'s> {
         replies.clear();
         let end = server.run_batch(client, scratch, requests.decoder(), &buffer[*done..], count, replies);
         if let Some(error) = first_error(replies) {
-            let reply = String::from_utf8_lossy(error).into_owned();
+            let reply = shown_reply(error, server.config.flag(Directive::HideUserDataFromLog));
             let (path, offset) = (self.path.display().to_string(), self.requests.offset());
-            if error.starts_with(b"ERR unknown command") || error.starts_with(b"ERR unknown subcommand") {
+            if NO_COMMAND.iter().any(|begin| error.starts_with(begin)) {
                 return Err(LoadError::Unknown { path, offset, reply });
             }
             self.refused += 1;
@@ -291,6 +296,19 @@ impl<'s> Player<'s> {
         }
         Ok(end.executed)
     }
+}
+
+/// An error as it is logged: without the arguments, and but for the name of a command without any text, where
+/// user data stay out of the log.
+fn shown_reply(error: &[u8], hides_user_data: bool) -> String {
+    let text = String::from_utf8_lossy(error);
+    if !hides_user_data {
+        return text.into_owned();
+    }
+    if NO_COMMAND.iter().any(|begin| error.starts_with(begin)) {
+        return text.split(", with args").next().unwrap_or_default().to_owned();
+    }
+    format!("{} *redacted*", text.split(' ').next().unwrap_or_default())
 }
 
 /// The first error among replies that are mostly short: each reply is a line, or begins with one that says

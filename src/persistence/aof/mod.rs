@@ -130,6 +130,7 @@ impl AppendOnlyFile {
         let mut state = self.state.lock();
         state.lock = Some(take_lock(server)?);
         let mut folder = self.folder.lock();
+        folder.remove_leftovers();
         folder.open()?;
         let began = Instant::now();
         let cuts = server.config.flag(Directive::AofLoadTruncated);
@@ -440,9 +441,10 @@ impl AppendOnly for AppendOnlyFile {
         if folder.manifest.live().next().is_none() {
             return Ok(false);
         }
-        on_large_stack(|| load::reload(&server, &folder))
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())?;
+        server.loading.begin(server.clock.now_ms());
+        let loaded = on_large_stack(|| load::reload(&server, &folder));
+        server.loading.end();
+        loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         Ok(true)
     }
 
@@ -450,6 +452,7 @@ impl AppendOnly for AppendOnlyFile {
         let state = self.state.lock();
         let mut figures = Figures {
             enabled: state.wanted,
+            is_partial: state.wanted && state.writer.is_none() && state.rewrite.is_some(),
             rewrites: state.rewrite.as_ref().is_some_and(|rewrite| !rewrite.waits()),
             scheduled: state.rewrite.as_ref().is_some_and(RunningRewrite::waits)
                 || state.wanted && state.writer.is_none() && state.rewrite.is_none(),
@@ -491,7 +494,9 @@ fn wait_for_writer(server: &Server, shared: &Shared) -> Result<(), String> {
 }
 
 fn take_lock(server: &Server) -> Result<FolderLock, FolderError> {
-    FolderLock::take(Path::new(&*server.config.text(Directive::Dir)))
+    let config = &server.config;
+    let folder = Path::new(&*config.text(Directive::Dir)).join(&*config.text(Directive::Appenddirname));
+    FolderLock::take(&folder, &config.text(Directive::Appendfilename))
 }
 
 /// Whether the files have grown by as much as `auto-aof-rewrite-percentage` says.

@@ -26,6 +26,11 @@ pub(super) struct PlainWriter {
 }
 
 impl PlainWriter {
+    /// Notes the time (`aof-timestamp-enabled`).
+    pub(super) fn note_time(&mut self, now_s: u64) {
+        self.entries.note(&format!("#TS:{now_s}\r\n"));
+    }
+
     /// Writes a library of functions.
     pub(super) fn library(&mut self, source: &[u8]) {
         self.entries.push(0, &[b"FUNCTION", b"LOAD", b"REPLACE", source]);

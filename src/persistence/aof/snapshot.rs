@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::plain::PlainWriter;
+use crate::config::Directive;
 use crate::engine::Server;
 use crate::persistence::save::{Begun, SaveError, begin_snapshot, pause_for_tests, write_snapshot};
 
@@ -54,6 +55,9 @@ pub(super) fn write(
     }
     let Begun { mut snapshot, libraries, .. } = begun;
     let mut writer = PlainWriter::default();
+    if server.config.flag(Directive::AofTimestampEnabled) {
+        writer.note_time(server.clock.now_ms() / 1000);
+    }
     libraries.iter().for_each(|library| writer.library(&library.source));
     loop {
         let keys = writer.keys();

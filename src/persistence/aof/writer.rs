@@ -318,6 +318,10 @@ impl Writer {
     /// Writes bytes that begin with an entry.
     fn write(&mut self, bytes: &Bytes) -> io::Result<()> {
         self.switch_if_due()?;
+        let delay_us = self.server.upkeep.aof_flush_sleep_us.load(Ordering::Relaxed);
+        if delay_us > 0 {
+            std::thread::sleep(Duration::from_micros(delay_us));
+        }
         let noted = self.note_time()?;
         self.file.write(bytes)?;
         self.file_len += noted.len() as u64 + bytes.len() as u64;
@@ -508,6 +512,8 @@ impl Writer {
     /// Tells those that wait how far everything has come.
     pub fn publish(&self) {
         self.shared.written.store(self.written, Ordering::Release);
+        let unwritten: usize = self.unwritten.iter().map(Bytes::len).sum();
+        self.server.journal().set_kept_by_reader(self.kept_bytes + unwritten as u64);
         if self.shared.is_gone.load(Ordering::Acquire) {
             return;
         }

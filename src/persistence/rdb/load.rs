@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::keyspace::table;
 use crate::lua::functions::Policy;
 use crate::persistence::files::Files;
 use crate::rdb::file::read::{Accept, Attributes, FileReader, Item, Key, Next};
-use crate::rdb::file::{Fault, FileError};
+use crate::rdb::file::{Fault, FileError, HEADER};
 use crate::rdb::{Element, FooterCheck, Limits, Nothing};
 
 /// Bytes read from a file at once.
@@ -108,6 +108,24 @@ pub fn load(server: &Server, files: &dyn Files, path: &Path, purpose: Purpose) -
     load_from(server, file, path, purpose)
 }
 
+/// Reads the first bytes of the file at `path`: whether it is one that can be loaded, as far as they tell.
+///
+/// # Errors
+/// A file that cannot be read, is of another kind or of an unknown version.
+pub fn check_header(server: &Server, files: &dyn Files, path: &Path) -> Result<(), LoadError> {
+    let failed = |error| LoadError::Read { path: path.to_owned(), error };
+    let mut bytes = Vec::new();
+    files.read(path).map_err(failed)?.take(HEADER as u64).read_to_end(&mut bytes).map_err(failed)?;
+    let mut reader = FileReader::new(accept(server));
+    reader.feed(&bytes);
+    let error = match reader.read_next() {
+        Ok(Next::More) => reader.cut(),
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    Err(LoadError::Wrong { path: path.to_owned(), error })
+}
+
 /// Loads what `source` returns; `path` is its name in errors.
 ///
 /// # Errors
@@ -139,11 +157,17 @@ pub fn load_from(
         read
     });
     // Of several errors the first in the file is the one that explains the others.
-    let wrong = |error| LoadError::Wrong { path: path.to_owned(), error };
+    let wrong = |mut error: FileError| {
+        if server.config.flag(Directive::HideUserDataFromLog) && error.key.is_some() {
+            error.key = Some(Box::from(&b"*redacted*"[..]));
+        }
+        LoadError::Wrong { path: path.to_owned(), error }
+    };
     match (read, inserter.error.into_inner()) {
         (Err(LoadError::Wrong { error: later, .. }), Some(error)) if later.offset < error.offset => {
             Err(wrong(later))
         }
+        (Err(LoadError::Wrong { error, .. }), None) => Err(wrong(error)),
         (_, Some(error)) => Err(wrong(error)),
         (Err(error), None) => Err(error),
         (Ok(()), None) => {
@@ -247,6 +271,16 @@ impl Delay {
     }
 }
 
+/// What is accepted of a file.
+fn accept(server: &Server) -> Accept {
+    let config = &server.config;
+    Accept {
+        any_version: config.word(Directive::RdbVersionCheck) == "relaxed",
+        any_checksum: !config.flag(Directive::Rdbchecksum) || server.skips_checksums.load(Relaxed),
+        ..Accept::default()
+    }
+}
+
 impl<'s> Reading<'s> {
     fn new(server: &'s Server, path: &'s Path, sender: SyncSender<Batch>) -> Self {
         Self {
@@ -264,7 +298,7 @@ impl<'s> Reading<'s> {
 
     /// Reads to the end of the file, or to an error here or, as `failed` says, of another thread.
     fn run(&mut self, mut source: impl Read, failed: &AtomicBool) -> Result<(), LoadError> {
-        let mut reader = FileReader::new(self.accept());
+        let mut reader = FileReader::new(accept(self.server));
         let mut piece = vec![0; PIECE];
         let wrong = |path: &Path, error| LoadError::Wrong { path: path.to_owned(), error };
         let stop = self.server.shutdown_signal();
@@ -302,15 +336,6 @@ impl<'s> Reading<'s> {
                 }
             }
             self.server.loading.add_bytes(reader.offset() - before);
-        }
-    }
-
-    fn accept(&self) -> Accept {
-        let config = &self.server.config;
-        Accept {
-            any_version: config.word(Directive::RdbVersionCheck) == "relaxed",
-            any_checksum: !config.flag(Directive::Rdbchecksum) || self.server.skips_checksums.load(Relaxed),
-            ..Accept::default()
         }
     }
 
@@ -409,6 +434,8 @@ struct Inserter<'s> {
     failed: AtomicBool,
     error: Mutex<Option<FileError>>,
     loaded: Mutex<Loaded>,
+    /// Empty keys that the log was to tell of.
+    empty_told: AtomicU64,
 }
 
 impl<'s> Inserter<'s> {
@@ -424,6 +451,7 @@ impl<'s> Inserter<'s> {
             failed: AtomicBool::new(false),
             error: Mutex::new(None),
             loaded: Mutex::default(),
+            empty_told: AtomicU64::new(0),
         }
     }
 
@@ -449,6 +477,16 @@ impl<'s> Inserter<'s> {
         loaded.expired += inserted.expired;
         loaded.empty += inserted.empty;
         loaded.all_fields_expired += inserted.all_fields_expired;
+    }
+
+    /// Logs the first empty keys that are left out.
+    fn tell_empty(&self, name: &[u8]) {
+        const LINES_MAX: u64 = 10;
+        if self.empty_told.fetch_add(1, Relaxed) < LINES_MAX {
+            let hides = self.server.config.flag(Directive::HideUserDataFromLog);
+            let name = if hides { "*redacted*".into() } else { name.escape_ascii().to_string() };
+            tracing::info!("a value without elements, skipping empty key: {name}");
+        }
     }
 
     fn fail(&self, error: FileError) {
@@ -492,6 +530,7 @@ impl<'s> Inserter<'s> {
             Ok(record) => record,
             Err(Nothing::Empty) => {
                 loaded.empty += 1;
+                self.tell_empty(key.name);
                 return Ok(());
             }
             Err(Nothing::Ended) => {

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::files::Files;
 use crate::config::Directive;
 use crate::engine::Server;
+use crate::rdb::file::{Fault, FileError};
 use load::{LoadError, Purpose};
 
 /// The file that holds all the data: `dbfilename` in `dir`, if there is one.
@@ -27,7 +28,12 @@ pub fn load_data(server: &Server, files: &dyn Files, path: &Path, purpose: Purpo
     let started = Instant::now();
     // What is no file has no length, and an error when it is opened.
     server.loading.expect(files.len(path).unwrap_or(0));
-    let loaded = load::load(server, files, path, purpose)?;
+    let loaded = load::load(server, files, path, purpose).inspect_err(|error| {
+        if let LoadError::Wrong { error: FileError { fault: Fault::Opcode(_), .. }, .. } = error {
+            // In the words that tools look for; the caller tells where it is.
+            tracing::error!("Unknown type or opcode when loading DB. Unrecoverable error, aborting now.");
+        }
+    })?;
     let (keys, expired, ended) = (loaded.keys, loaded.expired, loaded.all_fields_expired);
     match loaded.empty {
         0 => tracing::info!(

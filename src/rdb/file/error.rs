@@ -43,7 +43,7 @@ pub enum Fault {
     #[error("Unexpected EOF reading RDB file")]
     End,
     /// The checksum at the end is not that of the bytes.
-    #[error("Wrong RDB checksum: the bytes give {computed:016x}, the file says {stated:016x},")]
+    #[error("RDB CRC error: the bytes give {computed:016x}, the file says {stated:016x},")]
     Checksum {
         /// That of the bytes.
         computed: u64,
@@ -53,6 +53,14 @@ pub enum Fault {
     /// A byte that is neither a type nor the beginning of any other item.
     #[error("Unknown type or opcode {0}")]
     Opcode(u8),
+    /// Such a byte in a version of Redis that is newer than those known here.
+    #[error("Can't handle foreign type or opcode {byte} in RDB with version {version}")]
+    ForeignOpcode {
+        /// What stands in place of the type.
+        byte: u8,
+        /// The file's version.
+        version: u16,
+    },
     /// A length, a number or a string that is none.
     #[error("Wrong length or encoding of a string")]
     Encoding,
@@ -102,7 +110,7 @@ pub struct Header {
 }
 
 /// Newest version of Redis that is read.
-const REDIS_MAX: u16 = 14;
+pub(super) const REDIS_MAX: u16 = 14;
 /// Versions of Valkey that are read.
 const VALKEY: std::ops::RangeInclusive<u16> = 80..=81;
 

@@ -30,7 +30,7 @@ pub fn ended(bytes: &mut Vec<u8>, header: Header) {
 const CHECKED_FROM: u16 = 5;
 
 /// Bytes of the header.
-const HEADER: usize = 9;
+pub(crate) const HEADER: usize = 9;
 
 /// What an item that is no value begins with. Smaller bytes are types of values.
 pub(super) mod opcode {

@@ -3,7 +3,7 @@
 //!
 //! Memory is bounded by what is fed at once and the one item that is being collected.
 
-use super::error::{Fault, FileError, Header};
+use super::error::{Fault, FileError, Header, REDIS_MAX};
 use super::skim::{self, Skim, Stop};
 use super::{CHECKED_FROM, HEADER, opcode};
 use crate::keyspace::record::RecordBox;
@@ -109,7 +109,7 @@ impl Key<'_> {
         read::record(kind, value, name, attributes.expire_at_ms, limits, past_ms).map_err(|error| {
             self.wrong(match error {
                 RestoreError::Lossy(what) => Fault::Lossy(what),
-                RestoreError::Footer | RestoreError::Format => Fault::Value,
+                RestoreError::Footer | RestoreError::Format | RestoreError::Named(_) => Fault::Value,
             })
         })
     }
@@ -355,6 +355,15 @@ impl FileReader {
         self.at += len;
     }
 
+    /// The fault of a byte that is no type and begins no item.
+    fn unknown(&self, byte: u8) -> Fault {
+        if self.family == Family::Redis && self.version > REDIS_MAX {
+            Fault::ForeignOpcode { byte, version: self.version }
+        } else {
+            Fault::Opcode(byte)
+        }
+    }
+
     /// Reads a key's name, behind the type of its value.
     fn begin_key(&mut self, byte: u8) -> Result<Found, Stop> {
         let kind = kind::of(byte, self.family);
@@ -362,7 +371,7 @@ impl FileReader {
         let kind = kind.filter(|_| byte <= kind::STREAM_LISTPACKS_3 || self.version >= 12);
         let (kind, skim) = kind
             .and_then(|kind| Some((kind, Skim::value(kind, self.accept.string_max)?)))
-            .ok_or(Fault::Opcode(byte))?;
+            .ok_or_else(|| self.unknown(byte))?;
         let body = &self.buffer[self.at + 1..];
         let len = skim::text_len(body, self.accept.string_max)?;
         let name = self.text(&body[..len])?;
@@ -422,7 +431,7 @@ impl FileReader {
             }
             opcode::SLOT_IMPORT_OR_KEY_META => return Err(Fault::KeyMetadata.into()),
             opcode::FUNCTION_PRE_GA => return Err(Fault::FunctionPreGa.into()),
-            _ => return Err(Fault::Opcode(byte).into()),
+            _ => return Err(self.unknown(byte).into()),
         };
         self.returned = 1 + len;
         Ok(found)
