@@ -175,3 +175,29 @@ fn a_power_failure_takes_what_was_not_synced() {
         }
     }
 }
+
+/// The writer read the journal until nothing was left. Where changes came as quickly as it wrote them there
+/// always was something, so nothing was synced, for as long as the load lasted.
+#[test]
+fn syncs_do_not_wait_for_a_pause_in_the_load() {
+    let (server, faults) = server_with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.check("SET first 1", "+OK~");
+    client.check("WAITAOF 1 0 0", "*2~:1~:0~");
+    client.check("DEBUG AOF-FLUSH-SLEEP 20000", "+OK~");
+    let (is_over, before) = (AtomicBool::new(false), faults.syncs_of(".incr.aof"));
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut client = server.client();
+            while !is_over.load(SeqCst) {
+                client.check("SET k v", "+OK~");
+            }
+        });
+        let synced = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually("two syncs under load", || faults.syncs_of(".incr.aof") >= before + 2);
+        }));
+        is_over.store(true, SeqCst);
+        load.join().expect("the load goes on");
+        assert!(synced.is_ok(), "nothing was synced under load");
+    });
+}

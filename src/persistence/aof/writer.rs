@@ -48,6 +48,9 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// A sync that takes longer than this is counted as delayed, each time it has taken as long again.
 const DELAYED: Duration = Duration::from_secs(2);
 
+/// How long changes are written before syncs get their turn.
+const STRETCH: Duration = Duration::from_millis(50);
+
 /// Time between two looks whether the file is still there.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -220,7 +223,7 @@ impl Writer {
         let policy = self.policy();
         self.take_sync();
         self.look_for_file();
-        let done = self.repair().and_then(|()| self.write_all()).and_then(|()| match policy {
+        let done = self.repair().and_then(|()| self.write_some()).and_then(|()| match policy {
             _ if stops => self.sync_now(),
             Policy::Always if !self.spares_sync() => self.sync_now(),
             _ => Ok(()),
@@ -286,9 +289,11 @@ impl Writer {
             && self.server.config.flag(Directive::NoAppendfsyncOnRewrite)
     }
 
-    /// Writes all that the journal has, and begins new files on the way.
-    fn write_all(&mut self) -> io::Result<()> {
-        loop {
+    /// Writes what the journal has, and begins new files on the way. Where changes come as quickly as they are
+    /// written there is no end of it, so it stops after a while: syncs are not to wait for a pause in the load.
+    fn write_some(&mut self) -> io::Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < STRETCH {
             while let Some(bytes) = self.unwritten.pop_front() {
                 if let Err(error) = self.write(&bytes) {
                     self.unwritten.push_front(bytes);
@@ -300,6 +305,7 @@ impl Writer {
             debug_assert_eq!(position, self.written);
             self.take(position, bytes);
         }
+        Ok(())
     }
 
     /// Takes bytes from the journal, cut where a new file begins.
