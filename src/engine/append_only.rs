@@ -20,6 +20,10 @@ pub trait AppendOnly: Send + Sync {
     /// With the text for the client.
     fn switch(self: Arc<Self>, on: bool) -> Result<(), String>;
 
+    /// Gives up a rewrite that runs, and waits until it has ended: the server is about to save its data and
+    /// end.
+    fn give_up_rewrite(&self);
+
     /// Hears that directives have changed: wakes the writer.
     fn settings_changed(&self);
 

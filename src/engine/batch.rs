@@ -386,8 +386,7 @@ impl Server {
         if position != 0 {
             client.changed_to = position;
         }
-        client.seen_to =
-            if self.durability.holds_replies() { self.journal().end() } else { client.changed_to };
+        client.seen_to = if self.durability.is_strict() { self.journal().end() } else { client.changed_to };
         let commands = &client.shared.commands;
         client.shared.active_ms.store(batch.now_ms, Ordering::Relaxed);
         commands.fetch_add(batch.executed - batch.for_others, Ordering::Relaxed);

@@ -44,17 +44,20 @@ enum Room {
 }
 
 impl Server {
-    /// Bytes above `maxmemory`; 0 while it holds. What the journal takes does not count.
+    /// Bytes above `maxmemory`; 0 while it holds. What the journal takes does not count,
+    /// nor what a snapshot still has to write though it has gone from the data: evicting more would not make
+    /// that less.
     #[inline]
     pub fn bytes_over_limit(&self) -> u64 {
         let limit = self.settings.maxmemory();
         let over = if limit == 0 { 0 } else { self.used_memory().saturating_sub(limit) };
-        if over == 0 { 0 } else { self.without_journal(over) }
+        if over == 0 { 0 } else { self.without_unwritten(over) }
     }
 
     #[cold]
-    fn without_journal(&self, over: u64) -> u64 {
-        over.saturating_sub(self.journal().all_memory_bytes())
+    fn without_unwritten(&self, over: u64) -> u64 {
+        let handed_over = self.keyspace.handover.bytes() as u64;
+        over.saturating_sub(self.journal().all_memory_bytes()).saturating_sub(handed_over)
     }
 
     /// Evicts before a command if memory is over `maxmemory`. Returns false for a command with DENYOOM where

@@ -216,8 +216,14 @@ impl Saver {
 
     /// Writes the last snapshot before the end.
     fn save_last(&self, server: &Server) -> Result<(), EndError> {
-        // What is being written in the background would be out of date.
+        // What is being written, on its own thread or for a client's SAVE, would be out of date.
         self.stop();
+        if let Some(append_only) = server.append_only() {
+            append_only.give_up_rewrite();
+        }
+        while self.state.lock().began_ms.is_some() || server.keyspace.handover.is_running() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         tracing::info!("Saving the final RDB snapshot before exiting.");
         // Nothing changes any more, or it would be lost.
         let now_ms = server.clock.now_ms();

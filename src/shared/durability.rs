@@ -19,6 +19,8 @@ use crate::error::CommandError;
 pub struct Durability {
     /// Position up to which replies may be sent; `u64::MAX` where no reply waits.
     released: AtomicU64,
+    /// Whether replies wait for what is not synced (`appendfsync always`).
+    is_strict: AtomicBool,
     /// Position up to which changes are on disk.
     synced: AtomicU64,
     /// Whether `error` is set.
@@ -41,6 +43,7 @@ impl Default for Durability {
     fn default() -> Self {
         Self {
             released: AtomicU64::new(u64::MAX),
+            is_strict: AtomicBool::new(false),
             synced: AtomicU64::new(0),
             refuses: AtomicBool::new(false),
             error: Mutex::default(),
@@ -56,10 +59,20 @@ impl Durability {
         position <= self.released.load(Ordering::Acquire)
     }
 
-    /// Whether replies wait for the file at all.
+    /// Whether replies wait for what is not synced, so that they show nothing that may be lost.
     #[inline]
-    pub fn holds_replies(&self) -> bool {
-        !self.is_released(u64::MAX)
+    pub fn is_strict(&self) -> bool {
+        self.is_strict.load(Ordering::Relaxed)
+    }
+
+    /// Lets replies wait for what is not synced from now on, where `is_strict` says so. It is asked while
+    /// nothing is published.
+    pub fn hold(&self, is_strict: impl FnOnce() -> bool) {
+        let _waiting = self.waiting.lock();
+        if is_strict() {
+            self.released.store(self.synced(), Ordering::SeqCst);
+            self.is_strict.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether what was changed up to `position` is on disk.
@@ -79,12 +92,15 @@ impl Durability {
         self.waiting.lock().waiters.insert((position, waiter.number), Arc::clone(waiter));
     }
 
-    /// Publishes how far replies may be sent and how far changes are on disk. Calls the clients whose replies
+    /// Publishes how far changes are on disk, how far replies may be sent, and whether they wait for that.
+    /// `released` is asked behind a lock that [`hold`](Self::hold) takes too. Calls the clients whose replies
     /// waited for it, and returns the waits of WAITAOF that are over.
-    pub fn publish(&self, released: u64, synced: u64) -> Vec<Arc<Waiter>> {
-        self.released.store(released, Ordering::SeqCst);
-        self.synced.store(synced, Ordering::SeqCst);
+    pub fn publish(&self, released: impl FnOnce() -> (u64, bool), synced: u64) -> Vec<Arc<Waiter>> {
         let mut waiting = self.waiting.lock();
+        let (released, is_strict) = released();
+        self.released.store(released, Ordering::SeqCst);
+        self.is_strict.store(is_strict, Ordering::Relaxed);
+        self.synced.store(synced, Ordering::SeqCst);
         waiting.clients.retain(|_, (position, client)| {
             let waits = *position > released;
             if !waits {

@@ -116,6 +116,30 @@ fn what_is_not_on_disk_is_not_seen() {
     script.check_next("$3~new~");
 }
 
+/// What was answered behind CONFIG SET appendfsync always could be lost as long as the first sync ran.
+#[test]
+fn always_holds_from_the_reply_of_config_set_on() {
+    for before in ["everysec", "no"] {
+        let (server, faults) = server_with(&[("appendfsync", before)]);
+        let (mut client, mut other) = (server.client(), server.client());
+        client.check("SET small 1", "+OK~");
+        faults.holds_syncs.store(true, SeqCst);
+        other.check("SET large 1", "+OK~");
+        client.send_command("CONFIG SET appendfsync always");
+        eventually("it is set", || server.handle().server().durability.is_strict());
+        other.send_command("SET after 1");
+        for client in [&mut client, &mut other] {
+            let stream = client.tcp_stream();
+            stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a time-out");
+            assert!(stream.peek(&mut [0]).is_err(), "a reply before what it promises is on disk");
+            stream.set_read_timeout(None).expect("no time-out");
+        }
+        faults.holds_syncs.store(false, SeqCst);
+        client.check_next("+OK~");
+        other.check_next("+OK~");
+    }
+}
+
 /// A sync that fails may have lost what it was to make lasting (it does here): that is written again.
 #[test]
 fn what_a_failed_sync_loses_is_written_again() {

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use kvarts::shared::clock::Clock;
+
 use crate::harness::*;
 
 fn file(server: &TestServer) -> Option<Vec<u8>> {
@@ -380,4 +382,25 @@ fn what_killed_processes_left_is_removed() {
     let is_there: Vec<bool> = left.iter().map(|path| path.exists()).collect();
     assert_eq!(is_there, [false, true, true, false, true, true]);
     drop(server);
+}
+
+/// SHUTDOWN, as SIGTERM, found another snapshot in its way, that of a rewrite or of a client's SAVE, and went
+/// on serving as if nothing had been asked.
+#[test]
+fn a_shutdown_does_not_stumble_over_another_snapshot() {
+    for way in ["BGREWRITEAOF", "SAVE"] {
+        let server = TestServer::with(&[("appendonly", "yes"), ("save", "900 1")]);
+        let (mut client, mut other) = (server.client(), server.client());
+        let keys = "for i = 1, 300 do redis.call('SET', KEYS[1] .. i, i) end";
+        client.send(&encode(&["EVAL", keys, "1", "{k}"]));
+        client.check_next("$-1~");
+        client.check("CONFIG SET rdb-key-save-delay 100000", "+OK~");
+        client.send_command(way);
+        eventually("it runs", || server.handle().server().keyspace.handover.is_running());
+        other.check("CONFIG SET rdb-key-save-delay 0", "+OK~");
+        other.send_command("SHUTDOWN");
+        assert_eq!(String::from_utf8_lossy(&other.read_to_end()), "", "it ends");
+        let server = TestServer::try_with(&[], Clock::manual(START_MS), server.stop_and_keep());
+        server.expect("it starts").client().check("DBSIZE", ":300~");
+    }
 }

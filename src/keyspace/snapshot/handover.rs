@@ -148,7 +148,7 @@ impl Handover {
         self.bytes.fetch_sub(record.memory_bytes(), Ordering::Relaxed);
     }
 
-    /// Notes that the snapshot has copied a record.
+    /// Notes that the snapshot has copied a record, or keeps one that was deleted.
     pub(super) fn copied(&self, record: &Record) {
         self.bytes.fetch_add(record.memory_bytes(), Ordering::Relaxed);
     }
@@ -200,7 +200,10 @@ impl Handover {
     /// Takes a record that is to be freed, where its value is frozen; gives any other back.
     pub fn deleted(&self, record: RecordBox) -> Option<RecordBox> {
         match reading_of(&record) {
-            Some(reading) => self.push(Handed::Deleted { reading, record }),
+            Some(reading) => {
+                self.copied(&record);
+                self.push(Handed::Deleted { reading, record });
+            }
             None => return Some(record),
         }
         None

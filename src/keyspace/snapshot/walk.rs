@@ -24,8 +24,9 @@ const MEMBERS: usize = 512;
 /// Blocks of a frozen stream that are copied under its slot's lock at once.
 const BLOCKS: usize = 64;
 
-/// Bytes that may be handed over and not written: beyond it the snapshot is given up.
-const BEHIND_MAX: usize = 256 << 20;
+/// Bytes that may be handed over and not written, however small the data are: beyond it, and beyond what all
+/// data took at the instant, the snapshot is given up.
+const BEHIND_MIN: usize = 256 << 20;
 
 /// Pause before a slot that is held for long is tried again.
 const PAUSE: Duration = Duration::from_micros(200);
@@ -82,6 +83,8 @@ pub struct Snapshot<'k> {
     /// What was copied so far of a frozen string or stream, which is returned as one record.
     copy: Option<RecordBox>,
     has_field_ends: bool,
+    /// Bytes that may be handed over and not written.
+    behind_max: usize,
     /// How often a frozen value has got another place.
     moves: u64,
     is_over: bool,
@@ -123,6 +126,7 @@ impl<'k> Snapshot<'k> {
             current: None,
             copy: None,
             has_field_ends,
+            behind_max: crate::alloc::allocated_bytes().map_or(0, |bytes| bytes as usize).max(BEHIND_MIN),
             moves: 0,
             is_over: false,
         })
@@ -145,7 +149,7 @@ impl<'k> Snapshot<'k> {
     /// The snapshot cannot be finished, and is to be dropped.
     pub fn next(&mut self, sink: &mut dyn Sink) -> Result<bool, Failure> {
         self.take_handed();
-        if self.handover.bytes() > BEHIND_MAX {
+        if self.handover.bytes() > self.behind_max {
             return Err(Failure::Behind);
         }
         if let Some(reading) = self.current {
@@ -224,6 +228,7 @@ impl<'k> Snapshot<'k> {
     }
 
     fn free(&self, mut record: RecordBox) {
+        self.handover.written(&record);
         if let Some(object) = record.object_mut() {
             object.thaw();
         }
@@ -239,6 +244,7 @@ impl<'k> Snapshot<'k> {
         for (reading, hash) in frozen {
             let is_it = |record: &Record| reading_of(record) == Some(reading);
             if let Some(record) = table::remove_where(&mut table, hash, is_it) {
+                self.handover.copied(&record);
                 self.found_deleted(reading, record);
             }
         }

@@ -419,9 +419,25 @@ impl AppendOnly for AppendOnlyFile {
         self.begin_rewrite(&mut state).map_err(|error| failed(error.to_string()))
     }
 
+    fn give_up_rewrite(&self) {
+        /// Pause between two looks whether it has ended.
+        const LOOK: Duration = Duration::from_millis(1);
+        loop {
+            {
+                let mut state = self.state.lock();
+                state.rewrites_again = false;
+                let Some(rewrite) = &state.rewrite else { return };
+                rewrite.cancelled.store(true, Ordering::Release);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
     fn settings_changed(&self) {
         let state = self.state.lock();
-        if let Some(writer) = &state.writer {
+        if let (Some(writer), Some(server)) = (&state.writer, self.server.upgrade()) {
+            // From this command's reply on it holds: the writer itself may be in the midst of a sync.
+            server.durability.hold(|| writer.shared.holds_replies(&server));
             writer.shared.wake();
         }
         if let Some(server) = self.server.upgrade() {

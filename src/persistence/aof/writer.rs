@@ -107,6 +107,17 @@ impl Shared {
         }
     }
 
+    /// Whether replies wait until what they show is synced.
+    pub fn holds_replies(&self, server: &Server) -> bool {
+        let is_strict = server.config.word(Directive::Appendfsync) == "always";
+        is_strict && self.counts.load(Ordering::Acquire) && !self.spares_sync(server)
+    }
+
+    /// Whether nothing is synced for now because a rewrite has the disk.
+    fn spares_sync(&self, server: &Server) -> bool {
+        self.rewrites.load(Ordering::Relaxed) && server.config.flag(Directive::NoAppendfsyncOnRewrite)
+    }
+
     /// Has a new file begin.
     pub fn begin_file(&self, switch: Switch) {
         self.switches.lock().push_back(switch);
@@ -212,7 +223,7 @@ impl Writer {
             self.server.journal().leave(&self.reader);
         }
         self.server.durability.set_error(None);
-        for waiter in self.server.durability.publish(u64::MAX, self.synced) {
+        for waiter in self.server.durability.publish(|| (u64::MAX, false), self.synced) {
             self.server.end_wait_for_disk(&waiter);
         }
     }
@@ -225,7 +236,7 @@ impl Writer {
         self.look_for_file();
         let done = self.repair().and_then(|()| self.write_some()).and_then(|()| match policy {
             _ if stops => self.sync_now(),
-            Policy::Always if !self.spares_sync() => self.sync_now(),
+            Policy::Always if !self.shared.spares_sync(&self.server) => self.sync_now(),
             _ => Ok(()),
         });
         match done {
@@ -281,12 +292,6 @@ impl Writer {
             "no" => Policy::Never,
             _ => Policy::EverySecond,
         }
-    }
-
-    /// Whether nothing is synced for now because a rewrite has the disk.
-    fn spares_sync(&self) -> bool {
-        self.shared.rewrites.load(Ordering::Relaxed)
-            && self.server.config.flag(Directive::NoAppendfsyncOnRewrite)
     }
 
     /// Writes what the journal has, and begins new files on the way. Where changes come as quickly as they are
@@ -418,7 +423,7 @@ impl Writer {
             return;
         }
         let is_due = self.last_sync.elapsed() >= SYNC_INTERVAL && self.synced < self.written;
-        if is_due && !self.spares_sync() {
+        if is_due && !self.shared.spares_sync(&self.server) {
             self.syncer.begin(Arc::clone(&self.file), self.written, self.file_len);
             self.shared.syncs.store(true, Ordering::Relaxed);
             (self.sync_began, self.last_sync) = (Some(Instant::now()), Instant::now());
@@ -524,10 +529,14 @@ impl Writer {
             return;
         }
         let counts = self.shared.counts.load(Ordering::Acquire);
-        let released = match self.policy() {
-            _ if !counts => u64::MAX,
-            Policy::Always if !self.spares_sync() => self.synced,
-            _ => self.written + UNWRITTEN_MAX,
+        let released = || {
+            let is_strict = self.shared.holds_replies(&self.server);
+            let position = match is_strict {
+                true => self.synced,
+                false if counts => self.written + UNWRITTEN_MAX,
+                false => u64::MAX,
+            };
+            (position, is_strict)
         };
         let synced = if counts { self.synced } else { 0 };
         for waiter in self.server.durability.publish(released, synced) {
