@@ -3,9 +3,10 @@
 //! [`List::freeze`] marks the instant. From then on [`List::read_frozen`] returns the elements that were
 //! there, node by node, each once. The nodes not read yet are a range of the list's nodes, between nodes that
 //! were copied because they were about to change. A push or pop at an end copies one node at most, so queues
-//! pay little however long they are; any other change copies all that was not read.
+//! pay little however long they are; so does another value for an element. Any other change in the middle
+//! copies all that was not read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
@@ -25,9 +26,19 @@ pub(super) struct Frozen {
     range: Range<usize>,
     /// Copies of the nodes behind `range`.
     behind: VecDeque<ListNode>,
+    /// Copies of nodes within `range` that have changed, by their numbers: an index and `first` together, so
+    /// that a number stays with its node.
+    changed: BTreeMap<i64, ListNode>,
+    /// The number of the list's first node.
+    first: i64,
 }
 
 impl Frozen {
+    /// Takes the node at an index of `range` as it was: its copy, or one of what `nodes` has.
+    fn take(&mut self, at: usize, nodes: &VecDeque<ListNode>) -> Option<ListNode> {
+        self.changed.remove(&(self.first + at as i64)).or_else(|| nodes.get(at).cloned())
+    }
+
     fn is_done(&self) -> bool {
         self.before.is_empty() && self.range.is_empty() && self.behind.is_empty()
     }
@@ -56,28 +67,42 @@ impl Nodes {
         match end {
             _ if frozen.range.is_empty() => {}
             End::Head if frozen.range.start == 0 => {
-                frozen.before.extend(self.nodes.front().cloned());
+                let node = frozen.take(0, &self.nodes);
+                frozen.before.extend(node);
                 frozen.range.start = 1;
             }
             End::Tail if frozen.range.end == self.nodes.len() => {
-                if let Some(node) = self.nodes.back() {
-                    frozen.behind.push_front(node.clone());
-                }
                 frozen.range.end -= 1;
+                if let Some(node) = frozen.take(frozen.range.end, &self.nodes) {
+                    frozen.behind.push_front(node);
+                }
             }
             _ => {}
         }
     }
 
-    /// Called before nodes other than one at an end change or go.
+    /// Called before a node's content changes while all nodes stay where they are.
+    #[inline]
+    pub(super) fn keep_node(&mut self, at: usize) {
+        if let Some(frozen) = &mut self.frozen
+            && frozen.range.contains(&at)
+            && let Some(node) = self.nodes.get(at)
+        {
+            frozen.changed.entry(frozen.first + at as i64).or_insert_with(|| node.clone());
+        }
+    }
+
+    /// Called before nodes other than one at an end come, go or are joined.
     #[inline]
     pub(super) fn keep_all(&mut self) {
         // An empty range may stand behind the end.
         if let Some(frozen) = &mut self.frozen
             && !frozen.range.is_empty()
         {
-            let range = std::mem::take(&mut frozen.range);
-            frozen.before.extend(self.nodes.range(range).cloned());
+            for at in std::mem::take(&mut frozen.range) {
+                let node = frozen.take(at, &self.nodes);
+                frozen.before.extend(node);
+            }
         }
     }
 
@@ -86,6 +111,7 @@ impl Nodes {
     pub(super) fn head_came(&mut self) {
         if let Some(frozen) = &mut self.frozen {
             frozen.range = frozen.range.start + 1..frozen.range.end + 1;
+            frozen.first -= 1;
         }
     }
 
@@ -95,6 +121,7 @@ impl Nodes {
         if let Some(frozen) = &mut self.frozen {
             // An empty range may stand at the start.
             frozen.range = frozen.range.start.saturating_sub(1)..frozen.range.end.saturating_sub(1);
+            frozen.first += 1;
         }
     }
 
@@ -106,8 +133,14 @@ impl Nodes {
             let node = if let Some(node) = frozen.before.pop_front() {
                 copied = node;
                 &copied
-            } else if let Some(node) = frozen.range.next().and_then(|at| self.nodes.get(at)) {
-                node
+            } else if let Some(at) = frozen.range.next() {
+                match frozen.changed.remove(&(frozen.first + at as i64)) {
+                    Some(node) => {
+                        copied = node;
+                        &copied
+                    }
+                    None => &self.nodes[at],
+                }
             } else if let Some(node) = frozen.behind.pop_front() {
                 copied = node;
                 &copied
@@ -142,6 +175,8 @@ impl List {
                 before: VecDeque::new(),
                 range: 0..nodes.nodes.len(),
                 behind: VecDeque::new(),
+                changed: BTreeMap::new(),
+                first: 0,
             }));
         }
     }
@@ -260,6 +295,12 @@ mod tests {
         let Form::Nodes(nodes) = &list.form else { panic!("a large list") };
         let frozen = nodes.frozen.as_ref().expect("it is being read");
         assert_eq!((frozen.before.len(), frozen.range.len(), frozen.behind.len()), (1, 98, 1));
+        for index in [700, 701, 900] {
+            assert!(list.set(index, b"x", &limits));
+        }
+        let Form::Nodes(nodes) = &list.form else { panic!("a large list") };
+        let frozen = nodes.frozen.as_ref().expect("it is being read");
+        assert_eq!((frozen.range.len(), frozen.changed.len()), (98, 2));
     }
 
     #[test]

@@ -160,8 +160,8 @@ impl Nodes {
     }
 
     pub(super) fn set(&mut self, index: usize, element: Encoded<'_>, limits: &ListLimits) {
-        self.keep_all();
         let (at, inside) = self.locate(index);
+        self.keep_node(at);
         let Some(node) = self.nodes.get_mut(at) else {
             return;
         };
