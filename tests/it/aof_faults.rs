@@ -12,27 +12,27 @@ use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
 
-const ENOSPC: i32 = 28;
-const EIO: i32 = 5;
-const EROFS: i32 = 30;
+pub const ENOSPC: i32 = 28;
+pub const EIO: i32 = 5;
+pub const EROFS: i32 = 30;
 
 /// What fails, by the number of the error; 0 for nothing.
 #[derive(Debug, Default)]
-struct Faults {
+pub struct Faults {
     /// Writing: half of the bytes are written.
-    write: AtomicI32,
+    pub write: AtomicI32,
     /// Syncing: what was written since the last sync is lost, as a failed sync may lose it.
-    sync: AtomicI32,
+    pub sync: AtomicI32,
     /// Making, renaming and removing files, and syncing folders.
-    names: AtomicI32,
+    pub names: AtomicI32,
     /// Operations that work before all fail, as if the machine had stopped; negative for no end.
-    left: AtomicI64,
+    pub left: AtomicI64,
     /// Operations so far.
-    count: AtomicI64,
+    pub count: AtomicI64,
 }
 
 impl Faults {
-    fn new() -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         Arc::new(Self { left: AtomicI64::new(-1), ..Self::default() })
     }
 
@@ -50,7 +50,7 @@ impl Faults {
 }
 
 /// The machine's files, some of whose operations fail.
-struct FaultyFiles(Arc<Faults>);
+pub struct FaultyFiles(pub Arc<Faults>);
 
 struct FaultyOutput {
     faults: Arc<Faults>,
@@ -148,7 +148,7 @@ fn server_with(pairs: &[(&str, &str)]) -> (TestServer, Arc<Faults>) {
 }
 
 /// All keys with their values.
-fn data(server: &TestServer) -> Vec<(String, String)> {
+pub fn data(server: &TestServer) -> Vec<(String, String)> {
     let mut client = server.client();
     let mut keys = client.value("KEYS *").texts();
     keys.sort();

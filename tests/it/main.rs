@@ -15,6 +15,7 @@ mod aof;
 mod aof_faults;
 mod aof_kill;
 mod aof_peers;
+mod backup;
 mod bitmap;
 mod client;
 mod cluster;
