@@ -41,6 +41,7 @@ mod hyperloglog;
 mod import_mode;
 mod innocent;
 mod journal;
+mod journal_peer;
 mod layers;
 mod lifecycle;
 mod limits;
