@@ -52,6 +52,7 @@ mod maxmemory;
 mod migrate;
 mod notifications;
 mod observe;
+mod old_files;
 mod peer;
 mod peer_files;
 mod ports;
