@@ -23,6 +23,7 @@ use crate::net::listener::{self, ListenError};
 use crate::net::ports::{ListeningPorts, fit_maxclients};
 use crate::net::tls::{TlsError, TlsSource};
 use crate::persistence::aof::{AofError, AppendOnlyFile};
+use crate::persistence::backup::Backup;
 use crate::persistence::files::{Disk, Files};
 use crate::persistence::rdb;
 use crate::persistence::rdb::load::{LoadError, Purpose};
@@ -60,6 +61,7 @@ pub struct Handle {
     keeper: Option<Keeper>,
     saver: Arc<Saver>,
     append_only: Arc<AppendOnlyFile>,
+    backup: Arc<Backup>,
     runtime: Option<tokio::runtime::Runtime>,
     tls: Arc<TlsSource>,
     /// Signals that [`wait`](Self::wait) acts on; `None` without them.
@@ -144,6 +146,8 @@ fn start_server(
     server.set_saving(Arc::new(Arc::clone(&saver)));
     server.scripting.set_give_way(Arc::new(move |pause| give_way(pause, &giving)));
     let append_only = AppendOnlyFile::new(&server, Arc::clone(&files));
+    let backup = Backup::new(&server, Arc::clone(&files));
+    server.set_backups(Arc::new(Arc::clone(&backup)));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     let tasks = runtime.handle().clone();
     let keeper = Keeper::start(Arc::clone(&server), move || {
@@ -158,6 +162,7 @@ fn start_server(
         keeper: Some(keeper),
         saver,
         append_only: Arc::clone(&append_only),
+        backup: Arc::clone(&backup),
         runtime: Some(runtime),
         tls: Arc::clone(&tls),
         signals: Mutex::new(signals),
@@ -174,7 +179,7 @@ fn start_server(
         let _inside = runtime.enter();
         handle.socket_file = listen(runtime, Listening { server: Arc::clone(&server), tls })?;
         runtime.spawn(housekeeping(Arc::clone(&server)));
-        runtime.spawn(look_after_files(append_only));
+        runtime.spawn(look_after_files(append_only, backup));
     }
     // Tools wait for this line, which says nothing about the data.
     tracing::info!("Server initialized");
@@ -377,6 +382,7 @@ impl Drop for Handle {
             // Connections write their last replies; one that hangs is cut.
             runtime.shutdown_timeout(Duration::from_secs(2));
         }
+        self.backup.finish();
         self.append_only.finish();
         if let Some(path) = self.socket_file.take() {
             // The file would only tell clients of a server that is gone.
@@ -446,12 +452,13 @@ async fn housekeeping(server: Arc<Server>) {
     }
 }
 
-/// Has the append-only file rewritten when it is time.
-async fn look_after_files(append_only: Arc<AppendOnlyFile>) {
+/// Has the append-only file rewritten and sealed backups removed when it is time.
+async fn look_after_files(append_only: Arc<AppendOnlyFile>, backup: Arc<Backup>) {
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     loop {
         tick.tick().await;
         append_only.look();
+        backup.look();
     }
 }
 

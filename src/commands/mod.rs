@@ -69,6 +69,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         server::process::COMMANDS,
         server::saving::COMMANDS,
         server::append_only::COMMANDS,
+        server::backup::COMMANDS,
         scripting::eval::COMMANDS,
         scripting::function::COMMANDS,
         transactions::COMMANDS,

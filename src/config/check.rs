@@ -30,6 +30,14 @@ pub fn append_folder(text: &[u8]) -> Checked {
     plain(text, "appenddirname can't be a path, just a dirname")
 }
 
+/// A folder name without a path.
+pub fn backup_folder(text: &[u8]) -> Checked {
+    if text.is_empty() {
+        return Err("backupdirname can't be empty");
+    }
+    plain(text, "backupdirname can't be a path, just a dirname")
+}
+
 /// Any name but the empty one.
 pub fn cluster_file(text: &[u8]) -> Checked {
     if text.is_empty() {

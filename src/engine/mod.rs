@@ -2,6 +2,7 @@
 
 mod account;
 pub mod append_only;
+pub mod backup;
 pub mod batch;
 mod busy;
 pub mod client;
@@ -104,6 +105,7 @@ pub struct Server {
     pub durability: Durability,
     /// The append-only file for commands, served by `persistence`; unset in a server without files.
     append_only: std::sync::OnceLock<Arc<dyn append_only::AppendOnly>>,
+    backups: std::sync::OnceLock<Arc<dyn backup::Backups>>,
     /// Handle by which CONFIG SET changes level and form of the program's log; unset in tests, which have
     /// none.
     log: std::sync::OnceLock<LogSwitch>,
@@ -247,6 +249,7 @@ impl Server {
             clock,
             durability: Durability::default(),
             append_only: std::sync::OnceLock::new(),
+            backups: std::sync::OnceLock::new(),
             log: std::sync::OnceLock::new(),
             snapshot_failed: AtomicBool::new(false),
             saving: std::sync::OnceLock::new(),

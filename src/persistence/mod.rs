@@ -2,6 +2,7 @@
 //! lock on the folder.
 
 pub mod aof;
+pub mod backup;
 mod check;
 pub mod files;
 pub(crate) mod lock;

@@ -9,11 +9,8 @@ use std::time::Duration;
 use kvarts::config::Config;
 use kvarts::shared::clock::Clock;
 
-use crate::faults::{EIO, Faults, FaultyFiles};
+use crate::faults::{EIO, ENOSPC, EROFS, Faults, FaultyFiles};
 use crate::harness::*;
-
-const ENOSPC: i32 = 28;
-const EROFS: i32 = 30;
 
 /// A server on a disk that works until it is told otherwise.
 pub fn server_with(pairs: &[(&str, &str)]) -> (TestServer, Arc<Faults>) {
@@ -25,7 +22,7 @@ pub fn server_with(pairs: &[(&str, &str)]) -> (TestServer, Arc<Faults>) {
 }
 
 /// All keys with their values.
-fn data(server: &TestServer) -> Vec<(String, String)> {
+pub fn data(server: &TestServer) -> Vec<(String, String)> {
     let mut client = server.client();
     let mut keys = client.value("KEYS *").texts();
     keys.sort();

@@ -15,6 +15,10 @@ use crate::harness::*;
 
 /// Input/output error.
 pub const EIO: i32 = 5;
+/// The disk is full.
+pub const ENOSPC: i32 = 28;
+/// The file system takes no writes.
+pub const EROFS: i32 = 30;
 
 /// What fails, by the number of the error; 0 for nothing.
 #[derive(Default)]

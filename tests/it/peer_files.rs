@@ -57,8 +57,9 @@ fn fill(peer: &mut Client) {
     peer.call(&["HPEXPIREAT", "long fields", "4000000000000", "FIELDS", "2", "member 1", "member 7"]);
 }
 
-/// Commands whose replies show all of a key, in an order of their own where the type has none.
-fn shown(client: &mut Client, key: &str) -> Vec<Value> {
+/// Replies that show all of a key, in an order of their own where the type has none, and without what depends
+/// on the time.
+pub fn shown(client: &mut Client, key: &str) -> Vec<Value> {
     let sorted = |value: Value| {
         let mut texts = value.texts();
         texts.sort();
@@ -96,6 +97,12 @@ fn shown(client: &mut Client, key: &str) -> Vec<Value> {
                 replies.push(group.field("last-delivered-id"));
                 replies.push(group.field("entries-read"));
                 replies.push(client.call(&["XPENDING", key, &name]));
+                for pending in client.call(&["XPENDING", key, &name, "-", "+", "1000"]).items() {
+                    let [id, consumer, _idle_ms, deliveries] = &pending.items()[..] else {
+                        panic!("a pending entry: {pending:?}")
+                    };
+                    replies.extend([id, consumer, deliveries].map(Value::clone));
+                }
                 let consumers = client.call(&["XINFO", "CONSUMERS", key, &name]).items();
                 replies.extend(consumers.iter().map(|consumer| consumer.field("name")));
             }

@@ -347,6 +347,8 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
     append_only(&figures, fields);
     fields.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
     fields.add("slot_migration_fork_in_progress", 0);
+    let backup = cx.server.backups().map(|backups| backups.status()).unwrap_or_default();
+    fields.add("backup_in_progress", u8::from(backup.phase.is_in_progress()));
     if figures.enabled {
         fields.add("aof_current_size", figures.current_bytes);
         fields.add("aof_base_size", figures.base_bytes);

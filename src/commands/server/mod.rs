@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod append_only;
+pub mod backup;
 pub mod command;
 pub mod commandlog;
 pub mod config;

@@ -119,6 +119,8 @@ pub enum Directive {
     AofTimestampEnabled,
     AofRewriteIncrementalFsync,
     AofDisableAutoGc,
+    Backupdirname,
+    BackupSealedTtl,
     RdbKeySaveDelay,
     KeyLoadDelay,
     LoadingProcessEventsIntervalBytes,
@@ -241,7 +243,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 232;
+    pub const COUNT: usize = 234;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

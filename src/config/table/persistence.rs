@@ -142,6 +142,21 @@ pub(super) const SPECS: &[Spec] = &[
     ).active()
     .hidden(),
     spec(
+        D::Backupdirname,
+        "backupdirname",
+        Kind::Text(Some(check::backup_folder)),
+        "backupdir",
+        "Folder of BACKUP's files, inside dir.",
+    ).active()
+    .immutable(),
+    spec(
+        D::BackupSealedTtl,
+        "backup-sealed-ttl",
+        COUNT,
+        "0",
+        "Seconds after which a sealed backup is removed; 0 keeps it.",
+    ).active(),
+    spec(
         D::RdbKeySaveDelay,
         "rdb-key-save-delay",
         Kind::Integer { min: I32_MIN, max: I32_MAX },

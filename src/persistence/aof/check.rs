@@ -32,7 +32,7 @@ pub struct Report {
     pub len: u64,
     /// Bytes up to the end of the last whole request or transaction.
     pub whole: u64,
-    /// Requests.
+    /// Requests of all kinds, those of a snapshot not counted.
     pub requests: u64,
     /// Requests but MULTI, EXEC and SELECT.
     pub changes: u64,

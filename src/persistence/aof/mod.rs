@@ -8,7 +8,7 @@ mod folder;
 pub(super) mod load;
 mod plain;
 mod rewrite;
-mod snapshot;
+pub(super) mod snapshot;
 mod syncer;
 mod writer;
 

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Whether another snapshot is being read or is about to begin: BGSAVE comes before a rewrite that was asked
 /// for later.
-pub(super) fn is_in_the_way(server: &Server) -> bool {
+pub(in crate::persistence) fn is_in_the_way(server: &Server) -> bool {
     server.keyspace.handover.is_running()
         || server.saving().is_some_and(|saving| saving.figures().in_progress)
 }
@@ -27,7 +27,7 @@ pub(super) fn is_in_the_way(server: &Server) -> bool {
 ///
 /// # Errors
 /// What writing says, or why the snapshot could not be read to its end.
-pub(super) fn write(
+pub(in crate::persistence) fn write(
     server: &Server,
     is_rdb: bool,
     at_begin: &mut dyn FnMut(u64),
