@@ -193,12 +193,12 @@ fn whatever_goes_through_much_is_heavy() {
 
 /// Whatever holds its thread without an end in sight, scripts and a sleep within a transaction, leaves all
 /// other clients their turn: each gets a request answered after the other, while the thread is taken. With
-/// one worker as well as with two, and with as many such clients as there are workers, and twice as many.
+/// fewer such clients than there are workers, as many, and twice as many.
 #[test]
 fn others_go_on_while_threads_are_stuck() {
     const ROUNDS: usize = 50;
-    for (workers, stuck) in [("1", 1), ("1", 2), ("2", 2), ("2", 4)] {
-        let pairs = [("io-threads", workers), ("enable-debug-command", "yes")];
+    for stuck in [1, 2, 4] {
+        let pairs = [("io-threads", "2"), ("enable-debug-command", "yes")];
         let server = TestServer::with_clock(&pairs, Clock::system());
         let mut others: Vec<Client> = (0..8).map(|_| server.client()).collect();
         let mut clients: Vec<Client> = (0..stuck).map(|_| server.client()).collect();

@@ -226,25 +226,31 @@ fn a_server_does_not_migrate_to_itself() {
     client.check("GET k", "$1~v~");
 }
 
-/// The target takes the connection and never answers: with the only worker waiting for it, MIGRATE held
-/// everybody for its whole time. Now the others' requests are all answered before it gives up.
+/// The target takes connections and never answers: with all workers waiting for it, MIGRATE held everybody for
+/// its whole time. Now the others' requests are all answered before it gives up.
 #[test]
 fn others_go_on_while_the_target_is_silent() {
-    let pairs = [("io-threads", "1")];
+    let pairs = [("io-threads", "2")];
     let server = TestServer::with_clock(&pairs, kvarts::shared::clock::Clock::system());
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = silent.local_addr().expect("an address").port();
-    let (mut client, mut other) = (server.client(), server.client());
-    client.check("SET {a}k v", "+OK~");
-    // Longer than any test waits: the connection is closed when the others are done.
-    client.send_command(&format!("MIGRATE 127.0.0.1 {port} {{a}}k 0 600000"));
-    let (accepted, _) = silent.accept().expect("it connects");
+    let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    let mut other = server.client();
+    let mut accepted = Vec::new();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.check(&format!("SET {{{number}}}k v"), "+OK~");
+        // Longer than any test waits: the connections are closed when the others are done.
+        client.send_command(&format!("MIGRATE 127.0.0.1 {port} {{{number}}}k 0 600000"));
+        accepted.push(silent.accept().expect("it connects").0);
+    }
     for number in 0..50 {
         other.check(&format!("SET other {number}"), "+OK~");
         other.check("PING", "+PONG~");
     }
     drop(accepted);
-    let answer = show(&client.read_raw());
-    assert!(answer.starts_with("-IOERR"), "{answer}");
-    other.check("GET {a}k", "$1~v~");
+    for (number, client) in clients.iter_mut().enumerate() {
+        let answer = show(&client.read_raw());
+        assert!(answer.starts_with("-IOERR"), "{answer}");
+        other.check(&format!("GET {{{number}}}k"), "$1~v~");
+    }
 }
