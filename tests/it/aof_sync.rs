@@ -56,8 +56,8 @@ fn names(dir: &Path) -> String {
     std::fs::read_to_string(dir.join("appendonlydir/appendonly.aof.manifest")).expect("a manifest")
 }
 
-/// `no-appendfsync-on-rewrite yes` leaves the disk to a rewrite: nothing is synced while it runs, and replies of
-/// `always` do not wait; all is synced when it has ended. Without it syncs go on.
+/// `no-appendfsync-on-rewrite yes` leaves the disk to a rewrite: nothing is synced while it runs, and replies
+/// of `always` do not wait; all is synced when it has ended. Without it syncs go on.
 #[test]
 fn a_rewrite_may_have_the_disk_for_itself() {
     for spares in ["yes", "no"] {
@@ -127,8 +127,8 @@ fn a_slow_sync_is_counted_and_nobody_waits() {
     server.client().check("GET a", &format!("${}~{round}~", round.to_string().len()));
 }
 
-/// The power fails while two clients write and the file is rewritten again and again: with `always` everything
-/// acknowledged is there, with `everysec` all but the last two seconds.
+/// The power fails while two clients write and the file is rewritten again and again: with `always`
+/// everything acknowledged is there, with `everysec` all but the last two seconds.
 #[test]
 fn a_power_failure_takes_what_was_not_synced() {
     const CLIENTS: usize = 2;

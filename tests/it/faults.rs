@@ -1,5 +1,5 @@
-//! A disk for tests, below everything that persistence writes: operations fail, syncs are counted and held up,
-//! and a power failure takes what was not synced.
+//! A disk for tests, below everything that persistence writes: operations fail, syncs are counted and held
+//! up, and a power failure takes what was not synced.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

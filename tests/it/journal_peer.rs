@@ -13,8 +13,8 @@ use crate::peer::{Peer, tool_of_peers};
 use crate::peer_files::shown;
 use crate::value::parse;
 
-/// How far this server's clock is ahead of the peer's: what ends is ended by entries of the journal, and never
-/// by the peer itself.
+/// How far this server's clock is ahead of the peer's: what ends is ended by entries of the journal, and
+/// never by the peer itself.
 const AHEAD_MS: u64 = 3_600_000;
 
 /// Requests sent before their replies are read.

@@ -226,8 +226,8 @@ fn a_server_does_not_migrate_to_itself() {
     client.check("GET k", "$1~v~");
 }
 
-/// The target takes connections and never answers: with all workers waiting for it, MIGRATE held everybody for
-/// its whole time. Now the others' requests are all answered before it gives up.
+/// The target takes connections and never answers: with all workers waiting for it, MIGRATE held everybody
+/// for its whole time. Now the others' requests are all answered before it gives up.
 #[test]
 fn others_go_on_while_the_target_is_silent() {
     let pairs = [("io-threads", "2")];

@@ -21,8 +21,8 @@ fn key(kind: u8, name: &str, value: &[u8]) -> Vec<u8> {
     [vec![kind], text(name.as_bytes()), value.to_vec()].concat()
 }
 
-/// A ziplist of elements that are encoded already: bytes of the whole, of the last element's beginning, count,
-/// then each element behind the length of the one before.
+/// A ziplist of elements that are encoded already: bytes of the whole, of the last element's beginning,
+/// count, then each element behind the length of the one before.
 fn ziplist(elements: &[Vec<u8>]) -> Vec<u8> {
     let (mut body, mut before, mut tail) = (Vec::new(), 0, 10);
     for element in elements {

@@ -541,8 +541,8 @@ fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     // A transaction may hold what the loading needs: its values are read again where they are.
     let append_only = cx.server.append_only().filter(|_| cx.origin == Origin::Client);
     let Some(append_only) = append_only else { return read_again(cx) };
-    // The thread's other clients hear LOADING meanwhile, from another thread. What is heavy would stand in the
-    // way of the requests that are repeated, so this is not told to be.
+    // The thread's other clients hear LOADING meanwhile, from another thread. What is heavy would stand in
+    // the way of the requests that are repeated, so this is not told to be.
     (cx.server.scripting.give_way())(std::time::Duration::from_millis(1));
     let reloaded = append_only.reload().map_err(|error| {
         tracing::error!(error, "DEBUG LOADAOF");

@@ -294,8 +294,9 @@ impl Writer {
         }
     }
 
-    /// Writes what the journal has, and begins new files on the way. Where changes come as quickly as they are
-    /// written there is no end of it, so it stops after a while: syncs are not to wait for a pause in the load.
+    /// Writes what the journal has, and begins new files on the way. Where changes come as quickly as they
+    /// are written there is no end of it, so it stops after a while: syncs are not to wait for a pause in the
+    /// load.
     fn write_some(&mut self) -> io::Result<()> {
         let began = Instant::now();
         while began.elapsed() < STRETCH {
