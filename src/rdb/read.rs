@@ -288,7 +288,11 @@ impl<'l> Fields<'l> {
     }
 
     fn add(&mut self, field: &[u8], value: &[u8], end_ms: Option<u64>) -> Read<()> {
-        if end_ms.is_some_and(|end_ms| end_ms < self.past_ms) {
+        if end_ms.is_some_and(|end_ms| i64::try_from(end_ms).is_err()) {
+            return Err(RestoreError::Format);
+        }
+        // The time 0 is over whatever the time is, and walks over fields pass over it.
+        if end_ms.is_some_and(|end_ms| end_ms < self.past_ms.max(1)) {
             self.any_ended = true;
             return Ok(());
         }

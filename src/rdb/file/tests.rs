@@ -481,6 +481,25 @@ fn ends_of_fields() {
     }
 }
 
+/// A field that ended at the time 0 has ended at any time, and one beyond the last time is none: found by the
+/// fuzzer, as DUMP wrote fewer fields than it said.
+#[test]
+fn ends_at_both_ends_of_time() {
+    let fields = |end: i64| {
+        [&[2, 1, b'f', 1, b'v'][..], &end.to_le_bytes(), &[1, b'g', 1, b'w'], &(-1i64).to_le_bytes()].concat()
+    };
+    let record = |kind, value: &[u8]| read::record(kind, value, b"key", None, &limits(), 0);
+    let kept = record(kind::HASH_2, &fields(0)).expect("a hash").expect("a field is left");
+    let again = crate::rdb::restore(&dump(&kept), &limits()).expect("what DUMP writes is read");
+    assert_eq!(dump(&again.into_record(b"key", None)), dump(&kept));
+    assert!(matches!(kept.value(), ValueRef::Object(Object::Hash(hash)) if hash.len() == 1));
+    let beyond =
+        [&i64::MAX.to_le_bytes()[..], &[1, 0x81], &u64::MAX.to_be_bytes()[..], b"\x01f\x01v"].concat();
+    assert!(record(kind::HASH_METADATA, &beyond).is_err());
+    let beyond = [&i64::MAX.to_le_bytes()[..], &[1, 2], b"\x01f\x01v"].concat();
+    assert!(record(kind::HASH_METADATA, &beyond).is_err());
+}
+
 /// A file that ends anywhere is not whole: it gives no item that the whole file does not, and a clear error.
 #[test]
 fn every_prefix_of_a_file() {
