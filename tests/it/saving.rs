@@ -338,7 +338,9 @@ fn flushall_gives_up_a_snapshot() {
     client.check("SET a 1", "+OK~");
     client.check("FLUSHALL", "+OK~");
     eventually("another one is written", || info(&mut client, "rdb_saves") == "2");
-    assert_eq!(info(&mut client, "rdb_changes_since_last_save"), "0");
+    // Its instant may lie before the flush is counted, which ends with the command.
+    let changes = info(&mut client, "rdb_changes_since_last_save");
+    assert!(["0", "1"].contains(&&*changes), "{changes} changes since the last snapshot");
     let file = file(&server).expect("a file");
     assert!(!file.windows(3).any(|part| part == b"\x00\x01a"), "no key is in it");
 }
