@@ -133,3 +133,9 @@ impl CommandError {
 
 /// What a command's function answers: its reply is written, or this error is to be.
 pub type CommandResult = Result<(), CommandError>;
+
+/// What the system says of an error, without the number that Rust writes behind it.
+pub fn system_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}

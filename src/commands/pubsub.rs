@@ -339,11 +339,9 @@ fn publish(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 /// Publishes a message. In an undoable transaction it is kept until that has succeeded.
 fn send(cx: &mut Context<'_>, arguments: &[&[u8]], kind: Kind) -> CommandResult {
-    // About as much work as going through so many elements for each.
+    /// Work of sending to a receiver, in the units of [`Access::work`](crate::keyspace::access::Access::work).
     const RECEIVER: usize = 20;
-    if cx.server.pubsub.may_reach_many(kind) {
-        cx.keys.expect(RECEIVER * cx.server.pubsub.receiver_count(kind, arguments[1]));
-    }
+    cx.keys.expect(RECEIVER * cx.server.pubsub.many_subscribers(kind, arguments[1]));
     let (channel, text) = (Bytes::copy_from_slice(arguments[1]), Bytes::copy_from_slice(arguments[2]));
     let receivers = cx.changes.publish(Message { kind, channel, text });
     cx.reply.count(receivers);

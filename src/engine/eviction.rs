@@ -44,9 +44,8 @@ enum Room {
 }
 
 impl Server {
-    /// Bytes above `maxmemory`; 0 while it holds. What the journal takes does not count,
-    /// nor what a snapshot still has to write though it has gone from the data: evicting more would not make
-    /// that less.
+    /// Bytes above `maxmemory`; 0 while it holds. What the journal takes does not count, nor what a snapshot
+    /// still has to write though it has changed or gone since: evicting more would not make that less.
     #[inline]
     pub fn bytes_over_limit(&self) -> u64 {
         let limit = self.settings.maxmemory();

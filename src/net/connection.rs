@@ -254,7 +254,8 @@ impl Connection {
                 // that.
                 self.out.truncate(self.session.client.replied);
                 // How far these changed anything is not known any more.
-                self.session.client.seen_to = self.session.server.journal().end();
+                let end = self.session.server.journal().end();
+                (self.session.client.changed_to, self.session.client.seen_to) = (end, end);
                 return Err(End::Closed);
             };
             executed += end.executed;

@@ -6,7 +6,7 @@
 //! the other: rewriting goes on, and so does a backup when `appendonly` is switched off.
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Weak};
@@ -16,19 +16,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::aof::snapshot;
-use super::files::{Files, Output};
+use super::files::{Files, GradualOutput, Output};
 use crate::aof::{Manifest, Part};
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::backup::{BackupStatus, Backups, Phase};
-use crate::error::{CommandError, CommandResult};
+use crate::error::{CommandError, CommandResult, system_text};
 use crate::journal::Reader;
 
 /// Bytes of changes that may be unwritten. A backup that falls further behind is given up, as they are kept
 /// in memory.
 const UNWRITTEN_MAX: u64 = 256 << 20;
 
-/// Bytes after which the base is synced while it is written, so that the disk is not asked for all at once.
+/// Bytes after which the base is synced while it is written.
 const SYNC_EACH: u64 = 32 << 20;
 
 /// Longest wait of BACKUP SEAL for the disk.
@@ -137,7 +137,7 @@ impl Backup {
         let base = self.files.create(&run.path(&run.base.name))?;
         let mut begun = Ok(());
         let mut at_begin = |position| begun = self.begin(server, run, &incremental, position);
-        let mut out = BufWriter::with_capacity(256 << 10, Synced { file: &*base, unsynced: 0 });
+        let mut out = BufWriter::with_capacity(256 << 10, GradualOutput::new(&*base, Some(SYNC_EACH)));
         let is_cancelled = || run.is_cancelled();
         snapshot::write(server, true, &mut at_begin, &is_cancelled, &mut out)?;
         begun?;
@@ -167,7 +167,7 @@ impl Backup {
             move || {
                 *run.follower.lock() = Some(std::thread::current());
                 if let Err(error) = follow(&server, &run, &reader, &*file, position) {
-                    backup.fail(&run, &plain(&error));
+                    backup.fail(&run, &system_text(&error));
                 }
                 *run.follower.lock() = None;
                 // BACKUP SEAL does not wait for what has failed.
@@ -194,7 +194,7 @@ impl Backup {
         // What they panicked about was reported.
         before.into_iter().for_each(|thread| drop(thread.join()));
         match self.write(server, run) {
-            Err(error) => self.fail(run, &plain(&error)),
+            Err(error) => self.fail(run, &system_text(&error)),
             Ok(()) => {
                 let mut state = self.state.lock();
                 if !run.is_cancelled() {
@@ -317,7 +317,7 @@ impl Backups for Arc<Backup> {
         }
         let run = Arc::new(Run::new(&server).map_err(failed)?);
         self.files.create_folder(&run.folder).map_err(failed)?;
-        if !is_empty(&run.folder).map_err(failed)? {
+        if !self.files.names(&run.folder).map_err(failed)?.is_empty() {
             return Err(CommandError::text("ERR Backup directory is not empty"));
         }
         let before = std::mem::take(&mut state.threads);
@@ -367,7 +367,7 @@ impl Backups for Arc<Backup> {
             }
             Err(error) => {
                 if !run.is_cancelled() {
-                    state.give_up(&*self.files, &plain(&error));
+                    state.give_up(&*self.files, &system_text(&error));
                 }
                 Err(CommandError::new(format!("ERR Can't seal the backup: {}", state.status.error)))
             }
@@ -398,37 +398,5 @@ impl Backups for Arc<Backup> {
 
     fn files(&self) -> Vec<PathBuf> {
         self.state.lock().pinned.clone()
-    }
-}
-
-/// The system's words, without the number.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
-}
-
-fn is_empty(folder: &Path) -> io::Result<bool> {
-    Ok(std::fs::read_dir(folder)?.next().is_none())
-}
-
-/// A file that is synced bit by bit while it is written.
-struct Synced<'f> {
-    file: &'f dyn Output,
-    unsynced: u64,
-}
-
-impl Write for Synced<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)?;
-        self.unsynced += bytes.len() as u64;
-        if self.unsynced >= SYNC_EACH {
-            self.unsynced = 0;
-            self.file.sync()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::aof::check as requests;
-use super::lock::FolderLock;
+use super::lock::{FolderLock, LOCK_END};
 use super::rdb::check as snapshot;
 use crate::aof::Manifest;
 
@@ -188,7 +188,8 @@ impl Check<'_> {
         for entry in std::fs::read_dir(here)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.path().is_file() && !lines.contains_key(&name) && !name.ends_with(".manifest") {
+            let is_part = ![".manifest", LOCK_END].iter().any(|end| name.ends_with(end));
+            if entry.path().is_file() && is_part && !lines.contains_key(&name) {
                 names.insert(name);
             }
         }

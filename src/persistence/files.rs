@@ -129,6 +129,38 @@ fn is_running(id: u32) -> bool {
     id != std::process::id() && (!processes.join("self").exists() || processes.join(id.to_string()).exists())
 }
 
+/// A file that is written as a stream and may be synced bit by bit, so that the disk is not asked for all at
+/// the end.
+pub struct GradualOutput<'f> {
+    file: &'f dyn Output,
+    /// Bytes after which it is synced; `None` for never.
+    sync_each: Option<u64>,
+    unsynced: u64,
+}
+
+impl<'f> GradualOutput<'f> {
+    /// Goes on at the end of a file.
+    pub fn new(file: &'f dyn Output, sync_each: Option<u64>) -> Self {
+        Self { file, sync_each, unsynced: 0 }
+    }
+}
+
+impl Write for GradualOutput<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)?;
+        self.unsynced += bytes.len() as u64;
+        if self.sync_each.is_some_and(|each| self.unsynced >= each) {
+            self.unsynced = 0;
+            self.file.sync()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Output for File {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let mut file = self;

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+/// How the name of the file that is locked ends.
+pub const LOCK_END: &str = ".lock";
+
 /// The lock, which ends with the process or when this is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
@@ -38,7 +41,7 @@ impl FolderLock {
     pub fn stems_in(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        names.filter_map(|name| Some(name.strip_suffix(".lock")?.to_owned())).collect()
+        names.filter_map(|name| Some(name.strip_suffix(LOCK_END)?.to_owned())).collect()
     }
 
     /// Takes the lock of the files in a folder whose names begin with `stem`, and makes the folder. Servers
@@ -52,7 +55,7 @@ impl FolderLock {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(not_writable(error)),
             _ => {}
         }
-        let name = format!("{stem}.lock");
+        let name = format!("{stem}{LOCK_END}");
         let file = File::options()
             .create(true)
             .truncate(false)

@@ -1,7 +1,7 @@
 //! [`Saver`]: writes snapshots into the file that `dbfilename` names: when asked, at save points, and before
 //! the end.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use thiserror::Error;
 
-use super::files::{Files, Output, remove_leftovers};
+use super::files::{Files, GradualOutput, Output, remove_leftovers};
 use super::rdb::load::Purpose;
 use super::{aof, rdb};
 use crate::config::Directive;
@@ -31,9 +31,8 @@ const TEMPORARY_END: &str = ".rdb";
 /// Bytes that are gathered before they are written.
 const CHUNK: usize = 256 << 10;
 
-/// Bytes after which a file is synced, so that the disk is not asked for all at the end
-/// (`rdb-save-incremental-fsync`).
-const SYNC_EVERY: u64 = 32 << 20;
+/// Bytes after which a snapshot is synced while it is written (`rdb-save-incremental-fsync`).
+const SYNC_EACH: u64 = 32 << 20;
 
 /// Seconds after a snapshot that failed before a save point asks for the next one (Redis's figure).
 const RETRY_S: u64 = 5;
@@ -197,16 +196,8 @@ impl Saver {
         self.keys_total.store(begun.snapshot.key_count() as u64, Ordering::Relaxed);
         let changes = begun.changes;
         let incremental = server.config.flag(Directive::RdbSaveIncrementalFsync);
-        let mut unsynced = 0;
-        let mut write = |bytes: &[u8]| {
-            file.write(bytes)?;
-            unsynced += bytes.len() as u64;
-            if incremental && unsynced >= SYNC_EVERY {
-                unsynced = 0;
-                file.sync()?;
-            }
-            Ok(())
-        };
+        let mut out = GradualOutput::new(file, incremental.then_some(SYNC_EACH));
+        let mut write = |bytes: &[u8]| out.write_all(bytes);
         write_snapshot(server, begun, aof_base, &mut write, &mut |keys| {
             self.keys_done.store(keys, Ordering::Relaxed);
             if self.cancel.load(Ordering::Relaxed) { Err(SaveError::Cancelled) } else { Ok(()) }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::client::SharedClient;
 use super::waiter::Waiter;
-use crate::error::CommandError;
+use crate::error::{CommandError, system_text};
 
 /// What the writer of the append-only file has achieved, for all who wait for it.
 #[derive(Debug)]
@@ -127,11 +127,7 @@ impl Durability {
     /// Refuses writes from here on, or no longer (`None`).
     pub fn set_error(&self, error: Option<&std::io::Error>) {
         let mut text = self.error.lock();
-        *text = error.map(|error| {
-            let text = error.to_string();
-            // What follows is the error's number, which the system's own text does not have.
-            text.split(" (os error").next().unwrap_or_default().to_owned()
-        });
+        *text = error.map(system_text);
         self.refuses.store(text.is_some(), Ordering::Release);
     }
 

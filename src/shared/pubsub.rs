@@ -140,15 +140,6 @@ impl PubSub {
         receivers
     }
 
-    /// Whether a message may have so many receivers that sending it takes long.
-    pub fn may_reach_many(&self, kind: Kind) -> bool {
-        const MANY: usize = 1000;
-        match kind {
-            Kind::Channel => self.global.load(Ordering::Relaxed) > MANY,
-            Kind::Shard => true,
-        }
-    }
-
     /// Number of subscribers that a message to this channel would reach now.
     pub fn receiver_count(&self, kind: Kind, channel: &[u8]) -> usize {
         let direct = self.subscriber_count(kind, channel);
@@ -172,6 +163,16 @@ impl PubSub {
     /// Number of subscribers of a channel (PUBSUB NUMSUB).
     pub fn subscriber_count(&self, kind: Kind, channel: &[u8]) -> usize {
         self.map(kind).get(channel).map_or(0, |subscribers| subscribers.len())
+    }
+
+    /// Number of subscribers of a channel where a message to so many may take long to send; 0 where they are
+    /// few. Those of patterns are left out: the patterns would have to be matched twice.
+    pub fn many_subscribers(&self, kind: Kind, channel: &[u8]) -> usize {
+        const MANY: usize = 1000;
+        if kind == Kind::Channel && self.global.load(Ordering::Relaxed) < MANY {
+            return 0;
+        }
+        self.subscriber_count(kind, channel)
     }
 
     /// Collects subscribers of the channels, and with `true` patterns, that `is_meant` accepts. A client may

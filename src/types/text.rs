@@ -42,9 +42,9 @@ impl Text {
         Self { bytes, frozen: None }
     }
 
-    /// An empty text with room for as many bytes as this one has.
-    pub fn of_same_size(&self) -> Self {
-        Self::new(Vec::with_capacity(self.bytes.len()))
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
     }
 
     /// Bytes that it takes from the allocator.

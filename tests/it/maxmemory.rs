@@ -206,3 +206,26 @@ fn what_waits_for_the_disk_does_not_count() {
     assert!(used_memory(&mut client) > limit, "it is memory all the same");
     assert_eq!(info(&mut client, "evicted_keys"), "0");
 }
+
+/// What was evicted while a snapshot was being written was kept for it and still counted, so that eviction went
+/// on until nothing was left. Now as much goes as comes.
+#[test]
+fn a_snapshot_does_not_have_everything_evicted() {
+    let program = Program::start(&["--save", "", "--maxmemory-policy", "allkeys-lru"]);
+    let mut client = program.client();
+    let value = "x".repeat(100_000);
+    for number in 0..100 {
+        client.call(&["SET", &format!("k{number}"), &value]);
+    }
+    // Longer than the test takes.
+    client.check("CONFIG SET rdb-key-save-delay 60000000", "+OK~");
+    client.check("BGSAVE", "+Background saving started~");
+    let limit = used_memory(&mut client) + 1_000_000;
+    client.check(&format!("CONFIG SET maxmemory {limit}"), "+OK~");
+    for number in 0..50 {
+        assert_eq!(client.call(&["SET", &format!("new{number}"), &value]).text(), "OK");
+    }
+    let evicted: u64 = info(&mut client, "evicted_keys").parse().expect("a number");
+    assert!((20..60).contains(&evicted), "{evicted} keys for 50 that came");
+    assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "1");
+}

@@ -96,6 +96,7 @@ fn check_looks_through_what_a_server_wrote() {
         let dir = server.stop_and_keep();
         let (status, text) = run(dir.path(), &["check", "."]);
         assert_eq!(status, Some(0), "{text}");
+        assert!(!text.contains("no manifest names it"), "the lock is no file that was forgotten: {text}");
         has(&text, &["2.incr.aof: append-only file, ", "2 changes in 5 requests, 1 transactions\n"]);
         match preamble {
             "yes" => {

@@ -340,7 +340,7 @@ fn limits_of(limit: Option<(i64, i64)>, len: usize) -> std::ops::Range<usize> {
     start..start.saturating_add(count).min(len)
 }
 
-/// The indices of the elements in their order, those within LIMIT.
+/// The indices of the elements within LIMIT, in their order.
 fn order(
     cx: &mut Context<'_>,
     elements: &Elements,
@@ -364,7 +364,7 @@ fn order(
             weighed.into_iter().map(|(_, index)| index).collect()
         }
     };
-    Ok(order[range].to_vec())
+    Ok(order[range].into())
 }
 
 /// The indices of all elements in the order of numbers, those with equal ones in that of their bytes.
@@ -384,7 +384,7 @@ fn by_number(
         let rank = rank(weight);
         weighed.push((if options.descending { !rank } else { rank }, index));
     }
-    // Whole numbers are compared without a branch, which makes sorting twice as quick.
+    // Whole numbers are compared without a branch.
     weighed.sort_unstable_by_key(|(rank, _)| *rank);
     for equal in weighed.chunk_by_mut(|(a, _), (b, _)| a == b) {
         equal.sort_unstable_by(|(_, a), (_, b)| options.directed(elements.get(*a).cmp(elements.get(*b))));

@@ -273,14 +273,11 @@ fn set_pairs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Result<usize, Command
     let (mut created, mut lapsed) = (0, false);
     collection::change_or_make_hash(cx, &key, |hash| {
         hash.expect(count, &limits);
-        for group in arguments[2..].chunks(2 * collection::AHEAD) {
-            if count > collection::AHEAD {
-                group.iter().step_by(2).for_each(|field| hash.prefetch(field));
-            }
-            for pair in group.chunks_exact(2) {
-                lapsed |= has_lapsed(hash, pair[0], now_ms);
-                created += usize::from(hash.set(pair[0], pair[1], now_ms, &limits));
-            }
+        let (pairs, _) = arguments[2..].as_chunks::<2>();
+        for (number, [field, value]) in pairs.iter().enumerate() {
+            collection::ahead(pairs, number).iter().for_each(|[field, _]| hash.prefetch(field));
+            lapsed |= has_lapsed(hash, field, now_ms);
+            created += usize::from(hash.set(field, value, now_ms, &limits));
         }
     })?;
     tell_lapsed(cx, &key, lapsed);

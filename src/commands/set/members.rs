@@ -184,11 +184,9 @@ fn sadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let limits = cx.server.settings.collections.set();
     let add_all = |set: &mut Set| {
         let mut added = 0;
-        for group in members.chunks(collection::AHEAD) {
-            if members.len() > group.len() {
-                group.iter().for_each(|member| set.prefetch(member));
-            }
-            added += group.iter().filter(|member| set.add(member, &limits)).count();
+        for (number, member) in members.iter().enumerate() {
+            collection::ahead(members, number).iter().for_each(|member| set.prefetch(member));
+            added += usize::from(set.add(member, &limits));
         }
         added
     };

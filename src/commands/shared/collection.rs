@@ -22,8 +22,16 @@ const REPEATED_REPLY_MAX: usize = 1 << 29;
 /// Work of choosing an element at random and writing it, in the units of [`Access::work`].
 pub const RANDOM_WORK: usize = 10;
 
-/// Elements of a request that are prefetched together, before the first of them is looked up.
-pub const AHEAD: usize = 16;
+/// The elements of a request that are to be prefetched before its element `number` is looked up: a group of
+/// them before the first of it, none where the request has no more than one group.
+#[inline]
+pub fn ahead<T>(all: &[T], number: usize) -> &[T] {
+    const TOGETHER: usize = 16;
+    if all.len() <= TOGETHER || !number.is_multiple_of(TOGETHER) {
+        return &[];
+    }
+    &all[number..all.len().min(number + TOGETHER)]
+}
 
 /// A type of value that an [`Object`] can hold.
 pub trait Collection: Sized {

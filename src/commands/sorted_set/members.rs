@@ -347,10 +347,7 @@ pub fn add(
         zset.expect(pairs.len(), longest, &limits);
         let mut done = Added::default();
         for (number, (score, member)) in pairs.iter().enumerate() {
-            if number.is_multiple_of(collection::AHEAD) && pairs.len() > collection::AHEAD {
-                let group = pairs[number..].iter().take(collection::AHEAD);
-                group.for_each(|(_, member)| zset.prefetch(member));
-            }
+            collection::ahead(pairs, number).iter().for_each(|(_, member)| zset.prefetch(member));
             let outcome = options.apply(zset, member, *score, &limits)?;
             done.score = outcome.map(|(score, _)| score);
             match outcome {

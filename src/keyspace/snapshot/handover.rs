@@ -66,8 +66,8 @@ pub(super) enum Begin {
     /// Its members one by one, behind a head.
     Members(Head),
     /// A string or a stream: as one record, into which it is copied a piece at a time. The record is empty at
-    /// first.
-    Whole(RecordBox),
+    /// first, and gets room for so many bytes when its turn comes.
+    Whole(RecordBox, usize),
 }
 
 /// What is handed over.
@@ -180,7 +180,7 @@ impl Handover {
         }
     }
 
-    /// Freezes the value of a record, if it is a large table.
+    /// Freezes the value of a record, if it is a large one.
     pub(super) fn freeze(&self, physical: u16, record: &mut Record) -> Option<Handed> {
         let begin = begin_of(record)?;
         let id = self.last_reading.fetch_add(1, Ordering::Relaxed) + 1;
@@ -194,6 +194,15 @@ impl Handover {
     pub fn moved(&self, physical: u16, record: &Record) {
         if let Some(reading) = reading_of(record) {
             self.push(Handed::Moved { reading, place: (physical, record.key().into()) });
+        }
+    }
+
+    /// Notes that the snapshot has taken `bytes` for a copy that it puts together, or given them back.
+    pub(super) fn hold_copy(&self, bytes: usize, holds: bool) {
+        if holds {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        } else {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
@@ -231,8 +240,8 @@ fn begin_of(record: &Record) -> Option<Begin> {
         Object::Zset(zset) if zset.is_table() => (Kind::Zset, zset.len()),
         Object::Hash(hash) if hash.is_table() => (Kind::Hash { with_ends: hash.has_expiries() }, hash.len()),
         Object::List(list) if list.node_count().is_some() => (Kind::List, list.len()),
-        Object::Text(text) => return Some(whole(record, Object::Text(Owned::new(text.of_same_size())))),
-        Object::Stream(_) => return Some(whole(record, Object::Stream(Owned::default()))),
+        Object::Text(text) => return Some(whole(record, Object::Text(Owned::default()), text.len())),
+        Object::Stream(_) => return Some(whole(record, Object::Stream(Owned::default()), 0)),
         _ => return None,
     };
     Some(Begin::Members(Head {
@@ -244,12 +253,13 @@ fn begin_of(record: &Record) -> Option<Begin> {
     }))
 }
 
-fn whole(record: &Record, empty: Object) -> Begin {
+fn whole(record: &Record, empty: Object, room: usize) -> Begin {
     let copy = Record::new_object(record.key(), empty, record.expire_at_ms());
     copy.set_access(record.access());
-    Begin::Whole(copy)
+    Begin::Whole(copy, room)
 }
 
+/// Whether a value is frozen rather than copied, if it has a form that can be.
 fn is_large(object: &Object) -> bool {
     match object {
         Object::Text(text) => text.len() >= FREEZE_BYTES_MIN,

@@ -82,6 +82,8 @@ pub struct Snapshot<'k> {
     current: Option<u64>,
     /// What was copied so far of a frozen string or stream, which is returned as one record.
     copy: Option<RecordBox>,
+    /// Bytes of room that `copy` was given.
+    copy_room: usize,
     has_field_ends: bool,
     /// Bytes that may be handed over and not written.
     behind_max: usize,
@@ -125,6 +127,7 @@ impl<'k> Snapshot<'k> {
             places: HashMap::new(),
             current: None,
             copy: None,
+            copy_room: 0,
             has_field_ends,
             behind_max: crate::alloc::allocated_bytes().map_or(0, |bytes| bytes as usize).max(BEHIND_MIN),
             moves: 0,
@@ -158,7 +161,7 @@ impl<'k> Snapshot<'k> {
             self.tell_database(physical, sink);
             match begin {
                 Begin::Members(head) => sink.begin(&head),
-                Begin::Whole(copy) => self.copy = Some(copy),
+                Begin::Whole(copy, room) => self.begin_copy(copy, room),
             }
             self.current = Some(reading);
         } else if let Some((physical, record)) = self.waiting.pop_front() {
@@ -173,6 +176,16 @@ impl<'k> Snapshot<'k> {
             return self.finish().map(|()| false);
         }
         Ok(true)
+    }
+
+    /// Begins to put a string or stream together. One at a time has its room, as what a snapshot holds is
+    /// memory that nobody sees coming.
+    fn begin_copy(&mut self, mut copy: RecordBox, room: usize) {
+        if let Some(Object::Text(text)) = copy.object_mut() {
+            text.reserve(room);
+        }
+        self.handover.hold_copy(room, true);
+        (self.copy, self.copy_room) = (Some(copy), room);
     }
 
     /// Tells the sink which database follows, where it is another one than before.
@@ -297,6 +310,7 @@ impl<'k> Snapshot<'k> {
                 if let Some(copy) = self.copy.take() {
                     sink.record(&copy);
                     self.keyspace.reaper.discard(copy, FreeReason::Unlinked);
+                    self.handover.hold_copy(std::mem::take(&mut self.copy_room), false);
                 }
                 self.current = None;
                 self.handover.finished();

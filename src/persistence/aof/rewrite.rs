@@ -12,7 +12,7 @@ use super::snapshot;
 use super::writer::{Shared, Switch};
 use crate::aof::Part;
 use crate::engine::Server;
-use crate::persistence::files::Output;
+use crate::persistence::files::GradualOutput;
 
 /// Bytes after which a base is synced while it is written (`aof-rewrite-incremental-fsync`).
 const SYNC_EACH: u64 = 4 << 20;
@@ -58,7 +58,7 @@ impl Job {
             (Arc::clone(&folder.files), folder.temporary_base())
         };
         let file = files.create(&path)?;
-        let base = BaseFile { file: &*file, job: self, unsynced: 0 };
+        let base = GradualOutput::new(&*file, self.syncs_bit_by_bit.then_some(SYNC_EACH));
         let mut out = BufWriter::with_capacity(256 << 10, base);
         let is_cancelled = || self.cancelled.load(Ordering::Acquire);
         let mut at_begin = |position| {
@@ -73,31 +73,5 @@ impl Job {
     /// Puts the file that was written in the place of the base and of all files before `first`.
     pub(super) fn take_base(&self, first: Option<&Part>) -> io::Result<()> {
         self.folder.lock().take_base(self.is_rdb, first)
-    }
-}
-
-/// A base while it is written.
-struct BaseFile<'j> {
-    file: &'j dyn Output,
-    job: &'j Job,
-    unsynced: u64,
-}
-
-impl Write for BaseFile<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.job.cancelled.load(Ordering::Acquire) {
-            return Err(io::Error::other("the rewrite was cancelled"));
-        }
-        self.file.write(bytes)?;
-        self.unsynced += bytes.len() as u64;
-        if self.job.syncs_bit_by_bit && self.unsynced >= SYNC_EACH {
-            self.unsynced = 0;
-            self.file.sync()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -23,7 +23,7 @@ pub(in crate::persistence) fn is_in_the_way(server: &Server) -> bool {
 
 /// Writes all data as it is at one position, as an RDB file or as requests. `at_begin` is called with that
 /// position while nobody else is in the keyspace: what is changed from there on stands in the journal behind
-/// it. Waits while another snapshot is being read; `is_cancelled` ends the wait.
+/// it. Waits while another snapshot is being read; `is_cancelled` ends the wait and the writing.
 ///
 /// # Errors
 /// What writing says, or why the snapshot could not be read to its end.
@@ -41,7 +41,7 @@ pub(in crate::persistence) fn write(
             break begun;
         }
         if is_cancelled() {
-            return Err(io::Error::other("the rewrite was cancelled"));
+            return Err(cancelled());
         }
         std::thread::sleep(PAUSE);
     };
@@ -60,6 +60,9 @@ pub(in crate::persistence) fn write(
     }
     libraries.iter().for_each(|library| writer.library(&library.source));
     loop {
+        if is_cancelled() {
+            return Err(cancelled());
+        }
         let keys = writer.keys();
         let more = snapshot.next(&mut writer).map_err(io::Error::other)?;
         if writer.bytes().len() >= CHUNK || !more {
@@ -71,4 +74,8 @@ pub(in crate::persistence) fn write(
             return Ok(());
         }
     }
+}
+
+fn cancelled() -> io::Error {
+    io::Error::other("it was cancelled")
 }
