@@ -145,12 +145,12 @@ impl Handover {
 
     /// Notes that a record was written.
     pub(super) fn written(&self, record: &Record) {
-        self.bytes.fetch_sub(record.memory_bytes(), Ordering::Relaxed);
+        self.gave_back(record.memory_bytes());
     }
 
     /// Notes that the snapshot has copied a record, or keeps one that was deleted.
     pub(super) fn copied(&self, record: &Record) {
-        self.bytes.fetch_add(record.memory_bytes(), Ordering::Relaxed);
+        self.took(record.memory_bytes());
     }
 
     pub(super) fn take(&self) -> VecDeque<Handed> {
@@ -197,13 +197,14 @@ impl Handover {
         }
     }
 
-    /// Notes that the snapshot has taken `bytes` for a copy that it puts together, or given them back.
-    pub(super) fn hold_copy(&self, bytes: usize, holds: bool) {
-        if holds {
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        } else {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
+    /// Notes that the snapshot has taken memory for a copy that it puts together.
+    pub(super) fn took(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that it has given it back.
+    pub(super) fn gave_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Takes a record that is to be freed, where its value is frozen; gives any other back.

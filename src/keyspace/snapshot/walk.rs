@@ -184,7 +184,7 @@ impl<'k> Snapshot<'k> {
         if let Some(Object::Text(text)) = copy.object_mut() {
             text.reserve(room);
         }
-        self.handover.hold_copy(room, true);
+        self.handover.took(room);
         (self.copy, self.copy_room) = (Some(copy), room);
     }
 
@@ -310,7 +310,7 @@ impl<'k> Snapshot<'k> {
                 if let Some(copy) = self.copy.take() {
                     sink.record(&copy);
                     self.keyspace.reaper.discard(copy, FreeReason::Unlinked);
-                    self.handover.hold_copy(std::mem::take(&mut self.copy_room), false);
+                    self.handover.gave_back(std::mem::take(&mut self.copy_room));
                 }
                 self.current = None;
                 self.handover.finished();
