@@ -7,7 +7,9 @@
 //! its changes; what a transaction or script did is appended as MULTI ... EXEC, in one piece.
 //!
 //! Pure state: readers (the writer of the append-only file, links to replicas) hold the bytes by reference
-//! and move their own positions. With no reader nothing is made and nothing kept.
+//! and move their own positions. What all of them have read goes, but for a backlog of the last bytes where
+//! one is kept ([`Journal::keep`]): a link that was cut goes on from there. With no reader and no backlog
+//! nothing is made and nothing kept.
 
 mod entries;
 
@@ -49,6 +51,8 @@ struct State {
     database: Option<usize>,
     readers: Vec<Place>,
     last_reader: u64,
+    /// Bytes before the end that are kept though nobody has to read them; `None` without a backlog.
+    backlog: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -117,12 +121,42 @@ impl Journal {
     /// called while nobody else is in the keyspace: commands ask once whether anybody reads.
     pub fn listen(&self, wake: impl Fn() + Send + Sync + 'static) -> Reader {
         let mut state = self.state.lock();
-        state.last_reader += 1;
-        let (number, position) = (state.last_reader, state.end());
-        state.readers.push(Place { number, position, sleeps: false, wake: Box::new(wake) });
+        let position = state.end();
         state.database = None;
         self.heard.store(true, Ordering::Relaxed);
-        Reader(number)
+        state.enter_reader(position, Box::new(wake))
+    }
+
+    /// Enters a reader that goes on at an earlier position, whose database it knows; `None` where the bytes
+    /// from there on are not kept, or are still to come. To be called while there is a backlog.
+    pub fn listen_from(&self, position: u64, wake: impl Fn() + Send + Sync + 'static) -> Option<Reader> {
+        let mut state = self.state.lock();
+        let is_kept = state.backlog.is_some() && (state.first()..=state.end()).contains(&position);
+        is_kept.then(|| state.enter_reader(position, Box::new(wake)))
+    }
+
+    /// Keeps at least the last `size` bytes from now on, as far as there will be so many; `None` ends that.
+    /// To be called while nobody else is in the keyspace, as [`listen`](Self::listen).
+    pub fn keep(&self, size: Option<u64>) {
+        let mut state = self.state.lock();
+        state.backlog = size;
+        self.heard.store(size.is_some() || !state.readers.is_empty(), Ordering::Relaxed);
+        state.forget_read();
+    }
+
+    /// The position of the first byte that is kept: the end where none is.
+    pub fn first(&self) -> u64 {
+        self.state.lock().first()
+    }
+
+    /// Goes on at a position, as if all bytes before it had been here. For a server that takes over a stream
+    /// from another one; no reader is entered and nothing is kept.
+    pub fn begin_at(&self, position: u64) {
+        let mut state = self.state.lock();
+        debug_assert!(state.readers.is_empty());
+        state.sealed.clear();
+        (state.open, state.open_start, state.database) = (BytesMut::new(), position, None);
+        self.end.store(position, Ordering::Release);
     }
 
     /// Lets the next entry say its database: a file of its own begins at the present end. Returns that
@@ -158,11 +192,11 @@ impl Journal {
         Some((position, bytes))
     }
 
-    /// Ends a reader. With the last one the journal falls silent.
+    /// Ends a reader. With the last one the journal falls silent, unless there is a backlog.
     pub fn leave(&self, reader: &Reader) {
         let mut state = self.state.lock();
         state.readers.retain(|place| place.number != reader.0);
-        if state.readers.is_empty() {
+        if state.readers.is_empty() && state.backlog.is_none() {
             self.heard.store(false, Ordering::Relaxed);
         }
         state.forget_read();
@@ -190,11 +224,10 @@ impl Journal {
         self.memory_bytes() as u64 + self.kept_by_reader.load(Ordering::Relaxed)
     }
 
-    /// Bytes kept for readers.
+    /// Bytes kept for readers and as the backlog.
     pub fn memory_bytes(&self) -> usize {
         let state = self.state.lock();
-        let first = state.sealed.front().map_or(state.open_start, |piece| piece.start);
-        (state.end() - first) as usize
+        (state.end() - state.first()) as usize
     }
 }
 
@@ -209,11 +242,23 @@ impl State {
         self.open_start + self.open.len() as u64
     }
 
+    fn first(&self) -> u64 {
+        self.sealed.front().map_or(self.open_start, |piece| piece.start)
+    }
+
+    fn enter_reader(&mut self, position: u64, wake: Box<dyn Fn() + Send + Sync>) -> Reader {
+        self.last_reader += 1;
+        self.readers.push(Place { number: self.last_reader, position, sleeps: false, wake });
+        Reader(self.last_reader)
+    }
+
     /// Appends parts that belong together.
     fn write(&mut self, parts: &[&[u8]]) {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         if self.open.capacity() - self.open.len() < len {
             self.seal();
+            // Where nobody reads, this is what keeps the backlog within its size.
+            self.forget_read();
             self.open = BytesMut::with_capacity(len.max(BLOCK));
         }
         parts.iter().for_each(|part| self.open.extend_from_slice(part));
@@ -234,9 +279,11 @@ impl State {
         }
     }
 
-    /// Drops what all readers have read.
+    /// Drops what all readers have read and the backlog does not need.
     fn forget_read(&mut self) {
-        let needed = self.readers.iter().map(|place| place.position).min();
+        let read = self.readers.iter().map(|place| place.position).min();
+        let kept = self.backlog.map(|size| self.end().saturating_sub(size));
+        let needed = read.into_iter().chain(kept).min();
         if needed.is_none() {
             self.seal();
             self.open = BytesMut::new();
@@ -347,6 +394,43 @@ mod tests {
         }
         assert!(!journal.is_heard());
         assert_eq!(journal.memory_bytes(), 0, "what everybody has read is not kept");
+    }
+
+    /// Somebody who was cut off goes on where he was, as long as the backlog reaches there.
+    #[test]
+    fn a_backlog_is_kept_for_those_who_come_back() {
+        const SIZE: u64 = 3 * BLOCK as u64;
+        let journal = Journal::default();
+        assert!(journal.listen_from(0, || {}).is_none(), "there is no backlog");
+        journal.begin_at(1000);
+        journal.keep(Some(SIZE));
+        assert!(journal.is_heard());
+        assert_eq!((journal.first(), journal.end()), (1000, 1000));
+        let mut rng = fastrand::Rng::with_seed(4);
+        let mut all = Vec::new();
+        for _ in 0..2000 {
+            let entry = one(0, &[b"SET", b"key", &vec![b'v'; rng.usize(..20_000)]]);
+            if all.is_empty() {
+                all.extend_from_slice(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n");
+            }
+            all.extend_from_slice(entry.bytes());
+            journal.append(&entry);
+            assert_eq!(journal.end(), 1000 + all.len() as u64);
+            let kept = journal.end() - journal.first();
+            assert!(kept >= SIZE.min(all.len() as u64) && kept <= SIZE + 2 * BLOCK as u64, "{kept} bytes");
+            let position = journal.first() + rng.u64(..=kept);
+            if rng.u8(..) < 10 {
+                let reader = journal.listen_from(position, || {}).expect("it is kept");
+                assert!(read_all(&journal, &reader) == all[(position - 1000) as usize..]);
+                journal.leave(&reader);
+            }
+        }
+        assert!(journal.first() > 1000);
+        assert!(journal.listen_from(journal.first() - 1, || {}).is_none(), "it has gone");
+        assert!(journal.listen_from(journal.end() + 1, || {}).is_none(), "it is still to come");
+        journal.keep(None);
+        assert!(!journal.is_heard());
+        assert_eq!(journal.memory_bytes(), 0);
     }
 
     #[test]
