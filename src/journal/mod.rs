@@ -59,6 +59,19 @@ struct State {
 struct Piece {
     start: u64,
     bytes: Bytes,
+    for_links: bool,
+}
+
+/// What a reader is given: bytes of whole entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The position of the first of them.
+    pub position: u64,
+    /// At most one block or one entry.
+    pub bytes: Bytes,
+    /// Whether they are no changes of the data but words to replicas, which no file is to hold: they count in
+    /// positions, and nothing else.
+    pub for_links: bool,
 }
 
 /// How far a reader has come.
@@ -110,6 +123,23 @@ impl Journal {
         } else {
             state.write(&[entries.bytes()]);
         }
+        self.appended(&mut state)
+    }
+
+    /// Appends requests that only links to replicas pass on (PING, GETACK, PUBLISH), which work in any
+    /// database. Returns the position behind them.
+    pub fn append_for_links(&self, entries: &Entries) -> u64 {
+        let mut state = self.state.lock();
+        state.seal();
+        state.write(&[entries.bytes()]);
+        state.seal();
+        if let Some(last) = state.sealed.back_mut() {
+            last.for_links = true;
+        }
+        self.appended(&mut state)
+    }
+
+    fn appended(&self, state: &mut State) -> u64 {
         let end = state.end();
         self.end.store(end, Ordering::Release);
         state.wake_sleepers();
@@ -167,9 +197,8 @@ impl Journal {
         state.end()
     }
 
-    /// The next bytes for a reader, as whole entries: the position of the first of them, and at most one
-    /// block or one entry. `None` where it has read all; it is woken then when more comes.
-    pub fn read(&self, reader: &Reader) -> Option<(u64, Bytes)> {
+    /// The next bytes for a reader. `None` where it has read all; it is woken then when more comes.
+    pub fn read(&self, reader: &Reader) -> Option<Stretch> {
         let mut state = self.state.lock();
         let end = state.end();
         let place = state.readers.iter_mut().find(|place| place.number == reader.0)?;
@@ -183,13 +212,13 @@ impl Journal {
         }
         let at = state.sealed.partition_point(|piece| piece.end() <= position);
         let piece = state.sealed.get(at)?;
-        let bytes = piece.bytes.slice((position - piece.start) as usize..);
+        let (bytes, for_links) = (piece.bytes.slice((position - piece.start) as usize..), piece.for_links);
         let next = piece.end();
         if let Some(place) = state.readers.iter_mut().find(|place| place.number == reader.0) {
             place.position = next;
         }
         state.forget_read();
-        Some((position, bytes))
+        Some(Stretch { position, bytes, for_links })
     }
 
     /// Ends a reader. With the last one the journal falls silent, unless there is a backlog.
@@ -275,7 +304,7 @@ impl State {
         if !self.open.is_empty() {
             let (start, bytes) = (self.open_start, self.open.split().freeze());
             self.open_start += bytes.len() as u64;
-            self.sealed.push_back(Piece { start, bytes });
+            self.sealed.push_back(Piece { start, bytes, for_links: false });
         }
     }
 
@@ -318,8 +347,8 @@ mod tests {
 
     fn read_all(journal: &Journal, reader: &Reader) -> Vec<u8> {
         let mut all = Vec::new();
-        while let Some((_, bytes)) = journal.read(reader) {
-            all.extend_from_slice(&bytes);
+        while let Some(stretch) = journal.read(reader) {
+            all.extend_from_slice(&stretch.bytes);
         }
         all
     }
@@ -381,10 +410,10 @@ mod tests {
             assert_eq!(journal.append(&entry), expected.len() as u64);
             let (reader, start, seen) = &mut readers[rng.usize(..) % (round / 500 + 1)];
             if rng.bool()
-                && let Some((position, bytes)) = journal.read(reader)
+                && let Some(stretch) = journal.read(reader)
             {
-                assert_eq!(position, (*start + seen.len()) as u64);
-                seen.extend_from_slice(&bytes);
+                assert_eq!(stretch.position, (*start + seen.len()) as u64);
+                seen.extend_from_slice(&stretch.bytes);
             }
         }
         for (reader, start, mut seen) in readers {
@@ -431,6 +460,29 @@ mod tests {
         journal.keep(None);
         assert!(!journal.is_heard());
         assert_eq!(journal.memory_bytes(), 0);
+    }
+
+    /// Words to replicas stand in the stream by themselves, so that files can leave them out, and change
+    /// nothing about the database of the next entry.
+    #[test]
+    fn words_to_replicas_are_marked() {
+        let journal = Journal::default();
+        let reader = journal.listen(|| {});
+        let mut ping = Entries::default();
+        ping.push(None, &[b"PING"]);
+        let entry = one(2, &[b"DEL", b"a"]);
+        journal.append(&entry);
+        journal.append_for_links(&ping);
+        journal.append(&entry);
+        let mut all = Vec::new();
+        while let Some(Stretch { position, bytes, for_links }) = journal.read(&reader) {
+            all.push((position, bytes.len(), for_links));
+        }
+        let (select, entry, ping) = (23, entry.bytes().len(), ping.bytes().len());
+        let first = select + entry;
+        let expected = [(0, first, false), (first as u64, ping, true), ((first + ping) as u64, entry, false)];
+        assert_eq!(all, expected);
+        assert_eq!(journal.end(), (first + ping + entry) as u64);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::backup::{BackupStatus, Backups, Phase};
 use crate::error::{CommandError, CommandResult, system_text};
-use crate::journal::Reader;
+use crate::journal::{Reader, Stretch};
 
 /// Bytes of changes that may be unwritten. A backup that falls further behind is given up, as they are kept
 /// in memory.
@@ -290,13 +290,15 @@ fn follow(server: &Server, run: &Run, reader: &Reader, file: &dyn Output, from: 
         if server.journal().unread(reader) > UNWRITTEN_MAX {
             return Err(io::Error::other("the disk is too slow for the changes"));
         }
-        let Some((position, mut bytes)) = server.journal().read(reader) else {
+        let Some(Stretch { position, mut bytes, for_links }) = server.journal().read(reader) else {
             std::thread::park_timeout(LOOK);
             continue;
         };
         debug_assert_eq!(position, written);
         bytes.truncate(usize::try_from(end - written).unwrap_or(usize::MAX));
-        file.write(&bytes)?;
+        if !for_links {
+            file.write(&bytes)?;
+        }
         written += bytes.len() as u64;
     }
 }

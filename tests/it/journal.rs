@@ -230,7 +230,7 @@ pub fn content(client: &mut Client, key: &str) -> String {
 
 pub fn read_all(journal: &Journal, reader: &Reader) -> Vec<u8> {
     let mut all = Vec::new();
-    while let Some((_, bytes)) = journal.read(reader) {
+    while let Some(kvarts::journal::Stretch { bytes, .. }) = journal.read(reader) {
         all.extend_from_slice(&bytes);
     }
     all

@@ -307,11 +307,23 @@ impl Writer {
                 }
             }
             self.switch_if_due()?;
-            let Some((position, bytes)) = self.server.journal().read(&self.reader) else { return Ok(()) };
-            debug_assert_eq!(position, self.written);
-            self.take(position, bytes);
+            let Some(stretch) = self.server.journal().read(&self.reader) else { return Ok(()) };
+            debug_assert_eq!(stretch.position, self.written);
+            if stretch.for_links {
+                self.pass_over(stretch.bytes.len() as u64);
+            } else {
+                self.take(stretch.position, stretch.bytes);
+            }
         }
         Ok(())
+    }
+
+    /// Passes over bytes that no file is to hold.
+    fn pass_over(&mut self, len: u64) {
+        if self.synced == self.written {
+            self.synced += len;
+        }
+        self.written += len;
     }
 
     /// Takes bytes from the journal, cut where a new file begins.
