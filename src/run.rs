@@ -24,6 +24,7 @@ use crate::net::ports::{ListeningPorts, fit_maxclients};
 use crate::net::tls::{TlsError, TlsSource};
 use crate::persistence::aof::{AofError, AppendOnlyFile};
 use crate::persistence::backup::Backup;
+use crate::persistence::copies::CopyMaker;
 use crate::persistence::files::{Disk, Files};
 use crate::persistence::rdb;
 use crate::persistence::rdb::load::{LoadError, Purpose};
@@ -60,6 +61,7 @@ pub struct Handle {
     sweeper: Option<Sweeper>,
     keeper: Option<Keeper>,
     saver: Arc<Saver>,
+    copies: Arc<CopyMaker>,
     append_only: Arc<AppendOnlyFile>,
     backup: Arc<Backup>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -145,6 +147,8 @@ fn start_server(
     let saver = Saver::new(&server, Arc::clone(&files));
     server.set_saving(Arc::new(Arc::clone(&saver)));
     server.scripting.set_give_way(Arc::new(move |pause| give_way(pause, &giving)));
+    let copies = CopyMaker::new(&server, Arc::clone(&files));
+    server.set_full_copies(Arc::new(Arc::clone(&copies)));
     let append_only = AppendOnlyFile::new(&server, Arc::clone(&files));
     let backup = Backup::new(&server, Arc::clone(&files));
     server.set_backups(Arc::new(Arc::clone(&backup)));
@@ -161,6 +165,7 @@ fn start_server(
         sweeper: Some(sweeper),
         keeper: Some(keeper),
         saver,
+        copies,
         append_only: Arc::clone(&append_only),
         backup: Arc::clone(&backup),
         runtime: Some(runtime),
@@ -179,6 +184,7 @@ fn start_server(
         let _inside = runtime.enter();
         handle.socket_file = listen(runtime, Listening { server: Arc::clone(&server), tls })?;
         runtime.spawn(housekeeping(Arc::clone(&server)));
+        runtime.spawn(look_after_replicas(Arc::clone(&server)));
         runtime.spawn(look_after_files(append_only, backup));
     }
     // Tools wait for this line, which says nothing about the data.
@@ -365,6 +371,7 @@ impl Drop for Handle {
         // A script that goes on for ever holds its locks, which the threads below may wait for.
         self.server.scripting.slow.end_all();
         self.saver.stop();
+        self.copies.stop();
         self.sweeper = None;
         self.keeper = None;
         if let Some(loader) = self.loader.take() {
@@ -449,6 +456,20 @@ async fn housekeeping(server: Arc<Server>) {
             saving.look();
         }
         server.memory_use();
+    }
+}
+
+/// Pings replicas and begins their copies when it is time.
+async fn look_after_replicas(server: Arc<Server>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tick.tick().await;
+        if !server.replication.replicas.had_any() {
+            continue;
+        }
+        let server = Arc::clone(&server);
+        // It may wait for commands that run. Its panics were reported by the panic hook.
+        drop(tokio::task::spawn_blocking(move || server.look_after_replicas()).await);
     }
 }
 

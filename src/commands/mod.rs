@@ -67,6 +67,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         server::config::COMMANDS,
         server::info::COMMANDS,
         server::process::COMMANDS,
+        server::replication::COMMANDS,
         server::saving::COMMANDS,
         server::append_only::COMMANDS,
         server::backup::COMMANDS,

@@ -10,12 +10,12 @@ pub mod wait_queues;
 pub mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use bytes::Bytes;
 
 use crate::config::KeyspaceEvents;
-use crate::journal::Journal;
+use crate::journal::{Entries, Journal};
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::shared::clock::Clock;
@@ -41,6 +41,8 @@ pub struct Effects {
     pub journal: Journal,
     pubsub: Arc<PubSub>,
     clock: Arc<Clock>,
+    /// Whether replicas follow, or may come back to, the journal.
+    has_links: AtomicBool,
 }
 
 /// A message that PUBLISH or SPUBLISH sends.
@@ -65,6 +67,7 @@ impl Effects {
             journal: Journal::default(),
             pubsub,
             clock,
+            has_links: AtomicBool::new(false),
         }
     }
 
@@ -96,9 +99,20 @@ impl Effects {
         }
     }
 
-    /// Sends a message. Returns the number of its receivers.
+    /// Has messages told to replicas from now on, or no longer.
+    pub fn set_has_links(&self, has_links: bool) {
+        self.has_links.store(has_links, Ordering::Relaxed);
+    }
+
+    /// Sends a message, also to the subscribers of replicas. Returns the number of its receivers here.
     pub fn send(&self, message: &Message) -> usize {
         let now_ms = self.clock.now_ms();
+        if self.has_links.load(Ordering::Relaxed) {
+            let command: &[u8] = if message.kind == Kind::Shard { b"SPUBLISH" } else { b"PUBLISH" };
+            let mut entries = Entries::default();
+            entries.push(None, &[command, &message.channel, &message.text]);
+            self.journal.append_for_links(&entries);
+        }
         match message.kind {
             Kind::Channel => self.pubsub.publish(&message.channel, &message.text, now_ms),
             Kind::Shard => self.pubsub.spublish(&message.channel, &message.text, now_ms),

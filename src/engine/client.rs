@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::link::Link;
 use super::rights::Rights;
 use super::transaction::{Transaction, Watch};
+use crate::replication::Announced;
 use crate::resp::Version;
 use crate::shared::client::{Door, SharedClient};
 use crate::shared::ordered::Ordered;
@@ -88,6 +90,10 @@ pub struct Client {
     /// Position in the journal behind everything that its replies may show, changes of others included. The
     /// replies wait until that is as safe as `appendfsync` asks for.
     pub seen_to: u64,
+    /// What it said of itself as a replica, before it asked for data.
+    pub announced: Option<Box<Announced>>,
+    /// Set when it is a replica: what its connection sends.
+    pub link: Option<Box<Link>>,
     /// Set while its request waits for keys.
     pub waiter: Option<Arc<Waiter>>,
     /// Offset in the write buffer at which the reply under way begins. All bytes before it are whole replies.
@@ -148,6 +154,8 @@ impl Client {
             is_loader: false,
             changed_to: 0,
             seen_to: 0,
+            announced: None,
+            link: None,
             waiter: None,
             replied: 0,
             shared,

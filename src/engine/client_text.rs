@@ -23,6 +23,7 @@ pub fn flags_of(client: &SharedClient) -> String {
             flags.push(letter);
         }
     };
+    add(client.replica.load(Relaxed), 'S');
     add(client.monitor.load(Relaxed), 'O');
     add(subscriptions_of(client).iter().any(|count| *count > 0), 'P');
     let tracker = client.tracker.lock().clone();

@@ -83,6 +83,8 @@ pub enum After {
     Sleep(u64),
     /// Wait until the request is served, see [`Context::wait_for`].
     Wait,
+    /// Become the link of a replica.
+    Link,
     /// End the server.
     Shutdown,
 }

@@ -50,6 +50,9 @@ impl Server {
         if let Some(waiter) = client.waiter.take() {
             self.effects.waiting.abandon(&waiter);
         }
+        if let Some(link) = client.link.take() {
+            self.end_link(*link);
+        }
         self.unwatch(client);
         self.unsubscribe_all(client);
         self.end_monitor(client);

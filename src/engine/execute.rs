@@ -274,8 +274,8 @@ impl Context<'_> {
         let waiting = &self.server.effects.waiting;
         let waiter = waiting.add(shared, self.client.version, self.command.id, request, keys, wait);
         *shared.waiter.lock() = Some(Arc::clone(&waiter));
-        if let Some(disk) = waiter.wait.disk {
-            self.server.wait_for_disk(disk, &waiter);
+        if let Some(acks) = &waiter.wait.acks {
+            self.server.wait_for_acks(acks, &waiter);
         }
         self.client.waiter = Some(waiter);
     }

@@ -102,7 +102,7 @@ impl Server {
         if client.monitor && flags.intersects(ON_KEYS) {
             return Verdict::Refuse(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
-        if self.pause.is_set() && self.is_paused(client, entry, arguments, now_ms) {
+        if self.pause.is_set() && client.link.is_none() && self.is_paused(client, entry, arguments, now_ms) {
             return Verdict::Wait;
         }
         Verdict::Pass
@@ -114,12 +114,6 @@ impl Server {
         self.snapshot_failed.load(std::sync::atomic::Ordering::Relaxed)
             && self.config.flag(Directive::StopWritesOnBgsaveError)
             && !self.config.save_points().is_empty()
-    }
-
-    /// Number of replicas in good state for `min-replicas-to-write`: one where the read-only port is open, as
-    /// it is never behind.
-    pub fn good_replicas(&self) -> usize {
-        usize::from(self.identity.ports.read().read_only != 0)
     }
 
     /// Whether there are fewer replicas than `min-replicas-to-write` asks for.

@@ -14,10 +14,12 @@ pub(crate) mod eviction;
 mod execute;
 pub(crate) mod heavy;
 pub(crate) mod judge;
+pub(crate) mod link;
 pub(crate) mod memory;
 pub(crate) mod monitor;
 pub(crate) mod network;
 pub(crate) mod observe;
+pub(crate) mod replication;
 mod replies;
 mod request;
 pub(crate) mod rights;
@@ -103,6 +105,8 @@ pub struct Server {
     pub skips_checksums: AtomicBool,
     /// How far changes are on disk, and who waits for that.
     pub durability: Durability,
+    /// Who follows this server, and in which history.
+    pub replication: replication::Replication,
     /// The append-only file for commands, served by `persistence`; unset in a server without files.
     append_only: std::sync::OnceLock<Arc<dyn append_only::AppendOnly>>,
     backups: std::sync::OnceLock<Arc<dyn backup::Backups>>,
@@ -122,8 +126,6 @@ pub struct Server {
 pub struct Identity {
     /// 40 hex digits, new at each start.
     pub run_id: String,
-    /// 40 hex digits, of the replication history.
-    pub replication_id: parking_lot::RwLock<String>,
     /// When it started, in milliseconds of Unix time.
     pub started_ms: u64,
     /// Threads that run commands.
@@ -236,7 +238,6 @@ impl Server {
             cluster: ClusterState::new(cluster_enabled),
             identity: Identity {
                 run_id: crate::random::hex(40),
-                replication_id: parking_lot::RwLock::new(crate::random::hex(40)),
                 started_ms: clock.now_ms(),
                 workers,
                 memory_startup: 0,
@@ -248,6 +249,7 @@ impl Server {
             skips_checksums: AtomicBool::new(false),
             clock,
             durability: Durability::default(),
+            replication: replication::Replication::default(),
             append_only: std::sync::OnceLock::new(),
             backups: std::sync::OnceLock::new(),
             log: std::sync::OnceLock::new(),
@@ -266,6 +268,7 @@ impl Server {
     /// CONFIG SET.
     pub fn apply_settings(&self) {
         self.settings.load(&self.config);
+        self.resize_backlog();
         for (loss, directive) in [
             (FreeReason::Evicted, Directive::LazyfreeLazyEviction),
             (FreeReason::Expired, Directive::LazyfreeLazyExpire),
@@ -332,13 +335,6 @@ impl Server {
         let totals = [Counter::CommandsProcessed, Counter::NetInputBytes, Counter::NetOutputBytes]
             .map(|counter| self.stats.sum(counter));
         self.upkeep.rates.write().measure(self.clock.monotonic_ns(), totals);
-    }
-
-    /// The replication offset that both ports tell: one more than the changes made. It is never 0, since
-    /// clients (Lettuce) take a replica at offset 0 for one that has no data yet, and the read-only port
-    /// always has all of it.
-    pub fn replication_offset(&self) -> u64 {
-        1 + self.changes.load(Ordering::Relaxed) + self.stats.sum(Counter::Changes)
     }
 
     /// Adds changes of keys that were made outside batches.

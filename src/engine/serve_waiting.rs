@@ -18,7 +18,7 @@ use crate::keyspace::access::Access;
 use crate::keyspace::record::is_expired;
 use crate::keyspace::table;
 use crate::resp::encode::Reply;
-use crate::shared::waiter::{DiskWait, EmptyReply, Ended, Waiter};
+use crate::shared::waiter::{AckWait, EmptyReply, Ended, WaitFor, Waiter};
 
 /// A waiting client whose request runs again, and the key whose change caused that.
 #[derive(Clone, Copy)]
@@ -192,12 +192,7 @@ impl Server {
         let mut reply = Vec::new();
         let mut writer = Reply::new(&mut reply, waiter.version);
         match why {
-            EndOfWait::Timeout
-                if waiter.wait.disk.is_some_and(|disk| self.durability.is_synced(disk.position)) =>
-            {
-                EmptyReply::Counts(1, 0).write(&mut writer);
-            }
-            EndOfWait::Timeout => waiter.wait.nothing.write_late(&mut writer),
+            EndOfWait::Timeout => self.reply_without_result(&waiter.wait).write_late(&mut writer),
             EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
         }
         let reply_bytes = reply.len() as u64;
@@ -208,26 +203,31 @@ impl Server {
         ended
     }
 
-    /// Has the wait end once the journal is on disk as far as it asks for.
-    #[cold]
-    pub(super) fn wait_for_disk(&self, disk: DiskWait, waiter: &std::sync::Arc<Waiter>) {
-        if !disk.suffices {
-            return;
-        }
-        self.durability.add_waiter(disk.position, waiter);
-        if self.durability.is_synced(disk.position) {
-            self.end_wait_for_disk(waiter);
+    /// What a wait without a result is answered: of one for acknowledgements, how many there are.
+    fn reply_without_result(&self, wait: &WaitFor) -> EmptyReply {
+        wait.acks.as_ref().map_or(wait.nothing, |acks| self.count_acks(acks))
+    }
+
+    /// What WAIT or WAITAOF is answered now.
+    pub fn count_acks(&self, acks: &AckWait) -> EmptyReply {
+        let replicas = self.acknowledged_by(acks) as i64;
+        if acks.of_disks {
+            EmptyReply::Counts(i64::from(self.has_synced(acks)), replicas)
+        } else {
+            EmptyReply::Count(replicas)
         }
     }
 
-    /// Ends a wait for the disk: what the client waited for is there.
-    pub fn end_wait_for_disk(&self, waiter: &Waiter) {
-        let mut reply = Vec::new();
-        EmptyReply::Counts(1, 0).write(&mut Reply::new(&mut reply, waiter.version));
-        let reply_bytes = reply.len() as u64;
-        if self.effects.waiting.end(waiter, reply) == Ended::Now {
-            self.count_unserved(waiter, EndOfWait::Timeout, reply_bytes);
+    /// Ends a wait for acknowledgements if there are enough.
+    pub fn end_if_acknowledged(&self, waiter: &Waiter) {
+        if waiter.wait.acks.as_ref().is_some_and(|acks| self.is_acknowledged(acks)) {
+            self.end_acknowledged(waiter);
         }
+    }
+
+    /// Ends a wait for acknowledgements.
+    pub(super) fn end_acknowledged(&self, waiter: &Waiter) {
+        self.end_wait(waiter, EndOfWait::Timeout);
         self.durability.remove_waiter(waiter);
     }
 

@@ -53,5 +53,6 @@ fn may_be_silent(client: &SharedClient) -> bool {
     client.waiter.lock().is_some()
         || client.blocked.load(Relaxed)
         || client.monitor.load(Relaxed)
+        || client.replica.load(Relaxed)
         || client.is_subscribed()
 }

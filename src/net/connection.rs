@@ -54,7 +54,7 @@ const KEPT_MAX: Duration = Duration::from_secs(5);
 const BUSY_WAIT: Duration = Duration::from_millis(1);
 
 /// Why a connection ends.
-enum End {
+pub(super) enum End {
     /// The client left or broke the protocol, or the server closes it. Replies were written as far as
     /// possible.
     Closed,
@@ -63,7 +63,7 @@ enum End {
 }
 
 /// What ended a wait.
-enum Woken {
+pub(super) enum Woken {
     /// Bytes came.
     Read,
     /// The client closed its side.
@@ -87,7 +87,7 @@ enum Event {
 }
 
 /// Result of `run_batches`.
-enum Progress {
+pub(super) enum Progress {
     /// All whole requests were run: their number.
     All(usize),
     /// More whole requests wait.
@@ -98,21 +98,21 @@ enum Progress {
 
 /// A connection and its buffers.
 pub struct Connection {
-    session: Session,
-    stream: NetStream,
+    pub(super) session: Session,
+    pub(super) stream: NetStream,
     /// Waker of the task, registered with the client for calls from other tasks.
     waker: Option<Waker>,
     decoder: Decoder,
     input: Input,
     /// Whether the input may hold whole requests.
-    undecoded: bool,
+    pub(super) undecoded: bool,
     /// Whether a request had come in part only when there was nothing more to read.
     in_parts: bool,
     /// Whether the connection keeps a read buffer of its own for a while, also when that is empty.
     keeps_input: bool,
     /// Whether nothing of an announced argument has come for a while; no room is kept for it then.
     is_stalled: bool,
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     /// The last replies were longer than the connection's own buffer, so the next ones begin in the thread's
     /// large one.
     gives_back_out: bool,
@@ -212,7 +212,7 @@ impl Connection {
     }
 
     /// Runs whole requests, a bounded number.
-    fn run_batches(&mut self) -> Result<Progress, End> {
+    pub(super) fn run_batches(&mut self) -> Result<Progress, End> {
         let mut executed = 0;
         for _ in 0..BATCHES_MAX {
             let limits = Limits {
@@ -354,6 +354,7 @@ impl Connection {
             }
             After::Sleep(ms) => self.sleep(Duration::from_millis(ms)).await,
             After::Wait => self.wait_to_be_served().await,
+            After::Link => self.serve_link().await,
         }
     }
 
@@ -404,7 +405,7 @@ impl Connection {
         if end.is_err() {
             self.session.server.effects.waiting.abandon(&waiter);
         }
-        if waiter.wait.disk.is_some() {
+        if waiter.wait.acks.is_some() {
             self.session.server.durability.remove_waiter(&waiter);
         }
         self.session.client.waiter = None;
@@ -519,6 +520,11 @@ impl Connection {
         if self.poll_write_and_calls(cx)? {
             return Poll::Ready(Ok(Woken::Called));
         }
+        self.poll_read_in(cx)
+    }
+
+    /// Reads bytes: [`Woken::Read`] or [`Woken::Eof`].
+    pub(super) fn poll_read_in(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Woken>> {
         if self.input.is_empty() {
             self.input.lend();
         } else {
@@ -570,7 +576,7 @@ impl Connection {
     /// Registers the task to be woken by calls from other tasks. Has to come before the look whether there
     /// was one.
     #[inline]
-    fn hear(&mut self, cx: &Context<'_>) {
+    pub(super) fn hear(&mut self, cx: &Context<'_>) {
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.session.client.shared.register(cx.waker());
             self.waker = Some(cx.waker().clone());
@@ -609,7 +615,7 @@ impl Connection {
     }
 
     /// Writes as much as goes out at once; the task is woken when more can.
-    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    pub(super) fn poll_write_out(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.out.is_empty() {
             // Nothing was replied: the client waits, or wants no replies.
             self.give_back_out();
@@ -740,7 +746,7 @@ impl Connection {
     }
 
     /// Ends the connection where it exceeds `client-query-buffer-limit` or `client-output-buffer-limit`.
-    fn check_limits(&mut self) -> Result<(), End> {
+    pub(super) fn check_limits(&mut self) -> Result<(), End> {
         if self.input.len() > self.session.server.settings.query_max() {
             tracing::warn!(
                 client = self.session.client.shared.id,
@@ -800,6 +806,6 @@ impl Connection {
 }
 
 /// Adds to a counter that only this task changes.
-fn add(counter: &std::sync::atomic::AtomicU64, by: u64) {
+pub(super) fn add(counter: &std::sync::atomic::AtomicU64, by: u64) {
     counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
 }

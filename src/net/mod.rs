@@ -2,6 +2,7 @@
 
 pub mod buffer_pool;
 pub mod connection;
+mod link;
 pub mod listener;
 mod open_files;
 pub mod peer;

@@ -4,6 +4,7 @@
 pub mod aof;
 pub mod backup;
 mod check;
+pub(crate) mod copies;
 pub mod files;
 pub(crate) mod lock;
 pub mod rdb;

@@ -272,8 +272,28 @@ pub(super) fn begin_snapshot<'s>(server: &'s Server, at_begin: &mut dyn FnMut(&S
     Some(Begun { snapshot, libraries, changes })
 }
 
-/// Writes a snapshot as the bytes of an RDB file. `progress` is told how many keys were written, and may end
-/// it.
+/// What a snapshot is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) version: FileVersion,
+    /// Whether it is the base of an append-only file.
+    pub(super) aof_base: bool,
+    /// Whether it holds keys, not only libraries of functions.
+    pub(super) has_keys: bool,
+}
+
+/// The version in which a snapshot is written where nobody asks for another (`rdb-version`).
+pub(super) fn default_version(server: &Server, snapshot: &Snapshot<'_>) -> FileVersion {
+    match server.config.word(Directive::RdbVersion) {
+        "11" => FileVersion::Redis11,
+        "80" => FileVersion::Valkey80,
+        _ if snapshot.has_field_ends() => FileVersion::Valkey80,
+        _ => FileVersion::Redis11,
+    }
+}
+
+/// Writes a snapshot as the bytes of an RDB file in the default version. `progress` is told how many keys
+/// were written, and may end it.
 pub(super) fn write_snapshot(
     server: &Server,
     begun: Begun<'_>,
@@ -281,16 +301,22 @@ pub(super) fn write_snapshot(
     write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     progress: &mut dyn FnMut(u64) -> Result<(), SaveError>,
 ) -> Result<(), SaveError> {
+    let version = default_version(server, &begun.snapshot);
+    write_as(server, begun, Form { version, aof_base, has_keys: true }, write, progress)
+}
+
+/// Does what [`write_snapshot`] does, in any form.
+pub(super) fn write_as(
+    server: &Server,
+    begun: Begun<'_>,
+    form: Form,
+    write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    progress: &mut dyn FnMut(u64) -> Result<(), SaveError>,
+) -> Result<(), SaveError> {
     let Begun { mut snapshot, libraries, .. } = begun;
-    let version = match server.config.word(Directive::RdbVersion) {
-        "11" => FileVersion::Redis11,
-        "80" => FileVersion::Valkey80,
-        _ if snapshot.has_field_ends() => FileVersion::Valkey80,
-        _ => FileVersion::Redis11,
-    };
     let now_ms = server.clock.now_ms();
     let options = WriteOptions {
-        version,
+        version: form.version,
         compress: server.config.flag(Directive::Rdbcompression),
         checksum: server.config.flag(Directive::Rdbchecksum),
         access: uses_access_clock(server).then(|| server.settings.access_clock(now_ms)),
@@ -303,13 +329,13 @@ pub(super) fn write_snapshot(
             ("redis-bits", "64".to_owned()),
             ("ctime", (now_ms / 1000).to_string()),
             ("used-mem", server.used_memory().to_string()),
-            ("aof-base", u8::from(aof_base).to_string()),
+            ("aof-base", u8::from(form.aof_base).to_string()),
         ],
     );
     libraries.iter().for_each(|library| writer.library(&library.source));
     loop {
         let keys = writer.keys();
-        let more = snapshot.next(&mut writer)?;
+        let more = form.has_keys && snapshot.next(&mut writer)?;
         if writer.pending() >= CHUNK {
             writer.drain(&mut *write)?;
         }

@@ -105,6 +105,8 @@ pub struct SharedClient {
     pub import_source: AtomicBool,
     /// Lines of MONITOR are sent to it.
     pub monitor: AtomicBool,
+    /// It is a replica, and its connection a link.
+    pub replica: AtomicBool,
     /// Waits for the end of a pause.
     pub blocked: AtomicBool,
     /// Its connection has ended.
@@ -186,6 +188,7 @@ impl SharedClient {
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
             monitor: AtomicBool::new(false),
+            replica: AtomicBool::new(false),
             tracker: Mutex::default(),
             gone: AtomicBool::new(false),
             wanted: AtomicU8::new(0),

@@ -1,8 +1,8 @@
-//! [`Durability`]: how far the journal is in a file and on disk, which replies and clients wait for that, and
-//! whether writes are refused because the file cannot be written.
+//! [`Durability`]: how far the journal is in a file and on disk, which replies and clients wait for that or
+//! for replicas, and whether writes are refused because the file cannot be written.
 //!
-//! The writer of the append-only file publishes here; connections and WAITAOF read. Positions are those of
-//! the journal.
+//! The writer of the append-only file publishes here; connections, WAIT and WAITAOF read. Positions are those
+//! of the journal.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::client::SharedClient;
-use super::waiter::Waiter;
+use super::waiter::{AckWait, Waiter};
 use crate::error::{CommandError, system_text};
 
 /// What the writer of the append-only file has achieved, for all who wait for it.
@@ -28,6 +28,10 @@ pub struct Durability {
     /// What kept the file from being written, in the system's words.
     error: Mutex<Option<String>>,
     waiting: Mutex<Waiting>,
+    /// Clients in WAIT and WAITAOF that wait for replicas.
+    replica_waiters: Mutex<BTreeMap<ReplicaKey, Arc<Waiter>>>,
+    /// Whether there are any.
+    has_replica_waiters: AtomicBool,
 }
 
 /// Those that wait, each with the position that it waits for.
@@ -35,9 +39,13 @@ pub struct Durability {
 struct Waiting {
     /// Clients whose replies are kept, by their ids.
     clients: HashMap<u64, (u64, Arc<SharedClient>)>,
-    /// Clients in WAITAOF, by what they wait for and the numbers of their waits.
+    /// Clients in WAITAOF that wait for the file, by what they wait for and the numbers of their waits.
     waiters: BTreeMap<(u64, u64), Arc<Waiter>>,
 }
+
+/// What a wait for replicas is found by: whether their disks are waited for, how many of them, the offset,
+/// and the number of the wait.
+type ReplicaKey = (bool, usize, u64, u64);
 
 impl Default for Durability {
     fn default() -> Self {
@@ -48,6 +56,8 @@ impl Default for Durability {
             refuses: AtomicBool::new(false),
             error: Mutex::default(),
             waiting: Mutex::default(),
+            replica_waiters: Mutex::default(),
+            has_replica_waiters: AtomicBool::new(false),
         }
     }
 }
@@ -86,10 +96,39 @@ impl Durability {
         self.waiting.lock().clients.insert(client.id, (position, Arc::clone(client)));
     }
 
-    /// Hands a wait to the writer once `position` is on disk. The caller looks behind this whether it is so
-    /// already.
-    pub fn add_waiter(&self, position: u64, waiter: &Arc<Waiter>) {
-        self.waiting.lock().waiters.insert((position, waiter.number), Arc::clone(waiter));
+    /// Enters a wait for acknowledgements, of the file, of replicas or of both. The caller looks behind this
+    /// whether they are there already.
+    pub fn add_waiter(&self, waiter: &Arc<Waiter>) {
+        let Some(acks) = &waiter.wait.acks else { return };
+        if acks.local {
+            self.waiting.lock().waiters.insert((acks.position, waiter.number), Arc::clone(waiter));
+        }
+        if acks.replicas > 0 {
+            let mut waiters = self.replica_waiters.lock();
+            waiters.insert(replica_key(acks, waiter), Arc::clone(waiter));
+            self.has_replica_waiters.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether anybody waits for replicas.
+    pub fn has_replica_waiters(&self) -> bool {
+        self.has_replica_waiters.load(Ordering::SeqCst)
+    }
+
+    /// Takes the waits for replicas that are over. `offsets` are those that replicas have acknowledged, the
+    /// largest first, and `on_disk` those on their disks.
+    pub fn take_acknowledged(&self, offsets: &[u64], on_disk: &[u64]) -> Vec<Arc<Waiter>> {
+        let mut waiters = self.replica_waiters.lock();
+        let mut over = Vec::new();
+        for (of_disks, offsets) in [(false, offsets), (true, on_disk)] {
+            for (index, offset) in offsets.iter().enumerate() {
+                let range = (of_disks, index + 1, 0, 0)..=(of_disks, index + 1, *offset, u64::MAX);
+                let keys: Vec<ReplicaKey> = waiters.range(range).map(|(key, _)| *key).collect();
+                over.extend(keys.iter().filter_map(|key| waiters.remove(key)));
+            }
+        }
+        self.has_replica_waiters.store(!waiters.is_empty(), Ordering::SeqCst);
+        over
     }
 
     /// Publishes how far changes are on disk, how far replies may be sent, and whether they wait for that.
@@ -114,8 +153,14 @@ impl Durability {
 
     /// Forgets a wait that has ended otherwise.
     pub fn remove_waiter(&self, waiter: &Waiter) {
-        if let Some(disk) = waiter.wait.disk {
-            self.waiting.lock().waiters.remove(&(disk.position, waiter.number));
+        let Some(acks) = &waiter.wait.acks else { return };
+        if acks.local {
+            self.waiting.lock().waiters.remove(&(acks.position, waiter.number));
+        }
+        if acks.replicas > 0 {
+            let mut waiters = self.replica_waiters.lock();
+            waiters.remove(&replica_key(acks, waiter));
+            self.has_replica_waiters.store(!waiters.is_empty(), Ordering::SeqCst);
         }
     }
 
@@ -145,4 +190,8 @@ impl Durability {
             .as_ref()
             .map(|error| CommandError::new(format!("MISCONF Errors writing to the AOF file: {error}")))
     }
+}
+
+fn replica_key(acks: &AckWait, waiter: &Waiter) -> ReplicaKey {
+    (acks.of_disks, acks.replicas, acks.offset, waiter.number)
 }

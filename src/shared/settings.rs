@@ -25,6 +25,7 @@ pub struct Settings {
     normal_limit: RwLock<OutputLimit>,
     pubsub_limit: RwLock<OutputLimit>,
     monitor_limit: RwLock<OutputLimit>,
+    replica_limit: RwLock<OutputLimit>,
     counts_replies_to_strangers: AtomicBool,
     import_mode: AtomicBool,
     min_replicas: AtomicUsize,
@@ -85,8 +86,9 @@ impl Settings {
         self.clients_limit.store(clients_limit, Ordering::Relaxed);
         *self.normal_limit.write() = output_limit(config, ClientClass::Normal);
         *self.pubsub_limit.write() = output_limit(config, ClientClass::Pubsub);
+        *self.replica_limit.write() = output_limit(config, ClientClass::Replica);
         *self.monitor_limit.write() = match self.normal_limit() {
-            OutputLimit { hard_bytes: 0, .. } => output_limit(config, ClientClass::Replica),
+            OutputLimit { hard_bytes: 0, .. } => self.replica_limit(),
             normal => normal,
         };
     }
@@ -149,9 +151,17 @@ impl Settings {
         *self.pubsub_limit.read()
     }
 
-    /// The limit that holds for this client.
+    /// The replica class of `client-output-buffer-limit`.
+    pub fn replica_limit(&self) -> OutputLimit {
+        *self.replica_limit.read()
+    }
+
+    /// The limit that holds for this client. For the stream that a replica has still to read its link sees to
+    /// that itself.
     pub fn output_limit(&self, client: &SharedClient) -> OutputLimit {
-        if client.monitor.load(Ordering::Relaxed) {
+        if client.replica.load(Ordering::Relaxed) {
+            OutputLimit::default()
+        } else if client.monitor.load(Ordering::Relaxed) {
             self.monitor_limit()
         } else if client.is_subscribed() {
             self.pubsub_limit()

@@ -51,13 +51,19 @@ impl EmptyReply {
     }
 }
 
-/// Changes that are to be on disk.
+/// Changes that are to be acknowledged (WAIT, WAITAOF).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskWait {
-    /// Position in the journal behind the last of them.
+pub struct AckWait {
+    /// Position in the journal behind the last of them, and its offset in the stream.
     pub position: u64,
-    /// Whether the wait ends when they are: nothing else is waited for.
-    pub suffices: bool,
+    /// See [`position`](Self::position).
+    pub offset: u64,
+    /// Whether this server's own file is waited for.
+    pub local: bool,
+    /// Number of replicas waited for.
+    pub replicas: usize,
+    /// Whether the replicas are to have the changes on disk (WAITAOF), not only in memory (WAIT).
+    pub of_disks: bool,
 }
 
 /// What a command waits for that found nothing.
@@ -71,8 +77,8 @@ pub struct WaitFor {
     pub wants_loss: bool,
     /// Deadline, in milliseconds of Unix time; `None` for ever.
     pub until_ms: Option<u64>,
-    /// What WAITAOF waits for beside replicas; `None` for other waits.
-    pub disk: Option<DiskWait>,
+    /// What WAIT and WAITAOF wait for; `None` for other waits.
+    pub acks: Option<AckWait>,
     /// Reply where waiting is not allowed.
     pub nothing: EmptyReply,
     /// Arguments of the retry where they differ from the request's: XREAD's `$` is the last id when the

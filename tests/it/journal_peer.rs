@@ -15,7 +15,7 @@ use crate::value::parse;
 
 /// How far this server's clock is ahead of the peer's: what ends is ended by entries of the journal, and
 /// never by the peer itself.
-const AHEAD_MS: u64 = 3_600_000;
+pub const AHEAD_MS: u64 = 3_600_000;
 
 /// Requests sent before their replies are read.
 const PIPELINE: usize = 50;
@@ -45,7 +45,7 @@ fn feed(peer: &mut Client, mut bytes: &[u8]) -> Vec<String> {
 }
 
 /// All keys of two databases with what they hold, and the libraries of functions.
-fn data(client: &mut Client) -> Vec<(String, Vec<Value>)> {
+pub fn data(client: &mut Client) -> Vec<(String, Vec<Value>)> {
     let mut all = Vec::new();
     for database in ["0", "1"] {
         client.check(&format!("SELECT {database}"), "+OK~");

@@ -9,7 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["config", "types"],
     &["keyspace", "logging", "resp"],
     &["aof", "command", "journal", "rdb"],
-    &["acl", "cluster", "lua"],
+    &["acl", "cluster", "lua", "replication"],
     &["shared"],
     &["effects"],
     &["engine"],

@@ -213,6 +213,9 @@ impl Condition {
 }
 
 fn kind_of(client: &SharedClient) -> Kind {
+    if client.replica.load(Relaxed) {
+        return Kind::Replica;
+    }
     let resp3 = client.protocol.load(Relaxed) == 3;
     if !resp3 && subscriptions_of(client).iter().any(|count| *count > 0) {
         Kind::PubSub

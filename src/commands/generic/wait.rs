@@ -6,7 +6,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::shared::client::Door;
-use crate::shared::waiter::{DiskWait, EmptyReply, WaitFor};
+use crate::shared::waiter::{AckWait, WaitFor};
 
 const CONNECTION: &[Category] = &[Category::Connection];
 const WAITS: Flags = Flags::BLOCKING;
@@ -50,13 +50,8 @@ fn wait_for_replicas(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult
     )?;
     let wanted = args::int(arguments[1])?;
     let until_ms = args::wait_milliseconds(arguments[2], cx.keys.now_ms)?;
-    let replicas = cx.server.good_replicas() as i64;
-    if replicas >= wanted {
-        cx.reply.int(replicas);
-    } else {
-        let nothing = EmptyReply::Count(replicas);
-        wait(cx, until_ms, None, nothing);
-    }
+    let acks = acks_of(cx, false, wanted, false);
+    wait(cx, until_ms, acks);
     Ok(())
 }
 
@@ -76,28 +71,31 @@ fn waitaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    let position = cx.client.changed_to.max(cx.changes.position());
-    let is_on = cx.server.config.flag(Directive::Appendonly);
-    let synced = i64::from(is_on && cx.server.durability.is_synced(position));
-    let nothing = EmptyReply::Counts(synced, 0);
-    if synced >= local && replicas == 0 {
-        nothing.write(&mut cx.reply);
-    } else {
-        // No replica writes a file yet.
-        let disk = is_on.then_some(DiskWait { position, suffices: replicas == 0 });
-        wait(cx, until_ms, disk, nothing);
-    }
+    let acks = acks_of(cx, local > 0, replicas, true);
+    wait(cx, until_ms, acks);
     Ok(())
 }
 
-/// Waits for changes to be on disk, or in vain until the timeout.
-fn wait(cx: &mut Context<'_>, until_ms: Option<u64>, disk: Option<DiskWait>, nothing: EmptyReply) {
+/// What a wait is for: all that this connection has changed.
+fn acks_of(cx: &Context<'_>, local: bool, replicas: i64, of_disks: bool) -> AckWait {
+    let position = cx.client.changed_to.max(cx.changes.position());
+    let offset = cx.server.offset_of_changes(position);
+    AckWait { position, offset, local, replicas: replicas.max(0) as usize, of_disks }
+}
+
+/// Answers at once where everything is acknowledged, and waits for it otherwise.
+fn wait(cx: &mut Context<'_>, until_ms: Option<u64>, acks: AckWait) {
+    let nothing = cx.server.count_acks(&acks);
+    if cx.server.is_acknowledged(&acks) {
+        nothing.write(&mut cx.reply);
+        return;
+    }
     cx.wait_for(WaitFor {
         keys: 0..0,
         type_name: "none",
         wants_loss: false,
         until_ms,
-        disk,
+        acks: Some(acks),
         nothing,
         request: None,
     });

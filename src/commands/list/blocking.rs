@@ -81,7 +81,7 @@ fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64
         type_name: "list",
         wants_loss: false,
         until_ms,
-        disk: None,
+        acks: None,
         nothing,
         request: None,
     });

@@ -242,7 +242,7 @@ fn pause_cron(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn change_repl_id(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    *cx.server.identity.replication_id.write() = crate::random::hex(40);
+    cx.server.replication.history.write().change_id();
     cx.reply.ok();
     Ok(())
 }

@@ -305,12 +305,11 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
         })
         .sum();
     fields.add("mem_not_counted_for_evict", server.journal().all_memory_bytes());
-    fields.zeros(&[
-        "mem_replication_backlog",
-        "mem_total_replication_buffers",
-        "mem_replicas_repl_buffer",
-        "mem_clients_slaves",
-    ]);
+    let (backlog, beyond) = server.replication_memory();
+    fields.add("mem_replication_backlog", backlog);
+    fields.add("mem_total_replication_buffers", backlog + beyond);
+    fields.add("mem_replicas_repl_buffer", beyond);
+    fields.add("mem_clients_slaves", 0);
     fields.add("mem_clients_normal", client_bytes);
     fields.zeros(&[
         "mem_cluster_links",
@@ -406,7 +405,10 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("instantaneous_input_repl_kbps", "0.00");
     fields.add("instantaneous_output_repl_kbps", "0.00");
     fields.add("rejected_connections", sum(Counter::RejectedConnections));
-    fields.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    let replicas = &server.replication.replicas;
+    fields.add("sync_full", replicas.full_copies.load(Relaxed));
+    fields.add("sync_partial_ok", replicas.continued.load(Relaxed));
+    fields.add("sync_partial_err", replicas.not_continued.load(Relaxed));
     fields.add("expired_keys", sum(Counter::ExpiredKeys));
     fields.add("expired_fields", sum(Counter::ExpiredFields));
     fields.add("expired_stale_perc", "0.00");
@@ -487,29 +489,56 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
         fields.add("connected_slaves", 0);
     } else {
         fields.add("role", "master");
-        fields.add("connected_slaves", server.good_replicas());
-        if server.settings.min_replicas() > 0 {
-            fields.add("min_slaves_good_slaves", server.good_replicas());
-        }
-        if server.good_replicas() > 0 {
-            fields.add(
-                "slave0",
-                format_args!(
-                    "ip={},port={},state=online,offset={offset},lag=0",
-                    endpoint.ip, endpoint.read_only_port
-                ),
-            );
-        }
-        fields.add("replicas_waiting_psync", 0);
+        replicas(cx, offset, fields);
     }
     fields.add("master_failover_state", "no-failover");
-    fields.add("master_replid", &*server.identity.replication_id.read());
-    fields.add("master_replid2", "0".repeat(40));
+    let history = server.replication.history.read();
+    fields.add("master_replid", history.id());
+    fields.add("master_replid2", history.second().map_or_else(|| "0".repeat(40), |(id, _)| id.to_owned()));
     fields.add("master_repl_offset", offset);
-    fields.add("second_repl_offset", -1);
-    fields.add("repl_backlog_active", 0);
+    match history.second() {
+        Some((_, offset)) => fields.add("second_repl_offset", offset),
+        None => fields.add("second_repl_offset", -1),
+    }
+    fields.add("repl_backlog_active", u8::from(history.is_kept()));
     fields.add("repl_backlog_size", server.config.int(Directive::ReplBacklogSize));
-    fields.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+    let first = server.journal().first();
+    let (first_offset, kept) = if history.is_kept() {
+        (history.offset(first) + 1, history.offset(server.journal().end()) - history.offset(first))
+    } else {
+        (0, 0)
+    };
+    fields.add("repl_backlog_first_byte_offset", first_offset);
+    fields.add("repl_backlog_histlen", kept);
+}
+
+/// The lines about replicas. Where none has ever followed, the read-only port is shown as one.
+fn replicas(cx: &Context<'_>, offset: u64, fields: &mut Fields) {
+    let server = cx.server;
+    let all = server.replication.replicas.all();
+    fields.add("connected_slaves", server.own_replicas() + all.len());
+    if server.settings.min_replicas() > 0 {
+        fields.add("min_slaves_good_slaves", server.good_replicas());
+    }
+    if server.own_replicas() > 0 {
+        let endpoint = server.endpoint(cx.client);
+        let (ip, port) = (&endpoint.ip, endpoint.read_only_port);
+        fields.add("slave0", format_args!("ip={ip},port={port},state=online,offset={offset},lag=0"));
+    }
+    for (number, replica) in all.iter().enumerate() {
+        fields.add(
+            &format!("slave{number}"),
+            format_args!(
+                "ip={},port={},state={},offset={},lag={},type=replica",
+                replica.shown_ip(),
+                replica.announced.port,
+                replica.stage_word(),
+                replica.acknowledged(),
+                replica.lag_s(server.clock.now_ms()),
+            ),
+        );
+    }
+    fields.add("replicas_waiting_psync", 0);
 }
 
 fn cpu(cx: &Context<'_>, fields: &mut Fields) {

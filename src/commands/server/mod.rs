@@ -16,4 +16,5 @@ pub mod memory;
 pub mod module;
 pub mod monitor;
 pub mod process;
+pub(crate) mod replication;
 pub mod saving;

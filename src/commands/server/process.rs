@@ -4,6 +4,7 @@ use crate::command::{Category, Flags, Group, args};
 use crate::engine::command::Command;
 use crate::engine::context::{After, Context, Origin};
 use crate::error::{CommandError, CommandResult};
+use crate::replication::Stage;
 use crate::shared::client::Door;
 
 const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);
@@ -82,13 +83,21 @@ fn role(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     reply.array(3);
     reply.bulk(b"master");
     reply.int(offset);
-    if endpoint.read_only_port == 0 {
-        reply.array(0);
-    } else {
-        reply.array(1);
+    let mut replicas: Vec<(String, u16, i64)> = Vec::new();
+    if cx.server.own_replicas() > 0 {
+        replicas.push((endpoint.ip, endpoint.read_only_port, offset));
+    }
+    for replica in cx.server.replication.replicas.all() {
+        if replica.stage() == Stage::Online {
+            let ip = replica.shown_ip().to_owned();
+            replicas.push((ip, replica.announced.port, replica.acknowledged() as i64));
+        }
+    }
+    reply.array(replicas.len());
+    for (ip, port, offset) in replicas {
         reply.array(3);
-        reply.bulk(endpoint.ip.as_bytes());
-        reply.bulk(endpoint.read_only_port.to_string().as_bytes());
+        reply.bulk(ip.as_bytes());
+        reply.bulk(port.to_string().as_bytes());
         reply.bulk_int(offset);
     }
     Ok(())

@@ -205,7 +205,7 @@ fn wait_or_null(cx: &mut Context<'_>, request: &Request<'_>, resolved: Option<Ow
             type_name: "stream",
             wants_loss: request.member.is_some(),
             until_ms,
-            disk: None,
+            acks: None,
             nothing: EmptyReply::NullArray,
             request: resolved,
         }),

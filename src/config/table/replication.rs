@@ -96,7 +96,8 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Integer { min: 1, max: I32_MAX },
         "60",
         "Seconds of silence after which a replication link is given up.",
-    ),
+    )
+    .active(),
     spec(
         D::ReplPingReplicaPeriod,
         "repl-ping-replica-period",
@@ -104,6 +105,7 @@ pub(super) const SPECS: &[Spec] = &[
         "10",
         "Seconds between pings to replicas.",
     )
+    .active()
     .alias("repl-ping-slave-period"),
     spec(
         D::ReplBacklogSize,
@@ -111,29 +113,34 @@ pub(super) const SPECS: &[Spec] = &[
         memory(1, SIGNED_MAX),
         "10mb",
         "Bytes of recent writes kept for replicas that come back.",
-    ),
+    )
+    .active(),
     spec(
         D::ReplBacklogTtl,
         "repl-backlog-ttl",
         SIZE,
         "3600",
         "Seconds without replicas after which that backlog is freed; 0 never.",
-    ),
-    spec(D::ReplDisklessSync, "repl-diskless-sync", BOOL, "yes", "Send the full copy without a file."),
+    )
+    .active(),
+    spec(D::ReplDisklessSync, "repl-diskless-sync", BOOL, "yes", "Send the full copy without a file.")
+        .active(),
     spec(
         D::ReplDisklessSyncDelay,
         "repl-diskless-sync-delay",
         COUNT,
         "5",
         "Seconds to wait for more replicas before a full copy.",
-    ),
+    )
+    .active(),
     spec(
         D::ReplDisklessSyncMaxReplicas,
         "repl-diskless-sync-max-replicas",
         COUNT,
         "0",
         "Replicas to wait for at most; 0 waits the whole delay.",
-    ),
+    )
+    .active(),
     spec(
         D::ReplDisklessLoad,
         "repl-diskless-load",

@@ -224,7 +224,7 @@ impl Writer {
         }
         self.server.durability.set_error(None);
         for waiter in self.server.durability.publish(|| (u64::MAX, false), self.synced) {
-            self.server.end_wait_for_disk(&waiter);
+            self.server.end_if_acknowledged(&waiter);
         }
     }
 
@@ -553,7 +553,7 @@ impl Writer {
         };
         let synced = if counts { self.synced } else { 0 };
         for waiter in self.server.durability.publish(released, synced) {
-            self.server.end_wait_for_disk(&waiter);
+            self.server.end_if_acknowledged(&waiter);
         }
     }
 }

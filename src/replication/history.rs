@@ -1,0 +1,191 @@
+//! [`History`]: ids and offsets of the stream, and who may go on where in it.
+
+use crate::random;
+
+/// Digits of an id.
+const ID_LEN: usize = 40;
+
+/// The history that this server's data are of.
+///
+/// Two servers with the same id and offset hold the same data. A server that stops following a primary keeps
+/// that one's id as its second one, up to the offset at which it went its own way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    id: String,
+    /// The id before this one, and the last offset for which it holds.
+    second: Option<(String, u64)>,
+    /// Offset of the journal's position 0, modulo 2^64.
+    base: u64,
+    /// The position from which on the stream is written.
+    begun_at: u64,
+    is_kept: bool,
+}
+
+/// What a replica is told that asks to go on at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may: the stream from this position on.
+    Continue(u64),
+    /// It needs all data.
+    Full(Unfit),
+}
+
+/// Why a replica cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It asks for all data.
+    Asked,
+    /// Its data are of another history, or it went on in this one where this server did not.
+    Id,
+    /// What it misses is not kept, or it has more than this server.
+    Offset,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { id: random::hex(ID_LEN), second: None, base: 0, begun_at: 0, is_kept: false }
+    }
+}
+
+impl History {
+    /// 40 hex digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The id before it and the first offset for which it does not hold.
+    pub fn second(&self) -> Option<(&str, u64)> {
+        self.second.as_ref().map(|(id, last)| (id.as_str(), last + 1))
+    }
+
+    /// Whether the stream is written and its end kept, so that replicas may go on in it.
+    pub fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// The stream is written from this position on, which has this offset.
+    pub fn begin(&mut self, position: u64, offset: u64) {
+        (self.base, self.begun_at, self.is_kept) = (offset.wrapping_sub(position), position, true);
+    }
+
+    /// The stream is not written any more. What changes from here on is of another history.
+    pub fn end(&mut self) {
+        (self.is_kept, self.second) = (false, None);
+        self.id = random::hex(ID_LEN);
+    }
+
+    /// Takes another id, and forgets the one before.
+    pub fn change_id(&mut self) {
+        self.id = random::hex(ID_LEN);
+        self.second = None;
+    }
+
+    /// The offset of a position.
+    pub fn offset(&self, position: u64) -> u64 {
+        self.base.wrapping_add(position)
+    }
+
+    /// The offset that a replica must have acknowledged to have the changes before a position: 0, which every
+    /// replica has, for those that were made before the stream began. Each replica's copy has them.
+    pub fn offset_of_changes(&self, position: u64) -> u64 {
+        if self.is_kept && position > self.begun_at { self.offset(position) } else { 0 }
+    }
+
+    /// The position with this offset.
+    pub fn position(&self, offset: u64) -> u64 {
+        offset.wrapping_sub(self.base)
+    }
+
+    /// Answers a replica that has data of the history `id` and asks for the stream from the byte number
+    /// `next` on, which is one more than its offset. The bytes between `first` and `end`, two positions, are
+    /// kept.
+    pub fn answer(&self, id: &[u8], next: i64, first: u64, end: u64) -> Answer {
+        if id == b"?" {
+            return Answer::Full(Unfit::Asked);
+        }
+        let is_first = id == self.id.as_bytes();
+        let is_second = self
+            .second
+            .as_ref()
+            .is_some_and(|(second, last)| id == second.as_bytes() && next >= 0 && next as u64 <= last + 1);
+        if !is_first && !is_second {
+            return Answer::Full(Unfit::Id);
+        }
+        let kept = self.offset(first)..=self.offset(end);
+        match u64::try_from(next).ok().and_then(|next| next.checked_sub(1)) {
+            Some(offset) if self.is_kept && kept.contains(&offset) => Answer::Continue(self.position(offset)),
+            _ => Answer::Full(Unfit::Offset),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept() -> History {
+        let mut history = History::default();
+        history.begin(1000, 5000);
+        history
+    }
+
+    /// A replica goes on in what is kept, which begins with position 1100 and ends with 1200, and nowhere
+    /// else.
+    #[test]
+    fn a_replica_goes_on_in_what_is_kept() {
+        let history = kept();
+        let id = history.id().as_bytes().to_vec();
+        assert_eq!(id.len(), 40);
+        let answer = |next| history.answer(&id, next, 1100, 1200);
+        assert_eq!(answer(5101), Answer::Continue(1100));
+        assert_eq!(answer(5150), Answer::Continue(1149));
+        assert_eq!(answer(5201), Answer::Continue(1200), "it has everything");
+        for next in [5100, 5202, 0, 1, -1, i64::MIN, i64::MAX] {
+            assert_eq!(answer(next), Answer::Full(Unfit::Offset), "{next}");
+        }
+        assert_eq!(history.answer(b"?", -1, 1100, 1200), Answer::Full(Unfit::Asked));
+        for other in [&b""[..], b"x", &[b'0'; 40], &id[..39]] {
+            assert_eq!(history.answer(other, 5150, 1100, 1200), Answer::Full(Unfit::Id));
+        }
+    }
+
+    /// Whoever followed the primary before goes on with that one's id, as far as both have the same data.
+    #[test]
+    fn the_second_id_holds_up_to_where_histories_part() {
+        let mut history = kept();
+        let other = "f".repeat(40);
+        history.second = Some((other.clone(), 5150));
+        assert_eq!(history.second(), Some((other.as_str(), 5151)));
+        let answer = |next| history.answer(other.as_bytes(), next, 1100, 1200);
+        assert_eq!(answer(5120), Answer::Continue(1119));
+        assert_eq!(answer(5151), Answer::Continue(1150));
+        assert_eq!(answer(5152), Answer::Full(Unfit::Id), "it has what was never here");
+        assert_eq!(answer(-1), Answer::Full(Unfit::Id));
+        history.change_id();
+        assert_eq!(history.second(), None);
+    }
+
+    /// What was changed before the stream began is in every copy.
+    #[test]
+    fn changes_before_the_stream_are_in_every_copy() {
+        let mut history = kept();
+        assert_eq!([0, 999, 1000].map(|position| history.offset_of_changes(position)), [0, 0, 0]);
+        assert_eq!(history.offset_of_changes(1001), 5001);
+        history.end();
+        assert_eq!(history.offset_of_changes(1001), 0);
+        history.begin(9000, 10);
+        assert_eq!([8000, 9001].map(|position| history.offset_of_changes(position)), [0, 11]);
+    }
+
+    /// Once nothing is kept, nobody goes on, and the history is another one.
+    #[test]
+    fn nobody_goes_on_where_nothing_is_kept() {
+        let mut history = kept();
+        let id = history.id().to_owned();
+        history.end();
+        assert_ne!(history.id(), id);
+        assert!(!history.is_kept());
+        let now = history.id().to_owned();
+        assert_eq!(history.answer(now.as_bytes(), 5150, 1200, 1200), Answer::Full(Unfit::Offset));
+    }
+}

@@ -1,0 +1,19 @@
+//! Replication: the history that this server's data are of, the replicas that follow it, and the copies of
+//! all data with which they begin.
+//!
+//! Pure state: the journal holds the bytes, `engine` decides and tells, `net` moves bytes to sockets, and
+//! `persistence` makes copies. Positions are those of the journal; *offsets* are what replicas count: the
+//! offset of a position is the number of bytes of the stream before it, since the stream's beginning at
+//! whichever server that was.
+
+mod announced;
+mod copies;
+mod history;
+mod replica;
+mod replicas;
+
+pub use announced::Announced;
+pub use copies::{Copy, CopyEnd, CopyRead};
+pub use history::{Answer, History, Unfit};
+pub use replica::{Replica, Stage, Start};
+pub use replicas::{Good, Replicas};

@@ -1,0 +1,471 @@
+//! This server as a primary, with replicas made by hand: what they are sent, byte by byte, what they may
+//! resume, and what waits for them.
+
+use crate::harness::*;
+use crate::replica::Replica;
+
+const SELECT_0: &str = "*2~$6~SELECT~$1~0~";
+
+fn server() -> TestServer {
+    with(&[])
+}
+
+fn with(pairs: &[(&str, &str)]) -> TestServer {
+    let mut all = vec![("repl-diskless-sync-delay", "0"), ("enable-debug-command", "yes")];
+    all.extend(pairs);
+    TestServer::with(&all)
+}
+
+fn online(server: &TestServer, count: usize) {
+    let replicas = || server.handle().server().replication.replicas.online();
+    eventually("the replicas follow", || replicas() == count);
+}
+
+/// Waits until a client waits.
+fn blocked(server: &TestServer) {
+    eventually("the client waits", || server.info("blocked_clients") == "1");
+}
+
+/// A copy and then every change behind it: single ones, transactions whole, another database named, ended
+/// keys as deletions.
+#[test]
+fn a_replica_gets_a_copy_and_every_change_behind_it() {
+    let server = server();
+    let mut client = server.client();
+    client.check("SET before 1", "+OK~");
+    let (mut replica, _, _) = Replica::follow(&server);
+    online(&server, 1);
+    client.check("SET k v", "+OK~");
+    replica.expect(&format!("{SELECT_0}*3~$3~SET~$1~k~$1~v~"));
+    client.check("GET k", "$1~v~");
+    client.check("SET k w PX 100", "+OK~");
+    let at = START_MS + 100;
+    replica.expect(&format!("*5~$3~SET~$1~k~$1~w~$4~PXAT~$13~{at}~"));
+    server.advance_ms(100);
+    replica.expect("*2~$3~DEL~$1~k~");
+    client.send(b"SELECT 3\r\nMULTI\r\nINCR i\r\nRPUSH l a\r\nEXEC\r\nPUBLISH ch hello\r\n");
+    replica.expect("*2~$6~SELECT~$1~3~*1~$5~MULTI~*2~$4~INCR~$1~i~*3~$5~RPUSH~$1~l~$1~a~*1~$4~EXEC~");
+    replica.expect("*3~$7~PUBLISH~$2~ch~$5~hello~");
+}
+
+/// The copy's header is that of the version which the replica reads.
+#[test]
+fn copies_are_written_for_their_readers() {
+    let server = server();
+    let mut client = server.client();
+    client.check("HSET h f v", ":1~");
+    let header = |said: &[&[&str]]| {
+        let mut replica = Replica::connect(&server);
+        for words in said {
+            assert_eq!(replica.ask(words), "+OK");
+        }
+        replica.ask_for_all();
+        String::from_utf8_lossy(&replica.copy()[..9]).into_owned()
+    };
+    let eof: &[&str] = &["REPLCONF", "capa", "eof"];
+    let redis_8: &[&str] = &["REPLCONF", "capa", "rdb-channel-repl"];
+    assert_eq!(header(&[]), "REDIS0010", "Redis 7.0 says no version");
+    assert_eq!(header(&[eof]), "REDIS0010");
+    assert_eq!(header(&[redis_8]), "REDIS0011");
+    assert_eq!(header(&[eof, &["REPLCONF", "version", "8.1.3"]]), "REDIS0011");
+    client.check("HPEXPIRE h 100000 FIELDS 1 f", "*1~:1~");
+    assert_eq!(header(&[eof, &["REPLCONF", "version", "9.0.0"]]), "VALKEY080");
+    assert_eq!(header(&[eof, redis_8]), "REDIS0012");
+    // One that cannot read what there is hears nothing that would have it drop its data.
+    let mut replica = Replica::connect(&server);
+    assert_eq!(replica.ask(&["REPLCONF", "version", "8.1.3"]), "+OK");
+    replica.say(&["PSYNC", "?", "-1"]);
+    assert_eq!(replica.expect_closed(), 0);
+}
+
+/// SYNC is answered with the copy alone; libraries of functions alone and copies alone can be asked for.
+#[test]
+fn old_replicas_and_tools_get_what_they_ask_for() {
+    let server = server();
+    let mut client = server.client();
+    client.check("SET k value-of-k", "+OK~");
+    client.check(
+        "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('f', function() return 1 end)\"",
+        "$3~lib~",
+    );
+    let holds = |copy: &[u8], text: &str| copy.windows(text.len()).any(|window| window == text.as_bytes());
+    let mut replica = Replica::connect(&server);
+    replica.say(&["SYNC"]);
+    let copy = replica.copy();
+    assert!(holds(&copy, "value-of-k") && holds(&copy, "register_function"));
+    client.check("SET after 1", "+OK~");
+    replica.expect(&format!("{SELECT_0}*3~$3~SET~$5~after~$1~1~"));
+
+    let mut replica = Replica::connect(&server);
+    assert_eq!(replica.ask(&["REPLCONF", "rdb-only", "1", "rdb-filter-only", "functions"]), "+OK");
+    replica.ask_for_all();
+    let copy = replica.copy();
+    assert!(!holds(&copy, "value-of-k") && holds(&copy, "register_function"));
+    assert_eq!(replica.expect_closed(), 0);
+}
+
+/// Whoever was cut off goes on where it was, as long as that is kept; everybody else gets a copy.
+#[test]
+fn a_link_that_was_cut_goes_on() {
+    let server = with(&[("repl-backlog-size", "1mb")]);
+    let mut client = server.client();
+    let (replica, id, offset) = Replica::follow(&server);
+    online(&server, 1);
+    drop(replica);
+    online(&server, 0);
+    client.check("SET a 1", "+OK~");
+    client.check("SET b 2", "+OK~");
+    let first = format!("{SELECT_0}*3~$3~SET~$1~a~$1~1~");
+    let second = "*3~$3~SET~$1~b~$1~2~";
+    let mut replica = Replica::connect(&server);
+    replica.introduce(7001);
+    let next = (offset + 1).to_string();
+    assert_eq!(replica.ask(&["PSYNC", &id, &next]), format!("+CONTINUE {id}"));
+    replica.expect(&format!("{first}{second}"));
+    // Another one has the first change, and knows of no other ids.
+    let mut other = Replica::connect(&server);
+    let next = (offset + 1 + first.replace('~', "\r\n").len() as u64).to_string();
+    assert_eq!(other.ask(&["PSYNC", &id, &next]), "+CONTINUE");
+    other.expect(second);
+    client.check("SET c 3", "+OK~");
+    let third = "*3~$3~SET~$1~c~$1~3~";
+    replica.expect(third);
+    other.expect(third);
+    assert_eq!(server.info("sync_full"), "1");
+    assert_eq!(server.info("sync_partial_ok"), "2");
+    let end: u64 = server.info("master_repl_offset").parse().expect("an offset");
+    let zeros = "0".repeat(40);
+    for (id, next) in [(&id, end + 2), (&id, 0), (&zeros, end + 1)] {
+        let mut stranger = Replica::connect(&server);
+        let line = stranger.ask(&["PSYNC", id, &next.to_string()]);
+        assert!(line.starts_with("+FULLRESYNC "), "{line}");
+    }
+    assert_eq!(server.info("sync_partial_err"), "3");
+    // What is not kept any more.
+    let value = "x".repeat(300_000);
+    for _ in 0..12 {
+        client.check(&format!("SET big {value}"), "+OK~");
+    }
+    let mut late = Replica::connect(&server);
+    let line = late.ask(&["PSYNC", &id, &(offset + 1).to_string()]);
+    assert!(line.starts_with("+FULLRESYNC "), "{line}");
+    // Another history.
+    client.check("DEBUG CHANGE-REPL-ID", "+OK~");
+    let end: u64 = server.info("master_repl_offset").parse().expect("an offset");
+    let line = Replica::connect(&server).ask(&["PSYNC", &id, &(end + 1).to_string()]);
+    assert!(line.starts_with("+FULLRESYNC "), "{line}");
+}
+
+/// Replicas that ask within `repl-diskless-sync-delay` share one copy; nobody waits longer than that.
+#[test]
+fn replicas_that_ask_together_share_a_copy() {
+    let server = with(&[("repl-diskless-sync-delay", "5")]);
+    let mut client = server.client();
+    let mut replicas = [Replica::connect(&server), Replica::connect(&server), Replica::connect(&server)];
+    for replica in &mut replicas {
+        replica.introduce(7001);
+        replica.say(&["PSYNC", "?", "-1"]);
+        assert!(client.value("INCR i").int() > 0);
+    }
+    let waiting = || server.handle().server().waiting_replicas().len();
+    eventually("all wait", || waiting() == 3);
+    server.advance_ms(4999);
+    assert_eq!(waiting(), 3);
+    server.advance_ms(1);
+    let lines: Vec<String> = replicas.iter_mut().map(Replica::line).collect();
+    assert!(lines[0].starts_with("+FULLRESYNC ") && lines.iter().all(|line| *line == lines[0]), "{lines:?}");
+    let copies: Vec<Vec<u8>> = replicas.iter_mut().map(Replica::copy).collect();
+    assert!(copies.iter().all(|copy| *copy == copies[0]));
+}
+
+/// WAIT ends when enough replicas have what its client wrote, and asks them for it.
+#[test]
+fn wait_counts_replicas_that_have_the_writes() {
+    let server = server();
+    let mut client = server.client();
+    client.check("WAIT 0 100", ":0~");
+    let (mut one, _, start) = Replica::follow(&server);
+    let (mut other, _, _) = Replica::follow(&server);
+    online(&server, 2);
+    client.check("WAIT 2 100", ":2~");
+    client.check("SET k v", "+OK~");
+    let entry = format!("{SELECT_0}*3~$3~SET~$1~k~$1~v~");
+    let written = start + entry.replace('~', "\r\n").len() as u64;
+    one.expect(&entry);
+    other.expect(&entry);
+    client.send_command("WAIT 2 0");
+    let getack = "*3~$8~REPLCONF~$6~GETACK~$1~*~";
+    one.expect(getack);
+    other.expect(getack);
+    one.acknowledge(written);
+    client.check_still_open("one of two");
+    other.acknowledge(written - 1);
+    other.acknowledge(written);
+    client.check_next(":2~");
+    // A wait that is over in vain counts those that have it.
+    client.check("SET k w", "+OK~");
+    client.send_command("WAIT 2 1000");
+    blocked(&server);
+    let len = "*3~$3~SET~$1~k~$1~w~".replace('~', "\r\n").len() as u64;
+    let getack_len = getack.replace('~', "\r\n").len() as u64;
+    one.acknowledge(written + getack_len + len);
+    eventually("the acknowledgement is taken", || {
+        server.info("slave0").contains(&format!("offset={}", written + getack_len + len))
+    });
+    server.advance_ms(1000);
+    client.check_next(":1~");
+    // Within a transaction nobody waits; what it writes itself is not in the stream yet.
+    client.send(b"MULTI\r\nSET k x\r\nWAIT 1 0\r\nEXEC\r\n");
+    for reply in ["+OK~", "+QUEUED~", "+QUEUED~", "*2~+OK~:1~"] {
+        client.check_next(reply);
+    }
+}
+
+/// WAITAOF counts what replicas have on disk, which they say behind their acknowledgement.
+#[test]
+fn waitaof_counts_the_disks_of_replicas() {
+    let server = with(&[("appendonly", "yes"), ("appendfsync", "always")]);
+    let mut client = server.client();
+    let (mut replica, _, start) = Replica::follow(&server);
+    online(&server, 1);
+    client.check("SET k v", "+OK~");
+    let entry = format!("{SELECT_0}*3~$3~SET~$1~k~$1~v~");
+    replica.expect(&entry);
+    let written = start + entry.replace('~', "\r\n").len() as u64;
+    client.send_command("WAITAOF 1 1 0");
+    replica.expect("*3~$8~REPLCONF~$6~GETACK~$1~*~");
+    replica.acknowledge(written);
+    let (acked, on_disk) = (written.to_string(), (written - 1).to_string());
+    replica.say(&["REPLCONF", "ACK", &acked, "FACK", &on_disk]);
+    client.check_still_open("it is not on the replica's disk");
+    replica.say(&["REPLCONF", "ACK", &acked, "FACK", &acked]);
+    client.check_next("*2~:1~:1~");
+    client.check("SET k w", "+OK~");
+    client.send_command("WAITAOF 1 1 500");
+    blocked(&server);
+    server.advance_ms(500);
+    client.check_next("*2~:1~:0~");
+    // Words to replicas are in no file: it holds the changes and nothing else.
+    let file = std::fs::read_dir(server.dir().join("appendonlydir"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.to_string_lossy().ends_with(".incr.aof"))
+        .expect("a file");
+    let text = String::from_utf8_lossy(&std::fs::read(file).expect("readable")).into_owned();
+    assert!(text.contains("SET") && !text.contains("GETACK") && !text.contains("REPLCONF"), "{text}");
+}
+
+/// Writes are refused while fewer replicas are in good state than `min-replicas-to-write` asks for.
+#[test]
+fn writes_want_replicas_that_were_heard_of() {
+    let refused = "-NOREPLICAS Not enough good replicas to write.~";
+    let server = with(&[("min-replicas-to-write", "1"), ("min-replicas-max-lag", "10")]);
+    let mut client = server.client();
+    client.check("SET k v", refused);
+    let (mut replica, _, offset) = Replica::follow(&server);
+    online(&server, 1);
+    client.check("SET k v", "+OK~");
+    assert_eq!(server.info("min_slaves_good_slaves"), "1");
+    server.advance_ms(10_999);
+    client.check("SET k v", "+OK~");
+    server.advance_ms(1);
+    client.check("SET k v", refused);
+    client.check("GET k", "$1~v~");
+    replica.acknowledge(offset);
+    eventually("the replica is good again", || client.raw("SET k w") == "+OK~");
+    drop(replica);
+    online(&server, 0);
+    client.check("SET k v", refused);
+}
+
+/// INFO, ROLE and CLIENT LIST tell of replicas; CLIENT KILL TYPE replica ends their links.
+#[test]
+fn replicas_are_shown_and_killed() {
+    let server = server();
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    let mut replica = Replica::connect(&server);
+    assert_eq!(replica.ask(&["REPLCONF", "ip-address", "10.0.0.7", "capa", "eof"]), "+OK");
+    replica.introduce(7007);
+    let (id, offset) = replica.ask_for_all();
+    assert_eq!(server.info("master_replid"), id);
+    let shown = |stage: &str, offset: u64, lag: u64| {
+        format!("ip=10.0.0.7,port=7007,state={stage},offset={offset},lag={lag},type=replica")
+    };
+    assert_eq!(server.info("slave0"), shown("send_bulk", 0, 0));
+    client.check("ROLE", &format!("*3~$6~master~:{offset}~*0~"));
+    replica.copy();
+    replica.acknowledge(offset);
+    online(&server, 1);
+    server.advance_ms(3000);
+    assert_eq!(server.info("slave0"), shown("online", offset, 3));
+    assert_eq!(server.info("connected_slaves"), "1");
+    assert_eq!(server.info("repl_backlog_active"), "1");
+    assert_eq!(server.info("repl_backlog_first_byte_offset"), (offset + 1).to_string());
+    assert_eq!(server.info("repl_backlog_histlen"), "0");
+    client.check("ROLE", &format!("*3~$6~master~:{offset}~*1~*3~$8~10.0.0.7~$4~7007~$1~{offset}~"));
+    let list = client.value("CLIENT LIST TYPE replica").text();
+    assert!(list.lines().count() == 1 && list.contains(" flags=S "), "{list}");
+    client.check("CLIENT KILL TYPE replica", ":1~");
+    assert_eq!(replica.expect_closed(), 0);
+    online(&server, 0);
+    assert_eq!(server.info("connected_slaves"), "0");
+}
+
+/// The read-only port stands for a replica only until a real one has followed: what WAIT promises must not
+/// hang on this process alone.
+#[test]
+fn the_read_only_port_does_not_count_beside_replicas() {
+    let server = with(&[("read-only-port", &free_port().to_string())]);
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    client.check("WAIT 1 0", ":1~");
+    let (replica, _, offset) = Replica::follow(&server);
+    online(&server, 1);
+    assert_eq!(
+        server.info("slave0"),
+        format!("ip=127.0.0.1,port=7001,state=online,offset={offset},lag=0,type=replica")
+    );
+    drop(replica);
+    online(&server, 0);
+    assert_eq!(server.info("connected_slaves"), "0");
+    client.check("SET k w", "+OK~");
+    client.send_command("WAIT 1 100");
+    blocked(&server);
+    server.advance_ms(100);
+    client.check_next(":0~");
+}
+
+/// The stream is written for an hour without replicas (`repl-backlog-ttl`), and is another one afterwards.
+#[test]
+fn the_backlog_goes_when_nobody_comes_back() {
+    let server = with(&[("repl-backlog-ttl", "60")]);
+    let mut client = server.client();
+    let (replica, id, _) = Replica::follow(&server);
+    online(&server, 1);
+    drop(replica);
+    online(&server, 0);
+    client.check("SET k v", "+OK~");
+    server.advance_ms(60_000);
+    let before: u64 = server.info("master_repl_offset").parse().expect("a number");
+    assert_eq!(server.info("repl_backlog_active"), "1");
+    server.advance_ms(1);
+    eventually("the backlog is gone", || server.info("repl_backlog_active") == "0");
+    assert_ne!(server.info("master_replid"), id);
+    assert!(!server.handle().server().journal().is_heard());
+    let after: u64 = server.info("master_repl_offset").parse().expect("a number");
+    assert_eq!(before, after);
+    client.check("SET k v", "+OK~");
+    assert_eq!(server.info("master_repl_offset"), (after + 1).to_string());
+    let line = Replica::connect(&server).ask(&["PSYNC", &id, &(before + 1).to_string()]);
+    assert!(line.starts_with("+FULLRESYNC "), "{line}");
+}
+
+/// Silent replicas are given up after `repl-timeout`, and hear of the primary each
+/// `repl-ping-replica-period`.
+#[test]
+fn links_are_pinged_and_given_up() {
+    let server = with(&[("repl-timeout", "30"), ("repl-ping-replica-period", "10")]);
+    let (mut replica, _, offset) = Replica::follow(&server);
+    online(&server, 1);
+    server.advance_ms(10_000);
+    replica.expect("*1~$4~PING~");
+    replica.acknowledge(offset);
+    eventually("it was heard", || server.info("slave0").ends_with("lag=0,type=replica"));
+    server.advance_ms(30_000);
+    replica.expect("*1~$4~PING~");
+    server.advance_ms(1_000);
+    replica.expect_closed();
+    online(&server, 0);
+}
+
+/// What replicas must not say is refused, and a replica that lies or reads nothing is cut. Nobody else
+/// notices.
+#[test]
+fn hostile_replicas_are_refused_or_cut() {
+    let server = with(&[("client-output-buffer-limit", "replica 2mb 1mb 5"), ("repl-backlog-size", "1mb")]);
+    let mut client = server.client();
+    for (words, error) in [
+        (&["REPLCONF", "capa"][..], "-ERR syntax error"),
+        (&["REPLCONF", "listening-port", "x"], "-ERR value is not an integer or out of range"),
+        (&["REPLCONF", "listening-port", "70000"], "-ERR value is out of range"),
+        (&["REPLCONF", "nothing", "1"], "-ERR Unrecognized REPLCONF option: nothing"),
+        (&["REPLCONF", "version", "new"], "-ERR Unrecognized version format: new"),
+        (&["REPLCONF", "rdb-filter-only", "keys"], "-ERR Unsupported rdb-filter-only option: keys"),
+        (&["PSYNC", "?", "x"], "-ERR value is not an integer or out of range"),
+        (&["PSYNC", "?"], "-ERR wrong number of arguments for 'psync' command"),
+    ] {
+        assert_eq!(Replica::connect(&server).ask(words), error, "{words:?}");
+    }
+    let mut replica = Replica::connect(&server);
+    let address = "a".repeat(1025);
+    let line = replica.ask(&["REPLCONF", "ip-address", &address]);
+    assert!(line.starts_with("-ERR REPLCONF ip-address provided by replica instance is too long"), "{line}");
+    assert_eq!(replica.ask(&["REPLCONF", "ip-address", "1.2.3.4\r\nrole:slave,x"]), "+OK");
+    // An acknowledgement of what was never sent.
+    let (mut liar, _, offset) = Replica::follow(&server);
+    online(&server, 1);
+    liar.acknowledge(offset + 1);
+    liar.expect_closed();
+    online(&server, 0);
+    // One that does not speak the protocol, and one that has its link do other things: no reply stands in
+    // the stream.
+    let (mut replica, _, offset) = Replica::follow(&server);
+    online(&server, 1);
+    replica.say(&["GET", "k"]);
+    replica.say(&["SUBSCRIBE", "ch"]);
+    replica.acknowledge(offset);
+    eventually("it has subscribed", || client.raw("PUBSUB NUMSUB ch") == "*2~$2~ch~:1~");
+    client.check("PUBLISH ch x", ":1~");
+    replica.expect("*3~$7~PUBLISH~$2~ch~$1~x~");
+    replica.say(&["PSYNC", "?", "-1"]);
+    client.check("SET k v", "+OK~");
+    replica.expect(&format!("{SELECT_0}*3~$3~SET~$1~k~$1~v~"));
+    // One that reads nothing is cut, and the others are served.
+    let (_idle, _, _) = Replica::follow(&server);
+    online(&server, 2);
+    let value = "x".repeat(500_000);
+    let reader = std::thread::spawn(move || {
+        let mut replica = replica;
+        // Behind the other's copy the database is said again.
+        replica.expect(SELECT_0);
+        for _ in 0..60 {
+            replica.expect("*3~$3~SET~$3~big~$500000~");
+            replica.bytes(500_002);
+        }
+        replica
+    });
+    for _ in 0..60 {
+        client.check(&format!("SET big {value}"), "+OK~");
+        // Not faster than the one that reads is served.
+        eventually("one is in time", || server.handle().server().journal().memory_bytes() < 40 << 20);
+    }
+    let _replica = reader.join().expect("all of it came");
+    online(&server, 1);
+    assert_eq!(client.raw("PING"), "+PONG~");
+}
+
+/// A replica that leaves in the middle of its copy leaves nothing behind, and the next one gets its copy.
+#[test]
+fn a_copy_that_nobody_takes_is_given_up() {
+    let server = server();
+    let mut client = server.client();
+    let value = "x".repeat(100_000);
+    for number in 0..400 {
+        client.check(&format!("SET key{number} {value}{number}"), "+OK~");
+    }
+    client.check("CONFIG SET rdbcompression no", "+OK~");
+    for _ in 0..3 {
+        let mut replica = Replica::connect(&server);
+        replica.introduce(7001);
+        replica.ask_for_all();
+        replica.bytes(100_000);
+    }
+    eventually("nothing is copied", || {
+        !server.handle().server().replication.is_copying.load(std::sync::atomic::Ordering::Acquire)
+    });
+    eventually("nobody is left", || server.info("connected_slaves") == "0");
+    assert!(!server.handle().server().keyspace.handover.is_running());
+    let (_replica, _, _) = Replica::follow(&server);
+    online(&server, 1);
+}
