@@ -26,6 +26,7 @@ use crate::persistence::aof::{AofError, AppendOnlyFile};
 use crate::persistence::backup::Backup;
 use crate::persistence::copies::CopyMaker;
 use crate::persistence::files::{Disk, Files};
+use crate::persistence::lock::FolderError;
 use crate::persistence::rdb;
 use crate::persistence::rdb::load::{LoadError, Purpose};
 use crate::persistence::save::Saver;
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The append-only file could not be loaded or written.
     #[error(transparent)]
     AppendOnly(#[from] AofError),
+    /// Another server writes its snapshots into the same file.
+    #[error("{0}. Give each server a dir or dbfilename of its own, or no save points (save '')")]
+    Snapshots(#[from] FolderError),
 }
 
 /// A running server. Ends it when dropped.
@@ -145,6 +149,7 @@ fn start_server(
     let server = Arc::new(Server::new(commands, config, clock, workers));
     server.load_configured_users().map_err(StartError::Users)?;
     let saver = Saver::new(&server, Arc::clone(&files));
+    saver.lock()?;
     server.set_saving(Arc::new(Arc::clone(&saver)));
     server.scripting.set_give_way(Arc::new(move |pause| give_way(pause, &giving)));
     let copies = CopyMaker::new(&server, Arc::clone(&files));
@@ -391,6 +396,7 @@ impl Drop for Handle {
         }
         self.backup.finish();
         self.append_only.finish();
+        self.saver.finish();
         if let Some(path) = self.socket_file.take() {
             // The file would only tell clients of a server that is gone.
             drop(std::fs::remove_file(path));

@@ -24,7 +24,8 @@ impl Server {
         let flags = entry.spec.flags;
         let touches_keys = wide || !plan.is_empty();
         for running in self.scripting.slow.all() {
-            let waits = touches_keys && (running.stands_in_the_way_of(plan) || wide);
+            let locks_all = wide && !flags.has(Flags::LOCKS_NO_SLOT);
+            let waits = touches_keys && (running.stands_in_the_way_of(plan) || locks_all);
             let is_told = waits || running.start.declares_none && !flags.has(Flags::ALLOW_BUSY);
             let threshold_ms = self.config.int(Directive::BusyReplyThreshold);
             let too_long = threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;

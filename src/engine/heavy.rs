@@ -119,7 +119,7 @@ impl Pulse for HeavyWatch<'_> {
         if tries < TRIES && took_ns >= HEAVY_NS << tries {
             self.tries.set(tries + 1);
             self.enter(access);
-            (self.server.scripting.give_way())(HAND_OVER);
+            (self.server.scripting.give_way())(HAND_OVER * (1 << tries));
         }
     }
 
@@ -133,10 +133,12 @@ impl Pulse for HeavyWatch<'_> {
     fn long(&self, access: &Access<'_, '_>) {
         self.enter(access);
         let give_way = self.server.scripting.give_way();
-        // What follows may not count its work, so this is where to try again.
+        // What follows may not count its work, so this is where to try again, each time for twice as long:
+        // where many threads come up at once, or the machine is busy, one takes its time.
         while self.tries.get() < TRIES {
+            let pause = HAND_OVER * (1 << self.tries.get());
             self.tries.set(self.tries.get() + 1);
-            if give_way(HAND_OVER) {
+            if give_way(pause) {
                 return;
             }
         }

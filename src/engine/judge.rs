@@ -73,12 +73,8 @@ impl Server {
         if self.lacks_replicas() && writes(client, flags) {
             return Verdict::Refuse(CommandError::NoReplicas);
         }
-        if self.refuses_after_failed_snapshot() && writes(client, flags) {
-            return Verdict::Refuse(CommandError::SnapshotFailed);
-        }
-        if self.durability.refuses_writes()
-            && (writes(client, flags) || flags.has(Flags::TELLS_DISK_ERRORS))
-            && let Some(refused) = self.durability.refusal()
+        if (writes(client, flags) || flags.has(Flags::TELLS_DISK_ERRORS))
+            && let Some(refused) = self.refusal_by_disk()
         {
             return Verdict::Refuse(refused);
         }
@@ -108,12 +104,20 @@ impl Server {
         Verdict::Pass
     }
 
-    /// Whether writes are refused because the last snapshot in the background failed
-    /// (`stop-writes-on-bgsave-error`).
-    pub fn refuses_after_failed_snapshot(&self) -> bool {
-        self.snapshot_failed.load(std::sync::atomic::Ordering::Relaxed)
-            && self.config.flag(Directive::StopWritesOnBgsaveError)
-            && !self.config.save_points().is_empty()
+    /// What a client is told whose write is refused because the last snapshot in the background failed
+    /// (`stop-writes-on-bgsave-error`) or the append-only file cannot be written.
+    #[inline]
+    pub fn refusal_by_disk(&self) -> Option<CommandError> {
+        let snapshot_failed = self.snapshot_failed.load(std::sync::atomic::Ordering::Relaxed);
+        if !snapshot_failed && !self.durability.refuses_writes() {
+            return None;
+        }
+        let refuses_after_failure =
+            || self.config.flag(Directive::StopWritesOnBgsaveError) && !self.config.save_points().is_empty();
+        if snapshot_failed && refuses_after_failure() {
+            return Some(CommandError::SnapshotFailed);
+        }
+        self.durability.refusal()
     }
 
     /// Whether there are fewer replicas than `min-replicas-to-write` asks for.

@@ -34,6 +34,15 @@ impl Server {
     }
 }
 
+/// Bytes of replies that may wait for all clients together: an eighth of the memory that this process may
+/// have, and 512 MiB where that is little or not known.
+pub(super) fn unread_max() -> usize {
+    const MIN: u64 = 512 << 20;
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let limit = limit.and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX);
+    (system_bytes().min(limit) / 8).max(MIN) as usize
+}
+
 fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()

@@ -260,6 +260,7 @@ impl Server {
             config,
         };
         server.apply_settings();
+        server.clients.unread_max.store(memory::unread_max(), Ordering::Relaxed);
         server.identity.memory_startup = server.used_memory();
         server
     }

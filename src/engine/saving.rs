@@ -16,12 +16,12 @@ pub trait Saving: Send + Sync {
     /// One is being written, or it cannot be written.
     fn save(&self) -> Result<(), CommandError>;
 
-    /// Begins to write a snapshot in the background (BGSAVE); `schedule` lets it wait for what is in its way.
-    /// Returns what is answered.
+    /// Begins to write a snapshot in the background (BGSAVE), and returns what is answered. Its instant has
+    /// passed then, unless it is scheduled: what is changed later is not in it.
     ///
     /// # Errors
     /// One is being written, or something else is in the way.
-    fn save_in_background(&self, schedule: bool) -> Result<&'static str, CommandError>;
+    fn save_in_background(&self, how: Background) -> Result<&'static str, CommandError>;
 
     /// Gives up what is being written or scheduled (BGSAVE CANCEL). Returns whether there was anything.
     fn cancel(&self) -> bool;
@@ -56,6 +56,17 @@ pub trait Saving: Send + Sync {
 
     /// Its figures for INFO.
     fn figures(&self) -> SaveFigures;
+}
+
+/// How a snapshot in the background begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Background {
+    /// At once, or not at all (BGSAVE).
+    AtOnce,
+    /// As soon as what is in its way has ended (BGSAVE SCHEDULE).
+    Scheduled,
+    /// After the transaction that asks for it: the keyspace is not free before.
+    InTransaction,
 }
 
 /// Why the server does not end although it was asked to.

@@ -312,7 +312,7 @@ impl Connection {
             return self.wait_for_disk().await;
         }
         self.write_some().await.map_err(End::Failed)?;
-        if self.out.len() - self.written < OUTPUT_MAX {
+        if self.has_room_for_replies() {
             tokio::task::yield_now().await;
             return Ok(());
         }
@@ -583,14 +583,20 @@ impl Connection {
         }
     }
 
+    /// Whether so few replies wait to be read that more may be made. Many clients that ask for much and read
+    /// nothing must not take the machine's memory together.
+    fn has_room_for_replies(&self) -> bool {
+        let is_scarce = self.session.server.clients.has_too_many_unread();
+        self.out.len() - self.written < if is_scarce { WRITE_CHUNK } else { OUTPUT_MAX }
+    }
+
     /// Waits until fewer replies wait to be read.
     async fn wait_to_write(&mut self) -> Result<(), End> {
-        while self.out.len() - self.written >= OUTPUT_MAX {
+        while !self.has_room_for_replies() {
             poll_fn(|cx| {
                 self.hear(cx);
                 self.poll_write_out(cx)?;
-                let wait = self.out.len() - self.written >= OUTPUT_MAX;
-                if wait && !self.session.client.shared.is_called() {
+                if !self.has_room_for_replies() && !self.session.client.shared.is_called() {
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(()))
@@ -652,7 +658,9 @@ impl Connection {
         }
         // Bytes that the client has not taken yet, for CLIENT LIST and the limits.
         let waiting = self.out.len() - self.written;
-        self.session.client.shared.reply_buffer[0].store(waiting, Ordering::Relaxed);
+        let Session { server, client } = &self.session;
+        client.shared.reply_buffer[0].store(waiting, Ordering::Relaxed);
+        server.clients.note_unread(&client.shared, waiting);
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),

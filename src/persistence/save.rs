@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,11 +13,12 @@ use parking_lot::{Condvar, Mutex};
 use thiserror::Error;
 
 use super::files::{Files, GradualOutput, Output, remove_leftovers};
+use super::lock::{FolderError, FolderLock};
 use super::rdb::load::Purpose;
 use super::{aof, rdb};
 use crate::config::Directive;
 use crate::engine::Server;
-use crate::engine::saving::{EndError, SaveFigures, Saving};
+use crate::engine::saving::{Background, EndError, SaveFigures, Saving};
 use crate::error::CommandError;
 use crate::keyspace::evict::Worth;
 use crate::keyspace::snapshot::{Failure, Snapshot};
@@ -63,6 +65,8 @@ pub struct Saver {
     files: Arc<dyn Files>,
     state: Mutex<State>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Keeps other servers from writing the same file.
+    lock: Mutex<Option<FolderLock>>,
     cancel: AtomicBool,
     keys_done: AtomicU64,
     keys_total: AtomicU64,
@@ -111,11 +115,34 @@ impl Saver {
             files,
             state: Mutex::new(state),
             thread: Mutex::new(None),
+            lock: Mutex::new(None),
             cancel: AtomicBool::new(false),
             keys_done: AtomicU64::new(0),
             keys_total: AtomicU64::new(0),
             last_ended: Condvar::new(),
         })
+    }
+
+    /// Takes the file of snapshots for this server alone, where there are save points. A folder that cannot
+    /// be written is told in the log: the data can be read all the same.
+    ///
+    /// # Errors
+    /// Another server has the file.
+    pub fn lock(&self) -> Result<(), FolderError> {
+        let Some(server) = self.server.upgrade() else { return Ok(()) };
+        if server.config.save_points().is_empty() {
+            return Ok(());
+        }
+        let place = file_of(&server);
+        let folder = place.parent().unwrap_or(Path::new("."));
+        match FolderLock::take(folder, &server.config.text(Directive::Dbfilename)) {
+            Ok(lock) => *self.lock.lock() = Some(lock),
+            Err(error @ FolderError::InUse { .. }) => return Err(error),
+            Err(error) => tracing::warn!(
+                "{error}: no snapshot can be written, and writes will be refused after the first that fails. Set dir to a folder that can be written, or save to nothing"
+            ),
+        }
+        Ok(())
     }
 
     /// Gives up what is being written, and waits for the thread that does.
@@ -126,6 +153,11 @@ impl Saver {
             // Its panics were reported by the panic hook.
             drop(thread.join());
         }
+    }
+
+    /// Lets other servers have the file.
+    pub fn finish(&self) {
+        *self.lock.lock() = None;
     }
 
     /// Takes the right to write a snapshot.
@@ -142,10 +174,11 @@ impl Saver {
         Ok(())
     }
 
-    /// Writes a snapshot for which [`begin`](Self::begin) took the right, and notes how it went.
-    fn run(&self, server: &Server) -> Result<(), SaveError> {
+    /// Writes a snapshot for which [`begin`](Self::begin) took the right, and notes how it went. `at_begin`
+    /// is called when its instant has passed, or is far.
+    fn run(&self, server: &Server, at_begin: &mut dyn FnMut()) -> Result<(), SaveError> {
         let began = Instant::now();
-        let result = self.write_file(server);
+        let result = self.write_file(server, at_begin);
         let seconds = began.elapsed().as_secs_f64();
         let mut state = self.state.lock();
         let now_ms = server.clock.now_ms();
@@ -173,12 +206,12 @@ impl Saver {
 
     /// Writes a snapshot beside its place and gives it its name. Returns the server's count of changes at its
     /// instant.
-    fn write_file(&self, server: &Server) -> Result<u64, SaveError> {
+    fn write_file(&self, server: &Server, at_begin: &mut dyn FnMut()) -> Result<u64, SaveError> {
         let place = file_of(server);
         let folder = place.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
         let temporary = folder.join(format!("{TEMPORARY_BEGIN}{}{TEMPORARY_END}", std::process::id()));
         let written = self.files.create(&temporary).map_err(SaveError::from).and_then(|file| {
-            let changes = self.write_into(server, &*file, false)?;
+            let changes = self.write_into(server, &*file, at_begin)?;
             file.sync()?;
             self.files.rename(&temporary, &place)?;
             self.files.sync_folder(&folder)?;
@@ -191,14 +224,33 @@ impl Saver {
         written
     }
 
-    fn write_into(&self, server: &Server, file: &dyn Output, aof_base: bool) -> Result<u64, SaveError> {
-        let begun = begin_snapshot(server, &mut |_| ()).ok_or(SaveError::Busy)?;
+    fn write_into(
+        &self,
+        server: &Server,
+        file: &dyn Output,
+        at_begin: &mut dyn FnMut(),
+    ) -> Result<u64, SaveError> {
+        let begun = loop {
+            if let Some(begun) = begin_snapshot(server, &mut |_| ()) {
+                break begun;
+            }
+            // A rewrite of the append-only file ends first: one snapshot at a time is read.
+            at_begin();
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(SaveError::Cancelled);
+            }
+            if *server.shutdown_signal().borrow() {
+                return Err(SaveError::Busy);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        at_begin();
         self.keys_total.store(begun.snapshot.key_count() as u64, Ordering::Relaxed);
         let changes = begun.changes;
         let incremental = server.config.flag(Directive::RdbSaveIncrementalFsync);
         let mut out = GradualOutput::new(file, incremental.then_some(SYNC_EACH));
         let mut write = |bytes: &[u8]| out.write_all(bytes);
-        write_snapshot(server, begun, aof_base, &mut write, &mut |keys| {
+        write_snapshot(server, begun, false, &mut write, &mut |keys| {
             self.keys_done.store(keys, Ordering::Relaxed);
             if self.cancel.load(Ordering::Relaxed) { Err(SaveError::Cancelled) } else { Ok(()) }
         })?;
@@ -219,7 +271,7 @@ impl Saver {
         // Nothing changes any more, or it would be lost.
         let now_ms = server.clock.now_ms();
         server.pause.start(Scope::Write, u64::MAX >> 1, now_ms);
-        let saved = self.begin(server, false).and_then(|()| self.run(server));
+        let saved = self.begin(server, false).and_then(|()| self.run(server, &mut || ()));
         if saved.is_err() {
             server.pause.end();
         }
@@ -229,8 +281,9 @@ impl Saver {
         })
     }
 
-    /// Starts the thread that writes a snapshot in the background.
-    fn spawn(self: &Arc<Self>, server: &Arc<Server>) -> Result<(), SaveError> {
+    /// Starts the thread that writes a snapshot in the background. The channel returned ends when the
+    /// snapshot's instant has passed, or is far, or there is none.
+    fn spawn(self: &Arc<Self>, server: &Arc<Server>) -> Result<Receiver<()>, SaveError> {
         self.begin(server, true)?;
         let mut thread = self.thread.lock();
         if let Some(before) = thread.take() {
@@ -238,9 +291,11 @@ impl Saver {
             drop(before.join());
         }
         let (saver, server) = (Arc::clone(self), Arc::clone(server));
+        let (begins, begun) = channel();
         let spawned = std::thread::Builder::new().name("kvarts-save".into()).spawn(move || {
+            let mut begins = Some(begins);
             // How it went was noted and logged.
-            drop(saver.run(&server));
+            drop(saver.run(&server, &mut || drop(begins.take())));
         });
         match spawned {
             Ok(handle) => *thread = Some(handle),
@@ -251,7 +306,7 @@ impl Saver {
                 return Err(error.into());
             }
         }
-        Ok(())
+        Ok(begun)
     }
 }
 
@@ -370,16 +425,20 @@ impl Saving for Arc<Saver> {
     fn save(&self) -> Result<(), CommandError> {
         let Some(server) = self.server.upgrade() else { return Err(CommandError::text("ERR")) };
         self.begin(&server, false).map_err(|_| IN_PROGRESS)?;
-        self.run(&server).map_err(|_| CommandError::text("ERR"))
+        self.run(&server, &mut || ()).map_err(|_| CommandError::text("ERR"))
     }
 
-    fn save_in_background(&self, schedule: bool) -> Result<&'static str, CommandError> {
+    fn save_in_background(&self, how: Background) -> Result<&'static str, CommandError> {
         let Some(server) = self.server.upgrade() else { return Err(CommandError::text("ERR")) };
         if self.state.lock().began_ms.is_some() {
             return Err(IN_PROGRESS);
         }
+        if how == Background::InTransaction {
+            self.state.lock().scheduled = true;
+            return Ok("Background saving scheduled");
+        }
         if server.keyspace.handover.is_running() {
-            if !schedule {
+            if how != Background::Scheduled {
                 return Err(CommandError::text(
                     "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.",
                 ));
@@ -387,10 +446,12 @@ impl Saving for Arc<Saver> {
             self.state.lock().scheduled = true;
             return Ok("Background saving scheduled");
         }
-        self.spawn(&server).map_err(|error| match error {
+        let begun = self.spawn(&server).map_err(|error| match error {
             SaveError::Busy => IN_PROGRESS,
             _ => CommandError::text("ERR"),
         })?;
+        // Nothing is ever sent: the channel ends.
+        let _ended = begun.recv();
         Ok("Background saving started")
     }
 

@@ -219,13 +219,7 @@ fn judge(
     if writes && server.lacks_replicas() {
         return Err(CommandError::NoReplicas);
     }
-    if writes && server.refuses_after_failed_snapshot() {
-        return Err(CommandError::SnapshotFailed);
-    }
-    if writes
-        && server.durability.refuses_writes()
-        && let Some(refused) = server.durability.refusal()
-    {
+    if writes && let Some(refused) = server.refusal_by_disk() {
         return Err(refused);
     }
     if writes && cx.client.door == Door::ReadOnly {

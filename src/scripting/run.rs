@@ -195,8 +195,7 @@ impl ProgramCall<'_> {
         }
         if flags.declared
             && !flags.no_writes
-            && cx.server.durability.refuses_writes()
-            && let Some(refused) = cx.server.durability.refusal()
+            && let Some(refused) = cx.server.refusal_by_disk()
         {
             return Err(refused);
         }

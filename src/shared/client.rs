@@ -73,6 +73,8 @@ pub struct SharedClient {
     pub query_buffer: [AtomicUsize; 2],
     /// Bytes of replies that wait to be written, and the buffer's capacity.
     pub reply_buffer: [AtomicUsize; 2],
+    /// What [`super::clients::Clients`] counts of its unread replies.
+    pub(super) unread: AtomicUsize,
     /// Where it came from: `ip:port`, or the socket's path and `:0`.
     pub address: String,
     /// Address that the client connected to, in the same form.
@@ -174,6 +176,7 @@ impl SharedClient {
             commands: AtomicU64::new(0),
             query_buffer: Default::default(),
             reply_buffer: Default::default(),
+            unread: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             readonly: AtomicBool::new(false),

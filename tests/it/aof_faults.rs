@@ -176,6 +176,27 @@ fn a_file_that_is_taken_away_is_replaced() {
     server.client().check("MGET before during after", "*3~$1~1~$1~1~$1~1~");
 }
 
+/// The whole folder is taken away: it is made again, with all data.
+#[test]
+fn a_folder_that_is_taken_away_is_made_again() {
+    let (server, _) = server_with(&[("appendfsync", "always")]);
+    let mut client = server.client();
+    client.check("SET before 1", "+OK~");
+    std::fs::remove_dir_all(server.dir().join("appendonlydir")).expect("it is there");
+    eventually("it is made again", || {
+        server.info("aof_rewrites") == "1" && server.info("aof_rewrite_in_progress") == "0"
+    });
+    eventually("writes go on", || !server.handle().server().durability.refuses_writes());
+    client.check("SET after 1", "+OK~");
+    let folder = server.dir().display().to_string();
+    let pairs = [("port", "0"), ("dir", folder.as_str()), ("appendonly", "yes")];
+    let config = Config::from_pairs(pairs).expect("a configuration");
+    let second = kvarts::start(config, Clock::manual(START_MS)).err().expect("the lock is there again");
+    assert!(second.to_string().contains("another server uses the folder"), "{second}");
+    let server = on_good_disk(server.stop_and_keep());
+    server.client().check("MGET before after", "*2~$1~1~$1~1~");
+}
+
 /// A folder that cannot be written is told at the start, and when the file is switched on.
 #[test]
 fn a_folder_that_cannot_be_written_is_told_at_once() {

@@ -164,14 +164,15 @@ fn idle_clients_are_closed_by_the_clock() {
 /// Over `maxmemory-clients` the client with the most memory goes first; CLIENT NO-EVICT spares one.
 #[test]
 fn clients_that_take_most_are_cut_when_all_take_too_much() {
-    let server = TestServer::with(&[("maxmemory-clients", "6mb")]);
+    // A buffer may take twice of what is in it: without the larger client all are within the limit.
+    let server = TestServer::with(&[("maxmemory-clients", "10mb")]);
     let (mut small, mut large, mut kept) = (server.client(), server.client(), server.client());
     kept.check("CLIENT NO-EVICT on", "+OK~");
     // Arguments that never become whole: they wait in the query buffers.
     kept.send(b"*2\r\n$4\r\nECHO\r\n$9000000\r\n");
     kept.send(&vec![b'x'; 3_000_000]);
     large.send(b"*2\r\n$4\r\nECHO\r\n$9000000\r\n");
-    let _ = large.try_send(&vec![b'x'; 5_000_000]);
+    let _ = large.try_send(&vec![b'x'; 8_900_000]);
     eventually("the larger one is cut", || server.info("evicted_clients") == "1");
     large.expect_closed();
     small.check("PING", "+PONG~");
@@ -226,6 +227,38 @@ fn a_client_that_never_reads_is_not_served_on() {
     other.check("CONFIG SET client-output-buffer-limit 'normal 10mb 0 0'", "+OK~");
     silent.send(&encode(&["GET", "k"]).repeat(320));
     eventually("it is cut", || other.value(&format!("CLIENT LIST ID {id}")).text().is_empty());
+}
+
+/// Many clients that read nothing share a limit: beyond it each has one reply at most, and gets all when it
+/// reads.
+#[test]
+fn clients_that_never_read_share_the_memory() {
+    const VALUE: usize = 1_000_000;
+    const SHARED: usize = 10 * VALUE;
+    const CLIENTS: usize = 20;
+    const GETS: usize = 20;
+    let server = TestServer::start();
+    let inner = server.handle().server();
+    inner.clients.unread_max.store(SHARED, std::sync::atomic::Ordering::Relaxed);
+    let mut other = server.client();
+    other.call(&[&b"SET"[..], b"k", &vec![b'v'; VALUE]]);
+    let mut silent: Vec<Client> = (0..CLIENTS).map(|_| server.client()).collect();
+    silent.iter_mut().for_each(|client| client.send(&encode(&["GET", "k"]).repeat(GETS)));
+    let waiting = |other: &mut Client| -> usize {
+        let list = other.value("CLIENT LIST").text();
+        list.split(' ').filter_map(|field| field.strip_prefix("omem=")?.parse::<usize>().ok()).sum()
+    };
+    eventually("replies wait", || waiting(&mut other) >= SHARED);
+    for _ in 0..100 {
+        other.value("INCR n");
+        // Each may have run one request more than it should, before it was told, and one that it may.
+        assert!(waiting(&mut other) < SHARED + CLIENTS * 2 * (VALUE + 100_000));
+    }
+    for client in &mut silent {
+        for _ in 0..GETS {
+            assert_eq!(client.read_raw().len(), VALUE + "$1000000\r\n\r\n".len());
+        }
+    }
 }
 
 /// A request that arrives byte by byte, over many seconds, delays no other client and is run when it is

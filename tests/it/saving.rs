@@ -76,6 +76,69 @@ fn bgsave_goes_on_in_the_background_and_can_be_cancelled() {
     assert_eq!(files(server.dir()), ["dump.rdb"]);
 }
 
+/// What stands behind BGSAVE in a pipeline is not in its file, as the snapshot's instant has passed when it is
+/// answered. In a transaction it is scheduled.
+#[test]
+fn bgsave_holds_what_was_before_its_reply() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    for round in 0..20 {
+        let pipeline = format!("SET a {round}\r\nBGSAVE\r\nSET a later\r\nSET b later\r\n");
+        client.send(pipeline.as_bytes());
+        client.check_next("+OK~");
+        client.check_next("+Background saving started~");
+        client.check_next("+OK~");
+        client.check_next("+OK~");
+        eventually("it ends", || info(&mut client, "rdb_bgsave_in_progress") == "0");
+        client.check("DEBUG RELOAD NOSAVE", "+OK~");
+        client.check("MGET a b", &format!("*2~${}~{round}~_~", round.to_string().len()).replace("_", "$-1"));
+    }
+    client.send(b"MULTI\r\nSET a 1\r\nBGSAVE\r\nSET a 2\r\nEXEC\r\n");
+    for reply in ["+OK~", "+QUEUED~", "+QUEUED~", "+QUEUED~"] {
+        client.check_next(reply);
+    }
+    client.check_next("*3~+OK~+Background saving scheduled~+OK~");
+    let saves: u64 = info(&mut client, "rdb_saves").parse().expect("a number");
+    server.handle().server().saving().expect("files").look();
+    eventually("it is written", || info(&mut client, "rdb_saves") == (saves + 1).to_string());
+    client.check("DEBUG RELOAD NOSAVE", "+OK~");
+    client.check("GET a", "$1~2~");
+}
+
+/// SAVE waits for a rewrite of the append-only file, as one snapshot at a time is read.
+#[test]
+fn save_waits_for_a_rewrite() {
+    let server = TestServer::with(&[("appendonly", "yes")]);
+    let (mut client, mut saver) = (server.client(), server.client());
+    client.check("MSET a 1 b 2", "+OK~");
+    client.check("CONFIG SET rdb-key-save-delay 200000", "+OK~");
+    client.check("BGREWRITEAOF", "+Background append only file rewriting started~");
+    saver.check("SAVE", "+OK~");
+    client.check("SET c 3", "+OK~");
+    eventually("the rewrite ends", || info(&mut client, "aof_rewrite_in_progress") == "0");
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
+}
+
+/// Two servers with save points would write over each other's snapshot.
+#[test]
+fn a_second_server_is_kept_out_of_the_file() {
+    let save = ("save", "3600 1");
+    let server = TestServer::with(&[save]);
+    let folder = server.dir().display().to_string();
+    let start = |pairs: &[(&str, &str)]| {
+        let all = [("port", "0"), ("dir", folder.as_str())];
+        let config = kvarts::config::Config::from_pairs(all.iter().chain(pairs).copied());
+        kvarts::start(config.expect("a configuration"), Clock::manual(START_MS))
+    };
+    let error = start(&[save]).err().expect("a refusal").to_string();
+    assert!(error.contains("another server uses the folder") && error.contains("dump.rdb"), "{error}");
+    drop(start(&[("save", "")]).expect("one that saves nothing by itself starts"));
+    drop(start(&[save, ("dbfilename", "other.rdb")]).expect("one with another file starts"));
+    server.client().check("SET a 1", "+OK~");
+    let server = TestServer::try_with(&[save], Clock::manual(START_MS), server.stop_and_keep());
+    drop(server.expect("the lock ends with the server"));
+}
+
 #[test]
 fn save_points_ask_for_snapshots() {
     let server = TestServer::with(&[("save", "10 2 100 1")]);
@@ -115,9 +178,13 @@ fn writes_are_refused_after_a_snapshot_failed() {
     client.check_next("+OK~");
     assert!(client.read().text().starts_with("MISCONF "));
     assert!(client.read().text().starts_with("EXECABORT "));
-    client.check_next("+PONG~");
-    let script = client.call(&["EVAL", "return redis.call('set', 'a', 1)", "0"]);
-    assert!(script.text().contains("MISCONF"), "{script:?}");
+    assert!(client.read().text().starts_with("MISCONF "), "PING tells health checks");
+    for script in ["return redis.call('set', 'a', 1)", "#!lua\nreturn 1"] {
+        let reply = client.call(&["EVAL", script, "0"]);
+        assert!(reply.text().contains("MISCONF"), "{script}: {reply:?}");
+    }
+    assert_eq!(client.call(&["EVAL", "return 1", "0"]).text(), "1");
+    assert_eq!(client.call(&["EVAL", "#!lua flags=no-writes\nreturn 1", "0"]).text(), "1");
     client.check("CONFIG SET stop-writes-on-bgsave-error no", "+OK~");
     client.check("SET a 4", "+OK~");
     client.check("CONFIG SET stop-writes-on-bgsave-error yes", "+OK~");

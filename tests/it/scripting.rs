@@ -309,6 +309,9 @@ fn slow_scripts_stand_in_the_way_of_their_keys_only() {
     eventually("its key is busy", || other.raw("SET k v").starts_with("-BUSY"));
     other.check("SET free v", "+OK~");
     other.check("PING", "+PONG~");
+    // What looks at the whole keyspace without a lock of any slot waits for none.
+    assert!(other.raw("DBSIZE").starts_with(':'));
+    assert!(other.value("INFO").text().contains("db0:keys="));
     // One that says nothing of its keys stands in everybody's way.
     let mut second = server.client();
     second.send(&encode(&["EVAL", "while true do end", "0"]));

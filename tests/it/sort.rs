@@ -1,6 +1,6 @@
 //! SORT.
 
-use crate::harness::table;
+use crate::harness::*;
 
 #[test]
 fn elements_in_order() {
@@ -98,4 +98,31 @@ fn sorted_elements_are_kept() {
         COMMAND GETKEYSANDFLAGS SORT_RO l BY w_* => *1~*2~$1~l~*2~+RO~+access~ => *1~*2~$1~l~~2~+RO~+access~
         "#,
     );
+}
+
+/// Keys of patterns lie in thousands of slots, whose locks are found and taken while the command runs.
+#[test]
+fn patterns_reach_for_thousands_of_slots() {
+    const MEMBERS: usize = 3000;
+    let server = TestServer::start();
+    let mut client = server.client();
+    let weight = |member: usize| member * 7919 % 100_003;
+    let mut pipeline = Vec::new();
+    for member in 0..MEMBERS {
+        pipeline.extend(encode(&["SADD", "s", &member.to_string()]));
+        pipeline.extend(encode(&["SET", &format!("w:{member}"), &weight(member).to_string()]));
+        pipeline.extend(encode(&["HSET", &format!("h:{member}"), "f", &format!("value {member}")]));
+    }
+    client.send(&pipeline);
+    (0..3 * MEMBERS).for_each(|_| drop(client.read_raw()));
+    let mut expected: Vec<usize> = (0..MEMBERS).collect();
+    expected.sort_by_key(|member| weight(*member));
+    let expected: Vec<String> =
+        expected.iter().flat_map(|member| [member.to_string(), format!("value {member}")]).collect();
+    assert_eq!(client.value("SORT s BY w:* GET # GET h:*->f").texts(), expected);
+    client.check("MULTI", "+OK~");
+    client.check("SORT s BY w:* GET # GET h:*->f", "+QUEUED~");
+    client.check("SORT s BY none:* LIMIT 0 1", "+QUEUED~");
+    let replies = client.value("EXEC");
+    assert_eq!(replies.items()[0].texts(), expected);
 }

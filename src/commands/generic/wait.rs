@@ -37,10 +37,9 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Reads a number of replicas or files, from 0 on.
+/// Reads a number of replicas, from 0 on. There is one error for all that is none.
 fn count(argument: &[u8]) -> Result<i64, CommandError> {
-    let count = args::int(argument)?;
-    if count < 0 { Err(CommandError::OutOfRange) } else { Ok(count) }
+    args::int(argument).ok().filter(|count| *count >= 0).ok_or(CommandError::MustBePositive)
 }
 
 fn wait_for_replicas(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

@@ -12,7 +12,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "dbsize",
         arity: 1,
-        flags: Flags::READONLY.and(Flags::FAST).and(Flags::WHOLE_KEYSPACE),
+        flags: Flags::READONLY.and(Flags::FAST).and(Flags::WHOLE_KEYSPACE).and(Flags::LOCKS_NO_SLOT),
         categories: &[Category::Keyspace],
         group: Group::Server,
         summary: "Counts the keys of the database.",

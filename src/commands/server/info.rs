@@ -19,7 +19,7 @@ use crate::shared::stats::Counter;
 pub const COMMANDS: &[Command] = &[Command {
     name: "info",
     arity: -1,
-    flags: Flags::LOADING.and(Flags::STALE).and(Flags::WHOLE_KEYSPACE),
+    flags: Flags::LOADING.and(Flags::STALE).and(Flags::WHOLE_KEYSPACE).and(Flags::LOCKS_NO_SLOT),
     categories: &[Category::Dangerous],
     group: Group::Server,
     summary: "Describes the server and what it has done.",

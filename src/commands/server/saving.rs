@@ -2,7 +2,8 @@
 
 use crate::command::{Category, Flags, Group, args};
 use crate::engine::command::Command;
-use crate::engine::context::Context;
+use crate::engine::context::{Context, Origin};
+use crate::engine::saving::Background;
 use crate::error::{CommandError, CommandResult};
 
 const SAVES: Flags = Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING);
@@ -25,7 +26,8 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "bgsave",
         arity: -1,
-        flags: SAVES,
+        // As SAVE, until the snapshot has begun.
+        flags: SAVES.and(Flags::WHOLE_KEYSPACE),
         group: Group::Server,
         summary: "Writes all data of one instant into a file in the background.",
         syntax: "[SCHEDULE | CANCEL]",
@@ -62,9 +64,16 @@ fn save(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn bgsave(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let saving = cx.server.saving().ok_or(NO_FILES)?;
+    let begin = |cx: &mut Context<'_>, how| {
+        if cx.origin == Origin::Transaction {
+            return saving.save_in_background(Background::InTransaction);
+        }
+        cx.keys.expect(usize::MAX);
+        saving.save_in_background(how)
+    };
     let answer = match &arguments[1..] {
-        [] => saving.save_in_background(false)?,
-        [word] if args::is(word, "SCHEDULE") => saving.save_in_background(true)?,
+        [] => begin(cx, Background::AtOnce)?,
+        [word] if args::is(word, "SCHEDULE") => begin(cx, Background::Scheduled)?,
         [word] if args::is(word, "CANCEL") => {
             if !saving.cancel() {
                 return Err(CommandError::text(

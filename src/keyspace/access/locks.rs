@@ -1,6 +1,8 @@
 //! The locks of a command: taking those of its plan in their order, waiting for them, and finding the one of
 //! a key.
 
+use std::collections::HashMap;
+
 use super::Access;
 use crate::keyspace::Absence;
 use crate::keyspace::database::{Database, ReadSlot, WriteSlot};
@@ -32,6 +34,15 @@ impl SlotLock {
             same.is_ok_and(|at| long[at].write || lock.write)
         })
     }
+}
+
+/// Places of locks in a list without an order: a command that reaches for thousands of slots would search it
+/// for each of its keys.
+#[derive(Debug, Default)]
+pub(super) struct LateLocks {
+    /// Locks at the list's front that stand in `places`.
+    known: usize,
+    places: HashMap<(u16, u16), usize>,
 }
 
 /// How the gate is held while a command runs.
@@ -80,6 +91,7 @@ impl<'g> Access<'g, '_> {
     pub fn relock(&mut self, plan: &[SlotLock]) {
         assert!(self.is_alone(), "locks are exchanged only while nobody else is in the keyspace");
         self.locks.clear();
+        *self.late.get_mut() = None;
         for &lock in plan {
             let taken = self.lock(lock, plan);
             assert!(taken, "nobody else is in the keyspace");
@@ -98,6 +110,7 @@ impl<'g> Access<'g, '_> {
     #[inline]
     pub fn let_go(&mut self) {
         self.locks.clear();
+        *self.late.get_mut() = None;
     }
 
     /// Takes the lock of a key that the command found while it ran (the patterns of SORT). Only with the gate
@@ -225,8 +238,23 @@ impl<'g> Access<'g, '_> {
                     (held.lock.database, held.lock.slot)
                 })
                 .ok()
-                .or_else(|| self.locks.iter().rposition(matches)),
+                .or_else(|| self.late_position(number, slot)),
         }
+    }
+
+    /// Finds a lock among those that were taken later than planned, which have no order.
+    fn late_position(&self, number: usize, slot: usize) -> Option<usize> {
+        const FEW: usize = 64;
+        if self.locks.len() <= FEW {
+            return self.locks.iter().rposition(|held| held.is_of(number, slot));
+        }
+        let mut late = self.late.borrow_mut();
+        let late = late.get_or_insert_default();
+        let known = late.known;
+        let new = self.locks.iter().enumerate().skip(known);
+        late.places.extend(new.map(|(index, held)| ((held.lock.database, held.lock.slot), index)));
+        late.known = self.locks.len();
+        late.places.get(&(number as u16, slot as u16)).copied()
     }
 
     /// The physical database of a number, if it was made. Only with the gate held.

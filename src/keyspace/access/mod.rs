@@ -7,7 +7,7 @@ mod ttl;
 mod undo;
 mod whole;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use smallvec::SmallVec;
 
@@ -25,7 +25,7 @@ use super::sweep;
 use super::table::{self, At, SlotTable};
 use super::value::Object;
 use crate::types::hash::Hash;
-use locks::{HeldLock, SlotGuard};
+use locks::{HeldLock, LateLocks, SlotGuard};
 use undo::UndoLog;
 
 /// The key holds another type than the one asked for.
@@ -38,6 +38,8 @@ pub struct Access<'g, 'b> {
     locks: SmallVec<[HeldLock<'g>; 1]>,
     /// Index in `locks` of the lock used last: a command mostly reaches for one key several times.
     last: Cell<usize>,
+    /// Where the locks stand that were taken later than planned, once there are many.
+    late: RefCell<Option<Box<LateLocks>>>,
     /// Former states of changed keys, while an undoable transaction runs.
     undo: Option<Box<UndoLog>>,
     /// The keyspace whose slots are locked.
@@ -119,6 +121,7 @@ impl<'g, 'b> Access<'g, 'b> {
             settings,
             locks: SmallVec::new(),
             last: Cell::new(0),
+            late: RefCell::new(None),
             undo: None,
             left: Cell::new(BEAT),
         };

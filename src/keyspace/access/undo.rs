@@ -137,11 +137,11 @@ impl Access<'_, '_> {
                     self.discard(after);
                 }
                 UndoStep::Flushed { physical, slot, table } => {
-                    self.locks.clear();
+                    self.let_go();
                     self.keyspace.physical(physical).restore_slot(slot, table);
                 }
                 UndoStep::Swapped(first, second) => {
-                    self.locks.clear();
+                    self.let_go();
                     self.swap_alone(first, second);
                 }
             }

@@ -159,7 +159,7 @@ impl Access<'_, '_> {
 
     /// Runs `work` with the gate held exclusively and no slot locked.
     fn while_alone<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        self.locks.clear();
+        self.let_go();
         match &self.hold {
             Hold::Exclusive(_) => work(self),
             Hold::None => {

@@ -203,6 +203,12 @@ impl AppendOnlyFile {
         let waits = Arc::clone(&job.waits);
         waits.store(snapshot::is_in_the_way(&server), Ordering::Release);
         let shared = state.writer.as_ref().map(|writer| Arc::clone(&writer.shared));
+        if shared.as_ref().is_some_and(|shared| shared.is_gone.load(Ordering::Acquire)) {
+            // Perhaps with its folder, and the lock in it.
+            state.lock = None;
+            state.lock = Some(take_lock(&server).map_err(io::Error::other)?);
+            self.folder.lock().make()?;
+        }
         let (wanted, ending) = (state.wanted, state.ending.take());
         let aof = Arc::clone(self);
         state.rewrites += 1;
@@ -353,6 +359,22 @@ impl AppendOnlyFile {
         }
         state.lock = None;
     }
+
+    /// Does the work of DEBUG LOADAOF while clients hear LOADING.
+    fn reload_files(&self, server: &Server) -> Result<bool, String> {
+        let shared = self.state.lock().writer.as_ref().map(|writer| Arc::clone(&writer.shared));
+        match shared {
+            Some(shared) => wait_for_writer(server, &shared)?,
+            // Off, but a rewrite may have left files, now or long ago.
+            None => self.folder.lock().open().map_err(|error| error.to_string())?,
+        }
+        let folder = self.folder.lock();
+        if folder.manifest.live().next().is_none() {
+            return Ok(false);
+        }
+        let loaded = on_large_stack(|| load::reload(server, &folder)).map_err(|error| error.to_string())?;
+        loaded.map(|_| true).map_err(|error| error.to_string())
+    }
 }
 
 /// What [`AppendOnly`] asks of an [`AppendOnlyFile`] that is shared.
@@ -447,21 +469,12 @@ impl AppendOnly for AppendOnlyFile {
 
     fn reload(&self) -> Result<bool, String> {
         let server = self.server.upgrade().ok_or("the server ends")?;
-        let shared = self.state.lock().writer.as_ref().map(|writer| Arc::clone(&writer.shared));
-        match shared {
-            Some(shared) => wait_for_writer(&server, &shared)?,
-            // Off, but a rewrite may have left files, now or long ago.
-            None => self.folder.lock().open().map_err(|error| error.to_string())?,
-        }
-        let folder = self.folder.lock();
-        if folder.manifest.live().next().is_none() {
-            return Ok(false);
-        }
         server.loading.begin(server.clock.now_ms());
-        let loaded = on_large_stack(|| load::reload(&server, &folder));
+        // What is under way ends before the files are read, so that they hold all of it and nothing twice.
+        drop(server.keyspace.gate.exclusive(|| {}));
+        let reloaded = self.reload_files(&server);
         server.loading.end();
-        loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        Ok(true)
+        reloaded
     }
 
     fn figures(&self) -> Figures {
