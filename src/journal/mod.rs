@@ -49,6 +49,8 @@ struct State {
     database: Option<usize>,
     readers: Vec<Place>,
     last_reader: u64,
+    /// Whether nothing is taken any more.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,9 @@ impl Journal {
             return self.end();
         }
         let mut state = self.state.lock();
+        if state.is_closed {
+            return state.end();
+        }
         if let Some((first, last)) = entries.databases() {
             if state.database != Some(first) {
                 state.write_select(first);
@@ -110,6 +115,11 @@ impl Journal {
         self.end.store(end, Ordering::Release);
         state.wake_sleepers();
         end
+    }
+
+    /// Takes nothing any more: the server ends, and what is cut short from here on must not be repeated.
+    pub fn close(&self) {
+        self.state.lock().is_closed = true;
     }
 
     /// Enters a reader that wants all from here on, beginning with a SELECT. `wake` is called when there is
