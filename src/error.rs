@@ -9,6 +9,8 @@ use thiserror::Error;
 pub enum CommandError {
     #[error("ERR syntax error")]
     Syntax,
+    #[error("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")]
+    PrimaryDown,
     #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
     WrongType,
     #[error("ERR value is not an integer or out of range")]

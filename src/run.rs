@@ -158,6 +158,7 @@ fn start_server(
     let append_only = AppendOnlyFile::new(&server, Arc::clone(&files));
     let backup = Backup::new(&server, Arc::clone(&files));
     server.set_backups(Arc::new(Arc::clone(&backup)));
+    server.following.set_copies(Arc::new(rdb::take::CopyLoader::new(&server)));
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     let tasks = runtime.handle().clone();
     let keeper = Keeper::start(Arc::clone(&server), move || {
@@ -192,6 +193,8 @@ fn start_server(
         runtime.spawn(housekeeping(Arc::clone(&server)));
         runtime.spawn(look_after_replicas(Arc::clone(&server)));
         runtime.spawn(look_after_files(append_only, backup));
+        server.follow_configured_primary();
+        runtime.spawn(crate::net::primary::follow(Arc::clone(&server)));
     }
     // Tools wait for this line, which says nothing about the data.
     tracing::info!("Server initialized");

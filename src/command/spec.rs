@@ -177,11 +177,9 @@ impl Flags {
     /// Works on the whole keyspace: runs with the gate open and takes what it needs itself.
     pub const WHOLE_KEYSPACE: Flags = Flags(1 << 24);
     /// Works on the whole keyspace without a lock of any slot: waits only for what is alone there.
-<<<<<<< HEAD
-    pub const LOCKS_NO_SLOT: Flags = Flags(1 << 22);
-=======
     pub const LOCKS_NO_SLOT: Flags = Flags(1 << 32);
->>>>>>> main
+    /// Changes nothing itself, but stands in the stream of a primary.
+    pub const IN_STREAMS: Flags = Flags(1 << 33);
     /// Allowed to a RESP2 client that has subscribed.
     pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 25);
     /// Runs at once in a transaction instead of being queued.

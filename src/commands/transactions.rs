@@ -34,7 +34,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "[ATOMIC]",
         since: "1.2.0",
         run: multi,
-        ..of_transactions("multi", -1, CONTROL.and(Flags::NO_MULTI))
+        ..of_transactions("multi", -1, CONTROL.and(Flags::NO_MULTI).and(Flags::IN_STREAMS))
     },
     Command {
         summary: "Runs the queued requests, alone with their keys.",

@@ -379,6 +379,15 @@ impl Config {
         Ok(())
     }
 
+    /// Notes which primary is followed, as REPLICAOF says it: `replicaof` cannot be set otherwise while the
+    /// server runs.
+    pub fn note_primary(&self, primary: Option<(&str, u16)>) {
+        let _changing = self.changing.lock();
+        let text = primary.map_or_else(String::new, |(host, port)| format!("{host} {port}"));
+        self.store(Directive::Replicaof, Value::Text(text.into_bytes().into()));
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
     /// Keeps the values as they are until the guard is dropped.
     pub(super) fn hold(&self) -> parking_lot::MutexGuard<'_, ()> {
         self.changing.lock()

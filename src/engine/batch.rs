@@ -371,13 +371,16 @@ impl Server {
         }
     }
 
-    /// Lets a batch of the client that repeats a file run without being judged, told, counted or logged.
+    /// Lets a batch of the client that repeats a file run without being judged, told, counted or logged; of
+    /// one that repeats a primary's stream without being judged or logged.
     #[cold]
     fn begin_loading_batch(&self, client: &mut Client, batch: &mut Batch<'_>) {
         client.rights.free_now(self);
-        batch.changes.be_silent();
-        batch.is_silent = true;
         batch.thresholds = Thresholds::NONE;
+        if !client.is_primary {
+            batch.changes.be_silent();
+            batch.is_silent = true;
+        }
     }
 
     fn account(&self, client: &mut Client, batch: &mut Batch<'_>) {

@@ -85,6 +85,11 @@ pub struct Client {
     /// Repeats the requests of a file: it sees keys that have ended, may do everything whatever is
     /// configured, and what it does is told to nobody and counted nowhere.
     pub is_loader: bool,
+    /// Repeats the stream of a primary: as [`is_loader`](Self::is_loader), but what it does is told and
+    /// counted as if clients did it here.
+    pub is_primary: bool,
+    /// REPLCONF GETACK was said.
+    pub ack_asked: bool,
     /// Position in the journal behind its last change; 0 before the first, or where nobody reads the journal.
     pub changed_to: u64,
     /// Position in the journal behind everything that its replies may show, changes of others included. The
@@ -152,6 +157,8 @@ impl Client {
             out_of_memory: false,
             watch: Watch::default(),
             is_loader: false,
+            is_primary: false,
+            ack_asked: false,
             changed_to: 0,
             seen_to: 0,
             announced: None,

@@ -251,7 +251,11 @@ impl Server {
         AccessSettings {
             now_ms,
             ended_ms: client.ended_ms(now_ms, &self.settings),
-            past_ms: if self.settings.import_mode() || client.is_loader { 0 } else { now_ms },
+            past_ms: if self.settings.import_mode() || client.is_loader || self.following.is_replica() {
+                0
+            } else {
+                now_ms
+            },
             clock: self.settings.access_clock(now_ms),
             touch: !client.no_touch,
             sink: changes,

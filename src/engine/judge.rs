@@ -40,6 +40,18 @@ fn runs_while_loading(client: &Client, flags: Flags) -> bool {
     flags.has(Flags::LOADING) && queued.is_none_or(|transaction| !transaction.needs_data)
 }
 
+/// Judges a request of a file, which may be any, or of a primary's stream: there only what changes data, and
+/// what goes with it, makes sense.
+#[cold]
+fn judge_stream(client: &Client, entry: &Entry) -> Verdict {
+    const STREAMED: Flags =
+        Flags::WRITE.and(Flags::MAY_REPLICATE).and(Flags::IN_STREAMS).and(Flags::RUNS_QUEUE);
+    if !client.is_primary || entry.spec.flags.intersects(STREAMED) {
+        return Verdict::Pass;
+    }
+    Verdict::Refuse(CommandError::new(format!("ERR not in the stream of a primary: '{}'", entry.full_name)))
+}
+
 impl Server {
     /// Judges a request whose arity is right.
     #[inline]
@@ -52,7 +64,7 @@ impl Server {
         now_ms: u64,
     ) -> Verdict {
         if client.is_loader {
-            return Verdict::Pass;
+            return judge_stream(client, entry);
         }
         let flags = entry.spec.flags;
         let place = if client.transaction.is_some() { Place::Transaction } else { Place::TopLevel };
@@ -78,7 +90,7 @@ impl Server {
         {
             return Verdict::Refuse(refused);
         }
-        if client.door == Door::ReadOnly && flags.has(Flags::WRITE) {
+        if flags.has(Flags::WRITE) && (client.door == Door::ReadOnly || self.following.refuses_writes()) {
             return Verdict::Refuse(CommandError::ReadOnlyReplica);
         }
         if client.version == Version::Resp2
@@ -89,6 +101,9 @@ impl Server {
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
                 entry.full_name
             )));
+        }
+        if self.following.refuses_reads() && !flags.has(Flags::STALE) {
+            return Verdict::Refuse(CommandError::PrimaryDown);
         }
         if self.loading.is_active() && !runs_while_loading(client, flags) {
             return Verdict::Refuse(CommandError::loading(

@@ -12,6 +12,7 @@ pub(crate) mod context;
 pub(crate) mod endpoints;
 pub(crate) mod eviction;
 mod execute;
+pub mod following;
 pub(crate) mod heavy;
 pub(crate) mod judge;
 pub(crate) mod link;
@@ -20,7 +21,7 @@ pub(crate) mod monitor;
 pub(crate) mod network;
 pub(crate) mod observe;
 pub(crate) mod replication;
-mod replies;
+pub(crate) mod replies;
 mod request;
 pub(crate) mod rights;
 pub mod saving;
@@ -105,6 +106,8 @@ pub struct Server {
     pub skips_checksums: AtomicBool,
     /// How far changes are on disk, and who waits for that.
     pub durability: Durability,
+    /// The primary that this server follows.
+    pub following: following::Following,
     /// Who follows this server, and in which history.
     pub replication: replication::Replication,
     /// The append-only file for commands, served by `persistence`; unset in a server without files.
@@ -249,6 +252,7 @@ impl Server {
             skips_checksums: AtomicBool::new(false),
             clock,
             durability: Durability::default(),
+            following: following::Following::default(),
             replication: replication::Replication::default(),
             append_only: std::sync::OnceLock::new(),
             backups: std::sync::OnceLock::new(),
@@ -269,6 +273,7 @@ impl Server {
     /// CONFIG SET.
     pub fn apply_settings(&self) {
         self.settings.load(&self.config);
+        self.load_following();
         self.resize_backlog();
         for (loss, directive) in [
             (FreeReason::Evicted, Directive::LazyfreeLazyEviction),

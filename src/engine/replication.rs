@@ -53,8 +53,22 @@ impl Server {
     /// changes made. It is never 0, since clients (Lettuce) take a replica at offset 0 for one that has no
     /// data yet, and the read-only port always has all of it.
     pub fn replication_offset(&self) -> u64 {
+        if self.following.is_replica() {
+            return self.following.offset();
+        }
         let history = self.replication.history.read();
         if history.is_kept() { history.offset(self.journal().end()) } else { self.idle_offset() }
+    }
+
+    /// Goes on counting from this offset, as a replica that becomes a primary does; the stream's id is a new
+    /// one.
+    pub(super) fn go_on_from(&self, offset: u64) {
+        let mut history = self.replication.history.write();
+        history.change_id();
+        if !history.is_kept() {
+            let base = offset.wrapping_sub(1 + self.change_count());
+            self.replication.idle_base.store(base, Ordering::Relaxed);
+        }
     }
 
     fn idle_offset(&self) -> u64 {
@@ -266,7 +280,9 @@ impl Server {
     /// 1 where the read-only port counts as a replica: it is open, and no other has ever followed. An
     /// acknowledged write must not depend on a port of the same process.
     pub fn own_replicas(&self) -> usize {
-        let counts = self.identity.ports.read().read_only != 0 && !self.replication.replicas.had_any();
+        let counts = self.identity.ports.read().read_only != 0
+            && !self.replication.replicas.had_any()
+            && !self.following.is_replica();
         usize::from(counts)
     }
 

@@ -144,6 +144,7 @@ impl Server {
             && !(client.monitor || client.asking || client.caching || client.out_of_memory)
             && !self.cluster.is_enabled()
             && !self.pause.is_set()
+            && (!self.following.is_replica() || client.is_primary)
             && !self.loading.is_active()
             && self.settings.min_replicas() == 0
             && !self.snapshot_failed.load(Ordering::Relaxed)

@@ -58,6 +58,8 @@ pub enum EndOfWait {
     Timeout,
     /// CLIENT UNBLOCK wants an error.
     Unblocked,
+    /// The server is a replica from now on.
+    RoleChanged,
 }
 
 impl Server {
@@ -194,6 +196,9 @@ impl Server {
         match why {
             EndOfWait::Timeout => self.reply_without_result(&waiter.wait).write_late(&mut writer),
             EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+            EndOfWait::RoleChanged => writer.error(
+                "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+            ),
         }
         let reply_bytes = reply.len() as u64;
         let ended = self.effects.waiting.end(waiter, reply) == Ended::Now;
@@ -201,6 +206,16 @@ impl Server {
             self.count_unserved(waiter, why, reply_bytes);
         }
         ended
+    }
+
+    /// Ends the waits of all clients, as this server has become a replica.
+    pub(super) fn unblock_all(&self) {
+        for client in self.clients.all() {
+            let waiter = client.waiter.lock().clone();
+            if let Some(waiter) = waiter {
+                self.end_wait(&waiter, EndOfWait::RoleChanged);
+            }
+        }
     }
 
     /// What a wait without a result is answered: of one for acknowledgements, how many there are.
@@ -234,7 +249,7 @@ impl Server {
     /// Counts a wait that ended without a result as a call of its command.
     fn count_unserved(&self, waiter: &Waiter, why: EndOfWait, reply_bytes: u64) {
         let worker = crate::worker::current();
-        let failed = why == EndOfWait::Unblocked;
+        let failed = why != EndOfWait::Timeout;
         if failed {
             self.stats.error(worker, "UNBLOCKED");
         }

@@ -65,10 +65,14 @@ impl Drop for Sweeper {
 }
 
 impl Server {
-    /// Returns whether expiry and eviction rest: during CLIENT PAUSE (Redis's rule), in `import-mode`, and
-    /// while the data are loaded: what has ended may be needed by the changes that are repeated.
+    /// Returns whether expiry and eviction rest: during CLIENT PAUSE (Redis's rule), in `import-mode`, on a
+    /// replica, where the primary decides, and while the data are loaded: what has ended may be needed by the
+    /// changes that are repeated.
     pub fn keeps_keys(&self, now_ms: u64) -> bool {
-        self.settings.import_mode() || self.pause.in_force(now_ms).is_some() || self.loading.is_active()
+        self.following.is_replica()
+            || self.settings.import_mode()
+            || self.pause.in_force(now_ms).is_some()
+            || self.loading.is_active()
     }
 
     /// Removes everything that is due now. Returns the number of keys and fields.

@@ -51,13 +51,10 @@ struct State {
     database: Option<usize>,
     readers: Vec<Place>,
     last_reader: u64,
-<<<<<<< HEAD
     /// Bytes before the end that are kept though nobody has to read them; `None` without a backlog.
     backlog: Option<u64>,
-=======
     /// Whether nothing is taken any more.
     is_closed: bool,
->>>>>>> main
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@ pub mod listener;
 mod open_files;
 pub mod peer;
 pub mod ports;
+pub mod primary;
 mod stream;
 pub mod tls;
 pub mod turn;

@@ -116,12 +116,13 @@ impl CopyMaker {
     fn run(&self, server: &Server) {
         let mut followers = Vec::new();
         let mut position = 0;
+        let gives_up = || self.stops.load(Ordering::Acquire);
         let begun = loop {
-            if self.stops.load(Ordering::Acquire) || server.waiting_replicas().is_empty() {
+            if gives_up() || server.waiting_replicas().is_empty() {
                 return;
             }
             if !is_in_the_way(server)
-                && let Some(begun) = begin_snapshot(server, &mut |server| {
+                && let Some(begun) = begin_snapshot(server, &gives_up, &mut |server| {
                     (followers, position) = begin_following(server);
                 })
             {

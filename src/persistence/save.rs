@@ -410,16 +410,6 @@ pub(super) fn write_as(
     progress: &mut dyn FnMut(u64) -> Result<(), SaveError>,
 ) -> Result<(), SaveError> {
     let Begun { mut snapshot, libraries, .. } = begun;
-<<<<<<< HEAD
-=======
-    let version = match server.config.word(Directive::RdbVersion) {
-        // The append-only file is this server's own, and must hold all of its data.
-        "11" if !aof_base => FileVersion::Redis11,
-        "80" => FileVersion::Valkey80,
-        _ if snapshot.has_field_ends() => FileVersion::Valkey80,
-        _ => FileVersion::Redis11,
-    };
->>>>>>> main
     let now_ms = server.clock.now_ms();
     let options = WriteOptions {
         version: form.version,

@@ -222,7 +222,9 @@ fn judge(
     if writes && let Some(refused) = server.refusal_by_disk() {
         return Err(refused);
     }
-    if writes && cx.client.door == Door::ReadOnly {
+    let is_read_only =
+        cx.client.door == Door::ReadOnly || server.following.refuses_writes() && !cx.client.is_loader;
+    if writes && is_read_only {
         return Err(CommandError::ReadOnlyReplica);
     }
     let mut keys: SmallVec<[PlannedKey; 4]> = SmallVec::new();

@@ -35,6 +35,7 @@ mod expire;
 mod fair;
 mod faults;
 mod field_ends;
+mod following;
 mod generic;
 mod geo;
 mod hash;

@@ -20,7 +20,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "ping",
         arity: -1,
-        flags: Flags::FAST.and(Flags::WHILE_SUBSCRIBED).and(Flags::TELLS_DISK_ERRORS),
+        flags: Flags::FAST.and(Flags::WHILE_SUBSCRIBED).and(Flags::TELLS_DISK_ERRORS).and(Flags::IN_STREAMS),
         categories: CONNECTION,
         group: Group::Connection,
         summary: "Answers PONG, or what it is given.",
@@ -47,7 +47,12 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "select",
         arity: 2,
-        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY).and(Flags::SELECTS),
+        flags: Flags::LOADING
+            .and(Flags::STALE)
+            .and(Flags::FAST)
+            .and(Flags::ALLOW_BUSY)
+            .and(Flags::SELECTS)
+            .and(Flags::IN_STREAMS),
         databases: Some(|arguments, found| found.extend(args::database_at(arguments, 1))),
         categories: CONNECTION,
         group: Group::Connection,

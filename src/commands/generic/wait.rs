@@ -101,5 +101,9 @@ fn wait(cx: &mut Context<'_>, until_ms: Option<u64>, acks: AckWait) {
 }
 
 fn refuse_on_replica(cx: &Context<'_>, text: &'static str) -> CommandResult {
-    if cx.client.door == Door::Main { Ok(()) } else { Err(CommandError::text(text)) }
+    if cx.client.door == Door::Main && !cx.server.following.is_replica() {
+        Ok(())
+    } else {
+        Err(CommandError::text(text))
+    }
 }

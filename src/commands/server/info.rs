@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::{Category, Flags, Group, args};
 use crate::config::Directive;
+use crate::engine::Server;
 use crate::engine::append_only::Figures;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
+use crate::engine::following::{LinkState, Primary};
 use crate::error::CommandResult;
 use crate::keyspace::sweep;
 use crate::shared::client::Door;
@@ -470,11 +472,46 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("acl_access_denied_db", sum(Counter::DeniedDatabase));
 }
 
+/// The lines of a replica about its primary.
+fn link_to_primary(server: &Server, primary: &Primary, fields: &mut Fields) {
+    let (link, offset, now_ms) = (server.following.link(), server.following.offset(), server.clock.now_ms());
+    let is_up = link.state == LinkState::Connected;
+    let ago_s = |at_ms: u64| if at_ms == 0 { -1 } else { (now_ms.saturating_sub(at_ms) / 1000) as i64 };
+    fields.add("role", "slave");
+    fields.add("master_host", &primary.host);
+    fields.add("master_port", primary.port);
+    fields.add("master_link_status", if is_up { "up" } else { "down" });
+    fields.add("master_last_io_seconds_ago", if is_up { ago_s(link.heard_ms) } else { -1 });
+    fields.add("master_sync_in_progress", u8::from(link.state == LinkState::Sync));
+    fields.add("slave_read_repl_offset", offset);
+    fields.add("slave_repl_offset", offset);
+    if link.state == LinkState::Sync {
+        let (total, read) = link.copy_bytes;
+        let left = total.map(|total| total.saturating_sub(read));
+        let percent =
+            total.filter(|total| *total > 0).map_or(0.0, |total| read as f64 / total as f64 * 100.0);
+        fields.add("master_sync_total_bytes", total.unwrap_or(0));
+        fields.add("master_sync_read_bytes", read);
+        fields.add("master_sync_left_bytes", left.map_or(-(read as i64), |left| left as i64));
+        fields.add("master_sync_perc", format_args!("{percent:.2}"));
+        fields.add("master_sync_last_io_seconds_ago", ago_s(link.heard_ms));
+    }
+    if !is_up {
+        fields.add("master_link_down_since_seconds", ago_s(link.down_since_ms));
+    }
+    fields.add("slave_priority", server.config.int(Directive::ReplicaPriority));
+    fields.add("slave_read_only", u8::from(server.config.flag(Directive::ReplicaReadOnly)));
+    fields.add("replica_announced", u8::from(server.config.flag(Directive::ReplicaAnnounced)));
+}
+
 fn replication(cx: &Context<'_>, fields: &mut Fields) {
     let server = cx.server;
     let endpoint = server.endpoint(cx.client);
     let offset = server.replication_offset();
-    if cx.client.door == Door::ReadOnly {
+    if let Some(primary) = server.following.primary() {
+        link_to_primary(server, &primary, fields);
+        replicas(cx, offset, fields);
+    } else if cx.client.door == Door::ReadOnly {
         fields.add("role", "slave");
         fields.add("master_host", &endpoint.ip);
         fields.add("master_port", endpoint.port);
@@ -493,7 +530,8 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
     }
     fields.add("master_failover_state", "no-failover");
     let history = server.replication.history.read();
-    fields.add("master_replid", history.id());
+    let of_primary = server.following.has().map(|(id, _)| id);
+    fields.add("master_replid", of_primary.as_deref().unwrap_or(history.id()));
     fields.add("master_replid2", history.second().map_or_else(|| "0".repeat(40), |(id, _)| id.to_owned()));
     fields.add("master_repl_offset", offset);
     match history.second() {

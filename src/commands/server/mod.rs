@@ -16,5 +16,6 @@ pub mod memory;
 pub mod module;
 pub mod monitor;
 pub mod process;
+pub mod replicaof;
 pub(crate) mod replication;
 pub mod saving;

@@ -71,6 +71,15 @@ fn role(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let endpoint = cx.server.endpoint(cx.client);
     let offset = cx.server.replication_offset() as i64;
     let reply = &mut cx.reply;
+    if let Some(primary) = cx.server.following.primary() {
+        reply.array(5);
+        reply.bulk(b"slave");
+        reply.bulk(primary.host.as_bytes());
+        reply.int(i64::from(primary.port));
+        reply.bulk(cx.server.following.link().state.word().as_bytes());
+        reply.int(offset);
+        return Ok(());
+    }
     if cx.client.door == Door::ReadOnly {
         reply.array(5);
         reply.bulk(b"slave");

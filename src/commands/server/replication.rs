@@ -16,7 +16,12 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "replconf",
         arity: -1,
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::ALLOW_BUSY),
+        flags: Flags::ADMIN
+            .and(Flags::NOSCRIPT)
+            .and(Flags::LOADING)
+            .and(Flags::STALE)
+            .and(Flags::ALLOW_BUSY)
+            .and(Flags::IN_STREAMS),
         group: Group::Server,
         summary: "Tells a primary about a replica.",
         since: "3.0.0",
@@ -84,7 +89,10 @@ fn replconf(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             },
             "fack" => acknowledged.1 = args::int(pair[1]).ok().and_then(|offset| u64::try_from(offset).ok()),
             // A primary asks this of its replicas.
-            "getack" => return Ok(()),
+            "getack" => {
+                cx.client.ack_asked = true;
+                return Ok(());
+            }
             option => announce(&mut announced, option, pair[1])?,
         }
     }

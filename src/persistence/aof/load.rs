@@ -13,6 +13,7 @@ use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::batch::{Scratch, Stop};
 use crate::engine::client::Client;
+use crate::engine::replies::first_error;
 use crate::persistence::rdb::{self, load::Purpose};
 use crate::shared::client::{Door, SharedClient};
 
@@ -309,20 +310,4 @@ fn shown_reply(error: &[u8], hides_user_data: bool) -> String {
         return text.split(", with args").next().unwrap_or_default().to_owned();
     }
     format!("{} *redacted*", text.split(' ').next().unwrap_or_default())
-}
-
-/// The first error among replies that are mostly short: each reply is a line, or begins with one that says
-/// how much follows.
-fn first_error(mut replies: &[u8]) -> Option<&[u8]> {
-    loop {
-        let end = memchr::memchr(b'\n', replies)?;
-        let (line, rest) = replies.split_at(end + 1);
-        let kind = *line.first()?;
-        if kind == b'-' {
-            return Some(line[1..].trim_ascii_end());
-        }
-        let len = std::str::from_utf8(&line[1..]).ok().and_then(|len| len.trim_end().parse::<usize>().ok());
-        let skip = if kind == b'$' { len.map_or(0, |len| len + 2) } else { 0 };
-        replies = rest.get(skip..)?;
-    }
 }

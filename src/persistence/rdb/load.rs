@@ -116,8 +116,16 @@ pub fn check_header(server: &Server, files: &dyn Files, path: &Path) -> Result<(
     let failed = |error| LoadError::Read { path: path.to_owned(), error };
     let mut bytes = Vec::new();
     files.read(path).map_err(failed)?.take(HEADER as u64).read_to_end(&mut bytes).map_err(failed)?;
+    check_head(server, &bytes, path)
+}
+
+/// Does what [`check_header`] does with the first bytes of a file.
+///
+/// # Errors
+/// As there.
+pub fn check_head(server: &Server, bytes: &[u8], path: &Path) -> Result<(), LoadError> {
     let mut reader = FileReader::new(accept(server));
-    reader.feed(&bytes);
+    reader.feed(bytes);
     let error = match reader.read_next() {
         Ok(Next::More) => reader.cut(),
         Ok(_) => return Ok(()),

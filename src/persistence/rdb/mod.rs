@@ -3,6 +3,7 @@
 pub mod check;
 pub mod convert;
 pub mod load;
+pub mod take;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -1,0 +1,269 @@
+//! The link to the primary that this server follows: connects, introduces itself, takes a copy and the
+//! stream, and begins again when it ends.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use crate::config::Directive;
+use crate::engine::Server;
+use crate::engine::following::{Applier, Fault, LinkState, Primary};
+use crate::replication::handshake::{
+    CopyForm, CopyReader, Handshake, Introduction, LINE_MAX, Next, Refusal, request,
+};
+
+/// Pause before a link that has ended is connected again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Time between two acknowledgements.
+const ACK_EACH: Duration = Duration::from_secs(1);
+
+/// Bytes read at once.
+const PIECE: usize = 256 << 10;
+
+/// The version of Valkey whose snapshots can be read; a primary writes the copy accordingly.
+const READS_FILES_OF: &str = "9.1.0";
+
+/// Pieces of a copy that wait to be loaded.
+const WAITING: usize = 16;
+
+/// Why a link has ended.
+#[derive(Debug, Error)]
+enum LinkError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("the primary sends {0}")]
+    Stream(#[from] Fault),
+    #[error("the copy cannot be loaded: {0}")]
+    Copy(String),
+    #[error("nothing has come for {0} seconds")]
+    Silent(u64),
+    #[error("the primary answers with an endless line")]
+    LongLine,
+    #[error("TLS to a primary is not built yet: set tls-replication to no")]
+    Tls,
+}
+
+/// Keeps the link to whichever primary is to be followed, until the server ends.
+pub async fn follow(server: Arc<Server>) {
+    let mut wanted = server.following.watch();
+    let mut ending = server.shutdown_signal();
+    loop {
+        let primary = wanted.borrow_and_update().clone();
+        let turn = async {
+            let Some(primary) = primary else { return std::future::pending().await };
+            link_and_wait(&server, &primary).await;
+        };
+        tokio::select! {
+            biased;
+            _ = ending.wait_for(|ending| *ending) => return,
+            changed = wanted.changed() => if changed.is_err() { return },
+            () = turn => {}
+        }
+    }
+}
+
+/// Keeps one link as long as it lasts, then waits before the next.
+async fn link_and_wait(server: &Arc<Server>, primary: &Primary) {
+    server.following.note(|link| link.state = LinkState::Connecting);
+    let mut link = Link { server: Arc::clone(server), input: Vec::new() };
+    let Err(error) = link.run(primary).await;
+    let now_ms = server.clock.now_ms();
+    server.following.note(|link| {
+        if link.state == LinkState::Connected || link.down_since_ms == 0 {
+            link.down_since_ms = now_ms;
+        }
+        link.state = LinkState::Connect;
+    });
+    tracing::warn!("Connection with primary {}:{} lost: {error}", primary.host, primary.port);
+    tokio::time::sleep(AGAIN).await;
+}
+
+enum Never {}
+
+struct Link {
+    server: Arc<Server>,
+    /// What has come and is not dealt with.
+    input: Vec<u8>,
+}
+
+impl Link {
+    async fn run(&mut self, primary: &Primary) -> Result<Never, LinkError> {
+        if self.server.config.flag(Directive::TlsReplication) {
+            return Err(LinkError::Tls);
+        }
+        let patience = self.patience();
+        let connect = TcpStream::connect((&*primary.host, primary.port));
+        let mut stream =
+            timeout(patience, connect).await.map_err(|_| LinkError::Silent(patience.as_secs()))??;
+        stream.set_nodelay(true)?;
+        tracing::info!("PRIMARY <-> REPLICA sync started");
+        match self.introduce(&mut stream).await? {
+            Begin::Copy(form) => self.take_copy(&mut stream, &form).await?,
+            Begin::Continue(id) => {
+                if let Some(id) = id {
+                    self.server.took_id(&id);
+                }
+                tracing::info!("Successful partial resynchronization with primary.");
+            }
+        }
+        self.take_stream(&mut stream).await
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.server.config.int(Directive::ReplTimeout).max(1) as u64)
+    }
+
+    /// Reads what has come, no longer than the primary may be silent.
+    async fn read(&mut self, stream: &mut TcpStream) -> Result<(), LinkError> {
+        let patience = self.patience();
+        self.input.reserve(PIECE);
+        let silent = |_| LinkError::Silent(patience.as_secs());
+        if timeout(patience, stream.read_buf(&mut self.input)).await.map_err(silent)?? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        let now_ms = self.server.clock.now_ms();
+        self.server.following.note(|link| link.heard_ms = now_ms);
+        Ok(())
+    }
+
+    /// The handshake.
+    async fn introduce(&mut self, stream: &mut TcpStream) -> Result<Begin, LinkError> {
+        let (mut handshake, first) = Handshake::begin(introduction(&self.server));
+        stream.write_all(&first).await?;
+        loop {
+            while let Some(end) = memchr::memchr(b'\n', &self.input) {
+                let line: Vec<u8> = self.input.drain(..=end).collect();
+                match handshake.line(&line[..end])? {
+                    Next::Read => {}
+                    Next::Send(bytes) => stream.write_all(&bytes).await?,
+                    Next::Continue(id) => return Ok(Begin::Continue(id)),
+                    Next::Copy(form) => return Ok(Begin::Copy(form)),
+                }
+            }
+            if self.input.len() > LINE_MAX {
+                return Err(LinkError::LongLine);
+            }
+            self.read(stream).await?;
+        }
+    }
+
+    /// Loads a copy while it comes.
+    async fn take_copy(&mut self, stream: &mut TcpStream, form: &CopyForm) -> Result<(), LinkError> {
+        let server = Arc::clone(&self.server);
+        let following = &server.following;
+        following.note(|link| (link.state, link.id) = (LinkState::Sync, None));
+        let copies = following.copies().ok_or_else(|| LinkError::Copy("there are no files".into()))?;
+        let (sender, receiver) = mpsc::channel::<Bytes>(WAITING);
+        let loading = tokio::task::spawn_blocking(move || copies.load(Box::new(Pieces::new(receiver))));
+        let mut reader = CopyReader::new(form.end);
+        let mut taken = 0;
+        let sent = loop {
+            let (bytes, is_end) = reader.take(&mut self.input);
+            taken += bytes.len() as u64;
+            following.note(|link| link.copy_bytes = (form.len(), taken));
+            // Where the loader has ended it says why.
+            if !bytes.is_empty() && sender.send(bytes.into()).await.is_err() || is_end {
+                break Ok(());
+            }
+            if let Err(error) = self.read(stream).await {
+                break Err(error);
+            }
+        };
+        drop(sender);
+        let loaded = loading.await.map_err(|error| LinkError::Copy(error.to_string()))?;
+        sent?;
+        loaded.map_err(LinkError::Copy)?;
+        self.server.took_copy(&form.id, form.offset);
+        tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
+        Ok(())
+    }
+
+    /// Applies the stream, and acknowledges it.
+    async fn take_stream(&mut self, stream: &mut TcpStream) -> Result<Never, LinkError> {
+        let server = Arc::clone(&self.server);
+        server.following.note(|link| (link.state, link.down_since_ms) = (LinkState::Connected, 0));
+        let mut applier = Applier::new(&server, server.following.offset());
+        let mut acked = Instant::now() - ACK_EACH;
+        loop {
+            let asked = applier.apply(&server, &self.input)?;
+            self.input.clear();
+            if asked || acked.elapsed() >= ACK_EACH {
+                acked = Instant::now();
+                let offset = server.following.offset().to_string();
+                let ack = request(&["REPLCONF", "ACK", &offset]);
+                timeout(self.patience(), stream.write_all(&ack))
+                    .await
+                    .map_err(|_| LinkError::Silent(self.patience().as_secs()))??;
+            }
+            let heard_ms = server.following.link().heard_ms;
+            match timeout(ACK_EACH, self.read(stream)).await {
+                Ok(read) => read?,
+                Err(_) => {
+                    let silent_ms = server.clock.now_ms().saturating_sub(heard_ms);
+                    if silent_ms > self.patience().as_millis() as u64 {
+                        return Err(LinkError::Silent(silent_ms / 1000));
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// How the primary has the link begin.
+enum Begin {
+    Copy(CopyForm),
+    Continue(Option<String>),
+}
+
+/// What this server tells its primary.
+fn introduction(server: &Server) -> Introduction {
+    let config = &server.config;
+    let text = |directive| Some(config.text(directive).to_string()).filter(|text| !text.is_empty());
+    let announced = config.int(Directive::ReplicaAnnouncePort);
+    let port = u16::try_from(announced).ok().filter(|port| *port > 0);
+    Introduction {
+        user: text(Directive::Primaryuser),
+        password: text(Directive::Primaryauth),
+        port: port.unwrap_or_else(|| server.identity.ports.read().main),
+        ip: text(Directive::ReplicaAnnounceIp),
+        version: READS_FILES_OF.to_owned(),
+        has: server.following.has(),
+    }
+}
+
+/// The bytes of a copy for the thread that loads it.
+struct Pieces {
+    receiver: mpsc::Receiver<Bytes>,
+    piece: Bytes,
+}
+
+impl Pieces {
+    fn new(receiver: mpsc::Receiver<Bytes>) -> Self {
+        Self { receiver, piece: Bytes::new() }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        let count = self.piece.len().min(into.len());
+        self.piece.copy_to_slice(&mut into[..count]);
+        Ok(count)
+    }
+}

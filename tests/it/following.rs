@@ -1,0 +1,126 @@
+//! This server as a replica of the real ones: copy, stream, roles.
+
+use crate::harness::*;
+use crate::journal_peer::data;
+use crate::peer::{Peer, file_peers, tool_of_peers};
+
+/// The primaries to follow: the programs there are.
+fn primaries() -> Vec<String> {
+    let more = ["valkey-server", "redis8-server"].into_iter().filter_map(tool_of_peers);
+    let mut all = file_peers();
+    all.extend(more.map(|path| path.display().to_string()));
+    assert!(!all.is_empty(), "these tests follow a real Redis; `make test-tools` installs it");
+    all
+}
+
+fn primary(program: &str) -> (Peer, Client) {
+    let peer = Peer::of_program(program, TempDir::new());
+    let mut client = Client::tcp(local(peer.port));
+    client.check("CONFIG SET repl-diskless-sync-delay 0", "+OK~");
+    (peer, client)
+}
+
+fn follow(server: &TestServer, port: u16) {
+    let mut client = server.client();
+    client.check(&format!("REPLICAOF 127.0.0.1 {port}"), "+OK~");
+    eventually("the link is up", || server.info("master_link_status") == "up");
+}
+
+/// Waits until the replica has what the primary has, and compares.
+fn compare(server: &TestServer, theirs: &mut Client) {
+    // Behind everything that was said before.
+    theirs.check("WAIT 1 20000", ":1~");
+    assert_eq!(data(&mut server.client()), data(theirs));
+}
+
+fn fill(client: &mut Client, round: u64) {
+    for line in [
+        "SET s R",
+        "APPEND s more",
+        "INCRBY n R",
+        "RPUSH l a b R",
+        "LPOP l",
+        "SADD set a b R",
+        "SPOP set",
+        "HSET h f R g h",
+        "HINCRBY h f 1",
+        "ZADD z R m 2 n",
+        "ZINCRBY z 1 m",
+        "XADD x * f R",
+        "SETEX t 1000 R",
+        "PEXPIRE s 100000000",
+        "PFADD p R",
+        "SETBIT b R 1",
+        "GEOADD g 13.3 38.1 R",
+        "EVAL 'return redis.call([[set]],KEYS[1],ARGV[1])' 1 script R",
+        "SELECT 1",
+        "SET other R",
+        "SELECT 0",
+    ] {
+        client.raw(&line.replace('R', &round.to_string()));
+    }
+    client.send(b"MULTI\r\nINCR n\r\nRPUSH l tx\r\nEXEC\r\n");
+    (0..4).for_each(|_| drop(client.read_raw()));
+}
+
+#[test]
+fn a_replica_takes_the_copy_and_the_stream() {
+    for program in primaries() {
+        println!("{program}");
+        let (peer, mut theirs) = primary(&program);
+        fill(&mut theirs, 1);
+        let server = TestServer::start();
+        server.client().check("SET old 1", "+OK~");
+        follow(&server, peer.port);
+        compare(&server, &mut theirs);
+        (2..30).for_each(|round| fill(&mut theirs, round));
+        compare(&server, &mut theirs);
+        // The link is cut: what came meanwhile comes without another copy.
+        for _ in 0..3 {
+            theirs.raw("CLIENT KILL TYPE replica");
+            (0..20).for_each(|round| fill(&mut theirs, round));
+            eventually("the link is up again", || server.info("master_link_status") == "up");
+            compare(&server, &mut theirs);
+        }
+        assert_eq!(info(&mut theirs, "sync_full"), "1");
+        assert_eq!(info(&mut theirs, "sync_partial_ok"), "3");
+        theirs.check("FLUSHALL", "+OK~");
+        compare(&server, &mut theirs);
+    }
+}
+
+/// Clients of a replica read, and are told where to write; the primary decides when a key ends.
+#[test]
+fn a_replica_is_read_only_and_becomes_a_primary() {
+    let program = primaries().remove(0);
+    let (peer, mut theirs) = primary(&program);
+    let server = TestServer::start();
+    let mut client = server.client();
+    let mut blocked = server.client();
+    blocked.send_command("BLPOP list 0");
+    eventually("it waits", || server.info("blocked_clients") == "1");
+    follow(&server, peer.port);
+    blocked.check_next(
+        "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)~",
+    );
+    theirs.check("SET a 1", "+OK~");
+    theirs.check("WAIT 1 20000", ":1~");
+    client.send(b"GET a\r\nSET a 2\r\nGET a\r\nMULTI\r\nSET a 2\r\nEXEC\r\nDEL a\r\n");
+    client.check_next("$1~1~");
+    client.check_next("-READONLY You can't write against a read only replica.~");
+    client.check_next("$1~1~");
+    client.check_next("+OK~");
+    client.check_next("-READONLY You can't write against a read only replica.~");
+    client.check_next("-EXECABORT Transaction discarded because of previous errors.~");
+    client.check_next("-READONLY You can't write against a read only replica.~");
+    let script = client.call(&["EVAL", "return redis.call('set', KEYS[1], '2')", "1", "a"]);
+    assert!(script.text().contains("READONLY"), "{script:?}");
+    let role = client.value("ROLE");
+    assert_eq!(role.texts()[..2], ["slave", "127.0.0.1"]);
+    client.check(&format!("REPLICAOF 127.0.0.1 {}", peer.port), "+OK Already connected to specified master~");
+    client.check("REPLICAOF NO ONE", "+OK~");
+    assert_eq!(server.info("role"), "master");
+    client.check("SET a 3", "+OK~");
+    client.check("GET a", "$1~3~");
+    assert_eq!(theirs.value("GET a").text(), "1");
+}
