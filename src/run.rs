@@ -273,7 +273,8 @@ impl Handle {
             let loaded = match data {
                 Data::AppendOnly => append_only.open(&server).map_err(StartError::from),
                 Data::Snapshot(path) => {
-                    rdb::load_data(&server, &*files, &path, Purpose::Data).map_err(StartError::from)
+                    let loaded = rdb::load_data(&server, &*files, &path, Purpose::Data);
+                    loaded.map(|stream| server.resume_stream(stream)).map_err(StartError::from)
                 }
             };
             if loaded.is_ok() {
@@ -355,6 +356,7 @@ impl Handle {
     async fn may_end(&self, signal: &str) -> bool {
         const SAVE: i64 = 1;
         const NOSAVE: i64 = 2;
+        const NOW: i64 = 4;
         const FORCE: i64 = 8;
         let directive =
             if signal == "SIGINT" { Directive::ShutdownOnSigint } else { Directive::ShutdownOnSigterm };
@@ -362,8 +364,10 @@ impl Handle {
         let asked = (flags & (SAVE | NOSAVE) != 0).then_some(flags & SAVE != 0);
         loop {
             let server = Arc::clone(&self.server);
-            let prepared =
-                tokio::task::spawn_blocking(move || server.prepare_end(asked, flags & FORCE != 0)).await;
+            let prepared = tokio::task::spawn_blocking(move || {
+                server.prepare_end(asked, flags & FORCE != 0, flags & NOW == 0)
+            })
+            .await;
             match prepared {
                 // The signal is not sent again: the end comes when all data are in the file.
                 Ok(Err(EndError::InitialAof)) => self.wait_for_first_base().await,

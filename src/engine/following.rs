@@ -126,7 +126,7 @@ impl Following {
         self.is_replica() && !self.is_connected.load(Relaxed) && !self.answers_stale.load(Relaxed)
     }
 
-    /// The primary.
+    /// Which server is followed, if one is.
     pub fn primary(&self) -> Option<Arc<Primary>> {
         self.wanted.borrow().clone()
     }

@@ -22,6 +22,8 @@ pub struct Link {
     source: Source,
     /// Reads the stream for it.
     reader: Option<Reader>,
+    /// Whether anything of its copy was sent.
+    has_copied: bool,
     sign_ms: u64,
 }
 
@@ -53,13 +55,13 @@ pub enum Step {
 impl Link {
     /// A replica that goes on in the stream, and the line that tells it so.
     pub(super) fn going_on(replica: Arc<Replica>, reader: Reader, line: Vec<u8>) -> Self {
-        Self { replica, source: Source::Answer(line), reader: Some(reader), sign_ms: 0 }
+        Self { replica, source: Source::Answer(line), reader: Some(reader), has_copied: false, sign_ms: 0 }
     }
 
     /// A replica that waits for a copy.
     pub(super) fn waiting(replica: Arc<Replica>) -> Self {
         let sign_ms = replica.asked_ms;
-        Self { replica, source: Source::Nothing, reader: None, sign_ms }
+        Self { replica, source: Source::Nothing, reader: None, has_copied: false, sign_ms }
     }
 
     /// What is to be sent next.
@@ -80,10 +82,15 @@ impl Link {
             }
             Source::Copy(copy) => match copy.read(&self.replica) {
                 CopyRead::Bytes(bytes) => {
+                    self.has_copied = true;
                     self.replica.heard(server.clock.now_ms());
                     Step::Send(bytes)
                 }
-                CopyRead::NotYet => Step::Wait,
+                CopyRead::NotYet => {
+                    // It is not the one that is waited for.
+                    self.replica.heard(server.clock.now_ms());
+                    Step::Wait
+                }
                 CopyRead::End(CopyEnd::Failed) => Step::End("the copy could not be made"),
                 CopyRead::End(CopyEnd::Whole) if self.reader.is_none() => {
                     Step::End("it has the copy, and wanted nothing else")
@@ -124,13 +131,16 @@ impl Link {
     pub fn look(&mut self, server: &Server) -> Result<Option<&'static [u8]>, &'static str> {
         let now_ms = server.clock.now_ms();
         let timeout_s = server.config.int(Directive::ReplTimeout).max(1) as u64;
+        let waits = match &self.source {
+            Source::Nothing => true,
+            Source::Copy(copy) => !copy.is_marked && !self.has_copied,
+            _ => false,
+        };
+        if waits && now_ms.saturating_sub(self.sign_ms) >= SIGN_MS {
+            self.sign_ms = now_ms;
+            return Ok(Some(b"\n"));
+        }
         match self.replica.stage() {
-            Stage::Waits if matches!(self.source, Source::Nothing) => {
-                if now_ms.saturating_sub(self.sign_ms) >= SIGN_MS {
-                    self.sign_ms = now_ms;
-                    return Ok(Some(b"\n"));
-                }
-            }
             Stage::Waits => {}
             Stage::Copies => {
                 if now_ms.saturating_sub(self.replica.heard_ms()) > timeout_s * 1000 {

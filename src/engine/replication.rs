@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
@@ -16,7 +17,11 @@ use crate::config::Directive;
 use crate::journal::{Entries, Reader};
 use crate::replication::{Answer, Good, History, Replica, Replicas, Stage, Unfit};
 use crate::shared::client::SharedClient;
+use crate::shared::pause::Scope;
 use crate::shared::waiter::{AckWait, Waiter};
+
+/// Pause between two looks whether replicas have everything before the end.
+const CATCH_UP_LOOK: Duration = Duration::from_millis(5);
 
 /// Full copies, as the engine asks for them.
 pub trait FullCopies: Send + Sync {
@@ -78,15 +83,35 @@ impl Server {
     /// Has the stream written from here on, where it is not written yet, and its end kept for replicas that
     /// come back. The caller is alone in the keyspace.
     pub fn begin_stream(&self) {
+        self.begin_stream_at(None);
+    }
+
+    fn begin_stream_at(&self, offset: Option<u64>) {
         let mut history = self.replication.history.write();
         if !history.is_kept() {
-            let offset = self.idle_offset();
+            let offset = offset.unwrap_or_else(|| self.idle_offset());
             self.journal().keep(Some(self.config.unsigned(Directive::ReplBacklogSize)));
             history.begin(self.journal().end(), offset);
             self.effects.set_has_links(true);
             self.replication.pinged_ms.store(self.clock.now_ms(), Ordering::Relaxed);
             tracing::info!("Replication backlog created, my new replication ID is {}", history.id());
         }
+    }
+
+    /// Goes on with the stream of an earlier run, whose data were loaded: replicas that have as much of it
+    /// follow without a copy.
+    pub fn resume_stream(&self, stream: Option<(String, u64)>) {
+        let Some((id, offset)) = stream else { return };
+        let _alone = self.keyspace.gate.exclusive(|| ());
+        self.begin_stream_at(Some(offset));
+        self.replication.history.write().take_over(id, offset);
+        self.replication.replicas.expect(self.clock.now_ms());
+    }
+
+    /// Id and offset of the stream; `None` while none is written.
+    pub fn stream_place(&self) -> Option<(String, u64)> {
+        let history = self.replication.history.read();
+        history.is_kept().then(|| (history.id().to_owned(), history.offset(self.journal().end())))
     }
 
     /// Ends the stream where there has been no replica for `repl-backlog-ttl`. Waits until nobody else is in
@@ -226,13 +251,46 @@ impl Server {
         if replication.replicas.count() > 0 {
             let period_ms = self.config.int(Directive::ReplPingReplicaPeriod).max(1) as u64 * 1000;
             let pinged_ms = replication.pinged_ms.load(Ordering::Relaxed);
-            if now_ms.saturating_sub(pinged_ms) >= period_ms {
+            // Once nothing changes any more, before the end or a change of roles, nothing is to follow.
+            if now_ms.saturating_sub(pinged_ms) >= period_ms && self.pause.in_force(now_ms).is_none() {
                 replication.pinged_ms.store(now_ms, Ordering::Relaxed);
                 self.tell_replicas(&[b"PING"]);
             }
             self.begin_copy_if_due(now_ms);
         }
         self.end_stream_if_due(now_ms);
+    }
+
+    /// Lets nothing change any more and waits until the replicas that follow have everything, but no longer
+    /// than `shutdown-timeout`. Returns false, and does nothing, where there are none.
+    pub(super) fn let_replicas_catch_up(&self) -> bool {
+        let replicas = &self.replication.replicas;
+        let limit = Duration::from_secs(self.config.int(Directive::ShutdownTimeout).max(0) as u64);
+        if replicas.online() == 0 || limit.is_zero() {
+            return false;
+        }
+        self.pause.start(Scope::Write, u64::MAX >> 1, self.clock.now_ms());
+        // What ran already when the pause began has run to its end behind this.
+        drop(self.keyspace.gate.exclusive(|| ()));
+        let offset = self.replication_offset();
+        // On a thread of its own: what this one wakes would wait here until it goes on.
+        std::thread::scope(|scope| {
+            let ask = || self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"]);
+            // Without a thread they acknowledge within a second by themselves.
+            drop(std::thread::Builder::new().spawn_scoped(scope, ask));
+        });
+        let began = Instant::now();
+        while replicas.acknowledged(offset) < replicas.online() && began.elapsed() < limit {
+            std::thread::sleep(CATCH_UP_LOOK);
+        }
+        let (online, behind) =
+            (replicas.online(), replicas.online() - replicas.acknowledged(offset).min(replicas.online()));
+        if behind > 0 {
+            tracing::warn!("{behind} of {online} replicas do not have everything when the server ends");
+        } else {
+            tracing::info!("{online} of {online} replicas are in sync when shutting down");
+        }
+        true
     }
 
     /// Puts a request into the stream that replicas get and no file.

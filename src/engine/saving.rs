@@ -115,16 +115,21 @@ impl Server {
 
     /// Does what is to be done before the end, and logs it: writes the last snapshot, where one is `asked`
     /// for or by default where there are save points. `force` ends without it where it cannot be written.
+    /// With `waits` the replicas get everything first, as far as `shutdown-timeout` lets them.
     ///
     /// # Errors
     /// The server must not end, as data would be lost or SHUTDOWN ABORT came.
-    pub fn prepare_end(&self, asked: Option<bool>, force: bool) -> Result<(), EndError> {
+    pub fn prepare_end(&self, asked: Option<bool>, force: bool, waits: bool) -> Result<(), EndError> {
         let is_partial = self.append_only().is_some_and(|append_only| append_only.figures().is_partial);
+        let has_paused = waits && (force || !is_partial) && self.let_replicas_catch_up();
         let prepared = match self.saving() {
             _ if is_partial && !force => Err(EndError::InitialAof),
             Some(saving) => saving.save_before_end(asked),
             None => Ok(()),
         };
+        if has_paused && prepared.is_err() && !force {
+            self.pause.end();
+        }
         match prepared {
             Err(EndError::Aborted) => tracing::warn!("Shutdown manually aborted"),
             Err(error) if force => {

@@ -100,6 +100,8 @@ pub(super) struct Begun<'s> {
     pub(super) snapshot: Snapshot<'s>,
     pub(super) libraries: Vec<Arc<Library>>,
     changes: u64,
+    /// Id and offset of the stream that goes on here; `None` where none is written.
+    stream: Option<(String, u64)>,
 }
 
 impl Saver {
@@ -310,7 +312,7 @@ impl Saver {
         if empty {
             aof::load::empty(server).map_err(|error| error.to_string())?;
         }
-        rdb::load_data(server, &*self.files, &place, purpose).map_err(|error| error.to_string())
+        rdb::load_data(server, &*self.files, &place, purpose).map(drop).map_err(|error| error.to_string())
     }
 
     /// Starts the thread that writes a snapshot in the background. The channel returned ends when the
@@ -355,13 +357,14 @@ pub(super) fn begin_snapshot<'s>(
     give_up: &dyn Fn() -> bool,
     at_begin: &mut dyn FnMut(&Server),
 ) -> Option<Begun<'s>> {
-    let (mut libraries, mut changes) = (Vec::new(), 0);
+    let (mut libraries, mut changes, mut stream) = (Vec::new(), 0, None);
     let snapshot = server.begin_snapshot(give_up, || {
         libraries = server.scripting.libraries.all();
         changes = server.change_count();
         at_begin(server);
+        stream = server.stream_place();
     })?;
-    Some(Begun { snapshot, libraries, changes })
+    Some(Begun { snapshot, libraries, changes, stream })
 }
 
 /// What a snapshot is written as.
@@ -409,7 +412,7 @@ pub(super) fn write_as(
     write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     progress: &mut dyn FnMut(u64) -> Result<(), SaveError>,
 ) -> Result<(), SaveError> {
-    let Begun { mut snapshot, libraries, .. } = begun;
+    let Begun { mut snapshot, libraries, stream, .. } = begun;
     let now_ms = server.clock.now_ms();
     let options = WriteOptions {
         version: form.version,
@@ -417,17 +420,21 @@ pub(super) fn write_as(
         checksum: server.config.flag(Directive::Rdbchecksum),
         access: uses_access_clock(server).then(|| server.settings.access_clock(now_ms)),
     };
-    let mut writer = FileWriter::new(
-        options,
-        &[
-            ("redis-ver", crate::REDIS_VERSION.to_owned()),
-            ("kvarts-ver", crate::VERSION.to_owned()),
-            ("redis-bits", "64".to_owned()),
-            ("ctime", (now_ms / 1000).to_string()),
-            ("used-mem", server.used_memory().to_string()),
-            ("aof-base", u8::from(form.aof_base).to_string()),
-        ],
-    );
+    let mut fields = vec![
+        ("redis-ver", crate::REDIS_VERSION.to_owned()),
+        ("kvarts-ver", crate::VERSION.to_owned()),
+        ("redis-bits", "64".to_owned()),
+        ("ctime", (now_ms / 1000).to_string()),
+        ("used-mem", server.used_memory().to_string()),
+    ];
+    if let (Some((id, offset)), false) = (stream, form.aof_base) {
+        // The database is said again behind the snapshot, so any does.
+        let place =
+            [("repl-stream-db", "0".to_owned()), ("repl-id", id), ("repl-offset", offset.to_string())];
+        fields.extend(place);
+    }
+    fields.push(("aof-base", u8::from(form.aof_base).to_string()));
+    let mut writer = FileWriter::new(options, &fields);
     libraries.iter().for_each(|library| writer.library(&library.source));
     loop {
         let keys = writer.keys();

@@ -74,6 +74,11 @@ impl History {
         self.id = random::hex(ID_LEN);
     }
 
+    /// Goes on where the history `id` ended, at this offset, under the id that there is.
+    pub fn take_over(&mut self, id: String, last: u64) {
+        self.second = Some((id, last));
+    }
+
     /// Takes another id, and forgets the one before.
     pub fn change_id(&mut self) {
         self.id = random::hex(ID_LEN);
@@ -154,7 +159,7 @@ mod tests {
     fn the_second_id_holds_up_to_where_histories_part() {
         let mut history = kept();
         let other = "f".repeat(40);
-        history.second = Some((other.clone(), 5150));
+        history.take_over(other.clone(), 5150);
         assert_eq!(history.second(), Some((other.as_str(), 5151)));
         let answer = |next| history.answer(other.as_bytes(), next, 1100, 1200);
         assert_eq!(answer(5120), Answer::Continue(1119));

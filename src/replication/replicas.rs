@@ -49,6 +49,12 @@ impl Replicas {
         self.none_since_ms.store(now_ms, Ordering::Relaxed);
     }
 
+    /// Replicas of an earlier run may come back.
+    pub fn expect(&self, now_ms: u64) {
+        self.had_any.store(true, Ordering::Relaxed);
+        self.none_since_ms.store(now_ms, Ordering::Relaxed);
+    }
+
     /// All of them.
     pub fn all(&self) -> Vec<Arc<Replica>> {
         self.all.read().clone()
@@ -60,7 +66,7 @@ impl Replicas {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Whether there has been any since the start.
+    /// Whether there has been any since the start, or before it.
     #[inline]
     pub fn had_any(&self) -> bool {
         self.had_any.load(Ordering::Relaxed)

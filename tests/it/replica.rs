@@ -60,6 +60,11 @@ impl Replica {
         self.stream.write_all(&encode(words)).expect("the server reads");
     }
 
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server reads");
+    }
+
     /// Acknowledges an offset.
     pub fn acknowledge(&mut self, offset: u64) {
         self.say(&["REPLCONF", "ACK", &offset.to_string()]);

@@ -469,3 +469,135 @@ fn a_copy_that_nobody_takes_is_given_up() {
     let (_replica, _, _) = Replica::follow(&server);
     online(&server, 1);
 }
+
+/// A link that is cut after any byte of the handshake or of the copy leaves nothing behind.
+#[test]
+fn links_may_be_cut_after_any_byte() {
+    let server = with(&[("repl-backlog-size", "1mb"), ("rdbcompression", "no")]);
+    let mut client = server.client();
+    let value = "x".repeat(1000);
+    for number in 0..100 {
+        client.check(&format!("SET key{number} {value}{number}"), "+OK~");
+    }
+    let handshake = [
+        encode(&["REPLCONF", "listening-port", "7001"]),
+        encode(&["REPLCONF", "capa", "eof", "capa", "psync2"]),
+        encode(&["PSYNC", "?", "-1"]),
+    ]
+    .concat();
+    let mut rng = fastrand::Rng::with_seed(11);
+    for sent in 0..=handshake.len() {
+        let mut replica = Replica::connect(&server);
+        replica.send(&handshake[..sent]);
+        if sent % 8 == 0 {
+            assert!(client.value("INCR i").int() > 0);
+        }
+    }
+    for _ in 0..40 {
+        let mut replica = Replica::connect(&server);
+        replica.send(&handshake);
+        replica.bytes(rng.usize(1..100_000));
+    }
+    let replicas = &server.handle().server().replication;
+    eventually("all are gone", || replicas.replicas.count() == 0);
+    eventually("nothing is copied", || !replicas.is_copying.load(std::sync::atomic::Ordering::Acquire));
+    assert!(!server.handle().server().keyspace.handover.is_running());
+    for _ in 0..30 {
+        client.check(&format!("SET big {}", "y".repeat(200_000)), "+OK~");
+    }
+    let kept = server.handle().server().journal().memory_bytes();
+    assert!(kept < 4 << 20, "{kept} bytes are kept for nobody");
+    let (_replica, _, _) = Replica::follow(&server);
+    online(&server, 1);
+}
+
+/// Of two that share a copy one takes nothing of it: it is given up after `repl-timeout`, and the other gets
+/// the whole copy.
+#[test]
+fn who_takes_nothing_of_a_copy_holds_it_up_for_a_bounded_time() {
+    let server = with(&[("repl-diskless-sync-delay", "1"), ("repl-timeout", "10"), ("rdbcompression", "no")]);
+    let mut client = server.client();
+    let value = "x".repeat(1_000_000);
+    for number in 0..40 {
+        client.check(&format!("SET key{number} {value}"), "+OK~");
+    }
+    let mut idle = Replica::connect(&server);
+    let mut replica = Replica::connect(&server);
+    for one in [&mut idle, &mut replica] {
+        one.introduce(7001);
+        one.say(&["PSYNC", "?", "-1"]);
+    }
+    eventually("both wait", || server.handle().server().waiting_replicas().len() == 2);
+    server.advance_ms(1000);
+    assert!(replica.line().starts_with("+FULLRESYNC "));
+    let taker = std::thread::spawn(move || (replica.copy().len(), replica));
+    eventually("the copy does not get on", || {
+        let counts = || server.info("total_net_output_bytes");
+        let before = counts();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        counts().len() >= 8 && before.len() == counts().len() && !taker.is_finished()
+    });
+    server.advance_ms(10_001);
+    let (len, _replica) = taker.join().expect("the copy comes");
+    assert!(len > 40_000_000, "{len} bytes");
+    eventually("one is gone", || server.info("connected_slaves") == "1");
+    drop(idle);
+}
+
+/// A primary that starts again with its snapshot goes on with its stream: replicas that have all of it need
+/// no copy.
+#[test]
+fn a_restarted_primary_goes_on_with_its_stream() {
+    let server = server();
+    let mut client = server.client();
+    let (mut replica, id, offset) = Replica::follow(&server);
+    online(&server, 1);
+    client.check("SET k v", "+OK~");
+    let entry = format!("{SELECT_0}*3~$3~SET~$1~k~$1~v~");
+    replica.expect(&entry);
+    let end = offset + entry.replace('~', "\r\n").len() as u64;
+    client.check("SAVE", "+OK~");
+    drop(replica);
+    let dir = server.stop_and_keep();
+    let pairs = [("repl-diskless-sync-delay", "0")];
+    let server =
+        TestServer::try_with(&pairs, kvarts::shared::clock::Clock::manual(START_MS), dir).expect("it starts");
+    server.handle().wait_until_loaded().expect("it loads");
+    let mut client = server.client();
+    assert_eq!(server.info("master_replid2"), id);
+    assert_eq!(server.info("second_repl_offset"), (end + 1).to_string());
+    assert_eq!(server.info("master_repl_offset"), end.to_string());
+    client.check("SET k w", "+OK~");
+    let mut replica = Replica::connect(&server);
+    replica.introduce(7001);
+    let now = server.info("master_replid");
+    assert_ne!(now, id);
+    assert_eq!(replica.ask(&["PSYNC", &id, &(end + 1).to_string()]), format!("+CONTINUE {now}"));
+    replica.expect(&format!("{SELECT_0}*3~$3~SET~$1~k~$1~w~"));
+    // What the old run never had.
+    let line = Replica::connect(&server).ask(&["PSYNC", &id, &(end + 2).to_string()]);
+    assert!(line.starts_with("+FULLRESYNC "), "{line}");
+}
+
+/// The end waits until replicas have everything (`shutdown-timeout`); nothing changes meanwhile.
+#[test]
+fn the_end_waits_for_replicas() {
+    let server = server();
+    let mut client = server.client();
+    let (mut replica, _, offset) = Replica::follow(&server);
+    online(&server, 1);
+    client.check("SET k v", "+OK~");
+    let entry = format!("{SELECT_0}*3~$3~SET~$1~k~$1~v~");
+    replica.expect(&entry);
+    client.send_command("SHUTDOWN NOSAVE");
+    replica.expect("*3~$8~REPLCONF~$6~GETACK~$1~*~");
+    let end = server.handle().server().journal().end();
+    let mut writer = server.client();
+    writer.send_command("SET k w");
+    assert_eq!(server.client().value("GET k").text(), "v");
+    client.check_still_open("a replica has not got everything");
+    replica.acknowledge(offset + entry.replace('~', "\r\n").len() as u64);
+    client.expect_closed();
+    writer.check_still_open("nothing changes before the end");
+    assert_eq!(server.handle().server().journal().end(), end);
+}

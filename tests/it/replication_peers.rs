@@ -173,6 +173,13 @@ fn several_replicas_follow_at_once() {
         .flat_map(|(program, _)| [program.clone(), program.clone()])
         .map(|program| Peer::of_program(&program, TempDir::new()))
         .collect();
+    for peer in peers.iter().skip(1).step_by(2) {
+        // Other ways to ask, which are answered like all others, and to load.
+        let mut client = Client::tcp(local(peer.port));
+        client.check("CONFIG SET repl-diskless-load swapdb", "+OK~");
+        let answer = client.raw("CONFIG SET dual-channel-replication-enabled yes");
+        assert!(answer == "+OK~" || answer.starts_with("-ERR Unknown option"), "{answer}");
+    }
     let mut clients: Vec<Client> = peers.iter().map(|peer| follow(peer, &server)).collect();
     load(&server, 7, Knows::Redis7, false);
     for replica in &mut clients {

@@ -217,6 +217,7 @@ fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let scripts = server.scripting.scripts.memory_bytes() as u64;
     let functions = server.scripting.libraries.memory_bytes() as u64;
     let clients = client_bytes(server) as u64;
+    let (backlog, beyond) = server.replication_memory();
     let tables = overhead;
     overhead += scripts + functions + clients;
     let dataset = used.allocated.saturating_sub(overhead);
@@ -227,8 +228,8 @@ fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         named("peak.allocated", Figure::Count(used.peak)),
         named("total.allocated", Figure::Count(used.allocated)),
         named("startup.allocated", Figure::Count(0)),
-        named("replication.backlog", Figure::Count(0)),
-        named("replicas.repl.buffer", Figure::Count(0)),
+        named("replication.backlog", Figure::Count(backlog)),
+        named("replicas.repl.buffer", Figure::Count(beyond)),
         named("clients.slaves", Figure::Count(0)),
         named("clients.normal", Figure::Count(clients)),
         named("cluster.links", Figure::Count(0)),

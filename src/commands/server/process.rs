@@ -152,16 +152,16 @@ fn lolwut(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let (mut save, mut nosave, mut abort, mut force) = (false, false, false, false);
+    let (mut save, mut nosave, mut abort, mut force, mut now) = (false, false, false, false, false);
     for word in &arguments[1..] {
         match *word {
             word if args::is(word, "SAVE") => save = true,
             word if args::is(word, "NOSAVE") => nosave = true,
             word if args::is(word, "ABORT") => abort = true,
             word if args::is(word, "FORCE") => force = true,
-            // Without replicas and cluster bus there is nothing to wait for, nothing unsafe and nobody to
-            // take over.
-            word if ["NOW", "SAFE", "FAILOVER"].iter().any(|known| args::is(word, known)) => {}
+            word if args::is(word, "NOW") => now = true,
+            // Without a cluster bus there is nothing unsafe and nobody to take over.
+            word if ["SAFE", "FAILOVER"].iter().any(|known| args::is(word, known)) => {}
             _ => return Err(CommandError::Syntax),
         }
     }
@@ -177,7 +177,7 @@ fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     tracing::info!(client = cx.client.shared.id, "User requested shutdown...");
     cx.keys.expect(usize::MAX);
-    if cx.server.prepare_end((save || nosave).then_some(save), force).is_err() {
+    if cx.server.prepare_end((save || nosave).then_some(save), force, !now).is_err() {
         return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
     cx.after = Some(After::Shutdown);

@@ -21,11 +21,17 @@ pub fn existing_file(server: &Server) -> Option<PathBuf> {
     path.try_exists().unwrap_or(true).then_some(path)
 }
 
-/// Loads the file that holds all the data, and logs what it held.
+/// Loads the file that holds all the data, and logs what it held. Returns id and offset of the stream that
+/// went on behind it, if it names any.
 ///
 /// # Errors
 /// A file that cannot be read or is broken.
-pub fn load_data(server: &Server, files: &dyn Files, path: &Path, purpose: Purpose) -> Result<(), LoadError> {
+pub fn load_data(
+    server: &Server,
+    files: &dyn Files,
+    path: &Path,
+    purpose: Purpose,
+) -> Result<Option<(String, u64)>, LoadError> {
     let started = Instant::now();
     // What is no file has no length, and an error when it is opened.
     server.loading.expect(files.len(path).unwrap_or(0));
@@ -45,5 +51,5 @@ pub fn load_data(server: &Server, files: &dyn Files, path: &Path, purpose: Purpo
         ),
     }
     tracing::info!("DB loaded from disk: {:.3} seconds", started.elapsed().as_secs_f64());
-    Ok(())
+    Ok(loaded.replication)
 }
