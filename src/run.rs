@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
 use crate::engine::eviction::Keeper;
+use crate::engine::saving::EndError;
 use crate::engine::sweeper::Sweeper;
 use crate::engine::{Ports, Server};
 use crate::net::Listening;
@@ -358,13 +359,45 @@ impl Handle {
             if signal == "SIGINT" { Directive::ShutdownOnSigint } else { Directive::ShutdownOnSigterm };
         let flags = self.server.config.int(directive);
         let asked = (flags & (SAVE | NOSAVE) != 0).then_some(flags & SAVE != 0);
-        let server = Arc::clone(&self.server);
-        let prepared = tokio::task::spawn_blocking(move || {
-            server.prepare_end(asked, flags & FORCE != 0, flags & NOW == 0)
-        })
-        .await;
-        // A panic was reported by the panic hook, and keeps no server from ending.
-        prepared.unwrap_or(Ok(())).is_ok()
+        loop {
+            let server = Arc::clone(&self.server);
+            let prepared = tokio::task::spawn_blocking(move || {
+                server.prepare_end(asked, flags & FORCE != 0, flags & NOW == 0)
+            })
+            .await;
+            match prepared {
+                // The signal is not sent again: the end comes when all data are in the file.
+                Ok(Err(EndError::InitialAof)) => self.wait_for_first_base().await,
+                // A panic was reported by the panic hook, and keeps no server from ending.
+                prepared => return prepared.unwrap_or(Ok(())).is_ok(),
+            }
+        }
+    }
+
+    /// Waits until the append-only file that was switched on holds all data.
+    async fn wait_for_first_base(&self) {
+        while self.server.append_only().is_some_and(|append_only| append_only.figures().is_partial) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Lets the commands that run come to their end, and no others begin. One that does not end in time is
+    /// left to end by force: what it has changed is not passed on, as half of it must not be repeated.
+    fn end_commands(&self) {
+        /// What a last command may take: less than the time that container runtimes give.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        for client in self.server.clients.all() {
+            client.close();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let alone = self.server.keyspace.gate.exclusive_unless(|| Instant::now() > deadline);
+        if alone.is_none() {
+            tracing::warn!("a command runs on at the end of the server: what it has changed is not kept");
+        }
+        self.server.journal().close();
+        drop(alone);
+        // A script that goes on for ever holds its locks, which the threads of the server may wait for.
+        self.server.scripting.slow.end_all();
     }
 
     /// Reads certificates and keys again. The log needs nothing: its file is opened for each line.
@@ -377,8 +410,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.server.request_shutdown();
-        // A script that goes on for ever holds its locks, which the threads below may wait for.
-        self.server.scripting.slow.end_all();
+        self.end_commands();
         self.saver.stop();
         self.copies.stop();
         self.sweeper = None;
@@ -495,7 +527,7 @@ async fn look_after_files(append_only: Arc<AppendOnlyFile>, backup: Arc<Backup>)
 
 /// Signals that do not end the process by their default action any more. Tools that rotate logs send some of
 /// them to servers of all kinds.
-struct Signals([(&'static str, Option<Signal>); 6]);
+struct Signals([(&'static str, Option<Signal>); 7]);
 
 impl Signals {
     /// Takes the signals over. Has to be called within the runtime.
@@ -507,6 +539,8 @@ impl Signals {
             ("SIGALRM", SignalKind::alarm()),
             ("SIGUSR1", SignalKind::user_defined1()),
             ("SIGUSR2", SignalKind::user_defined2()),
+            // A write beyond the limit of a file's size is then an error as others are.
+            ("SIGXFSZ", SignalKind::from_raw(libc::SIGXFSZ)),
         ];
         Self(kinds.map(|(name, kind)| {
             let taken = signal(kind);

@@ -118,7 +118,7 @@ impl Spec {
 
 /// A set of flags.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Flags(pub u32);
+pub struct Flags(pub u64);
 
 impl Flags {
     pub const NONE: Flags = Flags(0);
@@ -177,7 +177,7 @@ impl Flags {
     /// Works on the whole keyspace: runs with the gate open and takes what it needs itself.
     pub const WHOLE_KEYSPACE: Flags = Flags(1 << 24);
     /// Works on the whole keyspace without a lock of any slot: waits only for what is alone there.
-    pub const LOCKS_NO_SLOT: Flags = Flags(1 << 22);
+    pub const LOCKS_NO_SLOT: Flags = Flags(1 << 32);
     /// Allowed to a RESP2 client that has subscribed.
     pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 25);
     /// Runs at once in a transaction instead of being queued.

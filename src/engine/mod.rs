@@ -308,9 +308,13 @@ impl Server {
     }
 
     /// Begins a snapshot of the data; `None` where one is running. Waits until nobody else is in the keyspace
-    /// and calls `at_begin` at the instant of the snapshot.
-    pub fn begin_snapshot(&self, at_begin: impl FnOnce()) -> Option<Snapshot<'_>> {
-        let exclusive = self.keyspace.gate.exclusive(|| ());
+    /// or `give_up` says so, and calls `at_begin` at the instant of the snapshot.
+    pub fn begin_snapshot(
+        &self,
+        give_up: &dyn Fn() -> bool,
+        at_begin: impl FnOnce(),
+    ) -> Option<Snapshot<'_>> {
+        let exclusive = self.keyspace.gate.exclusive_unless(give_up)?;
         let snapshot = Snapshot::begin(&self.keyspace, &exclusive)?;
         at_begin();
         Some(snapshot)

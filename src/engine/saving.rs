@@ -27,9 +27,9 @@ pub trait Saving: Send + Sync {
     fn cancel(&self) -> bool;
 
     /// Hears that all data were removed (FLUSHALL). What is being written in the background is given up, and
-    /// where there are save points the next snapshot begins as soon as it can: the file would bring the data
-    /// back.
-    fn flushed(&self);
+    /// where there are save points the next snapshot is written at once, or as soon as it can: the file would
+    /// bring the data back. With `waits` it is written when this returns; returns whether it is.
+    fn flushed(&self, waits: bool) -> bool;
 
     /// Begins what is due: what is scheduled, and a snapshot for which a save point asks. Called once a
     /// second.

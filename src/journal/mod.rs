@@ -53,6 +53,8 @@ struct State {
     last_reader: u64,
     /// Bytes before the end that are kept though nobody has to read them; `None` without a backlog.
     backlog: Option<u64>,
+    /// Whether nothing is taken any more.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -112,6 +114,9 @@ impl Journal {
             return self.end();
         }
         let mut state = self.state.lock();
+        if state.is_closed {
+            return state.end();
+        }
         if let Some((first, last)) = entries.databases() {
             if state.database != Some(first) {
                 state.write_select(first);
@@ -130,6 +135,9 @@ impl Journal {
     /// database. Returns the position behind them.
     pub fn append_for_links(&self, entries: &Entries) -> u64 {
         let mut state = self.state.lock();
+        if state.is_closed {
+            return state.end();
+        }
         state.seal();
         state.write(&[entries.bytes()]);
         state.seal();
@@ -144,6 +152,11 @@ impl Journal {
         self.end.store(end, Ordering::Release);
         state.wake_sleepers();
         end
+    }
+
+    /// Takes nothing any more: the server ends, and what is cut short from here on must not be repeated.
+    pub fn close(&self) {
+        self.state.lock().is_closed = true;
     }
 
     /// Enters a reader that wants all from here on, beginning with a SELECT. `wake` is called when there is

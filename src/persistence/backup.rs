@@ -131,6 +131,15 @@ impl Backup {
         Arc::new(Self { server: Arc::downgrade(server), files, state: Mutex::default() })
     }
 
+    /// Removes the files of a backup that a process which is gone has left.
+    fn remove_leftovers(&self, server: &Server) {
+        if let Ok(run) = Run::new(server)
+            && !is_own_folder(server)
+        {
+            run.remove(&*self.files);
+        }
+    }
+
     /// Writes the base, and has what is changed meanwhile written behind it.
     fn write(self: &Arc<Self>, server: &Arc<Server>, run: &Arc<Run>) -> io::Result<()> {
         let incremental = self.files.create(&run.path(&run.incremental.name))?;
@@ -303,6 +312,11 @@ fn follow(server: &Server, run: &Run, reader: &Reader, file: &dyn Output, from: 
     }
 }
 
+/// Whether backups would be made where the append-only file is.
+fn is_own_folder(server: &Server) -> bool {
+    server.config.text(Directive::Backupdirname) == server.config.text(Directive::Appenddirname)
+}
+
 impl Backups for Arc<Backup> {
     fn start(&self) -> CommandResult {
         let failed = |error: io::Error| CommandError::new(format!("ERR Can't start the backup: {error}"));
@@ -316,6 +330,9 @@ impl Backups for Arc<Backup> {
                 return Err(CommandError::text("ERR A sealed backup exists, use BACKUP CLEANUP first"));
             }
             _ => {}
+        }
+        if is_own_folder(&server) {
+            return Err(CommandError::text("ERR backupdirname and appenddirname are the same folder"));
         }
         let run = Arc::new(Run::new(&server).map_err(failed)?);
         self.files.create_folder(&run.folder).map_err(failed)?;
@@ -389,6 +406,11 @@ impl Backups for Arc<Backup> {
         let mut state = self.state.lock();
         if state.status.phase.is_in_progress() {
             return Err(CommandError::text("ERR Backup in progress, use BACKUP ABORT first"));
+        }
+        if state.pinned.is_empty()
+            && let Some(server) = self.server.upgrade()
+        {
+            self.remove_leftovers(&server);
         }
         state.forget(&*self.files);
         Ok(())

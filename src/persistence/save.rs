@@ -232,17 +232,16 @@ impl Saver {
         file: &dyn Output,
         at_begin: &mut dyn FnMut(),
     ) -> Result<u64, SaveError> {
+        let is_cancelled = || self.cancel.load(Ordering::Relaxed);
+        let gives_up = || is_cancelled() || *server.shutdown_signal().borrow();
         let begun = loop {
-            if let Some(begun) = begin_snapshot(server, &mut |_| ()) {
+            if let Some(begun) = begin_snapshot(server, &gives_up, &mut |_| ()) {
                 break begun;
             }
             // A rewrite of the append-only file ends first: one snapshot at a time is read.
             at_begin();
-            if self.cancel.load(Ordering::Relaxed) {
-                return Err(SaveError::Cancelled);
-            }
-            if *server.shutdown_signal().borrow() {
-                return Err(SaveError::Busy);
+            if gives_up() {
+                return Err(if is_cancelled() { SaveError::Cancelled } else { SaveError::Busy });
             }
             std::thread::sleep(Duration::from_millis(1));
         };
@@ -283,6 +282,40 @@ impl Saver {
         })
     }
 
+    /// Writes a snapshot after all data were removed, behind the one that was given up. Returns whether it
+    /// could; not beside a rewrite of the append-only file, which may take long.
+    fn save_empty(&self, server: &Server) -> bool {
+        loop {
+            match self.begin(server, false) {
+                Ok(()) => break,
+                Err(SaveError::Busy) if !self.state.lock().in_background => return false,
+                Err(SaveError::Busy) => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => return false,
+            }
+        }
+        if server.keyspace.handover.is_running() {
+            self.state.lock().began_ms = None;
+            return false;
+        }
+        self.run(server, &mut || ()).is_ok()
+    }
+
+    /// Does the work of DEBUG RELOAD while clients hear LOADING.
+    fn reload_file(self: &Arc<Self>, server: &Server, save: bool, empty: bool) -> Result<(), String> {
+        if save {
+            self.save().map_err(|error| error.to_string())?;
+        }
+        let purpose = if empty { Purpose::Data } else { Purpose::Addition };
+        let place = file_of(server);
+        // Before the data go.
+        rdb::load::check_header(server, &*self.files, &place).map_err(|error| error.to_string())?;
+        if empty {
+            aof::load::empty(server).map_err(|error| error.to_string())?;
+        }
+        let loaded = rdb::load_data(server, &*self.files, &place, purpose);
+        loaded.map(drop).map_err(|error| error.to_string())
+    }
+
     /// Starts the thread that writes a snapshot in the background. The channel returned ends when the
     /// snapshot's instant has passed, or is far, or there is none.
     fn spawn(self: &Arc<Self>, server: &Arc<Server>) -> Result<Receiver<()>, SaveError> {
@@ -318,10 +351,15 @@ pub fn file_of(server: &Server) -> PathBuf {
     folder.join(&*server.config.text(Directive::Dbfilename))
 }
 
-/// Begins a snapshot; `None` where one is being read. `at_begin` is called at its instant with the server.
-pub(super) fn begin_snapshot<'s>(server: &'s Server, at_begin: &mut dyn FnMut(&Server)) -> Option<Begun<'s>> {
+/// Begins a snapshot; `None` where one is being read, or `give_up` says so while it waits. `at_begin` is
+/// called at its instant with the server.
+pub(super) fn begin_snapshot<'s>(
+    server: &'s Server,
+    give_up: &dyn Fn() -> bool,
+    at_begin: &mut dyn FnMut(&Server),
+) -> Option<Begun<'s>> {
     let (mut libraries, mut changes, mut stream) = (Vec::new(), 0, None);
-    let snapshot = server.begin_snapshot(|| {
+    let snapshot = server.begin_snapshot(give_up, || {
         libraries = server.scripting.libraries.all();
         changes = server.change_count();
         at_begin(server);
@@ -341,9 +379,10 @@ pub(super) struct Form {
 }
 
 /// The version in which a snapshot is written where nobody asks for another (`rdb-version`).
-pub(super) fn default_version(server: &Server, snapshot: &Snapshot<'_>) -> FileVersion {
+pub(super) fn default_version(server: &Server, snapshot: &Snapshot<'_>, aof_base: bool) -> FileVersion {
     match server.config.word(Directive::RdbVersion) {
-        "11" => FileVersion::Redis11,
+        // The append-only file is this server's own, and must hold all of its data.
+        "11" if !aof_base => FileVersion::Redis11,
         "80" => FileVersion::Valkey80,
         _ if snapshot.has_field_ends() => FileVersion::Valkey80,
         _ => FileVersion::Redis11,
@@ -359,7 +398,7 @@ pub(super) fn write_snapshot(
     write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     progress: &mut dyn FnMut(u64) -> Result<(), SaveError>,
 ) -> Result<(), SaveError> {
-    let version = default_version(server, &begun.snapshot);
+    let version = default_version(server, &begun.snapshot, aof_base);
     write_as(server, begun, Form { version, aof_base, has_keys: true }, write, progress)
 }
 
@@ -471,24 +510,30 @@ impl Saving for Arc<Saver> {
         std::mem::take(&mut state.scheduled) || is_writing
     }
 
-    fn flushed(&self) {
-        let Some(server) = self.server.upgrade() else { return };
+    fn flushed(&self, waits: bool) -> bool {
+        let Some(server) = self.server.upgrade() else { return false };
         let saves = !server.config.save_points().is_empty();
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         let is_writing = state.began_ms.is_some();
         if is_writing && state.in_background {
             self.cancel.store(true, Ordering::Relaxed);
         }
         if !saves {
-            return;
+            return false;
         }
+        drop(state);
+        if waits && self.save_empty(&server) {
+            return true;
+        }
+        let mut state = self.state.lock();
         // A rewrite of the append-only file comes first, and so does what has to end before.
         state.scheduled = true;
-        let waits = is_writing || server.keyspace.handover.is_running();
+        let is_in_the_way = is_writing || server.keyspace.handover.is_running();
         drop(state);
-        if !waits && self.spawn(&server).is_ok() {
+        if !is_in_the_way && self.spawn(&server).is_ok() {
             self.state.lock().scheduled = false;
         }
+        false
     }
 
     fn look(&self) {
@@ -552,23 +597,12 @@ impl Saving for Arc<Saver> {
 
     fn reload(&self, save: bool, empty: bool) -> Result<(), String> {
         let Some(server) = self.server.upgrade() else { return Ok(()) };
-        if save {
-            self.save().map_err(|error| error.to_string())?;
-        }
-        let purpose = if empty { Purpose::Data } else { Purpose::Addition };
-        // Before the data go.
-        rdb::load::check_header(&server, &*self.files, &file_of(&server))
-            .map_err(|error| error.to_string())?;
         server.loading.begin(server.clock.now_ms());
-        let emptied =
-            if empty { aof::load::empty(&server).map_err(|error| error.to_string()) } else { Ok(()) };
-        let loaded = emptied.and_then(|()| {
-            rdb::load_data(&server, &*self.files, &file_of(&server), purpose)
-                .map(drop)
-                .map_err(|error| error.to_string())
-        });
+        // What is under way ends first: it is in the file, and nothing comes between the file and the loading.
+        drop(server.keyspace.gate.exclusive(|| {}));
+        let reloaded = self.reload_file(&server, save, empty);
         server.loading.end();
-        loaded
+        reloaded
     }
 
     fn figures(&self) -> SaveFigures {

@@ -74,8 +74,12 @@ fn convert_file(arguments: &[OsString], out: &mut dyn Write) -> io::Result<u8> {
     let mut beside = to.clone();
     beside.push(".part");
     let beside = PathBuf::from(beside);
-    let target = BufWriter::new(File::create(&beside)?);
-    match convert::convert(File::open(from)?, target, version) {
+    let named = |path: &OsStr, error: io::Error| {
+        io::Error::new(error.kind(), format!("{}: {error}", Path::new(path).display()))
+    };
+    let source = File::open(from).map_err(|error| named(from, error))?;
+    let target = BufWriter::new(File::create(&beside).map_err(|error| named(beside.as_os_str(), error))?);
+    match convert::convert(source, target, version) {
         Ok(keys) => {
             File::open(&beside)?.sync_all()?;
             std::fs::rename(&beside, to)?;

@@ -173,6 +173,42 @@ fn a_backup_that_is_given_up_leaves_nothing() {
     server.stop();
 }
 
+/// The append-only file's folder is none for backups, which remove what they find there.
+#[test]
+fn a_backup_keeps_out_of_the_append_only_file() {
+    let server = TestServer::with(&[("appendonly", "yes"), ("backupdirname", "appendonlydir")]);
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    client.check("BACKUP START", "-ERR backupdirname and appenddirname are the same folder~");
+    client.check("BACKUP CLEANUP", "+OK~");
+    let server =
+        TestServer::try_with(&[("appendonly", "yes")], Clock::manual(START_MS), server.stop_and_keep());
+    server.expect("it starts").client().check("GET a", "$1~1~");
+}
+
+/// What an earlier process has left of a backup goes with BACKUP CLEANUP.
+#[test]
+fn what_an_earlier_backup_left_can_be_removed() {
+    let server = TestServer::start();
+    begin(&mut server.client());
+    let left = server.dir().join("backupdir");
+    let kept = TempDir::new();
+    for entry in std::fs::read_dir(&left).expect("the folder") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), kept.path().join(entry.file_name())).expect("copied");
+    }
+    let dir = server.stop_and_keep();
+    for entry in std::fs::read_dir(kept.path()).expect("the folder") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), left.join(entry.file_name())).expect("copied back");
+    }
+    let server = TestServer::try_with(&[], Clock::manual(START_MS), dir).expect("it starts");
+    let mut client = server.client();
+    client.check("BACKUP START", "-ERR Backup directory is not empty~");
+    client.check("BACKUP CLEANUP", "+OK~");
+    begin(&mut client);
+}
+
 /// Behind another snapshot it waits.
 #[test]
 fn a_backup_waits_for_another_snapshot() {

@@ -1,5 +1,6 @@
 //! Starting and ending: sockets, addresses, several servers in one process.
 
+use std::io::{Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 use kvarts::shared::clock::Clock;
@@ -253,6 +254,53 @@ fn shutdown_ends_a_script_that_cannot_be_killed() {
     eventually("it cannot be killed", || other.raw("SCRIPT KILL").starts_with("-UNKILLABLE"));
     other.send_command("SHUTDOWN NOSAVE");
     eventually("it has ended", || program.has_ended());
+}
+
+/// The end comes between scripts, and not in the midst of one: half a script was in the file.
+#[test]
+fn the_end_cuts_no_script_in_half() {
+    const SCRIPT: &str = "redis.call('incr', KEYS[1]) local n = 0 for i = 1, 300000 do n = n + i end redis.call('incr', KEYS[2])";
+    let flags = ["--appendonly", "yes"];
+    let mut program = Program::start(&flags);
+    for _ in 0..3 {
+        let clients: Vec<_> = (0..4)
+            .map(|number| {
+                let mut stream = TcpStream::connect(local(program.port())).expect("it listens");
+                let (first, second) = (format!("a:{number}"), format!("b:{number}"));
+                std::thread::spawn(move || {
+                    let request = encode(&["EVAL", SCRIPT, "2", &first, &second]);
+                    while stream.write_all(&request).is_ok() && stream.read(&mut [0; 16]).is_ok_and(|n| n > 0)
+                    {
+                    }
+                })
+            })
+            .collect();
+        let mut watcher = program.client();
+        eventually("they run", || watcher.raw("EXISTS b:0 b:1 b:2 b:3") == ":4~");
+        program.signal("TERM");
+        eventually("it ends", || program.has_ended());
+        clients.into_iter().for_each(|client| client.join().expect("it ends with its connection"));
+        program = Program::start_in(program.kill(), "", &flags);
+        let mut client = program.client();
+        for number in 0..4 {
+            let values = client.value(&format!("MGET a:{number} b:{number}")).texts();
+            assert_eq!(values[0], values[1]);
+        }
+    }
+}
+
+/// SIGTERM before the append-only file holds all data waits until it does.
+#[test]
+fn sigterm_waits_for_the_first_base() {
+    let mut program = Program::start(&["--save", "", "--rdb-key-save-delay", "200000"]);
+    let mut client = program.client();
+    client.check("MSET a 1 b 2 c 3", "+OK~");
+    client.check("CONFIG SET appendonly yes", "+OK~");
+    client.check("SET d 4", "+OK~");
+    program.signal("TERM");
+    eventually("it ends", || program.has_ended());
+    let program = Program::start_in(program.kill(), "", &["--appendonly", "yes"]);
+    program.client().check("MGET a b c d", "*4~$1~1~$1~2~$1~3~$1~4~");
 }
 
 /// SIGTERM ends the program as a container is stopped: it saves where the configuration says so, and the log

@@ -173,8 +173,9 @@ fn take_snapshots(generator: Generator, seeds: std::ops::RangeInclusive<u64>) {
             let instant_ms = run(&step, &mut rng);
             let expected = data(&server);
             let mut copy = Copy::new(instant_ms);
-            let mut snapshot = server.handle().server().begin_snapshot(|| ()).expect("no other runs");
-            assert!(server.handle().server().begin_snapshot(|| ()).is_none(), "one at a time");
+            let mut snapshot =
+                server.handle().server().begin_snapshot(&|| false, || ()).expect("no other runs");
+            assert!(server.handle().server().begin_snapshot(&|| false, || ()).is_none(), "one at a time");
             // One that is given up leaves nothing behind.
             let given_up = rng.u8(..3) == 0;
             // Some change much at the beginning of the walk, some little all along it.

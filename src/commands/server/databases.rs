@@ -2,7 +2,7 @@
 
 use crate::command::{Category, Flags, Group, args};
 use crate::engine::command::Command;
-use crate::engine::context::Context;
+use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
 
 const DANGEROUS: &[Category] = &[Category::Keyspace, Category::Dangerous];
@@ -94,9 +94,16 @@ fn flushdb(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn flushall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_flush_option(arguments)?;
-    cx.dirty += cx.keys.flush(None) as u64;
-    if let Some(saving) = cx.server.saving().filter(|_| !cx.client.is_loader) {
-        saving.flushed();
+    let flushed = cx.keys.flush(None) as u64;
+    let saving = cx.server.saving().filter(|_| !cx.client.is_loader);
+    // A transaction or script has the keyspace for itself, so that no snapshot can begin before its end.
+    let waits = cx.origin == Origin::Client && !cx.server.config.save_points().is_empty();
+    if waits {
+        cx.keys.expect(usize::MAX);
+    }
+    let is_saved = saving.is_some_and(|saving| saving.flushed(waits));
+    if !is_saved {
+        cx.dirty += flushed;
     }
     cx.reply.ok();
     Ok(())

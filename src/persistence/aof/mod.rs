@@ -254,9 +254,12 @@ impl AppendOnlyFile {
         let taken = written.and_then(|()| job.take_base(Some(&part)));
         let mut state = self.state.lock();
         if taken.is_ok() && state.wanted && !job.cancelled.load(Ordering::Acquire) {
-            writer.shared.counts.store(true, Ordering::Release);
-            writer.shared.wake();
+            let shared = Arc::clone(&writer.shared);
+            shared.counts.store(true, Ordering::Release);
             state.writer = Some(writer);
+            drop(state);
+            // From here on it holds what is acknowledged; it is called begun when it holds what was.
+            self.wait_for_begin(&job.server, &shared);
             return Ok(());
         }
         writer.shared.stop.store(true, Ordering::Release);
@@ -267,6 +270,20 @@ impl AppendOnlyFile {
             self.folder.lock().remove_temporary(Some(&part));
         }
         taken
+    }
+
+    /// Waits until what was changed up to now is in the file, as safe as `appendfsync` asks for. No longer
+    /// than the file is wanted, or the disk works.
+    fn wait_for_begin(&self, server: &Server, shared: &Shared) {
+        let end = server.journal().end();
+        let is_there = || {
+            let is_written = shared.written.load(Ordering::Acquire) >= end;
+            is_written && (!shared.holds_replies(server) || server.durability.is_synced(end))
+        };
+        while !is_there() && self.state.lock().wanted && !server.durability.refuses_writes() {
+            shared.wake();
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn rewrite_ended(self: &Arc<Self>, result: io::Result<()>) {

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -11,6 +12,7 @@ use super::folder::Folder;
 use super::snapshot;
 use super::writer::{Shared, Switch};
 use crate::aof::Part;
+use crate::config::Directive;
 use crate::engine::Server;
 use crate::persistence::files::GradualOutput;
 
@@ -33,6 +35,7 @@ pub(super) struct Job {
 impl Job {
     /// Writes a base and takes it, beside a writer that goes on in a new file.
     pub(super) fn beside_writer(&self, shared: &Shared) -> io::Result<()> {
+        self.sync_before(shared);
         let (done, begun) = channel();
         let mut done = Some(done);
         self.write_base(&mut |position| {
@@ -42,6 +45,27 @@ impl Job {
         })?;
         let part = begun.recv().map_err(|_| io::Error::other("the append-only file was switched off"))??;
         self.take_base(Some(&part))
+    }
+
+    /// Waits for a sync of what is written so far. The old file is synced as a whole before a new one begins,
+    /// and meanwhile nothing is written: the less is left to sync then, the less a killed process loses.
+    fn sync_before(&self, shared: &Shared) {
+        /// The longest wait: a disk that takes longer has the rewrite begin all the same.
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let config = &self.server.config;
+        let syncs_each_second = config.word(Directive::Appendfsync) == "everysec";
+        if !syncs_each_second || config.flag(Directive::NoAppendfsyncOnRewrite) {
+            return;
+        }
+        let (written, deadline) = (shared.written.load(Ordering::Acquire), Instant::now() + PATIENCE);
+        shared.wants_sync.store(true, Ordering::Release);
+        shared.wake();
+        while shared.synced.load(Ordering::Acquire) < written
+            && Instant::now() < deadline
+            && !self.cancelled.load(Ordering::Acquire)
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Writes a base and takes it while nothing is appended.

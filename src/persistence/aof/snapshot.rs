@@ -36,7 +36,8 @@ pub(in crate::persistence) fn write(
 ) -> io::Result<()> {
     let begun = loop {
         if !is_in_the_way(server)
-            && let Some(begun) = begin_snapshot(server, &mut |server| at_begin(server.journal().begin_part()))
+            && let Some(begun) =
+                begin_snapshot(server, is_cancelled, &mut |server| at_begin(server.journal().begin_part()))
         {
             break begun;
         }

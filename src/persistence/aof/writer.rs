@@ -93,6 +93,10 @@ pub struct Shared {
     pub file_bytes: AtomicU64,
     /// Position up to which changes are written.
     pub written: AtomicU64,
+    /// Position up to which changes are synced.
+    pub synced: AtomicU64,
+    /// Set to have the next sync begin before its time.
+    pub wants_sync: AtomicBool,
     /// Whether a sync is under way on its own thread.
     pub syncs: AtomicBool,
     /// Syncs that took too long.
@@ -215,6 +219,13 @@ impl Writer {
             self.pause(has_read);
         }
         *self.shared.thread.lock() = None;
+        let unwritten = self.server.journal().end().saturating_sub(self.written);
+        if self.failed || unwritten > 0 {
+            tracing::error!(
+                bytes = unwritten,
+                "the AOF ends with changes that could not be written or synced: they are lost"
+            );
+        }
         // A rewrite that waits for its file hears that there is none.
         self.shared.switches.lock().clear();
         {
@@ -435,7 +446,8 @@ impl Writer {
             }
             return;
         }
-        let is_due = self.last_sync.elapsed() >= SYNC_INTERVAL && self.synced < self.written;
+        let is_wanted = self.shared.wants_sync.swap(false, Ordering::AcqRel);
+        let is_due = (is_wanted || self.last_sync.elapsed() >= SYNC_INTERVAL) && self.synced < self.written;
         if is_due && !self.shared.spares_sync(&self.server) {
             self.syncer.begin(Arc::clone(&self.file), self.written, self.file_len);
             self.shared.syncs.store(true, Ordering::Relaxed);
@@ -536,6 +548,7 @@ impl Writer {
     /// Tells those that wait how far everything has come.
     pub fn publish(&self) {
         self.shared.written.store(self.written, Ordering::Release);
+        self.shared.synced.store(self.synced, Ordering::Release);
         let unwritten: usize = self.unwritten.iter().map(Bytes::len).sum();
         self.server.journal().set_kept_by_reader(self.kept_bytes + unwritten as u64);
         if self.shared.is_gone.load(Ordering::Acquire) {

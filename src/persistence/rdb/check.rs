@@ -256,7 +256,12 @@ pub fn fix(path: &Path, report: &Report) -> io::Result<Option<Cut>> {
         name.push(end);
         PathBuf::from(name)
     };
-    let (fixed, original) = (with(".fixed"), with(".broken"));
+    let fixed = with(".fixed");
+    // What an earlier fix has kept stays.
+    let ends =
+        (1..).map(|number| if number == 1 { ".broken".to_owned() } else { format!(".broken.{number}") });
+    let mut originals = ends.map(|end| with(&end)).filter(|path| !path.exists());
+    let original = originals.next().unwrap_or_else(|| with(".broken"));
     let mut bytes = std::fs::read(path)?;
     bytes.truncate(usize::try_from(*offset).unwrap_or(usize::MAX));
     let kept = bytes.len() as u64;
