@@ -13,6 +13,7 @@ use crate::alloc;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::keyspace::evict::Look;
+use crate::shared::client::SharedClient;
 use crate::shared::stats::Counter;
 
 /// Keys evicted between two looks at the clock.
@@ -128,7 +129,7 @@ impl Server {
     }
 
     /// Disconnects the clients with the most memory until all together are within `maxmemory-clients`.
-    /// Clients with CLIENT NO-EVICT on are spared.
+    /// Clients with CLIENT NO-EVICT on are spared. Replicas have a limit of their own and do not count.
     fn evict_clients(&self) {
         let limit = self.settings.clients_limit();
         if limit == 0 {
@@ -137,7 +138,9 @@ impl Server {
         let mut total = 0;
         let mut clients = Vec::new();
         // What a client that is being closed still holds is as good as free: nobody else has to go for it.
-        for client in self.clients.all().into_iter().filter(|client| !client.is_closing()) {
+        let counts =
+            |client: &Arc<SharedClient>| !client.is_closing() && !client.replica.load(Ordering::Relaxed);
+        for client in self.clients.all().into_iter().filter(counts) {
             let bytes = client.memory_bytes();
             total += bytes;
             if !client.no_evict.load(Ordering::Relaxed) {

@@ -135,6 +135,9 @@ impl Journal {
     /// database. Returns the position behind them.
     pub fn append_for_links(&self, entries: &Entries) -> u64 {
         let mut state = self.state.lock();
+        if state.is_closed {
+            return state.end();
+        }
         state.seal();
         state.write(&[entries.bytes()]);
         state.seal();

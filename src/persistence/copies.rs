@@ -116,15 +116,15 @@ impl CopyMaker {
     fn run(&self, server: &Server) {
         let mut followers = Vec::new();
         let mut position = 0;
-        let gives_up = || self.stops.load(Ordering::Acquire);
         let begun = loop {
-            if gives_up() || server.waiting_replicas().is_empty() {
+            if self.stops.load(Ordering::Acquire) || server.waiting_replicas().is_empty() {
                 return;
             }
             if !is_in_the_way(server)
-                && let Some(begun) = begin_snapshot(server, &gives_up, &mut |server| {
-                    (followers, position) = begin_following(server);
-                })
+                && let Some(begun) =
+                    begin_snapshot(server, &|| self.stops.load(Ordering::Acquire), &mut |server| {
+                        (followers, position) = begin_following(server);
+                    })
             {
                 break begun;
             }
@@ -273,7 +273,7 @@ fn begin_following(server: &Server) -> (Vec<Follower>, u64) {
 fn fit(server: &Server, begun: &Begun<'_>, announced: &Announced) -> Fit {
     let asked = server.config.word(Directive::RdbVersion);
     let version = match begun.snapshot.has_field_ends() {
-        _ if announced.rdb_only => default_version(server, &begun.snapshot),
+        _ if announced.rdb_only => default_version(server, &begun.snapshot, false),
         // Redis 7.0, which reads no more, says nothing that tells it from 7.2.
         false if announced.version == 0 && !announced.is_redis_8 => FileVersion::Redis10,
         false => FileVersion::Redis11,

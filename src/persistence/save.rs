@@ -312,7 +312,8 @@ impl Saver {
         if empty {
             aof::load::empty(server).map_err(|error| error.to_string())?;
         }
-        rdb::load_data(server, &*self.files, &place, purpose).map(drop).map_err(|error| error.to_string())
+        let loaded = rdb::load_data(server, &*self.files, &place, purpose);
+        loaded.map(drop).map_err(|error| error.to_string())
     }
 
     /// Starts the thread that writes a snapshot in the background. The channel returned ends when the
@@ -378,9 +379,10 @@ pub(super) struct Form {
 }
 
 /// The version in which a snapshot is written where nobody asks for another (`rdb-version`).
-pub(super) fn default_version(server: &Server, snapshot: &Snapshot<'_>) -> FileVersion {
+pub(super) fn default_version(server: &Server, snapshot: &Snapshot<'_>, aof_base: bool) -> FileVersion {
     match server.config.word(Directive::RdbVersion) {
-        "11" => FileVersion::Redis11,
+        // The append-only file is this server's own, and must hold all of its data.
+        "11" if !aof_base => FileVersion::Redis11,
         "80" => FileVersion::Valkey80,
         _ if snapshot.has_field_ends() => FileVersion::Valkey80,
         _ => FileVersion::Redis11,
@@ -396,11 +398,7 @@ pub(super) fn write_snapshot(
     write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     progress: &mut dyn FnMut(u64) -> Result<(), SaveError>,
 ) -> Result<(), SaveError> {
-    // The append-only file is this server's own, and must hold all of its data.
-    let version = match default_version(server, &begun.snapshot) {
-        FileVersion::Redis11 if aof_base && begun.snapshot.has_field_ends() => FileVersion::Valkey80,
-        version => version,
-    };
+    let version = default_version(server, &begun.snapshot, aof_base);
     write_as(server, begun, Form { version, aof_base, has_keys: true }, write, progress)
 }
 

@@ -445,6 +445,32 @@ fn hostile_replicas_are_refused_or_cut() {
     assert_eq!(client.raw("PING"), "+PONG~");
 }
 
+/// What waits for a replica does not count against `maxmemory-clients`: it would be the first to be cut, and
+/// its copy would begin again.
+#[test]
+fn replicas_are_not_evicted_with_clients() {
+    let server = with(&[("client-output-buffer-limit", "replica 0 0 0"), ("maxmemory-clients", "8mb")]);
+    let mut client = server.client();
+    let (_idle, _, _) = Replica::follow(&server);
+    online(&server, 1);
+    let value = "x".repeat(500_000);
+    for _ in 0..60 {
+        client.check(&format!("SET big {value}"), "+OK~");
+    }
+    eventually("much waits for it", || {
+        let list = server.client().value("CLIENT LIST TYPE replica").text();
+        let bytes =
+            list.split(' ').find_map(|field| field.strip_prefix("omem=")).expect("a figure").to_owned();
+        bytes.parse::<u64>().expect("a number") > 16 << 20
+    });
+    let mut greedy = server.client();
+    let request = format!("*2\r\n$4\r\nECHO\r\n$12000000\r\n{}", "y".repeat(10_000_000));
+    // It may be cut while it sends.
+    let _ = greedy.try_send(request.as_bytes());
+    eventually("the client is evicted", || server.info("evicted_clients") == "1");
+    online(&server, 1);
+}
+
 /// A replica that leaves in the middle of its copy leaves nothing behind, and the next one gets its copy.
 #[test]
 fn a_copy_that_nobody_takes_is_given_up() {
