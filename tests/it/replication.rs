@@ -425,6 +425,7 @@ fn hostile_replicas_are_refused_or_cut() {
     let (_idle, _, _) = Replica::follow(&server);
     online(&server, 2);
     let value = "x".repeat(500_000);
+    let (read, done) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {
         let mut replica = replica;
         // Behind the other's copy the database is said again.
@@ -432,13 +433,14 @@ fn hostile_replicas_are_refused_or_cut() {
         for _ in 0..60 {
             replica.expect("*3~$3~SET~$3~big~$500000~");
             replica.bytes(500_002);
+            read.send(()).expect("it is waited for");
         }
         replica
     });
     for _ in 0..60 {
         client.check(&format!("SET big {value}"), "+OK~");
         // Not faster than the one that reads is served.
-        eventually("one is in time", || server.handle().server().journal().memory_bytes() < 40 << 20);
+        done.recv().expect("the one that reads has it");
     }
     let _replica = reader.join().expect("all of it came");
     online(&server, 1);
