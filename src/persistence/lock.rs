@@ -3,11 +3,16 @@
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
 /// How the name of the file that is locked ends.
 pub const LOCK_END: &str = ".lock";
+
+/// How often a lock that another has is tried again, and the pause before.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The lock, which ends with the process or when this is dropped.
 #[derive(Debug)]
@@ -62,7 +67,16 @@ impl FolderLock {
             .write(true)
             .open(folder.join(&name))
             .map_err(not_writable)?;
-        match file.try_lock() {
+        // A server that just ended may have begun a program that has the lock until it runs.
+        let mut tried = file.try_lock();
+        for _ in 0..TRIES {
+            if !matches!(tried, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            tried = file.try_lock();
+        }
+        match tried {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(FolderError::InUse { folder: folder.to_owned(), name }),
             Err(TryLockError::Error(error)) => Err(not_writable(error)),
