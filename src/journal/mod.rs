@@ -117,11 +117,19 @@ impl Journal {
         if state.is_closed {
             return state.end();
         }
-        if let Some((first, last)) = entries.databases() {
-            if state.database != Some(first) {
-                state.write_select(first);
+        match entries.databases() {
+            Some((first, last)) => {
+                if state.database != Some(first) {
+                    state.write_select(first);
+                }
+                state.database = Some(last);
             }
-            state.database = Some(last);
+            // A stream for replicas begins with a database whatever comes first, as the peers' do.
+            None if state.backlog.is_some() && state.database.is_none() => {
+                state.write_select(0);
+                state.database = Some(0);
+            }
+            None => {}
         }
         if entries.count() > 1 {
             state.write(&[MULTI, entries.bytes(), EXEC]);
