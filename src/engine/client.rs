@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::Server;
 use super::link::Link;
 use super::rights::Rights;
 use super::transaction::{Transaction, Watch};
+use crate::acl::user::{DEFAULT_USER, User};
 use crate::replication::Announced;
 use crate::resp::Version;
 use crate::shared::client::{Door, SharedClient};
@@ -167,6 +169,16 @@ impl Client {
             replied: 0,
             shared,
         }
+    }
+
+    /// A client without a connection that may do everything: it repeats a file or a stream.
+    pub fn that_repeats(server: &Server) -> Self {
+        let user = Arc::new(User::everything(DEFAULT_USER, 0, server.commands.entries().len()));
+        let now_ms = server.clock.now_ms();
+        let shared = SharedClient::new(0, String::new(), String::new(), -1, Door::Main, user, now_ms);
+        let mut client = Self::new(Arc::new(shared));
+        (client.is_loader, client.authenticated, client.is_known) = (true, true, true);
+        client
     }
 
     /// Publishes the counts of its subscriptions.

@@ -15,10 +15,8 @@ use tokio::sync::watch;
 use super::Server;
 use super::batch::{Scratch, Stop};
 use super::client::Client;
-use crate::acl::user::{DEFAULT_USER, User};
 use crate::aof::{PartError, Requests, Step};
 use crate::config::Directive;
-use crate::shared::client::{Door, SharedClient};
 
 /// A server that this one follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,11 +264,7 @@ pub struct Applier {
 impl Applier {
     /// Makes one for a stream that begins at this offset.
     pub fn new(server: &Server, offset: u64) -> Self {
-        let user = Arc::new(User::everything(DEFAULT_USER, 0, server.commands.entries().len()));
-        let now_ms = server.clock.now_ms();
-        let shared = SharedClient::new(0, String::new(), String::new(), -1, Door::Main, user, now_ms);
-        let mut client = Client::new(Arc::new(shared));
-        (client.is_loader, client.authenticated, client.is_known) = (true, true, true);
+        let mut client = Client::that_repeats(server);
         client.is_primary = true;
         Self {
             client,

@@ -1,5 +1,5 @@
-//! Replication: the history that this server's data are of, the replicas that follow it, and the copies of
-//! all data with which they begin.
+//! Replication: the history that this server's data are of, the replicas that follow it, the copies of all
+//! data with which they begin, and what a replica says to its primary ([`handshake`]).
 //!
 //! Pure state: the journal holds the bytes, `engine` decides and tells, `net` moves bytes to sockets, and
 //! `persistence` makes copies. Positions are those of the journal; *offsets* are what replicas count: the

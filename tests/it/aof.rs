@@ -514,28 +514,11 @@ fn requests_that_are_none_are_refused_without_their_arguments() {
 #[test]
 fn debug_loadaof_counts_everything_once() {
     let server = TestServer::with(&[ALWAYS, &[("enable-debug-command", "yes")]].concat());
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let counted: u64 = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..3)
-            .map(|_| {
-                let (mut client, done) = (server.client(), &done);
-                scope.spawn(move || {
-                    let mut counted = 0;
-                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                        counted += u64::from(client.raw("INCR n").starts_with(':'));
-                    }
-                    counted
-                })
-            })
-            .collect();
+    let counted = count_beside(&server, || {
         let mut loader = server.client();
         for _ in 0..5 {
-            let before: u64 = loader.raw("GET n").len() as u64;
-            eventually("they count", || server.client().raw("GET n").len() as u64 >= before);
             loader.check("DEBUG LOADAOF", "+OK~");
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        threads.into_iter().map(|thread| thread.join().expect("a count")).sum()
     });
     let value = server.client().value("GET n").text();
     assert_eq!(value, counted.to_string());

@@ -280,3 +280,24 @@ fn run(
         }
     }
 }
+
+/// Has three clients of the server increment `n` while `work` runs. Returns how often they were told that they
+/// did.
+pub fn count_beside(server: &TestServer, work: impl FnOnce()) -> u64 {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+    let (done, counted) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut client = server.client();
+                while !done.load(Relaxed) {
+                    counted.fetch_add(u64::from(client.raw("INCR n").starts_with(':')), Relaxed);
+                }
+            });
+        }
+        eventually("they count", || counted.load(Relaxed) > 0);
+        work();
+        done.store(true, Relaxed);
+    });
+    counted.into_inner()
+}

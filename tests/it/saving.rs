@@ -414,24 +414,9 @@ fn flushall_gives_up_a_snapshot() {
 #[test]
 fn debug_reload_keeps_what_others_write() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let counted: u64 = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..3)
-            .map(|_| {
-                let (mut client, done) = (server.client(), &done);
-                scope.spawn(move || {
-                    let mut counted = 0;
-                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                        counted += u64::from(client.raw("INCR n").starts_with(':'));
-                    }
-                    counted
-                })
-            })
-            .collect();
+    let counted = count_beside(&server, || {
         let mut loader = server.client();
         (0..10).for_each(|_| loader.check("DEBUG RELOAD", "+OK~"));
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        threads.into_iter().map(|thread| thread.join().expect("a count")).sum()
     });
     assert_eq!(server.client().value("GET n").text(), counted.to_string());
 }

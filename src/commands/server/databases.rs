@@ -97,7 +97,7 @@ fn flushall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let flushed = cx.keys.flush(None) as u64;
     let saving = cx.server.saving().filter(|_| !cx.client.is_loader);
     // A transaction or script has the keyspace for itself, so that no snapshot can begin before its end.
-    let waits = cx.origin == Origin::Client && !cx.server.config.save_points().is_empty();
+    let waits = saving.is_some() && cx.origin == Origin::Client && !cx.server.config.save_points().is_empty();
     if waits {
         cx.keys.expect(usize::MAX);
     }

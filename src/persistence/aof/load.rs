@@ -2,12 +2,10 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::folder::Folder;
-use crate::acl::user::{DEFAULT_USER, User};
 use crate::aof::{Part, PartError, Requests, Step};
 use crate::config::Directive;
 use crate::engine::Server;
@@ -15,7 +13,6 @@ use crate::engine::batch::{Scratch, Stop};
 use crate::engine::client::Client;
 use crate::engine::replies::first_error;
 use crate::persistence::rdb::{self, load::Purpose};
-use crate::shared::client::{Door, SharedClient};
 
 /// How errors begin that say that a request names no command, or is none.
 const NO_COMMAND: [&[u8]; 3] =
@@ -203,11 +200,7 @@ struct Player<'s> {
 
 impl<'s> Player<'s> {
     fn new(server: &'s Server, path: &'s Path) -> Self {
-        let user = Arc::new(User::everything(DEFAULT_USER, 0, server.commands.entries().len()));
-        let now_ms = server.clock.now_ms();
-        let shared = SharedClient::new(0, String::new(), String::new(), -1, Door::Main, user, now_ms);
-        let mut client = Client::new(Arc::new(shared));
-        (client.is_loader, client.authenticated, client.is_known) = (true, true, true);
+        let client = Client::that_repeats(server);
         Self {
             server,
             path,
