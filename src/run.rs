@@ -34,6 +34,7 @@ use crate::persistence::lock::FolderError;
 use crate::persistence::rdb;
 use crate::persistence::rdb::load::{LoadError, Purpose};
 use crate::persistence::save::Saver;
+use crate::replication::failover::Step;
 use crate::shared::clock::Clock;
 use crate::worker;
 
@@ -490,9 +491,13 @@ async fn housekeeping(server: Arc<Server>) {
 
 /// Pings replicas and begins their copies when it is time.
 async fn look_after_replicas(server: Arc<Server>) {
-    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let (mut tick, quick) = (tokio::time::interval(Duration::from_millis(100)), Duration::from_millis(2));
     loop {
-        tick.tick().await;
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = server.replication.look.notified() => {}
+            () = tokio::time::sleep(quick), if server.failover_step() == Step::WaitsForSync => {}
+        }
         if !server.replication.replicas.had_any() {
             continue;
         }

@@ -12,6 +12,7 @@ pub(crate) mod context;
 pub(crate) mod endpoints;
 pub(crate) mod eviction;
 mod execute;
+pub mod failover;
 pub mod following;
 pub(crate) mod heavy;
 pub(crate) mod judge;

@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use super::Server;
 use super::client::Client;
 use super::link::Link;
 use crate::config::Directive;
 use crate::journal::{Entries, Reader};
+use crate::replication::failover::Failover;
 use crate::replication::{Answer, Good, History, Replica, Replicas, Stage, Unfit};
 use crate::shared::client::SharedClient;
-use crate::shared::pause::Scope;
+use crate::shared::pause::{FOR_EVER_MS, Purpose, Scope};
 use crate::shared::waiter::{AckWait, Waiter};
 
 /// Pause between two looks whether replicas have everything before the end.
@@ -44,6 +46,12 @@ pub struct Replication {
     pinged_ms: AtomicU64,
     /// Whether a copy is being made.
     pub is_copying: AtomicBool,
+    /// The failover that is asked for or under way.
+    pub failover: Mutex<Failover>,
+    /// Whether replicas were asked what they have since it began.
+    pub has_asked_for_failover: AtomicBool,
+    /// Calls for a look after replicas at once.
+    pub look: Notify,
     copies: std::sync::OnceLock<Arc<dyn FullCopies>>,
 }
 
@@ -246,6 +254,7 @@ impl Server {
     /// Does what is due for replicas, once a second: pings them, begins copies, ends a stream that nobody
     /// follows. May wait for commands that run.
     pub fn look_after_replicas(&self) {
+        self.look_after_failover();
         let now_ms = self.clock.now_ms();
         let replication = &self.replication;
         if replication.replicas.count() > 0 {
@@ -269,13 +278,13 @@ impl Server {
         if replicas.online() == 0 || limit.is_zero() {
             return false;
         }
-        self.pause.start(Scope::Write, u64::MAX >> 1, self.clock.now_ms());
+        self.pause.start(Purpose::Shutdown, Scope::Write, FOR_EVER_MS, self.clock.now_ms());
         // What ran already when the pause began has run to its end behind this.
         drop(self.keyspace.gate.exclusive(|| ()));
         let offset = self.replication_offset();
         // On a thread of its own: what this one wakes would wait here until it goes on.
         std::thread::scope(|scope| {
-            let ask = || self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"]);
+            let ask = || self.ask_replicas();
             // Without a thread they acknowledge within a second by themselves.
             drop(std::thread::Builder::new().spawn_scoped(scope, ask));
         });
@@ -291,6 +300,11 @@ impl Server {
             tracing::info!("{online} of {online} replicas are in sync when shutting down");
         }
         true
+    }
+
+    /// Asks replicas for what they have.
+    pub(super) fn ask_replicas(&self) -> u64 {
+        self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"])
     }
 
     /// Puts a request into the stream that replicas get and no file.
@@ -373,7 +387,7 @@ impl Server {
     pub(super) fn wait_for_acks(&self, wait: &AckWait, waiter: &Arc<Waiter>) {
         self.durability.add_waiter(waiter);
         if wait.replicas > 0 && self.replication.asked_to.load(Ordering::Relaxed) <= wait.position {
-            let asked_to = self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"]);
+            let asked_to = self.ask_replicas();
             self.replication.asked_to.fetch_max(asked_to, Ordering::Relaxed);
         }
         if self.is_acknowledged(wait) {

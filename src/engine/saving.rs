@@ -128,7 +128,7 @@ impl Server {
             None => Ok(()),
         };
         if has_paused && prepared.is_err() && !force {
-            self.pause.end();
+            self.end_pause(crate::shared::pause::Purpose::Shutdown);
         }
         match prepared {
             Err(EndError::Aborted) => tracing::warn!("Shutdown manually aborted"),

@@ -196,9 +196,14 @@ impl Server {
         match why {
             EndOfWait::Timeout => self.reply_without_result(&waiter.wait).write_late(&mut writer),
             EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
-            EndOfWait::RoleChanged => writer.error(
-                "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
-            ),
+            EndOfWait::RoleChanged => match self.following.primary() {
+                Some(primary) if waiter.client.capa_redirect.load(Ordering::Relaxed) => {
+                    writer.error(&format!("REDIRECT {}:{}", primary.host, primary.port));
+                }
+                _ => writer.error(
+                    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+                ),
+            },
         }
         let reply_bytes = reply.len() as u64;
         let ended = self.effects.waiting.end(waiter, reply) == Ended::Now;

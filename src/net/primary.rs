@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::following::{Applier, Fault, LinkState, Primary};
+use crate::replication::failover::Step;
 use crate::replication::handshake::{
     CopyForm, CopyReader, Handshake, Introduction, LINE_MAX, Next, Refusal, request,
 };
@@ -143,11 +144,22 @@ impl Link {
         loop {
             while let Some(end) = memchr::memchr(b'\n', &self.input) {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
-                match handshake.line(&line[..end])? {
+                let next = handshake.line(&line[..end]).inspect_err(|_| {
+                    if handshake.has_asked() {
+                        self.server.abort_failover("Failover target rejected psync request");
+                    }
+                })?;
+                match next {
                     Next::Read => {}
                     Next::Send(bytes) => stream.write_all(&bytes).await?,
-                    Next::Continue(id) => return Ok(Begin::Continue(id)),
-                    Next::Copy(form) => return Ok(Begin::Copy(form)),
+                    Next::Continue(id) => {
+                        self.server.failover_done();
+                        return Ok(Begin::Continue(id));
+                    }
+                    Next::Copy(form) => {
+                        self.server.failover_done();
+                        return Ok(Begin::Copy(form));
+                    }
                 }
             }
             if self.input.len() > LINE_MAX {
@@ -239,6 +251,7 @@ fn introduction(server: &Server) -> Introduction {
         ip: text(Directive::ReplicaAnnounceIp),
         version: READS_FILES_OF.to_owned(),
         has: server.following.has(),
+        hands_over: server.failover_step() == Step::InProgress,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::keyspace::evict::Worth;
 use crate::keyspace::snapshot::{Failure, Snapshot};
 use crate::lua::functions::Library;
 use crate::rdb::file::{FileVersion, FileWriter, WriteError, WriteOptions};
-use crate::shared::pause::Scope;
+use crate::shared::pause::{FOR_EVER_MS, Purpose as PausedFor, Scope};
 
 /// How the name of a snapshot begins and ends while it is written; between them stands the process's id.
 const TEMPORARY_BEGIN: &str = "temp-";
@@ -271,10 +271,10 @@ impl Saver {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         // Nothing changes any more, or it would be lost.
         let now_ms = server.clock.now_ms();
-        server.pause.start(Scope::Write, u64::MAX >> 1, now_ms);
+        server.pause.start(PausedFor::Shutdown, Scope::Write, FOR_EVER_MS, now_ms);
         let saved = self.begin(server, false).and_then(|()| self.run(server, &mut || ()));
         if saved.is_err() {
-            server.pause.end();
+            server.end_pause(PausedFor::Shutdown);
         }
         saved.map_err(|error| match error {
             SaveError::Cancelled => EndError::Aborted,

@@ -13,7 +13,7 @@ use crate::engine::following::{LinkState, Primary};
 use crate::error::CommandResult;
 use crate::keyspace::sweep;
 use crate::shared::client::Door;
-use crate::shared::pause::Scope;
+use crate::shared::pause::{InForce, Scope};
 use crate::shared::pubsub::Kind;
 use crate::shared::stats::Counter;
 
@@ -204,14 +204,14 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("total_blocking_keys", waited_for);
     fields.add("total_blocking_keys_on_nokey", waited_for_loss);
     let paused = server.pause.in_force(cx.keys.now_ms);
-    fields.add("paused_reason", if paused.is_some() { "client_pause" } else { "none" });
+    fields.add("paused_reason", paused.map_or("none", |pause| pause.purpose.word()));
     let actions = match paused {
         None => "none",
-        Some((Scope::All, _)) => "all",
-        Some((Scope::Write, _)) => "write",
+        Some(InForce { scope: Scope::All, .. }) => "all",
+        Some(_) => "write",
     };
     fields.add("paused_actions", actions);
-    let left_ms = paused.map_or(0, |(_, end_ms)| end_ms.saturating_sub(cx.keys.now_ms));
+    let left_ms = paused.map_or(0, |pause| pause.end_ms.saturating_sub(cx.keys.now_ms));
     fields.add("paused_timeout_milliseconds", left_ms);
 }
 
@@ -528,7 +528,7 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
         fields.add("role", "master");
         replicas(cx, offset, fields);
     }
-    fields.add("master_failover_state", "no-failover");
+    fields.add("master_failover_state", server.failover_step().word());
     let history = server.replication.history.read();
     let of_primary = server.following.has().map(|(id, _)| id);
     fields.add("master_replid", of_primary.as_deref().unwrap_or(history.id()));

@@ -5,6 +5,7 @@ use crate::engine::command::Command;
 use crate::engine::context::{After, Context};
 use crate::error::{CommandError, CommandResult};
 use crate::replication::Announced;
+use crate::replication::failover::Step;
 
 /// Longest address that a replica may announce, in bytes (that of a host name).
 const ADDRESS_MAX: usize = 1025;
@@ -56,21 +57,30 @@ pub const COMMANDS: &[Command] = &[
 
 fn psync(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let next = args::int(arguments[2])?;
-    follow(cx, Some((arguments[1], next)));
-    Ok(())
+    if arguments.get(3).is_some_and(|word| args::is(word, "FAILOVER")) && cx.client.link.is_none() {
+        cx.server.take_over(arguments[1])?;
+    }
+    follow(cx, Some((arguments[1], next)))
 }
 
 fn sync(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    follow(cx, None);
-    Ok(())
+    follow(cx, None)
 }
 
 /// Makes the connection a link, unless it is one.
-fn follow(cx: &mut Context<'_>, asked: Option<(&[u8], i64)>) {
-    if cx.client.link.is_none() {
-        cx.server.follow(cx.client, asked);
-        cx.after = Some(After::Link);
+fn follow(cx: &mut Context<'_>, asked: Option<(&[u8], i64)>) -> CommandResult {
+    if cx.client.link.is_some() {
+        return Ok(());
     }
+    if cx.server.failover_step() != Step::None {
+        return Err(CommandError::text("NOMASTERLINK Can't SYNC while failing over"));
+    }
+    if cx.server.following.is_replica() && !cx.server.following.is_connected() {
+        return Err(CommandError::text("NOMASTERLINK Can't SYNC while not connected with my master"));
+    }
+    cx.server.follow(cx.client, asked);
+    cx.after = Some(After::Link);
+    Ok(())
 }
 
 fn replconf(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
