@@ -18,6 +18,7 @@ mod aof_peers;
 mod aof_sync;
 mod backup;
 mod bitmap;
+mod chains;
 mod client;
 mod cluster;
 mod config;
