@@ -22,7 +22,7 @@ pub struct FailoverRequest {
 }
 
 impl Server {
-    /// Begins a failover.
+    /// Begins a failover. The caller is alone in the keyspace: what ran has run to its end.
     ///
     /// # Errors
     /// It cannot be begun: nothing has happened.
@@ -70,8 +70,6 @@ impl Server {
             return;
         }
         if !self.replication.has_asked_for_failover.swap(true, Ordering::Relaxed) {
-            // What ran already when the pause began has run to its end behind this.
-            drop(self.keyspace.gate.exclusive(|| ()));
             self.ask_replicas();
         }
         let offset = self.replication_offset();
@@ -82,16 +80,26 @@ impl Server {
         match look {
             Look::Wait => {}
             Look::TooLate => {
-                self.abort_failover("Replica never caught up before timeout");
+                self.give_up_failover("Replica never caught up before timeout");
             }
             Look::Follow((host, port)) => {
                 tracing::info!("Failover target {host}:{port} takes over, failing over.");
-                self.follow_primary(Some(Primary { host, port }));
+                self.change_primary(Some(Primary { host, port }));
             }
         }
     }
 
-    /// Gives up a failover: this server is the primary again. Returns false where there is none.
+    /// [`abort_failover`](Self::abort_failover) for a caller that is not alone and holds nothing.
+    pub fn give_up_failover(&self, why: &str) {
+        if self.failover_step() != Step::None {
+            let _stream = self.following.hold_stream();
+            let _alone = self.keyspace.gate.exclusive(|| ());
+            self.abort_failover(why);
+        }
+    }
+
+    /// Gives up a failover: this server is the primary again. Returns false where there is none. The caller
+    /// is alone in the keyspace and [holds the stream](super::following::Following::hold_stream).
     pub fn abort_failover(&self, why: &str) -> bool {
         let mut failover = self.replication.failover.lock();
         let step = failover.step();
@@ -126,16 +134,16 @@ impl Server {
         self.replication.failover.lock().step()
     }
 
-    /// Takes over from the primary, which asks for it by PSYNC with the id of its history.
+    /// Takes over from the primary, which asks for it by PSYNC with the id of its history. The caller is alone
+    /// in the keyspace and [holds the stream](super::following::Following::hold_stream).
     ///
     /// # Errors
     /// This server is no replica, or one of another history.
     pub fn take_over(&self, id: &[u8]) -> Result<(), CommandError> {
-        let own = self.following.has().map(|(id, _)| id);
         if !self.following.is_replica() {
             return Err(CommandError::text("ERR PSYNC FAILOVER can't be sent to a master."));
         }
-        if own.is_none_or(|own| !id.eq_ignore_ascii_case(own.as_bytes())) {
+        if !id.eq_ignore_ascii_case(self.replication.history.read().id().as_bytes()) {
             return Err(CommandError::text("ERR PSYNC FAILOVER replid must match my replid."));
         }
         self.follow_primary(None);

@@ -117,6 +117,11 @@ impl Server {
                 self.config.flag(Directive::ExtendedRedisCompatibility),
             ));
         }
+        if self.loading.is_beside() && flags.has(Flags::NO_ASYNC_LOADING) {
+            return Verdict::Refuse(CommandError::loading(
+                self.config.flag(Directive::ExtendedRedisCompatibility),
+            ));
+        }
         if client.monitor && flags.intersects(ON_KEYS) {
             return Verdict::Refuse(CommandError::text("ERR Replica can't interact with the keyspace"));
         }

@@ -17,7 +17,7 @@ use super::link::Link;
 use crate::config::Directive;
 use crate::journal::{Entries, Reader};
 use crate::replication::failover::Failover;
-use crate::replication::{Answer, Good, History, Replica, Replicas, Stage, Unfit};
+use crate::replication::{Answer, Good, History, Replica, Replicas, Stage, StreamPlace, Unfit};
 use crate::shared::client::SharedClient;
 use crate::shared::pause::{FOR_EVER_MS, Purpose, Scope};
 use crate::shared::waiter::{AckWait, Waiter};
@@ -73,17 +73,6 @@ impl Server {
         if history.is_kept() { history.offset(self.journal().end()) } else { self.idle_offset() }
     }
 
-    /// Goes on counting from this offset, as a replica that becomes a primary does; the stream's id is a new
-    /// one.
-    pub(super) fn go_on_from(&self, offset: u64) {
-        let mut history = self.replication.history.write();
-        history.change_id();
-        if !history.is_kept() {
-            let base = offset.wrapping_sub(1 + self.change_count());
-            self.replication.idle_base.store(base, Ordering::Relaxed);
-        }
-    }
-
     fn idle_offset(&self) -> u64 {
         (1 + self.change_count()).wrapping_add(self.replication.idle_base.load(Ordering::Relaxed))
     }
@@ -94,7 +83,7 @@ impl Server {
         self.begin_stream_at(None);
     }
 
-    fn begin_stream_at(&self, offset: Option<u64>) {
+    pub(super) fn begin_stream_at(&self, offset: Option<u64>) {
         let mut history = self.replication.history.write();
         if !history.is_kept() {
             let offset = offset.unwrap_or_else(|| self.idle_offset());
@@ -106,20 +95,14 @@ impl Server {
         }
     }
 
-    /// Goes on with the stream of an earlier run, whose data were loaded: replicas that have as much of it
-    /// follow without a copy.
-    pub fn resume_stream(&self, stream: Option<(String, u64)>) {
-        let Some((id, offset)) = stream else { return };
-        let _alone = self.keyspace.gate.exclusive(|| ());
-        self.begin_stream_at(Some(offset));
-        self.replication.history.write().take_over(id, offset);
-        self.replication.replicas.expect(self.clock.now_ms());
-    }
-
-    /// Id and offset of the stream; `None` while none is written.
-    pub fn stream_place(&self) -> Option<(String, u64)> {
+    /// The place of the stream's end; `None` while none is written.
+    pub fn stream_place(&self) -> Option<StreamPlace> {
         let history = self.replication.history.read();
-        history.is_kept().then(|| (history.id().to_owned(), history.offset(self.journal().end())))
+        history.is_kept().then(|| StreamPlace {
+            id: history.id().to_owned(),
+            offset: history.offset(self.journal().end()),
+            database: self.journal().database().unwrap_or(0),
+        })
     }
 
     /// Ends the stream where there has been no replica for `repl-backlog-ttl`. Waits until nobody else is in
@@ -128,6 +111,7 @@ impl Server {
         let ttl_s = self.config.int(Directive::ReplBacklogTtl).max(0) as u64;
         let is_due = || {
             ttl_s > 0
+                && !self.following.is_replica()
                 && self.replication.history.read().is_kept()
                 && self.replication.replicas.count() == 0
                 && self.replication.replicas.alone_for_ms(now_ms) > ttl_s * 1000
@@ -137,7 +121,7 @@ impl Server {
         }
         let _alone = self.keyspace.gate.exclusive(|| ());
         let mut history = self.replication.history.write();
-        if self.replication.replicas.count() > 0 {
+        if self.replication.replicas.count() > 0 || self.following.is_replica() {
             return;
         }
         let offset = history.offset(self.journal().end());
@@ -313,7 +297,8 @@ impl Server {
         entries.push(None, words);
         // Behind the lock, since a stream that ends meanwhile must not be written into.
         let history = self.replication.history.read();
-        if history.is_kept() { self.journal().append_for_links(&entries) } else { 0 }
+        let is_own = history.is_kept() && !self.journal().relays();
+        if is_own { self.journal().append_for_links(&entries) } else { 0 }
     }
 
     /// Bytes of the stream that are kept for replicas that come back, and those beyond them that wait for

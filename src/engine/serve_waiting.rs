@@ -219,6 +219,9 @@ impl Server {
             let waiter = client.waiter.lock().clone();
             if let Some(waiter) = waiter {
                 self.end_wait(&waiter, EndOfWait::RoleChanged);
+            } else if client.blocked.load(Ordering::Relaxed) {
+                // It waits for the end of a pause, and is judged again.
+                client.look();
             }
         }
     }

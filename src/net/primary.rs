@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::config::Directive;
 use crate::engine::Server;
-use crate::engine::following::{Applier, Fault, LinkState, Primary};
+use crate::engine::applier::{Applier, Fault};
+use crate::engine::following::{FullCopy, LinkState, Primary};
 use crate::replication::failover::Step;
 use crate::replication::handshake::{
     CopyForm, CopyReader, Handshake, Introduction, LINE_MAX, Next, Refusal, request,
@@ -25,6 +26,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Time between two acknowledgements.
 const ACK_EACH: Duration = Duration::from_secs(1);
+
+/// Pause between two looks whether the data are loaded.
+const LOADING_LOOK: Duration = Duration::from_millis(10);
 
 /// Bytes read at once.
 const PIECE: usize = 256 << 10;
@@ -62,6 +66,10 @@ pub async fn follow(server: Arc<Server>) {
         let primary = wanted.borrow_and_update().clone();
         let turn = async {
             let Some(primary) = primary else { return std::future::pending().await };
+            // What is loaded says where the stream goes on.
+            while server.loading.is_active() {
+                tokio::time::sleep(LOADING_LOOK).await;
+            }
             link_and_wait(&server, &primary).await;
         };
         tokio::select! {
@@ -74,7 +82,7 @@ pub async fn follow(server: Arc<Server>) {
 }
 
 /// Keeps one link as long as it lasts, then waits before the next.
-async fn link_and_wait(server: &Arc<Server>, primary: &Primary) {
+async fn link_and_wait(server: &Arc<Server>, primary: &Arc<Primary>) {
     server.following.note(|link| link.state = LinkState::Connecting);
     let mut link = Link { server: Arc::clone(server), input: Vec::new() };
     let Err(error) = link.run(primary).await;
@@ -98,7 +106,7 @@ struct Link {
 }
 
 impl Link {
-    async fn run(&mut self, primary: &Primary) -> Result<Never, LinkError> {
+    async fn run(&mut self, primary: &Arc<Primary>) -> Result<Never, LinkError> {
         if self.server.config.flag(Directive::TlsReplication) {
             return Err(LinkError::Tls);
         }
@@ -109,15 +117,13 @@ impl Link {
         stream.set_nodelay(true)?;
         tracing::info!("PRIMARY <-> REPLICA sync started");
         match self.introduce(&mut stream).await? {
-            Begin::Copy(form) => self.take_copy(&mut stream, &form).await?,
+            Begin::Copy(form) => self.take_copy(&mut stream, &form, primary).await?,
             Begin::Continue(id) => {
-                if let Some(id) = id {
-                    self.server.took_id(&id);
-                }
+                self.server.goes_on(id.as_deref());
                 tracing::info!("Successful partial resynchronization with primary.");
             }
         }
-        self.take_stream(&mut stream).await
+        self.take_stream(&mut stream, primary).await
     }
 
     fn patience(&self) -> Duration {
@@ -146,7 +152,7 @@ impl Link {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
                 let next = handshake.line(&line[..end]).inspect_err(|_| {
                     if handshake.has_asked() {
-                        self.server.abort_failover("Failover target rejected psync request");
+                        self.server.give_up_failover("Failover target rejected psync request");
                     }
                 })?;
                 match next {
@@ -170,13 +176,24 @@ impl Link {
     }
 
     /// Loads a copy while it comes.
-    async fn take_copy(&mut self, stream: &mut TcpStream, form: &CopyForm) -> Result<(), LinkError> {
+    async fn take_copy(
+        &mut self,
+        stream: &mut TcpStream,
+        form: &CopyForm,
+        primary: &Arc<Primary>,
+    ) -> Result<(), LinkError> {
         let server = Arc::clone(&self.server);
         let following = &server.following;
-        following.note(|link| (link.state, link.id) = (LinkState::Sync, None));
+        following.note(|link| link.state = LinkState::Sync);
         let copies = following.copies().ok_or_else(|| LinkError::Copy("there are no files".into()))?;
         let (sender, receiver) = mpsc::channel::<Bytes>(WAITING);
-        let loading = tokio::task::spawn_blocking(move || copies.load(Box::new(Pieces::new(receiver))));
+        let copy = FullCopy {
+            source: Box::new(Pieces::new(receiver)),
+            id: form.id.clone(),
+            offset: form.offset,
+            primary: Arc::clone(primary),
+        };
+        let loading = tokio::task::spawn_blocking(move || copies.load(copy));
         let mut reader = CopyReader::new(form.end);
         let mut taken = 0;
         let sent = loop {
@@ -195,16 +212,19 @@ impl Link {
         let loaded = loading.await.map_err(|error| LinkError::Copy(error.to_string()))?;
         sent?;
         loaded.map_err(LinkError::Copy)?;
-        self.server.took_copy(&form.id, form.offset);
         tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
         Ok(())
     }
 
     /// Applies the stream, and acknowledges it.
-    async fn take_stream(&mut self, stream: &mut TcpStream) -> Result<Never, LinkError> {
+    async fn take_stream(
+        &mut self,
+        stream: &mut TcpStream,
+        primary: &Arc<Primary>,
+    ) -> Result<Never, LinkError> {
         let server = Arc::clone(&self.server);
         server.following.note(|link| (link.state, link.down_since_ms) = (LinkState::Connected, 0));
-        let mut applier = Applier::new(&server, server.following.offset());
+        let mut applier = Applier::new(&server, primary);
         let mut acked = Instant::now() - ACK_EACH;
         loop {
             let asked = applier.apply(&server, &self.input)?;
@@ -250,7 +270,7 @@ fn introduction(server: &Server) -> Introduction {
         port: port.unwrap_or_else(|| server.identity.ports.read().main),
         ip: text(Directive::ReplicaAnnounceIp),
         version: READS_FILES_OF.to_owned(),
-        has: server.following.has(),
+        has: server.place_in_stream(),
         hands_over: server.failover_step() == Step::InProgress,
     }
 }

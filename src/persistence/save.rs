@@ -24,6 +24,7 @@ use crate::keyspace::evict::Worth;
 use crate::keyspace::snapshot::{Failure, Snapshot};
 use crate::lua::functions::Library;
 use crate::rdb::file::{FileVersion, FileWriter, WriteError, WriteOptions};
+use crate::replication::StreamPlace;
 use crate::shared::pause::{FOR_EVER_MS, Purpose as PausedFor, Scope};
 
 /// How the name of a snapshot begins and ends while it is written; between them stands the process's id.
@@ -100,8 +101,8 @@ pub(super) struct Begun<'s> {
     pub(super) snapshot: Snapshot<'s>,
     pub(super) libraries: Vec<Arc<Library>>,
     changes: u64,
-    /// Id and offset of the stream that goes on here; `None` where none is written.
-    stream: Option<(String, u64)>,
+    /// The place in the stream that goes on here; `None` where none is written.
+    stream: Option<StreamPlace>,
 }
 
 impl Saver {
@@ -425,11 +426,11 @@ pub(super) fn write_as(
         ("ctime", (now_ms / 1000).to_string()),
         ("used-mem", server.used_memory().to_string()),
     ];
-    if let (Some((id, offset)), false) = (stream, form.aof_base) {
-        // The database is said again behind the snapshot, so any does.
-        let place =
-            [("repl-stream-db", "0".to_owned()), ("repl-id", id), ("repl-offset", offset.to_string())];
-        fields.extend(place);
+    if let (Some(place), false) = (stream, form.aof_base) {
+        let StreamPlace { id, offset, database } = place;
+        let numbers = [("repl-stream-db", database.to_string()), ("repl-offset", offset.to_string())];
+        fields.extend(numbers);
+        fields.push(("repl-id", id));
     }
     fields.push(("aof-base", u8::from(form.aof_base).to_string()));
     let mut writer = FileWriter::new(options, &fields);

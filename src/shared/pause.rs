@@ -19,7 +19,7 @@ pub enum Purpose {
     Client,
     /// The server is about to end.
     Shutdown,
-    /// FAILOVER.
+    /// A primary hands its role over.
     Failover,
 }
 

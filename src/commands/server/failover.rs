@@ -10,7 +10,11 @@ use crate::error::{CommandError, CommandResult};
 pub const COMMANDS: &[Command] = &[Command {
     name: "failover",
     arity: -1,
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::STALE),
+    flags: Flags::ADMIN
+        .and(Flags::NOSCRIPT)
+        .and(Flags::STALE)
+        .and(Flags::WHOLE_KEYSPACE)
+        .and(Flags::CHANGES_ROLE),
     categories: &[Category::Admin, Category::Dangerous],
     group: Group::Server,
     summary: "Hands the role of the primary to one of its replicas, and follows it.",
@@ -27,14 +31,16 @@ fn failover(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             "ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead.",
         ));
     }
+    let server = cx.server;
     if let [_, word] = arguments
         && args::is(word, "ABORT")
     {
-        if !cx.server.abort_failover("Failover manually aborted") {
+        if !cx.keys.alone(|| server.abort_failover("Failover manually aborted")) {
             return Err(CommandError::text("ERR No failover in progress."));
         }
     } else {
-        cx.server.begin_failover(read(&arguments[1..])?)?;
+        let request = read(&arguments[1..])?;
+        cx.keys.alone(|| server.begin_failover(request))?;
     }
     cx.reply.ok();
     Ok(())
