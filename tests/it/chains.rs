@@ -13,7 +13,7 @@ use crate::peer::{Peer, tool_of_peers};
 
 /// A server of a chain.
 enum Node {
-    Own(TestServer),
+    Own(Box<TestServer>),
     Real(Peer),
 }
 
@@ -21,7 +21,7 @@ impl Node {
     fn own(pairs: &[(&str, &str)]) -> Self {
         let mut all = vec![("repl-diskless-sync-delay", "0")];
         all.extend(pairs);
-        Self::Own(TestServer::with_clock(&all, Clock::system()))
+        Self::Own(Box::new(TestServer::with_clock(&all, Clock::system())))
     }
 
     /// A program of the peers; one of this server's where it is called kvarts.
@@ -243,7 +243,7 @@ fn a_restarted_replica_goes_on_from_its_snapshot() {
             let server = TestServer::with_clock(&pairs, Clock::system());
             eventually("the link is up", || server.info("master_link_status") == "up");
             (0..5).for_each(|round| change(&mut first.client(), round));
-            let replica = Node::Own(server);
+            let replica = Node::Own(Box::new(server));
             compare(&[&first, &replica]);
             let Node::Own(server) = replica else { unreachable!("it is one of this server's") };
             server.client().check("SAVE", "+OK~");
@@ -253,7 +253,7 @@ fn a_restarted_replica_goes_on_from_its_snapshot() {
         client.check("SELECT 1", "+OK~");
         client.raw("INCR n");
         let server = TestServer::try_with(&pairs, Clock::system(), dir).expect("starts");
-        let replica = Node::Own(server);
+        let replica = Node::Own(Box::new(server));
         replica.wait_for_link();
         change(&mut client, 9);
         compare(&[&first, &replica]);
