@@ -196,12 +196,13 @@ fn start_server(
     }
     if let Some(runtime) = &handle.runtime {
         let _inside = runtime.enter();
-        handle.socket_file = listen(runtime, Listening { server: Arc::clone(&server), tls })?;
+        let listening = Listening { server: Arc::clone(&server), tls: Arc::clone(&tls) };
+        handle.socket_file = listen(runtime, listening)?;
         runtime.spawn(housekeeping(Arc::clone(&server)));
         runtime.spawn(look_after_replicas(Arc::clone(&server)));
         runtime.spawn(look_after_files(append_only, backup));
         server.follow_configured_primary();
-        runtime.spawn(crate::net::primary::follow(Arc::clone(&server)));
+        runtime.spawn(crate::net::primary::follow(Arc::clone(&server), tls));
     }
     // Tools wait for this line, which says nothing about the data.
     tracing::info!("Server initialized");

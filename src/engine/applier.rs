@@ -19,8 +19,8 @@ pub enum Fault {
     /// A request in it cannot be read.
     #[error("{0}")]
     Format(#[from] PartError),
-    /// A request in it is too long.
-    #[error("a request of more than {0} bytes")]
+    /// A request or a transaction in it is too long.
+    #[error("a request or transaction of more than {0} bytes")]
     TooLong(usize),
     /// A line in it is no request.
     #[error("a line that is no request")]
@@ -43,6 +43,15 @@ const NO_STREAM: [&[u8]; 4] = [
 
 /// Bytes beyond `proto-max-bulk-len` that a request may have.
 const REQUEST_ROOM: usize = 64 << 20;
+
+/// What became of bytes of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Whether the primary asked for an acknowledgement.
+    pub asked: bool,
+    /// Whether something slow is in the way of the rest: it is to be tried again in a moment.
+    pub waits: bool,
+}
 
 /// Runs a primary's stream, and relays what has run.
 pub struct Applier {
@@ -80,35 +89,43 @@ impl Applier {
         }
     }
 
-    /// Runs what has come. Returns whether the primary asked for an acknowledgement.
+    /// Runs what has come.
     ///
     /// # Errors
     /// The link is to be closed.
-    pub fn apply(&mut self, server: &Server, bytes: &[u8]) -> Result<bool, Fault> {
+    pub fn apply(&mut self, server: &Server, bytes: &[u8]) -> Result<Applied, Fault> {
         self.buffer.drain(..self.done);
         self.done = 0;
         self.buffer.extend_from_slice(bytes);
         server.following.received.store(self.requests.offset() + self.buffer.len() as u64, Relaxed);
-        loop {
-            match self.requests.step(&self.buffer[self.done..])? {
-                Step::More => break,
-                Step::Skip(_) => return Err(Fault::NoRequest),
-                Step::Run(count) => self.run_and_relay(server, count)?,
+        let mut waits = false;
+        while !waits {
+            match self.requests.step(&self.buffer[self.done..]) {
+                Ok(Step::More) => break,
+                Ok(Step::Run(count)) => waits = self.run_and_relay(server, count)?,
+                Ok(Step::Skip(_)) => return Err(Fault::NoRequest),
+                Err(error) => return Err(error.into()),
             }
         }
         let limit = server.config.unsigned(Directive::ProtoMaxBulkLen) as usize;
-        if self.buffer.len() - self.done > limit.saturating_add(REQUEST_ROOM) {
+        if (self.buffer.len() - self.done).max(self.group.len()) > limit.saturating_add(REQUEST_ROOM) {
+            // It would come again and again.
+            server.following.need_copy();
             return Err(Fault::TooLong(limit));
         }
-        Ok(std::mem::take(&mut self.client.ack_asked))
+        Ok(Applied { asked: std::mem::take(&mut self.client.ack_asked), waits })
     }
 
     /// Runs the first `count` requests and relays those that ran: data and offset agree whenever the stream is
-    /// held.
-    fn run_and_relay(&mut self, server: &Server, count: usize) -> Result<(), Fault> {
+    /// held. Returns whether something slow is in the way of the others.
+    fn run_and_relay(&mut self, server: &Server, count: usize) -> Result<bool, Fault> {
         let _stream = server.following.hold_stream();
         if !server.following.is_followed(&self.primary) {
             return Err(Fault::Over);
+        }
+        if server.loading.is_active() {
+            // Data are read again (DEBUG RELOAD): what was changed meanwhile would be lost.
+            return Ok(true);
         }
         let (ran, fault) = self.run(server, count);
         // What ran counts, whatever becomes of the link: it must not run again.
@@ -116,7 +133,7 @@ impl Applier {
             server.following.need_copy();
             return Err(error.into());
         }
-        fault.map_or(Ok(()), Err)
+        fault.map_or(Ok(ran == 0), Err)
     }
 
     /// Runs the first `count` requests. Returns how many have run, and what was wrong with them.
@@ -132,11 +149,9 @@ impl Applier {
             tracing::error!("a request of the primary was answered by an error: {text}");
         }
         match end.stop {
-            Some(Stop::Busy) => std::thread::yield_now(),
-            Some(Stop::After(after)) => return (end.executed, Some(Fault::Refused(format!("{after:?}")))),
-            Some(Stop::Paused) | None => {}
+            Some(Stop::After(after)) => (end.executed, Some(Fault::Refused(format!("{after:?}")))),
+            Some(Stop::Busy | Stop::Paused) | None => (end.executed, None),
         }
-        (end.executed, None)
     }
 
     /// Relays the first `count` requests, which have run.

@@ -27,8 +27,10 @@ pub enum LinkState {
     /// It is to be connected.
     #[default]
     Connect,
-    /// It is being connected, or the two introduce themselves.
+    /// It is being connected.
     Connecting,
+    /// The two introduce themselves.
+    Handshake,
     /// A copy of all data comes.
     Sync,
     /// The stream comes.
@@ -41,6 +43,7 @@ impl LinkState {
         match self {
             Self::Connect => "connect",
             Self::Connecting => "connecting",
+            Self::Handshake => "handshake",
             Self::Sync => "sync",
             Self::Connected => "connected",
         }

@@ -161,6 +161,17 @@ impl Server {
         self.replication.replicas.expect(self.clock.now_ms());
     }
 
+    /// Offset up to which the primary's stream is applied, and where an append-only file is kept, that up to
+    /// which it is on disk.
+    pub fn applied_offsets(&self) -> (u64, Option<u64>) {
+        let offset = self.following.offset();
+        if !self.config.flag(Directive::Appendonly) {
+            return (offset, None);
+        }
+        let on_disk = self.offset_of_changes(self.durability.synced());
+        (offset, Some(on_disk.min(offset)))
+    }
+
     /// The place that the data are of, as a replica that asks for the stream names it: `None` before the
     /// first copy.
     pub fn place_in_stream(&self) -> Option<(String, u64)> {

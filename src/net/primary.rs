@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
 
+use super::tls::TlsSource;
 use crate::config::Directive;
 use crate::engine::Server;
-use crate::engine::applier::{Applier, Fault};
+use crate::engine::applier::{Applied, Applier, Fault};
 use crate::engine::following::{FullCopy, LinkState, Primary};
 use crate::replication::failover::Step;
 use crate::replication::handshake::{
@@ -29,6 +32,9 @@ const ACK_EACH: Duration = Duration::from_secs(1);
 
 /// Pause between two looks whether the data are loaded.
 const LOADING_LOOK: Duration = Duration::from_millis(10);
+
+/// Pause before what something slow was in the way of is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(1);
 
 /// Bytes read at once.
 const PIECE: usize = 256 << 10;
@@ -54,12 +60,12 @@ enum LinkError {
     Silent(u64),
     #[error("the primary answers with an endless line")]
     LongLine,
-    #[error("TLS to a primary is not built yet: set tls-replication to no")]
-    Tls,
+    #[error("no TLS to it: {0}")]
+    Tls(String),
 }
 
 /// Keeps the link to whichever primary is to be followed, until the server ends.
-pub async fn follow(server: Arc<Server>) {
+pub async fn follow(server: Arc<Server>, tls: Arc<TlsSource>) {
     let mut wanted = server.following.watch();
     let mut ending = server.shutdown_signal();
     loop {
@@ -70,7 +76,7 @@ pub async fn follow(server: Arc<Server>) {
             while server.loading.is_active() {
                 tokio::time::sleep(LOADING_LOOK).await;
             }
-            link_and_wait(&server, &primary).await;
+            link_and_wait(&server, &tls, &primary).await;
         };
         tokio::select! {
             biased;
@@ -82,9 +88,9 @@ pub async fn follow(server: Arc<Server>) {
 }
 
 /// Keeps one link as long as it lasts, then waits before the next.
-async fn link_and_wait(server: &Arc<Server>, primary: &Arc<Primary>) {
+async fn link_and_wait(server: &Arc<Server>, tls: &Arc<TlsSource>, primary: &Arc<Primary>) {
     server.following.note(|link| link.state = LinkState::Connecting);
-    let mut link = Link { server: Arc::clone(server), input: Vec::new() };
+    let mut link = Link { server: Arc::clone(server), tls: Arc::clone(tls), input: Vec::new() };
     let Err(error) = link.run(primary).await;
     let now_ms = server.clock.now_ms();
     server.following.note(|link| {
@@ -99,23 +105,32 @@ async fn link_and_wait(server: &Arc<Server>, primary: &Arc<Primary>) {
 
 enum Never {}
 
+/// Bytes to and from the primary.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Sends a message whole.
+async fn send(stream: &mut Box<dyn Stream>, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
 struct Link {
     server: Arc<Server>,
+    tls: Arc<TlsSource>,
     /// What has come and is not dealt with.
     input: Vec<u8>,
 }
 
 impl Link {
     async fn run(&mut self, primary: &Arc<Primary>) -> Result<Never, LinkError> {
-        if self.server.config.flag(Directive::TlsReplication) {
-            return Err(LinkError::Tls);
-        }
         let patience = self.patience();
-        let connect = TcpStream::connect((&*primary.host, primary.port));
-        let mut stream =
-            timeout(patience, connect).await.map_err(|_| LinkError::Silent(patience.as_secs()))??;
-        stream.set_nodelay(true)?;
+        let mut stream = timeout(patience, self.connect(primary))
+            .await
+            .map_err(|_| LinkError::Silent(patience.as_secs()))??;
         tracing::info!("PRIMARY <-> REPLICA sync started");
+        self.server.following.note(|link| link.state = LinkState::Handshake);
         match self.introduce(&mut stream).await? {
             Begin::Copy(form) => self.take_copy(&mut stream, &form, primary).await?,
             Begin::Continue(id) => {
@@ -126,12 +141,30 @@ impl Link {
         self.take_stream(&mut stream, primary).await
     }
 
+    /// Connects, with TLS where `tls-replication` asks for it.
+    async fn connect(&self, primary: &Primary) -> Result<Box<dyn Stream>, LinkError> {
+        let stream = TcpStream::connect((&*primary.host, primary.port)).await?;
+        stream.set_nodelay(true)?;
+        if !self.server.config.flag(Directive::TlsReplication) {
+            return Ok(Box::new(stream));
+        }
+        let (tls, failed) = (Arc::clone(&self.tls), |error: &dyn ToString| LinkError::Tls(error.to_string()));
+        // Files are read, and perhaps keys made.
+        let config = tokio::task::spawn_blocking(move || tls.client_config())
+            .await
+            .map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))?;
+        let name = ServerName::try_from(primary.host.clone()).map_err(|error| failed(&error))?;
+        let connected = TlsConnector::from(config).connect(name, stream).await;
+        Ok(Box::new(connected.map_err(|error| failed(&error))?))
+    }
+
     fn patience(&self) -> Duration {
         Duration::from_secs(self.server.config.int(Directive::ReplTimeout).max(1) as u64)
     }
 
     /// Reads what has come, no longer than the primary may be silent.
-    async fn read(&mut self, stream: &mut TcpStream) -> Result<(), LinkError> {
+    async fn read(&mut self, stream: &mut Box<dyn Stream>) -> Result<(), LinkError> {
         let patience = self.patience();
         self.input.reserve(PIECE);
         let silent = |_| LinkError::Silent(patience.as_secs());
@@ -144,9 +177,17 @@ impl Link {
     }
 
     /// The handshake.
-    async fn introduce(&mut self, stream: &mut TcpStream) -> Result<Begin, LinkError> {
-        let (mut handshake, first) = Handshake::begin(introduction(&self.server));
-        stream.write_all(&first).await?;
+    async fn introduce(&mut self, stream: &mut Box<dyn Stream>) -> Result<Begin, LinkError> {
+        let introduction = introduction(&self.server);
+        match &introduction.has {
+            Some((id, offset)) => {
+                let next = offset + 1;
+                tracing::info!("Trying a partial resynchronization (request {id}:{next}).");
+            }
+            None => tracing::info!("Partial resynchronization not possible (no cached primary)"),
+        }
+        let (mut handshake, first) = Handshake::begin(introduction);
+        send(stream, &first).await?;
         loop {
             while let Some(end) = memchr::memchr(b'\n', &self.input) {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
@@ -157,7 +198,7 @@ impl Link {
                 })?;
                 match next {
                     Next::Read => {}
-                    Next::Send(bytes) => stream.write_all(&bytes).await?,
+                    Next::Send(bytes) => send(stream, &bytes).await?,
                     Next::Continue(id) => {
                         self.server.failover_done();
                         return Ok(Begin::Continue(id));
@@ -178,12 +219,13 @@ impl Link {
     /// Loads a copy while it comes.
     async fn take_copy(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut Box<dyn Stream>,
         form: &CopyForm,
         primary: &Arc<Primary>,
     ) -> Result<(), LinkError> {
         let server = Arc::clone(&self.server);
         let following = &server.following;
+        tracing::info!("Full resync from primary: {}:{}", form.id, form.offset);
         following.note(|link| link.state = LinkState::Sync);
         let copies = following.copies().ok_or_else(|| LinkError::Copy("there are no files".into()))?;
         let (sender, receiver) = mpsc::channel::<Bytes>(WAITING);
@@ -219,7 +261,7 @@ impl Link {
     /// Applies the stream, and acknowledges it.
     async fn take_stream(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut Box<dyn Stream>,
         primary: &Arc<Primary>,
     ) -> Result<Never, LinkError> {
         let server = Arc::clone(&self.server);
@@ -227,15 +269,18 @@ impl Link {
         let mut applier = Applier::new(&server, primary);
         let mut acked = Instant::now() - ACK_EACH;
         loop {
-            let asked = applier.apply(&server, &self.input)?;
+            let Applied { asked, waits } = applier.apply(&server, &self.input)?;
             self.input.clear();
             if asked || acked.elapsed() >= ACK_EACH {
                 acked = Instant::now();
-                let offset = server.following.offset().to_string();
-                let ack = request(&["REPLCONF", "ACK", &offset]);
-                timeout(self.patience(), stream.write_all(&ack))
+                let ack = acknowledgement(&server);
+                timeout(self.patience(), send(stream, &ack))
                     .await
                     .map_err(|_| LinkError::Silent(self.patience().as_secs()))??;
+            }
+            if waits {
+                tokio::time::sleep(TRY_AGAIN).await;
+                continue;
             }
             let heard_ms = server.following.link().heard_ms;
             match timeout(ACK_EACH, self.read(stream)).await {
@@ -249,6 +294,16 @@ impl Link {
             }
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// What is acknowledged of the stream: what is applied, and of that what the append-only file has on disk.
+fn acknowledgement(server: &Server) -> Vec<u8> {
+    let (offset, on_disk) = server.applied_offsets();
+    let (offset, on_disk) = (offset.to_string(), on_disk.map(|on_disk| on_disk.to_string()));
+    match &on_disk {
+        None => request(&["REPLCONF", "ACK", &offset]),
+        Some(on_disk) => request(&["REPLCONF", "ACK", &offset, "FACK", on_disk]),
     }
 }
 

@@ -483,6 +483,7 @@ fn link_to_primary(server: &Server, primary: &Primary, fields: &mut Fields) {
     fields.add("master_sync_in_progress", u8::from(link.state == LinkState::Sync));
     fields.add("slave_read_repl_offset", server.following.received());
     fields.add("slave_repl_offset", offset);
+    fields.zeros(&["replicas_repl_buffer_size", "replicas_repl_buffer_peak"]);
     if link.state == LinkState::Sync {
         let (total, read) = link.copy_bytes;
         let left = total.map(|total| total.saturating_sub(read));
