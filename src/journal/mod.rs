@@ -117,24 +117,26 @@ impl Journal {
         if state.is_closed {
             return state.end();
         }
+        let mut select = Entries::default();
         match entries.databases() {
             Some((first, last)) => {
                 if state.database != Some(first) {
-                    state.write_select(first);
+                    select.select(first);
                 }
                 state.database = Some(last);
             }
             // A stream for replicas begins with a database whatever comes first, as the peers' do.
             None if state.backlog.is_some() && state.database.is_none() => {
-                state.write_select(0);
+                select.select(0);
                 state.database = Some(0);
             }
             None => {}
         }
+        // The database of a group is chosen within it, as the peers do.
         if entries.count() > 1 {
-            state.write(&[MULTI, entries.bytes(), EXEC]);
+            state.write(&[MULTI, select.bytes(), entries.bytes(), EXEC]);
         } else {
-            state.write(&[entries.bytes()]);
+            state.write(&[select.bytes(), entries.bytes()]);
         }
         self.appended(&mut state)
     }
@@ -312,12 +314,6 @@ impl State {
             self.open = BytesMut::with_capacity(len.max(BLOCK));
         }
         parts.iter().for_each(|part| self.open.extend_from_slice(part));
-    }
-
-    fn write_select(&mut self, database: usize) {
-        let mut select = Entries::default();
-        select.select(database);
-        self.write(&[select.bytes()]);
     }
 
     /// Gives what was written to the readers; the rest of the block is written on.

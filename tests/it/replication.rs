@@ -42,7 +42,7 @@ fn a_replica_gets_a_copy_and_every_change_behind_it() {
     let at = START_MS + 100;
     replica.expect(&format!("*5~$3~SET~$1~k~$1~w~$4~PXAT~$13~{at}~"));
     server.advance_ms(100);
-    replica.expect("*2~$3~DEL~$1~k~");
+    replica.expect("*2~$6~UNLINK~$1~k~");
     client.send(b"SELECT 3\r\nMULTI\r\nINCR i\r\nRPUSH l a\r\nEXEC\r\nPUBLISH ch hello\r\n");
     replica.expect("*2~$6~SELECT~$1~3~*1~$5~MULTI~*2~$4~INCR~$1~i~*3~$5~RPUSH~$1~l~$1~a~*1~$4~EXEC~");
     replica.expect("*3~$7~PUBLISH~$2~ch~$5~hello~");

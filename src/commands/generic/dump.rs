@@ -134,8 +134,8 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     if expire_at_ms.is_some_and(|at_ms| at_ms <= cx.keys.past_ms()) {
         // A time in the past: the old value is deleted, and nothing is restored.
-        if cx.keys.delete_as(&key, FreeReason::Expired) {
-            cx.enter_deleted(&key);
+        if cx.keys.delete_as(&key, FreeReason::Overwritten) {
+            cx.enter_removed(&key, FreeReason::Overwritten);
             cx.changed(&key, EventClass::GENERIC, "del");
         }
         cx.reply.ok();

@@ -189,7 +189,7 @@ pub fn delete_if_past(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64) -> 
         return false;
     }
     if cx.keys.delete_as(key, FreeReason::Expired) {
-        cx.enter_deleted(key);
+        cx.enter_removed(key, FreeReason::Expired);
         cx.changed(key, EventClass::EXPIRED, "expired");
         cx.count(Counter::ExpiredKeys, 1);
     }

@@ -340,14 +340,20 @@ fn msetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             if options.keep_ttl { cx.keys.write(key).and_then(|record| record.expire_at_ms()) } else { None };
         store(cx, key, value, expire_at_ms.or(kept));
         cx.changed(key, EventClass::STRING, "set");
-        if let Some(at_ms) = expire_at_ms {
+        if expire_at_ms.is_some() {
             cx.event(key, EventClass::GENERIC, "expire");
-            if expire::delete_if_past(cx, key, at_ms) {
-                cx.enter_deleted(key);
-                continue;
-            }
         }
-        enter_set(cx, key, value, expire_at_ms.or(kept));
+    }
+    if cx.is_journaled() {
+        let mut number = itoa::Buffer::new();
+        let mut words = arguments[..end].to_vec();
+        if options.keep_ttl {
+            words.push(b"KEEPTTL");
+        }
+        if let Some(at_ms) = expire_at_ms {
+            words.extend([b"PXAT", number.format(at_ms).as_bytes()]);
+        }
+        cx.enter(&words);
     }
     cx.reply.int(1);
     Ok(())

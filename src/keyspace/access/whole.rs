@@ -134,7 +134,7 @@ impl Access<'_, '_> {
                 if access.physical(other).is_none() {
                     continue;
                 }
-                for name in access.settings.sink.of_interest(number) {
+                for name in access.settings.sink.watched(number) {
                     let key = access.keyspace.hasher().key(&name);
                     let lock = SlotLock { database: other as u16, slot: key.slot() as u16, write: true };
                     access.relock(&[lock]);
