@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
@@ -17,11 +16,7 @@ use crate::config::Directive;
 use crate::journal::{Entries, Reader};
 use crate::replication::{Answer, Good, History, Replica, Replicas, Stage, Unfit};
 use crate::shared::client::SharedClient;
-use crate::shared::pause::Scope;
 use crate::shared::waiter::{AckWait, Waiter};
-
-/// Pause between two looks whether replicas have everything before the end.
-const CATCH_UP_LOOK: Duration = Duration::from_millis(5);
 
 /// Full copies, as the engine asks for them.
 pub trait FullCopies: Send + Sync {
@@ -261,40 +256,8 @@ impl Server {
         self.end_stream_if_due(now_ms);
     }
 
-    /// Lets nothing change any more and waits until the replicas that follow have everything, but no longer
-    /// than `shutdown-timeout`. Returns false, and does nothing, where there are none.
-    pub(super) fn let_replicas_catch_up(&self) -> bool {
-        let replicas = &self.replication.replicas;
-        let limit = Duration::from_secs(self.config.int(Directive::ShutdownTimeout).max(0) as u64);
-        if replicas.online() == 0 || limit.is_zero() {
-            return false;
-        }
-        self.pause.start(Scope::Write, u64::MAX >> 1, self.clock.now_ms());
-        // What ran already when the pause began has run to its end behind this.
-        drop(self.keyspace.gate.exclusive(|| ()));
-        let offset = self.replication_offset();
-        // On a thread of its own: what this one wakes would wait here until it goes on.
-        std::thread::scope(|scope| {
-            let ask = || self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"]);
-            // Without a thread they acknowledge within a second by themselves.
-            drop(std::thread::Builder::new().spawn_scoped(scope, ask));
-        });
-        let began = Instant::now();
-        while replicas.acknowledged(offset) < replicas.online() && began.elapsed() < limit {
-            std::thread::sleep(CATCH_UP_LOOK);
-        }
-        let (online, behind) =
-            (replicas.online(), replicas.online() - replicas.acknowledged(offset).min(replicas.online()));
-        if behind > 0 {
-            tracing::warn!("{behind} of {online} replicas do not have everything when the server ends");
-        } else {
-            tracing::info!("{online} of {online} replicas are in sync when shutting down");
-        }
-        true
-    }
-
     /// Puts a request into the stream that replicas get and no file.
-    fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
+    pub(super) fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
         let mut entries = Entries::default();
         entries.push(None, words);
         // Behind the lock, since a stream that ends meanwhile must not be written into.
