@@ -304,12 +304,9 @@ impl ChangeSink for ChangeBuffer<'_> {
         }
     }
 
-    fn flushed(&self, database: Option<usize>) {
+    fn flushed(&self, database: usize, all: bool) {
         if self.is_journaled() {
-            match database {
-                Some(number) => self.enter_now(number, &[b"FLUSHDB"]),
-                None => self.enter_now(None, &[b"FLUSHALL"]),
-            }
+            self.enter_now(database, &[if all { b"FLUSHALL" } else { b"FLUSHDB" }]);
         }
         if !self.effects.tracking.any() || self.is_silent() {
             return;

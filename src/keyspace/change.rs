@@ -47,8 +47,9 @@ pub trait ChangeSink {
     /// Fields of the hash under `key` ended and were removed.
     fn fields_ended(&self, database: usize, key: &HashedKey<'_>, fields: &[Box<[u8]>]);
 
-    /// The database with this number was flushed, or all of them. Nothing else is in the keyspace.
-    fn flushed(&self, database: Option<usize>);
+    /// The database with this number was flushed, or, for a client of that database, `all` of them. Nothing
+    /// else is in the keyspace.
+    fn flushed(&self, database: usize, all: bool);
 
     /// Two databases were exchanged. Nothing else is in the keyspace.
     fn swapped(&self, first: usize, second: usize);

@@ -246,7 +246,7 @@ mod tests {
 
         fn fields_ended(&self, _: usize, _: &HashedKey<'_>, _: &[Box<[u8]>]) {}
 
-        fn flushed(&self, _: Option<usize>) {}
+        fn flushed(&self, _: usize, _: bool) {}
 
         fn swapped(&self, _: usize, _: usize) {}
 

@@ -403,6 +403,9 @@ fn entries_mean_the_same_at_any_time() {
         DELIFEQ s abc => DEL s
         DEL s s =>
         MSETEX 2 a 1 b 2 EX 1 => MSETEX 2 a 1 b 2 PXAT 1700000001000
+        MSETEX 1 a 2 XX pxat 1700000001000 => MSETEX 1 a 2 XX pxat 1700000001000
+        MSETEX 1 a 2 NX =>
+        MSETEX 1 a 2 KEEPTTL => MSETEX 1 a 2 KEEPTTL
         HSET h a 1 b 2 => HSET h a 1 b 2
         HINCRBY h a 1 => HINCRBY h a 1
         HINCRBYFLOAT h a 0.5 => HSETEX h KEEPTTL FIELDS 1 a 2.5

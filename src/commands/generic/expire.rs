@@ -128,6 +128,11 @@ pub struct ExpireOption<'a> {
 }
 
 impl<'a> ExpireOption<'a> {
+    /// Whether the request means the same time whenever it is repeated, to the millisecond.
+    pub fn is_exact(&self) -> bool {
+        matches!(self.unit, Unit::UnixMilliseconds)
+    }
+
     /// Seconds from now.
     pub fn seconds(amount: &'a [u8]) -> Self {
         Self { unit: Unit::Seconds, amount }

@@ -344,15 +344,12 @@ fn msetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             cx.event(key, EventClass::GENERIC, "expire");
         }
     }
-    if cx.is_journaled() {
+    if cx.is_journaled()
+        && let (Some(at_ms), Some(false)) = (expire_at_ms, options.expire.map(|expire| expire.is_exact()))
+    {
         let mut number = itoa::Buffer::new();
         let mut words = arguments[..end].to_vec();
-        if options.keep_ttl {
-            words.push(b"KEEPTTL");
-        }
-        if let Some(at_ms) = expire_at_ms {
-            words.extend([b"PXAT", number.format(at_ms).as_bytes()]);
-        }
+        words.extend([b"PXAT", number.format(at_ms).as_bytes()]);
         cx.enter(&words);
     }
     cx.reply.int(1);

@@ -180,7 +180,7 @@ impl Access<'_, '_> {
             None => 0..self.keyspace.database_count(),
         };
         let mut removed = 0;
-        self.settings.sink.flushed(number);
+        self.settings.sink.flushed(number.unwrap_or(self.database), number.is_none());
         for number in numbers {
             for name in self.settings.sink.of_interest(number) {
                 let key = self.keyspace.hasher().key(&name);
