@@ -383,6 +383,22 @@ fn an_end_without_a_snapshot_does_not_wait_for_one() {
     assert_eq!(files(server.stop_and_keep().path()), [""; 0]);
 }
 
+/// SHUTDOWN NOSAVE ends the server although a snapshot in the background waits for another one, a backup's.
+#[test]
+fn an_end_without_a_snapshot_does_not_wait_for_one_that_waits() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("MSET a 1 b 2", "+OK~");
+    client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+    client.check("BACKUP START", "+OK~");
+    eventually("it is read", || server.handle().server().keyspace.handover.is_running());
+    client.check("BGSAVE SCHEDULE", "+Background saving scheduled~");
+    client.send_command("SHUTDOWN NOSAVE");
+    client.expect_closed();
+    server.handle().wait();
+    assert_eq!(files(server.stop_and_keep().path()), [""; 0]);
+}
+
 /// The append-only file that was switched on does not hold all data before its first base is written: the end
 /// would lose them, and is refused unless it is forced.
 #[test]
