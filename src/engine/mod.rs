@@ -279,6 +279,7 @@ impl Server {
         self.settings.load(&self.config);
         self.load_following();
         self.resize_backlog();
+        self.end_waits_without_file();
         for (loss, directive) in [
             (FreeReason::Evicted, Directive::LazyfreeLazyEviction),
             (FreeReason::Expired, Directive::LazyfreeLazyExpire),

@@ -339,9 +339,7 @@ impl Server {
             let asked_to = self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"]);
             self.replication.asked_to.fetch_max(asked_to, Ordering::Relaxed);
         }
-        if self.is_acknowledged(wait) {
-            self.end_acknowledged(waiter);
-        }
+        self.end_if_acknowledged(waiter);
     }
 
     /// A replica has acknowledged more: ends the waits that it was missing for.
