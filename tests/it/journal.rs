@@ -468,8 +468,15 @@ fn what_ends_is_entered_once_and_in_its_place() {
     client.check("DEBUG SET-ACTIVE-EXPIRE 1", "+OK~");
     heard.server.advance_ms(1);
     eventually("the sweeper comes by", || heard.entered() == ["HDEL h g"]);
-    client.check("PEXPIRE b 5", ":1~");
+    client.check("SELECT 5", "+OK~");
+    client.check("SET only 1 PX 5", "+OK~");
     client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK~");
+    heard.entered();
+    heard.server.advance_ms(20);
+    client.check("RANDOMKEY", "$-1~");
+    assert_eq!(heard.entered(), ["UNLINK only"], "what it finds ended");
+    client.check("SELECT 0", "+OK~");
+    client.check("PEXPIRE b 5", ":1~");
     client.check("SADD s 1", ":1~");
     heard.entered();
     heard.server.advance_ms(20);
@@ -535,6 +542,29 @@ fn the_word_for_a_removal_follows_how_values_are_freed() {
     client.check("SELECT 0", "+OK~");
     client.check("EXISTS k", ":0~");
     assert_eq!(heard.entered(), ["UNLINK k"]);
+}
+
+/// RESTORE with a time from now on is entered with that time, any other one as it came.
+#[test]
+fn a_restored_value_is_entered_with_an_absolute_time() {
+    let heard = Heard::with(&[]);
+    let mut client = heard.server.client();
+    client.check("SET c 3", "+OK~");
+    let Value::Bulk(payload) = client.call(&["DUMP", "c"]) else { panic!("no payload") };
+    for (words, entered) in [
+        (&["a", "0"][..], &["RESTORE", "a", "0"][..]),
+        (&["b", "5000"], &["RESTORE", "b", "1700000005000"]),
+        (&["c", "1800000000000", "absttl", "replace"], &["RESTORE", "c", "1800000000000"]),
+    ] {
+        heard.entered();
+        let mut request = vec![&b"RESTORE"[..], words[0].as_bytes(), words[1].as_bytes(), &payload];
+        request.extend(words[2..].iter().map(|word| word.as_bytes()));
+        assert_eq!(client.call(&request).text(), "OK");
+        let [entry] = &heard.entered()[..] else { panic!("one entry") };
+        assert!(entry.starts_with(&entered.join(" ")), "{entry:?}");
+        assert_eq!(entry.ends_with(" ABSTTL"), words[0] == "b", "{entry:?}");
+        assert_eq!(entry.ends_with(" absttl replace"), words[0] == "c", "{entry:?}");
+    }
 }
 
 #[test]

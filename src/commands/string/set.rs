@@ -183,7 +183,10 @@ fn set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let kept =
         if options.keep_ttl { cx.keys.write(&key).and_then(|record| record.expire_at_ms()) } else { None };
     store(cx, &key, arguments[2], expire_at_ms.or(kept));
-    enter_set(cx, &key, arguments[2], expire_at_ms.or(kept));
+    // SET key value PXAT time does the same again as it is.
+    if arguments.len() != 5 || !options.expire.is_some_and(|expire| expire.is_exact()) {
+        enter_set(cx, &key, arguments[2], expire_at_ms.or(kept));
+    }
     cx.changed(&key, EventClass::STRING, "set");
     if expire_at_ms.is_some() {
         cx.event(&key, EventClass::GENERIC, "expire");
