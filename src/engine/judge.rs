@@ -41,6 +41,12 @@ fn runs_while_loading(client: &Client, flags: Flags) -> bool {
     flags.has(Flags::LOADING) && queued.is_none_or(|transaction| !transaction.needs_data)
 }
 
+/// Returns whether a request, or all commands in an EXEC's queue, may run although the data may be old.
+fn runs_while_stale(client: &Client, flags: Flags) -> bool {
+    let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
+    flags.has(Flags::STALE) && queued.is_none_or(|transaction| !transaction.needs_fresh)
+}
+
 /// Judges a request of a file, which may be any, or of a primary's stream: there only what changes data, and
 /// what goes with it, makes sense.
 #[cold]
@@ -97,6 +103,7 @@ impl Server {
         {
             return Verdict::Refuse(refused);
         }
+        // What was queued before this server became a replica must not run on it either.
         if writes(client, flags) && (client.door == Door::ReadOnly || self.following.refuses_writes()) {
             return Verdict::Refuse(CommandError::ReadOnlyReplica);
         }
@@ -109,7 +116,7 @@ impl Server {
                 entry.full_name
             )));
         }
-        if self.following.refuses_reads() && !flags.has(Flags::STALE) {
+        if self.following.refuses_reads() && !runs_while_stale(client, flags) {
             return Verdict::Refuse(CommandError::PrimaryDown);
         }
         if self.loading.is_active() && !runs_while_loading(client, flags) {

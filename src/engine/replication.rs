@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -19,11 +18,7 @@ use crate::journal::{Entries, Reader};
 use crate::replication::failover::Failover;
 use crate::replication::{Answer, Good, History, Replica, Replicas, Stage, StreamPlace, Unfit};
 use crate::shared::client::SharedClient;
-use crate::shared::pause::{FOR_EVER_MS, Purpose, Scope};
 use crate::shared::waiter::{AckWait, Waiter};
-
-/// Pause between two looks whether replicas have everything before the end.
-const CATCH_UP_LOOK: Duration = Duration::from_millis(5);
 
 /// Full copies, as the engine asks for them.
 pub trait FullCopies: Send + Sync {
@@ -254,45 +249,13 @@ impl Server {
         self.end_stream_if_due(now_ms);
     }
 
-    /// Lets nothing change any more and waits until the replicas that follow have everything, but no longer
-    /// than `shutdown-timeout`. Returns false, and does nothing, where there are none.
-    pub(super) fn let_replicas_catch_up(&self) -> bool {
-        let replicas = &self.replication.replicas;
-        let limit = Duration::from_secs(self.config.int(Directive::ShutdownTimeout).max(0) as u64);
-        if replicas.online() == 0 || limit.is_zero() {
-            return false;
-        }
-        self.pause.start(Purpose::Shutdown, Scope::Write, FOR_EVER_MS, self.clock.now_ms());
-        // What ran already when the pause began has run to its end behind this.
-        drop(self.keyspace.gate.exclusive(|| ()));
-        let offset = self.replication_offset();
-        // On a thread of its own: what this one wakes would wait here until it goes on.
-        std::thread::scope(|scope| {
-            let ask = || self.ask_replicas();
-            // Without a thread they acknowledge within a second by themselves.
-            drop(std::thread::Builder::new().spawn_scoped(scope, ask));
-        });
-        let began = Instant::now();
-        while replicas.acknowledged(offset) < replicas.online() && began.elapsed() < limit {
-            std::thread::sleep(CATCH_UP_LOOK);
-        }
-        let (online, behind) =
-            (replicas.online(), replicas.online() - replicas.acknowledged(offset).min(replicas.online()));
-        if behind > 0 {
-            tracing::warn!("{behind} of {online} replicas do not have everything when the server ends");
-        } else {
-            tracing::info!("{online} of {online} replicas are in sync when shutting down");
-        }
-        true
-    }
-
     /// Asks replicas for what they have.
     pub(super) fn ask_replicas(&self) -> u64 {
         self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"])
     }
 
     /// Puts a request into the stream that replicas get and no file.
-    fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
+    pub(super) fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
         let mut entries = Entries::default();
         entries.push(None, words);
         // Behind the lock, since a stream that ends meanwhile must not be written into.
@@ -375,9 +338,7 @@ impl Server {
             let asked_to = self.ask_replicas();
             self.replication.asked_to.fetch_max(asked_to, Ordering::Relaxed);
         }
-        if self.is_acknowledged(wait) {
-            self.end_acknowledged(waiter);
-        }
+        self.end_if_acknowledged(waiter);
     }
 
     /// A replica has acknowledged more: ends the waits that it was missing for.

@@ -246,8 +246,8 @@ impl Saver {
             }
             std::thread::sleep(Duration::from_millis(1));
         };
-        at_begin();
         self.keys_total.store(begun.snapshot.key_count() as u64, Ordering::Relaxed);
+        at_begin();
         let changes = begun.changes;
         let incremental = server.config.flag(Directive::RdbSaveIncrementalFsync);
         let mut out = GradualOutput::new(file, incremental.then_some(SYNC_EACH));
@@ -502,13 +502,13 @@ impl Saving for Arc<Saver> {
         Ok("Background saving started")
     }
 
-    fn cancel(&self) -> bool {
+    fn cancel(&self) -> Option<&'static str> {
         let mut state = self.state.lock();
-        let is_writing = state.began_ms.is_some() && state.in_background;
-        if is_writing {
+        if state.began_ms.is_some() && state.in_background {
             self.cancel.store(true, Ordering::Relaxed);
+            return Some("Background saving cancelled");
         }
-        std::mem::take(&mut state.scheduled) || is_writing
+        std::mem::take(&mut state.scheduled).then_some("Scheduled background saving cancelled")
     }
 
     fn flushed(&self, waits: bool) -> bool {

@@ -143,7 +143,9 @@ fn server(cx: &Context<'_>, fields: &mut Fields) {
         .add("config_file", server.config.file().map_or_else(String::new, |path| path.display().to_string()));
     fields.add("io_threads_active", u8::from(server.identity.workers > 1));
     fields.add("worker_threads", server.identity.workers);
-    if server.saving().is_some_and(|saving| saving.figures().is_last) {
+    if let Some(remaining) = server.ending.remaining() {
+        fields.add("shutdown_in_milliseconds", remaining.as_millis());
+    } else if server.saving().is_some_and(|saving| saving.figures().is_last) {
         // There is no limit to the time that it may take; the end follows at once.
         fields.add("shutdown_in_milliseconds", 0);
     }
@@ -183,8 +185,9 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     let largest = |sizes: &dyn Fn(&crate::shared::client::SharedClient) -> usize| {
         all.iter().map(|client| sizes(client)).max().unwrap_or(0)
     };
-    // Clients that are being closed count as gone.
-    fields.add("connected_clients", all.iter().filter(|client| !client.is_gone()).count());
+    // Clients that are being closed count as gone, and replicas as none.
+    let connected = count(&|client| !client.is_gone());
+    fields.add("connected_clients", connected.saturating_sub(server.replication.replicas.count()));
     fields.add("cluster_connections", 0);
     fields.add("maxclients", server.config.int(Directive::Maxclients));
     fields.add("client_recent_max_input_buffer", largest(&|client| client.query_buffer[1].load(Relaxed)));
