@@ -67,6 +67,8 @@ mod random_transactions;
 mod readonly;
 mod regression;
 mod replica;
+mod replica_clients;
+mod replica_faults;
 mod replication;
 mod replication_peers;
 mod save_faults;
