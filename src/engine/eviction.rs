@@ -12,6 +12,7 @@ use super::client::Client;
 use crate::alloc;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
+use crate::config::Directive;
 use crate::keyspace::evict::Look;
 use crate::shared::client::SharedClient;
 use crate::shared::stats::Counter;
@@ -73,6 +74,15 @@ impl Server {
         room || !needs_memory
     }
 
+    /// Whether nothing is evicted, however much memory is used: as long as no key is removed at all, but for a
+    /// replica that is not to leave it to its primary (`replica-ignore-maxmemory no`).
+    fn evicts_nothing(&self, now_ms: u64) -> bool {
+        if self.following.is_replica() && !self.config.flag(Directive::ReplicaIgnoreMaxmemory) {
+            return self.keeps_all_keys(now_ms);
+        }
+        self.keeps_keys(now_ms)
+    }
+
     #[cold]
     fn evict_for(&self, batch: &mut Batch<'_>) -> bool {
         // Eviction enters the gate by itself.
@@ -90,7 +100,7 @@ impl Server {
 
     fn evict_within(&self, batch: &mut Batch<'_>, limit_us: Option<u64>) -> Room {
         let settings = self.settings.eviction();
-        if self.keeps_keys(batch.now_ms) {
+        if self.evicts_nothing(batch.now_ms) {
             return Room::Made; // Nobody is refused for it.
         }
         let Some(policy) = settings.policy else { return Room::None };
@@ -169,7 +179,7 @@ impl Server {
 
     /// Evicts for one turn of [`TURN_US`]. Returns whether there is more to do.
     fn evict_in_background(&self) -> bool {
-        if self.bytes_over_limit() == 0 || self.keeps_keys(self.clock.now_ms()) {
+        if self.bytes_over_limit() == 0 || self.evicts_nothing(self.clock.now_ms()) {
             return false;
         }
         let mut batch = self.new_batch();

@@ -124,7 +124,8 @@ impl Server {
                 self.config.flag(Directive::ExtendedRedisCompatibility),
             ));
         }
-        if self.loading.is_beside() && flags.has(Flags::NO_ASYNC_LOADING) {
+        // A change of role is no matter of the copy that comes: it is dropped where it is not wanted any more.
+        if self.loading.is_beside() && flags.has(Flags::NO_ASYNC_LOADING) && !flags.has(Flags::CHANGES_ROLE) {
             return Verdict::Refuse(CommandError::loading(
                 self.config.flag(Directive::ExtendedRedisCompatibility),
             ));
@@ -183,11 +184,11 @@ impl Server {
         }
     }
 
-    /// Whether there are fewer replicas than `min-replicas-to-write` asks for.
+    /// Whether there are fewer replicas than `min-replicas-to-write` asks for. A replica asks for none.
     #[inline]
     pub fn lacks_replicas(&self) -> bool {
         let min = self.settings.min_replicas();
-        min > 0 && self.good_replicas() < min
+        min > 0 && !self.following.is_replica() && self.good_replicas() < min
     }
 
     /// Refuses a request whose keys are of several slots (CROSSSLOT), or of a slot that this port does not

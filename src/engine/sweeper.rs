@@ -69,10 +69,12 @@ impl Server {
     /// replica, where the primary decides, and while the data are loaded: what has ended may be needed by the
     /// changes that are repeated.
     pub fn keeps_keys(&self, now_ms: u64) -> bool {
-        self.following.is_replica()
-            || self.settings.import_mode()
-            || self.pause.in_force(now_ms).is_some()
-            || self.loading.is_active()
+        self.following.is_replica() || self.keeps_all_keys(now_ms)
+    }
+
+    /// Whether no key is removed at all that is not deleted.
+    pub(super) fn keeps_all_keys(&self, now_ms: u64) -> bool {
+        self.settings.import_mode() || self.pause.in_force(now_ms).is_some() || self.loading.is_active()
     }
 
     /// Removes everything that is due now. Returns the number of keys and fields.

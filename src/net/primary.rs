@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
@@ -94,7 +95,7 @@ async fn link_and_wait(server: &Arc<Server>, tls: &Arc<TlsSource>, primary: &Arc
     let Err(error) = link.run(primary).await;
     let now_ms = server.clock.now_ms();
     server.following.note(|link| {
-        if link.state == LinkState::Connected || link.down_since_ms == 0 {
+        if link.state == LinkState::Connected {
             link.down_since_ms = now_ms;
         }
         link.state = LinkState::Connect;
@@ -235,27 +236,45 @@ impl Link {
             offset: form.offset,
             primary: Arc::clone(primary),
         };
-        let loading = tokio::task::spawn_blocking(move || copies.load(copy));
-        let mut reader = CopyReader::new(form.end);
-        let mut taken = 0;
-        let sent = loop {
-            let (bytes, is_end) = reader.take(&mut self.input);
-            taken += bytes.len() as u64;
-            following.note(|link| link.copy_bytes = (form.len(), taken));
-            // Where the loader has ended it says why.
-            if !bytes.is_empty() && sender.send(bytes.into()).await.is_err() || is_end {
-                break Ok(());
-            }
-            if let Err(error) = self.read(stream).await {
-                break Err(error);
-            }
-        };
+        let mut loading = Loading(tokio::task::spawn_blocking(move || copies.load(copy)), None);
+        let moved = self.move_copy(stream, form, &sender, &mut loading).await;
         drop(sender);
-        let loaded = loading.await.map_err(|error| LinkError::Copy(error.to_string()))?;
-        sent?;
-        loaded.map_err(LinkError::Copy)?;
+        // What is broken off is cleared away before the next copy comes.
+        let loaded = loading.end().await;
+        moved?;
+        loaded?;
         tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
         Ok(())
+    }
+
+    /// Moves the bytes of a copy to the thread that loads them, to its end.
+    async fn move_copy(
+        &mut self,
+        stream: &mut Box<dyn Stream>,
+        form: &CopyForm,
+        sender: &mpsc::Sender<Bytes>,
+        loading: &mut Loading,
+    ) -> Result<(), LinkError> {
+        let mut reader = CopyReader::new(form.end);
+        let mut taken = 0;
+        loop {
+            let (bytes, is_end) = reader.take(&mut self.input);
+            taken += bytes.len() as u64;
+            self.server.following.note(|link| link.copy_bytes = (form.len(), taken));
+            if !bytes.is_empty() && sender.send(bytes.into()).await.is_err() {
+                loading.end().await?;
+                return Err(LinkError::Copy("it goes on behind its end".into()));
+            }
+            if is_end {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                read = self.read(stream) => read?,
+                // A copy that cannot be loaded is not waited for; one that is loaded says so itself.
+                loaded = loading.end(), if !loading.has_ended() => loaded?,
+            }
+        }
     }
 
     /// Applies the stream, and acknowledges it.
@@ -294,6 +313,25 @@ impl Link {
             }
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// The thread that loads a copy, and how it has ended.
+struct Loading(JoinHandle<Result<(), String>>, Option<Result<(), String>>);
+
+impl Loading {
+    fn has_ended(&self) -> bool {
+        self.1.is_some()
+    }
+
+    /// Waits for its end.
+    async fn end(&mut self) -> Result<(), LinkError> {
+        let ended = match self.1.take() {
+            Some(ended) => ended,
+            None => (&mut self.0).await.unwrap_or_else(|error| Err(error.to_string())),
+        };
+        self.1 = Some(ended.clone());
+        ended.map_err(LinkError::Copy)
     }
 }
 

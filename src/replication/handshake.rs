@@ -190,7 +190,9 @@ impl Handshake {
             },
             Some("+FULLRESYNC") => {
                 let id = words.next().filter(|id| is_id(id)).map(str::to_owned);
-                let offset = words.next().and_then(|offset| offset.parse().ok());
+                // What is not an offset for the peers either would not be one that can be counted on from.
+                let offset = words.next().and_then(|offset| offset.parse::<i64>().ok());
+                let offset = offset.and_then(|offset| u64::try_from(offset).ok());
                 let (Some(id), Some(offset)) = (id, offset) else { return Err(Refusal::Unexpected(text)) };
                 (self.copy, self.stage) = (Some((id, offset)), Stage::Copy);
                 Ok(Next::Read)
@@ -360,7 +362,11 @@ mod tests {
             assert!(matches!(asked(introduction()).line(line.as_bytes()), Err(Refusal::Later(_))));
         }
         let odd = ["+CONTINUE", "+FULLRESYNC", "+FULLRESYNC x 1", ":1", "+OK", "*1"];
-        for line in odd.into_iter().map(str::to_owned).chain([format!("+FULLRESYNC {ID} -1")]) {
+        for line in odd
+            .into_iter()
+            .map(str::to_owned)
+            .chain(["-1", "9223372036854775808"].map(|offset| format!("+FULLRESYNC {ID} {offset}")))
+        {
             let answer = asked(introduction()).line(line.as_bytes());
             assert!(matches!(answer, Err(Refusal::Unexpected(_))), "{line}: {answer:?}");
         }

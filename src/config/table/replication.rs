@@ -5,13 +5,16 @@ use super::{BOOL, COUNT, Directive as D, I32_MAX, Kind, PORT, SIGNED_MAX, SIZE, 
 /// Rows of the table: name, values, default, text and effect of each directive.
 pub(super) const SPECS: &[Spec] = &[
     spec(D::Replicaof, "replicaof", Kind::ReplicaOf, "", "Host and port of the primary to follow.")
+        .active()
         .immutable()
         .multi()
         .alias("slaveof"),
     spec(D::Primaryauth, "primaryauth", TEXT, "", "Password to show to the primary.")
+        .active()
         .secret()
         .alias("masterauth"),
     spec(D::Primaryuser, "primaryuser", TEXT, "", "User to log in as at the primary.")
+        .active()
         .secret()
         .alias("masteruser"),
     spec(
@@ -21,8 +24,10 @@ pub(super) const SPECS: &[Spec] = &[
         "yes",
         "Answer reads while the primary is away.",
     )
+    .active()
     .alias("slave-serve-stale-data"),
     spec(D::ReplicaReadOnly, "replica-read-only", BOOL, "yes", "Refuse writes on a replica.")
+        .active()
         .alias("slave-read-only"),
     spec(
         D::ReplicaPriority,
@@ -31,8 +36,9 @@ pub(super) const SPECS: &[Spec] = &[
         "100",
         "Rank among the replicas to be promoted, lowest first; 0 never.",
     )
+    .active()
     .alias("slave-priority"),
-    spec(D::ReplicaAnnounced, "replica-announced", BOOL, "yes", "Let monitors list this replica."),
+    spec(D::ReplicaAnnounced, "replica-announced", BOOL, "yes", "Let monitors list this replica.").active(),
     spec(
         D::ReplicaAnnounceIp,
         "replica-announce-ip",
@@ -40,6 +46,7 @@ pub(super) const SPECS: &[Spec] = &[
         "",
         "Address to tell the primary instead of the one seen.",
     )
+    .active()
     .alias("slave-announce-ip"),
     spec(
         D::ReplicaAnnouncePort,
@@ -48,6 +55,7 @@ pub(super) const SPECS: &[Spec] = &[
         "0",
         "Port to tell the primary instead of the one listened on.",
     )
+    .active()
     .alias("slave-announce-port"),
     spec(
         D::ReplicaIgnoreMaxmemory,
@@ -56,6 +64,7 @@ pub(super) const SPECS: &[Spec] = &[
         "yes",
         "Leave eviction to the primary.",
     )
+    .active()
     .alias("slave-ignore-maxmemory"),
     spec(
         D::ReplicaLazyFlush,

@@ -1,0 +1,255 @@
+//! Primaries that break off, lie or send what no stream holds: a replica cuts the link, and goes on with what
+//! it had.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::harness::*;
+
+/// A primary of the test's own.
+struct Fake {
+    listener: TcpListener,
+    /// Bytes that it sends on a link before it closes.
+    budget: usize,
+    links: usize,
+}
+
+/// The link to a replica, and how many bytes may still go out on it.
+struct FakeLink {
+    stream: TcpStream,
+    left: usize,
+}
+
+impl FakeLink {
+    /// Sends what the budget allows. Returns whether that was all.
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        let count = bytes.len().min(self.left);
+        self.left -= count;
+        // The replica may have closed.
+        self.stream.write_all(&bytes[..count]).is_ok() && count == bytes.len()
+    }
+
+    /// Answers the handshake. Returns what PSYNC asked for; `None` where the budget did not reach.
+    fn introduce(&mut self) -> Option<String> {
+        let mut input = Vec::new();
+        loop {
+            let mut piece = [0; 4096];
+            let count = self.stream.read(&mut piece).ok().filter(|count| *count > 0)?;
+            input.extend_from_slice(&piece[..count]);
+            let text = String::from_utf8_lossy(&input).into_owned();
+            if let Some(at) = text.find("PSYNC").filter(|_| text.ends_with("\r\n")) {
+                return Some(text[at..].to_owned());
+            }
+            if text.ends_with("\r\n") {
+                let answers = text.matches('*').count();
+                if !self.send("+OK\r\n".repeat(answers).as_bytes()) {
+                    return None;
+                }
+                input.clear();
+            }
+        }
+    }
+
+    /// Whether the replica closes the link by itself.
+    fn is_cut(&mut self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        self.stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time");
+        let mut piece = [0; 4096];
+        while Instant::now() < deadline {
+            match self.stream.read(&mut piece) {
+                Ok(0) => return true,
+                // It acknowledges what has come.
+                Ok(_) => {}
+                Err(error) => return error.kind() == ErrorKind::ConnectionReset,
+            }
+        }
+        false
+    }
+}
+
+impl Fake {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self { listener, budget: usize::MAX, links: 0 }
+    }
+
+    /// Has the replica connect at once, whether it waits or not, and takes the link.
+    fn link(&mut self, client: &mut Client) -> FakeLink {
+        self.links += 1;
+        let name = ["127.0.0.1", "localhost"][self.links % 2];
+        let port = self.listener.local_addr().expect("an address").port();
+        client.check(&format!("REPLICAOF {name} {port}"), "+OK~");
+        let (stream, _) = self.listener.accept().expect("a replica");
+        FakeLink { stream, left: self.budget }
+    }
+}
+
+const ID: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// The bytes of a snapshot with a few keys and a library.
+fn snapshot() -> Vec<u8> {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k theirs", "+OK~");
+    client.check("RPUSH l a b c", ":3~");
+    client.check("SELECT 1", "+OK~");
+    client.check("SET k other", "+OK~");
+    client.check("SAVE", "+OK~");
+    std::fs::read(server.dir().join("dump.rdb")).expect("the file")
+}
+
+fn check_old(client: &mut Client) {
+    client.check("GET k", "$4~mine~");
+    client.check("DBSIZE", ":1~");
+}
+
+/// Whichever byte of the handshake or of a copy is the last that comes, the data stay what they were; the copy
+/// that is whole takes their place, with and without its length ahead.
+#[test]
+fn links_may_end_after_any_byte() {
+    let copy = snapshot();
+    for is_marked in [false, true] {
+        let server = TestServer::start();
+        let mut client = server.client();
+        client.check("SET k mine", "+OK~");
+        let id = server.info("master_replid");
+        let mark = "m".repeat(40);
+        let (head, tail) = match is_marked {
+            true => (format!("$EOF:{mark}\r\n"), mark.clone()),
+            false => (format!("${}\r\n", copy.len()), String::new()),
+        };
+        let answer = [format!("+FULLRESYNC {ID} 1000\r\n{head}").as_bytes(), &copy, tail.as_bytes()].concat();
+        let handshake = 5 * 4;
+        let mut fake = Fake::new();
+        // A marked copy is known to be whole without its mark: an RDB file says where it ends.
+        for budget in 0..handshake + answer.len() - tail.len() {
+            fake.budget = budget;
+            let mut link = fake.link(&mut client);
+            let asked = link.introduce();
+            assert_eq!(asked.is_some(), budget >= handshake, "after {budget} bytes");
+            assert!(asked.is_none_or(|asked| asked == "PSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\n"));
+            link.send(&answer);
+            drop(link);
+            check_old(&mut client);
+        }
+        assert_eq!(server.info("master_replid"), id);
+        fake.budget = usize::MAX;
+        let mut link = fake.link(&mut client);
+        link.introduce();
+        link.send(&answer);
+        eventually("the link is up", || server.info("master_link_status") == "up");
+        client.check("GET k", "$6~theirs~");
+        assert_eq!(server.info("master_replid"), ID);
+        link.send(b"*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n1\r\n");
+        eventually("it has come", || server.info("slave_read_repl_offset") == "1065");
+        // A transaction that is not whole is no part of the stream yet.
+        assert_eq!(server.info("slave_repl_offset"), "1023");
+        drop(link);
+        let mut link = fake.link(&mut client);
+        assert_eq!(link.introduce(), Some(format!("PSYNC\r\n$40\r\n{ID}\r\n$4\r\n1024\r\n")));
+        client.check("SELECT 1", "+OK~");
+        client.check("GET k", "$5~other~");
+        // And goes on in the database where it stood.
+        link.send(b"+CONTINUE\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n2\r\n");
+        eventually("it has run", || client.raw("GET k") == "$1~2~");
+    }
+}
+
+/// A stream that holds what no stream may hold ends the link, changes nothing else, and costs no memory.
+#[test]
+fn hostile_streams_are_cut() {
+    let copy = snapshot();
+    let server = TestServer::with(&[("proto-max-bulk-len", "1mb")]);
+    let mut client = server.client();
+    let answer = [format!("+FULLRESYNC {ID} 0\r\n${}\r\n", copy.len()).as_bytes(), &copy].concat();
+    let mut fake = Fake::new();
+    let request = |words: &[&str]| String::from_utf8(encode(words)).expect("text");
+    for hostile in [
+        "$5\r\nhello\r\n".to_owned(),
+        "*1\r\n$-5\r\n".to_owned(),
+        "*-1\r\n".to_owned(),
+        "*0\r\n".to_owned(),
+        "*99999999999999999999\r\n".to_owned(),
+        "*1\r\n$99999999999999999999\r\n".to_owned(),
+        "*1\r\n:5\r\n".to_owned(),
+        "GARBAGE\r\n".to_owned(),
+        "+OK\r\n".to_owned(),
+        "#TS:1700000000\r\n".to_owned(),
+        "\r\n".to_owned(),
+        "\0".repeat(1000),
+        request(&["NOSUCHCOMMAND"]),
+        request(&["SET", "k"]),
+        request(&["KEYS", "*"]),
+        request(&["SHUTDOWN", "NOW"]),
+        request(&["CONFIG", "SET", "maxmemory", "1"]),
+        request(&["REPLICAOF", "NO", "ONE"]),
+        request(&["SAVE"]),
+        request(&["DEBUG", "SLEEP", "1"]),
+        request(&["SUBSCRIBE", "channel"]),
+        request(&["MONITOR"]),
+        request(&["BLPOP", "none", "0"]),
+        request(&["CLIENT", "KILL", "TYPE", "normal"]),
+        request(&["PSYNC", "?", "-1"]),
+        request(&["EXEC"]),
+        [request(&["MULTI"]), request(&["MULTI"])].concat(),
+        [request(&["MULTI"]), request(&["KEYS", "*"])].concat(),
+    ] {
+        let mut link = fake.link(&mut client);
+        link.introduce().expect("a replica");
+        link.send(&answer);
+        link.send(hostile.as_bytes());
+        assert!(link.is_cut(), "{hostile:?}");
+        client.check("GET k", "$6~theirs~");
+        assert_eq!(server.info("role"), "slave");
+        assert_eq!(info(&mut client, "maxmemory"), "0");
+    }
+    // An endless argument, and a transaction without an end.
+    let mut request_of_1_mb = request(&["SET", "k", &"v".repeat(1 << 20)]);
+    for endless in ["*1\r\n$900000000\r\n", "*1\r\n$5\r\nMULTI\r\n"] {
+        let mut link = fake.link(&mut client);
+        link.introduce().expect("a replica");
+        link.send(&answer);
+        link.send(endless.as_bytes());
+        let sent = (0..200).take_while(|_| link.send(request_of_1_mb.as_bytes())).count();
+        assert!((60..120).contains(&sent), "{sent} MB were taken");
+        client.check("GET k", "$6~theirs~");
+        assert!(link.is_cut());
+    }
+    request_of_1_mb.clear();
+}
+
+/// Answers in the handshake that no primary gives, or that say to come again later, end the link and change
+/// nothing.
+#[test]
+fn hostile_handshakes_are_cut() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k mine", "+OK~");
+    let mut fake = Fake::new();
+    for answer in [
+        "+CONTINUE\r\n".to_owned(),
+        format!("+CONTINUE {ID}\r\n"),
+        "+FULLRESYNC\r\n".to_owned(),
+        "+FULLRESYNC short 0\r\n".to_owned(),
+        format!("+FULLRESYNC {ID} -1\r\n"),
+        format!("+FULLRESYNC {ID} 18446744073709551615\r\n"),
+        format!("+FULLRESYNC {ID} 0\r\n+OK\r\n"),
+        format!("+FULLRESYNC {ID} 0\r\n$-1\r\n"),
+        format!("+FULLRESYNC {ID} 0\r\n$EOF:short\r\n"),
+        format!("+FULLRESYNC {ID} 0\r\n$10\r\nREDIS99990"),
+        format!("+FULLRESYNC {ID} 0\r\n$18446744073709551615\r\nnothing of the kind"),
+        format!("+FULLRESYNC {ID} 0\r\n-ERR no\r\n"),
+        "-NOMASTERLINK later\r\n".to_owned(),
+        "-LOADING later\r\n".to_owned(),
+        "-ERR no\r\n".to_owned(),
+        "x".repeat(100_000),
+        "\0\0\0\r\n".to_owned(),
+    ] {
+        let mut link = fake.link(&mut client);
+        link.introduce().expect("a replica");
+        link.send(answer.as_bytes());
+        assert!(link.is_cut(), "{answer:?}");
+        check_old(&mut client);
+    }
+}
