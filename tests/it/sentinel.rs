@@ -68,6 +68,15 @@ impl Drop for Sentinel {
     }
 }
 
+/// Ends the writers beside a test, also where the test fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
 #[track_caller]
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -136,8 +145,9 @@ fn sentinel_fails_over_and_acknowledged_writes_stay() {
     });
     let (running, noted) = (AtomicBool::new(true), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        for tag in 0..3 {
-            let (sentinel, running, noted) = (&sentinels[tag], &running, &noted);
+        let _stop = StopAtEnd(&running);
+        for (tag, sentinel) in sentinels.iter().enumerate() {
+            let (running, noted) = (&running, &noted);
             scope.spawn(move || write_acknowledged(sentinel, tag, running, noted));
         }
         let count = || noted.lock().expect("no panic").len();
@@ -166,7 +176,6 @@ fn sentinel_fails_over_and_acknowledged_writes_stay() {
                 })
             });
         }
-        running.store(false, Ordering::SeqCst);
     });
     let primary = sentinels[0].primary();
     let primary = servers.iter().find(|server| server.port() == primary).expect("one of them");
