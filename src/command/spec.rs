@@ -180,6 +180,11 @@ impl Flags {
     pub const LOCKS_NO_SLOT: Flags = Flags(1 << 32);
     /// Changes nothing itself, but stands in the stream of a primary.
     pub const IN_STREAMS: Flags = Flags(1 << 33);
+    /// Stands in the stream for replicas alone: no file that repeats the stream holds it.
+    pub const FOR_LINKS: Flags = Flags(1 << 34);
+    /// Changes the server's role: runs alone in the keyspace, and while nothing of a primary's stream is
+    /// being applied.
+    pub const CHANGES_ROLE: Flags = Flags(1 << 35);
     /// Allowed to a RESP2 client that has subscribed.
     pub const WHILE_SUBSCRIBED: Flags = Flags(1 << 25);
     /// Runs at once in a transaction instead of being queued.

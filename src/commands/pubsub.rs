@@ -19,8 +19,12 @@ const SUBSCRIBER: Flags = Flags::PUBSUB
     .and(Flags::WHILE_SUBSCRIBED)
     .and(Flags::PUSHES);
 const ASKER: Flags = Flags::PUBSUB.and(Flags::LOADING).and(Flags::STALE);
-const PUBLISHER: Flags =
-    Flags::PUBSUB.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::MAY_REPLICATE);
+const PUBLISHER: Flags = Flags::PUBSUB
+    .and(Flags::LOADING)
+    .and(Flags::STALE)
+    .and(Flags::FAST)
+    .and(Flags::MAY_REPLICATE)
+    .and(Flags::FOR_LINKS);
 
 /// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[

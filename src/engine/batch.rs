@@ -59,6 +59,13 @@ pub struct Scratch {
     plan: LockPlan,
 }
 
+impl Scratch {
+    /// Ids of the commands of the last batch; `None` for a request that names none.
+    pub(super) fn commands(&self) -> impl Iterator<Item = Option<u32>> {
+        self.requests.iter().map(|request| request.command.as_ref().ok().copied())
+    }
+}
+
 /// A request of the batch before it is judged.
 #[derive(Debug)]
 pub(super) struct PlannedRequest {

@@ -10,6 +10,7 @@ use super::link::Link;
 use super::rights::Rights;
 use super::transaction::{Transaction, Watch};
 use crate::acl::user::{DEFAULT_USER, User};
+use crate::command::spec::Flags;
 use crate::replication::Announced;
 use crate::resp::Version;
 use crate::shared::client::{Door, SharedClient};
@@ -179,6 +180,11 @@ impl Client {
         let mut client = Self::new(Arc::new(shared));
         (client.is_loader, client.authenticated, client.is_known) = (true, true, true);
         client
+    }
+
+    /// Whether a request in its transaction has a flag.
+    pub fn queues(&self, flag: Flags) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.flags.has(flag))
     }
 
     /// Publishes the counts of its subscriptions.

@@ -8,7 +8,7 @@ use super::Server;
 use super::saving::EndError;
 use crate::config::Directive;
 use crate::replication::Stage;
-use crate::shared::pause::Scope;
+use crate::shared::pause::{FOR_EVER_MS, Purpose, Scope};
 
 /// Pause between two looks whether replicas have everything.
 const CATCH_UP_LOOK: Duration = Duration::from_millis(5);
@@ -85,7 +85,7 @@ impl Server {
         };
         let goes_on = matches!(prepared, Err(EndError::Aborted)) || prepared.is_err() && !force;
         if goes_on && caught_up != Ok(false) {
-            self.pause.end();
+            self.end_pause(Purpose::Shutdown);
         }
         match prepared {
             Err(EndError::Aborted) => tracing::warn!("Shutdown manually aborted"),
@@ -121,13 +121,13 @@ impl Server {
             return Ok(false);
         }
         let aborts = self.ending.enter(limit);
-        self.pause.start(Scope::Write, u64::MAX >> 1, self.clock.now_ms());
+        self.pause.start(Purpose::Shutdown, Scope::Write, FOR_EVER_MS, self.clock.now_ms());
         // What ran already when the pause began has run to its end behind this.
         drop(self.keyspace.gate.exclusive(|| ()));
         let offset = self.replication_offset();
         // On a thread of its own: what this one wakes would wait here until it goes on.
         std::thread::scope(|scope| {
-            let ask = || self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"]);
+            let ask = || self.ask_replicas();
             // Without a thread they acknowledge within a second by themselves.
             drop(std::thread::Builder::new().spawn_scoped(scope, ask));
         });

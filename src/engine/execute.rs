@@ -148,6 +148,12 @@ impl Server {
         // Alone, locks are taken as keys are touched.
         let locks: &[SlotLock] = if alone && entry.spec.has_further_locks { &[] } else { plan };
         let flags = entry.spec.flags;
+        // Before the gate, which whatever is applied holds.
+        let changes_role = || flags.has(Flags::RUNS_QUEUE) && client.queues(Flags::CHANGES_ROLE);
+        let _stream = (flags.has(Flags::CHANGES_ROLE) || changes_role()).then(|| {
+            batch.shared = None;
+            self.following.hold_stream()
+        });
         let wide = alone || flags.has(Flags::WHOLE_KEYSPACE) && !flags.has(Flags::ALLOW_BUSY);
         let give_up = || self.is_slow();
         let watch = HeavyWatch::new(self, batch.clock_ns);

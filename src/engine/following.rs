@@ -1,22 +1,16 @@
-//! This server as a replica: which primary it follows, how the link is, and how the primary's stream is
-//! applied.
+//! [`Following`]: this server as a replica: which primary it follows, and how the link is.
 //!
-//! REPLICAOF names a [`Primary`]; a task of `net` keeps the link to it, `persistence` loads its copies
-//! ([`Copies`]), and [`Applier`] runs its stream.
+//! REPLICAOF names a [`Primary`] (`role.rs`); a task of `net` keeps the link to it, `persistence` loads its
+//! copies ([`Copies`]), and `applier.rs` runs its stream. The stream of a replica is its primary's, byte for
+//! byte, with that one's id and offsets: what has been applied is [relayed](crate::journal::Journal::relay),
+//! so replicas of this server, and any other that followed the primary, can go on here.
 
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use parking_lot::Mutex;
-use thiserror::Error;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
-
-use super::Server;
-use super::batch::{Scratch, Stop};
-use super::client::Client;
-use crate::aof::{PartError, Requests, Step};
-use crate::config::Directive;
 
 /// A server that this one follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +27,10 @@ pub enum LinkState {
     /// It is to be connected.
     #[default]
     Connect,
-    /// It is being connected, or the two introduce themselves.
+    /// It is being connected.
     Connecting,
+    /// The two introduce themselves.
+    Handshake,
     /// A copy of all data comes.
     Sync,
     /// The stream comes.
@@ -47,20 +43,33 @@ impl LinkState {
         match self {
             Self::Connect => "connect",
             Self::Connecting => "connecting",
+            Self::Handshake => "handshake",
             Self::Sync => "sync",
             Self::Connected => "connected",
         }
     }
 }
 
+/// A copy of all data of a primary, on its way.
+pub struct FullCopy {
+    /// Its bytes, an RDB file.
+    pub source: Box<dyn Read + Send>,
+    /// Id of the history that it is of.
+    pub id: String,
+    /// Offset in that history.
+    pub offset: u64,
+    /// The primary that sends it.
+    pub primary: Arc<Primary>,
+}
+
 /// Loads copies of a primary's data.
 pub trait Copies: Send + Sync {
-    /// Replaces all data by a copy, an RDB file. Clients hear LOADING meanwhile. Data are dropped when the
-    /// copy's head is one that can be read.
+    /// Loads a copy beside the data, and puts it in their place when it is whole. Nothing changes where it
+    /// cannot be loaded, or another primary is followed by then.
     ///
     /// # Errors
     /// With what is wrong with the copy.
-    fn load(&self, copy: Box<dyn Read + Send>) -> Result<(), String>;
+    fn load(&self, copy: FullCopy) -> Result<(), String>;
 }
 
 /// What is known of the primary and of the link to it.
@@ -72,21 +81,24 @@ pub struct LinkFacts {
     pub heard_ms: u64,
     /// Since when it has been down; 0 before it was first up.
     pub down_since_ms: u64,
-    /// Id of the primary's history that the data are of; `None` before the first copy.
-    pub id: Option<String>,
     /// Bytes of the copy: those there are, where that is known, and those that have come.
     pub copy_bytes: (Option<u64>, u64),
 }
 
 /// The primary that this server follows, if it follows one.
 pub struct Following {
-    wanted: watch::Sender<Option<Arc<Primary>>>,
-    is_replica: AtomicBool,
-    is_read_only: AtomicBool,
-    answers_stale: AtomicBool,
+    pub(super) wanted: watch::Sender<Option<Arc<Primary>>>,
+    pub(super) is_replica: AtomicBool,
+    pub(super) is_read_only: AtomicBool,
+    pub(super) answers_stale: AtomicBool,
     is_connected: AtomicBool,
-    /// Offset in the primary's history up to which its changes are made here.
-    offset: AtomicU64,
+    /// Offset in the primary's history up to which its changes are made here: that of the journal's end.
+    pub(super) offset: AtomicU64,
+    /// Offset up to which the primary's stream has come.
+    pub(super) received: AtomicU64,
+    /// Whether the data are of the history at that offset, so that the stream may go on there.
+    pub(super) can_go_on: AtomicBool,
+    applying: Mutex<()>,
     link: Mutex<LinkFacts>,
     copies: std::sync::OnceLock<Arc<dyn Copies>>,
 }
@@ -100,6 +112,9 @@ impl Default for Following {
             answers_stale: AtomicBool::new(true),
             is_connected: AtomicBool::new(false),
             offset: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            can_go_on: AtomicBool::new(false),
+            applying: Mutex::new(()),
             link: Mutex::default(),
             copies: std::sync::OnceLock::new(),
         }
@@ -122,6 +137,11 @@ impl Following {
     /// Whether a client's reads are refused, since the data may be old.
     pub fn refuses_reads(&self) -> bool {
         self.is_replica() && !self.is_connected.load(Relaxed) && !self.answers_stale.load(Relaxed)
+    }
+
+    /// Whether the stream of a primary comes.
+    pub fn is_connected(&self) -> bool {
+        self.is_connected.load(Relaxed)
     }
 
     /// Which server is followed, if one is.
@@ -151,9 +171,38 @@ impl Following {
         self.is_connected.store(link.state == LinkState::Connected, Relaxed);
     }
 
-    /// What the data are of: the id of a history and an offset in it.
-    pub fn has(&self) -> Option<(String, u64)> {
-        Some((self.link.lock().id.clone()?, self.offset()))
+    /// Offset up to which the primary's stream has come.
+    pub fn received(&self) -> u64 {
+        self.received.load(Relaxed).max(self.offset())
+    }
+
+    /// Whether this is the primary that is followed, since it was last named.
+    pub fn is_followed(&self, primary: &Arc<Primary>) -> bool {
+        self.wanted.borrow().as_ref().is_some_and(|wanted| Arc::ptr_eq(wanted, primary))
+    }
+
+    /// Keeps the primary's stream from being applied, until the guard is dropped: data and offset agree.
+    /// Taken before the gate of the keyspace, never with it.
+    pub fn hold_stream(&self) -> MutexGuard<'_, ()> {
+        self.applying.lock()
+    }
+
+    /// Has the next link begin with a copy: the data are not known to be what the stream says.
+    pub(super) fn need_copy(&self) {
+        self.can_go_on.store(false, Relaxed);
+    }
+
+    /// [`hold_stream`](Self::hold_stream), but gives up when `give_up` says so while it waits.
+    pub fn hold_stream_unless(&self, give_up: &dyn Fn() -> bool) -> Option<MutexGuard<'_, ()>> {
+        const TRY: std::time::Duration = std::time::Duration::from_millis(3);
+        loop {
+            if let Some(guard) = self.applying.try_lock_for(TRY) {
+                return Some(guard);
+            }
+            if give_up() {
+                return None;
+            }
+        }
     }
 
     /// Says how copies are loaded; called once, at the start.
@@ -165,165 +214,5 @@ impl Following {
     /// What loads copies; `None` in a server without files, as benches have one.
     pub fn copies(&self) -> Option<Arc<dyn Copies>> {
         self.copies.get().cloned()
-    }
-}
-
-impl Server {
-    /// Takes what directives say of a replica.
-    pub(super) fn load_following(&self) {
-        self.following.is_read_only.store(self.config.flag(Directive::ReplicaReadOnly), Relaxed);
-        self.following.answers_stale.store(self.config.flag(Directive::ReplicaServeStaleData), Relaxed);
-    }
-
-    /// Follows a primary from now on, or none. Clients that wait for keys are sent away, as what they wait
-    /// for will not come here. Returns false where that was so before.
-    pub fn follow_primary(&self, primary: Option<Primary>) -> bool {
-        let following = &self.following;
-        if following.primary().as_deref() == primary.as_ref() {
-            return false;
-        }
-        let was_replica = following.is_replica();
-        following.is_replica.store(primary.is_some(), Relaxed);
-        match &primary {
-            Some(Primary { host, port }) => {
-                tracing::info!("Connecting to PRIMARY {host}:{port}");
-                self.unblock_all();
-                following.note(|link| *link = LinkFacts { id: link.id.take(), ..LinkFacts::default() });
-            }
-            None => {
-                tracing::info!("Discarding previously cached primary state. PRIMARY MODE enabled");
-                following.note(|link| *link = LinkFacts::default());
-                if was_replica {
-                    self.go_on_from(following.offset());
-                }
-            }
-        }
-        following.wanted.send_replace(primary.map(Arc::new));
-        true
-    }
-
-    /// Follows the primary that `replicaof` names; called once, at the start.
-    pub fn follow_configured_primary(&self) {
-        let named = self.config.text(Directive::Replicaof).to_string();
-        let primary = named
-            .rsplit_once(' ')
-            .and_then(|(host, port)| Some(Primary { host: host.to_owned(), port: port.parse().ok()? }));
-        if primary.is_some() && !self.cluster.is_enabled() {
-            self.follow_primary(primary);
-        }
-    }
-
-    /// Notes that the data are a copy of a primary's at this point of its history.
-    pub fn took_copy(&self, id: &str, offset: u64) {
-        self.following.offset.store(offset, Relaxed);
-        self.following.note(|link| link.id = Some(id.to_owned()));
-    }
-
-    /// Notes that the primary's history goes on under this id.
-    pub fn took_id(&self, id: &str) {
-        self.following.note(|link| link.id = Some(id.to_owned()));
-    }
-}
-
-/// Why a primary's stream is not followed any further.
-#[derive(Debug, Error)]
-pub enum Fault {
-    /// A request in it cannot be read.
-    #[error("{0}")]
-    Format(#[from] PartError),
-    /// A request in it is too long.
-    #[error("a request of more than {0} bytes")]
-    TooLong(usize),
-    /// A request in it is none that a stream holds.
-    #[error("a request that cannot be applied: {0}")]
-    Refused(String),
-}
-
-/// How errors begin that say that a request names no command, is none, or stands in no stream.
-const NO_STREAM: [&[u8]; 4] = [
-    b"ERR unknown command",
-    b"ERR unknown subcommand",
-    b"ERR wrong number of arguments for",
-    b"ERR not in the stream of a primary",
-];
-
-/// Bytes beyond `proto-max-bulk-len` that a request may have.
-const REQUEST_ROOM: usize = 64 << 20;
-
-/// Runs a primary's stream.
-pub struct Applier {
-    client: Client,
-    scratch: Scratch,
-    replies: Vec<u8>,
-    buffer: Vec<u8>,
-    /// Bytes at the buffer's front that were dealt with.
-    done: usize,
-    requests: Requests,
-}
-
-impl Applier {
-    /// Makes one for a stream that begins at this offset.
-    pub fn new(server: &Server, offset: u64) -> Self {
-        let mut client = Client::that_repeats(server);
-        client.is_primary = true;
-        Self {
-            client,
-            scratch: Scratch::default(),
-            replies: Vec::new(),
-            buffer: Vec::new(),
-            done: 0,
-            requests: Requests::new(offset),
-        }
-    }
-
-    /// Runs what has come. Returns whether the primary asked for an acknowledgement.
-    ///
-    /// # Errors
-    /// The link is to be closed.
-    pub fn apply(&mut self, server: &Server, bytes: &[u8]) -> Result<bool, Fault> {
-        self.buffer.drain(..self.done);
-        self.done = 0;
-        self.buffer.extend_from_slice(bytes);
-        loop {
-            match self.requests.step(&self.buffer[self.done..])? {
-                Step::More => break,
-                Step::Skip(count) => self.done += count,
-                Step::Run(count) => {
-                    let (ran, fault) = self.run(server, count);
-                    // What ran counts, whatever becomes of the link: it must not run again.
-                    self.done += self.requests.consume(&self.buffer[self.done..], ran)?;
-                    server.following.offset.store(self.requests.whole(), Relaxed);
-                    if let Some(fault) = fault {
-                        return Err(fault);
-                    }
-                }
-            }
-        }
-        server.following.offset.store(self.requests.whole(), Relaxed);
-        let limit = server.config.unsigned(Directive::ProtoMaxBulkLen) as usize;
-        if self.buffer.len() - self.done > limit.saturating_add(REQUEST_ROOM) {
-            return Err(Fault::TooLong(limit));
-        }
-        Ok(std::mem::take(&mut self.client.ack_asked))
-    }
-
-    /// Runs the first `count` requests. Returns how many have run, and what was wrong with them.
-    fn run(&mut self, server: &Server, count: usize) -> (usize, Option<Fault>) {
-        let Self { client, scratch, replies, requests, buffer, done, .. } = self;
-        replies.clear();
-        let end = server.run_batch(client, scratch, requests.decoder(), &buffer[*done..], count, replies);
-        if let Some(error) = super::replies::first_error(replies) {
-            let text = String::from_utf8_lossy(error).into_owned();
-            if NO_STREAM.iter().any(|begin| error.starts_with(begin)) {
-                return (end.executed, Some(Fault::Refused(text)));
-            }
-            tracing::error!("a request of the primary was answered by an error: {text}");
-        }
-        match end.stop {
-            Some(Stop::Busy) => std::thread::yield_now(),
-            Some(Stop::After(after)) => return (end.executed, Some(Fault::Refused(format!("{after:?}")))),
-            Some(Stop::Paused) | None => {}
-        }
-        (end.executed, None)
     }
 }

@@ -2,6 +2,7 @@
 
 mod account;
 pub mod append_only;
+pub mod applier;
 pub mod backup;
 pub mod batch;
 mod busy;
@@ -13,6 +14,7 @@ pub mod ending;
 pub(crate) mod endpoints;
 pub(crate) mod eviction;
 mod execute;
+pub mod failover;
 pub mod following;
 pub(crate) mod heavy;
 pub(crate) mod judge;
@@ -25,6 +27,7 @@ pub(crate) mod replication;
 pub(crate) mod replies;
 mod request;
 pub(crate) mod rights;
+mod role;
 pub mod saving;
 pub(crate) mod serve_waiting;
 mod streak;
@@ -324,6 +327,8 @@ impl Server {
         give_up: &dyn Fn() -> bool,
         at_begin: impl FnOnce(),
     ) -> Option<Snapshot<'_>> {
+        // What is applied and not relayed would be in the data, and behind the position too.
+        let _stream = self.following.hold_stream_unless(give_up)?;
         let exclusive = self.keyspace.gate.exclusive_unless(give_up)?;
         let snapshot = Snapshot::begin(&self.keyspace, &exclusive)?;
         at_begin();

@@ -7,14 +7,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use super::Server;
 use super::client::Client;
 use super::link::Link;
 use crate::config::Directive;
 use crate::journal::{Entries, Reader};
-use crate::replication::{Answer, Good, History, Replica, Replicas, Stage, Unfit};
+use crate::replication::failover::Failover;
+use crate::replication::{Answer, Good, History, Replica, Replicas, Stage, StreamPlace, Unfit};
 use crate::shared::client::SharedClient;
 use crate::shared::waiter::{AckWait, Waiter};
 
@@ -39,6 +41,12 @@ pub struct Replication {
     pinged_ms: AtomicU64,
     /// Whether a copy is being made.
     pub is_copying: AtomicBool,
+    /// The failover that is asked for or under way.
+    pub failover: Mutex<Failover>,
+    /// Whether replicas were asked what they have since it began.
+    pub has_asked_for_failover: AtomicBool,
+    /// Calls for a look after replicas at once.
+    pub look: Notify,
     copies: std::sync::OnceLock<Arc<dyn FullCopies>>,
 }
 
@@ -60,17 +68,6 @@ impl Server {
         if history.is_kept() { history.offset(self.journal().end()) } else { self.idle_offset() }
     }
 
-    /// Goes on counting from this offset, as a replica that becomes a primary does; the stream's id is a new
-    /// one.
-    pub(super) fn go_on_from(&self, offset: u64) {
-        let mut history = self.replication.history.write();
-        history.change_id();
-        if !history.is_kept() {
-            let base = offset.wrapping_sub(1 + self.change_count());
-            self.replication.idle_base.store(base, Ordering::Relaxed);
-        }
-    }
-
     fn idle_offset(&self) -> u64 {
         (1 + self.change_count()).wrapping_add(self.replication.idle_base.load(Ordering::Relaxed))
     }
@@ -81,7 +78,7 @@ impl Server {
         self.begin_stream_at(None);
     }
 
-    fn begin_stream_at(&self, offset: Option<u64>) {
+    pub(super) fn begin_stream_at(&self, offset: Option<u64>) {
         let mut history = self.replication.history.write();
         if !history.is_kept() {
             let offset = offset.unwrap_or_else(|| self.idle_offset());
@@ -93,20 +90,14 @@ impl Server {
         }
     }
 
-    /// Goes on with the stream of an earlier run, whose data were loaded: replicas that have as much of it
-    /// follow without a copy.
-    pub fn resume_stream(&self, stream: Option<(String, u64)>) {
-        let Some((id, offset)) = stream else { return };
-        let _alone = self.keyspace.gate.exclusive(|| ());
-        self.begin_stream_at(Some(offset));
-        self.replication.history.write().take_over(id, offset);
-        self.replication.replicas.expect(self.clock.now_ms());
-    }
-
-    /// Id and offset of the stream; `None` while none is written.
-    pub fn stream_place(&self) -> Option<(String, u64)> {
+    /// The place of the stream's end; `None` while none is written.
+    pub fn stream_place(&self) -> Option<StreamPlace> {
         let history = self.replication.history.read();
-        history.is_kept().then(|| (history.id().to_owned(), history.offset(self.journal().end())))
+        history.is_kept().then(|| StreamPlace {
+            id: history.id().to_owned(),
+            offset: history.offset(self.journal().end()),
+            database: self.journal().database().unwrap_or(0),
+        })
     }
 
     /// Ends the stream where there has been no replica for `repl-backlog-ttl`. Waits until nobody else is in
@@ -115,6 +106,7 @@ impl Server {
         let ttl_s = self.config.int(Directive::ReplBacklogTtl).max(0) as u64;
         let is_due = || {
             ttl_s > 0
+                && !self.following.is_replica()
                 && self.replication.history.read().is_kept()
                 && self.replication.replicas.count() == 0
                 && self.replication.replicas.alone_for_ms(now_ms) > ttl_s * 1000
@@ -124,7 +116,7 @@ impl Server {
         }
         let _alone = self.keyspace.gate.exclusive(|| ());
         let mut history = self.replication.history.write();
-        if self.replication.replicas.count() > 0 {
+        if self.replication.replicas.count() > 0 || self.following.is_replica() {
             return;
         }
         let offset = history.offset(self.journal().end());
@@ -241,6 +233,7 @@ impl Server {
     /// Does what is due for replicas, once a second: pings them, begins copies, ends a stream that nobody
     /// follows. May wait for commands that run.
     pub fn look_after_replicas(&self) {
+        self.look_after_failover();
         let now_ms = self.clock.now_ms();
         let replication = &self.replication;
         if replication.replicas.count() > 0 {
@@ -256,13 +249,19 @@ impl Server {
         self.end_stream_if_due(now_ms);
     }
 
+    /// Asks replicas for what they have.
+    pub(super) fn ask_replicas(&self) -> u64 {
+        self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"])
+    }
+
     /// Puts a request into the stream that replicas get and no file.
-    pub(super) fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
+    fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
         let mut entries = Entries::default();
         entries.push(None, words);
         // Behind the lock, since a stream that ends meanwhile must not be written into.
         let history = self.replication.history.read();
-        if history.is_kept() { self.journal().append_for_links(&entries) } else { 0 }
+        let is_own = history.is_kept() && !self.journal().relays();
+        if is_own { self.journal().append_for_links(&entries) } else { 0 }
     }
 
     /// Bytes of the stream that are kept for replicas that come back, and those beyond them that wait for
@@ -336,7 +335,7 @@ impl Server {
     pub(super) fn wait_for_acks(&self, wait: &AckWait, waiter: &Arc<Waiter>) {
         self.durability.add_waiter(waiter);
         if wait.replicas > 0 && self.replication.asked_to.load(Ordering::Relaxed) <= wait.position {
-            let asked_to = self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"]);
+            let asked_to = self.ask_replicas();
             self.replication.asked_to.fetch_max(asked_to, Ordering::Relaxed);
         }
         self.end_if_acknowledged(waiter);

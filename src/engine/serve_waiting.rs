@@ -202,9 +202,14 @@ impl Server {
         match why {
             EndOfWait::Timeout => self.reply_without_result(&waiter.wait).write_late(&mut writer),
             EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
-            EndOfWait::RoleChanged => writer.error(
-                "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
-            ),
+            EndOfWait::RoleChanged => match self.following.primary() {
+                Some(primary) if waiter.client.capa_redirect.load(Ordering::Relaxed) => {
+                    writer.error(&format!("REDIRECT {}:{}", primary.host, primary.port));
+                }
+                _ => writer.error(
+                    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+                ),
+            },
             EndOfWait::FileOff => writer.error(NO_FILE),
         }
         let reply_bytes = reply.len() as u64;
@@ -221,6 +226,9 @@ impl Server {
             let waiter = client.waiter.lock().clone();
             if let Some(waiter) = waiter {
                 self.end_wait(&waiter, EndOfWait::RoleChanged);
+            } else if client.blocked.load(Ordering::Relaxed) {
+                // It waits for the end of a pause, and is judged again.
+                client.look();
             }
         }
     }

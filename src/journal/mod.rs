@@ -28,6 +28,8 @@ const BLOCK: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Journal {
     heard: AtomicBool,
+    /// Whether all that is appended is a primary's stream: see [`relay`](Self::relay).
+    relays: AtomicBool,
     /// The position behind the last entry.
     end: AtomicU64,
     /// Bytes that a reader has taken and keeps.
@@ -47,8 +49,10 @@ struct State {
     open: BytesMut,
     /// Position of the first byte of `open`.
     open_start: u64,
-    /// The database of the last entry; `None` where the next one has to say its own.
+    /// The database that a reader of the whole stream is in; `None` before the first entry.
     database: Option<usize>,
+    /// Whether the next entry has to say its database whichever it is.
+    says_database: bool,
     readers: Vec<Place>,
     last_reader: u64,
     /// Bytes before the end that are kept though nobody has to read them; `None` without a backlog.
@@ -76,6 +80,27 @@ pub struct Stretch {
     pub for_links: bool,
 }
 
+/// Where a file of its own begins in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// The position of its first byte.
+    pub position: u64,
+    /// The database that a reader of the whole stream is in there; `None` before the first entry.
+    pub database: Option<usize>,
+}
+
+impl Begin {
+    /// What has to stand in the file before its first bytes, which are these: a SELECT where they do not
+    /// begin with one. What is relayed stays as it is, and knows of no files.
+    pub fn select_before(&self, bytes: &[u8]) -> Vec<u8> {
+        const SELECT: &[u8] = b"*2\r\n$6\r\nSELECT\r\n";
+        let Some(database) = self.database.filter(|_| !bytes.starts_with(SELECT)) else { return Vec::new() };
+        let mut select = Entries::default();
+        select.select(database);
+        select.into_buffer()
+    }
+}
+
 /// How far a reader has come.
 struct Place {
     number: u64,
@@ -92,8 +117,8 @@ impl std::fmt::Debug for Place {
 }
 
 impl Journal {
-    /// Whether anybody reads: one relaxed load. It changes only while nobody else is in the keyspace, so it
-    /// stays the same while a command runs.
+    /// Whether changes are to be entered: anybody reads, and it is no primary's stream. One relaxed load. It
+    /// changes only while nobody else is in the keyspace, so it stays the same while a command runs.
     #[inline]
     pub fn is_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
@@ -118,17 +143,19 @@ impl Journal {
             return state.end();
         }
         let mut select = Entries::default();
+        let says = state.says_database;
         match entries.databases() {
             Some((first, last)) => {
-                if state.database != Some(first) {
+                if says || state.database != Some(first) {
                     select.select(first);
                 }
-                state.database = Some(last);
+                (state.database, state.says_database) = (Some(last), false);
             }
             // A stream for replicas begins with a database whatever comes first, as the peers' do.
-            None if state.backlog.is_some() && state.database.is_none() => {
-                select.select(0);
-                state.database = Some(0);
+            None if state.backlog.is_some() && (says || state.database.is_none()) => {
+                let database = state.database.unwrap_or(0);
+                select.select(database);
+                (state.database, state.says_database) = (Some(database), false);
             }
             None => {}
         }
@@ -157,6 +184,58 @@ impl Journal {
         self.appended(&mut state)
     }
 
+    /// Appends bytes of a primary's stream as they came: whole requests, and whole transactions. A reader of
+    /// them is in `database` behind them. With `for_links` they change no data. Returns the position behind
+    /// them.
+    pub fn relay(&self, bytes: &[u8], database: usize, for_links: bool) -> u64 {
+        let mut state = self.state.lock();
+        if state.is_closed {
+            return state.end();
+        }
+        if for_links {
+            state.seal();
+        }
+        state.write(&[bytes]);
+        state.database = Some(database);
+        if for_links {
+            state.seal();
+            if let Some(last) = state.sealed.back_mut() {
+                last.for_links = true;
+            }
+        }
+        self.appended(&mut state)
+    }
+
+    /// Has changes entered no longer, since all that is appended from here on is [relayed](Self::relay), or
+    /// has them entered again, beginning with their database. To be called while nobody else is in the
+    /// keyspace.
+    pub fn set_relays(&self, relays: bool) {
+        let mut state = self.state.lock();
+        self.relays.store(relays, Ordering::Relaxed);
+        state.says_database = true;
+        self.note_heard(&state);
+    }
+
+    /// Whether all that is appended is a primary's stream.
+    pub fn relays(&self) -> bool {
+        self.relays.load(Ordering::Relaxed)
+    }
+
+    fn note_heard(&self, state: &State) {
+        let is_kept = !state.readers.is_empty() || state.backlog.is_some();
+        self.heard.store(is_kept && !self.relays(), Ordering::Relaxed);
+    }
+
+    /// The database that a reader of the whole stream is in at its end; `None` before the first entry.
+    pub fn database(&self) -> Option<usize> {
+        self.state.lock().database
+    }
+
+    /// Says which database a reader of the whole stream is in at its end, where it was begun elsewhere.
+    pub fn set_database(&self, database: Option<usize>) {
+        self.state.lock().database = database;
+    }
+
     fn appended(&self, state: &mut State) -> u64 {
         let end = state.end();
         self.end.store(end, Ordering::Release);
@@ -175,9 +254,10 @@ impl Journal {
     pub fn listen(&self, wake: impl Fn() + Send + Sync + 'static) -> Reader {
         let mut state = self.state.lock();
         let position = state.end();
-        state.database = None;
-        self.heard.store(true, Ordering::Relaxed);
-        state.enter_reader(position, Box::new(wake))
+        state.says_database = true;
+        let reader = state.enter_reader(position, Box::new(wake));
+        self.note_heard(&state);
+        reader
     }
 
     /// Enters a reader that goes on at an earlier position, whose database it knows; `None` where the bytes
@@ -193,7 +273,7 @@ impl Journal {
     pub fn keep(&self, size: Option<u64>) {
         let mut state = self.state.lock();
         state.backlog = size;
-        self.heard.store(size.is_some() || !state.readers.is_empty(), Ordering::Relaxed);
+        self.note_heard(&state);
         state.forget_read();
     }
 
@@ -209,15 +289,16 @@ impl Journal {
         debug_assert!(state.readers.is_empty());
         state.sealed.clear();
         (state.open, state.open_start, state.database) = (BytesMut::new(), position, None);
+        state.says_database = false;
         self.end.store(position, Ordering::Release);
     }
 
-    /// Lets the next entry say its database: a file of its own begins at the present end. Returns that
-    /// position. To be called while nobody else is in the keyspace.
-    pub fn begin_part(&self) -> u64 {
+    /// Lets the next entry say its database: a file of its own begins at the present end. To be called while
+    /// nobody else is in the keyspace.
+    pub fn begin_part(&self) -> Begin {
         let mut state = self.state.lock();
-        state.database = None;
-        state.end()
+        state.says_database = true;
+        Begin { position: state.end(), database: state.database }
     }
 
     /// The next bytes for a reader. `None` where it has read all; it is woken then when more comes.
@@ -248,9 +329,7 @@ impl Journal {
     pub fn leave(&self, reader: &Reader) {
         let mut state = self.state.lock();
         state.readers.retain(|place| place.number != reader.0);
-        if state.readers.is_empty() && state.backlog.is_none() {
-            self.heard.store(false, Ordering::Relaxed);
-        }
+        self.note_heard(&state);
         state.forget_read();
     }
 
@@ -270,7 +349,7 @@ impl Journal {
     /// Bytes of memory that entries take, those for readers and those that a reader keeps. They do not count
     /// against `maxmemory`, as on the peers: each eviction is an entry more.
     pub fn all_memory_bytes(&self) -> u64 {
-        if !self.is_heard() {
+        if !self.is_heard() && !self.relays() {
             return 0;
         }
         self.memory_bytes() as u64 + self.kept_by_reader.load(Ordering::Relaxed)
@@ -500,6 +579,39 @@ mod tests {
         let expected = [(0, first, false), (first as u64, ping, true), ((first + ping) as u64, entry, false)];
         assert_eq!(all, expected);
         assert_eq!(journal.end(), (first + ping + entry) as u64);
+    }
+
+    /// A primary's stream stays byte for byte what it is, and its own changes begin with a database where it
+    /// ends.
+    #[test]
+    fn what_is_relayed_stays_as_it_is() {
+        let journal = Journal::default();
+        journal.keep(Some(1000));
+        let reader = journal.listen(|| {});
+        journal.append(&one(2, &[b"DEL", b"a"]));
+        let own = read_all(&journal, &reader).len() as u64;
+        journal.set_relays(true);
+        assert!(!journal.is_heard());
+        let begin = journal.begin_part();
+        assert_eq!(begin, Begin { position: own, database: Some(2) });
+        let (write, ping) = (b"*2\r\n$3\r\nDEL\r\n$1\r\nb\r\n", b"*1\r\n$4\r\nPING\r\n");
+        assert_eq!(begin.select_before(write), b"*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n");
+        assert!(begin.select_before(b"*2\r\n$6\r\nSELECT\r\n$1\r\n7\r\n").is_empty());
+        journal.relay(write, 2, false);
+        journal.relay(ping, 2, true);
+        journal.relay(write, 3, false);
+        assert_eq!(journal.database(), Some(3));
+        let mut all = Vec::new();
+        while let Some(Stretch { bytes, for_links, .. }) = journal.read(&reader) {
+            all.push((bytes.to_vec(), for_links));
+        }
+        assert_eq!(all, [(write.to_vec(), false), (ping.to_vec(), true), (write.to_vec(), false)]);
+        journal.set_relays(false);
+        assert!(journal.is_heard());
+        let entry = one(3, &[b"DEL", b"a"]);
+        journal.append(&entry);
+        let expected = [&b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"[..], entry.bytes()].concat();
+        assert_eq!(read_all(&journal, &reader), expected);
     }
 
     #[test]

@@ -138,6 +138,13 @@ impl Exclusive<'_> {
         &self.guards[0]
     }
 
+    /// Has a number mean another physical database for everybody. Returns the one before.
+    pub fn replace(&mut self, number: usize, physical: u16) -> u16 {
+        let before = self.guards[0][number];
+        self.guards.iter_mut().for_each(|mapping| mapping[number] = physical);
+        before
+    }
+
     /// Exchanges two databases for everybody (SWAPDB).
     pub fn swap(&mut self, first: usize, second: usize) {
         for mapping in &mut self.guards {

@@ -17,6 +17,7 @@ pub(crate) mod reaper;
 pub mod record;
 pub(crate) mod scan;
 pub mod snapshot;
+pub mod staged;
 pub(crate) mod sweep;
 pub mod table;
 pub mod value;
@@ -54,6 +55,7 @@ pub type KeyId = (usize, Box<[u8]>);
 /// All databases of a server.
 #[derive(Debug)]
 pub struct Keyspace {
+    /// Those that SELECT's numbers mean, and as many to load others into (`staged.rs`).
     databases: Box<[Place]>,
     hasher: KeyHasher,
     /// An empty table: what reads find in every slot of a database that was not made.
@@ -71,7 +73,7 @@ impl Keyspace {
     pub fn new(databases: usize, workers: usize, seed: u64) -> Self {
         let handover = Arc::<Handover>::default();
         let keyspace = Self {
-            databases: (0..databases).map(|_| Place::default()).collect(),
+            databases: (0..2 * databases).map(|_| Place::default()).collect(),
             hasher: KeyHasher::with_seed(seed),
             nothing: SlotTable::new(),
             gate: Gate::new(workers, databases),
@@ -93,7 +95,12 @@ impl Keyspace {
 
     /// How many databases there are (directive `databases`).
     pub fn database_count(&self) -> usize {
-        self.databases.len()
+        self.databases.len() / 2
+    }
+
+    /// All physical databases that were made, also those that no number means.
+    pub fn all_made(&self) -> impl Iterator<Item = &Database> {
+        self.databases.iter().filter_map(|place| place.database.get())
     }
 
     /// Returns a physical database and makes it if need be: database 0 exists from the start, others from the

@@ -120,9 +120,5 @@ pub fn expire_key(
 
 /// Time of the next expiry, in milliseconds of Unix time; `u64::MAX` when nothing is volatile.
 pub fn next_due_ms(keyspace: &Keyspace) -> u64 {
-    (0..keyspace.database_count())
-        .filter_map(|index| keyspace.physical_if_used(index as u16))
-        .map(|database| database.expiry.next_ms())
-        .min()
-        .unwrap_or(u64::MAX)
+    keyspace.all_made().map(|database| database.expiry.next_ms()).min().unwrap_or(u64::MAX)
 }

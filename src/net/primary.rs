@@ -6,15 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
 
+use super::tls::TlsSource;
 use crate::config::Directive;
 use crate::engine::Server;
-use crate::engine::following::{Applier, Fault, LinkState, Primary};
+use crate::engine::applier::{Applied, Applier, Fault};
+use crate::engine::following::{FullCopy, LinkState, Primary};
+use crate::replication::failover::Step;
 use crate::replication::handshake::{
     CopyForm, CopyReader, Handshake, Introduction, LINE_MAX, Next, Refusal, request,
 };
@@ -24,6 +29,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Time between two acknowledgements.
 const ACK_EACH: Duration = Duration::from_secs(1);
+
+/// Pause between two looks whether the data are loaded.
+const LOADING_LOOK: Duration = Duration::from_millis(10);
+
+/// Pause before what something slow was in the way of is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(1);
 
 /// Bytes read at once.
 const PIECE: usize = 256 << 10;
@@ -49,19 +60,23 @@ enum LinkError {
     Silent(u64),
     #[error("the primary answers with an endless line")]
     LongLine,
-    #[error("TLS to a primary is not built yet: set tls-replication to no")]
-    Tls,
+    #[error("no TLS to it: {0}")]
+    Tls(String),
 }
 
 /// Keeps the link to whichever primary is to be followed, until the server ends.
-pub async fn follow(server: Arc<Server>) {
+pub async fn follow(server: Arc<Server>, tls: Arc<TlsSource>) {
     let mut wanted = server.following.watch();
     let mut ending = server.shutdown_signal();
     loop {
         let primary = wanted.borrow_and_update().clone();
         let turn = async {
             let Some(primary) = primary else { return std::future::pending().await };
-            link_and_wait(&server, &primary).await;
+            // What is loaded says where the stream goes on.
+            while server.loading.is_active() {
+                tokio::time::sleep(LOADING_LOOK).await;
+            }
+            link_and_wait(&server, &tls, &primary).await;
         };
         tokio::select! {
             biased;
@@ -73,9 +88,9 @@ pub async fn follow(server: Arc<Server>) {
 }
 
 /// Keeps one link as long as it lasts, then waits before the next.
-async fn link_and_wait(server: &Arc<Server>, primary: &Primary) {
+async fn link_and_wait(server: &Arc<Server>, tls: &Arc<TlsSource>, primary: &Arc<Primary>) {
     server.following.note(|link| link.state = LinkState::Connecting);
-    let mut link = Link { server: Arc::clone(server), input: Vec::new() };
+    let mut link = Link { server: Arc::clone(server), tls: Arc::clone(tls), input: Vec::new() };
     let Err(error) = link.run(primary).await;
     let now_ms = server.clock.now_ms();
     server.following.note(|link| {
@@ -90,33 +105,58 @@ async fn link_and_wait(server: &Arc<Server>, primary: &Primary) {
 
 enum Never {}
 
+/// Bytes to and from the primary.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Sends a message whole.
+async fn send(stream: &mut Box<dyn Stream>, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
 struct Link {
     server: Arc<Server>,
+    tls: Arc<TlsSource>,
     /// What has come and is not dealt with.
     input: Vec<u8>,
 }
 
 impl Link {
-    async fn run(&mut self, primary: &Primary) -> Result<Never, LinkError> {
-        if self.server.config.flag(Directive::TlsReplication) {
-            return Err(LinkError::Tls);
-        }
+    async fn run(&mut self, primary: &Arc<Primary>) -> Result<Never, LinkError> {
         let patience = self.patience();
-        let connect = TcpStream::connect((&*primary.host, primary.port));
-        let mut stream =
-            timeout(patience, connect).await.map_err(|_| LinkError::Silent(patience.as_secs()))??;
-        stream.set_nodelay(true)?;
+        let mut stream = timeout(patience, self.connect(primary))
+            .await
+            .map_err(|_| LinkError::Silent(patience.as_secs()))??;
         tracing::info!("PRIMARY <-> REPLICA sync started");
+        self.server.following.note(|link| link.state = LinkState::Handshake);
         match self.introduce(&mut stream).await? {
-            Begin::Copy(form) => self.take_copy(&mut stream, &form).await?,
+            Begin::Copy(form) => self.take_copy(&mut stream, &form, primary).await?,
             Begin::Continue(id) => {
-                if let Some(id) = id {
-                    self.server.took_id(&id);
-                }
+                self.server.goes_on(id.as_deref());
                 tracing::info!("Successful partial resynchronization with primary.");
             }
         }
-        self.take_stream(&mut stream).await
+        self.take_stream(&mut stream, primary).await
+    }
+
+    /// Connects, with TLS where `tls-replication` asks for it.
+    async fn connect(&self, primary: &Primary) -> Result<Box<dyn Stream>, LinkError> {
+        let stream = TcpStream::connect((&*primary.host, primary.port)).await?;
+        stream.set_nodelay(true)?;
+        if !self.server.config.flag(Directive::TlsReplication) {
+            return Ok(Box::new(stream));
+        }
+        let (tls, failed) = (Arc::clone(&self.tls), |error: &dyn ToString| LinkError::Tls(error.to_string()));
+        // Files are read, and perhaps keys made.
+        let config = tokio::task::spawn_blocking(move || tls.client_config())
+            .await
+            .map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))?;
+        let name = ServerName::try_from(primary.host.clone()).map_err(|error| failed(&error))?;
+        let connected = TlsConnector::from(config).connect(name, stream).await;
+        Ok(Box::new(connected.map_err(|error| failed(&error))?))
     }
 
     fn patience(&self) -> Duration {
@@ -124,7 +164,7 @@ impl Link {
     }
 
     /// Reads what has come, no longer than the primary may be silent.
-    async fn read(&mut self, stream: &mut TcpStream) -> Result<(), LinkError> {
+    async fn read(&mut self, stream: &mut Box<dyn Stream>) -> Result<(), LinkError> {
         let patience = self.patience();
         self.input.reserve(PIECE);
         let silent = |_| LinkError::Silent(patience.as_secs());
@@ -137,17 +177,36 @@ impl Link {
     }
 
     /// The handshake.
-    async fn introduce(&mut self, stream: &mut TcpStream) -> Result<Begin, LinkError> {
-        let (mut handshake, first) = Handshake::begin(introduction(&self.server));
-        stream.write_all(&first).await?;
+    async fn introduce(&mut self, stream: &mut Box<dyn Stream>) -> Result<Begin, LinkError> {
+        let introduction = introduction(&self.server);
+        match &introduction.has {
+            Some((id, offset)) => {
+                let next = offset + 1;
+                tracing::info!("Trying a partial resynchronization (request {id}:{next}).");
+            }
+            None => tracing::info!("Partial resynchronization not possible (no cached primary)"),
+        }
+        let (mut handshake, first) = Handshake::begin(introduction);
+        send(stream, &first).await?;
         loop {
             while let Some(end) = memchr::memchr(b'\n', &self.input) {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
-                match handshake.line(&line[..end])? {
+                let next = handshake.line(&line[..end]).inspect_err(|_| {
+                    if handshake.has_asked() {
+                        self.server.give_up_failover("Failover target rejected psync request");
+                    }
+                })?;
+                match next {
                     Next::Read => {}
-                    Next::Send(bytes) => stream.write_all(&bytes).await?,
-                    Next::Continue(id) => return Ok(Begin::Continue(id)),
-                    Next::Copy(form) => return Ok(Begin::Copy(form)),
+                    Next::Send(bytes) => send(stream, &bytes).await?,
+                    Next::Continue(id) => {
+                        self.server.failover_done();
+                        return Ok(Begin::Continue(id));
+                    }
+                    Next::Copy(form) => {
+                        self.server.failover_done();
+                        return Ok(Begin::Copy(form));
+                    }
                 }
             }
             if self.input.len() > LINE_MAX {
@@ -158,13 +217,25 @@ impl Link {
     }
 
     /// Loads a copy while it comes.
-    async fn take_copy(&mut self, stream: &mut TcpStream, form: &CopyForm) -> Result<(), LinkError> {
+    async fn take_copy(
+        &mut self,
+        stream: &mut Box<dyn Stream>,
+        form: &CopyForm,
+        primary: &Arc<Primary>,
+    ) -> Result<(), LinkError> {
         let server = Arc::clone(&self.server);
         let following = &server.following;
-        following.note(|link| (link.state, link.id) = (LinkState::Sync, None));
+        tracing::info!("Full resync from primary: {}:{}", form.id, form.offset);
+        following.note(|link| link.state = LinkState::Sync);
         let copies = following.copies().ok_or_else(|| LinkError::Copy("there are no files".into()))?;
         let (sender, receiver) = mpsc::channel::<Bytes>(WAITING);
-        let loading = tokio::task::spawn_blocking(move || copies.load(Box::new(Pieces::new(receiver))));
+        let copy = FullCopy {
+            source: Box::new(Pieces::new(receiver)),
+            id: form.id.clone(),
+            offset: form.offset,
+            primary: Arc::clone(primary),
+        };
+        let loading = tokio::task::spawn_blocking(move || copies.load(copy));
         let mut reader = CopyReader::new(form.end);
         let mut taken = 0;
         let sent = loop {
@@ -183,27 +254,33 @@ impl Link {
         let loaded = loading.await.map_err(|error| LinkError::Copy(error.to_string()))?;
         sent?;
         loaded.map_err(LinkError::Copy)?;
-        self.server.took_copy(&form.id, form.offset);
         tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
         Ok(())
     }
 
     /// Applies the stream, and acknowledges it.
-    async fn take_stream(&mut self, stream: &mut TcpStream) -> Result<Never, LinkError> {
+    async fn take_stream(
+        &mut self,
+        stream: &mut Box<dyn Stream>,
+        primary: &Arc<Primary>,
+    ) -> Result<Never, LinkError> {
         let server = Arc::clone(&self.server);
         server.following.note(|link| (link.state, link.down_since_ms) = (LinkState::Connected, 0));
-        let mut applier = Applier::new(&server, server.following.offset());
+        let mut applier = Applier::new(&server, primary);
         let mut acked = Instant::now() - ACK_EACH;
         loop {
-            let asked = applier.apply(&server, &self.input)?;
+            let Applied { asked, waits } = applier.apply(&server, &self.input)?;
             self.input.clear();
             if asked || acked.elapsed() >= ACK_EACH {
                 acked = Instant::now();
-                let offset = server.following.offset().to_string();
-                let ack = request(&["REPLCONF", "ACK", &offset]);
-                timeout(self.patience(), stream.write_all(&ack))
+                let ack = acknowledgement(&server);
+                timeout(self.patience(), send(stream, &ack))
                     .await
                     .map_err(|_| LinkError::Silent(self.patience().as_secs()))??;
+            }
+            if waits {
+                tokio::time::sleep(TRY_AGAIN).await;
+                continue;
             }
             let heard_ms = server.following.link().heard_ms;
             match timeout(ACK_EACH, self.read(stream)).await {
@@ -217,6 +294,16 @@ impl Link {
             }
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// What is acknowledged of the stream: what is applied, and of that what the append-only file has on disk.
+fn acknowledgement(server: &Server) -> Vec<u8> {
+    let (offset, on_disk) = server.applied_offsets();
+    let (offset, on_disk) = (offset.to_string(), on_disk.map(|on_disk| on_disk.to_string()));
+    match &on_disk {
+        None => request(&["REPLCONF", "ACK", &offset]),
+        Some(on_disk) => request(&["REPLCONF", "ACK", &offset, "FACK", on_disk]),
     }
 }
 
@@ -238,7 +325,8 @@ fn introduction(server: &Server) -> Introduction {
         port: port.unwrap_or_else(|| server.identity.ports.read().main),
         ip: text(Directive::ReplicaAnnounceIp),
         version: READS_FILES_OF.to_owned(),
-        has: server.following.has(),
+        has: server.place_in_stream(),
+        hands_over: server.failover_step() == Step::InProgress,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::backup::{BackupStatus, Backups, Phase};
 use crate::error::{CommandError, CommandResult, system_text};
-use crate::journal::{Reader, Stretch};
+use crate::journal::{Begin, Reader, Stretch};
 
 /// Bytes of changes that may be unwritten. A backup that falls further behind is given up, as they are kept
 /// in memory.
@@ -145,7 +145,7 @@ impl Backup {
         let incremental = self.files.create(&run.path(&run.incremental.name))?;
         let base = self.files.create(&run.path(&run.base.name))?;
         let mut begun = Ok(());
-        let mut at_begin = |position| begun = self.begin(server, run, &incremental, position);
+        let mut at_begin = |begin| begun = self.begin(server, run, &incremental, begin);
         let mut out = BufWriter::with_capacity(256 << 10, GradualOutput::new(&*base, Some(SYNC_EACH)));
         let is_cancelled = || run.is_cancelled();
         snapshot::write(server, true, &mut at_begin, &is_cancelled, &mut out)?;
@@ -161,7 +161,7 @@ impl Backup {
         server: &Arc<Server>,
         run: &Arc<Run>,
         file: &Arc<dyn Output>,
-        position: u64,
+        begin: Begin,
     ) -> io::Result<()> {
         let called = Arc::clone(run);
         let reader = server.journal().listen(move || called.wake());
@@ -175,7 +175,7 @@ impl Backup {
             let (server, reader) = (Arc::clone(&server), reader);
             move || {
                 *run.follower.lock() = Some(std::thread::current());
-                if let Err(error) = follow(&server, &run, &reader, &*file, position) {
+                if let Err(error) = follow(&server, &run, &reader, &*file, begin) {
                     backup.fail(&run, &system_text(&error));
                 }
                 *run.follower.lock() = None;
@@ -282,8 +282,9 @@ impl State {
 }
 
 /// Writes all changes into a file, until it is sealed or given up.
-fn follow(server: &Server, run: &Run, reader: &Reader, file: &dyn Output, from: u64) -> io::Result<()> {
-    let mut written = from;
+fn follow(server: &Server, run: &Run, reader: &Reader, file: &dyn Output, begin: Begin) -> io::Result<()> {
+    let mut written = begin.position;
+    let mut begin = Some(begin);
     loop {
         let end = run.seal.lock().as_ref().map_or(u64::MAX, |seal| seal.position);
         if written >= end {
@@ -306,6 +307,10 @@ fn follow(server: &Server, run: &Run, reader: &Reader, file: &dyn Output, from: 
         debug_assert_eq!(position, written);
         bytes.truncate(usize::try_from(end - written).unwrap_or(usize::MAX));
         if !for_links {
+            let select = begin.take().map_or_else(Vec::new, |begin| begin.select_before(&bytes));
+            if !select.is_empty() {
+                file.write(&select)?;
+            }
             file.write(&bytes)?;
         }
         written += bytes.len() as u64;

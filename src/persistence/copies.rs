@@ -259,7 +259,7 @@ fn wanted(copy: &Copy) -> Result<(), SaveError> {
 /// Has the stream read for all that wait, from the present instant on. The caller is alone in the keyspace.
 fn begin_following(server: &Server) -> (Vec<Follower>, u64) {
     server.begin_stream();
-    let position = server.journal().begin_part();
+    let position = server.journal().begin_part().position;
     let follow = |replica: Arc<Replica>| {
         let woken = Arc::clone(&replica);
         let wants = !replica.announced.rdb_only;

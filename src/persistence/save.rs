@@ -24,7 +24,8 @@ use crate::keyspace::evict::Worth;
 use crate::keyspace::snapshot::{Failure, Snapshot};
 use crate::lua::functions::Library;
 use crate::rdb::file::{FileVersion, FileWriter, WriteError, WriteOptions};
-use crate::shared::pause::Scope;
+use crate::replication::StreamPlace;
+use crate::shared::pause::{FOR_EVER_MS, Purpose as PausedFor, Scope};
 
 /// How the name of a snapshot begins and ends while it is written; between them stands the process's id.
 const TEMPORARY_BEGIN: &str = "temp-";
@@ -100,8 +101,8 @@ pub(super) struct Begun<'s> {
     pub(super) snapshot: Snapshot<'s>,
     pub(super) libraries: Vec<Arc<Library>>,
     changes: u64,
-    /// Id and offset of the stream that goes on here; `None` where none is written.
-    stream: Option<(String, u64)>,
+    /// The place in the stream that goes on here; `None` where none is written.
+    stream: Option<StreamPlace>,
 }
 
 impl Saver {
@@ -271,10 +272,10 @@ impl Saver {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         // Nothing changes any more, or it would be lost.
         let now_ms = server.clock.now_ms();
-        server.pause.start(Scope::Write, u64::MAX >> 1, now_ms);
+        server.pause.start(PausedFor::Shutdown, Scope::Write, FOR_EVER_MS, now_ms);
         let saved = self.begin(server, false).and_then(|()| self.run(server, &mut || ()));
         if saved.is_err() {
-            server.pause.end();
+            server.end_pause(PausedFor::Shutdown);
         }
         saved.map_err(|error| match error {
             SaveError::Cancelled => EndError::Aborted,
@@ -425,11 +426,11 @@ pub(super) fn write_as(
         ("ctime", (now_ms / 1000).to_string()),
         ("used-mem", server.used_memory().to_string()),
     ];
-    if let (Some((id, offset)), false) = (stream, form.aof_base) {
-        // The database is said again behind the snapshot, so any does.
-        let place =
-            [("repl-stream-db", "0".to_owned()), ("repl-id", id), ("repl-offset", offset.to_string())];
-        fields.extend(place);
+    if let (Some(place), false) = (stream, form.aof_base) {
+        let StreamPlace { id, offset, database } = place;
+        let numbers = [("repl-stream-db", database.to_string()), ("repl-offset", offset.to_string())];
+        fields.extend(numbers);
+        fields.push(("repl-id", id));
     }
     fields.push(("aof-base", u8::from(form.aof_base).to_string()));
     let mut writer = FileWriter::new(options, &fields);

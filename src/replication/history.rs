@@ -21,6 +21,17 @@ pub struct History {
     is_kept: bool,
 }
 
+/// A place in a stream, as a snapshot names the one that it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPlace {
+    /// Id of the history.
+    pub id: String,
+    /// Offset in it.
+    pub offset: u64,
+    /// The database that a reader of the whole stream is in there.
+    pub database: usize,
+}
+
 /// What a replica is told that asks to go on at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -79,10 +90,32 @@ impl History {
         self.second = Some((id, last));
     }
 
-    /// Takes another id, and forgets the one before.
-    pub fn change_id(&mut self) {
-        self.id = random::hex(ID_LEN);
-        self.second = None;
+    /// Goes its own way from this offset on: the id that there is becomes the second one.
+    pub fn part_from_primary(&mut self, last: u64) {
+        self.change_id(random::hex(ID_LEN), last);
+    }
+
+    /// Goes on under another id from this offset on, as the primary does.
+    pub fn change_id(&mut self, id: String, last: u64) {
+        self.second = Some((std::mem::replace(&mut self.id, id), last));
+    }
+
+    /// Takes an id that nobody knows, and forgets the one before.
+    pub fn forget_ids(&mut self) {
+        (self.id, self.second) = (random::hex(ID_LEN), None);
+    }
+
+    /// Becomes the history of a primary, of which a copy was taken: this position has this offset in it, and
+    /// nothing before it is of use.
+    pub fn adopt(&mut self, id: String, position: u64, offset: u64) {
+        (self.id, self.second) = (id, None);
+        self.begin(position, offset);
+    }
+
+    /// The offsets of the first byte that replicas may ask for and of the end of the stream, of which the
+    /// journal keeps what is between these positions.
+    pub fn kept(&self, first: u64, end: u64) -> (u64, u64) {
+        (self.offset(first.max(self.begun_at)), self.offset(end))
     }
 
     /// The offset of a position.
@@ -116,9 +149,11 @@ impl History {
         if !is_first && !is_second {
             return Answer::Full(Unfit::Id);
         }
-        let kept = self.offset(first)..=self.offset(end);
+        let (first, end) = self.kept(first, end);
         match u64::try_from(next).ok().and_then(|next| next.checked_sub(1)) {
-            Some(offset) if self.is_kept && kept.contains(&offset) => Answer::Continue(self.position(offset)),
+            Some(offset) if self.is_kept && (first..=end).contains(&offset) => {
+                Answer::Continue(self.position(offset))
+            }
             _ => Answer::Full(Unfit::Offset),
         }
     }
@@ -166,8 +201,23 @@ mod tests {
         assert_eq!(answer(5151), Answer::Continue(1150));
         assert_eq!(answer(5152), Answer::Full(Unfit::Id), "it has what was never here");
         assert_eq!(answer(-1), Answer::Full(Unfit::Id));
-        history.change_id();
-        assert_eq!(history.second(), None);
+        let id = history.id().to_owned();
+        history.part_from_primary(5160);
+        assert_eq!(history.second(), Some((id.as_str(), 5161)));
+        assert_eq!(history.answer(other.as_bytes(), 5120, 1100, 1200), Answer::Full(Unfit::Id));
+        assert_eq!(history.answer(id.as_bytes(), 5161, 1100, 1200), Answer::Continue(1160));
+    }
+
+    /// Of a copy's history nothing is kept that was before it.
+    #[test]
+    fn a_copy_begins_a_history() {
+        let mut history = kept();
+        let other = "e".repeat(40);
+        history.adopt(other.clone(), 1150, 70);
+        assert_eq!((history.id(), history.second(), history.offset(1160)), (other.as_str(), None, 80));
+        assert_eq!(history.answer(other.as_bytes(), 70, 1100, 1160), Answer::Full(Unfit::Offset));
+        assert_eq!(history.answer(other.as_bytes(), 71, 1100, 1160), Answer::Continue(1150));
+        assert_eq!(history.kept(1100, 1160), (70, 80));
     }
 
     /// What was changed before the stream began is in every copy.

@@ -8,6 +8,7 @@
 
 mod announced;
 mod copies;
+pub mod failover;
 pub mod handshake;
 mod history;
 mod replica;
@@ -15,6 +16,6 @@ mod replicas;
 
 pub use announced::Announced;
 pub use copies::{Copy, CopyEnd, CopyRead};
-pub use history::{Answer, History, Unfit};
+pub use history::{Answer, History, StreamPlace, Unfit};
 pub use replica::{Replica, Stage, Start};
 pub use replicas::{Good, Replicas};

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 #[derive(Debug, Default)]
 pub struct Loading {
     is_active: AtomicBool,
+    /// Whether what is loaded is put beside the data that clients see.
+    is_beside: AtomicBool,
     started_ms: AtomicU64,
     total_bytes: AtomicU64,
     loaded_bytes: AtomicU64,
@@ -52,20 +54,38 @@ impl Loading {
         self.is_active.load(Relaxed)
     }
 
+    /// Whether other data are being loaded beside those that clients see: commands with the flag
+    /// `NO_ASYNC_LOADING` are refused.
+    #[inline]
+    pub fn is_beside(&self) -> bool {
+        self.is_beside.load(Relaxed)
+    }
+
     /// Begins. The figures of a loading before are forgotten.
     pub fn begin(&self, now_ms: u64) {
+        self.begin_figures(now_ms);
+        self.is_active.store(true, Relaxed);
+    }
+
+    /// Begins to load other data beside those that clients see.
+    pub fn begin_beside(&self, now_ms: u64) {
+        self.begin_figures(now_ms);
+        self.is_beside.store(true, Relaxed);
+    }
+
+    fn begin_figures(&self, now_ms: u64) {
         for figure in
             [&self.total_bytes, &self.loaded_bytes, &self.used_memory, &self.keys_loaded, &self.keys_expired]
         {
             figure.store(0, Relaxed);
         }
         self.started_ms.store(now_ms, Relaxed);
-        self.is_active.store(true, Relaxed);
     }
 
     /// Ends.
     pub fn end(&self) {
         self.is_active.store(false, Relaxed);
+        self.is_beside.store(false, Relaxed);
     }
 
     /// Says that there is a further file of this many bytes.
@@ -96,7 +116,7 @@ impl Loading {
 
     /// How far it has come; `None` where nothing is being loaded.
     pub fn progress(&self) -> Option<Progress> {
-        self.is_active().then(|| Progress {
+        (self.is_active() || self.is_beside()).then(|| Progress {
             started_ms: self.started_ms.load(Relaxed),
             total_bytes: self.total_bytes.load(Relaxed),
             loaded_bytes: self.loaded_bytes.load(Relaxed),

@@ -299,3 +299,108 @@ fn protocols_that_do_not_exist_are_told_at_the_start() {
     let error = started.err().expect("no such version").to_string();
     assert!(error.contains("TLSv9"), "{error}");
 }
+
+/// A certificate for this machine and its key, PEM, and the authority that vouches for it, written into a
+/// folder as `server.crt`, `server.key` and `ca.crt`.
+fn certificate_files(dir: &TempDir) -> [String; 3] {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().expect("a key"))
+        .expect("an authority");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    // Of another name than the one that is called: links compare none.
+    let mut params = rcgen::CertificateParams::new(vec!["somewhere.example".to_owned()]).expect("a name");
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let certificate = params.signed_by(&key, &authority).expect("signed");
+    let texts = [certificate.pem(), key.serialize_pem(), authority.pem()];
+    let names = ["server.crt", "server.key", "ca.crt"];
+    std::array::from_fn(|at| {
+        let path = dir.path().join(names[at]);
+        std::fs::write(&path, &texts[at]).expect("written");
+        path.display().to_string()
+    })
+}
+
+/// With `tls-replication` the link to a primary is encrypted, and the primary has to be vouched for.
+#[test]
+fn links_to_a_primary_are_encrypted() {
+    let primary = TestServer::with(&[("tls-only", "yes"), ("repl-diskless-sync-delay", "0")]);
+    let mut client = tls_client(&primary, primary.address().port(), "localhost");
+    client.check("SET k v", "+OK~");
+    let vouches = authority(&primary).display().to_string();
+    let replicaof = format!("127.0.0.1 {}", primary.address().port());
+    let pairs = [("replicaof", &*replicaof), ("tls-replication", "yes"), ("tls-ca-cert-file", &*vouches)];
+    let replica = TestServer::with(&pairs);
+    eventually("the link is up", || replica.info("master_link_status") == "up");
+    let value = "0123456789".repeat(200_000);
+    client.call(&["SET", "big", &value]);
+    client.check("WAIT 1 20000", ":1~");
+    replica.client().check("GET k", "$1~v~");
+    replica.client().check("STRLEN big", ":2000000~");
+    // One that this server does not know: a copy of whoever answers at that address is not taken.
+    let stranger = TestServer::with(&pairs[1..2]);
+    stranger.client().check("SET k mine", "+OK~");
+    stranger.client().check(&format!("REPLICAOF {replicaof}"), "+OK~");
+    eventually("it tries", || stranger.info("master_link_status") == "down");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    stranger.client().check("GET k", "$4~mine~");
+    // Plain, where the primary wants TLS.
+    replica.client().check("CONFIG SET tls-replication no", "+OK~");
+    client.raw("CLIENT KILL TYPE replica");
+    eventually("it tries", || replica.info("master_link_status") == "down");
+    replica.client().check("CONFIG SET tls-replication yes", "+OK~");
+    eventually("the link is up again", || replica.info("master_link_status") == "up");
+}
+
+/// A process that ends with the test.
+struct Ends(std::process::Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Between this server and Valkey, both ways, with certificates that each shows the other.
+#[test]
+fn links_with_valkey_are_encrypted() {
+    let Some(program) = crate::peer::tool_of_peers("valkey-server") else {
+        return eprintln!("skipped: no valkey-server is installed");
+    };
+    let dir = TempDir::new();
+    let [certificate, key, authority] = certificate_files(&dir);
+    let (port, plain) = (free_port(), free_port());
+    let valkey = std::process::Command::new(program)
+        .args(["--port", &plain.to_string(), "--bind", "127.0.0.1", "--save", "", "--tls-replication", "yes"])
+        .args(["--tls-port", &port.to_string(), "--tls-auth-clients", "yes"])
+        .args(["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file", &authority])
+        .args(["--repl-diskless-sync-delay", "0", "--dir"])
+        .arg(dir.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let _valkey = Ends(valkey);
+    eventually("it listens", || std::net::TcpStream::connect(local(plain)).is_ok());
+    let replicaof = format!("127.0.0.1 {port}");
+    let server = TestServer::with(&[
+        ("tls-replication", "yes"),
+        ("tls-cert-file", &certificate),
+        ("tls-key-file", &key),
+        ("tls-ca-cert-file", &authority),
+        ("repl-diskless-sync-delay", "0"),
+    ]);
+    server.client().check(&format!("REPLICAOF {replicaof}"), "+OK~");
+    eventually("the link is up", || server.info("master_link_status") == "up");
+    let id = server.info("master_replid");
+    server.client().check("REPLICAOF NO ONE", "+OK~");
+    server.client().check("SET k v", "+OK~");
+    assert_eq!(server.info("master_replid2"), id);
+    // And the other way round.
+    let mut theirs = Client::tcp(local(plain));
+    theirs.check(&format!("REPLICAOF 127.0.0.1 {}", server.address().port()), "+OK~");
+    eventually("it follows", || server.info("connected_slaves") == "1");
+    server.client().check("WAIT 1 20000", ":1~");
+    theirs.check("GET k", "$1~v~");
+}

@@ -20,7 +20,11 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "ping",
         arity: -1,
-        flags: Flags::FAST.and(Flags::WHILE_SUBSCRIBED).and(Flags::TELLS_DISK_ERRORS).and(Flags::IN_STREAMS),
+        flags: Flags::FAST
+            .and(Flags::WHILE_SUBSCRIBED)
+            .and(Flags::TELLS_DISK_ERRORS)
+            .and(Flags::IN_STREAMS)
+            .and(Flags::FOR_LINKS),
         categories: CONNECTION,
         group: Group::Connection,
         summary: "Answers PONG, or what it is given.",

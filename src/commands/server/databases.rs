@@ -95,9 +95,13 @@ fn flushdb(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn flushall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_flush_option(arguments)?;
     let flushed = cx.keys.flush(None) as u64;
-    let saving = cx.server.saving().filter(|_| !cx.client.is_loader);
-    // A transaction or script has the keyspace for itself, so that no snapshot can begin before its end.
-    let waits = saving.is_some() && cx.origin == Origin::Client && !cx.server.config.save_points().is_empty();
+    let saving = cx.server.saving().filter(|_| !cx.client.is_loader || cx.client.is_primary);
+    // A transaction or script has the keyspace for itself, so that no snapshot can begin before its end; nor
+    // can one while a primary's stream is applied.
+    let waits = saving.is_some()
+        && cx.origin == Origin::Client
+        && !cx.client.is_primary
+        && !cx.server.config.save_points().is_empty();
     if waits {
         cx.keys.expect(usize::MAX);
     }

@@ -242,7 +242,7 @@ fn pause_cron(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn change_repl_id(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    cx.server.replication.history.write().change_id();
+    cx.server.replication.history.write().forget_ids();
     cx.reply.ok();
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::engine::following::{LinkState, Primary};
 use crate::error::CommandResult;
 use crate::keyspace::sweep;
 use crate::shared::client::Door;
-use crate::shared::pause::Scope;
+use crate::shared::pause::{InForce, Scope};
 use crate::shared::pubsub::Kind;
 use crate::shared::stats::Counter;
 
@@ -207,14 +207,14 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("total_blocking_keys", waited_for);
     fields.add("total_blocking_keys_on_nokey", waited_for_loss);
     let paused = server.pause.in_force(cx.keys.now_ms);
-    fields.add("paused_reason", if paused.is_some() { "client_pause" } else { "none" });
+    fields.add("paused_reason", paused.map_or("none", |pause| pause.purpose.word()));
     let actions = match paused {
         None => "none",
-        Some((Scope::All, _)) => "all",
-        Some((Scope::Write, _)) => "write",
+        Some(InForce { scope: Scope::All, .. }) => "all",
+        Some(_) => "write",
     };
     fields.add("paused_actions", actions);
-    let left_ms = paused.map_or(0, |(_, end_ms)| end_ms.saturating_sub(cx.keys.now_ms));
+    let left_ms = paused.map_or(0, |pause| pause.end_ms.saturating_sub(cx.keys.now_ms));
     fields.add("paused_timeout_milliseconds", left_ms);
 }
 
@@ -262,10 +262,7 @@ fn scripts(cx: &Context<'_>, fields: &mut Fields) {
 fn memory(cx: &Context<'_>, fields: &mut Fields) {
     let server = cx.server;
     let used = server.memory_use();
-    let overhead: u64 = (0..cx.keys.keyspace.database_count())
-        .filter_map(|index| cx.keys.keyspace.physical_if_used(index as u16))
-        .map(|database| database.overhead_bytes() as u64)
-        .sum();
+    let overhead: u64 = cx.keys.keyspace.all_made().map(|database| database.overhead_bytes() as u64).sum();
     let dataset = used.allocated.saturating_sub(overhead);
     let maximum = server.config.int(Directive::Maxmemory).max(0) as u64;
     fields.add("used_memory", used.allocated);
@@ -332,7 +329,8 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
     let loading = &cx.server.loading;
     let (keys_loaded, keys_expired) = loading.keys();
     fields.add("loading", u8::from(loading.is_active()));
-    fields.zeros(&["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    fields.add("async_loading", u8::from(loading.is_beside()));
+    fields.zeros(&["current_cow_peak", "current_cow_size", "current_cow_size_age"]);
     fields.add("current_fork_perc", "0.00");
     let saves = cx.server.saving().map(|saving| saving.figures()).unwrap_or_default();
     fields.add("current_save_keys_processed", saves.keys.0);
@@ -486,8 +484,9 @@ fn link_to_primary(server: &Server, primary: &Primary, fields: &mut Fields) {
     fields.add("master_link_status", if is_up { "up" } else { "down" });
     fields.add("master_last_io_seconds_ago", if is_up { ago_s(link.heard_ms) } else { -1 });
     fields.add("master_sync_in_progress", u8::from(link.state == LinkState::Sync));
-    fields.add("slave_read_repl_offset", offset);
+    fields.add("slave_read_repl_offset", server.following.received());
     fields.add("slave_repl_offset", offset);
+    fields.zeros(&["replicas_repl_buffer_size", "replicas_repl_buffer_peak"]);
     if link.state == LinkState::Sync {
         let (total, read) = link.copy_bytes;
         let left = total.map(|total| total.saturating_sub(read));
@@ -531,10 +530,9 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
         fields.add("role", "master");
         replicas(cx, offset, fields);
     }
-    fields.add("master_failover_state", "no-failover");
+    fields.add("master_failover_state", server.failover_step().word());
     let history = server.replication.history.read();
-    let of_primary = server.following.has().map(|(id, _)| id);
-    fields.add("master_replid", of_primary.as_deref().unwrap_or(history.id()));
+    fields.add("master_replid", history.id());
     fields.add("master_replid2", history.second().map_or_else(|| "0".repeat(40), |(id, _)| id.to_owned()));
     fields.add("master_repl_offset", offset);
     match history.second() {
@@ -543,9 +541,9 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
     }
     fields.add("repl_backlog_active", u8::from(history.is_kept()));
     fields.add("repl_backlog_size", server.config.int(Directive::ReplBacklogSize));
-    let first = server.journal().first();
     let (first_offset, kept) = if history.is_kept() {
-        (history.offset(first) + 1, history.offset(server.journal().end()) - history.offset(first))
+        let (first, end) = history.kept(server.journal().first(), server.journal().end());
+        (first + 1, end.saturating_sub(first))
     } else {
         (0, 0)
     };

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::command::{Category, Flags, Group, args};
 use crate::engine::command::Command;
 use crate::engine::context::{After, Context, Origin};
+use crate::engine::following::LinkState;
 use crate::error::{CommandError, CommandResult};
 use crate::replication::Stage;
 use crate::shared::client::Door;
@@ -78,8 +79,9 @@ fn role(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         reply.bulk(b"slave");
         reply.bulk(primary.host.as_bytes());
         reply.int(i64::from(primary.port));
-        reply.bulk(cx.server.following.link().state.word().as_bytes());
-        reply.int(offset);
+        let state = cx.server.following.link().state;
+        reply.bulk(state.word().as_bytes());
+        reply.int(if state == LinkState::Connected { offset } else { -1 });
         return Ok(());
     }
     if cx.client.door == Door::ReadOnly {

@@ -5,12 +5,18 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::following::Primary;
 use crate::error::{CommandError, CommandResult};
+use crate::replication::failover::Step;
 
 const fn follows(name: &'static str) -> Command {
     Command {
         name,
         arity: 3,
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::STALE).and(Flags::NO_ASYNC_LOADING),
+        flags: Flags::ADMIN
+            .and(Flags::NOSCRIPT)
+            .and(Flags::STALE)
+            .and(Flags::NO_ASYNC_LOADING)
+            .and(Flags::WHOLE_KEYSPACE)
+            .and(Flags::CHANGES_ROLE),
         categories: &[Category::Admin, Category::Dangerous],
         group: Group::Server,
         syntax: "<host:string port:integer | NO ONE>",
@@ -34,8 +40,12 @@ fn replicaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if cx.server.cluster.is_enabled() {
         return Err(CommandError::text("ERR REPLICAOF not allowed in cluster mode."));
     }
+    if cx.server.failover_step() != Step::None {
+        return Err(CommandError::text("ERR REPLICAOF not allowed while failing over."));
+    }
     if args::is(arguments[1], "NO") && args::is(arguments[2], "ONE") {
-        if cx.server.follow_primary(None) {
+        let server = cx.server;
+        if cx.keys.alone(|| server.follow_primary(None)) {
             tracing::info!("PRIMARY MODE enabled (user request)");
         }
         cx.server.config.note_primary(None);
@@ -46,7 +56,8 @@ fn replicaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let Some(port) = port else { return Err(CommandError::text("ERR Invalid master port")) };
     let host = args::text(arguments[1]);
     cx.server.config.note_primary(Some((&host, port as u16)));
-    if cx.server.follow_primary(Some(Primary { host, port: port as u16 })) {
+    let (server, primary) = (cx.server, Primary { host, port: port as u16 });
+    if cx.keys.alone(|| server.follow_primary(Some(primary))) {
         tracing::info!("Connecting to a primary (user request)");
         cx.reply.ok();
     } else {

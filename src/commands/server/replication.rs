@@ -3,8 +3,10 @@
 use crate::command::{Flags, Group, args};
 use crate::engine::command::Command;
 use crate::engine::context::{After, Context};
+use crate::engine::following::LinkState;
 use crate::error::{CommandError, CommandResult};
 use crate::replication::Announced;
+use crate::replication::failover::Step;
 
 /// Longest address that a replica may announce, in bytes (that of a host name).
 const ADDRESS_MAX: usize = 1025;
@@ -21,7 +23,8 @@ pub const COMMANDS: &[Command] = &[
             .and(Flags::LOADING)
             .and(Flags::STALE)
             .and(Flags::ALLOW_BUSY)
-            .and(Flags::IN_STREAMS),
+            .and(Flags::IN_STREAMS)
+            .and(Flags::FOR_LINKS),
         group: Group::Server,
         summary: "Tells a primary about a replica.",
         since: "3.0.0",
@@ -32,7 +35,8 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "psync",
         arity: -3,
-        flags: FOLLOWS,
+        // With FAILOVER it changes the role.
+        flags: FOLLOWS.and(Flags::WHOLE_KEYSPACE).and(Flags::CHANGES_ROLE),
         group: Group::Server,
         summary: "Makes this connection the link of a replica, which goes on where it was.",
         syntax: "replicationid:string offset:integer",
@@ -56,21 +60,33 @@ pub const COMMANDS: &[Command] = &[
 
 fn psync(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let next = args::int(arguments[2])?;
-    follow(cx, Some((arguments[1], next)));
-    Ok(())
+    if arguments.get(3).is_some_and(|word| args::is(word, "FAILOVER")) && cx.client.link.is_none() {
+        let server = cx.server;
+        cx.keys.alone(|| server.take_over(arguments[1]))?;
+    }
+    follow(cx, Some((arguments[1], next)))
 }
 
 fn sync(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    follow(cx, None);
-    Ok(())
+    follow(cx, None)
 }
 
-/// Makes the connection a link, unless it is one.
-fn follow(cx: &mut Context<'_>, asked: Option<(&[u8], i64)>) {
-    if cx.client.link.is_none() {
-        cx.server.follow(cx.client, asked);
-        cx.after = Some(After::Link);
+/// Makes the connection a link, unless it is one. A replica whose own link is down may be given a copy any
+/// time, and would have to cut those that follow it.
+fn follow(cx: &mut Context<'_>, asked: Option<(&[u8], i64)>) -> CommandResult {
+    if cx.client.link.is_some() {
+        return Ok(());
     }
+    if cx.server.failover_step() != Step::None {
+        return Err(CommandError::text("NOMASTERLINK Can't SYNC while failing over"));
+    }
+    let following = &cx.server.following;
+    if following.is_replica() && following.link().state != LinkState::Connected {
+        return Err(CommandError::text("NOMASTERLINK Can't SYNC while not connected with my master"));
+    }
+    cx.server.follow(cx.client, asked);
+    cx.after = Some(After::Link);
+    Ok(())
 }
 
 fn replconf(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

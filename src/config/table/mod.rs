@@ -252,8 +252,8 @@ const BOOL: Kind = Kind::Bool;
 const TEXT: Kind = Kind::Text(None);
 const PORT: Kind = Kind::Integer { min: 0, max: 65535 };
 const UNSET_PORT: Kind = Kind::UnsetPort;
-/// Most databases: their numbers are kept in 16 bits.
-const DATABASES_MAX: i64 = u16::MAX as i64;
+/// Most databases: their numbers, and those of as many that a copy is loaded into, are kept in 16 bits.
+const DATABASES_MAX: i64 = i16::MAX as i64;
 /// A number of things.
 const COUNT: Kind = Kind::Integer { min: 0, max: I32_MAX };
 const SIZE: Kind = Kind::Integer { min: 0, max: I64_MAX };

@@ -34,14 +34,16 @@ pub(super) const SPECS: &[Spec] = &[
         TEXT,
         "",
         "Certificate for connections the server opens itself, PEM.",
-    ),
+    )
+    .active(),
     spec(
         D::TlsClientKeyFile,
         "tls-client-key-file",
         TEXT,
         "",
         "Private key for connections the server opens itself, PEM.",
-    ),
+    )
+    .active(),
     spec(D::TlsClientKeyFilePass, "tls-client-key-file-pass", TEXT, "", "Pass phrase of that key.").secret(),
     spec(
         D::TlsDhParamsFile,
@@ -126,6 +128,6 @@ pub(super) const SPECS: &[Spec] = &[
         "0",
         "Seconds between looks for changed certificate files; 0 never looks.",
     ),
-    spec(D::TlsReplication, "tls-replication", BOOL, "no", "Use TLS between primary and replica."),
+    spec(D::TlsReplication, "tls-replication", BOOL, "no", "Use TLS for the link to a primary.").active(),
     spec(D::TlsCluster, "tls-cluster", BOOL, "no", "Use TLS on the cluster bus."),
 ];

@@ -157,6 +157,11 @@ impl Access<'_, '_> {
         });
     }
 
+    /// Runs `work` alone in the keyspace, at one instant for all other clients.
+    pub fn alone<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        self.while_alone(|_| work())
+    }
+
     /// Runs `work` with the gate held exclusively and no slot locked.
     fn while_alone<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         self.let_go();

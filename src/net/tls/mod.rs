@@ -7,6 +7,7 @@
 
 mod authority;
 mod ciphers;
+mod client;
 mod files;
 mod names;
 mod settings;

@@ -33,6 +33,9 @@ pub enum ClientCertificates {
 pub struct TlsSettings {
     /// Certificate chain and key of the user; without them the server makes its own.
     pub own: Option<OwnFiles>,
+    /// Certificate chain and key of the user for connections that the server opens itself, where they are not
+    /// `own`.
+    pub of_client: Option<OwnFiles>,
     /// Certificates that vouch for clients.
     pub client_authority_file: Option<PathBuf>,
     /// Folder of such certificates.
@@ -109,6 +112,10 @@ impl TlsSettings {
             (None, None) => None,
             _ => return Err(TlsError::HalfPair),
         };
+        let of_client = match (path(Directive::TlsClientCertFile), path(Directive::TlsClientKeyFile)) {
+            (Some(certificate), Some(key)) => Some(OwnFiles { certificate, key }),
+            _ => None,
+        };
         let client_certificates = match &*text(Directive::TlsAuthClients) {
             _ if own.is_none() => ClientCertificates::No,
             "no" => ClientCertificates::No,
@@ -132,6 +139,7 @@ impl TlsSettings {
         };
         Ok(Self {
             own,
+            of_client,
             client_authority_file,
             client_authority_dir,
             client_certificates,

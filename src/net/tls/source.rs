@@ -10,10 +10,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::TlsError;
 use super::authority::server_certificate;
+use super::client::client_config;
 use super::files::{read, read_error};
 use super::settings::{ClientCertificates, OwnFiles, TlsSettings, Versions};
 use crate::config::{Change, Config};
@@ -75,6 +76,16 @@ impl TlsSource {
         Ok(server)
     }
 
+    /// How to speak TLS with another server that this one connects to. Reads files, at each call.
+    ///
+    /// # Errors
+    /// When the configuration asks for what is not there or not supported.
+    pub fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        // It makes the authority where there is none.
+        self.server_config()?;
+        client_config(&TlsSettings::of(&self.config)?)
+    }
+
     /// Reads the files again at the next call, for when they were changed under the same names.
     pub fn reload(&self) {
         *self.made.lock() = None;
@@ -88,7 +99,7 @@ impl TlsSource {
     pub fn check(&self, changes: &[Change]) -> Result<(), TlsError> {
         let settings = TlsSettings::with_changes(&self.config, changes)?;
         if settings.client_authority_file.is_some() || settings.client_authority_dir.is_some() {
-            client_authorities(&settings)?;
+            authorities(&settings)?;
         }
         match settings.own {
             Some(_) => make(&settings, SystemTime::now()).map(drop),
@@ -120,7 +131,7 @@ fn make(
     let builder = match settings.client_certificates {
         ClientCertificates::No => builder.with_no_client_auth(),
         wanted => {
-            let roots = Arc::new(client_authorities(settings)?);
+            let roots = Arc::new(authorities(settings)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
             let verifier = match wanted {
                 ClientCertificates::Optional => verifier.allow_unauthenticated(),
@@ -152,7 +163,7 @@ fn check_parameters(settings: &TlsSettings) -> Result<(), TlsError> {
     Err(TlsError::NoParameters { path: path.clone() })
 }
 
-fn versions(allowed: Versions) -> Vec<&'static SupportedProtocolVersion> {
+pub(super) fn versions(allowed: Versions) -> Vec<&'static SupportedProtocolVersion> {
     let mut versions = Vec::with_capacity(2);
     if allowed.tls13 {
         versions.push(&rustls::version::TLS13);
@@ -163,7 +174,7 @@ fn versions(allowed: Versions) -> Vec<&'static SupportedProtocolVersion> {
     versions
 }
 
-fn own_certificate(
+pub(super) fn own_certificate(
     files: &OwnFiles,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     let chain = certificates(&files.certificate)?;
@@ -184,7 +195,7 @@ fn is_encrypted(text: &[u8]) -> bool {
     has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED")
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(path)?;
     match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
@@ -192,9 +203,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-/// The certificates that vouch for clients, of the file and of the folder. Files in the folder that hold none
+/// The certificates that vouch for others, of the file and of the folder. Files in the folder that hold none
 /// are passed over, as it may hold other things.
-fn client_authorities(settings: &TlsSettings) -> Result<RootCertStore, TlsError> {
+pub(super) fn authorities(settings: &TlsSettings) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &settings.client_authority_file {
         for certificate in certificates(path)? {

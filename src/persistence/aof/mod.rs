@@ -174,9 +174,9 @@ impl AppendOnlyFile {
     ) -> io::Result<RunningWriter> {
         let called = Arc::clone(&shared);
         let reader = server.journal().listen(move || called.wake());
-        let position = server.journal().end();
+        let begin = server.journal().begin_part();
         let (server, folder) = (Arc::clone(server), Arc::clone(&self.folder));
-        let writer = Writer::new(server, Arc::clone(&shared), folder, reader, position, file, file_len)?;
+        let writer = Writer::new(server, Arc::clone(&shared), folder, reader, begin, file, file_len)?;
         // Before any change is made: the thread may take its time to begin, and no reply may go out
         // meanwhile.
         writer.publish();

@@ -14,6 +14,7 @@ use super::writer::{Shared, Switch};
 use crate::aof::Part;
 use crate::config::Directive;
 use crate::engine::Server;
+use crate::journal::Begin;
 use crate::persistence::files::GradualOutput;
 
 /// Bytes after which a base is synced while it is written (`aof-rewrite-incremental-fsync`).
@@ -38,9 +39,9 @@ impl Job {
         self.sync_before(shared);
         let (done, begun) = channel();
         let mut done = Some(done);
-        self.write_base(&mut |position| {
+        self.write_base(&mut |begin| {
             if let Some(done) = done.take() {
-                shared.begin_file(Switch { position, done });
+                shared.begin_file(Switch { begin, done });
             }
         })?;
         let part = begun.recv().map_err(|_| io::Error::other("the append-only file was switched off"))??;
@@ -75,8 +76,8 @@ impl Job {
         self.take_base(None)
     }
 
-    /// Writes all data into the file that is to be the base. `at_begin` hears the position in the journal.
-    pub(super) fn write_base(&self, at_begin: &mut dyn FnMut(u64)) -> io::Result<()> {
+    /// Writes all data into the file that is to be the base. `at_begin` hears the place in the journal.
+    pub(super) fn write_base(&self, at_begin: &mut dyn FnMut(Begin)) -> io::Result<()> {
         let (files, path) = {
             let folder = self.folder.lock();
             (Arc::clone(&folder.files), folder.temporary_base())
@@ -85,9 +86,9 @@ impl Job {
         let base = GradualOutput::new(&*file, self.syncs_bit_by_bit.then_some(SYNC_EACH));
         let mut out = BufWriter::with_capacity(256 << 10, base);
         let is_cancelled = || self.cancelled.load(Ordering::Acquire);
-        let mut at_begin = |position| {
+        let mut at_begin = |begin| {
             self.waits.store(false, Ordering::Release);
-            at_begin(position);
+            at_begin(begin);
         };
         snapshot::write(&self.server, self.is_rdb, &mut at_begin, &is_cancelled, &mut out)?;
         out.flush()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::plain::PlainWriter;
 use crate::config::Directive;
 use crate::engine::Server;
+use crate::journal::Begin;
 use crate::persistence::save::{Begun, SaveError, begin_snapshot, pause_for_tests, write_snapshot};
 
 /// Bytes that are gathered before they are written.
@@ -22,7 +23,7 @@ pub(in crate::persistence) fn is_in_the_way(server: &Server) -> bool {
 }
 
 /// Writes all data as it is at one position, as an RDB file or as requests. `at_begin` is called with that
-/// position while nobody else is in the keyspace: what is changed from there on stands in the journal behind
+/// place while nobody else is in the keyspace: what is changed from there on stands in the journal behind
 /// it. Waits while another snapshot is being read; `is_cancelled` ends the wait and the writing.
 ///
 /// # Errors
@@ -30,7 +31,7 @@ pub(in crate::persistence) fn is_in_the_way(server: &Server) -> bool {
 pub(in crate::persistence) fn write(
     server: &Server,
     is_rdb: bool,
-    at_begin: &mut dyn FnMut(u64),
+    at_begin: &mut dyn FnMut(Begin),
     is_cancelled: &dyn Fn() -> bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {

@@ -24,7 +24,7 @@ use super::syncer::Syncer;
 use crate::aof::Part;
 use crate::config::Directive;
 use crate::engine::Server;
-use crate::journal::Reader;
+use crate::journal::{Begin, Reader};
 use crate::persistence::files::Output;
 
 use super::folder::Folder;
@@ -65,7 +65,7 @@ enum Policy {
 /// A new incremental file is to begin at a position.
 pub struct Switch {
     /// Where it begins in the journal.
-    pub position: u64,
+    pub begin: Begin,
     /// Told once it has begun, or why it could not.
     pub done: Sender<io::Result<Part>>,
 }
@@ -147,6 +147,8 @@ pub struct Writer {
     folder: Arc<Mutex<Folder>>,
     reader: Reader,
     file: Arc<dyn Output>,
+    /// Where the file begins in the journal; `None` once there is anything in it.
+    begin: Option<Begin>,
     /// Bytes of the file that are known to be right, and of those the ones that are synced.
     file_len: u64,
     synced_len: u64,
@@ -172,13 +174,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer that goes on at the end of a file. `position` is where the reader stands.
+    /// A writer that goes on at the end of a file. `begin` is where the reader stands.
     pub fn new(
         server: Arc<Server>,
         shared: Arc<Shared>,
         folder: Arc<Mutex<Folder>>,
         reader: Reader,
-        position: u64,
+        begin: Begin,
         file: Arc<dyn Output>,
         file_len: u64,
     ) -> io::Result<Self> {
@@ -189,10 +191,11 @@ impl Writer {
             folder,
             reader,
             file,
+            begin: Some(begin),
             file_len,
             synced_len: file_len,
-            written: position,
-            synced: position,
+            written: begin.position,
+            synced: begin.position,
             unwritten: VecDeque::new(),
             kept: VecDeque::new(),
             kept_bytes: 0,
@@ -342,9 +345,9 @@ impl Writer {
         let end = position + bytes.len() as u64;
         let mut at = position;
         for switch in &*self.shared.switches.lock() {
-            if at < switch.position && switch.position < end {
-                self.unwritten.push_back(bytes.split_to((switch.position - at) as usize));
-                at = switch.position;
+            if at < switch.begin.position && switch.begin.position < end {
+                self.unwritten.push_back(bytes.split_to((switch.begin.position - at) as usize));
+                at = switch.begin.position;
             }
         }
         self.unwritten.push_back(bytes);
@@ -358,15 +361,20 @@ impl Writer {
             std::thread::sleep(Duration::from_micros(delay_us));
         }
         let noted = self.note_time()?;
+        let select = Bytes::from(self.begin.map_or_else(Vec::new, |begin| begin.select_before(bytes)));
+        if !select.is_empty() {
+            self.file.write(&select)?;
+        }
         self.file.write(bytes)?;
-        self.file_len += noted.len() as u64 + bytes.len() as u64;
+        self.begin = None;
+        self.file_len += (noted.len() + select.len() + bytes.len()) as u64;
         self.written += bytes.len() as u64;
         self.shared.file_bytes.store(self.file_len, Ordering::Relaxed);
         if self.policy() == Policy::Never {
             self.keeps_all = false;
             self.forget_kept(u64::MAX);
         }
-        for part in [noted, bytes.clone()] {
+        for part in [noted, select, bytes.clone()] {
             self.keep(part);
         }
         Ok(())
@@ -407,7 +415,7 @@ impl Writer {
     fn switch_if_due(&mut self) -> io::Result<()> {
         loop {
             let mut switches = self.shared.switches.lock();
-            let is_due = switches.front().is_some_and(|switch| switch.position <= self.written);
+            let is_due = switches.front().is_some_and(|switch| switch.begin.position <= self.written);
             let Some(switch) = (if is_due { switches.pop_front() } else { None }) else { return Ok(()) };
             drop(switches);
             // The old file is whole on disk before the manifest names the next one.
@@ -420,6 +428,7 @@ impl Writer {
                 self.shared.other_bytes.fetch_add(self.file_len, Ordering::Relaxed);
                 self.shared.file_bytes.store(0, Ordering::Relaxed);
                 (self.file, self.file_len, self.synced_len, self.noted_s) = (file, 0, 0, 0);
+                self.begin = Some(switch.begin);
                 part
             });
             // The rewrite that asked may have been given up.

@@ -18,12 +18,14 @@ use crate::keyspace::database::Database;
 use crate::keyspace::prefetch;
 use crate::keyspace::reaper::FreeReason;
 use crate::keyspace::record::Record;
+use crate::keyspace::staged::Staged;
 use crate::keyspace::table;
 use crate::lua::functions::Policy;
 use crate::persistence::files::Files;
 use crate::rdb::file::read::{Accept, Attributes, FileReader, Item, Key, Next};
 use crate::rdb::file::{Fault, FileError, HEADER};
 use crate::rdb::{Element, FooterCheck, Limits, Nothing};
+use crate::replication::StreamPlace;
 
 /// Bytes read from a file at once.
 const PIECE: usize = 1 << 20;
@@ -94,8 +96,10 @@ pub struct Loaded {
     pub all_fields_expired: u64,
     /// Offset behind the file's last byte: what follows is of something else.
     pub end: u64,
-    /// Replication id and offset that the file was written at.
-    pub replication: Option<(String, u64)>,
+    /// The place in the stream that the file was written at.
+    pub replication: Option<StreamPlace>,
+    /// Sources of its libraries of functions, where they are not added to those that are there.
+    pub functions: Vec<Vec<u8>>,
 }
 
 /// Loads the file at `path`. Its bytes and keys are added to the server's figures of loading; whether data
@@ -105,7 +109,7 @@ pub struct Loaded {
 /// A file that cannot be read or is broken. What was loaded before stays.
 pub fn load(server: &Server, files: &dyn Files, path: &Path, purpose: Purpose) -> Result<Loaded, LoadError> {
     let file = files.read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })?;
-    load_from(server, file, path, purpose)
+    load_from(server, file, path, purpose, None)
 }
 
 /// Reads the first bytes of the file at `path`: whether it is one that can be loaded, as far as they tell.
@@ -134,7 +138,8 @@ pub fn check_head(server: &Server, bytes: &[u8], path: &Path) -> Result<(), Load
     Err(LoadError::Wrong { path: path.to_owned(), error })
 }
 
-/// Loads what `source` returns; `path` is its name in errors.
+/// Loads what `source` returns; `path` is its name in errors. With `staged` keys go into databases that nobody
+/// sees, and libraries of functions are only collected.
 ///
 /// # Errors
 /// See [`load`].
@@ -143,11 +148,13 @@ pub fn load_from(
     source: impl Read,
     path: &Path,
     purpose: Purpose,
+    staged: Option<&Staged<'_>>,
 ) -> Result<Loaded, LoadError> {
     let threads = server.identity.workers.max(1);
     let (sender, receiver) = sync_channel(WAITING * threads);
-    let inserter = Inserter::new(server, purpose);
+    let inserter = Inserter { staged, ..Inserter::new(server, purpose) };
     let mut reading = Reading::new(server, path, sender);
+    reading.collects_functions = staged.is_some();
     if purpose == Purpose::Addition {
         reading.policy = Policy::Replace;
     }
@@ -182,6 +189,7 @@ pub fn load_from(
             let mut loaded = inserter.loaded.into_inner();
             loaded.end = reading.end;
             loaded.replication = reading.replication();
+            loaded.functions = reading.functions;
             Ok(loaded)
         }
     }
@@ -249,6 +257,9 @@ struct Reading<'s> {
     end: u64,
     replication_id: Option<String>,
     replication_offset: Option<u64>,
+    stream_database: Option<usize>,
+    collects_functions: bool,
+    functions: Vec<Vec<u8>>,
     delay: Delay,
 }
 
@@ -300,6 +311,9 @@ impl<'s> Reading<'s> {
             end: 0,
             replication_id: None,
             replication_offset: None,
+            stream_database: None,
+            collects_functions: false,
+            functions: Vec::new(),
             delay: Delay::new(server.config.int(Directive::KeyLoadDelay)),
         }
     }
@@ -407,17 +421,23 @@ impl<'s> Reading<'s> {
             b"aof-base" | b"aof-preamble" if &*text != "0" => tracing::info!("RDB is base AOF"),
             b"repl-id" if value.len() == 40 => self.replication_id = Some(text.into_owned()),
             b"repl-offset" => self.replication_offset = number(),
+            b"repl-stream-db" => self.stream_database = number().and_then(|number| number.try_into().ok()),
             [b'%', ..] => tracing::info!("RDB '{}': {text}", String::from_utf8_lossy(name)),
             _ => {}
         }
     }
 
-    /// Id and offset of the replication history, if the file has both.
-    fn replication(&mut self) -> Option<(String, u64)> {
-        Some((self.replication_id.take()?, self.replication_offset?))
+    /// The place in the replication history, if the file has its id and offset.
+    fn replication(&mut self) -> Option<StreamPlace> {
+        let database = self.stream_database.unwrap_or(0);
+        Some(StreamPlace { id: self.replication_id.take()?, offset: self.replication_offset?, database })
     }
 
-    fn function(&self, source: &Element<'_>) -> Result<(), Fault> {
+    fn function(&mut self, source: &Element<'_>) -> Result<(), Fault> {
+        if self.collects_functions {
+            self.functions.push(source.to_vec());
+            return Ok(());
+        }
         let server = self.server;
         let limit = crate::lua::memory_limit(&server.config);
         let turn = server.scripting.libraries.change();
@@ -432,6 +452,7 @@ impl<'s> Reading<'s> {
 /// The threads that read values and insert them.
 struct Inserter<'s> {
     server: &'s Server,
+    staged: Option<&'s Staged<'s>>,
     limits: Limits,
     /// Keys and fields that ended before this are left out.
     past_ms: u64,
@@ -452,6 +473,7 @@ impl<'s> Inserter<'s> {
         let string_max = Accept::default().string_max;
         Self {
             server,
+            staged: None,
             limits: server.settings.collections.of_payloads(FooterCheck::default(), string_max),
             past_ms: if purpose == Purpose::Base { 0 } else { now_ms },
             replaces: purpose == Purpose::Addition,
@@ -508,7 +530,10 @@ impl<'s> Inserter<'s> {
     fn insert(&self, worker: usize, batch: &Batch) -> Result<Loaded, FileError> {
         let keyspace = &self.server.keyspace;
         let shared = keyspace.gate.shared(worker);
-        let database = keyspace.physical(shared[batch.database]);
+        let database = match self.staged {
+            Some(staged) => staged.database(batch.database),
+            None => keyspace.physical(shared[batch.database]),
+        };
         let mut loaded = Loaded::default();
         let names: Vec<_> = batch.keys().map(|key| keyspace.hasher().hash(key.name)).collect();
         let mut keys = batch.keys();

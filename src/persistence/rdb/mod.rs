@@ -12,6 +12,7 @@ use super::files::Files;
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::rdb::file::{Fault, FileError};
+use crate::replication::StreamPlace;
 use load::{LoadError, Purpose};
 
 /// The file that holds all the data: `dbfilename` in `dir`, if there is one.
@@ -21,7 +22,7 @@ pub fn existing_file(server: &Server) -> Option<PathBuf> {
     path.try_exists().unwrap_or(true).then_some(path)
 }
 
-/// Loads the file that holds all the data, and logs what it held. Returns id and offset of the stream that
+/// Loads the file that holds all the data, and logs what it held. Returns the place in the stream that
 /// went on behind it, if it names any.
 ///
 /// # Errors
@@ -31,7 +32,7 @@ pub fn load_data(
     files: &dyn Files,
     path: &Path,
     purpose: Purpose,
-) -> Result<Option<(String, u64)>, LoadError> {
+) -> Result<Option<StreamPlace>, LoadError> {
     let started = Instant::now();
     // What is no file has no length, and an error when it is opened.
     server.loading.expect(files.len(path).unwrap_or(0));

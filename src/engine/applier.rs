@@ -1,0 +1,199 @@
+//! [`Applier`]: runs a primary's stream, and relays it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use thiserror::Error;
+
+use super::Server;
+use super::batch::{Scratch, Stop};
+use super::client::Client;
+use super::following::Primary;
+use crate::aof::{PartError, Requests, Step};
+use crate::command::spec::Flags;
+use crate::config::Directive;
+
+/// Why a primary's stream is not followed any further.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// A request in it cannot be read.
+    #[error("{0}")]
+    Format(#[from] PartError),
+    /// A request or a transaction in it is too long.
+    #[error("a request or transaction of more than {0} bytes")]
+    TooLong(usize),
+    /// A line in it is no request.
+    #[error("a line that is no request")]
+    NoRequest,
+    /// Another primary is followed, or none.
+    #[error("what is not followed any more")]
+    Over,
+    /// A request in it is none that a stream holds.
+    #[error("a request that cannot be applied: {0}")]
+    Refused(String),
+}
+
+/// How errors begin that say that a request names no command, is none, or stands in no stream.
+const NO_STREAM: [&[u8]; 4] = [
+    b"ERR unknown command",
+    b"ERR unknown subcommand",
+    b"ERR wrong number of arguments for",
+    b"ERR not in the stream of a primary",
+];
+
+/// Bytes beyond `proto-max-bulk-len` that a request may have.
+const REQUEST_ROOM: usize = 64 << 20;
+
+/// What became of bytes of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Whether the primary asked for an acknowledgement.
+    pub asked: bool,
+    /// Whether something slow is in the way of the rest: it is to be tried again in a moment.
+    pub waits: bool,
+}
+
+/// Runs a primary's stream, and relays what has run.
+pub struct Applier {
+    primary: Arc<Primary>,
+    client: Client,
+    scratch: Scratch,
+    replies: Vec<u8>,
+    buffer: Vec<u8>,
+    /// Bytes at the buffer's front that were dealt with.
+    done: usize,
+    requests: Requests,
+    /// Bytes of a transaction whose EXEC has not come, from its MULTI on.
+    group: Vec<u8>,
+}
+
+impl Applier {
+    /// Makes one for the stream of this primary, from the place on where the data are.
+    pub fn new(server: &Server, primary: &Arc<Primary>) -> Self {
+        let _stream = server.following.hold_stream();
+        let mut client = Client::that_repeats(server);
+        client.is_primary = true;
+        let database = server.journal().database().unwrap_or(0);
+        if database < server.keyspace.database_count() {
+            client.select(database);
+        }
+        Self {
+            primary: Arc::clone(primary),
+            client,
+            scratch: Scratch::default(),
+            replies: Vec::new(),
+            buffer: Vec::new(),
+            done: 0,
+            requests: Requests::new(server.following.offset()),
+            group: Vec::new(),
+        }
+    }
+
+    /// Runs what has come.
+    ///
+    /// # Errors
+    /// The link is to be closed.
+    pub fn apply(&mut self, server: &Server, bytes: &[u8]) -> Result<Applied, Fault> {
+        self.buffer.drain(..self.done);
+        self.done = 0;
+        self.buffer.extend_from_slice(bytes);
+        server.following.received.store(self.requests.offset() + self.buffer.len() as u64, Relaxed);
+        let mut waits = false;
+        while !waits {
+            match self.requests.step(&self.buffer[self.done..]) {
+                Ok(Step::More) => break,
+                Ok(Step::Run(count)) => waits = self.run_and_relay(server, count)?,
+                Ok(Step::Skip(_)) => return Err(Fault::NoRequest),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let limit = server.config.unsigned(Directive::ProtoMaxBulkLen) as usize;
+        if (self.buffer.len() - self.done).max(self.group.len()) > limit.saturating_add(REQUEST_ROOM) {
+            // It would come again and again.
+            server.following.need_copy();
+            return Err(Fault::TooLong(limit));
+        }
+        Ok(Applied { asked: std::mem::take(&mut self.client.ack_asked), waits })
+    }
+
+    /// Runs the first `count` requests and relays those that ran: data and offset agree whenever the stream is
+    /// held. Returns whether something slow is in the way of the others.
+    fn run_and_relay(&mut self, server: &Server, count: usize) -> Result<bool, Fault> {
+        let _stream = server.following.hold_stream();
+        if !server.following.is_followed(&self.primary) {
+            return Err(Fault::Over);
+        }
+        if server.loading.is_active() {
+            // Data are read again (DEBUG RELOAD): what was changed meanwhile would be lost.
+            return Ok(true);
+        }
+        let (ran, fault) = self.run(server, count);
+        // What ran counts, whatever becomes of the link: it must not run again.
+        if let Err(error) = self.relay(server, ran) {
+            server.following.need_copy();
+            return Err(error.into());
+        }
+        fault.map_or(Ok(ran == 0), Err)
+    }
+
+    /// Runs the first `count` requests. Returns how many have run, and what was wrong with them.
+    fn run(&mut self, server: &Server, count: usize) -> (usize, Option<Fault>) {
+        let Self { client, scratch, replies, requests, buffer, done, .. } = self;
+        replies.clear();
+        let end = server.run_batch(client, scratch, requests.decoder(), &buffer[*done..], count, replies);
+        if let Some(error) = super::replies::first_error(replies) {
+            let text = String::from_utf8_lossy(error).into_owned();
+            if NO_STREAM.iter().any(|begin| error.starts_with(begin)) {
+                return (end.executed, Some(Fault::Refused(text)));
+            }
+            tracing::error!("a request of the primary was answered by an error: {text}");
+        }
+        match end.stop {
+            Some(Stop::After(after)) => (end.executed, Some(Fault::Refused(format!("{after:?}")))),
+            Some(Stop::Busy | Stop::Paused) | None => (end.executed, None),
+        }
+    }
+
+    /// Relays the first `count` requests, which have run.
+    fn relay(&mut self, server: &Server, count: usize) -> Result<(), PartError> {
+        let is_for_links = |id: Option<u32>| {
+            id.is_some_and(|id| server.commands.entries()[id as usize].spec.flags.has(Flags::FOR_LINKS))
+        };
+        if !self.scratch.commands().take(count).any(is_for_links) {
+            return self.relay_some(server, count, false);
+        }
+        let for_links: Vec<bool> = self.scratch.commands().take(count).map(is_for_links).collect();
+        let mut rest = &for_links[..];
+        while let Some(&first) = rest.first() {
+            let by_itself = first && self.group.is_empty();
+            let others = rest.iter().skip(1).take_while(|for_links| !**for_links).count();
+            let piece = if by_itself { 1 } else { 1 + others };
+            self.relay_some(server, piece, by_itself)?;
+            rest = &rest[piece..];
+        }
+        Ok(())
+    }
+
+    /// Relays the first `count` requests up to the end of the last whole one, or of the last whole
+    /// transaction.
+    fn relay_some(&mut self, server: &Server, count: usize, for_links: bool) -> Result<(), PartError> {
+        let Self { buffer, done, requests, group, client, .. } = self;
+        let dropped = requests.consume(&buffer[*done..], count)?;
+        let bytes = &buffer[*done..*done + dropped];
+        *done += dropped;
+        let open = (requests.offset() - requests.whole()) as usize;
+        let journal = server.journal();
+        if open == 0 && group.is_empty() {
+            journal.relay(bytes, client.database, for_links);
+        } else {
+            group.extend_from_slice(bytes);
+            let whole = group.len() - open;
+            if whole > 0 {
+                journal.relay(&group[..whole], client.database, false);
+                group.drain(..whole);
+            }
+        }
+        server.following.offset.store(requests.whole(), Relaxed);
+        Ok(())
+    }
+}
