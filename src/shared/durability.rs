@@ -132,8 +132,8 @@ impl Durability {
     }
 
     /// Publishes how far changes are on disk (`None` where no file holds all data), how far replies may be
-    /// sent, and whether they wait for that. `released` is asked behind a lock that [`hold`](Self::hold) takes too. Calls the clients whose replies
-    /// waited for it, and returns the waits of WAITAOF that are over.
+    /// sent, and whether they wait for that. `released` is asked behind a lock that [`hold`](Self::hold) takes
+    /// too. Calls the clients whose replies waited for it, and returns the waits of WAITAOF that are over.
     pub fn publish(&self, released: impl FnOnce() -> (u64, bool), synced: Option<u64>) -> Vec<Arc<Waiter>> {
         let mut waiting = self.waiting.lock();
         let (released, is_strict) = released();
