@@ -255,7 +255,7 @@ impl Server {
     }
 
     /// Puts a request into the stream that replicas get and no file.
-    pub(super) fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
+    fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
         let mut entries = Entries::default();
         entries.push(None, words);
         // Behind the lock, since a stream that ends meanwhile must not be written into.

@@ -35,6 +35,8 @@ pub struct Faults {
     pub count: AtomicI64,
     /// While set, syncs do not end.
     pub holds_syncs: AtomicBool,
+    /// While set, syncs of files with changes, not of bases, do not end.
+    pub holds_syncs_of_changes: AtomicBool,
     /// The files that were written, by their present names.
     outputs: Mutex<HashMap<PathBuf, Arc<FaultyOutput>>>,
 }
@@ -89,6 +91,8 @@ pub struct FaultyFiles(pub Arc<Faults>);
 struct FaultyOutput {
     faults: Arc<Faults>,
     file: Arc<dyn Output>,
+    /// Whether it is a file with changes.
+    of_changes: bool,
     len: AtomicU64,
     synced: AtomicU64,
     syncs: AtomicU64,
@@ -97,7 +101,8 @@ struct FaultyOutput {
 impl FaultyFiles {
     fn output(&self, path: &Path, file: Arc<dyn Output>, len: u64) -> Arc<dyn Output> {
         let (len, synced, syncs) = (AtomicU64::new(len), AtomicU64::new(len), AtomicU64::new(0));
-        let output = Arc::new(FaultyOutput { faults: Arc::clone(&self.0), file, len, synced, syncs });
+        let (faults, of_changes) = (Arc::clone(&self.0), path.to_string_lossy().contains(".incr."));
+        let output = Arc::new(FaultyOutput { faults, file, of_changes, len, synced, syncs });
         self.0.outputs.lock().insert(path.to_owned(), Arc::clone(&output));
         output
     }
@@ -167,7 +172,10 @@ impl Output for FaultyOutput {
 
     fn sync(&self) -> io::Result<()> {
         let len = self.len.load(SeqCst);
-        while self.faults.holds_syncs.load(SeqCst) {
+        let is_held = |held: &AtomicBool| held.load(SeqCst);
+        while is_held(&self.faults.holds_syncs)
+            || self.of_changes && is_held(&self.faults.holds_syncs_of_changes)
+        {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         if let Err(error) = self.faults.check(&self.faults.sync) {
