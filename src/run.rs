@@ -1,13 +1,16 @@
 //! Starting and ending a server with its sockets and threads.
 
+mod hand_over;
+
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use hand_over::HandOver;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -31,6 +34,7 @@ use crate::persistence::lock::FolderError;
 use crate::persistence::rdb;
 use crate::persistence::rdb::load::{LoadError, Purpose};
 use crate::persistence::save::Saver;
+use crate::replication::failover::Step;
 use crate::shared::clock::Clock;
 use crate::worker;
 
@@ -124,13 +128,15 @@ fn start_server(
 ) -> Result<Handle, StartError> {
     let workers = worker_count(&config);
     let numbers = Arc::new(worker::Numbers::new(workers));
-    let (parked, stopped, giving) = (Arc::clone(&numbers), Arc::clone(&numbers), numbers);
+    let (parked, stopped) = (Arc::clone(&numbers), Arc::clone(&numbers));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("kvarts-worker")
         // Scripts nest calls and tables; only what is used of it takes memory.
         .thread_stack_size(16 << 20)
-        .on_thread_stop(move || stopped.give_back())
+        .on_thread_stop(move || {
+            stopped.give_back();
+        })
         // Only threads that run tasks park.
         .on_thread_park(move || {
             parked.take();
@@ -152,7 +158,8 @@ fn start_server(
     let saver = Saver::new(&server, Arc::clone(&files));
     saver.lock()?;
     server.set_saving(Arc::new(Arc::clone(&saver)));
-    server.scripting.set_give_way(Arc::new(move |pause| give_way(pause, &giving)));
+    let hand_over = HandOver::new(numbers);
+    server.scripting.set_give_way(Arc::new(move |pause| hand_over.give_way(pause)));
     let copies = CopyMaker::new(&server, Arc::clone(&files));
     server.set_full_copies(Arc::new(Arc::clone(&copies)));
     let append_only = AppendOnlyFile::new(&server, Arc::clone(&files));
@@ -444,28 +451,6 @@ impl Drop for Handle {
     }
 }
 
-/// Has another thread take over the tasks that this one would run, and waits until some thread runs tasks,
-/// but no longer than `pause`: where no thread has come up by then, this one has its tasks back. Returns
-/// whether one has. Does nothing on a thread that runs no tasks (the sweeper's).
-fn give_way(pause: Duration, numbers: &worker::Numbers) -> bool {
-    /// Time between two looks, to which the system adds the slack of its timers.
-    const LOOK: Duration = Duration::from_micros(20);
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return true };
-    numbers.give_back();
-    crate::lua::drop_idle_machines();
-    tokio::task::block_in_place(|| {
-        // A task for whatever thread is free: it wakes a sleeping worker, which then listens to the sockets.
-        let ran = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&ran);
-        runtime.spawn(async move { seen.store(true, Ordering::Release) });
-        let deadline = Instant::now() + pause;
-        while !ran.load(Ordering::Acquire) && Instant::now() < deadline {
-            std::thread::sleep(LOOK);
-        }
-        ran.load(Ordering::Acquire)
-    })
-}
-
 /// One worker a core that this process may use, unless `io-threads` asks for more than one itself.
 fn worker_count(config: &Config) -> usize {
     match config.int(Directive::IoThreads) {
@@ -507,9 +492,13 @@ async fn housekeeping(server: Arc<Server>) {
 
 /// Pings replicas and begins their copies when it is time.
 async fn look_after_replicas(server: Arc<Server>) {
-    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let (mut tick, quick) = (tokio::time::interval(Duration::from_millis(100)), Duration::from_millis(2));
     loop {
-        tick.tick().await;
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = server.replication.look.notified() => {}
+            () = tokio::time::sleep(quick), if server.failover_step() == Step::WaitsForSync => {}
+        }
         if !server.replication.replicas.had_any() {
             continue;
         }

@@ -54,12 +54,13 @@ impl Numbers {
         }
     }
 
-    /// Gives back this thread's number, if it has one.
-    pub fn give_back(&self) {
+    /// Gives back this thread's number, if it has one. Returns whether it had.
+    pub fn give_back(&self) -> bool {
         let index = INDEX.replace(NONE);
         if index != NONE {
             self.0.lock().push(index);
         }
+        index != NONE
     }
 }
 

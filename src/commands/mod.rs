@@ -29,6 +29,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         generic::keys::COMMANDS,
         generic::scan::COMMANDS,
         server::databases::COMMANDS,
+        server::failover::COMMANDS,
         server::replicaof::COMMANDS,
         generic::expire::COMMANDS,
         generic::dump::COMMANDS,

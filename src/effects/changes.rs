@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 
 use super::key_queue::KeyQueue;
-use super::told::Told;
+use super::told::{Told, word_of_removal};
 use super::{Effects, Message};
 use crate::journal::Mark;
 use crate::keyspace::change::{ChangeSink, EventClass};
@@ -275,12 +275,13 @@ impl Drop for ChangeBuffer<'_> {
 impl ChangeSink for ChangeBuffer<'_> {
     #[inline]
     fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
-        if matches!(class, EventClass::EXPIRED | EventClass::EVICTED) {
-            self.enter_own(database, &[b"DEL", key.bytes]);
-        }
         if self.listens() {
             self.tell(database, key, Some((class, event)), Some(Cause::of(class)));
         }
+    }
+
+    fn removed(&self, database: usize, key: &HashedKey<'_>, lazily: bool) {
+        self.enter_own(database, &[word_of_removal(lazily), key.bytes]);
     }
 
     fn touched(&self, database: usize, key: &HashedKey<'_>) {
@@ -303,12 +304,9 @@ impl ChangeSink for ChangeBuffer<'_> {
         }
     }
 
-    fn flushed(&self, database: Option<usize>) {
+    fn flushed(&self, database: usize, all: bool) {
         if self.is_journaled() {
-            match database {
-                Some(number) => self.enter_now(number, &[b"FLUSHDB"]),
-                None => self.enter_now(None, &[b"FLUSHALL"]),
-            }
+            self.enter_now(database, &[if all { b"FLUSHALL" } else { b"FLUSHDB" }]);
         }
         if !self.effects.tracking.any() || self.is_silent() {
             return;
@@ -319,8 +317,12 @@ impl ChangeSink for ChangeBuffer<'_> {
         }
     }
 
+    fn watched(&self, database: usize) -> Vec<Box<[u8]>> {
+        self.effects.watches.of_database(database)
+    }
+
     fn of_interest(&self, database: usize) -> Vec<Box<[u8]>> {
-        let mut keys = self.effects.watches.of_database(database);
+        let mut keys = self.watched(database);
         keys.extend(self.effects.waiting.of_database(database));
         keys
     }

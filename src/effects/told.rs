@@ -9,6 +9,12 @@ use crate::journal::Mark;
 /// Memory that a thread keeps for the entries of its next batch, in bytes at most.
 const KEEP: usize = 64 << 10;
 
+/// The request that removes a key where the journal is repeated, as Redis writes it: how the value is freed
+/// there follows from how it is freed here.
+pub fn word_of_removal(lazily: bool) -> &'static [u8] {
+    if lazily { b"UNLINK" } else { b"DEL" }
+}
+
 thread_local! {
     /// The memory of the last batch's entries.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };

@@ -7,6 +7,7 @@ use crate::command::request::resp_bytes;
 use crate::command::spec::{Flags, Group};
 use crate::command::table::Entry;
 use crate::effects::ChangeBuffer;
+use crate::effects::told::word_of_removal;
 use crate::engine::Server;
 use crate::engine::client::Client;
 use crate::engine::monitor::{Source, UNSEEN};
@@ -16,6 +17,7 @@ use crate::keyspace::access::Access;
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::prefetch;
+use crate::keyspace::reaper::FreeReason;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
@@ -256,6 +258,13 @@ impl<'a> Context<'a> {
     pub fn enter_deleted(&self, key: &HashedKey<'_>) {
         if self.is_journaled() {
             self.enter(&[b"DEL", key.bytes]);
+        }
+    }
+
+    /// [`enter_deleted`](Self::enter_deleted), where the value was freed for this reason.
+    pub fn enter_removed(&self, key: &HashedKey<'_>, loss: FreeReason) {
+        if self.is_journaled() {
+            self.enter(&[word_of_removal(self.keys.keyspace.reaper.is_lazy(loss)), key.bytes]);
         }
     }
 

@@ -20,8 +20,10 @@ use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::effects::ChangeBuffer;
+use crate::effects::told::word_of_removal;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock};
+use crate::keyspace::reaper::FreeReason;
 use crate::resp::encode::Reply;
 use crate::shared::waiter::WaitFor;
 
@@ -81,8 +83,9 @@ impl<'a> Context<'a> {
         let result = run(self, arguments);
         if self.dirty != dirty && self.changes.entered() == entered {
             // What the command took for absent is absent where it is repeated.
+            let word = word_of_removal(self.keys.keyspace.reaper.is_lazy(FreeReason::Expired));
             self.keys.for_each_seen_ended(seen_ended, |database, key| {
-                self.changes.enter(database, &[b"DEL", key]);
+                self.changes.enter(database, &[word, key]);
             });
             self.changes.enter(database, arguments);
         }

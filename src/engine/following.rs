@@ -144,6 +144,11 @@ impl Following {
         self.is_replica() && !self.is_connected.load(Relaxed) && !self.answers_stale.load(Relaxed)
     }
 
+    /// Whether the stream of a primary comes.
+    pub fn is_connected(&self) -> bool {
+        self.is_connected.load(Relaxed)
+    }
+
     /// Which server is followed, if one is.
     pub fn primary(&self) -> Option<Arc<Primary>> {
         self.wanted.borrow().clone()

@@ -10,9 +10,10 @@ use crate::command::table::Entry;
 use crate::config::Directive;
 use crate::error::CommandError;
 use crate::keyspace::key_hash::slot_of_hash;
+use crate::replication::failover::Step;
 use crate::resp::Version;
 use crate::shared::client::Door;
-use crate::shared::pause::Scope;
+use crate::shared::pause::{InForce, Purpose, Scope};
 
 /// The judgement.
 #[derive(Debug)]
@@ -38,6 +39,12 @@ fn writes(client: &Client, flags: Flags) -> bool {
 fn runs_while_loading(client: &Client, flags: Flags) -> bool {
     let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
     flags.has(Flags::LOADING) && queued.is_none_or(|transaction| !transaction.needs_data)
+}
+
+/// Returns whether a request, or all commands in an EXEC's queue, may run although the data may be old.
+fn runs_while_stale(client: &Client, flags: Flags) -> bool {
+    let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
+    flags.has(Flags::STALE) && queued.is_none_or(|transaction| !transaction.needs_fresh)
 }
 
 /// Judges a request of a file, which may be any, or of a primary's stream: there only what changes data, and
@@ -82,6 +89,12 @@ impl Server {
         {
             return Verdict::Refuse(refused);
         }
+        if client.capa_redirect
+            && self.following.is_replica()
+            && let Some(verdict) = self.redirect(client, flags)
+        {
+            return verdict;
+        }
         if self.lacks_replicas() && writes(client, flags) {
             return Verdict::Refuse(CommandError::NoReplicas);
         }
@@ -90,7 +103,8 @@ impl Server {
         {
             return Verdict::Refuse(refused);
         }
-        if flags.has(Flags::WRITE) && (client.door == Door::ReadOnly || self.following.refuses_writes()) {
+        // What was queued before this server became a replica must not run on it either.
+        if writes(client, flags) && (client.door == Door::ReadOnly || self.following.refuses_writes()) {
             return Verdict::Refuse(CommandError::ReadOnlyReplica);
         }
         if client.version == Version::Resp2
@@ -102,7 +116,7 @@ impl Server {
                 entry.full_name
             )));
         }
-        if self.following.refuses_reads() && !flags.has(Flags::STALE) {
+        if self.following.refuses_reads() && !runs_while_stale(client, flags) {
             return Verdict::Refuse(CommandError::PrimaryDown);
         }
         if self.loading.is_active() && !runs_while_loading(client, flags) {
@@ -139,6 +153,35 @@ impl Server {
             return Some(CommandError::SnapshotFailed);
         }
         self.durability.refusal()
+    }
+
+    /// Sends a client that follows redirections to the primary with what it writes, and with what it reads
+    /// unless it said READONLY. While a failover is under way there is none to send it to: it waits.
+    #[cold]
+    fn redirect(&self, client: &Client, flags: Flags) -> Option<Verdict> {
+        let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
+        let flags = queued.map_or(flags, |transaction| flags.and(transaction.flags));
+        if self.cluster.is_enabled()
+            || !flags.has(Flags::WRITE) && (client.readonly || !flags.has(Flags::READONLY))
+        {
+            return None;
+        }
+        if self.failover_step() == Step::InProgress {
+            return Some(Verdict::Wait);
+        }
+        let primary = self.following.primary()?;
+        Some(Verdict::Refuse(CommandError::new(format!("REDIRECT {}:{}", primary.host, primary.port))))
+    }
+
+    /// Ends a pause. What waited for it is tried again.
+    pub fn end_pause(&self, purpose: Purpose) {
+        self.pause.end(purpose);
+        self.upkeep.keeper.wake();
+        for client in self.clients.all() {
+            if client.blocked.load(std::sync::atomic::Ordering::Relaxed) {
+                client.look();
+            }
+        }
     }
 
     /// Whether there are fewer replicas than `min-replicas-to-write` asks for. A replica asks for none.
@@ -184,8 +227,8 @@ impl Server {
         }
         match self.pause.in_force(now_ms) {
             None => false,
-            Some((Scope::All, _)) => true,
-            Some((Scope::Write, _)) => flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE),
+            Some(InForce { scope: Scope::All, .. }) => true,
+            Some(_) => flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE),
         }
     }
 

@@ -10,9 +10,11 @@ pub mod client;
 pub(crate) mod client_text;
 pub mod command;
 pub(crate) mod context;
+pub mod ending;
 pub(crate) mod endpoints;
 pub(crate) mod eviction;
 mod execute;
+pub mod failover;
 pub mod following;
 pub(crate) mod heavy;
 pub(crate) mod judge;
@@ -113,6 +115,8 @@ pub struct Server {
     pub following: following::Following,
     /// Who follows this server, and in which history.
     pub replication: replication::Replication,
+    /// Who waits for replicas before the end.
+    pub ending: ending::Ending,
     /// The append-only file for commands, served by `persistence`; unset in a server without files.
     append_only: std::sync::OnceLock<Arc<dyn append_only::AppendOnly>>,
     backups: std::sync::OnceLock<Arc<dyn backup::Backups>>,
@@ -257,6 +261,7 @@ impl Server {
             durability: Durability::default(),
             following: following::Following::default(),
             replication: replication::Replication::default(),
+            ending: ending::Ending::default(),
             append_only: std::sync::OnceLock::new(),
             backups: std::sync::OnceLock::new(),
             log: std::sync::OnceLock::new(),
@@ -278,6 +283,7 @@ impl Server {
         self.settings.load(&self.config);
         self.load_following();
         self.resize_backlog();
+        self.end_waits_without_file();
         for (loss, directive) in [
             (FreeReason::Evicted, Directive::LazyfreeLazyEviction),
             (FreeReason::Expired, Directive::LazyfreeLazyExpire),

@@ -6,22 +6,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use super::Server;
 use super::client::Client;
 use super::link::Link;
 use crate::config::Directive;
 use crate::journal::{Entries, Reader};
+use crate::replication::failover::Failover;
 use crate::replication::{Answer, Good, History, Replica, Replicas, Stage, StreamPlace, Unfit};
 use crate::shared::client::SharedClient;
-use crate::shared::pause::Scope;
 use crate::shared::waiter::{AckWait, Waiter};
-
-/// Pause between two looks whether replicas have everything before the end.
-const CATCH_UP_LOOK: Duration = Duration::from_millis(5);
 
 /// Full copies, as the engine asks for them.
 pub trait FullCopies: Send + Sync {
@@ -44,6 +41,12 @@ pub struct Replication {
     pinged_ms: AtomicU64,
     /// Whether a copy is being made.
     pub is_copying: AtomicBool,
+    /// The failover that is asked for or under way.
+    pub failover: Mutex<Failover>,
+    /// Whether replicas were asked what they have since it began.
+    pub has_asked_for_failover: AtomicBool,
+    /// Calls for a look after replicas at once.
+    pub look: Notify,
     copies: std::sync::OnceLock<Arc<dyn FullCopies>>,
 }
 
@@ -230,6 +233,7 @@ impl Server {
     /// Does what is due for replicas, once a second: pings them, begins copies, ends a stream that nobody
     /// follows. May wait for commands that run.
     pub fn look_after_replicas(&self) {
+        self.look_after_failover();
         let now_ms = self.clock.now_ms();
         let replication = &self.replication;
         if replication.replicas.count() > 0 {
@@ -245,40 +249,13 @@ impl Server {
         self.end_stream_if_due(now_ms);
     }
 
-    /// Lets nothing change any more and waits until the replicas that follow have everything, but no longer
-    /// than `shutdown-timeout`. Returns false, and does nothing, where there are none.
-    pub(super) fn let_replicas_catch_up(&self) -> bool {
-        let replicas = &self.replication.replicas;
-        let limit = Duration::from_secs(self.config.int(Directive::ShutdownTimeout).max(0) as u64);
-        if replicas.online() == 0 || limit.is_zero() {
-            return false;
-        }
-        self.pause.start(Scope::Write, u64::MAX >> 1, self.clock.now_ms());
-        // What ran already when the pause began has run to its end behind this.
-        drop(self.keyspace.gate.exclusive(|| ()));
-        let offset = self.replication_offset();
-        // On a thread of its own: what this one wakes would wait here until it goes on.
-        std::thread::scope(|scope| {
-            let ask = || self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"]);
-            // Without a thread they acknowledge within a second by themselves.
-            drop(std::thread::Builder::new().spawn_scoped(scope, ask));
-        });
-        let began = Instant::now();
-        while replicas.acknowledged(offset) < replicas.online() && began.elapsed() < limit {
-            std::thread::sleep(CATCH_UP_LOOK);
-        }
-        let (online, behind) =
-            (replicas.online(), replicas.online() - replicas.acknowledged(offset).min(replicas.online()));
-        if behind > 0 {
-            tracing::warn!("{behind} of {online} replicas do not have everything when the server ends");
-        } else {
-            tracing::info!("{online} of {online} replicas are in sync when shutting down");
-        }
-        true
+    /// Asks replicas for what they have.
+    pub(super) fn ask_replicas(&self) -> u64 {
+        self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"])
     }
 
     /// Puts a request into the stream that replicas get and no file.
-    fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
+    pub(super) fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
         let mut entries = Entries::default();
         entries.push(None, words);
         // Behind the lock, since a stream that ends meanwhile must not be written into.
@@ -358,12 +335,10 @@ impl Server {
     pub(super) fn wait_for_acks(&self, wait: &AckWait, waiter: &Arc<Waiter>) {
         self.durability.add_waiter(waiter);
         if wait.replicas > 0 && self.replication.asked_to.load(Ordering::Relaxed) <= wait.position {
-            let asked_to = self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"]);
+            let asked_to = self.ask_replicas();
             self.replication.asked_to.fetch_max(asked_to, Ordering::Relaxed);
         }
-        if self.is_acknowledged(wait) {
-            self.end_acknowledged(waiter);
-        }
+        self.end_if_acknowledged(waiter);
     }
 
     /// A replica has acknowledged more: ends the waits that it was missing for.

@@ -30,7 +30,6 @@ impl Server {
         match &primary {
             Some(Primary { host, port }) => {
                 tracing::info!("Connecting to PRIMARY {host}:{port}");
-                self.unblock_all();
                 if !following.is_replica() {
                     self.become_replica();
                 }
@@ -39,7 +38,11 @@ impl Server {
         }
         following.note(|link| *link = LinkFacts::default());
         *following.own_keys.lock() = OwnKeys::default();
+        let is_replica = primary.is_some();
         following.wanted.send_replace(primary.map(Arc::new));
+        if is_replica {
+            self.unblock_all();
+        }
         true
     }
 

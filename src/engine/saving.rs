@@ -23,8 +23,9 @@ pub trait Saving: Send + Sync {
     /// One is being written, or something else is in the way.
     fn save_in_background(&self, how: Background) -> Result<&'static str, CommandError>;
 
-    /// Gives up what is being written or scheduled (BGSAVE CANCEL). Returns whether there was anything.
-    fn cancel(&self) -> bool;
+    /// Gives up what is being written, else what is scheduled (BGSAVE CANCEL). Returns what is answered;
+    /// `None` where there was nothing.
+    fn cancel(&self) -> Option<&'static str>;
 
     /// Hears that all data were removed (FLUSHALL). What is being written in the background is given up, and
     /// where there are save points the next snapshot is written at once, or as soon as it can: the file would
@@ -111,38 +112,6 @@ impl Server {
     pub fn set_saving(&self, saving: Arc<dyn Saving>) {
         // Whoever is there first stays.
         let _ = self.saving.set(saving);
-    }
-
-    /// Does what is to be done before the end, and logs it: writes the last snapshot, where one is `asked`
-    /// for or by default where there are save points. `force` ends without it where it cannot be written.
-    /// With `waits` the replicas get everything first, as far as `shutdown-timeout` lets them.
-    ///
-    /// # Errors
-    /// The server must not end, as data would be lost or SHUTDOWN ABORT came.
-    pub fn prepare_end(&self, asked: Option<bool>, force: bool, waits: bool) -> Result<(), EndError> {
-        let is_partial = self.append_only().is_some_and(|append_only| append_only.figures().is_partial);
-        let has_paused = waits && (force || !is_partial) && self.let_replicas_catch_up();
-        let prepared = match self.saving() {
-            _ if is_partial && !force => Err(EndError::InitialAof),
-            Some(saving) => saving.save_before_end(asked),
-            None => Ok(()),
-        };
-        if has_paused && prepared.is_err() && !force {
-            self.pause.end();
-        }
-        match prepared {
-            Err(EndError::Aborted) => tracing::warn!("Shutdown manually aborted"),
-            Err(error) if force => {
-                tracing::error!(%error, "Error trying to save the DB. Exit anyway.");
-                return Ok(());
-            }
-            Err(ref error) => tracing::error!(
-                "{error}: Errors trying to shut down the server. Check the logs for more information."
-            ),
-            Ok(()) if is_partial => tracing::warn!("Writing initial AOF. Exit anyway."),
-            Ok(()) => {}
-        }
-        prepared
     }
 
     /// Snapshot files; `None` in a server without files, as benches have one.

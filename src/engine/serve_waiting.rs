@@ -13,6 +13,7 @@ use super::request::Request;
 use crate::acl::log::Place;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
 use crate::command::request::resp_bytes;
+use crate::config::Directive;
 use crate::keyspace::KeyId;
 use crate::keyspace::access::Access;
 use crate::keyspace::record::is_expired;
@@ -60,7 +61,12 @@ pub enum EndOfWait {
     Unblocked,
     /// The server is a replica from now on.
     RoleChanged,
+    /// The append-only file that is waited for is switched off.
+    FileOff,
 }
+
+/// What WAITAOF is answered for the file of a server that has none.
+pub const NO_FILE: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
 
 impl Server {
     /// Runs the requests of clients that wait for keys which the batch has changed: key by key in the order
@@ -196,9 +202,15 @@ impl Server {
         match why {
             EndOfWait::Timeout => self.reply_without_result(&waiter.wait).write_late(&mut writer),
             EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
-            EndOfWait::RoleChanged => writer.error(
-                "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
-            ),
+            EndOfWait::RoleChanged => match self.following.primary() {
+                Some(primary) if waiter.client.capa_redirect.load(Ordering::Relaxed) => {
+                    writer.error(&format!("REDIRECT {}:{}", primary.host, primary.port));
+                }
+                _ => writer.error(
+                    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+                ),
+            },
+            EndOfWait::FileOff => writer.error(NO_FILE),
         }
         let reply_bytes = reply.len() as u64;
         let ended = self.effects.waiting.end(waiter, reply) == Ended::Now;
@@ -214,6 +226,9 @@ impl Server {
             let waiter = client.waiter.lock().clone();
             if let Some(waiter) = waiter {
                 self.end_wait(&waiter, EndOfWait::RoleChanged);
+            } else if client.blocked.load(Ordering::Relaxed) {
+                // It waits for the end of a pause, and is judged again.
+                client.look();
             }
         }
     }
@@ -233,17 +248,26 @@ impl Server {
         }
     }
 
-    /// Ends a wait for acknowledgements if there are enough.
+    /// Ends a wait for acknowledgements if there are enough, or if it is for a file that is switched off.
     pub fn end_if_acknowledged(&self, waiter: &Waiter) {
-        if waiter.wait.acks.as_ref().is_some_and(|acks| self.is_acknowledged(acks)) {
-            self.end_acknowledged(waiter);
+        let Some(acks) = &waiter.wait.acks else { return };
+        if acks.local && !self.config.flag(Directive::Appendonly) {
+            self.end_wait(waiter, EndOfWait::FileOff);
+        } else if self.is_acknowledged(acks) {
+            self.end_wait(waiter, EndOfWait::Timeout);
+        } else {
+            return;
         }
+        self.durability.remove_waiter(waiter);
     }
 
-    /// Ends a wait for acknowledgements.
-    pub(super) fn end_acknowledged(&self, waiter: &Waiter) {
-        self.end_wait(waiter, EndOfWait::Timeout);
-        self.durability.remove_waiter(waiter);
+    /// Ends all waits for the append-only file where it is switched off.
+    pub(super) fn end_waits_without_file(&self) {
+        if !self.config.flag(Directive::Appendonly) {
+            for waiter in self.durability.take_local_waiters() {
+                self.end_if_acknowledged(&waiter);
+            }
+        }
     }
 
     /// Counts a wait that ended without a result as a call of its command.
@@ -251,7 +275,7 @@ impl Server {
         let worker = crate::worker::current();
         let failed = why != EndOfWait::Timeout;
         if failed {
-            self.stats.error(worker, "UNBLOCKED");
+            self.stats.error(worker, if why == EndOfWait::FileOff { "ERR" } else { "UNBLOCKED" });
         }
         let arguments = waiter.request.arguments();
         let done = Done {

@@ -28,6 +28,8 @@ pub struct Transaction {
     pub flags: Flags,
     /// Whether some request may not run while data are being loaded.
     pub needs_data: bool,
+    /// Whether some request may not run on a replica whose data may be old.
+    pub needs_fresh: bool,
     bytes: usize,
 }
 
@@ -79,6 +81,7 @@ impl Server {
         }
         transaction.flags = transaction.flags.and(self.flags_of(entry, arguments));
         transaction.needs_data |= !entry.spec.flags.has(Flags::LOADING);
+        transaction.needs_fresh |= !entry.spec.flags.has(Flags::STALE);
         transaction.requests.push(QueuedRequest { command: entry.id, request });
         client.shared.queued.store(transaction.requests.len() as i64, Ordering::Relaxed);
         client.shared.queued_bytes.store(transaction.memory_bytes(), Ordering::Relaxed);

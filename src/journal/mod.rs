@@ -143,25 +143,27 @@ impl Journal {
             return state.end();
         }
         let says = state.says_database;
+        let mut select = Entries::default();
         match entries.databases() {
             Some((first, last)) => {
                 if says || state.database != Some(first) {
-                    state.write_select(first);
+                    select.select(first);
                 }
                 (state.database, state.says_database) = (Some(last), false);
             }
             // A stream for replicas begins with a database whatever comes first, as the peers' do.
             None if state.backlog.is_some() && (says || state.database.is_none()) => {
                 let database = state.database.unwrap_or(0);
-                state.write_select(database);
+                select.select(database);
                 (state.database, state.says_database) = (Some(database), false);
             }
             None => {}
         }
+        // The database of a group is chosen within it, as the peers do.
         if entries.count() > 1 {
-            state.write(&[MULTI, entries.bytes(), EXEC]);
+            state.write(&[MULTI, select.bytes(), entries.bytes(), EXEC]);
         } else {
-            state.write(&[entries.bytes()]);
+            state.write(&[select.bytes(), entries.bytes()]);
         }
         self.appended(&mut state)
     }
@@ -393,12 +395,6 @@ impl State {
         parts.iter().for_each(|part| self.open.extend_from_slice(part));
     }
 
-    fn write_select(&mut self, database: usize) {
-        let mut select = Entries::default();
-        select.select(database);
-        self.write(&[select.bytes()]);
-    }
-
     /// Gives what was written to the readers; the rest of the block is written on.
     fn seal(&mut self) {
         if !self.open.is_empty() {
@@ -474,8 +470,8 @@ mod tests {
             select('0'),
             del('a'),
             del('b'),
-            select('2'),
             "*1\r\n$5\r\nMULTI\r\n".into(),
+            select('2'),
             del('c'),
             select('1'),
             del('d'),

@@ -37,17 +37,25 @@ pub trait ChangeSink {
     /// `event` happened to `key` of the database with this number.
     fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str);
 
+    /// `key` of the database with this number ended or was evicted. `lazily` says whether a big value is freed
+    /// in the background for this reason.
+    fn removed(&self, database: usize, key: &HashedKey<'_>, lazily: bool);
+
     /// `key` changed without an event of its own: its database was flushed or swapped.
     fn touched(&self, database: usize, key: &HashedKey<'_>);
 
     /// Fields of the hash under `key` ended and were removed.
     fn fields_ended(&self, database: usize, key: &HashedKey<'_>, fields: &[Box<[u8]>]);
 
-    /// The database with this number was flushed, or all of them. Nothing else is in the keyspace.
-    fn flushed(&self, database: Option<usize>);
+    /// The database with this number was flushed, or, for a client of that database, `all` of them. Nothing
+    /// else is in the keyspace.
+    fn flushed(&self, database: usize, all: bool);
 
     /// Two databases were exchanged. Nothing else is in the keyspace.
     fn swapped(&self, first: usize, second: usize);
+
+    /// Keys of a database that abort a transaction when they change.
+    fn watched(&self, database: usize) -> Vec<Box<[u8]>>;
 
     /// Keys of a database that a listener has to hear of when it is flushed or swapped.
     fn of_interest(&self, database: usize) -> Vec<Box<[u8]>>;

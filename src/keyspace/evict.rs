@@ -220,6 +220,7 @@ fn evict(
     };
     let Some(record) = database.remove_by_hash(&mut table, candidate.hash, stands) else { return false };
     let key = database.hasher().key(record.key());
+    changes.removed(candidate.database, &key, keyspace.reaper.is_lazy(FreeReason::Evicted));
     changes.changed(candidate.database, &key, EventClass::EVICTED, "evicted");
     keyspace.reaper.discard(record, FreeReason::Evicted);
     true
@@ -239,13 +240,19 @@ mod tests {
             self.0.borrow_mut().push(key.bytes.into());
         }
 
+        fn removed(&self, _: usize, _: &HashedKey<'_>, _: bool) {}
+
         fn touched(&self, _: usize, _: &HashedKey<'_>) {}
 
         fn fields_ended(&self, _: usize, _: &HashedKey<'_>, _: &[Box<[u8]>]) {}
 
-        fn flushed(&self, _: Option<usize>) {}
+        fn flushed(&self, _: usize, _: bool) {}
 
         fn swapped(&self, _: usize, _: usize) {}
+
+        fn watched(&self, _: usize) -> Vec<Box<[u8]>> {
+            Vec::new()
+        }
 
         fn of_interest(&self, _: usize) -> Vec<Box<[u8]>> {
             Vec::new()

@@ -103,6 +103,11 @@ impl Reaper {
         self.at_once[loss as usize].store(!lazy, Ordering::Relaxed);
     }
 
+    /// Whether the thread frees big values that are lost for this reason.
+    pub fn is_lazy(&self, loss: FreeReason) -> bool {
+        !self.at_once[loss as usize].load(Ordering::Relaxed)
+    }
+
     /// Frees a record: in the calling thread if it is small or the directives say so, else in the freeing
     /// thread.
     #[inline]
@@ -113,7 +118,7 @@ impl Reaper {
             ValueRef::Object(object) => object.free_effort() > EFFORT_MIN,
             _ => false,
         };
-        if big && !self.at_once[loss as usize].load(Ordering::Relaxed) {
+        if big && self.is_lazy(loss) {
             self.send(Garbage::Record(record));
         }
     }

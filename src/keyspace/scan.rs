@@ -77,6 +77,7 @@ pub fn random_key(
     now_ms: u64,
     may_have_ended: bool,
     rng: &mut fastrand::Rng,
+    ended: &mut dyn FnMut(&[u8]),
 ) -> Option<Vec<u8>> {
     // Expired keys that the sweeper has not removed yet are drawn again; the bound is for a keyspace of
     // nothing else.
@@ -94,12 +95,12 @@ pub fn random_key(
         });
         let Some(slot) = slot else { continue };
         let table = database.read_slot(slot);
-        if let Some(record) = table::random(&table, rng)
-            && (record.expire_at_ms().is_none_or(|at_ms| at_ms > now_ms)
-                || may_have_ended && attempt == RANDOM_ATTEMPTS)
-        {
+        let Some(record) = table::random(&table, rng) else { continue };
+        let is_live = record.expire_at_ms().is_none_or(|at_ms| at_ms > now_ms);
+        if is_live || may_have_ended && attempt == RANDOM_ATTEMPTS {
             return Some(record.key().to_vec());
         }
+        ended(record.key());
     }
     None
 }
@@ -180,7 +181,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut hits = std::collections::HashMap::<Vec<u8>, u32>::new();
         for _ in 0..20_000 {
-            *hits.entry(random_key(&database, 0, false, &mut rng).unwrap()).or_default() += 1;
+            *hits.entry(random_key(&database, 0, false, &mut rng, &mut |_| ()).unwrap()).or_default() += 1;
         }
         assert_eq!(hits.len(), 20);
         assert!(hits.values().all(|&count| (800..1200).contains(&count)), "{hits:?}");

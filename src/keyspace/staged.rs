@@ -34,7 +34,7 @@ impl Staged<'_> {
     /// of keys that listeners wait for or watch, and that were or are there. Returns the number of keys that
     /// are gone.
     pub fn take_over(mut self, exclusive: &mut Exclusive<'_>, sink: &dyn ChangeSink) -> usize {
-        sink.flushed(None);
+        sink.flushed(0, true);
         for (number, physical) in self.physical.iter_mut().enumerate() {
             let names = sink.of_interest(number);
             let keys: Vec<HashedKey<'_>> =

@@ -96,6 +96,7 @@ fn tell_and_free(
     record: RecordBox,
 ) {
     let key = database.hasher().key(record.key());
+    changes.removed(number, &key, keyspace.reaper.is_lazy(FreeReason::Expired));
     changes.changed(number, &key, EventClass::EXPIRED, "expired");
     keyspace.reaper.discard(record, FreeReason::Expired);
 }

@@ -423,8 +423,8 @@ impl Connection {
     }
 
     async fn pause_over(&mut self) -> Result<(), End> {
-        while let Some((_, end_ms)) = self.session.server.pause.in_force(self.session.server.clock.now_ms()) {
-            let left = end_ms.saturating_sub(self.session.server.clock.now_ms()).clamp(1, 100);
+        while let Some(pause) = self.session.server.pause.in_force(self.session.server.clock.now_ms()) {
+            let left = pause.end_ms.saturating_sub(self.session.server.clock.now_ms()).clamp(1, 100);
             match self.wait_held(Duration::from_millis(left)).await? {
                 None | Some(Woken::Read) => {}
                 Some(Woken::Eof) => return Err(End::Closed),

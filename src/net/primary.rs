@@ -20,6 +20,7 @@ use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::applier::{Applied, Applier, Fault};
 use crate::engine::following::{FullCopy, LinkState, Primary};
+use crate::replication::failover::Step;
 use crate::replication::handshake::{
     CopyForm, CopyReader, Handshake, Introduction, LINE_MAX, Next, Refusal, request,
 };
@@ -93,6 +94,7 @@ async fn link_and_wait(server: &Arc<Server>, tls: &Arc<TlsSource>, primary: &Arc
     let mut link =
         Link { server: Arc::clone(server), tls: Arc::clone(tls), input: Vec::new(), streams_since: None };
     let Err(error) = link.run(primary).await;
+    tell_timeout(&error, server.following.link().state);
     let now_ms = server.clock.now_ms();
     server.following.note(|link| {
         if link.state == LinkState::Connected {
@@ -104,6 +106,20 @@ async fn link_and_wait(server: &Arc<Server>, tls: &Arc<TlsSource>, primary: &Arc
     // A link that has lasted is connected again at once: the primary may have cut it for that.
     if link.streams_since.is_none_or(|since| since.elapsed() < AGAIN) {
         tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Logs what a link's end by silence means, in the words that tools look for.
+fn tell_timeout(error: &LinkError, state: LinkState) {
+    if !matches!(error, LinkError::Silent(_)) {
+        return;
+    }
+    match state {
+        LinkState::Connect | LinkState::Connecting | LinkState::Handshake => {
+            tracing::warn!("Timeout connecting to the PRIMARY...");
+        }
+        LinkState::Sync => tracing::warn!("Timeout receiving bulk data from PRIMARY..."),
+        LinkState::Connected => tracing::warn!("PRIMARY timeout: no data nor PING received..."),
     }
 }
 
@@ -208,11 +224,22 @@ impl Link {
         loop {
             while let Some(end) = memchr::memchr(b'\n', &self.input) {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
-                match handshake.line(&line[..end])? {
+                let next = handshake.line(&line[..end]).inspect_err(|_| {
+                    if handshake.has_asked() {
+                        self.server.give_up_failover("Failover target rejected psync request");
+                    }
+                })?;
+                match next {
                     Next::Read => {}
                     Next::Send(bytes) => send(stream, &bytes).await?,
-                    Next::Continue(id) => return Ok(Begin::Continue(id)),
-                    Next::Copy(form) => return Ok(Begin::Copy(form)),
+                    Next::Continue(id) => {
+                        self.server.failover_done();
+                        return Ok(Begin::Continue(id));
+                    }
+                    Next::Copy(form) => {
+                        self.server.failover_done();
+                        return Ok(Begin::Copy(form));
+                    }
                 }
             }
             if self.input.len() > LINE_MAX {
@@ -370,6 +397,7 @@ fn introduction(server: &Server) -> Introduction {
         ip: text(Directive::ReplicaAnnounceIp),
         version: READS_FILES_OF.to_owned(),
         has: server.place_in_stream(),
+        hands_over: server.failover_step() == Step::InProgress,
     }
 }
 

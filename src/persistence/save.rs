@@ -25,7 +25,7 @@ use crate::keyspace::snapshot::{Failure, Snapshot};
 use crate::lua::functions::Library;
 use crate::rdb::file::{FileVersion, FileWriter, WriteError, WriteOptions};
 use crate::replication::StreamPlace;
-use crate::shared::pause::Scope;
+use crate::shared::pause::{FOR_EVER_MS, Purpose as PausedFor, Scope};
 
 /// How the name of a snapshot begins and ends while it is written; between them stands the process's id.
 const TEMPORARY_BEGIN: &str = "temp-";
@@ -246,8 +246,8 @@ impl Saver {
             }
             std::thread::sleep(Duration::from_millis(1));
         };
-        at_begin();
         self.keys_total.store(begun.snapshot.key_count() as u64, Ordering::Relaxed);
+        at_begin();
         let changes = begun.changes;
         let incremental = server.config.flag(Directive::RdbSaveIncrementalFsync);
         let mut out = GradualOutput::new(file, incremental.then_some(SYNC_EACH));
@@ -272,10 +272,10 @@ impl Saver {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         // Nothing changes any more, or it would be lost.
         let now_ms = server.clock.now_ms();
-        server.pause.start(Scope::Write, u64::MAX >> 1, now_ms);
+        server.pause.start(PausedFor::Shutdown, Scope::Write, FOR_EVER_MS, now_ms);
         let saved = self.begin(server, false).and_then(|()| self.run(server, &mut || ()));
         if saved.is_err() {
-            server.pause.end();
+            server.end_pause(PausedFor::Shutdown);
         }
         saved.map_err(|error| match error {
             SaveError::Cancelled => EndError::Aborted,
@@ -502,13 +502,13 @@ impl Saving for Arc<Saver> {
         Ok("Background saving started")
     }
 
-    fn cancel(&self) -> bool {
+    fn cancel(&self) -> Option<&'static str> {
         let mut state = self.state.lock();
-        let is_writing = state.began_ms.is_some() && state.in_background;
-        if is_writing {
+        if state.began_ms.is_some() && state.in_background {
             self.cancel.store(true, Ordering::Relaxed);
+            return Some("Background saving cancelled");
         }
-        std::mem::take(&mut state.scheduled) || is_writing
+        std::mem::take(&mut state.scheduled).then_some("Scheduled background saving cancelled")
     }
 
     fn flushed(&self, waits: bool) -> bool {

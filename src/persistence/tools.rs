@@ -16,7 +16,8 @@ check says what an RDB file, an append-only file or a folder with a manifest hol
 where; its exit status is 0 where nothing is. Of a folder all .rdb files are checked, and all that its manifest
 or one in a folder below names. With --fix, an RDB file that ends too early is cut behind its last whole key,
 and kept as it was as FILE.broken; of the last file of an append-only file, a request or transaction without
-its end is cut off, and kept as FILE.cut.
+its end is cut off, and kept as FILE.cut. Whether a server knows the commands of an append-only file and can
+compile the libraries of functions is not looked at: it refuses those when it starts, and says where.
 convert writes a file of another version: 11 for Redis 7.2 and later and Valkey 7.2 and later (the default), 9
 for Redis 5 and 6, 10 for Redis 7.0. Expiries of fields are kept by 12, for Redis 7.4 and 8, and by 80, for
 Valkey 9.";

@@ -56,7 +56,9 @@ impl<'a> Elements<'a> for Listpack<'a> {
             return if is_right { Ok(None) } else { Err(BAD) };
         }
         let (element, len) = element(self.rest).ok_or(BAD)?;
-        self.rest = self.rest.get(len + back_length_bytes(len)..).ok_or(BAD)?;
+        let behind = self.rest.get(len..).ok_or(BAD)?;
+        let (back_length, width) = back_length(len);
+        self.rest = behind.strip_prefix(&back_length[..width]).ok_or(BAD)?;
         self.found += 1;
         Ok(Some(element))
     }
@@ -89,15 +91,22 @@ fn element(bytes: &[u8]) -> Option<(Element<'_>, usize)> {
     }
 }
 
-/// Bytes of the length behind an element of `len` bytes: seven bits a byte.
-fn back_length_bytes(len: usize) -> usize {
-    match len {
+/// The length that stands behind an element of `len` bytes, and the number of bytes that it takes: seven bits
+/// a byte, highest first; all but the first byte have their eighth bit set.
+fn back_length(len: usize) -> ([u8; 5], usize) {
+    let width = match len {
         0..=127 => 1,
         128..=16_382 => 2,
         16_383..=2_097_150 => 3,
         2_097_151..=268_435_454 => 4,
         _ => 5,
+    };
+    let mut bytes = [0; 5];
+    for (at, byte) in bytes[..width].iter_mut().enumerate() {
+        let bits = (len >> (7 * (width - 1 - at))) as u8 & 0x7f;
+        *byte = if at == 0 { bits } else { bits | 0x80 };
     }
+    (bytes, width)
 }
 
 /// A writer of a listpack.
@@ -154,15 +163,10 @@ impl Writer {
         self.end_element(start);
     }
 
-    /// Writes the element's length behind it, seven bits a byte, highest first; all but the first byte have
-    /// their eighth bit set.
+    /// Writes the element's length behind it.
     fn end_element(&mut self, start: usize) {
-        let len = self.bytes.len() - start;
-        let width = back_length_bytes(len);
-        for place in (0..width).rev() {
-            let bits = (len >> (7 * place)) as u8 & 0x7f;
-            self.bytes.push(if place + 1 == width { bits } else { bits | 0x80 });
-        }
+        let (bytes, width) = back_length(self.bytes.len() - start);
+        self.bytes.extend_from_slice(&bytes[..width]);
         self.count += 1;
     }
 
@@ -199,6 +203,21 @@ mod tests {
             let mut writer = Writer::new();
             written.iter().for_each(|element| writer.push(element));
             prop_assert_eq!(elements(&writer.finish()), Ok(written));
+        }
+    }
+
+    /// Peers walk a listpack from behind by these lengths; one that is wrong would lead them out of it.
+    #[test]
+    fn a_wrong_length_behind_an_element_is_refused() {
+        for element in ["7", "300", "text", &"x".repeat(200)] {
+            let mut writer = Writer::new();
+            writer.push(element.as_bytes());
+            let right = writer.finish();
+            for change in 1..=u8::MAX {
+                let mut wrong = right.clone();
+                wrong[right.len() - 2] ^= change;
+                assert_eq!(elements(&wrong), Err(BAD), "{element} {change}");
+            }
         }
     }
 }

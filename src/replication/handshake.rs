@@ -26,6 +26,8 @@ pub struct Introduction {
     pub version: String,
     /// Id of the history that it has data of, and its offset there.
     pub has: Option<(String, u64)>,
+    /// Whether the other is to take over: a replica of this server is followed now.
+    pub hands_over: bool,
 }
 
 /// What is to be done after a line of the primary.
@@ -110,6 +112,11 @@ impl Handshake {
         (Self { introduction, stage: Stage::Ping, copy: None }, request(&["PING"]))
     }
 
+    /// Whether the primary was asked for its stream.
+    pub fn has_asked(&self) -> bool {
+        matches!(self.stage, Stage::Psync | Stage::Copy)
+    }
+
     /// Takes a line of the primary, without its end.
     ///
     /// # Errors
@@ -163,6 +170,9 @@ impl Handshake {
     fn ask(&mut self) -> Vec<u8> {
         self.stage = Stage::Psync;
         match &self.introduction.has {
+            Some((id, offset)) if self.introduction.hands_over => {
+                request(&["PSYNC", id, &(offset + 1).to_string(), "FAILOVER"])
+            }
             Some((id, offset)) => request(&["PSYNC", id, &(offset + 1).to_string()]),
             None => request(&["PSYNC", "?", "-1"]),
         }

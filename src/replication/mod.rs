@@ -8,6 +8,7 @@
 
 mod announced;
 mod copies;
+pub mod failover;
 pub mod handshake;
 mod history;
 mod replica;

@@ -44,6 +44,11 @@ pub struct Permits {
     pub reached_too_far: bool,
 }
 
+/// Whether the client's scripts may not write: on the read-only port, and on a replica but for its primary.
+pub fn is_read_only(cx: &Context<'_>) -> bool {
+    cx.client.door == Door::ReadOnly || cx.server.following.refuses_writes() && !cx.client.is_loader
+}
+
 /// Runs a command that a script calls in a machine. Answers the reply as a Lua value, or the command's error.
 ///
 /// # Errors
@@ -222,10 +227,11 @@ fn judge(
     if writes && let Some(refused) = server.refusal_by_disk() {
         return Err(refused);
     }
-    let is_read_only =
-        cx.client.door == Door::ReadOnly || server.following.refuses_writes() && !cx.client.is_loader;
-    if writes && is_read_only {
+    if writes && is_read_only(cx) {
         return Err(CommandError::ReadOnlyReplica);
+    }
+    if !command.flags.has(Flags::STALE) && server.following.refuses_reads() && !cx.client.is_loader {
+        return Err(CommandError::text("ERR Can not execute the command on a stale replica"));
     }
     let mut keys: SmallVec<[PlannedKey; 4]> = SmallVec::new();
     for_each_key(command, words, |position| {

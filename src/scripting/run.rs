@@ -199,6 +199,12 @@ impl ProgramCall<'_> {
         {
             return Err(refused);
         }
+        if flags.declared && !flags.no_writes && call::is_read_only(cx) {
+            return Err(CommandError::ReadOnlyReplica);
+        }
+        if flags.declared && !flags.allow_stale && cx.server.following.refuses_reads() {
+            return Err(CommandError::PrimaryDown);
+        }
         let undoable = flags.atomic && !cx.keys.can_undo();
         let mut permits = Permits {
             read_only: self.read_only || flags.no_writes,

@@ -21,8 +21,8 @@ pub struct Durability {
     released: AtomicU64,
     /// Whether replies wait for what is not synced (`appendfsync always`).
     is_strict: AtomicBool,
-    /// Position up to which changes are on disk.
-    synced: AtomicU64,
+    /// One more than the position up to which changes are on disk; 0 where no file holds all data.
+    behind_synced: AtomicU64,
     /// Whether `error` is set.
     refuses: AtomicBool,
     /// What kept the file from being written, in the system's words.
@@ -52,7 +52,7 @@ impl Default for Durability {
         Self {
             released: AtomicU64::new(u64::MAX),
             is_strict: AtomicBool::new(false),
-            synced: AtomicU64::new(0),
+            behind_synced: AtomicU64::new(0),
             refuses: AtomicBool::new(false),
             error: Mutex::default(),
             waiting: Mutex::default(),
@@ -85,9 +85,9 @@ impl Durability {
         }
     }
 
-    /// Whether what was changed up to `position` is on disk.
+    /// Whether what was changed up to `position` is on disk, and all that was there before.
     pub fn is_synced(&self, position: u64) -> bool {
-        position <= self.synced.load(Ordering::Acquire)
+        position < self.behind_synced.load(Ordering::Acquire)
     }
 
     /// Has the client called ([`SharedClient::look`]) once `position` is released. The caller looks behind
@@ -131,15 +131,16 @@ impl Durability {
         over
     }
 
-    /// Publishes how far changes are on disk, how far replies may be sent, and whether they wait for that.
-    /// `released` is asked behind a lock that [`hold`](Self::hold) takes too. Calls the clients whose replies
-    /// waited for it, and returns the waits of WAITAOF that are over.
-    pub fn publish(&self, released: impl FnOnce() -> (u64, bool), synced: u64) -> Vec<Arc<Waiter>> {
+    /// Publishes how far changes are on disk (`None` where no file holds all data), how far replies may be
+    /// sent, and whether they wait for that. `released` is asked behind a lock that [`hold`](Self::hold) takes
+    /// too. Calls the clients whose replies waited for it, and returns the waits of WAITAOF that are over.
+    pub fn publish(&self, released: impl FnOnce() -> (u64, bool), synced: Option<u64>) -> Vec<Arc<Waiter>> {
         let mut waiting = self.waiting.lock();
         let (released, is_strict) = released();
         self.released.store(released, Ordering::SeqCst);
         self.is_strict.store(is_strict, Ordering::Relaxed);
-        self.synced.store(synced, Ordering::SeqCst);
+        let behind = synced.map_or(0, |synced| synced.saturating_add(1));
+        self.behind_synced.store(behind, Ordering::SeqCst);
         waiting.clients.retain(|_, (position, client)| {
             let waits = *position > released;
             if !waits {
@@ -147,8 +148,13 @@ impl Durability {
             }
             waits
         });
-        let later = waiting.waiters.split_off(&(synced.saturating_add(1), 0));
+        let later = waiting.waiters.split_off(&(behind, 0));
         std::mem::replace(&mut waiting.waiters, later).into_values().collect()
+    }
+
+    /// Takes all waits of WAITAOF for the file.
+    pub fn take_local_waiters(&self) -> Vec<Arc<Waiter>> {
+        std::mem::take(&mut self.waiting.lock().waiters).into_values().collect()
     }
 
     /// Forgets a wait that has ended otherwise.
@@ -166,7 +172,7 @@ impl Durability {
 
     /// Position up to which changes are on disk.
     pub fn synced(&self) -> u64 {
-        self.synced.load(Ordering::Acquire)
+        self.behind_synced.load(Ordering::Acquire).saturating_sub(1)
     }
 
     /// Refuses writes from here on, or no longer (`None`).

@@ -386,6 +386,27 @@ fn replies_wait_from_the_first_moment() {
     }
 }
 
+/// WAITAOF waited for ever where the file was switched off meanwhile, before its writer had come so far or
+/// before it was begun.
+#[test]
+fn waitaof_hears_that_the_file_is_switched_off() {
+    let server = TestServer::with(&[("appendonly", "yes"), ("appendfsync", "no")]);
+    let (mut client, mut waiting) = (server.client(), server.client());
+    for words in ["WAITAOF 1 0 0", "WAITAOF 1 1 0", "WAITAOF 1 0 0"] {
+        waiting.check("SET a 1", "+OK~");
+        waiting.send_command(words);
+        eventually("it waits", || server.info("blocked_clients") == "1");
+        client.check("CONFIG SET appendonly no", "+OK~");
+        waiting.check_next("-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.~");
+        // The next time the file has not begun.
+        client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+        eventually("it is over", || server.info("aof_rewrite_in_progress") == "0");
+        client.check("CONFIG SET appendonly yes", "+OK~");
+    }
+    waiting.check("PING", "+PONG~");
+    assert_eq!(server.info("errorstat_ERR"), "count=3");
+}
+
 /// WAITAOF tells whether the disk has what its client wrote.
 #[test]
 fn waitaof_waits_for_the_disk() {

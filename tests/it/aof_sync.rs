@@ -176,6 +176,34 @@ fn a_power_failure_takes_what_was_not_synced() {
     }
 }
 
+/// A file that is switched on is called begun when it holds, synced, all that was acknowledged until then:
+/// replies do not wait for it before. The power fails at that moment.
+#[test]
+fn a_file_that_is_called_begun_holds_what_was_acknowledged() {
+    for _ in 0..10 {
+        let (server, faults) = server_with(&[("appendfsync", "always")]);
+        let (mut client, mut writer) = (server.client(), server.client());
+        client.check("CONFIG SET appendonly no", "+OK~");
+        let rewrites: u64 = server.info("aof_rewrites").parse().expect("a number");
+        client.check("SET early 1", "+OK~");
+        client.check("CONFIG SET appendonly yes", "+OK~");
+        let mut acknowledged = 0;
+        eventually("it has begun", || {
+            for _ in 0..50 {
+                acknowledged += 1;
+                writer.check("INCR n", &format!(":{acknowledged}~"));
+            }
+            let begun = server.info("aof_rewrites") == (rewrites + 1).to_string();
+            begun && server.info("aof_rewrite_in_progress") == "0"
+        });
+        let after = on_good_disk(faults.cut_power(server.dir()));
+        after.client().check("GET early", "$1~1~");
+        let found: u64 = after.client().value("GET n").text().parse().expect("a number");
+        assert!(found >= acknowledged, "{found} of {acknowledged}");
+        faults.left.store(-1, SeqCst);
+    }
+}
+
 /// The writer read the journal until nothing was left. Where changes came as quickly as it wrote them there
 /// always was something, so nothing was synced, for as long as the load lasted.
 #[test]

@@ -12,20 +12,22 @@ use crate::journal_peer::data;
 use crate::peer::{Peer, tool_of_peers};
 
 /// A server of a chain.
-enum Node {
+pub enum Node {
+    /// One of this program, in this process.
     Own(Box<TestServer>),
+    /// A program of a peer.
     Real(Peer),
 }
 
 impl Node {
-    fn own(pairs: &[(&str, &str)]) -> Self {
+    pub fn own(pairs: &[(&str, &str)]) -> Self {
         let mut all = vec![("repl-diskless-sync-delay", "0")];
         all.extend(pairs);
         Self::Own(Box::new(TestServer::with_clock(&all, Clock::system())))
     }
 
     /// A program of the peers; one of this server's where it is called kvarts.
-    fn of(program: &str) -> Self {
+    pub fn of(program: &str) -> Self {
         if program == "kvarts" {
             return Self::own(&[]);
         }
@@ -35,46 +37,46 @@ impl Node {
         node
     }
 
-    fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         match self {
             Self::Own(server) => server.handle().ports().main,
             Self::Real(peer) => peer.port,
         }
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::tcp(local(self.port()))
     }
 
-    fn info(&self, field: &str) -> String {
+    pub fn info(&self, field: &str) -> String {
         info(&mut self.client(), field)
     }
 
     /// Has it follow another one, and waits until it does.
-    fn follow(&self, primary: &Node) {
+    pub fn follow(&self, primary: &Node) {
         self.client().check(&format!("REPLICAOF 127.0.0.1 {}", primary.port()), "+OK~");
         self.wait_for_link();
     }
 
-    fn wait_for_link(&self) {
+    pub fn wait_for_link(&self) {
         eventually("the link is up", || self.info("master_link_status") == "up");
     }
 
     /// Id and offset of what it has.
-    fn place(&self) -> (String, String) {
+    pub fn place(&self) -> (String, String) {
         let field = if self.info("role") == "slave" { "slave_repl_offset" } else { "master_repl_offset" };
         (self.info("master_replid"), self.info(field))
     }
 }
 
 /// Programs that there are, of these.
-fn found(programs: &[&'static str]) -> Vec<&'static str> {
+pub fn found(programs: &[&'static str]) -> Vec<&'static str> {
     let is_there = |program: &&&str| **program == "kvarts" || tool_of_peers(program).is_some();
     programs.iter().filter(is_there).copied().collect()
 }
 
 /// Changes of every kind, some of them in database 1, where the stream stands behind them.
-fn change(client: &mut Client, round: usize) {
+pub fn change(client: &mut Client, round: usize) {
     for line in [
         "SELECT 0",
         "INCR n",
@@ -98,7 +100,7 @@ fn change(client: &mut Client, round: usize) {
 }
 
 /// Waits until all have what the first one has, and compares places and data.
-fn compare(nodes: &[&Node]) {
+pub fn compare(nodes: &[&Node]) {
     let first = nodes[0];
     let expected = data(&mut first.client());
     assert!(expected.len() > 2, "there is something to compare");

@@ -276,8 +276,8 @@ fn pause_of_all_commands_holds_up_unpause_too() {
 fn info_of_pause(server: &TestServer) -> (String, u64) {
     let server = server.handle().server();
     let now_ms = server.clock.now_ms();
-    let (scope, end_ms) = server.pause.in_force(now_ms).expect("a pause");
-    (format!("{scope:?}").to_lowercase(), end_ms - now_ms)
+    let pause = server.pause.in_force(now_ms).expect("a pause");
+    (format!("{:?}", pause.scope).to_lowercase(), pause.end_ms - now_ms)
 }
 
 #[test]

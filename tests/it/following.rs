@@ -124,3 +124,45 @@ fn a_replica_is_read_only_and_becomes_a_primary() {
     client.check("GET a", "$1~3~");
     assert_eq!(theirs.value("GET a").text(), "1");
 }
+
+/// What was queued before the server became a replica does not run on it: writes on one that is read-only,
+/// nothing where the data may be old and `replica-serve-stale-data` says so. Scripts and functions are judged
+/// by what they say of themselves, and by what they call.
+#[test]
+fn a_replica_refuses_what_was_queued_and_what_scripts_say_of_themselves() {
+    let server = TestServer::start();
+    let (mut client, mut other) = (server.client(), server.client());
+    client.check("SET x 1", "+OK~");
+    let library = "#!lua name=test\n\
+        server.register_function{function_name='f0', callback=function() return 'hello' end}\n\
+        server.register_function{function_name='f1', callback=function() return 'hello' end, flags={'no-writes'}}\n\
+        server.register_function{function_name='f2', callback=function() return 'hello' end, \
+            flags={'no-writes', 'allow-stale'}}\n\
+        server.register_function{function_name='f3', callback=function() return server.call('get', 'x') end, \
+            flags={'no-writes', 'allow-stale'}}";
+    assert_eq!(client.call(&["FUNCTION", "LOAD", library]).text(), "test");
+    let become_a_replica = |client: &mut Client, other: &mut Client, queued: &str, refused: &str| {
+        client.check("MULTI", "+OK~");
+        client.check(queued, "+QUEUED~");
+        other.check("REPLICAOF 127.0.0.1 1", "+OK~");
+        client.check("EXEC", &format!("-EXECABORT Transaction discarded because of: {refused}~"));
+        client.check("EXEC", "-ERR EXEC without MULTI~");
+    };
+    let read_only = "READONLY You can't write against a read only replica.";
+    become_a_replica(&mut client, &mut other, "SET x 2", read_only);
+    client.check("FCALL f0 0", &format!("-{read_only}~"));
+    client.check("FCALL f1 0", "$5~hello~");
+    client.check("GET x", "$1~1~");
+    other.check("REPLICAOF NO ONE", "+OK~");
+    other.check("CONFIG SET replica-serve-stale-data no", "+OK~");
+    let stale = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+    become_a_replica(&mut client, &mut other, "GET x", stale);
+    client.check("FCALL f1 0", &format!("-{stale}~"));
+    client.check("FCALL f2 0", "$5~hello~");
+    let answer = client.raw("FCALL f3 1 x");
+    assert!(answer.starts_with("-ERR Can not execute the command on a stale replica"), "{answer}");
+    client.check("MULTI", "+OK~");
+    other.check("REPLICAOF NO ONE", "+OK~");
+    client.check("GET x", "+QUEUED~");
+    client.check("EXEC", "*1~$1~1~");
+}

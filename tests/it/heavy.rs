@@ -81,6 +81,37 @@ fn others_go_on_while_heavy_commands_run() {
     }
 }
 
+/// Where transactions that sleep came at the same instant, as many as workers and many more, each thread was to
+/// hand its tasks to another one, and all of them could end up with a thread that slept: a PING waited for a
+/// whole sleep.
+#[test]
+fn sleeping_transactions_that_come_together_hold_up_nobody() {
+    let directives = [("io-threads", "2"), ("enable-debug-command", "yes")];
+    let server = TestServer::with_clock(&directives, Clock::system());
+    for clients in [4, 8, 12, 8, 12, 8, 12] {
+        let mut sleeping: Vec<Client> = (0..clients).map(|_| server.client()).collect();
+        let mut other = server.client();
+        for client in &mut sleeping {
+            client.send(b"MULTI\r\nDEBUG SLEEP 0.8\r\nEXEC\r\n");
+        }
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_eq!(show(&sleeping[0].read_raw()), "+OK~");
+                assert_eq!(show(&sleeping[0].read_raw()), "+QUEUED~");
+                assert_eq!(show(&sleeping[0].read_raw()), "*1~+OK~");
+                is_done.store(true, Ordering::SeqCst);
+            });
+            // Those that are sent while all sleeps begin are the ones that waited.
+            for _ in 0..20 {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                other.check("PING", "+PONG~");
+            }
+            assert!(!is_done.load(Ordering::SeqCst), "PING waited for one of {clients} sleeps");
+        });
+    }
+}
+
 /// Requests for the slot of a heavy command wait for it, and for nothing else; replies come in order, also
 /// those of one pipeline.
 #[test]

@@ -9,7 +9,7 @@ use kvarts::shared::clock::Clock;
 use crate::differential::sequence;
 use crate::differential_words::*;
 use crate::harness::*;
-use crate::value::parse;
+use crate::value::{Value, parse};
 
 pub const BEGIN_MS: u64 = 1_700_000_000_000;
 
@@ -395,14 +395,17 @@ fn entries_mean_the_same_at_any_time() {
         GETEX k PERSIST => PERSIST k
         EXPIRE k 100 => PEXPIREAT k 1700000100000
         EXPIRE k 50 GT =>
-        EXPIRE k -1 => DEL k
+        EXPIRE k -1 => UNLINK k
         INCRBYFLOAT f 1.5 => SET f 1.5
         GETDEL f => DEL f
         APPEND s abc => APPEND s abc
         DELIFEQ s no =>
         DELIFEQ s abc => DEL s
         DEL s s =>
-        MSETEX 2 a 1 b 2 EX 1 => MULTI | SET a 1 PXAT 1700000001000 | SET b 2 PXAT 1700000001000 | EXEC
+        MSETEX 2 a 1 b 2 EX 1 => MSETEX 2 a 1 b 2 PXAT 1700000001000
+        MSETEX 1 a 2 XX pxat 1700000001000 => MSETEX 1 a 2 XX pxat 1700000001000
+        MSETEX 1 a 2 NX =>
+        MSETEX 1 a 2 KEEPTTL => MSETEX 1 a 2 KEEPTTL
         HSET h a 1 b 2 => HSET h a 1 b 2
         HINCRBY h a 1 => HINCRBY h a 1
         HINCRBYFLOAT h a 0.5 => HSETEX h KEEPTTL FIELDS 1 a 2.5
@@ -421,7 +424,7 @@ fn entries_mean_the_same_at_any_time() {
         ZMPOP 1 z MAX => ZPOPMAX z 1
         BZPOPMIN z 0 => ZPOPMIN z 1
         SADD t 1 => SADD t 1
-        SPOP t => DEL t
+        SPOP t => UNLINK t
         XADD x * f v => XADD x 1700000000000-0 f v
         XADD x MAXLEN ~ 1 * f v => XADD x MAXLEN = 2 1700000000000-1 f v
         XADD x 1800000000000-0 f v => XADD x 1800000000000-0 f v
@@ -457,22 +460,29 @@ fn what_ends_is_entered_once_and_in_its_place() {
     heard.entered();
     heard.server.advance_ms(20);
     client.check("GET a", "$-1~");
-    assert_eq!(heard.entered(), ["DEL a"], "a read removes it");
+    assert_eq!(heard.entered(), ["UNLINK a"], "a read removes it");
     client.check("INCR b", ":1~");
-    assert_eq!(heard.entered(), ["DEL b", "INCR b"]);
+    assert_eq!(heard.entered(), ["UNLINK b", "INCR b"]);
     client.check("HINCRBY h f 5", ":5~");
     assert_eq!(heard.entered(), ["HSET h f 5"], "the old value counts as absent");
     client.check("DEBUG SET-ACTIVE-EXPIRE 1", "+OK~");
     heard.server.advance_ms(1);
     eventually("the sweeper comes by", || heard.entered() == ["HDEL h g"]);
-    client.check("PEXPIRE b 5", ":1~");
+    client.check("SELECT 5", "+OK~");
+    client.check("SET only 1 PX 5", "+OK~");
     client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK~");
+    heard.entered();
+    heard.server.advance_ms(20);
+    client.check("RANDOMKEY", "$-1~");
+    assert_eq!(heard.entered(), ["UNLINK only"], "what it finds ended");
+    client.check("SELECT 0", "+OK~");
+    client.check("PEXPIRE b 5", ":1~");
     client.check("SADD s 1", ":1~");
     heard.entered();
     heard.server.advance_ms(20);
     client.send(b"MULTI\r\nSET c 1\r\nSET b 1\r\nEXEC\r\n");
     (0..4).for_each(|_| drop(client.read()));
-    assert_eq!(heard.entered(), ["MULTI", "SET c 1", "DEL b", "SET b 1", "EXEC"]);
+    assert_eq!(heard.entered(), ["MULTI", "SET c 1", "UNLINK b", "SET b 1", "EXEC"]);
     client.check("PEXPIRE s 5", ":1~");
     heard.entered();
     heard.server.advance_ms(20);
@@ -481,11 +491,80 @@ fn what_ends_is_entered_once_and_in_its_place() {
     client.check("CONFIG SET maxmemory 1", "+OK~");
     client.call(&["SET", "more", "v"]);
     let mut entered = heard.entered();
-    assert_eq!(entered[..2], ["DEL s", "SADD s 2"]);
+    assert_eq!(entered[..2], ["UNLINK s", "SADD s 2"]);
     eventually("the set is evicted", || {
         entered.extend(heard.entered());
-        entered[2..].iter().any(|entry| entry == "DEL s")
+        entered[2..].iter().any(|entry| entry == "UNLINK s")
     });
+}
+
+/// An UNLINK stands for what was freed in the background, a DEL for what was freed at once, for each reason by
+/// its directive. A key that has ended is not removed before SWAPDB for a client that waits for it.
+#[test]
+fn the_word_for_a_removal_follows_how_values_are_freed() {
+    let heard = Heard::with(&[("enable-debug-command", "yes")]);
+    let mut client = heard.server.client();
+    client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK~");
+    let mut removals = |lazily: &str| {
+        for reason in ["expire", "server-del"] {
+            client.check(&format!("CONFIG SET lazyfree-lazy-{reason} {lazily}"), "+OK~");
+        }
+        client.check("SADD s 1 2", ":2~");
+        client.call(&["SPOP", "s", "2"]);
+        client.check("MSET a 1 b 2 c 3", "+OK~");
+        client.check("EXPIRE a 0", ":1~");
+        client.check("SET b 2 PXAT 1", "+OK~");
+        let Value::Bulk(payload) = client.call(&["DUMP", "c"]) else { panic!("no payload") };
+        let restore = [&b"RESTORE"[..], b"c", b"1", &payload, b"REPLACE", b"ABSTTL"];
+        assert_eq!(client.call(&restore).text(), "OK");
+        client.check("SET d 1 PX 10", "+OK~");
+        heard.server.advance_ms(20);
+        client.check("GET d", "$-1~");
+        heard
+            .entered()
+            .into_iter()
+            .filter(|entry| entry.contains("DEL") || entry.contains("UNLINK"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(removals("yes"), ["UNLINK s", "UNLINK a", "UNLINK b", "UNLINK c", "UNLINK d"]);
+    assert_eq!(removals("no"), ["DEL s", "DEL a", "DEL b", "DEL c", "DEL d"]);
+    client.check("CONFIG SET lazyfree-lazy-expire yes", "+OK~");
+    client.check("SELECT 1", "+OK~");
+    client.check("RPUSH k hello", ":1~");
+    client.check("PEXPIRE k 10", ":1~");
+    let mut waiting = heard.server.client();
+    waiting.send(b"BRPOP k 0\r\n");
+    eventually("the client waits", || client.call(&["INFO", "clients"]).text().contains("blocked_clients:1"));
+    heard.server.advance_ms(20);
+    heard.entered();
+    client.check("SWAPDB 1 0", "+OK~");
+    assert_eq!(heard.entered(), ["SWAPDB 1 0"], "nobody has touched the key");
+    client.check("SELECT 0", "+OK~");
+    client.check("EXISTS k", ":0~");
+    assert_eq!(heard.entered(), ["UNLINK k"]);
+}
+
+/// RESTORE with a time from now on is entered with that time, any other one as it came.
+#[test]
+fn a_restored_value_is_entered_with_an_absolute_time() {
+    let heard = Heard::with(&[]);
+    let mut client = heard.server.client();
+    client.check("SET c 3", "+OK~");
+    let Value::Bulk(payload) = client.call(&["DUMP", "c"]) else { panic!("no payload") };
+    for (words, entered) in [
+        (&["a", "0"][..], &["RESTORE", "a", "0"][..]),
+        (&["b", "5000"], &["RESTORE", "b", "1700000005000"]),
+        (&["c", "1800000000000", "absttl", "replace"], &["RESTORE", "c", "1800000000000"]),
+    ] {
+        heard.entered();
+        let mut request = vec![&b"RESTORE"[..], words[0].as_bytes(), words[1].as_bytes(), &payload];
+        request.extend(words[2..].iter().map(|word| word.as_bytes()));
+        assert_eq!(client.call(&request).text(), "OK");
+        let [entry] = &heard.entered()[..] else { panic!("one entry") };
+        assert!(entry.starts_with(&entered.join(" ")), "{entry:?}");
+        assert_eq!(entry.ends_with(" ABSTTL"), words[0] == "b", "{entry:?}");
+        assert_eq!(entry.ends_with(" absttl replace"), words[0] == "c", "{entry:?}");
+    }
 }
 
 #[test]

@@ -42,9 +42,9 @@ fn a_replica_gets_a_copy_and_every_change_behind_it() {
     let at = START_MS + 100;
     replica.expect(&format!("*5~$3~SET~$1~k~$1~w~$4~PXAT~$13~{at}~"));
     server.advance_ms(100);
-    replica.expect("*2~$3~DEL~$1~k~");
+    replica.expect("*2~$6~UNLINK~$1~k~");
     client.send(b"SELECT 3\r\nMULTI\r\nINCR i\r\nRPUSH l a\r\nEXEC\r\nPUBLISH ch hello\r\n");
-    replica.expect("*2~$6~SELECT~$1~3~*1~$5~MULTI~*2~$4~INCR~$1~i~*3~$5~RPUSH~$1~l~$1~a~*1~$4~EXEC~");
+    replica.expect("*1~$5~MULTI~*2~$6~SELECT~$1~3~*2~$4~INCR~$1~i~*3~$5~RPUSH~$1~l~$1~a~*1~$4~EXEC~");
     replica.expect("*3~$7~PUBLISH~$2~ch~$5~hello~");
 }
 
@@ -628,4 +628,54 @@ fn the_end_waits_for_replicas() {
     client.expect_closed();
     writer.check_still_open("nothing changes before the end");
     assert_eq!(server.handle().server().journal().end(), end);
+}
+
+/// While the end waits for replicas, INFO says for how long, all that asked for it count as blocked, and each
+/// hears when it is given up: by SHUTDOWN ABORT, or as the append-only file was switched on meanwhile, whose
+/// first base is not written. Writes go on then.
+#[test]
+fn an_end_that_waits_for_replicas_can_be_given_up() {
+    let server = server();
+    let mut client = server.client();
+    let (mut replica, ..) = Replica::follow(&server);
+    online(&server, 1);
+    let clients: u64 = info(&mut client, "connected_clients").parse().expect("a number");
+    client.check("SET k v", "+OK~");
+    replica.expect(&format!("{SELECT_0}*3~$3~SET~$1~k~$1~v~"));
+    let mut asking = [server.client(), server.client()];
+    let mut writer = server.client();
+    for attempt in 0..2 {
+        let mut ask = || {
+            for one in &mut asking {
+                one.send_command("SHUTDOWN");
+                replica.expect("*3~$8~REPLCONF~$6~GETACK~$1~*~");
+            }
+        };
+        ask();
+        eventually("both wait", || info(&mut client, "blocked_clients") == "2");
+        assert_eq!(client.raw("CLIENT LIST").matches("cmd=shutdown").count(), 2);
+        assert_eq!(info(&mut client, "connected_clients"), (clients + 3).to_string(), "without the replica");
+        let remaining: u64 = info(&mut client, "shutdown_in_milliseconds").parse().expect("a number");
+        assert!((1..=10_000).contains(&remaining), "{remaining}");
+        writer.send_command(&format!("SET w {attempt}"));
+        eventually("the writer waits", || info(&mut client, "blocked_clients") == "3");
+        if attempt == 0 {
+            client.check("SHUTDOWN ABORT", "+OK~");
+        } else {
+            client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+            client.check("CONFIG SET appendonly yes", "+OK~");
+            replica.acknowledge(server.handle().server().replication_offset());
+        }
+        for one in &mut asking {
+            one.check_next("-ERR Errors trying to SHUTDOWN. Check logs.~");
+        }
+        writer.check_next("+OK~");
+        // The append-only file begins with a database of its own.
+        let select = if attempt == 0 { "" } else { SELECT_0 };
+        replica.expect(&format!("{select}*3~$3~SET~$1~w~$1~{attempt}~"));
+        assert!(!client.raw("INFO server").contains("shutdown_in_milliseconds"));
+        client.check("SHUTDOWN ABORT", "-ERR No shutdown in progress.~");
+    }
+    client.send_command("SHUTDOWN NOW FORCE");
+    client.expect_closed();
 }

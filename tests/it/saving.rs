@@ -52,6 +52,20 @@ fn save_writes_the_file() {
     client.check("SAVE", "-ERR Command 'save' not allowed inside a transaction~");
 }
 
+/// A snapshot that waits for the end of a rewrite is cancelled with words of its own.
+#[test]
+fn a_scheduled_bgsave_can_be_cancelled() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+    client.check("BGREWRITEAOF", "+Background append only file rewriting started~");
+    eventually("it is rewritten", || info(&mut client, "aof_rewrite_in_progress") == "1");
+    client.check("BGSAVE SCHEDULE", "+Background saving scheduled~");
+    client.check("BGSAVE CANCEL", "+Scheduled background saving cancelled~");
+    client.check("BGSAVE CANCEL", "-ERR Background saving is currently not in progress or scheduled~");
+}
+
 #[test]
 fn bgsave_goes_on_in_the_background_and_can_be_cancelled() {
     let server = TestServer::start();
@@ -62,6 +76,7 @@ fn bgsave_goes_on_in_the_background_and_can_be_cancelled() {
     client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
     client.check("BGSAVE", "+Background saving started~");
     assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "1");
+    assert_eq!(info(&mut client, "current_save_keys_total"), "1", "known when the answer comes");
     client.check("BGSAVE", "-ERR Background save already in progress~");
     client.check("BGSAVE SCHEDULE", "-ERR Background save already in progress~");
     client.check("SAVE", "-ERR Background save already in progress~");
@@ -362,6 +377,22 @@ fn an_end_without_a_snapshot_does_not_wait_for_one() {
     let mut first = server.client();
     first.send_command("SHUTDOWN");
     eventually("it is written", || client.raw("INFO server").contains("shutdown_in_milliseconds:0"));
+    client.send_command("SHUTDOWN NOSAVE");
+    client.expect_closed();
+    server.handle().wait();
+    assert_eq!(files(server.stop_and_keep().path()), [""; 0]);
+}
+
+/// SHUTDOWN NOSAVE ends the server although a snapshot in the background waits for another one, a backup's.
+#[test]
+fn an_end_without_a_snapshot_does_not_wait_for_one_that_waits() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("MSET a 1 b 2", "+OK~");
+    client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+    client.check("BACKUP START", "+OK~");
+    eventually("it is read", || server.handle().server().keyspace.handover.is_running());
+    client.check("BGSAVE SCHEDULE", "+Background saving scheduled~");
     client.send_command("SHUTDOWN NOSAVE");
     client.expect_closed();
     server.handle().wait();

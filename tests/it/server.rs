@@ -374,6 +374,21 @@ fn debug_reload_reads_what_it_wrote() {
     client.check("FCALL f 0", ":1~");
 }
 
+/// In a transaction DEBUG RELOAD reads all values again where they are; what a file has cannot be brought in
+/// there, and options that ask for it were taken without a word.
+#[test]
+fn debug_reload_in_a_transaction_reads_values_again() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    client.send(b"MULTI\r\nSET b 1\r\nDEBUG RELOAD\r\nINCR b\r\nDEBUG RELOAD NOSAVE\r\nEXEC\r\n");
+    let refused = "-ERR DEBUG RELOAD in a transaction or script takes no options~";
+    client.check_next("+OK~");
+    (0..4).for_each(|_| client.check_next("+QUEUED~"));
+    client.check_next(&format!("*4~+OK~+OK~:2~{refused}"));
+    client.check("MGET a b", "*2~$1~1~$1~2~");
+}
+
 #[test]
 fn debug_object_shows_a_key_that_has_ended() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);

@@ -14,7 +14,7 @@ use crate::engine::context::{After, Context};
 use crate::engine::serve_waiting::EndOfWait;
 use crate::error::{CommandError, CommandResult};
 use crate::primitives::number::parse_i64;
-use crate::shared::pause::Scope;
+use crate::shared::pause::{Purpose, Scope};
 
 const CONNECTION: &[Category] = &[Category::Connection];
 const PLAIN: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::KEEPS_CACHING);
@@ -352,19 +352,13 @@ fn pause(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         .checked_add(timeout_ms)
         .filter(|end| *end < 1 << 62)
         .ok_or(CommandError::text("ERR timeout is out of range"))?;
-    cx.server.pause.start(scope, end_ms, cx.keys.now_ms);
+    cx.server.pause.start(Purpose::Client, scope, end_ms, cx.keys.now_ms);
     cx.reply.ok();
     Ok(())
 }
 
 fn unpause(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    cx.server.pause.end();
-    cx.server.upkeep.keeper.wake();
-    for client in cx.server.clients.all() {
-        if client.blocked.load(Ordering::Relaxed) {
-            client.look();
-        }
-    }
+    cx.server.end_pause(Purpose::Client);
     cx.reply.ok();
     Ok(())
 }

@@ -134,8 +134,8 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     if expire_at_ms.is_some_and(|at_ms| at_ms <= cx.keys.past_ms()) {
         // A time in the past: the old value is deleted, and nothing is restored.
-        if cx.keys.delete_as(&key, FreeReason::Expired) {
-            cx.enter_deleted(&key);
+        if cx.keys.delete_as(&key, FreeReason::Overwritten) {
+            cx.enter_removed(&key, FreeReason::Overwritten);
             cx.changed(&key, EventClass::GENERIC, "del");
         }
         cx.reply.ok();
@@ -145,9 +145,14 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     cx.keys.discard(old);
     date(cx, &key, &options);
     if cx.is_journaled() {
-        let mut number = itoa::Buffer::new();
-        let at_ms = number.format(expire_at_ms.unwrap_or(0)).as_bytes();
-        cx.enter(&[b"RESTORE", key.bytes, at_ms, arguments[3], b"REPLACE", b"ABSTTL"]);
+        // With an absolute time, or none, the request does the same again as it is.
+        if let Some(at_ms) = expire_at_ms.filter(|_| !options.absolute) {
+            let mut number = itoa::Buffer::new();
+            let mut words = arguments.to_vec();
+            words[2] = number.format(at_ms).as_bytes();
+            words.push(b"ABSTTL");
+            cx.enter(&words);
+        }
     }
     cx.changed(&key, EventClass::GENERIC, "restore");
     cx.reply.ok();

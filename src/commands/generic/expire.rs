@@ -128,6 +128,11 @@ pub struct ExpireOption<'a> {
 }
 
 impl<'a> ExpireOption<'a> {
+    /// Whether the request means the same time whenever it is repeated, to the millisecond.
+    pub fn is_exact(&self) -> bool {
+        matches!(self.unit, Unit::UnixMilliseconds)
+    }
+
     /// Seconds from now.
     pub fn seconds(amount: &'a [u8]) -> Self {
         Self { unit: Unit::Seconds, amount }
@@ -189,7 +194,7 @@ pub fn delete_if_past(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64) -> 
         return false;
     }
     if cx.keys.delete_as(key, FreeReason::Expired) {
-        cx.enter_deleted(key);
+        cx.enter_removed(key, FreeReason::Expired);
         cx.changed(key, EventClass::EXPIRED, "expired");
         cx.count(Counter::ExpiredKeys, 1);
     }

@@ -63,9 +63,14 @@ pub const COMMANDS: &[Command] = &[
 
 fn randomkey(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let (ended_ms, keeps_keys) = (cx.keys.ended_ms, cx.server.keeps_keys(cx.keys.now_ms));
+    let mut ended = std::collections::BTreeSet::new();
     let key = cx.keys.with_database(cx.keys.database, |database| {
-        scan::random_key(database, ended_ms, keeps_keys, &mut fastrand::Rng::new())
+        scan::random_key(database, ended_ms, keeps_keys, &mut fastrand::Rng::new(), &mut |name| {
+            ended.insert(name.to_vec());
+        })
     });
+    // As any read, it has what it finds ended removed.
+    ended.iter().for_each(|name| cx.keys.note_stale(cx.keys.database, name));
     cx.reply.bulk_or_null(key.flatten().as_deref());
     Ok(())
 }

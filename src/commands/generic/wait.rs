@@ -4,6 +4,7 @@ use crate::command::{Category, Flags, Group, args};
 use crate::config::Directive;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
+use crate::engine::serve_waiting::NO_FILE;
 use crate::error::{CommandError, CommandResult};
 use crate::shared::client::Door;
 use crate::shared::waiter::{AckWait, WaitFor};
@@ -66,9 +67,7 @@ fn waitaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated.",
     )?;
     if local > 0 && !cx.server.config.flag(Directive::Appendonly) {
-        return Err(CommandError::text(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
+        return Err(CommandError::text(NO_FILE));
     }
     let acks = acks_of(cx, local > 0, replicas, true);
     wait(cx, until_ms, acks);

@@ -516,7 +516,11 @@ fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Err(failed());
     }
     if cx.origin != Origin::Client {
-        // A transaction may hold what the loading needs: its values are read again where they are.
+        // A transaction may hold what the loading needs: its values are read again where they are. That is no
+        // way to bring in what a file has.
+        if merge || !flush || !save {
+            return Err(CommandError::text("ERR DEBUG RELOAD in a transaction or script takes no options"));
+        }
         return read_again(cx);
     }
     let saving = cx.server.saving().ok_or_else(failed)?;

@@ -13,7 +13,7 @@ use crate::engine::following::{LinkState, Primary};
 use crate::error::CommandResult;
 use crate::keyspace::sweep;
 use crate::shared::client::Door;
-use crate::shared::pause::Scope;
+use crate::shared::pause::{InForce, Scope};
 use crate::shared::pubsub::Kind;
 use crate::shared::stats::Counter;
 
@@ -143,7 +143,9 @@ fn server(cx: &Context<'_>, fields: &mut Fields) {
         .add("config_file", server.config.file().map_or_else(String::new, |path| path.display().to_string()));
     fields.add("io_threads_active", u8::from(server.identity.workers > 1));
     fields.add("worker_threads", server.identity.workers);
-    if server.saving().is_some_and(|saving| saving.figures().is_last) {
+    if let Some(remaining) = server.ending.remaining() {
+        fields.add("shutdown_in_milliseconds", remaining.as_millis());
+    } else if server.saving().is_some_and(|saving| saving.figures().is_last) {
         // There is no limit to the time that it may take; the end follows at once.
         fields.add("shutdown_in_milliseconds", 0);
     }
@@ -183,8 +185,9 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     let largest = |sizes: &dyn Fn(&crate::shared::client::SharedClient) -> usize| {
         all.iter().map(|client| sizes(client)).max().unwrap_or(0)
     };
-    // Clients that are being closed count as gone.
-    fields.add("connected_clients", all.iter().filter(|client| !client.is_gone()).count());
+    // Clients that are being closed count as gone, and replicas as none.
+    let connected = count(&|client| !client.is_gone());
+    fields.add("connected_clients", connected.saturating_sub(server.replication.replicas.count()));
     fields.add("cluster_connections", 0);
     fields.add("maxclients", server.config.int(Directive::Maxclients));
     fields.add("client_recent_max_input_buffer", largest(&|client| client.query_buffer[1].load(Relaxed)));
@@ -204,14 +207,14 @@ fn clients(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("total_blocking_keys", waited_for);
     fields.add("total_blocking_keys_on_nokey", waited_for_loss);
     let paused = server.pause.in_force(cx.keys.now_ms);
-    fields.add("paused_reason", if paused.is_some() { "client_pause" } else { "none" });
+    fields.add("paused_reason", paused.map_or("none", |pause| pause.purpose.word()));
     let actions = match paused {
         None => "none",
-        Some((Scope::All, _)) => "all",
-        Some((Scope::Write, _)) => "write",
+        Some(InForce { scope: Scope::All, .. }) => "all",
+        Some(_) => "write",
     };
     fields.add("paused_actions", actions);
-    let left_ms = paused.map_or(0, |(_, end_ms)| end_ms.saturating_sub(cx.keys.now_ms));
+    let left_ms = paused.map_or(0, |pause| pause.end_ms.saturating_sub(cx.keys.now_ms));
     fields.add("paused_timeout_milliseconds", left_ms);
 }
 
@@ -523,7 +526,7 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
         fields.add("role", "master");
         replicas(cx, offset, fields);
     }
-    fields.add("master_failover_state", "no-failover");
+    fields.add("master_failover_state", server.failover_step().word());
     let history = server.replication.history.read();
     fields.add("master_replid", history.id());
     fields.add("master_replid2", history.second().map_or_else(|| "0".repeat(40), |(id, _)| id.to_owned()));

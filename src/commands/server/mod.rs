@@ -9,6 +9,7 @@ pub mod config;
 pub mod databases;
 pub mod debug;
 mod debug_tables;
+pub mod failover;
 pub mod info;
 pub mod latency;
 pub mod latency_text;

@@ -1,5 +1,7 @@
 //! The server as a program: ROLE, TIME, LOLWUT, SHUTDOWN.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::command::{Category, Flags, Group, args};
 use crate::engine::command::Command;
 use crate::engine::context::{After, Context, Origin};
@@ -171,7 +173,7 @@ fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Err(CommandError::Syntax);
     }
     if abort {
-        if !cx.server.saving().is_some_and(|saving| saving.abort_end()) {
+        if !cx.server.abort_end() {
             return Err(CommandError::text("ERR No shutdown in progress."));
         }
         cx.reply.ok();
@@ -179,7 +181,11 @@ fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     tracing::info!(client = cx.client.shared.id, "User requested shutdown...");
     cx.keys.expect(usize::MAX);
-    if cx.server.prepare_end((save || nosave).then_some(save), force, !now).is_err() {
+    let blocked = &cx.client.shared.blocked;
+    blocked.store(true, Relaxed);
+    let prepared = cx.server.prepare_end((save || nosave).then_some(save), force, !now);
+    blocked.store(false, Relaxed);
+    if prepared.is_err() {
         return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
     cx.after = Some(After::Shutdown);

@@ -5,6 +5,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::following::Primary;
 use crate::error::{CommandError, CommandResult};
+use crate::replication::failover::Step;
 
 const fn follows(name: &'static str) -> Command {
     Command {
@@ -38,6 +39,9 @@ pub const COMMANDS: &[Command] = &[
 fn replicaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if cx.server.cluster.is_enabled() {
         return Err(CommandError::text("ERR REPLICAOF not allowed in cluster mode."));
+    }
+    if cx.server.failover_step() != Step::None {
+        return Err(CommandError::text("ERR REPLICAOF not allowed while failing over."));
     }
     if args::is(arguments[1], "NO") && args::is(arguments[2], "ONE") {
         let server = cx.server;

@@ -6,6 +6,7 @@ use crate::engine::context::{After, Context};
 use crate::engine::following::LinkState;
 use crate::error::{CommandError, CommandResult};
 use crate::replication::Announced;
+use crate::replication::failover::Step;
 
 /// Longest address that a replica may announce, in bytes (that of a host name).
 const ADDRESS_MAX: usize = 1025;
@@ -34,7 +35,8 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "psync",
         arity: -3,
-        flags: FOLLOWS,
+        // With FAILOVER it changes the role.
+        flags: FOLLOWS.and(Flags::WHOLE_KEYSPACE).and(Flags::CHANGES_ROLE),
         group: Group::Server,
         summary: "Makes this connection the link of a replica, which goes on where it was.",
         syntax: "replicationid:string offset:integer",
@@ -58,6 +60,10 @@ pub const COMMANDS: &[Command] = &[
 
 fn psync(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let next = args::int(arguments[2])?;
+    if arguments.get(3).is_some_and(|word| args::is(word, "FAILOVER")) && cx.client.link.is_none() {
+        let server = cx.server;
+        cx.keys.alone(|| server.take_over(arguments[1]))?;
+    }
     follow(cx, Some((arguments[1], next)))
 }
 
@@ -70,6 +76,9 @@ fn sync(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 fn follow(cx: &mut Context<'_>, asked: Option<(&[u8], i64)>) -> CommandResult {
     if cx.client.link.is_some() {
         return Ok(());
+    }
+    if cx.server.failover_step() != Step::None {
+        return Err(CommandError::text("NOMASTERLINK Can't SYNC while failing over"));
     }
     let following = &cx.server.following;
     if following.is_replica() && following.link().state != LinkState::Connected {

@@ -75,12 +75,9 @@ fn bgsave(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [] => begin(cx, Background::AtOnce)?,
         [word] if args::is(word, "SCHEDULE") => begin(cx, Background::Scheduled)?,
         [word] if args::is(word, "CANCEL") => {
-            if !saving.cancel() {
-                return Err(CommandError::text(
-                    "ERR Background saving is currently not in progress or scheduled",
-                ));
-            }
-            "Background saving cancelled"
+            const NOTHING: CommandError =
+                CommandError::text("ERR Background saving is currently not in progress or scheduled");
+            saving.cancel().ok_or(NOTHING)?
         }
         _ => return Err(CommandError::Syntax),
     };

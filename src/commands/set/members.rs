@@ -6,6 +6,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
+use crate::keyspace::reaper::FreeReason;
 use crate::primitives::number::parse_i64;
 use crate::resp::encode::Reply;
 use crate::types::set::Set;
@@ -360,7 +361,7 @@ fn spop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if emptied {
         // The key is removed with all its members: none need be taken out singly.
         write_members(&mut cx.reply, set);
-        cx.enter_deleted(&key);
+        cx.enter_removed(&key, FreeReason::Overwritten);
     } else {
         let (mut rng, is_journaled) = (fastrand::Rng::new(), cx.changes.is_journaled());
         let mut popped = Vec::new();

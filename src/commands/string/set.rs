@@ -183,7 +183,10 @@ fn set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let kept =
         if options.keep_ttl { cx.keys.write(&key).and_then(|record| record.expire_at_ms()) } else { None };
     store(cx, &key, arguments[2], expire_at_ms.or(kept));
-    enter_set(cx, &key, arguments[2], expire_at_ms.or(kept));
+    // SET key value PXAT time does the same again as it is.
+    if arguments.len() != 5 || !options.expire.is_some_and(|expire| expire.is_exact()) {
+        enter_set(cx, &key, arguments[2], expire_at_ms.or(kept));
+    }
     cx.changed(&key, EventClass::STRING, "set");
     if expire_at_ms.is_some() {
         cx.event(&key, EventClass::GENERIC, "expire");
@@ -340,14 +343,17 @@ fn msetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             if options.keep_ttl { cx.keys.write(key).and_then(|record| record.expire_at_ms()) } else { None };
         store(cx, key, value, expire_at_ms.or(kept));
         cx.changed(key, EventClass::STRING, "set");
-        if let Some(at_ms) = expire_at_ms {
+        if expire_at_ms.is_some() {
             cx.event(key, EventClass::GENERIC, "expire");
-            if expire::delete_if_past(cx, key, at_ms) {
-                cx.enter_deleted(key);
-                continue;
-            }
         }
-        enter_set(cx, key, value, expire_at_ms.or(kept));
+    }
+    if cx.is_journaled()
+        && let (Some(at_ms), Some(false)) = (expire_at_ms, options.expire.map(|expire| expire.is_exact()))
+    {
+        let mut number = itoa::Buffer::new();
+        let mut words = arguments[..end].to_vec();
+        words.extend([b"PXAT", number.format(at_ms).as_bytes()]);
+        cx.enter(&words);
     }
     cx.reply.int(1);
     Ok(())

@@ -134,7 +134,7 @@ impl Access<'_, '_> {
                 if access.physical(other).is_none() {
                     continue;
                 }
-                for name in access.settings.sink.of_interest(number) {
+                for name in access.settings.sink.watched(number) {
                     let key = access.keyspace.hasher().key(&name);
                     let lock = SlotLock { database: other as u16, slot: key.slot() as u16, write: true };
                     access.relock(&[lock]);
@@ -185,7 +185,7 @@ impl Access<'_, '_> {
             None => 0..self.keyspace.database_count(),
         };
         let mut removed = 0;
-        self.settings.sink.flushed(number);
+        self.settings.sink.flushed(number.unwrap_or(self.database), number.is_none());
         for number in numbers {
             for name in self.settings.sink.of_interest(number) {
                 let key = self.keyspace.hasher().key(&name);

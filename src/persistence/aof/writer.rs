@@ -237,7 +237,7 @@ impl Writer {
             self.server.journal().leave(&self.reader);
         }
         self.server.durability.set_error(None);
-        for waiter in self.server.durability.publish(|| (u64::MAX, false), self.synced) {
+        for waiter in self.server.durability.publish(|| (u64::MAX, false), None) {
             self.server.end_if_acknowledged(&waiter);
         }
     }
@@ -573,7 +573,9 @@ impl Writer {
             };
             (position, is_strict)
         };
-        let synced = if counts { self.synced } else { 0 };
+        // What is synced because the file is switched off, WAITAOF is not told of: there is no file any more.
+        let stops = self.shared.stop.load(Ordering::Acquire);
+        let synced = (counts && !stops).then_some(self.synced);
         for waiter in self.server.durability.publish(released, synced) {
             self.server.end_if_acknowledged(&waiter);
         }

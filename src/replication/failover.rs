@@ -1,0 +1,130 @@
+//! [`Failover`]: a primary that hands its role to one of its replicas, step by step.
+
+/// A place that a replica is found at: the address it is known by, and its port.
+pub type Place = (String, u16);
+
+/// How far a failover is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Step {
+    /// There is none.
+    #[default]
+    None,
+    /// Nothing changes any more, and a replica that has everything is waited for.
+    WaitsForSync,
+    /// This server follows the other, which is to take over.
+    InProgress,
+}
+
+impl Step {
+    /// INFO's word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "no-failover",
+            Self::WaitsForSync => "waiting-for-sync",
+            Self::InProgress => "failover-in-progress",
+        }
+    }
+}
+
+/// A failover that is asked for or under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failover {
+    step: Step,
+    /// The replica that takes over; `None` for whichever has everything first.
+    target: Option<Place>,
+    /// When it is given up, or forced, in milliseconds of Unix time.
+    end_ms: Option<u64>,
+    /// Whether the target takes over at that time though it does not have everything.
+    is_forced: bool,
+}
+
+/// What to do after a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Look again.
+    Wait,
+    /// Follow this server, and have it take over.
+    Follow(Place),
+    /// Give up: no replica has had everything in time.
+    TooLate,
+}
+
+impl Failover {
+    /// How far it is.
+    pub const fn step(&self) -> Step {
+        self.step
+    }
+
+    /// The replica that takes over, as far as that is known.
+    pub fn target(&self) -> Option<&Place> {
+        self.target.as_ref()
+    }
+
+    /// Begins.
+    pub fn begin(&mut self, target: Option<Place>, end_ms: Option<u64>, is_forced: bool) {
+        *self = Self { step: Step::WaitsForSync, target, end_ms, is_forced };
+    }
+
+    /// Looks whether the target, or any replica where none was named, has everything up to `offset`.
+    /// `replicas` are those that follow, with what they have acknowledged.
+    pub fn look(&mut self, now_ms: u64, offset: u64, replicas: impl Iterator<Item = (Place, u64)>) -> Look {
+        if self.step != Step::WaitsForSync {
+            return Look::Wait;
+        }
+        let is_over = self.end_ms.is_some_and(|end_ms| now_ms >= end_ms);
+        let found = match &self.target {
+            Some(target) if is_over && self.is_forced => Some(target.clone()),
+            _ if is_over => return Look::TooLate,
+            target => replicas
+                .filter(|(_, acknowledged)| *acknowledged >= offset)
+                .map(|(place, _)| place)
+                .find(|place| target.as_ref().is_none_or(|target| target == place)),
+        };
+        let Some(place) = found else { return Look::Wait };
+        (self.step, self.target) = (Step::InProgress, Some(place.clone()));
+        Look::Follow(place)
+    }
+
+    /// Ends it, done or given up.
+    pub fn end(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(port: u16) -> Place {
+        ("127.0.0.1".to_owned(), port)
+    }
+
+    fn look(failover: &mut Failover, now_ms: u64, acknowledged: &[(u16, u64)]) -> Look {
+        failover.look(now_ms, 100, acknowledged.iter().map(|(port, offset)| (place(*port), *offset)))
+    }
+
+    #[test]
+    fn whichever_has_everything_first_takes_over() {
+        let mut failover = Failover::default();
+        assert_eq!(look(&mut failover, 0, &[(1, 100)]), Look::Wait, "nobody asked");
+        failover.begin(None, None, false);
+        assert_eq!((failover.step().word(), failover.target()), ("waiting-for-sync", None));
+        assert_eq!(look(&mut failover, 0, &[(1, 99), (2, 98)]), Look::Wait);
+        assert_eq!(look(&mut failover, u64::MAX, &[(1, 99), (2, 100)]), Look::Follow(place(2)));
+        assert_eq!((failover.step().word(), failover.target()), ("failover-in-progress", Some(&place(2))));
+        assert_eq!(look(&mut failover, 0, &[(1, 100)]), Look::Wait, "once is enough");
+        failover.end();
+        assert_eq!((failover.step().word(), failover.target()), ("no-failover", None));
+    }
+
+    #[test]
+    fn the_target_has_until_its_time_is_over() {
+        let mut failover = Failover::default();
+        failover.begin(Some(place(1)), Some(50), false);
+        assert_eq!(look(&mut failover, 49, &[(1, 99), (2, 100)]), Look::Wait, "another does not do");
+        assert_eq!(look(&mut failover, 50, &[(1, 100)]), Look::TooLate);
+        failover.begin(Some(place(1)), Some(50), true);
+        assert_eq!(look(&mut failover, 49, &[(1, 99)]), Look::Wait);
+        assert_eq!(look(&mut failover, 50, &[]), Look::Follow(place(1)), "it is forced");
+    }
+}

@@ -1,0 +1,204 @@
+//! FAILOVER: a primary hands its role to a replica, no write that was answered is lost, and nobody hangs.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::chains::{Node, change, compare, found};
+use crate::harness::*;
+use crate::replica::Replica;
+
+/// Waits until a failover has ended, and the roles are exchanged.
+fn wait_for_exchange(old: &Node, new: &Node) {
+    eventually("the other one has taken over", || new.info("role") == "master");
+    eventually("the old primary follows", || old.info("master_link_status") == "up");
+    assert_eq!(old.info("master_failover_state"), "no-failover");
+}
+
+/// A primary hands over while clients write, to a replica of its kind and of other kinds, and gets its role
+/// back. Everything that was answered with OK is there, without a second copy.
+#[test]
+fn what_was_answered_outlives_failovers() {
+    for programs in [
+        ["kvarts", "kvarts", "kvarts"],
+        ["kvarts", "valkey-server", "kvarts"],
+        ["valkey-server", "kvarts", "valkey-server"],
+        ["kvarts", "redis8-server", "kvarts"],
+    ] {
+        if found(&programs).len() < programs.len() {
+            continue;
+        }
+        println!("{programs:?}");
+        let nodes = programs.map(Node::of);
+        let [first, second, third] = &nodes;
+        change(&mut first.client(), 0);
+        second.follow(first);
+        third.follow(first);
+        compare(&[first, second, third]);
+        let (running, answered) = (AtomicBool::new(true), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let (running, answered) = (&running, &answered);
+                scope.spawn(move || write_anywhere([first, second], writer, running, answered));
+            }
+            for (old, new) in [(first, second), (second, first), (first, second)] {
+                let before = answered.load(Ordering::SeqCst);
+                eventually("there are writes", || answered.load(Ordering::SeqCst) > before + 100);
+                old.client().check(&format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 20000", new.port()), "+OK~");
+                wait_for_exchange(old, new);
+                // One that misses two changes of ids needs a copy.
+                third.wait_for_link();
+                eventually("it knows the id", || third.info("master_replid") == new.info("master_replid"));
+            }
+            running.store(false, Ordering::SeqCst);
+        });
+        third.wait_for_link();
+        compare(&[second, first, third]);
+        let mut client = second.client();
+        client.check("SELECT 2", "+OK~");
+        let total: u64 = (0..4).map(|writer| number(&client.raw(&format!("GET w{writer}")))).sum();
+        let answered = answered.load(Ordering::SeqCst);
+        assert!(total >= answered, "{answered} were answered, {total} are there");
+        assert!(total <= answered + 4 * 4, "nothing was repeated: {answered} answered, {total} there");
+        let copies = nodes.each_ref().map(|node| node.info("sync_full"));
+        assert_eq!(copies, ["2", "0", "0"], "those at the beginning");
+    }
+}
+
+fn number(reply: &str) -> u64 {
+    reply.trim_matches(['$', '~']).rsplit('~').next().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// Counts up a key of its own on whichever of two servers takes writes.
+fn write_anywhere(nodes: [&Node; 2], writer: usize, running: &AtomicBool, answered: &AtomicU64) {
+    let mut turn = 0;
+    while running.load(Ordering::SeqCst) {
+        let mut client = nodes[turn % 2].client();
+        client.check("SELECT 2", "+OK~");
+        while running.load(Ordering::SeqCst) {
+            let reply = client.raw(&format!("INCR w{writer}"));
+            if !reply.starts_with(':') {
+                assert!(reply.starts_with("-READONLY"), "{reply}");
+                break;
+            }
+            answered.fetch_add(1, Ordering::SeqCst);
+        }
+        turn += 1;
+    }
+}
+
+/// Whoever waits when the role changes is answered at once: writes with READONLY, or where the client follows
+/// redirections with the new primary's address, waits for keys with UNBLOCKED or that address; subscribers
+/// stay.
+#[test]
+fn nobody_hangs_when_the_role_changes() {
+    let (old, new) = (Node::own(&[]), Node::own(&[]));
+    new.follow(&old);
+    let (mut waits, mut waits_redirected) = (old.client(), old.client());
+    let (mut transaction, mut subscriber, mut redirected) = (old.client(), old.client(), old.client());
+    for client in [&mut redirected, &mut waits_redirected] {
+        client.check("CLIENT CAPA redirect", "+OK~");
+    }
+    waits.send_command("BLPOP never 0");
+    waits_redirected.send_command("BLPOP never 0");
+    transaction.check("MULTI", "+OK~");
+    transaction.check("SET k v", "+QUEUED~");
+    subscriber.check("SUBSCRIBE channel", "*3~$9~subscribe~$7~channel~:1~");
+    eventually("both wait", || old.info("blocked_clients") == "2");
+    old.client().check("FAILOVER", "+OK~");
+    let unblocked =
+        "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)~";
+    let to_new = format!("-REDIRECT 127.0.0.1:{}~", new.port());
+    waits.check_next(unblocked);
+    waits_redirected.check_next(&to_new);
+    transaction.send_command("EXEC");
+    let refused =
+        "-EXECABORT Transaction discarded because of: READONLY You can't write against a read only replica.~";
+    transaction.check_next(refused);
+    wait_for_exchange(&old, &new);
+    transaction.check("SET k v", "-READONLY You can't write against a read only replica.~");
+    redirected.check("SET k v", &to_new);
+    redirected.check("GET k", &to_new);
+    redirected.check("PING", "+PONG~");
+    redirected.check("READONLY", "+OK~");
+    redirected.check("GET k", "$-1~");
+    redirected.check("READWRITE", "+OK~");
+    redirected.check("GET k", &to_new);
+    new.client().raw("PUBLISH channel hello");
+    subscriber.check_next("*3~$7~message~$7~channel~$5~hello~");
+}
+
+/// A replica that does not catch up: writes wait until the time is over and go on then; FORCE has the replica
+/// take over all the same; ABORT ends both.
+#[test]
+fn a_replica_that_is_behind_is_waited_for() {
+    let server = TestServer::with(&[("repl-diskless-sync-delay", "0")]);
+    let (mut client, mut writer) = (server.client(), server.client());
+    client.check("SET k v", "+OK~");
+    let (mut replica, _, _) = Replica::follow(&server);
+    eventually("it is online", || server.info("slave0").contains("state=online"));
+    client.check("FAILOVER ABORT", "-ERR No failover in progress.~");
+    client.check("FAILOVER TO 127.0.0.1 7001 TIMEOUT 5000", "+OK~");
+    assert_eq!(server.info("master_failover_state"), "waiting-for-sync");
+    client.check("FAILOVER", "-ERR FAILOVER already in progress.~");
+    client.check("REPLICAOF NO ONE", "-ERR REPLICAOF not allowed while failing over.~");
+    client.check("GET k", "$1~v~");
+    assert_eq!(server.info("paused_reason"), "failover_in_progress");
+    writer.send_command("SET k w");
+    client.check("CLIENT UNPAUSE", "+OK~");
+    eventually("the write waits", || server.info("blocked_clients") == "1");
+    server.advance_ms(5001);
+    writer.check_next("+OK~");
+    assert_eq!(server.info("master_failover_state"), "no-failover");
+    // By hand.
+    client.check("FAILOVER", "+OK~");
+    writer.send_command("SET k x");
+    eventually("the write waits", || server.info("blocked_clients") == "1");
+    client.check("FAILOVER ABORT", "+OK~");
+    writer.check_next("+OK~");
+    // By force: this server follows a port where nobody listens, until it is told not to.
+    let port = free_port();
+    let mut other = Replica::connect(&server);
+    other.introduce(port);
+    let (_, offset) = (other.ask_for_all(), other.copy());
+    assert!(!offset.is_empty());
+    eventually("there are two", || server.info("connected_slaves") == "2");
+    other.acknowledge(0);
+    eventually("it is online", || server.info("slave1").contains("state=online"));
+    client.check(&format!("FAILOVER TO 127.0.0.1 {port} FORCE TIMEOUT 1000"), "+OK~");
+    writer.send_command("SET k y");
+    server.advance_ms(1001);
+    eventually("it is under way", || server.info("master_failover_state") == "failover-in-progress");
+    assert_eq!(server.info("role"), "slave");
+    client.check("PSYNC ? -1", "-NOMASTERLINK Can't SYNC while failing over~");
+    writer.check_next("-READONLY You can't write against a read only replica.~");
+    client.check("FAILOVER ABORT", "+OK~");
+    assert_eq!(server.info("role"), "master");
+    writer.check("SET k y", "+OK~");
+    replica.expect_closed();
+}
+
+/// What cannot be begun is refused, with the texts of the peers.
+#[test]
+fn failovers_that_cannot_be_are_refused() {
+    let server = TestServer::with(&[("repl-diskless-sync-delay", "0")]);
+    let mut client = server.client();
+    client.check("FAILOVER", "-ERR FAILOVER requires connected replicas.~");
+    client.check("FAILOVER TO 127.0.0.1 1", "-ERR FAILOVER requires connected replicas.~");
+    client.check("FAILOVER TIMEOUT 0", "-ERR FAILOVER timeout must be greater than 0~");
+    client.check("FAILOVER TIMEOUT x", "-ERR value is not an integer or out of range~");
+    client.check("FAILOVER TO 127.0.0.1", "-ERR syntax error~");
+    client.check("FAILOVER ABORT ABORT", "-ERR syntax error~");
+    client.check("FAILOVER FORCE FORCE", "-ERR syntax error~");
+    let (_replica, id, _) = Replica::follow(&server);
+    client.check("FAILOVER TO 127.0.0.1 7002", "-ERR FAILOVER target HOST and PORT is not a replica.~");
+    let both = "-ERR FAILOVER with force option requires both a timeout and target HOST and IP.~";
+    client.check("FAILOVER TO 127.0.0.1 7001 FORCE", both);
+    client.check("FAILOVER FORCE TIMEOUT 10", both);
+    client.check(&format!("PSYNC {id} 1 FAILOVER"), "-ERR PSYNC FAILOVER can't be sent to a master.~");
+    let other = Node::own(&[]);
+    other.client().check(&format!("REPLICAOF 127.0.0.1 {}", server.handle().ports().main), "+OK~");
+    other.wait_for_link();
+    other.client().check("FAILOVER", "-ERR FAILOVER is not valid when server is a replica.~");
+    let wrong = "0".repeat(40);
+    let refused = "-ERR PSYNC FAILOVER replid must match my replid.~";
+    other.client().check(&format!("PSYNC {wrong} 1 FAILOVER"), refused);
+}
