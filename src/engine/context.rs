@@ -299,7 +299,11 @@ impl<'a> Context<'a> {
         if self.is_journaled() {
             self.changes.begin_group();
         }
+        let dirty = self.dirty;
         let result = self.call(entry, self.server.commands.functions(entry).run, arguments);
+        if self.dirty > dirty {
+            self.note_own_keys(entry, arguments);
+        }
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
         self.told_of(entry, arguments, took_ns, start, result.is_err());
         // What the connection is to do then is remembered; the outer command has nothing of its own to ask.

@@ -185,6 +185,9 @@ impl Server {
         }
         let start = context.reply.position();
         let result = context.call(entry, functions.run, arguments);
+        if context.dirty > 0 {
+            context.note_own_keys(entry, arguments);
+        }
         if context.again_alone {
             drop(context);
             out.truncate(start);

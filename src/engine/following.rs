@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
+use super::own_keys::OwnKeys;
+
 /// A server that this one follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Primary {
@@ -98,6 +100,8 @@ pub struct Following {
     pub(super) received: AtomicU64,
     /// Whether the data are of the history at that offset, so that the stream may go on there.
     pub(super) can_go_on: AtomicBool,
+    /// What clients of a writable replica have written and ends some time.
+    pub(super) own_keys: Mutex<OwnKeys>,
     applying: Mutex<()>,
     link: Mutex<LinkFacts>,
     copies: std::sync::OnceLock<Arc<dyn Copies>>,
@@ -114,6 +118,7 @@ impl Default for Following {
             offset: AtomicU64::new(0),
             received: AtomicU64::new(0),
             can_go_on: AtomicBool::new(false),
+            own_keys: Mutex::default(),
             applying: Mutex::new(()),
             link: Mutex::default(),
             copies: std::sync::OnceLock::new(),
@@ -169,6 +174,11 @@ impl Following {
         let mut link = self.link.lock();
         change(&mut link);
         self.is_connected.store(link.state == LinkState::Connected, Relaxed);
+    }
+
+    /// Number of keys that end some time and that the primary knows nothing of.
+    pub fn own_volatile_keys(&self) -> usize {
+        self.own_keys.lock().len()
     }
 
     /// Offset up to which the primary's stream has come.

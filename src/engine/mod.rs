@@ -23,6 +23,7 @@ pub(crate) mod memory;
 pub(crate) mod monitor;
 pub(crate) mod network;
 pub(crate) mod observe;
+pub(crate) mod own_keys;
 pub(crate) mod replication;
 pub(crate) mod replies;
 mod request;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Server;
 use super::following::{LinkFacts, Primary};
+use super::own_keys::OwnKeys;
 use crate::config::Directive;
 use crate::effects::ChangeBuffer;
 use crate::keyspace::gate::Exclusive;
@@ -36,6 +37,7 @@ impl Server {
             None => self.become_primary(),
         }
         following.note(|link| *link = LinkFacts::default());
+        *following.own_keys.lock() = OwnKeys::default();
         let is_replica = primary.is_some();
         following.wanted.send_replace(primary.map(Arc::new));
         if is_replica {
@@ -131,20 +133,22 @@ impl Server {
         self.following.offset.store(offset, Relaxed);
         self.following.received.store(offset, Relaxed);
         self.following.can_go_on.store(true, Relaxed);
+        *self.following.own_keys.lock() = OwnKeys::default();
         // What they have may be of another history.
         self.cut_replicas();
     }
 
-    /// Notes that the primary lets the stream go on, perhaps under a new id.
-    pub fn goes_on(&self, id: Option<&str>) {
+    /// Notes that the primary lets the stream go on, perhaps under a new id. Returns whether the links of
+    /// replicas were cut, which have to hear of it.
+    pub fn goes_on(&self, id: Option<&str>) -> bool {
         let _stream = self.following.hold_stream();
         let mut history = self.replication.history.write();
-        if let Some(id) = id.filter(|id| *id != history.id()) {
-            tracing::info!("Primary replication ID changed to {id}");
-            history.change_id(id.to_owned(), self.following.offset());
-            drop(history);
-            self.cut_replicas();
-        }
+        let Some(id) = id.filter(|id| *id != history.id()) else { return false };
+        tracing::info!("Primary replication ID changed to {id}");
+        history.change_id(id.to_owned(), self.following.offset());
+        drop(history);
+        self.cut_replicas();
+        true
     }
 
     /// Goes on with the stream of an earlier run, whose data were loaded: replicas that have as much of it

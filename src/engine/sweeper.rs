@@ -81,7 +81,11 @@ impl Server {
     pub fn expire_due(&self) -> u64 {
         // One sweep at a time: when this call returns, no other sweep has a key half removed.
         let _turn = self.upkeep.sweeping.lock();
-        if self.keeps_keys(self.clock.now_ms()) {
+        let now_ms = self.clock.now_ms();
+        if self.following.is_replica() && !self.keeps_all_keys(now_ms) {
+            return self.expire_own_keys(now_ms);
+        }
+        if self.keeps_keys(now_ms) {
             return 0; // What has ended reads as absent, and is removed later.
         }
         let mut total = 0;

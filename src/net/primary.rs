@@ -91,8 +91,10 @@ pub async fn follow(server: Arc<Server>, tls: Arc<TlsSource>) {
 /// Keeps one link as long as it lasts, then waits before the next.
 async fn link_and_wait(server: &Arc<Server>, tls: &Arc<TlsSource>, primary: &Arc<Primary>) {
     server.following.note(|link| link.state = LinkState::Connecting);
-    let mut link = Link { server: Arc::clone(server), tls: Arc::clone(tls), input: Vec::new() };
+    let mut link =
+        Link { server: Arc::clone(server), tls: Arc::clone(tls), input: Vec::new(), streams_since: None };
     let Err(error) = link.run(primary).await;
+    tell_timeout(&error, server.following.link().state);
     let now_ms = server.clock.now_ms();
     server.following.note(|link| {
         if link.state == LinkState::Connected {
@@ -101,7 +103,24 @@ async fn link_and_wait(server: &Arc<Server>, tls: &Arc<TlsSource>, primary: &Arc
         link.state = LinkState::Connect;
     });
     tracing::warn!("Connection with primary {}:{} lost: {error}", primary.host, primary.port);
-    tokio::time::sleep(AGAIN).await;
+    // A link that has lasted is connected again at once: the primary may have cut it for that.
+    if link.streams_since.is_none_or(|since| since.elapsed() < AGAIN) {
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Logs what a link's end by silence means, in the words that tools look for.
+fn tell_timeout(error: &LinkError, state: LinkState) {
+    if !matches!(error, LinkError::Silent(_)) {
+        return;
+    }
+    match state {
+        LinkState::Connect | LinkState::Connecting | LinkState::Handshake => {
+            tracing::warn!("Timeout connecting to the PRIMARY...");
+        }
+        LinkState::Sync => tracing::warn!("Timeout receiving bulk data from PRIMARY..."),
+        LinkState::Connected => tracing::warn!("PRIMARY timeout: no data nor PING received..."),
+    }
 }
 
 enum Never {}
@@ -122,6 +141,8 @@ struct Link {
     tls: Arc<TlsSource>,
     /// What has come and is not dealt with.
     input: Vec<u8>,
+    /// When the stream began.
+    streams_since: Option<Instant>,
 }
 
 impl Link {
@@ -135,7 +156,9 @@ impl Link {
         match self.introduce(&mut stream).await? {
             Begin::Copy(form) => self.take_copy(&mut stream, &form, primary).await?,
             Begin::Continue(id) => {
-                self.server.goes_on(id.as_deref());
+                if self.server.goes_on(id.as_deref()) {
+                    self.wait_for_cuts().await;
+                }
                 tracing::info!("Successful partial resynchronization with primary.");
             }
         }
@@ -158,6 +181,15 @@ impl Link {
         let name = ServerName::try_from(primary.host.clone()).map_err(|error| failed(&error))?;
         let connected = TlsConnector::from(config).connect(name, stream).await;
         Ok(Box::new(connected.map_err(|error| failed(&error))?))
+    }
+
+    /// Waits until the links of replicas that were cut have ended, so that this one is not called up before
+    /// they are down.
+    async fn wait_for_cuts(&self) {
+        let began = Instant::now();
+        while self.server.replication.replicas.count() > 0 && began.elapsed() < AGAIN {
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -285,6 +317,7 @@ impl Link {
     ) -> Result<Never, LinkError> {
         let server = Arc::clone(&self.server);
         server.following.note(|link| (link.state, link.down_since_ms) = (LinkState::Connected, 0));
+        self.streams_since = Some(Instant::now());
         let mut applier = Applier::new(&server, primary);
         let mut acked = Instant::now() - ACK_EACH;
         loop {

@@ -155,3 +155,31 @@ fn a_reload_loses_nothing_of_the_stream() {
     catch_up(&primary, &replica);
     replica.client().check("GET n", "$4~2000~");
 }
+
+/// Keys that a writable replica's own clients have given a time to live end there, as nobody else would end
+/// them: also those of scripts and transactions. Those of the primary stay until it says so.
+#[test]
+fn a_writable_replica_ends_its_own_keys() {
+    let (primary, replica) = pair(&[("replica-read-only", "no")]);
+    primary.client().check("SET theirs v PX 1000", "+OK~");
+    catch_up(&primary, &replica);
+    let mut client = replica.client();
+    client.check("SET a v PX 1000", "+OK~");
+    client.check("SET b v", "+OK~");
+    client.check("PEXPIRE b 1000", ":1~");
+    client.check("SET c v PX 1000", "+OK~");
+    client.check("PERSIST c", ":1~");
+    client.check("EVAL 'return redis.call([[set]], KEYS[1], [[v]], [[px]], 1000)' 1 script", "+OK~");
+    client.send(b"MULTI\r\nSET tx v PX 1000\r\nEXEC\r\n");
+    (0..3).for_each(|_| drop(client.read_raw()));
+    client.check("SET later v PX 5000", "+OK~");
+    assert_eq!(replica.info("slave_expires_tracked_keys"), "6");
+    client.check("DBSIZE", ":7~");
+    replica.advance_ms(1001);
+    client.check("DBSIZE", ":3~");
+    client.check("GET theirs", "$-1~");
+    client.check("GET c", "$1~v~");
+    assert_eq!(replica.info("slave_expires_tracked_keys"), "1");
+    replica.advance_ms(4000);
+    client.check("DBSIZE", ":2~");
+}

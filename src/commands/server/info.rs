@@ -435,12 +435,8 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("pubsub_channels", server.pubsub.channel_count(Kind::Channel));
     fields.add("pubsub_patterns", server.pubsub.pattern_count());
     fields.add("pubsubshard_channels", server.pubsub.channel_count(Kind::Shard));
-    fields.zeros(&[
-        "latest_fork_usec",
-        "total_forks",
-        "migrate_cached_sockets",
-        "slave_expires_tracked_keys",
-    ]);
+    fields.zeros(&["latest_fork_usec", "total_forks", "migrate_cached_sockets"]);
+    fields.add("slave_expires_tracked_keys", server.following.own_volatile_keys());
     fields.zeros(&["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits"]);
     fields.zeros(&["active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time"]);
     let (tracked_keys, tracked_items) = server.effects.tracking.table_size();
