@@ -147,7 +147,6 @@ impl Server {
             return Err(CommandError::text("ERR PSYNC FAILOVER replid must match my replid."));
         }
         self.follow_primary(None);
-        self.config.note_primary(None);
         tracing::info!("PRIMARY MODE enabled (failover request)");
         Ok(())
     }

@@ -16,7 +16,7 @@ use super::link::Link;
 use crate::config::Directive;
 use crate::journal::{Entries, Reader};
 use crate::replication::failover::Failover;
-use crate::replication::{Answer, Good, History, Replica, Replicas, Stage, StreamPlace, Unfit};
+use crate::replication::{Announced, Answer, Good, History, Replica, Replicas, Stage, StreamPlace, Unfit};
 use crate::shared::client::SharedClient;
 use crate::shared::waiter::{AckWait, Waiter};
 
@@ -45,6 +45,9 @@ pub struct Replication {
     pub failover: Mutex<Failover>,
     /// Whether replicas were asked what they have since it began.
     pub has_asked_for_failover: AtomicBool,
+    /// Whether a replica that does not know expiries of fields was sent some in the stream: it has lost them,
+    /// so none of its kind goes on in the stream any more.
+    pub has_lost_field_ends: AtomicBool,
     /// Calls for a look after replicas at once.
     pub look: Notify,
     copies: std::sync::OnceLock<Arc<dyn FullCopies>>,
@@ -134,6 +137,7 @@ impl Server {
         let now_ms = self.clock.now_ms();
         let mut announced = client.announced.take().map_or_else(Default::default, |announced| *announced);
         announced.is_old = asked.is_none();
+        let asked = asked.filter(|_| self.holds_all(&announced));
         let ip = client.address().map_or_else(|| "127.0.0.1".to_owned(), |address| address.to_string());
         let shared = Arc::clone(&client.shared);
         let replica = |stage| {
@@ -244,9 +248,37 @@ impl Server {
                 replication.pinged_ms.store(now_ms, Ordering::Relaxed);
                 self.tell_replicas(&[b"PING"]);
             }
+            self.part_with_replicas_that_lack_data();
             self.begin_copy_if_due(now_ms);
         }
         self.end_stream_if_due(now_ms);
+    }
+
+    /// Whether a replica that went on in the stream would have everything: it knows expiries of fields, or
+    /// there were none.
+    fn holds_all(&self, announced: &Announced) -> bool {
+        announced.knows_field_ends()
+            || announced.version == 0 && self.config.word(Directive::RdbVersion) == "80"
+            || !(self.replication.has_lost_field_ends.load(Ordering::Relaxed) || self.has_field_ends())
+    }
+
+    fn has_field_ends(&self) -> bool {
+        self.keyspace.all_made().any(|database| database.field_ends_len() > 0)
+    }
+
+    /// Ends the links of replicas that do not know expiries of fields, once there are some: the requests that
+    /// set them were errors there. They ask again, and are told with a key why they get no copy.
+    fn part_with_replicas_that_lack_data(&self) {
+        for replica in self.replication.replicas.all() {
+            if replica.stage() == Stage::Online && !self.holds_all(&replica.announced) {
+                self.replication.has_lost_field_ends.store(true, Ordering::Relaxed);
+                let name = replica.name();
+                tracing::warn!("closing the link of replica {name}: it does not know expiries of fields");
+                if let Some(client) = self.clients.by_id(replica.client) {
+                    client.close();
+                }
+            }
+        }
     }
 
     /// Asks replicas for what they have.

@@ -38,6 +38,8 @@ impl Server {
         }
         following.note(|link| *link = LinkFacts::default());
         *following.own_keys.lock() = OwnKeys::default();
+        // For CONFIG REWRITE, whoever has changed the role.
+        self.config.note_primary(primary.as_ref().map(|primary| (&*primary.host, primary.port)));
         let is_replica = primary.is_some();
         following.wanted.send_replace(primary.map(Arc::new));
         if is_replica {

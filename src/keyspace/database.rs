@@ -186,6 +186,16 @@ impl Database {
         self.field_ends.iter().map(|count| count.load(Ordering::Relaxed) as usize).sum()
     }
 
+    /// The key of some hash with a volatile field, of the first slot that has one.
+    pub fn key_with_field_ends(&self) -> Option<Vec<u8>> {
+        let mut slots = (0..SLOT_COUNT).filter(|slot| self.field_ends[*slot].load(Ordering::Relaxed) > 0);
+        slots.find_map(|slot| {
+            let table = self.read_slot(slot);
+            let found = table::iter(&table).find(|record| field_end_ms(record).is_some());
+            found.map(|record| record.key().to_vec())
+        })
+    }
+
     /// Average remaining time of volatile keys in milliseconds, from a sample of slots.
     pub fn average_ttl_ms(&self, now_ms: u64) -> u64 {
         const SAMPLE: usize = 64;

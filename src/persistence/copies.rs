@@ -33,6 +33,10 @@ const CHUNK: usize = 256 << 10;
 /// Pause before it is tried again to begin where another snapshot is being read.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Bytes of a key that are shown where it keeps a replica from being sent the data. A peer reads 256 bytes of
+/// the line.
+const KEY_SHOWN: usize = 64;
+
 /// Digits of the mark behind a copy.
 const MARK_LEN: usize = 40;
 
@@ -135,7 +139,7 @@ impl CopyMaker {
     }
 
     /// Chooses the form of the first replica that can be sent a copy, and all that take the same. The others
-    /// go on waiting; those that can be sent none are closed.
+    /// go on waiting; those that can be sent none are told so and closed.
     fn choose(
         &self,
         server: &Server,
@@ -145,14 +149,7 @@ impl CopyMaker {
         let (mut chosen, mut group) = (None, Vec::new());
         for follower in followers {
             match (fit(server, begun, &follower.replica.announced), chosen) {
-                (Fit::Never, _) => {
-                    tracing::warn!(
-                        "closing the link of replica {}: a field of a hash has an expiry, which it cannot read",
-                        follower.replica.name()
-                    );
-                    follower.leave(server);
-                    close(server, &follower.replica);
-                }
+                (Fit::Never, _) => follower.refuse(server, &refusal(server, begun)),
                 (Fit::As(form, sent), None) => {
                     chosen = Some((form, sent));
                     group.push(follower);
@@ -287,10 +284,19 @@ fn fit(server: &Server, begun: &Begun<'_>, announced: &Announced) -> Fit {
     Fit::As(form, if is_marked { Sent::Marked } else { Sent::Measured })
 }
 
-fn close(server: &Server, replica: &Replica) {
-    if let Some(client) = server.clients.by_id(replica.client) {
-        client.close();
-    }
+/// Why a replica can be sent no copy: a hash that it could not hold, by its key where the log may show keys.
+fn refusal(server: &Server, begun: &Begun<'_>) -> String {
+    let what = match begun.snapshot.key_with_field_ends() {
+        Some((database, _)) if server.config.flag(Directive::HideUserDataFromLog) => {
+            format!("a hash in database {database}")
+        }
+        Some((database, key)) => {
+            let shown = key[..key.len().min(KEY_SHOWN)].escape_ascii();
+            format!("the hash '{shown}' in database {database}")
+        }
+        None => "hashes".to_owned(),
+    };
+    format!("fields of {what} have expiries, which this replica cannot read (Redis 8 and Valkey 9 can)")
 }
 
 impl Follower {
@@ -305,6 +311,17 @@ impl Follower {
             copy.leave(&self.replica);
             start.reader.iter().for_each(|reader| server.journal().leave(reader));
         }
+    }
+
+    /// Ends the link with a line that has the replica keep its data, log the reason and ask again later.
+    fn refuse(self, server: &Server, reason: &str) {
+        tracing::warn!("closing the link of replica {}: {reason}", self.replica.name());
+        self.leave(server);
+        let copy = Arc::new(Copy::new(&[], false));
+        copy.finish(CopyEnd::Failed);
+        let line = format!("-NOMASTERLINK Can't SYNC: {reason}\r\n").into();
+        // Where the link has ended by itself, nobody is left to be told.
+        drop(self.replica.begin_copy(Start { copy, reader: None, line }));
     }
 
     fn leave(&self, server: &Server) {

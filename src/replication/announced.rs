@@ -34,6 +34,11 @@ impl Announced {
         Some(version.iter().fold(0, |number, part| number << 8 | u32::from(*part)))
     }
 
+    /// Whether it knows expiries of fields of hashes, in copies and in the stream.
+    pub fn knows_field_ends(&self) -> bool {
+        self.reads_valkey_80() || self.is_redis_8
+    }
+
     /// Whether it reads files in which fields of hashes end (`VALKEY080`).
     pub fn reads_valkey_80(&self) -> bool {
         self.version >= 0x09_00_00

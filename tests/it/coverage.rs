@@ -133,7 +133,7 @@ SCRIPT SHOW x => -NOSCRIPT
 SCRIPT DEBUG NO
 SCRIPT HELP
 REPLCONF listening-port 1
-FAILOVER ABORT
+FAILOVER ABORT => -ERR No failover in progress.
 REPLICAOF NO ONE
 SLAVEOF NO ONE
 PSYNC ? x => -ERR value is not an integer

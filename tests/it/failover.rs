@@ -7,10 +7,18 @@ use crate::harness::*;
 use crate::replica::Replica;
 
 /// Waits until a failover has ended, and the roles are exchanged.
-fn wait_for_exchange(old: &Node, new: &Node) {
+pub fn wait_for_exchange(old: &Node, new: &Node) {
     eventually("the other one has taken over", || new.info("role") == "master");
     eventually("the old primary follows", || old.info("master_link_status") == "up");
     assert_eq!(old.info("master_failover_state"), "no-failover");
+    // What CONFIG REWRITE writes down: a former primary must not be one again when it starts.
+    if matches!(old, Node::Own(_)) {
+        let place = format!("127.0.0.1 {}", new.port());
+        assert_eq!(old.client().call(&["CONFIG", "GET", "replicaof"]).texts(), ["replicaof", &place]);
+    }
+    if matches!(new, Node::Own(_)) {
+        assert_eq!(new.client().call(&["CONFIG", "GET", "replicaof"]).texts(), ["replicaof", ""]);
+    }
 }
 
 /// A primary hands over while clients write, to a replica of its kind and of other kinds, and gets its role
@@ -63,12 +71,12 @@ fn what_was_answered_outlives_failovers() {
     }
 }
 
-fn number(reply: &str) -> u64 {
+pub fn number(reply: &str) -> u64 {
     reply.trim_matches(['$', '~']).rsplit('~').next().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// Counts up a key of its own on whichever of two servers takes writes.
-fn write_anywhere(nodes: [&Node; 2], writer: usize, running: &AtomicBool, answered: &AtomicU64) {
+pub fn write_anywhere(nodes: [&Node; 2], writer: usize, running: &AtomicBool, answered: &AtomicU64) {
     let mut turn = 0;
     while running.load(Ordering::SeqCst) {
         let mut client = nodes[turn % 2].client();

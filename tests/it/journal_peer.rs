@@ -44,10 +44,15 @@ fn feed(peer: &mut Client, mut bytes: &[u8]) -> Vec<String> {
     errors
 }
 
-/// All keys of two databases with what they hold, and the libraries of functions.
+/// All keys of databases 0 and 1 with what they hold, and the libraries of functions.
 pub fn data(client: &mut Client) -> Vec<(String, Vec<Value>)> {
+    data_of(client, &["0", "1"])
+}
+
+/// All keys of these databases with what they hold, and the libraries of functions.
+pub fn data_of(client: &mut Client, databases: &[&str]) -> Vec<(String, Vec<Value>)> {
     let mut all = Vec::new();
-    for database in ["0", "1"] {
+    for database in databases {
         client.check(&format!("SELECT {database}"), "+OK~");
         let mut keys = client.call(&["KEYS", "*"]).texts();
         keys.sort();

@@ -74,7 +74,18 @@ fn copies_are_written_for_their_readers() {
     // One that cannot read what there is hears nothing that would have it drop its data.
     let mut replica = Replica::connect(&server);
     assert_eq!(replica.ask(&["REPLCONF", "version", "8.1.3"]), "+OK");
-    replica.say(&["PSYNC", "?", "-1"]);
+    let refused = |hash: &str| {
+        format!(
+            "-NOMASTERLINK Can't SYNC: fields of {hash} in database 0 have expiries, which this replica cannot \
+             read (Redis 8 and Valkey 9 can)"
+        )
+    };
+    assert_eq!(replica.ask(&["PSYNC", "?", "-1"]), refused("a hash"));
+    assert_eq!(replica.expect_closed(), 0);
+    // Its key is user data.
+    client.check("CONFIG SET hide-user-data-from-log no", "+OK~");
+    let mut replica = Replica::connect(&server);
+    assert_eq!(replica.ask(&["SYNC"]), refused("the hash 'h'"));
     assert_eq!(replica.expect_closed(), 0);
 }
 

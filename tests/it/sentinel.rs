@@ -19,15 +19,16 @@ fn kills() -> usize {
 }
 
 /// A Sentinel, which ends with the test.
-struct Sentinel {
+pub struct Sentinel {
     process: Child,
-    port: u16,
+    /// Where it listens.
+    pub port: u16,
     _dir: TempDir,
 }
 
 impl Sentinel {
     /// Watches the server at a port, with a quorum of two.
-    fn watching(primary: u16) -> Self {
+    pub fn watching(primary: u16) -> Self {
         let (port, dir) = (free_port(), TempDir::new());
         let file = dir.path().join("sentinel.conf");
         let lines = format!(
@@ -48,14 +49,14 @@ impl Sentinel {
     }
 
     /// A field of what it knows of the primary.
-    fn field(&self, name: &str) -> String {
+    pub fn field(&self, name: &str) -> String {
         let reply = Client::tcp(local(self.port)).raw("SENTINEL MASTER m");
         let mut words = reply.split('~');
         words.find(|word| *word == name).and_then(|_| words.nth(1)).unwrap_or_default().to_owned()
     }
 
     /// The port of the primary that it names.
-    fn primary(&self) -> u16 {
+    pub fn primary(&self) -> u16 {
         let reply = Client::tcp(local(self.port)).raw("SENTINEL GET-MASTER-ADDR-BY-NAME m");
         reply.trim_end_matches('~').rsplit('~').next().and_then(|port| port.parse().ok()).unwrap_or_default()
     }
@@ -69,7 +70,7 @@ impl Drop for Sentinel {
 }
 
 /// Ends the writers beside a test, also where the test fails.
-struct StopAtEnd<'a>(&'a AtomicBool);
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
 
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
@@ -77,8 +78,9 @@ impl Drop for StopAtEnd<'_> {
     }
 }
 
+/// Waits with Sentinel's patience.
 #[track_caller]
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -99,7 +101,7 @@ fn field(server: &Program, name: &str) -> String {
 
 /// Writes keys of its own to whichever server Sentinel names, as long as `running` says so, and notes those
 /// that WAIT called acknowledged.
-fn write_acknowledged(sentinel: &Sentinel, tag: usize, running: &AtomicBool, noted: &Mutex<Vec<String>>) {
+pub fn write_acknowledged(sentinel: &Sentinel, tag: usize, running: &AtomicBool, noted: &Mutex<Vec<String>>) {
     use std::io::{Read, Write};
     let mut number = 0;
     while running.load(Ordering::SeqCst) {

@@ -48,14 +48,12 @@ fn replicaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         if cx.keys.alone(|| server.follow_primary(None)) {
             tracing::info!("PRIMARY MODE enabled (user request)");
         }
-        cx.server.config.note_primary(None);
         cx.reply.ok();
         return Ok(());
     }
     let port = args::int(arguments[2]).ok().filter(|port| (0..=65535).contains(port));
     let Some(port) = port else { return Err(CommandError::text("ERR Invalid master port")) };
     let host = args::text(arguments[1]);
-    cx.server.config.note_primary(Some((&host, port as u16)));
     let (server, primary) = (cx.server, Primary { host, port: port as u16 });
     if cx.keys.alone(|| server.follow_primary(Some(primary))) {
         tracing::info!("Connecting to a primary (user request)");

@@ -140,6 +140,15 @@ impl<'k> Snapshot<'k> {
         self.has_field_ends
     }
 
+    /// Database number and key of some hash whose fields have expiries; `None` where the last one has gone
+    /// since the instant.
+    pub fn key_with_field_ends(&self) -> Option<(usize, Vec<u8>)> {
+        self.parts.iter().find_map(|part| {
+            let database = self.keyspace.physical_if_used(part.physical)?;
+            database.key_with_field_ends().map(|key| (part.number, key))
+        })
+    }
+
     /// Keys of all databases at the instant.
     pub fn key_count(&self) -> usize {
         self.parts.iter().map(|part| part.keys).sum()
