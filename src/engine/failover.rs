@@ -1,8 +1,6 @@
 //! FAILOVER: this server, a primary, lets nothing change any more, waits until a replica has everything, and
 //! follows it; the replica takes over when it is told so by PSYNC. No write that was answered is lost.
 
-use std::sync::atomic::Ordering;
-
 use super::Server;
 use super::following::Primary;
 use crate::error::CommandError;
@@ -59,7 +57,6 @@ impl Server {
         let end_ms = request.timeout_ms.map(|timeout_ms| now_ms.saturating_add(timeout_ms));
         failover.begin(request.target, end_ms, request.is_forced);
         self.pause.start(Purpose::Failover, Scope::Write, FOR_EVER_MS, now_ms);
-        self.replication.has_asked_for_failover.store(false, Ordering::Relaxed);
         self.replication.look.notify_one();
         Ok(())
     }
@@ -69,7 +66,8 @@ impl Server {
         if self.failover_step() != Step::WaitsForSync {
             return;
         }
-        if !self.replication.has_asked_for_failover.swap(true, Ordering::Relaxed) {
+        let asks = self.replication.failover.lock().asks();
+        if asks {
             self.ask_replicas();
         }
         let offset = self.replication_offset();
@@ -83,8 +81,13 @@ impl Server {
                 self.give_up_failover("Replica never caught up before timeout");
             }
             Look::Follow((host, port)) => {
-                tracing::info!("Failover target {host}:{port} takes over, failing over.");
-                self.change_primary(Some(Primary { host, port }));
+                let _stream = self.following.hold_stream();
+                let _alone = self.keyspace.gate.exclusive(|| ());
+                // FAILOVER ABORT may have come in between, which is alone too.
+                if self.failover_step() == Step::InProgress {
+                    tracing::info!("Failover target {host}:{port} takes over, failing over.");
+                    self.follow_primary(Some(Primary { host, port }));
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::keyspace::key_hash::slot_of_hash;
 use crate::replication::failover::Step;
 use crate::resp::Version;
 use crate::shared::client::Door;
-use crate::shared::pause::{InForce, Purpose, Scope};
+use crate::shared::pause::{InForce, Scope};
 
 /// The judgement.
 #[derive(Debug)]
@@ -171,17 +171,6 @@ impl Server {
         }
         let primary = self.following.primary()?;
         Some(Verdict::Refuse(CommandError::new(format!("REDIRECT {}:{}", primary.host, primary.port))))
-    }
-
-    /// Ends a pause. What waited for it is tried again.
-    pub fn end_pause(&self, purpose: Purpose) {
-        self.pause.end(purpose);
-        self.upkeep.keeper.wake();
-        for client in self.clients.all() {
-            if client.blocked.load(std::sync::atomic::Ordering::Relaxed) {
-                client.look();
-            }
-        }
     }
 
     /// Whether there are fewer replicas than `min-replicas-to-write` asks for. A replica asks for none.

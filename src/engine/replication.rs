@@ -43,8 +43,6 @@ pub struct Replication {
     pub is_copying: AtomicBool,
     /// The failover that is asked for or under way.
     pub failover: Mutex<Failover>,
-    /// Whether replicas were asked what they have since it began.
-    pub has_asked_for_failover: AtomicBool,
     /// Whether a replica that does not know expiries of fields was sent some in the stream: it has lost them,
     /// so none of its kind goes on in the stream any more.
     pub has_lost_field_ends: AtomicBool,

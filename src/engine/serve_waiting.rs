@@ -9,6 +9,7 @@ use super::batch::Batch;
 use super::client::Client;
 use super::execute::Outcome;
 use super::observe::Done;
+use super::replies::first_error;
 use super::request::Request;
 use crate::acl::log::Place;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
@@ -19,6 +20,7 @@ use crate::keyspace::access::Access;
 use crate::keyspace::record::is_expired;
 use crate::keyspace::table;
 use crate::resp::encode::Reply;
+use crate::shared::pause::Purpose;
 use crate::shared::waiter::{AckWait, EmptyReply, Ended, WaitFor, Waiter};
 
 /// A waiting client whose request runs again, and the key whose change caused that.
@@ -213,9 +215,11 @@ impl Server {
             EndOfWait::FileOff => writer.error(NO_FILE),
         }
         let reply_bytes = reply.len() as u64;
+        let code = first_error(&reply).and_then(|error| error.split(|byte| *byte == b' ').next());
+        let code = code.map(|code| String::from_utf8_lossy(code).into_owned());
         let ended = self.effects.waiting.end(waiter, reply) == Ended::Now;
         if ended {
-            self.count_unserved(waiter, why, reply_bytes);
+            self.count_unserved(waiter, code.as_deref(), reply_bytes);
         }
         ended
     }
@@ -228,6 +232,17 @@ impl Server {
                 self.end_wait(&waiter, EndOfWait::RoleChanged);
             } else if client.blocked.load(Ordering::Relaxed) {
                 // It waits for the end of a pause, and is judged again.
+                client.look();
+            }
+        }
+    }
+
+    /// Ends a pause. What waited for it is tried again.
+    pub fn end_pause(&self, purpose: Purpose) {
+        self.pause.end(purpose);
+        self.upkeep.keeper.wake();
+        for client in self.clients.all() {
+            if client.blocked.load(Ordering::Relaxed) {
                 client.look();
             }
         }
@@ -270,12 +285,13 @@ impl Server {
         }
     }
 
-    /// Counts a wait that ended without a result as a call of its command.
-    fn count_unserved(&self, waiter: &Waiter, why: EndOfWait, reply_bytes: u64) {
+    /// Counts a wait that ended without a result as a call of its command, which failed with an error of this
+    /// code.
+    fn count_unserved(&self, waiter: &Waiter, error: Option<&str>, reply_bytes: u64) {
         let worker = crate::worker::current();
-        let failed = why != EndOfWait::Timeout;
-        if failed {
-            self.stats.error(worker, if why == EndOfWait::FileOff { "ERR" } else { "UNBLOCKED" });
+        let failed = error.is_some();
+        if let Some(code) = error {
+            self.stats.error(worker, code);
         }
         let arguments = waiter.request.arguments();
         let done = Done {

@@ -175,12 +175,7 @@ impl Journal {
         if state.is_closed {
             return state.end();
         }
-        state.seal();
-        state.write(&[entries.bytes()]);
-        state.seal();
-        if let Some(last) = state.sealed.back_mut() {
-            last.for_links = true;
-        }
+        state.write_for_links(entries.bytes());
         self.appended(&mut state)
     }
 
@@ -193,16 +188,11 @@ impl Journal {
             return state.end();
         }
         if for_links {
-            state.seal();
+            state.write_for_links(bytes);
+        } else {
+            state.write(&[bytes]);
         }
-        state.write(&[bytes]);
         state.database = Some(database);
-        if for_links {
-            state.seal();
-            if let Some(last) = state.sealed.back_mut() {
-                last.for_links = true;
-            }
-        }
         self.appended(&mut state)
     }
 
@@ -393,6 +383,16 @@ impl State {
             self.open = BytesMut::with_capacity(len.max(BLOCK));
         }
         parts.iter().for_each(|part| self.open.extend_from_slice(part));
+    }
+
+    /// Writes what no file is to hold, as a piece of its own.
+    fn write_for_links(&mut self, bytes: &[u8]) {
+        self.seal();
+        self.write(&[bytes]);
+        self.seal();
+        if let Some(last) = self.sealed.back_mut() {
+            last.for_links = true;
+        }
     }
 
     /// Gives what was written to the readers; the rest of the block is written on.

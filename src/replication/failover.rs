@@ -36,6 +36,8 @@ pub struct Failover {
     end_ms: Option<u64>,
     /// Whether the target takes over at that time though it does not have everything.
     is_forced: bool,
+    /// Whether replicas were asked what they have.
+    has_asked: bool,
 }
 
 /// What to do after a look.
@@ -62,7 +64,12 @@ impl Failover {
 
     /// Begins.
     pub fn begin(&mut self, target: Option<Place>, end_ms: Option<u64>, is_forced: bool) {
-        *self = Self { step: Step::WaitsForSync, target, end_ms, is_forced };
+        *self = Self { step: Step::WaitsForSync, target, end_ms, is_forced, has_asked: false };
+    }
+
+    /// Whether replicas are to be asked what they have: once, when it has begun.
+    pub fn asks(&mut self) -> bool {
+        self.step == Step::WaitsForSync && !std::mem::replace(&mut self.has_asked, true)
     }
 
     /// Looks whether the target, or any replica where none was named, has everything up to `offset`.
@@ -107,7 +114,9 @@ mod tests {
     fn whichever_has_everything_first_takes_over() {
         let mut failover = Failover::default();
         assert_eq!(look(&mut failover, 0, &[(1, 100)]), Look::Wait, "nobody asked");
+        assert!(!failover.asks());
         failover.begin(None, None, false);
+        assert!(failover.asks() && !failover.asks(), "once");
         assert_eq!((failover.step().word(), failover.target()), ("waiting-for-sync", None));
         assert_eq!(look(&mut failover, 0, &[(1, 99), (2, 98)]), Look::Wait);
         assert_eq!(look(&mut failover, u64::MAX, &[(1, 99), (2, 100)]), Look::Follow(place(2)));

@@ -9,15 +9,6 @@ use crate::harness::*;
 /// Elements of a collection that takes long to work on.
 const MANY: usize = 60_000;
 
-/// Ends the threads beside a test, also where the test fails.
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
 /// A server whose heavy commands are noticed: its time is the machine's.
 fn server() -> TestServer {
     TestServer::with_clock(&[("io-threads", "2")], Clock::system())

@@ -12,7 +12,7 @@ use crate::harness::*;
 use crate::journal_peer::data_of;
 use crate::peer::{Peer, tool_of_peers};
 use crate::program::Program;
-use crate::sentinel::{Sentinel, StopAtEnd, wait_for, write_acknowledged};
+use crate::sentinel::{Sentinel, wait_for, write_acknowledged};
 
 /// The databases that the load uses: 0 and 1 what `change` writes, 2 the counters, 5 the rest.
 const DATABASES: [&str; 4] = ["0", "1", "2", "5"];

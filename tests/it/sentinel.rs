@@ -69,15 +69,6 @@ impl Drop for Sentinel {
     }
 }
 
-/// Ends the writers beside a test, also where the test fails.
-pub struct StopAtEnd<'a>(pub &'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
 /// Waits with Sentinel's patience.
 #[track_caller]
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {

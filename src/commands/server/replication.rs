@@ -3,7 +3,6 @@
 use crate::command::{Flags, Group, args};
 use crate::engine::command::Command;
 use crate::engine::context::{After, Context};
-use crate::engine::following::LinkState;
 use crate::error::{CommandError, CommandResult};
 use crate::replication::Announced;
 use crate::replication::failover::Step;
@@ -81,7 +80,7 @@ fn follow(cx: &mut Context<'_>, asked: Option<(&[u8], i64)>) -> CommandResult {
         return Err(CommandError::text("NOMASTERLINK Can't SYNC while failing over"));
     }
     let following = &cx.server.following;
-    if following.is_replica() && following.link().state != LinkState::Connected {
+    if following.is_replica() && !following.is_connected() {
         return Err(CommandError::text("NOMASTERLINK Can't SYNC while not connected with my master"));
     }
     cx.server.follow(cx.client, asked);
