@@ -1,7 +1,7 @@
 //! This server as a primary: who follows it, from where on, and what is told to whom.
 //!
 //! PSYNC leads to [`Server::follow`], which lets the replica go on in the stream or enters it among those
-//! that wait for a copy. Its connection becomes a [`Link`](super::link::Link). Copies are made by
+//! that wait for a copy. Its connection becomes a [`Link`]. Copies are made by
 //! `persistence` ([`FullCopies`]), one at a time, for all that wait when it begins.
 
 use std::sync::Arc;
@@ -12,11 +12,12 @@ use tokio::sync::Notify;
 
 use super::Server;
 use super::client::Client;
-use super::link::Link;
 use crate::config::Directive;
 use crate::journal::{Entries, Reader};
 use crate::replication::failover::Failover;
-use crate::replication::{Announced, Answer, Good, History, Replica, Replicas, Stage, StreamPlace, Unfit};
+use crate::replication::{
+    Absent, Announced, Answer, Good, History, Link, Replica, Replicas, Stage, StreamPlace, Unfit,
+};
 use crate::shared::client::SharedClient;
 use crate::shared::waiter::{AckWait, Waiter};
 
@@ -34,6 +35,8 @@ pub struct Replication {
     pub history: RwLock<History>,
     /// Who follows, and how far each has come.
     pub replicas: Replicas,
+    /// Those that were cut off and are expected back.
+    pub absent: Absent,
     /// Added to the count of changes it gives the offset while no stream is written.
     idle_base: AtomicU64,
     /// Position behind the last GETACK.
@@ -124,6 +127,7 @@ impl Server {
         let base = offset.wrapping_sub(1 + self.change_count());
         self.replication.idle_base.store(base, Ordering::Relaxed);
         history.end();
+        self.replication.absent.clear();
         self.journal().keep(None);
         self.effects.set_has_links(false);
         tracing::info!("Replication backlog freed after {ttl_s} seconds without connected replicas.");
@@ -160,6 +164,9 @@ impl Server {
                 Link::waiting(replica)
             }
         };
+        // It goes on from here, or begins anew.
+        let kept = self.replication.absent.remove(&link.replica.name());
+        kept.into_iter().for_each(|hold| self.journal().give_up(hold));
         client.shared.replica.store(true, Ordering::Relaxed);
         self.replication.replicas.add(Arc::clone(&link.replica));
         drop(history);
@@ -198,14 +205,6 @@ impl Server {
         let counter = if reader.is_some() { &replicas.continued } else { &replicas.not_continued };
         counter.fetch_add(1, Ordering::Relaxed);
         reader
-    }
-
-    /// Ends a link: its replica is gone.
-    pub fn end_link(&self, mut link: Link) {
-        link.end(self);
-        let now_ms = self.clock.now_ms();
-        self.replication.replicas.remove(&link.replica, now_ms);
-        tracing::info!("Connection with replica {} lost.", link.replica.name());
     }
 
     /// The replicas that wait for a copy.
@@ -249,6 +248,7 @@ impl Server {
             self.part_with_replicas_that_lack_data();
             self.begin_copy_if_due(now_ms);
         }
+        self.forget_absent_replicas(now_ms);
         self.end_stream_if_due(now_ms);
     }
 
@@ -306,8 +306,9 @@ impl Server {
         (backlog, all - backlog)
     }
 
-    /// Takes a changed `repl-backlog-size`.
+    /// Takes a changed `repl-backlog-size` or `repl-spill-size`.
     pub(super) fn resize_backlog(&self) {
+        self.journal().set_spill(self.config.unsigned(Directive::ReplSpillSize));
         let history = self.replication.history.read();
         if history.is_kept() {
             self.journal().keep(Some(self.config.unsigned(Directive::ReplBacklogSize)));

@@ -137,6 +137,8 @@ impl Server {
         self.following.can_go_on.store(true, Relaxed);
         *self.following.own_keys.lock() = OwnKeys::default();
         // What they have may be of another history.
+        self.replication.absent.clear();
+        self.journal().forget_holds();
         self.cut_replicas();
     }
 

@@ -6,16 +6,22 @@
 //! offset of a position is the number of bytes of the stream before it, since the stream's beginning at
 //! whichever server that was.
 
+mod absent;
 mod announced;
 mod copies;
 pub mod failover;
 pub mod handshake;
 mod history;
+mod limits;
+mod link;
 mod replica;
 mod replicas;
 
+pub use absent::Absent;
 pub use announced::Announced;
 pub use copies::{Copy, CopyEnd, CopyRead};
 pub use history::{Answer, History, StreamPlace, Unfit};
+pub use limits::Limits;
+pub use link::{Link, Patience, Step};
 pub use replica::{Replica, Stage, Start};
 pub use replicas::{Good, Replicas};

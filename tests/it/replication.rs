@@ -118,7 +118,8 @@ fn old_replicas_and_tools_get_what_they_ask_for() {
 /// Whoever was cut off goes on where it was, as long as that is kept; everybody else gets a copy.
 #[test]
 fn a_link_that_was_cut_goes_on() {
-    let server = with(&[("repl-backlog-size", "1mb")]);
+    // With a spill file, what these replicas do not acknowledge would be kept for them.
+    let server = with(&[("repl-backlog-size", "1mb"), ("repl-spill-size", "0")]);
     let mut client = server.client();
     let (replica, id, offset) = Replica::follow(&server);
     online(&server, 1);

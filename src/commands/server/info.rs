@@ -311,6 +311,7 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("mem_replication_backlog", backlog);
     fields.add("mem_total_replication_buffers", backlog + beyond);
     fields.add("mem_replicas_repl_buffer", beyond);
+    fields.add("mem_replicas_spill_file", server.journal().spill_bytes());
     fields.add("mem_clients_slaves", 0);
     fields.add("mem_clients_normal", client_bytes);
     fields.zeros(&[
@@ -545,6 +546,8 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
     };
     fields.add("repl_backlog_first_byte_offset", first_offset);
     fields.add("repl_backlog_histlen", kept);
+    fields.add("repl_spill_size", server.config.unsigned(Directive::ReplSpillSize));
+    fields.add("repl_spill_file_bytes", server.journal().spill_bytes());
 }
 
 /// The lines about replicas. Where none has ever followed, the read-only port is shown as one.

@@ -184,8 +184,10 @@ fn filters(value: &[u8]) -> Result<bool, CommandError> {
 /// Takes a replica's acknowledgement. One of what was never sent would have WAIT promise what is not so.
 fn acknowledge(cx: &mut Context<'_>, (offset, on_disk): (Option<u64>, Option<u64>)) {
     let (Some(link), Some(offset)) = (&cx.client.link, offset) else { return };
-    let end = cx.server.replication_offset();
-    if offset.max(on_disk.unwrap_or(0)) > end {
+    let server = cx.server;
+    let history = server.replication.history.read();
+    let taken = link.acknowledge(server.journal(), &history, (offset, on_disk), server.clock.now_ms());
+    if let Err(end) = taken {
         tracing::warn!(
             "closing the link of replica {}, which acknowledges the offset {offset}: the stream ends at {end}",
             link.replica.name()
@@ -193,7 +195,6 @@ fn acknowledge(cx: &mut Context<'_>, (offset, on_disk): (Option<u64>, Option<u64
         cx.after = Some(After::CloseNow);
         return;
     }
-    link.replica.acknowledge(offset, on_disk, cx.server.clock.now_ms());
-    link.replica.wake();
+    drop(history);
     cx.server.replica_acknowledged();
 }
