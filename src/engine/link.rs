@@ -29,7 +29,6 @@ impl Server {
             hard_bytes: hard_bytes as u64,
             soft_bytes: soft_bytes as u64,
             soft_ms: soft_seconds.saturating_mul(1000),
-            backlog_bytes: self.config.unsigned(Directive::ReplBacklogSize),
         };
         let timeout_ms = self.config.int(Directive::ReplTimeout).max(1) as u64 * 1000;
         link.look(self.journal(), Patience { timeout_ms, limits }, self.clock.now_ms())

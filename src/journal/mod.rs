@@ -274,6 +274,7 @@ impl Journal {
     /// backlog.
     pub fn listen_from(&self, position: u64, wake: impl Fn() + Send + Sync + 'static) -> Option<Reader> {
         let mut state = self.state.lock();
+        state.forget_read();
         let is_kept = state.backlog.is_some() && (state.first()..=state.end()).contains(&position);
         is_kept.then(|| state.enter_reader(position, true, Box::new(wake)))
     }
@@ -292,7 +293,9 @@ impl Journal {
 
     /// The position of the first byte that is kept: the end where none is.
     pub fn first(&self) -> u64 {
-        self.state.lock().first()
+        let mut state = self.state.lock();
+        state.forget_read();
+        state.first()
     }
 
     /// Goes on at a position, as if all bytes before it had been here. For a server that takes over a stream

@@ -68,6 +68,8 @@ pub struct Waiting {
     pub bytes: u64,
     /// Those of them that are in memory.
     pub memory_bytes: u64,
+    /// Bytes that memory holds whether the reader is there or not.
+    pub kept_bytes: u64,
     /// Whether no other link is further behind.
     pub is_last: bool,
     /// Whether the file takes what is in memory.

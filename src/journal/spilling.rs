@@ -161,6 +161,7 @@ impl Journal {
         Waiting {
             bytes: state.end() - place.position,
             memory_bytes: state.end() - place.position.max(state.memory_start()),
+            kept_bytes: state.kept_anyway(),
             is_last: state.spill.file.is_empty() || last == Some(place.position),
             spills: state.spill.is_on() && !state.spill.is_full,
         }
@@ -218,6 +219,16 @@ impl State {
             self.forget_read();
         }
         fetched
+    }
+
+    /// Bytes that are in memory whoever reads: the backlog, with the piece and the block that its ends lie in,
+    /// and what is there before it goes to the file.
+    fn kept_anyway(&self) -> u64 {
+        let before_file = if self.spill.is_on() { self.sizes.in_flight + self.sizes.batch } else { 0 };
+        let bound = self.end().saturating_sub(self.backlog.unwrap_or(0) + before_file);
+        let first = self.sealed.partition_point(|piece| piece.end() <= bound);
+        let start = self.sealed.get(first).map_or(self.open_start, |piece| piece.start);
+        self.end() - start + self.sizes.block
     }
 
     /// The position up to which nothing is to stay in memory.
@@ -452,6 +463,26 @@ mod tests {
             assert!(file.bytes.is_empty(), "nobody needs it");
         }
         assert!(spilled > 1000 && came_back > 100 && given_up > 10, "{spilled}, {came_back}, {given_up}");
+    }
+
+    /// Who goes on at the very beginning of what is kept waits for no more than is kept anyway, with a file and
+    /// without.
+    #[test]
+    fn what_is_kept_anyway_is_no_burden() {
+        for limit in [0, u64::MAX] {
+            let mut rng = fastrand::Rng::with_seed(5);
+            let (journal, mut file, mut all) = (spilling(limit), File::default(), Vec::new());
+            for _ in 0..2000 {
+                let len = if rng.u8(..20) == 0 { rng.usize(..900) } else { rng.usize(..120) };
+                append(&journal, &mut all, len, &mut rng);
+                while file.work(&journal, limit) {}
+                let reader = journal.listen_from(journal.first(), || {}).expect("it is kept");
+                let waiting = journal.waiting(&reader);
+                assert!(waiting.memory_bytes <= waiting.kept_bytes, "{waiting:?}");
+                assert!(waiting.bytes == waiting.memory_bytes);
+                journal.leave(&reader);
+            }
+        }
     }
 
     /// Only the last one that waits pays where the file is full, and what was kept for one that is gone goes

@@ -9,15 +9,13 @@ use crate::journal::Waiting;
 /// nothing here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// Bytes that are too many at once; 0 for no limit. Fewer than the backlog's have no effect, since that is
-    /// kept anyway.
+    /// Bytes that are too many at once; 0 for no limit. Fewer than are in memory anyway have no effect: they
+    /// cost nothing, and a replica that goes on where the backlog begins would be cut again and again.
     pub hard_bytes: u64,
     /// Bytes that are too many for long; 0 for no limit.
     pub soft_bytes: u64,
     /// For how long they may be too many, in milliseconds.
     pub soft_ms: u64,
-    /// Bytes of the backlog.
-    pub backlog_bytes: u64,
 }
 
 impl Limits {
@@ -35,7 +33,7 @@ impl Limits {
             since.store(now_ms, Ordering::Relaxed);
         }
         let since_ms = since.load(Ordering::Relaxed);
-        let hard_bytes = self.hard_bytes.max(self.backlog_bytes);
+        let hard_bytes = self.hard_bytes.max(waiting.kept_bytes);
         let spare_bytes = if waiting.spills { hard_bytes / 4 } else { 0 };
         self.hard_bytes > 0 && memory_bytes > hard_bytes.saturating_add(spare_bytes)
             || since_ms > 0 && now_ms.saturating_sub(since_ms) > self.soft_ms
@@ -47,14 +45,14 @@ mod tests {
     use super::*;
     use crate::replication::{Announced, Stage};
 
-    const LIMITS: Limits = Limits { hard_bytes: 100, soft_bytes: 40, soft_ms: 1000, backlog_bytes: 10 };
+    const LIMITS: Limits = Limits { hard_bytes: 100, soft_bytes: 40, soft_ms: 1000 };
 
     fn replica() -> Replica {
         Replica::new(1, String::new(), Announced::default(), Stage::Online, 1, || {})
     }
 
     fn waiting(memory_bytes: u64) -> Waiting {
-        Waiting { bytes: 1 << 30, memory_bytes, is_last: true, spills: false }
+        Waiting { bytes: 1 << 30, memory_bytes, kept_bytes: 10, is_last: true, spills: false }
     }
 
     #[test]
@@ -68,10 +66,9 @@ mod tests {
         assert!(!LIMITS.are_over(&replica, waiting(41), 1004), "the time begins again");
         let none = Limits { hard_bytes: 0, soft_bytes: 0, ..LIMITS };
         assert!(!none.are_over(&replica, waiting(u64::MAX), 1_000_000));
-        let backlog = Limits { backlog_bytes: 1000, soft_bytes: 0, ..LIMITS };
-        assert!(
-            !backlog.are_over(&replica, waiting(1000), 1) && backlog.are_over(&replica, waiting(1001), 1)
-        );
+        let hard = Limits { soft_bytes: 0, ..LIMITS };
+        let kept = |memory_bytes| Waiting { kept_bytes: 1000, ..waiting(memory_bytes) };
+        assert!(!hard.are_over(&replica, kept(1000), 1) && hard.are_over(&replica, kept(1001), 1));
     }
 
     /// The file's way to make room is waited for, and only the last of those that wait pays for it.

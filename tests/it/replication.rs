@@ -395,7 +395,8 @@ fn links_are_pinged_and_given_up() {
 /// notices.
 #[test]
 fn hostile_replicas_are_refused_or_cut() {
-    let server = with(&[("client-output-buffer-limit", "replica 2mb 1mb 5"), ("repl-backlog-size", "1mb")]);
+    let limit = ("client-output-buffer-limit", "replica 2mb 1mb 5");
+    let server = with(&[limit, ("repl-backlog-size", "1mb"), ("repl-spill-size", "0")]);
     let mut client = server.client();
     for (words, error) in [
         (&["REPLCONF", "capa"][..], "-ERR syntax error"),
