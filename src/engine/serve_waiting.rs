@@ -176,7 +176,7 @@ impl Server {
                 waiter.not_served();
                 return Served::NothingThere;
             }
-            Outcome::Busy | Outcome::Refused(_) => {
+            Outcome::Busy | Outcome::Paused | Outcome::Refused(_) => {
                 waiter.not_served();
                 return Served::Held;
             }
