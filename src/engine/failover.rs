@@ -70,6 +70,8 @@ impl Server {
         if asks {
             self.ask_replicas();
         }
+        // A write that was judged before the pause began has run behind this, or is paused too.
+        drop(self.keyspace.gate.exclusive(|| ()));
         let offset = self.replication_offset();
         let replicas = self.replication.replicas.all();
         let online = replicas.iter().filter(|replica| replica.stage() == Stage::Online);

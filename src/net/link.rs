@@ -94,7 +94,7 @@ impl Connection {
                     written += count;
                     let Session { server, client } = &self.session;
                     server.stats.add(worker::current(), Counter::WritesProcessed, 1);
-                    server.stats.add(worker::current(), Counter::NetOutputBytes, count as u64);
+                    server.stats.add(worker::current(), Counter::NetReplOutputBytes, count as u64);
                     super::connection::add(&client.shared.output_bytes, count as u64);
                 }
                 Poll::Pending => return Poll::Pending,

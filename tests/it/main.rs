@@ -48,6 +48,7 @@ mod import_mode;
 mod innocent;
 mod journal;
 mod journal_peer;
+mod late;
 mod layers;
 mod lifecycle;
 mod limits;
