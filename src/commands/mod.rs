@@ -26,6 +26,8 @@ pub fn groups() -> Vec<&'static [Command]> {
     vec![
         string::value::COMMANDS,
         string::set::COMMANDS,
+        string::compare::COMMANDS,
+        string::counter::COMMANDS,
         generic::keys::COMMANDS,
         generic::scan::COMMANDS,
         server::databases::COMMANDS,

@@ -26,7 +26,20 @@ const REWRITTEN: &[&str] = &[
     "GETEX K EXAT 1600000000",
     "GETEX K PERSIST",
     "GETDEL K",
+    "SET K V IFNE V PX T",
+    "SET K V IFDEQ D",
+    "SET K V IFDNE D GET",
     "DELIFEQ K V",
+    "DELEX K IFEQ V",
+    "DELEX K IFNE V",
+    "DELEX K IFDNE D",
+    "DELEX K",
+    "INCREX K",
+    "INCREX K BYINT 5 UBOUND 20 SATURATE PX T",
+    "INCREX K BYINT -3 LBOUND 0 EX T ENX",
+    "INCREX K BYFLOAT 0.1 PERSIST",
+    "INCREX K NX EXAT 1600000000",
+    "CALL INCREX K XX PX T",
     "MSETEX 2 K V K V PX T",
     "MSETEX 2 K V K V KEEPTTL",
     "MSETEX 1 K V NX EXAT 1600000000",
@@ -127,7 +140,7 @@ const REWRITTEN: &[&str] = &[
     "FUNCTION FLUSH",
     "FUNCTION LOAD REPLACE F",
     "FCALL work 1 K",
-    "RESTORE K T D REPLACE",
+    "RESTORE K T P REPLACE",
     "FLUSHDB",
     "PUBLISH a b",
 ];
@@ -164,7 +177,8 @@ fn word_of(words: &mut Words, word: &str) -> String {
         "S2" => "redis.call('incr', KEYS[1]); redis.pcall('lpush', KEYS[1], 'x'); error('no more')".into(),
         "S3" => "redis.call('select', 1); redis.call('sadd', 'set0', 'of a script'); return redis.call('spop', 'set0')".into(),
         "F" => "#!lua name=lib\nserver.register_function('work', function(keys) return server.call('append', keys[1], 'f') end)".into(),
-        "D" => "\0\u{1}".into(), // Broken: refused.
+        "P" => "\0\u{1}".into(), // Broken: refused.
+        "D" => words.digest(),
         other => other.to_owned(),
     }
 }
@@ -402,10 +416,22 @@ fn entries_mean_the_same_at_any_time() {
         DELIFEQ s no =>
         DELIFEQ s abc => DEL s
         DEL s s =>
-        MSETEX 2 a 1 b 2 EX 1 => MSETEX 2 a 1 b 2 PXAT 1700000001000
-        MSETEX 1 a 2 XX pxat 1700000001000 => MSETEX 1 a 2 XX pxat 1700000001000
+        MSETEX 2 a 1 b 2 EX 1 => MULTI | SET a 1 PXAT 1700000001000 | SET b 2 PXAT 1700000001000 | EXEC
+        MSETEX 1 a 2 XX pxat 1700000001000 => SET a 2 PXAT 1700000001000
         MSETEX 1 a 2 NX =>
-        MSETEX 1 a 2 KEEPTTL => MSETEX 1 a 2 KEEPTTL
+        MSETEX 1 a 2 KEEPTTL => SET a 2 PXAT 1700000001000
+        MSETEX 1 c 2 => SET c 2
+        SET c 3 IFNE 4 => SET c 3
+        SET c 3 IFNE 3 =>
+        SET c 4 IFDNE 0000000000000000 PX 7 => SET c 4 PXAT 1700000000007
+        DELEX c IFEQ 5 =>
+        DELEX c IFNE 5 => DEL c
+        INCREX c => SET c 1
+        INCREX c BYINT 9 UBOUND 5 =>
+        INCREX c BYINT 9 UBOUND 5 SATURATE EX 1 => SET c 5 PXAT 1700000001000
+        INCREX c BYFLOAT 0.5 EX 9 ENX => SET c 5.5 PXAT 1700000001000
+        INCREX c BYFLOAT 0.5 PERSIST => SET c 6
+        INCREX c PXAT 1 => UNLINK c
         HSET h a 1 b 2 => HSET h a 1 b 2
         HINCRBY h a 1 => HINCRBY h a 1
         HINCRBYFLOAT h a 0.5 => HSETEX h KEEPTTL FIELDS 1 a 2.5
