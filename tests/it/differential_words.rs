@@ -678,6 +678,11 @@ pub fn stream(words: &mut Words) -> Vec<String> {
         "RENAME K K",
     ];
     let line = words.of(LINES);
+    from_stream_line(words, line)
+}
+
+/// [`from_line`] for lines about streams, where `I` is an id.
+pub fn from_stream_line(words: &mut Words, line: &str) -> Vec<String> {
     let mut id = || match words.0.u8(..12) {
         0 => words.of(&["x", "1-", "5", "0-0", "*-1"]).to_owned(),
         _ => format!("{}-{}", words.0.u8(..20), words.0.u8(..3)),

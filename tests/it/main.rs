@@ -58,6 +58,8 @@ mod locks;
 mod maxmemory;
 mod migrate;
 mod migration;
+mod new_collections;
+mod new_streams;
 mod new_strings;
 mod notifications;
 mod observe;
