@@ -86,6 +86,9 @@ pub enum CommandError {
         /// `host:port` of the node that serves it.
         endpoint: String,
     },
+    /// To a client that follows redirections: the primary, as `host:port`.
+    #[error("REDIRECT {0}")]
+    Redirect(String),
     #[error("NOPROTO unsupported protocol version")]
     NoProto,
     #[error("ERR This instance has cluster support disabled")]

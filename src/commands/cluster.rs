@@ -3,6 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::cluster::SlotGiven;
 use crate::command::{Category, Family, Flags, Group, args};
 use crate::commands::shared::help;
 use crate::engine::command::Command;
@@ -152,9 +153,20 @@ pub const COMMANDS: &[Command] = &[
                 tips: &["nondeterministic_output", "request_policy:all_shards"],
                 ..subcommand("slot-stats", -4, ANYTIME.and(Flags::WHOLE_KEYSPACE))
             },
-            Command { syntax: "slot [slot ...]", ..fixed("addslots", -3, "3.0.0") },
             Command {
+                summary: "Accepts slots, which this node has anyway, once.",
+                syntax: "slot [slot ...]",
+                complexity: "O(N) where N is the number of slots",
+                reply: "OK",
+                run: add_slots,
+                ..fixed("addslots", -3, "3.0.0")
+            },
+            Command {
+                summary: "Accepts ranges of slots, which this node has anyway, once.",
                 syntax: "start-slot end-slot [start-slot end-slot ...]",
+                complexity: "O(N) where N is the number of slots",
+                reply: "OK",
+                run: add_slot_ranges,
                 ..fixed("addslotsrange", -4, "7.0.0")
             },
             Command { tips: &["nondeterministic_output"], ..fixed("bumpepoch", 2, "3.0.0") },
@@ -174,7 +186,13 @@ pub const COMMANDS: &[Command] = &[
                 ..fixed("reset", -2, "3.0.0")
             },
             fixed("saveconfig", 2, "3.0.0"),
-            Command { syntax: "config-epoch", ..fixed("set-config-epoch", 3, "3.0.0") },
+            Command {
+                summary: "Sets the configuration epoch of a new node.",
+                syntax: "config-epoch",
+                reply: "OK",
+                run: set_config_epoch,
+                ..fixed("set-config-epoch", 3, "3.0.0")
+            },
             Command {
                 syntax: "slot (IMPORTING node-id | MIGRATING node-id | NODE node-id | STABLE) [TIMEOUT timeout]",
                 ..fixed("setslot", -4, "3.0.0")
@@ -327,10 +345,11 @@ fn node_line(cx: &Context<'_>, endpoint: &Endpoint, node: &Node<'_>) -> String {
         if endpoint.hostname.is_empty() { String::new() } else { format!(",{}", endpoint.hostname) };
     let place = format!("{} {}:{}@{}{hostname}", node.id, endpoint.ip, node.port, endpoint.bus_port);
     let pong_ms = if is_myself { 0 } else { cx.keys.now_ms };
+    let epoch = cx.server.cluster.epoch();
     if node.is_replica {
-        format!("{place} {myself}slave {} 0 {pong_ms} 0 connected", cx.server.cluster.node_id)
+        format!("{place} {myself}slave {} 0 {pong_ms} {epoch} connected", cx.server.cluster.node_id)
     } else {
-        format!("{place} {myself}master - 0 {pong_ms} 0 connected 0-{}", SLOT_COUNT - 1)
+        format!("{place} {myself}master - 0 {pong_ms} {epoch} connected 0-{}", SLOT_COUNT - 1)
     }
 }
 
@@ -386,9 +405,8 @@ fn count_failure_reports(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandRe
 fn info(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
     let known = 1 + usize::from(cx.server.identity.ports.read().read_only != 0);
+    let epoch = cx.server.cluster.epoch();
     let counters = [
-        "cluster_current_epoch",
-        "cluster_my_epoch",
         "cluster_stats_messages_sent",
         "cluster_stats_messages_received",
         "cluster_stats_bytes_sent",
@@ -403,7 +421,7 @@ fn info(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         "cluster_state:ok\r\ncluster_slots_assigned:{SLOT_COUNT}\r\ncluster_slots_ok:{SLOT_COUNT}\r\n\
          cluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_nodes_pfail:0\r\ncluster_nodes_fail:0\r\n\
          cluster_voting_nodes_pfail:0\r\ncluster_voting_nodes_fail:0\r\ncluster_known_nodes:{known}\r\n\
-         cluster_size:1\r\n"
+         cluster_size:1\r\ncluster_current_epoch:{epoch}\r\ncluster_my_epoch:{epoch}\r\n"
     );
     for counter in counters {
         text.push_str(counter);
@@ -534,6 +552,65 @@ fn order_slots(slots: &mut Vec<(usize, usize)>, words: &[&[u8]]) -> CommandResul
 fn refuse_change(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
     Err(CommandError::text("ERR this node owns all slots of its cluster, and that cannot be changed"))
+}
+
+fn slot_number(text: &[u8]) -> Result<usize, CommandError> {
+    let slot = args::int(text).ok().and_then(|slot| usize::try_from(slot).ok());
+    slot.filter(|slot| *slot < SLOT_COUNT).ok_or(CommandError::text("ERR Invalid or out of range slot"))
+}
+
+fn add_slots(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let slots = arguments[2..].iter().map(|word| slot_number(word)).collect::<Result<_, _>>()?;
+    give_slots(cx, slots)
+}
+
+fn add_slot_ranges(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    if arguments.len() % 2 != 0 {
+        return Err(CommandError::text("ERR wrong number of arguments for 'cluster|addslotsrange' command"));
+    }
+    let mut slots = Vec::new();
+    for range in arguments[2..].chunks(2) {
+        let (start, end) = (slot_number(range[0])?, slot_number(range[1])?);
+        if start > end {
+            return Err(CommandError::new(format!(
+                "ERR start slot number {start} is greater than end slot number {end}"
+            )));
+        }
+        if slots.len() > SLOT_COUNT {
+            break; // One of them is named twice.
+        }
+        slots.extend(start..=end);
+    }
+    give_slots(cx, slots)
+}
+
+/// Gives this node slots that are each named once.
+fn give_slots(cx: &mut Context<'_>, slots: Vec<usize>) -> CommandResult {
+    let mut named = vec![false; SLOT_COUNT];
+    for slot in &slots {
+        if std::mem::replace(&mut named[*slot], true) {
+            return Err(CommandError::new(format!("ERR Slot {slot} specified multiple times")));
+        }
+    }
+    if let Err(SlotGiven(slot)) = cx.server.cluster.give_slots(&slots) {
+        return Err(CommandError::new(format!("ERR Slot {slot} is already busy")));
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_config_epoch(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let number = args::int(arguments[2])?;
+    let epoch = u64::try_from(number)
+        .map_err(|_| CommandError::new(format!("ERR Invalid config epoch specified: {number}")))?;
+    if !cx.server.cluster.set_epoch(epoch) {
+        return Err(CommandError::text("ERR Node config epoch is already non-zero"));
+    }
+    cx.reply.ok();
+    Ok(())
 }
 
 fn readonly(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {

@@ -12,6 +12,7 @@ use crate::aof::PartError;
 use crate::command::spec::Flags;
 use crate::config::Directive;
 use crate::replication::{Due, Intake};
+use crate::shared::client::SharedClient;
 
 /// Why a primary's stream is not followed any further.
 #[derive(Debug, Error)]
@@ -65,10 +66,11 @@ pub struct Applier {
 }
 
 impl Applier {
-    /// Makes one for the stream of this primary, from the place on where the data are.
-    pub fn new(server: &Server, primary: &Arc<Primary>) -> Self {
+    /// Makes one for the stream of this primary, from the place on where the data are. `shared` is what others
+    /// see of the client that runs it.
+    pub fn new(server: &Server, primary: &Arc<Primary>, shared: Arc<SharedClient>) -> Self {
         let _stream = server.following.hold_stream();
-        let mut client = Client::that_repeats(server);
+        let mut client = Client::repeating(shared);
         client.is_primary = true;
         let database = server.journal().database().unwrap_or(0);
         if database < server.keyspace.database_count() {

@@ -174,10 +174,25 @@ impl Client {
 
     /// A client without a connection that may do everything: it repeats a file or a stream.
     pub fn that_repeats(server: &Server) -> Self {
+        let shared = Self::shared_that_repeats(server, 0, String::new(), String::new(), -1);
+        Self::repeating(Arc::new(shared))
+    }
+
+    /// The shared part of one that repeats what comes by a connection between these addresses.
+    pub fn shared_that_repeats(
+        server: &Server,
+        id: u64,
+        address: String,
+        local_address: String,
+        fd: i32,
+    ) -> SharedClient {
         let user = Arc::new(User::everything(DEFAULT_USER, 0, server.commands.entries().len()));
-        let now_ms = server.clock.now_ms();
-        let shared = SharedClient::new(0, String::new(), String::new(), -1, Door::Main, user, now_ms);
-        let mut client = Self::new(Arc::new(shared));
+        SharedClient::new(id, address, local_address, fd, Door::Main, user, server.clock.now_ms())
+    }
+
+    /// A client that may do everything, with this shared part.
+    pub fn repeating(shared: Arc<SharedClient>) -> Self {
+        let mut client = Self::new(shared);
         (client.is_loader, client.authenticated, client.is_known) = (true, true, true);
         client
     }

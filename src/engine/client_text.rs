@@ -24,6 +24,7 @@ pub fn flags_of(client: &SharedClient) -> String {
         }
     };
     add(client.replica.load(Relaxed), 'S');
+    add(client.primary.load(Relaxed), 'M');
     add(client.monitor.load(Relaxed), 'O');
     add(subscriptions_of(client).iter().any(|count| *count > 0), 'P');
     let tracker = client.tracker.lock().clone();
@@ -49,6 +50,14 @@ pub fn redirect_of(client: &SharedClient) -> i64 {
         None => -1,
         Some(tracker) => tracker.redirect.as_ref().map_or(0, |redirect| redirect.id as i64),
     }
+}
+
+/// The name of its user: of a primary, what Redis calls it.
+fn user_of(client: &SharedClient) -> String {
+    if client.primary.load(Relaxed) {
+        return "(superuser)".to_owned();
+    }
+    String::from_utf8_lossy(&client.user.lock().name).into_owned()
 }
 
 /// One line of CLIENT LIST, without its end.
@@ -85,7 +94,7 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
         flags_of(client),
         capabilities_of(client),
         client.database.load(Relaxed),
-        String::from_utf8_lossy(&client.user.lock().name),
+        user_of(client),
         redirect_of(client),
         client.protocol.load(Relaxed),
         names.lib_name,

@@ -148,8 +148,10 @@ impl Server {
         let mut total = 0;
         let mut clients = Vec::new();
         // What a client that is being closed still holds is as good as free: nobody else has to go for it.
-        let counts =
-            |client: &Arc<SharedClient>| !client.is_closing() && !client.replica.load(Ordering::Relaxed);
+        let counts = |client: &Arc<SharedClient>| {
+            let is_link = client.replica.load(Ordering::Relaxed) || client.primary.load(Ordering::Relaxed);
+            !client.is_closing() && !is_link
+        };
         for client in self.clients.all().into_iter().filter(counts) {
             let bytes = client.memory_bytes();
             total += bytes;

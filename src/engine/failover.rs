@@ -130,6 +130,7 @@ impl Server {
         if failover.step() == Step::InProgress {
             failover.end();
             drop(failover);
+            self.unblock_all();
             self.end_pause(Purpose::Failover);
         }
     }

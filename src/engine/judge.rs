@@ -170,7 +170,7 @@ impl Server {
             return Some(Verdict::Wait);
         }
         let primary = self.following.primary()?;
-        Some(Verdict::Refuse(CommandError::new(format!("REDIRECT {}:{}", primary.host, primary.port))))
+        Some(Verdict::Refuse(CommandError::Redirect(format!("{}:{}", primary.host, primary.port))))
     }
 
     /// Whether there are fewer replicas than `min-replicas-to-write` asks for. A replica asks for none.

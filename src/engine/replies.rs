@@ -26,8 +26,10 @@ impl Server {
             _ => entry,
         };
         if entry.is_some_and(|entry| entry.spec.flags.has(Flags::RUNS_QUEUE)) {
-            let reason = text.strip_prefix("ERR ").unwrap_or(&text);
-            text = format!("EXECABORT Transaction discarded because of: {reason}");
+            if !matches!(error, CommandError::Redirect(..)) {
+                let reason = text.strip_prefix("ERR ").unwrap_or(&text);
+                text = format!("EXECABORT Transaction discarded because of: {reason}");
+            }
             if client.transaction.take().is_some() {
                 client.shared.queued.store(-1, Ordering::Relaxed);
                 self.unwatch(client);

@@ -10,6 +10,7 @@ use super::own_keys::OwnKeys;
 use crate::config::Directive;
 use crate::effects::ChangeBuffer;
 use crate::keyspace::gate::Exclusive;
+use crate::replication::failover::Step;
 use crate::replication::{Standing, StreamPlace};
 
 impl Server {
@@ -42,7 +43,8 @@ impl Server {
         self.config.note_primary(primary.as_ref().map(|primary| (&*primary.host, primary.port)));
         let is_replica = primary.is_some();
         following.wanted.send_replace(primary.map(Arc::new));
-        if is_replica {
+        // While a failover is under way it may still be given up: they wait for its end.
+        if is_replica && self.failover_step() != Step::InProgress {
             self.unblock_all();
         }
         true

@@ -15,6 +15,7 @@ use crate::acl::log::Place;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
 use crate::command::request::resp_bytes;
 use crate::config::Directive;
+use crate::error::CommandError;
 use crate::keyspace::KeyId;
 use crate::keyspace::access::Access;
 use crate::keyspace::record::is_expired;
@@ -206,7 +207,8 @@ impl Server {
             EndOfWait::Unblocked => writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
             EndOfWait::RoleChanged => match self.following.primary() {
                 Some(primary) if waiter.client.capa_redirect.load(Ordering::Relaxed) => {
-                    writer.error(&format!("REDIRECT {}:{}", primary.host, primary.port));
+                    let endpoint = format!("{}:{}", primary.host, primary.port);
+                    writer.error(&CommandError::Redirect(endpoint).to_string());
                 }
                 _ => writer.error(
                     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",

@@ -54,5 +54,6 @@ fn may_be_silent(client: &SharedClient) -> bool {
         || client.blocked.load(Relaxed)
         || client.monitor.load(Relaxed)
         || client.replica.load(Relaxed)
+        || client.primary.load(Relaxed)
         || client.is_subscribed()
 }

@@ -8,6 +8,7 @@ mod open_files;
 pub mod peer;
 pub mod ports;
 pub mod primary;
+mod shown_link;
 mod stream;
 pub mod tls;
 pub mod turn;

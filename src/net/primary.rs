@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::shown_link::{Ends, ShownLink};
 use super::tls::TlsSource;
 use crate::config::Directive;
 use crate::engine::Server;
@@ -23,6 +24,8 @@ use crate::engine::following::{FullCopy, LinkState, Primary};
 use crate::replication::failover::Step;
 use crate::replication::follower::{ACK_MS, PrimaryLink, Todo};
 use crate::replication::handshake::{CopyForm, Introduction, LINE_MAX, Refusal, request};
+use crate::shared::stats::Counter;
+use crate::worker;
 
 /// Pause before a link that has ended is connected again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -62,6 +65,8 @@ enum LinkError {
     LongLine,
     #[error("no TLS to it: {0}")]
     Tls(String),
+    #[error("it was to be closed")]
+    Killed,
 }
 
 /// Keeps the link to whichever primary is to be followed, until the server ends.
@@ -90,8 +95,13 @@ pub async fn follow(server: Arc<Server>, tls: Arc<TlsSource>) {
 /// Keeps one link as long as it lasts, then waits before the next.
 async fn link_and_wait(server: &Arc<Server>, tls: &Arc<TlsSource>, primary: &Arc<Primary>) {
     server.following.note(|link| link.state = LinkState::Connecting);
-    let mut link =
-        Link { server: Arc::clone(server), tls: Arc::clone(tls), input: Vec::new(), streams_since: None };
+    let mut link = Link {
+        server: Arc::clone(server),
+        tls: Arc::clone(tls),
+        input: Vec::new(),
+        streams_since: None,
+        ends: Ends::default(),
+    };
     let Err(error) = link.run(primary).await;
     tell_timeout(&error, server.following.link().state);
     let now_ms = server.clock.now_ms();
@@ -142,6 +152,7 @@ struct Link {
     input: Vec<u8>,
     /// When the stream began.
     streams_since: Option<Instant>,
+    ends: Ends,
 }
 
 impl Link {
@@ -167,9 +178,10 @@ impl Link {
     }
 
     /// Connects, with TLS where `tls-replication` asks for it.
-    async fn connect(&self, primary: &Primary) -> Result<Box<dyn Stream>, LinkError> {
+    async fn connect(&mut self, primary: &Primary) -> Result<Box<dyn Stream>, LinkError> {
         let stream = TcpStream::connect((&*primary.host, primary.port)).await?;
         stream.set_nodelay(true)?;
+        self.ends = Ends::of(&stream);
         if !self.server.config.flag(Directive::TlsReplication) {
             return Ok(Box::new(stream));
         }
@@ -202,9 +214,11 @@ impl Link {
         let patience = self.patience();
         self.input.reserve(PIECE);
         let silent = |_| LinkError::Silent(patience.as_secs());
-        if timeout(patience, stream.read_buf(&mut self.input)).await.map_err(silent)?? == 0 {
+        let count = timeout(patience, stream.read_buf(&mut self.input)).await.map_err(silent)??;
+        if count == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
+        self.server.stats.add(worker::current(), Counter::NetReplInputBytes, count as u64);
         let now_ms = self.server.clock.now_ms();
         self.server.following.note(|link| link.heard_ms = now_ms);
         Ok(())
@@ -322,8 +336,12 @@ impl Link {
         server.following.note(|link| (link.state, link.down_since_ms) = (LinkState::Connected, 0));
         let began = Instant::now();
         self.streams_since = Some(began);
-        let mut applier = Applier::new(&server, primary);
+        let shown = ShownLink::new(&server, std::mem::take(&mut self.ends));
+        let mut applier = Applier::new(&server, primary, Arc::clone(&shown.shared));
         loop {
+            if shown.is_closing() {
+                return Err(LinkError::Killed);
+            }
             let bytes = match link.next(&mut self.input)? {
                 Todo::Apply(bytes) => bytes,
                 _ => Vec::new(),
@@ -340,7 +358,12 @@ impl Link {
                 continue;
             }
             let heard_ms = server.following.link().heard_ms;
-            match timeout(ACK_EACH, self.read(stream)).await {
+            let read = tokio::select! {
+                biased;
+                () = shown.closing() => return Err(LinkError::Killed),
+                read = timeout(ACK_EACH, self.read(stream)) => read,
+            };
+            match read {
                 Ok(read) => read?,
                 Err(_) => {
                     let silent_ms = server.clock.now_ms().saturating_sub(heard_ms);

@@ -109,6 +109,8 @@ pub struct SharedClient {
     pub monitor: AtomicBool,
     /// It is a replica, and its connection a link.
     pub replica: AtomicBool,
+    /// It is the primary that this server follows, or runs its stream.
+    pub primary: AtomicBool,
     /// Waits for the end of a pause.
     pub blocked: AtomicBool,
     /// Its connection has ended.
@@ -192,6 +194,7 @@ impl SharedClient {
             watched: AtomicUsize::new(0),
             monitor: AtomicBool::new(false),
             replica: AtomicBool::new(false),
+            primary: AtomicBool::new(false),
             tracker: Mutex::default(),
             gone: AtomicBool::new(false),
             wanted: AtomicU8::new(0),

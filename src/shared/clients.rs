@@ -67,10 +67,15 @@ impl Clients {
 
     /// Removes a client and gives its place free.
     pub fn remove(&self, id: u64) {
+        self.remove_without_place(id);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Removes a client that was added without a place.
+    pub fn remove_without_place(&self, id: u64) {
         if let Some(client) = self.by_id.write().remove(&id) {
             self.note_unread(&client, 0);
         }
-        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Number of connected clients.

@@ -234,8 +234,6 @@ fn changes_of_the_slots_are_refused() {
     let server = start(&[]);
     let mut client = server.client();
     for command in [
-        "ADDSLOTS 1",
-        "ADDSLOTSRANGE 1 2",
         "BUMPEPOCH",
         "DELSLOTS 1",
         "DELSLOTSRANGE 1 2",
@@ -246,7 +244,6 @@ fn changes_of_the_slots_are_refused() {
         "REPLICATE x",
         "RESET",
         "SAVECONFIG",
-        "SET-CONFIG-EPOCH 1",
         "SETSLOT 1 STABLE",
     ] {
         client.check(
@@ -256,6 +253,35 @@ fn changes_of_the_slots_are_refused() {
     }
     client.check("CLUSTER", "-ERR wrong number of arguments for 'cluster' command~");
     client.check("CLUSTER BLAH", "-ERR unknown subcommand 'BLAH'. Try CLUSTER HELP.~");
+}
+
+/// Scripts that set up a single node give it an epoch and all slots, as a node of Redis has none at first.
+#[test]
+fn a_node_can_be_given_what_it_has() {
+    let server = start(&[]);
+    let mut client = server.client();
+    let lines = "
+        CLUSTER SET-CONFIG-EPOCH -1 => -ERR Invalid config epoch specified: -1
+        CLUSTER SET-CONFIG-EPOCH x => -ERR value is not an integer or out of range
+        CLUSTER SET-CONFIG-EPOCH 7 => +OK
+        CLUSTER SET-CONFIG-EPOCH 8 => -ERR Node config epoch is already non-zero
+        CLUSTER ADDSLOTS 1 x => -ERR Invalid or out of range slot
+        CLUSTER ADDSLOTS 16384 => -ERR Invalid or out of range slot
+        CLUSTER ADDSLOTS 1 2 1 => -ERR Slot 1 specified multiple times
+        CLUSTER ADDSLOTS 1 2 => +OK
+        CLUSTER ADDSLOTS 3 2 => -ERR Slot 2 is already busy
+        CLUSTER ADDSLOTSRANGE 3 10 11 => -ERR wrong number of arguments for 'cluster|addslotsrange' command
+        CLUSTER ADDSLOTSRANGE 10 3 => -ERR start slot number 10 is greater than end slot number 3
+        CLUSTER ADDSLOTSRANGE 3 10 10 12 => -ERR Slot 10 specified multiple times
+        CLUSTER ADDSLOTSRANGE 0 16383 => -ERR Slot 1 is already busy
+        CLUSTER ADDSLOTSRANGE 3 16383 0 0 => +OK
+        CLUSTER ADDSLOTSRANGE 0 16383 => -ERR Slot 0 is already busy";
+    for line in lines.trim().lines() {
+        let (command, expected) = line.trim().split_once(" => ").expect("a reply");
+        client.check(command, &format!("{expected}~"));
+    }
+    assert_eq!(client.value("CLUSTER INFO").text().matches("epoch:7\r\n").count(), 2);
+    assert!(client.value("CLUSTER NODES").text().contains(" 0 7 connected 0-16383"));
 }
 
 #[test]

@@ -82,8 +82,27 @@ fn a_replica_takes_the_copy_and_the_stream() {
             eventually("the link is up again", || server.info("master_link_status") == "up");
             compare(&server, &mut theirs);
         }
+        // The link is a client of this server's too, and may be cut from here.
+        let mut client = server.client();
+        let list = client.value("CLIENT LIST TYPE primary").text();
+        let address = format!("127.0.0.1:{}", peer.port);
+        assert!(list.contains(&format!(" addr={address} ")) && list.contains(" flags=M "), "{list}");
+        assert!(list.contains(" user=(superuser) ") && list.lines().count() == 1, "{list}");
+        for (kill, answer) in
+            [("CLIENT KILL TYPE master", ":1~"), (&*format!("CLIENT KILL {address}"), "+OK~")]
+        {
+            (0..20).for_each(|round| fill(&mut theirs, round));
+            client.check(kill, answer);
+            eventually("it is gone", || {
+                !client.value("CLIENT LIST TYPE primary").text().contains(&list[..9])
+            });
+            (0..20).for_each(|round| fill(&mut theirs, round));
+            eventually("the link is up again", || server.info("master_link_status") == "up");
+            compare(&server, &mut theirs);
+        }
+        assert_ne!(server.info("total_net_repl_input_bytes"), "0");
         assert_eq!(info(&mut theirs, "sync_full"), "1");
-        assert_eq!(info(&mut theirs, "sync_partial_ok"), "3");
+        assert_eq!(info(&mut theirs, "sync_partial_ok"), "5");
         theirs.check("FLUSHALL", "+OK~");
         compare(&server, &mut theirs);
     }

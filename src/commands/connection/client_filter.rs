@@ -216,6 +216,9 @@ fn kind_of(client: &SharedClient) -> Kind {
     if client.replica.load(Relaxed) {
         return Kind::Replica;
     }
+    if client.primary.load(Relaxed) {
+        return Kind::Primary;
+    }
     let resp3 = client.protocol.load(Relaxed) == 3;
     if !resp3 && subscriptions_of(client).iter().any(|count| *count > 0) {
         Kind::PubSub

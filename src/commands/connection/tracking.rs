@@ -1,6 +1,7 @@
 //! CLIENT TRACKING and its kin: of which keys a connection wants invalidation messages.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -85,6 +86,8 @@ fn options(cx: &Context<'_>, words: &[&[u8]]) -> Result<Options, CommandError> {
             let id = args::int(value)?;
             // A missing target of REDIRECT is an error at once: a mistake rather than bad luck.
             let client = u64::try_from(id).ok().and_then(|id| cx.server.clients.by_id(id));
+            // A primary reads nothing.
+            let client = client.filter(|client| !client.primary.load(Ordering::Relaxed));
             tracker.redirect = Some(
                 client.ok_or(CommandError::text("ERR The client ID you want redirect to does not exist"))?,
             );
