@@ -25,7 +25,7 @@ pub mod persistence;
 pub mod primitives;
 pub(crate) mod random;
 pub mod rdb;
-pub(crate) mod replication;
+pub mod replication;
 pub mod resp;
 pub(crate) mod run;
 pub(crate) mod scripting;

@@ -34,6 +34,7 @@ use crate::persistence::lock::FolderError;
 use crate::persistence::rdb;
 use crate::persistence::rdb::load::{LoadError, Purpose};
 use crate::persistence::save::Saver;
+use crate::persistence::spill::SpillFile;
 use crate::replication::failover::Step;
 use crate::shared::clock::Clock;
 use crate::worker;
@@ -73,6 +74,7 @@ pub struct Handle {
     copies: Arc<CopyMaker>,
     append_only: Arc<AppendOnlyFile>,
     backup: Arc<Backup>,
+    spill: SpillFile,
     runtime: Option<tokio::runtime::Runtime>,
     tls: Arc<TlsSource>,
     /// Signals that [`wait`](Self::wait) acts on; `None` without them.
@@ -166,6 +168,7 @@ fn start_server(
     let backup = Backup::new(&server, Arc::clone(&files));
     server.set_backups(Arc::new(Arc::clone(&backup)));
     server.following.set_copies(Arc::new(rdb::take::CopyLoader::new(&server)));
+    let spill = SpillFile::start(&server, Arc::clone(&files))?;
     let sweeper = Sweeper::start(Arc::clone(&server))?;
     let tasks = runtime.handle().clone();
     let keeper = Keeper::start(Arc::clone(&server), move || {
@@ -182,6 +185,7 @@ fn start_server(
         copies,
         append_only: Arc::clone(&append_only),
         backup: Arc::clone(&backup),
+        spill,
         runtime: Some(runtime),
         tls: Arc::clone(&tls),
         signals: Mutex::new(signals),
@@ -441,6 +445,7 @@ impl Drop for Handle {
             // Connections write their last replies; one that hangs is cut.
             runtime.shutdown_timeout(Duration::from_secs(2));
         }
+        self.spill.stop();
         self.backup.finish();
         self.append_only.finish();
         self.saver.finish();

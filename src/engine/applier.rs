@@ -1,7 +1,6 @@
 //! [`Applier`]: runs a primary's stream, and relays it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use thiserror::Error;
 
@@ -9,9 +8,10 @@ use super::Server;
 use super::batch::{Scratch, Stop};
 use super::client::Client;
 use super::following::Primary;
-use crate::aof::{PartError, Requests, Step};
+use crate::aof::PartError;
 use crate::command::spec::Flags;
 use crate::config::Directive;
+use crate::replication::{Due, Intake};
 
 /// Why a primary's stream is not followed any further.
 #[derive(Debug, Error)]
@@ -59,12 +59,9 @@ pub struct Applier {
     client: Client,
     scratch: Scratch,
     replies: Vec<u8>,
-    buffer: Vec<u8>,
-    /// Bytes at the buffer's front that were dealt with.
-    done: usize,
-    requests: Requests,
-    /// Bytes of a transaction whose EXEC has not come, from its MULTI on.
-    group: Vec<u8>,
+    intake: Intake,
+    /// Of each request that has run, whether it changes no data.
+    for_links: Vec<bool>,
 }
 
 impl Applier {
@@ -82,10 +79,8 @@ impl Applier {
             client,
             scratch: Scratch::default(),
             replies: Vec::new(),
-            buffer: Vec::new(),
-            done: 0,
-            requests: Requests::new(server.following.offset()),
-            group: Vec::new(),
+            intake: Intake::new(&server.following.standing),
+            for_links: Vec::new(),
         }
     }
 
@@ -94,23 +89,19 @@ impl Applier {
     /// # Errors
     /// The link is to be closed.
     pub fn apply(&mut self, server: &Server, bytes: &[u8]) -> Result<Applied, Fault> {
-        self.buffer.drain(..self.done);
-        self.done = 0;
-        self.buffer.extend_from_slice(bytes);
-        server.following.received.store(self.requests.offset() + self.buffer.len() as u64, Relaxed);
+        self.intake.take(&server.following.standing, bytes);
         let mut waits = false;
         while !waits {
-            match self.requests.step(&self.buffer[self.done..]) {
-                Ok(Step::More) => break,
-                Ok(Step::Run(count)) => waits = self.run_and_relay(server, count)?,
-                Ok(Step::Skip(_)) => return Err(Fault::NoRequest),
-                Err(error) => return Err(error.into()),
+            match self.intake.due()? {
+                Due::Nothing => break,
+                Due::Run(count) => waits = self.run_and_relay(server, count)?,
+                Due::NoRequest => return Err(Fault::NoRequest),
             }
         }
         let limit = server.config.unsigned(Directive::ProtoMaxBulkLen) as usize;
-        if (self.buffer.len() - self.done).max(self.group.len()) > limit.saturating_add(REQUEST_ROOM) {
+        if self.intake.unfinished() > limit.saturating_add(REQUEST_ROOM) {
             // It would come again and again.
-            server.following.need_copy();
+            server.following.standing.need_copy();
             return Err(Fault::TooLong(limit));
         }
         Ok(Applied { asked: std::mem::take(&mut self.client.ack_asked), waits })
@@ -130,7 +121,7 @@ impl Applier {
         let (ran, fault) = self.run(server, count);
         // What ran counts, whatever becomes of the link: it must not run again.
         if let Err(error) = self.relay(server, ran) {
-            server.following.need_copy();
+            server.following.standing.need_copy();
             return Err(error.into());
         }
         fault.map_or(Ok(ran == 0), Err)
@@ -138,9 +129,10 @@ impl Applier {
 
     /// Runs the first `count` requests. Returns how many have run, and what was wrong with them.
     fn run(&mut self, server: &Server, count: usize) -> (usize, Option<Fault>) {
-        let Self { client, scratch, replies, requests, buffer, done, .. } = self;
+        let Self { client, scratch, replies, intake, .. } = self;
         replies.clear();
-        let end = server.run_batch(client, scratch, requests.decoder(), &buffer[*done..], count, replies);
+        let (decoder, bytes) = intake.requests();
+        let end = server.run_batch(client, scratch, decoder, bytes, count, replies);
         if let Some(error) = super::replies::first_error(replies) {
             let text = String::from_utf8_lossy(error).into_owned();
             if NO_STREAM.iter().any(|begin| error.starts_with(begin)) {
@@ -159,41 +151,9 @@ impl Applier {
         let is_for_links = |id: Option<u32>| {
             id.is_some_and(|id| server.commands.entries()[id as usize].spec.flags.has(Flags::FOR_LINKS))
         };
-        if !self.scratch.commands().take(count).any(is_for_links) {
-            return self.relay_some(server, count, false);
-        }
-        let for_links: Vec<bool> = self.scratch.commands().take(count).map(is_for_links).collect();
-        let mut rest = &for_links[..];
-        while let Some(&first) = rest.first() {
-            let by_itself = first && self.group.is_empty();
-            let others = rest.iter().skip(1).take_while(|for_links| !**for_links).count();
-            let piece = if by_itself { 1 } else { 1 + others };
-            self.relay_some(server, piece, by_itself)?;
-            rest = &rest[piece..];
-        }
-        Ok(())
-    }
-
-    /// Relays the first `count` requests up to the end of the last whole one, or of the last whole
-    /// transaction.
-    fn relay_some(&mut self, server: &Server, count: usize, for_links: bool) -> Result<(), PartError> {
-        let Self { buffer, done, requests, group, client, .. } = self;
-        let dropped = requests.consume(&buffer[*done..], count)?;
-        let bytes = &buffer[*done..*done + dropped];
-        *done += dropped;
-        let open = (requests.offset() - requests.whole()) as usize;
-        let journal = server.journal();
-        if open == 0 && group.is_empty() {
-            journal.relay(bytes, client.database, for_links);
-        } else {
-            group.extend_from_slice(bytes);
-            let whole = group.len() - open;
-            if whole > 0 {
-                journal.relay(&group[..whole], client.database, false);
-                group.drain(..whole);
-            }
-        }
-        server.following.offset.store(requests.whole(), Relaxed);
-        Ok(())
+        let Self { intake, scratch, client, for_links, .. } = self;
+        for_links.clear();
+        for_links.extend(scratch.commands().take(count).map(is_for_links));
+        intake.ran(&server.following.standing, server.journal(), for_links, client.database)
     }
 }

@@ -147,13 +147,21 @@ impl<'r> SameCommand<'r> {
     }
 }
 
+/// What was found of a batch's client and of the server before a request passes the gate of the keyspace.
+pub(super) struct Judged {
+    /// The answer of [`Server::is_plain`] for the batch's client. It looks at a dozen fields, so it is asked
+    /// again only after a command that may have changed one of them.
+    pub(super) plain: bool,
+    /// How often the gate had been passed exclusively before that was asked, or the request judged: where it
+    /// has been since, what was found may not hold any more.
+    pub(super) turns: u64,
+}
+
 /// The state of a batch while it runs.
 pub(super) struct Batch<'s> {
     pub(super) now_us: u64,
     pub(super) now_ms: u64,
-    /// The answer of [`Server::is_plain`] for the batch's client. It looks at a dozen fields, so it is asked
-    /// again only after a command that may have changed one of them.
-    pub(super) plain: bool,
+    pub(super) judged: Judged,
     pub(super) counts: AccessCounts,
     pub(super) changes: ChangeBuffer<'s>,
     /// Held from the first command that needs it to the end of the batch, or to a command that needs the gate
@@ -192,7 +200,7 @@ impl Server {
         if client.is_loader {
             self.begin_loading_batch(client, &mut batch);
         }
-        batch.plain = self.is_plain(client);
+        batch.judged.plain = self.is_plain(client);
         if !scratch.keys.is_empty() {
             self.prefetch(client, &mut batch, &scratch.keys);
         }
@@ -280,7 +288,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> BatchEnd {
         while let Some(request) = requests.all.get(requests.next) {
-            if batch.plain
+            if batch.judged.plain
                 && let Ok(id) = request.command
                 && let entry = &self.commands.entries()[id as usize]
                 && entry.single.is_some()
@@ -346,7 +354,7 @@ impl Server {
         Batch {
             now_us,
             now_ms,
-            plain: false,
+            judged: Judged { plain: false, turns: self.keyspace.gate.turns() },
             counts: AccessCounts::default(),
             changes: ChangeBuffer::new(&self.effects),
             shared: None,

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Server;
-use super::link::Link;
 use super::rights::Rights;
 use super::transaction::{Transaction, Watch};
 use crate::acl::user::{DEFAULT_USER, User};
 use crate::command::spec::Flags;
 use crate::replication::Announced;
+use crate::replication::Link;
 use crate::resp::Version;
 use crate::shared::client::{Door, SharedClient};
 use crate::shared::ordered::Ordered;

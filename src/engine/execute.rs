@@ -9,11 +9,12 @@
 use std::sync::Arc;
 
 use super::Server;
-use super::batch::Batch;
+use super::batch::{Batch, Judged};
 use super::client::Client;
 use super::command::Handler;
 use super::context::{After, Context, Origin};
 use super::heavy::HeavyWatch;
+use super::judge::Verdict;
 use super::request::Request;
 use crate::command::keys::{LockPlan, drop_foreign, lock_plan};
 use crate::command::request::OwnedRequest;
@@ -46,6 +47,8 @@ pub(super) enum Outcome {
     Waits,
     /// The command did not run: a slow script or a heavy command is in its way.
     Busy,
+    /// The command did not run: a pause has begun that it has to wait for.
+    Paused,
     /// The command did not run, because of this error. Nothing is written.
     Refused(CommandError),
 }
@@ -173,6 +176,10 @@ impl Server {
                 break access;
             }
         };
+        let (is_alone, now_ms) = (access.is_alone(), batch.now_ms);
+        if let Some(refused) = self.judge_late(client, request, is_alone, &mut batch.judged, now_ms) {
+            return refused;
+        }
         let reply = Reply::new(&mut *out, version);
         let mut context =
             Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
@@ -204,6 +211,32 @@ impl Server {
                 Outcome::Waits
             }
             (None, after) => Outcome::Ran { failed, after },
+        }
+    }
+
+    /// Judges a request again that has passed the gate, where others have had the keyspace alone since it was
+    /// judged: this server may have become a replica, be paused for a failover or its end, or be about to
+    /// load other data. `is_alone` where the request has passed the gate exclusively itself.
+    #[inline]
+    fn judge_late(
+        &self,
+        client: &mut Client,
+        request: &Request<'_>,
+        is_alone: bool,
+        judged: &mut Judged,
+        now_ms: u64,
+    ) -> Option<Outcome> {
+        let turns = self.keyspace.gate.turns();
+        // Its own turn is over before the next request is looked at.
+        let is_late = std::mem::replace(&mut judged.turns, turns + u64::from(is_alone)) != turns;
+        if !is_late || request.served.is_some() {
+            return None;
+        }
+        judged.plain = false;
+        match self.judge(client, request.entry, request.arguments, request.keys, now_ms) {
+            Verdict::Pass => None,
+            Verdict::Wait => Some(Outcome::Paused),
+            Verdict::Refuse(error) => Some(Outcome::Refused(error)),
         }
     }
 

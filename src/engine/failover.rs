@@ -4,7 +4,7 @@
 use super::Server;
 use super::following::Primary;
 use crate::error::CommandError;
-use crate::replication::failover::{Look, Place, Step};
+use crate::replication::failover::{Look, Place, Step, refusal_to_take_over};
 use crate::replication::{Replica, Stage};
 use crate::shared::pause::{FOR_EVER_MS, Purpose, Scope};
 
@@ -70,6 +70,8 @@ impl Server {
         if asks {
             self.ask_replicas();
         }
+        // A write that was judged before the pause began has run behind this, or is paused too.
+        drop(self.keyspace.gate.exclusive(|| ()));
         let offset = self.replication_offset();
         let replicas = self.replication.replicas.all();
         let online = replicas.iter().filter(|replica| replica.stage() == Stage::Online);
@@ -143,11 +145,10 @@ impl Server {
     /// # Errors
     /// This server is no replica, or one of another history.
     pub fn take_over(&self, id: &[u8]) -> Result<(), CommandError> {
-        if !self.following.is_replica() {
-            return Err(CommandError::text("ERR PSYNC FAILOVER can't be sent to a master."));
-        }
-        if !id.eq_ignore_ascii_case(self.replication.history.read().id().as_bytes()) {
-            return Err(CommandError::text("ERR PSYNC FAILOVER replid must match my replid."));
+        let is_replica = self.following.is_replica();
+        let refusal = refusal_to_take_over(is_replica, id, self.replication.history.read().id());
+        if let Some(refusal) = refusal {
+            return Err(CommandError::text(refusal));
         }
         self.follow_primary(None);
         tracing::info!("PRIMARY MODE enabled (failover request)");

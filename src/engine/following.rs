@@ -7,12 +7,13 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::own_keys::OwnKeys;
+use crate::replication::Standing;
 
 /// A server that this one follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,16 +91,11 @@ pub struct LinkFacts {
 /// The primary that this server follows, if it follows one.
 pub struct Following {
     pub(super) wanted: watch::Sender<Option<Arc<Primary>>>,
-    pub(super) is_replica: AtomicBool,
+    /// Role, offsets, and what becomes of the history.
+    pub standing: Standing,
     pub(super) is_read_only: AtomicBool,
     pub(super) answers_stale: AtomicBool,
     is_connected: AtomicBool,
-    /// Offset in the primary's history up to which its changes are made here: that of the journal's end.
-    pub(super) offset: AtomicU64,
-    /// Offset up to which the primary's stream has come.
-    pub(super) received: AtomicU64,
-    /// Whether the data are of the history at that offset, so that the stream may go on there.
-    pub(super) can_go_on: AtomicBool,
     /// What clients of a writable replica have written and ends some time.
     pub(super) own_keys: Mutex<OwnKeys>,
     applying: Mutex<()>,
@@ -111,13 +107,10 @@ impl Default for Following {
     fn default() -> Self {
         Self {
             wanted: watch::Sender::new(None),
-            is_replica: AtomicBool::new(false),
+            standing: Standing::default(),
             is_read_only: AtomicBool::new(true),
             answers_stale: AtomicBool::new(true),
             is_connected: AtomicBool::new(false),
-            offset: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            can_go_on: AtomicBool::new(false),
             own_keys: Mutex::default(),
             applying: Mutex::new(()),
             link: Mutex::default(),
@@ -130,7 +123,7 @@ impl Following {
     /// Whether this server is a replica.
     #[inline]
     pub fn is_replica(&self) -> bool {
-        self.is_replica.load(Relaxed)
+        self.standing.is_replica()
     }
 
     /// Whether a client's writes are refused.
@@ -161,7 +154,7 @@ impl Following {
 
     /// Offset in the primary's history up to which its changes are made here.
     pub fn offset(&self) -> u64 {
-        self.offset.load(Relaxed)
+        self.standing.offset()
     }
 
     /// How the link is.
@@ -183,7 +176,7 @@ impl Following {
 
     /// Offset up to which the primary's stream has come.
     pub fn received(&self) -> u64 {
-        self.received.load(Relaxed).max(self.offset())
+        self.standing.received()
     }
 
     /// Whether this is the primary that is followed, since it was last named.
@@ -195,11 +188,6 @@ impl Following {
     /// Taken before the gate of the keyspace, never with it.
     pub fn hold_stream(&self) -> MutexGuard<'_, ()> {
         self.applying.lock()
-    }
-
-    /// Has the next link begin with a copy: the data are not known to be what the stream says.
-    pub(super) fn need_copy(&self) {
-        self.can_go_on.store(false, Relaxed);
     }
 
     /// [`hold_stream`](Self::hold_stream), but gives up when `give_up` says so while it waits.

@@ -353,8 +353,14 @@ impl Server {
 
     /// Renews the rates of INFO; called once a second.
     pub fn measure_rates(&self) {
-        let totals = [Counter::CommandsProcessed, Counter::NetInputBytes, Counter::NetOutputBytes]
-            .map(|counter| self.stats.sum(counter));
+        let totals = [
+            Counter::CommandsProcessed,
+            Counter::NetInputBytes,
+            Counter::NetOutputBytes,
+            Counter::NetReplInputBytes,
+            Counter::NetReplOutputBytes,
+        ]
+        .map(|counter| self.stats.sum(counter));
         self.upkeep.rates.write().measure(self.clock.monotonic_ns(), totals);
     }
 

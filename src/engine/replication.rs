@@ -1,7 +1,7 @@
 //! This server as a primary: who follows it, from where on, and what is told to whom.
 //!
 //! PSYNC leads to [`Server::follow`], which lets the replica go on in the stream or enters it among those
-//! that wait for a copy. Its connection becomes a [`Link`](super::link::Link). Copies are made by
+//! that wait for a copy. Its connection becomes a [`Link`](crate::replication::Link). Copies are made by
 //! `persistence` ([`FullCopies`]), one at a time, for all that wait when it begins.
 
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use tokio::sync::Notify;
 
 use super::Server;
 use super::client::Client;
-use super::link::Link;
 use crate::config::Directive;
-use crate::journal::{Entries, Reader};
+use crate::journal::{Entries, Journal};
 use crate::replication::failover::Failover;
-use crate::replication::{Announced, Answer, Good, History, Replica, Replicas, Stage, StreamPlace, Unfit};
-use crate::shared::client::SharedClient;
+use crate::replication::{
+    Absent, Announced, Asked, Good, History, Replica, Replicas, Stage, Standing, StreamPlace,
+};
 use crate::shared::waiter::{AckWait, Waiter};
 
 /// Full copies, as the engine asks for them.
@@ -34,6 +34,8 @@ pub struct Replication {
     pub history: RwLock<History>,
     /// Who follows, and how far each has come.
     pub replicas: Replicas,
+    /// Those that were cut off and are expected back.
+    pub absent: Absent,
     /// Added to the count of changes it gives the offset while no stream is written.
     idle_base: AtomicU64,
     /// Position behind the last GETACK.
@@ -76,15 +78,14 @@ impl Server {
     /// Has the stream written from here on, where it is not written yet, and its end kept for replicas that
     /// come back. The caller is alone in the keyspace.
     pub fn begin_stream(&self) {
-        self.begin_stream_at(None);
+        self.begin_stream_at(|history, journal, backlog_bytes| {
+            Standing::begin_stream(history, journal, backlog_bytes, || self.idle_offset())
+        });
     }
 
-    pub(super) fn begin_stream_at(&self, offset: Option<u64>) {
+    pub(super) fn begin_stream_at(&self, begin: impl FnOnce(&mut History, &Journal, u64) -> bool) {
         let mut history = self.replication.history.write();
-        if !history.is_kept() {
-            let offset = offset.unwrap_or_else(|| self.idle_offset());
-            self.journal().keep(Some(self.config.unsigned(Directive::ReplBacklogSize)));
-            history.begin(self.journal().end(), offset);
+        if begin(&mut history, self.journal(), self.config.unsigned(Directive::ReplBacklogSize)) {
             self.effects.set_has_links(true);
             self.replication.pinged_ms.store(self.clock.now_ms(), Ordering::Relaxed);
             tracing::info!("Replication backlog created, my new replication ID is {}", history.id());
@@ -124,6 +125,7 @@ impl Server {
         let base = offset.wrapping_sub(1 + self.change_count());
         self.replication.idle_base.store(base, Ordering::Relaxed);
         history.end();
+        self.replication.absent.clear();
         self.journal().keep(None);
         self.effects.set_has_links(false);
         tracing::info!("Replication backlog freed after {ttl_s} seconds without connected replicas.");
@@ -144,75 +146,22 @@ impl Server {
         };
         // Behind the lock until the replica is entered: a stream that somebody follows must not end.
         let history = self.replication.history.read();
-        let went_on = asked.and_then(|(id, next)| self.go_on(&history, id, next, &shared));
-        let is_full = went_on.is_none();
-        let link = match went_on {
-            Some(reader) => {
-                let replica = replica(Stage::Online);
-                let (takes_id, id) = (replica.announced.takes_new_ids, history.id());
-                let line = if takes_id { format!("+CONTINUE {id}\r\n") } else { "+CONTINUE\r\n".to_owned() };
-                tracing::info!("Partial resynchronization request from {} accepted.", replica.name());
-                Link::going_on(replica, reader, line.into())
-            }
-            None => {
-                let replica = replica(Stage::Waits);
-                tracing::info!("Replica {} asks for synchronization", replica.name());
-                Link::waiting(replica)
-            }
-        };
+        let Replication { replicas, absent, .. } = &self.replication;
+        let has = Asked { history: &history, journal: self.journal(), replicas, absent };
+        let woken = Arc::clone(&shared);
+        let link = has.follow(asked, replica, move || woken.look());
         client.shared.replica.store(true, Ordering::Relaxed);
-        self.replication.replicas.add(Arc::clone(&link.replica));
         drop(history);
+        let waits = link.replica.stage() == Stage::Waits;
         client.link = Some(Box::new(link));
-        if is_full {
+        if waits {
             self.begin_copy_if_due(now_ms);
         }
     }
 
-    /// Lets a replica go on in the stream, where it may. Returns what reads the stream for it.
-    fn go_on(&self, history: &History, id: &[u8], next: i64, shared: &Arc<SharedClient>) -> Option<Reader> {
-        let replicas = &self.replication.replicas;
-        let answer = history.answer(id, next, self.journal().first(), self.journal().end());
-        let reader = match answer {
-            Answer::Continue(position) => {
-                let shared = Arc::clone(shared);
-                self.journal().listen_from(position, move || shared.look())
-            }
-            Answer::Full(Unfit::Asked) => return None,
-            Answer::Full(Unfit::Id) => {
-                tracing::info!(
-                    "Partial resynchronization not accepted: Replication ID mismatch (Replica asked for '{}', my replication IDs are '{}' and '{}')",
-                    String::from_utf8_lossy(&id[..id.len().min(40)]),
-                    history.id(),
-                    history.second().map_or_else(|| "0".repeat(40), |(id, _)| id.to_owned()),
-                );
-                None
-            }
-            Answer::Full(Unfit::Offset) => {
-                tracing::info!(
-                    "Unable to partial resync with a replica for lack of backlog (Replica request was: {next})."
-                );
-                None
-            }
-        };
-        let counter = if reader.is_some() { &replicas.continued } else { &replicas.not_continued };
-        counter.fetch_add(1, Ordering::Relaxed);
-        reader
-    }
-
-    /// Ends a link: its replica is gone.
-    pub fn end_link(&self, mut link: Link) {
-        link.end(self);
-        let now_ms = self.clock.now_ms();
-        self.replication.replicas.remove(&link.replica, now_ms);
-        tracing::info!("Connection with replica {} lost.", link.replica.name());
-    }
-
     /// The replicas that wait for a copy.
     pub fn waiting_replicas(&self) -> Vec<Arc<Replica>> {
-        let mut all = self.replication.replicas.all();
-        all.retain(|replica| replica.stage() == Stage::Waits);
-        all
+        self.replication.replicas.in_stage(Stage::Waits)
     }
 
     /// Begins a copy for those that wait, once the first has waited as long as others are waited for
@@ -249,6 +198,7 @@ impl Server {
             self.part_with_replicas_that_lack_data();
             self.begin_copy_if_due(now_ms);
         }
+        self.forget_absent_replicas(now_ms);
         self.end_stream_if_due(now_ms);
     }
 
@@ -306,8 +256,9 @@ impl Server {
         (backlog, all - backlog)
     }
 
-    /// Takes a changed `repl-backlog-size`.
+    /// Takes a changed `repl-backlog-size` or `repl-spill-size`.
     pub(super) fn resize_backlog(&self) {
+        self.journal().set_spill(self.config.unsigned(Directive::ReplSpillSize));
         let history = self.replication.history.read();
         if history.is_kept() {
             self.journal().keep(Some(self.config.unsigned(Directive::ReplBacklogSize)));

@@ -50,7 +50,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Option<Stop> {
         let entry = request.entry;
-        let plain = entry.plain && batch.plain;
+        let plain = entry.plain && batch.judged.plain;
         if plain {
             debug_assert!(client.transaction.is_none() && client.reply_mode == ReplyMode::On);
             if self.settings.maxmemory() > 0 && !self.has_room(client, entry, batch) {
@@ -69,7 +69,7 @@ impl Server {
             return None;
         }
         let is_shown = !plain && self.logs.monitors.any() && !entry.spec.flags.intersects(UNSEEN);
-        if is_shown && !matches!(outcome, Outcome::Busy) {
+        if is_shown && !matches!(outcome, Outcome::Busy | Outcome::Paused) {
             let source = Source::Client(&client.shared);
             self.show_to_monitors(entry, request.arguments, client.database, source);
         }
@@ -82,6 +82,7 @@ impl Server {
                 return Some(Stop::After(After::Wait));
             }
             Outcome::Busy => return Some(Stop::Busy),
+            Outcome::Paused => return Some(Stop::Paused),
             Outcome::Refused(_) => return None,
         };
         self.follow_up(batch);
@@ -100,7 +101,7 @@ impl Server {
         }
         if !plain {
             self.end_special(client, entry, start, out);
-            batch.plain = self.is_plain(client);
+            batch.judged.plain = self.is_plain(client);
         }
         after.map(Stop::After)
     }
@@ -161,6 +162,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> ControlFlow<Option<Stop>> {
         let &Request { entry, arguments, keys, .. } = request;
+        batch.judged.turns = self.keyspace.gate.turns();
         match self.judge(client, entry, arguments, keys, batch.now_ms) {
             Verdict::Pass => {}
             Verdict::Wait => {

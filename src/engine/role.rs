@@ -10,7 +10,7 @@ use super::own_keys::OwnKeys;
 use crate::config::Directive;
 use crate::effects::ChangeBuffer;
 use crate::keyspace::gate::Exclusive;
-use crate::replication::StreamPlace;
+use crate::replication::{Standing, StreamPlace};
 
 impl Server {
     /// Takes what directives say of a replica.
@@ -69,16 +69,11 @@ impl Server {
     /// What changes from here on is the primary's. The history that there is may be one that the primary
     /// knows: it may have been a replica of this server.
     fn become_replica(&self) {
-        let following = &self.following;
         let was_followed = self.replication.history.read().is_kept();
         self.begin_stream();
-        self.journal().set_relays(true);
         self.effects.set_has_links(false);
-        let offset = self.replication.history.read().offset(self.journal().end());
-        following.offset.store(offset, Relaxed);
-        following.received.store(0, Relaxed);
-        following.can_go_on.store(was_followed, Relaxed);
-        following.is_replica.store(true, Relaxed);
+        let history = self.replication.history.read();
+        self.following.standing.become_replica(&history, self.journal(), was_followed);
     }
 
     /// What changes from here on is of a history of its own, which begins where the primary's was left.
@@ -88,16 +83,14 @@ impl Server {
         {
             let mut history = self.replication.history.write();
             let before = history.id().to_owned();
-            history.part_from_primary(last);
+            self.following.standing.become_primary(&mut history, self.journal());
             tracing::info!(
                 "Setting secondary replication ID to {before}, valid up to offset: {}. New replication ID is {}",
                 last + 1,
                 history.id()
             );
         }
-        self.journal().set_relays(false);
         self.effects.set_has_links(true);
-        self.following.is_replica.store(false, Relaxed);
         self.replication.replicas.expect(self.clock.now_ms());
         self.cut_replicas();
     }
@@ -129,14 +122,12 @@ impl Server {
     /// Notes that the data are a copy of a primary's at this place of its history. The caller is alone in the
     /// keyspace and holds the stream.
     pub fn took_copy(&self, place: StreamPlace) {
-        let StreamPlace { id, offset, database } = place;
-        self.journal().set_database(Some(database));
-        self.replication.history.write().adopt(id, self.journal().end(), offset);
-        self.following.offset.store(offset, Relaxed);
-        self.following.received.store(offset, Relaxed);
-        self.following.can_go_on.store(true, Relaxed);
+        let mut history = self.replication.history.write();
+        self.following.standing.take_copy(&mut history, self.journal(), place);
+        drop(history);
         *self.following.own_keys.lock() = OwnKeys::default();
         // What they have may be of another history.
+        self.replication.absent.clear();
         self.cut_replicas();
     }
 
@@ -145,9 +136,10 @@ impl Server {
     pub fn goes_on(&self, id: Option<&str>) -> bool {
         let _stream = self.following.hold_stream();
         let mut history = self.replication.history.write();
-        let Some(id) = id.filter(|id| *id != history.id()) else { return false };
-        tracing::info!("Primary replication ID changed to {id}");
-        history.change_id(id.to_owned(), self.following.offset());
+        if !self.following.standing.go_on(&mut history, id) {
+            return false;
+        }
+        tracing::info!("Primary replication ID changed to {}", history.id());
         drop(history);
         self.cut_replicas();
         true
@@ -162,8 +154,11 @@ impl Server {
         if self.following.is_replica() {
             return self.took_copy(place);
         }
-        self.begin_stream_at(Some(place.offset));
-        self.replication.history.write().take_over(place.id, place.offset);
+        self.begin_stream_at(|history, journal, backlog_bytes| {
+            let begins = !history.is_kept();
+            Standing::resume_stream(history, journal, backlog_bytes, place);
+            begins
+        });
         self.replication.replicas.expect(self.clock.now_ms());
     }
 
@@ -182,7 +177,6 @@ impl Server {
     /// first copy.
     pub fn place_in_stream(&self) -> Option<(String, u64)> {
         let _stream = self.following.hold_stream();
-        let can_go_on = self.following.can_go_on.load(Relaxed);
-        can_go_on.then(|| (self.replication.history.read().id().to_owned(), self.following.offset()))
+        self.following.standing.place(&self.replication.history.read())
     }
 }

@@ -176,7 +176,7 @@ impl Server {
                 waiter.not_served();
                 return Served::NothingThere;
             }
-            Outcome::Busy | Outcome::Refused(_) => {
+            Outcome::Busy | Outcome::Paused | Outcome::Refused(_) => {
                 waiter.not_served();
                 return Served::Held;
             }
@@ -285,13 +285,13 @@ impl Server {
         }
     }
 
-    /// Counts a wait that ended without a result as a call of its command, which failed with an error of this
-    /// code.
+    /// Counts a wait that ended without a result as a call of its command. With an error of this code it
+    /// counts as rejected too, as in Valkey (Redis counts it as failed).
     fn count_unserved(&self, waiter: &Waiter, error: Option<&str>, reply_bytes: u64) {
         let worker = crate::worker::current();
-        let failed = error.is_some();
         if let Some(code) = error {
             self.stats.error(worker, code);
+            self.stats.command_rejected(worker, waiter.command);
         }
         let arguments = waiter.request.arguments();
         let done = Done {
@@ -302,6 +302,6 @@ impl Server {
             reply_bytes,
             sleeps_ns: 0,
         };
-        self.count_alone(&done, waiter.ran_ns.load(Ordering::Relaxed), failed);
+        self.count_alone(&done, waiter.ran_ns.load(Ordering::Relaxed), false);
     }
 }

@@ -45,12 +45,16 @@ impl Server {
         batch: &mut Batch<'s>,
         out: &mut Vec<u8>,
     ) -> usize {
-        debug_assert!(entry.single.is_some() && batch.plain);
+        debug_assert!(entry.single.is_some() && batch.judged.plain);
         if self.has_to_leave_streak() {
             return 0;
         }
         self.begin_streak(entry.id, batch);
         let Some(shared) = &batch.shared else { return 0 };
+        if batch.judged.turns != self.keyspace.gate.turns() {
+            batch.judged.plain = false;
+            return 0;
+        }
         // A database that was not made yet is read, or made, by `run_request`.
         let Some(database) = self.keyspace.physical_if_used(shared[client.database]) else { return 0 };
         client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);

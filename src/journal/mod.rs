@@ -9,9 +9,12 @@
 //! Pure state: readers (the writer of the append-only file, links to replicas) hold the bytes by reference
 //! and move their own positions. What all of them have read goes, but for a backlog of the last bytes where
 //! one is kept ([`Journal::keep`]): a link that was cut goes on from there. With no reader and no backlog
-//! nothing is made and nothing kept.
+//! nothing is made and nothing kept. For links that are far behind, the front of the stream may lie in a file
+//! ([`Journal::set_spill`]).
 
 mod entries;
+mod spill;
+mod spilling;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,9 +23,8 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 pub use entries::{Entries, Mark};
-
-/// Bytes of a block: entries are written into it until it is full.
-const BLOCK: usize = 1 << 20;
+use spill::Spill;
+pub use spill::{Fetch, Hold, Sizes, SpillJob, Waiting};
 
 /// The stream of changes of one server.
 #[derive(Debug, Default)]
@@ -43,7 +45,8 @@ pub struct Reader(u64);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Bytes that readers may take, in the order of their positions and without gaps.
+    sizes: Sizes,
+    /// Bytes in memory that readers may take, in the order of their positions and without gaps.
     sealed: VecDeque<Piece>,
     /// The bytes behind them, with room for more.
     open: BytesMut,
@@ -57,6 +60,8 @@ struct State {
     last_reader: u64,
     /// Bytes before the end that are kept though nobody has to read them; `None` without a backlog.
     backlog: Option<u64>,
+    /// The bytes before those in memory.
+    spill: Spill,
     /// Whether nothing is taken any more.
     is_closed: bool,
 }
@@ -105,9 +110,22 @@ impl Begin {
 struct Place {
     number: u64,
     position: u64,
+    /// Of a link, the position up to which its replica has acknowledged the stream, and what has come for it
+    /// from the file; `None` for a reader that reads from memory only.
+    link: Option<LinkPlace>,
     /// Whether the reader has found nothing to read and wants to be called.
     sleeps: bool,
     wake: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Debug)]
+struct LinkPlace {
+    acknowledged: u64,
+    fetched: Option<Bytes>,
+    /// Whether bytes were asked for that have not come.
+    fetches: bool,
+    /// Whether the file could not be read.
+    is_lost: bool,
 }
 
 impl std::fmt::Debug for Place {
@@ -230,6 +248,7 @@ impl Journal {
         let end = state.end();
         self.end.store(end, Ordering::Release);
         state.wake_sleepers();
+        state.call_spill_if_due();
         end
     }
 
@@ -245,17 +264,19 @@ impl Journal {
         let mut state = self.state.lock();
         let position = state.end();
         state.says_database = true;
-        let reader = state.enter_reader(position, Box::new(wake));
+        let reader = state.enter_reader(position, false, Box::new(wake));
         self.note_heard(&state);
         reader
     }
 
-    /// Enters a reader that goes on at an earlier position, whose database it knows; `None` where the bytes
-    /// from there on are not kept, or are still to come. To be called while there is a backlog.
+    /// Enters the reader of a link, which goes on at an earlier position whose database its replica knows;
+    /// `None` where the bytes from there on are not kept, or are still to come. To be called while there is a
+    /// backlog.
     pub fn listen_from(&self, position: u64, wake: impl Fn() + Send + Sync + 'static) -> Option<Reader> {
         let mut state = self.state.lock();
+        state.forget_read();
         let is_kept = state.backlog.is_some() && (state.first()..=state.end()).contains(&position);
-        is_kept.then(|| state.enter_reader(position, Box::new(wake)))
+        is_kept.then(|| state.enter_reader(position, true, Box::new(wake)))
     }
 
     /// Keeps at least the last `size` bytes from now on, as far as there will be so many; `None` ends that.
@@ -263,13 +284,18 @@ impl Journal {
     pub fn keep(&self, size: Option<u64>) {
         let mut state = self.state.lock();
         state.backlog = size;
+        if size.is_none() {
+            state.spill.holds.clear();
+        }
         self.note_heard(&state);
         state.forget_read();
     }
 
     /// The position of the first byte that is kept: the end where none is.
     pub fn first(&self) -> u64 {
-        self.state.lock().first()
+        let mut state = self.state.lock();
+        state.forget_read();
+        state.first()
     }
 
     /// Goes on at a position, as if all bytes before it had been here. For a server that takes over a stream
@@ -278,6 +304,7 @@ impl Journal {
         let mut state = self.state.lock();
         debug_assert!(state.readers.is_empty());
         state.sealed.clear();
+        state.spill.file = 0..0;
         (state.open, state.open_start, state.database) = (BytesMut::new(), position, None);
         state.says_database = false;
         self.end.store(position, Ordering::Release);
@@ -291,10 +318,14 @@ impl Journal {
         Begin { position: state.end(), database: state.database }
     }
 
-    /// The next bytes for a reader. `None` where it has read all; it is woken then when more comes.
+    /// The next bytes for a reader. `None` where it has read all, or the next ones are in the file; it is woken
+    /// then when there are some.
     pub fn read(&self, reader: &Reader) -> Option<Stretch> {
         let mut state = self.state.lock();
         let end = state.end();
+        if state.is_in_file(reader) {
+            return state.read_file(reader);
+        }
         let place = state.readers.iter_mut().find(|place| place.number == reader.0)?;
         if place.position == end {
             place.sleeps = true;
@@ -319,6 +350,7 @@ impl Journal {
     pub fn leave(&self, reader: &Reader) {
         let mut state = self.state.lock();
         state.readers.retain(|place| place.number != reader.0);
+        state.spill.reader_left(reader.0);
         self.note_heard(&state);
         state.forget_read();
     }
@@ -345,10 +377,10 @@ impl Journal {
         self.memory_bytes() as u64 + self.kept_by_reader.load(Ordering::Relaxed)
     }
 
-    /// Bytes kept for readers and as the backlog.
+    /// Bytes in memory that are kept for readers and as the backlog.
     pub fn memory_bytes(&self) -> usize {
         let state = self.state.lock();
-        (state.end() - state.first()) as usize
+        (state.end() - state.memory_start()) as usize
     }
 }
 
@@ -364,12 +396,23 @@ impl State {
     }
 
     fn first(&self) -> u64 {
+        if self.spill.file.is_empty() { self.memory_start() } else { self.spill.file.start }
+    }
+
+    /// The position of the first byte in memory.
+    fn memory_start(&self) -> u64 {
         self.sealed.front().map_or(self.open_start, |piece| piece.start)
     }
 
-    fn enter_reader(&mut self, position: u64, wake: Box<dyn Fn() + Send + Sync>) -> Reader {
+    fn enter_reader(&mut self, position: u64, is_link: bool, wake: Box<dyn Fn() + Send + Sync>) -> Reader {
         self.last_reader += 1;
-        self.readers.push(Place { number: self.last_reader, position, sleeps: false, wake });
+        let link = is_link.then_some(LinkPlace {
+            acknowledged: position,
+            fetched: None,
+            fetches: false,
+            is_lost: false,
+        });
+        self.readers.push(Place { number: self.last_reader, position, link, sleeps: false, wake });
         Reader(self.last_reader)
     }
 
@@ -380,7 +423,7 @@ impl State {
             self.seal();
             // Where nobody reads, this is what keeps the backlog within its size.
             self.forget_read();
-            self.open = BytesMut::with_capacity(len.max(BLOCK));
+            self.open = BytesMut::with_capacity(len.max(self.sizes.block as usize));
         }
         parts.iter().for_each(|part| self.open.extend_from_slice(part));
     }
@@ -406,14 +449,16 @@ impl State {
 
     /// Drops what all readers have read and the backlog does not need.
     fn forget_read(&mut self) {
-        let read = self.readers.iter().map(|place| place.position).min();
         let kept = self.backlog.map(|size| self.end().saturating_sub(size));
-        let needed = read.into_iter().chain(kept).min();
+        let needed = self.needed_by_readers().into_iter().chain(self.spill.held_from()).chain(kept).min();
         if needed.is_none() {
             self.seal();
             self.open = BytesMut::new();
         }
         let needed = needed.unwrap_or(self.end());
+        if !self.spill.forget_before(needed) {
+            return;
+        }
         while self.sealed.front().is_some_and(|piece| piece.end() <= needed) {
             self.sealed.pop_front();
         }
@@ -434,6 +479,8 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
+
+    const BLOCK: usize = 1 << 20;
 
     fn one(database: usize, words: &[&[u8]]) -> Entries {
         let mut entries = Entries::default();

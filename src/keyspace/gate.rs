@@ -6,6 +6,7 @@
 //! database numbers to physical databases, so a reader finds its copy without touching a shared line; SWAPDB,
 //! which changes the mapping, holds all locks.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
@@ -29,6 +30,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(16);
 #[derive(Debug)]
 pub struct Gate {
     locks: Box<[CachePadded<RwLock<Mapping>>]>,
+    /// How often all locks have been taken and given back.
+    turns: CachePadded<AtomicU64>,
 }
 
 /// Guard of a batch of ordinary commands.
@@ -38,6 +41,7 @@ pub type Shared<'g> = RwLockReadGuard<'g, Mapping>;
 #[derive(Debug)]
 pub struct Exclusive<'g> {
     guards: Vec<RwLockWriteGuard<'g, Mapping>>,
+    turns: &'g AtomicU64,
 }
 
 impl Gate {
@@ -45,12 +49,21 @@ impl Gate {
     pub fn new(workers: usize, databases: usize) -> Self {
         assert!(workers > 0 && databases <= usize::from(u16::MAX));
         let mapping: Mapping = (0..databases as u16).collect();
-        Self { locks: (0..workers).map(|_| CachePadded::new(RwLock::new(mapping.clone()))).collect() }
+        let locks = (0..workers).map(|_| CachePadded::new(RwLock::new(mapping.clone()))).collect();
+        Self { locks, turns: CachePadded::default() }
     }
 
     /// How many workers it was made for.
     pub fn workers(&self) -> usize {
         self.locks.len()
+    }
+
+    /// How often somebody was alone behind the gate, without the one that still is. What was found to be so
+    /// before the gate was passed may have changed since if this number has: whatever changes the server's
+    /// role, pauses it or takes its data away is alone behind the gate when the change is there to be seen.
+    #[inline]
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
     }
 
     /// Takes the lock of `worker` shared. The worker's number only spreads the load: any number is correct. A
@@ -101,7 +114,7 @@ impl Gate {
             let guards: Option<Vec<_>> =
                 self.locks.iter().map(|lock| lock.try_write_until(deadline)).collect();
             if let Some(guards) = guards {
-                return Some(Exclusive { guards });
+                return Some(Exclusive { guards, turns: &self.turns });
             }
             if give_up() {
                 return None;
@@ -129,6 +142,12 @@ impl Wait {
             _ => std::thread::sleep(Duration::from_micros(50)),
         }
         self.tries >= 200
+    }
+}
+
+impl Drop for Exclusive<'_> {
+    fn drop(&mut self) {
+        self.turns.fetch_add(1, Ordering::Release);
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 
 use super::Session;
 use super::connection::{Connection, End, Progress, Woken};
-use crate::engine::link::Step;
+use crate::replication::Step;
 use crate::shared::stats::Counter;
 use crate::worker;
 
@@ -45,8 +45,8 @@ impl Connection {
     fn look_after_link(&mut self) -> Result<Option<&'static [u8]>, End> {
         let Session { server, client } = &mut self.session;
         let Some(link) = &mut client.link else { return Err(End::Closed) };
-        client.shared.reply_buffer[0].store(link.unread(server) as usize, Ordering::Relaxed);
-        link.look(server).map_err(|reason| {
+        client.shared.reply_buffer[0].store(server.unread_by_link(link) as usize, Ordering::Relaxed);
+        server.look_after_link(link).map_err(|reason| {
             tracing::warn!("closing the link of replica {}: {reason}", link.replica.name());
             client.shared.cut();
             End::Closed
@@ -78,9 +78,9 @@ impl Connection {
             if unsent.is_empty() {
                 let Session { server, client } = &mut self.session;
                 let Some(link) = &mut client.link else { return Poll::Ready(Err(End::Closed)) };
-                match link.next(server) {
+                match server.next_of_link(link) {
                     Step::Send(bytes) => *unsent = bytes,
-                    Step::Wait => return self.poll_flushed(cx),
+                    Step::Wait | Step::Online => return self.poll_flushed(cx),
                     Step::End(reason) => {
                         tracing::info!("closing the link of replica {}: {reason}", link.replica.name());
                         return Poll::Ready(Err(End::Closed));
@@ -94,7 +94,7 @@ impl Connection {
                     written += count;
                     let Session { server, client } = &self.session;
                     server.stats.add(worker::current(), Counter::WritesProcessed, 1);
-                    server.stats.add(worker::current(), Counter::NetOutputBytes, count as u64);
+                    server.stats.add(worker::current(), Counter::NetReplOutputBytes, count as u64);
                     super::connection::add(&client.shared.output_bytes, count as u64);
                 }
                 Poll::Pending => return Poll::Pending,

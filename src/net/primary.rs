@@ -21,15 +21,14 @@ use crate::engine::Server;
 use crate::engine::applier::{Applied, Applier, Fault};
 use crate::engine::following::{FullCopy, LinkState, Primary};
 use crate::replication::failover::Step;
-use crate::replication::handshake::{
-    CopyForm, CopyReader, Handshake, Introduction, LINE_MAX, Next, Refusal, request,
-};
+use crate::replication::follower::{ACK_MS, PrimaryLink, Todo};
+use crate::replication::handshake::{CopyForm, Introduction, LINE_MAX, Refusal, request};
 
 /// Pause before a link that has ended is connected again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Time between two acknowledgements.
-const ACK_EACH: Duration = Duration::from_secs(1);
+const ACK_EACH: Duration = Duration::from_millis(ACK_MS);
 
 /// Pause between two looks whether the data are loaded.
 const LOADING_LOOK: Duration = Duration::from_millis(10);
@@ -153,16 +152,18 @@ impl Link {
             .map_err(|_| LinkError::Silent(patience.as_secs()))??;
         tracing::info!("PRIMARY <-> REPLICA sync started");
         self.server.following.note(|link| link.state = LinkState::Handshake);
-        match self.introduce(&mut stream).await? {
-            Begin::Copy(form) => self.take_copy(&mut stream, &form, primary).await?,
-            Begin::Continue(id) => {
+        let (mut link, todo) = self.introduce(&mut stream).await?;
+        match todo {
+            Todo::BeginCopy(form) => self.take_copy(&mut stream, &mut link, &form, primary).await?,
+            Todo::Continue(id) => {
                 if self.server.goes_on(id.as_deref()) {
                     self.wait_for_cuts().await;
                 }
                 tracing::info!("Successful partial resynchronization with primary.");
             }
+            Todo::Read | Todo::Send(_) | Todo::Load(..) | Todo::Apply(_) => {}
         }
-        self.take_stream(&mut stream, primary).await
+        self.take_stream(&mut stream, &mut link, primary).await
     }
 
     /// Connects, with TLS where `tls-replication` asks for it.
@@ -210,7 +211,7 @@ impl Link {
     }
 
     /// The handshake.
-    async fn introduce(&mut self, stream: &mut Box<dyn Stream>) -> Result<Begin, LinkError> {
+    async fn introduce(&mut self, stream: &mut Box<dyn Stream>) -> Result<(PrimaryLink, Todo), LinkError> {
         let introduction = introduction(&self.server);
         match &introduction.has {
             Some((id, offset)) => {
@@ -219,28 +220,24 @@ impl Link {
             }
             None => tracing::info!("Partial resynchronization not possible (no cached primary)"),
         }
-        let (mut handshake, first) = Handshake::begin(introduction);
+        let (mut link, first) = PrimaryLink::begin(introduction);
         send(stream, &first).await?;
         loop {
-            while let Some(end) = memchr::memchr(b'\n', &self.input) {
-                let line: Vec<u8> = self.input.drain(..=end).collect();
-                let next = handshake.line(&line[..end]).inspect_err(|_| {
-                    if handshake.has_asked() {
-                        self.server.give_up_failover("Failover target rejected psync request");
-                    }
-                })?;
-                match next {
-                    Next::Read => {}
-                    Next::Send(bytes) => send(stream, &bytes).await?,
-                    Next::Continue(id) => {
-                        self.server.failover_done();
-                        return Ok(Begin::Continue(id));
-                    }
-                    Next::Copy(form) => {
-                        self.server.failover_done();
-                        return Ok(Begin::Copy(form));
-                    }
+            let todo = link.next(&mut self.input).inspect_err(|_| {
+                if link.has_asked() {
+                    self.server.give_up_failover("Failover target rejected psync request");
                 }
+            })?;
+            match todo {
+                Todo::Send(bytes) => {
+                    send(stream, &bytes).await?;
+                    continue;
+                }
+                Todo::Continue(_) | Todo::BeginCopy(_) => {
+                    self.server.failover_done();
+                    return Ok((link, todo));
+                }
+                Todo::Read | Todo::Load(..) | Todo::Apply(_) => {}
             }
             if self.input.len() > LINE_MAX {
                 return Err(LinkError::LongLine);
@@ -253,6 +250,7 @@ impl Link {
     async fn take_copy(
         &mut self,
         stream: &mut Box<dyn Stream>,
+        link: &mut PrimaryLink,
         form: &CopyForm,
         primary: &Arc<Primary>,
     ) -> Result<(), LinkError> {
@@ -269,12 +267,13 @@ impl Link {
             primary: Arc::clone(primary),
         };
         let mut loading = Loading(tokio::task::spawn_blocking(move || copies.load(copy)), None);
-        let moved = self.move_copy(stream, form, &sender, &mut loading).await;
+        let moved = self.move_copy(stream, link, form, &sender, &mut loading).await;
         drop(sender);
         // What is broken off is cleared away before the next copy comes.
         let loaded = loading.end().await;
         moved?;
         loaded?;
+        link.begin_stream();
         tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
         Ok(())
     }
@@ -283,16 +282,19 @@ impl Link {
     async fn move_copy(
         &mut self,
         stream: &mut Box<dyn Stream>,
+        link: &mut PrimaryLink,
         form: &CopyForm,
         sender: &mpsc::Sender<Bytes>,
         loading: &mut Loading,
     ) -> Result<(), LinkError> {
-        let mut reader = CopyReader::new(form.end);
         let mut taken = 0;
         loop {
-            let (bytes, is_end) = reader.take(&mut self.input);
+            let (bytes, is_end) = match link.next(&mut self.input)? {
+                Todo::Load(bytes, is_end) => (bytes, is_end),
+                _ => (Vec::new(), false),
+            };
             taken += bytes.len() as u64;
-            self.server.following.note(|link| link.copy_bytes = (form.len(), taken));
+            self.server.following.note(|link| link.copy_bytes = (form.bytes(), taken));
             if !bytes.is_empty() && sender.send(bytes.into()).await.is_err() {
                 loading.end().await?;
                 return Err(LinkError::Copy("it goes on behind its end".into()));
@@ -313,18 +315,21 @@ impl Link {
     async fn take_stream(
         &mut self,
         stream: &mut Box<dyn Stream>,
+        link: &mut PrimaryLink,
         primary: &Arc<Primary>,
     ) -> Result<Never, LinkError> {
         let server = Arc::clone(&self.server);
         server.following.note(|link| (link.state, link.down_since_ms) = (LinkState::Connected, 0));
-        self.streams_since = Some(Instant::now());
+        let began = Instant::now();
+        self.streams_since = Some(began);
         let mut applier = Applier::new(&server, primary);
-        let mut acked = Instant::now() - ACK_EACH;
         loop {
-            let Applied { asked, waits } = applier.apply(&server, &self.input)?;
-            self.input.clear();
-            if asked || acked.elapsed() >= ACK_EACH {
-                acked = Instant::now();
+            let bytes = match link.next(&mut self.input)? {
+                Todo::Apply(bytes) => bytes,
+                _ => Vec::new(),
+            };
+            let Applied { asked, waits } = applier.apply(&server, &bytes)?;
+            if link.acknowledges(began.elapsed().as_millis() as u64, asked) {
                 let ack = acknowledgement(&server);
                 timeout(self.patience(), send(stream, &ack))
                     .await
@@ -376,12 +381,6 @@ fn acknowledgement(server: &Server) -> Vec<u8> {
         None => request(&["REPLCONF", "ACK", &offset]),
         Some(on_disk) => request(&["REPLCONF", "ACK", &offset, "FACK", on_disk]),
     }
-}
-
-/// How the primary has the link begin.
-enum Begin {
-    Copy(CopyForm),
-    Continue(Option<String>),
 }
 
 /// What this server tells its primary.

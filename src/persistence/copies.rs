@@ -19,9 +19,8 @@ use super::save::{Begun, Form, SaveError, begin_snapshot, default_version, write
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::replication::FullCopies;
-use crate::journal::Reader;
 use crate::rdb::file::FileVersion;
-use crate::replication::{Announced, Copy, CopyEnd, Replica, Start};
+use crate::replication::{Announced, Copy, CopyEnd, Follower, Replica, Start};
 
 /// How the name of a copy in a file begins and ends; between them stands the process's id.
 const TEMPORARY_BEGIN: &str = "temp-copy-";
@@ -63,12 +62,6 @@ impl Drop for Running<'_> {
         }
         self.server.replication.is_copying.store(false, Ordering::Release);
     }
-}
-
-/// A replica for which the stream is read from the copy's instant on.
-struct Follower {
-    replica: Arc<Replica>,
-    reader: Option<Reader>,
 }
 
 /// Whether a replica can be sent the data.
@@ -149,13 +142,13 @@ impl CopyMaker {
         let (mut chosen, mut group) = (None, Vec::new());
         for follower in followers {
             match (fit(server, begun, &follower.replica.announced), chosen) {
-                (Fit::Never, _) => follower.refuse(server, &refusal(server, begun)),
+                (Fit::Never, _) => refuse(server, follower, &refusal(server, begun)),
                 (Fit::As(form, sent), None) => {
                     chosen = Some((form, sent));
                     group.push(follower);
                 }
                 (Fit::As(form, sent), Some(taken)) if (form, sent) == taken => group.push(follower),
-                (Fit::As(..), Some(_)) => follower.leave(server),
+                (Fit::As(..), Some(_)) => follower.leave(server.journal()),
             }
         }
         chosen.map(|(form, sent)| (form, sent, group))
@@ -182,7 +175,7 @@ impl CopyMaker {
             (history.id().to_owned(), history.offset(position))
         };
         for follower in group {
-            follower.begin(server, &copy, &id, offset);
+            follower.begin(&server.replication.replicas, server.journal(), &copy, (&id, offset));
         }
         let (began, count) = (Instant::now(), replicas.len());
         tracing::info!("Starting a full copy for {count} replicas, RDB version {}", form.version.number());
@@ -256,14 +249,7 @@ fn wanted(copy: &Copy) -> Result<(), SaveError> {
 /// Has the stream read for all that wait, from the present instant on. The caller is alone in the keyspace.
 fn begin_following(server: &Server) -> (Vec<Follower>, u64) {
     server.begin_stream();
-    let position = server.journal().begin_part().position;
-    let follow = |replica: Arc<Replica>| {
-        let woken = Arc::clone(&replica);
-        let wants = !replica.announced.rdb_only;
-        let reader = if wants { server.journal().listen_from(position, move || woken.wake()) } else { None };
-        Follower { replica, reader }
-    };
-    (server.waiting_replicas().into_iter().map(follow).collect(), position)
+    Follower::all(&server.replication.replicas, server.journal())
 }
 
 /// The form in which a replica takes the data of a snapshot.
@@ -299,34 +285,15 @@ fn refusal(server: &Server, begun: &Begun<'_>) -> String {
     format!("fields of {what} have expiries, which this replica cannot read (Redis 8 and Valkey 9 can)")
 }
 
-impl Follower {
-    /// Begins the copy of this replica.
-    fn begin(self, server: &Server, copy: &Arc<Copy>, id: &str, offset: u64) {
-        let is_old = self.replica.announced.is_old;
-        let line = if is_old { Vec::new() } else { format!("+FULLRESYNC {id} {offset}\r\n").into() };
-        let start = Start { copy: Arc::clone(copy), reader: self.reader, line };
-        server.replication.replicas.full_copies.fetch_add(1, Ordering::Relaxed);
-        if let Some(start) = self.replica.begin_copy(start) {
-            // Its link has ended.
-            copy.leave(&self.replica);
-            start.reader.iter().for_each(|reader| server.journal().leave(reader));
-        }
-    }
-
-    /// Ends the link with a line that has the replica keep its data, log the reason and ask again later.
-    fn refuse(self, server: &Server, reason: &str) {
-        tracing::warn!("closing the link of replica {}: {reason}", self.replica.name());
-        self.leave(server);
-        let copy = Arc::new(Copy::new(&[], false));
-        copy.finish(CopyEnd::Failed);
-        let line = format!("-NOMASTERLINK Can't SYNC: {reason}\r\n").into();
-        // Where the link has ended by itself, nobody is left to be told.
-        drop(self.replica.begin_copy(Start { copy, reader: None, line }));
-    }
-
-    fn leave(&self, server: &Server) {
-        self.reader.iter().for_each(|reader| server.journal().leave(reader));
-    }
+/// Ends the link of a replica with a line that has it keep its data, log the reason and ask again later.
+fn refuse(server: &Server, follower: Follower, reason: &str) {
+    tracing::warn!("closing the link of replica {}: {reason}", follower.replica.name());
+    follower.leave(server.journal());
+    let copy = Arc::new(Copy::new(&[], false));
+    copy.finish(CopyEnd::Failed);
+    let line = format!("-NOMASTERLINK Can't SYNC: {reason}\r\n").into();
+    // Where the link has ended by itself, nobody is left to be told.
+    drop(follower.replica.begin_copy(Start { copy, reader: None, line }));
 }
 
 impl FullCopies for Arc<CopyMaker> {

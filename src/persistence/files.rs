@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +38,31 @@ pub trait Files: Send + Sync {
 
     /// Makes lasting which names stand in a folder.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a file that has a name for no longer than it takes to open it: it goes when it is closed.
+    fn scratch(&self, path: &Path) -> io::Result<Arc<dyn Scratch>>;
+}
+
+/// A file without a name, for bytes that no other process and no later run needs.
+pub trait Scratch: Send + Sync {
+    /// Writes bytes at this place: all, or some of them and an error.
+    ///
+    /// # Errors
+    /// What the system says, as for all that follow.
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
+
+    /// Fills the buffer with what stands at this place.
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
+}
+
+impl Scratch for File {
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.read_exact_at(buffer, at)
+    }
 }
 
 /// A file that is written.
@@ -103,6 +129,12 @@ impl Files for Disk {
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn scratch(&self, path: &Path) -> io::Result<Arc<dyn Scratch>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        std::fs::remove_file(path)?;
+        Ok(Arc::new(file))
     }
 }
 

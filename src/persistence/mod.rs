@@ -9,4 +9,5 @@ pub mod files;
 pub(crate) mod lock;
 pub mod rdb;
 pub mod save;
+pub(crate) mod spill;
 pub mod tools;

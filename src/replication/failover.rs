@@ -98,6 +98,17 @@ impl Failover {
     }
 }
 
+/// Why a server does not take over that is asked to, with the id of a history; `None` where it does.
+pub fn refusal_to_take_over(is_replica: bool, asked_id: &[u8], own_id: &str) -> Option<&'static str> {
+    match () {
+        () if !is_replica => Some("ERR PSYNC FAILOVER can't be sent to a master."),
+        () if !asked_id.eq_ignore_ascii_case(own_id.as_bytes()) => {
+            Some("ERR PSYNC FAILOVER replid must match my replid.")
+        }
+        () => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,7 +56,7 @@ pub struct CopyForm {
 
 impl CopyForm {
     /// Its length in bytes, where that is known.
-    pub fn len(&self) -> Option<u64> {
+    pub fn bytes(&self) -> Option<u64> {
         if let CopyEnd::After(len) = self.end { Some(len) } else { None }
     }
 }

@@ -60,6 +60,13 @@ impl Replicas {
         self.all.read().clone()
     }
 
+    /// Those that have come so far.
+    pub fn in_stage(&self, stage: Stage) -> Vec<Arc<Replica>> {
+        let mut all = self.all();
+        all.retain(|replica| replica.stage() == stage);
+        all
+    }
+
     /// Number of replicas; one load.
     #[inline]
     pub fn count(&self) -> usize {

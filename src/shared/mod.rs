@@ -10,7 +10,7 @@ pub mod durability;
 pub(crate) mod latency;
 pub mod loading;
 pub(crate) mod ordered;
-pub(crate) mod pause;
+pub mod pause;
 pub(crate) mod pubsub;
 pub(crate) mod settings;
 pub(crate) mod stats;

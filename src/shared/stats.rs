@@ -15,6 +15,10 @@ pub enum Counter {
     CommandsProcessed,
     NetInputBytes,
     NetOutputBytes,
+    /// Sent to replicas: copies and the stream.
+    NetReplOutputBytes,
+    /// Read from the primary.
+    NetReplInputBytes,
     RejectedConnections,
     ExpiredKeys,
     ExpiredFields,
@@ -328,13 +332,18 @@ pub struct Rates {
     pub input_bytes_per_s: f64,
     /// Bytes written.
     pub output_bytes_per_s: f64,
+    /// Bytes read from the primary.
+    pub repl_input_bytes_per_s: f64,
+    /// Bytes sent to replicas.
+    pub repl_output_bytes_per_s: f64,
     measured_ns: u64,
-    totals: [u64; 3],
+    totals: [u64; 5],
 }
 
 impl Rates {
-    /// Takes note of the totals of commands, input and output bytes at a monotonic time.
-    pub fn measure(&mut self, now_ns: u64, totals: [u64; 3]) {
+    /// Takes note of the totals at a monotonic time: commands, bytes read and written, bytes from the primary
+    /// and to replicas.
+    pub fn measure(&mut self, now_ns: u64, totals: [u64; 5]) {
         let seconds = now_ns.saturating_sub(self.measured_ns) as f64 / 1e9;
         if seconds > 0.0 {
             // A reset makes totals smaller: that second counts as quiet.
@@ -342,6 +351,8 @@ impl Rates {
             self.commands_per_s = rate(0);
             self.input_bytes_per_s = rate(1);
             self.output_bytes_per_s = rate(2);
+            self.repl_input_bytes_per_s = rate(3);
+            self.repl_output_bytes_per_s = rate(4);
         }
         self.measured_ns = now_ns;
         self.totals = totals;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering::SeqCst};
 
-use kvarts::persistence::files::{Disk, Files, Output};
+use kvarts::persistence::files::{Disk, Files, Output, Scratch};
 use parking_lot::Mutex;
 
 use crate::harness::*;
@@ -154,8 +154,32 @@ impl Files for FaultyFiles {
         Ok(())
     }
 
+    fn scratch(&self, path: &Path) -> io::Result<Arc<dyn Scratch>> {
+        self.0.check(&self.0.names)?;
+        Ok(Arc::new(FaultyScratch { faults: Arc::clone(&self.0), file: Disk.scratch(path)? }))
+    }
+
     fn sync_folder(&self, _: &Path) -> io::Result<()> {
         self.0.check(&self.0.names)
+    }
+}
+
+struct FaultyScratch {
+    faults: Arc<Faults>,
+    file: Arc<dyn Scratch>,
+}
+
+impl Scratch for FaultyScratch {
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        if let Err(error) = self.faults.check(&self.faults.write) {
+            self.file.write_at(&bytes[..bytes.len() / 2], at)?;
+            return Err(error);
+        }
+        self.file.write_at(bytes, at)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_at(buffer, at)
     }
 }
 

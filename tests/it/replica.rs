@@ -72,7 +72,9 @@ impl Replica {
 
     fn fill(&mut self) -> usize {
         let mut chunk = [0; 64 << 10];
-        let count = self.stream.read(&mut chunk).expect("something comes");
+        let read = self.stream.read(&mut chunk);
+        let count = read
+            .unwrap_or_else(|error| panic!("{error}, behind {:?}", String::from_utf8_lossy(&self.buffer)));
         self.buffer.extend_from_slice(&chunk[..count]);
         count
     }

@@ -193,6 +193,20 @@ fn info_counts_what_happened() {
         of_command.starts_with("calls=1,") && of_command.ends_with("rejected_calls=0,failed_calls=1"),
         "{of_command}"
     );
+    // A wait that is ended with an error counts as a call, and as rejected.
+    let mut waiting = server.client();
+    waiting.send_command("BLPOP q 0");
+    eventually("it waits", || info(&mut client, "blocked_clients") == "1");
+    client.check("REPLICAOF 127.0.0.1 1", "+OK~");
+    waiting.check_next(
+        "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)~",
+    );
+    client.check("REPLICAOF NO ONE", "+OK~");
+    let of_command = info(&mut client, "cmdstat_blpop");
+    assert!(
+        of_command.starts_with("calls=1,") && of_command.ends_with("rejected_calls=1,failed_calls=0"),
+        "{of_command}"
+    );
     client.check("CONFIG RESETSTAT", "+OK~");
     assert_eq!(info(&mut client, "keyspace_hits"), "0");
     assert_eq!(info(&mut client, "tcp_port"), server.address().port().to_string());

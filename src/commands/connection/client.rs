@@ -122,6 +122,8 @@ pub const COMMANDS: &[Command] = &[Command {
             since: "3.0.0",
             reply: "OK",
             run: pause,
+            // No request that was judged before runs after it.
+            alone: Some(|_, _, _| true),
             ..subcommand("pause", -3, OTHERS)
         },
         Command {

@@ -311,6 +311,7 @@ fn memory(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("mem_replication_backlog", backlog);
     fields.add("mem_total_replication_buffers", backlog + beyond);
     fields.add("mem_replicas_repl_buffer", beyond);
+    fields.add("mem_replicas_spill_file", server.journal().spill_bytes());
     fields.add("mem_clients_slaves", 0);
     fields.add("mem_clients_normal", client_bytes);
     fields.zeros(&[
@@ -336,7 +337,9 @@ fn persistence(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("current_save_keys_processed", saves.keys.0);
     fields.add("current_save_keys_total", saves.keys.1);
     fields.add("rdb_changes_since_last_save", saves.changes);
-    fields.add("rdb_bgsave_in_progress", u8::from(saves.in_progress));
+    // A copy for replicas is one too.
+    let is_copying = cx.server.replication.is_copying.load(Relaxed);
+    fields.add("rdb_bgsave_in_progress", u8::from(saves.in_progress || is_copying));
     fields.add("rdb_last_save_time", saves.last_save_s);
     fields.add("rdb_last_bgsave_status", if saves.failed { "err" } else { "ok" });
     add_seconds(fields, "rdb_last_bgsave_time_sec", saves.last_took_s);
@@ -401,12 +404,14 @@ fn stats(cx: &Context<'_>, fields: &mut Fields) {
     fields.add("instantaneous_ops_per_sec", rates.commands_per_s.round());
     fields.add("total_net_input_bytes", sum(Counter::NetInputBytes));
     fields.add("total_net_output_bytes", sum(Counter::NetOutputBytes));
-    fields.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    fields.add("total_net_repl_input_bytes", sum(Counter::NetReplInputBytes));
+    fields.add("total_net_repl_output_bytes", sum(Counter::NetReplOutputBytes));
     fields.zeros(&["total_net_cluster_slot_import_bytes", "total_net_cluster_slot_export_bytes"]);
-    fields.add("instantaneous_input_kbps", format_args!("{:.2}", rates.input_bytes_per_s / 1024.0));
-    fields.add("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes_per_s / 1024.0));
-    fields.add("instantaneous_input_repl_kbps", "0.00");
-    fields.add("instantaneous_output_repl_kbps", "0.00");
+    let in_kb = |bytes: f64| format!("{:.2}", bytes / 1024.0);
+    fields.add("instantaneous_input_kbps", in_kb(rates.input_bytes_per_s));
+    fields.add("instantaneous_output_kbps", in_kb(rates.output_bytes_per_s));
+    fields.add("instantaneous_input_repl_kbps", in_kb(rates.repl_input_bytes_per_s));
+    fields.add("instantaneous_output_repl_kbps", in_kb(rates.repl_output_bytes_per_s));
     fields.add("rejected_connections", sum(Counter::RejectedConnections));
     let replicas = &server.replication.replicas;
     fields.add("sync_full", replicas.full_copies.load(Relaxed));
@@ -545,6 +550,8 @@ fn replication(cx: &Context<'_>, fields: &mut Fields) {
     };
     fields.add("repl_backlog_first_byte_offset", first_offset);
     fields.add("repl_backlog_histlen", kept);
+    fields.add("repl_spill_size", server.config.unsigned(Directive::ReplSpillSize));
+    fields.add("repl_spill_file_bytes", server.journal().spill_bytes());
 }
 
 /// The lines about replicas. Where none has ever followed, the read-only port is shown as one.

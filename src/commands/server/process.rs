@@ -179,10 +179,11 @@ fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.ok();
         return Ok(());
     }
-    tracing::info!(client = cx.client.shared.id, "User requested shutdown...");
-    cx.keys.expect(usize::MAX);
+    // Before its thread's other work is handed on, which may have to wait for another such command.
     let blocked = &cx.client.shared.blocked;
     blocked.store(true, Relaxed);
+    tracing::info!(client = cx.client.shared.id, "User requested shutdown...");
+    cx.keys.expect(usize::MAX);
     let prepared = cx.server.prepare_end((save || nosave).then_some(save), force, !now);
     blocked.store(false, Relaxed);
     if prepared.is_err() {

@@ -4,8 +4,7 @@ use crate::command::{Flags, Group, args};
 use crate::engine::command::Command;
 use crate::engine::context::{After, Context};
 use crate::error::{CommandError, CommandResult};
-use crate::replication::Announced;
-use crate::replication::failover::Step;
+use crate::replication::{Announced, refusal};
 
 /// Longest address that a replica may announce, in bytes (that of a host name).
 const ADDRESS_MAX: usize = 1025;
@@ -70,18 +69,15 @@ fn sync(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     follow(cx, None)
 }
 
-/// Makes the connection a link, unless it is one. A replica whose own link is down may be given a copy any
-/// time, and would have to cut those that follow it.
+/// Makes the connection a link, unless it is one.
 fn follow(cx: &mut Context<'_>, asked: Option<(&[u8], i64)>) -> CommandResult {
     if cx.client.link.is_some() {
         return Ok(());
     }
-    if cx.server.failover_step() != Step::None {
-        return Err(CommandError::text("NOMASTERLINK Can't SYNC while failing over"));
-    }
     let following = &cx.server.following;
-    if following.is_replica() && !following.is_connected() {
-        return Err(CommandError::text("NOMASTERLINK Can't SYNC while not connected with my master"));
+    let refusal = refusal(cx.server.failover_step(), following.is_replica(), following.is_connected());
+    if let Some(refusal) = refusal {
+        return Err(CommandError::text(refusal));
     }
     cx.server.follow(cx.client, asked);
     cx.after = Some(After::Link);
@@ -184,8 +180,10 @@ fn filters(value: &[u8]) -> Result<bool, CommandError> {
 /// Takes a replica's acknowledgement. One of what was never sent would have WAIT promise what is not so.
 fn acknowledge(cx: &mut Context<'_>, (offset, on_disk): (Option<u64>, Option<u64>)) {
     let (Some(link), Some(offset)) = (&cx.client.link, offset) else { return };
-    let end = cx.server.replication_offset();
-    if offset.max(on_disk.unwrap_or(0)) > end {
+    let server = cx.server;
+    let history = server.replication.history.read();
+    let taken = link.acknowledge(server.journal(), &history, (offset, on_disk), server.clock.now_ms());
+    if let Err(end) = taken {
         tracing::warn!(
             "closing the link of replica {}, which acknowledges the offset {offset}: the stream ends at {end}",
             link.replica.name()
@@ -193,7 +191,6 @@ fn acknowledge(cx: &mut Context<'_>, (offset, on_disk): (Option<u64>, Option<u64
         cx.after = Some(After::CloseNow);
         return;
     }
-    link.replica.acknowledge(offset, on_disk, cx.server.clock.now_ms());
-    link.replica.wake();
+    drop(history);
     cx.server.replica_acknowledged();
 }

@@ -142,6 +142,7 @@ pub enum Directive {
     ReplPingReplicaPeriod,
     ReplBacklogSize,
     ReplBacklogTtl,
+    ReplSpillSize,
     ReplDisklessSync,
     ReplDisklessSyncDelay,
     ReplDisklessSyncMaxReplicas,
@@ -243,7 +244,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 234;
+    pub const COUNT: usize = 235;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

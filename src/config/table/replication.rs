@@ -132,6 +132,14 @@ pub(super) const SPECS: &[Spec] = &[
         "Seconds without replicas after which that backlog is freed; 0 never.",
     )
     .active(),
+    spec(
+        D::ReplSpillSize,
+        "repl-spill-size",
+        memory(0, SIGNED_MAX),
+        "1gb",
+        "Bytes of writes kept in a file in dir for replicas that are too far behind for memory; 0 keeps none.",
+    )
+    .active(),
     spec(D::ReplDisklessSync, "repl-diskless-sync", BOOL, "yes", "Send the full copy without a file.")
         .active(),
     spec(

@@ -248,6 +248,9 @@ impl Writer {
         let policy = self.policy();
         self.take_sync();
         self.look_for_file();
+        if policy == Policy::Always {
+            self.gather();
+        }
         let done = self.repair().and_then(|()| self.write_some()).and_then(|()| match policy {
             _ if stops => self.sync_now(),
             Policy::Always if !self.shared.spares_sync(&self.server) => self.sync_now(),
@@ -261,6 +264,21 @@ impl Writer {
             self.sync_beside();
         }
         self.written != before
+    }
+
+    /// Gives changes that are on their way the time to come under the same sync: as long as there are more of
+    /// them at each look, but no longer than [`GATHER`]. Where workers and the writer share a core, it is
+    /// theirs until they have nothing left to do.
+    fn gather(&self) {
+        let began = Instant::now();
+        let mut end = self.server.journal().end();
+        while end > self.written && began.elapsed() < GATHER {
+            std::thread::yield_now();
+            let before = std::mem::replace(&mut end, self.server.journal().end());
+            if end == before {
+                break;
+            }
+        }
     }
 
     /// Looks once a second whether somebody has taken the file away: what is written into it then is lost.
