@@ -60,6 +60,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         stream::group::COMMANDS,
         stream::read::COMMANDS,
         stream::claim::COMMANDS,
+        stream::nack::COMMANDS,
         stream::info::COMMANDS,
         bitmap::bit::COMMANDS,
         bitmap::bitfield::COMMANDS,

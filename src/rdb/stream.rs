@@ -113,7 +113,7 @@ fn id(id: StreamId, out: &mut Vec<u8>) {
 
 /// Reads a stream of one of the five types, behind its type's number. The last two are Redis's: the fourth
 /// has the ids of producers whose requests may come twice, the fifth also pending entries that no consumer
-/// has.
+/// has: they are pending with one that stands for nobody.
 pub fn read(reader: &mut Reader<'_>, kind: u8, limits: &Limits) -> Read<Stream> {
     let mut stream = Stream::new();
     for _ in 0..reader.count()? {
@@ -272,10 +272,12 @@ fn read_group(reader: &mut Reader<'_>, kind: u8, stream: &Stream) -> Read<Group>
             group.assign(id, Pending { consumer, delivered_at_ms, deliveries });
         }
     }
-    if kind == kind::STREAM_LISTPACKS_5 && reader.length()? > 0 {
-        return Err(RestoreError::Lossy(
-            "the stream has pending entries of no consumer, which cannot be kept",
-        ));
+    if kind == kind::STREAM_LISTPACKS_5 {
+        for _ in 0..reader.count()? {
+            let id = raw_id(reader)?;
+            let (_, deliveries) = delivered.remove(&id).ok_or(BAD)?;
+            group.release(id, deliveries);
+        }
     }
     if delivered.is_empty() { Ok(group) } else { Err(BAD) }
 }
@@ -415,6 +417,41 @@ mod tests {
             Ok(Restored::Object(Object::Stream(stream))) => stream.into_inner(),
             other => panic!("no stream: {other:?}"),
         }
+    }
+
+    /// Pending entries that no consumer has come from Redis's fifth type, and go into older ones with a consumer
+    /// of no name.
+    #[test]
+    fn entries_of_no_consumer_come_back() {
+        let entry = StreamId::new(1, 1);
+        let mut stream = Stream::new();
+        stream.append(entry, &[b"f", b"v"], &limits().stream).expect("a higher id");
+        let mut bytes = Vec::new();
+        write_entries(&stream, &mut bytes);
+        [entry, entry, StreamId::MIN].into_iter().for_each(|part| id(part, &mut bytes));
+        // One was added; the group `g` has read it, and has it pending with no consumer.
+        bytes.extend([1, 1, 1, b'g']);
+        id(entry, &mut bytes);
+        bytes.extend(
+            [&[1, 1][..], &entry.to_bytes(), &77i64.to_le_bytes(), &[3, 0, 1], &entry.to_bytes()].concat(),
+        );
+        // Producers: how long, how many, none, two counts.
+        bytes.extend([60, 10, 0, 0, 0]);
+        let found = read(&mut Reader { bytes: &bytes, string_max: 64 }, kind::STREAM_LISTPACKS_5, &limits())
+            .expect("it is read");
+        let expected = vec![(entry, Vec::new(), 0, 3)];
+        assert_eq!(seen(&found).groups[0].pending, expected);
+        let again = restored(&older(&found, kind::STREAM_LISTPACKS_2));
+        assert_eq!(seen(&again).groups[0].pending, expected);
+        assert_eq!(again.group(b"g").expect("the group").shown_consumers().count(), 0);
+        assert!(
+            read(
+                &mut Reader { bytes: &bytes[..bytes.len() - 22], string_max: 64 },
+                kind::STREAM_LISTPACKS_5,
+                &limits()
+            )
+            .is_err()
+        );
     }
 
     proptest! {

@@ -180,7 +180,7 @@ fn blmovem_waits_until_there_are_enough() {
     client.check("LMOVEM l n LEFT LEFT", "*1~$1~e~");
     chain.check_next("*2~$1~n~$1~e~");
     let id = client.call(&["CLIENT", "LIST"]).text();
-    let id = id.lines().find(|line| line.contains("cmd=blmovem")).expect("it waits");
+    let id = id.lines().find(|line| line.contains("flags=b")).expect("it waits");
     let id = id.split_once(' ').expect("fields").0.trim_start_matches("id=").to_owned();
     client.check(&format!("CLIENT UNBLOCK {id} ERROR"), ":1~");
     unblocked.check_next("-UNBLOCKED client unblocked via CLIENT UNBLOCK~");

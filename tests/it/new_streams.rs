@@ -210,3 +210,83 @@ fn replies_of_many_streams_have_one_limit() {
         client.check(&format!("{read} {words} STREAMS a >"), &format!("-ERR {error}~"));
     }
 }
+
+#[test]
+fn xnack_gives_entries_back() {
+    table(
+        &(TWO_GROUPS.to_owned()
+            + r#"
+        XREADGROUP GROUP g c STREAMS s 0 => ...
+        XNACK s g FAIL IDS 2 1-1 9-9 => :1~
+        XNACK s g SILENT IDS 1 2-1 => :1~
+        XNACK s g FATAL IDS 1 3-1 => :1~
+        XPENDING s g - + 10 => *3~*4~$3~1-1~$0~~:-1~:2~*4~$3~2-1~$0~~:-1~:1~*4~$3~3-1~$0~~:-1~:9223372036854775807~
+        XPENDING s g => *4~:3~$3~1-1~$3~3-1~*0~
+        XINFO CONSUMERS s g => *1~*8~$4~name~$1~c~$7~pending~:0~$4~idle~:0~$8~inactive~:0~ => *1~%4~$4~name~$1~c~$7~pending~:0~$4~idle~:0~$8~inactive~:0~
+        XNACK s g FAIL IDS 1 1-1 RETRYCOUNT 7 => :1~
+        XNACK s g FAIL IDS 1 4-1 => :0~
+        XNACK s g FAIL IDS 1 4-1 FORCE => :1~
+        XNACK s g FAIL IDS 1 9-9 FORCE => :0~
+        XPENDING s g - + 10 => *4~*4~$3~1-1~$0~~:-1~:7~*4~$3~2-1~$0~~:-1~:1~*4~$3~3-1~$0~~:-1~:9223372036854775807~*4~$3~4-1~$0~~:-1~:0~
+        XDEL s 2-1 => :1~
+        XNACK s g FAIL IDS 1 2-1 => :0~
+        XREADGROUP GROUP g d COUNT 1 CLAIM 1000 STREAMS s > => *1~*2~$1~s~*1~*4~$3~1-1~*2~$1~f~$1~v~:1700000000000~:7~ => %1~$1~s~*1~*4~$3~1-1~*2~$1~f~$1~v~:1700000000000~:7~
+        XCLAIM s g d 1000 4-1 JUSTID => *1~$3~4-1~
+        XAUTOCLAIM s g d 1000 0 JUSTID => *3~$3~0-0~*1~$3~3-1~*0~
+        XPENDING s g - + 10 => *3~*4~$3~1-1~$1~d~:0~:8~*4~$3~3-1~$1~d~:0~:9223372036854775807~*4~$3~4-1~$1~d~:0~:0~
+        XACK s g 1-1 3-1 4-1 => :3~
+        XNACK s g FAIL IDS 1 1-1 => :0~
+        XNACK s none FAIL IDS 1 1-1 => -NOGROUP No such key 's' or consumer group 'none'~
+        XNACK none g FAIL IDS 1 1-1 => -NOGROUP No such key 'none' or consumer group 'g'~
+        XNACK s g LOUD IDS 1 1-1 => -ERR syntax error~
+        XNACK s g FAIL 1 1-1 x => -ERR syntax error~
+        XNACK s g FAIL IDS 2 1-1 => -ERR The `numids` parameter must match the number of arguments~
+        XNACK s g FAIL IDS 0 1-1 => -ERR Number of IDs must be a positive integer~
+        XNACK s g FAIL IDS 1 x => -ERR Invalid stream ID specified as stream command argument~
+        XNACK s g FAIL IDS 1 1-1 RETRYCOUNT -1 => -ERR Invalid RETRYCOUNT option argument for XNACK~
+        XNACK s g FAIL IDS 1 1-1 RETRYCOUNT => -ERR syntax error~
+        XNACK s g FAIL IDS 1 1-1 WHAT => -ERR syntax error~
+        XNACK s g FAIL IDS 1 => -ERR wrong number of arguments for 'xnack' command~
+        SET k v => +OK~
+        XNACK k g FAIL IDS 1 1-1 => -WRONGTYPE Operation against a key holding the wrong kind of value~
+        "#),
+    );
+}
+
+/// What was given back is so after a restart, in a copy and where the journal is repeated.
+#[test]
+fn what_was_given_back_stays_so() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.check("XADD s 1-1 f v", "$3~1-1~");
+    client.check("XGROUP CREATE s g 0", "+OK~");
+    client.call(&["XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">"]);
+    client.check("XNACK s g FAIL IDS 1 1-1", ":1~");
+    let pending = "*1~*4~$3~1-1~$0~~:-1~:1~";
+    let consumers = client.value("XINFO CONSUMERS s g");
+    for step in ["DEBUG RELOAD", "DEBUG LOADAOF", "COPY s t", "RENAME t s"] {
+        client.call(&step.split(' ').collect::<Vec<_>>());
+        client.check("XPENDING s g - + 10", pending);
+        assert_eq!(client.value("XINFO CONSUMERS s g"), consumers, "{step}");
+    }
+    let Value::Bulk(payload) = client.value("DUMP s") else { panic!("a payload") };
+    assert_eq!(client.call(&[&b"RESTORE"[..], b"r", b"0", &payload]).text(), "OK");
+    client.check("XPENDING r g - + 10", pending);
+    client.check(
+        "XREADGROUP GROUP g d CLAIM 5 STREAMS r >",
+        "*1~*2~$1~r~*1~*4~$3~1-1~*2~$1~f~$1~v~:1700000000000~:1~",
+    );
+}
+
+/// A client that waits with CLAIM gets what another gives back.
+#[test]
+fn what_is_given_back_serves_who_waits() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("XADD s 1-1 f v", "$3~1-1~");
+    client.check("XGROUP CREATE s g 0", "+OK~");
+    client.call(&["XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">"]);
+    let mut waits = crate::waiting::waiting(&server, "XREADGROUP GROUP g d BLOCK 0 CLAIM 1000 STREAMS s >");
+    client.check("XNACK s g SILENT IDS 1 1-1", ":1~");
+    waits.check_next("*1~*2~$1~s~*1~*4~$3~1-1~*2~$1~f~$1~v~:1700000000000~:0~");
+}

@@ -454,7 +454,11 @@ fn command_docs_tell_the_structure_of_arguments() {
         ),
         ("BLMPOP", "double integer key#0+ oneof(pure-token=LEFT pure-token=RIGHT) integer=COUNT?"),
         ("ZMPOP", "integer key#0+ oneof(pure-token=MIN pure-token=MAX) integer=COUNT?"),
-        ("BITOP", "oneof(pure-token=AND pure-token=OR pure-token=XOR pure-token=NOT) key#0 key#1+"),
+        (
+            "BITOP",
+            "oneof(pure-token=AND pure-token=OR pure-token=XOR pure-token=NOT \
+             pure-token=DIFF pure-token=DIFF1 pure-token=ANDOR pure-token=ONE) key#0 key#1+",
+        ),
         (
             "BITFIELD",
             "key#0 oneof?+(block=GET(string integer) block(oneof=OVERFLOW?(pure-token=WRAP pure-token=SAT \
@@ -468,12 +472,14 @@ fn command_docs_tell_the_structure_of_arguments() {
         ),
         (
             "XADD",
-            "key#0 pure-token=NOMKSTREAM? block?(oneof(pure-token=MAXLEN pure-token=MINID) oneof?(pure-token== \
+            "key#0 pure-token=NOMKSTREAM? oneof?(pure-token=KEEPREF pure-token=DELREF pure-token=ACKED) \
+             block?(oneof(pure-token=MAXLEN pure-token=MINID) oneof?(pure-token== \
              pure-token=~) string integer=LIMIT?) oneof(pure-token=* string) block+(string string)",
         ),
         (
             "XREADGROUP",
-            "block=GROUP(string string) integer=COUNT? integer=BLOCK? pure-token=NOACK? block=STREAMS(key#0+ string+)",
+            "block=GROUP(string string) integer=COUNT? integer=MAXCOUNT? integer=MAXSIZE? \
+             integer=BLOCK? integer=CLAIM? pure-token=NOACK? block=STREAMS(key#0+ string+)",
         ),
         ("LCS", "key#0 key#0 pure-token=LEN? pure-token=IDX? integer=MINMATCHLEN? pure-token=WITHMATCHLEN?"),
         ("ZRANGEBYLEX", "key#0 string string block=LIMIT?(integer integer)"),

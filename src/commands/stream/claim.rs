@@ -147,7 +147,10 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let Some(group) = stream.group_mut(name) else { return Ok(()) };
     let mut dirty = u64::from(claim.last_id > group.last_id);
     group.last_id = group.last_id.max(claim.last_id);
-    let (consumer, is_new) = seen_consumer(group, arguments[3], now_ms);
+    // So entries that were given back come from files and primaries.
+    let is_release = arguments[3].is_empty() && claim.force && claim.delivered_at_ms == Some(0);
+    let (consumer, is_new) =
+        if is_release { (group.nobody(), false) } else { seen_consumer(group, arguments[3], now_ms) };
     let begun = cx.reply.begin_array();
     let mut count = 0;
     let (mut claimed, mut lost) = (Vec::new(), Vec::new());
@@ -177,7 +180,9 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         };
         let delivered_at_ms = claim.delivered_at_ms.unwrap_or(now_ms);
         group.assign(id, Pending { consumer, delivered_at_ms, deliveries });
-        group.consumer_mut(consumer).active_at_ms = now_ms;
+        if !is_release {
+            group.consumer_mut(consumer).active_at_ms = now_ms;
+        }
         claimed.push(id);
         if claim.just_ids {
             cx.reply.bulk(&id.text());

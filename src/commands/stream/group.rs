@@ -361,7 +361,7 @@ fn xpending(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         reply.bulk(&last.text());
         let begun = reply.begin_array();
         let mut count = 0;
-        for consumer in group.consumers().filter(|consumer| consumer.pending_count() > 0) {
+        for consumer in group.shown_consumers().filter(|consumer| consumer.pending_count() > 0) {
             reply.array(2);
             reply.bulk(consumer.name());
             reply.bulk_int(consumer.pending_count() as i64);
@@ -388,8 +388,9 @@ fn xpending(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     for (id, pending) in wanted.filter(|(_, pending)| is_idle(pending)).take(range.count) {
         reply.array(4);
         reply.bulk(&id.text());
-        reply.bulk(group.consumer(pending.consumer).name());
-        reply.int(idle_ms(pending).max(0));
+        let consumer = group.consumer(pending.consumer);
+        reply.bulk(consumer.name());
+        reply.int(if consumer.is_nobody() { -1 } else { idle_ms(pending).max(0) });
         reply.int(pending.deliveries as i64);
         count += 1;
     }

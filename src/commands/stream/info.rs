@@ -109,8 +109,8 @@ fn consumers(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let now_ms = now_ms(cx);
     let mut out = Vec::new();
     let reply = &mut Reply::new(&mut out, cx.reply.version());
-    reply.array(group.consumer_count());
-    for consumer in group.consumers() {
+    reply.array(group.shown_consumers().count());
+    for consumer in group.shown_consumers() {
         let since = |at_ms: i64| now_ms.saturating_sub(at_ms).max(0);
         reply.map(4);
         text(reply, "name", consumer.name());
@@ -133,7 +133,7 @@ fn groups(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     for (name, group) in stream.groups() {
         reply.map(6);
         text(reply, "name", name);
-        int(reply, "consumers", group.consumer_count() as i64);
+        int(reply, "consumers", group.shown_consumers().count() as i64);
         int(reply, "pending", group.pending_count() as i64);
         text(reply, "last-delivered-id", &group.last_id.text());
         int_or_null(reply, "entries-read", group.entries_read.map(|read| read as i64));
@@ -221,8 +221,8 @@ fn write_full_group(reply: &mut Reply<'_>, group: &Group, count: usize) {
         reply.int(pending.deliveries as i64);
     }
     reply.bulk(b"consumers");
-    reply.array(group.consumer_count());
-    for consumer in group.consumers() {
+    reply.array(group.shown_consumers().count());
+    for consumer in group.shown_consumers() {
         reply.map(5);
         text(reply, "name", consumer.name());
         int(reply, "seen-time", consumer.seen_at_ms);

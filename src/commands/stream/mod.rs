@@ -7,4 +7,5 @@ mod entered;
 pub mod entries;
 pub mod group;
 pub mod info;
+pub mod nack;
 pub mod read;

@@ -123,7 +123,10 @@ impl PlainWriter {
         let read = read.format(group.entries_read.map_or(-1, |read| read as i64)).as_bytes();
         self.push(&[b"XGROUP", b"CREATE", key, name, &last_id, b"ENTRIESREAD", read]);
         for consumer in group.consumers() {
-            self.push(&[b"XGROUP", b"CREATECONSUMER", key, name, consumer.name()]);
+            // XCLAIM makes the one that stands for nobody.
+            if !consumer.is_nobody() {
+                self.push(&[b"XGROUP", b"CREATECONSUMER", key, name, consumer.name()]);
+            }
             for id in consumer.pending_from(StreamId::MIN) {
                 let Some(pending) = group.pending(id) else { continue };
                 let (id, mut time, mut count) = (id.text(), itoa::Buffer::new(), itoa::Buffer::new());

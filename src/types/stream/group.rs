@@ -21,6 +21,9 @@ pub struct Pending {
     pub deliveries: u64,
 }
 
+/// In place of a time, for never.
+const NEVER: i64 = -1;
+
 /// A member of a group.
 #[derive(Clone, Debug)]
 pub struct Consumer {
@@ -54,6 +57,12 @@ impl Consumer {
         &self.name
     }
 
+    /// Whether it stands for nobody: entries that were given back are pending with it. It has the name that is
+    /// shown for them, and was never seen, so that files and replicas that know no such entries keep them.
+    pub fn is_nobody(&self) -> bool {
+        self.name.is_empty() && self.seen_at_ms == NEVER
+    }
+
     /// Number of entries pending with this consumer.
     pub fn pending_count(&self) -> usize {
         self.pending.len()
@@ -76,7 +85,12 @@ impl Group {
         self.names.len()
     }
 
-    /// The consumers in the order of their names.
+    /// The consumers without the one that stands for nobody.
+    pub fn shown_consumers(&self) -> impl Iterator<Item = &Consumer> {
+        self.consumers().filter(|consumer| !consumer.is_nobody())
+    }
+
+    /// All consumers, in the order of their names.
     pub fn consumers(&self) -> impl Iterator<Item = &Consumer> {
         self.names.values().map(|&index| self.consumer(index))
     }
@@ -142,6 +156,17 @@ impl Group {
     /// The pending entry with this id.
     pub fn pending(&self, id: StreamId) -> Option<&Pending> {
         self.pending.get(&id)
+    }
+
+    /// The consumer that stands for nobody; a client's consumer of no name keeps what is given back, too.
+    pub fn nobody(&mut self) -> ConsumerIndex {
+        self.find(b"").unwrap_or_else(|| self.add_consumer(b"", NEVER))
+    }
+
+    /// Makes an entry pending with nobody, as one that may be claimed at once and before all others.
+    pub fn release(&mut self, id: StreamId, deliveries: u64) {
+        let consumer = self.nobody();
+        self.assign(id, Pending { consumer, delivered_at_ms: 0, deliveries });
     }
 
     /// Counts another delivery of a pending entry to the consumer that has it.

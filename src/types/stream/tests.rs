@@ -221,3 +221,63 @@ fn entries_take_few_bytes() {
     let each = stream.memory_bytes() / stream.len();
     assert!(each < 16, "{each} bytes an entry");
 }
+
+/// Trimming that treats references leaves what it may not take, and no more than it has to.
+#[test]
+fn trimming_with_references() {
+    use super::{References, Trim, TrimTo};
+    let mut rng = fastrand::Rng::with_seed(3);
+    for round in 0..500 {
+        let limits = StreamLimits { max_block_bytes: 0, max_block_entries: 1 + round % 7 };
+        let mut stream = Stream::new();
+        for ms in 1..=20 {
+            stream.append(StreamId::new(ms, 0), &[b"f", b"v"], &limits).expect("a higher id");
+        }
+        for name in [b"g", b"h"] {
+            let mut group = Group::new(StreamId::new(rng.u64(5..25), 0), None);
+            let consumer = group.add_consumer(b"c", 0);
+            for ms in (1..=20).filter(|_| rng.u8(..3) == 0) {
+                let pending = Pending { consumer, delivered_at_ms: 0, deliveries: 1 };
+                group.assign(StreamId::new(ms, 0), pending);
+            }
+            stream.add_group(name, group);
+        }
+        let ids = |stream: &Stream| -> Vec<StreamId> {
+            stream.range(StreamId::MIN, StreamId::MAX).map(|entry| entry.id).collect()
+        };
+        let to = match rng.bool() {
+            true => TrimTo::MaxLen(rng.u64(..22)),
+            false => TrimTo::MinId(StreamId::new(rng.u64(..25), 0)),
+        };
+        let trim = Trim { to, approximate: rng.bool(), limit: [0, 0, 4][rng.usize(..3)] };
+        let before = ids(&stream);
+        let most = if trim.limit == 0 { 20 } else { trim.limit as usize };
+        let (wanted, free): (Vec<StreamId>, Vec<StreamId>) = {
+            let free = before.iter().copied().filter(|id| !stream.is_referenced(*id));
+            match to {
+                TrimTo::MaxLen(max) => {
+                    let excess = 20usize.saturating_sub(max as usize).min(most);
+                    (before[..excess].to_vec(), free.take(excess).collect())
+                }
+                TrimTo::MinId(min) => {
+                    let wanted: Vec<StreamId> =
+                        before.iter().copied().take_while(|id| *id < min).take(most).collect();
+                    let free = free.filter(|id| wanted.contains(id)).collect();
+                    (wanted, free)
+                }
+            }
+        };
+        let mut other = stream.clone();
+        let trimmed = other.trim_with(&trim, References::Delete);
+        assert_eq!(trimmed.count(), wanted.len());
+        assert!(wanted.iter().all(|id| other.groups().all(|(_, group)| group.pending(*id).is_none())));
+        let left: Vec<StreamId> = before.iter().copied().filter(|id| !wanted.contains(id)).collect();
+        assert_eq!(ids(&other), left);
+        other.assert_invariants();
+        let trimmed = stream.trim_with(&trim, References::Acknowledged);
+        assert_eq!(trimmed.count(), free.len(), "{trim:?}");
+        let left: Vec<StreamId> = before.iter().copied().filter(|id| !free.contains(id)).collect();
+        assert_eq!(ids(&stream), left);
+        stream.assert_invariants();
+    }
+}
