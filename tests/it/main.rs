@@ -61,6 +61,7 @@ mod migration;
 mod notifications;
 mod observe;
 mod old_files;
+mod partitions;
 mod peer;
 mod peer_files;
 mod ports;
