@@ -20,6 +20,34 @@ pub enum Channels {
     Patterns(usize),
 }
 
+/// Which of the two servers has a command, and since which version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Both have it, as they came from one server.
+    Both,
+    /// Redis has it, since this version.
+    Redis(&'static str),
+    /// Valkey has it, since this version.
+    Valkey(&'static str),
+    /// Both have it, each since a version of its own: Redis, Valkey.
+    Each(&'static str, &'static str),
+    /// Neither has it.
+    Kvarts,
+}
+
+impl Family {
+    /// The names of the servers and their versions, as the page of commands shows them.
+    pub fn shown(self) -> String {
+        match self {
+            Family::Both => String::new(),
+            Family::Redis(since) => format!("Redis {since}"),
+            Family::Valkey(since) => format!("Valkey {since}"),
+            Family::Each(redis, valkey) => format!("Redis {redis}, Valkey {valkey}"),
+            Family::Kvarts => "Kvarts".to_owned(),
+        }
+    }
+}
+
 /// Whether the argument at an index of a request is a secret.
 pub type Secrets = fn(&[&[u8]], usize) -> bool;
 
@@ -66,6 +94,8 @@ pub struct Spec {
     pub syntax: &'static str,
     /// The version of Redis or Valkey that first had it.
     pub since: &'static str,
+    /// Which of the two servers has it.
+    pub family: Family,
     /// Complexity as COMMAND DOCS shows it: `O(1)`, `O(N) ...`.
     pub complexity: &'static str,
     /// Kind of reply, in a word or two.

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::command::{Category, Flags, Group, args};
+use crate::command::{Category, Family, Flags, Group, args};
 use crate::commands::shared::help;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
@@ -145,6 +145,7 @@ pub const COMMANDS: &[Command] = &[
                 summary: "Tells how many keys slots hold.",
                 syntax: "SLOTSRANGE(start-slot end-slot) | ORDERBY(metric [LIMIT limit] [ASC | DESC])",
                 since: "8.0.0",
+                family: Family::Each("8.2", "8.0"),
                 complexity: "O(N) where N is the number of slots",
                 reply: "slots with their figures",
                 run: slot_stats,

@@ -4,7 +4,7 @@ use super::Server;
 use super::client::Client;
 use super::context::Context;
 use crate::command::keys::{ForeignKeys, KeyAccess, KeySpec, LockPlan, MovingKeys};
-use crate::command::spec::{Category, Channels, Flags, Group, NamedDatabases, Secrets, Spec};
+use crate::command::spec::{Category, Channels, Family, Flags, Group, NamedDatabases, Secrets, Spec};
 use crate::command::table::{CommandTable, Entry, Listed};
 use crate::error::{CommandError, CommandResult};
 
@@ -64,6 +64,8 @@ pub struct Command {
     pub syntax: &'static str,
     /// The version of Redis or Valkey that first had it.
     pub since: &'static str,
+    /// Which of the two servers has it.
+    pub family: Family,
     /// Complexity as COMMAND DOCS shows it: `O(1)`, `O(N) ...`.
     pub complexity: &'static str,
     /// Kind of reply, in a word or two.
@@ -101,6 +103,7 @@ impl Command {
         summary: "",
         syntax: "",
         since: "1.0.0",
+        family: Family::Both,
         complexity: "O(1)",
         reply: "",
         reads_only: None,
@@ -130,6 +133,7 @@ impl Command {
             summary: self.summary,
             syntax: self.syntax,
             since: self.since,
+            family: self.family,
             complexity: self.complexity,
             reply: self.reply,
             secrets: self.secrets,

@@ -110,6 +110,8 @@ pub enum Join {
     And,
     Or,
     Xor,
+    /// The bits of the first that the second has not.
+    AndNot,
 }
 
 impl Join {
@@ -127,7 +129,33 @@ impl Join {
             }
             Join::Or => pairs.for_each(|(byte, other)| *byte |= other),
             Join::Xor => pairs.for_each(|(byte, other)| *byte ^= other),
+            Join::AndNot => pairs.for_each(|(byte, other)| *byte &= !other),
         }
+    }
+}
+
+/// The bits that exactly one of several byte strings has.
+#[derive(Clone, Debug, Default)]
+pub struct OnlyOnce {
+    /// Bits that an odd number of strings have.
+    odd: Vec<u8>,
+    /// Bits that more than one string has.
+    again: Vec<u8>,
+}
+
+impl OnlyOnce {
+    /// Takes another string into account.
+    pub fn add(&mut self, bytes: &[u8]) {
+        let mut both = self.odd.clone();
+        Join::And.apply(&mut both, bytes);
+        Join::Or.apply(&mut self.again, &both);
+        Join::Xor.apply(&mut self.odd, bytes);
+    }
+
+    /// The bits, in as many bytes as the longest string has.
+    pub fn finish(mut self) -> Vec<u8> {
+        Join::AndNot.apply(&mut self.odd, &self.again);
+        self.odd
     }
 }
 
@@ -278,6 +306,7 @@ mod tests {
         fn joining_agrees_with_single_bytes(inputs in prop::collection::vec(bytes(), 1..5)) {
             let len = inputs.iter().map(Vec::len).max().unwrap();
             for (join, one) in [
+                (Join::AndNot, (|a, b| a & !b) as fn(u8, u8) -> u8),
                 (Join::And, (|a, b| a & b) as fn(u8, u8) -> u8),
                 (Join::Or, |a, b| a | b),
                 (Join::Xor, |a, b| a ^ b),

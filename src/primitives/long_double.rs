@@ -28,6 +28,38 @@ impl LongDouble {
     /// The number 0, without a sign.
     pub const ZERO: Self = Self { negative: false, infinite: false, exponent: 0, mantissa: 0 };
 
+    /// The highest number that is not infinite.
+    pub const MAX: Self =
+        Self { negative: false, infinite: false, exponent: MAX_EXPONENT as i32, mantissa: u64::MAX };
+
+    /// The lowest number that is not infinite.
+    pub const MIN: Self = Self { negative: true, ..Self::MAX };
+
+    /// Whether it is not infinite.
+    pub fn is_finite(self) -> bool {
+        !self.infinite
+    }
+
+    /// The same number with the other sign.
+    pub fn negated(self) -> Self {
+        Self { negative: !self.negative && (self.infinite || self.mantissa != 0), ..self }
+    }
+
+    /// Which of two numbers is greater; both zeros are the same.
+    pub fn compare(self, other: Self) -> std::cmp::Ordering {
+        // The exponent of 0 says nothing.
+        let sign = |number: Self| match (number.infinite || number.mantissa != 0, number.negative) {
+            (false, _) => 0,
+            (true, negative) => 1 - 2 * i32::from(negative),
+        };
+        let magnitude = |number: Self| (number.infinite, number.exponent, number.mantissa);
+        sign(self).cmp(&sign(other)).then_with(|| match sign(self) {
+            0 => std::cmp::Ordering::Equal,
+            1 => magnitude(self).cmp(&magnitude(other)),
+            _ => magnitude(other).cmp(&magnitude(self)),
+        })
+    }
+
     /// Reads what `strtold` reads: decimal or hexadecimal with or without an exponent, or infinity, in any
     /// case. Refuses NaN, spaces, an empty text, and numbers beyond the range of the format.
     pub fn parse(text: &[u8]) -> Option<Self> {
@@ -468,6 +500,28 @@ mod tests {
         assert_eq!(sum("1.1e4932", "1.1e4932"), None);
     }
 
+    /// Order and sign are those of the doubles that the numbers came from.
+    #[test]
+    fn numbers_are_ordered() {
+        let texts =
+            ["-inf", "-1e4000", "-3.5", "-0.25", "-0", "0", "1e-4000", "0.25", "3.5", "4", "1e4000", "inf"];
+        let numbers: Vec<LongDouble> =
+            texts.iter().map(|text| LongDouble::parse(text.as_bytes()).expect("a number")).collect();
+        for (low, number) in numbers.iter().enumerate() {
+            for (high, other) in numbers.iter().enumerate() {
+                let zeros = [low, high].iter().all(|place| [4, 5].contains(place));
+                let expected = if zeros { std::cmp::Ordering::Equal } else { low.cmp(&high) };
+                assert_eq!(number.compare(*other), expected, "{} {}", texts[low], texts[high]);
+                let negated = if zeros { std::cmp::Ordering::Equal } else { high.cmp(&low) };
+                assert_eq!(number.negated().compare(other.negated()), negated);
+            }
+        }
+        assert!(LongDouble::MAX.is_finite());
+        assert_eq!(LongDouble::MAX.checked_add(LongDouble::MAX), None);
+        assert_eq!(LongDouble::MAX.compare(numbers[10]), std::cmp::Ordering::Greater);
+        assert_eq!(LongDouble::ZERO.negated(), LongDouble::ZERO);
+    }
+
     proptest! {
         /// Integers and their halves are exact, so the sum is known.
         #[test]
@@ -488,7 +542,7 @@ mod tests {
             );
         }
 
-        /// The quick paths and the exact one agree.
+    /// The quick paths and the exact one agree.
         #[test]
         fn quick_is_exact(digits in 1u64..10_000_000_000_000_000_000, power in -17i64..=19) {
             let text = digits.to_string();

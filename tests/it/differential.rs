@@ -218,17 +218,47 @@ fn shrink(pair: &Pair, steps: &[Step]) -> Vec<Step> {
     steps
 }
 
+/// Runs the sequences of a group against another program than the usual one, whose differences are not all
+/// met.
+pub fn compare_with(program: &str, group: &str, generator: Generator) {
+    let peer = Peer::of_program(program, TempDir::new());
+    run_all(&peer, group, generator, SEEDS.chain([fastrand::u64(..)]), &mut |_, _| {});
+}
+
 /// Runs the sequences of a group: those of [`SEEDS`], of `further_seeds` (which meet what is rare) and a
 /// random one. `group` is what [`Difference::group`](crate::differences::Difference) names.
 fn compare(group: &str, generator: Generator, further_seeds: &[u64]) {
-    let peer = Peer::start();
     let random_seed = fastrand::u64(..);
-    println!("{group}: random seed {random_seed}");
     let mut met = BTreeSet::new();
+    let seeds = SEEDS.chain(further_seeds.iter().copied()).chain([random_seed]);
+    run_all(&Peer::start(), group, generator, seeds, &mut |seed, differences| {
+        if seed != random_seed {
+            met.extend(differences);
+        }
+    });
+    if peer::is_the_usual_one() {
+        let stale = DIFFERENCES.iter().enumerate();
+        let stale: Vec<&str> = stale
+            .filter(|(index, difference)| difference.group == group && !met.contains(index))
+            .map(|(_, difference)| difference.reason)
+            .collect();
+        assert!(stale.is_empty(), "{group}: no fixed seed meets these known differences any more: {stale:?}");
+    }
+}
+
+/// Runs the sequences of these seeds in both versions of the protocol. `met` hears which known differences each
+/// has met.
+fn run_all(
+    peer: &Peer,
+    group: &str,
+    generator: Generator,
+    seeds: impl Iterator<Item = u64> + Clone,
+    met: &mut dyn FnMut(u64, BTreeSet<usize>),
+) {
     for version in [2, 3] {
         let server = TestServer::with_clock(&[], Clock::system());
         let pair = Pair { server, theirs: local(peer.port), version };
-        for seed in SEEDS.chain(further_seeds.iter().copied()).chain([random_seed]) {
+        for seed in seeds.clone() {
             let steps = sequence(generator, seed);
             let mut differences = BTreeSet::new();
             if let Err(failure) = pair.run(&steps, &mut differences) {
@@ -242,18 +272,8 @@ fn compare(group: &str, generator: Generator, further_seeds: &[u64]) {
             }
             let reasons: Vec<&str> = differences.iter().map(|&index| DIFFERENCES[index].reason).collect();
             println!("{group}, seed {seed}, RESP{version}: known differences met: {reasons:?}");
-            if seed != random_seed {
-                met.extend(differences);
-            }
+            met(seed, differences);
         }
-    }
-    if peer::is_the_usual_one() {
-        let stale = DIFFERENCES.iter().enumerate();
-        let stale: Vec<&str> = stale
-            .filter(|(index, difference)| difference.group == group && !met.contains(index))
-            .map(|(_, difference)| difference.reason)
-            .collect();
-        assert!(stale.is_empty(), "{group}: no fixed seed meets these known differences any more: {stale:?}");
     }
 }
 

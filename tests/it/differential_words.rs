@@ -51,6 +51,13 @@ impl Words {
         }
     }
 
+    /// A digest, mostly of one of the values.
+    pub fn digest(&mut self) -> String {
+        let value = self.value();
+        let digest = format!("{:016x}", twox_hash::XxHash3_64::oneshot(value.as_bytes()));
+        if self.0.bool() { digest } else { digest.to_uppercase() }
+    }
+
     /// A time to live that does not run out within the test.
     fn ttl(&mut self) -> String {
         self.of(&["1000", "2000", "99999", "0", "-1", "x", "9223372036854775807"]).into()
@@ -60,9 +67,9 @@ impl Words {
 /// Makes the words of one command.
 pub type Generator = fn(&mut Words) -> Vec<String>;
 
-/// A command's words from a line, where `K` is a key, `M` a member, `V` a value, `N` a number and `T` a time
-/// to live.
-fn from_line(words: &mut Words, line: &str) -> Vec<String> {
+/// A command's words from a line, where `K` is a key, `M` a member, `V` a value, `N` a number, `T` a time
+/// to live and `D` a digest.
+pub fn from_line(words: &mut Words, line: &str) -> Vec<String> {
     line.split(' ')
         .map(|word| match word {
             "K" => words.key(),
@@ -70,6 +77,7 @@ fn from_line(words: &mut Words, line: &str) -> Vec<String> {
             "V" => words.value(),
             "N" => words.number(),
             "T" => words.ttl(),
+            "D" => words.digest(),
             other => other.to_owned(),
         })
         .collect()
@@ -670,6 +678,11 @@ pub fn stream(words: &mut Words) -> Vec<String> {
         "RENAME K K",
     ];
     let line = words.of(LINES);
+    from_stream_line(words, line)
+}
+
+/// [`from_line`] for lines about streams, where `I` is an id.
+pub fn from_stream_line(words: &mut Words, line: &str) -> Vec<String> {
     let mut id = || match words.0.u8(..12) {
         0 => words.of(&["x", "1-", "5", "0-0", "*-1"]).to_owned(),
         _ => format!("{}-{}", words.0.u8(..20), words.0.u8(..3)),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use kvarts::command::Group;
+use kvarts::command::{Family, Group};
 use kvarts::config::{self, Directive};
 use kvarts::engine::command::Command;
 
@@ -29,6 +29,8 @@ const COMMANDS_HEAD: &str = "\
 <!-- Made by `make docs` from the table of commands in src/commands. -->
 
 What stands here is there; any other command is answered with the error for an unknown command.
+The last column names the version of Redis or of Valkey that first had a command; it is empty for what both have always
+had. A command of one of them works here as it works there.
 
 ";
 
@@ -69,7 +71,11 @@ fn the_commands_page_is_that_of_the_table() {
             .collect();
         if !rows.is_empty() {
             rows.sort();
-            let _ = write!(page, "## {title}\n\n| Command | What it does |\n|---|---|\n{}\n", rows.concat());
+            let _ = write!(
+                page,
+                "## {title}\n\n| Command | What it does | Since |\n|---|---|---|\n{}\n",
+                rows.concat()
+            );
         }
     }
     for command in commands {
@@ -168,17 +174,22 @@ fn the_example_configuration_says_what_is_the_default_anyway() {
 /// The rows of a command: one, or one for each subcommand. The bar is a column's end in Markdown, so it is
 /// written escaped.
 fn rows(command: &Command) -> Vec<String> {
-    let row = |name: String, command: &Command| {
+    let row = |name: String, command: &Command, family: Family| {
         let call = format!("{name} {}", kvarts::command::syntax::shown(command.syntax))
             .trim_end()
             .replace('|', "\\|");
-        format!("| `{call}` | {} |\n", command.summary)
+        format!("| `{call}` | {} | {} |\n", command.summary, family.shown()).replace("|  |", "| |")
     };
     let name = command.name.to_uppercase();
     if command.subcommands.is_empty() {
-        return vec![row(name, command)];
+        return vec![row(name, command, command.family)];
     }
-    command.subcommands.iter().map(|sub| row(format!("{name} {}", sub.name.to_uppercase()), sub)).collect()
+    let rows = command.subcommands.iter().map(|sub| {
+        // A subcommand is as old as its command unless it says otherwise.
+        let family = if sub.family == Family::Both { command.family } else { sub.family };
+        row(format!("{name} {}", sub.name.to_uppercase()), sub, family)
+    });
+    rows.collect()
 }
 
 /// Holds a page against what it must be, or writes it when asked to.

@@ -26,7 +26,20 @@ const REWRITTEN: &[&str] = &[
     "GETEX K EXAT 1600000000",
     "GETEX K PERSIST",
     "GETDEL K",
+    "SET K V IFNE V PX T",
+    "SET K V IFDEQ D",
+    "SET K V IFDNE D GET",
     "DELIFEQ K V",
+    "DELEX K IFEQ V",
+    "DELEX K IFNE V",
+    "DELEX K IFDNE D",
+    "DELEX K",
+    "INCREX K",
+    "INCREX K BYINT 5 UBOUND 20 SATURATE PX T",
+    "INCREX K BYINT -3 LBOUND 0 EX T ENX",
+    "INCREX K BYFLOAT 0.1 PERSIST",
+    "INCREX K NX EXAT 1600000000",
+    "CALL INCREX K XX PX T",
     "MSETEX 2 K V K V PX T",
     "MSETEX 2 K V K V KEEPTTL",
     "MSETEX 1 K V NX EXAT 1600000000",
@@ -77,6 +90,10 @@ const REWRITTEN: &[&str] = &[
     "CALL BLMOVE L L LEFT RIGHT 0.01",
     "CALL BRPOPLPUSH L L 0.01",
     "LMOVE L L RIGHT LEFT",
+    "LMOVEM L L RIGHT LEFT COUNT 2 OBO",
+    "LMOVEM L L LEFT LEFT COUNT 3 OBO",
+    "LMOVEM L L RIGHT RIGHT EXACTLY 2 BULK",
+    "CALL BLMOVEM L L LEFT LEFT 0.01 COUNT 2 BULK",
     "SADD S M M M",
     "SPOP S",
     "SPOP S 2",
@@ -93,8 +110,15 @@ const REWRITTEN: &[&str] = &[
     "CALL BZPOPMAX Z 0.01",
     "CALL BZMPOP 0.01 1 Z MIN",
     "ZPOPMIN Z",
+    "ZMOVE Z Z MAX COUNT 2",
+    "ZMOVE Z Z BYSCORE 0.1 (2",
+    "ZMOVEMEMBER Z Z MEMBERS 2 M M",
+    "ZMOVEMEMBER Z Z NX MEMBERS 2 M M",
+    "CALL BZMOVE Z Z MIN 0.01",
     "ZUNIONSTORE Z 2 Z S",
     "ZINTERSTORE Z 2 Z S",
+    "ZUNIONSTORE Z 2 Z S AGGREGATE COUNT",
+    "ZINTERSTORE Z 2 Z S WEIGHTS 1 0.3 AGGREGATE COUNT",
     "ZRANGESTORE Z Z 0 1",
     "PEXPIRE Z T",
     "PFADD K M M",
@@ -103,6 +127,9 @@ const REWRITTEN: &[&str] = &[
     "SETBIT K 9 1",
     "BITFIELD K INCRBY u8 0 3",
     "BITOP NOT K K",
+    "BITOP DIFF K K K",
+    "BITOP ONE K K K K",
+    "BITOP ANDOR K K K",
     "XADD X * f V",
     "XADD X MAXLEN ~ 3 * f V",
     "XADD X MAXLEN 3 * f V",
@@ -117,6 +144,20 @@ const REWRITTEN: &[&str] = &[
     "CALL XREADGROUP GROUP gr M BLOCK 10 STREAMS X X > >",
     "XAUTOCLAIM X gr M 0 0",
     "XAUTOCLAIM X gr M 0 0 COUNT 1 JUSTID",
+    "XREADGROUP GROUP gr M CLAIM 5 COUNT 3 STREAMS X >",
+    "XREADGROUP GROUP gr M MAXCOUNT 3 STREAMS X X > >",
+    "XADD X MAXLEN 3 DELREF * f V",
+    "XADD X MAXLEN 3 ACKED * f V",
+    "XTRIM X MAXLEN ~ 2 DELREF",
+    "XTRIM X MAXLEN 1 ACKED",
+    "XADD X 1900000000000-I f V",
+    "XDELEX X DELREF IDS 2 1900000000000-I 1900000000000-I",
+    "XDELEX X ACKED IDS 2 1900000000000-I 1900000000000-I",
+    "XDELEX X IDS 1 1900000000000-I",
+    "XACKDEL X gr IDS 2 1900000000000-I 1900000000000-I",
+    "XACKDEL X gr DELREF IDS 2 1900000000000-I 1900000000000-I",
+    "XACKDEL X gr ACKED IDS 2 1900000000000-I 1900000000000-I",
+    "CALL XACKDEL X gr IDS 1 1900000000000-I",
     "PEXPIRE X T",
     "SELECT 0",
     "SELECT 1",
@@ -127,7 +168,7 @@ const REWRITTEN: &[&str] = &[
     "FUNCTION FLUSH",
     "FUNCTION LOAD REPLACE F",
     "FCALL work 1 K",
-    "RESTORE K T D REPLACE",
+    "RESTORE K T P REPLACE",
     "FLUSHDB",
     "PUBLISH a b",
 ];
@@ -164,8 +205,12 @@ fn word_of(words: &mut Words, word: &str) -> String {
         "S2" => "redis.call('incr', KEYS[1]); redis.pcall('lpush', KEYS[1], 'x'); error('no more')".into(),
         "S3" => "redis.call('select', 1); redis.call('sadd', 'set0', 'of a script'); return redis.call('spop', 'set0')".into(),
         "F" => "#!lua name=lib\nserver.register_function('work', function(keys) return server.call('append', keys[1], 'f') end)".into(),
-        "D" => "\0\u{1}".into(), // Broken: refused.
-        other => other.to_owned(),
+        "P" => "\0\u{1}".into(), // Broken: refused.
+        "D" => words.digest(),
+        other => match other.strip_suffix("-I") {
+            Some(ms) => format!("{ms}-{}", words.0.u8(..20)),
+            None => other.to_owned(),
+        },
     }
 }
 
@@ -402,10 +447,22 @@ fn entries_mean_the_same_at_any_time() {
         DELIFEQ s no =>
         DELIFEQ s abc => DEL s
         DEL s s =>
-        MSETEX 2 a 1 b 2 EX 1 => MSETEX 2 a 1 b 2 PXAT 1700000001000
-        MSETEX 1 a 2 XX pxat 1700000001000 => MSETEX 1 a 2 XX pxat 1700000001000
+        MSETEX 2 a 1 b 2 EX 1 => MULTI | SET a 1 PXAT 1700000001000 | SET b 2 PXAT 1700000001000 | EXEC
+        MSETEX 1 a 2 XX pxat 1700000001000 => SET a 2 PXAT 1700000001000
         MSETEX 1 a 2 NX =>
-        MSETEX 1 a 2 KEEPTTL => MSETEX 1 a 2 KEEPTTL
+        MSETEX 1 a 2 KEEPTTL => SET a 2 PXAT 1700000001000
+        MSETEX 1 c 2 => SET c 2
+        SET c 3 IFNE 4 => SET c 3
+        SET c 3 IFNE 3 =>
+        SET c 4 IFDNE 0000000000000000 PX 7 => SET c 4 PXAT 1700000000007
+        DELEX c IFEQ 5 =>
+        DELEX c IFNE 5 => DEL c
+        INCREX c => SET c 1
+        INCREX c BYINT 9 UBOUND 5 =>
+        INCREX c BYINT 9 UBOUND 5 SATURATE EX 1 => SET c 5 PXAT 1700000001000
+        INCREX c BYFLOAT 0.5 EX 9 ENX => SET c 5.5 PXAT 1700000001000
+        INCREX c BYFLOAT 0.5 PERSIST => SET c 6
+        INCREX c PXAT 1 => UNLINK c
         HSET h a 1 b 2 => HSET h a 1 b 2
         HINCRBY h a 1 => HINCRBY h a 1
         HINCRBYFLOAT h a 0.5 => HSETEX h KEEPTTL FIELDS 1 a 2.5
@@ -420,7 +477,17 @@ fn entries_mean_the_same_at_any_time() {
         BRPOP none l 0 => RPOP l
         BLMOVE l m LEFT RIGHT 0 => LMOVE l m LEFT RIGHT
         BRPOPLPUSH m l 0 => RPOPLPUSH m l
+        RPUSH o 1 2 3 4 => RPUSH o 1 2 3 4
+        LMOVEM o p2 RIGHT LEFT COUNT 2 BULK => MULTI | RPOP o 2 | LPUSH p2 4 3 | EXEC
+        BLMOVEM o p2 LEFT RIGHT 0 EXACTLY 2 OBO => MULTI | LPOP o 2 | RPUSH p2 1 2 | EXEC
+        LMOVEM o p2 LEFT RIGHT =>
         ZADD z 1 a 2 b 3 c => ZADD z 1 a 2 b 3 c
+        ZADD y 1 a 2.5 b => ZADD y 1 a 2.5 b
+        ZMOVE y v MAX => MULTI | ZREM y b | ZADD v 2.5 b | EXEC
+        BZMOVE y v MIN 0 => MULTI | ZREM y a | ZADD v 1 a | EXEC
+        ZMOVEMEMBER v y MEMBERS 2 a b => MULTI | ZREM v a b | ZADD y 1 a 2.5 b | EXEC
+        ZMOVE none y MIN =>
+        ZUNIONSTORE y 1 y AGGREGATE COUNT => MULTI | DEL y | ZADD y 1 a 1 b | EXEC
         ZMPOP 1 z MAX => ZPOPMAX z 1
         BZPOPMIN z 0 => ZPOPMIN z 1
         SADD t 1 => SADD t 1
@@ -433,6 +500,19 @@ fn entries_mean_the_same_at_any_time() {
         XREADGROUP GROUP g c STREAMS x 1900000000000-0 =>
         XACK x g 1700000000000-0 => XACK x g 1700000000000-0
         XAUTOCLAIM x g c 0 0 JUSTID => XCLAIM x g c 0 1700000000000-1 TIME 1700000000000 RETRYCOUNT 1 FORCE JUSTID LASTID 1700000000000-1
+        XADD x 1900000000000-0 f v => XADD x 1900000000000-0 f v
+        XREADGROUP GROUP g c STREAMS x 0 CLAIM 0 =>
+        XREADGROUP GROUP g c CLAIM 0 COUNT 1 STREAMS x > => XCLAIM x g c 0 1700000000000-1 TIME 1700000000000 RETRYCOUNT 2 FORCE JUSTID LASTID 1700000000000-1
+        XDELEX x ACKED IDS 1 1700000000000-1 =>
+        XDELEX x DELREF IDS 1 1700000000000-1 => MULTI | XDEL x 1700000000000-1 | XACK x g 1700000000000-1 | EXEC
+        XREADGROUP GROUP g c COUNT 1 STREAMS x > => MULTI | XCLAIM x g c 0 1800000000000-0 TIME 1700000000000 RETRYCOUNT 1 FORCE JUSTID LASTID 1800000000000-0 | XGROUP SETID x g 1800000000000-0 ENTRIESREAD -1 | EXEC
+        XACKDEL x g ACKED IDS 1 1800000000000-0 => MULTI | XACK x g 1800000000000-0 | XDEL x 1800000000000-0 | EXEC
+        XTRIM x MAXLEN 0 ACKED => XTRIM x MAXLEN = 1
+        XTRIM x MAXLEN 0 DELREF => XTRIM x MAXLEN = 0
+        SET b1 a => SET b1 a
+        BITOP DIFF b2 b1 none => SET b2 a
+        BITOP DIFF b2 none none => DEL b2
+        BITOP ANDOR b2 none none =>
         PFADD p a => PFADD p a
         PFCOUNT p => PFCOUNT p
         PFCOUNT p =>

@@ -3,7 +3,7 @@
 use crate::harness::*;
 
 /// A client that has sent a command and waits.
-fn waiting(server: &TestServer, command: &str) -> Client {
+pub fn waiting(server: &TestServer, command: &str) -> Client {
     let before: usize = server.info("blocked_clients").parse().unwrap();
     let mut client = server.client();
     client.send_command(command);

@@ -1,13 +1,15 @@
 //! Bitmaps: strings looked at bit by bit. The first bit is the highest of the first byte.
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::commands::string::set::enter_set;
 use crate::commands::string::value::{grow, raw_string, try_change_bytes};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
-use crate::primitives::bits::{self, Join};
+use crate::keyspace::key_hash::HashedKey;
+use crate::primitives::bits::{self, Join, OnlyOnce};
 use crate::primitives::number::parse_i64;
 
 const BITMAP: &[Category] = &[Category::Bitmap];
@@ -83,7 +85,7 @@ pub const COMMANDS: &[Command] = &[
         categories: BITMAP,
         group: Group::Bitmap,
         summary: "Joins strings bit by bit, or complements one, and keeps the result under a key.",
-        syntax: "(AND | OR | XOR | NOT) destination key [key ...]",
+        syntax: "(AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE) destination key [key ...]",
         since: "2.6.0",
         complexity: "O(N) where N is the number of bytes of all strings",
         reply: "the length of the result in bytes",
@@ -234,30 +236,94 @@ fn bitpos(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-fn bitop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let join = match arguments[1] {
-        word if args::is(word, "AND") => Some(Join::And),
-        word if args::is(word, "OR") => Some(Join::Or),
-        word if args::is(word, "XOR") => Some(Join::Xor),
-        word if args::is(word, "NOT") => None,
-        _ => return Err(CommandError::Syntax),
-    };
-    if join.is_none() && arguments.len() > 4 {
-        return Err(CommandError::text("ERR BITOP NOT must be called with a single source key."));
+/// An operation of BITOP.
+#[derive(Clone, Copy)]
+enum Operation {
+    /// The strings one by one.
+    Join(Join),
+    Not,
+    /// The first string with all others together, which it is joined to, or is taken from.
+    First(Join),
+    /// DIFF1: all others without the first.
+    WithoutFirst,
+    One,
+}
+
+impl Operation {
+    fn parse(word: &[u8]) -> Option<Self> {
+        Some(match word {
+            word if args::is(word, "AND") => Self::Join(Join::And),
+            word if args::is(word, "OR") => Self::Join(Join::Or),
+            word if args::is(word, "XOR") => Self::Join(Join::Xor),
+            word if args::is(word, "NOT") => Self::Not,
+            word if args::is(word, "DIFF") => Self::First(Join::AndNot),
+            word if args::is(word, "DIFF1") => Self::WithoutFirst,
+            word if args::is(word, "ANDOR") => Self::First(Join::And),
+            word if args::is(word, "ONE") => Self::One,
+            _ => return None,
+        })
     }
+
+    /// Whether replicas of every version know it.
+    fn is_old(self) -> bool {
+        matches!(self, Self::Join(_) | Self::Not)
+    }
+
+    /// Checks the number of strings.
+    ///
+    /// # Errors
+    /// More or fewer than the operation takes.
+    fn check(self, word: &[u8], count: usize) -> CommandResult {
+        match self {
+            Self::Not if count > 1 => {
+                Err(CommandError::text("ERR BITOP NOT must be called with a single source key."))
+            }
+            Self::First(_) | Self::WithoutFirst if count < 2 => Err(CommandError::new(format!(
+                "ERR BITOP {} must be called with at least two source keys.",
+                args::text(word).to_uppercase()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Enters a result into the journal as a value.
+fn enter_result(cx: &Context<'_>, key: &HashedKey<'_>) {
+    let mut number = itoa::Buffer::new();
+    match cx.keys.peek(key).map(|record| string_bytes(record, &mut number)) {
+        Some(Ok(value)) => enter_set(cx, key, value, None),
+        _ => cx.enter_deleted(key),
+    }
+}
+
+fn bitop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let operation = Operation::parse(arguments[1]).ok_or(CommandError::Syntax)?;
+    operation.check(arguments[1], arguments.len() - 3)?;
     let mut result: Option<Vec<u8>> = None;
+    let (mut others, mut once) = (Vec::new(), OnlyOnce::default());
     for index in 3..arguments.len() {
         let key = cx.key(arguments, index);
         let mut number = itoa::Buffer::new();
         let bytes = cx.read_string(&key, &mut number)?.unwrap_or_default();
         cx.keys.expect(bytes.len() / 16);
-        match (&mut result, join) {
-            (Some(result), Some(join)) => join.apply(result, bytes),
-            (_, None) => result = Some(bytes.iter().map(|byte| !byte).collect()),
-            (None, Some(_)) => result = Some(bytes.to_vec()),
+        match (&mut result, operation) {
+            (_, Operation::Not) => result = Some(bytes.iter().map(|byte| !byte).collect()),
+            (_, Operation::One) => once.add(bytes),
+            (None, _) => result = Some(bytes.to_vec()),
+            (Some(result), Operation::Join(join)) => join.apply(result, bytes),
+            (Some(_), _) => Join::Or.apply(&mut others, bytes),
         }
     }
-    let result = result.unwrap_or_default();
+    let mut result = result.unwrap_or_default();
+    match operation {
+        Operation::First(join) => join.apply(&mut result, &others),
+        Operation::WithoutFirst => {
+            Join::AndNot.apply(&mut others, &result);
+            result = others;
+        }
+        Operation::One => result = once.finish(),
+        Operation::Join(_) | Operation::Not => {}
+    }
     let key = cx.key(arguments, 2);
     let length = result.len();
     if length > 0 {
@@ -266,6 +332,12 @@ fn bitop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.changed(&key, EventClass::STRING, "set");
     } else if cx.keys.delete(&key) {
         cx.changed(&key, EventClass::GENERIC, "del");
+    } else {
+        cx.reply.int(0);
+        return Ok(());
+    }
+    if !operation.is_old() {
+        enter_result(cx, &key);
     }
     cx.reply.count(length);
     Ok(())

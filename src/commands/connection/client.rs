@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::command::{Category, Flags, Group, args};
+use crate::command::{Category, Family, Flags, Group, args};
 use crate::commands::connection::client_filter::Filter;
 use crate::commands::connection::tracking;
 use crate::commands::shared::help;
@@ -145,6 +145,7 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Says what the client can do beyond the protocol.",
             syntax: "capability [capability ...]",
             since: "8.0.0",
+            family: Family::Valkey("8.0"),
             reply: "OK",
             run: capa,
             ..subcommand("capa", -3, SELF)
@@ -153,6 +154,7 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Marks the connection as one that brings data from elsewhere.",
             syntax: "ON | OFF",
             since: "8.1.0",
+            family: Family::Valkey("8.1"),
             reply: "OK",
             run: import_source,
             ..subcommand("import-source", 3, PLAIN)

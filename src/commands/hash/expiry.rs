@@ -2,7 +2,7 @@
 //!
 //! An expired field is absent here as in all other commands.
 
-use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::command::{Category, Family, Flags, Group, KeySpec, args};
 use crate::commands::generic::expire::{Conditions, EARLIEST_END_MS};
 use crate::commands::hash::fields::{WRONG_FIELD_COUNT, counted_fields, enter_fields, field_list};
 use crate::commands::shared::collection;
@@ -79,6 +79,7 @@ pub const fn of_fields() -> Command {
         categories: &[Category::Hash],
         group: Group::Hash,
         since: "9.0.0",
+        family: Family::Each("7.4", "9.0"),
         complexity: "O(N) where N is the number of fields given",
         ..Command::DEFAULT
     }

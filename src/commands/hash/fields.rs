@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::command::{Category, Family, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
@@ -217,6 +217,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Returns the values of fields and removes them from a hash.",
         syntax: "key FIELDS(numfields@0 field [field ...])",
         since: "9.1.0",
+        family: Family::Each("8.0", "9.1"),
         complexity: "O(N) where N is the number of fields given",
         reply: "an array of values and nulls",
         run: hgetdel,

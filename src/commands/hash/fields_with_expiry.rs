@@ -1,6 +1,6 @@
 //! Hash fields read or set together with their expiries: HGETEX and HSETEX.
 
-use crate::command::{Flags, KeySpec, args};
+use crate::command::{Family, Flags, KeySpec, args};
 use crate::commands::hash::expiry::{
     End, MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, enter_persisted, find_fields, of_fields,
     set_end, tell_ends,
@@ -28,6 +28,7 @@ pub const COMMANDS: &[Command] = &[
                  FIELDS(numfields@0 field [field ...])",
         summary: "Returns the values of fields of a hash and sets or removes their ends.",
         reply: "an array of values and nulls",
+        family: Family::Each("8.0", "9.0"),
         run: hgetex,
         ..of_fields()
     },
@@ -41,6 +42,7 @@ pub const COMMANDS: &[Command] = &[
                  FIELDS(numfields@0 field value [field value ...])",
         summary: "Sets fields of a hash together with their ends, with conditions if wanted.",
         reply: "1 if set, else 0",
+        family: Family::Each("8.0", "9.0"),
         run: hsetex,
         ..of_fields()
     },

@@ -214,7 +214,7 @@ fn rpushx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// The event of a push at an end.
-fn push_event(end: End) -> &'static str {
+pub(super) fn push_event(end: End) -> &'static str {
     if end == End::Head { "lpush" } else { "rpush" }
 }
 
@@ -313,7 +313,7 @@ fn take(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) -> Co
     Ok(())
 }
 
-fn after_pop(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) {
+pub(super) fn after_pop(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) {
     collection::changed(cx, key, EventClass::LIST, pop_event(end), count);
     delete_if_empty(cx, key);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::command::{Category, Family, Flags, Group, KeySpec, args};
 use crate::commands::shared::help;
 use crate::engine::Server;
 use crate::engine::command::Command;
@@ -131,6 +131,7 @@ pub const COMMANDS: &[Command] = &[
                 summary: "Returns the text of a script.",
                 syntax: "sha1",
                 since: "8.0.0",
+                family: Family::Valkey("8.0"),
                 reply: "the text",
                 run: show,
                 ..of_script("show", 3, Flags::NOSCRIPT.and(Flags::STALE))

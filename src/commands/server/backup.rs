@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use crate::command::{Flags, Group};
+use crate::command::{Family, Flags, Group};
 use crate::commands::shared::help;
 use crate::engine::backup::Backups;
 use crate::engine::command::Command;
@@ -28,6 +28,7 @@ pub const COMMANDS: &[Command] = &[Command {
     group: Group::Server,
     summary: "Makes backups while the server runs.",
     since: "8.10.0",
+    family: Family::Redis("8.10"),
     subcommands: &[
         Command {
             summary: "Gives up a backup that is not sealed, and removes its files.",

@@ -1,6 +1,6 @@
 //! COMMANDLOG, and SLOWLOG as the older name of its first log.
 
-use crate::command::{Flags, Group, args};
+use crate::command::{Family, Flags, Group, args};
 use crate::commands::shared::help;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
@@ -25,6 +25,7 @@ pub const COMMANDS: &[Command] = &[
         group: Group::Server,
         summary: "Tells which commands took long, or had large requests or replies.",
         since: "8.1.0",
+        family: Family::Valkey("8.1"),
         subcommands: &[
             Command {
                 summary: "Returns the latest entries of a log; -1 for all.",

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::command::{Category, Family, Flags, Group, KeySpec, args};
 use crate::commands::set::members::write_members;
 use crate::commands::shared::collection;
 use crate::engine::Server;
@@ -13,10 +13,12 @@ use crate::keyspace::access::Access;
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::number::parse_i64;
+use crate::types::hyperloglog;
 use crate::types::set::{Set, SetLimits};
 
 const SET: &[Category] = &[Category::Set];
 const INPUTS: &[KeySpec] = &[KeySpec::rest(1, 1, KeySpec::RO | KeySpec::ACCESS)];
+const COUNTED: &[KeySpec] = &[KeySpec::counted(1, 1, KeySpec::RO | KeySpec::ACCESS)];
 const TARGET_AND_INPUTS: &[KeySpec] =
     &[KeySpec::one(1, KeySpec::OW | KeySpec::UPDATE), KeySpec::rest(2, 1, KeySpec::RO | KeySpec::ACCESS)];
 
@@ -76,7 +78,37 @@ pub const COMMANDS: &[Command] = &[
         run: sintercard,
         ..Command::DEFAULT
     },
+    Command {
+        name: "sunioncard",
+        summary: "Counts the members that any of the sets has, up to a limit if wanted, or roughly.",
+        syntax: "numkeys key [key ...] [APPROX] [LIMIT limit]",
+        complexity: "O(N) where N is the number of members of all sets",
+        run: sunioncard,
+        ..counting()
+    },
+    Command {
+        name: "sdiffcard",
+        summary: "Counts the members of the first set that none of the others has, up to a limit if wanted.",
+        syntax: "numkeys key [key ...] [LIMIT limit]",
+        complexity: "O(N) where N is the number of members of all sets",
+        run: sdiffcard,
+        ..counting()
+    },
 ];
+
+const fn counting() -> Command {
+    Command {
+        arity: -3,
+        flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
+        keys: COUNTED,
+        categories: SET,
+        group: Group::Set,
+        since: "8.10.0",
+        family: Family::Redis("8.10"),
+        reply: "the number of members",
+        ..Command::DEFAULT
+    }
+}
 
 const fn reading(name: &'static str) -> Command {
     Command {
@@ -117,30 +149,75 @@ fn sinter(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-fn sintercard(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let count = parse_i64(arguments[1])
-        .filter(|count| *count > 0)
-        .ok_or(CommandError::text("ERR numkeys should be greater than 0"))?;
-    let end = usize::try_from(count)
-        .ok()
-        .and_then(|count| count.checked_add(2))
-        .filter(|end| *end <= arguments.len())
-        .ok_or(CommandError::text("ERR Number of keys can't be greater than number of args"))?;
-    let mut limit = usize::MAX;
-    let mut index = end;
-    while index < arguments.len() {
-        if !args::is(arguments[index], "LIMIT") {
-            return Err(CommandError::Syntax);
+/// The arguments of SINTERCARD and its kin.
+struct Counted {
+    keys: std::ops::Range<usize>,
+    limit: usize,
+    is_rough: bool,
+}
+
+impl Counted {
+    fn parse(arguments: &[&[u8]], may_be_rough: bool) -> Result<Self, CommandError> {
+        let count = parse_i64(arguments[1])
+            .filter(|count| *count > 0)
+            .ok_or(CommandError::text("ERR numkeys should be greater than 0"))?;
+        let end = usize::try_from(count)
+            .ok()
+            .and_then(|count| count.checked_add(2))
+            .filter(|end| *end <= arguments.len())
+            .ok_or(CommandError::text("ERR Number of keys can't be greater than number of args"))?;
+        let mut counted = Self { keys: 2..end, limit: usize::MAX, is_rough: false };
+        let mut index = end;
+        while index < arguments.len() {
+            if may_be_rough && args::is(arguments[index], "APPROX") {
+                counted.is_rough = true;
+                index += 1;
+                continue;
+            }
+            if !args::is(arguments[index], "LIMIT") {
+                return Err(CommandError::Syntax);
+            }
+            let given = parse_i64(args::value_of(arguments, index)?)
+                .and_then(|limit| usize::try_from(limit).ok())
+                .ok_or(CommandError::text("ERR LIMIT can't be negative"))?;
+            counted.limit = if given == 0 { usize::MAX } else { given };
+            index += 2;
         }
-        let given = parse_i64(args::value_of(arguments, index)?)
-            .and_then(|limit| usize::try_from(limit).ok())
-            .ok_or(CommandError::text("ERR LIMIT can't be negative"))?;
-        limit = if given == 0 { usize::MAX } else { given };
-        index += 2;
+        Ok(counted)
     }
-    let keys = keys_in(cx, arguments, 2..end);
+}
+
+fn sintercard(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let counted = Counted::parse(arguments, false)?;
+    let keys = keys_in(cx, arguments, counted.keys);
     let sets = read_all(&cx.keys, cx.server, &keys)?;
-    let count = intersect(&sets, limit, |_| ());
+    let count = intersect(&sets, counted.limit, |_| ());
+    cx.reply.count(count);
+    Ok(())
+}
+
+fn sunioncard(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let counted = Counted::parse(arguments, true)?;
+    let keys = keys_in(cx, arguments, counted.keys);
+    let sets = read_all(&cx.keys, cx.server, &keys)?;
+    let count = if counted.is_rough {
+        count_roughly(&sets)
+    } else {
+        count_of_union(&sets, counted.limit, &cx.server.settings.collections.set())
+    };
+    cx.reply.count(count.min(counted.limit));
+    Ok(())
+}
+
+fn sdiffcard(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let counted = Counted::parse(arguments, false)?;
+    let keys = keys_in(cx, arguments, counted.keys);
+    let sets = read_all(&cx.keys, cx.server, &keys)?;
+    let mut count = 0;
+    subtract_while(&sets, |_| {
+        count += 1;
+        count < counted.limit
+    });
     cx.reply.count(count);
     Ok(())
 }
@@ -277,8 +354,46 @@ fn unite(sets: &[Option<&Set>], limits: &SetLimits) -> Set {
     all
 }
 
+/// Counts the members that any of the sets has, up to `limit`. The largest set is not copied.
+fn count_of_union(sets: &[Option<&Set>], limit: usize, limits: &SetLimits) -> usize {
+    let mut sets: SmallVec<[&Set; 4]> = sets.iter().copied().flatten().collect();
+    sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
+    let Some((largest, others)) = sets.split_first() else { return 0 };
+    let mut more = empty_set(limits);
+    for member in others.iter().flat_map(|set| set.iter()) {
+        if largest.len() + more.len() >= limit {
+            break;
+        }
+        if !largest.contains(&member) {
+            more.add(&member, limits);
+        }
+    }
+    largest.len() + more.len()
+}
+
+/// Estimates how many members any of the sets has, as a HyperLogLog does. The union is not made.
+fn count_roughly(sets: &[Option<&Set>]) -> usize {
+    let mut estimator = hyperloglog::empty();
+    for member in sets.iter().copied().flatten().flat_map(Set::iter) {
+        // What it refuses is a broken value, which a new one is not.
+        let _ = hyperloglog::add(&mut estimator, &member, SPARSE_MAX);
+    }
+    hyperloglog::estimate(&estimator).unwrap_or(0) as usize
+}
+
+/// Bytes up to which an estimator keeps only what is not zero.
+const SPARSE_MAX: usize = 3000;
+
 /// Visits the members of the first set that no other set has.
 fn subtract(sets: &[Option<&Set>], mut visit: impl FnMut(&[u8])) {
+    subtract_while(sets, |member| {
+        visit(member);
+        true
+    });
+}
+
+/// [`subtract`] until `visit` answers false.
+fn subtract_while(sets: &[Option<&Set>], mut visit: impl FnMut(&[u8]) -> bool) {
     let Some((Some(first), others)) = sets.split_first() else { return };
     let mut others: SmallVec<[&Set; 4]> = others.iter().copied().flatten().collect();
     // Either each member is searched in the other sets, until one has it, or all members of the others are
@@ -289,7 +404,7 @@ fn subtract(sets: &[Option<&Set>], mut visit: impl FnMut(&[u8])) {
         // The largest set is the likeliest to have a member.
         others.sort_by_key(|set| std::cmp::Reverse(set.len()));
         let missing = |member: &[u8]| !others.iter().any(|set| set.contains(member));
-        first.iter().filter(|member| missing(member)).for_each(|member| visit(&member));
+        first.iter().filter(|member| missing(member)).all(|member| visit(&member));
         return;
     }
     let mut rest = Set::clone(first);
@@ -299,7 +414,7 @@ fn subtract(sets: &[Option<&Set>], mut visit: impl FnMut(&[u8])) {
             return;
         }
     }
-    rest.iter().for_each(|member| visit(&member));
+    rest.iter().all(|member| visit(&member));
 }
 
 #[cfg(test)]
@@ -352,6 +467,10 @@ mod tests {
             let common: Vec<Vec<u8>> = common.cloned().collect();
             prop_assert_eq!(&collected(|visit| { intersect(&sets, usize::MAX, visit); }), &common);
             prop_assert_eq!(intersect(&sets, limit, |_| ()), common.len().min(limit));
+            let all = unite(&sets, &LIMITS).len();
+            prop_assert_eq!(count_of_union(&sets, usize::MAX, &LIMITS), all);
+            prop_assert_eq!(count_of_union(&sets, limit, &LIMITS).min(limit), all.min(limit));
+            prop_assert!(count_roughly(&sets).abs_diff(all) <= 1 + all / 20);
         }
     }
 

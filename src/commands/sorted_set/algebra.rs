@@ -6,6 +6,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::commands::sorted_set::entered::enter_whole;
 use crate::commands::sorted_set::members::store;
 use crate::commands::sorted_set::range::write_ranks;
 use crate::engine::Server;
@@ -34,7 +35,7 @@ const SMALLEST: &str =
 pub const COMMANDS: &[Command] = &[
     Command {
         summary: "Returns the members that any of the sorted sets has, with their scores put together.",
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX)] [WITHSCORES]",
+        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX | COUNT)] [WITHSCORES]",
         since: "6.2.0",
         complexity: ALL_SORTED,
         run: zunion,
@@ -42,7 +43,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Returns the members that all sorted sets have in common, with their scores put together.",
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX)] [WITHSCORES]",
+        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX | COUNT)] [WITHSCORES]",
         since: "6.2.0",
         complexity: SMALLEST,
         run: zinter,
@@ -58,7 +59,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Keeps the members that any of the sorted sets has as a sorted set under a key.",
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX)]",
+        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX | COUNT)]",
         since: "2.0.0",
         complexity: ALL_SORTED,
         run: zunionstore,
@@ -66,7 +67,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         summary: "Keeps the members that all sorted sets have in common as a sorted set under a key.",
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX)]",
+        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE(SUM | MIN | MAX | COUNT)]",
         since: "2.0.0",
         complexity: SMALLEST,
         run: zinterstore,
@@ -171,7 +172,13 @@ fn keep(
         Shape { takes_weights: operation != Operation::Difference, shows_scores: false, counts: false };
     let options = Options::parse(&arguments[3 + keys.len()..], &mut sources, shape)?;
     let result = operation.run(sources, options.aggregate, &limits);
+    let is_count = options.aggregate == Aggregate::Count;
+    let dirty = cx.dirty;
     store(cx, arguments, result, name);
+    // Not every replica knows COUNT.
+    if is_count && cx.dirty > dirty {
+        enter_whole(cx, &cx.key(arguments, 1));
+    }
     Ok(())
 }
 
@@ -288,6 +295,8 @@ enum Aggregate {
     Sum,
     Min,
     Max,
+    /// The sum of the weights of the sets that have the member, whatever its scores.
+    Count,
 }
 
 impl Aggregate {
@@ -298,16 +307,23 @@ impl Aggregate {
             Ok(Aggregate::Min)
         } else if args::is(word, "MAX") {
             Ok(Aggregate::Max)
+        } else if args::is(word, "COUNT") {
+            Ok(Aggregate::Count)
         } else {
             Err(CommandError::Syntax)
         }
+    }
+
+    /// What a source adds for a member with this score.
+    fn weighted(self, source: &Source<'_>, score: f64) -> f64 {
+        source.weight * if self == Aggregate::Count { 1.0 } else { score }
     }
 
     /// A sum that is no number is 0, and what is no number is neither less nor more than anything (Redis's
     /// rules).
     fn join(self, so_far: f64, score: f64) -> f64 {
         match self {
-            Aggregate::Sum => number_or_zero(so_far + score),
+            Aggregate::Sum | Aggregate::Count => number_or_zero(so_far + score),
             Aggregate::Min => {
                 if score < so_far {
                     score
@@ -422,7 +438,7 @@ fn unite(mut sources: Sources<'_>, aggregate: Aggregate, limits: &ZSetLimits) ->
     result.expect(sources.last().map_or(0, Source::len), 0, limits);
     for source in sources {
         source.visit(|member, score| {
-            let score = number_or_zero(source.weight * score);
+            let score = number_or_zero(aggregate.weighted(&source, score));
             let score = match result.score(member) {
                 Some(so_far) => aggregate.join(so_far, score),
                 None => score,
@@ -436,7 +452,7 @@ fn unite(mut sources: Sources<'_>, aggregate: Aggregate, limits: &ZSetLimits) ->
 /// [`unite`] of two sources. Each member's score is known before it is entered, and members are entered in
 /// the order of their scores: none is moved, and neighbours in the result are entered one behind the other.
 fn unite_two(first: &Source<'_>, second: &Source<'_>, aggregate: Aggregate, limits: &ZSetLimits) -> ZSet {
-    let weighted = |source: &Source<'_>, score| number_or_zero(source.weight * score);
+    let weighted = |source: &Source<'_>, score| number_or_zero(aggregate.weighted(source, score));
     // Members in a row; scores with where their members begin and end there.
     let (mut names, mut scores) = (Vec::new(), Vec::with_capacity(second.len()));
     let mut add = |member: &[u8], score: f64| {
@@ -475,9 +491,9 @@ fn intersect(
     let Some((smallest, others)) = sources.split_first() else { return };
     let mut found = 0;
     smallest.visit_while(|member, score| {
-        let first = number_or_zero(smallest.weight * score);
+        let first = number_or_zero(aggregate.weighted(smallest, score));
         let joined = others.iter().try_fold(first, |so_far, other| {
-            Some(aggregate.join(so_far, other.weight * other.score(member)?))
+            Some(aggregate.join(so_far, aggregate.weighted(other, other.score(member)?)))
         });
         if let Some(score) = joined {
             visit(member, score);
@@ -584,7 +600,7 @@ mod tests {
         #[test]
         fn algebra_agrees_with_plain_maps(
             inputs in prop::collection::vec((model(), -3i32..4), 1..7),
-            aggregate in prop::sample::select(vec![Aggregate::Sum, Aggregate::Min, Aggregate::Max]),
+            aggregate in prop::sample::select(vec![Aggregate::Sum, Aggregate::Min, Aggregate::Max, Aggregate::Count]),
             limit in 1usize..6,
         ) {
             let all: Vec<Owned> = inputs.iter().map(|((model, is_plain), _)| owned(model, *is_plain)).collect();
@@ -594,10 +610,10 @@ mod tests {
             let mut union = Model::new();
             for ((model, _), weight) in &inputs {
                 for (member, score) in model {
-                    let score = score * f64::from(*weight);
+                    let score = if aggregate == Aggregate::Count { 1.0 } else { *score } * f64::from(*weight);
                     let joined = match (union.get(member), aggregate) {
                         (None, _) => score,
-                        (Some(old), Aggregate::Sum) => old + score,
+                        (Some(old), Aggregate::Sum | Aggregate::Count) => old + score,
                         (Some(old), Aggregate::Min) => old.min(score),
                         (Some(old), Aggregate::Max) => old.max(score),
                     };

@@ -2,7 +2,9 @@
 
 pub mod algebra;
 pub mod blocking;
+mod entered;
 pub mod members;
+pub mod moving;
 pub mod pop;
 pub mod range;
 pub mod window;

@@ -212,7 +212,7 @@ fn lex_range(zset: &ZSet, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> 
 }
 
 /// Reads a score; `(` before it excludes it.
-fn score_bound(text: &[u8]) -> Option<ScoreBound> {
+pub(super) fn score_bound(text: &[u8]) -> Option<ScoreBound> {
     match text {
         [b'(', number @ ..] => bound_number(number).map(ScoreBound::Exclusive),
         number => bound_number(number).map(ScoreBound::Inclusive),

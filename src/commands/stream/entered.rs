@@ -7,7 +7,7 @@ use crate::commands::shared::collection;
 use crate::engine::context::Context;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::thin::Owned;
-use crate::types::stream::{Stream, StreamId, Trim};
+use crate::types::stream::{Stream, StreamId, Trimmed};
 
 /// Enters XADD with the id that the entry got, and with what its trimming has left.
 pub(super) fn enter_add(
@@ -15,25 +15,58 @@ pub(super) fn enter_add(
     key: &HashedKey<'_>,
     id: StreamId,
     pairs: &[&[u8]],
-    trim: Option<&Trim>,
+    trimmed: Option<&Trimmed>,
 ) {
-    with_trim(cx, key, trim, |trim| {
-        let id = id.text();
+    let id = id.text();
+    with_trim(cx, key, trimmed, |trim| {
         let words = [&[b"XADD", key.bytes], trim, &[&*id]].concat();
         cx.enter(&[&words, pairs].concat());
     });
 }
 
 /// Enters XTRIM with what it has left.
-pub(super) fn enter_trim(cx: &Context<'_>, key: &HashedKey<'_>, trim: &Trim) {
-    with_trim(cx, key, Some(trim), |trim| cx.enter(&[&[b"XTRIM", key.bytes], trim].concat()));
+pub(super) fn enter_trim(cx: &Context<'_>, key: &HashedKey<'_>, trimmed: &Trimmed) {
+    with_trim(cx, key, Some(trimmed), |trim| cx.enter(&[&[b"XTRIM", key.bytes], trim].concat()));
 }
 
-/// Calls `enter` with the words of a trim that leaves as many entries as `trim` has left, however they are
-/// laid out where it is repeated. All trims remove from the front.
-fn with_trim(cx: &Context<'_>, key: &HashedKey<'_>, trim: Option<&Trim>, enter: impl FnOnce(&[&[u8]])) {
-    let Some(stream) = trim.and_then(|_| stream(cx, key)) else { return enter(&[]) };
-    enter(&[b"MAXLEN", b"=", itoa::Buffer::new().format(stream.len()).as_bytes()]);
+/// Calls `enter` with the words of a trim that leaves as many entries as this one, however they are laid out
+/// where it is repeated: it removes from the front. What it has removed elsewhere is entered as XDEL, what is
+/// pending no more as XACK.
+fn with_trim(cx: &Context<'_>, key: &HashedKey<'_>, trimmed: Option<&Trimmed>, enter: impl FnOnce(&[&[u8]])) {
+    let Some((trimmed, stream)) = trimmed.and_then(|trimmed| Some((trimmed, stream(cx, key)?))) else {
+        return enter(&[]);
+    };
+    let left = stream.len() + trimmed.between.len();
+    enter(&[b"MAXLEN", b"=", itoa::Buffer::new().format(left).as_bytes()]);
+    enter_deleted(cx, key, &trimmed.between);
+    enter_unreferenced(cx, key, &trimmed.unreferenced);
+}
+
+/// Enters that entries were deleted.
+pub(super) fn enter_deleted(cx: &Context<'_>, key: &HashedKey<'_>, ids: &[StreamId]) {
+    enter_ids(cx, &[b"XDEL", key.bytes], ids);
+}
+
+/// Enters that entries are pending in no group any more. Of those that were not nothing is repeated.
+pub(super) fn enter_unreferenced(cx: &Context<'_>, key: &HashedKey<'_>, ids: &[StreamId]) {
+    let Some(stream) = stream(cx, key) else { return };
+    for (name, _) in stream.groups() {
+        enter_ids(cx, &[b"XACK", key.bytes, name], ids);
+    }
+}
+
+/// Enters that entries are pending in a group no more.
+pub(super) fn enter_acknowledged(cx: &Context<'_>, key: &HashedKey<'_>, group: &[u8], ids: &[StreamId]) {
+    enter_ids(cx, &[b"XACK", key.bytes, group], ids);
+}
+
+fn enter_ids(cx: &Context<'_>, words: &[&[u8]], ids: &[StreamId]) {
+    if !ids.is_empty() {
+        let texts: Vec<_> = ids.iter().map(|id| id.text()).collect();
+        let mut words = words.to_vec();
+        words.extend(texts.iter().map(|text| &**text));
+        cx.enter(&words);
+    }
 }
 
 /// A key's stream as the command has left it.
@@ -83,12 +116,7 @@ impl Member<'_> {
 
     /// Enters that entries are pending no more.
     pub(super) fn enter_acknowledged(&self, cx: &Context<'_>, ids: &[StreamId]) {
-        if !ids.is_empty() {
-            let texts: Vec<_> = ids.iter().map(|id| id.text()).collect();
-            let mut words: Vec<&[u8]> = vec![b"XACK", self.key.bytes, self.group];
-            words.extend(texts.iter().map(|text| &**text));
-            cx.enter(&words);
-        }
+        enter_ids(cx, &[b"XACK", self.key.bytes, self.group], ids);
     }
 
     /// Enters how far the group has read.

@@ -14,7 +14,9 @@ use crate::keyspace::change::EventClass;
 use crate::keyspace::value::Object;
 use crate::primitives::thin::Owned;
 use crate::resp::encode::Reply;
-use crate::types::stream::{AppendError, Entry, NewId, Stream, StreamId, StreamLimits, Trim, TrimTo};
+use crate::types::stream::{
+    AppendError, Entry, NewId, References, Stream, StreamId, StreamLimits, Trim, TrimTo, Trimmed,
+};
 
 pub(super) const STREAM: &[Category] = &[Category::Stream];
 pub(super) const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
@@ -32,7 +34,7 @@ pub const COMMANDS: &[Command] = &[
         categories: STREAM,
         group: Group::Stream,
         summary: "Appends an entry to a stream, which is created if there is none.",
-        syntax: "key [NOMKSTREAM] [(MAXLEN | MINID) [= | ~] threshold [LIMIT count]] (* | id) field value [field value ...]",
+        syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [(MAXLEN | MINID) [= | ~] threshold [LIMIT count]] (* | id) field value [field value ...]",
         since: "5.0.0",
         complexity: "O(1) for adding, O(N) for trimming, N being the number of entries removed",
         reply: "the entry's id, or null where NOMKSTREAM kept it from being added",
@@ -107,7 +109,7 @@ pub const COMMANDS: &[Command] = &[
         categories: STREAM,
         group: Group::Stream,
         summary: "Deletes the oldest entries of a stream, down to a number of entries or up to an id.",
-        syntax: "key ((MAXLEN | MINID) [= | ~] threshold [LIMIT count])",
+        syntax: "key ((MAXLEN | MINID) [= | ~] threshold [LIMIT count]) [KEEPREF | DELREF | ACKED]",
         since: "5.0.0",
         complexity: "O(N) where N is the number of entries removed",
         reply: "how many were removed",
@@ -192,6 +194,11 @@ fn excluded(argument: &[u8]) -> Option<&[u8]> {
 /// Writes an entry as an array of its id and its fields.
 pub(super) fn write_entry(reply: &mut Reply<'_>, entry: &Entry<'_>) {
     reply.array(2);
+    write_id_and_fields(reply, entry);
+}
+
+/// Writes an entry's id, and its fields as an array.
+pub(super) fn write_id_and_fields(reply: &mut Reply<'_>, entry: &Entry<'_>) {
     reply.bulk(&entry.id.text());
     reply.array(entry.field_count() * 2);
     for (field, value) in entry.fields() {
@@ -204,6 +211,7 @@ pub(super) fn write_entry(reply: &mut Reply<'_>, entry: &Entry<'_>) {
 #[derive(Debug, Default)]
 struct TrimWords {
     trim: Option<Trim>,
+    references: References,
     no_create: bool,
     end: usize,
 }
@@ -212,6 +220,7 @@ impl TrimWords {
     /// Reads the options from argument 2 on. XADD's end before the id, which is not read.
     fn parse(cx: &Context<'_>, arguments: &[&[u8]], is_add: bool) -> Result<TrimWords, CommandError> {
         let (mut to, mut approximate, mut limit, mut no_create) = (None, false, None, false);
+        let mut references = None;
         let mut at = 2;
         while let Some(word) = arguments.get(at) {
             let more = arguments.len() - 1 - at;
@@ -237,6 +246,10 @@ impl TrimWords {
                 limit = Some(u64::try_from(count).map_err(|_| negative)?);
             } else if is_add && args::is(word, "NOMKSTREAM") {
                 no_create = true;
+            } else if references.is_none()
+                && let Some(wanted) = references_word(word)
+            {
+                references = Some(wanted);
             } else if is_add {
                 break;
             } else {
@@ -244,6 +257,7 @@ impl TrimWords {
             }
             at += 1;
         }
+        let references = references.unwrap_or_default();
         let Some(to) = to else {
             if limit.is_some_and(|limit| limit > 0) {
                 return Err(CommandError::text(
@@ -255,7 +269,7 @@ impl TrimWords {
                     "ERR syntax error, XTRIM must be called with a trimming strategy",
                 ));
             }
-            return Ok(TrimWords { trim: None, no_create, end: at });
+            return Ok(TrimWords { trim: None, references, no_create, end: at });
         };
         let limit = match limit {
             Some(_) if !approximate => {
@@ -267,7 +281,22 @@ impl TrimWords {
             None if approximate => default_limit(cx),
             None => 0,
         };
-        Ok(TrimWords { trim: Some(Trim { to, approximate, limit }), no_create, end: at })
+        Ok(TrimWords { trim: Some(Trim { to, approximate, limit }), references, no_create, end: at })
+    }
+
+    /// Trims if asked to.
+    fn trim(&self, stream: &mut Stream) -> Trimmed {
+        self.trim.as_ref().map_or_else(Trimmed::default, |trim| stream.trim_with(trim, self.references))
+    }
+}
+
+/// Reads one of the words that say what becomes of groups' references.
+pub(super) fn references_word(word: &[u8]) -> Option<References> {
+    match word {
+        word if args::is(word, "KEEPREF") => Some(References::Keep),
+        word if args::is(word, "DELREF") => Some(References::Delete),
+        word if args::is(word, "ACKED") => Some(References::Acknowledged),
+        _ => None,
     }
 }
 
@@ -301,7 +330,7 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     let key = cx.key(arguments, 1);
     let (limits, now_ms) = (cx.server.settings.collections.stream(), cx.keys.now_ms);
-    let mut trimmed = 0;
+    let trimmed;
     let id = match collection::write::<Owned<Stream>>(&mut cx.keys, &key)? {
         Some(stream) => {
             if stream.last_id() == StreamId::MAX {
@@ -310,9 +339,7 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                 ));
             }
             let id = add(stream, wanted, now_ms, pairs, &limits)?;
-            if let Some(trim) = &words.trim {
-                trimmed = stream.trim(trim);
-            }
+            trimmed = words.trim(stream);
             id
         }
         None if words.no_create => {
@@ -322,18 +349,16 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         None => {
             let mut stream = Owned::<Stream>::default();
             let id = add(&mut stream, wanted, now_ms, pairs, &limits)?;
-            if let Some(trim) = &words.trim {
-                trimmed = stream.trim(trim);
-            }
+            trimmed = words.trim(&mut stream);
             collection::put(cx, &key, stream);
             id
         }
     };
     if cx.is_journaled() && (words.trim.is_some() || !matches!(wanted, NewId::Given(_))) {
-        entered::enter_add(cx, &key, id, pairs, words.trim.as_ref());
+        entered::enter_add(cx, &key, id, pairs, words.trim.is_some().then_some(&trimmed));
     }
     cx.changed(&key, EventClass::STREAM, "xadd");
-    if trimmed > 0 {
+    if trimmed.count() > 0 {
         collection::also(cx, &key, EventClass::STREAM, "xtrim");
     }
     cx.reply.bulk(&id.text());
@@ -467,13 +492,16 @@ fn xtrim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.int(0);
         return Ok(());
     };
+    // Where references are looked at, they are in each group.
+    let each = if words.references == References::Keep { 1 } else { 1 + stream.groups().len() };
     let most = most_to_trim(stream, trim.to);
-    cx.keys.expect_elements(&key, most, 1);
+    cx.keys.expect_elements(&key, most, each);
     let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { return Ok(()) };
-    let removed = stream.trim(&trim);
+    let trimmed = stream.trim_with(&trim, words.references);
+    let removed = trimmed.count();
     if removed > 0 {
         if cx.is_journaled() {
-            entered::enter_trim(cx, &key, &trim);
+            entered::enter_trim(cx, &key, &trimmed);
         }
         collection::changed(cx, &key, EventClass::STREAM, "xtrim", removed);
     }

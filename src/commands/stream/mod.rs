@@ -1,6 +1,8 @@
 //! Streams.
 
+mod budget;
 pub mod claim;
+pub mod delete;
 mod entered;
 pub mod entries;
 pub mod group;

@@ -1,5 +1,7 @@
 //! Strings.
 
+pub mod compare;
+pub mod counter;
 pub mod lcs;
 pub mod set;
 pub mod value;

@@ -1,7 +1,8 @@
 //! Strings: SET and the commands that replace a whole value.
 
-use crate::command::{Category, Flags, Group, KeySpec, args};
+use crate::command::{Category, Family, Flags, Group, KeySpec, args};
 use crate::commands::generic::expire::{self, ExpireOption};
+use crate::commands::string::compare::Comparison;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
@@ -19,9 +20,13 @@ pub const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE | KeySpec::VARIABLE_FLAGS)],
         key_access: Some(|arguments| {
-            let reads = arguments.iter().skip(3).any(|word| args::is(word, "GET"));
-            if reads {
+            let has = |words: &[&str]| {
+                arguments.iter().skip(3).any(|word| words.iter().any(|wanted| args::is(word, wanted)))
+            };
+            if has(&["GET"]) {
                 KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE
+            } else if has(&["IFNE", "IFDEQ", "IFDNE"]) {
+                KeySpec::RW | KeySpec::UPDATE
             } else {
                 KeySpec::OW | KeySpec::UPDATE
             }
@@ -29,7 +34,7 @@ pub const COMMANDS: &[Command] = &[
         categories: &[Category::String],
         group: Group::String,
         summary: "Gives a key a string value, whatever it held, with conditions and an expiry if wanted.",
-        syntax: "key value [NX | XX | IFEQ comparison-value] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        syntax: "key value [NX | XX | IFEQ comparison-value | IFNE ifne-value | IFDEQ ifdeq-digest | IFDNE ifdne-digest] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
         since: "1.0.0",
         reply: "OK, null when the condition did not hold, or with GET the old value",
         run: set,
@@ -132,6 +137,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Gives several keys string values, all at once, with conditions and one expiry for all if wanted.",
         syntax: "numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
         since: "9.1.0",
+        family: Family::Each("8.4", "9.1"),
         complexity: "O(N) where N is the number of keys",
         reply: "1 if set, else 0",
         run: msetex,
@@ -145,7 +151,7 @@ pub const COMMANDS: &[Command] = &[
 struct SetOptions<'a> {
     if_missing: bool,
     if_there: bool,
-    if_equal: Option<&'a [u8]>,
+    comparison: Option<Comparison<'a>>,
     get: bool,
     keep_ttl: bool,
     expire: Option<ExpireOption<'a>>,
@@ -202,14 +208,16 @@ fn condition_holds(
     key: &HashedKey<'_>,
     options: &SetOptions<'_>,
 ) -> Result<bool, CommandError> {
-    if !options.if_missing && !options.if_there && options.if_equal.is_none() {
+    if !options.if_missing && !options.if_there && options.comparison.is_none() {
         return Ok(true);
     }
-    let Some(record) = cx.keys.write(key) else { return Ok(options.if_missing) };
-    if let Some(wanted) = options.if_equal {
-        return Ok(string_bytes(record, &mut itoa::Buffer::new())? == wanted);
+    let Some(record) = cx.keys.write(key) else {
+        return Ok(options.if_missing || options.comparison.is_some_and(Comparison::holds_without));
+    };
+    match options.comparison {
+        Some(comparison) => comparison.holds(record),
+        None => Ok(options.if_there),
     }
-    Ok(options.if_there)
 }
 
 /// Replies with the old value, as SET GET and GETSET do.
@@ -237,21 +245,25 @@ fn set_options<'a>(
     let mut index = first;
     while index < arguments.len() {
         let word = arguments[index];
-        let no_condition = !options.if_missing && !options.if_there && options.if_equal.is_none();
+        let no_condition = !options.if_missing && !options.if_there && options.comparison.is_none();
         let no_expiry = !options.keep_ttl && options.expire.is_none();
         if args::is(word, "NX") && no_condition {
             options.if_missing = true;
         } else if args::is(word, "XX") && no_condition {
             options.if_there = true;
-        } else if is_set && args::is(word, "IFEQ") && no_condition {
-            options.if_equal = Some(args::value_of(arguments, index)?);
-            index += 1;
         } else if is_set && args::is(word, "GET") {
             options.get = true;
         } else if args::is(word, "KEEPTTL") && no_expiry {
             options.keep_ttl = true;
         } else if no_expiry && let Some(expire) = ExpireOption::parse(arguments, index) {
             options.expire = Some(expire?);
+            index += 1;
+        } else if is_set
+            && no_condition
+            && let Some(value) = arguments.get(index + 1)
+            && let Some(comparison) = Comparison::parse(word, value)
+        {
+            options.comparison = Some(comparison);
             index += 1;
         } else {
             return Err(CommandError::Syntax);
@@ -342,18 +354,12 @@ fn msetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         let kept =
             if options.keep_ttl { cx.keys.write(key).and_then(|record| record.expire_at_ms()) } else { None };
         store(cx, key, value, expire_at_ms.or(kept));
+        // Not every replica knows MSETEX, but all know SET.
+        enter_set(cx, key, value, expire_at_ms.or(kept));
         cx.changed(key, EventClass::STRING, "set");
         if expire_at_ms.is_some() {
             cx.event(key, EventClass::GENERIC, "expire");
         }
-    }
-    if cx.is_journaled()
-        && let (Some(at_ms), Some(false)) = (expire_at_ms, options.expire.map(|expire| expire.is_exact()))
-    {
-        let mut number = itoa::Buffer::new();
-        let mut words = arguments[..end].to_vec();
-        words.extend([b"PXAT", number.format(at_ms).as_bytes()]);
-        cx.enter(&words);
     }
     cx.reply.int(1);
     Ok(())

@@ -83,20 +83,6 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
-        name: "delifeq",
-        arity: 3,
-        flags: Flags::WRITE.and(Flags::FAST),
-        keys: &[KeySpec::one(1, KeySpec::RM | KeySpec::DELETE)],
-        categories: &[Category::String],
-        group: Group::String,
-        summary: "Deletes a key if its string value is the given one.",
-        syntax: "key value",
-        since: "9.0.0",
-        reply: "1 if deleted, else 0",
-        run: delifeq,
-        ..Command::DEFAULT
-    },
-    Command {
         name: "strlen",
         arity: 2,
         flags: Flags::READONLY.and(Flags::FAST),
@@ -390,21 +376,6 @@ fn getex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
         cx.changed(&key, EventClass::GENERIC, "persist");
     }
-    Ok(())
-}
-
-fn delifeq(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let key = cx.key(arguments, 1);
-    let equal = match cx.keys.write(&key) {
-        Some(record) => string_bytes(record, &mut itoa::Buffer::new())? == arguments[2],
-        None => false,
-    };
-    if equal {
-        cx.keys.delete(&key);
-        cx.enter_deleted(&key);
-        cx.changed(&key, EventClass::GENERIC, "del");
-    }
-    cx.reply.int(i64::from(equal));
     Ok(())
 }
 

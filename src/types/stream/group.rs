@@ -44,6 +44,8 @@ pub struct Group {
     /// Indices of removed consumers, to be reused.
     vacant: Vec<ConsumerIndex>,
     names: BTreeMap<Box<[u8]>, ConsumerIndex>,
+    /// The pending entries in the order of their last deliveries, once that was asked for.
+    by_time: Option<BTreeSet<(i64, StreamId)>>,
 }
 
 impl Consumer {
@@ -125,8 +127,9 @@ impl Group {
         let index = self.names.remove(name)?;
         let consumer = self.consumers[index as usize].take()?;
         self.vacant.push(index);
-        for id in &consumer.pending {
-            self.pending.remove(id);
+        for &id in &consumer.pending {
+            let pending = self.pending.remove(&id);
+            self.forget_time(id, pending);
         }
         Some(consumer.pending.len())
     }
@@ -141,10 +144,34 @@ impl Group {
         self.pending.get(&id)
     }
 
-    /// The pending entry with this id, to change its times and deliveries; its consumer only by
-    /// [`assign`](Self::assign).
-    pub fn pending_mut(&mut self, id: StreamId) -> Option<&mut Pending> {
-        self.pending.get_mut(&id)
+    /// Counts another delivery of a pending entry to the consumer that has it.
+    pub fn deliver_again(&mut self, id: StreamId, now_ms: i64) {
+        if let Some(&pending) = self.pending.get(&id) {
+            let deliveries = pending.deliveries.saturating_add(1);
+            self.assign(id, Pending { delivered_at_ms: now_ms, deliveries, ..pending });
+        }
+    }
+
+    /// Has the pending entries kept in the order of their last deliveries from now on, for
+    /// [`delivered_until`](Self::delivered_until).
+    pub fn index_by_time(&mut self) {
+        if self.by_time.is_none() {
+            let times = self.pending.iter().map(|(&id, pending)| (pending.delivered_at_ms, id));
+            self.by_time = Some(times.collect());
+        }
+    }
+
+    /// The pending entries whose last delivery was not later, the earliest first; none before
+    /// [`index_by_time`](Self::index_by_time).
+    pub fn delivered_until(&self, latest_ms: i64) -> impl Iterator<Item = (StreamId, &Pending)> {
+        let times = self.by_time.iter().flat_map(move |times| times.range(..=(latest_ms, StreamId::MAX)));
+        times.filter_map(|(_, id)| Some((*id, self.pending.get(id)?)))
+    }
+
+    fn forget_time(&mut self, id: StreamId, pending: Option<Pending>) {
+        if let (Some(times), Some(pending)) = (&mut self.by_time, pending) {
+            times.remove(&(pending.delivered_at_ms, id));
+        }
     }
 
     /// Pending entries from `start` to `end`, both included.
@@ -169,6 +196,10 @@ impl Group {
     /// Makes an entry pending with a consumer, taking it from another if need be.
     pub fn assign(&mut self, id: StreamId, pending: Pending) {
         let old = self.pending.insert(id, pending);
+        self.forget_time(id, old);
+        if let Some(times) = &mut self.by_time {
+            times.insert((pending.delivered_at_ms, id));
+        }
         match old {
             Some(old) if old.consumer == pending.consumer => return,
             Some(old) => drop(self.consumer_mut(old.consumer).pending.remove(&id)),
@@ -180,6 +211,7 @@ impl Group {
     /// Removes an entry from those pending. Returns whether it was pending.
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(&id) else { return false };
+        self.forget_time(id, Some(pending));
         self.consumer_mut(pending.consumer).pending.remove(&id);
         true
     }
@@ -189,7 +221,9 @@ impl Group {
         // Estimate: nodes of a B-tree are about two thirds full.
         let pending = size_of::<StreamId>() * 2 + size_of::<Pending>();
         let names: usize = self.names.keys().map(|name| name.len() * 2 + 64).sum();
+        let times = self.by_time.as_ref().map_or(0, |times| times.len() * size_of::<(i64, StreamId)>());
         self.pending.len() * pending * 3 / 2
+            + times * 3 / 2
             + self.consumers.capacity() * size_of::<Option<Consumer>>()
             + self.vacant.capacity() * size_of::<ConsumerIndex>()
             + names
@@ -205,6 +239,10 @@ impl Group {
         assert_eq!(with_consumers, self.pending.len());
         for (id, pending) in &self.pending {
             assert!(self.consumer(pending.consumer).pending.contains(id));
+        }
+        if let Some(times) = &self.by_time {
+            let expected = self.pending.iter().map(|(&id, pending)| (pending.delivered_at_ms, id));
+            assert_eq!(*times, expected.collect());
         }
         for (name, index) in &self.names {
             assert_eq!(self.consumer(*index).name, *name);

@@ -9,6 +9,7 @@ pub mod group;
 mod id;
 mod progress;
 mod range;
+mod references;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use group::Group;
 pub use id::{IdText, NewId, StreamId};
 pub use progress::Progress;
 pub use range::{Lookup, Range, RangeBack};
+pub use references::{Deletion, References, Trimmed};
 
 use crate::types::packed::entry::Element;
 use block::Block;
