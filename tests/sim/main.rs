@@ -288,5 +288,5 @@ fn whatever_happens_all_end_with_the_same_data() {
     let counts = [copies, continued, not_continued, spilled, failovers].map(AtomicU64::into_inner);
     println!("{seeds} seeds: copies, continued, not continued, spilled, failovers: {counts:?}");
     // What never happened was not tried.
-    assert!(counts.iter().all(|count| *count > seeds / 50), "{counts:?}");
+    assert!(counts.iter().all(|count| *count > seeds / 200), "{counts:?}");
 }
