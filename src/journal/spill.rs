@@ -96,6 +96,8 @@ pub(super) struct Spill {
     /// Replicas that were cut off, with the position that each may ask for, in the order in which they left.
     pub holds: VecDeque<(u64, u64)>,
     pub last_hold: u64,
+    /// The position before which nothing is kept for anybody who is cut off.
+    pub hold_floor: u64,
     pub fetches: VecDeque<Fetch>,
     pub wake: Option<Box<dyn Fn() + Send + Sync>>,
 }

@@ -124,7 +124,8 @@ impl Journal {
         let mut state = self.state.lock();
         let is_kept = state.spill.is_on() && state.backlog.is_some();
         let place = state.readers.iter().find(|place| place.number == reader.0 && is_kept);
-        let position = place.and_then(|place| state.reach(place));
+        let floor = state.spill.hold_floor;
+        let position = place.and_then(|place| state.reach(place)).filter(|position| *position >= floor);
         let hold = position.map(|position| {
             state.spill.last_hold += 1;
             let number = state.spill.last_hold;
@@ -167,9 +168,11 @@ impl Journal {
         }
     }
 
-    /// Keeps nothing any more for replicas that were cut off: the history is another one.
+    /// Keeps nothing of what came before the present end for replicas that were cut off, or will be: the history
+    /// is another one.
     pub fn forget_holds(&self) {
         let mut state = self.state.lock();
+        state.spill.hold_floor = state.end();
         state.spill.holds.clear();
         state.forget_read();
     }
@@ -536,6 +539,14 @@ mod tests {
         append(&journal, &mut all, 50, &mut rng);
         link.read(&journal, &all);
         assert!(journal.first() > 0, "nothing is kept for the one that is gone");
+        // Of another history nothing is kept.
+        journal.retry_spill();
+        journal.forget_holds();
+        let late = journal.listen_from(journal.first(), || {}).expect("kept");
+        assert!(journal.leave_and_hold(&late).is_none());
+        let next = journal.listen_from(journal.end(), || {}).expect("kept");
+        let hold = journal.leave_and_hold(&next).expect("it is of this history");
+        journal.give_up(hold);
         // A link whose bytes cannot be read back gets no more.
         journal.retry_spill();
         (0..100).for_each(|_| append(&journal, &mut all, 50, &mut rng));

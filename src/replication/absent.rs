@@ -51,3 +51,45 @@ impl Absent {
         self.0.lock().clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Entries, Journal};
+
+    /// What is kept for so many replicas that were cut off, each from the beginning on.
+    fn holds(journal: &Journal, count: usize) -> Vec<Hold> {
+        let hold = |_| {
+            let reader = journal.listen_from(0, || {}).expect("it is kept");
+            journal.leave_and_hold(&reader).expect("there is a file")
+        };
+        (0..count).map(hold).collect()
+    }
+
+    /// Each is known by its name, too many are not remembered, and none for ever.
+    #[test]
+    fn those_who_are_gone_are_remembered_for_a_while() {
+        let journal = Journal::default();
+        journal.set_spill_waker(|| {});
+        journal.set_spill(1 << 30);
+        journal.keep(Some(1 << 20));
+        journal.append(&Entries::default());
+        let holds = holds(&journal, MOST + 3);
+        let absent = Absent::default();
+        assert_eq!(absent.add("one".into(), holds[0], 1000), None);
+        assert_eq!(absent.add("other".into(), holds[1], 2000), None);
+        assert_eq!(absent.add("one".into(), holds[2], 3000), Some(holds[0]), "it was gone before");
+        assert_eq!(absent.remove_old(5000, 3000), None);
+        assert_eq!(absent.remove_old(5001, 3000), Some(holds[1]));
+        assert_eq!(absent.remove_old(5001, 3000), None);
+        assert_eq!(absent.remove("none"), None);
+        assert_eq!((absent.remove("one"), absent.remove("one")), (Some(holds[2]), None));
+        for (number, hold) in holds[3..].iter().enumerate() {
+            let oldest = absent.add(number.to_string(), *hold, 6000);
+            assert_eq!(oldest, None, "{number}");
+        }
+        assert_eq!(absent.add("one more".into(), holds[0], 6000), Some(holds[3]));
+        absent.clear();
+        assert_eq!(absent.remove_old(u64::MAX, 0), None);
+    }
+}

@@ -155,8 +155,10 @@ impl Link {
             return Err(end);
         }
         self.replica.acknowledge(offset, on_disk, now_ms);
-        if let Some(reader) = &self.reader {
-            journal.acknowledged(reader, history.position(offset));
+        let position = history.position(offset);
+        // An offset before the stream's beginning has no position.
+        if let Some(reader) = self.reader.as_ref().filter(|_| position <= journal.end()) {
+            journal.acknowledged(reader, position);
         }
         self.replica.wake();
         Ok(())

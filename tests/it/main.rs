@@ -65,6 +65,7 @@ mod new_strings;
 mod notifications;
 mod observe;
 mod old_files;
+mod partitions;
 mod peer;
 mod peer_files;
 mod ports;

@@ -83,11 +83,24 @@ fn start(port: u16, dir: TempDir) -> Program {
     Program::start_at(port, dir, "", &["--repl-diskless-sync-delay", "0"])
 }
 
-/// A field of INFO; empty where a server of its role has none.
+/// A field of INFO; empty where a server of its role has none, or closes the connection: Sentinel has a server
+/// close those of all clients where it changes the role.
 fn field(server: &Program, name: &str) -> String {
-    let text = server.client().raw("INFO replication");
-    let mut values = text.split('~').filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    values.next().unwrap_or_default().to_owned()
+    let text = info_of(server.port()).unwrap_or_default();
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    values.next().unwrap_or_default().trim().to_owned()
+}
+
+/// INFO replication, unless the connection ends before.
+fn info_of(port: u16) -> std::io::Result<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(local(port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"INFO replication\r\n")?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Writes keys of its own to whichever server Sentinel names, as long as `running` says so, and notes those

@@ -8,6 +8,7 @@ use kvarts::shared::clock::Clock;
 
 use crate::faults::{EIO, ENOSPC, EROFS, Faults, FaultyFiles};
 use crate::harness::*;
+use crate::program::Program;
 use crate::proxy::{Proxy, Way};
 
 const MB: u64 = 1 << 20;
@@ -272,4 +273,35 @@ fn a_link_that_is_cut_again_and_again_catches_up() {
         ("1".into(), "0".into())
     );
     pair.check_gone();
+}
+
+/// A file that cannot be written is said once, however often it is tried and however many replicas are cut.
+#[test]
+fn a_file_that_cannot_be_written_is_said_once() {
+    // No file may have more than two megabytes.
+    let flags = [
+        ["--repl-diskless-sync-delay", "0"],
+        ["--repl-backlog-size", "1mb"],
+        ["--client-output-buffer-limit", "replica 4mb 0 0"],
+        ["--repl-timeout", "600"],
+    ];
+    let primary = Program::start_after("ulimit -f 4096;", &flags.concat());
+    let mut client = primary.client();
+    let replica = TestServer::with_clock(&[("repl-timeout", "600")], Clock::system());
+    let proxy = Proxy::before(primary.port());
+    replica.client().check(&format!("REPLICAOF 127.0.0.1 {}", proxy.port), "+OK~");
+    for round in 0..2 {
+        client.check(&format!("SET round {round}"), "+OK~");
+        eventually("it follows", || replica.client().raw("GET round") == format!("$1~{round}~"));
+        proxy.hold(&[Way::Down]);
+        let value = "v".repeat(256 << 10);
+        for number in 0..160 {
+            client.send(&encode(&["SET", &format!("key:{}", number % 8), &value]));
+            client.check_next("+OK~");
+        }
+        eventually("it is cut", || info(&mut client, "connected_slaves") == "0");
+        proxy.hold(&[]);
+    }
+    let said = primary.log().matches("the spill file of replicas cannot be written").count();
+    assert_eq!(said, 1, "{}", primary.log());
 }
