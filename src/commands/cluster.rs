@@ -567,7 +567,7 @@ fn add_slots(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn add_slot_ranges(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
-    if arguments.len() % 2 != 0 {
+    if !arguments.len().is_multiple_of(2) {
         return Err(CommandError::text("ERR wrong number of arguments for 'cluster|addslotsrange' command"));
     }
     let mut slots = Vec::new();
