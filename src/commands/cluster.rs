@@ -177,7 +177,7 @@ pub const COMMANDS: &[Command] = &[
             },
             Command { syntax: "[FORCE | TAKEOVER]", ..fixed("failover", -2, "3.0.0") },
             fixed("flushslots", 2, "3.0.0"),
-            Command { syntax: "node-id", ..fixed("forget", 3, "3.0.0") },
+            Command { syntax: "node-id", run: refuse_node, ..fixed("forget", 3, "3.0.0") },
             Command { syntax: "ip port [cluster-bus-port]", ..fixed("meet", -4, "3.0.0") },
             Command { syntax: "node-id | NO ONE", ..fixed("replicate", -3, "3.0.0") },
             Command {
@@ -547,6 +547,16 @@ fn order_slots(slots: &mut Vec<(usize, usize)>, words: &[&[u8]]) -> CommandResul
     slots.sort_by(|a, b| if ascending { a.1.cmp(&b.1) } else { b.1.cmp(&a.1) });
     slots.truncate(limit);
     Ok(())
+}
+
+/// Refuses a change of a node; of one that is not known, because of that.
+fn refuse_node(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    check_enabled(cx)?;
+    let cluster = &cx.server.cluster;
+    if ![&cluster.node_id, &cluster.replica_id].iter().any(|id| id.as_bytes() == arguments[2]) {
+        return Err(unknown_node(arguments[2]));
+    }
+    refuse_change(cx, arguments)
 }
 
 fn refuse_change(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {

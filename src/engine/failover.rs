@@ -76,7 +76,11 @@ impl Server {
         let replicas = self.replication.replicas.all();
         let online = replicas.iter().filter(|replica| replica.stage() == Stage::Online);
         let acknowledged = online.map(|replica| (place(replica), replica.acknowledged()));
-        let look = self.replication.failover.lock().look(self.clock.now_ms(), offset, acknowledged);
+        let now_ms = self.clock.now_ms();
+        let (look, is_over) = {
+            let mut failover = self.replication.failover.lock();
+            (failover.look(now_ms, offset, acknowledged), failover.is_over(now_ms))
+        };
         match look {
             Look::Wait => {}
             Look::TooLate => {
@@ -87,7 +91,8 @@ impl Server {
                 let _alone = self.keyspace.gate.exclusive(|| ());
                 // FAILOVER ABORT may have come in between, which is alone too.
                 if self.failover_step() == Step::InProgress {
-                    tracing::info!("Failover target {host}:{port} takes over, failing over.");
+                    let why = if is_over { "time out exceeded" } else { "it has everything" };
+                    tracing::info!("Failover target {host}:{port}: {why}, failing over.");
                     self.follow_primary(Some(Primary { host, port }));
                 }
             }

@@ -14,6 +14,7 @@ use super::request::Request;
 use crate::acl::log::Place;
 use crate::command::keys::{LockPlan, PlannedKey, for_each_key};
 use crate::command::request::resp_bytes;
+use crate::command::spec::Flags;
 use crate::config::Directive;
 use crate::error::CommandError;
 use crate::keyspace::KeyId;
@@ -226,12 +227,19 @@ impl Server {
         ended
     }
 
-    /// Ends the waits of all clients, as this server has become a replica.
+    /// Ends the waits of all clients, as this server has become a replica: but not of those that follow
+    /// redirections and said READONLY, if they only read: what they wait for comes in the primary's stream.
     pub(super) fn unblock_all(&self) {
         for client in self.clients.all() {
             let waiter = client.waiter.lock().clone();
             if let Some(waiter) = waiter {
-                self.end_wait(&waiter, EndOfWait::RoleChanged);
+                let flags = self.commands.entries()[waiter.command].spec.flags;
+                let stays = client.capa_redirect.load(Ordering::Relaxed)
+                    && client.readonly.load(Ordering::Relaxed)
+                    && flags.has(Flags::READONLY);
+                if !stays {
+                    self.end_wait(&waiter, EndOfWait::RoleChanged);
+                }
             } else if client.blocked.load(Ordering::Relaxed) {
                 // It waits for the end of a pause, and is judged again.
                 client.look();

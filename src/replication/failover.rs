@@ -78,7 +78,7 @@ impl Failover {
         if self.step != Step::WaitsForSync {
             return Look::Wait;
         }
-        let is_over = self.end_ms.is_some_and(|end_ms| now_ms >= end_ms);
+        let is_over = self.is_over(now_ms);
         let found = match &self.target {
             Some(target) if is_over && self.is_forced => Some(target.clone()),
             _ if is_over => return Look::TooLate,
@@ -90,6 +90,11 @@ impl Failover {
         let Some(place) = found else { return Look::Wait };
         (self.step, self.target) = (Step::InProgress, Some(place.clone()));
         Look::Follow(place)
+    }
+
+    /// Whether its time is over.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        self.end_ms.is_some_and(|end_ms| now_ms >= end_ms)
     }
 
     /// Ends it, done or given up.

@@ -239,7 +239,6 @@ fn changes_of_the_slots_are_refused() {
         "DELSLOTSRANGE 1 2",
         "FAILOVER",
         "FLUSHSLOTS",
-        "FORGET x",
         "MEET 127.0.0.1 1",
         "REPLICATE x",
         "RESET",
@@ -251,6 +250,9 @@ fn changes_of_the_slots_are_refused() {
             "-ERR this node owns all slots of its cluster, and that cannot be changed~",
         );
     }
+    client.check("CLUSTER FORGET x", "-ERR Unknown node x~");
+    let own = client.value("CLUSTER MYID").text();
+    assert!(client.raw(&format!("CLUSTER FORGET {own}")).starts_with("-ERR this node owns all slots"));
     client.check("CLUSTER", "-ERR wrong number of arguments for 'cluster' command~");
     client.check("CLUSTER BLAH", "-ERR unknown subcommand 'BLAH'. Try CLUSTER HELP.~");
 }

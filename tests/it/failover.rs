@@ -107,6 +107,10 @@ fn nobody_hangs_when_the_role_changes() {
     }
     waits.send_command("BLPOP never 0");
     waits_redirected.send_command("BLPOP never 0");
+    let mut stays = old.client();
+    stays.check("CLIENT CAPA redirect", "+OK~");
+    stays.check("READONLY", "+OK~");
+    stays.send_command("XREAD BLOCK 0 STREAMS stream $");
     transaction.check("MULTI", "+OK~");
     transaction.check("SET k v", "+QUEUED~");
     let mut redirected_transaction = old.client();
@@ -114,7 +118,7 @@ fn nobody_hangs_when_the_role_changes() {
     redirected_transaction.check("MULTI", "+OK~");
     redirected_transaction.check("SET k v", "+QUEUED~");
     subscriber.check("SUBSCRIBE channel", "*3~$9~subscribe~$7~channel~:1~");
-    eventually("both wait", || old.info("blocked_clients") == "2");
+    eventually("all wait", || old.info("blocked_clients") == "3");
     old.client().check("FAILOVER", "+OK~");
     let unblocked =
         "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)~";
@@ -137,6 +141,8 @@ fn nobody_hangs_when_the_role_changes() {
     redirected.check("GET k", "$-1~");
     redirected.check("READWRITE", "+OK~");
     redirected.check("GET k", &to_new);
+    new.client().check("XADD stream 1-1 f v", "$3~1-1~");
+    stays.check_next("*1~*2~$6~stream~*1~*2~$3~1-1~*2~$1~f~$1~v~");
     new.client().raw("PUBLISH channel hello");
     subscriber.check_next("*3~$7~message~$7~channel~$5~hello~");
 }
