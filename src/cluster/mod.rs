@@ -23,7 +23,7 @@ pub struct ClusterState {
     given: Mutex<Vec<bool>>,
 }
 
-/// Why slots cannot be given.
+/// A slot that was given before, so that it cannot be given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotGiven(pub usize);
 

@@ -75,7 +75,14 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// Waits for a list at one of these arguments.
-fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64>, nothing: EmptyReply) {
+/// Has the client wait until one of the lists that these arguments name has an element; `nothing` is the reply
+/// when the time is over.
+pub(super) fn wait(
+    cx: &mut Context<'_>,
+    keys: std::ops::Range<usize>,
+    until_ms: Option<u64>,
+    nothing: EmptyReply,
+) {
     cx.wait_for(WaitFor {
         keys,
         type_name: "list",

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::command::{Category, Family, Flags, Group, KeySpec, args};
+use crate::commands::list::blocking::wait;
 use crate::commands::list::elements::{after_pop, ends_of_move, push_event};
 use crate::commands::shared::collection;
 use crate::engine::command::Command;
@@ -11,7 +12,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::number::parse_i64;
-use crate::shared::waiter::{EmptyReply, WaitFor};
+use crate::shared::waiter::EmptyReply;
 use crate::types::list::{End, List};
 
 const KEYS: &[KeySpec] = &[
@@ -175,15 +176,7 @@ fn blmovem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let wanted = Move::parse(arguments, 6)?;
     let until_ms = args::wait_seconds(arguments[5], cx.keys.now_ms)?;
     if !wanted.run(cx, arguments)? {
-        cx.wait_for(WaitFor {
-            keys: 1..2,
-            type_name: "list",
-            wants_loss: false,
-            until_ms,
-            acks: None,
-            nothing: EmptyReply::NullArray,
-            request: None,
-        });
+        wait(cx, 1..2, until_ms, EmptyReply::NullArray);
     }
     Ok(())
 }

@@ -63,7 +63,8 @@ const fn popping(name: &'static str) -> Command {
     }
 }
 
-fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64>) {
+/// Has the client wait until one of the sorted sets that these arguments name has a member.
+pub(super) fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms: Option<u64>) {
     cx.wait_for(WaitFor {
         keys,
         type_name: "zset",

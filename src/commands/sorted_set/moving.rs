@@ -2,6 +2,7 @@
 
 use crate::command::{Category, Family, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection;
+use crate::commands::sorted_set::blocking::wait;
 use crate::commands::sorted_set::entered::{enter_added, enter_removed};
 use crate::commands::sorted_set::window::score_bound;
 use crate::engine::command::Command;
@@ -9,7 +10,6 @@ use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
 use crate::primitives::number::parse_i64;
-use crate::shared::waiter::{EmptyReply, WaitFor};
 use crate::types::zset::{ScoreBound, ZSet};
 
 const KEYS: &[KeySpec] = &[
@@ -199,15 +199,7 @@ fn bzmove(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.null_array();
         return Ok(());
     }
-    cx.wait_for(WaitFor {
-        keys: 1..2,
-        type_name: "zset",
-        wants_loss: false,
-        until_ms,
-        acks: None,
-        nothing: EmptyReply::NullArray,
-        request: None,
-    });
+    wait(cx, 1..2, until_ms);
     Ok(())
 }
 

@@ -36,7 +36,8 @@ const UNWRITTEN_MAX: u64 = 256 << 20;
 /// rewrite.
 const KEPT_MAX: u64 = 32 << 20;
 
-/// Time in which changes gather before they are written, unless replies wait for them.
+/// Time in which changes gather before they are written; where replies wait for them, the longest such time
+/// (see `Writer::gather`).
 const GATHER: Duration = Duration::from_millis(2);
 
 /// Pause between two tries to write or sync what could not be.
