@@ -10,8 +10,8 @@ use kvarts::shared::pause::{FOR_EVER_MS, Purpose, Scope};
 use crate::harness::*;
 use crate::wire::words;
 
-/// The requests of one test: by itself, in a pipeline, a transaction, a script without keys (which runs
-/// alone), and one on the whole keyspace.
+/// The requests of one test: one by itself, a pipeline, transactions, and a script without keys, which runs
+/// alone behind the gate.
 const WRITES: [&str; 5] = [
     "INCR n",
     "INCR n|INCR n|GET n",
