@@ -36,7 +36,7 @@ pub(super) fn values(kind: Kind) -> String {
         Kind::Words => "words".to_owned(),
         Kind::SavePoints => "seconds changes ...".to_owned(),
         Kind::OutputBufferLimits => "class hard soft seconds ...".to_owned(),
-        Kind::KeyspaceEvents => "letters of Ag$lshzxeKEtmdn".to_owned(),
+        Kind::KeyspaceEvents => "letters of Ag$lshzxeKEtmdnocSTIV".to_owned(),
         Kind::OomScores => "three numbers".to_owned(),
         Kind::Percentiles => "numbers from 0 to 100".to_owned(),
         Kind::ShutdownFlags => "default, save, nosave, now, force, safe, failover".to_owned(),

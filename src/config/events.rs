@@ -5,7 +5,7 @@ use std::fmt;
 /// A set of event classes and of the channels they are published on. The bits are those of the directive's
 /// number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct KeyspaceEvents(u16);
+pub struct KeyspaceEvents(u32);
 
 /// The letters in the order they are shown, with their bits; `A` stands for the first ten together.
 const LETTERS: &[(u8, KeyspaceEvents)] = &[
@@ -20,10 +20,20 @@ const LETTERS: &[(u8, KeyspaceEvents)] = &[
     (b't', KeyspaceEvents::STREAM),
     (b'd', KeyspaceEvents::MODULE),
     (b'n', KeyspaceEvents::NEW),
+    (b'o', KeyspaceEvents::OVERWRITTEN),
+    (b'c', KeyspaceEvents::TYPE_CHANGED),
     (b'K', KeyspaceEvents::KEYSPACE),
     (b'E', KeyspaceEvents::KEYEVENT),
     (b'm', KeyspaceEvents::MISS),
+    (b'S', KeyspaceEvents::SUBKEYSPACE),
+    (b'T', KeyspaceEvents::SUBKEYEVENT),
+    (b'I', KeyspaceEvents::SUBKEYSPACE_ITEM),
+    (b'V', KeyspaceEvents::SUBKEYSPACE_EVENT),
 ];
+
+/// Classes that are no part of `A`, and yet are not shown beside it.
+const BESIDE_ALL: KeyspaceEvents =
+    KeyspaceEvents::NEW.and(KeyspaceEvents::OVERWRITTEN).and(KeyspaceEvents::TYPE_CHANGED);
 
 impl KeyspaceEvents {
     /// `K`: publish on `__keyspace@<db>__:<key>`.
@@ -54,7 +64,21 @@ impl KeyspaceEvents {
     pub const MODULE: Self = Self(1 << 13);
     /// `n`: keys that are new. Not part of `A`.
     pub const NEW: Self = Self(1 << 14);
-    /// `A`: every class but `m` and `n`.
+    /// `o`: keys whose value was replaced by another one. Not part of `A`.
+    pub const OVERWRITTEN: Self = Self(1 << 15);
+    /// `c`: keys whose value was replaced by one of another type. Not part of `A`.
+    pub const TYPE_CHANGED: Self = Self(1 << 16);
+    /// `S`: publish fields on `__subkeyspace@<db>__:<key>`.
+    pub const SUBKEYSPACE: Self = Self(1 << 17);
+    /// `T`: publish fields on `__subkeyevent@<db>__:<event>`.
+    pub const SUBKEYEVENT: Self = Self(1 << 18);
+    /// `I`: publish on `__subkeyspaceitem@<db>__:<key>\n<field>`.
+    pub const SUBKEYSPACE_ITEM: Self = Self(1 << 19);
+    /// `V`: publish fields on `__subkeyspaceevent@<db>__:<event>|<key>`.
+    pub const SUBKEYSPACE_EVENT: Self = Self(1 << 20);
+    /// `STIV`: all channels that tell of fields.
+    pub const SUBKEYS: Self = Self(0b1111 << 17);
+    /// `A`: every class but `m`, `n`, `o` and `c`.
     pub const ALL: Self = Self(0b10_0111_1111_1100);
 
     /// Reads the letters in any order; `None` when one is unknown.
@@ -77,7 +101,7 @@ impl KeyspaceEvents {
 
     /// The set with these bits.
     pub fn from_bits(bits: i64) -> Self {
-        Self(u16::try_from(bits).unwrap_or_default())
+        Self(u32::try_from(bits).unwrap_or_default())
     }
 
     /// Whether all of `other` is in this set.
@@ -85,22 +109,28 @@ impl KeyspaceEvents {
         self.0 & other.0 == other.0
     }
 
+    /// Both sets together.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether nothing is published, since no class or no channel is chosen.
     pub const fn is_silent(self) -> bool {
-        let channels = Self::KEYSPACE.0 | Self::KEYEVENT.0;
+        let channels = Self::KEYSPACE.0 | Self::KEYEVENT.0 | Self::SUBKEYS.0;
         self.0 & channels == 0 || self.0 & !channels == 0
     }
 }
 
 impl fmt::Display for KeyspaceEvents {
-    /// The letters as `CONFIG GET` shows them. Beside `A`, Valkey leaves `n` out, and so does this.
+    /// The letters as `CONFIG GET` shows them. Beside `A`, Redis and Valkey leave `n`, `o` and `c` out, and
+    /// so does this.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.contains(Self::ALL);
         if all {
             formatter.write_str("A")?;
         }
         for &(letter, bits) in LETTERS {
-            let covered = all && (Self::ALL.contains(bits) || bits == Self::NEW);
+            let covered = all && Self::ALL.and(BESIDE_ALL).contains(bits);
             if self.contains(bits) && !covered {
                 write!(formatter, "{}", char::from(letter))?;
             }
@@ -124,6 +154,12 @@ mod tests {
             ("n", "n"),
             ("Kxn", "xnK"),
             ("AmnKE", "AKEm"),
+            ("E$ocn", "$nocE"),
+            ("oc", "oc"),
+            ("mnocEK$", "$nocKEm"),
+            ("KEg$lshzxetdmnocA", "AKEm"),
+            ("VITShKEm", "hKEmSTIV"),
+            ("ASTIVoc", "ASTIV"),
             ("", ""),
         ] {
             assert_eq!(
@@ -140,11 +176,13 @@ mod tests {
         assert_eq!(silent(b"A"), Some(true));
         assert_eq!(silent(b"KE"), Some(true));
         assert_eq!(silent(b"Kx"), Some(false));
+        assert_eq!(silent(b"STIV"), Some(true));
+        assert_eq!(silent(b"hI"), Some(false));
     }
 
     #[test]
     fn bits_go_there_and_back() {
-        let events = KeyspaceEvents::parse(b"KEAmn");
+        let events = KeyspaceEvents::parse(b"KEAmnocSTIV");
         assert_eq!(events.map(|events| KeyspaceEvents::from_bits(events.bits())), events);
     }
 }

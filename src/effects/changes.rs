@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use super::key_queue::KeyQueue;
 use super::told::{Told, word_of_removal};
 use super::{Effects, Message};
+use crate::config::KeyspaceEvents;
 use crate::journal::Mark;
 use crate::keyspace::change::{ChangeSink, EventClass};
 use crate::keyspace::key_hash::HashedKey;
@@ -48,11 +49,23 @@ impl Cause {
 struct Held {
     key: KeyId,
     hash: u64,
-    /// Class and name of the event; `None` where the key changed without one (a flushed or swapped database).
-    event: Option<(EventClass, &'static str)>,
-    /// How the change came about; `None` where it neither aborts transactions that WATCH the key nor
-    /// invalidates copies.
-    cause: Option<Cause>,
+    what: What,
+}
+
+/// What is reported of a change.
+#[derive(Debug)]
+enum What {
+    /// The key changed.
+    Key {
+        /// Class and name of the event; `None` where the key changed without one (a flushed or swapped
+        /// database).
+        event: Option<(EventClass, &'static str)>,
+        /// How the change came about; `None` where it neither aborts transactions that WATCH the key nor
+        /// invalidates copies.
+        cause: Option<Cause>,
+    },
+    /// These fields are what the event of this name was about.
+    Fields(&'static str, Vec<Box<[u8]>>),
 }
 
 /// What an undoable transaction reports once it is committed.
@@ -148,8 +161,12 @@ impl<'s> ChangeBuffer<'s> {
         }
         for held in kept.changes {
             let key = HashedKey { bytes: &held.key.1, hash: held.hash };
-            if self.listens() {
-                self.tell(held.key.0, &key, held.event, held.cause);
+            match held.what {
+                What::Key { event, cause } if self.listens() => self.tell(held.key.0, &key, event, cause),
+                What::Key { .. } => {}
+                What::Fields(event, fields) => {
+                    self.fields(held.key.0, &key, event, fields.iter().map(|field| &**field));
+                }
             }
         }
         for message in kept.messages {
@@ -188,6 +205,41 @@ impl<'s> ChangeBuffer<'s> {
         }
     }
 
+    /// Reports that a value took the place of another one, of `another_type` or not, which is beside the event
+    /// of the command.
+    #[inline]
+    pub fn overwritten(&self, database: usize, key: &HashedKey<'_>, another_type: bool) {
+        const CLASSES: KeyspaceEvents = KeyspaceEvents::OVERWRITTEN.and(KeyspaceEvents::TYPE_CHANGED);
+        if !self.effects.publishes(CLASSES) || self.is_silent() {
+            return;
+        }
+        self.tell(database, key, Some((EventClass::OVERWRITTEN, "overwritten")), None);
+        if another_type {
+            self.tell(database, key, Some((EventClass::TYPE_CHANGED, "type_changed")), None);
+        }
+    }
+
+    /// Reports the fields of a hash that an event was about, which was reported before.
+    #[inline]
+    pub fn fields<'f>(
+        &self,
+        database: usize,
+        key: &HashedKey<'_>,
+        event: &'static str,
+        fields: impl ExactSizeIterator<Item = &'f [u8]> + Clone,
+    ) {
+        if !self.effects.publishes(KeyspaceEvents::SUBKEYS) || self.is_silent() || fields.len() == 0 {
+            return;
+        }
+        match self.kept() {
+            Some(mut kept) => {
+                let what = What::Fields(event, fields.map(Into::into).collect());
+                kept.changes.push(Held { key: (database, key.bytes.into()), hash: key.hash, what });
+            }
+            None => self.effects.subkey_event(database, key, event, fields),
+        }
+    }
+
     /// Sends a message, or keeps it with the changes. Returns the number of its receivers; of a kept one, of
     /// those there are now.
     pub fn publish(&self, message: Message) -> usize {
@@ -219,7 +271,8 @@ impl<'s> ChangeBuffer<'s> {
         cause: Option<Cause>,
     ) {
         if let Some(mut kept) = self.kept() {
-            kept.changes.push(Held { key: (database, key.bytes.into()), hash: key.hash, event, cause });
+            let what = What::Key { event, cause };
+            kept.changes.push(Held { key: (database, key.bytes.into()), hash: key.hash, what });
             return;
         }
         if let Some((class, event)) = event {
@@ -294,6 +347,8 @@ impl ChangeSink for ChangeBuffer<'_> {
         let mut words: Vec<&[u8]> = vec![b"HDEL", key.bytes];
         words.extend(fields.iter().map(|field| &**field));
         self.enter_own(database, &words);
+        self.changed(database, key, EventClass::HASH, "hexpired");
+        self.fields(database, key, "hexpired", fields.iter().map(|field| &**field));
     }
 
     fn swapped(&self, first: usize, second: usize) {

@@ -4,6 +4,7 @@
 
 pub mod changes;
 mod key_queue;
+mod subkeys;
 pub(crate) mod told;
 pub mod tracking;
 pub mod wait_queues;
@@ -85,9 +86,20 @@ impl Effects {
             || self.tracking.any()
     }
 
+    /// What `notify-keyspace-events` asks for.
+    fn wanted(&self) -> KeyspaceEvents {
+        KeyspaceEvents::from_bits(self.events.load(Ordering::Relaxed))
+    }
+
     /// Milliseconds of Unix time, by which the soft output limits of receivers are measured.
     pub(super) fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// Whether events of one of these classes are published and anybody hears them; one or two relaxed loads.
+    #[inline]
+    pub fn publishes(&self, classes: KeyspaceEvents) -> bool {
+        self.events.load(Ordering::Relaxed) & classes.bits() != 0 && self.pubsub.is_heard()
     }
 
     /// Publishes a keyspace event where `notify-keyspace-events` asks for its class.

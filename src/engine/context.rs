@@ -18,7 +18,7 @@ use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::prefetch;
 use crate::keyspace::reaper::FreeReason;
-use crate::keyspace::record::{Record, ValueRef};
+use crate::keyspace::record::{Record, RecordBox, ValueRef};
 use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
 use crate::shared::stats::Counter;
@@ -234,6 +234,40 @@ impl<'a> Context<'a> {
     pub fn noted(&mut self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         self.dirty += 1;
         self.changes.noted(self.keys.database, key, class, event);
+    }
+
+    /// Stores a record under a key of the selected database and frees the one whose place it takes, which is
+    /// told with the events `overwritten` and `type_changed`.
+    pub fn put(&mut self, key: &HashedKey<'_>, record: RecordBox) {
+        let new_type = record.type_name();
+        let old = self.keys.put(key, record);
+        self.tell_overwritten(self.keys.database, key, old.as_deref(), new_type);
+        self.keys.discard(old);
+    }
+
+    /// Publishes that a value of this type took the place of another one, if there was any.
+    #[inline]
+    pub fn tell_overwritten(
+        &self,
+        database: usize,
+        key: &HashedKey<'_>,
+        old: Option<&Record>,
+        new_type: &'static str,
+    ) {
+        if let Some(old) = old {
+            self.changes.overwritten(database, key, old.type_name() != new_type);
+        }
+    }
+
+    /// Publishes the fields of a hash that an event was about, which was told before.
+    #[inline]
+    pub fn tell_fields<'f>(
+        &self,
+        key: &HashedKey<'_>,
+        event: &'static str,
+        fields: impl ExactSizeIterator<Item = &'f [u8]> + Clone,
+    ) {
+        self.changes.fields(self.keys.database, key, event, fields);
     }
 
     /// Deletes a key that a command emptied, with the `del` event; the change itself was told already.

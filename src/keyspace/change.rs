@@ -28,6 +28,10 @@ impl EventClass {
     pub const STREAM: EventClass = EventClass(KeyspaceEvents::STREAM);
     /// `m`: a key that was asked for is not there.
     pub const KEY_MISS: EventClass = EventClass(KeyspaceEvents::MISS);
+    /// `o`: a value that took the place of another one.
+    pub const OVERWRITTEN: EventClass = EventClass(KeyspaceEvents::OVERWRITTEN);
+    /// `c`: a value of another type than the one whose place it took.
+    pub const TYPE_CHANGED: EventClass = EventClass(KeyspaceEvents::TYPE_CHANGED);
     /// `n`: a new key.
     pub const NEW: EventClass = EventClass(KeyspaceEvents::NEW);
 }
@@ -44,7 +48,7 @@ pub trait ChangeSink {
     /// `key` changed without an event of its own: its database was flushed or swapped.
     fn touched(&self, database: usize, key: &HashedKey<'_>);
 
-    /// Fields of the hash under `key` ended and were removed.
+    /// Fields of the hash under `key` ended and were removed, which is an event of its own.
     fn fields_ended(&self, database: usize, key: &HashedKey<'_>, fields: &[Box<[u8]>]);
 
     /// The database with this number was flushed, or, for a client of that database, `all` of them. Nothing

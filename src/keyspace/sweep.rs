@@ -49,7 +49,6 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
                         swept.expired_fields += fields.len() as u64;
                         let key = database.hasher().key(&key);
                         changes.fields_ended(number, &key, &fields);
-                        changes.changed(number, &key, EventClass::HASH, "hexpired");
                         if let Some(record) = emptied {
                             changes.changed(number, &key, EventClass::GENERIC, "del");
                             keyspace.reaper.discard(record, FreeReason::Expired);

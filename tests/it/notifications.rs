@@ -296,3 +296,273 @@ fn what_takes_the_place_of_a_key_is_new() {
     assert_eq!(next(&mut listener), "__keyevent@0__:rename_to k");
     listener.check_silent();
 }
+
+/// Sends each command and expects its events, as `event key`.
+fn check_events(listener: &mut Client, client: &mut Client, commands: &[(&str, &[&str])]) {
+    for (command, events) in commands {
+        client.send_command(command);
+        let reply = client.read();
+        assert!(!matches!(reply, Value::Error(_)), "{command}: {reply:?}");
+        for event in *events {
+            assert_eq!(next(listener), format!("__keyevent@0__:{event}"), "{command}");
+        }
+        listener.check_silent();
+    }
+}
+
+/// What a value takes the place of is told: before the event of commands that store, behind that of those that
+/// move whole keys. Each line is what Redis 8.6 does.
+#[test]
+fn values_in_the_place_of_others_are_told() {
+    let (_server, mut listener, mut client) = listening("EAnoc");
+    client.check("CONFIG GET notify-keyspace-events", "*2~$22~notify-keyspace-events~$2~AE~");
+    check_events(
+        &mut listener,
+        &mut client,
+        &[
+            ("SET k v", &["new k", "set k"][..]),
+            ("SET k w", &["overwritten k", "set k"]),
+            ("SET k 5 GET", &["overwritten k", "set k"]),
+            ("SET k a-value-that-is-longer-than-the-record-that-is-there", &["overwritten k", "set k"]),
+            ("SETEX k 100 v", &["overwritten k", "set k", "expire k"]),
+            ("SET k x KEEPTTL", &["overwritten k", "set k"]),
+            ("GETSET k v", &["overwritten k", "set k"]),
+            ("SETNX k v", &[]),
+            ("SET k v NX", &[]),
+            ("MSET k 1 j 2", &["overwritten k", "set k", "new j", "set j"]),
+            ("MSETNX k 1", &[]),
+            ("INCR k", &["incrby k"]),
+            ("APPEND k x", &["append k"]),
+            ("SETRANGE k 0 a", &["setrange k"]),
+            ("INCRBYFLOAT j 1.5", &["incrbyfloat j"]),
+            ("SETBIT k 0 1", &["setbit k"]),
+            ("RPUSH l a", &["new l", "rpush l"]),
+            ("SET l v", &["overwritten l", "type_changed l", "set l"]),
+            ("DEL l k j", &["del l", "del k", "del j"]),
+            ("SADD s a b", &["new s", "sadd s"]),
+            ("SADD s2 b", &["new s2", "sadd s2"]),
+            ("SUNIONSTORE s s s2", &["overwritten s", "sunionstore s"]),
+            ("SINTERSTORE l s s2", &["new l", "sinterstore l"]),
+            ("RPUSH li 3 1 2", &["new li", "rpush li"]),
+            ("SORT li STORE li", &["overwritten li", "sortstore li"]),
+            ("SORT li STORE s", &["overwritten s", "type_changed s", "sortstore s"]),
+            ("SINTERSTORE s nothing", &["del s"]),
+            ("ZADD z 1 a", &["new z", "zadd z"]),
+            ("ZUNIONSTORE z 1 z", &["overwritten z", "zunionstore z"]),
+            ("ZRANGESTORE li z 0 -1", &["overwritten li", "type_changed li", "zrangestore li"]),
+            ("GEOADD g 10 10 m", &["new g", "zadd g"]),
+            ("GEOSEARCHSTORE li g FROMLONLAT 10 10 BYRADIUS 1 km", &["overwritten li", "geosearchstore li"]),
+            ("GEORADIUS g 10 10 1 km STORE s2", &["overwritten s2", "type_changed s2", "georadiusstore s2"]),
+            ("SET a 1", &["new a", "set a"]),
+            ("SET b 2", &["new b", "set b"]),
+            ("RENAME a b", &["new b", "rename_from a", "rename_to b", "overwritten b"]),
+            ("RENAME b l", &["new l", "rename_from b", "rename_to l", "overwritten l", "type_changed l"]),
+            ("COPY l a", &["new a", "copy_to a"]),
+            ("COPY l a REPLACE", &["new a", "copy_to a", "overwritten a"]),
+            ("COPY z a REPLACE", &["new a", "copy_to a", "overwritten a", "type_changed a"]),
+            ("PFADD h a", &["new h", "pfadd h"]),
+            ("PFADD h2 b", &["new h2", "pfadd h2"]),
+            ("PFMERGE h h2", &["pfadd h"]),
+            ("BITOP OR a h h2", &["overwritten a", "type_changed a", "set a"]),
+            ("BITOP OR a l", &["overwritten a", "set a"]),
+            ("HSET hh f v", &["new hh", "hset hh"]),
+            ("SET hh v", &["overwritten hh", "type_changed hh", "set hh"]),
+            ("MSETEX 2 z a hh c", &["overwritten z", "type_changed z", "set z", "overwritten hh", "set hh"]),
+            ("MSETNX l5 a l5 b", &["new l5", "set l5", "overwritten l5", "set l5"]),
+        ],
+    );
+    let Value::Bulk(payload) = client.value("DUMP l5") else { panic!("a payload") };
+    assert_eq!(client.call(&[&b"RESTORE"[..], b"li", b"0", &payload, b"REPLACE"]).text(), "OK");
+    for event in ["new li", "restore li", "overwritten li", "type_changed li"] {
+        assert_eq!(next(&mut listener), format!("__keyevent@0__:{event}"));
+    }
+    assert_eq!(client.call(&[&b"RESTORE"[..], b"li", b"1", &payload, b"REPLACE", b"ABSTTL"]).text(), "OK");
+    assert_eq!(next(&mut listener), "__keyevent@0__:del li");
+    listener.check_silent();
+    client.check("CONFIG SET notify-keyspace-events Kc", "+OK~");
+    client.check("SET k v", "+OK~");
+    client.check("SET k w", "+OK~");
+    client.check("LPUSH r v", ":1~");
+    client.check("SET r v", "+OK~");
+    assert_eq!(next(&mut listener), "__keyspace@0__:r type_changed");
+    listener.check_silent();
+}
+
+/// A pipeline, a transaction, a script and several requests tell the same, and what is undone tells nothing.
+#[test]
+fn replaced_values_are_told_however_the_request_comes() {
+    let (server, mut listener, mut client) = listening("Eoc");
+    client.check("MSET a 1 b 2", "+OK~");
+    client.check("LPUSH l v", ":1~");
+    for _ in 0..3 {
+        client.send_command("SET a v");
+        client.send_command("SET b v");
+    }
+    for _ in 0..6 {
+        client.check_next("+OK~");
+        assert!(next(&mut listener).starts_with("__keyevent@0__:overwritten "));
+    }
+    client.check("MULTI", "+OK~");
+    client.check("SET a w", "+QUEUED~");
+    client.check("EXEC", "*1~+OK~");
+    assert_eq!(next(&mut listener), "__keyevent@0__:overwritten a");
+    client.check(r#"EVAL "return redis.call('set', KEYS[1], 'x')" 1 l"#, "+OK~");
+    assert_eq!(next(&mut listener), "__keyevent@0__:overwritten l");
+    assert_eq!(next(&mut listener), "__keyevent@0__:type_changed l");
+    client.check("MULTI ATOMIC", "+OK~");
+    client.check("SET a w", "+QUEUED~");
+    client.check("LPUSH a v", "+QUEUED~");
+    drop(client.value("EXEC"));
+    listener.check_silent();
+    client.check("MULTI ATOMIC", "+OK~");
+    client.check("SET a w", "+QUEUED~");
+    client.check("EXEC", "*1~+OK~");
+    assert_eq!(next(&mut listener), "__keyevent@0__:overwritten a");
+    // A value that has ended is not overwritten, though nobody has removed it yet.
+    client.check("SET gone v PX 100", "+OK~");
+    drop(server.client().value("DEBUG SET-ACTIVE-EXPIRE 0"));
+    server.handle().server().clock.advance_ms(100);
+    client.check("SET gone w", "+OK~");
+    listener.check_silent();
+}
+
+/// Events of hashes with the fields that they are about: commands in order, each with its messages of the kind
+/// `subkeyspace`.
+#[test]
+fn fields_of_hashes_are_told() {
+    let server = TestServer::with(&[("notify-keyspace-events", "Sh")]);
+    let (mut listener, mut client) = (server.client(), server.client());
+    listener.check("PSUBSCRIBE __*", "*3~$10~psubscribe~$3~__*~:1~");
+    for (command, events) in [
+        ("HSET k a 1 b 2", &["hset|1:a,1:b"][..]),
+        ("HSET k a 1 a 2", &["hset|1:a,1:a"]),
+        ("HMSET k c 1", &["hset|1:c"]),
+        ("HSETNX k a 1", &[]),
+        ("HSETNX k d 1", &["hset|1:d"]),
+        ("HSET k \"\" 1 \"x,1:y|\" 2", &["hset|0:,6:x,1:y|"]),
+        ("HDEL k none", &[]),
+        ("HDEL k \"\" none \"x,1:y|\"", &["hdel|0:,6:x,1:y|"]),
+        ("HGETDEL k FIELDS 2 d none", &["hdel|1:d"]),
+        ("HINCRBY k a 1", &["hincrby|1:a"]),
+        ("HINCRBYFLOAT k a 1.5", &["hincrbyfloat|1:a"]),
+        ("HEXPIRE k 100 FIELDS 3 a none b", &["hexpire|1:a,1:b"]),
+        ("HEXPIRE k 100 NX FIELDS 2 a c", &["hexpire|1:c"]),
+        ("HPERSIST k FIELDS 3 a b none", &["hpersist|1:a,1:b"]),
+        ("HGETEX k FIELDS 1 a", &[]),
+        ("HGETEX k PX 1000 FIELDS 2 a b", &["hexpire|1:a,1:b"]),
+        ("HGETEX k PERSIST FIELDS 2 a none", &["hpersist|1:a"]),
+        ("HSETEX k EX 100 FIELDS 2 a 1 e 2", &["hset|1:a,1:e", "hexpire|1:a,1:e"]),
+        ("HSETEX k KEEPTTL FIELDS 1 a 2", &["hset|1:a"]),
+        ("HPEXPIREAT k 1 FIELDS 2 a e", &["hexpired|1:a,1:e"]),
+        ("HSETEX k PXAT 1 FIELDS 1 f 1", &["hset|1:f", "hexpire|1:f", "hexpired|1:f"]),
+        ("HGETALL k", &[]),
+        ("SET s v", &[]),
+        ("SADD m v", &[]),
+        ("COPY k j", &[]),
+        ("DEL j", &[]),
+    ] {
+        client.send_command(command);
+        let reply = client.read();
+        assert!(!matches!(reply, Value::Error(_)), "{command}: {reply:?}");
+        for event in events {
+            assert_eq!(next(&mut listener), format!("__subkeyspace@0__:k {event}"), "{command}");
+        }
+        listener.check_silent();
+    }
+    // Those whose time is over together are told together.
+    client.check("HSET h p 1 q 2 r 3", ":3~");
+    assert_eq!(next(&mut listener), "__subkeyspace@0__:h hset|1:p,1:q,1:r");
+    client.check("HPEXPIRE h 100 FIELDS 3 p q r", "*3~:1~:1~:1~");
+    assert_eq!(next(&mut listener), "__subkeyspace@0__:h hexpire|1:p,1:q,1:r");
+    server.advance_ms(100);
+    let told = next(&mut listener);
+    let mut fields: Vec<&str> = told.rsplit_once('|').expect("fields").1.split(',').collect();
+    fields.sort_unstable();
+    assert_eq!(
+        (fields, told.starts_with("__subkeyspace@0__:h hexpired|")),
+        (vec!["1:p", "1:q", "1:r"], true)
+    );
+    listener.check_silent();
+}
+
+/// A field that has ended and was not removed yet is told before what sets it anew.
+#[test]
+fn fields_that_ended_before_a_command_are_told() {
+    let server = TestServer::with(&[("notify-keyspace-events", "Sh")]);
+    let (mut listener, mut client) = (server.client(), server.client());
+    drop(server.client().value("DEBUG SET-ACTIVE-EXPIRE 0"));
+    listener.check("PSUBSCRIBE __*", "*3~$10~psubscribe~$3~__*~:1~");
+    for (command, event) in [
+        ("HSET k g 1 f 1", "hset|1:g,1:f"),
+        ("HMSET k f 1", "hset|1:f"),
+        ("HSETNX k f 1", "hset|1:f"),
+        ("HINCRBY k f 1", "hincrby|1:f"),
+        ("HINCRBYFLOAT k f 1.5", "hincrbyfloat|1:f"),
+        ("HSETEX k KEEPTTL FIELDS 2 g 1 f 2", "hset|1:g,1:f"),
+    ] {
+        drop(client.value("HSETEX k PX 10 FIELDS 1 f 1"));
+        for event in ["hset|1:f", "hexpire|1:f"] {
+            assert_eq!(next(&mut listener), format!("__subkeyspace@0__:k {event}"));
+        }
+        server.handle().server().clock.advance_ms(10);
+        drop(client.value(command));
+        assert_eq!(next(&mut listener), "__subkeyspace@0__:k hexpired|1:f", "{command}");
+        assert_eq!(next(&mut listener), format!("__subkeyspace@0__:k {event}"), "{command}");
+    }
+    listener.check_silent();
+}
+
+#[test]
+fn fields_are_told_on_four_kinds_of_channels() {
+    let server = TestServer::with(&[("notify-keyspace-events", "KEhSTIV")]);
+    let (mut listener, mut client) = (server.client(), server.client());
+    client.check("CONFIG GET notify-keyspace-events", "*2~$22~notify-keyspace-events~$7~hKESTIV~");
+    listener.check("PSUBSCRIBE __*", "*3~$10~psubscribe~$3~__*~:1~");
+    client.check("SELECT 2", "+OK~");
+    client.check("HSET key f 1 other 2", ":2~");
+    for message in [
+        "__keyspace@2__:key hset",
+        "__keyevent@2__:hset key",
+        "__subkeyspace@2__:key hset|1:f,5:other",
+        "__subkeyevent@2__:hset 3:key|1:f,5:other",
+        "__subkeyspaceitem@2__:key\nf hset",
+        "__subkeyspaceitem@2__:key\nother hset",
+        "__subkeyspaceevent@2__:hset|key 1:f,5:other",
+    ] {
+        assert_eq!(next(&mut listener), message);
+    }
+    // In a channel's name a line break parts the key from the field.
+    client.call(&[&b"HDEL"[..], b"k\ney", b"f"]);
+    client.call(&[&b"HSET"[..], b"k\ney", b"f", b"1"]);
+    for message in [
+        "__keyspace@2__:k\ney hset",
+        "__keyevent@2__:hset k\ney",
+        "__subkeyspace@2__:k\ney hset|1:f",
+        "__subkeyevent@2__:hset 4:k\ney|1:f",
+        "__subkeyspaceevent@2__:hset|k\ney 1:f",
+    ] {
+        assert_eq!(next(&mut listener), message);
+    }
+    // Not without the class of hashes, and each kind for itself.
+    client.check("CONFIG SET notify-keyspace-events STIVg$", "+OK~");
+    client.check("HSET key f 1", ":0~");
+    client.check("CONFIG SET notify-keyspace-events Ih", "+OK~");
+    client.check("HSET key f 1", ":0~");
+    assert_eq!(next(&mut listener), "__subkeyspaceitem@2__:key\nf hset");
+    client.check("CONFIG SET notify-keyspace-events VA", "+OK~");
+    client.check("HDEL key f other", ":2~");
+    assert_eq!(next(&mut listener), "__subkeyspaceevent@2__:hdel|key 1:f,5:other");
+    client.check("CONFIG SET notify-keyspace-events TA", "+OK~");
+    client.check("MULTI ATOMIC", "+OK~");
+    client.check("HSET key a 1", "+QUEUED~");
+    client.check("EXEC", "*1~:1~");
+    assert_eq!(next(&mut listener), "__subkeyevent@2__:hset 3:key|1:a");
+    client.check("MULTI ATOMIC", "+OK~");
+    client.check("HSET key b 1", "+QUEUED~");
+    client.check("INCR key", "+QUEUED~");
+    drop(client.value("EXEC"));
+    listener.check_silent();
+    client.check(r#"EVAL "return redis.call('hset', KEYS[1], 'c', 1)" 1 key"#, ":1~");
+    assert_eq!(next(&mut listener), "__subkeyevent@2__:hset 3:key|1:c");
+    client.check("CONFIG SET notify-keyspace-events STXV", "-ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class character. Use 'Ag$lshzxeKEtmdn'.~");
+}

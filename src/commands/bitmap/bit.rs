@@ -327,8 +327,7 @@ fn bitop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
     let length = result.len();
     if length > 0 {
-        let old = cx.keys.put(&key, raw_string(&key, result, None));
-        cx.keys.discard(old);
+        cx.put(&key, raw_string(&key, result, None));
         cx.changed(&key, EventClass::STRING, "set");
     } else if cx.keys.delete(&key) {
         cx.changed(&key, EventClass::GENERIC, "del");

@@ -141,8 +141,9 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.ok();
         return Ok(());
     }
-    let old = cx.keys.replace_in(cx.keys.database, &key, restored.into_record(key.bytes, expire_at_ms));
-    cx.keys.discard(old);
+    let restored = restored.into_record(key.bytes, expire_at_ms);
+    let new_type = restored.type_name();
+    let old = cx.keys.replace_in(cx.keys.database, &key, restored);
     date(cx, &key, &options);
     if cx.is_journaled() {
         // With an absolute time, or none, the request does the same again as it is.
@@ -155,6 +156,8 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
     }
     cx.changed(&key, EventClass::GENERIC, "restore");
+    cx.tell_overwritten(cx.keys.database, &key, old.as_deref(), new_type);
+    cx.keys.discard(old);
     cx.reply.ok();
     Ok(())
 }

@@ -236,11 +236,13 @@ fn rename_to(cx: &mut Context<'_>, arguments: &[&[u8]], overwrite: bool) -> Resu
         return Ok(false);
     }
     let Some(record) = cx.keys.remove(&from) else { return Err(CommandError::NoSuchKey) };
+    let new_type = record.type_name();
     let old = cx.keys.replace_in(cx.keys.database, &to, record.with_key(to.bytes));
-    cx.keys.discard(old);
     // The two keys count as one change.
     cx.event(&from, EventClass::GENERIC, "rename_from");
     cx.changed(&to, EventClass::GENERIC, "rename_to");
+    cx.tell_overwritten(cx.keys.database, &to, old.as_deref(), new_type);
+    cx.keys.discard(old);
     Ok(true)
 }
 
@@ -302,9 +304,11 @@ fn copy(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.int(0);
         return Ok(());
     }
+    let new_type = copied.type_name();
     let old = cx.keys.replace_in(target, &to, copied);
-    cx.keys.discard(old);
     cx.changed_in(target, &to, EventClass::GENERIC, "copy_to");
+    cx.tell_overwritten(target, &to, old.as_deref(), new_type);
+    cx.keys.discard(old);
     cx.reply.int(1);
     Ok(())
 }

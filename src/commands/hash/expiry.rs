@@ -9,7 +9,6 @@ use crate::commands::shared::collection;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::shared::stats::Counter;
 use crate::types::hash::Hash;
@@ -240,7 +239,7 @@ pub fn tell_ends(cx: &mut Context<'_>, key: &HashedKey<'_>, at_ms: u64, changed:
             enter_ends(cx, key, (!ends_now).then_some(at_ms), changed);
         }
         let event = if ends_now { "hexpired" } else { "hexpire" };
-        collection::changed(cx, key, EventClass::HASH, event, changed.len());
+        collection::changed_fields(cx, key, event, changed.iter().copied());
         if ends_now {
             cx.count(Counter::ExpiredFields, changed.len() as u64);
         }
@@ -334,7 +333,7 @@ fn hpersist(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         Some(changed) if changed.is_empty() => {}
         Some(changed) => {
             enter_persisted(cx, &key, &changed);
-            collection::changed(cx, &key, EventClass::HASH, "hpersist", changed.len());
+            collection::changed_fields(cx, &key, "hpersist", changed.iter().copied());
         }
     }
     Ok(())

@@ -232,9 +232,10 @@ pub fn has_lapsed(hash: &Hash, field: &[u8], now_ms: u64) -> bool {
 }
 
 /// Tells `hexpired` for fields that had expired, before the event of the command that set them anew.
-pub fn tell_lapsed(cx: &Context<'_>, key: &HashedKey<'_>, any: bool) {
-    if any {
+pub fn tell_lapsed(cx: &Context<'_>, key: &HashedKey<'_>, lapsed: &[&[u8]]) {
+    if !lapsed.is_empty() {
         collection::also(cx, key, EventClass::HASH, "hexpired");
+        cx.tell_fields(key, "hexpired", lapsed.iter().copied());
     }
 }
 
@@ -271,18 +272,20 @@ fn set_pairs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> Result<usize, Command
     let key = cx.key(arguments, 1);
     let count = arguments.len() / 2 - 1;
     let (limits, now_ms) = (cx.server.settings.collections.hash(), cx.keys.ended_ms);
-    let (mut created, mut lapsed) = (0, false);
+    let (mut created, mut lapsed) = (0, Vec::new());
     collection::change_or_make_hash(cx, &key, |hash| {
         hash.expect(count, &limits);
         let (pairs, _) = arguments[2..].as_chunks::<2>();
         for (number, [field, value]) in pairs.iter().enumerate() {
             collection::ahead(pairs, number).iter().for_each(|[field, _]| hash.prefetch(field));
-            lapsed |= has_lapsed(hash, field, now_ms);
+            if has_lapsed(hash, field, now_ms) {
+                lapsed.push(*field);
+            }
             created += usize::from(hash.set(field, value, now_ms, &limits));
         }
     })?;
-    tell_lapsed(cx, &key, lapsed);
-    collection::changed(cx, &key, EventClass::HASH, "hset", count);
+    tell_lapsed(cx, &key, &lapsed);
+    collection::changed_fields(cx, &key, "hset", arguments[2..].iter().step_by(2).copied());
     Ok(created)
 }
 
@@ -301,11 +304,11 @@ fn hsetnx(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.int(0);
         return Ok(());
     };
-    tell_lapsed(cx, &key, lapsed);
+    tell_lapsed(cx, &key, if lapsed { &arguments[2..3] } else { &[] });
     if lapsed && cx.is_journaled() {
         enter_set(cx, &key, field, value, true);
     }
-    cx.changed(&key, EventClass::HASH, "hset");
+    collection::changed_fields(cx, &key, "hset", [field].into_iter());
     cx.reply.int(1);
     Ok(())
 }
@@ -492,7 +495,7 @@ fn tell_removed(cx: &mut Context<'_>, key: &HashedKey<'_>, removed: &[&[u8]], em
         if cx.is_journaled() {
             enter_fields(cx, &[b"HDEL", key.bytes], removed);
         }
-        collection::changed(cx, key, EventClass::HASH, "hdel", removed.len());
+        collection::changed_fields(cx, key, "hdel", removed.iter().copied());
         if emptied {
             cx.delete_emptied(key);
         }

@@ -166,7 +166,7 @@ fn hgetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         Some(at_ms) => tell_ends(cx, &key, at_ms, &changed, emptied),
         None if !changed.is_empty() => {
             enter_persisted(cx, &key, &changed);
-            collection::changed(cx, &key, EventClass::HASH, "hpersist", changed.len());
+            collection::changed_fields(cx, &key, "hpersist", changed.iter().copied());
         }
         None => {}
     }
@@ -217,14 +217,16 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             &lapsed,
         );
     }
-    let lapsed = !lapsed.is_empty();
-    tell_lapsed(cx, &key, lapsed && !ends_now);
-    collection::changed(cx, &key, EventClass::HASH, "hset", pairs.len() / 2);
+    tell_lapsed(cx, &key, if ends_now { &[] } else { &lapsed });
+    let fields = pairs.iter().step_by(2).copied();
+    collection::changed_fields(cx, &key, "hset", fields.clone());
     if at_ms.is_some() {
         collection::also(cx, &key, EventClass::HASH, "hexpire");
+        cx.tell_fields(&key, "hexpire", fields.clone());
     }
     if ends_now {
         collection::also(cx, &key, EventClass::HASH, "hexpired");
+        cx.tell_fields(&key, "hexpired", fields);
         cx.count(Counter::ExpiredFields, pairs.len() as u64 / 2);
         if emptied {
             cx.delete_emptied(&key);

@@ -6,7 +6,6 @@ use crate::commands::shared::collection;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::change::EventClass;
 use crate::primitives::long_double::LongDouble;
 use crate::primitives::number::parse_i64;
 
@@ -96,10 +95,10 @@ fn change<'t>(
         hash.set_keeping_expiry(field, value, now_ms, &limits);
         Ok::<_, CommandError>((lapsed, value))
     })??;
-    tell_lapsed(cx, &key, lapsed);
+    tell_lapsed(cx, &key, if lapsed { &arguments[2..3] } else { &[] });
     if (lapsed || rounded) && cx.is_journaled() {
         enter_set(cx, &key, field, value, lapsed);
     }
-    cx.changed(&key, EventClass::HASH, event);
+    collection::changed_fields(cx, &key, event, [field].into_iter());
     Ok(())
 }

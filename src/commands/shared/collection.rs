@@ -188,8 +188,18 @@ pub fn change_or_make_hash<T>(
 
 /// Stores a new collection under a key, without expiry, and frees the old value.
 pub fn put<T: Collection>(cx: &mut Context<'_>, key: &HashedKey<'_>, value: T) {
-    let old = cx.keys.put(key, Record::new_object(key.bytes, value.into_object(), None));
-    cx.keys.discard(old);
+    cx.put(key, Record::new_object(key.bytes, value.into_object(), None));
+}
+
+/// Tells an event of these fields of a hash, each of which counts as a change.
+pub fn changed_fields<'f>(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    event: &'static str,
+    fields: impl ExactSizeIterator<Item = &'f [u8]> + Clone,
+) {
+    changed(cx, key, EventClass::HASH, event, fields.len());
+    cx.tell_fields(key, event, fields);
 }
 
 /// Tells one event that counts as `count` changes.

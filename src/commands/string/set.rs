@@ -408,6 +408,7 @@ pub fn store(cx: &mut Context<'_>, key: &HashedKey<'_>, value: &[u8], expire_at_
             None => record.overwrite_string(value),
         };
         if done {
+            cx.changes.overwritten(cx.keys.database, key, false);
             return;
         }
     }
@@ -416,6 +417,5 @@ pub fn store(cx: &mut Context<'_>, key: &HashedKey<'_>, value: &[u8], expire_at_
         Some(number) => Record::new_int(key.bytes, number, expire_at_ms),
         None => Record::new_string(key.bytes, value, expire_at_ms, false),
     };
-    let old = cx.keys.put(key, record);
-    cx.keys.discard(old);
+    cx.put(key, record);
 }
