@@ -209,6 +209,7 @@ impl<'a> Context<'a> {
         event: &'static str,
     ) {
         self.dirty += 1;
+        self.keys.date_change(database, key);
         self.changes.made(database, key, Some((class, event)), self.origin == Origin::Script);
     }
 
@@ -220,6 +221,7 @@ impl<'a> Context<'a> {
     /// Does what [`changed`](Self::changed) does, without an event, for changes that have none.
     pub fn touched(&mut self, key: &HashedKey<'_>) {
         self.dirty += 1;
+        self.keys.date_change(self.keys.database, key);
         self.changes.made(self.keys.database, key, None, self.origin == Origin::Script);
     }
 
@@ -233,6 +235,7 @@ impl<'a> Context<'a> {
     /// the event, but aborts no transaction and invalidates no copy.
     pub fn noted(&mut self, key: &HashedKey<'_>, class: EventClass, event: &'static str) {
         self.dirty += 1;
+        self.keys.date_change(self.keys.database, key);
         self.changes.noted(self.keys.database, key, class, event);
     }
 

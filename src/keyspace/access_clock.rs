@@ -1,12 +1,16 @@
-//! The access clock of a record: 24 bits that say when it was last used (LRU) or how often (LFU).
+//! The access clock of a record: 24 bits that say when it was last used (LRU), how often (LFU),
+//! or when it was last changed (LRM).
 
 use super::record::Record;
 
-/// The present reading of the access clock, which reads and writes store in the record they use.
+/// The present reading of the access clock, which reads and writes store in the record they use; under LRM
+/// only changes do.
 #[derive(Clone, Copy, Debug)]
 pub enum AccessClock {
     /// Least recently used: seconds of Unix time, 24 bits.
     Lru(u32),
+    /// Least recently modified: seconds as under LRU.
+    Lrm(u32),
     /// Least frequently used: minutes (16 bits) above a logarithmic counter (8 bits).
     Lfu {
         /// Minutes of Unix time, 16 bits.
@@ -24,7 +28,7 @@ const LFU_INITIAL: u32 = 5;
 /// Access clock that a new record gets.
 pub fn fresh_access(clock: AccessClock) -> u32 {
     match clock {
-        AccessClock::Lru(seconds) => seconds,
+        AccessClock::Lru(seconds) | AccessClock::Lrm(seconds) => seconds,
         AccessClock::Lfu { minutes, .. } => minutes << 8 | LFU_INITIAL,
     }
 }
@@ -42,6 +46,7 @@ pub fn date(record: &Record, clock: AccessClock) {
     let old = record.access();
     let new = match clock {
         AccessClock::Lru(seconds) => seconds,
+        AccessClock::Lrm(_) => old,
         AccessClock::Lfu { minutes, log_factor, decay_minutes } => {
             let counter = lfu_counter(old, minutes, decay_minutes);
             minutes << 8 | lfu_increment(counter, log_factor)
@@ -50,6 +55,16 @@ pub fn date(record: &Record, clock: AccessClock) {
     // Stored only when it changed, so that most reads of a hot key leave its cache line clean.
     if new != old {
         record.set_access(new);
+    }
+}
+
+/// Stores the present reading in a record that a command has changed.
+#[inline]
+pub fn date_change(record: &Record, clock: AccessClock) {
+    if let AccessClock::Lrm(seconds) = clock
+        && record.access() != seconds
+    {
+        record.set_access(seconds);
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Worth {
     Lru,
     /// Least frequently used first.
     Lfu,
+    /// Least recently changed first.
+    Lrm,
     /// Any.
     Random,
     /// Earliest expiry first.
@@ -46,6 +48,7 @@ impl Policy {
         let worth = match worth {
             "lru" => Worth::Lru,
             "lfu" => Worth::Lfu,
+            "lrm" => Worth::Lrm,
             "random" => Worth::Random,
             "ttl" => Worth::Ttl,
             _ => return None,
@@ -196,13 +199,15 @@ impl Evictor {
 /// Rank of a key under the policy; the highest is evicted first.
 fn rank(record: &Record, look: &Look) -> u64 {
     match (look.policy.worth, look.clock) {
-        (Worth::Lru, AccessClock::Lru(now)) => u64::from(now.wrapping_sub(record.access()) & 0xff_ffff),
+        (Worth::Lru, AccessClock::Lru(now)) | (Worth::Lrm, AccessClock::Lrm(now)) => {
+            u64::from(now.wrapping_sub(record.access()) & 0xff_ffff)
+        }
         (Worth::Lfu, AccessClock::Lfu { minutes, decay_minutes, .. }) => {
             u64::from(255 - lfu_counter(record.access(), minutes, decay_minutes))
         }
         (Worth::Ttl, _) => u64::MAX - record.expire_at_ms().unwrap_or(u64::MAX),
         // The policy has just changed, and the clock follows with the next batch.
-        (Worth::Lru | Worth::Lfu | Worth::Random, _) => 0,
+        (Worth::Lru | Worth::Lfu | Worth::Lrm | Worth::Random, _) => 0,
     }
 }
 
@@ -279,6 +284,8 @@ mod tests {
         let told = Told::default();
         let clock = if policy.ends_with("lfu") {
             AccessClock::Lfu { minutes: 0, log_factor: 10, decay_minutes: 0 }
+        } else if policy.ends_with("lrm") {
+            AccessClock::Lrm(now)
         } else {
             AccessClock::Lru(now)
         };
@@ -291,12 +298,14 @@ mod tests {
 
     #[test]
     fn those_go_first_that_were_used_least_recently() {
-        let keyspace = keyspace(10_000);
-        let gone = evicted(&keyspace, "allkeys-lru", 2_000, 10_000);
-        assert_eq!(keyspace.physical(0).len(), 8_000);
-        // Chance would give 5,000 on average; the true order, 1,000.
-        let mean = gone.iter().map(|&number| u64::from(number)).sum::<u64>() / 2_000;
-        assert!(mean < 2_000, "{mean}");
+        for policy in ["allkeys-lru", "allkeys-lrm"] {
+            let keyspace = keyspace(10_000);
+            let gone = evicted(&keyspace, policy, 2_000, 10_000);
+            assert_eq!(keyspace.physical(0).len(), 8_000);
+            // Chance would give 5,000 on average; the true order, 1,000.
+            let mean = gone.iter().map(|&number| u64::from(number)).sum::<u64>() / 2_000;
+            assert!(mean < 2_000, "{policy} {mean}");
+        }
     }
 
     #[test]
@@ -318,7 +327,7 @@ mod tests {
 
     #[test]
     fn volatile_policies_leave_other_keys_alone() {
-        for policy in ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"] {
+        for policy in ["volatile-lru", "volatile-lfu", "volatile-lrm", "volatile-random", "volatile-ttl"] {
             let keyspace = keyspace(100);
             let gone = evicted(&keyspace, policy, 50, 100);
             assert!(gone.iter().all(|number| number.is_multiple_of(2)), "{policy}");

@@ -455,7 +455,7 @@ pub(super) fn write_as(
 /// Whether the eviction policy ranks keys by their use.
 fn uses_access_clock(server: &Server) -> bool {
     let policy = server.settings.eviction().policy;
-    policy.is_some_and(|policy| matches!(policy.worth, Worth::Lru | Worth::Lfu))
+    policy.is_some_and(|policy| matches!(policy.worth, Worth::Lru | Worth::Lfu | Worth::Lrm))
 }
 
 /// Sleeps for each key as `rdb-key-save-delay` says.

@@ -17,6 +17,7 @@ pub struct Settings {
     bulk_max: AtomicI64,
     query_max: AtomicI64,
     lfu: AtomicBool,
+    lrm: AtomicBool,
     lfu_log_factor: AtomicU32,
     lfu_decay_minutes: AtomicU32,
     maxmemory: AtomicU64,
@@ -61,7 +62,9 @@ impl Settings {
     pub fn load(&self, config: &Config) {
         self.bulk_max.store(config.int(Directive::ProtoMaxBulkLen), Ordering::Relaxed);
         self.query_max.store(config.int(Directive::ClientQueryBufferLimit), Ordering::Relaxed);
-        self.lfu.store(config.word(Directive::MaxmemoryPolicy).contains("lfu"), Ordering::Relaxed);
+        let policy = config.word(Directive::MaxmemoryPolicy);
+        self.lfu.store(policy.ends_with("-lfu"), Ordering::Relaxed);
+        self.lrm.store(policy.ends_with("-lrm"), Ordering::Relaxed);
         self.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Ordering::Relaxed);
         self.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Ordering::Relaxed);
         let min_replicas = match config.int(Directive::MinReplicasMaxLag) {
@@ -137,7 +140,12 @@ impl Settings {
                 decay_minutes: self.lfu_decay_minutes.load(Ordering::Relaxed),
             }
         } else {
-            AccessClock::Lru((now_ms / 1000) as u32 & 0xff_ffff)
+            let seconds = (now_ms / 1000) as u32 & 0xff_ffff;
+            if self.lrm.load(Ordering::Relaxed) {
+                AccessClock::Lrm(seconds)
+            } else {
+                AccessClock::Lru(seconds)
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! `maxmemory`. Memory is of a process, so these tests start the program itself: in this process other tests'
 //! servers take memory, too.
 
-use crate::harness::{Client, Value, encode, eventually, info};
+use crate::harness::{Client, TestServer, Value, encode, eventually, info};
 use crate::program::Program;
 
 /// Sets `count` keys `prefix:0`, ... to 1,000 bytes in one pipeline; answers how many were refused.
@@ -36,7 +36,9 @@ const LIMIT: u64 = 32 * 1024 * 1024;
 fn the_limit_is_kept_by_every_policy_that_evicts() {
     let program = Program::start(&["--maxmemory", "32mb"]);
     let mut client = program.client();
-    for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl"] {
+    for policy in
+        ["allkeys-lru", "allkeys-lfu", "allkeys-lrm", "allkeys-random", "volatile-lru", "volatile-ttl"]
+    {
         client.value("FLUSHALL SYNC");
         client.value("CONFIG RESETSTAT");
         client.value(&format!("CONFIG SET maxmemory-policy {policy}"));
@@ -228,4 +230,129 @@ fn a_snapshot_does_not_have_everything_evicted() {
     let evicted: u64 = info(&mut client, "evicted_keys").parse().expect("a number");
     assert!((20..60).contains(&evicted), "{evicted} keys for 50 that came");
     assert_eq!(info(&mut client, "rdb_bgsave_in_progress"), "1");
+}
+
+/// Evicts about a fifth of three groups of 1,000 keys that were made long ago: `old`, `read`, which are read then,
+/// and `written`. Returns how many of each are gone.
+fn evicted_by_group(policy: &str) -> [i64; 3] {
+    let program = Program::start(&["--maxmemory-policy", policy]);
+    let mut client = program.client();
+    client.value(&format!("SET source {}", "x".repeat(1000)));
+    let Value::Bulk(payload) = client.value("DUMP source") else { panic!("a payload") };
+    let groups = ["old", "read", "written"];
+    for group in groups {
+        let restore = |number| {
+            let key = format!("{group}:{number}");
+            encode(&[&b"RESTORE"[..], key.as_bytes(), b"100000000", &payload, b"IDLETIME", b"1000"])
+        };
+        client.send(&(0..1000).map(restore).collect::<Vec<_>>().concat());
+        assert!((0..1000).all(|_| client.read_raw() == b"+OK\r\n"));
+    }
+    let each = |request: &[&str], group: &str| -> Vec<u8> {
+        let with = |number| {
+            let key = format!("{group}:{number}");
+            encode(&[request[0], &key].iter().chain(&request[1..]).copied().collect::<Vec<_>>())
+        };
+        (0..1000).flat_map(with).collect()
+    };
+    for (request, group) in [(&["STRLEN"][..], "read"), (&["SETRANGE", "0", "y"][..], "written")] {
+        client.send(&each(request, group));
+        assert!((0..1000).all(|_| client.read_raw() == b":1000\r\n"));
+    }
+    let limit = used_memory(&mut client) - 600 * 1100;
+    client.value(&format!("CONFIG SET maxmemory {limit}"));
+    eventually("the limit holds", || used_memory(&mut client) <= limit);
+    client.value("CONFIG SET maxmemory 0");
+    groups.map(|group| {
+        client.send(&each(&["EXISTS"], group));
+        (0..1000).filter(|_| client.read_raw() == b":0\r\n").count() as i64
+    })
+}
+
+#[test]
+fn what_is_only_read_is_evicted_by_the_time_of_its_last_change() {
+    for policy in ["allkeys-lrm", "volatile-lrm"] {
+        let [old, read, written] = evicted_by_group(policy);
+        assert!(old > 100 && read > 100, "reads keep no key: {policy} {old} {read} {written}");
+        assert!(written * 8 < old + read, "writes do: {policy} {old} {read} {written}");
+    }
+    let [old, read, written] = evicted_by_group("allkeys-lru");
+    assert!(old > 300 && (read + written) * 3 < old, "{old} {read} {written}");
+}
+
+/// Under LRM the idle time is that since the last change. Each line is what Redis 8.6 does.
+#[test]
+fn only_changes_date_keys_under_lrm() {
+    let server = TestServer::with(&[("maxmemory-policy", "allkeys-lrm")]);
+    let mut client = server.client();
+    for (setup, command, dates) in [
+        ("SET k v", "GET k", false),
+        ("SET k v", "SETNX k w", false),
+        ("SET k v", "SET k w XX", true),
+        ("SET k v", "SET k w NX GET", false),
+        ("SET k v", "TOUCH k", false),
+        ("SET k v", "EXPIRE k 1000", true),
+        ("SET k v", "EXPIRE k 1000 XX", false),
+        ("SET k v EX 1000", "PERSIST k", true),
+        ("SET k v", "PERSIST k", false),
+        ("SET k 1", "INCR k", true),
+        ("SET k 1", "GETEX k", false),
+        ("SET k 1", "GETEX k EX 1000", true),
+        ("SET k v", "SETRANGE k 0 \"\"", false),
+        ("SET k v", "DELEX k IFEQ z", false),
+        ("SET k v", "OBJECT ENCODING k", false),
+        ("SET k v", "DUMP k", false),
+        ("SET k v", "MGET k", false),
+        ("SETBIT k 0 1", "SETBIT k 0 1", false),
+        ("SADD k a", "SADD k a", false),
+        ("SADD k a", "SADD k b", true),
+        ("SADD k a", "SREM k z", false),
+        ("SADD k a b", "SREM k b", true),
+        ("HSET k f v", "HSET k f v", true),
+        ("HSET k f v", "HGET k f", false),
+        ("HSET k f v", "HDEL k g", false),
+        ("HSET k f v", "HEXPIRE k 100 FIELDS 1 f", true),
+        ("HSET k f v", "HGETEX k FIELDS 1 f", false),
+        ("RPUSH k a b", "LRANGE k 0 -1", false),
+        ("RPUSH k a b", "LSET k 0 a", true),
+        ("ZADD k 1 a", "ZADD k 1 a", false),
+        ("ZADD k 1 a", "ZADD k XX 2 b", false),
+        ("XADD k 1-1 a b", "XGROUP CREATE k g $", true),
+        ("XADD k 1-1 a b", "XREAD STREAMS k 0", false),
+        ("XADD k 1-1 a b", "XDEL k 5-5", false),
+        ("PFADD k a", "PFADD k a", false),
+        ("SET k v", "COPY k j", false),
+        ("SET k v", "COPY k j REPLACE", false),
+        ("SET j v", "RENAME j k", true),
+        ("SADD k a", "SUNIONSTORE j k", false),
+        ("RPUSH k 1", "SORT k STORE k", true),
+        ("SET k v", "EVAL \"redis.call('append', KEYS[1], 'x')\" 1 k", true),
+        ("SET k v", "EVAL \"redis.call('get', KEYS[1])\" 1 k", false),
+    ] {
+        client.value("FLUSHALL");
+        client.value(setup);
+        server.advance_ms(4000);
+        let reply = client.value(command);
+        assert!(!matches!(reply, Value::Error(_)), "{command}: {reply:?}");
+        let idle = client.value("OBJECT IDLETIME k").int();
+        assert_eq!(idle, if dates { 0 } else { 4 }, "{command}");
+    }
+    client.value("SET k v");
+    server.advance_ms(4000);
+    for (request, idle) in [("GET k", 4), ("APPEND k x", 0)] {
+        client.check("CLIENT NO-TOUCH on", "+OK~");
+        client.check("MULTI", "+OK~");
+        client.check(request, "+QUEUED~");
+        client.value("EXEC");
+        assert_eq!(client.value("OBJECT IDLETIME k").int(), idle, "{request}");
+    }
+    client.check("OBJECT FREQ k", "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.~");
+    // A payload's idle time is kept.
+    let Value::Bulk(payload) = client.value("DUMP k") else { panic!("a payload") };
+    client.call(&[&b"RESTORE"[..], b"k", b"0", &payload, b"REPLACE", b"IDLETIME", b"70"]);
+    assert_eq!(client.value("OBJECT IDLETIME k").int(), 70);
+    client.value("CONFIG SET maxmemory-policy allkeys-lru");
+    client.value("CLIENT NO-TOUCH off");
+    client.value("GET k");
+    assert_eq!(client.value("OBJECT IDLETIME k").int(), 0);
 }

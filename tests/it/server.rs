@@ -63,7 +63,7 @@ fn config_get() {
         CONFIG GET read-only-port => *2~$14~read-only-port~$1~0~ => %1~$14~read-only-port~$1~0~
         CONFIG SET read-only-port 0 => +OK~
         CONFIG SET databases 5 => -ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config~
-        CONFIG SET maxmemory-policy blah => -ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction~
+        CONFIG SET maxmemory-policy blah => -ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, volatile-lrm, allkeys-lru, allkeys-lfu, allkeys-random, allkeys-lrm, noeviction~
         CONFIG SET appendonly blah => -ERR CONFIG SET failed (possibly related to argument 'appendonly') - argument must be 'yes' or 'no'~
         CONFIG SET maxmemory 1gb => +OK~
         CONFIG GET maxmemory => *2~$9~maxmemory~$10~1073741824~ => %1~$9~maxmemory~$10~1073741824~

@@ -144,7 +144,6 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let restored = restored.into_record(key.bytes, expire_at_ms);
     let new_type = restored.type_name();
     let old = cx.keys.replace_in(cx.keys.database, &key, restored);
-    date(cx, &key, &options);
     if cx.is_journaled() {
         // With an absolute time, or none, the request does the same again as it is.
         if let Some(at_ms) = expire_at_ms.filter(|_| !options.absolute) {
@@ -156,6 +155,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
     }
     cx.changed(&key, EventClass::GENERIC, "restore");
+    date(cx, &key, &options);
     cx.tell_overwritten(cx.keys.database, &key, old.as_deref(), new_type);
     cx.keys.discard(old);
     cx.reply.ok();
@@ -166,7 +166,9 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn date(cx: &mut Context<'_>, key: &crate::keyspace::key_hash::HashedKey<'_>, options: &Options) {
     use crate::keyspace::access_clock::AccessClock;
     let access = match (cx.keys.clock(), options.idle_s, options.frequency) {
-        (AccessClock::Lru(now), Some(idle_s), _) => now.wrapping_sub(idle_s as u32) & 0xff_ffff,
+        (AccessClock::Lru(now) | AccessClock::Lrm(now), Some(idle_s), _) => {
+            now.wrapping_sub(idle_s as u32) & 0xff_ffff
+        }
         (AccessClock::Lfu { minutes, .. }, _, Some(frequency)) => minutes << 8 | frequency,
         _ => return,
     };

@@ -94,7 +94,7 @@ fn idletime(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.null();
         return Ok(());
     };
-    let AccessClock::Lru(now) = cx.keys.clock() else {
+    let (AccessClock::Lru(now) | AccessClock::Lrm(now)) = cx.keys.clock() else {
         return Err(CommandError::text(
             "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
         ));

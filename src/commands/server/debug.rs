@@ -299,7 +299,7 @@ fn object(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
     let Some(record) = cx.keys.peek_even_ended(&key) else { return Err(CommandError::NoSuchKey) };
     let idle_s = match cx.keys.clock() {
-        AccessClock::Lru(now) => now.wrapping_sub(record.access()) & 0xff_ffff,
+        AccessClock::Lru(now) | AccessClock::Lrm(now) => now.wrapping_sub(record.access()) & 0xff_ffff,
         AccessClock::Lfu { .. } => 0,
     };
     let mut line = format!(

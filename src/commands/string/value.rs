@@ -515,19 +515,21 @@ pub fn try_change_bytes<T>(
     touched: Range<usize>,
     change: impl FnOnce(&mut Vec<u8>) -> Result<(T, bool), CommandError>,
 ) -> Result<T, CommandError> {
-    let (mut bytes, expire_at_ms) = match cx.keys.write(key) {
-        None => (Vec::new(), None),
+    let (mut bytes, expire_at_ms, access) = match cx.keys.write(key) {
+        None => (Vec::new(), None, 0),
         Some(record) => {
             if let Some(Object::Text(text)) = record.object_mut() {
                 return text.change(touched, change).map(|(result, _)| result);
             }
             let bytes = string_bytes(record, &mut itoa::Buffer::new())?.to_vec();
-            (bytes, record.expire_at_ms())
+            (bytes, record.expire_at_ms(), record.access())
         }
     };
     let (result, changed) = change(&mut bytes)?;
     if changed {
-        let old = cx.keys.put(key, raw_string(key, bytes, expire_at_ms));
+        let record = raw_string(key, bytes, expire_at_ms);
+        record.set_access(access);
+        let old = cx.keys.put(key, record);
         cx.keys.discard(old);
     }
     Ok(result)

@@ -15,7 +15,7 @@ pub use hit_rate::AccessCounts;
 pub use locks::{Hold, SlotLock};
 
 use super::Keyspace;
-use super::access_clock::{AccessClock, date, fresh_access};
+use super::access_clock::{AccessClock, date, date_change, fresh_access};
 use super::change::{ChangeSink, EventClass};
 use super::database::{Database, field_end_ms};
 use super::key_hash::{HashedKey, slot_of_hash};
@@ -214,6 +214,18 @@ impl<'g, 'b> Access<'g, 'b> {
             && let Some(record) = self.peek(key)
         {
             date(record, self.settings.clock);
+        }
+    }
+
+    /// Stores the access clock in a key that the command has changed, where the policy in force goes by
+    /// changes. A key that the command has removed is left out.
+    #[inline]
+    pub fn date_change(&self, database: usize, key: &HashedKey<'_>) {
+        if let AccessClock::Lrm(_) = self.settings.clock
+            && let Some(index) = self.position(database, key.slot())
+            && let Some(record) = table::find(self.table_of(&self.locks[index]), key)
+        {
+            date_change(record, self.settings.clock);
         }
     }
 

@@ -591,7 +591,9 @@ impl<'s> Inserter<'s> {
     /// Sets the access clock that the file says, if the policy in force keeps that kind.
     fn date(&self, record: &Record, attributes: &Attributes) {
         let access = match (self.clock, attributes.idle_s, attributes.frequency) {
-            (AccessClock::Lru(now), Some(idle_s), _) => now.wrapping_sub(idle_s as u32) & 0xff_ffff,
+            (AccessClock::Lru(now) | AccessClock::Lrm(now), Some(idle_s), _) => {
+                now.wrapping_sub(idle_s as u32) & 0xff_ffff
+            }
             (AccessClock::Lfu { minutes, .. }, _, Some(frequency)) => minutes << 8 | u32::from(frequency),
             (clock, ..) => fresh_access(clock),
         };

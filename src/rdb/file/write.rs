@@ -237,7 +237,7 @@ impl FileWriter {
             out.extend_from_slice(&at_ms.to_le_bytes());
         }
         match self.options.access {
-            Some(AccessClock::Lru(now)) => {
+            Some(AccessClock::Lru(now) | AccessClock::Lrm(now)) => {
                 out.push(opcode::IDLE);
                 length((now.wrapping_sub(access) & 0xff_ffff) as usize, out);
             }
