@@ -18,7 +18,7 @@ use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::{Config, Directive};
 use crate::shared::client::SharedClient;
-use crate::shared::commandlog::{LogEntry, LogKind, cut};
+use crate::shared::commandlog::{Kept, LogEntry, LogKind, cut};
 use crate::shared::stats::Counter;
 
 /// Thresholds below this are finer than ticks can tell.
@@ -194,11 +194,16 @@ impl Server {
         if done.entry.spec.flags.has(Flags::SKIP_COMMANDLOG) {
             return;
         }
+        let most = Kept {
+            arguments: self.config.int(Directive::SlowlogEntryMaxArgc).max(1) as usize,
+            argument_bytes: self.config.int(Directive::SlowlogEntryMaxStringLen).max(1) as usize,
+        };
         let entry = LogEntry {
             id: 0,
             at_s: self.clock.now_ms() / 1000,
             value,
-            arguments: cut(done.entry, done.arguments),
+            arguments: cut(done.entry, done.arguments, most),
+            argument_count: done.arguments.len(),
             address: done.client.address.clone(),
             name: done.client.names.lock().name.clone(),
         };

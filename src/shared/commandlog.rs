@@ -7,11 +7,14 @@ use parking_lot::Mutex;
 
 use crate::command::table::Entry;
 
-/// Arguments kept of a request: of more, the last place tells how many are missing (Redis's figure).
-const ARGUMENTS_MAX: usize = 32;
-
-/// Bytes kept of an argument (Redis's figure).
-const ARGUMENT_BYTES_MAX: usize = 128;
+/// How much of a request an entry keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Arguments (`slowlog-entry-max-argc`): of more, the last place tells how many are missing.
+    pub arguments: usize,
+    /// Bytes of an argument (`slowlog-entry-max-string-len`).
+    pub argument_bytes: usize,
+}
 
 /// One of the three logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct LogEntry {
     pub value: u64,
     /// The request, cut.
     pub arguments: Vec<Vec<u8>>,
+    /// Number of words of the whole request, the command's name included.
+    pub argument_count: usize,
     /// Address of the client.
     pub address: String,
     /// Name of the client (CLIENT SETNAME).
@@ -102,20 +107,22 @@ impl CommandLogs {
 }
 
 /// A request as it is kept: secrets hidden, long arguments and long lists cut.
-pub fn cut(entry: &Entry, arguments: &[&[u8]]) -> Vec<Vec<u8>> {
-    let shown = if arguments.len() > ARGUMENTS_MAX { ARGUMENTS_MAX - 1 } else { arguments.len() };
-    let mut kept: Vec<Vec<u8>> =
-        (0..shown).map(|index| cut_argument(entry.spec.shown(arguments, index))).collect();
+pub fn cut(entry: &Entry, arguments: &[&[u8]], most: Kept) -> Vec<Vec<u8>> {
+    let count = arguments.len();
+    let shown = if count > most.arguments { most.arguments.saturating_sub(1) } else { count };
+    let mut kept: Vec<Vec<u8>> = (0..shown)
+        .map(|index| cut_argument(entry.spec.shown(arguments, index), most.argument_bytes))
+        .collect();
     if shown < arguments.len() {
         kept.push(format!("... ({} more arguments)", arguments.len() - shown).into_bytes());
     }
     kept
 }
 
-fn cut_argument(argument: &[u8]) -> Vec<u8> {
-    let mut kept = argument[..argument.len().min(ARGUMENT_BYTES_MAX)].to_vec();
-    if argument.len() > ARGUMENT_BYTES_MAX {
-        let more = argument.len() - ARGUMENT_BYTES_MAX;
+fn cut_argument(argument: &[u8], most: usize) -> Vec<u8> {
+    let mut kept = argument[..argument.len().min(most)].to_vec();
+    if argument.len() > most {
+        let more = argument.len() - most;
         kept.extend_from_slice(format!("... ({more} more bytes)").as_bytes());
     }
     kept
@@ -126,7 +133,15 @@ mod tests {
     use super::*;
 
     fn entry(value: u64) -> LogEntry {
-        LogEntry { id: 0, at_s: 1, value, arguments: Vec::new(), address: String::new(), name: String::new() }
+        LogEntry {
+            id: 0,
+            at_s: 1,
+            value,
+            arguments: Vec::new(),
+            argument_count: 0,
+            address: String::new(),
+            name: String::new(),
+        }
     }
 
     #[test]
@@ -147,8 +162,8 @@ mod tests {
 
     #[test]
     fn arguments_are_cut() {
-        assert_eq!(cut_argument(&[b'a'; 128]), [b'a'; 128]);
-        let long = cut_argument(&[b'a'; 130]);
+        assert_eq!(cut_argument(&[b'a'; 128], 128), [b'a'; 128]);
+        let long = cut_argument(&[b'a'; 130], 128);
         assert_eq!(long[..128], [b'a'; 128]);
         assert_eq!(long[128..], *b"... (2 more bytes)");
     }

@@ -115,6 +115,60 @@ fn arguments_of_the_log_are_cut_and_secrets_hidden() {
     );
 }
 
+/// SLOWLOG has the number of all arguments as one element more than COMMANDLOG.
+#[test]
+fn how_much_of_a_command_is_kept_can_be_chosen() {
+    let server = TestServer::with(&[("slowlog-log-slower-than", "0")]);
+    for mut client in [server.client(), server.client3()] {
+        client.check("CONFIG SET slowlog-entry-max-argc 32 slowlog-entry-max-string-len 128", "+OK~");
+        let address = client.address().to_string();
+        let check = |client: &mut Client, request: &str, kept: &str, count: usize| {
+            client.value(request);
+            let reply = client.raw("SLOWLOG GET 1");
+            let id = reply.split(['~', ':']).nth(3).expect("an id").to_owned();
+            let took = reply.split(['~', ':']).nth(7).expect("a time").to_owned();
+            let who = format!("${}~{address}~$0~~", address.len());
+            assert_eq!(reply, format!("*1~*7~:{id}~:1700000000~:{took}~{kept}{who}:{count}~"), "{request}");
+            let reply = client.raw("COMMANDLOG GET 2 slow");
+            let last = reply.rsplit_once("*6~").expect("the older entry").1;
+            assert_eq!(last, format!(":{id}~:1700000000~:{took}~{kept}{who}"), "{request}");
+        };
+        check(&mut client, "ECHO text", "*2~$4~ECHO~$4~text~", 2);
+        let all = (0..32).map(|_| "x").collect::<Vec<_>>().join(" ");
+        let kept = "*32~$3~DEL~".to_owned() + &"$1~x~".repeat(30) + "$22~... (2 more arguments)~";
+        check(&mut client, &format!("DEL {all}"), &kept, 33);
+        client.check("CONFIG SET slowlog-entry-max-argc 3 slowlog-entry-max-string-len 2", "+OK~");
+        check(&mut client, "DEL a b", "*3~$20~DE... (1 more bytes)~$1~a~$1~b~", 3);
+        check(
+            &mut client,
+            "DEL abcd b c",
+            "*3~$20~DE... (1 more bytes)~$20~ab... (2 more bytes)~$22~... (2 more arguments)~",
+            4,
+        );
+        client.check("CONFIG SET slowlog-entry-max-argc 1", "+OK~");
+        check(&mut client, "DEL a b", "*1~$22~... (3 more arguments)~", 3);
+        client.check("CONFIG SET slowlog-entry-max-argc 100 slowlog-entry-max-string-len 1000", "+OK~");
+        let kept = "*33~$3~DEL~".to_owned() + &"$1~x~".repeat(32);
+        check(&mut client, &format!("DEL {all}"), &kept, 33);
+        // Secrets are hidden whatever is kept.
+        check(
+            &mut client,
+            "CONFIG SET requirepass \"\"",
+            "*4~$6~CONFIG~$3~SET~$11~requirepass~$10~(redacted)~",
+            4,
+        );
+        for wrong in
+            ["slowlog-entry-max-argc 0", "slowlog-entry-max-argc x", "slowlog-entry-max-string-len 0"]
+        {
+            let reply = client.raw(&format!("CONFIG SET {wrong}"));
+            assert!(
+                reply.starts_with("-ERR CONFIG SET failed (possibly related to argument 'slowlog-entry-max-"),
+                "{reply}"
+            );
+        }
+    }
+}
+
 #[test]
 fn logs_are_bounded_and_can_be_off() {
     let server = TestServer::with(&[("commandlog-execution-slower-than", "0"), ("slowlog-max-len", "3")]);

@@ -97,7 +97,7 @@ pub const COMMANDS: &[Command] = &[
 fn get(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let kind = kind(arguments[3])?;
     let count = count(arguments[2])?;
-    reply_latest(cx, kind, count)
+    reply_latest(cx, kind, count, false)
 }
 
 fn len(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
@@ -114,7 +114,7 @@ fn slow_get(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [word] => count(word)?,
         _ => return Err(help::wrong_subcommand(cx, arguments)),
     };
-    reply_latest(cx, LogKind::Slow, count)
+    reply_latest(cx, LogKind::Slow, count, true)
 }
 
 fn slow_len(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
@@ -141,12 +141,14 @@ fn count(word: &[u8]) -> Result<usize, CommandError> {
     }
 }
 
-fn reply_latest(cx: &mut Context<'_>, kind: LogKind, count: usize) -> CommandResult {
+/// Replies with the latest entries. Those of SLOWLOG have one element more, as Redis's have and Valkey's have
+/// not: how many arguments the whole command had, `counted`.
+fn reply_latest(cx: &mut Context<'_>, kind: LogKind, count: usize, counted: bool) -> CommandResult {
     let entries = cx.server.logs.commandlogs.latest(kind, count);
     let reply = &mut cx.reply;
     reply.array(entries.len());
     for entry in &entries {
-        reply.array(6);
+        reply.array(if counted { 7 } else { 6 });
         reply.int(entry.id as i64);
         reply.int(entry.at_s as i64);
         reply.int(entry.value as i64);
@@ -154,6 +156,9 @@ fn reply_latest(cx: &mut Context<'_>, kind: LogKind, count: usize) -> CommandRes
         entry.arguments.iter().for_each(|argument| reply.bulk(argument));
         reply.bulk(entry.address.as_bytes());
         reply.bulk(entry.name.as_bytes());
+        if counted {
+            reply.count(entry.argument_count);
+        }
     }
     Ok(())
 }

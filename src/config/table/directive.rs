@@ -201,6 +201,8 @@ pub enum Directive {
     ExtendedRedisCompatibility,
     CommandlogExecutionSlowerThan,
     CommandlogSlowExecutionMaxLen,
+    SlowlogEntryMaxArgc,
+    SlowlogEntryMaxStringLen,
     CommandlogRequestLargerThan,
     CommandlogLargeRequestMaxLen,
     CommandlogReplyLargerThan,
@@ -244,7 +246,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 235;
+    pub const COUNT: usize = 237;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

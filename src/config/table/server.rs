@@ -121,6 +121,22 @@ pub(super) const SPECS: &[Spec] = &[
     .active()
     .alias("slowlog-max-len"),
     spec(
+        D::SlowlogEntryMaxArgc,
+        "slowlog-entry-max-argc",
+        Kind::Integer { min: 1, max: I32_MAX },
+        "32",
+        "Arguments that an entry of COMMANDLOG keeps of a command; the last says how many are left out.",
+    )
+    .active(),
+    spec(
+        D::SlowlogEntryMaxStringLen,
+        "slowlog-entry-max-string-len",
+        Kind::Integer { min: 1, max: I32_MAX },
+        "128",
+        "Bytes that an entry of COMMANDLOG keeps of an argument.",
+    )
+    .active(),
+    spec(
         D::CommandlogRequestLargerThan,
         "commandlog-request-larger-than",
         Kind::Integer { min: -1, max: I64_MAX },
