@@ -6,7 +6,7 @@ use crate::resp::decode::{Decoder, Limits, ProtocolError};
 
 /// Any argument that a server wrote is read: its `proto-max-bulk-len` may have been larger than it is now. A
 /// longer length than this is a broken file.
-const LIMITS: Limits = Limits { bulk_max: 1 << 40, authenticated: true };
+pub const LIMITS: Limits = Limits { bulk_max: 1 << 40, authenticated: true };
 
 /// Longest annotation, in bytes.
 const ANNOTATION_MAX: usize = 1024;
@@ -144,6 +144,20 @@ impl Requests {
             _ => {}
         }
         Ok(())
+    }
+
+    /// How many of the first `count` requests are of a transaction that is open, or begins with the first one.
+    pub fn grouped(&self, buffer: &[u8], count: usize) -> usize {
+        let mut words = Vec::new();
+        let mut names = |index, name: &[u8]| {
+            words.clear();
+            self.decoder.arguments(buffer, index, &mut words);
+            words.len() == 1 && words[0].eq_ignore_ascii_case(name)
+        };
+        if self.group.is_none() && !names(0, b"MULTI") {
+            return 0;
+        }
+        (0..count).find(|index| names(*index, b"EXEC")).map_or(count, |index| index + 1)
     }
 
     /// Offset of the buffer's first byte in the file: behind the last request that was consumed.

@@ -14,6 +14,7 @@ mod acl_rules;
 mod aof;
 mod aof_faults;
 mod aof_kill;
+mod aof_lanes;
 mod aof_peers;
 mod aof_sync;
 mod backup;

@@ -6,17 +6,11 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::folder::Folder;
+use super::lanes::{Ground, Lanes, Routed, Router};
+use super::repeat::Repeater;
 use crate::aof::{Part, PartError, Requests, Step};
-use crate::config::Directive;
 use crate::engine::Server;
-use crate::engine::batch::{Scratch, Stop};
-use crate::engine::client::Client;
-use crate::engine::replies::first_error;
 use crate::persistence::rdb::{self, load::Purpose};
-
-/// How errors begin that say that a request names no command, or is none.
-const NO_COMMAND: [&[u8]; 3] =
-    [b"ERR unknown command", b"ERR unknown subcommand", b"ERR wrong number of arguments for"];
 
 /// Bytes read from a file at once.
 const PIECE: usize = 1 << 20;
@@ -74,6 +68,17 @@ pub enum LoadError {
         /// The file.
         path: String,
     },
+}
+
+impl LoadError {
+    /// Where in the file it was met, as far as it says.
+    pub(super) fn offset(&self) -> Option<u64> {
+        match self {
+            Self::Format { error, .. } => Some(error.offset),
+            Self::Unknown { offset, .. } => Some(*offset),
+            _ => None,
+        }
+    }
 }
 
 /// The system's words, without the number.
@@ -136,6 +141,7 @@ fn load_part(
     let shown = || path.display().to_string();
     let failed = |error| LoadError::File { path: shown(), error };
     let mut file = folder.files.read(&path).map_err(failed)?;
+    let ground = Ground::default();
     let mut player = Player::new(server, &path);
     if begins_with_snapshot(&mut *file).map_err(failed)? {
         let end = rdb::load::load(server, &*folder.files, &path, Purpose::Base)?.end;
@@ -144,8 +150,17 @@ fn load_part(
     let start = player.requests.offset();
     file = folder.files.read(&path).map_err(failed)?;
     io::copy(&mut (&mut file).take(start), &mut io::sink()).map_err(failed)?;
-    let ended = player.play(file)?;
-    loaded.requests += player.requests_run;
+    let ended = std::thread::scope(|scope| {
+        // Dropped here, whatever happens: the lanes' threads end when no request can come any more.
+        let mut player = player;
+        if server.identity.workers > 1 {
+            let lanes = Lanes::start(scope, &ground, server.identity.workers, &player.repeater);
+            player.lanes = Some(lanes.map_err(failed)?);
+        }
+        let ended = player.play(file);
+        loaded.requests += player.requests_run;
+        ended
+    })?;
     loaded.bytes += ended.len;
     if ended.whole == ended.len {
         return Ok(());
@@ -186,57 +201,56 @@ struct Ended {
 struct Player<'s> {
     server: &'s Server,
     path: &'s Path,
-    client: Client,
-    scratch: Scratch,
-    replies: Vec<u8>,
+    repeater: Repeater<'s>,
+    /// Runs requests beside each other where there are several cores.
+    lanes: Option<Lanes<'s>>,
     buffer: Vec<u8>,
     /// Bytes at the buffer's front that were dealt with.
     done: usize,
     requests: Requests,
     requests_run: u64,
-    /// Batches in which a request was answered by an error.
-    refused: u64,
 }
 
 impl<'s> Player<'s> {
     fn new(server: &'s Server, path: &'s Path) -> Self {
-        let client = Client::that_repeats(server);
         Self {
             server,
             path,
-            client,
-            scratch: Scratch::default(),
-            replies: Vec::new(),
+            repeater: Repeater::new(server, path),
+            lanes: None,
             buffer: Vec::new(),
             done: 0,
             requests: Requests::default(),
             requests_run: 0,
-            refused: 0,
         }
     }
 
-    /// Runs one request that stands in no file.
-    fn run_alone(&mut self, request: &[u8]) -> Result<(), LoadError> {
-        self.buffer.extend_from_slice(request);
+    /// Runs requests that stand in no file.
+    fn run_alone(&mut self, requests: &[u8]) -> Result<(), LoadError> {
+        self.buffer.extend_from_slice(requests);
         self.run_buffer()
     }
 
     fn play(&mut self, mut file: Box<dyn Read + Send>) -> Result<Ended, LoadError> {
-        let shown = |path: &Path| path.display().to_string();
         let mut len = self.requests.offset();
         let stop = self.server.shutdown_signal();
         loop {
             if *stop.borrow() {
-                return Err(LoadError::Stopped { path: shown(self.path) });
+                return Err(LoadError::Stopped { path: self.shown_path() });
             }
             let read = self.read_piece(&mut *file);
-            let read = read.map_err(|error| LoadError::File { path: shown(self.path), error })?;
+            let read = read.map_err(|error| LoadError::File { path: self.shown_path(), error })?;
             len += read as u64;
             self.server.loading.add_bytes(read as u64);
             if read == 0 {
+                self.wait_for_lanes()?;
                 return Ok(Ended { whole: self.requests.whole(), len });
             }
-            self.run_buffer()?;
+            if let Err(error) = self.run_buffer() {
+                // What a lane has met may stand before it.
+                self.wait_for_lanes()?;
+                return Err(error);
+            }
         }
     }
 
@@ -248,59 +262,55 @@ impl<'s> Player<'s> {
         file.take(piece).read_to_end(&mut self.buffer)
     }
 
-    /// Runs the whole requests of the buffer.
+    /// Runs the whole requests of the buffer, or hands them to the lanes.
     fn run_buffer(&mut self) -> Result<(), LoadError> {
-        let format = |path: &Path, error| LoadError::Format { path: path.display().to_string(), error };
         loop {
             let bytes = &self.buffer[self.done..];
-            let step = self.requests.step(bytes).map_err(|error| format(self.path, error))?;
+            let step = self.requests.step(bytes).map_err(|error| self.wrong(error))?;
             match step {
                 Step::More => return Ok(()),
                 Step::Skip(count) => self.done += count,
                 Step::Run(count) => {
                     let ran = self.run(count)?;
                     let bytes = &self.buffer[self.done..];
-                    let dropped =
-                        self.requests.consume(bytes, ran).map_err(|error| format(self.path, error))?;
-                    self.done += dropped;
+                    let dropped = self.requests.consume(bytes, ran);
+                    self.done += dropped.map_err(|error| self.wrong(error))?;
                     self.requests_run += ran as u64;
                 }
             }
         }
     }
 
-    /// Runs the first `count` requests. Returns how many have run.
+    /// Runs some of the first `count` requests, or hands them to the lanes. Returns how many.
     fn run(&mut self, count: usize) -> Result<usize, LoadError> {
-        let Self { server, client, scratch, replies, requests, buffer, done, .. } = self;
-        replies.clear();
-        let end = server.run_batch(client, scratch, requests.decoder(), &buffer[*done..], count, replies);
-        if let Some(error) = first_error(replies) {
-            let reply = shown_reply(error, server.config.flag(Directive::HideUserDataFromLog));
-            let (path, offset) = (self.path.display().to_string(), self.requests.offset());
-            if NO_COMMAND.iter().any(|begin| error.starts_with(begin)) {
-                return Err(LoadError::Unknown { path, offset, reply });
-            }
-            self.refused += 1;
-            if self.refused == 1 {
-                tracing::warn!(path, offset, reply, "a request of the append-only file was refused");
+        let Self { server, repeater, requests, buffer, done, lanes, .. } = self;
+        let (decoder, bytes, offset) = (requests.decoder(), &buffer[*done..], requests.offset());
+        let Some(lanes) = lanes else { return repeater.run(decoder, bytes, count, offset) };
+        let grouped = requests.grouped(bytes, count);
+        if grouped > 0 {
+            lanes.barrier()?;
+            return repeater.run(decoder, bytes, grouped, offset);
+        }
+        let router = Router { server, decoder, bytes, database: repeater.database() };
+        match router.route(lanes, count, offset)? {
+            Routed::Taken(count) => Ok(count),
+            Routed::Select => repeater.run(decoder, bytes, 1, offset),
+            Routed::Barrier => {
+                lanes.barrier()?;
+                repeater.run(decoder, bytes, 1, offset)
             }
         }
-        if end.stop == Some(Stop::Busy) {
-            std::thread::yield_now();
-        }
-        Ok(end.executed)
     }
-}
 
-/// An error as it is logged: without the arguments, and but for the name of a command without any text, where
-/// user data stay out of the log.
-fn shown_reply(error: &[u8], hides_user_data: bool) -> String {
-    let text = String::from_utf8_lossy(error);
-    if !hides_user_data {
-        return text.into_owned();
+    fn wait_for_lanes(&mut self) -> Result<(), LoadError> {
+        self.lanes.as_mut().map_or(Ok(()), Lanes::barrier)
     }
-    if NO_COMMAND.iter().any(|begin| error.starts_with(begin)) {
-        return text.split(", with args").next().unwrap_or_default().to_owned();
+
+    fn wrong(&self, error: PartError) -> LoadError {
+        LoadError::Format { path: self.shown_path(), error }
     }
-    format!("{} *redacted*", text.split(' ').next().unwrap_or_default())
+
+    fn shown_path(&self) -> String {
+        self.path.display().to_string()
+    }
 }

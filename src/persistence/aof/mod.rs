@@ -5,8 +5,10 @@
 
 pub(super) mod check;
 mod folder;
+mod lanes;
 pub(super) mod load;
 mod plain;
+mod repeat;
 mod rewrite;
 pub(super) mod snapshot;
 mod syncer;
