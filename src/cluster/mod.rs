@@ -1,11 +1,16 @@
 //! The cluster as this server presents it: one node that owns every slot, and the read-only port as its
 //! replica.
 
+mod tag;
+
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::keyspace::key_hash::SLOT_COUNT;
+
+pub use tag::slot_tag;
 
 /// This node's names, and what scripts that set up a cluster have told it.
 #[derive(Debug)]
@@ -21,7 +26,23 @@ pub struct ClusterState {
     epoch: AtomicU64,
     /// Whether each slot was given by CLUSTER ADDSLOTS; empty before the first one was.
     given: Mutex<Vec<bool>>,
+    /// What each slot was used for; made when the first use is counted.
+    used: OnceLock<Box<[Counters]>>,
 }
+
+/// What commands for keys of a slot have taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotUse {
+    /// Nanoseconds in which they ran.
+    pub ns: u64,
+    /// Bytes of their requests.
+    pub bytes_in: u64,
+    /// Bytes of their replies.
+    pub bytes_out: u64,
+}
+
+/// A [`SlotUse`] that is counted: nanoseconds, bytes in, bytes out.
+type Counters = [AtomicU64; 3];
 
 /// A slot that was given before, so that it cannot be given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +58,7 @@ impl ClusterState {
             shard_id: crate::random::hex(40),
             epoch: AtomicU64::new(0),
             given: Mutex::default(),
+            used: OnceLock::new(),
         }
     }
 
@@ -44,6 +66,35 @@ impl ClusterState {
     #[inline]
     pub fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    /// Adds to what a slot was used for.
+    pub fn count_use(&self, slot: usize, by: SlotUse) {
+        let used = self.used.get_or_init(|| (0..SLOT_COUNT).map(|_| Counters::default()).collect());
+        if let Some([ns, bytes_in, bytes_out]) = used.get(slot) {
+            ns.fetch_add(by.ns, Ordering::Relaxed);
+            bytes_in.fetch_add(by.bytes_in, Ordering::Relaxed);
+            bytes_out.fetch_add(by.bytes_out, Ordering::Relaxed);
+        }
+    }
+
+    /// What a slot was used for since the figures were reset.
+    pub fn slot_use(&self, slot: usize) -> SlotUse {
+        match self.used.get().and_then(|used| used.get(slot)) {
+            Some(counters) => {
+                let [ns, bytes_in, bytes_out] =
+                    counters.each_ref().map(|count| count.load(Ordering::Relaxed));
+                SlotUse { ns, bytes_in, bytes_out }
+            }
+            None => SlotUse::default(),
+        }
+    }
+
+    /// Counts from 0 again.
+    pub fn reset_use(&self) {
+        self.used.get().into_iter().flat_map(|used| used.iter().flatten()).for_each(|count| {
+            count.store(0, Ordering::Relaxed);
+        });
     }
 
     /// The configuration epoch.

@@ -58,6 +58,9 @@ impl Server {
         if ends_streak || ticked || thresholds.one_by_one {
             let is_its_own = ticked || batch.streak.calls == 1;
             let took_ns = self.end_streak(done.sleeps_ns, batch);
+            if thresholds.by_slot {
+                self.count_for_slot(done, took_ns);
+            }
             if took_ns >= thresholds.slow_ns {
                 if is_its_own {
                     self.took_long(done, took_ns);

@@ -387,6 +387,10 @@ impl<'a> Context<'a> {
             sleeps_ns: After::sleep_ns(self.after.as_ref()),
         };
         server.count_alone(&done, took_ns + done.sleeps_ns, failed);
+        // A script is counted as a whole.
+        if !from_script && server.logs.observation.thresholds(0).by_slot {
+            server.count_for_slot(&done, took_ns);
+        }
         if server.logs.monitors.any() && !entry.spec.flags.intersects(UNSEEN) {
             let source = if from_script { Source::Script } else { Source::Client(&self.client.shared) };
             server.show_to_monitors(entry, arguments, self.client.database, source);

@@ -11,12 +11,15 @@
 //! and for [`DISTRUST_MS`] after a streak has taken long without a tick. The sweeper's thread then got no
 //! processor; which command took the time is not known, and nothing is logged that might be wrong.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Server;
+use crate::cluster::SlotUse;
+use crate::command::keys::for_each_key;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::{Config, Directive};
+use crate::keyspace::key_hash::key_slot;
 use crate::shared::client::SharedClient;
 use crate::shared::commandlog::{Kept, LogEntry, LogKind, cut};
 use crate::shared::stats::Counter;
@@ -38,12 +41,19 @@ pub struct Thresholds {
     pub reply_bytes: u64,
     /// Whether each command is timed by itself, not as part of a streak.
     pub one_by_one: bool,
+    /// Whether each is counted for the slot of its keys (`cluster-slot-stats-enabled`).
+    pub by_slot: bool,
 }
 
 impl Thresholds {
     /// No command crosses these.
-    pub const NONE: Thresholds =
-        Thresholds { slow_ns: u64::MAX, request_bytes: u64::MAX, reply_bytes: u64::MAX, one_by_one: false };
+    pub const NONE: Thresholds = Thresholds {
+        slow_ns: u64::MAX,
+        request_bytes: u64::MAX,
+        reply_bytes: u64::MAX,
+        one_by_one: false,
+        by_slot: false,
+    };
 
     /// Returns whether a command with so many bytes may have to be logged.
     #[inline]
@@ -64,6 +74,7 @@ pub struct Observation {
     logged_ns: AtomicU64,
     request_bytes: AtomicU64,
     reply_bytes: AtomicU64,
+    by_slot: AtomicBool,
     /// Until when ticks are not trusted, in milliseconds of Unix time.
     distrust_until_ms: AtomicU64,
 }
@@ -95,6 +106,7 @@ impl Default for Observation {
             logged_ns: never(),
             request_bytes: never(),
             reply_bytes: never(),
+            by_slot: AtomicBool::new(false),
             distrust_until_ms: AtomicU64::new(0),
         }
     }
@@ -116,6 +128,9 @@ impl Observation {
         self.slow_ns.store(logged_ns.min(sampled_ns), Ordering::Relaxed);
         self.request_bytes.store(limit(Directive::CommandlogRequestLargerThan, 1), Ordering::Relaxed);
         self.reply_bytes.store(limit(Directive::CommandlogReplyLargerThan, 1), Ordering::Relaxed);
+        let by_slot =
+            config.flag(Directive::ClusterEnabled) && config.flag(Directive::ClusterSlotStatsEnabled);
+        self.by_slot.store(by_slot, Ordering::Relaxed);
         self.next_tick();
     }
 
@@ -124,8 +139,10 @@ impl Observation {
     pub fn thresholds(&self, now_ms: u64) -> Thresholds {
         let slow_ns = self.slow_ns.load(Ordering::Relaxed);
         let distrusted = now_ms < self.distrust_until_ms.load(Ordering::Relaxed);
+        let by_slot = self.by_slot.load(Ordering::Relaxed);
         Thresholds {
-            one_by_one: distrusted || slow_ns < FINE_NS,
+            one_by_one: distrusted || by_slot || slow_ns < FINE_NS,
+            by_slot,
             slow_ns,
             request_bytes: self.request_bytes.load(Ordering::Relaxed),
             reply_bytes: self.reply_bytes.load(Ordering::Relaxed),
@@ -165,6 +182,17 @@ impl Server {
         }
         if done.request_bytes >= limits.request_bytes || done.reply_bytes >= limits.reply_bytes {
             self.was_large(done);
+        }
+    }
+
+    /// Counts a command for the slot of its first key, where it has keys.
+    #[cold]
+    pub fn count_for_slot(&self, done: &Done<'_>, took_ns: u64) {
+        let mut first = None;
+        for_each_key(&done.entry.spec, done.arguments, |key| first = first.or(Some(key.argument)));
+        if let Some(key) = first.and_then(|argument| done.arguments.get(argument)) {
+            let (bytes_in, bytes_out) = (done.request_bytes, done.reply_bytes);
+            self.cluster.count_use(key_slot(key), SlotUse { ns: took_ns, bytes_in, bytes_out });
         }
     }
 

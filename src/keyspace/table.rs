@@ -39,6 +39,8 @@ pub type Shard = RawTable<(u16, SharedValue<SlotTable>)>;
 
 /// Records in a bucket.
 const ENTRIES: usize = 9;
+/// Bytes of buckets for each key, beside its record.
+pub const SHARE_BYTES: usize = 9;
 /// Records a table takes for each of its buckets before it grows: 8 of 9 places, so that searches stay short.
 const LOAD: usize = 8;
 /// Highest value of a bucket's overflow counter. A counter that got there stays there: it has lost count.

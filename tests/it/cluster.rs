@@ -305,3 +305,221 @@ fn scans_of_one_tag_look_at_one_slot() {
     assert_eq!(reply[1].items().len(), 2);
     assert_eq!(client.value("KEYS {t*g}*").items().len(), 2);
 }
+
+/// Each line is what Valkey 9.1 answers, but for the fingerprint of cursors.
+#[test]
+fn a_cluster_is_walked_by_cursors_that_name_their_slot() {
+    let server = start(&[]);
+    for mut client in [server.client(), server.client3()] {
+        client.check("FLUSHALL", "+OK~");
+        for (request, reply) in [
+            ("CLUSTERSCAN 0", "*2~$9~0-{06S}-0~*0~"),
+            ("CLUSTERSCAN 0 SLOT 12182", "*2~$9~0-{9Le}-0~*0~"),
+            ("CLUSTERSCAN 0 MATCH *", "*2~$9~0-{06S}-0~*0~"),
+            ("CLUSTERSCAN 0 MATCH {foo}*", "*2~$9~0-{9Le}-0~*0~"),
+            ("CLUSTERSCAN 0 MATCH foo", "*2~$9~0-{9Le}-0~*0~"),
+            ("CLUSTERSCAN 0 MATCH a{foo}b*", "*2~$9~0-{9Le}-0~*0~"),
+            ("CLUSTERSCAN 0 MATCH *{foo}", "*2~$9~0-{06S}-0~*0~"),
+            ("CLUSTERSCAN 0 MATCH {fo*}*", "*2~$9~0-{06S}-0~*0~"),
+            ("CLUSTERSCAN 0 MATCH f[o]o", "*2~$9~0-{06S}-0~*0~"),
+            ("CLUSTERSCAN 0 SLOT 5 MATCH {foo}*", "*2~$1~0~*0~"),
+            ("CLUSTERSCAN 0 MATCH {foo}* SLOT 12182", "*2~$9~0-{9Le}-0~*0~"),
+            ("CLUSTERSCAN 0 COUNT 1 COUNT 2 MATCH a MATCH {foo}*", "*2~$9~0-{9Le}-0~*0~"),
+            ("CLUSTERSCAN 0 TYPE string", "*2~$9~0-{06S}-0~*0~"),
+            ("CLUSTERSCAN 0-{06S}-0", "*2~$1~0~*0~"),
+            ("CLUSTERSCAN 0-{06S}-0 SLOT 0", "*2~$1~0~*0~"),
+            ("CLUSTERSCAN 0-{06S}-0 SLOT 0 MATCH {foo}*", "*2~$1~0~*0~"),
+            ("CLUSTERSCAN 0-{06S}-0 MATCH {foo}*", "*2~$9~0-{9Le}-0~*0~"),
+            ("CLUSTERSCAN 0-{9Le}-0 MATCH {06S}*", "*2~$1~0~*0~"),
+            ("CLUSTERSCAN x-{foo}-7", "*2~$1~0~*0~"),
+            ("CLUSTERSCAN -{}-0", "*2~$1~0~*0~"),
+            ("CLUSTERSCAN 0-06S-0", "*2~$1~0~*0~"),
+            ("CLUSTERSCAN", "-ERR wrong number of arguments for 'clusterscan' command~"),
+            ("CLUSTERSCAN foo", "-ERR Invalid cursor~"),
+            ("CLUSTERSCAN 00", "-ERR Invalid cursor~"),
+            ("CLUSTERSCAN \"\"", "-ERR Invalid cursor~"),
+            ("CLUSTERSCAN 0-{06S}", "-ERR Invalid cursor~"),
+            ("CLUSTERSCAN 0-{06S}-", "-ERR Invalid cursor~"),
+            ("CLUSTERSCAN 0-{06S}-x", "-ERR Invalid cursor~"),
+            ("CLUSTERSCAN 0-{06S}--1", "-ERR Invalid cursor~"),
+            ("CLUSTERSCAN 0-{06S}-0-1", "-ERR Invalid cursor~"),
+            ("CLUSTERSCAN 0-{06S}-184467440737095516150", "-ERR Invalid cursor~"),
+            ("CLUSTERSCAN 0-{06S}-0 SLOT 1", "-ERR Cursor slot mismatch with SLOT argument~"),
+            ("CLUSTERSCAN 0 SLOT 16384", "-ERR Invalid or out of range slot~"),
+            ("CLUSTERSCAN 0 SLOT -1", "-ERR Invalid or out of range slot~"),
+            ("CLUSTERSCAN foo SLOT x", "-ERR Invalid or out of range slot~"),
+            ("CLUSTERSCAN 0 SLOT 5 SLOT 5", "-ERR SLOT option can only be specified once~"),
+            ("CLUSTERSCAN 0 SLOT", "-ERR syntax error~"),
+            ("CLUSTERSCAN 0 COUNT 0", "-ERR syntax error~"),
+            ("CLUSTERSCAN 0 COUNT", "-ERR syntax error~"),
+            ("CLUSTERSCAN 0 COUNT x", "-ERR value is not an integer or out of range~"),
+            ("CLUSTERSCAN foo FOO", "-ERR syntax error~"),
+            ("CLUSTERSCAN 0-{06S}-0 SLOT 1 FOO", "-ERR syntax error~"),
+            ("CLUSTERSCAN 0 TYPE foo", "-ERR unknown type name 'foo'~"),
+            ("CLUSTERSCAN 0 NOVALUES", "-ERR NOVALUES option can only be used in HSCAN~"),
+            ("COMMAND GETKEYS CLUSTERSCAN 0-{06S}-0", "-ERR The command has no key arguments~"),
+            ("MSET {foo}1 a", "+OK~"),
+            ("SADD {foo}2 a", ":1~"),
+            ("CLUSTERSCAN 0-{9Le}-0 SLOT 12182 TYPE set", "*2~$1~0~*1~$6~{foo}2~"),
+            ("CLUSTERSCAN 0-{06S}-0 TYPE SET", "*2~$1~0~*1~$6~{foo}2~"),
+            ("CLUSTERSCAN 0-{06S}-0 MATCH {foo}1", "*2~$9~0-{9Le}-0~*0~"),
+            ("CLUSTERSCAN 0-{9Le}-0 MATCH {foo}1", "*2~$1~0~*1~$6~{foo}1~"),
+            ("CLUSTERSCAN 0-{9Le}-0 MATCH ?foo?1", "*2~$1~0~*1~$6~{foo}1~"),
+            (
+                "EVAL \"return redis.call('clusterscan', '0-{9Le}-0', 'TYPE', 'set')\" 0",
+                "*2~$1~0~*1~$6~{foo}2~",
+            ),
+            ("MULTI", "+OK~"),
+            ("CLUSTERSCAN 0-{9Le}-0 TYPE set", "+QUEUED~"),
+            ("EXEC", "*1~*2~$1~0~*1~$6~{foo}2~"),
+        ] {
+            client.check(request, reply);
+        }
+    }
+    TestServer::start().client().check("CLUSTERSCAN 0", "-ERR This instance has cluster support disabled~");
+}
+
+/// All keys come, each once, also where one slot has many; a cursor of another process begins its slot again.
+#[test]
+fn a_walk_over_a_cluster_finds_all_keys() {
+    let server = start(&[]);
+    let mut client = server.client();
+    for number in 0..300 {
+        client.check(&format!("SET key{number} v"), "+OK~");
+        client.check(&format!("SET {{tag}}{number} v"), "+OK~");
+    }
+    client.check("SET {tag}ends v PX 10", "+OK~");
+    server.advance_ms(10);
+    let walk = |client: &mut Client, options: &str| {
+        let (mut cursor, mut found, mut steps) = ("0".to_owned(), Vec::new(), 0);
+        loop {
+            let reply = client.value(&format!("CLUSTERSCAN {cursor} {options}")).items();
+            cursor = reply[0].text();
+            found.extend(reply[1].texts());
+            steps += 1;
+            if cursor == "0" {
+                found.sort();
+                return (found, steps);
+            }
+            // The slot of the cursor is that of the next key.
+            assert!(cursor.contains("-{") && cursor.matches('-').count() == 2, "{cursor}");
+        }
+    };
+    let (all, steps) = walk(&mut client, "COUNT 7");
+    let mut expected: Vec<String> =
+        (0..300).flat_map(|number| [format!("key{number}"), format!("{{tag}}{number}")]).collect();
+    expected.sort();
+    assert_eq!(all, expected);
+    assert!(steps > 80, "{steps}");
+    let slot = client.value("CLUSTER KEYSLOT {tag}").int();
+    let (tagged, steps) = walk(&mut client, &format!("COUNT 7 SLOT {slot}"));
+    assert_eq!(tagged.len(), 300);
+    assert!(steps > 40, "{steps}");
+    assert_eq!(walk(&mut client, "MATCH {tag}*").0, tagged);
+    assert_eq!(walk(&mut client, "MATCH key1?").0.len(), 10);
+    // Another process has made this one.
+    let first = client.value(&format!("CLUSTERSCAN 0 SLOT {slot}")).items()[0].text();
+    let reply = client.value(&format!("CLUSTERSCAN {first} COUNT 7")).items();
+    let own = reply[0].text();
+    let (made_by, rest) = own.split_once('-').expect("three parts");
+    assert_eq!(made_by.len(), 8);
+    assert_eq!(client.value(&format!("CLUSTERSCAN 00000000-{rest} COUNT 7")).items()[1], reply[1]);
+    assert_ne!(client.value(&format!("CLUSTERSCAN {own} COUNT 7")).items()[1], reply[1]);
+}
+
+/// What slots are used for is counted where that is asked for.
+#[test]
+fn slots_tell_what_they_are_used_for() {
+    let server = start(&[]);
+    let mut client = server.client();
+    let figures = |client: &mut Client| -> Vec<i64> {
+        let reply = client.value("CLUSTER SLOT-STATS SLOTSRANGE 12182 12182").items();
+        let map = reply[0].items()[1].items();
+        let names: Vec<String> = map.iter().step_by(2).map(Value::text).collect();
+        assert_eq!(names, ["key-count", "memory-bytes", "cpu-usec", "network-bytes-in", "network-bytes-out"]);
+        map.iter().skip(1).step_by(2).map(Value::int).collect()
+    };
+    client.check("SET foo bar", "+OK~");
+    client.check("CLUSTER SLOT-STATS SLOTSRANGE 12182 12182", "*1~*2~:12182~*2~$9~key-count~:1~");
+    for metric in ["memory-bytes", "cpu-usec", "network-bytes-in", "network-bytes-out", "foo"] {
+        client.check(
+            &format!("CLUSTER SLOT-STATS ORDERBY {metric}"),
+            "-ERR Unrecognized sort metric for ORDERBY.~",
+        );
+    }
+    client.check("CONFIG SET cluster-slot-stats-enabled yes", "+OK~");
+    let memory = client.value("MEMORY USAGE foo").int();
+    let zero = figures(&mut client);
+    assert_eq!(zero[..2], [1, memory]);
+    client.check("CONFIG RESETSTAT", "+OK~");
+    // Requests with the bytes of the peer: 31, 22, 32, 31; none where the arity is wrong.
+    let mut sums = [0, 0];
+    for (request, bytes_in, bytes_out) in [
+        ("SET foo bar", 31, 5),
+        ("GET foo", 22, 9),
+        ("APPEND foo x", 32, 4),
+        ("GET", 0, 0),
+        ("LPUSH foo x", 31, 68),
+        ("SPUBLISH foo abc", 36, 4),
+        ("PING", 0, 0),
+        ("EVAL \"return redis.call('get', KEYS[1])\" 1 foo", 70, 10),
+    ] {
+        drop(client.value(request));
+        sums = [sums[0] + bytes_in, sums[1] + bytes_out];
+        assert_eq!(figures(&mut client)[3..], sums, "{request}");
+    }
+    // In a pipeline, and those of a transaction, one by one.
+    client.send(
+        b"*2\r\n$3\r\nGET\r\n$3\r\nfoo\r\n*2\r\n$3\r\nGET\r\n$3\r\nfoo\r\n*2\r\n$3\r\nGET\r\n$3\r\nbar\r\n",
+    );
+    client.check_next("$4~barx~");
+    client.check_next("$4~barx~");
+    client.check_next("$-1~");
+    assert_eq!(figures(&mut client)[3..], [sums[0] + 44, sums[1] + 20]);
+    client.check("MULTI", "+OK~");
+    client.check("GET foo", "+QUEUED~");
+    client.check("EXEC", "*1~$4~barx~");
+    assert_eq!(figures(&mut client)[3..], [sums[0] + 66, sums[1] + 30]);
+    // Time is measured with a clock that does not stand still.
+    let reply = client.raw("CLUSTER SLOT-STATS SLOTSRANGE 5061 5061");
+    let start = "*1~*2~:5061~*10~$9~key-count~:0~$12~memory-bytes~:0~$8~cpu-usec~:";
+    let end = "~$16~network-bytes-in~:22~$17~network-bytes-out~:5~";
+    assert!(reply.starts_with(start) && reply.ends_with(end), "{reply}");
+    let mut third = server.client3();
+    third.check("CLUSTER SLOT-STATS SLOTSRANGE 7 7", "*1~*2~:7~%5~$9~key-count~:0~$12~memory-bytes~:0~$8~cpu-usec~:0~$16~network-bytes-in~:0~$17~network-bytes-out~:0~");
+    for (metric, slot) in [("MEMORY-BYTES", 12182), ("network-bytes-in", 12182), ("Network-Bytes-Out", 12182)]
+    {
+        let reply = client.value(&format!("CLUSTER SLOT-STATS ORDERBY {metric} LIMIT 2 DESC")).items();
+        assert_eq!((reply.len(), reply[0].items()[0].int()), (2, slot), "{metric}");
+    }
+    for (words, error) in [
+        ("KEY-COUNT LIMIT 1 LIMIT 2", "ERR Multiple filters of the same type are disallowed."),
+        ("KEY-COUNT ASC DESC", "ERR Multiple filters of the same type are disallowed."),
+        ("KEY-COUNT LIMIT 0", "ERR Limit has to lie in between 1 and 16384 (maximum number of slots)."),
+        ("KEY-COUNT LIMIT 16385", "ERR Limit has to lie in between 1 and 16384 (maximum number of slots)."),
+        ("KEY-COUNT ASC LIMIT", "ERR syntax error"),
+        ("KEY-COUNT LIMIT 1 foo", "ERR syntax error"),
+        ("KEY-COUNT LIMIT x", "ERR value is not an integer or out of range"),
+    ] {
+        client.check(&format!("CLUSTER SLOT-STATS ORDERBY {words}"), &format!("-{error}~"));
+    }
+    client.check("CONFIG RESETSTAT", "+OK~");
+    assert_eq!(figures(&mut client)[2..], [0, 0, 0]);
+    client.check("CONFIG SET cluster-slot-stats-enabled no", "+OK~");
+    client.check("CLUSTER SLOT-STATS SLOTSRANGE 12182 12182", "*1~*2~:12182~*2~$9~key-count~:1~");
+}
+
+/// Time counts for the slot too; here by the machine's clock.
+#[test]
+fn slots_tell_how_long_their_commands_took() {
+    let all = [("cluster-enabled", "yes"), ("cluster-slot-stats-enabled", "yes")];
+    let server = TestServer::with_clock(&all, kvarts::shared::clock::Clock::system());
+    let mut client = server.client();
+    drop(client.value("EVAL \"for i = 1, 200000 do end return redis.call('set', KEYS[1], 'x')\" 1 foo"));
+    let took = |client: &mut Client, slot: &str| {
+        let reply = client.value(&format!("CLUSTER SLOT-STATS SLOTSRANGE {slot} {slot}")).items();
+        reply[0].items()[1].items()[5].int()
+    };
+    assert!(took(&mut client, "12182") > 0);
+    assert_eq!(took(&mut client, "5061"), 0);
+}

@@ -253,6 +253,7 @@ CLUSTER SLAVES x => -ERR This instance has cluster support disabled
 CLUSTER LINKS => -ERR This instance has cluster support disabled
 CLUSTER COUNT-FAILURE-REPORTS x => -ERR This instance has cluster support disabled
 CLUSTER SLOT-STATS SLOTSRANGE 0 1 => -ERR This instance has cluster support disabled
+CLUSTERSCAN 0 => -ERR This instance has cluster support disabled
 CLUSTER ADDSLOTS 1 => -ERR This instance has cluster support disabled
 CLUSTER ADDSLOTSRANGE 1 2 => -ERR This instance has cluster support disabled
 CLUSTER BUMPEPOCH => -ERR This instance has cluster support disabled

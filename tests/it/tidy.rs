@@ -318,7 +318,7 @@ fn tests_of_faults_and_limits_say_what_they_are_about() {
 fn shelf(group: Group) -> String {
     match group {
         Group::HyperLogLog => "hyperloglog.rs".to_owned(),
-        Group::Cluster | Group::Pubsub | Group::Transactions => format!("{}.rs", group.name()),
+        Group::Pubsub | Group::Transactions => format!("{}.rs", group.name()),
         _ => format!("{}/", group.name().replace('-', "_")),
     }
 }

@@ -105,7 +105,7 @@ fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 /// The slots that may have matching keys: in cluster mode a pattern with a literal hash tag matches keys of
 /// one slot only.
-fn slots_of_pattern(cx: &Context<'_>, pattern: &[u8]) -> std::ops::Range<usize> {
+pub fn slots_of_pattern(cx: &Context<'_>, pattern: &[u8]) -> std::ops::Range<usize> {
     let all = 0..SLOT_COUNT;
     if !cx.server.cluster.is_enabled() {
         return all;
@@ -131,8 +131,26 @@ const KEY_WORK: usize = 5;
 fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let cursor = parse_u64(arguments[1]).ok_or(CommandError::InvalidCursor)?;
     let options = ScanOptions::parse(&arguments[2..], true)?;
-    let now_ms = cx.keys.ended_ms;
     let slots = options.pattern.map_or(0..SLOT_COUNT, |pattern| slots_of_pattern(cx, pattern));
+    let (next, found) = page_of_keys(cx, cursor, &options, slots);
+    cx.reply.array(2);
+    cx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    cx.reply.array(found.len());
+    for key in found {
+        cx.reply.bulk(&key);
+    }
+    Ok(())
+}
+
+/// A step of a walk over the keys of `slots`: the next cursor, 0 at the end, and the names that the options
+/// select.
+pub fn page_of_keys(
+    cx: &mut Context<'_>,
+    cursor: u64,
+    options: &ScanOptions<'_>,
+    slots: std::ops::Range<usize>,
+) -> (u64, Vec<Vec<u8>>) {
+    let now_ms = cx.keys.ended_ms;
     let number = cx.keys.database;
     let (mut found, mut stale) = (Vec::new(), Vec::new());
     if options.count >= LONG_STEP {
@@ -153,11 +171,5 @@ fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         })
     });
     stale.iter().for_each(|key| cx.keys.note_stale(number, key));
-    cx.reply.array(2);
-    cx.reply.bulk(itoa::Buffer::new().format(next.unwrap_or(0)).as_bytes());
-    cx.reply.array(found.len());
-    for key in found {
-        cx.reply.bulk(&key);
-    }
-    Ok(())
+    (next.unwrap_or(0), found)
 }

@@ -120,6 +120,7 @@ fn config_secret(arguments: &[&[u8]], index: usize) -> bool {
 
 fn config_resetstat(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     cx.server.stats.reset();
+    cx.server.cluster.reset_use();
     cx.keys.keyspace.reaper.reset_freed();
     cx.server.upkeep.time_over.reset();
     cx.reply.ok();

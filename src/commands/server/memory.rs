@@ -10,6 +10,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::memory::MemoryUse;
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::table;
 
 const KEY: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO)];
 
@@ -105,7 +106,7 @@ fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 2);
     cx.keys.expect_elements(&key, usize::MAX, 1);
     // Plus the record's share of its bucket.
-    let bytes = cx.keys.peek(&key).map(|record| record.memory_bytes() + 9);
+    let bytes = cx.keys.peek(&key).map(|record| record.memory_bytes() + table::SHARE_BYTES);
     match bytes {
         Some(bytes) => cx.reply.count(bytes),
         None => cx.reply.null(),

@@ -196,7 +196,8 @@ pub(super) const SPECS: &[Spec] = &[
         BOOL,
         "no",
         "Count what each slot is used for.",
-    ),
+    )
+    .active(),
     spec(
         D::ClusterSlotMigrationLogMaxLen,
         "cluster-slot-migration-log-max-len",

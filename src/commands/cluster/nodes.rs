@@ -143,13 +143,13 @@ pub const COMMANDS: &[Command] = &[
                 ..subcommand("count-failure-reports", 3, OPERATOR)
             },
             Command {
-                summary: "Tells how many keys slots hold.",
+                summary: "Tells what slots hold and, with cluster-slot-stats-enabled, what they are used for.",
                 syntax: "SLOTSRANGE(start-slot end-slot) | ORDERBY(metric [LIMIT limit] [ASC | DESC])",
                 since: "8.0.0",
                 family: Family::Each("8.2", "8.0"),
                 complexity: "O(N) where N is the number of slots",
                 reply: "slots with their figures",
-                run: slot_stats,
+                run: super::slot_stats::slot_stats,
                 tips: &["nondeterministic_output", "request_policy:all_shards"],
                 ..subcommand("slot-stats", -4, ANYTIME.and(Flags::WHOLE_KEYSPACE))
             },
@@ -239,7 +239,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-fn check_enabled(cx: &Context<'_>) -> CommandResult {
+pub(super) fn check_enabled(cx: &Context<'_>) -> CommandResult {
     if cx.server.cluster.is_enabled() { Ok(()) } else { Err(CommandError::ClusterDisabled) }
 }
 
@@ -451,7 +451,7 @@ fn myshardid(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-fn slot_argument(argument: &[u8], text: &'static str) -> Result<usize, CommandError> {
+pub(super) fn slot_argument(argument: &[u8], text: &'static str) -> Result<usize, CommandError> {
     let slot = args::int(argument)?;
     usize::try_from(slot).ok().filter(|slot| *slot < SLOT_COUNT).ok_or(CommandError::text(text))
 }
@@ -485,67 +485,6 @@ fn getkeysinslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn links(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
     cx.reply.array(0);
-    Ok(())
-}
-
-fn slot_stats(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    check_enabled(cx)?;
-    let keys = cx.keys.with_database(cx.keys.database, |database| {
-        (0..SLOT_COUNT).map(|slot| database.slot_len(slot)).collect::<Vec<usize>>()
-    });
-    let mut slots: Vec<(usize, usize)> =
-        keys.unwrap_or_else(|| vec![0; SLOT_COUNT]).into_iter().enumerate().collect();
-    if args::is(arguments[2], "SLOTSRANGE") && arguments.len() == 5 {
-        let invalid = "ERR Invalid or out of range slot";
-        let start = slot_argument(arguments[3], invalid).map_err(|_| CommandError::text(invalid))?;
-        let end = slot_argument(arguments[4], invalid).map_err(|_| CommandError::text(invalid))?;
-        if start > end {
-            return Err(CommandError::new(format!(
-                "ERR Start slot number {start} is greater than end slot number {end}"
-            )));
-        }
-        slots = slots.drain(start..=end).collect();
-    } else if args::is(arguments[2], "ORDERBY") {
-        order_slots(&mut slots, &arguments[3..])?;
-    } else {
-        return Err(help::wrong_subcommand(cx, arguments));
-    }
-    cx.reply.array(slots.len());
-    for (slot, keys) in slots {
-        cx.reply.array(2);
-        cx.reply.count(slot);
-        cx.reply.map(1);
-        cx.reply.bulk(b"key-count");
-        cx.reply.count(keys);
-    }
-    Ok(())
-}
-
-fn order_slots(slots: &mut Vec<(usize, usize)>, words: &[&[u8]]) -> CommandResult {
-    if !args::is(words[0], "KEY-COUNT") {
-        return Err(CommandError::text("ERR Unrecognized sort metric for ORDERBY."));
-    }
-    let (mut limit, mut ascending, mut index) = (SLOT_COUNT, false, 1);
-    while index < words.len() {
-        if args::is(words[index], "ASC") {
-            ascending = true;
-        } else if args::is(words[index], "DESC") {
-            ascending = false;
-        } else if args::is(words[index], "LIMIT") && index + 1 < words.len() {
-            limit = usize::try_from(args::int(words[index + 1])?)
-                .ok()
-                .filter(|limit| (1..=SLOT_COUNT).contains(limit))
-                .ok_or(CommandError::text(
-                    "ERR Limit has to lie in between 1 and 16384 (maximum number of slots).",
-                ))?;
-            index += 1;
-        } else {
-            return Err(CommandError::Syntax);
-        }
-        index += 1;
-    }
-    slots.sort_by(|a, b| if ascending { a.1.cmp(&b.1) } else { b.1.cmp(&a.1) });
-    slots.truncate(limit);
     Ok(())
 }
 
