@@ -131,6 +131,8 @@ fn start_server(
     let workers = worker_count(&config);
     let numbers = Arc::new(worker::Numbers::new(workers));
     let (parked, stopped) = (Arc::clone(&numbers), Arc::clone(&numbers));
+    let busy = Arc::new(worker::Busy::new(workers));
+    let (rests, goes_on) = (Arc::clone(&busy), Arc::clone(&busy));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("kvarts-worker")
@@ -145,7 +147,9 @@ fn start_server(
             crate::net::turn::end();
             crate::lua::tidy_machines();
             crate::alloc::give_back_if_asked();
+            rests.rests();
         })
+        .on_thread_unpark(move || goes_on.goes_on())
         .enable_all()
         .build()?;
     let signals = with_signals.then(|| {
@@ -164,7 +168,7 @@ fn start_server(
     server.scripting.set_give_way(Arc::new(move |pause| hand_over.give_way(pause)));
     let copies = CopyMaker::new(&server, Arc::clone(&files));
     server.set_full_copies(Arc::new(Arc::clone(&copies)));
-    let append_only = AppendOnlyFile::new(&server, Arc::clone(&files));
+    let append_only = AppendOnlyFile::new(&server, Arc::clone(&files), busy);
     let backup = Backup::new(&server, Arc::clone(&files));
     server.set_backups(Arc::new(Arc::clone(&backup)));
     server.following.set_copies(Arc::new(rdb::take::CopyLoader::new(&server)));

@@ -7,7 +7,9 @@
 //! threads those are. One without a number uses what such threads share, which is right but slower.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -64,9 +66,81 @@ impl Numbers {
     }
 }
 
+/// How many of a server's workers have something to do. A thread that wants to leave them their cores waits
+/// here until one has nothing left.
+#[derive(Debug)]
+pub struct Busy {
+    workers: isize,
+    busy: AtomicIsize,
+    /// Whether `waiting` is to be called.
+    calls: AtomicBool,
+    waiting: Mutex<Option<Thread>>,
+}
+
+impl Busy {
+    /// Of so many workers, all with something to do.
+    pub fn new(workers: usize) -> Self {
+        let workers = workers as isize;
+        Self {
+            workers,
+            busy: AtomicIsize::new(workers),
+            calls: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// Says that a worker has nothing left to do.
+    pub fn rests(&self) {
+        self.busy.fetch_sub(1, Ordering::SeqCst);
+        if self.calls.swap(false, Ordering::SeqCst)
+            && let Some(thread) = &*self.waiting.lock()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Says that a worker goes on.
+    pub fn goes_on(&self) {
+        self.busy.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Waits until some worker has nothing to do, but no longer than this. One thread may wait at a time.
+    pub fn wait(&self, longest: Duration) {
+        let end = Instant::now() + longest;
+        *self.waiting.lock() = Some(std::thread::current());
+        loop {
+            self.calls.store(true, Ordering::SeqCst);
+            let left = end.saturating_duration_since(Instant::now());
+            if self.busy.load(Ordering::SeqCst) < self.workers || left.is_zero() {
+                break;
+            }
+            std::thread::park_timeout(left);
+        }
+        self.calls.store(false, Ordering::SeqCst);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_that_rests_ends_the_wait() {
+        const LONG: Duration = Duration::from_secs(600);
+        let busy = Busy::new(2);
+        busy.wait(Duration::ZERO);
+        busy.rests();
+        busy.wait(LONG);
+        busy.goes_on();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| busy.wait(LONG));
+            while !busy.calls.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            busy.rests();
+            waiting.join().expect("no panic");
+        });
+    }
 
     #[test]
     fn a_number_goes_from_thread_to_thread() {

@@ -30,6 +30,7 @@ use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::append_only::{AppendOnly, Figures};
 use crate::error::CommandError;
+use crate::worker::Busy;
 use folder::{Folder, OpenError};
 use load::LoadError;
 use rewrite::Job;
@@ -66,6 +67,8 @@ pub struct AppendOnlyFile {
     /// The server, which holds this.
     server: Weak<Server>,
     folder: Arc<Mutex<Folder>>,
+    /// The workers, whose changes the writer gathers.
+    busy: Arc<Busy>,
     state: Mutex<State>,
 }
 
@@ -113,11 +116,12 @@ impl RunningRewrite {
 
 impl AppendOnlyFile {
     /// The append-only file of a server, not opened yet.
-    pub fn new(server: &Arc<Server>, files: Arc<dyn Files>) -> Arc<Self> {
+    pub fn new(server: &Arc<Server>, files: Arc<dyn Files>, busy: Arc<Busy>) -> Arc<Self> {
         let config = &server.config;
         let aof = Arc::new(Self {
             server: Arc::downgrade(server),
             folder: Arc::new(Mutex::new(Folder::new(files, config))),
+            busy,
             state: Mutex::default(),
         });
         server.set_append_only(Arc::clone(&aof) as Arc<dyn AppendOnly>);
@@ -178,7 +182,8 @@ impl AppendOnlyFile {
         let reader = server.journal().listen(move || called.wake());
         let begin = server.journal().begin_part();
         let (server, folder) = (Arc::clone(server), Arc::clone(&self.folder));
-        let writer = Writer::new(server, Arc::clone(&shared), folder, reader, begin, file, file_len)?;
+        let busy = Arc::clone(&self.busy);
+        let writer = Writer::new(server, busy, Arc::clone(&shared), folder, reader, begin, file, file_len)?;
         // Before any change is made: the thread may take its time to begin, and no reply may go out
         // meanwhile.
         writer.publish();

@@ -26,6 +26,7 @@ use crate::config::Directive;
 use crate::engine::Server;
 use crate::journal::{Begin, Reader};
 use crate::persistence::files::Output;
+use crate::worker::Busy;
 
 use super::folder::Folder;
 
@@ -144,6 +145,7 @@ struct Kept {
 /// The writer's own state.
 pub struct Writer {
     server: Arc<Server>,
+    busy: Arc<Busy>,
     shared: Arc<Shared>,
     folder: Arc<Mutex<Folder>>,
     reader: Reader,
@@ -178,6 +180,7 @@ impl Writer {
     /// A writer that goes on at the end of a file. `begin` is where the reader stands.
     pub fn new(
         server: Arc<Server>,
+        busy: Arc<Busy>,
         shared: Arc<Shared>,
         folder: Arc<Mutex<Folder>>,
         reader: Reader,
@@ -187,6 +190,7 @@ impl Writer {
     ) -> io::Result<Self> {
         Ok(Self {
             server,
+            busy,
             syncer: Syncer::start(Arc::clone(&shared))?,
             shared,
             folder,
@@ -267,18 +271,11 @@ impl Writer {
         self.written != before
     }
 
-    /// Gives changes that are on their way the time to come under the same sync: as long as there are more of
-    /// them at each look, but no longer than [`GATHER`]. Where workers and the writer share a core, it is
-    /// theirs until they have nothing left to do.
+    /// Lets workers that have something to do go on until one has not, so that the changes that are on their way
+    /// come under the same sync: their clients then wait for one sync, not for the end of one and for another.
     fn gather(&self) {
-        let began = Instant::now();
-        let mut end = self.server.journal().end();
-        while end > self.written && began.elapsed() < GATHER {
-            std::thread::yield_now();
-            let before = std::mem::replace(&mut end, self.server.journal().end());
-            if end == before {
-                break;
-            }
+        if self.server.journal().end() > self.written {
+            self.busy.wait(GATHER);
         }
     }
 
