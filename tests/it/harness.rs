@@ -1,6 +1,7 @@
 //! Servers for tests, and tables of commands with their replies.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -38,6 +39,9 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
+        if std::env::var_os("KVARTS_KEEP_FOLDERS").is_some() {
+            return;
+        }
         drop(std::fs::remove_dir_all(&self.0));
     }
 }
@@ -202,6 +206,23 @@ pub fn info(client: &mut Client, field: &str) -> String {
 /// A port on this machine.
 pub fn local(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+/// The replies to these requests over a connection of its own, or the error of a server that is down or closes
+/// it before the end, as one does that becomes a replica by Sentinel's word. For looking at such a server.
+pub fn ask(port: u16, requests: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(local(port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut writing = stream.try_clone()?;
+    let mut text = String::new();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let written = writing.write_all(requests.as_bytes());
+            written.and_then(|()| writing.shutdown(Shutdown::Write))
+        });
+        stream.read_to_string(&mut text)
+    })?;
+    Ok(text)
 }
 
 /// Waits for what other threads bring about by themselves. Fails when it does not come about.

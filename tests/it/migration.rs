@@ -12,7 +12,7 @@ use crate::harness::*;
 use crate::journal_peer::data_of;
 use crate::peer::{Peer, tool_of_peers};
 use crate::program::Program;
-use crate::sentinel::{Sentinel, wait_for, write_acknowledged};
+use crate::sentinel::{Acknowledged, Sentinel, wait_for, write_acknowledged};
 
 /// The databases that the load uses: 0 and 1 what `change` writes, 2 the counters, 5 the rest.
 const DATABASES: [&str; 4] = ["0", "1", "2", "5"];
@@ -265,8 +265,8 @@ fn sentinel_hands_over() {
     });
     let mut client = new.client();
     let noted = noted.into_inner().expect("no panic");
-    let lost: Vec<&String> =
-        noted.iter().filter(|key| client.raw(&format!("EXISTS {key}")) != ":1~").collect();
+    let lost: Vec<&Acknowledged> =
+        noted.iter().filter(|(_, key)| client.raw(&format!("EXISTS {key}")) != ":1~").collect();
     assert!(lost.is_empty(), "of {} acknowledged writes are lost: {lost:?}", noted.len());
     eventually("all are at the same place", || new.place() == other.place());
     compare(&new, &old);

@@ -1,9 +1,10 @@
 //! The program itself in a process of its own, for what belongs to a process: memory, signals, limits, the
 //! log.
 
+use std::fs::OpenOptions;
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Client, TempDir, eventually, free_port, local};
+use crate::harness::{Client, TempDir, ask, eventually, free_port, local};
 
 /// A running program in a folder of its own, for as long as the test runs.
 pub struct Program {
@@ -30,7 +31,9 @@ impl Program {
 
     /// As [`start_in`](Self::start_in), on this port.
     pub fn start_at(port: u16, dir: TempDir, before: &str, flags: &[&str]) -> Self {
-        let log = std::fs::File::create(dir.path().join("stdout")).expect("a file");
+        // A server that starts again in its folder goes on with its log.
+        let log = OpenOptions::new().create(true).append(true).open(dir.path().join("stdout"));
+        let log = log.expect("a file");
         let child = Command::new("sh")
             .args(["-c", &format!("{before} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_kvarts")])
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
@@ -41,7 +44,9 @@ impl Program {
             .expect("the program starts");
         let program = Self { child, port, dir };
         eventually("it listens", || std::net::TcpStream::connect(local(port)).is_ok());
-        eventually("it has loaded its data", || !program.client().raw("PING").starts_with("-LOADING"));
+        eventually("it has loaded its data", || {
+            ask(port, "PING\r\n").is_ok_and(|reply| !reply.is_empty() && !reply.starts_with("-LOADING"))
+        });
         program
     }
 
