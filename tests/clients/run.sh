@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Real clients against a real server.
 #
-#   run.sh [--prepare] [java] [python] [node] [cli]
+#   run.sh [--prepare] [java] [python] [node] [cli] [sentinel]
 #
 # Runs the named suites, or all of them. KVARTS_BIN names the server's binary (default: target/release/kvarts).
 # Prints one line a suite and, last, "N passed, N failed"; the exit status is non-zero when one failed. A suite's whole
@@ -19,14 +19,14 @@ main() {
   for argument; do
     case $argument in
       --prepare) prepare_only=true ;;
-      java | python | node | cli) suites+=("$argument") ;;
+      java | python | node | cli | sentinel) suites+=("$argument") ;;
       *)
-        echo "unknown suite: $argument (java, python, node, cli)" >&2
+        echo "unknown suite: $argument (java, python, node, cli, sentinel)" >&2
         exit 2
         ;;
     esac
   done
-  ((${#suites[@]})) || suites=(java python node cli)
+  ((${#suites[@]})) || suites=(java python node cli sentinel)
 
   if ! $prepare_only; then
     KVARTS_BIN=$(realpath -e -- "${KVARTS_BIN:-$root/target/release/kvarts}") || exit 2
@@ -45,7 +45,7 @@ main() {
       word=failed
       tail -n 200 "$out/$suite.log"
     fi
-    printf '%-7s %s in %d s\n' "$suite" "$word" "$((SECONDS - start))"
+    printf '%-8s %s in %d s\n' "$suite" "$word" "$((SECONDS - start))"
   done
   echo "$passed passed, $failed failed"
   ((failed == 0))
@@ -80,6 +80,9 @@ run_node() { (cd "$here/node" && limited 180 node --test --test-reporter=spec); 
 
 prepare_cli() { command -v redis-cli redis-benchmark; }
 run_cli() { limited 120 bash "$here/cli.sh"; }
+
+prepare_sentinel() { prepare_java && prepare_python && prepare_node; }
+run_sentinel() { limited 300 python3 "$here/sentinel.py" "$out/python-venv/bin/python"; }
 
 # limited SECONDS COMMAND...: ends the command and what it started when the time is up.
 limited() { timeout -k 15 "$@"; }

@@ -42,7 +42,7 @@ class KvartsServer:
         except Exception as error:
             self._process.kill()
             self._process.wait()
-            log_end = self._end_of_log()
+            log_end = self.end_of_log()
             shutil.rmtree(self._directory)
             raise RuntimeError(f"the server did not start: {error}; the end of its log:\n{log_end}") from error
 
@@ -58,6 +58,11 @@ class KvartsServer:
             until(f"{path} is there", path.exists)
         return str(path)
 
+    def kill(self) -> None:
+        """Ends it at once, as a power cut would; `stop` is still to be called."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> None:
         self._process.terminate()
         try:
@@ -65,11 +70,11 @@ class KvartsServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            raise RuntimeError(f"the server did not end when asked to; the end of its log:\n{self._end_of_log()}") from None
+            raise RuntimeError(f"the server did not end when asked to; the end of its log:\n{self.end_of_log()}") from None
         finally:
             shutil.rmtree(self._directory)
 
-    def _end_of_log(self) -> str:
+    def end_of_log(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
 
     def _answers(self) -> bool:
@@ -96,14 +101,24 @@ def answers(port: int) -> bool:
         return False
 
 
+def ask(port: int, *words: str) -> str:
+    """The reply's bytes as text: for looking, with none of the clients under test."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        request = "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+        connection.sendall(f"*{len(words)}\r\n{request}".encode())
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
 def two_free_ports() -> list[int]:
-    """Below the kernel's range for outgoing connections, so that no client takes them meanwhile."""
+    """Below the kernel's range for outgoing connections, so that no client takes them meanwhile; free at every address,
+    as the server listens at all of them."""
     held: list[socket.socket] = []
     try:
         while len(held) < 2:
             candidate = socket.socket()
             try:
-                candidate.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
+                candidate.bind(("0.0.0.0", random.randrange(20_000, 32_000)))
                 held.append(candidate)
             except OSError:
                 candidate.close()
