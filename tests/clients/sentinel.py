@@ -89,7 +89,7 @@ def start_sentinel(ending: contextlib.ExitStack, folder: pathlib.Path, primary: 
     configuration = directory / "sentinel.conf"
     configuration.write_text(
         f"port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {primary} {QUORUM}\n"
-        "sentinel down-after-milliseconds mymaster 2000\nsentinel failover-timeout mymaster 5000\n"
+        "sentinel down-after-milliseconds mymaster 3000\nsentinel failover-timeout mymaster 5000\n"
     )
     with open(directory / "log", "wb") as log:
         process = subprocess.Popen([sentinel_program(), configuration, "--sentinel"], cwd=directory, stdout=log)

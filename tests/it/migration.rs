@@ -3,7 +3,7 @@
 
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::chains::{Node, change, found};
@@ -12,7 +12,7 @@ use crate::harness::*;
 use crate::journal_peer::data_of;
 use crate::peer::{Peer, tool_of_peers};
 use crate::program::Program;
-use crate::sentinel::{Acknowledged, Sentinel, wait_for, write_acknowledged};
+use crate::sentinel::{Sentinel, wait_for, write_acknowledged};
 
 /// The databases that the load uses: 0 and 1 what `change` writes, 2 the counters, 5 the rest.
 const DATABASES: [&str; 4] = ["0", "1", "2", "5"];
@@ -237,10 +237,10 @@ fn sentinel_hands_over() {
         replica.follow(&old);
     }
     let sentinel = Sentinel::watching(old.port());
-    let (running, noted) = (AtomicBool::new(true), Mutex::new(Vec::new()));
+    let (running, round, noted) = (AtomicBool::new(true), AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         let _stop = StopAtEnd(&running);
-        scope.spawn(|| write_acknowledged(&sentinel, 0, &running, &noted));
+        scope.spawn(|| write_acknowledged(&sentinel, 0, &running, &round, &noted));
         let count = || noted.lock().expect("no panic").len();
         wait_for("sentinel knows both", || sentinel.field("num-slaves") == "2");
         wait_for("it knows the priority", || {
@@ -265,7 +265,7 @@ fn sentinel_hands_over() {
     });
     let mut client = new.client();
     let noted = noted.into_inner().expect("no panic");
-    let lost: Vec<&Acknowledged> =
+    let lost: Vec<&(usize, String)> =
         noted.iter().filter(|(_, key)| client.raw(&format!("EXISTS {key}")) != ":1~").collect();
     assert!(lost.is_empty(), "of {} acknowledged writes are lost: {lost:?}", noted.len());
     eventually("all are at the same place", || new.place() == other.place());

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -92,16 +92,14 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// How many replicas had a write, by WAIT, and its key.
-pub type Acknowledged = (usize, String);
-
 /// Writes keys of its own to whichever server Sentinel names, as long as `running` says so, and notes those
-/// that WAIT called acknowledged.
+/// that WAIT called acknowledged, with the `round` in which each was written.
 pub fn write_acknowledged(
     sentinel: &Sentinel,
     tag: usize,
     running: &AtomicBool,
-    noted: &Mutex<Vec<Acknowledged>>,
+    round: &AtomicUsize,
+    noted: &Mutex<Vec<(usize, String)>>,
 ) {
     let mut number = 0;
     while running.load(Ordering::SeqCst) {
@@ -113,9 +111,10 @@ pub fn write_acknowledged(
         while running.load(Ordering::SeqCst) {
             number += 1;
             let key = format!("{tag}:{number}");
+            let of_round = round.load(Ordering::SeqCst);
             match replicas_that_have(&mut stream, &key) {
                 Some(0) => {}
-                Some(count) => noted.lock().expect("no panic").push((count, key)),
+                Some(_) => noted.lock().expect("no panic").push((of_round, key)),
                 None => break,
             }
         }
@@ -259,55 +258,61 @@ impl Topology {
         self.sentinels.iter().map(|one| one.switches()).max().unwrap_or_default()
     }
 
-    /// Which of these keys the primary does not have.
-    fn lost<'a>(&self, keys: &'a [Acknowledged]) -> Vec<&'a Acknowledged> {
-        let lines: String = keys.iter().map(|(_, key)| format!("EXISTS {key}\r\n")).collect();
+    /// Those of the noted keys that the primary does not have.
+    fn lost<'a>(&self, noted: &'a [(usize, String)]) -> Vec<&'a (usize, String)> {
+        let lines: String = noted.iter().map(|(_, key)| format!("EXISTS {key}\r\n")).collect();
         let mut replies = String::new();
         wait_for("the primary tells what it has", || {
             replies = ask(self.nodes[self.settled()].port, &lines).unwrap_or_default();
-            replies.lines().count() == keys.len()
+            replies.lines().count() == noted.len()
         });
-        keys.iter().zip(replies.lines()).filter(|(_, reply)| *reply != ":1").map(|(key, _)| key).collect()
+        noted.iter().zip(replies.lines()).filter(|(_, reply)| *reply != ":1").map(|(key, _)| key).collect()
     }
 }
 
 /// The primary of three servers is killed under load, frozen and cut off: a replica takes over each time, the
 /// others follow it, the old one too when it is back, and no write that a replica had acknowledged is lost.
 ///
-/// Where Sentinel changes the primary more often than there were faults, it has replaced one that was only late,
-/// and that may have taken writes meanwhile which one replica acknowledged and the other, which was chosen, had
-/// not yet. Then those count that both had acknowledged.
+/// On a machine with much to do Sentinel may also replace a primary that was only late. That one may have taken
+/// writes meanwhile which one replica acknowledged and the other, which was chosen, had not: WAIT cannot help
+/// there. Rounds in which the primary changed more than once are therefore counted, and their writes not.
 #[test]
 fn sentinel_fails_over_and_acknowledged_writes_stay() {
     let mut topology = Topology::new();
     let faults: Vec<Fault> =
         std::iter::repeat_n(Fault::Killed, kills()).chain([Fault::Frozen, Fault::CutOff]).collect();
-    let (running, noted) = (AtomicBool::new(true), Mutex::new(Vec::new()));
-    let sentinels: Vec<Arc<Sentinel>> = topology.sentinels.clone();
+    let (running, round, noted) = (AtomicBool::new(true), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let sentinels = topology.sentinels.clone();
+    // How often the primary changed until the end of each round; the last round has no fault.
+    let mut switches = Vec::new();
     std::thread::scope(|scope| {
         let _stop = StopAtEnd(&running);
         for (tag, sentinel) in sentinels.iter().enumerate() {
-            let (running, noted) = (&running, &noted);
-            scope.spawn(move || write_acknowledged(sentinel, tag, running, noted));
+            let (running, round, noted) = (&running, &round, &noted);
+            scope.spawn(move || write_acknowledged(sentinel, tag, running, round, noted));
         }
         let count = || noted.lock().expect("no panic").len();
-        for (number, fault) in faults.iter().enumerate() {
+        for fault in faults.iter().map(Some).chain([None]) {
             let before = count();
             wait_for("writes are acknowledged", || count() > before + 100);
             let start = Instant::now();
-            topology.suffer(*fault);
-            println!("{number}: {fault:?}, all follow again after {:?}", start.elapsed());
+            if let Some(fault) = fault {
+                topology.suffer(*fault);
+            }
+            switches.push(topology.switches());
+            println!("{fault:?}: {:?}, {} changes of the primary", start.elapsed(), topology.switches());
+            if fault.is_some() {
+                round.fetch_add(1, Ordering::SeqCst);
+            }
         }
-        let before = count();
-        wait_for("writes are acknowledged at last", || count() > before + 100);
     });
     let noted = noted.into_inner().expect("no panic");
-    let switches = topology.switches();
-    let needed = if switches > faults.len() { 2 } else { 1 };
-    let counted: Vec<Acknowledged> = noted.into_iter().filter(|(count, _)| *count >= needed).collect();
-    println!("{} faults, {switches} changes of the primary, {} writes", faults.len(), counted.len());
-    assert!(switches >= faults.len(), "{switches} of {}", faults.len());
-    assert!(counted.len() > 100, "{}", counted.len());
-    let lost = topology.lost(&counted);
-    assert!(lost.is_empty(), "of {} acknowledged writes are lost: {lost:?}", counted.len());
+    let before = |round: usize| round.checked_sub(1).map_or(0, |before| switches[before]);
+    let is_late = |round: usize| switches[round] - before(round) > usize::from(round < faults.len());
+    let late: Vec<usize> = (0..switches.len()).filter(|round| is_late(*round)).collect();
+    let lost = topology.lost(&noted);
+    println!("{} acknowledged writes, late in rounds {late:?}, lost {lost:?}", noted.len());
+    assert!(switches.last() >= Some(&faults.len()), "{switches:?}");
+    let lost: Vec<_> = lost.into_iter().filter(|(round, _)| !late.contains(round)).collect();
+    assert!(lost.is_empty(), "of {} acknowledged writes are lost: {lost:?}", noted.len());
 }
