@@ -61,6 +61,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         stream::read::COMMANDS,
         stream::claim::COMMANDS,
         stream::nack::COMMANDS,
+        stream::producers::COMMANDS,
         stream::info::COMMANDS,
         bitmap::bit::COMMANDS,
         bitmap::bitfield::COMMANDS,

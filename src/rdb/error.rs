@@ -16,9 +16,6 @@ pub enum RestoreError {
     /// The value is not well formed in a way that has a name of its own.
     #[error("ERR Bad data format")]
     Named(&'static str),
-    /// The value holds something that this server has no place for.
-    #[error("ERR Bad data format: {0}")]
-    Lossy(&'static str),
 }
 
 impl RestoreError {
@@ -27,7 +24,7 @@ impl RestoreError {
         match self {
             RestoreError::Footer => "DUMP payload with a wrong version or checksum".to_owned(),
             RestoreError::Format => format!("{} integrity check failed", kind::encoding_name(kind)),
-            RestoreError::Named(what) | RestoreError::Lossy(what) => what.to_owned(),
+            RestoreError::Named(what) => what.to_owned(),
         }
     }
 }

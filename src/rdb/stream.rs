@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::write::length;
 use crate::primitives::number::parse_i64;
 use crate::types::stream::group::{ConsumerIndex, Pending};
-use crate::types::stream::{Group, Stream, StreamId};
+use crate::types::stream::{Group, ProducerLimits, Producers, Stream, StreamId};
 
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
@@ -142,19 +142,60 @@ pub fn read(reader: &mut Reader<'_>, kind: u8, limits: &Limits) -> Read<Stream> 
         }
     }
     if matches!(kind, kind::STREAM_LISTPACKS_4 | kind::STREAM_LISTPACKS_5) {
-        read_producers(reader)?;
+        let producers = read_producers(reader)?;
+        if producers.added > 0 || producers.limits() != ProducerLimits::default() {
+            stream.set_producers(producers);
+        }
     }
     Ok(stream)
 }
 
-/// Reads what Redis 8.6 keeps of producers: for how long, how many ids each, the producers, two counters.
-/// There is no place for the producers' ids here, so they may not be there.
-fn read_producers(reader: &mut Reader<'_>) -> Read<()> {
-    let _ = (reader.length()?, reader.length()?);
-    if reader.length()? > 0 {
-        return Err(RestoreError::Lossy("the stream has ids of idempotent producers, which cannot be kept"));
+/// Writes what is known of producers as Redis 8.6 does behind a stream's groups: for how long (seconds) and how
+/// many ids of each are kept, the producers with their ids and entries, and the two counts.
+pub fn write_producers(producers: &Producers, out: &mut Vec<u8>) {
+    let limits = producers.limits();
+    number(limits.duration_s, out);
+    length(limits.max_ids, out);
+    length(producers.iter().len(), out);
+    for (name, ids) in producers.iter() {
+        text(name, out);
+        length(ids.len(), out);
+        for (name, entry) in ids {
+            text(name, out);
+            id(entry, out);
+        }
     }
-    let _ = (reader.length()?, reader.length()?);
+    number(producers.added, out);
+    number(producers.duplicates, out);
+}
+
+/// Reads what [`write_producers`] writes.
+fn read_producers(reader: &mut Reader<'_>) -> Read<Producers> {
+    let (duration_s, max_ids) = (reader.length()?, reader.length()?);
+    let max_ids = usize::try_from(max_ids).ok().filter(|max| (1..=ProducerLimits::IDS_MAX).contains(max));
+    if !(1..=ProducerLimits::DURATION_MAX_S).contains(&duration_s) {
+        return Err(BAD);
+    }
+    let mut producers = Producers::new(ProducerLimits { duration_s, max_ids: max_ids.ok_or(BAD)? });
+    for _ in 0..reader.count()? {
+        let producer = reader.string()?;
+        for _ in 0..reader.count()? {
+            let name = reader.string()?;
+            producers.insert(&producer, &name, read_id(reader)?);
+        }
+    }
+    (producers.added, producers.duplicates) = (reader.length()?, reader.length()?);
+    Ok(producers)
+}
+
+/// Puts what [`write_producers`] wrote of a stream beside its value back into it.
+pub fn add_producers(bytes: &[u8], stream: &mut Stream) -> Read<()> {
+    let mut reader = Reader { bytes, string_max: bytes.len() };
+    let producers = read_producers(&mut reader)?;
+    if !reader.bytes.is_empty() {
+        return Err(BAD);
+    }
+    stream.set_producers(producers);
     Ok(())
 }
 

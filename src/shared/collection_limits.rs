@@ -8,7 +8,7 @@ use crate::rdb::{FooterCheck, Limits};
 use crate::types::hash::HashLimits;
 use crate::types::list::ListLimits;
 use crate::types::set::SetLimits;
-use crate::types::stream::StreamLimits;
+use crate::types::stream::{ProducerLimits, StreamLimits};
 use crate::types::zset::ZSetLimits;
 
 /// The limits of each type, in elements and bytes. Written by CONFIG SET, read by any thread.
@@ -24,6 +24,8 @@ pub struct CollectionLimits {
     list_listpack_size: AtomicI32,
     stream_block_bytes: AtomicUsize,
     stream_block_entries: AtomicUsize,
+    producer_duration_s: AtomicUsize,
+    producer_ids: AtomicUsize,
 }
 
 impl CollectionLimits {
@@ -39,6 +41,8 @@ impl CollectionLimits {
             (&self.zset_listpack_value, Directive::ZsetMaxListpackValue),
             (&self.stream_block_bytes, Directive::StreamNodeMaxBytes),
             (&self.stream_block_entries, Directive::StreamNodeMaxEntries),
+            (&self.producer_duration_s, Directive::StreamIdmpDuration),
+            (&self.producer_ids, Directive::StreamIdmpMaxsize),
         ];
         for (limit, directive) in sizes {
             limit.store(usize::try_from(config.int(directive)).unwrap_or(usize::MAX), Ordering::Relaxed);
@@ -100,6 +104,14 @@ impl CollectionLimits {
         StreamLimits {
             max_block_bytes: self.stream_block_bytes.load(Ordering::Relaxed),
             max_block_entries: self.stream_block_entries.load(Ordering::Relaxed),
+        }
+    }
+
+    /// `stream-idmp-duration` (seconds) and `stream-idmp-maxsize`.
+    pub fn producers(&self) -> ProducerLimits {
+        ProducerLimits {
+            duration_s: self.producer_duration_s.load(Ordering::Relaxed) as u64,
+            max_ids: self.producer_ids.load(Ordering::Relaxed),
         }
     }
 }

@@ -70,6 +70,7 @@ mod partitions;
 mod peer;
 mod peer_files;
 mod ports;
+mod producers;
 mod program;
 mod protocol;
 mod proxy;

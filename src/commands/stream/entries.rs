@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use crate::command::{Category, Flags, Group, KeySpec, args};
 use crate::commands::shared::collection::{self, Collection, InPlace};
 use crate::commands::stream::entered;
+use crate::commands::stream::producers::{self, Once};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -34,7 +35,7 @@ pub const COMMANDS: &[Command] = &[
         categories: STREAM,
         group: Group::Stream,
         summary: "Appends an entry to a stream, which is created if there is none.",
-        syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [(MAXLEN | MINID) [= | ~] threshold [LIMIT count]] (* | id) field value [field value ...]",
+        syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IDMPAUTO producer-id | IDMP(producer-id idempotent-id)] [(MAXLEN | MINID) [= | ~] threshold [LIMIT count]] (* | id) field value [field value ...]",
         since: "5.0.0",
         complexity: "O(1) for adding, O(N) for trimming, N being the number of entries removed",
         reply: "the entry's id, or null where NOMKSTREAM kept it from being added",
@@ -209,18 +210,19 @@ pub(super) fn write_id_and_fields(reply: &mut Reply<'_>, entry: &Entry<'_>) {
 
 /// The trimming options of XADD and XTRIM, and the index behind them.
 #[derive(Debug, Default)]
-struct TrimWords {
+struct TrimWords<'a> {
     trim: Option<Trim>,
     references: References,
     no_create: bool,
+    once: Option<Once<'a>>,
     end: usize,
 }
 
-impl TrimWords {
+impl<'a> TrimWords<'a> {
     /// Reads the options from argument 2 on. XADD's end before the id, which is not read.
-    fn parse(cx: &Context<'_>, arguments: &[&[u8]], is_add: bool) -> Result<TrimWords, CommandError> {
+    fn parse(cx: &Context<'_>, arguments: &[&'a [u8]], is_add: bool) -> Result<Self, CommandError> {
         let (mut to, mut approximate, mut limit, mut no_create) = (None, false, None, false);
-        let mut references = None;
+        let (mut references, mut once) = (None, None);
         let mut at = 2;
         while let Some(word) = arguments.get(at) {
             let more = arguments.len() - 1 - at;
@@ -250,6 +252,12 @@ impl TrimWords {
                 && let Some(wanted) = references_word(word)
             {
                 references = Some(wanted);
+            } else if is_add && let Some(words) = Once::words(word, more) {
+                if once.is_some() {
+                    return Err(producers::TWICE);
+                }
+                once = Some(Once::parse(&arguments[at + 1..=at + words])?);
+                at += words;
             } else if is_add {
                 break;
             } else {
@@ -269,7 +277,7 @@ impl TrimWords {
                     "ERR syntax error, XTRIM must be called with a trimming strategy",
                 ));
             }
-            return Ok(TrimWords { trim: None, references, no_create, end: at });
+            return Ok(TrimWords { trim: None, references, no_create, once, end: at });
         };
         let limit = match limit {
             Some(_) if !approximate => {
@@ -281,7 +289,8 @@ impl TrimWords {
             None if approximate => default_limit(cx),
             None => 0,
         };
-        Ok(TrimWords { trim: Some(Trim { to, approximate, limit }), references, no_create, end: at })
+        let trim = Some(Trim { to, approximate, limit });
+        Ok(TrimWords { trim, references, no_create, once, end: at })
     }
 
     /// Trims if asked to.
@@ -325,11 +334,23 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(wrong_arity(cx));
     }
+    if words.once.is_some() && wanted != NewId::Auto && !cx.client.is_loader {
+        return Err(producers::NOT_AUTO);
+    }
     if wanted == NewId::Given(StreamId::MIN) {
         return Err(CommandError::text("ERR The ID specified in XADD must be greater than 0-0"));
     }
     let key = cx.key(arguments, 1);
-    let (limits, now_ms) = (cx.server.settings.collections.stream(), cx.keys.now_ms);
+    let once = words.once.as_ref().map(|once| once.named(pairs));
+    if wanted == NewId::Auto
+        && let Some(once) = &once
+        && let Some(id) = once.entry_added_before(cx, &key)?
+    {
+        cx.reply.bulk(&id.text());
+        return Ok(());
+    }
+    let collections = &cx.server.settings.collections;
+    let (limits, producers, now_ms) = (collections.stream(), collections.producers(), cx.keys.now_ms);
     let trimmed;
     let id = match collection::write::<Owned<Stream>>(&mut cx.keys, &key)? {
         Some(stream) => {
@@ -339,6 +360,9 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                 ));
             }
             let id = add(stream, wanted, now_ms, pairs, &limits)?;
+            if let Some(once) = &once {
+                once.keep(stream, id, producers);
+            }
             trimmed = words.trim(stream);
             id
         }
@@ -349,13 +373,29 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         None => {
             let mut stream = Owned::<Stream>::default();
             let id = add(&mut stream, wanted, now_ms, pairs, &limits)?;
+            if let Some(once) = &once {
+                once.keep(&mut stream, id, producers);
+            }
             trimmed = words.trim(&mut stream);
             collection::put(cx, &key, stream);
             id
         }
     };
-    if cx.is_journaled() && (words.trim.is_some() || !matches!(wanted, NewId::Given(_))) {
-        entered::enter_add(cx, &key, id, pairs, words.trim.is_some().then_some(&trimmed));
+    if cx.is_journaled() {
+        match &once {
+            Some(once) => {
+                // Before it is trimmed, as Redis wants the entry to be there.
+                entered::enter_add(cx, &key, id, pairs, None);
+                once.enter(cx, &key, id);
+                if trimmed.count() > 0 {
+                    entered::enter_trim(cx, &key, &trimmed);
+                }
+            }
+            None if words.trim.is_some() || !matches!(wanted, NewId::Given(_)) => {
+                entered::enter_add(cx, &key, id, pairs, words.trim.is_some().then_some(&trimmed));
+            }
+            None => {}
+        }
     }
     cx.changed(&key, EventClass::STREAM, "xadd");
     if trimmed.count() > 0 {

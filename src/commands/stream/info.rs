@@ -165,7 +165,8 @@ fn stream(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let stream = stream_of(cx, &key)?;
     let mut out = Vec::new();
     let reply = &mut Reply::new(&mut out, cx.reply.version());
-    reply.map(if full.is_some() { 9 } else { 10 });
+    let producers = stream.producers();
+    reply.map(if full.is_some() { 9 } else { 10 } + if producers.is_some() { 6 } else { 0 });
     int(reply, "length", stream.len() as i64);
     int(reply, "radix-tree-keys", stream.block_count() as i64);
     int(reply, "radix-tree-nodes", stream.block_count() as i64 + 1);
@@ -173,6 +174,15 @@ fn stream(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     text(reply, "max-deleted-entry-id", &stream.max_deleted_id().text());
     int(reply, "entries-added", stream.entries_added() as i64);
     text(reply, "recorded-first-entry-id", &stream.first_id().text());
+    if let Some(producers) = producers {
+        let (limits, (known, ids)) = (producers.limits(), producers.known(cx.keys.now_ms));
+        int(reply, "idmp-duration", limits.duration_s as i64);
+        int(reply, "idmp-maxsize", limits.max_ids as i64);
+        int(reply, "pids-tracked", known as i64);
+        int(reply, "iids-tracked", ids as i64);
+        int(reply, "iids-added", producers.added as i64);
+        int(reply, "iids-duplicates", producers.duplicates as i64);
+    }
     match full {
         Some(count) => write_full(&cx.keys, reply, stream, count),
         None => {

@@ -8,4 +8,5 @@ pub mod entries;
 pub mod group;
 pub mod info;
 pub mod nack;
+pub mod producers;
 pub mod read;

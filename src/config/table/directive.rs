@@ -97,6 +97,8 @@ pub enum Directive {
     HllSparseMaxBytes,
     StreamNodeMaxBytes,
     StreamNodeMaxEntries,
+    StreamIdmpDuration,
+    StreamIdmpMaxsize,
     Save,
     Dir,
     Dbfilename,

@@ -104,4 +104,20 @@ pub(super) const SPECS: &[Spec] = &[
         "Entries of a node of a stream; 0 is no limit.",
     )
     .active(),
+    spec(
+        D::StreamIdmpDuration,
+        "stream-idmp-duration",
+        Kind::Integer { min: 1, max: 86_400 },
+        "100",
+        "Seconds for which a stream knows the ids of producers (XADD IDMP), where XCFGSET says nothing else.",
+    )
+    .active(),
+    spec(
+        D::StreamIdmpMaxsize,
+        "stream-idmp-maxsize",
+        Kind::Integer { min: 1, max: 10_000 },
+        "100",
+        "Ids of each producer that a stream knows (XADD IDMP), where XCFGSET says nothing else.",
+    )
+    .active(),
 ];

@@ -118,6 +118,22 @@ impl PlainWriter {
         }
     }
 
+    /// Writes what is known of producers, the oldest of each first. Entries that are gone are known here only:
+    /// Redis takes an id of such an entry for an error and goes on.
+    fn producers(&mut self, key: &[u8], stream: &Stream) {
+        let Some(producers) = stream.producers() else { return };
+        let limits = producers.limits();
+        let (mut duration, mut max) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (duration, max) = (duration.format(limits.duration_s), max.format(limits.max_ids));
+        let words: [&[u8]; 4] = [b"IDMP-DURATION", duration.as_bytes(), b"IDMP-MAXSIZE", max.as_bytes()];
+        self.push(&[&[b"XCFGSET", key][..], &words].concat());
+        for (producer, ids) in producers.iter() {
+            for (id, entry) in ids {
+                self.push(&[b"XIDMPRECORD", key, producer, id, &entry.text()]);
+            }
+        }
+    }
+
     fn group(&mut self, key: &[u8], name: &[u8], group: &Group) {
         let (last_id, mut read) = (group.last_id.text(), itoa::Buffer::new());
         let read = read.format(group.entries_read.map_or(-1, |read| read as i64)).as_bytes();
@@ -246,8 +262,13 @@ impl PlainWriter {
                 self.push_items(&[b"ZADD", key], 2, all.iter().map(|word| &**word));
             }
             Object::Hash(hash) => self.hash(key, hash),
-            Object::Stream(stream) if can_be_claimed(stream) => self.stream(key, stream),
-            Object::Stream(_) => self.push(&[b"RESTORE", key, b"0", &rdb::dump(record), b"ABSTTL"]),
+            Object::Stream(stream) => {
+                match can_be_claimed(stream) {
+                    true => self.stream(key, stream),
+                    false => self.push(&[b"RESTORE", key, b"0", &rdb::dump(record), b"ABSTTL"]),
+                }
+                self.producers(key, stream);
+            }
         }
         self.end_at(key, end_ms);
     }

@@ -125,9 +125,7 @@ impl Report {
 
     /// Whether the file cannot be read any further.
     fn is_broken(&self) -> bool {
-        self.errors
-            .last()
-            .is_some_and(|error| !matches!(error.fault, Fault::Value | Fault::Lossy(_) | Fault::Module(_)))
+        self.errors.last().is_some_and(|error| !matches!(error.fault, Fault::Value | Fault::Module(_)))
     }
 
     fn wrong(&mut self, error: FileError) {

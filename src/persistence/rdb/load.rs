@@ -198,7 +198,7 @@ pub fn load_from(
 /// Keys and values that are handed to another thread.
 struct Batch {
     database: usize,
-    /// Name and value of each key, one behind the other.
+    /// Name, value and producers of each key, one behind the other.
     bytes: Vec<u8>,
     keys: Vec<Entry>,
 }
@@ -207,6 +207,7 @@ struct Batch {
 struct Entry {
     name_len: usize,
     value_len: usize,
+    producers_len: usize,
     kind: u8,
     attributes: Attributes,
 }
@@ -222,9 +223,11 @@ impl Batch {
         }
         self.bytes.extend_from_slice(key.name);
         self.bytes.extend_from_slice(key.value);
+        self.bytes.extend_from_slice(key.producers);
         self.keys.push(Entry {
             name_len: key.name.len(),
             value_len: key.value.len(),
+            producers_len: key.producers.len(),
             kind: key.kind,
             attributes: key.attributes,
         });
@@ -238,9 +241,10 @@ impl Batch {
         let mut at = 0;
         self.keys.iter().map(move |entry| {
             let (name, rest) = self.bytes[at..].split_at(entry.name_len);
-            at += entry.name_len + entry.value_len;
-            let &Entry { value_len, kind, attributes, .. } = entry;
-            Key { name, kind, value: &rest[..value_len], attributes }
+            let (value, rest) = rest.split_at(entry.value_len);
+            at += entry.name_len + entry.value_len + entry.producers_len;
+            let &Entry { producers_len, kind, attributes, .. } = entry;
+            Key { name, kind, value, attributes, producers: &rest[..producers_len] }
         })
     }
 }

@@ -70,9 +70,6 @@ pub enum Fault {
     /// The bytes of a value do not agree with each other.
     #[error("Value that is not well formed")]
     Value,
-    /// A value with something that cannot be kept; loading the rest of it would lose data.
-    #[error("Cannot be loaded without loss: {0}")]
-    Lossy(&'static str),
     /// A value of a module, which has no place here.
     #[error("The RDB file contains module data I can't load: no matching module type '{0}'")]
     Module(String),

@@ -29,6 +29,10 @@ pub fn ended(bytes: &mut Vec<u8>, header: Header) {
 /// Version from which on files end with a checksum.
 const CHECKED_FROM: u16 = 5;
 
+/// Name of the `aux` field before a stream that holds what is known of its producers (XADD IDMP). No type of
+/// RDB 11 or of Valkey's versions has a place for it, and readers pass over fields that they do not know.
+pub(super) const PRODUCERS: &[u8] = b"kvarts-producers";
+
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 9;
 

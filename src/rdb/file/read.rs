@@ -5,11 +5,12 @@
 
 use super::error::{Fault, FileError, Header, REDIS_MAX};
 use super::skim::{self, Skim, Stop};
-use super::{CHECKED_FROM, HEADER, opcode};
+use super::{CHECKED_FROM, HEADER, PRODUCERS, opcode};
 use crate::keyspace::record::RecordBox;
-use crate::rdb::error::RestoreError;
+use crate::keyspace::value::Object;
 use crate::rdb::packed::Element;
 use crate::rdb::reader::Reader;
+use crate::rdb::stream::add_producers;
 use crate::rdb::{CHECKSUM, Family, Limits, Nothing, kind, read};
 
 /// What a reader accepts.
@@ -80,6 +81,8 @@ pub struct Key<'r> {
     pub value: &'r [u8],
     /// What stands before it.
     pub attributes: Attributes,
+    /// What a server of this kind has written of a stream's producers before it; empty where it has not.
+    pub producers: &'r [u8],
 }
 
 /// What stands before a key.
@@ -99,19 +102,22 @@ impl Key<'_> {
     /// Reads the value. Fields of hashes that ended before `past_ms` are left out.
     ///
     /// # Errors
-    /// A value that is not well formed, or is a module's, or would lose data.
+    /// A value that is not well formed, or is a module's.
     pub fn record(&self, limits: &Limits, past_ms: u64) -> Result<Result<RecordBox, Nothing>, FileError> {
-        let Key { name, kind, value, attributes } = *self;
+        let Key { name, kind, value, attributes, producers } = *self;
         if kind == kind::MODULE_2 {
             let id = skim::number(value).map_or(0, |(id, _)| id);
             return Err(self.wrong(Fault::Module(module_name(id))));
         }
-        read::record(kind, value, name, attributes.expire_at_ms, limits, past_ms).map_err(|error| {
-            self.wrong(match error {
-                RestoreError::Lossy(what) => Fault::Lossy(what),
-                RestoreError::Footer | RestoreError::Format | RestoreError::Named(_) => Fault::Value,
-            })
-        })
+        let mut record = read::record(kind, value, name, attributes.expire_at_ms, limits, past_ms)
+            .map_err(|_| self.wrong(Fault::Value))?;
+        if let Ok(record) = &mut record
+            && !producers.is_empty()
+            && let Some(Object::Stream(stream)) = record.object_mut()
+        {
+            add_producers(producers, stream).map_err(|_| self.wrong(Fault::Value))?;
+        }
+        Ok(record)
     }
 
     /// An error about this key.
@@ -167,6 +173,8 @@ pub struct FileReader {
     /// Attributes of the key that follows.
     attributes: Attributes,
     has_attributes: bool,
+    /// What was written of the producers of the stream that follows.
+    producers: Vec<u8>,
     /// The key whose value is being collected.
     key: Vec<u8>,
 }
@@ -193,6 +201,7 @@ impl FileReader {
             returned: 0,
             attributes: Attributes::default(),
             has_attributes: false,
+            producers: Vec::new(),
             key: Vec::new(),
         }
     }
@@ -320,6 +329,7 @@ impl FileReader {
         let body = &rest[1..];
         if !self.has_attributes {
             self.attributes = Attributes { offset: self.base + self.at as u64, ..Attributes::default() };
+            self.producers.clear();
         }
         match byte {
             opcode::EXPIRY_S => {
@@ -412,8 +422,13 @@ impl FileReader {
                 let name = skim::text_len(body, max)?;
                 let value = skim::text_len(&body[name..], max)?;
                 // Read here, so that a wrong encoding is found.
-                self.text(&body[..name])?;
-                self.text(&body[name..name + value])?;
+                let is_of_key = *self.text(&body[..name])? == *PRODUCERS;
+                let text = self.text(&body[name..name + value])?;
+                if is_of_key {
+                    self.producers = text.to_vec();
+                    self.pass_attribute(1 + name + value);
+                    return Ok(Found::Nothing);
+                }
                 (Found::Aux { name }, name + value)
             }
             opcode::FUNCTION => {
@@ -460,9 +475,13 @@ impl FileReader {
                 let id = skim::number(&bytes[1..]).map_or(0, |(id, _)| id);
                 Item::ModuleAux(module_name(id))
             }
-            Found::Key { kind, from } => {
-                Item::Key(Key { name: &self.key, kind, value: &bytes[from..], attributes: self.attributes })
-            }
+            Found::Key { kind, from } => Item::Key(Key {
+                name: &self.key,
+                kind,
+                value: &bytes[from..],
+                attributes: self.attributes,
+                producers: &self.producers,
+            }),
         }))
     }
 }

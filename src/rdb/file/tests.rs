@@ -13,6 +13,7 @@ use crate::rdb::tests::limits;
 use crate::rdb::write::{length, plain_string};
 use crate::rdb::{CHECKSUM, Family, Nothing, dump, kind, read, write};
 use crate::types::hash::Hash;
+use crate::types::stream::StreamId;
 
 /// A string with its length, whatever it is.
 fn text(text: &[u8]) -> Vec<u8> {
@@ -90,7 +91,8 @@ fn every_type() -> Vec<(u8, Family, Vec<u8>)> {
     all.push((24, Family::Redis, [end(), b"\x02\x01\x01f\x01v\x00\x01g\x01w".to_vec()].concat()));
     let ends = listpack(&[b"f", b"v", b"4000000000000", b"g", b"w", b"0"]);
     all.push((25, Family::Redis, [end(), ends].concat()));
-    all.push((26, Family::Redis, stream(kind::STREAM_LISTPACKS_4, &[60, 10, 0, 0, 0])));
+    let producers = &[60, 10, 1, 1, b'p', 1, 1, b'i', 1, 1, 1, 0];
+    all.push((26, Family::Redis, stream(kind::STREAM_LISTPACKS_4, producers)));
     all.push((27, Family::Redis, stream(kind::STREAM_LISTPACKS_5, &[0, 60, 10, 0, 0, 0])));
     all
 }
@@ -411,10 +413,6 @@ fn what_cannot_be_kept_is_named() {
         text_,
         "The RDB file contains module data I can't load: no matching module type 'ReJSON-RL' at byte 9, key 'the key'"
     );
-    let producers = stream(kind::STREAM_LISTPACKS_4, &[60, 10, 1, 1, b'p', 1, 1, b'i', 1, 1, 1, 0]);
-    let (named, text_) = fault("REDIS0013", 26, &producers);
-    assert_eq!(named, key);
-    assert!(text_.contains("idempotent producers"), "{text_}");
     let unowned = [&[1][..], &[0; 16], &[60, 10, 0, 0, 0]].concat();
     let (named, text_) = fault("REDIS0014", 27, &stream(kind::STREAM_LISTPACKS_5, &unowned));
     assert_eq!(named, key);
@@ -582,5 +580,39 @@ proptest! {
         let magic: &[u8] = if valkey { b"VALKEY080" } else { b"REDIS0012" };
         let seen = read(&[magic, &bytes].concat(), piece, accept());
         prop_assert!(seen.end.is_err() || bytes.contains(&opcode::END));
+    }
+}
+
+/// What Redis 8.6 keeps of producers is read, and written beside the value in every version.
+#[test]
+fn producers_of_streams_are_kept() {
+    let value = stream(kind::STREAM_LISTPACKS_4, &[60, 10, 1, 1, b'p', 1, 1, b'i', 1, 1, 1, 2]);
+    let record = read::record(kind::STREAM_LISTPACKS_4, &value, b"k", None, &limits(), 0);
+    let record = record.expect("a value").expect("kept");
+    let known = |record: &Record| {
+        let ValueRef::Object(Object::Stream(stream)) = record.value() else { panic!("a stream") };
+        let known = stream.producers().expect("producers");
+        let limits = known.limits();
+        (known.entry(b"p", b"i", 0), known.added, known.duplicates, limits.duration_s, limits.max_ids)
+    };
+    assert_eq!(known(&record), (Some(StreamId::new(1, 1)), 1, 2, 60, 10));
+    for version in FileVersion::ALL {
+        let options = WriteOptions { version, compress: true, checksum: true, access: None };
+        let mut writer = FileWriter::new(options, &[]);
+        writer.record(&record);
+        writer.finish().expect("it has a place");
+        let mut file = Vec::new();
+        let taken = writer.drain(|bytes| {
+            file.extend_from_slice(bytes);
+            Ok::<(), ()>(())
+        });
+        taken.expect("taken");
+        assert_eq!(known(&records(&file)[0]), known(&record), "{version:?}");
+    }
+    for wrong in
+        [&[0, 10, 0, 0, 0][..], &[60, 0, 0, 0, 0], &[60, 10, 9, 0, 0], &[60, 10, 1, 1, b'p', 9, 0, 0]]
+    {
+        let value = stream(kind::STREAM_LISTPACKS_4, wrong);
+        assert!(read::record(kind::STREAM_LISTPACKS_4, &value, b"k", None, &limits(), 0).is_err());
     }
 }

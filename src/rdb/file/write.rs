@@ -2,12 +2,14 @@
 
 use crc::{Digest, Table};
 
-use super::opcode;
+use super::{PRODUCERS, opcode};
 use crate::keyspace::access_clock::{AccessClock, lfu_counter};
-use crate::keyspace::record::Record;
+use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::snapshot::{Head, Kind, Sink};
+use crate::keyspace::value::Object;
 use crate::rdb::functions::FUNCTION;
 use crate::rdb::output::{Compressed, Output};
+use crate::rdb::stream::write_producers;
 use crate::rdb::write::{body, field_end, kind_of, length, plain_string};
 use crate::rdb::{CHECKSUM, kind};
 
@@ -273,6 +275,15 @@ impl Sink for FileWriter {
 
     fn record(&mut self, record: &Record) {
         let Some(kind) = self.options.version.kind(record) else { return self.note_field_ends() };
+        if let ValueRef::Object(Object::Stream(stream)) = record.value()
+            && let Some(producers) = stream.producers()
+        {
+            let mut text = Vec::new();
+            write_producers(producers, &mut text);
+            self.out.bytes().push(opcode::AUX);
+            plain_string(PRODUCERS, self.out.bytes());
+            self.out.string(&text);
+        }
         self.begin_key(record.key(), record.expire_at_ms(), record.access(), kind::byte(kind));
         body(record, kind, &mut self.out);
     }

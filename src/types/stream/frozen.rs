@@ -70,6 +70,7 @@ impl Stream {
             last_id: self.last_id,
             max_deleted_id: self.max_deleted_id,
             entries_added: self.entries_added,
+            producers: self.producers.clone(),
             ..Stream::default()
         };
         self.frozen = Some(Box::new(Frozen {
@@ -123,6 +124,7 @@ impl Stream {
         let rest = std::mem::take(&mut frozen.rest);
         (copy.len, copy.last_id) = (rest.len, rest.last_id);
         (copy.max_deleted_id, copy.entries_added) = (rest.max_deleted_id, rest.entries_added);
+        copy.producers = rest.producers.clone();
         copy.groups = frozen.groups.take().unwrap_or_else(|| self.groups.clone());
         frozen.is_done = true;
         self.frozen = None;

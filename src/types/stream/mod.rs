@@ -7,6 +7,7 @@ mod block;
 mod frozen;
 pub mod group;
 mod id;
+pub mod producers;
 mod progress;
 mod range;
 mod references;
@@ -14,10 +15,12 @@ mod references;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 pub use block::{Entry, Fields};
 pub use group::Group;
 pub use id::{IdText, NewId, StreamId};
+pub use producers::{ProducerLimits, Producers};
 pub use progress::Progress;
 pub use range::{Lookup, Range, RangeBack};
 pub use references::{Deletion, References, Trimmed};
@@ -86,6 +89,7 @@ pub struct Stream {
     max_deleted_id: StreamId,
     entries_added: u64,
     groups: BTreeMap<Box<[u8]>, Group>,
+    producers: Option<Arc<Producers>>,
     /// A reading of the stream as it was at an earlier instant.
     frozen: Option<Box<Frozen>>,
 }
@@ -95,6 +99,7 @@ impl Clone for Stream {
         Self {
             blocks: self.blocks.clone(),
             groups: self.groups.clone(),
+            producers: self.producers.clone(),
             // A reading is of one stream.
             frozen: None,
             ..*self
@@ -402,12 +407,17 @@ impl Stream {
             .iter()
             .map(|(name, group)| size_of::<Group>() + name.len() + group.memory_bytes())
             .sum();
-        size_of::<Self>() + self.blocks.capacity() * size_of::<Block>() + blocks + groups
+        size_of::<Self>()
+            + self.blocks.capacity() * size_of::<Block>()
+            + blocks
+            + groups
+            + self.producers_memory_bytes()
     }
 
     /// How many allocations freeing it takes, roughly.
     pub fn free_effort(&self) -> usize {
-        1 + self.blocks.len() + self.groups.values().map(Group::free_effort).sum::<usize>()
+        let groups: usize = self.groups.values().map(Group::free_effort).sum();
+        1 + self.blocks.len() + groups + self.producers_free_effort()
     }
 
     /// Panics if the representation is not well formed. For tests.
