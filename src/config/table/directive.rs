@@ -248,7 +248,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 237;
+    pub const COUNT: usize = 239;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {
