@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::role::Role;
 use super::rules::{RuleError, Rules, has_blanks, join_selectors};
-use super::user::User;
 use super::{Acl, Users};
 
 /// Largest file read, in bytes.
@@ -32,18 +32,28 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     if content.len() as u64 > FILE_BYTES_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
 }
 
-/// Makes the users of a file's lines, and the default user in any case.
+/// Makes the roles and users of a file's lines, and the default user in any case.
 fn parse(content: &[u8], name: &str, rules: &Rules<'_>, present: &Users) -> Result<Users, String> {
     let mut loaded = Users::new(rules.commands.entries().len(), b"");
     loaded.next_id = present.next_id;
-    let mut names = std::collections::BTreeSet::new();
     let mut errors = String::new();
-    for (number, line) in (1..).zip(content.split(|&byte| byte == b'\n')) {
-        let line = line.trim_ascii();
-        if line.is_empty() {
+    let lines: Vec<(usize, Vec<&[u8]>)> = (1..)
+        .zip(content.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii))
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(number, line)| (number, line.split(|&byte| byte == b' ').collect()))
+        .collect();
+    // Users name roles, wherever these stand.
+    for (number, words) in &lines {
+        if let [b"role", role_name, words @ ..] = words.as_slice() {
+            read_role(&mut loaded, role_name, words, rules)
+                .unwrap_or_else(|error| errors += &error.replace(WHERE, &format!("{name}:{number}")));
+        }
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for (number, words) in lines {
+        if words[0] == b"role" && words.len() > 1 {
             continue;
         }
-        let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
         let [b"user", user_name, words @ ..] = words.as_slice() else {
             errors += &format!("{name}:{number} should start with user keyword followed by the username. ");
             continue;
@@ -65,7 +75,8 @@ fn parse(content: &[u8], name: &str, rules: &Rules<'_>, present: &Users) -> Resu
             Some(present) => rules.new_user(user_name, present.id),
             None => loaded.get_or_new(user_name, rules),
         };
-        if let Err(error) = apply_all(&mut user, &words, rules) {
+        let rules = Rules { roles: &loaded.roles, ..*rules };
+        if let Err(error) = apply_all(&words, |word| rules.apply(&mut user, word)) {
             errors += &error.replace(WHERE, &format!("{name}:{number}"));
             continue;
         }
@@ -79,16 +90,35 @@ fn parse(content: &[u8], name: &str, rules: &Rules<'_>, present: &Users) -> Resu
     ))
 }
 
+/// Makes the role of a line.
+fn read_role(loaded: &mut Users, name: &[u8], words: &[&[u8]], rules: &Rules<'_>) -> Result<(), String> {
+    let shown = String::from_utf8_lossy(name);
+    if has_blanks(name) || rules.is_taken(name) {
+        return Err(format!(
+            "{WHERE}: role name '{shown}' is that of a command or contains invalid characters. "
+        ));
+    }
+    if loaded.roles.contains_key(name) {
+        return Err(format!("WARNING: Duplicate role '{shown}' found at {WHERE}. "));
+    }
+    let words = join_selectors(words)
+        .map_err(|_| format!("{WHERE}: Unmatched parenthesis in selector definition. "))?;
+    let mut role = Role::new(name, rules.commands.entries().len());
+    apply_all(&words, |word| rules.apply_to_role(&mut role, word))?;
+    loaded.put_role(role);
+    Ok(())
+}
+
 /// Placeholder for file and line in an error.
 const WHERE: &str = "\0";
 
 /// Applies all rules of a line. Errors are all unknown commands, and the first other one, which later ones
 /// may follow from.
-fn apply_all(user: &mut User, words: &[Vec<u8>], rules: &Rules<'_>) -> Result<(), String> {
+fn apply_all(words: &[Vec<u8>], mut apply: impl FnMut(&[u8]) -> Result<(), RuleError>) -> Result<(), String> {
     let mut errors = String::new();
     let mut other = false;
     for word in words {
-        match rules.apply(user, word.trim_ascii()) {
+        match apply(word.trim_ascii()) {
             Ok(()) => {}
             Err(error @ RuleError::Unknown) => {
                 let word = super::rules::without_passwords(word);
@@ -105,12 +135,16 @@ fn apply_all(user: &mut User, words: &[Vec<u8>], rules: &Rules<'_>) -> Result<()
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Writes all users into a file. Whatever happens, the file is the old one or the new one.
+/// Writes all roles and users into a file. Whatever happens, the file is the old one or the new one.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn save(acl: &Acl, path: &Path) -> io::Result<()> {
     let mut content = Vec::new();
+    for role in acl.roles().values() {
+        content.extend_from_slice(&role.line());
+        content.push(b'\n');
+    }
     for user in acl.all_users() {
         content.extend_from_slice(&user.line());
         content.push(b'\n');

@@ -6,6 +6,7 @@ pub mod file;
 pub mod guesses;
 pub mod log;
 pub mod password;
+pub mod role;
 pub mod rules;
 pub mod selector;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 
 use guesses::Guesses;
 use log::Log;
+use role::{Role, Roles};
 use rules::{RuleError, Rules};
 use user::{DEFAULT_USER, User};
 
@@ -35,9 +37,11 @@ pub struct Acl {
     pub guesses: Mutex<Guesses>,
 }
 
-/// Users by name. The default user is always among them.
+/// Users and roles by name. The default user is always among them.
 #[derive(Clone, Debug)]
 pub struct Users {
+    /// Roles that users hold or can be given.
+    pub roles: Roles,
     by_name: BTreeMap<Box<[u8]>, Arc<User>>,
     next_id: u64,
 }
@@ -66,7 +70,7 @@ impl Users {
         let mut default = User::everything(DEFAULT_USER, 0, commands);
         default.set_only_password(default_password);
         let by_name = BTreeMap::from([(default.name.clone(), Arc::new(default))]);
-        Self { by_name, next_id: 1 }
+        Self { roles: Roles::new(), by_name, next_id: 1 }
     }
 
     /// The user of this name.
@@ -100,6 +104,22 @@ impl Users {
         let user = Arc::new(user);
         self.by_name.insert(user.name.clone(), Arc::clone(&user));
         user
+    }
+
+    /// Puts a role in the place of the one that has its name, also for the users that hold it. Returns those.
+    pub fn put_role(&mut self, role: Role) -> Vec<Changed> {
+        let role = Arc::new(role);
+        self.roles.insert(role.name.clone(), Arc::clone(&role));
+        let holders: Vec<Arc<User>> = self.all().filter(|user| user.holds(&role.name)).cloned().collect();
+        let give = |before: Arc<User>| {
+            let mut now = User::clone(&before);
+            now.roles
+                .iter_mut()
+                .filter(|held| held.name == role.name)
+                .for_each(|held| *held = Arc::clone(&role));
+            Changed { before: Some(before), now: self.put(now) }
+        };
+        holders.into_iter().map(give).collect()
     }
 
     /// Takes a user away; the default user stays.
@@ -192,11 +212,57 @@ impl Acl {
         let mut users = self.users.write();
         let before = users.get(name).cloned();
         let mut user = users.get_or_new(name, rules);
+        let rules = Rules { roles: &users.roles, ..*rules };
         for (index, word) in words.iter().enumerate() {
             rules.apply(&mut user, word).map_err(|error| WrongRule { index, error })?;
         }
         let now = users.put(user);
         self.generation.fetch_add(1, Ordering::Release);
         Ok(Changed { before, now })
+    }
+
+    /// All roles in the order of their names.
+    pub fn roles(&self) -> Roles {
+        self.users.read().roles.clone()
+    }
+
+    /// Has these roles, and no others, beside its users, of whom none holds one.
+    pub fn take_roles(&self, roles: Roles) {
+        self.users.write().roles = roles;
+    }
+
+    /// Applies rules to a role, which is made if there is none of that name. Returns the users that hold it.
+    ///
+    /// # Errors
+    /// Which rule is wrong; then nothing has changed.
+    pub fn set_role(
+        &self,
+        name: &[u8],
+        words: &[Vec<u8>],
+        rules: &Rules<'_>,
+    ) -> Result<Vec<Changed>, WrongRule> {
+        let mut users = self.users.write();
+        let mut role = match users.roles.get(name) {
+            Some(role) => Role::clone(role),
+            None => Role::new(name, rules.commands.entries().len()),
+        };
+        for (index, word) in words.iter().enumerate() {
+            rules.apply_to_role(&mut role, word).map_err(|error| WrongRule { index, error })?;
+        }
+        let changed = users.put_role(role);
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(changed)
+    }
+
+    /// Removes roles, all of them or none. Returns how many there were.
+    ///
+    /// # Errors
+    /// The first of them that a user holds.
+    pub fn remove_roles<'n>(&self, names: &[&'n [u8]]) -> Result<usize, &'n [u8]> {
+        let mut users = self.users.write();
+        if let Some(held) = names.iter().find(|name| users.all().any(|user| user.holds(name))) {
+            return Err(held);
+        }
+        Ok(names.iter().filter(|name| users.roles.remove(**name).is_some()).count())
     }
 }

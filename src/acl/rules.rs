@@ -1,9 +1,12 @@
 //! The rules of ACL SETUSER and of users' files, one a word.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use super::check::{READ, WRITE};
 use super::password::PasswordHash;
+use super::role::{Role, Roles};
 use super::selector::{KeyPattern, Selector};
 use super::user::User;
 use crate::command::args;
@@ -33,6 +36,10 @@ pub enum RuleError {
         "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
     )]
     NotAHash,
+    #[error("The role does not exist")]
+    NoSuchRole,
+    #[error("The rule is for users, a role has no such thing")]
+    OnlyForUsers,
     #[error("The password you are trying to remove from the user does not exist")]
     NoSuchPassword,
 }
@@ -44,11 +51,21 @@ pub struct Rules<'a> {
     pub commands: &'a CommandTable,
     /// `acl-pubsub-default`: new users may use all channels.
     pub all_channels: bool,
+    /// Roles that users can be given.
+    pub roles: &'a Roles,
 }
 
 /// Whether a name or pattern has blanks or other characters that would end it in a file.
 pub fn has_blanks(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0))
+}
+
+/// The name in `role=name`.
+fn role_of(rule: &[u8]) -> Option<&[u8]> {
+    const WORD: &[u8] = b"role=";
+    rule.split_at_checked(WORD.len())
+        .filter(|(word, _)| word.eq_ignore_ascii_case(WORD))
+        .map(|(_, name)| name)
 }
 
 /// Joins the words of each selector, which begins with `(` and ends with `)`, to one word.
@@ -121,6 +138,8 @@ impl Rules<'_> {
             user.needs_no_password = false;
         } else if args::is(rule, "CLEARSELECTORS") {
             user.selectors.clear();
+        } else if args::is(rule, "RESETROLES") {
+            user.roles.clear();
         } else if args::is(rule, "RESET") {
             *user = self.new_user(&user.name, user.id);
         } else if args::is(rule, "SANITIZE-PAYLOAD") || args::is(rule, "SKIP-SANITIZE-PAYLOAD") {
@@ -133,16 +152,69 @@ impl Rules<'_> {
                 [b'<', password @ ..] => remove_password(user, PasswordHash::of(password)),
                 [b'!', hash @ ..] => remove_password(user, hash_of(hash)?),
                 [b'(', inner @ .., b')'] => {
-                    let mut selector = self.new_selector();
-                    let words = inner.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
-                    words.into_iter().try_for_each(|word| self.apply_to_selector(&mut selector, word))?;
-                    user.selectors.push(selector);
+                    user.selectors.push(self.selector_of(inner)?);
                     Ok(())
                 }
+                _ if let Some(name) = role_of(rule) => self.give_role(user, name),
                 _ => self.apply_to_selector(&mut user.root, rule),
             };
         }
         Ok(())
+    }
+
+    /// Applies one rule to a role.
+    ///
+    /// # Errors
+    /// What is wrong with the rule. The role may be changed in part then.
+    pub fn apply_to_role(&self, role: &mut Role, rule: &[u8]) -> Result<(), RuleError> {
+        const OF_USERS: [&str; 8] = [
+            "ON",
+            "OFF",
+            "NOPASS",
+            "RESETPASS",
+            "RESET",
+            "RESETROLES",
+            "SANITIZE-PAYLOAD",
+            "SKIP-SANITIZE-PAYLOAD",
+        ];
+        match rule {
+            [] => Ok(()),
+            [b'>' | b'<' | b'#' | b'!', ..] => Err(RuleError::OnlyForUsers),
+            _ if OF_USERS.iter().any(|word| args::is(rule, word)) || role_of(rule).is_some() => {
+                Err(RuleError::OnlyForUsers)
+            }
+            _ if args::is(rule, "CLEARSELECTORS") => {
+                role.selectors.clear();
+                Ok(())
+            }
+            [b'(', inner @ .., b')'] => {
+                role.selectors.push(self.selector_of(inner)?);
+                Ok(())
+            }
+            _ => self.apply_to_selector(&mut role.root, rule),
+        }
+    }
+
+    /// Gives a user a role, once.
+    fn give_role(&self, user: &mut User, name: &[u8]) -> Result<(), RuleError> {
+        let role = self.roles.get(name).ok_or(RuleError::NoSuchRole)?;
+        if !user.holds(name) {
+            user.roles.push(Arc::clone(role));
+        }
+        Ok(())
+    }
+
+    /// The selector that stands within parentheses.
+    fn selector_of(&self, inner: &[u8]) -> Result<Selector, RuleError> {
+        let mut selector = self.new_selector();
+        let words = inner.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+        words.into_iter().try_for_each(|word| self.apply_to_selector(&mut selector, word))?;
+        Ok(selector)
+    }
+
+    /// Whether a command or a category has this name, which a role then cannot have.
+    pub fn is_taken(&self, name: &[u8]) -> bool {
+        self.commands.by_full_name(name).is_some() || category(name).is_some()
     }
 
     fn apply_to_selector(&self, selector: &mut Selector, rule: &[u8]) -> Result<(), RuleError> {

@@ -16,7 +16,7 @@ fn table() -> crate::engine::command::Commands {
 }
 
 fn rules(commands: &CommandTable) -> Rules<'_> {
-    Rules { commands, all_channels: false }
+    Rules { commands, all_channels: false, roles: &super::role::NO_ROLES }
 }
 
 fn apply(commands: &CommandTable, user: &mut User, words: &[String]) -> Result<(), RuleError> {

@@ -1,6 +1,9 @@
 //! A user and its permissions.
 
+use std::sync::Arc;
+
 use super::password::PasswordHash;
+use super::role::Role;
 use super::selector::Selector;
 
 /// Name of the user that new connections have.
@@ -23,6 +26,8 @@ pub struct User {
     pub root: Selector,
     /// Further selectors: one of them has to allow a request as a whole.
     pub selectors: Vec<Selector>,
+    /// Roles whose permissions the user has beside its own, each once.
+    pub roles: Vec<Arc<Role>>,
 }
 
 impl User {
@@ -36,6 +41,7 @@ impl User {
             passwords: Vec::new(),
             root,
             selectors: Vec::new(),
+            roles: Vec::new(),
         }
     }
 
@@ -52,13 +58,21 @@ impl User {
 
     /// Whether every request is allowed, so that none need be checked.
     pub fn is_unrestricted(&self) -> bool {
-        let Selector { every_command, all_keys, all_channels, all_databases, .. } = self.root;
-        every_command && all_keys && all_channels && all_databases
+        let roots = std::iter::once(&self.root).chain(self.roles.iter().map(|role| &role.root));
+        roots
+            .into_iter()
+            .any(|root| root.every_command && root.all_keys && root.all_channels && root.all_databases)
     }
 
-    /// All selectors, the root first.
+    /// All selectors, the root first, those of roles last.
     pub fn all_selectors(&self) -> impl Iterator<Item = &Selector> {
-        std::iter::once(&self.root).chain(&self.selectors)
+        let of_roles = self.roles.iter().flat_map(|role| role.all_selectors());
+        std::iter::once(&self.root).chain(&self.selectors).chain(of_roles)
+    }
+
+    /// Whether the user holds the role of this name.
+    pub fn holds(&self, role: &[u8]) -> bool {
+        self.roles.iter().any(|held| *held.name == *role)
     }
 
     /// Whether this password is accepted.
@@ -84,6 +98,9 @@ impl User {
         }
         for password in &self.passwords {
             line.extend_from_slice(format!("#{} ", password.hex()).as_bytes());
+        }
+        for role in &self.roles {
+            line.extend_from_slice(&[b"role=".as_slice(), &role.name, b" "].concat());
         }
         line.extend_from_slice(&self.root.describe());
         for selector in &self.selectors {

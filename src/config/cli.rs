@@ -18,7 +18,7 @@ use super::store::Config;
 use super::table::{GROUPS, Kind, OBSOLETE, Spec, find};
 
 /// Statements that are no directives of the table and may stand on the command line as well.
-const STATEMENTS: &[&str] = &["include", "user", "rename-command", "loadmodule"];
+const STATEMENTS: &[&str] = &["include", "user", "role", "rename-command", "loadmodule"];
 /// Id of the positional argument.
 const FILE: &str = "configuration file";
 

@@ -29,17 +29,35 @@ pub enum RewriteError {
     /// server from starting.
     #[error("Rewriting config file: user '{0}' is given by an included file and has changed")]
     IncludedUser(String),
+    /// The same of a role.
+    #[error("Rewriting config file: role '{0}' is given by an included file and has changed")]
+    IncludedRole(String),
+}
+
+/// The lines about users and roles that the file includes from others: name and rules of each.
+#[derive(Debug, Default)]
+pub struct Included {
+    /// Of users, as [`Config::users`] tells them.
+    pub users: Vec<Vec<Vec<u8>>>,
+    /// Of roles, as [`Config::roles`] tells them.
+    pub roles: Vec<Vec<Vec<u8>>>,
 }
 
 impl Config {
-    /// The users that the file includes from others, as [`users`](Self::users) tells them.
-    pub fn included_users(&self) -> Vec<Vec<Vec<u8>>> {
-        let Some(path) = self.file() else { return Vec::new() };
-        let (Ok(own), Ok(given)) = (std::fs::read(path), Config::from_file(path)) else { return Vec::new() };
+    /// The users and roles that the file includes from others.
+    pub fn included_users(&self) -> Included {
+        let Some(path) = self.file() else { return Included::default() };
+        let (Ok(own), Ok(given)) = (std::fs::read(path), Config::from_file(path)) else {
+            return Included::default();
+        };
         let own = Lines::read(&own);
-        let is_own = |name: &Vec<u8>| own.lines.iter().any(|line| line.user.as_ref() == Some(name));
-        let users = given.users().iter();
-        users.filter(|words| words.first().is_some_and(|name| !is_own(name))).cloned().collect()
+        let others = |kind: &str, all: &[Vec<Vec<u8>>]| {
+            let is_own = |name: &Vec<u8>| {
+                own.lines.iter().any(|line| line.user.as_ref() == Some(&(kind.to_owned(), name.clone())))
+            };
+            all.iter().filter(|words| words.first().is_some_and(|name| !is_own(name))).cloned().collect()
+        };
+        Included { users: others("user", given.users()), roles: others("role", given.roles()) }
     }
 
     /// Writes the values that differ from what the file says into it, and the users' lines. `all` writes
@@ -95,8 +113,8 @@ struct Line {
     text: Vec<u8>,
     directive: Option<Directive>,
     is_include: bool,
-    /// The user that it makes.
-    user: Option<Vec<u8>>,
+    /// The user or role that it makes: which of the two, and its name.
+    user: Option<(String, Vec<u8>)>,
     removed: bool,
 }
 
@@ -114,8 +132,8 @@ impl Lines {
             let mut line = Line::new(text.to_vec(), None);
             match read_line(text, &name, 0) {
                 Ok(None) => {}
-                Ok(Some(statement)) if statement.name == "user" => {
-                    line.user = statement.args.into_iter().next();
+                Ok(Some(statement)) if statement.name == "user" || statement.name == "role" => {
+                    line.user = statement.args.into_iter().next().map(|name| (statement.name, name));
                 }
                 Ok(Some(statement)) if KEPT.contains(&statement.name.as_str()) => {
                     line.is_include = statement.name == "include";
@@ -161,13 +179,15 @@ impl Lines {
         self.lines.push(Line::new(text, directive));
     }
 
-    /// Puts the lines of users where they stand already, and those of further users at the end.
+    /// Puts the lines of users and roles where they stand already, and those of further users at the end.
     fn put_users(&mut self, users: &[Vec<u8>]) {
         let mut new: Vec<&Vec<u8>> = users.iter().collect();
         for line in &mut self.lines {
-            let Some(user) = &line.user else { continue };
+            let Some((kind, name)) = &line.user else { continue };
             // `user NAME rules`
-            let is_same = |text: &&Vec<u8>| text.split(|&byte| byte == b' ').nth(1) == Some(user);
+            let is_same = |text: &&Vec<u8>| {
+                text.split(|&byte| byte == b' ').take(2).eq([kind.as_bytes(), name.as_slice()])
+            };
             match new.iter().position(is_same) {
                 Some(index) => line.text.clone_from(new.remove(index)),
                 None => line.removed = true,

@@ -40,6 +40,7 @@ pub struct Config {
 #[derive(Debug, Default)]
 struct Extras {
     users: Vec<Vec<Vec<u8>>>,
+    roles: Vec<Vec<Vec<u8>>>,
     renames: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -282,6 +283,11 @@ impl Config {
         &self.extras.users
     }
 
+    /// The `role` lines of the file: name and rules of each.
+    pub fn roles(&self) -> &[Vec<Vec<u8>>] {
+        &self.extras.roles
+    }
+
     /// The `rename-command` lines of the file: old name and new, which is empty for a command that is taken
     /// away.
     pub fn renames(&self) -> &[(Vec<u8>, Vec<u8>)] {
@@ -469,8 +475,9 @@ impl Config {
     fn load_extra(&mut self, statement: &Statement) -> Result<(), ConfigError> {
         match (statement.name.as_str(), statement.args.as_slice()) {
             ("user", [_, ..]) => self.extras.users.push(statement.args.clone()),
+            ("role", [_, ..]) => self.extras.roles.push(statement.args.clone()),
             ("rename-command", [old, new]) => self.extras.renames.push((old.clone(), new.clone())),
-            ("user" | "rename-command", _) => {
+            ("user" | "role" | "rename-command", _) => {
                 return Err(statement.error("wrong number of arguments"));
             }
             ("loadmodule", _) => return Err(statement.error("modules are not supported")),

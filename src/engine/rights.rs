@@ -10,6 +10,7 @@ use super::Server;
 use super::client::Client;
 use crate::acl::check::{Asked, Denied, Reason, check, reads_every_key};
 use crate::acl::log::{Place, Refusal};
+use crate::acl::role::NO_ROLES;
 use crate::acl::rules::Rules;
 use crate::acl::user::User;
 use crate::acl::{Acl, WrongRule, check, file};
@@ -329,7 +330,7 @@ impl Server {
     /// What ACL rules are parsed with: the command table and `acl-pubsub-default`.
     pub fn rules(&self) -> Rules<'_> {
         let all_channels = self.config.word(Directive::AclPubsubDefault) == "allchannels";
-        Rules { commands: &self.commands, all_channels }
+        Rules { commands: &self.commands, all_channels, roles: &NO_ROLES }
     }
 
     /// Returns whether `protected-mode` turns the connection away: the client is on another machine, and the
@@ -348,7 +349,7 @@ impl Server {
         let lines = self.config.users();
         let path = self.config.path(Directive::Aclfile);
         if let Some(path) = path {
-            if !lines.is_empty() {
+            if !lines.is_empty() || !self.config.roles().is_empty() {
                 return Err(
                     "users are given by `user` lines and by `aclfile`: only one of them can be right"
                         .to_owned(),
@@ -356,6 +357,7 @@ impl Server {
             }
             return file::load(&self.acl, &path, &self.config.text(Directive::Aclfile), &self.rules());
         }
+        self.load_configured_roles()?;
         let mut names = std::collections::BTreeSet::new();
         for line in lines {
             if !names.insert(line.first()) {
@@ -367,6 +369,34 @@ impl Server {
             self.load_user_line(&self.acl, line)?;
         }
         Ok(())
+    }
+
+    fn load_configured_roles(&self) -> Result<(), String> {
+        let mut names = std::collections::BTreeSet::new();
+        for line in self.config.roles() {
+            let name = line.first().map(|name| String::from_utf8_lossy(name)).unwrap_or_default();
+            if !names.insert(line.first()) {
+                return Err(format!(
+                    "role '{name}': Duplicate role found. A role can only be defined once in config files"
+                ));
+            }
+            self.load_role_line(&self.acl, line)?;
+        }
+        Ok(())
+    }
+
+    fn load_role_line(&self, acl: &Acl, words: &[Vec<u8>]) -> Result<(), String> {
+        let [name, rules @ ..] = words else { return Ok(()) };
+        let shown = String::from_utf8_lossy(name);
+        if crate::acl::rules::has_blanks(name) || self.rules().is_taken(name) {
+            return Err(format!("role '{shown}': the name is that of a command or category, or has blanks"));
+        }
+        let rules = crate::acl::rules::join_selectors(rules)
+            .map_err(|_| format!("role '{shown}': unmatched parenthesis in selector definition"))?;
+        let result = acl.set_role(name, &rules, &self.rules());
+        result.map(|_| ()).map_err(|WrongRule { index, error }| {
+            format!("role '{shown}': rule '{}': {error}", String::from_utf8_lossy(&rules[index]))
+        })
     }
 
     fn load_user_line(&self, acl: &Acl, words: &[Vec<u8>]) -> Result<(), String> {
@@ -393,9 +423,20 @@ impl Server {
     /// Where that is not possible.
     pub fn rewrite_config(&self, all: bool) -> Result<(), RewriteError> {
         let mut lines = self.user_lines();
-        for words in self.config.included_users() {
+        let included = self.config.included_users();
+        for words in included.roles {
             let Some(name) = words.first() else { continue };
             let acl = Acl::new(self.commands.entries().len(), b"");
+            let loaded = self.load_role_line(&acl, &words);
+            let line = acl.roles().get(name.as_slice()).filter(|_| loaded.is_ok()).map(|role| role.line());
+            let stands = line.and_then(|line| lines.iter().position(|other| *other == line));
+            let changed = || RewriteError::IncludedRole(String::from_utf8_lossy(name).into_owned());
+            lines.remove(stands.ok_or_else(changed)?);
+        }
+        for words in included.users {
+            let Some(name) = words.first() else { continue };
+            let acl = Acl::new(self.commands.entries().len(), b"");
+            acl.take_roles(self.acl.roles());
             let loaded = self.load_user_line(&acl, &words);
             let line = acl.user(name).filter(|_| loaded.is_ok()).map(|user| user.line());
             let stands = line.and_then(|line| lines.iter().position(|other| *other == line));
@@ -405,7 +446,7 @@ impl Server {
         self.config.rewrite(all, &lines)
     }
 
-    /// The lines of the configuration file that make the present users; none while there is only a default
+    /// The lines of the configuration file that make the present roles and users; none while there is only a default
     /// user whom `requirepass` describes, or with an `aclfile`.
     pub fn user_lines(&self) -> Vec<Vec<u8>> {
         let users = self.acl.all_users();
@@ -415,11 +456,13 @@ impl Server {
             plain.line()
         };
         let has_file = self.config.path(Directive::Aclfile).is_some();
-        let unsaid = self.config.users().is_empty() && users.iter().all(|user| user.line() == plain);
+        let roles = self.acl.roles();
+        let said = !self.config.users().is_empty() || !self.config.roles().is_empty();
+        let unsaid = !said && roles.is_empty() && users.iter().all(|user| user.line() == plain);
         if has_file || unsaid {
             return Vec::new();
         }
-        users.iter().map(|user| user.line()).collect()
+        roles.values().map(|role| role.line()).chain(users.iter().map(|user| user.line())).collect()
     }
 
     /// Finds the subscribers that are to be cut after `before` became `now`: clients of that user with a

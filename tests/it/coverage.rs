@@ -184,6 +184,10 @@ ACL SAVE => -ERR This instance is not configured to use an ACL file
 ACL SETUSER u on +get
 ACL DELUSER u
 ACL USERS
+ACL SETROLE reader +get
+ACL GETROLE reader
+ACL ROLES
+ACL DELROLE reader
 ACL WHOAMI
 HELLO 2
 CLIENT ID

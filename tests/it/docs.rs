@@ -89,6 +89,11 @@ fn architecture_shows_the_floors() {
     made_part("ARCHITECTURE.md", "floors", &crate::layers::map_of_floors());
 }
 
+#[test]
+fn the_readme_compares_the_command_sets() {
+    made_part("README.md", "families", &crate::families::table());
+}
+
 /// What a page sets in code font.
 fn code_of(page: &str) -> impl Iterator<Item = &str> {
     page.split('`').skip(1).step_by(2)

@@ -10,6 +10,7 @@ mod wire;
 
 mod acl;
 mod acl_checks;
+mod acl_roles;
 mod acl_rules;
 mod aof;
 mod aof_faults;
@@ -38,6 +39,7 @@ mod docs;
 mod expire;
 mod failover;
 mod fair;
+mod families;
 mod faults;
 mod field_ends;
 mod following;

@@ -10,7 +10,7 @@ use crate::acl::selector::Selector;
 use crate::acl::user::{DEFAULT_USER, User};
 use crate::acl::{Changed, WrongRule, file, password};
 use crate::command::spec::Category;
-use crate::command::{Flags, Group, args};
+use crate::command::{Family, Flags, Group, args};
 use crate::commands::shared::help;
 use crate::config::Directive;
 use crate::engine::command::Command;
@@ -33,6 +33,10 @@ const NO_FILE: CommandError = CommandError::text(
 
 const fn subcommand(name: &'static str, arity: i32, flags: Flags) -> Command {
     Command { name, arity, flags, group: Group::Server, since: "6.0.0", ..Command::DEFAULT }
+}
+
+const fn of_roles(name: &'static str, arity: i32) -> Command {
+    Command { since: "9.2.0", family: Family::Valkey("9.2"), ..subcommand(name, arity, OPERATOR) }
 }
 
 /// Entry of the command in this file.
@@ -60,6 +64,39 @@ pub const COMMANDS: &[Command] = &[Command {
             secrets: Some(|_, index| index > 1),
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..subcommand("deluser", -3, OPERATOR)
+        },
+        Command {
+            summary: "Deletes roles, none of which a user may hold.",
+            syntax: "rolename [rolename ...]",
+            complexity: "O(N) where N is the number of roles to delete",
+            reply: "how many there were",
+            run: delrole,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            ..of_roles("delrole", -3)
+        },
+        Command {
+            summary: "Describes a role, and names the users that hold it.",
+            syntax: "rolename",
+            complexity: "O(N) where N is the number of its rules",
+            reply: "a map of its properties, or null",
+            run: getrole,
+            ..of_roles("getrole", 3)
+        },
+        Command {
+            summary: "Names all roles.",
+            complexity: "O(N) where N is the number of roles",
+            reply: "an array of names",
+            run: roles,
+            ..of_roles("roles", 2)
+        },
+        Command {
+            summary: "Makes a role, or changes one by further rules, for all users that hold it.",
+            syntax: "rolename [rule [rule ...]]",
+            complexity: "O(N+M*C) where N is the number of rules, M of the role's users and C of connections",
+            reply: "OK",
+            run: setrole,
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            ..of_roles("setrole", -3)
         },
         Command {
             summary: "Tells whether a user may run a command, without running it.",
@@ -187,7 +224,7 @@ fn getuser(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.null();
         return Ok(());
     };
-    cx.reply.map(7);
+    cx.reply.map(7 + usize::from(!user.roles.is_empty()));
     cx.reply.bulk(b"flags");
     let mut flags = vec![if user.enabled { "on" } else { "off" }];
     flags.extend(user.needs_no_password.then_some("nopass"));
@@ -203,7 +240,83 @@ fn getuser(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.map(4);
         describe_selector(cx, selector);
     }
+    if !user.roles.is_empty() {
+        cx.reply.bulk(b"roles");
+        cx.reply.array(user.roles.len());
+        user.roles.iter().for_each(|role| cx.reply.bulk(&role.name));
+    }
     Ok(())
+}
+
+fn roles(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    let roles = cx.server.acl.roles();
+    cx.reply.array(roles.len());
+    roles.keys().for_each(|name| cx.reply.bulk(name));
+    Ok(())
+}
+
+fn getrole(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let Some(role) = cx.server.acl.roles().get(arguments[2]).cloned() else {
+        cx.reply.null();
+        return Ok(());
+    };
+    let users = cx.server.acl.all_users();
+    let holders: Vec<_> = users.iter().filter(|user| user.holds(&role.name)).collect();
+    cx.reply.map(6);
+    describe_selector(cx, &role.root);
+    cx.reply.bulk(b"selectors");
+    cx.reply.array(role.selectors.len());
+    for selector in &role.selectors {
+        cx.reply.map(4);
+        describe_selector(cx, selector);
+    }
+    cx.reply.bulk(b"users");
+    cx.reply.array(holders.len());
+    holders.iter().for_each(|user| cx.reply.bulk(&user.name));
+    Ok(())
+}
+
+fn setrole(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let (name, words) = (arguments[2], &arguments[3..]);
+    let rules = cx.server.rules();
+    if has_blanks(name) {
+        return Err(CommandError::text("ERR Role names can't contain spaces or null characters"));
+    }
+    if rules.is_taken(name) {
+        return Err(CommandError::text("ERR Role names can't be those of commands or categories"));
+    }
+    let words = joined(words)?;
+    let changed = cx.server.acl.set_role(name, &words, &rules);
+    let changed = changed.map_err(|wrong| wrong_rule("SETROLE", &words, wrong))?;
+    for Changed { before, now } in &changed {
+        before.iter().for_each(|before| cut_listeners(cx, before, now));
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn delrole(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let removed = cx.server.acl.remove_roles(&arguments[2..]).map_err(|held| {
+        let held = args::text(held);
+        CommandError::new(format!(
+            "ERR Role '{held}' is assigned to one or more users. Remove it from them first."
+        ))
+    })?;
+    cx.reply.count(removed);
+    Ok(())
+}
+
+/// The words of rules, those of each selector joined.
+fn joined(words: &[&[u8]]) -> Result<Vec<Vec<u8>>, CommandError> {
+    join_selectors(words).map_err(|open| {
+        let open = args::text(&without_passwords(&open));
+        CommandError::new(format!("ERR Unmatched parenthesis in acl selector starting at '{open}'."))
+    })
+}
+
+fn wrong_rule(command: &str, rules: &[Vec<u8>], WrongRule { index, error }: WrongRule) -> CommandError {
+    let rule = args::text(&without_passwords(&rules[index]));
+    CommandError::new(format!("ERR Error in ACL {command} modifier '{rule}': {error}"))
 }
 
 fn describe_selector(cx: &mut Context<'_>, selector: &Selector) {
@@ -223,15 +336,9 @@ fn setuser(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if has_blanks(name) {
         return Err(CommandError::text("ERR Usernames can't contain spaces or null characters"));
     }
-    let rules = join_selectors(rules).map_err(|open| {
-        let open = args::text(&without_passwords(&open));
-        CommandError::new(format!("ERR Unmatched parenthesis in acl selector starting at '{open}'."))
-    })?;
+    let rules = joined(rules)?;
     let changed = cx.server.acl.set_user(name, &rules, &cx.server.rules());
-    let Changed { before, now } = changed.map_err(|WrongRule { index, error }| {
-        let rule = args::text(&without_passwords(&rules[index]));
-        CommandError::new(format!("ERR Error in ACL SETUSER modifier '{rule}': {error}"))
-    })?;
+    let Changed { before, now } = changed.map_err(|wrong| wrong_rule("SETUSER", &rules, wrong))?;
     if let Some(before) = before {
         cut_listeners(cx, &before, &now);
     }
