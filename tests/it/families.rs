@@ -121,7 +121,7 @@ pub fn table() -> String {
         count(|family| matches!(family, Family::Each(..))),
     ];
     let mut text = format!(
-        "Kvarts has {} commands and subcommands: {both} that Redis and Valkey share since they parted, {each} that both have \
+        "Kvarts has {} commands and subcommands: {both} from the time before Redis and Valkey parted, {each} that both have \
          added\nsince, {redis} of Redis alone and {valkey} of Valkey alone. docs/commands.md has the version of each. What the \
          three do not\nshare, with the version that first had it:\n\n| | Commands | Redis 8.12 | Valkey 9.2 | Kvarts \
          |\n|---|---|---|---|---|\n",
