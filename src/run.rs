@@ -210,6 +210,7 @@ fn start_server(
         runtime.spawn(look_after_replicas(Arc::clone(&server)));
         runtime.spawn(look_after_files(append_only, backup));
         server.follow_configured_primary();
+        server.tell_oom_score_of_role();
         runtime.spawn(crate::net::primary::follow(Arc::clone(&server), tls));
     }
     // Tools wait for this line, which says nothing about the data.

@@ -18,10 +18,10 @@ pub const WRITE: u8 = 2;
 /// reported: that selector's check came furthest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// The command is not allowed.
-    Command,
     /// A database is not allowed.
     Database,
+    /// The command is not allowed.
+    Command,
     /// A key is not allowed.
     Key,
     /// Name and password were wrong.
@@ -103,14 +103,14 @@ pub fn allows_channel(user: &User, channel: &[u8], is_pattern: bool) -> bool {
 fn check_selector(selector: &Selector, asked: &Asked<'_>) -> Result<(), Denied> {
     let denied = |reason, argument| Err(Denied { reason, argument });
     let &Asked { entry, arguments, keys, .. } = asked;
-    if !entry.spec.flags.has(Flags::NO_AUTH) && !selector.allows_command(entry.id, arguments.get(1).copied())
-    {
-        return denied(Reason::Command, 0);
-    }
     if !selector.all_databases
         && let Some(argument) = forbidden_database(selector, asked)
     {
         return denied(Reason::Database, argument);
+    }
+    if !entry.spec.flags.has(Flags::NO_AUTH) && !selector.allows_command(entry.id, arguments.get(1).copied())
+    {
+        return denied(Reason::Command, 0);
     }
     if !selector.all_keys {
         let mut keys = keys.iter().filter(|key| key.flags & KeySpec::NOT_KEY == 0);

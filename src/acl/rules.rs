@@ -277,7 +277,8 @@ impl Rules<'_> {
         if word.is_empty() {
             return Err(RuleError::Syntax);
         }
-        if entry.subcommands.is_empty() {
+        let is_known = self.commands.by_full_name(name).is_some();
+        if entry.subcommands.is_empty() || (entry.spec.is_whole && !is_known) {
             selector.add_first_argument(entry.id, word);
         } else {
             let entry = self.commands.by_full_name(name).ok_or(RuleError::Unknown)?;

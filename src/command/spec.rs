@@ -84,6 +84,9 @@ pub struct Spec {
     pub may_run_alone: bool,
     /// Whether it needs locks of keys that are not among its arguments (EXEC).
     pub has_further_locks: bool,
+    /// Whether clients know no subcommands of it: statistics name it as a whole, and ACL rules may name any
+    /// first argument of it.
+    pub is_whole: bool,
     /// ACL categories beside those that follow from the flags.
     pub categories: &'static [Category],
     /// The list in which it is documented.

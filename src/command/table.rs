@@ -31,6 +31,8 @@ pub struct Entry {
     /// Whether it works on its own keys only, neither on its client nor on the server. Such commands run in
     /// streaks.
     pub plain: bool,
+    /// The entry under which its calls are counted and shown: itself, or the command that it belongs to.
+    pub counted_as: usize,
     /// Its key, if it is plain and has one at a fixed place.
     pub single: Option<KeyPosition>,
 }
@@ -69,7 +71,7 @@ impl Entry {
             [key] if plain && spec.moving_keys.is_none() => key.only().filter(|key| key.is_key()),
             _ => None,
         };
-        Self { spec, id, full_name, subcommands: 0..0, is_subcommand, plain, single }
+        Self { spec, id, full_name, subcommands: 0..0, is_subcommand, plain, counted_as: id, single }
     }
 }
 
@@ -109,7 +111,11 @@ impl CommandTable {
             for spec in subcommands {
                 let full_name = format!("{}|{}", entries[parent].full_name, spec.name);
                 by_name.insert(full_name.as_bytes().into(), entries.len());
-                entries.push(Entry::new(spec, entries.len(), full_name, true));
+                let mut entry = Entry::new(spec, entries.len(), full_name, true);
+                if entries[parent].spec.is_whole {
+                    entry.counted_as = parent;
+                }
+                entries.push(entry);
             }
             entries[parent].subcommands = first..entries.len();
         }

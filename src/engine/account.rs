@@ -120,7 +120,8 @@ impl Server {
         let now_ns = self.clock.monotonic_ns();
         let took_ns = now_ns - batch.clock_ns + sleeps_ns;
         if !batch.is_silent {
-            self.stats.commands_ran(crate::worker::current(), command, calls, took_ns, failed);
+            let counted_as = self.commands.entries()[command].counted_as;
+            self.stats.commands_ran(crate::worker::current(), counted_as, calls, took_ns, failed);
         }
         batch.clock_ns = now_ns;
         took_ns

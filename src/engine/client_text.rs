@@ -68,7 +68,10 @@ pub fn describe(server: &Server, client: &SharedClient, now_ms: u64) -> String {
     let [query_len, query_capacity] = [0, 1].map(|index| client.query_buffer[index].load(Relaxed));
     let [reply_len, reply_capacity] = [0, 1].map(|index| client.reply_buffer[index].load(Relaxed));
     let last = client.last_command.load(Relaxed) as usize;
-    let command = server.commands.entries().get(last).map_or("NULL", |entry| entry.full_name.as_str());
+    let command = server.commands.entries().get(last).map_or("NULL", |entry| {
+        let shown = &server.commands.entries()[entry.counted_as];
+        shown.full_name.as_str()
+    });
     let output_memory = waiting_bytes + reply_len;
     let events = if output_memory > 0 { "rw" } else { "r" };
     let request_memory = client.waiter.lock().as_ref().map_or(0, |waiter| waiter.request.memory_bytes());

@@ -54,6 +54,9 @@ pub struct Command {
     pub alone: Option<Alone>,
     /// Locks of keys that are not among its arguments (EXEC).
     pub further_locks: Option<FurtherLocks>,
+    /// Whether clients know no subcommands of it: statistics name it as a whole, and ACL rules may name any
+    /// first argument of it.
+    pub is_whole: bool,
     /// ACL categories beside those that follow from the flags.
     pub categories: &'static [Category],
     /// The list in which it is documented.
@@ -98,6 +101,7 @@ impl Command {
         element: None,
         alone: None,
         further_locks: None,
+        is_whole: false,
         categories: &[],
         group: Group::Generic,
         summary: "",
@@ -128,6 +132,7 @@ impl Command {
             element: self.element,
             may_run_alone: self.alone.is_some(),
             has_further_locks: self.further_locks.is_some(),
+            is_whole: self.is_whole,
             categories: self.categories,
             group: self.group,
             summary: self.summary,

@@ -23,6 +23,7 @@ pub(crate) mod memory;
 pub(crate) mod monitor;
 pub(crate) mod network;
 pub(crate) mod observe;
+mod oom_score;
 pub(crate) mod own_keys;
 pub(crate) mod replication;
 pub(crate) mod replies;
@@ -117,6 +118,8 @@ pub struct Server {
     pub replication: replication::Replication,
     /// Who waits for replicas before the end.
     pub ending: ending::Ending,
+    /// The system's score of the process.
+    pub oom_score: oom_score::OomScore,
     /// The append-only file for commands, served by `persistence`; unset in a server without files.
     append_only: std::sync::OnceLock<Arc<dyn append_only::AppendOnly>>,
     backups: std::sync::OnceLock<Arc<dyn backup::Backups>>,
@@ -262,6 +265,7 @@ impl Server {
             following: following::Following::default(),
             replication: replication::Replication::default(),
             ending: ending::Ending::default(),
+            oom_score: oom_score::OomScore::default(),
             append_only: std::sync::OnceLock::new(),
             backups: std::sync::OnceLock::new(),
             log: std::sync::OnceLock::new(),

@@ -174,7 +174,7 @@ impl Server {
     pub fn count_alone(&self, done: &Done<'_>, took_ns: u64, failed: bool) {
         let worker = crate::worker::current();
         self.stats.add(worker, Counter::CommandsProcessed, 1);
-        self.stats.commands_ran(worker, done.entry.id, 1, took_ns, u64::from(failed));
+        self.stats.commands_ran(worker, done.entry.counted_as, 1, took_ns, u64::from(failed));
         done.client.commands.fetch_add(1, Ordering::Relaxed);
         let limits = self.logs.observation.thresholds(0);
         if took_ns >= limits.slow_ns {

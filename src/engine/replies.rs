@@ -40,7 +40,7 @@ impl Server {
         Reply::new(out, client.version).error(&text);
         self.stats.error(crate::worker::current(), text.split(' ').next().unwrap_or_default());
         if let Some(entry) = entry {
-            self.stats.command_rejected(crate::worker::current(), entry.id);
+            self.stats.command_rejected(crate::worker::current(), entry.counted_as);
         }
         self.finish_reply(client, start, out);
     }

@@ -148,7 +148,9 @@ impl Server {
     /// Why not.
     pub fn examine(&self, client: &Client, entry: &Entry, arguments: &[&[u8]]) -> Result<(), Denied> {
         let user = &client.rights.user;
-        self.with_asked(entry, arguments, client.database, |asked| check(user, asked))
+        let queued = client.transaction.as_ref().and_then(|transaction| transaction.database);
+        let database = queued.unwrap_or(client.database);
+        self.with_asked(entry, arguments, database, |asked| check(user, asked))
     }
 
     /// [`examine`](Self::examine) for any user.

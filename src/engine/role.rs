@@ -43,6 +43,7 @@ impl Server {
         self.config.note_primary(primary.as_ref().map(|primary| (&*primary.host, primary.port)));
         let is_replica = primary.is_some();
         following.wanted.send_replace(primary.map(Arc::new));
+        self.tell_oom_score_of_role();
         // While a failover is under way it may still be given up: they wait for its end.
         if is_replica && self.failover_step() != Step::InProgress {
             self.unblock_all();

@@ -159,7 +159,7 @@ impl Server {
             let mut out = Vec::new();
             Reply::new(&mut out, waiter.version).error(&error.to_string());
             self.stats.error(crate::worker::current(), &error.code());
-            self.stats.command_rejected(crate::worker::current(), entry.id);
+            self.stats.command_rejected(crate::worker::current(), entry.counted_as);
             self.effects.waiting.remove(waiter);
             waiter.served(out, 0);
             return Served::Yes;

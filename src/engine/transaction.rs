@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use smallvec::SmallVec;
+
 use super::Server;
 use super::client::Client;
 use crate::command::keys::{self, LockPlan, lock_plan_of};
@@ -30,6 +32,9 @@ pub struct Transaction {
     pub needs_data: bool,
     /// Whether some request may not run on a replica whose data may be old.
     pub needs_fresh: bool,
+    /// The database that the queued requests leave selected, if they select one: rights are those of the next
+    /// request there.
+    pub database: Option<usize>,
     bytes: usize,
 }
 
@@ -82,6 +87,14 @@ impl Server {
         transaction.flags = transaction.flags.and(self.flags_of(entry, arguments));
         transaction.needs_data |= !entry.spec.flags.has(Flags::LOADING);
         transaction.needs_fresh |= !entry.spec.flags.has(Flags::STALE);
+        if entry.spec.flags.has(Flags::SELECTS)
+            && let Some(named) = entry.spec.databases
+        {
+            let mut databases = SmallVec::new();
+            named(arguments, &mut databases);
+            let there = databases.last().filter(|(database, _)| *database < self.keyspace.database_count());
+            transaction.database = there.map(|(database, _)| *database).or(transaction.database);
+        }
         transaction.requests.push(QueuedRequest { command: entry.id, request });
         client.shared.queued.store(transaction.requests.len() as i64, Ordering::Relaxed);
         client.shared.queued_bytes.store(transaction.memory_bytes(), Ordering::Relaxed);

@@ -2,6 +2,7 @@
 //! stream, and begins again when it ends.
 
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use bytes::{Buf, Bytes};
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -179,7 +180,11 @@ impl Link {
 
     /// Connects, with TLS where `tls-replication` asks for it.
     async fn connect(&mut self, primary: &Primary) -> Result<Box<dyn Stream>, LinkError> {
-        let stream = TcpStream::connect((&*primary.host, primary.port)).await?;
+        let from = self.server.config.text(Directive::BindSourceAddr);
+        let stream = match &*from {
+            "" => TcpStream::connect((&*primary.host, primary.port)).await?,
+            from => connect_from(from, primary).await?,
+        };
         stream.set_nodelay(true)?;
         self.ends = Ends::of(&stream);
         if !self.server.config.flag(Directive::TlsReplication) {
@@ -394,6 +399,26 @@ impl Loading {
         self.1 = Some(ended.clone());
         ended.map_err(LinkError::Copy)
     }
+}
+
+/// Connects from a local address, to the first of the primary's addresses that can be reached from it.
+async fn connect_from(from: &str, primary: &Primary) -> io::Result<TcpStream> {
+    let local =
+        lookup_host((from, 0)).await?.next().ok_or_else(|| io::Error::other("no such local address"))?;
+    let mut failed = io::Error::other("no address of its kind");
+    for address in lookup_host((&*primary.host, primary.port)).await? {
+        let socket = match (address, local) {
+            (SocketAddr::V4(_), SocketAddr::V4(_)) => TcpSocket::new_v4()?,
+            (SocketAddr::V6(_), SocketAddr::V6(_)) => TcpSocket::new_v6()?,
+            _ => continue,
+        };
+        socket.bind(local)?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// What is acknowledged of the stream: what is applied, and of that what the append-only file has on disk.

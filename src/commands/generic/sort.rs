@@ -199,7 +199,7 @@ impl<'a> Options<'a> {
             return Ok(());
         };
         Err(CommandError::new(format!(
-            "ERR {option} option of SORT denied in cluster mode when keys formed by the pattern may be in different slots."
+            "ERR {option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
         )))
     }
 }

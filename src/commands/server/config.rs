@@ -82,6 +82,7 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         switch_append_only(cx.server, changes)?;
         // Ports are opened first: that may be refused.
         cx.server.network().relisten(changes)?;
+        set_oom_score(cx.server, changes)?;
         if let Some(change) = changes.iter().find(|change| change.directive == Directive::Requirepass) {
             acl.set_default_password(&change.text());
         }
@@ -111,6 +112,16 @@ fn switch_append_only(server: &Server, changes: &[Change]) -> Result<(), Refusal
         append_only.switch(on).map_err(|reason| Refusal { directive, reason })?;
     }
     Ok(())
+}
+
+/// Tells the system another `oom-score-adj` where it changes.
+fn set_oom_score(server: &Server, changes: &[Change]) -> Result<(), Refusal> {
+    const OURS: [Directive; 2] = [Directive::OomScoreAdj, Directive::OomScoreAdjValues];
+    let Some(change) = changes.iter().find(|change| OURS.contains(&change.directive)) else { return Ok(()) };
+    server.tell_oom_score(changes).map_err(|error| Refusal {
+        directive: change.directive,
+        reason: format!("Failed to set oom_score_adj: {error}"),
+    })
 }
 
 /// Whether an argument is the value of a secret directive.

@@ -36,6 +36,7 @@ pub const COMMANDS: &[Command] = &[Command {
     flags: FLAGS,
     group: Group::Server,
     summary: "For tests of the server itself.",
+    is_whole: true,
     since: "1.0.0",
     subcommands: &[
         Command {

@@ -169,14 +169,16 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Aliased(&[("no", 0), ("yes", 1), ("relative", 1), ("absolute", 2)]),
         "no",
         "Whether to tell the kernel whom to end first when memory runs out.",
-    ),
+    )
+    .active(),
     spec(
         D::OomScoreAdjValues,
         "oom-score-adj-values",
         Kind::OomScores,
         "0 200 800",
-        "Scores for primary, replica and background child.",
+        "Scores for primary, replica and background child; there is no such child.",
     )
+    .active()
     .multi(),
     spec(
         D::TrackingTableMaxKeys,

@@ -37,13 +37,7 @@ pub(super) const SPECS: &[Spec] = &[
     .active()
     .immutable(),
     spec(D::Unixsocketgroup, "unixsocketgroup", TEXT, "", "Group that owns the Unix socket.").immutable(),
-    spec(
-        D::BindSourceAddr,
-        "bind-source-addr",
-        TEXT,
-        "",
-        "Local address for connections the server opens itself.",
-    ),
+    spec(D::BindSourceAddr, "bind-source-addr", TEXT, "", "Local address of the link to a primary.").active(),
     spec(
         D::ProtectedMode,
         "protected-mode",

@@ -147,8 +147,7 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Text(Some(check::backup_folder)),
         "backupdir",
         "Folder of BACKUP's files, inside dir.",
-    ).active()
-    .immutable(),
+    ).active(),
     spec(
         D::BackupSealedTtl,
         "backup-sealed-ttl",
