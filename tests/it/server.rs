@@ -473,6 +473,7 @@ fn command_docs_tell_the_structure_of_arguments() {
         (
             "XADD",
             "key#0 pure-token=NOMKSTREAM? oneof?(pure-token=KEEPREF pure-token=DELREF pure-token=ACKED) \
+             oneof?(string=IDMPAUTO block=IDMP(string string)) \
              block?(oneof(pure-token=MAXLEN pure-token=MINID) oneof?(pure-token== \
              pure-token=~) string integer=LIMIT?) oneof(pure-token=* string) block+(string string)",
         ),
