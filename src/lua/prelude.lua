@@ -271,6 +271,42 @@ lua_rawset(function_globals, '_G', protect(lua_setmetatable(function_globals, mi
 local visible = protect(lua_setmetatable(globals, missing))
 lua_rawset(globals, '_G', visible)
 
+-- What scripts have where lua-enable-insecure-api is set. A finalizer would run within the collector, so a proxy's metatable
+-- is shown as one that takes none.
+local lua_newproxy = world.newproxy
+local insecure = { getfenv = host.getfenv, setfenv = host.setfenv }
+
+local function without_finalizer(metatable)
+    return lua_setmetatable({}, {
+        __index = metatable,
+        __newindex = function(_, name, value)
+            if name == '__gc' or name == '__metatable' then
+                error("'" .. name .. "' is not for scripts to set", 2)
+            end
+            lua_rawset(metatable, name, value)
+        end,
+        __metatable = hidden,
+    })
+end
+
+function insecure.newproxy(like)
+    if like ~= nil and type(like) ~= 'boolean' and type(like) ~= 'userdata' then
+        host.wrong_argument(1, 'boolean or proxy expected')
+    end
+    local proxy = lua_newproxy(like)
+    if like == true then
+        local metatable = getmetatable(proxy)
+        metatable.__metatable = without_finalizer(metatable)
+    end
+    return proxy
+end
+
+local function set_insecure(is_on)
+    for name, value in lua_pairs(insecure) do
+        lua_rawset(globals, name, is_on and value or nil)
+    end
+end
+
 -- Says where in the script an error came from.
 local function describe(failure)
     if host.has_to_end() then
@@ -333,4 +369,4 @@ local function register(chunk, register_function)
     return ok, failure
 end
 
-return visible, run, run_function, register
+return visible, run, run_function, register, set_insecure

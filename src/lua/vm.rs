@@ -46,6 +46,10 @@ const COMPILED_MAX: usize = 1024;
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
+/// What the prelude answers: the globals of scripts, and the functions that run scripts and functions, load
+/// libraries, and add or take away what is insecure.
+type Prelude = (Table, Function, Function, Function, Function);
+
 /// A Lua machine with what it has compiled.
 pub struct Vm {
     /// The interpreter.
@@ -55,6 +59,9 @@ pub struct Vm {
     run: Function,
     run_function: Function,
     register: Function,
+    set_insecure: Function,
+    /// Whether scripts have `getfenv` and its like.
+    is_insecure: bool,
     /// Lua strings for the names of fields in replies.
     pub names: Rc<FieldNames>,
     /// The protocol version that `redis.call` answers in.
@@ -159,7 +166,8 @@ impl Vm {
         library::text::replace(&lua, &world.raw_get("string")?)?;
         library::math::replace(&lua, &world.raw_get("math")?)?;
         library::list::replace(&lua, &world.raw_get("table")?, &protected)?;
-        let (visible, run, run_function, register): (Table, Function, Function, Function) =
+        library::environment::fill(&lua, &host)?;
+        let (visible, run, run_function, register, set_insecure): Prelude =
             lua.load(PRELUDE).set_name("=prelude").call((world, library::tables(&lua)?, host, protected))?;
         lua.set_globals(visible)?;
         let vm = Self {
@@ -167,6 +175,8 @@ impl Vm {
             run,
             run_function,
             register,
+            set_insecure,
+            is_insecure: false,
             names,
             version,
             memory: Arc::default(),
@@ -207,6 +217,18 @@ impl Vm {
         }
         self.limit = limit;
         watch::set_limit(&self.lua, limit)
+    }
+
+    /// Lets scripts have `getfenv`, `setfenv` and `newproxy`, or not.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn set_insecure(&mut self, is_insecure: bool) -> mlua::Result<()> {
+        if self.is_insecure != is_insecure {
+            self.set_insecure.call::<()>(is_insecure)?;
+            self.is_insecure = is_insecure;
+        }
+        Ok(())
     }
 
     /// The bytes that the machine may hold.
@@ -267,10 +289,14 @@ impl Vm {
     /// The compiler's message.
     pub fn compiled(&mut self, script: &Script) -> Result<Function, String> {
         let failed = |error: mlua::Error| text_of(&error).trim_start_matches("ERR ").to_owned();
-        if let Some(key) = self.compiled.get(&script.sha) {
+        if let Some(key) = self.compiled.get(&script.sha).filter(|_| !self.is_insecure) {
             return self.lua.registry_value(key).map_err(failed);
         }
         let function = self.check(script.body(), "@user_script")?;
+        if self.is_insecure {
+            // It may change its environment, which is not to be that of its next run.
+            return Ok(function);
+        }
         if self.compiled.len() >= COMPILED_MAX {
             self.compiled.clear();
             self.lua.expire_registry_values();

@@ -154,10 +154,13 @@ impl ProgramCall<'_> {
     fn run_in_machine(&self, cx: &mut Context<'_>, vm: &mut Vm) -> CommandResult {
         let server = cx.server;
         let function = match self.program {
-            Program::Script(script) => vm
-                .compiled(script)
-                .inspect_err(|_| server.scripting.scripts.forget(script))
-                .map_err(compile_error)?,
+            Program::Script(script) => {
+                vm.set_insecure(server.config.flag(Directive::LuaEnableInsecureApi))
+                    .map_err(|error| CommandError::new(format!("ERR {error}")))?;
+                vm.compiled(script)
+                    .inspect_err(|_| server.scripting.scripts.forget(script))
+                    .map_err(compile_error)?
+            }
             Program::Function { name, .. } => {
                 let scripting = &server.scripting;
                 crate::lua::functions::load_into(vm, &scripting.give_way(), &scripting.libraries)?;

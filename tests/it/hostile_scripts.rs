@@ -486,6 +486,56 @@ fn scripts_leave_nothing_behind_for_others() {
     assert_eq!(eval(&mut client, "return tostring(getmetatable('').__index == string)"), "$4~true~");
 }
 
+/// `lua-enable-insecure-api` gives scripts the environments of their own functions and proxies without
+/// finalizers: not the world they run in, and nothing that outlasts them.
+#[test]
+fn environments_are_those_of_a_scripts_own_functions() {
+    let server = TestServer::with(&[("enable-protected-configs", "yes")]);
+    let mut client = server.client();
+    let missing = |name: &str| {
+        format!(
+            "-ERR user_script:1: Script attempted to access nonexistent global variable '{name}' script: on @user_script:1.~"
+        )
+    };
+    assert_eq!(eval(&mut client, "return getfenv()"), missing("getfenv"));
+    client.check("CONFIG SET lua-enable-deprecated-api yes", "+OK~");
+    let refused =
+        "-ERR user_script:1: 'setfenv' cannot change environment of given object script: on @user_script:1.~";
+    for _ in 0..2 {
+        for (script, reply) in [
+            ("return getfenv()", "*0~"),
+            ("return getfenv(pcall) == _G and getfenv(0) == _G and getfenv(1) == getfenv()", ":1~"),
+            ("local f = function() return x end setfenv(f, {x = 7}) return f()", ":7~"),
+            ("setfenv(1, {}) return redis == nil", ":1~"),
+            ("return type(redis)", "$5~table~"),
+            ("setfenv(0, {})", refused),
+            ("setfenv(3, {})", refused),
+            ("setfenv(pcall, {})", refused),
+            ("setfenv(redis.call, {})", refused),
+            ("local p = newproxy(true) getmetatable(p).__len = function() return 9 end return #p", ":9~"),
+            (
+                "getmetatable(newproxy(true)).__gc = pcall",
+                "-ERR user_script:1: '__gc' is not for scripts to set script: on @user_script:1.~",
+            ),
+            (
+                "getmetatable(newproxy(true)).__metatable = 1",
+                "-ERR user_script:1: '__metatable' is not for scripts to set script: on @user_script:1.~",
+            ),
+            (
+                "newproxy('x')",
+                "-ERR user_script:1: bad argument #1 to 'newproxy' (boolean or proxy expected) script: on @user_script:1.~",
+            ),
+            ("return newproxy()", "$-1~"),
+        ] {
+            assert_eq!(eval(&mut client, script), reply, "{script}");
+        }
+    }
+    client.check("CONFIG SET lua-enable-insecure-api no", "+OK~");
+    for name in ["getfenv", "setfenv", "newproxy"] {
+        assert_eq!(eval(&mut client, &format!("return {name}()")), missing(name));
+    }
+}
+
 /// CVE-2025-46819: long brackets of a level that no integer holds, and what else a text may have too much of.
 /// Where reading were quadratic, as it was for nested calls and long lists of names, these would take
 /// minutes.

@@ -238,7 +238,6 @@ pub enum Directive {
     BioCpulist,
     AofRewriteCpulist,
     BgsaveCpulist,
-    LuaEnableDeprecatedApi,
     LuaEnableInsecureApi,
     UseExitOnPanic,
     EnableDebugAssert,
@@ -248,7 +247,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 239;
+    pub const COUNT: usize = 238;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

@@ -308,23 +308,16 @@ pub(super) const SPECS: &[Spec] = &[
         .immutable()
         .alias("bgsave_cpulist"),
     spec(
-        D::LuaEnableDeprecatedApi,
-        "lua-enable-deprecated-api",
-        BOOL,
-        "no",
-        "Offer old functions to scripts.",
-    )
-    .hidden()
-    .protected(),
-    spec(
         D::LuaEnableInsecureApi,
         "lua-enable-insecure-api",
         BOOL,
         "no",
-        "Offer unsafe functions to scripts.",
+        "Offer getfenv, setfenv and newproxy to scripts of EVAL.",
     )
+    .alias("lua-enable-deprecated-api")
     .hidden()
-    .protected(),
+    .protected()
+    .active(),
     spec(D::UseExitOnPanic, "use-exit-on-panic", BOOL, "no", "End without a core file on a fatal error.")
         .hidden(),
     spec(D::EnableDebugAssert, "enable-debug-assert", BOOL, "no", "Check more than needed, for tests.")

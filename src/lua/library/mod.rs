@@ -10,6 +10,7 @@ pub mod bit;
 mod call;
 pub mod cjson;
 pub mod cmsgpack;
+pub mod environment;
 mod format;
 pub mod list;
 pub mod math;
