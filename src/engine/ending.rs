@@ -126,16 +126,16 @@ impl Server {
         drop(self.keyspace.gate.exclusive(|| ()));
         let offset = self.replication_offset();
         // On a thread of its own: what this one wakes would wait here until it goes on.
-        std::thread::scope(|scope| {
-            let ask = || self.ask_replicas();
-            // Without a thread they acknowledge within a second by themselves.
-            drop(std::thread::Builder::new().spawn_scoped(scope, ask));
-        });
+        let is_behind = || replicas.acknowledged(offset) < replicas.online();
+        if is_behind() {
+            std::thread::scope(|scope| {
+                let ask = || self.ask_replicas();
+                // Without a thread they acknowledge within a second by themselves.
+                drop(std::thread::Builder::new().spawn_scoped(scope, ask));
+            });
+        }
         let began = Instant::now();
-        while replicas.acknowledged(offset) < replicas.online()
-            && began.elapsed() < limit
-            && !self.ending.was_aborted(aborts)
-        {
+        while is_behind() && began.elapsed() < limit && !self.ending.was_aborted(aborts) {
             std::thread::sleep(CATCH_UP_LOOK);
         }
         self.ending.leave(aborts)?;

@@ -290,6 +290,10 @@ impl Journal {
         if size.is_none() {
             state.spill.holds.clear();
         }
+        if state.open.capacity() as u64 > state.block_bytes() {
+            state.seal();
+            state.open = BytesMut::new();
+        }
         self.note_heard(&state);
         state.forget_read();
     }
@@ -427,9 +431,15 @@ impl State {
             self.seal();
             // Where nobody reads, this is what keeps the backlog within its size.
             self.forget_read();
-            self.open = BytesMut::with_capacity(len.max(self.sizes.block as usize));
+            self.open = BytesMut::with_capacity(len.max(self.block_bytes() as usize));
         }
         parts.iter().for_each(|part| self.open.extend_from_slice(part));
+    }
+
+    /// Size of a new block. One goes as a whole, so those of a small backlog are small, too.
+    fn block_bytes(&self) -> u64 {
+        const LEAST: u64 = 16 << 10;
+        self.backlog.map_or(self.sizes.block, |size| (size / 8).max(LEAST).min(self.sizes.block))
     }
 
     /// Writes what no file is to hold, as a piece of its own.

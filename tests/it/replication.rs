@@ -642,6 +642,35 @@ fn a_restarted_primary_goes_on_with_its_stream() {
     assert!(line.starts_with("+FULLRESYNC "), "{line}");
 }
 
+/// Keys that ended while a primary was down are removed in its stream: they were dropped as the snapshot was
+/// loaded, and replicas that went on kept them for ever.
+#[test]
+fn a_restarted_primary_tells_of_keys_that_have_ended_meanwhile() {
+    let server = server();
+    let mut client = server.client();
+    let (mut replica, id, offset) = Replica::follow(&server);
+    online(&server, 1);
+    client.check(&format!("SET k v PXAT {}", START_MS + 1000), "+OK~");
+    let entry = format!("{SELECT_0}*5~$3~SET~$1~k~$1~v~$4~PXAT~$13~{}~", START_MS + 1000);
+    replica.expect(&entry);
+    let end = offset + entry.replace('~', "\r\n").len() as u64;
+    client.check("SAVE", "+OK~");
+    drop(replica);
+    let dir = server.stop_and_keep();
+    let clock = kvarts::shared::clock::Clock::manual(START_MS + 2000);
+    let server = TestServer::try_with(&[("repl-diskless-sync-delay", "0")], clock, dir).expect("it starts");
+    server.handle().wait_until_loaded().expect("it loads");
+    assert_eq!((server.info("rdb_last_load_keys_expired"), server.info("master_replid2")), ("1".into(), id));
+    server.advance_ms(1);
+    assert_eq!(server.client().value("DBSIZE").int(), 0);
+    let mut replica = Replica::connect(&server);
+    replica.introduce(7001);
+    let now = server.info("master_replid");
+    let line = replica.ask(&["PSYNC", &server.info("master_replid2"), &(end + 1).to_string()]);
+    assert_eq!(line, format!("+CONTINUE {now}"));
+    replica.expect(&format!("{SELECT_0}*2~$6~UNLINK~$1~k~"));
+}
+
 /// The end waits until replicas have everything (`shutdown-timeout`); nothing changes meanwhile.
 #[test]
 fn the_end_waits_for_replicas() {

@@ -332,6 +332,9 @@ fn smembers(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
+/// Members in one request of the journal that removes what SPOP has taken.
+const ENTERED_MAX: usize = 1024;
+
 fn spop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let count = match arguments {
@@ -371,7 +374,8 @@ fn spop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                 popped.push(member);
             }
         }
-        if is_journaled {
+        // As on the peers no request has more than so many, whatever was popped together.
+        for popped in popped.chunks(ENTERED_MAX) {
             let mut words: Vec<&[u8]> = vec![b"SREM", key.bytes];
             words.extend(popped.iter().map(|member| &**member));
             cx.enter(&words);

@@ -75,7 +75,8 @@ pub enum LoadError {
 /// What a file is loaded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// It is all the data: keys and fields that have ended are left out.
+    /// It is all the data: keys and fields that have ended are left out, unless the file names a stream. They
+    /// are removed once it is loaded then, as any others, so that those who follow the stream hear of it.
     Data,
     /// Changes follow that were made to all of its keys: none is left out.
     Base,
@@ -86,9 +87,9 @@ pub enum Purpose {
 /// What was loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
-    /// Keys that were inserted.
+    /// Keys that were inserted and have not ended.
     pub keys: u64,
-    /// Keys that had ended and were left out.
+    /// Keys that had ended.
     pub expired: u64,
     /// Collections without elements, which were left out.
     pub empty: u64,
@@ -198,6 +199,8 @@ pub fn load_from(
 /// Keys and values that are handed to another thread.
 struct Batch {
     database: usize,
+    /// Whether the file names a stream.
+    is_of_stream: bool,
     /// Name, value and producers of each key, one behind the other.
     bytes: Vec<u8>,
     keys: Vec<Entry>,
@@ -214,7 +217,7 @@ struct Entry {
 
 impl Batch {
     fn new(database: usize) -> Self {
-        Self { database, bytes: Vec::new(), keys: Vec::new() }
+        Self { database, is_of_stream: false, bytes: Vec::new(), keys: Vec::new() }
     }
 
     fn push(&mut self, key: &Key<'_>) {
@@ -379,7 +382,8 @@ impl<'s> Reading<'s> {
 
     /// Hands the batch over and begins one for a database.
     fn send(&mut self, database: usize) {
-        let batch = std::mem::replace(&mut self.batch, Batch::new(database));
+        let mut batch = std::mem::replace(&mut self.batch, Batch::new(database));
+        batch.is_of_stream = self.replication_id.is_some();
         if !batch.keys.is_empty()
             && let Some(sender) = &self.sender
         {
@@ -460,6 +464,8 @@ struct Inserter<'s> {
     limits: Limits,
     /// Keys and fields that ended before this are left out.
     past_ms: u64,
+    /// Whether they stay where the file names a stream.
+    keeps_for_stream: bool,
     /// Whether a key that is there is replaced; else it is an error.
     replaces: bool,
     clock: AccessClock,
@@ -480,6 +486,7 @@ impl<'s> Inserter<'s> {
             staged: None,
             limits: server.settings.collections.of_payloads(FooterCheck::default(), string_max),
             past_ms: if purpose == Purpose::Base { 0 } else { now_ms },
+            keeps_for_stream: purpose == Purpose::Data,
             replaces: purpose == Purpose::Addition,
             clock: server.settings.access_clock(now_ms),
             failed: AtomicBool::new(false),
@@ -544,7 +551,7 @@ impl<'s> Inserter<'s> {
         for hashes in names.chunks(AHEAD) {
             prefetch::batch(database, hashes.iter().copied());
             for key in keys.by_ref().take(hashes.len()) {
-                self.insert_key(database, batch.database, &key, &mut loaded)?;
+                self.insert_key(database, batch, &key, &mut loaded)?;
             }
         }
         Ok(loaded)
@@ -553,14 +560,16 @@ impl<'s> Inserter<'s> {
     fn insert_key(
         &self,
         database: &Database,
-        number: usize,
+        batch: &Batch,
         key: &Key<'_>,
         loaded: &mut Loaded,
     ) -> Result<(), FileError> {
         let attributes = &key.attributes;
-        let record = key.record(&self.limits, self.past_ms)?;
-        if attributes.expire_at_ms.is_some_and(|at_ms| at_ms < self.past_ms) {
-            loaded.expired += 1;
+        let keeps_ended = batch.is_of_stream && self.keeps_for_stream;
+        let record = key.record(&self.limits, if keeps_ended { 0 } else { self.past_ms })?;
+        let has_ended = attributes.expire_at_ms.is_some_and(|at_ms| at_ms < self.past_ms);
+        loaded.expired += u64::from(has_ended);
+        if has_ended && !keeps_ended {
             return Ok(());
         }
         let record = match record {
@@ -580,7 +589,7 @@ impl<'s> Inserter<'s> {
         let mut table = database.write_slot(hashed.slot());
         if table::find(&table, &hashed).is_some() {
             if !self.replaces {
-                return Err(key.wrong(Fault::Duplicate(number as u64)));
+                return Err(key.wrong(Fault::Duplicate(batch.database as u64)));
             }
             if let Some(replaced) = database.remove(&mut table, &hashed) {
                 self.server.keyspace.reaper.discard(replaced, FreeReason::Overwritten);
@@ -588,7 +597,7 @@ impl<'s> Inserter<'s> {
         }
         database.insert(&mut table, &hashed, record);
         database.note_whereabouts(hashed.slot(), &table);
-        loaded.keys += 1;
+        loaded.keys += u64::from(!has_ended);
         Ok(())
     }
 
