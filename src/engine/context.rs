@@ -373,7 +373,7 @@ impl<'a> Context<'a> {
 
     /// Counts a nested command and logs it where it crossed a threshold.
     fn told_of(&self, entry: &Entry, arguments: &[&[u8]], took_ns: u64, start: usize, failed: bool) {
-        if self.client.is_loader {
+        if self.client.is_loader && !self.client.is_primary {
             return;
         }
         let server = self.server;

@@ -174,6 +174,11 @@ impl Scripts {
         self.evicted.load(Ordering::Relaxed)
     }
 
+    /// Counts those that are evicted from here on (CONFIG RESETSTAT).
+    pub fn reset_evicted(&self) {
+        self.evicted.store(0, Ordering::Relaxed);
+    }
+
     fn use_one(&self, script: &Script) {
         script.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }

@@ -33,6 +33,13 @@ pub struct Good {
 }
 
 impl Replicas {
+    /// Counts copies, and those who went on or could not, from here on (CONFIG RESETSTAT).
+    pub fn reset_counts(&self) {
+        for count in [&self.full_copies, &self.continued, &self.not_continued] {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Adds one.
     pub fn add(&self, replica: Arc<Replica>) {
         let mut all = self.all.write();

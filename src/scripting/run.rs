@@ -205,7 +205,7 @@ impl ProgramCall<'_> {
         if flags.declared && !flags.no_writes && call::is_read_only(cx) {
             return Err(CommandError::ReadOnlyReplica);
         }
-        if flags.declared && !flags.allow_stale && cx.server.following.refuses_reads() {
+        if !flags.allow_stale && cx.server.following.refuses_reads() {
             return Err(CommandError::PrimaryDown);
         }
         let undoable = flags.atomic && !cx.keys.can_undo();

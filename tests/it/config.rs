@@ -62,9 +62,18 @@ fn resetstat_begins_anew() {
         client.value("GET k");
     }
     client.value("BLAH");
-    assert_eq!(info(&mut client, "keyspace_misses"), "10");
+    for number in 0..501 {
+        client.value(&format!("EVAL 'return {number}' 0"));
+    }
+    assert_eq!(
+        (info(&mut client, "keyspace_misses"), info(&mut client, "evicted_scripts")),
+        ("10".into(), "1".into())
+    );
     client.check("CONFIG RESETSTAT", "+OK~");
-    assert_eq!(info(&mut client, "keyspace_misses"), "0");
+    assert_eq!(
+        (info(&mut client, "keyspace_misses"), info(&mut client, "evicted_scripts")),
+        ("0".into(), "0".into())
+    );
     let text = client.value("INFO everything").text();
     assert!(!text.contains("cmdstat_get:") && !text.contains("errorstat_ERR"), "{text}");
 }

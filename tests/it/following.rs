@@ -178,6 +178,7 @@ fn a_replica_refuses_what_was_queued_and_what_scripts_say_of_themselves() {
     become_a_replica(&mut client, &mut other, "GET x", stale);
     client.check("FCALL f1 0", &format!("-{stale}~"));
     client.check("FCALL f2 0", "$5~hello~");
+    client.check("EVAL 'return 1' 0", &format!("-{stale}~"));
     let answer = client.raw("FCALL f3 1 x");
     assert!(answer.starts_with("-ERR Can not execute the command on a stale replica"), "{answer}");
     client.check("MULTI", "+OK~");

@@ -637,6 +637,9 @@ fn a_restarted_primary_goes_on_with_its_stream() {
     assert_ne!(now, id);
     assert_eq!(replica.ask(&["PSYNC", &id, &(end + 1).to_string()]), format!("+CONTINUE {now}"));
     replica.expect(&format!("{SELECT_0}*3~$3~SET~$1~k~$1~w~"));
+    assert_eq!(server.info("sync_partial_ok"), "1");
+    client.check("CONFIG RESETSTAT", "+OK~");
+    assert_eq!(server.info("sync_partial_ok"), "0");
     // What the old run never had.
     let line = Replica::connect(&server).ask(&["PSYNC", &id, &(end + 2).to_string()]);
     assert!(line.starts_with("+FULLRESYNC "), "{line}");

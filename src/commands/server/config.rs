@@ -132,6 +132,8 @@ fn config_secret(arguments: &[&[u8]], index: usize) -> bool {
 fn config_resetstat(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     cx.server.stats.reset();
     cx.server.cluster.reset_use();
+    cx.server.scripting.scripts.reset_evicted();
+    cx.server.replication.replicas.reset_counts();
     cx.keys.keyspace.reaper.reset_freed();
     cx.server.upkeep.time_over.reset();
     cx.reply.ok();

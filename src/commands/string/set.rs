@@ -308,6 +308,7 @@ fn getset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     write_old_value(cx, &key)?;
     store(cx, &key, arguments[2], None);
+    enter_set(cx, &key, arguments[2], None);
     cx.changed(&key, EventClass::STRING, "set");
     Ok(())
 }
