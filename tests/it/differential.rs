@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 use kvarts::shared::clock::Clock;
 
-use crate::differences::{DIFFERENCES, sets_data_apart};
+use crate::differences::{DIFFERENCES, NEWER, sets_data_apart};
 use crate::differential_data::compare_data;
 use crate::differential_words::*;
 use crate::harness::*;
@@ -104,12 +104,19 @@ pub fn sequence(generator: Generator, seed: u64) -> Vec<Step> {
 
 /// Why a reply of one server may stand for the other's: the index of a known difference, or nothing where
 /// both are the same.
-fn explanation(words: &[String], ours: &Value, theirs: &Value) -> Result<Option<usize>, String> {
+fn explanation(
+    words: &[String],
+    ours: &Value,
+    theirs: &Value,
+    peer_is_newer: bool,
+) -> Result<Option<usize>, String> {
     if ours == theirs {
         return Ok(None);
     }
     let name: Vec<String> = words.iter().map(|word| word.to_uppercase()).collect();
-    let known = DIFFERENCES.iter().position(|difference| (difference.explains)(&name, ours, theirs));
+    let known = DIFFERENCES.iter().position(|difference| {
+        (peer_is_newer || difference.group != NEWER) && (difference.explains)(&name, ours, theirs)
+    });
     known.map(Some).ok_or_else(|| format!("{words:?}\n  ours   {ours:?}\n  theirs {theirs:?}"))
 }
 
@@ -118,6 +125,8 @@ struct Pair {
     server: TestServer,
     theirs: SocketAddr,
     version: u8,
+    /// Whether the other is newer than the usual one.
+    peer_is_newer: bool,
 }
 
 impl Pair {
@@ -137,7 +146,7 @@ impl Pair {
         for step in steps {
             let clients = &mut connections[step.connection];
             let [ours, theirs] = clients.each_mut().map(|client| step.run(client));
-            let parted = compare_step(step, &ours, &theirs, met)?;
+            let parted = compare_step(step, [&ours, &theirs], self.peer_is_newer, met)?;
             if parted {
                 for client in clients {
                     client.call(&["DEL", &step.commands[0][1]]);
@@ -146,7 +155,8 @@ impl Pair {
         }
         let [mut ours, mut theirs] = self.clients();
         compare_data(&mut ours, &mut theirs, &mut |words, ours, theirs| {
-            met.extend(explanation(words, ours, theirs).map_err(|text| format!("at the end, {text}"))?);
+            let explained = explanation(words, ours, theirs, self.peer_is_newer);
+            met.extend(explained.map_err(|text| format!("at the end, {text}"))?);
             Ok(())
         })
     }
@@ -156,8 +166,8 @@ impl Pair {
 /// the other's.
 fn compare_step(
     step: &Step,
-    ours: &[Value],
-    theirs: &[Value],
+    [ours, theirs]: [&[Value]; 2],
+    peer_is_newer: bool,
     met: &mut BTreeSet<usize>,
 ) -> Result<bool, String> {
     let mut parted = false;
@@ -166,11 +176,12 @@ fn compare_step(
         match (words[0].as_str(), ours, theirs) {
             ("EXEC", Value::Array(ours), Value::Array(theirs)) if ours.len() == theirs.len() => {
                 for ((words, ours), theirs) in step.commands.iter().zip(ours).zip(theirs) {
-                    met.extend(explanation(words, ours, theirs).map_err(|text| format!("in EXEC, {text}"))?);
+                    let explained = explanation(words, ours, theirs, peer_is_newer);
+                    met.extend(explained.map_err(|text| format!("in EXEC, {text}"))?);
                 }
             }
             _ => {
-                met.extend(explanation(words, ours, theirs)?);
+                met.extend(explanation(words, ours, theirs, peer_is_newer)?);
                 parted |= ours != theirs && sets_data_apart(words);
             }
         }
@@ -218,11 +229,11 @@ fn shrink(pair: &Pair, steps: &[Step]) -> Vec<Step> {
     steps
 }
 
-/// Runs the sequences of a group against another program than the usual one, whose differences are not all
-/// met.
+/// Runs the sequences of a group against a program that is newer than the usual one, whose differences are not
+/// all met.
 pub fn compare_with(program: &str, group: &str, generator: Generator) {
     let peer = Peer::of_program(program, TempDir::new());
-    run_all(&peer, group, generator, SEEDS.chain([fastrand::u64(..)]), &mut |_, _| {});
+    run_all(&peer, true, group, generator, SEEDS.chain([fastrand::u64(..)]), &mut |_, _| {});
 }
 
 /// Runs the sequences of a group: those of [`SEEDS`], of `further_seeds` (which meet what is rare) and a
@@ -231,7 +242,7 @@ fn compare(group: &str, generator: Generator, further_seeds: &[u64]) {
     let random_seed = fastrand::u64(..);
     let mut met = BTreeSet::new();
     let seeds = SEEDS.chain(further_seeds.iter().copied()).chain([random_seed]);
-    run_all(&Peer::start(), group, generator, seeds, &mut |seed, differences| {
+    run_all(&Peer::start(), false, group, generator, seeds, &mut |seed, differences| {
         if seed != random_seed {
             met.extend(differences);
         }
@@ -250,6 +261,7 @@ fn compare(group: &str, generator: Generator, further_seeds: &[u64]) {
 /// has met.
 fn run_all(
     peer: &Peer,
+    peer_is_newer: bool,
     group: &str,
     generator: Generator,
     seeds: impl Iterator<Item = u64> + Clone,
@@ -257,7 +269,7 @@ fn run_all(
 ) {
     for version in [2, 3] {
         let server = TestServer::with_clock(&[], Clock::system());
-        let pair = Pair { server, theirs: local(peer.port), version };
+        let pair = Pair { server, theirs: local(peer.port), version, peer_is_newer };
         for seed in seeds.clone() {
             let steps = sequence(generator, seed);
             let mut differences = BTreeSet::new();
