@@ -43,6 +43,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         hash::random::COMMANDS,
         hash::expiry::COMMANDS,
         hash::fields_with_expiry::COMMANDS,
+        hash::import::COMMANDS,
         list::elements::COMMANDS,
         generic::sort::COMMANDS,
         list::blocking::COMMANDS,

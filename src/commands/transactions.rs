@@ -166,12 +166,14 @@ fn run_queued(cx: &mut Context<'_>, queued: &QueuedRequest) -> CommandResult {
 /// Runs all requests. At the first error the changes are undone and the error is the reply.
 fn exec_undoable(cx: &mut Context<'_>, transaction: &Transaction) -> CommandResult {
     let (database, dirty) = (cx.client.database, cx.dirty);
+    let field_sets = cx.client.field_sets.clone();
     cx.begin_undoable();
     cx.reply.array(transaction.requests.len());
     for (index, queued) in transaction.requests.iter().enumerate() {
         if let Err(error) = run_queued(cx, queued) {
             cx.undo();
             cx.client.select(database);
+            cx.client.swap_field_sets(field_sets);
             cx.keys.database = database;
             cx.dirty = dirty;
             return Err(CommandError::new(format!(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Server;
+use super::field_sets::FieldSets;
 use super::rights::Rights;
 use super::transaction::{Transaction, Watch};
 use crate::acl::user::{DEFAULT_USER, User};
@@ -85,6 +86,9 @@ pub struct Client {
     pub out_of_memory: bool,
     /// WATCH: the keys, and what tells of their changes.
     pub watch: Watch,
+    /// HIMPORT PREPARE; `None` for no sets. [`change_field_sets`](Self::change_field_sets) and
+    /// [`swap_field_sets`](Self::swap_field_sets) publish what they take.
+    pub field_sets: Option<Arc<FieldSets>>,
     /// Repeats the requests of a file: it sees keys that have ended, may do everything whatever is
     /// configured, and what it does is told to nobody and counted nowhere.
     pub is_loader: bool,
@@ -159,6 +163,7 @@ impl Client {
             transaction: None,
             out_of_memory: false,
             watch: Watch::default(),
+            field_sets: None,
             is_loader: false,
             is_primary: false,
             ack_asked: false,
@@ -210,6 +215,21 @@ impl Client {
         for (shown, count) in self.shared.subscribed.iter().zip(counts) {
             shown.store(count, Ordering::Relaxed);
         }
+    }
+
+    /// Changes the field sets.
+    pub fn change_field_sets<T>(&mut self, change: impl FnOnce(&mut FieldSets) -> T) -> T {
+        let mut sets = self.field_sets.take().unwrap_or_default();
+        let result = change(Arc::make_mut(&mut sets));
+        self.swap_field_sets((!sets.is_empty()).then_some(sets));
+        result
+    }
+
+    /// Takes other field sets, and returns those it had.
+    pub fn swap_field_sets(&mut self, sets: Option<Arc<FieldSets>>) -> Option<Arc<FieldSets>> {
+        let bytes = sets.as_ref().map_or(0, |sets| sets.memory_bytes());
+        self.shared.field_set_bytes.store(bytes, Ordering::Relaxed);
+        std::mem::replace(&mut self.field_sets, sets)
     }
 
     /// Whether it is on this machine: through the loopback or the unix socket.

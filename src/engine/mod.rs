@@ -15,6 +15,7 @@ pub(crate) mod endpoints;
 pub(crate) mod eviction;
 mod execute;
 pub mod failover;
+pub mod field_sets;
 pub mod following;
 pub(crate) mod heavy;
 pub(crate) mod judge;

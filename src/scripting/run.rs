@@ -224,7 +224,10 @@ impl ProgramCall<'_> {
         if undoable {
             cx.begin_undoable();
         }
+        // Field sets of a script are its own, and end with it.
+        let field_sets = cx.client.swap_field_sets(None);
         let Ended { outcome, forced, forced_at } = work(cx, &mut permits);
+        cx.client.swap_field_sets(field_sets);
         cx.client.select(database);
         cx.keys.database = database;
         let failure = match (outcome, forced) {

@@ -129,6 +129,8 @@ pub struct SharedClient {
     pub queued: AtomicI64,
     /// Bytes of these requests.
     pub queued_bytes: AtomicUsize,
+    /// Bytes of its field sets (HIMPORT).
+    pub field_set_bytes: AtomicUsize,
     /// Keys watched.
     pub watched: AtomicUsize,
     /// CLIENT TRACKING.
@@ -191,6 +193,7 @@ impl SharedClient {
             traffic_ms: AtomicU64::new(0),
             queued: AtomicI64::new(-1),
             queued_bytes: AtomicUsize::new(0),
+            field_set_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
             monitor: AtomicBool::new(false),
             replica: AtomicBool::new(false),
@@ -267,7 +270,8 @@ impl SharedClient {
         (outbox.bytes, outbox.messages.len())
     }
 
-    /// Bytes of memory that it takes: its buffers, what waits for it, what it has queued.
+    /// Bytes of memory that it takes: its buffers, what waits for it, what it has queued, its field
+    /// sets.
     pub fn memory_bytes(&self) -> usize {
         let waiting = self.waiter.lock().as_ref().map_or(0, |waiter| waiter.request.memory_bytes());
         let queued = match self.queued.load(Ordering::Relaxed) {
@@ -282,6 +286,7 @@ impl SharedClient {
             + self.outbox_size().0
             + waiting
             + queued
+            + self.field_set_bytes.load(Ordering::Relaxed)
             + size_of::<Self>()
     }
 

@@ -102,6 +102,10 @@ const REWRITTEN: &[&str] = &[
     "SUNIONSTORE S S S",
     "SDIFFSTORE S S S",
     "PEXPIRE S T",
+    "HIMPORT PREPARE u a f",
+    "HIMPORT PREPARE u f M n",
+    "HIMPORT SET H u V M",
+    "HIMPORT SET H u 1 V M",
     "ZADD Z 1 M 2 M",
     "ZADD Z INCR 1.5 M",
     "ZINCRBY Z 0.1 M",
@@ -499,6 +503,11 @@ fn entries_mean_the_same_at_any_time() {
         HSETEX h PX 7 FIELDS 1 c 3 => HSETEX h PXAT 1700000000007 FIELDS 1 c 3
         HGETDEL h FIELDS 2 b none => HDEL h b
         HEXPIREAT h 1 FIELDS 1 a => HDEL h a
+        HIMPORT PREPARE u a b =>
+        HIMPORT SET j u 1 2 => HSET j a 1 b 2
+        HIMPORT SET j u 3 4 => MULTI | UNLINK j | HSET j a 3 b 4 | EXEC
+        HIMPORT SET j u 5 =>
+        HIMPORT DISCARDALL =>
         RPUSH l 1 2 3 4 => RPUSH l 1 2 3 4
         LMPOP 2 none l LEFT COUNT 2 => LPOP l 2
         BRPOP none l 0 => RPOP l

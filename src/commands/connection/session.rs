@@ -288,6 +288,7 @@ fn reset(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     client.select(0);
     client.set_version(Version::Resp2);
     server.log_out(client);
+    client.swap_field_sets(None);
     client.reply_mode = ReplyMode::On;
     client.readonly = false;
     client.asking = false;
