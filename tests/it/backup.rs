@@ -57,7 +57,8 @@ fn replies_of_backup() {
         BACKUP START now => -ERR wrong number of arguments for 'backup|start' command~
         BACKUP NOW => -ERR unknown subcommand 'NOW'. Try BACKUP HELP.~
         CONFIG GET backup* => *4~$17~backup-sealed-ttl~$1~0~$13~backupdirname~$9~backupdir~ => %2~$17~backup-sealed-ttl~$1~0~$13~backupdirname~$9~backupdir~
-        CONFIG SET backupdirname other => -ERR CONFIG SET failed (possibly related to argument 'backupdirname') - can't set immutable config~
+        CONFIG SET backupdirname a/b => -ERR CONFIG SET failed (possibly related to argument 'backupdirname') - backupdirname can't be a path, just a dirname~
+        CONFIG SET backupdirname backupdir => +OK~
         MULTI => +OK~
         BACKUP STATUS => +QUEUED~
         BACKUP LIST => +QUEUED~
