@@ -5,7 +5,7 @@ mod hand_over;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -83,6 +83,8 @@ pub struct Handle {
     loading: Mutex<Option<oneshot::Receiver<Result<(), StartError>>>>,
     /// The thread that loads data.
     loader: Option<JoinHandle<()>>,
+    /// Whether a signal has asked for the end, and it is being prepared.
+    prepares_end: AtomicBool,
     /// Path of the unix socket that this server made and removes at its end.
     socket_file: Option<String>,
 }
@@ -195,6 +197,7 @@ fn start_server(
         signals: Mutex::new(signals),
         loading: Mutex::new(None),
         loader: None,
+        prepares_end: AtomicBool::new(false),
         socket_file: None,
     };
     let data = Data::of(&server);
@@ -315,12 +318,21 @@ impl Handle {
         let mut ending = self.server.shutdown_signal();
         let mut signals = self.signals.lock().take();
         let outcome = runtime.block_on(async {
-            tokio::select! {
+            let followed = self.follow(&mut signals);
+            tokio::pin!(followed);
+            let loaded = tokio::select! {
                 biased;
-                _ = ending.wait_for(|ending| *ending) => None,
-                () = self.follow(&mut signals) => None,
-                loaded = &mut loaded => Some(loaded),
+                _ = ending.wait_for(|ending| *ending) => return None,
+                () = &mut followed => return None,
+                loaded = &mut loaded => loaded,
+            };
+            // A signal whose end is being prepared just now is not forgotten.
+            while self.prepares_end.load(Ordering::Acquire) {
+                if tokio::time::timeout(Duration::from_millis(10), &mut followed).await.is_ok() {
+                    return None;
+                }
             }
+            Some(loaded)
         });
         *self.signals.lock() = signals;
         match outcome {
@@ -356,9 +368,11 @@ impl Handle {
             match signals.next().await {
                 name @ ("SIGTERM" | "SIGINT") => {
                     tracing::info!("Received {name}, shutting down");
+                    self.prepares_end.store(true, Ordering::Release);
                     if self.may_end(name).await {
                         return;
                     }
+                    self.prepares_end.store(false, Ordering::Release);
                 }
                 "SIGHUP" => self.reopen(),
                 name => tracing::info!("Received {name}, which means nothing here"),

@@ -165,3 +165,36 @@ fn long_requests_and_torn_ends() {
     let file = server.dir().join("appendonlydir/appendonly.aof.1.incr.aof");
     assert_eq!(std::fs::metadata(file).expect("a file").len(), whole as u64);
 }
+
+/// While the file is loaded, CONFIG SET and INFO are answered at once, and a signal is not forgotten.
+#[test]
+fn others_go_on_while_the_file_is_loaded() {
+    let script = "local n = 0 for i = 1, 30000000 do n = n + i end return redis.call('SET', KEYS[1], n)";
+    let slow = encode(&["EVAL", script, "1", "sum"]).repeat(3);
+    let server = TestServer::loading(LANES, with_file(&slow));
+    let mut client = server.client();
+    client.check("CONFIG SET appendfsync always", "+OK~");
+    client.check("CONFIG SET hz 20", "+OK~");
+    assert!(client.raw("CONFIG SET appendonly no").contains("is being loaded"));
+    assert_eq!(server.info("loading"), "1");
+    assert_eq!(server.info("aof_enabled"), "1");
+    assert!(client.raw("GET sum").starts_with("-LOADING"));
+    eventually("it has loaded", || client.raw("GET sum") == "$15~450000015000000~");
+    client.check("SET a 1", "+OK~");
+    assert_eq!(server.info("aof_enabled"), "1");
+}
+
+/// A request of the file that asks for something of the file itself gets an error, and the rest is loaded.
+#[test]
+fn requests_that_touch_the_file_are_refused_while_it_is_loaded() {
+    let mut writer = Writer::write(3, 100, 0);
+    writer.push(&["BGREWRITEAOF"]);
+    writer.push(&["INFO"]);
+    writer.push(&["CONFIG", "SET", "hash-max-listpack-entries", "8"]);
+    writer.push(&["CONFIG", "SET", "appendonly", "no"]);
+    writer.push(&["SET", "last", "1"]);
+    let loaded = TestServer::try_with(LANES, Clock::manual(START_MS), with_file(&writer.bytes()));
+    let loaded = loaded.expect("it starts");
+    loaded.client().check("GET last", "$1~1~");
+    assert_eq!(loaded.info("aof_enabled"), "1");
+}

@@ -414,9 +414,7 @@ fn who_is_being_closed_is_not_killed_again() {
     let address = sleeper.address();
     // It does not notice its end before it has slept.
     sleeper.send_command("DEBUG SLEEP 2");
-    eventually("it sleeps", || {
-        client.value(&format!("CLIENT LIST ID {id}")).text().contains(" cmd=debug ")
-    });
+    eventually("it sleeps", || client.value(&format!("CLIENT LIST ID {id}")).text().contains(" cmd=debug "));
     client.check(&format!("CLIENT KILL ID {id}"), ":1~");
     client.check(&format!("CLIENT KILL ID {id}"), ":0~");
     client.check(&format!("CLIENT KILL {address}"), "-ERR No such client~");

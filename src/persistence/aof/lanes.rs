@@ -32,6 +32,12 @@ const WAITING: usize = 64 << 20;
 /// woken and waited for.
 const FEW: usize = 8 << 10;
 
+/// With fewer requests between two barriers lanes cost more than they gain.
+const WORTH: u64 = 512;
+
+/// Most batches that run one by one before lanes are tried again.
+const SERIAL_MAX: u32 = 64;
+
 /// A longer request is a barrier, so that it is not copied.
 const LONG: usize = 64 << 10;
 
@@ -151,6 +157,12 @@ pub(super) struct Lanes<'s> {
     idle: bool,
     /// Bytes that were not handed over yet.
     kept_bytes: usize,
+    /// Requests taken since the last barrier.
+    taken: u64,
+    /// Batches that are to run without lanes now, and how many that were last time: the more often a barrier
+    /// comes soon, the more.
+    serial: u32,
+    serial_before: u32,
 }
 
 /// What lanes share; it outlives them.
@@ -188,6 +200,9 @@ impl<'s> Lanes<'s> {
             aside: repeater.another(),
             idle: true,
             kept_bytes: 0,
+            taken: 0,
+            serial: 0,
+            serial_before: 0,
         })
     }
 
@@ -224,6 +239,7 @@ impl<'s> Lanes<'s> {
         lane.next.bytes.extend_from_slice(request);
         lane.next.offsets.push(offset);
         self.kept_bytes += request.len();
+        self.taken += 1;
         if lane.next.bytes.len() >= PIECE {
             self.hand_over(index);
             let behind = (0..self.lanes.len()).min_by_key(|lane| self.lanes[*lane].behind());
@@ -252,6 +268,9 @@ impl<'s> Lanes<'s> {
     /// # Errors
     /// The first in the file of all that were met.
     pub(super) fn barrier(&mut self) -> Result<(), LoadError> {
+        let is_soon = std::mem::take(&mut self.taken) < WORTH;
+        self.serial_before = if is_soon { (2 * self.serial_before).clamp(1, SERIAL_MAX) } else { 0 };
+        self.serial = self.serial_before;
         if self.idle && self.kept_bytes <= FEW {
             return self.run_aside();
         }
@@ -261,6 +280,14 @@ impl<'s> Lanes<'s> {
         self.progress.wait()?;
         self.idle = true;
         Ok(())
+    }
+
+    /// Whether the next batch is to run without lanes, in which nothing waits then: barriers follow each other
+    /// closely.
+    pub(super) fn gives_way(&mut self) -> bool {
+        let gives_way = self.serial > 0;
+        self.serial = self.serial.saturating_sub(1);
+        gives_way
     }
 
     /// Runs what waits for the lanes without them.

@@ -286,6 +286,9 @@ impl<'s> Player<'s> {
         let Self { server, repeater, requests, buffer, done, lanes, .. } = self;
         let (decoder, bytes, offset) = (requests.decoder(), &buffer[*done..], requests.offset());
         let Some(lanes) = lanes else { return repeater.run(decoder, bytes, count, offset) };
+        if lanes.gives_way() {
+            return repeater.run(decoder, bytes, count, offset);
+        }
         let grouped = requests.grouped(bytes, count);
         if grouped > 0 {
             lanes.barrier()?;

@@ -76,6 +76,8 @@ pub struct AppendOnlyFile {
 struct State {
     /// Whether `appendonly` is on.
     wanted: bool,
+    /// Whether the files are being loaded at the start: nothing else is done with them meanwhile.
+    loads: bool,
     lock: Option<FolderLock>,
     /// The writer; `None` while it is off or has not begun.
     writer: Option<RunningWriter>,
@@ -133,22 +135,20 @@ impl AppendOnlyFile {
     /// # Errors
     /// The files cannot be loaded or written.
     pub fn open(&self, server: &Arc<Server>) -> Result<(), AofError> {
-        let mut state = self.state.lock();
-        state.lock = Some(take_lock(server)?);
-        let mut folder = self.folder.lock();
-        folder.remove_leftovers();
-        folder.open()?;
-        let began = Instant::now();
-        let cuts = server.config.flag(Directive::AofLoadTruncated);
-        let loaded = on_large_stack(|| load::load(server, &folder, cuts))??;
-        if loaded.bytes > 0 {
-            let (seconds, requests) = (began.elapsed().as_secs_f64(), loaded.requests);
-            tracing::info!(requests, "DB loaded from append only file: {seconds:.3} seconds");
-        }
-        folder.make()?;
-        folder.remove_history();
+        let mut folder = {
+            let mut state = self.state.lock();
+            state.lock = Some(take_lock(server)?);
+            state.loads = true;
+            Folder::new(Arc::clone(&self.folder.lock().files), &server.config)
+        };
+        // Nothing is locked meanwhile: INFO, CONFIG SET and the end ask how it stands, some of them within the
+        // keyspace.
+        let opened = Self::load(server, &mut folder);
         let is_new = folder.manifest.live().next().is_none();
-        drop(folder);
+        *self.folder.lock() = folder;
+        let mut state = self.state.lock();
+        state.loads = false;
+        opened?;
         if is_new {
             let job = self.job(server, &Arc::default());
             job.write_base(&mut |_| {})?;
@@ -167,6 +167,22 @@ impl AppendOnlyFile {
         let alone = server.keyspace.gate.exclusive(|| {});
         state.writer = Some(self.begin_writer(server, shared, file, len)?);
         drop(alone);
+        Ok(())
+    }
+
+    /// Loads the files of a folder, and makes it one that can be written.
+    fn load(server: &Server, folder: &mut Folder) -> Result<(), AofError> {
+        folder.remove_leftovers();
+        folder.open()?;
+        let began = Instant::now();
+        let cuts = server.config.flag(Directive::AofLoadTruncated);
+        let loaded = on_large_stack(|| load::load(server, folder, cuts))??;
+        if loaded.bytes > 0 {
+            let (seconds, requests) = (began.elapsed().as_secs_f64(), loaded.requests);
+            tracing::info!(requests, "DB loaded from append only file: {seconds:.3} seconds");
+        }
+        folder.make()?;
+        folder.remove_history();
         Ok(())
     }
 
@@ -205,6 +221,9 @@ impl AppendOnlyFile {
     /// Starts a job in the background: a rewrite, or where the file is wanted and not there its beginning.
     fn begin_rewrite(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
         let Some(server) = self.server.upgrade() else { return Ok(()) };
+        if state.loads {
+            return Err(io::Error::other("the files are being loaded"));
+        }
         let cancelled = Arc::new(AtomicBool::new(false));
         let job = self.job(&server, &cancelled);
         let waits = Arc::clone(&job.waits);
@@ -426,6 +445,9 @@ impl AppendOnly for AppendOnlyFile {
 
     fn switch(self: Arc<Self>, on: bool) -> Result<(), String> {
         let mut state = self.state.lock();
+        if state.loads {
+            return Err("The append-only file is being loaded".to_owned());
+        }
         if state.wanted == on {
             return Ok(());
         }
@@ -504,7 +526,7 @@ impl AppendOnly for AppendOnlyFile {
     fn figures(&self) -> Figures {
         let state = self.state.lock();
         let mut figures = Figures {
-            enabled: state.wanted,
+            enabled: state.wanted || state.loads,
             is_partial: state.wanted && state.writer.is_none() && state.rewrite.is_some(),
             rewrites: state.rewrite.as_ref().is_some_and(|rewrite| !rewrite.waits()),
             scheduled: state.rewrite.as_ref().is_some_and(RunningRewrite::waits)
