@@ -55,21 +55,14 @@ impl PrimaryLink {
     pub fn next(&mut self, input: &mut Vec<u8>) -> Result<Todo, Refusal> {
         match &mut self.at {
             At::Handshake(handshake) => {
-                let Some(end) = memchr::memchr(b'\n', input) else { return Ok(Todo::Read) };
-                let line: Vec<u8> = input.drain(..=end).collect();
-                match handshake.line(&line[..end])? {
-                    // There may be more lines.
-                    Next::Read => self.next(input),
-                    Next::Send(bytes) => Ok(Todo::Send(bytes)),
-                    Next::Continue(id) => {
-                        self.at = At::Stream;
-                        Ok(Todo::Continue(id))
-                    }
-                    Next::Copy(form) => {
-                        self.at = At::Copy(CopyReader::new(form.end));
-                        Ok(Todo::BeginCopy(form))
-                    }
+                let (todo, len) = answer(handshake, input)?;
+                input.drain(..len);
+                match &todo {
+                    Todo::Continue(_) => self.at = At::Stream,
+                    Todo::BeginCopy(form) => self.at = At::Copy(CopyReader::new(form.end)),
+                    _ => {}
                 }
+                Ok(todo)
             }
             At::Copy(reader) => {
                 let (bytes, is_end) = reader.take(input);
@@ -102,5 +95,39 @@ impl PrimaryLink {
             self.acknowledged_ms = Some(now_ms);
         }
         is_due
+    }
+}
+
+/// Takes the whole lines of `input` up to one that wants something done. Returns that, and the number of bytes
+/// of these lines: a primary may send any number of empty ones.
+fn answer(handshake: &mut Handshake, input: &[u8]) -> Result<(Todo, usize), Refusal> {
+    let mut done = 0;
+    while let Some(len) = memchr::memchr(b'\n', &input[done..]) {
+        let next = handshake.line(&input[done..done + len])?;
+        done += len + 1;
+        match next {
+            Next::Read => {}
+            Next::Send(bytes) => return Ok((Todo::Send(bytes), done)),
+            Next::Continue(id) => return Ok((Todo::Continue(id), done)),
+            Next::Copy(form) => return Ok((Todo::BeginCopy(form), done)),
+        }
+    }
+    Ok((Todo::Read, done))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_empty_lines_is_read() {
+        let introduction = Introduction { port: 1, ..Introduction::default() };
+        let (mut link, _) = PrimaryLink::begin(introduction);
+        for begin in ["", "+PONG\r\n"] {
+            let mut input = begin.as_bytes().to_vec();
+            input.resize(begin.len() + 5_000_000, b'\n');
+            while let Todo::Send(_) = link.next(&mut input).expect("it is no error") {}
+            assert!(input.is_empty());
+        }
     }
 }
