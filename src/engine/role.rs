@@ -44,11 +44,22 @@ impl Server {
         let is_replica = primary.is_some();
         following.wanted.send_replace(primary.map(Arc::new));
         self.tell_oom_score_of_role();
-        // While a failover is under way it may still be given up: they wait for its end.
-        if is_replica && self.failover_step() != Step::InProgress {
+        if is_replica && self.failover_step() == Step::InProgress {
+            // It may still be given up: those that wait for keys wait for its end.
+            self.call_paused();
+        } else if is_replica {
             self.unblock_all();
         }
         true
+    }
+
+    /// Has requests that a pause holds judged again: those that write are refused now.
+    fn call_paused(&self) {
+        for client in self.clients.all() {
+            if client.blocked.load(Relaxed) && client.waiter.lock().is_none() {
+                client.look();
+            }
+        }
     }
 
     /// [`follow_primary`](Self::follow_primary) for a caller that is not alone and holds nothing.
