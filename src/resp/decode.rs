@@ -147,7 +147,7 @@ impl Decoder {
     /// # Errors
     /// A request breaks the protocol. Told only when all requests before it were consumed.
     pub fn decode(&mut self, buffer: &[u8], limits: Limits) -> Result<usize, ProtocolError> {
-        // What follows AUTH is read with the limits of whoever that made the client.
+        // One by one until AUTH has run: what follows it has the limits of the new user.
         let most = if limits.authenticated { BATCH_MAX } else { 1 };
         while self.error.is_none() && self.complete.len() < most {
             if self.state == State::Start && self.whole(buffer, limits) {

@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 
-/// What follows AUTH in one write is read with the limits of whoever that made the client.
+/// What follows AUTH in one write is read with the limits of the new user.
 #[test]
 fn limits_follow_auth_within_a_pipeline() {
     let server = TestServer::with(&[("requirepass", "secret")]);
