@@ -5,10 +5,9 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 
 use super::key_queue::KeyQueue;
-use super::told::{Told, word_of_removal};
+use super::told::{Mark, Told, word_of_removal};
 use super::{Effects, Message};
 use crate::config::KeyspaceEvents;
-use crate::journal::Mark;
 use crate::keyspace::change::{ChangeSink, EventClass};
 use crate::keyspace::key_hash::HashedKey;
 
@@ -352,6 +351,7 @@ impl ChangeSink for ChangeBuffer<'_> {
     }
 
     fn swapped(&self, first: usize, second: usize) {
+        self.swap_notes(first, second);
         if self.is_journaled() {
             let (mut one, mut other) = (itoa::Buffer::new(), itoa::Buffer::new());
             let words = [b"SWAPDB", one.format(first).as_bytes(), other.format(second).as_bytes()];

@@ -3,8 +3,9 @@
 use std::cell::{Cell, RefCell};
 
 use super::ChangeBuffer;
-use crate::journal::Entries;
-use crate::journal::Mark;
+use crate::journal::{self, Entries};
+use crate::keyspace::KeyId;
+use crate::keyspace::record::Record;
 
 /// Memory that a thread keeps for the entries of its next batch, in bytes at most.
 const KEEP: usize = 64 << 10;
@@ -20,16 +21,51 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// A request that is entered behind its command, transaction or script, as one of its own. It says what no
+/// value shows (which entry a producer's id stands for), by a command that replicas may not know: such a
+/// replica loses what it says, and no more, where an unknown request in a transaction would cost it the whole
+/// transaction.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// The key that it is about.
+    pub key: KeyId,
+    /// The command's name, the key, and what else belongs to it.
+    pub words: Vec<Box<[u8]>>,
+    /// What has become of it when the transaction or script is over, by the record of its key and the time in
+    /// milliseconds.
+    pub standing: fn(&Note, &Record, u64) -> Standing,
+}
+
+/// What has become of a [`Note`] at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is so, and is entered.
+    Holds,
+    /// It was so for a while. It is entered where a later one of the same command for the same key holds.
+    Passed,
+    /// It is about something that is gone.
+    Gone,
+}
+
 /// Entries of the command that runs, or of the transaction or script, until its end.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     entries: RefCell<Option<Entries>>,
+    /// What is entered behind them.
+    notes: RefCell<Vec<Note>>,
     /// Whether a transaction or script runs: its entries are appended together at its end.
     is_group: Cell<bool>,
     /// Number of entries that commands have made.
     by_commands: Cell<u64>,
     /// Position behind what was appended last; 0 where the batch has changed nothing.
     position: Cell<u64>,
+}
+
+/// A place among what was told, to come back to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    entries: journal::Mark,
+    notes: usize,
 }
 
 impl Told {
@@ -52,6 +88,50 @@ impl ChangeBuffer<'_> {
     pub fn enter(&self, database: impl Into<Option<usize>>, words: &[&[u8]]) {
         self.told.by_commands.set(self.told.by_commands.get() + 1);
         self.told.push(database, words);
+    }
+
+    /// Enters a note. To be called in place of [`enter`](Self::enter), or beside it.
+    pub fn enter_note(&self, note: Note) {
+        self.told.by_commands.set(self.told.by_commands.get() + 1);
+        self.told.notes.borrow_mut().push(note);
+    }
+
+    /// Enters for a key what was noted of another one, whose value it has got.
+    pub fn note_for_another(&self, from: (usize, &[u8]), to: (usize, &[u8])) {
+        let mut notes = self.told.notes.borrow_mut();
+        for index in 0..notes.len() {
+            let note = &notes[index];
+            if (note.key.0, &*note.key.1) == from {
+                let mut note = note.clone();
+                note.key = (to.0, to.1.into());
+                note.words[1] = to.1.into();
+                notes.push(note);
+            }
+        }
+    }
+
+    /// Two databases were exchanged: what was noted of their keys is of the keys of the other one.
+    pub(super) fn swap_notes(&self, first: usize, second: usize) {
+        for note in &mut *self.told.notes.borrow_mut() {
+            note.key.0 = match note.key.0 {
+                database if database == first => second,
+                database if database == second => first,
+                database => database,
+            };
+        }
+    }
+
+    /// Takes the notes, which are judged before they are [appended](Self::append_note).
+    pub fn take_notes(&self) -> Vec<Note> {
+        self.told.notes.take()
+    }
+
+    /// Appends a note as a request of its own; the locks of what it is about are held.
+    pub fn append_note(&self, note: &Note) {
+        let words: Vec<&[u8]> = note.words.iter().map(|word| &**word).collect();
+        let mut entries = Entries::default();
+        entries.push(note.key.0, &words);
+        self.told.position.set(self.effects.journal.append(&entries));
     }
 
     /// [`enter`](Self::enter)s a change that cannot wait for the command's end, since what keeps others from
@@ -117,14 +197,16 @@ impl ChangeBuffer<'_> {
 
     /// The present end of the entries, to [forget](Self::forget_entries) what comes behind it.
     pub(super) fn mark(&self) -> Mark {
-        self.told.entries.borrow().as_ref().map_or_else(Mark::default, Entries::mark)
+        let entries = self.told.entries.borrow().as_ref().map_or_else(journal::Mark::default, Entries::mark);
+        Mark { entries, notes: self.told.notes.borrow().len() }
     }
 
     /// Forgets entries of what was undone.
     pub(super) fn forget_entries(&self, mark: Mark) {
         if let Some(entries) = &mut *self.told.entries.borrow_mut() {
-            entries.forget_since(mark);
+            entries.forget_since(mark.entries);
         }
+        self.told.notes.borrow_mut().truncate(mark.notes);
     }
 }
 

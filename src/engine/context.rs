@@ -7,7 +7,7 @@ use crate::command::request::resp_bytes;
 use crate::command::spec::{Flags, Group};
 use crate::command::table::Entry;
 use crate::effects::ChangeBuffer;
-use crate::effects::told::word_of_removal;
+use crate::effects::told::{Note, Standing, word_of_removal};
 use crate::engine::Server;
 use crate::engine::client::Client;
 use crate::engine::monitor::{Source, UNSEEN};
@@ -289,6 +289,27 @@ impl<'a> Context<'a> {
     /// same again at any time and in any place, with the same keys.
     pub fn enter(&self, words: &[&[u8]]) {
         self.changes.enter(self.keys.database, words);
+    }
+
+    /// Enters behind the command, transaction or script that runs a request about `key` as one of its own, see
+    /// [`Note`].
+    pub fn enter_note(
+        &self,
+        key: &HashedKey<'_>,
+        words: &[&[u8]],
+        standing: fn(&Note, &Record, u64) -> Standing,
+    ) {
+        if self.is_journaled() {
+            let key = (self.keys.database, key.bytes.into());
+            let words = words.iter().map(|&word| word.into()).collect();
+            self.changes.enter_note(Note { key, words, standing });
+        }
+    }
+
+    /// The value of a key of the selected database was moved or copied to another key: so is what was noted
+    /// of it.
+    pub fn note_moved(&self, from: &HashedKey<'_>, (database, to): (usize, &HashedKey<'_>)) {
+        self.changes.note_for_another((self.keys.database, from.bytes), (database, to.bytes));
     }
 
     /// [`enter`](Self::enter)s that a key was deleted, where anybody reads the journal.

@@ -6,6 +6,7 @@
 //! [`Context::run_nested`]) runs under the locks of the outer one. All three begin and end a command in
 //! [`Context::call`], while its locks are held.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Server;
@@ -21,7 +22,7 @@ use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::effects::ChangeBuffer;
-use crate::effects::told::word_of_removal;
+use crate::effects::told::{Note, Standing, word_of_removal};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock};
 use crate::keyspace::reaper::FreeReason;
@@ -93,9 +94,42 @@ impl<'a> Context<'a> {
             self.changes.enter(database, arguments);
         }
         if self.origin == Origin::Client {
-            self.changes.append_entries();
+            self.append_told();
         }
         result
+    }
+
+    /// Appends what was entered, then those notes that still hold.
+    fn append_told(&mut self) {
+        self.changes.append_entries();
+        let notes = self.changes.take_notes();
+        if notes.is_empty() {
+            return;
+        }
+        let standings: Vec<Standing> = notes.iter().map(|note| self.standing(note)).collect();
+        let mut held = HashSet::new();
+        let mut kept = Vec::new();
+        for (note, standing) in notes.iter().zip(standings).rev() {
+            let about = (&note.key, &note.words[0]);
+            if standing == Standing::Holds {
+                held.insert(about);
+                kept.push(note);
+            } else if standing == Standing::Passed && held.contains(&about) {
+                kept.push(note);
+            }
+        }
+        kept.iter().rev().for_each(|note| self.changes.append_note(note));
+    }
+
+    /// What has become of a note.
+    fn standing(&mut self, note: &Note) -> Standing {
+        let (database, key) = (note.key.0, self.keys.keyspace.hasher().key(&note.key.1));
+        if self.keys.is_alone() {
+            let (database, slot) = (database as u16, key.slot() as u16);
+            self.keys.relock(&[SlotLock { database, slot, write: false }]);
+        }
+        let record = self.keys.peek_in(database, &key);
+        record.map_or(Standing::Gone, |record| (note.standing)(note, record, self.keys.ended_ms))
     }
 
     /// [`call`](Self::call)s a command whose reply goes to a client as it is: an error of it becomes the

@@ -191,6 +191,62 @@ fn several_replicas_follow_at_once() {
     assert_eq!(server.info("connected_slaves"), peers.len().to_string());
 }
 
+/// Commands that older servers do not know reach them as what they do, also within transactions and scripts; and
+/// what cannot be said to them costs them nothing that stands beside it.
+#[test]
+fn commands_that_replicas_do_not_know_reach_them() {
+    for (program, _) in programs() {
+        let peer = Peer::of_program(&program, TempDir::new());
+        let server = primary(&[]);
+        let mut replica = follow(&peer, &server);
+        catch_up(&server, &mut replica);
+        let mut client = server.client();
+        let ids = "redis.call('XADD', KEYS[1], 'IDMP', 'p', 's', '*', 'f', 'v')";
+        let rest =
+            "redis.call('XCFGSET', KEYS[1], 'IDMP-MAXSIZE', 50) return redis.call('SET', 'by-script', 1)";
+        client.call(&["EVAL", &format!("{ids} {rest}"), "2", "st", "by-script"]);
+        for group in [false, true] {
+            if group {
+                client.check("MULTI", "+OK~");
+            }
+            let lines = "
+                SET a 1 | XADD st IDMP p i * f v | XCFGSET st IDMP-MAXSIZE 70 | SET b 2
+                XADD st IDMPAUTO p MAXLEN 2 * f w | XADD st IDMP p k MAXLEN 1 ACKED * f w | MSETEX 2 m 1 n 2 EX 90
+                SET c 3 | SET c 4 IFEQ 3 | SET c 5 IFNE 6 | DELEX none | DELIFEQ b 2 | INCREX c BYINT 7 EX 80
+                RPUSH l 1 2 3 4 | LMOVEM l k LEFT RIGHT COUNT 2 BULK | ZADD z 1 a 2 b 3 c | ZMOVE z y MAX
+                ZMOVEMEMBER z y MEMBERS 1 a | ZUNIONSTORE u 1 z AGGREGATE COUNT | SET s abc | BITOP DIFF d s none
+                GEOADD g 13.361389 38.115556 p | GEOSEARCHSTORE t g BYPOLYGON 3 12 37 15 37 13 40
+                HSET h a 1 b 2 | HINCRBYFLOAT h a 0.5 | HSETEX h FIELDS 1 c 3 | HSETEX h KEEPTTL FIELDS 1 c 4
+                HGETDEL h FIELDS 1 b | HIMPORT PREPARE fields a b | HIMPORT SET i fields 1 2
+                XADD x 1-1 f v | XADD x 1-2 f v | XADD x 1-3 f v | XGROUP CREATE x g 0
+                XREADGROUP GROUP g c COUNT 3 STREAMS x > | XACKDEL x g ACKED IDS 1 1-1 | XDELEX x DELREF IDS 1 1-2";
+            for line in lines.split(['|', '\n']).map(str::trim).filter(|line| !line.is_empty()) {
+                let reply = client.raw(line);
+                assert!(!reply.starts_with('-'), "{line}: {reply}");
+            }
+            if group {
+                let replies = client.raw("EXEC");
+                assert!(!replies.contains("~-"), "{replies}");
+            }
+            catch_up(&server, &mut replica);
+            let (ours, theirs) = (data(&mut client), data(&mut replica));
+            assert_eq!(ours.len(), theirs.len(), "{program}");
+            for (ours, theirs) in ours.iter().zip(&theirs) {
+                assert_eq!(ours.0, theirs.0, "{program}");
+                if ours.0 != "0 x" {
+                    assert_eq!(ours, theirs, "{program}");
+                }
+            }
+            // How long consumers were idle is another matter.
+            for look in ["XRANGE x - +", "XPENDING x g", "XINFO GROUPS x"] {
+                assert_eq!(client.raw(look), replica.raw(look), "{program}: {look}");
+            }
+            client.check("FLUSHALL", "+OK~");
+        }
+        assert_eq!(server.info("sync_full"), "1", "{program}: the link stays");
+    }
+}
+
 /// The tools that fetch a copy by being a replica.
 #[test]
 fn tools_fetch_copies() {

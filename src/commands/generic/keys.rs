@@ -242,6 +242,7 @@ fn rename_to(cx: &mut Context<'_>, arguments: &[&[u8]], overwrite: bool) -> Resu
     cx.event(&from, EventClass::GENERIC, "rename_from");
     cx.changed(&to, EventClass::GENERIC, "rename_to");
     cx.tell_overwritten(cx.keys.database, &to, old.as_deref(), new_type);
+    cx.note_moved(&from, (cx.keys.database, &to));
     cx.keys.discard(old);
     Ok(true)
 }
@@ -308,6 +309,7 @@ fn copy(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let old = cx.keys.replace_in(target, &to, copied);
     cx.changed_in(target, &to, EventClass::GENERIC, "copy_to");
     cx.tell_overwritten(target, &to, old.as_deref(), new_type);
+    cx.note_moved(&from, (target, &to));
     cx.keys.discard(old);
     cx.reply.int(1);
     Ok(())
@@ -337,6 +339,7 @@ fn move_key(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     // The two keys count as one change.
     cx.event(&key, EventClass::GENERIC, "move_from");
     cx.changed_in(target, &key, EventClass::GENERIC, "move_to");
+    cx.note_moved(&key, (target, &key));
     cx.reply.int(1);
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::command::keys::{KeyPosition, KeyPositions, last_behind};
 use crate::command::{Begin, Find, Flags, KeySpec, args};
 use crate::commands::geo::points::{entry, metres_of, parse_point, write_distance, write_point};
 use crate::commands::shared::collection;
+use crate::commands::sorted_set::entered::enter_whole;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -471,7 +472,7 @@ fn keep(
     found: Vec<Found>,
 ) {
     let key = cx.key(arguments, target);
-    let count = found.len();
+    let (count, dirty) = (found.len(), cx.dirty);
     if count > 0 {
         let limits = cx.server.settings.collections.zset();
         let mut zset = ZSet::new();
@@ -487,6 +488,10 @@ fn keep(
         collection::changed(cx, &key, EventClass::ZSET, event, count);
     } else if cx.keys.delete(&key) {
         cx.changed(&key, EventClass::GENERIC, "del");
+    }
+    // Not every replica knows polygons.
+    if options.area.as_ref().is_some_and(|area| matches!(area.shape, Shape::Polygon(_))) && cx.dirty > dirty {
+        enter_whole(cx, &key);
     }
     cx.reply.count(count);
 }

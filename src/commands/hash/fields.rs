@@ -239,7 +239,8 @@ pub fn tell_lapsed(cx: &Context<'_>, key: &HashedKey<'_>, lapsed: &[&[u8]]) {
     }
 }
 
-/// Enters into the journal that a field was set: `anew`, or with the expiry that it has kept.
+/// Enters into the journal that a field was set: `anew`, or with the expiry that it has kept. In a hash without
+/// expiries both are the same, and HSET is what every replica knows.
 pub fn enter_set(cx: &Context<'_>, key: &HashedKey<'_>, field: &[u8], value: &[u8], anew: bool) {
     if anew {
         cx.enter(&[b"HSET", key.bytes, field, value]);

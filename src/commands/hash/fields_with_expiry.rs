@@ -191,7 +191,7 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         options.fields.is_none_or(holds).then(|| {
             let keep = options.ends == Ends::Keep;
             let lapsed = set_with_ends(hash, pairs, keep, at_ms, (now_ms, past_ms), &limits);
-            (lapsed, hash.is_empty())
+            (lapsed, hash.has_expiries(), hash.is_empty())
         })
     };
     let mut done = collection::change_hash(&mut cx.keys, &key, set)?;
@@ -202,7 +202,7 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             collection::put(cx, &key, hash);
         }
     }
-    let Some((lapsed, emptied)) = done.flatten() else {
+    let Some((lapsed, has_expiries, emptied)) = done.flatten() else {
         cx.reply.int(0);
         return Ok(());
     };
@@ -212,7 +212,7 @@ fn hsetex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             cx,
             &key,
             pairs,
-            options.ends == Ends::Keep,
+            options.ends == Ends::Keep && has_expiries,
             at_ms.map(|at_ms| (at_ms, ends_now)),
             &lapsed,
         );

@@ -89,15 +89,15 @@ fn change<'t>(
     let key = cx.key(arguments, 1);
     let field = arguments[2];
     let (limits, now_ms) = (cx.server.settings.collections.hash(), cx.keys.ended_ms);
-    let (lapsed, value) = collection::change_or_make_hash(cx, &key, |hash| {
+    let (lapsed, has_expiries, value) = collection::change_or_make_hash(cx, &key, |hash| {
         let value = compute(hash.get(field, now_ms).as_deref())?;
         let lapsed = has_lapsed(hash, field, now_ms);
         hash.set_keeping_expiry(field, value, now_ms, &limits);
-        Ok::<_, CommandError>((lapsed, value))
+        Ok::<_, CommandError>((lapsed, hash.has_expiries(), value))
     })??;
     tell_lapsed(cx, &key, if lapsed { &arguments[2..3] } else { &[] });
     if (lapsed || rounded) && cx.is_journaled() {
-        enter_set(cx, &key, field, value, lapsed);
+        enter_set(cx, &key, field, value, lapsed || !has_expiries);
     }
     collection::changed_fields(cx, &key, event, [field].into_iter());
     Ok(())

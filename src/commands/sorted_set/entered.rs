@@ -10,7 +10,7 @@ use crate::types::zset::ZSet;
 const TOGETHER: usize = 1000;
 
 /// Enters that a key holds what it holds now and nothing else.
-pub(super) fn enter_whole(cx: &Context<'_>, key: &HashedKey<'_>) {
+pub(in crate::commands) fn enter_whole(cx: &Context<'_>, key: &HashedKey<'_>) {
     if !cx.is_journaled() {
         return;
     }

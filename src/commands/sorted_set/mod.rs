@@ -2,7 +2,7 @@
 
 pub mod algebra;
 pub mod blocking;
-mod entered;
+pub mod entered;
 pub mod members;
 pub mod moving;
 pub mod pop;

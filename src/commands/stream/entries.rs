@@ -382,19 +382,12 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
     };
     if cx.is_journaled() {
-        match &once {
-            Some(once) => {
-                // Before it is trimmed, as Redis wants the entry to be there.
-                entered::enter_add(cx, &key, id, pairs, None);
-                once.enter(cx, &key, id);
-                if trimmed.count() > 0 {
-                    entered::enter_trim(cx, &key, &trimmed);
-                }
-            }
-            None if words.trim.is_some() || !matches!(wanted, NewId::Given(_)) => {
-                entered::enter_add(cx, &key, id, pairs, words.trim.is_some().then_some(&trimmed));
-            }
-            None => {}
+        let is_fixed = words.trim.is_none() && matches!(wanted, NewId::Given(_));
+        if once.is_some() || !is_fixed {
+            entered::enter_add(cx, &key, id, pairs, words.trim.is_some().then_some(&trimmed));
+        }
+        if let Some(once) = &once {
+            once.enter(cx, &key, id);
         }
     }
     cx.changed(&key, EventClass::STREAM, "xadd");

@@ -7,12 +7,14 @@ use twox_hash::XxHash3_128;
 use crate::command::{Family, Flags, Group, args};
 use crate::commands::shared::collection;
 use crate::commands::stream::entries::{STREAM, UPDATE, id};
+use crate::effects::told::{Note, Standing};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::key_hash::HashedKey;
+use crate::keyspace::record::Record;
 use crate::primitives::thin::Owned;
-use crate::types::stream::{ProducerLimits, Stream, StreamId};
+use crate::types::stream::{ProducerLimits, Producers, Stream, StreamId};
 
 /// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
@@ -143,8 +145,33 @@ impl Named<'_> {
 
     /// Enters into the journal which entry it stands for.
     pub(super) fn enter(&self, cx: &Context<'_>, key: &HashedKey<'_>, entry: StreamId) {
-        cx.enter(&[b"XIDMPRECORD", key.bytes, self.producer, &self.id, &entry.text()]);
+        cx.enter_note(
+            key,
+            &[b"XIDMPRECORD", key.bytes, self.producer, &self.id, &entry.text()],
+            record_standing,
+        );
     }
+}
+
+/// The producers of the stream in a record.
+fn producers_of(record: &Record) -> Option<&Producers> {
+    collection::of_record::<Owned<Stream>>(record).ok()?.producers()
+}
+
+/// What has become of an id that was kept when the words of XIDMPRECORD were noted.
+fn record_standing(note: &Note, record: &Record, now_ms: u64) -> Standing {
+    let [_, _, producer, name, entry] = &note.words[..] else { return Standing::Gone };
+    let known = producers_of(record).and_then(|known| known.entry(producer, name, now_ms));
+    if known.is_some_and(|known| known.text()[..] == **entry) { Standing::Holds } else { Standing::Gone }
+}
+
+/// What has become of limits that the words of XCFGSET have set.
+fn limits_standing(note: &Note, record: &Record, _now_ms: u64) -> Standing {
+    let words: Vec<&[u8]> = note.words[2..].iter().map(|word| &**word).collect();
+    let (Ok(wanted), Some(known)) = (Wanted::parse(&words), producers_of(record)) else {
+        return Standing::Gone;
+    };
+    if wanted.over(known.limits()) == known.limits() { Standing::Holds } else { Standing::Passed }
 }
 
 /// What XCFGSET is to set.
@@ -155,6 +182,14 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// These limits, but for what is to be set.
+    fn over(&self, before: ProducerLimits) -> ProducerLimits {
+        ProducerLimits {
+            duration_s: self.duration_s.unwrap_or(before.duration_s),
+            max_ids: self.max_ids.unwrap_or(before.max_ids),
+        }
+    }
+
     fn parse(mut words: &[&[u8]]) -> Result<Self, CommandError> {
         let mut wanted = Self::default();
         while let [word, number, rest @ ..] = words {
@@ -195,11 +230,8 @@ fn xcfgset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let stream = collection::write::<Owned<Stream>>(&mut cx.keys, &key)?.ok_or(CommandError::NoSuchKey)?;
     let wanted = Wanted::parse(&arguments[2..])?;
     let producers = stream.producers_mut(limits);
-    let before = producers.limits();
-    producers.set_limits(ProducerLimits {
-        duration_s: wanted.duration_s.unwrap_or(before.duration_s),
-        max_ids: wanted.max_ids.unwrap_or(before.max_ids),
-    });
+    producers.set_limits(wanted.over(producers.limits()));
+    cx.enter_note(&key, arguments, limits_standing);
     cx.dirty += 1;
     cx.reply.ok();
     Ok(())
@@ -208,6 +240,9 @@ fn xcfgset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn xidmprecord(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let (limits, now_ms) = (cx.server.settings.collections.producers(), cx.keys.now_ms);
+    // Where a file or a stream is repeated, also by a client that imports one, the entry may be gone: its id is
+    // known as long as if it were there.
+    let repeats = cx.keys.ended_ms == 0;
     let stream = collection::write::<Owned<Stream>>(&mut cx.keys, &key)?.ok_or(CommandError::NoSuchKey)?;
     let (producer, name) = (arguments[2], arguments[3]);
     if producer.is_empty() {
@@ -217,18 +252,18 @@ fn xidmprecord(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Err(CommandError::text("ERR idempotent ID must be non-empty"));
     }
     let entry = id(arguments[4])?;
-    // An entry may be gone where a file is repeated: its id is known as long as if it were there.
-    if !cx.client.is_loader && !stream.contains(entry) {
+    if !repeats && !stream.contains(entry) {
         return Err(CommandError::text("ERR No such message in stream"));
     }
     match stream.producers().and_then(|known| known.entry(producer, name, now_ms)) {
         Some(known) if known == entry => {}
-        Some(_) if !cx.client.is_loader => {
+        Some(_) if !repeats => {
             let other = "ERR IID already exists for this producer with a different stream ID";
             return Err(CommandError::text(other));
         }
         _ => {
             stream.producers_mut(limits).insert(producer, name, entry);
+            cx.enter_note(&key, arguments, record_standing);
             cx.dirty += 1;
         }
     }
