@@ -1,6 +1,7 @@
 //! Starting and ending a server with its sockets and threads.
 
 mod hand_over;
+pub mod health_check;
 
 use std::future::poll_fn;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
 use crate::engine::eviction::Keeper;
+use crate::engine::health::Watch;
 use crate::engine::saving::EndError;
 use crate::engine::sweeper::Sweeper;
 use crate::engine::{Ports, Server};
@@ -70,6 +72,7 @@ pub struct Handle {
     server: Arc<Server>,
     sweeper: Option<Sweeper>,
     keeper: Option<Keeper>,
+    watch: Option<Watch>,
     saver: Arc<Saver>,
     copies: Arc<CopyMaker>,
     append_only: Arc<AppendOnlyFile>,
@@ -131,42 +134,21 @@ fn start_server(
     files: Arc<dyn Files>,
 ) -> Result<Handle, StartError> {
     let workers = worker_count(&config);
-    let numbers = Arc::new(worker::Numbers::new(workers));
-    let (parked, stopped) = (Arc::clone(&numbers), Arc::clone(&numbers));
+    let config = Arc::new(config);
+    let commands = Commands::new(&crate::commands::groups());
+    let server = Arc::new(Server::new(commands, Arc::clone(&config), clock, workers));
     let busy = Arc::new(worker::Busy::new(workers));
-    let (rests, goes_on) = (Arc::clone(&busy), Arc::clone(&busy));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
-        .thread_name("kvarts-worker")
-        // Scripts nest calls and tables; only what is used of it takes memory.
-        .thread_stack_size(16 << 20)
-        .on_thread_stop(move || {
-            stopped.give_back();
-        })
-        // Only threads that run tasks park.
-        .on_thread_park(move || {
-            parked.take();
-            crate::net::turn::end();
-            crate::lua::tidy_machines();
-            crate::alloc::give_back_if_asked();
-            rests.rests();
-        })
-        .on_thread_unpark(move || goes_on.goes_on())
-        .enable_all()
-        .build()?;
+    let runtime = worker_runtime(workers, &server, &busy)?;
     let signals = with_signals.then(|| {
         let _inside = runtime.enter();
         Signals::take()
     });
-    let config = Arc::new(config);
-    let tls = Arc::new(TlsSource::new(Arc::clone(&config)));
-    let commands = Commands::new(&crate::commands::groups());
-    let server = Arc::new(Server::new(commands, config, clock, workers));
+    let tls = Arc::new(TlsSource::new(config));
     server.load_configured_users().map_err(StartError::Users)?;
     let saver = Saver::new(&server, Arc::clone(&files));
     saver.lock()?;
     server.set_saving(Arc::new(Arc::clone(&saver)));
-    let hand_over = HandOver::new(numbers);
+    let hand_over = HandOver::new(Arc::clone(&server.health.workers));
     server.scripting.set_give_way(Arc::new(move |pause| hand_over.give_way(pause)));
     let copies = CopyMaker::new(&server, Arc::clone(&files));
     server.set_full_copies(Arc::new(Arc::clone(&copies)));
@@ -176,6 +158,7 @@ fn start_server(
     server.following.set_copies(Arc::new(rdb::take::CopyLoader::new(&server)));
     let spill = SpillFile::start(&server, Arc::clone(&files))?;
     let sweeper = Sweeper::start(Arc::clone(&server))?;
+    let watch = watch_health(&server, &runtime)?;
     let tasks = runtime.handle().clone();
     let keeper = Keeper::start(Arc::clone(&server), move || {
         for _ in 0..2 * workers {
@@ -187,6 +170,7 @@ fn start_server(
         server: Arc::clone(&server),
         sweeper: Some(sweeper),
         keeper: Some(keeper),
+        watch: Some(watch),
         saver,
         copies,
         append_only: Arc::clone(&append_only),
@@ -444,6 +428,8 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.server.request_shutdown();
+        // What is being ended need not answer.
+        self.watch = None;
         self.end_commands();
         self.saver.stop();
         self.copies.stop();
@@ -500,11 +486,60 @@ fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<Opt
     Ok(socket_file)
 }
 
+/// Makes the threads that run commands.
+fn worker_runtime(
+    workers: usize,
+    server: &Server,
+    busy: &Arc<worker::Busy>,
+) -> std::io::Result<tokio::runtime::Runtime> {
+    let numbers = &server.health.workers;
+    let (parked, unparked, stopped) = (Arc::clone(numbers), Arc::clone(numbers), Arc::clone(numbers));
+    let (rests, goes_on) = (Arc::clone(busy), Arc::clone(busy));
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("kvarts-worker")
+        // Scripts nest calls and tables; only what is used of it takes memory.
+        .thread_stack_size(16 << 20)
+        .on_thread_stop(move || {
+            stopped.give_back();
+        })
+        // Only threads that run tasks park.
+        .on_thread_park(move || {
+            parked.take();
+            parked.rest(true);
+            crate::net::turn::end();
+            crate::lua::tidy_machines();
+            crate::alloc::give_back_if_asked();
+            rests.rests();
+        })
+        .on_thread_unpark(move || {
+            unparked.rest(false);
+            goes_on.goes_on();
+        })
+        .enable_all()
+        .build()
+}
+
+/// Starts the watch over all parts of the server.
+fn watch_health(server: &Arc<Server>, runtime: &tokio::runtime::Runtime) -> std::io::Result<Watch> {
+    let (tasks, asked) = (runtime.handle().clone(), Arc::downgrade(server));
+    Watch::start(Arc::clone(server), move || {
+        let asked = std::sync::Weak::clone(&asked);
+        tasks.spawn(async move {
+            if let Some(server) = asked.upgrade() {
+                server.answer(&server.health.tasks);
+            }
+        });
+    })
+}
+
 /// Does once a second what needs no thread of its own.
 async fn housekeeping(server: Arc<Server>) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
+    server.health.housekeeping.set_rests(false);
     loop {
         tick.tick().await;
+        server.answer(&server.health.housekeeping);
         server.look_after_clients();
         server.measure_rates();
         if let Some(saving) = server.saving() {

@@ -7,10 +7,11 @@
 //! threads those are. One without a number uses what such threads share, which is right but slower.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
 /// Hands the other tasks of a thread to another thread while a command or script keeps it busy. The other
@@ -36,21 +37,94 @@ pub fn current() -> usize {
     INDEX.get()
 }
 
-/// The numbers of a server's workers that no thread has at the moment.
+/// The sign of life of one thread. Whoever wants to know whether it is alive asks with a number that grows
+/// ([`Numbers::ask`]), and the thread writes the number down when it next has the time.
 #[derive(Debug)]
-pub struct Numbers(Mutex<Vec<usize>>);
+pub struct Beat {
+    /// The last question that was answered, and when, in nanoseconds of the monotonic clock.
+    answered: AtomicU64,
+    answered_ns: AtomicU64,
+    /// Whether it answers nothing because it has nothing to do, or because there is no such thread now.
+    rests: AtomicBool,
+    /// The client whose batch it runs, 0 for none.
+    client: AtomicU64,
+}
+
+/// What a [`Beat`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// The last question that was answered.
+    pub answered: u64,
+    /// When that was, in nanoseconds of the monotonic clock.
+    pub answered_ns: u64,
+    /// Whether it has nothing to do, or is not there.
+    pub rests: bool,
+    /// The client whose batch it runs, 0 for none.
+    pub client: u64,
+}
+
+impl Default for Beat {
+    fn default() -> Self {
+        Self {
+            answered: AtomicU64::new(0),
+            answered_ns: AtomicU64::new(0),
+            rests: AtomicBool::new(true),
+            client: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Beat {
+    /// Answers a question, if it is a new one.
+    #[inline]
+    pub fn answer(&self, asked: u64, now_ns: u64) {
+        if self.answered.load(Ordering::Relaxed) != asked {
+            self.answered_ns.store(now_ns, Ordering::Relaxed);
+            self.answered.store(asked, Ordering::Release);
+        }
+    }
+
+    /// Says whether it rests from now on.
+    pub fn set_rests(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Release);
+    }
+
+    /// What it says now.
+    pub fn life(&self) -> Life {
+        Life {
+            answered: self.answered.load(Ordering::Acquire),
+            answered_ns: self.answered_ns.load(Ordering::Relaxed),
+            rests: self.rests.load(Ordering::Acquire),
+            client: self.client.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The numbers of a server's workers, and each worker's sign of life.
+#[derive(Debug)]
+pub struct Numbers {
+    /// Those that no thread has at the moment.
+    free: Mutex<Vec<usize>>,
+    beats: Box<[CachePadded<Beat>]>,
+    /// The latest question to all.
+    asked: CachePadded<AtomicU64>,
+}
 
 impl Numbers {
     /// The numbers below `workers`, all free.
     pub fn new(workers: usize) -> Self {
-        Self(Mutex::new((0..workers).rev().collect()))
+        Self {
+            free: Mutex::new((0..workers).rev().collect()),
+            beats: (0..workers).map(|_| CachePadded::default()).collect(),
+            asked: CachePadded::default(),
+        }
     }
 
     /// Takes a free number for this thread, if it has none. For threads that run tasks, and for no others.
     #[inline]
     pub fn take(&self) {
         if INDEX.get() == NONE
-            && let Some(index) = self.0.lock().pop()
+            && let Some(index) = self.free.lock().pop()
         {
             INDEX.set(index);
         }
@@ -59,10 +133,61 @@ impl Numbers {
     /// Gives back this thread's number, if it has one. Returns whether it had.
     pub fn give_back(&self) -> bool {
         let index = INDEX.replace(NONE);
-        if index != NONE {
-            self.0.lock().push(index);
+        if index == NONE {
+            return false;
         }
-        index != NONE
+        if let Some(beat) = self.beats.get(index) {
+            beat.client.store(0, Ordering::Relaxed);
+            beat.set_rests(true);
+        }
+        self.free.lock().push(index);
+        true
+    }
+
+    /// Says that this worker has nothing to do, or has again.
+    pub fn rest(&self, rests: bool) {
+        if let Some(beat) = self.beats.get(current()) {
+            beat.set_rests(rests);
+        }
+    }
+
+    /// Says that this thread waits while another one does its work, which it may not get back: it rests until
+    /// it next has nothing to do and then has again.
+    pub fn wait_beside(&self) {
+        self.rest(true);
+    }
+
+    /// Says that this worker begins a batch of a client, and answers what was asked of it.
+    #[inline]
+    pub fn begin_batch(&self, client: u64, now_ns: u64) {
+        if let Some(beat) = self.beats.get(current()) {
+            beat.client.store(client, Ordering::Relaxed);
+            beat.answer(self.asked(), now_ns);
+        }
+    }
+
+    /// Says that the batch has ended.
+    #[inline]
+    pub fn end_batch(&self) {
+        if let Some(beat) = self.beats.get(current()) {
+            beat.client.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks all for a sign of life. Returns the question's number.
+    pub fn ask(&self) -> u64 {
+        self.asked.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The latest question.
+    #[inline]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// What each worker says of itself.
+    pub fn lives(&self) -> impl Iterator<Item = Life> {
+        self.beats.iter().map(|beat| beat.life())
     }
 }
 
@@ -164,5 +289,28 @@ mod tests {
         });
         assert_eq!(there(), 0);
         numbers.give_back();
+    }
+
+    #[test]
+    fn a_worker_answers_when_it_begins_a_batch() {
+        let numbers = Numbers::new(1);
+        let life = || numbers.lives().next().expect("one worker");
+        numbers.take();
+        numbers.rest(false);
+        let asked = numbers.ask();
+        assert_eq!(life(), Life { rests: false, ..Life::default() });
+        numbers.begin_batch(7, 100);
+        numbers.begin_batch(8, 200);
+        assert_eq!(life(), Life { answered: asked, answered_ns: 100, rests: false, client: 8 });
+        numbers.end_batch();
+        assert_eq!((life().client, life().rests), (0, false));
+        numbers.wait_beside();
+        assert!(life().rests);
+        numbers.begin_batch(9, 300);
+        numbers.give_back();
+        assert_eq!((life().client, life().rests), (0, true));
+        // Without a number there is nothing to say.
+        numbers.begin_batch(9, 400);
+        assert_eq!(life().answered_ns, 100);
     }
 }

@@ -92,5 +92,6 @@ pub fn groups() -> Vec<&'static [Command]> {
         server::monitor::COMMANDS,
         server::latency::COMMANDS,
         server::memory::COMMANDS,
+        server::kvarts::entries::COMMANDS,
     ]
 }

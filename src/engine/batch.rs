@@ -196,6 +196,7 @@ impl Server {
         self.plan_all(decoder, buffer, count, &mut arguments, scratch);
         let mut batch = self.new_batch();
         client.shared.active_ms.store(u64::MAX, Ordering::Relaxed);
+        self.health.workers.begin_batch(client.shared.id, batch.clock_ns);
         batch.changes.set_actor(client.shared.id);
         if client.is_loader {
             self.begin_loading_batch(client, &mut batch);
@@ -216,6 +217,7 @@ impl Server {
         };
         let end = self.run_all(client, requests, &mut batch, plan, out);
         self.account(client, &mut batch);
+        self.health.workers.end_batch();
         // A request with very many arguments leaves no lasting cost behind.
         if arguments.capacity() <= SCRATCH_KEEP {
             scratch.arguments = recycle(arguments);

@@ -267,9 +267,11 @@ impl Keeper {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let watched = Arc::clone(&server);
+        server.health.keeper.set_rests(false);
         let thread = std::thread::Builder::new().name("kvarts-memory".into()).spawn(move || {
             let mut high_bytes = 0;
             while !stopped.load(Ordering::Acquire) {
+                watched.answer(&watched.health.keeper);
                 let more = watched.evict_in_background();
                 watched.upkeep.time_over.note(watched.bytes_over_limit() > 0, watched.clock.monotonic_ns());
                 watched.evict_clients();

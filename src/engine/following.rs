@@ -142,6 +142,13 @@ impl Following {
         self.is_connected.load(Relaxed)
     }
 
+    /// Whether the data are those of a primary: its stream comes, or came once and no other copy comes now.
+    pub fn has_data(&self) -> bool {
+        let link = self.link.lock();
+        let had_stream = link.down_since_ms != 0 && link.state != LinkState::Sync;
+        link.state == LinkState::Connected || had_stream
+    }
+
     /// Which server is followed, if one is.
     pub fn primary(&self) -> Option<Arc<Primary>> {
         self.wanted.borrow().clone()

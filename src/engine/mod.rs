@@ -17,6 +17,7 @@ mod execute;
 pub mod failover;
 pub mod field_sets;
 pub mod following;
+pub mod health;
 pub(crate) mod heavy;
 pub(crate) mod judge;
 pub(crate) mod link;
@@ -65,6 +66,7 @@ use crate::shared::pubsub::PubSub;
 use crate::shared::settings::Settings;
 use crate::shared::stats::{Counter, Rates, Stats};
 use command::Commands;
+use health::Health;
 use heavy::HeavyCommands;
 use monitor::Monitors;
 use observe::Observation;
@@ -89,6 +91,8 @@ pub struct Server {
     pub acl: Acl,
     /// Scripts and functions.
     pub scripting: Scripting,
+    /// Signs of life of workers and threads, and what the watch over them found.
+    pub health: Health,
     /// Commands that take long.
     pub heavy: HeavyCommands,
     /// The pause that CLIENT PAUSE began: which commands wait, and until when.
@@ -245,6 +249,7 @@ impl Server {
             clients: Clients::new(),
             acl,
             scripting: Scripting::new(),
+            health: Health::new(workers),
             heavy: HeavyCommands::default(),
             pause: Pause::new(),
             loading: Loading::default(),

@@ -37,8 +37,10 @@ impl Sweeper {
     pub fn start(server: Arc<Server>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        server.health.sweeper.set_rests(false);
         let thread = std::thread::Builder::new().name("kvarts-expiry".into()).spawn(move || {
             while !stopped.load(Ordering::Acquire) {
+                server.answer(&server.health.sweeper);
                 server.clock.follow();
                 server.logs.observation.next_tick();
                 let sleep = if server.upkeep.active_expiry.load(Ordering::Relaxed) {
@@ -91,6 +93,7 @@ impl Server {
         let mut total = 0;
         let started_ns = self.clock.monotonic_ns();
         loop {
+            self.answer(&self.health.sweeper);
             let mut batch = self.new_batch();
             let Swept { expired, expired_fields, lag_max_ms, more } =
                 sweep::expire_due(&self.keyspace, &batch.changes, self.clock.now_ms(), BUDGET);

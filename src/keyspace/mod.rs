@@ -103,6 +103,11 @@ impl Keyspace {
         self.databases.iter().filter_map(|place| place.database.get())
     }
 
+    /// The numbers of the physical databases that were made.
+    pub fn numbers_made(&self) -> impl Iterator<Item = u16> {
+        (0..self.databases.len() as u16).filter(|index| self.physical_if_used(*index).is_some())
+    }
+
     /// Returns a physical database and makes it if need be: database 0 exists from the start, others from the
     /// first write to them, as each takes about five megabytes for its slots. Waits for guards of its
     /// [`Absence`].

@@ -2,11 +2,13 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::block_in_place;
 
 use crate::engine::network::{Peer, PeerError};
+use crate::worker::Numbers;
 
 /// Longest line that another server may answer. Errors quote what they complain of, and no more than so much
 /// of it.
@@ -24,6 +26,14 @@ struct Connected {
     step_limit: Duration,
     /// Bytes that came behind the last line.
     input: Vec<u8>,
+    /// Told while this thread waits.
+    workers: Arc<Numbers>,
+}
+
+/// Waits for another server: this thread's tasks go to another one meanwhile, so nobody takes it for stuck.
+fn wait_beside<T>(workers: &Numbers, wait: impl FnOnce() -> T) -> T {
+    workers.wait_beside();
+    block_in_place(wait)
 }
 
 /// Connects to another server, trying its addresses in their order.
@@ -40,8 +50,10 @@ pub(super) fn connect(
     port: u16,
     step_limit: Duration,
     own_ports: &[u16],
+    workers: Arc<Numbers>,
 ) -> Result<Box<dyn Peer>, PeerError> {
-    block_in_place(|| {
+    let beside = Arc::clone(&workers);
+    wait_beside(&beside, || {
         let until = Instant::now() + step_limit;
         let mut failed = PeerError::Connect;
         for address in (host, port).to_socket_addrs().map_err(|_| PeerError::Connect)? {
@@ -54,7 +66,8 @@ pub(super) fn connect(
                 Ok(stream) => {
                     // Without it the last piece of a request might wait for the reply to the first.
                     stream.set_nodelay(true).map_err(|_| PeerError::Connect)?;
-                    return Ok(Box::new(Connected { stream, step_limit, input: Vec::new() }) as Box<dyn Peer>);
+                    let connected = Connected { stream, step_limit, input: Vec::new(), workers };
+                    return Ok(Box::new(connected) as Box<dyn Peer>);
                 }
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => failed = PeerError::Write,
                 Err(_) => failed = PeerError::Connect,
@@ -118,7 +131,9 @@ impl Connected {
 
 impl Peer for Connected {
     fn send(&mut self, requests: &[u8]) -> Result<(), PeerError> {
-        let sent = block_in_place(|| requests.chunks(STEP_BYTES).try_for_each(|step| self.write_step(step)));
+        let workers = Arc::clone(&self.workers);
+        let steps = requests.chunks(STEP_BYTES);
+        let sent = wait_beside(&workers, || steps.into_iter().try_for_each(|step| self.write_step(step)));
         sent.map_err(|error| {
             tracing::debug!(%error, "could not send to another server");
             PeerError::Write
@@ -126,7 +141,8 @@ impl Peer for Connected {
     }
 
     fn line(&mut self) -> Result<Vec<u8>, PeerError> {
-        block_in_place(|| self.read_line()).map_err(|error| {
+        let workers = Arc::clone(&self.workers);
+        wait_beside(&workers, || self.read_line()).map_err(|error| {
             tracing::debug!(%error, "no reply from another server");
             PeerError::Read
         })

@@ -263,9 +263,10 @@ impl Network for ListeningPorts {
     }
 
     fn connect(&self, host: &str, port: u16, step_limit: Duration) -> Result<Box<dyn Peer>, PeerError> {
-        let ports = self.server.upgrade().map(|server| *server.identity.ports.read()).unwrap_or_default();
+        let server = self.server.upgrade().ok_or(PeerError::Connect)?;
+        let (ports, workers) = (*server.identity.ports.read(), Arc::clone(&server.health.workers));
         // 0 is none, and nobody can be connected to it.
-        peer::connect(host, port, step_limit, &[ports.main, ports.tls, ports.read_only])
+        peer::connect(host, port, step_limit, &[ports.main, ports.tls, ports.read_only], workers)
     }
 }
 

@@ -47,6 +47,7 @@ mod following;
 mod generic;
 mod geo;
 mod hash;
+mod health;
 mod hostile_scripts;
 mod hyperloglog;
 mod import_mode;

@@ -11,6 +11,7 @@ pub mod debug;
 mod debug_tables;
 pub mod failover;
 pub mod info;
+pub mod kvarts;
 pub mod latency;
 pub mod latency_text;
 pub mod memory;

@@ -4,6 +4,7 @@
 //! them, the authority that this server has made for itself. Names in it are not compared, as the peers do
 //! not: a primary is known by an address that sentinels and operators change.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -13,7 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::TlsError;
-use super::settings::TlsSettings;
+use super::settings::{OwnFiles, TlsSettings};
 use super::source::{authorities, certificates, own_certificate, versions};
 use crate::net::tls::AUTHORITY_FILE;
 
@@ -35,6 +36,34 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>,
         .dangerous()
         .with_custom_certificate_verifier(AnyName::new(roots, provider)?);
     let config = match settings.of_client.as_ref().or(settings.own.as_ref()) {
+        Some(files) => {
+            let (chain, key) = own_certificate(files)?;
+            builder.with_client_auth_cert(chain, key)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(config))
+}
+
+/// How to speak TLS with a server whose authority's certificate is in this file, showing a certificate of
+/// one's own where one is given.
+///
+/// # Errors
+/// Files that cannot be read or hold something else.
+pub fn client_config_of_files(
+    authorities: &Path,
+    own: Option<&OwnFiles>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(authorities)? {
+        roots.add(certificate)?;
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(AnyName::new(roots, provider)?);
+    let config = match own {
         Some(files) => {
             let (chain, key) = own_certificate(files)?;
             builder.with_client_auth_cert(chain, key)?

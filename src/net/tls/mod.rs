@@ -17,7 +17,9 @@ mod truststore;
 use std::path::PathBuf;
 
 pub use authority::AUTHORITY_FILE;
+pub use client::client_config_of_files;
 pub use names::UserField;
+pub use settings::OwnFiles;
 pub use source::TlsSource;
 
 /// Why there is no TLS.

@@ -217,7 +217,9 @@ impl Writer {
     /// Runs until it is told to stop and all is written and synced, or cannot be.
     pub fn run(mut self) {
         *self.shared.thread.lock() = Some(std::thread::current());
+        self.server.health.file_writer.set_rests(false);
         loop {
+            self.server.answer(&self.server.health.file_writer);
             let stops = self.shared.stop.load(Ordering::Acquire);
             let has_read = self.step(stops);
             self.publish();
@@ -226,6 +228,7 @@ impl Writer {
             }
             self.pause(has_read);
         }
+        self.server.health.file_writer.set_rests(true);
         *self.shared.thread.lock() = None;
         let unwritten = self.server.journal().end().saturating_sub(self.written);
         if self.failed || unwritten > 0 {

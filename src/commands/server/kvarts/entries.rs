@@ -1,0 +1,44 @@
+//! The entry of KVARTS with its subcommands.
+
+use super::health::health;
+use crate::command::{Family, Flags, Group};
+use crate::commands::shared::help;
+use crate::engine::command::Command;
+
+/// What an operator asks must not wait for what is wrong: no key is touched, and nothing is waited for.
+const OPERATOR: Flags = Flags::ADMIN
+    .and(Flags::LOADING)
+    .and(Flags::STALE)
+    .and(Flags::NOSCRIPT)
+    .and(Flags::ALLOW_BUSY)
+    .and(Flags::WHOLE_KEYSPACE)
+    .and(Flags::LOCKS_NO_SLOT);
+
+/// Version of Kvarts that first had KVARTS.
+const SINCE: &str = "0.1.0";
+
+const fn of_kvarts(name: &'static str, arity: i32) -> Command {
+    Command { name, arity, flags: OPERATOR, group: Group::Server, since: SINCE, ..Command::DEFAULT }
+}
+
+/// Entry of the command.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "kvarts",
+    arity: -2,
+    group: Group::Server,
+    summary: "Tells of the server what neither Redis nor Valkey tells.",
+    since: SINCE,
+    family: Family::Kvarts,
+    subcommands: &[
+        Command {
+            summary: "Tells whether all workers, threads in the background and locks of slots answer.",
+            complexity: "O(N) where N is the number of workers",
+            reply: "a map",
+            run: health,
+            tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            ..of_kvarts("health", 2)
+        },
+        help::entry(SINCE, Group::Server, &[]),
+    ],
+    ..Command::DEFAULT
+}];

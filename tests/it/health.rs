@@ -1,0 +1,162 @@
+//! KVARTS HEALTH and `kvarts --health-check`: whether all parts of the server answer.
+
+use std::process::Command;
+
+use kvarts::shared::clock::Clock;
+
+use crate::harness::*;
+use crate::program::Program;
+
+/// What KVARTS HEALTH says of a field.
+fn field(client: &mut Client, name: &str) -> String {
+    client.value("KVARTS HEALTH").field(name).text()
+}
+
+/// A part as KVARTS HEALTH shows it: its state, and what is said about it.
+fn part(client: &mut Client, name: &str) -> (String, String) {
+    let parts = client.value("KVARTS HEALTH").field("parts").items();
+    let part = parts.iter().find(|part| part.field("name").text() == name).expect("the part");
+    (part.field("state").text(), part.field("about").text())
+}
+
+fn wait_for_status(client: &mut Client, status: &str) {
+    eventually(status, || field(client, "status") == status);
+}
+
+#[test]
+fn all_parts_answer() {
+    let server = TestServer::with(&[("io-threads", "3"), ("appendonly", "yes")]);
+    let mut client = server.client();
+    wait_for_status(&mut client, "ok");
+    let fields = client.value("KVARTS HEALTH").items();
+    let names: Vec<String> = fields.iter().step_by(2).map(Value::text).collect();
+    assert_eq!(names, ["status", "ready", "looked-us-ago", "slowest", "slowest-us", "parts"]);
+    let parts: Vec<Vec<Value>> = fields[11].items().iter().map(Value::items).collect();
+    let names: Vec<String> = parts.iter().map(|part| part[1].text()).collect();
+    let expected = [
+        "worker-0",
+        "worker-1",
+        "worker-2",
+        "tasks",
+        "sweeper",
+        "keeper",
+        "housekeeping",
+        "file-writer",
+        "slot-locks",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(fields[3].text(), "yes");
+    assert!(expected.contains(&fields[7].text().as_str()));
+    for name in ["tasks", "sweeper", "keeper", "housekeeping", "file-writer", "slot-locks"] {
+        eventually(name, || part(&mut client, name).0 == "answers");
+    }
+    client.check("CONFIG SET appendonly no", "+OK~");
+    eventually("nobody writes a file", || part(&mut client, "file-writer").0 == "rests");
+    let mut client = server.client3();
+    assert!(
+        client.raw("KVARTS HEALTH").starts_with("%6~$6~status~$2~ok~$5~ready~$3~yes~$13~looked-us-ago~:")
+    );
+    client.check("MULTI", "+OK~");
+    client.check("KVARTS HEALTH", "+QUEUED~");
+    assert!(client.raw("EXEC").starts_with("*1~%6~$6~status~"));
+    client.check("KVARTS HEALTH x", "-ERR wrong number of arguments for 'kvarts|health' command~");
+    client.check("KVARTS x", "-ERR unknown subcommand 'x'. Try KVARTS HELP.~");
+    let from_script = client.raw("EVAL \"return redis.call('kvarts', 'health')\" 0");
+    assert!(from_script.contains("command is not allowed from script"), "{from_script}");
+}
+
+/// A worker that waits for a lock that nobody gives back is found, with what it runs, and so is the lock; the
+/// command itself does not wait for it.
+#[test]
+fn a_worker_that_is_stuck() {
+    let server = TestServer::with(&[("io-threads", "4")]);
+    let mut client = server.client();
+    wait_for_status(&mut client, "ok");
+    let mut stuck = server.client();
+    let id = stuck.value("CLIENT ID").int();
+    let keyspace = &server.handle().server().keyspace;
+    let guard = keyspace.physical(0).write_slot(keyspace.hasher().key(b"k").slot());
+    stuck.send(b"GET k\r\n");
+    wait_for_status(&mut client, "stuck");
+    let workers: Vec<(String, String)> =
+        (0..4).map(|number| part(&mut client, &format!("worker-{number}"))).collect();
+    let of_stuck = format!("get for client {id} at {}", stuck.address());
+    assert!(workers.contains(&("stuck".to_owned(), of_stuck)), "{workers:?}");
+    assert!(workers.iter().any(|(state, _)| state != "stuck"), "{workers:?}");
+    assert!(field(&mut client, "slowest").starts_with("worker-"));
+    drop(guard);
+    stuck.check_next("$-1~");
+    wait_for_status(&mut client, "ok");
+}
+
+#[test]
+fn a_sweeper_that_is_stuck() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    wait_for_status(&mut client, "ok");
+    let turn = server.handle().server().upkeep.sweeping.lock();
+    wait_for_status(&mut client, "stuck");
+    assert_eq!(part(&mut client, "sweeper").0, "stuck");
+    assert_eq!(field(&mut client, "slowest"), "sweeper");
+    drop(turn);
+    wait_for_status(&mut client, "ok");
+}
+
+/// A slow script keeps the data for seconds, which is no reason to end the server.
+#[test]
+fn a_slow_script_is_no_illness() {
+    let server =
+        TestServer::with_clock(&[("io-threads", "4"), ("busy-reply-threshold", "1")], Clock::system());
+    let mut client = server.client();
+    wait_for_status(&mut client, "ok");
+    let mut slow = server.client();
+    slow.send(b"EVAL \"while true do end\" 0\r\n");
+    eventually("it is slow", || client.raw("GET k").starts_with("-BUSY"));
+    for _ in 0..200 {
+        assert_ne!(field(&mut client, "status"), "stuck");
+    }
+    client.check("SCRIPT KILL", "+OK~");
+    assert!(show(&slow.read_raw()).starts_with("-ERR"));
+    wait_for_status(&mut client, "ok");
+}
+
+/// The exit status of a health check in this folder.
+fn check(dir: &std::path::Path, arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kvarts"));
+    command.arg("--health-check").args(arguments).current_dir(dir);
+    let output = command.env_remove("KVARTS_PASSWORD").env_remove("REDISCLI_AUTH").output().expect("it runs");
+    (output.status.code().expect("it ends"), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn health_checks_of_containers() {
+    let program = Program::start(&["--requirepass", "secret"]);
+    let port = program.port().to_string();
+    let dir = program.dir().to_owned();
+    std::fs::write(dir.join("password"), "secret\n").expect("a file");
+    std::fs::write(dir.join("wrong"), "wrong").expect("a file");
+    let at = |more: &[&str]| check(&dir, &[&["--port", port.as_str()], more].concat());
+    let with = ["--password-file", "password"];
+    eventually("it is healthy", || at(&with).0 == 0);
+    assert!(at(&with).1.starts_with("status ok, ready yes, slowest "));
+    assert_eq!(at(&[&with[..], &["--ready"]].concat()).0, 0);
+    assert_eq!(at(&[&with[..], &["--user", "default", "--host", "localhost"]].concat()).0, 0);
+    assert_eq!(
+        at(&[]),
+        (0, "it answers, but does not say how it is: NOAUTH Authentication required.\n".to_owned())
+    );
+    assert_eq!(at(&["--ready"]).0, 1);
+    assert_eq!(at(&["--password-file", "wrong"]).0, 1);
+    assert_eq!(at(&["--password-file", "none"]).0, 1);
+    assert_eq!(at(&["--what"]).0, 2);
+    assert_eq!(check(&dir, &["--port", &free_port().to_string()]).0, 1, "nobody listens");
+    // The server makes its authority when the first TLS client comes.
+    let (status, text) = at(&[&with[..], &["--tls", "--timeout", "20"]].concat());
+    assert_eq!(status, 0, "{text}");
+    assert_eq!(at(&[&with[..], &["--tls", "--cacert", "password"]].concat()).0, 1);
+    program.signal("STOP");
+    let found = at(&[&with[..], &["--timeout", "1"]].concat());
+    program.signal("CONT");
+    assert_eq!(found.0, 1, "{}", found.1);
+    eventually("it goes on", || at(&with).0 == 0);
+}
