@@ -43,6 +43,7 @@ mod fair;
 mod families;
 mod faults;
 mod field_ends;
+mod figures;
 mod following;
 mod generic;
 mod geo;
