@@ -15,6 +15,7 @@ pub mod config;
 pub(crate) mod effects;
 pub mod engine;
 pub(crate) mod error;
+pub mod figures;
 pub(crate) mod glob;
 pub mod journal;
 pub mod keyspace;

@@ -94,13 +94,19 @@ impl Server {
 
     /// Where this client is told to find the cluster.
     pub fn endpoint(&self, client: &Client) -> Endpoint {
+        self.endpoint_of(client.tls, client.local, client.sni.as_deref())
+    }
+
+    /// Where a client is told to find the cluster that speaks TLS or not, has dialled an address, if one is
+    /// known, and called the server by a name.
+    pub fn endpoint_of(&self, tls: bool, local: Option<SocketAddr>, sni: Option<&str>) -> Endpoint {
         let configured_port = |directive| self.config.int(directive) as u16;
         let ports = *self.identity.ports.read();
         let announced = |directives: &[Directive]| {
             directives.iter().map(|directive| configured_port(*directive)).find(|port| *port != 0)
         };
-        let listening = if client.tls && ports.tls != 0 { ports.tls } else { ports.main };
-        let port = if client.tls {
+        let listening = if tls && ports.tls != 0 { ports.tls } else { ports.main };
+        let port = if tls {
             announced(&[Directive::ClusterAnnounceClientTlsPort, Directive::ClusterAnnounceTlsPort])
         } else {
             announced(&[Directive::ClusterAnnounceClientPort, Directive::ClusterAnnouncePort])
@@ -108,20 +114,20 @@ impl Server {
         let port = port.unwrap_or(listening);
         let bus_port = announced(&[Directive::ClusterAnnounceBusPort, Directive::ClusterPort])
             .unwrap_or_else(|| listening.checked_add(10_000).unwrap_or(listening));
-        let is_v6 = client.local.is_some_and(|local| local.is_ipv6());
+        let is_v6 = local.is_some_and(|local| local.is_ipv6());
         let family =
             if is_v6 { Directive::ClusterAnnounceClientIpv6 } else { Directive::ClusterAnnounceClientIpv4 };
         let ip = [family, Directive::ClusterAnnounceIp]
             .iter()
             .map(|directive| self.config.text(*directive).to_string())
             .find(|text| !text.is_empty())
-            .unwrap_or_else(|| match client.local {
+            .unwrap_or_else(|| match local {
                 Some(local) => local.ip().to_canonical().to_string(),
                 None => "127.0.0.1".to_owned(),
             });
         let mut hostname = self.config.text(Directive::ClusterAnnounceHostname).to_string();
         if hostname.is_empty() {
-            hostname = client.sni.clone().unwrap_or_default();
+            hostname = sni.unwrap_or_default().to_owned();
         }
         Endpoint { ip, hostname, port, read_only_port: ports.read_only, bus_port }
     }

@@ -59,6 +59,7 @@ use crate::shared::clients::Clients;
 use crate::shared::clock::Clock;
 use crate::shared::commandlog::{CommandLogs, LogKind};
 use crate::shared::durability::Durability;
+use crate::shared::http::HttpCounts;
 use crate::shared::latency::LatencyMonitor;
 use crate::shared::loading::Loading;
 use crate::shared::pause::Pause;
@@ -109,6 +110,8 @@ pub struct Server {
     pub identity: Identity,
     /// Logs of commands: COMMANDLOG, LATENCY, MONITOR.
     pub logs: Logs,
+    /// What happens at the port for figures.
+    pub http: HttpCounts,
     /// State of the threads that expire, evict and measure in the background.
     pub upkeep: Upkeep,
     /// Changes counted outside batches: those of active expiry and eviction.
@@ -263,6 +266,7 @@ impl Server {
                 ports: parking_lot::RwLock::default(),
             },
             logs: Logs::default(),
+            http: HttpCounts::default(),
             upkeep: Upkeep::default(),
             changes: AtomicU64::new(0),
             skips_checksums: AtomicBool::new(false),

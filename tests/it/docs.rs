@@ -34,6 +34,20 @@ had. A command of one of them works here as it works there.
 
 ";
 
+const METRICS_HEAD: &str = "\
+# Figures
+
+<!-- Made by `make docs` from the table of figures in src/figures. -->
+
+What the server shows of itself: as fields of `INFO`, and as metrics for Prometheus at `/metrics` of `metrics-port`.
+Metrics whose name begins with `redis_` have the names, types, labels and values that redis_exporter gives them, so that
+dashboards made for it work; those with `kvarts_` are the server's own. A *gauge* rises and falls; of a *counter* the
+increase is of interest, it begins anew with the server and, where it is a statistic, with `CONFIG RESETSTAT`. A
+*constant* is the same in every server, for the reason that info-constants.md gives. Metrics have the unit of their
+name: seconds where the field has milliseconds. Which figure to look at for which trouble is in operating.md.
+
+";
+
 /// The order of the headings.
 const GROUPS: [(Group, &str); 16] = [
     (Group::Generic, "Keys"),
@@ -57,6 +71,11 @@ const GROUPS: [(Group, &str); 16] = [
 #[test]
 fn the_configuration_page_is_that_of_the_table() {
     made("docs/configuration.md", &(CONFIGURATION_HEAD.to_owned() + config::markdown().trim_end() + "\n"));
+}
+
+#[test]
+fn the_metrics_page_is_that_of_the_table() {
+    made("docs/metrics.md", &(METRICS_HEAD.to_owned() + kvarts::figures::markdown().trim_end() + "\n"));
 }
 
 #[test]

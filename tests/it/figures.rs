@@ -24,7 +24,9 @@ fn line(line: &str) -> String {
     let value = match name {
         "os" | "executable" | "config_file" | "run_id" | "master_replid" => "*".to_owned(),
         // Of what the process has handed out, so the unit varies.
-        _ if name.ends_with("_human") => form(value).replace(['B', 'K', 'M', 'G'], "U").replace("9.99U", "9U"),
+        _ if name.ends_with("_human") => {
+            form(value).replace(['B', 'K', 'M', 'G'], "U").replace("9.99U", "9U")
+        }
         _ => form(value),
     };
     format!("{name}:{value}")
@@ -41,7 +43,8 @@ fn all_forms() -> String {
     let mut all = String::new();
     let server = TestServer::with(&[("read-only-port", &free_port().to_string())]);
     let mut client = server.client();
-    for request in ["SET k v", "SET e v PX 5000", "GET k", "BLAH", "HSET h f v", "EVAL \"return 1\" 0", "SELECT 3"]
+    for request in
+        ["SET k v", "SET e v PX 5000", "GET k", "BLAH", "HSET h f v", "EVAL \"return 1\" 0", "SELECT 3"]
     {
         client.raw(request);
     }
@@ -57,8 +60,12 @@ fn all_forms() -> String {
     client.raw("CLIENT PAUSE 1000 WRITE");
     client.raw("CONFIG SET latency-tracking no");
     all += &forms(&mut client, "paused");
-    let pairs =
-        [("appendonly", "yes"), ("min-replicas-to-write", "1"), ("cluster-enabled", "yes"), ("maxmemory", "1gb")];
+    let pairs = [
+        ("appendonly", "yes"),
+        ("min-replicas-to-write", "1"),
+        ("cluster-enabled", "yes"),
+        ("maxmemory", "1gb"),
+    ];
     let server = TestServer::with(&pairs);
     all += &forms(&mut server.client(), "append-only cluster");
     let closed = free_port().to_string();

@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["shared"],
     &["effects"],
     &["engine"],
-    &["net", "persistence", "scripting"],
+    &["figures", "net", "persistence", "scripting"],
     &["commands"],
     &["run"],
 ];
