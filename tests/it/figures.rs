@@ -23,6 +23,8 @@ fn line(line: &str) -> String {
     let Some((name, value)) = line.split_once(':') else { return line.to_owned() };
     let value = match name {
         "os" | "executable" | "config_file" | "run_id" | "master_replid" => "*".to_owned(),
+        // The difference of two measures of the whole process, with either sign.
+        "allocator_rss_bytes" | "mem_fragmentation_bytes" => form(value.trim_start_matches('-')),
         // Of what the process has handed out, so the unit varies.
         _ if name.ends_with("_human") => {
             form(value).replace(['B', 'K', 'M', 'G'], "U").replace("9.99U", "9U")
