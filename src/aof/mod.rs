@@ -6,4 +6,4 @@ pub mod manifest;
 pub mod requests;
 
 pub use manifest::{Manifest, ManifestError, Part, PartKind};
-pub use requests::{LIMITS, PartError, Requests, Step};
+pub use requests::{LIMITS, PartError, Requests, Step, WrongRequest};

@@ -50,9 +50,10 @@ pub enum WrongRequest {
 }
 
 /// Reads the requests of one file, whose bytes come in pieces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Requests {
     decoder: Decoder,
+    limits: Limits,
     /// Offset in the file of the buffer's first byte.
     offset: u64,
     /// Offset of the MULTI that has had no EXEC yet.
@@ -61,10 +62,21 @@ pub struct Requests {
     time_s: Option<u64>,
 }
 
+impl Default for Requests {
+    fn default() -> Self {
+        Self { decoder: Decoder::new(), limits: LIMITS, offset: 0, group: None, time_s: None }
+    }
+}
+
 impl Requests {
     /// A reader of a file whose requests begin at `offset`.
     pub fn new(offset: u64) -> Self {
         Self { offset, ..Self::default() }
+    }
+
+    /// Takes longer arguments than this, in bytes, for errors.
+    pub fn set_bulk_max(&mut self, bytes: u64) {
+        self.limits.bulk_max = i64::try_from(bytes).unwrap_or(i64::MAX);
     }
 
     /// Looks at the bytes of the buffer, which begins where [`consume`](Self::consume) or a skip left off and
@@ -79,7 +91,7 @@ impl Requests {
             Some(b'#') => return self.annotation(buffer),
             Some(_) => {}
         }
-        let count = self.decoder.decode(buffer, LIMITS);
+        let count = self.decoder.decode(buffer, self.limits);
         if !is_request(buffer) {
             return Err(wrong(WrongRequest::NoRequest));
         }

@@ -1,6 +1,7 @@
 //! [`Applier`]: runs a primary's stream, and relays it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 
@@ -8,10 +9,11 @@ use super::Server;
 use super::batch::{Scratch, Stop};
 use super::client::Client;
 use super::following::Primary;
-use crate::aof::PartError;
+use crate::aof::{PartError, WrongRequest};
 use crate::command::spec::Flags;
 use crate::config::Directive;
 use crate::replication::{Due, Intake};
+use crate::resp::decode::ProtocolError;
 use crate::shared::client::SharedClient;
 
 /// Why a primary's stream is not followed any further.
@@ -20,8 +22,13 @@ pub enum Fault {
     /// A request in it cannot be read.
     #[error("{0}")]
     Format(#[from] PartError),
-    /// A request or a transaction in it is too long.
-    #[error("a request or transaction of more than {0} bytes")]
+    /// An argument in it is longer than this server lets one be.
+    #[error(
+        "a value whose length is not one from 0 to proto-max-bulk-len ({0} bytes); a full copy is asked for"
+    )]
+    LongValue(u64),
+    /// A request or a transaction in it does not end.
+    #[error("a request or transaction that takes more than {0} bytes of memory; a full copy is asked for")]
     TooLong(usize),
     /// A line in it is no request.
     #[error("a line that is no request")]
@@ -30,7 +37,7 @@ pub enum Fault {
     #[error("what is not followed any more")]
     Over,
     /// A request in it is none that a stream holds.
-    #[error("a request that cannot be applied: {0}")]
+    #[error("a request that cannot be applied, so the data may differ now: {0}; a full copy is asked for")]
     Refused(String),
 }
 
@@ -42,8 +49,8 @@ const NO_STREAM: [&[u8]; 4] = [
     b"ERR not in the stream of a primary",
 ];
 
-/// Bytes beyond `proto-max-bulk-len` that a request may have.
-const REQUEST_ROOM: usize = 64 << 20;
+/// Bytes beyond `proto-max-bulk-len` that a request may take, however little memory there is.
+const REQUEST_ROOM: u64 = 64 << 20;
 
 /// What became of bytes of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,16 +99,25 @@ impl Applier {
     /// The link is to be closed.
     pub fn apply(&mut self, server: &Server, bytes: &[u8]) -> Result<Applied, Fault> {
         self.intake.take(&server.following.standing, bytes);
+        let bulk_max = server.config.unsigned(Directive::ProtoMaxBulkLen);
         let mut waits = false;
         while !waits {
-            match self.intake.due()? {
+            let due = self.intake.due(bulk_max).map_err(|error| match error.what {
+                WrongRequest::Protocol(ProtocolError::InvalidBulkLength) => {
+                    server.following.standing.need_copy();
+                    Fault::LongValue(bulk_max)
+                }
+                _ => error.into(),
+            })?;
+            match due {
                 Due::Nothing => break,
                 Due::Run(count) => waits = self.run_and_relay(server, count)?,
                 Due::NoRequest => return Err(Fault::NoRequest),
             }
         }
-        let limit = server.config.unsigned(Directive::ProtoMaxBulkLen) as usize;
-        if self.intake.unfinished() > limit.saturating_add(REQUEST_ROOM) {
+        let room = server.following.unfinished_max.load(Ordering::Relaxed);
+        let limit = (bulk_max.saturating_add(REQUEST_ROOM) as usize).max(room);
+        if self.intake.unfinished_bytes() > limit {
             // It would come again and again.
             server.following.standing.need_copy();
             return Err(Fault::TooLong(limit));
@@ -126,7 +142,10 @@ impl Applier {
             server.following.standing.need_copy();
             return Err(error.into());
         }
-        fault.map_or(Ok(ran == 0), Err)
+        let Some(fault) = fault else { return Ok(ran == 0) };
+        // It counts as applied, but is not.
+        server.following.standing.need_copy();
+        Err(fault)
     }
 
     /// Runs the first `count` requests. Returns how many have run, and what was wrong with them.

@@ -7,7 +7,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -100,6 +100,9 @@ pub struct Following {
     pub(super) own_keys: Mutex<OwnKeys>,
     applying: Mutex<()>,
     link: Mutex<LinkFacts>,
+    /// Bytes that a request or transaction of the stream may take before it is whole, however low
+    /// `proto-max-bulk-len` is: a share of the memory, which no primary's own requests reach.
+    pub unfinished_max: AtomicUsize,
     copies: std::sync::OnceLock<Arc<dyn Copies>>,
 }
 
@@ -114,6 +117,7 @@ impl Default for Following {
             own_keys: Mutex::default(),
             applying: Mutex::new(()),
             link: Mutex::default(),
+            unfinished_max: AtomicUsize::new(0),
             copies: std::sync::OnceLock::new(),
         }
     }

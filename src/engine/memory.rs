@@ -34,9 +34,9 @@ impl Server {
     }
 }
 
-/// Bytes of replies that may wait for all clients together: an eighth of the memory that this process may
-/// have, and 512 MiB where that is little or not known.
-pub(super) fn unread_max() -> usize {
+/// An eighth of the memory that this process may have, in bytes, and 512 MiB where that is little or not known:
+/// what may wait for others, as the unread replies of all clients together.
+pub(super) fn share_for_waiting() -> usize {
     const MIN: u64 = 512 << 20;
     let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let limit = limit.and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX);

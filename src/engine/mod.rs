@@ -286,7 +286,9 @@ impl Server {
             config,
         };
         server.apply_settings();
-        server.clients.unread_max.store(memory::unread_max(), Ordering::Relaxed);
+        let share = memory::share_for_waiting();
+        server.clients.unread_max.store(share, Ordering::Relaxed);
+        server.following.unfinished_max.store(share, Ordering::Relaxed);
         server.identity.memory_startup = server.used_memory();
         server
     }

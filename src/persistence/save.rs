@@ -103,6 +103,9 @@ pub(super) struct Begun<'s> {
     changes: u64,
     /// The place in the stream that goes on here; `None` where none is written.
     stream: Option<StreamPlace>,
+    /// Whether the data may differ from what the stream says up to there: a copy for a replica names the place
+    /// all the same, a file does not.
+    is_in_doubt: bool,
 }
 
 impl Saver {
@@ -359,14 +362,15 @@ pub(super) fn begin_snapshot<'s>(
     give_up: &dyn Fn() -> bool,
     at_begin: &mut dyn FnMut(&Server),
 ) -> Option<Begun<'s>> {
-    let (mut libraries, mut changes, mut stream) = (Vec::new(), 0, None);
+    let (mut libraries, mut changes, mut stream, mut is_in_doubt) = (Vec::new(), 0, None, false);
     let snapshot = server.begin_snapshot(give_up, || {
         libraries = server.scripting.libraries.all();
         changes = server.change_count();
         at_begin(server);
         stream = server.stream_place();
+        is_in_doubt = server.following.standing.is_in_doubt();
     })?;
-    Some(Begun { snapshot, libraries, changes, stream })
+    Some(Begun { snapshot, libraries, changes, stream, is_in_doubt })
 }
 
 /// What a snapshot is written as.
@@ -400,6 +404,7 @@ pub(super) fn write_snapshot(
     progress: &mut dyn FnMut(u64) -> Result<(), SaveError>,
 ) -> Result<(), SaveError> {
     let version = default_version(server, &begun.snapshot, aof_base);
+    let begun = Begun { stream: begun.stream.filter(|_| !begun.is_in_doubt), ..begun };
     write_as(server, begun, Form { version, aof_base, has_keys: true }, write, progress)
 }
 

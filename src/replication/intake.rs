@@ -39,15 +39,16 @@ impl Intake {
     pub fn take(&mut self, standing: &Standing, bytes: &[u8]) {
         self.buffer.drain(..self.done);
         self.done = 0;
-        self.buffer.extend_from_slice(bytes);
+        append(&mut self.buffer, bytes);
         standing.set_received(self.requests.offset() + self.buffer.len() as u64);
     }
 
-    /// Looks for requests.
+    /// Looks for requests, whose arguments have `bulk_max` bytes at most.
     ///
     /// # Errors
     /// One of them cannot be read.
-    pub fn due(&mut self) -> Result<Due, PartError> {
+    pub fn due(&mut self, bulk_max: u64) -> Result<Due, PartError> {
+        self.requests.set_bulk_max(bulk_max);
         Ok(match self.requests.step(&self.buffer[self.done..])? {
             Step::More => Due::Nothing,
             Step::Run(count) => Due::Run(count),
@@ -60,9 +61,10 @@ impl Intake {
         (self.requests.decoder(), &self.buffer[self.done..])
     }
 
-    /// Bytes of the longest request or transaction that is not whole.
-    pub fn unfinished(&self) -> usize {
-        (self.buffer.len() - self.done).max(self.group.len())
+    /// Bytes of memory that a request and a transaction take which are not whole. Those of the transaction count
+    /// twice: its requests are kept to be run, and its bytes to be relayed.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.buffer.len() - self.done + 2 * self.group.len()
     }
 
     /// Relays requests that have run, one behind the other: `for_links` says of each whether it changes no data.
@@ -105,7 +107,7 @@ impl Intake {
         if open == 0 && group.is_empty() {
             journal.relay(bytes, database, for_links);
         } else {
-            group.extend_from_slice(bytes);
+            append(group, bytes);
             let whole = group.len() - open;
             if whole > 0 {
                 journal.relay(&group[..whole], database, false);
@@ -115,4 +117,12 @@ impl Intake {
         standing.set_offset(requests.whole());
         Ok(())
     }
+}
+
+/// Appends bytes to a buffer that may become very long: it never has much more room than it needs.
+fn append(buffer: &mut Vec<u8>, bytes: &[u8]) {
+    if buffer.capacity() - buffer.len() < bytes.len() {
+        buffer.reserve_exact(bytes.len().max(buffer.len() / 4));
+    }
+    buffer.extend_from_slice(bytes);
 }

@@ -51,6 +51,11 @@ impl Standing {
         self.can_go_on.store(false, Relaxed);
     }
 
+    /// Whether it is a replica whose data are not known to be what the stream says.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_replica() && !self.can_go_on.load(Relaxed)
+    }
+
     /// Has the stream written from here on, where it is not yet, and the last bytes of it kept: its end has
     /// this offset. Returns whether it was not. Nothing else happens in the keyspace meanwhile.
     pub fn begin_stream(

@@ -3,7 +3,10 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
 
@@ -81,6 +84,11 @@ impl Fake {
         let name = ["127.0.0.1", "localhost"][self.links % 2];
         let port = self.listener.local_addr().expect("an address").port();
         client.check(&format!("REPLICAOF {name} {port}"), "+OK~");
+        self.accept()
+    }
+
+    /// Answers the handshake of a replica that connects.
+    fn accept(&mut self) -> (FakeLink, Option<String>) {
         loop {
             let (stream, _) = self.listener.accept().expect("a replica");
             let mut link = FakeLink { stream, left: self.budget };
@@ -209,18 +217,71 @@ fn hostile_streams_are_cut() {
         assert_eq!(server.info("role"), "slave");
         assert_eq!(info(&mut client, "maxmemory"), "0");
     }
-    // An endless argument, and a transaction without an end.
-    let mut request_of_1_mb = request(&["SET", "k", &"v".repeat(1 << 20)]);
-    for endless in ["*1\r\n$900000000\r\n", "*1\r\n$5\r\nMULTI\r\n"] {
+    // A value that is too long is not waited for. A request and a transaction without an end are taken as far
+    // as a share of the memory, in which a transaction counts twice.
+    server.handle().server().following.unfinished_max.store(80 << 20, Ordering::Relaxed);
+    let request_of_1_mb = request(&["SET", "k", &"v".repeat((1 << 20) - 30)]);
+    let argument_of_1_mb = format!("${}\r\n{}\r\n", 1 << 20, "v".repeat(1 << 20));
+    for (begin, piece, taken_mb) in [
+        ("*1\r\n$1048577\r\n", "vv", 0..1),
+        ("*90000\r\n$3\r\nDEL\r\n", &*argument_of_1_mb, 79..100),
+        ("*1\r\n$5\r\nMULTI\r\n", &*request_of_1_mb, 39..60),
+    ] {
         let (mut link, _) = fake.link(&mut client);
         link.send(&answer);
-        link.send(endless.as_bytes());
-        let sent = (0..200).take_while(|_| link.send(request_of_1_mb.as_bytes())).count();
-        assert!((60..120).contains(&sent), "{sent} MB were taken");
+        link.send(begin.as_bytes());
+        let sent = (0..200).take_while(|_| link.send(piece.as_bytes())).count();
+        if piece.len() > 10 {
+            assert!(taken_mb.contains(&sent), "{sent} MB were taken");
+        }
         client.check("GET k", "$6~theirs~");
         assert!(link.is_cut());
+        // It would come again and again.
+        let (_, asked) = fake.link(&mut client);
+        assert_eq!(asked.as_deref(), Some(FIRST_COPY), "{begin}");
     }
-    request_of_1_mb.clear();
+}
+
+const FIRST_COPY: &str = "PSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\n";
+
+/// What was refused of a stream is missing in the data, so they are not what the stream says: the replica asks
+/// for a copy, also after a restart, and does not go on behind it. What cannot be read was not passed.
+#[test]
+fn a_refused_request_is_not_passed_over() {
+    let copy = snapshot();
+    let answer = [format!("+FULLRESYNC {ID} 0\r\n${}\r\n", copy.len()).as_bytes(), &copy].concat();
+    let request = |words: &[&str]| String::from_utf8(encode(words)).expect("text");
+    let set = request(&["SET", "k", "1"]);
+    for (refused, asks_at) in [
+        (request(&["NOSUCHCOMMAND"]), None),
+        (request(&["KEYS", "*"]), None),
+        ([request(&["MULTI"]), request(&["NOSUCHCOMMAND"]), request(&["EXEC"])].concat(), None),
+        ("GARBAGE\r\n".to_owned(), Some(set.len() + 1)),
+        (request(&["EXEC"]), None),
+    ] {
+        let server = TestServer::with(&[("save", "")]);
+        let mut client = server.client();
+        let mut fake = Fake::new();
+        let (mut link, _) = fake.link(&mut client);
+        link.send(&answer);
+        link.send(set.as_bytes());
+        link.send(refused.as_bytes());
+        assert!(link.is_cut(), "{refused:?}");
+        client.check("GET k", "$1~1~");
+        let asks = match asks_at {
+            None => FIRST_COPY.to_owned(),
+            Some(at) => format!("PSYNC\r\n$40\r\n{ID}\r\n${}\r\n{at}\r\n", at.to_string().len()),
+        };
+        let (link, asked) = fake.link(&mut client);
+        assert_eq!(asked.as_deref(), Some(&*asks), "{refused:?}");
+        drop(link);
+        client.check("SAVE", "+OK~");
+        let dir = server.stop_and_keep();
+        let primary = format!("127.0.0.1 {}", fake.listener.local_addr().expect("an address").port());
+        let _server = TestServer::try_with(&[("save", ""), ("replicaof", &primary)], Clock::system(), dir);
+        let (_, asked) = fake.accept();
+        assert_eq!(asked.as_deref(), Some(&*asks), "{refused:?}, after a restart");
+    }
 }
 
 /// Answers in the handshake that no primary gives, or that say to come again later, end the link and change

@@ -500,7 +500,7 @@ impl Node {
         let from = standing.received() - bytes.len() as u64;
         world.truth.check_bytes(history.id(), from, bytes);
         loop {
-            let count = match intake.due().expect("it is a stream") {
+            let count = match intake.due(1 << 40).expect("it is a stream") {
                 Due::Nothing => return,
                 Due::Run(count) => world.rng.usize(1..=count),
                 Due::NoRequest => panic!("no request in a stream"),
