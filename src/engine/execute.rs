@@ -187,11 +187,10 @@ impl Server {
         let flags = entry.spec.flags;
         // Before the gate, which whatever is applied holds.
         let changes_role = || flags.has(Flags::RUNS_QUEUE) && client.queues(Flags::CHANGES_ROLE);
-        let _stream = (flags.has(Flags::CHANGES_ROLE) || changes_role()).then(|| {
-            batch.shared = None;
-            self.following.hold_stream()
-        });
-        let wide = alone || flags.has(Flags::WHOLE_KEYSPACE) && !flags.has(Flags::ALLOW_BUSY);
+        let changes_role = flags.has(Flags::CHANGES_ROLE) || changes_role();
+        let mut stream = None;
+        let alone_or_role = alone || changes_role;
+        let wide = alone_or_role || flags.has(Flags::WHOLE_KEYSPACE) && !flags.has(Flags::ALLOW_BUSY);
         let give_up = || self.is_slow();
         let watch = HeavyWatch::new(self, batch.clock_ns);
         let (database, version) = (client.database, client.version);
@@ -199,9 +198,16 @@ impl Server {
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let access = loop {
             if self.is_slow()
-                && let Some(busy) = self.busy(entry, plan, alone, wide)
+                && let Some(busy) = self.busy(entry, plan, alone_or_role, wide)
             {
                 return busy;
+            }
+            if changes_role && stream.is_none() {
+                batch.shared = None;
+                stream = self.following.hold_stream_unless(&give_up);
+                if stream.is_none() {
+                    continue;
+                }
             }
             let Some(hold) = self.hold(entry, alone, locks, &mut batch.shared) else {
                 continue;

@@ -66,10 +66,6 @@ impl Server {
         if self.failover_step() != Step::WaitsForSync {
             return;
         }
-        let asks = self.replication.failover.lock().asks();
-        if asks {
-            self.ask_replicas();
-        }
         // A write that was judged before the pause began has run behind this, or is paused too.
         drop(self.keyspace.gate.exclusive(|| ()));
         let offset = self.replication_offset();
@@ -82,7 +78,16 @@ impl Server {
             (failover.look(now_ms, offset, acknowledged), failover.is_over(now_ms))
         };
         match look {
-            Look::Wait => {}
+            Look::Wait => {
+                if self.replication.failover.lock().asks(offset) {
+                    let asked = self.ask_replicas();
+                    let offsets = {
+                        let history = self.replication.history.read();
+                        history.offset(asked.start)..history.offset(asked.end)
+                    };
+                    self.replication.failover.lock().has_asked(offsets);
+                }
+            }
             Look::TooLate => {
                 self.give_up_failover("Replica never caught up before timeout");
             }

@@ -4,6 +4,7 @@
 //! that wait for a copy. Its connection becomes a [`Link`](crate::replication::Link). Copies are made by
 //! `persistence` ([`FullCopies`]), one at a time, for all that wait when it begins.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -229,19 +230,24 @@ impl Server {
         }
     }
 
-    /// Asks replicas for what they have.
-    pub(super) fn ask_replicas(&self) -> u64 {
+    /// Asks replicas for what they have. Returns the positions before and behind the question.
+    pub(super) fn ask_replicas(&self) -> Range<u64> {
         self.tell_replicas(&[b"REPLCONF", b"GETACK", b"*"])
     }
 
-    /// Puts a request into the stream that replicas get and no file.
-    fn tell_replicas(&self, words: &[&[u8]]) -> u64 {
+    /// Puts a request into the stream that replicas get and no file. Returns the positions between which it
+    /// stands there; both are 0 where there is no stream of this server's own.
+    fn tell_replicas(&self, words: &[&[u8]]) -> Range<u64> {
         let mut entries = Entries::default();
         entries.push(None, words);
         // Behind the lock, since a stream that ends meanwhile must not be written into.
         let history = self.replication.history.read();
         let is_own = history.is_kept() && !self.journal().relays();
-        if is_own { self.journal().append_for_links(&entries) } else { 0 }
+        if !is_own {
+            return 0..0;
+        }
+        let end = self.journal().append_for_links(&entries);
+        end - entries.bytes().len() as u64..end
     }
 
     /// Bytes of the stream that are kept for replicas that come back, and those beyond them that wait for
@@ -316,7 +322,7 @@ impl Server {
     pub(super) fn wait_for_acks(&self, wait: &AckWait, waiter: &Arc<Waiter>) {
         self.durability.add_waiter(waiter);
         if wait.replicas > 0 && self.replication.asked_to.load(Ordering::Relaxed) <= wait.position {
-            let asked_to = self.ask_replicas();
+            let asked_to = self.ask_replicas().end;
             self.replication.asked_to.fetch_max(asked_to, Ordering::Relaxed);
         }
         self.end_if_acknowledged(waiter);

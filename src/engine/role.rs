@@ -53,15 +53,6 @@ impl Server {
         true
     }
 
-    /// Has requests that a pause holds judged again: those that write are refused now.
-    fn call_paused(&self) {
-        for client in self.clients.all() {
-            if client.blocked.load(Relaxed) && client.waiter.lock().is_none() {
-                client.look();
-            }
-        }
-    }
-
     /// [`follow_primary`](Self::follow_primary) for a caller that is not alone and holds nothing.
     pub fn change_primary(&self, primary: Option<Primary>) -> bool {
         let _stream = self.following.hold_stream();

@@ -240,8 +240,16 @@ impl Server {
                 if !stays {
                     self.end_wait(&waiter, EndOfWait::RoleChanged);
                 }
-            } else if client.blocked.load(Ordering::Relaxed) {
-                // It waits for the end of a pause, and is judged again.
+            }
+        }
+        self.call_paused();
+    }
+
+    /// Has requests that a pause holds judged again: where this server has become a replica, those that write
+    /// are refused.
+    pub(super) fn call_paused(&self) {
+        for client in self.clients.all() {
+            if client.blocked.load(Ordering::Relaxed) && client.waiter.lock().is_none() {
                 client.look();
             }
         }

@@ -66,6 +66,8 @@ pub struct Start {
     /// It declares no key: once it has run for long, all other clients are told that the server is busy, as
     /// on the peers.
     pub declares_none: bool,
+    /// It is of the stream of this server's primary: it is not killed, or the data would differ.
+    pub is_streamed: bool,
     /// The locks that it holds; `None` when it is alone in the keyspace.
     pub locks: Option<LockPlan>,
     /// How long it may take, in nanoseconds, if it can be undone, and before the log tells of it; `u64::MAX`

@@ -1,5 +1,7 @@
 //! [`Failover`]: a primary that hands its role to one of its replicas, step by step.
 
+use std::ops::Range;
+
 /// A place that a replica is found at: the address it is known by, and its port.
 pub type Place = (String, u16);
 
@@ -36,8 +38,8 @@ pub struct Failover {
     end_ms: Option<u64>,
     /// Whether the target takes over at that time though it does not have everything.
     is_forced: bool,
-    /// Whether replicas were asked what they have.
-    has_asked: bool,
+    /// The offsets before and behind the question to replicas what they have, the last one.
+    asked: Range<u64>,
 }
 
 /// What to do after a look.
@@ -64,21 +66,28 @@ impl Failover {
 
     /// Begins.
     pub fn begin(&mut self, target: Option<Place>, end_ms: Option<u64>, is_forced: bool) {
-        *self = Self { step: Step::WaitsForSync, target, end_ms, is_forced, has_asked: false };
+        *self = Self { step: Step::WaitsForSync, target, end_ms, is_forced, asked: 0..0 };
     }
 
-    /// Whether replicas are to be asked what they have: once, when it has begun.
-    pub fn asks(&mut self) -> bool {
-        self.step == Step::WaitsForSync && !std::mem::replace(&mut self.has_asked, true)
+    /// Whether replicas are to be asked what they have: they have not been since the stream has come to `offset`.
+    pub fn asks(&self, offset: u64) -> bool {
+        self.step == Step::WaitsForSync && self.asked.end != offset
     }
 
-    /// Looks whether the target, or any replica where none was named, has everything up to `offset`.
-    /// `replicas` are those that follow, with what they have acknowledged.
+    /// Notes that replicas were asked by what stands in the stream between these offsets.
+    pub fn has_asked(&mut self, offsets: Range<u64>) {
+        self.asked = offsets;
+    }
+
+    /// Looks whether the target, or any replica where none was named, has everything up to `offset`, but for the
+    /// question itself: Valkey and Redis answer it before they count it. `replicas` are those that follow, with
+    /// what they have acknowledged.
     pub fn look(&mut self, now_ms: u64, offset: u64, replicas: impl Iterator<Item = (Place, u64)>) -> Look {
         if self.step != Step::WaitsForSync {
             return Look::Wait;
         }
         let is_over = self.is_over(now_ms);
+        let offset = if self.asked.end == offset { self.asked.start } else { offset };
         let found = match &self.target {
             Some(target) if is_over && self.is_forced => Some(target.clone()),
             _ if is_over => return Look::TooLate,
@@ -130,9 +139,8 @@ mod tests {
     fn whichever_has_everything_first_takes_over() {
         let mut failover = Failover::default();
         assert_eq!(look(&mut failover, 0, &[(1, 100)]), Look::Wait, "nobody asked");
-        assert!(!failover.asks());
+        assert!(!failover.asks(100));
         failover.begin(None, None, false);
-        assert!(failover.asks() && !failover.asks(), "once");
         assert_eq!((failover.step().word(), failover.target()), ("waiting-for-sync", None));
         assert_eq!(look(&mut failover, 0, &[(1, 99), (2, 98)]), Look::Wait);
         assert_eq!(look(&mut failover, u64::MAX, &[(1, 99), (2, 100)]), Look::Follow(place(2)));
@@ -151,5 +159,21 @@ mod tests {
         failover.begin(Some(place(1)), Some(50), true);
         assert_eq!(look(&mut failover, 49, &[(1, 99)]), Look::Wait);
         assert_eq!(look(&mut failover, 50, &[]), Look::Follow(place(1)), "it is forced");
+    }
+
+    #[test]
+    fn the_question_itself_is_not_waited_for() {
+        let mut failover = Failover::default();
+        failover.begin(None, None, false);
+        assert!(failover.asks(63));
+        failover.has_asked(63..100);
+        assert!(!failover.asks(100), "once");
+        assert_eq!(look(&mut failover, 0, &[(1, 62)]), Look::Wait);
+        // Something came behind it.
+        failover.has_asked(53..90);
+        assert!(failover.asks(100), "again");
+        assert_eq!(look(&mut failover, 0, &[(1, 99)]), Look::Wait);
+        failover.has_asked(63..100);
+        assert_eq!(look(&mut failover, 0, &[(1, 62), (2, 63)]), Look::Follow(place(2)));
     }
 }

@@ -281,6 +281,7 @@ impl ProgramCall<'_> {
             function,
             command,
             declares_none: self.key_count == 0,
+            is_streamed: cx.client.is_primary,
             // What a file repeats runs to its end.
             undoable: self.program.flags().atomic && !cx.client.is_loader,
             locks,

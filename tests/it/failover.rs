@@ -157,6 +157,7 @@ fn a_replica_that_is_behind_is_waited_for() {
     let (mut replica, _, _) = Replica::follow(&server);
     eventually("it is online", || server.info("slave0").contains("state=online"));
     client.check("FAILOVER ABORT", "-ERR No failover in progress.~");
+    client.check("SET k v", "+OK~");
     client.check("FAILOVER TO 127.0.0.1 7001 TIMEOUT 5000", "+OK~");
     assert_eq!(server.info("master_failover_state"), "waiting-for-sync");
     client.check("FAILOVER", "-ERR FAILOVER already in progress.~");
@@ -205,6 +206,48 @@ fn a_replica_that_is_behind_is_waited_for() {
     client.check("RPUSH list x", ":1~");
     waiting.check_next("*2~$4~list~$1~x~");
     replica.expect_closed();
+}
+
+/// Valkey and Redis answer the question what they have before they count it. They take over with that answer, and
+/// not with the one that they give each second; where they have everything they are not asked at all.
+#[test]
+fn the_answer_to_the_question_is_enough() {
+    let server = TestServer::with(&[("repl-diskless-sync-delay", "0")]);
+    let mut client = server.client();
+    let port = free_port();
+    let mut replica = Replica::connect(&server);
+    replica.introduce(port);
+    let (_, offset) = replica.ask_for_all();
+    replica.copy();
+    replica.acknowledge(offset);
+    eventually("it is online", || server.info("slave0").contains("state=online"));
+    client.check("SET k v", "+OK~");
+    client.check("FAILOVER", "+OK~");
+    let set = "*2~$6~SELECT~$1~0~*3~$3~SET~$1~k~$1~v~";
+    replica.expect(&format!("{set}*3~$8~REPLCONF~$6~GETACK~$1~*~"));
+    assert_eq!(server.info("master_failover_state"), "waiting-for-sync");
+    let before = offset + set.replace('~', "\r\n").len() as u64;
+    replica.acknowledge(before - 1);
+    // A question of others is answered the same way.
+    let mut waits = server.client();
+    waits.send_command("WAIT 1 0");
+    replica.acknowledge(before);
+    eventually("it is under way", || server.info("master_failover_state") == "failover-in-progress");
+    client.check("FAILOVER ABORT", "+OK~");
+    waits.check_next(":1~");
+
+    let server = TestServer::with(&[("repl-diskless-sync-delay", "0")]);
+    let mut client = server.client();
+    let mut replica = Replica::connect(&server);
+    replica.introduce(port);
+    let (_, offset) = replica.ask_for_all();
+    replica.copy();
+    replica.acknowledge(offset);
+    eventually("it is online", || server.info("slave0").contains("state=online"));
+    client.check("FAILOVER", "+OK~");
+    eventually("it is under way", || server.info("master_failover_state") == "failover-in-progress");
+    assert_eq!(server.info("master_repl_offset"), offset.to_string());
+    client.check("FAILOVER ABORT", "+OK~");
 }
 
 /// What cannot be begun is refused, with the texts of the peers.

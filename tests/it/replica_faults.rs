@@ -284,6 +284,39 @@ fn a_refused_request_is_not_passed_over() {
     }
 }
 
+/// A script of the stream that does not end keeps nobody waiting who is in its way: a change of the role hears
+/// BUSY, too. It cannot be killed, but ends with the server.
+#[test]
+fn a_script_of_the_stream_that_does_not_end_keeps_nobody_waiting() {
+    let copy = snapshot();
+    let answer = [format!("+FULLRESYNC {ID} 0\r\n${}\r\n", copy.len()).as_bytes(), &copy].concat();
+    let busy = "-BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.~";
+    for (script, keys) in [("while true do end", 0), ("redis.call('set', KEYS[1], 1) while true do end", 1)] {
+        let server = TestServer::with(&[("busy-reply-threshold", "20")]);
+        let (mut client, mut other) = (server.client(), server.client());
+        let mut fake = Fake::new();
+        let (mut link, _) = fake.link(&mut client);
+        other.check("MULTI", "+OK~");
+        other.check("REPLICAOF NO ONE", "+QUEUED~");
+        link.send(&answer);
+        link.send(&encode(&["EVAL", script, &keys.to_string(), "k"][..3 + keys]));
+        eventually("it is slow", || {
+            client.raw("SCRIPT KILL").starts_with("-UNKILLABLE The busy script was sent")
+        });
+        client.check("REPLICAOF NO ONE", busy);
+        client.check("REPLICAOF 127.0.0.1 1", busy);
+        client.check("PSYNC ? -1", busy);
+        other.check("EXEC", &busy.replacen('-', "-EXECABORT Transaction discarded because of: ", 1));
+        if keys > 0 {
+            client.check("SET k 1", "-READONLY You can't write against a read only replica.~");
+            client.check("GET k", busy);
+            client.check("GET l", "-WRONGTYPE Operation against a key holding the wrong kind of value~");
+            assert_eq!(server.info("role"), "slave");
+        }
+        server.stop();
+    }
+}
+
 /// Answers in the handshake that no primary gives, or that say to come again later, end the link and change
 /// nothing.
 #[test]

@@ -346,14 +346,18 @@ impl Node {
         if self.failover.step() != failover::Step::WaitsForSync {
             return None;
         }
-        if self.failover.asks() {
-            self.tell_replicas(world.truth, &[b"REPLCONF", b"GETACK", b"*"]);
-        }
         let online = self.replicas.in_stage(Stage::Online);
         let has =
             online.iter().map(|replica| ((String::new(), replica.announced.port), replica.acknowledged()));
         match self.failover.look(world.now_ms, self.offset(), has) {
-            failover::Look::Wait => None,
+            failover::Look::Wait => {
+                if self.failover.asks(self.offset()) {
+                    let before = self.offset();
+                    self.tell_replicas(world.truth, &[b"REPLCONF", b"GETACK", b"*"]);
+                    self.failover.has_asked(before..self.offset());
+                }
+                None
+            }
             failover::Look::TooLate => {
                 self.give_up_failover(world);
                 None

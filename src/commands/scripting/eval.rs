@@ -285,6 +285,12 @@ pub(super) fn kill_running(cx: &mut Context<'_>, functions: bool) -> CommandResu
     if running.is_empty() {
         return Err(CommandError::text("NOTBUSY No scripts in execution right now."));
     }
+    running.retain(|running| !running.start.is_streamed);
+    if running.is_empty() {
+        return Err(CommandError::text(
+            "UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be killed.",
+        ));
+    }
     if running.iter().filter(|running| running.kill()).count() == 0 {
         return Err(CommandError::text(
             "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
