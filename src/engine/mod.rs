@@ -288,7 +288,7 @@ impl Server {
         server.apply_settings();
         let share = memory::share_for_waiting();
         server.clients.unread_max.store(share, Ordering::Relaxed);
-        server.following.unfinished_max.store(share, Ordering::Relaxed);
+        server.following.unfinished_max.store(share / 2, Ordering::Relaxed);
         server.identity.memory_startup = server.used_memory();
         server
     }

@@ -79,6 +79,12 @@ impl Failover {
         self.asked = offsets;
     }
 
+    /// The offset that a replica must have acknowledged to have everything, where the stream has come to
+    /// `offset`: the question itself needs not be answered for.
+    pub fn needed(&self, offset: u64) -> u64 {
+        if self.asked.end == offset { self.asked.start } else { offset }
+    }
+
     /// Looks whether the target, or any replica where none was named, has everything up to `offset`, but for the
     /// question itself: Valkey and Redis answer it before they count it. `replicas` are those that follow, with
     /// what they have acknowledged.
@@ -87,7 +93,7 @@ impl Failover {
             return Look::Wait;
         }
         let is_over = self.is_over(now_ms);
-        let offset = if self.asked.end == offset { self.asked.start } else { offset };
+        let offset = self.needed(offset);
         let found = match &self.target {
             Some(target) if is_over && self.is_forced => Some(target.clone()),
             _ if is_over => return Look::TooLate,

@@ -160,7 +160,8 @@ impl Simulation {
                 tally.failovers.fetch_add(1, Ordering::Relaxed);
                 let (old, new) = (&self.nodes[number], &self.nodes[target]);
                 let reached = new.reached.get(old.history.id());
-                assert!(reached.is_some_and(|reached| *reached >= old.offset()), "an answered write is lost");
+                let needed = old.failover.needed(old.offset());
+                assert!(reached.is_some_and(|reached| *reached >= needed), "an answered write is lost");
             }
         }
     }
