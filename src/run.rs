@@ -17,6 +17,7 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::command::table::RenameError;
 use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
 use crate::engine::eviction::Keeper;
@@ -50,6 +51,14 @@ pub enum StartError {
     /// An address could not be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A line of `rename-command` cannot be followed.
+    #[error("rename-command {name}: {error}")]
+    Rename {
+        /// The old name.
+        name: String,
+        /// Why not.
+        error: RenameError,
+    },
     /// The users of the configuration or of `aclfile` could not be read.
     #[error("could not load users: {0}")]
     Users(String),
@@ -135,8 +144,7 @@ fn start_server(
 ) -> Result<Handle, StartError> {
     let workers = worker_count(&config);
     let config = Arc::new(config);
-    let commands = Commands::new(&crate::commands::groups());
-    let server = Arc::new(Server::new(commands, Arc::clone(&config), clock, workers));
+    let server = Arc::new(Server::new(commands_of(&config)?, Arc::clone(&config), clock, workers));
     let busy = Arc::new(worker::Busy::new(workers));
     let runtime = worker_runtime(workers, &server, &busy)?;
     let signals = with_signals.then(|| {
@@ -206,6 +214,16 @@ fn start_server(
         handle.load(server, data, files)?;
     }
     Ok(handle)
+}
+
+/// All commands, by the names that `rename-command` gives them.
+fn commands_of(config: &Config) -> Result<Commands, StartError> {
+    let mut commands = Commands::new(&crate::commands::groups());
+    for (old, new) in config.renames() {
+        let name = || String::from_utf8_lossy(old).into_owned();
+        commands.rename(old, new).map_err(|error| StartError::Rename { name: name(), error })?;
+    }
+    Ok(commands)
 }
 
 /// Where the data are at the start.

@@ -24,6 +24,9 @@ pub struct Entry {
     pub id: usize,
     /// `get`, or `config|get`.
     pub full_name: String,
+    /// Name by which clients call it, in small letters: its own, another one after `rename-command`, or none if
+    /// it was taken away. Of a subcommand its own.
+    pub called: Box<str>,
     /// The ids of its subcommands.
     pub subcommands: std::ops::Range<usize>,
     /// Whether two words name it (`OBJECT ENCODING`), not one.
@@ -71,7 +74,8 @@ impl Entry {
             [key] if plain && spec.moving_keys.is_none() => key.only().filter(|key| key.is_key()),
             _ => None,
         };
-        Self { spec, id, full_name, subcommands: 0..0, is_subcommand, plain, counted_as: id, single }
+        let called = spec.name.into();
+        Self { spec, id, full_name, called, subcommands: 0..0, is_subcommand, plain, counted_as: id, single }
     }
 }
 
@@ -83,12 +87,33 @@ pub struct Listed {
     pub subcommands: Vec<Spec>,
 }
 
+/// Why `rename-command` cannot be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenameError {
+    /// Nothing is called by the old name.
+    #[error("No such command in rename-command")]
+    Unknown,
+    /// Another command is called by the new name.
+    #[error("Target command name already exists")]
+    Taken,
+    /// The new name is longer than names that are looked up.
+    #[error("Target command name is longer than {NAME_MAX} bytes")]
+    TooLong,
+    /// The new name is no text.
+    #[error("Target command name is not UTF-8")]
+    NoText,
+}
+
 /// The specs of all commands, found by name.
 pub struct CommandTable {
     entries: Vec<Entry>,
     /// How many of them are commands; subcommands follow.
     commands: usize,
+    /// Ids by full names, which `rename-command` does not change: access rules and the requests of files and
+    /// primaries use them.
     by_name: HashMap<Box<[u8]>, usize, foldhash::fast::FixedState>,
+    /// Ids by the names that clients use, without those in `short`.
+    long: HashMap<Box<[u8]>, usize, foldhash::fast::FixedState>,
     short: ShortNames,
 }
 
@@ -119,8 +144,41 @@ impl CommandTable {
             }
             entries[parent].subcommands = first..entries.len();
         }
-        let short = ShortNames::new(&entries[..commands]);
-        Self { entries, commands, by_name, short }
+        let mut table = Self {
+            entries,
+            commands,
+            by_name,
+            long: HashMap::default(),
+            short: ShortNames { slots: [].into() },
+        };
+        table.index_called();
+        table
+    }
+
+    /// Has a command called by another name from here on, or by none if that is empty: `rename-command`.
+    ///
+    /// # Errors
+    /// See [`RenameError`].
+    pub fn rename(&mut self, old: &[u8], new: &[u8]) -> Result<(), RenameError> {
+        let id = self.by_called(old).ok_or(RenameError::Unknown)?.id;
+        if new.len() > NAME_MAX {
+            return Err(RenameError::TooLong);
+        }
+        if !new.is_empty() && self.by_called(new).is_some_and(|other| other.id != id) {
+            return Err(RenameError::Taken);
+        }
+        let new = std::str::from_utf8(new).map_err(|_| RenameError::NoText)?;
+        self.entries[id].called = new.to_ascii_lowercase().into();
+        self.index_called();
+        Ok(())
+    }
+
+    fn index_called(&mut self) {
+        let commands = &self.entries[..self.commands];
+        self.short = ShortNames::new(commands);
+        let long = commands.iter().filter(|entry| ShortNames::packed(entry.called.as_bytes()).is_none());
+        self.long = long.map(|entry| (entry.called.as_bytes().into(), entry.id)).collect();
+        self.long.remove(&b""[..]);
     }
 
     /// Every entry, by id.
@@ -142,18 +200,41 @@ impl CommandTable {
         self.by_name.get(&*lower).map(|&id| &self.entries[id])
     }
 
-    /// The command with this name, in any case.
+    /// The entry that clients mean by this name (`get`, `config|get`), in any case.
+    pub fn by_called_name(&self, name: &[u8]) -> Option<&Entry> {
+        let end = name.iter().position(|byte| *byte == b'|');
+        match end {
+            None => self.by_called(name),
+            Some(end) => self.subcommand(self.by_called(&name[..end])?, &name[end + 1..]),
+        }
+    }
+
+    /// The command that clients call by this name, in any case.
     #[inline]
-    fn by_name(&self, name: &[u8]) -> Option<&Entry> {
+    fn by_called(&self, name: &[u8]) -> Option<&Entry> {
         match ShortNames::packed(name) {
             // The length tells `get` from one with a zero behind.
             Some(packed) => self
                 .short
                 .find(packed)
                 .map(|id| &self.entries[usize::from(id)])
-                .filter(|entry| entry.spec.name.len() == name.len()),
-            None => self.by_full_name(name).filter(|entry| entry.id < self.commands),
+                .filter(|entry| entry.called.len() == name.len()),
+            None => self.by_long_name(name),
         }
+    }
+
+    fn by_long_name(&self, name: &[u8]) -> Option<&Entry> {
+        let mut lower = [0; NAME_MAX];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.long.get(&*lower).map(|id| &self.entries[*id])
+    }
+
+    #[inline]
+    fn subcommand(&self, container: &Entry, name: &[u8]) -> Option<&Entry> {
+        let subcommands = &self.entries[container.subcommands.clone()];
+        subcommands.iter().find(|sub| sub.spec.name.as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// The command or subcommand that a request means, its arity checked.
@@ -180,22 +261,42 @@ impl CommandTable {
         })
     }
 
+    /// The command or subcommand that a request of an append-only file or of a primary's stream means. What a
+    /// server writes there by itself (MULTI, PEXPIREAT) has its own names, whatever `rename-command` says.
+    ///
+    /// # Errors
+    /// As of [`resolve_request`](Self::resolve_request).
+    #[inline]
+    pub fn resolve_entered(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
+        self.resolve_request(arguments).or_else(|error| match error {
+            CommandError::UnknownCommand { .. } => {
+                let name = arguments.first().ok_or_else(|| unknown(arguments))?;
+                let entry = self.by_full_name(name).filter(|entry| !entry.is_subcommand).ok_or(error)?;
+                with_arity(self.within(entry, arguments)?, arguments)
+            }
+            error => Err(error),
+        })
+    }
+
     /// The command or subcommand that a request means, however many arguments it has.
     ///
     /// # Errors
     /// Unknown command or subcommand.
     #[inline]
     pub fn find(&self, arguments: &[&[u8]]) -> Result<&Entry, CommandError> {
-        let Some(mut entry) = arguments.first().and_then(|name| self.by_name(name)) else {
+        let Some(entry) = arguments.first().and_then(|name| self.by_called(name)) else {
             return Err(unknown(arguments));
         };
-        if !entry.subcommands.is_empty() && arguments.len() >= 2 {
-            entry = self.entries[entry.subcommands.clone()]
-                .iter()
-                .find(|sub| sub.spec.name.as_bytes().eq_ignore_ascii_case(arguments[1]))
-                .ok_or_else(|| unknown_subcommand(arguments, entry))?;
+        self.within(entry, arguments)
+    }
+
+    /// A command, or its subcommand that a request names.
+    #[inline]
+    fn within<'t>(&'t self, entry: &'t Entry, arguments: &[&[u8]]) -> Result<&'t Entry, CommandError> {
+        if entry.subcommands.is_empty() || arguments.len() < 2 {
+            return Ok(entry);
         }
-        Ok(entry)
+        self.subcommand(entry, arguments[1]).ok_or_else(|| unknown_subcommand(arguments, entry))
     }
 
     /// Does what [`resolve`](Self::resolve) does for a request whose first word is that of the request
@@ -236,8 +337,7 @@ impl ShortNames {
         // At most a quarter is filled, so a search seldom goes on.
         let mut slots = vec![(0, 0); (commands.len() * 4).next_power_of_two()].into_boxed_slice();
         for entry in commands {
-            if let (Some(name), Ok(id)) = (Self::packed(entry.spec.name.as_bytes()), u16::try_from(entry.id))
-            {
+            if let (Some(name), Ok(id)) = (Self::packed(entry.called.as_bytes()), u16::try_from(entry.id)) {
                 let mut place = Self::place(name, slots.len());
                 while slots[place].0 != 0 {
                     place = (place + 1) & (slots.len() - 1);
@@ -325,7 +425,7 @@ mod tests {
     #[test]
     fn a_name_means_a_command_in_any_case_and_only_as_it_is() {
         let table = crate::engine::command::Commands::new(&crate::commands::groups());
-        let found = |name: &[u8]| table.by_name(name).map(|entry| entry.id);
+        let found = |name: &[u8]| table.by_called(name).map(|entry| entry.id);
         for entry in table.commands() {
             let name = entry.full_name.as_bytes();
             let mixed: Vec<u8> = name

@@ -193,7 +193,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> BatchEnd {
         let mut arguments = recycle(std::mem::take(&mut scratch.arguments));
-        self.plan_all(decoder, buffer, count, &mut arguments, scratch);
+        self.plan_all(decoder, buffer, count, &mut arguments, scratch, client.is_loader);
         let mut batch = self.new_batch();
         client.shared.active_ms.store(u64::MAX, Ordering::Relaxed);
         self.health.workers.begin_batch(client.shared.id, batch.clock_ns);
@@ -228,7 +228,8 @@ impl Server {
         end
     }
 
-    /// Finds the commands and keys of the first `count` requests of the decoder.
+    /// Finds the commands and keys of the first `count` requests of the decoder, `entered` by this server or
+    /// another one or sent by a client.
     fn plan_all<'r>(
         &self,
         decoder: &'r Decoder,
@@ -236,6 +237,7 @@ impl Server {
         count: usize,
         arguments: &mut Vec<&'r [u8]>,
         scratch: &mut Scratch,
+        entered: bool,
     ) {
         scratch.keys.clear();
         scratch.requests.clear();
@@ -252,7 +254,7 @@ impl Server {
                     Ok(before.id)
                 }
                 _ => {
-                    let command = self.plan(words, &mut scratch.keys);
+                    let command = self.plan(words, &mut scratch.keys, entered);
                     let entry = command.as_ref().ok().map(|id| &self.commands.entries()[*id as usize]);
                     before = entry.and_then(|entry| SameCommand::new(entry, words));
                     command
@@ -267,8 +269,14 @@ impl Server {
     }
 
     /// Finds the command of a request, and its keys.
-    fn plan(&self, words: &[&[u8]], keys: &mut Vec<PlannedKey>) -> Result<u32, Box<CommandError>> {
-        let entry = self.commands.resolve_request(words)?;
+    fn plan(
+        &self,
+        words: &[&[u8]],
+        keys: &mut Vec<PlannedKey>,
+        entered: bool,
+    ) -> Result<u32, Box<CommandError>> {
+        let table = &self.commands;
+        let entry = if entered { table.resolve_entered(words)? } else { table.resolve_request(words)? };
         for_each_key(&entry.spec, words, |position| {
             keys.push(PlannedKey {
                 argument: position.argument as u32,
@@ -344,7 +352,7 @@ impl Server {
                 Some(Stop::After(After::CloseNow))
             }
             Err(error) => {
-                self.refuse(client, None, error, out);
+                self.refuse_unresolved(client, error, out);
                 None
             }
         }

@@ -5,7 +5,7 @@ use super::client::Client;
 use super::context::Context;
 use crate::command::keys::{ForeignKeys, KeyAccess, KeySpec, LockPlan, MovingKeys};
 use crate::command::spec::{Category, Channels, Family, Flags, Group, NamedDatabases, Secrets, Spec};
-use crate::command::table::{CommandTable, Entry, Listed};
+use crate::command::table::{CommandTable, Entry, Listed, RenameError};
 use crate::error::{CommandError, CommandResult};
 
 /// A command's function: parses `arguments` (the name is the first), works on the keys that the entry's key
@@ -195,6 +195,14 @@ impl Commands {
         let functions: Box<[Functions]> = commands().chain(subcommands).map(Command::functions).collect();
         assert_eq!(functions.len(), table.entries().len(), "each entry has its functions");
         Self { table, functions }
+    }
+
+    /// Has a command called by another name: see [`CommandTable::rename`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rename(&mut self, old: &[u8], new: &[u8]) -> Result<(), RenameError> {
+        self.table.rename(old, new)
     }
 
     /// The functions of an entry of this table.

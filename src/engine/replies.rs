@@ -10,6 +10,19 @@ use crate::error::CommandError;
 use crate::resp::encode::Reply;
 
 impl Server {
+    /// Refuses a request whose command could not be found or has the wrong number of arguments. Whoever has to
+    /// authenticate first hears only that: which commands there are is not told to strangers.
+    pub(super) fn refuse_unresolved(&self, client: &mut Client, error: &CommandError, out: &mut Vec<u8>) {
+        let entry = match error {
+            CommandError::WrongArity(name) => self.commands.by_full_name(name.as_bytes()),
+            _ => None,
+        };
+        if !entry.is_some_and(|entry| entry.spec.flags.has(Flags::NO_AUTH)) && self.is_barred(client) {
+            return self.refuse(client, entry, &CommandError::NoAuth, out);
+        }
+        self.refuse(client, entry, error, out);
+    }
+
     /// Writes the error of a request that does not run.
     pub(super) fn refuse(
         &self,
@@ -20,11 +33,6 @@ impl Server {
     ) {
         let start = out.len();
         let mut text = error.to_string();
-        let entry = match error {
-            // The table knows the command, and refuses its arguments.
-            CommandError::WrongArity(name) => self.commands.by_full_name(name.as_bytes()),
-            _ => entry,
-        };
         if entry.is_some_and(|entry| entry.spec.flags.has(Flags::RUNS_QUEUE)) {
             if !matches!(error, CommandError::Redirect(..)) {
                 let reason = text.strip_prefix("ERR ").unwrap_or(&text);

@@ -121,6 +121,15 @@ impl Server {
         })
     }
 
+    /// Whether a client has to authenticate before it may do anything else.
+    pub(super) fn is_barred(&self, client: &mut Client) -> bool {
+        if client.rights.is_free(self) || client.is_loader {
+            return false;
+        }
+        self.look_at_rights(client);
+        client.rights.barred
+    }
+
     fn permit_or(
         &self,
         client: &mut Client,
@@ -132,8 +141,7 @@ impl Server {
         if client.rights.is_free(self) || client.is_loader {
             return Ok(());
         }
-        self.look_at_rights(client);
-        if client.rights.barred && !entry.spec.flags.has(Flags::NO_AUTH) {
+        if self.is_barred(client) && !entry.spec.flags.has(Flags::NO_AUTH) {
             return Err(CommandError::NoAuth);
         }
         self.examine(client, entry, arguments).map_err(|denied| {

@@ -251,12 +251,12 @@ fn takes_only_keys(table: &CommandTable, name: &[u8], kinds: &[Kind]) -> bool {
             _ => UNKNOWN,
         });
     }
-    let Some(entry) = table.by_full_name(name) else { return true };
+    let Some(entry) = table.by_called_name(name) else { return true };
     let entry = match words.get(1) {
         // The subcommand of a container has to stand in the source.
         Some(word) if !entry.subcommands.is_empty() => {
             let full = [name, b"|", *word].concat();
-            match table.by_full_name(&full) {
+            match table.by_called_name(&full) {
                 Some(entry) => entry,
                 None => return kinds.first().is_some_and(|kind| matches!(kind, Kind::Literal(_))),
             }

@@ -85,6 +85,7 @@ mod pubsub;
 mod random_transactions;
 mod readonly;
 mod regression;
+mod renamed;
 mod replica;
 mod replica_clients;
 mod replica_faults;

@@ -97,15 +97,21 @@ pub const COMMANDS: &[Command] = &[Command {
 
 fn command(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let server = cx.server;
-    cx.reply.array(server.commands.commands().count());
-    for entry in server.commands.commands() {
+    let shown: Vec<&Entry> = called(server).collect();
+    cx.reply.array(shown.len());
+    for entry in shown {
         describe(cx, entry);
     }
     Ok(())
 }
 
+/// The commands that `rename-command` has not taken away.
+fn called(server: &Server) -> impl Iterator<Item = &Entry> {
+    server.commands.commands().filter(|entry| !entry.called.is_empty())
+}
+
 fn count(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    cx.reply.count(cx.server.commands.commands().count());
+    cx.reply.count(called(cx.server).count());
     Ok(())
 }
 
@@ -116,7 +122,7 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     cx.reply.array(arguments.len() - 2);
     let server = cx.server;
     for name in &arguments[2..] {
-        match server.commands.by_full_name(name) {
+        match server.commands.by_called_name(name) {
             Some(entry) => describe(cx, entry),
             None => cx.reply.null(),
         }
@@ -245,9 +251,9 @@ fn describe_key_spec(reply: &mut Reply<'_>, spec: &KeySpec) {
 fn docs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let server = cx.server;
     let entries: Vec<&Entry> = if arguments.len() == 2 {
-        server.commands.commands().collect()
+        called(server).collect()
     } else {
-        arguments[2..].iter().filter_map(|name| server.commands.by_full_name(name)).collect()
+        arguments[2..].iter().filter_map(|name| server.commands.by_called_name(name)).collect()
     };
     cx.reply.map(entries.len());
     for entry in entries {
@@ -371,12 +377,14 @@ fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Whether COMMAND shows a command. Subcommands that `enable-debug-command` and its like protect are hidden,
-/// as in Valkey: tools that try all commands shown (valkey-benchmark --fuzz) would end the server with them.
+/// Whether COMMAND shows a command: not one that was taken away. Subcommands that `enable-debug-command` and its
+/// like protect are hidden, as in Valkey: tools that try all commands shown (valkey-benchmark --fuzz) would end
+/// the server with them.
 fn is_shown(server: &Server, entry: &Entry) -> bool {
     let container =
         entry.full_name.split_once('|').and_then(|(name, _)| server.commands.by_full_name(name.as_bytes()));
-    container.is_none_or(|container| !container.spec.flags.has(Flags::PROTECTED))
+    let is_protected = container.is_some_and(|container| container.spec.flags.has(Flags::PROTECTED));
+    !is_protected && !container.unwrap_or(entry).called.is_empty()
 }
 
 /// Subcommands that COMMAND shows.

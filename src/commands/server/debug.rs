@@ -220,7 +220,7 @@ pub const COMMANDS: &[Command] = &[Command {
             run: dict_resizing,
             ..subcommand("dict-resizing", 3)
         },
-        help::entry("5.0.0", Group::Server, &[]),
+        Command { flags: FLAGS, ..help::entry("5.0.0", Group::Server, &[]) },
     ],
     ..Command::DEFAULT
 }];

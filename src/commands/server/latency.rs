@@ -99,7 +99,7 @@ fn histogram(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let named: Vec<&Entry> = match &arguments[2..] {
         [] => all.iter().collect(),
         names => {
-            let found = names.iter().filter_map(|name| commands.by_full_name(name));
+            let found = names.iter().filter_map(|name| commands.by_called_name(name));
             // The name of a container stands for its subcommands too.
             found.flat_map(|entry| std::iter::once(entry).chain(&all[entry.subcommands.clone()])).collect()
         }

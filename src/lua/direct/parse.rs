@@ -402,7 +402,7 @@ impl<'a> Parser<'a> {
     fn command(&mut self, protected: bool) -> Option<Expr> {
         let (words, line) = self.arguments()?;
         let entry = match &words[0] {
-            Expr::Text(name) => self.table.by_full_name(name).map(|entry| entry.id),
+            Expr::Text(name) => self.table.by_called_name(name).map(|entry| entry.id),
             _ => None,
         };
         Some(Expr::Call(Box::new(Call { words, entry, protected, line })))

@@ -348,7 +348,7 @@ impl Router<'_> {
             words.clear();
             slots.clear();
             self.decoder.arguments(self.bytes, index, &mut words);
-            let entry = self.server.commands.resolve_request(&words).ok();
+            let entry = self.server.commands.resolve_entered(&words).ok();
             if let Some(entry) = entry.filter(|entry| entry.plain) {
                 let hasher = self.server.keyspace.hasher();
                 for_each_key(&entry.spec, &words, |key| {
