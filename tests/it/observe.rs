@@ -115,21 +115,28 @@ fn arguments_of_the_log_are_cut_and_secrets_hidden() {
     );
 }
 
-/// SLOWLOG has the number of all arguments as one element more than COMMANDLOG.
+/// With `slowlog-entry-newer-fields` SLOWLOG has the number of all arguments as one element more than COMMANDLOG.
 #[test]
 fn how_much_of_a_command_is_kept_can_be_chosen() {
     let server = TestServer::with(&[("slowlog-log-slower-than", "0")]);
+    let mut admin = server.client();
     for mut client in [server.client(), server.client3()] {
         client.check("CONFIG SET slowlog-entry-max-argc 32 slowlog-entry-max-string-len 128", "+OK~");
         let address = client.address().to_string();
-        let check = |client: &mut Client, request: &str, kept: &str, count: usize| {
+        let mut check = |client: &mut Client, request: &str, kept: &str, count: usize| {
             client.value(request);
             let reply = client.raw("SLOWLOG GET 1");
             let id = reply.split(['~', ':']).nth(3).expect("an id").to_owned();
             let took = reply.split(['~', ':']).nth(7).expect("a time").to_owned();
             let who = format!("${}~{address}~$0~~", address.len());
-            assert_eq!(reply, format!("*1~*7~:{id}~:1700000000~:{took}~{kept}{who}:{count}~"), "{request}");
-            let reply = client.raw("COMMANDLOG GET 2 slow");
+            assert_eq!(reply, format!("*1~*6~:{id}~:1700000000~:{took}~{kept}{who}"), "{request}");
+            admin.check("CONFIG SET slowlog-entry-newer-fields yes", "+OK~");
+            // Each request since is an entry, too.
+            let reply = client.raw("SLOWLOG GET 3");
+            let last = reply.rsplit_once("*7~").expect("the older entry").1;
+            assert_eq!(last, format!(":{id}~:1700000000~:{took}~{kept}{who}:{count}~"), "{request}");
+            admin.check("CONFIG SET slowlog-entry-newer-fields no", "+OK~");
+            let reply = client.raw("COMMANDLOG GET 5 slow");
             let last = reply.rsplit_once("*6~").expect("the older entry").1;
             assert_eq!(last, format!(":{id}~:1700000000~:{took}~{kept}{who}"), "{request}");
         };

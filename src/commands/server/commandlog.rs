@@ -2,6 +2,7 @@
 
 use crate::command::{Family, Flags, Group, args};
 use crate::commands::shared::help;
+use crate::config::Directive;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -114,7 +115,8 @@ fn slow_get(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [word] => count(word)?,
         _ => return Err(help::wrong_subcommand(cx, arguments)),
     };
-    reply_latest(cx, LogKind::Slow, count, true)
+    let newer_fields = cx.server.config.flag(Directive::SlowlogEntryNewerFields);
+    reply_latest(cx, LogKind::Slow, count, newer_fields)
 }
 
 fn slow_len(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
@@ -141,8 +143,9 @@ fn count(word: &[u8]) -> Result<usize, CommandError> {
     }
 }
 
-/// Replies with the latest entries. Those of SLOWLOG have one element more, as Redis's have and Valkey's have
-/// not: how many arguments the whole command had, `counted`.
+/// Replies with the latest entries. With `counted` each has one element more than Valkey's: how many arguments
+/// the whole command had. A client that expects six elements need not take seven, so `slowlog-entry-newer-fields`
+/// asks for it.
 fn reply_latest(cx: &mut Context<'_>, kind: LogKind, count: usize, counted: bool) -> CommandResult {
     let entries = cx.server.logs.commandlogs.latest(kind, count);
     let reply = &mut cx.reply;

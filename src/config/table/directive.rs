@@ -205,6 +205,7 @@ pub enum Directive {
     CommandlogSlowExecutionMaxLen,
     SlowlogEntryMaxArgc,
     SlowlogEntryMaxStringLen,
+    SlowlogEntryNewerFields,
     CommandlogRequestLargerThan,
     CommandlogLargeRequestMaxLen,
     CommandlogReplyLargerThan,
@@ -247,7 +248,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 238;
+    pub const COUNT: usize = 239;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

@@ -137,6 +137,14 @@ pub(super) const SPECS: &[Spec] = &[
     )
     .active(),
     spec(
+        D::SlowlogEntryNewerFields,
+        "slowlog-entry-newer-fields",
+        BOOL,
+        "no",
+        "Whether entries of `SLOWLOG GET` have, behind the six elements of Valkey and of Redis up to 8.8, what Redis 8.10 added: how many arguments the whole command had.",
+    )
+    .active(),
+    spec(
         D::CommandlogRequestLargerThan,
         "commandlog-request-larger-than",
         Kind::Integer { min: -1, max: I64_MAX },
