@@ -15,6 +15,7 @@ use crate::config::Directive;
 use crate::replication::{Due, Intake};
 use crate::resp::decode::ProtocolError;
 use crate::shared::client::SharedClient;
+use crate::shared::pause::Purpose;
 
 /// Why a primary's stream is not followed any further.
 #[derive(Debug, Error)]
@@ -126,11 +127,15 @@ impl Applier {
     }
 
     /// Runs the first `count` requests and relays those that ran: data and offset agree whenever the stream is
-    /// held. Returns whether something slow is in the way of the others.
+    /// held. Returns whether something slow is in the way of the others, or a pause (CLIENT PAUSE), which holds up
+    /// the primary as any client.
     fn run_and_relay(&mut self, server: &Server, count: usize) -> Result<bool, Fault> {
         let _stream = server.following.hold_stream();
         if !server.following.is_followed(&self.primary) {
             return Err(Fault::Over);
+        }
+        if server.pause.is_for(Purpose::Client, server.clock.now_ms()) {
+            return Ok(true);
         }
         if server.loading.is_active() {
             // Data are read again (DEBUG RELOAD): what was changed meanwhile would be lost.

@@ -275,14 +275,16 @@ fn addresses(entrance: Entrance, bind: &str, port: u16) -> Result<Vec<(Entrance,
     Ok(all.into_iter().map(|wanted| (entrance, wanted)).collect())
 }
 
-/// Ports to be listened on after `changes`. A port that is not changed stays, also where the system chose it.
+/// Ports to be listened on after `changes`. A port that is not changed stays, also where the system chose it; with
+/// an empty `bind` before there was none.
 fn ports_after(config: &Config, changes: &[Change], present: Ports) -> Ports {
     let changed = |directive| changes.iter().any(|change| change.directive == directive);
-    let port = |directive, present| match changed(directive) {
+    let unbound = changed(Directive::Bind) && config.text(Directive::Bind).trim().is_empty();
+    let port = |directive, present| match changed(directive) || unbound {
         true => config.int_after(changes, directive) as u16,
         false => present,
     };
-    let read_only = match changed(Directive::Port) || changed(Directive::ReadOnlyPort) {
+    let read_only = match changed(Directive::Port) || changed(Directive::ReadOnlyPort) || unbound {
         true => config.read_only_port_after(changes),
         false => present.read_only,
     };

@@ -103,6 +103,11 @@ impl Pause {
         found
     }
 
+    /// Whether a pause for this purpose is in force.
+    pub fn is_for(&self, purpose: Purpose, now_ms: u64) -> bool {
+        self.is_set() && self.of(purpose, now_ms).is_some()
+    }
+
     fn of(&self, purpose: Purpose, now_ms: u64) -> Option<(Scope, u64)> {
         let state = self.states[purpose as usize].load(Ordering::Acquire);
         if state == 0 || state >> 1 <= now_ms {

@@ -190,3 +190,24 @@ fn in_a_transaction_and_often() {
         assert!(!is_open(local(ports[(round + 1) % 2])));
     }
 }
+
+/// A server that began with an empty `bind` listens on its ports once an address is set.
+#[test]
+fn an_address_can_follow_none() {
+    let dir = TempDir::new();
+    let socket = dir.path().join("s.sock");
+    let (port, read_only) = (free_port(), free_port());
+    let server = TestServer::with(&[
+        ("port", &port.to_string()),
+        ("read-only-port", &read_only.to_string()),
+        ("bind", ""),
+        ("unixsocket", &socket.display().to_string()),
+    ]);
+    assert_eq!(server.handle().ports().main, 0);
+    let mut client = Client::unix(&socket);
+    client.check("CONFIG SET bind 127.0.0.1", "+OK~");
+    Client::tcp(local(port)).check("PING", "+PONG~");
+    Client::tcp(local(read_only)).check("PING", "+PONG~");
+    client.check("CONFIG SET bind \"\"", "+OK~");
+    assert!(!is_open(local(port)) && !is_open(local(read_only)));
+}

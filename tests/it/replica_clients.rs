@@ -183,3 +183,31 @@ fn a_writable_replica_ends_its_own_keys() {
     replica.advance_ms(4000);
     client.check("DBSIZE", ":2~");
 }
+
+/// CLIENT PAUSE on a replica holds up its primary's stream as any client, and what came meanwhile is applied
+/// behind it.
+#[test]
+fn a_pause_holds_up_the_stream() {
+    let (primary, replica) = pair(&[]);
+    let mut writer = primary.client();
+    writer.check("SET k 1", "+OK~");
+    catch_up(&primary, &replica);
+    let (mut admin, mut reader) = (replica.client(), replica.client());
+    let before = replica.info("slave_repl_offset");
+    admin.check("CLIENT PAUSE 100000 WRITE", "+OK~");
+    writer.check("SET k 2", "+OK~");
+    let end = primary.info("master_repl_offset");
+    eventually("it has come", || info(&mut admin, "slave_read_repl_offset") == end);
+    assert_eq!(info(&mut admin, "slave_repl_offset"), before);
+    reader.check("GET k", "$1~1~");
+    assert_eq!(info(&mut admin, "master_link_status"), "up");
+    admin.check("CLIENT UNPAUSE", "+OK~");
+    catch_up(&primary, &replica);
+    reader.check("GET k", "$1~2~");
+    // A pause that ends by itself.
+    admin.check("CLIENT PAUSE 1000 ALL", "+OK~");
+    writer.check("SET k 3", "+OK~");
+    replica.advance_ms(1001);
+    catch_up(&primary, &replica);
+    reader.check("GET k", "$1~3~");
+}
