@@ -39,6 +39,8 @@ const NONE: usize = usize::MAX;
 
 static BYTES: [CachePadded<AtomicI64>; COUNTERS] = [const { CachePadded::new(AtomicI64::new(0)) }; COUNTERS];
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of blocks that are set apart.
+static APART: AtomicI64 = AtomicI64::new(0);
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 static COUNTS: AtomicBool = AtomicBool::new(false);
 
@@ -184,6 +186,43 @@ pub fn allocated_bytes() -> Option<u64> {
     Some(sum.max(0) as u64)
 }
 
+/// Bytes of the blocks that are handed out, without those [set apart](set_apart); `None` as above.
+pub fn used_bytes() -> Option<u64> {
+    Some(allocated_bytes()?.saturating_sub(APART.load(Ordering::Relaxed).max(0) as u64))
+}
+
+/// Blocks that [`used_bytes`] leaves out until this is dropped, with what lies in them.
+#[derive(Debug, Default)]
+pub struct Apart(i64);
+
+impl Apart {
+    /// How many bytes they have.
+    pub fn bytes(&self) -> u64 {
+        self.0.max(0) as u64
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        APART.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// Makes something of a fixed size, which belongs to the program rather than to its use, and sets its blocks
+/// apart.
+pub fn set_apart<T>(make: impl FnOnce() -> T) -> (T, Apart) {
+    let own = || match COUNTER.get() {
+        index if index < COUNTERS - 1 => Some(BYTES[index].load(Ordering::Relaxed)),
+        // Other threads count there, too, or nobody does yet.
+        _ => None,
+    };
+    let before = own();
+    let made = make();
+    let bytes = before.zip(own()).map_or(0, |(before, after)| after - before);
+    APART.fetch_add(bytes, Ordering::Relaxed);
+    (made, Apart(bytes))
+}
+
 /// Asks all threads to give back what they have freed: this one does it now, others when they call
 /// [`give_back_if_asked`].
 pub fn ask_back() {
@@ -315,6 +354,24 @@ mod tests {
         assert_eq!(get(), 10_000, "mimalloc's default tells the option from its neighbours");
         configure();
         assert_eq!(get(), COLLECT_EVERY);
+    }
+
+    #[test]
+    fn what_is_set_apart_is_not_used() {
+        let _alone = ONE_AT_A_TIME.lock();
+        let apart = || APART.load(Ordering::Relaxed);
+        let block = Layout::from_size_align(100_000, 8).unwrap();
+        // SAFETY: the block is freed with the layout it was made with.
+        unsafe {
+            Allocator.dealloc(Allocator.alloc(block), block); // Now this thread has a counter.
+            let before = apart();
+            let (pointer, set_apart) = set_apart(|| Allocator.alloc(block));
+            assert_eq!(set_apart.bytes(), 114_688);
+            assert_eq!(apart() - before, 114_688);
+            Allocator.dealloc(pointer, block);
+            drop(set_apart);
+            assert_eq!(apart(), before);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::engine::context::{Context, Origin};
 use crate::engine::transaction::{QueuedRequest, Transaction, Watch};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::access::SlotLock;
+use crate::shared::client::names;
 
 const TRANSACTION: &[Category] = &[Category::Transaction];
 const CONTROL: Flags =
@@ -109,6 +110,7 @@ fn end_transaction(cx: &mut Context<'_>) -> Option<Box<Transaction>> {
 fn watch(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let Watch { keys, wire } = &mut cx.client.watch;
     let wire = wire.get_or_insert_with(Arc::default);
+    let mut bytes = 0;
     // If a watched key has changed already, EXEC fails whatever else happens.
     if !wire.is_tripped() {
         for name in &arguments[1..] {
@@ -117,10 +119,12 @@ fn watch(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                 // An expired key is removed now: its later removal must not count as a change.
                 cx.keys.remove_if_ended(&cx.keys.keyspace.hasher().key(name));
                 cx.server.effects.watches.add(id.clone(), wire);
+                bytes += 2 * name.len() + names::ENTRY_BYTES;
                 keys.insert(id);
             }
         }
         cx.client.shared.watched.store(keys.len(), Ordering::Relaxed);
+        cx.client.shared.name_bytes[names::WATCHED].fetch_add(bytes, Ordering::Relaxed);
     }
     cx.reply.ok();
     Ok(())

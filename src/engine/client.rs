@@ -14,7 +14,7 @@ use crate::command::spec::Flags;
 use crate::replication::Announced;
 use crate::replication::Link;
 use crate::resp::Version;
-use crate::shared::client::{Door, SharedClient};
+use crate::shared::client::{Door, SharedClient, names};
 use crate::shared::ordered::Ordered;
 use crate::shared::settings::Settings;
 use crate::shared::tracker::Tracker;
@@ -215,6 +215,10 @@ impl Client {
         for (shown, count) in self.shared.subscribed.iter().zip(counts) {
             shown.store(count, Ordering::Relaxed);
         }
+        let bytes = subscriptions.channels.memory_bytes()
+            + subscriptions.patterns.memory_bytes()
+            + subscriptions.shard_channels.memory_bytes();
+        self.shared.name_bytes[names::SUBSCRIBED].store(bytes, Ordering::Relaxed);
     }
 
     /// Changes the field sets.

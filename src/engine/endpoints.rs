@@ -3,11 +3,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Server;
 use super::client::Client;
 use crate::config::Directive;
-use crate::shared::client::{Door, SharedClient};
+use crate::shared::client::{Door, SharedClient, names};
 use crate::shared::pubsub::Kind;
 use crate::shared::stats::Counter;
 use crate::worker;
@@ -66,6 +67,7 @@ impl Server {
         client.caching = false;
         if let Some(tracker) = client.tracker.take() {
             self.effects.tracking.end(&tracker);
+            client.shared.name_bytes[names::TRACKED].store(0, Ordering::Relaxed);
         }
     }
 

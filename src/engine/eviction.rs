@@ -139,12 +139,15 @@ impl Server {
     }
 
     /// Disconnects the clients with the most memory until all together are within `maxmemory-clients`.
-    /// Clients with CLIENT NO-EVICT on are spared. Replicas have a limit of their own and do not count.
-    fn evict_clients(&self) {
+    /// Clients with CLIENT NO-EVICT on are spared. Replicas have a limit of their own and do not count. The
+    /// [`Keeper`] does it every few milliseconds, and CLIENT LIST before it looks.
+    pub fn evict_clients(&self) {
         let limit = self.settings.clients_limit();
         if limit == 0 {
             return;
         }
+        // Two at a time would count those twice that both find too large.
+        let _one = self.upkeep.evicting_clients.lock();
         let mut total = 0;
         let mut clients = Vec::new();
         // What a client that is being closed still holds is as good as free: nobody else has to go for it.

@@ -9,7 +9,7 @@ use super::Server;
 pub struct MemoryUse {
     /// Held by the system for this process.
     pub resident: u64,
-    /// Handed out by the allocator.
+    /// Handed out by the allocator, without what is set apart.
     pub allocated: u64,
     /// Largest `allocated` of all looks so far.
     pub peak: u64,
@@ -18,11 +18,11 @@ pub struct MemoryUse {
 }
 
 impl Server {
-    /// What the allocator has handed out, in bytes; what the system holds for the process where the allocator
-    /// does not count.
+    /// What the allocator has handed out, in bytes, without the slots' own tables, which are as large in an
+    /// empty server; what the system holds for the process where the allocator does not count.
     #[inline]
     pub fn used_memory(&self) -> u64 {
-        crate::alloc::allocated_bytes().unwrap_or_else(resident_bytes)
+        crate::alloc::used_bytes().unwrap_or_else(resident_bytes)
     }
 
     /// Reads the present use.

@@ -185,6 +185,8 @@ pub struct Upkeep {
     pub sweeping: parking_lot::Mutex<()>,
     /// Pool of good candidates, kept from one eviction to the next.
     pub evictor: parking_lot::Mutex<Evictor>,
+    /// Held while clients over `maxmemory-clients` are looked for.
+    pub evicting_clients: parking_lot::Mutex<()>,
     /// How long the memory has been over its limit.
     pub time_over: eviction::TimeOver,
     /// Wakes the thread that evicts in the background.
@@ -203,6 +205,7 @@ impl Default for Upkeep {
             aof_flush_sleep_us: AtomicU64::new(0),
             sweeping: parking_lot::Mutex::default(),
             evictor: parking_lot::Mutex::default(),
+            evicting_clients: parking_lot::Mutex::default(),
             time_over: eviction::TimeOver::default(),
             keeper: eviction::KeeperCall::default(),
             memory_peak: AtomicU64::new(0),

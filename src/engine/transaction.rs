@@ -16,6 +16,7 @@ use crate::effects::watch::Tripwire;
 use crate::error::CommandError;
 use crate::keyspace::KeyId;
 use crate::keyspace::access::SlotLock;
+use crate::shared::client::names;
 
 /// Requests between MULTI and EXEC.
 #[derive(Debug, Default)]
@@ -137,5 +138,6 @@ impl Server {
             keys.iter().for_each(|key| self.effects.watches.remove(key, &wire));
         }
         client.shared.watched.store(0, Ordering::Relaxed);
+        client.shared.name_bytes[names::WATCHED].store(0, Ordering::Relaxed);
     }
 }

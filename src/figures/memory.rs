@@ -8,7 +8,7 @@ pub(super) const FIGURES: &[Figure] = &[
     gauge(
         "used_memory",
         Unit::Bytes,
-        "Memory that the allocator has handed out: what maxmemory limits.",
+        "Memory that the allocator has handed out, without mem_slot_tables: what maxmemory limits.",
         |at| at.memory().allocated.into(),
     )
     .export("redis_memory_used_bytes"),
@@ -35,7 +35,7 @@ pub(super) const FIGURES: &[Figure] = &[
     gauge(
         "used_memory_overhead",
         Unit::Bytes,
-        "Memory of the databases' tables, without keys and values.",
+        "Memory of the databases' tables, without keys and values, and used_memory_startup.",
         |at| at.overhead_bytes().into(),
     )
     .export("redis_memory_used_overhead_bytes"),
@@ -179,6 +179,12 @@ pub(super) const REST: &[Figure] = &[
     .export("redis_mem_fragmentation_ratio"),
     gauge("mem_fragmentation_bytes", Unit::Bytes, "used_memory_rss without used_memory.", waste)
         .export("redis_mem_fragmentation_bytes"),
+    gauge(
+        "mem_slot_tables",
+        Unit::Bytes,
+        "Memory of the tables of all slots while they are empty, which used_memory leaves out.",
+        |at| at.server.keyspace.all_made().map(|database| database.fixed_bytes()).sum::<u64>().into(),
+    ),
     gauge(
         "mem_not_counted_for_evict",
         Unit::Bytes,

@@ -206,11 +206,12 @@ impl<'a> Sight<'a> {
         *self.memory.get_or_init(|| self.server.memory_use())
     }
 
-    /// Bytes of the databases' own tables.
+    /// Bytes of the databases' own tables, and of the server as it was made.
     pub fn overhead_bytes(&self) -> u64 {
         *self.overhead_bytes.get_or_init(|| {
             let databases = self.server.keyspace.all_made();
-            databases.map(|database| database.overhead_bytes() as u64).sum()
+            let tables: u64 = databases.map(|database| database.overhead_bytes() as u64).sum();
+            tables + self.server.identity.memory_startup
         })
     }
 

@@ -15,15 +15,13 @@ use super::record::{Record, RecordBox, ValueRef};
 use super::snapshot::{Handover, place_of};
 use super::table::{self, At, SlotTable};
 use super::value::Object;
+use crate::alloc::{self, Apart};
 use crate::primitives::occupancy::Occupancy;
 
 /// A slot's table under its shared lock.
 pub type ReadSlot<'g> = MappedRwLockReadGuard<'g, RawRwLock, SlotTable>;
 /// A slot's table under its exclusive lock.
 pub type WriteSlot<'g> = MappedRwLockWriteGuard<'g, RawRwLock, SlotTable>;
-
-/// Bytes of the block in which a shard keeps its entry.
-const SHARD_BYTES: usize = 128;
 
 /// Addresses for prefetching a slot, kept apart from the slot's table: so that the cache lines of the lock,
 /// the table's header and the bucket can be asked for at once instead of one after the other. At 64 requests
@@ -57,6 +55,8 @@ pub struct Database {
     /// of the slot that it is in, or while nobody else is in the keyspace.
     pub(super) snapshot_position: AtomicU64,
     handover: Arc<Handover>,
+    /// The tables of the slots and their counters, without what keys make them grow by.
+    tables: Apart,
 }
 
 impl Database {
@@ -67,6 +67,11 @@ impl Database {
 
     /// An empty database of a keyspace.
     pub(super) fn of_keyspace(hasher: KeyHasher, physical: u16, handover: Arc<Handover>) -> Self {
+        let (made, tables) = alloc::set_apart(|| Self::with_empty_tables(hasher, physical, handover));
+        Self { tables, ..made }
+    }
+
+    fn with_empty_tables(hasher: KeyHasher, physical: u16, handover: Arc<Handover>) -> Self {
         let counters = || (0..SLOT_COUNT).map(|_| AtomicU32::new(0)).collect();
         let map = DashMap::with_hasher_and_shard_amount(SlotHasher::default(), SLOT_COUNT);
         for slot in 0..SLOT_COUNT {
@@ -93,6 +98,7 @@ impl Database {
             physical,
             snapshot_position: AtomicU64::new(u64::MAX),
             handover,
+            tables: Apart::default(),
         }
     }
 
@@ -225,13 +231,17 @@ impl Database {
         (sum, slots)
     }
 
-    /// Bytes of the tables and counters, without the records. A table that is being changed is left out:
-    /// nobody waits for a figure.
+    /// Bytes of the slots' tables and counters while there are no keys.
+    pub fn fixed_bytes(&self) -> u64 {
+        self.tables.bytes()
+    }
+
+    /// Bytes of the buckets that keys stand in and of the entries of their ends, without the records. A table
+    /// that is being changed is left out: nobody waits for a figure.
     pub fn overhead_bytes(&self) -> usize {
-        let shards = self.map.shards();
         let tables = (0..SLOT_COUNT).filter_map(|slot| self.try_read_slot(slot));
         let tables: usize = tables.map(|table| table.memory_bytes()).sum();
-        tables + size_of_val(shards) + self.expiry.memory_bytes() + SLOT_COUNT * (64 + SHARD_BYTES)
+        tables + self.expiry.memory_bytes()
     }
 
     /// Adds a record whose key is not there. `table` is the slot's, locked exclusively.

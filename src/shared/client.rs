@@ -22,6 +22,18 @@ pub enum Door {
     ReadOnly,
 }
 
+/// Places in [`SharedClient::name_bytes`].
+pub mod names {
+    /// Keys watched.
+    pub const WATCHED: usize = 0;
+    /// Channels and patterns.
+    pub const SUBSCRIBED: usize = 1;
+    /// Prefixes.
+    pub const TRACKED: usize = 2;
+    /// Bytes that a watched key or a prefix takes beside its own, about.
+    pub const ENTRY_BYTES: usize = 96;
+}
+
 /// Messages for a client from other tasks, not yet in its write buffer.
 #[derive(Debug, Default)]
 struct Outbox {
@@ -133,6 +145,9 @@ pub struct SharedClient {
     pub field_set_bytes: AtomicUsize,
     /// Keys watched.
     pub watched: AtomicUsize,
+    /// Bytes of names that it has the server keep: of keys watched, of channels and patterns, of prefixes that are
+    /// tracked.
+    pub name_bytes: [AtomicUsize; 3],
     /// CLIENT TRACKING.
     pub tracker: Mutex<Option<Arc<Tracker>>>,
     outbox: Mutex<Outbox>,
@@ -195,6 +210,7 @@ impl SharedClient {
             queued_bytes: AtomicUsize::new(0),
             field_set_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
+            name_bytes: Default::default(),
             monitor: AtomicBool::new(false),
             replica: AtomicBool::new(false),
             primary: AtomicBool::new(false),
@@ -271,7 +287,7 @@ impl SharedClient {
     }
 
     /// Bytes of memory that it takes: its buffers, what waits for it, what it has queued, its field
-    /// sets.
+    /// sets, the names of what it watches, is subscribed to or tracks.
     pub fn memory_bytes(&self) -> usize {
         let waiting = self.waiter.lock().as_ref().map_or(0, |waiter| waiter.request.memory_bytes());
         let queued = match self.queued.load(Ordering::Relaxed) {
@@ -287,6 +303,7 @@ impl SharedClient {
             + waiting
             + queued
             + self.field_set_bytes.load(Ordering::Relaxed)
+            + self.name_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<usize>()
             + size_of::<Self>()
     }
 

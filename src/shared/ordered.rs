@@ -17,7 +17,12 @@ struct Inner<V> {
     /// Names and values by their place, a number that grows with each addition.
     entries: BTreeMap<u64, (Bytes, V)>,
     next_place: u64,
+    /// Bytes of all names.
+    name_bytes: usize,
 }
+
+/// Bytes that a name takes beside its own, about: its places in the map and in the tree, and its allocation.
+const ENTRY_BYTES: usize = 128;
 
 impl<V> Default for Ordered<V> {
     fn default() -> Self {
@@ -36,6 +41,11 @@ impl<V> Ordered<V> {
         self.0.is_none()
     }
 
+    /// Bytes that names and places take, about.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |inner| inner.name_bytes + inner.entries.len() * ENTRY_BYTES)
+    }
+
     /// Whether the name is there.
     pub fn contains(&self, name: &[u8]) -> bool {
         self.0.as_ref().is_some_and(|inner| inner.places.contains_key(name))
@@ -51,9 +61,11 @@ impl<V> Ordered<V> {
     /// Adds a name that is not there.
     pub fn add(&mut self, name: Bytes, value: V) {
         let inner = self.0.get_or_insert_with(|| {
-            Box::new(Inner { places: HashMap::default(), entries: BTreeMap::new(), next_place: 0 })
+            let (places, entries) = (HashMap::default(), BTreeMap::new());
+            Box::new(Inner { places, entries, next_place: 0, name_bytes: 0 })
         });
         inner.next_place += 1;
+        inner.name_bytes += name.len();
         let before = inner.places.insert(name.clone(), inner.next_place);
         debug_assert!(before.is_none(), "a name is added once");
         inner.entries.insert(inner.next_place, (name, value));
@@ -64,6 +76,7 @@ impl<V> Ordered<V> {
         let inner = self.0.as_mut()?;
         let place = inner.places.remove(name)?;
         let removed = inner.entries.remove(&place);
+        inner.name_bytes -= name.len();
         if inner.entries.is_empty() {
             self.0 = None;
         }
@@ -107,6 +120,8 @@ mod tests {
                     }
                     (false, at) => prop_assert_eq!(ordered.remove(&name), at.map(|at| list.remove(at))),
                 }
+                let bytes = list.iter().map(|(name, _)| name.len() + ENTRY_BYTES).sum::<usize>();
+                prop_assert_eq!(ordered.memory_bytes(), bytes);
                 let shown: Vec<_> = ordered.iter().map(|(name, value)| (name.clone(), *value)).collect();
                 prop_assert_eq!(&shown, &list);
                 prop_assert_eq!((ordered.len(), ordered.is_empty()), (list.len(), list.is_empty()));

@@ -182,6 +182,74 @@ fn clients_that_take_most_are_cut_when_all_take_too_much() {
     assert_eq!(kept.read(), Value::Bulk(vec![b'x'; 9_000_000]));
 }
 
+/// Names of watched keys, channels, patterns and prefixes count as a client's memory, as long as it has them.
+#[test]
+fn names_that_a_client_keeps_are_its_memory() {
+    let server = TestServer::start();
+    let (mut admin, mut client) = (server.client(), server.client3());
+    let id = client.value("CLIENT ID").int();
+    let mut memory = || {
+        let line = admin.raw(&format!("CLIENT LIST ID {id}"));
+        let memory = line.split(' ').find_map(|field| field.strip_prefix("tot-mem=")).expect("a figure");
+        memory.parse::<usize>().expect("a number")
+    };
+    let long = "x".repeat(50_000);
+    client.check("PING", "+PONG~");
+    let before = memory();
+    let took = |memory: usize| (40_000..300_000).contains(&(memory as i64 - before as i64));
+    for (begin, end) in [
+        ("WATCH X", "UNWATCH"),
+        ("SUBSCRIBE X", "UNSUBSCRIBE X"),
+        ("PSUBSCRIBE X", "PUNSUBSCRIBE X"),
+        ("SSUBSCRIBE X", "SUNSUBSCRIBE X"),
+        ("CLIENT TRACKING on BCAST PREFIX X", "CLIENT TRACKING off"),
+    ] {
+        client.value(&begin.replace('X', &long));
+        client.check("PING", "+PONG~");
+        let with = memory();
+        assert!(took(with), "{begin} {before} {with}");
+        client.value(&end.replace('X', &long));
+        client.check("PING", "+PONG~");
+        let without = memory();
+        assert!(!took(without), "{end} {before} {without}");
+    }
+    // And is cut for it.
+    admin.check("CONFIG SET maxmemory-clients 2mb", "+OK~");
+    for number in 0..40 {
+        if client.try_send(&encode(&["WATCH", &format!("{long}{number}")])).is_err() {
+            break;
+        }
+    }
+    eventually("it is cut", || info(&mut admin, "evicted_clients") == "1");
+}
+
+/// CLIENT LIST shows nobody who is over `maxmemory-clients`: they are cut before it looks.
+#[test]
+fn the_list_shows_clients_within_the_limit() {
+    let server = TestServer::start();
+    let mut admin = server.client();
+    admin.check("CLIENT NO-EVICT on", "+OK~");
+    let mut large: Vec<Client> = (0..6).map(|_| server.client()).collect();
+    for (number, client) in large.iter_mut().enumerate() {
+        client.check(&format!("CLIENT SETNAME large{number}"), "+OK~");
+        client.send(b"*2\r\n$4\r\nECHO\r\n$1000000\r\n");
+        client.send(&vec![b'x'; 999_999]);
+    }
+    let shown = |text: String| text.matches("name=large").count();
+    let held = |text: &str| -> Vec<usize> {
+        let figures = text.split(' ').filter_map(|field| field.strip_prefix("tot-mem="));
+        figures.map(|figure| figure.parse().expect("a number")).collect()
+    };
+    eventually("all of it arrived", || {
+        held(&admin.raw("CLIENT LIST")).iter().filter(|bytes| **bytes >= 1_000_000).count() == 6
+    });
+    let all = held(&admin.raw("CLIENT LIST"));
+    let limit = all.iter().max().expect("one") * 3 + 100_000;
+    admin.check(&format!("CONFIG SET maxmemory-clients {limit}"), "+OK~");
+    assert_eq!(shown(admin.raw("CLIENT LIST")), 3);
+    assert_eq!(info(&mut admin, "evicted_clients"), "3");
+}
+
 /// `maxmemory-clients` in percent is a share of `maxmemory`, and no limit while that is 0.
 #[test]
 fn a_share_of_maxmemory_may_be_the_limit_of_clients() {

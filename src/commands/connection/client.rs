@@ -208,6 +208,8 @@ fn info(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn list(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let filter = Filter::parse(cx, &arguments[2..])?;
+    // The list shows nobody who is over the limit and would be gone in a moment.
+    cx.server.evict_clients();
     let now_ms = cx.keys.now_ms;
     let mut text = String::new();
     for client in cx.server.clients.all() {

@@ -9,6 +9,7 @@ use crate::command::args;
 use crate::engine::client_text::redirect_of;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::shared::client::names;
 use crate::shared::tracker::Tracker;
 
 /// The options of CLIENT TRACKING, and the words that are known only to be refused.
@@ -65,6 +66,8 @@ pub fn tracking(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if let Some(before) = before {
         cx.server.effects.tracking.end(&before);
     }
+    let bytes: usize = tracker.prefixes.iter().map(|prefix| prefix.len() + names::ENTRY_BYTES).sum();
+    cx.client.shared.name_bytes[names::TRACKED].store(bytes, Ordering::Relaxed);
     let tracker = Arc::new(tracker);
     cx.server.effects.tracking.begin(&tracker);
     cx.client.tracker = Some(tracker);

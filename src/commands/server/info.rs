@@ -43,6 +43,10 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         (0..keys.keyspace.database_count()).filter_map(of).collect()
     };
     let at = Sight::new(cx.server, Some(&*cx.client), now_ms, &count);
+    if SECTIONS.iter().any(|section| section.name == "memory" && is_shown(section)) {
+        // Before the reply itself takes some.
+        at.memory();
+    }
     let mut text = String::new();
     for section in SECTIONS.iter().filter(|section| is_shown(section)) {
         if !text.is_empty() {

@@ -220,7 +220,8 @@ fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let clients = client_bytes(server) as u64;
     let (backlog, beyond) = server.replication_memory();
     let tables = overhead;
-    overhead += scripts + functions + clients;
+    let startup = server.identity.memory_startup;
+    overhead += scripts + functions + clients + startup;
     let dataset = used.allocated.saturating_sub(overhead);
     let percentage = |part: u64, whole: u64| Figure::Number(ratio(part, whole) * 100.0);
     let waste = used.resident as i64 - used.allocated as i64;
@@ -228,7 +229,7 @@ fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let mut figures = vec![
         named("peak.allocated", Figure::Count(used.peak)),
         named("total.allocated", Figure::Count(used.allocated)),
-        named("startup.allocated", Figure::Count(0)),
+        named("startup.allocated", Figure::Count(startup)),
         named("replication.backlog", Figure::Count(backlog)),
         named("replicas.repl.buffer", Figure::Count(beyond)),
         named("clients.slaves", Figure::Count(0)),
