@@ -12,6 +12,7 @@ use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::key_hash::key_slot;
 use crate::lua::analysis::Reach;
 use crate::lua::control::{ForcedEnd, Place, Start};
 use crate::lua::convert;
@@ -190,6 +191,9 @@ impl ProgramCall<'_> {
         work: impl FnOnce(&mut Context<'_>, &mut Permits) -> Ended,
     ) -> CommandResult {
         let flags = self.program.flags();
+        if flags.no_cluster && cx.server.cluster.is_enabled() {
+            return Err(CommandError::text("ERR Can not run script on cluster, 'no-cluster' flag is set."));
+        }
         if cx.client.out_of_memory && flags.declared && !flags.allow_oom && !flags.no_writes {
             return Err(CommandError::OutOfMemory);
         }
@@ -209,11 +213,14 @@ impl ProgramCall<'_> {
             return Err(CommandError::PrimaryDown);
         }
         let undoable = flags.atomic && !cx.keys.can_undo();
+        let counts = self.key_count > 0 && cx.server.cluster.is_enabled();
+        let first_key = self.arguments.get(3).copied().filter(|_| counts);
         let mut permits = Permits {
             read_only: self.read_only || flags.no_writes,
             allow_oom: flags.allow_oom,
-            cross_slot: flags.allow_cross_slot_keys || !flags.declared && self.key_count == 0,
-            slot: None,
+            // Scripts without flags may reach anywhere, as before there were flags.
+            cross_slot: flags.allow_cross_slot_keys || !flags.declared,
+            slot: first_key.map(key_slot),
             wrote: false,
             ran_write: false,
             reached_too_far: false,

@@ -612,12 +612,25 @@ fn in_a_cluster_a_script_stays_in_its_slot() {
     let reply = eval(&mut client, script, &["{a}1", "{b}2"], &[]).text();
     assert!(reply.starts_with("CROSSSLOT"), "{reply}");
     assert_eq!(eval(&mut client, script, &["{a}1", "{a}2"], &[]).text(), "OK");
-    let script = "redis.call('set', KEYS[1], 'v') return redis.call('get', '{b}x')";
-    let reply = eval(&mut client, script, &["{a}1"], &[]).text();
-    assert!(
-        reply.starts_with("ERR Script attempted to access keys that do not hash to the same slot"),
-        "{reply}"
+    // With flags it stays in the slot of its keys, or of the first that it reaches for.
+    let both = "redis.call('set', '{a}1', 'v') return redis.call('get', '{b}x')";
+    let other = "return redis.call('get', '{b}x')";
+    let refused = "ERR Script attempted to access keys that do not hash to the same slot";
+    for (script, keys) in [(both, &[][..]), (both, &["{a}1"]), (other, &["{a}1"])] {
+        let reply = eval(&mut client, &format!("#!lua\n{script}"), keys, &[]).text();
+        assert!(reply.starts_with(refused), "{reply}");
+        let allowed = format!("#!lua flags=allow-cross-slot-keys\n{script}");
+        assert_eq!(eval(&mut client, &allowed, keys, &[]), Value::Null);
+        assert_eq!(eval(&mut client, script, keys, &[]), Value::Null);
+    }
+    // Scripts and functions that are not for clusters.
+    client.check(
+        "FUNCTION LOAD \"#!lua name=l\\nserver.register_function{function_name='f', callback=function() return 1 end, flags={'no-cluster'}}\"",
+        "$1~l~",
     );
+    for request in ["FCALL f 0", "EVAL \"#!lua flags=no-cluster\\nreturn 1\" 0"] {
+        client.check(request, "-ERR Can not run script on cluster, 'no-cluster' flag is set.~");
+    }
 }
 
 #[test]
