@@ -85,7 +85,6 @@ impl Server {
             Outcome::Paused => return Some(Stop::Paused),
             Outcome::Refused(_) => return None,
         };
-        self.follow_up(batch);
         let reply_bytes = if client.reply_mode == ReplyMode::On { out.len() - start } else { 0 };
         let ends_streak = arrival.ends_streak || after.is_some();
         if self.count_command(failed, arrival.bytes, reply_bytes, batch) || ends_streak {
@@ -99,6 +98,8 @@ impl Server {
             };
             self.conclude(&done, ends_streak, batch);
         }
+        // Once it is counted: what it serves is counted by itself.
+        self.follow_up(batch);
         if !plain {
             self.end_special(client, entry, start, out);
             batch.judged.plain = self.is_plain(client);

@@ -77,7 +77,6 @@ impl Server {
         if done.executed == 0 {
             return 0;
         }
-        self.follow_up(batch);
         self.count_streak(done.executed as u64, done.failures, batch);
         let next = requests.all.get(requests.next + done.executed);
         let ends_streak = next.is_none_or(|next| !next.is_for(entry.id));
@@ -92,6 +91,8 @@ impl Server {
             };
             self.conclude(&last, ends_streak, batch);
         }
+        // Once they are counted: what they serve is counted by itself.
+        self.follow_up(batch);
         done.executed
     }
 

@@ -386,3 +386,42 @@ fn a_monitor_sees_clients_of_the_socket() {
     client.check("PING", "+PONG~");
     monitor.check_next(&format!("+1700000000.000000 [0 unix:{text}] \"PING\"~"));
 }
+
+/// A command that serves a client that waits is counted as itself, as is what it serves, and both are logged.
+#[test]
+fn commands_that_serve_others_are_counted_as_themselves() {
+    let server = TestServer::with(&[("commandlog-execution-slower-than", "0")]);
+    let mut client = server.client();
+    let serve: [&dyn Fn(&mut Client); 4] = [
+        &|client| client.check("LPUSH k v", ":1~"),
+        &|client| {
+            client.send(&[&encode(&["LPUSH", "k", "v"])[..], &encode(&["LPUSH", "other", "v"])].concat());
+            client.check_next(":1~");
+            client.check_next(":1~");
+        },
+        &|client| {
+            client.check("MULTI", "+OK~");
+            client.check("LPUSH k v", "+QUEUED~");
+            client.check("EXEC", "*1~:1~");
+        },
+        &|client| client.check("EVAL \"return redis.call('lpush', KEYS[1], 'v')\" 1 k", ":1~"),
+    ];
+    for (number, serve) in serve.iter().enumerate() {
+        client.check("DEL other", if number == 2 { ":1~" } else { ":0~" });
+        client.check("CONFIG RESETSTAT", "+OK~");
+        client.check("SLOWLOG RESET", "+OK~");
+        let mut waiter = crate::waiting::waiting(&server, "BLPOP k 0");
+        serve(&mut client);
+        waiter.check_next("*2~$1~k~$1~v~");
+        let stats = client.raw("INFO commandstats");
+        let calls = |name: &str| {
+            let line = stats.split(&format!("cmdstat_{name}:calls=")).nth(1).unwrap_or("0,");
+            line.split(',').next().expect("a number").to_owned()
+        };
+        let pushes = if number == 1 { "2" } else { "1" };
+        assert_eq!([calls("lpush"), calls("blpop"), calls("get")], [pushes, "1", "0"], "{number}: {stats}");
+        let logged = client.raw("SLOWLOG GET -1");
+        assert!(logged.contains("~BLPOP~"), "{number}: {logged}");
+        assert!(number > 1 || logged.contains("~LPUSH~"), "{number}: {logged}");
+    }
+}
