@@ -235,7 +235,7 @@ fn a_wait_is_logged_when_it_ends() {
     waiting.check_next("*-1~");
     let logged = log(&mut operator, "large-request");
     let requests: Vec<&str> = logged.iter().map(|(_, request)| request.as_str()).collect();
-    assert_eq!(requests, ["BLPOP list 1", "RPUSH list a", "BLPOP other 1"]);
+    assert_eq!(requests, ["RPUSH list a", "BLPOP list 1", "BLPOP other 1"]);
     let stats = info(&mut operator, "cmdstat_blpop");
     assert!(stats.starts_with("calls=2,"), "{stats}");
     assert!(stats.ends_with(",rejected_calls=0,failed_calls=0"), "{stats}");
