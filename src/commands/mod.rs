@@ -38,6 +38,8 @@ pub fn groups() -> Vec<&'static [Command]> {
         generic::migrate::COMMANDS,
         set::members::COMMANDS,
         set::algebra::COMMANDS,
+        set::expiry::COMMANDS,
+        set::add_ending::COMMANDS,
         hash::fields::COMMANDS,
         hash::number::COMMANDS,
         hash::random::COMMANDS,

@@ -63,8 +63,8 @@ enum What {
         /// invalidates copies.
         cause: Option<Cause>,
     },
-    /// These fields are what the event of this name was about.
-    Fields(&'static str, Vec<Box<[u8]>>),
+    /// These fields or members are what the event of this class and name was about.
+    Fields((EventClass, &'static str), Vec<Box<[u8]>>),
 }
 
 /// What an undoable transaction reports once it is committed.
@@ -218,13 +218,13 @@ impl<'s> ChangeBuffer<'s> {
         }
     }
 
-    /// Reports the fields of a hash that an event was about, which was reported before.
+    /// Reports the fields of a hash or members of a set that an event was about, which was reported before.
     #[inline]
     pub fn fields<'f>(
         &self,
         database: usize,
         key: &HashedKey<'_>,
-        event: &'static str,
+        event: (EventClass, &'static str),
         fields: impl ExactSizeIterator<Item = &'f [u8]> + Clone,
     ) {
         if !self.effects.publishes(KeyspaceEvents::SUBKEYS) || self.is_silent() || fields.len() == 0 {
@@ -347,7 +347,15 @@ impl ChangeSink for ChangeBuffer<'_> {
         words.extend(fields.iter().map(|field| &**field));
         self.enter_own(database, &words);
         self.changed(database, key, EventClass::HASH, "hexpired");
-        self.fields(database, key, "hexpired", fields.iter().map(|field| &**field));
+        self.fields(database, key, (EventClass::HASH, "hexpired"), fields.iter().map(|field| &**field));
+    }
+
+    fn members_ended(&self, database: usize, key: &HashedKey<'_>, members: &[Box<[u8]>]) {
+        let mut words: Vec<&[u8]> = vec![b"SREM", key.bytes];
+        words.extend(members.iter().map(|member| &**member));
+        self.enter_own(database, &words);
+        self.changed(database, key, EventClass::SET, "sexpired");
+        self.fields(database, key, (EventClass::SET, "sexpired"), members.iter().map(|member| &**member));
     }
 
     fn swapped(&self, first: usize, second: usize) {

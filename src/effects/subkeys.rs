@@ -1,23 +1,25 @@
-//! Subkey notifications: messages that say which fields of a hash an event was about, on four kinds of channels.
+//! Subkey notifications: messages that say which fields of a hash or members of a set an event was about, on four
+//! kinds of channels.
 
 use crate::config::KeyspaceEvents;
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 
 use super::Effects;
 
 impl Effects {
-    /// Publishes which fields of a hash an event was about, on the channels that `notify-keyspace-events`
-    /// asks for. Fields are listed with their lengths, as they may hold any byte.
+    /// Publishes which fields of a hash or members of a set an event was about, on the channels that
+    /// `notify-keyspace-events` asks for. They are listed with their lengths, as they may hold any byte.
     #[cold]
     pub(super) fn subkey_event<'f>(
         &self,
         database: usize,
         key: &HashedKey<'_>,
-        event: &'static str,
+        (class, event): (EventClass, &'static str),
         fields: impl Iterator<Item = &'f [u8]> + Clone,
     ) {
         let wanted = self.wanted();
-        if !wanted.contains(KeyspaceEvents::HASH) {
+        if !wanted.contains(class.0) {
             return;
         }
         let now_ms = self.now_ms();

@@ -21,10 +21,10 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A request that is entered behind its command, transaction or script, as one of its own. It says what no
-/// value shows (which entry a producer's id stands for), by a command that replicas may not know: such a
-/// replica loses what it says, and no more, where an unknown request in a transaction would cost it the whole
-/// transaction.
+/// A request that is entered behind its command, transaction or script, as one of its own. It says what values
+/// elsewhere do not show (which entry a producer's id stands for, when members of a set end), by a command that
+/// replicas may not know: such a replica loses what it says, and no more, where an unknown request in a
+/// transaction would cost it the whole transaction.
 #[derive(Clone, Debug)]
 pub struct Note {
     /// The key that it is about.
@@ -37,7 +37,7 @@ pub struct Note {
 }
 
 /// What has become of a [`Note`] at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It is so, and is entered.
     Holds,
@@ -45,6 +45,8 @@ pub enum Standing {
     Passed,
     /// It is about something that is gone.
     Gone,
+    /// It is another way now: these requests are entered in its place.
+    As(Vec<Vec<Box<[u8]>>>),
 }
 
 /// Entries of the command that runs, or of the transaction or script, until its end.
@@ -127,10 +129,10 @@ impl ChangeBuffer<'_> {
     }
 
     /// Appends a note as a request of its own; the locks of what it is about are held.
-    pub fn append_note(&self, note: &Note) {
-        let words: Vec<&[u8]> = note.words.iter().map(|word| &**word).collect();
+    pub fn append_note(&self, database: usize, words: &[Box<[u8]>]) {
+        let words: Vec<&[u8]> = words.iter().map(|word| &**word).collect();
         let mut entries = Entries::default();
-        entries.push(note.key.0, &words);
+        entries.push(database, &words);
         self.told.position.set(self.effects.journal.append(&entries));
     }
 

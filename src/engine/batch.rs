@@ -430,6 +430,8 @@ impl Server {
         self.stats.add(crate::worker::current(), Counter::KeyspaceHits, batch.counts.hits.get());
         self.stats.add(crate::worker::current(), Counter::KeyspaceMisses, batch.counts.misses.get());
         self.stats.add(crate::worker::current(), Counter::ExpiredKeys, batch.counts.expired.get());
+        let expired_members = batch.counts.expired_members.get();
+        self.stats.add(crate::worker::current(), Counter::ExpiredMembers, expired_members);
         self.stats.add(crate::worker::current(), Counter::Changes, batch.dirty);
     }
 }

@@ -270,7 +270,18 @@ impl<'a> Context<'a> {
         event: &'static str,
         fields: impl ExactSizeIterator<Item = &'f [u8]> + Clone,
     ) {
-        self.changes.fields(self.keys.database, key, event, fields);
+        self.changes.fields(self.keys.database, key, (EventClass::HASH, event), fields);
+    }
+
+    /// Publishes the members of a set that an event was about, which was told before.
+    #[inline]
+    pub fn tell_members<'m>(
+        &self,
+        key: &HashedKey<'_>,
+        event: &'static str,
+        members: impl ExactSizeIterator<Item = &'m [u8]> + Clone,
+    ) {
+        self.changes.fields(self.keys.database, key, (EventClass::SET, event), members);
     }
 
     /// Deletes a key that a command emptied, with the `del` event; the change itself was told already.

@@ -83,7 +83,7 @@ impl<'a> Context<'a> {
     #[inline(never)]
     fn run_journaled(&mut self, run: Handler, arguments: &[&[u8]]) -> CommandResult {
         let (database, dirty, entered) = (self.keys.database, self.dirty, self.changes.entered());
-        let seen_ended = self.keys.seen_ended();
+        let (seen_ended, left_out) = (self.keys.seen_ended(), self.keys.left_out());
         let result = run(self, arguments);
         if self.dirty != dirty && self.changes.entered() == entered {
             // What the command took for absent is absent where it is repeated.
@@ -91,8 +91,12 @@ impl<'a> Context<'a> {
             self.keys.for_each_seen_ended(seen_ended, |database, key| {
                 self.changes.enter(database, &[word, key]);
             });
+            self.keys.for_each_left_out(left_out, |database, key, members| {
+                self.changes.enter(database, &[&[b"SREM", key], members].concat());
+            });
             self.changes.enter(database, arguments);
         }
+        self.keys.forget_left_out(left_out);
         if self.origin == Origin::Client {
             self.append_told();
         }
@@ -109,16 +113,23 @@ impl<'a> Context<'a> {
         let standings: Vec<Standing> = notes.iter().map(|note| self.standing(note)).collect();
         let mut held = HashSet::new();
         let mut kept = Vec::new();
-        for (note, standing) in notes.iter().zip(standings).rev() {
+        for (note, standing) in notes.iter().zip(&standings).rev() {
             let about = (&note.key, &note.words[0]);
-            if standing == Standing::Holds {
-                held.insert(about);
-                kept.push(note);
-            } else if standing == Standing::Passed && held.contains(&about) {
-                kept.push(note);
+            match standing {
+                Standing::Holds => {
+                    held.insert(about);
+                    kept.push((note, std::slice::from_ref(&note.words)));
+                }
+                Standing::Passed if held.contains(&about) => {
+                    kept.push((note, std::slice::from_ref(&note.words)));
+                }
+                Standing::Passed | Standing::Gone => {}
+                Standing::As(requests) => kept.push((note, requests)),
             }
         }
-        kept.iter().rev().for_each(|note| self.changes.append_note(note));
+        for (note, requests) in kept.iter().rev() {
+            requests.iter().for_each(|words| self.changes.append_note(note.key.0, words));
+        }
     }
 
     /// What has become of a note.

@@ -9,7 +9,7 @@ use super::Server;
 use crate::keyspace::sweep::{self, Swept};
 use crate::shared::stats::Counter;
 
-/// Most keys and fields removed in one pass, before the gate of the keyspace is left.
+/// Most keys, fields and members removed in one pass, before the gate of the keyspace is left.
 const BUDGET: u64 = 256;
 
 /// Sleeps no shorter than this between passes: so many keys due within it are removed together.
@@ -79,7 +79,7 @@ impl Server {
         self.settings.import_mode() || self.pause.in_force(now_ms).is_some() || self.loading.is_active()
     }
 
-    /// Removes everything that is due now. Returns the number of keys and fields.
+    /// Removes everything that is due now. Returns the number of keys, fields and members.
     pub fn expire_due(&self) -> u64 {
         // One sweep at a time: when this call returns, no other sweep has a key half removed.
         let _turn = self.upkeep.sweeping.lock();
@@ -95,17 +95,18 @@ impl Server {
         loop {
             self.answer(&self.health.sweeper);
             let mut batch = self.new_batch();
-            let Swept { expired, expired_fields, lag_max_ms, more } =
-                sweep::expire_due(&self.keyspace, &batch.changes, self.clock.now_ms(), BUDGET);
+            let swept = sweep::expire_due(&self.keyspace, &batch.changes, self.clock.now_ms(), BUDGET);
+            let Swept { expired, expired_fields, expired_members, lag_max_ms, more } = swept;
             if batch.changes.any_ready() {
                 self.serve_waiting(&mut batch);
                 self.account_batch(&mut batch);
             }
-            let ended = expired + expired_fields;
+            let ended = swept.removed();
             if ended > 0 {
                 total += ended;
                 self.stats.add(crate::worker::NONE, Counter::ExpiredKeys, expired);
                 self.stats.add(crate::worker::NONE, Counter::ExpiredFields, expired_fields);
+                self.stats.add(crate::worker::NONE, Counter::ExpiredMembers, expired_members);
                 self.stats.expiry_lag(lag_max_ms);
                 self.count_changes(ended);
             }

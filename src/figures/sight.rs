@@ -70,7 +70,7 @@ impl DatabaseCounts {
             number,
             volatile: database.volatile_len(),
             average_ttl_ms: database.average_ttl_ms(now_ms),
-            field_ends: database.field_ends_len(),
+            field_ends: database.field_ends_len() + database.member_ends_len(),
             ..Self::default()
         };
         for keys in (0..SLOT_COUNT).map(|slot| database.slot_len(slot)) {

@@ -99,6 +99,13 @@ pub(super) const KEYS: &[Figure] = &[
         at.sum(Counter::ExpiredFields).into()
     })
     .export("kvarts_expired_fields_total"),
+    counter(
+        "expired_set_members",
+        Unit::None,
+        "Members of sets removed because their time was over.",
+        |at| at.sum(Counter::ExpiredMembers).into(),
+    )
+    .export("kvarts_expired_set_members_total"),
     constant(
         "expired_stale_perc",
         Unit::Percent,

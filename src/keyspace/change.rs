@@ -51,6 +51,9 @@ pub trait ChangeSink {
     /// Fields of the hash under `key` ended and were removed, which is an event of its own.
     fn fields_ended(&self, database: usize, key: &HashedKey<'_>, fields: &[Box<[u8]>]);
 
+    /// Members of the set under `key` ended and were removed, which is an event of its own.
+    fn members_ended(&self, database: usize, key: &HashedKey<'_>, members: &[Box<[u8]>]);
+
     /// The database with this number was flushed, or, for a client of that database, `all` of them. Nothing
     /// else is in the keyspace.
     fn flushed(&self, database: usize, all: bool);

@@ -1,7 +1,7 @@
 //! One database: a dashmap whose shards are the cluster slots, and the counters of each slot.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::{DashMap, RawRwLock};
 use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
@@ -45,7 +45,9 @@ pub struct Database {
     volatile: Box<[AtomicU32]>,
     /// For each slot: hashes with at least one volatile field.
     field_ends: Box<[AtomicU32]>,
-    /// Expiries of keys and fields.
+    /// Sets with at least one volatile member, in all slots.
+    member_ends: AtomicUsize,
+    /// Expiries of keys, fields and members.
     pub expiry: ExpiryIndex,
     /// Readers of big values, see [`readers`](super::readers).
     pub readers: PieceReaders,
@@ -93,6 +95,7 @@ impl Database {
             keys: counters(),
             volatile: counters(),
             field_ends: counters(),
+            member_ends: AtomicUsize::new(0),
             expiry: ExpiryIndex::new(),
             readers: PieceReaders::default(),
             physical,
@@ -192,6 +195,11 @@ impl Database {
         self.field_ends.iter().map(|count| count.load(Ordering::Relaxed) as usize).sum()
     }
 
+    /// Number of sets with at least one volatile member, in all slots.
+    pub fn member_ends_len(&self) -> usize {
+        self.member_ends.load(Ordering::Relaxed)
+    }
+
     /// The key of some hash with a volatile field, of the first slot that has one.
     pub fn key_with_field_ends(&self) -> Option<Vec<u8>> {
         let mut slots = (0..SLOT_COUNT).filter(|slot| self.field_ends[*slot].load(Ordering::Relaxed) > 0);
@@ -258,8 +266,8 @@ impl Database {
             add(&self.volatile[slot], 1);
             self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot));
         }
-        if let Some(at_ms) = field_end_ms(&record) {
-            add(&self.field_ends[slot], 1);
+        if let Some((holder, at_ms)) = element_end(&record) {
+            self.count_holder(slot, holder, true);
             self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot));
         }
         table::insert_new(table, key.hash, record, self.hasher())
@@ -344,6 +352,7 @@ impl Database {
     pub fn clear(&self, mut taken: impl FnMut(usize, SlotTable)) -> usize {
         let mut removed = 0;
         self.readers.tell(None);
+        self.member_ends.store(0, Ordering::Relaxed);
         for slot in 0..SLOT_COUNT {
             let mut table = self.write_slot(slot);
             removed += table.len();
@@ -373,6 +382,7 @@ impl Database {
         self.volatile[slot].store(volatile as u32, Ordering::Relaxed);
         let field_ends = table::iter(&old).filter(|record| field_end_ms(record).is_some()).count();
         self.field_ends[slot].store(field_ends as u32, Ordering::Relaxed);
+        self.member_ends.fetch_add(volatile_sets(&old), Ordering::Relaxed);
         *table = old;
         self.rebuild_expiry(&table, slot);
         self.expiry.publish(slot);
@@ -389,7 +399,7 @@ impl Database {
             let replacements: Vec<RecordBox> = table::iter(&table).filter_map(&mut replace).collect();
             for replacement in replacements {
                 let hash = self.hasher().hash(replacement.key());
-                let after = field_end_ms(&replacement);
+                let after = element_end(&replacement);
                 let Some(at) = table::locate(&table, &HashedKey { bytes: replacement.key(), hash }) else {
                     continue;
                 };
@@ -401,7 +411,7 @@ impl Database {
                 let old = std::mem::replace(&mut *place, replacement);
                 drop(place);
                 let key = HashedKey { bytes: old.key(), hash };
-                self.note_field_ends(&table, &key, field_end_ms(&old), after);
+                self.note_element_ends(&table, &key, element_end(&old), after);
             }
         }
     }
@@ -422,7 +432,8 @@ impl Database {
         Some(record)
     }
 
-    /// Removes one key that is due at `now_ms` in this slot, or up to `fields_max` due fields of one hash.
+    /// Removes one key that is due at `now_ms` in this slot, or up to `elements_max` due fields of one hash or
+    /// members of one set.
     /// `table` is the slot's, locked exclusively. Returns `None` when nothing more is due, and then publishes
     /// the slot's next time.
     pub fn pop_due(
@@ -430,7 +441,7 @@ impl Database {
         table: &mut SlotTable,
         slot: usize,
         now_ms: u64,
-        fields_max: usize,
+        elements_max: usize,
     ) -> Option<Ended> {
         while let Some((_, fingerprint)) = self.expiry.pop_due(slot, now_ms) {
             let hash = super::key_hash::hash_of_parts(slot, fingerprint);
@@ -446,24 +457,26 @@ impl Database {
             let is_volatile = |record: &Record| next_end_ms(record).is_some() && same_key(record);
             let Some(record) = table::find_where_mut(table, hash, is_volatile) else { continue };
             self.about_to_change(hash, record);
-            let had_field_ends = field_end_ms(record).is_some();
-            let ended = take_fields(record, now_ms, fields_max);
-            if had_field_ends && field_end_ms(record).is_none() {
-                sub(&self.field_ends[slot], 1);
+            let before = element_end(record);
+            let ended = take_elements(record, now_ms, elements_max);
+            if let Some((holder, _)) = before
+                && element_end(record).is_none()
+            {
+                self.count_holder(slot, holder, false);
             }
-            // Fields that end later, and a key whose expiry was pushed back since the entry was made, are
+            // Elements that end later, and a key whose expiry was pushed back since the entry was made, are
             // entered with their present time.
             if let Some(at_ms) = next_end_ms(record) {
                 self.expiry.add(slot, at_ms, fingerprint, usize::MAX / 4);
             }
-            if let Some(EndedFields { due_ms, fields, is_empty }) = ended {
+            if let Some(EndedElements { holder, due_ms, elements, is_empty }) = ended {
                 let key = record.key().into();
                 let emptied =
                     if is_empty { table::remove_where(table, hash, |record| same_key(record)) } else { None };
                 if let Some(record) = &emptied {
                     self.forget(slot, record);
                 }
-                return Some(Ended::Fields { key, due_ms, fields, emptied });
+                return Some(Ended::Elements { holder, key, due_ms, elements, emptied });
             }
         }
         table::shrink_if_sparse(table, self.hasher());
@@ -471,25 +484,38 @@ impl Database {
         None
     }
 
-    /// Counts and indexes a change of the earliest expiry of a hash's fields, from `before` to `after`. The
-    /// record is in `table`, locked exclusively.
-    pub fn note_field_ends(
+    /// Counts and indexes a change of the earliest expiry of a hash's fields or a set's members, from `before`
+    /// to `after`. The record is in `table`, locked exclusively.
+    pub fn note_element_ends(
         &self,
         table: &SlotTable,
         key: &HashedKey<'_>,
-        before: Option<u64>,
-        after: Option<u64>,
+        before: Option<ElementEnd>,
+        after: Option<ElementEnd>,
     ) {
         let slot = key.slot();
-        match (before, after) {
-            (None, Some(_)) => add(&self.field_ends[slot], 1),
-            (Some(_), None) => sub(&self.field_ends[slot], 1),
-            _ => {}
+        if before.map(|(holder, _)| holder) != after.map(|(holder, _)| holder) {
+            if let Some((holder, _)) = before {
+                self.count_holder(slot, holder, false);
+            }
+            if let Some((holder, _)) = after {
+                self.count_holder(slot, holder, true);
+            }
         }
-        if let Some(at_ms) = after.filter(|at_ms| before.is_none_or(|before| *at_ms < before))
+        if let Some((_, at_ms)) = after.filter(|(_, at_ms)| before.is_none_or(|(_, before)| *at_ms < before))
             && self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot))
         {
             self.rebuild_expiry(table, slot);
+        }
+    }
+
+    /// Counts a collection of which elements end from now on, or do no more.
+    fn count_holder(&self, slot: usize, holder: Holder, is_new: bool) {
+        match (holder, is_new) {
+            (Holder::Hash, true) => add(&self.field_ends[slot], 1),
+            (Holder::Hash, false) => sub(&self.field_ends[slot], 1),
+            (Holder::Set, true) => drop(self.member_ends.fetch_add(1, Ordering::Relaxed)),
+            (Holder::Set, false) => drop(self.member_ends.fetch_sub(1, Ordering::Relaxed)),
         }
     }
 
@@ -525,41 +551,74 @@ impl Database {
         if record.expire_at_ms().is_some() {
             sub(&self.volatile[slot], 1);
         }
-        if field_end_ms(record).is_some() {
-            sub(&self.field_ends[slot], 1);
+        if let Some((holder, _)) = element_end(record) {
+            self.count_holder(slot, holder, false);
         }
     }
 }
+
+/// What has elements that end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A hash, of which fields end.
+    Hash,
+    /// A set, of which members end.
+    Set,
+}
+
+/// What has elements that end, and when the first does, in milliseconds of Unix time.
+pub type ElementEnd = (Holder, u64);
 
 /// What [`Database::pop_due`] removed.
 #[derive(Debug)]
 pub enum Ended {
     /// A key's record.
     Key(RecordBox),
-    /// Fields of a hash.
-    Fields {
-        /// The hash's key.
+    /// Fields of a hash, or members of a set.
+    Elements {
+        /// Of what.
+        holder: Holder,
+        /// The key of the hash or set.
         key: Box<[u8]>,
-        /// Earliest expiry of these fields, in milliseconds of Unix time.
+        /// Earliest expiry of these elements, in milliseconds of Unix time.
         due_ms: u64,
-        /// Their names.
-        fields: Vec<Box<[u8]>>,
-        /// The hash's record if no field is left; it is removed too.
+        /// The fields' names, or the members.
+        elements: Vec<Box<[u8]>>,
+        /// The record of the hash or set if nothing is left in it; it is removed too.
         emptied: Option<RecordBox>,
     },
 }
 
-struct EndedFields {
+struct EndedElements {
+    holder: Holder,
     due_ms: u64,
-    fields: Vec<Box<[u8]>>,
+    elements: Vec<Box<[u8]>>,
     is_empty: bool,
 }
 
-fn take_fields(record: &mut Record, now_ms: u64, max: usize) -> Option<EndedFields> {
-    let Some(Object::Hash(hash)) = record.object_mut() else { return None };
-    let due_ms = hash.next_expiry_ms().filter(|at_ms| *at_ms <= now_ms)?;
-    let fields = hash.take_expired(now_ms, max);
-    Some(EndedFields { due_ms, fields, is_empty: hash.is_empty() })
+fn take_elements(record: &mut Record, now_ms: u64, max: usize) -> Option<EndedElements> {
+    let (holder, due_ms) = element_end(record).filter(|(_, at_ms)| *at_ms <= now_ms)?;
+    let (elements, is_empty) = match record.object_mut()? {
+        Object::Hash(hash) => (hash.take_expired(now_ms, max), hash.is_empty()),
+        Object::Set(set) => (set.take_expired(now_ms, max), set.is_empty()),
+        _ => return None,
+    };
+    Some(EndedElements { holder, due_ms, elements, is_empty })
+}
+
+/// Number of sets in a slot's table of which members end.
+fn volatile_sets(table: &SlotTable) -> usize {
+    table::iter(table).filter(|record| matches!(element_end(record), Some((Holder::Set, _)))).count()
+}
+
+/// The earliest expiry of a hash's fields or a set's members.
+#[inline]
+pub fn element_end(record: &Record) -> Option<ElementEnd> {
+    match record.value() {
+        ValueRef::Object(Object::Hash(hash)) => hash.next_expiry_ms().map(|at_ms| (Holder::Hash, at_ms)),
+        ValueRef::Object(Object::Set(set)) => set.next_expiry_ms().map(|at_ms| (Holder::Set, at_ms)),
+        _ => None,
+    }
 }
 
 /// Earliest expiry of a hash's fields; `None` where no field has one.
@@ -571,11 +630,11 @@ pub fn field_end_ms(record: &Record) -> Option<u64> {
     }
 }
 
-/// Earliest expiry of a key or of its fields.
+/// Earliest expiry of a key or of its elements.
 fn next_end_ms(record: &Record) -> Option<u64> {
-    match (record.expire_at_ms(), field_end_ms(record)) {
-        (Some(key), Some(field)) => Some(key.min(field)),
-        (key, field) => key.or(field),
+    match (record.expire_at_ms(), element_end(record)) {
+        (Some(key), Some((_, element))) => Some(key.min(element)),
+        (key, element) => key.or(element.map(|(_, at_ms)| at_ms)),
     }
 }
 

@@ -251,6 +251,8 @@ mod tests {
 
         fn fields_ended(&self, _: usize, _: &HashedKey<'_>, _: &[Box<[u8]>]) {}
 
+        fn members_ended(&self, _: usize, _: &HashedKey<'_>, _: &[Box<[u8]>]) {}
+
         fn flushed(&self, _: usize, _: bool) {}
 
         fn swapped(&self, _: usize, _: usize) {}

@@ -1,8 +1,8 @@
-//! Active expiry: removes keys and fields that are due, a bounded share at a time.
+//! Active expiry: removes keys, fields and members that are due, a bounded share at a time.
 
 use super::Keyspace;
 use super::change::{ChangeSink, EventClass};
-use super::database::{Database, Ended};
+use super::database::{Database, Ended, Holder};
 use super::key_hash::HashedKey;
 use super::reaper::FreeReason;
 use super::record::{RecordBox, is_expired};
@@ -15,13 +15,22 @@ pub struct Swept {
     pub expired: u64,
     /// Fields removed from hashes.
     pub expired_fields: u64,
+    /// Members removed from sets.
+    pub expired_members: u64,
     /// Longest time between an expiry and its removal, in milliseconds.
     pub lag_max_ms: u64,
     /// Whether something due was left when the share was used up.
     pub more: bool,
 }
 
-/// Removes up to about `budget` keys and fields that ended at or before `now_ms` (milliseconds of Unix time),
+impl Swept {
+    /// Number of keys, fields and members removed.
+    pub fn removed(&self) -> u64 {
+        self.expired + self.expired_fields + self.expired_members
+    }
+}
+
+/// Removes up to about `budget` keys, fields and members that ended at or before `now_ms` (milliseconds of Unix time),
 /// and tells `changes` of each under its slot's lock.
 pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, budget: u64) -> Swept {
     let mut swept = Swept::default();
@@ -34,7 +43,7 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
         database.expiry.for_each_due(now_ms, |slot| {
             // A script may hold the slot for seconds: the slot is left for the next pass then.
             let Some(mut table) = database.write_slot_unless(slot, || true) else { return true };
-            while let left @ 1.. = budget.saturating_sub(swept.expired + swept.expired_fields) {
+            while let left @ 1.. = budget.saturating_sub(swept.removed()) {
                 let Some(ended) = database.pop_due(&mut table, slot, now_ms, left as usize) else {
                     return true;
                 };
@@ -45,10 +54,18 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
                         tell_and_free(keyspace, database, number, changes, record);
                         due_ms
                     }
-                    Ended::Fields { key, due_ms, fields, emptied } => {
-                        swept.expired_fields += fields.len() as u64;
+                    Ended::Elements { holder, key, due_ms, elements, emptied } => {
                         let key = database.hasher().key(&key);
-                        changes.fields_ended(number, &key, &fields);
+                        match holder {
+                            Holder::Hash => {
+                                swept.expired_fields += elements.len() as u64;
+                                changes.fields_ended(number, &key, &elements);
+                            }
+                            Holder::Set => {
+                                swept.expired_members += elements.len() as u64;
+                                changes.members_ended(number, &key, &elements);
+                            }
+                        }
                         if let Some(record) = emptied {
                             changes.changed(number, &key, EventClass::GENERIC, "del");
                             keyspace.reaper.discard(record, FreeReason::Expired);

@@ -146,7 +146,7 @@ impl Object {
     pub fn free_effort(&self) -> usize {
         match self {
             Object::Text(_) => 1,
-            Object::Set(set) => set.len(),
+            Object::Set(set) => set.at(0).len(),
             Object::Hash(hash) => hash.len(),
             Object::List(list) => list.len(),
             Object::Zset(zset) => zset.len(),

@@ -17,7 +17,7 @@ pub(crate) mod write;
 mod ziplist;
 mod zipmap;
 
-use crate::keyspace::record::{Record, RecordBox};
+use crate::keyspace::record::{Record, RecordBox, ValueRef};
 use crate::keyspace::value::Object;
 use crate::types::hash::HashLimits;
 use crate::types::list::ListLimits;
@@ -137,7 +137,7 @@ pub mod kind {
 pub enum Nothing {
     /// A collection without elements, which some old versions of Redis wrote.
     Empty,
-    /// A hash all of whose fields have ended.
+    /// A hash or set all of whose fields or members have ended.
     Ended,
 }
 
@@ -211,11 +211,24 @@ fn text_record(key: &[u8], text: &[u8], expire_at_ms: Option<u64>) -> RecordBox 
     }
 }
 
-/// Encodes a record's value as DUMP's payload. Expired fields of a hash that were not removed yet are written
-/// with their expiries, as on Valkey.
+/// Encodes a record's value as DUMP's payload, with all that it holds, ended or not.
 pub fn dump(record: &Record) -> Vec<u8> {
+    dump_at(record, 0)
+}
+
+/// Encodes a record's value as it is at a time (milliseconds of Unix time). Expired fields of a hash that were
+/// not removed yet are written with their expiries, as on Valkey. A set's members are written without expiries,
+/// which no payload can hold, so those that have ended are left out.
+pub fn dump_at(record: &Record, now_ms: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    let version = write::value(record, &mut out);
+    let version = match record.value() {
+        ValueRef::Object(Object::Set(set)) if set.has_ended(now_ms) => {
+            out.push(kind::SET);
+            write::members(set.at(now_ms), &mut out);
+            VERSION
+        }
+        _ => write::value(record, &mut out),
+    };
     sign(version, &mut out);
     out
 }
@@ -275,7 +288,6 @@ mod old_forms;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyspace::record::ValueRef;
     use crate::types::hash::Hash;
     use crate::types::list::{End, List};
     use crate::types::set::Set;
@@ -355,9 +367,9 @@ mod tests {
 
             let record = Record::new_object(b"k", Object::Set(set), None);
             let Restored::Object(Object::Set(back)) = round(&record) else { panic!("a set") };
-            prop_assert!(elements.iter().all(|element| back.contains(element)));
+            prop_assert!(elements.iter().all(|element| back.at(0).contains(element)));
             let ValueRef::Object(Object::Set(set)) = record.value() else { panic!("a set") };
-            prop_assert_eq!(back.len(), set.len());
+            prop_assert_eq!(back.at(0).len(), set.at(0).len());
 
             let record = Record::new_object(b"k", Object::Hash(hash), None);
             let Restored::Object(Object::Hash(back)) = round(&record) else { panic!("a hash") };

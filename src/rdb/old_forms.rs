@@ -11,7 +11,7 @@ fn shown(restored: Result<Restored, RestoreError>) -> Result<Vec<Vec<u8>>, Resto
         Restored::Text(text) => vec![text],
         Restored::Object(Object::List(list)) => list.iter().map(|element| element.to_vec()).collect(),
         Restored::Object(Object::Set(set)) => {
-            let mut members: Vec<_> = set.iter().map(|member| member.to_vec()).collect();
+            let mut members: Vec<_> = set.at(0).iter().map(|member| member.to_vec()).collect();
             members.sort();
             members
         }

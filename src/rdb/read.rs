@@ -24,7 +24,7 @@ pub enum Decoded {
     Value(Restored),
     /// A collection without elements, which some old versions of Redis wrote.
     Empty,
-    /// A hash all of whose fields have ended.
+    /// A hash or set all of whose fields or members have ended.
     Ended,
 }
 
@@ -197,6 +197,42 @@ fn set(kind: u8, reader: &mut Reader<'_>, limits: &Limits) -> Read<Option<Set>> 
         }
     }
     Ok(set)
+}
+
+/// Reads a set, beside which stands when each member ends (`ends`, see
+/// [`member_ends`](super::write::member_ends)); members that ended before `past_ms` are left out.
+pub fn set_with_ends(
+    kind: u8,
+    bytes: &[u8],
+    ends: &[u8],
+    limits: &Limits,
+    past_ms: u64,
+) -> Read<Option<Set>> {
+    if kind != kind::SET {
+        return Err(RestoreError::Format);
+    }
+    let mut reader = Reader { bytes, string_max: limits.string_max };
+    let (count, (ends, rest)) = (reader.count()?, ends.as_chunks::<8>());
+    if ends.len() != count || !rest.is_empty() {
+        return Err(RestoreError::Format);
+    }
+    let mut set = None;
+    for end in ends {
+        let member = reader.text()?;
+        let end_ms = u64::try_from(i64::from_le_bytes(*end)).ok();
+        // The time 0 is over whatever the time is, and a set has no member that ends then.
+        if end_ms.is_some_and(|end_ms| end_ms < past_ms.max(1)) {
+            continue;
+        }
+        let set = set.get_or_insert_with(|| Set::new_for(&member, &limits.set, count));
+        if !set.add(&member, &limits.set) {
+            return Err(RestoreError::Format);
+        }
+        if let Some(end_ms) = end_ms {
+            set.set_expire(&member, end_ms);
+        }
+    }
+    if reader.bytes.is_empty() { Ok(set) } else { Err(RestoreError::Format) }
 }
 
 /// Reads a set of integers: width in bytes and count, four bytes each, then numbers in rising order; all

@@ -5,6 +5,7 @@ use super::{VERSION, VERSION_MAX, kind, stream};
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 use crate::types::hash::Hash;
+use crate::types::set::{Live, Set};
 
 /// Writes type and value. Returns the version that a reader has to know.
 pub fn value(record: &Record, out: &mut impl Output) -> u16 {
@@ -38,10 +39,7 @@ pub fn body(record: &Record, kind: u8, out: &mut impl Output) {
             length(list.len(), out.bytes());
             list.iter().for_each(|element| out.string(&element.joined()));
         }
-        ValueRef::Object(Object::Set(set)) => {
-            length(set.len(), out.bytes());
-            set.iter().for_each(|member| out.string(&member));
-        }
+        ValueRef::Object(Object::Set(set)) => members(set.at(0), out),
         ValueRef::Object(Object::Zset(zset)) => {
             length(zset.len(), out.bytes());
             for (member, score) in zset.iter() {
@@ -52,6 +50,12 @@ pub fn body(record: &Record, kind: u8, out: &mut impl Output) {
         ValueRef::Object(Object::Hash(value)) => hash(value, kind, out),
         ValueRef::Object(Object::Stream(value)) => stream::write(value, kind, out),
     }
+}
+
+/// Writes the members of a set.
+pub fn members(members: Live<'_>, out: &mut impl Output) {
+    length(members.len(), out.bytes());
+    members.iter().for_each(|member| out.string(&member));
 }
 
 /// Writes a hash. At time 0 no field has expired, so all are written.
@@ -70,13 +74,21 @@ fn hash(hash: &Hash, kind: u8, out: &mut impl Output) {
         out.string(&field);
         out.string(&value);
         if kind == kind::HASH_2 {
-            field_end(end_ms(), out.bytes());
+            element_end(end_ms(), out.bytes());
         }
     }
 }
 
-/// Writes when a field ends, in milliseconds of Unix time; -1 where it does not.
-pub fn field_end(end_ms: Option<u64>, out: &mut Vec<u8>) {
+/// When the members of a set end, in the order in which [`body`] writes them, as [`element_end`] writes it: what
+/// stands beside a set in files, since no type has a place for it.
+pub fn member_ends(set: &Set) -> Vec<u8> {
+    let mut out = Vec::new();
+    set.at(0).iter().for_each(|member| element_end(set.expire_at_ms(&member), &mut out));
+    out
+}
+
+/// Writes when a field or member ends, in milliseconds of Unix time; -1 where it does not.
+pub fn element_end(end_ms: Option<u64>, out: &mut Vec<u8>) {
     out.extend_from_slice(&end_ms.map_or(-1, |end_ms| end_ms as i64).to_le_bytes());
 }
 

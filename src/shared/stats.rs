@@ -22,6 +22,8 @@ pub enum Counter {
     RejectedConnections,
     ExpiredKeys,
     ExpiredFields,
+    /// Members of sets.
+    ExpiredMembers,
     EvictedKeys,
     EvictedClients,
     KeyspaceHits,

@@ -6,11 +6,10 @@
 //! beside it. A field whose expiry is due is absent for callers that pass the present time; it stays in the
 //! table until [`Hash::take_expired`].
 
-use std::collections::BTreeSet;
-
 use crate::primitives::occupancy::Occupancy;
 use crate::primitives::thin::Owned;
-use crate::types::packed::entry::{Element, Encoded, Raw};
+use crate::types::expiries::Expiries;
+use crate::types::packed::entry::{Element, Raw};
 use crate::types::packed::freeze::Reading;
 use crate::types::packed::table::{self, FieldTable};
 use crate::types::packed::{self, Packed};
@@ -327,7 +326,7 @@ impl Hash {
 
     /// Earliest expiry of any field, in milliseconds of Unix time.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        self.expiries()?.by_time.first().map(|(at_ms, _)| *at_ms)
+        self.expiries()?.first_ms()
     }
 
     /// Removes up to `limit` fields that have expired, the earliest first, and returns their names.
@@ -472,12 +471,8 @@ impl Hash {
             Form::Table(large) => {
                 large.fields.assert_invariants();
                 if let Some(expiries) = &large.expiries {
-                    assert!(!expiries.by_time.is_empty(), "empty ones are dropped");
-                    assert_eq!(expiries.by_time.len(), expiries.by_field.len());
-                    for (at_ms, field) in &expiries.by_time {
-                        assert_eq!(expiries.get(field), Some(*at_ms));
-                        assert!(large.fields.contains(field));
-                    }
+                    assert!(!expiries.is_empty(), "empty ones are dropped");
+                    expiries.assert_invariants(|field| large.fields.contains(field));
                 }
             }
         }
@@ -494,8 +489,8 @@ impl Clone for Hash {
                     fields.set(&field, &value);
                 });
                 let mut expiries = None::<Box<Expiries>>;
-                for (at_ms, field) in large.expiries.iter().flat_map(|expiries| &expiries.by_time) {
-                    expiries.get_or_insert_default().set(field, *at_ms);
+                for (at_ms, field) in large.expiries.iter().flat_map(|expiries| expiries.iter()) {
+                    expiries.get_or_insert_default().set(field, at_ms);
                 }
                 Form::Table(Owned::new(Large { fields, expiries }))
             }
@@ -506,11 +501,7 @@ impl Clone for Hash {
 
 impl Large {
     fn is_expired(&self, field: &[u8], now_ms: u64) -> bool {
-        self.expiries.as_ref().is_some_and(|expiries| {
-            // Mostly nothing is due, and the earliest entry says so.
-            expiries.by_time.first().is_some_and(|(first_ms, _)| *first_ms <= now_ms)
-                && expiries.get(field).is_some_and(|at_ms| at_ms <= now_ms)
-        })
+        self.expiries.as_ref().is_some_and(|expiries| expiries.is_due(field, now_ms))
     }
 
     /// Called before a field or its expiry changes: where the hash is being read as it was, what is not read
@@ -534,61 +525,9 @@ impl Large {
     }
 
     fn drop_empty_expiries(&mut self) {
-        if self.expiries.as_ref().is_some_and(|expiries| expiries.by_time.is_empty()) {
+        if self.expiries.as_ref().is_some_and(|expiries| expiries.is_empty()) {
             self.expiries = None;
         }
-    }
-}
-
-/// Expiries of a hash's fields, in milliseconds of Unix time.
-struct Expiries {
-    by_field: FieldTable,
-    by_time: BTreeSet<(u64, Box<[u8]>)>,
-}
-
-impl Default for Expiries {
-    fn default() -> Self {
-        Self { by_field: new_table(), by_time: BTreeSet::new() }
-    }
-}
-
-impl Expiries {
-    fn get(&self, field: &[u8]) -> Option<u64> {
-        match self.by_field.get_raw(field)? {
-            Raw::Int(at_ms) => Some(at_ms as u64),
-            _ => None,
-        }
-    }
-
-    fn set(&mut self, field: &[u8], at_ms: u64) {
-        self.remove(field);
-        self.by_field.set_encoded(field, Encoded::int(at_ms as i64));
-        self.by_time.insert((at_ms, field.into()));
-    }
-
-    fn remove(&mut self, field: &[u8]) -> Option<u64> {
-        let at_ms = self.get(field)?;
-        self.by_field.remove(field);
-        self.by_time.remove(&(at_ms, field.into()));
-        Some(at_ms)
-    }
-
-    fn due(&self, now_ms: u64) -> impl Iterator<Item = &[u8]> {
-        self.by_time.iter().take_while(move |(at_ms, _)| *at_ms <= now_ms).map(|(_, field)| &**field)
-    }
-
-    fn pop_due(&mut self, now_ms: u64) -> Option<Box<[u8]>> {
-        if self.by_time.first()?.0 > now_ms {
-            return None;
-        }
-        let (_, field) = self.by_time.pop_first()?;
-        self.by_field.remove(&field);
-        Some(field)
-    }
-
-    fn memory_bytes(&self) -> usize {
-        const ORDERED_ENTRY: usize = 2 * size_of::<(u64, Box<[u8]>)>();
-        size_of::<Self>() + 2 * self.by_field.memory_bytes() + self.by_time.len() * ORDERED_ENTRY
     }
 }
 

@@ -1,5 +1,6 @@
 //! The values as pure data structures. They know neither the protocol nor the server nor the keyspace.
 
+mod expiries;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;

@@ -60,6 +60,7 @@ const DATA: &[&str] = &[
     "ZADD sorted 1 a 2 b",
     "HSET hash f v g w",
     "HPEXPIRE hash 100000 FIELDS 1 f",
+    "SPEXPIRE set 100000 MEMBERS 2 a b",
     "XADD stream * f v",
     "XGROUP CREATE stream group 0",
     "XREADGROUP GROUP group consumer STREAMS stream >",

@@ -200,6 +200,38 @@ const PRODUCED: &[&str] = &[
     "PEXPIRE X T",
 ];
 
+/// Members of sets that end, beside what else changes their sets. Peers do not know their ends.
+const ENDING: &[&str] = &[
+    "SADD S M M M",
+    "SREM S M",
+    "SPOP S",
+    "SMOVE S S M",
+    "SPEXPIRE S T MEMBERS 2 M M",
+    "SPEXPIRE S T GT MEMBERS 1 M",
+    "SPERSIST S MEMBERS 2 M M",
+    "SADDEX S PX T MEMBERS 2 M M",
+    "SADDEX S T M M",
+    "SADDEX S MEMBERS 2 M M",
+    "SEXPIREAT S 1600000000 MEMBERS 2 M M",
+    "CALL SPEXPIRE S T MEMBERS 2 M M",
+    "RENAME S S",
+    "COPY S S REPLACE",
+    "SINTERSTORE S S S",
+    "SUNIONSTORE S S S",
+    "ZUNIONSTORE Z 2 Z S",
+    "SORT S ALPHA STORE L",
+    "COPY S S DB 1 REPLACE",
+    "SWAPDB 0 1",
+    "DEL S",
+    "SET K V",
+    "PEXPIRE S T",
+];
+
+pub fn ending(words: &mut Words) -> Vec<String> {
+    let line = words.of(ENDING);
+    of_line(words, line)
+}
+
 pub fn rewritten(words: &mut Words) -> Vec<String> {
     let mut line = words.of(REWRITTEN);
     if matches!(line, "FLUSHDB" | "FUNCTION FLUSH" | "SWAPDB 0 1") && words.0.u8(..4) > 0 {
@@ -274,7 +306,14 @@ pub fn content(client: &mut Client, key: &str) -> String {
         "set" => {
             let mut members = client.call(&["SMEMBERS", key]).texts();
             members.sort();
-            members.into_iter().for_each(|member| show(Value::Simple(member)));
+            for member in members {
+                // Peers have no ends of members.
+                let end = client.call(&["SPEXPIRETIME", key, "MEMBERS", "1", &member]);
+                if !matches!(end, Value::Error(_)) {
+                    show(end);
+                }
+                show(Value::Simple(member));
+            }
         }
         "hash" => {
             let mut fields = client.call(&["HKEYS", key]).texts();
@@ -427,6 +466,11 @@ fn repeated_commands_that_were_rewritten_give_the_same() {
 }
 
 #[test]
+fn repeated_ends_of_members_give_the_same() {
+    repeat(ending, 1..=8);
+}
+
+#[test]
 fn repeated_entries_of_producers_give_the_same() {
     repeat(produced, 1..=8);
 }
@@ -446,15 +490,20 @@ impl Heard {
 
     /// What was entered since the last call, without SELECT.
     fn entered(&self) -> Vec<String> {
-        let bytes = read_all(self.server.handle().server().journal(), &self.reader);
-        let (mut left, mut entries) = (&bytes[..], Vec::new());
-        while let Some((request, len)) = parse(left) {
-            entries.push(request.texts().join(" "));
-            left = &left[len..];
-        }
-        entries.retain(|entry| !entry.starts_with("SELECT"));
-        entries
+        entries_of(&self.server, &self.reader)
     }
+}
+
+/// What was entered since the last call, without SELECT.
+pub fn entries_of(server: &TestServer, reader: &Reader) -> Vec<String> {
+    let bytes = read_all(server.handle().server().journal(), reader);
+    let (mut left, mut entries) = (&bytes[..], Vec::new());
+    while let Some((request, len)) = parse(left) {
+        entries.push(request.texts().join(" "));
+        left = &left[len..];
+    }
+    entries.retain(|entry| !entry.starts_with("SELECT"));
+    entries
 }
 
 /// Each line is a command and what it enters.

@@ -37,6 +37,7 @@ mod differential_new;
 mod differential_words;
 mod direct;
 mod docs;
+mod ending_members;
 mod expire;
 mod failover;
 mod fair;

@@ -1,13 +1,14 @@
 //! Snapshots: what they return is what was there at their instant, whatever is done meanwhile.
 
-use kvarts::keyspace::record::Record;
+use kvarts::keyspace::record::{Record, ValueRef};
 use kvarts::keyspace::snapshot::{Head, Kind, Sink, Snapshot};
+use kvarts::keyspace::value::Object;
 use kvarts::shared::clock::Clock;
 
 use crate::differential::{Step, sequence};
 use crate::differential_words::*;
 use crate::harness::*;
-use crate::journal::{BEGIN_MS, data, rewritten};
+use crate::journal::{BEGIN_MS, data, ending, rewritten};
 
 /// Enters what a snapshot returns into a server.
 struct Copy {
@@ -66,21 +67,35 @@ impl Sink for Copy {
         let at_ms = record.expire_at_ms().unwrap_or(0).to_string();
         let payload = kvarts::rdb::dump(record);
         self.run(&[b"RESTORE", record.key(), at_ms.as_bytes(), &payload, b"ABSTTL"]);
+        // Payloads have no place for when members end.
+        if let ValueRef::Object(Object::Set(set)) = record.value() {
+            for (end_ms, member) in set.expiries() {
+                let end_ms = end_ms.to_string();
+                self.run(&[b"SPEXPIREAT", record.key(), end_ms.as_bytes(), b"MEMBERS", b"1", member]);
+            }
+        }
     }
 
     fn begin(&mut self, head: &Head) {
         self.large = Some((head.clone(), 0));
     }
 
-    fn member(&mut self, member: &[u8]) {
-        let (head, count) = self.large.as_ref().expect("members come behind a head");
-        if head.kind == Kind::List {
-            let wanted = Value::Int(*count as i64 + 1);
-            let key = self.key();
-            self.client.send(&encode(&[b"RPUSH", &key[..], member]));
-            assert_eq!(self.client.read(), wanted, "the elements of the list come from head to tail");
-        } else {
-            self.run(&[b"SADD", &self.key(), member]);
+    fn element(&mut self, element: &[u8]) {
+        let (head, count) = self.large.as_ref().expect("elements come behind a head");
+        assert_eq!(head.kind, Kind::List);
+        let wanted = Value::Int(*count as i64 + 1);
+        let key = self.key();
+        self.client.send(&encode(&[b"RPUSH", &key[..], element]));
+        assert_eq!(self.client.read(), wanted, "the elements of the list come from head to tail");
+        self.one_more();
+    }
+
+    fn member(&mut self, member: &[u8], end_ms: Option<u64>) {
+        let key = self.key();
+        self.run(&[b"SADD", &key, member]);
+        if let Some(end_ms) = end_ms {
+            assert!(matches!(self.large, Some((Head { kind: Kind::Set { with_ends: true }, .. }, _))));
+            self.run(&[b"SPEXPIREAT", &key, end_ms.to_string().as_bytes(), b"MEMBERS", b"1", member]);
         }
         self.one_more();
     }
@@ -213,6 +228,7 @@ fn next(snapshot: &mut Snapshot<'_>, copy: &mut Copy) -> bool {
 #[test]
 fn snapshots_are_of_one_instant() {
     take_snapshots(rewritten, 1..=6);
+    take_snapshots(ending, 1..=4);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
 use crate::keyspace::reaper::FreeReason;
+use crate::keyspace::record::{Record, ValueRef};
+use crate::keyspace::value::Object;
 use crate::rdb;
 
 /// Entries of the commands in this file.
@@ -61,14 +63,22 @@ const fn restore_entry(name: &'static str) -> Command {
 fn dump(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     cx.keys.expect_elements(&key, usize::MAX, 5);
-    match cx.keys.peek(&key) {
-        Some(record) => cx.reply.bulk(&rdb::dump(record)),
+    match cx.keys.peek(&key).and_then(|record| payload(record, cx.keys.ended_ms)) {
+        Some(payload) => cx.reply.bulk(&payload),
         None => {
             cx.missed(&key);
             cx.reply.null();
         }
     }
     Ok(())
+}
+
+/// The payload of a live record; `None` for a set all of whose members have ended at `ended_ms`.
+pub fn payload(record: &Record, ended_ms: u64) -> Option<Vec<u8>> {
+    match record.value() {
+        ValueRef::Object(Object::Set(set)) if set.at(ended_ms).is_empty() => None,
+        _ => Some(rdb::dump_at(record, ended_ms)),
+    }
 }
 
 /// The options of RESTORE.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::command::keys::{KeyPosition, KeyPositions};
 use crate::command::{Begin, Category, Find, Flags, KeySpec, args};
+use crate::commands::generic::dump::payload;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::network::{Peer, PeerError};
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
 use crate::keyspace::reaper::FreeReason;
-use crate::rdb;
 use crate::resp::Version;
 use crate::resp::encode::Reply;
 
@@ -206,7 +206,7 @@ impl Target {
         let Some(record) = cx.keys.peek(&key) else { return };
         let left_ms =
             record.expire_at_ms().map_or(0, |at_ms| at_ms.saturating_sub(cx.keys.now_ms).max(1)).to_string();
-        let payload = rdb::dump(record);
+        let Some(payload) = payload(record, cx.keys.ended_ms) else { return };
         let name: &[u8] = if cx.server.cluster.is_enabled() { b"RESTORE-ASKING" } else { b"RESTORE" };
         let words = [name, key.bytes, left_ms.as_bytes(), &payload, b"REPLACE"];
         self.request(if options.replace { &words } else { &words[..4] });

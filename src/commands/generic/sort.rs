@@ -324,6 +324,10 @@ fn elements(
             if options.unsorted && (options.target.is_some() || cx.origin == Origin::Script) {
                 (options.unsorted, options.alpha) = (false, true);
             }
+            if options.target.is_some() {
+                cx.keys.note_left_out(cx.keys.database, &key, set);
+            }
+            let set = set.at(cx.keys.ended_ms);
             let range = if options.unsorted { limits_of(options.limit, set.len()) } else { 0..set.len() };
             set.iter().skip(range.start).take(range.len()).for_each(|member| elements.push([&member, b""]));
         }

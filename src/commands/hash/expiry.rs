@@ -153,7 +153,7 @@ impl End<'_> {
 }
 
 /// The time in milliseconds of Unix time; `None` for a negative amount and beyond 63 bits.
-fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<u64> {
+pub fn end_ms(amount: i64, unit: Unit, now_ms: u64) -> Option<u64> {
     let ms = u64::try_from(amount.checked_mul(unit.ms)?).ok()?;
     let at_ms = if unit.from_now { ms.checked_add(now_ms)? } else { ms.max(EARLIEST_END_MS) };
     i64::try_from(at_ms).is_ok().then_some(at_ms)

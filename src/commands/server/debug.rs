@@ -14,7 +14,7 @@ use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::scan;
 use crate::keyspace::value::Object;
 use crate::primitives::number::{parse_f64, parse_i64};
-use crate::rdb;
+use crate::rdb::{self, Restored};
 use crate::types::stream::StreamId;
 
 const FLAGS: Flags =
@@ -447,7 +447,7 @@ fn digest_of(record: &Record, now_ms: u64) -> Digest {
             list.iter().for_each(|element| digest = hash(&[&digest, &element.joined()]));
         }
         ValueRef::Object(Object::Set(set)) => {
-            set.iter().for_each(|member| join(&mut digest, hash(&[&member])))
+            set.at(now_ms).iter().for_each(|member| join(&mut digest, hash(&[&member])))
         }
         ValueRef::Object(Object::Hash(fields)) => {
             fields.iter(now_ms).for_each(|(field, value)| join(&mut digest, hash(&[&field, &value])));
@@ -572,7 +572,17 @@ fn read_again(cx: &mut Context<'_>) -> CommandResult {
                     return None;
                 }
                 match rdb::restore(&rdb::dump(record), &limits) {
-                    Ok(restored) => Some(restored.into_record(record.key(), record.expire_at_ms())),
+                    Ok(mut restored) => {
+                        // Payloads have no place for when members end.
+                        if let (ValueRef::Object(Object::Set(old)), Restored::Object(Object::Set(set))) =
+                            (record.value(), &mut restored)
+                        {
+                            old.expiries().for_each(|(at_ms, member)| {
+                                set.set_expire(member, at_ms);
+                            });
+                        }
+                        Some(restored.into_record(record.key(), record.expire_at_ms()))
+                    }
                     Err(error) => {
                         wrong.get_or_insert(error);
                         None

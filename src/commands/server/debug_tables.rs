@@ -109,7 +109,7 @@ pub fn listpack(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     match record.value() {
         ValueRef::Object(Object::List(list)) => list.iter().for_each(|one| element(&one.joined())),
-        ValueRef::Object(Object::Set(set)) => set.iter().for_each(|one| element(&one)),
+        ValueRef::Object(Object::Set(set)) => set.at(cx.keys.ended_ms).iter().for_each(|one| element(&one)),
         ValueRef::Object(Object::Zset(zset)) => zset.iter().for_each(|(one, _)| element(&one)),
         ValueRef::Object(Object::Hash(hash)) => hash.iter(cx.keys.ended_ms).for_each(|(field, value)| {
             element(&field);

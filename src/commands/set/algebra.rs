@@ -14,7 +14,7 @@ use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::number::parse_i64;
 use crate::types::hyperloglog;
-use crate::types::set::{Set, SetLimits};
+use crate::types::set::{Live, Set, SetLimits};
 
 const SET: &[Category] = &[Category::Set];
 const INPUTS: &[KeySpec] = &[KeySpec::rest(1, 1, KeySpec::RO | KeySpec::ACCESS)];
@@ -232,8 +232,9 @@ fn sunion(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     }
     let all = unite(&sets, &cx.server.settings.collections.set());
+    let all = all.at(0);
     cx.reply.set(all.len());
-    write_members(&mut cx.reply, &all);
+    write_members(&mut cx.reply, all);
     Ok(())
 }
 
@@ -287,7 +288,7 @@ fn sdiffstore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 /// the destination may be one of them.
 fn store(cx: &mut Context<'_>, arguments: &[&[u8]], result: Set, event: &'static str) {
     let key = cx.key(arguments, 1);
-    let count = result.len();
+    let count = result.at(0).len();
     if count > 0 {
         collection::put(cx, &key, result);
         cx.changed(&key, EventClass::SET, event);
@@ -298,7 +299,7 @@ fn store(cx: &mut Context<'_>, arguments: &[&[u8]], result: Set, event: &'static
 }
 
 type Keys<'k> = SmallVec<[HashedKey<'k>; 4]>;
-type Sets<'k> = SmallVec<[Option<&'k Set>; 4]>;
+type Sets<'k> = SmallVec<[Option<Live<'k>>; 4]>;
 
 fn keys_in<'k>(cx: &Context<'_>, arguments: &[&'k [u8]], range: std::ops::Range<usize>) -> Keys<'k> {
     range.map(|index| cx.key(arguments, index)).collect()
@@ -313,10 +314,11 @@ fn read_all<'k>(
 ) -> Result<Sets<'k>, CommandError> {
     let read = |key| {
         let set = collection::read::<Set>(access, key)?;
-        if set.is_none() {
-            server.effects.event(access.database, key, EventClass::KEY_MISS, "keymiss");
+        match set {
+            Some(set) => access.note_left_out(access.database, key, set),
+            None => server.effects.event(access.database, key, EventClass::KEY_MISS, "keymiss"),
         }
-        Ok(set)
+        Ok(set.map(|set| set.at(access.ended_ms)))
     };
     let sets: Sets<'k> = keys.iter().map(read).collect::<Result<_, CommandError>>()?;
     access.expect(sets.iter().flatten().map(|set| set.len()).sum::<usize>() * 10);
@@ -330,12 +332,12 @@ fn empty_set(limits: &SetLimits) -> Set {
 }
 
 /// Visits the members that all sets have, up to `limit`. Returns their number.
-fn intersect(sets: &[Option<&Set>], limit: usize, mut visit: impl FnMut(&[u8])) -> usize {
-    let Some(mut sets) = sets.iter().copied().collect::<Option<SmallVec<[&Set; 4]>>>() else { return 0 };
+fn intersect(sets: &[Option<Live<'_>>], limit: usize, mut visit: impl FnMut(&[u8])) -> usize {
+    let Some(mut sets) = sets.iter().copied().collect::<Option<SmallVec<[Live<'_>; 4]>>>() else { return 0 };
     // The smallest set gives the candidates, and small sets reject most of them first.
-    sets.sort_by_key(|set| (set.len(), std::ptr::from_ref(*set).addr()));
+    sets.sort_by_cached_key(|set| (set.len(), set.address()));
     // A key may be named several times: its set is searched once.
-    sets.dedup_by(|a, b| std::ptr::eq(*a, *b));
+    sets.dedup_by(|a, b| a.is_same(*b));
     let Some((smallest, others)) = sets.split_first() else { return 0 };
     let common = |member: &[u8]| others.iter().all(|set| set.contains(member));
     let mut count = 0;
@@ -346,35 +348,36 @@ fn intersect(sets: &[Option<&Set>], limit: usize, mut visit: impl FnMut(&[u8])) 
     count
 }
 
-fn unite(sets: &[Option<&Set>], limits: &SetLimits) -> Set {
+fn unite(sets: &[Option<Live<'_>>], limits: &SetLimits) -> Set {
     let mut all = empty_set(limits);
-    for member in sets.iter().copied().flatten().flat_map(Set::iter) {
+    for member in sets.iter().copied().flatten().flat_map(Live::iter) {
         all.add(&member, limits);
     }
     all
 }
 
 /// Counts the members that any of the sets has, up to `limit`. The largest set is not copied.
-fn count_of_union(sets: &[Option<&Set>], limit: usize, limits: &SetLimits) -> usize {
-    let mut sets: SmallVec<[&Set; 4]> = sets.iter().copied().flatten().collect();
-    sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
+fn count_of_union(sets: &[Option<Live<'_>>], limit: usize, limits: &SetLimits) -> usize {
+    let mut sets: SmallVec<[Live<'_>; 4]> = sets.iter().copied().flatten().collect();
+    sets.sort_by_cached_key(|set| std::cmp::Reverse(set.len()));
     let Some((largest, others)) = sets.split_first() else { return 0 };
+    let most = largest.len();
     let mut more = empty_set(limits);
     for member in others.iter().flat_map(|set| set.iter()) {
-        if largest.len() + more.len() >= limit {
+        if most + more.at(0).len() >= limit {
             break;
         }
         if !largest.contains(&member) {
             more.add(&member, limits);
         }
     }
-    largest.len() + more.len()
+    most + more.at(0).len()
 }
 
 /// Estimates how many members any of the sets has, as a HyperLogLog does. The union is not made.
-fn count_roughly(sets: &[Option<&Set>]) -> usize {
+fn count_roughly(sets: &[Option<Live<'_>>]) -> usize {
     let mut estimator = hyperloglog::empty();
-    for member in sets.iter().copied().flatten().flat_map(Set::iter) {
+    for member in sets.iter().copied().flatten().flat_map(Live::iter) {
         // What it refuses is a broken value, which a new one is not.
         let _ = hyperloglog::add(&mut estimator, &member, SPARSE_MAX);
     }
@@ -385,7 +388,7 @@ fn count_roughly(sets: &[Option<&Set>]) -> usize {
 const SPARSE_MAX: usize = 3000;
 
 /// Visits the members of the first set that no other set has.
-fn subtract(sets: &[Option<&Set>], mut visit: impl FnMut(&[u8])) {
+fn subtract(sets: &[Option<Live<'_>>], mut visit: impl FnMut(&[u8])) {
     subtract_while(sets, |member| {
         visit(member);
         true
@@ -393,28 +396,28 @@ fn subtract(sets: &[Option<&Set>], mut visit: impl FnMut(&[u8])) {
 }
 
 /// [`subtract`] until `visit` answers false.
-fn subtract_while(sets: &[Option<&Set>], mut visit: impl FnMut(&[u8]) -> bool) {
+fn subtract_while(sets: &[Option<Live<'_>>], mut visit: impl FnMut(&[u8]) -> bool) {
     let Some((Some(first), others)) = sets.split_first() else { return };
-    let mut others: SmallVec<[&Set; 4]> = others.iter().copied().flatten().collect();
+    let mut others: SmallVec<[Live<'_>; 4]> = others.iter().copied().flatten().collect();
     // Either each member is searched in the other sets, until one has it, or all members of the others are
     // removed from a copy. A search finds a member after half of the sets on average (Redis's estimate).
     let look_up = first.len().saturating_mul(others.len()) / 2;
     let take_out = first.len() + others.iter().map(|set| set.len()).sum::<usize>();
     if look_up <= take_out {
         // The largest set is the likeliest to have a member.
-        others.sort_by_key(|set| std::cmp::Reverse(set.len()));
+        others.sort_by_cached_key(|set| std::cmp::Reverse(set.len()));
         let missing = |member: &[u8]| !others.iter().any(|set| set.contains(member));
         first.iter().filter(|member| missing(member)).all(|member| visit(&member));
         return;
     }
-    let mut rest = Set::clone(first);
-    for member in others.into_iter().flat_map(Set::iter) {
+    let mut rest = first.to_set();
+    for member in others.into_iter().flat_map(Live::iter) {
         rest.remove(&member);
         if rest.is_empty() {
             return;
         }
     }
-    rest.iter().all(|member| visit(&member));
+    rest.at(0).iter().all(|member| visit(&member));
 }
 
 #[cfg(test)]
@@ -453,11 +456,11 @@ mod tests {
         #[test]
         fn algebra_agrees_with_plain_sets(models in prop::collection::vec(model(), 1..9), limit in 1usize..6) {
             let owned: Vec<Option<Set>> = models.iter().map(|model| model.as_ref().map(set_of)).collect();
-            let sets: Sets<'_> = owned.iter().map(Option::as_ref).collect();
+            let sets: Sets<'_> = owned.iter().map(|set| set.as_ref().map(|set| set.at(0))).collect();
             let plain: Vec<Model> = models.iter().map(|model| model.clone().unwrap_or_default()).collect();
 
             let union: Model = plain.iter().flatten().cloned().collect();
-            prop_assert_eq!(collected(|visit| unite(&sets, &LIMITS).iter().for_each(|m| visit(&m))),
+            prop_assert_eq!(collected(|visit| unite(&sets, &LIMITS).at(0).iter().for_each(|m| visit(&m))),
                 union.into_iter().collect::<Vec<_>>());
 
             let difference = plain[0].iter().filter(|member| !plain[1..].iter().any(|set| set.contains(*member)));
@@ -467,7 +470,7 @@ mod tests {
             let common: Vec<Vec<u8>> = common.cloned().collect();
             prop_assert_eq!(&collected(|visit| { intersect(&sets, usize::MAX, visit); }), &common);
             prop_assert_eq!(intersect(&sets, limit, |_| ()), common.len().min(limit));
-            let all = unite(&sets, &LIMITS).len();
+            let all = unite(&sets, &LIMITS).at(0).len();
             prop_assert_eq!(count_of_union(&sets, usize::MAX, &LIMITS), all);
             prop_assert_eq!(count_of_union(&sets, limit, &LIMITS).min(limit), all.min(limit));
             prop_assert!(count_roughly(&sets).abs_diff(all) <= 1 + all / 20);
@@ -480,8 +483,8 @@ mod tests {
             |range: std::ops::Range<u32>| range.map(|number| number.to_string().into_bytes()).collect();
         let first = set_of(&numbers(0..100));
         let small: Vec<Set> = (0..50).map(|number| set_of(&numbers(number..number + 1))).collect();
-        let sets: Sets<'_> = std::iter::once(&first).chain(&small).map(Some).collect();
+        let sets: Sets<'_> = std::iter::once(&first).chain(&small).map(|set| Some(set.at(0))).collect();
         assert_eq!(collected(|visit| subtract(&sets, visit)).len(), 50);
-        assert_eq!(first.len(), 100);
+        assert_eq!(first.at(0).len(), 100);
     }
 }

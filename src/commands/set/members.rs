@@ -9,7 +9,7 @@ use crate::keyspace::change::EventClass;
 use crate::keyspace::reaper::FreeReason;
 use crate::primitives::number::parse_i64;
 use crate::resp::encode::Reply;
-use crate::types::set::Set;
+use crate::types::set::{Live, Set};
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
 const LOOK: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO)];
@@ -191,11 +191,12 @@ fn sadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
         added
     };
-    let added = match collection::write::<Set>(&mut cx.keys, &key)? {
-        Some(set) => {
-            set.expect(members.len(), &limits);
-            add_all(set)
-        }
+    let change = |set: &mut Set| {
+        set.expect(members.len(), &limits);
+        add_all(set)
+    };
+    let added = match collection::change_set(&mut cx.keys, &key, change)? {
+        Some(added) => added,
         None => {
             let mut set = Set::new_for(members[0], &limits, members.len());
             let added = add_all(&mut set);
@@ -212,12 +213,14 @@ fn sadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn srem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let Some(set) = collection::write::<Set>(&mut cx.keys, &key)? else {
+    let remove = |set: &mut Set| {
+        let removed = arguments[2..].iter().filter(|member| set.remove(member)).count();
+        (removed, set.is_empty())
+    };
+    let Some((removed, emptied)) = collection::change_set(&mut cx.keys, &key, remove)? else {
         cx.reply.int(0);
         return Ok(());
     };
-    let removed = arguments[2..].iter().filter(|member| set.remove(member)).count();
-    let emptied = set.is_empty();
     if removed > 0 {
         collection::changed(cx, &key, EventClass::SET, "srem", removed);
         if emptied {
@@ -233,25 +236,26 @@ fn smove(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let member = arguments[3];
     // A missing source ends the command before the destination's type is looked at; a wrong type is an error
     // before anything changes.
-    let is_member = collection::write::<Set>(&mut cx.keys, &from)?.map(|set| set.contains(member));
+    let is_member = collection::change_set(&mut cx.keys, &from, |set| set.at(0).contains(member))?;
     if is_member.is_some() {
-        collection::write::<Set>(&mut cx.keys, &to)?;
+        collection::change_set(&mut cx.keys, &to, |_| ())?;
     }
     if is_member != Some(true) || from.bytes == to.bytes {
         cx.reply.int(i64::from(is_member == Some(true)));
         return Ok(());
     }
-    let emptied = collection::write::<Set>(&mut cx.keys, &from)?.is_some_and(|set| {
+    let remove = |set: &mut Set| {
         set.remove(member);
         set.is_empty()
-    });
+    };
+    let emptied = collection::change_set(&mut cx.keys, &from, remove)? == Some(true);
     cx.changed(&from, EventClass::SET, "srem");
     if emptied {
         cx.delete_emptied(&from);
     }
     let limits = cx.server.settings.collections.set();
-    let added = match collection::write::<Set>(&mut cx.keys, &to)? {
-        Some(set) => set.add(member, &limits),
+    let added = match collection::change_set(&mut cx.keys, &to, |set| set.add(member, &limits))? {
+        Some(added) => added,
         None => {
             let mut set = Set::new_for(member, &limits, 1);
             set.add(member, &limits);
@@ -269,7 +273,10 @@ fn smove(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn sismember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     match collection::read::<Set>(&cx.keys, &key)? {
-        Some(set) => cx.reply.int(i64::from(set.contains(arguments[2]))),
+        Some(set) => {
+            let is_member = set.at(cx.keys.ended_ms).contains(arguments[2]);
+            cx.reply.int(i64::from(is_member));
+        }
         None => {
             cx.missed(&key);
             cx.reply.int(0);
@@ -281,7 +288,7 @@ fn sismember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn smismember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let members = &arguments[2..];
-    let set = collection::read::<Set>(&cx.keys, &key)?;
+    let set = collection::read::<Set>(&cx.keys, &key)?.map(|set| set.at(cx.keys.ended_ms));
     if set.is_none() {
         cx.missed(&key);
     }
@@ -293,11 +300,12 @@ fn smismember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn scard(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    collection::write_len(cx, arguments, Set::len)
+    let ended_ms = cx.keys.ended_ms;
+    collection::write_len(cx, arguments, |set: &Set| set.at(ended_ms).len())
 }
 
 /// Writes all members of a set.
-pub fn write_members(reply: &mut Reply<'_>, set: &Set) {
+pub fn write_members(reply: &mut Reply<'_>, set: Live<'_>) {
     let mut bulks = reply.bulks(set.len());
     match set.pieces() {
         Some(pieces) => bulks.extend_pieces(pieces),
@@ -307,15 +315,17 @@ pub fn write_members(reply: &mut Reply<'_>, set: &Set) {
 
 fn smembers(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    match collection::read::<Set>(&cx.keys, &key)? {
+    let ended_ms = cx.keys.ended_ms;
+    match collection::read::<Set>(&cx.keys, &key)?.map(|set| set.at(ended_ms)) {
         Some(set) if cx.is_read_in_pieces(set.len()) => {
             let empty = |reply: &mut Reply<'_>| reply.set(0);
             return collection::read_in_pieces::<Set>(cx, &key, empty, |set, at, reply| {
+                let set = set.at(ended_ms);
                 if at == 0 {
                     reply.set(set.len());
                 }
                 let (members, next) = set.iter_part(at);
-                let mut bulks = reply.bulks(members.len());
+                let mut bulks = reply.bulks(members.size_hint().1.unwrap_or(0));
                 members.for_each(|member| bulks.push(&member));
                 next
             });
@@ -346,40 +356,46 @@ fn spop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         _ => return Err(CommandError::Syntax),
     };
     cx.keys.expect_elements(&key, count.unwrap_or(1), 10);
-    let Some(set) = collection::write::<Set>(&mut cx.keys, &key)? else {
+    let (reply, is_journaled) = (&mut cx.reply, cx.changes.is_journaled());
+    let take = |set: &mut Set| {
+        let len = set.at(0).len();
+        let wanted = count.unwrap_or(1).min(len);
+        if count.is_some() {
+            reply.set(wanted);
+        }
+        let mut popped = Vec::new();
+        if wanted == len {
+            // The key is removed with all its members: none need be taken out singly.
+            write_members(reply, set.at(0));
+        } else {
+            let mut rng = fastrand::Rng::new();
+            for member in (0..wanted).map_while(|_| set.pop(&mut rng)) {
+                reply.bulk(&member);
+                if is_journaled {
+                    popped.push(member);
+                }
+            }
+        }
+        (wanted, wanted == len, popped)
+    };
+    let Some((wanted, emptied, popped)) = collection::change_set(&mut cx.keys, &key, take)? else {
         match count {
             Some(_) => cx.reply.set(0),
             None => cx.reply.null(),
         }
         return Ok(());
     };
-    let wanted = count.unwrap_or(1).min(set.len());
-    if count.is_some() {
-        cx.reply.set(wanted);
-    }
     if wanted == 0 {
         return Ok(());
     }
-    let emptied = wanted == set.len();
     if emptied {
-        // The key is removed with all its members: none need be taken out singly.
-        write_members(&mut cx.reply, set);
         cx.enter_removed(&key, FreeReason::Overwritten);
-    } else {
-        let (mut rng, is_journaled) = (fastrand::Rng::new(), cx.changes.is_journaled());
-        let mut popped = Vec::new();
-        for member in (0..wanted).map_while(|_| set.pop(&mut rng)) {
-            cx.reply.bulk(&member);
-            if is_journaled {
-                popped.push(member);
-            }
-        }
-        // As on the peers no request has more than so many, whatever was popped together.
-        for popped in popped.chunks(ENTERED_MAX) {
-            let mut words: Vec<&[u8]> = vec![b"SREM", key.bytes];
-            words.extend(popped.iter().map(|member| &**member));
-            cx.enter(&words);
-        }
+    }
+    // As on the peers no request has more than so many, whatever was popped together.
+    for popped in popped.chunks(ENTERED_MAX) {
+        let mut words: Vec<&[u8]> = vec![b"SREM", key.bytes];
+        words.extend(popped.iter().map(|member| &**member));
+        cx.enter(&words);
     }
     collection::changed(cx, &key, EventClass::SET, "spop", wanted);
     if emptied {
@@ -399,20 +415,24 @@ fn srandmember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         collection::write_none_at_random(cx, &key, count);
         return Ok(());
     };
+    let set = set.at(cx.keys.ended_ms);
+    let len = set.len();
     let mut rng = fastrand::Rng::new();
     match count {
-        None => cx.reply.bulk_or_null(set.random(&mut rng).as_deref()),
+        None => cx.reply.bulk_or_null(set.random_of(len, &mut rng).as_deref()),
         Some(count @ 0..) => {
-            let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());
+            let count = usize::try_from(count).unwrap_or(usize::MAX).min(len);
             cx.keys.expect(count * collection::RANDOM_WORK);
             cx.reply.array(count);
             set.random_distinct(count, &mut rng, |member| cx.reply.bulk(member));
         }
+        // All members of the set have ended: there is none to repeat.
+        Some(_) if len == 0 => cx.reply.array(0),
         Some(count) => {
             let count = count.unsigned_abs();
             cx.reply.array(count as usize);
             collection::repeat(&cx.keys, &mut cx.reply, count, |reply| {
-                reply.bulk_or_null(set.random(&mut rng).as_deref());
+                reply.bulk_or_null(set.random_of(len, &mut rng).as_deref());
             })?;
         }
     }
@@ -420,9 +440,10 @@ fn srandmember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn sscan(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let ended_ms = cx.keys.ended_ms;
     collection::scan::<Set>(cx, arguments, false, |set, cursor, options, reply| {
         let mut count = 0;
-        let next = set.scan(cursor, options.count, |member| {
+        let next = set.at(ended_ms).scan(cursor, options.count, |member| {
             if options.matches(member) {
                 reply.bulk(member);
                 count += 1;

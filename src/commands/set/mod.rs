@@ -1,4 +1,6 @@
 //! Sets.
 
+pub mod add_ending;
 pub mod algebra;
+pub mod expiry;
 pub mod members;

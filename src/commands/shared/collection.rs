@@ -41,8 +41,8 @@ pub trait Collection: Sized {
     fn into_object(self) -> Object;
 }
 
-/// A collection that a command may change in place. Not implemented for hashes: [`change_hash`] keeps count
-/// of their fields' expiries.
+/// A collection that a command may change in place. Not implemented for hashes and sets: [`change_hash`] and
+/// [`change_set`] keep count of their elements' expiries.
 pub trait InPlace: Collection {
     /// The object as this type, for changes, if it is one.
     fn of_mut(object: &mut Object) -> Option<&mut Self>;
@@ -55,12 +55,6 @@ impl Collection for Set {
 
     fn into_object(self) -> Object {
         Object::Set(self)
-    }
-}
-
-impl InPlace for Set {
-    fn of_mut(object: &mut Object) -> Option<&mut Self> {
-        if let Object::Set(set) = object { Some(set) } else { None }
     }
 }
 
@@ -161,6 +155,20 @@ pub fn change_hash<T>(
     keys.change_hash(key, change).map_err(|OtherType| CommandError::WrongType)
 }
 
+/// Changes a key's set in place, from which the members that have ended are gone. Returns `None` if there is no
+/// such key. The command has to delete a set that it empties ([`Context::delete_emptied`]).
+///
+/// # Errors
+/// The key holds another type.
+#[inline]
+pub fn change_set<T>(
+    keys: &mut Access<'_, '_>,
+    key: &HashedKey<'_>,
+    change: impl FnOnce(&mut Set) -> T,
+) -> Result<Option<T>, CommandError> {
+    keys.change_set(key, change).map_err(|OtherType| CommandError::WrongType)
+}
+
 /// [`change_hash`] that creates a missing hash. One that is still empty after `change` is not stored.
 ///
 /// # Errors
@@ -200,6 +208,25 @@ pub fn changed_fields<'f>(
 ) {
     changed(cx, key, EventClass::HASH, event, fields.len());
     cx.tell_fields(key, event, fields);
+}
+
+/// Tells an event of these members of a set, each of which counts as a change.
+pub fn changed_members<'m>(
+    cx: &mut Context<'_>,
+    key: &HashedKey<'_>,
+    event: &'static str,
+    members: impl ExactSizeIterator<Item = &'m [u8]> + Clone,
+) {
+    changed(cx, key, EventClass::SET, event, members.len());
+    cx.tell_members(key, event, members);
+}
+
+/// Tells a further event of these members of a set, a change that is counted elsewhere.
+pub fn also_of_members(cx: &Context<'_>, key: &HashedKey<'_>, event: &'static str, members: &[&[u8]]) {
+    if !members.is_empty() {
+        also(cx, key, EventClass::SET, event);
+        cx.tell_members(key, event, members.iter().copied());
+    }
 }
 
 /// Tells one event that counts as `count` changes.

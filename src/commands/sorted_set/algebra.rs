@@ -19,7 +19,7 @@ use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 use crate::primitives::number::{parse_f64, parse_i64};
-use crate::types::set::Set;
+use crate::types::set::Live;
 use crate::types::zset::{ZSet, ZSetLimits};
 
 const SORTED_SET: &[Category] = &[Category::SortedSet];
@@ -222,7 +222,10 @@ fn read_all<'k>(
     let read = |key| {
         let members = match access.read(key).map(Record::value) {
             Some(ValueRef::Object(Object::Zset(zset))) => Members::Sorted(zset),
-            Some(ValueRef::Object(Object::Set(set))) => Members::Plain(set),
+            Some(ValueRef::Object(Object::Set(set))) => {
+                access.note_left_out(access.database, key, set);
+                Members::Plain(set.at(access.ended_ms))
+            }
             Some(_) => return Err(CommandError::WrongType),
             None => {
                 server.effects.event(access.database, key, EventClass::KEY_MISS, "keymiss");
@@ -381,7 +384,7 @@ struct Source<'k> {
 #[derive(Clone, Copy)]
 enum Members<'k> {
     None,
-    Plain(&'k Set),
+    Plain(Live<'k>),
     Sorted(&'k ZSet),
 }
 
@@ -538,7 +541,7 @@ fn subtract(sources: &[Source<'_>], limits: &ZSetLimits) -> ZSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::set::SetLimits;
+    use crate::types::set::{Set, SetLimits};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -586,7 +589,7 @@ mod tests {
     fn source(owned: &Owned, weight: f64) -> Source<'_> {
         let members = match owned {
             Owned::None => Members::None,
-            Owned::Plain(set) => Members::Plain(set),
+            Owned::Plain(set) => Members::Plain(set.at(0)),
             Owned::Sorted(zset) => Members::Sorted(zset),
         };
         Source { members, weight }

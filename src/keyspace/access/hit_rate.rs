@@ -20,6 +20,11 @@ pub struct AccessCounts {
     /// Keys found expired by a read, with their database's number: to be removed once the read's locks are
     /// free.
     pub stale: RefCell<Vec<(usize, Box<[u8]>)>>,
+    /// Members of sets that a write found ended and removed.
+    pub expired_members: Cell<u64>,
+    /// Sets of which a command has left out members that have ended and are still there, with their database's
+    /// number.
+    pub left_out: RefCell<Vec<(usize, Box<[u8]>)>>,
 }
 
 impl Access<'_, '_> {

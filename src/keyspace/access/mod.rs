@@ -1,5 +1,6 @@
 //! A command's access to keys: the locks of its plan, and the operations on records under them.
 
+mod elements;
 mod hit_rate;
 mod locks;
 mod pieces;
@@ -17,14 +18,12 @@ pub use locks::{Hold, SlotLock};
 use super::Keyspace;
 use super::access_clock::{AccessClock, date, date_change, fresh_access};
 use super::change::{ChangeSink, EventClass};
-use super::database::{Database, field_end_ms};
+use super::database::{Database, element_end};
 use super::key_hash::{HashedKey, slot_of_hash};
 use super::reaper::FreeReason;
 use super::record::{Record, RecordBox, ValueRef, is_expired};
 use super::sweep;
 use super::table::{self, At, SlotTable};
-use super::value::Object;
-use crate::types::hash::Hash;
 use locks::{HeldLock, LateLocks, SlotGuard};
 use undo::UndoLog;
 
@@ -252,8 +251,8 @@ impl<'g, 'b> Access<'g, 'b> {
     /// record is removed first.
     ///
     /// The caller may change strings and collections freely, but changes the expiry only by
-    /// [`set_expire_at_ms`](Self::set_expire_at_ms), a hash only by [`change_hash`](Self::change_hash), and
-    /// has to remove a collection that became empty.
+    /// [`set_expire_at_ms`](Self::set_expire_at_ms), a hash or set only by [`change_hash`](Self::change_hash)
+    /// or [`change_set`](Self::change_set), and has to remove a collection that became empty.
     #[inline]
     pub fn write(&mut self, key: &HashedKey<'_>) -> Option<&mut Record> {
         let at = self.locate_to_change(self.database, key)?;
@@ -295,18 +294,18 @@ impl<'g, 'b> Access<'g, 'b> {
         }
         let located = self.locate_to_change(number, key);
         let (database, table) = self.table_mut(number, key);
-        let (after, field_after) = (record.expire_at_ms(), field_end_ms(&record));
+        let (after, element_after) = (record.expire_at_ms(), element_end(&record));
         let record = match located {
             None => record,
             Some(at) => {
                 database.note_new(key.hash, &record);
                 let old = std::mem::replace(&mut *table::owner_at(table, at), record);
-                let (before, field_before) = (old.expire_at_ms(), field_end_ms(&old));
+                let (before, element_before) = (old.expire_at_ms(), element_end(&old));
                 if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
                     database.rebuild_expiry(table, key.slot());
                 }
-                if field_before.is_some() || field_after.is_some() {
-                    database.note_field_ends(table, key, field_before, field_after);
+                if element_before.is_some() || element_after.is_some() {
+                    database.note_element_ends(table, key, element_before, element_after);
                 }
                 return Some(old);
             }
@@ -351,33 +350,6 @@ impl<'g, 'b> Access<'g, 'b> {
             self.keyspace.reaper.discard(record, loss);
         }
         found
-    }
-
-    /// Changes the hash of a live key in place. Returns `None` if there is no such key. The caller has to
-    /// remove a hash that became empty.
-    ///
-    /// This is the only way to change a hash in the keyspace: the earliest expiry of its fields is compared
-    /// before and after `change`, which keeps the expiry index and the count of hashes with volatile fields
-    /// right.
-    ///
-    /// # Errors
-    /// The key holds another type.
-    #[inline]
-    pub fn change_hash<T>(
-        &mut self,
-        key: &HashedKey<'_>,
-        change: impl FnOnce(&mut Hash) -> T,
-    ) -> Result<Option<T>, OtherType> {
-        let Some(record) = self.write(key) else { return Ok(None) };
-        let Some(Object::Hash(hash)) = record.object_mut() else { return Err(OtherType) };
-        let before = hash.next_expiry_ms();
-        let result = change(hash);
-        let after = hash.next_expiry_ms();
-        if before.is_some() || after.is_some() {
-            let (database, table) = self.table_mut(self.database, key);
-            database.note_field_ends(table, key, before, after);
-        }
-        Ok(Some(result))
     }
 
     /// Frees a replaced record: a big one in the background.

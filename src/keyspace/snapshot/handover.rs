@@ -33,7 +33,10 @@ pub type Place = (u16, Box<[u8]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Members without an order.
-    Set,
+    Set {
+        /// Whether any member ends.
+        with_ends: bool,
+    },
     /// Members with scores.
     Zset,
     /// Elements in an order.
@@ -237,7 +240,7 @@ fn begin_of(record: &Record) -> Option<Begin> {
     let ValueRef::Object(object) = record.value() else { return None };
     let (kind, count) = match object {
         _ if !is_large(object) => return None,
-        Object::Set(set) if set.is_table() => (Kind::Set, set.len()),
+        Object::Set(set) if set.is_table() => (Kind::Set { with_ends: set.has_expiries() }, set.at(0).len()),
         Object::Zset(zset) if zset.is_table() => (Kind::Zset, zset.len()),
         Object::Hash(hash) if hash.is_table() => (Kind::Hash { with_ends: hash.has_expiries() }, hash.len()),
         Object::List(list) if list.node_count().is_some() => (Kind::List, list.len()),

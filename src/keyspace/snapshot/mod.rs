@@ -37,8 +37,11 @@ pub trait Sink {
     /// A large value: its members follow, and nothing else until there were as many as the head says.
     fn begin(&mut self, head: &Head);
 
-    /// A member of a set, or the next element of a list.
-    fn member(&mut self, member: &[u8]);
+    /// The next element of a list.
+    fn element(&mut self, element: &[u8]);
+
+    /// A member of a set, and when it ends, in milliseconds of Unix time.
+    fn member(&mut self, member: &[u8], end_ms: Option<u64>);
 
     /// A member of a sorted set with its score.
     fn scored(&mut self, member: &[u8], score: f64);

@@ -487,12 +487,12 @@ fn read_members(
         return None;
     }
     Some(match object {
-        Object::Set(set) => set.read_frozen(MEMBERS, |member| sink.member(member)),
+        Object::Set(set) => set.read_frozen(MEMBERS, |member, end_ms| sink.member(member, end_ms)),
         Object::Zset(zset) => zset.read_frozen(MEMBERS, |member, score| sink.scored(member, score)),
         Object::Hash(hash) => {
             hash.read_frozen(MEMBERS, |field, value, end_ms| sink.field(field, value, end_ms))
         }
-        Object::List(list) => list.read_frozen(MEMBERS, |element| sink.member(element)),
+        Object::List(list) => list.read_frozen(MEMBERS, |element| sink.element(element)),
         Object::Text(text) => match copy.as_mut().and_then(|copy| copy.object_mut()) {
             Some(Object::Text(copy)) => text.read_frozen(copy),
             _ => return None,

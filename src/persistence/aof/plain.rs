@@ -12,6 +12,11 @@ use crate::types::stream::{Group, Stream, StreamId};
 /// Most elements of one request (Redis's figure).
 const ELEMENTS_MAX: usize = 64;
 
+/// The request that says when fields of a hash end, and the word before their number.
+const FIELDS_END: [&[u8]; 2] = [b"HPEXPIREAT", b"FIELDS"];
+/// The same for members of a set.
+const MEMBERS_END: [&[u8]; 2] = [b"SPEXPIREAT", b"MEMBERS"];
+
 /// Writes what a snapshot returns as requests.
 #[derive(Default)]
 pub(super) struct PlainWriter {
@@ -84,15 +89,16 @@ impl PlainWriter {
         if hash.has_expiries() {
             for field in words.iter().step_by(2) {
                 if let Some(end_ms) = hash.expire_at_ms(field) {
-                    self.field_end(key, field, end_ms);
+                    self.end_of(FIELDS_END, key, field, end_ms);
                 }
             }
         }
     }
 
-    fn field_end(&mut self, key: &[u8], field: &[u8], end_ms: u64) {
+    /// Says when a field or member ends.
+    fn end_of(&mut self, [command, word]: [&[u8]; 2], key: &[u8], element: &[u8], end_ms: u64) {
         let mut number = itoa::Buffer::new();
-        self.push(&[b"HPEXPIREAT", key, number.format(end_ms).as_bytes(), b"FIELDS", b"1", field]);
+        self.push(&[command, key, number.format(end_ms).as_bytes(), word, b"1", element]);
     }
 
     fn stream(&mut self, key: &[u8], stream: &Stream) {
@@ -160,7 +166,7 @@ impl PlainWriter {
         let Some(head) = self.head.clone() else { return };
         let (members, ends) = (std::mem::take(&mut self.members), std::mem::take(&mut self.ends));
         let command: &[u8] = match head.kind {
-            Kind::Set => b"SADD",
+            Kind::Set { .. } => b"SADD",
             Kind::List => b"RPUSH",
             Kind::Zset => b"ZADD",
             Kind::Hash { .. } => b"HSET",
@@ -170,7 +176,8 @@ impl PlainWriter {
         if words.len() > 2 {
             self.push(&words);
         }
-        ends.iter().for_each(|(field, end_ms)| self.field_end(&head.key, field, *end_ms));
+        let request = if let Kind::Hash { .. } = head.kind { FIELDS_END } else { MEMBERS_END };
+        ends.iter().for_each(|(element, end_ms)| self.end_of(request, &head.key, element, *end_ms));
     }
 
     /// A member has come; the last one ends the value.
@@ -224,8 +231,14 @@ impl Sink for PlainWriter {
         (self.head, self.come) = (Some(head.clone()), 0);
     }
 
-    fn member(&mut self, member: &[u8]) {
+    fn element(&mut self, element: &[u8]) {
+        self.members.push(element.to_vec());
+        self.came();
+    }
+
+    fn member(&mut self, member: &[u8], end_ms: Option<u64>) {
         self.members.push(member.to_vec());
+        self.ends.extend(end_ms.map(|end_ms| (member.to_vec(), end_ms)));
         self.came();
     }
 
@@ -251,8 +264,9 @@ impl PlainWriter {
                 self.push_items(&[b"RPUSH", key], 1, all.iter().map(|element| &**element));
             }
             Object::Set(set) => {
-                let all: Vec<_> = set.iter().map(|member| member.to_vec()).collect();
+                let all: Vec<_> = set.at(0).iter().map(|member| member.to_vec()).collect();
                 self.push_items(&[b"SADD", key], 1, all.iter().map(|member| &**member));
+                set.expiries().for_each(|(end_ms, member)| self.end_of(MEMBERS_END, key, member, end_ms));
             }
             Object::Zset(zset) => {
                 let all: Vec<_> = zset

@@ -201,7 +201,7 @@ struct Batch {
     database: usize,
     /// Whether the file names a stream.
     is_of_stream: bool,
-    /// Name, value and producers of each key, one behind the other.
+    /// Name, value and what stands beside it of each key, one behind the other.
     bytes: Vec<u8>,
     keys: Vec<Entry>,
 }
@@ -210,7 +210,7 @@ struct Batch {
 struct Entry {
     name_len: usize,
     value_len: usize,
-    producers_len: usize,
+    beside_len: usize,
     kind: u8,
     attributes: Attributes,
 }
@@ -226,11 +226,11 @@ impl Batch {
         }
         self.bytes.extend_from_slice(key.name);
         self.bytes.extend_from_slice(key.value);
-        self.bytes.extend_from_slice(key.producers);
+        self.bytes.extend_from_slice(key.beside);
         self.keys.push(Entry {
             name_len: key.name.len(),
             value_len: key.value.len(),
-            producers_len: key.producers.len(),
+            beside_len: key.beside.len(),
             kind: key.kind,
             attributes: key.attributes,
         });
@@ -245,9 +245,9 @@ impl Batch {
         self.keys.iter().map(move |entry| {
             let (name, rest) = self.bytes[at..].split_at(entry.name_len);
             let (value, rest) = rest.split_at(entry.value_len);
-            at += entry.name_len + entry.value_len + entry.producers_len;
-            let &Entry { producers_len, kind, attributes, .. } = entry;
-            Key { name, kind, value, attributes, producers: &rest[..producers_len] }
+            at += entry.name_len + entry.value_len + entry.beside_len;
+            let &Entry { beside_len, kind, attributes, .. } = entry;
+            Key { name, kind, value, attributes, beside: &rest[..beside_len] }
         })
     }
 }

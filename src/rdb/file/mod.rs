@@ -33,6 +33,9 @@ const CHECKED_FROM: u16 = 5;
 /// RDB 11 or of Valkey's versions has a place for it, and readers pass over fields that they do not know.
 pub(super) const PRODUCERS: &[u8] = b"kvarts-producers";
 
+/// Name of the `aux` field before a set that says when its members end (SEXPIRE), which no type has a place for.
+pub(super) const MEMBER_ENDS: &[u8] = b"kvarts-member-ends";
+
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 9;
 

@@ -5,8 +5,8 @@
 
 use super::error::{Fault, FileError, Header, REDIS_MAX};
 use super::skim::{self, Skim, Stop};
-use super::{CHECKED_FROM, HEADER, PRODUCERS, opcode};
-use crate::keyspace::record::RecordBox;
+use super::{CHECKED_FROM, HEADER, MEMBER_ENDS, PRODUCERS, opcode};
+use crate::keyspace::record::{Record, RecordBox};
 use crate::keyspace::value::Object;
 use crate::rdb::packed::Element;
 use crate::rdb::reader::Reader;
@@ -81,8 +81,9 @@ pub struct Key<'r> {
     pub value: &'r [u8],
     /// What stands before it.
     pub attributes: Attributes,
-    /// What a server of this kind has written of a stream's producers before it; empty where it has not.
-    pub producers: &'r [u8],
+    /// What a server of this kind has written before it that its type has no place for: a stream's producers, or
+    /// when a set's members end. Empty where it has not.
+    pub beside: &'r [u8],
 }
 
 /// What stands before a key.
@@ -104,18 +105,24 @@ impl Key<'_> {
     /// # Errors
     /// A value that is not well formed, or is a module's.
     pub fn record(&self, limits: &Limits, past_ms: u64) -> Result<Result<RecordBox, Nothing>, FileError> {
-        let Key { name, kind, value, attributes, producers } = *self;
+        let Key { name, kind, value, attributes, beside } = *self;
         if kind == kind::MODULE_2 {
             let id = skim::number(value).map_or(0, |(id, _)| id);
             return Err(self.wrong(Fault::Module(module_name(id))));
         }
-        let mut record = read::record(kind, value, name, attributes.expire_at_ms, limits, past_ms)
-            .map_err(|_| self.wrong(Fault::Value))?;
+        let wrong = |_| self.wrong(Fault::Value);
+        if !beside.is_empty() && kind::name(kind) == "set" {
+            let set = read::set_with_ends(kind, value, beside, limits, past_ms).map_err(wrong)?;
+            let record = |set| Record::new_object(name, Object::Set(set), attributes.expire_at_ms);
+            return Ok(set.map(record).ok_or(Nothing::Ended));
+        }
+        let mut record =
+            read::record(kind, value, name, attributes.expire_at_ms, limits, past_ms).map_err(wrong)?;
         if let Ok(record) = &mut record
-            && !producers.is_empty()
+            && !beside.is_empty()
             && let Some(Object::Stream(stream)) = record.object_mut()
         {
-            add_producers(producers, stream).map_err(|_| self.wrong(Fault::Value))?;
+            add_producers(beside, stream).map_err(wrong)?;
         }
         Ok(record)
     }
@@ -173,8 +180,8 @@ pub struct FileReader {
     /// Attributes of the key that follows.
     attributes: Attributes,
     has_attributes: bool,
-    /// What was written of the producers of the stream that follows.
-    producers: Vec<u8>,
+    /// What was written beside the value that follows.
+    beside: Vec<u8>,
     /// The key whose value is being collected.
     key: Vec<u8>,
 }
@@ -201,7 +208,7 @@ impl FileReader {
             returned: 0,
             attributes: Attributes::default(),
             has_attributes: false,
-            producers: Vec::new(),
+            beside: Vec::new(),
             key: Vec::new(),
         }
     }
@@ -329,7 +336,7 @@ impl FileReader {
         let body = &rest[1..];
         if !self.has_attributes {
             self.attributes = Attributes { offset: self.base + self.at as u64, ..Attributes::default() };
-            self.producers.clear();
+            self.beside.clear();
         }
         match byte {
             opcode::EXPIRY_S => {
@@ -422,10 +429,10 @@ impl FileReader {
                 let name = skim::text_len(body, max)?;
                 let value = skim::text_len(&body[name..], max)?;
                 // Read here, so that a wrong encoding is found.
-                let is_of_key = *self.text(&body[..name])? == *PRODUCERS;
+                let is_of_key = matches!(&*self.text(&body[..name])?, PRODUCERS | MEMBER_ENDS);
                 let text = self.text(&body[name..name + value])?;
                 if is_of_key {
-                    self.producers = text.to_vec();
+                    self.beside = text.to_vec();
                     self.pass_attribute(1 + name + value);
                     return Ok(Found::Nothing);
                 }
@@ -480,7 +487,7 @@ impl FileReader {
                 kind,
                 value: &bytes[from..],
                 attributes: self.attributes,
-                producers: &self.producers,
+                beside: &self.beside,
             }),
         }))
     }

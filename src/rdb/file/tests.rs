@@ -7,12 +7,13 @@ use super::read::{Accept, FileReader, Item, Next};
 use super::{FileVersion, FileWriter, WriteError, WriteOptions, opcode, skim::Skim};
 use crate::keyspace::database;
 use crate::keyspace::record::{Record, RecordBox, ValueRef};
-use crate::keyspace::snapshot::Sink;
+use crate::keyspace::snapshot::{Head, Kind, Sink};
 use crate::keyspace::value::Object;
 use crate::rdb::tests::limits;
 use crate::rdb::write::{length, plain_string};
 use crate::rdb::{CHECKSUM, Family, Nothing, dump, kind, read, write};
 use crate::types::hash::Hash;
+use crate::types::set::Set;
 use crate::types::stream::StreamId;
 
 /// A string with its length, whatever it is.
@@ -187,7 +188,7 @@ fn everything_is_read_in_pieces_of_any_length() {
 /// What a record holds, whatever the order in which its table has it.
 fn content(record: &Record) -> Vec<u8> {
     let mut parts: Vec<Vec<u8>> = match record.value() {
-        ValueRef::Object(Object::Set(set)) => set.iter().map(|member| member.to_vec()).collect(),
+        ValueRef::Object(Object::Set(set)) => set.at(0).iter().map(|member| member.to_vec()).collect(),
         ValueRef::Object(Object::Hash(hash)) => hash
             .iter(0)
             .map(|(field, value)| {
@@ -615,4 +616,65 @@ fn producers_of_streams_are_kept() {
         let value = stream(kind::STREAM_LISTPACKS_4, wrong);
         assert!(read::record(kind::STREAM_LISTPACKS_4, &value, b"k", None, &limits(), 0).is_err());
     }
+}
+
+/// When members of a set end is written beside the value in every version, whether the set comes whole or in
+/// pieces. Members that have ended are left out.
+#[test]
+fn ends_of_members_are_kept() {
+    let mut set = Set::new_for(b"a", &limits().set, 3);
+    for (member, end_ms) in [(&b"a"[..], Some(500)), (b"7", None), (b"b", Some(90))] {
+        set.add(member, &limits().set);
+        if let Some(end_ms) = end_ms {
+            set.set_expire(member, end_ms);
+        }
+    }
+    let members: Vec<(Vec<u8>, Option<u64>)> =
+        set.at(0).iter().map(|member| (member.to_vec(), set.expire_at_ms(&member))).collect();
+    let record = Record::new_object(b"k", Object::Set(set), Some(900));
+    let seen = |record: &Record| {
+        let ValueRef::Object(Object::Set(set)) = record.value() else { panic!("a set") };
+        let ends =
+            [&b"a"[..], b"7", b"b"].map(|member| (set.at(0).contains(member), set.expire_at_ms(member)));
+        (ends, record.expire_at_ms())
+    };
+    let whole = ([(true, Some(500)), (true, None), (true, Some(90))], Some(900));
+    assert_eq!(seen(&record), whole);
+    for version in FileVersion::ALL {
+        for compress in [true, false] {
+            let options = WriteOptions { version, compress, checksum: true, access: None };
+            let mut writer = FileWriter::new(options, &[]);
+            writer.record(&record);
+            writer.begin(&Head {
+                key: b"pieces".as_slice().into(),
+                expire_at_ms: None,
+                access: 0,
+                kind: Kind::Set { with_ends: true },
+                count: 3,
+            });
+            members.iter().for_each(|(member, end_ms)| writer.member(member, *end_ms));
+            writer.finish().expect("it has a place");
+            let mut file = Vec::new();
+            let taken = writer.drain(|bytes| {
+                file.extend_from_slice(bytes);
+                Ok::<(), ()>(())
+            });
+            taken.expect("taken");
+            let read = records(&file);
+            assert_eq!(seen(&read[0]), whole, "{version:?}");
+            assert_eq!(seen(&read[1]), (whole.0, None), "{version:?}");
+        }
+    }
+    let ends = |ends: [i64; 2]| ends.map(i64::to_le_bytes).concat();
+    let value = b"\x02\x01a\x01b";
+    let read = |ends: &[u8]| read::set_with_ends(kind::SET, value, ends, &limits(), 100);
+    let left = read(&ends([99, 100])).expect("a set").expect("one is left");
+    assert_eq!([&b"a"[..], b"b"].map(|member| left.at(0).contains(member)), [false, true]);
+    assert_eq!(left.expire_at_ms(b"b"), Some(100));
+    assert!(read(&ends([0, 1])).expect("a set").is_none(), "all have ended");
+    for wrong in [&ends([-1, -1])[..8], &ends([-1, -1])[..15], b""] {
+        assert!(read(wrong).is_err());
+    }
+    let twice = read::set_with_ends(kind::SET, b"\x02\x01a\x01a", &ends([-1, -1]), &limits(), 0);
+    assert!(twice.is_err());
 }

@@ -2,7 +2,7 @@
 
 use crc::{Digest, Table};
 
-use super::{PRODUCERS, opcode};
+use super::{MEMBER_ENDS, PRODUCERS, opcode};
 use crate::keyspace::access_clock::{AccessClock, lfu_counter};
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::snapshot::{Head, Kind, Sink};
@@ -10,7 +10,7 @@ use crate::keyspace::value::Object;
 use crate::rdb::functions::FUNCTION;
 use crate::rdb::output::{Compressed, Output};
 use crate::rdb::stream::write_producers;
-use crate::rdb::write::{body, field_end, kind_of, length, plain_string};
+use crate::rdb::write::{body, element_end, kind_of, length, member_ends, plain_string};
 use crate::rdb::{CHECKSUM, kind};
 
 /// The version that a file's header names.
@@ -120,6 +120,12 @@ enum Encoder {
     Compressed(Box<Compressed>),
 }
 
+impl Encoder {
+    fn new(compress: bool) -> Self {
+        if compress { Encoder::Compressed(Box::default()) } else { Encoder::Plain(Vec::new()) }
+    }
+}
+
 impl Output for Encoder {
     fn bytes(&mut self) -> &mut Vec<u8> {
         match self {
@@ -136,6 +142,14 @@ impl Output for Encoder {
     }
 }
 
+/// A large set of which members end. When they do stands before the set, so its members are kept until the last
+/// has come.
+struct EndingSet {
+    head: Head,
+    members: Encoder,
+    ends: Vec<u8>,
+}
+
 /// Makes the bytes of a file. The caller takes them away from time to time ([`drain`](Self::drain)).
 pub struct FileWriter {
     options: WriteOptions,
@@ -146,6 +160,8 @@ pub struct FileWriter {
     keys: u64,
     /// Whether the fields of the present hash are written with their ends.
     with_ends: bool,
+    /// The present set, of which members end.
+    ending: Option<EndingSet>,
     error: Option<WriteError>,
 }
 
@@ -158,8 +174,7 @@ impl std::fmt::Debug for FileWriter {
 impl FileWriter {
     /// Begins a file: its header and the `aux` fields.
     pub fn new(options: WriteOptions, aux: &[(&str, String)]) -> Self {
-        let mut out =
-            if options.compress { Encoder::Compressed(Box::default()) } else { Encoder::Plain(Vec::new()) };
+        let mut out = Encoder::new(options.compress);
         out.bytes().extend_from_slice(options.version.header());
         for (name, text) in aux {
             out.bytes().push(opcode::AUX);
@@ -173,6 +188,7 @@ impl FileWriter {
             sized: Vec::new(),
             keys: 0,
             with_ends: false,
+            ending: None,
             error: None,
         }
     }
@@ -255,6 +271,22 @@ impl FileWriter {
         self.out.string(key);
     }
 
+    /// Writes something beside the key that follows, which readers pass over that do not know it.
+    fn beside(&mut self, name: &[u8], text: &[u8]) {
+        self.out.bytes().push(opcode::AUX);
+        plain_string(name, self.out.bytes());
+        self.out.string(text);
+    }
+
+    /// Writes a set of which members end, all of which have come.
+    fn end_set(&mut self) {
+        let Some(EndingSet { head, mut members, ends }) = self.ending.take() else { return };
+        self.beside(MEMBER_ENDS, &ends);
+        self.begin_key(&head.key, head.expire_at_ms, head.access, kind::SET);
+        length(head.count, self.out.bytes());
+        self.out.bytes().append(members.bytes());
+    }
+
     fn note_field_ends(&mut self) {
         self.error = Some(WriteError::FieldEnds(self.options.version));
     }
@@ -275,14 +307,18 @@ impl Sink for FileWriter {
 
     fn record(&mut self, record: &Record) {
         let Some(kind) = self.options.version.kind(record) else { return self.note_field_ends() };
-        if let ValueRef::Object(Object::Stream(stream)) = record.value()
-            && let Some(producers) = stream.producers()
-        {
-            let mut text = Vec::new();
-            write_producers(producers, &mut text);
-            self.out.bytes().push(opcode::AUX);
-            plain_string(PRODUCERS, self.out.bytes());
-            self.out.string(&text);
+        match record.value() {
+            ValueRef::Object(Object::Stream(stream)) => {
+                if let Some(producers) = stream.producers() {
+                    let mut text = Vec::new();
+                    write_producers(producers, &mut text);
+                    self.beside(PRODUCERS, &text);
+                }
+            }
+            ValueRef::Object(Object::Set(set)) if set.has_expiries() => {
+                self.beside(MEMBER_ENDS, &member_ends(set));
+            }
+            _ => {}
         }
         self.begin_key(record.key(), record.expire_at_ms(), record.access(), kind::byte(kind));
         body(record, kind, &mut self.out);
@@ -290,7 +326,12 @@ impl Sink for FileWriter {
 
     fn begin(&mut self, head: &Head) {
         let kind = match head.kind {
-            Kind::Set => kind::SET,
+            Kind::Set { with_ends: true } => {
+                let members = Encoder::new(self.options.compress);
+                self.ending = Some(EndingSet { head: head.clone(), members, ends: Vec::new() });
+                return;
+            }
+            Kind::Set { with_ends: false } => kind::SET,
             Kind::List => kind::LIST,
             Kind::Zset => kind::ZSET_2,
             Kind::Hash { with_ends: false } => kind::HASH,
@@ -304,8 +345,17 @@ impl Sink for FileWriter {
         }
     }
 
-    fn member(&mut self, member: &[u8]) {
-        self.out.string(member);
+    fn element(&mut self, element: &[u8]) {
+        self.out.string(element);
+    }
+
+    fn member(&mut self, member: &[u8], end_ms: Option<u64>) {
+        let Some(set) = &mut self.ending else { return self.out.string(member) };
+        set.members.string(member);
+        element_end(end_ms, &mut set.ends);
+        if set.ends.len() == set.head.count * size_of::<i64>() {
+            self.end_set();
+        }
     }
 
     fn scored(&mut self, member: &[u8], score: f64) {
@@ -317,7 +367,7 @@ impl Sink for FileWriter {
         self.out.string(field);
         self.out.string(value);
         if self.with_ends {
-            field_end(end_ms, self.out.bytes());
+            element_end(end_ms, self.out.bytes());
         }
     }
 }

@@ -1,18 +1,28 @@
 //! The set: only integers in an [`IntSet`], small sets in a [`Packed`] list, the rest in a [`MemberTable`].
 //!
 //! The encodings, and when one becomes another, are Redis's, since clients and tests look at OBJECT ENCODING.
-//! An encoding only ever changes to a larger one, when a member is added.
+//! An encoding only ever changes to a larger one, when a member is added or given an expiry.
+//!
+//! Members may have an expiry. A set with such members is always a table, with [`Expiries`] beside it, and a
+//! plain table again when the last expiry goes; other sets pay nothing for it. Members are read through
+//! [`Live`], the set as it is at a time. A member whose expiry is due is absent there; it stays in the table
+//! until [`Set::take_expired`].
+//!
+//! [`Expiries`]: crate::types::expiries::Expiries
 
+mod ending;
 mod intset;
+mod live;
 
 use crate::primitives::number;
 use crate::primitives::occupancy::Occupancy;
 use crate::primitives::thin::Owned;
-use crate::types::packed::entry::Element;
+use crate::types::packed::Packed;
 use crate::types::packed::freeze::Reading;
-use crate::types::packed::table::{self, MemberTable};
-use crate::types::packed::{self, Packed};
+use crate::types::packed::table::MemberTable;
+use ending::Ending;
 use intset::IntSet;
+pub use live::{Iter, Live};
 
 /// Most integers of an intset, whatever the configuration says.
 const MAX_INTSET_ENTRIES: usize = 1 << 30;
@@ -43,6 +53,8 @@ enum Form {
     Ints(IntSet),
     Packed(Packed),
     Table(Owned<MemberTable>),
+    /// A table of which some members have an expiry.
+    Ending(Owned<Ending>),
 }
 
 impl Set {
@@ -67,10 +79,19 @@ impl Set {
         }
     }
 
-    /// Adds a member. Returns whether it was new.
+    /// The members that have not ended at `now_ms`, in milliseconds of Unix time. At time 0 none has ended, so
+    /// these are all that the set holds.
+    #[inline]
+    pub fn at(&self, now_ms: u64) -> Live<'_> {
+        Live { form: &self.form, now_ms }
+    }
+
+    /// Adds a member, without an expiry. Returns whether it was new; one that is there, ended or not, keeps its
+    /// expiry: the caller takes those that have ended before ([`take_expired`](Self::take_expired)).
     pub fn add(&mut self, member: &[u8], limits: &SetLimits) -> bool {
         match &mut self.form {
             Form::Table(table) => table.insert(member),
+            Form::Ending(ending) => ending.add(member),
             Form::Packed(list) => {
                 if list.find(member, 1).is_some() {
                     return false;
@@ -111,7 +132,7 @@ impl Set {
         }
     }
 
-    /// Removes a member. Returns whether it was there.
+    /// Removes a member with its expiry. Returns whether it was there, ended or not.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match &mut self.form {
             Form::Ints(ints) => number::parse_i64(member).is_some_and(|value| ints.remove(value)),
@@ -123,170 +144,136 @@ impl Set {
                 None => false,
             },
             Form::Table(table) => table.remove(member),
+            Form::Ending(ending) => {
+                let removed = ending.remove(member);
+                self.settle();
+                removed
+            }
         }
     }
 
-    /// Whether it is a member.
-    pub fn contains(&self, member: &[u8]) -> bool {
-        match &self.form {
-            Form::Ints(ints) => number::parse_i64(member).is_some_and(|value| ints.contains(value)),
-            Form::Packed(list) => list.find(member, 1).is_some(),
-            Form::Table(table) => table.contains(member),
-        }
-    }
-
-    /// Number of members.
-    pub fn len(&self) -> usize {
-        match &self.form {
-            Form::Ints(ints) => ints.len(),
-            Form::Packed(list) => list.len(),
-            Form::Table(table) => table.len(),
-        }
-    }
-
-    /// Whether there is none.
+    /// Whether no member is left, ended or not.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.at(0).is_empty()
     }
 
-    /// All members: integers ascending, a packed list in the order of insertion, a table in no particular
-    /// order.
-    pub fn iter(&self) -> Iter<'_> {
-        Iter {
-            form: match &self.form {
-                Form::Ints(ints) => IterForm::Ints(ints, 0),
-                Form::Packed(list) => IterForm::Packed(list.iter()),
-                Form::Table(table) => IterForm::Table(table.iter()),
-            },
-        }
-    }
-
-    /// The members of a part of the set, which begins at 0 or where the part before ended, and where the next
-    /// one begins, until the set changes; `None` behind the last.
-    pub fn iter_part(&self, part: usize) -> (Iter<'_>, Option<usize>) {
-        match &self.form {
-            Form::Ints(_) | Form::Packed(_) => (self.iter(), None),
-            Form::Table(table) => {
-                let (members, next) = table.iter_buckets(part, table::PART_BUCKETS);
-                (Iter { form: IterForm::Table(members) }, next)
-            }
-        }
-    }
-
-    /// The members, for writing into a reply; `None` unless the set is a packed list.
-    pub fn pieces(&self) -> Option<packed::Pieces<'_>> {
-        match &self.form {
-            Form::Packed(list) => Some(list.pieces(list.start(), 1, list.len())),
-            Form::Ints(_) | Form::Table(_) => None,
-        }
-    }
-
-    /// A member, each with the same probability.
-    pub fn random(&self, rng: &mut fastrand::Rng) -> Option<Element<'_>> {
-        if self.is_empty() {
-            return None;
-        }
-        match &self.form {
-            Form::Ints(ints) => ints.get(rng.usize(..ints.len())).map(Element::from_i64),
-            Form::Packed(list) => list.get(rng.usize(..list.len())),
-            Form::Table(table) => table.random(rng).map(|(member, _)| member),
-        }
-    }
-
-    /// Calls `visit` with `count` different members, each choice with the same probability; with all members
-    /// when there are fewer.
-    pub fn random_distinct(&self, count: usize, rng: &mut fastrand::Rng, mut visit: impl FnMut(&[u8])) {
-        let len = self.len();
-        if let Form::Table(table) = &self.form
-            && count < len / 4
-        {
-            let mut chosen = MemberTable::new(rng.u64(..));
-            while chosen.len() < count {
-                let Some((member, _)) = table.random(rng) else {
-                    return;
-                };
-                if chosen.insert(&member) {
-                    visit(&member);
-                }
-            }
-            return;
-        }
-        let mut wanted = count.min(len);
-        for (passed, member) in self.iter().enumerate() {
-            if wanted == 0 {
-                return;
-            }
-            if rng.usize(..len - passed) < wanted {
-                wanted -= 1;
-                visit(&member);
-            }
-        }
-    }
-
-    /// Removes a member, each with the same probability, and returns it.
+    /// Removes a member, each with the same probability, and returns it. None may have ended.
     pub fn pop(&mut self, rng: &mut fastrand::Rng) -> Option<Vec<u8>> {
-        let member = self.random(rng)?.to_vec();
+        let member = self.at(0).random(rng)?.to_vec();
         self.remove(&member);
         Some(member)
     }
 
-    /// Calls `visit` with some members and returns the cursor for the next call; 0 begins and ends. A set
-    /// that is not a table is visited whole. A member that is present from the first call to the last is
-    /// visited, whatever is added and removed between them.
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8])) -> u64 {
-        if let Form::Table(table) = &self.form {
-            return table.scan(cursor, count, |member, _| visit(&member));
+    /// Expiry of a member, in milliseconds of Unix time; `None` if it has none or is not there.
+    pub fn expire_at_ms(&self, member: &[u8]) -> Option<u64> {
+        if let Form::Ending(ending) = &self.form { ending.expiries.get(member) } else { None }
+    }
+
+    /// Sets a member's expiry. Returns whether the member is there.
+    pub fn set_expire(&mut self, member: &[u8], at_ms: u64) -> bool {
+        let there = self.at(0).contains(member);
+        if there {
+            self.make_ending().set_expire(member, at_ms);
         }
-        self.iter().for_each(|member| visit(&member));
-        0
+        there
+    }
+
+    /// Removes a member's expiry. Returns whether it had one.
+    pub fn persist(&mut self, member: &[u8]) -> bool {
+        let Form::Ending(ending) = &mut self.form else { return false };
+        let had = ending.forget_expiry(member);
+        self.settle();
+        had
+    }
+
+    /// Whether any member has an expiry.
+    #[inline]
+    pub fn has_expiries(&self) -> bool {
+        matches!(self.form, Form::Ending(_))
+    }
+
+    /// Earliest expiry of any member, in milliseconds of Unix time.
+    #[inline]
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        if let Form::Ending(ending) = &self.form { ending.expiries.first_ms() } else { None }
+    }
+
+    /// Whether any member has ended at `now_ms` and was not taken yet.
+    #[inline]
+    pub fn has_ended(&self, now_ms: u64) -> bool {
+        self.next_expiry_ms().is_some_and(|at_ms| at_ms <= now_ms)
+    }
+
+    /// All expiries with their members, the earliest first.
+    pub fn expiries(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let ending = if let Form::Ending(ending) = &self.form { Some(ending) } else { None };
+        ending.into_iter().flat_map(|ending| ending.expiries.iter())
+    }
+
+    /// The members that have ended at `now_ms` and were not taken yet, the earliest first.
+    pub fn ended(&self, now_ms: u64) -> impl Iterator<Item = &[u8]> {
+        self.expiries().take_while(move |(at_ms, _)| *at_ms <= now_ms).map(|(_, member)| member)
+    }
+
+    /// Removes up to `limit` members that have ended, the earliest first, and returns them.
+    pub fn take_expired(&mut self, now_ms: u64, limit: usize) -> Vec<Box<[u8]>> {
+        let Form::Ending(ending) = &mut self.form else { return Vec::new() };
+        let taken = ending.take_expired(now_ms, limit);
+        self.settle();
+        taken
     }
 
     /// Whether it is a table, which [`freeze`](Self::freeze) needs.
     pub fn is_table(&self) -> bool {
-        matches!(self.form, Form::Table(_))
+        self.table().is_some()
     }
 
     /// Marks the instant whose members [`read_frozen`](Self::read_frozen) returns. Only for a table.
     pub fn freeze(&mut self, reading: Reading) {
-        if let Form::Table(table) = &mut self.form {
+        if let Some(table) = self.table_mut() {
             table.freeze(reading);
         }
     }
 
     /// The number of the reading that is going on.
     pub fn reading(&self) -> Option<u64> {
-        if let Form::Table(table) = &self.form { table.reading() } else { None }
+        self.table()?.reading()
     }
 
     /// Ends a reading that nobody wants any more.
     pub fn thaw(&mut self) {
-        if let Form::Table(table) = &mut self.form {
+        if let Some(table) = self.table_mut() {
             table.thaw();
         }
     }
 
-    /// Calls `visit` with about `count` more of the members of the instant. Returns whether that was all.
-    pub fn read_frozen(&mut self, count: usize, mut visit: impl FnMut(&[u8])) -> bool {
+    /// Calls `visit` with about `count` more of the members of the instant, ended ones included, and when each
+    /// ended then, in milliseconds of Unix time. Returns whether that was all.
+    pub fn read_frozen(&mut self, count: usize, mut visit: impl FnMut(&[u8], Option<u64>)) -> bool {
         match &mut self.form {
-            Form::Table(table) => table.read_frozen(count, |_| None, |member, _, _| visit(&member)),
-            _ => true,
+            Form::Table(table) => {
+                table.read_frozen(count, |_| None, |member, _, end_ms| visit(&member, end_ms))
+            }
+            Form::Ending(ending) => {
+                let Ending { members, expiries } = &mut **ending;
+                let end_ms = |member: &[u8]| expiries.get(member);
+                members.read_frozen(count, end_ms, |member, _, end_ms| visit(&member, end_ms))
+            }
+            Form::Ints(_) | Form::Packed(_) => true,
         }
     }
 
     /// Prefetches the cache line that a lookup reads first; only tables have one. For a batch of commands,
     /// before they run.
     pub fn prefetch(&self, member: &[u8]) {
-        if let Form::Table(table) = &self.form {
+        if let Some(table) = self.table() {
             table.prefetch(member);
         }
     }
 
     /// Occupancy of the hash table, if there is one (DEBUG HTSTATS-KEY).
     pub fn occupancy(&self) -> Option<Occupancy> {
-        match &self.form {
-            Form::Ints(_) | Form::Packed(_) => None,
-            Form::Table(table) => Some(table.occupancy()),
-        }
+        self.table().map(MemberTable::occupancy)
     }
 
     /// The word that OBJECT ENCODING answers.
@@ -294,7 +281,7 @@ impl Set {
         match self.form {
             Form::Ints(_) => "intset",
             Form::Packed(_) => "listpack",
-            Form::Table(_) => "hashtable",
+            Form::Table(_) | Form::Ending(_) => "hashtable",
         }
     }
 
@@ -304,21 +291,60 @@ impl Set {
             Form::Ints(ints) => ints.memory_bytes(),
             Form::Packed(list) => list.memory_bytes(),
             Form::Table(table) => size_of::<MemberTable>() + table.memory_bytes(),
+            Form::Ending(ending) => ending.memory_bytes(),
+        }
+    }
+
+    #[inline]
+    fn table(&self) -> Option<&MemberTable> {
+        match &self.form {
+            Form::Ints(_) | Form::Packed(_) => None,
+            Form::Table(table) => Some(table),
+            Form::Ending(ending) => Some(&ending.members),
+        }
+    }
+
+    fn table_mut(&mut self) -> Option<&mut MemberTable> {
+        match &mut self.form {
+            Form::Ints(_) | Form::Packed(_) => None,
+            Form::Table(table) => Some(table),
+            Form::Ending(ending) => Some(&mut ending.members),
         }
     }
 
     fn make_packed(&mut self) {
         let mut list = Packed::new();
-        self.iter().for_each(|member| list.push(&member));
+        self.at(0).iter().for_each(|member| list.push(&member));
         self.form = Form::Packed(list);
     }
 
     fn make_table(&mut self) {
-        let mut table = new_table();
-        self.iter().for_each(|member| {
-            table.insert(&member);
-        });
-        self.form = Form::Table(table);
+        self.form = Form::Table(self.at(0).to_table());
+    }
+
+    /// The set as one of which members end.
+    fn make_ending(&mut self) -> &mut Ending {
+        if !self.has_expiries() {
+            // A table stays the same one: it may be read as it was at an instant.
+            let members = match std::mem::replace(&mut self.form, Form::Packed(Packed::new())) {
+                Form::Table(table) => table.into_inner(),
+                form => Live { form: &form, now_ms: 0 }.to_table().into_inner(),
+            };
+            self.form = Form::Ending(Owned::new(Ending::new(members)));
+        }
+        match &mut self.form {
+            Form::Ending(ending) => ending,
+            _ => unreachable!("made one above"),
+        }
+    }
+
+    /// Makes the set a plain table again where no expiry is left.
+    fn settle(&mut self) {
+        if matches!(&self.form, Form::Ending(ending) if ending.expiries.is_empty())
+            && let Form::Ending(ending) = std::mem::replace(&mut self.form, Form::Packed(Packed::new()))
+        {
+            self.form = Form::Table(Owned::new(ending.into_inner().members));
+        }
     }
 
     /// Panics if the representation is not well formed. For tests.
@@ -328,6 +354,7 @@ impl Set {
             Form::Ints(ints) => ints.assert_invariants(),
             Form::Packed(list) => list.assert_invariants(),
             Form::Table(table) => table.assert_invariants(),
+            Form::Ending(ending) => ending.assert_invariants(),
         }
     }
 }
@@ -337,12 +364,11 @@ impl Clone for Set {
         let form = match &self.form {
             Form::Ints(ints) => Form::Ints(ints.clone()),
             Form::Packed(list) => Form::Packed(list.clone()),
-            Form::Table(table) => {
-                let mut copy = new_table();
-                table.iter().for_each(|(member, _)| {
-                    copy.insert(&member);
-                });
-                Form::Table(copy)
+            Form::Table(_) => Form::Table(self.at(0).to_table()),
+            Form::Ending(ending) => {
+                let mut copy = Ending::new(self.at(0).to_table().into_inner());
+                ending.expiries.iter().for_each(|(at_ms, member)| copy.set_expire(member, at_ms));
+                Form::Ending(Owned::new(copy))
             }
         };
         Self { form }
@@ -353,48 +379,12 @@ fn new_table() -> Owned<MemberTable> {
     Owned::new(MemberTable::new(fastrand::u64(..)))
 }
 
-/// The members of a set.
-pub struct Iter<'a> {
-    form: IterForm<'a>,
-}
-
-enum IterForm<'a> {
-    Ints(&'a IntSet, usize),
-    Packed(packed::Iter<'a>),
-    Table(table::Iter<'a, false>),
-}
-
-impl<'a> Iterator for Iter<'a> {
-    type Item = Element<'a>;
-
-    fn next(&mut self) -> Option<Element<'a>> {
-        match &mut self.form {
-            IterForm::Ints(ints, index) => {
-                let value = ints.get(*index)?;
-                *index += 1;
-                Some(Element::from_i64(value))
-            }
-            IterForm::Packed(list) => list.next(),
-            IterForm::Table(table) => table.next().map(|(member, _)| member),
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        match &self.form {
-            IterForm::Ints(ints, index) => (ints.len() - index, Some(ints.len() - index)),
-            IterForm::Packed(list) => list.size_hint(),
-            IterForm::Table(table) => table.size_hint(),
-        }
-    }
-}
-
-impl ExactSizeIterator for Iter<'_> {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
 
     const SMALL: SetLimits =
         SetLimits { max_intset_entries: 16, max_listpack_entries: 12, max_listpack_value: 8 };
@@ -428,29 +418,119 @@ mod tests {
                     _ => prop_assert_eq!(set.add(&member, &SMALL), model.insert(member.clone())),
                 }
                 set.assert_invariants();
-                prop_assert_eq!(set.len(), model.len());
-                prop_assert_eq!(set.iter().len(), model.len());
-                prop_assert_eq!(set.contains(&member), model.contains(&member));
+                prop_assert_eq!(set.at(0).len(), model.len());
+                prop_assert_eq!(set.at(0).iter().count(), model.len());
+                prop_assert_eq!(set.at(0).contains(&member), model.contains(&member));
             }
-            let all: BTreeSet<Vec<u8>> = set.iter().map(|member| member.to_vec()).collect();
+            let all: BTreeSet<Vec<u8>> = set.at(0).iter().map(|member| member.to_vec()).collect();
             prop_assert_eq!(&all, &model);
             let mut scanned = BTreeSet::new();
             let mut cursor = 0;
             loop {
-                cursor = set.scan(cursor, 3, |member| { scanned.insert(member.to_vec()); });
+                cursor = set.at(0).scan(cursor, 3, |member| { scanned.insert(member.to_vec()); });
                 if cursor == 0 { break; }
             }
             prop_assert_eq!(&scanned, &model);
             for count in [0, 1, model.len() / 5, model.len() / 2, model.len() + 3] {
                 let mut chosen = Vec::new();
-                set.random_distinct(count, &mut rng, |member| chosen.push(member.to_vec()));
+                set.at(0).random_distinct(count, &mut rng, |member| chosen.push(member.to_vec()));
                 let distinct: BTreeSet<Vec<u8>> = chosen.iter().cloned().collect();
                 prop_assert_eq!(chosen.len(), count.min(model.len()));
                 prop_assert_eq!(distinct.len(), chosen.len());
                 prop_assert!(distinct.is_subset(&model));
             }
-            let copy: BTreeSet<Vec<u8>> = set.clone().iter().map(|member| member.to_vec()).collect();
+            let copy: BTreeSet<Vec<u8>> = set.clone().at(0).iter().map(|member| member.to_vec()).collect();
             prop_assert_eq!(copy, model);
+        }
+    }
+
+    proptest! {
+        /// Against members with their ends in a map; a reading of an instant goes on meanwhile.
+        #[test]
+        fn members_end_when_they_should(
+            steps in proptest::collection::vec((0u8..10, member(), 0u64..60), 1..150),
+            seed: u64,
+        ) {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut set = Set::new_for(b"1", &SMALL, 1);
+            let mut model = BTreeMap::<Vec<u8>, Option<u64>>::new();
+            let mut now_ms = 100;
+            let mut frozen: Option<BTreeMap<Vec<u8>, Option<u64>>> = None;
+            let mut read = BTreeMap::new();
+            for (kind, member, number) in steps {
+                let there = model.contains_key(&member);
+                match kind {
+                    0 => {
+                        prop_assert_eq!(set.remove(&member), there);
+                        model.remove(&member);
+                    }
+                    1 | 2 => {
+                        prop_assert_eq!(set.set_expire(&member, now_ms + number), there);
+                        if there {
+                            model.insert(member.clone(), Some(now_ms + number));
+                        }
+                    }
+                    3 => {
+                        let had = model.get_mut(&member).and_then(Option::take);
+                        prop_assert_eq!(set.persist(&member), had.is_some());
+                    }
+                    4 => now_ms += number / 4,
+                    5 => {
+                        let mut taken = set.take_expired(now_ms, number as usize % 5);
+                        let due = model.iter().filter(|(_, end_ms)| end_ms.is_some_and(|end_ms| end_ms <= now_ms));
+                        prop_assert_eq!(taken.len(), due.count().min(number as usize % 5));
+                        taken.sort();
+                        for member in &taken {
+                            let end_ms = model.remove(&**member).expect("it was there");
+                            prop_assert!(end_ms.is_some_and(|end_ms| end_ms <= now_ms));
+                        }
+                    }
+                    6 if set.is_table() && frozen.is_none() => {
+                        set.freeze(Reading { id: 1, lost: Arc::default() });
+                        frozen = Some(model.clone());
+                    }
+                    7 if frozen.is_some() => {
+                        let over = set.read_frozen(1, |member, end_ms| {
+                            read.insert(member.to_vec(), end_ms);
+                        });
+                        if over {
+                            prop_assert_eq!(Some(std::mem::take(&mut read)), frozen.take());
+                        }
+                    }
+                    _ => {
+                        prop_assert_eq!(set.add(&member, &SMALL), !there);
+                        model.entry(member.clone()).or_default();
+                    }
+                }
+                set.assert_invariants();
+                let live: BTreeSet<Vec<u8>> = model
+                    .iter()
+                    .filter(|(_, end_ms)| end_ms.is_none_or(|end_ms| end_ms > now_ms))
+                    .map(|(member, _)| member.clone())
+                    .collect();
+                let seen = set.at(now_ms);
+                prop_assert_eq!((seen.len(), set.at(0).len()), (live.len(), model.len()));
+                prop_assert_eq!(seen.contains(&member), live.contains(&member));
+                prop_assert_eq!(set.expire_at_ms(&member), model.get(&member).copied().flatten());
+                prop_assert_eq!(set.next_expiry_ms(), model.values().copied().flatten().min());
+                prop_assert_eq!(&seen.iter().map(|member| member.to_vec()).collect::<BTreeSet<_>>(), &live);
+                prop_assert_eq!(seen.random(&mut rng).is_some(), !live.is_empty());
+                prop_assert!(seen.random(&mut rng).is_none_or(|member| live.contains(&*member)));
+                let mut chosen = BTreeSet::new();
+                seen.random_distinct(3, &mut rng, |member| { chosen.insert(member.to_vec()); });
+                prop_assert_eq!(chosen.len(), live.len().min(3));
+                prop_assert!(chosen.is_subset(&live));
+            }
+            let copy = set.clone();
+            copy.assert_invariants();
+            prop_assert!(model.iter().all(|(member, end_ms)| copy.expire_at_ms(member) == *end_ms));
+            let mut scanned = BTreeSet::new();
+            let mut cursor = 0;
+            loop {
+                cursor = copy.at(now_ms).scan(cursor, 3, |member| { scanned.insert(member.to_vec()); });
+                if cursor == 0 { break; }
+            }
+            prop_assert_eq!(scanned.len(), copy.at(now_ms).len());
         }
     }
 
@@ -463,13 +543,13 @@ mod tests {
         }
         assert_eq!(set.encoding(), "intset");
         set.add(b"512", &limits);
-        assert_eq!((set.encoding(), set.len()), ("hashtable", 513));
+        assert_eq!((set.encoding(), set.at(0).len()), ("hashtable", 513));
 
         let mut set = Set::new_for(b"1", &limits, 1);
         set.add(b"1", &limits);
         set.add(b"a", &limits);
         assert_eq!(set.encoding(), "listpack");
-        assert!(set.iter().map(|member| member.to_vec()).eq([b"1".to_vec(), b"a".to_vec()]));
+        assert!(set.at(0).iter().map(|member| member.to_vec()).eq([b"1".to_vec(), b"a".to_vec()]));
         set.add(&[b'x'; 65], &limits);
         assert_eq!(set.encoding(), "hashtable");
 
@@ -495,7 +575,7 @@ mod tests {
         let mut set = Set::new_for(b"1", &limits, 1);
         set.add(b"1", &limits);
         set.expect(513, &limits);
-        assert_eq!((set.encoding(), set.len()), ("hashtable", 1));
+        assert_eq!((set.encoding(), set.at(0).len()), ("hashtable", 1));
         assert!(size_of::<Set>() <= 16);
     }
 }
