@@ -55,7 +55,7 @@ pub struct DatabaseCounts {
     pub volatile: usize,
     /// What they have still to live on average, in milliseconds.
     pub average_ttl_ms: u64,
-    /// Hashes with fields that have an expiry.
+    /// Hashes and sets with fields or members that have an expiry.
     pub field_ends: usize,
     /// Slots with keys.
     pub slots: usize,
