@@ -436,6 +436,22 @@ impl Handle {
         self.server.scripting.slow.end_all();
     }
 
+    /// Lets connections send the replies that wait for the disk, for a bounded time: their clients are not to be left
+    /// in doubt about what is kept.
+    fn await_last_replies(&self) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        const TO_SEND: Duration = Duration::from_millis(100);
+        let wait_until = |deadline: Instant, is_over: &dyn Fn() -> bool| {
+            while !is_over() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        if self.server.durability.waiting_clients() > 0 {
+            wait_until(Instant::now() + PATIENCE, &|| self.server.durability.waiting_clients() == 0);
+            wait_until(Instant::now() + TO_SEND, &|| self.server.clients.all().is_empty());
+        }
+    }
+
     /// Reads certificates and keys again. The log needs nothing: its file is opened for each line.
     fn reopen(&self) {
         tracing::info!("Received SIGHUP: certificates are read again");
@@ -464,6 +480,7 @@ impl Drop for Handle {
         for client in self.server.clients.all() {
             client.close();
         }
+        self.await_last_replies();
         if let Some(runtime) = self.runtime.take() {
             // Connections write their last replies; one that hangs is cut.
             runtime.shutdown_timeout(Duration::from_secs(2));

@@ -67,7 +67,8 @@ enum What {
     Fields((EventClass, &'static str), Vec<Box<[u8]>>),
 }
 
-/// What an undoable transaction reports once it is committed.
+/// What a stretch of changes reports once it is over: an undoable transaction when it is committed, a request
+/// whose changes must be in the journal before anybody hears of them.
 #[derive(Debug, Default)]
 struct Kept {
     changes: Vec<Held>,
@@ -86,7 +87,8 @@ struct Pending {
     /// Changed keys for the broadcasting mode of CLIENT TRACKING, sent at the end of the batch; with each the
     /// id of the client that changed it.
     broadcast: VecDeque<(Box<[u8]>, u64)>,
-    kept: Option<Kept>,
+    /// What is kept, by the stretches that are under way, each within the one before it.
+    kept: Vec<Kept>,
 }
 
 /// Collects the changes of one batch, each reported under the lock that made it. Hands a change on to
@@ -136,7 +138,7 @@ impl<'s> ChangeBuffer<'s> {
     }
 
     fn kept(&self) -> Option<RefMut<'_, Kept>> {
-        RefMut::filter_map(self.pending.borrow_mut(), |pending| pending.as_mut()?.kept.as_mut()).ok()
+        RefMut::filter_map(self.pending.borrow_mut(), |pending| pending.as_mut()?.kept.last_mut()).ok()
     }
 
     /// Sets the id of the client that makes the changes from here on. Returns the previous one.
@@ -145,16 +147,31 @@ impl<'s> ChangeBuffer<'s> {
     }
 
     /// Keeps all changes from here on, until [`tell_kept`](Self::tell_kept) or
-    /// [`forget_kept`](Self::forget_kept).
+    /// [`forget_kept`](Self::forget_kept). What was kept before stays kept.
     pub fn keep(&self) {
         let kept = Kept { entries: self.mark(), ..Kept::default() };
-        let before = self.pending().kept.replace(kept);
-        debug_assert!(before.is_none(), "transactions that can be undone do not nest");
+        self.pending().kept.push(kept);
     }
 
-    /// Passes on what was kept, as the transaction is committed. The locks of its changes are still held.
+    /// [`keep`](Self::keep)s all changes where anybody would hear of them. Returns whether it does.
+    pub fn keep_if_heard(&self) -> bool {
+        let is_heard = self.listens() || self.effects.pubsub.is_heard_in_any_way();
+        if is_heard {
+            self.keep();
+        }
+        is_heard
+    }
+
+    /// Passes on what was kept since the last [`keep`](Self::keep): a transaction is committed, or a request's
+    /// entries are in the journal. The locks of the changes are still held.
     pub fn tell_kept(&self) {
-        let Some(kept) = self.pending().kept.take() else { return };
+        let Some(mut kept) = self.pending().kept.pop() else { return };
+        if let Some(mut outer) = self.kept() {
+            outer.flushed |= kept.flushed;
+            outer.changes.append(&mut kept.changes);
+            outer.messages.append(&mut kept.messages);
+            return;
+        }
         if kept.flushed {
             self.effects.tracking.flushed(self.effects.now_ms());
         }
@@ -173,9 +190,10 @@ impl<'s> ChangeBuffer<'s> {
         }
     }
 
-    /// Drops what was kept, as the transaction was undone.
+    /// Drops what was kept since the last [`keep`](Self::keep), as the transaction was undone.
     pub fn forget_kept(&self) {
-        if let Some(kept) = self.pending().kept.take() {
+        let kept = self.pending().kept.pop();
+        if let Some(kept) = kept {
             self.forget_entries(kept.entries);
         }
     }

@@ -40,6 +40,10 @@ const WRITTEN_MAX: usize = 256 * 1024;
 /// Bytes of further requests that are read while a request of the client is held up.
 const HELD_INPUT_MAX: usize = 32 * 1024 * 1024;
 
+/// With less than so many bytes of further requests a client that waits for the disk is not looked after by a
+/// timer.
+const HELD_INPUT_FEW: usize = READ_CHUNK;
+
 /// Room made at once for an argument whose length a client has announced. The rest of a longer one follows as
 /// it comes.
 const ANNOUNCED_MAX: usize = 1024 * 1024;
@@ -298,10 +302,23 @@ impl Connection {
                     return Err(End::Closed);
                 }
                 shared.take_look();
-                shared.take_messages(&mut self.out);
+                self.take_messages()?;
             }
         }
         Ok(())
+    }
+
+    /// Moves messages from others to the end of the write buffer. What they tell of is in the journal; with
+    /// `appendfsync always` they wait, as replies do, until it is on disk.
+    fn take_messages(&mut self) -> Result<(), End> {
+        let Session { server, client } = &mut self.session;
+        client.shared.take_messages(&mut self.out);
+        if !server.durability.is_strict() {
+            return Ok(());
+        }
+        client.seen_to = server.journal().end();
+        self.show_unread();
+        self.check_output()
     }
 
     /// Writes what can be written without waiting, and lets others run; more requests wait.
@@ -395,8 +412,8 @@ impl Connection {
                     if waiter.is_being_served() {
                         // Messages that come meanwhile are about the reply that is to come.
                         tokio::task::yield_now().await;
-                    } else {
-                        shared.take_messages(&mut self.out);
+                    } else if let Err(end) = self.take_messages() {
+                        break Err(end);
                     }
                 }
                 Err(end) => break Err(end),
@@ -434,7 +451,7 @@ impl Connection {
                         return Err(End::Closed);
                     }
                     shared.take_look();
-                    shared.take_messages(&mut self.out);
+                    self.take_messages()?;
                     return Ok(());
                 }
             }
@@ -608,7 +625,7 @@ impl Connection {
                 return Err(End::Closed);
             }
             shared.take_look();
-            shared.take_messages(&mut self.out);
+            self.take_messages()?;
             self.check_limits()?;
             self.show_buffers();
         }
@@ -656,15 +673,20 @@ impl Connection {
             self.out.drain(..self.written);
             self.written = 0;
         }
-        // Bytes that the client has not taken yet, for CLIENT LIST and the limits.
-        let waiting = self.out.len() - self.written;
-        let Session { server, client } = &self.session;
-        client.shared.reply_buffer[0].store(waiting, Ordering::Relaxed);
-        server.clients.note_unread(&client.shared, waiting);
+        self.show_unread();
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
+    }
+
+    /// Publishes how many bytes the client has not taken yet, for CLIENT LIST and the limits.
+    #[inline]
+    fn show_unread(&self) {
+        let waiting = self.out.len() - self.written;
+        let Session { server, client } = &self.session;
+        client.shared.reply_buffer[0].store(waiting, Ordering::Relaxed);
+        server.clients.note_unread(&client.shared, waiting);
     }
 
     /// Keeps a small write buffer in place of a large one that is empty.
@@ -699,7 +721,12 @@ impl Connection {
     /// of the file serves what all connections have run before it.
     async fn wait_for_disk(&mut self) -> Result<(), End> {
         while self.keeps_replies() {
-            match self.wait_held(LEFT_CHECK).await? {
+            // A timer would cost as much as the request. Input that is full is rare.
+            let woken = match self.input.len() < HELD_INPUT_FEW {
+                true => Some(self.wait().await.map_err(End::Failed)?),
+                false => self.wait_held(LEFT_CHECK).await?,
+            };
+            match woken {
                 None | Some(Woken::Read) => {}
                 Some(Woken::Eof) => return Err(End::Closed),
                 Some(Woken::Called) => {
@@ -708,7 +735,7 @@ impl Connection {
                         return Err(End::Closed);
                     }
                     shared.take_look();
-                    shared.take_messages(&mut self.out);
+                    self.take_messages()?;
                 }
             }
         }

@@ -96,6 +96,11 @@ impl Durability {
         self.waiting.lock().clients.insert(client.id, (position, Arc::clone(client)));
     }
 
+    /// Number of clients whose replies are kept.
+    pub fn waiting_clients(&self) -> usize {
+        self.waiting.lock().clients.len()
+    }
+
     /// Enters a wait for acknowledgements, of the file, of replicas or of both. The caller looks behind this
     /// whether they are there already.
     pub fn add_waiter(&self, waiter: &Arc<Waiter>) {

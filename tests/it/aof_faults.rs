@@ -113,6 +113,100 @@ fn what_is_not_on_disk_is_not_seen() {
     script.check_next("$3~new~");
 }
 
+/// Nobody has been sent anything for a moment.
+fn nobody_hears(clients: &mut [&mut Client]) {
+    for (index, client) in clients.iter_mut().enumerate() {
+        let stream = client.tcp_stream();
+        stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a time-out");
+        assert!(stream.peek(&mut [0]).is_err(), "client {index} hears before the change is on disk");
+        stream.set_read_timeout(None).expect("no time-out");
+    }
+}
+
+/// Messages that a change causes went out before it was on disk: whoever heard of it could then not find it after
+/// a crash. Subscribers, clients with cached keys and one that waits for another key hear with the writer.
+#[test]
+fn what_is_told_of_a_change_waits_with_it() {
+    let (server, faults) = server_with(&[("appendfsync", "always"), ("notify-keyspace-events", "E$")]);
+    let [mut events, mut channel, mut cache, mut waiting, mut writer] = [(); 5].map(|()| server.client());
+    writer.check("SET k 1", "+OK~");
+    for (write, told) in [
+        ("SET k 2", 1),
+        ("MULTI|SET k 2|PUBLISH news 2|EXEC", 2),
+        ("MULTI ATOMIC|SET k 2|PUBLISH news 2|EXEC", 2),
+        ("EVAL \"redis.call('SET', KEYS[1], '2'); redis.call('PUBLISH', 'news', '2')\" 1 k", 2),
+    ] {
+        events.check("SUBSCRIBE __keyevent@0__:set", "*3~$9~subscribe~$18~__keyevent@0__:set~:1~");
+        channel.check("SUBSCRIBE news", "*3~$9~subscribe~$4~news~:1~");
+        for client in [&mut cache, &mut waiting] {
+            client.value("HELLO 3");
+            client.check("CLIENT TRACKING ON", "+OK~");
+            client.value("GET k");
+        }
+        waiting.send_command("BLPOP other 0");
+        eventually("it waits", || server.info("blocked_clients") == "1");
+        faults.holds_syncs.store(true, SeqCst);
+        let before = server.handle().server().journal().end();
+        let lines: Vec<Vec<u8>> = write.split('|').map(|line| encode(&crate::wire::words(line))).collect();
+        writer.send(&lines.concat());
+        eventually("it is changed", || server.handle().server().journal().end() > before);
+        nobody_hears(&mut [&mut events, &mut channel, &mut cache, &mut waiting, &mut writer]);
+        faults.holds_syncs.store(false, SeqCst);
+        events.check_next("*3~$7~message~$18~__keyevent@0__:set~$1~k~");
+        for client in [&mut cache, &mut waiting] {
+            client.check_next(">2~$10~invalidate~*1~$1~k~");
+        }
+        if told == 2 {
+            channel.check_next("*3~$7~message~$4~news~$1~2~");
+        }
+        (0..lines.len()).for_each(|_| drop(writer.read_raw()));
+        writer.check("RPUSH other 1", ":1~");
+        waiting.check_next("*2~$5~other~$1~1~");
+        events.check("UNSUBSCRIBE", "*3~$11~unsubscribe~$18~__keyevent@0__:set~:0~");
+        channel.check("UNSUBSCRIBE", "*3~$11~unsubscribe~$4~news~:0~");
+    }
+}
+
+/// A message never comes before the sync of its change has ended, however the two threads meet.
+#[test]
+fn a_message_is_never_ahead_of_its_sync() {
+    const CHANGES: u64 = 300;
+    let (server, _faults) = server_with(&[("appendfsync", "always"), ("notify-keyspace-events", "E$")]);
+    let (mut events, mut writer) = (server.client(), server.client());
+    writer.check("SET key 100", "+OK~");
+    let start = server.handle().server().journal().end();
+    writer.check("SET key 101", "+OK~");
+    let len = server.handle().server().journal().end() - start;
+    events.check("SUBSCRIBE __keyevent@0__:set", "*3~$9~subscribe~$18~__keyevent@0__:set~:1~");
+    for number in 0..CHANGES {
+        writer.send(&encode(&["SET", "key", &(200 + number).to_string()]));
+    }
+    for number in 0..CHANGES {
+        events.check_next("*3~$7~message~$18~__keyevent@0__:set~$3~key~");
+        let synced = server.handle().server().durability.synced();
+        assert!(synced >= start + len * (number + 2), "told of change {number} when {synced} was on disk");
+    }
+}
+
+/// A write that waits for the disk when the server is told to end is answered when it is there.
+#[test]
+fn the_last_writes_are_answered_at_the_end() {
+    let (server, faults) = server_with(&[("appendfsync", "always")]);
+    let mut clients = [(); 4].map(|()| server.client());
+    faults.holds_syncs.store(true, SeqCst);
+    for client in &mut clients {
+        client.send_command("SET k 1");
+    }
+    eventually("they wait", || server.handle().server().durability.waiting_clients() == clients.len());
+    let end = std::thread::spawn(move || server.stop_and_keep());
+    nobody_hears(&mut clients.iter_mut().collect::<Vec<_>>());
+    faults.holds_syncs.store(false, SeqCst);
+    for client in &mut clients {
+        client.check_next("+OK~");
+    }
+    end.join().expect("no panic");
+}
+
 /// What was answered behind CONFIG SET appendfsync always could be lost as long as the first sync ran.
 #[test]
 fn always_holds_from_the_reply_of_config_set_on() {
