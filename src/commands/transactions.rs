@@ -119,7 +119,7 @@ fn watch(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                 // An expired key is removed now: its later removal must not count as a change.
                 cx.keys.remove_if_ended(&cx.keys.keyspace.hasher().key(name));
                 cx.server.effects.watches.add(id.clone(), wire);
-                bytes += 2 * name.len() + names::ENTRY_BYTES;
+                bytes += 2 * name.len() + names::KEY_BYTES;
                 keys.insert(id);
             }
         }

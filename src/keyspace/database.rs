@@ -373,6 +373,17 @@ impl Database {
         removed
     }
 
+    /// Gives back the memory of a slot without keys: its buckets, and the entries of ends that its keys had. Where
+    /// each slot has few keys, evicting them all would else make little room.
+    pub fn give_back_if_empty(&self, table: &mut SlotTable, slot: usize) {
+        if table.is_empty() {
+            *table = SlotTable::new();
+            self.note_whereabouts(slot, table);
+            self.expiry.rebuild(slot, std::iter::empty());
+            self.expiry.publish(slot);
+        }
+    }
+
     /// Puts back a slot's table that [`clear`](Self::clear) took. The slot has to be empty.
     pub fn restore_slot(&self, slot: usize, old: SlotTable) {
         let mut table = self.write_slot(slot);

@@ -228,6 +228,7 @@ fn evict(
     changes.removed(candidate.database, &key, keyspace.reaper.is_lazy(FreeReason::Evicted));
     changes.changed(candidate.database, &key, EventClass::EVICTED, "evicted");
     keyspace.reaper.discard(record, FreeReason::Evicted);
+    database.give_back_if_empty(&mut table, slot_of_hash(candidate.hash));
     true
 }
 
@@ -337,6 +338,25 @@ mod tests {
             let look = Look { policy: Policy::of(policy).unwrap(), samples: 5, clock: AccessClock::Lru(100) };
             assert!(!evictor.evict_one(&keyspace, &Told::default(), &look), "{policy}");
         }
+    }
+
+    /// Slots that are emptied give back their tables and the entries of ends: else evicting keys of which each
+    /// slot has one would make no room.
+    #[test]
+    fn emptied_slots_give_back_their_memory() {
+        let keyspace = keyspace(500);
+        let database = keyspace.physical(0);
+        assert!(database.overhead_bytes() > 500 * 32);
+        evicted(&keyspace, "volatile-ttl", 250, 0);
+        let half = database.overhead_bytes();
+        evicted(&keyspace, "allkeys-random", 250, 0);
+        assert!(half > 0 && database.is_empty());
+        assert_eq!(database.overhead_bytes(), 0);
+        // They are used again.
+        let key = database.hasher().key(b"again");
+        let record = Record::new_string(key.bytes, b"value", Some(5), false);
+        database.insert(&mut database.write_slot(key.slot()), &key, record);
+        assert!(database.expiry.pop_due(key.slot(), 5).is_some());
     }
 
     #[test]

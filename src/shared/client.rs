@@ -30,8 +30,14 @@ pub mod names {
     pub const SUBSCRIBED: usize = 1;
     /// Prefixes.
     pub const TRACKED: usize = 2;
-    /// Bytes that a watched key or a prefix takes beside its own, about.
-    pub const ENTRY_BYTES: usize = 96;
+    /// Bytes that a watched key takes beside its own, about.
+    pub const KEY_BYTES: usize = 96;
+
+    /// What a prefix counts as: its place in the list, and what it has beyond the usual length. Those of a client
+    /// mostly begin alike, and limits are set by servers that keep what they share once.
+    pub fn prefix_bytes(prefix: &[u8]) -> usize {
+        24 + prefix.len().saturating_sub(64)
+    }
 }
 
 /// Messages for a client from other tasks, not yet in its write buffer.

@@ -66,7 +66,7 @@ pub fn tracking(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if let Some(before) = before {
         cx.server.effects.tracking.end(&before);
     }
-    let bytes: usize = tracker.prefixes.iter().map(|prefix| prefix.len() + names::ENTRY_BYTES).sum();
+    let bytes: usize = tracker.prefixes.iter().map(|prefix| names::prefix_bytes(prefix)).sum();
     cx.client.shared.name_bytes[names::TRACKED].store(bytes, Ordering::Relaxed);
     let tracker = Arc::new(tracker);
     cx.server.effects.tracking.begin(&tracker);

@@ -209,7 +209,8 @@ fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         let counts = cx.keys.with_database(number, |database| (database.len(), database.overhead_bytes()));
         if let Some((len, bytes)) = counts {
             overhead += bytes as u64;
-            if len > 0 {
+            // One that was emptied may still have tables.
+            if len > 0 || bytes > 0 {
                 keys += len as u64;
                 databases.push((format!("db.{number}"), Figure::Database(bytes as u64)));
             }
