@@ -17,6 +17,7 @@ pub mod engine;
 pub(crate) mod error;
 pub mod figures;
 pub(crate) mod glob;
+pub(crate) mod http;
 pub mod journal;
 pub mod keyspace;
 pub mod logging;

@@ -25,6 +25,7 @@ use crate::engine::health::Watch;
 use crate::engine::saving::EndError;
 use crate::engine::sweeper::Sweeper;
 use crate::engine::{Ports, Server};
+use crate::http::{HttpPort, WithHttp};
 use crate::net::Listening;
 use crate::net::listener::{self, ListenError};
 use crate::net::ports::{ListeningPorts, fit_maxclients};
@@ -97,6 +98,8 @@ pub struct Handle {
     loader: Option<JoinHandle<()>>,
     /// Whether a signal has asked for the end, and it is being prepared.
     prepares_end: AtomicBool,
+    /// The port for figures; `None` before it was opened.
+    http: Option<Arc<HttpPort>>,
     /// Path of the unix socket that this server made and removes at its end.
     socket_file: Option<String>,
 }
@@ -190,6 +193,7 @@ fn start_server(
         loading: Mutex::new(None),
         loader: None,
         prepares_end: AtomicBool::new(false),
+        http: None,
         socket_file: None,
     };
     let data = Data::of(&server);
@@ -200,7 +204,8 @@ fn start_server(
     if let Some(runtime) = &handle.runtime {
         let _inside = runtime.enter();
         let listening = Listening { server: Arc::clone(&server), tls: Arc::clone(&tls) };
-        handle.socket_file = listen(runtime, listening)?;
+        let (http, socket_file) = listen(runtime, listening)?;
+        (handle.http, handle.socket_file) = (Some(http), socket_file);
         runtime.spawn(housekeeping(Arc::clone(&server)));
         runtime.spawn(look_after_replicas(Arc::clone(&server)));
         runtime.spawn(look_after_files(append_only, backup));
@@ -462,6 +467,9 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.server.request_shutdown();
+        if let Some(http) = &self.http {
+            http.stop();
+        }
         // What is being ended need not answer.
         self.watch = None;
         self.end_commands();
@@ -504,21 +512,25 @@ fn worker_count(config: &Config) -> usize {
     }
 }
 
-/// Opens all sockets. Answers the unix socket's file.
-fn listen(runtime: &tokio::runtime::Runtime, listening: Listening) -> Result<Option<String>, StartError> {
+/// Opens all sockets. Returns the port for figures and the unix socket's file.
+fn listen(
+    runtime: &tokio::runtime::Runtime,
+    listening: Listening,
+) -> Result<(Arc<HttpPort>, Option<String>), StartError> {
     let config = Arc::clone(&listening.server.config);
     // Certificates that cannot work stop the start, and do not wait for the first client.
     listening.tls.check(&[])?;
     fit_maxclients(&config);
     let ports = ListeningPorts::open(&listening, runtime.handle().clone())?;
-    listening.server.set_network(Arc::new(ports));
+    let http = HttpPort::open(&listening.server)?;
+    listening.server.set_network(Arc::new(WithHttp { ports, http: Arc::clone(&http) }));
     let mut socket_file = None;
     if let Some(socket) = listener::unix(&config)? {
         let path = config.text(Directive::Unixsocket).to_string();
         socket_file = Some(path.clone());
         runtime.spawn(listening.clone().accept_unix(socket, path));
     }
-    Ok(socket_file)
+    Ok((http, socket_file))
 }
 
 /// Makes the threads that run commands.

@@ -262,7 +262,7 @@ fn output_limits(
 }
 
 fn by_database(at: &Sight<'_>, read: impl Fn(&super::sight::DatabaseCounts) -> usize) -> Vec<Sample> {
-    let with_keys = at.databases().iter().filter(|counts| counts.keys > 0);
+    let with_keys = at.databases().unwrap_or_default().iter().filter(|counts| counts.keys > 0);
     let sample = |counts: &super::sight::DatabaseCounts| Sample {
         suffix: "",
         labels: vec![("db", format!("db{}", counts.number))],

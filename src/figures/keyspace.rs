@@ -31,7 +31,7 @@ const DATABASE: &[Part] = &[
 const EMPTY_MAX: usize = 16;
 
 fn databases(at: &Sight<'_>) -> Vec<Row> {
-    let made = at.databases();
+    let Some(made) = at.databases() else { return Vec::new() };
     let count = at.server.keyspace.database_count();
     let of = |number| made.iter().find(|counts| counts.number == number).copied();
     let empty = (0..count.min(EMPTY_MAX))

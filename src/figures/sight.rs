@@ -20,6 +20,9 @@ use crate::shared::client::{Door, SharedClient};
 use crate::shared::pause::InForce;
 use crate::shared::stats::{Counter, Rates};
 
+/// Counts the keys of all databases; `None` where somebody has the keyspace alone for long.
+pub type Count<'a> = dyn Fn() -> Option<Vec<DatabaseCounts>> + 'a;
+
 /// A look at a server.
 pub struct Sight<'a> {
     /// What is looked at.
@@ -28,9 +31,8 @@ pub struct Sight<'a> {
     pub now_ms: u64,
     /// The client that asks; `None` where none does.
     client: Option<&'a Client>,
-    /// Counts the keys of all databases.
-    count: &'a dyn Fn() -> Vec<DatabaseCounts>,
-    databases: OnceCell<Vec<DatabaseCounts>>,
+    count: &'a Count<'a>,
+    databases: OnceCell<Option<Vec<DatabaseCounts>>>,
     clients: OnceCell<ClientCounts>,
     memory: OnceCell<MemoryUse>,
     overhead_bytes: OnceCell<u64>,
@@ -131,12 +133,7 @@ impl Standing {
 
 impl<'a> Sight<'a> {
     /// A look at `now_ms`, by a client if one asks; `count` counts all databases.
-    pub fn new(
-        server: &'a Server,
-        client: Option<&'a Client>,
-        now_ms: u64,
-        count: &'a dyn Fn() -> Vec<DatabaseCounts>,
-    ) -> Self {
+    pub fn new(server: &'a Server, client: Option<&'a Client>, now_ms: u64, count: &'a Count<'a>) -> Self {
         Self {
             server,
             now_ms,
@@ -191,9 +188,9 @@ impl<'a> Sight<'a> {
         self.server.stats.sum(counter)
     }
 
-    /// The counts of all databases that were made.
-    pub fn databases(&self) -> &[DatabaseCounts] {
-        self.databases.get_or_init(|| (self.count)())
+    /// The counts of all databases that were made; `None` where they could not be counted.
+    pub fn databases(&self) -> Option<&[DatabaseCounts]> {
+        self.databases.get_or_init(|| (self.count)()).as_deref()
     }
 
     /// The counts of all clients.

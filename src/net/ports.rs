@@ -228,6 +228,16 @@ pub fn fit_maxclients(config: &Config) {
     }
 }
 
+/// Tries to have so many more files open than clients may be connected.
+pub fn make_room_beside_clients(config: &Config, files: u64) {
+    let wanted = (config.int(Directive::Maxclients).max(1) as u64).saturating_add(files);
+    if open_files::make_room_for(wanted) < wanted {
+        tracing::warn!(
+            "the limit of open files leaves no room for metrics-port while maxclients are connected"
+        );
+    }
+}
+
 impl Network for ListeningPorts {
     fn relisten(&self, changes: &[Change]) -> Result<(), Refusal> {
         let changed = |directive| changes.iter().any(|change| change.directive == directive);

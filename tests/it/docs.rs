@@ -16,8 +16,8 @@ const CONFIGURATION_HEAD: &str = "\
 
 A directive stands in a configuration file as `name value`, and on the command line as `--name value`; the command line
 has the last word. `kvarts --help` lists the same. Names, defaults and ranges are those of Valkey 9.1; only
-`read-only-port`, `tls-only`, `tls-auto-names` and `transaction-rollback` are Kvarts's own. The column *At run time* says
-whether `CONFIG SET` may change a directive; *protected* ones only where `enable-protected-configs` allows it. Directives
+`read-only-port`, `tls-only`, `tls-auto-names`, `metrics-port`, `metrics-bind` and `transaction-rollback` are Kvarts's
+own. The column *At run time* says whether `CONFIG SET` may change a directive; *protected* ones only where `enable-protected-configs` allows it. Directives
 marked *No effect yet* are accepted, checked, shown by `CONFIG GET` and written by `CONFIG REWRITE`, so that an existing
 file works, and nothing else follows from them.
 

@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["effects"],
     &["engine"],
     &["figures", "net", "persistence", "scripting"],
-    &["commands"],
+    &["commands", "http"],
     &["run"],
 ];
 

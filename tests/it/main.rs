@@ -51,6 +51,7 @@ mod geo;
 mod hash;
 mod health;
 mod hostile_scripts;
+mod http;
 mod hyperloglog;
 mod import_mode;
 mod innocent;

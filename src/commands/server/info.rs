@@ -40,7 +40,7 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (keys, now_ms) = (&cx.keys, cx.keys.now_ms);
     let count = || {
         let of = |number| keys.with_database(number, |database| DatabaseCounts::of(number, database, now_ms));
-        (0..keys.keyspace.database_count()).filter_map(of).collect()
+        Some((0..keys.keyspace.database_count()).filter_map(of).collect())
     };
     let at = Sight::new(cx.server, Some(&*cx.client), now_ms, &count);
     if SECTIONS.iter().any(|section| section.name == "memory" && is_shown(section)) {

@@ -27,6 +27,8 @@ pub enum Directive {
     MaxmemoryClients,
     IoThreads,
     PrefetchBatchMaxSize,
+    MetricsPort,
+    MetricsBind,
     RdmaBind,
     RdmaPort,
     RdmaRxSize,
@@ -248,7 +250,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 239;
+    pub const COUNT: usize = 241;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

@@ -3,7 +3,8 @@
 //! line in one of the groups.
 //!
 //! Names, defaults, ranges and what may change at run time are those of Valkey 9.1. The few directives that
-//! only this server knows are `read-only-port`, `tls-only`, `tls-auto-names` and `transaction-rollback`.
+//! only this server knows are `read-only-port`, `tls-only`, `tls-auto-names`, `metrics-port`, `metrics-bind` and
+//! `transaction-rollback`.
 
 mod cluster;
 mod directive;

@@ -145,6 +145,23 @@ pub(super) const SPECS: &[Spec] = &[
         "Requests of one batch whose keys are fetched ahead of running them.",
     ),
     spec(
+        D::MetricsPort,
+        "metrics-port",
+        PORT,
+        "0",
+        "Port that serves /metrics, /healthz and /readyz over HTTP, to anybody who reaches it; 0 for none.",
+    )
+    .active(),
+    spec(
+        D::MetricsBind,
+        "metrics-bind",
+        Kind::Words,
+        "127.0.0.1 -::1",
+        "Addresses that metrics-port listens on; a leading - lets one that is missing pass.",
+    )
+    .active()
+    .multi(),
+    spec(
         D::RdmaBind,
         "rdma-bind",
         Kind::Text(Some(check::no_rdma)),

@@ -1,0 +1,91 @@
+//! `/metrics`: the figures for Prometheus. They are read at most ten times a second, however often they are
+//! asked for, and on a thread that neither runs commands nor serves connections.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::ACCEPT;
+use hyper::http::request::Parts;
+use tokio::sync::Mutex;
+
+use super::Site;
+use super::exposition::{Format, write};
+use super::routes::{self, Answer, gone, text};
+use crate::engine::Server;
+use crate::figures::sight::DatabaseCounts;
+use crate::figures::{Metric, Sight, collect};
+
+/// How long figures that were read are given to all who ask, in milliseconds.
+const KEPT_MS: u64 = 100;
+
+/// How long the gate before the keyspace is waited for, in tries of a millisecond. Who is alone behind it for
+/// longer (FLUSHALL, a script) leaves the counts of databases out of the page, and nothing else.
+const GATE_TRIES: u32 = 100;
+
+/// The figures that were read last. Who asks while they are being read waits, and is given the same.
+#[derive(Default)]
+pub(super) struct Scrapes(Mutex<Option<Scrape>>);
+
+/// Figures that were read, and the texts made of them.
+struct Scrape {
+    at_ms: u64,
+    metrics: Arc<Vec<Metric>>,
+    texts: [Option<Bytes>; 2],
+}
+
+/// Answers with the figures, in the format that the request prefers.
+pub(super) fn metrics<'a>(site: &'a Arc<Site>, request: &'a Parts) -> Answer<'a> {
+    Box::pin(async {
+        let accepted = request.headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
+        let format = Format::preferred(accepted.unwrap_or_default());
+        let Some(server) = site.server.upgrade() else { return gone() };
+        match site.scrapes.text(&server, format).await {
+            Some(page) => routes::of(StatusCode::OK, format.content_type(), page),
+            // A panic, which was reported by the panic hook.
+            None => text(StatusCode::INTERNAL_SERVER_ERROR, "the figures could not be read\n"),
+        }
+    })
+}
+
+impl Scrapes {
+    async fn text(&self, server: &Arc<Server>, format: Format) -> Option<Bytes> {
+        let mut kept = self.0.lock().await;
+        let now_ms = server.clock.now_ms();
+        let fresh = kept.take().filter(|scrape| now_ms.abs_diff(scrape.at_ms) < KEPT_MS);
+        let server = Arc::clone(server);
+        let made = tokio::task::spawn_blocking(move || {
+            let mut scrape = fresh.unwrap_or_else(|| Scrape {
+                at_ms: now_ms,
+                metrics: Arc::new(read(&server)),
+                texts: [None, None],
+            });
+            let text = &mut scrape.texts[format as usize];
+            let page = text.get_or_insert_with(|| write(&scrape.metrics, format).into()).clone();
+            (scrape, page)
+        });
+        let (scrape, page) = made.await.ok()?;
+        *kept = Some(scrape);
+        Some(page)
+    }
+}
+
+fn read(server: &Server) -> Vec<Metric> {
+    let now_ms = server.clock.now_ms();
+    collect(&Sight::new(server, None, now_ms, &|| count_databases(server, now_ms)))
+}
+
+fn count_databases(server: &Server, now_ms: u64) -> Option<Vec<DatabaseCounts>> {
+    let tries = std::cell::Cell::new(0);
+    let give_up = || {
+        tries.set(tries.get() + 1);
+        tries.get() > GATE_TRIES
+    };
+    let keyspace = &server.keyspace;
+    let mapping = keyspace.gate.shared_unless(crate::worker::current(), give_up)?;
+    let of = |number: usize| {
+        let database = keyspace.physical_if_used(mapping[number])?;
+        Some(DatabaseCounts::of(number, database, now_ms))
+    };
+    Some((0..keyspace.database_count()).filter_map(of).collect())
+}
