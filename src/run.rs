@@ -272,19 +272,10 @@ impl Handle {
         kinds.into_iter().filter(|(_, is_there)| *is_there).map(|(kind, _)| kind).collect()
     }
 
-    /// Moves a manual clock, then does what background threads would do at that time: expires keys, closes
-    /// idle clients, and wakes those that wait.
+    /// Moves the clock forward, and has everything follow that depends on it.
     pub fn advance_clock(&self, by_ms: u64) {
         self.server.clock.advance_ms(by_ms);
-        if self.server.upkeep.active_expiry.load(Ordering::Relaxed) {
-            self.server.expire_due();
-        }
-        self.server.look_after_clients();
-        for client in self.server.clients.all() {
-            if client.waiter.lock().is_some() {
-                client.look(); // Its time may be over.
-            }
-        }
+        self.server.clock_was_moved();
     }
 
     /// Asks the server to end.

@@ -226,6 +226,15 @@ impl Server {
         self.refuse_unless_enabled(client, Directive::EnableDebugCommand, container)
     }
 
+    /// Whether a directive that says `no`, `local` or `yes` admits this client.
+    pub fn is_enabled_for(&self, client: &Client, directive: Directive) -> bool {
+        match self.config.word(directive) {
+            "yes" => true,
+            "local" => client.is_local(),
+            _ => false,
+        }
+    }
+
     /// Refuses a command unless its `enable-*-command` directive admits this client: `yes` admits all,
     /// `local` those on this machine. `container` is the command's name in lower case.
     pub fn refuse_unless_enabled(
@@ -234,12 +243,7 @@ impl Server {
         directive: Directive,
         container: &str,
     ) -> Option<CommandError> {
-        let allowed = match self.config.word(directive) {
-            "yes" => true,
-            "local" => client.is_local(),
-            _ => false,
-        };
-        (!allowed).then(|| {
+        (!self.is_enabled_for(client, directive)).then(|| {
             CommandError::new(format!(
                 "ERR {} command not allowed. If the enable-{container}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
                 container.to_uppercase(),

@@ -8,6 +8,20 @@ use crate::config::Directive;
 use crate::shared::client::SharedClient;
 
 impl Server {
+    /// Does what background threads would do at the time that the clock was moved to: expires keys, closes idle
+    /// clients, and wakes those that wait, as their time may be over. The keyspace's gate is open to the caller.
+    pub fn clock_was_moved(&self) {
+        if self.upkeep.active_expiry.load(Relaxed) {
+            self.expire_due();
+        }
+        self.look_after_clients();
+        for client in self.clients.all() {
+            if client.waiter.lock().is_some() || client.blocked.load(Relaxed) {
+                client.look();
+            }
+        }
+    }
+
     /// Closes clients that have been idle for longer than `timeout`, and those over a limit of
     /// `client-output-buffer-limit`. The connection itself looks only when something comes from its client.
     pub fn look_after_clients(&self) {

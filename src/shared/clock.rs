@@ -1,11 +1,14 @@
-//! The server's clock: the only place where time is read, so that tests can move it.
+//! The server's clock: the only place where time is read, so that tests can move it: our own, and with KVARTS CLOCK
+//! those of a user.
 //!
 //! Asking the machine for the time is a noticeable part of a short request, so a batch asks once, for the
 //! monotonic time, and adds the difference to Unix time. The difference is measured again every few
 //! milliseconds, as the machine's clock may be set.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
 
 /// How long two looks at the machine's clocks, one after the other, may take for their difference to count,
 /// in nanoseconds.
@@ -15,10 +18,15 @@ const AT_ONCE_NS: u64 = 5_000;
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
-    /// Unix time when the clock was made, by what is known now of the machine's clock.
+    /// Unix time when the clock was made, by what is known now of the machine's clock, with `offset_us`.
     start_us: AtomicU64,
+    /// How far it is ahead of the machine's clock while it runs.
+    offset_us: AtomicI64,
+    /// Whether it stands still until it is moved.
     manual: AtomicBool,
     manual_us: AtomicU64,
+    /// Held by whoever moves it, or learns what the machine's clock shows.
+    moves: Mutex<()>,
 }
 
 /// A moment, by both clocks.
@@ -36,19 +44,19 @@ impl Clock {
         Self {
             start: Instant::now(),
             start_us: AtomicU64::new(unix_us()),
+            offset_us: AtomicI64::new(0),
             manual: AtomicBool::new(false),
             manual_us: AtomicU64::new(0),
+            moves: Mutex::new(()),
         }
     }
 
     /// Makes a clock that stands at `unix_ms` until [`advance_ms`](Self::advance_ms) moves it.
     pub fn manual(unix_ms: u64) -> Self {
-        Self {
-            start: Instant::now(),
-            start_us: AtomicU64::new(0),
-            manual: AtomicBool::new(true),
-            manual_us: AtomicU64::new(unix_ms * 1000),
-        }
+        let clock = Self::system();
+        clock.manual_us.store(unix_ms * 1000, Ordering::SeqCst);
+        clock.manual.store(true, Ordering::SeqCst);
+        clock
     }
 
     /// Whether it moves only by hand.
@@ -56,9 +64,47 @@ impl Clock {
         self.manual.load(Ordering::Relaxed)
     }
 
-    /// Moves a manual clock forward.
+    /// Moves it forward.
     pub fn advance_ms(&self, by_ms: u64) {
-        self.manual_us.fetch_add(by_ms * 1000, Ordering::SeqCst);
+        let _moves = self.moves.lock();
+        self.set_us(self.now_us() + by_ms * 1000);
+    }
+
+    /// Sets it to a time, from where it runs on or, where it stands still, stands.
+    pub fn set_ms(&self, unix_ms: u64) {
+        let _moves = self.moves.lock();
+        self.set_us(unix_ms * 1000);
+    }
+
+    /// Lets it stand still until it is moved or [resumed](Self::resume).
+    pub fn freeze(&self) {
+        let _moves = self.moves.lock();
+        self.manual_us.store(self.now_us(), Ordering::SeqCst);
+        self.manual.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets it run on from where it stands.
+    pub fn resume(&self) {
+        let _moves = self.moves.lock();
+        self.run_from_us(self.now_us());
+        self.manual.store(false, Ordering::SeqCst);
+    }
+
+    /// Milliseconds that it is ahead of the machine's clock.
+    pub fn offset_ms(&self) -> i64 {
+        (self.now_us() as i64 - unix_us() as i64) / 1000
+    }
+
+    fn set_us(&self, to_us: u64) {
+        match self.is_manual() {
+            true => self.manual_us.store(to_us, Ordering::SeqCst),
+            false => self.run_from_us(to_us),
+        }
+    }
+
+    fn run_from_us(&self, us: u64) {
+        self.offset_us.store(us as i64 - unix_us() as i64, Ordering::SeqCst);
+        while !self.measure() {}
     }
 
     /// Microseconds of Unix time.
@@ -67,7 +113,7 @@ impl Clock {
         if self.is_manual() {
             return self.manual_us.load(Ordering::SeqCst);
         }
-        unix_us()
+        self.machine_us()
     }
 
     /// Both times for the price of one; Unix time as of the last [`follow`](Self::follow).
@@ -84,12 +130,24 @@ impl Clock {
 
     /// Measures the difference between Unix time and monotonic time. Has to be called every few milliseconds.
     pub fn follow(&self) {
+        let _moves = self.moves.lock();
+        self.measure();
+    }
+
+    /// Returns whether it has learnt the difference: a thread that is interrupted has not.
+    fn measure(&self) -> bool {
         let before_ns = self.monotonic_ns();
-        let unix_us = unix_us();
-        // A thread that was interrupted in between has learnt nothing.
-        if self.monotonic_ns() - before_ns < AT_ONCE_NS {
+        let unix_us = self.machine_us();
+        let is_at_once = self.monotonic_ns() - before_ns < AT_ONCE_NS;
+        if is_at_once {
             self.start_us.store(unix_us.saturating_sub(before_ns / 1000), Ordering::Relaxed);
         }
+        is_at_once
+    }
+
+    /// The machine's clock and how far this one is ahead of it.
+    fn machine_us(&self) -> u64 {
+        unix_us().saturating_add_signed(self.offset_us.load(Ordering::Relaxed))
     }
 
     /// Milliseconds of Unix time.
@@ -138,5 +196,29 @@ mod tests {
         clock.advance_ms(7);
         clock.follow();
         assert_eq!(clock.moment().unix_us, 5_007_000);
+    }
+
+    #[test]
+    fn a_clock_that_was_moved_runs_on_from_there() {
+        const HOUR_MS: u64 = 3_600_000;
+        let clock = Clock::system();
+        let is_at = |ms: u64| {
+            let (now_ms, moment_ms) = (clock.now_ms(), clock.moment().unix_us / 1000);
+            now_ms.abs_diff(ms) < 60_000 && moment_ms.abs_diff(ms) < 60_000
+        };
+        clock.advance_ms(HOUR_MS);
+        assert!(is_at(unix_us() / 1000 + HOUR_MS) && clock.offset_ms().abs_diff(HOUR_MS as i64) < 60_000);
+        clock.follow();
+        assert!(is_at(unix_us() / 1000 + HOUR_MS));
+        clock.freeze();
+        let frozen_us = clock.now_us();
+        clock.follow();
+        assert_eq!((clock.now_us(), clock.moment().unix_us), (frozen_us, frozen_us));
+        clock.set_ms(5_000_000);
+        assert_eq!(clock.now_us(), 5_000_000_000);
+        clock.resume();
+        assert!(is_at(5_000_000) && !clock.is_manual());
+        clock.set_ms(unix_us() / 1000);
+        assert!(is_at(unix_us() / 1000) && clock.offset_ms().abs() < 60_000);
     }
 }

@@ -57,6 +57,7 @@ mod import_mode;
 mod innocent;
 mod journal;
 mod journal_peer;
+mod kvarts_clock;
 mod late;
 mod layers;
 mod lifecycle;

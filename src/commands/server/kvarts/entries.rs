@@ -1,5 +1,6 @@
 //! The entry of KVARTS with its subcommands.
 
+use super::clock::clock;
 use super::health::health;
 use crate::command::{Family, Flags, Group};
 use crate::commands::shared::help;
@@ -37,6 +38,15 @@ pub const COMMANDS: &[Command] = &[Command {
             run: health,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
             ..of_kvarts("health", 2)
+        },
+        Command {
+            summary: "Moves the clock of the server, for tests of what depends on time, or shows it.",
+            syntax: "<ADVANCE milliseconds:integer | SET unix-time-milliseconds:integer | FREEZE | RESUME | GET>",
+            complexity: "O(N) where N is the number of keys that end by it",
+            reply: "OK; with GET a map",
+            run: clock,
+            flags: OPERATOR.and(Flags::NO_MULTI),
+            ..of_kvarts("clock", -3)
         },
         help::entry(SINCE, Group::Server, &[]),
     ],

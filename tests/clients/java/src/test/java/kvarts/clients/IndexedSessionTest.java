@@ -48,7 +48,7 @@ class IndexedSessionTest {
 
     @BeforeAll
     static void start() {
-        server = KvartsServer.standalone("indexed-session");
+        server = KvartsServer.withMovableClock("indexed-session");
         application = Applications.start(
                 Map.of(
                         "spring.data.redis.host", "localhost",
@@ -153,6 +153,26 @@ class IndexedSessionTest {
         assertTrue(lagsMs.stream().allMatch(lag -> lag >= 0), () -> "none may come early: " + lagsMs);
         long median = lagsMs.stream().sorted().toList().get(SESSIONS / 2);
         assertTrue(median <= LAG_LIMIT_MS, () -> "the median is above " + LAG_LIMIT_MS + " ms: " + lagsMs);
+    }
+
+    /** The server's clock is moved by half an hour: the session ends at once, and the application hears of it. */
+    @Test
+    void aSessionOfHalfAnHourEndsWhenTheClockIsMoved() {
+        Duration lasts = Duration.ofMinutes(30);
+        RedisIndexedSessionRepository.RedisSession session = repository.createSession();
+        session.setAttribute("value", "long");
+        session.setMaxInactiveInterval(lasts);
+        repository.save(session);
+        try (RawClient raw = server.raw()) {
+            assertTrue(raw.callLong("PTTL", SHADOW_KEY + session.getId()) > lasts.toMillis() / 2);
+            try {
+                assertEquals("OK", raw.call("KVARTS", "CLOCK", "ADVANCE", Long.toString(lasts.toMillis())));
+                assertEquals(0L, raw.call("EXISTS", SHADOW_KEY + session.getId()));
+                assertEquals("long", EVENTS.await(SessionExpiredEvent.class, session.getId()).value());
+            } finally {
+                raw.call("KVARTS", "CLOCK", "SET", Long.toString(System.currentTimeMillis()));
+            }
+        }
     }
 
     /** A saved session that ends one second after it is saved. */

@@ -39,6 +39,11 @@ final class KvartsServer implements AutoCloseable {
         return new KvartsServer(name, List.of());
     }
 
+    /** Starts one server that is no cluster, and whose clock can be moved by KVARTS CLOCK. */
+    static KvartsServer withMovableClock(String name) {
+        return new KvartsServer(name, List.of("--enable-debug-command", "local"));
+    }
+
     /** Starts a cluster: one node with every slot, and the read-only port as its replica. */
     static KvartsServer cluster(String name) {
         return new KvartsServer(name, List.of("--cluster-enabled", "yes"));
