@@ -262,8 +262,11 @@ impl Server {
         (backlog, all - backlog)
     }
 
-    /// Takes a changed `repl-backlog-size` or `repl-spill-size`.
+    /// Takes a changed `repl-backlog-size`, `repl-spill-size` or `client-output-buffer-limit`: what waits in
+    /// memory for the file is no more than may wait for a replica.
     pub(super) fn resize_backlog(&self) {
+        let room = self.settings.replica_limit().hard_bytes as u64;
+        self.journal().set_room(if room > 0 { room } else { u64::MAX });
         self.journal().set_spill(self.config.unsigned(Directive::ReplSpillSize));
         let history = self.replication.history.read();
         if history.is_kept() {

@@ -439,7 +439,8 @@ impl State {
     /// Size of a new block. One goes as a whole, so those of a small backlog are small, too.
     fn block_bytes(&self) -> u64 {
         const LEAST: u64 = 16 << 10;
-        self.backlog.map_or(self.sizes.block, |size| (size / 8).max(LEAST).min(self.sizes.block))
+        let share = self.backlog.map_or(u64::MAX, |size| size / 8).min(self.spill.room / 4);
+        share.max(LEAST).min(self.sizes.block)
     }
 
     /// Writes what no file is to hold, as a piece of its own.

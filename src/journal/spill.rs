@@ -77,10 +77,11 @@ pub struct Waiting {
 }
 
 /// The part of the stream in the file.
-#[derive(Default)]
 pub(super) struct Spill {
     /// Bytes that the file may have; 0 where there is to be none.
     pub limit: u64,
+    /// Bytes that may wait in memory beside the backlog.
+    pub room: u64,
     /// Whether the file could not be written.
     pub is_broken: bool,
     /// Whether the limit keeps bytes from the file that ought to be there.
@@ -100,6 +101,26 @@ pub(super) struct Spill {
     pub hold_floor: u64,
     pub fetches: VecDeque<Fetch>,
     pub wake: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Default for Spill {
+    fn default() -> Self {
+        Self {
+            limit: 0,
+            room: u64::MAX,
+            is_broken: false,
+            is_full: false,
+            file: 0..0,
+            used: 0,
+            is_writing: false,
+            has_called: false,
+            holds: VecDeque::new(),
+            last_hold: 0,
+            hold_floor: 0,
+            fetches: VecDeque::new(),
+            wake: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Spill {

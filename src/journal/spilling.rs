@@ -33,6 +33,13 @@ impl Journal {
         state.call_spill_if_due();
     }
 
+    /// Lets no more than about so many bytes wait in memory beside the backlog before the file takes them.
+    pub fn set_room(&self, bytes: u64) {
+        let mut state = self.state.lock();
+        state.spill.room = bytes;
+        state.call_spill_if_due();
+    }
+
     /// The next bytes to be written behind those in the file, which takes `used` bytes of the disk. What they
     /// are stays in memory until they are [written](Self::spilled).
     pub fn take_spill(&self, used: u64) -> Option<SpillJob> {
@@ -224,10 +231,20 @@ impl State {
         fetched
     }
 
+    /// Bytes that memory keeps beside the backlog before the file takes them.
+    fn in_flight(&self) -> u64 {
+        self.sizes.in_flight.min(self.spill.room / 2)
+    }
+
+    /// Bytes that go to the file at once, at least.
+    fn batch(&self) -> u64 {
+        self.sizes.batch.min((self.spill.room / 4).max(1))
+    }
+
     /// Bytes that are in memory whoever reads: the backlog, with the piece and the block that its ends lie in,
     /// and what is there before it goes to the file.
     fn kept_anyway(&self) -> u64 {
-        let before_file = if self.spill.is_on() { self.sizes.in_flight + self.sizes.batch } else { 0 };
+        let before_file = if self.spill.is_on() { self.in_flight() + self.batch() } else { 0 };
         let bound = self.end().saturating_sub(self.backlog.unwrap_or(0) + before_file);
         let first = self.sealed.partition_point(|piece| piece.end() <= bound);
         let start = self.sealed.get(first).map_or(self.open_start, |piece| piece.start);
@@ -236,7 +253,7 @@ impl State {
 
     /// The position up to which nothing is to stay in memory.
     fn spills_to(&self) -> u64 {
-        let kept = self.backlog.unwrap_or(0) + self.sizes.in_flight;
+        let kept = self.backlog.unwrap_or(0) + self.in_flight();
         let pinned = self.readers.iter().filter(|place| place.link.is_none()).map(|place| place.position);
         pinned.chain([self.end().saturating_sub(kept)]).min().unwrap_or(0)
     }
@@ -244,7 +261,7 @@ impl State {
     /// Calls the thread of the file where there is something for it to write.
     #[inline]
     pub(super) fn call_spill_if_due(&mut self) {
-        let bound = self.backlog.unwrap_or(0) + self.sizes.in_flight + self.sizes.batch;
+        let bound = self.backlog.unwrap_or(0) + self.in_flight() + self.batch();
         if self.end() - self.memory_start() > bound && self.spill.is_on() {
             self.call_spill(bound);
         }
@@ -253,11 +270,11 @@ impl State {
     #[cold]
     fn call_spill(&mut self, bound: u64) {
         let over = (self.end() - self.memory_start()).saturating_sub(bound);
-        if over > HOLD_BATCHES * self.sizes.batch && !self.spill.holds.is_empty() {
+        if over > HOLD_BATCHES * self.batch() && !self.spill.holds.is_empty() {
             self.spill.holds.clear();
             self.forget_read();
         }
-        let is_due = self.spills_to().saturating_sub(self.memory_start()) >= self.sizes.batch;
+        let is_due = self.spills_to().saturating_sub(self.memory_start()) >= self.batch();
         if is_due && !self.spill.is_writing && !self.spill.has_called && !self.spill.is_full {
             self.spill.has_called = true;
             self.spill.call();
@@ -271,14 +288,14 @@ impl State {
         loop {
             self.forget_read();
             let (start, to) = (self.memory_start(), self.spills_to());
-            if to.saturating_sub(start) < self.sizes.batch {
+            if to.saturating_sub(start) < self.batch() {
                 return None;
             }
             let room = self.spill.limit.saturating_sub(self.spill.used);
             let mut len = 0;
             let mut pieces = Vec::new();
             for piece in self.sealed.iter().take_while(|piece| piece.end() <= to) {
-                if len >= self.sizes.batch || len + piece.bytes.len() as u64 > room {
+                if len >= self.batch() || len + piece.bytes.len() as u64 > room {
                     break;
                 }
                 len += piece.bytes.len() as u64;
@@ -486,6 +503,32 @@ mod tests {
                 journal.leave(&reader);
             }
         }
+    }
+
+    /// Less room in memory than usual is kept to, whatever waits.
+    #[test]
+    fn what_waits_in_memory_keeps_to_its_room() {
+        let mut rng = fastrand::Rng::with_seed(6);
+        let (journal, mut file, mut all) = (spilling(u64::MAX), File::default(), Vec::new());
+        let mut link = Link { reader: journal.listen_from(0, || {}).expect("kept"), position: 0 };
+        for room in [u64::MAX, SIZES.in_flight, SIZES.in_flight / 4, 0, u64::MAX] {
+            journal.set_room(room);
+            let share = room.min(SIZES.in_flight + SIZES.batch);
+            for step in 0..500 {
+                append(&journal, &mut all, 50, &mut rng);
+                while file.work(&journal, u64::MAX) {}
+                let bound = BACKLOG + share + 2 * SIZES.block;
+                let waiting = journal.waiting(&link.reader);
+                assert!(
+                    step < 10 || journal.memory_bytes() as u64 <= bound,
+                    "{} bytes",
+                    journal.memory_bytes()
+                );
+                assert!(waiting.kept_bytes <= bound + SIZES.block, "{waiting:?}");
+            }
+        }
+        while link.read(&journal, &all) || file.work(&journal, u64::MAX) {}
+        assert_eq!(link.position, journal.end());
     }
 
     /// Only the last one that waits pays where the file is full, and what was kept for one that is gone goes

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::connection::add;
 use super::shown_link::{Ends, ShownLink};
 use super::tls::TlsSource;
 use crate::config::Directive;
@@ -214,8 +215,8 @@ impl Link {
         Duration::from_secs(self.server.config.int(Directive::ReplTimeout).max(1) as u64)
     }
 
-    /// Reads what has come, no longer than the primary may be silent.
-    async fn read(&mut self, stream: &mut Box<dyn Stream>) -> Result<(), LinkError> {
+    /// Reads what has come, no longer than the primary may be silent. Returns the number of bytes.
+    async fn read(&mut self, stream: &mut Box<dyn Stream>) -> Result<usize, LinkError> {
         let patience = self.patience();
         self.input.reserve(PIECE);
         let silent = |_| LinkError::Silent(patience.as_secs());
@@ -226,7 +227,7 @@ impl Link {
         self.server.stats.add(worker::current(), Counter::NetReplInputBytes, count as u64);
         let now_ms = self.server.clock.now_ms();
         self.server.following.note(|link| link.heard_ms = now_ms);
-        Ok(())
+        Ok(count)
     }
 
     /// The handshake.
@@ -323,7 +324,7 @@ impl Link {
             }
             tokio::select! {
                 biased;
-                read = self.read(stream) => read?,
+                read = self.read(stream) => drop(read?),
                 // A copy that cannot be loaded is not waited for; one that is loaded says so itself.
                 loaded = loading.end(), if !loading.has_ended() => loaded?,
             }
@@ -342,6 +343,8 @@ impl Link {
         let began = Instant::now();
         self.streams_since = Some(began);
         let shown = ShownLink::new(&server, std::mem::take(&mut self.ends));
+        // The first bytes may have come with the answer to PSYNC.
+        add(&shown.shared.input_bytes, self.input.len() as u64);
         let mut applier = Applier::new(&server, primary, Arc::clone(&shown.shared));
         loop {
             if shown.is_closing() {
@@ -357,6 +360,7 @@ impl Link {
                 timeout(self.patience(), send(stream, &ack))
                     .await
                     .map_err(|_| LinkError::Silent(self.patience().as_secs()))??;
+                add(&shown.shared.output_bytes, ack.len() as u64);
             }
             if waits {
                 tokio::time::sleep(TRY_AGAIN).await;
@@ -369,7 +373,7 @@ impl Link {
                 read = timeout(ACK_EACH, self.read(stream)) => read,
             };
             match read {
-                Ok(read) => read?,
+                Ok(read) => add(&shown.shared.input_bytes, read? as u64),
                 Err(_) => {
                     let silent_ms = server.clock.now_ms().saturating_sub(heard_ms);
                     if silent_ms > self.patience().as_millis() as u64 {

@@ -26,6 +26,11 @@ fn follow(server: &TestServer, port: u16) {
     eventually("the link is up", || server.info("master_link_status") == "up");
 }
 
+fn number_behind(text: &str, name: &str) -> u64 {
+    let digits = text.split_once(name).map_or("", |(_, rest)| rest).split([' ', '\n']).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
+}
+
 /// Waits until the replica has what the primary has, and compares.
 fn compare(server: &TestServer, theirs: &mut Client) {
     // Behind everything that was said before.
@@ -88,6 +93,11 @@ fn a_replica_takes_the_copy_and_the_stream() {
         let address = format!("127.0.0.1:{}", peer.port);
         assert!(list.contains(&format!(" addr={address} ")) && list.contains(" flags=M "), "{list}");
         assert!(list.contains(" user=(superuser) ") && list.lines().count() == 1, "{list}");
+        let figure = |name: &str| number_behind(&list, name);
+        assert!(figure(" tot-net-in=") > 10_000 && figure(" tot-cmds=") > 300, "{list}");
+        eventually("it acknowledges", || {
+            number_behind(&client.value("CLIENT LIST TYPE primary").text(), " tot-net-out=") > 30
+        });
         for (kill, answer) in
             [("CLIENT KILL TYPE master", ":1~"), (&*format!("CLIENT KILL {address}"), "+OK~")]
         {
