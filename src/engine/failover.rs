@@ -63,6 +63,9 @@ impl Server {
 
     /// Looks whether a replica can take over. May wait for commands that run.
     pub fn look_after_failover(&self) {
+        if self.replication.failover.lock().releases(self.clock.now_ms()) {
+            self.call_paused();
+        }
         if self.failover_step() != Step::WaitsForSync {
             return;
         }

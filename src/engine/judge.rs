@@ -26,7 +26,7 @@ pub enum Verdict {
     Wait,
 }
 
-/// Commands that a client in MONITOR may not call: those on keys, as in Redis.
+/// Commands that a client in MONITOR and the link of a replica may not call: those on keys, as in Redis.
 const ON_KEYS: Flags = Flags::READONLY.and(Flags::WRITE).and(Flags::MAY_REPLICATE);
 
 /// Returns whether a request writes, or is an EXEC whose queue does.
@@ -130,7 +130,7 @@ impl Server {
                 self.config.flag(Directive::ExtendedRedisCompatibility),
             ));
         }
-        if client.monitor && flags.intersects(ON_KEYS) {
+        if (client.monitor || client.link.is_some()) && flags.intersects(ON_KEYS) {
             return Verdict::Refuse(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
         if self.pause.is_set() && client.link.is_none() && self.is_paused(client, entry, arguments, now_ms) {

@@ -143,6 +143,7 @@ impl Server {
             && client.tracker.is_none()
             && client.reply_mode == ReplyMode::On
             && !client.subscriptions.any()
+            && client.link.is_none()
             && !(client.monitor || client.asking || client.caching || client.out_of_memory)
             && !self.cluster.is_enabled()
             && !self.pause.is_set()

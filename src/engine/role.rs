@@ -44,10 +44,8 @@ impl Server {
         let is_replica = primary.is_some();
         following.wanted.send_replace(primary.map(Arc::new));
         self.tell_oom_score_of_role();
-        if is_replica && self.failover_step() == Step::InProgress {
-            // It may still be given up: those that wait for keys wait for its end.
-            self.call_paused();
-        } else if is_replica {
+        // While a failover is under way it may still be given up: they wait for its end.
+        if is_replica && self.failover_step() != Step::InProgress {
             self.unblock_all();
         }
         true

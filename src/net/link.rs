@@ -11,6 +11,7 @@ use tokio::io::AsyncWrite;
 
 use super::Session;
 use super::connection::{Connection, End, Progress, Woken};
+use crate::engine::client_text::describe;
 use crate::replication::Step;
 use crate::shared::stats::Counter;
 use crate::worker;
@@ -103,6 +104,23 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
+    /// Logs that a link ends for this reply, in the words that Valkey has for it.
+    fn log_reply(&self, reply: &[u8]) {
+        let Session { server, client } = &self.session;
+        let last = client.shared.last_command.load(Ordering::Relaxed) as usize;
+        let name = server.commands.entries().get(last).map_or("NULL", |entry| entry.full_name.as_str());
+        if let Some(error) = reply.strip_prefix(b"-") {
+            let line = error.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            let line = String::from_utf8_lossy(line);
+            tracing::warn!(
+                "== CRITICAL == This primary is sending an error to its replica: '{line}' after processing the \
+                 command '{name}'"
+            );
+        }
+        let shown = describe(server, &client.shared, server.clock.now_ms());
+        tracing::warn!("Replica generated a reply to command '{name}', disconnecting it: {shown}");
+    }
+
     fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(End::Failed(error))),
@@ -111,13 +129,18 @@ impl Connection {
         }
     }
 
-    /// Reads and runs what the replica sends. Its replies are dropped: they would stand in the stream.
+    /// Reads and runs what the replica sends. A reply would stand in the stream: it ends the link, as replicas
+    /// send nothing that has one.
     fn poll_replica(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
             if self.undecoded {
                 let kept = self.out.len();
                 let run = self.run_batches();
-                self.out.truncate(kept);
+                if self.out.len() > kept {
+                    self.log_reply(&self.out[kept..]);
+                    self.out.truncate(kept);
+                    return Poll::Ready(Err(End::Closed));
+                }
                 match run? {
                     Progress::All(_) => self.undecoded = false,
                     Progress::More => return Poll::Ready(Ok(())),

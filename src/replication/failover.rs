@@ -5,6 +5,10 @@ use std::ops::Range;
 /// A place that a replica is found at: the address it is known by, and its port.
 pub type Place = (String, u16);
 
+/// For how long requests are held, in milliseconds, while another server is to take over and may still refuse: then
+/// they run here.
+const HELD_MS: u64 = 1000;
+
 /// How far a failover is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Step {
@@ -38,6 +42,9 @@ pub struct Failover {
     end_ms: Option<u64>,
     /// Whether the target takes over at that time though it does not have everything.
     is_forced: bool,
+    /// When requests that are held hear what this server has become, in milliseconds of Unix time; `None` where
+    /// they have.
+    release_ms: Option<u64>,
     /// The offsets before and behind the question to replicas what they have, the last one.
     asked: Range<u64>,
 }
@@ -66,7 +73,7 @@ impl Failover {
 
     /// Begins.
     pub fn begin(&mut self, target: Option<Place>, end_ms: Option<u64>, is_forced: bool) {
-        *self = Self { step: Step::WaitsForSync, target, end_ms, is_forced, asked: 0..0 };
+        *self = Self { step: Step::WaitsForSync, target, end_ms, is_forced, release_ms: None, asked: 0..0 };
     }
 
     /// Whether replicas are to be asked what they have: they have not been since the stream has come to `offset`.
@@ -104,7 +111,14 @@ impl Failover {
         };
         let Some(place) = found else { return Look::Wait };
         (self.step, self.target) = (Step::InProgress, Some(place.clone()));
+        self.release_ms = Some(now_ms.saturating_add(HELD_MS));
         Look::Follow(place)
+    }
+
+    /// Whether requests that are held are to be judged again: it has been under way for long, and the other server
+    /// may be one that does not answer. Once.
+    pub fn releases(&mut self, now_ms: u64) -> bool {
+        self.release_ms.take_if(|release_ms| now_ms >= *release_ms).is_some()
     }
 
     /// Whether its time is over.
@@ -165,6 +179,7 @@ mod tests {
         failover.begin(Some(place(1)), Some(50), true);
         assert_eq!(look(&mut failover, 49, &[(1, 99)]), Look::Wait);
         assert_eq!(look(&mut failover, 50, &[]), Look::Follow(place(1)), "it is forced");
+        assert!(!failover.releases(1049) && failover.releases(1050) && !failover.releases(1051), "once");
     }
 
     #[test]

@@ -210,11 +210,10 @@ impl Replica {
         now_ms.saturating_sub(self.acknowledged_ms.load(Ordering::Relaxed)) / 1000
     }
 
-    /// The word for its stage in INFO.
+    /// The word for its stage in INFO. That for a copy on its way is Valkey's for copies without a file.
     pub fn stage_word(&self) -> &'static str {
         match self.stage() {
-            Stage::Waits => "wait_bgsave",
-            Stage::Copies => "send_bulk",
+            Stage::Waits | Stage::Copies => "wait_bgsave",
             Stage::Online => "online",
         }
     }

@@ -1,5 +1,7 @@
 //! FAILOVER: a primary hands its role to a replica, no write that was answered is lost, and nobody hangs.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::chains::{Node, change, compare, found};
@@ -196,8 +198,11 @@ fn a_replica_that_is_behind_is_waited_for() {
     assert_eq!(server.info("role"), "slave");
     client.check("PSYNC ? -1", "-NOMASTERLINK Can't SYNC while failing over~");
     // It may still come to nothing: those that wait for keys stay where they are, others hear what the server is
-    // now, also those whose writes were held.
+    // now.
     client.check("SET k z", "-READONLY You can't write against a read only replica.~");
+    // Writes that were held wait for a second: they run here where the other server refuses.
+    assert_eq!(server.info("blocked_clients"), "2");
+    server.advance_ms(1000);
     writer.check_next("-READONLY You can't write against a read only replica.~");
     assert_eq!(server.info("blocked_clients"), "1");
     client.check("FAILOVER ABORT", "+OK~");
@@ -248,6 +253,50 @@ fn the_answer_to_the_question_is_enough() {
     eventually("it is under way", || server.info("master_failover_state") == "failover-in-progress");
     assert_eq!(server.info("master_repl_offset"), offset.to_string());
     client.check("FAILOVER ABORT", "+OK~");
+}
+
+/// A target that refuses to take over: what was held meanwhile runs here, and nobody has heard of it.
+#[test]
+fn what_is_held_outlives_a_target_that_refuses() {
+    let server = TestServer::with(&[("repl-diskless-sync-delay", "0")]);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut replica = Replica::connect(&server);
+    replica.introduce(listener.local_addr().expect("an address").port());
+    let (_, offset) = replica.ask_for_all();
+    replica.copy();
+    replica.acknowledge(offset);
+    eventually("it is online", || server.info("slave0").contains("state=online"));
+    let (mut client, mut waits, mut writer) = (server.client(), server.client(), server.client());
+    waits.send_command("BRPOP list 0");
+    eventually("it waits", || server.info("blocked_clients") == "1");
+    client.check("SET k v", "+OK~");
+    client.check("FAILOVER", "+OK~");
+    writer.send_command("LPUSH list a b");
+    eventually("it is held", || server.info("blocked_clients") == "2");
+    replica.acknowledge(server.info("master_repl_offset").parse().expect("an offset"));
+    let (mut link, _) = listener.accept().expect("it connects");
+    eventually("it is under way", || server.info("master_failover_state") == "failover-in-progress");
+    assert_eq!((server.info("role"), server.info("blocked_clients")), ("slave".to_owned(), "2".to_owned()));
+    let mut input = Vec::new();
+    loop {
+        let mut piece = [0; 4096];
+        let count = link.read(&mut piece).expect("it asks");
+        assert!(count > 0, "it goes on asking");
+        input.extend_from_slice(&piece[..count]);
+        let text = String::from_utf8_lossy(&input).into_owned();
+        if text.contains("FAILOVER\r\n") {
+            break;
+        }
+        if text.ends_with("\r\n") {
+            link.write_all("+OK\r\n".repeat(text.matches('*').count()).as_bytes()).expect("it reads");
+            input.clear();
+        }
+    }
+    link.write_all(b"-NOPERM no\r\n").expect("it reads");
+    waits.check_next("*2~$4~list~$1~a~");
+    writer.check_next(":2~");
+    assert_eq!(server.info("master_failover_state"), "no-failover");
+    assert_eq!(server.info("role"), "master");
 }
 
 /// What cannot be begun is refused, with the texts of the peers.

@@ -57,7 +57,10 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn psync(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let next = args::int(arguments[2])?;
+    let next = args::int(arguments[2]).inspect_err(|_| {
+        let address = &cx.client.shared.address;
+        tracing::warn!("Replica {address} asks for synchronization but with a wrong offset");
+    })?;
     if arguments.get(3).is_some_and(|word| args::is(word, "FAILOVER")) && cx.client.link.is_none() {
         let server = cx.server;
         cx.keys.alone(|| server.take_over(arguments[1]))?;
