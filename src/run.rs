@@ -207,6 +207,7 @@ fn start_server(
         let (http, socket_file) = listen(runtime, listening)?;
         (handle.http, handle.socket_file) = (Some(http), socket_file);
         runtime.spawn(housekeeping(Arc::clone(&server)));
+        runtime.spawn(look_after_certificates(Arc::clone(&server), Arc::clone(&tls)));
         runtime.spawn(look_after_replicas(Arc::clone(&server)));
         runtime.spawn(look_after_files(append_only, backup));
         server.follow_configured_primary();
@@ -584,6 +585,18 @@ async fn housekeeping(server: Arc<Server>) {
             saving.look();
         }
         server.memory_use();
+    }
+}
+
+/// Has certificates and keys read again when their files change: every `tls-auto-reload-interval` seconds, or each
+/// second.
+async fn look_after_certificates(server: Arc<Server>, tls: Arc<TlsSource>) {
+    loop {
+        let interval_s = server.config.int(Directive::TlsAutoReloadInterval).max(1) as u64;
+        tokio::time::sleep(Duration::from_secs(interval_s)).await;
+        let tls = Arc::clone(&tls);
+        // Its panics were reported by the panic hook.
+        drop(tokio::task::spawn_blocking(move || tls.look()).await);
     }
 }
 

@@ -126,8 +126,9 @@ pub(super) const SPECS: &[Spec] = &[
         "tls-auto-reload-interval",
         COUNT,
         "0",
-        "Seconds between looks for changed certificate files; 0 never looks.",
-    ),
+        "Seconds between looks for changed certificate files; 0 looks once a second.",
+    )
+    .active(),
     spec(D::TlsReplication, "tls-replication", BOOL, "no", "Use TLS for the link to a primary.").active(),
     spec(D::TlsCluster, "tls-cluster", BOOL, "no", "Use TLS on the cluster bus."),
 ];

@@ -1,11 +1,13 @@
 //! [`TlsSource`]: the certificate and settings with which the next TLS client is served, made anew when they
 //! change.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
+use ring::digest;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -30,8 +32,20 @@ struct Made {
     version: u64,
     settings: TlsSettings,
     renew_at: Option<SystemTime>,
+    /// How the user's files looked when they were read last, rightly or not; `None` to have them read again.
+    seen: Option<Vec<Seen>>,
     server: Arc<ServerConfig>,
 }
+
+/// What tells of a file or folder that it was changed: its length, when it was written, which one it is, and the digest
+/// of a small file; `None` where it is not there.
+type Seen = Option<(u64, Option<SystemTime>, u64, Vec<u8>)>;
+
+/// Files longer than this, in bytes, are known by their length and times alone.
+const DIGEST_MAX: u64 = 1 << 20;
+
+/// A version that the configuration never has.
+const NO_VERSION: u64 = u64::MAX;
 
 impl TlsSource {
     /// A source for the server with this configuration. Nothing is read or made yet.
@@ -64,16 +78,28 @@ impl TlsSource {
             return Ok(Arc::clone(&made.server));
         }
         let settings = TlsSettings::of(&self.config)?;
+        // Before they are read: what is changed meanwhile is noticed later.
+        let seen = Some(look_at_files(&settings));
         if let Some(made) = made.as_mut()
             && made.settings == settings
+            && made.seen == seen
             && !is_due(made)
         {
             made.version = version;
             return Ok(Arc::clone(&made.server));
         }
-        let (server, renew_at) = make(&settings, now)?;
-        *made = Some(Made { version, settings, renew_at, server: Arc::clone(&server) });
-        Ok(server)
+        match (make(&settings, now), made.as_mut()) {
+            (Ok((server, renew_at)), _) => {
+                *made = Some(Made { version, settings, renew_at, seen, server: Arc::clone(&server) });
+                Ok(server)
+            }
+            (Err(error), Some(made)) if made.settings == settings && !is_due(made) => {
+                tracing::warn!(%error, "changed certificates or keys cannot be used; those of before stay in use");
+                (made.version, made.seen) = (version, seen);
+                Ok(Arc::clone(&made.server))
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// How to speak TLS with another server that this one connects to. Reads files, at each call.
@@ -86,9 +112,30 @@ impl TlsSource {
         client_config(&TlsSettings::of(&self.config)?)
     }
 
-    /// Reads the files again at the next call, for when they were changed under the same names.
+    /// Reads the user's files again. Where they cannot be used, those of before stay in use.
     pub fn reload(&self) {
-        *self.made.lock() = None;
+        let mut made = self.made.lock();
+        if let Some(made) = made.as_mut() {
+            (made.version, made.seen) = (NO_VERSION, None);
+        }
+        let is_made = made.is_some();
+        drop(made);
+        if is_made {
+            // What is wrong was logged.
+            drop(self.server_config());
+        }
+    }
+
+    /// Does what [`reload`](Self::reload) does where a file has changed since it was read.
+    pub fn look(&self) {
+        let has_changed = {
+            let made = self.made.lock();
+            made.as_ref().is_some_and(|made| made.seen != Some(look_at_files(&made.settings)))
+        };
+        if has_changed {
+            tracing::info!("certificates or keys have changed: they are read again");
+            self.reload();
+        }
     }
 
     /// Whether TLS would work after these changes, for `CONFIG SET` to ask before it makes them. Files of the
@@ -106,6 +153,22 @@ impl TlsSource {
             None => check_parameters(&settings),
         }
     }
+}
+
+/// How the user's files look.
+fn look_at_files(settings: &TlsSettings) -> Vec<Seen> {
+    let own = [&settings.own, &settings.of_client];
+    let files = own.into_iter().flatten().flat_map(|files| [&files.certificate, &files.key]);
+    let others = [&settings.client_authority_file, &settings.client_authority_dir, &settings.parameters_file];
+    let look = |path: &PathBuf| {
+        let about = std::fs::metadata(path).ok()?;
+        // Two writes may fall into one tick of the file system's clock.
+        let is_small = about.is_file() && about.len() <= DIGEST_MAX;
+        let text = if is_small { std::fs::read(path).ok()? } else { Vec::new() };
+        let digest = digest::digest(&digest::SHA256, &text).as_ref().to_vec();
+        Some((about.len(), about.modified().ok(), about.ino(), digest))
+    };
+    files.chain(others.into_iter().flatten()).map(look).collect()
 }
 
 /// Reads the user's files, or makes a certificate; also tells when that is to be made again.

@@ -326,13 +326,48 @@ fn sessions_are_resumed_unless_turned_off() {
 }
 
 #[test]
-fn changed_files_are_read_after_a_reload() {
+fn changed_files_are_read_again() {
+    let folder = Folder::new();
+    own_files(&folder);
+    let (_, source) = source(&folder, OWN);
+    let mut last = source.server_config().expect("made");
+    let mut check = |is_new: bool, what: &str| {
+        let now = source.server_config().expect(what);
+        assert_eq!(!Arc::ptr_eq(&last, &now), is_new, "{what}");
+        last = now;
+    };
+    source.look();
+    check(false, "nothing has changed");
+    own_files(&folder);
+    check(false, "nobody has looked");
+    source.look();
+    check(true, "they have changed");
+    source.look();
+    check(false, "they were read");
+    source.reload();
+    check(true, "it was asked for");
+}
+
+/// What cannot be used is not used: clients are served with what there was.
+#[test]
+fn files_that_become_useless_are_not_used() {
     let folder = Folder::new();
     own_files(&folder);
     let (_, source) = source(&folder, OWN);
     let first = source.server_config().expect("made");
-    own_files(&folder);
+    let certificate = folder.path().join(OWN[0].1);
+    let good = std::fs::read(&certificate).expect("readable");
+    for bad in [&b"no certificate"[..], b""] {
+        std::fs::write(&certificate, bad).expect("writable");
+        source.look();
+        assert!(Arc::ptr_eq(&first, &source.server_config().expect("kept")));
+        source.reload();
+        assert!(Arc::ptr_eq(&first, &source.server_config().expect("kept")));
+    }
+    std::fs::remove_file(&certificate).expect("removable");
+    source.look();
     assert!(Arc::ptr_eq(&first, &source.server_config().expect("kept")));
-    source.reload();
+    std::fs::write(&certificate, good).expect("writable");
+    source.look();
     assert!(!Arc::ptr_eq(&first, &source.server_config().expect("made")));
 }
