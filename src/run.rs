@@ -580,6 +580,7 @@ async fn housekeeping(server: Arc<Server>) {
         tick.tick().await;
         server.answer(&server.health.housekeeping);
         server.look_after_clients();
+        server.look_at_hot_keys();
         server.measure_rates();
         if let Some(saving) = server.saving() {
             saving.look();

@@ -227,6 +227,8 @@ impl Flags {
     /// Leaves the one-time permission of ASKING in force.
     pub const KEEPS_ASKING: Flags = Flags(1 << 28);
 
+    /// Looks at how its keys are kept and does not use them: counts as no access of them.
+    pub const NO_ACCESS: Flags = Flags(1 << 36);
     /// Its replies are push messages, which CLIENT REPLY does not silence.
     pub const PUSHES: Flags = Flags(1 << 29);
     /// Runs the client's queued requests: what it may do is what they may do.

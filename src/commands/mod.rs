@@ -94,6 +94,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         server::monitor::COMMANDS,
         server::latency::COMMANDS,
         server::memory::COMMANDS,
+        server::hotkeys::COMMANDS,
         server::kvarts::entries::COMMANDS,
     ]
 }

@@ -56,10 +56,13 @@ impl Server {
             self.was_large(done);
         }
         if ends_streak || ticked || thresholds.one_by_one {
-            let is_its_own = ticked || batch.streak.calls == 1;
+            let (is_its_own, is_single) = (ticked || batch.streak.calls == 1, batch.streak.calls == 1);
             let took_ns = self.end_streak(done.sleeps_ns, batch);
             if thresholds.by_slot {
                 self.count_for_slot(done, took_ns);
+            }
+            if thresholds.by_key && is_single {
+                self.note_use(done, took_ns);
             }
             if took_ns >= thresholds.slow_ns {
                 if is_its_own {

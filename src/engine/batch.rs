@@ -111,6 +111,14 @@ impl<'r> Requests<'r> {
         (self.first_argument, self.first_key) = (last.arguments_end as usize, last.keys_end as usize);
     }
 
+    /// The words of the request `at` behind the next one.
+    #[inline]
+    pub(super) fn words_of(&self, at: usize) -> &'r [&'r [u8]] {
+        let place = self.next + at;
+        let first = if at == 0 { self.first_argument } else { self.all[place - 1].arguments_end as usize };
+        &self.arguments[first..self.all[place].arguments_end as usize]
+    }
+
     /// The words and the keys of a request that begin where those of the next one do.
     #[inline]
     fn parts(&self, request: &PlannedRequest) -> (&'r [&'r [u8]], &'r [PlannedKey]) {

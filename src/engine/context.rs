@@ -374,6 +374,9 @@ impl<'a> Context<'a> {
             self.note_own_keys(entry, arguments);
         }
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
+        if self.server.hot_keys.sampler.is_on() && !self.client.is_loader {
+            self.server.note_nested_accesses(entry, arguments, self.keys.database);
+        }
         self.told_of(entry, arguments, took_ns, start, result.is_err());
         // What the connection is to do then is remembered; the outer command has nothing of its own to ask.
         let after = self.after.take();
@@ -420,8 +423,12 @@ impl<'a> Context<'a> {
         };
         server.count_alone(&done, took_ns + done.sleeps_ns, failed);
         // A script is counted as a whole.
-        if !from_script && server.logs.observation.thresholds(0).by_slot {
+        let thresholds = server.logs.observation.thresholds(0);
+        if !from_script && thresholds.by_slot {
             server.count_for_slot(&done, took_ns);
+        }
+        if !from_script && thresholds.by_key {
+            server.note_use(&done, took_ns);
         }
         if server.logs.monitors.any() && !entry.spec.flags.intersects(UNSEEN) {
             let source = if from_script { Source::Script } else { Source::Client(&self.client.shared) };

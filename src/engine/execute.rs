@@ -258,6 +258,9 @@ impl Server {
             // The entry's `alone` now returns true for the script.
             return self.execute(client, request, batch, plan, out);
         }
+        if self.hot_keys.sampler.is_on() && !context.client.is_loader {
+            self.note_accesses(entry, arguments, keys, database);
+        }
         let failed = context.settle(result, start);
         batch.dirty += context.dirty;
         match (context.wait.take(), context.after.take()) {

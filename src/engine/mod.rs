@@ -19,6 +19,7 @@ pub mod field_sets;
 pub mod following;
 pub mod health;
 pub(crate) mod heavy;
+pub mod hot_keys;
 pub(crate) mod judge;
 pub(crate) mod link;
 pub(crate) mod memory;
@@ -69,6 +70,7 @@ use crate::shared::stats::{Counter, Rates, Stats};
 use command::Commands;
 use health::Health;
 use heavy::HeavyCommands;
+use hot_keys::HotKeys;
 use monitor::Monitors;
 use observe::Observation;
 
@@ -94,6 +96,8 @@ pub struct Server {
     pub scripting: Scripting,
     /// Signs of life of workers and threads, and what the watch over them found.
     pub health: Health,
+    /// The keys that clients use most.
+    pub hot_keys: HotKeys,
     /// Commands that take long.
     pub heavy: HeavyCommands,
     /// The pause that CLIENT PAUSE began: which commands wait, and until when.
@@ -256,6 +260,7 @@ impl Server {
             acl,
             scripting: Scripting::new(),
             health: Health::new(workers),
+            hot_keys: HotKeys::new(workers),
             heavy: HeavyCommands::default(),
             pause: Pause::new(),
             loading: Loading::default(),
@@ -323,6 +328,7 @@ impl Server {
             self.clock.now_ms(),
         );
         self.logs.observation.load(&self.config);
+        self.apply_hot_keys();
         self.logs.latency.set_threshold_ms(self.config.int(Directive::LatencyMonitorThreshold).max(0) as u64);
         for (kind, directive) in [
             (LogKind::Slow, Directive::CommandlogSlowExecutionMaxLen),

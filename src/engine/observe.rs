@@ -43,6 +43,8 @@ pub struct Thresholds {
     pub one_by_one: bool,
     /// Whether each is counted for the slot of its keys (`cluster-slot-stats-enabled`).
     pub by_slot: bool,
+    /// Whether a session weighs each by its keys (HOTKEYS START).
+    pub by_key: bool,
 }
 
 impl Thresholds {
@@ -53,6 +55,7 @@ impl Thresholds {
         reply_bytes: u64::MAX,
         one_by_one: false,
         by_slot: false,
+        by_key: false,
     };
 
     /// Returns whether a command with so many bytes may have to be logged.
@@ -75,6 +78,7 @@ pub struct Observation {
     request_bytes: AtomicU64,
     reply_bytes: AtomicU64,
     by_slot: AtomicBool,
+    by_key: AtomicBool,
     /// Until when ticks are not trusted, in milliseconds of Unix time.
     distrust_until_ms: AtomicU64,
 }
@@ -107,6 +111,7 @@ impl Default for Observation {
             request_bytes: never(),
             reply_bytes: never(),
             by_slot: AtomicBool::new(false),
+            by_key: AtomicBool::new(false),
             distrust_until_ms: AtomicU64::new(0),
         }
     }
@@ -140,13 +145,21 @@ impl Observation {
         let slow_ns = self.slow_ns.load(Ordering::Relaxed);
         let distrusted = now_ms < self.distrust_until_ms.load(Ordering::Relaxed);
         let by_slot = self.by_slot.load(Ordering::Relaxed);
+        let by_key = self.by_key.load(Ordering::Relaxed);
         Thresholds {
-            one_by_one: distrusted || by_slot || slow_ns < FINE_NS,
+            one_by_one: distrusted || by_slot || by_key || slow_ns < FINE_NS,
             by_slot,
+            by_key,
             slow_ns,
             request_bytes: self.request_bytes.load(Ordering::Relaxed),
             reply_bytes: self.reply_bytes.load(Ordering::Relaxed),
         }
+    }
+
+    /// Sets whether each command is weighed by its keys.
+    pub fn set_by_key(&self, is_on: bool) {
+        self.by_key.store(is_on, Ordering::Relaxed);
+        self.next_tick();
     }
 
     /// The present tick.

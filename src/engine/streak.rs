@@ -13,6 +13,7 @@ use super::client::Client;
 use super::context::Context;
 use super::heavy::HeavyWatch;
 use super::observe::Done;
+use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::keyspace::access::{Access, Hold};
 use crate::keyspace::database::Database;
@@ -76,6 +77,9 @@ impl Server {
         batch.dirty += dirty;
         if done.executed == 0 {
             return 0;
+        }
+        if self.hot_keys.sampler.is_on() && !client.is_loader {
+            self.sample_streak(entry, requests, done.executed, number);
         }
         self.count_streak(done.executed as u64, done.failures, batch);
         let next = requests.all.get(requests.next + done.executed);
@@ -152,6 +156,17 @@ impl Server {
         done
     }
 
+    /// Passes by the accesses of a streak, one a request, and counts those that are sampled.
+    fn sample_streak(&self, entry: &Entry, requests: &Requests<'_>, executed: usize, database: usize) {
+        if entry.spec.flags.has(Flags::NO_ACCESS) {
+            return;
+        }
+        self.hot_keys.sampler.pass(crate::worker::current(), executed, |at| {
+            let key = &requests.keys[requests.first_key + at];
+            self.note_access(key, requests.words_of(at), database);
+        });
+    }
+
     /// Whether requests have to be run by themselves: a slow script or a heavy command may be in the way, or
     /// memory is over its limit.
     #[inline]
@@ -172,15 +187,11 @@ fn fetch_elements(entry: &Entry, requests: &Requests<'_>, element: usize, databa
     if count < 2 {
         return;
     }
-    let words = |at: usize| {
-        let first = if at == 0 { requests.first_argument } else { all[at - 1].arguments_end as usize };
-        &requests.arguments[first..all[at].arguments_end as usize]
-    };
     let Some(table) = database.try_read_slot(keys[0].slot()) else { return };
-    let key = HashedKey { bytes: words(0)[keys[0].argument as usize], hash: keys[0].hash };
+    let key = HashedKey { bytes: requests.words_of(0)[keys[0].argument as usize], hash: keys[0].hash };
     let Some(ValueRef::Object(object)) = table::find(&table, &key).map(Record::value) else { return };
     for at in 0..count {
-        if let Some(element) = words(at).get(element) {
+        if let Some(element) = requests.words_of(at).get(element) {
             object.prefetch(element);
         }
     }

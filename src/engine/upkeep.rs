@@ -15,6 +15,7 @@ impl Server {
             self.expire_due();
         }
         self.look_after_clients();
+        self.look_at_hot_keys();
         for client in self.clients.all() {
             if client.waiter.lock().is_some() || client.blocked.load(Relaxed) {
                 client.look();

@@ -10,6 +10,7 @@ mod docs;
 mod exported;
 mod keyspace;
 mod memory;
+mod observed;
 mod persistence;
 mod replication;
 mod samples;
@@ -68,7 +69,8 @@ pub const SECTIONS: &[Section] = &[
     section("cluster_info", "Cluster Info", Shown::Always, &[]),
     section("scripting_engines", "Scripting Engines", Shown::Always, &[server::ENGINES]),
     section("keyspace", "Keyspace", Shown::Always, &[keyspace::FIGURES]),
-    section("metrics", "Metrics", Shown::Never, &[exported::FIGURES, exported::HTTP]),
+    section("hotkeys", "Hotkeys", Shown::Asked, &[observed::HOT_KEYS]),
+    section("metrics", "Metrics", Shown::Never, &[exported::FIGURES, exported::HTTP, observed::EXPORTED]),
 ];
 
 const fn section(

@@ -18,6 +18,7 @@ use crate::lua::MemoryHeld;
 use crate::replication::Replica;
 use crate::shared::client::{Door, SharedClient};
 use crate::shared::pause::InForce;
+use crate::shared::processor::processor_seconds;
 use crate::shared::stats::{Counter, Rates};
 
 /// Counts the keys of all databases; `None` where somebody has the keyspace alone for long.
@@ -293,19 +294,4 @@ fn count_clients(server: &Server) -> ClientCounts {
         }),
         bytes: all.iter().map(bytes).sum(),
     }
-}
-
-/// Reads user and system seconds from a stat file of /proc, whose ticks are hundredths of a second on every
-/// Linux.
-fn processor_seconds(path: &str) -> (f64, f64) {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let behind_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let field = |index: usize| {
-        behind_name
-            .split_ascii_whitespace()
-            .nth(index)
-            .and_then(|word| word.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
-    (field(11) / 100.0, field(12) / 100.0)
 }

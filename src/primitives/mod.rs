@@ -8,4 +8,5 @@ pub(crate) mod number;
 pub(crate) mod occupancy;
 pub(crate) mod same;
 pub(crate) mod short_copy;
+pub mod space_saving;
 pub mod thin;

@@ -51,6 +51,7 @@ mod geo;
 mod hash;
 mod health;
 mod hostile_scripts;
+mod hot_keys;
 mod http;
 mod hyperloglog;
 mod import_mode;

@@ -14,7 +14,7 @@ const fn of_object(name: &'static str) -> Command {
     Command {
         name,
         arity: 3,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.and(Flags::NO_ACCESS),
         keys: KEY,
         categories: KEYSPACE,
         group: Group::Generic,

@@ -88,6 +88,7 @@ fn check_flush_option(arguments: &[&[u8]]) -> CommandResult {
 fn flushdb(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_flush_option(arguments)?;
     cx.dirty += cx.keys.flush(Some(cx.keys.database)) as u64;
+    cx.server.forget_hot_keys();
     cx.reply.ok();
     Ok(())
 }
@@ -95,6 +96,7 @@ fn flushdb(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn flushall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_flush_option(arguments)?;
     let flushed = cx.keys.flush(None) as u64;
+    cx.server.forget_hot_keys();
     let saving = cx.server.saving().filter(|_| !cx.client.is_loader || cx.client.is_primary);
     // A transaction or script has the keyspace for itself, so that no snapshot can begin before its end; nor
     // can one while a primary's stream is applied.

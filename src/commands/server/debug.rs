@@ -17,8 +17,12 @@ use crate::primitives::number::{parse_f64, parse_i64};
 use crate::rdb::{self, Restored};
 use crate::types::stream::StreamId;
 
-const FLAGS: Flags =
-    Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::PROTECTED);
+const FLAGS: Flags = Flags::ADMIN
+    .and(Flags::NOSCRIPT)
+    .and(Flags::LOADING)
+    .and(Flags::STALE)
+    .and(Flags::PROTECTED)
+    .and(Flags::NO_ACCESS);
 
 const fn subcommand(name: &'static str, arity: i32) -> Command {
     Command { name, arity, flags: FLAGS, group: Group::Server, since: "1.0.0", ..Command::DEFAULT }

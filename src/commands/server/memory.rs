@@ -45,7 +45,7 @@ pub const COMMANDS: &[Command] = &[Command {
         Command {
             name: "usage",
             arity: -3,
-            flags: Flags::READONLY,
+            flags: Flags::READONLY.and(Flags::NO_ACCESS),
             keys: KEY,
             group: Group::Server,
             summary: "Returns the bytes that a key and its value take.",

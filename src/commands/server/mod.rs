@@ -10,6 +10,7 @@ pub mod databases;
 pub mod debug;
 mod debug_tables;
 pub mod failover;
+pub mod hotkeys;
 pub mod info;
 pub mod kvarts;
 pub mod latency;

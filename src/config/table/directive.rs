@@ -215,6 +215,9 @@ pub enum Directive {
     LatencyMonitorThreshold,
     LatencyTracking,
     LatencyTrackingInfoPercentiles,
+    HotkeysTopK,
+    HotkeysSamplingPercentage,
+    HotkeysWindowSeconds,
     Loglevel,
     Logfile,
     LogFormat,
@@ -250,7 +253,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 241;
+    pub const COUNT: usize = 244;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

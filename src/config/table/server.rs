@@ -195,6 +195,30 @@ pub(super) const SPECS: &[Spec] = &[
     .active()
     .multi(),
     spec(
+        D::HotkeysTopK,
+        "hotkeys-top-k",
+        Kind::Integer { min: 0, max: 1000 },
+        "0",
+        "How many keys HOTKEYS GET shows of those that are used most; 0 counts none.",
+    )
+    .active(),
+    spec(
+        D::HotkeysSamplingPercentage,
+        "hotkeys-sampling-percentage",
+        Kind::Integer { min: 1, max: 100 },
+        "1",
+        "Percentage of all accesses that are counted for HOTKEYS GET.",
+    )
+    .active(),
+    spec(
+        D::HotkeysWindowSeconds,
+        "hotkeys-window-seconds",
+        Kind::Integer { min: 1, max: 300 },
+        "1",
+        "Seconds of the window whose accesses HOTKEYS GET shows.",
+    )
+    .active(),
+    spec(
         D::Loglevel,
         "loglevel",
         Kind::Enum(&["debug", "verbose", "notice", "warning", "nothing"]),
