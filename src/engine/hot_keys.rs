@@ -17,6 +17,7 @@ use crate::command::spec::{Flags, Group};
 use crate::command::table::Entry;
 use crate::config::Directive;
 use crate::keyspace::key_hash::key_slot;
+use crate::keyspace::sizes::Recent;
 use crate::shared::hot_keys::{Report, Sampler, Session, SessionOptions, Use, Windows};
 use crate::shared::processor::processor_ms;
 
@@ -27,6 +28,8 @@ pub struct HotKeys {
     pub sampler: Sampler,
     /// Sampled accesses by key, in windows of time.
     pub windows: Windows,
+    /// The sampled accesses of the last seconds, where they are told by prefix (`key-sizes`).
+    pub recent: Recent,
     /// The session that runs, or the last one.
     session: RwLock<Option<Arc<Session>>>,
 }
@@ -34,7 +37,12 @@ pub struct HotKeys {
 impl HotKeys {
     /// Nothing yet, of a server with so many workers.
     pub fn new(workers: usize) -> Self {
-        Self { sampler: Sampler::new(workers), windows: Windows::new(workers), session: RwLock::default() }
+        Self {
+            sampler: Sampler::new(workers),
+            windows: Windows::new(workers),
+            recent: Recent::new(workers),
+            session: RwLock::default(),
+        }
     }
 
     fn session(&self) -> Option<Arc<Session>> {
@@ -49,7 +57,7 @@ impl Server {
         let share = self.config.int(Directive::HotkeysSamplingPercentage).clamp(1, 100) as f64 / 100.0;
         let length_ms = self.config.int(Directive::HotkeysWindowSeconds).max(1) as u64 * 1000;
         self.hot_keys.windows.set(top, length_ms, share, self.clock.now_ms());
-        let wanted = (top > 0).then_some(share);
+        let wanted = (top > 0 || self.keyspace.sizes.is_on()).then_some(share);
         let sampler = &self.hot_keys.sampler;
         if sampler.is_on() != wanted.is_some() || sampler.probability() != share {
             sampler.set(wanted);
@@ -87,7 +95,11 @@ impl Server {
         if key.flags & KeySpec::NOT_KEY == 0
             && let Some(key) = words.get(key.argument as usize)
         {
-            self.hot_keys.windows.note(crate::worker::current(), database, key);
+            let worker = crate::worker::current();
+            self.hot_keys.windows.note(worker, database, key);
+            if self.keyspace.sizes.is_on() {
+                self.hot_keys.recent.note(worker, database, key, self.clock.now_ms());
+            }
         }
     }
 

@@ -293,6 +293,9 @@ impl Server {
             shutdown: tokio::sync::watch::channel(false).0,
             config,
         };
+        if server.config.flag(Directive::KeySizes) {
+            server.keyspace.sizes.switch_on();
+        }
         server.apply_settings();
         let share = memory::share_for_waiting();
         server.clients.unread_max.store(share, Ordering::Relaxed);

@@ -12,6 +12,7 @@ use super::key_hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_
 use super::readers::PieceReaders;
 use super::reaper::Reaper;
 use super::record::{Record, RecordBox, ValueRef};
+use super::sizes::Sizes;
 use super::snapshot::{Handover, place_of};
 use super::table::{self, At, SlotTable};
 use super::value::Object;
@@ -59,21 +60,32 @@ pub struct Database {
     handover: Arc<Handover>,
     /// The tables of the slots and their counters, without what keys make them grow by.
     tables: Apart,
+    sizes: Arc<Sizes>,
 }
 
 impl Database {
     /// An empty database by itself.
     pub fn new(hasher: KeyHasher) -> Self {
-        Self::of_keyspace(hasher, 0, Arc::default())
+        Self::of_keyspace(hasher, 0, Arc::default(), Arc::default())
     }
 
     /// An empty database of a keyspace.
-    pub(super) fn of_keyspace(hasher: KeyHasher, physical: u16, handover: Arc<Handover>) -> Self {
-        let (made, tables) = alloc::set_apart(|| Self::with_empty_tables(hasher, physical, handover));
+    pub(super) fn of_keyspace(
+        hasher: KeyHasher,
+        physical: u16,
+        handover: Arc<Handover>,
+        sizes: Arc<Sizes>,
+    ) -> Self {
+        let (made, tables) = alloc::set_apart(|| Self::with_empty_tables(hasher, physical, handover, sizes));
         Self { tables, ..made }
     }
 
-    fn with_empty_tables(hasher: KeyHasher, physical: u16, handover: Arc<Handover>) -> Self {
+    fn with_empty_tables(
+        hasher: KeyHasher,
+        physical: u16,
+        handover: Arc<Handover>,
+        sizes: Arc<Sizes>,
+    ) -> Self {
         let counters = || (0..SLOT_COUNT).map(|_| AtomicU32::new(0)).collect();
         let map = DashMap::with_hasher_and_shard_amount(SlotHasher::default(), SLOT_COUNT);
         for slot in 0..SLOT_COUNT {
@@ -102,7 +114,13 @@ impl Database {
             snapshot_position: AtomicU64::new(u64::MAX),
             handover,
             tables: Apart::default(),
+            sizes,
         }
+    }
+
+    /// Its number among the physical databases.
+    pub fn physical_number(&self) -> u16 {
+        self.physical
     }
 
     /// The hasher of this database's keys.
@@ -261,6 +279,9 @@ impl Database {
     ) -> &'t mut Record {
         let slot = key.slot();
         self.note_new(key.hash, &record);
+        if self.sizes.is_on() && self.sizes.wants(key.hash, &record) {
+            self.sizes.note(self.physical, key.hash, &record);
+        }
         add(&self.keys[slot], 1);
         if let Some(at_ms) = record.expire_at_ms() {
             add(&self.volatile[slot], 1);
@@ -324,7 +345,7 @@ impl Database {
     pub fn remove_at(&self, table: &mut SlotTable, key: &HashedKey<'_>, at: At) -> RecordBox {
         self.about_to_change(key.hash, table::at_mut(table, at));
         let record = table::remove_at(table, key, at, self.hasher());
-        self.forget(key.slot(), &record);
+        self.forget(key.hash, &record);
         record
     }
 
@@ -341,6 +362,13 @@ impl Database {
         self.about_to_change(key.hash, &mut record);
         let before = record.expire_at_ms();
         record.set_expire_at_ms(expire_at_ms);
+        // The time takes room of its own.
+        if self.sizes.is_on()
+            && before.is_some() != expire_at_ms.is_some()
+            && self.sizes.wants(key.hash, &record)
+        {
+            self.sizes.note(self.physical, key.hash, &record);
+        }
         drop(record);
         if self.note_expiry_change(key, before, expire_at_ms) {
             self.rebuild_expiry(table, key.slot());
@@ -353,6 +381,9 @@ impl Database {
         let mut removed = 0;
         self.readers.tell(None);
         self.member_ends.store(0, Ordering::Relaxed);
+        if self.sizes.is_on() {
+            self.sizes.forget_database(self.physical);
+        }
         for slot in 0..SLOT_COUNT {
             let mut table = self.write_slot(slot);
             removed += table.len();
@@ -394,6 +425,11 @@ impl Database {
         let field_ends = table::iter(&old).filter(|record| field_end_ms(record).is_some()).count();
         self.field_ends[slot].store(field_ends as u32, Ordering::Relaxed);
         self.member_ends.fetch_add(volatile_sets(&old), Ordering::Relaxed);
+        if self.sizes.is_on() {
+            for record in table::iter(&old) {
+                self.sizes.note(self.physical, self.hasher.hash(record.key()), record);
+            }
+        }
         *table = old;
         self.rebuild_expiry(&table, slot);
         self.expiry.publish(slot);
@@ -417,6 +453,9 @@ impl Database {
                 let mut place = table::owner_at(&mut table, at);
                 self.about_to_change(hash, &mut place);
                 self.note_new(hash, &replacement);
+                if self.sizes.is_on() && self.sizes.wants(hash, &replacement) {
+                    self.sizes.note(self.physical, hash, &replacement);
+                }
                 debug_assert_eq!(place.expire_at_ms(), replacement.expire_at_ms());
                 replacement.set_access(place.access());
                 let old = std::mem::replace(&mut *place, replacement);
@@ -438,7 +477,7 @@ impl Database {
         let is_it = |record: &Record| self.hasher().hash(record.key()) == hash && wanted(record);
         let mut record = table::remove_where(table, hash, is_it)?;
         self.about_to_change(hash, &mut record);
-        self.forget(slot_of_hash(hash), &record);
+        self.forget(hash, &record);
         table::shrink_if_sparse(table, self.hasher());
         Some(record)
     }
@@ -462,7 +501,7 @@ impl Database {
             };
             if let Some(mut record) = table::remove_where(table, hash, is_due) {
                 self.about_to_change(hash, &mut record);
-                self.forget(slot, &record);
+                self.forget(hash, &record);
                 return Some(Ended::Key(record));
             }
             let is_volatile = |record: &Record| next_end_ms(record).is_some() && same_key(record);
@@ -470,6 +509,9 @@ impl Database {
             self.about_to_change(hash, record);
             let before = element_end(record);
             let ended = take_elements(record, now_ms, elements_max);
+            if ended.as_ref().is_some_and(|ended| !ended.is_empty) && self.sizes.is_on() {
+                self.sizes.note(self.physical, hash, record);
+            }
             if let Some((holder, _)) = before
                 && element_end(record).is_none()
             {
@@ -485,7 +527,7 @@ impl Database {
                 let emptied =
                     if is_empty { table::remove_where(table, hash, |record| same_key(record)) } else { None };
                 if let Some(record) = &emptied {
-                    self.forget(slot, record);
+                    self.forget(hash, record);
                 }
                 return Some(Ended::Elements { holder, key, due_ms, elements, emptied });
             }
@@ -557,7 +599,12 @@ impl Database {
         self.expiry.rebuild(slot, entries);
     }
 
-    fn forget(&self, slot: usize, record: &Record) {
+    /// Counts a record that was taken out of its table.
+    fn forget(&self, hash: u64, record: &Record) {
+        let slot = slot_of_hash(hash);
+        if self.sizes.is_on() {
+            self.sizes.forget(self.physical, hash, record);
+        }
         sub(&self.keys[slot], 1);
         if record.expire_at_ms().is_some() {
             sub(&self.volatile[slot], 1);

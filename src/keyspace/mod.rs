@@ -16,6 +16,7 @@ pub mod readers;
 pub(crate) mod reaper;
 pub mod record;
 pub(crate) mod scan;
+pub mod sizes;
 pub mod snapshot;
 pub mod staged;
 pub(crate) mod sweep;
@@ -30,6 +31,7 @@ use gate::Gate;
 use key_hash::KeyHasher;
 use parking_lot::{RwLock, RwLockReadGuard};
 use reaper::Reaper;
+use sizes::Sizes;
 use snapshot::Handover;
 use table::SlotTable;
 
@@ -66,6 +68,8 @@ pub struct Keyspace {
     pub reaper: Reaper,
     /// What a snapshot that runs is given by those who change data.
     pub handover: Arc<Handover>,
+    /// Sizes of a sample of all keys, and of the big ones.
+    pub sizes: Arc<Sizes>,
 }
 
 impl Keyspace {
@@ -79,6 +83,7 @@ impl Keyspace {
             gate: Gate::new(workers, databases),
             reaper: Reaper::for_keyspace(Arc::clone(&handover)),
             handover,
+            sizes: Arc::default(),
         };
         // Database 0 is made at once, before the first client waits for it.
         if databases > 0 {
@@ -121,7 +126,8 @@ impl Keyspace {
     }
 
     fn new_database(&self, index: u16) -> Database {
-        Database::of_keyspace(self.hasher.clone(), index, Arc::clone(&self.handover))
+        let (handover, sizes) = (Arc::clone(&self.handover), Arc::clone(&self.sizes));
+        Database::of_keyspace(self.hasher.clone(), index, handover, sizes)
     }
 
     /// A physical database if it was made.

@@ -51,6 +51,7 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
                     Ended::Key(record) => {
                         swept.expired += 1;
                         let due_ms = record.expire_at_ms().unwrap_or(now_ms);
+                        note_expired(keyspace, number, &record, now_ms);
                         tell_and_free(keyspace, database, number, changes, record);
                         due_ms
                     }
@@ -98,8 +99,16 @@ pub fn expire(
         return false;
     }
     let record = database.remove_at(table, key, at);
+    note_expired(keyspace, number, &record, now_ms);
     tell_and_free(keyspace, database, number, changes, record);
     true
+}
+
+/// Notes that a key has expired, where expiries are counted by prefix.
+fn note_expired(keyspace: &Keyspace, number: usize, record: &RecordBox, now_ms: u64) {
+    if keyspace.sizes.is_on() && keyspace.sizes.samples(keyspace.hasher().hash(record.key())) {
+        keyspace.sizes.expired.note(crate::worker::NONE, number, record.key(), now_ms);
+    }
 }
 
 /// Tells `changes` that the key of a record expired, and frees the record, which was taken out of its table

@@ -58,6 +58,7 @@ mod import_mode;
 mod innocent;
 mod journal;
 mod journal_peer;
+mod key_sizes;
 mod kvarts_clock;
 mod late;
 mod layers;

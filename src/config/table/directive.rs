@@ -215,6 +215,7 @@ pub enum Directive {
     LatencyMonitorThreshold,
     LatencyTracking,
     LatencyTrackingInfoPercentiles,
+    KeySizes,
     HotkeysTopK,
     HotkeysSamplingPercentage,
     HotkeysWindowSeconds,
@@ -253,7 +254,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 244;
+    pub const COUNT: usize = 245;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

@@ -195,6 +195,15 @@ pub(super) const SPECS: &[Spec] = &[
     .active()
     .multi(),
     spec(
+        D::KeySizes,
+        "key-sizes",
+        BOOL,
+        "no",
+        "Keep the sizes of big keys and of a sample of all keys, for KVARTS BIGKEYS and KVARTS PREFIXES.",
+    )
+    .active()
+    .immutable(),
+    spec(
         D::HotkeysTopK,
         "hotkeys-top-k",
         Kind::Integer { min: 0, max: 1000 },

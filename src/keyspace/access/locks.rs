@@ -90,7 +90,7 @@ impl<'g> Access<'g, '_> {
     /// order of locks has to be kept.
     pub fn relock(&mut self, plan: &[SlotLock]) {
         assert!(self.is_alone(), "locks are exchanged only while nobody else is in the keyspace");
-        self.locks.clear();
+        self.release();
         *self.late.get_mut() = None;
         for &lock in plan {
             let taken = self.lock(lock, plan);
@@ -102,14 +102,23 @@ impl<'g> Access<'g, '_> {
     /// `database` is the physical one. Returns false if it gave up waiting, as [`new`](Self::new) does.
     #[inline]
     pub fn turn_to(&mut self, database: &'g Database, lock: SlotLock) -> bool {
-        self.locks.clear();
+        self.release();
         self.lock_in(database, lock)
+    }
+
+    /// Gives the locks back, once the records that have changed under them are measured.
+    #[inline]
+    fn release(&mut self) {
+        if !self.touched.is_empty() {
+            self.measure_touched();
+        }
+        self.locks.clear();
     }
 
     /// Gives all locks back.
     #[inline]
     pub fn let_go(&mut self) {
-        self.locks.clear();
+        self.release();
         *self.late.get_mut() = None;
     }
 

@@ -3,6 +3,7 @@
 mod elements;
 mod hit_rate;
 mod locks;
+mod measured;
 mod pieces;
 mod ttl;
 mod undo;
@@ -22,9 +23,11 @@ use super::database::{Database, element_end};
 use super::key_hash::{HashedKey, slot_of_hash};
 use super::reaper::FreeReason;
 use super::record::{Record, RecordBox, ValueRef, is_expired};
+use super::sizes::may_change_in_place;
 use super::sweep;
 use super::table::{self, At, SlotTable};
 use locks::{HeldLock, LateLocks, SlotGuard};
+use measured::Kept;
 use undo::UndoLog;
 
 /// The key holds another type than the one asked for.
@@ -53,6 +56,8 @@ pub struct Access<'g, 'b> {
     /// `now_ms`, or 0 for a client that sees what has ended (`import-source`).
     pub ended_ms: u64,
     settings: &'b AccessSettings<'b>,
+    /// Databases' numbers and hashes of keys whose size may have changed (`measured.rs`).
+    touched: SmallVec<[(usize, u64); 2]>,
     /// Units of work until the next beat.
     left: Cell<usize>,
 }
@@ -122,6 +127,7 @@ impl<'g, 'b> Access<'g, 'b> {
             last: Cell::new(0),
             late: RefCell::new(None),
             undo: None,
+            touched: SmallVec::new(),
             left: Cell::new(BEAT),
         };
         for &lock in plan {
@@ -293,12 +299,14 @@ impl<'g, 'b> Access<'g, 'b> {
             record.set_access(fresh_access(self.settings.clock));
         }
         let located = self.locate_to_change(number, key);
+        let is_measured = self.keyspace.sizes.is_on();
         let (database, table) = self.table_mut(number, key);
         let (after, element_after) = (record.expire_at_ms(), element_end(&record));
         let record = match located {
             None => record,
             Some(at) => {
                 database.note_new(key.hash, &record);
+                let new = is_measured.then(|| Kept::of(&record));
                 let old = std::mem::replace(&mut *table::owner_at(table, at), record);
                 let (before, element_before) = (old.expire_at_ms(), element_end(&old));
                 if (before.is_some() || after.is_some()) && database.note_expiry_change(key, before, after) {
@@ -306,6 +314,11 @@ impl<'g, 'b> Access<'g, 'b> {
                 }
                 if element_before.is_some() || element_after.is_some() {
                     database.note_element_ends(table, key, element_before, element_after);
+                }
+                if let Some(new) = new
+                    && (new.may_change || new != Kept::of(&old))
+                {
+                    self.note_touched(number, key.hash);
                 }
                 return Some(old);
             }
@@ -414,9 +427,13 @@ impl<'g, 'b> Access<'g, 'b> {
             self.evict_expired(number, key);
             return None;
         }
+        let is_measured = self.keyspace.sizes.is_on() && may_change_in_place(record);
         let is_read = |database: &Database| database.readers.any();
         if self.keyspace.handover.is_running() || held.database.is_some_and(is_read) {
             self.hand_over(number, key, at);
+        }
+        if is_measured {
+            self.note_touched(number, key.hash);
         }
         Some(at)
     }

@@ -1,7 +1,9 @@
 //! The entry of KVARTS with its subcommands.
 
+use super::big_keys::big_keys;
 use super::clock::clock;
 use super::health::health;
+use super::prefixes::prefixes;
 use crate::command::{Family, Flags, Group};
 use crate::commands::shared::help;
 use crate::engine::command::Command;
@@ -14,6 +16,9 @@ const OPERATOR: Flags = Flags::ADMIN
     .and(Flags::ALLOW_BUSY)
     .and(Flags::WHOLE_KEYSPACE)
     .and(Flags::LOCKS_NO_SLOT);
+
+/// What is told of the data is told as they are between two commands.
+const ON_DATA: Flags = Flags::ADMIN.and(Flags::LOADING).and(Flags::STALE).and(Flags::NOSCRIPT);
 
 /// Version of Kvarts that first had KVARTS.
 const SINCE: &str = "0.1.0";
@@ -47,6 +52,26 @@ pub const COMMANDS: &[Command] = &[Command {
             run: clock,
             flags: OPERATOR.and(Flags::NO_MULTI),
             ..of_kvarts("clock", -3)
+        },
+        Command {
+            summary: "Returns the largest keys by bytes and by elements (key-sizes).",
+            syntax: "[TYPE type] [COUNT count]",
+            complexity: "O(N) where N is the number of keys that are known",
+            reply: "a map",
+            flags: ON_DATA,
+            run: big_keys,
+            tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            ..of_kvarts("bigkeys", -2)
+        },
+        Command {
+            summary: "Returns what the keys of the database with a common prefix take, and how they are used (key-sizes).",
+            syntax: "[DEPTH parts] [SEPARATOR text] [COUNT count]",
+            complexity: "O(N) where N is the number of keys that are known",
+            reply: "an array of maps",
+            flags: ON_DATA,
+            run: prefixes,
+            tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            ..of_kvarts("prefixes", -2)
         },
         help::entry(SINCE, Group::Server, &[]),
     ],

@@ -1,5 +1,7 @@
 //! KVARTS: what this server tells of itself that neither Redis nor Valkey does.
 
+mod big_keys;
 mod clock;
 pub mod entries;
 mod health;
+mod prefixes;

@@ -1,0 +1,61 @@
+//! Sizes of the records that a command may have changed in place (`sizes/mod.rs`): noted when the command is
+//! about to change them, and measured before their locks are free.
+
+use super::Access;
+use crate::keyspace::key_hash::slot_of_hash;
+use crate::keyspace::record::Record;
+use crate::keyspace::sizes::may_change_in_place;
+use crate::keyspace::table;
+
+/// What is compared of two records to see whether one in the place of the other makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Whether it may change its size in place.
+    pub(super) may_change: bool,
+    /// Bytes of one that may not.
+    bytes: usize,
+}
+
+impl Kept {
+    #[inline]
+    pub(super) fn of(record: &Record) -> Self {
+        let may_change = may_change_in_place(record);
+        Self { may_change, bytes: if may_change { 0 } else { record.memory_bytes() } }
+    }
+}
+
+impl Access<'_, '_> {
+    /// Notes a key whose record has changed, or is about to.
+    #[cold]
+    pub(super) fn note_touched(&mut self, number: usize, hash: u64) {
+        if self.touched.last() != Some(&(number, hash)) {
+            self.touched.push((number, hash));
+        }
+    }
+
+    /// Measures all that was noted. Its locks are still held.
+    #[cold]
+    pub(super) fn measure_touched(&mut self) {
+        let touched = std::mem::take(&mut self.touched);
+        let sizes = &self.keyspace.sizes;
+        for (number, hash) in touched {
+            let Some(index) = self.position(number, slot_of_hash(hash)) else { continue };
+            let held = &self.locks[index];
+            let Some(database) = held.database else { continue };
+            let is_it = |record: &Record| database.hasher().hash(record.key()) == hash;
+            // What is not there any more was forgotten when it went.
+            if let Some(record) = table::find_where(self.table_of(held), hash, is_it) {
+                sizes.note(database.physical, hash, record);
+            }
+        }
+    }
+}
+
+impl Drop for Access<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.touched.is_empty() {
+            self.measure_touched();
+        }
+    }
+}

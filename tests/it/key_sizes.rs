@@ -1,0 +1,275 @@
+//! KVARTS BIGKEYS and KVARTS PREFIXES: sizes of keys that follow every change, without a walk.
+
+use std::collections::BTreeMap;
+
+use crate::harness::*;
+use crate::program::Program;
+
+const ON: &[(&str, &str)] = &[("key-sizes", "yes")];
+
+/// A key as KVARTS BIGKEYS shows it: key, database, type, bytes, elements.
+type Big = (String, i64, String, i64, i64);
+
+fn big_keys(client: &mut Client, arguments: &str, list: &str) -> Vec<Big> {
+    let found = client.value(&format!("KVARTS BIGKEYS {arguments}")).field(list).items();
+    let big = |key: &Value| {
+        (
+            key.field("key").text(),
+            key.field("db").int(),
+            key.field("type").text(),
+            key.field("bytes").int(),
+            key.field("elements").int(),
+        )
+    };
+    found.iter().map(big).collect()
+}
+
+/// Keys and bytes by prefix, as KVARTS PREFIXES shows them, without those of which keys have only expired.
+fn prefixes(client: &mut Client, arguments: &str) -> BTreeMap<String, (i64, i64)> {
+    let found = client.value(&format!("KVARTS PREFIXES {arguments}")).items();
+    let of = |row: &Value| (row.field("prefix").text(), (row.field("keys").int(), row.field("bytes").int()));
+    found.iter().map(of).filter(|(_, (keys, _))| *keys > 0).collect()
+}
+
+/// The same, by walking through all keys of the selected database.
+fn walked(client: &mut Client, depth: usize) -> BTreeMap<String, (i64, i64)> {
+    let mut all = BTreeMap::new();
+    for key in client.value("KEYS *").texts() {
+        let prefix: String =
+            key.split_inclusive(':').take(depth).filter(|part| part.ends_with(':')).collect();
+        let bytes = client.call(&["MEMORY", "USAGE", &key]).int();
+        let (keys, sum) = all.entry(prefix).or_insert((0, 0));
+        *keys += 1;
+        *sum += bytes;
+    }
+    all
+}
+
+#[test]
+fn what_the_two_answer() {
+    let server = TestServer::with(ON);
+    let mut client = server.client();
+    client.check("KVARTS PREFIXES", "*0~");
+    let empty = "*8~$8~by-bytes~*0~$11~by-elements~*0~$20~complete-above-bytes~:1024~$23~complete-above-elements~:64~";
+    client.check("KVARTS BIGKEYS", empty);
+    client.check("SET user:1:name Ann", "+OK~");
+    client.check("RPUSH user:1:list a b c", ":3~");
+    client.check("SET plain v", "+OK~");
+    let bytes = |client: &mut Client, key: &str| client.value(&format!("MEMORY USAGE {key}")).int();
+    let (name, list, plain) =
+        (bytes(&mut client, "user:1:name"), bytes(&mut client, "user:1:list"), bytes(&mut client, "plain"));
+    let rows = |user: &str| {
+        format!(
+            "$6~prefix~${}~{user}~$4~keys~:2~$10~keys-error~:0~$5~bytes~:{}~$11~bytes-error~:0~",
+            user.len(),
+            name + list
+        )
+    };
+    let reply = client.raw("KVARTS PREFIXES");
+    assert!(reply.starts_with(&format!("*2~*14~{}", rows("user:"))), "{reply}");
+    assert!(reply.contains(&format!("*14~$6~prefix~$0~~$4~keys~:1~$10~keys-error~:0~$5~bytes~:{plain}~")));
+    assert!(client.raw("KVARTS PREFIXES DEPTH 2").starts_with(&format!("*2~*14~{}", rows("user:1:"))));
+    assert!(client.raw("KVARTS PREFIXES SEPARATOR e").contains("$6~prefix~$3~use~"));
+    assert!(client.raw("KVARTS PREFIXES COUNT 1").starts_with("*1~"));
+    let mut third = server.client3();
+    assert!(third.raw("KVARTS PREFIXES").starts_with(&format!("*2~%7~{}", rows("user:"))));
+    assert!(third.raw("KVARTS BIGKEYS").starts_with("%4~$8~by-bytes~*3~%5~$3~key~"));
+    let found = big_keys(&mut client, "TYPE list", "by-elements");
+    assert_eq!(found, [("user:1:list".to_owned(), 0, "list".to_owned(), list, 3)]);
+    for (wrong, error) in [
+        ("BIGKEYS COUNT 0", "-ERR COUNT must be between 1 and 1000~"),
+        ("BIGKEYS COUNT 1001", "-ERR COUNT must be between 1 and 1000~"),
+        ("BIGKEYS COUNT", "-ERR syntax error~"),
+        ("BIGKEYS TYPE x", "-ERR unknown type name 'x'~"),
+        ("BIGKEYS X 1", "-ERR syntax error~"),
+        ("PREFIXES DEPTH 0", "-ERR DEPTH must be between 1 and 16~"),
+        ("PREFIXES DEPTH x", "-ERR DEPTH must be between 1 and 16~"),
+        ("PREFIXES COUNT 10001", "-ERR COUNT must be between 1 and 10000~"),
+        ("PREFIXES SEPARATOR", "-ERR syntax error~"),
+        ("PREFIXES SEPARATOR \"\"", "-ERR SEPARATOR must not be empty~"),
+    ] {
+        client.check(&format!("KVARTS {wrong}"), error);
+    }
+    client.check("MULTI", "+OK~");
+    client.check("SET user:2:name Bob", "+QUEUED~");
+    client.check("KVARTS PREFIXES", "+QUEUED~");
+    assert!(client.raw("EXEC").contains("$4~keys~:3~"));
+    TestServer::start().client().check(
+        "KVARTS PREFIXES",
+        "-ERR sizes of keys are not kept: the server has to be started with key-sizes yes~",
+    );
+}
+
+/// After any commands, what is told is what a walk through all keys finds: keys, bytes, elements.
+#[test]
+fn sizes_follow_every_change() {
+    let server = TestServer::with(&[ON, &[("transaction-rollback", "yes")]].concat());
+    let mut client = server.client();
+    let mut rng = fastrand::Rng::with_seed(23);
+    for round in 0..60 {
+        let mut requests = Vec::new();
+        let mut count = 0;
+        for _ in 0..40 {
+            let key = |rng: &mut fastrand::Rng| format!("{}:{}:k", rng.char('a'..'d'), rng.u8(..4));
+            let (first, second) = (key(&mut rng), key(&mut rng));
+            let many = "x".repeat(rng.usize(..3000));
+            let line = match rng.u8(..26) {
+                0..4 => format!("SET {first} {many}y"),
+                4 => format!("SET {first} 12"),
+                5 => format!("DEL {first}"),
+                6 => format!("RENAME {first} {second}"),
+                7 => format!("COPY {first} {second} REPLACE"),
+                8 => format!("APPEND {first} {many}"),
+                9 => format!("SETRANGE {first} 500 {many}"),
+                10 | 11 => format!("RPUSH {first} {many}a b c d e f"),
+                12 => format!("LPOP {first} 3"),
+                13 | 14 => format!("HSET {first} {} {many} g h", rng.u8(..20)),
+                15 => format!("HDEL {first} {} g", rng.u8(..20)),
+                16 => format!("SADD {first} {} {}", rng.u16(..90), rng.u8(..)),
+                17 => format!("ZADD {first} 1 {} 2 {}", rng.u8(..40), rng.u8(..40)),
+                18 => format!("XADD {first} * f {many}"),
+                19 => format!("EXPIRE {first} {}", rng.u8(1..9)),
+                20 => format!("MOVE {first} 1"),
+                21 => format!("SUNIONSTORE {first} {second}"),
+                22 => format!(
+                    "EVAL \"redis.call('set', KEYS[1], ARGV[1]) return redis.call('incr', KEYS[2])\" 2 {first} {second} {many}"
+                ),
+                23 => "MULTI ATOMIC".to_owned(),
+                24 => "EXEC".to_owned(),
+                _ => format!("HPEXPIRE {first} 3000 FIELDS 1 g"),
+            };
+            requests.extend(encode(&crate::wire::words(&line)));
+            count += 1;
+        }
+        requests.extend(encode(&["DISCARD"]));
+        client.send(&requests);
+        (0..=count).for_each(|_| drop(client.read_raw()));
+        match round % 12 {
+            3 => server.advance_ms(4000),
+            5 => client.check("SWAPDB 0 1", "+OK~"),
+            7 => client.check("FLUSHDB", "+OK~"),
+            9 => client.check("DEBUG RELOAD", "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.~"),
+            11 => client.check("FLUSHALL", "+OK~"),
+            _ => {}
+        }
+        for database in [1, 0] {
+            client.check(&format!("SELECT {database}"), "+OK~");
+            for depth in [1, 2] {
+                assert_eq!(
+                    prefixes(&mut client, &format!("DEPTH {depth}")),
+                    walked(&mut client, depth),
+                    "{round}"
+                );
+            }
+        }
+        for (key, database, type_name, bytes, elements) in big_keys(&mut client, "COUNT 100", "by-elements") {
+            client.check(&format!("SELECT {database}"), "+OK~");
+            assert_eq!(client.value(&format!("TYPE {key}")).text(), type_name);
+            assert_eq!(client.value(&format!("MEMORY USAGE {key}")).int(), bytes, "{key}");
+            let length = match type_name.as_str() {
+                "list" => "LLEN",
+                "hash" => "HLEN",
+                "set" => "SCARD",
+                "zset" => "ZCARD",
+                _ => continue,
+            };
+            assert_eq!(client.value(&format!("{length} {key}")).int(), elements, "{key}");
+        }
+        client.check("SELECT 0", "+OK~");
+    }
+}
+
+/// A collection that grows beyond what is measured at each change is known within a quarter.
+#[test]
+fn big_collections_are_known_nearly() {
+    let server = TestServer::with(ON);
+    let mut client = server.client();
+    for number in 0..300 {
+        let values: Vec<String> = (0..50).map(|value| format!("{number}-{value}")).collect();
+        let mut words = vec!["RPUSH".to_owned(), "l".to_owned()];
+        words.extend(values);
+        client.call(&words);
+    }
+    let (_, _, _, bytes, elements) = big_keys(&mut client, "", "by-bytes")[0].clone();
+    let exact = client.value("MEMORY USAGE l").int();
+    assert_eq!(elements, 15_000);
+    assert!((bytes - exact).abs() * 4 <= exact, "{bytes} {exact}");
+    client.check("LTRIM l 0 9", "+OK~");
+    let exact = client.value("MEMORY USAGE l").int();
+    assert_eq!(big_keys(&mut client, "", "by-bytes"), [("l".to_owned(), 0, "list".to_owned(), exact, 10)]);
+}
+
+#[test]
+fn keys_that_are_loaded_evicted_or_expire() {
+    let dir = {
+        let server = TestServer::with(&[("appendonly", "yes")]);
+        let mut client = server.client();
+        for number in 0..50 {
+            client.check(&format!("SET a:{number} v"), "+OK~");
+        }
+        client.check("SAVE", "+OK~");
+        server.stop_and_keep()
+    };
+    let pairs = [ON, &[("appendonly", "yes"), ("maxmemory-policy", "allkeys-lru")]].concat();
+    let server =
+        TestServer::try_with(&pairs, kvarts::shared::clock::Clock::manual(START_MS), dir).expect("it starts");
+    let mut client = server.client();
+    let before = walked(&mut client, 1);
+    assert_eq!((before["a:"].0, prefixes(&mut client, "")), (50, before));
+    for number in 0..30 {
+        client.check(&format!("SET e:{number} v PX 1000"), "+OK~");
+    }
+    server.advance_ms(2000);
+    let found = client.value("KVARTS PREFIXES").items();
+    let row = found.iter().find(|row| row.field("prefix").text() == "e:").expect("they are remembered");
+    assert_eq!((row.field("keys").int(), row.field("expired-per-second").int()), (0, 3));
+    client.check("CONFIG SET maxmemory 1", "+OK~");
+    eventually("all are evicted", || client.value("DBSIZE").int() == 0);
+    assert_eq!(prefixes(&mut client, ""), BTreeMap::new());
+}
+
+#[test]
+fn accesses_by_prefix() {
+    let server = TestServer::with(&[ON, &[("hotkeys-sampling-percentage", "100")]].concat());
+    let mut client = server.client();
+    client.send(&[encode(&["GET", "a:1"]).repeat(200), encode(&["GET", "b:1"]).repeat(100)].concat());
+    (0..300).for_each(|_| client.check_next("$-1~"));
+    let accesses = |client: &mut Client| -> BTreeMap<String, i64> {
+        let found = client.value("KVARTS PREFIXES").items();
+        let of = |row: &Value| (row.field("prefix").text(), row.field("accesses-per-second").int());
+        found.iter().map(of).collect()
+    };
+    let expected = [("a:".to_owned(), 20), ("b:".to_owned(), 10)];
+    assert_eq!(accesses(&mut client), expected.into_iter().collect());
+    server.advance_ms(10_000);
+    assert_eq!(accesses(&mut client), BTreeMap::new());
+}
+
+/// A million keys with a prefix each take a few megabytes more than without.
+#[test]
+fn a_million_prefixes() {
+    const KEYS: u64 = 1_000_000;
+    let used = |program: &Program| {
+        let mut client = program.client();
+        let step = 10_000;
+        for first in (0..KEYS).step_by(step) {
+            let mut words = vec!["MSET".to_owned()];
+            words.extend(
+                (first..first + step as u64).flat_map(|number| [format!("{number}:k"), "v".to_owned()]),
+            );
+            client.call(&words);
+        }
+        assert_eq!(client.value("DBSIZE").int(), KEYS as i64);
+        info(&mut client, "used_memory").parse::<u64>().expect("a number")
+    };
+    let without = used(&Program::start(&[]));
+    let program = Program::start(&["--key-sizes", "yes"]);
+    let with = used(&program);
+    assert!(with < without + (24 << 20), "{with} {without}");
+    let mut client = program.client();
+    let found = client.value("KVARTS PREFIXES SEPARATOR k DEPTH 1 COUNT 10000").items();
+    assert_eq!(found.len(), 10_000);
+    let all = client.value("KVARTS PREFIXES SEPARATOR none").items()[0].clone();
+    let (keys, error) = (all.field("keys").int(), all.field("keys-error").int());
+    assert!(error > 0 && (keys - KEYS as i64).abs() < 5 * error, "{keys} {error}");
+}
