@@ -172,6 +172,7 @@ impl Server {
                 return ControlFlow::Break(Some(Stop::Paused));
             }
             Verdict::Refuse(error) => {
+                client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
                 self.refuse(client, Some(entry), &error, out);
                 return ControlFlow::Break(None);
             }
