@@ -368,7 +368,11 @@ impl Handle {
                 name @ ("SIGTERM" | "SIGINT") => {
                     tracing::info!("Received {name}, shutting down");
                     self.prepares_end.store(true, Ordering::Release);
-                    if self.may_end(name).await {
+                    let ends = tokio::select! {
+                        ends = self.may_end(name) => ends,
+                        () = self.insisted(signals) => self.end_at_once(),
+                    };
+                    if ends {
                         return;
                     }
                     self.prepares_end.store(false, Ordering::Release);
@@ -381,6 +385,25 @@ impl Handle {
 }
 
 impl Handle {
+    /// Waits for a SIGINT while the end is prepared: whoever types it twice does not want to wait.
+    async fn insisted(&self, signals: &mut Signals) {
+        loop {
+            match signals.next().await {
+                "SIGINT" => return,
+                "SIGHUP" => self.reopen(),
+                name => tracing::info!("Received {name}, which means nothing while the end is prepared"),
+            }
+        }
+    }
+
+    /// Ends the process without what is still to be done, as kill -9 would, but for the file of a snapshot that
+    /// is not whole.
+    fn end_at_once(&self) -> ! {
+        tracing::warn!("You insist... exiting now.");
+        self.saver.remove_unfinished();
+        std::process::exit(1)
+    }
+
     /// Writes the last snapshot, where one is wanted at the end. Returns whether the server may end: not
     /// where it could not be written, unless the configuration says to end all the same.
     async fn may_end(&self, signal: &str) -> bool {

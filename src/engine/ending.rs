@@ -87,6 +87,9 @@ impl Server {
         if goes_on && caught_up != Ok(false) {
             self.end_pause(Purpose::Shutdown);
         }
+        if matches!(prepared, Err(EndError::NotSaved(_))) && !force {
+            tracing::error!("Error trying to save the DB, can't exit.");
+        }
         match prepared {
             Err(EndError::Aborted) => tracing::warn!("Shutdown manually aborted"),
             Err(error) if force => {

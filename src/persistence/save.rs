@@ -210,12 +210,18 @@ impl Saver {
         result.map(drop)
     }
 
+    /// Removes the file of a snapshot that is not whole, as the process ends.
+    pub fn remove_unfinished(&self) {
+        if let Some(server) = self.server.upgrade() {
+            drop(self.files.remove(&temporary_of(&file_of(&server)).1));
+        }
+    }
+
     /// Writes a snapshot beside its place and gives it its name. Returns the server's count of changes at its
     /// instant.
     fn write_file(&self, server: &Server, at_begin: &mut dyn FnMut()) -> Result<u64, SaveError> {
         let place = file_of(server);
-        let folder = place.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-        let temporary = folder.join(format!("{TEMPORARY_BEGIN}{}{TEMPORARY_END}", std::process::id()));
+        let (folder, temporary) = temporary_of(&place);
         let written = self.files.create(&temporary).map_err(SaveError::from).and_then(|file| {
             let changes = self.write_into(server, &*file, at_begin)?;
             file.sync()?;
@@ -347,6 +353,13 @@ impl Saver {
         }
         Ok(begun)
     }
+}
+
+/// The folder of a snapshot's file, and the file in it that is written first.
+fn temporary_of(place: &Path) -> (PathBuf, PathBuf) {
+    let folder = place.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    let temporary = folder.join(format!("{TEMPORARY_BEGIN}{}{TEMPORARY_END}", std::process::id()));
+    (folder, temporary)
 }
 
 /// The file of snapshots.

@@ -303,6 +303,39 @@ fn sigterm_waits_for_the_first_base() {
     program.client().check("MGET a b c d", "*4~$1~1~$1~2~$1~3~$1~4~");
 }
 
+/// SIGINT twice ends the program at once, though a snapshot is being written, and leaves nothing half written.
+#[test]
+fn sigint_twice_ends_at_once() {
+    let mut program = Program::start(&["--save", "3600 1", "--rdb-key-save-delay", "1000000"]);
+    program.client().check("MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10", "+OK~");
+    let half_written = |program: &Program| {
+        let files = std::fs::read_dir(program.dir()).expect("a folder");
+        let names = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("temp-") && name.ends_with(".rdb")).count()
+    };
+    program.signal("INT");
+    eventually("it writes", || half_written(&program) == 1);
+    program.signal("TERM");
+    program.signal("INT");
+    eventually("it ends", || program.has_ended());
+    assert_eq!(half_written(&program), 0);
+    let log = program.log();
+    assert!(log.contains("You insist... exiting now.") && !log.contains("bye bye"), "{log}");
+}
+
+/// A snapshot that cannot be written at the end keeps the program going, and the log says so.
+#[test]
+fn sigterm_without_a_file_is_refused() {
+    let mut program = Program::start(&["--save", "3600 1"]);
+    program.client().check("SET a 1", "+OK~");
+    std::fs::create_dir(program.dir().join("dump.rdb")).expect("a folder in its place");
+    std::fs::write(program.dir().join("dump.rdb/in"), "the way").expect("a file in it");
+    program.signal("TERM");
+    eventually("it is told", || program.log().contains("Error trying to save the DB, can't exit."));
+    program.client().check("GET a", "$1~1~");
+    assert!(!program.has_ended());
+}
+
 /// SIGTERM ends the program as a container is stopped: it saves where the configuration says so, and the log
 /// tells what was done and how long that took. The next start has the data.
 #[test]
