@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Pause between two looks at the memory while there is no limit.
 const LOOK_IDLE: Duration = Duration::from_millis(100);
 
+/// Least time between two looks at clients' memory for the sake of keys.
+const CLIENTS_LOOK_NS: u64 = 1_000_000;
+
 /// Least difference, in bytes, of memory in use to its last peak from which on the allocator is asked to
 /// return free pages. It is an eighth of the peak where that is more.
 const TRIM_MIN_BYTES: u64 = 4 * 1024 * 1024;
@@ -103,12 +106,15 @@ impl Server {
         if self.evicts_nothing(batch.now_ms) {
             return Room::Made; // Nobody is refused for it.
         }
+        let start_ns = self.clock.monotonic_ns();
+        if self.settings.clients_limit() > 0 && self.clients_make_room(start_ns) {
+            return Room::Coming;
+        }
         let Some(policy) = settings.policy else { return Room::None };
         // While another thread evicts, memory is on its way.
         let Some(mut evictor) = self.upkeep.evictor.try_lock() else { return Room::Coming };
         let look =
             Look { policy, samples: settings.samples, clock: self.settings.access_clock(batch.now_ms) };
-        let start_ns = self.clock.monotonic_ns();
         let mut evicted = 0;
         let room = loop {
             if self.bytes_over_limit() == 0 {
@@ -138,12 +144,26 @@ impl Server {
         room
     }
 
+    /// Whether clients over `maxmemory-clients`, which are looked for once a millisecond, hold as much as is over
+    /// the limit: no key is evicted for what they are about to give back.
+    fn clients_make_room(&self, now_ns: u64) -> bool {
+        let looked_ns = &self.upkeep.clients_looked_ns;
+        let last_ns = looked_ns.load(Ordering::Relaxed);
+        if now_ns.saturating_sub(last_ns) >= CLIENTS_LOOK_NS
+            && looked_ns.compare_exchange(last_ns, now_ns, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.evict_clients();
+        }
+        self.upkeep.leaving_bytes.load(Ordering::Relaxed) >= self.bytes_over_limit().max(1)
+    }
+
     /// Disconnects the clients with the most memory until all together are within `maxmemory-clients`.
     /// Clients with CLIENT NO-EVICT on are spared. Replicas have a limit of their own and do not count. The
     /// [`Keeper`] does it every few milliseconds, and CLIENT LIST before it looks.
     pub fn evict_clients(&self) {
         let limit = self.settings.clients_limit();
         if limit == 0 {
+            self.upkeep.leaving_bytes.store(0, Ordering::Relaxed);
             return;
         }
         // Two at a time would count those twice that both find too large.
@@ -151,17 +171,22 @@ impl Server {
         let mut total = 0;
         let mut clients = Vec::new();
         // What a client that is being closed still holds is as good as free: nobody else has to go for it.
-        let counts = |client: &Arc<SharedClient>| {
-            let is_link = client.replica.load(Ordering::Relaxed) || client.primary.load(Ordering::Relaxed);
-            !client.is_closing() && !is_link
+        let is_link = |client: &Arc<SharedClient>| {
+            client.replica.load(Ordering::Relaxed) || client.primary.load(Ordering::Relaxed)
         };
-        for client in self.clients.all().into_iter().filter(counts) {
+        let mut leaving = 0;
+        for client in self.clients.all().into_iter().filter(|client| !is_link(client)) {
             let bytes = client.memory_bytes();
+            if client.is_closing() {
+                leaving += bytes;
+                continue;
+            }
             total += bytes;
             if !client.no_evict.load(Ordering::Relaxed) {
                 clients.push((bytes, client));
             }
         }
+        self.upkeep.leaving_bytes.store(leaving as u64, Ordering::Relaxed);
         if total <= limit {
             return;
         }
@@ -171,6 +196,7 @@ impl Server {
                 break;
             }
             total -= bytes;
+            self.upkeep.leaving_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
             // Before it can see that it is closed.
             self.stats.add(crate::worker::NONE, Counter::EvictedClients, 1);
             client.cut();

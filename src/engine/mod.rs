@@ -189,6 +189,10 @@ pub struct Upkeep {
     pub sweeping: parking_lot::Mutex<()>,
     /// Pool of good candidates, kept from one eviction to the next.
     pub evictor: parking_lot::Mutex<Evictor>,
+    /// Bytes of clients that are being closed, as of the last look at clients over `maxmemory-clients`.
+    pub leaving_bytes: AtomicU64,
+    /// When clients were last looked at for the sake of keys, in nanoseconds of the monotonic clock.
+    pub clients_looked_ns: AtomicU64,
     /// Held while clients over `maxmemory-clients` are looked for.
     pub evicting_clients: parking_lot::Mutex<()>,
     /// How long the memory has been over its limit.
@@ -209,6 +213,8 @@ impl Default for Upkeep {
             aof_flush_sleep_us: AtomicU64::new(0),
             sweeping: parking_lot::Mutex::default(),
             evictor: parking_lot::Mutex::default(),
+            leaving_bytes: AtomicU64::new(0),
+            clients_looked_ns: AtomicU64::new(0),
             evicting_clients: parking_lot::Mutex::default(),
             time_over: eviction::TimeOver::default(),
             keeper: eviction::KeeperCall::default(),

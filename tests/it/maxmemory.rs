@@ -3,6 +3,7 @@
 
 use crate::harness::{Client, TestServer, Value, encode, eventually, info};
 use crate::program::Program;
+use kvarts::shared::clock::Clock;
 
 /// Sets `count` keys `prefix:0`, ... to 1,000 bytes in one pipeline; answers how many were refused.
 fn fill(client: &mut Client, prefix: &str, count: usize, options: &[&str]) -> usize {
@@ -355,4 +356,28 @@ fn only_changes_date_keys_under_lrm() {
     client.value("CLIENT NO-TOUCH off");
     client.value("GET k");
     assert_eq!(client.value("OBJECT IDLETIME k").int(), 0);
+}
+
+/// What clients over `maxmemory-clients` hold makes room before any key does: they are cut first, and no key goes.
+#[test]
+fn clients_over_their_limit_go_before_keys() {
+    let server = TestServer::with_clock(&[], Clock::system());
+    let mut admin = server.client();
+    admin.check("CLIENT NO-EVICT on", "+OK~");
+    for number in 0..50 {
+        admin.check(&format!("SETRANGE {number} 100000 x"), ":100001~");
+    }
+    let used: u64 = info(&mut admin, "used_memory").parse().expect("a number");
+    admin.check("CONFIG SET maxmemory-policy allkeys-lru maxmemory-clients 3mb", "+OK~");
+    admin.check(&format!("CONFIG SET maxmemory {}", used + (5 << 20)), "+OK~");
+    let mut readers: Vec<Client> = (0..20).map(|_| server.client()).collect();
+    eventually("a client is cut", || {
+        for reader in &mut readers {
+            // Nothing is read: the replies wait in the server once the system's buffers are full.
+            let _ = reader.try_send(&encode(&["MGET", "1", "2", "3", "4", "5", "6", "7", "8", "9"]));
+        }
+        info(&mut admin, "evicted_clients") != "0"
+    });
+    assert_eq!(info(&mut admin, "evicted_keys"), "0");
+    admin.check("DBSIZE", ":50~");
 }
