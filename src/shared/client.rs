@@ -36,7 +36,7 @@ pub mod names {
     /// What a prefix counts as: its place in the list, and what it has beyond the usual length. Those of a client
     /// mostly begin alike, and limits are set by servers that keep what they share once.
     pub fn prefix_bytes(prefix: &[u8]) -> usize {
-        24 + prefix.len().saturating_sub(64)
+        12 + prefix.len().saturating_sub(64)
     }
 }
 
