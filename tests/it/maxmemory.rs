@@ -3,7 +3,6 @@
 
 use crate::harness::{Client, TestServer, Value, encode, eventually, info};
 use crate::program::Program;
-use kvarts::shared::clock::Clock;
 
 /// Sets `count` keys `prefix:0`, ... to 1,000 bytes in one pipeline; answers how many were refused.
 fn fill(client: &mut Client, prefix: &str, count: usize, options: &[&str]) -> usize {
@@ -361,8 +360,9 @@ fn only_changes_date_keys_under_lrm() {
 /// What clients over `maxmemory-clients` hold makes room before any key does: they are cut first, and no key goes.
 #[test]
 fn clients_over_their_limit_go_before_keys() {
-    let server = TestServer::with_clock(&[], Clock::system());
-    let mut admin = server.client();
+    // A program of its own: its memory is all that counts.
+    let program = Program::start(&[]);
+    let mut admin = program.client();
     admin.check("CLIENT NO-EVICT on", "+OK~");
     for number in 0..50 {
         admin.check(&format!("SETRANGE {number} 100000 x"), ":100001~");
@@ -370,7 +370,7 @@ fn clients_over_their_limit_go_before_keys() {
     let used: u64 = info(&mut admin, "used_memory").parse().expect("a number");
     admin.check("CONFIG SET maxmemory-policy allkeys-lru maxmemory-clients 3mb", "+OK~");
     admin.check(&format!("CONFIG SET maxmemory {}", used + (5 << 20)), "+OK~");
-    let mut clients: Vec<Client> = (0..10).map(|_| server.client()).collect();
+    let mut clients: Vec<Client> = (0..10).map(|_| program.client()).collect();
     for client in &mut clients {
         // An argument that never becomes whole waits in the query buffer. Some are cut before all of it is there.
         let begin = b"*2\r\n$4\r\nECHO\r\n$2000000\r\n";
