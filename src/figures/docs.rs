@@ -62,7 +62,7 @@ pub fn markdown() -> String {
 
 fn heading(section: &Section) -> String {
     match section.shown {
-        Shown::Always => section.title.to_owned(),
+        Shown::Always | Shown::ClusterInfo => section.title.to_owned(),
         Shown::Asked => format!("{} (INFO {})", section.title, section.name),
         Shown::Never => "On the page only".to_owned(),
     }

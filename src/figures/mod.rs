@@ -5,10 +5,12 @@
 //! from a [`Sight`]. What only some servers have at some times is [`Value::None`] at all others.
 
 mod clients;
+pub mod cluster;
 mod commands;
 mod docs;
 mod exported;
 mod keyspace;
+mod lines;
 mod memory;
 mod observed;
 mod persistence;
@@ -47,6 +49,8 @@ pub enum Shown {
     Always,
     /// With ALL, or where it is asked for by its name.
     Asked,
+    /// Not by INFO, but by CLUSTER INFO.
+    ClusterInfo,
     /// Never: its figures are on the page for Prometheus only.
     Never,
 }
@@ -70,6 +74,7 @@ pub const SECTIONS: &[Section] = &[
     section("scripting_engines", "Scripting Engines", Shown::Always, &[server::ENGINES]),
     section("keyspace", "Keyspace", Shown::Always, &[keyspace::FIGURES]),
     section("hotkeys", "Hotkeys", Shown::Asked, &[observed::HOT_KEYS]),
+    section("cluster info", "CLUSTER INFO", Shown::ClusterInfo, &[cluster::FIGURES]),
     section("metrics", "Metrics", Shown::Never, &[exported::FIGURES, exported::HTTP, observed::EXPORTED]),
 ];
 

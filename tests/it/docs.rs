@@ -140,6 +140,19 @@ fn mechanisms_name_files_that_exist() {
     assert!(paths.len() >= 15, "the page names its files: {paths:?}");
 }
 
+/// An operator in trouble looks for a figure by its name.
+#[test]
+fn operating_names_figures_that_exist() {
+    let (page, figures) = (read("docs/operating.md"), read("docs/metrics.md"));
+    let is_figure = |text: &&str| {
+        text.contains('_') && text.bytes().all(|letter| letter.is_ascii_lowercase() || letter == b'_')
+    };
+    let named: Vec<&str> = code_of(&page).filter(is_figure).collect();
+    assert!(named.len() >= 30, "the page was read: {named:?}");
+    let missing: Vec<_> = named.iter().filter(|name| !figures.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 /// An invariant that no test keeps is a wish.
 #[test]
 fn each_invariant_names_tests_that_exist() {

@@ -39,6 +39,7 @@ mod direct;
 mod docs;
 mod ending_members;
 mod expire;
+mod exporter;
 mod failover;
 mod fair;
 mod families;

@@ -8,7 +8,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::CommandResult;
 use crate::figures::sight::DatabaseCounts;
-use crate::figures::{Figure, Read, Row, SECTIONS, Section, Shown, Sight, Value};
+use crate::figures::{SECTIONS, Section, Shown, Sight};
 
 /// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
@@ -35,7 +35,7 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let is_shown = |section: &Section| match section.shown {
         Shown::Always => default || everything || asks(section.name),
         Shown::Asked => everything || asks(section.name),
-        Shown::Never => false,
+        Shown::ClusterInfo | Shown::Never => false,
     };
     let (keys, now_ms) = (&cx.keys, cx.keys.now_ms);
     let count = || {
@@ -55,36 +55,9 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         // Writing to a string cannot fail.
         let _ = write!(text, "# {}\r\n", section.title);
         for figure in section.figures.iter().flat_map(|figures| *figures) {
-            add(&mut text, figure, &at);
+            figure.add_lines(&mut text, &at);
         }
     }
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
-}
-
-/// Adds the lines of a figure.
-fn add(text: &mut String, figure: &Figure, at: &Sight<'_>) {
-    match figure.read {
-        Read::One(read) => {
-            let value = read(at);
-            if value != Value::None {
-                let _ = write!(text, "{}:{value}\r\n", figure.name);
-            }
-        }
-        Read::Family(_, read) => {
-            for row in read(at).iter().filter(|row| row.in_info) {
-                add_row(text, figure.name, row);
-            }
-        }
-        Read::Samples(_) => {}
-    }
-}
-
-fn add_row(text: &mut String, family: &str, row: &Row) {
-    let _ = write!(text, "{family}{}:", row.name);
-    for (place, (name, value)) in row.parts.iter().enumerate() {
-        let comma = if place > 0 { "," } else { "" };
-        let _ = write!(text, "{comma}{name}={value}");
-    }
-    text.push_str("\r\n");
 }
