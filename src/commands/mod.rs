@@ -34,6 +34,7 @@ pub fn groups() -> Vec<&'static [Command]> {
         server::failover::COMMANDS,
         server::replicaof::COMMANDS,
         generic::expire::COMMANDS,
+        generic::bless::COMMANDS,
         generic::dump::COMMANDS,
         generic::migrate::COMMANDS,
         set::members::COMMANDS,

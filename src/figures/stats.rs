@@ -158,6 +158,10 @@ pub(super) const KEYS: &[Figure] = &[
         at.sum(Counter::EvictedKeys).into()
     })
     .export("redis_evicted_keys_total"),
+    gauge("blessed_keys", Unit::None, "Keys that are never evicted (BLESS).", |at| {
+        at.server.keyspace.all_made().map(|database| database.blessed.len()).sum::<usize>().into()
+    })
+    .export("redis_blessed_keys"),
     counter("evicted_clients", Unit::None, "Clients cut because of maxmemory-clients.", |at| {
         at.sum(Counter::EvictedClients).into()
     })

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use dashmap::{DashMap, RawRwLock};
 use lock_api::{MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 
+use super::blessed::Blessed;
 use super::expiry_index::ExpiryIndex;
 use super::gate::Wait;
 use super::key_hash::{HashedKey, KeyHasher, SLOT_COUNT, SlotHasher, fingerprint_of_hash, slot_of_hash};
@@ -48,6 +49,8 @@ pub struct Database {
     field_ends: Box<[AtomicU32]>,
     /// Sets with at least one volatile member, in all slots.
     member_ends: AtomicUsize,
+    /// The keys that are never evicted.
+    pub blessed: Blessed,
     /// Expiries of keys, fields and members.
     pub expiry: ExpiryIndex,
     /// Readers of big values, see [`readers`](super::readers).
@@ -108,6 +111,7 @@ impl Database {
             volatile: counters(),
             field_ends: counters(),
             member_ends: AtomicUsize::new(0),
+            blessed: Blessed::default(),
             expiry: ExpiryIndex::new(),
             readers: PieceReaders::default(),
             physical,
@@ -291,6 +295,9 @@ impl Database {
             self.count_holder(slot, holder, true);
             self.expiry.add(slot, at_ms, fingerprint_of_hash(key.hash), self.slot_volatile(slot));
         }
+        if record.is_blessed() {
+            self.blessed.add(place_of_hash(key.hash), record.expire_at_ms().is_some());
+        }
         table::insert_new(table, key.hash, record, self.hasher())
     }
 
@@ -369,9 +376,43 @@ impl Database {
         {
             self.sizes.note(self.physical, key.hash, &record);
         }
+        if record.is_blessed() {
+            self.blessed.note_expiry(before, expire_at_ms);
+        }
         drop(record);
         if self.note_expiry_change(key, before, expire_at_ms) {
             self.rebuild_expiry(table, key.slot());
+        }
+    }
+
+    /// Blesses a key or takes its blessing away. Returns whether that is a change. The record is of `table`,
+    /// locked exclusively.
+    pub fn bless(&self, table: &mut SlotTable, key: &HashedKey<'_>, at: At, blessed: bool) -> bool {
+        let record = table::at_mut(table, at);
+        if record.is_blessed() == blessed {
+            return false;
+        }
+        self.about_to_change(key.hash, record);
+        record.set_blessed(blessed);
+        let (place, is_volatile) = (place_of_hash(key.hash), record.expire_at_ms().is_some());
+        if blessed {
+            self.blessed.add(place, is_volatile);
+        } else {
+            self.blessed.remove(place, is_volatile);
+        }
+        true
+    }
+
+    /// Called for a record that takes the place of another one in a table: what is in the place of a blessed
+    /// key is blessed.
+    pub fn note_replaced(&self, hash: u64, old: &Record, new: &Record) {
+        match (old.is_blessed(), new.is_blessed()) {
+            (false, false) => {}
+            (false, true) => self.blessed.add(place_of_hash(hash), new.expire_at_ms().is_some()),
+            (true, _) => {
+                new.set_blessed(true);
+                self.blessed.note_expiry(old.expire_at_ms(), new.expire_at_ms());
+            }
         }
     }
 
@@ -384,6 +425,7 @@ impl Database {
         if self.sizes.is_on() {
             self.sizes.forget_database(self.physical);
         }
+        self.blessed.clear();
         for slot in 0..SLOT_COUNT {
             let mut table = self.write_slot(slot);
             removed += table.len();
@@ -430,6 +472,10 @@ impl Database {
                 self.sizes.note(self.physical, self.hasher.hash(record.key()), record);
             }
         }
+        for record in table::iter(&old).filter(|record| record.is_blessed()) {
+            let hash = self.hasher().hash(record.key());
+            self.blessed.add(place_of_hash(hash), record.expire_at_ms().is_some());
+        }
         *table = old;
         self.rebuild_expiry(&table, slot);
         self.expiry.publish(slot);
@@ -458,6 +504,7 @@ impl Database {
                 }
                 debug_assert_eq!(place.expire_at_ms(), replacement.expire_at_ms());
                 replacement.set_access(place.access());
+                self.note_replaced(hash, &place, &replacement);
                 let old = std::mem::replace(&mut *place, replacement);
                 drop(place);
                 let key = HashedKey { bytes: old.key(), hash };
@@ -606,6 +653,10 @@ impl Database {
             self.sizes.forget(self.physical, hash, record);
         }
         sub(&self.keys[slot], 1);
+        if record.is_blessed() {
+            let place = place_of_hash(self.hasher().hash(record.key()));
+            self.blessed.remove(place, record.expire_at_ms().is_some());
+        }
         if record.expire_at_ms().is_some() {
             sub(&self.volatile[slot], 1);
         }
@@ -613,6 +664,11 @@ impl Database {
             self.count_holder(slot, holder, false);
         }
     }
+}
+
+/// The place of a key in walks.
+fn place_of_hash(hash: u64) -> u64 {
+    place_of(slot_of_hash(hash), fingerprint_of_hash(hash))
 }
 
 /// What has elements that end.

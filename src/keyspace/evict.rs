@@ -99,6 +99,10 @@ impl Evictor {
             self.policy = Some(look.policy);
         }
         let gate = keyspace.gate.shared(crate::worker::current());
+        let used = |(number, physical): (usize, &u16)| Some((number, keyspace.physical_if_used(*physical)?));
+        if !gate.iter().enumerate().filter_map(used).any(|(_, database)| has_evictable(database, look)) {
+            return false;
+        }
         for _ in 0..TRIES {
             if look.policy.worth == Worth::Random {
                 self.pool.clear();
@@ -128,7 +132,29 @@ impl Evictor {
                 }
             }
         }
-        false
+        // Where most keys are blessed, samples may have nothing else.
+        gate.iter().enumerate().filter_map(used).any(|(number, database)| {
+            !database.blessed.is_empty()
+                && has_evictable(database, look)
+                && self
+                    .search(database, number, look)
+                    .is_some_and(|candidate| evict(keyspace, database, changes, &candidate, look))
+        })
+    }
+
+    /// Finds a key that may be evicted, from a random slot on, in a database with blessed keys.
+    fn search(&mut self, database: &Database, number: usize, look: &Look) -> Option<Candidate> {
+        let start = self.rng.usize(..SLOT_COUNT);
+        let may_have_one = |slot: &usize| match look.policy.volatile {
+            true => database.slot_volatile(*slot) > 0,
+            false => database.slot_len(*slot) > database.blessed.in_slot(*slot),
+        };
+        (start..SLOT_COUNT).chain(0..start).filter(may_have_one).find_map(|slot| {
+            let table = database.try_read_slot(slot)?;
+            let record = table::iter(&table).find(|record| may_be_evicted(record, look))?;
+            let hash = database.hasher().hash(record.key());
+            Some(Candidate { rank: rank(record, look), database: number, hash })
+        })
     }
 
     /// Samples about `samples` keys into the pool. Returns whether there was a key at all.
@@ -143,7 +169,9 @@ impl Evictor {
             // many.
             let share = left.min(1 + table.len() / 8);
             for _ in 0..share {
-                if let Some(record) = self.random_record(&table, look) {
+                if let Some(record) = self.random_record(&table, look)
+                    && !record.is_blessed()
+                {
                     let hash = database.hasher().hash(record.key());
                     self.note(Candidate { rank: rank(record, look), database: number, hash });
                 }
@@ -196,6 +224,21 @@ impl Evictor {
     }
 }
 
+/// Whether the policy lets a key be evicted: one that is not blessed, and has an expiry if that is asked for.
+fn may_be_evicted(record: &Record, look: &Look) -> bool {
+    !record.is_blessed() && (!look.policy.volatile || record.expire_at_ms().is_some())
+}
+
+/// Whether the policy lets any key of a database be evicted.
+fn has_evictable(database: &Database, look: &Look) -> bool {
+    let blessed = &database.blessed;
+    match look.policy.volatile {
+        _ if blessed.is_empty() => true,
+        true => database.volatile_len() > blessed.volatile_len(),
+        false => database.len() > blessed.len(),
+    }
+}
+
 /// Rank of a key under the policy; the highest is evicted first.
 fn rank(record: &Record, look: &Look) -> u64 {
     match (look.policy.worth, look.clock) {
@@ -220,9 +263,7 @@ fn evict(
     look: &Look,
 ) -> bool {
     let Some(mut table) = database.try_write_slot(slot_of_hash(candidate.hash)) else { return false };
-    let stands = |record: &Record| {
-        (!look.policy.volatile || record.expire_at_ms().is_some()) && rank(record, look) >= candidate.rank
-    };
+    let stands = |record: &Record| may_be_evicted(record, look) && rank(record, look) >= candidate.rank;
     let Some(record) = database.remove_by_hash(&mut table, candidate.hash, stands) else { return false };
     let key = database.hasher().key(record.key());
     changes.removed(candidate.database, &key, keyspace.reaper.is_lazy(FreeReason::Evicted));

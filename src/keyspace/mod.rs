@@ -5,6 +5,7 @@
 
 pub(crate) mod access;
 pub(crate) mod access_clock;
+pub mod blessed;
 pub(crate) mod change;
 pub mod database;
 pub(crate) mod evict;

@@ -39,6 +39,7 @@ const KIND_OBJECT: u32 = 3;
 const FLAG_EXPIRES: u32 = 1 << 3;
 const FLAG_LONG: u32 = 1 << 4; // both lengths are four bytes
 const FLAG_HANDED_OVER: u32 = 1 << 5; // to a snapshot, or new since its instant
+const FLAG_BLESSED: u32 = 1 << 6; // never evicted
 const ACCESS_SHIFT: u32 = 8;
 
 const META: usize = 4;
@@ -251,14 +252,30 @@ impl Record {
         (meta & FLAG_EXPIRES != 0).then(|| unsafe { self.at(META).cast::<u64>().read_unaligned() })
     }
 
-    /// A copy of value and expiry under another key.
+    /// A copy of value, expiry and blessing under another key.
     pub fn duplicate(&self, key: &[u8]) -> RecordBox {
         let expire_at_ms = self.expire_at_ms();
-        match self.value() {
+        let copy = match self.value() {
             ValueRef::Int(value) => Record::new_int(key, value, expire_at_ms),
             ValueRef::Bytes(value) => Record::new_string(key, value, expire_at_ms, self.kind() == KIND_RAW),
             ValueRef::Object(object) => Record::new_object(key, object.clone(), expire_at_ms),
-        }
+        };
+        copy.set_blessed(self.is_blessed());
+        copy
+    }
+
+    /// Whether the key is never evicted (BLESS SET key NO-EVICT).
+    #[inline]
+    pub fn is_blessed(&self) -> bool {
+        self.meta().load(Ordering::Relaxed) & FLAG_BLESSED != 0
+    }
+
+    /// Sets or removes the mark of [`is_blessed`](Self::is_blessed). Only for a record that is in no table, or
+    /// whose slot is locked exclusively; of those in a table [`Blessed`](super::blessed::Blessed) keeps account.
+    #[inline]
+    pub fn set_blessed(&self, blessed: bool) {
+        let meta = self.meta().load(Ordering::Relaxed) & !FLAG_BLESSED;
+        self.meta().store(meta | if blessed { FLAG_BLESSED } else { 0 }, Ordering::Relaxed);
     }
 
     /// The access clock, 24 bits, as the policy reads it: under LRU seconds; under LFU minutes (16 bits) and
@@ -481,6 +498,7 @@ impl RecordBox {
                 let replacement = Record::new_object(self.key(), object, expire_at_ms);
                 replacement.set_access(self.access());
                 replacement.set_handed_over(self.is_handed_over());
+                replacement.set_blessed(self.is_blessed());
                 let old = std::mem::replace(self, replacement);
                 old.free_allocation();
                 return;
@@ -488,10 +506,11 @@ impl RecordBox {
         };
         replacement.set_access(self.access());
         replacement.set_handed_over(self.is_handed_over());
+        replacement.set_blessed(self.is_blessed());
         *self = replacement;
     }
 
-    /// Makes the record of another key with this value and expiry, moving the value.
+    /// Makes the record of another key with this value, expiry and blessing, moving the value.
     pub fn with_key(mut self, key: &[u8]) -> RecordBox {
         let expire_at_ms = self.expire_at_ms();
         let renamed = match self.value() {
@@ -506,6 +525,7 @@ impl RecordBox {
             }
         };
         renamed.set_access(self.access());
+        renamed.set_blessed(self.is_blessed());
         renamed
     }
 

@@ -20,6 +20,7 @@ mod aof_peers;
 mod aof_sync;
 mod backup;
 mod bitmap;
+mod blessed;
 mod bulk_hashes;
 mod chains;
 mod client;

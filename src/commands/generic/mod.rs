@@ -1,5 +1,6 @@
 //! Commands for keys of any type.
 
+pub mod bless;
 pub mod dump;
 pub mod expire;
 pub mod keys;

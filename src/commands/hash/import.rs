@@ -3,6 +3,7 @@
 use std::iter::zip;
 
 use crate::command::{Category, Family, Flags, Group, KeySpec};
+use crate::commands::generic::bless::keep_blessing;
 use crate::commands::shared::{collection, help};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
@@ -141,4 +142,5 @@ fn enter(cx: &Context<'_>, key: &HashedKey<'_>, existed: bool, fields: &Fields, 
     let pairs = zip(&**fields, values).flat_map(|(field, &value)| [&**field, value]);
     let words: Vec<&[u8]> = [&b"HSET"[..], key.bytes].into_iter().chain(pairs).collect();
     cx.enter(&words);
+    keep_blessing(cx, key);
 }

@@ -1,5 +1,6 @@
 //! What commands for sorted sets enter into the journal in place of their requests: members with their scores.
 
+use crate::commands::generic::bless::keep_blessing;
 use crate::commands::shared::collection;
 use crate::engine::context::Context;
 use crate::keyspace::key_hash::HashedKey;
@@ -26,6 +27,7 @@ pub(in crate::commands) fn enter_whole(cx: &Context<'_>, key: &HashedKey<'_>) {
         }
     }
     enter_added(cx, key, &some);
+    keep_blessing(cx, key);
 }
 
 /// Enters that members are gone.

@@ -288,7 +288,16 @@ impl<'g, 'b> Access<'g, 'b> {
         }
     }
 
-    /// Puts a record under `key` and returns the one it replaces, whose expiry is forgotten.
+    /// Blesses a live key of the selected database or takes its blessing away. Returns whether that is a change;
+    /// `None` where there is no such key.
+    pub fn bless(&mut self, key: &HashedKey<'_>, blessed: bool) -> Option<bool> {
+        let at = self.locate_to_change(self.database, key)?;
+        let (database, table) = self.table_mut(self.database, key);
+        Some(database.bless(table, key, at, blessed))
+    }
+
+    /// Puts a record under `key` and returns the one it replaces, whose expiry is forgotten, but whose blessing
+    /// stays.
     pub fn put(&mut self, key: &HashedKey<'_>, record: RecordBox) -> Option<RecordBox> {
         self.put_in(self.database, key, record)
     }
@@ -306,6 +315,7 @@ impl<'g, 'b> Access<'g, 'b> {
             None => record,
             Some(at) => {
                 database.note_new(key.hash, &record);
+                database.note_replaced(key.hash, table::at(table, at), &record);
                 let new = is_measured.then(|| Kept::of(&record));
                 let old = std::mem::replace(&mut *table::owner_at(table, at), record);
                 let (before, element_before) = (old.expire_at_ms(), element_end(&old));

@@ -57,6 +57,8 @@ pub struct Head {
     pub expire_at_ms: Option<u64>,
     /// Its access clock.
     pub access: u32,
+    /// Whether it is never evicted.
+    pub blessed: bool,
     /// Its type.
     pub kind: Kind,
     /// Number of members, fields or elements.
@@ -252,6 +254,7 @@ fn begin_of(record: &Record) -> Option<Begin> {
         key: record.key().into(),
         expire_at_ms: record.expire_at_ms(),
         access: record.access(),
+        blessed: record.is_blessed(),
         kind,
         count,
     }))
@@ -260,6 +263,7 @@ fn begin_of(record: &Record) -> Option<Begin> {
 fn whole(record: &Record, empty: Object, room: usize) -> Begin {
     let copy = Record::new_object(record.key(), empty, record.expire_at_ms());
     copy.set_access(record.access());
+    copy.set_blessed(record.is_blessed());
     Begin::Whole(copy, room)
 }
 

@@ -95,6 +95,12 @@ impl PlainWriter {
         }
     }
 
+    fn bless_if(&mut self, blessed: bool, key: &[u8]) {
+        if blessed {
+            self.push(&[b"BLESS", b"SET", key, b"NO-EVICT"]);
+        }
+    }
+
     /// Says when a field or member ends.
     fn end_of(&mut self, [command, word]: [&[u8]; 2], key: &[u8], element: &[u8], end_ms: u64) {
         let mut number = itoa::Buffer::new();
@@ -189,6 +195,7 @@ impl PlainWriter {
         }
         if is_last && let Some(head) = self.head.take() {
             self.end_at(&head.key, head.expire_at_ms);
+            self.bless_if(head.blessed, &head.key);
             self.keys += 1;
         }
     }
@@ -216,7 +223,10 @@ impl Sink for PlainWriter {
             ValueRef::Bytes(bytes) => bytes,
             ValueRef::Object(Object::Text(bytes)) => &bytes[..],
             ValueRef::Int(value) => number.format(value).as_bytes(),
-            ValueRef::Object(object) => return self.object(record, object),
+            ValueRef::Object(object) => {
+                self.object(record, object);
+                return self.bless_if(record.is_blessed(), key);
+            }
         };
         match end_ms {
             None => self.push(&[b"SET", key, text]),
@@ -225,6 +235,7 @@ impl Sink for PlainWriter {
                 self.push(&[b"SET", key, text, b"PXAT", end.format(end_ms).as_bytes()]);
             }
         }
+        self.bless_if(record.is_blessed(), key);
     }
 
     fn begin(&mut self, head: &Head) {

@@ -36,6 +36,9 @@ pub(super) const PRODUCERS: &[u8] = b"kvarts-producers";
 /// Name of the `aux` field before a set that says when its members end (SEXPIRE), which no type has a place for.
 pub(super) const MEMBER_ENDS: &[u8] = b"kvarts-member-ends";
 
+/// Name of the `aux` field before a key that is never evicted (BLESS).
+pub(super) const BLESSED: &[u8] = b"kvarts-no-evict";
+
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 9;
 

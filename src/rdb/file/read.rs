@@ -5,7 +5,7 @@
 
 use super::error::{Fault, FileError, Header, REDIS_MAX};
 use super::skim::{self, Skim, Stop};
-use super::{CHECKED_FROM, HEADER, MEMBER_ENDS, PRODUCERS, opcode};
+use super::{BLESSED, CHECKED_FROM, HEADER, MEMBER_ENDS, PRODUCERS, opcode};
 use crate::keyspace::record::{Record, RecordBox};
 use crate::keyspace::value::Object;
 use crate::rdb::packed::Element;
@@ -95,6 +95,8 @@ pub struct Attributes {
     pub idle_s: Option<u64>,
     /// How often it was used, as LFU counts.
     pub frequency: Option<u8>,
+    /// Whether it is never evicted.
+    pub blessed: bool,
     /// Offset of the key's item in the file.
     pub offset: u64,
 }
@@ -113,11 +115,18 @@ impl Key<'_> {
         let wrong = |_| self.wrong(Fault::Value);
         if !beside.is_empty() && kind::name(kind) == "set" {
             let set = read::set_with_ends(kind, value, beside, limits, past_ms).map_err(wrong)?;
-            let record = |set| Record::new_object(name, Object::Set(set), attributes.expire_at_ms);
+            let record = |set| {
+                let record = Record::new_object(name, Object::Set(set), attributes.expire_at_ms);
+                record.set_blessed(attributes.blessed);
+                record
+            };
             return Ok(set.map(record).ok_or(Nothing::Ended));
         }
         let mut record =
             read::record(kind, value, name, attributes.expire_at_ms, limits, past_ms).map_err(wrong)?;
+        if let Ok(record) = &record {
+            record.set_blessed(attributes.blessed);
+        }
         if let Ok(record) = &mut record
             && !beside.is_empty()
             && let Some(Object::Stream(stream)) = record.object_mut()
@@ -429,10 +438,15 @@ impl FileReader {
                 let name = skim::text_len(body, max)?;
                 let value = skim::text_len(&body[name..], max)?;
                 // Read here, so that a wrong encoding is found.
-                let is_of_key = matches!(&*self.text(&body[..name])?, PRODUCERS | MEMBER_ENDS);
+                let title = self.text(&body[..name])?;
+                let (is_blessing, is_beside) =
+                    (*title == *BLESSED, matches!(&*title, PRODUCERS | MEMBER_ENDS));
                 let text = self.text(&body[name..name + value])?;
-                if is_of_key {
-                    self.beside = text.to_vec();
+                if is_blessing || is_beside {
+                    if is_beside {
+                        self.beside = text.to_vec();
+                    }
+                    self.attributes.blessed |= is_blessing;
                     self.pass_attribute(1 + name + value);
                     return Ok(Found::Nothing);
                 }

@@ -649,6 +649,7 @@ fn ends_of_members_are_kept() {
                 key: b"pieces".as_slice().into(),
                 expire_at_ms: None,
                 access: 0,
+                blessed: true,
                 kind: Kind::Set { with_ends: true },
                 count: 3,
             });
@@ -663,6 +664,7 @@ fn ends_of_members_are_kept() {
             let read = records(&file);
             assert_eq!(seen(&read[0]), whole, "{version:?}");
             assert_eq!(seen(&read[1]), (whole.0, None), "{version:?}");
+            assert_eq!([&read[0], &read[1]].map(|record| record.is_blessed()), [false, true]);
         }
     }
     let ends = |ends: [i64; 2]| ends.map(i64::to_le_bytes).concat();

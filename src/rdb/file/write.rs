@@ -2,7 +2,7 @@
 
 use crc::{Digest, Table};
 
-use super::{MEMBER_ENDS, PRODUCERS, opcode};
+use super::{BLESSED, MEMBER_ENDS, PRODUCERS, opcode};
 use crate::keyspace::access_clock::{AccessClock, lfu_counter};
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::snapshot::{Head, Kind, Sink};
@@ -247,8 +247,11 @@ impl FileWriter {
     }
 
     /// Writes what stands before a key's value, its type included, and the key.
-    fn begin_key(&mut self, key: &[u8], expire_at_ms: Option<u64>, access: u32, kind: u8) {
+    fn begin_key(&mut self, key: &[u8], (expire_at_ms, access): (Option<u64>, u32), blessed: bool, kind: u8) {
         self.keys += 1;
+        if blessed {
+            self.beside(BLESSED, b"1");
+        }
         let out = self.out.bytes();
         if let Some(at_ms) = expire_at_ms {
             out.push(opcode::EXPIRY_MS);
@@ -282,7 +285,7 @@ impl FileWriter {
     fn end_set(&mut self) {
         let Some(EndingSet { head, mut members, ends }) = self.ending.take() else { return };
         self.beside(MEMBER_ENDS, &ends);
-        self.begin_key(&head.key, head.expire_at_ms, head.access, kind::SET);
+        self.begin_key(&head.key, (head.expire_at_ms, head.access), head.blessed, kind::SET);
         length(head.count, self.out.bytes());
         self.out.bytes().append(members.bytes());
     }
@@ -320,7 +323,8 @@ impl Sink for FileWriter {
             }
             _ => {}
         }
-        self.begin_key(record.key(), record.expire_at_ms(), record.access(), kind::byte(kind));
+        let dates = (record.expire_at_ms(), record.access());
+        self.begin_key(record.key(), dates, record.is_blessed(), kind::byte(kind));
         body(record, kind, &mut self.out);
     }
 
@@ -337,7 +341,7 @@ impl Sink for FileWriter {
             Kind::Hash { with_ends: false } => kind::HASH,
             Kind::Hash { with_ends: true } => kind::HASH_2,
         };
-        self.begin_key(&head.key, head.expire_at_ms, head.access, kind);
+        self.begin_key(&head.key, (head.expire_at_ms, head.access), head.blessed, kind);
         length(head.count, self.out.bytes());
         self.with_ends = kind == kind::HASH_2;
         if self.with_ends && self.options.version != FileVersion::Valkey80 {
