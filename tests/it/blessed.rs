@@ -244,8 +244,8 @@ fn blessings_are_kept_and_entered() {
             "ZADD z 1 a | BLESS SET z NO-EVICT | MULTI | DEL z | ZADD z 1 a | EXEC | BLESS SET z NO-EVICT",
         ),
         (
-            "HIMPORT PREPARE u f ; HIMPORT SET z u 1",
-            "MULTI | UNLINK z | HSET z f 1 | EXEC | BLESS SET z NO-EVICT",
+            "HSET h f 0 ; BLESS SET h NO-EVICT ; HIMPORT PREPARE u f ; HIMPORT SET h u 1",
+            "HSET h f 0 | BLESS SET h NO-EVICT | MULTI | UNLINK h | HSET h f 1 | EXEC | BLESS SET h NO-EVICT",
         ),
     ] {
         commands.split(" ; ").for_each(|command| drop(client.value(command)));
