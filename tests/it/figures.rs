@@ -79,12 +79,12 @@ fn all_forms() -> String {
 /// Clients and tools look fields up by name and read values by their form; some by their place.
 #[test]
 fn info_has_its_fields_in_their_order_and_form() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/info.txt");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/info.txt");
     let now = all_forms();
     let pinned = std::fs::read_to_string(&path).unwrap_or_default();
     if pinned != now {
         let beside = std::env::temp_dir().join("kvarts-info.txt");
         std::fs::write(&beside, &now).expect("it can be written");
-        panic!("INFO is not what tests/data/info.txt says: compare it with {}", beside.display());
+        panic!("INFO is not what tests/it/info.txt says: compare it with {}", beside.display());
     }
 }
