@@ -62,11 +62,11 @@ impl Drop for StopAtEnd<'_> {
 /// port, at an address that no server of the tests uses. So no other process is given one of its ports
 /// between the test for it here and its use.
 pub fn free_port() -> u16 {
-    const BLOCK: u16 = 200;
+    const BLOCK: u16 = 400;
     static RESERVED: OnceLock<(TcpListener, u16)> = OnceLock::new();
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let (_, first) = RESERVED.get_or_init(|| {
-        (0..60)
+        (0..30)
             .map(|number| 20_000 + number * BLOCK)
             .find_map(|first| Some((TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), first)).ok()?, first)))
             .expect("a block of ports that no other process holds")
