@@ -476,7 +476,8 @@ fn waits_watches_flushes_and_ends_beside_heavy_commands() {
     other.check("FLUSHALL", "+OK~");
     other.check("DBSIZE", ":0~");
     let rest = String::from_utf8_lossy(&heavy.read_to_end()).into_owned();
-    assert!(["".to_owned(), format!(":{MANY}\r\n")].contains(&rest), "{rest}");
+    // Killed before it ran, while it ran, or just as it was about to: then it finds what FLUSHALL has left.
+    assert!(["".to_owned(), format!(":{MANY}\r\n"), ":0\r\n".to_owned()].contains(&rest), "{rest}");
     fill(&mut other, 1);
     other.send_command("SORT {1}l STORE {1}sorted");
     server.stop();
