@@ -67,8 +67,7 @@ enum What {
     Fields((EventClass, &'static str), Vec<Box<[u8]>>),
 }
 
-/// What a stretch of changes reports once it is over: an undoable transaction when it is committed, a request
-/// whose changes must be in the journal before anybody hears of them.
+/// What an undoable transaction reports once it is committed.
 #[derive(Debug, Default)]
 struct Kept {
     changes: Vec<Held>,
@@ -153,17 +152,8 @@ impl<'s> ChangeBuffer<'s> {
         self.pending().kept.push(kept);
     }
 
-    /// [`keep`](Self::keep)s all changes where anybody would hear of them. Returns whether it does.
-    pub fn keep_if_heard(&self) -> bool {
-        let is_heard = self.listens() || self.effects.pubsub.is_heard_in_any_way();
-        if is_heard {
-            self.keep();
-        }
-        is_heard
-    }
-
-    /// Passes on what was kept since the last [`keep`](Self::keep): a transaction is committed, or a request's
-    /// entries are in the journal. The locks of the changes are still held.
+    /// Passes on what was kept since the last [`keep`](Self::keep), as the transaction is committed. The locks of
+    /// its changes are still held.
     pub fn tell_kept(&self) {
         let Some(mut kept) = self.pending().kept.pop() else { return };
         if let Some(mut outer) = self.kept() {

@@ -84,9 +84,6 @@ impl<'a> Context<'a> {
     fn run_journaled(&mut self, run: Handler, arguments: &[&[u8]]) -> CommandResult {
         let (database, dirty, entered) = (self.keys.database, self.dirty, self.changes.entered());
         let (seen_ended, left_out) = (self.keys.seen_ended(), self.keys.left_out());
-        let is_outermost = self.origin == Origin::Client;
-        // What is told waits until the journal has the change: a receiver can then wait for the disk with it.
-        let keeps = is_outermost && self.server.durability.is_strict() && self.changes.keep_if_heard();
         let result = run(self, arguments);
         if self.dirty != dirty && self.changes.entered() == entered {
             // What the command took for absent is absent where it is repeated.
@@ -100,11 +97,8 @@ impl<'a> Context<'a> {
             self.changes.enter(database, arguments);
         }
         self.keys.forget_left_out(left_out);
-        if is_outermost {
+        if self.origin == Origin::Client {
             self.append_told();
-        }
-        if keeps {
-            self.changes.tell_kept();
         }
         result
     }

@@ -302,23 +302,10 @@ impl Connection {
                     return Err(End::Closed);
                 }
                 shared.take_look();
-                self.take_messages()?;
+                shared.take_messages(&mut self.out);
             }
         }
         Ok(())
-    }
-
-    /// Moves messages from others to the end of the write buffer. What they tell of is in the journal; with
-    /// `appendfsync always` they wait, as replies do, until it is on disk.
-    fn take_messages(&mut self) -> Result<(), End> {
-        let Session { server, client } = &mut self.session;
-        client.shared.take_messages(&mut self.out);
-        if !server.durability.is_strict() {
-            return Ok(());
-        }
-        client.seen_to = server.journal().end();
-        self.show_unread();
-        self.check_output()
     }
 
     /// Writes what can be written without waiting, and lets others run; more requests wait.
@@ -412,8 +399,8 @@ impl Connection {
                     if waiter.is_being_served() {
                         // Messages that come meanwhile are about the reply that is to come.
                         tokio::task::yield_now().await;
-                    } else if let Err(end) = self.take_messages() {
-                        break Err(end);
+                    } else {
+                        shared.take_messages(&mut self.out);
                     }
                 }
                 Err(end) => break Err(end),
@@ -451,7 +438,7 @@ impl Connection {
                         return Err(End::Closed);
                     }
                     shared.take_look();
-                    self.take_messages()?;
+                    shared.take_messages(&mut self.out);
                     return Ok(());
                 }
             }
@@ -625,7 +612,7 @@ impl Connection {
                 return Err(End::Closed);
             }
             shared.take_look();
-            self.take_messages()?;
+            shared.take_messages(&mut self.out);
             self.check_limits()?;
             self.show_buffers();
         }
@@ -735,7 +722,7 @@ impl Connection {
                         return Err(End::Closed);
                     }
                     shared.take_look();
-                    self.take_messages()?;
+                    shared.take_messages(&mut self.out);
                 }
             }
         }

@@ -55,11 +55,6 @@ impl PubSub {
         self.global.load(Ordering::Relaxed) > 0
     }
 
-    /// Returns whether any client is subscribed to anything, a shard channel too.
-    pub fn is_heard_in_any_way(&self) -> bool {
-        self.is_heard() || !self.shard_channels.is_empty()
-    }
-
     /// Adds a subscription that the client does not have yet.
     pub fn subscribe(&self, kind: Kind, channel: &Bytes, client: &Arc<SharedClient>) {
         if kind == Kind::Channel {
