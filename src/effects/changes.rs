@@ -86,8 +86,7 @@ struct Pending {
     /// Changed keys for the broadcasting mode of CLIENT TRACKING, sent at the end of the batch; with each the
     /// id of the client that changed it.
     broadcast: VecDeque<(Box<[u8]>, u64)>,
-    /// What is kept, by the stretches that are under way, each within the one before it.
-    kept: Vec<Kept>,
+    kept: Option<Kept>,
 }
 
 /// Collects the changes of one batch, each reported under the lock that made it. Hands a change on to
@@ -137,7 +136,7 @@ impl<'s> ChangeBuffer<'s> {
     }
 
     fn kept(&self) -> Option<RefMut<'_, Kept>> {
-        RefMut::filter_map(self.pending.borrow_mut(), |pending| pending.as_mut()?.kept.last_mut()).ok()
+        RefMut::filter_map(self.pending.borrow_mut(), |pending| pending.as_mut()?.kept.as_mut()).ok()
     }
 
     /// Sets the id of the client that makes the changes from here on. Returns the previous one.
@@ -146,22 +145,16 @@ impl<'s> ChangeBuffer<'s> {
     }
 
     /// Keeps all changes from here on, until [`tell_kept`](Self::tell_kept) or
-    /// [`forget_kept`](Self::forget_kept). What was kept before stays kept.
+    /// [`forget_kept`](Self::forget_kept).
     pub fn keep(&self) {
         let kept = Kept { entries: self.mark(), ..Kept::default() };
-        self.pending().kept.push(kept);
+        let before = self.pending().kept.replace(kept);
+        debug_assert!(before.is_none(), "transactions that can be undone do not nest");
     }
 
-    /// Passes on what was kept since the last [`keep`](Self::keep), as the transaction is committed. The locks of
-    /// its changes are still held.
+    /// Passes on what was kept, as the transaction is committed. The locks of its changes are still held.
     pub fn tell_kept(&self) {
-        let Some(mut kept) = self.pending().kept.pop() else { return };
-        if let Some(mut outer) = self.kept() {
-            outer.flushed |= kept.flushed;
-            outer.changes.append(&mut kept.changes);
-            outer.messages.append(&mut kept.messages);
-            return;
-        }
+        let Some(kept) = self.pending().kept.take() else { return };
         if kept.flushed {
             self.effects.tracking.flushed(self.effects.now_ms());
         }
@@ -180,10 +173,9 @@ impl<'s> ChangeBuffer<'s> {
         }
     }
 
-    /// Drops what was kept since the last [`keep`](Self::keep), as the transaction was undone.
+    /// Drops what was kept, as the transaction was undone.
     pub fn forget_kept(&self) {
-        let kept = self.pending().kept.pop();
-        if let Some(kept) = kept {
+        if let Some(kept) = self.pending().kept.take() {
             self.forget_entries(kept.entries);
         }
     }

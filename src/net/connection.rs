@@ -660,20 +660,15 @@ impl Connection {
             self.out.drain(..self.written);
             self.written = 0;
         }
-        self.show_unread();
-        match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
-        }
-    }
-
-    /// Publishes how many bytes the client has not taken yet, for CLIENT LIST and the limits.
-    #[inline]
-    fn show_unread(&self) {
+        // Bytes that the client has not taken yet, for CLIENT LIST and the limits.
         let waiting = self.out.len() - self.written;
         let Session { server, client } = &self.session;
         client.shared.reply_buffer[0].store(waiting, Ordering::Relaxed);
         server.clients.note_unread(&client.shared, waiting);
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
     }
 
     /// Keeps a small write buffer in place of a large one that is empty.
@@ -709,9 +704,13 @@ impl Connection {
     async fn wait_for_disk(&mut self) -> Result<(), End> {
         while self.keeps_replies() {
             // A timer would cost as much as the request. Input that is full is rare.
-            let woken = match self.input.len() < HELD_INPUT_FEW {
-                true => Some(self.wait().await.map_err(End::Failed)?),
-                false => self.wait_held(LEFT_CHECK).await?,
+            let woken = if self.input.len() < HELD_INPUT_FEW {
+                let woken = self.wait().await.map_err(End::Failed)?;
+                self.check_output()?;
+                self.show_buffers();
+                Some(woken)
+            } else {
+                self.wait_held(LEFT_CHECK).await?
             };
             match woken {
                 None | Some(Woken::Read) => {}
