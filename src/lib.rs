@@ -25,6 +25,7 @@ pub mod lua;
 pub(crate) mod net;
 pub mod persistence;
 pub mod primitives;
+pub mod profile;
 pub(crate) mod random;
 pub mod rdb;
 pub mod replication;

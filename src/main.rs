@@ -89,9 +89,11 @@ fn serve(config: Config, log: LogSwitch) -> ExitCode {
 
 fn end(handle: kvarts::Handle) -> ExitCode {
     cut_an_end_that_hangs();
+    let server = std::sync::Arc::clone(handle.server());
     drop(handle);
+    let fails = kvarts::Handle::report_compat(&server);
     tracing::info!("Kvarts is now ready to exit, bye bye...");
-    ExitCode::SUCCESS
+    if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn fail(error: &kvarts::StartError) -> ExitCode {

@@ -1,5 +1,6 @@
 //! Starting and ending a server with its sockets and threads.
 
+mod compat;
 mod hand_over;
 pub mod health_check;
 
@@ -22,6 +23,7 @@ use crate::config::{Config, Directive};
 use crate::engine::command::Commands;
 use crate::engine::eviction::Keeper;
 use crate::engine::health::Watch;
+use crate::engine::profile::InForce;
 use crate::engine::saving::EndError;
 use crate::engine::sweeper::Sweeper;
 use crate::engine::{Ports, Server};
@@ -39,6 +41,7 @@ use crate::persistence::rdb;
 use crate::persistence::rdb::load::{LoadError, Purpose};
 use crate::persistence::save::Saver;
 use crate::persistence::spill::SpillFile;
+use crate::profile::ProfileError;
 use crate::replication::failover::Step;
 use crate::shared::clock::Clock;
 use crate::worker;
@@ -60,6 +63,9 @@ pub enum StartError {
         /// Why not.
         error: RenameError,
     },
+    /// The profile is of no use with these commands.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// The users of the configuration or of `aclfile` could not be read.
     #[error("could not load users: {0}")]
     Users(String),
@@ -147,7 +153,14 @@ fn start_server(
 ) -> Result<Handle, StartError> {
     let workers = worker_count(&config);
     let config = Arc::new(config);
-    let server = Arc::new(Server::new(commands_of(&config)?, Arc::clone(&config), clock, workers));
+    let mut commands = commands_of(&config)?;
+    let profile = InForce::new(&config, &mut commands)?;
+    let mut server = Server::new(commands, Arc::clone(&config), clock, workers);
+    if let Some(profile) = &profile {
+        tracing::info!(profile = profile.name, warns = profile.warns(), "behaves as a cloud service does");
+    }
+    server.set_profile(profile);
+    let server = Arc::new(server);
     let busy = Arc::new(worker::Busy::new(workers));
     let runtime = worker_runtime(workers, &server, &busy)?;
     let signals = with_signals.then(|| {
@@ -156,6 +169,10 @@ fn start_server(
     });
     let tls = Arc::new(TlsSource::new(config));
     server.load_configured_users().map_err(StartError::Users)?;
+    if server.config.flag(Directive::TlsOnly) {
+        // So that no first client has to fail before there is an authority to be trusted.
+        tls.server_config()?;
+    }
     let saver = Saver::new(&server, Arc::clone(&files));
     saver.lock()?;
     server.set_saving(Arc::new(Arc::clone(&saver)));

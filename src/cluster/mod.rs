@@ -62,6 +62,14 @@ impl ClusterState {
         }
     }
 
+    /// Puts zeros in the place of the last digits of this node's ids.
+    pub fn end_ids_in_zeros(&mut self, zeros: usize) {
+        for id in [&mut self.node_id, &mut self.replica_id, &mut self.shard_id] {
+            let kept = id.len().saturating_sub(zeros);
+            id.replace_range(kept.., &"0".repeat(id.len() - kept));
+        }
+    }
+
     /// `cluster-enabled`.
     #[inline]
     pub fn is_enabled(&self) -> bool {

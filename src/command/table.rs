@@ -399,7 +399,8 @@ fn with_arity<'t>(entry: &'t Entry, arguments: &[&[u8]]) -> Result<&'t Entry, Co
     Ok(entry)
 }
 
-fn unknown(arguments: &[&[u8]]) -> CommandError {
+/// The error for a request that means no command.
+pub fn unknown(arguments: &[&[u8]]) -> CommandError {
     let name = arguments.first().map(|name| clip(name, ECHO_MAX)).unwrap_or_default();
     let mut echoed = String::new();
     for argument in arguments.iter().skip(1) {

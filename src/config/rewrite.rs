@@ -86,13 +86,18 @@ impl Config {
 
     fn rewritten(&self, old: &[u8], given: Option<&Config>, all: bool, users: &[Vec<u8>]) -> Vec<u8> {
         let mut file = Lines::read(old);
+        let name_of = |config: &Config| config.profile().map(|(name, _)| name.clone());
+        let brings_profile = name_of(self) != given.and_then(name_of);
         for spec in &TABLE {
             let value = self.value(spec.directive);
             let in_file = file.mentions(spec.directive);
-            let holds = match given {
-                Some(given) => value == given.value(spec.directive),
-                None => !in_file && value == default_value(spec),
-            };
+            // What a profile of the command line sets is read behind it, once the file names the profile.
+            let is_by_profile = !in_file && brings_profile && self.is_set_by_profile(spec.name);
+            let holds = !is_by_profile
+                && match given {
+                    Some(given) => value == given.value(spec.directive),
+                    None => !in_file && value == default_value(spec),
+                };
             let wanted = all && !in_file && !spec.hidden;
             if !holds || wanted {
                 file.put(spec.directive, lines(spec, &value));

@@ -2,6 +2,7 @@
 //! each time.
 
 use std::fmt;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::value::{
     BufferLimit, ClientClass, SavePoint, Value, parse, save_points_of, show, system_words, word_of,
 };
 use crate::glob;
+use crate::profile::{BUILT_IN, FILE_BYTES_MAX, Mode, Profile};
 
 /// Port of the read-only listener beside the usual port.
 const READ_ONLY_PORT: u16 = 6380;
@@ -33,6 +35,7 @@ pub struct Config {
     changing: Mutex<()>,
     version: AtomicU64,
     file: Option<PathBuf>,
+    profile: Option<(String, Profile)>,
     extras: Extras,
 }
 
@@ -129,6 +132,7 @@ impl Config {
             changing: Mutex::new(()),
             version: AtomicU64::new(0),
             file: None,
+            profile: None,
             extras: Extras::default(),
         };
         for spec in &TABLE {
@@ -172,11 +176,48 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut config = Self::new();
         config.file = file.map(|path| path.canonicalize().unwrap_or_else(|_| path.to_owned()));
+        let statements: Vec<Statement> = statements.into_iter().collect();
+        config.take_profile(&statements)?;
         let mut save_seen = false;
-        for statement in statements {
-            config.load(&statement, &mut save_seen)?;
+        for statement in &statements {
+            config.load(statement, &mut save_seen)?;
         }
         Ok(config)
+    }
+
+    /// Takes over the settings of the profile that the statements name. What the statements say themselves comes
+    /// behind and wins.
+    fn take_profile(&mut self, statements: &[Statement]) -> Result<(), ConfigError> {
+        let last = |name: &str| statements.iter().rev().find(|statement| statement.name == name);
+        let Some(statement) = last(Directive::Profile.name()) else { return Ok(()) };
+        let [name] = statement.args.as_slice() else { return Ok(()) };
+        if name.is_empty() {
+            return Ok(());
+        }
+        let (name, profile) = read_profile(name).map_err(|reason| statement.error(reason))?;
+        let warns = last(Directive::ProfileMode.name())
+            .is_some_and(|mode| mode.args.first().is_some_and(|word| word.eq_ignore_ascii_case(b"warn")));
+        let mode = if warns { Mode::Warn } else { Mode::Enforce };
+        for setting in &profile.settings {
+            let set = Statement::option(&setting.directive, vec![setting.value.clone().into_bytes()]);
+            if setting.mode.is_none_or(|only| only == mode) {
+                let loaded = self.load(&set, &mut false);
+                loaded.map_err(|error| statement.error(format!("profile '{name}': {error}")))?;
+            }
+        }
+        self.profile = Some((name, profile));
+        Ok(())
+    }
+
+    /// Whether the profile gives this directive a value, in some mode.
+    pub(super) fn is_set_by_profile(&self, name: &str) -> bool {
+        let settings = self.profile.as_ref().map(|(_, profile)| profile.settings.iter());
+        settings.is_some_and(|mut settings| settings.any(|setting| setting.directive == name))
+    }
+
+    /// The profile, with its name or the path of its file; `None` without one.
+    pub fn profile(&self) -> Option<&(String, Profile)> {
+        self.profile.as_ref()
     }
 
     /// The number of a directive: of a boolean 0 or 1, of an enum the place of its word. 0 for one that is
@@ -550,6 +591,30 @@ impl Kind {
                 | Kind::Directory
         )
     }
+}
+
+/// Reads the profile of this name, or in the file at this path.
+fn read_profile(name: &[u8]) -> Result<(String, Profile), String> {
+    let shown = String::from_utf8_lossy(name).into_owned();
+    if let Some(profile) = Profile::built_in(&shown) {
+        return Ok((shown, profile.map_err(|error| error.to_string())?));
+    }
+    let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+    let names = names.join(", ");
+    let file = std::fs::File::open(Path::new(std::ffi::OsStr::from_bytes(name))).map_err(|error| {
+        format!(
+            "'{shown}' is neither a profile ({names}) nor a file that can be read: {}",
+            system_words(&error)
+        )
+    })?;
+    let mut text = String::new();
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
+    read.map_err(|error| format!("'{shown}': {}", system_words(&error)))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("'{shown}' has more than {FILE_BYTES_MAX} bytes"));
+    }
+    let profile = Profile::parse(&shown, &text).map_err(|error| error.to_string())?;
+    Ok((shown, profile))
 }
 
 /// The value a directive has when nothing is said.

@@ -284,7 +284,11 @@ impl Server {
         entered: bool,
     ) -> Result<u32, Box<CommandError>> {
         let table = &self.commands;
-        let entry = if entered { table.resolve_entered(words)? } else { table.resolve_request(words)? };
+        let resolved = if entered { table.resolve_entered(words) } else { table.resolve_request(words) };
+        let entry = resolved.map_err(|error| {
+            let unknown = if entered { None } else { self.unknown_by_profile(words) };
+            Box::new(unknown.unwrap_or(error))
+        })?;
         for_each_key(&entry.spec, words, |position| {
             keys.push(PlannedKey {
                 argument: position.argument as u32,

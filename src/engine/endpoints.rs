@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use super::Server;
 use super::client::Client;
 use crate::config::Directive;
+use crate::profile::Feature;
 use crate::shared::client::{Door, SharedClient, names};
 use crate::shared::pubsub::Kind;
 use crate::shared::stats::Counter;
@@ -131,6 +132,11 @@ impl Server {
         if hostname.is_empty() {
             hostname = sni.unwrap_or_default().to_owned();
         }
+        let in_place = self.profile.as_ref().and_then(|profile| profile.shape(Feature::HostInPlace));
+        let ip = match in_place {
+            Some(_) if !hostname.is_empty() => std::mem::take(&mut hostname),
+            _ => ip,
+        };
         Endpoint { ip, hostname, port, read_only_port: ports.read_only, bus_port }
     }
 

@@ -83,8 +83,12 @@ impl Server {
         {
             return Verdict::Refuse(refused);
         }
+        if let Some(profile) = &self.profile
+            && let Some(refused) = self.judge_by_profile(profile, client, entry, arguments, keys)
+        {
+            return Verdict::Refuse(refused);
+        }
         if self.cluster.is_enabled()
-            && !keys.is_empty()
             && let Some(refused) = self.refuse_slot(client, entry, keys)
         {
             return Verdict::Refuse(refused);
@@ -180,13 +184,21 @@ impl Server {
         min > 0 && !self.following.is_replica() && self.good_replicas() < min
     }
 
-    /// Refuses a request whose keys are of several slots (CROSSSLOT), or of a slot that this port does not
-    /// serve (MOVED).
+    /// Refuses a request or transaction whose keys are of several slots (CROSSSLOT), or a request with keys of a
+    /// slot that this port does not serve (MOVED). Under a profile that only warns keys may be of any slots.
     fn refuse_slot(&self, client: &Client, entry: &Entry, keys: &[PlannedKey]) -> Option<CommandError> {
-        let slot = slot_of_hash(keys[0].hash);
-        if keys.iter().any(|key| slot_of_hash(key.hash) != slot) {
+        let queued = client.transaction.as_ref().filter(|_| entry.spec.flags.has(Flags::RUNS_QUEUE));
+        let is_across = match (keys, queued) {
+            ([first, others @ ..], _) => {
+                let slot = slot_of_hash(first.hash);
+                others.iter().any(|key| slot_of_hash(key.hash) != slot)
+            }
+            ([], queued) => queued.is_some_and(|transaction| transaction.has_several_slots()),
+        };
+        if is_across && !self.profile.as_ref().is_some_and(|profile| profile.warns()) {
             return Some(CommandError::CrossSlot);
         }
+        let slot = slot_of_hash(keys.first()?.hash);
         let is_write = entry.spec.flags.has(Flags::WRITE)
             || keys
                 .iter()

@@ -28,6 +28,7 @@ pub(crate) mod network;
 pub(crate) mod observe;
 mod oom_score;
 pub(crate) mod own_keys;
+pub mod profile;
 pub(crate) mod replication;
 pub(crate) mod replies;
 mod request;
@@ -110,6 +111,8 @@ pub struct Server {
     pub stats: Stats,
     /// The slot table and this node's name.
     pub cluster: ClusterState,
+    /// The profile of a cloud service that the server behaves by; `None` without one.
+    pub profile: Option<Box<profile::InForce>>,
     /// What the server is called and since when it runs.
     pub identity: Identity,
     /// Logs of commands: COMMANDLOG, LATENCY, MONITOR.
@@ -272,6 +275,7 @@ impl Server {
             loading: Loading::default(),
             stats,
             cluster: ClusterState::new(cluster_enabled),
+            profile: None,
             identity: Identity {
                 run_id: crate::random::hex(40),
                 started_ms: clock.now_ms(),

@@ -34,7 +34,7 @@ impl Server {
         let start = out.len();
         let mut text = error.to_string();
         if entry.is_some_and(|entry| entry.spec.flags.has(Flags::RUNS_QUEUE)) {
-            if !matches!(error, CommandError::Redirect(..)) {
+            if !matches!(error, CommandError::Redirect(..)) && error.code() != "CROSSSLOT" {
                 let reason = text.strip_prefix("ERR ").unwrap_or(&text);
                 text = format!("EXECABORT Transaction discarded because of: {reason}");
             }

@@ -146,6 +146,7 @@ impl Server {
             && client.link.is_none()
             && !(client.monitor || client.asking || client.caching || client.out_of_memory)
             && !self.cluster.is_enabled()
+            && self.profile.is_none()
             && !self.pause.is_set()
             && (!self.following.is_replica() || client.is_primary)
             && !self.loading.is_active()
@@ -194,7 +195,7 @@ impl Server {
             client.shared.take_messages(out);
         }
         if client.transaction.is_some() && !entry.spec.flags.has(Flags::NOT_QUEUED) {
-            match self.queue(client, entry, arguments) {
+            match self.queue(client, entry, arguments, keys) {
                 Ok(()) => {
                     let start = out.len();
                     Reply::new(out, client.version).simple("QUEUED");

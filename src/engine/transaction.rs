@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::Server;
 use super::client::Client;
-use crate::command::keys::{self, LockPlan, lock_plan_of};
+use crate::command::keys::{self, LockPlan, PlannedKey, lock_plan_of};
 use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
@@ -16,6 +16,7 @@ use crate::effects::watch::Tripwire;
 use crate::error::CommandError;
 use crate::keyspace::KeyId;
 use crate::keyspace::access::SlotLock;
+use crate::keyspace::key_hash::slot_of_hash;
 use crate::shared::client::names;
 
 /// Requests between MULTI and EXEC.
@@ -36,6 +37,10 @@ pub struct Transaction {
     /// The database that the queued requests leave selected, if they select one: rights are those of the next
     /// request there.
     pub database: Option<usize>,
+    /// The slot of the first key of all requests.
+    slot: Option<usize>,
+    /// Whether some key is of another slot than the first.
+    several_slots: bool,
     bytes: usize,
 }
 
@@ -63,6 +68,11 @@ impl Transaction {
         Self { undoable, ..Self::default() }
     }
 
+    /// Whether its requests have keys of several slots.
+    pub fn has_several_slots(&self) -> bool {
+        self.several_slots
+    }
+
     /// Bytes that the queue takes.
     pub fn memory_bytes(&self) -> usize {
         self.bytes + self.requests.capacity() * size_of::<QueuedRequest>()
@@ -74,7 +84,13 @@ impl Server {
     ///
     /// # Errors
     /// A command that a transaction does not take; a queue longer than `client-query-buffer-limit`.
-    pub fn queue(&self, client: &mut Client, entry: &Entry, arguments: &[&[u8]]) -> Result<(), CommandError> {
+    pub fn queue(
+        &self,
+        client: &mut Client,
+        entry: &Entry,
+        arguments: &[&[u8]],
+        keys: &[PlannedKey],
+    ) -> Result<(), CommandError> {
         let Some(transaction) = &mut client.transaction else { return Ok(()) };
         if entry.spec.flags.has(Flags::NO_MULTI) {
             let name = &entry.full_name;
@@ -86,6 +102,10 @@ impl Server {
             return Err(CommandError::text("ERR transaction exceeds client-query-buffer-limit"));
         }
         transaction.flags = transaction.flags.and(self.flags_of(entry, arguments));
+        for key in keys {
+            let slot = slot_of_hash(key.hash);
+            transaction.several_slots |= *transaction.slot.get_or_insert(slot) != slot;
+        }
         transaction.needs_data |= !entry.spec.flags.has(Flags::LOADING);
         transaction.needs_fresh |= !entry.spec.flags.has(Flags::STALE);
         if entry.spec.flags.has(Flags::SELECTS)

@@ -1,4 +1,5 @@
-//! The port for figures and health (`metrics-port`), which speaks HTTP: `/metrics`, `/healthz`, `/readyz`.
+//! The port for figures and health (`metrics-port`), which speaks HTTP: `/metrics`, `/healthz`, `/readyz`, and
+//! `/compat.json` under a profile.
 //!
 //! It has a thread of its own, so nothing that happens here takes time of a worker. A connection serves one
 //! request. Everything is bounded: the number of connections ([`places`]), how long each step of one may
@@ -7,6 +8,7 @@
 //!
 //! A page is a line in [`routes::ROUTES`] with its function; [`connection`] and [`ports`] know none.
 
+mod compat;
 mod connection;
 mod exposition;
 mod health;

@@ -12,7 +12,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_T
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Site, health, scrape};
+use super::{Site, compat, health, scrape};
 
 /// What an answer sends.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -33,6 +33,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route { path: "/metrics", answer: scrape::metrics },
     Route { path: "/healthz", answer: health::healthz },
     Route { path: "/readyz", answer: health::readyz },
+    Route { path: "/compat.json", answer: compat::report },
 ];
 
 /// Answers a request.

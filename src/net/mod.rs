@@ -194,6 +194,10 @@ impl Listening {
                     return;
                 }
             },
+            Some(_) if session.server.is_left_hanging(&session.client) => {
+                leave_hanging(&stream, &session).await;
+                return;
+            }
             Some(_) if speaks == Speaks::TlsOnly || session.server.config.flag(Directive::TlsOnly) => {
                 let mut stream = stream;
                 let text =
@@ -262,6 +266,27 @@ async fn first_byte(stream: &TcpStream) -> Option<u8> {
     match stream.peek(&mut byte).await {
         Ok(1) => Some(byte[0]),
         _ => None,
+    }
+}
+
+/// Answers nothing to a client, whatever it sends, until it leaves or is to be closed.
+async fn leave_hanging(stream: &TcpStream, session: &Session) {
+    let mut ending = session.server.shutdown_signal();
+    let left = async {
+        let mut dropped = [0; 1024];
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut dropped) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = left => {}
+        () = closed(&session.client.shared) => {}
+        _ = ending.wait_for(|ending| *ending) => {}
     }
 }
 

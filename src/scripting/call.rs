@@ -11,8 +11,9 @@ use crate::command::table::Entry;
 use crate::command::{Group, Spec};
 use crate::engine::Server;
 use crate::engine::context::{Context, Origin};
+use crate::engine::profile::ScriptReach;
 use crate::error::CommandError;
-use crate::keyspace::key_hash::SLOT_COUNT;
+use crate::keyspace::key_hash::{SLOT_COUNT, slot_of_hash};
 use crate::lua::control::{Control, ForcedEnd};
 use crate::lua::convert;
 use crate::lua::vm::Vm;
@@ -238,11 +239,18 @@ fn judge(
         let hash = cx.hash_of_nested(words[position.argument]);
         keys.push(PlannedKey { argument: position.argument as u32, flags: position.flags, hash });
     });
+    if server.profile.is_some() {
+        let slots = keys.iter().map(|key| slot_of_hash(key.hash)).collect();
+        let reach = ScriptReach { slots, slot: permits.slot };
+        server.judge_script_by_profile(cx.client, entry, words, &keys, &reach)?;
+        permits.slot = reach.slot.or_else(|| reach.slots.first().copied());
+    }
     let keyspace = cx.keys.keyspace;
     let mut plan = LockPlan::new();
     lock_plan(command, words, &keys, cx.client.database, keyspace.hasher(), &mut plan);
     drop_foreign(&mut plan, keyspace);
-    if server.cluster.is_enabled() && !permits.cross_slot {
+    let warns = server.profile.as_ref().is_some_and(|profile| profile.warns());
+    if server.cluster.is_enabled() && !permits.cross_slot && !warns {
         for lock in &plan {
             let slot = usize::from(lock.slot);
             debug_assert!(slot < SLOT_COUNT);

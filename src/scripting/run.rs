@@ -213,7 +213,7 @@ impl ProgramCall<'_> {
             return Err(CommandError::PrimaryDown);
         }
         let undoable = flags.atomic && !cx.keys.can_undo();
-        let counts = self.key_count > 0 && cx.server.cluster.is_enabled();
+        let counts = self.key_count > 0 && (cx.server.cluster.is_enabled() || cx.server.profile.is_some());
         let first_key = self.arguments.get(3).copied().filter(|_| counts);
         let mut permits = Permits {
             read_only: self.read_only || flags.no_writes,

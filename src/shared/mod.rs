@@ -7,6 +7,7 @@ pub mod clock;
 pub(crate) mod collection_limits;
 pub(crate) mod commandlog;
 pub mod durability;
+pub(crate) mod findings;
 pub mod hot_keys;
 pub mod http;
 pub(crate) mod latency;

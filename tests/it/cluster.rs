@@ -55,6 +55,38 @@ fn keys_of_a_request_are_in_one_slot() {
     assert_eq!(client.value("HELLO").field("mode").text(), "cluster");
 }
 
+/// As a node of Valkey: nothing of the transaction runs. It ran here.
+#[test]
+fn keys_of_a_transaction_are_in_one_slot() {
+    const CROSS: &str = "-CROSSSLOT Keys in request don't hash to the same slot~";
+    let server = start(&[]);
+    for mut client in [server.client(), server.client3()] {
+        for (request, reply) in [
+            ("MULTI", "+OK~"),
+            ("SET a 1", "+QUEUED~"),
+            ("SET b 2", "+QUEUED~"),
+            ("EXEC", CROSS),
+            ("EXISTS a", ":0~"),
+            ("MULTI", "+OK~"),
+            ("SET a 1", "+QUEUED~"),
+            ("MGET b a", CROSS),
+            ("EXEC", "-EXECABORT Transaction discarded because of previous errors.~"),
+            ("WATCH a", "+OK~"),
+            ("WATCH b", "+OK~"),
+            ("MULTI", "+OK~"),
+            ("GET c", "+QUEUED~"),
+            ("PUBLISH x y", "+QUEUED~"),
+        ] {
+            client.check(request, reply);
+        }
+        client.send(b"SET {c}1 1\r\nEXEC\r\nDEL {c}1\r\n");
+        client.check_next("+QUEUED~");
+        let exec = client.read();
+        assert_eq!(exec.items().len(), 3);
+        client.check_next(":1~");
+    }
+}
+
 #[test]
 fn slots_of_keys_and_keys_of_slots() {
     let server = start(&[]);

@@ -16,8 +16,8 @@ const CONFIGURATION_HEAD: &str = "\
 
 A directive stands in a configuration file as `name value`, and on the command line as `--name value`; the command line
 has the last word. `kvarts --help` lists the same. Names, defaults and ranges are those of Valkey 9.1; only
-`read-only-port`, `tls-only`, `tls-auto-names`, `metrics-port`, `metrics-bind` and `transaction-rollback` are Kvarts's
-own. The column *At run time* says whether `CONFIG SET` may change a directive; *protected* ones only where `enable-protected-configs` allows it. Directives
+`read-only-port`, `tls-only`, `tls-auto-names`, `metrics-port`, `metrics-bind`, `transaction-rollback` and those of the
+last part are Kvarts's own. The column *At run time* says whether `CONFIG SET` may change a directive; *protected* ones only where `enable-protected-configs` allows it. Directives
 marked *No effect yet* are accepted, checked, shown by `CONFIG GET` and written by `CONFIG REWRITE`, so that an existing
 file works, and nothing else follows from them.
 
@@ -71,6 +71,78 @@ const GROUPS: [(Group, &str); 16] = [
 #[test]
 fn the_configuration_page_is_that_of_the_table() {
     made("docs/configuration.md", &(CONFIGURATION_HEAD.to_owned() + config::markdown().trim_end() + "\n"));
+}
+
+const PROFILES_HEAD: &str = "\
+# Profiles
+
+<!-- Made by `make docs` from the files in profiles. -->
+
+With `--profile NAME` the server behaves as the endpoint of a cloud service does, so that what does not run there does not
+run on a laptop either: restricted commands, limits, keys that have to share a slot, how the cluster is told, TLS. Each
+line below rests on a public fact or on an assumption, and names its source. `--profile FILE` loads a profile of one's
+own. A setting of a profile is a default: what the configuration file and the command line say wins over it.
+
+With `--profile-mode warn` nothing is refused that a server without the profile would serve, and connections without TLS
+are let in; what the service would refuse is recorded by rule, command, pattern of keys and client. (MOVED on the read-only
+port is part of the protocol of clusters, and is answered in both modes.) In `enforce`, the usual mode, it is recorded as
+well. The findings are told
+
+- by `KVARTS COMPAT`, and forgotten after `KVARTS COMPAT RESET`,
+- at `/compat.json` of `metrics-port`,
+- in the file of `--compat-report FILE`, which is written at the end: as SARIF where the name ends in `.sarif`, as JUnit
+  XML where it ends in `.xml`, else as JSON. With `--compat-fail` findings give the exit status 1.
+
+At most 1,000 different findings are kept; further ones are counted (`left-out`).
+
+A test run in a pipeline, for example:
+
+```
+kvarts --profile elasticache-serverless --profile-mode warn --compat-report compat.xml --compat-fail
+```
+
+A client through the Unix socket needs no TLS under any profile. Requests of the append-only file and of a primary are
+held against no rule.
+
+## The file of a profile
+
+TOML with `title`, `about`, a table `sources`, and three kinds of entries, each with `basis` (`fact` or `assumption`) and
+`source` (a name in `sources`):
+
+- `[[setting]]`: `directive` and `value`; with `mode` only in that mode.
+- `[[shape]]`, how the cluster is told: `feature` is `host-in-place` (the host name stands where the address does),
+  `bare-slots` (CLUSTER SLOTS without lists of further names) or `node-id-zeros` (`value` zeros end the ids of nodes).
+- `[[rule]]`: a `name`, the `commands` that it is about (`get`, `config|get`; a container's name stands for its subcommands
+  too; none for all commands, but those of `except`), `when`, `answer` and `fix`.
+
+| `when` | Which requests |
+|---|---|
+| `always` (the default) | every one |
+| `in-transaction` | those in a transaction |
+| `watching` | those of a client that watches keys |
+| `without-keys` | those that name no key |
+| `other-database` | those that name another database than 0 |
+| `arguments-over` | those with more than `limit` arguments, the name included |
+| `key-bytes-over`, `channel-bytes-over` | those with a key, or channel, of more than `limit` bytes |
+| `argument-bytes-over` | those whose argument `argument` has more than `limit` bytes |
+| `watched-keys-over` | those with which more than `limit` keys are watched |
+| `watched-slots` | those with which keys of several slots are watched |
+| `several-slots` | those, and transactions, with keys of several slots |
+| `script-slots` | those of a script that reach for a key of another slot than the script's others |
+| `script-channel-slot` | those of a script with a channel of another slot than the script's keys |
+| `channels-like` | those with a channel, or pattern, that begins as one of `channels` does |
+| `newer-than` | those for commands that came after `version` of Valkey, or that only Redis has |
+| `plain-connection` | connections without TLS; the answer is `hang` |
+
+An `answer` is `unknown` (the error for an unknown command), `ok` (OK, and nothing is done), `note` (only recorded), `hang`,
+or an error with its code.
+
+";
+
+#[test]
+fn the_profiles_page_is_that_of_the_files() {
+    let profiles = kvarts::profile::markdown().expect("profiles");
+    made("docs/profiles.md", &(PROFILES_HEAD.to_owned() + profiles.trim_end() + "\n"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms from the ground up. A room may import those on lower floors, not its neighbours and none above.
 const FLOORS: &[&[&str]] = &[
-    &["alloc", "error", "glob", "primitives", "random", "worker"],
+    &["alloc", "error", "glob", "primitives", "profile", "random", "worker"],
     &["config", "types"],
     &["keyspace", "logging", "resp"],
     &["aof", "command", "journal", "rdb"],

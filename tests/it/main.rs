@@ -85,6 +85,7 @@ mod peer_files;
 mod pipeline_rights;
 mod ports;
 mod producers;
+mod profiles;
 mod program;
 mod protocol;
 mod proxy;

@@ -83,6 +83,11 @@ impl Program {
         self.port
     }
 
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().expect("a child")
+    }
+
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_some()

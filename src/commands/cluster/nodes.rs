@@ -13,6 +13,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::figures::{self, Sight};
 use crate::keyspace::key_hash::{SLOT_COUNT, key_slot};
 use crate::keyspace::scan;
+use crate::profile::Feature;
 use crate::shared::client::Door;
 
 const CONNECTION: &[Category] = &[Category::Connection];
@@ -274,17 +275,22 @@ fn slots(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     if !endpoint.hostname.is_empty() && host != endpoint.hostname {
         extras.push(("hostname", &endpoint.hostname));
     }
+    let is_bare =
+        cx.server.profile.as_ref().is_some_and(|profile| profile.shape(Feature::BareSlots).is_some());
     let reply = &mut cx.reply;
     reply.array(1);
     reply.array(2 + nodes.len());
     reply.int(0);
     reply.count(SLOT_COUNT - 1);
     for node in nodes {
-        reply.array(4);
+        reply.array(if is_bare { 3 } else { 4 });
         // Null for an unknown endpoint: clients go on using the address they are connected to.
         reply.bulk_or_null((!host.is_empty()).then_some(host.as_bytes()));
         reply.int(i64::from(node.port));
         reply.bulk(node.id.as_bytes());
+        if is_bare {
+            continue;
+        }
         reply.map(extras.len());
         for (name, value) in &extras {
             reply.bulk(name.as_bytes());

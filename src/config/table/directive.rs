@@ -250,11 +250,15 @@ pub enum Directive {
     EnableDebugAssert,
     WatchdogPeriod,
     DebugContext,
+    Profile,
+    ProfileMode,
+    CompatReport,
+    CompatFail,
 }
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 245;
+    pub const COUNT: usize = 249;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

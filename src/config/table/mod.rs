@@ -3,8 +3,8 @@
 //! line in one of the groups.
 //!
 //! Names, defaults, ranges and what may change at run time are those of Valkey 9.1. The few directives that
-//! only this server knows are `read-only-port`, `tls-only`, `tls-auto-names`, `metrics-port`, `metrics-bind` and
-//! `transaction-rollback`.
+//! only this server knows are `read-only-port`, `tls-only`, `tls-auto-names`, `metrics-port`, `metrics-bind`,
+//! `transaction-rollback`, and those about profiles.
 
 mod cluster;
 mod directive;
@@ -12,6 +12,7 @@ mod encoding;
 mod memory;
 mod network;
 mod persistence;
+mod profile;
 mod replication;
 mod server;
 mod tls;
@@ -162,6 +163,7 @@ pub static TABLE: [Spec; Directive::COUNT] = assemble(&[
     replication::SPECS,
     cluster::SPECS,
     server::SPECS,
+    profile::SPECS,
 ]);
 
 /// Headings of the groups for the documentation, each with the directives it holds.
@@ -174,6 +176,7 @@ pub(super) const GROUPS: &[(&str, &[Spec])] = &[
     ("Replication", replication::SPECS),
     ("Cluster", cluster::SPECS),
     ("Server", server::SPECS),
+    ("Profiles", profile::SPECS),
 ];
 
 impl Directive {

@@ -2,6 +2,7 @@
 
 use super::big_keys::big_keys;
 use super::clock::clock;
+use super::compat::compat;
 use super::health::health;
 use super::prefixes::prefixes;
 use crate::command::{Family, Flags, Group};
@@ -52,6 +53,15 @@ pub const COMMANDS: &[Command] = &[Command {
             run: clock,
             flags: OPERATOR.and(Flags::NO_MULTI),
             ..of_kvarts("clock", -3)
+        },
+        Command {
+            summary: "Returns what the profile refuses, or would refuse, as it was found so far, or forgets it (profile).",
+            syntax: "[RESET]",
+            complexity: "O(N) where N is the number of findings",
+            reply: "a map; with RESET OK",
+            run: compat,
+            tips: &["nondeterministic_output"],
+            ..of_kvarts("compat", -2)
         },
         Command {
             summary: "Returns the largest keys by bytes and by elements (key-sizes).",

@@ -2,6 +2,7 @@
 
 mod big_keys;
 mod clock;
+mod compat;
 pub mod entries;
 mod health;
 mod prefixes;

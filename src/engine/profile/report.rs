@@ -1,0 +1,204 @@
+//! The report of what was found under a profile: JSON, and SARIF and JUnit XML for the pages of CI systems.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::InForce;
+use crate::profile::Basis;
+use crate::shared::findings::{Place, Seen};
+
+/// A finding as it is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Finding {
+    /// The rule's name.
+    pub rule: String,
+    /// The command's full name; empty for a connection.
+    pub command: String,
+    /// Pattern of its keys or channels.
+    pub keys: String,
+    /// What the client calls itself.
+    pub client: String,
+    /// Its library and that one's version.
+    pub library: String,
+    /// The address that it came from.
+    pub address: String,
+    /// How often.
+    pub count: u64,
+    /// When first, in milliseconds of Unix time.
+    pub first_ms: u64,
+    /// When last.
+    pub last_ms: u64,
+    /// What to do instead.
+    pub fix: String,
+    /// Whether the rule rests on a fact or an assumption.
+    pub basis: &'static str,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Our own.
+    Json,
+    /// Of static analysis.
+    Sarif,
+    /// Of tests.
+    JUnit,
+}
+
+impl Form {
+    /// The form that a file's name ends in: `.sarif`, `.xml`, else JSON.
+    pub fn of(path: &Path) -> Self {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("sarif") => Form::Sarif,
+            Some("xml") => Form::JUnit,
+            _ => Form::Json,
+        }
+    }
+}
+
+impl InForce {
+    /// All findings in the order of the rules, and how often something was found that is not among them.
+    pub fn found(&self) -> (Vec<Finding>, u64) {
+        let (all, left_out) = self.findings.all();
+        (all.into_iter().filter_map(|(place, seen)| self.told(place, seen)).collect(), left_out)
+    }
+
+    fn told(&self, place: Place, seen: Seen) -> Option<Finding> {
+        let rule = self.profile.rules.get(place.rule)?;
+        Some(Finding {
+            rule: rule.name.clone(),
+            command: place.command,
+            keys: place.pattern,
+            client: place.client,
+            library: place.library,
+            address: place.address,
+            count: seen.count,
+            first_ms: seen.first_ms,
+            last_ms: seen.last_ms,
+            fix: rule.fix.clone(),
+            basis: match rule.basis {
+                Basis::Fact => "fact",
+                Basis::Assumption => "assumption",
+            },
+        })
+    }
+
+    /// The report as a text.
+    pub fn report(&self, form: Form) -> String {
+        let (findings, left_out) = self.found();
+        let mut text = match form {
+            Form::JUnit => return self.junit(&findings, left_out),
+            Form::Json => serde_json::to_string_pretty(&self.json(&findings, left_out)),
+            Form::Sarif => serde_json::to_string_pretty(&self.sarif(&findings)),
+        }
+        .unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    fn json(&self, findings: &[Finding], left_out: u64) -> Value {
+        json!({
+            "profile": self.name,
+            "title": self.profile.title,
+            "mode": if self.warns { "warn" } else { "enforce" },
+            "findings": findings,
+            "left-out": left_out,
+        })
+    }
+
+    fn sarif(&self, findings: &[Finding]) -> Value {
+        let violated = |name: &String| findings.iter().any(|finding| finding.rule == *name);
+        let rules: Vec<Value> = self
+            .profile
+            .rules
+            .iter()
+            .filter(|rule| violated(&rule.name))
+            .map(|rule| json!({ "id": rule.name, "shortDescription": { "text": rule.fix } }))
+            .collect();
+        let results: Vec<Value> = findings
+            .iter()
+            .map(|finding| {
+                json!({
+                    "ruleId": finding.rule,
+                    "level": "error",
+                    "message": { "text": format!("{}: {}", heading(finding), finding.fix) },
+                    "locations": [{
+                        "physicalLocation": { "artifactLocation": { "uri": self.name } },
+                        "logicalLocations": [{ "name": finding.command, "kind": "function" }],
+                    }],
+                    "occurrenceCount": finding.count,
+                    "properties": finding,
+                })
+            })
+            .collect();
+        json!({
+            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+            "version": "2.1.0",
+            "runs": [{
+                "tool": { "driver": { "name": "kvarts", "version": crate::VERSION, "rules": rules } },
+                "results": results,
+            }],
+        })
+    }
+
+    fn junit(&self, findings: &[Finding], left_out: u64) -> String {
+        let name = escape(&format!("kvarts profile {}", self.name));
+        let failures = findings.len() + usize::from(left_out > 0);
+        let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+        let _ = writeln!(
+            text,
+            "<testsuite name=\"{name}\" tests=\"{}\" failures=\"{failures}\">",
+            failures.max(1)
+        );
+        for finding in findings {
+            let _ = write!(
+                text,
+                "  <testcase classname=\"{}\" name=\"{}\">\n    <failure message=\"{}\">{} times</failure>\n  </testcase>\n",
+                escape(&finding.rule),
+                escape(&heading(finding)),
+                escape(&finding.fix),
+                finding.count
+            );
+        }
+        if left_out > 0 {
+            let _ = writeln!(
+                text,
+                "  <testcase classname=\"left-out\" name=\"further findings\"><failure>{left_out} times</failure></testcase>"
+            );
+        }
+        if failures == 0 {
+            text.push_str("  <testcase classname=\"profile\" name=\"nothing was found\"/>\n");
+        }
+        text.push_str("</testsuite>\n");
+        text
+    }
+}
+
+/// Command, keys and client in a line.
+fn heading(finding: &Finding) -> String {
+    let command = finding.command.replace('|', " ").to_uppercase();
+    let what = if command.is_empty() { "connection".to_owned() } else { command };
+    let by = [&finding.client, &finding.library, &finding.address].map(String::as_str);
+    let by: Vec<&str> = by.into_iter().filter(|word| !word.is_empty()).collect();
+    format!("{} ({})", format!("{what} {}", finding.keys).trim_end(), by.join(", "))
+}
+
+/// Text for XML, without what XML cannot hold.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            '"' => escaped.push_str("&quot;"),
+            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => escaped.push('?'),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
