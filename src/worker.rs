@@ -48,6 +48,8 @@ pub struct Beat {
     rests: AtomicBool,
     /// The client whose batch it runs, 0 for none.
     client: AtomicU64,
+    /// Whether that batch waits for a lock.
+    waits: AtomicBool,
 }
 
 /// What a [`Beat`] says.
@@ -61,6 +63,8 @@ pub struct Life {
     pub rests: bool,
     /// The client whose batch it runs, 0 for none.
     pub client: u64,
+    /// Whether that batch waits for a lock.
+    pub waits: bool,
 }
 
 impl Default for Beat {
@@ -70,6 +74,7 @@ impl Default for Beat {
             answered_ns: AtomicU64::new(0),
             rests: AtomicBool::new(true),
             client: AtomicU64::new(0),
+            waits: AtomicBool::new(false),
         }
     }
 }
@@ -96,6 +101,7 @@ impl Beat {
             answered_ns: self.answered_ns.load(Ordering::Relaxed),
             rests: self.rests.load(Ordering::Acquire),
             client: self.client.load(Ordering::Relaxed),
+            waits: self.waits.load(Ordering::Relaxed),
         }
     }
 }
@@ -138,6 +144,7 @@ impl Numbers {
         }
         if let Some(beat) = self.beats.get(index) {
             beat.client.store(0, Ordering::Relaxed);
+            beat.waits.store(false, Ordering::Relaxed);
             beat.set_rests(true);
         }
         self.free.lock().push(index);
@@ -163,6 +170,13 @@ impl Numbers {
         if let Some(beat) = self.beats.get(current()) {
             beat.client.store(client, Ordering::Relaxed);
             beat.answer(self.asked(), now_ns);
+        }
+    }
+
+    /// Says that the batch of this worker waits for a lock, or goes on.
+    pub fn set_waits(&self, waits: bool) {
+        if let Some(beat) = self.beats.get(current()) {
+            beat.waits.store(waits, Ordering::Relaxed);
         }
     }
 
@@ -301,7 +315,7 @@ mod tests {
         assert_eq!(life(), Life { rests: false, ..Life::default() });
         numbers.begin_batch(7, 100);
         numbers.begin_batch(8, 200);
-        assert_eq!(life(), Life { answered: asked, answered_ns: 100, rests: false, client: 8 });
+        assert_eq!(life(), Life { answered: asked, answered_ns: 100, client: 8, ..Life::default() });
         numbers.end_batch();
         assert_eq!((life().client, life().rests), (0, false));
         numbers.wait_beside();

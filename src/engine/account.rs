@@ -57,16 +57,19 @@ impl Server {
         }
         if ends_streak || ticked || thresholds.one_by_one {
             let (is_its_own, is_single) = (ticked || batch.streak.calls == 1, batch.streak.calls == 1);
+            let waits = batch.waits.take();
             let took_ns = self.end_streak(done.sleeps_ns, batch);
+            let held = if batch.held.is_some() { self.end_held(done, batch) } else { None };
             if thresholds.by_slot {
                 self.count_for_slot(done, took_ns);
             }
             if thresholds.by_key && is_single {
                 self.note_use(done, took_ns);
             }
-            if took_ns >= thresholds.slow_ns {
+            if took_ns >= thresholds.slow_ns || held.is_some() {
                 if is_its_own {
                     self.took_long(done, took_ns);
+                    self.keep_slow(done, took_ns, waits, held, batch);
                 } else {
                     self.logs.observation.distrust_ticks(batch.now_ms);
                 }
@@ -77,7 +80,10 @@ impl Server {
     /// Counts one command by itself: one that served a waiting client, or ran alone in the keyspace.
     pub(super) fn count_one(&self, done: &Done<'_>, failed: bool, batch: &mut Batch<'_>) {
         self.count_command(failed, 0, 0, batch);
+        let slow = batch.slow.len();
         self.conclude(done, true, batch);
+        // Its reply is another client's to write.
+        batch.slow.truncate(slow);
     }
 
     /// Counts an error that a command wrote as its reply itself: a script's.
@@ -120,6 +126,7 @@ impl Server {
         if calls == 0 {
             return 0;
         }
+        batch.waits = None;
         let now_ns = self.clock.monotonic_ns();
         let took_ns = now_ns - batch.clock_ns + sleeps_ns;
         if !batch.is_silent {

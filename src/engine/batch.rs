@@ -8,8 +8,10 @@ use std::sync::atomic::Ordering;
 
 use super::Server;
 use super::account::Streak;
+use super::blockers::{Runs, Waits};
 use super::client::Client;
 use super::context::After;
+use super::delays::Held;
 use super::observe::Thresholds;
 use super::request::{Arrival, Request};
 use crate::command::keys::{KeyPosition, LockPlan, PlannedKey, for_each_key};
@@ -181,6 +183,14 @@ pub(super) struct Batch<'s> {
     pub(super) tick: u64,
     pub(super) thresholds: Thresholds,
     pub(super) streak: Streak,
+    /// What the present streak waited for; `None` where it did not wait.
+    pub(super) waits: Option<Box<Waits>>,
+    /// What is known of the first request, where it was held before.
+    pub(super) held: Option<Box<Held>>,
+    /// Who keeps the request from running that the batch stops before.
+    pub(super) blocked_by: Option<Runs>,
+    /// Numbers of the client's requests that were slow.
+    pub(super) slow: Vec<u64>,
     pub(super) executed: u64,
     /// Number of executed requests that ran for clients that waited.
     pub(super) for_others: u64,
@@ -203,6 +213,7 @@ impl Server {
         let mut arguments = recycle(std::mem::take(&mut scratch.arguments));
         self.plan_all(decoder, buffer, count, &mut arguments, scratch, client.is_loader);
         let mut batch = self.new_batch();
+        let began_ns = batch.clock_ns;
         client.shared.active_ms.store(u64::MAX, Ordering::Relaxed);
         self.health.workers.begin_batch(client.shared.id, batch.clock_ns);
         batch.changes.set_actor(client.shared.id);
@@ -210,6 +221,9 @@ impl Server {
             self.begin_loading_batch(client, &mut batch);
         }
         batch.judged.plain = self.is_plain(client);
+        if client.delays.holds_request() {
+            self.resume_held(client, &mut batch);
+        }
         if !scratch.keys.is_empty() {
             self.prefetch(client, &mut batch, &scratch.keys);
         }
@@ -225,6 +239,13 @@ impl Server {
         };
         let end = self.run_all(client, requests, &mut batch, plan, out);
         self.account(client, &mut batch);
+        client.delays.ran(began_ns, batch.clock_ns);
+        if !batch.slow.is_empty() {
+            client.delays.add_unwritten(&mut batch.slow);
+        }
+        if let Some(Stop::Paused | Stop::Busy) = end.stop {
+            self.hold_request(client, &mut batch, &end);
+        }
         self.health.workers.end_batch();
         // A request with very many arguments leaves no lasting cost behind.
         if arguments.capacity() <= SCRATCH_KEEP {
@@ -330,6 +351,9 @@ impl Server {
                 return BatchEnd { executed: requests.next, stop: Some(stop) };
             }
             requests.advance(1);
+            if batch.held.is_some() {
+                batch.forget_held();
+            }
             if stop.is_some() || out.len() >= OUTPUT_ENOUGH {
                 return BatchEnd { executed: requests.next, stop };
             }
@@ -384,6 +408,10 @@ impl Server {
             tick: self.logs.observation.tick(),
             thresholds: self.logs.observation.thresholds(now_ms),
             streak: Streak::default(),
+            waits: None,
+            held: None,
+            blocked_by: None,
+            slow: Vec::new(),
             executed: 0,
             for_others: 0,
             dirty: 0,
@@ -395,7 +423,15 @@ impl Server {
     /// open at once.
     fn prefetch<'s>(&'s self, client: &Client, batch: &mut Batch<'s>, keys: &[PlannedKey]) {
         if batch.shared.is_none() {
-            batch.shared = self.keyspace.gate.shared_unless(crate::worker::current(), || true);
+            let (gate, worker) = (&self.keyspace.gate, crate::worker::current());
+            batch.shared = gate.try_shared(worker).or_else(|| {
+                let mut waits = Waits::default();
+                waits.begin(self.clock.monotonic_ns());
+                let shared = gate.shared_unless(worker, || true);
+                waits.end(self, self.clock.monotonic_ns());
+                batch.waits = Some(Box::new(waits));
+                shared
+            });
         }
         let Some(shared) = &batch.shared else { return };
         let Some(database) = self.keyspace.physical_if_used(shared[client.database]) else { return };

@@ -1,6 +1,7 @@
 //! What requests hear while a slow script or a heavy command is in their way.
 
 use super::Server;
+use super::blockers::Runs;
 use super::execute::Outcome;
 use crate::command::keys::LockPlan;
 use crate::command::spec::Flags;
@@ -33,9 +34,11 @@ impl Server {
                 return Some(Outcome::Refused(CommandError::busy(running.start.function.is_some())));
             }
             if waits {
-                return Some(Outcome::Busy);
+                let (client, command) = running.start.runs_for;
+                return Some(Outcome::Busy(Some(Runs { client, command })));
             }
         }
-        (self.heavy.any() && self.heavy.stand_in_the_way_of(plan, alone)).then_some(Outcome::Busy)
+        let heavy = if self.heavy.any() { self.heavy.in_the_way_of(plan, alone) } else { None };
+        heavy.map(|runs| Outcome::Busy(Some(runs)))
     }
 }

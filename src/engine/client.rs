@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Server;
+use super::delays::Delays;
 use super::field_sets::FieldSets;
 use super::rights::Rights;
 use super::transaction::{Transaction, Watch};
@@ -108,6 +109,8 @@ pub struct Client {
     pub link: Option<Box<Link>>,
     /// Set while its request waits for keys.
     pub waiter: Option<Arc<Waiter>>,
+    /// What delays its requests beside running.
+    pub delays: Delays,
     /// Offset in the write buffer at which the reply under way begins. All bytes before it are whole replies.
     pub replied: usize,
 }
@@ -172,6 +175,7 @@ impl Client {
             announced: None,
             link: None,
             waiter: None,
+            delays: Delays::default(),
             replied: 0,
             shared,
         }

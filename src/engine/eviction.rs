@@ -88,10 +88,14 @@ impl Server {
 
     #[cold]
     fn evict_for(&self, batch: &mut Batch<'_>) -> bool {
-        // Eviction enters the gate by itself.
+        // Eviction enters the gate by itself, and its time is that of the request that follows.
         batch.shared = None;
+        self.begin_streak(usize::MAX, batch);
+        let began_ns = self.clock.monotonic_ns();
         let limit_us = self.settings.eviction().limit_us;
-        match self.evict_within(batch, limit_us) {
+        let room = self.evict_within(batch, limit_us);
+        batch.waits.get_or_insert_default().evict_ns += self.clock.monotonic_ns() - began_ns;
+        match room {
             Room::Made => true,
             Room::Coming => {
                 self.upkeep.keeper.wake();

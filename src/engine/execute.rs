@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::Server;
 use super::batch::{Batch, Judged};
+use super::blockers::{Runs, Waits};
 use super::client::Client;
 use super::command::Handler;
 use super::context::{After, Context, Origin};
@@ -46,8 +47,8 @@ pub(super) enum Outcome {
     },
     /// The command found nothing, and its client waits.
     Waits,
-    /// The command did not run: a slow script or a heavy command is in its way.
-    Busy,
+    /// The command did not run: this slow script or heavy command is in its way.
+    Busy(Option<Runs>),
     /// The command did not run: a pause has begun that it has to wait for.
     Paused,
     /// The command did not run, because of this error. Nothing is written.
@@ -203,7 +204,7 @@ impl Server {
         let alone_or_role = alone || changes_role;
         let wide = alone_or_role || flags.has(Flags::WHOLE_KEYSPACE) && !flags.has(Flags::ALLOW_BUSY);
         let give_up = || self.is_slow();
-        let watch = HeavyWatch::new(self, batch.clock_ns);
+        let watch = HeavyWatch::new(self, batch.clock_ns, client.shared.id, entry);
         let (database, version) = (client.database, client.version);
         let settings =
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
@@ -220,7 +221,7 @@ impl Server {
                     continue;
                 }
             }
-            let Some(hold) = self.hold(entry, alone, locks, &mut batch.shared) else {
+            let Some(hold) = self.hold(entry, alone, locks, &mut batch.shared, &watch) else {
                 continue;
             };
             if let Some(access) = Access::new(&self.keyspace, hold, database, &settings, locks) {
@@ -257,6 +258,7 @@ impl Server {
         }
         let failed = context.settle(result, start);
         batch.dirty += context.dirty;
+        Waits::note(&mut batch.waits, watch.take_waits());
         match (context.wait.take(), context.after.take()) {
             (Some(wait), _) => {
                 if served.is_none() {
@@ -318,11 +320,18 @@ impl Server {
         alone: bool,
         locks: &[SlotLock],
         shared: &'b mut Option<crate::keyspace::gate::Shared<'s>>,
+        watch: &HeavyWatch<'_>,
     ) -> Option<Hold<'s, 'b>> {
-        let give_up = || self.is_slow();
+        let gate = &self.keyspace.gate;
         if alone {
             *shared = None;
-            return self.keyspace.gate.exclusive_unless(give_up).map(Hold::Exclusive);
+            let exclusive = watch.while_waiting(|looks| {
+                gate.exclusive_unless(|| {
+                    looks();
+                    self.is_slow()
+                })
+            });
+            return exclusive.map(Hold::Exclusive);
         }
         // What touches no key (FUNCTION KILL) need not wait for a slow script that is alone in the keyspace.
         let needs_none = locks.is_empty() && self.scripting.slow.any();
@@ -331,7 +340,14 @@ impl Server {
             return Some(Hold::None);
         }
         if shared.is_none() {
-            *shared = self.keyspace.gate.shared_unless(crate::worker::current(), give_up);
+            let worker = crate::worker::current();
+            let wait = |looks: &dyn Fn()| {
+                gate.shared_unless(worker, || {
+                    looks();
+                    self.is_slow()
+                })
+            };
+            *shared = gate.try_shared(worker).or_else(|| watch.while_waiting(wait));
         }
         shared.as_ref().map(|shared| Hold::Shared(shared))
     }

@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::Server;
+use super::blockers::{Runs, Waits};
+use crate::command::table::Entry;
 use crate::keyspace::access::{Access, Pulse, SlotLock};
 
 /// A command that has taken so long is heavy, in nanoseconds.
@@ -31,6 +33,8 @@ const HAND_OVER: Duration = Duration::from_micros(500);
 /// A heavy command, as others see it.
 #[derive(Debug)]
 struct Heavy {
+    /// Who runs it.
+    runs: Runs,
     /// The slots it holds; `None` while it is alone in the keyspace.
     locks: Option<SmallVec<[SlotLock; 4]>>,
 }
@@ -56,13 +60,15 @@ impl HeavyCommands {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// Whether one of them holds a slot that a request with this plan needs, or the whole keyspace. A request
-    /// that has to be alone (`alone`) needs every slot.
-    pub fn stand_in_the_way_of(&self, plan: &[SlotLock], alone: bool) -> bool {
-        self.all.lock().iter().any(|heavy| match &heavy.locks {
+    /// Finds one of them that holds a slot which a request with this plan needs, or the whole keyspace. A
+    /// request that has to be alone (`alone`) needs every slot.
+    pub fn in_the_way_of(&self, plan: &[SlotLock], alone: bool) -> Option<Runs> {
+        let all = self.all.lock();
+        let heavy = all.iter().find(|heavy| match &heavy.locks {
             None => alone || !plan.is_empty(),
             Some(held) => alone || SlotLock::conflict(held, plan),
-        })
+        });
+        heavy.map(|heavy| heavy.runs)
     }
 
     fn enter(&self, heavy: &Arc<Heavy>) {
@@ -84,15 +90,34 @@ impl HeavyCommands {
 pub(super) struct HeavyWatch<'s> {
     server: &'s Server,
     began_ns: u64,
+    client: u64,
+    entry: &'s Entry,
     entered: RefCell<Option<Arc<Heavy>>>,
     tries: Cell<u32>,
+    waits: RefCell<Option<Box<Waits>>>,
 }
 
 impl<'s> HeavyWatch<'s> {
-    /// Watches a command that began at this time of the monotonic clock.
+    /// Watches a command of this client that began at this time of the monotonic clock.
     #[inline]
-    pub(super) fn new(server: &'s Server, began_ns: u64) -> Self {
-        Self { server, began_ns, entered: RefCell::new(None), tries: Cell::new(0) }
+    pub(super) fn new(server: &'s Server, began_ns: u64, client: u64, entry: &'s Entry) -> Self {
+        let (entered, waits) = (RefCell::new(None), RefCell::new(None));
+        Self { server, began_ns, client, entry, entered, tries: Cell::new(0), waits }
+    }
+
+    /// Runs `wait`, which takes a lock that was not free and calls what it is given while that takes long.
+    #[cold]
+    pub(super) fn while_waiting<T>(&self, wait: impl FnOnce(&dyn Fn()) -> T) -> T {
+        self.begins_to_wait();
+        let taken = wait(&|| self.still_waits());
+        self.has_waited();
+        taken
+    }
+
+    /// Takes what it knows of waits for locks.
+    #[inline]
+    pub(super) fn take_waits(&self) -> Option<Box<Waits>> {
+        self.waits.take()
     }
 }
 
@@ -103,7 +128,8 @@ impl HeavyWatch<'_> {
             return;
         }
         // Again where it holds other slots than it did: a reader in pieces that goes on without letting go.
-        let heavy = Arc::new(Heavy { locks });
+        let runs = Runs { client: self.client, command: self.entry.id as u32 };
+        let heavy = Arc::new(Heavy { runs, locks });
         self.server.heavy.enter(&heavy);
         if let Some(before) = self.entered.replace(Some(heavy)) {
             self.server.heavy.leave(&before);
@@ -121,6 +147,24 @@ impl Pulse for HeavyWatch<'_> {
             self.enter(access);
             (self.server.scripting.give_way())(HAND_OVER * (1 << tries));
         }
+    }
+
+    fn begins_to_wait(&self) {
+        self.server.health.workers.set_waits(true);
+        let now_ns = self.server.clock.monotonic_ns();
+        self.waits.borrow_mut().get_or_insert_default().begin(now_ns);
+    }
+
+    #[cold]
+    fn still_waits(&self) {
+        self.waits.borrow_mut().get_or_insert_default().go_on(self.server, self.client);
+    }
+
+    fn has_waited(&self) {
+        let now_ns = self.server.clock.monotonic_ns();
+        let waited_ns = self.waits.borrow_mut().get_or_insert_default().end(self.server, now_ns);
+        self.server.health.workers.set_waits(false);
+        self.server.stats.lock_waits.note(self.entry.counted_as, waited_ns);
     }
 
     fn may_wait(&self, access: &Access<'_, '_>) {

@@ -5,11 +5,13 @@ pub mod append_only;
 pub mod applier;
 pub mod backup;
 pub mod batch;
+mod blockers;
 mod busy;
 pub mod client;
 pub(crate) mod client_text;
 pub mod command;
 pub(crate) mod context;
+mod delays;
 pub mod ending;
 pub(crate) mod endpoints;
 pub(crate) mod eviction;
@@ -67,6 +69,7 @@ use crate::shared::loading::Loading;
 use crate::shared::pause::Pause;
 use crate::shared::pubsub::PubSub;
 use crate::shared::settings::Settings;
+use crate::shared::slow_requests::SlowRequests;
 use crate::shared::stats::{Counter, Rates, Stats};
 use command::Commands;
 use health::Health;
@@ -171,6 +174,8 @@ pub struct Logs {
     pub observation: Observation,
     /// COMMANDLOG and SLOWLOG.
     pub commandlogs: CommandLogs,
+    /// Requests that took long, with the parts of their time.
+    pub slow_requests: SlowRequests,
     /// The clients in MONITOR.
     pub monitors: Monitors,
     /// Events that took longer than `latency-monitor-threshold`, as LATENCY shows them.
@@ -341,6 +346,7 @@ impl Server {
             self.clock.now_ms(),
         );
         self.logs.observation.load(&self.config);
+        self.apply_slow_requests();
         self.apply_hot_keys();
         self.logs.latency.set_threshold_ms(self.config.int(Directive::LatencyMonitorThreshold).max(0) as u64);
         for (kind, directive) in [

@@ -33,7 +33,7 @@ const DISTRUST_MS: u64 = 60_000;
 /// Thresholds from which on a command is logged: nanoseconds and bytes, `u64::MAX` for never.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
-    /// The lesser of the two thresholds of time: COMMANDLOG's and the latency monitor's.
+    /// The least of the thresholds of time: COMMANDLOG's, the latency monitor's and that of slow requests.
     pub slow_ns: u64,
     /// Bytes of a request.
     pub request_bytes: u64,
@@ -130,7 +130,8 @@ impl Observation {
             _ => u64::MAX,
         };
         self.logged_ns.store(logged_ns, Ordering::Relaxed);
-        self.slow_ns.store(logged_ns.min(sampled_ns), Ordering::Relaxed);
+        let kept_ns = limit(Directive::SlowRequestsSlowerThan, 1000);
+        self.slow_ns.store(logged_ns.min(sampled_ns).min(kept_ns), Ordering::Relaxed);
         self.request_bytes.store(limit(Directive::CommandlogRequestLargerThan, 1), Ordering::Relaxed);
         self.reply_bytes.store(limit(Directive::CommandlogReplyLargerThan, 1), Ordering::Relaxed);
         let by_slot =
@@ -231,19 +232,23 @@ impl Server {
         }
     }
 
+    /// How much a log keeps of a request.
+    pub(super) fn kept_of_request(&self) -> Kept {
+        Kept {
+            arguments: self.config.int(Directive::SlowlogEntryMaxArgc).max(1) as usize,
+            argument_bytes: self.config.int(Directive::SlowlogEntryMaxStringLen).max(1) as usize,
+        }
+    }
+
     fn log_command(&self, kind: LogKind, done: &Done<'_>, value: u64) {
         if done.entry.spec.flags.has(Flags::SKIP_COMMANDLOG) {
             return;
         }
-        let most = Kept {
-            arguments: self.config.int(Directive::SlowlogEntryMaxArgc).max(1) as usize,
-            argument_bytes: self.config.int(Directive::SlowlogEntryMaxStringLen).max(1) as usize,
-        };
         let entry = LogEntry {
             id: 0,
             at_s: self.clock.now_ms() / 1000,
             value,
-            arguments: cut(done.entry, done.arguments, most),
+            arguments: cut(done.entry, done.arguments, self.kept_of_request()),
             argument_count: done.arguments.len(),
             address: done.client.address.clone(),
             name: done.client.names.lock().name.clone(),
@@ -273,7 +278,11 @@ mod tests {
         assert_ne!(observation.tick(), tick, "batches under way look at the thresholds again");
         assert_eq!(observation.thresholds(0).slow_ns, 5_000_000);
         assert!(one_by_one(u64::MAX));
-        let off = [("slowlog-log-slower-than", "-1"), ("commandlog-reply-larger-than", "-1")];
+        let off = [
+            ("slowlog-log-slower-than", "-1"),
+            ("slow-requests-slower-than", "-1"),
+            ("commandlog-reply-larger-than", "-1"),
+        ];
         observation.load(&Config::from_pairs(off).expect("a configuration"));
         let thresholds = observation.thresholds(0);
         assert_eq!((thresholds.slow_ns, thresholds.reply_bytes), (u64::MAX, u64::MAX));

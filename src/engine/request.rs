@@ -69,7 +69,7 @@ impl Server {
             return None;
         }
         let is_shown = !plain && self.logs.monitors.any() && !entry.spec.flags.intersects(UNSEEN);
-        if is_shown && !matches!(outcome, Outcome::Busy | Outcome::Paused) {
+        if is_shown && !matches!(outcome, Outcome::Busy(_) | Outcome::Paused) {
             let source = Source::Client(&client.shared);
             self.show_to_monitors(entry, request.arguments, client.database, source);
         }
@@ -81,7 +81,10 @@ impl Server {
                 self.begin_wait(client, entry.id, batch);
                 return Some(Stop::After(After::Wait));
             }
-            Outcome::Busy => return Some(Stop::Busy),
+            Outcome::Busy(runs) => {
+                batch.is_blocked_by(runs);
+                return Some(Stop::Busy);
+            }
             Outcome::Paused => return Some(Stop::Paused),
             Outcome::Refused(_) => return None,
         };

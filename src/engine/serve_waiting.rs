@@ -178,7 +178,7 @@ impl Server {
                 waiter.not_served();
                 return Served::NothingThere;
             }
-            Outcome::Busy | Outcome::Paused | Outcome::Refused(_) => {
+            Outcome::Busy(_) | Outcome::Paused | Outcome::Refused(_) => {
                 waiter.not_served();
                 return Served::Held;
             }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::Server;
 use super::batch::{Batch, OUTPUT_ENOUGH, Requests};
+use super::blockers::Waits;
 use super::client::Client;
 use super::context::Context;
 use super::heavy::HeavyWatch;
@@ -63,7 +64,7 @@ impl Server {
             fetch_elements(entry, requests, element, database);
         }
         let give_up = || self.is_slow();
-        let watch = HeavyWatch::new(self, batch.clock_ns);
+        let watch = HeavyWatch::new(self, batch.clock_ns, client.shared.id, entry);
         let settings =
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let (number, version, hold) = (client.database, client.version, Hold::Shared(shared));
@@ -75,6 +76,7 @@ impl Server {
         let dirty = context.dirty;
         drop(context);
         batch.dirty += dirty;
+        Waits::note(&mut batch.waits, watch.take_waits());
         if done.executed == 0 {
             return 0;
         }

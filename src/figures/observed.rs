@@ -1,7 +1,10 @@
 //! Figures of what the server watches of its clients and of itself: hot keys, health.
 
-use super::{Figure, Kind, Sample, Sight, Unit, gauge, samples};
+use super::{Figure, Kind, Sample, Sight, Unit, counter, gauge, samples};
+use crate::command::table::Entry;
 use crate::engine::health::Status;
+use crate::shared::lock_waits::Waited;
+use crate::shared::slow_requests::Part;
 
 /// Keys that Prometheus is told of. Each is a label, and labels are kept for long.
 const KEYS_MAX: usize = 10;
@@ -49,6 +52,34 @@ pub(super) const EXPORTED: &[Figure] = &[
         "How long each part of the server took to answer the last time, or has not answered.",
         round_trips,
     ),
+    counter(
+        "slow_requests",
+        Unit::None,
+        "Requests that took longer than slow-requests-slower-than; KVARTS SLOW tells of the latest.",
+        |at| at.server.logs.slow_requests.count().into(),
+    )
+    .export("kvarts_slow_requests_total"),
+    samples(
+        "kvarts_slow_requests_seconds_total",
+        Kind::Counter,
+        Unit::Seconds,
+        "What the time of slow requests was spent on: lock, pause, evict, run, disk, write.",
+        slow_parts,
+    ),
+    samples(
+        "kvarts_lock_wait_seconds",
+        Kind::Histogram,
+        Unit::Seconds,
+        "Waits of a microsecond or more of each command for locks of slots and the gate of the keyspace.",
+        lock_waits,
+    ),
+    samples(
+        "kvarts_lock_wait_longest_seconds",
+        Kind::Gauge,
+        Unit::Seconds,
+        "The longest wait of each command for a lock since the start.",
+        longest_waits,
+    ),
 ];
 
 fn hot_keys(at: &Sight<'_>) -> Vec<Sample> {
@@ -69,6 +100,46 @@ fn round_trips(at: &Sight<'_>) -> Vec<Sample> {
         value: part.round_trip_ns.max(part.waits_ns) as f64 / 1e9,
     });
     parts.collect()
+}
+
+fn slow_parts(at: &Sight<'_>) -> Vec<Sample> {
+    let sample = |part: Part| Sample {
+        suffix: "",
+        labels: vec![("part", part.name().to_owned())],
+        value: at.server.logs.slow_requests.sum_ns(part) as f64 / 1e9,
+    };
+    Part::ALL.into_iter().map(sample).collect()
+}
+
+/// The commands that have waited for locks.
+fn waited<'a>(at: &'a Sight<'_>) -> impl Iterator<Item = (&'a Entry, Waited)> {
+    let entries = at.server.commands.entries().iter();
+    entries.filter_map(|entry| Some((entry, at.server.stats.lock_waits.of(entry.id)?)))
+}
+
+fn lock_waits(at: &Sight<'_>) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for (entry, waited) in waited(at) {
+        let command = || ("cmd", entry.full_name.clone());
+        let steps = waited.steps.iter().map(|(us, waits)| ((*us as f64 / 1e6).to_string(), *waits));
+        for (at_most, waits) in steps.chain(std::iter::once(("+Inf".to_owned(), waited.count))) {
+            let labels = vec![command(), ("le", at_most)];
+            samples.push(Sample { suffix: "_bucket", labels, value: waits as f64 });
+        }
+        let total_s = waited.total_ns as f64 / 1e9;
+        samples.push(Sample { suffix: "_sum", labels: vec![command()], value: total_s });
+        samples.push(Sample { suffix: "_count", labels: vec![command()], value: waited.count as f64 });
+    }
+    samples
+}
+
+fn longest_waits(at: &Sight<'_>) -> Vec<Sample> {
+    let sample = |(entry, waited): (&Entry, Waited)| Sample {
+        suffix: "",
+        labels: vec![("cmd", entry.full_name.clone())],
+        value: waited.longest_ns as f64 / 1e9,
+    };
+    waited(at).map(sample).collect()
 }
 
 /// A key as a label: its beginning, without what cannot be shown.

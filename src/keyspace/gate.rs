@@ -73,11 +73,17 @@ impl Gate {
         self.locks[worker % self.locks.len()].read()
     }
 
+    /// [`shared`](Self::shared) if that needs no waiting.
+    #[inline]
+    pub fn try_shared(&self, worker: usize) -> Option<Shared<'_>> {
+        self.locks[worker % self.locks.len()].try_read()
+    }
+
     /// [`shared`](Self::shared), but gives up when `give_up` says so while it waits.
     #[inline]
     pub fn shared_unless(&self, worker: usize, give_up: impl Fn() -> bool) -> Option<Shared<'_>> {
         let lock = &self.locks[worker % self.locks.len()];
-        if let Some(shared) = lock.try_read() {
+        if let Some(shared) = self.try_shared(worker) {
             return Some(shared);
         }
         loop {

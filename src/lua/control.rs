@@ -61,6 +61,8 @@ pub struct Start {
     pub function: Option<String>,
     /// The request that called the function; empty for a script.
     pub command: Vec<Vec<u8>>,
+    /// Ids of the client that it runs for and of the client's command.
+    pub runs_for: (u64, u32),
     /// All that it changed can be put back.
     pub undoable: bool,
     /// It declares no key: once it has run for long, all other clients are told that the server is busy, as

@@ -145,6 +145,7 @@ impl Connection {
     /// Serves the client until one side ends it.
     pub async fn serve(mut self) {
         let end = self.run().await;
+        self.session.server.replies_written(&mut self.session.client);
         match end {
             // A client that was cut for not reading is not waited for.
             End::Closed if self.session.client.shared.is_cut() => {}
@@ -634,6 +635,10 @@ impl Connection {
         if self.keeps_replies() {
             return Ok(());
         }
+        let Session { server, client } = &mut self.session;
+        if client.delays.waits_for_disk() {
+            client.delays.end_wait_for_disk(server.clock.monotonic_ns());
+        }
         while self.written < self.out.len() {
             let rest = &self.out[self.written..];
             let count = match self.stream.try_write(rest)? {
@@ -656,13 +661,19 @@ impl Connection {
             self.written = 0;
             self.session.client.shared.has_read_all();
             self.give_back_out();
+            if self.session.client.delays.all_written() {
+                self.session.server.replies_written(&mut self.session.client);
+            }
         } else if self.written >= WRITTEN_MAX {
             self.out.drain(..self.written);
             self.written = 0;
         }
         // Bytes that the client has not taken yet, for CLIENT LIST and the limits.
         let waiting = self.out.len() - self.written;
-        let Session { server, client } = &self.session;
+        let Session { server, client } = &mut self.session;
+        if waiting > 0 && client.delays.begins_to_stall() {
+            client.delays.stall(server.clock.monotonic_ns());
+        }
         client.shared.reply_buffer[0].store(waiting, Ordering::Relaxed);
         server.clients.note_unread(&client.shared, waiting);
         match Pin::new(&mut self.stream).poll_flush(cx) {
@@ -702,6 +713,8 @@ impl Connection {
     /// Waits until the last replies may be sent, and sends them. No further requests run meanwhile: one sync
     /// of the file serves what all connections have run before it.
     async fn wait_for_disk(&mut self) -> Result<(), End> {
+        let now_ns = self.session.server.clock.monotonic_ns();
+        self.session.client.delays.wait_for_disk(now_ns);
         while self.keeps_replies() {
             // A timer would cost as much as the request. Input that is full is rare.
             let woken = if self.input.len() < HELD_INPUT_FEW {

@@ -287,6 +287,7 @@ impl ProgramCall<'_> {
             sha: self.program.sha(),
             function,
             command,
+            runs_for: (cx.client.shared.id, cx.command.id as u32),
             declares_none: self.key_count == 0,
             is_streamed: cx.client.is_primary,
             // What a file repeats runs to its end.

@@ -7,6 +7,8 @@ use crossbeam_utils::CachePadded;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
+use super::lock_waits::LockWaits;
+
 /// What is counted for each worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -139,6 +141,8 @@ pub struct Stats {
     expiry_lag: AtomicU64,
     expiry_lag_max: AtomicU64,
     tracks_latency: AtomicBool,
+    /// How long commands waited for locks.
+    pub lock_waits: LockWaits,
 }
 
 impl Stats {
@@ -157,6 +161,7 @@ impl Stats {
             expiry_lag: AtomicU64::new(0),
             expiry_lag_max: AtomicU64::new(0),
             tracks_latency: AtomicBool::new(true),
+            lock_waits: LockWaits::new(commands),
         }
     }
 
@@ -320,6 +325,7 @@ impl Stats {
             *command.lock() = CommandCount::default();
         }
         self.errors.lock().clear();
+        self.lock_waits.reset();
         self.expiry_lag.store(0, Ordering::Relaxed);
         self.expiry_lag_max.store(0, Ordering::Relaxed);
     }

@@ -72,6 +72,7 @@ KVARTS CLOCK FREEZE
 KVARTS COMPAT => -ERR the server runs without a profile
 KVARTS BIGKEYS => -ERR sizes of keys are not kept
 KVARTS PREFIXES => -ERR sizes of keys are not kept
+KVARTS SLOW
 KVARTS HELP
 HOTKEYS START METRICS 1 CPU
 HOTKEYS GET

@@ -186,6 +186,8 @@ fn the_dashboard_asks_for_metrics_that_exist() {
     for request in ["SET k v", "GET k", "BLAH"] {
         client.raw(request);
     }
+    // What a command tells that has waited for a lock.
+    primary.handle().server().stats.lock_waits.note(0, 5000);
     let replicaof = format!("127.0.0.1 {}", primary.address().port());
     let replica = [("metrics-port", &*replica_port.to_string()), ("replicaof", &*replicaof)]
         .map(|(a, b)| (a, b.to_owned()));

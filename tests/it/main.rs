@@ -105,6 +105,7 @@ mod scripting;
 mod sentinel;
 mod server;
 mod set;
+mod slow_requests;
 mod snapshot;
 mod sort;
 mod spill;

@@ -205,6 +205,8 @@ pub enum Directive {
     ExtendedRedisCompatibility,
     CommandlogExecutionSlowerThan,
     CommandlogSlowExecutionMaxLen,
+    SlowRequestsSlowerThan,
+    SlowRequestsMaxLen,
     SlowlogEntryMaxArgc,
     SlowlogEntryMaxStringLen,
     SlowlogEntryNewerFields,
@@ -258,7 +260,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 249;
+    pub const COUNT: usize = 251;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

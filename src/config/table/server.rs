@@ -121,6 +121,22 @@ pub(super) const SPECS: &[Spec] = &[
     .active()
     .alias("slowlog-max-len"),
     spec(
+        D::SlowRequestsSlowerThan,
+        "slow-requests-slower-than",
+        Kind::Integer { min: -1, max: I64_MAX },
+        "10000",
+        "Microseconds, from when a worker takes a request up until its reply is in the socket, from which on KVARTS SLOW keeps it with the parts of its time; -1 keeps none.",
+    )
+    .active(),
+    spec(
+        D::SlowRequestsMaxLen,
+        "slow-requests-max-len",
+        SIZE,
+        "128",
+        "Slow requests that KVARTS SLOW keeps.",
+    )
+    .active(),
+    spec(
         D::SlowlogEntryMaxArgc,
         "slowlog-entry-max-argc",
         Kind::Integer { min: 1, max: I32_MAX },

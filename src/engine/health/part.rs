@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn life(answered: u64, answered_ns: u64) -> Life {
-        Life { answered, answered_ns, rests: false, client: 0 }
+        Life { answered, answered_ns, ..Life::default() }
     }
 
     #[test]

@@ -5,9 +5,13 @@ use std::collections::HashMap;
 
 use super::Access;
 use crate::keyspace::Absence;
-use crate::keyspace::database::{Database, ReadSlot, WriteSlot};
+use crate::keyspace::database::{Database, ReadSlot, WriteSlot, wait_unless};
 use crate::keyspace::gate::{Exclusive, Mapping, Wait};
 use crate::keyspace::key_hash::{HashedKey, SLOT_COUNT};
+
+/// How often a lock is tried again at once. A wait that is over by then, within a microsecond or so, is not
+/// worth a look at the clock.
+const TRIES: usize = 40;
 
 /// One lock of a plan. Plans are sorted by database and slot, which is the lock order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,14 +214,29 @@ impl<'g> Access<'g, '_> {
     /// as it runs.
     #[cold]
     pub(super) fn wait_for_lock(&self, database: &'g Database, lock: SlotLock) -> Option<SlotGuard<'g>> {
-        let (slot, give_up) = (usize::from(lock.slot), self.settings.give_up);
-        database.readers.while_waiting(|| {
+        let (slot, settings) = (usize::from(lock.slot), self.settings);
+        let try_lock = || {
             if lock.write {
-                database.write_slot_unless(slot, give_up).map(SlotGuard::Write)
+                database.try_write_slot(slot).map(SlotGuard::Write)
             } else {
-                database.read_slot_unless(slot, give_up).map(SlotGuard::Read)
+                database.try_read_slot(slot).map(SlotGuard::Read)
             }
-        })
+        };
+        let at_once = || {
+            std::hint::spin_loop();
+            try_lock()
+        };
+        if let Some(guard) = (0..TRIES).find_map(|_| at_once()) {
+            return Some(guard);
+        }
+        let give_up = || {
+            settings.pulse.still_waits();
+            (settings.give_up)()
+        };
+        settings.pulse.begins_to_wait();
+        let guard = database.readers.while_waiting(|| wait_unless(try_lock, give_up));
+        settings.pulse.has_waited();
+        guard
     }
 
     #[inline]

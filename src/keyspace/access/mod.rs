@@ -92,6 +92,12 @@ pub trait Pulse {
     fn beat(&self, access: &Access<'_, '_>);
     /// The command is about to begin something that takes long, or to wait for a lock.
     fn long(&self, access: &Access<'_, '_>);
+    /// The command waits for a lock from now on: it was not free when it was tried.
+    fn begins_to_wait(&self);
+    /// The command still waits, for longer than locks are mostly held.
+    fn still_waits(&self);
+    /// The command has the lock, or has given up.
+    fn has_waited(&self);
     /// The command is about to take locks that were not planned, and may have to wait for what runs for long.
     fn may_wait(&self, access: &Access<'_, '_>);
 }

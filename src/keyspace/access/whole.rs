@@ -169,7 +169,13 @@ impl Access<'_, '_> {
             Hold::Exclusive(_) => work(self),
             Hold::None => {
                 // What holds the gate may be a command that runs for long.
-                let exclusive = self.keyspace.gate.exclusive(|| self.settings.pulse.long(self));
+                let pulse = self.settings.pulse;
+                pulse.begins_to_wait();
+                let exclusive = self.keyspace.gate.exclusive(|| {
+                    pulse.still_waits();
+                    pulse.long(self);
+                });
+                pulse.has_waited();
                 self.hold = Hold::Exclusive(exclusive);
                 let result = work(self);
                 self.hold = Hold::None;

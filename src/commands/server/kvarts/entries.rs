@@ -5,6 +5,7 @@ use super::clock::clock;
 use super::compat::compat;
 use super::health::health;
 use super::prefixes::prefixes;
+use super::slow::slow;
 use crate::command::{Family, Flags, Group};
 use crate::commands::shared::help;
 use crate::engine::command::Command;
@@ -82,6 +83,15 @@ pub const COMMANDS: &[Command] = &[Command {
             run: prefixes,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
             ..of_kvarts("prefixes", -2)
+        },
+        Command {
+            summary: "Returns the latest requests that took long (slow-requests-slower-than), with what their time was spent on: waiting for a lock, and for whom, for the end of a pause, for room, running, waiting for the disk, and for the client to read. LOCKS tells how long commands waited for locks.",
+            syntax: "[GET [count] | LEN | RESET | LOCKS [command [command ...]]]",
+            complexity: "O(N) where N is the number of requests or commands",
+            reply: "an array of maps; with LEN a number, with RESET OK, with LOCKS a map of commands",
+            run: slow,
+            tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            ..of_kvarts("slow", -2)
         },
         help::entry(SINCE, Group::Server, &[]),
     ],

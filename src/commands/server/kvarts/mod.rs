@@ -6,3 +6,4 @@ mod compat;
 pub mod entries;
 mod health;
 mod prefixes;
+mod slow;

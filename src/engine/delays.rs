@@ -1,0 +1,254 @@
+//! What a request's time is spent on beside running, for KVARTS SLOW.
+//!
+//! Nothing is measured that does not wait: a lock that is free, a reply that goes out at once and a disk that
+//! is not waited for cost no look at the clock. The parts before a command ran are known when it has run
+//! (`account.rs`), those behind it when its reply is in the socket, which is the connection's to tell.
+
+use super::Server;
+use super::batch::{Batch, BatchEnd, Stop};
+use super::blockers::{Runs, Waits};
+use super::client::Client;
+use super::observe::Done;
+use crate::config::Directive;
+use crate::shared::commandlog::cut;
+use crate::shared::slow_requests::{Part, Parts, SlowRequest};
+
+/// Slow requests whose replies are not written yet, of one client: only the latest are told how long that took.
+const UNWRITTEN_MAX: usize = 32;
+
+/// What delays a client's requests, as far as it is not over.
+#[derive(Debug, Default)]
+pub struct Delays {
+    /// When the last batch ended, in nanoseconds of the monotonic clock; 0 once its replies are written.
+    ended_ns: u64,
+    /// How long it ran, in nanoseconds.
+    ran_ns: u64,
+    /// Since when its replies wait for the disk, in nanoseconds of the monotonic clock; 0 where they do not.
+    kept_ns: u64,
+    /// How long they waited for it, in nanoseconds.
+    disk_ns: u64,
+    /// Since when the socket takes no more of them, in nanoseconds of the monotonic clock; 0 while it does.
+    stalled_ns: u64,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most clients never have.
+#[derive(Debug, Default)]
+struct Rare {
+    /// The request that could not run yet.
+    held: Option<Held>,
+    /// Numbers of slow requests whose replies are not written yet.
+    unwritten: Vec<u64>,
+}
+
+/// A request that something slow, something heavy or a pause is in the way of.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    client: u64,
+    /// Since when it waits again, in nanoseconds of the monotonic clock, and whether for the end of a pause.
+    since_ns: u64,
+    is_paused: bool,
+    parts: Parts,
+    blocked_by: String,
+    /// Whether commands were timed one by one in any case.
+    one_by_one: bool,
+}
+
+impl Delays {
+    /// A batch has run, from `began_ns` to `ended_ns` of the monotonic clock.
+    #[inline]
+    pub(super) fn ran(&mut self, began_ns: u64, ended_ns: u64) {
+        (self.ended_ns, self.ran_ns) = (ended_ns, ended_ns.saturating_sub(began_ns));
+    }
+
+    /// The replies wait for the disk: since the last batch ended, or since now where none has run.
+    pub fn wait_for_disk(&mut self, now_ns: u64) {
+        if self.kept_ns == 0 {
+            self.kept_ns = if self.ended_ns == 0 { now_ns.max(1) } else { self.ended_ns };
+        }
+    }
+
+    /// Whether the replies have waited for the disk until now.
+    #[inline]
+    pub fn waits_for_disk(&self) -> bool {
+        self.kept_ns != 0
+    }
+
+    /// The replies need not wait for the disk any longer.
+    pub fn end_wait_for_disk(&mut self, now_ns: u64) {
+        self.disk_ns += now_ns.saturating_sub(std::mem::take(&mut self.kept_ns));
+    }
+
+    /// Whether the time has to be told at which the socket stopped taking replies.
+    #[inline]
+    pub fn begins_to_stall(&self) -> bool {
+        self.stalled_ns == 0 && self.ended_ns != 0
+    }
+
+    /// The socket takes no more at this time.
+    pub fn stall(&mut self, now_ns: u64) {
+        self.stalled_ns = now_ns.max(1);
+    }
+
+    /// All replies are written. Returns whether [`Server::replies_written`] has to be told.
+    #[inline]
+    pub fn all_written(&mut self) -> bool {
+        self.ended_ns = 0;
+        self.stalled_ns | self.disk_ns != 0 || self.rare.is_some()
+    }
+}
+
+impl Server {
+    /// Notes what came of a client's replies: how long they waited for the disk and for the socket. To be called
+    /// when all are written, or when the connection ends.
+    #[cold]
+    pub fn replies_written(&self, client: &mut Client) {
+        let delays = &mut client.delays;
+        let mut late = Parts::default().with(Part::Disk, std::mem::take(&mut delays.disk_ns));
+        let stalled_ns = std::mem::take(&mut delays.stalled_ns);
+        if stalled_ns != 0 {
+            late.add(Part::Write, self.clock.monotonic_ns().saturating_sub(stalled_ns));
+        }
+        let ran_ns = std::mem::take(&mut delays.ran_ns);
+        let unwritten = delays.take_unwritten();
+        if late.total_ns() == 0 {
+            return;
+        }
+        unwritten.iter().for_each(|id| self.logs.slow_requests.extend(*id, &late));
+        let parts = late.with(Part::Run, ran_ns);
+        if unwritten.is_empty() && parts.total_ns() >= self.logs.slow_requests.threshold_ns() {
+            let command = client.shared.last_command.load(std::sync::atomic::Ordering::Relaxed);
+            let Some(entry) = self.commands.entries().get(command as usize) else { return };
+            self.logs.slow_requests.add(SlowRequest {
+                at_ms: self.clock.now_ms(),
+                parts,
+                arguments: vec![entry.full_name.clone().into_bytes()],
+                client: client.shared.id,
+                address: client.shared.address.clone(),
+                name: client.shared.names.lock().name.clone(),
+                ..SlowRequest::default()
+            });
+        }
+    }
+
+    /// Takes up a request of the client that was held: it is timed by itself.
+    #[cold]
+    pub(super) fn resume_held(&self, client: &mut Client, batch: &mut Batch<'_>) {
+        let Some(mut held) = client.delays.rare.as_mut().and_then(|rare| rare.held.take()) else { return };
+        let part = if held.is_paused { Part::Pause } else { Part::Lock };
+        held.parts.add(part, batch.clock_ns.saturating_sub(held.since_ns));
+        held.one_by_one = batch.thresholds.one_by_one;
+        batch.thresholds.one_by_one = true;
+        batch.held = Some(Box::new(held));
+    }
+
+    /// Keeps what is known of a request that the batch stopped before, as it has to wait.
+    #[cold]
+    pub(super) fn hold_request(&self, client: &mut Client, batch: &mut Batch<'_>, end: &BatchEnd) {
+        let mut held = match batch.held.take() {
+            Some(held) if end.executed == 0 => *held,
+            _ => Held { client: client.shared.id, ..Held::default() },
+        };
+        held.is_paused = end.stop == Some(Stop::Paused);
+        held.since_ns = batch.clock_ns;
+        if let Some(runs) = batch.blocked_by.take()
+            && held.blocked_by.is_empty()
+        {
+            held.blocked_by = self.runs_in_words(runs);
+        }
+        client.delays.rare.get_or_insert_default().held = Some(held);
+    }
+
+    /// Notes, as it has run, how long the command waited that was held before the batch. Returns its time beside
+    /// running.
+    #[cold]
+    pub(super) fn end_held(&self, done: &Done<'_>, batch: &mut Batch<'_>) -> Option<Box<Held>> {
+        let held = batch.held.take_if(|held| held.client == done.client.id)?;
+        batch.thresholds.one_by_one = held.one_by_one;
+        self.stats.lock_waits.note(done.entry.counted_as, held.parts.ns(Part::Lock));
+        Some(held)
+    }
+
+    /// Keeps a request that took long with the parts of its time: `took_ns` from when it was taken up until its
+    /// command had run, `waits` of it and `held` before it.
+    #[cold]
+    pub(super) fn keep_slow(
+        &self,
+        done: &Done<'_>,
+        took_ns: u64,
+        waits: Option<Box<Waits>>,
+        held: Option<Box<Held>>,
+        batch: &mut Batch<'_>,
+    ) {
+        let (waits, held) = (waits.unwrap_or_default(), held.unwrap_or_default());
+        let run_ns = took_ns.saturating_sub(waits.lock_ns + waits.evict_ns);
+        let mut parts = held.parts.with(Part::Lock, waits.lock_ns);
+        parts.add(Part::Evict, waits.evict_ns);
+        parts.add(Part::Run, run_ns);
+        if parts.total_ns() < self.logs.slow_requests.threshold_ns() {
+            return;
+        }
+        let of_held = held.parts.ns(Part::Lock) >= waits.lock_ns;
+        let id = self.logs.slow_requests.add(SlowRequest {
+            id: 0,
+            at_ms: self.clock.now_ms(),
+            parts,
+            arguments: cut(done.entry, done.arguments, self.kept_of_request()),
+            blocked_by: if of_held { held.blocked_by } else { waits.blocked_by },
+            client: done.client.id,
+            address: done.client.address.clone(),
+            name: done.client.names.lock().name.clone(),
+        });
+        batch.slow.push(id);
+    }
+
+    /// Reads the directives of slow requests anew.
+    pub(super) fn apply_slow_requests(&self) {
+        let threshold_us = u64::try_from(self.config.int(Directive::SlowRequestsSlowerThan));
+        let threshold_ns = threshold_us.map_or(u64::MAX, |us| us.saturating_mul(1000));
+        let max_len = self.config.int(Directive::SlowRequestsMaxLen).max(0) as usize;
+        self.logs.slow_requests.set(threshold_ns, max_len);
+    }
+}
+
+impl Delays {
+    /// Whether a request of the client is held.
+    #[inline]
+    pub(super) fn holds_request(&self) -> bool {
+        self.rare.is_some()
+    }
+
+    /// Remembers slow requests whose replies are not written yet.
+    #[cold]
+    pub(super) fn add_unwritten(&mut self, ids: &mut Vec<u64>) {
+        let unwritten = &mut self.rare.get_or_insert_default().unwritten;
+        unwritten.append(ids);
+        let excess = unwritten.len().saturating_sub(UNWRITTEN_MAX);
+        unwritten.drain(..excess);
+    }
+
+    fn take_unwritten(&mut self) -> Vec<u64> {
+        let Some(rare) = &mut self.rare else { return Vec::new() };
+        let unwritten = std::mem::take(&mut rare.unwritten);
+        if rare.held.is_none() {
+            self.rare = None;
+        }
+        unwritten
+    }
+}
+
+impl Batch<'_> {
+    /// Forgets the request that was held: it was refused, or waits for keys.
+    #[cold]
+    pub(super) fn forget_held(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.thresholds.one_by_one = held.one_by_one;
+        }
+    }
+
+    /// What keeps the next request from running.
+    #[inline]
+    pub(super) fn is_blocked_by(&mut self, runs: Option<Runs>) {
+        self.blocked_by = runs;
+    }
+}

@@ -1,0 +1,385 @@
+//! KVARTS SLOW: requests that took long, with the parts of their time and who was in their way.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use kvarts::shared::clock::Clock;
+
+use crate::aof_faults::server_with;
+use crate::harness::*;
+use crate::http;
+
+/// The parts of a request's time, in the order in which they are told.
+const PARTS: [&str; 6] = ["lock", "pause", "evict", "run", "disk", "write"];
+
+/// A server that keeps every request.
+fn server(pairs: &[(&str, &str)]) -> TestServer {
+    TestServer::with(&[&[("slow-requests-slower-than", "0")], pairs].concat())
+}
+
+/// The latest request with this text.
+fn slow(client: &mut Client, request: &str) -> Value {
+    let all = client.value("KVARTS SLOW GET -1").items();
+    let found = all.into_iter().find(|slow| slow.field("command").texts().join(" ") == request);
+    found.unwrap_or_else(|| panic!("{request} is not there"))
+}
+
+fn part(slow: &Value, name: &str) -> i64 {
+    slow.field("parts-us").field(name).int()
+}
+
+/// Lets so many milliseconds of the monotonic clock pass, which nobody moves.
+fn pass(server: &TestServer, ms: u64) {
+    let clock = &server.handle().server().clock;
+    let end_ns = clock.monotonic_ns() + ms * 1_000_000;
+    eventually("time passes", || clock.monotonic_ns() >= end_ns);
+}
+
+fn blocked_by(slow: &Value) -> String {
+    slow.field("blocked-by").text()
+}
+
+#[test]
+fn what_is_told_of_a_request() {
+    let server = server(&[]);
+    let mut client = server.client();
+    client.check("CLIENT SETNAME me", "+OK~");
+    client.check("KVARTS SLOW RESET", "+OK~");
+    client.check("SET k v", "+OK~");
+    let id = client.value("CLIENT ID").int();
+    let all = client.value("KVARTS SLOW GET").items();
+    let texts: Vec<String> = all.iter().map(|slow| slow.field("command").texts().join(" ")).collect();
+    assert_eq!(texts, ["CLIENT ID", "SET k v", "KVARTS SLOW RESET"]);
+    let fields = all[1].items();
+    let names: Vec<String> = fields.iter().step_by(2).map(Value::text).collect();
+    let expected = [
+        "id",
+        "time-ms",
+        "command",
+        "total-us",
+        "parts-us",
+        "blocked-by",
+        "client-id",
+        "client-address",
+        "client-name",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(all[1].field("id").int() + 1, all[0].field("id").int());
+    assert_eq!(all[1].field("time-ms").int(), START_MS as i64);
+    let parts: Vec<String> = all[1].field("parts-us").items().iter().step_by(2).map(Value::text).collect();
+    assert_eq!(parts, PARTS);
+    let sum: i64 = PARTS.iter().map(|name| part(&all[1], name)).sum();
+    assert!((sum..sum + 6).contains(&all[1].field("total-us").int()), "each is rounded by itself");
+    assert_eq!((all[1].field("client-id").int(), blocked_by(&all[1])), (id, String::new()));
+    assert_eq!(all[1].field("client-address").text(), client.address().to_string());
+    assert_eq!(all[1].field("client-name").text(), "me");
+    client.check("KVARTS SLOW LEN", ":4~");
+    assert_eq!(client.value("KVARTS SLOW").items().len(), 5);
+    assert_eq!(client.value("KVARTS SLOW GET 2").items().len(), 2);
+    assert_eq!(client.value("KVARTS SLOW GET 0").items().len(), 0);
+    for wrong in ["KVARTS SLOW X", "KVARTS SLOW LEN 1", "KVARTS SLOW RESET x", "KVARTS SLOW GET 1 2"] {
+        let expected = "-ERR syntax error, expected GET [count], LEN, RESET or LOCKS [command ...]~";
+        client.check(wrong, expected);
+    }
+    client.check("KVARTS SLOW GET -2", "-ERR count should be greater than or equal to -1~");
+    client.check("KVARTS SLOW GET x", "-ERR count should be greater than or equal to -1~");
+    let mut client = server.client3();
+    let reply = client.raw("KVARTS SLOW GET 1");
+    assert!(reply.starts_with("*1~%9~$2~id~:"), "{reply}");
+    assert!(reply.contains("~$8~parts-us~%6~$4~lock~:0~$5~pause~:0~$5~evict~:0~$3~run~:"), "{reply}");
+    client.check("KVARTS SLOW LOCKS get", "%0~");
+    client.check("MULTI", "+OK~");
+    client.check("KVARTS SLOW LEN", "+QUEUED~");
+    client.check("KVARTS SLOW RESET", "+QUEUED~");
+    client.check("KVARTS SLOW LEN", "+QUEUED~");
+    assert!(client.raw("EXEC").ends_with("~+OK~:0~"));
+    assert_eq!(slow(&mut client, "EXEC").field("command").texts(), ["EXEC"], "its queue is part of it");
+}
+
+#[test]
+fn what_is_kept_is_bounded_and_secrets_are_hidden() {
+    let server = server(&[("slow-requests-max-len", "3"), ("slowlog-entry-max-string-len", "10")]);
+    let mut client = server.client();
+    client.check("ACL SETUSER u >secret", "+OK~");
+    client.check(&format!("SET k {}", "x".repeat(20)), "+OK~");
+    let all = client.raw("KVARTS SLOW GET");
+    assert!(!all.contains("secret"), "{all}");
+    assert!(all.contains("~xxxxxxxxxx... (10 more bytes)~"), "{all}");
+    (0..10).for_each(|_| client.check("PING", "+PONG~"));
+    client.check("KVARTS SLOW LEN", ":3~");
+    client.check("CONFIG SET slow-requests-slower-than -1", "+OK~");
+    client.check("KVARTS SLOW RESET", "+OK~");
+    client.check("PING", "+PONG~");
+    client.check("KVARTS SLOW LEN", ":0~");
+    // The default keeps what took ten milliseconds.
+    client.check("CONFIG SET slow-requests-slower-than 10000 slow-requests-max-len 128", "+OK~");
+    (0..100).for_each(|_| client.check("PING", "+PONG~"));
+    let count = client.value("KVARTS SLOW LEN").int();
+    assert!(count < 50, "{count}");
+}
+
+/// A lock that somebody unknown holds: single requests, in a pipeline, in a transaction.
+#[test]
+fn a_wait_for_a_lock() {
+    let server = server(&[("io-threads", "3")]);
+    let mut client = server.client();
+    client.check("SET other v", "+OK~");
+    let keyspace = &server.handle().server().keyspace;
+    for (requests, slow_one, replies) in [
+        ("GET k\r\n", "GET k", vec!["$-1~"]),
+        ("SET k v\r\n", "SET k v", vec!["+OK~"]),
+        ("GET other\r\nGET k\r\nGET other\r\n", "GET k", vec!["$1~v~", "$1~v~", "$1~v~"]),
+        ("MULTI\r\nGET k\r\nEXEC\r\n", "EXEC", vec!["+OK~", "+QUEUED~", "*1~$1~v~"]),
+    ] {
+        let mut waiting = server.client();
+        client.check("KVARTS SLOW RESET", "+OK~");
+        let guard = keyspace.physical(0).write_slot(keyspace.hasher().key(b"k").slot());
+        waiting.send(requests.as_bytes());
+        let workers = &server.handle().server().health.workers;
+        eventually("it waits", || workers.lives().any(|life| life.waits));
+        // Long enough to look who has it, also on a machine that is busy with other tests.
+        pass(&server, 200);
+        drop(guard);
+        replies.iter().for_each(|reply| waiting.check_next(reply));
+        let all = client.value("KVARTS SLOW GET -1").items();
+        let waits = all.iter().filter(|slow| part(slow, "lock") >= 1000);
+        let waits: Vec<String> = waits.map(|slow| slow.field("command").texts().join(" ")).collect();
+        assert_eq!(waits, [slow_one], "of all in {requests:?}");
+        let found = slow(&mut client, slow_one);
+        assert_eq!(blocked_by(&found), "a thread in the background", "{requests:?}");
+        assert!(part(&found, "lock") >= 15_000, "{found:?}");
+        assert_eq!(found.field("client-id").int(), waiting.value("CLIENT ID").int());
+    }
+    let locks = client.value("KVARTS SLOW LOCKS get");
+    assert_eq!(locks.items()[0].text(), "get");
+    let of_get = locks.field("get");
+    assert_eq!(of_get.field("waits").int(), 2);
+    assert!(of_get.field("total-us").int() >= of_get.field("longest-us").int());
+    let steps: Vec<i64> = of_get.field("histogram-us").items().iter().map(Value::int).collect();
+    assert_eq!(steps.last(), Some(&2), "{steps:?}");
+    assert!(steps[steps.len() - 2] >= 16_384, "{steps:?}");
+    let all: Vec<String> =
+        client.value("KVARTS SLOW LOCKS").items().iter().step_by(2).map(Value::text).collect();
+    assert_eq!(all, ["get", "set", "exec"], "in the order of the table of commands");
+    client.check("CONFIG RESETSTAT", "+OK~");
+    client.check("KVARTS SLOW LOCKS", "*0~");
+}
+
+/// A script that runs for long keeps a request from running, which then waits without a thread.
+#[test]
+fn a_wait_for_a_slow_script() {
+    let pairs = [("io-threads", "3"), ("slow-requests-slower-than", "0"), ("busy-reply-threshold", "600000")];
+    let server = TestServer::with_clock(&pairs, Clock::system());
+    let (mut client, mut script, mut waiting) = (server.client(), server.client(), server.client());
+    let id = script.value("CLIENT ID").int();
+    script.send_command("EVAL \"while true do end\" 1 k");
+    let is_slow = || server.handle().server().scripting.slow.any();
+    eventually("it is slow", is_slow);
+    waiting.send(b"PING\r\nSET k v\r\nPING\r\n");
+    waiting.check_next("+PONG~");
+    pass(&server, 20);
+    client.check("SCRIPT KILL", "+OK~");
+    waiting.check_next("+OK~");
+    waiting.check_next("+PONG~");
+    let found = slow(&mut client, "SET k v");
+    assert!(part(&found, "lock") >= 10_000, "{found:?}");
+    assert_eq!(blocked_by(&found), format!("eval for client {id} at {}", script.address()));
+    assert_eq!(part(&slow(&mut client, "PING"), "lock"), 0, "only the request that waited is told so");
+    assert_eq!(client.value("KVARTS SLOW LOCKS set").field("set").field("waits").int(), 1);
+}
+
+/// A request that is refused in the end leaves what it waited to nobody.
+#[test]
+fn a_wait_that_ends_with_a_refusal() {
+    let pairs = [("io-threads", "3"), ("slow-requests-slower-than", "0"), ("busy-reply-threshold", "100")];
+    let server = TestServer::with_clock(&pairs, Clock::system());
+    let (mut client, mut script, mut waiting) = (server.client(), server.client(), server.client());
+    script.send_command("EVAL \"while true do end\" 1 k");
+    eventually("it is slow", || server.handle().server().scripting.slow.any());
+    waiting.send(b"SET k v\r\nPING\r\nECHO x\r\n");
+    assert!(show(&waiting.read_raw()).starts_with("-BUSY"));
+    waiting.check_next("+PONG~");
+    waiting.check_next("$1~x~");
+    client.check("SCRIPT KILL", "+OK~");
+    assert_eq!(part(&slow(&mut client, "PING"), "lock"), 0);
+    assert_eq!(part(&slow(&mut client, "ECHO x"), "lock"), 0);
+}
+
+#[test]
+fn a_wait_for_the_end_of_a_pause() {
+    let server = server(&[]);
+    let (mut client, mut waiting) = (server.client(), server.client());
+    client.check("CLIENT PAUSE 1000 WRITE", "+OK~");
+    waiting.send_command("SET k v");
+    eventually("it waits", || server.info("blocked_clients") == "1");
+    pass(&server, 5);
+    client.check("CLIENT UNPAUSE", "+OK~");
+    waiting.check_next("+OK~");
+    let found = slow(&mut client, "SET k v");
+    assert!(part(&found, "pause") >= 5000, "{found:?}");
+    assert_eq!((part(&found, "lock"), blocked_by(&found)), (0, String::new()));
+}
+
+#[test]
+fn the_time_of_evictions() {
+    let server = server(&[("maxmemory-policy", "allkeys-lru")]);
+    let mut client = server.client();
+    let value = "x".repeat(100_000);
+    (0..50).for_each(|number| client.check(&format!("SET k{number} {value}"), "+OK~"));
+    let used: u64 = server.info("used_memory").parse().expect("a number");
+    client.check(&format!("CONFIG SET maxmemory {}", used - 1_000_000), "+OK~");
+    for round in 0.. {
+        let before: u64 = server.info("evicted_keys").parse().expect("a number");
+        let set = encode(&["SET", &format!("new{round}"), &value]);
+        client.send(&[b"PING\r\n", &set[..], b"PING\r\n"].concat());
+        (0..3).for_each(|_| drop(client.read_raw()));
+        // Whichever request comes while memory is over the limit makes room, a PING too.
+        let all = client.value("KVARTS SLOW GET 8").items();
+        if all.iter().any(|slow| part(slow, "evict") > 0) {
+            let evicted: u64 = server.info("evicted_keys").parse().expect("a number");
+            assert!(evicted > before || before > 0);
+            assert!(all.iter().all(|slow| part(slow, "evict") <= slow.field("total-us").int()));
+            break;
+        }
+        assert!(round < 1000, "{before} keys were evicted, and no request was told of it");
+    }
+}
+
+/// With `appendfsync always` the reply waits for the disk; a request that only reads waits for what it shows.
+#[test]
+fn a_wait_for_the_disk() {
+    let (server, faults) = server_with(&[("appendfsync", "always"), ("slow-requests-slower-than", "0")]);
+    let (mut client, mut reader) = (server.client(), server.client());
+    client.check("SET k v", "+OK~");
+    client.check("KVARTS SLOW RESET", "+OK~");
+    faults.holds_syncs.store(true, SeqCst);
+    client.send_command("SET k w");
+    let has = |key: &str| {
+        server
+            .handle()
+            .server()
+            .logs
+            .slow_requests
+            .latest(9)
+            .iter()
+            .any(|slow| slow.arguments.last().is_some_and(|word| word == key.as_bytes()))
+    };
+    eventually("it has run", || has("w"));
+    reader.send_command("GET k");
+    eventually("it has run", || has("k"));
+    pass(&server, 20);
+    faults.holds_syncs.store(false, SeqCst);
+    client.check_next("+OK~");
+    reader.check_next("$1~w~");
+    for (request, least_us) in [("SET k w", 20_000), ("GET k", 20_000)] {
+        let found = slow(&mut client, request);
+        assert!(part(&found, "disk") >= least_us, "{found:?}");
+        assert_eq!((part(&found, "write"), part(&found, "lock")), (0, 0));
+    }
+    // Without a slow command there is an entry for the wait alone.
+    client.check("CONFIG SET slow-requests-slower-than 10000", "+OK~");
+    client.check("KVARTS SLOW RESET", "+OK~");
+    faults.holds_syncs.store(true, SeqCst);
+    client.send_command("SET k x");
+    eventually("it has run", || server.handle().server().durability.waiting_clients() == 1);
+    pass(&server, 20);
+    faults.holds_syncs.store(false, SeqCst);
+    client.check_next("+OK~");
+    let found = slow(&mut client, "set");
+    assert!(part(&found, "disk") >= 10_000, "{found:?}");
+}
+
+/// A client that does not read its reply, and reads it later, or is cut.
+#[test]
+fn a_wait_for_the_client() {
+    for is_cut in [false, true] {
+        let server = server(&[("slow-requests-slower-than", "0")]);
+        let (mut client, mut lazy) = (server.client(), server.client());
+        let value = "x".repeat(30 << 20);
+        client.call(&["SET", "k", &value]);
+        client.check("KVARTS SLOW RESET", "+OK~");
+        let id = lazy.value("CLIENT ID").int();
+        lazy.send_command("GET k");
+        eventually("it waits to be read", || {
+            let line = client.value(&format!("CLIENT LIST ID {id}")).text();
+            let omem = line.split("obl=").nth(1).and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+            omem.is_some_and(|omem| omem.parse::<u64>().is_ok_and(|omem| omem > 1_000_000))
+        });
+        pass(&server, 20);
+        if is_cut {
+            client.check(&format!("CLIENT KILL ID {id}"), ":1~");
+        } else {
+            lazy.read();
+        }
+        eventually("it is told", || part(&slow(&mut client, "GET k"), "write") >= 20_000);
+        assert_eq!(part(&slow(&mut client, "GET k"), "disk"), 0);
+        // What follows has nothing of it.
+        client.check("PING", "+PONG~");
+        assert_eq!(part(&slow(&mut client, "PING"), "write"), 0);
+        if !is_cut {
+            lazy.check("PING", "+PONG~");
+            assert_eq!(part(&slow(&mut client, "PING"), "write"), 0);
+        }
+    }
+}
+
+/// A client that waits for a key is not slow for that; served, its command's own time counts.
+#[test]
+fn waiting_for_keys_is_not_slow() {
+    let server = server(&[]);
+    let (mut client, mut waiting) = (server.client(), server.client());
+    waiting.send_command("BLPOP list 0");
+    eventually("it waits", || server.info("blocked_clients") == "1");
+    pass(&server, 20);
+    client.check("RPUSH list a", ":1~");
+    waiting.check_next("*2~$4~list~$1~a~");
+    let found = slow(&mut client, "BLPOP list 0");
+    assert!(found.field("total-us").int() < 20_000, "{found:?}");
+    assert_eq!(found.field("client-address").text(), waiting.address().to_string());
+}
+
+/// It answers while data are loaded and while the keyspace is taken.
+#[test]
+fn it_answers_at_all_times() {
+    let server = server(&[("io-threads", "2")]);
+    let mut client = server.client();
+    let inner = server.handle().server();
+    inner.loading.begin(START_MS);
+    assert!(client.raw("KVARTS SLOW LEN").starts_with(':'));
+    inner.loading.end();
+    let alone = inner.keyspace.gate.exclusive(|| {});
+    assert!(client.raw("KVARTS SLOW").starts_with('*'));
+    let mut waiting = server.client();
+    waiting.send_command("GET k");
+    eventually("it waits", || inner.health.workers.lives().any(|life| life.waits));
+    pass(&server, 5);
+    drop(alone);
+    waiting.check_next("$-1~");
+    assert!(part(&slow(&mut client, "GET k"), "lock") >= 1000, "the gate is a lock too");
+}
+
+#[test]
+fn slow_requests_are_figures_too() {
+    let (server, port) = http::with_port(&[("slow-requests-slower-than", "0"), ("io-threads", "2")]);
+    let mut waiting = server.client();
+    waiting.check("SET other v", "+OK~");
+    let inner = server.handle().server();
+    let guard = inner.keyspace.physical(0).write_slot(inner.keyspace.hasher().key(b"k").slot());
+    waiting.send_command("GET k");
+    eventually("it waits", || inner.health.workers.lives().any(|life| life.waits));
+    pass(&server, 5);
+    drop(guard);
+    waiting.check_next("$-1~");
+    let page = http::get(port, "/metrics").1;
+    let value = |name: &str| http::value(&page, name).unwrap_or_else(|| panic!("{name} in\n{page}"));
+    assert!(value("kvarts_slow_requests_total") >= 2.0);
+    assert!(value("kvarts_slow_requests_seconds_total{part=\"lock\"}") >= 0.001);
+    assert_eq!(value("kvarts_slow_requests_seconds_total{part=\"disk\"}"), 0.0);
+    assert_eq!(value("kvarts_lock_wait_seconds_bucket{cmd=\"get\",le=\"0.000001\"}"), 0.0);
+    assert_eq!(value("kvarts_lock_wait_seconds_bucket{cmd=\"get\",le=\"+Inf\"}"), 1.0);
+    assert_eq!(value("kvarts_lock_wait_seconds_count{cmd=\"get\"}"), 1.0);
+    let (sum, longest) = (
+        value("kvarts_lock_wait_seconds_sum{cmd=\"get\"}"),
+        value("kvarts_lock_wait_longest_seconds{cmd=\"get\"}"),
+    );
+    assert!(sum >= 0.001 && (sum - longest).abs() < 1e-12, "{sum} {longest}");
+}
