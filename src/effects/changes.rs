@@ -189,6 +189,19 @@ impl<'s> ChangeBuffer<'s> {
         }
     }
 
+    /// Reports that clients which wait for a key may find something, without an event: serves them.
+    pub fn stirred(&self, database: usize, key: &HashedKey<'_>) {
+        if self.listens() {
+            self.tell(database, key, None, None);
+        }
+    }
+
+    /// Has the clients that wait for these keys served, as the time of one of them has come.
+    pub fn are_due(&self, keys: &[KeyId]) {
+        let mut pending = self.pending();
+        keys.iter().for_each(|key| pending.ready.push(key.clone()));
+    }
+
     /// Reports a change that a command made, with the event to publish for it.
     #[inline]
     pub fn made(

@@ -239,6 +239,12 @@ impl<'a> Context<'a> {
         self.changes.noted(self.keys.database, key, class, event);
     }
 
+    /// Has the requests of clients that wait for a key run again, although its value did not change: what they
+    /// wait for may be there.
+    pub fn serve_waiting_for(&self, key: &HashedKey<'_>) {
+        self.changes.stirred(self.keys.database, key);
+    }
+
     /// Stores a record under a key of the selected database and frees the one whose place it takes, which is
     /// told with the events `overwritten` and `type_changed`.
     pub fn put(&mut self, key: &HashedKey<'_>, record: RecordBox) {

@@ -261,8 +261,9 @@ impl Server {
         Waits::note(&mut batch.waits, watch.take_waits());
         match (context.wait.take(), context.after.take()) {
             (Some(wait), _) => {
-                if served.is_none() {
-                    context.enter_wait(wait, arguments);
+                match served {
+                    Some(served) => served.goes_on(&wait),
+                    None => context.enter_wait(wait, arguments),
                 }
                 Outcome::Waits
             }
@@ -285,15 +286,28 @@ impl Server {
         let turns = self.keyspace.gate.turns();
         // Its own turn is over before the next request is looked at.
         let is_late = std::mem::replace(&mut judged.turns, turns + u64::from(is_alone)) != turns;
-        if !is_late || request.served.is_some() {
+        if !is_late {
             return None;
         }
         judged.plain = false;
+        if request.served.is_some() {
+            return self.judge_served(client, request, now_ms);
+        }
         match self.judge(client, request.entry, request.arguments, request.keys, now_ms) {
             Verdict::Pass => None,
             Verdict::Wait => Some(Outcome::Paused),
             Verdict::Refuse(error) => Some(Outcome::Refused(error)),
         }
+    }
+
+    /// Judges the request of a waiting client: only by whether this server may still write.
+    #[cold]
+    fn judge_served(&self, client: &Client, request: &Request<'_>, now_ms: u64) -> Option<Outcome> {
+        let &Request { entry, arguments, .. } = request;
+        if entry.spec.flags.has(Flags::WRITE) && self.following.refuses_writes() {
+            return Some(Outcome::Refused(CommandError::ReadOnlyReplica));
+        }
+        self.is_paused(client, entry, arguments, now_ms).then_some(Outcome::Paused)
     }
 
     /// Makes the lock plan of a request: the slots of its keys, and those that its entry asks for beside

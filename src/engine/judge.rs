@@ -219,7 +219,8 @@ impl Server {
         }
     }
 
-    fn is_paused(&self, client: &Client, entry: &Entry, arguments: &[&[u8]], now_ms: u64) -> bool {
+    /// Whether a pause that is in force holds a request up.
+    pub(super) fn is_paused(&self, client: &Client, entry: &Entry, arguments: &[&[u8]], now_ms: u64) -> bool {
         let mut flags = self.flags_of(entry, arguments);
         if flags.has(Flags::RUNS_QUEUE)
             && let Some(transaction) = &client.transaction

@@ -8,6 +8,7 @@ use super::Server;
 use super::batch::Batch;
 use super::client::Client;
 use super::execute::Outcome;
+use super::judge::Verdict;
 use super::observe::Done;
 use super::replies::first_error;
 use super::request::Request;
@@ -33,6 +34,11 @@ pub(super) struct ForWaiter<'w> {
 }
 
 impl ForWaiter<'_> {
+    /// Notes when the request, which found nothing, is to run again.
+    pub(super) fn goes_on(&self, wait: &WaitFor) {
+        self.waiter.set_retry(wait.retry_at_ms);
+    }
+
     /// Returns whether the key holds the type that the client waits for, or the client wants to hear of its
     /// loss (XREADGROUP). The key's slot is locked.
     pub(super) fn may_run(&self, keys: &Access<'_, '_>) -> bool {
@@ -154,8 +160,21 @@ impl Server {
         });
         let mut client = Client::new(std::sync::Arc::clone(&waiter.client));
         (client.database, client.version, client.authenticated) = (key.0, waiter.version, true);
-        if let Err(error) = self.permit(&mut client, entry, &arguments, Place::TopLevel) {
-            // Its user has lost the right to it since.
+        // A request that runs by its time follows no write of another client, which would have been judged.
+        let verdict = if waiter.retry_at_ms() <= batch.now_ms {
+            self.judge(&mut client, entry, &arguments, &keys, batch.now_ms)
+        } else {
+            match self.permit(&mut client, entry, &arguments, Place::TopLevel) {
+                Ok(()) => Verdict::Pass,
+                Err(error) => Verdict::Refuse(error),
+            }
+        };
+        if let Verdict::Wait = verdict {
+            waiter.not_served();
+            return Served::NothingThere;
+        }
+        if let Verdict::Refuse(error) = verdict {
+            // Its user may have lost the right to it since.
             let mut out = Vec::new();
             Reply::new(&mut out, waiter.version).error(&error.to_string());
             self.stats.error(crate::worker::current(), &error.code());
@@ -167,6 +186,8 @@ impl Server {
         client.tracker = waiter.client.tracker.lock().clone();
         let actor = batch.changes.set_actor(waiter.client.id);
         self.begin_streak(entry.id, batch);
+        // Until the request has found when it may run again.
+        waiter.set_retry(None);
         let (mut plan, mut out) = (LockPlan::new(), Vec::new());
         let served = Some(ForWaiter { waiter, key });
         let request = Request { entry, arguments: &arguments, keys: &keys, served };
@@ -178,7 +199,19 @@ impl Server {
                 waiter.not_served();
                 return Served::NothingThere;
             }
-            Outcome::Busy(_) | Outcome::Paused | Outcome::Refused(_) => {
+            Outcome::Paused => {
+                // Once the pause is over.
+                waiter.set_retry(Some(batch.now_ms));
+                waiter.not_served();
+                return Served::NothingThere;
+            }
+            Outcome::Refused(CommandError::ReadOnlyReplica) => {
+                // This server has become a replica, and its clients' waits were ended but for this one.
+                waiter.not_served();
+                self.end_wait(waiter, EndOfWait::RoleChanged);
+                return Served::Yes;
+            }
+            Outcome::Busy(_) | Outcome::Refused(_) => {
                 waiter.not_served();
                 return Served::Held;
             }
@@ -197,6 +230,15 @@ impl Server {
         self.effects.waiting.remove(waiter);
         waiter.served(out, batch.changes.position());
         Served::Yes
+    }
+
+    /// Runs the request of a waiting client again, as the time for that has come, and those of all others that wait
+    /// for its keys, in their order. While something slow holds what it needs they are run at its end.
+    pub fn retry_wait(&self, waiter: &Waiter) {
+        let mut batch = self.new_batch();
+        batch.changes.are_due(&waiter.keys);
+        self.follow_up(&mut batch);
+        self.account_batch(&mut batch);
     }
 
     /// Ends a client's wait without a result. Returns false where the request was served before.

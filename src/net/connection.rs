@@ -21,6 +21,7 @@ use crate::engine::serve_waiting::EndOfWait;
 use crate::resp::decode::{Decoder, Limits};
 use crate::resp::encode::Reply;
 use crate::shared::stats::Counter;
+use crate::shared::waiter::{NEVER, Waiter};
 use crate::worker;
 
 /// Replies are written once they have reached this, even if more requests are waiting.
@@ -53,6 +54,12 @@ const LEFT_CHECK: Duration = Duration::from_secs(1);
 
 /// How long a connection that is to close waits for the disk with its last replies.
 const KEPT_MAX: Duration = Duration::from_secs(5);
+
+/// A waiting client's task looks at its times at least so often, in milliseconds.
+const FAR_MS: u64 = 3_600_000;
+
+/// How long a waiting client's request that is due, but held up, rests before it is tried again, in milliseconds.
+const HELD_RETRY_MS: u64 = 100;
 
 /// Pause between two tries of a request that a script is in the way of.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
@@ -377,17 +384,7 @@ impl Connection {
                 }
                 break Ok(());
             }
-            let left = waiter.wait.until_ms.map(|until_ms| {
-                // A clock that is moved by hand wakes waiting clients; with the machine's a timer has to.
-                Duration::from_millis(until_ms.saturating_sub(self.session.server.clock.now_ms()))
-            });
-            if left.is_some_and(|left| left.is_zero()) {
-                // If its request is being run at this moment, the client is woken when that is decided.
-                if self.session.server.end_wait(&waiter, EndOfWait::Timeout) {
-                    continue;
-                }
-            }
-            let wake = left.filter(|left| !left.is_zero()).unwrap_or(Duration::from_secs(3600));
+            let Some(wake) = self.look_at_times(&waiter) else { continue };
             match self.wait_held(wake).await {
                 Ok(None | Some(Woken::Read)) => {}
                 Ok(Some(Woken::Eof)) => break Err(End::Closed),
@@ -416,6 +413,38 @@ impl Connection {
         self.session.client.waiter = None;
         *self.session.client.shared.waiter.lock() = None;
         end
+    }
+
+    /// Runs a waiting client's request again where the time for that has come, and ends the wait where its time
+    /// is over. Returns how long nothing else comes by time, `None` where the wait has ended.
+    fn look_at_times(&self, waiter: &Waiter) -> Option<Duration> {
+        let server = &self.session.server;
+        let now_ms = server.clock.now_ms();
+        let mut look_at_ms = now_ms.saturating_add(FAR_MS);
+        if waiter.retry_at_ms() <= now_ms {
+            // What its request does is a write.
+            if server.pause.in_force(now_ms).is_none() {
+                server.retry_wait(waiter);
+            }
+            if waiter.is_over() {
+                return None;
+            }
+            if waiter.retry_at_ms() <= now_ms {
+                // It is held up: by a pause, or by something slow, whose end runs it.
+                look_at_ms = now_ms + HELD_RETRY_MS;
+            }
+        }
+        // If its request is being run at this moment, the client is woken when that is decided.
+        let until_ms = waiter.wait.until_ms.unwrap_or(NEVER);
+        if until_ms <= now_ms && server.end_wait(waiter, EndOfWait::Timeout) {
+            return None;
+        }
+        // A clock that is moved by hand wakes waiting clients; with the machine's a timer has to.
+        if !server.clock.is_manual() {
+            let coming = [until_ms, waiter.retry_at_ms()].into_iter().filter(|at_ms| *at_ms > now_ms);
+            look_at_ms = coming.fold(look_at_ms, u64::min);
+        }
+        Some(Duration::from_millis(look_at_ms - now_ms))
     }
 
     /// Waits until nothing is paused, or the client is told to look. Bytes that come meanwhile wait in the

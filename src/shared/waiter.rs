@@ -2,7 +2,7 @@
 //! wait ends. The queues are in `effects::wait_queues`.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -66,6 +66,9 @@ pub struct AckWait {
     pub of_disks: bool,
 }
 
+/// In place of a time, for never.
+pub const NEVER: u64 = u64::MAX;
+
 /// What a command waits for that found nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitFor {
@@ -77,6 +80,9 @@ pub struct WaitFor {
     pub wants_loss: bool,
     /// Deadline, in milliseconds of Unix time; `None` for ever.
     pub until_ms: Option<u64>,
+    /// When the request may find something although no key has changed, in milliseconds of Unix time: an entry is
+    /// then pending for as long as XREADGROUP's CLAIM asks. `None` where no time brings anything.
+    pub retry_at_ms: Option<u64>,
     /// What WAIT and WAITAOF wait for; `None` for other waits.
     pub acks: Option<AckWait>,
     /// Reply where waiting is not allowed.
@@ -105,6 +111,9 @@ pub struct Waiter {
     pub version: Version,
     /// How long its request ran before it waited, in nanoseconds.
     pub ran_ns: AtomicU64,
+    /// [`WaitFor::retry_at_ms`] as the last run of the request found it, [`NEVER`] for `None`. Written by the
+    /// thread that runs the request.
+    retry_at_ms: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -141,6 +150,7 @@ impl Waiter {
         keys: Vec<KeyId>,
         wait: WaitFor,
     ) -> Self {
+        let retry_at_ms = AtomicU64::new(wait.retry_at_ms.unwrap_or(NEVER));
         Self {
             number,
             client: Arc::clone(client),
@@ -150,8 +160,21 @@ impl Waiter {
             wait,
             version,
             ran_ns: AtomicU64::new(0),
+            retry_at_ms,
             state: Mutex::new(State::Waiting),
         }
+    }
+
+    /// When its request is to run again although no key has changed, in milliseconds of Unix time; [`NEVER`]
+    /// where only a change can bring what it waits for.
+    pub fn retry_at_ms(&self) -> u64 {
+        self.retry_at_ms.load(Ordering::Acquire)
+    }
+
+    /// Sets when its request is to run again. Called by the thread that serves it, before
+    /// [`not_served`](Self::not_served) wakes the client's task, which keeps the timer.
+    pub fn set_retry(&self, at_ms: Option<u64>) {
+        self.retry_at_ms.store(at_ms.unwrap_or(NEVER), Ordering::Release);
     }
 
     /// Ends the wait, with a reply or because the client is gone (`None`), unless it is over or its request
@@ -181,6 +204,11 @@ impl Waiter {
     /// Returns whether its request runs or has run: its reply then comes before all messages.
     pub fn is_being_served(&self) -> bool {
         matches!(*self.state.lock(), State::Serving | State::Done(..))
+    }
+
+    /// Whether its reply is there.
+    pub fn is_over(&self) -> bool {
+        matches!(*self.state.lock(), State::Done(..))
     }
 
     /// Goes on waiting, as the request found nothing again.

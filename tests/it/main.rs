@@ -23,6 +23,7 @@ mod bitmap;
 mod blessed;
 mod bulk_hashes;
 mod chains;
+mod claim_waits;
 mod client;
 mod cluster;
 mod compose;

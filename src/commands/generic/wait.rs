@@ -93,6 +93,7 @@ fn wait(cx: &mut Context<'_>, until_ms: Option<u64>, acks: AckWait) {
         type_name: "none",
         wants_loss: false,
         until_ms,
+        retry_at_ms: None,
         acks: Some(acks),
         nothing,
         request: None,

@@ -88,6 +88,7 @@ pub(super) fn wait(
         type_name: "list",
         wants_loss: false,
         until_ms,
+        retry_at_ms: None,
         acks: None,
         nothing,
         request: None,

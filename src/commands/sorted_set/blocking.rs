@@ -70,6 +70,7 @@ pub(super) fn wait(cx: &mut Context<'_>, keys: std::ops::Range<usize>, until_ms:
         type_name: "zset",
         wants_loss: false,
         until_ms,
+        retry_at_ms: None,
         acks: None,
         nothing: EmptyReply::NullArray,
         request: None,

@@ -198,6 +198,10 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         member.enter_progress(cx);
     }
     tell_new_consumer(cx, &key, is_new);
+    if count > 0 && (claim.force || claim.delivered_at_ms.is_some()) {
+        // Clients that wait to claim may do so sooner, or something at all.
+        cx.serve_waiting_for(&key);
+    }
     cx.dirty += dirty + count as u64;
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::keyspace::change::EventClass;
 use crate::primitives::number::parse_i64;
 use crate::primitives::thin::Owned;
 use crate::types::stream::Stream;
+use crate::types::stream::group::DELIVERIES_MAX;
 
 /// Entry of the command in this file.
 pub const COMMANDS: &[Command] = &[Command {
@@ -43,9 +44,6 @@ enum Mode {
     Fatal,
 }
 
-/// The highest count of deliveries.
-const FATAL: u64 = i64::MAX as u64;
-
 impl Mode {
     fn parse(word: &[u8]) -> Result<Self, CommandError> {
         match word {
@@ -59,7 +57,7 @@ impl Mode {
     /// The count of an entry that was delivered so often; of one that was not pending without it.
     fn deliveries(self, before: Option<u64>) -> u64 {
         match (self, before) {
-            (Self::Fatal, _) => FATAL,
+            (Self::Fatal, _) => DELIVERIES_MAX,
             (_, None) => 0,
             (Self::Silent, Some(before)) => before.saturating_sub(1),
             (Self::Fail, Some(before)) => before,

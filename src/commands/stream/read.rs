@@ -222,7 +222,7 @@ fn xread(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     for (at, text) in request.keys.clone().zip(&texts) {
         resolved[request.id_of(at)] = text;
     }
-    wait_or_null(cx, &request, Some(OwnedRequest::new(&resolved)));
+    wait_or_null(cx, &request, None, Some(OwnedRequest::new(&resolved)));
     Ok(())
 }
 
@@ -233,7 +233,12 @@ fn before_last(stream: Option<&Stream>) -> StreamId {
 }
 
 /// Nothing was found: makes the client wait if it asked for that, else replies null.
-fn wait_or_null(cx: &mut Context<'_>, request: &Request<'_>, resolved: Option<OwnedRequest>) {
+fn wait_or_null(
+    cx: &mut Context<'_>,
+    request: &Request<'_>,
+    retry_at_ms: Option<u64>,
+    resolved: Option<OwnedRequest>,
+) {
     match request.wait_until_ms {
         None => cx.reply.null_array(),
         Some(until_ms) => cx.wait_for(WaitFor {
@@ -241,6 +246,7 @@ fn wait_or_null(cx: &mut Context<'_>, request: &Request<'_>, resolved: Option<Ow
             type_name: "stream",
             wants_loss: request.member.is_some(),
             until_ms,
+            retry_at_ms,
             acks: None,
             nothing: EmptyReply::NullArray,
             request: resolved,
@@ -363,7 +369,10 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         tell_new_consumer(cx, &key, is_new);
     }
     if !streams.finish(&mut cx.reply) {
-        wait_or_null(cx, &request, None);
+        let claims = request.claim_idle_ms.filter(|_| request.wait_until_ms.is_some());
+        let due_ms =
+            claims.and_then(|idle_ms| next_claim_ms(cx, arguments, &request, group, idle_ms, now_ms));
+        wait_or_null(cx, &request, due_ms, None);
     }
     Ok(())
 }
@@ -502,6 +511,26 @@ fn claim_idle(
         group.consumer_mut(consumer).active_at_ms = now_ms;
     }
     claimed
+}
+
+/// When the next entry that is pending in one of the streams has been so for long enough to be claimed, in
+/// milliseconds of Unix time. Entries that were deleted from their stream are never claimed.
+fn next_claim_ms(
+    cx: &Context<'_>,
+    arguments: &[&[u8]],
+    request: &Request<'_>,
+    group: &[u8],
+    idle_ms: i64,
+    now_ms: i64,
+) -> Option<u64> {
+    let of_key = |at: usize| {
+        let record = cx.keys.peek(&cx.key(arguments, at))?;
+        let stream = collection::of_record::<Owned<Stream>>(record).ok()?;
+        let mut later = stream.group(group)?.delivered_after(now_ms.saturating_sub(idle_ms));
+        let (_, pending) = later.find(|(id, _)| stream.contains(*id))?;
+        u64::try_from(pending.delivered_at_ms.saturating_add(idle_ms)).ok()
+    };
+    request.keys.clone().filter_map(of_key).min()
 }
 
 /// An entry as CLAIM returns it: with how long it was pending and how often it was delivered before.

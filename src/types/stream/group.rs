@@ -17,9 +17,12 @@ pub struct Pending {
     pub consumer: ConsumerIndex,
     /// Time of the last delivery, in milliseconds of Unix time.
     pub delivered_at_ms: i64,
-    /// Number of deliveries.
+    /// Number of deliveries, at most [`DELIVERIES_MAX`].
     pub deliveries: u64,
 }
+
+/// The highest count of deliveries: clients read it as a signed number. More deliveries leave it there.
+pub const DELIVERIES_MAX: u64 = i64::MAX as u64;
 
 /// In place of a time, for never.
 const NEVER: i64 = -1;
@@ -193,6 +196,14 @@ impl Group {
         times.filter_map(|(_, id)| Some((*id, self.pending.get(id)?)))
     }
 
+    /// The pending entries whose last delivery was later than that, the earliest first; none before
+    /// [`index_by_time`](Self::index_by_time).
+    pub fn delivered_after(&self, latest_ms: i64) -> impl Iterator<Item = (StreamId, &Pending)> {
+        let behind = (Bound::Excluded((latest_ms, StreamId::MAX)), Bound::Unbounded);
+        let times = self.by_time.iter().flat_map(move |times| times.range(behind));
+        times.filter_map(|(_, id)| Some((*id, self.pending.get(id)?)))
+    }
+
     fn forget_time(&mut self, id: StreamId, pending: Option<Pending>) {
         if let (Some(times), Some(pending)) = (&mut self.by_time, pending) {
             times.remove(&(pending.delivered_at_ms, id));
@@ -219,7 +230,8 @@ impl Group {
     }
 
     /// Makes an entry pending with a consumer, taking it from another if need be.
-    pub fn assign(&mut self, id: StreamId, pending: Pending) {
+    pub fn assign(&mut self, id: StreamId, mut pending: Pending) {
+        pending.deliveries = pending.deliveries.min(DELIVERIES_MAX);
         let old = self.pending.insert(id, pending);
         self.forget_time(id, old);
         if let Some(times) = &mut self.by_time {
