@@ -38,6 +38,49 @@ fn hashes_are_made_of_values_alone() {
     );
 }
 
+/// Whatever a key holds, and its expiry, gives way to the hash.
+#[test]
+fn a_hash_in_bulk_takes_the_place_of_any_value() {
+    let server = TestServer::with(&[
+        ("appendonly", "yes"),
+        ("notify-keyspace-events", "KAoc"),
+        ("enable-debug-command", "yes"),
+    ]);
+    let (mut listener, mut client) = (server.client(), server.client());
+    client.check("HIMPORT PREPARE u a b", "+OK~");
+    let before =
+        ["SET k v EX 100", "RPUSH k 1 2", "SADDEX k EX 100 MEMBERS 1 m", "ZADD k 1 m", "XADD k 1-1 f v"];
+    for make in before {
+        client.value("DEL k");
+        client.value(make);
+        client.check("HIMPORT SET k u 1 2", "+OK~");
+        client.check("HGETALL k", "*4~$1~a~$1~1~$1~b~$1~2~");
+        client.check("TTL k", ":-1~");
+    }
+    // A key that has ended is no key, and those that wait for it or watch it hear.
+    listener.check("PSUBSCRIBE __keyspace*", "*3~$10~psubscribe~$11~__keyspace*~:1~");
+    let mut told = || listener.read().texts()[3].clone();
+    client.check("SET k v", "+OK~");
+    assert_eq!([told(), told()], ["overwritten", "type_changed"]);
+    assert_eq!(told(), "set");
+    client.check("HIMPORT SET k u 3 4", "+OK~");
+    assert_eq!([told(), told(), told()], ["overwritten", "type_changed", "hset"]);
+    let mut watching = server.client();
+    client.check("SET k v PX 10", "+OK~");
+    watching.check("WATCH k", "+OK~");
+    client.check("HIMPORT SET k u 5 6", "+OK~");
+    watching.check("MULTI", "+OK~");
+    watching.check("EXEC", "*-1~");
+    let before = client.value("DEBUG DIGEST");
+    let pairs = [("appendonly", "yes"), ("enable-debug-command", "yes")];
+    drop((listener, client, watching));
+    let server =
+        TestServer::try_with(&pairs, kvarts::shared::clock::Clock::manual(START_MS), server.stop_and_keep())
+            .expect("it starts");
+    eventually("the file is loaded", || server.info("loading") == "0");
+    assert_eq!(server.client().value("DEBUG DIGEST"), before);
+}
+
 #[test]
 fn wrong_requests_for_hashes_in_bulk_are_refused() {
     table(
@@ -59,8 +102,8 @@ fn wrong_requests_for_hashes_in_bulk_are_refused() {
         EXISTS k => :0~
         HIMPORT SET k u 1 2 => +OK~
         SET k v => +OK~
-        HIMPORT SET k none 1 => -WRONGTYPE Operation against a key holding the wrong kind of value~
-        HIMPORT SET k u 1 2 => -WRONGTYPE Operation against a key holding the wrong kind of value~
+        HIMPORT SET k none 1 => -ERR no such fieldset~
+        HIMPORT SET k u 1 => -ERR value count does not match fieldset field count~
         GET k => $1~v~
         "#,
     );

@@ -52,7 +52,7 @@ const HIMPORT: &[Command] = &[
         keys: &[KeySpec::one(2, KeySpec::OW | KeySpec::UPDATE)],
         categories: HASH,
         group: Group::Hash,
-        summary: "Makes a hash of named fields and these values, in place of the hash that was there.",
+        summary: "Makes a hash of named fields and these values, in place of whatever the key held.",
         syntax: "key fieldset-name value [value ...]",
         since: "8.10.0",
         complexity: "O(N) where N is the number of fields",
@@ -111,7 +111,6 @@ fn discard_all(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (key, values) = (cx.key(arguments, 2), &arguments[4..]);
-    let existed = collection::change_hash(&mut cx.keys, &key, |_| ())?.is_some();
     let Some(fields) = cx.client.field_sets.as_ref().and_then(|sets| sets.get(arguments[3])) else {
         return Err(CommandError::text("ERR no such fieldset"));
     };
@@ -124,6 +123,8 @@ fn set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     for (field, value) in zip(&*fields, values) {
         hash.set(field, value, now_ms, &limits);
     }
+    cx.keys.remove_if_ended(&key);
+    let existed = cx.keys.peek(&key).is_some();
     collection::put(cx, &key, hash);
     collection::changed_fields(cx, &key, "hset", fields.iter().map(|field| &**field));
     enter(cx, &key, existed, &fields, values);
