@@ -315,7 +315,11 @@ impl Saver {
         if save {
             self.save().map_err(|error| error.to_string())?;
         }
-        let purpose = if empty { Purpose::Data } else { Purpose::Addition };
+        let purpose = match (empty, save) {
+            (true, true) => Purpose::Again,
+            (true, false) => Purpose::Data,
+            (false, _) => Purpose::Addition,
+        };
         let place = file_of(server);
         // Before the data go.
         rdb::load::check_header(server, &*self.files, &place).map_err(|error| error.to_string())?;

@@ -567,14 +567,11 @@ fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 /// Encodes every value and replaces it by what decoding gives.
 fn read_again(cx: &mut Context<'_>) -> CommandResult {
     let limits = crate::commands::generic::dump::limits(cx);
-    let now_ms = cx.keys.now_ms;
     let mut wrong = None;
     for number in 0..cx.keys.keyspace.database_count() {
         cx.keys.with_database(number, |database| {
+            // What has ended stays, as nobody has heard that it is gone.
             let read_again = |record: &Record| {
-                if is_expired(record, now_ms) {
-                    return None;
-                }
                 match rdb::restore(&rdb::dump(record), &limits) {
                     Ok(mut restored) => {
                         // Payloads have no place for when members end.

@@ -80,6 +80,9 @@ pub enum Purpose {
     Data,
     /// Changes follow that were made to all of its keys: none is left out.
     Base,
+    /// It is all the data, as they were just before: nothing that has ended is left out, as whoever follows the
+    /// journal has not heard that it is gone.
+    Again,
     /// It is added to the data that are there: its keys and libraries replace those of the same name.
     Addition,
 }
@@ -466,6 +469,8 @@ struct Inserter<'s> {
     past_ms: u64,
     /// Whether they stay where the file names a stream.
     keeps_for_stream: bool,
+    /// Whether they stay in any case.
+    keeps_ended: bool,
     /// Whether a key that is there is replaced; else it is an error.
     replaces: bool,
     clock: AccessClock,
@@ -487,6 +492,7 @@ impl<'s> Inserter<'s> {
             limits: server.settings.collections.of_payloads(FooterCheck::default(), string_max),
             past_ms: if purpose == Purpose::Base { 0 } else { now_ms },
             keeps_for_stream: purpose == Purpose::Data,
+            keeps_ended: purpose == Purpose::Again,
             replaces: purpose == Purpose::Addition,
             clock: server.settings.access_clock(now_ms),
             failed: AtomicBool::new(false),
@@ -565,7 +571,7 @@ impl<'s> Inserter<'s> {
         loaded: &mut Loaded,
     ) -> Result<(), FileError> {
         let attributes = &key.attributes;
-        let keeps_ended = batch.is_of_stream && self.keeps_for_stream;
+        let keeps_ended = self.keeps_ended || batch.is_of_stream && self.keeps_for_stream;
         let record = key.record(&self.limits, if keeps_ended { 0 } else { self.past_ms })?;
         let has_ended = attributes.expire_at_ms.is_some_and(|at_ms| at_ms < self.past_ms);
         loaded.expired += u64::from(has_ended);
