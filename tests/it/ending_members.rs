@@ -338,9 +338,10 @@ fn members_that_events_are_about_are_told() {
     for (command, events) in [
         ("SPEXPIRE k 10 MEMBERS 3 a none b", &["sexpire|1:a,1:b"][..]),
         ("SPERSIST k MEMBERS 3 b c none", &["spersist|1:b"]),
-        ("SADDEX k EX 100 MEMBERS 2 b d", &["sadd|1:b,1:d", "sexpire|1:b,1:d"]),
-        ("SADDEX k 100 d e", &["sadd|1:e", "sexpire|1:d,1:e"]),
-        ("SEXPIRE k 0 MEMBERS 2 d e", &["srem|1:d,1:e"]),
+        // `sadd` and `srem` tell no members, as those of SADD and SREM tell none.
+        ("SADDEX k EX 100 MEMBERS 2 b d", &["sexpire|1:b,1:d"]),
+        ("SADDEX k 100 d e", &["sexpire|1:d,1:e"]),
+        ("SEXPIRE k 0 MEMBERS 2 d e", &[]),
     ] {
         client.value(command);
         for event in events {
@@ -596,4 +597,57 @@ fn ends_of_members_are_entered_apart_and_as_they_are_at_the_end() {
     assert_eq!(entered(), ["MULTI", "SREM s x", "SUNIONSTORE d s", "EXEC"]);
     client.check("SADD s x", ":1~");
     assert_eq!(entered(), ["SREM s x", "SADD s x"]);
+}
+
+/// What has ended and was not removed yet is there after DEBUG RELOAD as well: the journal has not heard that it is
+/// gone, and what changes it next would be repeated on something else.
+#[test]
+fn what_has_ended_is_not_lost_unheard_where_data_are_read_again() {
+    let entered_after = |reload: &[&str]| {
+        let settings = [("enable-debug-command", "yes"), ("appendonly", "yes")];
+        let server = TestServer::with_clock(&settings, Clock::manual(BEGIN_MS));
+        let reader = server.handle().server().journal().listen(|| {});
+        let mut client = server.client();
+        client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK~");
+        for command in [
+            "SADDEX s PX 10 MEMBERS 2 a b",
+            "SADD s c",
+            "SADDEX all PX 10 MEMBERS 1 a",
+            "HSETEX h PX 10 FIELDS 2 a 5 b 6",
+            "HSET h c 7",
+            "HSETEX none PX 10 FIELDS 1 a 5",
+            "SET n 5 PX 10",
+        ] {
+            client.value(command);
+        }
+        server.handle().server().clock.advance_ms(20);
+        crate::journal::entries_of(&server, &reader);
+        reload.iter().for_each(|command| drop(client.value(command)));
+        let replies: Vec<Value> = [
+            "SADD s a",
+            "SMEMBERS s",
+            "SADD all a",
+            "HINCRBY h a 1",
+            "HGETALL h",
+            "HINCRBY none a 1",
+            "INCR n",
+            "DBSIZE",
+        ]
+        .map(|command| client.value(command))
+        .into();
+        let entered = crate::journal::entries_of(&server, &reader);
+        let all = client.value("DEBUG DIGEST");
+        let dir = server.stop_and_keep();
+        let again =
+            TestServer::try_with(&settings, Clock::manual(BEGIN_MS + 20), dir).expect("started again");
+        eventually("loaded", || again.info("loading") == "0");
+        again.advance_ms(1);
+        assert_eq!(again.client().value("DEBUG DIGEST"), all, "{reload:?}");
+        (replies, entered)
+    };
+    let expected = entered_after(&[]);
+    assert!(expected.1.iter().any(|entry| entry.starts_with("SREM s")), "{expected:?}");
+    for reload in [&["DEBUG RELOAD"][..], &["MULTI", "DEBUG RELOAD", "EXEC"], &["DEBUG LOADAOF"]] {
+        assert_eq!(entered_after(reload), expected, "{reload:?}");
+    }
 }

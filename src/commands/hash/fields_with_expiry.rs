@@ -1,12 +1,10 @@
 //! Hash fields read or set together with their expiries: HGETEX and HSETEX.
 
 use crate::command::{Family, Flags, KeySpec, args};
-use crate::commands::hash::expiry::{
-    End, MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, enter_persisted, find_fields, of_fields,
-    set_end, tell_ends,
-};
+use crate::commands::hash::expiry::{End, enter_persisted, find_fields, of_fields, tell_ends};
 use crate::commands::hash::fields::{counted_fields, enter_fields, enter_set, has_lapsed, tell_lapsed};
 use crate::commands::shared::collection;
+use crate::commands::shared::ending::{Unit, set_end};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -90,15 +88,9 @@ impl<'a> Options<'a> {
         let mut options = Options::default();
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
-            let unit = match word {
-                _ if args::is(word, "EX") => SECONDS,
-                _ if args::is(word, "PX") => MILLISECONDS,
-                _ if args::is(word, "EXAT") => UNIX_SECONDS,
-                _ if args::is(word, "PXAT") => UNIX_MILLISECONDS,
-                _ => {
-                    options.take(word, sets)?;
-                    continue;
-                }
+            let Some(unit) = Unit::of_option(word) else {
+                options.take(word, sets)?;
+                continue;
             };
             let amount = words.next().ok_or(CommandError::Syntax)?;
             options.ends = options.ends.and(Ends::Set(End { amount, unit }))?;
@@ -303,6 +295,7 @@ fn enter_pairs(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::shared::ending::{SECONDS, UNIX_MILLISECONDS};
 
     fn words(text: &'static str) -> Vec<&'static [u8]> {
         text.split_ascii_whitespace().map(str::as_bytes).collect()

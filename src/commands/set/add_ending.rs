@@ -1,15 +1,16 @@
 //! SADDEX: members with an expiry, in the form of Redis and in that of Dragonfly.
 
 use crate::command::{Flags, KeySpec, args};
-use crate::commands::hash::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS};
 use crate::commands::set::expiry::{
     MEMBERS_TWICE, NO_MEMBERS, TOO_FEW_WORDS, enter_ends, member_count, of_members, tell_removed, time,
     unknown,
 };
 use crate::commands::shared::collection;
+use crate::commands::shared::ending::{SECONDS, Unit};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::number::parse_i64;
 use crate::types::set::{Set, SetLimits};
@@ -155,7 +156,7 @@ fn tell(cx: &mut Context<'_>, key: &HashedKey<'_>, members: &[&[u8]], ending: &[
         cx.enter(&[&[b"SADD", key.bytes], members].concat());
         enter_ends(cx, key, ending);
     }
-    collection::changed_members(cx, key, "sadd", members.iter().copied());
+    collection::changed(cx, key, EventClass::SET, "sadd", members.len());
 }
 
 /// When members are to end.
@@ -197,9 +198,7 @@ impl<'a> Words<'a> {
                 members = Some(&arguments[first..index]);
                 continue;
             }
-            let unit =
-                [("EX", SECONDS), ("PX", MILLISECONDS), ("EXAT", UNIX_SECONDS), ("PXAT", UNIX_MILLISECONDS)];
-            let unit = unit.into_iter().find(|(name, _)| args::is(word, name));
+            let unit = Unit::of_option(word);
             if unit.is_some() || args::is(word, "KEEPTTL") {
                 if end.is_some() {
                     let text = "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified";
@@ -207,7 +206,7 @@ impl<'a> Words<'a> {
                 }
                 end = Some(match unit {
                     None => End::Keep,
-                    Some((_, unit)) => {
+                    Some(unit) => {
                         let amount =
                             arguments.get(index).ok_or(CommandError::text("ERR missing expire time"))?;
                         index += 1;

@@ -4,21 +4,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::command::{Category, Family, Flags, Group, KeySpec, args};
+use crate::command::{Category, Family, Flags, Group, args};
 use crate::commands::generic::expire::Conditions;
-use crate::commands::hash::expiry::{MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit, end_ms};
 use crate::commands::shared::collection;
+use crate::commands::shared::ending::{
+    self, Changed, MILLISECONDS, SECONDS, UNIX_MILLISECONDS, UNIX_SECONDS, Unit, getter, persister, setter,
+};
 use crate::effects::told::{Note, Standing};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::record::Record;
 use crate::types::set::Set;
-
-const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
-const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::UPDATE)];
-const FAST_WRITE: Flags = Flags::WRITE.and(Flags::FAST);
 
 /// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
@@ -26,52 +25,52 @@ pub const COMMANDS: &[Command] = &[
         summary: "Lets members of a set end after some seconds.",
         syntax: "key seconds [NX | XX | GT | LT] MEMBERS(nummembers:integer member [member ...])",
         run: sexpire,
-        ..setter("sexpire")
+        ..setter("sexpire", SETTER)
     },
     Command {
         summary: "Lets members of a set end after some milliseconds.",
         syntax: "key milliseconds [NX | XX | GT | LT] MEMBERS(nummembers:integer member [member ...])",
         run: spexpire,
-        ..setter("spexpire")
+        ..setter("spexpire", SETTER)
     },
     Command {
         summary: "Lets members of a set end at a time in seconds.",
         syntax: "key unix-time-seconds [NX | XX | GT | LT] MEMBERS(nummembers:integer member [member ...])",
         run: sexpireat,
-        ..setter("sexpireat")
+        ..setter("sexpireat", SETTER)
     },
     Command {
         summary: "Lets members of a set end at a time in milliseconds.",
         syntax: "key unix-time-milliseconds [NX | XX | GT | LT] MEMBERS(nummembers:integer member [member ...])",
         run: spexpireat,
-        ..setter("spexpireat")
+        ..setter("spexpireat", SETTER)
     },
-    Command { summary: "Returns how many seconds members of a set have left.", run: sttl, ..getter("sttl") },
+    Command {
+        summary: "Returns how many seconds members of a set have left.",
+        run: sttl,
+        ..getter("sttl", GETTER)
+    },
     Command {
         summary: "Returns how many milliseconds members of a set have left.",
         run: spttl,
-        ..getter("spttl")
+        ..getter("spttl", GETTER)
     },
     Command {
         summary: "Returns the times at which members of a set end, in seconds.",
         run: sexpiretime,
-        ..getter("sexpiretime")
+        ..getter("sexpiretime", GETTER)
     },
     Command {
         summary: "Returns the times at which members of a set end, in milliseconds.",
         run: spexpiretime,
-        ..getter("spexpiretime")
+        ..getter("spexpiretime", GETTER)
     },
     Command {
-        name: "spersist",
-        arity: -5,
-        flags: FAST_WRITE,
-        keys: UPDATE,
         syntax: "key MEMBERS(nummembers:integer member [member ...])",
         summary: "Lets members of a set stay that were to end.",
         reply: "for each member 1, or -1 if it was not to end, -2 if it is not there",
         run: spersist,
-        ..of_members()
+        ..persister("spersist", of_members())
     },
 ];
 
@@ -87,38 +86,20 @@ pub const fn of_members() -> Command {
     }
 }
 
-const fn setter(name: &'static str) -> Command {
-    Command {
-        name,
-        arity: -6,
-        flags: FAST_WRITE.and(Flags::DENYOOM),
-        keys: UPDATE,
-        reply: "for each member 1 if set, 2 if it ended at once, 0 if the condition did not hold, -2 if it is not there",
-        ..of_members()
-    }
-}
+const SETTER: Command = Command {
+    flags: Flags::DENYOOM,
+    reply: "for each member 1 if set, 2 if it ended at once, 0 if the condition did not hold, -2 if it is not there",
+    ..of_members()
+};
 
-const fn getter(name: &'static str) -> Command {
-    Command {
-        name,
-        arity: -5,
-        flags: Flags::READONLY.and(Flags::FAST),
-        keys: READ,
-        syntax: "key MEMBERS(nummembers:integer member [member ...])",
-        reply: "for each member a number, or -1 if it stays, -2 if it is not there",
-        ..of_members()
-    }
-}
+const GETTER: Command = Command {
+    syntax: "key MEMBERS(nummembers:integer member [member ...])",
+    reply: "for each member a number, or -1 if it stays, -2 if it is not there",
+    ..of_members()
+};
 
 /// Most members in one request of the journal.
 const ENTERED_MAX: usize = 1024;
-
-/// Replies for one member.
-const MISSING: i64 = -2;
-const STAYS: i64 = -1;
-const REFUSED: i64 = 0;
-const DONE: i64 = 1;
-const ENDED: i64 = 2;
 
 fn sexpire(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     set_ends(cx, arguments, SECONDS)
@@ -145,8 +126,7 @@ pub fn time(cx: &Context<'_>, amount: &[u8], unit: Unit) -> Result<u64, CommandE
     if amount < 0 {
         return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
     }
-    end_ms(amount, unit, cx.keys.now_ms)
-        .ok_or_else(|| CommandError::InvalidExpireTime(cx.command.spec.name.into()))
+    unit.end_ms(amount, cx)
 }
 
 /// What stands behind the time: one condition and the members, in either order.
@@ -220,39 +200,14 @@ pub fn member_count(count: &[u8], text: &'static str) -> Result<usize, CommandEr
 fn set_ends(cx: &mut Context<'_>, arguments: &[&[u8]], unit: Unit) -> CommandResult {
     let key = cx.key(arguments, 1);
     // Another type is an error before anything else is looked at.
-    let is_there = collection::change_set(&mut cx.keys, &key, |_| ())?.is_some();
+    collection::change_set(&mut cx.keys, &key, |_| ())?;
     let at_ms = time(cx, arguments[2], unit)?;
     let SetterWords { conditions, members } = SetterWords::parse(&arguments[3..])?;
-    if !is_there {
-        all_missing(cx, members);
-        return Ok(());
-    }
-    let ends_now = at_ms <= cx.keys.past_ms();
-    let reply = &mut cx.reply;
-    reply.array(members.len());
-    let change = collection::change_set(&mut cx.keys, &key, |set| {
-        let mut changed = Vec::new();
-        for &member in members {
-            if !set.at(0).contains(member) {
-                reply.int(MISSING);
-            } else if !conditions.hold(set.expire_at_ms(member), at_ms as i64) {
-                reply.int(REFUSED);
-            } else {
-                reply.int(if ends_now { ENDED } else { DONE });
-                changed.push(member);
-                if ends_now {
-                    set.remove(member);
-                } else {
-                    set.set_expire(member, at_ms);
-                }
-            }
-        }
-        (changed, set.is_empty())
-    })?;
-    match change {
-        Some((changed, emptied)) if ends_now => tell_removed(cx, &key, &changed, emptied),
-        Some((changed, _)) => tell_ends(cx, &key, &changed),
-        None => {}
+    let Changed { elements: changed, emptied } =
+        ending::set_ends::<Set>(cx, &key, members, &conditions, at_ms)?;
+    match at_ms <= cx.keys.past_ms() {
+        true => tell_removed(cx, &key, &changed, emptied),
+        false => tell_ends(cx, &key, &changed),
     }
     Ok(())
 }
@@ -265,7 +220,7 @@ pub fn tell_removed(cx: &mut Context<'_>, key: &HashedKey<'_>, removed: &[&[u8]]
     if cx.is_journaled() {
         cx.enter(&[&[b"SREM", key.bytes], removed].concat());
     }
-    collection::changed_members(cx, key, "srem", removed.iter().copied());
+    collection::changed(cx, key, EventClass::SET, "srem", removed.len());
     if emptied {
         cx.delete_emptied(key);
     }
@@ -310,11 +265,6 @@ fn present_ends(note: &Note, record: &Record, _now_ms: u64) -> Standing {
     Standing::As(requests)
 }
 
-fn all_missing(cx: &mut Context<'_>, members: &[&[u8]]) {
-    cx.reply.array(members.len());
-    members.iter().for_each(|_| cx.reply.int(MISSING));
-}
-
 fn sttl(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     show_ends(cx, arguments, |at_ms, now_ms| at_ms.saturating_sub(now_ms).div_ceil(1000))
 }
@@ -349,51 +299,18 @@ fn member_list<'a, 'k>(arguments: &'a [&'k [u8]]) -> Result<&'a [&'k [u8]], Comm
 
 fn show_ends(cx: &mut Context<'_>, arguments: &[&[u8]], show: fn(u64, u64) -> u64) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let (now_ms, ended_ms) = (cx.keys.now_ms, cx.keys.ended_ms);
-    let set = collection::read::<Set>(&cx.keys, &key)?;
+    // Another type is an error before the words are looked at.
+    collection::read::<Set>(&cx.keys, &key)?;
     let members = member_list(arguments)?;
-    if set.is_none() {
-        cx.missed(&key);
-    }
-    cx.reply.array(members.len());
-    for member in members {
-        cx.reply.int(match set {
-            Some(set) if set.at(ended_ms).contains(member) => {
-                set.expire_at_ms(member).map_or(STAYS, |at_ms| show(at_ms, now_ms) as i64)
-            }
-            _ => MISSING,
-        });
-    }
-    Ok(())
+    ending::show_ends::<Set>(cx, &key, members, show)
 }
 
 fn spersist(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let is_there = collection::change_set(&mut cx.keys, &key, |_| ())?.is_some();
+    collection::change_set(&mut cx.keys, &key, |_| ())?;
     let members = member_list(arguments)?;
-    if !is_there {
-        all_missing(cx, members);
-        return Ok(());
-    }
-    let reply = &mut cx.reply;
-    reply.array(members.len());
-    let change = collection::change_set(&mut cx.keys, &key, |set| {
-        let mut changed = Vec::new();
-        for &member in members {
-            if !set.at(0).contains(member) {
-                reply.int(MISSING);
-            } else if set.persist(member) {
-                changed.push(member);
-                reply.int(DONE);
-            } else {
-                reply.int(STAYS);
-            }
-        }
-        changed
-    })?;
-    if let Some(changed) = change
-        && !changed.is_empty()
-    {
+    let changed = ending::persist::<Set>(cx, &key, members)?.elements;
+    if !changed.is_empty() {
         enter_ends(cx, &key, &changed);
         collection::changed_members(cx, &key, "spersist", changed.iter().copied());
     }
