@@ -27,6 +27,8 @@ fn a_role_is_made_described_and_removed() {
         ACL SETUSER alice role=none => -ERR Error in ACL SETUSER modifier 'role=none': The role does not exist~
         ACL GETUSER alice => $-1~ => _~
         ACL SETROLE "a b" => -ERR Role names can't contain spaces or null characters~
+        ACL SETROLE "" +get => -ERR Role names can't be empty~
+        ACL SETUSER alice role= => -ERR Error in ACL SETUSER modifier 'role=': The role does not exist~
         ACL SETROLE get => -ERR Role names can't be those of commands or categories~
         ACL SETROLE READ => -ERR Role names can't be those of commands or categories~
         ACL SETROLE r (+get => -ERR Unmatched parenthesis in acl selector starting at '(+get'.~

@@ -576,7 +576,7 @@ fn entries_mean_the_same_at_any_time() {
         SADD t 1 => SADD t 1
         SPOP t => UNLINK t
         XADD y IDMP p i * f v => XADD y 1700000000000-0 f v | XIDMPRECORD y p i 1700000000000-0
-        XADD y IDMP p i * f w =>
+        XADD y IDMP p i * f w => XIDMPRECORD y p i 1700000000000-0
         XADD y IDMP p j MAXLEN 1 * f v => XADD y MAXLEN = 1 1700000000000-1 f v | XIDMPRECORD y p j 1700000000000-1
         XCFGSET y IDMP-MAXSIZE 7 => XCFGSET y IDMP-MAXSIZE 7
         XADD x * f v => XADD x 1700000000000-0 f v
@@ -674,9 +674,10 @@ fn notes_stand_behind_their_group() {
         &[add, "SET b 2"],
         "MULTI | XADD s 1700000000000-1 f v | SET b 2 | EXEC | XIDMPRECORD s p i 1700000000000-1",
     );
-    // One is no transaction; what was added before is not added again.
+    // One is no transaction; what was added before is not added again, but counted.
     group(&["XCFGSET s IDMP-MAXSIZE 8"], "XCFGSET s IDMP-MAXSIZE 8");
-    group(&[add, add], "XADD s 1700000000000-2 f v | XIDMPRECORD s p i 1700000000000-2");
+    let record = "XIDMPRECORD s p i 1700000000000-2";
+    group(&[add, add], &format!("XADD s 1700000000000-2 f v | {record} | {record}"));
     // What is gone when the transaction is over is not said, what was moved is said of where it is.
     group(
         &["DEL s", add, "DEL s", "SET s 1"],

@@ -51,6 +51,9 @@ fn wrong_words_about_producers_are_refused() {
         XCFGSET s => -ERR no such key~
         XCFGSET => -ERR wrong number of arguments for 'xcfgset' command~
         XIDMPRECORD s p i 1-1 => -ERR no such key~
+        XIDMPRECORD s p i 1- => -ERR Invalid stream ID specified as stream command argument~
+        XIDMPRECORD s "" i 1-1 => -ERR producer ID must be non-empty~
+        XADD s IDMP p i 1-1 f => -ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs~
         XADD s 1-1 f v => $3~1-1~
         XADD s 1700000000000-5 f v => $15~1700000000000-5~
         XADD s 1700000000000-6 f v => $15~1700000000000-6~
@@ -191,6 +194,24 @@ fn what_producers_added_stays_known() {
     }
 }
 
+/// Requests that came again are counted where an append-only file is repeated, however late that is.
+#[test]
+fn files_keep_how_often_requests_came_again() {
+    let pairs = [("appendonly", "yes")];
+    let server = TestServer::with(&pairs);
+    let mut client = server.client();
+    for _ in 0..3 {
+        client.check("XADD s IDMP p i * f v", "$15~1700000000000-0~");
+    }
+    let before = counts(&mut client, "s");
+    let dir = server.stop_and_keep();
+    let day_ms = 24 * 3600 * 1000;
+    let again = TestServer::try_with(&pairs, kvarts::shared::clock::Clock::manual(START_MS + day_ms), dir);
+    let again = again.expect("it starts");
+    eventually("the file is loaded", || again.info("loading") == "0");
+    assert_eq!(counts(&mut again.client(), "s")[4..], before[4..]);
+}
+
 /// A replica knows what its primary's producers added, by the copy and by the stream.
 #[test]
 fn replicas_know_what_producers_added() {
@@ -202,7 +223,16 @@ fn replicas_know_what_producers_added() {
     other.check(&format!("REPLICAOF 127.0.0.1 {}", primary.address().port()), "+OK~");
     eventually("the link is up", || replica.info("master_link_status") == "up");
     client.check("XADD s IDMP p streamed * f v", "$15~1700000000000-1~");
+    // How often requests came again is counted there as well.
+    client.check("XADD s IDMP p streamed * f v", "$15~1700000000000-1~");
+    client.check("MULTI", "+OK~");
+    for _ in 0..2 {
+        client.check("XADD s IDMP p copied * f v", "+QUEUED~");
+    }
+    client.value("EXEC");
     client.check("WAIT 1 20000", ":1~");
+    assert_eq!(counts(&mut client, "s")[4..], [2, 3]);
+    assert_eq!(counts(&mut other, "s"), counts(&mut client, "s"));
     other.check("REPLICAOF NO ONE", "+OK~");
     other.check("XADD s IDMP p copied * f v", "$15~1700000000000-0~");
     other.check("XADD s IDMP p streamed * f v", "$15~1700000000000-1~");

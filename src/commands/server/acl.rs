@@ -282,6 +282,9 @@ fn setrole(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if has_blanks(name) {
         return Err(CommandError::text("ERR Role names can't contain spaces or null characters"));
     }
+    if name.is_empty() {
+        return Err(CommandError::text("ERR Role names can't be empty"));
+    }
     if rules.is_taken(name) {
         return Err(CommandError::text("ERR Role names can't be those of commands or categories"));
     }

@@ -330,12 +330,12 @@ fn xadd(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         Some(id) => NewId::parse(id).ok_or(INVALID_ID)?,
         None => return Err(wrong_arity(cx)),
     };
+    if words.once.is_some() && wanted != NewId::Auto && !cx.client.is_loader {
+        return Err(producers::NOT_AUTO);
+    }
     let pairs = &arguments[words.end + 1..];
     if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(wrong_arity(cx));
-    }
-    if words.once.is_some() && wanted != NewId::Auto && !cx.client.is_loader {
-        return Err(producers::NOT_AUTO);
     }
     if wanted == NewId::Given(StreamId::MIN) {
         return Err(CommandError::text("ERR The ID specified in XADD must be greater than 0-0"));

@@ -135,6 +135,8 @@ impl Named<'_> {
         if let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, key)? {
             stream.producers_mut(limits).duplicates += 1;
         }
+        // Said again, so that it is counted where the journal is repeated as well.
+        self.enter(cx, key, entry);
         Ok(Some(entry))
     }
 
@@ -239,11 +241,7 @@ fn xcfgset(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn xidmprecord(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    let (limits, now_ms) = (cx.server.settings.collections.producers(), cx.keys.now_ms);
-    // Where a file or a stream is repeated, also by a client that imports one, the entry may be gone: its id is
-    // known as long as if it were there.
-    let repeats = cx.keys.ended_ms == 0;
-    let stream = collection::write::<Owned<Stream>>(&mut cx.keys, &key)?.ok_or(CommandError::NoSuchKey)?;
+    let entry = id(arguments[4])?;
     let (producer, name) = (arguments[2], arguments[3]);
     if producer.is_empty() {
         return Err(CommandError::text("ERR producer ID must be non-empty"));
@@ -251,11 +249,21 @@ fn xidmprecord(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if name.is_empty() {
         return Err(CommandError::text("ERR idempotent ID must be non-empty"));
     }
-    let entry = id(arguments[4])?;
+    let limits = cx.server.settings.collections.producers();
+    // Where a file or a stream is repeated, also by a client that imports one, the entry may be gone: its id is
+    // known as long as if it were there.
+    let repeats = cx.keys.ended_ms == 0;
+    let now_ms = if repeats { 0 } else { cx.keys.now_ms };
+    let stream = collection::write::<Owned<Stream>>(&mut cx.keys, &key)?.ok_or(CommandError::NoSuchKey)?;
     if !repeats && !stream.contains(entry) {
         return Err(CommandError::text("ERR No such message in stream"));
     }
     match stream.producers().and_then(|known| known.entry(producer, name, now_ms)) {
+        // Another request with this id came.
+        Some(known) if known == entry && repeats => {
+            stream.producers_mut(limits).duplicates += 1;
+            cx.enter_note(&key, arguments, record_standing);
+        }
         Some(known) if known == entry => {}
         Some(_) if !repeats => {
             let other = "ERR IID already exists for this producer with a different stream ID";

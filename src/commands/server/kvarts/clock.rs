@@ -9,6 +9,13 @@ use crate::error::{CommandError, CommandResult};
 /// The latest time that the clock can be set to, in milliseconds of Unix time: the end of the year 9999.
 const LATEST_MS: u64 = 253_402_300_799_999;
 
+const TOO_FAR: CommandError = CommandError::text(
+    "ERR milliseconds are out of range, must be 0 or more, and the clock cannot be advanced beyond the year 9999",
+);
+
+const NO_TIME: CommandError =
+    CommandError::text("ERR time is out of range, must be between 1970 and the end of the year 9999");
+
 const USAGE: &str =
     "ERR syntax error, expected ADVANCE milliseconds, SET unix-time-milliseconds, FREEZE, RESUME or GET";
 
@@ -25,10 +32,11 @@ pub(super) fn clock(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult 
         [word] if args::is(word, "FREEZE") => clock.freeze(),
         [word] if args::is(word, "RESUME") => clock.resume(),
         [word, ms] if args::is(word, "ADVANCE") => {
-            let by_ms = time(args::int(ms)?, LATEST_MS.saturating_sub(clock.now_ms()))?;
+            let longest_ms = LATEST_MS.saturating_sub(clock.now_ms());
+            let by_ms = between(args::int(ms)?, longest_ms, TOO_FAR)?;
             clock.advance_ms(by_ms);
         }
-        [word, ms] if args::is(word, "SET") => clock.set_ms(time(args::int(ms)?, LATEST_MS)?),
+        [word, ms] if args::is(word, "SET") => clock.set_ms(between(args::int(ms)?, LATEST_MS, NO_TIME)?),
         _ => return Err(CommandError::text(USAGE)),
     }
     tracing::warn!(
@@ -57,9 +65,7 @@ fn show(cx: &mut Context<'_>) -> CommandResult {
     Ok(())
 }
 
-fn time(ms: i64, longest_ms: u64) -> Result<u64, CommandError> {
-    let ms = u64::try_from(ms).ok().filter(|ms| *ms <= longest_ms);
-    ms.ok_or(CommandError::text(
-        "ERR time is out of range, must be between now or 1970 and the end of the year 9999",
-    ))
+/// Milliseconds between 0 and `most`.
+fn between(ms: i64, most: u64, error: CommandError) -> Result<u64, CommandError> {
+    u64::try_from(ms).ok().filter(|ms| *ms <= most).ok_or(error)
 }
