@@ -67,7 +67,7 @@ impl Step {
 
 /// The steps of one sequence. A command that is known to leave the two servers with different data is a step
 /// of its own.
-pub fn sequence(generator: Generator, seed: u64) -> Vec<Step> {
+pub fn sequence(generator: impl Fn(&mut Words) -> Vec<String>, seed: u64) -> Vec<Step> {
     let mut words = Words(fastrand::Rng::with_seed(seed));
     let mut steps = Vec::new();
     let mut count = 0;
@@ -231,7 +231,7 @@ fn shrink(pair: &Pair, steps: &[Step]) -> Vec<Step> {
 
 /// Runs the sequences of a group against a program that is newer than the usual one, whose differences are not
 /// all met.
-pub fn compare_with(program: &str, group: &str, generator: Generator) {
+pub fn compare_with(program: &str, group: &str, generator: &dyn Fn(&mut Words) -> Vec<String>) {
     let peer = Peer::of_program(program, TempDir::new());
     run_all(&peer, true, group, generator, SEEDS.chain([fastrand::u64(..)]), &mut |_, _| {});
 }
@@ -242,7 +242,7 @@ fn compare(group: &str, generator: Generator, further_seeds: &[u64]) {
     let random_seed = fastrand::u64(..);
     let mut met = BTreeSet::new();
     let seeds = SEEDS.chain(further_seeds.iter().copied()).chain([random_seed]);
-    run_all(&Peer::start(), false, group, generator, seeds, &mut |seed, differences| {
+    run_all(&Peer::start(), false, group, &generator, seeds, &mut |seed, differences| {
         if seed != random_seed {
             met.extend(differences);
         }
@@ -263,7 +263,7 @@ fn run_all(
     peer: &Peer,
     peer_is_newer: bool,
     group: &str,
-    generator: Generator,
+    generator: &dyn Fn(&mut Words) -> Vec<String>,
     seeds: impl Iterator<Item = u64> + Clone,
     met: &mut dyn FnMut(u64, BTreeSet<usize>),
 ) {

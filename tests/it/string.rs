@@ -35,6 +35,15 @@ fn set_and_its_options() {
         EXPIRETIME k => :99999999999~
         SET k v PXAT 99999999999000 => +OK~
         PEXPIRETIME k => :99999999999000~
+        SET k v EX 10 EX 20 => +OK~
+        TTL k => :20~
+        SET k v KEEPTTL KEEPTTL => +OK~
+        TTL k => :20~
+        SET k v XX XX => +OK~
+        SET k v NX NX => $-1~ => _~
+        SET k v KEEPTTL EX 10 => -ERR syntax error~
+        SET k v IFEQ v IFEQ v => -ERR syntax error~
+        SET k v XX NX => -ERR syntax error~
         SET k v EX 10 PX 10 => -ERR syntax error~
         SET k v EX 10 KEEPTTL => -ERR syntax error~
         SET k v NX XX => -ERR syntax error~
@@ -121,6 +130,11 @@ fn get_getdel_getset_getex() {
         GETEX k EX 0 => -ERR invalid expire time in 'getex' command~
         GETEX k EX x => -ERR value is not an integer or out of range~
         GETEX k EX -1 => -ERR invalid expire time in 'getex' command~
+        GETEX k EX 10 EX 30 => $1~v~
+        TTL k => :30~
+        GETEX k PERSIST PERSIST => $1~v~
+        TTL k => :-1~
+        GETEX k PERSIST EX 10 => -ERR syntax error~
         GETEX k EX 10 PERSIST => -ERR syntax error~
         GETEX k EX 10 PX 10 => -ERR syntax error~
         GETEX k EX => -ERR syntax error~
@@ -191,6 +205,10 @@ fn mset_mget_msetnx_msetex() {
         TTL a => :-1~
         MSETEX 2 a 1 n 2 NX => :0~
         MSETEX 2 a 1 n 2 XX => :0~
+        MSETEX 1 a 3 NX NX => :0~
+        MSETEX 1 a 3 EX 5 EX 7 => :1~
+        TTL a => :7~
+        MSETEX 1 a 3 => :1~
         EXISTS n => :0~
         MSETEX 2 a 1 b 2 XX PX 100000 => :1~
         TTL b => :100~

@@ -155,6 +155,12 @@ impl<'a> ExpireOption<'a> {
         Some(args::value_of(arguments, index).map(|amount| Self { unit, amount }))
     }
 
+    /// Whether it may stand behind this option: one that is said twice counts as it is said last, and two kinds
+    /// exclude each other.
+    pub fn may_follow(&self, before: Option<Self>) -> bool {
+        before.is_none_or(|before| before.unit == self.unit)
+    }
+
     /// The time in milliseconds of Unix time. Zero and less is an error, as in all commands but the EXPIRE
     /// family.
     ///

@@ -245,21 +245,29 @@ fn set_options<'a>(
     let mut index = first;
     while index < arguments.len() {
         let word = arguments[index];
-        let no_condition = !options.if_missing && !options.if_there && options.comparison.is_none();
-        let no_expiry = !options.keep_ttl && options.expire.is_none();
-        if args::is(word, "NX") && no_condition {
+        // What is said twice counts as it is said last.
+        let no_comparison = options.comparison.is_none();
+        if args::is(word, "NX") && no_comparison && !options.if_there {
             options.if_missing = true;
-        } else if args::is(word, "XX") && no_condition {
+        } else if args::is(word, "XX") && no_comparison && !options.if_missing {
             options.if_there = true;
         } else if is_set && args::is(word, "GET") {
             options.get = true;
-        } else if args::is(word, "KEEPTTL") && no_expiry {
+        } else if args::is(word, "KEEPTTL") && options.expire.is_none() {
             options.keep_ttl = true;
-        } else if no_expiry && let Some(expire) = ExpireOption::parse(arguments, index) {
-            options.expire = Some(expire?);
+        } else if !options.keep_ttl
+            && let Some(expire) = ExpireOption::parse(arguments, index)
+        {
+            let expire = expire?;
+            if !expire.may_follow(options.expire) {
+                return Err(CommandError::Syntax);
+            }
+            options.expire = Some(expire);
             index += 1;
         } else if is_set
-            && no_condition
+            && no_comparison
+            && !options.if_missing
+            && !options.if_there
             && let Some(value) = arguments.get(index + 1)
             && let Some(comparison) = Comparison::parse(word, value)
         {

@@ -338,12 +338,16 @@ fn getex(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut persist = false;
     let mut index = 2;
     while index < arguments.len() {
-        let free = expire.is_none() && !persist;
-        if free && args::is(arguments[index], "PERSIST") {
+        // What is said twice counts as it is said last.
+        if expire.is_none() && args::is(arguments[index], "PERSIST") {
             persist = true;
             index += 1;
-        } else if free && let Some(option) = ExpireOption::parse(arguments, index) {
-            expire = Some(option?);
+        } else if !persist && let Some(option) = ExpireOption::parse(arguments, index) {
+            let option = option?;
+            if !option.may_follow(expire) {
+                return Err(CommandError::Syntax);
+            }
+            expire = Some(option);
             index += 2;
         } else {
             return Err(CommandError::Syntax);
