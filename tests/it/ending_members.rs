@@ -1,8 +1,6 @@
 //! Members of sets that end: SEXPIRE and its family, SADDEX, and what all other commands make of such members.
 
-use kvarts::keyspace::database::{Holder, element_end};
-use kvarts::keyspace::key_hash::SLOT_COUNT;
-use kvarts::keyspace::table;
+use kvarts::keyspace::database::Holder;
 use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
@@ -389,100 +387,42 @@ fn ends_in_transactions_scripts_and_pipelines() {
     other.check("SPTTL t MEMBERS 3 a b c", "*3~:8993~:-1~:-2~");
 }
 
-/// The count that INFO gives for a database: none where it holds no key.
-fn told(client: &mut Client, database: usize) -> usize {
-    let text = client.value("INFO keyspace").text();
-    let Some(line) = text.lines().find(|line| line.starts_with(&format!("db{database}:"))) else { return 0 };
-    let (_, count) = line.rsplit_once(",keys_with_volatile_items=").expect("always there");
-    count.parse().expect("a number")
-}
-
-/// The count of a walk over all keys, those that have ended and are still there included.
-fn walked(server: &TestServer, database: usize) -> usize {
-    let keyspace = &server.handle().server().keyspace;
-    let mapping = keyspace.gate.shared(0);
-    let Some(database) = keyspace.physical_if_used(mapping[database]) else { return 0 };
-    let is_volatile =
-        |record: &&kvarts::keyspace::record::Record| matches!(element_end(record), Some((Holder::Set, _)));
-    let slots = (0..SLOT_COUNT).filter(|slot| database.slot_len(*slot) > 0);
-    slots.map(|slot| table::iter(&database.read_slot(slot)).filter(is_volatile).count()).sum()
-}
-
-/// Random commands on few keys and members in two databases, in MULTI as well, with time passing: the count of
-/// sets of which members end is that of a walk, and no member outlives its time.
 #[test]
-fn sets_of_which_members_end_are_counted() {
-    let server = TestServer::with(&[("enable-debug-command", "yes")]);
-    let mut clients = [server.client(), server.client()];
-    clients[1].check("SELECT 1", "+OK~");
-    for seed in [1, 2, fastrand::u64(..)] {
-        println!("seed {seed}");
-        let mut rng = fastrand::Rng::with_seed(seed);
-        for round in 0..400 {
-            let client = &mut clients[rng.usize(..2)];
-            let multi = ["", "", "MULTI", "MULTI ATOMIC"][rng.usize(..4)];
-            if !multi.is_empty() {
-                client.check(multi, "+OK~");
-            }
-            let commands: Vec<String> = (0..rng.usize(1..6)).map(|_| random_command(&mut rng)).collect();
-            for command in &commands {
-                client.value(command);
-            }
-            if !multi.is_empty() {
-                client.value("EXEC");
-            }
-            server.advance_ms(rng.u64(..30));
-            for (database, client) in clients.iter_mut().enumerate() {
-                let told = told(client, database);
-                assert_eq!(told, walked(&server, database), "seed {seed}, round {round}: {commands:?}");
-            }
-        }
-        clients[0].check("FLUSHALL", "+OK~");
-    }
+fn the_count_of_sets_is_that_of_a_walk() {
+    crate::field_ends::counts_are_those_of_walks(Holder::Set, COMMANDS);
 }
 
-fn random_command(rng: &mut fastrand::Rng) -> String {
-    const COMMANDS: [&str; 29] = [
-        "SADD K F",
-        "SADD K F F F",
-        "SREM K F",
-        "SMOVE K K F",
-        "SPOP K",
-        "SPOP K 2",
-        "SPEXPIRE K T MEMBERS 1 F",
-        "SPEXPIRE K T MEMBERS 2 F F",
-        "SPEXPIRE K T GT MEMBERS 1 F",
-        "SPEXPIREAT K 1 MEMBERS 1 F",
-        "SPERSIST K MEMBERS 1 F",
-        "SADDEX K PX T MEMBERS 2 F F",
-        "SADDEX K MXX KEEPTTL MEMBERS 1 F",
-        "SADDEX K MNX PX T MEMBERS 1 F",
-        "SADDEX K PXAT 1 MEMBERS 1 F",
-        "SADDEX K 1 F F",
-        "SUNIONSTORE K K K",
-        "SET K v",
-        "DEL K",
-        "UNLINK K",
-        "RENAME K K",
-        "COPY K K REPLACE",
-        "COPY K K DB 1 REPLACE",
-        "MOVE K 1",
-        "MOVE K 0",
-        "PEXPIRE K T",
-        "SWAPDB 0 1",
-        "DEBUG RELOAD",
-        "FLUSHDB",
-    ];
-    let line = if rng.u8(..60) == 0 { COMMANDS[28] } else { COMMANDS[rng.usize(..28)] };
-    let words = line.split(' ').map(|word| match word {
-        "K" => format!("k{}", rng.u8(..4)),
-        "F" => format!("f{}", rng.u8(..3)),
-        "T" => rng.u16(..60).to_string(),
-        _ => word.to_owned(),
-    });
-    let words: Vec<String> = words.collect();
-    words.join(" ")
-}
+const COMMANDS: &[&str] = &[
+    "SADD K F",
+    "SADD K F F F",
+    "SREM K F",
+    "SMOVE K K F",
+    "SPOP K",
+    "SPOP K 2",
+    "SPEXPIRE K T MEMBERS 1 F",
+    "SPEXPIRE K T MEMBERS 2 F F",
+    "SPEXPIRE K T GT MEMBERS 1 F",
+    "SPEXPIREAT K 1 MEMBERS 1 F",
+    "SPERSIST K MEMBERS 1 F",
+    "SADDEX K PX T MEMBERS 2 F F",
+    "SADDEX K MXX KEEPTTL MEMBERS 1 F",
+    "SADDEX K MNX PX T MEMBERS 1 F",
+    "SADDEX K PXAT 1 MEMBERS 1 F",
+    "SADDEX K 1 F F",
+    "SUNIONSTORE K K K",
+    "SET K v",
+    "DEL K",
+    "UNLINK K",
+    "RENAME K K",
+    "COPY K K REPLACE",
+    "COPY K K DB 1 REPLACE",
+    "MOVE K 1",
+    "MOVE K 0",
+    "PEXPIRE K T",
+    "SWAPDB 0 1",
+    "DEBUG RELOAD",
+    "FLUSHDB",
+];
 
 /// A small set, one that is read member by member, and one that is not.
 fn fill(client: &mut Client) {

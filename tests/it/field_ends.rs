@@ -1,13 +1,14 @@
-//! `keys_with_volatile_items`: how many hashes have a field that is to end.
+//! `keys_with_volatile_items`: how many hashes have a field that is to end, and sets a member.
 
-use kvarts::keyspace::database::field_end_ms;
+use kvarts::keyspace::database::{Holder, element_end};
 use kvarts::keyspace::key_hash::SLOT_COUNT;
+use kvarts::keyspace::record::Record;
 use kvarts::keyspace::table;
 
 use crate::harness::*;
 
 /// The count that INFO gives for a database: none where it holds no key.
-fn told(client: &mut Client, database: usize) -> usize {
+pub fn told(client: &mut Client, database: usize) -> usize {
     let text = client.value("INFO keyspace").text();
     let Some(line) = text.lines().find(|line| line.starts_with(&format!("db{database}:"))) else { return 0 };
     let (_, count) = line.rsplit_once(",keys_with_volatile_items=").expect("always there");
@@ -15,16 +16,13 @@ fn told(client: &mut Client, database: usize) -> usize {
 }
 
 /// The count of a walk over all keys, those that have ended and are still there included.
-fn walked(server: &TestServer, database: usize) -> usize {
+pub fn walked(server: &TestServer, database: usize, holder: Holder) -> usize {
     let keyspace = &server.handle().server().keyspace;
     let mapping = keyspace.gate.shared(0);
     let Some(database) = keyspace.physical_if_used(mapping[database]) else { return 0 };
+    let is_volatile = |record: &&Record| element_end(record).is_some_and(|(of, _)| of == holder);
     let slots = (0..SLOT_COUNT).filter(|slot| database.slot_len(*slot) > 0);
-    slots
-        .map(|slot| {
-            table::iter(&database.read_slot(slot)).filter(|record| field_end_ms(record).is_some()).count()
-        })
-        .sum()
+    slots.map(|slot| table::iter(&database.read_slot(slot)).filter(is_volatile).count()).sum()
 }
 
 /// Each command that gives a field an end or takes it away, one after the other.
@@ -71,7 +69,7 @@ fn every_change_of_a_fields_end_is_counted() {
         let (command, count) = (line.0.trim(), line.1.trim().parse::<usize>().expect("a number"));
         let reply = client.value(command);
         assert_eq!(told(&mut client, 0), count, "{command} ({reply:?})");
-        assert_eq!(walked(&server, 0), count, "{command} ({reply:?})");
+        assert_eq!(walked(&server, 0, Holder::Hash), count, "{command} ({reply:?})");
     }
     // The sweeper takes fields, and with the last of them the key.
     client.check("HSETEX h PX 10 FIELDS 1 a 1", ":1~");
@@ -79,7 +77,7 @@ fn every_change_of_a_fields_end_is_counted() {
     client.check("HSET i lasting 1", ":1~");
     assert_eq!(told(&mut client, 0), 2);
     server.advance_ms(20);
-    assert_eq!((told(&mut client, 0), walked(&server, 0)), (0, 0));
+    assert_eq!((told(&mut client, 0), walked(&server, 0, Holder::Hash)), (0, 0));
     client.check("KEYS *", "*1~$1~i~");
 }
 
@@ -93,25 +91,29 @@ fn restored_and_undone_ends_are_counted() {
     let Value::Bulk(payload) = client.value("DUMP h") else { panic!("a payload") };
     for _ in 0..2 {
         client.call(&[b"RESTORE".as_slice(), b"copy", b"0", &payload, b"REPLACE"]);
-        assert_eq!((told(&mut client, 0), walked(&server, 0)), (2, 2));
+        assert_eq!((told(&mut client, 0), walked(&server, 0, Holder::Hash)), (2, 2));
     }
     let script = "#!lua flags=atomic\nredis.call('hpersist','h','FIELDS',1,'a') redis.call('hsetex','new','EX',9,'FIELDS',1,'a',1) \
                   redis.call('del','copy') redis.call('nonsense')";
     let reply = client.call(&["EVAL", script, "3", "h", "new", "copy"]).text();
     assert!(reply.contains("Unknown"), "{reply}");
-    assert_eq!((told(&mut client, 0), walked(&server, 0)), (2, 2));
+    assert_eq!((told(&mut client, 0), walked(&server, 0, Holder::Hash)), (2, 2));
     client.check("MULTI ATOMIC", "+OK~");
     client.check("FLUSHALL", "+QUEUED~");
     client.check("HSETEX new EX 9 FIELDS 1 a 1", "+QUEUED~");
     client.check("LPUSH new element", "+QUEUED~");
     assert!(client.value("EXEC").text().contains("rolled back"));
-    assert_eq!((told(&mut client, 0), walked(&server, 0)), (2, 2));
+    assert_eq!((told(&mut client, 0), walked(&server, 0, Holder::Hash)), (2, 2));
 }
 
-/// Random commands on few keys and fields in two databases, in MULTI as well, with time passing: the count is
-/// that of a walk.
 #[test]
-fn the_count_is_that_of_a_walk() {
+fn the_count_of_hashes_is_that_of_a_walk() {
+    counts_are_those_of_walks(Holder::Hash, COMMANDS);
+}
+
+/// Random commands of these on few keys and elements in two databases, in MULTI as well, with time passing: the
+/// count is that of a walk, and no element outlives its time.
+pub fn counts_are_those_of_walks(holder: Holder, commands: &[&str]) {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);
     let mut clients = [server.client(), server.client()];
     clients[1].check("SELECT 1", "+OK~");
@@ -125,8 +127,9 @@ fn the_count_is_that_of_a_walk() {
             if !multi.is_empty() {
                 client.check(multi, "+OK~");
             }
-            let commands: Vec<String> = (0..rng.usize(1..6)).map(|_| random_command(&mut rng)).collect();
-            for command in &commands {
+            let chosen: Vec<String> =
+                (0..rng.usize(1..6)).map(|_| random_command(&mut rng, commands)).collect();
+            for command in &chosen {
                 client.value(command);
             }
             if !multi.is_empty() {
@@ -135,46 +138,17 @@ fn the_count_is_that_of_a_walk() {
             server.advance_ms(rng.u64(..30));
             for (database, client) in clients.iter_mut().enumerate() {
                 let told = told(client, database);
-                assert_eq!(told, walked(&server, database), "seed {seed}, round {round}: {commands:?}");
+                assert_eq!(told, walked(&server, database, holder), "seed {seed}, round {round}: {chosen:?}");
             }
         }
+        clients[0].check("FLUSHALL", "+OK~");
     }
 }
 
-fn random_command(rng: &mut fastrand::Rng) -> String {
-    const COMMANDS: [&str; 30] = [
-        "HSET K F 1",
-        "HSET K F 1 F 2",
-        "HSETNX K F 1",
-        "HDEL K F",
-        "HDEL K F F",
-        "HGETDEL K FIELDS 1 F",
-        "HINCRBY K F 1",
-        "HINCRBYFLOAT K F 1",
-        "HPEXPIRE K T FIELDS 1 F",
-        "HPEXPIRE K T FIELDS 2 F F",
-        "HPEXPIRE K T GT FIELDS 1 F",
-        "HPEXPIREAT K 1 FIELDS 1 F",
-        "HPERSIST K FIELDS 1 F",
-        "HGETEX K PX T FIELDS 1 F",
-        "HGETEX K PERSIST FIELDS 1 F",
-        "HSETEX K PX T FIELDS 1 F 1",
-        "HSETEX K FXX KEEPTTL FIELDS 1 F 1",
-        "HSETEX K PXAT 1 FIELDS 1 F 1",
-        "SET K v",
-        "DEL K",
-        "UNLINK K",
-        "RENAME K K",
-        "COPY K K REPLACE",
-        "COPY K K DB 1 REPLACE",
-        "MOVE K 1",
-        "MOVE K 0",
-        "PEXPIRE K T",
-        "SWAPDB 0 1",
-        "DEBUG RELOAD",
-        "FLUSHDB",
-    ];
-    let line = if rng.u8(..60) == 0 { COMMANDS[29] } else { COMMANDS[rng.usize(..29)] };
+/// One of the commands, most rarely the last, with words for `K` (a key), `F` (an element) and `T` (a time).
+fn random_command(rng: &mut fastrand::Rng, commands: &[&str]) -> String {
+    let rare = commands.len() - 1;
+    let line = if rng.u8(..60) == 0 { commands[rare] } else { commands[rng.usize(..rare)] };
     let words = line.split(' ').map(|word| match word {
         "K" => format!("k{}", rng.u8(..4)),
         "F" => format!("f{}", rng.u8(..3)),
@@ -184,3 +158,36 @@ fn random_command(rng: &mut fastrand::Rng) -> String {
     let words: Vec<String> = words.collect();
     words.join(" ")
 }
+
+const COMMANDS: &[&str] = &[
+    "HSET K F 1",
+    "HSET K F 1 F 2",
+    "HSETNX K F 1",
+    "HDEL K F",
+    "HDEL K F F",
+    "HGETDEL K FIELDS 1 F",
+    "HINCRBY K F 1",
+    "HINCRBYFLOAT K F 1",
+    "HPEXPIRE K T FIELDS 1 F",
+    "HPEXPIRE K T FIELDS 2 F F",
+    "HPEXPIRE K T GT FIELDS 1 F",
+    "HPEXPIREAT K 1 FIELDS 1 F",
+    "HPERSIST K FIELDS 1 F",
+    "HGETEX K PX T FIELDS 1 F",
+    "HGETEX K PERSIST FIELDS 1 F",
+    "HSETEX K PX T FIELDS 1 F 1",
+    "HSETEX K FXX KEEPTTL FIELDS 1 F 1",
+    "HSETEX K PXAT 1 FIELDS 1 F 1",
+    "SET K v",
+    "DEL K",
+    "UNLINK K",
+    "RENAME K K",
+    "COPY K K REPLACE",
+    "COPY K K DB 1 REPLACE",
+    "MOVE K 1",
+    "MOVE K 0",
+    "PEXPIRE K T",
+    "SWAPDB 0 1",
+    "DEBUG RELOAD",
+    "FLUSHDB",
+];

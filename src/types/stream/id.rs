@@ -126,8 +126,10 @@ impl NewId {
     }
 }
 
-/// Reads digits, which may have leading zeros and one plus sign.
+/// Reads digits, before which blanks, one plus sign and zeros may stand, as numbers are read in C.
 fn part(text: &[u8]) -> Option<u64> {
+    let blanks = text.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == VERTICAL_TAB).count();
+    let text = &text[blanks..];
     let digits = text.strip_prefix(b"+").unwrap_or(text);
     if digits.is_empty() {
         return None;
@@ -137,6 +139,9 @@ fn part(text: &[u8]) -> Option<u64> {
         value.checked_mul(10)?.checked_add(digit)
     })
 }
+
+/// A blank to C, and not to Rust.
+const VERTICAL_TAB: u8 = 0x0b;
 
 /// The text of an id, without an allocation.
 #[derive(Clone, Copy)]
@@ -180,7 +185,11 @@ mod tests {
             (b"1--1", None),
             (b"1-2-3", None),
             (b"1-*", None),
-            (b" 1", None),
+            (b" 1", Some(id(1, 9))),
+            (b" \x0b+1-\t02", Some(id(1, 2))),
+            (b"1 ", None),
+            (b"+ 1", None),
+            (b" ", None),
             (b"x", None),
         ] {
             assert_eq!(StreamId::parse(text, 9), read, "{}", text.escape_ascii());
