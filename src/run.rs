@@ -63,6 +63,9 @@ pub enum StartError {
         /// Why not.
         error: RenameError,
     },
+    /// `simulate` cannot be followed.
+    #[error("simulate: {0}")]
+    Simulate(String),
     /// The profile is of no use with these commands.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -167,6 +170,7 @@ fn start_server(
         let _inside = runtime.enter();
         Signals::take()
     });
+    server.simulate_configured().map_err(StartError::Simulate)?;
     let tls = Arc::new(TlsSource::new(config));
     server.load_configured_users().map_err(StartError::Users)?;
     if server.config.flag(Directive::TlsOnly) {

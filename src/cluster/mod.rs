@@ -3,10 +3,10 @@
 
 mod tag;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::keyspace::key_hash::SLOT_COUNT;
 
@@ -16,18 +16,26 @@ pub use tag::slot_tag;
 #[derive(Debug)]
 pub struct ClusterState {
     enabled: bool,
-    /// 40 hex digits: the primary, which is this server's main port.
-    pub node_id: String,
-    /// 40 hex digits: the replica, which is its read-only port.
-    pub replica_id: String,
-    /// 40 hex digits: the shard of both.
-    pub shard_id: String,
+    ids: RwLock<Arc<Ids>>,
+    /// How many digits at their end are zeros.
+    id_zeros: usize,
     /// What CLUSTER SET-CONFIG-EPOCH said; 0 before.
     epoch: AtomicU64,
     /// Whether each slot was given by CLUSTER ADDSLOTS; empty before the first one was.
     given: Mutex<Vec<bool>>,
     /// What each slot was used for; made when the first use is counted.
     used: OnceLock<Box<[Counters]>>,
+}
+
+/// What nodes are called, in 40 hex digits each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// The primary, which is this server's main port.
+    pub node: String,
+    /// The replica, which is its read-only port.
+    pub replica: String,
+    /// The shard of both.
+    pub shard: String,
 }
 
 /// What commands for keys of a slot have taken.
@@ -48,14 +56,22 @@ type Counters = [AtomicU64; 3];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotGiven(pub usize);
 
+/// Digits of an id.
+const ID_DIGITS: usize = 40;
+
+/// An id whose last digits are zeros.
+fn new_id(zeros: usize) -> String {
+    let zeros = zeros.min(ID_DIGITS);
+    crate::random::hex(ID_DIGITS - zeros) + &"0".repeat(zeros)
+}
+
 impl ClusterState {
     /// Names for a new node.
     pub fn new(enabled: bool) -> Self {
         Self {
             enabled,
-            node_id: crate::random::hex(40),
-            replica_id: crate::random::hex(40),
-            shard_id: crate::random::hex(40),
+            ids: RwLock::new(Arc::new(Ids { node: new_id(0), replica: new_id(0), shard: new_id(0) })),
+            id_zeros: 0,
             epoch: AtomicU64::new(0),
             given: Mutex::default(),
             used: OnceLock::new(),
@@ -64,10 +80,21 @@ impl ClusterState {
 
     /// Puts zeros in the place of the last digits of this node's ids.
     pub fn end_ids_in_zeros(&mut self, zeros: usize) {
-        for id in [&mut self.node_id, &mut self.replica_id, &mut self.shard_id] {
-            let kept = id.len().saturating_sub(zeros);
-            id.replace_range(kept.., &"0".repeat(id.len() - kept));
-        }
+        self.id_zeros = zeros;
+        let ids = Ids { node: new_id(zeros), replica: new_id(zeros), shard: new_id(zeros) };
+        *self.ids.write() = Arc::new(ids);
+    }
+
+    /// What the nodes are called.
+    pub fn ids(&self) -> Arc<Ids> {
+        Arc::clone(&self.ids.read())
+    }
+
+    /// Has the replica's node be the primary from here on, beside a new replica, as after a failover.
+    pub fn change_ids(&self) {
+        let mut ids = self.ids.write();
+        let Ids { replica, shard, .. } = (**ids).clone();
+        *ids = Arc::new(Ids { node: replica, replica: new_id(self.id_zeros), shard });
     }
 
     /// `cluster-enabled`.

@@ -212,6 +212,11 @@ impl Server {
     ) -> BatchEnd {
         let mut arguments = recycle(std::mem::take(&mut scratch.arguments));
         self.plan_all(decoder, buffer, count, &mut arguments, scratch, client.is_loader);
+        if self.simulation.is_on()
+            && let Some(end) = self.cut_by_simulation(client, scratch)
+        {
+            return end;
+        }
         let mut batch = self.new_batch();
         let began_ns = batch.clock_ns;
         client.shared.active_ms.store(u64::MAX, Ordering::Relaxed);
@@ -237,7 +242,7 @@ impl Server {
             first_argument: 0,
             first_key: 0,
         };
-        let end = self.run_all(client, requests, &mut batch, plan, out);
+        let mut end = self.run_all(client, requests, &mut batch, plan, out);
         self.account(client, &mut batch);
         client.delays.ran(began_ns, batch.clock_ns);
         if !batch.slow.is_empty() {
@@ -253,6 +258,9 @@ impl Server {
         }
         if scratch.keys.capacity() > SCRATCH_KEEP {
             scratch.keys = Vec::new();
+        }
+        if self.simulation.is_on() && end.stop.is_none() {
+            end.stop = self.delay_by_simulation(client, scratch);
         }
         end
     }

@@ -30,13 +30,13 @@ pub enum Verdict {
 const ON_KEYS: Flags = Flags::READONLY.and(Flags::WRITE).and(Flags::MAY_REPLICATE);
 
 /// Returns whether a request writes, or is an EXEC whose queue does.
-fn writes(client: &Client, flags: Flags) -> bool {
+pub(super) fn writes(client: &Client, flags: Flags) -> bool {
     let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
     flags.has(Flags::WRITE) || queued.is_some_and(|transaction| transaction.flags.has(Flags::WRITE))
 }
 
 /// Returns whether a request, or all commands in an EXEC's queue, may run while data are being loaded.
-fn runs_while_loading(client: &Client, flags: Flags) -> bool {
+pub(super) fn runs_while_loading(client: &Client, flags: Flags) -> bool {
     let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
     flags.has(Flags::LOADING) && queued.is_none_or(|transaction| !transaction.needs_data)
 }
@@ -85,6 +85,11 @@ impl Server {
         }
         if let Some(profile) = &self.profile
             && let Some(refused) = self.judge_by_profile(profile, client, entry, arguments, keys)
+        {
+            return Verdict::Refuse(refused);
+        }
+        if self.simulation.is_on()
+            && let Some(refused) = self.refuse_by_simulation(client, entry, keys, now_ms)
         {
             return Verdict::Refuse(refused);
         }

@@ -38,6 +38,7 @@ pub(crate) mod rights;
 mod role;
 pub mod saving;
 pub(crate) mod serve_waiting;
+mod simulate;
 mod streak;
 pub(crate) mod sweeper;
 pub(crate) mod transaction;
@@ -69,6 +70,7 @@ use crate::shared::loading::Loading;
 use crate::shared::pause::Pause;
 use crate::shared::pubsub::PubSub;
 use crate::shared::settings::Settings;
+use crate::shared::simulation::Simulation;
 use crate::shared::slow_requests::SlowRequests;
 use crate::shared::stats::{Counter, Rates, Stats};
 use command::Commands;
@@ -114,6 +116,8 @@ pub struct Server {
     pub stats: Stats,
     /// The slot table and this node's name.
     pub cluster: ClusterState,
+    /// Faults that are rehearsed.
+    pub simulation: Simulation,
     /// The profile of a cloud service that the server behaves by; `None` without one.
     pub profile: Option<Box<profile::InForce>>,
     /// What the server is called and since when it runs.
@@ -280,6 +284,7 @@ impl Server {
             loading: Loading::default(),
             stats,
             cluster: ClusterState::new(cluster_enabled),
+            simulation: Simulation::default(),
             profile: None,
             identity: Identity {
                 run_id: crate::random::hex(40),

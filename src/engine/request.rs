@@ -150,6 +150,7 @@ impl Server {
             && !(client.monitor || client.asking || client.caching || client.out_of_memory)
             && !self.cluster.is_enabled()
             && self.profile.is_none()
+            && !self.simulation.is_on()
             && !self.pause.is_set()
             && (!self.following.is_replica() || client.is_primary)
             && !self.loading.is_active()
@@ -188,7 +189,8 @@ impl Server {
             self.refuse(client, Some(entry), &error, out);
             return ControlFlow::Break(None);
         }
-        if (self.settings.maxmemory() > 0 || client.out_of_memory) && !self.has_room(client, entry, batch) {
+        let may_lack = self.settings.maxmemory() > 0 || client.out_of_memory || self.simulation.is_on();
+        if may_lack && !self.has_room(client, entry, batch) {
             self.refuse(client, Some(entry), &CommandError::OutOfMemory, out);
             return ControlFlow::Break(None);
         }

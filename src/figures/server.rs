@@ -86,6 +86,12 @@ pub(super) const FIGURES: &[Figure] = &[
     text("availability_zone", "Value of the directive availability-zone.", |at| {
         at.server.config.text(Directive::AvailabilityZone).to_string().into()
     }),
+    text("simulated_faults", "Faults that KVARTS SIMULATE rehearses; only while there are some.", |at| {
+        match at.server.simulation.faults(at.now_ms) {
+            faults if faults.is_empty() => Value::None,
+            faults => faults.join("; ").into(),
+        }
+    }),
     family("listener", "The ports listened on, numbered from 0.", LISTENER, listeners),
 ];
 

@@ -109,6 +109,13 @@ impl Listening {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
+                Ok((stream, _))
+                    if door == Door::ReadOnly && self.server.simulation.closes_read_only_port() =>
+                {
+                    self.server.simulation.note();
+                    // Reset, as a port does that nobody listens on.
+                    drop(SockRef::from(&stream).set_linger(Some(Duration::ZERO)));
+                }
                 Ok((stream, peer)) => self.start_tcp(stream, peer, door, speaks),
                 Err(error) => accept_failed(&self.server, &error).await,
             }

@@ -47,7 +47,9 @@ pub struct Permits {
 
 /// Whether the client's scripts may not write: on the read-only port, and on a replica but for its primary.
 pub fn is_read_only(cx: &Context<'_>) -> bool {
-    cx.client.door == Door::ReadOnly || cx.server.following.refuses_writes() && !cx.client.is_loader
+    let simulated = || cx.server.simulation.is_read_only(cx.keys.now_ms);
+    cx.client.door == Door::ReadOnly
+        || (cx.server.following.refuses_writes() || simulated()) && !cx.client.is_loader
 }
 
 /// Runs a command that a script calls in a machine. Answers the reply as a Lua value, or the command's error.

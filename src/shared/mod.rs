@@ -18,6 +18,7 @@ pub mod pause;
 pub(crate) mod processor;
 pub(crate) mod pubsub;
 pub(crate) mod settings;
+pub(crate) mod simulation;
 pub(crate) mod slow_requests;
 pub(crate) mod stats;
 pub(crate) mod tracker;

@@ -69,6 +69,7 @@ MEMORY STATS
 MEMORY HELP
 KVARTS HEALTH
 KVARTS CLOCK FREEZE
+KVARTS SIMULATE
 KVARTS COMPAT => -ERR the server runs without a profile
 KVARTS BIGKEYS => -ERR sizes of keys are not kept
 KVARTS PREFIXES => -ERR sizes of keys are not kept

@@ -106,6 +106,7 @@ mod scripting;
 mod sentinel;
 mod server;
 mod set;
+mod simulate;
 mod slow_requests;
 mod snapshot;
 mod sort;

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::cluster::SlotGiven;
+use crate::cluster::{Ids, SlotGiven};
 use crate::command::{Category, Family, Flags, Group, args};
 use crate::commands::shared::help;
 use crate::engine::command::Command;
@@ -253,11 +253,10 @@ struct Node<'c> {
 }
 
 /// The primary, and the replica where there is a read-only port.
-fn node_list<'c>(cx: &Context<'c>, endpoint: &Endpoint) -> Vec<Node<'c>> {
-    let cluster = &cx.server.cluster;
-    let mut nodes = vec![Node { id: &cluster.node_id, port: endpoint.port, is_replica: false }];
+fn node_list<'c>(ids: &'c Ids, endpoint: &Endpoint) -> Vec<Node<'c>> {
+    let mut nodes = vec![Node { id: &ids.node, port: endpoint.port, is_replica: false }];
     if endpoint.read_only_port != 0 {
-        nodes.push(Node { id: &cluster.replica_id, port: endpoint.read_only_port, is_replica: true });
+        nodes.push(Node { id: &ids.replica, port: endpoint.read_only_port, is_replica: true });
     }
     nodes
 }
@@ -266,7 +265,8 @@ fn slots(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
     let endpoint = cx.server.endpoint(cx.client);
     let host = cx.server.preferred_host(&endpoint);
-    let nodes = node_list(cx, &endpoint);
+    let ids = cx.server.cluster.ids();
+    let nodes = node_list(&ids, &endpoint);
     // Names and addresses other than the endpoint are told beside it.
     let mut extras: Vec<(&str, &str)> = Vec::new();
     if host != endpoint.ip {
@@ -304,10 +304,10 @@ fn shards(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
     let endpoint = cx.server.endpoint(cx.client);
     let host = cx.server.preferred_host(&endpoint);
-    let nodes = node_list(cx, &endpoint);
+    let ids = cx.server.cluster.ids();
+    let nodes = node_list(&ids, &endpoint);
     let tls = cx.client.tls;
     let offset = cx.server.replication_offset() as i64;
-    let shard_id = cx.server.cluster.shard_id.as_bytes();
     let reply = &mut cx.reply;
     reply.array(1);
     reply.map(3);
@@ -340,12 +340,12 @@ fn shards(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         reply.bulk(b"online");
     }
     reply.bulk(b"id");
-    reply.bulk(shard_id);
+    reply.bulk(ids.shard.as_bytes());
     Ok(())
 }
 
 /// A line of CLUSTER NODES, without its end.
-fn node_line(cx: &Context<'_>, endpoint: &Endpoint, node: &Node<'_>) -> String {
+fn node_line(cx: &Context<'_>, ids: &Ids, endpoint: &Endpoint, node: &Node<'_>) -> String {
     let is_myself = (cx.client.door == Door::ReadOnly) == node.is_replica;
     let myself = if is_myself { "myself," } else { "" };
     let hostname =
@@ -354,7 +354,7 @@ fn node_line(cx: &Context<'_>, endpoint: &Endpoint, node: &Node<'_>) -> String {
     let pong_ms = if is_myself { 0 } else { cx.keys.now_ms };
     let epoch = cx.server.cluster.epoch();
     if node.is_replica {
-        format!("{place} {myself}slave {} 0 {pong_ms} {epoch} connected", cx.server.cluster.node_id)
+        format!("{place} {myself}slave {} 0 {pong_ms} {epoch} connected", ids.node)
     } else {
         format!("{place} {myself}master - 0 {pong_ms} {epoch} connected 0-{}", SLOT_COUNT - 1)
     }
@@ -364,8 +364,9 @@ fn nodes(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
     let endpoint = cx.server.endpoint(cx.client);
     let mut text = String::new();
-    for node in node_list(cx, &endpoint) {
-        text.push_str(&node_line(cx, &endpoint, &node));
+    let ids = cx.server.cluster.ids();
+    for node in node_list(&ids, &endpoint) {
+        text.push_str(&node_line(cx, &ids, &endpoint, &node));
         text.push('\n');
     }
     cx.reply.verbatim("txt", text.as_bytes());
@@ -374,19 +375,19 @@ fn nodes(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 
 fn replicas(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
-    let cluster = &cx.server.cluster;
+    let ids = cx.server.cluster.ids();
     let wanted = arguments[2];
-    if wanted == cluster.replica_id.as_bytes() {
+    if wanted == ids.replica.as_bytes() {
         return Err(CommandError::text("ERR The specified node is not a master"));
     }
-    if wanted != cluster.node_id.as_bytes() {
+    if wanted != ids.node.as_bytes() {
         return Err(unknown_node(wanted));
     }
     let endpoint = cx.server.endpoint(cx.client);
-    let lines: Vec<String> = node_list(cx, &endpoint)
+    let lines: Vec<String> = node_list(&ids, &endpoint)
         .iter()
         .filter(|node| node.is_replica)
-        .map(|node| node_line(cx, &endpoint, node))
+        .map(|node| node_line(cx, &ids, &endpoint, node))
         .collect();
     cx.reply.array(lines.len());
     for line in lines {
@@ -401,8 +402,8 @@ fn unknown_node(id: &[u8]) -> CommandError {
 
 fn count_failure_reports(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
-    let cluster = &cx.server.cluster;
-    if arguments[2] != cluster.node_id.as_bytes() && arguments[2] != cluster.replica_id.as_bytes() {
+    let ids = cx.server.cluster.ids();
+    if arguments[2] != ids.node.as_bytes() && arguments[2] != ids.replica.as_bytes() {
         return Err(unknown_node(arguments[2]));
     }
     cx.reply.int(0);
@@ -427,15 +428,15 @@ fn keyslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn myid(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
-    let cluster = &cx.server.cluster;
-    let id = if cx.client.door == Door::ReadOnly { &cluster.replica_id } else { &cluster.node_id };
+    let ids = cx.server.cluster.ids();
+    let id = if cx.client.door == Door::ReadOnly { &ids.replica } else { &ids.node };
     cx.reply.bulk(id.as_bytes());
     Ok(())
 }
 
 fn myshardid(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
-    cx.reply.bulk(cx.server.cluster.shard_id.as_bytes());
+    cx.reply.bulk(cx.server.cluster.ids().shard.as_bytes());
     Ok(())
 }
 
@@ -479,8 +480,8 @@ fn links(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 /// Refuses a change of a node; of one that is not known, because of that.
 fn refuse_node(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     check_enabled(cx)?;
-    let cluster = &cx.server.cluster;
-    if ![&cluster.node_id, &cluster.replica_id].iter().any(|id| id.as_bytes() == arguments[2]) {
+    let ids = cx.server.cluster.ids();
+    if ![&ids.node, &ids.replica].iter().any(|id| id.as_bytes() == arguments[2]) {
         return Err(unknown_node(arguments[2]));
     }
     refuse_change(cx, arguments)

@@ -187,6 +187,9 @@ fn evalsha_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn eval_known(cx: &mut Context<'_>, arguments: &[&[u8]], read_only: bool) -> CommandResult {
     cx.show_to_monitors(arguments);
     let script = known(cx, arguments[1])?;
+    if cx.server.simulation.forgets_script() && !cx.client.is_loader {
+        return Err(NO_SCRIPT);
+    }
     run_script(cx, script, arguments, read_only)
 }
 
@@ -199,9 +202,11 @@ fn run_script(
     run::run(cx, &Program::Script(script), arguments, read_only)
 }
 
+const NO_SCRIPT: CommandError = CommandError::text("NOSCRIPT No matching script.");
+
 fn known(cx: &Context<'_>, digest: &[u8]) -> Result<Arc<Script>, CommandError> {
     let script = cx.server.scripting.scripts.of_hex(digest);
-    script.ok_or(CommandError::text("NOSCRIPT No matching script."))
+    script.ok_or(NO_SCRIPT)
 }
 
 fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

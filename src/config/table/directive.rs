@@ -256,11 +256,12 @@ pub enum Directive {
     ProfileMode,
     CompatReport,
     CompatFail,
+    Simulate,
 }
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 251;
+    pub const COUNT: usize = 252;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

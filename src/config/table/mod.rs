@@ -176,7 +176,7 @@ pub(super) const GROUPS: &[(&str, &[Spec])] = &[
     ("Replication", replication::SPECS),
     ("Cluster", cluster::SPECS),
     ("Server", server::SPECS),
-    ("Profiles", profile::SPECS),
+    ("Profiles and rehearsed faults", profile::SPECS),
 ];
 
 impl Directive {

@@ -1,4 +1,4 @@
-//! Profiles of cloud services, and the report of what would not run there.
+//! Profiles of cloud services, the report of what would not run there, and faults that are rehearsed.
 
 use super::{BOOL, Directive as D, Kind, Spec, TEXT, spec};
 
@@ -37,6 +37,15 @@ pub(super) const SPECS: &[Spec] = &[
         BOOL,
         "no",
         "End with a failing exit status where the report has findings.",
+    )
+    .active()
+    .immutable(),
+    spec(
+        D::Simulate,
+        "simulate",
+        TEXT,
+        "",
+        "Faults to rehearse from the start on, as of KVARTS SIMULATE, with ; between them; needs enable-debug-command.",
     )
     .active()
     .immutable(),

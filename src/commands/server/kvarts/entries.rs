@@ -5,6 +5,7 @@ use super::clock::clock;
 use super::compat::compat;
 use super::health::health;
 use super::prefixes::prefixes;
+use super::simulate::simulate;
 use super::slow::slow;
 use crate::command::{Family, Flags, Group};
 use crate::commands::shared::help;
@@ -83,6 +84,15 @@ pub const COMMANDS: &[Command] = &[Command {
             run: prefixes,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
             ..of_kvarts("prefixes", -2)
+        },
+        Command {
+            summary: "Rehearses faults: connections cut, a failover, slots that move, and others (enable-debug-command).",
+            syntax: "[LATENCY milliseconds [JITTER milliseconds] [TAIL percent milliseconds] | CUT percent | NOSCRIPT percent | OOM percent | MOVED percent | ASK percent | LOADING milliseconds | FAILOVER milliseconds | READ-ONLY-PORT <DOWN | UP> | SEED number | OFF]",
+            complexity: "O(1); O(N) where N clients are cut",
+            reply: "OK; without arguments a map",
+            run: simulate,
+            flags: OPERATOR.and(Flags::NO_MULTI),
+            ..of_kvarts("simulate", -2)
         },
         Command {
             summary: "Returns the latest requests that took long (slow-requests-slower-than), with what their time was spent on: waiting for a lock, and for whom, for the end of a pause, for room, running, waiting for the disk, and for the client to read. LOCKS tells how long commands waited for locks.",

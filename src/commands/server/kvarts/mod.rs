@@ -6,4 +6,5 @@ mod compat;
 pub mod entries;
 mod health;
 mod prefixes;
+mod simulate;
 mod slow;
