@@ -194,6 +194,24 @@ fn what_producers_added_stays_known() {
     }
 }
 
+/// A transaction's DEBUG RELOAD reads values again from payloads, which have no place for producers.
+#[test]
+fn values_that_are_read_again_keep_their_producers() {
+    let server = TestServer::with(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    for _ in 0..2 {
+        client.check("XADD s IDMP p i * f v", "$15~1700000000000-0~");
+    }
+    client.check("XCFGSET s IDMP-MAXSIZE 7", "+OK~");
+    client.check("XADD s IDMP p i * f v", "$15~1700000000000-1~");
+    let before = counts(&mut client, "s");
+    client.check("MULTI", "+OK~");
+    client.check("DEBUG RELOAD", "+QUEUED~");
+    client.check("EXEC", "*1~+OK~");
+    assert_eq!(counts(&mut client, "s"), before);
+    client.check("XADD s IDMP p i * f v", "$15~1700000000000-1~");
+}
+
 /// Requests that came again are counted where an append-only file is repeated, however late that is.
 #[test]
 fn files_keep_how_often_requests_came_again() {

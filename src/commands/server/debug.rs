@@ -571,23 +571,14 @@ fn read_again(cx: &mut Context<'_>) -> CommandResult {
     for number in 0..cx.keys.keyspace.database_count() {
         cx.keys.with_database(number, |database| {
             // What has ended stays, as nobody has heard that it is gone.
-            let read_again = |record: &Record| {
-                match rdb::restore(&rdb::dump(record), &limits) {
-                    Ok(mut restored) => {
-                        // Payloads have no place for when members end.
-                        if let (ValueRef::Object(Object::Set(old)), Restored::Object(Object::Set(set))) =
-                            (record.value(), &mut restored)
-                        {
-                            old.expiries().for_each(|(at_ms, member)| {
-                                set.set_expire(member, at_ms);
-                            });
-                        }
-                        Some(restored.into_record(record.key(), record.expire_at_ms()))
-                    }
-                    Err(error) => {
-                        wrong.get_or_insert(error);
-                        None
-                    }
+            let read_again = |record: &Record| match rdb::restore(&rdb::dump(record), &limits) {
+                Ok(mut restored) => {
+                    add_beside_payload(record, &mut restored);
+                    Some(restored.into_record(record.key(), record.expire_at_ms()))
+                }
+                Err(error) => {
+                    wrong.get_or_insert(error);
+                    None
                 }
             };
             database.replace_all(read_again);
@@ -598,6 +589,23 @@ fn read_again(cx: &mut Context<'_>) -> CommandResult {
     }
     cx.reply.ok();
     Ok(())
+}
+
+/// Adds to a value that was read from a record's payload what payloads have no place for: when members of a set
+/// end, and what a stream knows of its producers.
+fn add_beside_payload(record: &Record, restored: &mut Restored) {
+    let (ValueRef::Object(old), Restored::Object(new)) = (record.value(), restored) else { return };
+    match (old, new) {
+        (Object::Set(old), Object::Set(new)) => old.expiries().for_each(|(at_ms, member)| {
+            new.set_expire(member, at_ms);
+        }),
+        (Object::Stream(old), Object::Stream(new)) => {
+            if let Some(producers) = old.producers() {
+                new.set_producers(producers.clone());
+            }
+        }
+        _ => {}
+    }
 }
 
 fn error(_: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
