@@ -38,6 +38,7 @@ pub mod worker;
 
 pub use net::tls::AUTHORITY_FILE;
 pub use run::health_check::run as check_health;
+pub use run::tls_export::run as export_tls;
 pub use run::{Handle, StartError, start, start_loading, start_with_files, start_with_signals};
 
 /// The Redis version whose commands and replies are spoken, as INFO and HELLO tell clients that look features

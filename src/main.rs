@@ -20,6 +20,9 @@ fn main() -> ExitCode {
     if let Some(status) = kvarts::check_health(&arguments, &mut std::io::stdout().lock()) {
         return ExitCode::from(status);
     }
+    if let Some(status) = kvarts::export_tls(&arguments, &mut std::io::stdout().lock()) {
+        return ExitCode::from(status);
+    }
     let config = match cli::from_args(std::env::args_os()) {
         Ok(config) => config,
         Err(answer @ (CliError::Help(_) | CliError::Version(_))) => {

@@ -3,6 +3,7 @@
 mod compat;
 mod hand_over;
 pub mod health_check;
+pub mod tls_export;
 
 use std::future::poll_fn;
 use std::path::PathBuf;

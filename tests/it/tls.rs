@@ -404,3 +404,68 @@ fn links_with_valkey_are_encrypted() {
     server.client().check("WAIT 1 20000", ":1~");
     theirs.check("GET k", "$1~v~");
 }
+
+/// `kvarts tls export` in this folder.
+fn export(folder: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kvarts"));
+    let output =
+        command.args(["tls", "export"]).args(arguments).current_dir(folder).output().expect("it runs");
+    (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+}
+
+#[test]
+fn what_people_need_is_exported() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new();
+    let (status, text) = export(dir.path(), &["--dir", "certs", "--tls-auto-names", "cache.example"]);
+    assert_eq!(
+        (status, &*text),
+        (Some(0), "certs/ca.crt\ncerts/ca.p12\ncerts/server.crt\ncerts/server.key\n")
+    );
+    let path = |name: &str| dir.path().join("certs").join(name);
+    let mode = |name: &str| std::fs::metadata(path(name)).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode("server.key"), mode("ca.crt")), (0o600, 0o644));
+    let key = std::fs::read_to_string(path("server.key")).expect("text");
+    let certificate = std::fs::read_to_string(path("server.crt")).expect("text");
+    assert!(key.starts_with("-----BEGIN PRIVATE KEY-----") && !key.contains("CERTIFICATE"), "{key}");
+    assert!(
+        certificate.starts_with("-----BEGIN CERTIFICATE-----") && !certificate.contains("KEY"),
+        "{certificate}"
+    );
+    // The server in that folder has the same authority and certificate.
+    let authority = path("ca.crt");
+    let pairs = [("tls-auto-names", "cache.example")];
+    let clock = kvarts::shared::clock::Clock::manual(START_MS);
+    let copy = std::fs::read(dir.path().join("tls/server.pem")).expect("there");
+    let server = TestServer::try_with(&pairs, clock, dir).expect("it starts");
+    Client::tls(local(server.address().port()), "cache.example", &authority)
+        .expect("trusted")
+        .check("PING", "+PONG~");
+    assert_eq!(std::fs::read(server.dir().join("tls/server.pem")).expect("there"), copy);
+    // Another server shows what was exported.
+    let exported = |name: &str| server.dir().join("certs").join(name).display().to_string();
+    let (certificate, key) = (exported("server.crt"), exported("server.key"));
+    let own = [("tls-cert-file", &*certificate), ("tls-key-file", &*key), ("tls-auth-clients", "no")];
+    let other = TestServer::with(&own);
+    Client::tls(local(other.address().port()), "cache.example", &authority)
+        .expect("trusted")
+        .check("PING", "+PONG~");
+    // And its export is of the same files; what is to be trusted is the last of the chain.
+    let folder = TempDir::new();
+    let flags =
+        ["--dir", "out", "--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    assert_eq!(export(folder.path(), &flags).0, Some(0));
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).expect("text");
+    assert_eq!(read(folder.path().join("out/server.key")), read(key.into()));
+    let no_blanks = |text: String| text.split_ascii_whitespace().collect::<String>();
+    assert_eq!(no_blanks(read(folder.path().join("out/ca.crt"))), no_blanks(read(certificate.into())));
+    for (arguments, status) in [
+        (&[][..], 2),
+        (&["--dir"], 2),
+        (&["--dir", "x", "--nonsense", "1"], 2),
+        (&["--dir", "x", "--tls-cert-file", "/nowhere"], 1),
+        (&["--dir", "x", "--server-dir", "/nowhere"], 2),
+    ] {
+        assert_eq!(export(folder.path(), arguments).0, Some(status), "{arguments:?}");
+    }
+}

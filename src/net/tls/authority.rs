@@ -33,7 +33,8 @@ pub const TRUSTSTORE_FILE: &str = "ca.p12";
 pub const TRUSTSTORE_PASSWORD: &str = "kvarts";
 
 const KEY_FILE: &str = "ca.key";
-const SERVER_FILE: &str = "server.pem";
+/// File in `<dir>/tls` with the server's certificate and key, PEM.
+pub const SERVER_FILE: &str = "server.pem";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the authority is good.

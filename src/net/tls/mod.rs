@@ -8,6 +8,7 @@
 mod authority;
 mod ciphers;
 mod client;
+mod export;
 mod files;
 mod names;
 mod settings;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 pub use authority::AUTHORITY_FILE;
 pub use client::client_config_of_files;
+pub use export::export;
 pub use names::UserField;
 pub use settings::OwnFiles;
 pub use source::TlsSource;
