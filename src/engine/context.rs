@@ -365,6 +365,9 @@ impl<'a> Context<'a> {
             if !entry.spec.flags.has(Flags::WHOLE_KEYSPACE) {
                 lock_plan_of(&entry.spec, arguments, self.keys.database, self.keys.keyspace, &mut plan);
             }
+            if self.server.reads_past(self.client) {
+                plan.iter_mut().for_each(|lock| lock.write = true);
+            }
             self.keys.relock(&plan);
         }
         let start = self.reply.position();
@@ -375,7 +378,12 @@ impl<'a> Context<'a> {
             self.changes.begin_group();
         }
         let dirty = self.dirty;
-        let result = self.call(entry, self.server.commands.functions(entry).run, arguments);
+        let run = self.server.commands.functions(entry).run;
+        let result = if self.server.simulation.is_on() {
+            self.call_in_simulation(entry, run, arguments)
+        } else {
+            self.call(entry, run, arguments)
+        };
         if self.dirty > dirty {
             self.note_own_keys(entry, arguments);
         }

@@ -243,7 +243,11 @@ impl Server {
             return Outcome::Waits;
         }
         let start = context.reply.position();
-        let result = context.call(entry, functions.run, arguments);
+        let result = if self.simulation.is_on() {
+            context.call_in_simulation(entry, functions.run, arguments)
+        } else {
+            context.call(entry, functions.run, arguments)
+        };
         if context.dirty > 0 {
             context.note_own_keys(entry, arguments);
         }
@@ -323,6 +327,9 @@ impl Server {
         }
         if spec.foreign_keys.is_some() || spec.has_further_locks {
             drop_foreign(plan, &self.keyspace);
+        }
+        if self.reads_past(client) {
+            plan.iter_mut().for_each(|lock| lock.write = true);
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) mod network;
 pub(crate) mod observe;
 mod oom_score;
 pub(crate) mod own_keys;
+mod past;
 pub mod profile;
 pub(crate) mod replication;
 pub(crate) mod replies;
@@ -118,6 +119,8 @@ pub struct Server {
     pub cluster: ClusterState,
     /// Faults that are rehearsed.
     pub simulation: Simulation,
+    /// What keys were before they changed, while reads that are late are rehearsed.
+    pub past: past::Past,
     /// The profile of a cloud service that the server behaves by; `None` without one.
     pub profile: Option<Box<profile::InForce>>,
     /// What the server is called and since when it runs.
@@ -285,6 +288,7 @@ impl Server {
             stats,
             cluster: ClusterState::new(cluster_enabled),
             simulation: Simulation::default(),
+            past: past::Past::default(),
             profile: None,
             identity: Identity {
                 run_id: crate::random::hex(40),

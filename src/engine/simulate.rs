@@ -37,6 +37,9 @@ impl Server {
     pub fn simulate(&self, words: &[&str], asking: u64) -> bool {
         let Some(effect) = self.simulation.set(words, self.clock.now_ms()) else { return false };
         self.warn_of_simulation();
+        if self.simulation.stale_ms() == 0 {
+            self.past.forget();
+        }
         if effect == Effect::Failover {
             self.cluster.change_ids();
         }
@@ -95,6 +98,12 @@ impl Server {
             return Some(CommandError::new(format!("ASK {slot} {}", self.redirect_endpoint(client))));
         }
         None
+    }
+
+    /// Whether the client's reads find what keys were a while ago, for which they need their locks to themselves.
+    #[inline]
+    pub(super) fn reads_past(&self, client: &Client) -> bool {
+        self.simulation.is_on() && client.door == Door::ReadOnly && self.simulation.stale_ms() > 0
     }
 
     /// Cuts a connection before its batch runs, if that is its fate.

@@ -46,6 +46,8 @@ enum Fault {
     /// Nobody can connect to the read-only port.
     ReadOnlyPortDown,
     ReadOnlyPortUp,
+    /// Reads through the read-only port are so many milliseconds late.
+    Stale(u64),
 }
 
 /// What follows at once from a fault that begins.
@@ -64,6 +66,7 @@ pub enum Effect {
 pub struct Simulation {
     is_on: AtomicBool,
     injected: AtomicU64,
+    stale_ms: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -82,6 +85,7 @@ struct State {
     /// Until when writes are refused.
     read_only_until_ms: u64,
     read_only_port_down: bool,
+    stale_ms: u64,
 }
 
 impl Default for State {
@@ -98,12 +102,13 @@ impl Default for State {
             loading_until_ms: 0,
             read_only_until_ms: 0,
             read_only_port_down: false,
+            stale_ms: 0,
         }
     }
 }
 
 /// What a client is told of a fault that cannot be read.
-pub const USAGE: &str = "syntax error, expected LATENCY ms [JITTER ms] [TAIL percent ms], CUT percent, NOSCRIPT percent, OOM percent, MOVED percent, ASK percent, LOADING ms, FAILOVER ms, READ-ONLY-PORT DOWN|UP, SEED number or OFF";
+pub const USAGE: &str = "syntax error, expected LATENCY ms [JITTER ms] [TAIL percent ms], CUT percent, NOSCRIPT percent, OOM percent, MOVED percent, ASK percent, LOADING ms, FAILOVER ms, READ-ONLY-PORT DOWN|UP, STALE ms, SEED number or OFF";
 
 impl Simulation {
     /// Whether any fault is rehearsed: one relaxed load.
@@ -127,6 +132,7 @@ impl Simulation {
             }
             _ => state.begin(parse(words)?, now_ms),
         };
+        self.stale_ms.store(state.stale_ms, Ordering::Relaxed);
         self.is_on.store(state.is_any(), Ordering::Relaxed);
         Some(effect)
     }
@@ -210,6 +216,12 @@ impl Simulation {
         self.is_on() && self.state.lock().read_only_port_down
     }
 
+    /// How late reads through the read-only port are, in milliseconds.
+    #[inline]
+    pub fn stale_ms(&self) -> u64 {
+        self.stale_ms.load(Ordering::Relaxed)
+    }
+
     /// Counts a fault that has happened.
     pub fn note(&self) {
         self.injected.fetch_add(1, Ordering::Relaxed);
@@ -258,6 +270,7 @@ impl State {
                 return Effect::ReadOnlyPortDown;
             }
             Fault::ReadOnlyPortUp => self.read_only_port_down = false,
+            Fault::Stale(ms) => self.stale_ms = ms,
         }
         Effect::None
     }
@@ -293,6 +306,9 @@ impl State {
         if self.read_only_port_down {
             all.push("read-only-port down".to_owned());
         }
+        if self.stale_ms > 0 {
+            all.push(format!("stale {}", self.stale_ms));
+        }
         all
     }
 }
@@ -315,6 +331,7 @@ fn parse(words: &[&str]) -> Option<Fault> {
         [word, percent] if is(word, "OOM") => Fault::OutOfMemory(chance(percent)?),
         [word, percent] if is(word, "MOVED") => Fault::Moved(chance(percent)?),
         [word, percent] if is(word, "ASK") => Fault::Ask(chance(percent)?),
+        [word, ms] if is(word, "STALE") => Fault::Stale(time(ms)?),
         [word, ms] if is(word, "LOADING") => Fault::Loading(time(ms)?),
         [word, ms] if is(word, "FAILOVER") => Fault::Failover(time(ms)?),
         [word, state] if is(word, "READ-ONLY-PORT") && is(state, "DOWN") => Fault::ReadOnlyPortDown,
@@ -373,6 +390,7 @@ mod tests {
             "loading 1500",
             "failover 2000",
             "read-only-port down",
+            "stale 200",
         ] {
             let simulation = Simulation::default();
             assert!(simulation.set(&words(text), 1000).is_some(), "{text}");

@@ -235,3 +235,81 @@ fn replies_come_later() {
     operator.check("CLIENT KILL TYPE normal SKIPME yes", ":1~");
     assert_eq!(show(&client.read_to_end()), "+PONG~");
 }
+
+/// What the read-only port shows is late by what was asked for, whatever reads it, and nobody else sees any of it.
+#[test]
+fn reads_of_the_read_only_port_are_late() {
+    for cluster in ["no", "yes"] {
+        let read_only = free_port().to_string();
+        let server = with(&[
+            ("read-only-port", &read_only),
+            ("cluster-enabled", cluster),
+            ("notify-keyspace-events", "KEA"),
+            ("key-sizes", "yes"),
+            ("appendonly", "yes"),
+        ]);
+        let (mut client, mut reader) = (server.client(), server.read_only_client());
+        reader.check("READONLY", "+OK~");
+        client.check("SET {t}k old", "+OK~");
+        client.check("RPUSH {t}l a b", ":2~");
+        client.check("SET {t}gone v PX 100000", "+OK~");
+        simulate(&server, "STALE 200");
+        server.advance_ms(1000);
+        client.send(b"SET {t}k new\r\nRPUSH {t}l c\r\nDEL {t}gone\r\nSET {t}made v\r\n");
+        for reply in ["+OK~", ":3~", ":1~", "+OK~"] {
+            client.check_next(reply);
+        }
+        client.check("MULTI", "+OK~");
+        client.check("HSET {t}h f 1", "+QUEUED~");
+        client.check("EXEC", "*1~:1~");
+        client.check("EVAL \"return redis.call('sadd', KEYS[1], 'm')\" 1 {t}s", ":1~");
+        let mut listener = server.client();
+        listener.raw("PSUBSCRIBE __key*");
+        client.check("WATCH {t}k {t}gone", "+OK~");
+        let late = [
+            ("GET {t}k", "$3~old~", "$3~new~"),
+            ("LRANGE {t}l 0 -1", "*2~$1~a~$1~b~", "*3~$1~a~$1~b~$1~c~"),
+            ("MGET {t}k {t}gone {t}made {t}none", "*4~$3~old~$1~v~$-1~$-1~", "*4~$3~new~$-1~$1~v~$-1~"),
+            ("EXISTS {t}h {t}s", ":0~", ":2~"),
+            ("PTTL {t}gone", ":98801~", ":-2~"),
+            ("EVAL_RO \"return redis.call('get', KEYS[1])\" 1 {t}k", "$3~old~", "$3~new~"),
+            ("EVAL_RO \"return redis.call('get', '{t}k')\" 0", "$3~old~", "$3~new~"),
+        ];
+        server.advance_ms(199);
+        for (request, old, new) in late {
+            reader.check(request, old);
+            client.check(request, new);
+        }
+        reader.check("MULTI", "+OK~");
+        reader.check("GET {t}k", "+QUEUED~");
+        reader.check("EXISTS {t}h {t}s", "+QUEUED~");
+        reader.check("EXEC", "*2~$3~old~:0~");
+        reader.send(b"GET {t}k\r\nGET {t}k\r\nGET {t}made\r\n");
+        for reply in ["$3~old~", "$3~old~", "$-1~"] {
+            reader.check_next(reply);
+        }
+        // No read of the past was a change.
+        listener.check_silent();
+        client.check("MULTI", "+OK~");
+        client.check("DBSIZE", "+QUEUED~");
+        client.check("EXEC", "*1~:5~");
+        let dirty = server.info("rdb_changes_since_last_save");
+        reader.check("GET {t}k", "$3~old~");
+        assert_eq!(server.info("rdb_changes_since_last_save"), dirty);
+        server.advance_ms(1);
+        for (request, _, new) in late {
+            reader.check(request, new);
+        }
+        client.check("APPEND {t}k er", ":5~");
+        client.check("APPEND {t}k !", ":6~");
+        reader.check("GET {t}k", "$3~new~");
+        simulate(&server, "OFF");
+        reader.check("GET {t}k", "$6~newer!~");
+        // What the append-only file has is what clients wrote.
+        let dir = server.stop_and_keep();
+        let again = TestServer::try_with(&[("appendonly", "yes")], Clock::manual(START_MS + 2000), dir)
+            .expect("it loads");
+        again.client().check("GET {t}k", "$6~newer!~");
+        again.client().check("DBSIZE", ":5~");
+    }
+}

@@ -87,7 +87,7 @@ pub const COMMANDS: &[Command] = &[Command {
         },
         Command {
             summary: "Rehearses faults: connections cut, a failover, slots that move, and others (enable-debug-command).",
-            syntax: "[LATENCY milliseconds [JITTER milliseconds] [TAIL percent milliseconds] | CUT percent | NOSCRIPT percent | OOM percent | MOVED percent | ASK percent | LOADING milliseconds | FAILOVER milliseconds | READ-ONLY-PORT <DOWN | UP> | SEED number | OFF]",
+            syntax: "[LATENCY milliseconds [JITTER milliseconds] [TAIL percent milliseconds] | CUT percent | NOSCRIPT percent | OOM percent | MOVED percent | ASK percent | LOADING milliseconds | FAILOVER milliseconds | READ-ONLY-PORT <DOWN | UP> | STALE milliseconds | SEED number | OFF]",
             complexity: "O(1); O(N) where N clients are cut",
             reply: "OK; without arguments a map",
             run: simulate,
