@@ -1,7 +1,7 @@
 //! How the server and its clients meet: new clients, clients that left, and the addresses that clients are
 //! told.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -132,18 +132,26 @@ impl Server {
         if hostname.is_empty() {
             hostname = sni.unwrap_or_default().to_owned();
         }
-        let in_place = self.profile.as_ref().and_then(|profile| profile.shape(Feature::HostInPlace));
-        let ip = match in_place {
-            Some(_) if !hostname.is_empty() => std::mem::take(&mut hostname),
+        // Some clients do not say by which name they called; of loopback it is known.
+        let is_loopback = || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let ip = match self.tells_host_in_place() {
+            true if !hostname.is_empty() => std::mem::take(&mut hostname),
+            true if is_loopback() => "localhost".to_owned(),
             _ => ip,
         };
         Endpoint { ip, hostname, port, read_only_port: ports.read_only, bus_port }
+    }
+
+    /// Whether the profile has the host name stand where the address does.
+    fn tells_host_in_place(&self) -> bool {
+        self.profile.as_ref().is_some_and(|profile| profile.shape(Feature::HostInPlace).is_some())
     }
 
     /// The host that this client is told to connect to, by `cluster-preferred-endpoint-type`: empty for an
     /// unknown endpoint, which clients read as "where you are connected".
     pub fn preferred_host(&self, endpoint: &Endpoint) -> String {
         match self.config.word(Directive::ClusterPreferredEndpointType) {
+            "hostname" if self.tells_host_in_place() => endpoint.ip.clone(),
             "hostname" if endpoint.hostname.is_empty() => "?".to_owned(),
             "hostname" => endpoint.hostname.clone(),
             "unknown-endpoint" => String::new(),

@@ -71,7 +71,8 @@ pub struct Setting {
 pub enum Feature {
     /// The last `value` digits of the nodes' ids are zeros.
     NodeIdZeros,
-    /// The host name stands where the address does, and nowhere else.
+    /// The host name stands where the address does, and nowhere else; `localhost` where none is known and the client
+    /// came over loopback.
     HostInPlace,
     /// Nodes in the reply of CLUSTER SLOTS have no list of further names.
     BareSlots,

@@ -273,6 +273,10 @@ fn the_cluster_has_the_shape_of_one_virtual_node() {
         (node.field("endpoint").text(), node.field("tls-port").int()),
         ("localhost".to_owned(), i64::from(main))
     );
+    // Also where the client has not said by which name it called.
+    let mut nameless = Client::tls(local(main), "127.0.0.1", &authority).expect("a handshake");
+    let nodes = nameless.value("CLUSTER NODES").text();
+    assert!(nodes.contains(&format!("{id} localhost:{main}@{bus} ")), "{nodes}");
     client.check("SET foo v", "+OK~");
     reader.check("GET foo", &format!("-MOVED 12182 localhost:{main}~"));
     reader.check("READONLY", "+OK~");
@@ -595,4 +599,23 @@ fn write_parts(folder: &Path, content: &[u8]) {
     std::fs::write(folder.join("appendonly.aof.1.incr.aof"), content).expect("a file");
     let manifest = "file appendonly.aof.1.incr.aof seq 1 type i\n";
     std::fs::write(folder.join("appendonly.aof.manifest"), manifest).expect("a file");
+}
+
+#[test]
+fn announced_names_stand_in_the_place_of_addresses() {
+    let server = start(
+        "elasticache-serverless",
+        &[
+            ("cluster-announce-hostname", "cache.example"),
+            ("cluster-announce-ip", "10.1.2.3"),
+            ("cluster-preferred-endpoint-type", "hostname"),
+        ],
+    );
+    let mut client = client(&server);
+    let main = server.handle().ports().main;
+    let slots = client.raw("CLUSTER SLOTS");
+    assert!(slots.starts_with(&format!("*1~*4~:0~:16383~*3~$13~cache.example~:{main}~$40~")), "{slots}");
+    assert!(!client.value("CLUSTER NODES").text().contains("10.1.2.3"));
+    let server = start("elasticache-serverless", &[("cluster-announce-ip", "10.1.2.3")]);
+    assert!(self::client(&server).raw("CLUSTER SLOTS").contains("$8~10.1.2.3~"));
 }

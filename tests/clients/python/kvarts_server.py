@@ -16,12 +16,14 @@ LOG_LINES_SHOWN = 40
 
 
 class KvartsServer:
-    """Starts on construction, answers on both ports by then; `stop` ends it. A log that matters is in the error raised."""
+    """Starts on construction, answers on both ports by then, with `tls` over TLS; `stop` ends it. A log that matters is in
+    the error raised."""
 
-    def __init__(self, *flags: str):
+    def __init__(self, *flags: str, tls: bool = False):
         binary = os.environ.get("KVARTS_BIN")
         if not binary:
             raise RuntimeError("KVARTS_BIN must name the server's binary")
+        self._tls = tls
         self.port, self.read_only_port = two_free_ports()
         self._directory = pathlib.Path(tempfile.mkdtemp(prefix="kvarts-python-"))
         self._log = self._directory / "server.log"
@@ -80,7 +82,7 @@ class KvartsServer:
     def _answers(self) -> bool:
         if self._process.poll() is not None:
             raise RuntimeError(f"the server ended with {self._process.returncode}")
-        return answers(self.port) and answers(self.read_only_port)
+        return answers(self.port, self._tls) and answers(self.read_only_port, self._tls)
 
 
 def until(what: str, condition, limit_s: float = START_LIMIT_S) -> None:
@@ -92,13 +94,24 @@ def until(what: str, condition, limit_s: float = START_LIMIT_S) -> None:
         time.sleep(0.01)
 
 
-def answers(port: int) -> bool:
+def answers(port: int, tls: bool = False) -> bool:
+    """Whether the server answers, to TLS without any verification or to a plain client."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16) == b"+PONG\r\n"
+            if tls:
+                context = ssl.create_default_context()
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+                with context.wrap_socket(connection, server_hostname="localhost") as encrypted:
+                    return pongs(encrypted)
+            return pongs(connection)
     except OSError:
         return False
+
+
+def pongs(connection: socket.socket) -> bool:
+    connection.sendall(b"PING\r\n")
+    return connection.recv(16) == b"+PONG\r\n"
 
 
 def ask(port: int, *words: str) -> str:

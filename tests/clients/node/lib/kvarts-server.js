@@ -33,7 +33,8 @@ export class KvartsServer {
     try {
       await until('the server answers on both ports', async () => {
         if (server.process.exitCode !== null) throw new Error(`the server ended with ${server.process.exitCode}`);
-        return (await answers(server.port)) && (await answers(server.readOnlyPort));
+        const overTls = flags.includes('elasticache-serverless');
+        return (await answers(server.port, overTls)) && (await answers(server.readOnlyPort, overTls));
       }, START_LIMIT_MS);
     } catch (error) {
       server.process.kill('SIGKILL');
@@ -88,13 +89,16 @@ export function next(emitter, event) {
   return once(emitter, event, { signal: AbortSignal.timeout(10_000) });
 }
 
-function answers(port) {
+/** Whether the server answers, to TLS without any verification or to a plain client. */
+function answers(port, overTls) {
   return new Promise((resolve) => {
-    const socket = net.connect(port, '127.0.0.1');
+    const socket = overTls
+      ? tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false })
+      : net.connect(port, '127.0.0.1');
     socket.setTimeout(5_000, () => socket.destroy());
     socket.on('error', () => {});
     socket.on('close', () => resolve(false));
-    socket.on('connect', () => socket.write('PING\r\n'));
+    socket.on(overTls ? 'secureConnect' : 'connect', () => socket.write('PING\r\n'));
     socket.on('data', (data) => {
       resolve(data.toString() === '+PONG\r\n');
       socket.destroy();

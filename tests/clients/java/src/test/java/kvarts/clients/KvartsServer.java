@@ -49,6 +49,13 @@ final class KvartsServer implements AutoCloseable {
         return new KvartsServer(name, List.of("--cluster-enabled", "yes"));
     }
 
+    /** Starts what looks like a serverless endpoint of a cloud: a cluster that speaks TLS only. */
+    static KvartsServer serverless(String name, String... flags) {
+        List<String> all = new ArrayList<>(List.of("--profile", "elasticache-serverless"));
+        all.addAll(List.of(flags));
+        return new KvartsServer(name, all);
+    }
+
     private KvartsServer(String name, List<String> flags) {
         String binary = System.getenv("KVARTS_BIN");
         if (binary == null || binary.isBlank()) {
@@ -80,7 +87,8 @@ final class KvartsServer implements AutoCloseable {
                 if (!process.isAlive()) {
                     throw new IllegalStateException("the server ended with " + process.exitValue());
                 }
-                return answers(port) && answers(readOnlyPort);
+                boolean overTls = flags.contains("elasticache-serverless");
+                return answers(port, overTls) && answers(readOnlyPort, overTls);
             });
         } catch (RuntimeException | AssertionError e) {
             discard();
@@ -144,8 +152,8 @@ final class KvartsServer implements AutoCloseable {
         deleteTree(directory);
     }
 
-    private static boolean answers(int port) {
-        try (RawClient client = RawClient.plain(port)) {
+    private static boolean answers(int port, boolean overTls) {
+        try (RawClient client = overTls ? RawClient.tls(port) : RawClient.plain(port)) {
             return "PONG".equals(client.call("PING"));
         } catch (UncheckedIOException e) {
             return false;
