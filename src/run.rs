@@ -559,7 +559,7 @@ fn listen(
     listening.tls.check(&[])?;
     fit_maxclients(&config);
     let ports = ListeningPorts::open(&listening, runtime.handle().clone())?;
-    let http = HttpPort::open(&listening.server)?;
+    let http = HttpPort::open(&listening.server, runtime.handle().clone())?;
     listening.server.set_network(Arc::new(WithHttp { ports, http: Arc::clone(&http) }));
     let mut socket_file = None;
     if let Some(socket) = listener::unix(&config)? {

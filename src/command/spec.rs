@@ -229,6 +229,8 @@ impl Flags {
 
     /// Looks at how its keys are kept and does not use them: counts as no access of them.
     pub const NO_ACCESS: Flags = Flags(1 << 36);
+    /// For operators and changes nothing: clients that only look may send it.
+    pub const SHOWS: Flags = Flags(1 << 37);
     /// Its replies are push messages, which CLIENT REPLY does not silence.
     pub const PUSHES: Flags = Flags(1 << 29);
     /// Runs the client's queued requests: what it may do is what they may do.

@@ -19,8 +19,8 @@ pub use docs::markdown;
 pub use events::KeyspaceEvents;
 pub use parse::{ConfigError, Source, Statement, quote, read_file, read_stream, split_arguments};
 pub use rewrite::RewriteError;
-pub use store::{Access, Change, Config, Refusal, SetError};
-pub use table::Directive;
+pub use store::{Access, Change, Config, Refusal, SetError, defaults};
+pub use table::{Directive, Effect};
 pub use value::{BufferLimit, ClientClass, SavePoint, Value, memory as parse_memory, system_words};
 
 #[cfg(test)]

@@ -617,6 +617,11 @@ fn read_profile(name: &[u8]) -> Result<(String, Profile), String> {
     Ok((shown, profile))
 }
 
+/// All directives that CONFIG GET shows without being asked by name, with their defaults as it would show them.
+pub fn defaults() -> impl Iterator<Item = (&'static Spec, Vec<u8>)> {
+    TABLE.iter().filter(|spec| !spec.hidden).map(|spec| (spec, show(spec, &default_value(spec))))
+}
+
 /// The value a directive has when nothing is said.
 pub(super) fn default_value(spec: &Spec) -> Value {
     if spec.directive == Directive::Dir {

@@ -64,6 +64,8 @@ pub struct Client {
     pub reply_mode: ReplyMode,
     /// READONLY was said (cluster mode, read-only port).
     pub readonly: bool,
+    /// It may look and change nothing, neither keys nor the server: the console's way to only read.
+    pub views_only: bool,
     /// ASKING was said for the next command.
     pub asking: bool,
     /// CLIENT NO-TOUCH.
@@ -155,6 +157,7 @@ impl Client {
             sni: None,
             reply_mode: ReplyMode::On,
             readonly: false,
+            views_only: false,
             asking: false,
             no_touch: false,
             capa_redirect: false,

@@ -35,6 +35,13 @@ pub(super) fn writes(client: &Client, flags: Flags) -> bool {
     flags.has(Flags::WRITE) || queued.is_some_and(|transaction| transaction.flags.has(Flags::WRITE))
 }
 
+/// Whether a request may change something about the server, or tells its clients something: what operators
+/// do, but for what only shows, and PUBLISH.
+pub fn changes_server(flags: Flags) -> bool {
+    let publishes = flags.has(Flags::PUBSUB) && flags.has(Flags::MAY_REPLICATE);
+    flags.has(Flags::ADMIN) && !flags.has(Flags::SHOWS) || publishes
+}
+
 /// Returns whether a request, or all commands in an EXEC's queue, may run while data are being loaded.
 pub(super) fn runs_while_loading(client: &Client, flags: Flags) -> bool {
     let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
@@ -111,6 +118,11 @@ impl Server {
             && let Some(refused) = self.refusal_by_disk()
         {
             return Verdict::Refuse(refused);
+        }
+        if client.views_only && (writes(client, flags) || changes_server(flags)) {
+            return Verdict::Refuse(CommandError::text(
+                "READONLY This client only looks and changes nothing.",
+            ));
         }
         // What was queued before this server became a replica must not run on it either.
         if writes(client, flags) && (client.door == Door::ReadOnly || self.following.refuses_writes()) {

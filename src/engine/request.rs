@@ -147,7 +147,11 @@ impl Server {
             && client.reply_mode == ReplyMode::On
             && !client.subscriptions.any()
             && client.link.is_none()
-            && !(client.monitor || client.asking || client.caching || client.out_of_memory)
+            && !(client.monitor
+                || client.asking
+                || client.caching
+                || client.out_of_memory
+                || client.views_only)
             && !self.cluster.is_enabled()
             && self.profile.is_none()
             && !self.simulation.is_on()

@@ -346,9 +346,12 @@ impl Server {
     /// Returns whether `protected-mode` turns the connection away: the client is on another machine, and the
     /// default user has no password.
     pub fn is_protected_from(&self, client: &Client) -> bool {
-        self.config.flag(Directive::ProtectedMode)
-            && !client.is_local()
-            && self.acl.default_user().needs_no_password
+        !client.is_local() && self.is_protected()
+    }
+
+    /// Whether `protected-mode` keeps those on other machines out.
+    pub fn is_protected(&self) -> bool {
+        self.config.flag(Directive::ProtectedMode) && self.acl.default_user().needs_no_password
     }
 
     /// Loads the users that the configuration names: those of its `user` lines, or those of `aclfile`.

@@ -1,18 +1,14 @@
 //! `/compat.json`: what the profile refuses, or would refuse.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::http::request::Parts;
 
-use super::Site;
-use super::routes::{Answer, gone, of, text};
+use super::routes::{Answer, Asked, gone, of, text};
 use crate::engine::profile::Form;
 
 /// The report as JSON, at most a thousand findings long.
-pub(super) fn report<'a>(site: &'a Arc<Site>, _: &'a Parts) -> Answer<'a> {
-    let answer = match site.server.upgrade() {
+pub(super) fn report(asked: Asked) -> Answer {
+    let answer = match asked.site.server.upgrade() {
         None => gone(),
         Some(server) => match &server.profile {
             None => text(StatusCode::NOT_FOUND, "the server runs without a profile\n"),

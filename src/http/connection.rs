@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use super::Site;
 use super::places::Place;
-use super::routes::{self, Body};
+use super::routes::{self, Body, Ends};
 use crate::engine::Server;
 
 /// Most header lines of a request.
@@ -40,7 +40,9 @@ pub(super) async fn serve(site: Arc<Site>, stream: TcpStream, place: Arc<Place>)
 }
 
 async fn serve_request(site: &Arc<Site>, stream: TcpStream, place: &Arc<Place>) {
-    let service = service_fn(|request| answer(site, place, request));
+    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
+    let ends = Ends { peer, local };
+    let service = service_fn(|request| answer(site, place, ends, request));
     let connection = http1::Builder::new()
         .keep_alive(false)
         .header_read_timeout(None)
@@ -77,11 +79,12 @@ async fn finish(mut stream: TcpStream) {
 async fn answer(
     site: &Arc<Site>,
     place: &Arc<Place>,
+    ends: Ends,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let Some(server) = site.server.upgrade() else { return Ok(routes::gone()) };
     place.answers(server.clock.now_ms());
-    let response = routes::answer(site, request).await;
+    let response = routes::answer(site, place, ends, request).await;
     count(&server, &response);
     Ok(response)
 }

@@ -1,22 +1,18 @@
 //! `/healthz` and `/readyz`: whether the process answers, and whether clients find the data here. Those who
 //! start servers ask them, and send clients where both are well.
 
-use std::sync::Arc;
-
 use hyper::StatusCode;
-use hyper::http::request::Parts;
 
-use super::Site;
-use super::routes::{Answer, gone, text};
+use super::routes::{Answer, Asked, gone, text};
 
 /// The process answers. KVARTS HEALTH looks at its parts.
-pub(super) fn healthz<'a>(_: &'a Arc<Site>, _: &'a Parts) -> Answer<'a> {
+pub(super) fn healthz(_: Asked) -> Answer {
     Box::pin(std::future::ready(text(StatusCode::OK, "ok\n")))
 }
 
 /// The data are loaded, and a replica has those of its primary.
-pub(super) fn readyz<'a>(site: &'a Arc<Site>, _: &'a Parts) -> Answer<'a> {
-    let answer = match site.server.upgrade() {
+pub(super) fn readyz(asked: Asked) -> Answer {
+    let answer = match asked.site.server.upgrade() {
         None => gone(),
         Some(server) if *server.shutdown_signal().borrow() => gone(),
         Some(server) if server.is_ready() => text(StatusCode::OK, "ready\n"),

@@ -1,15 +1,16 @@
-//! The port for figures and health (`metrics-port`), which speaks HTTP: `/metrics`, `/healthz`, `/readyz`, and
-//! `/compat.json` under a profile.
+//! The port for figures, health and the console (`metrics-port`), which speaks HTTP: `/metrics`, `/healthz`,
+//! `/readyz`, `/compat.json` under a profile, and at `/` the [`console`].
 //!
 //! It has a thread of its own, so nothing that happens here takes time of a worker. A connection serves one
 //! request. Everything is bounded: the number of connections ([`places`]), how long each step of one may
-//! take by the server's clock, the size of a request's head; a request with a body is refused. What is closed
+//! take by the server's clock, the size of a request's head and of its body, where it may have one. What is closed
 //! or refused is counted in [`HttpCounts`](crate::shared::http::HttpCounts).
 //!
 //! A page is a line in [`routes::ROUTES`] with its function; [`connection`] and [`ports`] know none.
 
 mod compat;
 mod connection;
+mod console;
 mod exposition;
 mod health;
 mod places;
@@ -21,8 +22,10 @@ pub use ports::{HttpPort, WithHttp};
 
 use std::sync::{Arc, Weak};
 
+use console::Console;
 use places::Places;
 use scrape::Scrapes;
+use tokio::runtime::Handle;
 
 use crate::engine::Server;
 
@@ -32,10 +35,19 @@ struct Site {
     server: Weak<Server>,
     places: Places,
     scrapes: Scrapes,
+    console: Console,
+    /// The threads that run commands.
+    tasks: Handle,
 }
 
 impl Site {
-    fn new(server: &Arc<Server>) -> Self {
-        Self { server: Arc::downgrade(server), places: Places::default(), scrapes: Scrapes::default() }
+    fn new(server: &Arc<Server>, tasks: Handle) -> Self {
+        Self {
+            server: Arc::downgrade(server),
+            places: Places::default(),
+            scrapes: Scrapes::default(),
+            console: Console::default(),
+            tasks,
+        }
     }
 }

@@ -19,6 +19,12 @@ const REQUEST_MAX_MS: u64 = 10_000;
 /// How long it may take from there until the client has the whole answer, in milliseconds.
 const ANSWER_MAX_MS: u64 = 30_000;
 
+/// Instead of a time, where none runs.
+const NOT_TIMED: u64 = u64::MAX;
+
+/// How long a command of the console may take, in milliseconds.
+const COMMAND_MAX_MS: u64 = 10_000;
+
 /// All places. The few that are taken are looked at one by one.
 #[derive(Debug, Default)]
 pub(super) struct Places(Mutex<Vec<Arc<Place>>>);
@@ -26,10 +32,13 @@ pub(super) struct Places(Mutex<Vec<Arc<Place>>>);
 /// A connection's place.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// Whether its request is being answered, and since when it has been or has been waited for.
+    /// Whether its request is being answered, and since when it has been or has been waited for;
+    /// [`NOT_TIMED`] while there is nothing to send.
     state: Mutex<(bool, u64)>,
     /// Tells the connection to end.
     pub cut: CancellationToken,
+    /// Tells that its command has had the time that it may have.
+    pub late: CancellationToken,
 }
 
 impl Place {
@@ -38,14 +47,23 @@ impl Place {
         *self.state.lock() = (true, now_ms);
     }
 
+    /// There is nothing to send at present: its client need not read anything.
+    pub fn has_sent_all(&self) {
+        *self.state.lock() = (true, NOT_TIMED);
+    }
+
     /// Since when its request has been waited for; `None` where it is being answered.
     fn waits_since_ms(&self) -> Option<u64> {
         let (answers, since_ms) = *self.state.lock();
         (!answers).then_some(since_ms)
     }
 
+    /// Whether it has taken too long; tells its command where that has.
     fn is_too_slow(&self, now_ms: u64) -> bool {
         let (answers, since_ms) = *self.state.lock();
+        if answers && now_ms.saturating_sub(since_ms) >= COMMAND_MAX_MS {
+            self.late.cancel();
+        }
         now_ms.saturating_sub(since_ms) >= if answers { ANSWER_MAX_MS } else { REQUEST_MAX_MS }
     }
 }
@@ -65,7 +83,11 @@ impl Places {
             places.remove(oldest).cut.cancel();
             counts.displaced.fetch_add(1, Relaxed);
         }
-        let place = Arc::new(Place { state: Mutex::new((false, now_ms)), cut: CancellationToken::new() });
+        let place = Arc::new(Place {
+            state: Mutex::new((false, now_ms)),
+            cut: CancellationToken::new(),
+            late: CancellationToken::new(),
+        });
         places.push(Arc::clone(&place));
         counts.accepted.fetch_add(1, Relaxed);
         counts.open.store(places.len() as u64, Relaxed);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::places::PLACES_MAX;
@@ -53,12 +53,13 @@ struct Prepared {
 }
 
 impl HttpPort {
-    /// Listens as configured; nowhere where `metrics-port` is 0.
+    /// Listens as configured; nowhere where `metrics-port` is 0. The threads of `tasks` run the console's
+    /// commands.
     ///
     /// # Errors
     /// An address that cannot be used.
-    pub fn open(server: &Arc<Server>) -> Result<Arc<Self>, ListenError> {
-        let port = Arc::new(Self { site: Arc::new(Site::new(server)), state: Mutex::default() });
+    pub fn open(server: &Arc<Server>, tasks: Handle) -> Result<Arc<Self>, ListenError> {
+        let port = Arc::new(Self { site: Arc::new(Site::new(server, tasks)), state: Mutex::default() });
         let bind = server.config.text(Directive::MetricsBind);
         let prepared = port.prepare(server, &bind, server.config.int(Directive::MetricsPort) as u16)?;
         port.make(server, prepared);
@@ -117,7 +118,8 @@ impl HttpPort {
         prepared.leaving.iter().for_each(Socket::close);
         if let Some(runtime) = &state.runtime {
             if !prepared.arriving.is_empty() {
-                make_room_beside_clients(&server.config, PLACES_MAX as u64);
+                // A command of the console has a pair of sockets.
+                make_room_beside_clients(&server.config, 3 * PLACES_MAX as u64);
             }
             for socket in &prepared.arriving {
                 let (listener, closed) = (Arc::clone(&socket.listener), socket.closed.clone());
@@ -198,6 +200,7 @@ async fn look(site: Arc<Site>) {
         tick.tick().await;
         let Some(server) = site.server.upgrade() else { return };
         site.places.cut_slow(server.clock.now_ms(), &server.http);
+        site.console.look(&server);
     }
 }
 

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::ACCEPT;
-use hyper::http::request::Parts;
 use tokio::sync::Mutex;
 
-use super::Site;
 use super::exposition::{Format, write};
-use super::routes::{self, Answer, gone, text};
+use super::routes::{self, Answer, Asked, gone, text};
 use crate::engine::Server;
 use crate::figures::sight::DatabaseCounts;
 use crate::figures::{Metric, Sight, collect};
@@ -35,9 +33,10 @@ struct Scrape {
 }
 
 /// Answers with the figures, in the format that the request prefers.
-pub(super) fn metrics<'a>(site: &'a Arc<Site>, request: &'a Parts) -> Answer<'a> {
-    Box::pin(async {
-        let accepted = request.headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
+pub(super) fn metrics(asked: Asked) -> Answer {
+    Box::pin(async move {
+        let Asked { site, head, .. } = asked;
+        let accepted = head.headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
         let format = Format::preferred(accepted.unwrap_or_default());
         let Some(server) = site.server.upgrade() else { return gone() };
         match site.scrapes.text(&server, format).await {
@@ -50,6 +49,23 @@ pub(super) fn metrics<'a>(site: &'a Arc<Site>, request: &'a Parts) -> Answer<'a>
 
 impl Scrapes {
     async fn text(&self, server: &Arc<Server>, format: Format) -> Option<Bytes> {
+        self.look(server, move |scrape| {
+            let text = &mut scrape.texts[format as usize];
+            text.get_or_insert_with(|| write(&scrape.metrics, format).into()).clone()
+        })
+        .await
+    }
+
+    /// The figures of this moment, and when they were read.
+    pub async fn figures(&self, server: &Arc<Server>) -> Option<(u64, Arc<Vec<Metric>>)> {
+        self.look(server, |scrape| (scrape.at_ms, Arc::clone(&scrape.metrics))).await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        server: &Arc<Server>,
+        make: impl FnOnce(&mut Scrape) -> T + Send + 'static,
+    ) -> Option<T> {
         let mut kept = self.0.lock().await;
         let now_ms = server.clock.now_ms();
         let fresh = kept.take().filter(|scrape| now_ms.abs_diff(scrape.at_ms) < KEPT_MS);
@@ -60,13 +76,12 @@ impl Scrapes {
                 metrics: Arc::new(read(&server)),
                 texts: [None, None],
             });
-            let text = &mut scrape.texts[format as usize];
-            let page = text.get_or_insert_with(|| write(&scrape.metrics, format).into()).clone();
-            (scrape, page)
+            let made = make(&mut scrape);
+            (scrape, made)
         });
-        let (scrape, page) = made.await.ok()?;
+        let (scrape, made) = made.await.ok()?;
         *kept = Some(scrape);
-        Some(page)
+        Some(made)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod buffer_pool;
 pub mod connection;
+pub mod inside;
 mod link;
 pub mod listener;
 mod open_files;

@@ -11,6 +11,7 @@ use crate::command::table::Entry;
 use crate::command::{Group, Spec};
 use crate::engine::Server;
 use crate::engine::context::{Context, Origin};
+use crate::engine::judge::changes_server;
 use crate::engine::profile::ScriptReach;
 use crate::error::CommandError;
 use crate::keyspace::key_hash::{SLOT_COUNT, slot_of_hash};
@@ -45,10 +46,12 @@ pub struct Permits {
     pub reached_too_far: bool,
 }
 
-/// Whether the client's scripts may not write: on the read-only port, and on a replica but for its primary.
+/// Whether the client's scripts may not write: on the read-only port, where the client only looks, and on a
+/// replica but for its primary.
 pub fn is_read_only(cx: &Context<'_>) -> bool {
     let simulated = || cx.server.simulation.is_read_only(cx.keys.now_ms);
     cx.client.door == Door::ReadOnly
+        || cx.client.views_only
         || (cx.server.following.refuses_writes() || simulated()) && !cx.client.is_loader
 }
 
@@ -229,6 +232,9 @@ fn judge(
     }
     if writes && let Some(refused) = server.refusal_by_disk() {
         return Err(refused);
+    }
+    if cx.client.views_only && changes_server(command.flags) {
+        return Err(CommandError::ReadOnlyReplica);
     }
     if writes && is_read_only(cx) {
         return Err(CommandError::ReadOnlyReplica);

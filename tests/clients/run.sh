@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Real clients against a real server.
 #
-#   run.sh [--prepare] [java] [python] [node] [cli] [sentinel]
+#   run.sh [--prepare] [java] [python] [node] [console] [cli] [sentinel]
 #
 # Runs the named suites, or all of them. KVARTS_BIN names the server's binary (default: target/release/kvarts).
 # Prints one line a suite and, last, "N passed, N failed"; the exit status is non-zero when one failed. A suite's whole
@@ -19,14 +19,14 @@ main() {
   for argument; do
     case $argument in
       --prepare) prepare_only=true ;;
-      java | python | node | cli | sentinel) suites+=("$argument") ;;
+      java | python | node | console | cli | sentinel) suites+=("$argument") ;;
       *)
-        echo "unknown suite: $argument (java, python, node, cli, sentinel)" >&2
+        echo "unknown suite: $argument (java, python, node, console, cli, sentinel)" >&2
         exit 2
         ;;
     esac
   done
-  ((${#suites[@]})) || suites=(java python node cli sentinel)
+  ((${#suites[@]})) || suites=(java python node console cli sentinel)
 
   if ! $prepare_only; then
     KVARTS_BIN=$(realpath -e -- "${KVARTS_BIN:-$root/target/release/kvarts}") || exit 2
@@ -71,19 +71,29 @@ prepare_python() {
 }
 run_python() { (cd "$here/python" && limited 180 "$out/python-venv/bin/python" -B -m unittest -v); }
 
-prepare_node() {
-  local modules=$here/node/node_modules
-  cmp -s "$here/node/package-lock.json" "$modules/installed.json" && return
-  (cd "$here/node" && limited "$prepare_limit_s" npm ci --no-audit --no-fund) &&
-    cp "$here/node/package-lock.json" "$modules/installed.json"
-}
+prepare_node() { packages "$here/node"; }
 run_node() { (cd "$here/node" && limited 180 node --test --test-reporter=spec); }
+
+# The console in a browser. KVARTS_CHROMIUM names another one; with KVARTS_SCREENSHOTS its pictures are kept in that folder.
+prepare_console() { command -v "${KVARTS_CHROMIUM:-chromium}" && packages "$here/console"; }
+run_console() {
+  local chromium
+  chromium=$(command -v "${KVARTS_CHROMIUM:-chromium}") || return
+  (cd "$here/console" && KVARTS_CHROMIUM=$chromium limited 300 node --test --test-reporter=spec)
+}
 
 prepare_cli() { command -v redis-cli redis-benchmark; }
 run_cli() { limited 120 bash "$here/cli.sh"; }
 
 prepare_sentinel() { prepare_java && prepare_python && prepare_node; }
 run_sentinel() { limited 300 python3 "$here/sentinel.py" "$out/python-venv/bin/python"; }
+
+# packages FOLDER: installs what its package-lock.json names.
+packages() {
+  cmp -s "$1/package-lock.json" "$1/node_modules/installed.json" && return
+  (cd "$1" && limited "$prepare_limit_s" npm ci --no-audit --no-fund) &&
+    cp "$1/package-lock.json" "$1/node_modules/installed.json"
+}
 
 # limited SECONDS COMMAND...: ends the command and what it started when the time is up.
 limited() { timeout -k 15 "$@"; }

@@ -129,7 +129,7 @@ fn what_is_no_page_is_refused() {
         ("HEAD /healthz", 200),
         ("GET /readyz", 200),
         ("GET /readyz?a=b", 200),
-        ("GET /", 404),
+        ("GET /nothing", 404),
         ("GET /metrics/", 404),
         ("GET /../metrics", 404),
         ("GET /%2e%2e/metrics", 404),

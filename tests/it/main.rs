@@ -29,6 +29,7 @@ mod cluster;
 mod compose;
 mod config;
 mod connection;
+mod console;
 mod coverage;
 mod debug;
 mod differences;

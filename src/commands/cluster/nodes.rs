@@ -118,7 +118,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "an array of lines",
                 run: replicas,
                 tips: &["nondeterministic_output"],
-                ..subcommand("replicas", 3, OPERATOR)
+                ..subcommand("replicas", 3, OPERATOR.and(Flags::SHOWS))
             },
             Command {
                 summary: "An older name of CLUSTER REPLICAS.",
@@ -126,7 +126,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "an array of lines",
                 run: replicas,
                 tips: &["nondeterministic_output"],
-                ..subcommand("slaves", 3, OPERATOR)
+                ..subcommand("slaves", 3, OPERATOR.and(Flags::SHOWS))
             },
             Command {
                 summary: "Lists the links to other nodes: there are none.",

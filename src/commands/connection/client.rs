@@ -56,7 +56,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "a line of fields for each",
             run: list,
             tips: &["nondeterministic_output"],
-            ..subcommand("list", -2, OTHERS)
+            ..subcommand("list", -2, OTHERS.and(Flags::SHOWS))
         },
         Command {
             summary: "Closes all connections that pass the filters.",

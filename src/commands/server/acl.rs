@@ -104,7 +104,7 @@ pub const COMMANDS: &[Command] = &[Command {
             since: "7.0.0",
             reply: "OK, or why not",
             run: dryrun,
-            ..subcommand("dryrun", -4, OPERATOR)
+            ..subcommand("dryrun", -4, OPERATOR.and(Flags::SHOWS))
         },
         Command {
             summary: "Makes a password that nobody guesses.",
@@ -120,14 +120,14 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "a map of its properties, or null",
             run: getuser,
             secrets: Some(|_, index| index > 1),
-            ..subcommand("getuser", 3, OPERATOR)
+            ..subcommand("getuser", 3, OPERATOR.and(Flags::SHOWS))
         },
         Command {
             summary: "Describes all users in the form of the users' file.",
             complexity: "O(N) where N is the number of users",
             reply: "an array of lines",
             run: list,
-            ..subcommand("list", 2, OPERATOR)
+            ..subcommand("list", 2, OPERATOR.and(Flags::SHOWS))
         },
         Command {
             summary: "Takes in the users' file, or nothing of it if a line is wrong.",

@@ -35,6 +35,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "an array of entries",
                 run: get,
                 tips: &["request_policy:all_nodes", "nondeterministic_output"],
+                flags: OPERATOR.and(Flags::SHOWS),
                 ..of_log("get", 4, "8.1.0")
             },
             Command {
@@ -43,6 +44,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "a number",
                 run: len,
                 tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
+                flags: OPERATOR.and(Flags::SHOWS),
                 ..of_log("len", 3, "8.1.0")
             },
             Command {
@@ -72,6 +74,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "an array of entries",
                 run: slow_get,
                 tips: &["request_policy:all_nodes", "nondeterministic_output"],
+                flags: OPERATOR.and(Flags::SHOWS),
                 ..of_log("get", -2, "2.2.12")
             },
             Command {
@@ -79,6 +82,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "a number",
                 run: slow_len,
                 tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
+                flags: OPERATOR.and(Flags::SHOWS),
                 ..of_log("len", 2, "2.2.12")
             },
             Command {

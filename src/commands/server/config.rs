@@ -29,6 +29,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of directives",
             reply: "a map of names and values",
             run: config_get,
+            flags: OPERATOR.and(Flags::SHOWS),
             ..of_config("get", -3)
         },
         Command {

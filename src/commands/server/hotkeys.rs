@@ -53,6 +53,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "an array of maps or null",
             run: get,
             tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
+            flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::SHOWS),
             ..of_hotkeys("get", 2)
         },
         Command {

@@ -28,6 +28,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "a text",
             run: doctor,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            flags: OPERATOR.and(Flags::SHOWS),
             ..of_latency("doctor", 2, "2.8.13")
         },
         Command {
@@ -36,6 +37,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "a drawing",
             run: graph,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            flags: OPERATOR.and(Flags::SHOWS),
             ..of_latency("graph", 3, "2.8.13")
         },
         Command {
@@ -46,6 +48,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "a map of commands",
             run: histogram,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            flags: OPERATOR.and(Flags::SHOWS),
             ..of_latency("histogram", -2, "7.0.0")
         },
         Command {
@@ -54,6 +57,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "an array of times and milliseconds",
             run: history,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            flags: OPERATOR.and(Flags::SHOWS),
             ..of_latency("history", 3, "2.8.13")
         },
         Command {
@@ -61,6 +65,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "an array of events",
             run: latest,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            flags: OPERATOR.and(Flags::SHOWS),
             ..of_latency("latest", 2, "2.8.13")
         },
         Command {

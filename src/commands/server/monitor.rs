@@ -11,7 +11,7 @@ use crate::error::{CommandError, CommandResult};
 pub const COMMANDS: &[Command] = &[Command {
     name: "monitor",
     arity: 1,
-    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+    flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::SHOWS),
     group: Group::Server,
     summary: "Shows the connection every command that is run from now on.",
     since: "1.0.0",

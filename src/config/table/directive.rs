@@ -29,6 +29,8 @@ pub enum Directive {
     PrefetchBatchMaxSize,
     MetricsPort,
     MetricsBind,
+    Console,
+    ConsoleHosts,
     RdmaBind,
     RdmaPort,
     RdmaRxSize,
@@ -261,7 +263,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 252;
+    pub const COUNT: usize = 254;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

@@ -149,7 +149,7 @@ pub(super) const SPECS: &[Spec] = &[
         "metrics-port",
         PORT,
         "0",
-        "Port that serves /metrics, /healthz and /readyz over HTTP, to anybody who reaches it; 0 for none.",
+        "Port that serves the console at /, and /metrics, /healthz and /readyz to anybody who reaches it, over HTTP; 0 for none.",
     )
     .active(),
     spec(
@@ -158,6 +158,23 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Words,
         "127.0.0.1 -::1",
         "Addresses that metrics-port listens on; a leading - lets one that is missing pass.",
+    )
+    .active()
+    .multi(),
+    spec(
+        D::Console,
+        "console",
+        Kind::Enum(&["no", "read-only", "yes"]),
+        "yes",
+        "Serve the console at / of metrics-port: not, only to look, or to change things as well, as far as the user may.",
+    )
+    .active(),
+    spec(
+        D::ConsoleHosts,
+        "console-hosts",
+        Kind::Words,
+        "",
+        "Names that browsers may call the console by, beside localhost, IP addresses and those of metrics-bind.",
     )
     .active()
     .multi(),

@@ -45,6 +45,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "a map",
             run: health,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            flags: OPERATOR.and(Flags::SHOWS),
             ..of_kvarts("health", 2)
         },
         Command {
@@ -70,7 +71,7 @@ pub const COMMANDS: &[Command] = &[Command {
             syntax: "[TYPE type] [COUNT count]",
             complexity: "O(N) where N is the number of keys that are known",
             reply: "a map",
-            flags: ON_DATA,
+            flags: ON_DATA.and(Flags::SHOWS),
             run: big_keys,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
             ..of_kvarts("bigkeys", -2)
@@ -80,7 +81,7 @@ pub const COMMANDS: &[Command] = &[Command {
             syntax: "[DEPTH parts] [SEPARATOR text] [COUNT count]",
             complexity: "O(N) where N is the number of keys that are known",
             reply: "an array of maps",
-            flags: ON_DATA,
+            flags: ON_DATA.and(Flags::SHOWS),
             run: prefixes,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
             ..of_kvarts("prefixes", -2)

@@ -1,0 +1,151 @@
+//! Commands of one request, sent to the server one behind the other, and their replies.
+
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{ReadHalf, WriteHalf};
+use tokio_util::sync::CancellationToken;
+
+use super::reply::{self, Finder};
+
+/// Bytes of all replies to a request.
+pub(super) const REPLIES_MAX_BYTES: usize = 4 << 20;
+
+/// Commands of a request.
+pub(super) const COMMANDS_MAX: usize = 5_000;
+
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Commands as they are sent.
+pub(super) struct Commands {
+    pub words: Vec<Vec<Vec<u8>>>,
+}
+
+/// Replies as JSON, and why they are not all there.
+pub(super) struct Replies {
+    pub json: String,
+    count: usize,
+    pub stopped: Option<&'static str>,
+    pub took_us: u64,
+}
+
+impl Commands {
+    /// Reads the commands of a request: an array of arrays of words. A word is a string, a number or, for any
+    /// bytes, `{"base64": …}`.
+    pub fn of(value: Option<&Value>) -> Result<Self, &'static str> {
+        let commands = value.and_then(Value::as_array).ok_or("commands is an array of commands")?;
+        if commands.is_empty() || commands.len() > COMMANDS_MAX {
+            return Err("a request has 1 to 5000 commands");
+        }
+        let words = commands.iter().map(|command| {
+            let command = command.as_array().filter(|command| !command.is_empty());
+            command.ok_or("a command is an array of words")?.iter().map(word).collect()
+        });
+        Ok(Self { words: words.collect::<Result<_, _>>()? })
+    }
+
+    /// The same as RESP.
+    pub fn encoded(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for words in &self.words {
+            bytes.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+            for word in words {
+                bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+                bytes.extend_from_slice(word);
+                bytes.extend_from_slice(b"\r\n");
+            }
+        }
+        bytes
+    }
+}
+
+fn word(value: &Value) -> Result<Vec<u8>, &'static str> {
+    use base64::Engine;
+    match value {
+        Value::String(text) => Ok(text.as_bytes().to_vec()),
+        Value::Number(number) => Ok(number.to_string().into_bytes()),
+        Value::Object(object) => {
+            let text = object.get("base64").and_then(Value::as_str);
+            let text = text.ok_or("a word is a string, a number or {\"base64\": …}")?;
+            let decoded = base64::engine::general_purpose::STANDARD.decode(text);
+            decoded.map_err(|_| "what is called base64 is none")
+        }
+        _ => Err("a word is a string, a number or {\"base64\": …}"),
+    }
+}
+
+/// Sends the commands, and gathers replies until all are there, they are too large, the other side ends, or
+/// `late` says so.
+pub(super) async fn converse(
+    mut stream: UnixStream,
+    commands: &Commands,
+    late: &CancellationToken,
+) -> Replies {
+    let began = Instant::now();
+    let mut replies = Replies { json: String::new(), count: 0, stopped: None, took_us: 0 };
+    let (mut receiver, sender) = stream.split();
+    let wanted = commands.words.len();
+    replies.stopped = tokio::select! {
+        biased;
+        stopped = receive(&mut receiver, wanted, &mut replies) => stopped,
+        () = send(sender, commands.encoded()) => None,
+        () = late.cancelled() => Some("the commands took longer than ten seconds: given up"),
+    };
+    replies.took_us = began.elapsed().as_micros() as u64;
+    replies
+}
+
+/// Sends, and then leaves it to the replies when this ends.
+async fn send(mut sender: WriteHalf<'_>, bytes: Vec<u8>) {
+    // Where the other side has ended, that is read, too.
+    drop(sender.write_all(&bytes).await);
+    std::future::pending().await
+}
+
+async fn receive(receiver: &mut ReadHalf<'_>, wanted: usize, replies: &mut Replies) -> Option<&'static str> {
+    let mut finder = Finder::default();
+    let mut buffer: Vec<u8> = Vec::new();
+    let mut received = 0;
+    while replies.count < wanted {
+        let before = buffer.len();
+        buffer.reserve(CHUNK_BYTES);
+        match receiver.read_buf(&mut buffer).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return Some("the server closed the connection"),
+        }
+        received += buffer.len() - before;
+        if received > REPLIES_MAX_BYTES {
+            return Some("the replies are larger than 4 MB");
+        }
+        let mut taken = 0;
+        while replies.count < wanted {
+            match finder.find(&buffer[taken..]) {
+                Ok(Some(size)) => {
+                    replies.take(&buffer[taken..taken + size]);
+                    taken += size;
+                }
+                Ok(None) => break,
+                Err(_) => return Some("a reply could not be read"),
+            }
+        }
+        buffer.drain(..taken);
+    }
+    None
+}
+
+impl Replies {
+    /// Takes one; a push message answers no command.
+    fn take(&mut self, bytes: &[u8]) {
+        if reply::is_push(bytes) {
+            return;
+        }
+        if self.count > 0 {
+            self.json.push(',');
+        }
+        self.count += 1;
+        reply::write(bytes, &mut self.json);
+    }
+}

@@ -1,0 +1,136 @@
+// Talks to the server.
+
+// A command's error, or a request that was refused.
+export class Refused extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
+
+// What the page knows of its session; app.js fills it.
+export const session = { user: null, open: true, readOnly: false, database: 0, onLogOut: () => {} };
+
+// Whether a user did something since the last request: what the page asks for by itself does not keep a
+// session alive.
+let acted = false;
+for (const kind of ['pointerdown', 'keydown']) addEventListener(kind, () => { acted = true; }, true);
+
+async function ask(method, path, content, signal) {
+  const headers = { 'X-Kvarts-Console': acted ? '1' : 'auto' };
+  acted = false;
+  if (content !== undefined) headers['Content-Type'] = 'application/json';
+  let response;
+  try {
+    response = await fetch(path, { method, headers, signal, body: content && JSON.stringify(content), cache: 'no-store' });
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new Refused('The server does not answer.');
+  }
+  if (response.ok) return response;
+  const { error } = await response.json().catch(() => ({ error: response.statusText }));
+  if (response.status === 401 && path !== '/api/session') session.onLogOut();
+  throw new Refused(error, response.status);
+}
+
+export async function whoAmI() {
+  return (await ask('GET', '/api/session')).json();
+}
+
+export async function logIn(user, password) {
+  return (await ask('POST', '/api/session', { user, password })).json();
+}
+
+export async function logOut() {
+  return (await ask('DELETE', '/api/session')).json();
+}
+
+export async function figures(names) {
+  return (await ask('GET', `/api/figures?names=${names.join(',')}`)).json();
+}
+
+// Of each directive its default, what it does, and whether it may be changed.
+export async function directives() {
+  return (await ask('GET', '/api/directives')).json();
+}
+
+// Runs commands one behind the other. Answers { replies, stopped, took_us }; replies as the server sent them.
+export async function raw(commands, options = {}) {
+  const content = {
+    commands,
+    database: options.database ?? session.database,
+    read_only: session.readOnly,
+  };
+  return (await ask('POST', '/api/command', content, options.signal)).json();
+}
+
+// Runs commands and answers their replies as plain values; an error is a Refused in its place.
+export async function run(commands, options = {}) {
+  const { replies, stopped } = await raw(commands, options);
+  if (replies.length < commands.length) throw new Refused(`Not all replies came: ${stopped}.`);
+  return replies.map(plain);
+}
+
+// Runs one command; throws its error.
+export async function call(...words) {
+  const [reply] = await run([words]);
+  if (reply instanceof Refused) throw reply;
+  return reply;
+}
+
+// A reply without its types. Maps become arrays of pairs with a `get`, as their keys may be of any type.
+export function plain(reply) {
+  if (Array.isArray(reply)) return reply.map(plain);
+  if (reply === null || typeof reply !== 'object') return reply;
+  if ('error' in reply) return new Refused(reply.error);
+  if ('simple' in reply) return reply.simple;
+  if ('text' in reply) return reply.text;
+  if ('double' in reply) return Number(reply.double.replace('inf', 'Infinity'));
+  if ('int' in reply) return reply.int;
+  if ('big' in reply) return reply.big;
+  if ('set' in reply) return reply.set.map(plain);
+  if ('push' in reply) return reply.push.map(plain);
+  if ('map' in reply) {
+    const pairs = reply.map.map(plain);
+    pairs.get = (name) => pairs.find(([key]) => key === name)?.[1];
+    return pairs;
+  }
+  return reply;
+}
+
+// Runs commands and calls `take` with each message that they bring, until `signal` says so or the server ends it.
+// Resolves to why it ended.
+export async function stream(commands, take, signal) {
+  const content = { commands, database: session.database, read_only: session.readOnly };
+  const response = await ask('POST', '/api/stream', content, signal);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return 'the server ended it';
+      const lines = (rest + value).split('\n');
+      rest = lines.pop();
+      for (const line of lines) {
+        if (line === '') continue;
+        const message = JSON.parse(line);
+        if (message !== null && message.end !== undefined) return message.end;
+        take(message);
+      }
+    }
+  } catch (error) {
+    if (error.name === 'AbortError') return null;
+    return 'the connection was lost';
+  }
+}
+
+// INFO as sections of names and values.
+export async function info(...sections) {
+  const text = await call('INFO', ...sections);
+  const fields = {};
+  for (const line of text.split('\r\n')) {
+    const at = line.indexOf(':');
+    if (at > 0 && !line.startsWith('#')) fields[line.slice(0, at)] = line.slice(at + 1);
+  }
+  return fields;
+}

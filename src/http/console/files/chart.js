@@ -1,0 +1,102 @@
+// Lines over the last minutes, drawn as SVG.
+
+import { h, s } from './dom.js';
+import { digits } from './format.js';
+
+const WIDTH = 300;
+const HEIGHT = 80;
+// The time that is shown: as much as there is, between these.
+const WINDOW_MIN_MS = 60 * 1000;
+const WINDOW_MAX_MS = 5 * 60 * 1000;
+
+// A chart: { title, series: [{ key, name }], format, max, threshold, above, rule, advice }. `rule` says what is well. `threshold` is where `advice` begins to
+// hold of the first series: above it, or with `above: false` below it; `judged` names another series for it.
+// Returns the element and what draws it anew.
+export function chart(given) {
+  const value = h('p', { class: 'value' }, '–');
+  const more = h('p', { class: 'more' });
+  const advice = h('p', { class: 'advice' });
+  const lines = given.series.map((_, at) => s('path', { class: `line line-${at}` }));
+  const area = given.series.length === 1 ? s('path', { class: 'area' }) : null;
+  const limit = s('line', { class: 'limit', x1: 0, x2: WIDTH, y1: 0, y2: 0 });
+  const title = s('title', {}, given.title);
+  const drawing = s('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img' },
+    title, ...(area ? [area] : []), limit, ...lines);
+  const top = h('span', {});
+  const ago = h('span', {});
+  const legend = given.series.length > 1
+    ? h('p', { class: 'legend' }, given.series.map((series, at) => h('span', { class: `key key-${at}` }, series.name)))
+    : null;
+  const element = h('section', { class: 'panel chart' },
+    h('h2', {}, given.title), value, more,
+    h('div', { class: 'plot' }, drawing, h('div', { class: 'scale', 'aria-hidden': 'true' }, top, ago)),
+    legend, advice);
+
+  function draw(points) {
+    const last = points.at(-1);
+    if (!last) return;
+    const end = last.at;
+    const span = Math.min(WINDOW_MAX_MS, Math.max(WINDOW_MIN_MS, end - points[0].at));
+    const inWindow = points.filter((point) => end - point.at <= span);
+    const values = given.series.flatMap((series) => inWindow.map((point) => point[series.key]).filter((one) => one !== null));
+    const bound = given.max ?? nice(Math.max(0, ...values, given.least ?? 0), given.isBytes);
+    const x = (point) => (WIDTH * (1 - (end - point.at) / span)).toFixed(1);
+    const y = (one) => (HEIGHT - 1 - (HEIGHT - 4) * Math.min(1, one / (bound || 1))).toFixed(1);
+    given.series.forEach((series, at) => {
+      const path = trace(inWindow, series.key, x, y);
+      lines[at].setAttribute('d', path.line);
+      area?.setAttribute('d', path.area);
+    });
+    const judged = given.judged ?? given.series[0].key;
+    const limitAt = given.limit ? given.limit(last) : given.threshold ?? 0;
+    const shows = limitAt > 0 && limitAt <= bound;
+    limit.classList.toggle('gone', !shows);
+    if (shows) for (const name of ['y1', 'y2']) limit.setAttribute(name, y(limitAt));
+    top.textContent = given.format(bound);
+    ago.textContent = span > WINDOW_MIN_MS ? `${digits(span / 60000)} minutes ago` : 'a minute ago';
+    const now = last[given.series[0].key];
+    value.textContent = given.say ? given.say(last) : now === null ? '–' : given.format(now);
+    more.textContent = given.more?.(last, inWindow) ?? '';
+    const level = last[judged];
+    const bad = given.isBad ? given.isBad(last, inWindow)
+      : level !== null && given.threshold !== undefined && (given.above === false ? level < given.threshold : level > given.threshold);
+    element.classList.toggle('bad', Boolean(bad));
+    advice.textContent = bad ? given.advice : given.rule ?? '';
+    const known = values.length ? `; ${given.format(Math.min(...values))} to ${given.format(Math.max(...values))} in the last five minutes` : '';
+    title.textContent = `${given.title}: ${value.textContent} now${known}`;
+  }
+  return { element, draw };
+}
+
+// The line through a series, with gaps where there is no value, and the area below it.
+function trace(points, key, x, y) {
+  let line = '';
+  let area = '';
+  let start = null;
+  let before = null;
+  const close = () => {
+    if (start !== null) area += `L${before} ${HEIGHT}L${start} ${HEIGHT}Z`;
+    start = null;
+  };
+  for (const point of points) {
+    if (point[key] === null) {
+      close();
+      continue;
+    }
+    const step = `${start === null ? 'M' : 'L'}${x(point)} ${y(point[key])}`;
+    line += step;
+    area += step;
+    start ??= x(point);
+    before = x(point);
+  }
+  close();
+  return { line, area };
+}
+
+// The next round number; of bytes a power of two.
+function nice(value, isBytes) {
+  if (value <= 0) return 1;
+  if (isBytes) return 2 ** Math.ceil(Math.log2(value));
+  const unit = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((times) => times * unit).find((round) => round >= value);
+}

@@ -1,0 +1,164 @@
+// Elements, made without text that could be taken for markup.
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+// h('button', { class: 'plain', onclick: f }, 'Text', more): an element. Properties that begin with "on" are listeners,
+// null and false leave an attribute out, true is one without a value.
+export function h(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+// The same for drawings.
+export function s(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, '');
+    else if (value !== null && value !== false && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+// Puts other children into an element.
+export function put(element, ...children) {
+  element.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+}
+
+// A table with a caption for screen readers. Columns are names, or { name } with `number`, `wide`, or `fixed` for
+// what stays in a line.
+export function table(caption, columns, rows, empty = 'Nothing here.') {
+  if (rows.length === 0) return h('p', { class: 'empty' }, empty);
+  const of = columns.map((column) => (typeof column === 'string' ? { name: column } : column));
+  const head = of.map((column) => h('th', { scope: 'col', class: column.number ? 'number' : null }, column.name));
+  const body = rows.map((row) =>
+    h('tr', {}, row.map((cell, at) => h('td', { class: of[at].number ? 'number' : of[at].wide ? 'wide' : of[at].fixed ? 'fixed' : null }, cell))),
+  );
+  // Wide tables scroll within themselves, also by the keyboard.
+  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
+    h('table', {},
+      h('caption', { class: 'hidden' }, caption),
+      h('thead', {}, h('tr', {}, head)),
+      h('tbody', {}, body)));
+}
+
+// Names and values.
+export function facts(pairs) {
+  return h('dl', { class: 'facts' }, pairs.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
+}
+
+export function button(text, onclick, attributes = {}) {
+  return h('button', { type: 'button', onclick, ...attributes }, text);
+}
+
+// A heading with what belongs beside it.
+export function heading(text, ...beside) {
+  return h('div', { class: 'heading' }, h('h1', {}, text), ...beside);
+}
+
+export function panel(title, ...content) {
+  return h('section', { class: 'panel' }, title ? h('h2', {}, title) : null, ...content);
+}
+
+// Says something at the edge of the page for a while.
+export function note(text, kind = 'info') {
+  const line = h('p', { class: `note ${kind}` }, text);
+  byId('notes').append(line);
+  setTimeout(() => line.remove(), kind === 'error' ? 10000 : 4000);
+}
+
+// Asks before something that cannot be taken back. Resolves to whether it may be done. Where `word` is given,
+// it has to be typed.
+export function confirmed(title, text, action, word = null) {
+  return new Promise((resolve) => {
+    const typed = word === null ? null : h('input', { type: 'text', id: 'confirm-word', autocomplete: 'off', spellcheck: 'false' });
+    const yes = h('button', { type: 'submit', class: 'danger', value: 'yes', disabled: word !== null }, action);
+    typed?.addEventListener('input', () => { yes.disabled = typed.value !== word; });
+    const dialog = h('dialog', { 'aria-labelledby': 'confirm-title' },
+      h('form', { method: 'dialog' },
+        h('h2', { id: 'confirm-title' }, title),
+        h('p', { class: 'wrap' }, text),
+        typed && h('label', { class: 'field', for: 'confirm-word' }, `Type ${word} to go on`, typed),
+        h('div', { class: 'row end' },
+          h('button', { type: 'submit', value: 'no' }, 'Cancel'), yes)));
+    dialog.addEventListener('close', () => {
+      resolve(dialog.returnValue === 'yes');
+      dialog.remove();
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+// Asks for texts: fields { name, label, value, lines }. Resolves to them by name, or to null.
+export function asked(title, fields, action) {
+  return new Promise((resolve) => {
+    const inputs = fields.map(({ name, label, value = '', lines, type = 'text' }) => {
+      const id = `ask-${name}`;
+      const input = lines
+        ? h('textarea', { id, rows: lines, spellcheck: 'false' })
+        : h('input', { id, type, autocomplete: 'off', spellcheck: 'false', step: type === 'number' ? 'any' : null });
+      input.value = value;
+      return { name, input, element: h('label', { class: 'field', for: id }, label, input) };
+    });
+    const dialog = h('dialog', { 'aria-labelledby': 'ask-title' },
+      h('form', { method: 'dialog' },
+        h('h2', { id: 'ask-title' }, title),
+        inputs.map(({ element }) => element),
+        h('div', { class: 'row end' },
+          h('button', { type: 'submit', value: 'no', formnovalidate: true }, 'Cancel'),
+          h('button', { type: 'submit', class: 'primary', value: 'yes' }, action))));
+    // Enter in a field means the action, not the first button.
+    dialog.addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter' || event.target.tagName !== 'INPUT') return;
+      event.preventDefault();
+      dialog.close('yes');
+    });
+    dialog.addEventListener('close', () => {
+      const isGiven = dialog.returnValue === 'yes';
+      resolve(isGiven ? Object.fromEntries(inputs.map(({ name, input }) => [name, input.value])) : null);
+      dialog.remove();
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+    inputs[0]?.input.focus();
+  });
+}
+
+// Does something that may fail, and says so if it does. Returns whether it went well.
+export async function attempt(work, done = null) {
+  try {
+    await work();
+    if (done) note(done);
+    return true;
+  } catch (error) {
+    note(error.message, 'error');
+    return false;
+  }
+}
+
+// Shows what went wrong in the place of what was wanted.
+export function failure(error) {
+  return h('p', { class: 'failure', role: 'alert' }, error.message ?? String(error));
+}
+
+// Runs a function every so many milliseconds while the page is looked at, one call after the other. Returns
+// what ends it.
+export function repeat(every, run) {
+  let ended = false;
+  let timer = null;
+  const next = async () => {
+    if (!document.hidden) await run();
+    if (!ended) timer = setTimeout(next, every);
+  };
+  next();
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+  };
+}

@@ -1,0 +1,243 @@
+// One key with its value: shown by type, in pages, and changed where the user wants and may.
+
+import { call, Refused, run, session } from './api.js';
+import { asked, attempt, button, confirmed, facts, h, heading, note, put, table } from './dom.js';
+import { bytes, count, cut, shown, time, ttl } from './format.js';
+
+const PAGE = 100;
+const TEXT_PAGE_BYTES = 16384;
+
+// How values of each type are shown: `size` is the command that counts, `page(key, at)` reads a page from a place that `null`
+// begins and answers { rows, next }, `next` being the place of the next page or null. The rest makes rows and changes.
+const KINDS = {
+  string: { size: 'STRLEN', sizeName: 'Bytes' },
+  list: {
+    size: 'LLEN', sizeName: 'Elements', columns: [{ name: 'Index', number: true }, { name: 'Element', wide: true }],
+    async page(key, at) {
+      const start = at ?? 0;
+      const elements = await call('LRANGE', key, start, start + PAGE - 1);
+      return {
+        rows: elements.map((element, place) => ({
+          cells: [count(start + place), element],
+          edit: () => change(element, 'Element', (text) => call('LSET', key, start + place, text)),
+          remove: () => call('LREM', key, 1, element),
+          removes: 'The first element that is equal to it is removed.',
+        })),
+        next: elements.length === PAGE ? start + PAGE : null,
+      };
+    },
+    add: [[{ name: 'value', label: 'Element, put at the end', lines: 4 }], (key, { value }) => call('RPUSH', key, value)],
+  },
+  hash: {
+    size: 'HLEN', sizeName: 'Fields', columns: ['Field', { name: 'Value', wide: true }],
+    async page(key, at) {
+      const [cursor, flat] = await call('HSCAN', key, at ?? 0, 'COUNT', PAGE);
+      return {
+        rows: pairs(flat).map(([field, value]) => ({
+          cells: [field, value],
+          edit: () => change(value, `Value of ${shown(field)}`, (text) => call('HSET', key, field, text)),
+          remove: () => call('HDEL', key, field),
+        })),
+        next: cursor === '0' ? null : cursor,
+      };
+    },
+    add: [
+      [{ name: 'field', label: 'Field' }, { name: 'value', label: 'Value', lines: 4 }],
+      (key, { field, value }) => call('HSET', key, field, value),
+    ],
+  },
+  set: {
+    size: 'SCARD', sizeName: 'Members', columns: [{ name: 'Member', wide: true }],
+    async page(key, at) {
+      const [cursor, members] = await call('SSCAN', key, at ?? 0, 'COUNT', PAGE);
+      return {
+        rows: members.map((member) => ({ cells: [member], remove: () => call('SREM', key, member) })),
+        next: cursor === '0' ? null : cursor,
+      };
+    },
+    add: [[{ name: 'member', label: 'Member' }], (key, { member }) => call('SADD', key, member)],
+  },
+  zset: {
+    size: 'ZCARD', sizeName: 'Members', columns: [{ name: 'Score', number: true }, { name: 'Member', wide: true }],
+    async page(key, at) {
+      const start = at ?? 0;
+      const members = await call('ZRANGE', key, start, start + PAGE - 1, 'WITHSCORES');
+      return {
+        rows: members.map(([member, score]) => ({
+          cells: [String(score), member],
+          edit: () => change(String(score), `Score of ${shown(member)}`, (text) => call('ZADD', key, text, member)),
+          remove: () => call('ZREM', key, member),
+        })),
+        next: members.length === PAGE ? start + PAGE : null,
+      };
+    },
+    add: [
+      [{ name: 'score', label: 'Score', value: '0', type: 'number' }, { name: 'member', label: 'Member' }],
+      (key, { score, member }) => call('ZADD', key, score, member),
+    ],
+  },
+  stream: {
+    size: 'XLEN', sizeName: 'Entries', columns: [{ name: 'Entry', fixed: true }, { name: 'Time (UTC)', fixed: true }, { name: 'Fields', wide: true }],
+    async page(key, at) {
+      const entries = await call('XREVRANGE', key, at ?? '+', '-', 'COUNT', PAGE);
+      return {
+        rows: entries.map(([id, fields]) => ({
+          cells: [id, time(Number(id.split('-')[0]) / 1000), pairs(fields).map(([name, value]) => `${shown(name)}: ${shown(value)}`).join(', ')],
+          remove: () => call('XDEL', key, id),
+        })),
+        next: entries.length === PAGE ? `(${entries.at(-1)[0]}` : null,
+      };
+    },
+    add: [
+      [{ name: 'field', label: 'Field' }, { name: 'value', label: 'Value', lines: 4 }],
+      (key, { field, value }) => call('XADD', key, '*', field, value),
+    ],
+  },
+};
+
+function pairs(flat) {
+  return flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1]]] : []));
+}
+
+// Asks for a new value and stores it. Returns whether it did.
+async function change(value, label, store) {
+  if (typeof value === 'object') {
+    note('This value is not text; the command line changes it.', 'error');
+    return false;
+  }
+  const given = await asked('Change', [{ name: 'value', label, value, lines: 6 }], 'Save');
+  return given !== null && attempt(() => store(given.value), 'Saved.');
+}
+
+// Fills a place with a key. Answers what is to be done when it is left: nothing.
+export async function showValue(place, key) {
+  const replies = await run([['TYPE', key], ['PTTL', key], ['MEMORY', 'USAGE', key], ['OBJECT', 'ENCODING', key]]);
+  const refused = replies[0] instanceof Refused ? replies[0] : null;
+  if (refused) throw refused;
+  const [type, ms, size, encoding] = replies.map((reply) => (reply instanceof Refused ? null : reply));
+  const again = () => {
+    put(place);
+    showValue(place, key).catch((error) => note(error.message, 'error'));
+  };
+  const back = h('a', { class: 'button', href: '#/keys' }, 'All keys');
+  if (type === 'none') {
+    put(place, heading(shown(key), back), h('p', { class: 'empty' }, `There is no such key in database ${session.database}.`));
+    return;
+  }
+  const kind = KINDS[type];
+  const length = kind ? await call(kind.size, key) : null;
+  const content = h('div', {});
+  put(place,
+    heading(cut(shown(key), 300), back, button('Reload', again), ...changes(key, ms, again)),
+    facts([
+      ['Type', type], ['Encoding', encoding ?? '–'], ['Database', session.database],
+      ...(kind ? [[kind.sizeName, count(length)]] : []),
+      ['Ends in', ttl(ms ?? -1)], ['Memory', size === null ? '–' : bytes(size)],
+    ]),
+    content);
+  if (!kind) put(content, h('p', { class: 'empty' }, 'The command line shows values of this type.'));
+  else if (type === 'string') await showText(content, key, length, 0, again);
+  else await showElements(content, key, kind, again);
+}
+
+// Buttons that change the key as a whole.
+function changes(key, ms, again) {
+  if (session.readOnly) return [];
+  return [
+    button('Expiry', async () => {
+      const given = await asked('When the key ends', [
+        { name: 'seconds', label: 'Seconds from now; empty for no limit', type: 'number', value: ms >= 0 ? String(Math.ceil(ms / 1000)) : '' },
+      ], 'Set');
+      if (given === null) return;
+      const set = () => (given.seconds === '' ? call('PERSIST', key) : call('PEXPIRE', key, Math.round(1000 * Number(given.seconds))));
+      if (await attempt(set, 'Set.')) again();
+    }),
+    button('Rename', async () => {
+      const given = await asked('Rename', [{ name: 'name', label: 'New name', value: typeof key === 'string' ? key : '' }], 'Rename');
+      if (given === null || given.name === '' || given.name === key) return;
+      const rename = async () => {
+        if (await call('RENAMENX', key, given.name) === 0) throw new Refused('There is a key of this name already.');
+      };
+      if (await attempt(rename, 'Renamed.')) location.hash = `#/keys/t:${encodeURIComponent(given.name)}?db=${session.database}`;
+    }),
+    button('Delete', async () => {
+      if (!await confirmed('Delete this key?', `${cut(shown(key), 300)} in database ${session.database} is gone for good.`, 'Delete')) return;
+      if (await attempt(() => call('UNLINK', key), 'Deleted.')) location.hash = '#/keys';
+    }, { class: 'danger' }),
+  ];
+}
+
+async function showText(content, key, length, start, again) {
+  const text = await call('GETRANGE', key, start, start + TEXT_PAGE_BYTES - 1);
+  const isWhole = length <= TEXT_PAGE_BYTES;
+  const isText = typeof text === 'string';
+  const end = Math.min(length, start + TEXT_PAGE_BYTES);
+  const turn = (to) => showText(content, key, length, to, again).catch((error) => note(error.message, 'error'));
+  const pretty = isText && isWhole ? indented(text) : null;
+  const shownText = h('pre', { class: 'text', tabindex: '0', 'aria-label': 'Value' }, isText ? text : shown(text));
+  const edit = () => change(text, 'Value', (value) => call('SET', key, value, 'KEEPTTL')).then((done) => done && again());
+  put(content, h('section', { class: 'panel' },
+    h('div', { class: 'heading' }, h('h2', {}, 'Value'),
+      isWhole ? null : h('span', { class: 'more' }, `bytes ${count(start)} to ${count(end)} of ${count(length)}`),
+      isWhole ? null : button('Before', () => turn(start - TEXT_PAGE_BYTES), { disabled: start === 0 }),
+      isWhole ? null : button('Next', () => turn(start + TEXT_PAGE_BYTES), { disabled: end >= length }),
+      pretty === null ? null : button('Indent JSON', (event) => {
+        const isPlain = shownText.textContent === text;
+        shownText.textContent = isPlain ? pretty : text;
+        event.target.textContent = isPlain ? 'As stored' : 'Indent JSON';
+      }),
+      isWhole && isText && !session.readOnly ? button('Edit', edit) : null),
+    isText ? null : h('p', { class: 'more' }, 'Not text: bytes that cannot be shown are escaped.'),
+    shownText));
+}
+
+function indented(text) {
+  if (!/^\s*[[{]/.test(text)) return null;
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return null;
+  }
+}
+
+async function showElements(content, key, kind, again) {
+  const places = [null];
+  async function turn() {
+    const { rows, next } = await kind.page(key, places.at(-1));
+    const canChange = !session.readOnly && rows.some(({ edit, remove }) => edit || remove);
+    const columns = canChange ? [...kind.columns, 'Change'] : kind.columns;
+    const cells = rows.map(({ cells: given, edit, remove, removes }) => {
+      const shownCells = given.map((cell) => value(cell));
+      if (!canChange) return shownCells;
+      return [...shownCells, h('span', { class: 'row tight' },
+        edit ? button('Edit', async () => { if (await edit()) await go(turn); }) : null,
+        remove ? button('Remove', async () => {
+          const what = cut(given.map(shown).join(' '), 300);
+          if (!await confirmed('Remove this?', `${what}\n${removes ?? ''}`.trim(), 'Remove')) return;
+          if (await attempt(remove, 'Removed.')) again();
+        }, { class: 'danger' }) : null)];
+    });
+    const add = kind.add && !session.readOnly ? button('Add', async () => {
+      const [fields, store] = kind.add;
+      const given = await asked('Add', fields, 'Add');
+      if (given !== null && await attempt(() => store(key, given), 'Added.')) again();
+    }) : null;
+    put(content, h('section', { class: 'panel' },
+      h('div', { class: 'heading' }, h('h2', {}, kind.sizeName), add,
+        places.length > 1 ? button('Before', () => { places.pop(); return go(turn); }) : null,
+        next === null ? null : button('Next', () => { places.push(next); return go(turn); })),
+      table(kind.sizeName, columns, cells)));
+  }
+  await turn();
+}
+
+// Shows a cell; what is long opens on demand.
+function value(cell) {
+  const text = shown(cell);
+  if (text.length <= 200) return text;
+  return h('details', {}, h('summary', {}, cut(text, 160)), h('pre', { class: 'text' }, text));
+}
+
+function go(turn) {
+  return turn().catch((error) => note(error.message, 'error'));
+}

@@ -1,0 +1,57 @@
+// The configuration: what differs from the defaults, and all of it.
+
+import { call, directives, session } from '../api.js';
+import { asked, attempt, button, confirmed, h, heading, put, table } from '../dom.js';
+import { count, cut } from '../format.js';
+
+export const title = 'Configuration';
+
+export async function show(place, { query }) {
+  const [values, known] = await Promise.all([call('CONFIG', 'GET', '*'), directives()]);
+  const all = values
+    .map(([name, value]) => ({ name, value, ...(known[name] ?? { default: null, about: '', mutable: false, active: true }) }))
+    .sort((one, other) => one.name.localeCompare(other.name));
+  for (const one of all) one.differs = one.default !== null && one.value !== one.default;
+  const filter = h('input', { id: 'filter', type: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'maxmemory', value: query.get('name') ?? '' });
+  const only = h('input', { id: 'only', type: 'checkbox', checked: query.get('all') === null && !query.get('name') });
+  const list = h('div', {});
+  const again = () => {
+    put(place);
+    return show(place, { query: new URLSearchParams({ name: filter.value, ...(only.checked ? {} : { all: '1' }) }) });
+  };
+  const draw = () => drawList(list, all, filter.value, only.checked, again);
+  filter.addEventListener('input', draw);
+  only.addEventListener('change', draw);
+  put(place,
+    heading('Configuration', session.readOnly ? null : button('Write to the file', async () => {
+      if (!await confirmed('Write the configuration?', 'CONFIG REWRITE writes what is in force into the file that the server was started with.', 'Write')) return;
+      await attempt(() => call('CONFIG', 'REWRITE'), 'Written.');
+    })),
+    h('div', { class: 'row' },
+      h('label', { class: 'field grow', for: 'filter' }, 'Name', filter),
+      h('label', { class: 'switch' }, only, ' Only what differs from the default')),
+    list);
+  draw();
+}
+
+function drawList(list, all, text, onlyDifferent, again) {
+  const wanted = all.filter((one) => one.name.includes(text.trim().toLowerCase()) && (one.differs || !onlyDifferent));
+  const rows = wanted.map((one) => {
+    const value = h('code', { class: one.differs ? 'differs' : null }, cut(one.value) || '""');
+    const cells = [
+      h('div', {}, h('strong', {}, one.name), h('p', { class: 'about' }, one.about, one.active ? '' : ' (Without effect here.)')),
+      value, h('code', {}, one.default === null ? '–' : cut(one.default) || '""'),
+    ];
+    if (session.readOnly) return cells;
+    return [...cells, one.mutable ? button('Change', async () => {
+      const given = await asked(one.name, [{ name: 'value', label: one.about || 'Value', value: one.value }], 'Set');
+      if (given === null) return;
+      if (await attempt(() => call('CONFIG', 'SET', one.name, given.value), 'Set.')) await attempt(again);
+    }, { 'aria-label': `Change ${one.name}` }) : 'at the start only'];
+  });
+  const columns = [{ name: 'Directive', wide: true }, 'Value', 'Default'];
+  put(list,
+    h('p', { class: 'more' }, `${count(wanted.length)} of ${count(all.length)} directives.`),
+    table('Directives', session.readOnly ? columns : [...columns, 'Change'], rows,
+      onlyDifferent ? 'Everything is as it is by default.' : 'No directive has such a name.'));
+}

@@ -1,0 +1,96 @@
+// What the server does at this moment, against what operators want of it.
+
+import { chart } from '../chart.js';
+import { facts, h, heading, put } from '../dom.js';
+import { figures } from '../figures.js';
+import { bytes, count, micros, percent, short, span } from '../format.js';
+
+export const title = 'Overview';
+
+const each = (format, unit) => (value) => `${format(value)}${unit}`;
+
+const CHARTS = [
+  {
+    title: 'Operations a second', series: [{ key: 'ops' }], format: short,
+    rule: 'All commands of all clients, of scripts and transactions as well.',
+    more: (last) => `${count(last.keys ?? 0)} keys`,
+  },
+  {
+    title: 'Hit rate', series: [{ key: 'hitRate' }], format: percent, max: 100, threshold: 80, above: false,
+    more: (last) => (last.hitRate === null ? 'no reads in the last second' : 'of reads found their key'),
+    rule: 'Well from 80 % on.',
+    advice: 'Under 80 %: keys are evicted or end too soon, or clients ask for what never was. See evictions, and the expiries of prefixes.',
+  },
+  {
+    title: 'Memory', series: [{ key: 'memory' }], format: bytes, isBytes: true, threshold: 80, judged: 'memoryShare',
+    limit: (last) => 0.8 * last.memoryMax,
+    more: (last) => (last.memoryMax > 0 ? `${percent(last.memoryShare)} of maxmemory, ${bytes(last.memoryMax)}` : 'no limit (maxmemory 0)'),
+    rule: 'Well up to 80 % of the limit.',
+    advice: 'Over 80 % of maxmemory: soon keys are evicted, or writes refused. Raise the limit, or shorten expiries; the view of hot and big keys says what takes most.',
+  },
+  {
+    title: 'Latency of commands', series: [{ key: 'p50', name: 'p50' }, { key: 'p99', name: 'p99' }, { key: 'p999', name: 'p99.9' }],
+    format: micros, threshold: 10000, judged: 'p99',
+    say: (last) => (last.p99 === null ? '–' : `p99 ${micros(last.p99)}`),
+    more: (last) => (last.p50 === null ? 'no commands in the last second' : `p50 ${micros(last.p50)}, p99.9 ${micros(last.p999)}`),
+    rule: 'Well while p99 is under 10 ms. Told from counts by powers of two: up to a factor of two from the truth.',
+    advice: 'p99 over 10 ms: look at slow requests, and at what LATENCY DOCTOR says.',
+  },
+  {
+    title: 'Clients', series: [{ key: 'clients' }], format: count,
+    more: (last) => `of ${count(last.clientsMax)} (maxclients)`,
+    rule: 'Well while no connection is refused.',
+    isBad: (last, points) => points.some((point) => point.rejected > 0) || last.clients > 0.9 * last.clientsMax,
+    advice: 'Connections were refused, or soon will be: a pool leaks, or maxclients is too low. See the list of clients.',
+  },
+  {
+    title: 'Blocked clients', series: [{ key: 'blocked' }], format: count, threshold: 0, least: 4,
+    more: () => 'waiting for keys, replicas or a pause',
+    rule: 'None waits.',
+    advice: 'Consumers that wait for work are well. If there are more and more while there is work, producers are missing, or somebody paused the server.',
+  },
+  {
+    title: 'Expiry lag', series: [{ key: 'lag' }], format: micros, threshold: 100000,
+    more: (last) => `${short(last.expired ?? 0)} keys end a second`,
+    rule: 'Well up to 100 ms: that late the last key was removed that had ended.',
+    advice: 'Keys are removed more than 100 ms after their end: more end at once than can be removed. They are gone for clients, and hold memory for a while.',
+  },
+  {
+    title: 'Evictions a second', series: [{ key: 'evicted' }], format: short, threshold: 0, least: 4,
+    more: () => 'keys removed for want of memory',
+    rule: 'Well while there are none, unless the server is a cache that is meant to be full.',
+    advice: 'The limit of memory is reached, and keys are lost to make room: the hit rate falls next. Raise maxmemory, or keep less.',
+  },
+  {
+    title: 'Network', series: [{ key: 'input', name: 'in' }, { key: 'output', name: 'out' }], format: each(bytes, '/s'), isBytes: true,
+    say: (last) => (last.input === null ? '–' : `${bytes(last.output)}/s out`),
+    more: (last) => (last.input === null ? '' : `${bytes(last.input)}/s in`),
+    rule: 'What clients send and are sent; that of replicas is not among it.',
+  },
+];
+
+export function show(place) {
+  const charts = CHARTS.map(chart);
+  const summary = h('div', {});
+  put(place, heading('Overview'), summary, h('div', { class: 'charts' }, charts.map(({ element }) => element)));
+  const draw = () => {
+    const last = figures.points.at(-1);
+    if (!last) {
+      // The same room as with figures: nothing moves when they come.
+      put(summary, facts(['Up for', 'Keys', 'Memory', 'Clients', 'Refused connections'].map((name) => [name, '–'])));
+      return;
+    }
+    const rejected = figures.points.reduce((sum, point) => sum + (point.rejected ?? 0), 0);
+    put(summary, facts([
+      ['Up for', span(last.uptime)],
+      ['Keys', last.keys === null ? '–' : count(last.keys)],
+      ['Memory', bytes(last.memory)],
+      ['Clients', count(last.clients)],
+      ['Refused connections', `${count(rejected)} lately`],
+    ]));
+    charts.forEach((one) => one.draw(figures.points));
+  };
+  draw();
+  figures.listeners.add(draw);
+  return () => figures.listeners.delete(draw);
+}

@@ -1,0 +1,82 @@
+// Slow requests, and the commands that take most time.
+
+import { call, info, run, Refused, session } from '../api.js';
+import { attempt, button, confirmed, h, heading, panel, put, table } from '../dom.js';
+import { count, cut, micros, shown, time } from '../format.js';
+
+export const title = 'Slow requests';
+
+// Entries that are shown at first, and at most.
+const FEW = 20;
+const MANY = 500;
+const COMMANDS = 25;
+
+const LOGS = { SLOW: 'Slow', 'LARGE-REQUEST': 'Large requests', 'LARGE-REPLY': 'Large replies' };
+
+export async function show(place) {
+  const log = h('select', { id: 'log' }, Object.entries(LOGS).map(([name, text]) => h('option', { value: name }, text)));
+  const entries = h('div', {});
+  const commands = h('div', {});
+  const doctor = h('div', {});
+  let wanted = FEW;
+  const load = () => attempt(() => Promise.all([
+    showLog(entries, log.value, wanted, () => { wanted = MANY; return load(); }), showCommands(commands),
+  ]));
+  log.addEventListener('change', load);
+  put(place,
+    heading('Slow requests', h('label', { class: 'field-inline', for: 'log' }, 'Log', log), button('Reload', load),
+      button('Advice', () => attempt(() => advise(doctor))),
+      session.readOnly ? null : button('Clear', async () => {
+        if (!await confirmed('Clear the log?', 'Its entries are forgotten.', 'Clear')) return;
+        if (await attempt(() => call('COMMANDLOG', 'RESET', log.value), 'Cleared.')) load();
+      }, { class: 'danger' })),
+    doctor, entries, commands);
+  await load();
+}
+
+async function showLog(entries, name, wanted, more) {
+  const [found, limits] = await run([
+    ['COMMANDLOG', 'GET', wanted, name],
+    ['CONFIG', 'GET', 'slowlog-log-slower-than', 'commandlog-request-larger-than', 'commandlog-reply-larger-than'],
+  ]);
+  if (found instanceof Refused) throw found;
+  const isSlow = name === 'SLOW';
+  const limit = limits instanceof Refused ? null
+    : limits.get(isSlow ? 'slowlog-log-slower-than' : `commandlog-${name.slice(6).toLowerCase()}-larger-than`)
+      ?? limits.find(([key]) => key.endsWith(isSlow ? 'slower-than' : `${name.slice(6).toLowerCase()}-larger-than`))?.[1];
+  const measure = (value) => (isSlow ? micros(value) : `${count(value)} bytes`);
+  const rows = found.map(([id, at, value, words, address, client]) => [
+    count(id), time(at), measure(value), h('code', {}, cut(words.map(shown).join(' '), 400)), client ? `${client} (${address})` : address,
+  ]);
+  put(entries, panel(`The latest ${LOGS[name].toLowerCase()}`,
+    limit === null || limit === undefined ? null : h('p', { class: 'more' }, `Kept from ${measure(Number(limit))} on.`),
+    table('Entries of the log', [{ name: 'Number', number: true }, { name: 'Time (UTC)', fixed: true }, { name: isSlow ? 'Took' : 'Size', number: true }, { name: 'Request', wide: true }, 'Client'],
+      rows, 'The log is empty.'),
+    rows.length === wanted && wanted < MANY ? button('More', more) : null));
+}
+
+// Commands by the time that all their calls took together, from INFO.
+async function showCommands(commands) {
+  const fields = await info('commandstats', 'latencystats');
+  const parts = (text) => Object.fromEntries(text.split(',').map((part) => part.split('=')));
+  const of = Object.entries(fields)
+    .filter(([name]) => name.startsWith('cmdstat_'))
+    .map(([name, text]) => ({ name: name.slice(8), ...parts(text), ...parts(fields[name.replace('cmdstat_', 'latency_percentiles_usec_')] ?? 'p50=') }))
+    .sort((one, other) => other.usec - one.usec);
+  const all = of.reduce((sum, { usec }) => sum + Number(usec), 0) || 1;
+  const latency = (value) => (value ? micros(Number(value)) : '–');
+  const rows = of.slice(0, COMMANDS).map((one) => [
+    h('code', {}, one.name.replace('|', ' ')), count(one.calls), `${((100 * one.usec) / all).toFixed(1)} %`, latency(one.usec_per_call),
+    latency(one.p50), latency(one.p99), latency(one['p99.9']), count(Number(one.failed_calls) + Number(one.rejected_calls)),
+  ]);
+  const number = (name) => ({ name, number: true });
+  put(commands, panel('Commands by time',
+    table('Commands by time', ['Command', number('Calls'), number('Share'), number('Mean'), number('p50'), number('p99'), number('p99.9'), number('Failed')],
+      rows, 'No command has run yet.')));
+}
+
+async function advise(doctor) {
+  const [latency, memory] = await run([['LATENCY', 'DOCTOR'], ['MEMORY', 'DOCTOR']]);
+  put(doctor, panel('Advice', h('pre', { class: 'text', tabindex: '0', 'aria-label': 'Advice' },
+    [latency, memory].map((one) => (one instanceof Refused ? one.message : one)).join('\n\n'))));
+}

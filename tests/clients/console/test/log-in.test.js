@@ -1,0 +1,116 @@
+/** Logging in and out, as users with different rights; a server in cluster mode; a server that only shows. */
+
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { after, before, test } from 'node:test';
+
+import { Console, launch, open, picture, violations } from '../lib/browser.js';
+
+let browser;
+
+before(async () => { browser = await launch(); });
+after(async () => { await browser?.close(); });
+
+/** Runs commands on the main port as the default user with its password; answers what came within their replies. */
+function admin(server, ...lines) {
+  return new Promise((resolve) => {
+    const socket = net.connect(server.server.port, '127.0.0.1');
+    let text = '';
+    socket.on('data', (data) => { text += data; });
+    socket.on('close', () => resolve(text));
+    socket.end(['AUTH secret', ...lines, 'QUIT', ''].join('\r\n'));
+  });
+}
+
+async function logIn(page, user, password) {
+  await page.getByLabel('User').fill(user);
+  await page.getByLabel('Password').fill(password);
+  await page.getByRole('button', { name: 'Log in' }).click();
+}
+
+test('users log in, and may what they may', async () => {
+  const console = await Console.start();
+  try {
+    await console.call('CONFIG', 'SET', 'requirepass', 'secret');
+    await admin(console, 'SET shown:1 visible', 'SET hidden:1 secret', 'ACL SETUSER reader on >word ~shown:* +@read +scan +info +ping');
+    const page = await open(browser, console.url);
+    await page.getByRole('heading', { name: 'Log in' }).waitFor();
+    assert.deepEqual(await violations(page), []);
+    await picture(page, 'log-in-light');
+    assert.equal(await page.getByRole('navigation').isVisible(), false);
+    await logIn(page, 'reader', 'wrong');
+    await page.getByText('wrong user name or password').waitFor();
+    await logIn(page, 'reader', 'word');
+    await page.getByRole('heading', { name: 'Operations a second' }).waitFor();
+    const [cookie] = await page.context().cookies();
+    assert.deepEqual([cookie.httpOnly, cookie.sameSite, cookie.expires], [true, 'Strict', -1]);
+    assert.equal(await page.evaluate(() => document.cookie), '');
+    await page.goto(`${console.url}/#/keys/t:shown%3A1?db=0`);
+    await page.getByText('visible').waitFor();
+    await page.goto(`${console.url}/#/keys/t:hidden%3A1?db=0`);
+    await page.getByText('NOPERM').waitFor();
+    await page.goto(`${console.url}/#/config`);
+    await page.getByText('NOPERM').first().waitFor();
+    await page.reload();
+    await page.getByText('reader', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.getByRole('heading', { name: 'Log in' }).waitFor();
+    await logIn(page, 'default', 'secret');
+    await page.getByText('default', { exact: true }).waitFor();
+    await page.goto(`${console.url}/#/keys/t:hidden%3A1?db=0`);
+    await page.getByText('secret', { exact: true }).waitFor();
+    // A session ends with the password that it was begun with.
+    await page.goto(`${console.url}/#/overview`);
+    await admin(console, 'CONFIG SET requirepass another');
+    await page.getByRole('heading', { name: 'Log in' }).waitFor();
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  } finally {
+    await console.stop();
+  }
+});
+
+test('pages of others get nothing', async () => {
+  const console = await Console.start();
+  const other = await Console.start();
+  try {
+    const page = await open(browser, other.url);
+    await page.getByText('Healthy').waitFor();
+    const results = await page.evaluate(async (url) => {
+      const tries = [
+        ['GET', '/api/session', { 'X-Kvarts-Console': '1' }],
+        ['POST', '/api/command', { 'X-Kvarts-Console': '1' }],
+        ['POST', '/api/command', {}],
+      ];
+      return Promise.all(tries.map(([method, path, headers]) =>
+        fetch(url + path, { method, headers, mode: 'cors', body: method === 'POST' ? '{"commands":[["SET","k","v"]]}' : undefined })
+          .then((response) => response.status, () => 'refused')));
+    }, console.url);
+    assert.deepEqual(results, ['refused', 'refused', 'refused']);
+    assert.equal(await console.call('EXISTS', 'k'), 0);
+    await page.context().close();
+  } finally {
+    await console.stop();
+    await other.stop();
+  }
+});
+
+test('slots of a cluster', async () => {
+  const console = await Console.start('--cluster-enabled', 'yes', '--console', 'read-only');
+  try {
+    const filler = net.connect(console.server.port, '127.0.0.1');
+    filler.end(Array.from({ length: 2000 }, (_, at) => `SET key:${at % 50 === 0 ? '{tag}' : ''}${at} v\r\n`).join(''));
+    await new Promise((resolve) => { filler.resume().on('close', resolve); });
+    const page = await open(browser, console.url, {}, '/#/slots');
+    await page.getByText('2,000').waitFor();
+    await page.getByRole('img', { name: 'Keys in each of 16384 slots' }).waitFor();
+    await page.getByRole('table', { name: 'Fullest slots' }).getByText('40', { exact: true }).first().waitFor();
+    assert.equal(await page.getByLabel('Read only').isDisabled(), true);
+    assert.deepEqual(await violations(page), []);
+    await picture(page, 'slots-cluster');
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  } finally {
+    await console.stop();
+  }
+});
