@@ -71,6 +71,8 @@ pub enum CommandError {
     WrongPass,
     #[error("READONLY You can't write against a read only replica.")]
     ReadOnlyReplica,
+    #[error("READONLY This client only looks and changes nothing.")]
+    OnlyLooks,
     #[error("NOREPLICAS Not enough good replicas to write.")]
     NoReplicas,
     #[error(

@@ -120,9 +120,7 @@ impl Server {
             return Verdict::Refuse(refused);
         }
         if client.views_only && (writes(client, flags) || changes_server(flags)) {
-            return Verdict::Refuse(CommandError::text(
-                "READONLY This client only looks and changes nothing.",
-            ));
+            return Verdict::Refuse(CommandError::OnlyLooks);
         }
         // What was queued before this server became a replica must not run on it either.
         if writes(client, flags) && (client.door == Door::ReadOnly || self.following.refuses_writes()) {

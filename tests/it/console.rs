@@ -293,6 +293,8 @@ fn who_only_reads_changes_nothing() {
             r#"["PUBLISH","c","m"]"#,
             r#"["BGREWRITEAOF"]"#,
             r#"["HOTKEYS","RESET"]"#,
+            r#"["KVARTS","SLOW","RESET"]"#,
+            r#"["KVARTS","SIMULATE","OFF"]"#,
         ] {
             let answer = ask(&format!("[{command}]"));
             assert!(answer.contains(no), "{command}: {answer}");
@@ -310,6 +312,8 @@ fn who_only_reads_changes_nothing() {
             r#"["LATENCY","HISTOGRAM"]"#,
             r#"["HOTKEYS","GET"]"#,
             r#"["KVARTS","HEALTH"]"#,
+            r#"["KVARTS","SLOW","GET","5"]"#,
+            r#"["KVARTS","SLOW","LOCKS"]"#,
             r#"["KVARTS","BIGKEYS"]"#,
             r#"["KVARTS","PREFIXES"]"#,
             r#"["INFO"]"#,

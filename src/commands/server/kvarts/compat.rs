@@ -11,6 +11,7 @@ pub(super) fn compat(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult
     };
     match &arguments[2..] {
         [] => {}
+        [word] if args::is(word, "RESET") && cx.client.views_only => return Err(CommandError::OnlyLooks),
         [word] if args::is(word, "RESET") => {
             profile.findings.reset();
             cx.reply.ok();

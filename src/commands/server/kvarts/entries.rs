@@ -64,6 +64,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "a map; with RESET OK",
             run: compat,
             tips: &["nondeterministic_output"],
+            flags: OPERATOR.and(Flags::SHOWS),
             ..of_kvarts("compat", -2)
         },
         Command {
@@ -102,6 +103,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "an array of maps; with LEN a number, with RESET OK, with LOCKS a map of commands",
             run: slow,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],
+            flags: OPERATOR.and(Flags::SHOWS),
             ..of_kvarts("slow", -2)
         },
         help::entry(SINCE, Group::Server, &[]),

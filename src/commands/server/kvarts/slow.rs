@@ -21,6 +21,7 @@ pub(super) fn slow(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             cx.reply.count(cx.server.logs.slow_requests.len());
             Ok(())
         }
+        [word] if args::is(word, "RESET") && cx.client.views_only => Err(CommandError::OnlyLooks),
         [word] if args::is(word, "RESET") => {
             cx.server.logs.slow_requests.reset();
             cx.reply.ok();

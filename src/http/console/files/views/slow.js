@@ -16,11 +16,12 @@ const LOGS = { SLOW: 'Slow', 'LARGE-REQUEST': 'Large requests', 'LARGE-REPLY': '
 export async function show(place) {
   const log = h('select', { id: 'log' }, Object.entries(LOGS).map(([name, text]) => h('option', { value: name }, text)));
   const entries = h('div', {});
+  const parts = h('div', {});
   const commands = h('div', {});
   const doctor = h('div', {});
   let wanted = FEW;
   const load = () => attempt(() => Promise.all([
-    showLog(entries, log.value, wanted, () => { wanted = MANY; return load(); }), showCommands(commands),
+    showLog(entries, log.value, wanted, () => { wanted = MANY; return load(); }), showParts(parts), showCommands(commands),
   ]));
   log.addEventListener('change', load);
   put(place,
@@ -30,7 +31,7 @@ export async function show(place) {
         if (!await confirmed('Clear the log?', 'Its entries are forgotten.', 'Clear')) return;
         if (await attempt(() => call('COMMANDLOG', 'RESET', log.value), 'Cleared.')) load();
       }, { class: 'danger' })),
-    doctor, entries, commands);
+    doctor, parts, entries, commands);
   await load();
 }
 
@@ -53,6 +54,32 @@ async function showLog(entries, name, wanted, more) {
     table('Entries of the log', [{ name: 'Number', number: true }, { name: 'Time (UTC)', fixed: true }, { name: isSlow ? 'Took' : 'Size', number: true }, { name: 'Request', wide: true }, 'Client'],
       rows, 'The log is empty.'),
     rows.length === wanted && wanted < MANY ? button('More', more) : null));
+}
+
+// Requests with what their time was spent on, from KVARTS SLOW.
+const PARTS = {
+  lock: 'waiting for a lock', pause: 'a pause', evict: 'making room', run: 'running', disk: 'waiting for the disk', write: 'its client reading',
+};
+
+async function showParts(place) {
+  const [found, limit] = await run([['KVARTS', 'SLOW', 'GET', 20], ['CONFIG', 'GET', 'slow-requests-slower-than']]);
+  if (found instanceof Refused) {
+    put(place, panel('Where the time went', h('p', { class: 'empty' }, found.message)));
+    return;
+  }
+  const from = limit instanceof Refused ? null : limit.get('slow-requests-slower-than');
+  const rows = found.map((one) => {
+    const of = one.get('parts-us').filter(([, us]) => us > 0).sort((left, right) => right[1] - left[1]);
+    return [
+      time(one.get('time-ms') / 1000), micros(one.get('total-us')),
+      of.map(([part, us]) => `${PARTS[part] ?? part} ${micros(us)}`).join(', ') || '–',
+      one.get('blocked-by') || '–', h('code', {}, cut(one.get('command').map(shown).join(' '), 300)), one.get('client-name') || one.get('client-address'),
+    ];
+  });
+  put(place, panel('Where the time went',
+    from === null ? null : h('p', { class: 'more' }, Number(from) < 0 ? 'Nothing is kept (slow-requests-slower-than).' : `Kept from ${micros(Number(from))} on.`),
+    table('Where the time went', [{ name: 'Time (UTC)', fixed: true }, { name: 'Took', number: true }, 'Spent on', 'In the way', { name: 'Request', wide: true }, 'Client'],
+      rows, 'No request took that long.')));
 }
 
 // Commands by the time that all their calls took together, from INFO.
