@@ -23,6 +23,7 @@ pub mod health;
 pub(crate) mod heavy;
 pub mod hot_keys;
 pub(crate) mod judge;
+pub mod key_report;
 pub(crate) mod link;
 pub(crate) mod memory;
 pub(crate) mod monitor;
@@ -78,6 +79,7 @@ use command::Commands;
 use health::Health;
 use heavy::HeavyCommands;
 use hot_keys::HotKeys;
+use key_report::KeyReports;
 use monitor::Monitors;
 use observe::Observation;
 
@@ -103,6 +105,8 @@ pub struct Server {
     pub scripting: Scripting,
     /// Signs of life of workers and threads, and what the watch over them found.
     pub health: Health,
+    /// The largest keys and prefixes, as they were last looked for.
+    pub key_reports: KeyReports,
     /// The keys that clients use most.
     pub hot_keys: HotKeys,
     /// Commands that take long.
@@ -281,6 +285,7 @@ impl Server {
             acl,
             scripting: Scripting::new(),
             health: Health::new(workers),
+            key_reports: KeyReports::default(),
             hot_keys: HotKeys::new(workers),
             heavy: HeavyCommands::default(),
             pause: Pause::new(),

@@ -1,13 +1,20 @@
-//! Figures of what the server watches of its clients and of itself: hot keys, health.
+//! Figures of what the server watches of its clients, its keys and itself: hot keys, large keys, prefixes,
+//! health, slow requests, waits for locks.
+
+use std::collections::HashSet;
 
 use super::{Figure, Kind, Sample, Sight, Unit, counter, gauge, samples};
 use crate::command::table::Entry;
 use crate::engine::health::Status;
+use crate::engine::key_report::{BigKey, KeyReport, PrefixUse};
 use crate::shared::lock_waits::Waited;
 use crate::shared::slow_requests::Part;
 
 /// Keys that Prometheus is told of. Each is a label, and labels are kept for long.
 const KEYS_MAX: usize = 10;
+
+/// How old what is told of large keys and prefixes may be: to find it is milliseconds of work.
+const REPORT_MAX_MS: u64 = 5_000;
 
 /// Bytes of a key that a label shows.
 const LABEL_MAX: usize = 100;
@@ -39,6 +46,48 @@ pub(super) const EXPORTED: &[Figure] = &[
         Unit::PerSecond,
         "Accesses of the hottest keys of the last window, by key and database.",
         hot_keys,
+    ),
+    samples(
+        "kvarts_big_key_bytes",
+        Kind::Gauge,
+        Unit::Bytes,
+        "Bytes of the keys that take most, by key, database and type; with key-sizes.",
+        |at| big_keys(at, |report| &report.by_bytes, |key| key.bytes),
+    ),
+    samples(
+        "kvarts_big_key_elements",
+        Kind::Gauge,
+        Unit::None,
+        "Elements of the keys that have most, by key, database and type; with key-sizes.",
+        |at| big_keys(at, |report| &report.by_elements, |key| key.elements),
+    ),
+    samples(
+        "kvarts_prefix_keys",
+        Kind::Gauge,
+        Unit::None,
+        "Keys that begin with a prefix (up to the first colon), of those whose keys take most bytes; with key-sizes.",
+        |at| prefixes(at, |prefix| prefix.keys as f64),
+    ),
+    samples(
+        "kvarts_prefix_bytes",
+        Kind::Gauge,
+        Unit::Bytes,
+        "Bytes of the keys that begin with a prefix.",
+        |at| prefixes(at, |prefix| prefix.bytes as f64),
+    ),
+    samples(
+        "kvarts_prefix_accesses_per_second",
+        Kind::Gauge,
+        Unit::PerSecond,
+        "Accesses of the keys that begin with a prefix.",
+        |at| prefixes(at, |prefix| prefix.accesses),
+    ),
+    samples(
+        "kvarts_prefix_expired_per_second",
+        Kind::Gauge,
+        Unit::PerSecond,
+        "Keys that begin with a prefix and expire.",
+        |at| prefixes(at, |prefix| prefix.expired),
     ),
     gauge("healthy", Unit::None, "Whether KVARTS HEALTH finds that all parts of the server answer.", |at| {
         let now_ns = at.server.clock.monotonic_ns();
@@ -89,7 +138,39 @@ fn hot_keys(at: &Sight<'_>) -> Vec<Sample> {
         labels: vec![("key", label(&hot.key)), ("db", format!("db{}", hot.database))],
         value: hot.per_second as f64,
     };
-    last.keys.iter().take(KEYS_MAX).map(sample).collect()
+    unlike(last.keys.iter().take(KEYS_MAX).map(sample))
+}
+
+fn big_keys(
+    at: &Sight<'_>,
+    of: impl Fn(&KeyReport) -> &Vec<BigKey>,
+    measure: impl Fn(&BigKey) -> u64,
+) -> Vec<Sample> {
+    let Some(report) = at.server.key_report(REPORT_MAX_MS) else { return Vec::new() };
+    unlike(of(&report).iter().take(KEYS_MAX).map(|big| Sample {
+        suffix: "",
+        labels: vec![
+            ("key", label(&big.key)),
+            ("db", format!("db{}", big.number)),
+            ("type", big.type_name.to_owned()),
+        ],
+        value: measure(big) as f64,
+    }))
+}
+
+fn prefixes(at: &Sight<'_>, measure: impl Fn(&PrefixUse) -> f64) -> Vec<Sample> {
+    let Some(report) = at.server.key_report(REPORT_MAX_MS) else { return Vec::new() };
+    unlike(report.prefixes.iter().map(|one| Sample {
+        suffix: "",
+        labels: vec![("prefix", label(&one.prefix)), ("db", format!("db{}", one.number))],
+        value: measure(one),
+    }))
+}
+
+/// Samples without those whose labels are the same as before: of keys that begin alike and are cut.
+fn unlike(samples: impl Iterator<Item = Sample>) -> Vec<Sample> {
+    let mut seen = HashSet::new();
+    samples.filter(|sample| seen.insert(sample.labels.clone())).collect()
 }
 
 fn round_trips(at: &Sight<'_>) -> Vec<Sample> {

@@ -179,8 +179,12 @@ fn the_exporter_finds_what_the_page_says() {
 #[test]
 fn the_dashboard_asks_for_metrics_that_exist() {
     let (port, read_only) = (free_port().to_string(), free_port().to_string());
-    let pairs =
-        [("metrics-port", port.as_str()), ("read-only-port", read_only.as_str()), ("appendonly", "yes")];
+    let pairs = [
+        ("metrics-port", port.as_str()),
+        ("read-only-port", read_only.as_str()),
+        ("appendonly", "yes"),
+        ("key-sizes", "yes"),
+    ];
     let (primary, replica_port) = (TestServer::with(&pairs), free_port());
     let mut client = primary.client();
     for request in ["SET k v", "GET k", "BLAH"] {

@@ -40,6 +40,7 @@ mod differential_new;
 mod differential_words;
 mod direct;
 mod docs;
+mod doctors;
 mod ending_members;
 mod expire;
 mod exporter;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::advice;
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::shared::latency::Event;
@@ -59,8 +60,14 @@ fn age(seconds: u64) -> String {
     }
 }
 
-/// Describes what took long, and what may be done about it.
+/// Describes what took long, and what may be done about it: events, slow requests, waits for locks.
 pub fn report(server: &Server) -> String {
+    let parts = [of_events(server), advice::of_slow_requests(server), advice::of_lock_waits(server)];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n")
+}
+
+fn of_events(server: &Server) -> String {
     let threshold_ms = server.logs.latency.threshold_ms();
     if threshold_ms == 0 {
         return "Nothing is watched: latency-monitor-threshold is 0. Set it to the milliseconds from which on an event matters to you.\n".to_owned();

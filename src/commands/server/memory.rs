@@ -4,13 +4,16 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::{Flags, Group, KeySpec, args};
+use crate::commands::server::advice;
 use crate::commands::shared::help;
+use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::memory::MemoryUse;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::table;
+use crate::shared::stats::Counter;
 
 const KEY: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO)];
 
@@ -19,6 +22,9 @@ const SMALL_BYTES: u64 = 5 << 20;
 
 /// Average bytes of buffers a client from which on MEMORY DOCTOR mentions them.
 const BUFFERS_BIG_BYTES: usize = 200 << 10;
+
+/// Share of the limit, or of the machine's memory, from which on MEMORY DOCTOR mentions it.
+const LIMIT_NEAR_PERCENT: u64 = 80;
 
 /// Number of scripts from which on MEMORY DOCTOR mentions them.
 const SCRIPTS_MANY: usize = 500;
@@ -127,19 +133,82 @@ fn ratio(part: u64, whole: u64) -> f64 {
 }
 
 fn doctor(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    let used = cx.server.memory_use();
-    let clients = cx.server.clients.count().max(1);
-    let advice = advice(&used, client_bytes(cx.server) / clients, cx.server.scripting.scripts.count());
-    cx.reply.verbatim("txt", advice.as_bytes());
+    let server = cx.server;
+    let used = server.memory_use();
+    let clients = server.clients.count().max(1);
+    let limit = Limit {
+        bytes: server.settings.maxmemory(),
+        policy: server.config.word(Directive::MaxmemoryPolicy),
+        evicted: server.stats.sum(Counter::EvictedKeys),
+    };
+    let mut advice = advice(&used, &limit, client_bytes(server) / clients, server.scripting.scripts.count());
+    // Names of keys and addresses of clients are for those who may see all of them.
+    if used.allocated >= SMALL_BYTES && cx.client.rights.is_free(server) {
+        let (report, clients) = (server.key_report(0), advice::largest_clients(server));
+        advice += &advice::of_large_things(used.allocated, report.as_deref(), &clients);
+        if report.is_none() && !advice.is_empty() {
+            advice += "- Started with key-sizes yes, the server can name the largest keys and prefixes.\n";
+        }
+    }
+    cx.reply.verbatim("txt", in_one(&used, advice).as_bytes());
     Ok(())
 }
 
-/// The advice for these figures.
-fn advice(used: &MemoryUse, bytes_a_client: usize, scripts: usize) -> String {
-    if used.allocated < SMALL_BYTES {
-        return "Too little memory is in use to say anything about it.\n".to_owned();
+/// What `maxmemory` says, and what came of it.
+struct Limit {
+    /// Its value; 0 for none.
+    bytes: u64,
+    policy: &'static str,
+    /// Keys that were evicted since the start.
+    evicted: u64,
+}
+
+impl Limit {
+    /// Says where the limit is near, or misses.
+    fn advise(&self, used: &MemoryUse, text: &mut String) {
+        let &Limit { bytes, policy, evicted } = self;
+        let percent = |whole: u64| used.allocated.saturating_mul(100) / whole.max(1);
+        // Writing to a string cannot fail.
+        let _ = if bytes == 0 && percent(used.system) >= LIMIT_NEAR_PERCENT {
+            writeln!(
+                text,
+                "- {} bytes are in use, {} % of the machine's memory, and maxmemory is not set: the system may end the server. CONFIG SET maxmemory bounds it.",
+                used.allocated,
+                percent(used.system)
+            )
+        } else if bytes > 0 && percent(bytes) >= LIMIT_NEAR_PERCENT && policy == "noeviction" {
+            writeln!(
+                text,
+                "- {} % of maxmemory ({bytes}) are in use, and with maxmemory-policy noeviction writes are refused at the limit: raise it, shorten expiries, or choose a policy that evicts.",
+                percent(bytes)
+            )
+        } else if bytes > 0 && percent(bytes) >= LIMIT_NEAR_PERCENT {
+            writeln!(
+                text,
+                "- {} % of maxmemory ({bytes}) are in use; {evicted} keys were evicted so far (maxmemory-policy {policy}): raise it where the hit rate falls.",
+                percent(bytes)
+            )
+        } else {
+            Ok(())
+        };
     }
+}
+
+/// The whole text, for this advice.
+fn in_one(used: &MemoryUse, advice: String) -> String {
+    if used.allocated < SMALL_BYTES {
+        "Too little memory is in use to say anything about it.\n".to_owned()
+    } else if advice.is_empty() {
+        "Nothing is wrong with the use of memory.\n".to_owned()
+    } else {
+        format!("This stands out:\n\n{advice}")
+    }
+}
+
+/// The advice for these figures, a line for each; empty where nothing stands out.
+fn advice(used: &MemoryUse, limit: &Limit, bytes_a_client: usize, scripts: usize) -> String {
     let mut text = String::new();
+    limit.advise(used, &mut text);
     // Writing to a string cannot fail.
     if used.peak > used.allocated + used.allocated / 2 {
         let _ = writeln!(
@@ -152,7 +221,7 @@ fn advice(used: &MemoryUse, bytes_a_client: usize, scripts: usize) -> String {
     if held > 1.4 {
         let _ = writeln!(
             text,
-            "- The system holds {held:.2} times what is in use: memory is fragmented, or was freed a moment ago."
+            "- The system holds {held:.2} times what is in use: memory is fragmented, or was freed a moment ago. MEMORY PURGE gives back what is free."
         );
     }
     if bytes_a_client > BUFFERS_BIG_BYTES {
@@ -167,10 +236,7 @@ fn advice(used: &MemoryUse, bytes_a_client: usize, scripts: usize) -> String {
             "- {scripts} scripts are known: pass what differs as arguments instead of writing it into the script."
         );
     }
-    if text.is_empty() {
-        return "Nothing is wrong with the use of memory.\n".to_owned();
-    }
-    format!("This stands out:\n\n{text}")
+    text
 }
 
 fn malloc_stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
@@ -293,9 +359,22 @@ mod tests {
     fn advice_follows_from_the_figures() {
         let used = |allocated, peak, resident| MemoryUse { resident, allocated, peak, system: 1 << 34 };
         const M: u64 = 1 << 20;
-        assert!(advice(&used(M, M, M), 0, 0).starts_with("Too little"));
-        assert!(advice(&used(100 * M, 110 * M, 110 * M), 1000, 10).starts_with("Nothing is wrong"));
-        let all = advice(&used(100 * M, 200 * M, 200 * M), 1 << 20, 1000);
+        let limit = |bytes, policy| Limit { bytes, policy, evicted: 7 };
+        let none = limit(0, "noeviction");
+        let text = |used: MemoryUse, limit: &Limit, bytes, scripts| {
+            in_one(&used, advice(&used, limit, bytes, scripts))
+        };
+        assert!(text(used(M, M, M), &none, 1 << 20, 1000).starts_with("Too little"));
+        assert!(text(used(100 * M, 110 * M, 110 * M), &none, 1000, 10).starts_with("Nothing is wrong"));
+        let all = text(used(100 * M, 200 * M, 200 * M), &none, 1 << 20, 1000);
+        assert!(all.starts_with("This stands out:\n\n- "), "{all}");
         assert_eq!(all.lines().filter(|line| line.starts_with("- ")).count(), 4, "{all}");
+        let at = |limit: &Limit, bytes| advice(&used(bytes, bytes, bytes), limit, 0, 0);
+        assert_eq!(at(&limit(100 * M, "noeviction"), 79 * M), "");
+        let refused = at(&limit(100 * M, "noeviction"), 80 * M);
+        assert!(refused.starts_with("- 80 % of maxmemory (104857600) are in use, and with"), "{refused}");
+        let evicted = at(&limit(100 * M, "allkeys-lru"), 99 * M);
+        assert!(evicted.contains("7 keys were evicted so far (maxmemory-policy allkeys-lru)"), "{evicted}");
+        assert!(at(&none, 15 << 30).contains("maxmemory is not set"));
     }
 }

@@ -1,6 +1,7 @@
 //! The server: its configuration, users, statistics and insides.
 
 pub mod acl;
+mod advice;
 pub mod append_only;
 pub mod backup;
 pub mod command;

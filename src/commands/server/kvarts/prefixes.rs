@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use memchr::memmem;
-
 use crate::command::args;
 use crate::engine::context::Context;
+use crate::engine::key_report::{Prefixes, Sums};
 use crate::error::{CommandError, CommandResult};
 use crate::primitives::number::parse_i64;
 
@@ -19,17 +18,6 @@ const COUNT_MAX: usize = 10_000;
 /// Parts of a key that a prefix has at most.
 const DEPTH_MAX: usize = 16;
 
-/// What is known of the keys with one prefix.
-#[derive(Default)]
-struct Sums {
-    keys: u64,
-    bytes: u64,
-    /// Of the squares of the keys' bytes.
-    squares: f64,
-    accesses: f64,
-    expired: f64,
-}
-
 /// Reads a COUNT.
 pub(super) fn count_of(value: &[u8], most: usize) -> Result<usize, CommandError> {
     let count = parse_i64(value).and_then(|count| usize::try_from(count).ok());
@@ -42,12 +30,6 @@ pub(super) fn count_of(value: &[u8], most: usize) -> Result<usize, CommandError>
 pub(super) fn numbers(cx: &Context<'_>) -> HashMap<u16, usize> {
     let all = 0..cx.keys.keyspace.database_count();
     all.filter_map(|number| Some((cx.keys.physical(number)?.physical_number(), number))).collect()
-}
-
-/// The beginning of a key up to and with its `depth`th separator; with fewer of them up to the last one.
-fn prefix_of<'k>(key: &'k [u8], separator: &memmem::Finder<'_>, depth: usize) -> &'k [u8] {
-    let ends = separator.find_iter(key).take(depth).map(|at| at + separator.needle().len());
-    &key[..ends.last().unwrap_or(0)]
 }
 
 pub(super) fn prefixes(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
@@ -76,48 +58,14 @@ pub(super) fn prefixes(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
         return Err(CommandError::text(NOT_KEPT));
     }
     cx.keys.expect(cx.keys.keyspace.sizes.known_max());
-    let all = sums(cx, &memmem::Finder::new(separator), depth);
-    reply(cx, all, count);
+    let (number, now_ms) = (cx.keys.database, cx.keys.now_ms);
+    let selected = cx.keys.physical(number).map(|database| (database.physical_number(), number));
+    let mut all = cx.server.prefix_sums(&selected.into_iter().collect(), separator, depth, now_ms);
+    reply(cx, all.remove(&number).unwrap_or_default(), count);
     Ok(())
 }
 
-/// Adds up what is known of the selected database.
-fn sums(
-    cx: &Context<'_>,
-    separator: &memmem::Finder<'_>,
-    depth: usize,
-) -> HashMap<Box<[u8]>, Sums, foldhash::fast::RandomState> {
-    let mut all: HashMap<Box<[u8]>, Sums, foldhash::fast::RandomState> = HashMap::default();
-    let mut add = |key: &[u8], change: &dyn Fn(&mut Sums)| {
-        let prefix = prefix_of(key, separator, depth);
-        match all.get_mut(prefix) {
-            Some(sums) => change(sums),
-            None => change(all.entry(prefix.into()).or_default()),
-        }
-    };
-    let (server, number, now_ms) = (cx.server, cx.keys.database, cx.keys.now_ms);
-    let sizes = &cx.keys.keyspace.sizes;
-    let physical = cx.keys.physical(number).map(|database| database.physical_number());
-    sizes.for_each(|key, size, is_sampled| {
-        if is_sampled && Some(size.physical) == physical {
-            add(key, &|sums| {
-                sums.keys += 1;
-                sums.bytes += size.bytes;
-                sums.squares += (size.bytes as f64).powi(2);
-            });
-        }
-    });
-    let share = server.hot_keys.sampler.probability();
-    server
-        .hot_keys
-        .recent
-        .for_each(number, now_ms, |key, rate| add(key, &|sums| sums.accesses += rate / share));
-    let scale = sizes.scale() as f64;
-    sizes.expired.for_each(number, now_ms, |key, rate| add(key, &|sums| sums.expired += rate * scale));
-    all
-}
-
-fn reply(cx: &mut Context<'_>, all: HashMap<Box<[u8]>, Sums, foldhash::fast::RandomState>, count: usize) {
+fn reply(cx: &mut Context<'_>, all: Prefixes, count: usize) {
     let scale = cx.keys.keyspace.sizes.scale();
     // One key in `scale` is known, each with the same chance: the variance of what is told of all of them.
     let error = |squares: f64| (squares * (scale * (scale - 1)) as f64).sqrt().ceil() as i64;
@@ -144,23 +92,5 @@ fn reply(cx: &mut Context<'_>, all: HashMap<Box<[u8]>, Sums, foldhash::fast::Ran
         reply.int(sums.accesses.round() as i64);
         reply.bulk(b"expired-per-second");
         reply.int(sums.expired.round() as i64);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefixes_end_behind_separators() {
-        let of = |key: &'static str, separator: &str, depth| {
-            let finder = memmem::Finder::new(separator);
-            std::str::from_utf8(prefix_of(key.as_bytes(), &finder, depth)).expect("text").to_owned()
-        };
-        assert_eq!(of("user:12:name", ":", 1), "user:");
-        assert_eq!(of("user:12:name", ":", 2), "user:12:");
-        assert_eq!(of("user:12:name", ":", 9), "user:12:");
-        assert_eq!((of("user", ":", 1), of("", ":", 3)), (String::new(), String::new()));
-        assert_eq!((of("a--b--c", "--", 2), of("::x", ":", 1)), ("a--b--".to_owned(), ":".to_owned()));
     }
 }

@@ -1,0 +1,237 @@
+//! What LATENCY DOCTOR and MEMORY DOCTOR say of keys, clients and requests, in words.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::config::Directive;
+use crate::engine::Server;
+use crate::engine::key_report::{BigKey, KeyReport};
+use crate::shared::client::SharedClient;
+use crate::shared::slow_requests::{Part, SlowRequest};
+
+/// Keys, clients and commands that are named at most.
+const NAMED_MAX: usize = 3;
+
+/// Bytes that are shown of a key or a word, and words of a request.
+const SHOWN_MAX: usize = 60;
+const WORDS_MAX: usize = 5;
+
+/// A part of less than so many percent of the slow requests' time is not talked about.
+const SHARE_MIN: u64 = 5;
+
+/// Commands that have waited for locks for less than this together are not talked about.
+const WAITED_MIN_NS: u64 = 1_000_000;
+
+/// A key or a word, cut, without what cannot be shown.
+pub(super) fn shown(word: &[u8]) -> String {
+    let cut = if word.len() > SHOWN_MAX { "..." } else { "" };
+    format!("{}{cut}", word[..word.len().min(SHOWN_MAX)].escape_ascii())
+}
+
+/// A client by its id, address and name.
+pub(super) fn client_in_words(id: u64, address: &str, name: &str) -> String {
+    let name = if name.is_empty() { String::new() } else { format!(" ({})", shown(name.as_bytes())) };
+    format!("client {id} at {address}{name}")
+}
+
+/// Large keys with their sizes.
+pub(super) fn keys_in_words(keys: &[BigKey]) -> String {
+    let named = keys.iter().take(NAMED_MAX).map(|big| {
+        let BigKey { bytes, elements, key, number, type_name } = big;
+        format!("`{}` ({type_name} in db{number}, {bytes} bytes, {elements} elements)", shown(key))
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// The clients whose buffers and messages take most, with those bytes, the largest first.
+pub(super) fn largest_clients(server: &Server) -> Vec<(u64, Arc<SharedClient>)> {
+    let bytes = |client: &SharedClient| {
+        let buffers = client.query_buffer[1].load(Relaxed) + client.reply_buffer[1].load(Relaxed);
+        (buffers + client.outbox_size().0) as u64
+    };
+    let mut all: Vec<_> = server.clients.all().into_iter().map(|client| (bytes(&client), client)).collect();
+    all.sort_unstable_by_key(|(bytes, client)| (std::cmp::Reverse(*bytes), client.id));
+    all.truncate(NAMED_MAX);
+    all
+}
+
+fn request_in_words(request: &SlowRequest) -> String {
+    let words = request.arguments.iter().take(WORDS_MAX).map(|word| shown(word));
+    let mut text = words.collect::<Vec<_>>().join(" ");
+    if request.arguments.len() > WORDS_MAX {
+        text.push_str(" ...");
+    }
+    format!("`{text}` of {}", client_in_words(request.client, &request.address, &request.name))
+}
+
+/// What slow requests were slow for, and what may be done; empty where there are none.
+pub(super) fn of_slow_requests(server: &Server) -> String {
+    let latest = server.logs.slow_requests.latest(usize::MAX);
+    let total_ns: u64 = latest.iter().map(|request| request.parts.total_ns()).sum();
+    if total_ns == 0 {
+        return String::new();
+    }
+    let sum_ns = |part| latest.iter().map(|request| request.parts.ns(part)).sum::<u64>();
+    let share = |part| sum_ns(part).saturating_mul(100) / total_ns;
+    let shares = Part::ALL.into_iter().filter(|part| sum_ns(*part) > 0);
+    let shares: Vec<String> = shares.map(|part| format!("{} {} %", part.name(), share(part))).collect();
+    let mut text = format!(
+        "The latest {} requests over slow-requests-slower-than took {} ms together ({}). KVARTS SLOW GET has them.\n\n",
+        latest.len(),
+        total_ns / 1_000_000,
+        shares.join(", ")
+    );
+    for part in Part::ALL.into_iter().filter(|part| share(*part) >= SHARE_MIN) {
+        let Some(worst) = latest.iter().max_by_key(|request| request.parts.ns(part)) else { continue };
+        let ms = worst.parts.ns(part) / 1_000_000;
+        // Writing to a string cannot fail.
+        let _ =
+            writeln!(text, "- {}: {} {ms} ms. {}", part.name(), of_part(part, worst), help_for(part, server));
+    }
+    text
+}
+
+fn of_part(part: Part, worst: &SlowRequest) -> String {
+    let request = request_in_words(worst);
+    match part {
+        Part::Lock if worst.blocked_by.is_empty() => format!("{request} waited for a lock for"),
+        Part::Lock => format!("{request} waited for {} for", worst.blocked_by),
+        Part::Pause => format!("{request} was held by CLIENT PAUSE or a failover for"),
+        Part::Evict => format!("{request} waited for evictions for"),
+        Part::Run => format!("{request} ran for"),
+        Part::Disk => format!("{request} waited for the disk for"),
+        Part::Write => format!("{request} waited for its client to read for"),
+    }
+}
+
+fn help_for(part: Part, server: &Server) -> String {
+    let setting = |directive| shown(&server.config.show(directive));
+    match part {
+        Part::Lock => {
+            "Let commands on keys that others need be short (SCAN and its cousins go step by step), and spread what shares a hash tag.".to_owned()
+        }
+        Part::Pause => "CLIENT UNPAUSE ends a pause.".to_owned(),
+        Part::Evict => format!(
+            "maxmemory is {} and maxmemory-policy {}: raise the limit, or shorten expiries.",
+            setting(Directive::Maxmemory),
+            setting(Directive::MaxmemoryPolicy)
+        ),
+        Part::Run => {
+            "Commands that walk over many elements have cousins that go step by step; give ranges a LIMIT or a COUNT.".to_owned()
+        }
+        Part::Disk => format!(
+            "appendfsync is {}: CONFIG SET appendfsync everysec waits for no disk, and may lose a second.",
+            setting(Directive::Appendfsync)
+        ),
+        Part::Write => format!(
+            "client-output-buffer-limit is {}: it cuts clients that do not read.",
+            setting(Directive::ClientOutputBufferLimit)
+        ),
+    }
+}
+
+/// Which commands have waited for locks for long, and which keys may be the reason; empty where none has.
+pub(super) fn of_lock_waits(server: &Server) -> String {
+    let entries = server.commands.entries().iter();
+    let waits = entries.filter_map(|entry| Some((server.stats.lock_waits.of(entry.id)?, entry)));
+    let mut waits: Vec<_> = waits.filter(|(waited, _)| waited.total_ns >= WAITED_MIN_NS).collect();
+    if waits.is_empty() {
+        return String::new();
+    }
+    waits.sort_unstable_by_key(|(waited, _)| std::cmp::Reverse(waited.total_ns));
+    let mut text = "Commands that have waited for locks longest since the start:\n\n".to_owned();
+    for (waited, entry) in waits.iter().take(NAMED_MAX) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "- {}: {} times, {} ms together, {} ms at longest.",
+            entry.full_name,
+            waited.count,
+            waited.total_ns / 1_000_000,
+            waited.longest_ns / 1_000_000
+        );
+    }
+    let last = server.hot_keys.windows.last();
+    let hottest = last.keys.iter().take(NAMED_MAX);
+    let hottest: Vec<String> = hottest
+        .map(|hot| format!("`{}` in db{} ({} a second)", shown(&hot.key), hot.database, hot.per_second))
+        .collect();
+    if hottest.is_empty() {
+        text.push_str("- CONFIG SET hotkeys-top-k 10 has HOTKEYS GET name the keys that they may meet at.\n");
+    } else {
+        let _ = writeln!(text, "- Keys that are used most, where they may meet: {}.", hottest.join(", "));
+    }
+    match server.key_report(0) {
+        Some(report) if !report.by_elements.is_empty() => {
+            let _ = writeln!(text, "- Keys with most elements: {}.", keys_in_words(&report.by_elements));
+        }
+        _ => {}
+    }
+    text
+}
+
+/// What of memory the largest keys, prefixes and clients take, of `used` bytes; empty where that is little.
+pub(super) fn of_large_things(
+    used: u64,
+    report: Option<&KeyReport>,
+    clients: &[(u64, Arc<SharedClient>)],
+) -> String {
+    let mut text = String::new();
+    let is_much = |bytes: u64| bytes >= used / 20;
+    for (bytes, client) in clients.iter().filter(|(bytes, _)| is_much(*bytes)) {
+        let unread = client.reply_buffer[0].load(Relaxed) + client.outbox_size().0;
+        let who = client_in_words(client.id, &client.address, &client.names.lock().name);
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "- {who} holds {bytes} bytes of buffers, {unread} of them unread: CLIENT KILL ID {} ends it; maxmemory-clients and client-output-buffer-limit bound what clients hold.",
+            client.id
+        );
+    }
+    let Some(report) = report else { return text };
+    let large: Vec<BigKey> =
+        report.by_bytes.iter().filter(|big| is_much(big.bytes)).take(NAMED_MAX).cloned().collect();
+    if !large.is_empty() {
+        let _ = writeln!(
+            text,
+            "- Large keys: {}. Split them, give them an expiry, or UNLINK them.",
+            keys_in_words(&large)
+        );
+    }
+    if let Some(first) = report.prefixes.first().filter(|prefix| prefix.bytes >= used / 2) {
+        let prefix = if first.prefix.is_empty() {
+            "no prefix".to_owned()
+        } else {
+            format!("`{}`", shown(&first.prefix))
+        };
+        let _ = writeln!(
+            text,
+            "- The {} keys with {prefix} in db{} take {} bytes, {} % of all: KVARTS PREFIXES tells more.",
+            first.keys,
+            first.number,
+            first.bytes,
+            first.bytes * 100 / used.max(1)
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_cut_and_cannot_break_a_line() {
+        assert_eq!(shown(b"a\r\n\xff"), "a\\r\\n\\xff");
+        assert_eq!(shown(&[b'x'; 61]), format!("{}...", "x".repeat(60)));
+        let request = SlowRequest {
+            arguments: (0..7).map(|number| vec![b'0' + number]).collect(),
+            client: 3,
+            address: "1.2.3.4:5".to_owned(),
+            name: "me".to_owned(),
+            ..SlowRequest::default()
+        };
+        assert_eq!(request_in_words(&request), "`0 1 2 3 4 ...` of client 3 at 1.2.3.4:5 (me)");
+    }
+}

@@ -1,0 +1,248 @@
+//! What is known of keys by their sizes (`key-sizes`), put together: the largest of them, and sums by prefix.
+//! KVARTS BIGKEYS and KVARTS PREFIXES answer with it; Prometheus and the doctors are given a short report that
+//! is kept for some seconds.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use memchr::memmem;
+use parking_lot::Mutex;
+
+use super::Server;
+use crate::keyspace::sizes::{KeySize, Sizes};
+
+/// Keys and prefixes of a report.
+const KEYS: usize = 10;
+const PREFIXES: usize = 20;
+
+/// A key that is large.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BigKey {
+    /// What MEMORY USAGE answers.
+    pub bytes: u64,
+    /// Elements of a collection; 1 for a string.
+    pub elements: u64,
+    /// Its bytes; of a long one the beginning.
+    pub key: Box<[u8]>,
+    /// Number of its database.
+    pub number: usize,
+    /// The word that TYPE answers.
+    pub type_name: &'static str,
+}
+
+/// What is known of the keys with one prefix, of the sample alone.
+#[derive(Clone, Debug, Default)]
+pub struct Sums {
+    /// How many there are.
+    pub keys: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Sum of the squares of the bytes of each.
+    pub squares: f64,
+    /// Accesses a second, of all keys.
+    pub accesses: f64,
+    /// Expired keys a second, of all keys.
+    pub expired: f64,
+}
+
+/// Sums by prefix.
+pub type Prefixes = HashMap<Box<[u8]>, Sums, foldhash::fast::RandomState>;
+
+/// A prefix with what all keys have that begin with it.
+#[derive(Clone, Debug)]
+pub struct PrefixUse {
+    /// The prefix with its separator.
+    pub prefix: Box<[u8]>,
+    /// Number of the database.
+    pub number: usize,
+    /// Estimates: of so many keys, of their bytes, of accesses and expiries a second.
+    pub keys: u64,
+    pub bytes: u64,
+    pub accesses: f64,
+    pub expired: f64,
+}
+
+/// The largest keys and prefixes of all databases.
+#[derive(Clone, Debug, Default)]
+pub struct KeyReport {
+    /// When it was made, in milliseconds of Unix time.
+    pub at_ms: u64,
+    /// The keys with most bytes, the largest first.
+    pub by_bytes: Vec<BigKey>,
+    /// The keys with most elements.
+    pub by_elements: Vec<BigKey>,
+    /// The prefixes (up to the first `:`) whose keys have most bytes.
+    pub prefixes: Vec<PrefixUse>,
+}
+
+/// The latest report.
+#[derive(Debug, Default)]
+pub struct KeyReports(Mutex<Option<Arc<KeyReport>>>);
+
+/// The greatest keys by one measure, as many as are wanted.
+struct Top {
+    most: usize,
+    keys: BinaryHeap<Reverse<(u64, BigKey)>>,
+}
+
+impl Top {
+    fn new(most: usize) -> Self {
+        Self { most, keys: BinaryHeap::new() }
+    }
+
+    fn offer(&mut self, measure: u64, key: &[u8], number: usize, size: &KeySize) {
+        let is_full = self.keys.len() >= self.most;
+        if is_full && self.keys.peek().is_some_and(|Reverse((least, _))| *least >= measure) {
+            return;
+        }
+        let &KeySize { bytes, elements, type_name, .. } = size;
+        self.keys.push(Reverse((measure, BigKey { bytes, elements, key: key.into(), number, type_name })));
+        if is_full {
+            self.keys.pop();
+        }
+    }
+
+    fn sorted(self) -> Vec<BigKey> {
+        self.keys.into_sorted_vec().into_iter().map(|Reverse((_, big))| big).collect()
+    }
+}
+
+/// The largest keys by bytes and by elements, `count` of each, of those that are `wanted`. `numbers` are those
+/// of the databases by their physical ones.
+pub fn big_keys(
+    sizes: &Sizes,
+    numbers: &HashMap<u16, usize>,
+    count: usize,
+    wanted: impl Fn(&KeySize) -> bool,
+) -> (Vec<BigKey>, Vec<BigKey>) {
+    let (mut by_bytes, mut by_elements) = (Top::new(count), Top::new(count));
+    sizes.for_each(|key, size, _| {
+        let Some(number) = numbers.get(&size.physical) else { return };
+        if wanted(size) {
+            by_bytes.offer(size.bytes, key, *number, size);
+            by_elements.offer(size.elements, key, *number, size);
+        }
+    });
+    (by_bytes.sorted(), by_elements.sorted())
+}
+
+/// The beginning of a key up to and with its `depth`th separator; with fewer of them up to the last one.
+fn prefix_of<'k>(key: &'k [u8], separator: &memmem::Finder<'_>, depth: usize) -> &'k [u8] {
+    let ends = separator.find_iter(key).take(depth).map(|at| at + separator.needle().len());
+    &key[..ends.last().unwrap_or(0)]
+}
+
+fn add(all: &mut Prefixes, prefix: &[u8], change: impl FnOnce(&mut Sums)) {
+    match all.get_mut(prefix) {
+        Some(sums) => change(sums),
+        None => change(all.entry(prefix.into()).or_default()),
+    }
+}
+
+impl Server {
+    /// Adds up what is known of these databases by prefix; `numbers` as in [`big_keys`].
+    pub fn prefix_sums(
+        &self,
+        numbers: &HashMap<u16, usize>,
+        separator: &[u8],
+        depth: usize,
+        now_ms: u64,
+    ) -> HashMap<usize, Prefixes> {
+        let separator = memmem::Finder::new(separator);
+        let sizes = &self.keyspace.sizes;
+        let mut all: HashMap<usize, Prefixes> =
+            numbers.values().map(|number| (*number, Prefixes::default())).collect();
+        sizes.for_each(|key, size, is_sampled| {
+            let sums = numbers.get(&size.physical).and_then(|number| all.get_mut(number));
+            if let Some(sums) = sums.filter(|_| is_sampled) {
+                add(sums, prefix_of(key, &separator, depth), |sums| {
+                    sums.keys += 1;
+                    sums.bytes += size.bytes;
+                    sums.squares += (size.bytes as f64).powi(2);
+                });
+            }
+        });
+        let share = self.hot_keys.sampler.probability();
+        let scale = sizes.scale() as f64;
+        for (number, sums) in &mut all {
+            self.hot_keys.recent.for_each(*number, now_ms, |key, rate| {
+                add(sums, prefix_of(key, &separator, depth), |sums| sums.accesses += rate / share);
+            });
+            sizes.expired.for_each(*number, now_ms, |key, rate| {
+                add(sums, prefix_of(key, &separator, depth), |sums| sums.expired += rate * scale);
+            });
+        }
+        all
+    }
+
+    /// The largest keys and prefixes, of a report no older than this; an older one while somebody is alone in
+    /// the keyspace. `None` where sizes are not kept. No lock of the keyspace is held for long, none is waited
+    /// for, and none may be held by the caller but alone in the keyspace.
+    pub fn key_report(&self, age_max_ms: u64) -> Option<Arc<KeyReport>> {
+        if !self.keyspace.sizes.is_on() {
+            return None;
+        }
+        let now_ms = self.clock.now_ms();
+        let mut latest = self.key_reports.0.lock();
+        let is_fresh = |report: &Arc<KeyReport>| now_ms.abs_diff(report.at_ms) < age_max_ms;
+        if !latest.as_ref().is_some_and(is_fresh)
+            && let Some(numbers) = self.numbers_of_databases()
+        {
+            *latest = Some(Arc::new(self.new_report(&numbers, now_ms)));
+        }
+        latest.clone()
+    }
+
+    /// The numbers of the databases by their physical ones; `None` while somebody is alone in the keyspace.
+    fn numbers_of_databases(&self) -> Option<HashMap<u16, usize>> {
+        let mapping = self.keyspace.gate.try_shared(crate::worker::current())?;
+        let all = 0..self.keyspace.database_count();
+        let number = |number: usize| {
+            let database = self.keyspace.physical_if_used(mapping[number])?;
+            Some((database.physical_number(), number))
+        };
+        Some(all.filter_map(number).collect())
+    }
+
+    fn new_report(&self, numbers: &HashMap<u16, usize>, now_ms: u64) -> KeyReport {
+        let sizes = &self.keyspace.sizes;
+        let (by_bytes, by_elements) = big_keys(sizes, numbers, KEYS, |_| true);
+        let scale = sizes.scale();
+        let mut prefixes = Vec::new();
+        for (number, sums) in self.prefix_sums(numbers, b":", 1, now_ms) {
+            prefixes.extend(sums.into_iter().map(|(prefix, sums)| PrefixUse {
+                prefix,
+                number,
+                keys: sums.keys * scale,
+                bytes: sums.bytes.saturating_mul(scale),
+                accesses: sums.accesses,
+                expired: sums.expired,
+            }));
+        }
+        prefixes.sort_unstable_by(|first, second| {
+            let by_bytes = second.bytes.cmp(&first.bytes);
+            by_bytes.then_with(|| (first.number, &first.prefix).cmp(&(second.number, &second.prefix)))
+        });
+        prefixes.truncate(PREFIXES);
+        KeyReport { at_ms: now_ms, by_bytes, by_elements, prefixes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_end_behind_separators() {
+        let of = |key: &'static str, separator: &str, depth| {
+            let finder = memmem::Finder::new(separator);
+            std::str::from_utf8(prefix_of(key.as_bytes(), &finder, depth)).expect("text").to_owned()
+        };
+        assert_eq!(of("user:12:name", ":", 1), "user:");
+        assert_eq!(of("user:12:name", ":", 2), "user:12:");
+        assert_eq!(of("user:12:name", ":", 9), "user:12:");
+        assert_eq!((of("user", ":", 1), of("", ":", 3)), (String::new(), String::new()));
+        assert_eq!((of("a--b--c", "--", 2), of("::x", ":", 1)), ("a--b--".to_owned(), ":".to_owned()));
+    }
+}

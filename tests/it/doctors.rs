@@ -1,0 +1,167 @@
+//! LATENCY DOCTOR and MEMORY DOCTOR: advice that names requests, keys, clients and settings; and large keys and
+//! prefixes as figures.
+
+use crate::harness::*;
+use crate::http;
+
+fn text(client: &mut Client, request: &str) -> String {
+    client.value(request).text()
+}
+
+#[test]
+fn the_latency_doctor_names_requests_and_who_was_in_the_way() {
+    let pairs = [("slow-requests-slower-than", "1000"), ("io-threads", "3"), ("key-sizes", "yes")];
+    let server = TestServer::with(&pairs);
+    let mut client = server.client();
+    client.check("SET other v", "+OK~");
+    client.check("KVARTS SLOW RESET", "+OK~");
+    let healthy = text(&mut client, "LATENCY DOCTOR");
+    assert!(healthy.starts_with("Nothing is watched: latency-monitor-threshold is 0."), "{healthy}");
+    assert!(!healthy.contains("slow-requests-slower-than"), "{healthy}");
+    let many: Vec<String> = (0..200).map(|number| format!("m{number}")).collect();
+    let members: Vec<&str> =
+        ["SADD", "big\r\nset"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    client.call(&members);
+    let keyspace = &server.handle().server().keyspace;
+    let mut waiting = server.client();
+    waiting.check("CLIENT SETNAME worker", "+OK~");
+    let id = waiting.value("CLIENT ID").int();
+    let guard = keyspace.physical(0).write_slot(keyspace.hasher().key(b"k").slot());
+    waiting.send_command("GET k");
+    let inner = server.handle().server();
+    eventually("it waits", || inner.health.workers.lives().any(|life| life.waits));
+    let end_ns = inner.clock.monotonic_ns() + 200_000_000;
+    eventually("time passes", || inner.clock.monotonic_ns() > end_ns);
+    drop(guard);
+    waiting.check_next("$-1~");
+    let advice = text(&mut client, "LATENCY DOCTOR");
+    for part in [
+        "requests over slow-requests-slower-than took ",
+        &format!(
+            "- lock: `GET k` of client {id} at {} (worker) waited for a thread in the background for ",
+            waiting.address()
+        ),
+        "Commands that have waited for locks longest since the start:\n\n- get: 1 times, ",
+        "- CONFIG SET hotkeys-top-k 10 has HOTKEYS GET name the keys",
+        "- Keys with most elements: `big\\r\\nset` (set in db0, ",
+    ] {
+        assert!(advice.contains(part), "{part} in\n{advice}");
+    }
+    let mut third = server.client3();
+    assert!(third.raw("LATENCY DOCTOR").starts_with('='));
+    client.check("MULTI", "+OK~");
+    client.check("LATENCY DOCTOR", "+QUEUED~");
+    assert!(client.value("EXEC").items()[0].text().contains("- lock: `GET k`"));
+}
+
+#[test]
+fn the_memory_doctor_names_keys_clients_and_settings() {
+    let server = TestServer::with(&[("key-sizes", "yes")]);
+    let (mut client, mut lazy) = (server.client(), server.client());
+    let value = "x".repeat(20 << 20);
+    client.call(&["SET", "img:1", &value]);
+    client.check("SET img:2 v", "+OK~");
+    let id = lazy.value("CLIENT ID").int();
+    lazy.send_command("GET img:1");
+    let unread = || {
+        let all = server.handle().server().clients.all();
+        all.iter().any(|one| one.reply_buffer[0].load(std::sync::atomic::Ordering::Relaxed) > 5 << 20)
+    };
+    eventually("it does not read", unread);
+    let advice = text(&mut client, "MEMORY DOCTOR");
+    for part in [
+        &format!("- client {id} at {} holds ", lazy.address()),
+        &format!("CLIENT KILL ID {id} ends it; maxmemory-clients and client-output-buffer-limit"),
+        "- Large keys: `img:1` (string in db0, ",
+        "- The 2 keys with `img:` in db0 take ",
+    ] {
+        assert!(advice.contains(part), "{part} in\n{advice}");
+    }
+    let used: u64 = server.info("used_memory").parse().expect("a number");
+    client.check(&format!("CONFIG SET maxmemory {}", used + used / 10), "+OK~");
+    let advice = text(&mut client, "MEMORY DOCTOR");
+    assert!(advice.contains("with maxmemory-policy noeviction writes are refused at the limit"), "{advice}");
+    // Who may not see all keys is told no names.
+    client.check("ACL SETUSER u on nopass +@all ~own", "+OK~");
+    client.check("AUTH u x", "+OK~");
+    let advice = text(&mut client, "MEMORY DOCTOR");
+    assert!(advice.starts_with("This stands out:\n\n- ") && !advice.contains("img:"), "{advice}");
+    assert!(!advice.contains("- client "), "{advice}");
+}
+
+/// Without sizes of keys it says how to have them, where something is wrong.
+#[test]
+fn the_memory_doctor_without_sizes() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let value = "x".repeat(20 << 20);
+    client.call(&["SET", "k", &value]);
+    client.check("CONFIG SET maxmemory 21mb", "+OK~");
+    let advice = text(&mut client, "MEMORY DOCTOR");
+    assert!(advice.contains("Started with key-sizes yes, the server can name the largest keys"), "{advice}");
+    client.check("MULTI", "+OK~");
+    client.check("MEMORY DOCTOR", "+QUEUED~");
+    assert!(client.value("EXEC").items()[0].text().starts_with("This stands out"));
+}
+
+/// Labels are few, cut, and written so that no key can break the page.
+#[test]
+fn large_keys_and_prefixes_are_figures() {
+    let (server, port) = http::with_port(&[("key-sizes", "yes"), ("hotkeys-top-k", "5")]);
+    let mut client = server.client();
+    let page = |server: &TestServer| {
+        server.advance_ms(10_000);
+        http::get(port, "/metrics").1
+    };
+    assert!(!page(&server).contains("kvarts_big_key"), "there are none");
+    let odd = "odd\"\\\n\u{fc}:1";
+    client.call(&["SET", odd, &"x".repeat(50_000)]);
+    client.call(&["RPUSH", "list", "a", "b", "c"]);
+    client.check("SELECT 3", "+OK~");
+    let same = "l".repeat(200);
+    for end in ["1", "2"] {
+        client.call(&["SET", &format!("{same}{end}"), &"x".repeat(40_000)]);
+    }
+    for number in 0..100 {
+        client.call(&["SET", &format!("p{number}:k"), "v"]);
+    }
+    let text = page(&server);
+    let lines = |name: &str| -> Vec<&str> {
+        text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).collect()
+    };
+    let large = lines("kvarts_big_key_bytes");
+    let expected =
+        "kvarts_big_key_bytes{key=\"odd\\\\\\\"\\\\\\\\\\\\n\\\\xc3\\\\xbc:1\",db=\"db0\",type=\"string\"} ";
+    assert!(large[0].starts_with(expected), "{large:?}");
+    let cut = format!("kvarts_big_key_bytes{{key=\"{}\",db=\"db3\",type=\"string\"}} ", "l".repeat(100));
+    assert_eq!(
+        large.iter().filter(|line| line.starts_with(&cut)).count(),
+        1,
+        "one of two that are cut alike"
+    );
+    assert!(large.len() <= 10, "{large:?}");
+    assert_eq!(
+        http::value(&text, "kvarts_big_key_elements{key=\"list\",db=\"db0\",type=\"list\"}"),
+        Some(3.0)
+    );
+    let prefixes = lines("kvarts_prefix_keys");
+    assert_eq!(prefixes.len(), 20, "{prefixes:?}");
+    assert_eq!(http::value(&text, "kvarts_prefix_keys{prefix=\"\",db=\"db3\"}"), Some(2.0));
+    let bytes = http::value(&text, "kvarts_prefix_bytes{prefix=\"\",db=\"db3\"}").expect("a figure");
+    assert!(bytes > 80_000.0, "{bytes}");
+    for name in ["kvarts_prefix_accesses_per_second", "kvarts_prefix_expired_per_second"] {
+        assert_eq!(lines(name).len(), 20);
+    }
+    // Deleted, they are gone from the page, but not before some seconds have passed.
+    client.check("FLUSHALL", "+OK~");
+    server.advance_ms(200);
+    assert!(http::get(port, "/metrics").1.contains("kvarts_big_key_bytes"));
+    assert!(!page(&server).contains("kvarts_big_key_bytes"));
+    // While somebody is alone in the keyspace, the page shows what was known before.
+    client.call(&["SET", "k", &"x".repeat(50_000)]);
+    assert!(page(&server).contains("key=\"k\""));
+    let alone = server.handle().server().keyspace.gate.exclusive(|| {});
+    server.handle().server().clock.advance_ms(10_000);
+    assert!(http::get(port, "/metrics").1.contains("key=\"k\""));
+    drop(alone);
+}
