@@ -3,6 +3,7 @@
 
 use crate::harness::*;
 use crate::http;
+use crate::program::Program;
 
 fn text(client: &mut Client, request: &str) -> String {
     client.value(request).text()
@@ -54,20 +55,29 @@ fn the_latency_doctor_names_requests_and_who_was_in_the_way() {
     assert!(client.value("EXEC").items()[0].text().contains("- lock: `GET k`"));
 }
 
+/// A client of a program of its own: what is in use is counted for the whole process, in which other tests run.
+fn program(arguments: &[&str]) -> (Program, Client) {
+    let program = Program::start(arguments);
+    let client = Client::tcp(local(program.port()));
+    (program, client)
+}
+
 #[test]
 fn the_memory_doctor_names_keys_clients_and_settings() {
-    let server = TestServer::with(&[("key-sizes", "yes")]);
-    let (mut client, mut lazy) = (server.client(), server.client());
+    let (program, mut client) = program(&["--key-sizes", "yes"]);
+    assert!(text(&mut client, "MEMORY DOCTOR").starts_with("Too little memory is in use"));
+    let mut lazy = Client::tcp(local(program.port()));
     let value = "x".repeat(20 << 20);
     client.call(&["SET", "img:1", &value]);
     client.check("SET img:2 v", "+OK~");
     let id = lazy.value("CLIENT ID").int();
     lazy.send_command("GET img:1");
-    let unread = || {
-        let all = server.handle().server().clients.all();
-        all.iter().any(|one| one.reply_buffer[0].load(std::sync::atomic::Ordering::Relaxed) > 5 << 20)
+    let unread = |client: &mut Client| {
+        let line = client.value(&format!("CLIENT LIST ID {id}")).text();
+        let bytes = line.split("obl=").nth(1).and_then(|rest| rest.split(' ').next());
+        bytes.and_then(|bytes| bytes.parse::<u64>().ok()).is_some_and(|bytes| bytes > 5 << 20)
     };
-    eventually("it does not read", unread);
+    eventually("it does not read", || unread(&mut client));
     let advice = text(&mut client, "MEMORY DOCTOR");
     for part in [
         &format!("- client {id} at {} holds ", lazy.address()),
@@ -77,7 +87,7 @@ fn the_memory_doctor_names_keys_clients_and_settings() {
     ] {
         assert!(advice.contains(part), "{part} in\n{advice}");
     }
-    let used: u64 = server.info("used_memory").parse().expect("a number");
+    let used: u64 = info(&mut client, "used_memory").parse().expect("a number");
     client.check(&format!("CONFIG SET maxmemory {}", used + used / 10), "+OK~");
     let advice = text(&mut client, "MEMORY DOCTOR");
     assert!(advice.contains("with maxmemory-policy noeviction writes are refused at the limit"), "{advice}");
@@ -92,11 +102,10 @@ fn the_memory_doctor_names_keys_clients_and_settings() {
 /// Without sizes of keys it says how to have them, where something is wrong.
 #[test]
 fn the_memory_doctor_without_sizes() {
-    let server = TestServer::start();
-    let mut client = server.client();
-    let value = "x".repeat(20 << 20);
-    client.call(&["SET", "k", &value]);
-    client.check("CONFIG SET maxmemory 21mb", "+OK~");
+    let (_program, mut client) = program(&["--maxmemory", "40mb"]);
+    client.call(&["SET", "k", &"x".repeat(20 << 20)]);
+    let used: u64 = info(&mut client, "used_memory").parse().expect("a number");
+    client.check(&format!("CONFIG SET maxmemory {}", used + used / 10), "+OK~");
     let advice = text(&mut client, "MEMORY DOCTOR");
     assert!(advice.contains("Started with key-sizes yes, the server can name the largest keys"), "{advice}");
     client.check("MULTI", "+OK~");

@@ -95,6 +95,7 @@ mod proxy;
 mod pubsub;
 mod random_transactions;
 mod readonly;
+mod redis_insight;
 mod regression;
 mod renamed;
 mod replica;

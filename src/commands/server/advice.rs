@@ -199,7 +199,7 @@ pub(super) fn of_large_things(
             keys_in_words(&large)
         );
     }
-    if let Some(first) = report.prefixes.first().filter(|prefix| prefix.bytes >= used / 2) {
+    if let Some(first) = report.prefixes.first().filter(|prefix| prefix.bytes >= used / 10) {
         let prefix = if first.prefix.is_empty() {
             "no prefix".to_owned()
         } else {
