@@ -1,6 +1,7 @@
 //! The locks of a command: taking those of its plan in their order, waiting for them, and finding the one of
 //! a key.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use super::Access;
@@ -12,6 +13,9 @@ use crate::keyspace::key_hash::{HashedKey, SLOT_COUNT};
 /// How often a lock is tried again at once. A wait that is over by then, within a microsecond or so, is not
 /// worth a look at the clock.
 const TRIES: usize = 40;
+
+/// After so many further tries, before the thread gives its core to others, it is looked who has the lock.
+const TRIES_BLIND: usize = 100;
 
 /// One lock of a plan. Plans are sorted by database and slot, which is the lock order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,8 +237,16 @@ impl<'g> Access<'g, '_> {
             settings.pulse.still_waits();
             (settings.give_up)()
         };
+        let tries = Cell::new(0);
+        let try_again = || {
+            tries.set(tries.get() + 1);
+            if tries.get() == TRIES_BLIND {
+                settings.pulse.still_waits();
+            }
+            try_lock()
+        };
         settings.pulse.begins_to_wait();
-        let guard = database.readers.while_waiting(|| wait_unless(try_lock, give_up));
+        let guard = database.readers.while_waiting(|| wait_unless(try_again, give_up));
         settings.pulse.has_waited();
         guard
     }
