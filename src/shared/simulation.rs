@@ -137,6 +137,20 @@ impl Simulation {
         Some(effect)
     }
 
+    /// Forgets faults whose time is over; called once a second.
+    pub fn settle(&self, now_ms: u64) {
+        if self.is_on() {
+            let mut state = self.state.lock();
+            let State { loading_until_ms, read_only_until_ms, .. } = &mut *state;
+            for until_ms in [loading_until_ms, read_only_until_ms] {
+                if *until_ms <= now_ms {
+                    *until_ms = 0;
+                }
+            }
+            self.is_on.store(state.is_any(), Ordering::Relaxed);
+        }
+    }
+
     /// Begins the faults of a text (`latency 5; cut 1`).
     ///
     /// # Errors
@@ -420,6 +434,20 @@ mod tests {
         assert!(simulation.set_all(" latency 5;; cut 1 ", 1000).is_ok());
         assert_eq!(simulation.faults(1000), ["latency 5", "cut 1"]);
         assert!(simulation.set_all("cut 1; nothing", 1000).is_err());
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten() {
+        let simulation = Simulation::default();
+        simulation.set(&["loading", "100"], 1000);
+        simulation.set(&["failover", "200"], 1000);
+        for (now_ms, is_on) in [(1099, true), (1199, true), (1200, false)] {
+            simulation.settle(now_ms);
+            assert_eq!(simulation.is_on(), is_on, "{now_ms}");
+        }
+        simulation.set(&["cut", "1"], 1300);
+        simulation.settle(u64::MAX);
+        assert!(simulation.is_on());
     }
 
     #[test]

@@ -87,14 +87,53 @@ fn variables(primary: &str) -> [(&str, &str); 3] {
     [("NAME", "127.0.0.1"), ("PRIMARY", primary), ("PASSWORD", "secret")]
 }
 
+/// The words of a service's command.
+fn words_of(service: &str) -> Vec<String> {
+    let lines = below(service, "command:");
+    lines.iter().map(|line| line.trim().trim_start_matches("- ").trim_matches('"').to_owned()).collect()
+}
+
+/// The service that is as a serverless endpoint: its health check, which speaks TLS, finds it well, and the name
+/// that it tells is in its certificate.
+#[test]
+fn the_serverless_service_is_found_well() {
+    let (dir, port) = (TempDir::new(), free_port());
+    let read_only = free_port();
+    let log = std::fs::File::create(dir.path().join("log")).expect("a file");
+    let child = Command::new(env!("CARGO_BIN_EXE_kvarts"))
+        .args(words_of("  kvarts-serverless:"))
+        .args([
+            "--port",
+            &port.to_string(),
+            "--read-only-port",
+            &read_only.to_string(),
+            "--bind",
+            "127.0.0.1",
+        ])
+        .current_dir(dir.path())
+        .stdout(Stdio::from(log))
+        .spawn()
+        .expect("it starts");
+    let service = Service { child, dir };
+    let is_well = || {
+        let mut check = Command::new(env!("CARGO_BIN_EXE_kvarts"));
+        check.args(["--health-check", "--tls", "--port", &port.to_string()]).stdout(Stdio::null());
+        check.current_dir(service.dir.path()).status().expect("it runs").success()
+    };
+    eventually("it is well", is_well);
+    let authority = service.dir.path().join("tls").join(kvarts::AUTHORITY_FILE);
+    let mut client = Client::tls(local(port), "localhost", &authority).expect("a handshake");
+    assert!(client.value("CLUSTER NODES").text().contains(&format!(" localhost:{port}@")));
+}
+
 #[test]
 fn the_services_directives_are_known() {
     let text = file();
     let plain = text.lines().find_map(|line| line.trim().strip_prefix("command: [")).expect("a command");
     let plain: Vec<&str> = plain.trim_end_matches(']').split(", ").collect();
-    let cluster = below("  kvarts-cluster:", "command:");
-    let cluster: Vec<&str> = cluster.iter().map(|line| line.trim().trim_start_matches("- ")).collect();
-    for words in [plain, cluster] {
+    let (cluster, serverless) = (words_of("  kvarts-cluster:"), words_of("  kvarts-serverless:"));
+    let plain = plain.into_iter().map(str::to_owned).collect();
+    for words in [plain, cluster, serverless] {
         assert!(words.len() >= 4 && words.len().is_multiple_of(2), "{words:?}");
         let words = words.iter().map(|word| OsString::from(word.trim_matches('"')));
         let config = config::from_args([OsString::from("kvarts")].into_iter().chain(words));

@@ -9,6 +9,8 @@ use kvarts::command::{Family, Group};
 use kvarts::config::{self, Directive};
 use kvarts::engine::command::Command;
 
+use crate::harness::*;
+
 const CONFIGURATION_HEAD: &str = "\
 # Configuration
 
@@ -342,4 +344,45 @@ fn source_files() -> Vec<String> {
         }
     }
     files
+}
+
+/// The words of a reply: of nested ones all in their order.
+fn words_of(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(words_of).collect(),
+        Value::Null | Value::NullArray => vec!["(nil)".to_owned()],
+        Value::Int(number) => vec![number.to_string()],
+        value => vec![value.text()],
+    }
+}
+
+/// Recipes are copied, so each line has to do what its page says: alone, in cluster mode, and under the profile of an
+/// endpoint that refuses a lot.
+#[test]
+fn recipes_answer_what_their_page_says() {
+    let page = read("docs/recipes.md");
+    let blocks = page.split("```redis\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+    let lines: Vec<&str> = blocks.flat_map(str::lines).collect();
+    assert!(lines.len() > 30, "the page has recipes");
+    let settings: [&[(&str, &str)]; 3] = [
+        &[],
+        &[("cluster-enabled", "yes")],
+        &[("profile", "elasticache-serverless"), ("profile-mode", "warn")],
+    ];
+    for pairs in settings {
+        let server = TestServer::with(pairs);
+        let mut client = server.client();
+        for line in &lines {
+            let (command, expected) = line.split_once("=>").unwrap_or_else(|| panic!("no reply: {line}"));
+            let words = words_of(&client.value(command.trim()));
+            assert_eq!(words.join(" ").trim_end_matches(" "), expected.trim(), "{command}");
+        }
+        // One of them is not there, as its text says.
+        if server.handle().server().profile.is_some() {
+            let found = client.value("KVARTS COMPAT").field("findings");
+            let commands: Vec<String> = found.items().iter().map(|one| one.field("command").text()).collect();
+            let expected = ["", "delifeq"];
+            assert!(commands.iter().all(|command| expected.contains(&&**command)), "{commands:?}");
+        }
+    }
 }

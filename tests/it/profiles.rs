@@ -619,3 +619,19 @@ fn announced_names_stand_in_the_place_of_addresses() {
     let server = start("elasticache-serverless", &[("cluster-announce-ip", "10.1.2.3")]);
     assert!(self::client(&server).raw("CLUSTER SLOTS").contains("$8~10.1.2.3~"));
 }
+
+#[test]
+fn the_report_is_a_map_in_both_versions_of_the_protocol() {
+    let server = TestServer::with(&[("profile", "elasticache"), ("profile-mode", "warn")]);
+    let fix = "Set parameters in a parameter group, keyspace events included; with Spring Session set configureRedisAction to NO_OP.";
+    server.client().check("CONFIG GET nosuch", "*0~");
+    for (mut client, map, inner) in [(server.client(), "*8", "*22"), (server.client3(), "%4", "%11")] {
+        client.check(
+            "KVARTS COMPAT",
+            &format!(
+                "{map}~$7~profile~$11~elasticache~$4~mode~$4~warn~$8~findings~*1~{inner}~$4~rule~$6~config~$7~command~$10~config|get~$4~keys~$0~~$6~client~$0~~$7~library~$0~~$7~address~$9~127.0.0.1~$3~fix~${}~{fix}~$5~basis~$4~fact~$5~count~:1~$8~first-ms~:{START_MS}~$7~last-ms~:{START_MS}~$8~left-out~:0~",
+                fix.len()
+            ),
+        );
+    }
+}
