@@ -229,6 +229,7 @@ fn start_server(
         let (http, socket_file) = listen(runtime, listening)?;
         (handle.http, handle.socket_file) = (Some(http), socket_file);
         runtime.spawn(housekeeping(Arc::clone(&server)));
+        runtime.spawn(crate::net::syncing::sync_for_waiting(Arc::clone(&server)));
         runtime.spawn(look_after_certificates(Arc::clone(&server), Arc::clone(&tls)));
         runtime.spawn(look_after_replicas(Arc::clone(&server)));
         runtime.spawn(look_after_files(append_only, backup));

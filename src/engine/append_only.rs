@@ -27,6 +27,10 @@ pub trait AppendOnly: Send + Sync {
     /// Hears that directives have changed: wakes the writer.
     fn settings_changed(&self);
 
+    /// Writes and syncs on this thread, a worker's, what replies wait for, where that is done quickly; where it is not
+    /// the writer's thread does it.
+    fn sync_if_quick(&self);
+
     /// Waits until all changes are in the file, replaces all data by what the file holds, and goes on
     /// (DEBUG LOADAOF). Returns false, and does nothing, where there are no files.
     ///

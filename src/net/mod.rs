@@ -11,6 +11,7 @@ pub mod ports;
 pub mod primary;
 mod shown_link;
 mod stream;
+pub mod syncing;
 pub mod tls;
 pub mod turn;
 

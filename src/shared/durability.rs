@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
@@ -28,6 +29,9 @@ pub struct Durability {
     /// What kept the file from being written, in the system's words.
     error: Mutex<Option<String>>,
     waiting: Mutex<Waiting>,
+    /// The task that syncs on a worker when it is asked to, and whether it is asked.
+    sync_task: Mutex<Option<Waker>>,
+    wants_sync: AtomicBool,
     /// Clients in WAIT and WAITAOF that wait for replicas.
     replica_waiters: Mutex<BTreeMap<ReplicaKey, Arc<Waiter>>>,
     /// Whether there are any.
@@ -56,6 +60,8 @@ impl Default for Durability {
             refuses: AtomicBool::new(false),
             error: Mutex::default(),
             waiting: Mutex::default(),
+            sync_task: Mutex::default(),
+            wants_sync: AtomicBool::new(false),
             replica_waiters: Mutex::default(),
             has_replica_waiters: AtomicBool::new(false),
         }
@@ -94,6 +100,27 @@ impl Durability {
     /// this whether it is so already.
     pub fn call_when_released(&self, position: u64, client: &Arc<SharedClient>) {
         self.waiting.lock().clients.insert(client.id, (position, Arc::clone(client)));
+    }
+
+    /// Asks the task that syncs on a worker to do so. Returns false where there is no such task.
+    pub fn ask_for_sync(&self) -> bool {
+        let task = self.sync_task.lock();
+        let Some(task) = &*task else { return false };
+        if !self.wants_sync.swap(true, Ordering::AcqRel) {
+            task.wake_by_ref();
+        }
+        true
+    }
+
+    /// Ready when a sync is asked for, once for each time. There is one task that asks.
+    pub fn poll_wanted_sync(&self, cx: &Context<'_>) -> Poll<()> {
+        *self.sync_task.lock() = Some(cx.waker().clone());
+        if self.wants_sync.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Forgets the task that syncs: it has ended.
+    pub fn forget_sync_task(&self) {
+        *self.sync_task.lock() = None;
     }
 
     /// Number of clients whose replies are kept.
@@ -146,15 +173,17 @@ impl Durability {
         self.is_strict.store(is_strict, Ordering::Relaxed);
         let behind = synced.map_or(0, |synced| synced.saturating_add(1));
         self.behind_synced.store(behind, Ordering::SeqCst);
-        waiting.clients.retain(|_, (position, client)| {
-            let waits = *position > released;
-            if !waits {
-                client.look();
-            }
-            waits
-        });
+        let clients: Vec<(u64, Arc<SharedClient>)> = waiting
+            .clients
+            .extract_if(|_, (position, _)| *position <= released)
+            .map(|(_, entry)| entry)
+            .collect();
         let later = waiting.waiters.split_off(&(behind, 0));
-        std::mem::replace(&mut waiting.waiters, later).into_values().collect()
+        let waiters = std::mem::replace(&mut waiting.waiters, later);
+        // A worker that is woken enters its next clients.
+        drop(waiting);
+        clients.iter().for_each(|(_, client)| client.look());
+        waiters.into_values().collect()
     }
 
     /// Takes all waits of WAITAOF for the file.

@@ -34,7 +34,7 @@ use crate::worker::Busy;
 use folder::{Folder, OpenError};
 use load::LoadError;
 use rewrite::Job;
-use writer::{Shared, Writer};
+use writer::{Desk, Shared, Writer};
 
 /// Failures in a row after which the next automatic rewrite waits, a minute at first.
 const FAILURES_MAX: u64 = 3;
@@ -69,6 +69,8 @@ pub struct AppendOnlyFile {
     folder: Arc<Mutex<Folder>>,
     /// The workers, whose changes the writer gathers.
     busy: Arc<Busy>,
+    /// The writer that has begun last.
+    desk: Mutex<Weak<Desk>>,
     state: Mutex<State>,
 }
 
@@ -124,6 +126,7 @@ impl AppendOnlyFile {
             server: Arc::downgrade(server),
             folder: Arc::new(Mutex::new(Folder::new(files, config))),
             busy,
+            desk: Mutex::default(),
             state: Mutex::default(),
         });
         server.set_append_only(Arc::clone(&aof) as Arc<dyn AppendOnly>);
@@ -194,8 +197,13 @@ impl AppendOnlyFile {
         file: Arc<dyn Output>,
         file_len: u64,
     ) -> io::Result<RunningWriter> {
-        let called = Arc::clone(&shared);
-        let reader = server.journal().listen(move || called.wake());
+        let (called, asked) = (Arc::clone(&shared), Arc::downgrade(server));
+        let reader = server.journal().listen(move || {
+            let is_quick = called.is_quick.load(Ordering::Acquire);
+            if !is_quick || !asked.upgrade().is_some_and(|server| server.durability.ask_for_sync()) {
+                called.wake();
+            }
+        });
         let begin = server.journal().begin_part();
         let (server, folder) = (Arc::clone(server), Arc::clone(&self.folder));
         let busy = Arc::clone(&self.busy);
@@ -203,7 +211,9 @@ impl AppendOnlyFile {
         // Before any change is made: the thread may take its time to begin, and no reply may go out
         // meanwhile.
         writer.publish();
-        let thread = std::thread::Builder::new().name("kvarts-aof".into()).spawn(move || writer.run())?;
+        let desk = Arc::new(Desk::new(writer));
+        *self.desk.lock() = Arc::downgrade(&desk);
+        let thread = std::thread::Builder::new().name("kvarts-aof".into()).spawn(move || desk.run())?;
         Ok(RunningWriter { shared, thread })
     }
 
@@ -498,6 +508,13 @@ impl AppendOnly for AppendOnlyFile {
                 rewrite.cancelled.store(true, Ordering::Release);
             }
             std::thread::sleep(LOOK);
+        }
+    }
+
+    fn sync_if_quick(&self) {
+        let desk = self.desk.lock().upgrade();
+        if let Some(desk) = desk {
+            desk.step_on_worker();
         }
     }
 

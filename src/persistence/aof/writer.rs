@@ -56,6 +56,13 @@ const STRETCH: Duration = Duration::from_millis(50);
 /// Time between two looks whether the file is still there.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// As long as a sync takes no longer than this on average, workers write and sync themselves what their clients
+/// wait for (see [`Desk`]).
+const QUICK_SYNC_US: u64 = 1000;
+
+/// Bytes of changes up to which a worker writes them itself.
+const FEW_BYTES: u64 = 1 << 20;
+
 /// `appendfsync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Policy {
@@ -103,6 +110,10 @@ pub struct Shared {
     pub syncs: AtomicBool,
     /// Syncs that took too long.
     pub delayed_syncs: AtomicU64,
+    /// Whether workers write and sync themselves what their clients wait for.
+    pub is_quick: AtomicBool,
+    /// Set where a worker leaves that to the writer's thread all the same.
+    pub wants_thread: AtomicBool,
 }
 
 impl Shared {
@@ -142,6 +153,99 @@ struct Kept {
     bytes: Bytes,
 }
 
+/// The writer at its desk, for its own thread and for workers that take its place for a moment.
+///
+/// With `appendfsync always`, and a disk that is quick, a worker that has run all requests that had come writes and
+/// syncs what they have changed, and sends the replies. All replies wait for that sync anyway. With the writer's
+/// thread the sync would begin when that thread gets a core, come to its end when it gets one again after each
+/// wait for the disk, and each client would be woken from outside its worker: on one core, where both share it,
+/// these turns cost more than the sync itself (docs/performance.md).
+pub struct Desk {
+    server: Arc<Server>,
+    shared: Arc<Shared>,
+    writer: Mutex<Writer>,
+}
+
+impl Desk {
+    /// The desk of this writer.
+    pub fn new(writer: Writer) -> Self {
+        let (server, shared) = (Arc::clone(&writer.server), Arc::clone(&writer.shared));
+        Self { server, shared, writer: Mutex::new(writer) }
+    }
+
+    /// Runs on the writer's thread until it is told to stop and all is written and synced, or cannot be.
+    pub fn run(&self) {
+        *self.shared.thread.lock() = Some(std::thread::current());
+        self.server.health.file_writer.set_rests(false);
+        loop {
+            self.server.answer(&self.server.health.file_writer);
+            let stops = self.shared.stop.load(Ordering::Acquire);
+            if !stops && self.is_done_by_workers() {
+                std::thread::park_timeout(SYNC_INTERVAL);
+                continue;
+            }
+            let pause = {
+                let mut writer = self.writer.lock();
+                let has_read = writer.step(stops);
+                writer.publish();
+                if stops && !has_read {
+                    writer.end();
+                    break;
+                }
+                writer.pause_after(has_read)
+            };
+            match pause {
+                Pause::None => {}
+                Pause::Sleep(time) => std::thread::sleep(time),
+                Pause::UntilCalled(time) => std::thread::park_timeout(time),
+            }
+        }
+        self.server.health.file_writer.set_rests(true);
+        *self.shared.thread.lock() = None;
+    }
+
+    /// Where workers write and sync: gives them time to do so. Returns whether they have done it.
+    fn is_done_by_workers(&self) -> bool {
+        let end = self.server.journal().end();
+        let is_written = || self.shared.synced.load(Ordering::Acquire) >= end;
+        let is_called = self.shared.wants_thread.swap(false, Ordering::AcqRel);
+        let is_quick = self.shared.is_quick.load(Ordering::Acquire) && !is_called;
+        if is_written() || !is_quick || !self.server.durability.ask_for_sync() {
+            return false;
+        }
+        std::thread::park_timeout(GATHER);
+        is_written()
+    }
+
+    /// Writes and syncs once on this thread, a worker's, where that is done quickly, and else has the writer's
+    /// thread do it.
+    pub fn step_on_worker(&self) {
+        if let Some(mut writer) = self.writer.try_lock()
+            && writer.is_quickly_done()
+        {
+            writer.step_quickly();
+            writer.publish();
+            if self.shared.is_quick.load(Ordering::Acquire) {
+                // What has come meanwhile asks by itself, but where the step was cut short.
+                if self.server.journal().end() > writer.written {
+                    self.server.durability.ask_for_sync();
+                }
+                return;
+            }
+        }
+        // The thread may be about to rest, and nothing else would call it.
+        self.shared.wants_thread.store(true, Ordering::Release);
+        self.shared.wake();
+    }
+}
+
+/// What the writer's thread does between two steps.
+enum Pause {
+    None,
+    Sleep(Duration),
+    UntilCalled(Duration),
+}
+
 /// The writer's own state.
 pub struct Writer {
     server: Arc<Server>,
@@ -171,6 +275,10 @@ pub struct Writer {
     sync_failed: bool,
     syncer: Syncer,
     last_sync: Instant,
+    /// What a sync of its own takes, a moving average.
+    sync_us: Option<u64>,
+    /// Whether it has ended.
+    ended: bool,
     /// When the sync under way began, or was last counted as delayed.
     sync_began: Option<Instant>,
     last_look: Instant,
@@ -209,27 +317,17 @@ impl Writer {
             failed: false,
             sync_failed: false,
             last_sync: Instant::now(),
+            sync_us: None,
+            ended: false,
             sync_began: None,
             last_look: Instant::now(),
         })
     }
 
-    /// Runs until it is told to stop and all is written and synced, or cannot be.
-    pub fn run(mut self) {
-        *self.shared.thread.lock() = Some(std::thread::current());
-        self.server.health.file_writer.set_rests(false);
-        loop {
-            self.server.answer(&self.server.health.file_writer);
-            let stops = self.shared.stop.load(Ordering::Acquire);
-            let has_read = self.step(stops);
-            self.publish();
-            if stops && !has_read {
-                break;
-            }
-            self.pause(has_read);
-        }
-        self.server.health.file_writer.set_rests(true);
-        *self.shared.thread.lock() = None;
+    /// Ends it: nothing is written from here on.
+    fn end(&mut self) {
+        self.ended = true;
+        self.shared.is_quick.store(false, Ordering::Release);
         let unwritten = self.server.journal().end().saturating_sub(self.written);
         if self.failed || unwritten > 0 {
             tracing::error!(
@@ -248,6 +346,36 @@ impl Writer {
         for waiter in self.server.durability.publish(|| (u64::MAX, false), None) {
             self.server.end_if_acknowledged(&waiter);
         }
+    }
+
+    /// Whether what is to be written and synced now takes a worker no longer than clients wait anyway.
+    fn is_quickly_done(&self) -> bool {
+        let shared = &self.shared;
+        !self.ended
+            && !self.failed
+            && self.sync_began.is_none()
+            && !shared.stop.load(Ordering::Acquire)
+            && shared.is_quick.load(Ordering::Acquire)
+            && shared.holds_replies(&self.server)
+            && self.server.journal().end() - self.written <= FEW_BYTES
+            && shared.switches.lock().is_empty()
+    }
+
+    /// A step of a worker.
+    fn step_quickly(&mut self) {
+        self.look_for_file();
+        if let Err(error) = self.write_some().and_then(|()| self.sync_now()) {
+            self.fail(&error);
+        }
+        self.note_quickness();
+    }
+
+    /// Notes whether syncs are quick enough to be made by workers.
+    fn note_quickness(&self) {
+        let is_quick = !self.failed
+            && self.sync_us.is_some_and(|mean| mean <= QUICK_SYNC_US)
+            && self.shared.holds_replies(&self.server);
+        self.shared.is_quick.store(is_quick, Ordering::Release);
     }
 
     /// Reads, writes and syncs once. Returns whether there was anything to read.
@@ -271,6 +399,7 @@ impl Writer {
         if policy == Policy::EverySecond && !self.failed && !stops {
             self.sync_beside();
         }
+        self.note_quickness();
         self.written != before
     }
 
@@ -289,7 +418,8 @@ impl Writer {
         }
         self.last_look = Instant::now();
         let found = {
-            let folder = self.folder.lock();
+            // A rewrite that writes the manifest may take its time.
+            let Some(folder) = self.folder.try_lock() else { return };
             let Some(last) = folder.manifest.incremental.last() else { return };
             folder.files.len(&folder.path_of(&last.name))
         };
@@ -302,21 +432,18 @@ impl Writer {
         }
     }
 
-    /// Waits for something to do.
-    fn pause(&mut self, has_read: bool) {
+    /// What its thread does until there may be something to do.
+    fn pause_after(&self, has_read: bool) -> Pause {
         if self.failed {
-            return std::thread::park_timeout(RETRY);
+            return Pause::UntilCalled(RETRY);
         }
         if has_read {
             // More is on its way: looked for without being called. With `always` it is there already.
-            if self.policy() != Policy::Always {
-                std::thread::sleep(GATHER);
-            }
-            return;
+            return if self.policy() == Policy::Always { Pause::None } else { Pause::Sleep(GATHER) };
         }
         let left = SYNC_INTERVAL.saturating_sub(self.last_sync.elapsed());
         let needs_sync = self.synced < self.written && self.policy() == Policy::EverySecond;
-        std::thread::park_timeout(if needs_sync { left.max(GATHER) } else { SYNC_INTERVAL });
+        Pause::UntilCalled(if needs_sync { left.max(GATHER) } else { SYNC_INTERVAL })
     }
 
     fn policy(&self) -> Policy {
@@ -461,7 +588,11 @@ impl Writer {
             return Ok(());
         }
         self.await_syncer()?;
+        let began = Instant::now();
         let result = self.file.sync();
+        // One that takes long says little about the next.
+        let took_us = (began.elapsed().as_micros() as u64).min(2 * QUICK_SYNC_US);
+        self.sync_us = Some(self.sync_us.map_or(took_us, |mean| (mean * 7 + took_us) / 8));
         self.synced_up_to(self.written, self.file_len, result)
     }
 
