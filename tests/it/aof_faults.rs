@@ -142,6 +142,45 @@ fn the_last_writes_are_answered_at_the_end() {
     end.join().expect("no panic");
 }
 
+/// While the disk is quick a worker syncs what its clients wait for; a slow one, or one that fails, is left to the
+/// writer's own thread, and taken up again when it has become quick.
+#[test]
+fn workers_sync_while_the_disk_is_quick() {
+    let (server, faults) = server_with(&[("appendfsync", "always")]);
+    let mut clients = [(); 5].map(|()| server.client());
+    let mut count = 0;
+    let mut until_synced_on = |thread: &str| {
+        for _ in 0..2000 {
+            for client in &mut clients {
+                // Several requests in one write, and a transaction.
+                client.send(b"INCR n\r\nMULTI\r\nINCR n\r\nAPPEND s x\r\nEXEC\r\nPING\r\n");
+            }
+            for client in &mut clients {
+                for _ in 0..6 {
+                    client.read_raw();
+                }
+            }
+            count += 10;
+            if *faults.syncs_on.lock() == thread {
+                return;
+            }
+        }
+        panic!("no sync on {thread}");
+    };
+    until_synced_on("kvarts-worker");
+    faults.sync_ms.store(3, SeqCst);
+    until_synced_on("kvarts-aof");
+    faults.sync_ms.store(0, SeqCst);
+    until_synced_on("kvarts-worker");
+    server.client().check("CONFIG SET appendfsync everysec", "+OK~");
+    server.client().check("CONFIG SET appendfsync always", "+OK~");
+    until_synced_on("kvarts-worker");
+    let found = faults.cut_power(server.dir());
+    drop(server);
+    let server = on_good_disk(found);
+    assert_eq!(server.client().value("GET n").text(), count.to_string());
+}
+
 /// What was answered behind CONFIG SET appendfsync always could be lost as long as the first sync ran.
 #[test]
 fn always_holds_from_the_reply_of_config_set_on() {

@@ -37,6 +37,10 @@ pub struct Faults {
     pub holds_syncs: AtomicBool,
     /// While set, syncs of files with changes, not of bases, do not end.
     pub holds_syncs_of_changes: AtomicBool,
+    /// What a sync takes.
+    pub sync_ms: AtomicU64,
+    /// The name of the thread that has made the last sync.
+    pub syncs_on: Mutex<String>,
     /// The files that were written, by their present names.
     outputs: Mutex<HashMap<PathBuf, Arc<FaultyOutput>>>,
 }
@@ -202,6 +206,8 @@ impl Output for FaultyOutput {
         {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
+        std::thread::sleep(std::time::Duration::from_millis(self.faults.sync_ms.load(SeqCst)));
+        *self.faults.syncs_on.lock() = std::thread::current().name().unwrap_or_default().to_owned();
         if let Err(error) = self.faults.check(&self.faults.sync) {
             let (len, synced) = (self.len.load(SeqCst), self.synced.load(SeqCst));
             self.file.truncate(synced)?;

@@ -4,6 +4,7 @@
 //! replaces all by a new base, `load.rs` repeats them. This file starts and ends these.
 
 pub(super) mod check;
+mod desk;
 mod folder;
 mod lanes;
 pub(super) mod load;
@@ -31,10 +32,11 @@ use crate::engine::Server;
 use crate::engine::append_only::{AppendOnly, Figures};
 use crate::error::CommandError;
 use crate::worker::Busy;
+use desk::Desk;
 use folder::{Folder, OpenError};
 use load::LoadError;
 use rewrite::Job;
-use writer::{Desk, Shared, Writer};
+use writer::{Shared, Writer};
 
 /// Failures in a row after which the next automatic rewrite waits, a minute at first.
 const FAILURES_MAX: u64 = 3;

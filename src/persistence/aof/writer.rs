@@ -39,13 +39,13 @@ const KEPT_MAX: u64 = 32 << 20;
 
 /// Time in which changes gather before they are written; where replies wait for them, the longest such time
 /// (see `Writer::gather`).
-const GATHER: Duration = Duration::from_millis(2);
+pub(super) const GATHER: Duration = Duration::from_millis(2);
 
 /// Pause between two tries to write or sync what could not be.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Time between two syncs of `everysec`.
-const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A sync that takes longer than this is counted as delayed, each time it has taken as long again.
 const DELAYED: Duration = Duration::from_secs(2);
@@ -57,7 +57,7 @@ const STRETCH: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// As long as a sync takes no longer than this on average, workers write and sync themselves what their clients
-/// wait for (see [`Desk`]).
+/// wait for (see [`Desk`](super::desk::Desk)).
 const QUICK_SYNC_US: u64 = 1000;
 
 /// Bytes of changes up to which a worker writes them itself.
@@ -82,7 +82,7 @@ pub struct Switch {
 /// What other threads tell the writer, and what it tells them.
 #[derive(Default)]
 pub struct Shared {
-    thread: Mutex<Option<Thread>>,
+    pub(super) thread: Mutex<Option<Thread>>,
     /// New files that are to begin.
     switches: Mutex<VecDeque<Switch>>,
     /// Set to end the writer when it has written all.
@@ -153,104 +153,21 @@ struct Kept {
     bytes: Bytes,
 }
 
-/// The writer at its desk, for its own thread and for workers that take its place for a moment.
-///
-/// With `appendfsync always`, and a disk that is quick, a worker that has run all requests that had come writes and
-/// syncs what they have changed, and sends the replies. All replies wait for that sync anyway. With the writer's
-/// thread the sync would begin when that thread gets a core, come to its end when it gets one again after each
-/// wait for the disk, and each client would be woken from outside its worker: on one core, where both share it,
-/// these turns cost more than the sync itself (docs/performance.md).
-pub struct Desk {
-    server: Arc<Server>,
-    shared: Arc<Shared>,
-    writer: Mutex<Writer>,
-}
-
-impl Desk {
-    /// The desk of this writer.
-    pub fn new(writer: Writer) -> Self {
-        let (server, shared) = (Arc::clone(&writer.server), Arc::clone(&writer.shared));
-        Self { server, shared, writer: Mutex::new(writer) }
-    }
-
-    /// Runs on the writer's thread until it is told to stop and all is written and synced, or cannot be.
-    pub fn run(&self) {
-        *self.shared.thread.lock() = Some(std::thread::current());
-        self.server.health.file_writer.set_rests(false);
-        loop {
-            self.server.answer(&self.server.health.file_writer);
-            let stops = self.shared.stop.load(Ordering::Acquire);
-            if !stops && self.is_done_by_workers() {
-                std::thread::park_timeout(SYNC_INTERVAL);
-                continue;
-            }
-            let pause = {
-                let mut writer = self.writer.lock();
-                let has_read = writer.step(stops);
-                writer.publish();
-                if stops && !has_read {
-                    writer.end();
-                    break;
-                }
-                writer.pause_after(has_read)
-            };
-            match pause {
-                Pause::None => {}
-                Pause::Sleep(time) => std::thread::sleep(time),
-                Pause::UntilCalled(time) => std::thread::park_timeout(time),
-            }
-        }
-        self.server.health.file_writer.set_rests(true);
-        *self.shared.thread.lock() = None;
-    }
-
-    /// Where workers write and sync: gives them time to do so. Returns whether they have done it.
-    fn is_done_by_workers(&self) -> bool {
-        let end = self.server.journal().end();
-        let is_written = || self.shared.synced.load(Ordering::Acquire) >= end;
-        let is_called = self.shared.wants_thread.swap(false, Ordering::AcqRel);
-        let is_quick = self.shared.is_quick.load(Ordering::Acquire) && !is_called;
-        if is_written() || !is_quick || !self.server.durability.ask_for_sync() {
-            return false;
-        }
-        std::thread::park_timeout(GATHER);
-        is_written()
-    }
-
-    /// Writes and syncs once on this thread, a worker's, where that is done quickly, and else has the writer's
-    /// thread do it.
-    pub fn step_on_worker(&self) {
-        if let Some(mut writer) = self.writer.try_lock()
-            && writer.is_quickly_done()
-        {
-            writer.step_quickly();
-            writer.publish();
-            if self.shared.is_quick.load(Ordering::Acquire) {
-                // What has come meanwhile asks by itself, but where the step was cut short.
-                if self.server.journal().end() > writer.written {
-                    self.server.durability.ask_for_sync();
-                }
-                return;
-            }
-        }
-        // The thread may be about to rest, and nothing else would call it.
-        self.shared.wants_thread.store(true, Ordering::Release);
-        self.shared.wake();
-    }
-}
-
 /// What the writer's thread does between two steps.
-enum Pause {
+pub(super) enum Pause {
+    /// Nothing.
     None,
+    /// It sleeps.
     Sleep(Duration),
+    /// It rests until it is called, but no longer than this.
     UntilCalled(Duration),
 }
 
 /// The writer's own state.
 pub struct Writer {
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
     busy: Arc<Busy>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     folder: Arc<Mutex<Folder>>,
     reader: Reader,
     file: Arc<dyn Output>,
@@ -260,7 +177,7 @@ pub struct Writer {
     file_len: u64,
     synced_len: u64,
     /// Position in the journal behind what is written, and behind what is synced.
-    written: u64,
+    pub(super) written: u64,
     synced: u64,
     /// Read from the journal and not written.
     unwritten: VecDeque<Bytes>,
@@ -325,7 +242,7 @@ impl Writer {
     }
 
     /// Ends it: nothing is written from here on.
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.ended = true;
         self.shared.is_quick.store(false, Ordering::Release);
         let unwritten = self.server.journal().end().saturating_sub(self.written);
@@ -349,7 +266,7 @@ impl Writer {
     }
 
     /// Whether what is to be written and synced now takes a worker no longer than clients wait anyway.
-    fn is_quickly_done(&self) -> bool {
+    pub(super) fn is_quickly_done(&self) -> bool {
         let shared = &self.shared;
         !self.ended
             && !self.failed
@@ -362,7 +279,7 @@ impl Writer {
     }
 
     /// A step of a worker.
-    fn step_quickly(&mut self) {
+    pub(super) fn step_quickly(&mut self) {
         self.look_for_file();
         if let Err(error) = self.write_some().and_then(|()| self.sync_now()) {
             self.fail(&error);
@@ -379,7 +296,7 @@ impl Writer {
     }
 
     /// Reads, writes and syncs once. Returns whether there was anything to read.
-    fn step(&mut self, stops: bool) -> bool {
+    pub(super) fn step(&mut self, stops: bool) -> bool {
         let before = self.written;
         let policy = self.policy();
         self.take_sync();
@@ -433,7 +350,7 @@ impl Writer {
     }
 
     /// What its thread does until there may be something to do.
-    fn pause_after(&self, has_read: bool) -> Pause {
+    pub(super) fn pause_after(&self, has_read: bool) -> Pause {
         if self.failed {
             return Pause::UntilCalled(RETRY);
         }
