@@ -58,6 +58,7 @@ mod health;
 mod hostile_scripts;
 mod hot_keys;
 mod http;
+mod http_abuse;
 mod hyperloglog;
 mod import_mode;
 mod innocent;
