@@ -66,6 +66,8 @@ pub struct Client {
     pub readonly: bool,
     /// It may look and change nothing, neither keys nor the server: the console's way to only read.
     pub views_only: bool,
+    /// It comes from inside the process, as the console's do: held against no profile, and spared simulated faults.
+    pub is_inside: bool,
     /// ASKING was said for the next command.
     pub asking: bool,
     /// CLIENT NO-TOUCH.
@@ -158,6 +160,7 @@ impl Client {
             reply_mode: ReplyMode::On,
             readonly: false,
             views_only: false,
+            is_inside: false,
             asking: false,
             no_touch: false,
             capa_redirect: false,

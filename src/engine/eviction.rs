@@ -67,8 +67,10 @@ impl Server {
     /// Evicts before a command if memory is over `maxmemory`. Returns false for a command with DENYOOM where
     /// nothing more can be evicted. The caller holds no slot's lock.
     pub(super) fn has_room(&self, client: &mut Client, entry: &Entry, batch: &mut Batch<'_>) -> bool {
+        let is_spared = client.is_inside;
         let has_room = |batch| {
-            !self.simulation.lacks_memory() && (self.bytes_over_limit() == 0 || self.evict_for(batch))
+            let simulated = !is_spared && self.simulation.lacks_memory();
+            !simulated && (self.bytes_over_limit() == 0 || self.evict_for(batch))
         };
         let room = client.is_loader || has_room(batch);
         // Scripts judge their own commands by it.

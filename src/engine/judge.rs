@@ -91,11 +91,13 @@ impl Server {
             return Verdict::Refuse(refused);
         }
         if let Some(profile) = &self.profile
+            && !client.is_inside
             && let Some(refused) = self.judge_by_profile(profile, client, entry, arguments, keys)
         {
             return Verdict::Refuse(refused);
         }
         if self.simulation.is_on()
+            && !client.is_inside
             && let Some(refused) = self.refuse_by_simulation(client, entry, keys, now_ms)
         {
             return Verdict::Refuse(refused);

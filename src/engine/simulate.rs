@@ -124,6 +124,6 @@ impl Server {
     fn meets_faults(&self, client: &Client, scratch: &Scratch) -> bool {
         let first = scratch.commands().next().flatten();
         let flags = first.map_or(Flags::NONE, |id| self.commands.entries()[id as usize].spec.flags);
-        !client.is_loader && client.link.is_none() && !flags.has(Flags::ADMIN)
+        !client.is_loader && !client.is_inside && client.link.is_none() && !flags.has(Flags::ADMIN)
     }
 }

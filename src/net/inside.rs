@@ -78,6 +78,7 @@ pub fn connect(server: Arc<Server>, tasks: &Handle, visit: Visit) -> io::Result<
         let mut session = Session { server, client };
         let Session { server, client } = &mut session;
         client.views_only = visit.views_only;
+        client.is_inside = true;
         client.set_version(Version::Resp3);
         client.select(visit.database);
         if let Some(user) = visit.user {

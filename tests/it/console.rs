@@ -541,3 +541,22 @@ fn the_page_asks_nobody_else() {
     }
     assert_eq!(seen.len(), 21, "every file is used: {seen:?}");
 }
+
+/// Under a profile that refuses CONFIG to clients, and while their connections are cut.
+#[test]
+fn the_console_is_held_against_no_profile_and_spared_rehearsed_faults() {
+    let pairs =
+        [("profile", "elasticache"), ("enable-debug-command", "yes"), ("simulate", "cut 100; oom 100")];
+    let (server, port) = with_port(&pairs);
+    let replies = command(
+        port,
+        "",
+        r#"[["PING"],["CONFIG","GET","hz"],["SET","k","v"],["EVAL","return redis.call('set','k','w')","0"]]"#,
+    );
+    assert_eq!(replies, r#"[{"simple":"PONG"},{"map":[["hz","10"]]},{"simple":"OK"},{"simple":"OK"}]"#);
+    let mut client = server.client();
+    client.send(b"PING\r\n");
+    client.expect_closed();
+    let found = command(port, "", r#"[["KVARTS","COMPAT"]]"#);
+    assert!(found.contains(r#"["findings",[]]"#), "{found}");
+}

@@ -103,8 +103,8 @@ A test run in a pipeline, for example:
 kvarts --profile elasticache-serverless --profile-mode warn --compat-report compat.xml --compat-fail
 ```
 
-A client through the Unix socket needs no TLS under any profile. Requests of the append-only file and of a primary are
-held against no rule.
+A client through the Unix socket needs no TLS under any profile. Requests of the append-only file, of a primary and of
+the console are held against no rule.
 
 ## The file of a profile
 

@@ -60,7 +60,9 @@ impl Server {
         keys: &[PlannedKey],
         reach: &ScriptReach,
     ) -> Result<(), CommandError> {
-        let Some(profile) = self.profile.as_deref().filter(|_| !client.is_loader) else { return Ok(()) };
+        let Some(profile) = self.profile.as_deref().filter(|_| !client.is_loader && !client.is_inside) else {
+            return Ok(());
+        };
         let asked = Asked { client, entry, arguments, keys, script: Some(reach) };
         self.hold_against(profile, &asked).map_or(Ok(()), Err)
     }
