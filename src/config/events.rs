@@ -121,21 +121,27 @@ impl KeyspaceEvents {
     }
 }
 
+impl KeyspaceEvents {
+    /// The letters that a file holds: all that are set, so that reading them gives the same set.
+    pub fn letters(self) -> String {
+        self.letters_beside(Self::ALL)
+    }
+
+    /// The letters; with `A`, those of `covered` are left out.
+    fn letters_beside(self, covered: Self) -> String {
+        let all = self.contains(Self::ALL);
+        let is_shown = |bits: Self| self.contains(bits) && !(all && covered.contains(bits));
+        let letters =
+            LETTERS.iter().filter(|(_, bits)| is_shown(*bits)).map(|(letter, _)| char::from(*letter));
+        all.then_some('A').into_iter().chain(letters).collect()
+    }
+}
+
 impl fmt::Display for KeyspaceEvents {
     /// The letters as `CONFIG GET` shows them. Beside `A`, Redis and Valkey leave `n`, `o` and `c` out, and
     /// so does this.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.contains(Self::ALL);
-        if all {
-            formatter.write_str("A")?;
-        }
-        for &(letter, bits) in LETTERS {
-            let covered = all && Self::ALL.and(BESIDE_ALL).contains(bits);
-            if self.contains(bits) && !covered {
-                write!(formatter, "{}", char::from(letter))?;
-            }
-        }
-        Ok(())
+        formatter.write_str(&self.letters_beside(Self::ALL.and(BESIDE_ALL)))
     }
 }
 
@@ -178,6 +184,16 @@ mod tests {
         assert_eq!(silent(b"Kx"), Some(false));
         assert_eq!(silent(b"STIV"), Some(true));
         assert_eq!(silent(b"hI"), Some(false));
+    }
+
+    #[test]
+    fn what_a_file_holds_gives_the_same_set() {
+        for (letters, written) in [("KEAoc", "AocKE"), ("nA", "An"), ("KEA", "AKE"), ("oKx", "xoK"), ("", "")]
+        {
+            let events = KeyspaceEvents::parse(letters.as_bytes()).expect("known letters");
+            assert_eq!(events.letters(), written);
+            assert_eq!(KeyspaceEvents::parse(written.as_bytes()), Some(events));
+        }
     }
 
     #[test]

@@ -117,6 +117,10 @@ pub(super) fn lines(spec: &Spec, value: &Value) -> Vec<Vec<u8>> {
         (Kind::Memory { .. }, Value::Number(number)) => {
             format!("{name} {}", with_unit(number.cast_unsigned())).into_bytes()
         }
+        (Kind::KeyspaceEvents, Value::Number(number)) if *number != 0 => {
+            let letters = KeyspaceEvents::from_bits(*number).letters();
+            format!("{name} {}", quote(letters.as_bytes())).into_bytes()
+        }
         // Each word is an argument of its own.
         (Kind::Words | Kind::SavePoints | Kind::OomScores | Kind::Percentiles, Value::Text(text))
             if !text.is_empty() =>

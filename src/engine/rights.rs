@@ -364,7 +364,7 @@ impl Server {
         if let Some(path) = path {
             if !lines.is_empty() || !self.config.roles().is_empty() {
                 return Err(
-                    "users are given by `user` lines and by `aclfile`: only one of them can be right"
+                    "users and roles are given by `user` and `role` lines or by `aclfile`, not by both"
                         .to_owned(),
                 );
             }

@@ -445,7 +445,7 @@ fn wrong_users_keep_the_server_from_starting() {
         ("user a (+get", "could not load users: user 'a': unmatched parenthesis in selector definition"),
         (
             "user a on\naclfile users.acl",
-            "could not load users: users are given by `user` lines and by `aclfile`: only one of them can be right",
+            "could not load users: users and roles are given by `user` and `role` lines or by `aclfile`, not by both",
         ),
         (
             "aclfile users.acl",

@@ -157,7 +157,7 @@ pub(super) const SPECS: &[Spec] = &[
         "slowlog-entry-newer-fields",
         BOOL,
         "no",
-        "Whether entries of `SLOWLOG GET` have, behind the six elements of Valkey and of Redis up to 8.8, what Redis 8.10 added: how many arguments the whole command had.",
+        "Whether entries of `SLOWLOG GET` have, behind the six elements of Valkey and of Redis up to 8.8, what Redis 8.10 added: how many arguments the whole command had. The processor time that Redis 8.12 adds is not among them.",
     )
     .active(),
     spec(
