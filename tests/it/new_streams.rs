@@ -211,6 +211,35 @@ fn replies_of_many_streams_have_one_limit() {
     }
 }
 
+/// What was given back is claimed in the order in which it was, before all else; also after a restart and by a
+/// server that has followed. Clients are told no order, but a time of 0.
+#[test]
+fn what_is_given_back_is_claimed_in_its_order() {
+    let server = TestServer::with(&[("enable-debug-command", "yes"), ("appendonly", "yes")]);
+    let mut client = server.client();
+    for id in 1..=5 {
+        client.check(&format!("XADD s {id}-1 f v"), &format!("$3~{id}-1~"));
+    }
+    client.check("XGROUP CREATE s g 0", "+OK~");
+    client.value("XREADGROUP GROUP g c STREAMS s >");
+    client.check("XNACK s g FAIL IDS 1 4-1", ":1~");
+    client.check("XNACK s g SILENT IDS 2 5-1 2-1", ":2~");
+    client.check("XNACK s g FAIL IDS 1 3-1", ":1~");
+    // Given back once more, it is the last.
+    client.check("XNACK s g FAIL IDS 1 5-1", ":1~");
+    client.check("DEBUG RELOAD", "+OK~");
+    client.check("DEBUG LOADAOF", "+OK~");
+    let mut order = Vec::new();
+    for _ in 0..5 {
+        let read = client.value("XREADGROUP GROUP g d COUNT 1 CLAIM 0 STREAMS s >");
+        order.push(read.items()[0].items()[1].items()[0].items()[0].text());
+    }
+    assert_eq!(order, ["4-1", "2-1", "3-1", "5-1", "1-1"]);
+    client.check("XNACK s g FAIL IDS 2 3-1 2-1", ":2~");
+    let shown = client.raw("XINFO STREAM s FULL");
+    assert!(shown.contains("*4~$3~2-1~$0~~:0~") && shown.contains("*4~$3~3-1~$0~~:0~"), "{shown}");
+}
+
 #[test]
 fn xnack_gives_entries_back() {
     table(
@@ -230,10 +259,10 @@ fn xnack_gives_entries_back() {
         XPENDING s g - + 10 => *4~*4~$3~1-1~$0~~:-1~:7~*4~$3~2-1~$0~~:-1~:1~*4~$3~3-1~$0~~:-1~:9223372036854775807~*4~$3~4-1~$0~~:-1~:0~
         XDEL s 2-1 => :1~
         XNACK s g FAIL IDS 1 2-1 => :0~
-        XREADGROUP GROUP g d COUNT 1 CLAIM 1000 STREAMS s > => *1~*2~$1~s~*1~*4~$3~1-1~*2~$1~f~$1~v~:1700000000000~:7~ => %1~$1~s~*1~*4~$3~1-1~*2~$1~f~$1~v~:1700000000000~:7~
+        XREADGROUP GROUP g d COUNT 1 CLAIM 1000 STREAMS s > => *1~*2~$1~s~*1~*4~$3~3-1~*2~$1~f~$1~v~:1700000000000~:9223372036854775807~ => %1~$1~s~*1~*4~$3~3-1~*2~$1~f~$1~v~:1700000000000~:9223372036854775807~
         XCLAIM s g d 1000 4-1 JUSTID => *1~$3~4-1~
-        XAUTOCLAIM s g d 1000 0 JUSTID => *3~$3~0-0~*1~$3~3-1~*0~
-        XPENDING s g - + 10 => *3~*4~$3~1-1~$1~d~:0~:8~*4~$3~3-1~$1~d~:0~:9223372036854775807~*4~$3~4-1~$1~d~:0~:0~
+        XAUTOCLAIM s g d 1000 0 JUSTID => *3~$3~0-0~*1~$3~1-1~*0~
+        XPENDING s g - + 10 => *3~*4~$3~1-1~$1~d~:0~:7~*4~$3~3-1~$1~d~:0~:9223372036854775807~*4~$3~4-1~$1~d~:0~:0~
         XCLAIM s g d 0 3-1 => ...
         XAUTOCLAIM s g d 0 3-1 COUNT 1 => ...
         XREADGROUP GROUP g d STREAMS s 2-1 => ...

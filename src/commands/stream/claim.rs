@@ -12,7 +12,7 @@ use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::number::parse_i64;
 use crate::primitives::thin::Owned;
-use crate::types::stream::group::{ConsumerIndex, Pending};
+use crate::types::stream::group::{ConsumerIndex, Pending, RELEASES_MAX};
 use crate::types::stream::{Group, Stream, StreamId};
 
 /// Entries of the commands in this file.
@@ -148,7 +148,9 @@ fn xclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut dirty = u64::from(claim.last_id > group.last_id);
     group.last_id = group.last_id.max(claim.last_id);
     // So entries that were given back come from files and primaries.
-    let is_release = arguments[3].is_empty() && claim.force && claim.delivered_at_ms == Some(0);
+    let is_release = arguments[3].is_empty()
+        && claim.force
+        && claim.delivered_at_ms.is_some_and(|order| order < RELEASES_MAX);
     let (consumer, is_new) =
         if is_release { (group.nobody(), false) } else { seen_consumer(group, arguments[3], now_ms) };
     let begun = cx.reply.begin_array();

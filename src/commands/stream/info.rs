@@ -227,7 +227,7 @@ fn write_full_group(reply: &mut Reply<'_>, group: &Group, count: usize) {
         reply.array(4);
         reply.bulk(&id.text());
         reply.bulk(group.consumer(pending.consumer).name());
-        reply.int(pending.delivered_at_ms);
+        reply.int(group.shown_delivery_ms(pending));
         reply.int(pending.deliveries as i64);
     }
     reply.bulk(b"consumers");
@@ -244,7 +244,7 @@ fn write_full_group(reply: &mut Reply<'_>, group: &Group, count: usize) {
             let pending = group.pending(id);
             reply.array(3);
             reply.bulk(&id.text());
-            reply.int(pending.map_or(0, |pending| pending.delivered_at_ms));
+            reply.int(pending.map_or(0, |pending| group.shown_delivery_ms(pending)));
             reply.int(pending.map_or(0, |pending| pending.deliveries as i64));
         }
     }

@@ -494,7 +494,7 @@ fn claim_idle(
     let Some(group) = stream.group(name) else { return claimed };
     for (id, pending) in group.delivered_until(now_ms.saturating_sub(min_idle_ms)) {
         let Some(entry) = stream.get(id) else { continue };
-        let idle_ms = now_ms.saturating_sub(pending.delivered_at_ms).max(0);
+        let idle_ms = now_ms.saturating_sub(group.shown_delivery_ms(pending)).max(0);
         let deliveries = i64::try_from(pending.deliveries).unwrap_or(i64::MAX);
         if !budget.add(reply, |reply| write_claimed(reply, &entry, idle_ms, deliveries)) {
             break;

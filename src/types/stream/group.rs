@@ -24,6 +24,10 @@ pub struct Pending {
 /// The highest count of deliveries: clients read it as a signed number. More deliveries leave it there.
 pub const DELIVERIES_MAX: u64 = i64::MAX as u64;
 
+/// Entries that were given back have, in place of the time of a delivery, a number below this: their order, the
+/// first the lowest. As times these are days after the Unix epoch, so they are claimed before all others.
+pub const RELEASES_MAX: i64 = 1_000_000_000;
+
 /// In place of a time, for never.
 const NEVER: i64 = -1;
 
@@ -166,10 +170,22 @@ impl Group {
         self.find(b"").unwrap_or_else(|| self.add_consumer(b"", NEVER))
     }
 
-    /// Makes an entry pending with nobody, as one that may be claimed at once and before all others.
+    /// Makes an entry pending with nobody, as one that may be claimed at once: behind those that were given back
+    /// before, and before all others.
     pub fn release(&mut self, id: StreamId, deliveries: u64) {
         let consumer = self.nobody();
-        self.assign(id, Pending { consumer, delivered_at_ms: 0, deliveries });
+        self.index_by_time();
+        let before = (RELEASES_MAX - 1, StreamId::MIN);
+        let last = self.by_time.as_ref().and_then(|times| times.range(..before).next_back());
+        let delivered_at_ms = last.map_or(0, |(order, _)| order + 1);
+        self.assign(id, Pending { consumer, delivered_at_ms, deliveries });
+    }
+
+    /// Time of an entry's last delivery as clients see it: 0 for one that was given back.
+    pub fn shown_delivery_ms(&self, pending: &Pending) -> i64 {
+        let is_given_back =
+            pending.delivered_at_ms < RELEASES_MAX && self.consumer(pending.consumer).name().is_empty();
+        if is_given_back { 0 } else { pending.delivered_at_ms }
     }
 
     /// Counts another delivery of a pending entry to the consumer that has it.
