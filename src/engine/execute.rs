@@ -346,12 +346,13 @@ impl Server {
         let gate = &self.keyspace.gate;
         if alone {
             *shared = None;
-            let exclusive = watch.while_waiting(|looks| {
+            let wait = |looks: &dyn Fn()| {
                 gate.exclusive_unless(|| {
                     looks();
                     self.is_slow()
                 })
-            });
+            };
+            let exclusive = gate.try_exclusive().or_else(|| watch.while_waiting(wait));
             return exclusive.map(Hold::Exclusive);
         }
         // What touches no key (FUNCTION KILL) need not wait for a slow script that is alone in the keyspace.

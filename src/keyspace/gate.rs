@@ -96,6 +96,12 @@ impl Gate {
         }
     }
 
+    /// Takes all locks if that needs no waiting.
+    pub fn try_exclusive(&self) -> Option<Exclusive<'_>> {
+        let guards: Option<Vec<_>> = self.locks.iter().map(|lock| lock.try_write()).collect();
+        Some(Exclusive { guards: guards?, turns: &self.turns })
+    }
+
     /// Waits until all batches have ended, and takes all locks. Calls `waits` after each try that failed.
     pub fn exclusive(&self, waits: impl Fn()) -> Exclusive<'_> {
         let goes_on = || {

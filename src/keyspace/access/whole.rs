@@ -169,13 +169,17 @@ impl Access<'_, '_> {
             Hold::Exclusive(_) => work(self),
             Hold::None => {
                 // What holds the gate may be a command that runs for long.
-                let pulse = self.settings.pulse;
-                pulse.begins_to_wait();
-                let exclusive = self.keyspace.gate.exclusive(|| {
-                    pulse.still_waits();
-                    pulse.long(self);
+                let gate = &self.keyspace.gate;
+                let exclusive = gate.try_exclusive().unwrap_or_else(|| {
+                    let pulse = self.settings.pulse;
+                    pulse.begins_to_wait();
+                    let exclusive = gate.exclusive(|| {
+                        pulse.still_waits();
+                        pulse.long(self);
+                    });
+                    pulse.has_waited();
+                    exclusive
                 });
-                pulse.has_waited();
                 self.hold = Hold::Exclusive(exclusive);
                 let result = work(self);
                 self.hold = Hold::None;
