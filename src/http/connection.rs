@@ -50,7 +50,12 @@ async fn serve_request(site: &Arc<Site>, stream: TcpStream, place: &Arc<Place>) 
         .max_buf_size(HEAD_MAX_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     match connection.without_shutdown().await {
-        Ok(ended) => finish(ended.io.into_inner()).await,
+        Ok(ended) => {
+            if let Some(server) = site.server.upgrade() {
+                place.waits(server.clock.now_ms());
+            }
+            finish(ended.io.into_inner()).await;
+        }
         Err(error) if error.is_parse() => {
             // It was answered with an error of the protocol.
             if let Some(server) = site.server.upgrade() {

@@ -47,6 +47,11 @@ impl Place {
         *self.state.lock() = (true, now_ms);
     }
 
+    /// Its client has its answer or can read it: whether it closes is no reason to keep others out.
+    pub fn waits(&self, now_ms: u64) {
+        *self.state.lock() = (false, now_ms);
+    }
+
     /// There is nothing to send at present: its client need not read anything.
     pub fn has_sent_all(&self) {
         *self.state.lock() = (true, NOT_TIMED);

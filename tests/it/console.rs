@@ -164,7 +164,7 @@ fn who_has_no_session_is_refused_once_there_is_a_password() {
     assert_eq!(status(&refused), 401);
     assert_eq!(status(&raw(port, &request("GET /api/figures?names=redis_up", "", ""))), 401);
     assert_eq!(status(&post(port, "/api/stream", "", r#"{"commands":[["MONITOR"]]}"#)), 401);
-    assert!(raw(port, &request("GET /api/session", "", "")).contains(r#"{"user":null,"open":false"#));
+    assert!(raw(port, &request("GET /api/session", "", "")).contains(r#"{"user":null,"open":false}"#));
     // These are for programs that look after servers.
     assert_eq!((get(port, "/metrics").0, get(port, "/healthz").0), (200, 200));
     for (user, password) in [("reader", "wrong"), ("nobody", "word"), ("default", "")] {
@@ -377,6 +377,39 @@ fn commands_are_bounded() {
         stream.read_exact(&mut answer).expect("an answer");
         assert_eq!(&answer, b"HTTP/1.1 413", "{length}");
     }
+}
+
+/// Whoever fills the console with commands that wait keeps nobody from figures and health.
+#[test]
+fn requests_that_wait_leave_room_for_others() {
+    let (server, port) = with_port(&[]);
+    let mut client = server.client();
+    let streams: Vec<_> = (0..8).map(|_| lines(port, "", r#"[["SUBSCRIBE","c"]]"#)).collect();
+    let waits: Vec<_> = (0..30)
+        .map(|_| {
+            let mut stream = connect(port);
+            let content = r#"{"commands":[["BLPOP","l",0]]}"#;
+            let asked = stream.write_all(request("POST /api/command", "", content).as_bytes());
+            asked.expect("there is a place");
+            stream
+        })
+        .collect();
+    eventually("sixteen wait", || client.raw("CLIENT LIST").matches("cmd=blpop").count() == 16);
+    assert_eq!(get(port, "/healthz").0, 200);
+    assert_eq!(get(port, "/metrics").0, 200);
+    assert_eq!(status(&post(port, "/api/session", "", r#"{"user":"a","password":"b"}"#)), 503);
+    assert_eq!(status(&post(port, "/api/command", "", r#"{"commands":[["PING"]]}"#)), 503);
+    server.advance_ms(10_100);
+    let mut answers: Vec<String> = Vec::new();
+    for mut stream in waits {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answers.push(answer);
+    }
+    assert_eq!(answers.iter().filter(|answer| answer.contains("longer than ten seconds")).count(), 16);
+    assert_eq!(answers.iter().filter(|answer| answer.contains("sixteen requests")).count(), 14);
+    assert_eq!(command(port, "", r#"[["PING"]]"#), r#"[{"simple":"PONG"}]"#);
+    drop(streams);
 }
 
 /// A stream's lines, its head first.

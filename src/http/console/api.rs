@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::conversation::{Commands, converse};
 use super::guard::{self, Admitted, Refused};
 use super::reply::quote;
-use super::stream::{Lines, Slot};
+use super::stream::Lines;
 use crate::command::spec::Flags;
 use crate::config::{self, Directive, Effect};
 use crate::engine::Server;
@@ -36,6 +36,12 @@ const NAMES_MAX: usize = 100;
 const JSON: &str = "application/json";
 
 type Reply = Result<Response<Body>, Refused>;
+
+/// Too many requests wait.
+const BUSY: Refused = Refused {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    reason: "sixteen requests to the console wait already: try again",
+};
 
 /// A request that says nothing sensible.
 const fn bad(reason: &'static str) -> Refused {
@@ -86,17 +92,16 @@ pub(in crate::http) fn session(asked: Asked) -> Answer {
     })
 }
 
+/// What a page may know: little before somebody has logged in.
 fn described(server: &Server, user: Option<&[u8]>) -> String {
+    let is_open = server.acl.default_user().is_open();
+    let Some(name) = user else { return format!("{{\"user\":null,\"open\":{is_open}}}\n") };
     let mut json = String::from("{\"user\":");
-    match user {
-        Some(name) => quote(&String::from_utf8_lossy(name), &mut json),
-        None => json.push_str("null"),
-    }
+    quote(&String::from_utf8_lossy(name), &mut json);
     // Writing to a string cannot fail.
-    let _ = write!(
+    let _ = writeln!(
         json,
-        ",\"open\":{},\"read_only\":{},\"databases\":{},\"cluster\":{},\"version\":\"{}\"}}",
-        server.acl.default_user().is_open(),
+        ",\"open\":{is_open},\"read_only\":{},\"databases\":{},\"cluster\":{},\"version\":\"{}\"}}",
         server.config.word(Directive::Console) == "read-only",
         server.keyspace.database_count(),
         server.cluster.is_enabled(),
@@ -110,6 +115,7 @@ pub(in crate::http) fn log_in(asked: Asked) -> Answer {
     answer(async move {
         let server = guard::is_ours(&asked)?;
         let Asked { site, ends, head, body, .. } = asked;
+        let _waits = site.console.waits().ok_or(BUSY)?;
         let given = object(body, SMALL_BODY_MAX_BYTES).await?;
         let field = |name| given.get(name).and_then(Value::as_str).map(|text| text.as_bytes().to_vec());
         let name = field("user").ok_or(bad("user is the name of a user"))?;
@@ -163,6 +169,7 @@ pub(in crate::http) fn command(asked: Asked) -> Answer {
     answer(async move {
         let admitted = guard::admit(&asked)?;
         let Asked { site, place, body, .. } = asked;
+        let _waits = site.console.waits().ok_or(BUSY)?;
         let given = object(body, BODY_MAX_BYTES).await?;
         let commands = Commands::of(given.get("commands")).map_err(bad)?;
         let answers_by_messages = |words: &Vec<Vec<u8>>| {
@@ -192,7 +199,7 @@ pub(in crate::http) fn stream(asked: Asked) -> Answer {
     answer(async move {
         let admitted = guard::admit(&asked)?;
         let Asked { site, place, body, .. } = asked;
-        let slot = Slot::take(&site.console.streams).ok_or(Refused {
+        let slot = site.console.stream().ok_or(Refused {
             status: StatusCode::TOO_MANY_REQUESTS,
             reason: "there are eight streams already: close one",
         })?;

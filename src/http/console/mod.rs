@@ -17,11 +17,18 @@ mod sessions;
 mod stream;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sessions::Sessions;
 
 use crate::engine::Server;
+
+/// Most streams at once.
+const STREAMS_MAX: usize = 8;
+
+/// Most requests at once that wait for commands or for a log-in. With the streams they leave connections for
+/// figures and health, whatever somebody does with the console.
+const WAITING_MAX: usize = 16;
 
 /// What the console's requests share.
 #[derive(Default)]
@@ -29,9 +36,39 @@ pub(super) struct Console {
     sessions: Sessions,
     /// Streams that are open.
     streams: Arc<AtomicUsize>,
+    /// Requests that wait.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// A place among few, given back when it is dropped.
+struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    /// Takes one; `None` where all are taken.
+    fn take(taken: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let result = taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1));
+        result.is_ok().then(|| Self(Arc::clone(taken)))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Console {
+    /// A place for a stream.
+    fn stream(&self) -> Option<Slot> {
+        Slot::take(&self.streams, STREAMS_MAX)
+    }
+
+    /// A place for a request that waits.
+    fn waits(&self) -> Option<Slot> {
+        Slot::take(&self.waiting, WAITING_MAX)
+    }
+
     /// Ends sessions whose time is over or whose user was changed.
     pub fn look(&self, server: &Server) {
         self.sessions.look(server);

@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,12 +14,10 @@ use tokio::net::UnixStream;
 use tokio::time::Interval;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::Slot;
 use super::reply::{self, Finder};
 use crate::engine::Server;
 use crate::http::places::Place;
-
-/// Most streams at once.
-const STREAMS_MAX: usize = 8;
 
 /// Bytes of a message.
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
@@ -30,25 +27,6 @@ const CHUNK_BYTES: usize = 32 << 10;
 
 /// How often an empty line is sent: where the browser has gone, that is noticed.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
-
-/// A place among the streams.
-pub(super) struct Slot(Arc<AtomicUsize>);
-
-impl Slot {
-    /// Takes one; `None` where there are too many.
-    pub fn take(streams: &Arc<AtomicUsize>) -> Option<Self> {
-        let taken = streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-            (count < STREAMS_MAX).then_some(count + 1)
-        });
-        taken.is_ok().then(|| Self(Arc::clone(streams)))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// What the answer sends. It is asked for more only when the browser has read; one that does not is cut after
 /// the time in which an answer has to be read, and before that, where much comes, by its limit as a client

@@ -49,8 +49,8 @@ async function showCluster(place) {
     facts([['Keys', count(all)], ['Slots with keys', count(used)], ['Keys a slot', used ? (all / used).toFixed(1) : '–'], ['Most in a slot', count(most)]]),
     panel('Nodes', table('Nodes', ['Node', 'Address', 'Role', 'State', 'Slots'], nodes)),
     panel('Map', h('p', { class: 'more' }, 'A square for each slot, 128 in a row; the more keys, the stronger its colour.'), map(keys, most)),
-    panel('Fullest slots', table('Fullest slots', [{ name: 'Slot', number: true }, { name: 'Keys', number: true }],
-      largest.map((row) => row.map(count)), 'There are no keys.')));
+    h('div', { class: 'columns' }, panel('Fullest slots', table('Fullest slots', [{ name: 'Slot', number: true }, { name: 'Keys', number: true }],
+      largest.map((row) => row.map(count)), 'There are no keys.'))));
 }
 
 function map(keys, most) {
