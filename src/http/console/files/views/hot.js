@@ -79,7 +79,7 @@ function hotKeys(reply) {
     return table('Hot keys', [{ name: 'Key', wide: true }, { name: 'Accesses/s', number: true }],
       entries.map((one) => [keyLink(one), digits(Number(one.get('qps')))]));
   }
-  if (entries.length === 0) return h('p', { class: 'empty' }, 'No key was used much in the last seconds.');
+  if (entries.length === 0) return h('p', { class: 'empty' }, 'No key was used much in the last seconds, or they are not looked for (hotkeys-top-k).');
   const session = entries.length === 1 && typeof entries[0]?.get === 'function' ? entries[0] : entries;
   const lists = session.filter?.(([name, value]) => String(name).startsWith('by-') && Array.isArray(value)) ?? [];
   return h('div', {}, h('p', { class: 'more' }, 'What the session of HOTKEYS START has found.'),

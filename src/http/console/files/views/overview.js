@@ -77,7 +77,7 @@ export function show(place) {
     const last = figures.points.at(-1);
     if (!last) {
       // The same room as with figures: nothing moves when they come.
-      put(summary, facts(['Up for', 'Keys', 'Memory', 'Clients', 'Refused connections'].map((name) => [name, '–'])));
+      put(summary, facts(['Up for', 'Keys', 'Memory', 'Clients', 'Refused'].map((name) => [name, '–'])));
       return;
     }
     const rejected = figures.points.reduce((sum, point) => sum + (point.rejected ?? 0), 0);
@@ -86,7 +86,7 @@ export function show(place) {
       ['Keys', last.keys === null ? '–' : count(last.keys)],
       ['Memory', bytes(last.memory)],
       ['Clients', count(last.clients)],
-      ['Refused connections', `${count(rejected)} lately`],
+      ['Refused', `${count(rejected)} lately`],
     ]));
     charts.forEach((one) => one.draw(figures.points));
   };
