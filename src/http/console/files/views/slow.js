@@ -9,7 +9,7 @@ export const title = 'Slow requests';
 // Entries that are shown at first, and at most.
 const FEW = 20;
 const MANY = 500;
-const COMMANDS = 25;
+const COMMANDS = 60;
 
 const LOGS = { SLOW: 'Slow', 'LARGE-REQUEST': 'Large requests', 'LARGE-REPLY': 'Large replies' };
 
