@@ -52,7 +52,7 @@ async fn serve_request(site: &Arc<Site>, stream: TcpStream, place: &Arc<Place>) 
     match connection.without_shutdown().await {
         Ok(ended) => {
             if let Some(server) = site.server.upgrade() {
-                place.waits(server.clock.now_ms());
+                place.has_answered(server.clock.now_ms());
             }
             finish(ended.io.into_inner()).await;
         }

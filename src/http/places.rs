@@ -29,12 +29,23 @@ const COMMAND_MAX_MS: u64 = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Places(Mutex<Vec<Arc<Place>>>);
 
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Its request's head is waited for.
+    Waits,
+    /// It is being answered.
+    Answers,
+    /// All of the answer was sent; its client is to close.
+    Answered,
+}
+
 /// A connection's place.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// Whether its request is being answered, and since when it has been or has been waited for;
-    /// [`NOT_TIMED`] while there is nothing to send.
-    state: Mutex<(bool, u64)>,
+    /// How far it is, and since when its request has been waited for or been answered; [`NOT_TIMED`] while
+    /// there is nothing to send.
+    state: Mutex<(Phase, u64)>,
     /// Tells the connection to end.
     pub cut: CancellationToken,
     /// Tells that its command has had the time that it may have.
@@ -44,32 +55,33 @@ pub(super) struct Place {
 impl Place {
     /// The request's head is there.
     pub fn answers(&self, now_ms: u64) {
-        *self.state.lock() = (true, now_ms);
+        *self.state.lock() = (Phase::Answers, now_ms);
     }
 
     /// Its client has its answer or can read it: whether it closes is no reason to keep others out.
-    pub fn waits(&self, now_ms: u64) {
-        *self.state.lock() = (false, now_ms);
+    pub fn has_answered(&self, now_ms: u64) {
+        let mut state = self.state.lock();
+        *state = (Phase::Answered, state.1.min(now_ms));
     }
 
     /// There is nothing to send at present: its client need not read anything.
     pub fn has_sent_all(&self) {
-        *self.state.lock() = (true, NOT_TIMED);
+        *self.state.lock() = (Phase::Answers, NOT_TIMED);
     }
 
     /// Since when its request has been waited for; `None` where it is being answered.
     fn waits_since_ms(&self) -> Option<u64> {
-        let (answers, since_ms) = *self.state.lock();
-        (!answers).then_some(since_ms)
+        let (phase, since_ms) = *self.state.lock();
+        (phase != Phase::Answers).then_some(since_ms)
     }
 
     /// Whether it has taken too long; tells its command where that has.
     fn is_too_slow(&self, now_ms: u64) -> bool {
-        let (answers, since_ms) = *self.state.lock();
-        if answers && now_ms.saturating_sub(since_ms) >= COMMAND_MAX_MS {
+        let (phase, since_ms) = *self.state.lock();
+        if phase == Phase::Answers && now_ms.saturating_sub(since_ms) >= COMMAND_MAX_MS {
             self.late.cancel();
         }
-        now_ms.saturating_sub(since_ms) >= if answers { ANSWER_MAX_MS } else { REQUEST_MAX_MS }
+        now_ms.saturating_sub(since_ms) >= if phase == Phase::Waits { REQUEST_MAX_MS } else { ANSWER_MAX_MS }
     }
 }
 
@@ -89,7 +101,7 @@ impl Places {
             counts.displaced.fetch_add(1, Relaxed);
         }
         let place = Arc::new(Place {
-            state: Mutex::new((false, now_ms)),
+            state: Mutex::new((Phase::Waits, now_ms)),
             cut: CancellationToken::new(),
             late: CancellationToken::new(),
         });
