@@ -156,13 +156,21 @@ fn exec(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
             cx.reply_error(&error);
         }
     }
+    if transaction.flags.has(Flags::CHANGES_ROLE) {
+        // A replica that became a primary has entered nothing when EXEC began.
+        cx.append_up_to_here();
+    }
     Ok(())
 }
 
-/// Runs one queued request, if the client's user is still allowed to.
+/// Runs one queued request, if the client's user is still allowed to, and the server has not become a replica
+/// by an earlier one.
 fn run_queued(cx: &mut Context<'_>, queued: &QueuedRequest) -> CommandResult {
     let entry = &cx.server.commands.entries()[queued.command];
     let arguments = queued.request.arguments();
+    if entry.spec.flags.has(Flags::WRITE) && !cx.client.is_loader && cx.server.following.refuses_writes() {
+        return Err(CommandError::ReadOnlyReplica);
+    }
     cx.server.permit_queued(cx.client, entry, &arguments)?;
     cx.run_nested(entry, &arguments, Origin::Transaction)
 }

@@ -103,23 +103,26 @@ impl Applier {
         let bulk_max = server.config.unsigned(Directive::ProtoMaxBulkLen);
         let mut waits = false;
         while !waits {
-            let due = self.intake.due(bulk_max).map_err(|error| match error.what {
-                WrongRequest::Protocol(ProtocolError::InvalidBulkLength) => {
-                    server.following.standing.need_copy();
-                    Fault::LongValue(bulk_max)
+            let due = self.intake.due(bulk_max).map_err(|error| {
+                // What the primary has at this offset would come again and again.
+                server.following.standing.need_copy();
+                match error.what {
+                    WrongRequest::Protocol(ProtocolError::InvalidBulkLength) => Fault::LongValue(bulk_max),
+                    _ => error.into(),
                 }
-                _ => error.into(),
             })?;
             match due {
                 Due::Nothing => break,
                 Due::Run(count) => waits = self.run_and_relay(server, count)?,
-                Due::NoRequest => return Err(Fault::NoRequest),
+                Due::NoRequest => {
+                    server.following.standing.need_copy();
+                    return Err(Fault::NoRequest);
+                }
             }
         }
         let room = server.following.unfinished_max.load(Ordering::Relaxed);
         let limit = (bulk_max.saturating_add(REQUEST_ROOM) as usize).max(room);
         if self.intake.unfinished_bytes() > limit {
-            // It would come again and again.
             server.following.standing.need_copy();
             return Err(Fault::TooLong(limit));
         }

@@ -104,6 +104,15 @@ impl<'a> Context<'a> {
         result
     }
 
+    /// Appends what the requests of a transaction have entered up to now, as a transaction of its own: the server's
+    /// role changes, and with it whose stream the journal is, or it has changed and the transaction ends.
+    pub fn append_up_to_here(&mut self) {
+        self.append_told();
+        if self.origin != Origin::Client && self.is_journaled() {
+            self.changes.begin_group();
+        }
+    }
+
     /// Appends what was entered, then those notes that still hold.
     fn append_told(&mut self) {
         self.changes.append_entries();

@@ -96,6 +96,12 @@ impl Server {
             let name = &entry.full_name;
             return Err(CommandError::new(format!("ERR Command '{name}' not allowed inside a transaction")));
         }
+        if transaction.undoable && entry.spec.flags.has(Flags::CHANGES_ROLE) {
+            let name = &entry.full_name;
+            return Err(CommandError::new(format!(
+                "ERR Command '{name}' cannot be undone, so it is not allowed with MULTI ATOMIC"
+            )));
+        }
         let request = OwnedRequest::new(arguments);
         transaction.bytes += request.memory_bytes();
         if transaction.bytes > self.settings.query_max() && !client.is_loader {

@@ -160,7 +160,8 @@ impl Journal {
             return self.end();
         }
         let mut state = self.state.lock();
-        if state.is_closed {
+        debug_assert!(!self.relays(), "a replica's own changes are in nobody's stream");
+        if state.is_closed || self.relays() {
             return state.end();
         }
         let says = state.says_database;

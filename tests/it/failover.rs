@@ -325,3 +325,61 @@ fn failovers_that_cannot_be_are_refused() {
     let refused = "-ERR PSYNC FAILOVER replid must match my replid.~";
     other.client().check(&format!("PSYNC {wrong} 1 FAILOVER"), refused);
 }
+
+/// A transaction that makes its server a replica, or a primary: what it changed before is of the history of before, what
+/// it would change as a replica is refused, and what it changes as a primary is of the new one. Changes entered behind the
+/// switch stood in another server's stream, where they circulated without end or were missing for good.
+#[test]
+fn a_role_may_change_within_a_transaction() {
+    const READONLY: &str = "-READONLY You can't write against a read only replica.~";
+    for other in found(&["kvarts", "valkey-server"]) {
+        // In a circle with its own replica.
+        let (server, replica) = (Node::own(&[]), Node::of(other));
+        replica.follow(&server);
+        server.client().check("SET base 1", "+OK~");
+        let mut client = server.client();
+        client.check("WAIT 1 20000", ":1~");
+        let follow = format!("REPLICAOF 127.0.0.1 {}", replica.port());
+        let transaction = format!("MULTI\r\nINCR n\r\n{follow}\r\nINCR n\r\nGET n\r\nEXEC\r\nINCR n\r\n");
+        client.send(transaction.as_bytes());
+        client.check_next("+OK~");
+        (0..4).for_each(|_| client.check_next("+QUEUED~"));
+        client.check_next(&format!("*4~:1~+OK~{READONLY}$1~1~"));
+        client.check_next(READONLY);
+        eventually("it has come", || replica.client().raw("GET n") == "$1~1~");
+        replica.client().check("REPLICAOF NO ONE", "+OK~");
+        replica.client().check("SET y 1", "+OK~");
+        eventually("it has come", || server.client().raw("GET y") == "$1~1~");
+        compare(&[&server, &replica]);
+        // Behind a server that goes another way: only a copy makes them one again.
+        server.client().check("REPLICAOF NO ONE", "+OK~");
+        let mut client = server.client();
+        client.send(transaction.as_bytes());
+        client.check_next("+OK~");
+        (0..4).for_each(|_| client.check_next("+QUEUED~"));
+        client.check_next(&format!("*4~:2~+OK~{READONLY}$1~2~"));
+        client.check_next(READONLY);
+        server.wait_for_link();
+        replica.client().check("INCR n", ":2~");
+        eventually("it has come", || server.client().raw("GET n") == "$1~2~");
+        compare(&[&server, &replica]);
+        // And back: the replica becomes a primary and changes data in one transaction, with a replica behind it.
+        let last = Node::of(other);
+        last.follow(&server);
+        let mut client = server.client();
+        client.check("CONFIG SET replica-read-only no", "+OK~");
+        client.send(b"MULTI\r\nREPLICAOF NO ONE\r\nINCR n\r\nSET z 1\r\nEXEC\r\nSET after 1\r\n");
+        client.check_next("+OK~");
+        (0..3).for_each(|_| client.check_next("+QUEUED~"));
+        client.check_next("*3~+OK~:3~+OK~");
+        client.check_next("+OK~");
+        eventually("it has come", || last.client().raw("GET after") == "$1~1~");
+        compare(&[&server, &last]);
+    }
+    let server = Node::own(&[]);
+    let mut client = server.client();
+    client.check("MULTI ATOMIC", "+OK~");
+    let refused = "-ERR Command 'replicaof' cannot be undone, so it is not allowed with MULTI ATOMIC~";
+    client.check("REPLICAOF NO ONE", refused);
+    client.check("EXEC", "-EXECABORT Transaction discarded because of previous errors.~");
+}

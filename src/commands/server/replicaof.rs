@@ -45,6 +45,7 @@ fn replicaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     if args::is(arguments[1], "NO") && args::is(arguments[2], "ONE") {
         let server = cx.server;
+        cx.append_up_to_here();
         if cx.keys.alone(|| server.follow_primary(None)) {
             tracing::info!("PRIMARY MODE enabled (user request)");
         }
@@ -55,6 +56,8 @@ fn replicaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let Some(port) = port else { return Err(CommandError::text("ERR Invalid master port")) };
     let host = args::text(arguments[1]);
     let (server, primary) = (cx.server, Primary { host, port: port as u16 });
+    // Changes of this transaction are still of this server's history.
+    cx.append_up_to_here();
     if cx.keys.alone(|| server.follow_primary(Some(primary))) {
         tracing::info!("Connecting to a primary (user request)");
         cx.reply.ok();
