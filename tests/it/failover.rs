@@ -326,9 +326,9 @@ fn failovers_that_cannot_be_are_refused() {
     other.client().check(&format!("PSYNC {wrong} 1 FAILOVER"), refused);
 }
 
-/// A transaction that makes its server a replica, or a primary: what it changed before is of the history of before, what
-/// it would change as a replica is refused, and what it changes as a primary is of the new one. Changes entered behind the
-/// switch stood in another server's stream, where they circulated without end or were missing for good.
+/// A transaction that makes its server a replica, or a primary: what it changed before is of the history of before,
+/// what it would change as a replica is refused, and what it changes as a primary is of the new one. Changes entered
+/// behind the switch stood in another server's stream, where they circulated without end or were missing for good.
 #[test]
 fn a_role_may_change_within_a_transaction() {
     const READONLY: &str = "-READONLY You can't write against a read only replica.~";

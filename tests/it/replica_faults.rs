@@ -252,12 +252,14 @@ fn a_refused_request_is_not_passed_over() {
     let answer = [format!("+FULLRESYNC {ID} 0\r\n${}\r\n", copy.len()).as_bytes(), &copy].concat();
     let request = |words: &[&str]| String::from_utf8(encode(words)).expect("text");
     let set = request(&["SET", "k", "1"]);
-    for (refused, asks_at) in [
-        (request(&["NOSUCHCOMMAND"]), None),
-        (request(&["KEYS", "*"]), None),
-        ([request(&["MULTI"]), request(&["NOSUCHCOMMAND"]), request(&["EXEC"])].concat(), None),
-        ("GARBAGE\r\n".to_owned(), Some(set.len() + 1)),
-        (request(&["EXEC"]), None),
+    for refused in [
+        request(&["NOSUCHCOMMAND"]),
+        request(&["KEYS", "*"]),
+        [request(&["MULTI"]), request(&["NOSUCHCOMMAND"]), request(&["EXEC"])].concat(),
+        // What the primary has there would come again and again.
+        "GARBAGE\r\n".to_owned(),
+        "*1\r\n:GARBAGE\r\n".to_owned(),
+        request(&["EXEC"]),
     ] {
         let server = TestServer::with(&[("save", "")]);
         let mut client = server.client();
@@ -268,19 +270,15 @@ fn a_refused_request_is_not_passed_over() {
         link.send(refused.as_bytes());
         assert!(link.is_cut(), "{refused:?}");
         client.check("GET k", "$1~1~");
-        let asks = match asks_at {
-            None => FIRST_COPY.to_owned(),
-            Some(at) => format!("PSYNC\r\n$40\r\n{ID}\r\n${}\r\n{at}\r\n", at.to_string().len()),
-        };
         let (link, asked) = fake.link(&mut client);
-        assert_eq!(asked.as_deref(), Some(&*asks), "{refused:?}");
+        assert_eq!(asked.as_deref(), Some(FIRST_COPY), "{refused:?}");
         drop(link);
         client.check("SAVE", "+OK~");
         let dir = server.stop_and_keep();
         let primary = format!("127.0.0.1 {}", fake.listener.local_addr().expect("an address").port());
         let _server = TestServer::try_with(&[("save", ""), ("replicaof", &primary)], Clock::system(), dir);
         let (_, asked) = fake.accept();
-        assert_eq!(asked.as_deref(), Some(&*asks), "{refused:?}, after a restart");
+        assert_eq!(asked.as_deref(), Some(FIRST_COPY), "{refused:?}, after a restart");
     }
 }
 
