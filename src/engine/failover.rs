@@ -64,7 +64,9 @@ impl Server {
     /// Looks whether a replica can take over. May wait for commands that run.
     pub fn look_after_failover(&self) {
         if self.replication.failover.lock().releases(self.clock.now_ms()) {
-            self.call_paused();
+            // The other server may never answer: nobody is to hang until it does. This one is a replica already.
+            self.unblock_all();
+            self.end_pause(Purpose::Failover);
         }
         if self.failover_step() != Step::WaitsForSync {
             return;
