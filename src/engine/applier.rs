@@ -9,6 +9,7 @@ use super::Server;
 use super::batch::{Scratch, Stop};
 use super::client::Client;
 use super::following::Primary;
+use super::replies::errors;
 use crate::aof::{PartError, WrongRequest};
 use crate::command::spec::Flags;
 use crate::config::Directive;
@@ -42,12 +43,14 @@ pub enum Fault {
     Refused(String),
 }
 
-/// How errors begin that say that a request names no command, is none, or stands in no stream.
-const NO_STREAM: [&[u8]; 4] = [
+/// How errors begin that say that a request names no command, is none, stands in no stream, or is about a
+/// database that is not there.
+const NO_STREAM: [&[u8]; 5] = [
     b"ERR unknown command",
     b"ERR unknown subcommand",
     b"ERR wrong number of arguments for",
     b"ERR not in the stream of a primary",
+    b"ERR DB index is out of range",
 ];
 
 /// Bytes beyond `proto-max-bulk-len` that a request may take, however little memory there is.
@@ -162,12 +165,14 @@ impl Applier {
         replies.clear();
         let (decoder, bytes) = intake.requests();
         let end = server.run_batch(client, scratch, decoder, bytes, count, replies);
-        if let Some(error) = super::replies::first_error(replies) {
-            let text = String::from_utf8_lossy(error).into_owned();
-            if NO_STREAM.iter().any(|begin| error.starts_with(begin)) {
-                return (end.executed, Some(Fault::Refused(text)));
-            }
-            tracing::error!("a request of the primary was answered by an error: {text}");
+        let text = |error| String::from_utf8_lossy(error).into_owned();
+        let is_refusal = |error: &&[u8]| NO_STREAM.iter().any(|begin| error.starts_with(begin));
+        // An error of another kind may stand before it.
+        if let Some(error) = errors(replies).find(is_refusal) {
+            return (end.executed, Some(Fault::Refused(text(error))));
+        }
+        if let Some(error) = errors(replies).next() {
+            tracing::error!("a request of the primary was answered by an error: {}", text(error));
         }
         match end.stop {
             Some(Stop::After(after)) => (end.executed, Some(Fault::Refused(format!("{after:?}")))),

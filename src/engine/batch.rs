@@ -397,7 +397,7 @@ impl Server {
             }
             Err(error) => {
                 self.refuse_unresolved(client, error, out);
-                None
+                Stop::refused(client)
             }
         }
     }

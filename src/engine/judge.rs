@@ -1,6 +1,8 @@
 //! Judging a request before its command runs: user, protected commands, slot, port, subscriptions, pause.
 //! Judgement goes by flags and key specs, never by names.
 
+use smallvec::SmallVec;
+
 use super::Server;
 use super::client::Client;
 use crate::acl::log::Place;
@@ -55,13 +57,24 @@ fn runs_while_stale(client: &Client, flags: Flags) -> bool {
 }
 
 /// Judges a request of a file, which may be any, or of a primary's stream: there only what changes data, and
-/// what goes with it, makes sense.
+/// what goes with it, makes sense, in databases that there are.
 #[cold]
-fn judge_stream(client: &Client, entry: &Entry) -> Verdict {
+fn judge_stream(client: &Client, entry: &Entry, arguments: &[&[u8]], databases: usize) -> Verdict {
     const STREAMED: Flags =
         Flags::WRITE.and(Flags::MAY_REPLICATE).and(Flags::IN_STREAMS).and(Flags::RUNS_QUEUE);
-    if !client.is_primary || entry.spec.flags.intersects(STREAMED) {
+    if !client.is_primary {
         return Verdict::Pass;
+    }
+    if entry.spec.flags.intersects(STREAMED) {
+        let mut named = SmallVec::new();
+        if let Some(name) = entry.spec.databases {
+            name(arguments, &mut named);
+        }
+        let names_none = named.is_empty() && entry.spec.flags.has(Flags::SELECTS);
+        return match !names_none && named.iter().all(|(database, _)| *database < databases) {
+            true => Verdict::Pass,
+            false => Verdict::Refuse(CommandError::DatabaseOutOfRange),
+        };
     }
     Verdict::Refuse(CommandError::new(format!("ERR not in the stream of a primary: '{}'", entry.full_name)))
 }
@@ -78,7 +91,7 @@ impl Server {
         now_ms: u64,
     ) -> Verdict {
         if client.is_loader {
-            return judge_stream(client, entry);
+            return judge_stream(client, entry, arguments, self.keyspace.database_count());
         }
         let flags = entry.spec.flags;
         let place = if client.transaction.is_some() { Place::Transaction } else { Place::TopLevel };

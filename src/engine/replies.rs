@@ -92,16 +92,25 @@ impl Server {
 
 /// The first error among replies that are mostly short: each reply is a line, or begins with one that says
 /// how much follows.
-pub fn first_error(mut replies: &[u8]) -> Option<&[u8]> {
-    loop {
-        let end = memchr::memchr(b'\n', replies)?;
-        let (line, rest) = replies.split_at(end + 1);
-        let kind = *line.first()?;
-        if kind == b'-' {
-            return Some(line[1..].trim_ascii_end());
+pub fn first_error(replies: &[u8]) -> Option<&[u8]> {
+    errors(replies).next()
+}
+
+/// The errors among such replies.
+pub fn errors(mut replies: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        loop {
+            let end = memchr::memchr(b'\n', replies)?;
+            let (line, rest) = replies.split_at(end + 1);
+            let kind = *line.first()?;
+            if kind == b'-' {
+                replies = rest;
+                return Some(line[1..].trim_ascii_end());
+            }
+            let len =
+                std::str::from_utf8(&line[1..]).ok().and_then(|len| len.trim_end().parse::<usize>().ok());
+            let skip = if kind == b'$' { len.map_or(0, |len| len + 2) } else { 0 };
+            replies = rest.get(skip..)?;
         }
-        let len = std::str::from_utf8(&line[1..]).ok().and_then(|len| len.trim_end().parse::<usize>().ok());
-        let skip = if kind == b'$' { len.map_or(0, |len| len + 2) } else { 0 };
-        replies = rest.get(skip..)?;
-    }
+    })
 }

@@ -38,6 +38,13 @@ pub(super) struct Arrival {
     pub(super) ends_streak: bool,
 }
 
+impl Stop {
+    /// What follows a request that was refused: of a primary's stream nothing behind it may run.
+    pub(super) fn refused(client: &Client) -> Option<Self> {
+        client.is_primary.then_some(Self::After(After::CloseNow))
+    }
+}
+
 impl Server {
     /// Judges a request, runs it, and does what is to follow.
     pub(super) fn run_request<'s>(
@@ -183,7 +190,7 @@ impl Server {
             Verdict::Refuse(error) => {
                 client.shared.last_command.store(entry.id as u32, Ordering::Relaxed);
                 self.refuse(client, Some(entry), &error, out);
-                return ControlFlow::Break(None);
+                return ControlFlow::Break(Stop::refused(client));
             }
         }
         if client.transaction.is_some()

@@ -205,6 +205,12 @@ fn hostile_streams_are_cut() {
         request(&["BLPOP", "none", "0"]),
         request(&["CLIENT", "KILL", "TYPE", "normal"]),
         request(&["PSYNC", "?", "-1"]),
+        request(&["SELECT", "16"]),
+        request(&["SELECT", "-1"]),
+        request(&["SELECT", "one"]),
+        request(&["MOVE", "k", "16"]),
+        request(&["COPY", "k", "l", "DB", "16"]),
+        request(&["SWAPDB", "0", "16"]),
         request(&["EXEC"]),
         [request(&["MULTI"]), request(&["MULTI"])].concat(),
         [request(&["MULTI"]), request(&["KEYS", "*"])].concat(),
@@ -252,10 +258,17 @@ fn a_refused_request_is_not_passed_over() {
     let answer = [format!("+FULLRESYNC {ID} 0\r\n${}\r\n", copy.len()).as_bytes(), &copy].concat();
     let request = |words: &[&str]| String::from_utf8(encode(words)).expect("text");
     let set = request(&["SET", "k", "1"]);
+    let (multi, other) = (request(&["MULTI"]), request(&["SET", "k", "2"]));
     for refused in [
         request(&["NOSUCHCOMMAND"]),
         request(&["KEYS", "*"]),
         [request(&["MULTI"]), request(&["NOSUCHCOMMAND"]), request(&["EXEC"])].concat(),
+        // Nothing behind it runs, in whichever database; nor does it matter that an error stands before it.
+        [request(&["NOSUCHCOMMAND"]), other.clone()].concat(),
+        [request(&["SELECT", "16"]), other.clone()].concat(),
+        [request(&["LPUSH", "k", "x"]), request(&["SELECT", "16"]), other.clone()].concat(),
+        [multi.clone(), request(&["SELECT", "16"]), other.clone(), request(&["EXEC"])].concat(),
+        [multi, request(&["MOVE", "k", "16"]), other, request(&["EXEC"])].concat(),
         // What the primary has there would come again and again.
         "GARBAGE\r\n".to_owned(),
         "*1\r\n:GARBAGE\r\n".to_owned(),
