@@ -24,13 +24,13 @@ use crate::engine::Server;
 use crate::engine::applier::{Applied, Applier, Fault};
 use crate::engine::following::{FullCopy, LinkState, Primary};
 use crate::replication::failover::Step;
-use crate::replication::follower::{ACK_MS, PrimaryLink, Todo};
+use crate::replication::follower::{ACK_MS, Ended, Offsets, PrimaryLink, Todo};
 use crate::replication::handshake::{CopyForm, Introduction, LINE_MAX, Refusal, request};
 use crate::shared::stats::Counter;
 use crate::worker;
 
-/// Pause before a link that has ended is connected again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The longest wait for the links of replicas that were cut.
+const CUTS: Duration = Duration::from_secs(1);
 
 /// Time between two acknowledgements.
 const ACK_EACH: Duration = Duration::from_millis(ACK_MS);
@@ -97,6 +97,7 @@ pub async fn follow(server: Arc<Server>, tls: Arc<TlsSource>) {
 /// Keeps one link as long as it lasts, then waits before the next.
 async fn link_and_wait(server: &Arc<Server>, tls: &Arc<TlsSource>, primary: &Arc<Primary>) {
     server.following.note(|link| link.state = LinkState::Connecting);
+    let begun = Instant::now();
     let mut link = Link {
         server: Arc::clone(server),
         tls: Arc::clone(tls),
@@ -114,10 +115,13 @@ async fn link_and_wait(server: &Arc<Server>, tls: &Arc<TlsSource>, primary: &Arc
         link.state = LinkState::Connect;
     });
     tracing::warn!("Connection with primary {}:{} lost: {error}", primary.host, primary.port);
-    // A link that has lasted is connected again at once: the primary may have cut it for that.
-    if link.streams_since.is_none_or(|since| since.elapsed() < AGAIN) {
-        tokio::time::sleep(AGAIN).await;
-    }
+    let ended = Ended {
+        lasted_ms: begun.elapsed().as_millis() as u64,
+        streamed_ms: link.streams_since.map(|(since, _)| since.elapsed().as_millis() as u64),
+        has_applied: link.streams_since.is_some_and(|(_, from)| server.following.offset() > from),
+        is_faulty: matches!(error, LinkError::Stream(_)),
+    };
+    tokio::time::sleep(Duration::from_millis(ended.pause_ms())).await;
 }
 
 /// Logs what a link's end by silence means, in the words that tools look for.
@@ -152,8 +156,8 @@ struct Link {
     tls: Arc<TlsSource>,
     /// What has come and is not dealt with.
     input: Vec<u8>,
-    /// When the stream began.
-    streams_since: Option<Instant>,
+    /// When the stream began, and at which offset.
+    streams_since: Option<(Instant, u64)>,
     ends: Ends,
 }
 
@@ -206,7 +210,7 @@ impl Link {
     /// they are down.
     async fn wait_for_cuts(&self) {
         let began = Instant::now();
-        while self.server.replication.replicas.count() > 0 && began.elapsed() < AGAIN {
+        while self.server.replication.replicas.count() > 0 && began.elapsed() < CUTS {
             tokio::time::sleep(TRY_AGAIN).await;
         }
     }
@@ -341,7 +345,7 @@ impl Link {
         let server = Arc::clone(&self.server);
         server.following.note(|link| (link.state, link.down_since_ms) = (LinkState::Connected, 0));
         let began = Instant::now();
-        self.streams_since = Some(began);
+        self.streams_since = Some((began, server.following.offset()));
         let shown = ShownLink::new(&server, std::mem::take(&mut self.ends));
         // The first bytes may have come with the answer to PSYNC.
         add(&shown.shared.input_bytes, self.input.len() as u64);
@@ -355,8 +359,11 @@ impl Link {
                 _ => Vec::new(),
             };
             let Applied { asked, waits } = applier.apply(&server, &bytes)?;
-            if link.acknowledges(began.elapsed().as_millis() as u64, asked) {
-                let ack = acknowledgement(&server);
+            // Before it is looked at for an acknowledgement: what is synced behind this is told by another.
+            let synced = server.durability.synced();
+            let now_ms = began.elapsed().as_millis() as u64;
+            if let Some(has) = link.acknowledges(now_ms, asked, || server.applied_offsets()) {
+                let ack = acknowledgement(has);
                 timeout(self.patience(), send(stream, &ack))
                     .await
                     .map_err(|_| LinkError::Silent(self.patience().as_secs()))??;
@@ -370,6 +377,7 @@ impl Link {
             let read = tokio::select! {
                 biased;
                 () = shown.closing() => return Err(LinkError::Killed),
+                () = shown.more_on_disk(synced), if link.awaits_disk() => continue,
                 read = timeout(ACK_EACH, self.read(stream)) => read,
             };
             match read {
@@ -426,8 +434,7 @@ async fn connect_from(from: &str, primary: &Primary) -> io::Result<TcpStream> {
 }
 
 /// What is acknowledged of the stream: what is applied, and of that what the append-only file has on disk.
-fn acknowledgement(server: &Server) -> Vec<u8> {
-    let (offset, on_disk) = server.applied_offsets();
+fn acknowledgement((offset, on_disk): Offsets) -> Vec<u8> {
     let (offset, on_disk) = (offset.to_string(), on_disk.map(|on_disk| on_disk.to_string()));
     match &on_disk {
         None => request(&["REPLCONF", "ACK", &offset]),

@@ -65,6 +65,17 @@ impl ShownLink {
         })
         .await;
     }
+
+    /// Waits until more of the journal is on disk than what is before `position`.
+    pub(super) async fn more_on_disk(&self, position: u64) {
+        let durability = &self.server.durability;
+        durability.call_when_synced(position + 1, &self.shared);
+        poll_fn(|cx| {
+            self.shared.register(cx.waker());
+            if durability.is_synced(position + 1) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
 }
 
 impl Drop for ShownLink {

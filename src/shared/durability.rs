@@ -45,6 +45,8 @@ struct Waiting {
     clients: HashMap<u64, (u64, Arc<SharedClient>)>,
     /// Clients in WAITAOF that wait for the file, by what they wait for and the numbers of their waits.
     waiters: BTreeMap<(u64, u64), Arc<Waiter>>,
+    /// The link to the primary that this server follows, which tells it what is on disk.
+    link: Option<(u64, Arc<SharedClient>)>,
 }
 
 /// What a wait for replicas is found by: whether their disks are waited for, how many of them, the offset,
@@ -100,6 +102,12 @@ impl Durability {
     /// this whether it is so already.
     pub fn call_when_released(&self, position: u64, client: &Arc<SharedClient>) {
         self.waiting.lock().clients.insert(client.id, (position, Arc::clone(client)));
+    }
+
+    /// Has the link to the primary called once what is before `position` is on disk; there is one such link. The
+    /// caller looks behind this whether it is so already.
+    pub fn call_when_synced(&self, position: u64, link: &Arc<SharedClient>) {
+        self.waiting.lock().link = Some((position, Arc::clone(link)));
     }
 
     /// Asks the task that syncs on a worker to do so. Returns false where there is no such task.
@@ -180,9 +188,10 @@ impl Durability {
             .collect();
         let later = waiting.waiters.split_off(&(behind, 0));
         let waiters = std::mem::replace(&mut waiting.waiters, later);
+        let link = waiting.link.take_if(|(position, _)| *position < behind);
         // A worker that is woken enters its next clients.
         drop(waiting);
-        clients.iter().for_each(|(_, client)| client.look());
+        clients.iter().chain(&link).for_each(|(_, client)| client.look());
         waiters.into_values().collect()
     }
 

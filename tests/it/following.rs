@@ -1,5 +1,9 @@
 //! This server as a replica of the real ones: copy, stream, roles.
 
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use crate::aof_faults::server_with;
 use crate::harness::*;
 use crate::journal_peer::data;
 use crate::peer::{Peer, file_peers, tool_of_peers};
@@ -195,4 +199,37 @@ fn a_replica_refuses_what_was_queued_and_what_scripts_say_of_themselves() {
     other.check("REPLICAOF NO ONE", "+OK~");
     client.check("GET x", "+QUEUED~");
     client.check("EXEC", "*1~$1~1~");
+}
+
+/// WAITAOF asks a replica before its disk has the changes: that they are there is told once they are, not with
+/// the acknowledgement of the next second. Forty of them take no forty seconds.
+#[test]
+fn waitaof_ends_as_soon_as_the_disk_of_the_replica_has_it() {
+    const ROUNDS: u64 = 40;
+    let primary = TestServer::with(&[("repl-diskless-sync-delay", "0")]);
+    let mut client = primary.client();
+    for fsync in ["always", "everysec"] {
+        let (replica, faults) = server_with(&[("appendfsync", fsync)]);
+        follow(&replica, primary.address().port());
+        client.check("SET k 0", "+OK~");
+        client.check("WAITAOF 0 1 0", "*2~:0~:1~");
+        let rounds = if fsync == "always" { ROUNDS } else { 2 };
+        let began = Instant::now();
+        for round in 0..rounds {
+            faults.holds_syncs.store(true, SeqCst);
+            client.check(&format!("SET k {round}"), "+OK~");
+            client.send_command("WAITAOF 0 1 0");
+            eventually("it is acknowledged", || {
+                let offset = primary.info("master_repl_offset");
+                primary.info("slave0").contains(&format!("offset={offset},"))
+            });
+            client.check_still_open("it is on no disk");
+            faults.holds_syncs.store(false, SeqCst);
+            client.check_next("*2~:0~:1~");
+        }
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(ROUNDS / 2), "{rounds} rounds took {took:?} with {fsync}");
+        replica.client().check("REPLICAOF NO ONE", "+OK~");
+        eventually("it is gone", || primary.info("connected_slaves") == "0");
+    }
 }

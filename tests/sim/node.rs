@@ -469,8 +469,10 @@ impl Node {
         }
         let up = self.up.as_mut()?;
         let asked = up.stream.as_mut().is_some_and(|(_, runner)| std::mem::take(&mut runner.asked));
-        if up.link.acknowledges(world.now_ms, asked) {
-            up.unsent.extend(request(&["REPLCONF", "ACK", &self.standing.offset().to_string()]));
+        if let Some((offset, _)) =
+            up.link.acknowledges(world.now_ms, asked, || (self.standing.offset(), None))
+        {
+            up.unsent.extend(request(&["REPLCONF", "ACK", &offset.to_string()]));
         }
         Some(())
     }
