@@ -17,7 +17,9 @@ export class Console {
     console.port = 20_000 + Math.floor(Math.random() * 12_000);
     console.server = await KvartsServer.start('--metrics-port', console.port, '--save', '', ...flags);
     console.url = `http://127.0.0.1:${console.port}`;
-    await until('the console answers', async () => (await fetch(`${console.url}/healthz`)).ok);
+    // The port of figures is opened behind the others.
+    const isHealthy = () => fetch(`${console.url}/healthz`).then((answer) => answer.ok, () => false);
+    await until('the console answers', isHealthy);
     return console;
   }
 
