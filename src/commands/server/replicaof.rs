@@ -44,9 +44,7 @@ fn replicaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Err(CommandError::text("ERR REPLICAOF not allowed while failing over."));
     }
     if args::is(arguments[1], "NO") && args::is(arguments[2], "ONE") {
-        let server = cx.server;
-        cx.append_up_to_here();
-        if cx.keys.alone(|| server.follow_primary(None)) {
+        if follow(cx, None) {
             tracing::info!("PRIMARY MODE enabled (user request)");
         }
         cx.reply.ok();
@@ -55,14 +53,19 @@ fn replicaof(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let port = args::int(arguments[2]).ok().filter(|port| (0..=65535).contains(port));
     let Some(port) = port else { return Err(CommandError::text("ERR Invalid master port")) };
     let host = args::text(arguments[1]);
-    let (server, primary) = (cx.server, Primary { host, port: port as u16 });
-    // Changes of this transaction are still of this server's history.
-    cx.append_up_to_here();
-    if cx.keys.alone(|| server.follow_primary(Some(primary))) {
+    if follow(cx, Some(Primary { host, port: port as u16 })) {
         tracing::info!("Connecting to a primary (user request)");
         cx.reply.ok();
     } else {
         cx.reply.simple("OK Already connected to specified master");
     }
     Ok(())
+}
+
+/// Follows a primary from now on, or none. What a transaction has changed up to here is still of the history of
+/// before. Returns false where the role was that already.
+fn follow(cx: &mut Context<'_>, primary: Option<Primary>) -> bool {
+    cx.append_up_to_here();
+    let server = cx.server;
+    cx.keys.alone(|| server.follow_primary(primary))
 }

@@ -4,7 +4,7 @@
 //! syncs what they have changed, and sends the replies. All replies wait for that sync anyway. With the writer's
 //! thread the sync would begin when that thread gets a core, come to its end when it gets one again after each
 //! wait for the disk, and each client would be woken from outside its worker: on one core, where both share it,
-//! these turns cost more than the sync itself (docs/performance.md).
+//! replies waited for these turns (docs/performance.md).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -274,7 +274,7 @@ impl Writer {
             && !shared.stop.load(Ordering::Acquire)
             && shared.is_quick.load(Ordering::Acquire)
             && shared.holds_replies(&self.server)
-            && self.server.journal().end() - self.written <= FEW_BYTES
+            && self.server.journal().end().saturating_sub(self.written) <= FEW_BYTES
             && shared.switches.lock().is_empty()
     }
 
