@@ -209,6 +209,18 @@ impl CommandTable {
         }
     }
 
+    /// The entries that clients mean by these names, or all where they give none. A container's name stands for its
+    /// subcommands too.
+    pub fn by_called_names(&self, names: &[&[u8]]) -> Vec<&Entry> {
+        if names.is_empty() {
+            return self.entries.iter().collect();
+        }
+        let found = names.iter().filter_map(|name| self.by_called_name(name));
+        found
+            .flat_map(|entry| std::iter::once(entry).chain(&self.entries[entry.subcommands.clone()]))
+            .collect()
+    }
+
     /// The command that clients call by this name, in any case.
     #[inline]
     fn by_called(&self, name: &[u8]) -> Option<&Entry> {

@@ -1,6 +1,5 @@
 //! LATENCY: events that took long, and the distribution of commands' times.
 
-use crate::command::table::Entry;
 use crate::command::{Flags, Group};
 use crate::commands::server::latency_text;
 use crate::commands::shared::help;
@@ -99,16 +98,7 @@ fn graph(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn histogram(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let commands = &cx.server.commands;
-    let all = commands.entries();
-    let named: Vec<&Entry> = match &arguments[2..] {
-        [] => all.iter().collect(),
-        names => {
-            let found = names.iter().filter_map(|name| commands.by_called_name(name));
-            // The name of a container stands for its subcommands too.
-            found.flat_map(|entry| std::iter::once(entry).chain(&all[entry.subcommands.clone()])).collect()
-        }
-    };
+    let named = cx.server.commands.by_called_names(&arguments[2..]);
     let begun = cx.reply.begin_array();
     let mut count = 0;
     for entry in named {

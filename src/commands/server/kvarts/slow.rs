@@ -1,7 +1,6 @@
 //! KVARTS SLOW: requests that took long with the parts of their time, and how long commands waited for locks.
 
 use crate::command::args;
-use crate::command::table::Entry;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::primitives::number::parse_i64;
@@ -78,17 +77,9 @@ fn reply_request(cx: &mut Context<'_>, request: &SlowRequest) {
     reply.bulk(name.as_bytes());
 }
 
-/// Replies with the waits of these commands, or of all: a container's name stands for its subcommands too.
+/// Replies with the waits of these commands, or of all.
 fn locks(cx: &mut Context<'_>, names: &[&[u8]]) -> CommandResult {
-    let commands = &cx.server.commands;
-    let all = commands.entries();
-    let named: Vec<&Entry> = match names {
-        [] => all.iter().collect(),
-        names => {
-            let found = names.iter().filter_map(|name| commands.by_called_name(name));
-            found.flat_map(|entry| std::iter::once(entry).chain(&all[entry.subcommands.clone()])).collect()
-        }
-    };
+    let named = cx.server.commands.by_called_names(names);
     let begun = cx.reply.begin_array();
     let mut count = 0;
     for entry in named {
