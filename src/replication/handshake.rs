@@ -11,6 +11,10 @@ pub const MARK_LEN: usize = 40;
 /// Longest line that a primary may answer with, in bytes.
 pub const LINE_MAX: usize = 4096;
 
+/// End of the offsets that a copy may begin at. The peers count in signed numbers of 64 bits; no stream comes near
+/// the half of their range, and from there on the other half is left to count in.
+const OFFSET_END: u64 = 1 << 62;
+
 /// What a replica tells of itself, and what it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Introduction {
@@ -190,9 +194,8 @@ impl Handshake {
             },
             Some("+FULLRESYNC") => {
                 let id = words.next().filter(|id| is_id(id)).map(str::to_owned);
-                // What is not an offset for the peers either would not be one that can be counted on from.
-                let offset = words.next().and_then(|offset| offset.parse::<i64>().ok());
-                let offset = offset.and_then(|offset| u64::try_from(offset).ok());
+                let offset = words.next().and_then(|offset| offset.parse::<u64>().ok());
+                let offset = offset.filter(|offset| *offset < OFFSET_END);
                 let (Some(id), Some(offset)) = (id, offset) else { return Err(Refusal::Unexpected(text)) };
                 (self.copy, self.stage) = (Some((id, offset)), Stage::Copy);
                 Ok(Next::Read)
@@ -361,11 +364,10 @@ mod tests {
         for line in ["-LOADING soon", "-NOMASTERLINK soon"] {
             assert!(matches!(asked(introduction()).line(line.as_bytes()), Err(Refusal::Later(_))));
         }
+        let wrong = ["-1", "4611686018427387904", "9223372036854775807", "9223372036854775808"];
         let odd = ["+CONTINUE", "+FULLRESYNC", "+FULLRESYNC x 1", ":1", "+OK", "*1"];
-        for line in odd
-            .into_iter()
-            .map(str::to_owned)
-            .chain(["-1", "9223372036854775808"].map(|offset| format!("+FULLRESYNC {ID} {offset}")))
+        for line in
+            odd.into_iter().map(str::to_owned).chain(wrong.map(|offset| format!("+FULLRESYNC {ID} {offset}")))
         {
             let answer = asked(introduction()).line(line.as_bytes());
             assert!(matches!(answer, Err(Refusal::Unexpected(_))), "{line}: {answer:?}");
