@@ -290,6 +290,7 @@ impl Server {
     /// Has requests that a pause holds judged again: where this server has become a replica, those that write
     /// are refused.
     pub(super) fn call_paused(&self) {
+        self.pause.judge_again();
         for client in self.clients.all() {
             if client.blocked.load(Ordering::Relaxed) && client.waiter.lock().is_none() {
                 client.look();

@@ -127,6 +127,8 @@ pub struct Connection {
     /// The last replies were longer than the connection's own buffer, so the next ones begin in the thread's
     /// large one.
     gives_back_out: bool,
+    /// The pause's [turn](crate::shared::pause::Pause::turn) before the last batch was judged.
+    pause_turn: u64,
     written: usize,
 }
 
@@ -145,6 +147,7 @@ impl Connection {
             is_stalled: false,
             out: Vec::new(),
             gives_back_out: false,
+            pause_turn: 0,
             written: 0,
         }
     }
@@ -254,6 +257,7 @@ impl Connection {
             if self.out.capacity() == 0 || self.gives_back_out {
                 self.lend_out();
             }
+            self.pause_turn = self.session.server.pause.turn();
             let Self { session, decoder, input, out, .. } = self;
             let Session { server, client } = session;
             let run = || {
@@ -457,23 +461,20 @@ impl Connection {
     }
 
     async fn pause_over(&mut self) -> Result<(), End> {
-        while let Some(pause) = self.session.server.pause.in_force(self.session.server.clock.now_ms()) {
-            let left = pause.end_ms.saturating_sub(self.session.server.clock.now_ms()).clamp(1, 100);
-            match self.wait_held(Duration::from_millis(left)).await? {
-                None | Some(Woken::Read) => {}
-                Some(Woken::Eof) => return Err(End::Closed),
-                Some(Woken::Called) => {
-                    let shared = &self.session.client.shared;
-                    if shared.is_closing() {
-                        return Err(End::Closed);
-                    }
-                    shared.take_look();
-                    shared.take_messages(&mut self.out);
-                    return Ok(());
-                }
+        let mut scope = None;
+        loop {
+            let server = &self.session.server;
+            let now_ms = server.clock.now_ms();
+            let Some(pause) = server.pause.in_force(now_ms) else { return Ok(()) };
+            // One of several pauses may be over: what is left may hold up less.
+            if server.pause.turn() != self.pause_turn || *scope.get_or_insert(pause.scope) != pause.scope {
+                return Ok(());
+            }
+            let left_ms = pause.end_ms.saturating_sub(now_ms).clamp(1, HELD_RETRY_MS);
+            if let Some(woken) = self.wait_held(Duration::from_millis(left_ms)).await? {
+                self.follow_call(woken)?;
             }
         }
-        Ok(())
     }
 
     /// Holds back the last reply, and what the client sends next. The client can be closed meanwhile.

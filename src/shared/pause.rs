@@ -47,6 +47,8 @@ pub struct Pause {
     /// For each purpose the end in milliseconds of Unix time in the upper bits, the scope in the lowest; 0 for
     /// none.
     states: [AtomicU64; 3],
+    /// How often what is held was to be judged again.
+    turns: AtomicU64,
 }
 
 /// What is paused.
@@ -82,6 +84,18 @@ impl Pause {
     pub fn end(&self, purpose: Purpose) {
         self.set.fetch_and(!(1 << purpose as u64), Ordering::Release);
         self.states[purpose as usize].store(0, Ordering::Release);
+        self.judge_again();
+    }
+
+    /// Has requests that are held judged again, though the pause goes on: its [turn](Self::turn) is another one.
+    pub fn judge_again(&self) {
+        self.turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// A number that is another one when what is held has to be judged again: what ends a connection's sleep for
+    /// other reasons (messages, bytes, a clock that is moved) leaves the request where it is.
+    pub fn turn(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
     }
 
     /// What is paused, if anything is.

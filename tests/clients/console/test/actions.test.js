@@ -37,6 +37,9 @@ afterEach(async () => {
 const go = (place) => page.goto(`${console.url}/#/${place}`);
 const press = (name, within = page) => within.getByRole('button', { name, exact: true }).click();
 const dialog = () => page.getByRole('dialog');
+// Waits until the key's page tells `text` of `name`; what a table or a dialog says does not count.
+const told = (name, text) => page.locator('dl.facts > div').filter({ has: page.getByText(name, { exact: true }) })
+  .getByText(text).waitFor();
 
 test('keys are found by pattern and type', async () => {
   await go('keys');
@@ -113,17 +116,17 @@ test('lists, sets, sorted sets and streams are changed, and turned page by page'
   await press('Edit', page.getByRole('row', { name: 'player 2', exact: false }).first());
   await dialog().getByLabel('Score of player 2').fill('0.25');
   await press('Save', dialog());
-  await page.getByText('0.25').waitFor();
+  await page.getByRole('row', { name: 'player 2', exact: false }).getByText('0.25', { exact: true }).waitFor();
   await go('keys/t:tags?db=0');
   await press('Add');
   await dialog().getByLabel('Member').fill('tag-new');
   await dialog().getByLabel('Member').press('Enter');
-  await page.getByText('251').waitFor();
+  await told('Members', '251');
   assert.equal(await console.call('SISMEMBER', 'tags', 'tag-new'), 1);
   await go('keys/t:events?db=0');
   await press('Remove', page.locator('tbody tr').first());
   await press('Remove', dialog());
-  await page.getByText('249').waitFor();
+  await told('Entries', '249');
 });
 
 test('a string is changed, and its key renamed, given an end, and deleted', async () => {
@@ -137,7 +140,7 @@ test('a string is changed, and its key renamed, given an end, and deleted', asyn
   await press('Expiry');
   await dialog().getByLabel('Seconds').fill('100');
   await press('Set', dialog());
-  await page.getByText('1 min').waitFor();
+  await told('Ends in', '1 min');
   assert.ok(await console.call('TTL', 'session:9') > 90);
   await press('Rename');
   await dialog().getByLabel('New name').fill('session/ninth?');
