@@ -14,7 +14,9 @@ RUN cargo build --release --locked --bin kvarts
 
 FROM debian:trixie-slim
 RUN useradd --system --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin kvarts \
-    && install -d -o kvarts -g kvarts -m 0750 /data
+    && install -d -o kvarts -g kvarts -m 0750 /data \
+    # What clients have to trust may be laid here, for containers of others that share it as a volume.
+    && install -d -o kvarts -g kvarts -m 0755 /trust
 COPY --from=build /kvarts/target/release/kvarts /usr/local/bin/kvarts
 
 # `dir` is the working directory unless it is set: what the server writes, the certificate authority in /data/tls, is kept.

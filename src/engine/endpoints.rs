@@ -19,7 +19,8 @@ use crate::worker;
 pub struct Endpoint {
     /// The address: configured, or the one that the client dialled.
     pub ip: String,
-    /// The host name, if one is known: configured, or the one that a TLS client called.
+    /// The host name, if one is known: that of `tls-auto-names` that a TLS client called, the configured one, or
+    /// any other that it called.
     pub hostname: String,
     /// Port of the primary.
     pub port: u16,
@@ -128,10 +129,11 @@ impl Server {
                 Some(local) => local.ip().to_canonical().to_string(),
                 None => "127.0.0.1".to_owned(),
             });
-        let mut hostname = self.config.text(Directive::ClusterAnnounceHostname).to_string();
-        if hostname.is_empty() {
-            hostname = sni.unwrap_or_default().to_owned();
-        }
+        let announced = self.config.text(Directive::ClusterAnnounceHostname);
+        let mut hostname = match sni {
+            Some(called) if announced.is_empty() || self.is_named(called) => called.to_owned(),
+            _ => announced.to_string(),
+        };
         // Some clients do not say by which name they called; of loopback it is known.
         let is_loopback = || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let ip = match self.tells_host_in_place() {
@@ -140,6 +142,12 @@ impl Server {
             _ => ip,
         };
         Endpoint { ip, hostname, port, read_only_port: ports.read_only, bus_port }
+    }
+
+    /// Whether `tls-auto-names` has this name, so that whoever calls it can go on calling it. In a network of
+    /// containers the server has another name than outside.
+    fn is_named(&self, name: &str) -> bool {
+        self.config.words(Directive::TlsAutoNames).iter().any(|word| word.eq_ignore_ascii_case(name))
     }
 
     /// Whether the profile has the host name stand where the address does.

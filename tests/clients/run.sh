@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Real clients against a real server.
 #
-#   run.sh [--prepare] [java] [python] [node] [console] [cli] [sentinel]
+#   run.sh [--prepare] [SUITE...]
 #
-# Runs the named suites, or all of them. KVARTS_BIN names the server's binary (default: target/release/kvarts).
+# Runs the named suites (java, python, node, console, cli, sentinel, examples), or all of them. KVARTS_BIN names the server's binary (default: target/release/kvarts).
 # Prints one line a suite and, last, "N passed, N failed"; the exit status is non-zero when one failed. A suite's whole
 # output is in target/clients/SUITE.log. --prepare only fetches and builds what the suites need, so that a later run
 # works without a network.
@@ -13,20 +13,21 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 out=$root/target/clients
 prepare_limit_s=900
+all=(java python node console cli sentinel examples)
 
 main() {
   local prepare_only=false suites=() argument suite
   for argument; do
-    case $argument in
-      --prepare) prepare_only=true ;;
-      java | python | node | console | cli | sentinel) suites+=("$argument") ;;
-      *)
-        echo "unknown suite: $argument (java, python, node, console, cli, sentinel)" >&2
-        exit 2
-        ;;
-    esac
+    if [[ $argument == --prepare ]]; then
+      prepare_only=true
+    elif [[ " ${all[*]} " == *" $argument "* ]]; then
+      suites+=("$argument")
+    else
+      echo "unknown suite: $argument (${all[*]})" >&2
+      exit 2
+    fi
   done
-  ((${#suites[@]})) || suites=(java python node console cli sentinel)
+  ((${#suites[@]})) || suites=("${all[@]}")
 
   if ! $prepare_only; then
     KVARTS_BIN=$(realpath -e -- "${KVARTS_BIN:-$root/target/release/kvarts}") || exit 2
@@ -87,6 +88,18 @@ run_cli() { limited 120 bash "$here/cli.sh"; }
 
 prepare_sentinel() { prepare_java && prepare_python && prepare_node; }
 run_sentinel() { limited 300 python3 "$here/sentinel.py" "$out/python-venv/bin/python"; }
+
+# What is in examples/, as its readers use it.
+prepare_examples() { prepare_python && packaged "$root/examples/spring-session"; }
+run_examples() { (cd "$here/examples" && limited 180 "$out/python-venv/bin/python" -B -m unittest -v); }
+
+# packaged FOLDER: builds a Maven project again when anything of it has changed.
+packaged() {
+  local state
+  state=$(cd "$1" && find pom.xml src -type f -print0 | sort -z | xargs -0 sha256sum) || return
+  [[ -f $1/target/packaged.txt && $state == "$(<"$1/target/packaged.txt")" ]] && return
+  limited "$prepare_limit_s" mvn -q -B -f "$1/pom.xml" package && echo "$state" >"$1/target/packaged.txt"
+}
 
 # packages FOLDER: installs what its package-lock.json names.
 packages() {

@@ -620,6 +620,27 @@ fn announced_names_stand_in_the_place_of_addresses() {
     assert!(self::client(&server).raw("CLUSTER SLOTS").contains("$8~10.1.2.3~"));
 }
 
+/// A server in a container has one name outside and another one in its network: each client goes on with the name by
+/// which it called, if it is one of the server's.
+#[test]
+fn a_further_name_is_told_to_those_that_call_it() {
+    let names = [("cluster-announce-hostname", "localhost"), ("tls-auto-names", "Cache *.cache.example")];
+    let cluster =
+        [("cluster-enabled", "yes"), ("cluster-preferred-endpoint-type", "hostname"), ("tls-only", "yes")];
+    let plain = TestServer::with(&[names.as_slice(), &cluster].concat());
+    for server in [start("elasticache-serverless", &names), plain] {
+        let address = server.address();
+        let authority = server.dir().join("tls").join(kvarts::AUTHORITY_FILE);
+        let calls = [("cache", "cache"), ("localhost", "localhost"), ("a.cache.example", "localhost")];
+        for (called, told) in calls {
+            let mut client = Client::tls(address, called, &authority).expect("a handshake");
+            let slots = client.value("CLUSTER SLOTS").items()[0].clone();
+            assert_eq!(slots.items()[2].items()[0].text(), told, "{called}");
+            assert!(client.value("CLUSTER NODES").text().contains(told));
+        }
+    }
+}
+
 #[test]
 fn the_report_is_a_map_in_both_versions_of_the_protocol() {
     let server = TestServer::with(&[("profile", "elasticache"), ("profile-mode", "warn")]);

@@ -99,7 +99,7 @@ pub(super) const SPECS: &[Spec] = &[
         "cluster-announce-hostname",
         Kind::Text(Some(check::host_name)),
         "",
-        "Host name to tell clients.",
+        "Host name to tell clients, but for those that call a name of `tls-auto-names`.",
     )
     .active(),
     spec(

@@ -12,7 +12,8 @@ pub(super) const SPECS: &[Spec] = &[
         "tls-auto-names",
         Kind::Words,
         "",
-        "Further host names and addresses to put into a certificate the server makes itself.",
+        "Further host names and addresses of the server, put into a certificate it makes itself; cluster clients that \
+         call one of these names over TLS are told it rather than the announced one.",
     )
     .active()
     .multi(),

@@ -16,16 +16,16 @@ LOG_LINES_SHOWN = 40
 
 
 class KvartsServer:
-    """Starts on construction, answers on both ports by then, with `tls` over TLS; `stop` ends it. A log that matters is in
-    the error raised."""
+    """Starts on construction, answers on both ports by then, with `tls` over TLS; `stop` ends it, and removes the data
+    directory, which may be one that is there already. A log that matters is in the error raised."""
 
-    def __init__(self, *flags: str, tls: bool = False):
+    def __init__(self, *flags: str, tls: bool = False, directory: pathlib.Path | None = None):
         binary = os.environ.get("KVARTS_BIN")
         if not binary:
             raise RuntimeError("KVARTS_BIN must name the server's binary")
         self._tls = tls
         self.port, self.read_only_port = two_free_ports()
-        self._directory = pathlib.Path(tempfile.mkdtemp(prefix="kvarts-python-"))
+        self._directory = directory or pathlib.Path(tempfile.mkdtemp(prefix="kvarts-python-"))
         self._log = self._directory / "server.log"
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
