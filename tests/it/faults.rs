@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use kvarts::persistence::files::{Disk, Files, Output, Scratch};
 use parking_lot::Mutex;
@@ -19,6 +20,9 @@ pub const EIO: i32 = 5;
 pub const ENOSPC: i32 = 28;
 /// The file system takes no writes.
 pub const EROFS: i32 = 30;
+
+/// The longest that a sync is held: a test that fails meanwhile ends, too.
+const HOLD_MAX: Duration = Duration::from_secs(20);
 
 /// What fails, by the number of the error; 0 for nothing.
 #[derive(Default)]
@@ -201,8 +205,10 @@ impl Output for FaultyOutput {
     fn sync(&self) -> io::Result<()> {
         let len = self.len.load(SeqCst);
         let is_held = |held: &AtomicBool| held.load(SeqCst);
-        while is_held(&self.faults.holds_syncs)
-            || self.of_changes && is_held(&self.faults.holds_syncs_of_changes)
+        let began = Instant::now();
+        while (is_held(&self.faults.holds_syncs)
+            || self.of_changes && is_held(&self.faults.holds_syncs_of_changes))
+            && began.elapsed() < HOLD_MAX
         {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }

@@ -210,6 +210,8 @@ fn waitaof_ends_as_soon_as_the_disk_of_the_replica_has_it() {
     let mut client = primary.client();
     for fsync in ["always", "everysec"] {
         let (replica, faults) = server_with(&[("appendfsync", fsync)]);
+        // A disk that is slow from the start: no worker waits for it, which would hold up the link while it hangs.
+        faults.sync_ms.store(3, SeqCst);
         follow(&replica, primary.address().port());
         client.check("SET k 0", "+OK~");
         client.check("WAITAOF 0 1 0", "*2~:0~:1~");
