@@ -88,7 +88,7 @@ fn variables(primary: &str) -> [(&str, &str); 3] {
 }
 
 /// The words of a service's command.
-fn words_of(service: &str) -> Vec<String> {
+pub fn words_of(service: &str) -> Vec<String> {
     let lines = below(service, "command:");
     lines.iter().map(|line| line.trim().trim_start_matches("- ").trim_matches('"').to_owned()).collect()
 }

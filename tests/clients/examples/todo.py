@@ -72,8 +72,9 @@ class Todo:
             for name, value in services()["todo"]["environment"].items()
         }
         environment |= {"SERVER_PORT": str(self.port), **properties}
+        host = environment["SPRING_DATA_REDIS_CLUSTER_NODES"].split(":")[0]
         hosts = serverless.folder / "hosts"
-        hosts.write_text("127.0.0.1 kvarts-serverless\n127.0.0.1 localhost\n")
+        hosts.write_text(f"127.0.0.1 {host}\n")
         self._log = serverless.folder / f"todo-{self.port}.log"
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
