@@ -5,7 +5,8 @@ use kvarts::keyspace::table;
 use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
-use crate::journal::{BEGIN_MS, entries_of};
+use crate::journal::{BEGIN_MS, check_entered, entries_of};
+use crate::random_commands;
 use crate::value::Value;
 
 #[test]
@@ -248,56 +249,22 @@ fn blessings_are_kept_and_entered() {
             "HSET h f 0 | BLESS SET h NO-EVICT | MULTI | UNLINK h | HSET h f 1 | EXEC | BLESS SET h NO-EVICT",
         ),
     ] {
-        commands.split(" ; ").for_each(|command| drop(client.value(command)));
-        let expected: Vec<&str> = expected.split('|').map(str::trim).filter(|one| !one.is_empty()).collect();
-        assert_eq!(entries_of(&server, &reader), expected, "{commands}");
+        check_entered(&mut client, commands, expected, || entries_of(&server, &reader));
     }
 }
 
 /// The index agrees with a walk over all keys, whatever is done.
 #[test]
 fn the_index_is_that_of_a_walk() {
-    const COMMANDS: [&str; 20] = [
+    let commands = [
         "BLESS SET K NO-EVICT",
         "BLESS SET K NO-EVICT",
         "BLESS CLEAR K NO-EVICT",
-        "SET K v",
-        "SET K v PX T",
         "SADDEX K PX T MEMBERS 1 a",
         "SADD K a",
-        "PEXPIRE K T",
-        "PERSIST K",
-        "DEL K",
-        "GETDEL K",
-        "RENAME K K",
-        "COPY K K REPLACE",
-        "COPY K K DB 1 REPLACE",
-        "MOVE K 1",
-        "MOVE K 0",
         "SUNIONSTORE K K",
-        "SWAPDB 0 1",
-        "DEBUG RELOAD",
-        "FLUSHDB",
     ];
-    let server = TestServer::with(&[("enable-debug-command", "yes")]);
-    let mut clients = [server.client(), server.client()];
-    clients[1].check("SELECT 1", "+OK~");
-    let mut rng = fastrand::Rng::with_seed(7);
-    for round in 0..1000 {
-        let client = &mut clients[rng.usize(..2)];
-        let multi = ["", "", "MULTI", "MULTI ATOMIC"][rng.usize(..4)];
-        client.value(if multi.is_empty() { "PING" } else { multi });
-        for _ in 0..rng.usize(1..5) {
-            let line = if rng.u8(..60) == 0 { COMMANDS[19] } else { COMMANDS[rng.usize(..19)] };
-            let words = line.split(' ').map(|word| match word {
-                "K" => format!("k{}", rng.u8(..4)),
-                "T" => rng.u16(..60).to_string(),
-                _ => word.to_owned(),
-            });
-            client.value(&words.collect::<Vec<_>>().join(" "));
-        }
-        client.value(if multi.is_empty() { "PING" } else { "EXEC" });
-        server.advance_ms(rng.u64(..20));
+    random_commands::after_each(&commands, 400, |server, _, sent| {
         let keyspace = &server.handle().server().keyspace;
         for &physical in keyspace.gate.shared(0).iter() {
             let Some(database) = keyspace.physical_if_used(physical) else { continue };
@@ -308,11 +275,7 @@ fn the_index_is_that_of_a_walk() {
                 }
             }
             let told = (database.blessed.len(), database.blessed.volatile_len());
-            assert_eq!(
-                (told, database.blessed.page(0, 99).0.len()),
-                ((count, volatile), count),
-                "round {round}"
-            );
+            assert_eq!((told, database.blessed.page(0, 99).0.len()), ((count, volatile), count), "{sent}");
         }
-    }
+    });
 }

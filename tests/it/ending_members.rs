@@ -4,7 +4,7 @@ use kvarts::keyspace::database::Holder;
 use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
-use crate::journal::{BEGIN_MS, data};
+use crate::journal::{BEGIN_MS, check_entered, data};
 use crate::value::Value;
 
 const LATER: &str = "4102444800000";
@@ -410,18 +410,6 @@ const COMMANDS: &[&str] = &[
     "SADDEX K PXAT 1 MEMBERS 1 F",
     "SADDEX K 1 F F",
     "SUNIONSTORE K K K",
-    "SET K v",
-    "DEL K",
-    "UNLINK K",
-    "RENAME K K",
-    "COPY K K REPLACE",
-    "COPY K K DB 1 REPLACE",
-    "MOVE K 1",
-    "MOVE K 0",
-    "PEXPIRE K T",
-    "SWAPDB 0 1",
-    "DEBUG RELOAD",
-    "FLUSHDB",
 ];
 
 /// A small set, one that is read member by member, and one that is not.
@@ -513,9 +501,7 @@ fn ends_of_members_are_entered_apart_and_as_they_are_at_the_end() {
         ("SWAPDB 0 1", "SWAPDB 0 1"),
         ("MULTI ; SEXPIRE u 3 MEMBERS 1 b ; DEL u ; EXEC", "DEL u"),
     ] {
-        commands.split(" ; ").for_each(|command| drop(client.value(command)));
-        let expected: Vec<&str> = expected.split('|').map(str::trim).filter(|one| !one.is_empty()).collect();
-        assert_eq!(entered(), expected, "{commands}");
+        check_entered(&mut client, commands, expected, entered);
     }
     let script = "redis.call('set', KEYS[2], 1) redis.call('saddex', KEYS[1], 5, 'x') return redis.call('incr', KEYS[2])";
     client.call(&["EVAL", script, "2", "s", "n"]);

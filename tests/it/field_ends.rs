@@ -6,6 +6,7 @@ use kvarts::keyspace::record::Record;
 use kvarts::keyspace::table;
 
 use crate::harness::*;
+use crate::random_commands;
 
 /// The count that INFO gives for a database: none where it holds no key.
 pub fn told(client: &mut Client, database: usize) -> usize {
@@ -111,52 +112,13 @@ fn the_count_of_hashes_is_that_of_a_walk() {
     counts_are_those_of_walks(Holder::Hash, COMMANDS);
 }
 
-/// Random commands of these on few keys and elements in two databases, in MULTI as well, with time passing: the
-/// count is that of a walk, and no element outlives its time.
+/// Random commands of these and of whole keys: the count is that of a walk, and no element outlives its time.
 pub fn counts_are_those_of_walks(holder: Holder, commands: &[&str]) {
-    let server = TestServer::with(&[("enable-debug-command", "yes")]);
-    let mut clients = [server.client(), server.client()];
-    clients[1].check("SELECT 1", "+OK~");
-    for seed in [1, 2, fastrand::u64(..)] {
-        println!("seed {seed}");
-        let mut rng = fastrand::Rng::with_seed(seed);
-        for round in 0..400 {
-            let client = &mut clients[rng.usize(..2)];
-            // None, one that stays, or one that may be undone.
-            let multi = ["", "", "MULTI", "MULTI ATOMIC"][rng.usize(..4)];
-            if !multi.is_empty() {
-                client.check(multi, "+OK~");
-            }
-            let chosen: Vec<String> =
-                (0..rng.usize(1..6)).map(|_| random_command(&mut rng, commands)).collect();
-            for command in &chosen {
-                client.value(command);
-            }
-            if !multi.is_empty() {
-                client.value("EXEC");
-            }
-            server.advance_ms(rng.u64(..30));
-            for (database, client) in clients.iter_mut().enumerate() {
-                let told = told(client, database);
-                assert_eq!(told, walked(&server, database, holder), "seed {seed}, round {round}: {chosen:?}");
-            }
+    random_commands::after_each(commands, 400, |server, clients, sent| {
+        for (database, client) in clients.iter_mut().enumerate() {
+            assert_eq!(told(client, database), walked(server, database, holder), "{sent}");
         }
-        clients[0].check("FLUSHALL", "+OK~");
-    }
-}
-
-/// One of the commands, most rarely the last, with words for `K` (a key), `F` (an element) and `T` (a time).
-fn random_command(rng: &mut fastrand::Rng, commands: &[&str]) -> String {
-    let rare = commands.len() - 1;
-    let line = if rng.u8(..60) == 0 { commands[rare] } else { commands[rng.usize(..rare)] };
-    let words = line.split(' ').map(|word| match word {
-        "K" => format!("k{}", rng.u8(..4)),
-        "F" => format!("f{}", rng.u8(..3)),
-        "T" => rng.u16(..60).to_string(),
-        _ => word.to_owned(),
     });
-    let words: Vec<String> = words.collect();
-    words.join(" ")
 }
 
 const COMMANDS: &[&str] = &[
@@ -178,16 +140,4 @@ const COMMANDS: &[&str] = &[
     "HSETEX K PX T FIELDS 1 F 1",
     "HSETEX K FXX KEEPTTL FIELDS 1 F 1",
     "HSETEX K PXAT 1 FIELDS 1 F 1",
-    "SET K v",
-    "DEL K",
-    "UNLINK K",
-    "RENAME K K",
-    "COPY K K REPLACE",
-    "COPY K K DB 1 REPLACE",
-    "MOVE K 1",
-    "MOVE K 0",
-    "PEXPIRE K T",
-    "SWAPDB 0 1",
-    "DEBUG RELOAD",
-    "FLUSHDB",
 ];

@@ -506,14 +506,24 @@ pub fn entries_of(server: &TestServer, reader: &Reader) -> Vec<String> {
     entries
 }
 
+/// Sends commands, between which stand semicolons, and expects what they enter, with bars in between.
+pub fn check_entered(
+    client: &mut Client,
+    commands: &str,
+    expected: &str,
+    entered: impl FnOnce() -> Vec<String>,
+) {
+    commands.split(" ; ").for_each(|command| drop(client.value(command)));
+    let expected: Vec<&str> = expected.split('|').map(str::trim).filter(|one| !one.is_empty()).collect();
+    assert_eq!(entered(), expected, "{commands}");
+}
+
 /// Each line is a command and what it enters.
 fn enters(heard: &Heard, text: &str) {
     let mut client = heard.server.client();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (command, expected) = line.split_once("=>").expect("an arrow");
-        client.call(&command.split_ascii_whitespace().collect::<Vec<_>>());
-        let expected: Vec<&str> = expected.split('|').map(str::trim).filter(|one| !one.is_empty()).collect();
-        assert_eq!(heard.entered(), expected, "{command}");
+        check_entered(&mut client, command.trim(), expected, || heard.entered());
     }
 }
 

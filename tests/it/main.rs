@@ -97,6 +97,7 @@ mod program;
 mod protocol;
 mod proxy;
 mod pubsub;
+mod random_commands;
 mod random_transactions;
 mod readonly;
 mod redis_insight;
