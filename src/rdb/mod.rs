@@ -31,11 +31,17 @@ pub use packed::Element;
 /// Version of the payloads written: that of Redis 7.2.
 const VERSION: u16 = 11;
 
-/// Versions of forks that went their own way after 11: their numbers mean other things (Valkey's rule).
-const FOREIGN: std::ops::RangeInclusive<u16> = 12..=79;
+/// Version of the payloads that hold hashes whose fields end: that of Valkey 9.
+const FIELD_ENDS_VERSION: u16 = 80;
 
-/// Newest version read: that of Valkey 9.
-const VERSION_MAX: u16 = 80;
+/// Newest version of Redis that is read, in files and payloads.
+const REDIS_MAX: u16 = 14;
+
+/// Versions of Valkey that are read, in files and payloads, beside those that it shares with Redis.
+const VALKEY: std::ops::RangeInclusive<u16> = 80..=81;
+
+/// Versions whose types from 22 on are numbered as Redis does: those after 11 that Valkey leaves to others.
+const REDIS_NUMBERED: std::ops::RangeInclusive<u16> = 12..=79;
 
 /// Bytes of version and checksum behind the value.
 const FOOTER: usize = 2 + 8;
@@ -247,8 +253,7 @@ pub fn dumped_len(record: &Record) -> usize {
 pub fn restore(payload: &[u8], limits: &Limits) -> Result<Restored, RestoreError> {
     let value = signed(payload, limits.footer)?;
     let version = payload[value.len()..].first_chunk().map_or(VERSION, |bytes| u16::from_le_bytes(*bytes));
-    // Such a version is accepted on request only, and its types are then Redis's.
-    let family = if FOREIGN.contains(&version) { Family::Redis } else { Family::Valkey };
+    let family = if REDIS_NUMBERED.contains(&version) { Family::Redis } else { Family::Valkey };
     read::value(value, family, limits)
 }
 
@@ -264,7 +269,8 @@ fn signed(payload: &[u8], check: FooterCheck) -> Result<&[u8], RestoreError> {
     let body_len = payload.len().checked_sub(FOOTER).ok_or(RestoreError::Footer)?;
     let (signed, given) = payload.split_at(payload.len() - 8);
     let version = u16::from_le_bytes([payload[body_len], payload[body_len + 1]]);
-    if !check.any_version && (version > VERSION_MAX || FOREIGN.contains(&version)) {
+    let is_known = version <= REDIS_MAX || VALKEY.contains(&version);
+    if !check.any_version && !is_known {
         return Err(RestoreError::Footer);
     }
     let given = u64::from_le_bytes(given.try_into().map_err(|_| RestoreError::Footer)?);
@@ -319,17 +325,27 @@ mod tests {
         assert!(matches!(restore(&wrong, &limits()), Err(RestoreError::Footer)));
     }
 
-    /// A payload of Redis 8, whose number for hashes with expiries of fields Valkey gave to nothing: taken
-    /// only where every version is.
+    /// A payload of Redis 8, whose number for hashes with expiries of fields Valkey gave to nothing. Versions that
+    /// are not known are read on request only, with Redis's numbers as well.
     #[test]
-    fn payloads_of_redis_8_are_read_on_request() {
-        let mut payload = b"\x18\xe8\x03\0\0\0\0\0\0\x02\x06\x01a\x01x\x00\x01b\x01y".to_vec();
-        sign(12, &mut payload);
-        assert!(matches!(restore(&payload, &limits()), Err(RestoreError::Footer)));
+    fn payloads_of_redis_8_are_read() {
         let any_version = FooterCheck { any_version: true, ..FooterCheck::default() };
-        let restored = restore(&payload, &Limits { footer: any_version, ..limits() });
-        let Ok(Restored::Object(Object::Hash(hash))) = restored else { panic!("a hash: {restored:?}") };
-        assert_eq!([b"a", b"b"].map(|field| hash.expire_at_ms(field)), [Some(1005), None]);
+        for (version, is_known) in [(11, true), (12, true), (14, true), (15, false), (79, false)] {
+            let mut payload = b"\x18\xe8\x03\0\0\0\0\0\0\x02\x06\x01a\x01x\x00\x01b\x01y".to_vec();
+            sign(version, &mut payload);
+            let strict = restore(&payload, &limits());
+            let relaxed = restore(&payload, &Limits { footer: any_version, ..limits() });
+            if version == 11 {
+                // No version before 12 has this type.
+                assert!(matches!(strict, Err(RestoreError::Format)), "{strict:?}");
+                continue;
+            }
+            assert_eq!(matches!(strict, Err(RestoreError::Footer)), !is_known, "{version}: {strict:?}");
+            for restored in [strict.ok(), relaxed.ok()].into_iter().flatten() {
+                let Restored::Object(Object::Hash(hash)) = restored else { panic!("a hash: {restored:?}") };
+                assert_eq!([b"a", b"b"].map(|field| hash.expire_at_ms(field)), [Some(1005), None]);
+            }
+        }
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Encodes values.
 
 use super::output::Output;
-use super::{VERSION, VERSION_MAX, kind, stream};
+use super::{FIELD_ENDS_VERSION, VERSION, kind, stream};
 use crate::keyspace::record::{Record, ValueRef};
 use crate::keyspace::value::Object;
 use crate::types::hash::Hash;
@@ -23,7 +23,7 @@ pub fn kind_of(record: &Record) -> (u8, u16) {
         Object::List(_) => (kind::LIST, VERSION),
         Object::Set(_) => (kind::SET, VERSION),
         Object::Zset(_) => (kind::ZSET_2, VERSION),
-        Object::Hash(hash) if hash.has_expiries() => (kind::HASH_2, VERSION_MAX),
+        Object::Hash(hash) if hash.has_expiries() => (kind::HASH_2, FIELD_ENDS_VERSION),
         Object::Hash(_) => (kind::HASH, VERSION),
         Object::Stream(_) => (kind::STREAM_LISTPACKS_3, VERSION),
     }

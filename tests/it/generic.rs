@@ -406,7 +406,7 @@ fn dump_keeps_fields_that_have_ended() {
     client.check("HLEN h", ":1~");
 }
 
-/// `rdb-version-check relaxed` takes every version, DEBUG SET-SKIP-CHECKSUM-VALIDATION every checksum; broken
+/// RESTORE takes the versions of both families that are known. `rdb-version-check relaxed` takes every version, DEBUG SET-SKIP-CHECKSUM-VALIDATION every checksum; broken
 /// values stay refused.
 #[test]
 fn restore_can_be_made_to_take_more() {
@@ -417,7 +417,7 @@ fn restore_can_be_made_to_take_more() {
         [&b"\x00\x01a"[..], &version.to_le_bytes(), &checksum.to_le_bytes()].concat()
     };
     // A checksum of zero stands for none.
-    for version in [12, 20, 79, 81, 222, 5000] {
+    for version in [15, 20, 79, 82, 222, 5000] {
         for (mode, expected) in [("strict", WRONG), ("relaxed", "OK")] {
             client.check(&format!("CONFIG SET rdb-version-check {mode}"), "+OK~");
             let reply = client.call(&[&b"RESTORE"[..], b"k", b"0", &payload(version, 0), b"REPLACE"]);
@@ -425,6 +425,10 @@ fn restore_can_be_made_to_take_more() {
         }
     }
     client.check("CONFIG SET rdb-version-check strict", "+OK~");
+    for version in [1, 11, 12, 14, 80, 81] {
+        let reply = client.call(&[&b"RESTORE"[..], b"k", b"0", &payload(version, 0), b"REPLACE"]);
+        assert_eq!(reply.text(), "OK", "{version}");
+    }
     let zipmap_of_overlong_length =
         [&b"\x09\x0e\x01\xfe\x01\x00\x00\x00a\x01\x00b\xff\x00\x00\x00"[..], &[11, 0], &[1; 8]].concat();
     for (on, expected) in [("0", WRONG), ("1", "OK"), ("0", WRONG)] {

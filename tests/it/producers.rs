@@ -1,6 +1,9 @@
 //! Entries that producers add at most once: XADD IDMP and IDMPAUTO, XCFGSET, XIDMPRECORD.
 
+use kvarts::shared::clock::Clock;
+
 use crate::harness::*;
+use crate::value::Value;
 
 #[test]
 fn a_request_that_comes_again_adds_nothing() {
@@ -255,4 +258,22 @@ fn replicas_know_what_producers_added() {
     other.check("XADD s IDMP p copied * f v", "$15~1700000000000-0~");
     other.check("XADD s IDMP p streamed * f v", "$15~1700000000000-1~");
     other.check("XLEN s", ":1~");
+}
+
+/// What DUMP of Redis 8.6 holds of producers is taken over by RESTORE; DUMP of this server leaves it out.
+#[test]
+fn producers_come_with_payloads_of_redis() {
+    let server = TestServer::with_clock(&[], Clock::manual(1_796_012_330_400));
+    let mut client = server.client();
+    let payload = b"\x1a\x01\x10\x00\x00\x01\xa2*\xadMk\x00\x00\x00\x00\x00\x00\x00\x00\x1d\x1d\x00\x00\x00\n\x00\x01\x01\
+        \x00\x01\x01\x01\x81f\x02\x00\x01\x02\x01\x00\x01\x00\x01\x81v\x02\x04\x01\xff\x01\x81\x00\x00\x01\xa2*\xadMk\x00\
+        \x81\x00\x00\x01\xa2*\xadMk\x00\x00\x00\x01\x00@d@d\x01\x01p\x01\x01i\x81\x00\x00\x01\xa2*\xadMk\x00\x01\x01\r\
+        \x00D\xc0&\x93.2U\xdd";
+    let reply = client.call(&[b"RESTORE".as_slice(), b"s", b"0", payload]);
+    assert_eq!(reply.text(), "OK");
+    client.check("XADD s IDMP p i * f v", "$15~1796012330347-0~");
+    client.check("XLEN s", ":1~");
+    let Value::Bulk(own) = client.value("DUMP s") else { panic!("a payload") };
+    client.call(&[b"RESTORE".as_slice(), b"t", b"0", &own]);
+    client.check("XADD t IDMP p i * f v", "$15~1796012330400-0~");
 }

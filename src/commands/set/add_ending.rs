@@ -21,7 +21,8 @@ pub const COMMANDS: &[Command] = &[Command {
     arity: -4,
     flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
     keys: &[KeySpec::one(1, KeySpec::RW | KeySpec::INSERT)],
-    summary: "Adds members to a set together with their ends, with a condition if wanted.",
+    summary: "Adds members to a set together with their ends, with a condition if wanted. \
+              As Dragonfly has it: `SADDEX key [KEEPTTL] seconds member [member ...]`.",
     syntax: "key [MNX | MXX] \
              [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] \
              MEMBERS(nummembers:integer member [member ...])",

@@ -67,7 +67,7 @@ pub(super) const SPECS: &[Spec] = &[
         "notify-keyspace-events",
         Kind::KeyspaceEvents,
         "",
-        "Classes of changes that are published on channels.",
+        "Classes of changes that are published on channels: K of keys, E of events; with S, T, I and V also which fields of a hash were changed, as Redis 8.8 does, and which members of a set were given or lost an expiry (sexpire, spersist) or have ended (sexpired).",
     )
     .active(),
     spec(

@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::HEADER;
-use crate::rdb::Family;
+use crate::rdb::{Family, REDIS_MAX, VALKEY};
 
 /// What is wrong with a file, at which of its bytes, and with which key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,11 +105,6 @@ pub struct Header {
     /// The version of its format.
     pub version: u16,
 }
-
-/// Newest version of Redis that is read.
-pub(super) const REDIS_MAX: u16 = 14;
-/// Versions of Valkey that are read.
-const VALKEY: std::ops::RangeInclusive<u16> = 80..=81;
 
 impl Header {
     /// Reads a header. Versions that are not known are accepted where `any_version` says so.

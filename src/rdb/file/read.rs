@@ -3,7 +3,7 @@
 //!
 //! Memory is bounded by what is fed at once and the one item that is being collected.
 
-use super::error::{Fault, FileError, Header, REDIS_MAX};
+use super::error::{Fault, FileError, Header};
 use super::skim::{self, Skim, Stop};
 use super::{BLESSED, CHECKED_FROM, HEADER, MEMBER_ENDS, PRODUCERS, opcode};
 use crate::keyspace::record::{Record, RecordBox};
@@ -11,7 +11,7 @@ use crate::keyspace::value::Object;
 use crate::rdb::packed::Element;
 use crate::rdb::reader::Reader;
 use crate::rdb::stream::add_producers;
-use crate::rdb::{CHECKSUM, Family, Limits, Nothing, kind, read};
+use crate::rdb::{CHECKSUM, Family, Limits, Nothing, REDIS_MAX, kind, read};
 
 /// What a reader accepts.
 #[derive(Clone, Copy, Debug)]
