@@ -489,6 +489,13 @@ impl Config {
         Ok((spec, canonical))
     }
 
+    /// Whether a change of these is to be refused while data are being loaded: one of them waits for the data, and none
+    /// before it is refused anyway.
+    pub fn waits_for_data<N: AsRef<[u8]>, V>(&self, pairs: &[(N, V)], access: Access) -> bool {
+        let named = pairs.iter().map_while(|(name, _)| self.changeable(name.as_ref(), access, &[]).ok());
+        named.into_iter().any(|(spec, _)| spec.waits_for_data)
+    }
+
     fn may_change_protected(&self, access: Access) -> bool {
         let allowed = self.word(Directive::EnableProtectedConfigs);
         access == Access::Program || allowed == "yes" || (access == Access::Local && allowed == "local")

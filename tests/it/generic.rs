@@ -406,8 +406,8 @@ fn dump_keeps_fields_that_have_ended() {
     client.check("HLEN h", ":1~");
 }
 
-/// RESTORE takes the versions of both families that are known. `rdb-version-check relaxed` takes every version, DEBUG SET-SKIP-CHECKSUM-VALIDATION every checksum; broken
-/// values stay refused.
+/// RESTORE takes the versions of both families that are known. `rdb-version-check relaxed` takes every version, DEBUG
+/// SET-SKIP-CHECKSUM-VALIDATION every checksum; broken values stay refused.
 #[test]
 fn restore_can_be_made_to_take_more() {
     let server = TestServer::with(&[("enable-debug-command", "yes")]);

@@ -184,6 +184,44 @@ fn client_text(client: &mut Client) -> String {
     text
 }
 
+/// Directives that lead to other files are not changed while data are loaded from files.
+#[test]
+fn directives_that_wait_for_the_data_are_refused_meanwhile() {
+    let dir = TempDir::new();
+    pipe(dir.path());
+    let server = TestServer::loading(&[("enable-protected-configs", "yes")], dir);
+    let mut client = server.client();
+    let refused = "-LOADING Valkey is loading the dataset in memory~";
+    for words in [
+        "dir /",
+        "appendonly yes",
+        "APPENDONLY x",
+        "repl-diskless-load swapdb",
+        "timeout 5 dir /",
+        "timeout x dir /",
+        "dir / databases 3",
+        "dir / none 1",
+    ] {
+        client.check(&format!("CONFIG SET {words}"), refused);
+    }
+    client.check(
+        "CONFIG SET none 1 dir /",
+        "-ERR Unknown option or number of arguments for CONFIG SET - 'none'~",
+    );
+    client.check(
+        "CONFIG SET databases 3 dir /",
+        "-ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config~",
+    );
+    client.check("MULTI", "+OK~");
+    client.check("CONFIG SET appendonly yes timeout 5", "+QUEUED~");
+    client.check("EXEC", &format!("*1~{refused}"));
+    client.check("CONFIG GET timeout", "*2~$7~timeout~$1~0~");
+    client.check("CONFIG SET timeout 5 loglevel notice", "+OK~");
+    std::fs::write(server.dir().join("dump.rdb"), b"REDIS0004\x00\x01k\x01v\xff").expect("it is read");
+    assert!(server.handle().wait_until_loaded().expect("right"));
+    client.check("CONFIG SET appendonly no repl-diskless-load swapdb", "+OK~");
+}
+
 /// A server that is asked to end while it loads does not save the part that it has over the whole.
 #[test]
 fn the_end_while_loading_saves_nothing() {

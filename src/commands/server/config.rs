@@ -78,7 +78,10 @@ fn config_set(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     let pairs: Vec<(&[u8], &[u8])> = arguments[2..].chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let access = if cx.client.is_local() { Access::Local } else { Access::Remote };
-    let Server { acl, config, .. } = cx.server;
+    let Server { acl, config, loading, .. } = cx.server;
+    if loading.is_active() && config.waits_for_data(&pairs, access) {
+        return Err(CommandError::loading(config.flag(Directive::ExtendedRedisCompatibility)));
+    }
     let set = config.set(&pairs, access, |changes| {
         switch_append_only(cx.server, changes)?;
         // Ports are opened first: that may be refused.

@@ -145,6 +145,8 @@ pub struct Spec {
     pub secret: bool,
     /// `CONFIG SET` needs the leave of `enable-protected-configs`.
     pub protected: bool,
+    /// `CONFIG SET` refuses it while data are being loaded.
+    pub waits_for_data: bool,
     /// `CONFIG GET` shows it only when asked for by name, and the documentation leaves it out.
     pub hidden: bool,
     /// Whether the server acts on it.
@@ -285,6 +287,7 @@ const fn spec(
         multi: false,
         secret: false,
         protected: false,
+        waits_for_data: false,
         hidden: false,
         effect: Effect::Accepted,
         doc,
@@ -319,6 +322,11 @@ impl Spec {
 
     const fn protected(mut self) -> Spec {
         self.protected = true;
+        self
+    }
+
+    const fn waits_for_data(mut self) -> Spec {
+        self.waits_for_data = true;
         self
     }
 

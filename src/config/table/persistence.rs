@@ -13,7 +13,10 @@ pub(super) const SPECS: &[Spec] = &[
         "Pairs of seconds and changes after which a snapshot is written; empty writes none.",
     ).active()
     .multi(),
-    spec(D::Dir, "dir", Kind::Directory, "", "Folder for every file the server writes.").active().protected(),
+    spec(D::Dir, "dir", Kind::Directory, "", "Folder for every file the server writes.")
+        .active()
+        .protected()
+        .waits_for_data(),
     spec(
         D::Dbfilename,
         "dbfilename",
@@ -60,7 +63,9 @@ pub(super) const SPECS: &[Spec] = &[
         "yes",
         "Refuse writes after a snapshot failed.",
     ).active(),
-    spec(D::Appendonly, "appendonly", BOOL, "no", "Log every write to the append-only file.").active(),
+    spec(D::Appendonly, "appendonly", BOOL, "no", "Log every write to the append-only file.")
+        .active()
+        .waits_for_data(),
     spec(
         D::Appendfilename,
         "appendfilename",

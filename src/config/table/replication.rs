@@ -164,7 +164,8 @@ pub(super) const SPECS: &[Spec] = &[
         Kind::Enum(&["disabled", "on-empty-db", "swapdb", "flush-before-load"]),
         "disabled",
         "When a replica loads the full copy without a file.",
-    ),
+    )
+    .waits_for_data(),
     spec(
         D::ReplDisableTcpNodelay,
         "repl-disable-tcp-nodelay",
