@@ -32,7 +32,7 @@ run:
 test: test-tools format lint deny unit build clients
 	$(call step,all tests passed)
 
-## installs Redis, a JDK, Python, Node.js and Chromium where they are missing, and what the clients' tests are made of
+## installs Redis, a JDK, Python, Node.js, Go and Chromium where they are missing, and what the clients' tests are made of
 test-tools:
 	$(call step,test tools)
 	.ci/test-tools

@@ -3,7 +3,7 @@
 #
 #   run.sh [--prepare] [SUITE...]
 #
-# Runs the named suites (java, python, node, console, cli, sentinel, examples), or all of them. KVARTS_BIN names the server's binary (default: target/release/kvarts).
+# Runs the named suites (java, python, node, go, console, cli, sentinel, examples), or all of them. KVARTS_BIN names the server's binary (default: target/release/kvarts).
 # Prints one line a suite and, last, "N passed, N failed"; the exit status is non-zero when one failed. A suite's whole
 # output is in target/clients/SUITE.log. --prepare only fetches and builds what the suites need, so that a later run
 # works without a network.
@@ -13,7 +13,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 out=$root/target/clients
 prepare_limit_s=900
-all=(java python node console cli sentinel examples)
+all=(java python node go console cli sentinel examples)
 
 main() {
   local prepare_only=false suites=() argument suite
@@ -74,6 +74,9 @@ run_python() { (cd "$here/python" && limited 180 "$out/python-venv/bin/python" -
 
 prepare_node() { packages "$here/node"; }
 run_node() { (cd "$here/node" && limited 180 node --test --test-reporter=spec); }
+
+prepare_go() { (cd "$here/go" && limited "$prepare_limit_s" go vet ./...); }
+run_go() { (cd "$here/go" && limited 180 go test -count=1 ./...); }
 
 # The console in a browser. KVARTS_CHROMIUM names another one; with KVARTS_SCREENSHOTS its pictures are kept in that folder.
 prepare_console() { command -v "${KVARTS_CHROMIUM:-chromium}" && packages "$here/console"; }
