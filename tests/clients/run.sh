@@ -93,7 +93,10 @@ prepare_sentinel() { prepare_java && prepare_python && prepare_node; }
 run_sentinel() { limited 300 python3 "$here/sentinel.py" "$out/python-venv/bin/python"; }
 
 # What is in examples/, as its readers use it.
-prepare_examples() { prepare_python && packaged "$root/examples/spring-session"; }
+prepare_examples() {
+  prepare_python && packaged "$root/examples/spring-session" &&
+    limited "$prepare_limit_s" mvn -q -B -f "$root/examples/testcontainers/pom.xml" -DskipTests test
+}
 run_examples() { (cd "$here/examples" && limited 180 "$out/python-venv/bin/python" -B -m unittest -v); }
 
 # packaged FOLDER: builds a Maven project again when anything of it has changed.

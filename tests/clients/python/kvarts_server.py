@@ -68,7 +68,7 @@ class KvartsServer:
     def stop(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(STOP_LIMIT_S)
+            self.exit_status = self._process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
