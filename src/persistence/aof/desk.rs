@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use super::writer::{GATHER, Pause, SYNC_INTERVAL, Shared, Writer};
+use super::writer::{GATHER, Rest, SYNC_INTERVAL, Shared, Writer};
 use crate::engine::Server;
 
 /// The writer and those that may do its work, one at a time.
@@ -39,7 +39,7 @@ impl Desk {
                 std::thread::park_timeout(SYNC_INTERVAL);
                 continue;
             }
-            let pause = {
+            let rest = {
                 let mut writer = self.writer.lock();
                 let has_read = writer.step(stops);
                 writer.publish();
@@ -47,12 +47,12 @@ impl Desk {
                     writer.end();
                     break;
                 }
-                writer.pause_after(has_read)
+                writer.rest_after(has_read)
             };
-            match pause {
-                Pause::None => {}
-                Pause::Sleep(time) => std::thread::sleep(time),
-                Pause::UntilCalled(time) => std::thread::park_timeout(time),
+            match rest {
+                Rest::None => {}
+                Rest::Sleep(time) => std::thread::sleep(time),
+                Rest::UntilCalled(time) => std::thread::park_timeout(time),
             }
         }
         self.server.health.file_writer.set_rests(true);

@@ -1,4 +1,5 @@
-//! The writer: a thread that reads the journal and writes the incremental file.
+//! The writer: it reads the journal and writes the incremental file, on a thread of its own or, for a step, on a
+//! worker ([`Desk`](super::desk::Desk)).
 //!
 //! With `appendfsync always` it syncs what it has written before it says so, and all replies wait for that:
 //! one sync serves all changes that came during the one before. Otherwise replies do not wait; with
@@ -154,7 +155,7 @@ struct Kept {
 }
 
 /// What the writer's thread does between two steps.
-pub(super) enum Pause {
+pub(super) enum Rest {
     /// Nothing.
     None,
     /// It sleeps.
@@ -350,17 +351,17 @@ impl Writer {
     }
 
     /// What its thread does until there may be something to do.
-    pub(super) fn pause_after(&self, has_read: bool) -> Pause {
+    pub(super) fn rest_after(&self, has_read: bool) -> Rest {
         if self.failed {
-            return Pause::UntilCalled(RETRY);
+            return Rest::UntilCalled(RETRY);
         }
         if has_read {
             // More is on its way: looked for without being called. With `always` it is there already.
-            return if self.policy() == Policy::Always { Pause::None } else { Pause::Sleep(GATHER) };
+            return if self.policy() == Policy::Always { Rest::None } else { Rest::Sleep(GATHER) };
         }
         let left = SYNC_INTERVAL.saturating_sub(self.last_sync.elapsed());
         let needs_sync = self.synced < self.written && self.policy() == Policy::EverySecond;
-        Pause::UntilCalled(if needs_sync { left.max(GATHER) } else { SYNC_INTERVAL })
+        Rest::UntilCalled(if needs_sync { left.max(GATHER) } else { SYNC_INTERVAL })
     }
 
     fn policy(&self) -> Policy {
