@@ -186,6 +186,33 @@ fn filters_given_twice() {
     clients[1].expect_closed();
 }
 
+/// Whoever has subscribed is of that type also in RESP3, in which it may send other commands meanwhile.
+#[test]
+fn subscribers_are_of_their_type_in_both_protocols() {
+    let server = TestServer::start();
+    let mut other = server.client();
+    for resp3 in [false, true] {
+        for subscribes in ["SUBSCRIBE ch", "PSUBSCRIBE ch*", "SSUBSCRIBE ch"] {
+            let mut client = if resp3 { server.client().resp3() } else { server.client() };
+            let id = id(&mut client);
+            let lists = |other: &mut Client, kind: &str| {
+                other.raw(&format!("CLIENT LIST TYPE {kind}")).contains(&format!("id={id} "))
+            };
+            assert!(lists(&mut other, "normal") && !lists(&mut other, "pubsub"));
+            client.raw(subscribes);
+            assert!(!lists(&mut other, "normal") && lists(&mut other, "pubsub"), "{subscribes} {resp3}");
+            assert!(lists(&mut other, "normal NOT-TYPE pubsub") != lists(&mut other, "pubsub"));
+            let all = subscribes.replace("SUBSCRIBE", "UNSUBSCRIBE");
+            client.raw(&all);
+            assert!(lists(&mut other, "normal") && !lists(&mut other, "pubsub"), "{all} {resp3}");
+            client.raw(subscribes);
+            other.check("CLIENT KILL TYPE normal", ":0~");
+            other.check("CLIENT KILL TYPE pubsub", ":1~");
+            client.expect_closed();
+        }
+    }
+}
+
 #[test]
 fn kill() {
     let server = TestServer::start();

@@ -5,7 +5,7 @@ use std::mem::discriminant;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::command::args;
-use crate::engine::client_text::{capabilities_of, flags_of, subscriptions_of};
+use crate::engine::client_text::{capabilities_of, flags_of};
 use crate::engine::context::Context;
 use crate::error::CommandError;
 use crate::primitives::number::parse_i64;
@@ -219,10 +219,5 @@ fn kind_of(client: &SharedClient) -> Kind {
     if client.primary.load(Relaxed) {
         return Kind::Primary;
     }
-    let resp3 = client.protocol.load(Relaxed) == 3;
-    if !resp3 && subscriptions_of(client).iter().any(|count| *count > 0) {
-        Kind::PubSub
-    } else {
-        Kind::Normal
-    }
+    if client.is_subscribed() { Kind::PubSub } else { Kind::Normal }
 }
