@@ -174,7 +174,9 @@ fn start_server(
     server.simulate_configured().map_err(StartError::Simulate)?;
     let tls = Arc::new(TlsSource::new(config));
     server.load_configured_users().map_err(StartError::Users)?;
-    if server.config.flag(Directive::TlsOnly) {
+    let figures_over_tls =
+        server.config.flag(Directive::MetricsTls) && server.config.int(Directive::MetricsPort) != 0;
+    if server.config.flag(Directive::TlsOnly) || figures_over_tls {
         // So that no first client has to fail before there is an authority to be trusted.
         tls.server_config()?;
     }
@@ -560,7 +562,7 @@ fn listen(
     listening.tls.check(&[])?;
     fit_maxclients(&config);
     let ports = ListeningPorts::open(&listening, runtime.handle().clone())?;
-    let http = HttpPort::open(&listening.server, runtime.handle().clone())?;
+    let http = HttpPort::open(&listening.server, Arc::clone(&listening.tls), runtime.handle().clone())?;
     listening.server.set_network(Arc::new(WithHttp { ports, http: Arc::clone(&http) }));
     let mut socket_file = None;
     if let Some(socket) = listener::unix(&config)? {

@@ -2,6 +2,7 @@
 //! given.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::{Figure, Kind, Part, Row, Sample, Sight, Unit, Value, family, part};
 use crate::command::table::Entry;
@@ -125,6 +126,20 @@ pub(super) fn summaries(at: &Sight<'_>) -> Vec<Sample> {
         samples.push(Sample { suffix: "_count", labels: command(), value: totals.calls as f64 });
     }
     samples
+}
+
+/// Calls of all commands by how many microseconds they took at most, in steps that double.
+pub fn calls_by_latency(at: &Sight<'_>) -> Vec<(u64, u64)> {
+    let mut calls_by_bound = BTreeMap::new();
+    for steps in called(at).filter_map(|(entry, _)| at.server.stats.latency_steps(entry.id)) {
+        // Each step counts those below it as well.
+        let mut below = 0;
+        for (at_most_us, calls) in steps {
+            *calls_by_bound.entry(at_most_us).or_default() += calls - below;
+            below = calls;
+        }
+    }
+    calls_by_bound.into_iter().collect()
 }
 
 /// Calls by how many microseconds they took at most, in steps that double.

@@ -179,6 +179,13 @@ pub(super) const HTTP: &[Figure] = &[
     )
     .export("kvarts_http_connections_rejected_total"),
     counter(
+        "http_handshakes_failed_total",
+        Unit::None,
+        "TLS handshakes at metrics-port that failed: a scraper that does not trust the certificate, or shows none.",
+        |at| at.server.http.handshakes_failed.load(Relaxed).into(),
+    )
+    .export("kvarts_http_tls_handshakes_failed_total"),
+    counter(
         "http_timed_out_total",
         Unit::None,
         "Connections to metrics-port closed because the client was too slow.",

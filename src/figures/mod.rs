@@ -26,6 +26,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
+pub use commands::calls_by_latency;
 pub use docs::markdown;
 pub use samples::{Metric, MetricKind, Sample, collect};
 pub use sight::Sight;

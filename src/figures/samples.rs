@@ -1,6 +1,6 @@
 //! The figures as Prometheus is given them: metrics with their samples.
 
-use super::{Export, Kind, Read, SECTIONS, Sight};
+use super::{Export, Kind, Part, Read, SECTIONS, Sight};
 
 /// A metric with all its samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,13 +46,13 @@ impl MetricKind {
     }
 }
 
-/// Reads all figures that Prometheus is given, in the order of the table. Metrics without a sample are left
-/// out.
-pub fn collect(at: &Sight<'_>) -> Vec<Metric> {
+/// Reads the figures that Prometheus is given and `wants` names, in the order of the table; others are not read.
+/// Metrics without a sample are left out.
+pub fn collect(at: &Sight<'_>, wants: &dyn Fn(&str) -> bool) -> Vec<Metric> {
     let figures = SECTIONS.iter().flat_map(|section| section.figures).flat_map(|figures| *figures);
     let mut metrics = Vec::new();
     for figure in figures {
-        match (figure.read, &figure.export) {
+        match (figure.read, figure.export.as_ref().filter(|export| wants(export.name))) {
             (Read::One(read), Some(export)) => {
                 let value = read(at).number().map(|number| scaled(number, export.scale));
                 let sample = value.map(|value| Sample { suffix: "", labels: Vec::new(), value });
@@ -65,16 +65,17 @@ pub fn collect(at: &Sight<'_>) -> Vec<Metric> {
                 metrics.push(Metric { name: export.name, kind, help: figure.help, samples: read(at) });
             }
             (Read::Family(parts, read), _) => {
-                let rows = read(at);
+                let wanted = |part: &Part| part.export.filter(|export| wants(export.name));
+                let rows = if parts.iter().any(|part| wanted(part).is_some()) { read(at) } else { continue };
                 for part in parts {
-                    let Some(export) = &part.export else { continue };
+                    let Some(export) = wanted(part) else { continue };
                     let sample = |row: &super::Row| {
                         let (_, value) = row.parts.iter().find(|(name, _)| name == part.name)?;
                         let value = scaled(value.number()?, export.scale);
                         Some(Sample { suffix: "", labels: row.labels.clone(), value })
                     };
                     let samples = rows.iter().filter_map(sample).collect();
-                    let kind = MetricKind::of(part.kind, export);
+                    let kind = MetricKind::of(part.kind, &export);
                     metrics.push(Metric { name: export.name, kind, help: part.help, samples });
                 }
             }

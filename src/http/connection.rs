@@ -1,13 +1,14 @@
 //! One connection: a request, its answer, the end.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,7 +16,10 @@ use tokio::net::TcpStream;
 use super::Site;
 use super::places::Place;
 use super::routes::{self, Body, Ends};
+use crate::config::Directive;
 use crate::engine::Server;
+use crate::net::stream::NetStream;
+use crate::net::{TLS_HANDSHAKE, first_byte};
 
 /// Most header lines of a request.
 const HEADERS_MAX: usize = 64;
@@ -41,7 +45,8 @@ pub(super) async fn serve(site: Arc<Site>, stream: TcpStream, place: Arc<Place>)
 
 async fn serve_request(site: &Arc<Site>, stream: TcpStream, place: &Arc<Place>) {
     let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    let ends = Ends { peer, local };
+    let Some(stream) = greeted(site, stream, peer).await else { return };
+    let ends = Ends { peer, local, tls: matches!(stream, NetStream::Tls(_)) };
     let service = service_fn(|request| answer(site, place, ends, request));
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -66,8 +71,26 @@ async fn serve_request(site: &Arc<Site>, stream: TcpStream, place: &Arc<Place>) 
     }
 }
 
+/// The connection once its client has begun to speak: over TLS where it does so and may. `None` where it left, or
+/// the handshake failed.
+async fn greeted(site: &Site, stream: TcpStream, peer: SocketAddr) -> Option<NetStream> {
+    let first = first_byte(&stream).await?;
+    if first != TLS_HANDSHAKE || !site.server.upgrade()?.config.flag(Directive::MetricsTls) {
+        return Some(NetStream::Tcp(stream));
+    }
+    match site.tls.greet(stream).await {
+        Ok(stream) => Some(NetStream::Tls(Box::new(stream))),
+        Err(error) => {
+            let server = site.server.upgrade()?;
+            server.http.handshakes_failed.fetch_add(1, Relaxed);
+            error.tell(&server, peer);
+            None
+        }
+    }
+}
+
 /// Ends a connection that was answered.
-async fn finish(mut stream: TcpStream) {
+async fn finish(mut stream: NetStream) {
     let mut dropped = 0;
     let mut buffer = [0; 4096];
     if stream.shutdown().await.is_err() {
@@ -89,7 +112,12 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let Some(server) = site.server.upgrade() else { return Ok(routes::gone()) };
     place.answers(server.clock.now_ms());
-    let response = routes::answer(site, place, ends, request).await;
+    let response = match ends.tls || !server.config.flag(Directive::MetricsTls) {
+        true => routes::answer(site, place, ends, request).await,
+        false => {
+            routes::text(StatusCode::BAD_REQUEST, "this port speaks HTTPS only (metrics-tls): https://\n")
+        }
+    };
     count(&server, &response);
     Ok(response)
 }

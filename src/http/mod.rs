@@ -28,6 +28,7 @@ use scrape::Scrapes;
 use tokio::runtime::Handle;
 
 use crate::engine::Server;
+use crate::net::tls::TlsSource;
 
 /// What all connections share.
 struct Site {
@@ -36,17 +37,20 @@ struct Site {
     places: Places,
     scrapes: Scrapes,
     console: Console,
+    /// What is shown to clients over TLS (`metrics-tls`).
+    tls: Arc<TlsSource>,
     /// The threads that run commands.
     tasks: Handle,
 }
 
 impl Site {
-    fn new(server: &Arc<Server>, tasks: Handle) -> Self {
+    fn new(server: &Arc<Server>, tls: Arc<TlsSource>, tasks: Handle) -> Self {
         Self {
             server: Arc::downgrade(server),
             places: Places::default(),
             scrapes: Scrapes::default(),
             console: Console::default(),
+            tls,
             tasks,
         }
     }

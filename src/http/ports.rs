@@ -17,6 +17,7 @@ use crate::engine::Server;
 use crate::engine::network::{Network, Peer, PeerError};
 use crate::net::listener::{self, ListenError, Wanted};
 use crate::net::ports::make_room_beside_clients;
+use crate::net::tls::TlsSource;
 
 /// How often connections are looked at that take too long.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -53,13 +54,14 @@ struct Prepared {
 }
 
 impl HttpPort {
-    /// Listens as configured; nowhere where `metrics-port` is 0. The threads of `tasks` run the console's
-    /// commands.
+    /// Listens as configured; nowhere where `metrics-port` is 0. Over TLS clients are shown what `tls` has. The
+    /// threads of `tasks` run the console's commands.
     ///
     /// # Errors
     /// An address that cannot be used.
-    pub fn open(server: &Arc<Server>, tasks: Handle) -> Result<Arc<Self>, ListenError> {
-        let port = Arc::new(Self { site: Arc::new(Site::new(server, tasks)), state: Mutex::default() });
+    pub fn open(server: &Arc<Server>, tls: Arc<TlsSource>, tasks: Handle) -> Result<Arc<Self>, ListenError> {
+        let site = Arc::new(Site::new(server, tls, tasks));
+        let port = Arc::new(Self { site, state: Mutex::default() });
         let bind = server.config.text(Directive::MetricsBind);
         let prepared = port.prepare(server, &bind, server.config.int(Directive::MetricsPort) as u16)?;
         port.make(server, prepared);
@@ -182,8 +184,8 @@ impl Socket {
 fn start(site: &Arc<Site>) -> Result<Runtime, ListenError> {
     let started = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        // One reads figures; a second one finds them read.
-        .max_blocking_threads(2)
+        // One reads figures, a second one finds them read, and one notes them for the charts.
+        .max_blocking_threads(3)
         .thread_name("kvarts-http")
         .enable_all()
         .build();

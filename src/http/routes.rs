@@ -13,7 +13,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_T
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::console::{api, page};
+use super::console::{api, history, page};
 use super::places::Place;
 use super::{Site, compat, health, scrape};
 
@@ -33,11 +33,12 @@ pub(super) struct Asked {
     pub body: Incoming,
 }
 
-/// Addresses of a connection.
+/// Addresses of a connection, and whether it is over TLS up to this server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    pub tls: bool,
 }
 
 /// A page.
@@ -68,6 +69,7 @@ pub(super) const ROUTES: &[Route] = &[
     post("/api/session", api::log_in),
     Route { path: "/api/session", method: Method::DELETE, answer: api::log_out },
     get("/api/figures", api::figures),
+    get("/api/figures/history", history::history),
     get("/api/directives", api::directives),
     post("/api/command", api::command),
     post("/api/stream", api::stream),

@@ -86,8 +86,13 @@ impl Scrapes {
 }
 
 fn read(server: &Server) -> Vec<Metric> {
+    look_at(server, |sight| collect(sight, &|_| true))
+}
+
+/// Looks at the server as nobody's client.
+pub(super) fn look_at<T>(server: &Server, look: impl FnOnce(&Sight<'_>) -> T) -> T {
     let now_ms = server.clock.now_ms();
-    collect(&Sight::new(server, None, now_ms, &|| count_databases(server, now_ms)))
+    look(&Sight::new(server, None, now_ms, &|| count_databases(server, now_ms)))
 }
 
 fn count_databases(server: &Server, now_ms: u64) -> Option<Vec<DatabaseCounts>> {

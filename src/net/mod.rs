@@ -10,7 +10,7 @@ pub mod peer;
 pub mod ports;
 pub mod primary;
 mod shown_link;
-mod stream;
+pub mod stream;
 pub mod syncing;
 pub mod tls;
 pub mod turn;
@@ -36,10 +36,10 @@ use stream::NetStream;
 use tls::{TlsSource, UserField};
 
 /// The first byte of a TLS connection: a handshake record. No request begins with it.
-const TLS_HANDSHAKE: u8 = 0x16;
+pub const TLS_HANDSHAKE: u8 = 0x16;
 
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a refused client may take until it has read why.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a client from elsewhere is told in protected mode, before it is cut.
 const PROTECTED: &str = "-DENIED Kvarts is in protected mode: protected-mode is on and the default user has no password, so \
@@ -176,32 +176,14 @@ impl Listening {
         };
         let stream = match first {
             None => return,
-            Some(TLS_HANDSHAKE) => match self.handshake(stream).await {
+            Some(TLS_HANDSHAKE) => match self.tls.greet(stream).await {
                 Ok(stream) => {
                     session.client.tls = true;
                     session.client.sni = stream.get_ref().1.server_name().map(str::to_owned);
                     session.log_in_by_certificate(stream.get_ref().1.peer_certificates());
                     NetStream::Tls(Box::new(stream))
                 }
-                Err(HandshakeError::Ours(error)) => {
-                    let server = &session.server;
-                    if let Some(further) = server.logs.log_limits.handshake.take(server.clock.now_ms()) {
-                        tracing::warn!(client = shared.id, %error, further, "TLS cannot be spoken as configured");
-                    }
-                    return;
-                }
-                Err(HandshakeError::Theirs(error)) => {
-                    let server = &session.server;
-                    if is_about_certificate(&error)
-                        && let Some(further) = server.logs.log_limits.handshake.take(server.clock.now_ms())
-                    {
-                        // Whoever set the client up sees a closed connection, and looks here for the reason.
-                        tracing::warn!(client = shared.id, %error, further, "a client's certificate was refused");
-                        return;
-                    }
-                    tracing::debug!(client = shared.id, %error, "TLS handshake failed");
-                    return;
-                }
+                Err(error) => return error.tell(&session.server, shared.id),
             },
             Some(_) if session.server.is_left_hanging(&session.client) => {
                 leave_hanging(&stream, &session).await;
@@ -232,45 +214,13 @@ impl Listening {
             stream.write_all(PROTECTED.as_bytes()).await?;
             stream.flush().await
         };
-        drop(tokio::time::timeout(HANDSHAKE_TIMEOUT, told).await);
+        drop(tokio::time::timeout(REFUSAL_TIMEOUT, told).await);
         stream.say_goodbye().await;
     }
-
-    async fn handshake(
-        &self,
-        stream: TcpStream,
-    ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, HandshakeError> {
-        let source = Arc::clone(&self.tls);
-        // Making a certificate takes milliseconds of computing and a few files: not on a thread that serves
-        // others.
-        let made = tokio::task::spawn_blocking(move || source.server_config()).await;
-        let config = made
-            .map_err(|error| HandshakeError::Ours(error.to_string()))?
-            .map_err(|error| HandshakeError::Ours(error.to_string()))?;
-        let acceptor = tokio_rustls::TlsAcceptor::from(config);
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(accepted) => accepted.map_err(HandshakeError::Theirs),
-            Err(_) => Err(HandshakeError::Theirs(std::io::ErrorKind::TimedOut.into())),
-        }
-    }
-}
-
-/// Whether a handshake failed because of the client's certificate, or because it showed none.
-fn is_about_certificate(error: &std::io::Error) -> bool {
-    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-    matches!(error, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
-}
-
-/// Why a TLS handshake failed.
-enum HandshakeError {
-    /// There is no certificate to show, or the configuration cannot be followed: every client would fail.
-    Ours(String),
-    /// The client left, took too long or asked for what is not offered.
-    Theirs(std::io::Error),
 }
 
 /// Waits for the first byte without taking it; `None` when the client leaves without sending one.
-async fn first_byte(stream: &TcpStream) -> Option<u8> {
+pub async fn first_byte(stream: &TcpStream) -> Option<u8> {
     let mut byte = [0];
     match stream.peek(&mut byte).await {
         Ok(1) => Some(byte[0]),

@@ -20,8 +20,9 @@ use crate::engine::{Ports, Server};
 use crate::shared::client::Door;
 
 /// Directives that say how TLS is spoken.
-const TLS_DIRECTIVES: [Directive; 16] = [
+const TLS_DIRECTIVES: [Directive; 17] = [
     Directive::TlsPort,
+    Directive::MetricsTls,
     Directive::TlsCertFile,
     Directive::TlsKeyFile,
     Directive::TlsKeyFilePass,

@@ -17,6 +17,8 @@ pub struct HttpCounts {
     pub displaced: AtomicU64,
     /// Connections that were closed at once, for want of room.
     pub rejected: AtomicU64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: AtomicU64,
     /// Connections that were closed because their client was too slow.
     pub timed_out: AtomicU64,
 }

@@ -83,7 +83,7 @@ prepare_console() { command -v "${KVARTS_CHROMIUM:-chromium}" && packages "$here
 run_console() {
   local chromium
   chromium=$(command -v "${KVARTS_CHROMIUM:-chromium}") || return
-  (cd "$here/console" && KVARTS_CHROMIUM=$chromium limited 300 node --test --test-reporter=spec)
+  (cd "$here/console" && KVARTS_CHROMIUM=$chromium limited 600 node --test --test-reporter=spec)
 }
 
 prepare_cli() { command -v redis-cli redis-benchmark; }

@@ -8,7 +8,7 @@ use crate::harness::*;
 use crate::http::{connect, get, raw, with_port};
 
 /// Headers of a request of the page.
-const OURS: &str = "Host: localhost\r\nX-Kvarts-Console: 1\r\n";
+pub const OURS: &str = "Host: localhost\r\nX-Kvarts-Console: 1\r\n";
 
 /// A request of the page, with further headers and a body, as it is sent.
 fn request(line: &str, headers: &str, body: &str) -> String {
@@ -19,7 +19,7 @@ fn post(port: u16, path: &str, headers: &str, body: &str) -> String {
     raw(port, &request(&format!("POST {path}"), headers, body))
 }
 
-fn status(answer: &str) -> u16 {
+pub fn status(answer: &str) -> u16 {
     answer
         .split(' ')
         .nth(1)
@@ -27,7 +27,7 @@ fn status(answer: &str) -> u16 {
         .unwrap_or_else(|| panic!("no answer: {answer:?}"))
 }
 
-fn body(answer: &str) -> &str {
+pub fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").expect("a head").1
 }
 
@@ -379,6 +379,37 @@ fn commands_are_bounded() {
     }
 }
 
+/// Elements that are too long to be sent are sent in part, where that is asked for.
+#[test]
+fn long_strings_are_cut() {
+    let (server, port) = with_port(&[]);
+    let mut client = server.client();
+    for key in ["l", "l", "l"] {
+        client.call(&["RPUSH", key, &"x".repeat(3 << 20)]);
+    }
+    client.check("RPUSH l short", ":4~");
+    let ask = |rest: &str| {
+        let answer = post(
+            port,
+            "/api/command",
+            "",
+            &format!(r#"{{"commands":[["LRANGE","l",0,-1],["LLEN","l"]]{rest}}}"#),
+        );
+        body(&answer).to_owned()
+    };
+    assert!(ask("").ends_with(",\"stopped\":\"the replies are larger than 4 MB\"}\n"));
+    let cut = r#"{"cut":"xxxxx","bytes":3145728}"#;
+    let answer = ask(r#","cut":5"#);
+    assert!(
+        answer.starts_with(&format!(r#"{{"replies":[[{cut},{cut},{cut},"short"],4],"took_us":"#)),
+        "{answer}"
+    );
+    assert!(answer.ends_with(",\"stopped\":null}\n"), "{answer}");
+    for wrong in ["0", "-1", "1048577", "\"5\"", "null"] {
+        assert!(ask(&format!(r#","cut":{wrong}"#)).contains("1 to 1048576"), "{wrong}");
+    }
+}
+
 /// Whoever fills the console with commands that wait keeps nobody from figures and health.
 #[test]
 fn requests_that_wait_leave_room_for_others() {
@@ -511,6 +542,94 @@ fn figures_are_given_as_json() {
     assert!(!answer.contains("redis_nothing"), "{answer}");
     let many = format!("GET /api/figures?names={}", "a,".repeat(100));
     assert_eq!(status(&raw(port, &request(&many, "", ""))), 400);
+}
+
+/// What the charts show, after a time.
+fn history(port: u16, since_ms: u64) -> serde_json::Value {
+    let answer = raw(port, &request(&format!("GET /api/figures/history?since={since_ms}"), "", ""));
+    assert_eq!(status(&answer), 200, "{answer}");
+    serde_json::from_str(body(&answer)).expect("JSON")
+}
+
+/// Charts do not begin empty: the server notes once a second, by its clock, what they show.
+#[test]
+fn the_charts_have_a_past() {
+    let (server, port) = with_port(&[("maxmemory", "1gb")]);
+    let count = |name: &str| history(port, 0)[name].as_array().expect("points").len();
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    eventually("a first look", || count("seconds") == 1);
+    for _ in 0..30 {
+        client.raw("GET k");
+    }
+    for _ in 0..10 {
+        client.raw("GET missing");
+    }
+    assert_eq!(count("seconds"), 1, "time stands still");
+    server.advance_ms(2_000);
+    eventually("a second look", || count("seconds") == 2);
+    let past = history(port, START_MS);
+    assert_eq!(past["now_ms"], START_MS + 2_000);
+    let of = |name: &str, point: &serde_json::Value| {
+        let series = past["series"].as_array().expect("names");
+        let place = series.iter().position(|other| other == name).expect("a series");
+        point[place + 1].as_f64()
+    };
+    let [point] = past["seconds"].as_array().expect("points").as_slice() else { panic!("{past}") };
+    assert_eq!(point[0], START_MS + 2_000);
+    for (name, expected) in [
+        ("ops", Some(20.0)),
+        ("hit_percent", Some(75.0)),
+        ("memory_max_bytes", Some(1_073_741_824.0)),
+        ("clients", Some(1.0)),
+        ("rejected", Some(0.0)),
+        ("keys", Some(1.0)),
+        ("evicted", Some(0.0)),
+        ("loading", Some(0.0)),
+    ] {
+        assert_eq!(of(name, point), expected, "{name}");
+    }
+    assert!(of("p99_us", point) >= of("p50_us", point) && of("p50_us", point) > Some(0.0));
+    assert!(of("input_bytes", point) > Some(0.0) && of("memory_bytes", point) > Some(0.0));
+    let first = &history(port, 0)["seconds"][0];
+    assert_eq!((of("ops", first), of("keys", first)), (None, Some(1.0)));
+    // Nothing happened since, and ten seconds are over.
+    server.advance_ms(8_000);
+    eventually("ten seconds", || count("tens") == 1);
+    let tens = &history(port, 0)["tens"][0];
+    assert_eq!((of("ops", tens), of("hit_percent", tens)), (Some(4.0), Some(75.0)));
+    let last = &history(port, 0)["seconds"][2];
+    assert_eq!((of("ops", last), of("hit_percent", last), of("p99_us", last)), (Some(0.0), None, None));
+    // What was counted is forgotten: what was gained is not known, which is not less than nothing.
+    client.check("CONFIG RESETSTAT", "+OK~");
+    server.advance_ms(1_000);
+    eventually("a look", || count("seconds") == 4);
+    assert_eq!(of("ops", &history(port, 0)["seconds"][3]), None);
+    server.handle().server().loading.begin(START_MS);
+    server.advance_ms(1_000);
+    eventually("a look", || count("seconds") == 5);
+    assert_eq!(of("loading", &history(port, 0)["seconds"][4]), Some(1.0));
+    server.handle().server().loading.end();
+    for wrong in ["since=x", "since=-1", "since="] {
+        let line = format!("GET /api/figures/history?{wrong}");
+        assert_eq!(status(&raw(port, &request(&line, "", ""))), 400, "{wrong}");
+    }
+    client.check("CONFIG SET requirepass secret", "+OK~");
+    assert_eq!(status(&raw(port, &request("GET /api/figures/history", "", ""))), 401);
+}
+
+/// What is older than an hour is dropped, also where the clock was set ahead.
+#[test]
+fn the_past_of_the_charts_ends() {
+    let (server, port) = with_port(&[]);
+    let count = |name: &str| history(port, 0)[name].as_array().expect("points").len();
+    for seconds in 1..=12 {
+        eventually("a look", || count("seconds") == seconds);
+        server.advance_ms(1_000);
+    }
+    eventually("a look", || count("seconds") == 13 && count("tens") == 1);
+    server.advance_ms(3_600_000);
+    eventually("the rest is too old", || count("seconds") == 1 && count("tens") == 1);
 }
 
 #[test]

@@ -61,6 +61,7 @@ mod hostile_scripts;
 mod hot_keys;
 mod http;
 mod http_abuse;
+mod https;
 mod hyperloglog;
 mod image;
 mod import_mode;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::harness::*;
 
 /// The authority that the server made for itself.
-fn authority(server: &TestServer) -> PathBuf {
+pub fn authority(server: &TestServer) -> PathBuf {
     server.dir().join("tls").join(kvarts::AUTHORITY_FILE)
 }
 
@@ -302,7 +302,7 @@ fn protocols_that_do_not_exist_are_told_at_the_start() {
 
 /// A certificate for this machine and its key, PEM, and the authority that vouches for it, written into a
 /// folder as `server.crt`, `server.key` and `ca.crt`.
-fn certificate_files(dir: &TempDir) -> [String; 3] {
+pub fn certificate_files(dir: &TempDir) -> [String; 3] {
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().expect("a key"))

@@ -170,6 +170,8 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
+                // An alert of TLS.
+                Err(error) if error.kind() == ErrorKind::InvalidData => break,
                 Err(error) => panic!("the server did not close: {error}"),
             }
         }

@@ -29,6 +29,7 @@ pub enum Directive {
     PrefetchBatchMaxSize,
     MetricsPort,
     MetricsBind,
+    MetricsTls,
     Console,
     ConsoleHosts,
     RdmaBind,
@@ -263,7 +264,7 @@ pub enum Directive {
 
 impl Directive {
     /// Number of directives.
-    pub const COUNT: usize = 254;
+    pub const COUNT: usize = 255;
 
     /// Place of the directive in the table.
     pub const fn index(self) -> usize {

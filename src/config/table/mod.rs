@@ -4,7 +4,7 @@
 //!
 //! Names, defaults, ranges and what may change at run time are those of Valkey 9.1. The few directives that
 //! only this server knows are `read-only-port`, `tls-only`, `tls-auto-names`, `metrics-port`, `metrics-bind`,
-//! `console`, `console-hosts`, `transaction-rollback`, and those about profiles.
+//! `metrics-tls`, `console`, `console-hosts`, `transaction-rollback`, and those about profiles.
 
 mod cluster;
 mod directive;

@@ -149,7 +149,7 @@ pub(super) const SPECS: &[Spec] = &[
         "metrics-port",
         PORT,
         "0",
-        "Port that serves the console at /, and /metrics, /healthz and /readyz to anybody who reaches it, over HTTP; 0 for none.",
+        "Port that serves the console at /, and /metrics, /healthz and /readyz to anybody who reaches it, over HTTP or, with metrics-tls, HTTPS; 0 for none.",
     )
     .active(),
     spec(
@@ -161,6 +161,14 @@ pub(super) const SPECS: &[Spec] = &[
     )
     .active()
     .multi(),
+    spec(
+        D::MetricsTls,
+        "metrics-tls",
+        BOOL,
+        "no",
+        "Speak HTTPS at metrics-port, with the certificate and settings of TLS clients, and answer nothing over plain HTTP.",
+    )
+    .active(),
     spec(
         D::Console,
         "console",

@@ -6,7 +6,14 @@ use super::{BOOL, COUNT, Directive as D, Kind, PORT, Spec, TEXT, spec};
 pub(super) const SPECS: &[Spec] = &[
     spec(D::TlsPort, "tls-port", PORT, "0", "A further port that takes TLS clients only; 0 is none.")
         .active(),
-    spec(D::TlsOnly, "tls-only", BOOL, "no", "Refuse clients without TLS on every port.").active(),
+    spec(
+        D::TlsOnly,
+        "tls-only",
+        BOOL,
+        "no",
+        "Refuse clients without TLS on every port; metrics-port has metrics-tls for it.",
+    )
+    .active(),
     spec(
         D::TlsAutoNames,
         "tls-auto-names",

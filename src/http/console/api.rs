@@ -30,6 +30,9 @@ const BODY_MAX_BYTES: usize = 1 << 20;
 /// Bytes of a request without.
 const SMALL_BODY_MAX_BYTES: usize = 16 << 10;
 
+/// Most bytes to which long strings are shortened at a request's wish.
+const CUT_MAX_BYTES: u64 = 1 << 20;
+
 /// Names of metrics that may be asked for at once.
 const NAMES_MAX: usize = 100;
 
@@ -44,11 +47,11 @@ const BUSY: Refused = Refused {
 };
 
 /// A request that says nothing sensible.
-const fn bad(reason: &'static str) -> Refused {
+pub(super) const fn bad(reason: &'static str) -> Refused {
     Refused { status: StatusCode::BAD_REQUEST, reason }
 }
 
-fn answer(reply: impl Future<Output = Reply> + Send + 'static) -> Answer {
+pub(super) fn answer(reply: impl Future<Output = Reply> + Send + 'static) -> Answer {
     Box::pin(async move { reply.await.unwrap_or_else(|refused| refusal(&refused)) })
 }
 
@@ -60,7 +63,7 @@ pub(super) fn refusal(refused: &Refused) -> Response<Body> {
     routes::of(refused.status, JSON, json.into())
 }
 
-fn json(text: String) -> Response<Body> {
+pub(super) fn json(text: String) -> Response<Body> {
     routes::of(StatusCode::OK, JSON, text.into())
 }
 
@@ -135,7 +138,7 @@ pub(in crate::http) fn log_in(asked: Asked) -> Answer {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             reason: "the system gave no random numbers",
         })?;
-        let secure = if guard::is_over_tls(&head.headers) { "; Secure" } else { "" };
+        let secure = if guard::is_over_tls(&head.headers, ends) { "; Secure" } else { "" };
         let name = guard::cookie_name(ends);
         set_cookie(&mut response, &format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict{secure}"));
         Ok(response)
@@ -163,8 +166,8 @@ fn set_cookie(response: &mut Response<Body>, cookie: &str) {
     }
 }
 
-/// POST /api/command with `{"commands": [[…], …], "database": n, "read_only": true}`: runs commands one behind the
-/// other on a connection of their own, and answers their replies.
+/// POST /api/command with `{"commands": [[…], …], "database": n, "read_only": true, "cut": n}`: runs commands one
+/// behind the other on a connection of their own, and answers their replies, strings longer than `cut` bytes shortened.
 pub(in crate::http) fn command(asked: Asked) -> Answer {
     answer(async move {
         let admitted = guard::admit(&asked)?;
@@ -180,8 +183,11 @@ pub(in crate::http) fn command(asked: Asked) -> Answer {
         if commands.words.iter().any(answers_by_messages) {
             return Err(bad("a command that answers by messages wants a stream"));
         }
+        let cut =
+            given.get("cut").map(|cut| cut.as_u64().filter(|bytes| (1..=CUT_MAX_BYTES).contains(bytes)));
+        let cut = cut.map(|bytes| bytes.ok_or(bad("cut is a number of bytes, 1 to 1048576"))).transpose()?;
         let stream = connect(&admitted, &site.tasks, &given)?;
-        let replies = converse(stream, &commands, &place.late).await;
+        let replies = converse(stream, &commands, cut.map(|bytes| bytes as usize), &place.late).await;
         let mut text =
             format!("{{\"replies\":[{}],\"took_us\":{},\"stopped\":", replies.json, replies.took_us);
         match replies.stopped {
@@ -317,7 +323,7 @@ fn write_metric(metric: &Metric, text: &mut String) {
 }
 
 /// Writes a number; JSON has none that is infinite.
-fn number(value: f64, text: &mut String) {
+pub(super) fn number(value: f64, text: &mut String) {
     // Writing to a string cannot fail.
     let _ = if value.is_finite() { write!(text, "{value}") } else { write!(text, "null") };
 }

@@ -8,10 +8,14 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio_util::sync::CancellationToken;
 
+use super::cut::Cutter;
 use super::reply::{self, Finder};
 
 /// Bytes of all replies to a request.
 pub(super) const REPLIES_MAX_BYTES: usize = 4 << 20;
+
+/// Bytes of all replies of which long strings are shortened, before they are.
+const LONG_REPLIES_MAX_BYTES: usize = 256 << 20;
 
 /// Commands of a request.
 pub(super) const COMMANDS_MAX: usize = 5_000;
@@ -78,10 +82,11 @@ fn word(value: &Value) -> Result<Vec<u8>, &'static str> {
 }
 
 /// Sends the commands, and gathers replies until all are there, they are too large, the other side ends, or
-/// `late` says so.
+/// `late` says so. Strings of more than `cut_bytes` are shortened.
 pub(super) async fn converse(
     mut stream: UnixStream,
     commands: &Commands,
+    cut_bytes: Option<usize>,
     late: &CancellationToken,
 ) -> Replies {
     let began = Instant::now();
@@ -90,7 +95,7 @@ pub(super) async fn converse(
     let wanted = commands.words.len();
     replies.stopped = tokio::select! {
         biased;
-        stopped = receive(&mut receiver, wanted, &mut replies) => stopped,
+        stopped = receive(&mut receiver, wanted, cut_bytes, &mut replies) => stopped,
         () = send(sender, commands.encoded()) => None,
         () = late.cancelled() => Some("the commands took longer than ten seconds: given up"),
     };
@@ -105,20 +110,33 @@ async fn send(mut sender: WriteHalf<'_>, bytes: Vec<u8>) {
     std::future::pending().await
 }
 
-async fn receive(receiver: &mut ReadHalf<'_>, wanted: usize, replies: &mut Replies) -> Option<&'static str> {
-    let mut finder = Finder::default();
-    let mut buffer: Vec<u8> = Vec::new();
-    let mut received = 0;
+async fn receive(
+    receiver: &mut ReadHalf<'_>,
+    wanted: usize,
+    cut_bytes: Option<usize>,
+    replies: &mut Replies,
+) -> Option<&'static str> {
+    let (mut finder, mut cutter) = (Finder::default(), cut_bytes.map(Cutter::new));
+    let (mut buffer, mut chunk): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::with_capacity(CHUNK_BYTES));
+    let (mut received, mut kept) = (0, 0);
     while replies.count < wanted {
-        let before = buffer.len();
-        buffer.reserve(CHUNK_BYTES);
-        match receiver.read_buf(&mut buffer).await {
+        chunk.clear();
+        match receiver.read_buf(&mut chunk).await {
             Ok(1..) => {}
             Ok(0) | Err(_) => return Some("the server closed the connection"),
         }
-        received += buffer.len() - before;
-        if received > REPLIES_MAX_BYTES {
+        let before = buffer.len();
+        match &mut cutter {
+            Some(cutter) => cutter.take(&chunk, &mut buffer),
+            None => buffer.extend_from_slice(&chunk),
+        }
+        received += chunk.len();
+        kept += buffer.len() - before;
+        if kept > REPLIES_MAX_BYTES {
             return Some("the replies are larger than 4 MB");
+        }
+        if received > LONG_REPLIES_MAX_BYTES {
+            return Some("the replies are larger than 256 MB");
         }
         let mut taken = 0;
         while replies.count < wanted {

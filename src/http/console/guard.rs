@@ -55,7 +55,7 @@ pub(super) fn is_ours(asked: &Asked) -> Result<Arc<Server>, Refused> {
         server.ok_or(Refused { status: StatusCode::SERVICE_UNAVAILABLE, reason: "the server ends" })?;
     let headers = &asked.head.headers;
     may_be_called(&server, headers)?;
-    if !is_of_page(headers) {
+    if !is_of_page(headers, asked.ends.tls) {
         return Err(forbidden("this request comes from a page of another origin"));
     }
     if !headers.contains_key(&OURS) {
@@ -122,8 +122,9 @@ fn host_name(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Whether a browser, if one sent it, says that the request is of a page from here.
-fn is_of_page(headers: &HeaderMap) -> bool {
+/// Whether a browser, if one sent it, says that the request is of a page from here. Over TLS a page that came
+/// without it is none: somebody on the way may have made it. Without, something before this server may speak TLS.
+fn is_of_page(headers: &HeaderMap, tls: bool) -> bool {
     let site = headers.get("sec-fetch-site");
     if site.is_some_and(|site| site != "same-origin" && site != "none") {
         return false;
@@ -132,13 +133,13 @@ fn is_of_page(headers: &HeaderMap) -> bool {
     let named = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     named.zip(host).is_some_and(|((scheme, named), host)| {
-        matches!(scheme, "http" | "https") && named.eq_ignore_ascii_case(host)
+        (scheme == "https" || scheme == "http" && !tls) && named.eq_ignore_ascii_case(host)
     })
 }
 
-/// Whether the page came over TLS, by something before this server.
-pub(super) fn is_over_tls(headers: &HeaderMap) -> bool {
-    headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
+/// Whether the page came over TLS, by this server or something before it.
+pub(super) fn is_over_tls(headers: &HeaderMap, ends: Ends) -> bool {
+    ends.tls || headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }
 
 /// The name of the session's cookie. Browsers keep cookies by host, whatever the port, and there may be
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_request_of_another_page_is_told() {
-        let of = |pairs: &[(&'static str, &'static str)]| is_of_page(&headers(pairs));
+        let of = |pairs: &[(&'static str, &'static str)]| is_of_page(&headers(pairs), false);
         let host = ("host", "a:1");
         assert!(of(&[host]));
         assert!(of(&[host, ("origin", "http://a:1"), ("sec-fetch-site", "same-origin")]));
@@ -200,5 +201,7 @@ mod tests {
             assert!(!of(&[host, ("sec-fetch-site", site)]), "{site}");
         }
         assert!(!of(&[("origin", "http://a:1")]));
+        let over_tls = |origin| is_of_page(&headers(&[host, ("origin", origin)]), true);
+        assert!(over_tls("https://a:1") && !over_tls("http://a:1"));
     }
 }

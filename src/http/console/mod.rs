@@ -10,7 +10,9 @@
 
 pub(super) mod api;
 mod conversation;
+mod cut;
 mod guard;
+pub(super) mod history;
 pub(super) mod page;
 mod reply;
 mod sessions;
@@ -19,6 +21,7 @@ mod stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use history::History;
 use sessions::Sessions;
 
 use crate::engine::Server;
@@ -34,6 +37,7 @@ const WAITING_MAX: usize = 16;
 #[derive(Default)]
 pub(super) struct Console {
     sessions: Sessions,
+    history: Arc<History>,
     /// Streams that are open.
     streams: Arc<AtomicUsize>,
     /// Requests that wait.
@@ -69,8 +73,9 @@ impl Console {
         Slot::take(&self.waiting, WAITING_MAX)
     }
 
-    /// Ends sessions whose time is over or whose user was changed.
-    pub fn look(&self, server: &Server) {
+    /// Ends sessions whose time is over or whose user was changed, and notes what the figures are when it is time.
+    pub fn look(&self, server: &Arc<Server>) {
         self.sessions.look(server);
+        self.history.look(server);
     }
 }

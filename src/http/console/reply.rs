@@ -10,6 +10,9 @@
 //! | array, set, push | an array, `{"set": […]}`, `{"push": […]}` |
 //! | map | `{"map": [[key, value], …]}`: keys may be of any type, and have an order |
 //! | verbatim string | `{"text": …}` |
+//!
+//! A string that was shortened on its way ([`cut`](super::cut)) is `{"cut": …, "bytes": n}`, with what there is of it
+//! and the length that it had.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -28,6 +31,9 @@ const LINE_MAX: usize = 64 << 10;
 
 /// The largest whole number of which each up to it is a double.
 const EXACT_MAX: u64 = 1 << 53;
+
+/// What a line with the length of a string begins with that is shortened and follows; RESP has no such type.
+pub(super) const CUT: u8 = b'^';
 
 /// What came is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +60,8 @@ impl Finder {
                 return Ok(None);
             }
             self.at += size;
-            // An attribute stands before what it is about, and is one with that.
-            let elements = head.elements + usize::from(head.kind == b'|');
+            // An attribute stands before what it is about, and is one with that; so does what a string was.
+            let elements = head.elements + usize::from(matches!(head.kind, b'|' | CUT));
             if elements > 0 {
                 if self.open.len() >= NESTING_MAX {
                     return Err(Malformed);
@@ -97,10 +103,10 @@ impl<'b> Head<'b> {
         };
         let [kind, line @ .., b'\r'] = &bytes[..end] else { return Err(Malformed) };
         let mut head = Self { kind: *kind, line, size: end + 1, text: None, elements: 0, is_null: false };
-        let factor = match kind {
+        let factor = match *kind {
             b'$' | b'=' | b'!' | b'*' | b'~' | b'>' => 1,
             b'%' | b'|' => 2,
-            b'+' | b'-' | b':' | b',' | b'(' | b'#' => return Ok(Some(head)),
+            b'+' | b'-' | b':' | b',' | b'(' | b'#' | CUT => return Ok(Some(head)),
             b'_' => {
                 head.is_null = true;
                 return Ok(Some(head));
@@ -175,6 +181,7 @@ fn write_part(rest: &mut &[u8], json: &mut String, depth: usize) -> Option<()> {
             write_part(rest, json, depth)?;
         }
         b'%' => pairs(rest, json, head.elements / 2, depth)?,
+        CUT => shortened(rest, json, text)?,
         kind => {
             let wrapper = match kind {
                 b'~' => "{\"set\":",
@@ -210,6 +217,25 @@ fn pairs(rest: &mut &[u8], json: &mut String, count: usize, depth: usize) -> Opt
         elements(rest, json, 2, depth)?;
     }
     json.push_str("]}");
+    Some(())
+}
+
+/// Writes a string that is a part of one of so many bytes. A letter that was cut in two is left out.
+fn shortened(rest: &mut &[u8], json: &mut String, bytes: &[u8]) -> Option<()> {
+    let head = Head::read(rest).ok().flatten()?;
+    let end = head.size + head.text?;
+    let mut text = rest.get(head.size..end - 2)?;
+    *rest = &rest[end..];
+    if let Err(error) = std::str::from_utf8(text)
+        && error.error_len().is_none()
+    {
+        text = &text[..error.valid_up_to()];
+    }
+    json.push_str("{\"cut\":");
+    string(text, json);
+    json.push_str(",\"bytes\":");
+    json.push_str(&String::from_utf8_lossy(bytes));
+    json.push('}');
     Some(())
 }
 
@@ -270,10 +296,14 @@ mod tests {
             (">2\r\n$1\r\nm\r\n:1\r\n", r#"{"push":["m",1]}"#),
             ("%2\r\n+a\r\n:1\r\n:2\r\n%0\r\n", r#"{"map":[[{"simple":"a"},1],[2,{"map":[]}]]}"#),
             ("|1\r\n+a\r\n+b\r\n:7\r\n", "7"),
+            ("*2\r\n^9\r\n$2\r\nab\r\n:1\r\n", r#"[{"cut":"ab","bytes":9},1]"#),
+            ("^9\r\n$3\r\naä\r\n", r#"{"cut":"aä","bytes":9}"#),
         ] {
             assert_eq!(json(reply.as_bytes()), expected, "{reply:?}");
         }
         assert_eq!(json(b"$2\r\n\xff\x00\r\n"), r#"{"base64":"/wA="}"#);
+        assert_eq!(json(b"^9\r\n$2\r\na\xc3\r\n"), r#"{"cut":"a","bytes":9}"#);
+        assert_eq!(json(b"^9\r\n$2\r\n\xff\x00\r\n"), r#"{"cut":{"base64":"/wA="},"bytes":9}"#);
     }
 
     #[test]

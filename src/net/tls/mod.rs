@@ -10,6 +10,7 @@ mod ciphers;
 mod client;
 mod export;
 mod files;
+mod handshake;
 mod names;
 mod settings;
 mod source;

@@ -11,6 +11,9 @@ export class Refused extends Error {
 // What the page knows of its session; app.js fills it.
 export const session = { user: null, open: true, readOnly: false, database: 0, onLogOut: () => {} };
 
+// How much of a long element is shown.
+const LONG_BYTES = 8192;
+
 // Whether a user did something since the last request: what the page asks for by itself does not keep a
 // session alive.
 let acted = false;
@@ -49,6 +52,11 @@ export async function figures(names) {
   return (await ask('GET', `/api/figures?names=${names.join(',')}`)).json();
 }
 
+// Points of the charts that are newer than `since`.
+export async function history(since) {
+  return (await ask('GET', `/api/figures/history?since=${since}`)).json();
+}
+
 // Of each directive its default, what it does, and whether it may be changed.
 export async function directives() {
   return (await ask('GET', '/api/directives')).json();
@@ -60,6 +68,7 @@ export async function raw(commands, options = {}) {
     commands,
     database: options.database ?? session.database,
     read_only: session.readOnly,
+    cut: options.cut,
   };
   return (await ask('POST', '/api/command', content, options.signal)).json();
 }
@@ -73,7 +82,17 @@ export async function run(commands, options = {}) {
 
 // Runs one command; throws its error.
 export async function call(...words) {
-  const [reply] = await run([words]);
+  return only(await run([words]));
+}
+
+// The same for a page of elements: where all of them are too long to be sent, each longer one is sent in part, as
+// { cut, bytes }.
+export async function callForPage(...words) {
+  const { replies } = await raw([words]);
+  return only(replies.length === 1 ? replies.map(plain) : await run([words], { cut: LONG_BYTES }));
+}
+
+function only([reply]) {
   if (reply instanceof Refused) throw reply;
   return reply;
 }

@@ -1,17 +1,16 @@
 // Lines over the last minutes, drawn as SVG.
 
 import { h, s } from './dom.js';
-import { digits } from './format.js';
+import { digits, span as duration } from './format.js';
 
 const WIDTH = 300;
 const HEIGHT = 80;
-// The time that is shown: as much as there is, between these.
+// The time that is shown at least, however little there is.
 const WINDOW_MIN_MS = 60 * 1000;
-const WINDOW_MAX_MS = 5 * 60 * 1000;
 
 // A chart: { title, series: [{ key, name }], format, max, threshold, above, rule, advice }. `rule` says what is well. `threshold` is where `advice` begins to
 // hold of the first series: above it, or with `above: false` below it; `judged` names another series for it.
-// Returns the element and what draws it anew.
+// Returns the element and what draws it anew: as much as there is of the last `most` milliseconds.
 export function chart(given) {
   const value = h('p', { class: 'value' }, '–');
   const more = h('p', { class: 'more' });
@@ -32,11 +31,11 @@ export function chart(given) {
     h('div', { class: 'plot' }, drawing, h('div', { class: 'scale', 'aria-hidden': 'true' }, top, ago)),
     legend, advice);
 
-  function draw(points) {
+  function draw(points, most) {
     const last = points.at(-1);
     if (!last) return;
     const end = last.at;
-    const span = Math.min(WINDOW_MAX_MS, Math.max(WINDOW_MIN_MS, end - points[0].at));
+    const span = Math.min(most, Math.max(WINDOW_MIN_MS, end - points[0].at));
     const inWindow = points.filter((point) => end - point.at <= span);
     const values = given.series.flatMap((series) => inWindow.map((point) => point[series.key]).filter((one) => one !== null));
     const bound = given.max ?? nice(Math.max(0, ...values, given.least ?? 0), given.isBytes);
@@ -62,7 +61,7 @@ export function chart(given) {
       : level !== null && given.threshold !== undefined && (given.above === false ? level < given.threshold : level > given.threshold);
     element.classList.toggle('bad', Boolean(bad));
     advice.textContent = bad ? given.advice : given.rule ?? '';
-    const known = values.length ? `; ${given.format(Math.min(...values))} to ${given.format(Math.max(...values))} in the last five minutes` : '';
+    const known = values.length ? `; ${given.format(Math.min(...values))} to ${given.format(Math.max(...values))} in the last ${duration(span / 1000)}` : '';
     title.textContent = `${given.title}: ${value.textContent} now${known}`;
   }
   return { element, draw };

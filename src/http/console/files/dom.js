@@ -95,8 +95,9 @@ export function confirmed(title, text, action, word = null) {
   });
 }
 
-// Asks for texts: fields { name, label, value, lines }. Resolves to them by name, or to null.
-export function asked(title, fields, action) {
+// Asks for texts: fields { name, label, value, lines }; again with what went wrong, where there is a `problem`. Resolves to
+// them by name, or to null.
+export function asked(title, fields, action, problem = null) {
   return new Promise((resolve) => {
     const inputs = fields.map(({ name, label, value = '', lines, type = 'text' }) => {
       const id = `ask-${name}`;
@@ -109,6 +110,7 @@ export function asked(title, fields, action) {
     const dialog = h('dialog', { 'aria-labelledby': 'ask-title' },
       h('form', { method: 'dialog' },
         h('h2', { id: 'ask-title' }, title),
+        problem && failure(problem),
         inputs.map(({ element }) => element),
         h('div', { class: 'row end' },
           h('button', { type: 'submit', value: 'no', formnovalidate: true }, 'Cancel'),

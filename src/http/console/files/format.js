@@ -61,9 +61,11 @@ export function ttl(ms) {
   return ms < 10000 ? `${digits(ms / 1000)} s` : span(ms / 1000);
 }
 
-// Words are strings, or { base64 } where their bytes are no text. Shown, what cannot be seen is escaped.
+// Words are strings, or { base64 } where their bytes are no text, or { cut, bytes } where there is only a part of them.
+// Shown, what cannot be seen is escaped.
 export function shown(word) {
   if (word === null || word === undefined) return '';
+  if (word.cut !== undefined) return `${shown(word.cut)}… (${count(word.bytes)} bytes, the rest is not shown)`;
   if (typeof word !== 'object') {
     return String(word).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (letter) => {
       const code = letter.codePointAt(0);

@@ -1,6 +1,6 @@
 // One key with its value: shown by type, in pages, and changed where the user wants and may.
 
-import { call, Refused, run, session } from './api.js';
+import { call, callForPage, Refused, run, session } from './api.js';
 import { asked, attempt, button, confirmed, facts, h, heading, note, put, table } from './dom.js';
 import { bytes, count, cut, shown, time, ttl } from './format.js';
 
@@ -15,12 +15,12 @@ const KINDS = {
     size: 'LLEN', sizeName: 'Elements', columns: [{ name: 'Index', number: true }, { name: 'Element', wide: true }],
     async page(key, at) {
       const start = at ?? 0;
-      const elements = await call('LRANGE', key, start, start + PAGE - 1);
+      const elements = await callForPage('LRANGE', key, start, start + PAGE - 1);
       return {
         rows: elements.map((element, place) => ({
           cells: [count(start + place), element],
-          edit: () => change(element, 'Element', (text) => call('LSET', key, start + place, text)),
-          remove: () => call('LREM', key, 1, element),
+          edit: isWhole(element) && (() => change(element, 'Element', (text) => call('LSET', key, start + place, text))),
+          remove: isWhole(element) && (() => call('LREM', key, 1, element)),
           removes: 'The first element that is equal to it is removed.',
         })),
         next: elements.length === PAGE ? start + PAGE : null,
@@ -31,12 +31,12 @@ const KINDS = {
   hash: {
     size: 'HLEN', sizeName: 'Fields', columns: ['Field', { name: 'Value', wide: true }],
     async page(key, at) {
-      const [cursor, flat] = await call('HSCAN', key, at ?? 0, 'COUNT', PAGE);
+      const [cursor, flat] = await callForPage('HSCAN', key, at ?? 0, 'COUNT', PAGE);
       return {
         rows: pairs(flat).map(([field, value]) => ({
           cells: [field, value],
-          edit: () => change(value, `Value of ${shown(field)}`, (text) => call('HSET', key, field, text)),
-          remove: () => call('HDEL', key, field),
+          edit: isWhole(field) && isWhole(value) && (() => change(value, `Value of ${shown(field)}`, (text) => setField(key, field, text))),
+          remove: isWhole(field) && (() => call('HDEL', key, field)),
         })),
         next: cursor === '0' ? null : cursor,
       };
@@ -49,9 +49,9 @@ const KINDS = {
   set: {
     size: 'SCARD', sizeName: 'Members', columns: [{ name: 'Member', wide: true }],
     async page(key, at) {
-      const [cursor, members] = await call('SSCAN', key, at ?? 0, 'COUNT', PAGE);
+      const [cursor, members] = await callForPage('SSCAN', key, at ?? 0, 'COUNT', PAGE);
       return {
-        rows: members.map((member) => ({ cells: [member], remove: () => call('SREM', key, member) })),
+        rows: members.map((member) => ({ cells: [member], remove: isWhole(member) && (() => call('SREM', key, member)) })),
         next: cursor === '0' ? null : cursor,
       };
     },
@@ -61,12 +61,12 @@ const KINDS = {
     size: 'ZCARD', sizeName: 'Members', columns: [{ name: 'Score', number: true }, { name: 'Member', wide: true }],
     async page(key, at) {
       const start = at ?? 0;
-      const members = await call('ZRANGE', key, start, start + PAGE - 1, 'WITHSCORES');
+      const members = await callForPage('ZRANGE', key, start, start + PAGE - 1, 'WITHSCORES');
       return {
         rows: members.map(([member, score]) => ({
           cells: [String(score), member],
-          edit: () => change(String(score), `Score of ${shown(member)}`, (text) => call('ZADD', key, text, member)),
-          remove: () => call('ZREM', key, member),
+          edit: isWhole(member) && (() => change(String(score), `Score of ${shown(member)}`, (text) => call('ZADD', key, text, member))),
+          remove: isWhole(member) && (() => call('ZREM', key, member)),
         })),
         next: members.length === PAGE ? start + PAGE : null,
       };
@@ -79,7 +79,7 @@ const KINDS = {
   stream: {
     size: 'XLEN', sizeName: 'Entries', columns: [{ name: 'Entry', fixed: true }, { name: 'Time (UTC)', fixed: true }, { name: 'Fields', wide: true }],
     async page(key, at) {
-      const entries = await call('XREVRANGE', key, at ?? '+', '-', 'COUNT', PAGE);
+      const entries = await callForPage('XREVRANGE', key, at ?? '+', '-', 'COUNT', PAGE);
       return {
         rows: entries.map(([id, fields]) => ({
           cells: [id, time(Number(id.split('-')[0]) / 1000), pairs(fields).map(([name, value]) => `${shown(name)}: ${shown(value)}`).join(', ')],
@@ -95,18 +95,41 @@ const KINDS = {
   },
 };
 
+// Whether a word is all there: of one that is shown in part nothing can be changed by it.
+function isWhole(word) {
+  return word?.cut === undefined;
+}
+
+// Gives a field another value. When it ends stays as it was, and a field that is gone is not made again.
+async function setField(key, field, text) {
+  if (await call('HSETEX', key, 'FXX', 'KEEPTTL', 'FIELDS', 1, field, text) === 0) throw new Refused('There is no such field any more.');
+}
+
 function pairs(flat) {
   return flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1]]] : []));
 }
 
-// Asks for a new value and stores it. Returns whether it did.
+// Asks for a new value and stores it; where it is refused, what was typed is there to be tried again. Returns whether it
+// was stored.
 async function change(value, label, store) {
   if (typeof value === 'object') {
     note('This value is not text; the command line changes it.', 'error');
     return false;
   }
-  const given = await asked('Change', [{ name: 'value', label, value, lines: 6 }], 'Save');
-  return given !== null && attempt(() => store(given.value), 'Saved.');
+  let typed = value;
+  let problem = null;
+  for (;;) {
+    const given = await asked('Change', [{ name: 'value', label, value: typed, lines: 6 }], 'Save', problem);
+    if (given === null) return false;
+    typed = given.value;
+    try {
+      await store(typed);
+      note('Saved.');
+      return true;
+    } catch (error) {
+      problem = error;
+    }
+  }
 }
 
 // Fills a place with a key. Answers what is to be done when it is left: nothing.

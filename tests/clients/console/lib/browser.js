@@ -1,6 +1,8 @@
 /** The console of a real server in a headless Chromium: Debian's, or the one that KVARTS_CHROMIUM names. */
 
 import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
 import { createRequire } from 'node:module';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -14,23 +16,34 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 export class Console {
   static async start(...flags) {
     const console = new Console();
+    const isSecure = flags.includes('--metrics-tls');
     console.port = 20_000 + Math.floor(Math.random() * 12_000);
-    console.server = await KvartsServer.start('--metrics-port', console.port, '--save', '', ...flags);
-    console.url = `http://127.0.0.1:${console.port}`;
+    console.server = await KvartsServer.start('--metrics-port', console.port, ...(flags.includes('--save') ? [] : ['--save', '']), ...flags);
+    console.url = `${isSecure ? 'https' : 'http'}://127.0.0.1:${console.port}`;
+    // With it the authority is made at the start.
+    if (isSecure) console.ca = await console.server.caCertificate();
     // The port of figures is opened behind the others.
-    const isHealthy = () => fetch(`${console.url}/healthz`).then((answer) => answer.ok, () => false);
+    const isHealthy = () => console.ask('GET', '/healthz').then(({ status }) => status === 200, () => false);
     await until('the console answers', isHealthy);
     return console;
   }
 
+  /** The answer to a request: its status and content. */
+  ask(method, path, headers = {}, body = '') {
+    return new Promise((resolve, reject) => {
+      const { request } = this.ca ? https : http;
+      const asked = request(this.url + path, { method, headers: { ...headers, 'Content-Length': Buffer.byteLength(body) }, ca: this.ca }, (answer) => {
+        let text = '';
+        answer.setEncoding('utf8').on('data', (part) => { text += part; }).on('end', () => resolve({ status: answer.statusCode, text })).on('error', reject);
+      });
+      asked.on('error', reject).end(body);
+    });
+  }
+
   /** Runs commands as the default user, while it needs no password. */
   async run(commands, database = 0) {
-    const response = await fetch(`${this.url}/api/command`, {
-      method: 'POST',
-      headers: { 'X-Kvarts-Console': '1' },
-      body: JSON.stringify({ commands, database }),
-    });
-    const { replies, error } = await response.json();
+    const { text } = await this.ask('POST', '/api/command', { 'X-Kvarts-Console': '1' }, JSON.stringify({ commands, database }));
+    const { replies, error } = JSON.parse(text);
     if (error) throw new Error(error);
     return replies;
   }
@@ -49,9 +62,9 @@ export async function launch() {
   return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
 }
 
-/** A page that fails its test where a script fails, the policy is broken, or anything is asked of another host. */
+/** A page, of a server with a certificate of its own as well, that fails its test where a script fails, the policy is broken, or anything is asked of another host. */
 export async function open(browser, url, options = {}, place = '') {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...options });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ignoreHTTPSErrors: true, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   page.problems = [];

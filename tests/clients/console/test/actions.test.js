@@ -160,6 +160,28 @@ test('a string is changed, and its key renamed, given an end, and deleted', asyn
   await page.getByText('bytes 16,384 to 32,768 of 60,000').waitFor();
 });
 
+test('elements that are too long together are shown in part', async () => {
+  for (let at = 0; at < 6; at += 1) await console.call('RPUSH', 'tall', `${at}-${'x'.repeat(900_000)}`);
+  await console.call('RPUSH', 'tall', 'short one');
+  await go('keys/t:tall?db=0');
+  await page.getByText('short one', { exact: true }).waitFor();
+  assert.equal(await page.locator('tbody tr').count(), 7);
+  await page.locator('summary').first().click();
+  await page.getByText('(900,002 bytes, the rest is not shown)').first().waitFor();
+  // What is not all there cannot be changed by it.
+  assert.equal(await page.getByRole('button', { name: 'Edit', exact: true }).count(), 1);
+});
+
+test('a field keeps its end when it is changed', async () => {
+  await console.run([['HSET', 'ends', 'code', '1234'], ['HEXPIRE', 'ends', 1000, 'FIELDS', 1, 'code']]);
+  await go('keys/t:ends?db=0');
+  await press('Edit', page.getByRole('row', { name: 'code' }));
+  await dialog().getByLabel('Value of code').fill('5678');
+  await press('Save', dialog());
+  await page.getByText('5678', { exact: true }).waitFor();
+  assert.ok((await console.call('HTTL', 'ends', 'FIELDS', 1, 'code'))[0] > 900);
+});
+
 test('names and values are shown as they are, whatever they are', async () => {
   await go('keys?match=*markup*');
   await page.getByRole('link', { name: '<b id=x>markup</b> & "quotes"' }).click();
@@ -295,13 +317,15 @@ test('the configuration is changed', async () => {
 test('slow requests are shown, and the log cleared', async () => {
   await console.call('LRANGE', 'queue:mail', 0, -1);
   await go('slow');
-  await page.getByText('LRANGE queue:mail 0 -1').waitFor();
+  // Where it took long, it is among the requests with their parts as well.
+  const entry = page.getByRole('region', { name: 'Entries of the log' }).getByText('LRANGE queue:mail 0 -1');
+  await entry.waitFor();
   await page.getByRole('table', { name: 'Commands by time' }).getByText('lrange').waitFor();
   await press('Advice');
   await page.getByRole('heading', { name: 'Advice' }).waitFor();
   await press('Clear');
   await press('Clear', dialog());
-  await page.getByText('LRANGE queue:mail 0 -1').waitFor({ state: 'detached' });
+  await entry.waitFor({ state: 'detached' });
 });
 
 test('a prefix leads to its keys, a hot key to its value', async () => {

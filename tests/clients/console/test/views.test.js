@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { Console, delay, isTooWide, launch, layoutShift, open, picture, violations } from '../lib/browser.js';
+import { Console, delay, isTooWide, launch, layoutShift, open, picture, until, violations } from '../lib/browser.js';
 import { fill } from '../lib/data.js';
 
 let console;
@@ -58,6 +58,24 @@ for (const [colorScheme, width, height] of [['light', 1440, 900], ['dark', 360, 
     await page.context().close();
   });
 }
+
+test('charts do not begin empty', async () => {
+  await until('ten seconds are over', async () => {
+    const { text } = await console.ask('GET', '/api/figures/history', { 'X-Kvarts-Console': '1' });
+    return JSON.parse(text).tens.length > 0;
+  }, 30_000);
+  const page = await open(browser, console.url);
+  const line = page.locator('.chart .line').first();
+  const points = async () => ((await line.getAttribute('d')) ?? '').split(/[ML]/).length - 1;
+  // At once, and not one more each second.
+  await until('there is a past', async () => (await points()) >= 5, 2_000);
+  await page.getByLabel('Shown').selectOption('hour');
+  await page.waitForURL(/last=hour/);
+  await until('the hour is shown', async () => (await points()) > 0);
+  assert.deepEqual(await violations(page), []);
+  await picture(page, 'overview-hour');
+  await page.context().close();
+});
 
 test('nothing moves by itself while figures come', async () => {
   const page = await open(browser, console.url);

@@ -61,15 +61,16 @@ function literal(word) {
 
 async function showKeys(place) {
   const [hot, big] = await run([['HOTKEYS', 'GET'], ['KVARTS', 'BIGKEYS', 'COUNT', 20]]);
-  const list = (name) => (big instanceof Refused ? [] : big.get(name) ?? []);
   const bigTable = (caption, keys) => table(caption,
     [{ name: 'Key', wide: true }, 'Type', { name: 'Memory', number: true }, { name: 'Elements', number: true }],
     keys.map((one) => [keyLink(one), one.get('type'), bytes(one.get('bytes')), count(one.get('elements'))]),
     'No large keys.');
   put(place,
     panel('Hot keys', hot instanceof Refused ? h('p', { class: 'empty' }, hot.message) : hotKeys(hot)),
-    panel('Largest by memory', big instanceof Refused ? h('p', { class: 'empty' }, big.message) : bigTable('Largest keys by memory', list('by-bytes'))),
-    panel('Largest by elements', bigTable('Largest keys by elements', list('by-elements'))));
+    ...(big instanceof Refused ? [panel('Largest keys', h('p', { class: 'empty' }, big.message))] : [
+      panel('Largest by memory', bigTable('Largest keys by memory', big.get('by-bytes') ?? [])),
+      panel('Largest by elements', bigTable('Largest keys by elements', big.get('by-elements') ?? [])),
+    ]));
 }
 
 // HOTKEYS GET answers the last window's keys, or where a session was begun what that found.

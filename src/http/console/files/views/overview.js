@@ -2,11 +2,12 @@
 
 import { chart } from '../chart.js';
 import { facts, h, heading, put } from '../dom.js';
-import { figures } from '../figures.js';
-import { bytes, count, micros, percent, short, span } from '../format.js';
+import { HOUR_MS, MINUTES_MS, figures } from '../figures.js';
+import { bytes, count, micros, percent, short, span as duration } from '../format.js';
 
 export const title = 'Overview';
 
+const seconds = (value) => micros(value * 1e6);
 const each = (format, unit) => (value) => `${format(value)}${unit}`;
 
 const CHARTS = [
@@ -16,31 +17,31 @@ const CHARTS = [
     more: (last) => `${count(last.keys ?? 0)} keys`,
   },
   {
-    title: 'Hit rate', series: [{ key: 'hitRate' }], format: percent, max: 100, threshold: 80, above: false,
-    more: (last) => (last.hitRate === null ? 'no reads in the last second' : 'of reads found their key'),
+    title: 'Hit rate', series: [{ key: 'hit_percent' }], format: percent, max: 100, threshold: 80, above: false,
+    more: (last) => (last.hit_percent === null ? 'no reads in the last second' : 'of reads found their key'),
     rule: 'Well from 80 % on.',
     advice: 'Under 80 %: keys are evicted or end too soon, or clients ask for what never was. See evictions, and the expiries of prefixes.',
   },
   {
-    title: 'Memory', series: [{ key: 'memory' }], format: bytes, isBytes: true, threshold: 80, judged: 'memoryShare',
-    limit: (last) => 0.8 * last.memoryMax,
-    more: (last) => (last.memoryMax > 0 ? `${percent(last.memoryShare)} of maxmemory, ${bytes(last.memoryMax)}` : 'no limit (maxmemory 0)'),
+    title: 'Memory', series: [{ key: 'memory_bytes' }], format: bytes, isBytes: true, threshold: 80, judged: 'memory_percent',
+    limit: (last) => 0.8 * last.memory_max_bytes,
+    more: (last) => (last.memory_max_bytes > 0 ? `${percent(last.memory_percent)} of maxmemory, ${bytes(last.memory_max_bytes)}` : 'no limit (maxmemory 0)'),
     rule: 'Well up to 80 % of the limit.',
     advice: 'Over 80 % of maxmemory: soon keys are evicted, or writes refused. Raise the limit, or shorten expiries; the view of hot and big keys says what takes most.',
   },
   {
-    title: 'Latency of commands', series: [{ key: 'p50', name: 'p50' }, { key: 'p99', name: 'p99' }, { key: 'p999', name: 'p99.9' }],
-    format: micros, threshold: 10000, judged: 'p99',
-    say: (last) => (last.p99 === null ? '–' : `p99 ${micros(last.p99)}`),
-    more: (last) => (last.p50 === null ? 'no commands in the last second' : `p50 ${micros(last.p50)}, p99.9 ${micros(last.p999)}`),
+    title: 'Latency of commands', series: [{ key: 'p50_us', name: 'p50' }, { key: 'p99_us', name: 'p99' }, { key: 'p999_us', name: 'p99.9' }],
+    format: micros, threshold: 10000, judged: 'p99_us',
+    say: (last) => (last.p99_us === null ? '–' : `p99 ${micros(last.p99_us)}`),
+    more: (last) => (last.p50_us === null ? 'no commands in the last second' : `p50 ${micros(last.p50_us)}, p99.9 ${micros(last.p999_us)}`),
     rule: 'Well while p99 is under 10 ms. Told from counts by powers of two: up to a factor of two from the truth.',
     advice: 'p99 over 10 ms: look at slow requests, and at what LATENCY DOCTOR says.',
   },
   {
     title: 'Clients', series: [{ key: 'clients' }], format: count,
-    more: (last) => `of ${count(last.clientsMax)} (maxclients)`,
+    more: (last) => `of ${count(last.clients_max)} (maxclients)`,
     rule: 'Well while no connection is refused.',
-    isBad: (last, points) => points.some((point) => point.rejected > 0) || last.clients > 0.9 * last.clientsMax,
+    isBad: (last, points) => points.some((point) => point.rejected > 0) || last.clients > 0.9 * last.clients_max,
     advice: 'Connections were refused, or soon will be: a pool leaks, or maxclients is too low. See the list of clients.',
   },
   {
@@ -50,7 +51,7 @@ const CHARTS = [
     advice: 'Consumers that wait for work are well. If there are more and more while there is work, producers are missing, or somebody paused the server.',
   },
   {
-    title: 'Expiry lag', series: [{ key: 'lag' }], format: micros, threshold: 100000,
+    title: 'Expiry lag', series: [{ key: 'expire_lag_s' }], format: seconds, threshold: 0.1, least: 0.01,
     more: (last) => `${short(last.expired ?? 0)} keys end a second`,
     rule: 'Well up to 100 ms: that late the last key was removed that had ended.',
     advice: 'Keys are removed more than 100 ms after their end: more end at once than can be removed. They are gone for clients, and hold memory for a while.',
@@ -62,17 +63,24 @@ const CHARTS = [
     advice: 'The limit of memory is reached, and keys are lost to make room: the hit rate falls next. Raise maxmemory, or keep less.',
   },
   {
-    title: 'Network', series: [{ key: 'input', name: 'in' }, { key: 'output', name: 'out' }], format: each(bytes, '/s'), isBytes: true,
-    say: (last) => (last.input === null ? '–' : `${bytes(last.output)}/s out`),
-    more: (last) => (last.input === null ? '' : `${bytes(last.input)}/s in`),
+    title: 'Network', series: [{ key: 'input_bytes', name: 'in' }, { key: 'output_bytes', name: 'out' }], format: each(bytes, '/s'), isBytes: true,
+    say: (last) => (last.input_bytes === null ? '–' : `${bytes(last.output_bytes)}/s out`),
+    more: (last) => (last.input_bytes === null ? '' : `${bytes(last.input_bytes)}/s in`),
     rule: 'What clients send and are sent; that of replicas is not among it.',
   },
 ];
 
-export function show(place) {
+// How much of the past is shown, by the word in the address.
+const SPANS = { minutes: 'Last five minutes', hour: 'Last hour' };
+
+export function show(place, { query }) {
+  const span = SPANS[query.get('last')] ? query.get('last') : 'minutes';
   const charts = CHARTS.map(chart);
   const summary = h('div', {});
-  put(place, heading('Overview'), summary, h('div', { class: 'charts' }, charts.map(({ element }) => element)));
+  const choice = h('select', { id: 'span', onchange: () => { location.hash = `#/overview?last=${choice.value}`; } },
+    Object.entries(SPANS).map(([name, text]) => h('option', { value: name, selected: name === span }, text)));
+  put(place, heading('Overview', h('label', { class: 'field-inline', for: 'span' }, 'Shown', choice)), summary,
+    h('div', { class: 'charts' }, charts.map(({ element }) => element)));
   const draw = () => {
     const last = figures.points.at(-1);
     if (!last) {
@@ -80,15 +88,17 @@ export function show(place) {
       put(summary, facts(['Up for', 'Keys', 'Memory', 'Clients', 'Refused'].map((name) => [name, '–'])));
       return;
     }
-    const rejected = figures.points.reduce((sum, point) => sum + (point.rejected ?? 0), 0);
+    // The hour ends with the last second.
+    const points = span === 'hour' ? [...figures.hour, last] : figures.points;
+    const rejected = points.reduce((sum, point) => sum + (point.rejected ?? 0), 0);
     put(summary, facts([
-      ['Up for', span(last.uptime)],
+      ['Up for', duration(last.uptime_s)],
       ['Keys', last.keys === null ? '–' : count(last.keys)],
-      ['Memory', bytes(last.memory)],
+      ['Memory', bytes(last.memory_bytes)],
       ['Clients', count(last.clients)],
       ['Refused', `${count(rejected)} lately`],
     ]));
-    charts.forEach((one) => one.draw(figures.points));
+    charts.forEach((one) => one.draw(points, span === 'hour' ? HOUR_MS : MINUTES_MS));
   };
   draw();
   figures.listeners.add(draw);
