@@ -32,7 +32,8 @@ const COMMANDS_HEAD: &str = "\
 
 What stands here is there; any other command is answered with the error for an unknown command.
 The last column names the version of Redis or of Valkey that first had a command; it is empty for what both have always
-had. A command of one of them works here as it works there.
+had. A command of one of them works here as it works there. Where both have it and answer a wrong request in different words,
+the words are those of Valkey. The key specs of COMMAND INFO are Valkey's too, without its notes on some of them.
 
 ";
 
