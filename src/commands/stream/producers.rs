@@ -104,11 +104,11 @@ impl<'a> Once<'a> {
     }
 }
 
-/// A digest of an entry's fields and values, whatever their order is: that of Redis, so that an entry which came
-/// from there (a file, RESTORE, a primary) is known when its producer sends it again here.
+/// A digest of an entry's fields and values, whatever their order is: that of Redis, so that an entry which
+/// came from there (a file, RESTORE, a primary) is known when its producer sends it again here.
 ///
-/// Each pair's XXH3 of 128 bits, over the field, its length and the value, goes into a sum and an exclusive or of either
-/// half; each half of the sum is then mixed with the other half of the exclusive or.
+/// Each pair's XXH3 of 128 bits, over the field, its length and the value, goes into a sum and an exclusive or
+/// of either half; each half of the sum is then mixed with the other half of the exclusive or.
 fn digest(pairs: &[&[u8]]) -> [u8; 16] {
     let (mut sums, mut mixed) = ([0_u64; 2], [0_u64; 2]);
     for pair in pairs.chunks_exact(2) {
