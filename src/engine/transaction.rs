@@ -73,6 +73,11 @@ impl Transaction {
         self.several_slots
     }
 
+    /// The slot of the first key that was queued.
+    pub fn slot(&self) -> Option<usize> {
+        self.slot
+    }
+
     /// Bytes that the queue takes.
     pub fn memory_bytes(&self) -> usize {
         self.bytes + self.requests.capacity() * size_of::<QueuedRequest>()

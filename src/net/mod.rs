@@ -186,6 +186,15 @@ impl Listening {
                 Err(error) => return error.tell(&session.server, shared.id),
             },
             Some(_) if session.server.is_left_hanging(&session.client) => {
+                let server = &session.server;
+                if let Some(further) = server.logs.log_limits.handshake.take(server.clock.now_ms()) {
+                    let address = &shared.address;
+                    tracing::warn!(
+                        address,
+                        further,
+                        "a client without TLS is answered nothing, as by the service of the profile"
+                    );
+                }
                 leave_hanging(&stream, &session).await;
                 return;
             }

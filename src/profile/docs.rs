@@ -31,6 +31,9 @@ pub fn markdown() -> Result<String, ProfileError> {
                     "the host name stands where the address does, and nowhere else".to_owned()
                 }
                 Feature::BareSlots => "nodes in CLUSTER SLOTS have host, port and id only".to_owned(),
+                Feature::SmallLetters => {
+                    "the error for an unknown command repeats its name in small letters".to_owned()
+                }
             };
             let _ = writeln!(page, "| shape | {words} | | {} |", basis(shape.basis, &shape.source));
         }
@@ -41,9 +44,10 @@ pub fn markdown() -> Result<String, ProfileError> {
                 rule.name,
                 what(rule).replace('|', "\\|"),
                 rule.fix.replace('|', "\\|"),
-                basis(rule.basis, &rule.source)
+                basis_of_rule(rule)
             );
         }
+        let _ = write!(page, "\n{}\n", summary(&profile));
         let _ = write!(page, "\nSources:\n\n");
         for (name, text) in &profile.sources {
             let _ = writeln!(page, "- {name}: {text}");
@@ -51,6 +55,38 @@ pub fn markdown() -> Result<String, ProfileError> {
         page.push('\n');
     }
     Ok(page)
+}
+
+/// What of a profile rests on what, for a reader who wants to know how far to trust it.
+fn summary(profile: &Profile) -> String {
+    let list = |names: Vec<String>| match &*names {
+        [] => "nothing".to_owned(),
+        names => names.join(", "),
+    };
+    let settings = profile.settings.iter().map(|setting| (format!("`{}`", setting.directive), setting.basis));
+    let shapes = profile.shapes.iter().map(|shape| (format!("`{}`", shape.feature.word()), shape.basis));
+    let rules = profile.rules.iter().map(|rule| (format!("`{}`", rule.name), rule.basis));
+    let all: Vec<(String, Basis)> = settings.chain(shapes).chain(rules).collect();
+    let assumed: Vec<String> =
+        all.iter().filter(|(_, basis)| *basis == Basis::Assumption).map(|(name, _)| name.clone()).collect();
+    let worded = profile.rules.iter().filter(|rule| rule.answer_basis == Some(Basis::Assumption));
+    let worded: Vec<String> = worded.map(|rule| format!("`{}`", rule.name)).collect();
+    format!(
+        "Of these {} lines {} rest on public facts. On assumption rest: {}. Only the words of the answer are assumed of: {}.",
+        all.len(),
+        all.len() - assumed.len(),
+        list(assumed),
+        list(worded)
+    )
+}
+
+fn basis_of_rule(rule: &Rule) -> String {
+    let text = basis(rule.basis, &rule.source);
+    match rule.answer_basis {
+        Some(Basis::Assumption) => format!("{text}, its words on assumption"),
+        Some(Basis::Fact) => format!("{text}, its words on a fact"),
+        None => text,
+    }
 }
 
 fn basis(basis: Basis, source: &str) -> String {
@@ -87,8 +123,9 @@ fn what(rule: &Rule) -> String {
             format!(" whose argument {} has more than {limit} bytes", rule.argument.unwrap_or_default())
         }
         When::WatchedKeysOver => format!(" with which more than {limit} keys are watched"),
-        When::WatchedSlots => " with which keys of several slots are watched".to_owned(),
+        When::WatchedSlots => " with keys of another slot than other watched ones".to_owned(),
         When::SeveralSlots => " or transaction with keys of several slots".to_owned(),
+        When::QueuedSlots => " queued with a key of another slot than the transaction's others".to_owned(),
         When::ScriptSlots => {
             " of a script that reaches for a key of another slot than the script's others".to_owned()
         }

@@ -65,7 +65,7 @@ pub struct Setting {
     pub source: String,
 }
 
-/// How the cluster is told to clients.
+/// How the cluster, and what there is not, is told to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
@@ -76,6 +76,20 @@ pub enum Feature {
     HostInPlace,
     /// Nodes in the reply of CLUSTER SLOTS have no list of further names.
     BareSlots,
+    /// The error for an unknown command repeats its name in small letters.
+    SmallLetters,
+}
+
+impl Feature {
+    /// Its word in the file.
+    fn word(self) -> &'static str {
+        match self {
+            Feature::NodeIdZeros => "node-id-zeros",
+            Feature::HostInPlace => "host-in-place",
+            Feature::BareSlots => "bare-slots",
+            Feature::SmallLetters => "small-letters",
+        }
+    }
 }
 
 /// One feature of how the cluster is told.

@@ -35,6 +35,9 @@ pub struct Rule {
     pub fix: String,
     /// What it rests on.
     pub basis: Basis,
+    /// What the words of its answer rest on, where that is something else.
+    #[serde(rename = "answer-basis")]
+    pub answer_basis: Option<Basis>,
     /// Name of its source.
     pub source: String,
 }
@@ -64,10 +67,13 @@ pub enum When {
     ArgumentBytesOver,
     /// Those after which the client would watch more than `limit` keys.
     WatchedKeysOver,
-    /// Those after which the client would watch keys of several slots.
+    /// Those after which the client would watch keys of several slots, and the end of a transaction with keys of
+    /// another slot than the watched ones.
     WatchedSlots,
     /// Those with keys of several slots: of one request, or of a transaction.
     SeveralSlots,
+    /// Those that are queued in a transaction and have keys of another slot than what it has queued.
+    QueuedSlots,
     /// Those of a script that reach for a key of another slot than the script's others.
     ScriptSlots,
     /// Those of a script with a channel of another slot than the script's keys.

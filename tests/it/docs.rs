@@ -83,11 +83,12 @@ const PROFILES_HEAD: &str = "\
 
 With `--profile NAME` the server behaves as the endpoint of a cloud service does, so that what does not run there does not
 run on a laptop either: restricted commands, limits, keys that have to share a slot, how the cluster is told, TLS. Each
-line below rests on a public fact or on an assumption, and names its source. `--profile FILE` loads a profile of one's
-own. A setting of a profile is a default: what the configuration file and the command line say wins over it.
+line below rests on a public fact or on an assumption, and names its source; below each table stands what is assumed.
+`--profile FILE` loads a profile of one's own. A setting of a profile is a default: what the configuration file and the command line say wins over it.
 
 With `--profile-mode warn` nothing is refused that a server without the profile would serve, and connections without TLS
-are let in; what the service would refuse is recorded by rule, command, pattern of keys and client. (MOVED on the read-only
+are let in; what the service would refuse is recorded by rule, command, pattern of keys and client. (In `enforce` they hang
+as there, and only the log says why. MOVED on the read-only
 port is part of the protocol of clusters, and is answered in both modes.) In `enforce`, the usual mode, it is recorded as
 well. The findings are told
 
@@ -114,9 +115,11 @@ TOML with `title`, `about`, a table `sources`, and three kinds of entries, each 
 
 - `[[setting]]`: `directive` and `value`; with `mode` only in that mode.
 - `[[shape]]`, how the cluster is told: `feature` is `host-in-place` (the host name stands where the address does),
-  `bare-slots` (CLUSTER SLOTS without lists of further names) or `node-id-zeros` (`value` zeros end the ids of nodes).
+  `bare-slots` (CLUSTER SLOTS without lists of further names) or `node-id-zeros` (`value` zeros end the ids of nodes); and
+  `small-letters` (the error for an unknown command repeats its name in small letters).
 - `[[rule]]`: a `name`, the `commands` that it is about (`get`, `config|get`; a container's name stands for its subcommands
-  too; none for all commands, but those of `except`), `when`, `answer` and `fix`.
+  too; none for all commands, but those of `except`), `when`, `answer` and `fix`; with `answer-basis` where the words of the
+  answer rest on something else than the rule.
 
 | `when` | Which requests |
 |---|---|
@@ -129,8 +132,9 @@ TOML with `title`, `about`, a table `sources`, and three kinds of entries, each 
 | `key-bytes-over`, `channel-bytes-over` | those with a key, or channel, of more than `limit` bytes |
 | `argument-bytes-over` | those whose argument `argument` has more than `limit` bytes |
 | `watched-keys-over` | those with which more than `limit` keys are watched |
-| `watched-slots` | those with which keys of several slots are watched |
+| `watched-slots` | those with which keys of several slots are watched; of EXEC, with keys of another slot than the watched ones |
 | `several-slots` | those, and transactions, with keys of several slots |
+| `queued-slots` | those queued in a transaction with keys of another slot than its others |
 | `script-slots` | those of a script that reach for a key of another slot than the script's others |
 | `script-channel-slot` | those of a script with a channel of another slot than the script's keys |
 | `channels-like` | those with a channel, or pattern, that begins as one of `channels` does |

@@ -62,12 +62,20 @@ fn restricted_commands_are_unknown() {
             for command in &rule.commands {
                 let words: Vec<&str> = command.split('|').collect();
                 let line = words.join(" ").to_uppercase();
+                // As it was sent, but for the one service of which it is known that it does otherwise.
+                let told = |word: &str| match profile.title.contains("Serverless") {
+                    true => word.to_owned(),
+                    false => word.to_uppercase(),
+                };
                 let expected = match (&rule.answer, &*words) {
                     (Answer::Error(text), _) => format!("-{text}~"),
                     (Answer::Ok, _) => "+OK~".to_owned(),
-                    (_, [name]) => format!("-ERR unknown command '{name}', with args beginning with: ~"),
+                    (_, [name]) => {
+                        format!("-ERR unknown command '{}', with args beginning with: ~", told(name))
+                    }
                     (_, [name, sub]) => format!(
-                        "-ERR unknown command '{name}', with args beginning with: '{}' ~",
+                        "-ERR unknown command '{}', with args beginning with: '{}' ~",
+                        told(name),
                         sub.to_uppercase()
                     ),
                     _ => panic!("{command}"),
@@ -202,6 +210,18 @@ fn keys_share_a_slot_in_requests_transactions_and_scripts() {
         ("WATCH b", CROSS),
         ("SCAN 0", "-ERR command not supported during watch state~"),
         ("UNWATCH", "+OK~"),
+        // A transaction has the slot of what is watched; when it is refused, nothing is watched any more.
+        ("WATCH {t}a", "+OK~"),
+        ("MULTI", "+OK~"),
+        ("SET b 2", "+QUEUED~"),
+        ("SET b 3", "+QUEUED~"),
+        ("EXEC", CROSS),
+        ("EXEC", "-ERR EXEC without MULTI~"),
+        ("WATCH b", "+OK~"),
+        ("MULTI", "+OK~"),
+        ("SET b 2", "+QUEUED~"),
+        ("EXEC", "*1~+OK~"),
+        ("DEL b", ":1~"),
         ("EVAL \"return redis.call('get', KEYS[1])\" 1 {t}a", "$1~1~"),
         ("EVAL \"return redis.call('get', '{t}b')\" 1 {t}a", "$1~2~"),
         (
@@ -421,8 +441,20 @@ fn an_endpoint_without_the_protocol_of_clusters_wants_slots_all_the_same() {
         ("SINTER a b", CROSS),
         ("MULTI", "+OK~"),
         ("SET a 1", "+QUEUED~"),
-        ("SET b 1", "+QUEUED~"),
-        ("EXEC", CROSS),
+        ("GET {a}b", "+QUEUED~"),
+        ("SET b 1", CROSS),
+        ("EXEC", "-EXECABORT Transaction discarded because of previous errors.~"),
+        ("EXISTS a b", ":0~"),
+        ("MULTI", "+OK~"),
+        ("MSET a 1 b 2", CROSS),
+        ("EXEC", "-EXECABORT Transaction discarded because of previous errors.~"),
+        ("WATCH a", "+OK~"),
+        ("WATCH b", CROSS),
+        ("UNWATCH", "+OK~"),
+        ("MULTI", "+OK~"),
+        ("SET a 1", "+QUEUED~"),
+        ("EXEC", "*1~+OK~"),
+        ("CONFIG RESETSTAT", "-ERR unknown command 'CONFIG', with args beginning with: 'RESETSTAT' ~"),
         (
             "EVAL \"return redis.pcall('get', 'b').err\" 1 a",
             "$53~CROSSSLOT Keys in request don't hash to the same slot~",

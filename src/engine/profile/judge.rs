@@ -10,7 +10,7 @@ use crate::engine::Server;
 use crate::engine::client::Client;
 use crate::error::CommandError;
 use crate::keyspace::key_hash::{key_slot, slot_of_hash};
-use crate::profile::{Answer, Rule, When};
+use crate::profile::{Answer, Feature, Rule, When};
 use crate::shared::findings::{Place, pattern_of};
 
 /// What a script's command reaches for, and the slot that the script is in once that is known.
@@ -79,7 +79,7 @@ impl Server {
                 Answer::Unknown if asked.script.is_some() => {
                     return Some(CommandError::text("ERR Unknown command called from script"));
                 }
-                Answer::Unknown => return Some(unknown_in_small_letters(asked.arguments)),
+                Answer::Unknown => return Some(profile.unknown(asked.arguments)),
                 Answer::Error(text) => return Some(CommandError::new(text.clone())),
             }
         }
@@ -97,7 +97,7 @@ impl Server {
             rule.answer == Answer::Unknown && matches!(rule.when, When::Always | When::NewerThan)
         };
         let mut rules = profile.rules_of(entry);
-        rules.any(|(_, rule)| is_unknown(rule)).then(|| unknown_in_small_letters(arguments))
+        rules.any(|(_, rule)| is_unknown(rule)).then(|| profile.unknown(arguments))
     }
 
     /// Notes a connection without TLS. Returns whether it is to be answered nothing.
@@ -153,6 +153,9 @@ impl Server {
                 let new: std::collections::HashSet<&[u8]> = new.collect();
                 whole(watched.len() + new.len() > limit)
             }
+            When::WatchedSlots if entry.spec.flags.has(Flags::RUNS_QUEUE) => {
+                self.queued_beside_watched(client)
+            }
             When::WatchedSlots => {
                 let slot = slot_of_hash(keys.first()?.hash);
                 let other = client.watch.keys.iter().find(|(_, name)| key_slot(name) != slot)?;
@@ -164,6 +167,11 @@ impl Server {
                 let slot = slot_of_hash(keys.first()?.hash);
                 let other = keys.iter().find(|key| slot_of_hash(key.hash) != slot)?;
                 Some(two(key(&keys[0]), key(other)))
+            }
+            When::QueuedSlots => {
+                let queued = client.transaction.as_ref()?.slot();
+                let slot = queued.or_else(|| Some(slot_of_hash(keys.first()?.hash)))?;
+                keys.iter().find(|key| slot_of_hash(key.hash) != slot).map(|other| pattern_of(key(other)))
             }
             When::ScriptSlots => {
                 let reach = script?;
@@ -181,6 +189,28 @@ impl Server {
             }
             When::PlainConnection => None,
         }
+    }
+
+    /// A watched key, and one of another slot that the client's transaction has queued.
+    fn queued_beside_watched(&self, client: &Client) -> Option<About> {
+        let transaction = client.transaction.as_ref()?;
+        let (_, watched) = client.watch.keys.iter().next()?;
+        let slot = key_slot(watched);
+        for queued in &transaction.requests {
+            let (spec, arguments) =
+                (&self.commands.entries()[queued.command].spec, queued.request.arguments());
+            let mut other = None;
+            for_each_key(spec, &arguments, |position| {
+                let key = arguments[position.argument];
+                if other.is_none() && key_slot(key) != slot {
+                    other = Some(two(watched, key));
+                }
+            });
+            if other.is_some() {
+                return other;
+            }
+        }
+        None
     }
 
     /// The first two keys of different slots that a client's transaction has queued.
@@ -210,6 +240,20 @@ impl Server {
     }
 }
 
+impl InForce {
+    /// The error for an unknown command, as the service words it.
+    fn unknown(&self, arguments: &[&[u8]]) -> CommandError {
+        match unknown(arguments) {
+            CommandError::UnknownCommand { name, arguments }
+                if self.shape(Feature::SmallLetters).is_some() =>
+            {
+                CommandError::UnknownCommand { name: name.to_ascii_lowercase(), arguments }
+            }
+            error => error,
+        }
+    }
+}
+
 /// The patterns of two keys.
 fn two(one: &[u8], other: &[u8]) -> About {
     format!("{} {}", pattern_of(one), pattern_of(other))
@@ -232,13 +276,4 @@ fn meets(channel: &[u8], start: &[u8]) -> bool {
         channel.iter().position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\')).unwrap_or(channel.len());
     let len = fixed.min(start.len());
     channel[..len] == start[..len] && (fixed >= start.len() || fixed < channel.len() && fixed > 0)
-}
-
-fn unknown_in_small_letters(arguments: &[&[u8]]) -> CommandError {
-    match unknown(arguments) {
-        CommandError::UnknownCommand { name, arguments } => {
-            CommandError::UnknownCommand { name: name.to_ascii_lowercase(), arguments }
-        }
-        error => error,
-    }
 }
