@@ -67,6 +67,9 @@ pub enum StartError {
     /// `simulate` cannot be followed.
     #[error("simulate: {0}")]
     Simulate(String),
+    /// `compat-report` or `compat-fail` cannot be followed.
+    #[error("{0}")]
+    Compat(String),
     /// The profile is of no use with these commands.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -164,6 +167,7 @@ fn start_server(
         tracing::info!(profile = profile.name, warns = profile.warns(), "behaves as a cloud service does");
     }
     server.set_profile(profile);
+    compat::prepare(&server.config)?;
     let server = Arc::new(server);
     let busy = Arc::new(worker::Busy::new(workers));
     let runtime = worker_runtime(workers, &server, &busy)?;

@@ -34,7 +34,8 @@ impl Server {
         let start = out.len();
         let mut text = error.to_string();
         if entry.is_some_and(|entry| entry.spec.flags.has(Flags::RUNS_QUEUE)) {
-            if !matches!(error, CommandError::Redirect(..)) && error.code() != "CROSSSLOT" {
+            let leads_on = matches!(error, CommandError::Redirect(..) | CommandError::Moved { .. });
+            if !leads_on && error.code() != "CROSSSLOT" {
                 let reason = text.strip_prefix("ERR ").unwrap_or(&text);
                 text = format!("EXECABORT Transaction discarded because of: {reason}");
             }

@@ -90,9 +90,18 @@ impl Server {
             simulation.note();
             return Some(CommandError::ReadOnlyReplica);
         }
-        let slot = slot_of_hash(keys.first().filter(|_| self.cluster.is_enabled() && !client.asking)?.hash);
+        if !self.cluster.is_enabled() || client.asking {
+            return None;
+        }
+        // A slot may have moved between a request's being queued and the transaction's end, too.
+        let queued = client.transaction.as_ref().filter(|_| flags.has(Flags::RUNS_QUEUE));
+        let of_queue = queued.and_then(|transaction| transaction.slot());
+        let slot = keys.first().map(|key| slot_of_hash(key.hash)).or(of_queue)?;
         if simulation.says_moved() {
             return Some(CommandError::Moved { slot, endpoint: self.redirect_endpoint(client) });
+        }
+        if of_queue.is_some() {
+            return None;
         }
         if simulation.says_ask() {
             return Some(CommandError::new(format!("ASK {slot} {}", self.redirect_endpoint(client))));

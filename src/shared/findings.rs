@@ -4,8 +4,14 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-/// Most findings that are kept. What comes beyond is counted.
+/// Most findings that are kept apart, and most that are kept by rule and command alone. What comes beyond is counted.
 const FINDINGS_MAX: usize = 1000;
+
+/// Most findings of one rule that are kept apart, so that keys with names of many kinds leave room for other rules.
+const OF_RULE_MAX: usize = 200;
+
+/// What stands for the keys and the client of findings that are not kept apart.
+const OTHERS: &str = "…";
 
 /// Most bytes that are kept of a name that a client gave, and of a pattern of keys.
 const WORDS_MAX: usize = 96;
@@ -44,9 +50,15 @@ pub struct Findings(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    seen: HashMap<Place, Seen, foldhash::fast::RandomState>,
+    apart: Kept,
+    /// Those for which there is no room apart, by rule and command.
+    together: Kept,
+    /// How many of each rule are kept apart.
+    of_rule: HashMap<usize, usize, foldhash::fast::RandomState>,
     left_out: u64,
 }
+
+type Kept = HashMap<Place, Seen, foldhash::fast::RandomState>;
 
 impl Findings {
     /// Notes one.
@@ -55,12 +67,21 @@ impl Findings {
             clip(words);
         }
         let mut table = self.0.lock();
-        let Table { seen, left_out } = &mut *table;
-        if let Some(seen) = seen.get_mut(&place) {
-            seen.last_ms = now_ms;
-            seen.count += 1;
-        } else if seen.len() < FINDINGS_MAX {
-            seen.insert(place, Seen { first_ms: now_ms, last_ms: now_ms, count: 1 });
+        let Table { apart, together, of_rule, left_out } = &mut *table;
+        if see(apart, &place, now_ms) {
+            return;
+        }
+        let of_rule = of_rule.entry(place.rule).or_default();
+        if *of_rule < OF_RULE_MAX && apart.len() < FINDINGS_MAX {
+            *of_rule += 1;
+            apart.insert(place, Seen { first_ms: now_ms, last_ms: now_ms, count: 1 });
+            return;
+        }
+        let [pattern, client, library, address] = [OTHERS; 4].map(str::to_owned);
+        let place = Place { pattern, client, library, address, ..place };
+        if see(together, &place, now_ms) {
+        } else if together.len() < FINDINGS_MAX {
+            together.insert(place, Seen { first_ms: now_ms, last_ms: now_ms, count: 1 });
         } else {
             *left_out += 1;
         }
@@ -69,7 +90,8 @@ impl Findings {
     /// All of them in the order of the rules, and how often something was found that is not among them.
     pub fn all(&self) -> (Vec<(Place, Seen)>, u64) {
         let table = self.0.lock();
-        let mut all: Vec<_> = table.seen.iter().map(|(place, seen)| (place.clone(), *seen)).collect();
+        let kept = table.apart.iter().chain(&table.together);
+        let mut all: Vec<_> = kept.map(|(place, seen)| (place.clone(), *seen)).collect();
         all.sort_by(|one, other| one.0.cmp(&other.0));
         (all, table.left_out)
     }
@@ -78,6 +100,14 @@ impl Findings {
     pub fn reset(&self) {
         *self.0.lock() = Table::default();
     }
+}
+
+/// Counts a finding that is kept already. Returns whether it is.
+fn see(kept: &mut Kept, place: &Place, now_ms: u64) -> bool {
+    let Some(seen) = kept.get_mut(place) else { return false };
+    seen.last_ms = now_ms;
+    seen.count += 1;
+    true
 }
 
 fn clip(words: &mut String) {
@@ -129,16 +159,32 @@ mod tests {
     #[test]
     fn findings_are_counted_and_bounded() {
         let findings = Findings::default();
-        let place = |command: usize| Place { command: command.to_string(), ..Place::default() };
+        let place = |rule: usize, pattern: usize| {
+            let (command, pattern) = ("get".to_owned(), pattern.to_string());
+            Place { rule, command, pattern, client: "app".to_owned(), ..Place::default() }
+        };
         for at_ms in 1..=3 {
-            findings.note(place(0), at_ms);
+            findings.note(place(0, 0), at_ms);
         }
-        for command in 1..=FINDINGS_MAX {
-            findings.note(place(command), 9);
+        // Keys of very many kinds leave room for other rules, and are counted together.
+        for pattern in 1..10 * OF_RULE_MAX {
+            findings.note(place(0, pattern), 9);
+        }
+        findings.note(place(1, 0), 10);
+        let (all, left_out) = findings.all();
+        assert_eq!((all.len(), left_out), (OF_RULE_MAX + 2, 0));
+        assert_eq!(all[0], (place(0, 0), Seen { first_ms: 1, last_ms: 3, count: 3 }));
+        assert_eq!(all.last(), Some(&(place(1, 0), Seen { first_ms: 10, last_ms: 10, count: 1 })));
+        let (others, seen) = &all[OF_RULE_MAX];
+        assert_eq!((&*others.command, &*others.pattern, &*others.client), ("get", OTHERS, OTHERS));
+        assert_eq!(seen.count, 9 * OF_RULE_MAX as u64);
+        // Nothing makes the table grow without end.
+        for rule in 2..3 * FINDINGS_MAX {
+            findings.note(place(rule, 0), 11);
         }
         let (all, left_out) = findings.all();
-        assert_eq!((all.len(), left_out), (FINDINGS_MAX, 1));
-        assert_eq!(all[0], (place(0), Seen { first_ms: 1, last_ms: 3, count: 3 }));
+        assert_eq!(all.len(), 2 * FINDINGS_MAX);
+        assert_eq!(left_out, (3 * FINDINGS_MAX - 2 - 2 * FINDINGS_MAX + OF_RULE_MAX + 2) as u64);
         findings.reset();
         assert_eq!(findings.all(), (Vec::new(), 0));
     }

@@ -95,9 +95,11 @@ well. The findings are told
 - by `KVARTS COMPAT`, and forgotten after `KVARTS COMPAT RESET`,
 - at `/compat.json` of `metrics-port`,
 - in the file of `--compat-report FILE`, which is written at the end: as SARIF where the name ends in `.sarif`, as JUnit
-  XML where it ends in `.xml`, else as JSON. With `--compat-fail` findings give the exit status 1.
+  XML where it ends in `.xml`, else as JSON. With `--compat-fail` findings give the exit status 1. A report of before is
+  taken away at the start: where there is none, the server did not come to its end.
 
-At most 1,000 different findings are kept; further ones are counted (`left-out`).
+At most 1,000 different findings are kept apart, 200 of a rule; further ones are counted by rule and command (`…` stands for
+their keys and clients), and what is too many even so is counted (`left-out`).
 
 A test run in a pipeline, for example:
 

@@ -1,5 +1,7 @@
 //! KVARTS CLOCK: the clock as its user moves it. All that depends on time follows before the reply comes.
 
+use std::sync::atomic::Ordering;
+
 use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
@@ -93,6 +95,23 @@ fn who_waits_is_woken() {
     eventually("it waits", || server.info("blocked_clients") == "1");
     client.check("KVARTS CLOCK ADVANCE 3600000", "+OK~");
     paused.check_next("+OK~");
+}
+
+/// Once a pause of everything held up the clock by which it was to end, and health checks with it.
+#[test]
+fn what_an_operator_asks_is_not_paused() {
+    let server = server();
+    let (mut client, mut held) = (server.client(), server.client());
+    client.check("CLIENT PAUSE 1000 ALL", "+OK~");
+    held.send_command("PING");
+    let waits =
+        || server.handle().server().clients.all().iter().any(|client| client.blocked.load(Ordering::Relaxed));
+    eventually("it waits", waits);
+    assert!(!client.raw("KVARTS HEALTH").starts_with('-'));
+    client.check("KVARTS CLOCK ADVANCE 999", "+OK~");
+    assert!(waits());
+    client.check("KVARTS CLOCK ADVANCE 1", "+OK~");
+    held.check_next("+PONG~");
 }
 
 #[test]

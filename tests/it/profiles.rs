@@ -567,13 +567,26 @@ fn the_report_is_a_page_beside_the_figures() {
 
 /// What a program that ran with these flags, and was sent these requests, left: its exit status, and its report.
 fn ended(flags: &[&str], report: &str, requests: &[&str]) -> (Option<i32>, String) {
+    ended_by(&|program| program.signal("TERM"), flags, report, requests)
+}
+
+/// The same of a program that was ended in another way.
+fn ended_by(
+    end: &dyn Fn(&crate::program::Program),
+    flags: &[&str],
+    report: &str,
+    requests: &[&str],
+) -> (Option<i32>, String) {
     let mut flags = flags.to_vec();
     flags.extend(["--profile", "elasticache", "--profile-mode", "warn", "--compat-report", report]);
-    let mut program = crate::program::Program::start(&flags);
+    let dir = TempDir::new();
+    std::fs::write(dir.path().join(report), "of a run before").expect("a file");
+    let mut program = crate::program::Program::start_in(dir, "", &flags);
+    assert!(!program.dir().join(report).exists(), "nobody takes it for this run's");
     let mut client = program.client();
     requests.iter().for_each(|request| drop(client.raw(request)));
     drop(client);
-    program.signal("TERM");
+    end(&program);
     let status = program.wait();
     (status.code(), std::fs::read_to_string(program.dir().join(report)).expect("a report"))
 }
@@ -607,8 +620,62 @@ fn the_report_is_written_at_the_end_in_the_form_of_its_name() {
     assert!(xml.contains("tests=\"1\" failures=\"0\"") && xml.contains("nothing was found"), "{xml}");
 }
 
+/// Whichever way it ends by; and what would be noticed at the end only, when all findings would be lost, is told at the
+/// start.
 #[test]
-fn a_replica_and_a_loaded_file_are_held_against_no_rule() {
+fn the_report_is_written_at_every_end() {
+    let violation = &["CONFIG GET port"];
+    let by_interrupt =
+        ended_by(&|program| program.signal("INT"), &["--compat-fail"], "found.json", violation);
+    let by_request = ended_by(
+        &|program| program.client().send(b"SHUTDOWN NOSAVE\r\n"),
+        &["--compat-fail"],
+        "found.json",
+        violation,
+    );
+    for ((status, report), count) in [(by_interrupt, 1), (by_request, 2)] {
+        let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+        assert_eq!((status, report["findings"].as_array().map(Vec::len)), (Some(1), Some(count)), "{report}");
+    }
+    let start = |pairs: &[(&str, &str)]| {
+        let clock = kvarts::shared::clock::Clock::manual(START_MS);
+        TestServer::try_with(pairs, clock, TempDir::new()).map(drop).expect_err("no start").to_string()
+    };
+    let error = start(&[("profile", "elasticache"), ("compat-report", "/no/such/folder/report.json")]);
+    assert!(error.starts_with("compat-report: cannot write '/no/such/folder/report.json': "), "{error}");
+    let without = "compat-report and compat-fail: there is no profile";
+    assert_eq!(start(&[("compat-fail", "yes")]), without);
+}
+
+/// Neither by rules about requests nor by those about transactions.
+#[test]
+fn what_a_primary_sends_is_held_against_no_rule() {
+    let primary = TestServer::with(&[("repl-diskless-sync-delay", "0")]);
+    let follows = format!("127.0.0.1 {}", primary.address().port());
+    let replica = start("azure-enterprise", &[("replicaof", &follows)]);
+    let (mut writer, mut reader) = (primary.client(), client(&replica));
+    eventually("it follows", || info(&mut reader, "master_link_status") == "up");
+    for (request, reply) in [
+        ("MULTI", "+OK~"),
+        ("SET a 1", "+QUEUED~"),
+        ("SET b 2", "+QUEUED~"),
+        ("EXEC", "*2~+OK~+OK~"),
+        ("RENAME a c", "+OK~"),
+        ("SELECT 1", "+OK~"),
+        ("SET d 4", "+OK~"),
+        ("SELECT 0", "+OK~"),
+        ("SET last 1", "+OK~"),
+    ] {
+        writer.check(request, reply);
+    }
+    eventually("it has all of it", || reader.raw("EXISTS last") == ":1~");
+    reader.check("MGET a b c", "*3~$-1~$1~2~$1~1~");
+    assert!(reader.value("INFO keyspace").text().contains("db1:keys=1,"));
+    assert_eq!(findings(&mut reader), Vec::<[String; 6]>::new());
+}
+
+#[test]
+fn a_loaded_file_is_held_against_no_rule() {
     let dir = TempDir::new();
     std::fs::create_dir(dir.path().join("appendonlydir")).expect("a folder");
     let words: &[&[&str]] =

@@ -77,6 +77,14 @@ fn slots_are_said_to_have_moved_to_where_they_are() {
     client.check("SET foo 1", &moved);
     client.check("EXEC", "-EXECABORT Transaction discarded because of previous errors.~");
     client.check("EVAL \"return redis.call('get', KEYS[1])\" 1 foo", &moved);
+    // Between what is queued and the end of the transaction a slot may move as well.
+    simulate(&server, "OFF");
+    client.check("MULTI", "+OK~");
+    client.check("PING", "+QUEUED~");
+    client.check("SET foo 1", "+QUEUED~");
+    simulate(&server, "MOVED 100");
+    client.check("EXEC", &moved);
+    client.check("EXEC", "-ERR EXEC without MULTI~");
     simulate(&server, "MOVED 0");
     simulate(&server, "ASK 100");
     client.check("SET foo 1", &format!("-ASK 12182 127.0.0.1:{port}~"));
