@@ -97,7 +97,7 @@ prepare_examples() {
   prepare_python && packaged "$root/examples/spring-session" &&
     limited "$prepare_limit_s" mvn -q -B -f "$root/examples/testcontainers/pom.xml" -DskipTests test
 }
-run_examples() { (cd "$here/examples" && limited 180 "$out/python-venv/bin/python" -B -m unittest -v); }
+run_examples() { (cd "$here/examples" && limited 600 "$out/python-venv/bin/python" -B -m unittest -v); }
 
 # packaged FOLDER: builds a Maven project again when anything of it has changed.
 packaged() {

@@ -15,9 +15,9 @@ import unittest
 
 import redis
 
+from pages import all_blocks
+from test_procedures import PROCEDURES
 from todo import ROOT, KvartsServer, services
-
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/*.md", "examples/*/README.md"]
 
 # Languages whose blocks other tests run: the pages, and the test. `@ParameterizedTest` and its like name clients by their headings.
 ELSEWHERE = {
@@ -32,50 +32,11 @@ ELSEWHERE = {
 NOT_RUN = {
     ("README.md", "cargo run --release"): "builds the program; all suites run what `make build` has built",
     ("README.md", "docker build -t kvarts ."): "there is no container engine where the tests run",
-    ("README.md", "spring.data.redis.sentinel.master=mymaster"): "no group runs here; the suite `sentinel` has Lettuce follow one",
     ("docs/console.md", "curl -H 'X-Kvarts-Console: 1'"): "tests/it/console.rs sends this request without curl",
-    ("docs/durability.md", "kvarts check dump.rdb"): "tests/it/tools.rs and tools_aof.rs run the program on such files",
-    ("docs/durability.md", "kvarts convert dump.rdb"): "tests/it/tools.rs converts files",
-    ("docs/durability.md", "BACKUP START"): "tests/it/backup.rs sends these, with the waits between them",
-    ("docs/durability.md", "mkdir -p /var/lib/new"): "tests/it/backup.rs starts from a backup",
-    ("docs/migration.md", "kvarts --dir /var/lib/kvarts"): "a server of another kind on another machine; tests/it/migration.rs",
-    ("docs/migration.md", "role:slave"): "what INFO shows, not a command",
-    ("docs/migration.md", "redis-cli -h old FAILOVER TO new"): "as above; tests/it/migration.rs",
-    ("docs/migration.md", "old:  role:slave"): "what INFO shows, not a command",
     ("docs/migration.md", "closing the link of replica"): "lines of the log, not commands",
-    ("docs/migration.md", "redis-cli -h old CLIENT PAUSE"): "as above; tests/it/migration.rs",
-    ("docs/migration.md", "redis-cli -h old --rdb"): "as above; tests/it/migration.rs",
-    ("docs/migration.md", "kvarts convert dump.rdb"): "tests/it/tools.rs converts files",
+    ("docs/migration.md", "redis-cli -h old CLIENT PAUSE 10000 WRITE    #"): "no Sentinel runs here; tests/it/migration.rs sends these",
     ("examples/spring-session/README.md", "kvarts --profile"): "test_spring_session.py starts the same with the words of compose",
 }
-
-
-def blocks(text: str) -> list[tuple[str, list[str]]]:
-    """The blocks of a page: their language (nothing for a bare fence, `indented` for one that is only indented) and lines."""
-    found, lines, at = [], text.split("\n"), 0
-    while at < len(lines):
-        if fence := re.match(r"^( *)```(\w*)$", lines[at]):
-            end = next(i for i in range(at + 1, len(lines)) if lines[i].strip() == "```")
-            found.append((fence[2], [line.removeprefix(fence[1]) for line in lines[at + 1 : end]]))
-            at = end
-        elif lines[at].startswith("    ") and lines[at - 1].strip() == "":
-            end = at
-            while end < len(lines) and (lines[end].startswith("    ") or (not lines[end] and lines[end + 1 : end + 2] and lines[end + 1].startswith("    "))):
-                end += 1
-            found.append(("indented", [line[4:] for line in lines[at:end]]))
-            at = end
-        at += 1
-    return found
-
-
-def all_blocks() -> list[tuple[str, str, list[str]]]:
-    files = [file for pattern in PAGES for file in sorted(ROOT.glob(pattern))]
-    return [
-        (str(file.relative_to(ROOT)), language, lines)
-        for file in files
-        for language, lines in blocks(file.read_text())
-        if lines
-    ]
 
 
 def not_run(page: str, lines: list[str]) -> tuple[str, str] | None:
@@ -88,6 +49,8 @@ class Pages(unittest.TestCase):
         for page, language, lines in all_blocks():
             if reason := not_run(page, lines):
                 reasons.add(reason)
+            elif page in PROCEDURES:
+                self.assertTrue(any(lines[0].strip().startswith(begin) for begin in PROCEDURES[page]), (page, lines[0]))
             elif language in ELSEWHERE and ELSEWHERE[language][0] == page:
                 self.assertTrue((ROOT / ELSEWHERE[language][1]).exists())
             elif page == "docs/testing.md" and language in ("java", "yaml"):
@@ -225,20 +188,9 @@ class Pages(unittest.TestCase):
         report = next((word for word in words if word.startswith("compat.")), None)
         if report:
             words[words.index(report)] = str(folder / report)
-        server = KvartsServer(*words) if "--requirepass" not in words else self.with_password(words)
-        server.stop()
+        KvartsServer(*words).stop()
         if report:
             self.assertTrue((folder / report).stat().st_size > 0)
-
-    def with_password(self, words: list[str]) -> KvartsServer:
-        """A server with a password does not answer PING, so the password is given to it when it has started."""
-        at = words.index("--requirepass")
-        server = KvartsServer(*words[:at], *words[at + 2 :])
-        with redis.Redis("localhost", server.port, socket_timeout=10) as client:
-            client.config_set("requirepass", words[at + 1])
-        with redis.Redis("localhost", server.port, password=words[at + 1], socket_timeout=10) as client:
-            self.assertTrue(client.ping())
-        return server
 
     def trusted(self, *flags: str) -> tuple[KvartsServer, pathlib.Path]:
         """A server, and a folder in which `certs` has what its clients have to trust."""

@@ -24,7 +24,7 @@ class PlainRepository(unittest.TestCase):
     def test_the_application_does_what_it_is_for(self):
         serverless = Serverless()
         try:
-            todo = Todo(serverless)
+            todo = Todo(self, serverless)
             try:
                 self.sessions(todo)
                 self.cache(todo)
@@ -76,7 +76,7 @@ class PlainRepository(unittest.TestCase):
         """Two instances of the application share their sessions."""
         browser = Browser(todo)
         browser.post("/todos", item="shared")
-        other = Todo(serverless)
+        other = Todo(self, serverless)
         try:
             browser.go_to(other)
             self.assertEqual(browser.todos(), ["shared"])
@@ -88,8 +88,8 @@ class IndexedRepository(unittest.TestCase):
     def test_it_fails_as_in_the_cloud(self):
         serverless = Serverless()
         try:
-            whole = Todo(serverless, ready=False, **INDEXED)
-            without_config = Todo(serverless, ready=False, SPRING_SESSION_REDIS_CONFIGURE_ACTION="none", **INDEXED)
+            whole = Todo(self, serverless, ready=False, **INDEXED)
+            without_config = Todo(self, serverless, ready=False, SPRING_SESSION_REDIS_CONFIGURE_ACTION="none", **INDEXED)
             self.assertNotEqual(whole.ended(), 0)
             self.assertIn("ERR unknown command 'config'", whole.log())
             self.assertNotEqual(without_config.ended(), 0)
@@ -102,7 +102,7 @@ class IndexedRepository(unittest.TestCase):
     def test_where_the_profile_warns_it_works_and_its_findings_are_reported(self):
         serverless = Serverless("--profile-mode", "warn", "--enable-debug-command", "local")
         try:
-            todo = Todo(serverless, **INDEXED)
+            todo = Todo(self, serverless, **INDEXED)
             try:
                 self.ends(serverless, todo)
             finally:

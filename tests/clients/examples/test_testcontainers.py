@@ -7,7 +7,7 @@ import unittest
 from todo import ROOT
 from engine import Engine  # noqa: E402 (todo.py has the folder of kvarts_server)
 
-LIMIT_S = 120
+LIMIT_S = 300
 
 
 class Testcontainers(unittest.TestCase):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import unittest
 import urllib.parse
 import urllib.request
 
@@ -19,7 +20,8 @@ sys.path.insert(0, str(ROOT / "tests" / "clients" / "python"))
 
 from kvarts_server import KvartsServer, until  # noqa: E402
 
-START_LIMIT_S = 60
+# Of a JVM, on a machine with much to do.
+START_LIMIT_S = 150
 JAR = ROOT / "examples" / "spring-session" / "target" / "todo.jar"
 
 
@@ -61,9 +63,9 @@ class Serverless:
 
 class Todo:
     """The service `todo`, which calls the server by the name that it has in the network of the compose file. Without `ready` it
-    is one of which it is expected that it ends."""
+    is one of which it is expected that it ends. It does not outlive the test."""
 
-    def __init__(self, serverless: Serverless, ready: bool = True, **properties: str):
+    def __init__(self, test: unittest.TestCase, serverless: Serverless, ready: bool = True, **properties: str):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -71,7 +73,9 @@ class Todo:
             name: value.replace("/trust/", f"{serverless.folder}/trust/").replace(":6379", f":{serverless.server.port}")
             for name, value in services()["todo"]["environment"].items()
         }
-        environment |= {"SERVER_PORT": str(self.port), **properties}
+        # As long as a machine with much to do may need for an answer.
+        patience = {"SPRING_DATA_REDIS_TIMEOUT": "60s", "SPRING_DATA_REDIS_CONNECT_TIMEOUT": "60s"}
+        environment |= {"SERVER_PORT": str(self.port), **patience, **properties}
         host = environment["SPRING_DATA_REDIS_CLUSTER_NODES"].split(":")[0]
         hosts = serverless.folder / "hosts"
         hosts.write_text(f"127.0.0.1 {host}\n")
@@ -83,11 +87,11 @@ class Todo:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        test.addCleanup(self.stop)
         if ready:
             try:
                 until("the application answers", self._answers, START_LIMIT_S)
             except Exception:
-                self.stop()
                 raise RuntimeError(f"the application did not start:\n{self.log()}") from None
 
     def log(self) -> str:
@@ -95,10 +99,7 @@ class Todo:
 
     def ended(self) -> int:
         """Waits until the application has ended by itself, and returns its exit status."""
-        try:
-            return self.process.wait(START_LIMIT_S)
-        finally:
-            self.stop()
+        return self.process.wait(START_LIMIT_S)
 
     def stop(self) -> None:
         self.process.terminate()

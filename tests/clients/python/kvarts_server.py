@@ -65,7 +65,8 @@ class KvartsServer:
         self._process.kill()
         self._process.wait()
 
-    def stop(self) -> None:
+    def stop(self, keep: bool = False) -> None:
+        """Ends it; its data directory stays where it is to be kept."""
         self._process.terminate()
         try:
             self.exit_status = self._process.wait(STOP_LIMIT_S)
@@ -74,7 +75,8 @@ class KvartsServer:
             self._process.wait()
             raise RuntimeError(f"the server did not end when asked to; the end of its log:\n{self.end_of_log()}") from None
         finally:
-            shutil.rmtree(self._directory)
+            if not keep:
+                shutil.rmtree(self._directory)
 
     def end_of_log(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
@@ -95,7 +97,7 @@ def until(what: str, condition, limit_s: float = START_LIMIT_S) -> None:
 
 
 def answers(port: int, tls: bool = False) -> bool:
-    """Whether the server answers, to TLS without any verification or to a plain client."""
+    """Whether the server answers, to TLS without any verification or to a plain client; that it wants a password is an answer."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             if tls:
@@ -111,7 +113,7 @@ def answers(port: int, tls: bool = False) -> bool:
 
 def pongs(connection: socket.socket) -> bool:
     connection.sendall(b"PING\r\n")
-    return connection.recv(16) == b"+PONG\r\n"
+    return connection.recv(64).startswith((b"+PONG\r\n", b"-NOAUTH "))
 
 
 def ask(port: int, *words: str) -> str:

@@ -5,8 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.io.StringReader;
+import java.net.Socket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -114,6 +116,46 @@ class ReadmeTest {
                         Applications.start(properties(server, block("Indexed sessions,", "properties")))) {
             assertTrue(application.getBean(SessionRepository.class) instanceof RedisIndexedSessionRepository);
             keepAValue(application);
+        }
+    }
+
+    /** One Sentinel, that of Redis or Valkey in the PATH, stands for the three of the page. */
+    @Test
+    void anApplicationFindsThePrimaryBySentinel() throws Exception {
+        Process sentinel = null;
+        try (KvartsServer server = KvartsServer.standalone("readme-sentinel")) {
+            try (RawClient raw = server.raw()) {
+                raw.call("CONFIG", "SET", "requirepass", "secret");
+            }
+            int port = server.port() + 1 == server.readOnlyPort() ? server.port() + 2 : server.port() + 1;
+            Path configuration = Files.writeString(folder.resolve("sentinel.conf"), String.join("\n",
+                    "port " + port,
+                    "bind 127.0.0.1",
+                    "requirepass secret",
+                    "sentinel monitor mymaster 127.0.0.1 " + server.port() + " 1",
+                    "sentinel auth-pass mymaster secret",
+                    ""));
+            sentinel = new ProcessBuilder("redis-server", configuration.toString(), "--sentinel")
+                    .redirectErrorStream(true)
+                    .redirectOutput(folder.resolve("sentinel.log").toFile())
+                    .start();
+            Await.until("the Sentinel listens", Duration.ofSeconds(LIMIT_S), () -> listens(port));
+            Map<String, String> properties = properties(server, block("Sentinel,", "properties"));
+            properties.put("spring.data.redis.sentinel.nodes", "127.0.0.1:" + port);
+            useASession(properties);
+        } finally {
+            if (sentinel != null) {
+                sentinel.destroy();
+                sentinel.waitFor();
+            }
+        }
+    }
+
+    private static boolean listens(int port) {
+        try (Socket socket = new Socket("127.0.0.1", port)) {
+            return socket.isConnected();
+        } catch (IOException e) {
+            return false;
         }
     }
 
