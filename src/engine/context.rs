@@ -420,6 +420,16 @@ impl<'a> Context<'a> {
         });
     }
 
+    /// The longest string that a command may make, in bytes: `proto-max-bulk-len`, which a primary or the server that
+    /// wrote a file may have had higher. There what they say is done, up to what a record can hold.
+    pub fn string_max(&self) -> usize {
+        if self.client.is_loader {
+            i32::MAX as usize
+        } else {
+            self.server.settings.bulk_max().max(0) as usize
+        }
+    }
+
     /// Counts a nested command and logs it where it crossed a threshold.
     fn told_of(&self, entry: &Entry, arguments: &[&[u8]], took_ns: u64, start: usize, failed: bool) {
         if self.client.is_loader && !self.client.is_primary {

@@ -136,6 +136,36 @@ fn loading_is_judged_by_nothing() {
     assert_eq!(digest(&server), before);
 }
 
+/// What a file says was done by a server whose limits let it: strings longer than `proto-max-bulk-len`. Redis and
+/// Valkey leave a client's LIMIT where they write `=` for its `~`.
+#[test]
+fn loading_asks_no_limits_of_clients() {
+    let lines = [
+        "XADD s MAXLEN = 9 LIMIT 1 1-1 f v",
+        "XADD s MINID = 1 LIMIT 1 2-1 f v",
+        "XADD s NOMKSTREAM LIMIT 5 3-1 f v",
+        "XTRIM s MAXLEN = 1 LIMIT 1",
+        "SETRANGE long 2000000 x",
+        "APPEND long y",
+        "SETBIT bits 16000007 1",
+        "BITFIELD fields SET u8 16000000 7",
+    ];
+    let pairs = [("appendonly", "yes"), ("proto-max-bulk-len", "1mb")];
+    let server = TestServer::try_with(&pairs, Clock::manual(START_MS), with_file(&requests(&lines)));
+    let server = server.expect("it starts");
+    let mut client = server.client();
+    client.check("XRANGE s - +", "*1~*2~$3~3-1~*2~$1~f~$1~v~");
+    client.check("STRLEN long", ":2000002~");
+    client.check("STRLEN bits", ":2000001~");
+    client.check("STRLEN fields", ":2000001~");
+    client.check("APPEND long z", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)~");
+    client.check("SETBIT bits 16000007 0", "-ERR bit offset is not an integer or out of range~");
+    client.check(
+        "XADD s MAXLEN = 9 LIMIT 1 * f v",
+        "-ERR syntax error, LIMIT cannot be used without the special ~ option~",
+    );
+}
+
 /// Keys that ended while the server was away are loaded, since later changes may need them, and end then.
 #[test]
 fn keys_that_ended_meanwhile_end_after_loading() {

@@ -56,6 +56,8 @@ fn fill(client: &mut Client, round: u64) {
         "ZADD z R m 2 n",
         "ZINCRBY z 1 m",
         "XADD x * f R",
+        "XADD x MAXLEN ~ 20 LIMIT 5 * f R",
+        "XTRIM x MINID ~ 5 LIMIT 5",
         "SETEX t 1000 R",
         "PEXPIRE s 100000000",
         "PFADD p R",

@@ -96,7 +96,7 @@ pub const COMMANDS: &[Command] = &[
 
 /// Index of a bit's byte, and the bit's mask within that byte.
 fn bit_place(cx: &Context<'_>, argument: &[u8]) -> Result<(usize, u8), CommandError> {
-    let max_bytes = cx.server.settings.bulk_max().max(0) as u64;
+    let max_bytes = cx.string_max() as u64;
     let offset = parse_i64(argument)
         .and_then(|offset| u64::try_from(offset).ok())
         .filter(|offset| offset / 8 < max_bytes)

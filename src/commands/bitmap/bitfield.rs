@@ -140,13 +140,13 @@ fn bitfield_keys(arguments: &[&[u8]], found: &mut KeyPositions) {
 }
 
 fn bitfield(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let max_bytes = cx.server.settings.bulk_max().max(0) as u64;
+    let max_bytes = cx.string_max() as u64;
     let operations = parse(&arguments[2..], max_bytes)?;
     if writes(&operations) { change(cx, arguments, &operations) } else { read(cx, arguments, &operations) }
 }
 
 fn bitfield_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let max_bytes = cx.server.settings.bulk_max().max(0) as u64;
+    let max_bytes = cx.string_max() as u64;
     let operations = parse(&arguments[2..], max_bytes)?;
     if writes(&operations) {
         return Err(CommandError::text("ERR BITFIELD_RO only supports the GET subcommand"));

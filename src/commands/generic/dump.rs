@@ -198,5 +198,5 @@ pub fn footer_check(cx: &Context<'_>) -> rdb::FooterCheck {
 /// Which payloads are accepted, and when restored collections leave their compact form, by the configuration.
 pub fn limits(cx: &Context<'_>) -> rdb::Limits {
     let settings = &cx.server.settings;
-    settings.collections.of_payloads(footer_check(cx), settings.bulk_max().max(0) as usize)
+    settings.collections.of_payloads(footer_check(cx), cx.string_max())
 }

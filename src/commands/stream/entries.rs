@@ -266,6 +266,11 @@ impl<'a> TrimWords<'a> {
             at += 1;
         }
         let references = references.unwrap_or_default();
+        if cx.client.is_loader {
+            // A primary or a file has `=` in the place of a client's `~`, with how far was trimmed; the client's LIMIT
+            // still stands beside it, and has no meaning any more.
+            limit = None;
+        }
         let Some(to) = to else {
             if limit.is_some_and(|limit| limit > 0) {
                 return Err(CommandError::text(
@@ -286,7 +291,7 @@ impl<'a> TrimWords<'a> {
                 ));
             }
             Some(limit) => limit,
-            None if approximate => default_limit(cx),
+            None if approximate && !cx.client.is_loader => default_limit(cx),
             None => 0,
         };
         let trim = Some(Trim { to, approximate, limit });

@@ -469,7 +469,7 @@ fn append(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn check_length(cx: &Context<'_>, length: usize, more: usize) -> CommandResult {
-    let max = cx.server.settings.bulk_max().max(0) as usize;
+    let max = cx.string_max();
     if length.checked_add(more).is_none_or(|total| total > max) {
         return Err(CommandError::StringTooLong);
     }
