@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import struct
 import subprocess
 import tarfile
@@ -86,6 +87,7 @@ class Engine:
         self._server.server_close()
         for container in self.containers.values():
             container.stop()
+            shutil.rmtree(container.folder)
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

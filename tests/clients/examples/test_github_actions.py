@@ -76,6 +76,7 @@ class Workflow(unittest.TestCase):
         start = self.without_expressions(start).replace("\\\n", " ")
         [words] = re.findall(r"--publish 6380:6380 IMAGE (.*)", start)
         report = folder.parent / f"{folder.name}.sarif"
+        self.addCleanup(report.unlink, missing_ok=True)
         flags = [word.replace("/data/compat.sarif", str(report)) for word in shlex.split(words)]
         server = KvartsServer(*flags, tls=True, directory=folder)
         try:

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -54,7 +55,9 @@ class Serverless:
     def stop(self) -> list[dict]:
         """Ends the server, and returns the findings of its report."""
         self.server.stop()
-        return json.loads(self.report.read_text())["findings"]
+        findings = json.loads(self.report.read_text())["findings"]
+        shutil.rmtree(self.folder)
+        return findings
 
     def _here(self, text: str) -> str:
         """The text with the folders of this machine for those of a container."""
