@@ -743,7 +743,7 @@ fn a_further_name_is_told_to_those_that_call_it() {
 #[test]
 fn the_report_is_a_map_in_both_versions_of_the_protocol() {
     let server = TestServer::with(&[("profile", "elasticache"), ("profile-mode", "warn")]);
-    let fix = "Set parameters in a parameter group, keyspace events included; with Spring Session set configureRedisAction to NO_OP.";
+    let fix = "Set parameters in a parameter group, keyspace events included; with Spring Session set spring.session.redis.configure-action=none.";
     server.client().check("CONFIG GET nosuch", "*0~");
     for (mut client, map, inner) in [(server.client(), "*8", "*22"), (server.client3(), "%4", "%11")] {
         client.check(
