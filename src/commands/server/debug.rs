@@ -44,7 +44,7 @@ pub const COMMANDS: &[Command] = &[Command {
     since: "1.0.0",
     subcommands: &[
         Command {
-            summary: "Lets this connection sleep.",
+            summary: "Lets this connection sleep, and no other: CLIENT PAUSE holds all.",
             syntax: "seconds",
             reply: "OK",
             run: sleep,
