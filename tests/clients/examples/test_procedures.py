@@ -72,7 +72,16 @@ class Procedure(unittest.TestCase):
         directory.mkdir(parents=True, exist_ok=True)
         server = KvartsServer(*words[:at], *words[at + 2 :], directory=directory)
         self.addCleanup(server.stop)
+        # One that wants a password says so while it loads, too.
+        until("it has loaded its data", lambda: self.is_ready(server.port))
         return server
+
+    def is_ready(self, port: int) -> bool:
+        with redis.Redis("localhost", port, password=self.password or None) as client:
+            try:
+                return client.ping()
+            except redis.BusyLoadingError:
+                return False
 
     def run_line(self, line: str, within: str = "/") -> str:
         """Runs a line in a folder, and returns what it printed; it has to succeed."""
