@@ -59,8 +59,7 @@ FROM debian:trixie-slim AS shell
 COPY --from=image /usr/local/bin/kvarts /usr/local/bin/kvarts
 COPY --from=image --chown=10001:10001 /data /data
 # What clients have to trust may be laid here, for containers of others that share it as a volume.
-COPY --from=image --chown=10001:10001 /data /trust
-RUN chmod 0755 /trust
+COPY --from=image --chmod=0755 --chown=10001:10001 /data /trust
 WORKDIR /data
 VOLUME /data
 USER 10001:10001

@@ -372,8 +372,8 @@ impl Config {
         found
     }
 
-    /// Changes several directives, all or none. `apply` is called once with those whose value really changes,
-    /// before any is stored; it does what follows from them and may refuse.
+    /// Changes several directives, all or none. `apply` is called once with those whose value really changes, and
+    /// those whose files are to be read again, before any is stored; it does what follows from them and may refuse.
     ///
     /// # Errors
     /// With the text for the client when a directive is unknown, named twice, not to be changed or given a
@@ -410,7 +410,7 @@ impl Config {
                 None => changes.push(Change { directive, old: current, new }),
             }
         }
-        changes.retain(|change| change.old != change.new);
+        changes.retain(|change| change.old != change.new || change.directive.spec().rereads);
         if changes.is_empty() {
             return Ok(());
         }

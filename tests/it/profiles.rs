@@ -465,6 +465,8 @@ fn an_endpoint_without_the_protocol_of_clusters_wants_slots_all_the_same() {
         ),
         ("SELECT 0", "+OK~"),
         ("SELECT 1", "-ERR DB index is out of range~"),
+        ("SWAPDB 0 1", "-ERR unknown command 'SWAPDB', with args beginning with: '0' '1' ~"),
+        ("MOVE a 1", "-ERR unknown command 'MOVE', with args beginning with: 'a' '1' ~"),
         ("CONFIG GET maxmemory-policy", "*2~$16~maxmemory-policy~$10~noeviction~"),
     ] {
         client.check(request, reply);

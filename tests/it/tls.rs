@@ -267,6 +267,44 @@ fn settings_that_cannot_work_are_refused() {
     tls_client(&server, server.address().port(), "localhost").check("PING", "+PONG~");
 }
 
+/// CONFIG SET with the path that there is reads the files again: at once, and it says whether they can be used,
+/// which it once did not.
+#[test]
+fn the_same_path_is_read_again() {
+    let dir = TempDir::new();
+    let path = |name: &str| dir.path().join(name);
+    let write = |host: &str| {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec![host.to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        std::fs::write(path("server.crt"), certificate.pem()).expect("a file");
+        std::fs::write(path("server.key"), key.serialize_pem()).expect("a file");
+        std::fs::write(path("trusted.crt"), certificate.pem()).expect("a file");
+    };
+    write("one.example");
+    let [certificate, key] = ["server.crt", "server.key"].map(|name| path(name).display().to_string());
+    let server = TestServer::with(&[
+        ("tls-cert-file", &certificate),
+        ("tls-key-file", &key),
+        ("tls-auth-clients", "no"),
+    ]);
+    let call = |host: &str| Client::tls(server.address(), host, &path("trusted.crt"));
+    let mut before = call("one.example").expect("a handshake");
+    write("two.example");
+    let mut admin = server.client();
+    let set = format!("CONFIG SET tls-cert-file {certificate}");
+    admin.check(&set, "+OK~");
+    call("two.example").expect("a handshake with the new one").check("PING", "+PONG~");
+    assert!(call("one.example").is_err());
+    std::fs::write(path("server.crt"), "nothing of use").expect("a file");
+    let refused = "-ERR CONFIG SET failed (possibly related to argument 'tls-cert-file') - Unable to update TLS configuration. Check server logs.~";
+    admin.check(&set, refused);
+    admin.check(&format!("CONFIG SET maxmemory 100mb tls-cert-file {certificate}"), refused);
+    admin.check("CONFIG GET maxmemory", "*2~$9~maxmemory~$1~0~");
+    call("two.example").expect("what was in use stays").check("PING", "+PONG~");
+    before.check("PING", "+PONG~");
+}
+
 /// The directives of cipher suites were taken and had no effect.
 #[test]
 fn cipher_suites_are_those_of_the_configuration() {

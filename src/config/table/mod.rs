@@ -147,6 +147,8 @@ pub struct Spec {
     pub protected: bool,
     /// `CONFIG SET` refuses it while data are being loaded.
     pub waits_for_data: bool,
+    /// `CONFIG SET` has it take effect also where the value stays: it names a file whose content may be another one.
+    pub rereads: bool,
     /// `CONFIG GET` shows it only when asked for by name, and the documentation leaves it out.
     pub hidden: bool,
     /// Whether the server acts on it.
@@ -288,6 +290,7 @@ const fn spec(
         secret: false,
         protected: false,
         waits_for_data: false,
+        rereads: false,
         hidden: false,
         effect: Effect::Accepted,
         doc,
@@ -317,6 +320,11 @@ impl Spec {
 
     const fn secret(mut self) -> Spec {
         self.secret = true;
+        self
+    }
+
+    const fn rereads(mut self) -> Spec {
+        self.rereads = true;
         self
     }
 

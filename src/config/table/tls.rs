@@ -31,8 +31,8 @@ pub(super) const SPECS: &[Spec] = &[
         "",
         "Certificate chain of the server, PEM; empty lets the server make its own.",
     )
-    .active(),
-    spec(D::TlsKeyFile, "tls-key-file", TEXT, "", "Private key of the server certificate, PEM.").active(),
+    .active().rereads(),
+    spec(D::TlsKeyFile, "tls-key-file", TEXT, "", "Private key of the server certificate, PEM.").active().rereads(),
     spec(D::TlsKeyFilePass, "tls-key-file-pass", TEXT, "", "Pass phrase of the private key.")
         .active()
         .secret(),
@@ -43,7 +43,7 @@ pub(super) const SPECS: &[Spec] = &[
         "",
         "Certificate for connections the server opens itself, PEM.",
     )
-    .active(),
+    .active().rereads(),
     spec(
         D::TlsClientKeyFile,
         "tls-client-key-file",
@@ -51,7 +51,7 @@ pub(super) const SPECS: &[Spec] = &[
         "",
         "Private key for connections the server opens itself, PEM.",
     )
-    .active(),
+    .active().rereads(),
     spec(D::TlsClientKeyFilePass, "tls-client-key-file-pass", TEXT, "", "Pass phrase of that key.").secret(),
     spec(
         D::TlsDhParamsFile,
@@ -60,10 +60,10 @@ pub(super) const SPECS: &[Spec] = &[
         "",
         "Diffie-Hellman parameters, PEM, which no supported cipher needs; the file must hold some.",
     )
-    .active(),
+    .active().rereads(),
     spec(D::TlsCaCertFile, "tls-ca-cert-file", TEXT, "", "Certificates that vouch for clients, PEM.")
-        .active(),
-    spec(D::TlsCaCertDir, "tls-ca-cert-dir", TEXT, "", "Folder of such certificates.").active(),
+        .active().rereads(),
+    spec(D::TlsCaCertDir, "tls-ca-cert-dir", TEXT, "", "Folder of such certificates.").active().rereads(),
     spec(
         D::TlsAuthClients,
         "tls-auth-clients",
