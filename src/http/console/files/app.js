@@ -30,7 +30,7 @@ const kept = {
 function address() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
   const [name, ...rest] = path.split('/');
-  return { name: VIEWS[name] ? name : 'overview', rest, query: new URLSearchParams(query) };
+  return { name: Object.hasOwn(VIEWS, name) ? name : 'overview', rest, query: new URLSearchParams(query) };
 }
 
 async function show() {

@@ -74,7 +74,7 @@ const CHARTS = [
 const SPANS = { minutes: 'Last five minutes', hour: 'Last hour' };
 
 export function show(place, { query }) {
-  const span = SPANS[query.get('last')] ? query.get('last') : 'minutes';
+  const span = query.get('last') === 'hour' ? 'hour' : 'minutes';
   const charts = CHARTS.map(chart);
   const summary = h('div', {});
   const choice = h('select', { id: 'span', onchange: () => { location.hash = `#/overview?last=${choice.value}`; } },
