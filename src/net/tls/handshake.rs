@@ -56,19 +56,50 @@ impl HandshakeError {
                     tracing::warn!(%client, %error, further, "TLS cannot be spoken as configured");
                 }
             }
-            Self::Theirs(error) => match is_about_certificate(error).then(further).flatten() {
-                // Its side sees a closed connection only.
-                Some(further) => {
-                    tracing::warn!(%client, %error, further, "a client's certificate was refused");
+            Self::Theirs(error) => {
+                match about_certificate(error).and_then(|about| Some((about, further()?))) {
+                    // Its side sees a closed connection only, or nobody looks there.
+                    Some((about, further)) => tracing::warn!(%client, %error, further, "{about}"),
+                    None => tracing::debug!(%client, %error, "TLS handshake failed"),
                 }
-                None => tracing::debug!(%client, %error, "TLS handshake failed"),
-            },
+            }
         }
     }
 }
 
-/// Whether a handshake failed because of the client's certificate, or because it showed none.
-fn is_about_certificate(error: &io::Error) -> bool {
-    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-    matches!(error, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
+/// What is wrong where a handshake failed because of a certificate: the client's, or the server's in its eyes.
+fn about_certificate(error: &io::Error) -> Option<&'static str> {
+    use rustls::AlertDescription as Alert;
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+            Some("a client's certificate was refused")
+        }
+        rustls::Error::AlertReceived(
+            Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked,
+        ) => Some("a client does not trust the server's certificate"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_about_certificates_are_told() {
+        let of = |error: rustls::Error| about_certificate(&io::Error::other(error));
+        let alert = |alert| of(rustls::Error::AlertReceived(alert));
+        let trust = Some("a client does not trust the server's certificate");
+        assert_eq!(alert(rustls::AlertDescription::UnknownCA), trust);
+        assert_eq!(alert(rustls::AlertDescription::BadCertificate), trust);
+        assert_eq!(alert(rustls::AlertDescription::ProtocolVersion), None);
+        assert_eq!(of(rustls::Error::NoCertificatesPresented), Some("a client's certificate was refused"));
+        assert_eq!(of(rustls::Error::HandshakeNotComplete), None);
+        assert_eq!(about_certificate(&io::ErrorKind::TimedOut.into()), None);
+    }
 }
