@@ -245,12 +245,18 @@ impl Busy {
 
     /// Waits until some worker has nothing to do, but no longer than this. One thread may wait at a time.
     pub fn wait(&self, longest: Duration) {
+        self.wait_until(longest, || self.busy.load(Ordering::SeqCst) < self.workers);
+    }
+
+    /// Waits until this is so, but no longer than that: it is asked at once, and each time that a worker has nothing
+    /// left to do. One thread may wait at a time.
+    pub fn wait_until(&self, longest: Duration, is_so: impl Fn() -> bool) {
         let end = Instant::now() + longest;
         *self.waiting.lock() = Some(std::thread::current());
         loop {
             self.calls.store(true, Ordering::SeqCst);
             let left = end.saturating_duration_since(Instant::now());
-            if self.busy.load(Ordering::SeqCst) < self.workers || left.is_zero() {
+            if is_so() || left.is_zero() {
                 break;
             }
             std::thread::park_timeout(left);
@@ -279,6 +285,25 @@ mod tests {
             busy.rests();
             waiting.join().expect("no panic");
         });
+    }
+
+    #[test]
+    fn what_is_waited_for_is_asked_after_each_turn() {
+        let (busy, turns) = (Busy::new(1), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                busy.wait_until(Duration::from_secs(600), || turns.fetch_add(1, Ordering::SeqCst) == 2)
+            });
+            for turn in 1..=2 {
+                while turns.load(Ordering::SeqCst) < turn || !busy.calls.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                busy.rests();
+            }
+            waiting.join().expect("no panic");
+        });
+        assert_eq!(turns.load(Ordering::SeqCst), 3);
+        busy.wait_until(Duration::ZERO, || false);
     }
 
     #[test]

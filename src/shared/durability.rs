@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -29,6 +30,10 @@ pub struct Durability {
     /// What kept the file from being written, in the system's words.
     error: Mutex<Option<String>>,
     waiting: Mutex<Waiting>,
+    /// How many clients' replies were kept when it was published last how far changes are on disk.
+    crowd: AtomicUsize,
+    /// How long they are waited for before the next sync, in microseconds.
+    crowd_wait_us: AtomicU64,
     /// The task that syncs on a worker when it is asked to, and whether it is asked.
     sync_task: Mutex<Option<Waker>>,
     wants_sync: AtomicBool,
@@ -62,6 +67,8 @@ impl Default for Durability {
             refuses: AtomicBool::new(false),
             error: Mutex::default(),
             waiting: Mutex::default(),
+            crowd: AtomicUsize::new(0),
+            crowd_wait_us: AtomicU64::new(0),
             sync_task: Mutex::default(),
             wants_sync: AtomicBool::new(false),
             replica_waiters: Mutex::default(),
@@ -136,6 +143,23 @@ impl Durability {
         self.waiting.lock().clients.len()
     }
 
+    /// Whether as many replies are kept as were when clients were answered last: those that send their next request
+    /// at once have come back. A sync that does not wait for them serves the others alone, and they have to wait for
+    /// its end and for the next one: each sync would serve one half of the clients in turn.
+    pub fn is_crowd_back(&self) -> bool {
+        self.waiting_clients() >= self.crowd.load(Ordering::Relaxed)
+    }
+
+    /// How long a sync waits for clients that [come back](Self::is_crowd_back), at most.
+    pub fn crowd_wait(&self) -> Duration {
+        Duration::from_micros(self.crowd_wait_us.load(Ordering::Relaxed))
+    }
+
+    /// Notes what a sync takes on average, in microseconds. Half of that is waited for clients.
+    pub fn note_sync_time(&self, mean_us: u64) {
+        self.crowd_wait_us.store(mean_us / 2, Ordering::Relaxed);
+    }
+
     /// Enters a wait for acknowledgements, of the file, of replicas or of both. The caller looks behind this
     /// whether they are there already.
     pub fn add_waiter(&self, waiter: &Arc<Waiter>) {
@@ -181,6 +205,7 @@ impl Durability {
         self.is_strict.store(is_strict, Ordering::Relaxed);
         let behind = synced.map_or(0, |synced| synced.saturating_add(1));
         self.behind_synced.store(behind, Ordering::SeqCst);
+        self.crowd.store(waiting.clients.len(), Ordering::Relaxed);
         let clients: Vec<(u64, Arc<SharedClient>)> = waiting
             .clients
             .extract_if(|_, (position, _)| *position <= released)

@@ -322,10 +322,13 @@ impl Writer {
     }
 
     /// Lets workers that have something to do go on until one has not, so that the changes that are on their way
-    /// come under the same sync: their clients then wait for one sync, not for the end of one and for another.
+    /// come under the same sync: their clients then wait for one sync, not for the end of one and for another. The
+    /// clients that the last sync has answered are waited for as well, for a while.
     fn gather(&self) {
         if self.server.journal().end() > self.written {
             self.busy.wait(GATHER);
+            let durability = &self.server.durability;
+            self.busy.wait_until(durability.crowd_wait(), || durability.is_crowd_back());
         }
     }
 
@@ -510,7 +513,9 @@ impl Writer {
         let result = self.file.sync();
         // One that takes long says little about the next.
         let took_us = (began.elapsed().as_micros() as u64).min(2 * QUICK_SYNC_US);
-        self.sync_us = Some(self.sync_us.map_or(took_us, |mean| (mean * 7 + took_us) / 8));
+        let mean_us = self.sync_us.map_or(took_us, |mean| (mean * 7 + took_us) / 8);
+        self.sync_us = Some(mean_us);
+        self.server.durability.note_sync_time(mean_us);
         self.synced_up_to(self.written, self.file_len, result)
     }
 
