@@ -632,7 +632,7 @@ async fn housekeeping(server: Arc<Server>) {
         tick.tick().await;
         server.answer(&server.health.housekeeping);
         server.look_after_clients();
-        server.simulation.settle(server.clock.now_ms());
+        server.settle_simulation();
         server.look_at_hot_keys();
         server.measure_rates();
         if let Some(saving) = server.saving() {

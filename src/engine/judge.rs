@@ -239,6 +239,11 @@ impl Server {
         None
     }
 
+    /// Whether a request has to keep to one slot: in a cluster, but under a profile that only warns.
+    pub fn keeps_to_slots(&self) -> bool {
+        self.cluster.is_enabled() && !self.profile.as_ref().is_some_and(|profile| profile.warns())
+    }
+
     /// Flags of one request: those of its entry, without MAY_REPLICATE where its arguments show that it only
     /// reads.
     pub fn flags_of(&self, entry: &Entry, arguments: &[&[u8]]) -> Flags {

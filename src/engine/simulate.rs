@@ -59,6 +59,13 @@ impl Server {
         true
     }
 
+    /// Forgets faults whose time is over, and says so.
+    pub fn settle_simulation(&self) {
+        if self.simulation.settle(self.clock.now_ms()) {
+            self.warn_of_simulation();
+        }
+    }
+
     fn warn_of_simulation(&self) {
         let faults = self.simulation.faults(self.clock.now_ms()).join("; ");
         if faults.is_empty() {

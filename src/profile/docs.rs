@@ -125,6 +125,7 @@ fn what(rule: &Rule) -> String {
         When::WatchedKeysOver => format!(" with which more than {limit} keys are watched"),
         When::WatchedSlots => " with keys of another slot than other watched ones".to_owned(),
         When::SeveralSlots => " or transaction with keys of several slots".to_owned(),
+        When::ReachesFurther => " that reaches for keys of other slots by patterns".to_owned(),
         When::QueuedSlots => " queued with a key of another slot than the transaction's others".to_owned(),
         When::ScriptSlots => {
             " of a script that reaches for a key of another slot than the script's others".to_owned()

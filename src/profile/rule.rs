@@ -72,6 +72,9 @@ pub enum When {
     WatchedSlots,
     /// Those with keys of several slots: of one request, or of a transaction.
     SeveralSlots,
+    /// Those that reach for keys which no argument names, and which may be of other slots; told of where a profile only
+    /// warns, as the command refuses them itself in a cluster.
+    ReachesFurther,
     /// Those that are queued in a transaction and have keys of another slot than what it has queued.
     QueuedSlots,
     /// Those of a script that reach for a key of another slot than the script's others.

@@ -137,18 +137,22 @@ impl Simulation {
         Some(effect)
     }
 
-    /// Forgets faults whose time is over; called once a second.
-    pub fn settle(&self, now_ms: u64) {
-        if self.is_on() {
-            let mut state = self.state.lock();
-            let State { loading_until_ms, read_only_until_ms, .. } = &mut *state;
-            for until_ms in [loading_until_ms, read_only_until_ms] {
-                if *until_ms <= now_ms {
-                    *until_ms = 0;
-                }
-            }
-            self.is_on.store(state.is_any(), Ordering::Relaxed);
+    /// Forgets faults whose time is over; called once a second. Returns whether there was one.
+    pub fn settle(&self, now_ms: u64) -> bool {
+        if !self.is_on() {
+            return false;
         }
+        let mut state = self.state.lock();
+        let State { loading_until_ms, read_only_until_ms, .. } = &mut *state;
+        let mut has_ended = false;
+        for until_ms in [loading_until_ms, read_only_until_ms] {
+            if *until_ms != 0 && *until_ms <= now_ms {
+                *until_ms = 0;
+                has_ended = true;
+            }
+        }
+        self.is_on.store(state.is_any(), Ordering::Relaxed);
+        has_ended
     }
 
     /// Begins the faults of a text (`latency 5; cut 1`).
@@ -441,12 +445,17 @@ mod tests {
         let simulation = Simulation::default();
         simulation.set(&["loading", "100"], 1000);
         simulation.set(&["failover", "200"], 1000);
-        for (now_ms, is_on) in [(1099, true), (1199, true), (1200, false)] {
-            simulation.settle(now_ms);
-            assert_eq!(simulation.is_on(), is_on, "{now_ms}");
+        for (now_ms, has_ended, is_on) in [
+            (1099, false, true),
+            (1100, true, true),
+            (1199, false, true),
+            (1200, true, false),
+            (1201, false, false),
+        ] {
+            assert_eq!((simulation.settle(now_ms), simulation.is_on()), (has_ended, is_on), "{now_ms}");
         }
         simulation.set(&["cut", "1"], 1300);
-        simulation.settle(u64::MAX);
+        assert!(!simulation.settle(u64::MAX));
         assert!(simulation.is_on());
     }
 

@@ -136,6 +136,7 @@ TOML with `title`, `about`, a table `sources`, and three kinds of entries, each 
 | `watched-keys-over` | those with which more than `limit` keys are watched |
 | `watched-slots` | those with which keys of several slots are watched; of EXEC, with keys of another slot than the watched ones |
 | `several-slots` | those, and transactions, with keys of several slots |
+| `reaches-further` | those that reach for keys of other slots by patterns |
 | `queued-slots` | those queued in a transaction with keys of another slot than its others |
 | `script-slots` | those of a script that reach for a key of another slot than the script's others |
 | `script-channel-slot` | those of a script with a channel of another slot than the script's keys |

@@ -742,6 +742,45 @@ fn a_further_name_is_told_to_those_that_call_it() {
     }
 }
 
+/// What a cluster refuses by itself is served in `warn`, and told of: SORT by keys of other slots, MOVE, SWAPDB.
+#[test]
+fn warn_serves_what_a_cluster_would_refuse() {
+    let server = warned(&[]);
+    let mut client = server.client();
+    client.check("RPUSH list b a", ":2~");
+    client.check("MSET weight_a 2 weight_b 1 name_a one name_b two", "+OK~");
+    for (request, reply) in [
+        ("SORT list BY weight_* GET name_*", "*2~$3~two~$3~one~"),
+        ("SORT_RO list BY weight_*", "*2~$1~b~$1~a~"),
+        ("SORT list BY x GET # ALPHA", "*2~$1~b~$1~a~"),
+        ("EVAL \"return redis.call('SORT', KEYS[1], 'GET', 'name_*', 'ALPHA')\" 1 list", "*2~$3~one~$3~two~"),
+    ] {
+        client.check(request, reply);
+    }
+    client.check("MULTI", "+OK~");
+    client.check("SORT list BY weight_*", "+QUEUED~");
+    client.check("GET weight_a", "+QUEUED~");
+    client.check("EXEC", "*2~*2~$1~b~$1~a~$1~2~");
+    let found = findings(&mut client);
+    let counts: Vec<(&str, &str)> = found
+        .iter()
+        .filter(|finding| finding[0] == "sort-patterns")
+        .map(|finding| (&*finding[1], &*finding[5]))
+        .collect();
+    assert_eq!(counts, [("sort", "3"), ("sort_ro", "1")], "{found:?}");
+
+    let server = warned(&[("cluster-databases", "2")]);
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    client.check("MOVE k 1", ":1~");
+    client.check("SWAPDB 0 1", "+OK~");
+    client.check("GET k", "$1~v~");
+    // A cluster without the profile keeps to its slots.
+    let server = TestServer::with(&[("cluster-enabled", "yes")]);
+    let denied = "-ERR BY option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots.~";
+    server.client().check("SORT list BY weight_*", denied);
+}
+
 #[test]
 fn the_report_is_a_map_in_both_versions_of_the_protocol() {
     let server = TestServer::with(&[("profile", "elasticache"), ("profile-mode", "warn")]);

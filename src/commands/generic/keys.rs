@@ -320,7 +320,7 @@ fn move_foreign_key(arguments: &[&[u8]]) -> Option<(usize, usize)> {
 }
 
 fn move_key(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    if cx.server.cluster.is_enabled() {
+    if cx.server.keeps_to_slots() {
         return Err(CommandError::text("ERR MOVE is not allowed in cluster mode"));
     }
     let target = database_number(arguments[2], cx.keys.keyspace.database_count())?;

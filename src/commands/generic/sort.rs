@@ -223,10 +223,14 @@ fn keys(arguments: &[&[u8]], found: &mut KeyPositions, may_store: bool) {
     found.extend(target.map(|argument| KeyPosition { argument, flags: STORES }));
 }
 
-/// Whether keys are read that no argument names. In a cluster they are all in the slot that is locked anyway.
+/// Whether keys are read that no argument names. In a cluster they are all in the slot that is locked anyway, but
+/// under a profile that only warns.
 fn reaches_further(server: &Server, arguments: &[&[u8]], may_store: bool) -> bool {
-    !server.cluster.is_enabled()
-        && Options::parse(arguments, may_store).is_ok_and(|options| options.patterns().next().is_some())
+    let Ok(options) = Options::parse(arguments, may_store) else { return false };
+    if server.cluster.is_enabled() {
+        return !server.keeps_to_slots() && options.check_slots(arguments[1]).is_err();
+    }
+    options.patterns().next().is_some()
 }
 
 fn sort(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
@@ -239,7 +243,7 @@ fn sort_ro(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 fn run(cx: &mut Context<'_>, arguments: &[&[u8]], may_store: bool) -> CommandResult {
     let mut options = Options::parse(arguments, may_store)?;
-    if cx.server.cluster.is_enabled() {
+    if cx.server.keeps_to_slots() {
         options.check_slots(arguments[1])?;
     }
     if let Some(option) = options.reaching

@@ -116,7 +116,7 @@ fn flushall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 fn swapdb(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    if cx.server.cluster.is_enabled() {
+    if cx.server.keeps_to_slots() {
         return Err(CommandError::text("ERR SWAPDB is not allowed in cluster mode"));
     }
     let number =

@@ -168,6 +168,10 @@ impl Server {
                 let other = keys.iter().find(|key| slot_of_hash(key.hash) != slot)?;
                 Some(two(key(&keys[0]), key(other)))
             }
+            When::ReachesFurther => {
+                let alone = self.commands.functions(entry).alone;
+                whole(alone.is_some_and(|alone| alone(self, client, arguments)))
+            }
             When::QueuedSlots => {
                 let queued = client.transaction.as_ref()?.slot();
                 let slot = queued.or_else(|| Some(slot_of_hash(keys.first()?.hash)))?;
