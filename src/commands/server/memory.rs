@@ -20,6 +20,10 @@ const KEY: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO)];
 /// Bytes in use below which MEMORY DOCTOR has nothing to say (Redis's figure).
 const SMALL_BYTES: u64 = 5 << 20;
 
+/// Bytes that the system holds for the process below which MEMORY DOCTOR does not speak of fragmentation: what a
+/// server needs by itself is the larger part of them.
+const HELD_MIN: u64 = 256 << 20;
+
 /// Average bytes of buffers a client from which on MEMORY DOCTOR mentions them.
 const BUFFERS_BIG_BYTES: usize = 200 << 10;
 
@@ -218,7 +222,7 @@ fn advice(used: &MemoryUse, limit: &Limit, bytes_a_client: usize, scripts: usize
         );
     }
     let held = ratio(used.resident, used.allocated);
-    if held > 1.4 {
+    if held > 1.4 && used.resident > HELD_MIN {
         let _ = writeln!(
             text,
             "- The system holds {held:.2} times what is in use: memory is fragmented, or was freed a moment ago. MEMORY PURGE gives back what is free."
@@ -366,7 +370,8 @@ mod tests {
         };
         assert!(text(used(M, M, M), &none, 1 << 20, 1000).starts_with("Too little"));
         assert!(text(used(100 * M, 110 * M, 110 * M), &none, 1000, 10).starts_with("Nothing is wrong"));
-        let all = text(used(100 * M, 200 * M, 200 * M), &none, 1 << 20, 1000);
+        assert!(text(used(10 * M, 10 * M, 200 * M), &none, 1000, 10).starts_with("Nothing is wrong"));
+        let all = text(used(200 * M, 400 * M, 400 * M), &none, 1 << 20, 1000);
         assert!(all.starts_with("This stands out:\n\n- "), "{all}");
         assert_eq!(all.lines().filter(|line| line.starts_with("- ")).count(), 4, "{all}");
         let at = |limit: &Limit, bytes| advice(&used(bytes, bytes, bytes), limit, 0, 0);

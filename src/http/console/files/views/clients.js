@@ -46,7 +46,7 @@ function drawClients(list, all, text, order, load) {
   const rows = wanted.slice(0, SHOWN_MAX).map((one) => {
     const cells = [
       one.id, one.addr, one.name || '–', one.user, one.cmd.replace('|', ' '), one.flags, one.db, span(one.age), span(one.idle),
-      bytes(one['tot-mem']), bytes(Number(one.omem) + Number(one.obl)), [one['lib-name'], one['lib-ver']].filter(Boolean).join(' ') || '–',
+      bytes(one['tot-mem']), bytes(Number(one.omem)), [one['lib-name'], one['lib-ver']].filter(Boolean).join(' ') || '–',
     ];
     if (session.readOnly) return cells;
     return [...cells, button('Kill', async () => {
