@@ -12,7 +12,7 @@ const USAGE: &str = "usage: kvarts tls export [FILE] --dir FOLDER [--server-dir 
 Writes into FOLDER what a client has to trust (ca.crt in PEM, ca.p12 as a PKCS #12 truststore for Java, password
 kvarts) and the server's certificate with its key (server.crt, server.key, in PEM). They are those of the server with
 this configuration; where it has none yet they are made as it would make them, below --server-dir, which is the
-server's dir (this folder).";
+server's dir (this folder), and a last line says where a new authority was made.";
 
 /// Exit statuses.
 const DONE: u8 = 0;
@@ -52,11 +52,11 @@ fn export_into(arguments: &[OsString]) -> (u8, String) {
         Ok(config) => config,
         Err(error) => return (MISUSED, error.to_string()),
     };
-    match export(config, Path::new(folder)) {
-        Ok(paths) => {
-            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-            (DONE, paths.join("\n"))
-        }
-        Err(error) => (FAILED, error.to_string()),
-    }
+    let done = export(config, Path::new(folder));
+    let (status, mut lines) = match done.written {
+        Ok(paths) => (DONE, paths.iter().map(|path| path.display().to_string()).collect()),
+        Err(error) => (FAILED, vec![error.to_string()]),
+    };
+    lines.extend(done.new_authority.map(|folder| format!("new authority made in {}", folder.display())));
+    (status, lines.join("\n"))
 }

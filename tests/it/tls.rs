@@ -456,10 +456,14 @@ fn what_people_need_is_exported() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new();
     let (status, text) = export(dir.path(), &["--dir", "certs", "--tls-auto-names", "cache.example"]);
-    assert_eq!(
-        (status, &*text),
-        (Some(0), "certs/ca.crt\ncerts/ca.p12\ncerts/server.crt\ncerts/server.key\n")
-    );
+    let files = "certs/ca.crt\ncerts/ca.p12\ncerts/server.crt\ncerts/server.key\n";
+    let tls = dir.path().canonicalize().expect("there").join("tls");
+    assert_eq!((status, text), (Some(0), format!("{files}new authority made in {}\n", tls.display())));
+    // The second time it is no new one, by other names neither.
+    for name in ["cache.example", "other.example", "cache.example"] {
+        let flags = ["--dir", "certs", "--tls-auto-names", name];
+        assert_eq!(export(dir.path(), &flags), (Some(0), files.to_owned()), "{name}");
+    }
     let path = |name: &str| dir.path().join("certs").join(name);
     let mode = |name: &str| std::fs::metadata(path(name)).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode("server.key"), mode("ca.crt")), (0o600, 0o644));
@@ -497,6 +501,14 @@ fn what_people_need_is_exported() {
     assert_eq!(read(folder.path().join("out/server.key")), read(key.into()));
     let no_blanks = |text: String| text.split_ascii_whitespace().collect::<String>();
     assert_eq!(no_blanks(read(folder.path().join("out/ca.crt"))), no_blanks(read(certificate.into())));
+    // None was made for it, as it has a certificate.
+    assert!(!folder.path().join("tls").exists());
+    // One that is made is told of even where the files have no place.
+    std::fs::write(folder.path().join("file"), "").expect("written");
+    let (status, text) = export(folder.path(), &["--dir", "file"]);
+    let tls = folder.path().canonicalize().expect("there").join("tls");
+    let last = format!("\nnew authority made in {}\n", tls.display());
+    assert!(status == Some(1) && text.ends_with(&last), "{status:?} {text}");
     for (arguments, status) in [
         (&[][..], 2),
         (&["--dir"], 2),

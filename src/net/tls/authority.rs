@@ -32,7 +32,8 @@ pub const TRUSTSTORE_FILE: &str = "ca.p12";
 /// Password of [`TRUSTSTORE_FILE`]. It guards no secret.
 pub const TRUSTSTORE_PASSWORD: &str = "kvarts";
 
-const KEY_FILE: &str = "ca.key";
+/// File in `<dir>/tls` with the authority's key, PEM. Where it is another one, so is the authority.
+pub(super) const KEY_FILE: &str = "ca.key";
 /// File in `<dir>/tls` with the server's certificate and key, PEM.
 pub const SERVER_FILE: &str = "server.pem";
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::authority::{AUTHORITY_FILE, SERVER_FILE, TRUSTSTORE_FILE, TRUSTSTORE_PASSWORD};
-use super::files::{PUBLIC, SECRET, make_folder, read, write};
+use super::authority::{
+    AUTHORITY_FILE, KEY_FILE as AUTHORITY_KEY_FILE, SERVER_FILE, TRUSTSTORE_FILE, TRUSTSTORE_PASSWORD,
+};
+use super::files::{PUBLIC, SECRET, make_folder, read, read_if_there, write};
 use super::settings::TlsSettings;
 use super::source::own_certificate;
 use super::truststore::truststore;
@@ -19,14 +21,32 @@ const CERTIFICATE_FILE: &str = "server.crt";
 /// The chain's private key, PEM.
 const KEY_FILE: &str = "server.key";
 
+/// What an export has done.
+pub struct Export {
+    /// The paths of the files that it wrote, or why it could not write them.
+    pub written: Result<Vec<PathBuf>, TlsError>,
+    /// The folder of an authority that it made because there was none, or one that was about to end. Whoever expected
+    /// the authority of a running server has named another folder than that server's.
+    pub new_authority: Option<PathBuf>,
+}
+
 /// Writes what a client has to trust (`ca.crt`, and `ca.p12` as a Java truststore) and the server's certificate with
 /// its key (`server.crt`, `server.key`) into a folder. Without certificates in the configuration those are the
-/// server's own, made where there are none yet. Returns the paths.
-///
-/// # Errors
-/// Files that cannot be read or written.
-pub fn export(config: Config, folder: &Path) -> Result<Vec<PathBuf>, TlsError> {
-    let settings = TlsSettings::of(&config)?;
+/// server's own, made where there are none yet.
+pub fn export(config: Config, folder: &Path) -> Export {
+    let settings = match TlsSettings::of(&config) {
+        Ok(settings) => settings,
+        Err(error) => return Export { written: Err(error), new_authority: None },
+    };
+    let key = || read_if_there(&settings.folder.join(AUTHORITY_KEY_FILE)).ok().flatten();
+    let before = key();
+    let written = write_files(config, &settings, folder);
+    // It may have been made although the files could not be written.
+    let is_new = key().is_some_and(|after| before != Some(after));
+    Export { written, new_authority: is_new.then(|| settings.folder.clone()) }
+}
+
+fn write_files(config: Config, settings: &TlsSettings, folder: &Path) -> Result<Vec<PathBuf>, TlsError> {
     let [authority, certificate, key] = match &settings.own {
         Some(files) => {
             let (chain, _) = own_certificate(files)?;
