@@ -150,5 +150,55 @@ test('under a profile', async () => {
       await page.locator(`main .view-${view}`).getByText(text).first().waitFor();
       await check(page, `state-profile-${view}`, view === 'config');
     }
+    // Without a finding it says so; the console's own CONFIG is none.
+    await page.getByText('Nothing that would not run there.').waitFor();
   }, fill);
+});
+
+const panelOf = (page, title) => page.locator('.panel').filter({ has: page.getByRole('heading', { name: title, exact: true }) });
+
+/** Sends the words of a client to the server itself, and resolves when the last reply has begun. */
+async function say(console, ...lines) {
+  const socket = net.connect(console.server.port, '127.0.0.1');
+  let replies = 0;
+  socket.setEncoding('utf8').on('data', (text) => { replies += text.split('\r\n').length - 1; });
+  socket.write(lines.map((line) => `${line}\r\n`).join(''));
+  await until('all is answered', async () => replies >= lines.length);
+  socket.destroy();
+}
+
+test('findings of a profile and rehearsed faults', async () => {
+  const markup = '<img/src=x>';
+  await withConsole(['--profile', 'elasticache', '--enable-debug-command', 'yes', '--simulate', 'oom 0.5'], async (console, page) => {
+    await page.goto(`${console.url}/#/state`);
+    const findings = panelOf(page, 'Findings of the profile');
+    const row = findings.getByRole('row').filter({ hasText: 'visits' });
+    await row.getByText('3', { exact: true }).waitFor();
+    const cells = await row.getByRole('cell').allTextContents();
+    assert.deepEqual([cells[1], cells[3], cells[4]], ['config|get', 'visits, jedis 7', '3']);
+    for (const at of [5, 6]) assert.match(cells[at], /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/);
+    assert.match(cells[7], /\.$/);
+    await findings.getByText(markup).first().waitFor();
+    assert.equal(await page.locator('main img').count(), 0);
+    const faults = panelOf(page, 'Rehearsed faults');
+    await faults.getByText('oom 0.5').waitFor();
+    await faults.getByText('Seed').waitFor();
+    await check(page, 'state-findings');
+    // It follows what happens.
+    await console.call('KVARTS', 'SIMULATE', 'OFF');
+    await faults.waitFor({ state: 'detached' });
+    await console.call('KVARTS', 'COMPAT', 'RESET');
+    await findings.getByText('Nothing that would not run there.').waitFor();
+  }, (console) => say(console, 'CLIENT SETNAME visits', 'CLIENT SETINFO LIB-NAME jedis', 'CLIENT SETINFO LIB-VER 7',
+    'CONFIG GET hz', 'CONFIG GET hz', 'CONFIG GET hz', `CLIENT SETNAME ${markup}`, 'CONFIG GET hz'));
+});
+
+test('without a profile and faults', async () => {
+  await withConsole([], async (console, page) => {
+    const asked = page.waitForResponse((response) => response.request().postData()?.includes('COMPAT'));
+    await page.goto(`${console.url}/#/state`);
+    await asked;
+    await panelOf(page, 'Replication').waitFor();
+    assert.equal(await panelOf(page, 'Findings of the profile').count() + await panelOf(page, 'Rehearsed faults').count(), 0);
+  });
 });
