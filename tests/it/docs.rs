@@ -95,8 +95,8 @@ well. The findings are told
 - by `KVARTS COMPAT`, and forgotten after `KVARTS COMPAT RESET`,
 - at `/compat.json` of `metrics-port`,
 - in the file of `--compat-report FILE`, which is written at the end: as SARIF where the name ends in `.sarif`, as JUnit
-  XML where it ends in `.xml`, else as JSON. With `--compat-fail` findings give the exit status 1. A report of before is
-  taken away at the start: where there is none, the server did not come to its end.
+  XML where it ends in `.xml`, else as JSON. A relative path begins at `dir`. With `--compat-fail` findings give the exit
+  status 1. A report of before is taken away at the start: where there is none, the server did not come to its end.
 
 At most 1,000 different findings are kept apart, 200 of a rule; further ones are counted by rule and command (`…` stands for
 their keys and clients), and what is too many even so is counted (`left-out`).
@@ -120,8 +120,8 @@ TOML with `title`, `about`, a table `sources`, and three kinds of entries, each 
   `bare-slots` (CLUSTER SLOTS without lists of further names) or `node-id-zeros` (`value` zeros end the ids of nodes); and
   `small-letters` (the error for an unknown command repeats its name in small letters).
 - `[[rule]]`: a `name`, the `commands` that it is about (`get`, `config|get`; a container's name stands for its subcommands
-  too; none for all commands, but those of `except`), `when`, `answer` and `fix`; with `answer-basis` where the words of the
-  answer rest on something else than the rule.
+  too; none for all commands, but those of `except`), `when`, `answer` and `fix` (what to do instead, a sentence with its
+  full stop); with `answer-basis` where the words of the answer rest on something else than the rule.
 
 | `when` | Which requests |
 |---|---|

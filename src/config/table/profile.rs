@@ -27,7 +27,7 @@ pub(super) const SPECS: &[Spec] = &[
         "compat-report",
         TEXT,
         "",
-        "File for the report at the end of what the profile refuses: SARIF in .sarif, JUnit in .xml, else JSON.",
+        "File for the report at the end of what the profile refuses, a relative path from dir on: SARIF in .sarif, JUnit in .xml, else JSON.",
     )
     .active()
     .immutable(),
