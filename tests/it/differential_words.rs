@@ -58,6 +58,12 @@ impl Words {
         if self.0.bool() { digest } else { digest.to_uppercase() }
     }
 
+    /// A time to live that none has been given before: with GT and LT it would depend on the millisecond in which each
+    /// server gets the command whether an equal one is longer.
+    fn new_ttl(&mut self) -> String {
+        self.0.u32(3000..90_000_000).to_string()
+    }
+
     /// A time to live that does not run out within the test.
     fn ttl(&mut self) -> String {
         self.of(&["1000", "2000", "99999", "0", "-1", "x", "9223372036854775807"]).into()
@@ -68,7 +74,7 @@ impl Words {
 pub type Generator = fn(&mut Words) -> Vec<String>;
 
 /// A command's words from a line, where `K` is a key, `M` a member, `V` a value, `N` a number, `T` a time
-/// to live and `D` a digest.
+/// to live, `U` a new one and `D` a digest.
 pub fn from_line(words: &mut Words, line: &str) -> Vec<String> {
     line.split(' ')
         .map(|word| match word {
@@ -77,6 +83,7 @@ pub fn from_line(words: &mut Words, line: &str) -> Vec<String> {
             "V" => words.value(),
             "N" => words.number(),
             "T" => words.ttl(),
+            "U" => words.new_ttl(),
             "D" => words.digest(),
             other => other.to_owned(),
         })
@@ -177,11 +184,11 @@ pub fn generic(words: &mut Words) -> Vec<String> {
         "PEXPIRE K 99999999",
         "EXPIRE K T NX",
         "EXPIRE K T XX",
-        "EXPIRE K T GT",
-        "EXPIRE K T LT",
-        "EXPIRE K T XX GT",
-        "EXPIRE K T NX GT",
-        "EXPIRE K T GT LT",
+        "EXPIRE K U GT",
+        "EXPIRE K U LT",
+        "EXPIRE K U XX GT",
+        "EXPIRE K U NX GT",
+        "EXPIRE K U GT LT",
         "EXPIRE K T BLAH",
         "EXPIREAT K 99999999999",
         "PEXPIREAT K 99999999999999",

@@ -610,6 +610,10 @@ fn the_report_is_written_at_the_end_in_the_form_of_its_name() {
         (&run["results"][0]["ruleId"], &run["tool"]["driver"]["rules"][0]["id"]),
         (&"config".into(), &"config".into())
     );
+    // What the pages of CI systems need to show a result, and to tell two of one rule apart.
+    let place = &run["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["region"]["startLine"], 1);
+    assert_eq!(run["results"][0]["partialFingerprints"]["finding/v1"], "config/config|get//<app>/");
     let (status, xml) = ended(&["--compat-fail"], "found.xml", violation);
     assert_eq!(status, Some(1));
     assert!(

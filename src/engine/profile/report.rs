@@ -127,9 +127,13 @@ impl InForce {
                     "level": "error",
                     "message": { "text": format!("{}: {}", heading(finding), finding.fix) },
                     "locations": [{
-                        "physicalLocation": { "artifactLocation": { "uri": self.name } },
+                        "physicalLocation": {
+                            "artifactLocation": { "uri": self.name },
+                            "region": { "startLine": 1 },
+                        },
                         "logicalLocations": [{ "name": finding.command, "kind": "function" }],
                     }],
+                    "partialFingerprints": { "finding/v1": fingerprint(finding) },
                     "occurrenceCount": finding.count,
                     "properties": finding,
                 })
@@ -185,6 +189,13 @@ fn heading(finding: &Finding) -> String {
     let by = [&finding.client, &finding.library, &finding.address].map(String::as_str);
     let by: Vec<&str> = by.into_iter().filter(|word| !word.is_empty()).collect();
     format!("{} ({})", format!("{what} {}", finding.keys).trim_end(), by.join(", "))
+}
+
+/// What tells a finding from all others in a report, whichever run it comes from and however often it was met. The
+/// pages of CI systems take results without it that have one rule and one place for one and the same.
+fn fingerprint(finding: &Finding) -> String {
+    let Finding { rule, command, keys, client, library, .. } = finding;
+    [rule, command, keys, client, library].map(|part| part.replace('/', "%2F")).join("/")
 }
 
 /// Text for XML, without what XML cannot hold.
