@@ -96,8 +96,9 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "the servers get a command at different moments, so remaining times differ by what passed between",
         explains: |words, ours, theirs| match (ours, theirs) {
             (&Value::Int(ours), &Value::Int(theirs)) => {
-                let slack = if words[0] == "PTTL" { 60_000 } else { 60 };
-                words[0].ends_with("TTL") && ours >= 0 && theirs >= 0 && (ours - theirs).abs() < slack
+                let slack = if words[0].starts_with('P') { 60_000 } else { 60 };
+                let tells_time = ["TTL", "EXPIRETIME"].iter().any(|end| words[0].ends_with(end));
+                tells_time && ours >= 0 && theirs >= 0 && (ours - theirs).abs() < slack
             }
             _ => false,
         },
