@@ -225,7 +225,7 @@ impl Server {
             }
             ([], queued) => queued.is_some_and(|transaction| transaction.has_several_slots()),
         };
-        if is_across && !self.profile.as_ref().is_some_and(|profile| profile.warns()) {
+        if is_across && self.keeps_to_slots() {
             return Some(CommandError::CrossSlot);
         }
         let slot = slot_of_hash(keys.first()?.hash);

@@ -257,8 +257,7 @@ fn judge(
     let mut plan = LockPlan::new();
     lock_plan(command, words, &keys, cx.client.database, keyspace.hasher(), &mut plan);
     drop_foreign(&mut plan, keyspace);
-    let warns = server.profile.as_ref().is_some_and(|profile| profile.warns());
-    if server.cluster.is_enabled() && !permits.cross_slot && !warns {
+    if server.keeps_to_slots() && !permits.cross_slot {
         for lock in &plan {
             let slot = usize::from(lock.slot);
             debug_assert!(slot < SLOT_COUNT);

@@ -269,3 +269,40 @@ impl Durability {
 fn replica_key(acks: &AckWait, waiter: &Waiter) -> ReplicaKey {
     (acks.of_disks, acks.replicas, acks.offset, waiter.number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acl::user::{DEFAULT_USER, User};
+    use crate::shared::client::Door;
+
+    /// Each sync is to serve all clients, and not one half of them in turn: the clients that are answered are expected
+    /// beside those that came meanwhile, and no more once some have not come.
+    #[test]
+    fn those_that_were_answered_are_expected_again() {
+        let durability = Durability::default();
+        let user = Arc::new(User::everything(DEFAULT_USER, 0, 1));
+        let waits = |id, position| {
+            let shared =
+                SharedClient::new(id, String::new(), String::new(), -1, Door::Main, Arc::clone(&user), 0);
+            durability.call_when_released(position, &Arc::new(shared));
+        };
+        let synced_to = |position| drop(durability.publish(|| (position, true), Some(position)));
+        assert!(durability.is_crowd_back(), "nobody was answered");
+        (1..=3).for_each(|id| waits(id, 10));
+        waits(4, 20);
+        synced_to(10);
+        assert!(!durability.is_crowd_back() && durability.waiting_clients() == 1);
+        (1..=2).for_each(|id| waits(id, 30));
+        assert!(!durability.is_crowd_back(), "one is missing");
+        waits(3, 30);
+        assert!(durability.is_crowd_back());
+        synced_to(30);
+        waits(1, 40);
+        synced_to(40);
+        waits(1, 50);
+        assert!(durability.is_crowd_back(), "the others have not come the last time");
+        durability.note_sync_time(300);
+        assert_eq!(durability.crowd_wait(), Duration::from_micros(150));
+    }
+}

@@ -80,7 +80,9 @@ impl Findings {
         let [pattern, client, library, address] = [OTHERS; 4].map(str::to_owned);
         let place = Place { pattern, client, library, address, ..place };
         if see(together, &place, now_ms) {
-        } else if together.len() < FINDINGS_MAX {
+            return;
+        }
+        if together.len() < FINDINGS_MAX {
             together.insert(place, Seen { first_ms: now_ms, last_ms: now_ms, count: 1 });
         } else {
             *left_out += 1;
