@@ -98,7 +98,8 @@ impl Server {
             let worker = crate::worker::current();
             self.hot_keys.windows.note(worker, database, key);
             if self.keyspace.sizes.is_on() {
-                self.hot_keys.recent.note(worker, database, key, self.clock.now_ms());
+                let stands_for = 1.0 / self.hot_keys.sampler.probability();
+                self.hot_keys.recent.note(worker, database, key, stands_for, self.clock.now_ms());
             }
         }
     }

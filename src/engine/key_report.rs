@@ -10,7 +10,7 @@ use memchr::memmem;
 use parking_lot::Mutex;
 
 use super::Server;
-use crate::keyspace::sizes::{KeySize, Sizes};
+use crate::keyspace::sizes::{KeySize, Sizes, Weighed};
 
 /// Keys and prefixes of a report.
 const KEYS: usize = 10;
@@ -31,19 +31,41 @@ pub struct BigKey {
     pub type_name: &'static str,
 }
 
-/// What is known of the keys with one prefix, of the sample alone.
+/// Sums over the keys with one prefix, and the variances of those that are estimates.
 #[derive(Clone, Debug, Default)]
 pub struct Sums {
     /// How many there are.
     pub keys: u64,
     /// Bytes of all of them.
     pub bytes: u64,
-    /// Sum of the squares of the bytes of each.
-    pub squares: f64,
-    /// Accesses a second, of all keys.
+    /// Accesses a second.
     pub accesses: f64,
-    /// Expired keys a second, of all keys.
+    /// Expired keys a second.
     pub expired: f64,
+    keys_variance: f64,
+    bytes_variance: f64,
+}
+
+impl Sums {
+    /// Adds a key that stands for so many, itself among them.
+    fn add(&mut self, bytes: u64, stands_for: u64) {
+        self.keys += stands_for;
+        self.bytes = self.bytes.saturating_add(bytes.saturating_mul(stands_for));
+        // One key in `stands_for` is known, each with the same chance: what is told of all of them varies so.
+        let variance = (stands_for * (stands_for - 1)) as f64;
+        self.keys_variance += variance;
+        self.bytes_variance += variance * (bytes as f64).powi(2);
+    }
+
+    /// Standard error of the number of keys; 0 where all are known.
+    pub fn keys_error(&self) -> u64 {
+        self.keys_variance.sqrt().ceil() as u64
+    }
+
+    /// Standard error of the bytes.
+    pub fn bytes_error(&self) -> u64 {
+        self.bytes_variance.sqrt().ceil() as u64
+    }
 }
 
 /// Sums by prefix.
@@ -56,11 +78,8 @@ pub struct PrefixUse {
     pub prefix: Box<[u8]>,
     /// Number of the database.
     pub number: usize,
-    /// Estimates: of so many keys, of their bytes, of accesses and expiries a second.
-    pub keys: u64,
-    pub bytes: u64,
-    pub accesses: f64,
-    pub expired: f64,
+    /// What is told of its keys.
+    pub sums: Sums,
 }
 
 /// The largest keys and prefixes of all databases.
@@ -153,25 +172,23 @@ impl Server {
         let sizes = &self.keyspace.sizes;
         let mut all: HashMap<usize, Prefixes> =
             numbers.values().map(|number| (*number, Prefixes::default())).collect();
-        sizes.for_each(|key, size, is_sampled| {
+        sizes.for_each(|key, size, Weighed(stands_for)| {
             let sums = numbers.get(&size.physical).and_then(|number| all.get_mut(number));
-            if let Some(sums) = sums.filter(|_| is_sampled) {
-                add(sums, prefix_of(key, &separator, depth), |sums| {
-                    sums.keys += 1;
-                    sums.bytes += size.bytes;
-                    sums.squares += (size.bytes as f64).powi(2);
-                });
+            if let Some(sums) = sums.filter(|_| stands_for > 0) {
+                add(sums, prefix_of(key, &separator, depth), |sums| sums.add(size.bytes, stands_for));
             }
         });
-        let share = self.hot_keys.sampler.probability();
-        let scale = sizes.scale() as f64;
         for (number, sums) in &mut all {
             self.hot_keys.recent.for_each(*number, now_ms, |key, rate| {
-                add(sums, prefix_of(key, &separator, depth), |sums| sums.accesses += rate / share);
+                add(sums, prefix_of(key, &separator, depth), |sums| sums.accesses += rate);
             });
             sizes.expired.for_each(*number, now_ms, |key, rate| {
-                add(sums, prefix_of(key, &separator, depth), |sums| sums.expired += rate * scale);
+                add(sums, prefix_of(key, &separator, depth), |sums| sums.expired += rate);
             });
+            // They are sums of fractions.
+            for sums in sums.values_mut() {
+                (sums.accesses, sums.expired) = (sums.accesses.round(), sums.expired.round());
+            }
         }
         all
     }
@@ -189,6 +206,7 @@ impl Server {
         if !latest.as_ref().is_some_and(is_fresh)
             && let Some(numbers) = self.numbers_of_databases()
         {
+            self.keyspace.measure_stale();
             *latest = Some(Arc::new(self.new_report(&numbers, now_ms)));
         }
         latest.clone()
@@ -208,20 +226,12 @@ impl Server {
     fn new_report(&self, numbers: &HashMap<u16, usize>, now_ms: u64) -> KeyReport {
         let sizes = &self.keyspace.sizes;
         let (by_bytes, by_elements) = big_keys(sizes, numbers, KEYS, |_| true);
-        let scale = sizes.scale();
         let mut prefixes = Vec::new();
         for (number, sums) in self.prefix_sums(numbers, b":", 1, now_ms) {
-            prefixes.extend(sums.into_iter().map(|(prefix, sums)| PrefixUse {
-                prefix,
-                number,
-                keys: sums.keys * scale,
-                bytes: sums.bytes.saturating_mul(scale),
-                accesses: sums.accesses,
-                expired: sums.expired,
-            }));
+            prefixes.extend(sums.into_iter().map(|(prefix, sums)| PrefixUse { prefix, number, sums }));
         }
         prefixes.sort_unstable_by(|first, second| {
-            let by_bytes = second.bytes.cmp(&first.bytes);
+            let by_bytes = second.sums.bytes.cmp(&first.sums.bytes);
             by_bytes.then_with(|| (first.number, &first.prefix).cmp(&(second.number, &second.prefix)))
         });
         prefixes.truncate(PREFIXES);

@@ -43,6 +43,7 @@ impl Sweeper {
                 server.answer(&server.health.sweeper);
                 server.clock.follow();
                 server.logs.observation.next_tick();
+                server.keyspace.fill_sizes();
                 let sleep = if server.upkeep.active_expiry.load(Ordering::Relaxed) {
                     server.expire_due();
                     sleep_for(&server)

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::{Figure, Kind, Sample, Sight, Unit, counter, gauge, samples};
 use crate::command::table::Entry;
 use crate::engine::health::Status;
-use crate::engine::key_report::{BigKey, KeyReport, PrefixUse};
+use crate::engine::key_report::{BigKey, KeyReport, Sums};
 use crate::shared::lock_waits::Waited;
 use crate::shared::slow_requests::Part;
 
@@ -66,28 +66,28 @@ pub(super) const EXPORTED: &[Figure] = &[
         Kind::Gauge,
         Unit::None,
         "Keys that begin with a prefix (up to the first colon), of those whose keys take most bytes; with key-sizes.",
-        |at| prefixes(at, |prefix| prefix.keys as f64),
+        |at| prefixes(at, |sums| sums.keys as f64),
     ),
     samples(
         "kvarts_prefix_bytes",
         Kind::Gauge,
         Unit::Bytes,
         "Bytes of the keys that begin with a prefix.",
-        |at| prefixes(at, |prefix| prefix.bytes as f64),
+        |at| prefixes(at, |sums| sums.bytes as f64),
     ),
     samples(
         "kvarts_prefix_accesses_per_second",
         Kind::Gauge,
         Unit::PerSecond,
         "Accesses of the keys that begin with a prefix.",
-        |at| prefixes(at, |prefix| prefix.accesses),
+        |at| prefixes(at, |sums| sums.accesses),
     ),
     samples(
         "kvarts_prefix_expired_per_second",
         Kind::Gauge,
         Unit::PerSecond,
         "Keys that begin with a prefix and expire.",
-        |at| prefixes(at, |prefix| prefix.expired),
+        |at| prefixes(at, |sums| sums.expired),
     ),
     gauge("healthy", Unit::None, "Whether KVARTS HEALTH finds that all parts of the server answer.", |at| {
         let now_ns = at.server.clock.monotonic_ns();
@@ -158,12 +158,12 @@ fn big_keys(
     }))
 }
 
-fn prefixes(at: &Sight<'_>, measure: impl Fn(&PrefixUse) -> f64) -> Vec<Sample> {
+fn prefixes(at: &Sight<'_>, measure: impl Fn(&Sums) -> f64) -> Vec<Sample> {
     let Some(report) = at.server.key_report(REPORT_MAX_MS) else { return Vec::new() };
     unlike(report.prefixes.iter().map(|one| Sample {
         suffix: "",
         labels: vec![("prefix", label(&one.prefix)), ("db", format!("db{}", one.number))],
-        value: measure(one),
+        value: measure(&one.sums),
     }))
 }
 

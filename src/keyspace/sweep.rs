@@ -106,8 +106,12 @@ pub fn expire(
 
 /// Notes that a key has expired, where expiries are counted by prefix.
 fn note_expired(keyspace: &Keyspace, number: usize, record: &RecordBox, now_ms: u64) {
-    if keyspace.sizes.is_on() && keyspace.sizes.samples(keyspace.hasher().hash(record.key())) {
-        keyspace.sizes.expired.note(crate::worker::NONE, number, record.key(), now_ms);
+    if !keyspace.sizes.is_on() {
+        return;
+    }
+    if let Some(stands_for) = keyspace.sizes.sampled_for(keyspace.hasher().hash(record.key())) {
+        let expired = &keyspace.sizes.expired;
+        expired.note(crate::worker::NONE, number, record.key(), stands_for as f64, now_ms);
     }
 }
 

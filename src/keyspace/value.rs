@@ -141,6 +141,25 @@ impl Object {
         }
     }
 
+    /// Number of elements as the type's own command counts them (LLEN, XLEN); 1 for a string.
+    pub fn length(&self) -> usize {
+        match self {
+            Object::Text(_) => 1,
+            Object::Stream(stream) => stream.len(),
+            Object::Set(_) | Object::Hash(_) | Object::List(_) | Object::Zset(_) => self.free_effort(),
+        }
+    }
+
+    /// How many nodes [`memory_bytes`](Self::memory_bytes) visits; 0 where the value keeps the sum.
+    pub fn nodes_to_measure(&self) -> usize {
+        match self {
+            Object::Text(_) | Object::Set(_) | Object::Hash(_) => 0,
+            Object::List(list) => list.node_count().unwrap_or(0),
+            Object::Zset(zset) => zset.node_count(),
+            Object::Stream(stream) => stream.parts_to_measure(),
+        }
+    }
+
     /// Roughly the number of allocations that freeing this value takes: decides whether it is freed in the
     /// background.
     pub fn free_effort(&self) -> usize {

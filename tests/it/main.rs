@@ -92,6 +92,7 @@ mod peer;
 mod peer_files;
 mod pipeline_rights;
 mod ports;
+mod prefixes;
 mod producers;
 mod profiles;
 mod program;

@@ -199,7 +199,7 @@ pub(super) fn of_large_things(
             keys_in_words(&large)
         );
     }
-    if let Some(first) = report.prefixes.first().filter(|prefix| prefix.bytes >= used / 10) {
+    if let Some(first) = report.prefixes.first().filter(|prefix| prefix.sums.bytes >= used / 10) {
         let prefix = if first.prefix.is_empty() {
             "no prefix".to_owned()
         } else {
@@ -208,10 +208,10 @@ pub(super) fn of_large_things(
         let _ = writeln!(
             text,
             "- The {} keys with {prefix} in db{} take {} bytes, {} % of all: KVARTS PREFIXES tells more.",
-            first.keys,
+            first.sums.keys,
             first.number,
-            first.bytes,
-            first.bytes * 100 / used.max(1)
+            first.sums.bytes,
+            first.sums.bytes * 100 / used.max(1)
         );
     }
     text

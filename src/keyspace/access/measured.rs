@@ -33,6 +33,26 @@ impl Access<'_, '_> {
         }
     }
 
+    /// Measures all whose size is not exactly known, that it can be told of. Those of slots that others have
+    /// locked are left.
+    pub fn measure_stale(&mut self) {
+        self.measure_touched();
+        for (physical, hash) in self.keyspace.sizes.stale() {
+            let number = self.mapping().iter().position(|mapped| *mapped == physical);
+            let held = number.and_then(|number| self.position(number, slot_of_hash(hash)));
+            match held {
+                Some(index) => {
+                    let held = &self.locks[index];
+                    let is_it = |record: &Record| self.keyspace.hasher().hash(record.key()) == hash;
+                    if let Some(record) = table::find_where(self.table_of(held), hash, is_it) {
+                        self.keyspace.sizes.measure_if_short(physical, hash, record);
+                    }
+                }
+                None => self.keyspace.measure_one(physical, hash),
+            }
+        }
+    }
+
     /// Measures all that was noted. Its locks are still held.
     #[cold]
     pub(super) fn measure_touched(&mut self) {

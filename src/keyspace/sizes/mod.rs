@@ -1,34 +1,40 @@
 //! [`Sizes`]: the sizes of a sample of all keys, and of all keys that are big (`key-sizes`). KVARTS BIGKEYS and
 //! KVARTS PREFIXES read them; nobody walks through the keyspace for it.
 //!
-//! A key is sampled by its hash: all keys are at first, then every second, fourth and so on, so that no more
-//! than [`SAMPLE_MAX`] are known. A sample by hash follows each of its keys from the first to the last
-//! change, so what is known of it is never a guess; what is told of all keys is the sample's times a scale,
-//! with the standard error that follows. While no more keys exist than are sampled it is exact.
+//! Keys are spread over [`SHARDS`] parts by their hash. A part samples by hash as well: all of its keys at
+//! first, then every second, fourth and so on, so that no more than [`SAMPLED_MAX`] are known. A sample by hash
+//! follows each of its keys from the first to the last change, so what is known of it is never a guess.
 //!
 //! Keys of [`BIG_BYTES`] or [`BIG_ELEMENTS`] are known whether they are sampled or not, as many as there is
-//! room for; the smallest make way, and [`Sizes::floors`] says up to which size some may be missing.
+//! room for; the smallest make way, and [`Sizes::floors`] says up to which size some may be missing. A key at
+//! or above its part's floors stands for itself alone, and a smaller one that is sampled for as many as the
+//! part passes over ([`Weighed`]). So what is told of all keys is exact as to the big ones, and the error of
+//! the rest is that of keys below the floors. While no more keys exist than are sampled all of it is exact.
+//!
+//! When most keys have gone, a sample is thinner than it need be. [`Fill`] then walks through the keyspace
+//! once, in the background, and notes what a larger sample and lower floors hold (`fill.rs`).
 //!
 //! Sizes change under the slots' exclusive locks: when a record comes into a table or leaves it, and at the
 //! end of a command that may have changed one in place (`access/measured.rs`). A plain string cannot change
-//! its size in place, so most commands have nothing to do.
+//! its size in place, so most commands have nothing to do. To measure a long list, sorted set or stream is to
+//! visit its nodes, which is not done at each change: in between, bytes follow the number of elements, and
+//! whoever asks has what is stale measured before ([`Keyspace::measure_stale`](super::Keyspace::measure_stale)).
 
+mod fill;
 mod recent;
 mod shard;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
 use super::record::{Record, ValueRef};
 use super::table::SHARE_BYTES;
+pub use fill::Fill;
 pub use recent::{RECENT_MS, Recent};
 use shard::Shard;
-pub use shard::{KeySize, Known};
-
-/// Keys that are sampled at most.
-const SAMPLE_MAX: usize = 1 << 16;
+pub use shard::{KeySize, Weighed};
 
 /// Bytes from which on a key is big.
 pub const BIG_BYTES: u64 = 1024;
@@ -39,16 +45,29 @@ pub const BIG_ELEMENTS: u64 = 64;
 /// Parts of the sample, each with a lock of its own.
 const SHARDS: usize = 64;
 
-/// A collection with more elements than this is not measured again: its bytes follow its elements.
-const MEASURED_MAX: u64 = 1 << 22;
+/// Keys that a part samples at most. With 65,536 keys in all a part has 1024, give or take 32: that one of
+/// them gets more than this is as good as impossible.
+const SAMPLED_MAX: usize = 1200;
+
+/// Bytes of a key that are kept.
+const KEY_MAX: usize = 512;
+
+/// Nodes of a value that are visited at each change, to measure it.
+const FEW_NODES: usize = 8;
+
+/// A value with more nodes than this is not measured again: its bytes follow its elements.
+pub const NODES_MAX: usize = 1 << 16;
 
 /// Sizes of sampled and of big keys.
 #[derive(Debug)]
 pub struct Sizes {
     is_on: AtomicBool,
-    /// One key of 2 to the power of this is sampled.
-    shift: AtomicU32,
+    /// Of each part: one key of 2 to the power of this is noted.
+    shifts: CachePadded<[AtomicU8; SHARDS]>,
     shards: Box<[CachePadded<Mutex<Shard>>]>,
+    /// Whether a part may have become thinner than it need be.
+    is_thin: AtomicBool,
+    fill: Mutex<Fill>,
     /// Sampled keys that have expired.
     pub expired: Recent,
 }
@@ -57,8 +76,10 @@ impl Default for Sizes {
     fn default() -> Self {
         Self {
             is_on: AtomicBool::new(false),
-            shift: AtomicU32::new(0),
+            shifts: CachePadded::new([const { AtomicU8::new(0) }; SHARDS]),
             shards: (0..SHARDS).map(|_| CachePadded::default()).collect(),
+            is_thin: AtomicBool::new(false),
+            fill: Mutex::default(),
             expired: Recent::new(0),
         }
     }
@@ -78,80 +99,114 @@ impl Sizes {
 
     /// How many keys are known at most, for an estimate of the work that it is to go through them.
     pub fn known_max(&self) -> usize {
-        2 * SAMPLE_MAX
+        2 * SHARDS * SAMPLED_MAX
     }
 
-    /// How many keys one sampled key stands for.
-    pub fn scale(&self) -> u64 {
-        1 << self.shift.load(Ordering::Relaxed)
-    }
-
-    /// Whether the key with this hash is of the sample.
+    /// How many keys the key with this hash stands for, where it is of the sample.
     #[inline]
-    pub fn samples(&self, hash: u64) -> bool {
-        is_sampled(hash, self.shift.load(Ordering::Relaxed))
+    pub fn sampled_for(&self, hash: u64) -> Option<u64> {
+        let shift = self.shifts[shard_of(hash)].load(Ordering::Relaxed).into();
+        is_sampled(hash, shift).then_some(1 << shift)
     }
 
-    /// Whether a record has to be noted when it comes, goes or changes.
+    /// Whether a record has to be noted when it comes, goes or changes. True as well for those that are nearly
+    /// big, which an expiry makes larger and its removal smaller.
     #[inline]
     pub fn wants(&self, hash: u64, record: &Record) -> bool {
-        self.samples(hash) || may_change_in_place(record) || record.memory_bytes() as u64 >= BIG_BYTES
+        const NEARLY_BIG: u64 = BIG_BYTES / 2;
+        self.sampled_for(hash).is_some()
+            || may_change_in_place(record)
+            || record.memory_bytes() as u64 >= NEARLY_BIG
     }
 
-    /// Notes the size of a record that has come or changed. The slot of its key is locked exclusively.
+    /// Notes the size of a record that has come or changed. Its slot is locked: exclusively by those who
+    /// changed it.
     pub fn note(&self, physical: u16, hash: u64, record: &Record) {
-        let shift = self.shift.load(Ordering::Relaxed);
+        let (elements, nodes) = (length_of(record), nodes_of(record));
         let mut shard = self.shard(hash);
-        shard.prune(shift);
-        let elements = elements_of(record);
-        let scaled = shard.get(physical, hash).and_then(|known| known.scaled(elements));
-        let bytes = scaled.unwrap_or_else(|| (record.memory_bytes() + SHARE_BYTES) as u64);
-        let known = Known {
-            size: KeySize { physical, type_name: record.type_name(), bytes, elements },
-            is_sampled: is_sampled(hash, shift),
-            measured: if scaled.is_some() { None } else { Some((bytes, elements)) },
-        };
-        shard.note(hash, record.key(), known);
-        if shard.sampled() > SAMPLE_MAX / SHARDS {
-            // The other shards follow when they are next used.
-            self.shift.fetch_max(shift + 1, Ordering::Relaxed);
-            shard.prune(shift + 1);
+        let scaled = if nodes > FEW_NODES { shard.scaled(physical, hash, elements, nodes) } else { None };
+        match scaled {
+            Some(size) => shard.keep_scaled(physical, hash, size),
+            None => self.note_measured(&mut shard, physical, hash, record),
+        }
+    }
+
+    /// [`note`](Self::note), but has it measured.
+    fn measure(&self, physical: u16, hash: u64, record: &Record) {
+        self.note_measured(&mut self.shard(hash), physical, hash, record);
+    }
+
+    fn note_measured(&self, shard: &mut Shard, physical: u16, hash: u64, record: &Record) {
+        let bytes = (record.memory_bytes() + SHARE_BYTES) as u64;
+        let size = KeySize { physical, type_name: record.type_name(), bytes, elements: length_of(record) };
+        shard.note(hash, record.key(), size);
+        self.publish(shard, hash);
+    }
+
+    /// Has all see the sample that a part notes.
+    fn publish(&self, shard: &Shard, hash: u64) {
+        let shift = &self.shifts[shard_of(hash)];
+        if u32::from(shift.load(Ordering::Relaxed)) != shard.noted_shift() {
+            shift.store(shard.noted_shift() as u8, Ordering::Relaxed);
         }
     }
 
     /// Forgets a record that has gone. The slot of its key is locked exclusively.
     pub fn forget(&self, physical: u16, hash: u64, record: &Record) {
         if self.wants(hash, record) {
-            self.shard(hash).forget(physical, hash);
+            let mut shard = self.shard(hash);
+            shard.forget(physical, hash);
+            self.look_at(&shard);
         }
     }
 
     /// Forgets all keys of a physical database, which has been emptied.
     pub fn forget_database(&self, physical: u16) {
         for shard in &self.shards {
-            shard.lock().forget_database(physical);
-        }
-    }
-
-    /// Calls `visit` with each key that is known, its size, and whether it is sampled. Of a long key only the
-    /// beginning is known.
-    pub fn for_each(&self, mut visit: impl FnMut(&[u8], &KeySize, bool)) {
-        let shift = self.shift.load(Ordering::Relaxed);
-        for shard in &self.shards {
             let mut shard = shard.lock();
-            shard.prune(shift);
-            shard.for_each(&mut visit);
+            shard.forget_database(physical);
+            self.look_at(&shard);
         }
     }
 
-    /// Bytes and elements above which each key is known.
+    fn look_at(&self, shard: &Shard) {
+        if shard.is_thin() && !self.is_thin.load(Ordering::Relaxed) {
+            self.is_thin.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Calls `visit` with each key that is known, its size, and how many keys it stands for: 0 for one that is
+    /// known beside those that are told of. Of a long key only the beginning is known.
+    pub fn for_each(&self, mut visit: impl FnMut(&[u8], &KeySize, Weighed)) {
+        for shard in &self.shards {
+            shard.lock().for_each(&mut visit);
+        }
+    }
+
+    /// Physical databases and hashes of the keys whose bytes were not measured when they last changed.
+    pub fn stale(&self) -> Vec<(u16, u64)> {
+        let mut stale = Vec::new();
+        for shard in &self.shards {
+            shard.lock().stale(&mut stale);
+        }
+        stale
+    }
+
+    /// Measures one of the [`stale`](Self::stale) keys, unless it takes too long. Its slot is locked.
+    pub fn measure_if_short(&self, physical: u16, hash: u64, record: &Record) {
+        if nodes_of(record) <= NODES_MAX {
+            self.measure(physical, hash, record);
+        }
+    }
+
+    /// Bytes and elements from which on each key is known.
     pub fn floors(&self) -> (u64, u64) {
         let floors = self.shards.iter().map(|shard| shard.lock().floors());
         floors.fold((BIG_BYTES, BIG_ELEMENTS), |all, one| (all.0.max(one.0), all.1.max(one.1)))
     }
 
     fn shard(&self, hash: u64) -> parking_lot::MutexGuard<'_, Shard> {
-        self.shards[(mixed(hash) >> 58) as usize % SHARDS].lock()
+        self.shards[shard_of(hash)].lock()
     }
 }
 
@@ -161,12 +216,25 @@ pub fn may_change_in_place(record: &Record) -> bool {
     matches!(record.value(), ValueRef::Object(_))
 }
 
-fn elements_of(record: &Record) -> u64 {
+/// Elements of a collection, as many as its own command counts (LLEN, XLEN); 1 for a string.
+fn length_of(record: &Record) -> u64 {
     match record.value() {
-        ValueRef::Object(object) if object.type_name() == "string" => 1,
-        ValueRef::Object(object) => object.elements() as u64,
+        ValueRef::Object(object) => object.length() as u64,
         _ => 1,
     }
+}
+
+/// How many nodes have to be visited to measure a record.
+fn nodes_of(record: &Record) -> usize {
+    match record.value() {
+        ValueRef::Object(object) => object.nodes_to_measure(),
+        _ => 0,
+    }
+}
+
+#[inline]
+fn shard_of(hash: u64) -> usize {
+    (mixed(hash) >> 58) as usize % SHARDS
 }
 
 /// The bits of a hash that neither slot nor table goes by alone.
@@ -181,74 +249,4 @@ fn is_sampled(hash: u64, shift: u32) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keyspace::key_hash::KeyHasher;
-
-    fn string(key: &[u8], bytes: usize) -> crate::keyspace::record::RecordBox {
-        Record::new_string(key, &vec![b'v'; bytes], None, false)
-    }
-
-    /// However many keys there are, no more than the sample are known, and it stands for all of them.
-    #[test]
-    fn the_sample_is_bounded_and_right() {
-        let (sizes, hasher) = (Sizes::default(), KeyHasher::with_seed(3));
-        sizes.switch_on();
-        let mut all = 0;
-        for number in 0..1_000_000_u32 {
-            let key = format!("p{}:{number}", number % 1000);
-            let (record, hash) = (string(key.as_bytes(), 10), hasher.hash(key.as_bytes()));
-            if sizes.wants(hash, &record) {
-                sizes.note(0, hash, &record);
-            }
-            all += (record.memory_bytes() + SHARE_BYTES) as u64;
-        }
-        let (mut keys, mut bytes) = (0, 0);
-        sizes.for_each(|_, size, is_sampled| {
-            assert!(is_sampled);
-            keys += 1;
-            bytes += size.bytes;
-        });
-        assert!((SAMPLE_MAX / 3..=SAMPLE_MAX).contains(&keys), "{keys}");
-        let scale = sizes.scale();
-        let error = ((keys as u64 * scale * (scale - 1)) as f64).sqrt();
-        assert!((keys as f64 * scale as f64 - 1e6).abs() < 4.0 * error, "{keys} {scale}");
-        assert!((bytes as f64 * scale as f64 / all as f64 - 1.0).abs() < 4.0 * error / 1e6);
-        // What goes is forgotten: the rest is half of what there was.
-        for number in 0..500_000_u32 {
-            let key = format!("p{}:{number}", number % 1000);
-            sizes.forget(0, hasher.hash(key.as_bytes()), &string(key.as_bytes(), 10));
-        }
-        let mut left = 0;
-        sizes.for_each(|_, _, _| left += 1);
-        assert!((left as f64 * scale as f64 - 5e5).abs() < 4.0 * error, "{left}");
-        sizes.forget_database(1);
-        sizes.forget_database(0);
-        sizes.for_each(|_, _, _| panic!("all are forgotten"));
-    }
-
-    #[test]
-    fn the_biggest_keys_are_known() {
-        let (sizes, hasher) = (Sizes::default(), KeyHasher::with_seed(4));
-        sizes.shift.store(20, Ordering::Relaxed);
-        for number in 0..20_000_usize {
-            let key = number.to_be_bytes();
-            let record = string(&key, 2000 + number);
-            sizes.note(0, hasher.hash(&key), &record);
-        }
-        let (mut found, mut known) = (Vec::new(), 0);
-        sizes.for_each(|key, size, _| {
-            known += 1;
-            found.push((size.bytes, usize::from_be_bytes(key.try_into().expect("eight"))));
-        });
-        assert!(known <= SHARDS * 256, "{known}");
-        found.sort_unstable();
-        let top: Vec<usize> = found.iter().rev().take(500).map(|(_, number)| *number).collect();
-        assert_eq!(top, (19_500..20_000).rev().collect::<Vec<_>>());
-        let (bytes, _) = sizes.floors();
-        let above = found.iter().filter(|(size, _)| *size > bytes).count();
-        let expected = (0..20_000_usize)
-            .filter(|number| (string(&[0; 8], 2000 + number).memory_bytes() + SHARE_BYTES) as u64 > bytes);
-        assert_eq!(above, expected.count(), "each above the floor is known");
-    }
-}
+mod tests;

@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
+use super::KEY_MAX;
+
 /// Events that each worker keeps.
 const KEPT: usize = 4096;
-
-/// Bytes of a key that are kept.
-const KEY_MAX: usize = 128;
 
 /// How long ago an event may be, in milliseconds, for it to count.
 pub const RECENT_MS: u64 = 10_000;
@@ -17,6 +16,8 @@ pub const RECENT_MS: u64 = 10_000;
 #[derive(Debug)]
 struct Event {
     at_ms: u64,
+    /// How many events it stands for.
+    stands_for: f64,
     database: u16,
     key: Box<[u8]>,
 }
@@ -31,18 +32,18 @@ impl Recent {
         Self((0..=workers).map(|_| CachePadded::default()).collect())
     }
 
-    /// Notes an event.
-    pub fn note(&self, worker: usize, database: usize, key: &[u8], now_ms: u64) {
+    /// Notes an event that stands for so many.
+    pub fn note(&self, worker: usize, database: usize, key: &[u8], stands_for: f64, now_ms: u64) {
         let key = key[..key.len().min(KEY_MAX)].into();
         let mut events = self.0[worker.min(self.0.len() - 1)].lock();
         if events.len() >= KEPT {
             events.pop_front();
         }
-        events.push_back(Event { at_ms: now_ms, database: database as u16, key });
+        events.push_back(Event { at_ms: now_ms, stands_for, database: database as u16, key });
     }
 
     /// Calls `visit` with the key of each event of the last [`RECENT_MS`] in a database, and how many times a
-    /// second such an event has happened: each stands for itself over the time that its worker remembers.
+    /// second those have happened that it stands for, over the time that its worker remembers.
     pub fn for_each(&self, database: usize, now_ms: u64, mut visit: impl FnMut(&[u8], f64)) {
         for events in &self.0 {
             let events = events.lock();
@@ -54,7 +55,7 @@ impl Recent {
             let span_ms = now_ms.saturating_sub(oldest_ms).clamp(1, RECENT_MS);
             for event in events.iter().rev().take_while(|event| event.at_ms + RECENT_MS > now_ms) {
                 if usize::from(event.database) == database {
-                    visit(&event.key, 1000.0 / span_ms as f64);
+                    visit(&event.key, 1000.0 * event.stands_for / span_ms as f64);
                 }
             }
         }
@@ -74,20 +75,20 @@ mod tests {
             sum
         };
         for number in 0..100 {
-            recent.note(0, 3, b"k", 20_000 + number);
+            recent.note(0, 3, b"k", 1.0, 20_000 + number);
         }
-        recent.note(9, 4, b"k", 20_000);
+        recent.note(9, 4, b"k", 7.0, 20_000);
         let check = |database, now_ms, expected: f64| {
             let rate = rate(database, now_ms);
             assert!((rate - expected).abs() < 1e-6, "{rate} and not {expected}");
         };
         check(3, 20_100, 10.0);
-        check(4, 20_100, 0.1);
+        check(4, 20_100, 0.7);
         check(3, 30_049, 5.0);
         check(3, 40_000, 0.0);
         // More than fit: they are those of the last two seconds.
         for number in 0..10_000 {
-            recent.note(0, 3, b"k", 40_000 + number / 2);
+            recent.note(0, 3, b"k", 1.0, 40_000 + number / 2);
         }
         assert!((rate(3, 45_000) - 2000.0).abs() < 10.0, "{}", rate(3, 45_000));
         assert_eq!(recent.0[0].lock().len(), KEPT);

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::{BIG_BYTES, BIG_ELEMENTS, MEASURED_MAX, is_sampled};
+use super::{BIG_BYTES, BIG_ELEMENTS, FEW_NODES, KEY_MAX, NODES_MAX, SAMPLED_MAX, is_sampled};
 
 /// Big keys of one part that are not sampled, at most.
 const BIG_MAX: usize = 128;
@@ -10,11 +10,11 @@ const BIG_MAX: usize = 128;
 /// Of them, those that stay when there is no room: so many by bytes and so many by elements.
 const BIG_KEPT: usize = 48;
 
-/// Bytes of a key that are kept.
-const KEY_MAX: usize = 512;
+/// A part that samples fewer than this could sample twice as many.
+const SAMPLED_FEW: usize = SAMPLED_MAX * 9 / 20;
 
-/// Up to so many elements a collection is measured at each change.
-const FEW: u64 = BIG_ELEMENTS;
+/// The floors of a part that has dropped nothing.
+const GROUND: (u64, u64) = (BIG_BYTES, BIG_ELEMENTS);
 
 /// Size of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,167 +23,235 @@ pub struct KeySize {
     pub physical: u16,
     /// The word that TYPE answers.
     pub type_name: &'static str,
-    /// What MEMORY USAGE answers; of a collection with many elements what it answered when they were last
-    /// measured, in proportion to their number.
+    /// What MEMORY USAGE answers; of a long list, sorted set or stream that is stale what it answered when it
+    /// was last measured, in proportion to its elements.
     pub bytes: u64,
     /// Elements of a collection; 1 for a string.
     pub elements: u64,
 }
 
-/// A key that is known, to be kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Known {
-    /// How big it is.
-    pub size: KeySize,
-    /// Whether it is of the sample.
-    pub is_sampled: bool,
-    /// Bytes and elements as measured now; `None` where it was not measured.
-    pub measured: Option<(u64, u64)>,
+impl KeySize {
+    fn reaches(&self, (bytes, elements): (u64, u64)) -> bool {
+        self.bytes >= bytes || self.elements >= elements
+    }
 }
+
+/// How many keys a known one stands for: 1 where all of its size are known, more where it is of a sample, and
+/// 0 where it is known by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weighed(pub u64);
 
 #[derive(Debug)]
 struct Entry {
     key: Box<[u8]>,
     size: KeySize,
-    is_sampled: bool,
+    /// Bytes and elements when it was last measured.
     measured: (u64, u64),
-}
-
-impl Entry {
-    fn is_big(&self, (bytes, elements): (u64, u64)) -> bool {
-        self.size.bytes >= bytes || self.size.elements >= elements
-    }
-}
-
-/// What was measured of a key before.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Before(u64, u64);
-
-impl Before {
-    /// Bytes in proportion to the elements there are now; `None` where it has to be measured.
-    pub(super) fn scaled(self, elements: u64) -> Option<u64> {
-        let Before(bytes, measured) = self;
-        let is_close = elements * 4 >= measured * 3 && elements * 4 <= measured * 5;
-        let stays = measured > FEW && elements > FEW && is_close || elements > MEASURED_MAX;
-        (stays && measured > 0)
-            .then(|| (u128::from(bytes) * u128::from(elements) / u128::from(measured)) as u64)
-    }
+    /// How often it has changed since.
+    changes: u32,
 }
 
 /// A part of the sizes.
+///
+/// What it tells of is what it has of all keys: those sampled by `shift`, and those from `floors` on. What it
+/// notes is the same but while it is filled: then it notes more, and tells of it when all has been seen.
 #[derive(Debug)]
 pub(super) struct Shard {
     entries: HashMap<(u16, u64), Entry, foldhash::fast::RandomState>,
-    sampled: usize,
-    /// The sample that the entries are of.
     shift: u32,
-    /// Bytes and elements from which on a key that is not sampled is kept.
+    noted_shift: u32,
+    /// Bytes and elements from which on a key that is not sampled is known.
     floors: (u64, u64),
+    noted_floors: (u64, u64),
+    /// Keys that are sampled by what is noted, and the others, with the most of each since the last time that
+    /// there was no room or it was filled.
+    sampled: usize,
+    sampled_most: usize,
+    big_most: usize,
 }
 
 impl Default for Shard {
     fn default() -> Self {
-        Self { entries: HashMap::default(), sampled: 0, shift: 0, floors: (BIG_BYTES, BIG_ELEMENTS) }
+        Self {
+            entries: HashMap::default(),
+            shift: 0,
+            noted_shift: 0,
+            floors: GROUND,
+            noted_floors: GROUND,
+            sampled: 0,
+            sampled_most: 0,
+            big_most: 0,
+        }
     }
 }
 
 impl Shard {
-    pub(super) fn sampled(&self) -> usize {
-        self.sampled
+    /// The sample that is noted: one key of 2 to the power of this.
+    pub(super) fn noted_shift(&self) -> u32 {
+        self.noted_shift
     }
 
     pub(super) fn floors(&self) -> (u64, u64) {
         self.floors
     }
 
-    pub(super) fn get(&self, physical: u16, hash: u64) -> Option<Before> {
-        self.entries.get(&(physical, hash)).map(|entry| Before(entry.measured.0, entry.measured.1))
+    fn big(&self) -> usize {
+        self.entries.len() - self.sampled
     }
 
-    /// Keeps a key, or drops it where it is neither sampled nor big.
-    pub(super) fn note(&mut self, hash: u64, key: &[u8], known: Known) {
-        let Known { size, is_sampled, measured } = known;
-        let place = (size.physical, hash);
-        let stays = is_sampled || size.bytes >= self.floors.0 || size.elements >= self.floors.1;
-        if !stays {
+    /// Counts a change of a long value that is known, and returns its size in proportion to its elements;
+    /// `None` where it has to be measured. A visit of eight nodes a change is what measuring may cost.
+    pub(super) fn scaled(
+        &mut self,
+        physical: u16,
+        hash: u64,
+        elements: u64,
+        nodes: usize,
+    ) -> Option<KeySize> {
+        let (floors, shift) = (self.noted_floors, self.noted_shift);
+        let entry = self.entries.get_mut(&(physical, hash))?;
+        entry.changes = entry.changes.saturating_add(1);
+        let (bytes, measured) = entry.measured;
+        let is_due = entry.changes as usize >= nodes / FEW_NODES && nodes <= NODES_MAX;
+        if is_due || measured == 0 {
+            return None;
+        }
+        let bytes = (u128::from(bytes) * u128::from(elements) / u128::from(measured)) as u64;
+        let size = KeySize { bytes, elements, ..entry.size };
+        // None is dropped that was not measured.
+        (is_sampled(hash, shift) || size.reaches(floors)).then_some(size)
+    }
+
+    /// Sets the size of a key that is known and was not measured.
+    pub(super) fn keep_scaled(&mut self, physical: u16, hash: u64, size: KeySize) {
+        if let Some(entry) = self.entries.get_mut(&(physical, hash)) {
+            entry.size = size;
+        }
+    }
+
+    /// Keeps a key that was measured, or drops it where it is neither sampled nor big.
+    pub(super) fn note(&mut self, hash: u64, key: &[u8], size: KeySize) {
+        let is_sampled = is_sampled(hash, self.noted_shift);
+        if !is_sampled && !size.reaches(self.noted_floors) {
             return self.forget(size.physical, hash);
         }
-        if let Some(entry) = self.entries.get_mut(&place) {
-            self.sampled += usize::from(is_sampled);
-            self.sampled -= usize::from(entry.is_sampled);
-            entry.size = size;
-            entry.is_sampled = is_sampled;
-            entry.measured = measured.unwrap_or(entry.measured);
+        let measured = (size.bytes, size.elements);
+        if let Some(entry) = self.entries.get_mut(&(size.physical, hash)) {
+            (entry.size, entry.measured, entry.changes) = (size, measured, 0);
             return;
         }
         let key = key[..key.len().min(KEY_MAX)].into();
-        let measured = measured.unwrap_or((size.bytes, size.elements));
-        self.entries.insert(place, Entry { key, size, is_sampled, measured });
+        self.entries.insert((size.physical, hash), Entry { key, size, measured, changes: 0 });
         self.sampled += usize::from(is_sampled);
-        if self.entries.len() - self.sampled > BIG_MAX {
+        if self.sampled > SAMPLED_MAX {
+            self.sample_fewer();
+        }
+        if self.big() > BIG_MAX {
             self.make_room();
         }
+        self.sampled_most = self.sampled_most.max(self.sampled);
+        self.big_most = self.big_most.max(self.big());
+    }
+
+    /// Samples half as many keys.
+    fn sample_fewer(&mut self) {
+        self.noted_shift += 1;
+        self.shift = self.shift.max(self.noted_shift);
+        self.drop_small();
+        self.sampled_most = 0;
+    }
+
+    fn drop_small(&mut self) {
+        let (shift, floors) = (self.noted_shift, self.noted_floors);
+        let mut sampled = 0;
+        self.entries.retain(|(_, hash), entry| {
+            let is_sampled = is_sampled(*hash, shift);
+            sampled += usize::from(is_sampled);
+            is_sampled || entry.size.reaches(floors)
+        });
+        self.sampled = sampled;
     }
 
     /// Drops the smaller ones of the big keys that are not sampled.
     fn make_room(&mut self) {
-        let mut big: Vec<(u64, u64)> = self
-            .entries
-            .values()
-            .filter(|entry| !entry.is_sampled)
-            .map(|entry| (entry.size.bytes, entry.size.elements))
-            .collect();
+        let shift = self.noted_shift;
+        let others = self.entries.iter().filter(|((_, hash), _)| !is_sampled(*hash, shift));
+        let mut big: Vec<(u64, u64)> =
+            others.map(|(_, entry)| (entry.size.bytes, entry.size.elements)).collect();
+        let floors = &mut self.noted_floors;
         big.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        let bytes = big.get(BIG_KEPT).map_or(self.floors.0, |(bytes, _)| bytes + 1);
+        floors.0 = big.get(BIG_KEPT).map_or(floors.0, |(bytes, _)| floors.0.max(bytes + 1));
         big.sort_unstable_by_key(|(_, elements)| std::cmp::Reverse(*elements));
-        let elements = big.get(BIG_KEPT).map_or(self.floors.1, |(_, elements)| elements + 1);
-        self.floors = (self.floors.0.max(bytes), self.floors.1.max(elements));
-        let floors = self.floors;
-        self.entries.retain(|_, entry| entry.is_sampled || entry.is_big(floors));
+        floors.1 = big.get(BIG_KEPT).map_or(floors.1, |(_, elements)| floors.1.max(elements + 1));
+        self.floors = (self.floors.0.max(floors.0), self.floors.1.max(floors.1));
+        self.drop_small();
+        self.big_most = 0;
     }
 
     pub(super) fn forget(&mut self, physical: u16, hash: u64) {
-        if let Some(entry) = self.entries.remove(&(physical, hash)) {
-            self.sampled -= usize::from(entry.is_sampled);
-            self.lower_floors();
-        }
-    }
-
-    /// Lets smaller keys in where there is much room. They are known from their next change on.
-    fn lower_floors(&mut self) {
-        if self.entries.len() - self.sampled == 0 {
-            self.floors = (BIG_BYTES, BIG_ELEMENTS);
+        if self.entries.remove(&(physical, hash)).is_some() {
+            self.sampled -= usize::from(is_sampled(hash, self.noted_shift));
         }
     }
 
     pub(super) fn forget_database(&mut self, physical: u16) {
         self.entries.retain(|place, _| place.0 != physical);
-        self.sampled = self.entries.values().filter(|entry| entry.is_sampled).count();
-        self.lower_floors();
+        self.sampled = self.entries.keys().filter(|(_, hash)| is_sampled(*hash, self.noted_shift)).count();
     }
 
-    /// Drops what is not of the sample any more.
-    pub(super) fn prune(&mut self, shift: u32) {
-        if shift <= self.shift {
-            return;
+    #[cfg(test)]
+    pub(super) fn sample_one_of(&mut self, shift: u32) {
+        (self.shift, self.noted_shift) = (shift, shift);
+    }
+
+    /// Whether keys have gone, so that more of the others could be known than are.
+    pub(super) fn is_thin(&self) -> bool {
+        self.samples_few() || self.has_room()
+    }
+
+    fn samples_few(&self) -> bool {
+        self.noted_shift > 0 && self.sampled <= SAMPLED_FEW && self.sampled * 8 < self.sampled_most * 7
+    }
+
+    fn has_room(&self) -> bool {
+        self.noted_floors != GROUND && self.big() * 4 < self.big_most * 3
+    }
+
+    /// Begins to note more keys, where there is room for them.
+    pub(super) fn begin_fill(&mut self) {
+        while self.noted_shift > 0 && (self.sampled << (self.shift - self.noted_shift)) <= SAMPLED_FEW {
+            self.noted_shift -= 1;
         }
-        self.shift = shift;
-        let floors = self.floors;
-        let mut sampled = 0;
-        self.entries.retain(|(_, hash), entry| {
-            entry.is_sampled = is_sampled(*hash, shift);
-            sampled += usize::from(entry.is_sampled);
-            entry.is_sampled || entry.is_big(floors)
-        });
-        self.sampled = sampled;
-        if self.entries.len() - self.sampled > BIG_MAX {
-            self.make_room();
+        self.noted_floors = GROUND;
+        self.drop_small();
+    }
+
+    /// Goes back to what it tells of.
+    pub(super) fn abandon_fill(&mut self) {
+        (self.noted_shift, self.noted_floors) = (self.shift, self.floors);
+        self.drop_small();
+    }
+
+    /// Tells of what it has noted since [`begin_fill`](Self::begin_fill): all keys have been seen.
+    pub(super) fn end_fill(&mut self) {
+        (self.shift, self.floors) = (self.noted_shift, self.noted_floors);
+        (self.sampled_most, self.big_most) = (self.sampled, self.big());
+    }
+
+    pub(super) fn for_each(&self, visit: &mut impl FnMut(&[u8], &KeySize, Weighed)) {
+        for ((_, hash), entry) in &self.entries {
+            let stands_for = if entry.size.reaches(self.floors) {
+                1
+            } else if is_sampled(*hash, self.shift) {
+                1 << self.shift
+            } else {
+                0
+            };
+            visit(&entry.key, &entry.size, Weighed(stands_for));
         }
     }
 
-    pub(super) fn for_each(&self, visit: &mut impl FnMut(&[u8], &KeySize, bool)) {
-        for entry in self.entries.values() {
-            visit(&entry.key, &entry.size, entry.is_sampled);
-        }
+    pub(super) fn stale(&self, stale: &mut Vec<(u16, u64)>) {
+        stale.extend(self.entries.iter().filter(|(_, entry)| entry.changes > 0).map(|(place, _)| *place));
     }
 }

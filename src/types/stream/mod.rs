@@ -31,6 +31,8 @@ use frozen::Frozen;
 
 /// Bounds of a block where the configuration has none: what is read and moved at once stays small.
 const BLOCK_BYTES_MAX: usize = 1 << 20;
+/// Blocks that are measured: those of a long stream are alike.
+const SAMPLES: usize = 64;
 const BLOCK_ENTRIES_MAX: usize = 1 << 16;
 
 /// The most bytes that an entry may have.
@@ -396,7 +398,6 @@ impl Stream {
     /// Bytes that the structure owns.
     pub fn memory_bytes(&self) -> usize {
         // The blocks of a long stream are alike: those at its beginning speak for all.
-        const SAMPLES: usize = 64;
         let sampled: usize = self.blocks.iter().take(SAMPLES).map(Block::memory_bytes).sum();
         let blocks = match self.blocks.len() {
             0 => 0,
@@ -412,6 +413,12 @@ impl Stream {
             + blocks
             + groups
             + self.producers_memory_bytes()
+    }
+
+    /// About how many blocks, groups and consumers [`memory_bytes`](Self::memory_bytes) visits.
+    pub fn parts_to_measure(&self) -> usize {
+        let groups: usize = self.groups.values().map(|group| 1 + group.consumer_count()).sum();
+        self.blocks.len().min(SAMPLES) + groups
     }
 
     /// How many allocations freeing it takes, roughly.

@@ -19,8 +19,8 @@ use crate::types::packed::entry::{Element, Encoded, Raw};
 use crate::types::packed::freeze::Reading;
 use crate::types::packed::table::{FieldTable, MemberTable};
 use crate::types::packed::{self, Packed, Position};
-use leaf::is_whole;
 pub use leaf::{Before, Place};
+use leaf::{MAX_LEAF, is_whole};
 use tree::ScoreTree;
 
 /// Number of elements of a range that are removed at a time, which bounds how many names are copied at once.
@@ -163,6 +163,14 @@ impl ZSet {
             Form::Tree(large) => {
                 size_of::<Large>() + large.scores.memory_bytes() + large.order.memory_bytes()
             }
+        }
+    }
+
+    /// About how many nodes the order of a large set has; 0 for a small one.
+    pub fn node_count(&self) -> usize {
+        match &self.form {
+            Form::Packed(_) => 0,
+            Form::Tree(large) => large.scores.len() / (MAX_LEAF / 2),
         }
     }
 

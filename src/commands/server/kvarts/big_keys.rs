@@ -29,11 +29,13 @@ pub(super) fn big_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
         }
         index += 2;
     }
-    let sizes = &cx.keys.keyspace.sizes;
+    let keyspace = cx.keys.keyspace;
+    let sizes = &keyspace.sizes;
     if !sizes.is_on() {
         return Err(CommandError::text(NOT_KEPT));
     }
     cx.keys.expect(sizes.known_max());
+    cx.keys.measure_stale();
     let (by_bytes, by_elements) = key_report::big_keys(sizes, &numbers(cx), count, |size| {
         wanted.is_none_or(|wanted| wanted == size.type_name)
     });

@@ -58,6 +58,7 @@ pub(super) fn prefixes(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
         return Err(CommandError::text(NOT_KEPT));
     }
     cx.keys.expect(cx.keys.keyspace.sizes.known_max());
+    cx.keys.measure_stale();
     let (number, now_ms) = (cx.keys.database, cx.keys.now_ms);
     let selected = cx.keys.physical(number).map(|database| (database.physical_number(), number));
     let mut all = cx.server.prefix_sums(&selected.into_iter().collect(), separator, depth, now_ms);
@@ -66,9 +67,6 @@ pub(super) fn prefixes(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
 }
 
 fn reply(cx: &mut Context<'_>, all: Prefixes, count: usize) {
-    let scale = cx.keys.keyspace.sizes.scale();
-    // One key in `scale` is known, each with the same chance: the variance of what is told of all of them.
-    let error = |squares: f64| (squares * (scale * (scale - 1)) as f64).sqrt().ceil() as i64;
     let mut all: Vec<(Box<[u8]>, Sums)> = all.into_iter().collect();
     all.sort_unstable_by(|(first_key, first), (second_key, second)| {
         second.bytes.cmp(&first.bytes).then_with(|| first_key.cmp(second_key))
@@ -81,16 +79,16 @@ fn reply(cx: &mut Context<'_>, all: Prefixes, count: usize) {
         reply.bulk(b"prefix");
         reply.bulk(&prefix);
         reply.bulk(b"keys");
-        reply.int((sums.keys * scale) as i64);
+        reply.int(sums.keys as i64);
         reply.bulk(b"keys-error");
-        reply.int(error(sums.keys as f64));
+        reply.int(sums.keys_error() as i64);
         reply.bulk(b"bytes");
-        reply.int(sums.bytes.saturating_mul(scale) as i64);
+        reply.int(sums.bytes as i64);
         reply.bulk(b"bytes-error");
-        reply.int(error(sums.squares));
+        reply.int(sums.bytes_error() as i64);
         reply.bulk(b"accesses-per-second");
-        reply.int(sums.accesses.round() as i64);
+        reply.int(sums.accesses as i64);
         reply.bulk(b"expired-per-second");
-        reply.int(sums.expired.round() as i64);
+        reply.int(sums.expired as i64);
     }
 }
