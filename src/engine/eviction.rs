@@ -91,6 +91,25 @@ impl Server {
         self.keeps_keys(now_ms)
     }
 
+    fn note_room(&self, room: Room) {
+        let found_nothing = &self.upkeep.found_nothing_to_evict;
+        // Written only where it changes: threads that refuse share it.
+        if found_nothing.load(Ordering::Relaxed) != (room == Room::None) {
+            found_nothing.store(room == Room::None, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes over `maxmemory` for which nothing can be evicted, so that commands that need memory are refused; `None`
+    /// where none is.
+    pub(super) fn bytes_over_what_can_be_evicted(&self, now_ms: u64) -> Option<u64> {
+        let over = self.bytes_over_limit();
+        let refuses = over > 0
+            && !self.evicts_nothing(now_ms)
+            && (self.settings.eviction().policy.is_none()
+                || self.upkeep.found_nothing_to_evict.load(Ordering::Relaxed));
+        refuses.then_some(over)
+    }
+
     #[cold]
     fn evict_for(&self, batch: &mut Batch<'_>) -> bool {
         // Eviction enters the gate by itself, and its time is that of the request that follows.
@@ -99,6 +118,7 @@ impl Server {
         let began_ns = self.clock.monotonic_ns();
         let limit_us = self.settings.eviction().limit_us;
         let room = self.evict_within(batch, limit_us);
+        self.note_room(room);
         batch.waits.get_or_insert_default().evict_ns += self.clock.monotonic_ns() - began_ns;
         match room {
             Room::Made => true,
@@ -224,6 +244,7 @@ impl Server {
         }
         let mut batch = self.new_batch();
         let room = self.evict_within(&mut batch, Some(TURN_US));
+        self.note_room(room);
         self.account_batch(&mut batch);
         room == Room::Coming
     }

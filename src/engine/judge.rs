@@ -181,12 +181,17 @@ impl Server {
         if !snapshot_failed && !self.durability.refuses_writes() {
             return None;
         }
-        let refuses_after_failure =
-            || self.config.flag(Directive::StopWritesOnBgsaveError) && !self.config.save_points().is_empty();
-        if snapshot_failed && refuses_after_failure() {
+        if self.refuses_for_snapshot() {
             return Some(CommandError::SnapshotFailed);
         }
         self.durability.refusal()
+    }
+
+    /// Whether writes are refused because the last snapshot in the background failed.
+    pub fn refuses_for_snapshot(&self) -> bool {
+        self.snapshot_failed.load(std::sync::atomic::Ordering::Relaxed)
+            && self.config.flag(Directive::StopWritesOnBgsaveError)
+            && !self.config.save_points().is_empty()
     }
 
     /// Sends a client that follows redirections to the primary with what it writes, and with what it reads

@@ -44,6 +44,7 @@ mod simulate;
 mod streak;
 pub(crate) mod sweeper;
 pub(crate) mod transaction;
+pub mod trouble;
 mod upkeep;
 
 use std::sync::Arc;
@@ -214,6 +215,8 @@ pub struct Upkeep {
     pub clients_looked_ns: AtomicU64,
     /// Held while clients over `maxmemory-clients` are looked for.
     pub evicting_clients: parking_lot::Mutex<()>,
+    /// Whether memory was over its limit and nothing could be evicted, when that was last tried.
+    pub found_nothing_to_evict: AtomicBool,
     /// How long the memory has been over its limit.
     pub time_over: eviction::TimeOver,
     /// Wakes the thread that evicts in the background.
@@ -235,6 +238,7 @@ impl Default for Upkeep {
             leaving_bytes: AtomicU64::new(0),
             clients_looked_ns: AtomicU64::new(0),
             evicting_clients: parking_lot::Mutex::default(),
+            found_nothing_to_evict: AtomicBool::new(false),
             time_over: eviction::TimeOver::default(),
             keeper: eviction::KeeperCall::default(),
             memory_peak: AtomicU64::new(0),

@@ -7,6 +7,7 @@ use super::{Figure, Kind, Sample, Sight, Unit, counter, gauge, samples};
 use crate::command::table::Entry;
 use crate::engine::health::Status;
 use crate::engine::key_report::{BigKey, KeyReport, Sums};
+use crate::engine::trouble::{self, Refuses};
 use crate::shared::lock_waits::Waited;
 use crate::shared::slow_requests::Part;
 
@@ -95,6 +96,20 @@ pub(super) const EXPORTED: &[Figure] = &[
     })
     .export("kvarts_healthy"),
     samples(
+        "kvarts_refuses",
+        Kind::Gauge,
+        Unit::None,
+        "Whether clients are refused at present, or kept waiting: writes, all commands, connections. Not by the role of a replica whose link is up.",
+        refuses,
+    ),
+    samples(
+        "kvarts_trouble",
+        Kind::Gauge,
+        Unit::None,
+        "Whether there is trouble of a kind at present; the console tells each in words, with what to do.",
+        troubles,
+    ),
+    samples(
         "kvarts_health_round_trip_seconds",
         Kind::Gauge,
         Unit::Seconds,
@@ -171,6 +186,26 @@ fn prefixes(at: &Sight<'_>, measure: impl Fn(&Sums) -> f64) -> Vec<Sample> {
 fn unlike(samples: impl Iterator<Item = Sample>) -> Vec<Sample> {
     let mut seen = HashSet::new();
     samples.filter(|sample| seen.insert(sample.labels.clone())).collect()
+}
+
+fn refuses(at: &Sight<'_>) -> Vec<Sample> {
+    let found = at.server.troubles(at.now_ms);
+    let sample = |refuses: Refuses| Sample {
+        suffix: "",
+        labels: vec![("requests", refuses.word().to_owned())],
+        value: f64::from(found.iter().any(|trouble| trouble.refuses == refuses)),
+    };
+    Refuses::ALL.into_iter().map(sample).collect()
+}
+
+fn troubles(at: &Sight<'_>) -> Vec<Sample> {
+    let found = at.server.troubles(at.now_ms);
+    let sample = |kind: trouble::Kind| Sample {
+        suffix: "",
+        labels: vec![("kind", kind.word().to_owned())],
+        value: f64::from(found.iter().any(|trouble| trouble.kind == kind)),
+    };
+    trouble::Kind::ALL.into_iter().map(sample).collect()
 }
 
 fn round_trips(at: &Sight<'_>) -> Vec<Sample> {

@@ -184,7 +184,20 @@ fn who_has_no_session_is_refused_once_there_is_a_password() {
     assert!(no.contains("NOPERM User reader has no permissions to run the 'set' command"), "{no}");
     let forged = format!("Cookie: kvarts_console_{port}={}\r\n", "0".repeat(64));
     assert_eq!(status(&post(port, "/api/command", &forged, r#"{"commands":[["PING"]]}"#)), 401);
-    assert!(raw(port, &request("GET /api/session", &cookie, "")).contains(r#"{"user":"reader""#));
+    let session = |cookie: &str| {
+        let answer = raw(port, &request("GET /api/session", cookie, ""));
+        serde_json::from_str::<serde_json::Value>(body(&answer)).expect("JSON")
+    };
+    assert_eq!(session(&cookie)["user"], "reader");
+    // What it may not run is not offered by the page.
+    let denied =
+        |name: &str| session(&cookie)["denied"].as_array().expect("names").iter().any(|one| one == name);
+    assert!(denied("client|kill") && denied("set") && !denied("get"));
+    client.check("ACL SETUSER reader +set", "+OK~");
+    assert!(!denied("set") && denied("client|kill"));
+    client.check("ACL SETUSER reader -set", "+OK~");
+    let everything = log_in(port, "default", "secret");
+    assert_eq!(session(&everything)["denied"], serde_json::json!([]));
     assert_eq!(status(&raw(port, &request("DELETE /api/session", &cookie, ""))), 200);
     assert_eq!(status(&post(port, "/api/command", &cookie, r#"{"commands":[["PING"]]}"#)), 401);
 }
@@ -545,7 +558,7 @@ fn figures_are_given_as_json() {
 }
 
 /// What the charts show, after a time.
-fn history(port: u16, since_ms: u64) -> serde_json::Value {
+pub fn history(port: u16, since_ms: u64) -> serde_json::Value {
     let answer = raw(port, &request(&format!("GET /api/figures/history?since={since_ms}"), "", ""));
     assert_eq!(status(&answer), 200, "{answer}");
     serde_json::from_str(body(&answer)).expect("JSON")
@@ -610,6 +623,15 @@ fn the_charts_have_a_past() {
     eventually("a look", || count("seconds") == 5);
     assert_eq!(of("loading", &history(port, 0)["seconds"][4]), Some(1.0));
     server.handle().server().loading.end();
+    // Errors by their codes; what did not come is none.
+    for _ in 0..3 {
+        client.raw("HGET k f");
+    }
+    server.advance_ms(2_000);
+    eventually("a look", || count("seconds") == 6);
+    let errors = &history(port, 0)["seconds"][5];
+    let codes = ["errors", "error_WRONGTYPE", "error_OOM", "error_ERR"].map(|name| of(name, errors));
+    assert_eq!(codes, [Some(1.5), Some(1.5), Some(0.0), Some(0.0)]);
     for wrong in ["since=x", "since=-1", "since="] {
         let line = format!("GET /api/figures/history?{wrong}");
         assert_eq!(status(&raw(port, &request(&line, "", ""))), 400, "{wrong}");
@@ -691,7 +713,7 @@ fn the_page_asks_nobody_else() {
             }
         }
     }
-    assert_eq!(seen.len(), 21, "every file is used: {seen:?}");
+    assert_eq!(seen.len(), 23, "every file is used: {seen:?}");
 }
 
 /// Under a profile that refuses CONFIG to clients, and while their connections are cut.

@@ -132,4 +132,5 @@ mod tools;
 mod tools_aof;
 mod tracking;
 mod transaction;
+mod trouble;
 mod waiting;

@@ -17,6 +17,7 @@ use super::conversation::{Commands, converse};
 use super::guard::{self, Admitted, Refused};
 use super::reply::quote;
 use super::stream::Lines;
+use crate::acl::user::User;
 use crate::command::spec::Flags;
 use crate::config::{self, Directive, Effect};
 use crate::engine::Server;
@@ -87,29 +88,41 @@ pub(in crate::http) fn session(asked: Asked) -> Answer {
     answer(async move {
         let server = guard::is_ours(&asked)?;
         let user = match guard::admit(&asked) {
-            Ok(Admitted { logged_in: Some(logged_in), .. }) => Some(logged_in.user),
+            // As it is now: its rights may have changed since it logged in.
+            Ok(Admitted { logged_in: Some(logged_in), .. }) => {
+                server.acl.present(&logged_in.user).0.or(Some(logged_in.user))
+            }
             Ok(_) => Some(server.acl.default_user()),
             Err(_) => None,
         };
-        Ok(json(described(&server, user.map(|user| user.name.clone()).as_deref())))
+        Ok(json(described(&server, user.as_deref())))
     })
 }
 
 /// What a page may know: little before somebody has logged in.
-fn described(server: &Server, user: Option<&[u8]>) -> String {
+fn described(server: &Server, user: Option<&User>) -> String {
     let is_open = server.acl.default_user().is_open();
-    let Some(name) = user else { return format!("{{\"user\":null,\"open\":{is_open}}}\n") };
+    let Some(user) = user else { return format!("{{\"user\":null,\"open\":{is_open}}}\n") };
     let mut json = String::from("{\"user\":");
-    quote(&String::from_utf8_lossy(name), &mut json);
+    quote(&String::from_utf8_lossy(&user.name), &mut json);
     // Writing to a string cannot fail.
-    let _ = writeln!(
+    let _ = write!(
         json,
-        ",\"open\":{is_open},\"read_only\":{},\"databases\":{},\"cluster\":{},\"version\":\"{}\"}}",
+        ",\"open\":{is_open},\"read_only\":{},\"databases\":{},\"cluster\":{},\"profile\":{},\"version\":\"{}\",\"denied\":[",
         server.config.word(Directive::Console) == "read-only",
         server.keyspace.database_count(),
         server.cluster.is_enabled(),
+        server.profile.is_some(),
         env!("CARGO_PKG_VERSION"),
     );
+    // The page offers nothing that would be refused. Whether keys are in the way shows when it is tried.
+    let is_denied = |id| !user.all_selectors().any(|selector| selector.allows_command(id, None));
+    let denied = server.commands.entries().iter().filter(|entry| is_denied(entry.id));
+    for (place, entry) in denied.enumerate() {
+        json.push_str(if place > 0 { "," } else { "" });
+        quote(&entry.full_name, &mut json);
+    }
+    json.push_str("]}\n");
     json
 }
 
@@ -133,7 +146,7 @@ pub(in crate::http) fn log_in(asked: Asked) -> Answer {
         if let Some(secret) = guard::secret(&head.headers, ends) {
             sessions.end(secret);
         }
-        let mut response = json(described(&server, Some(&user.name)));
+        let mut response = json(described(&server, Some(&user)));
         let secret = sessions.begin(user, server.clock.now_ms()).ok_or(Refused {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             reason: "the system gave no random numbers",
@@ -153,7 +166,7 @@ pub(in crate::http) fn log_out(asked: Asked) -> Answer {
             asked.site.console.sessions.end(secret);
         }
         let default = server.acl.default_user();
-        let mut response = json(described(&server, default.is_open().then_some(&*default.name)));
+        let mut response = json(described(&server, default.is_open().then_some(&*default)));
         let name = guard::cookie_name(asked.ends);
         set_cookie(&mut response, &format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"));
         Ok(response)

@@ -10,14 +10,16 @@ use parking_lot::Mutex;
 
 use super::api::{self, number};
 use super::guard::{self, Admitted};
+use super::reply::quote;
 use crate::config::Directive;
 use crate::engine::Server;
+use crate::engine::trouble::Trouble;
 use crate::figures::{Sight, calls_by_latency, collect};
 use crate::http::routes::{Answer, Asked};
 use crate::http::scrape::look_at;
 
 /// What is kept, in the order in which a point has it: a name, and what it is made of.
-const SERIES: [(&str, Of); 20] = [
+const SERIES: [(&str, Of); 34] = [
     ("ops", Of::Rate("redis_commands_processed_total")),
     ("hit_percent", Of::Share("redis_keyspace_hits_total", "redis_keyspace_misses_total")),
     ("memory_bytes", Of::Level("redis_memory_used_bytes")),
@@ -38,7 +40,24 @@ const SERIES: [(&str, Of); 20] = [
     ("uptime_s", Of::Level("redis_uptime_in_seconds")),
     ("healthy", Of::Level("kvarts_healthy")),
     ("loading", Of::Level("redis_loading_dump_file")),
+    ("errors", Of::Rate(ERRORS)),
+    ("error_MISCONF", Of::Errors("MISCONF")),
+    ("error_OOM", Of::Errors("OOM")),
+    ("error_READONLY", Of::Errors("READONLY")),
+    ("error_NOREPLICAS", Of::Errors("NOREPLICAS")),
+    ("error_MASTERDOWN", Of::Errors("MASTERDOWN")),
+    ("error_BUSY", Of::Errors("BUSY")),
+    ("error_LOADING", Of::Errors("LOADING")),
+    ("error_NOAUTH", Of::Errors("NOAUTH")),
+    ("error_WRONGPASS", Of::Errors("WRONGPASS")),
+    ("error_NOPERM", Of::Errors("NOPERM")),
+    ("error_WRONGTYPE", Of::Errors("WRONGTYPE")),
+    ("error_NOSCRIPT", Of::Errors("NOSCRIPT")),
+    ("error_ERR", Of::Errors("ERR")),
 ];
+
+/// Errors by their code, in the label `err`.
+const ERRORS: &str = "redis_errors_total";
 
 /// Milliseconds between two points, and how many are kept.
 const SECONDS: (u64, usize) = (1_000, 300);
@@ -46,7 +65,7 @@ const TENS: (u64, usize) = (10_000, 360);
 
 /// Bytes of all points that are kept; the counters of the last looks are some hundred bytes.
 const BYTES_MAX: usize = (SECONDS.1 + TENS.1) * size_of::<Point>();
-const _: () = assert!(BYTES_MAX <= 111_000, "docs/console.md says so");
+const _: () = assert!(BYTES_MAX <= 185_000, "docs/console.md says so");
 
 /// What a series is made of: metrics by their names.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +78,8 @@ enum Of {
     Rate(&'static str),
     /// Of what two counters gained, percent of the first; none where neither gained anything.
     Share(&'static str, &'static str),
+    /// Errors of this code that were answered in a second.
+    Errors(&'static str),
     /// Microseconds that this share of all commands took at most; none where there were none.
     Latency(f64),
 }
@@ -122,9 +143,13 @@ impl History {
     }
 
     /// Points after this time as JSON.
-    fn json(&self, since_ms: u64, now_ms: u64) -> String {
+    fn json(&self, since_ms: u64, now_ms: u64, server: &Server) -> String {
+        let mut text = format!("{{\"now_ms\":{now_ms},\"role\":");
+        quote(if server.following.is_replica() { "replica" } else { "primary" }, &mut text);
+        text.push_str(",\"troubles\":[");
+        write_troubles(&server.troubles(now_ms), &mut text);
+        text.push_str("],\"series\":[");
         let state = self.0.lock();
-        let mut text = format!("{{\"now_ms\":{now_ms},\"series\":[");
         for (place, (name, _)) in SERIES.iter().enumerate() {
             text.push_str(if place > 0 { ",\"" } else { "\"" });
             text.push_str(name);
@@ -147,6 +172,26 @@ impl History {
         }
         text.push_str("]}\n");
         text
+    }
+}
+
+fn write_troubles(troubles: &[Trouble], text: &mut String) {
+    for (place, trouble) in troubles.iter().enumerate() {
+        text.push_str(if place > 0 { ",{" } else { "{" });
+        let fields = [
+            ("kind", trouble.kind.word()),
+            ("refuses", trouble.refuses.word()),
+            ("title", trouble.title),
+            ("reason", &trouble.reason),
+            ("advice", trouble.advice),
+        ];
+        for (place, (name, value)) in fields.into_iter().enumerate() {
+            text.push_str(if place > 0 { "," } else { "" });
+            quote(name, text);
+            text.push(':');
+            quote(value, text);
+        }
+        text.push('}');
     }
 }
 
@@ -202,9 +247,21 @@ impl Look {
             let metric = metrics.iter().find(|metric| Some(metric.name) == name);
             metric.map_or(f64::NAN, |metric| metric.samples.iter().map(|sample| sample.value).sum())
         };
-        let metrics = SERIES.map(|(_, of)| {
-            let [first, second] = of.metrics();
-            (value(first), value(second))
+        // A code that has not come yet has no sample.
+        let errors = |code: &str| {
+            let samples = metrics.iter().filter(|metric| metric.name == ERRORS);
+            let samples = samples.flat_map(|metric| &metric.samples);
+            let of_code = samples.filter(|sample| sample.labels.iter().any(|(_, value)| value == code));
+            of_code.map(|sample| sample.value).sum()
+        };
+        let metrics = SERIES.map(|(_, of)| match of {
+            Of::Errors(code) => (errors(code), f64::NAN),
+            // As long as there is none, the metric has no sample.
+            Of::Rate(ERRORS) => (value(Some(ERRORS)).max(0.0), f64::NAN),
+            _ => {
+                let [first, second] = of.metrics();
+                (value(first), value(second))
+            }
         });
         Self { at_ms: sight.now_ms, metrics, latencies: calls_by_latency(sight) }
     }
@@ -237,6 +294,7 @@ impl Of {
         match self {
             Self::Level(name) | Self::Gain(name) | Self::Rate(name) => [Some(name), None],
             Self::Share(first, second) => [Some(first), Some(second)],
+            Self::Errors(_) => [Some(ERRORS), None],
             Self::Latency(_) => [None, None],
         }
     }
@@ -254,7 +312,7 @@ impl Point {
                 (Of::Level(_), _) => now.0,
                 (_, None) => f64::NAN,
                 (Of::Gain(_), Some(before)) => gained(now.0, before.metrics[place].0),
-                (Of::Rate(_), Some(before)) => {
+                (Of::Rate(_) | Of::Errors(_), Some(before)) => {
                     let seconds = look.at_ms.saturating_sub(before.at_ms) as f64 / 1e3;
                     gained(now.0, before.metrics[place].0) / seconds
                 }
@@ -280,7 +338,7 @@ impl Point {
     }
 }
 
-/// GET /api/figures/history?since=…: what the charts show, of the last five minutes by the second and of the last hour
+/// GET /api/figures/history?since=…: what is the matter at present, and what the charts show, of the last five minutes by the second and of the last hour
 /// by ten seconds, as far as it is newer than `since`.
 pub(in crate::http) fn history(asked: Asked) -> Answer {
     api::answer(async move {
@@ -289,7 +347,7 @@ pub(in crate::http) fn history(asked: Asked) -> Answer {
         let since = query.split('&').find_map(|pair| pair.strip_prefix("since="));
         let since_ms = since.map_or(Ok(0), str::parse);
         let since_ms = since_ms.map_err(|_| api::bad("since is a number of milliseconds"))?;
-        Ok(api::json(asked.site.console.history.json(since_ms, server.clock.now_ms())))
+        Ok(api::json(asked.site.console.history.json(since_ms, server.clock.now_ms(), &server)))
     })
 }
 

@@ -41,6 +41,8 @@ pub(in crate::http) const FILES: &[File] = &[
     file!("/console/dom.js", "dom.js", SCRIPT),
     file!("/console/format.js", "format.js", SCRIPT),
     file!("/console/figures.js", "figures.js", SCRIPT),
+    file!("/console/errors.js", "errors.js", SCRIPT),
+    file!("/console/trouble.js", "trouble.js", SCRIPT),
     file!("/console/chart.js", "chart.js", SCRIPT),
     file!("/console/treemap.js", "treemap.js", SCRIPT),
     file!("/console/value.js", "value.js", SCRIPT),

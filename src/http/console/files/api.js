@@ -9,7 +9,13 @@ export class Refused extends Error {
 }
 
 // What the page knows of its session; app.js fills it.
-export const session = { user: null, open: true, readOnly: false, database: 0, onLogOut: () => {} };
+export const session = { user: null, open: true, readOnly: false, database: 0, denied: new Set(), onLogOut: () => {} };
+
+// Whether the user may run commands, named as `client|kill`; keys may be in the way all the same.
+export const may = (...names) => names.every((name) => !session.denied.has(name));
+
+// Whether the page may offer what these commands change.
+export const mayChange = (...names) => !session.readOnly && may(...names);
 
 // How much of a long element is shown.
 const LONG_BYTES = 8192;

@@ -18,8 +18,12 @@ import * as state from './views/state.js';
 // rest of the address) that fills the place, and may return what is to be done when it is left.
 const VIEWS = { overview, keys, slow, hot, clients, line, live, slots, state, config };
 
+// How often the user's rights are asked for, at most, when another view is shown.
+const RIGHTS_EVERY_MS = 5000;
+
 let leave = null;
 let shown = 0;
+let rightsAskedAt = 0;
 
 // What a user may choose, kept in the browser.
 const kept = {
@@ -33,8 +37,19 @@ function address() {
   return { name: Object.hasOwn(VIEWS, name) ? name : 'overview', rest, query: new URLSearchParams(query) };
 }
 
+// Asks what the user may do now; a view that offers something else is shown anew.
+async function lookAtRights() {
+  if (Date.now() - rightsAskedAt < RIGHTS_EVERY_MS) return;
+  rightsAskedAt = Date.now();
+  const { user, denied } = await whoAmI().catch(() => ({ user: null }));
+  if (user === null || user !== session.user || denied.join() === [...session.denied].join()) return;
+  session.denied = new Set(denied);
+  show();
+}
+
 async function show() {
   if (location.hash === '#main') return; // The link that skips to the content.
+  lookAtRights();
   const { name, rest, query } = address();
   if (query.has('db')) select(Number(query.get('db')));
   leave?.();
@@ -79,6 +94,8 @@ function frame(known) {
   session.serverReadOnly = known.read_only;
   session.readOnly = known.read_only || kept.get('read-only') === 'yes';
   session.cluster = known.cluster;
+  session.denied = new Set(known.denied);
+  session.profile = known.profile;
   const box = byId('read-only');
   box.checked = session.readOnly;
   box.disabled = known.read_only;
@@ -135,6 +152,7 @@ function start(known) {
     return;
   }
   document.body.classList.remove('out');
+  rightsAskedAt = Date.now();
   frame(known);
   figures.start();
   show();
@@ -163,7 +181,7 @@ byId('database').addEventListener('change', (event) => {
 addEventListener('hashchange', show);
 figures.onState = (text, isWell) => {
   const place = byId('state');
-  if (place.textContent !== text) place.textContent = text;
+  if (place.textContent !== text) put(place, isWell ? text : h('a', { href: '#/state' }, text));
   place.classList.toggle('bad', !isWell);
 };
 

@@ -8,28 +8,34 @@ const HEIGHT = 80;
 // The time that is shown at least, however little there is.
 const WINDOW_MIN_MS = 60 * 1000;
 
-// A chart: { title, series: [{ key, name }], format, max, threshold, above, rule, advice }. `rule` says what is well. `threshold` is where `advice` begins to
-// hold of the first series: above it, or with `above: false` below it; `judged` names another series for it.
+// Lines of a chart whose series are chosen by what there is.
+const LINES_MAX = 3;
+
+// A chart: { title, series: [{ key, name }], format, max, threshold, above, rule, advice }. `rule` says what is well. `threshold`
+// is where `advice` begins to hold of the first series: above it, or with `above: false` below it; `judged` names another
+// series for it, `isBad(last, points)` judges otherwise. `choose(points)` answers the series where they are not always the same.
 // Returns the element and what draws it anew: as much as there is of the last `most` milliseconds.
 export function chart(given) {
   const value = h('p', { class: 'value' }, '–');
   const more = h('p', { class: 'more' });
   const advice = h('p', { class: 'advice' });
-  const lines = given.series.map((_, at) => s('path', { class: `line line-${at}` }));
-  const area = given.series.length === 1 ? s('path', { class: 'area' }) : null;
+  const lineCount = given.choose ? LINES_MAX : given.series.length;
+  const lines = Array.from({ length: lineCount }, (_, at) => s('path', { class: `line line-${at}` }));
+  const area = lineCount === 1 ? s('path', { class: 'area' }) : null;
   const limit = s('line', { class: 'limit', x1: 0, x2: WIDTH, y1: 0, y2: 0 });
   const title = s('title', {}, given.title);
   const drawing = s('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img' },
     title, ...(area ? [area] : []), limit, ...lines);
   const top = h('span', {});
   const ago = h('span', {});
-  const legend = given.series.length > 1
-    ? h('p', { class: 'legend' }, given.series.map((series, at) => h('span', { class: `key key-${at}` }, series.name)))
-    : null;
+  const names = Array.from({ length: lineCount }, (_, at) => h('span', { class: `key key-${at}` }, given.series?.[at].name ?? ''));
+  // Beside and below the lines, never over them.
   const element = h('section', { class: 'panel chart' },
     h('h2', {}, given.title), value, more,
-    h('div', { class: 'plot' }, drawing, h('div', { class: 'scale', 'aria-hidden': 'true' }, top, ago)),
-    legend, advice);
+    h('div', { class: 'plot' },
+      h('div', { class: 'levels', 'aria-hidden': 'true' }, top, h('span', {}, '0')), drawing,
+      h('div', { class: 'times', 'aria-hidden': 'true' }, ago, h('span', {}, 'now'))),
+    lineCount > 1 ? h('p', { class: 'legend' }, names) : null, advice);
 
   function draw(points, most) {
     const last = points.at(-1);
@@ -37,30 +43,36 @@ export function chart(given) {
     const end = last.at;
     const span = Math.min(most, Math.max(WINDOW_MIN_MS, end - points[0].at));
     const inWindow = points.filter((point) => end - point.at <= span);
-    const values = given.series.flatMap((series) => inWindow.map((point) => point[series.key]).filter((one) => one !== null));
+    const series = given.choose ? given.choose(inWindow) : given.series;
+    const values = series.flatMap(({ key }) => inWindow.map((point) => point[key]).filter((one) => one !== null));
     const bound = given.max ?? nice(Math.max(0, ...values, given.least ?? 0), given.isBytes);
     const x = (point) => (WIDTH * (1 - (end - point.at) / span)).toFixed(1);
     const y = (one) => (HEIGHT - 1 - (HEIGHT - 4) * Math.min(1, one / (bound || 1))).toFixed(1);
-    given.series.forEach((series, at) => {
-      const path = trace(inWindow, series.key, x, y);
-      lines[at].setAttribute('d', path.line);
+    lines.forEach((line, at) => {
+      const path = series[at] ? trace(inWindow, series[at].key, x, y) : { line: '', area: '' };
+      line.setAttribute('d', path.line);
       area?.setAttribute('d', path.area);
+      if (given.choose) {
+        names[at].textContent = series[at]?.name ?? '';
+        names[at].hidden = !series[at];
+      }
     });
-    const judged = given.judged ?? given.series[0].key;
+    const judged = given.judged ?? given.series?.[0].key;
     const limitAt = given.limit ? given.limit(last) : given.threshold ?? 0;
     const shows = limitAt > 0 && limitAt <= bound;
     limit.classList.toggle('gone', !shows);
     if (shows) for (const name of ['y1', 'y2']) limit.setAttribute(name, y(limitAt));
     top.textContent = given.format(bound);
     ago.textContent = span > WINDOW_MIN_MS ? `${digits(span / 60000)} minutes ago` : 'a minute ago';
-    const now = last[given.series[0].key];
+    const now = given.series ? last[given.series[0].key] : null;
     value.textContent = given.say ? given.say(last) : now === null ? '–' : given.format(now);
     more.textContent = given.more?.(last, inWindow) ?? '';
+    more.title = more.textContent;
     const level = last[judged];
     const bad = given.isBad ? given.isBad(last, inWindow)
       : level !== null && given.threshold !== undefined && (given.above === false ? level < given.threshold : level > given.threshold);
     element.classList.toggle('bad', Boolean(bad));
-    advice.textContent = bad ? given.advice : given.rule ?? '';
+    advice.textContent = !bad ? given.rule ?? '' : typeof given.advice === 'function' ? given.advice(inWindow) : given.advice;
     const known = values.length ? `; ${given.format(Math.min(...values))} to ${given.format(Math.max(...values))} in the last ${duration(span / 1000)}` : '';
     title.textContent = `${given.title}: ${value.textContent} now${known}`;
   }

@@ -30,14 +30,14 @@ export function put(element, ...children) {
   element.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
-// A table with a caption for screen readers. Columns are names, or { name } with `number`, `wide`, or `fixed` for
-// what stays in a line.
+// A table with a caption for screen readers. Columns are names, or { name } with `number`, `wide`, `words` for some
+// text, or `fixed` for what stays in a line.
 export function table(caption, columns, rows, empty = 'Nothing here.') {
   if (rows.length === 0) return h('p', { class: 'empty' }, empty);
   const of = columns.map((column) => (typeof column === 'string' ? { name: column } : column));
   const head = of.map((column) => h('th', { scope: 'col', class: column.number ? 'number' : null }, column.name));
   const body = rows.map((row) =>
-    h('tr', {}, row.map((cell, at) => h('td', { class: of[at].number ? 'number' : of[at].wide ? 'wide' : of[at].fixed ? 'fixed' : null }, cell))),
+    h('tr', {}, row.map((cell, at) => h('td', { class: ['number', 'wide', 'words', 'fixed'].find((kind) => of[at][kind]) ?? null }, cell))),
   );
   // Wide tables scroll within themselves, also by the keyboard.
   return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
@@ -47,9 +47,10 @@ export function table(caption, columns, rows, empty = 'Nothing here.') {
       h('tbody', {}, body)));
 }
 
-// Names and values.
+// Names and values, those that are not well marked: [name, value, whether it is bad].
 export function facts(pairs) {
-  return h('dl', { class: 'facts' }, pairs.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
+  return h('dl', { class: 'facts' }, pairs.map(([name, value, isBad]) =>
+    h('div', {}, h('dt', {}, name), h('dd', { class: isBad ? 'bad' : null }, value))));
 }
 
 export function button(text, onclick, attributes = {}) {
@@ -65,8 +66,9 @@ export function panel(title, ...content) {
   return h('section', { class: 'panel' }, title ? h('h2', {}, title) : null, ...content);
 }
 
-// Says something at the edge of the page for a while.
+// Says something at the edge of the page for a while; once, however often it is said meanwhile.
 export function note(text, kind = 'info') {
+  for (const shown of byId('notes').children) if (shown.textContent === text) shown.remove();
   const line = h('p', { class: `note ${kind}` }, text);
   byId('notes').append(line);
   setTimeout(() => line.remove(), kind === 'error' ? 10000 : 4000);
@@ -139,14 +141,39 @@ export async function attempt(work, done = null) {
     if (done) note(done);
     return true;
   } catch (error) {
-    note(error.message, 'error');
+    note(inWords(error), 'error');
     return false;
   }
 }
 
+// Fills a place, or says there why not.
+export async function inPlace(place, title, work) {
+  try {
+    await work();
+  } catch (error) {
+    // What is said already is not said again.
+    if (place.querySelector('.failure, .denied')?.textContent === inWords(error)) return;
+    put(place, title ? panel(title, failure(error)) : failure(error));
+  }
+}
+
+// What went wrong, for people: a right that is missing is told without the words of the protocol.
+export function inWords(error) {
+  const message = error.message ?? String(error);
+  const denied = /^NOPERM .*permissions to run the '([^']+)' command/.exec(message);
+  return denied ? notAllowed(denied[1]) : message;
+}
+
+export function notAllowed(...names) {
+  return `Your user may not run ${names.map((name) => name.replace('|', ' ').toUpperCase()).join(', ')}.`;
+}
+
 // Shows what went wrong in the place of what was wanted.
 export function failure(error) {
-  return h('p', { class: 'failure', role: 'alert' }, error.message ?? String(error));
+  const text = inWords(error);
+  // A right that is missing is nothing that failed.
+  if (text !== (error.message ?? String(error))) return h('p', { class: 'denied' }, text);
+  return h('p', { class: 'failure', role: 'alert' }, text);
 }
 
 // Runs a function every so many milliseconds while the page is looked at, one call after the other. Returns

@@ -13,6 +13,10 @@ export const figures = {
   // by the server's names of the series, and what `derived` adds.
   points: [],
   hour: [],
+  // What is the matter at present, that for which clients are refused something first: { kind, refuses, title, reason,
+  // advice }; and `primary` or `replica`.
+  troubles: [],
+  role: 'primary',
   // Called with the state in words, and whether that is well.
   onState: () => {},
   listeners: new Set(),
@@ -35,6 +39,7 @@ function stop() {
   end = null;
   figures.points = [];
   figures.hour = [];
+  figures.troubles = [];
 }
 
 async function tick() {
@@ -44,7 +49,13 @@ async function tick() {
   try {
     answer = await history(since);
   } catch (error) {
-    if (mine === turn && error.status !== 401) figures.onState(error.message, false);
+    if (mine !== turn || error.status === 401) return;
+    figures.troubles = [{
+      kind: 'no-answer', refuses: 'commands', title: error.message, reason: 'What is shown here is as it was when it last did.',
+      advice: 'Look whether the process is there, and at its log; what stands before this port, or the network, may be in the way as well.',
+    }];
+    figures.onState(error.message, false);
+    for (const listener of figures.listeners) listener();
     return;
   }
   if (mine !== turn) return;
@@ -58,10 +69,20 @@ async function tick() {
   figures.hour = joined(figures.hour, answer, answer.tens, HOUR_MS);
   const last = figures.points.at(-1);
   if (!last) return;
-  const isLoading = last.loading === 1;
-  const isWell = last.healthy !== 0;
-  figures.onState(isLoading ? 'Loading data' : isWell ? 'Healthy' : 'A part does not answer: KVARTS HEALTH', isWell && !isLoading);
+  figures.troubles = answer.troubles;
+  figures.role = answer.role;
+  figures.onState(...headline(last));
   for (const listener of figures.listeners) listener();
+}
+
+// The state in words, and whether that is well.
+function headline(last) {
+  const { troubles, role } = figures;
+  const further = troubles.length > 1 ? `, and ${troubles.length - 1} more` : '';
+  if (last.loading === 1) return ['Loading data', false];
+  if (last.healthy === 0) return ['A part does not answer: KVARTS HEALTH', false];
+  if (troubles.length > 0) return [troubles[0].title + further, false];
+  return [role === 'replica' ? 'Healthy replica' : 'Healthy', true];
 }
 
 // Points with those that are new, as far as they are not too old.

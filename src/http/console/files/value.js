@@ -1,6 +1,6 @@
 // One key with its value: shown by type, in pages, and changed where the user wants and may.
 
-import { call, callForPage, Refused, run, session } from './api.js';
+import { call, callForPage, mayChange, Refused, run, session } from './api.js';
 import { asked, attempt, button, confirmed, facts, h, heading, note, put, table } from './dom.js';
 import { bytes, count, cut, shown, time, ttl } from './format.js';
 
@@ -8,10 +8,12 @@ const PAGE = 100;
 const TEXT_PAGE_BYTES = 16384;
 
 // How values of each type are shown: `size` is the command that counts, `page(key, at)` reads a page from a place that `null`
-// begins and answers { rows, next }, `next` being the place of the next page or null. The rest makes rows and changes.
+// begins and answers { rows, next }, `next` being the place of the next page or null. The rest makes rows and changes; `uses` names
+// the commands of these, so that nobody is offered what he may not do.
 const KINDS = {
   string: { size: 'STRLEN', sizeName: 'Bytes' },
   list: {
+    uses: { edit: 'lset', remove: 'lrem', add: 'rpush' },
     size: 'LLEN', sizeName: 'Elements', columns: [{ name: 'Index', number: true }, { name: 'Element', wide: true }],
     async page(key, at) {
       const start = at ?? 0;
@@ -29,6 +31,7 @@ const KINDS = {
     add: [[{ name: 'value', label: 'Element, put at the end', lines: 4 }], (key, { value }) => call('RPUSH', key, value)],
   },
   hash: {
+    uses: { edit: 'hsetex', remove: 'hdel', add: 'hset' },
     size: 'HLEN', sizeName: 'Fields', columns: ['Field', { name: 'Value', wide: true }],
     async page(key, at) {
       const [cursor, flat] = await callForPage('HSCAN', key, at ?? 0, 'COUNT', PAGE);
@@ -47,6 +50,7 @@ const KINDS = {
     ],
   },
   set: {
+    uses: { remove: 'srem', add: 'sadd' },
     size: 'SCARD', sizeName: 'Members', columns: [{ name: 'Member', wide: true }],
     async page(key, at) {
       const [cursor, members] = await callForPage('SSCAN', key, at ?? 0, 'COUNT', PAGE);
@@ -58,6 +62,7 @@ const KINDS = {
     add: [[{ name: 'member', label: 'Member' }], (key, { member }) => call('SADD', key, member)],
   },
   zset: {
+    uses: { edit: 'zadd', remove: 'zrem', add: 'zadd' },
     size: 'ZCARD', sizeName: 'Members', columns: [{ name: 'Score', number: true }, { name: 'Member', wide: true }],
     async page(key, at) {
       const start = at ?? 0;
@@ -77,6 +82,7 @@ const KINDS = {
     ],
   },
   stream: {
+    uses: { remove: 'xdel', add: 'xadd' },
     size: 'XLEN', sizeName: 'Entries', columns: [{ name: 'Entry', fixed: true }, { name: 'Time (UTC)', fixed: true }, { name: 'Fields', wide: true }],
     async page(key, at) {
       const entries = await callForPage('XREVRANGE', key, at ?? '+', '-', 'COUNT', PAGE);
@@ -165,9 +171,8 @@ export async function showValue(place, key) {
 
 // Buttons that change the key as a whole.
 function changes(key, ms, again) {
-  if (session.readOnly) return [];
   return [
-    button('Expiry', async () => {
+    mayChange('persist', 'pexpire') && button('Expiry', async () => {
       const given = await asked('When the key ends', [
         { name: 'seconds', label: 'Seconds from now; empty for no limit', type: 'number', value: ms >= 0 ? String(Math.ceil(ms / 1000)) : '' },
       ], 'Set');
@@ -175,7 +180,7 @@ function changes(key, ms, again) {
       const set = () => (given.seconds === '' ? call('PERSIST', key) : call('PEXPIRE', key, Math.round(1000 * Number(given.seconds))));
       if (await attempt(set, 'Set.')) again();
     }),
-    button('Rename', async () => {
+    mayChange('renamenx') && button('Rename', async () => {
       const given = await asked('Rename', [{ name: 'name', label: 'New name', value: typeof key === 'string' ? key : '' }], 'Rename');
       if (given === null || given.name === '' || given.name === key) return;
       const rename = async () => {
@@ -183,7 +188,7 @@ function changes(key, ms, again) {
       };
       if (await attempt(rename, 'Renamed.')) location.hash = `#/keys/t:${encodeURIComponent(given.name)}?db=${session.database}`;
     }),
-    button('Delete', async () => {
+    mayChange('unlink') && button('Delete', async () => {
       if (!await confirmed('Delete this key?', `${cut(shown(key), 300)} in database ${session.database} is gone for good.`, 'Delete')) return;
       if (await attempt(() => call('UNLINK', key), 'Deleted.')) location.hash = '#/keys';
     }, { class: 'danger' }),
@@ -209,7 +214,7 @@ async function showText(content, key, length, start, again) {
         shownText.textContent = isPlain ? pretty : text;
         event.target.textContent = isPlain ? 'As stored' : 'Indent JSON';
       }),
-      isWhole && isText && !session.readOnly ? button('Edit', edit) : null),
+      isWhole && isText && mayChange('set') ? button('Edit', edit) : null),
     isText ? null : h('p', { class: 'more' }, 'Not text: bytes that cannot be shown are escaped.'),
     shownText));
 }
@@ -227,20 +232,21 @@ async function showElements(content, key, kind, again) {
   const places = [null];
   async function turn() {
     const { rows, next } = await kind.page(key, places.at(-1));
-    const canChange = !session.readOnly && rows.some(({ edit, remove }) => edit || remove);
+    const [mayEdit, mayRemove] = [kind.uses.edit, kind.uses.remove].map((name) => name && mayChange(name));
+    const canChange = rows.some(({ edit, remove }) => mayEdit && edit || mayRemove && remove);
     const columns = canChange ? [...kind.columns, 'Change'] : kind.columns;
     const cells = rows.map(({ cells: given, edit, remove, removes }) => {
       const shownCells = given.map((cell) => value(cell));
       if (!canChange) return shownCells;
       return [...shownCells, h('span', { class: 'row tight' },
-        edit ? button('Edit', async () => { if (await edit()) await go(turn); }) : null,
-        remove ? button('Remove', async () => {
+        mayEdit && edit ? button('Edit', async () => { if (await edit()) await go(turn); }) : null,
+        mayRemove && remove ? button('Remove', async () => {
           const what = cut(given.map(shown).join(' '), 300);
           if (!await confirmed('Remove this?', `${what}\n${removes ?? ''}`.trim(), 'Remove')) return;
           if (await attempt(remove, 'Removed.')) again();
         }, { class: 'danger' }) : null)];
     });
-    const add = kind.add && !session.readOnly ? button('Add', async () => {
+    const add = mayChange(kind.uses.add) ? button('Add', async () => {
       const [fields, store] = kind.add;
       const given = await asked('Add', fields, 'Add');
       if (given !== null && await attempt(() => store(key, given), 'Added.')) again();

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 
-import { Console, launch, open, picture, violations } from '../lib/browser.js';
+import { Console, launch, open, picture, until, violations } from '../lib/browser.js';
 
 let browser;
 
@@ -50,7 +50,7 @@ test('users log in, and may what they may', async () => {
     await page.goto(`${console.url}/#/keys/t:hidden%3A1?db=0`);
     await page.getByText('NOPERM').waitFor();
     await page.goto(`${console.url}/#/config`);
-    await page.getByText('NOPERM').first().waitFor();
+    await page.getByText('Your user may not run CONFIG GET.').waitFor();
     await page.reload();
     await page.getByText('reader', { exact: true }).waitFor();
     await page.getByRole('button', { name: 'Log out' }).click();
@@ -63,6 +63,52 @@ test('users log in, and may what they may', async () => {
     await page.goto(`${console.url}/#/overview`);
     await admin(console, 'CONFIG SET requirepass another');
     await page.getByRole('heading', { name: 'Log in' }).waitFor();
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  } finally {
+    await console.stop();
+  }
+});
+
+test('who may little is told so in place, and offered nothing else', async () => {
+  const console = await Console.start();
+  try {
+    await console.call('CONFIG', 'SET', 'requirepass', 'secret');
+    await admin(console, 'SET shown:1 visible', 'HSET shown:2 f v', 'ACL SETUSER looker on >word ~* +@read +ping');
+    const page = await open(browser, console.url);
+    await logIn(page, 'looker', 'word');
+    await page.getByText('Nothing is the matter').waitFor();
+    const refused = (name) => page.locator('main').getByText(`Your user may not run ${name}.`, { exact: true }).first().waitFor();
+    for (const [place, names] of [
+      ['state', ['INFO', 'KVARTS HEALTH']], ['clients', ['CLIENT LIST']], ['config', ['CONFIG GET']], ['slow', ['COMMANDLOG GET', 'KVARTS SLOW', 'INFO']],
+      ['hot', ['KVARTS PREFIXES', 'HOTKEYS GET', 'KVARTS BIGKEYS']], ['live', ['PSUBSCRIBE']], ['live?source=monitor', ['MONITOR']],
+    ]) {
+      await page.goto(`${console.url}/#/${place}`);
+      for (const name of names) await refused(name);
+      assert.deepEqual(await violations(page), [], place);
+      await picture(page, `few-rights-${place.replace(/\W/g, '-')}`);
+    }
+    await page.goto(`${console.url}/#/live`);
+    assert.equal(await page.getByRole('button', { name: 'Start', exact: true }).isDisabled(), true);
+    for (const [place, text] of [['keys', 'shown:1'], ['keys/t:shown%3A1?db=0', 'visible'], ['keys/t:shown%3A2?db=0', 'Fields'], ['state', 'may not run INFO'], ['clients', 'CLIENT LIST'], ['live', 'PSUBSCRIBE']]) {
+      await page.goto(`${console.url}/#/${place}`);
+      await page.locator('main').getByText(text).first().waitFor();
+      for (const name of ['New key', 'Edit', 'Delete', 'Rename', 'Expiry', 'Add', 'Remove', 'Kill', 'Publish', 'Save a snapshot', 'Rewrite the append-only file']) {
+        assert.equal(await page.getByRole('button', { name, exact: true }).count(), 0, `${name} in ${place}`);
+      }
+    }
+    // Nothing of it at the edge of the page, where it would be said again and again.
+    assert.equal(await page.locator('.note').count(), 0);
+    // With more rights there is more to do, as soon as the page asks for them.
+    await admin(console, 'ACL SETUSER looker +set +unlink');
+    await page.goto(`${console.url}/#/keys/t:shown%3A1?db=0`);
+    await until('its rights are asked for', async () => {
+      await page.goto(`${console.url}/#/overview`);
+      await page.goto(`${console.url}/#/keys/t:shown%3A1?db=0`);
+      await page.getByText('visible').waitFor();
+      return (await page.getByRole('button', { name: 'Delete', exact: true }).count()) === 1;
+    }, 20_000);
+    assert.equal(await page.getByRole('button', { name: 'Rename', exact: true }).count(), 0);
     assert.deepEqual(page.problems, []);
     await page.context().close();
   } finally {

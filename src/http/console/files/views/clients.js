@@ -1,7 +1,7 @@
 // Who is connected, and what they do.
 
-import { call, session } from '../api.js';
-import { attempt, button, confirmed, h, heading, put, repeat, table } from '../dom.js';
+import { call, mayChange } from '../api.js';
+import { attempt, button, confirmed, h, heading, inPlace, put, repeat, table } from '../dom.js';
 import { bytes, count, span } from '../format.js';
 
 export const title = 'Clients';
@@ -19,7 +19,7 @@ export function show(place) {
   const list = h('div', {});
   let all = [];
   const draw = () => drawClients(list, all, filter.value, order.value, load);
-  const load = () => attempt(async () => {
+  const load = () => inPlace(list, null, async () => {
     all = parse(await call('CLIENT', 'LIST'));
     // What has the focus would lose it.
     if (!list.contains(document.activeElement)) draw();
@@ -43,12 +43,13 @@ function drawClients(list, all, text, order, load) {
   const wanted = all
     .filter((one) => ['addr', 'name', 'user', 'cmd', 'lib-name', 'id'].some((field) => (one[field] ?? '').includes(text)))
     .sort((one, other) => Number(other[order]) - Number(one[order]));
+  const mayKill = mayChange('client|kill');
   const rows = wanted.slice(0, SHOWN_MAX).map((one) => {
     const cells = [
       one.id, one.addr, one.name || '–', one.user, one.cmd.replace('|', ' '), one.flags, one.db, span(one.age), span(one.idle),
       bytes(one['tot-mem']), bytes(Number(one.omem)), [one['lib-name'], one['lib-ver']].filter(Boolean).join(' ') || '–',
     ];
-    if (session.readOnly) return cells;
+    if (!mayKill) return cells;
     return [...cells, button('Kill', async () => {
       const what = `The connection of ${one.addr}${one.name ? ` (${one.name})` : ''} is closed.`;
       if (!await confirmed('Kill this client?', what, 'Kill')) return;
@@ -61,5 +62,5 @@ function drawClients(list, all, text, order, load) {
     number('Memory'), number('Unread'), 'Library'];
   put(list,
     h('p', { class: 'more' }, `${count(wanted.length)} of ${count(all.length)} clients${wanted.length > SHOWN_MAX ? `, the first ${SHOWN_MAX} shown` : ''}.`),
-    table('Clients', session.readOnly ? columns : [...columns, 'Change'], rows, 'No client passes the filter.'));
+    table('Clients', mayKill ? [...columns, 'Change'] : columns, rows, 'No client passes the filter.'));
 }

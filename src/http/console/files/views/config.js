@@ -1,12 +1,13 @@
 // The configuration: what differs from the defaults, and all of it.
 
-import { call, directives, session } from '../api.js';
+import { call, directives, mayChange } from '../api.js';
 import { asked, attempt, button, confirmed, h, heading, put, table } from '../dom.js';
 import { count, cut } from '../format.js';
 
 export const title = 'Configuration';
 
 export async function show(place, { query }) {
+  put(place, heading('Configuration'));
   const [values, known] = await Promise.all([call('CONFIG', 'GET', '*'), directives()]);
   const all = values
     .map(([name, value]) => ({ name, value, ...(known[name] ?? { default: null, about: '', mutable: false, active: true }) }))
@@ -23,7 +24,7 @@ export async function show(place, { query }) {
   filter.addEventListener('input', draw);
   only.addEventListener('change', draw);
   put(place,
-    heading('Configuration', session.readOnly ? null : button('Write to the file', async () => {
+    heading('Configuration', !mayChange('config|rewrite') ? null : button('Write to the file', async () => {
       if (!await confirmed('Write the configuration?', 'CONFIG REWRITE writes what is in force into the file that the server was started with.', 'Write')) return;
       await attempt(() => call('CONFIG', 'REWRITE'), 'Written.');
     })),
@@ -36,22 +37,23 @@ export async function show(place, { query }) {
 
 function drawList(list, all, text, onlyDifferent, again) {
   const wanted = all.filter((one) => one.name.includes(text.trim().toLowerCase()) && (one.differs || !onlyDifferent));
+  const maySet = mayChange('config|set');
   const rows = wanted.map((one) => {
     const value = h('code', { class: one.differs ? 'differs' : null }, cut(one.value) || '""');
     const cells = [
       h('div', {}, h('strong', {}, one.name), h('p', { class: 'about' }, one.about, one.active ? '' : ' (Without effect here.)')),
       value, h('code', {}, one.default === null ? '–' : cut(one.default) || '""'),
     ];
-    if (session.readOnly) return cells;
+    if (!maySet) return cells;
     return [...cells, one.mutable ? button('Change', async () => {
       const given = await asked(one.name, [{ name: 'value', label: one.about || 'Value', value: one.value }], 'Set');
       if (given === null) return;
       if (await attempt(() => call('CONFIG', 'SET', one.name, given.value), 'Set.')) await attempt(again);
     }, { 'aria-label': `Change ${one.name}` }) : 'at the start only'];
   });
-  const columns = [{ name: 'Directive', wide: true }, 'Value', 'Default'];
+  const columns = [{ name: 'Directive', wide: true }, { name: 'Value', words: true }, { name: 'Default', words: true }];
   put(list,
     h('p', { class: 'more' }, `${count(wanted.length)} of ${count(all.length)} directives.`),
-    table('Directives', session.readOnly ? columns : [...columns, 'Change'], rows,
+    table('Directives', maySet ? [...columns, 'Change'] : columns, rows,
       onlyDifferent ? 'Everything is as it is by default.' : 'No directive has such a name.'));
 }

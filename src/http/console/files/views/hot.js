@@ -1,8 +1,8 @@
 // What keys are used most, which are largest, and what they take by prefix.
 
-import { Refused, run, session } from '../api.js';
-import { attempt, button, h, heading, panel, put, table } from '../dom.js';
-import { bytes, count, digits, shown } from '../format.js';
+import { call, figures, mayChange, Refused, run, session } from '../api.js';
+import { attempt, button, confirmed, facts, failure, h, heading, inPlace, inWords, panel, put, table } from '../dom.js';
+import { bytes, count, digits, micros, shown, span, time } from '../format.js';
 import { treemap } from '../treemap.js';
 import { link } from './keys.js';
 
@@ -16,9 +16,10 @@ export async function show(place, { query }) {
   const prefixes = h('div', {});
   const keys = h('div', { class: 'columns' });
   depth.value = query.get('depth') ?? '1';
-  const load = () => attempt(() => Promise.all([
-    showPrefixes(prefixes, depth.value, separator.value || ':'), showKeys(keys),
-  ]));
+  const load = () => Promise.all([
+    inPlace(prefixes, null, () => showPrefixes(prefixes, depth.value, separator.value || ':')),
+    inPlace(keys, null, () => showKeys(keys, load)),
+  ]);
   put(place,
     heading('Hot and big keys', button('Reload', load)),
     panel('Memory by prefix',
@@ -35,7 +36,7 @@ export async function show(place, { query }) {
 async function showPrefixes(place, depth, separator) {
   const [found] = await run([['KVARTS', 'PREFIXES', 'DEPTH', depth, 'SEPARATOR', separator, 'COUNT', PREFIXES]]);
   if (found instanceof Refused) {
-    put(place, h('p', { class: 'empty' }, found.message));
+    put(place, h('p', { class: 'empty' }, inWords(found)));
     return;
   }
   const of = found.map((one) => ({
@@ -59,33 +60,82 @@ function literal(word) {
   return typeof word === 'string' ? word.replace(/[\\*?[\]]/g, '\\$&') : '';
 }
 
-async function showKeys(place) {
+async function showKeys(place, again) {
   const [hot, big] = await run([['HOTKEYS', 'GET'], ['KVARTS', 'BIGKEYS', 'COUNT', 20]]);
   const bigTable = (caption, keys) => table(caption,
     [{ name: 'Key', wide: true }, 'Type', { name: 'Memory', number: true }, { name: 'Elements', number: true }],
     keys.map((one) => [keyLink(one), one.get('type'), bytes(one.get('bytes')), count(one.get('elements'))]),
     'No large keys.');
   put(place,
-    panel('Hot keys', hot instanceof Refused ? h('p', { class: 'empty' }, hot.message) : hotKeys(hot)),
-    ...(big instanceof Refused ? [panel('Largest keys', h('p', { class: 'empty' }, big.message))] : [
+    ...(hot instanceof Refused ? [panel('Hot keys', failure(hot))] : await hotPanels(hot, again)),
+    ...(big instanceof Refused ? [panel('Largest keys', h('p', { class: 'empty' }, inWords(big)))] : [
       panel('Largest by memory', bigTable('Largest keys by memory', big.get('by-bytes') ?? [])),
       panel('Largest by elements', bigTable('Largest keys by elements', big.get('by-elements') ?? [])),
     ]));
 }
 
-// HOTKEYS GET answers the last window's keys, or where a session was begun what that found.
-function hotKeys(reply) {
-  const entries = Array.isArray(reply) ? reply : [];
-  if (entries.length > 0 && entries.every((one) => typeof one?.get === 'function' && one.get('qps') !== undefined)) {
-    return table('Hot keys', [{ name: 'Key', wide: true }, { name: 'Accesses/s', number: true }],
-      entries.map((one) => [keyLink(one), digits(Number(one.get('qps')))]));
-  }
-  if (entries.length === 0) return h('p', { class: 'empty' }, 'No key was used much in the last seconds, or they are not looked for (hotkeys-top-k).');
-  const session = entries.length === 1 && typeof entries[0]?.get === 'function' ? entries[0] : entries;
-  const lists = session.filter?.(([name, value]) => String(name).startsWith('by-') && Array.isArray(value)) ?? [];
-  return h('div', {}, h('p', { class: 'more' }, 'What the session of HOTKEYS START has found.'),
-    lists.map(([name, value]) => table(name, [{ name: 'Key', wide: true }, { name: 'Weight', number: true }],
-      value.flatMap((key, at) => (at % 2 === 0 ? [[shown(key), count(value[at + 1])]] : [])))));
+// HOTKEYS GET answers the last window's keys (null where they are not looked for), or where a session was begun what that
+// has found. It hides the window's keys then, which /metrics has all the same.
+async function hotPanels(reply, again) {
+  const session = Array.isArray(reply) && reply.length === 1 && reply[0].get?.('tracking-active') !== undefined ? reply[0] : null;
+  if (session === null) return [panel('Hot keys', reply === null ? hotKeysAreOff(again) : windowTable(reply))];
+  const { metrics } = await figures(['kvarts_hot_key_accesses_per_second']);
+  const inWindow = (metrics.kvarts_hot_key_accesses_per_second ?? []).map?.(([labels, rate]) => [labelLink(labels), digits(rate)]) ?? [];
+  const hidden = h('p', { class: 'more' },
+    'HOTKEYS GET answers with the session beside this until HOTKEYS RESET forgets it.');
+  return [
+    panel('Hot keys by session', ...sessionTables(session, again)),
+    panel('Hot keys', hidden, table('Hot keys', HOT_COLUMNS, inWindow, 'None was used much in the last seconds, or they are not looked for (hotkeys-top-k).')),
+  ];
+}
+
+const HOT_COLUMNS = [{ name: 'Key', wide: true }, { name: 'Accesses/s', number: true }];
+
+function hotKeysAreOff(again) {
+  return h('div', {}, h('p', { class: 'empty' }, 'They are not looked for: hotkeys-top-k is 0.'),
+    mayChange('config|set') ? button('Look for 16', async () => {
+      if (await attempt(() => call('CONFIG', 'SET', 'hotkeys-top-k', 16), 'They are looked for: reload in a few seconds.')) again();
+    }) : null);
+}
+
+function windowTable(entries) {
+  return table('Hot keys', HOT_COLUMNS, entries.map((one) => [keyLink(one), digits(Number(one.get('qps')))]),
+    'They are looked for, and none was used much in the last seconds.');
+}
+
+// What sessions weigh keys by.
+const WEIGHTS = {
+  'by-cpu-time-us': ['By processor time', 'Time', micros],
+  'by-net-bytes': ['By network traffic', 'Bytes', bytes],
+};
+
+// What a session has found, of all databases: which one a key is of it does not say.
+function sessionTables(session, again) {
+  const runs = session.get('tracking-active') === 1;
+  const of = facts([
+    ['Session', runs ? 'runs' : 'has ended'], ['Begun (UTC)', time(session.get('collection-start-time-unix-ms') / 1000)],
+    ['Took', span(session.get('collection-duration-ms') / 1000)], ['Commands', session.get('sample-ratio') > 1 ? `one in ${count(session.get('sample-ratio'))}` : 'all'],
+  ]);
+  const tables = Object.entries(WEIGHTS).flatMap(([field, [title, unit, format]]) => {
+    const flat = session.get(field);
+    if (!Array.isArray(flat)) return [];
+    const rows = flat.flatMap((key, at) => (at % 2 === 0 ? [[keyLink({ get: (name) => (name === 'key' ? key : undefined) }), format(flat[at + 1])]] : []));
+    return [h('h3', {}, title), table(`Hot keys: ${title}`, [{ name: 'Key', wide: true }, { name: unit, number: true }], rows, 'No key yet.')];
+  });
+  const ends = runs && mayChange('hotkeys|stop')
+    ? button('Stop', async () => { if (await attempt(() => call('HOTKEYS', 'STOP'), 'Stopped.')) again(); }) : null;
+  const forgets = !runs && mayChange('hotkeys|reset') ? button('Forget', async () => {
+    if (!await confirmed('Forget the session?', 'HOTKEYS RESET forgets what it has found, and what was found by hotkeys-top-k so far.', 'Forget')) return;
+    if (await attempt(() => call('HOTKEYS', 'RESET'), 'Forgotten.')) again();
+  }) : null;
+  return [of, ...tables, h('div', { class: 'row end' }, ends, forgets)];
+}
+
+// A key as /metrics names it: cut and escaped, so that not each leads to its value.
+function labelLink({ key, db }) {
+  const database = Number(db.slice(2));
+  const isWhole = key.length < 100 && !key.includes('\\');
+  return isWhole ? keyLink({ get: (name) => ({ key, db: database }[name]) }) : h('span', { class: 'key' }, key);
 }
 
 function keyLink(one) {

@@ -1,7 +1,7 @@
 // The keys of a database: found by pattern and type, and each with its value.
 
-import { call, Refused, run, session } from '../api.js';
-import { asked, attempt, button, h, heading, put, table } from '../dom.js';
+import { call, mayChange, Refused, run, session } from '../api.js';
+import { asked, attempt, button, failure, h, heading, put, table } from '../dom.js';
 import { bytes, count, decoded, encoded, shown, ttl } from '../format.js';
 import { showValue } from '../value.js';
 
@@ -45,7 +45,7 @@ async function showList(place, query) {
   h('label', { class: 'field grow', for: 'pattern' }, 'Pattern', pattern),
   h('label', { class: 'field', for: 'type' }, 'Type', type),
   h('button', { type: 'submit', class: 'primary' }, 'Search'),
-  session.readOnly ? null : button('New key', newKey));
+  mayChange('set') ? button('New key', newKey) : null);
   put(place, heading('Keys'), form, results);
   const isSame = found.database === session.database && found.pattern === pattern.value && found.type === type.value;
   if (isSame && found.rows.length > 0) draw(results);
@@ -80,7 +80,7 @@ async function more(results) {
     found.total = await call('DBSIZE');
   } catch (error) {
     found.cursor = search;
-    put(results, h('p', { class: 'failure', role: 'alert' }, error.message));
+    put(results, failure(error));
     return;
   }
   draw(results);
@@ -108,7 +108,7 @@ function draw(results) {
   const seen = found.isWhole ? 'all' : `about ${count(Math.min(found.looked, found.total))} of ${count(found.total)}`;
   put(results,
     h('p', { class: 'more' }, `${count(rows.length)} found; ${seen} keys of database ${found.database} looked at.`),
-    table('Keys', [{ name: 'Key', wide: true }, 'Type', 'Ends in', { name: 'Memory', number: true }], rows, 'No key matches.'),
+    table('Keys', [{ name: 'Key', wide: true }, 'Type', { name: 'Ends in', fixed: true }, { name: 'Memory', number: true }], rows, 'No key matches.'),
     found.isWhole ? null : button('More', async (event) => {
       event.target.disabled = true;
       await more(results);

@@ -1,7 +1,7 @@
 // Messages as they come: pub/sub, events of keys, and requests of all clients.
 
-import { call, plain, session, stream } from '../api.js';
-import { asked, attempt, button, confirmed, h, heading, note, put } from '../dom.js';
+import { call, may, mayChange, plain, session, stream } from '../api.js';
+import { asked, attempt, button, confirmed, h, heading, inWords, notAllowed, note, put } from '../dom.js';
 import { count, shown } from '../format.js';
 
 export const title = 'Live';
@@ -20,6 +20,7 @@ const SOURCES = {
 
 export function show(place, { query }) {
   const source = h('select', { id: 'source' }, Object.entries(SOURCES).map(([name, one]) => h('option', { value: name }, one.name)));
+  const mayListen = () => may(SOURCES[source.value].command('').at(0).toLowerCase());
   const text = h('input', { id: 'text', autocomplete: 'off', spellcheck: 'false' });
   const label = h('span', {});
   const field = h('label', { class: 'field grow', for: 'text' }, label, text);
@@ -72,7 +73,7 @@ export function show(place, { query }) {
       }
     } catch (error) {
       if (own !== ends) return;
-      state.textContent = error.message;
+      state.textContent = inWords(error);
       stop();
     }
   };
@@ -82,13 +83,15 @@ export function show(place, { query }) {
     field.hidden = one.label === null;
     label.textContent = one.label ?? '';
     text.value = one.value;
+    go.disabled = !mayListen();
+    state.textContent = mayListen() ? 'Not started.' : notAllowed(one.command('')[0]);
   };
   source.value = SOURCES[query.get('source')] ? query.get('source') : 'pattern';
   source.addEventListener('change', choose);
   choose();
   text.value = query.get('text') ?? text.value;
   put(place,
-    heading('Live', session.readOnly ? null : button('Publish', publish)),
+    heading('Live', mayChange('publish') ? button('Publish', publish) : null),
     h('form', { class: 'row', onsubmit: (event) => {
       event.preventDefault();
       if (ends) {
@@ -120,7 +123,7 @@ async function eventsAreOn() {
     return true; // The user may not ask; it is tried.
   }
   if (flags.includes('K')) return true;
-  if (session.readOnly) {
+  if (!mayChange('config|set')) {
     note('Events of keys are off (notify-keyspace-events).', 'error');
     return false;
   }

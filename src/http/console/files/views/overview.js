@@ -1,9 +1,11 @@
 // What the server does at this moment, against what operators want of it.
 
 import { chart } from '../chart.js';
+import * as errors from '../errors.js';
 import { facts, h, heading, put } from '../dom.js';
 import { HOUR_MS, MINUTES_MS, figures } from '../figures.js';
 import { bytes, count, micros, percent, short, span as duration } from '../format.js';
+import { troublePanel } from '../trouble.js';
 
 export const title = 'Overview';
 
@@ -36,6 +38,13 @@ const CHARTS = [
     more: (last) => (last.p50_us === null ? 'no commands in the last second' : `p50 ${micros(last.p50_us)}, p99.9 ${micros(last.p999_us)}`),
     rule: 'Well while p99 is under 10 ms. Told from counts by powers of two: up to a factor of two from the truth.',
     advice: 'p99 over 10 ms: look at slow requests, and at what LATENCY DOCTOR says.',
+  },
+  {
+    title: 'Errors a second', choose: errors.series, format: short, least: 1,
+    say: (last) => (last.errors === null ? '–' : short(last.errors)),
+    more: (last, points) => `shown here: ${errors.inTotal(points)}`,
+    rule: 'Well while clients are refused nothing (OOM, MISCONF, NOPERM and their like), and less than one command in a hundred fails.',
+    isBad: (last, points) => errors.areBad(points), advice: errors.advice,
   },
   {
     title: 'Clients', series: [{ key: 'clients' }], format: count,
@@ -79,13 +88,15 @@ export function show(place, { query }) {
   const summary = h('div', {});
   const choice = h('select', { id: 'span', onchange: () => { location.hash = `#/overview?last=${choice.value}`; } },
     Object.entries(SPANS).map(([name, text]) => h('option', { value: name, selected: name === span }, text)));
-  put(place, heading('Overview', h('label', { class: 'field-inline', for: 'span' }, 'Shown', choice)), summary,
+  const troubles = troublePanel(() => h('p', { class: 'more' }, figures.role === 'replica'
+    ? 'Nothing is the matter. This is a replica: it refuses writes (READONLY), as it should.' : 'Nothing is the matter: all that clients ask for is served.'));
+  put(place, heading('Overview', h('label', { class: 'field-inline', for: 'span' }, 'Shown', choice)), troubles.element, summary,
     h('div', { class: 'charts' }, charts.map(({ element }) => element)));
   const draw = () => {
     const last = figures.points.at(-1);
     if (!last) {
       // The same room as with figures: nothing moves when they come.
-      put(summary, facts(['Up for', 'Keys', 'Memory', 'Clients', 'Refused'].map((name) => [name, '–'])));
+      put(summary, facts(['Up for', 'Keys', 'Memory', 'Clients', 'Connections refused'].map((name) => [name, '–'])));
       return;
     }
     // The hour ends with the last second.
@@ -96,11 +107,14 @@ export function show(place, { query }) {
       ['Keys', last.keys === null ? '–' : count(last.keys)],
       ['Memory', bytes(last.memory_bytes)],
       ['Clients', count(last.clients)],
-      ['Refused', `${count(rejected)} lately`],
+      ['Connections refused', `${count(rejected)} lately`, rejected > 0],
     ]));
     charts.forEach((one) => one.draw(points, span === 'hour' ? HOUR_MS : MINUTES_MS));
   };
   draw();
   figures.listeners.add(draw);
-  return () => figures.listeners.delete(draw);
+  return () => {
+    troubles.end();
+    figures.listeners.delete(draw);
+  };
 }

@@ -1,7 +1,7 @@
 // Slow requests, and the commands that take most time.
 
-import { call, info, run, Refused, session } from '../api.js';
-import { attempt, button, confirmed, h, heading, panel, put, table } from '../dom.js';
+import { call, info, may, mayChange, run, Refused } from '../api.js';
+import { attempt, button, confirmed, h, heading, inPlace, inWords, panel, put, table } from '../dom.js';
 import { count, cut, micros, shown, time } from '../format.js';
 
 export const title = 'Slow requests';
@@ -20,14 +20,16 @@ export async function show(place) {
   const commands = h('div', {});
   const doctor = h('div', {});
   let wanted = FEW;
-  const load = () => attempt(() => Promise.all([
-    showLog(entries, log.value, wanted, () => { wanted = MANY; return load(); }), showParts(parts), showCommands(commands),
-  ]));
+  const load = () => Promise.all([
+    inPlace(entries, `The latest ${LOGS[log.value].toLowerCase()}`, () => showLog(entries, log.value, wanted, () => { wanted = MANY; return load(); })),
+    inPlace(parts, 'Where the time went', () => showParts(parts)),
+    inPlace(commands, 'Commands by time', () => showCommands(commands)),
+  ]);
   log.addEventListener('change', load);
   put(place,
     heading('Slow requests', h('label', { class: 'field-inline', for: 'log' }, 'Log', log), button('Reload', load),
-      button('Advice', () => attempt(() => advise(doctor))),
-      session.readOnly ? null : button('Clear', async () => {
+      may('latency|doctor') || may('memory|doctor') ? button('Advice', () => attempt(() => advise(doctor))) : null,
+      !mayChange('commandlog|reset') ? null : button('Clear', async () => {
         if (!await confirmed('Clear the log?', 'Its entries are forgotten.', 'Clear')) return;
         if (await attempt(() => call('COMMANDLOG', 'RESET', log.value), 'Cleared.')) load();
       }, { class: 'danger' })),
@@ -51,7 +53,7 @@ async function showLog(entries, name, wanted, more) {
   ]);
   put(entries, panel(`The latest ${LOGS[name].toLowerCase()}`,
     limit === null || limit === undefined ? null : h('p', { class: 'more' }, `Kept from ${measure(Number(limit))} on.`),
-    table('Entries of the log', [{ name: 'Number', number: true }, { name: 'Time (UTC)', fixed: true }, { name: isSlow ? 'Took' : 'Size', number: true }, { name: 'Request', wide: true }, 'Client'],
+    table('Entries of the log', [{ name: 'Number', number: true }, { name: 'Time (UTC)', fixed: true }, { name: isSlow ? 'Took' : 'Size', number: true }, { name: 'Request', wide: true }, { name: 'Client', fixed: true }],
       rows, 'The log is empty.'),
     rows.length === wanted && wanted < MANY ? button('More', more) : null));
 }
@@ -63,10 +65,7 @@ const PARTS = {
 
 async function showParts(place) {
   const [found, limit] = await run([['KVARTS', 'SLOW', 'GET', 20], ['CONFIG', 'GET', 'slow-requests-slower-than']]);
-  if (found instanceof Refused) {
-    put(place, panel('Where the time went', h('p', { class: 'empty' }, found.message)));
-    return;
-  }
+  if (found instanceof Refused) throw found;
   const from = limit instanceof Refused ? null : limit.get('slow-requests-slower-than');
   const rows = found.map((one) => {
     const of = one.get('parts-us').filter(([, us]) => us > 0).sort((left, right) => right[1] - left[1]);
@@ -78,7 +77,7 @@ async function showParts(place) {
   });
   put(place, panel('Where the time went',
     from === null ? null : h('p', { class: 'more' }, Number(from) < 0 ? 'Nothing is kept (slow-requests-slower-than).' : `Kept from ${micros(Number(from))} on.`),
-    table('Where the time went', [{ name: 'Time (UTC)', fixed: true }, { name: 'Took', number: true }, 'Spent on', 'In the way', { name: 'Request', wide: true }, 'Client'],
+    table('Where the time went', [{ name: 'Time (UTC)', fixed: true }, { name: 'Took', number: true }, { name: 'Spent on', words: true }, { name: 'In the way', words: true }, { name: 'Request', wide: true }, { name: 'Client', fixed: true }],
       rows, 'No request took that long.')));
 }
 
@@ -98,12 +97,12 @@ async function showCommands(commands) {
   ]);
   const number = (name) => ({ name, number: true });
   put(commands, panel('Commands by time',
-    table('Commands by time', ['Command', number('Calls'), number('Share'), number('Mean'), number('p50'), number('p99'), number('p99.9'), number('Failed')],
+    table('Commands by time', [{ name: 'Command', fixed: true }, number('Calls'), number('Share'), number('Mean'), number('p50'), number('p99'), number('p99.9'), number('Failed')],
       rows, 'No command has run yet.')));
 }
 
 async function advise(doctor) {
   const [latency, memory] = await run([['LATENCY', 'DOCTOR'], ['MEMORY', 'DOCTOR']]);
   put(doctor, panel('Advice', h('pre', { class: 'text', tabindex: '0', 'aria-label': 'Advice' },
-    [latency, memory].map((one) => (one instanceof Refused ? one.message : one)).join('\n\n'))));
+    [latency, memory].map((one) => (one instanceof Refused ? inWords(one) : one)).join('\n\n'))));
 }

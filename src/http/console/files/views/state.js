@@ -1,8 +1,9 @@
 // Replication, what is on disk, whether all parts of the server answer, and what a profile and rehearsed faults did.
 
-import { call, info, session } from '../api.js';
-import { attempt, button, confirmed, facts, h, heading, panel, put, repeat, table } from '../dom.js';
+import { call, info, may, mayChange, session } from '../api.js';
+import { attempt, button, confirmed, facts, failure, h, heading, panel, put, repeat, table } from '../dom.js';
 import { bytes, count, cut, micros, shown, span, time } from '../format.js';
+import { troublePanel } from '../trouble.js';
 
 export const title = 'State';
 
@@ -14,18 +15,32 @@ const FEW = 50;
 export function show(place) {
   const content = h('div', { class: 'columns' });
   const found = h('div', {});
-  const actions = session.readOnly ? [] : [
-    button('Save a snapshot', () => act('Save a snapshot?', 'BGSAVE writes all data to a file, beside the service.', 'Save', ['BGSAVE'])),
-    button('Rewrite the append-only file', () => act('Rewrite the append-only file?', 'BGREWRITEAOF writes it anew, as short as it can be.', 'Rewrite', ['BGREWRITEAOF'])),
+  const troubles = troublePanel();
+  const actions = [
+    mayChange('bgsave') && button('Save a snapshot', () => act('Save a snapshot?', 'BGSAVE writes all data to a file, beside the service.', 'Save', ['BGSAVE'])),
+    mayChange('bgrewriteaof') && button('Rewrite the append-only file', () => act('Rewrite the append-only file?', 'BGREWRITEAOF writes it anew, as short as it can be.', 'Rewrite', ['BGREWRITEAOF'])),
   ];
-  put(place, heading('State', ...actions), content, found);
+  put(place, heading('State', ...actions), troubles.element, content, found);
   const compat = compatPanel(found);
-  return repeat(EVERY_MS, () => attempt(async () => {
-    const [fields, health] = await Promise.all([info('server', 'replication', 'persistence', 'memory'), call('KVARTS', 'HEALTH').catch(() => null)]);
-    const faults = await faultsPanel(fields);
-    if (!content.contains(document.activeElement)) put(content, faults, healthPanel(health), replication(fields), persistence(fields), server(fields));
-    await compat();
-  }));
+  let before = null;
+  const end = repeat(EVERY_MS, async () => {
+    const [fields, health] = await Promise.all(
+      [info('server', 'replication', 'persistence', 'memory'), call('KVARTS', 'HEALTH')].map((asked) => asked.catch((error) => error)));
+    const faults = fields instanceof Error ? null : await faultsPanel(fields).catch(() => null);
+    const parts = [faults, healthPanel(health), ...(fields instanceof Error ? [panel('Replication, persistence, server', failure(fields))]
+      : [replication(fields), persistence(fields), server(fields)])];
+    // What is the same is left as it is: a refusal is not said again and again.
+    const now = parts.map((part) => part?.textContent).join();
+    if (now !== before && !content.contains(document.activeElement)) {
+      put(content, parts);
+      before = now;
+    }
+    await compat().catch(() => {});
+  });
+  return () => {
+    end();
+    troubles.end();
+  };
 }
 
 // What KVARTS SIMULATE rehearses, so that nobody takes it for a fault; nothing where it rehearses nothing. Only whom
@@ -38,13 +53,13 @@ async function faultsPanel({ simulated_faults: faults }) {
 }
 
 // Answers what shows the findings of KVARTS COMPAT, each time that it is called. Where there is no profile, or the user
-// may not ask, it asks once. What has not changed is left as it is: a wide table may have been moved.
+// may not ask, it does not ask. What has not changed is left as it is: a wide table may have been moved.
 function compatPanel(place) {
   let isOver = false;
   let isWhole = false;
   let before = null;
   const load = async () => {
-    if (isOver) return;
+    if (isOver || !session.profile || !may('kvarts|compat')) return;
     let told;
     try {
       told = await call('KVARTS', 'COMPAT');
@@ -75,42 +90,57 @@ async function act(title, text, action, words) {
 }
 
 function healthPanel(health) {
-  if (health === null) return panel('Health', h('p', { class: 'empty' }, 'This user may not ask (KVARTS HEALTH).'));
+  if (health instanceof Error) return panel('Health', failure(health));
   const parts = health.get('parts').map((part) => [
-    part.get('name'), part.get('state'), micros(part.get('round-trip-us') ?? 0), part.get('about') || '–',
+    part.get('name'), part.get('state') === 'stuck' ? bad('stuck') : part.get('state'), micros(part.get('round-trip-us') ?? 0), part.get('about') || '–',
   ]);
-  return panel('Health', facts([['Status', health.get('status')], ['Ready', health.get('ready')], ['Slowest', health.get('slowest') || '–']]),
+  return panel('Health', facts([['Status', health.get('status'), health.get('status') === 'stuck'], ['Ready', health.get('ready'), health.get('ready') !== 'yes'], ['Slowest', health.get('slowest') || '–']]),
     table('Parts of the server', ['Part', 'State', { name: 'Round trip', number: true }, 'About'], parts));
 }
+
+// From these on a replica is marked.
+const BEHIND_MAX_BYTES = 1 << 20;
+const LAG_MAX_S = 10;
+
+const bad = (text) => h('span', { class: 'bad' }, text);
 
 function replication(fields) {
   const replicas = Object.entries(fields).filter(([name]) => /^slave\d+$/.test(name)).map(([, text]) => {
     const of = Object.fromEntries(text.split(',').map((part) => part.split('=')));
     const behind = Number(fields.master_repl_offset) - Number(of.offset);
-    return [`${of.ip}:${of.port}`, of.state, bytes(Math.max(0, behind)), span(of.lag ?? 0)];
+    const lag = Number(of.lag ?? 0);
+    return [`${of.ip}:${of.port}`, of.state === 'online' ? of.state : bad(of.state),
+      behind > BEHIND_MAX_BYTES ? bad(bytes(behind)) : bytes(Math.max(0, behind)), lag > LAG_MAX_S ? bad(`${span(lag)} ago`) : `${span(lag)} ago`];
   });
+  const isLate = replicas.some((cells) => cells.some((cell) => cell instanceof Element));
   const follows = fields.role === 'slave' ? [
-    ['Primary', `${fields.master_host}:${fields.master_port}`], ['Link', fields.master_link_status],
-    ['Heard of', `${fields.master_last_io_seconds_ago} s ago`], ['Copy under way', fields.master_sync_in_progress === '1' ? 'yes' : 'no'],
+    ['Primary', `${fields.master_host}:${fields.master_port}`], ['Link', fields.master_link_status, fields.master_link_status !== 'up'],
+    ['Heard of', fields.master_last_io_seconds_ago >= 0 ? `${fields.master_last_io_seconds_ago} s ago` : '–', fields.master_last_io_seconds_ago > 2 * LAG_MAX_S], ['Copy under way', fields.master_sync_in_progress === '1' ? 'yes' : 'no'],
   ] : [];
   return panel('Replication',
     facts([['Role', fields.role === 'slave' ? 'replica' : 'primary'], ...follows, ['Replicas', fields.connected_slaves],
       ['Offset', count(fields.master_repl_offset)], ['Backlog', bytes(fields.repl_backlog_size)], ['Failover', fields.master_failover_state]]),
-    replicas.length === 0 ? null : table('Replicas', ['Address', 'State', { name: 'Behind', number: true }, { name: 'Heard of', number: true }], replicas));
+    replicas.length === 0 ? null : table('Replicas', [{ name: 'Address', fixed: true }, 'State', { name: 'Behind', number: true }, { name: 'Heard of', number: true }], replicas),
+    isLate ? h('p', { class: 'advice bad' }, 'A replica that is far behind, or silent, loses what is written now if this server fails: its network or disk is too slow, or it is stopped. Its own log and figures say which.') : null);
 }
 
 function persistence(fields) {
+  const [saveFailed, writeFailed, rewriteFailed] = ['rdb_last_bgsave_status', 'aof_last_write_status', 'aof_last_bgrewrite_status']
+    .map((name) => fields[name] === 'err');
   const aof = fields.aof_enabled === '1' ? [
-    ['Size', bytes(fields.aof_current_size)], ['Last write', fields.aof_last_write_status],
-    ['Last rewrite', fields.aof_last_bgrewrite_status], ['Rewrite under way', fields.aof_rewrite_in_progress === '1' ? 'yes' : 'no'],
+    ['Size', bytes(fields.aof_current_size)], ['Last write', fields.aof_last_write_status, writeFailed],
+    ['Last rewrite', fields.aof_last_bgrewrite_status, rewriteFailed], ['Rewrite under way', fields.aof_rewrite_in_progress === '1' ? 'yes' : 'no'],
   ] : [];
   return panel('Persistence',
     fields.loading === '1' ? h('p', { class: 'failure' }, `Loading: ${fields.loading_loaded_perc} %, ${span(fields.loading_eta_seconds)} left.`) : null,
     h('h3', {}, 'Snapshots'),
-    facts([['Last', fields.rdb_last_save_time > 0 ? `${time(fields.rdb_last_save_time)} UTC` : 'none'], ['Status', fields.rdb_last_bgsave_status],
+    facts([['Last', fields.rdb_last_save_time > 0 ? `${time(fields.rdb_last_save_time)} UTC` : 'none'], ['Status', fields.rdb_last_bgsave_status, saveFailed],
       ['Changes since', count(fields.rdb_changes_since_last_save)], ['Under way', fields.rdb_bgsave_in_progress === '1' ? 'yes' : 'no']]),
+    saveFailed ? h('p', { class: 'advice bad' }, 'The last snapshot failed; what was changed since the one before would be lost. The log says why: mostly a full disk, or rights of the folder. With stop-writes-on-bgsave-error writes are refused until BGSAVE ends well.') : null,
     h('h3', {}, 'Append-only file'),
-    facts([['On', fields.aof_enabled === '1' ? 'yes' : 'no'], ...aof]));
+    facts([['On', fields.aof_enabled === '1' ? 'yes' : 'no'], ...aof]),
+    writeFailed ? h('p', { class: 'advice bad' }, 'The last write failed, and writes of clients are refused until one does not: make room on the disk. It is tried again each second.') : null,
+    rewriteFailed ? h('p', { class: 'advice bad' }, 'The last rewrite failed: the file grows on. A rewrite needs room for a second file beside it; BGREWRITEAOF tries again.') : null);
 }
 
 function server(fields) {

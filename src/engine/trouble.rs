@@ -1,0 +1,343 @@
+//! [`Trouble`]: why the server, whose parts all answer, does not do at present what clients want of it: writes are
+//! refused, clients are not let in, the link to the primary is down. The console's headline says so, and
+//! `kvarts_trouble` and `kvarts_refuses` of /metrics. Each kind is asked for where requests are judged by it.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Server;
+use super::following::{LinkState, Primary};
+use crate::config::Directive;
+use crate::replication::Stage;
+use crate::shared::pause::{FOR_EVER_MS, InForce, Purpose, Scope};
+
+/// How long a replica that follows may say nothing, in seconds. It tells its offset each second.
+const SILENT_REPLICA_S: u64 = 10;
+
+/// A kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Kind {
+    /// The last snapshot failed.
+    Snapshot,
+    /// The append-only file cannot be written.
+    AppendOnlyFile,
+    /// The append-only file could not be rewritten.
+    Rewrite,
+    /// Memory is over its limit, and nothing can be evicted.
+    Memory,
+    /// Fewer replicas follow than writes ask for.
+    TooFewReplicas,
+    /// A replica has not been heard of for a while.
+    SilentReplica,
+    /// The link to the primary is down.
+    PrimaryLink,
+    /// The link to the primary is up, and nothing comes.
+    SilentPrimary,
+    /// As many clients are connected as may be.
+    Clients,
+    /// CLIENT PAUSE, a failover or the end hold requests up.
+    Pause,
+    /// A script has run for so long that others hear BUSY.
+    Script,
+}
+
+/// What clients are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuses {
+    /// Nothing: what is wrong has not reached them.
+    Nothing,
+    /// Commands that write.
+    Writes,
+    /// Nearly all commands.
+    Commands,
+    /// Connections of further clients.
+    Connections,
+}
+
+/// Something that an operator has to know, and do something about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What kind of trouble it is.
+    pub kind: Kind,
+    /// What clients are refused for it.
+    pub refuses: Refuses,
+    /// It in a few words, the same as long as it lasts.
+    pub title: &'static str,
+    /// What is the matter.
+    pub reason: String,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 11] = [
+        Self::Snapshot,
+        Self::AppendOnlyFile,
+        Self::Rewrite,
+        Self::Memory,
+        Self::TooFewReplicas,
+        Self::SilentReplica,
+        Self::PrimaryLink,
+        Self::SilentPrimary,
+        Self::Clients,
+        Self::Pause,
+        Self::Script,
+    ];
+
+    /// Its name in the console's API and in /metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::AppendOnlyFile => "append-only-file",
+            Self::Rewrite => "rewrite",
+            Self::Memory => "memory",
+            Self::TooFewReplicas => "too-few-replicas",
+            Self::SilentReplica => "silent-replica",
+            Self::PrimaryLink => "primary-link",
+            Self::SilentPrimary => "silent-primary",
+            Self::Clients => "clients",
+            Self::Pause => "pause",
+            Self::Script => "script",
+        }
+    }
+}
+
+impl Refuses {
+    /// All that may be refused.
+    pub const ALL: [Self; 3] = [Self::Writes, Self::Commands, Self::Connections];
+
+    /// Its name in the console's API and in /metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Writes => "writes",
+            Self::Commands => "commands",
+            Self::Connections => "connections",
+        }
+    }
+}
+
+impl Server {
+    /// All that is the matter at this time; that for which clients are refused something stands first.
+    pub fn troubles(&self, now_ms: u64) -> Vec<Trouble> {
+        let mut found: Vec<Trouble> = [
+            self.trouble_of_script(),
+            self.trouble_of_pause(now_ms),
+            self.trouble_of_snapshots(),
+            self.trouble_of_file(),
+            self.trouble_of_memory(now_ms),
+            self.trouble_of_primary(now_ms),
+            self.trouble_of_few_replicas(),
+            self.trouble_of_replicas(now_ms),
+            self.trouble_of_clients(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        found.sort_by_key(|trouble| trouble.refuses == Refuses::Nothing);
+        found
+    }
+
+    fn trouble_of_snapshots(&self) -> Option<Trouble> {
+        let reason = "The last snapshot in the background failed (rdb_last_bgsave_status is err).".to_owned();
+        if self.refuses_for_snapshot() {
+            return Some(Trouble {
+                kind: Kind::Snapshot,
+                refuses: Refuses::Writes,
+                title: "Writes are refused (MISCONF)",
+                reason: format!(
+                    "{reason} As stop-writes-on-bgsave-error is yes, writes are refused until one is written."
+                ),
+                advice: "The log says why: mostly a full disk or a folder that may not be written. Make room, then BGSAVE: \
+                         writes go on when it has ended. CONFIG SET stop-writes-on-bgsave-error no lets them go on at once, and what is written may be lost.",
+            });
+        }
+        self.snapshot_failed.load(Relaxed).then_some(Trouble {
+            kind: Kind::Snapshot,
+            refuses: Refuses::Nothing,
+            title: "The last snapshot failed",
+            reason,
+            advice: "Writes go on, and what was changed since the last snapshot may be lost. The log says why it failed: \
+                     mostly a full disk or a folder that may not be written. BGSAVE tries again.",
+        })
+    }
+
+    fn trouble_of_file(&self) -> Option<Trouble> {
+        if let Some(refused) = self.durability.refusal() {
+            let told = refused.to_string();
+            return Some(Trouble {
+                kind: Kind::AppendOnlyFile,
+                refuses: Refuses::Writes,
+                title: "Writes are refused (MISCONF)",
+                reason: format!("{}.", told.trim_start_matches("MISCONF ")),
+                advice: "Make room on the disk, or see to the rights of appenddirname: the server tries again each second, and \
+                         writes go on by themselves.",
+            });
+        }
+        let figures = self.append_only()?.figures();
+        if !figures.enabled || !figures.write_failed && !figures.rewrite_failed {
+            return None;
+        }
+        Some(Trouble {
+            kind: if figures.write_failed { Kind::AppendOnlyFile } else { Kind::Rewrite },
+            refuses: Refuses::Nothing,
+            title: match figures.write_failed {
+                true => "The append-only file is not written",
+                false => "The append-only file was not rewritten",
+            },
+            reason: match figures.write_failed {
+                true => "The last write or sync of the append-only file failed (aof_last_write_status is err).".to_owned(),
+                false => "The last rewrite of the append-only file failed (aof_last_bgrewrite_status is err): it grows on.".to_owned(),
+            },
+            advice: "The log says why: mostly a full disk. A rewrite needs room for a second file beside the first; BGREWRITEAOF tries again.",
+        })
+    }
+
+    fn trouble_of_memory(&self, now_ms: u64) -> Option<Trouble> {
+        let over = self.bytes_over_what_can_be_evicted(now_ms)?;
+        let policy = self.config.word(Directive::MaxmemoryPolicy);
+        let why = match policy {
+            "noeviction" => "nothing is evicted (maxmemory-policy noeviction)".to_owned(),
+            policy => format!("there is nothing that {policy} may evict"),
+        };
+        Some(Trouble {
+            kind: Kind::Memory,
+            refuses: Refuses::Writes,
+            title: "Writes are refused (OOM)",
+            reason: format!("Memory is {over} bytes over maxmemory, and {why}."),
+            advice: "Raise maxmemory, delete keys (DEL, UNLINK and FLUSHDB are let through), or let keys be evicted by another \
+                     maxmemory-policy. Hot and big keys shows what takes most.",
+        })
+    }
+
+    fn trouble_of_few_replicas(&self) -> Option<Trouble> {
+        self.lacks_replicas().then(|| Trouble {
+            kind: Kind::TooFewReplicas,
+            refuses: Refuses::Writes,
+            title: "Writes are refused (NOREPLICAS)",
+            reason: format!(
+                "{} replicas follow that were heard of in the last {} s (min-replicas-max-lag), and writes take {} (min-replicas-to-write).",
+                self.good_replicas(),
+                self.config.int(Directive::MinReplicasMaxLag),
+                self.settings.min_replicas(),
+            ),
+            advice: "Bring the replicas back: their logs say why they do not follow. CONFIG SET min-replicas-to-write 0 lets \
+                     writes go on without them.",
+        })
+    }
+
+    fn trouble_of_replicas(&self, now_ms: u64) -> Option<Trouble> {
+        let all = self.replication.replicas.in_stage(Stage::Online);
+        let silent: Vec<_> = all.iter().filter(|one| one.lag_s(now_ms) > SILENT_REPLICA_S).collect();
+        let first = silent.first()?;
+        let (address, lag_s) =
+            (format!("{}:{}", first.shown_ip(), first.announced.port), first.lag_s(now_ms));
+        Some(Trouble {
+            kind: Kind::SilentReplica,
+            refuses: Refuses::Nothing,
+            title: "A replica does not answer",
+            reason: format!(
+                "{} of {} replicas were not heard of for more than {SILENT_REPLICA_S} s, {address} for {lag_s} s.",
+                silent.len(),
+                all.len()
+            ),
+            advice: "It is stopped, overloaded, or the network is: its own figures and log say which. After repl-timeout it is cut off, \
+                     and comes back by itself.",
+        })
+    }
+
+    fn trouble_of_primary(&self, now_ms: u64) -> Option<Trouble> {
+        if !self.following.is_replica() {
+            return None;
+        }
+        let Primary { host, port } = &*self.following.primary()?;
+        let link = self.following.link();
+        if link.state == LinkState::Connected {
+            let silent_s = now_ms.saturating_sub(link.heard_ms) / 1000;
+            let ping_s = self.config.int(Directive::ReplPingReplicaPeriod).max(1) as u64;
+            return (silent_s > 2 * ping_s).then(|| Trouble {
+                kind: Kind::SilentPrimary,
+                refuses: Refuses::Nothing,
+                title: "Nothing comes from the primary",
+                reason: format!("The link to the primary {host}:{port} is up, but nothing has come for {silent_s} s: the data here grow old."),
+                advice: "The primary is stopped, overloaded, or the network is: its own figures and log say which. After repl-timeout the \
+                         link is given up and made again.",
+            });
+        }
+        let (refuses, title) = match (self.following.refuses_reads(), self.following.refuses_writes()) {
+            (true, _) => (Refuses::Commands, "Commands are refused (MASTERDOWN)"),
+            (false, true) => (Refuses::Writes, "Writes are refused (READONLY)"),
+            (false, false) => (Refuses::Nothing, "The link to the primary is down"),
+        };
+        let since = match link.down_since_ms {
+            0 => "was never up".to_owned(),
+            down_ms => format!("is down for {} s", now_ms.saturating_sub(down_ms) / 1000),
+        };
+        let comes = if link.state == LinkState::Sync { "; a copy of its data comes" } else { "" };
+        Some(Trouble {
+            kind: Kind::PrimaryLink,
+            refuses,
+            title,
+            reason: format!(
+                "This is a replica, and its link to the primary {host}:{port} {since}{comes}: the data here grow old."
+            ),
+            advice: "If the primary is to come back, its log and the one here say what is in the way (address, password in primaryauth, TLS). \
+                     If not, make a replica the primary: FAILOVER by your Sentinel, or REPLICAOF NO ONE here.",
+        })
+    }
+
+    fn trouble_of_clients(&self) -> Option<Trouble> {
+        let max = self.config.int(Directive::Maxclients).max(1) as usize;
+        (self.clients.count() >= max).then(|| Trouble {
+            kind: Kind::Clients,
+            refuses: Refuses::Connections,
+            title: "Connections are refused (maxclients)",
+            reason: format!("{max} clients are connected, which is maxclients: further ones are refused, those that are in are served."),
+            advice: "The list of clients shows whose they are, and how long they are idle: mostly a pool that leaks. CONFIG SET maxclients \
+                     lets more in, timeout closes those that are idle.",
+        })
+    }
+
+    fn trouble_of_pause(&self, now_ms: u64) -> Option<Trouble> {
+        let InForce { scope, end_ms, purpose } = self.pause.in_force(now_ms)?;
+        let all = scope == Scope::All;
+        let why = match purpose {
+            Purpose::Client => "CLIENT PAUSE holds requests up",
+            Purpose::Failover => "A failover holds requests up",
+            Purpose::Shutdown => "The server is about to end and holds requests up",
+        };
+        let how_long = match end_ms {
+            FOR_EVER_MS.. => ".".to_owned(),
+            end_ms => format!(", for {} s more.", end_ms.saturating_sub(now_ms).div_ceil(1000)),
+        };
+        Some(Trouble {
+            kind: Kind::Pause,
+            refuses: if all { Refuses::Commands } else { Refuses::Writes },
+            title: if all { "Commands wait (pause)" } else { "Writes wait (pause)" },
+            reason: format!("{why}{how_long}"),
+            advice: "CLIENT UNPAUSE ends the pause of CLIENT PAUSE; those of a failover and of the end are over with them.",
+        })
+    }
+
+    fn trouble_of_script(&self) -> Option<Trouble> {
+        let threshold_ms = self.config.int(Directive::BusyReplyThreshold);
+        let too_long = |ms: u64| threshold_ms > 0 && ms >= threshold_ms as u64;
+        let slow = self.scripting.slow.all();
+        let longest =
+            slow.iter().filter(|one| too_long(one.elapsed_ms())).max_by_key(|one| one.elapsed_ms())?;
+        let (name, seconds) = (longest.name(), longest.elapsed_ms() / 1000);
+        let of_all = longest.start.declares_none || longest.start.locks.is_none();
+        Some(Trouble {
+            kind: Kind::Script,
+            refuses: Refuses::Commands,
+            title: "Commands are refused (BUSY)",
+            reason: format!(
+                "The script or function {name} has run for {seconds} s: {} hear BUSY.",
+                if of_all { "all others" } else { "commands on its keys" }
+            ),
+            advice: "SCRIPT KILL or FUNCTION KILL ends it, as long as it has changed nothing that cannot be put back. Let scripts declare their keys: \
+                     then they keep up only commands on these.",
+        })
+    }
+}

@@ -1,0 +1,150 @@
+/** The console of servers that refuse clients something, or are in other trouble: it says what, why, and what to do. */
+
+import assert from 'node:assert/strict';
+import { mkdirSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+
+import { Console, isTooWide, launch, open, picture, until, violations } from '../lib/browser.js';
+import { fill } from '../lib/data.js';
+
+let browser;
+
+before(async () => { browser = await launch(); });
+after(async () => { await browser?.close(); });
+
+const headline = (page) => page.locator('#state');
+const panelOf = (page, title) => page.locator('.panel').filter({ has: page.getByRole('heading', { name: title, exact: true }) });
+
+/** Starts a server, opens its console, and ends both; the page may have met no problem. */
+async function withConsole(flags, work) {
+  const console = await Console.start(...flags);
+  try {
+    const page = await open(browser, console.url);
+    await work(console, page);
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  } finally {
+    await console.stop();
+  }
+}
+
+/** The headline, and on two views what is the matter; with pictures, wide and narrow, light and dark. */
+async function says(console, page, title, reason, name) {
+  await headline(page).getByText(title).waitFor();
+  for (const view of ['overview', 'state']) {
+    await page.goto(`${console.url}/#/${view}`);
+    const told = page.getByRole('region', { name: 'What is the matter' });
+    await told.getByRole('heading', { name: title }).waitFor();
+    await told.getByText(reason).waitFor();
+    assert.deepEqual(await violations(page), [], `${name} ${view}`);
+    for (const [width, colorScheme] of [[1400, 'light'], [768, 'dark'], [360, 'light']]) {
+      await page.setViewportSize({ width, height: 800 });
+      await page.emulateMedia({ colorScheme });
+      assert.equal(await isTooWide(page), false, `${name} ${view} ${width}`);
+      await picture(page, `trouble-${name}-${view}-${colorScheme}-${width}`);
+    }
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await page.emulateMedia({ colorScheme: null });
+  }
+}
+
+/** Sends words of a client to the server itself, and keeps the connection. */
+function client(console, ...lines) {
+  const socket = net.connect(console.server.port, '127.0.0.1');
+  socket.on('error', () => {});
+  socket.resume();
+  socket.write(lines.map((line) => `${line}\r\n`).join(''));
+  return socket;
+}
+
+test('a snapshot that cannot be written', async () => {
+  await withConsole(['--save', '3600 1000000'], async (console, page) => {
+    await page.getByText('Healthy').waitFor();
+    await fill(console);
+    // A folder is in the place of the file.
+    const file = path.join(console.server.directory, 'dump.rdb');
+    mkdirSync(path.join(file, 'full'), { recursive: true });
+    await console.call('BGSAVE');
+    await says(console, page, 'Writes are refused (MISCONF)', 'rdb_last_bgsave_status is err', 'snapshot');
+    const persistence = panelOf(page, 'Persistence');
+    await persistence.locator('dd.bad').getByText('err', { exact: true }).waitFor();
+    await persistence.getByText('The last snapshot failed').waitFor();
+    await page.goto(`${console.url}/#/overview`);
+    for (let at = 0; at < 20; at += 1) assert.match((await console.call('SET', 'k', 'v')).error, /^MISCONF/);
+    const errors = panelOf(page, 'Errors a second');
+    await errors.getByText('MISCONF: writes are refused').waitFor();
+    await errors.getByText(/MISCONF \d/).waitFor();
+    await picture(page, 'trouble-errors');
+    rmSync(file, { recursive: true });
+    await console.call('BGSAVE');
+    await headline(page).getByText('Healthy').waitFor();
+    await page.getByText('Nothing is the matter').waitFor();
+  });
+});
+
+test('memory that is full', async () => {
+  await withConsole(['--maxmemory-policy', 'noeviction'], async (console, page) => {
+    await fill(console);
+    await console.call('CONFIG', 'SET', 'maxmemory', '1mb');
+    await says(console, page, 'Writes are refused (OOM)', 'maxmemory-policy noeviction', 'memory');
+    await console.call('CONFIG', 'SET', 'maxmemory', '0');
+    await headline(page).getByText('Healthy').waitFor();
+  });
+});
+
+test('places that are all taken', async () => {
+  await withConsole(['--maxclients', '2'], async (console, page) => {
+    const clients = [client(console, 'PING'), client(console, 'PING')];
+    await says(console, page, 'Connections are refused (maxclients)', '2 clients are connected', 'clients');
+    clients.forEach((one) => one.destroy());
+    await headline(page).getByText('Healthy').waitFor();
+  });
+});
+
+test('a primary that is lost, and replicas that are missing', async () => {
+  const primary = await Console.start('--repl-diskless-sync-delay', '0');
+  let isUp = true;
+  try {
+    await withConsole(['--replicaof', `127.0.0.1 ${primary.server.port}`, '--min-replicas-to-write', '1'], async (console, page) => {
+      await page.getByText('Healthy replica').waitFor();
+      await page.getByText('This is a replica: it refuses writes').waitFor();
+      await primary.stop();
+      isUp = false;
+      await says(console, page, 'Writes are refused (READONLY)', 'the data here grow old', 'primary');
+      await panelOf(page, 'Replication').locator('dd.bad').getByText('down', { exact: true }).waitFor();
+      await console.call('REPLICAOF', 'NO', 'ONE');
+      await says(console, page, 'Writes are refused (NOREPLICAS)', '0 replicas follow', 'replicas');
+    });
+  } finally {
+    if (isUp) await primary.stop();
+  }
+});
+
+test('a pause', async () => {
+  await withConsole([], async (console, page) => {
+    await console.call('CLIENT', 'PAUSE', 600_000, 'WRITE');
+    await says(console, page, 'Writes wait (pause)', 'CLIENT PAUSE holds requests up', 'pause');
+    await console.call('CLIENT', 'UNPAUSE');
+    await headline(page).getByText('Healthy').waitFor();
+  });
+});
+
+test('a server that is gone', async () => {
+  await withConsole([], async (console, page) => {
+    await page.getByText('Healthy').waitFor();
+    console.server.process.kill('SIGSTOP');
+    try {
+      // It accepts, and answers nothing; what was said last may not be said on.
+      await page.context().setOffline(true);
+      await headline(page).getByText('The server does not answer.').waitFor();
+      await page.getByRole('region', { name: 'What is the matter' }).getByText('as it was when it last did').waitFor();
+    } finally {
+      console.server.process.kill('SIGCONT');
+      await page.context().setOffline(false);
+    }
+    await headline(page).getByText('Healthy').waitFor();
+    page.problems.length = 0;
+  });
+});

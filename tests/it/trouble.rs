@@ -1,0 +1,186 @@
+//! What the console's headline and /metrics say where all parts of the server answer, and clients are refused something
+//! all the same: what, why, and what to do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use kvarts::shared::clock::Clock;
+
+use crate::console::history;
+use crate::faults::{ENOSPC, Faults, FaultyFiles};
+use crate::harness::*;
+use crate::http::{get, value, with_port};
+use crate::replica::Replica;
+
+/// Kinds of trouble, what is refused for them, and their titles, as the console is told; each has a reason and advice.
+fn troubles(port: u16) -> Vec<(String, String, String)> {
+    let told = history(port, 0);
+    let all = told["troubles"].as_array().expect("an array").iter().map(|one| {
+        let field = |name: &str| one[name].as_str().expect("a text").to_owned();
+        assert!(field("reason").ends_with('.') && field("advice").ends_with('.'), "{one}");
+        (field("kind"), field("refuses"), field("title"))
+    });
+    all.collect()
+}
+
+/// The reason of the only trouble.
+fn reason(port: u16) -> String {
+    history(port, 0)["troubles"][0]["reason"].as_str().expect("a text").to_owned()
+}
+
+/// Waits until this is the only trouble; /metrics tells the same.
+fn wait_for(server: &TestServer, port: u16, kind: &str, refuses: &str, title: &str) {
+    let expected = [(kind.to_owned(), refuses.to_owned(), title.to_owned())];
+    eventually(title, || troubles(port) == expected);
+    // Figures that were just read are given for a moment.
+    server.advance_ms(100);
+    let (_, page) = get(port, "/metrics");
+    let of_kind = value(&page, &format!("kvarts_trouble{{kind=\"{kind}\"}}"));
+    let of_requests = value(&page, &format!("kvarts_refuses{{requests=\"{refuses}\"}}"));
+    assert_eq!(of_kind, Some(1.0), "{page}");
+    assert!(of_requests.is_none_or(|value| value == 1.0), "{page}");
+}
+
+fn wait_for_none(server: &TestServer, port: u16) {
+    eventually("all is well", || troubles(port).is_empty());
+    server.advance_ms(100);
+    let (_, page) = get(port, "/metrics");
+    let is_one = |line: &&str| line.starts_with("kvarts_trouble{") || line.starts_with("kvarts_refuses{");
+    let values: Vec<&str> = page.lines().filter(is_one).collect();
+    assert_eq!(values.len(), 14);
+    assert!(values.iter().all(|line| line.ends_with(" 0")), "{values:?}");
+}
+
+/// A server whose files fail at will.
+fn with_faults(pairs: &[(&str, &str)]) -> (TestServer, u16, Arc<Faults>) {
+    let (faults, port) = (Faults::new(), free_port());
+    let files = Arc::new(FaultyFiles(Arc::clone(&faults)));
+    let number = port.to_string();
+    let pairs: Vec<_> = pairs.iter().copied().chain([("metrics-port", number.as_str())]).collect();
+    let server = TestServer::try_with_files(&pairs, Clock::manual(START_MS), TempDir::new(), files);
+    (server.expect("it starts"), port, faults)
+}
+
+#[test]
+fn a_snapshot_that_failed() {
+    let (server, port, faults) = with_faults(&[("save", "3600 1000")]);
+    let mut client = server.client();
+    wait_for_none(&server, port);
+    faults.write.store(ENOSPC, SeqCst);
+    client.check("BGSAVE", "+Background saving started~");
+    wait_for(&server, port, "snapshot", "writes", "Writes are refused (MISCONF)");
+    assert!(client.raw("SET k v").starts_with("-MISCONF"));
+    client.check("CONFIG SET stop-writes-on-bgsave-error no", "+OK~");
+    wait_for(&server, port, "snapshot", "nothing", "The last snapshot failed");
+    client.check("SET k v", "+OK~");
+    faults.write.store(0, SeqCst);
+    eventually("another one", || client.raw("BGSAVE") == "+Background saving started~");
+    wait_for_none(&server, port);
+}
+
+#[test]
+fn an_append_only_file_that_cannot_be_written() {
+    let (server, port, faults) = with_faults(&[("appendonly", "yes"), ("appendfsync", "always")]);
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    wait_for_none(&server, port);
+    faults.write.store(ENOSPC, SeqCst);
+    let mut other = server.client();
+    other.send(b"SET k w\r\n");
+    wait_for(&server, port, "append-only-file", "writes", "Writes are refused (MISCONF)");
+    assert_eq!(reason(port), "Errors writing to the AOF file: No space left on device.");
+    assert!(client.raw("SET k x").starts_with("-MISCONF"));
+    faults.write.store(0, SeqCst);
+    eventually("it is written", || {
+        server.advance_ms(1_000);
+        troubles(port).is_empty()
+    });
+    client.check("BGREWRITEAOF", "+Background append only file rewriting started~");
+    eventually("it ends", || server.info("aof_rewrite_in_progress") == "0");
+    wait_for_none(&server, port);
+    faults.names.store(ENOSPC, SeqCst);
+    client.raw("BGREWRITEAOF");
+    wait_for(&server, port, "rewrite", "nothing", "The append-only file was not rewritten");
+}
+
+#[test]
+fn memory_that_is_over_its_limit() {
+    let (server, port) = with_port(&[("maxmemory-policy", "noeviction")]);
+    let mut client = server.client();
+    client.check("SET k v", "+OK~");
+    client.check("CONFIG SET maxmemory 1", "+OK~");
+    wait_for(&server, port, "memory", "writes", "Writes are refused (OOM)");
+    assert!(reason(port).contains("maxmemory-policy noeviction"), "{}", reason(port));
+    assert!(client.raw("SET k w").starts_with("-OOM"));
+    // No key of the kind that may be evicted.
+    client.check("CONFIG SET maxmemory-policy volatile-lru", "+OK~");
+    wait_for(&server, port, "memory", "writes", "Writes are refused (OOM)");
+    assert!(reason(port).contains("nothing that volatile-lru may evict"), "{}", reason(port));
+    client.check("CONFIG SET maxmemory 0", "+OK~");
+    wait_for_none(&server, port);
+}
+
+#[test]
+fn replicas_that_are_missing_or_silent() {
+    let (server, port) = with_port(&[("min-replicas-to-write", "1"), ("repl-diskless-sync-delay", "0")]);
+    let mut client = server.client();
+    wait_for(&server, port, "too-few-replicas", "writes", "Writes are refused (NOREPLICAS)");
+    assert!(client.raw("SET k v").starts_with("-NOREPLICAS"));
+    let (_replica, _, _) = Replica::follow(&server);
+    wait_for_none(&server, port);
+    client.check("CONFIG SET min-replicas-to-write 0", "+OK~");
+    server.advance_ms(11_000);
+    wait_for(&server, port, "silent-replica", "nothing", "A replica does not answer");
+    assert!(reason(port).starts_with("1 of 1 replicas"), "{}", reason(port));
+}
+
+#[test]
+fn a_primary_that_is_gone_or_silent() {
+    let (server, port) = with_port(&[]);
+    let primary = TestServer::with(&[("repl-diskless-sync-delay", "0")]);
+    let mut client = server.client();
+    assert_eq!(history(port, 0)["role"], "primary");
+    client.check(&format!("REPLICAOF 127.0.0.1 {}", primary.address().port()), "+OK~");
+    eventually("it follows", || server.info("master_link_status") == "up");
+    wait_for_none(&server, port);
+    assert_eq!(history(port, 0)["role"], "replica");
+    server.advance_ms(21_000);
+    wait_for(&server, port, "silent-primary", "nothing", "Nothing comes from the primary");
+    drop(primary);
+    wait_for(&server, port, "primary-link", "writes", "Writes are refused (READONLY)");
+    client.check("CONFIG SET replica-serve-stale-data no", "+OK~");
+    wait_for(&server, port, "primary-link", "commands", "Commands are refused (MASTERDOWN)");
+    client.check("CONFIG SET replica-serve-stale-data yes", "+OK~");
+    client.check("CONFIG SET replica-read-only no", "+OK~");
+    wait_for(&server, port, "primary-link", "nothing", "The link to the primary is down");
+    client.check("REPLICAOF NO ONE", "+OK~");
+    wait_for_none(&server, port);
+}
+
+#[test]
+fn places_for_clients_that_are_all_taken() {
+    let (server, port) = with_port(&[("maxclients", "1")]);
+    let client = server.client();
+    wait_for(&server, port, "clients", "connections", "Connections are refused (maxclients)");
+    drop(client);
+    wait_for_none(&server, port);
+}
+
+#[test]
+fn a_pause_and_a_script_in_the_way() {
+    let (server, port) = with_port(&[("busy-reply-threshold", "1")]);
+    let mut client = server.client();
+    client.check("CLIENT PAUSE 5000 WRITE", "+OK~");
+    wait_for(&server, port, "pause", "writes", "Writes wait (pause)");
+    assert_eq!(reason(port), "CLIENT PAUSE holds requests up, for 5 s more.");
+    client.check("CLIENT PAUSE 5000", "+OK~");
+    wait_for(&server, port, "pause", "commands", "Commands wait (pause)");
+    server.advance_ms(5_000);
+    wait_for_none(&server, port);
+    let mut slow = server.client();
+    slow.send(b"EVAL \"while true do end\" 0\r\n");
+    wait_for(&server, port, "script", "commands", "Commands are refused (BUSY)");
+    client.check("SCRIPT KILL", "+OK~");
+    slow.read_raw();
+    wait_for_none(&server, port);
+}
