@@ -9,4 +9,4 @@ pub mod syntax;
 pub(crate) mod table;
 
 pub use keys::{Begin, Find, KeySpec};
-pub use spec::{Category, Family, Flags, Group, Spec};
+pub use spec::{Category, Family, Flags, Group, Spec, Subject};

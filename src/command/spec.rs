@@ -20,6 +20,20 @@ pub enum Channels {
     Patterns(usize),
 }
 
+/// Which arguments tell what a request is about that names neither keys nor channels. None of them is a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// None does.
+    None,
+    /// The argument at this index, which is a pattern of keys.
+    Pattern(usize),
+    /// The arguments from this index on, each so many behind the last one.
+    Words(usize, usize),
+}
+
+/// Whether a request reaches for keys of other slots than that of the keys which its arguments name.
+pub type LeavesSlot = fn(&[&[u8]]) -> bool;
+
 /// Which of the two servers has a command, and since which version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -78,6 +92,10 @@ pub struct Spec {
     pub databases: Option<NamedDatabases>,
     /// Channels among its arguments.
     pub channels: Channels,
+    /// What it is about, where it names neither keys nor channels.
+    pub subject: Subject,
+    /// Finds whether a request leaves its slot, by patterns of keys.
+    pub leaves_slot: Option<LeavesSlot>,
     /// Index of the argument that is the first element of the collection under its key that it looks for.
     pub element: Option<usize>,
     /// Whether some requests of it have to be alone in the keyspace.

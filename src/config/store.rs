@@ -36,6 +36,8 @@ pub struct Config {
     version: AtomicU64,
     file: Option<PathBuf>,
     profile: Option<(String, Profile)>,
+    /// Of each directive, whether the file or the command line names it.
+    given: Box<[bool]>,
     extras: Extras,
 }
 
@@ -133,6 +135,7 @@ impl Config {
             version: AtomicU64::new(0),
             file: None,
             profile: None,
+            given: TABLE.iter().map(|_| false).collect(),
             extras: Extras::default(),
         };
         for spec in &TABLE {
@@ -182,6 +185,10 @@ impl Config {
         for statement in &statements {
             config.load(statement, &mut save_seen)?;
         }
+        for spec in &TABLE {
+            config.given[spec.directive.index()] =
+                statements.iter().any(|statement| statement.name == spec.name);
+        }
         Ok(config)
     }
 
@@ -210,9 +217,14 @@ impl Config {
     }
 
     /// Whether the profile gives this directive a value, in some mode.
-    pub(super) fn is_set_by_profile(&self, name: &str) -> bool {
+    pub fn is_set_by_profile(&self, name: &str) -> bool {
         let settings = self.profile.as_ref().map(|(_, profile)| profile.settings.iter());
         settings.is_some_and(|mut settings| settings.any(|setting| setting.directive == name))
+    }
+
+    /// Whether the file or the command line gives this directive a value.
+    pub fn is_given(&self, directive: Directive) -> bool {
+        self.given[directive.index()]
     }
 
     /// The profile, with its name or the path of its file; `None` without one.

@@ -4,7 +4,9 @@ use super::Server;
 use super::client::Client;
 use super::context::Context;
 use crate::command::keys::{ForeignKeys, KeyAccess, KeySpec, LockPlan, MovingKeys};
-use crate::command::spec::{Category, Channels, Family, Flags, Group, NamedDatabases, Secrets, Spec};
+use crate::command::spec::{
+    Category, Channels, Family, Flags, Group, LeavesSlot, NamedDatabases, Secrets, Spec, Subject,
+};
 use crate::command::table::{CommandTable, Entry, Listed, RenameError};
 use crate::error::{CommandError, CommandResult};
 
@@ -46,6 +48,10 @@ pub struct Command {
     pub databases: Option<NamedDatabases>,
     /// Channels among its arguments.
     pub channels: Channels,
+    /// What it is about, where it names neither keys nor channels.
+    pub subject: Subject,
+    /// Finds whether a request leaves its slot, by patterns of keys.
+    pub leaves_slot: Option<LeavesSlot>,
     /// Which argument is the first element of the collection under its key that it looks for: where many
     /// requests in a row are for one key, their elements are asked for ahead.
     pub element: Option<usize>,
@@ -98,6 +104,8 @@ impl Command {
         foreign_keys: None,
         databases: None,
         channels: Channels::None,
+        subject: Subject::None,
+        leaves_slot: None,
         element: None,
         alone: None,
         further_locks: None,
@@ -129,6 +137,8 @@ impl Command {
             foreign_keys: self.foreign_keys,
             databases: self.databases,
             channels: self.channels,
+            subject: self.subject,
+            leaves_slot: self.leaves_slot,
             element: self.element,
             may_run_alone: self.alone.is_some(),
             has_further_locks: self.further_locks.is_some(),

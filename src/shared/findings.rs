@@ -120,8 +120,8 @@ fn clip(words: &mut String) {
     }
 }
 
-/// The pattern of a key's name: its parts as they are, but for those that tell one thing of a kind from the
-/// others (numbers, ids, long texts), in whose place stands `*`.
+/// The pattern of a key's name: its parts as they are, but for what tells one thing of a kind from the others
+/// (numbers, ids, long texts), in whose place stands `*`. A number within a name (`user2fa`) is part of it.
 pub fn pattern_of(key: &[u8]) -> String {
     const SEPARATORS: [char; 8] = [':', '/', '{', '}', '|', '@', '_', '.'];
     let shown = &key[..key.len().min(4 * WORDS_MAX)];
@@ -129,12 +129,74 @@ pub fn pattern_of(key: &[u8]) -> String {
     let mut pattern = String::with_capacity(text.len());
     for piece in text.split_inclusive(SEPARATORS) {
         let part = piece.trim_end_matches(SEPARATORS);
-        let is_one_of_many = part.bytes().any(|byte| byte.is_ascii_digit()) || part.len() > 24;
-        pattern.push_str(if is_one_of_many { "*" } else { part });
+        push_part(&mut pattern, part);
         pattern.push_str(&piece[part.len()..]);
     }
     clip(&mut pattern);
     pattern
+}
+
+/// Longest text between two separators that may be a name, in bytes, and longest with digits in it.
+const NAME_MAX: usize = 24;
+const NAME_WITH_DIGITS_MAX: usize = 16;
+
+/// Whether a text is rather the number or id of something than a name.
+fn is_id(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    if digits == 0 {
+        return text.len() > NAME_MAX && !text.contains('-');
+    }
+    let is_hex = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    let has_several_numbers =
+        || text.split(|c: char| !c.is_ascii_digit()).filter(|run| !run.is_empty()).count() > 1;
+    text.len() >= 4 && text.bytes().all(is_hex)
+        || !text.contains('-')
+            && (digits * 2 > text.len()
+                || text.len() > NAME_WITH_DIGITS_MAX
+                || text.len() >= 6 && has_several_numbers())
+}
+
+/// Appends a part of a name: `*` for an id, and for numbers that no letter follows or that have many digits.
+fn push_part(pattern: &mut String, part: &str) {
+    let from = pattern.len();
+    if is_id(part) || part.len() > 4 * NAME_MAX {
+        pattern.push('*');
+        return;
+    }
+    for (at, word) in part.split('-').enumerate() {
+        if at > 0 {
+            pattern.push('-');
+        }
+        if is_id(word) {
+            pattern.push('*');
+            continue;
+        }
+        let mut rest = word;
+        while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+            let digits = rest[start..].bytes().take_while(u8::is_ascii_digit).count();
+            let (before, number, after) =
+                (&rest[..start], &rest[start..start + digits], &rest[start + digits..]);
+            pattern.push_str(before);
+            let is_of_name = digits <= 2 && after.starts_with(char::is_alphabetic);
+            pattern.push_str(if is_of_name { number } else { "*" });
+            rest = after;
+        }
+        pattern.push_str(rest);
+    }
+    while let Some(at) = pattern[from..].find("*-*").or_else(|| pattern[from..].find("**")) {
+        let end = if pattern[from + at..].starts_with("**") { 1 } else { 2 };
+        pattern.replace_range(from + at..from + at + end, "");
+    }
+}
+
+/// Words that a request names, as they are.
+pub fn words_of<'w>(words: impl Iterator<Item = &'w [u8]>) -> String {
+    let shown = words.map(|word| {
+        String::from_utf8_lossy(&word[..word.len().min(WORDS_MAX)]).replace(char::is_control, "?")
+    });
+    let mut shown = shown.collect::<Vec<_>>().join(" ");
+    clip(&mut shown);
+    shown
 }
 
 #[cfg(test)]
@@ -147,15 +209,35 @@ mod tests {
             ("user:17:name", "user:*:name"),
             ("spring:session:sessions:3f2a8c1e-7d55", "spring:session:sessions:*"),
             ("{lock}:a", "{lock}:a"),
-            ("a/b7/c", "a/*/c"),
-            ("an-id-of-very-many-letters-and-no-number", "*"),
+            ("a/b7/c", "a/b*/c"),
+            ("anidofverymanylettersandnonumber", "*"),
+            ("some-name-of-very-many-words-and-no-number", "some-name-of-very-many-words-and-no-number"),
+            ("user2fa:ann", "user2fa:ann"),
+            ("user2fa:1234567", "user2fa:*"),
+            ("oauth2-token:99", "oauth*-token:*"),
+            ("i18n:de", "i18n:de"),
+            ("user17", "user*"),
+            ("order-17-item-3", "order-*-item-*"),
+            ("cart-3f2a8c1e-7d55-4c1b-9a2e-0123456789ab", "cart-*"),
+            ("3f2a8c1e-7d55-4c1b-9a2e-0123456789ab", "*"),
+            ("k9Xz3Qp:x", "*:x"),
+            ("01HZX3K5V7Q9", "*"),
+            ("2024-01-31:visits", "*:visits"),
+            ("v1.2", "v*.*"),
+            ("xyz12345def", "xyz*def"),
+            ("7:name", "*:name"),
+            ("\u{3b1}2\u{3b2}:x", "\u{3b1}2\u{3b2}:x"),
+            ("session-*", "session-*"),
+            ("a\nb", "a?b"),
             ("", ""),
             ("__keyevent@0__:expired", "__keyevent@*__:expired"),
             ("user_7.x", "user_*.x"),
         ] {
-            assert_eq!(pattern_of(key.as_bytes()), pattern);
+            assert_eq!(pattern_of(key.as_bytes()), pattern, "{key}");
         }
         assert!(pattern_of(&b"ab:".repeat(1000)).len() <= WORDS_MAX + 3);
+        assert_eq!(pattern_of(&b"1a-".repeat(100_000)).len(), 1);
+        assert_eq!(words_of([&b"a"[..], b"b\r", &b"c".repeat(500)].into_iter()).len(), WORDS_MAX + 3);
     }
 
     #[test]

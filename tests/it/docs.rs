@@ -88,9 +88,15 @@ line below rests on a public fact or on an assumption, and names its source; bel
 
 With `--profile-mode warn` nothing is refused that a server without the profile would serve, and connections without TLS
 are let in; what the service would refuse is recorded by rule, command, pattern of keys and client. (In `enforce` they hang
-as there, and only the log says why. MOVED on the read-only
-port is part of the protocol of clusters, and is answered in both modes.) In `enforce`, the usual mode, it is recorded as
-well. The findings are told
+as there, and only the log says why; with `tls-only no` on the command line or in the file they are served, and recorded.
+MOVED on the read-only port is part of the protocol of clusters, and is answered in both modes.) In `enforce`, the usual
+mode, it is recorded as well.
+
+In a pattern `*` stands for numbers, ids and long texts; a number of one or two digits before a letter (`user2fa`) is part
+of the name. Of requests that name no key the channel, the pattern of KEYS or the parameters of CONFIG are told, never
+values. That there is no such command is one
+finding, however many rules say so.
+ The findings are told
 
 - by `KVARTS COMPAT`, and forgotten after `KVARTS COMPAT RESET`,
 - at `/compat.json` of `metrics-port`,

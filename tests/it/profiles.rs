@@ -323,6 +323,48 @@ fn plain_clients_are_answered_nothing() {
     assert_eq!(findings(&mut self::client(&server))[0][0], "plain-connection");
 }
 
+/// What the command line says wins over the profile: plain clients were answered nothing all the same.
+#[test]
+fn plain_clients_are_served_where_somebody_says_so() {
+    for profile in ["elasticache-serverless", "azure-enterprise"] {
+        let server = start(profile, &[("tls-only", "no")]);
+        server.client().check("PING", "+PONG~");
+        server.read_only_client().check("PING", "+PONG~");
+        if profile == "elasticache-serverless" {
+            let found = findings(&mut client(&server));
+            assert_eq!(found, [["plain-connection", "", "", "", "", "2"].map(str::to_owned)]);
+        }
+    }
+    let server = serverless();
+    let mut client = client(&server);
+    let mut hangs = server.client();
+    hangs.send(b"PING\r\n");
+    eventually("it is noted", || !findings(&mut client).is_empty());
+    hangs.finish();
+    assert_eq!(show(&hangs.read_to_end()), "");
+}
+
+/// That there is no such command is told once: HEXPIRE gave two findings.
+#[test]
+fn one_finding_for_an_unknown_command() {
+    let server = warned(&[]);
+    let mut client = client(&server);
+    client.check("HSET user2fa:7 f v", ":1~");
+    client.check("HEXPIRE user2fa:7 100 FIELDS 1 f", "*1~:1~");
+    client.value("CONFIG GET maxmemory* save");
+    client.value("CONFIG SET maxmemory 0 requirepass secret");
+    client.value("KEYS cart:12*");
+    let found: Vec<[String; 3]> =
+        findings(&mut client).into_iter().map(|[rule, command, keys, ..]| [rule, command, keys]).collect();
+    let expected = [
+        ["config", "config|get", "maxmemory* save"],
+        ["config", "config|set", "maxmemory requirepass"],
+        ["keys", "keys", "cart:*"],
+        ["field-ttl", "hexpire", "user2fa:*"],
+    ];
+    assert_eq!(found, expected.map(|row| row.map(str::to_owned)));
+}
+
 /// A known set of violations, each in another way, gives the report that it has to.
 #[test]
 fn in_warn_nothing_is_refused_and_all_is_recorded() {
@@ -380,8 +422,8 @@ fn in_warn_nothing_is_refused_and_all_is_recorded() {
         findings(&mut operator),
         [
             ["plain-connection", "", "", "", "", "2"].map(str::to_owned),
-            app("config", "config|set", "", "1"),
-            app("keys", "keys", "", "1"),
+            app("config", "config|set", "notify-keyspace-events", "1"),
+            app("keys", "keys", "user:*", "1"),
             app("observation", "object|encoding", "cart:*", "1"),
             listens("pattern-subscriptions"),
             app("wait", "wait", "", "1"),
@@ -434,6 +476,17 @@ fn an_endpoint_without_the_protocol_of_clusters_wants_slots_all_the_same() {
     let mut client = client(&server);
     for (request, reply) in [
         ("CLUSTER SLOTS", "-ERR This instance has cluster support disabled~"),
+        ("SORT l BY w_*", CROSS),
+        ("SORT_RO l GET # GET v_*", CROSS),
+        ("SORT {l}a BY {l}w_* GET {l}*->f GET #", "*0~"),
+        ("SORT l BY nosort DESC", "*0~"),
+        ("MULTI", "+OK~"),
+        ("SORT l BY w_* STORE {l}b", CROSS),
+        ("EXEC", "-EXECABORT Transaction discarded because of previous errors.~"),
+        (
+            "EVAL \"return redis.pcall('sort', KEYS[1], 'by', 'w_*').err\" 1 l",
+            "$53~CROSSSLOT Keys in request don't hash to the same slot~",
+        ),
         ("MSET a 1 b 2", "+OK~"),
         ("MGET a b", "*2~$1~1~$1~2~"),
         ("DEL a b", ":2~"),
@@ -613,11 +666,11 @@ fn the_report_is_written_at_the_end_in_the_form_of_its_name() {
     // What the pages of CI systems need to show a result, and to tell two of one rule apart.
     let place = &run["results"][0]["locations"][0]["physicalLocation"];
     assert_eq!(place["region"]["startLine"], 1);
-    assert_eq!(run["results"][0]["partialFingerprints"]["finding/v1"], "config/config|get//<app>/");
+    assert_eq!(run["results"][0]["partialFingerprints"]["finding/v1"], "config/config|get/port/<app>/");
     let (status, xml) = ended(&["--compat-fail"], "found.xml", violation);
     assert_eq!(status, Some(1));
     assert!(
-        xml.contains("<testcase classname=\"config\" name=\"CONFIG GET (&lt;app&gt;, 127.0.0.1)\">"),
+        xml.contains("<testcase classname=\"config\" name=\"CONFIG GET port (&lt;app&gt;, 127.0.0.1)\">"),
         "{xml}"
     );
     assert!(xml.contains("tests=\"1\" failures=\"1\"") && xml.contains(">1 times</failure>"), "{xml}");
@@ -794,7 +847,7 @@ fn the_report_is_a_map_in_both_versions_of_the_protocol() {
         client.check(
             "KVARTS COMPAT",
             &format!(
-                "{map}~$7~profile~$11~elasticache~$4~mode~$4~warn~$8~findings~*1~{inner}~$4~rule~$6~config~$7~command~$10~config|get~$4~keys~$0~~$6~client~$0~~$7~library~$0~~$7~address~$9~127.0.0.1~$3~fix~${}~{fix}~$5~basis~$4~fact~$5~count~:1~$8~first-ms~:{START_MS}~$7~last-ms~:{START_MS}~$8~left-out~:0~",
+                "{map}~$7~profile~$11~elasticache~$4~mode~$4~warn~$8~findings~*1~{inner}~$4~rule~$6~config~$7~command~$10~config|get~$4~keys~$6~nosuch~$6~client~$0~~$7~library~$0~~$7~address~$9~127.0.0.1~$3~fix~${}~{fix}~$5~basis~$4~fact~$5~count~:1~$8~first-ms~:{START_MS}~$7~last-ms~:{START_MS}~$8~left-out~:0~",
                 fix.len()
             ),
         );

@@ -1,6 +1,6 @@
 //! Walks over the names of all keys: SCAN, KEYS, RANDOMKEY.
 
-use crate::command::{Category, Flags};
+use crate::command::{Category, Flags, Subject};
 use crate::commands::shared::scan_options::ScanOptions;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
@@ -41,6 +41,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         complexity: "O(N) where N is the number of keys",
         reply: "an array of keys",
+        subject: Subject::Pattern(1),
         run: keys,
         tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         ..Command::DEFAULT

@@ -34,6 +34,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, READS), unknown(READS), unknown(STORES)],
         moving_keys: Some(sort_keys),
         alone: Some(|server, _, arguments| reaches_further(server, arguments, true)),
+        leaves_slot: Some(|arguments| leaves_slot(arguments, true)),
         summary: "Returns the elements of a list, set or sorted set in order, or keeps them as a list.",
         syntax: "key [BY by-pattern:pattern@1] [LIMIT(offset count)] [GET get-pattern:pattern@1 [GET get-pattern:pattern@1 ...]] [ASC | DESC] [ALPHA] [STORE destination]",
         reply: "an array of the elements or of what stands under keys made of them, or the number stored",
@@ -45,6 +46,7 @@ pub const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, READS), unknown(READS)],
         moving_keys: Some(sort_ro_keys),
         alone: Some(|server, _, arguments| reaches_further(server, arguments, false)),
+        leaves_slot: Some(|arguments| leaves_slot(arguments, false)),
         summary: "Returns the elements of a list, set or sorted set in order.",
         syntax: "key [BY by-pattern:pattern@1] [LIMIT(offset count)] [GET get-pattern:pattern@1 [GET get-pattern:pattern@1 ...]] [ASC | DESC] [ALPHA]",
         reply: "an array of the elements or of what stands under keys made of them",
@@ -231,6 +233,12 @@ fn reaches_further(server: &Server, arguments: &[&[u8]], may_store: bool) -> boo
         return !server.keeps_to_slots() && options.check_slots(arguments[1]).is_err();
     }
     options.patterns().next().is_some()
+}
+
+/// Whether the keys that patterns make may be of other slots than the sorted key's.
+fn leaves_slot(arguments: &[&[u8]], may_store: bool) -> bool {
+    let options = Options::parse(arguments, may_store);
+    options.is_ok_and(|options| options.check_slots(arguments[1]).is_err())
 }
 
 fn sort(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {

@@ -1,6 +1,6 @@
 //! CONFIG: shows the directives, changes them and writes them into their file.
 
-use crate::command::{Flags, Group};
+use crate::command::{Flags, Group, Subject};
 use crate::commands::shared::help;
 use crate::config::table::find;
 use crate::config::{Access, Change, Directive, Refusal, RewriteError, SetError};
@@ -28,6 +28,7 @@ pub const COMMANDS: &[Command] = &[Command {
             syntax: "parameter [parameter ...]",
             complexity: "O(N) where N is the number of directives",
             reply: "a map of names and values",
+            subject: Subject::Words(2, 1),
             run: config_get,
             flags: OPERATOR.and(Flags::SHOWS),
             ..of_config("get", -3)
@@ -38,6 +39,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of directives",
             reply: "OK",
             secrets: Some(config_secret),
+            subject: Subject::Words(2, 2),
             run: config_set,
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..of_config("set", -4)

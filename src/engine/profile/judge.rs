@@ -4,14 +4,15 @@ use smallvec::SmallVec;
 
 use super::InForce;
 use crate::command::keys::{PlannedKey, for_each_key};
-use crate::command::spec::{Channels, Flags};
+use crate::command::spec::{Channels, Flags, Subject};
 use crate::command::table::{Entry, unknown};
+use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::client::Client;
 use crate::error::CommandError;
 use crate::keyspace::key_hash::{key_slot, slot_of_hash};
 use crate::profile::{Answer, Feature, Rule, When};
-use crate::shared::findings::{Place, pattern_of};
+use crate::shared::findings::{Place, pattern_of, words_of};
 
 /// What a script's command reaches for, and the slot that the script is in once that is known.
 pub struct ScriptReach {
@@ -68,8 +69,13 @@ impl Server {
     }
 
     fn hold_against(&self, profile: &InForce, asked: &Asked<'_>) -> Option<CommandError> {
+        let mut is_unknown = false;
         for (index, rule) in profile.rules_of(asked.entry) {
             let Some(about) = self.is_about(rule, asked) else { continue };
+            // That there is no such command is told once, whichever rules say so.
+            if rule.answer == Answer::Unknown && std::mem::replace(&mut is_unknown, true) {
+                continue;
+            }
             self.note(profile, index, asked.client, &asked.entry.full_name, about);
             if profile.warns() {
                 continue;
@@ -100,12 +106,15 @@ impl Server {
         rules.any(|(_, rule)| is_unknown(rule)).then(|| profile.unknown(arguments))
     }
 
-    /// Notes a connection without TLS. Returns whether it is to be answered nothing.
+    /// Notes a connection without TLS. Returns whether it is to be answered nothing: not where somebody has said
+    /// `tls-only no`, which wins over the profile.
     pub fn is_left_hanging(&self, client: &Client) -> bool {
         let Some(profile) = &self.profile else { return false };
         let Some(rule) = profile.plain_connection else { return false };
         self.note(profile, rule, client, "", String::new());
-        !profile.warns()
+        let said = self.config.is_given(Directive::TlsOnly)
+            || self.config.is_set_by_profile(Directive::TlsOnly.name());
+        !profile.warns() && (self.config.flag(Directive::TlsOnly) || !said)
     }
 
     fn note(&self, profile: &InForce, rule: usize, client: &Client, command: &str, pattern: String) {
@@ -122,8 +131,10 @@ impl Server {
         let Asked { client, entry, arguments, keys, script } = *asked;
         let limit = usize::try_from(rule.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let key = |key: &PlannedKey| arguments[key.argument as usize];
-        let first =
-            || pattern_of(keys.first().map(key).or_else(|| channels_of(asked).next()).unwrap_or_default());
+        let first = || match keys.first().map(key).or_else(|| channels_of(asked).next()) {
+            Some(name) => pattern_of(name),
+            None => subject_of(asked),
+        };
         let whole = |applies: bool| applies.then(first);
         match rule.when {
             When::Always | When::NewerThan => whole(true),
@@ -168,10 +179,7 @@ impl Server {
                 let other = keys.iter().find(|key| slot_of_hash(key.hash) != slot)?;
                 Some(two(key(&keys[0]), key(other)))
             }
-            When::ReachesFurther => {
-                let alone = self.commands.functions(entry).alone;
-                whole(alone.is_some_and(|alone| alone(self, client, arguments)))
-            }
+            When::ReachesFurther => whole(entry.spec.leaves_slot.is_some_and(|leaves| leaves(arguments))),
             When::QueuedSlots => {
                 let queued = client.transaction.as_ref()?.slot();
                 let slot = queued.or_else(|| Some(slot_of_hash(keys.first()?.hash)))?;
@@ -272,6 +280,22 @@ fn channels_of<'r>(asked: &Asked<'r>) -> impl Iterator<Item = &'r [u8]> + use<'r
         Channels::From(from) | Channels::Patterns(from) => from..arguments.len(),
     };
     arguments.get(range.start..range.end.min(arguments.len())).unwrap_or_default().iter().copied()
+}
+
+/// What a request is about that names neither keys nor channels.
+fn subject_of(asked: &Asked<'_>) -> About {
+    /// Most words that are shown.
+    const WORDS: usize = 8;
+    match asked.entry.spec.subject {
+        Subject::None => About::new(),
+        Subject::Pattern(at) => {
+            asked.arguments.get(at).map(|pattern| pattern_of(pattern)).unwrap_or_default()
+        }
+        Subject::Words(first, step) => {
+            let words = asked.arguments.iter().skip(first).step_by(step).take(WORDS);
+            words_of(words.copied())
+        }
+    }
 }
 
 /// Whether a channel begins as `start` does, or a pattern of channels may.
