@@ -185,10 +185,11 @@ impl Server {
             sizes.expired.for_each(*number, now_ms, |key, rate| {
                 add(sums, prefix_of(key, &separator, depth), |sums| sums.expired += rate);
             });
-            // They are sums of fractions.
-            for sums in sums.values_mut() {
+            // They are sums of fractions. What is none of anything is not told.
+            sums.retain(|_, sums| {
                 (sums.accesses, sums.expired) = (sums.accesses.round(), sums.expired.round());
-            }
+                sums.keys > 0 || sums.accesses > 0.0 || sums.expired > 0.0
+            });
         }
         all
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::harness::*;
 
 /// A call of each command, which answers no error unless it says which.
-const CALLS: &str = r#"
+pub const CALLS: &str = r#"
 SET k v
 GET k
 MGET k none

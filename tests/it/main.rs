@@ -93,6 +93,7 @@ mod peer_files;
 mod pipeline_rights;
 mod ports;
 mod prefixes;
+mod prefixes_hostile;
 mod producers;
 mod profiles;
 mod program;

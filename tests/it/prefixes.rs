@@ -13,7 +13,7 @@ const ON: &[(&str, &str)] = &[("key-sizes", "yes"), ("enable-debug-command", "ye
 const STEP: usize = 2000;
 
 /// Sends all requests and returns the replies.
-fn pipeline(client: &mut Client, requests: &[Vec<String>]) -> Vec<Value> {
+pub fn pipeline(client: &mut Client, requests: &[Vec<String>]) -> Vec<Value> {
     let mut replies = Vec::with_capacity(requests.len());
     for some in requests.chunks(STEP) {
         client.send(&some.iter().flat_map(|words| encode(words)).collect::<Vec<u8>>());
@@ -22,7 +22,7 @@ fn pipeline(client: &mut Client, requests: &[Vec<String>]) -> Vec<Value> {
     replies
 }
 
-fn request(words: &[&str]) -> Vec<String> {
+pub fn request(words: &[&str]) -> Vec<String> {
     words.iter().map(ToString::to_string).collect()
 }
 
@@ -56,7 +56,7 @@ fn told(client: &mut Client) -> BTreeMap<String, (Both, Both)> {
 
 /// Checks that what is told is what there is, within four and a half standard errors. Returns the largest of
 /// them as a part of all bytes.
-fn check(client: &mut Client, what: &str) -> f64 {
+pub fn check(client: &mut Client, what: &str) -> f64 {
     let (exact, told) = (exact(client), told(client));
     let names = |all: Vec<&String>| all.into_iter().cloned().collect::<Vec<_>>();
     assert_eq!(names(exact.keys().collect()), names(told.keys().collect()), "{what}");
@@ -75,14 +75,14 @@ fn check(client: &mut Client, what: &str) -> f64 {
     worst as f64 / all.max(1) as f64
 }
 
-fn is_exact(client: &mut Client) -> bool {
+pub fn is_exact(client: &mut Client) -> bool {
     let (exact, told) = (exact(client), told(client));
     told == exact.into_iter().map(|(prefix, sums)| (prefix, (sums, (0, 0)))).collect()
 }
 
 /// Keys like those of a service: many small ones, sizes by Zipf's law, ten large ones under one prefix, and a
 /// giant among small ones.
-fn fill(client: &mut Client, small: usize) {
+pub fn fill(client: &mut Client, small: usize) {
     let mut rng = fastrand::Rng::with_seed(12);
     let mut requests = Vec::new();
     for number in 0..small {
@@ -243,7 +243,7 @@ fn sizes_follow_all_commands_that_write() {
     }
 }
 
-fn check_all(client: &mut Client, round: u32) {
+pub fn check_all(client: &mut Client, round: u32) {
     assert!(is_exact(client), "{round}: {:?} and not {:?}", told(client), exact(client));
     let big = client.value("KVARTS BIGKEYS COUNT 100");
     for key in [big.field("by-bytes").items(), big.field("by-elements").items()].concat() {

@@ -338,8 +338,8 @@ impl Point {
     }
 }
 
-/// GET /api/figures/history?since=…: what is the matter at present, and what the charts show, of the last five minutes by the second and of the last hour
-/// by ten seconds, as far as it is newer than `since`.
+/// GET /api/figures/history?since=…: what is the matter at present, and what the charts show, of the last five
+/// minutes by the second and of the last hour by ten seconds, as far as it is newer than `since`.
 pub(in crate::http) fn history(asked: Asked) -> Answer {
     api::answer(async move {
         let Admitted { server, .. } = guard::admit(&asked)?;
