@@ -15,6 +15,10 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
+/// Bytes of a cache line.
+#[cfg(target_arch = "x86_64")]
+const CACHE_LINE: usize = 64;
+
 /// Type of a block's header: plain data with a default for the empty block.
 pub(crate) trait Header: Copy + Default + Send + Sync + 'static {}
 
@@ -104,15 +108,20 @@ impl<H: Header> Thin<H> {
         if { self.block }.is_none() { 0 } else { size_class(Self::OVERHEAD + self.len()) }
     }
 
-    /// Prefetches the first bytes.
+    /// Prefetches the first bytes: so many cache lines.
     #[inline]
-    pub(crate) fn prefetch(&self) {
+    pub(crate) fn prefetch(&self, lines: usize) {
         #[cfg(target_arch = "x86_64")]
         if let Some(block) = self.block {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch reads nothing that the program could see, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().cast()) };
+            for line in 0..lines {
+                let address = block.as_ptr().cast::<i8>().wrapping_add(line * CACHE_LINE);
+                // SAFETY: a prefetch reads nothing that the program could see, whatever the address.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
+            }
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = lines;
     }
 
     /// Replaces `removed` bytes from `at` on by the pieces, in their order.

@@ -27,8 +27,9 @@ pub struct Compressed {
     compressor: Compressor,
 }
 
-/// A shorter string is not compressed (Redis's figure).
-const SHORT_MAX: usize = 20;
+/// A shorter string is not compressed. Few of them become shorter by more than their compressed form's head, and
+/// a try costs as much as all else that is done for a key. (Redis tries from 21 bytes on.)
+const SHORT_MAX: usize = 63;
 
 /// Says that a compressed string follows: its length, that of the string, and the bytes.
 const LZF: u8 = 0xc3;

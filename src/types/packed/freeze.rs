@@ -6,7 +6,6 @@
 //! costs a dozen entries at most, however large the table. Splits and merges leave every entry where it is on
 //! the line and cost nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,9 +26,8 @@ pub(super) struct Freeze {
     reading: Reading,
     /// Position on the line from which on nothing was read; `None` at its end.
     next: Option<u64>,
-    /// Parts of the line ahead of `next` that were copied: first and last position of each. They do not
-    /// overlap.
-    copied: BTreeMap<u64, u64>,
+    /// Which parts of the line were copied.
+    copied: CopiedParts,
     /// The copied entries that were not returned yet, from `returned` on: key, value, and when the entry
     /// ends.
     entries: Vec<u8>,
@@ -41,40 +39,68 @@ pub(super) struct Freeze {
 /// Stands for an entry that does not end.
 const NO_END: i64 = -1;
 
+/// The line in equal parts, as many as the table had buckets at the instant or nearly twice that, with a bit for
+/// each: whether it was copied.
+struct CopiedParts {
+    bits: Vec<u64>,
+    /// Positions of a part are those that are the same but for this many of the last bits; 64 where the line
+    /// is one part.
+    width_bits: u32,
+}
+
+impl CopiedParts {
+    fn new(bucket_count: usize) -> Self {
+        let parts = bucket_count.max(1).next_power_of_two();
+        Self { bits: vec![0; parts.div_ceil(64)], width_bits: u64::BITS - parts.trailing_zeros() }
+    }
+
+    fn index_of(&self, position: u64) -> usize {
+        position.checked_shr(self.width_bits).unwrap_or(0) as usize
+    }
+
+    /// First and last position of the part that a position is in.
+    fn part_of(&self, position: u64) -> (u64, u64) {
+        let within = u64::MAX.checked_shr(u64::BITS - self.width_bits).unwrap_or(0);
+        (position & !within, position | within)
+    }
+
+    fn has(&self, position: u64) -> bool {
+        let index = self.index_of(position);
+        self.bits.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
+    /// The words of `bits` that hold an aligned range of the line, and which of their bits are its own.
+    fn words_of(&self, first: u64, last: u64) -> (std::ops::RangeInclusive<usize>, u64) {
+        let (from, to) = (self.index_of(first), self.index_of(last));
+        // An aligned range is a power of two of parts: within one word, or whole words.
+        let own = if to - from >= 63 { u64::MAX } else { ((1 << (to - from + 1)) - 1) << (from % 64) };
+        (from / 64..=to / 64, own)
+    }
+
+    /// Whether nothing of an aligned range was copied.
+    fn has_none_of(&self, first: u64, last: u64) -> bool {
+        let (words, own) = self.words_of(first, last);
+        self.bits.get(words).is_some_and(|words| words.iter().all(|word| word & own == 0))
+    }
+
+    /// Notes that an aligned range, one part at least, was copied.
+    fn add(&mut self, first: u64, last: u64) {
+        let (words, own) = self.words_of(first, last);
+        for word in self.bits.get_mut(words).into_iter().flatten() {
+            *word |= own;
+        }
+    }
+}
+
 impl Freeze {
     /// Whether the entries at this position were returned or copied.
     fn has(&self, position: u64) -> bool {
-        self.next.is_none_or(|next| position < next)
-            || self.copied.range(..=position).next_back().is_some_and(|(_, last)| position <= *last)
+        self.next.is_none_or(|next| position < next) || self.copied.has(position)
     }
 
-    /// Whether nothing of a part was returned or copied.
+    /// Whether nothing of a bucket's part was returned or copied.
     fn has_none_of(&self, first: u64, last: u64) -> bool {
-        self.next.is_some_and(|next| next <= first)
-            && !self.has(first)
-            && self.copied.range(first..=last).next().is_none()
-    }
-
-    /// Notes that a part was copied. Parts are aligned, so another one lies within it, or outside.
-    fn add(&mut self, first: u64, last: u64) {
-        let within: Vec<u64> = self.copied.range(first..=last).map(|(first, _)| *first).collect();
-        for first in within {
-            self.copied.remove(&first);
-        }
-        self.copied.insert(first, last);
-    }
-
-    /// Goes on behind a part that was read.
-    fn pass(&mut self, last: u64) {
-        self.next = last.checked_add(1);
-        match self.next {
-            Some(next) => {
-                while self.copied.first_key_value().is_some_and(|(_, last)| *last < next) {
-                    self.copied.pop_first();
-                }
-            }
-            None => self.copied.clear(),
-        }
+        self.next.is_some_and(|next| next <= first) && self.copied.has_none_of(first, last)
     }
 }
 
@@ -93,7 +119,7 @@ impl<const MAP: bool> PackedTable<MAP> {
         self.freeze = Some(Box::new(Freeze {
             reading,
             next: Some(0),
-            copied: BTreeMap::new(),
+            copied: CopiedParts::new(self.buckets.len()),
             entries: Vec::new(),
             returned: 0,
             left,
@@ -124,15 +150,25 @@ impl<const MAP: bool> PackedTable<MAP> {
     #[cold]
     pub(super) fn copy_bucket(&mut self, hash: u64, end_ms: impl Fn(&[u8]) -> Option<u64>) {
         let Some(mut freeze) = self.freeze.take() else { return };
-        if !freeze.has(hash.reverse_bits()) {
-            let (index, first, last) = self.part_of(hash);
-            let untouched = freeze.has_none_of(first, last);
-            for packed in self.buckets.get(index).into_iter().flat_map(entries) {
-                if untouched || !freeze.has(self.hash_of_stored(packed).reverse_bits()) {
-                    self.copy_entry(packed, &end_ms, &mut freeze.entries);
+        let position = hash.reverse_bits();
+        if !freeze.has(position) {
+            // A bucket may have been split since, and is copied with those that its part of the line is in now;
+            // or merged, and is in several parts.
+            let (_, bucket_first, bucket_last) = self.part_of(hash);
+            let (part_first, part_last) = freeze.copied.part_of(position);
+            let (first, last) = (bucket_first.min(part_first), bucket_last.max(part_last));
+            let mut next = Some(first);
+            while let Some(at) = next.filter(|at| *at <= last) {
+                let (index, first, last) = self.part_of(at.reverse_bits());
+                let untouched = freeze.has_none_of(first, last);
+                for packed in self.buckets.get(index).into_iter().flat_map(entries) {
+                    if untouched || !freeze.has(self.hash_of_stored(packed).reverse_bits()) {
+                        self.copy_entry(packed, &end_ms, &mut freeze.entries);
+                    }
                 }
+                next = last.checked_add(1);
             }
-            freeze.add(first, last);
+            freeze.copied.add(first, last);
         }
         self.freeze = Some(freeze);
     }
@@ -186,6 +222,7 @@ impl<const MAP: bool> PackedTable<MAP> {
             (freeze.entries, freeze.returned) = (Vec::new(), 0);
             let Some(next) = freeze.next else { break };
             let (index, first, last) = self.part_of(next.reverse_bits());
+            self.prefetch_ahead(last, last - first);
             let untouched = next == first && freeze.has_none_of(first, last);
             for packed in self.buckets.get(index).into_iter().flat_map(entries) {
                 if untouched || !freeze.has(self.hash_of_stored(packed).reverse_bits()) {
@@ -198,7 +235,7 @@ impl<const MAP: bool> PackedTable<MAP> {
                     visited += 1;
                 }
             }
-            freeze.pass(last);
+            freeze.next = last.checked_add(1);
         }
         match freeze.left.checked_sub(visited) {
             Some(left) => freeze.left = left,
@@ -209,6 +246,19 @@ impl<const MAP: bool> PackedTable<MAP> {
             self.freeze = Some(freeze);
         }
         done
+    }
+
+    /// Prefetches the bucket that will be read some buckets behind the one that ends at `last`, where buckets
+    /// are `width` wide: they lie anywhere in memory, and the cache misses of reading them overlap.
+    fn prefetch_ahead(&self, last: u64, width: u64) {
+        /// So many buckets are on their way at once.
+        const AHEAD: u64 = 4;
+        /// What a bucket of a dozen short fields takes.
+        const LINES: usize = 10;
+        let ahead = last.saturating_add(width.saturating_mul(AHEAD));
+        if let Some(bucket) = self.buckets.get(self.interval(ahead.reverse_bits()).0) {
+            bucket.prefetch(LINES);
+        }
     }
 
     /// A value with its bytes, where they are in a slot.
@@ -308,6 +358,37 @@ mod tests {
             prop_assert_eq!(seen.len(), expected.len());
             prop_assert_eq!(seen.into_iter().collect::<BTreeMap<_, _>>(), expected);
             prop_assert!(!reading.lost.load(Ordering::Relaxed));
+        }
+    }
+
+    proptest! {
+        /// Copied ranges are those that were added, from one part to the whole line.
+        #[test]
+        fn copied_parts_are_those_that_were_added(
+            bucket_count in prop_oneof![0usize..5, 1usize..4000],
+            ranges in proptest::collection::vec((any::<u64>(), 0u32..12, any::<bool>()), 0..60),
+        ) {
+            let mut parts = CopiedParts::new(bucket_count);
+            let count = bucket_count.max(1).next_power_of_two();
+            let mut copied = vec![false; count];
+            let first_of = |part: usize| ((part as u128) << 64).div_euclid(count as u128) as u64;
+            for (number, bits, adds) in ranges {
+                let length = (1 << bits).min(count);
+                let from = number as usize % count / length * length;
+                let range = from..from + length;
+                let (first, last) = (first_of(from), first_of(range.end).wrapping_sub(1));
+                prop_assert_eq!(parts.has_none_of(first, last), copied[range.clone()].iter().all(|had| !had));
+                if adds {
+                    parts.add(first, last);
+                    copied[range].fill(true);
+                }
+                for position in [first, last, number] {
+                    let part = (position as u128 * count as u128 >> 64) as usize;
+                    prop_assert_eq!(parts.has(position), copied[part]);
+                    let (first, last) = (first_of(part), first_of(part + 1).wrapping_sub(1));
+                    prop_assert_eq!(parts.part_of(position), (first, last));
+                }
+            }
         }
     }
 

@@ -123,7 +123,7 @@ impl<const MAP: bool> PackedTable<MAP> {
     /// lookups.
     pub fn prefetch(&self, key: &[u8]) {
         if let Some(bucket) = self.buckets.get(self.address(self.hash(key))) {
-            bucket.prefetch();
+            bucket.prefetch(1);
         }
     }
 
