@@ -178,6 +178,16 @@ impl Database {
         table::prefetch_hinted(whereabouts.buckets.load(Ordering::Relaxed), hash);
     }
 
+    /// Prefetches what a walk through a slot reads before its records; nothing where there is no such slot.
+    pub fn prefetch_whole_slot(&self, slot: usize) {
+        let Some((shard, whereabouts)) = self.map.shards().get(slot).zip(self.whereabouts.get(slot)) else {
+            return;
+        };
+        table::prefetch(std::ptr::from_ref(shard).cast());
+        table::prefetch(std::ptr::without_provenance(whereabouts.header));
+        table::prefetch_all_hinted(whereabouts.buckets.load(Ordering::Relaxed));
+    }
+
     /// Remembers where the buckets of a slot's table are, for [`prefetch_slot`](Self::prefetch_slot).
     #[inline]
     pub fn note_whereabouts(&self, slot: usize, table: &SlotTable) {

@@ -651,24 +651,28 @@ pub fn iter(table: &SlotTable) -> impl Iterator<Item = &Record> {
     buckets.flat_map(move |(at, bucket)| (0..bucket.used()).map(move |index| table.record((at, index))))
 }
 
-/// Calls `visit` for every record, as [`iter`] lists them. Records are prefetched some buckets at a time, so
+/// Calls `visit` for every record, as [`iter`] lists them. The records of a few buckets ahead are prefetched, so
 /// that the cache misses of reading them overlap.
 pub fn for_each(table: &SlotTable, mut visit: impl FnMut(&Record)) {
-    const TOGETHER: usize = 8;
-    const RECORD_BYTES: usize = 48;
+    const AHEAD: usize = 3;
     let buckets = table.buckets();
-    for (first, together) in buckets.chunks(TOGETHER).enumerate().map(|(at, chunk)| (at * TOGETHER, chunk)) {
-        for bucket in together {
-            for index in 0..bucket.used() {
-                let address = address_of(bucket.word(index)).as_ptr();
-                prefetch(address);
-                // A usual record reaches into the next cache line.
-                prefetch(address.wrapping_add(RECORD_BYTES));
-            }
+    buckets.iter().take(AHEAD).for_each(prefetch_records);
+    for (at, bucket) in buckets.iter().enumerate() {
+        if let Some(ahead) = buckets.get(at + AHEAD) {
+            prefetch_records(ahead);
         }
-        for (at, bucket) in together.iter().enumerate() {
-            (0..bucket.used()).for_each(|index| visit(table.record((first + at, index))));
-        }
+        (0..bucket.used()).for_each(|index| visit(table.record((at, index))));
+    }
+}
+
+/// Prefetches the records of a bucket.
+fn prefetch_records(bucket: &Bucket) {
+    /// A usual record has more bytes, and reaches into the next cache line.
+    const RECORD_MIN: usize = 48;
+    for index in 0..bucket.used() {
+        let address = address_of(bucket.word(index)).as_ptr();
+        prefetch(address);
+        prefetch(address.wrapping_add(RECORD_MIN));
     }
 }
 
@@ -721,6 +725,14 @@ pub fn prefetch_hinted(hint: u64, hash: u64) {
     let buckets = std::ptr::without_provenance::<Bucket>((hint & ((1 << ADDRESS_BITS) - 1)) as usize);
     let count = (hint >> ADDRESS_BITS) as u32;
     prefetch(buckets.wrapping_add(home(fingerprint_of_hash(hash), count)).cast());
+}
+
+/// Prefetches the first buckets of the table with this [hint](SlotTable::hint).
+pub fn prefetch_all_hinted(hint: u64) {
+    const BUCKETS_MAX: usize = 16;
+    let buckets = std::ptr::without_provenance::<Bucket>((hint & ((1 << ADDRESS_BITS) - 1)) as usize);
+    let count = (hint >> ADDRESS_BITS) as usize;
+    (0..count.min(BUCKETS_MAX)).for_each(|at| prefetch(buckets.wrapping_add(at).cast()));
 }
 
 /// Prefetches the first record that may be the one with `hash`.

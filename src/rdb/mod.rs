@@ -17,6 +17,8 @@ pub(crate) mod write;
 mod ziplist;
 mod zipmap;
 
+use crc_fast::CrcAlgorithm;
+
 use crate::keyspace::record::{Record, RecordBox, ValueRef};
 use crate::keyspace::value::Object;
 use crate::types::hash::HashLimits;
@@ -282,10 +284,15 @@ fn signed(payload: &[u8], check: FooterCheck) -> Result<&[u8], RestoreError> {
 }
 
 /// The checksum of payloads and files.
-static CHECKSUM: crc::Crc<u64, crc::Table<16>> = crc::Crc::<u64, crc::Table<16>>::new(&crc::CRC_64_REDIS);
+const CHECKSUM: CrcAlgorithm = CrcAlgorithm::Crc64Redis;
 
 fn checksum(bytes: &[u8]) -> u64 {
-    CHECKSUM.checksum(bytes)
+    crc_fast::checksum(CHECKSUM, bytes)
+}
+
+/// A checksum of bytes that come one after the other.
+fn digest() -> crc_fast::Digest {
+    crc_fast::Digest::new(CHECKSUM)
 }
 
 #[cfg(test)]

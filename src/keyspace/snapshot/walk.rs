@@ -349,6 +349,7 @@ impl<'k> Snapshot<'k> {
             self.part += 1;
             return;
         }
+        database.prefetch_whole_slot(slot + 1);
         database.readers.make_way();
         // What is alone in the keyspace may take whole tables away, and counts on the position to stay.
         let gate = keyspace.gate.shared(crate::worker::NONE);

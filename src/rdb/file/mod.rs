@@ -13,7 +13,7 @@ mod skim;
 mod tests;
 mod write;
 
-use super::CHECKSUM;
+use super::checksum;
 
 pub use error::{Fault, FileError, Header};
 pub use write::{FileVersion, FileWriter, WriteError, WriteOptions};
@@ -22,7 +22,7 @@ pub use write::{FileVersion, FileWriter, WriteError, WriteOptions};
 pub fn ended(bytes: &mut Vec<u8>, header: Header) {
     bytes.push(opcode::END);
     if header.version >= CHECKED_FROM {
-        bytes.extend_from_slice(&CHECKSUM.checksum(bytes).to_le_bytes());
+        bytes.extend_from_slice(&checksum(bytes).to_le_bytes());
     }
 }
 

@@ -11,7 +11,7 @@ use crate::keyspace::value::Object;
 use crate::rdb::packed::Element;
 use crate::rdb::reader::Reader;
 use crate::rdb::stream::add_producers;
-use crate::rdb::{CHECKSUM, Family, Limits, Nothing, REDIS_MAX, kind, read};
+use crate::rdb::{Family, Limits, Nothing, REDIS_MAX, digest, kind, read};
 
 /// What a reader accepts.
 #[derive(Clone, Copy, Debug)]
@@ -180,7 +180,7 @@ pub struct FileReader {
     base: u64,
     /// Index in the buffer up to which bytes are in the checksum.
     summed: usize,
-    digest: crc::Digest<'static, u64, crc::Table<16>>,
+    digest: crc_fast::Digest,
     state: State,
     family: Family,
     version: u16,
@@ -210,7 +210,7 @@ impl FileReader {
             at: 0,
             base: 0,
             summed: 0,
-            digest: CHECKSUM.digest(),
+            digest: digest(),
             state: State::Header,
             family: Family::Redis,
             version: 0,

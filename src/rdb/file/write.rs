@@ -1,7 +1,5 @@
 //! [`FileWriter`]: a snapshot as the bytes of a file.
 
-use crc::{Digest, Table};
-
 use super::{BLESSED, MEMBER_ENDS, PRODUCERS, opcode};
 use crate::keyspace::access_clock::{AccessClock, lfu_counter};
 use crate::keyspace::record::{Record, ValueRef};
@@ -11,7 +9,7 @@ use crate::rdb::functions::FUNCTION;
 use crate::rdb::output::{Compressed, Output};
 use crate::rdb::stream::write_producers;
 use crate::rdb::write::{body, element_end, kind_of, length, member_ends, plain_string};
-use crate::rdb::{CHECKSUM, kind};
+use crate::rdb::{digest, kind};
 
 /// The version that a file's header names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +152,7 @@ struct EndingSet {
 pub struct FileWriter {
     options: WriteOptions,
     out: Encoder,
-    digest: Digest<'static, u64, Table<16>>,
+    digest: crc_fast::Digest,
     /// Databases whose sizes were written.
     sized: Vec<usize>,
     keys: u64,
@@ -184,7 +182,7 @@ impl FileWriter {
         Self {
             options,
             out,
-            digest: CHECKSUM.digest(),
+            digest: digest(),
             sized: Vec::new(),
             keys: 0,
             with_ends: false,
