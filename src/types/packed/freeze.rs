@@ -6,6 +6,7 @@
 //! costs a dozen entries at most, however large the table. Splits and merges leave every entry where it is on
 //! the line and cost nothing.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,13 +29,19 @@ pub(super) struct Freeze {
     next: Option<u64>,
     /// Which parts of the line were copied.
     copied: CopiedParts,
-    /// The copied entries that were not returned yet, from `returned` on: key, value, and when the entry
-    /// ends.
-    entries: Vec<u8>,
+    /// The copied entries that were not returned yet: key, value, and when the entry ends. In chunks, as one
+    /// run of many bytes would be moved each time it grows.
+    entries: VecDeque<Vec<u8>>,
+    /// Bytes of the first chunk that were returned.
     returned: usize,
     /// Number of entries still to be returned.
     left: usize,
 }
+
+/// Bytes in a chunk of copied entries, but for the entries of the bucket that goes beyond it.
+const CHUNK: usize = 32 << 10;
+/// What a chunk has room for beyond that, so that a usual bucket does not make it grow.
+const BUCKET_ROOM: usize = 1 << 10;
 
 /// Stands for an entry that does not end.
 const NO_END: i64 = -1;
@@ -102,6 +109,24 @@ impl Freeze {
     fn has_none_of(&self, first: u64, last: u64) -> bool {
         self.next.is_some_and(|next| next <= first) && self.copied.has_none_of(first, last)
     }
+
+    /// Where further entries are copied to.
+    fn chunk(&mut self) -> &mut Vec<u8> {
+        if self.entries.back().is_none_or(|last| last.len() >= CHUNK) {
+            self.entries.push_back(Vec::with_capacity(CHUNK + BUCKET_ROOM));
+        }
+        let last = self.entries.len() - 1;
+        &mut self.entries[last]
+    }
+
+    /// The copied entries that follow; `None` where all were returned.
+    fn copied_entries(&mut self) -> Option<&[u8]> {
+        while self.entries.front()?.len() == self.returned {
+            self.entries.pop_front();
+            self.returned = 0;
+        }
+        self.entries.front()?.get(self.returned..)
+    }
 }
 
 impl Drop for Freeze {
@@ -120,7 +145,7 @@ impl<const MAP: bool> PackedTable<MAP> {
             reading,
             next: Some(0),
             copied: CopiedParts::new(self.buckets.len()),
-            entries: Vec::new(),
+            entries: VecDeque::new(),
             returned: 0,
             left,
         }));
@@ -163,7 +188,7 @@ impl<const MAP: bool> PackedTable<MAP> {
                 let untouched = freeze.has_none_of(first, last);
                 for packed in self.buckets.get(index).into_iter().flat_map(entries) {
                     if untouched || !freeze.has(self.hash_of_stored(packed).reverse_bits()) {
-                        self.copy_entry(packed, &end_ms, &mut freeze.entries);
+                        self.copy_entry(packed, &end_ms, freeze.chunk());
                     }
                 }
                 next = last.checked_add(1);
@@ -214,12 +239,11 @@ impl<const MAP: bool> PackedTable<MAP> {
         let Some(mut freeze) = self.freeze.take() else { return true };
         let mut visited = 0;
         while visited < count {
-            if freeze.returned < freeze.entries.len() {
-                freeze.returned += visit_copied::<MAP>(&freeze.entries[freeze.returned..], &mut visit);
+            if let Some(entries) = freeze.copied_entries() {
+                freeze.returned += visit_copied::<MAP>(entries, &mut visit);
                 visited += 1;
                 continue;
             }
-            (freeze.entries, freeze.returned) = (Vec::new(), 0);
             let Some(next) = freeze.next else { break };
             let (index, first, last) = self.part_of(next.reverse_bits());
             self.prefetch_ahead(last, last - first);
@@ -241,7 +265,7 @@ impl<const MAP: bool> PackedTable<MAP> {
             Some(left) => freeze.left = left,
             None => freeze.reading.lost.store(true, Ordering::Relaxed),
         }
-        let done = freeze.next.is_none() && freeze.returned == freeze.entries.len();
+        let done = freeze.next.is_none() && freeze.copied_entries().is_none();
         if !done {
             self.freeze = Some(freeze);
         }
@@ -421,7 +445,7 @@ mod tests {
         }
         table.freeze(reading());
         table.remove(&5u32.to_le_bytes());
-        let copied = table.freeze.as_ref().map_or(0, |freeze| freeze.entries.len());
+        let copied = table.freeze.as_ref().map_or(0, |freeze| freeze.entries.iter().map(Vec::len).sum());
         assert!((1..60 * 8).contains(&copied), "{copied} bytes");
         table.thaw();
     }
