@@ -25,7 +25,7 @@ pub(super) const SPECS: &[Spec] = &[
         "Name of the snapshot file.",
     ).active()
     .protected(),
-    spec(D::Rdbcompression, "rdbcompression", BOOL, "yes", "Compress strings in snapshots.").active(),
+    spec(D::Rdbcompression, "rdbcompression", BOOL, "yes", "Compress strings of 64 bytes and more in snapshots.").active(),
     spec(D::Rdbchecksum, "rdbchecksum", BOOL, "yes", "End snapshots with a checksum.").active().immutable(),
     spec(
         D::RdbDelSyncFiles,
