@@ -210,7 +210,7 @@ impl FileWriter {
         }
         self.out.bytes().push(opcode::END);
         let checksum = if self.options.checksum {
-            let mut digest = self.digest.clone();
+            let mut digest = self.digest;
             digest.update(self.out.bytes());
             digest.finalize()
         } else {

@@ -407,7 +407,7 @@ mod tests {
                     copied[range].fill(true);
                 }
                 for position in [first, last, number] {
-                    let part = (position as u128 * count as u128 >> 64) as usize;
+                    let part = ((position as u128 * count as u128) >> 64) as usize;
                     prop_assert_eq!(parts.has(position), copied[part]);
                     let (first, last) = (first_of(part), first_of(part + 1).wrapping_sub(1));
                     prop_assert_eq!(parts.part_of(position), (first, last));
