@@ -47,9 +47,9 @@ USER 10001:10001
 EXPOSE 6379 6380
 # The server ends on SIGTERM by itself. Directives follow the image's name: docker run kvarts --requirepass secret
 ENTRYPOINT ["/usr/local/bin/kvarts"]
-# Whether all parts of the server answer, not only whether one does. With another port, with TLS only, or with a password that it
-# is to use, the check takes --port, --tls and KVARTS_PASSWORD of the environment; without a password it is content with the server's
-# asking for one.
+# Whether all parts of the server answer, not only whether one does. The check finds port, password and TLS by the command line of
+# process 1, which is the server, and by the file that this names. Of a password that is set otherwise (an ACL file, CONFIG SET) it
+# is told by KVARTS_PASSWORD of the environment; without, it is content with the server's asking for one. docs/operating.md has more.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=1m CMD ["/usr/local/bin/kvarts", "--health-check"]
 # From inside a container everybody comes from elsewhere, and who can reach it is decided by what is published. Directives of
 # yours take the place of these: then set a password, or say --protected-mode no yourself.

@@ -1,5 +1,6 @@
 //! Starting and ending a server with its sockets and threads.
 
+mod beside;
 mod compat;
 mod hand_over;
 pub mod health_check;

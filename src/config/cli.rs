@@ -88,7 +88,7 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("An in-memory server that speaks the Redis protocol.")
         .override_usage(
-            "kvarts [FILE] [-] [--DIRECTIVE VALUE...]...\n       kvarts --health-check [--port PORT] [--tls]\n       kvarts tls export --dir FOLDER\n       kvarts check FILE|FOLDER [--fix]\n       kvarts convert IN OUT [--rdb-version 9|10|11|12|80]",
+            "kvarts [FILE] [-] [--DIRECTIVE VALUE...]...\n       kvarts --health-check [FILE] [--port PORT] [--tls]\n       kvarts tls export --dir FOLDER\n       kvarts check FILE|FOLDER [--fix]\n       kvarts convert IN OUT [--rdb-version 9|10|11|12|80]",
         )
         .disable_help_flag(true)
         .disable_version_flag(true)

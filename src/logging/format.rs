@@ -52,6 +52,14 @@ impl Timestamp {
     }
 }
 
+/// A time in milliseconds of Unix time as ISO 8601 has it, in UTC: `2026-01-31T12:00:00.000Z`.
+pub fn iso_8601(unix_ms: u64) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = Timestamp::Iso8601.write(&mut text, unix_ms);
+    text
+}
+
 /// Year, month and day of a day since 1970.
 fn date(mut days: u64) -> (u64, u64, u64) {
     let is_leap =

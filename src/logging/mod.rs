@@ -8,6 +8,7 @@ mod format;
 pub(crate) mod limit;
 mod syslog;
 
+pub use format::iso_8601;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;

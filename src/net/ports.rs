@@ -234,7 +234,8 @@ pub fn make_room_beside_clients(config: &Config, files: u64) {
     let wanted = (config.int(Directive::Maxclients).max(1) as u64).saturating_add(files);
     if open_files::make_room_for(wanted) < wanted {
         tracing::warn!(
-            "the limit of open files leaves no room for metrics-port while maxclients are connected"
+            "with maxclients clients connected there are too few open files left for metrics-port (ulimit -n): \
+             then figures, health checks by HTTP and the console may not be answered. Raise the limit, or lower maxclients"
         );
     }
 }

@@ -10,24 +10,34 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
+use super::beside::Beside;
 use crate::net::tls::{AUTHORITY_FILE, OwnFiles, client_config_of_files};
 
 const USAGE: &str =
-    "usage: kvarts --health-check [--host HOST] [--port PORT] [--user NAME] [--password-file FILE]
-       [--tls] [--cacert FILE] [--cert FILE --key FILE] [--ready] [--timeout SECONDS]
+    "usage: kvarts --health-check [FILE] [--host HOST] [--port PORT] [--user NAME] [--password-file FILE] [--tls]
+       [--cacert FILE | --server-dir FOLDER] [--cert FILE --key FILE] [--ready] [--timeout SECONDS]
 
 Asks the server at HOST (127.0.0.1) and PORT (6379) with KVARTS HEALTH whether all its parts answer. The exit
 status is 0 where they do, also while a heavy command or a slow script runs; 1 where one does not, or the
 server does not answer within SECONDS (3); 2 where the question is wrong. With --ready the server has to have
-loaded its data as well, and as a replica to have its primary's. The password is the first line of FILE, or
-else what KVARTS_PASSWORD or REDISCLI_AUTH of the environment says. A server that only says that a password is
-missing, or that the user may not ask, has answered, which is enough unless --ready is given. With --tls, the
-certificate has to be vouched for by --cacert, or by the server's own authority, tls/ca.crt in this folder.";
+loaded its data as well, and as a replica to have its primary's.
+
+FILE is the server's configuration: its port, requirepass, tls-only and dir are used as far as nothing else is said.
+Without FILE, where process 1 is a server, as in a container, those of its command line and file are used. The
+password is the first line of --password-file, or else what KVARTS_PASSWORD or REDISCLI_AUTH of the environment
+says, or else requirepass. A server that says that a password is missing or wrong that nobody gave to this check,
+that the user may not ask, or that maxclients are connected, has answered, which is enough unless --ready is given.
+
+With --tls, the certificate has to be vouched for by --cacert, or by the server's own authority, tls/ca.crt in
+--server-dir, in the dir of its configuration, or in this folder.";
 
 /// Exit statuses.
 const HEALTHY: u8 = 0;
 const UNHEALTHY: u8 = 1;
 const MISUSED: u8 = 2;
+
+/// What a client is told for whom there is no place.
+const FULL: &str = "-ERR max number of clients reached";
 
 /// Longest reply that is read, in bytes.
 const REPLY_MAX: u64 = 1 << 20;
@@ -35,12 +45,15 @@ const REPLY_MAX: u64 = 1 << 20;
 /// What the command line says.
 #[derive(Debug, PartialEq, Eq)]
 struct Question {
-    host: String,
-    port: u16,
+    /// The server's configuration file.
+    file: Option<PathBuf>,
+    host: Option<String>,
+    port: Option<u16>,
     user: Option<String>,
     password_file: Option<PathBuf>,
     tls: bool,
     authority_file: Option<PathBuf>,
+    server_dir: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     ready: bool,
@@ -53,12 +66,16 @@ pub fn run(arguments: &[OsString], out: &mut dyn Write) -> Option<u8> {
     if !arguments.iter().any(|word| word == "--health-check") {
         return None;
     }
+    if arguments.iter().any(|word| word == "--help" || word == "-h") {
+        drop(writeln!(out, "{USAGE}"));
+        return Some(HEALTHY);
+    }
     let words: Option<Vec<&str>> = arguments.iter().map(|word| word.to_str()).collect();
     let (status, text) = match words.and_then(|words| Question::of(&words)) {
         None => (MISUSED, USAGE.to_owned()),
-        Some(question) => match question.ask() {
-            Ok(reply) => verdict(&reply, question.ready),
-            Err(error) => (UNHEALTHY, format!("no answer from {}:{}: {error}", question.host, question.port)),
+        Some(question) => match question.beside() {
+            Ok(beside) => question.put(&beside),
+            Err(error) => (MISUSED, error),
         },
     };
     // Nobody may be there to read it.
@@ -70,12 +87,14 @@ impl Question {
     /// Reads the command line; `None` where it is wrong.
     fn of(words: &[&str]) -> Option<Self> {
         let mut question = Self {
-            host: "127.0.0.1".to_owned(),
-            port: 6379,
+            file: None,
+            host: None,
+            port: None,
             user: None,
             password_file: None,
             tls: false,
             authority_file: None,
+            server_dir: None,
             certificate: None,
             key: None,
             ready: false,
@@ -87,11 +106,12 @@ impl Question {
                 "--health-check" => {}
                 "--tls" => question.tls = true,
                 "--ready" => question.ready = true,
-                "--host" => question.host = (*words.next()?).to_owned(),
-                "--port" => question.port = words.next()?.parse().ok()?,
+                "--host" => question.host = Some((*words.next()?).to_owned()),
+                "--port" => question.port = Some(words.next()?.parse().ok()?),
                 "--user" => question.user = Some((*words.next()?).to_owned()),
                 "--password-file" => question.password_file = Some(words.next()?.into()),
                 "--cacert" => question.authority_file = Some(words.next()?.into()),
+                "--server-dir" => question.server_dir = Some(words.next()?.into()),
                 "--cert" => question.certificate = Some(words.next()?.into()),
                 "--key" => question.key = Some(words.next()?.into()),
                 "--timeout" => {
@@ -99,17 +119,70 @@ impl Question {
                         words.next()?.parse().ok().filter(|seconds| (1..=3600).contains(seconds))?;
                     question.timeout = Duration::from_secs(seconds);
                 }
+                file if !file.starts_with('-') && !file.is_empty() && question.file.is_none() => {
+                    question.file = Some(file.into());
+                }
                 _ => return None,
             }
         }
         (question.certificate.is_some() == question.key.is_some()).then_some(question)
     }
 
+    /// What the server's own configuration says: that of the file, or of process 1 where another host is not asked for.
+    fn beside(&self) -> Result<Beside, String> {
+        match &self.file {
+            Some(file) => Beside::of_file(file).map_err(|error| error.to_string()),
+            None if self.host.is_none() => Ok(Beside::of_process_one().unwrap_or_default()),
+            None => Ok(Beside::default()),
+        }
+    }
+
+    /// Asks, and judges what comes: the exit status, and a line for whoever reads it.
+    fn put(&self, beside: &Beside) -> (u8, String) {
+        let (host, port) = (self.host(), self.port(beside));
+        match self.ask(beside) {
+            Ok(Heard { reply, is_late }) => verdict(
+                &reply,
+                &Wanted {
+                    ready: self.ready,
+                    is_late: is_late.then_some(self.timeout),
+                    has_password: self.was_given_password(),
+                },
+            ),
+            Err(error) => (UNHEALTHY, format!("no answer from {host}:{port}: {}", self.in_words(&error))),
+        }
+    }
+
+    fn host(&self) -> &str {
+        self.host.as_deref().unwrap_or("127.0.0.1")
+    }
+
+    fn port(&self, beside: &Beside) -> u16 {
+        self.port.or(beside.port).unwrap_or(6379)
+    }
+
+    /// Whether to speak TLS: where it is asked for, or the configuration lets nothing else be.
+    fn speaks_tls(&self, beside: &Beside) -> bool {
+        self.tls || beside.tls && self.port.is_none_or(|port| beside.port == Some(port))
+    }
+
+    fn in_words(&self, error: &io::Error) -> String {
+        let seconds = self.timeout.as_secs();
+        match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+                format!(
+                    "none came within {seconds} s (--timeout); the server is stopped or overloaded, or a firewall is between"
+                )
+            }
+            _ => error.to_string(),
+        }
+    }
+
     /// Sends the request, and returns all that the server answers.
-    fn ask(&self) -> io::Result<Vec<u8>> {
+    fn ask(&self, beside: &Beside) -> io::Result<Heard> {
         let until = Instant::now() + self.timeout;
         let mut request = Vec::new();
-        if let Some(password) = self.password()? {
+        if let Some(password) = self.password()?.or_else(|| beside.password.clone()) {
             let words: Vec<&[u8]> = std::iter::once(&b"AUTH"[..])
                 .chain(self.user.as_ref().map(String::as_bytes))
                 .chain([password.as_slice()])
@@ -118,9 +191,10 @@ impl Question {
         }
         write_request(&mut request, &[b"KVARTS", b"HEALTH"]);
         write_request(&mut request, &[b"QUIT"]);
-        let stream = self.connect(until)?;
-        if !self.tls {
-            return exchange(Timed { stream, until }, &request);
+        let port = self.port(beside);
+        let stream = self.connect(port, until)?;
+        if !self.speaks_tls(beside) {
+            return exchange(&mut Timed::new(stream, until), &request);
         }
         let own = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
@@ -130,26 +204,43 @@ impl Question {
         };
         let authorities = match &self.authority_file {
             Some(path) => path.clone(),
-            None => self.authority_of_server(until)?,
+            None => self.authority_of_server(beside, until)?,
         };
         let config = client_config_of_files(&authorities, own.as_ref()).map_err(io::Error::other)?;
-        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
+        let name = ServerName::try_from(self.host().to_owned()).map_err(io::Error::other)?;
         let connection = ClientConnection::new(Arc::clone(&config), name).map_err(io::Error::other)?;
-        exchange(StreamOwned::new(connection, Timed { stream, until }), &request)
+        let mut stream = StreamOwned::new(connection, Timed::new(stream, until));
+        let heard = exchange(&mut stream, &request);
+        // A client for whom there is no place is told so before it has said that it speaks TLS.
+        let first = &stream.sock.first;
+        if first.starts_with(FULL.as_bytes()) {
+            return Ok(Heard { reply: first.clone(), is_late: false });
+        }
+        heard
     }
 
     /// The certificate of the server's own authority, which it makes when the first TLS client comes.
-    fn authority_of_server(&self, until: Instant) -> io::Result<PathBuf> {
+    fn authority_of_server(&self, beside: &Beside, until: Instant) -> io::Result<PathBuf> {
         const LOOK: Duration = Duration::from_millis(20);
         /// The first byte of a TLS handshake.
         const HANDSHAKE: u8 = 0x16;
-        let path = PathBuf::from("tls").join(AUTHORITY_FILE);
+        let folder = self.server_dir.as_ref().or(beside.dir.as_ref()).cloned().unwrap_or_default();
+        let path = folder.join("tls").join(AUTHORITY_FILE);
+        if beside.has_own_certificate && self.server_dir.is_none() {
+            let text =
+                "the server has a certificate of its own (tls-cert-file): --cacert names what vouches for it";
+            return Err(io::Error::other(text));
+        }
         if !path.exists() {
-            let mut first = self.connect(until)?;
+            let mut first = self.connect(self.port(beside), until)?;
             first.write_all(&[HANDSHAKE])?;
             while !path.exists() {
                 if left_until(until).is_err() {
-                    return Err(io::Error::other(format!("there is no {}", path.display())));
+                    let text = format!(
+                        "there is no {} to trust: --server-dir names the server's dir, --cacert another authority",
+                        path.display()
+                    );
+                    return Err(io::Error::other(text));
                 }
                 std::thread::sleep(LOOK);
             }
@@ -157,15 +248,20 @@ impl Question {
         Ok(path)
     }
 
-    fn connect(&self, until: Instant) -> io::Result<TcpStream> {
+    fn connect(&self, port: u16, until: Instant) -> io::Result<TcpStream> {
         let mut failed = io::ErrorKind::AddrNotAvailable.into();
-        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
+        for address in (self.host(), port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, left_until(until)?) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failed = error,
             }
         }
         Err(failed)
+    }
+
+    /// Whether somebody gave this check a password, or named a file with one.
+    fn was_given_password(&self) -> bool {
+        self.password_file.is_some() || matches!(self.password(), Ok(Some(_)))
     }
 
     fn password(&self) -> io::Result<Option<Vec<u8>>> {
@@ -180,16 +276,34 @@ impl Question {
     }
 }
 
+/// What the server answered.
+struct Heard {
+    reply: Vec<u8>,
+    /// Whether the time was over before all of it had come.
+    is_late: bool,
+}
+
 /// A socket whose reads and writes all end by one time.
 struct Timed {
     stream: TcpStream,
     until: Instant,
+    /// The first bytes that came, as they came.
+    first: Vec<u8>,
+}
+
+impl Timed {
+    fn new(stream: TcpStream, until: Instant) -> Self {
+        Self { stream, until, first: Vec::new() }
+    }
 }
 
 impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(Some(left_until(self.until)?))?;
-        self.stream.read(buffer)
+        let count = self.stream.read(buffer)?;
+        let missing = FULL.len().saturating_sub(self.first.len());
+        self.first.extend_from_slice(&buffer[..count.min(missing)]);
+        Ok(count)
     }
 }
 
@@ -220,31 +334,65 @@ fn write_request(out: &mut Vec<u8>, words: &[&[u8]]) {
 }
 
 /// Sends the request and reads to the end: the last command of the request has the server close.
-fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>> {
-    stream.write_all(request)?;
-    stream.flush()?;
+fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Heard> {
+    // One that has no place for a client says so and closes, whatever it is asked.
+    let sent = stream.write_all(request).and_then(|()| stream.flush());
     let mut reply = Vec::new();
     match stream.take(REPLY_MAX).read_to_end(&mut reply) {
         // A server that closes as soon as it has answered may reset the connection.
-        Err(error) if reply.is_empty() => Err(error),
-        _ => Ok(reply),
+        Err(error) if reply.is_empty() => Err(sent.err().unwrap_or(error)),
+        Err(error) => {
+            let is_late = matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock);
+            Ok(Heard { reply, is_late })
+        }
+        Ok(_) => Ok(Heard { reply, is_late: false }),
     }
 }
 
+/// What a reply is judged by.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    /// The server has to be ready.
+    ready: bool,
+    /// The time that was over before all had come.
+    is_late: Option<Duration>,
+    /// Whether the password, if one was sent, was given to this check.
+    has_password: bool,
+}
+
 /// The exit status that a reply stands for, and a line for whoever reads it.
-fn verdict(reply: &[u8], wants_ready: bool) -> (u8, String) {
+fn verdict(reply: &[u8], wanted: &Wanted) -> (u8, String) {
     let text = String::from_utf8_lossy(reply);
     // What AUTH answers stands before.
     let rest = text.strip_prefix("+OK\r\n").unwrap_or(&text);
     let first = rest.lines().next().unwrap_or_default();
-    if first.starts_with("-NOAUTH") || first.starts_with("-NOPERM") {
-        let status = if wants_ready { UNHEALTHY } else { HEALTHY };
-        return (status, format!("it answers, but does not say how it is: {}", &first[1..]));
+    // The server answers, and more is not known: enough to leave it alone, too little to send clients there.
+    let answers = |why: String| {
+        (
+            if wanted.ready { UNHEALTHY } else { HEALTHY },
+            format!("it answers, but does not say how it is: {why}"),
+        )
+    };
+    if first.starts_with("-NOAUTH") {
+        let help = "give the check the password (--password-file, KVARTS_PASSWORD) or the server's configuration file";
+        return answers(format!("{}; {help}", first[1..].trim_end_matches('.')));
+    }
+    if first.starts_with("-NOPERM") || first.starts_with("-WRONGPASS") && !wanted.has_password {
+        return answers(first[1..].to_owned());
+    }
+    if first.starts_with(FULL) {
+        return answers("maxclients are connected, so it lets nobody else in, this check neither".to_owned());
+    }
+    if let Some(limit) = wanted.is_late {
+        return (
+            UNHEALTHY,
+            format!("it was connected, but did not say how it is within {} s (--timeout)", limit.as_secs()),
+        );
     }
     let (Some(status), Some(ready)) = (value_of(rest, "status"), value_of(rest, "ready")) else {
         return (UNHEALTHY, format!("not an answer about health: {first}"));
     };
-    let is_healthy = matches!(status, "ok" | "busy") && (ready == "yes" || !wants_ready);
+    let is_healthy = matches!(status, "ok" | "busy") && (ready == "yes" || !wanted.ready);
     let slowest = value_of(rest, "slowest").unwrap_or_default();
     let exit_status = if is_healthy { HEALTHY } else { UNHEALTHY };
     (exit_status, format!("status {status}, ready {ready}, slowest {slowest}"))
@@ -271,7 +419,7 @@ mod tests {
             );
             text.into_bytes()
         };
-        let exit_status = |reply: &[u8], wants_ready| verdict(reply, wants_ready).0;
+        let exit_status = |reply: &[u8], ready| verdict(reply, &Wanted { ready, ..Wanted::default() }).0;
         for (status, ready, expected) in [
             ("ok", "yes", [HEALTHY; 2]),
             ("busy", "yes", [HEALTHY; 2]),
@@ -288,7 +436,9 @@ mod tests {
         for (reply, expected) in [
             ("-NOAUTH Authentication required.\r\n", [HEALTHY, UNHEALTHY]),
             ("-NOPERM User x has no permissions\r\n", [HEALTHY, UNHEALTHY]),
-            ("-WRONGPASS invalid username-password pair\r\n-NOAUTH x\r\n", [UNHEALTHY; 2]),
+            ("-ERR max number of clients reached\r\n", [HEALTHY, UNHEALTHY]),
+            // The password was that of the configuration, which may have been changed since.
+            ("-WRONGPASS invalid username-password pair\r\n-NOAUTH x\r\n", [HEALTHY, UNHEALTHY]),
             ("-ERR unknown command 'KVARTS'\r\n", [UNHEALTHY; 2]),
             ("", [UNHEALTHY; 2]),
             ("$6\r\nstatus", [UNHEALTHY; 2]),
@@ -296,15 +446,24 @@ mod tests {
             let found = [false, true].map(|wants_ready| exit_status(reply.as_bytes(), wants_ready));
             assert_eq!(found, expected, "{reply:?}");
         }
+        let given = Wanted { has_password: true, ..Wanted::default() };
+        assert_eq!(verdict(b"-WRONGPASS x\r\n-NOAUTH x\r\n", &given).0, UNHEALTHY);
+        let late = Wanted { is_late: Some(Duration::from_secs(2)), ..Wanted::default() };
+        assert_eq!(
+            verdict(b"+OK\r\n", &late),
+            (UNHEALTHY, "it was connected, but did not say how it is within 2 s (--timeout)".to_owned())
+        );
     }
 
     #[test]
     fn command_lines() {
         let of = |line: &str| Question::of(&line.split(' ').collect::<Vec<_>>());
         let question = of("--health-check --port 7000 --host ::1 --tls --ready --timeout 9").expect("right");
-        assert_eq!((question.port, question.host.as_str()), (7000, "::1"));
+        assert_eq!((question.port, question.host()), (Some(7000), "::1"));
         assert!(question.tls && question.ready);
-        for wrong in ["--port", "--port x", "--port 65536", "--cert a", "--timeout 0", "--unknown", "x"] {
+        let question = of("--health-check a.conf --server-dir /data").expect("right");
+        assert_eq!((question.file, question.server_dir), (Some("a.conf".into()), Some("/data".into())));
+        for wrong in ["--port", "--port x", "--port 65536", "--cert a", "--timeout 0", "--unknown", "x y"] {
             assert_eq!(of(&format!("--health-check {wrong}")), None, "{wrong}");
         }
         assert_eq!(run(&["--port".into(), "7000".into()], &mut Vec::new()), None, "a server is asked for");

@@ -64,8 +64,8 @@ struct Contained {
     port: u16,
 }
 
-/// Starts it on data that are kept in `data`, with its log in `log`.
-fn start(root: &Path, data: &Path, log: &Path) -> Contained {
+/// Starts it on data that are kept in `data`, with its log in `log` and further directives.
+fn start(root: &Path, data: &Path, log: &Path, more: &[&str]) -> Contained {
     let stage = image::stage("image");
     let (user, group) = stage.one("USER").split_once(':').expect("user and group");
     let (port, read_only) = (free_port(), free_port());
@@ -83,6 +83,7 @@ fn start(root: &Path, data: &Path, log: &Path) -> Contained {
         .args(stage.list("ENTRYPOINT"))
         .args(stage.list("CMD"))
         .args(["--port", &port.to_string(), "--read-only-port", &read_only.to_string()])
+        .args(more)
         .envs([("ROOT", root), ("DATA", data)])
         .envs([("USER", user), ("GROUP", group), ("FOLDER", stage.one("WORKDIR"))])
         .stdout(file.try_clone().expect("another handle"))
@@ -152,7 +153,7 @@ fn it_needs_no_root_and_writes_only_its_data() {
     let user: u32 = stage.one("USER").split(':').next().and_then(|id| id.parse().ok()).expect("a number");
     std::os::unix::fs::chown(&data, Some(user), Some(user)).expect("it is the user's");
     let before = listing(&root);
-    let server = start(&root, &data, &log);
+    let server = start(&root, &data, &log, &[]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid)).expect("it runs");
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
@@ -191,8 +192,15 @@ fn it_needs_no_root_and_writes_only_its_data() {
     assert!(data.join("dump.rdb").is_file(), "saved at the end");
     assert_eq!(listing(&root), before, "nothing was written beside the data");
     // What was saved is there for the next container on the same volume.
-    let server = start(&root, &data, &log);
-    Client::tcp(local(server.port)).check("GET k", "$1~v~");
+    let server = start(&root, &data, &log, &["--requirepass", "secret"]);
+    let mut client = Client::tcp(local(server.port));
+    client.check("AUTH secret", "+OK~");
+    client.check("GET k", "$1~v~");
+    // The check finds port and password by process 1, and proves that all parts answer.
+    let check = || String::from_utf8_lossy(&server.run(&stage.list("HEALTHCHECK")).stdout).into_owned();
+    eventually("the image's check is told how it is", || {
+        check().starts_with("status ok, ready yes, slowest ")
+    });
     assert_eq!(server.stop(), Some(0));
 }
 

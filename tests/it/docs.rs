@@ -101,7 +101,7 @@ finding, however many rules say so.
 - by `KVARTS COMPAT`, and forgotten after `KVARTS COMPAT RESET`,
 - at `/compat.json` of `metrics-port`,
 - in the file of `--compat-report FILE`, which is written at the end: as SARIF where the name ends in `.sarif`, as JUnit
-  XML where it ends in `.xml`, else as JSON. A relative path begins at `dir`. With `--compat-fail` findings give the exit
+  XML where it ends in `.xml` (`time` is how long a finding was met, from its first time to its last), else as JSON. A relative path begins at `dir`. With `--compat-fail` findings give the exit
   status 1. A report of before is taken away at the start: where there is none, the server did not come to its end.
 
 At most 1,000 different findings are kept apart, 200 of a rule; further ones are counted by rule and command (`…` stands for

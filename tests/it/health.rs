@@ -141,22 +141,64 @@ fn health_checks_of_containers() {
     assert!(at(&with).1.starts_with("status ok, ready yes, slowest "));
     assert_eq!(at(&[&with[..], &["--ready"]].concat()).0, 0);
     assert_eq!(at(&[&with[..], &["--user", "default", "--host", "localhost"]].concat()).0, 0);
-    assert_eq!(
-        at(&[]),
-        (0, "it answers, but does not say how it is: NOAUTH Authentication required.\n".to_owned())
+    let (status, text) = at(&[]);
+    assert_eq!(status, 0);
+    assert!(
+        text.starts_with(
+            "it answers, but does not say how it is: NOAUTH Authentication required; give the check"
+        ),
+        "{text}"
     );
     assert_eq!(at(&["--ready"]).0, 1);
     assert_eq!(at(&["--password-file", "wrong"]).0, 1);
     assert_eq!(at(&["--password-file", "none"]).0, 1);
     assert_eq!(at(&["--what"]).0, 2);
+    // The server's own file says all that it takes, wherever the check is run.
+    let elsewhere = TempDir::new();
+    let file = dir.join("kvarts.conf").display().to_string();
+    std::fs::write(&file, format!("port {port}\nrequirepass secret\ndir {}\n", dir.display()))
+        .expect("a file");
+    let (status, text) = check(elsewhere.path(), &[&file, "--ready"]);
+    assert!(status == 0 && text.starts_with("status ok, ready yes, slowest "), "{text}");
+    std::fs::write(dir.join("changed.conf"), format!("port {port}\nrequirepass before\n")).expect("a file");
+    let (status, text) = check(&dir, &["changed.conf"]);
+    assert!(status == 0 && text.starts_with("it answers, but does not say how it is: WRONGPASS"), "{text}");
+    assert_eq!(check(&dir, &["changed.conf", "--ready"]).0, 1);
+    assert_eq!(check(&dir, &["none.conf"]).0, 2);
     assert_eq!(check(&dir, &["--port", &free_port().to_string()]).0, 1, "nobody listens");
     // The server makes its authority when the first TLS client comes.
     let (status, text) = at(&[&with[..], &["--tls", "--timeout", "20"]].concat());
     assert_eq!(status, 0, "{text}");
     assert_eq!(at(&[&with[..], &["--tls", "--cacert", "password"]].concat()).0, 1);
+    let (status, text) = check(elsewhere.path(), &[&file, "--tls"]);
+    assert_eq!(status, 0, "{text}");
+    let password = dir.join("password").display().to_string();
+    let folder = dir.display().to_string();
+    let over_tls = ["--port", port.as_str(), "--password-file", &password, "--tls", "--timeout", "1"];
+    assert_eq!(check(elsewhere.path(), &[&over_tls[..], &["--server-dir", &folder]].concat()).0, 0);
+    let (status, text) = check(elsewhere.path(), &over_tls);
+    assert!(status == 1 && text.contains("there is no tls/ca.crt to trust: --server-dir names"), "{text}");
     program.signal("STOP");
     let found = at(&[&with[..], &["--timeout", "1"]].concat());
     program.signal("CONT");
-    assert_eq!(found.0, 1, "{}", found.1);
+    let late = format!("no answer from 127.0.0.1:{port}: none came within 1 s (--timeout); ");
+    assert!(found.0 == 1 && found.1.starts_with(&late), "{}", found.1);
     eventually("it goes on", || at(&with).0 == 0);
+    // A server that is full serves those who are in; whether it is ready for more is another question.
+    let mut client = Client::tcp(local(program.port()));
+    client.check("AUTH secret", "+OK~");
+    client.check("CONFIG SET maxclients 1", "+OK~");
+    let (status, text) = at(&with);
+    assert_eq!(
+        (status, text.trim_end()),
+        (
+            0,
+            "it answers, but does not say how it is: maxclients are connected, so it lets nobody else in, this check neither"
+        )
+    );
+    let (status, text) = at(&[&with[..], &["--tls"]].concat());
+    assert!(status == 0 && text.contains("maxclients are connected"), "{text}");
+    assert_eq!(at(&[&with[..], &["--ready"]].concat()).0, 1);
+    drop(client);
+    eventually("there is a place", || at(&with).1.starts_with("status ok"));
 }

@@ -649,6 +649,7 @@ fn ended_by(
 #[test]
 fn the_report_is_written_at_the_end_in_the_form_of_its_name() {
     let violation = &["CLIENT SETNAME <app>", "CONFIG GET port"];
+    let twice = &["CLIENT SETNAME <app>", "CONFIG GET port", "CONFIG GET port"];
     let (status, json) = ended(&[], "found.json", violation);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(
@@ -670,13 +671,25 @@ fn the_report_is_written_at_the_end_in_the_form_of_its_name() {
     let (status, xml) = ended(&["--compat-fail"], "found.xml", violation);
     assert_eq!(status, Some(1));
     assert!(
-        xml.contains("<testcase classname=\"config\" name=\"CONFIG GET port (&lt;app&gt;, 127.0.0.1)\">"),
+        xml.contains(
+            "<testcase classname=\"config\" name=\"CONFIG GET port (&lt;app&gt;, 127.0.0.1)\" time=\"0\">"
+        ),
         "{xml}"
     );
-    assert!(xml.contains("tests=\"1\" failures=\"1\"") && xml.contains(">1 times</failure>"), "{xml}");
+    assert!(xml.contains("tests=\"1\" failures=\"1\" timestamp=\"2") && xml.contains(">once, at 2"), "{xml}");
+    let (_, xml) = ended(&[], "found.xml", twice);
+    let (_, times) = xml.split_once(">2 times, from ").expect("when");
+    let (first, last) =
+        times.split_once("Z</failure>").expect("an end").0.split_once("Z to ").expect("two times");
+    assert!(first <= last && first.len() == last.len(), "{xml}");
+    // The whole took from the first to the last finding, and so did the only one.
+    assert_eq!(xml.matches(" time=\"").count(), 2, "{xml}");
     let (status, xml) = ended(&["--compat-fail"], "found.xml", &["PING"]);
     assert_eq!(status, Some(0));
-    assert!(xml.contains("tests=\"1\" failures=\"0\"") && xml.contains("nothing was found"), "{xml}");
+    assert!(
+        xml.contains("tests=\"1\" failures=\"0\" time=\"0\"") && xml.contains("nothing was found"),
+        "{xml}"
+    );
 }
 
 /// Whichever way it ends by; and what would be noticed at the end only, when all findings would be lost, is told at the

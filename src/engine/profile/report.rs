@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::InForce;
+use crate::logging::iso_8601;
 use crate::profile::Basis;
 use crate::shared::findings::{Place, Seen};
 
@@ -152,34 +153,50 @@ impl InForce {
     fn junit(&self, findings: &[Finding], left_out: u64) -> String {
         let name = escape(&format!("kvarts profile {}", self.name));
         let failures = findings.len() + usize::from(left_out > 0);
+        let first_ms = findings.iter().map(|finding| finding.first_ms).min();
+        let last_ms = findings.iter().map(|finding| finding.last_ms).max();
         let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-        let _ = writeln!(
-            text,
-            "<testsuite name=\"{name}\" tests=\"{}\" failures=\"{failures}\">",
-            failures.max(1)
-        );
+        // No requests were timed: what is known is from when until when something was met.
+        let _ =
+            write!(text, "<testsuite name=\"{name}\" tests=\"{}\" failures=\"{failures}\"", failures.max(1));
+        if let Some(first_ms) = first_ms {
+            // Without the mark of the zone, as the form has it.
+            let _ = write!(text, " timestamp=\"{}\"", iso_8601(first_ms).trim_end_matches('Z'));
+        }
+        let _ = writeln!(text, " time=\"{}\">", seconds(first_ms, last_ms));
         for finding in findings {
+            let (first, last) = (iso_8601(finding.first_ms), iso_8601(finding.last_ms));
             let _ = write!(
                 text,
-                "  <testcase classname=\"{}\" name=\"{}\">\n    <failure message=\"{}\">{} times</failure>\n  </testcase>\n",
+                "  <testcase classname=\"{}\" name=\"{}\" time=\"{}\">\n    <failure message=\"{}\">{}</failure>\n  </testcase>\n",
                 escape(&finding.rule),
                 escape(&heading(finding)),
+                seconds(Some(finding.first_ms), Some(finding.last_ms)),
                 escape(&finding.fix),
-                finding.count
+                if finding.count == 1 {
+                    format!("once, at {first}")
+                } else {
+                    format!("{} times, from {first} to {last}", finding.count)
+                },
             );
         }
         if left_out > 0 {
             let _ = writeln!(
                 text,
-                "  <testcase classname=\"left-out\" name=\"further findings\"><failure>{left_out} times</failure></testcase>"
+                "  <testcase classname=\"left-out\" name=\"further findings\" time=\"0\"><failure message=\"there was no room to keep them apart\">{left_out} times</failure></testcase>"
             );
         }
         if failures == 0 {
-            text.push_str("  <testcase classname=\"profile\" name=\"nothing was found\"/>\n");
+            text.push_str("  <testcase classname=\"profile\" name=\"nothing was found\" time=\"0\"/>\n");
         }
         text.push_str("</testsuite>\n");
         text
     }
+}
+
+/// The seconds between two times in milliseconds.
+fn seconds(from_ms: Option<u64>, to_ms: Option<u64>) -> f64 {
+    to_ms.unwrap_or_default().saturating_sub(from_ms.unwrap_or_default()) as f64 / 1e3
 }
 
 /// Command, keys and client in a line.

@@ -11,7 +11,7 @@ const FEW = 20;
 const MANY = 500;
 const COMMANDS = 60;
 
-const LOGS = { SLOW: 'Slow', 'LARGE-REQUEST': 'Large requests', 'LARGE-REPLY': 'Large replies' };
+const LOGS = { SLOW: 'Slow requests', 'LARGE-REQUEST': 'Large requests', 'LARGE-REPLY': 'Large replies' };
 
 export async function show(place) {
   const log = h('select', { id: 'log' }, Object.entries(LOGS).map(([name, text]) => h('option', { value: name }, text)));
