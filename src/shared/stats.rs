@@ -62,8 +62,12 @@ struct CommandCount {
     latency: Option<Box<Histogram<u64>>>,
 }
 
-/// The longest latency that is told from longer ones: a second (Redis's figure).
-const LATENCY_MAX_NS: u64 = 1_000_000_000;
+/// The longest latency that room is made for before there is a longer one: a second.
+const LATENCY_USUAL_NS: u64 = 1_000_000_000;
+
+/// The longest latency that is told from longer ones: a little more than an hour. On Redis it is a second, so that what
+/// took ten of them looks as if it had taken one.
+const LATENCY_MAX_NS: u64 = 1 << 42;
 
 /// Digits by which latencies differ (Redis's figure).
 const LATENCY_DIGITS: u8 = 2;
@@ -90,10 +94,15 @@ struct Worker {
 impl CommandCount {
     fn note_latency(&mut self, each_ns: u64, calls: u64) {
         if self.latency.is_none() {
-            self.latency = Histogram::new_with_bounds(1, LATENCY_MAX_NS, LATENCY_DIGITS).ok().map(Box::new);
+            let made = Histogram::new_with_bounds(1, LATENCY_USUAL_NS, LATENCY_DIGITS).ok();
+            self.latency = made.map(|mut made| {
+                made.auto(true);
+                Box::new(made)
+            });
         }
         if let Some(latency) = &mut self.latency {
-            latency.saturating_record_n(each_ns.max(1), calls);
+            // It grows for the first longer one, so there is a place for each.
+            let _ = latency.record_n(each_ns.clamp(1, LATENCY_MAX_NS), calls);
         }
     }
 }
@@ -227,7 +236,7 @@ impl Stats {
             match (&mut all, count.latency.as_ref()) {
                 (_, None) => {}
                 (None, Some(one)) => all = Some(one.clone()),
-                // Both have the same bounds.
+                // It grows as the other one did.
                 (Some(all), Some(one)) => all.add(&**one).ok()?,
             }
         }
@@ -364,5 +373,28 @@ impl Rates {
         }
         self.measured_ns = now_ns;
         self.totals = totals;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command of ten seconds is told from one of a second, also where another worker ran only short ones.
+    #[test]
+    fn long_latencies_are_told_apart() {
+        let stats = Stats::new(2, 1);
+        stats.commands_ran(0, 0, 90, 90 * 1_000, 0);
+        stats.commands_ran(1, 0, 1, 2_000_000_000, 0);
+        stats.commands_ran(1, 0, 1, 10_000_000_000, 0);
+        stats.commands_ran(1, 0, 1, u64::MAX / 2, 0);
+        let of = |percentile| stats.latency_ns(0, &[percentile]).expect("it was kept")[0] as f64 / 1e9;
+        assert!((of(97.5) / 2.0 - 1.0).abs() < 0.01, "{}", of(97.5));
+        assert!((of(98.5) / 10.0 - 1.0).abs() < 0.01, "{}", of(98.5));
+        let steps = stats.latency_steps(0).expect("it was kept");
+        let counts: Vec<u64> = steps.iter().map(|(_, calls)| *calls).collect();
+        assert_eq!(counts, [90, 91, 92, 93]);
+        let bounds_s: Vec<u64> = steps.iter().map(|(at_most_us, _)| at_most_us / 1_000_000).collect();
+        assert_eq!(bounds_s[1..3], [2, 17], "{steps:?}");
     }
 }

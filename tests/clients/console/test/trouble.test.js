@@ -122,6 +122,28 @@ test('a primary that is lost, and replicas that are missing', async () => {
   }
 });
 
+test('a replica that says nothing', async () => {
+  await withConsole(['--repl-diskless-sync-delay', '0', '--enable-debug-command', 'yes'], async (console, page) => {
+    const replica = await Console.start('--replicaof', `127.0.0.1 ${console.server.port}`);
+    const isOnline = async () => {
+      const told = await console.call('INFO', 'replication');
+      return /slave\d+:.*state=online.*type=replica/.test(told.text ?? told);
+    };
+    await until('it follows', isOnline);
+    replica.server.process.kill('SIGSTOP');
+    try {
+      await console.call('KVARTS', 'CLOCK', 'ADVANCE', 20_000);
+      await says(console, page, 'A replica does not answer', '1 of 1 replicas were not heard of', 'silent-replica');
+      const replication = panelOf(page, 'Replication');
+      await replication.locator('td .bad').getByText(/ ago$/).waitFor();
+      await replication.getByText('loses what is written now').waitFor();
+    } finally {
+      replica.server.process.kill('SIGCONT');
+      await replica.stop();
+    }
+  });
+});
+
 test('a pause', async () => {
   await withConsole([], async (console, page) => {
     await console.call('CLIENT', 'PAUSE', 600_000, 'WRITE');
