@@ -1,11 +1,12 @@
-//! [`Trouble`]: why the server, whose parts all answer, does not do at present what clients want of it: writes are
-//! refused, clients are not let in, the link to the primary is down. The console's headline says so, and
-//! `kvarts_trouble` and `kvarts_refuses` of /metrics. Each kind is asked for where requests are judged by it.
+//! [`Trouble`]: why the server does not do at present what clients want of it: a part does not answer, writes are refused,
+//! clients are not let in, the link to the primary is down. The console's headline says so, and `kvarts_trouble` and
+//! `kvarts_refuses` of /metrics. Each kind is asked for where requests are judged by it.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Server;
 use super::following::{LinkState, Primary};
+use super::health::{State, Status};
 use crate::config::Directive;
 use crate::replication::Stage;
 use crate::shared::pause::{FOR_EVER_MS, InForce, Purpose, Scope};
@@ -17,6 +18,10 @@ const SILENT_REPLICA_S: u64 = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Kind {
+    /// A worker, a thread in the background or a lock does not answer.
+    Stuck,
+    /// The data are being loaded.
+    Loading,
     /// The last snapshot failed.
     Snapshot,
     /// The append-only file cannot be written.
@@ -71,7 +76,9 @@ pub struct Trouble {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
+        Self::Stuck,
+        Self::Loading,
         Self::Snapshot,
         Self::AppendOnlyFile,
         Self::Rewrite,
@@ -88,6 +95,8 @@ impl Kind {
     /// Its name in the console's API and in /metrics.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Stuck => "stuck",
+            Self::Loading => "loading",
             Self::Snapshot => "snapshot",
             Self::AppendOnlyFile => "append-only-file",
             Self::Rewrite => "rewrite",
@@ -122,6 +131,7 @@ impl Server {
     /// All that is the matter at this time; that for which clients are refused something stands first.
     pub fn troubles(&self, now_ms: u64) -> Vec<Trouble> {
         let mut found: Vec<Trouble> = [
+            self.trouble_of_loading(),
             self.trouble_of_script(),
             self.trouble_of_pause(now_ms),
             self.trouble_of_snapshots(),
@@ -136,7 +146,44 @@ impl Server {
         .flatten()
         .collect();
         found.sort_by_key(|trouble| trouble.refuses == Refuses::Nothing);
+        found.splice(0..0, self.trouble_of_parts());
         found
+    }
+
+    fn trouble_of_parts(&self) -> Option<Trouble> {
+        let findings = self.health.findings();
+        if findings.status(self.clock.monotonic_ns()) != Status::Stuck {
+            return None;
+        }
+        let stuck: Vec<String> = findings
+            .parts
+            .iter()
+            .filter(|part| part.state == State::Stuck)
+            .map(|part| {
+                let runs = if part.about.is_empty() { String::new() } else { format!(" ({})", part.about) };
+                format!("{}{runs} for {:.1} s", part.name, part.waits_ns as f64 / 1e9)
+            })
+            .collect();
+        Some(Trouble {
+            kind: Kind::Stuck,
+            refuses: Refuses::Nothing,
+            title: "A part does not answer",
+            reason: match stuck.is_empty() {
+                true => "The thread that asks all parts has not done so for two seconds.".to_owned(),
+                false => format!("Not heard of: {}.", stuck.join(", ")),
+            },
+            advice: "Who needs it waits. State, KVARTS HEALTH and the log say what it runs; if it does not go on by itself, the process has to be started again.",
+        })
+    }
+
+    fn trouble_of_loading(&self) -> Option<Trouble> {
+        (self.loading.is_active() && !self.loading.is_beside()).then(|| Trouble {
+            kind: Kind::Loading,
+            refuses: Refuses::Commands,
+            title: "Commands are refused (LOADING)",
+            reason: "The data are being loaded.".to_owned(),
+            advice: "State and INFO persistence say how long it will take. /readyz answers 503 so long: send clients there only behind it.",
+        })
     }
 
     fn trouble_of_snapshots(&self) -> Option<Trouble> {

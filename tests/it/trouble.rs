@@ -47,7 +47,7 @@ fn wait_for_none(server: &TestServer, port: u16) {
     let (_, page) = get(port, "/metrics");
     let is_one = |line: &&str| line.starts_with("kvarts_trouble{") || line.starts_with("kvarts_refuses{");
     let values: Vec<&str> = page.lines().filter(is_one).collect();
-    assert_eq!(values.len(), 14);
+    assert_eq!(values.len(), 16);
     assert!(values.iter().all(|line| line.ends_with(" 0")), "{values:?}");
 }
 
@@ -75,6 +75,29 @@ fn a_snapshot_that_failed() {
     client.check("SET k v", "+OK~");
     faults.write.store(0, SeqCst);
     eventually("another one", || client.raw("BGSAVE") == "+Background saving started~");
+    wait_for_none(&server, port);
+}
+
+/// A part that is stuck, and data that are loaded: who knows of them otherwise is told the same.
+#[test]
+fn a_part_that_is_stuck_and_data_that_are_loaded() {
+    let (server, port) = with_port(&[("io-threads", "4")]);
+    wait_for_none(&server, port);
+    let mut stuck = server.client();
+    let keyspace = &server.handle().server().keyspace;
+    let guard = keyspace.physical(0).write_slot(keyspace.hasher().key(b"k").slot());
+    stuck.send(b"GET k\r\n");
+    eventually("a worker is missed", || troubles(port).iter().any(|(kind, ..)| kind == "stuck"));
+    assert_eq!(history(port, 0)["health"], "stuck");
+    let told = reason(port);
+    assert!(told.starts_with("Not heard of: worker-"), "{told}");
+    drop(guard);
+    stuck.check_next("$-1~");
+    wait_for_none(&server, port);
+    assert_eq!(history(port, 0)["health"], "ok");
+    server.handle().server().loading.begin(START_MS);
+    wait_for(&server, port, "loading", "commands", "Commands are refused (LOADING)");
+    server.handle().server().loading.end();
     wait_for_none(&server, port);
 }
 

@@ -146,6 +146,8 @@ impl History {
     fn json(&self, since_ms: u64, now_ms: u64, server: &Server) -> String {
         let mut text = format!("{{\"now_ms\":{now_ms},\"role\":");
         quote(if server.following.is_replica() { "replica" } else { "primary" }, &mut text);
+        text.push_str(",\"health\":");
+        quote(server.health.findings().status(server.clock.monotonic_ns()).name(), &mut text);
         text.push_str(",\"troubles\":[");
         write_troubles(&server.troubles(now_ms), &mut text);
         text.push_str("],\"series\":[");

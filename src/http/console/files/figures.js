@@ -71,17 +71,17 @@ async function tick() {
   if (!last) return;
   figures.troubles = answer.troubles;
   figures.role = answer.role;
-  figures.onState(...headline(last));
+  figures.onState(...headline(last, answer.health));
   for (const listener of figures.listeners) listener();
 }
 
 // The state in words, and whether that is well.
-function headline(last) {
+function headline(last, health) {
   const { troubles, role } = figures;
   const further = troubles.length > 1 ? `, and ${troubles.length - 1} more` : '';
   if (last.loading === 1) return ['Loading data', false];
-  if (last.healthy === 0) return ['A part does not answer: KVARTS HEALTH', false];
   if (troubles.length > 0) return [troubles[0].title + further, false];
+  if (health === 'starting') return ['Starting', true];
   return [role === 'replica' ? 'Healthy replica' : 'Healthy', true];
 }
 

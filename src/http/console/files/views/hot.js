@@ -48,7 +48,7 @@ async function showPrefixes(place, depth, separator) {
   const number = (text) => ({ name: text, number: true });
   put(place,
     of.length === 0 ? null : treemap('Memory by prefix', of.map(({ prefix, size, keys }) => ({
-      name: name(prefix), size, text: `${bytes(size)}, ${count(keys)} keys`, href: href(prefix),
+      name: name(prefix), size, text: `${bytes(size)}, ${count(keys)} ${keys === 1 ? 'key' : 'keys'}`, href: href(prefix),
     }))),
     table('Prefixes', [{ name: 'Prefix', wide: true }, number('Keys'), number('Memory'), number('Accesses/s'), number('Ending/s')],
       of.map((one) => [h('a', { href: href(one.prefix) }, name(one.prefix)), count(one.keys), bytes(one.size), digits(one.accesses), digits(one.ends)]),
@@ -82,7 +82,7 @@ async function hotPanels(reply, again) {
   const { metrics } = await figures(['kvarts_hot_key_accesses_per_second']);
   const inWindow = (metrics.kvarts_hot_key_accesses_per_second ?? []).map?.(([labels, rate]) => [labelLink(labels), digits(rate)]) ?? [];
   const hidden = h('p', { class: 'more' },
-    'HOTKEYS GET answers with the session beside this until HOTKEYS RESET forgets it.');
+    'Of the last seconds. HOTKEYS GET does not tell of them, as it answers with the session until HOTKEYS RESET forgets it.');
   return [
     panel('Hot keys by session', ...sessionTables(session, again)),
     panel('Hot keys', hidden, table('Hot keys', HOT_COLUMNS, inWindow, 'None was used much in the last seconds, or they are not looked for (hotkeys-top-k).')),

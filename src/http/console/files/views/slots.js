@@ -58,7 +58,8 @@ function map(keys, most) {
   const said = h('p', { class: 'more' }, 'Point at a slot.');
   const canvas = h('canvas', { class: 'slot-map', width: side, height: side, role: 'img', 'aria-label': `Keys in each of ${SLOTS} slots; the fullest has ${most}` });
   const pen = canvas.getContext('2d');
-  const colour = getComputedStyle(document.documentElement).getPropertyValue('--accent');
+  // As it is now: the property itself names that of light and of dark.
+  const colour = getComputedStyle(document.querySelector('.mark')).backgroundColor;
   keys.forEach((value, slot) => {
     pen.globalAlpha = value === 0 ? 0.06 : 0.25 + 0.75 * (Math.log1p(value) / Math.log1p(most));
     pen.fillStyle = colour;

@@ -78,7 +78,7 @@ function compatPanel(place) {
     ]);
     put(place, panel('Findings of the profile',
       facts([['Profile', told.get('profile')], ['Mode', told.get('mode')], ['Findings', count(all.length)], ['Left out', count(told.get('left-out'))]]),
-      table('What would not run there', ['Rule', 'Command', 'Keys', 'Client', { name: 'Count', number: true }, { name: 'First (UTC)', fixed: true }, { name: 'Last (UTC)', fixed: true }, { name: 'Instead', wide: true }],
+      table('What would not run there', ['Rule', 'Command', { name: 'Keys', words: true }, { name: 'Client', words: true }, { name: 'Count', number: true }, { name: 'First (UTC)', fixed: true }, { name: 'Last (UTC)', fixed: true }, { name: 'Instead', wide: true }],
         rows, 'Nothing that would not run there.'),
       rows.length < all.length ? button('All', () => { isWhole = true; document.activeElement.blur(); return attempt(load); }) : null));
   };
