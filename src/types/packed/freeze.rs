@@ -416,6 +416,51 @@ mod tests {
         }
     }
 
+    /// A table that has grown by a hundred times since the instant, or shrunk to nothing, or both, has buckets of
+    /// another width than the parts that are noted as copied.
+    #[test]
+    fn a_table_that_grows_and_shrinks_is_returned_once() {
+        for (len, first_len, then_len) in
+            [(40, 20_000, 0), (20_000, 3, 30_000), (3_000, 0, 0), (500, 60_000, 400)]
+        {
+            for read_before in [0, 1, 4] {
+                let mut table = MemberTable::new(7);
+                let member = |number: u32| number.to_be_bytes();
+                for number in 0..len {
+                    table.insert(&member(number));
+                }
+                let reading = reading();
+                table.freeze(reading.clone());
+                let mut seen = Vec::new();
+                let mut read = |table: &mut MemberTable| {
+                    table.read_frozen(50, |_| None, |member, _, _| seen.push(member.to_vec()))
+                };
+                let mut done = (0..read_before).any(|_| read(&mut table));
+                for wanted in [first_len, then_len] {
+                    for number in (0..wanted).rev() {
+                        table.insert(&member(number));
+                    }
+                    for number in wanted..60_000 {
+                        table.remove(&member(number));
+                    }
+                    done = done || read(&mut table);
+                }
+                while !done {
+                    done = read(&mut table);
+                }
+                seen.sort();
+                assert!(
+                    seen.iter().eq((0..len)
+                        .map(member)
+                        .collect::<Vec<_>>()
+                        .iter()
+                        .map(|member| member.as_slice()))
+                );
+                assert!(!reading.lost.load(Ordering::Relaxed));
+            }
+        }
+    }
+
     #[test]
     fn a_table_that_is_dropped_while_it_is_read_is_missed() {
         let reading = reading();
