@@ -94,9 +94,9 @@ mode, it is recorded as well.
 
 In a pattern `*` stands for numbers, ids and long texts; a number of one or two digits before a letter (`user2fa`) is part
 of the name. Of requests that name no key the channel, the pattern of KEYS or the parameters of CONFIG are told, never
-values. That there is no such command is one
-finding, however many rules say so.
- The findings are told
+values. Of a command that there is not no other refusal is told.
+
+The findings are told
 
 - by `KVARTS COMPAT`, and forgotten after `KVARTS COMPAT RESET`,
 - at `/compat.json` of `metrics-port`,

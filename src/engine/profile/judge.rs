@@ -72,10 +72,11 @@ impl Server {
         let mut is_unknown = false;
         for (index, rule) in profile.rules_of(asked.entry) {
             let Some(about) = self.is_about(rule, asked) else { continue };
-            // That there is no such command is told once, whichever rules say so.
-            if rule.answer == Answer::Unknown && std::mem::replace(&mut is_unknown, true) {
+            // A command that there is not is not refused for another reason as well.
+            if is_unknown && matches!(rule.answer, Answer::Unknown | Answer::Error(_)) {
                 continue;
             }
+            is_unknown |= rule.answer == Answer::Unknown;
             self.note(profile, index, asked.client, &asked.entry.full_name, about);
             if profile.warns() {
                 continue;
