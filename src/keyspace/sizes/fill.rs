@@ -17,16 +17,22 @@ const UNITS_A_KEY: usize = 4;
 /// a sample stays as thin as it is.
 const SLOT_MAX: usize = 1 << 14;
 
-/// Rounds of rest after each round of a walk: walks take a small share of one processor, whatever happens.
-const RESTS: u32 = 16;
+/// Rounds of rest for each round of a walk: walks take a small share of one processor, also where the number of
+/// keys goes up and down. Where few keys are left the rest is as short as a walk through them is.
+const RESTS: usize = 4;
+
+/// Rounds of rest after which it is looked whether few keys are left.
+const LOOKS: usize = 16;
 
 /// A walk that notes what a larger sample holds, a round at a time.
 #[derive(Debug, Default)]
 pub struct Fill {
     /// The physical database and slot that come next; `None` without a walk.
     next: Option<(u16, usize)>,
-    rounds: u32,
-    rest: u32,
+    /// How many rounds the walk has taken.
+    rounds: usize,
+    /// Rounds of rest that are left.
+    rest: usize,
 }
 
 /// What became of a round.
@@ -68,6 +74,9 @@ impl Keyspace {
         let Some(mut fill) = sizes.fill.try_lock() else { return };
         if fill.rest > 0 {
             fill.rest -= 1;
+            if fill.rest.is_multiple_of(LOOKS) && sizes.is_thin.load(Ordering::Relaxed) {
+                fill.rest = fill.rest.min(RESTS * self.rounds_of_walk());
+            }
             return;
         }
         let next = match fill.next {
@@ -92,6 +101,12 @@ impl Keyspace {
                 None
             }
         };
+    }
+
+    /// How many rounds a walk through all keys takes.
+    fn rounds_of_walk(&self) -> usize {
+        let units = self.all_made().map(|database| SLOT_COUNT + UNITS_A_KEY * database.len());
+        units.sum::<usize>().div_ceil(UNITS)
     }
 
     fn fill_round(&self, (mut number, mut slot): (u16, usize)) -> Round {
