@@ -1,6 +1,6 @@
 //! [`Trouble`]: why the server does not do at present what clients want of it: a part does not answer, writes are
-//! refused, clients are not let in, the link to the primary is down. The console's headline says so, and `kvarts_trouble` and
-//! `kvarts_refuses` of /metrics. Each kind is asked for where requests are judged by it.
+//! refused, clients are not let in, the link to the primary is down. The console's headline says so, and
+//! `kvarts_trouble` and `kvarts_refuses` of /metrics. Each kind is asked for where requests are judged by it.
 
 use std::sync::atomic::Ordering::Relaxed;
 
