@@ -221,8 +221,13 @@ const REPLICA: &[Part] = &[
     part("state", Kind::Text, Unit::None, "`online` once it has a copy, else what it waits for."),
     part("offset", Kind::Gauge, Unit::Bytes, "Offset of the stream that the replica has acknowledged.")
         .export("redis_connected_slave_offset_bytes", 1.0),
-    part("lag", Kind::Gauge, Unit::Seconds, "Time since the replica's last acknowledgement.")
-        .export("redis_connected_slave_lag_seconds", 1.0),
+    part(
+        "lag",
+        Kind::Gauge,
+        Unit::Seconds,
+        "Time since the replica's last acknowledgement, or since its copy was sent; 0 before that.",
+    )
+    .export("redis_connected_slave_lag_seconds", 1.0),
     part("type", Kind::Text, Unit::None, "`replica`; missing for the read-only port."),
 ];
 
@@ -279,9 +284,9 @@ fn replicas(at: &Sight<'_>) -> Vec<Row> {
         rows.push(replica(0, &endpoint.ip, endpoint.read_only_port, "online", offset, 0));
     }
     for (number, one) in at.replicas().iter().enumerate() {
-        let lag_s = one.lag_s(at.now_ms);
+        let (state, lag_s) = one.shown(at.now_ms);
         let (ip, port) = (one.shown_ip(), one.announced.port);
-        let mut row = replica(number, ip, port, one.stage_word(), one.acknowledged(), lag_s);
+        let mut row = replica(number, ip, port, state, one.acknowledged(), lag_s);
         row.parts.push(("type".into(), "replica".into()));
         rows.push(row);
     }

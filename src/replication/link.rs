@@ -97,6 +97,7 @@ impl Link {
             Source::Copy(copy) => match copy.read(&self.replica) {
                 CopyRead::Bytes(bytes) => {
                     self.has_copied = true;
+                    self.replica.is_sent(!copy.is_marked);
                     self.replica.heard(now_ms);
                     Step::Send(bytes)
                 }
@@ -113,7 +114,12 @@ impl Link {
                     let is_marked = copy.is_marked;
                     copy.leave(&self.replica);
                     self.source = if is_marked { Source::Unconfirmed } else { Source::Stream };
-                    if is_marked { self.next(journal, now_ms) } else { self.set_online(now_ms) }
+                    if is_marked {
+                        self.replica.has_been_sent(now_ms);
+                        self.next(journal, now_ms)
+                    } else {
+                        self.set_online(now_ms)
+                    }
                 }
             },
             Source::Unconfirmed if self.replica.has_acknowledged() => {

@@ -59,6 +59,10 @@ pub struct Replica {
     /// When anything was heard of it, and when it acknowledged last, in milliseconds of Unix time.
     heard_ms: AtomicU64,
     acknowledged_ms: AtomicU64,
+    /// Whether it is sent a copy whose length it was told before.
+    is_sent_bulk: AtomicBool,
+    /// When all of its copy had been sent, in milliseconds of Unix time; 0 before that.
+    sent_ms: AtomicU64,
     /// Since when more waits for it than the soft limit of its class, in milliseconds of Unix time; 0 while
     /// it does not.
     pub over_soft_since_ms: AtomicU64,
@@ -93,6 +97,8 @@ impl Replica {
             has_acknowledged: AtomicBool::new(false),
             heard_ms: AtomicU64::new(now_ms),
             acknowledged_ms: AtomicU64::new(now_ms),
+            is_sent_bulk: AtomicBool::new(false),
+            sent_ms: AtomicU64::new(0),
             over_soft_since_ms: AtomicU64::new(0),
             start: Mutex::default(),
             wake: Box::new(wake),
@@ -210,11 +216,25 @@ impl Replica {
         now_ms.saturating_sub(self.acknowledged_ms.load(Ordering::Relaxed)) / 1000
     }
 
-    /// The word for its stage in INFO. That for a copy on its way is Valkey's for copies without a file.
-    pub fn stage_word(&self) -> &'static str {
-        match self.stage() {
-            Stage::Waits | Stage::Copies => "wait_bgsave",
-            Stage::Online => "online",
+    /// Notes that bytes of a copy are sent to it, whose length it was told before or not.
+    pub fn is_sent(&self, is_bulk: bool) {
+        self.is_sent_bulk.store(is_bulk, Ordering::Relaxed);
+    }
+
+    /// Notes that all of its copy is sent, which it has to acknowledge before the stream follows.
+    pub fn has_been_sent(&self, now_ms: u64) {
+        self.sent_ms.store(now_ms.max(1), Ordering::Relaxed);
+    }
+
+    /// Its state as INFO shows it, in Valkey's words, and its lag in seconds. That is 0 before its copy is sent. From
+    /// then on it counts as online, with the time since then as its lag until it acknowledges something: one that
+    /// does not come to an end with loading is seen by that.
+    pub fn shown(&self, now_ms: u64) -> (&'static str, u64) {
+        match (self.stage(), self.sent_ms.load(Ordering::Relaxed)) {
+            (Stage::Online, _) => ("online", self.lag_s(now_ms)),
+            (Stage::Copies, sent_ms @ 1..) => ("online", now_ms.saturating_sub(sent_ms) / 1000),
+            (Stage::Copies, 0) if self.is_sent_bulk.load(Ordering::Relaxed) => ("send_bulk", 0),
+            (Stage::Copies | Stage::Waits, _) => ("wait_bgsave", 0),
         }
     }
 }

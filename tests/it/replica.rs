@@ -43,7 +43,13 @@ impl Replica {
 
     /// Asks for all data. Returns id and offset.
     pub fn ask_for_all(&mut self) -> (String, u64) {
-        let line = self.ask(&["PSYNC", "?", "-1"]);
+        self.say(&["PSYNC", "?", "-1"]);
+        self.asked_for_all()
+    }
+
+    /// Reads the answer to that.
+    pub fn asked_for_all(&mut self) -> (String, u64) {
+        let line = self.line();
         let words: Vec<&str> = line.split(' ').collect();
         assert_eq!(words[0], "+FULLRESYNC", "{line}");
         (words[1].to_owned(), words[2].parse().expect("an offset"))

@@ -299,14 +299,25 @@ fn replicas_are_shown_and_killed() {
     let mut replica = Replica::connect(&server);
     assert_eq!(replica.ask(&["REPLCONF", "ip-address", "10.0.0.7", "capa", "eof"]), "+OK");
     replica.introduce(7007);
-    let (id, offset) = replica.ask_for_all();
-    assert_eq!(server.info("master_replid"), id);
     let shown = |stage: &str, offset: u64, lag: u64| {
         format!("ip=10.0.0.7,port=7007,state={stage},offset={offset},lag={lag},type=replica")
     };
-    assert_eq!(server.info("slave0"), shown("wait_bgsave", 0, 0));
+    // What is shown in each state is what Valkey shows.
+    client.check("CONFIG SET repl-diskless-sync-delay 60", "+OK~");
+    replica.say(&["PSYNC", "?", "-1"]);
+    eventually("it waits for its copy", || server.info("slave0") == shown("wait_bgsave", 0, 0));
+    server.advance_ms(2000);
+    assert_eq!(server.info("slave0"), shown("wait_bgsave", 0, 0), "it has no lag");
+    client.check("CONFIG SET repl-diskless-sync-delay 0", "+OK~");
+    let (id, offset) = replica.asked_for_all();
+    assert_eq!(server.info("master_replid"), id);
     client.check("ROLE", &format!("*3~$6~master~:{offset}~*0~"));
     replica.copy();
+    // All is sent: as on Valkey it is online, and has a lag for as long as it loads.
+    eventually("it is sent", || server.info("slave0") == shown("online", 0, 0));
+    server.advance_ms(5000);
+    assert_eq!(server.info("slave0"), shown("online", 0, 5));
+    online(&server, 0);
     replica.acknowledge(offset);
     online(&server, 1);
     server.advance_ms(3000);
