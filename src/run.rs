@@ -18,7 +18,7 @@ use hand_over::HandOver;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::command::table::RenameError;
 use crate::config::{Config, Directive};
@@ -198,7 +198,8 @@ fn start_server(
     server.following.set_copies(Arc::new(rdb::take::CopyLoader::new(&server)));
     let spill = SpillFile::start(&server, Arc::clone(&files))?;
     let sweeper = Sweeper::start(Arc::clone(&server))?;
-    let watch = watch_health(&server, &runtime)?;
+    let called = Arc::new(Notify::new());
+    let watch = watch_health(&server, &runtime, Arc::clone(&called))?;
     let tasks = runtime.handle().clone();
     let keeper = Keeper::start(Arc::clone(&server), move || {
         for _ in 0..2 * workers {
@@ -235,7 +236,7 @@ fn start_server(
         let listening = Listening { server: Arc::clone(&server), tls: Arc::clone(&tls) };
         let (http, socket_file) = listen(runtime, listening)?;
         (handle.http, handle.socket_file) = (Some(http), socket_file);
-        runtime.spawn(housekeeping(Arc::clone(&server)));
+        runtime.spawn(housekeeping(Arc::clone(&server), called));
         runtime.spawn(crate::net::syncing::sync_for_waiting(Arc::clone(&server)));
         runtime.spawn(look_after_certificates(Arc::clone(&server), Arc::clone(&tls)));
         runtime.spawn(look_after_replicas(Arc::clone(&server)));
@@ -613,25 +614,36 @@ fn worker_runtime(
 }
 
 /// Starts the watch over all parts of the server.
-fn watch_health(server: &Arc<Server>, runtime: &tokio::runtime::Runtime) -> std::io::Result<Watch> {
+fn watch_health(
+    server: &Arc<Server>,
+    runtime: &tokio::runtime::Runtime,
+    housekeeping: Arc<Notify>,
+) -> std::io::Result<Watch> {
     let (tasks, asked) = (runtime.handle().clone(), Arc::downgrade(server));
-    Watch::start(Arc::clone(server), move || {
+    let ping = move || {
         let asked = std::sync::Weak::clone(&asked);
         tasks.spawn(async move {
             if let Some(server) = asked.upgrade() {
                 server.answer(&server.health.tasks);
+                server.health.workers.answer_woken(server.clock.monotonic_ns());
             }
         });
-    })
+    };
+    Watch::start(Arc::clone(server), ping, move || housekeeping.notify_one())
 }
 
-/// Does once a second what needs no thread of its own.
-async fn housekeeping(server: Arc<Server>) {
+/// Does once a second what needs no thread of its own, and answers when it is called.
+async fn housekeeping(server: Arc<Server>, called: Arc<Notify>) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     server.health.housekeeping.set_rests(false);
     loop {
-        tick.tick().await;
-        server.answer(&server.health.housekeeping);
+        tokio::select! {
+            _ = tick.tick() => server.answer(&server.health.housekeeping),
+            () = called.notified() => {
+                server.answer(&server.health.housekeeping);
+                continue;
+            }
+        }
         server.look_after_clients();
         server.settle_simulation();
         server.look_at_hot_keys();

@@ -48,23 +48,67 @@ pub struct Beat {
     rests: AtomicBool,
     /// The client whose batch it runs, 0 for none.
     client: AtomicU64,
-    /// Whether that batch waits for a lock.
-    waits: AtomicBool,
+    /// What lock that batch waits for: [`WaitsFor::packed`], 0 for none.
+    waits: AtomicU64,
+    /// The thread that is woken to answer; none where it is not one thread.
+    thread: Mutex<Option<Thread>>,
 }
+
+/// What stands for the time of an answer that tells nothing of how quick it was.
+pub const UNTIMED: u64 = u64::MAX;
 
 /// What a [`Beat`] says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Life {
     /// The last question that was answered.
     pub answered: u64,
-    /// When that was, in nanoseconds of the monotonic clock.
+    /// When that was, in nanoseconds of the monotonic clock; [`UNTIMED`] where it slept when it was asked.
     pub answered_ns: u64,
     /// Whether it has nothing to do, or is not there.
     pub rests: bool,
     /// The client whose batch it runs, 0 for none.
     pub client: u64,
-    /// Whether that batch waits for a lock.
-    pub waits: bool,
+    /// What that batch waits for; `None` where it runs.
+    pub waits: Option<WaitsFor>,
+}
+
+/// What a worker waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// The gate before the keyspace.
+    Gate,
+    /// A slot of a database, by the numbers that SELECT and clusters know.
+    Slot {
+        /// Number of the database.
+        database: u16,
+        /// Number of the slot.
+        slot: u16,
+        /// Whether nobody else may have it.
+        write: bool,
+    },
+}
+
+impl WaitsFor {
+    fn packed(self) -> u64 {
+        match self {
+            WaitsFor::Gate => 1,
+            WaitsFor::Slot { database, slot, write } => {
+                2 | u64::from(write) << 2 | u64::from(slot) << 16 | u64::from(database) << 32
+            }
+        }
+    }
+
+    fn unpacked(packed: u64) -> Option<Self> {
+        match packed & 3 {
+            0 => None,
+            1 => Some(WaitsFor::Gate),
+            _ => Some(WaitsFor::Slot {
+                database: (packed >> 32) as u16,
+                slot: (packed >> 16) as u16,
+                write: packed & 4 != 0,
+            }),
+        }
+    }
 }
 
 impl Default for Beat {
@@ -74,7 +118,8 @@ impl Default for Beat {
             answered_ns: AtomicU64::new(0),
             rests: AtomicBool::new(true),
             client: AtomicU64::new(0),
-            waits: AtomicBool::new(false),
+            waits: AtomicU64::new(0),
+            thread: Mutex::new(None),
         }
     }
 }
@@ -84,6 +129,37 @@ impl Beat {
     #[inline]
     pub fn answer(&self, asked: u64, now_ns: u64) {
         if self.answered.load(Ordering::Relaxed) != asked {
+            self.answered_ns.store(now_ns, Ordering::Relaxed);
+            self.answered.store(asked, Ordering::Release);
+        }
+    }
+
+    /// Notes that this thread answers, and is woken for it.
+    pub fn belongs_here(&self) {
+        *self.thread.lock() = Some(std::thread::current());
+    }
+
+    /// Wakes its thread, so that the answer is timed and not the rest before it.
+    pub fn wake(&self) {
+        if let Some(thread) = &*self.thread.lock() {
+            thread.unpark();
+        }
+    }
+
+    /// Answers for a worker that slept when it was asked: that it has woken up says nothing of how long that
+    /// took, as nobody woke it for the question.
+    #[inline]
+    fn answer_untimed(&self, asked: u64) {
+        if self.answered.load(Ordering::Relaxed) != asked {
+            self.answered_ns.store(UNTIMED, Ordering::Relaxed);
+            self.answered.store(asked, Ordering::Release);
+        }
+    }
+
+    /// Answers for a worker that was woken for the question.
+    fn answer_woken(&self, asked: u64, now_ns: u64) {
+        let is_new = self.answered.load(Ordering::Relaxed) != asked;
+        if is_new || self.answered_ns.load(Ordering::Relaxed) == UNTIMED {
             self.answered_ns.store(now_ns, Ordering::Relaxed);
             self.answered.store(asked, Ordering::Release);
         }
@@ -101,7 +177,7 @@ impl Beat {
             answered_ns: self.answered_ns.load(Ordering::Relaxed),
             rests: self.rests.load(Ordering::Acquire),
             client: self.client.load(Ordering::Relaxed),
-            waits: self.waits.load(Ordering::Relaxed),
+            waits: WaitsFor::unpacked(self.waits.load(Ordering::Relaxed)),
         }
     }
 }
@@ -133,6 +209,9 @@ impl Numbers {
             && let Some(index) = self.free.lock().pop()
         {
             INDEX.set(index);
+            if let Some(beat) = self.beats.get(index) {
+                beat.set_rests(false);
+            }
         }
     }
 
@@ -144,7 +223,7 @@ impl Numbers {
         }
         if let Some(beat) = self.beats.get(index) {
             beat.client.store(0, Ordering::Relaxed);
-            beat.waits.store(false, Ordering::Relaxed);
+            beat.waits.store(0, Ordering::Relaxed);
             beat.set_rests(true);
         }
         self.free.lock().push(index);
@@ -155,6 +234,16 @@ impl Numbers {
     pub fn rest(&self, rests: bool) {
         if let Some(beat) = self.beats.get(current()) {
             beat.set_rests(rests);
+            if !rests {
+                beat.answer_untimed(self.asked());
+            }
+        }
+    }
+
+    /// Answers for this worker what was asked of it, which it was woken for.
+    pub fn answer_woken(&self, now_ns: u64) {
+        if let Some(beat) = self.beats.get(current()) {
+            beat.answer_woken(self.asked(), now_ns);
         }
     }
 
@@ -174,9 +263,9 @@ impl Numbers {
     }
 
     /// Says that the batch of this worker waits for a lock, or goes on.
-    pub fn set_waits(&self, waits: bool) {
+    pub fn set_waits(&self, waits: Option<WaitsFor>) {
         if let Some(beat) = self.beats.get(current()) {
-            beat.waits.store(waits, Ordering::Relaxed);
+            beat.waits.store(waits.map_or(0, WaitsFor::packed), Ordering::Relaxed);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Server;
 use super::batch::Batch;
+use super::blockers::Waits;
 use super::client::Client;
 use super::observe::Done;
 
@@ -57,16 +58,16 @@ impl Server {
         }
         if ends_streak || ticked || thresholds.one_by_one {
             let (is_its_own, is_single) = (ticked || batch.streak.calls == 1, batch.streak.calls == 1);
-            let waits = batch.waits.take();
-            let took_ns = self.end_streak(done.sleeps_ns, batch);
             let held = if batch.held.is_some() { self.end_held(done, batch) } else { None };
+            let (took_ns, waits) = self.end_streak_that_waited(done.sleeps_ns, batch);
+            let beside_ns = waits.as_ref().map_or(0, |waits| waits.beside_ns());
             if thresholds.by_slot {
                 self.count_for_slot(done, took_ns);
             }
             if thresholds.by_key && is_single {
                 self.note_use(done, took_ns);
             }
-            if took_ns >= thresholds.slow_ns || held.is_some() {
+            if took_ns + beside_ns >= thresholds.slow_ns || held.is_some() {
                 if is_its_own {
                     self.took_long(done, took_ns);
                     self.keep_slow(done, took_ns, waits, held, batch);
@@ -102,7 +103,8 @@ impl Server {
         let now_ns = self.clock.monotonic_ns();
         if let Some(waiter) = &client.waiter {
             debug_assert_eq!(waiter.command, command);
-            waiter.ran_ns.store(now_ns - batch.clock_ns, Ordering::Relaxed);
+            let waited_ns = batch.waits.take().map_or(0, |waits| waits.beside_ns());
+            waiter.ran_ns.store((now_ns - batch.clock_ns).saturating_sub(waited_ns), Ordering::Relaxed);
         }
         batch.clock_ns = now_ns;
     }
@@ -120,20 +122,31 @@ impl Server {
         }
     }
 
-    /// Ends the streak: adds its calls and its time to the statistics. Returns the time in nanoseconds.
+    /// Ends the streak: adds its calls and the time that they ran to the statistics. Returns that time in
+    /// nanoseconds. What its requests waited for locks and for evictions is no part of it.
     pub(super) fn end_streak(&self, sleeps_ns: u64, batch: &mut Batch<'_>) -> u64 {
+        self.end_streak_that_waited(sleeps_ns, batch).0
+    }
+
+    /// [`end_streak`](Self::end_streak), which also returns what its requests waited for.
+    fn end_streak_that_waited(&self, sleeps_ns: u64, batch: &mut Batch<'_>) -> (u64, Option<Box<Waits>>) {
         let Streak { command, calls, failed } = std::mem::take(&mut batch.streak);
         if calls == 0 {
-            return 0;
+            return (0, None);
         }
-        batch.waits = None;
+        let waits = batch.waits.take();
         let now_ns = self.clock.monotonic_ns();
-        let took_ns = now_ns - batch.clock_ns + sleeps_ns;
+        let mut took_ns = now_ns - batch.clock_ns;
+        if let Some(waits) = &waits {
+            took_ns = took_ns.saturating_sub(waits.beside_ns());
+            batch.waits = waits.left();
+        }
+        took_ns += sleeps_ns;
         if !batch.is_silent {
             let counted_as = self.commands.entries()[command].counted_as;
             self.stats.commands_ran(crate::worker::current(), counted_as, calls, took_ns, failed);
         }
         batch.clock_ns = now_ns;
-        took_ns
+        (took_ns, waits)
     }
 }

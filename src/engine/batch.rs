@@ -4,14 +4,16 @@
 //! asked for ahead. Then requests for one plain command in a row run as a streak (`streak.rs`), any other by
 //! itself (`request.rs`).
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Server;
 use super::account::Streak;
-use super::blockers::{Runs, Waits};
+use super::blockers::Waits;
 use super::client::Client;
 use super::context::After;
 use super::delays::Held;
+use super::holders::Holder;
 use super::observe::Thresholds;
 use super::request::{Arrival, Request};
 use crate::command::keys::{KeyPosition, LockPlan, PlannedKey, for_each_key};
@@ -188,7 +190,9 @@ pub(super) struct Batch<'s> {
     /// What is known of the first request, where it was held before.
     pub(super) held: Option<Box<Held>>,
     /// Who keeps the request from running that the batch stops before.
-    pub(super) blocked_by: Option<Runs>,
+    pub(super) blocked_by: Option<Arc<Holder>>,
+    /// How long that request has waited for locks with its thread, in nanoseconds.
+    pub(super) gave_up_ns: u64,
     /// Numbers of the client's requests that were slow.
     pub(super) slow: Vec<u64>,
     pub(super) executed: u64,
@@ -419,6 +423,7 @@ impl Server {
             waits: None,
             held: None,
             blocked_by: None,
+            gave_up_ns: 0,
             slow: Vec::new(),
             executed: 0,
             for_others: 0,
@@ -434,9 +439,9 @@ impl Server {
             let (gate, worker) = (&self.keyspace.gate, crate::worker::current());
             batch.shared = gate.try_shared(worker).or_else(|| {
                 let mut waits = Waits::default();
-                waits.begin(self.clock.monotonic_ns());
+                waits.begin(None, self.clock.monotonic_ns());
                 let shared = gate.shared_unless(worker, || true);
-                waits.end(self, self.clock.monotonic_ns());
+                waits.end(self, self.clock.monotonic_ns(), shared.is_some());
                 batch.waits = Some(Box::new(waits));
                 shared
             });

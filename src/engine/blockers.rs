@@ -1,10 +1,13 @@
 //! Waits for locks: how long a command waits for slots and for the gate of the keyspace, and who is in its way.
 //!
-//! A lock knows nobody who holds it, as that would cost every command that takes one. Who waits for long looks
-//! instead at the batches that other workers run: the one that holds the lock has run ever since the wait
+//! A lock knows nobody who holds it, as that would cost every command that takes one. A slow script or a heavy
+//! command is known with its locks ([`Holder`]), and ends most waits (`busy.rs`). Who waits for long for anybody
+//! else looks at the batches that other workers run: the one that holds the lock has run ever since the wait
 //! began, so of all that ran then those that end are left out, one look after the other. Those that wait
-//! themselves are left out too. A slow script or a heavy command is known with its locks, and ends the wait
-//! (`busy.rs`).
+//! themselves are left out too.
+//!
+//! A request waits once, however often it has to try: what it waited before it gave up and tried again, with
+//! its thread or without, is one wait with what follows.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +15,8 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::Server;
+use super::holders::Holder;
+use crate::keyspace::access::SlotLock;
 use crate::shared::client::SharedClient;
 
 /// Clients that are named at most where any of them may hold the lock.
@@ -20,25 +25,26 @@ const NAMED_MAX: usize = 3;
 /// The waits of one command or streak.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    /// How long it has waited for locks, in nanoseconds.
+    /// How long it has waited for locks since its clock was started, in nanoseconds.
     pub(super) lock_ns: u64,
+    /// How long its last request had waited before that, in nanoseconds.
+    pub(super) before_ns: u64,
     /// How long keys were evicted for it, in nanoseconds.
     pub(super) evict_ns: u64,
     /// Who was in its way in the longest of its waits, in words.
     pub(super) blocked_by: String,
     longest_ns: u64,
+    /// How long the request under way has waited, in nanoseconds, until that is counted.
+    request_ns: u64,
+    /// How long it has waited for the lock that it wants, and gave up in between.
+    wanted_ns: u64,
     /// When the wait under way began.
     began_ns: u64,
+    /// The lock that is waited for; `None` for the gate.
+    lock: Option<SlotLock>,
+    /// Who has that lock, where it is one that is known to take long.
+    holder: Option<Arc<Holder>>,
     suspects: Option<Suspects>,
-}
-
-/// A client whose command others wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Runs {
-    /// The client's id.
-    pub client: u64,
-    /// The command's id.
-    pub command: u32,
 }
 
 /// Those that may hold the lock that is waited for.
@@ -58,16 +64,21 @@ struct Suspect {
 }
 
 impl Waits {
-    /// A wait begins at this time.
-    pub(super) fn begin(&mut self, now_ns: u64) {
-        (self.began_ns, self.suspects) = (now_ns, None);
+    /// A wait begins at this time, for the lock of a slot or for the gate.
+    pub(super) fn begin(&mut self, lock: Option<SlotLock>, now_ns: u64) {
+        (self.began_ns, self.lock) = (now_ns, lock);
     }
 
     /// The wait goes on, for a command of this client: looks who may be in its way.
     pub(super) fn go_on(&mut self, server: &Server, own: u64) {
+        if server.heavy.any()
+            && let Some(holder) = server.heavy.holds(self.lock)
+        {
+            self.holder = Some(holder);
+        }
         let mut running: SmallVec<[u64; 8]> = SmallVec::new();
         let lives = server.health.workers.lives();
-        running.extend(lives.filter(|life| !life.waits && life.client != 0).map(|life| life.client));
+        running.extend(lives.filter(|life| life.waits.is_none() && life.client != 0).map(|life| life.client));
         running.retain(|id| *id != own);
         match &mut self.suspects {
             None => {
@@ -77,17 +88,44 @@ impl Waits {
         }
     }
 
-    /// The wait has ended. Returns how long it was.
-    pub(super) fn end(&mut self, server: &Server, now_ns: u64) -> u64 {
+    /// The wait has ended, with the lock or without, where it may go on.
+    pub(super) fn end(&mut self, server: &Server, now_ns: u64, has_it: bool) {
         let waited_ns = now_ns.saturating_sub(self.began_ns);
         self.lock_ns += waited_ns;
-        if let Some(suspects) = self.suspects.take()
-            && waited_ns > self.longest_ns
-        {
-            self.longest_ns = waited_ns;
-            self.blocked_by = suspects.in_words(|suspect| server.in_words(suspect.command, &suspect.client));
+        self.request_ns += waited_ns;
+        self.wanted_ns += waited_ns;
+        if !has_it {
+            return;
         }
-        waited_ns
+        let waited_ns = std::mem::take(&mut self.wanted_ns);
+        let (holder, suspects) = (self.holder.take(), self.suspects.take());
+        if waited_ns > self.longest_ns && (holder.is_some() || suspects.is_some()) {
+            self.longest_ns = waited_ns;
+            self.blocked_by = match (holder, suspects) {
+                (Some(holder), _) => holder.in_words_at(now_ns),
+                (None, suspects) => {
+                    let name = |suspect: &Suspect| server.in_words(suspect.command, &suspect.client);
+                    suspects.unwrap_or_default().in_words(name)
+                }
+            };
+        }
+    }
+
+    /// How long the request under way has waited, which counts as one wait: that of the next one begins anew.
+    pub(super) fn take_request_ns(&mut self) -> u64 {
+        std::mem::take(&mut self.request_ns)
+    }
+
+    /// All of it that is not running, in nanoseconds.
+    pub(super) fn beside_ns(&self) -> u64 {
+        self.lock_ns + self.evict_ns
+    }
+
+    /// What is left of them when a streak ends: what the next request has waited, if it is not to run yet.
+    pub(super) fn left(&self) -> Option<Box<Waits>> {
+        let waited_ns = self.request_ns;
+        let left = || Box::new(Waits { before_ns: waited_ns, request_ns: waited_ns, ..Waits::default() });
+        (waited_ns > 0).then(left)
     }
 
     /// Adds those of a command to those of the streak.
@@ -98,10 +136,22 @@ impl Waits {
         }
     }
 
+    /// As [`note`](Self::note), of a request that does not run now. Returns how long it has waited.
+    #[inline]
+    pub(super) fn give_up(all: &mut Option<Box<Waits>>, more: Option<Box<Waits>>) -> u64 {
+        Self::note(all, more);
+        all.as_deref_mut().map_or(0, |waits| {
+            waits.before_ns = 0;
+            waits.take_request_ns()
+        })
+    }
+
     #[cold]
     fn merge(&mut self, other: Waits) {
         self.lock_ns += other.lock_ns;
+        self.before_ns += other.before_ns;
         self.evict_ns += other.evict_ns;
+        self.request_ns += other.request_ns;
         if other.longest_ns > self.longest_ns {
             (self.longest_ns, self.blocked_by) = (other.longest_ns, other.blocked_by);
         }
@@ -147,23 +197,6 @@ impl Suspect {
             self.command = self.client.last_command.load(Ordering::Relaxed);
         }
         runs
-    }
-}
-
-impl Server {
-    /// Who runs what, in words.
-    pub(super) fn in_words(&self, command: u32, client: &SharedClient) -> String {
-        let command = self.commands.entries().get(command as usize);
-        let command = command.map_or("?", |entry| entry.full_name.as_str());
-        format!("{command} for client {} at {}", client.id, client.address)
-    }
-
-    /// The same of a client that may have left.
-    pub(super) fn runs_in_words(&self, runs: Runs) -> String {
-        match self.clients.by_id(runs.client) {
-            Some(client) => self.in_words(runs.command, &client),
-            None => format!("client {}, which has left", runs.client),
-        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! What requests hear while a slow script or a heavy command is in their way.
 
 use super::Server;
-use super::blockers::Runs;
 use super::execute::Outcome;
 use crate::command::keys::LockPlan;
 use crate::command::spec::Flags;
@@ -34,11 +33,11 @@ impl Server {
                 return Some(Outcome::Refused(CommandError::busy(running.start.function.is_some())));
             }
             if waits {
-                let (client, command) = running.start.runs_for;
-                return Some(Outcome::Busy(Some(Runs { client, command })));
+                let holder = self.heavy.of_client(running.start.runs_for);
+                return Some(Outcome::Busy(holder));
             }
         }
         let heavy = if self.heavy.any() { self.heavy.in_the_way_of(plan, alone) } else { None };
-        heavy.map(|runs| Outcome::Busy(Some(runs)))
+        heavy.map(|holder| Outcome::Busy(Some(holder)))
     }
 }

@@ -21,6 +21,9 @@ pub type Alone = fn(&Server, &Client, &[&[u8]]) -> bool;
 /// Locks that a request needs beside those of its own keys.
 pub type FurtherLocks = fn(&Server, &Client, &mut LockPlan);
 
+/// Names the program that a request runs, for those who are told of it: a script, a function.
+pub type ProgramName = fn(&[&[u8]]) -> Vec<u8>;
+
 /// Whether a request writes nothing.
 pub type ReadsOnly = fn(&Server, &[&[u8]]) -> bool;
 
@@ -81,6 +84,8 @@ pub struct Command {
     pub reply: &'static str,
     /// Whether a request of a command that may write promises not to: a script by its own flags.
     pub reads_only: Option<ReadsOnly>,
+    /// Names the script or function that it runs.
+    pub program: Option<ProgramName>,
     /// Whether the argument at an index is a secret, which no log and no monitor shows. What cannot be told
     /// apart is one.
     pub secrets: Option<Secrets>,
@@ -119,6 +124,7 @@ impl Command {
         complexity: "O(1)",
         reply: "",
         reads_only: None,
+        program: None,
         secrets: None,
         tips: &[],
         subcommands: &[],
@@ -162,6 +168,7 @@ impl Command {
             alone: self.alone,
             further_locks: self.further_locks,
             reads_only: self.reads_only,
+            program: self.program,
         }
     }
 }
@@ -183,6 +190,8 @@ pub struct Functions {
     pub further_locks: Option<FurtherLocks>,
     /// Whether a request of it promises to write nothing.
     pub reads_only: Option<ReadsOnly>,
+    /// Names the script or function that a request of it runs.
+    pub program: Option<ProgramName>,
 }
 
 /// All commands: the table of their specs, and their functions by the same ids.

@@ -373,6 +373,13 @@ impl<'a> Context<'a> {
         let start = self.reply.position();
         let outer = (self.command, self.planned, self.origin, self.after.take());
         (self.command, self.planned, self.origin) = (entry, &[], origin);
+        if origin == Origin::Transaction {
+            let mut key = None;
+            for_each_key(&entry.spec, arguments, |position| {
+                key = key.or(arguments.get(position.argument).copied());
+            });
+            self.keys.run_inner(entry.id, key);
+        }
         let started_ns = self.server.clock.monotonic_ns();
         if self.is_journaled() {
             self.changes.begin_group();

@@ -4,10 +4,13 @@
 //! is not waited for cost no look at the clock. The parts before a command ran are known when it has run
 //! (`account.rs`), those behind it when its reply is in the socket, which is the connection's to tell.
 
+use std::sync::Arc;
+
 use super::Server;
 use super::batch::{Batch, BatchEnd, Stop};
-use super::blockers::{Runs, Waits};
+use super::blockers::Waits;
 use super::client::Client;
+use super::holders::Holder;
 use super::observe::Done;
 use crate::config::Directive;
 use crate::shared::commandlog::cut;
@@ -15,6 +18,9 @@ use crate::shared::slow_requests::{Part, Parts, SlowRequest};
 
 /// Slow requests whose replies are not written yet, of one client: only the latest are told how long that took.
 const UNWRITTEN_MAX: usize = 32;
+
+/// Commands that were in the way of one request one behind the other, of which it is kept for how long.
+const HOLDERS_MAX: usize = 16;
 
 /// What delays a client's requests, as far as it is not over.
 #[derive(Debug, Default)]
@@ -49,7 +55,9 @@ pub(super) struct Held {
     since_ns: u64,
     is_paused: bool,
     parts: Parts,
-    blocked_by: String,
+    /// Who is in its way now, and who was so far, each with how long, in nanoseconds.
+    blocked_by: Option<Arc<Holder>>,
+    holders: Vec<(Arc<Holder>, u64)>,
     /// Whether commands were timed one by one in any case.
     one_by_one: bool,
 }
@@ -136,7 +144,7 @@ impl Server {
     pub(super) fn resume_held(&self, client: &mut Client, batch: &mut Batch<'_>) {
         let Some(mut held) = client.delays.rare.as_mut().and_then(|rare| rare.held.take()) else { return };
         let part = if held.is_paused { Part::Pause } else { Part::Lock };
-        held.parts.add(part, batch.clock_ns.saturating_sub(held.since_ns));
+        held.add_wait(part, batch.clock_ns.saturating_sub(held.since_ns));
         held.one_by_one = batch.thresholds.one_by_one;
         batch.thresholds.one_by_one = true;
         batch.held = Some(Box::new(held));
@@ -150,51 +158,52 @@ impl Server {
             _ => Held { client: client.shared.id, ..Held::default() },
         };
         held.is_paused = end.stop == Some(Stop::Paused);
-        held.since_ns = batch.clock_ns;
-        if let Some(runs) = batch.blocked_by.take()
-            && held.blocked_by.is_empty()
-        {
-            held.blocked_by = self.runs_in_words(runs);
-        }
+        held.blocked_by = batch.blocked_by.take();
+        held.add_wait(Part::Lock, std::mem::take(&mut batch.gave_up_ns));
+        held.since_ns = self.clock.monotonic_ns();
         client.delays.rare.get_or_insert_default().held = Some(held);
     }
 
-    /// Notes, as it has run, how long the command waited that was held before the batch. Returns its time beside
-    /// running.
+    /// Notes, as it has run, how long the command waited that was held before the batch, with what it waited since.
+    /// Returns its time beside running before the batch.
     #[cold]
     pub(super) fn end_held(&self, done: &Done<'_>, batch: &mut Batch<'_>) -> Option<Box<Held>> {
         let held = batch.held.take_if(|held| held.client == done.client.id)?;
         batch.thresholds.one_by_one = held.one_by_one;
-        self.stats.lock_waits.note(done.entry.counted_as, held.parts.ns(Part::Lock));
+        let waited_ns = batch.waits.as_deref_mut().map_or(0, Waits::take_request_ns);
+        self.stats.lock_waits.note(done.entry.counted_as, held.parts.ns(Part::Lock) + waited_ns);
         Some(held)
     }
 
-    /// Keeps a request that took long with the parts of its time: `took_ns` from when it was taken up until its
-    /// command had run, `waits` of it and `held` before it.
+    /// Keeps a request that took long with the parts of its time: `run_ns` for which its command ran, `waits`
+    /// since it was taken up and `held` before that.
     #[cold]
     pub(super) fn keep_slow(
         &self,
         done: &Done<'_>,
-        took_ns: u64,
+        run_ns: u64,
         waits: Option<Box<Waits>>,
         held: Option<Box<Held>>,
         batch: &mut Batch<'_>,
     ) {
         let (waits, held) = (waits.unwrap_or_default(), held.unwrap_or_default());
-        let run_ns = took_ns.saturating_sub(waits.lock_ns + waits.evict_ns);
-        let mut parts = held.parts.with(Part::Lock, waits.lock_ns);
+        let mut parts = held.parts.with(Part::Lock, waits.lock_ns + waits.before_ns);
         parts.add(Part::Evict, waits.evict_ns);
         parts.add(Part::Run, run_ns);
         if parts.total_ns() < self.logs.slow_requests.threshold_ns() {
             return;
         }
-        let of_held = held.parts.ns(Part::Lock) >= waits.lock_ns;
+        let now_ns = self.clock.monotonic_ns();
+        let holder = held.longest_holder().filter(|(_, ns)| *ns >= waits.lock_ns);
+        let blocked_by = holder.map_or(waits.blocked_by, |(holder, _)| holder.in_words_at(now_ns));
         let id = self.logs.slow_requests.add(SlowRequest {
             id: 0,
             at_ms: self.clock.now_ms(),
             parts,
             arguments: cut(done.entry, done.arguments, self.kept_of_request()),
-            blocked_by: if of_held { held.blocked_by } else { waits.blocked_by },
+            key: self.first_key(done.entry, done.arguments),
+            program: self.program_in_words(done.entry, done.arguments),
+            blocked_by,
             client: done.client.id,
             address: done.client.address.clone(),
             name: done.client.names.lock().name.clone(),
@@ -237,6 +246,25 @@ impl Delays {
     }
 }
 
+impl Held {
+    /// Adds so much to a part: where it is the lock's, to the time that whoever is in its way has taken it.
+    fn add_wait(&mut self, part: Part, ns: u64) {
+        self.parts.add(part, ns);
+        let Some(holder) = self.blocked_by.clone().filter(|_| part == Part::Lock) else { return };
+        let known = self.holders.iter_mut().find(|(known, _)| known.is_of_same(&holder));
+        if let Some((_, waited_ns)) = known {
+            *waited_ns += ns;
+        } else if self.holders.len() < HOLDERS_MAX {
+            self.holders.push((holder, ns));
+        }
+    }
+
+    /// Who was in its way for longest, and for how long.
+    fn longest_holder(&self) -> Option<&(Arc<Holder>, u64)> {
+        self.holders.iter().max_by_key(|(_, ns)| *ns)
+    }
+}
+
 impl Batch<'_> {
     /// Forgets the request that was held: it was refused, or waits for keys.
     #[cold]
@@ -248,7 +276,7 @@ impl Batch<'_> {
 
     /// What keeps the next request from running.
     #[inline]
-    pub(super) fn is_blocked_by(&mut self, runs: Option<Runs>) {
-        self.blocked_by = runs;
+    pub(super) fn is_blocked_by(&mut self, holder: Option<Arc<Holder>>) {
+        self.blocked_by = holder;
     }
 }

@@ -140,6 +140,11 @@ impl Server {
             return Room::Coming;
         }
         let Some(policy) = settings.policy else { return Room::None };
+        // What is alone in the keyspace may be so for long; nothing is written meanwhile.
+        let worker = crate::worker::current();
+        if self.is_slow() && self.keyspace.gate.shared_unless(worker, || true).is_none() {
+            return Room::Coming;
+        }
         // While another thread evicts, memory is on its way.
         let Some(mut evictor) = self.upkeep.evictor.try_lock() else { return Room::Coming };
         let look =
@@ -328,6 +333,7 @@ impl Keeper {
         let watched = Arc::clone(&server);
         server.health.keeper.set_rests(false);
         let thread = std::thread::Builder::new().name("kvarts-memory".into()).spawn(move || {
+            watched.health.keeper.belongs_here();
             let mut high_bytes = 0;
             while !stopped.load(Ordering::Acquire) {
                 watched.answer(&watched.health.keeper);

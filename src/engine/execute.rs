@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use super::Server;
 use super::batch::{Batch, Judged};
-use super::blockers::{Runs, Waits};
+use super::blockers::Waits;
 use super::client::Client;
 use super::command::Handler;
 use super::context::{After, Context, Origin};
 use super::heavy::HeavyWatch;
+use super::holders::Holder;
 use super::judge::Verdict;
 use super::request::Request;
 use crate::command::keys::{LockPlan, drop_foreign, lock_plan};
@@ -48,7 +49,7 @@ pub(super) enum Outcome {
     /// The command found nothing, and its client waits.
     Waits,
     /// The command did not run: this slow script or heavy command is in its way.
-    Busy(Option<Runs>),
+    Busy(Option<Arc<Holder>>),
     /// The command did not run: a pause has begun that it has to wait for.
     Paused,
     /// The command did not run, because of this error. Nothing is written.
@@ -213,7 +214,7 @@ impl Server {
         let alone_or_role = alone || changes_role;
         let wide = alone_or_role || flags.has(Flags::WHOLE_KEYSPACE) && !flags.has(Flags::ALLOW_BUSY);
         let give_up = || self.is_slow();
-        let watch = HeavyWatch::new(self, batch.clock_ns, client.shared.id, entry);
+        let watch = HeavyWatch::new(self, batch.clock_ns, client.shared.id, entry, arguments);
         let (database, version) = (client.database, client.version);
         let settings =
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
@@ -221,6 +222,7 @@ impl Server {
             if self.is_slow()
                 && let Some(busy) = self.busy(entry, plan, alone_or_role, wide)
             {
+                batch.gave_up_ns = Waits::give_up(&mut batch.waits, watch.take_waits());
                 return busy;
             }
             if changes_role && stream.is_none() {
@@ -239,6 +241,7 @@ impl Server {
         };
         let (is_alone, now_ms) = (access.is_alone(), batch.now_ms);
         if let Some(refused) = self.judge_late(client, request, is_alone, &mut batch.judged, now_ms) {
+            batch.gave_up_ns = Waits::give_up(&mut batch.waits, watch.take_waits());
             return refused;
         }
         let reply = Reply::new(&mut *out, version);
@@ -249,6 +252,7 @@ impl Server {
             context.keys.expect(arguments.len() * WORD_WORK);
         }
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
+            Waits::give_up(&mut batch.waits, watch.take_waits());
             return Outcome::Waits;
         }
         let start = context.reply.position();
@@ -263,6 +267,7 @@ impl Server {
         if context.again_alone {
             drop(context);
             out.truncate(start);
+            Waits::note(&mut batch.waits, watch.take_waits());
             // The entry's `alone` now returns true for the script.
             return self.execute(client, request, batch, plan, out);
         }
@@ -272,6 +277,10 @@ impl Server {
         let failed = context.settle(result, start);
         batch.dirty += context.dirty;
         Waits::note(&mut batch.waits, watch.take_waits());
+        // That of a request which was held before counts with that (`end_held`).
+        if batch.waits.is_some() && (batch.held.is_none() || context.wait.is_some()) {
+            self.count_wait(entry, batch.waits.as_deref_mut());
+        }
         match (context.wait.take(), context.after.take()) {
             (Some(wait), _) => {
                 match served {
@@ -282,6 +291,13 @@ impl Server {
             }
             (None, after) => Outcome::Ran { failed, after },
         }
+    }
+
+    /// Counts what a request that has run has waited for locks with its thread, as one wait.
+    #[cold]
+    fn count_wait(&self, entry: &Entry, waits: Option<&mut Waits>) {
+        let waited_ns = waits.map_or(0, Waits::take_request_ns);
+        self.stats.lock_waits.note(entry.counted_as, waited_ns);
     }
 
     /// Judges a request again that has passed the gate, where others have had the keyspace alone since it was
@@ -350,7 +366,7 @@ impl Server {
         alone: bool,
         locks: &[SlotLock],
         shared: &'b mut Option<crate::keyspace::gate::Shared<'s>>,
-        watch: &HeavyWatch<'_>,
+        watch: &HeavyWatch<'_, '_>,
     ) -> Option<Hold<'s, 'b>> {
         let gate = &self.keyspace.gate;
         if alone {
@@ -364,8 +380,8 @@ impl Server {
             let exclusive = gate.try_exclusive().or_else(|| watch.while_waiting(wait));
             return exclusive.map(Hold::Exclusive);
         }
-        // What touches no key (FUNCTION KILL) need not wait for a slow script that is alone in the keyspace.
-        let needs_none = locks.is_empty() && self.scripting.slow.any();
+        // What touches no key (PING, FUNCTION KILL) need not wait for what is slow and alone in the keyspace.
+        let needs_none = locks.is_empty() && self.is_slow();
         if entry.spec.flags.has(Flags::WHOLE_KEYSPACE) || needs_none {
             *shared = None;
             return Some(Hold::None);
@@ -392,7 +408,7 @@ impl Server {
         changes: &'b ChangeBuffer<'_>,
         counts: &'b AccessCounts,
         give_up: &'b dyn Fn() -> bool,
-        pulse: &'b HeavyWatch<'_>,
+        pulse: &'b HeavyWatch<'_, '_>,
     ) -> AccessSettings<'b> {
         AccessSettings {
             now_ms,

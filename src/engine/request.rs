@@ -88,8 +88,8 @@ impl Server {
                 self.begin_wait(client, entry.id, batch);
                 return Some(Stop::After(After::Wait));
             }
-            Outcome::Busy(runs) => {
-                batch.is_blocked_by(runs);
+            Outcome::Busy(holder) => {
+                batch.is_blocked_by(holder);
                 return Some(Stop::Busy);
             }
             Outcome::Paused => return Some(Stop::Paused),

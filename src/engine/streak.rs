@@ -5,6 +5,7 @@
 //! function, and a test whether something came up that the long way (`run_request`) would act on; if so, the
 //! streak ends behind that request.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use super::Server;
@@ -24,11 +25,10 @@ use crate::keyspace::table;
 use crate::resp::encode::Reply;
 
 /// What a streak has run so far.
-struct Progress<'r> {
+struct Progress {
     executed: usize,
     failures: u64,
-    /// The words of the last request, and the sizes of it and of its reply in bytes.
-    words: &'r [&'r [u8]],
+    /// Sizes of the last request and of its reply in bytes.
     request_bytes: usize,
     reply_bytes: usize,
     /// Whether the last request crossed a threshold, or a tick passed during it.
@@ -64,7 +64,8 @@ impl Server {
             fetch_elements(entry, requests, element, database);
         }
         let give_up = || self.is_slow();
-        let watch = HeavyWatch::new(self, batch.clock_ns, client.shared.id, entry);
+        let mut watch = HeavyWatch::new(self, batch.clock_ns, client.shared.id, entry, &[]);
+        watch.counts_waits = batch.held.is_none();
         let settings =
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let (number, version, hold) = (client.database, client.version, Hold::Shared(shared));
@@ -72,7 +73,7 @@ impl Server {
         let reply = Reply::new(&mut *out, version);
         let mut context =
             Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
-        let done = self.run_alike(&mut context, entry, requests, database, batch);
+        let done = self.run_alike(&mut context, entry, requests, (database, &watch.words), batch);
         let dirty = context.dirty;
         drop(context);
         batch.dirty += dirty;
@@ -90,7 +91,7 @@ impl Server {
             let last = Done {
                 client: &client.shared,
                 entry,
-                arguments: done.words,
+                arguments: watch.words.get(),
                 request_bytes: done.request_bytes as u64,
                 reply_bytes: done.reply_bytes as u64,
                 sleeps_ns: 0,
@@ -110,19 +111,13 @@ impl Server {
         context: &mut Context<'c>,
         entry: &Entry,
         requests: &Requests<'r>,
-        database: &'c Database,
+        (database, words): (&'c Database, &Cell<&'r [&'r [u8]]>),
         batch: &Batch<'_>,
-    ) -> Progress<'r> {
+    ) -> Progress {
         let run = self.commands.functions(entry).run;
         let number = context.keys.database;
-        let mut done = Progress {
-            executed: 0,
-            failures: 0,
-            words: &[],
-            request_bytes: 0,
-            reply_bytes: 0,
-            notable: false,
-        };
+        let mut done =
+            Progress { executed: 0, failures: 0, request_bytes: 0, reply_bytes: 0, notable: false };
         let (mut first_argument, mut first_key) = (requests.first_argument, requests.first_key);
         for request in &requests.all[requests.next..] {
             if !request.is_for(entry.id) || done.executed > 0 && self.has_to_leave_streak() {
@@ -133,12 +128,13 @@ impl Server {
             if !context.keys.turn_to(database, key.lock(number)) {
                 break;
             }
-            done.words = &requests.arguments[first_argument..request.arguments_end as usize];
+            let arguments = &requests.arguments[first_argument..request.arguments_end as usize];
+            words.set(arguments);
             (first_argument, first_key) = (request.arguments_end as usize, request.keys_end as usize);
             let start = context.reply.position();
             context.client.replied = start;
             context.planned = keys;
-            let failed = context.answer(entry, run, done.words);
+            let failed = context.answer(entry, run, arguments);
             context.keys.let_go();
             debug_assert!(context.after.is_none() && context.wait.is_none() && !context.again_alone);
             done.failures += u64::from(failed);

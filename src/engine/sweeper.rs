@@ -39,13 +39,14 @@ impl Sweeper {
         let stopped = Arc::clone(&stop);
         server.health.sweeper.set_rests(false);
         let thread = std::thread::Builder::new().name("kvarts-expiry".into()).spawn(move || {
+            server.health.sweeper.belongs_here();
             while !stopped.load(Ordering::Acquire) {
                 server.answer(&server.health.sweeper);
                 server.clock.follow();
                 server.logs.observation.next_tick();
                 server.keyspace.fill_sizes();
                 let sleep = if server.upkeep.active_expiry.load(Ordering::Relaxed) {
-                    server.expire_due();
+                    server.expire_some(false);
                     sleep_for(&server)
                 } else {
                     SLEEP_IDLE
@@ -82,6 +83,12 @@ impl Server {
 
     /// Removes everything that is due now. Returns the number of keys, fields and members.
     pub fn expire_due(&self) -> u64 {
+        self.expire_some(true)
+    }
+
+    /// [`expire_due`](Self::expire_due), which waits for the end of what is alone in the keyspace where it
+    /// `waits`, and else removes nothing meanwhile.
+    fn expire_some(&self, waits: bool) -> u64 {
         // One sweep at a time: when this call returns, no other sweep has a key half removed.
         let _turn = self.upkeep.sweeping.lock();
         let now_ms = self.clock.now_ms();
@@ -92,12 +99,17 @@ impl Server {
             return 0; // What has ended reads as absent, and is removed later.
         }
         let mut total = 0;
-        let started_ns = self.clock.monotonic_ns();
+        let mut took_ns = 0;
         loop {
             self.answer(&self.health.sweeper);
             let mut batch = self.new_batch();
-            let swept = sweep::expire_due(&self.keyspace, &batch.changes, self.clock.now_ms(), BUDGET);
-            let Swept { expired, expired_fields, expired_members, lag_max_ms, more } = swept;
+            let clock_ns = || self.clock.monotonic_ns();
+            let (now_ms, began_ns) = (self.clock.now_ms(), clock_ns());
+            let swept = sweep::expire_due(&self.keyspace, &batch.changes, now_ms, BUDGET, &clock_ns);
+            let Swept { expired, expired_fields, expired_members, lag_max_ms, more, is_shut_out, waited_ns } =
+                swept;
+            // Neither waiting for others nor what runs for clients that waited is the work of expiry.
+            took_ns += clock_ns().saturating_sub(began_ns + waited_ns);
             if batch.changes.any_ready() {
                 self.serve_waiting(&mut batch);
                 self.account_batch(&mut batch);
@@ -108,11 +120,10 @@ impl Server {
                 self.stats.add(crate::worker::NONE, Counter::ExpiredKeys, expired);
                 self.stats.add(crate::worker::NONE, Counter::ExpiredFields, expired_fields);
                 self.stats.add(crate::worker::NONE, Counter::ExpiredMembers, expired_members);
-                self.stats.expiry_lag(lag_max_ms);
+                self.stats.expiry_lags.note(lag_max_ms, now_ms);
                 self.count_changes(ended);
             }
-            if !more {
-                let took_ns = self.clock.monotonic_ns() - started_ns;
+            if !(more || is_shut_out && waits) {
                 self.stats.add(crate::worker::NONE, Counter::ExpireCycleNs, took_ns);
                 self.logs.latency.note("expire-cycle", took_ns / 1_000_000, self.clock.now_ms());
                 return total;

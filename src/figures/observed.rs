@@ -92,7 +92,8 @@ pub(super) const EXPORTED: &[Figure] = &[
     ),
     gauge("healthy", Unit::None, "Whether KVARTS HEALTH finds that all parts of the server answer.", |at| {
         let now_ns = at.server.clock.monotonic_ns();
-        matches!(at.server.health.findings().status(now_ns), Status::Ok | Status::Busy).into()
+        // At the start nothing has been asked yet, which is no illness.
+        (at.server.health.findings().status(now_ns) != Status::Stuck).into()
     })
     .export("kvarts_healthy"),
     samples(
@@ -113,7 +114,7 @@ pub(super) const EXPORTED: &[Figure] = &[
         "kvarts_health_round_trip_seconds",
         Kind::Gauge,
         Unit::Seconds,
-        "How long each part of the server took to answer the last time, or has not answered.",
+        "How long each part of the server took to answer when it was last timed, or has not answered.",
         round_trips,
     ),
     counter(

@@ -125,23 +125,23 @@ pub(super) const KEYS: &[Figure] = &[
     counter(
         "expire_cycle_cpu_milliseconds",
         Unit::Milliseconds,
-        "Time that removing ended keys took.",
+        "Time that removing ended keys took, without waits for locks that others had.",
         |at| (at.sum(Counter::ExpireCycleNs) / 1_000_000).into(),
     )
     .export("redis_expire_cycle_cpu_time_ms_total"),
     gauge(
         "expire_lag_milliseconds",
         Unit::Milliseconds,
-        "Delay with which the last key was removed that had ended.",
-        |at| at.server.stats.expiry_lags().0.into(),
+        "Largest delay of the last 15 to 30 seconds with which a key, field or member was removed that had ended; 0 where none was.",
+        |at| at.server.stats.expiry_lags.lately_ms(at.server.clock.now_ms()).into(),
     )
     .export("kvarts_expire_lag_seconds")
     .scaled(1e-3),
     gauge(
         "expire_lag_max_milliseconds",
         Unit::Milliseconds,
-        "Largest delay since the start with which a key was removed that had ended.",
-        |at| at.server.stats.expiry_lags().1.into(),
+        "Largest delay since the start with which a key, field or member was removed that had ended.",
+        |at| at.server.stats.expiry_lags.longest_ms().into(),
     )
     .export("kvarts_expire_lag_max_seconds")
     .scaled(1e-3),

@@ -274,12 +274,12 @@ fn evict(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::key_hash::HashedKey;
     use super::*;
 
     #[derive(Default)]
-    struct Told(std::cell::RefCell<Vec<Box<[u8]>>>);
+    pub(in crate::keyspace) struct Told(std::cell::RefCell<Vec<Box<[u8]>>>);
 
     impl ChangeSink for Told {
         fn changed(&self, database: usize, key: &HashedKey<'_>, class: EventClass, event: &'static str) {

@@ -21,6 +21,10 @@ pub struct Swept {
     pub lag_max_ms: u64,
     /// Whether something due was left when the share was used up.
     pub more: bool,
+    /// Whether somebody was alone in the keyspace for longer than a moment, so that nothing was looked at.
+    pub is_shut_out: bool,
+    /// How long it waited for locks that others had, in nanoseconds.
+    pub waited_ns: u64,
 }
 
 impl Swept {
@@ -31,10 +35,24 @@ impl Swept {
 }
 
 /// Removes up to about `budget` keys, fields and members that ended at or before `now_ms` (milliseconds of Unix time),
-/// and tells `changes` of each under its slot's lock.
-pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, budget: u64) -> Swept {
+/// and tells `changes` of each under its slot's lock. What others hold for longer than a moment is left for the next
+/// pass. `clock_ns` is the monotonic clock, which is read where it waits.
+pub fn expire_due(
+    keyspace: &Keyspace,
+    changes: &dyn ChangeSink,
+    now_ms: u64,
+    budget: u64,
+    clock_ns: &dyn Fn() -> u64,
+) -> Swept {
     let mut swept = Swept::default();
-    let gate = keyspace.gate.shared(0);
+    let gate = keyspace.gate.try_shared(0).or_else(|| {
+        // A script may be alone in the keyspace for seconds.
+        timed(&mut swept, clock_ns, || keyspace.gate.shared_unless(0, || true))
+    });
+    let Some(gate) = gate else {
+        swept.is_shut_out = true;
+        return swept;
+    };
     for (number, &physical) in gate.iter().enumerate() {
         let Some(database) = keyspace.physical_if_used(physical) else { continue };
         if database.expiry.next_ms() > now_ms {
@@ -42,7 +60,10 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
         }
         database.expiry.for_each_due(now_ms, |slot| {
             // A script may hold the slot for seconds: the slot is left for the next pass then.
-            let Some(mut table) = database.write_slot_unless(slot, || true) else { return true };
+            let table = database
+                .try_write_slot(slot)
+                .or_else(|| timed(&mut swept, clock_ns, || database.write_slot_unless(slot, || true)));
+            let Some(mut table) = table else { return true };
             while let left @ 1.. = budget.saturating_sub(swept.removed()) {
                 let Some(ended) = database.pop_due(&mut table, slot, now_ms, left as usize) else {
                     return true;
@@ -82,6 +103,15 @@ pub fn expire_due(keyspace: &Keyspace, changes: &dyn ChangeSink, now_ms: u64, bu
         });
     }
     swept
+}
+
+/// Runs `wait`, which waits for a lock, and adds how long that took.
+#[cold]
+fn timed<T>(swept: &mut Swept, clock_ns: &dyn Fn() -> u64, wait: impl FnOnce() -> T) -> T {
+    let began_ns = clock_ns();
+    let result = wait();
+    swept.waited_ns += clock_ns().saturating_sub(began_ns);
+    result
 }
 
 /// Removes `key` of the database with number `number` if it ended at or before `now_ms`, and tells `changes`
@@ -139,10 +169,11 @@ pub fn expire_key(
     key: &[u8],
     now_ms: u64,
 ) -> bool {
-    let gate = keyspace.gate.shared(crate::worker::current());
+    // What is held for long is left to the sweeper: the key reads as absent until then.
+    let gate = keyspace.gate.shared_unless(crate::worker::current(), || true);
+    let Some(gate) = gate else { return false };
     let Some(database) = keyspace.physical_if_used(gate[number]) else { return false };
     let key = database.hasher().key(key);
-    // A slot that is held for long is left to the sweeper: the key reads as absent until then.
     let Some(mut table) = database.write_slot_unless(key.slot(), || true) else { return false };
     expire(keyspace, database, &mut table, (number, &key), now_ms, changes)
 }
@@ -150,4 +181,39 @@ pub fn expire_key(
 /// Time of the next expiry, in milliseconds of Unix time; `u64::MAX` when nothing is volatile.
 pub fn next_due_ms(keyspace: &Keyspace) -> u64 {
     keyspace.all_made().map(|database| database.expiry.next_ms()).min().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::keyspace::evict::tests::Told;
+    use crate::keyspace::record::Record;
+
+    #[test]
+    fn waits_are_told_apart() {
+        let keyspace = Keyspace::new(1, 1, 5);
+        let clock_ns = Cell::new(0);
+        let read = || {
+            clock_ns.set(clock_ns.get() + 1000);
+            clock_ns.get()
+        };
+        let told = Told::default();
+        let sweep = || expire_due(&keyspace, &told, 100, 10, &read);
+        assert_eq!(sweep(), Swept::default());
+        assert_eq!(clock_ns.get(), 0, "the clock is read where it waits alone");
+        let alone = keyspace.gate.exclusive(|| {});
+        assert_eq!(sweep(), Swept { is_shut_out: true, waited_ns: 1000, ..Swept::default() });
+        drop(alone);
+        let database = keyspace.physical(0);
+        let key = database.hasher().key(b"k");
+        let mut slot = database.write_slot(key.slot());
+        database.insert(&mut slot, &key, Record::new_string(key.bytes, b"v", Some(50), false));
+        assert_eq!(
+            sweep(),
+            Swept { waited_ns: 1000, ..Swept::default() },
+            "its slot is left for the next pass"
+        );
+    }
 }

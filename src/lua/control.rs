@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::host;
 use super::scripts::{Sha, hex};
 use crate::command::keys::LockPlan;
 use crate::keyspace::access::SlotLock;
@@ -61,8 +62,8 @@ pub struct Start {
     pub function: Option<String>,
     /// The request that called the function; empty for a script.
     pub command: Vec<Vec<u8>>,
-    /// Ids of the client that it runs for and of the client's command.
-    pub runs_for: (u64, u32),
+    /// Id of the client that it runs for.
+    pub runs_for: u64,
     /// All that it changed can be put back.
     pub undoable: bool,
     /// It declares no key: once it has run for long, all other clients are told that the server is busy, as
@@ -304,8 +305,15 @@ impl Control {
         }
         if current.tries < TRIES && elapsed > SLOW * (1 << current.tries) {
             current.tries += 1;
-            let give_way = Arc::clone(&current.give_way);
+            let (give_way, is_known) = (Arc::clone(&current.give_way), current.running.is_some());
             drop(guard);
+            if is_known {
+                // Where a command of the script is under way it is told at another look, or not at all.
+                let _ = host::with(|host| {
+                    host.is_slow();
+                    Ok(())
+                });
+            }
             give_way(HAND_OVER);
             return Ok(());
         }

@@ -17,6 +17,9 @@ pub trait Host {
     /// When the machine's memory is full.
     fn call(&mut self, lua: &Lua, words: &MultiValue) -> mlua::Result<Result<Value, CommandError>>;
 
+    /// The script has run for a while: those that wait for its locks are to find it.
+    fn is_slow(&mut self);
+
     /// `redis.acl_check_cmd` with these words.
     ///
     /// # Errors

@@ -193,7 +193,6 @@ pub fn sha1(bytes: &[u8]) -> Sha {
 }
 
 /// The SHA1 of some bytes in hexadecimal.
-#[cfg(test)]
 pub fn sha1_hex(bytes: &[u8]) -> String {
     hex(&sha1(bytes))
 }

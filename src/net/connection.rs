@@ -229,6 +229,8 @@ impl Connection {
     /// Runs whole requests, a bounded number.
     pub(super) fn run_batches(&mut self) -> Result<Progress, End> {
         let mut executed = 0;
+        // One that was started a moment ago may come here before it has ever rested.
+        self.session.server.health.workers.take();
         for _ in 0..BATCHES_MAX {
             let limits = Limits {
                 bulk_max: self.session.server.settings.bulk_max(),

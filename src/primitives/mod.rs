@@ -6,6 +6,7 @@ pub(crate) mod geohash;
 pub(crate) mod long_double;
 pub(crate) mod number;
 pub(crate) mod occupancy;
+pub mod printable;
 pub(crate) mod same;
 pub(crate) mod short_copy;
 pub mod space_saving;

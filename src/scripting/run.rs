@@ -19,11 +19,12 @@ use crate::lua::convert;
 use crate::lua::direct::Direct;
 use crate::lua::functions::Library;
 use crate::lua::host::{self, Host};
-use crate::lua::scripts::{Script, Sha};
+use crate::lua::scripts::{Script, Sha, hex};
 use crate::lua::shebang::ScriptFlags;
 use crate::lua::vm::{Failure, Vm};
 use crate::lua::words::Words;
 use crate::primitives::number::parse_i64;
+use crate::primitives::printable::printable;
 use crate::resp::Version;
 
 /// What is to be run.
@@ -61,6 +62,14 @@ impl Program {
         match self {
             Program::Script(script) => script.joins_texts,
             Program::Function { library, .. } => library.joins_texts,
+        }
+    }
+
+    /// The script or function by its name.
+    fn in_words(&self) -> String {
+        match self {
+            Program::Script(script) => format!("script {}", hex(&script.sha)),
+            Program::Function { name, .. } => format!("function {}", printable(name.as_bytes())),
         }
     }
 
@@ -173,7 +182,7 @@ impl ProgramCall<'_> {
             vm.control.begin(&server.scripting.slow, &server.scripting.give_way(), self.start_of(cx));
             let restarted = vm.restart(self.program.joins_texts());
             vm.set_version(Version::Resp2);
-            let mut serving = Serving { cx, vm, permits, words: vm.words.take() };
+            let mut serving = Serving { program: self.program, cx, vm, permits, words: vm.words.take() };
             let ended = self.execute(&mut serving, &function);
             vm.words.set(serving.words);
             let forced = vm.control.end();
@@ -287,7 +296,7 @@ impl ProgramCall<'_> {
             sha: self.program.sha(),
             function,
             command,
-            runs_for: (cx.client.shared.id, cx.command.id as u32),
+            runs_for: cx.client.shared.id,
             declares_none: self.key_count == 0,
             is_streamed: cx.client.is_primary,
             // What a file repeats runs to its end.
@@ -322,6 +331,7 @@ impl ProgramCall<'_> {
 
 /// What serves the commands of a program in a machine.
 struct Serving<'r, 'c> {
+    program: &'r Program,
     cx: &'r mut Context<'c>,
     vm: &'r Vm,
     permits: &'r mut Permits,
@@ -332,6 +342,11 @@ struct Serving<'r, 'c> {
 impl Host for Serving<'_, '_> {
     fn call(&mut self, _: &Lua, words: &MultiValue) -> mlua::Result<Result<Value, CommandError>> {
         call::call(self.cx, self.permits, self.vm, &mut self.words, words)
+    }
+
+    fn is_slow(&mut self) {
+        let program = self.program;
+        self.cx.keys.tell_slow(Some(&|| program.in_words()));
     }
 
     fn may_call(&mut self, words: &MultiValue) -> Result<bool, CommandError> {

@@ -119,7 +119,8 @@ pub fn cut(entry: &Entry, arguments: &[&[u8]], most: Kept) -> Vec<Vec<u8>> {
     kept
 }
 
-fn cut_argument(argument: &[u8], most: usize) -> Vec<u8> {
+/// An argument as a log keeps it: no more than so many bytes, and how many more there were.
+pub fn cut_argument(argument: &[u8], most: usize) -> Vec<u8> {
     let mut kept = argument[..argument.len().min(most)].to_vec();
     if argument.len() > most {
         let more = argument.len() - most;

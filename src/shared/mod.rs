@@ -10,6 +10,7 @@ pub mod durability;
 pub(crate) mod findings;
 pub mod hot_keys;
 pub mod http;
+pub(crate) mod lags;
 pub(crate) mod latency;
 pub mod loading;
 pub(crate) mod lock_waits;

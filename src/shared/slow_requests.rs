@@ -83,6 +83,10 @@ pub struct SlowRequest {
     pub parts: Parts,
     /// The request, cut. Only the command's name where its reply alone was slow.
     pub arguments: Vec<Vec<u8>>,
+    /// Its first key, cut; `None` where it has none.
+    pub key: Option<Vec<u8>>,
+    /// The script or function that it ran, in words; empty for others.
+    pub program: String,
     /// Who held the lock that it waited for, in words; empty where that is not known.
     pub blocked_by: String,
     /// Id of the client.

@@ -7,6 +7,7 @@ use crossbeam_utils::CachePadded;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
+use super::lags::Lags;
 use super::lock_waits::LockWaits;
 
 /// What is counted for each worker.
@@ -147,8 +148,8 @@ pub struct Stats {
     /// The sums at the last reset: a worker's own counters never go back.
     reset_at: [AtomicU64; COUNTERS],
     errors: Mutex<Vec<(String, u64)>>,
-    expiry_lag: AtomicU64,
-    expiry_lag_max: AtomicU64,
+    /// How late the sweeper was.
+    pub expiry_lags: Lags,
     tracks_latency: AtomicBool,
     /// How long commands waited for locks.
     pub lock_waits: LockWaits,
@@ -167,8 +168,7 @@ impl Stats {
             workers: (0..=workers).map(|_| worker()).collect(),
             reset_at: std::array::from_fn(|_| AtomicU64::new(0)),
             errors: Mutex::new(Vec::new()),
-            expiry_lag: AtomicU64::new(0),
-            expiry_lag_max: AtomicU64::new(0),
+            expiry_lags: Lags::default(),
             tracks_latency: AtomicBool::new(true),
             lock_waits: LockWaits::new(commands),
         }
@@ -311,17 +311,6 @@ impl Stats {
         errors
     }
 
-    /// Notes how late the sweeper was, in milliseconds.
-    pub fn expiry_lag(&self, lag_ms: u64) {
-        self.expiry_lag.store(lag_ms, Ordering::Relaxed);
-        self.expiry_lag_max.fetch_max(lag_ms, Ordering::Relaxed);
-    }
-
-    /// The latest and the largest lag of the sweeper, in milliseconds.
-    pub fn expiry_lags(&self) -> (u64, u64) {
-        (self.expiry_lag.load(Ordering::Relaxed), self.expiry_lag_max.load(Ordering::Relaxed))
-    }
-
     /// Starts anew (CONFIG RESETSTAT).
     pub fn reset(&self) {
         for (index, reset_at) in self.reset_at.iter().enumerate() {
@@ -335,8 +324,7 @@ impl Stats {
         }
         self.errors.lock().clear();
         self.lock_waits.reset();
-        self.expiry_lag.store(0, Ordering::Relaxed);
-        self.expiry_lag_max.store(0, Ordering::Relaxed);
+        self.expiry_lags.reset();
     }
 }
 

@@ -30,7 +30,7 @@ fn the_latency_doctor_names_requests_and_who_was_in_the_way() {
     let guard = keyspace.physical(0).write_slot(keyspace.hasher().key(b"k").slot());
     waiting.send_command("GET k");
     let inner = server.handle().server();
-    eventually("it waits", || inner.health.workers.lives().any(|life| life.waits));
+    eventually("it waits", || inner.health.workers.lives().any(|life| life.waits.is_some()));
     let end_ns = inner.clock.monotonic_ns() + 200_000_000;
     eventually("time passes", || inner.clock.monotonic_ns() > end_ns);
     drop(guard);
@@ -39,10 +39,10 @@ fn the_latency_doctor_names_requests_and_who_was_in_the_way() {
     for part in [
         "requests over slow-requests-slower-than took ",
         &format!(
-            "- lock: `GET k` of client {id} at {} (worker) waited for a thread in the background for ",
+            "- lock: `GET k` of client {id} at {} (worker) waited for a lock (in the way: a thread in the background) for ",
             waiting.address()
         ),
-        "Commands that have waited for locks longest since the start:\n\n- get: 1 times, ",
+        "Commands that have waited for locks longest since the start:\n\n- get: once, ",
         "- CONFIG SET hotkeys-top-k 10 has HOTKEYS GET name the keys",
         "- Keys with most elements: `big\\r\\nset` (set in db0, ",
     ] {
@@ -53,6 +53,42 @@ fn the_latency_doctor_names_requests_and_who_was_in_the_way() {
     client.check("MULTI", "+OK~");
     client.check("LATENCY DOCTOR", "+QUEUED~");
     assert!(client.value("EXEC").items()[0].text().contains("- lock: `GET k`"));
+}
+
+/// Of a script the source says little: its digest and its key are named, and what helps with scripts.
+#[test]
+fn the_latency_doctor_names_scripts() {
+    let pairs = [("slow-requests-slower-than", "0"), ("io-threads", "2"), ("hotkeys-top-k", "10")];
+    let server = TestServer::with(&pairs);
+    let mut client = server.client();
+    client.check("CONFIG RESETSTAT", "+OK~");
+    client.check("KVARTS SLOW RESET", "+OK~");
+    let source = "local x = 'it' for i = 1, 300000 do x = 'it' end return x";
+    client.call(&["EVAL", source, "1", "user's"]);
+    let sha = client.call(&["SCRIPT", "LOAD", source]).text();
+    let id = client.value("CLIENT ID").int();
+    let advice = text(&mut client, "LATENCY DOCTOR");
+    let expected = format!(
+        "- run: `EVAL {source} 1 user's` (script {sha}, on key `user's`) of client {id} at {} ran for ",
+        client.address()
+    );
+    assert!(advice.contains(&expected), "{expected} in\n{advice}");
+    assert!(advice.contains(" ms. Have it do less at a time, and declare its keys"), "{advice}");
+    let library =
+        "#!lua name=lib\nredis.register_function('f', function() for i = 1, 3000000 do end return 1 end)";
+    client.call(&["FUNCTION", "LOAD", library]);
+    client.check("FCALL f 0", ":1~");
+    let advice = text(&mut client, "LATENCY DOCTOR");
+    assert!(advice.contains("- run: `FCALL f 0` (function f) of client "), "{advice}");
+    // Hot keys are watched already.
+    let server = server.handle().server();
+    server.stats.lock_waits.note(0, 2_000_000);
+    let advice = text(&mut client, "LATENCY DOCTOR");
+    assert!(
+        advice.contains(": once, 2 ms together, 2 ms at longest.")
+            && !advice.contains("CONFIG SET hotkeys-top-k"),
+        "{advice}"
+    );
 }
 
 /// A client of a program of its own: what is in use is counted for the whole process, in which other tests run.

@@ -30,7 +30,7 @@ fn all_parts_answer() {
     wait_for_status(&mut client, "ok");
     let fields = client.value("KVARTS HEALTH").items();
     let names: Vec<String> = fields.iter().step_by(2).map(Value::text).collect();
-    assert_eq!(names, ["status", "ready", "looked-us-ago", "slowest", "slowest-us", "parts"]);
+    assert_eq!(names, ["status", "ready", "looked-us-ago", "slowest", "slowest-us", "parts", "holds-locks"]);
     let parts: Vec<Vec<Value>> = fields[11].items().iter().map(Value::items).collect();
     let names: Vec<String> = parts.iter().map(|part| part[1].text()).collect();
     let expected = [
@@ -54,11 +54,11 @@ fn all_parts_answer() {
     eventually("nobody writes a file", || part(&mut client, "file-writer").0 == "rests");
     let mut client = server.client3();
     assert!(
-        client.raw("KVARTS HEALTH").starts_with("%6~$6~status~$2~ok~$5~ready~$3~yes~$13~looked-us-ago~:")
+        client.raw("KVARTS HEALTH").starts_with("%7~$6~status~$2~ok~$5~ready~$3~yes~$13~looked-us-ago~:")
     );
     client.check("MULTI", "+OK~");
     client.check("KVARTS HEALTH", "+QUEUED~");
-    assert!(client.raw("EXEC").starts_with("*1~%6~$6~status~"));
+    assert!(client.raw("EXEC").starts_with("*1~%7~$6~status~"));
     client.check("KVARTS HEALTH x", "-ERR wrong number of arguments for 'kvarts|health' command~");
     client.check("KVARTS x", "-ERR unknown subcommand 'x'. Try KVARTS HELP.~");
     let from_script = client.raw("EVAL \"return redis.call('kvarts', 'health')\" 0");
@@ -80,13 +80,63 @@ fn a_worker_that_is_stuck() {
     wait_for_status(&mut client, "stuck");
     let workers: Vec<(String, String)> =
         (0..4).map(|number| part(&mut client, &format!("worker-{number}"))).collect();
-    let of_stuck = format!("get for client {id} at {}", stuck.address());
+    let of_stuck = format!(
+        "get for client {id} at {}, user default, waits for slot 7629 of database 0, which a thread in the background has",
+        stuck.address()
+    );
     assert!(workers.contains(&("stuck".to_owned(), of_stuck)), "{workers:?}");
     assert!(workers.iter().any(|(state, _)| state != "stuck"), "{workers:?}");
     assert!(field(&mut client, "slowest").starts_with("worker-"));
     drop(guard);
     stuck.check_next("$-1~");
     wait_for_status(&mut client, "ok");
+}
+
+/// What has its locks for a second is told of, whatever it is: a script, too, whose thread has handed its work on.
+#[test]
+fn what_keeps_its_locks() {
+    let program = Program::start(&["--io-threads", "2", "--logfile", "log"]);
+    let (mut client, mut script) = (program.client(), program.client());
+    let holding = |client: &mut Client| client.value("KVARTS HEALTH").field("holds-locks").texts();
+    let id = script.value("CLIENT ID").int();
+    assert_eq!(holding(&mut client), [""; 0]);
+    script.send(&encode(&["EVAL", "while true do end", "1", "it's"]));
+    eventually("it is shown", || !holding(&mut client).is_empty());
+    let sha = "694a5fe1ddb97a4c6a1bf299d9537c7d3d0f84e7";
+    let expected =
+        format!("eval of script {sha} on key it's for client {id} at {}, user default", script.address());
+    let found = holding(&mut client);
+    assert!(found.len() == 1 && found[0].starts_with(&format!("{expected}, running for ")), "{found:?}");
+    let log = || std::fs::read_to_string(program.dir().join("log")).expect("a log");
+    eventually("it is logged", || {
+        log().contains(&format!("keeps its locks from others runs=\"{expected}\" for_ms="))
+    });
+    assert_ne!(field(&mut client, "status"), "stuck");
+    client.check("SCRIPT KILL", "+OK~");
+    script.read_raw();
+    eventually("its end is logged", || {
+        log().contains(&format!("has given its locks back runs=\"{expected}\" after_ms="))
+    });
+    assert_eq!(log().matches("keeps its locks").count(), 1);
+    eventually("it is shown no more", || holding(&mut client).is_empty());
+}
+
+/// Who is alone in the keyspace for long does not keep the sweeper from its work on everything else: the clock,
+/// the ticks, its sign of life.
+#[test]
+fn the_sweeper_waits_for_nobody() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.check("SET k v PX 50", "+OK~");
+    let inner = server.handle().server();
+    let alone = inner.keyspace.gate.exclusive(|| {});
+    inner.clock.advance_ms(100);
+    let expired = || server.info("expired_keys");
+    let answered = || inner.health.sweeper.life().answered;
+    let before = answered();
+    eventually("it answers", || answered() > before + 3);
+    drop(alone);
+    eventually("it goes on", || expired() == "1");
 }
 
 #[test]

@@ -257,7 +257,7 @@ fn time_that_a_command_has_its_client_wait_is_its_own() {
     let command = latest.iter().find(|event| event.items()[0].text() == "command").expect("an event");
     assert_eq!(command.items().len(), 6);
     assert!(client.value("LATENCY GRAPH command").text().starts_with("command - high "));
-    assert!(client.value("LATENCY DOCTOR").text().contains("command: 1 samples"));
+    assert!(client.value("LATENCY DOCTOR").text().contains("command: 1 sample, "));
     client.check("LATENCY RESET nothing command", ":1~");
     client.check("LATENCY HISTORY command", "*0~");
 }

@@ -8,7 +8,7 @@ use crate::engine::Server;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::lua::scripts::{Script, hex};
+use crate::lua::scripts::{Script, hex, sha1_hex};
 use crate::scripting::run::{self, Program};
 
 const SCRIPTING: &[Category] = &[Category::Scripting];
@@ -21,6 +21,9 @@ const RUNS: Flags = Flags::NOSCRIPT
     .and(Flags::MOVABLE_KEYS);
 const MAY_WRITE: Flags = RUNS.and(Flags::MAY_REPLICATE);
 const READS: Flags = RUNS.and(Flags::READONLY);
+
+/// Hexadecimal digits of a SHA1.
+const SHA_DIGITS: usize = 40;
 
 const fn running(name: &'static str, flags: Flags, keys: &'static [KeySpec]) -> Command {
     Command {
@@ -51,6 +54,7 @@ pub const COMMANDS: &[Command] = &[
             let script = server.scripting.scripts.of_source(arguments[1], &server.commands);
             script.is_ok_and(|script| script.flags.no_writes)
         }),
+        program: Some(|arguments| of_sha(sha1_hex(arguments[1]).as_bytes())),
         run: eval,
         ..running("eval", MAY_WRITE, KEYS)
     },
@@ -59,6 +63,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "script numkeys [key [key ...]] [arg [arg ...]]",
         since: "7.0.0",
         alone: Some(|server, _, arguments| alone_by_source(server, arguments)),
+        program: Some(|arguments| of_sha(sha1_hex(arguments[1]).as_bytes())),
         run: eval_ro,
         ..running("eval_ro", READS, READ_KEYS)
     },
@@ -71,6 +76,7 @@ pub const COMMANDS: &[Command] = &[
             let script = server.scripting.scripts.of_hex(arguments[1]);
             script.is_some_and(|script| script.flags.no_writes)
         }),
+        program: Some(|arguments| of_sha(arguments[1])),
         run: evalsha,
         ..running("evalsha", MAY_WRITE, KEYS)
     },
@@ -79,6 +85,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "sha1 numkeys [key [key ...]] [arg [arg ...]]",
         since: "7.0.0",
         alone: Some(|server, _, arguments| alone_by_name(server, arguments)),
+        program: Some(|arguments| of_sha(arguments[1])),
         run: evalsha_ro,
         ..running("evalsha_ro", READS, READ_KEYS)
     },
@@ -149,6 +156,11 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
 ];
+
+/// The name of a script, by its SHA1 in hexadecimal.
+fn of_sha(digits: &[u8]) -> Vec<u8> {
+    [b"script ", &digits[..digits.len().min(SHA_DIGITS)]].concat()
+}
 
 fn alone_by_source(server: &Server, arguments: &[&[u8]]) -> bool {
     let script = server.scripting.scripts.of_source(arguments[1], &server.commands);

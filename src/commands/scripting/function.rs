@@ -34,6 +34,7 @@ const fn calling(name: &'static str, flags: Flags, key_flags: &'static [KeySpec]
         complexity: "that of the function",
         reply: "what the function returns",
         alone: Some(|server, _, arguments| alone(server, arguments)),
+        program: Some(|arguments| [b"function ", arguments[1]].concat()),
         ..Command::DEFAULT
     }
 }

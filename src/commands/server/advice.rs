@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::key_report::{BigKey, KeyReport};
+use crate::primitives::printable::printable;
 use crate::shared::client::SharedClient;
 use crate::shared::slow_requests::{Part, SlowRequest};
 
@@ -26,7 +27,7 @@ const WAITED_MIN_NS: u64 = 1_000_000;
 /// A key or a word, cut, without what cannot be shown.
 pub(super) fn shown(word: &[u8]) -> String {
     let cut = if word.len() > SHOWN_MAX { "..." } else { "" };
-    format!("{}{cut}", word[..word.len().min(SHOWN_MAX)].escape_ascii())
+    format!("{}{cut}", printable(&word[..word.len().min(SHOWN_MAX)]))
 }
 
 /// A client by its id, address and name.
@@ -58,11 +59,14 @@ pub(super) fn largest_clients(server: &Server) -> Vec<(u64, Arc<SharedClient>)> 
 
 fn request_in_words(request: &SlowRequest) -> String {
     let words = request.arguments.iter().take(WORDS_MAX).map(|word| shown(word));
-    let mut text = words.collect::<Vec<_>>().join(" ");
-    if request.arguments.len() > WORDS_MAX {
-        text.push_str(" ...");
+    let mut text = format!("`{}", words.collect::<Vec<_>>().join(" "));
+    text.push_str(if request.arguments.len() > WORDS_MAX { " ...`" } else { "`" });
+    if !request.program.is_empty() {
+        // Its words are the source, or a digest: they do not say which keys it was given.
+        let key = request.key.as_ref().map(|key| format!(", on key `{}`", shown(key)));
+        text.push_str(&format!(" ({}{})", request.program, key.unwrap_or_default()));
     }
-    format!("`{text}` of {}", client_in_words(request.client, &request.address, &request.name))
+    format!("{text} of {}", client_in_words(request.client, &request.address, &request.name))
 }
 
 /// What slow requests were slow for, and what may be done; empty where there are none.
@@ -85,9 +89,9 @@ pub(super) fn of_slow_requests(server: &Server) -> String {
     for part in Part::ALL.into_iter().filter(|part| share(*part) >= SHARE_MIN) {
         let Some(worst) = latest.iter().max_by_key(|request| request.parts.ns(part)) else { continue };
         let ms = worst.parts.ns(part) / 1_000_000;
+        let help = help_for(part, worst, server);
         // Writing to a string cannot fail.
-        let _ =
-            writeln!(text, "- {}: {} {ms} ms. {}", part.name(), of_part(part, worst), help_for(part, server));
+        let _ = writeln!(text, "- {}: {} {ms} ms. {help}", part.name(), of_part(part, worst));
     }
     text
 }
@@ -96,7 +100,7 @@ fn of_part(part: Part, worst: &SlowRequest) -> String {
     let request = request_in_words(worst);
     match part {
         Part::Lock if worst.blocked_by.is_empty() => format!("{request} waited for a lock for"),
-        Part::Lock => format!("{request} waited for {} for", worst.blocked_by),
+        Part::Lock => format!("{request} waited for a lock (in the way: {}) for", worst.blocked_by),
         Part::Pause => format!("{request} was held by CLIENT PAUSE or a failover for"),
         Part::Evict => format!("{request} waited for evictions for"),
         Part::Run => format!("{request} ran for"),
@@ -105,7 +109,7 @@ fn of_part(part: Part, worst: &SlowRequest) -> String {
     }
 }
 
-fn help_for(part: Part, server: &Server) -> String {
+fn help_for(part: Part, worst: &SlowRequest, server: &Server) -> String {
     let setting = |directive| shown(&server.config.show(directive));
     match part {
         Part::Lock => {
@@ -117,6 +121,9 @@ fn help_for(part: Part, server: &Server) -> String {
             setting(Directive::Maxmemory),
             setting(Directive::MaxmemoryPolicy)
         ),
+        Part::Run if !worst.program.is_empty() => {
+            "Have it do less at a time, and declare its keys: others that need none of them then go on meanwhile. SCRIPT KILL and FUNCTION KILL end one that has changed nothing; SCRIPT SHOW and FUNCTION LIST show what it is.".to_owned()
+        }
         Part::Run => {
             "Commands that walk over many elements have cousins that go step by step; give ranges a LIMIT or a COUNT.".to_owned()
         }
@@ -128,6 +135,15 @@ fn help_for(part: Part, server: &Server) -> String {
             "client-output-buffer-limit is {}: it cuts clients that do not read.",
             setting(Directive::ClientOutputBufferLimit)
         ),
+    }
+}
+
+/// How often, in words.
+pub(super) fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{count} times"),
     }
 }
 
@@ -145,9 +161,9 @@ pub(super) fn of_lock_waits(server: &Server) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "- {}: {} times, {} ms together, {} ms at longest.",
+            "- {}: {}, {} ms together, {} ms at longest.",
             entry.full_name,
-            waited.count,
+            times(waited.count),
             waited.total_ns / 1_000_000,
             waited.longest_ns / 1_000_000
         );
@@ -157,7 +173,10 @@ pub(super) fn of_lock_waits(server: &Server) -> String {
     let hottest: Vec<String> = hottest
         .map(|hot| format!("`{}` in db{} ({} a second)", shown(&hot.key), hot.database, hot.per_second))
         .collect();
-    if hottest.is_empty() {
+    let is_watched = server.config.int(Directive::HotkeysTopK) > 0;
+    if hottest.is_empty() && is_watched {
+        text.push_str("- HOTKEYS GET names no key: the last window of hotkeys-window-seconds had no accesses, or none has ended.\n");
+    } else if hottest.is_empty() {
         text.push_str("- CONFIG SET hotkeys-top-k 10 has HOTKEYS GET name the keys that they may meet at.\n");
     } else {
         let _ = writeln!(text, "- Keys that are used most, where they may meet: {}.", hottest.join(", "));
@@ -233,5 +252,13 @@ mod tests {
             ..SlowRequest::default()
         };
         assert_eq!(request_in_words(&request), "`0 1 2 3 4 ...` of client 3 at 1.2.3.4:5 (me)");
+        let script = SlowRequest {
+            arguments: vec![b"EVAL".to_vec(), b"return 'x'".to_vec()],
+            key: Some(b"it's".to_vec()),
+            program: "script 1a".to_owned(),
+            ..SlowRequest::default()
+        };
+        let expected = "`EVAL return 'x'` (script 1a, on key `it's`) of client 0 at ";
+        assert_eq!(request_in_words(&script), expected);
     }
 }

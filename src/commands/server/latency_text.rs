@@ -115,8 +115,10 @@ fn describe(event: &Event) -> String {
         _ => 0,
     };
     let mut text = format!(
-        "{}: {count} samples, {mean} ms on average, {deviation} ms off it on average, {} ms at worst",
-        event.name, event.max_ms
+        "{}: {}, {mean} ms on average, {deviation} ms off it on average, {} ms at worst",
+        event.name,
+        if count == 1 { "1 sample".to_owned() } else { format!("{count} samples") },
+        event.max_ms
     );
     if count > 1 {
         let _ = write!(text, "; one in {:.2} seconds", span_s as f64 / (count - 1) as f64);
@@ -151,6 +153,6 @@ mod tests {
             count: 1,
         };
         assert!(graph(&event, 0).lines().nth(5).is_some_and(|line| line == "_"));
-        assert!(describe(&event).starts_with("command: 1 samples"));
+        assert!(describe(&event).starts_with("command: 1 sample, "));
     }
 }

@@ -5,8 +5,11 @@
 //! something is stuck. Nothing is asked of a part but to write a number down when it next has the time
 //! ([`Beat`]), which costs a worker a few nanoseconds a batch.
 //!
-//! A worker without work sleeps and is not woken for this; that the runtime wakes one when there is work is
-//! shown by a task. One that runs a heavy command has handed its work on, and has no number meanwhile.
+//! Threads that have nothing to do are woken to answer, so that what is timed is the answer and not the rest
+//! before it. Workers sleep all together at their sockets, and no single one of them can be woken: a task shows
+//! that the runtime wakes one, which answers for itself too. One that slept when it was asked and was woken by
+//! work has answered, but is not timed. One that runs a heavy command has handed its work on, and has no number
+//! meanwhile; which commands those are the watch tells by themselves.
 
 mod part;
 mod slots;
@@ -81,7 +84,7 @@ pub struct PartFinding {
     pub name: String,
     /// How it was found.
     pub state: State,
-    /// How long it took to answer the last time, in nanoseconds.
+    /// How long it took to answer the last time that it was timed, in nanoseconds.
     pub round_trip_ns: u64,
     /// How long it has not answered, in nanoseconds.
     pub waits_ns: u64,
@@ -98,6 +101,8 @@ pub struct Findings {
     pub looked_ns: u64,
     /// How it found each part.
     pub parts: Vec<PartFinding>,
+    /// Commands that have had locks for long, in words.
+    pub holding: Vec<String>,
 }
 
 /// The sum of the findings.
@@ -146,9 +151,10 @@ impl Findings {
     }
 
     /// The part whose last answer took longest; one that has not answered counts with the time since it was
-    /// asked.
+    /// asked. What rests is left out: its last answer may be old.
     pub fn slowest(&self) -> Option<&PartFinding> {
-        self.parts.iter().max_by_key(|part| part.round_trip_ns.max(part.waits_ns))
+        let asked = self.parts.iter().filter(|part| part.state != State::Rests);
+        asked.max_by_key(|part| part.round_trip_ns.max(part.waits_ns))
     }
 }
 
@@ -203,6 +209,7 @@ mod tests {
                     ..PartFinding::default()
                 })
                 .collect(),
+            holding: Vec::new(),
         };
         assert_eq!(of(&[State::Answers, State::Rests]).status(5), Status::Ok);
         assert_eq!(of(&[State::Busy, State::Rests]).status(5), Status::Busy);

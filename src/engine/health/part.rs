@@ -1,7 +1,7 @@
 //! One part that the watch asks: how long it takes to answer, and when it counts as stuck.
 
 use super::{PartFinding, State};
-use crate::worker::Life;
+use crate::worker::{Life, UNTIMED};
 
 /// A part as the watch sees it from look to look.
 #[derive(Debug)]
@@ -9,8 +9,6 @@ pub(super) struct Part {
     name: String,
     /// From this time without an answer on it is stuck.
     limit_ns: u64,
-    /// How long it may sleep before it looks whether it was asked. Does not count as time that it took.
-    pace_ns: u64,
     answered: u64,
     /// When the first question was put that it has not answered; `None` where it has answered all.
     waits_since_ns: Option<u64>,
@@ -28,11 +26,10 @@ pub(super) enum News {
 }
 
 impl Part {
-    pub(super) fn new(name: impl Into<String>, limit_ns: u64, pace_ns: u64) -> Self {
+    pub(super) fn new(name: impl Into<String>, limit_ns: u64) -> Self {
         Self {
             name: name.into(),
             limit_ns,
-            pace_ns,
             answered: 0,
             waits_since_ns: None,
             round_trip_ns: 0,
@@ -45,8 +42,9 @@ impl Part {
         let since_ns = self.waits_since_ns.unwrap_or(asked_ns);
         let has_answered = life.answered != self.answered;
         if has_answered {
-            let took_ns = life.answered_ns.saturating_sub(since_ns);
-            self.round_trip_ns = took_ns.saturating_sub(self.pace_ns);
+            if life.answered_ns != UNTIMED {
+                self.round_trip_ns = life.answered_ns.saturating_sub(since_ns);
+            }
             self.answered = life.answered;
         }
         self.waits_since_ns = if life.rests || life.answered >= asked {
@@ -71,8 +69,7 @@ impl Part {
     }
 
     fn waits_ns(&self, now_ns: u64) -> u64 {
-        let waits_ns = self.waits_since_ns.map_or(0, |since_ns| now_ns.saturating_sub(since_ns));
-        waits_ns.saturating_sub(self.pace_ns)
+        self.waits_since_ns.map_or(0, |since_ns| now_ns.saturating_sub(since_ns))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -110,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_part_without_an_answer_is_stuck_after_its_limit() {
-        let mut part = Part::new("x", 1000, 0);
+        let mut part = Part::new("x", 1000);
         // Question 1 at 0, answered at 30; question 2 at 100, not answered, nor are those behind it.
         assert_eq!(part.look(life(1, 30), 1, 0, 100), None);
         assert_eq!(part.finding(life(1, 30), 100, String::new()).round_trip_ns, 30);
@@ -128,7 +125,7 @@ mod tests {
 
     #[test]
     fn slow_answers_are_answers() {
-        let mut part = Part::new("x", 1000, 0);
+        let mut part = Part::new("x", 1000);
         for question in 1..100 {
             // Each answer comes when the next two questions have been put.
             let answered = question / 3 * 3;
@@ -141,7 +138,7 @@ mod tests {
 
     #[test]
     fn who_rests_is_not_stuck() {
-        let mut part = Part::new("x", 1000, 0);
+        let mut part = Part::new("x", 1000);
         let rests = Life { rests: true, ..life(1, 0) };
         assert_eq!(part.look(rests, 1, 0, 100), None);
         assert_eq!(part.look(rests, 2, 100, 100_000), None);
@@ -152,13 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn its_own_pace_does_not_count() {
-        let mut part = Part::new("x", 1000, 500);
-        assert_eq!(part.look(life(1, 600), 1, 0, 700), None);
-        assert_eq!(part.finding(life(1, 600), 700, String::new()).round_trip_ns, 100);
-        assert_eq!(part.look(life(1, 600), 2, 700, 2199), None);
-        assert_eq!(part.look(life(1, 600), 3, 2199, 2200), Some(News::Stuck));
+    fn what_slept_when_it_was_asked_is_not_timed() {
+        let mut part = Part::new("x", 1000);
+        assert_eq!(part.look(life(1, 30), 1, 0, 100), None);
+        assert_eq!(part.look(life(2, UNTIMED), 2, 100, 200), None);
+        let found = part.finding(life(2, UNTIMED), 200, String::new());
+        assert_eq!((found.state, found.round_trip_ns, found.waits_ns), (State::Answers, 30, 0));
+        assert_eq!(part.look(life(2, UNTIMED), 3, 200, 1200), Some(News::Stuck));
         part.begin_anew();
-        assert_eq!(part.look(life(1, 600), 4, 2200, 2300), Some(News::GoesOn(100)));
+        assert_eq!(part.look(life(2, UNTIMED), 4, 1200, 1300), Some(News::GoesOn(100)));
     }
 }

@@ -1,7 +1,10 @@
 //! Whether the locks of slots are given back: a sample of them is tried at each look.
 
+use super::watch::holder_in_words;
 use super::{PartFinding, State};
+use crate::engine::Server;
 use crate::keyspace::Keyspace;
+use crate::keyspace::access::SlotLock;
 use crate::keyspace::key_hash::SLOT_COUNT;
 
 /// Slots that are tried at each look.
@@ -12,6 +15,9 @@ const KEPT: usize = 64;
 
 /// A lock that nobody has got for so long is stuck.
 const LIMIT_NS: u64 = 1_000_000_000;
+
+/// From so long on it is said who has a lock.
+const NAMED_NS: u64 = 300_000_000;
 
 /// How often a lock is tried at a look. Most are held for less than a microsecond.
 const TRIES: usize = 64;
@@ -61,8 +67,21 @@ impl Slots {
     }
 
     /// How they were found. `is_excused` where a heavy command or a slow script may have them.
-    pub(super) fn finding(&self, is_excused: bool, now_ns: u64) -> PartFinding {
-        let longest = self.held.iter().min_by_key(|held| held.since_ns);
+    pub(super) fn finding(&self, server: &Server, is_excused: bool, now_ns: u64) -> PartFinding {
+        let finding = self.found(is_excused, now_ns);
+        let Some(longest) = self.longest().filter(|_| finding.waits_ns >= NAMED_NS) else { return finding };
+        // The numbers of databases that clients know may be others, but mostly are the same.
+        let lock = SlotLock { database: longest.physical, slot: longest.slot as u16, write: true };
+        let holder = holder_in_words(server, Some(lock), now_ns);
+        PartFinding { about: format!("{} by {holder}", finding.about), ..finding }
+    }
+
+    fn longest(&self) -> Option<&Held> {
+        self.held.iter().min_by_key(|held| held.since_ns)
+    }
+
+    fn found(&self, is_excused: bool, now_ns: u64) -> PartFinding {
+        let longest = self.longest();
         let waits_ns = longest.map_or(0, |held| now_ns.saturating_sub(held.since_ns));
         let state = match (waits_ns >= LIMIT_NS, is_excused) {
             (false, _) => State::Answers,
@@ -107,15 +126,15 @@ mod tests {
             slots.look(&keyspace, look);
         }
         assert_eq!(slots.held.len(), KEPT, "bounded");
-        assert_eq!(slots.finding(false, LIMIT_NS - 1).state, State::Answers);
-        let found = slots.finding(false, LIMIT_NS);
+        assert_eq!(slots.found(false, LIMIT_NS - 1).state, State::Answers);
+        let found = slots.found(false, LIMIT_NS);
         assert_eq!((found.state, found.waits_ns), (State::Stuck, LIMIT_NS));
         assert!(found.about.ends_with(" of database 0 is locked"), "{}", found.about);
-        assert_eq!(slots.finding(true, LIMIT_NS).state, State::Busy);
+        assert_eq!(slots.found(true, LIMIT_NS).state, State::Busy);
         drop(guards);
         slots.look(&keyspace, LIMIT_NS);
         assert!(slots.held.is_empty());
-        let found = slots.finding(false, LIMIT_NS);
+        let found = slots.found(false, LIMIT_NS);
         assert_eq!((found.state, found.round_trip_ns, found.about.as_str()), (State::Answers, LIMIT_NS, ""));
     }
 }

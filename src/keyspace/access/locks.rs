@@ -245,9 +245,9 @@ impl<'g> Access<'g, '_> {
             }
             try_lock()
         };
-        settings.pulse.begins_to_wait();
+        settings.pulse.begins_to_wait(Some(lock));
         let guard = database.readers.while_waiting(|| wait_unless(try_again, give_up));
-        settings.pulse.has_waited();
+        settings.pulse.has_waited(guard.is_some());
         guard
     }
 

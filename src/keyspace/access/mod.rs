@@ -60,7 +60,21 @@ pub struct Access<'g, 'b> {
     touched: SmallVec<[(usize, u64); 2]>,
     /// Units of work until the next beat.
     left: Cell<usize>,
+    /// The request of a transaction that runs under these locks.
+    inner: RefCell<Option<Inner>>,
 }
+
+/// A request that runs within another one, as it is named where it takes long.
+#[derive(Clone, Debug)]
+pub struct Inner {
+    /// Id of its command.
+    pub command: u32,
+    /// Its first key, or the beginning of that, and how long the key is.
+    pub key: Option<(SmallVec<[u8; INNER_KEY_MAX]>, usize)>,
+}
+
+/// Bytes that are kept of an inner request's key: no allocation is made for it.
+pub const INNER_KEY_MAX: usize = 40;
 
 /// Settings that stay the same for all commands of a batch.
 #[derive(Clone, Copy)]
@@ -92,12 +106,16 @@ pub trait Pulse {
     fn beat(&self, access: &Access<'_, '_>);
     /// The command is about to begin something that takes long, or to wait for a lock.
     fn long(&self, access: &Access<'_, '_>);
-    /// The command waits for a lock from now on: it was not free when it was tried.
-    fn begins_to_wait(&self);
+    /// The command waits for a slot's lock from now on, or for the gate (`None`): it was not free when it was
+    /// tried.
+    fn begins_to_wait(&self, lock: Option<SlotLock>);
     /// The command still waits, for longer than locks are mostly held.
     fn still_waits(&self);
     /// The command has the lock, or has given up.
-    fn has_waited(&self);
+    fn has_waited(&self, has_it: bool);
+    /// The command is known to be slow: others are to find it where they wait for its locks. `program` names the
+    /// script or function that it runs.
+    fn is_slow(&self, access: &Access<'_, '_>, program: Option<&dyn Fn() -> String>);
     /// The command is about to take locks that were not planned, and may have to wait for what runs for long.
     fn may_wait(&self, access: &Access<'_, '_>);
 }
@@ -135,6 +153,7 @@ impl<'g, 'b> Access<'g, 'b> {
             undo: None,
             touched: SmallVec::new(),
             left: Cell::new(BEAT),
+            inner: RefCell::new(None),
         };
         for &lock in plan {
             if !access.lock(lock, plan) {
@@ -153,6 +172,22 @@ impl<'g, 'b> Access<'g, 'b> {
             Some(left) => self.left.set(left),
             None => self.beat(),
         }
+    }
+
+    /// Notes which request of a transaction runs from here on.
+    pub fn run_inner(&self, command: usize, key: Option<&[u8]>) {
+        let key = key.map(|key| (SmallVec::from_slice(&key[..key.len().min(INNER_KEY_MAX)]), key.len()));
+        *self.inner.borrow_mut() = Some(Inner { command: command as u32, key });
+    }
+
+    /// The request of a transaction that runs.
+    pub fn inner(&self) -> Option<Inner> {
+        self.inner.borrow().clone()
+    }
+
+    /// Says that the command is slow, which something else has found: the watch over a script.
+    pub fn tell_slow(&self, program: Option<&dyn Fn() -> String>) {
+        self.settings.pulse.is_slow(self, program);
     }
 
     #[cold]

@@ -170,17 +170,23 @@ impl Access<'_, '_> {
             Hold::None => {
                 // What holds the gate may be a command that runs for long.
                 let gate = &self.keyspace.gate;
+                let mut waited = false;
                 let exclusive = gate.try_exclusive().unwrap_or_else(|| {
                     let pulse = self.settings.pulse;
-                    pulse.begins_to_wait();
+                    waited = true;
+                    pulse.begins_to_wait(None);
                     let exclusive = gate.exclusive(|| {
                         pulse.still_waits();
                         pulse.long(self);
                     });
-                    pulse.has_waited();
+                    pulse.has_waited(true);
                     exclusive
                 });
                 self.hold = Hold::Exclusive(exclusive);
+                if waited {
+                    // Entered before as one that waits, which is in nobody's way.
+                    self.tell_slow(None);
+                }
                 let result = work(self);
                 self.hold = Hold::None;
                 result

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -31,12 +32,13 @@ impl Desk {
     /// Runs on the writer's thread until it is told to stop and all is written and synced, or cannot be.
     pub fn run(&self) {
         *self.shared.thread.lock() = Some(std::thread::current());
+        self.server.health.file_writer.belongs_here();
         self.server.health.file_writer.set_rests(false);
         loop {
             self.server.answer(&self.server.health.file_writer);
             let stops = self.shared.stop.load(Ordering::Acquire);
             if !stops && self.is_done_by_workers() {
-                std::thread::park_timeout(SYNC_INTERVAL);
+                self.rest(SYNC_INTERVAL);
                 continue;
             }
             let rest = {
@@ -52,11 +54,27 @@ impl Desk {
             match rest {
                 Rest::None => {}
                 Rest::Sleep(time) => std::thread::sleep(time),
-                Rest::UntilCalled(time) => std::thread::park_timeout(time),
+                Rest::UntilCalled(time) => self.rest(time),
             }
         }
         self.server.health.file_writer.set_rests(true);
         *self.shared.thread.lock() = None;
+    }
+
+    /// Rests until it is called, but no longer than this. Who only asks for a sign of life gets one.
+    fn rest(&self, time: Duration) {
+        let end = Instant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::park_timeout(left);
+            self.server.answer(&self.server.health.file_writer);
+            if self.shared.is_called.swap(false, Ordering::AcqRel) {
+                return;
+            }
+        }
     }
 
     /// Where workers write and sync: gives them time to do so. Returns whether they have done it.

@@ -115,11 +115,14 @@ pub struct Shared {
     pub is_quick: AtomicBool,
     /// Set where a worker leaves that to the writer's thread all the same.
     pub wants_thread: AtomicBool,
+    /// Set where the writer's thread is called, and not only asked for a sign of life.
+    pub is_called: AtomicBool,
 }
 
 impl Shared {
     /// Wakes the writer.
     pub fn wake(&self) {
+        self.is_called.store(true, Ordering::Release);
         if let Some(thread) = &*self.thread.lock() {
             thread.unpark();
         }

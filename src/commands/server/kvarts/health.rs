@@ -10,7 +10,7 @@ pub(super) fn health(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let is_ready = cx.server.is_ready();
     let reply = &mut cx.reply;
     let us = |ns: u64| (ns / 1000) as i64;
-    reply.map(6);
+    reply.map(7);
     reply.bulk(b"status");
     reply.bulk(findings.status(now_ns).name().as_bytes());
     reply.bulk(b"ready");
@@ -37,5 +37,8 @@ pub(super) fn health(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
         reply.bulk(b"about");
         reply.bulk(part.about.as_bytes());
     }
+    reply.bulk(b"holds-locks");
+    reply.array(findings.holding.len());
+    findings.holding.iter().for_each(|holder| reply.bulk(holder.as_bytes()));
     Ok(())
 }

@@ -48,10 +48,11 @@ fn get(cx: &mut Context<'_>, count: usize) -> CommandResult {
 }
 
 fn reply_request(cx: &mut Context<'_>, request: &SlowRequest) {
-    let SlowRequest { id, at_ms, parts, arguments, blocked_by, client, address, name } = request;
+    let SlowRequest { id, at_ms, parts, arguments, key: _, program, blocked_by, client, address, name } =
+        request;
     let reply = &mut cx.reply;
     let us = |ns: u64| (ns / 1000) as i64;
-    reply.map(9);
+    reply.map(10);
     reply.bulk(b"id");
     reply.int(*id as i64);
     reply.bulk(b"time-ms");
@@ -59,6 +60,8 @@ fn reply_request(cx: &mut Context<'_>, request: &SlowRequest) {
     reply.bulk(b"command");
     reply.array(arguments.len());
     arguments.iter().for_each(|argument| reply.bulk(argument));
+    reply.bulk(b"program");
+    reply.bulk(program.as_bytes());
     reply.bulk(b"total-us");
     reply.int(us(parts.total_ns()));
     reply.bulk(b"parts-us");

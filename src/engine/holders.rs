@@ -1,0 +1,151 @@
+//! [`Holder`]: a command that has locks which others wait for, as these and the operator are told of it.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::Server;
+use crate::command::keys::{KeySpec, for_each_key};
+use crate::command::table::Entry;
+use crate::keyspace::access::{INNER_KEY_MAX, Inner};
+use crate::primitives::printable::printable;
+use crate::shared::client::SharedClient;
+use crate::shared::commandlog::cut_argument;
+
+/// A command that has taken long under its locks. Made once for it, when that turns out.
+#[derive(Debug)]
+pub struct Holder {
+    /// The client that it runs for; none where that has left.
+    client: Option<Arc<SharedClient>>,
+    /// Id of the client.
+    client_id: u64,
+    /// Name of the command; of a transaction with that of the request which it runs.
+    command: String,
+    /// What it runs: SHA1 of a script, name of a function. Empty for all others.
+    program: String,
+    /// Its first key, cut as SLOWLOG cuts it.
+    key: Option<Vec<u8>>,
+    /// Since when it has run, in nanoseconds of the monotonic clock.
+    since_ns: u64,
+}
+
+impl Holder {
+    /// Id of the client that it runs for.
+    pub(super) fn client_id(&self) -> u64 {
+        self.client_id
+    }
+
+    /// Whether it is the same command for the same client, entered again.
+    pub(super) fn is_of_same(&self, other: &Holder) -> bool {
+        (self.client_id, self.since_ns, &self.command) == (other.client_id, other.since_ns, &other.command)
+    }
+
+    /// How long it has run.
+    pub(super) fn ran_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.since_ns)
+    }
+
+    /// What it is and for whom it runs: the command, its program, its key, the client.
+    pub(super) fn in_words(&self) -> String {
+        let mut text = self.command.clone();
+        if !self.program.is_empty() {
+            text.push_str(&format!(" of {}", self.program));
+        }
+        if let Some(key) = &self.key {
+            text.push_str(&format!(" on key {}", printable(key)));
+        }
+        match &self.client {
+            Some(client) => format!("{text} for {}", client_in_words(client)),
+            None => format!("{text} for client {}, which has left", self.client_id),
+        }
+    }
+
+    /// The same with how long it has run.
+    pub(super) fn in_words_at(&self, now_ns: u64) -> String {
+        format!("{}, running for {} ms", self.in_words(), self.ran_ns(now_ns) / 1_000_000)
+    }
+}
+
+/// A client by its id, address and user.
+fn client_in_words(client: &SharedClient) -> String {
+    let user = printable(&client.user.lock().name);
+    format!("client {} at {}, user {user}", client.id, client.address)
+}
+
+/// The key of a request of a transaction: its beginning, and how long it is.
+fn cut_inner((begin, len): (SmallVec<[u8; INNER_KEY_MAX]>, usize)) -> Vec<u8> {
+    let mut key = begin.to_vec();
+    if len > key.len() {
+        let more = len - key.len();
+        key.extend_from_slice(format!("... ({more} more bytes)").as_bytes());
+    }
+    key
+}
+
+impl Server {
+    /// Makes a holder of a request that has run since `since_ns`; `inner` is the request of a transaction that it
+    /// runs, and `program` names the script or function that it runs.
+    #[cold]
+    pub(super) fn holder(
+        &self,
+        (entry, arguments): (&Entry, &[&[u8]]),
+        inner: Option<Inner>,
+        program: Option<&dyn Fn() -> String>,
+        client_id: u64,
+        since_ns: u64,
+    ) -> Holder {
+        let key = self.first_key(entry, arguments);
+        let mut own = self.program_in_words(entry, arguments);
+        if let Some(program) = program.filter(|_| own.is_empty()) {
+            own = program();
+        }
+        let mut command = entry.full_name.clone();
+        let inner_name = inner.as_ref().map(|inner| self.command_name(inner.command));
+        if let Some(name) = inner_name {
+            command = format!("{command} with {name}");
+        }
+        Holder {
+            client: self.clients.by_id(client_id),
+            client_id,
+            command,
+            program: own,
+            key: key.or_else(|| inner.and_then(|inner| inner.key).map(cut_inner)),
+            since_ns,
+        }
+    }
+
+    /// The first key of a request, cut as SLOWLOG cuts it.
+    pub(super) fn first_key(&self, entry: &Entry, arguments: &[&[u8]]) -> Option<Vec<u8>> {
+        // Of a streak whose first request has not begun there are no words.
+        if arguments.is_empty() {
+            return None;
+        }
+        let mut first = None;
+        for_each_key(&entry.spec, arguments, |position| {
+            if position.flags & KeySpec::NOT_KEY == 0 {
+                first = first.or(arguments.get(position.argument).copied());
+            }
+        });
+        first.map(|key| cut_argument(key, self.kept_of_request().argument_bytes))
+    }
+
+    /// The script or function that a request runs, in words; empty for others.
+    pub(super) fn program_in_words(&self, entry: &Entry, arguments: &[&[u8]]) -> String {
+        match self.commands.functions(entry).program {
+            Some(program) if arguments.len() > 1 => printable(&program(arguments)),
+            _ => String::new(),
+        }
+    }
+
+    /// The name of a command by its id.
+    pub(super) fn command_name(&self, command: u32) -> &str {
+        let entry = self.commands.entries().get(command as usize);
+        entry.map_or("?", |entry| entry.full_name.as_str())
+    }
+
+    /// Who runs what, in words: all that is known of a command that another thread runs, unless it is a
+    /// [`Holder`].
+    pub(super) fn in_words(&self, command: u32, client: &SharedClient) -> String {
+        format!("{} for {}", self.command_name(command), client_in_words(client))
+    }
+}
