@@ -13,7 +13,9 @@ const PARTS: [&str; 6] = ["lock", "pause", "evict", "run", "disk", "write"];
 
 /// A server that keeps every request.
 fn server(pairs: &[(&str, &str)]) -> TestServer {
-    TestServer::with(&[&[("slow-requests-slower-than", "0")], pairs].concat())
+    // More than tests ask while they wait.
+    let kept = [("slow-requests-slower-than", "0"), ("slow-requests-max-len", "100000")];
+    TestServer::with(&[&kept[..], pairs].concat())
 }
 
 /// The latest request with this text.
