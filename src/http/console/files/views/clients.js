@@ -58,7 +58,7 @@ function drawClients(list, all, text, order, load) {
     }, { class: 'danger', 'aria-label': `Kill client ${one.id}` })];
   });
   const number = (name) => ({ name, number: true });
-  const columns = [number('Number'), { name: 'Address', fixed: true }, 'Name', 'User', 'Command', 'Flags', number('Database'), number('Age'), number('Idle'),
+  const columns = [number('Number'), { name: 'Address', fixed: true }, 'Name', 'User', { name: 'Command', fixed: true }, 'Flags', number('Database'), number('Age'), number('Idle'),
     number('Memory'), number('Unread'), 'Library'];
   put(list,
     h('p', { class: 'more' }, `${count(wanted.length)} of ${count(all.length)} clients${wanted.length > SHOWN_MAX ? `, the first ${SHOWN_MAX} shown` : ''}.`),

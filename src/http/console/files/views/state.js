@@ -95,7 +95,7 @@ function healthPanel(health) {
     part.get('name'), part.get('state') === 'stuck' ? bad('stuck') : part.get('state'), micros(part.get('round-trip-us') ?? 0), part.get('about') || '–',
   ]);
   return panel('Health', facts([['Status', health.get('status'), health.get('status') === 'stuck'], ['Ready', health.get('ready'), health.get('ready') !== 'yes'], ['Slowest', health.get('slowest') || '–']]),
-    table('Parts of the server', ['Part', 'State', { name: 'Round trip', number: true }, 'About'], parts));
+    table('Parts of the server', [{ name: 'Part', fixed: true }, { name: 'State', fixed: true }, { name: 'Round trip', number: true }, { name: 'About', words: true }], parts));
 }
 
 // From these on a replica is marked.
