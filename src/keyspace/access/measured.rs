@@ -37,7 +37,11 @@ impl Access<'_, '_> {
     /// locked are left.
     pub fn measure_stale(&mut self) {
         self.measure_touched();
-        for (physical, hash) in self.keyspace.sizes.stale() {
+        let stale = self.keyspace.sizes.stale();
+        if self.locks.is_empty() {
+            return stale.into_iter().for_each(|(physical, hash)| self.keyspace.measure_one(physical, hash));
+        }
+        for (physical, hash) in stale {
             let number = self.mapping().iter().position(|mapped| *mapped == physical);
             let held = number.and_then(|number| self.position(number, slot_of_hash(hash)));
             match held {

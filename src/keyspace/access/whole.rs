@@ -93,6 +93,18 @@ impl Access<'_, '_> {
         }
     }
 
+    /// The numbers of the databases that were made, by their physical ones.
+    pub fn numbers_by_physical(&self) -> std::collections::HashMap<u16, usize> {
+        let made = |mapping: &[u16]| {
+            let all = mapping.iter().enumerate().map(|(number, physical)| (*physical, number));
+            all.filter(|(physical, _)| self.keyspace.physical_if_used(*physical).is_some()).collect()
+        };
+        match self.hold {
+            Hold::None => made(&self.pass_gate()),
+            _ => made(self.mapping()),
+        }
+    }
+
     /// Passes the gate beside others. What holds it alone may hold it for long.
     fn pass_gate(&self) -> Shared<'_> {
         let (gate, worker) = (&self.keyspace.gate, crate::worker::current());

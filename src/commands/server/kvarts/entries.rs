@@ -20,8 +20,13 @@ const OPERATOR: Flags = Flags::ADMIN
     .and(Flags::WHOLE_KEYSPACE)
     .and(Flags::LOCKS_NO_SLOT);
 
-/// What is told of the data is told as they are between two commands.
-const ON_DATA: Flags = Flags::ADMIN.and(Flags::LOADING).and(Flags::STALE).and(Flags::NOSCRIPT);
+/// What is told of the data is told of all of them, and waits only for what is alone in the keyspace.
+const ON_DATA: Flags = Flags::ADMIN
+    .and(Flags::LOADING)
+    .and(Flags::STALE)
+    .and(Flags::NOSCRIPT)
+    .and(Flags::WHOLE_KEYSPACE)
+    .and(Flags::LOCKS_NO_SLOT);
 
 /// Version of Kvarts that first had KVARTS.
 const SINCE: &str = "0.1.0";

@@ -28,8 +28,7 @@ pub(super) fn count_of(value: &[u8], most: usize) -> Result<usize, CommandError>
 
 /// The numbers of the databases by their physical ones.
 pub(super) fn numbers(cx: &Context<'_>) -> HashMap<u16, usize> {
-    let all = 0..cx.keys.keyspace.database_count();
-    all.filter_map(|number| Some((cx.keys.physical(number)?.physical_number(), number))).collect()
+    cx.keys.numbers_by_physical()
 }
 
 pub(super) fn prefixes(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
@@ -60,8 +59,9 @@ pub(super) fn prefixes(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
     cx.keys.expect(cx.keys.keyspace.sizes.known_max());
     cx.keys.measure_stale();
     let (number, now_ms) = (cx.keys.database, cx.keys.now_ms);
-    let selected = cx.keys.physical(number).map(|database| (database.physical_number(), number));
-    let mut all = cx.server.prefix_sums(&selected.into_iter().collect(), separator, depth, now_ms);
+    let mut selected = numbers(cx);
+    selected.retain(|_, other| *other == number);
+    let mut all = cx.server.prefix_sums(&selected, separator, depth, now_ms);
     reply(cx, all.remove(&number).unwrap_or_default(), count);
     Ok(())
 }
