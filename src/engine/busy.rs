@@ -1,6 +1,7 @@
 //! What requests hear while a slow script or a heavy command is in their way.
 
 use super::Server;
+use super::client::Client;
 use super::execute::Outcome;
 use crate::command::keys::LockPlan;
 use crate::command::spec::Flags;
@@ -18,9 +19,17 @@ impl Server {
 
     /// Whether a slow script or a heavy command keeps a request from running. It then waits without a thread;
     /// for a script it is refused after `busy-reply-threshold`. `alone`: the request has to be alone in the
-    /// keyspace; `wide`: it is, or it works on the whole keyspace beside others.
+    /// keyspace; `wide`: it is, or it works on the whole keyspace beside others. A primary's stream waits however
+    /// long that takes: what was refused of it would be missing in the data.
     #[cold]
-    pub(super) fn busy(&self, entry: &Entry, plan: &LockPlan, alone: bool, wide: bool) -> Option<Outcome> {
+    pub(super) fn busy(
+        &self,
+        client: &Client,
+        entry: &Entry,
+        plan: &LockPlan,
+        alone: bool,
+        wide: bool,
+    ) -> Option<Outcome> {
         let flags = entry.spec.flags;
         let touches_keys = wide || !plan.is_empty();
         for running in self.scripting.slow.all() {
@@ -29,7 +38,7 @@ impl Server {
             let is_told = waits || running.start.declares_none && !flags.has(Flags::ALLOW_BUSY);
             let threshold_ms = self.config.int(Directive::BusyReplyThreshold);
             let too_long = threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;
-            if is_told && too_long {
+            if is_told && too_long && !client.is_primary {
                 return Some(Outcome::Refused(CommandError::busy(running.start.function.is_some())));
             }
             if waits {

@@ -67,19 +67,20 @@ impl Server {
     /// Evicts before a command if memory is over `maxmemory`. Returns false for a command with DENYOOM where
     /// nothing more can be evicted. The caller holds no slot's lock.
     pub(super) fn has_room(&self, client: &mut Client, entry: &Entry, batch: &mut Batch<'_>) -> bool {
-        let is_spared = client.is_inside;
-        let has_room = |batch| {
-            let simulated = !is_spared && self.simulation.lacks_memory();
-            !simulated && (self.bytes_over_limit() == 0 || self.evict_for(batch))
-        };
-        let room = client.is_loader || has_room(batch);
+        let simulated = !client.is_inside && !client.is_loader && self.simulation.lacks_memory();
+        let is_spared = client.is_loader || simulated;
+        let room = !simulated && (is_spared || self.bytes_over_limit() == 0 || self.evict_for(batch));
         // Scripts judge their own commands by it.
         client.out_of_memory = !room;
         let flags = entry.spec.flags;
         let needs_memory = flags.has(Flags::DENYOOM)
             || flags.has(Flags::RUNS_QUEUE)
                 && client.transaction.as_ref().is_some_and(|queued| queued.flags.has(Flags::DENYOOM));
-        room || !needs_memory
+        let is_refused = !room && needs_memory;
+        if is_refused && !simulated {
+            self.upkeep.refused_memory_ms.store(batch.now_ms, Ordering::Relaxed);
+        }
+        !is_refused
     }
 
     /// Whether nothing is evicted, however much memory is used: as long as no key is removed at all, but for a

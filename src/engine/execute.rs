@@ -220,7 +220,7 @@ impl Server {
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let access = loop {
             if self.is_slow()
-                && let Some(busy) = self.busy(entry, plan, alone_or_role, wide)
+                && let Some(busy) = self.busy(client, entry, plan, alone_or_role, wide)
             {
                 batch.gave_up_ns = Waits::give_up(&mut batch.waits, watch.take_waits());
                 return busy;

@@ -14,6 +14,9 @@ use crate::shared::pause::{FOR_EVER_MS, InForce, Purpose, Scope};
 /// How long a replica that follows may say nothing, in seconds. It tells its offset each second.
 const SILENT_REPLICA_S: u64 = 10;
 
+/// How long a refusal is told of that nothing else shows, in milliseconds.
+const RECENT_MS: u64 = 10_000;
+
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -36,6 +39,8 @@ pub enum Kind {
     SilentReplica,
     /// The link to the primary is down.
     PrimaryLink,
+    /// A copy of the primary's data is awaited, or comes.
+    Copy,
     /// The link to the primary is up, and nothing comes.
     SilentPrimary,
     /// As many clients are connected as may be.
@@ -76,7 +81,7 @@ pub struct Trouble {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Stuck,
         Self::Loading,
         Self::Snapshot,
@@ -86,6 +91,7 @@ impl Kind {
         Self::TooFewReplicas,
         Self::SilentReplica,
         Self::PrimaryLink,
+        Self::Copy,
         Self::SilentPrimary,
         Self::Clients,
         Self::Pause,
@@ -104,6 +110,7 @@ impl Kind {
             Self::TooFewReplicas => "too-few-replicas",
             Self::SilentReplica => "silent-replica",
             Self::PrimaryLink => "primary-link",
+            Self::Copy => "copy",
             Self::SilentPrimary => "silent-primary",
             Self::Clients => "clients",
             Self::Pause => "pause",
@@ -242,7 +249,9 @@ impl Server {
     }
 
     fn trouble_of_memory(&self, now_ms: u64) -> Option<Trouble> {
-        let over = self.bytes_over_what_can_be_evicted(now_ms)?;
+        let Some(over) = self.bytes_over_what_can_be_evicted(now_ms) else {
+            return self.trouble_of_large_requests(now_ms);
+        };
         let policy = self.config.word(Directive::MaxmemoryPolicy);
         let why = match policy {
             "noeviction" => "nothing is evicted (maxmemory-policy noeviction)".to_owned(),
@@ -253,6 +262,25 @@ impl Server {
             refuses: Refuses::Writes,
             title: "Writes are refused (OOM)",
             reason: format!("Memory is {over} bytes over maxmemory, and {why}."),
+            advice: "Raise maxmemory, delete keys (DEL, UNLINK and FLUSHDB are let through), or let keys be evicted by another \
+                     maxmemory-policy. Hot and big keys shows what takes most.",
+        })
+    }
+
+    /// Requests that fit by themselves, but not with what the server holds for them while they run.
+    fn trouble_of_large_requests(&self, now_ms: u64) -> Option<Trouble> {
+        let refused_ms = self.upkeep.refused_memory_ms.load(Relaxed);
+        let is_recent = refused_ms > 0 && now_ms.saturating_sub(refused_ms) <= RECENT_MS;
+        let limit = self.settings.maxmemory();
+        (is_recent && limit > 0).then(|| Trouble {
+            kind: Kind::Memory,
+            refuses: Refuses::Writes,
+            title: "Writes are refused (OOM)",
+            reason: format!(
+                "Memory is {} bytes under maxmemory, but requests were refused in the last {} s that do not fit in: they count with their own size.",
+                limit.saturating_sub(self.used_memory()),
+                RECENT_MS / 1000,
+            ),
             advice: "Raise maxmemory, delete keys (DEL, UNLINK and FLUSHDB are let through), or let keys be evicted by another \
                      maxmemory-policy. Hot and big keys shows what takes most.",
         })
@@ -317,17 +345,32 @@ impl Server {
             (false, true) => (Refuses::Writes, "Writes are refused (READONLY)"),
             (false, false) => (Refuses::Nothing, "The link to the primary is down"),
         };
+        if matches!(link.state, LinkState::Handshake | LinkState::Sync) {
+            return Some(Trouble {
+                kind: Kind::Copy,
+                // A replica refuses writes at all times.
+                refuses: if refuses == Refuses::Commands { refuses } else { Refuses::Nothing },
+                title: if refuses == Refuses::Commands {
+                    title
+                } else {
+                    "A copy of the primary's data comes"
+                },
+                reason: format!(
+                    "This is a replica, and waits for its copy of the data of {host}:{port}: until then it has what it had before."
+                ),
+                advice: "It goes on by itself. State and INFO replication say how far it is. /readyz answers 503 so long: send clients here only behind it.",
+            });
+        }
         let since = match link.down_since_ms {
             0 => "was never up".to_owned(),
             down_ms => format!("is down for {} s", now_ms.saturating_sub(down_ms) / 1000),
         };
-        let comes = if link.state == LinkState::Sync { "; a copy of its data comes" } else { "" };
         Some(Trouble {
             kind: Kind::PrimaryLink,
             refuses,
             title,
             reason: format!(
-                "This is a replica, and its link to the primary {host}:{port} {since}{comes}: the data here grow old."
+                "This is a replica, and its link to the primary {host}:{port} {since}: the data here grow old."
             ),
             advice: "If the primary is to come back, its log and the one here say what is in the way (address, password in primaryauth, TLS). \
                      If not, make a replica the primary: FAILOVER by your Sentinel, or REPLICAOF NO ONE here.",

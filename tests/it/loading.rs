@@ -138,7 +138,7 @@ fn pipe(dir: &Path) {
 fn commands_are_refused_meanwhile() {
     let dir = TempDir::new();
     pipe(dir.path());
-    let server = TestServer::loading(&[("save", "1 1")], dir);
+    let server = TestServer::loading(&[("save", "1 1"), ("enable-debug-command", "yes")], dir);
     let mut client = server.client();
     client.check("GET k", "-LOADING Valkey is loading the dataset in memory~");
     client.check("CONFIG SET extended-redis-compatibility yes", "+OK~");
@@ -149,6 +149,9 @@ fn commands_are_refused_meanwhile() {
     for expected in [refused, refused, refused, "+OK~", refused, refused, refused, refused] {
         client.check_next(expected);
     }
+    // It would write a file of what is there so far over the whole one.
+    client.check("DEBUG RELOAD", refused);
+    client.check("DEBUG LOADAOF", refused);
     client.send(b"MULTI\r\nSET k 1\r\nEXEC\r\nMULTI\r\nSELECT 0\r\nEXEC\r\n");
     client.check_next("+OK~");
     client.check_next(refused);

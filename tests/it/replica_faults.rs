@@ -357,6 +357,38 @@ fn a_script_of_the_stream_that_does_not_end_keeps_nobody_waiting() {
     }
 }
 
+/// What the primary sends waits for a script that is in its way for longer than `busy-reply-threshold`, single
+/// requests and transactions: refused, it would be missing in the data for good.
+#[test]
+fn the_stream_waits_for_a_busy_script() {
+    let copy = snapshot();
+    let answer = [format!("+FULLRESYNC {ID} 0\r\n${}\r\n", copy.len()).as_bytes(), &copy].concat();
+    for keys in [&["1", "k"][..], &["0"]] {
+        let server = TestServer::with_clock(&[("busy-reply-threshold", "20")], Clock::system());
+        let (mut client, mut other) = (server.client(), server.client());
+        let mut fake = Fake::new();
+        let (mut link, _) = fake.link(&mut client);
+        link.send(&answer);
+        eventually("the copy is there", || client.raw("GET k") == "$6~theirs~");
+        other.send(&encode(&[&["EVAL", "while true do end"], keys].concat()));
+        eventually("it is busy", || client.raw("GET k").starts_with("-BUSY"));
+        link.send(&encode(&["SET", "k", "after"]));
+        link.send(
+            &[encode(&["MULTI"]), encode(&["SET", "k", "last"]), encode(&["RPUSH", "l", "d"])].concat(),
+        );
+        link.send(&[encode(&["EXEC"]), encode(&["SET", "k2", "v"])].concat());
+        // Meanwhile what was sent has come.
+        for _ in 0..100 {
+            assert!(client.raw("GET k").starts_with("-BUSY"));
+        }
+        client.check("SCRIPT KILL", "+OK~");
+        eventually("it was applied", || client.raw("GET k2") == "$1~v~");
+        client.check("GET k", "$4~last~");
+        client.check("LRANGE l 0 -1", "*4~$1~a~$1~b~$1~c~$1~d~");
+        assert_eq!(server.info("master_link_status"), "up");
+    }
+}
+
 /// Answers in the handshake that no primary gives, or that say to come again later, end the link and change
 /// nothing.
 #[test]

@@ -181,8 +181,8 @@ fn whose_change_an_end_is() {
             client.check_silent();
         }
     }
-    // What ends by itself is told everybody.
-    for options in ["NOLOOP", "BCAST NOLOOP", ""] {
+    // What ends by itself is told everybody. The broadcast comes first: none of an earlier end can still be on its way.
+    for options in ["BCAST NOLOOP", "NOLOOP", ""] {
         let mut client = tracking(&server, options);
         client.check("SET k 1 PX 10", "+OK~");
         client.check("GET k", "$1~1~");

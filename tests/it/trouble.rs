@@ -47,7 +47,7 @@ fn wait_for_none(server: &TestServer, port: u16) {
     let (_, page) = get(port, "/metrics");
     let is_one = |line: &&str| line.starts_with("kvarts_trouble{") || line.starts_with("kvarts_refuses{");
     let values: Vec<&str> = page.lines().filter(is_one).collect();
-    assert_eq!(values.len(), 16);
+    assert_eq!(values.len(), 17);
     assert!(values.iter().all(|line| line.ends_with(" 0")), "{values:?}");
 }
 
@@ -141,6 +141,14 @@ fn memory_that_is_over_its_limit() {
     assert!(reason(port).contains("nothing that volatile-lru may evict"), "{}", reason(port));
     client.check("CONFIG SET maxmemory 0", "+OK~");
     wait_for_none(&server, port);
+    // Memory is under its limit now, but what was refused a moment ago is told all the same.
+    client.check("CONFIG SET maxmemory-policy noeviction maxmemory 1", "+OK~");
+    assert!(client.raw("SET k w").starts_with("-OOM"));
+    client.check("CONFIG SET maxmemory 1000gb", "+OK~");
+    wait_for(&server, port, "memory", "writes", "Writes are refused (OOM)");
+    assert!(reason(port).contains("refused in the last 10 s"), "{}", reason(port));
+    server.advance_ms(11_000);
+    wait_for_none(&server, port);
 }
 
 #[test]
@@ -178,6 +186,12 @@ fn a_primary_that_is_gone_or_silent() {
     wait_for(&server, port, "primary-link", "nothing", "The link to the primary is down");
     client.check("REPLICAOF NO ONE", "+OK~");
     wait_for_none(&server, port);
+    // One that waits before it makes a copy.
+    let primary = TestServer::with(&[("repl-diskless-sync-delay", "60")]);
+    client.check(&format!("REPLICAOF 127.0.0.1 {}", primary.address().port()), "+OK~");
+    wait_for(&server, port, "copy", "nothing", "A copy of the primary's data comes");
+    client.check("CONFIG SET replica-serve-stale-data no", "+OK~");
+    wait_for(&server, port, "copy", "commands", "Commands are refused (MASTERDOWN)");
 }
 
 #[test]

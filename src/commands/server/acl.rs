@@ -95,6 +95,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N+M*C) where N is the number of rules, M of the role's users and C of connections",
             reply: "OK",
             run: setrole,
+            secrets: Some(|_, index| index > 2),
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             ..of_roles("setrole", -3)
         },
@@ -104,6 +105,7 @@ pub const COMMANDS: &[Command] = &[Command {
             since: "7.0.0",
             reply: "OK, or why not",
             run: dryrun,
+            secrets: Some(|_, index| index > 3),
             ..subcommand("dryrun", -4, OPERATOR.and(Flags::SHOWS))
         },
         Command {

@@ -501,6 +501,15 @@ fn digest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
+/// Refuses what reads all data again while they are being loaded: a file that was written now would have a part of
+/// them, and two would load into one keyspace.
+fn refuse_while_loading(cx: &Context<'_>) -> Result<(), CommandError> {
+    match cx.server.loading.is_active() {
+        true => Err(CommandError::loading(cx.server.config.flag(Directive::ExtendedRedisCompatibility))),
+        false => Ok(()),
+    }
+}
+
 fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let (mut merge, mut flush, mut save) = (false, true, true);
     for option in &arguments[2..] {
@@ -515,6 +524,7 @@ fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             }
         }
     }
+    refuse_while_loading(cx)?;
     let failed = || CommandError::text("ERR Error trying to load the RDB dump, check server logs.");
     // Keys that are there already are only replaced where that is asked for.
     if !flush && !merge && !is_empty(cx) {
@@ -547,6 +557,7 @@ fn is_empty(cx: &Context<'_>) -> bool {
 }
 
 fn load_aof(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+    refuse_while_loading(cx)?;
     // A transaction may hold what the loading needs: its values are read again where they are.
     let append_only = cx.server.append_only().filter(|_| cx.origin == Origin::Client);
     let Some(append_only) = append_only else { return read_again(cx) };

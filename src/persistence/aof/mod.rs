@@ -97,6 +97,8 @@ struct State {
     failures: u64,
     /// When the last rewrite ended.
     last_end: Option<Instant>,
+    /// When the log was last told that none could begin; `None` where one could since.
+    told_at: Option<Instant>,
     /// Bytes of all files at the start or after the last rewrite.
     base_bytes: u64,
 }
@@ -384,8 +386,24 @@ impl AppendOnlyFile {
                     || has_grown(&server, state.base_bytes, writer.shared.total_bytes())
             }
         };
-        if is_due && let Err(error) = self.begin_rewrite(&mut state) {
-            tracing::error!(%error, "cannot rewrite the AOF");
+        if is_due {
+            self.begin_due_rewrite(&mut state);
+        }
+    }
+
+    /// Begins a rewrite that is due. What is in the way may stay so for long and is tried several times a second: it is
+    /// told once a minute.
+    fn begin_due_rewrite(self: &Arc<Self>, state: &mut State) {
+        const TOLD_EACH: Duration = Duration::from_secs(60);
+        match self.begin_rewrite(state) {
+            Ok(()) => state.told_at = None,
+            Err(error) => {
+                state.rewrite_failed |= !state.loads;
+                if state.told_at.is_none_or(|at| at.elapsed() >= TOLD_EACH) {
+                    state.told_at = Some(Instant::now());
+                    tracing::error!(%error, "cannot rewrite the AOF");
+                }
+            }
         }
     }
 
