@@ -13,7 +13,7 @@ const LINES_MAX = 3;
 
 // A chart: { title, series: [{ key, name }], format, max, threshold, above, rule, advice }. `rule` says what is well. `threshold`
 // is where `advice` begins to hold of the first series: above it, or with `above: false` below it; `judged` names another
-// series for it, `isBad(last, points)` judges otherwise. `choose(points)` answers the series where they are not always the same.
+// series for it, `isBad(last, points)` judges otherwise, and `whole(points)` is what `more` has no room for. `choose(points)` answers the series where they are not always the same.
 // Returns the element and what draws it anew: as much as there is of the last `most` milliseconds.
 export function chart(given) {
   const value = h('p', { class: 'value' }, '–');
@@ -21,11 +21,13 @@ export function chart(given) {
   const advice = h('p', { class: 'advice' });
   const lineCount = given.choose ? LINES_MAX : given.series.length;
   const lines = Array.from({ length: lineCount }, (_, at) => s('path', { class: `line line-${at}` }));
+  // Points that have no neighbour, of which a line has nothing.
+  const dots = Array.from({ length: lineCount }, (_, at) => s('path', { class: `dot line-${at}` }));
   const area = lineCount === 1 ? s('path', { class: 'area' }) : null;
   const limit = s('line', { class: 'limit', x1: 0, x2: WIDTH, y1: 0, y2: 0 });
   const title = s('title', {}, given.title);
   const drawing = s('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img' },
-    title, ...(area ? [area] : []), limit, ...lines);
+    title, ...(area ? [area] : []), limit, ...lines, ...dots);
   const top = h('span', {});
   const ago = h('span', {});
   const names = Array.from({ length: lineCount }, (_, at) => h('span', { class: `key key-${at}` }, given.series?.[at].name ?? ''));
@@ -49,9 +51,10 @@ export function chart(given) {
     const x = (point) => (WIDTH * (1 - (end - point.at) / span)).toFixed(1);
     const y = (one) => (HEIGHT - 1 - (HEIGHT - 4) * Math.min(1, one / (bound || 1))).toFixed(1);
     lines.forEach((line, at) => {
-      const path = series[at] ? trace(inWindow, series[at].key, x, y) : { line: '', area: '' };
+      const path = series[at] ? trace(inWindow, series[at].key, x, y) : { line: '', area: '', dots: '' };
       line.setAttribute('d', path.line);
       area?.setAttribute('d', path.area);
+      dots[at].setAttribute('d', path.dots);
       if (given.choose) {
         names[at].textContent = series[at]?.name ?? '';
         names[at].hidden = !series[at];
@@ -65,9 +68,9 @@ export function chart(given) {
     top.textContent = given.format(bound);
     ago.textContent = span > WINDOW_MIN_MS ? `${digits(span / 60000)} minutes ago` : 'a minute ago';
     const now = given.series ? last[given.series[0].key] : null;
-    value.textContent = given.say ? given.say(last) : now === null ? '–' : given.format(now);
+    value.textContent = given.say ? given.say(last, inWindow) : now === null ? '–' : given.format(now);
     more.textContent = given.more?.(last, inWindow) ?? '';
-    more.title = more.textContent;
+    more.title = given.whole?.(inWindow) ?? more.textContent;
     const level = last[judged];
     const bad = given.isBad ? given.isBad(last, inWindow)
       : level !== null && given.threshold !== undefined && (given.above === false ? level < given.threshold : level > given.threshold);
@@ -79,13 +82,18 @@ export function chart(given) {
   return { element, draw };
 }
 
-// The line through a series, with gaps where there is no value, and the area below it.
+// The line through a series, with gaps where there is no value, the area below it, and a dot for each point between
+// gaps: where the server stalls, one stands for all that time.
 function trace(points, key, x, y) {
   let line = '';
   let area = '';
+  let dots = '';
   let start = null;
   let before = null;
+  let [length, level] = [0, null];
   const close = () => {
+    if (length === 1) dots += `M${start} ${level}h0`;
+    length = 0;
     if (start !== null) area += `L${before} ${HEIGHT}L${start} ${HEIGHT}Z`;
     start = null;
   };
@@ -94,14 +102,16 @@ function trace(points, key, x, y) {
       close();
       continue;
     }
-    const step = `${start === null ? 'M' : 'L'}${x(point)} ${y(point[key])}`;
+    level = y(point[key]);
+    length += 1;
+    const step = `${start === null ? 'M' : 'L'}${x(point)} ${level}`;
     line += step;
     area += step;
     start ??= x(point);
     before = x(point);
   }
   close();
-  return { line, area };
+  return { line, area, dots };
 }
 
 // The next round number; of bytes a power of two.

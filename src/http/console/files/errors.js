@@ -45,10 +45,15 @@ export function series(points) {
   return seen.slice(0, 3).map(([code]) => ({ key: `error_${code}`, name: code }));
 }
 
-// How many there were, by code.
-export function inTotal(points) {
+// How many there were, by code; where there is room for so many letters only, the most frequent, and how many more codes.
+export function inTotal(points, room = Infinity) {
   const seen = Object.entries(counted(points)).filter(([, count]) => count >= 0.5).sort(([, one], [, other]) => other - one);
-  return seen.length === 0 ? 'none' : seen.map(([code, count]) => `${code} ${short(Math.round(count))}`).join(', ');
+  if (seen.length === 0) return 'none';
+  const told = seen.map(([code, count]) => `${code} ${short(Math.round(count))}`);
+  const few = (shown) => (shown === told.length ? told : [...told.slice(0, shown), `${told.length - shown} more`]).join(', ');
+  let shown = told.length;
+  while (shown > 1 && few(shown).length > room) shown -= 1;
+  return few(shown);
 }
 
 function lately(points) {

@@ -16,6 +16,11 @@ export function count(value) {
   return Number(value).toLocaleString('en-GB', { maximumFractionDigits: 0 });
 }
 
+// 1 key, 2 keys.
+export function counted(value, one, many = `${one}s`) {
+  return `${count(value)} ${Number(value) === 1 ? one : many}`;
+}
+
 // Three digits that matter, with a unit of thousands.
 export function short(value) {
   const size = Math.abs(value);

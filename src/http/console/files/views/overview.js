@@ -4,23 +4,47 @@ import { chart } from '../chart.js';
 import * as errors from '../errors.js';
 import { facts, h, heading, put } from '../dom.js';
 import { HOUR_MS, MINUTES_MS, figures } from '../figures.js';
-import { bytes, count, micros, percent, short, span as duration } from '../format.js';
+import { bytes, count, counted, micros, percent, short, span as duration } from '../format.js';
 import { troublePanel } from '../trouble.js';
 
 export const title = 'Overview';
 
 const seconds = (value) => micros(value * 1e6);
+// Reads that are enough for a hit rate; from how many on it is judged; how far back they are looked for.
+const READS_ENOUGH = 100;
+const READS_JUDGED = 10;
+const READS_MS = 60 * 1000;
+
+// The hit rate of the last seconds that had reads enough: with little traffic a single second says nothing.
+function lately() {
+  const all = figures.points;
+  const end = all.at(-1)?.at ?? 0;
+  let [hits, misses, seconds] = [0, 0, 0];
+  for (let at = all.length - 1; at >= 0 && hits + misses < READS_ENOUGH && end - all[at].at < READS_MS; at -= 1) {
+    // Where the server stalled, a point is of several seconds.
+    const length = (all[at].at - (all[at - 1]?.at ?? all[at].at - 1000)) / 1000;
+    hits += length * (all[at].hits ?? 0);
+    misses += length * (all[at].misses ?? 0);
+    seconds += length;
+  }
+  // Sums of rates are not exact.
+  const reads = Math.round(hits + misses);
+  return { reads, percent: reads > 0 ? (100 * hits) / (hits + misses) : null, seconds: Math.round(seconds) };
+}
+
 const each = (format, unit) => (value) => `${format(value)}${unit}`;
 
 const CHARTS = [
   {
     title: 'Operations a second', series: [{ key: 'ops' }], format: short,
     rule: 'All commands of all clients, of scripts and transactions as well.',
-    more: (last) => `${count(last.keys ?? 0)} keys`,
+    more: (last) => counted(last.keys ?? 0, 'key'),
   },
   {
     title: 'Hit rate', series: [{ key: 'hit_percent' }], format: percent, max: 100, threshold: 80, above: false,
-    more: (last) => (last.hit_percent === null ? 'no reads in the last second' : 'of reads found their key'),
+    say: () => (lately().percent === null ? '–' : percent(lately().percent)),
+    more: () => hitsInWords(lately()),
+    isBad: () => lately().reads >= READS_JUDGED && lately().percent < 80,
     rule: 'Well from 80 % on.',
     advice: 'Under 80 %: keys are evicted or end too soon, or clients ask for what never was. See evictions, and the expiries of prefixes.',
   },
@@ -42,7 +66,7 @@ const CHARTS = [
   {
     title: 'Errors a second', choose: errors.series, format: short, least: 1,
     say: (last) => (last.errors === null ? '–' : short(last.errors)),
-    more: (last, points) => `shown here: ${errors.inTotal(points)}`,
+    more: (last, points) => errors.inTotal(points, 30), whole: (points) => `Shown here: ${errors.inTotal(points)}`,
     rule: 'Well while clients are refused nothing (OOM, MISCONF, NOPERM and their like), and less than one command in a hundred fails.',
     isBad: (last, points) => errors.areBad(points), advice: errors.advice,
   },
@@ -78,6 +102,11 @@ const CHARTS = [
     rule: 'What clients send and are sent; that of replicas is not among it.',
   },
 ];
+
+function hitsInWords({ reads, seconds }) {
+  if (reads === 0) return 'no reads in the last minute';
+  return `of ${counted(reads, 'read')} in the last ${seconds === 1 ? 'second' : `${seconds} s`}`;
+}
 
 // How much of the past is shown, by the word in the address.
 const SPANS = { minutes: 'Last five minutes', hour: 'Last hour' };
