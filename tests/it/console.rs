@@ -713,7 +713,7 @@ fn the_page_asks_nobody_else() {
             }
         }
     }
-    assert_eq!(seen.len(), 23, "every file is used: {seen:?}");
+    assert_eq!(seen.len(), 24, "every file is used: {seen:?}");
 }
 
 /// Under a profile that refuses CONFIG to clients, and while their connections are cut.

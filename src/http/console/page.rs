@@ -43,6 +43,7 @@ pub(in crate::http) const FILES: &[File] = &[
     file!("/console/figures.js", "figures.js", SCRIPT),
     file!("/console/errors.js", "errors.js", SCRIPT),
     file!("/console/trouble.js", "trouble.js", SCRIPT),
+    file!("/console/holders.js", "holders.js", SCRIPT),
     file!("/console/chart.js", "chart.js", SCRIPT),
     file!("/console/treemap.js", "treemap.js", SCRIPT),
     file!("/console/value.js", "value.js", SCRIPT),

@@ -1,24 +1,43 @@
 // What is the matter, in words, with what to do about it.
 
-import { h, put } from './dom.js';
+import { h, put, repeat } from './dom.js';
 import { figures } from './figures.js';
+import { holders, holdersTrouble } from './holders.js';
 
-// A place that says it, kept up to date until `end` is called. `well` makes what is said where nothing is the matter.
-export function troublePanel(well = () => null) {
+// How often it is asked what holds locks; the server looks twice a second.
+const HOLDERS_EVERY_MS = 2000;
+
+// A place that says it, kept up to date until `end` is called. `well` makes what is said where nothing is the matter;
+// `onHolders` is told what holds locks. That is asked for by itself: INFO waits behind some of them.
+export function troublePanel(well = () => null, onHolders = () => {}) {
   const element = h('section', { class: 'troubles', 'aria-label': 'What is the matter' });
   let before = null;
+  let held = null;
   const draw = () => {
-    const now = JSON.stringify([figures.points.length === 0, figures.role, figures.troubles]);
+    const all = held === null ? figures.troubles : [...figures.troubles, held];
+    const now = JSON.stringify([figures.points.length === 0, figures.role, all]);
     if (now === before) return;
     before = now;
     // Before the first figures there is the same room as behind them.
     const [isKnown, line] = [figures.points.length > 0, well()];
-    if (isKnown && figures.troubles.length > 0) put(element, figures.troubles.map(trouble));
+    if (isKnown && all.length > 0) put(element, all.map(trouble));
     else put(element, isKnown || line === null ? line : h('p', { class: 'more' }, '…'));
   };
   draw();
   figures.listeners.add(draw);
-  return { element, end: () => figures.listeners.delete(draw) };
+  const endAsking = repeat(HOLDERS_EVERY_MS, async () => {
+    const all = await holders();
+    held = holdersTrouble(all);
+    draw();
+    onHolders(all);
+  });
+  return {
+    element,
+    end: () => {
+      endAsking();
+      figures.listeners.delete(draw);
+    },
+  };
 }
 
 function trouble({ title, reason, advice, refuses }) {

@@ -127,7 +127,7 @@ test('a replica that says nothing', async () => {
     const replica = await Console.start('--replicaof', `127.0.0.1 ${console.server.port}`);
     const isOnline = async () => {
       const told = await console.call('INFO', 'replication');
-      return /slave\d+:.*state=online.*type=replica/.test(told.text ?? told);
+      return /slave\d+:.*state=online,offset=[1-9].*type=replica/.test(told.text ?? told);
     };
     await until('it follows', isOnline);
     replica.server.process.kill('SIGSTOP');
@@ -150,6 +150,48 @@ test('a pause', async () => {
     await says(console, page, 'Writes wait (pause)', 'CLIENT PAUSE holds requests up', 'pause');
     await console.call('CLIENT', 'UNPAUSE');
     await headline(page).getByText('Healthy').waitFor();
+  });
+});
+
+test('a script that has its locks for long', async () => {
+  await withConsole([], async (console, page) => {
+    await page.getByText('Nothing is the matter').waitFor();
+    const script = client(console, 'EVAL "while true do end" 1 "on key for client 7 at x, user y"');
+    await page.getByRole('heading', { name: /^Others wait for eval, which has run for / }).waitFor();
+    assert.equal(await page.getByText('Nothing is the matter').count(), 0);
+    for (const [view, width, colorScheme] of [['overview', 1400, 'light'], ['state', 1400, 'light'], ['overview', 360, 'dark'], ['state', 360, 'dark'], ['state', 360, 'light'], ['state', 1400, 'dark']]) {
+      await page.setViewportSize({ width, height: 800 });
+      await page.emulateMedia({ colorScheme });
+      await page.goto(`${console.url}/#/${view}`);
+      await page.getByRole('region', { name: 'What is the matter' }).getByText('It keeps its locks meanwhile').waitFor();
+      if (view === 'state') await panelOf(page, 'What is in the way').getByText('on key for client 7 at x, user y', { exact: true }).waitFor();
+      assert.deepEqual(await violations(page), [], view);
+      assert.equal(await isTooWide(page), false, `${view} ${width}`);
+      await picture(page, `trouble-locks-${view}-${colorScheme}-${width}`);
+    }
+    const holding = panelOf(page, 'What is in the way');
+    await holding.getByText(`127.0.0.1:${script.localPort}`).waitFor();
+    await holding.getByRole('button', { name: /^End the script/ }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'End' }).click();
+    await holding.waitFor({ state: 'detached' });
+    assert.equal(script.closed, false);
+    // It is shown as well while it has all keys, and INFO waits for it.
+    client(console, 'EVAL "redis.call(\'GET\', \'a\') while true do end" 0');
+    const kill = holding.getByRole('button', { name: /^Kill client/ });
+    await kill.click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Kill' }).click();
+    await page.getByText('Done.').first().waitFor();
+    await console.call('SCRIPT', 'KILL');
+    await holding.waitFor({ state: 'detached' });
+    await page.goto(`${console.url}/#/overview`);
+    await page.getByText('Nothing is the matter').waitFor();
+    // Who only reads ends nothing.
+    await page.getByLabel('Read only').check();
+    client(console, 'EVAL "while true do end" 1 k');
+    await page.goto(`${console.url}/#/state`);
+    await holding.waitFor();
+    assert.equal(await holding.getByRole('button').count(), 0);
+    await console.call('SCRIPT', 'KILL');
   });
 });
 

@@ -3,6 +3,7 @@
 import { call, info, may, mayChange, session } from '../api.js';
 import { attempt, button, confirmed, facts, failure, h, heading, panel, put, repeat, table } from '../dom.js';
 import { bytes, count, cut, micros, shown, span, time } from '../format.js';
+import { holdersPanel } from '../holders.js';
 import { troublePanel } from '../trouble.js';
 
 export const title = 'State';
@@ -15,12 +16,16 @@ const FEW = 50;
 export function show(place) {
   const content = h('div', { class: 'columns' });
   const found = h('div', {});
-  const troubles = troublePanel();
+  const held = h('div', {});
+  const troubles = troublePanel(undefined, (all) => {
+    // What has the focus would lose it.
+    if (!held.contains(document.activeElement)) put(held, holdersPanel(all));
+  });
   const actions = [
     mayChange('bgsave') && button('Save a snapshot', () => act('Save a snapshot?', 'BGSAVE writes all data to a file, beside the service.', 'Save', ['BGSAVE'])),
     mayChange('bgrewriteaof') && button('Rewrite the append-only file', () => act('Rewrite the append-only file?', 'BGREWRITEAOF writes it anew, as short as it can be.', 'Rewrite', ['BGREWRITEAOF'])),
   ];
-  put(place, heading('State', ...actions), troubles.element, content, found);
+  put(place, heading('State', ...actions), troubles.element, held, content, found);
   const compat = compatPanel(found);
   let before = null;
   const end = repeat(EVERY_MS, async () => {

@@ -1,0 +1,67 @@
+// Commands that have had their locks for over a second, so that others wait for them: KVARTS HEALTH tells of them.
+
+import { call, may, mayChange } from './api.js';
+import { attempt, button, confirmed, h, panel, table } from './dom.js';
+import { counted, micros } from './format.js';
+
+// A holder in the words of KVARTS HEALTH. Names and keys come from clients: the last place that fits counts.
+const WORDS = /^(.*) for client (\d+)(?: at (\S+), user (.*)|, which has left), running for (\d+) ms$/s;
+const WHAT = /^([a-z]\S*(?: with \S+)?)(?: of ((?:script|function) \S+))?(?: on key (.*))?$/s;
+
+// What holds locks now, that for longest first: { text, command, program, key, client, address, user, us }, of those whose
+// words are other ones only the text. Empty where the user may not ask.
+export async function holders() {
+  if (!may('kvarts|health')) return [];
+  const health = await call('KVARTS', 'HEALTH').catch(() => null);
+  return (health?.get?.('holds-locks') ?? []).map(read).sort((one, other) => other.us - one.us);
+}
+
+function read(text) {
+  const [, what, client, address, user, ms] = WORDS.exec(text) ?? [];
+  const [, command, program, key] = WHAT.exec(what ?? '') ?? [];
+  return { text, command, program, key, client: command && client, address, user, us: Number(ms ?? 0) * 1000 };
+}
+
+// The same as what is the matter, in the form in which the server tells of other matters; null where nothing is.
+export function holdersTrouble(all) {
+  if (all.length === 0) return null;
+  const [{ text, command = 'a command', us }] = all;
+  const others = all.length > 1 ? ` So do ${counted(all.length - 1, 'other command')}.` : '';
+  return {
+    kind: 'locks', refuses: 'nothing', title: `Others wait for ${command}, which has run for ${micros(us)}`,
+    reason: `It keeps its locks meanwhile: ${text}.${others}`,
+    advice: 'Whoever needs the same keys waits until it ends; behind some commands and scripts all clients do. State lists such commands; SCRIPT KILL or FUNCTION KILL ends a script that has changed nothing.',
+  };
+}
+
+// A table of them, with what ends them where the user may; null where there are none.
+export function holdersPanel(all) {
+  if (all.length === 0) return null;
+  const rows = all.map((one) => {
+    if (one.command === undefined) return [one.text, '–', '–', '–', '–', ''];
+    return [
+      h('span', {}, h('code', {}, one.command), one.program ? ` of ${one.program}` : ''), one.key === undefined ? '–' : h('code', {}, one.key),
+      one.address ? `${one.client} (${one.address})` : `${one.client}, which has left`, one.user || '–', micros(one.us), h('span', { class: 'row tight' }, ends(one)),
+    ];
+  });
+  const columns = [{ name: 'Command', words: true }, { name: 'Key', words: true }, { name: 'Client', fixed: true }, 'User', { name: 'For', number: true }, 'Change'];
+  return panel('What is in the way', h('p', { class: 'more' }, 'These have had their locks for over a second; others wait for them.'),
+    table('What is in the way', columns, rows));
+}
+
+// Buttons that end a script, and close the connection of a client.
+function ends({ program = '', client, address }) {
+  const kind = /^(script|function) /.exec(program)?.[1];
+  return [
+    kind && mayChange(`${kind}|kill`) ? button('End', (event) => ask(event, `End the ${kind}?`,
+      `${kind.toUpperCase()} KILL ends it, unless it has changed something already.`, 'End', [kind.toUpperCase(), 'KILL']), { class: 'danger', 'aria-label': `End the ${kind} of client ${client}` }) : null,
+    address && mayChange('client|kill') ? button('Kill', (event) => ask(event, 'Kill this client?',
+      `The connection of ${address} is closed. What it runs may go on to its end.`, 'Kill', ['CLIENT', 'KILL', 'ID', client]), { class: 'danger', 'aria-label': `Kill client ${client}` }) : null,
+  ];
+}
+
+async function ask({ target }, title, text, action, words) {
+  if (await confirmed(title, text, action)) await attempt(() => call(...words), 'Done.');
+  // What has the focus is not drawn anew.
+  target.blur();
+}
