@@ -270,8 +270,13 @@ pub(in crate::http) fn directives(asked: Asked) -> Answer {
             text.push_str(",\"about\":");
             quote(spec.doc, &mut text);
             // Writing to a string cannot fail.
-            let _ =
-                write!(text, ",\"mutable\":{},\"active\":{}}}", spec.mutable, spec.effect == Effect::Active);
+            let _ = write!(
+                text,
+                ",\"mutable\":{},\"active\":{},\"secret\":{}}}",
+                spec.mutable,
+                spec.effect == Effect::Active,
+                spec.secret
+            );
         }
         text.push_str("}\n");
         Ok(json(text))

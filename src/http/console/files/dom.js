@@ -105,7 +105,7 @@ export function asked(title, fields, action, problem = null) {
       const id = `ask-${name}`;
       const input = lines
         ? h('textarea', { id, rows: lines, spellcheck: 'false' })
-        : h('input', { id, type, autocomplete: 'off', spellcheck: 'false', step: type === 'number' ? 'any' : null });
+        : h('input', { id, type, autocomplete: type === 'password' ? 'new-password' : 'off', spellcheck: 'false', step: type === 'number' ? 'any' : null });
       input.value = value;
       return { name, input, element: h('label', { class: 'field', for: id }, label, input) };
     });

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 
-import { Console, launch, open, until, violations } from '../lib/browser.js';
+import { Console, launch, open, picture, until, violations } from '../lib/browser.js';
 import { fill } from '../lib/data.js';
 
 let console;
@@ -314,6 +314,27 @@ test('the configuration is changed', async () => {
   await page.getByText('CONFIG SET failed').waitFor();
 });
 
+test('passwords of the configuration are hidden until somebody wants to see them', async () => {
+  await console.call('CONFIG', 'SET', 'primaryauth', 'hunter2');
+  try {
+    await go('config');
+    await page.getByText('••••••').first().waitFor();
+    assert.equal((await page.locator('main').innerText()).includes('hunter2'), false);
+    assert.deepEqual(await violations(page), []);
+    await picture(page, 'config-secret');
+    await page.getByRole('button', { name: 'Change primaryauth', exact: true }).click();
+    assert.equal(await dialog().getByLabel(/./).first().getAttribute('type'), 'password');
+    await picture(page, 'config-secret-dialog');
+    await press('Cancel', dialog());
+    await press('Show primaryauth');
+    await page.getByText('hunter2', { exact: true }).waitFor();
+    await press('Hide primaryauth');
+    await page.getByText('hunter2').waitFor({ state: 'detached' });
+  } finally {
+    await console.call('CONFIG', 'SET', 'primaryauth', '');
+  }
+});
+
 test('slow requests are shown, and the log cleared', async () => {
   await console.call('LRANGE', 'queue:mail', 0, -1);
   await go('slow');
@@ -335,6 +356,10 @@ test('a prefix leads to its keys, a hot key to its value', async () => {
   await page.getByText('looked at').waitFor();
   assert.equal(await page.getByLabel('Pattern').inputValue(), 'session:*');
   await page.goBack();
+  // Strings are of one element each.
+  const elements = page.getByRole('region', { name: 'Largest keys by elements' });
+  await elements.getByText('queue:mail').waitFor();
+  assert.equal(await elements.getByText('string', { exact: true }).count(), 0);
   await page.getByRole('region', { name: 'Largest keys by memory' }).getByText('long').click();
   await page.getByText('lorem ipsum').first().waitFor();
 });

@@ -2,7 +2,7 @@
 
 import { call, directives, mayChange } from '../api.js';
 import { asked, attempt, button, confirmed, h, heading, put, table } from '../dom.js';
-import { count, cut } from '../format.js';
+import { count, cut, shown } from '../format.js';
 
 export const title = 'Configuration';
 
@@ -35,18 +35,34 @@ export async function show(place, { query }) {
   draw();
 }
 
+function valueOf(one) {
+  return h('code', { class: one.differs ? 'differs' : null }, cut(shown(one.value)) || '""');
+}
+
+// A password in the place of which there are dots until somebody wants to see it.
+function secret(one) {
+  const place = h('span', { class: 'secret' });
+  const draw = (isShown) => put(place, isShown ? valueOf(one) : h('code', { class: one.differs ? 'differs' : null, 'aria-label': 'hidden', role: 'img' }, '••••••'), ' ',
+    button(isShown ? 'Hide' : 'Show', () => {
+      draw(!isShown);
+      place.querySelector('button').focus();
+    }, { class: 'plain', 'aria-label': `${isShown ? 'Hide' : 'Show'} ${one.name}` }));
+  draw(false);
+  return place;
+}
+
 function drawList(list, all, text, onlyDifferent, again) {
   const wanted = all.filter((one) => one.name.includes(text.trim().toLowerCase()) && (one.differs || !onlyDifferent));
   const maySet = mayChange('config|set');
   const rows = wanted.map((one) => {
-    const value = h('code', { class: one.differs ? 'differs' : null }, cut(one.value) || '""');
+    const value = one.secret && one.value !== '' ? secret(one) : valueOf(one);
     const cells = [
       h('div', {}, h('strong', {}, one.name), h('p', { class: 'about' }, one.about, one.active ? '' : ' (Without effect here.)')),
       value, h('code', {}, one.default === null ? '–' : cut(one.default) || '""'),
     ];
     if (!maySet) return cells;
     return [...cells, one.mutable ? button('Change', async () => {
-      const given = await asked(one.name, [{ name: 'value', label: one.about || 'Value', value: one.value }], 'Set');
+      const given = await asked(one.name, [{ name: 'value', label: one.about || 'Value', value: one.value, type: one.secret ? 'password' : 'text' }], 'Set');
       if (given === null) return;
       if (await attempt(() => call('CONFIG', 'SET', one.name, given.value), 'Set.')) await attempt(again);
     }, { 'aria-label': `Change ${one.name}` }) : 'at the start only'];
