@@ -116,6 +116,38 @@ test('who may little is told so in place, and offered nothing else', async () =>
   }
 });
 
+test('the slow log of who may only run SLOWLOG, and keys of who may not look for them', async () => {
+  const console = await Console.start('--slowlog-log-slower-than', '0');
+  try {
+    await console.call('CONFIG', 'SET', 'requirepass', 'secret');
+    await admin(console, 'SET shown:1 visible', 'ACL SETUSER watcher on >word ~* +get +slowlog +info');
+    const page = await open(browser, console.url);
+    await logIn(page, 'watcher', 'word');
+    await page.getByRole('heading', { name: 'Operations a second' }).waitFor();
+    await page.goto(`${console.url}/#/slow`);
+    const entry = page.getByRole('region', { name: 'Entries of the log' }).getByText('SET shown:1 visible');
+    await entry.waitFor();
+    await page.locator('#log').selectOption('Large replies');
+    await page.getByText('Your user may not run COMMANDLOG GET.').waitFor();
+    await page.locator('#log').selectOption('Slow requests');
+    await entry.waitFor();
+    await page.getByRole('button', { name: 'Clear', exact: true }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Clear', exact: true }).click();
+    await entry.waitFor({ state: 'detached' });
+    await page.goto(`${console.url}/#/keys`);
+    await page.getByText('Your user may not run SCAN.').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Search' }).count(), 0);
+    assert.deepEqual(await violations(page), []);
+    await picture(page, 'few-rights-no-scan');
+    await page.goto(`${console.url}/#/keys/t:shown%3A1?db=0`);
+    await page.getByText('NOPERM').or(page.getByText('may not run')).or(page.getByText('visible')).first().waitFor();
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  } finally {
+    await console.stop();
+  }
+});
+
 test('pages of others get nothing', async () => {
   const console = await Console.start();
   const other = await Console.start();

@@ -2,7 +2,7 @@
 
 import { call, figures, mayChange, Refused, run, session } from '../api.js';
 import { attempt, button, confirmed, facts, failure, h, heading, inPlace, inWords, panel, put, table } from '../dom.js';
-import { bytes, count, digits, micros, shown, span, time } from '../format.js';
+import { bytes, count, counted, digits, micros, shown, span, time } from '../format.js';
 import { treemap } from '../treemap.js';
 import { link } from './keys.js';
 
@@ -48,7 +48,7 @@ async function showPrefixes(place, depth, separator) {
   const number = (text) => ({ name: text, number: true });
   put(place,
     of.length === 0 ? null : treemap('Memory by prefix', of.map(({ prefix, size, keys }) => ({
-      name: name(prefix), size, text: `${bytes(size)}, ${count(keys)} ${keys === 1 ? 'key' : 'keys'}`, href: href(prefix),
+      name: name(prefix), size, text: `${bytes(size)}, ${counted(keys, 'key')}`, href: href(prefix),
     }))),
     table('Prefixes', [{ name: 'Prefix', wide: true }, number('Keys'), number('Memory'), number('Accesses/s'), number('Ending/s')],
       of.map((one) => [h('a', { href: href(one.prefix) }, name(one.prefix)), count(one.keys), bytes(one.size), digits(one.accesses), digits(one.ends)]),
@@ -62,15 +62,16 @@ function literal(word) {
 
 async function showKeys(place, again) {
   const [hot, big] = await run([['HOTKEYS', 'GET'], ['KVARTS', 'BIGKEYS', 'COUNT', 20]]);
-  const bigTable = (caption, keys) => table(caption,
+  const bigTable = (caption, keys, empty = 'No large keys.') => table(caption,
     [{ name: 'Key', wide: true }, 'Type', { name: 'Memory', number: true }, { name: 'Elements', number: true }],
     keys.map((one) => [keyLink(one), one.get('type'), bytes(one.get('bytes')), count(one.get('elements'))]),
-    'No large keys.');
+    empty);
   put(place,
     ...(hot instanceof Refused ? [panel('Hot keys', failure(hot))] : await hotPanels(hot, again)),
     ...(big instanceof Refused ? [panel('Largest keys', h('p', { class: 'empty' }, inWords(big)))] : [
       panel('Largest by memory', bigTable('Largest keys by memory', big.get('by-bytes') ?? [])),
-      panel('Largest by elements', bigTable('Largest keys by elements', big.get('by-elements') ?? [])),
+      panel('Largest by elements', // A string is one element, however large it is.
+        bigTable('Largest keys by elements', (big.get('by-elements') ?? []).filter((one) => one.get('type') !== 'string'), 'No keys of several elements.')),
     ]));
 }
 

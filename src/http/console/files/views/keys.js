@@ -1,7 +1,7 @@
 // The keys of a database: found by pattern and type, and each with its value.
 
-import { call, mayChange, Refused, run, session } from '../api.js';
-import { asked, attempt, button, failure, h, heading, put, table } from '../dom.js';
+import { call, may, mayChange, Refused, run, session } from '../api.js';
+import { asked, attempt, button, failure, h, heading, notAllowed, put, table } from '../dom.js';
 import { bytes, count, decoded, encoded, shown, ttl } from '../format.js';
 import { showValue } from '../value.js';
 
@@ -31,6 +31,10 @@ export function link(key) {
 }
 
 async function showList(place, query) {
+  if (!may('scan')) {
+    put(place, heading('Keys', mayChange('set') ? button('New key', newKey) : null), h('p', { class: 'denied' }, notAllowed('scan')));
+    return;
+  }
   const pattern = h('input', { id: 'pattern', type: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'user:*' });
   const type = h('select', { id: 'type' }, TYPES.map((name) => h('option', { value: name }, name || 'all types')));
   pattern.value = query.get('match') ?? (found.database === session.database ? found.pattern : '*');

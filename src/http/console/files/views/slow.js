@@ -29,17 +29,24 @@ export async function show(place) {
   put(place,
     heading('Slow requests', h('label', { class: 'field-inline', for: 'log' }, 'Log', log), button('Reload', load),
       may('latency|doctor') || may('memory|doctor') ? button('Advice', () => attempt(() => advise(doctor))) : null,
-      !mayChange('commandlog|reset') ? null : button('Clear', async () => {
+      !mayChange('commandlog|reset') && !mayChange('slowlog|reset') ? null : button('Clear', async () => {
         if (!await confirmed('Clear the log?', 'Its entries are forgotten.', 'Clear')) return;
-        if (await attempt(() => call('COMMANDLOG', 'RESET', log.value), 'Cleared.')) load();
+        if (await attempt(() => call(...logCommand('RESET', log.value)), 'Cleared.')) load();
       }, { class: 'danger' })),
     doctor, parts, entries, commands);
   await load();
 }
 
+// The words that get or reset a log: SLOWLOG where the user may not run COMMANDLOG.
+function logCommand(action, name, ...further) {
+  const word = action.toLowerCase();
+  const isOld = name === 'SLOW' && !may(`commandlog|${word}`) && may(`slowlog|${word}`);
+  return isOld ? ['SLOWLOG', action, ...further] : ['COMMANDLOG', action, ...further, name];
+}
+
 async function showLog(entries, name, wanted, more) {
   const [found, limits] = await run([
-    ['COMMANDLOG', 'GET', wanted, name],
+    logCommand('GET', name, wanted),
     ['CONFIG', 'GET', 'slowlog-log-slower-than', 'commandlog-request-larger-than', 'commandlog-reply-larger-than'],
   ]);
   if (found instanceof Refused) throw found;
