@@ -570,12 +570,12 @@ fn the_charts_have_a_past() {
     let (server, port) = with_port(&[("maxmemory", "1gb")]);
     let count = |name: &str| history(port, 0)[name].as_array().expect("points").len();
     let mut client = server.client();
-    client.check("SET k v", "+OK~");
     eventually("a first look", || count("seconds") == 1);
-    for _ in 0..30 {
+    client.check("SET k v", "+OK~");
+    for _ in 0..27 {
         client.raw("GET k");
     }
-    for _ in 0..10 {
+    for _ in 0..9 {
         client.raw("GET missing");
     }
     assert_eq!(count("seconds"), 1, "time stands still");
@@ -591,7 +591,7 @@ fn the_charts_have_a_past() {
     let [point] = past["seconds"].as_array().expect("points").as_slice() else { panic!("{past}") };
     assert_eq!(point[0], START_MS + 2_000);
     for (name, expected) in [
-        ("ops", Some(20.0)),
+        ("ops", Some(18.5)),
         ("hit_percent", Some(75.0)),
         ("memory_max_bytes", Some(1_073_741_824.0)),
         ("clients", Some(1.0)),
@@ -605,12 +605,12 @@ fn the_charts_have_a_past() {
     assert!(of("p99_us", point) >= of("p50_us", point) && of("p50_us", point) > Some(0.0));
     assert!(of("input_bytes", point) > Some(0.0) && of("memory_bytes", point) > Some(0.0));
     let first = &history(port, 0)["seconds"][0];
-    assert_eq!((of("ops", first), of("keys", first)), (None, Some(1.0)));
+    assert_eq!((of("ops", first), of("keys", first)), (None, Some(0.0)));
     // Nothing happened since, and ten seconds are over.
     server.advance_ms(8_000);
     eventually("ten seconds", || count("tens") == 1);
     let tens = &history(port, 0)["tens"][0];
-    assert_eq!((of("ops", tens), of("hit_percent", tens)), (Some(4.0), Some(75.0)));
+    assert_eq!((of("ops", tens), of("hit_percent", tens)), (Some(3.7), Some(75.0)));
     let last = &history(port, 0)["seconds"][2];
     assert_eq!((of("ops", last), of("hit_percent", last), of("p99_us", last)), (Some(0.0), None, None));
     // What was counted is forgotten: what was gained is not known, which is not less than nothing.
