@@ -192,7 +192,9 @@ impl Server {
             let period_ms = self.config.int(Directive::ReplPingReplicaPeriod).max(1) as u64 * 1000;
             let pinged_ms = replication.pinged_ms.load(Ordering::Relaxed);
             // Once nothing changes any more, before the end or a change of roles, nothing is to follow.
-            if now_ms.saturating_sub(pinged_ms) >= period_ms && self.pause.in_force(now_ms).is_none() {
+            // 0 before the stream begins, which may be now, by another thread.
+            let is_due = pinged_ms > 0 && now_ms.saturating_sub(pinged_ms) >= period_ms;
+            if is_due && self.pause.in_force(now_ms).is_none() {
                 replication.pinged_ms.store(now_ms, Ordering::Relaxed);
                 self.tell_replicas(&[b"PING"]);
             }
