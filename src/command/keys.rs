@@ -218,6 +218,21 @@ pub fn for_each_key(command: &Spec, arguments: &[&[u8]], mut found: impl FnMut(K
     }
 }
 
+/// The first key of a request whose arity has been checked, without a look at those behind it.
+pub fn first_key<'r>(command: &Spec, arguments: &[&'r [u8]]) -> Option<&'r [u8]> {
+    let is_key = |flags: u16| flags & KeySpec::NOT_KEY == 0;
+    let place = if let Some(parser) = command.moving_keys {
+        let mut positions = KeyPositions::new();
+        parser(arguments, &mut positions);
+        positions.into_iter().find(|key| is_key(key.flags)).map(|key| key.argument)
+    } else {
+        let runs = command.keys.iter().filter(|spec| is_key(spec.flags));
+        let mut firsts = runs.filter_map(|spec| Some(keys_of_spec(spec, arguments)?.0.start));
+        firsts.next()
+    };
+    arguments.get(place?).copied()
+}
+
 /// Does what [`for_each_key`] does, with the flags of this request where they depend on its arguments.
 pub fn for_each_key_with_access(command: &Spec, arguments: &[&[u8]], mut found: impl FnMut(KeyPosition)) {
     let access = command.key_access.map(|access| access(arguments));
@@ -227,13 +242,20 @@ pub fn for_each_key_with_access(command: &Spec, arguments: &[&[u8]], mut found: 
 }
 
 fn for_each_key_of_spec(spec: &KeySpec, arguments: &[&[u8]], found: &mut impl FnMut(KeyPosition)) {
-    let Some(Run { first, end, step }) = run_of_spec(spec, arguments) else { return };
-    if matches!(spec.find, Find::Count { .. }) && end > arguments.len() {
-        return;
-    }
-    for argument in (first..end.min(arguments.len())).step_by(step) {
+    let Some((range, step)) = keys_of_spec(spec, arguments) else { return };
+    for argument in range.step_by(step) {
         found(KeyPosition { argument, flags: spec.flags });
     }
+}
+
+/// The arguments that a spec finds, one at least, and how far one key is from the next.
+fn keys_of_spec(spec: &KeySpec, arguments: &[&[u8]]) -> Option<(std::ops::Range<usize>, usize)> {
+    let Run { first, end, step } = run_of_spec(spec, arguments)?;
+    if matches!(spec.find, Find::Count { .. }) && end > arguments.len() {
+        return None;
+    }
+    let range = first..end.min(arguments.len());
+    (!range.is_empty()).then_some((range, step))
 }
 
 /// The arguments that a spec means.
@@ -470,6 +492,7 @@ mod tests {
         let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
         let mut found = Vec::new();
         for_each_key(&command, &arguments, |key| found.push(key.argument));
+        assert_eq!(first_key(&command, &arguments), found.first().map(|at| arguments[*at]));
         found
     }
 

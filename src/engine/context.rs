@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::command::keys::{KeySpec, LockPlan, PlannedKey, for_each_key, lock_plan_of};
+use crate::command::keys::{KeySpec, LockPlan, PlannedKey, first_key, for_each_key, lock_plan_of};
 use crate::command::request::resp_bytes;
 use crate::command::spec::{Flags, Group};
 use crate::command::table::Entry;
@@ -374,11 +374,7 @@ impl<'a> Context<'a> {
         let outer = (self.command, self.planned, self.origin, self.after.take());
         (self.command, self.planned, self.origin) = (entry, &[], origin);
         if origin == Origin::Transaction {
-            let mut key = None;
-            for_each_key(&entry.spec, arguments, |position| {
-                key = key.or(arguments.get(position.argument).copied());
-            });
-            self.keys.run_inner(entry.id, key);
+            self.keys.run_inner(entry.id, first_key(&entry.spec, arguments));
         }
         let started_ns = self.server.clock.monotonic_ns();
         if self.is_journaled() {

@@ -68,8 +68,7 @@ impl Server {
     /// nothing more can be evicted. The caller holds no slot's lock.
     pub(super) fn has_room(&self, client: &mut Client, entry: &Entry, batch: &mut Batch<'_>) -> bool {
         let simulated = !client.is_inside && !client.is_loader && self.simulation.lacks_memory();
-        let is_spared = client.is_loader || simulated;
-        let room = !simulated && (is_spared || self.bytes_over_limit() == 0 || self.evict_for(batch));
+        let room = !simulated && (client.is_loader || self.bytes_over_limit() == 0 || self.evict_for(batch));
         // Scripts judge their own commands by it.
         client.out_of_memory = !room;
         let flags = entry.spec.flags;
@@ -78,7 +77,11 @@ impl Server {
                 && client.transaction.as_ref().is_some_and(|queued| queued.flags.has(Flags::DENYOOM));
         let is_refused = !room && needs_memory;
         if is_refused && !simulated {
-            self.upkeep.refused_memory_ms.store(batch.now_ms, Ordering::Relaxed);
+            // Written only where it changes: threads that refuse share it.
+            let refused_ms = &self.upkeep.refused_memory_ms;
+            if refused_ms.load(Ordering::Relaxed) != batch.now_ms {
+                refused_ms.store(batch.now_ms, Ordering::Relaxed);
+            }
         }
         !is_refused
     }

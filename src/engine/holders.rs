@@ -5,12 +5,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Server;
-use crate::command::keys::{KeySpec, for_each_key};
+use crate::command::keys;
 use crate::command::table::Entry;
 use crate::keyspace::access::{INNER_KEY_MAX, Inner};
 use crate::primitives::printable::printable;
 use crate::shared::client::SharedClient;
-use crate::shared::commandlog::cut_argument;
+use crate::shared::commandlog::{cut_argument, tell_left_out};
 
 /// A command that has taken long under its locks. Made once for it, when that turns out.
 #[derive(Debug)]
@@ -75,10 +75,7 @@ fn client_in_words(client: &SharedClient) -> String {
 /// The key of a request of a transaction: its beginning, and how long it is.
 fn cut_inner((begin, len): (SmallVec<[u8; INNER_KEY_MAX]>, usize)) -> Vec<u8> {
     let mut key = begin.to_vec();
-    if len > key.len() {
-        let more = len - key.len();
-        key.extend_from_slice(format!("... ({more} more bytes)").as_bytes());
-    }
+    tell_left_out(&mut key, len);
     key
 }
 
@@ -120,12 +117,7 @@ impl Server {
         if arguments.is_empty() {
             return None;
         }
-        let mut first = None;
-        for_each_key(&entry.spec, arguments, |position| {
-            if position.flags & KeySpec::NOT_KEY == 0 {
-                first = first.or(arguments.get(position.argument).copied());
-            }
-        });
+        let first = keys::first_key(&entry.spec, arguments);
         first.map(|key| cut_argument(key, self.kept_of_request().argument_bytes))
     }
 

@@ -14,6 +14,10 @@ use crate::shared::pause::{FOR_EVER_MS, InForce, Purpose, Scope};
 /// How long a replica that follows may say nothing, in seconds. It tells its offset each second.
 const SILENT_REPLICA_S: u64 = 10;
 
+/// What helps where memory is at its limit.
+const MAKE_ROOM: &str = "Raise maxmemory, delete keys (DEL, UNLINK and FLUSHDB are let through), or let keys be evicted by another \
+                         maxmemory-policy. Hot and big keys shows what takes most.";
+
 /// How long a refusal is told of that nothing else shows, in milliseconds.
 const RECENT_MS: u64 = 10_000;
 
@@ -262,8 +266,7 @@ impl Server {
             refuses: Refuses::Writes,
             title: "Writes are refused (OOM)",
             reason: format!("Memory is {over} bytes over maxmemory, and {why}."),
-            advice: "Raise maxmemory, delete keys (DEL, UNLINK and FLUSHDB are let through), or let keys be evicted by another \
-                     maxmemory-policy. Hot and big keys shows what takes most.",
+            advice: MAKE_ROOM,
         })
     }
 
@@ -281,8 +284,7 @@ impl Server {
                 limit.saturating_sub(self.used_memory()),
                 RECENT_MS / 1000,
             ),
-            advice: "Raise maxmemory, delete keys (DEL, UNLINK and FLUSHDB are let through), or let keys be evicted by another \
-                     maxmemory-policy. Hot and big keys shows what takes most.",
+            advice: MAKE_ROOM,
         })
     }
 
@@ -340,27 +342,14 @@ impl Server {
                          link is given up and made again.",
             });
         }
+        if matches!(link.state, LinkState::Handshake | LinkState::Sync) {
+            return Some(Self::trouble_of_copy(host, *port, self.following.refuses_reads()));
+        }
         let (refuses, title) = match (self.following.refuses_reads(), self.following.refuses_writes()) {
             (true, _) => (Refuses::Commands, "Commands are refused (MASTERDOWN)"),
             (false, true) => (Refuses::Writes, "Writes are refused (READONLY)"),
             (false, false) => (Refuses::Nothing, "The link to the primary is down"),
         };
-        if matches!(link.state, LinkState::Handshake | LinkState::Sync) {
-            return Some(Trouble {
-                kind: Kind::Copy,
-                // A replica refuses writes at all times.
-                refuses: if refuses == Refuses::Commands { refuses } else { Refuses::Nothing },
-                title: if refuses == Refuses::Commands {
-                    title
-                } else {
-                    "A copy of the primary's data comes"
-                },
-                reason: format!(
-                    "This is a replica, and waits for its copy of the data of {host}:{port}: until then it has what it had before."
-                ),
-                advice: "It goes on by itself. State and INFO replication say how far it is. /readyz answers 503 so long: send clients here only behind it.",
-            });
-        }
         let since = match link.down_since_ms {
             0 => "was never up".to_owned(),
             down_ms => format!("is down for {} s", now_ms.saturating_sub(down_ms) / 1000),
@@ -375,6 +364,22 @@ impl Server {
             advice: "If the primary is to come back, its log and the one here say what is in the way (address, password in primaryauth, TLS). \
                      If not, make a replica the primary: FAILOVER by your Sentinel, or REPLICAOF NO ONE here.",
         })
+    }
+
+    /// A replica that waits for its copy, or receives it. Writes it refuses at all times.
+    fn trouble_of_copy(host: &str, port: u16, refuses_reads: bool) -> Trouble {
+        Trouble {
+            kind: Kind::Copy,
+            refuses: if refuses_reads { Refuses::Commands } else { Refuses::Nothing },
+            title: match refuses_reads {
+                true => "Commands are refused (MASTERDOWN)",
+                false => "A copy of the primary's data comes",
+            },
+            reason: format!(
+                "This is a replica, and waits for its copy of the data of {host}:{port}: until then it has what it had before."
+            ),
+            advice: "It goes on by itself. State and INFO replication say how far it is. /readyz answers 503 so long: send clients here only behind it.",
+        }
     }
 
     fn trouble_of_clients(&self) -> Option<Trouble> {

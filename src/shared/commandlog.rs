@@ -122,11 +122,16 @@ pub fn cut(entry: &Entry, arguments: &[&[u8]], most: Kept) -> Vec<Vec<u8>> {
 /// An argument as a log keeps it: no more than so many bytes, and how many more there were.
 pub fn cut_argument(argument: &[u8], most: usize) -> Vec<u8> {
     let mut kept = argument[..argument.len().min(most)].to_vec();
-    if argument.len() > most {
-        let more = argument.len() - most;
+    tell_left_out(&mut kept, argument.len());
+    kept
+}
+
+/// Says behind the kept beginning of an argument how many bytes it had beyond that; `len` is that of all of it.
+pub fn tell_left_out(kept: &mut Vec<u8>, len: usize) {
+    if len > kept.len() {
+        let more = len - kept.len();
         kept.extend_from_slice(format!("... ({more} more bytes)").as_bytes());
     }
-    kept
 }
 
 #[cfg(test)]

@@ -12,13 +12,7 @@ use crate::commands::shared::help;
 use crate::engine::command::Command;
 
 /// What an operator asks must not wait for what is wrong: no key is touched, and nothing is waited for.
-const OPERATOR: Flags = Flags::ADMIN
-    .and(Flags::LOADING)
-    .and(Flags::STALE)
-    .and(Flags::NOSCRIPT)
-    .and(Flags::ALLOW_BUSY)
-    .and(Flags::WHOLE_KEYSPACE)
-    .and(Flags::LOCKS_NO_SLOT);
+const OPERATOR: Flags = ON_DATA.and(Flags::ALLOW_BUSY);
 
 /// What is told of the data is told of all of them, and waits only for what is alone in the keyspace.
 const ON_DATA: Flags = Flags::ADMIN

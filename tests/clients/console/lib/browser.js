@@ -1,5 +1,6 @@
 /** The console of a real server in a headless Chromium: Debian's, or the one that KVARTS_CHROMIUM names. */
 
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -112,3 +113,17 @@ export async function picture(page, name) {
 }
 
 export { delay, until };
+
+/** Starts a server, prepares it, opens its console, and ends both; the page may have met no problem. */
+export async function withConsole(browser, flags, work, prepare = () => {}) {
+  const console = await Console.start(...flags);
+  try {
+    await prepare(console);
+    const page = await open(browser, console.url);
+    await work(console, page);
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  } finally {
+    await console.stop();
+  }
+}

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 
-import { Console, isTooWide, launch, open, picture, until, violations } from '../lib/browser.js';
+import { Console, isTooWide, launch, open, picture, until, violations, withConsole } from '../lib/browser.js';
 import { fill } from '../lib/data.js';
 
 let browser;
@@ -15,20 +15,6 @@ after(async () => { await browser?.close(); });
 const dialog = (page) => page.getByRole('dialog');
 const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
 
-/** Starts a server, opens its console, and ends both; the page may have met no problem. */
-async function withConsole(flags, work, prepare = () => {}) {
-  const console = await Console.start(...flags);
-  try {
-    await prepare(console);
-    const page = await open(browser, console.url);
-    await work(console, page);
-    assert.deepEqual(page.problems, []);
-    await page.context().close();
-  } finally {
-    await console.stop();
-  }
-}
-
 /** What is right with a page whatever it shows, and a picture of it; that it is accessible is looked at where it shows something new. */
 async function check(page, name, isNew = true) {
   assert.equal(await isTooWide(page), false, `${name} is wider than its window`);
@@ -37,7 +23,7 @@ async function check(page, name, isNew = true) {
 }
 
 test('over HTTPS', async () => {
-  await withConsole(['--metrics-tls', 'yes'], async (console, page) => {
+  await withConsole(browser, ['--metrics-tls', 'yes'], async (console, page) => {
     await page.getByText('Healthy').waitFor();
     await page.goto(`${console.url}/#/keys/t:user%3A7?db=0`);
     await page.getByText('Name 7').waitFor();
@@ -59,7 +45,7 @@ test('over HTTPS', async () => {
 
 test('while the data are loaded', async () => {
   // Two seconds for each thousand keys.
-  await withConsole(['--save', '3600 1000000', '--key-load-delay', '2000', '--enable-debug-command', 'yes'], async (console, page) => {
+  await withConsole(browser, ['--save', '3600 1000000', '--key-load-delay', '2000', '--enable-debug-command', 'yes'], async (console, page) => {
     await page.getByText('Loading data').waitFor();
     await page.getByRole('heading', { name: 'Operations a second' }).waitFor();
     await check(page, 'state-loading-overview');
@@ -87,7 +73,7 @@ test('of a replica', async () => {
   const primary = await Console.start('--repl-diskless-sync-delay', '0');
   try {
     await fill(primary);
-    await withConsole(['--replicaof', `127.0.0.1 ${primary.server.port}`], async (console, page) => {
+    await withConsole(browser, ['--replicaof', `127.0.0.1 ${primary.server.port}`], async (console, page) => {
       await page.goto(`${console.url}/#/state`);
       const replication = page.locator('.panel').filter({ has: page.getByRole('heading', { name: 'Replication', exact: true }) });
       await replication.getByText('replica', { exact: true }).waitFor();
@@ -118,7 +104,7 @@ test('of a replica', async () => {
 });
 
 test('with no memory left', async () => {
-  await withConsole(['--maxmemory-policy', 'noeviction'], async (console, page) => {
+  await withConsole(browser, ['--maxmemory-policy', 'noeviction'], async (console, page) => {
     const memory = page.locator('.chart').filter({ has: page.getByRole('heading', { name: 'Memory', exact: true }) });
     await memory.getByText('Over 80 % of maxmemory').waitFor();
     await check(page, 'state-memory-overview');
@@ -144,7 +130,7 @@ test('with no memory left', async () => {
 });
 
 test('under a profile', async () => {
-  await withConsole(['--profile', 'elasticache'], async (console, page) => {
+  await withConsole(browser, ['--profile', 'elasticache'], async (console, page) => {
     for (const [view, text] of [['overview', 'Operations a second'], ['keys', 'user:'], ['slow', 'Commands by time'], ['config', 'profile'], ['state', 'Replication']]) {
       await page.goto(`${console.url}/#/${view}`);
       await page.locator(`main .view-${view}`).getByText(text).first().waitFor();
@@ -169,7 +155,7 @@ async function say(console, ...lines) {
 
 test('findings of a profile and rehearsed faults', async () => {
   const markup = '<img/src=x>';
-  await withConsole(['--profile', 'elasticache', '--enable-debug-command', 'yes', '--simulate', 'oom 0.5'], async (console, page) => {
+  await withConsole(browser, ['--profile', 'elasticache', '--enable-debug-command', 'yes', '--simulate', 'oom 0.5'], async (console, page) => {
     await page.goto(`${console.url}/#/state`);
     const findings = panelOf(page, 'Findings of the profile');
     const row = findings.getByRole('row').filter({ hasText: 'visits' });
@@ -194,7 +180,7 @@ test('findings of a profile and rehearsed faults', async () => {
 });
 
 test('without a profile and faults', async () => {
-  await withConsole([], async (console, page) => {
+  await withConsole(browser, [], async (console, page) => {
     await page.goto(`${console.url}/#/state`);
     await panelOf(page, 'Replication').waitFor();
     assert.equal(await panelOf(page, 'Findings of the profile').count() + await panelOf(page, 'Rehearsed faults').count(), 0);

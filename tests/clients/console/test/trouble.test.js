@@ -6,7 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { Console, isTooWide, launch, open, picture, until, violations } from '../lib/browser.js';
+import { Console, isTooWide, launch, picture, until, violations, withConsole } from '../lib/browser.js';
 import { fill } from '../lib/data.js';
 
 let browser;
@@ -16,19 +16,6 @@ after(async () => { await browser?.close(); });
 
 const headline = (page) => page.locator('#state');
 const panelOf = (page, title) => page.locator('.panel').filter({ has: page.getByRole('heading', { name: title, exact: true }) });
-
-/** Starts a server, opens its console, and ends both; the page may have met no problem. */
-async function withConsole(flags, work) {
-  const console = await Console.start(...flags);
-  try {
-    const page = await open(browser, console.url);
-    await work(console, page);
-    assert.deepEqual(page.problems, []);
-    await page.context().close();
-  } finally {
-    await console.stop();
-  }
-}
 
 /** The headline, and on two views what is the matter; with pictures, wide and narrow, light and dark. */
 async function says(console, page, title, reason, name) {
@@ -60,7 +47,7 @@ function client(console, ...lines) {
 }
 
 test('a snapshot that cannot be written', async () => {
-  await withConsole(['--save', '3600 1000000'], async (console, page) => {
+  await withConsole(browser, ['--save', '3600 1000000'], async (console, page) => {
     await page.getByText('Healthy').waitFor();
     await fill(console);
     // A folder is in the place of the file.
@@ -85,7 +72,7 @@ test('a snapshot that cannot be written', async () => {
 });
 
 test('memory that is full', async () => {
-  await withConsole(['--maxmemory-policy', 'noeviction'], async (console, page) => {
+  await withConsole(browser, ['--maxmemory-policy', 'noeviction'], async (console, page) => {
     await fill(console);
     await console.call('CONFIG', 'SET', 'maxmemory', '1mb');
     await says(console, page, 'Writes are refused (OOM)', 'maxmemory-policy noeviction', 'memory');
@@ -95,7 +82,7 @@ test('memory that is full', async () => {
 });
 
 test('places that are all taken', async () => {
-  await withConsole(['--maxclients', '2'], async (console, page) => {
+  await withConsole(browser, ['--maxclients', '2'], async (console, page) => {
     const clients = [client(console, 'PING'), client(console, 'PING')];
     await says(console, page, 'Connections are refused (maxclients)', '2 clients are connected', 'clients');
     clients.forEach((one) => one.destroy());
@@ -107,7 +94,7 @@ test('a primary that is lost, and replicas that are missing', async () => {
   const primary = await Console.start('--repl-diskless-sync-delay', '0');
   let isUp = true;
   try {
-    await withConsole(['--replicaof', `127.0.0.1 ${primary.server.port}`, '--min-replicas-to-write', '1'], async (console, page) => {
+    await withConsole(browser, ['--replicaof', `127.0.0.1 ${primary.server.port}`, '--min-replicas-to-write', '1'], async (console, page) => {
       await page.getByText('Healthy replica').waitFor();
       await page.getByText('This is a replica: it refuses writes').waitFor();
       await primary.stop();
@@ -123,7 +110,7 @@ test('a primary that is lost, and replicas that are missing', async () => {
 });
 
 test('a replica that says nothing', async () => {
-  await withConsole(['--repl-diskless-sync-delay', '0', '--enable-debug-command', 'yes'], async (console, page) => {
+  await withConsole(browser, ['--repl-diskless-sync-delay', '0', '--enable-debug-command', 'yes'], async (console, page) => {
     const replica = await Console.start('--replicaof', `127.0.0.1 ${console.server.port}`);
     const isOnline = async () => {
       const told = await console.call('INFO', 'replication');
@@ -145,7 +132,7 @@ test('a replica that says nothing', async () => {
 });
 
 test('a pause', async () => {
-  await withConsole([], async (console, page) => {
+  await withConsole(browser, [], async (console, page) => {
     await console.call('CLIENT', 'PAUSE', 600_000, 'WRITE');
     await says(console, page, 'Writes wait (pause)', 'CLIENT PAUSE holds requests up', 'pause');
     await console.call('CLIENT', 'UNPAUSE');
@@ -154,7 +141,7 @@ test('a pause', async () => {
 });
 
 test('a script that has its locks for long', async () => {
-  await withConsole([], async (console, page) => {
+  await withConsole(browser, [], async (console, page) => {
     await page.getByText('Nothing is the matter').waitFor();
     const script = client(console, 'EVAL "while true do end" 1 "on key for client 7 at x, user y"');
     await page.getByRole('heading', { name: /^Others wait for eval, which has run for / }).waitFor();
@@ -196,7 +183,7 @@ test('a script that has its locks for long', async () => {
 });
 
 test('a server that is gone', async () => {
-  await withConsole([], async (console, page) => {
+  await withConsole(browser, [], async (console, page) => {
     await page.getByText('Healthy').waitFor();
     console.server.process.kill('SIGSTOP');
     try {
