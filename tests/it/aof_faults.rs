@@ -11,6 +11,7 @@ use kvarts::shared::clock::Clock;
 
 use crate::faults::{EIO, ENOSPC, EROFS, Faults, FaultyFiles};
 use crate::harness::*;
+use crate::program::Program;
 
 /// A server on a disk that works until it is told otherwise.
 pub fn server_with(pairs: &[(&str, &str)]) -> (TestServer, Arc<Faults>) {
@@ -263,6 +264,34 @@ fn a_folder_that_is_taken_away_is_made_again() {
     assert!(second.to_string().contains("another server uses the folder"), "{second}");
     let server = on_good_disk(server.stop_and_keep());
     server.client().check("MGET before after", "*2~$1~1~$1~1~");
+}
+
+/// As long as `dir` itself is gone no rewrite can begin, which is tried several times a second and told once. It goes
+/// on when `dir` is there again.
+#[test]
+fn a_rewrite_that_cannot_begin_is_told_once() {
+    let dir = TempDir::new();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    let program = Program::start_in(dir, "", &["--appendonly", "yes", "--dir", "data"]);
+    let mut client = program.client();
+    client.check("SET k v", "+OK~");
+    std::fs::remove_dir_all(&data).expect("it is there");
+    let info = |client: &mut Client, field: &str| {
+        let text = client.value("INFO").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).expect("a field");
+        line.trim_start_matches(':').to_owned()
+    };
+    let told = || program.log().matches("cannot rewrite the AOF").count();
+    eventually("it is told", || told() == 1);
+    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "err");
+    let uptime = |client: &mut Client| info(client, "uptime_in_seconds").parse::<u64>().expect("a number");
+    let before = uptime(&mut client);
+    eventually("it is tried further", || uptime(&mut client) >= before + 2);
+    assert_eq!(told(), 1);
+    std::fs::create_dir(&data).expect("a folder");
+    eventually("it goes on", || info(&mut client, "aof_last_bgrewrite_status") == "ok");
+    client.check("SET k w", "+OK~");
 }
 
 /// A folder that cannot be written is told at the start, and when the file is switched on.

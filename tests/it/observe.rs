@@ -89,6 +89,9 @@ fn arguments_of_the_log_are_cut_and_secrets_hidden() {
     client.check("ACL SETUSER bob on >pw", "+OK~");
     client.value("ACL GETUSER bob");
     client.check("ACL DELUSER bob", ":1~");
+    // A role has no password, but somebody may have meant a user.
+    assert!(client.raw("ACL SETROLE role >pw").starts_with("-ERR"));
+    assert!(client.raw("ACL DRYRUN default AUTH default pw").starts_with("+OK"));
     let many: Vec<String> = (0..40).map(|number| format!("key{number}")).collect();
     let long = "v".repeat(200);
     client.check(&format!("SET k {long}"), "+OK~");
@@ -108,6 +111,8 @@ fn arguments_of_the_log_are_cut_and_secrets_hidden() {
             "ACL SETUSER (redacted) (redacted) (redacted)",
             "ACL GETUSER (redacted)",
             "ACL DELUSER (redacted)",
+            "ACL SETROLE role (redacted)",
+            "ACL DRYRUN default AUTH (redacted) (redacted)",
             &shown,
             &listed,
             &format!("DEL {exact}"),
