@@ -9,6 +9,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::harness::local;
 
+/// Bytes that each socket of the proxy asks to keep at most.
+const KEPT: usize = 256 << 10;
+
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -57,6 +60,13 @@ impl Proxy {
                 }
                 // A server that is down refuses; so does the proxy.
                 let Ok(server) = TcpStream::connect(local(target)) else { continue };
+                // A primary keeps for a replica that is cut what the sockets of one link may hold, and these
+                // are two more.
+                for stream in [&client, &server] {
+                    let socket = socket2::SockRef::from(stream);
+                    socket.set_recv_buffer_size(KEPT).expect("a size");
+                    socket.set_send_buffer_size(KEPT).expect("a size");
+                }
                 of_thread.join(client, server);
             }
         });
