@@ -8,10 +8,10 @@ use super::Server;
 use super::following::{LinkState, Primary};
 use super::health::{State, Status};
 use crate::config::Directive;
-use crate::replication::Stage;
 use crate::shared::pause::{FOR_EVER_MS, InForce, Purpose, Scope};
 
-/// How long a replica that follows may say nothing, in seconds. It tells its offset each second.
+/// How long a replica may say and take nothing, in seconds. One that follows tells its offset each second, one that
+/// loads its copy that it is there.
 const SILENT_REPLICA_S: u64 = 10;
 
 /// What helps where memory is at its limit.
@@ -305,17 +305,16 @@ impl Server {
     }
 
     fn trouble_of_replicas(&self, now_ms: u64) -> Option<Trouble> {
-        let all = self.replication.replicas.in_stage(Stage::Online);
-        let silent: Vec<_> = all.iter().filter(|one| one.lag_s(now_ms) > SILENT_REPLICA_S).collect();
+        let all = self.replication.replicas.all();
+        let silent: Vec<_> = all.iter().filter(|one| one.silent_s(now_ms) > SILENT_REPLICA_S).collect();
         let first = silent.first()?;
-        let (address, lag_s) =
-            (format!("{}:{}", first.shown_ip(), first.announced.port), first.lag_s(now_ms));
+        let (name, silent_s) = (first.name(), first.silent_s(now_ms));
         Some(Trouble {
             kind: Kind::SilentReplica,
             refuses: Refuses::Nothing,
             title: "A replica does not answer",
             reason: format!(
-                "{} of {} replicas were not heard of for more than {SILENT_REPLICA_S} s, {address} for {lag_s} s.",
+                "{} of {} replicas were not heard of for more than {SILENT_REPLICA_S} s, {name} for {silent_s} s.",
                 silent.len(),
                 all.len()
             ),

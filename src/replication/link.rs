@@ -98,12 +98,12 @@ impl Link {
                 CopyRead::Bytes(bytes) => {
                     self.has_copied = true;
                     self.replica.is_sent(!copy.is_marked);
-                    self.replica.heard(now_ms);
+                    self.replica.takes(now_ms);
                     Step::Send(bytes)
                 }
                 CopyRead::NotYet => {
                     // It is not the one that is waited for.
-                    self.replica.heard(now_ms);
+                    self.replica.takes(now_ms);
                     Step::Wait
                 }
                 CopyRead::End(CopyEnd::Failed) => Step::End("the copy could not be made"),

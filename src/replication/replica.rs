@@ -56,9 +56,9 @@ pub struct Replica {
     acknowledged: AtomicU64,
     on_disk: AtomicU64,
     has_acknowledged: AtomicBool,
-    /// When anything was heard of it, and when it acknowledged last, in milliseconds of Unix time.
+    /// When anything was heard of it, and when it said something itself, in milliseconds of Unix time.
     heard_ms: AtomicU64,
-    acknowledged_ms: AtomicU64,
+    said_ms: AtomicU64,
     /// Whether it is sent a copy whose length it was told before.
     is_sent_bulk: AtomicBool,
     /// When all of its copy had been sent, in milliseconds of Unix time; 0 before that.
@@ -96,7 +96,7 @@ impl Replica {
             on_disk: AtomicU64::new(0),
             has_acknowledged: AtomicBool::new(false),
             heard_ms: AtomicU64::new(now_ms),
-            acknowledged_ms: AtomicU64::new(now_ms),
+            said_ms: AtomicU64::new(now_ms),
             is_sent_bulk: AtomicBool::new(false),
             sent_ms: AtomicU64::new(0),
             over_soft_since_ms: AtomicU64::new(0),
@@ -129,7 +129,7 @@ impl Replica {
 
     /// Notes that it follows from now on.
     pub fn set_online(&self, now_ms: u64) {
-        self.acknowledged_ms.store(now_ms, Ordering::Relaxed);
+        self.said_ms.store(now_ms, Ordering::Relaxed);
         self.stage.store(Stage::Online as u8, Ordering::Release);
     }
 
@@ -171,12 +171,19 @@ impl Replica {
         (self.wake)();
     }
 
-    /// Notes that something was heard of it, or that it took something.
+    /// Notes that it said something: an acknowledgement, or the empty lines by which one that loads its copy tells
+    /// that it is there.
     pub fn heard(&self, now_ms: u64) {
+        self.said_ms.store(now_ms, Ordering::Relaxed);
+        self.takes(now_ms);
+    }
+
+    /// Notes that it takes what it is sent, or waits for this server.
+    pub fn takes(&self, now_ms: u64) {
         self.heard_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// When anything was heard of it, in milliseconds of Unix time.
+    /// When it said or took anything, in milliseconds of Unix time.
     pub fn heard_ms(&self) -> u64 {
         self.heard_ms.load(Ordering::Relaxed)
     }
@@ -188,7 +195,6 @@ impl Replica {
         if let Some(on_disk) = on_disk {
             self.on_disk.fetch_max(on_disk, Ordering::SeqCst);
         }
-        self.acknowledged_ms.store(now_ms, Ordering::Relaxed);
         self.heard(now_ms);
         self.has_acknowledged.store(true, Ordering::Release);
     }
@@ -208,12 +214,24 @@ impl Replica {
         self.on_disk.load(Ordering::SeqCst)
     }
 
-    /// Seconds since it acknowledged last; 0 before it follows.
+    /// Seconds since it said something last; 0 before it follows.
     pub fn lag_s(&self, now_ms: u64) -> u64 {
         if self.stage() != Stage::Online {
             return 0;
         }
-        now_ms.saturating_sub(self.acknowledged_ms.load(Ordering::Relaxed)) / 1000
+        seconds_since(&self.said_ms, now_ms)
+    }
+
+    /// Seconds for which it has given no sign of life, where it should have: it takes nothing of its copy, says nothing
+    /// while it loads that, or acknowledges nothing. 0 where it has nothing to say: it waits for a copy, or is of those
+    /// that never acknowledge.
+    pub fn silent_s(&self, now_ms: u64) -> u64 {
+        match self.stage() {
+            Stage::Waits => 0,
+            Stage::Copies => seconds_since(&self.heard_ms, now_ms),
+            Stage::Online if self.announced.is_old => 0,
+            Stage::Online => self.lag_s(now_ms),
+        }
     }
 
     /// Notes that bytes of a copy are sent to it, whose length it was told before or not.
@@ -227,14 +245,21 @@ impl Replica {
     }
 
     /// Its state as INFO shows it, in Valkey's words, and its lag in seconds. That is 0 before its copy is sent. From
-    /// then on it counts as online, with the time since then as its lag until it acknowledges something: one that
-    /// does not come to an end with loading is seen by that.
+    /// then on it counts as online, with the time since it said something as its lag: one that stops while it loads
+    /// its copy is seen by that.
     pub fn shown(&self, now_ms: u64) -> (&'static str, u64) {
         match (self.stage(), self.sent_ms.load(Ordering::Relaxed)) {
             (Stage::Online, _) => ("online", self.lag_s(now_ms)),
-            (Stage::Copies, sent_ms @ 1..) => ("online", now_ms.saturating_sub(sent_ms) / 1000),
+            (Stage::Copies, sent_ms @ 1..) => {
+                let since_sent_s = now_ms.saturating_sub(sent_ms) / 1000;
+                ("online", since_sent_s.min(seconds_since(&self.said_ms, now_ms)))
+            }
             (Stage::Copies, 0) if self.is_sent_bulk.load(Ordering::Relaxed) => ("send_bulk", 0),
             (Stage::Copies | Stage::Waits, _) => ("wait_bgsave", 0),
         }
     }
+}
+
+fn seconds_since(last_ms: &AtomicU64, now_ms: u64) -> u64 {
+    now_ms.saturating_sub(last_ms.load(Ordering::Relaxed)) / 1000
 }

@@ -165,6 +165,54 @@ fn replicas_that_are_missing_or_silent() {
     assert!(reason(port).starts_with("1 of 1 replicas"), "{}", reason(port));
 }
 
+/// A replica that stops while it loads its copy is told of as one that follows is; empty lines are its sign of life.
+#[test]
+fn a_replica_that_is_silent_before_it_acknowledges() {
+    for diskless in ["yes", "no"] {
+        let (server, port) =
+            with_port(&[("repl-diskless-sync", diskless), ("repl-diskless-sync-delay", "0")]);
+        let mut replica = Replica::connect(&server);
+        replica.introduce(7001);
+        replica.ask_for_all();
+        replica.copy();
+        eventually("it is sent", || server.info("slave0").contains("state=online"));
+        wait_for_none(&server, port);
+        server.advance_ms(11_000);
+        wait_for(&server, port, "silent-replica", "nothing", "A replica does not answer");
+        let told = reason(port);
+        assert!(told.starts_with("1 of 1 replicas") && told.contains("127.0.0.1:7001 for 11 s"), "{told}");
+        // Far longer than repl-timeout.
+        for _ in 0..20 {
+            replica.send(b"\n");
+            eventually("it is heard", || server.info("slave0").contains("lag=0"));
+            wait_for_none(&server, port);
+            server.advance_ms(8_000);
+        }
+        server.advance_ms(60_000);
+        replica.expect_closed();
+        wait_for_none(&server, port);
+    }
+}
+
+#[test]
+fn a_replica_that_takes_nothing_of_its_copy() {
+    let (server, port) = with_port(&[("rdbcompression", "no"), ("repl-diskless-sync-delay", "0")]);
+    let mut client = server.client();
+    for key in 0..64 {
+        client.check(&format!("SETRANGE k{key} 999999 x"), ":1000000~");
+    }
+    let mut replica = Replica::connect(&server);
+    replica.introduce(7001);
+    replica.ask_for_all();
+    // Sockets take some of it.
+    eventually("it is told of", || {
+        server.advance_ms(1_000);
+        troubles(port).iter().any(|(kind, ..)| kind == "silent-replica")
+    });
+    replica.copy();
+    wait_for_none(&server, port);
+}
+
 #[test]
 fn a_primary_that_is_gone_or_silent() {
     let (server, port) = with_port(&[]);
