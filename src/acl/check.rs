@@ -91,8 +91,13 @@ pub fn reads_every_key(user: &User, asked: &Asked<'_>) -> bool {
     user.all_selectors().any(|selector| {
         let every = |key: &super::selector::KeyPattern| key.access & READ != 0 && *key.pattern == *b"*";
         let reads_all = selector.all_keys || selector.keys.iter().any(every);
-        reads_all && check_selector(selector, asked).is_ok()
+        reads_all && allows_request(selector, asked)
     })
+}
+
+/// Whether a selector allows a request as a whole.
+pub(super) fn allows_request(selector: &Selector, asked: &Asked<'_>) -> bool {
+    check_selector(selector, asked).is_ok()
 }
 
 /// Whether one of the user's selectors allows a channel. A pattern has to be allowed literally.

@@ -6,6 +6,7 @@ pub mod file;
 pub mod guesses;
 pub mod log;
 pub mod password;
+pub mod readable;
 pub mod role;
 pub mod rules;
 pub mod selector;

@@ -10,11 +10,16 @@ use memchr::memmem;
 use parking_lot::Mutex;
 
 use super::Server;
-use crate::keyspace::sizes::{KeySize, Sizes, Weighed};
+use crate::acl::readable::ReadableKeys;
+use crate::keyspace::sizes::{KEY_MAX, KeySize, Sizes, Weighed};
+use crate::keyspace::value::Object;
 
 /// Keys and prefixes of a report.
 const KEYS: usize = 10;
 const PREFIXES: usize = 20;
+
+/// The type that has no elements.
+const STRING: &str = Object::TYPE_NAMES[0];
 
 /// A key that is large.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,11 +115,19 @@ impl Top {
         Self { most, keys: BinaryHeap::new() }
     }
 
+    fn is_full(&self) -> bool {
+        self.keys.len() >= self.most
+    }
+
+    fn takes(&self, measure: u64) -> bool {
+        !self.is_full() || self.keys.peek().is_some_and(|Reverse((least, _))| *least < measure)
+    }
+
     fn offer(&mut self, measure: u64, key: &[u8], number: usize, size: &KeySize) {
-        let is_full = self.keys.len() >= self.most;
-        if is_full && self.keys.peek().is_some_and(|Reverse((least, _))| *least >= measure) {
+        if !self.takes(measure) {
             return;
         }
+        let is_full = self.is_full();
         let &KeySize { bytes, elements, type_name, .. } = size;
         self.keys.push(Reverse((measure, BigKey { bytes, elements, key: key.into(), number, type_name })));
         if is_full {
@@ -127,20 +140,30 @@ impl Top {
     }
 }
 
-/// The largest keys by bytes and by elements, `count` of each, of those that are `wanted`. `numbers` are those
-/// of the databases by their physical ones.
+/// Whether a key may be told of to somebody who may read those. One that may be known by its beginning alone is only
+/// told of to who may read all keys.
+pub fn may_be_told(readable: &ReadableKeys, number: usize, key: &[u8]) -> bool {
+    readable.are_all() || key.len() < KEY_MAX && readable.has(Some(number), key)
+}
+
+/// The largest keys by bytes and by elements, `count` of each, of those that are `wanted`, which is asked only of keys
+/// that are large enough. Strings have no elements. `numbers` are those of the databases by their physical ones.
 pub fn big_keys(
     sizes: &Sizes,
     numbers: &HashMap<u16, usize>,
     count: usize,
-    wanted: impl Fn(&KeySize) -> bool,
+    wanted: impl Fn(usize, &[u8], &KeySize) -> bool,
 ) -> (Vec<BigKey>, Vec<BigKey>) {
     let (mut by_bytes, mut by_elements) = (Top::new(count), Top::new(count));
     sizes.for_each(|key, size, _| {
-        let Some(number) = numbers.get(&size.physical) else { return };
-        if wanted(size) {
-            by_bytes.offer(size.bytes, key, *number, size);
-            by_elements.offer(size.elements, key, *number, size);
+        let Some(&number) = numbers.get(&size.physical) else { return };
+        let has_elements = size.type_name != STRING && by_elements.takes(size.elements);
+        if !has_elements && !by_bytes.takes(size.bytes) || !wanted(number, key, size) {
+            return;
+        }
+        by_bytes.offer(size.bytes, key, number, size);
+        if has_elements {
+            by_elements.offer(size.elements, key, number, size);
         }
     });
     (by_bytes.sorted(), by_elements.sorted())
@@ -160,30 +183,37 @@ fn add(all: &mut Prefixes, prefix: &[u8], change: impl FnOnce(&mut Sums)) {
 }
 
 impl Server {
-    /// Adds up what is known of these databases by prefix; `numbers` as in [`big_keys`].
+    /// Adds up by prefix what is known of these databases, of the keys that are `wanted`; `numbers` as in [`big_keys`].
     pub fn prefix_sums(
         &self,
         numbers: &HashMap<u16, usize>,
-        separator: &[u8],
-        depth: usize,
+        (separator, depth): (&[u8], usize),
         now_ms: u64,
+        wanted: impl Fn(usize, &[u8]) -> bool,
     ) -> HashMap<usize, Prefixes> {
         let separator = memmem::Finder::new(separator);
         let sizes = &self.keyspace.sizes;
         let mut all: HashMap<usize, Prefixes> =
             numbers.values().map(|number| (*number, Prefixes::default())).collect();
         sizes.for_each(|key, size, Weighed(stands_for)| {
-            let sums = numbers.get(&size.physical).and_then(|number| all.get_mut(number));
-            if let Some(sums) = sums.filter(|_| stands_for > 0) {
+            let Some(&number) = numbers.get(&size.physical) else { return };
+            if stands_for > 0
+                && let Some(sums) = all.get_mut(&number)
+                && wanted(number, key)
+            {
                 add(sums, prefix_of(key, &separator, depth), |sums| sums.add(size.bytes, stands_for));
             }
         });
         for (number, sums) in &mut all {
             self.hot_keys.recent.for_each(*number, now_ms, |key, rate| {
-                add(sums, prefix_of(key, &separator, depth), |sums| sums.accesses += rate);
+                if wanted(*number, key) {
+                    add(sums, prefix_of(key, &separator, depth), |sums| sums.accesses += rate);
+                }
             });
             sizes.expired.for_each(*number, now_ms, |key, rate| {
-                add(sums, prefix_of(key, &separator, depth), |sums| sums.expired += rate);
+                if wanted(*number, key) {
+                    add(sums, prefix_of(key, &separator, depth), |sums| sums.expired += rate);
+                }
             });
             // They are sums of fractions. What is none of anything is not told.
             sums.retain(|_, sums| {
@@ -226,9 +256,9 @@ impl Server {
 
     fn new_report(&self, numbers: &HashMap<u16, usize>, now_ms: u64) -> KeyReport {
         let sizes = &self.keyspace.sizes;
-        let (by_bytes, by_elements) = big_keys(sizes, numbers, KEYS, |_| true);
+        let (by_bytes, by_elements) = big_keys(sizes, numbers, KEYS, |_, _, _| true);
         let mut prefixes = Vec::new();
-        for (number, sums) in self.prefix_sums(numbers, b":", 1, now_ms) {
+        for (number, sums) in self.prefix_sums(numbers, (b":", 1), now_ms, |_, _| true) {
             prefixes.extend(sums.into_iter().map(|(prefix, sums)| PrefixUse { prefix, number, sums }));
         }
         prefixes.sort_unstable_by(|first, second| {

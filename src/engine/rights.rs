@@ -10,6 +10,7 @@ use super::Server;
 use super::client::Client;
 use crate::acl::check::{Asked, Denied, Reason, check, reads_every_key};
 use crate::acl::log::{Place, Refusal};
+use crate::acl::readable::ReadableKeys;
 use crate::acl::role::NO_ROLES;
 use crate::acl::rules::Rules;
 use crate::acl::user::User;
@@ -183,6 +184,16 @@ impl Server {
         self.look_at_rights(client);
         let user = &client.rights.user;
         self.with_asked(entry, arguments, client.database, |asked| reads_every_key(user, asked))
+    }
+
+    /// The keys whose names the client may be told in the reply to a request that does not name them.
+    pub fn readable_keys(&self, client: &mut Client, entry: &Entry, arguments: &[&[u8]]) -> ReadableKeys {
+        if client.rights.is_free(self) {
+            return ReadableKeys::every();
+        }
+        self.look_at_rights(client);
+        let user = &client.rights.user;
+        self.with_asked(entry, arguments, client.database, |asked| ReadableKeys::of(user, asked))
     }
 
     fn with_asked<T>(

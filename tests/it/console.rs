@@ -32,7 +32,7 @@ pub fn body(answer: &str) -> &str {
 }
 
 /// Replies to commands, as JSON; the rest of the answer where there are none.
-fn command(port: u16, headers: &str, commands: &str) -> String {
+pub fn command(port: u16, headers: &str, commands: &str) -> String {
     let answer = post(port, "/api/command", headers, &format!("{{\"commands\":{commands}}}"));
     let replies = body(&answer).strip_prefix("{\"replies\":").and_then(|rest| {
         let (replies, rest) = rest.split_once(",\"took_us\":")?;
@@ -41,8 +41,15 @@ fn command(port: u16, headers: &str, commands: &str) -> String {
     replies.unwrap_or_else(|| body(&answer).to_owned())
 }
 
+/// Metrics of these names, as JSON.
+pub fn figures(port: u16, headers: &str, names: &str) -> String {
+    let answer = raw(port, &request(&format!("GET /api/figures?names={names}"), headers, ""));
+    assert_eq!(status(&answer), 200, "{answer}");
+    body(&answer).to_owned()
+}
+
 /// Logs in; the header with the session's cookie.
-fn log_in(port: u16, user: &str, password: &str) -> String {
+pub fn log_in(port: u16, user: &str, password: &str) -> String {
     let content = format!("{{\"user\":\"{user}\",\"password\":\"{password}\"}}");
     let answer = post(port, "/api/session", "", &content);
     assert_eq!(status(&answer), 200, "{answer}");

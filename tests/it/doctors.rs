@@ -48,6 +48,8 @@ fn the_latency_doctor_names_requests_and_who_was_in_the_way() {
     ] {
         assert!(advice.contains(part), "{part} in\n{advice}");
     }
+    // A string has no elements.
+    assert!(!advice.contains("(string in"), "{advice}");
     let mut third = server.client3();
     assert!(third.raw("LATENCY DOCTOR").starts_with('='));
     client.check("MULTI", "+OK~");
@@ -91,6 +93,22 @@ fn the_latency_doctor_names_scripts() {
     );
 }
 
+/// A large string is slow for its bytes: who is told to go through its elements step by step has none.
+#[test]
+fn the_latency_doctor_on_large_strings() {
+    let server = TestServer::with(&[("slow-requests-slower-than", "0")]);
+    let mut client = server.client();
+    client.check("KVARTS SLOW RESET", "+OK~");
+    client.check("SETRANGE big 50000000 x", ":50000001~");
+    let advice = text(&mut client, "LATENCY DOCTOR");
+    assert!(advice.contains("- run: `SETRANGE big 50000000 x` of client "), "{advice}");
+    assert!(
+        advice.contains(" ms. It takes as long as its strings are large: keep a large value in parts"),
+        "{advice}"
+    );
+    assert!(!advice.contains("cousins"), "{advice}");
+}
+
 /// A client of a program of its own: what is in use is counted for the whole process, in which other tests run.
 fn program(arguments: &[&str]) -> (Program, Client) {
     let program = Program::start(arguments);
@@ -123,6 +141,7 @@ fn the_memory_doctor_names_keys_clients_and_settings() {
     ] {
         assert!(advice.contains(part), "{part} in\n{advice}");
     }
+    assert!(!advice.contains("elements"), "{advice}");
     let used: u64 = info(&mut client, "used_memory").parse().expect("a number");
     client.check(&format!("CONFIG SET maxmemory {}", used + used / 10), "+OK~");
     let advice = text(&mut client, "MEMORY DOCTOR");

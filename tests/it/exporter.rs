@@ -187,7 +187,7 @@ fn the_dashboard_asks_for_metrics_that_exist() {
     ];
     let (primary, replica_port) = (TestServer::with(&pairs), free_port());
     let mut client = primary.client();
-    for request in ["SET k v", "GET k", "BLAH"] {
+    for request in ["SET k v", "SADD s m", "GET k", "BLAH"] {
         client.raw(request);
     }
     // What a command tells that has waited for a lock.

@@ -68,6 +68,7 @@ mod import_mode;
 mod innocent;
 mod journal;
 mod journal_peer;
+mod key_names;
 mod key_sizes;
 mod kvarts_clock;
 mod late;

@@ -4,9 +4,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::acl::readable::ReadableKeys;
+use crate::command::Group;
 use crate::config::Directive;
 use crate::engine::Server;
-use crate::engine::key_report::{BigKey, KeyReport};
+use crate::engine::key_report::{BigKey, KeyReport, may_be_told};
 use crate::primitives::printable::printable;
 use crate::shared::client::SharedClient;
 use crate::shared::slow_requests::{Part, SlowRequest};
@@ -40,7 +42,11 @@ pub(super) fn client_in_words(id: u64, address: &str, name: &str) -> String {
 pub(super) fn keys_in_words(keys: &[BigKey]) -> String {
     let named = keys.iter().take(NAMED_MAX).map(|big| {
         let BigKey { bytes, elements, key, number, type_name } = big;
-        format!("`{}` ({type_name} in db{number}, {bytes} bytes, {elements} elements)", shown(key))
+        let of_elements = match *type_name {
+            "string" => String::new(),
+            _ => format!(", {elements} elements"),
+        };
+        format!("`{}` ({type_name} in db{number}, {bytes} bytes{of_elements})", shown(key))
     });
     named.collect::<Vec<_>>().join(", ")
 }
@@ -124,6 +130,9 @@ fn help_for(part: Part, worst: &SlowRequest, server: &Server) -> String {
         Part::Run if !worst.program.is_empty() => {
             "Have it do less at a time, and declare its keys: others that need none of them then go on meanwhile. SCRIPT KILL and FUNCTION KILL end one that has changed nothing; SCRIPT SHOW and FUNCTION LIST show what it is.".to_owned()
         }
+        Part::Run if works_on_strings(worst, server) => {
+            "It takes as long as its strings are large: keep a large value in parts under keys of their own, read and write parts of it (GETRANGE, SETRANGE), and name fewer keys at a time.".to_owned()
+        }
         Part::Run => {
             "Commands that walk over many elements have cousins that go step by step; give ranges a LIMIT or a COUNT.".to_owned()
         }
@@ -138,6 +147,13 @@ fn help_for(part: Part, worst: &SlowRequest, server: &Server) -> String {
     }
 }
 
+/// Whether a request was slow for the bytes of its values, which have no elements.
+fn works_on_strings(request: &SlowRequest, server: &Server) -> bool {
+    let words: Vec<&[u8]> = request.arguments.iter().map(Vec::as_slice).collect();
+    let entry = server.commands.resolve_request(&words);
+    entry.is_ok_and(|entry| matches!(entry.spec.group, Group::String | Group::Bitmap))
+}
+
 /// How often, in words.
 pub(super) fn times(count: u64) -> String {
     match count {
@@ -148,7 +164,7 @@ pub(super) fn times(count: u64) -> String {
 }
 
 /// Which commands have waited for locks for long, and which keys may be the reason; empty where none has.
-pub(super) fn of_lock_waits(server: &Server) -> String {
+pub(super) fn of_lock_waits(server: &Server, readable: &ReadableKeys) -> String {
     let entries = server.commands.entries().iter();
     let waits = entries.filter_map(|entry| Some((server.stats.lock_waits.of(entry.id)?, entry)));
     let mut waits: Vec<_> = waits.filter(|(waited, _)| waited.total_ns >= WAITED_MIN_NS).collect();
@@ -169,23 +185,25 @@ pub(super) fn of_lock_waits(server: &Server) -> String {
         );
     }
     let last = server.hot_keys.windows.last();
-    let hottest = last.keys.iter().take(NAMED_MAX);
+    let hottest = last.keys.iter().filter(|hot| readable.has(Some(hot.database), &hot.key)).take(NAMED_MAX);
     let hottest: Vec<String> = hottest
         .map(|hot| format!("`{}` in db{} ({} a second)", shown(&hot.key), hot.database, hot.per_second))
         .collect();
     let is_watched = server.config.int(Directive::HotkeysTopK) > 0;
-    if hottest.is_empty() && is_watched {
+    if hottest.is_empty() && !last.keys.is_empty() {
+        text.push_str("- The keys that are used most are none that you may read.\n");
+    } else if hottest.is_empty() && is_watched {
         text.push_str("- HOTKEYS GET names no key: the last window of hotkeys-window-seconds had no accesses, or none has ended.\n");
     } else if hottest.is_empty() {
         text.push_str("- CONFIG SET hotkeys-top-k 10 has HOTKEYS GET name the keys that they may meet at.\n");
     } else {
         let _ = writeln!(text, "- Keys that are used most, where they may meet: {}.", hottest.join(", "));
     }
-    match server.key_report(0) {
-        Some(report) if !report.by_elements.is_empty() => {
-            let _ = writeln!(text, "- Keys with most elements: {}.", keys_in_words(&report.by_elements));
-        }
-        _ => {}
+    let report = server.key_report(0).unwrap_or_default();
+    let largest = report.by_elements.iter().filter(|big| may_be_told(readable, big.number, &big.key));
+    let largest: Vec<BigKey> = largest.cloned().collect();
+    if !largest.is_empty() {
+        let _ = writeln!(text, "- Keys with most elements: {}.", keys_in_words(&largest));
     }
     text
 }

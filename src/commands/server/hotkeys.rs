@@ -1,6 +1,7 @@
 //! HOTKEYS: the keys that are used most. GET answers about the session that START began, as in Redis, as long
 //! as there is one (RESET forgets it), and otherwise about the last window of `hotkeys-top-k`, as in Valkey.
 
+use crate::acl::readable::ReadableKeys;
 use crate::command::{Family, Flags, Group, args};
 use crate::commands::shared::help;
 use crate::engine::command::Command;
@@ -48,7 +49,7 @@ pub const COMMANDS: &[Command] = &[Command {
             ..of_hotkeys("stop", 2)
         },
         Command {
-            summary: "Returns what the session has found, or without one the hottest keys of the last window.",
+            summary: "Returns what the session has found, or without one the hottest keys of the last window, of those that the user may read.",
             complexity: "O(N) where N is the number of keys that are counted",
             reply: "an array of maps or null",
             run: get,
@@ -200,9 +201,10 @@ fn reset(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-fn get(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
+fn get(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let readable = cx.server.readable_keys(cx.client, cx.command, arguments);
     if let Some(report) = cx.server.session_report() {
-        reply_report(cx, &report);
+        reply_report(cx, &report, &readable);
         return Ok(());
     }
     if !cx.server.hot_keys.windows.are_on() {
@@ -211,8 +213,9 @@ fn get(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     }
     cx.server.look_at_hot_keys();
     let last = cx.server.hot_keys.windows.last();
-    cx.reply.array(last.keys.len());
-    for hot in &last.keys {
+    let shown = last.keys.iter().filter(|hot| readable.has(Some(hot.database), &hot.key));
+    cx.reply.array(shown.clone().count());
+    for hot in shown {
         cx.reply.map(3);
         cx.reply.bulk(b"key");
         cx.reply.bulk(&hot.key);
@@ -231,7 +234,7 @@ enum Field<'r> {
     Keys(&'r [Heavy], u64),
 }
 
-fn reply_report(cx: &mut Context<'_>, report: &Report) {
+fn reply_report(cx: &mut Context<'_>, report: &Report, readable: &ReadableKeys) {
     const NS_PER_US: u64 = 1000;
     let options = &report.options;
     let by_slot = !options.slots.is_empty();
@@ -273,7 +276,7 @@ fn reply_report(cx: &mut Context<'_>, report: &Report) {
                 }
             }
             Field::Keys(keys, unit) => {
-                let shown = keys.iter().filter(|heavy| heavy.count >= unit);
+                let shown = keys.iter().filter(|heavy| heavy.count >= unit && readable.has(None, &heavy.key));
                 reply.array(2 * shown.clone().count());
                 for heavy in shown {
                     reply.bulk(&heavy.key);

@@ -80,8 +80,9 @@ pub const COMMANDS: &[Command] = &[Command {
     ..Command::DEFAULT
 }];
 
-fn doctor(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
-    let report = latency_text::report(cx.server);
+fn doctor(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
+    let readable = cx.server.readable_keys(cx.client, cx.command, arguments);
+    let report = latency_text::report(cx.server, &readable);
     cx.reply.verbatim("txt", report.as_bytes());
     Ok(())
 }

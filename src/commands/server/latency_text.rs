@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::advice;
+use crate::acl::readable::ReadableKeys;
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::shared::latency::Event;
@@ -60,9 +61,11 @@ fn age(seconds: u64) -> String {
     }
 }
 
-/// Describes what took long, and what may be done about it: events, slow requests, waits for locks.
-pub fn report(server: &Server) -> String {
-    let parts = [of_events(server), advice::of_slow_requests(server), advice::of_lock_waits(server)];
+/// Describes what took long, and what may be done about it: events, slow requests, waits for locks. Of keys that may be
+/// the reason those are named that are readable.
+pub fn report(server: &Server, readable: &ReadableKeys) -> String {
+    let parts =
+        [of_events(server), advice::of_slow_requests(server), advice::of_lock_waits(server, readable)];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("\n")
 }
@@ -92,7 +95,7 @@ fn of_events(server: &Server) -> String {
                 "- The log of slow commands begins above your threshold: CONFIG SET commandlog-execution-slower-than {threshold_us} lets it name the commands."
             );
         }
-        text.push_str("- COMMANDLOG GET -1 SLOW names the commands. Those that walk over many elements (KEYS, SMEMBERS, SORT, big ranges) have cousins that go step by step (SCAN, SSCAN).\n");
+        text.push_str("- COMMANDLOG GET -1 SLOW names the commands. Those that walk over many elements (KEYS, SMEMBERS, SORT, big ranges) have cousins that go step by step (SCAN, SSCAN); those on large strings take as long as these are large.\n");
     }
     if saw("expire") {
         text.push_str(

@@ -17,11 +17,12 @@ use super::conversation::{Commands, converse};
 use super::guard::{self, Admitted, Refused};
 use super::reply::quote;
 use super::stream::Lines;
+use crate::acl::readable::ReadableKeys;
 use crate::acl::user::User;
 use crate::command::spec::Flags;
 use crate::config::{self, Directive, Effect};
 use crate::engine::Server;
-use crate::figures::Metric;
+use crate::figures::{Metric, Sample};
 use crate::http::routes::{self, Answer, Asked, Body};
 use crate::net::inside::{self, Visit};
 
@@ -108,11 +109,12 @@ fn described(server: &Server, user: Option<&User>) -> String {
     // Writing to a string cannot fail.
     let _ = write!(
         json,
-        ",\"open\":{is_open},\"read_only\":{},\"databases\":{},\"cluster\":{},\"profile\":{},\"version\":\"{}\",\"denied\":[",
+        ",\"open\":{is_open},\"read_only\":{},\"databases\":{},\"cluster\":{},\"profile\":{},\"all_keys\":{},\"version\":\"{}\",\"denied\":[",
         server.config.word(Directive::Console) == "read-only",
         server.keyspace.database_count(),
         server.cluster.is_enabled(),
         server.profile.is_some(),
+        ReadableKeys::of_user(user).are_all(),
         env!("CARGO_PKG_VERSION"),
     );
     // The page offers nothing that would be refused. Whether keys are in the way shows when it is tried.
@@ -283,10 +285,16 @@ pub(in crate::http) fn directives(asked: Asked) -> Answer {
     })
 }
 
-/// GET /api/figures?names=a,b: metrics of these names, as /metrics shows them.
+/// GET /api/figures?names=a,b: metrics of these names, as /metrics shows them; names of keys and prefixes only to
+/// a user who may read all keys.
 pub(in crate::http) fn figures(asked: Asked) -> Answer {
     answer(async move {
-        let Admitted { server, .. } = guard::admit(&asked)?;
+        let Admitted { server, logged_in, .. } = guard::admit(&asked)?;
+        let user = match logged_in {
+            Some(logged_in) => server.acl.present(&logged_in.user).0,
+            None => Some(server.acl.default_user()),
+        };
+        let reads_all = user.is_some_and(|user| ReadableKeys::of_user(&user).are_all());
         let query = asked.head.uri.query().unwrap_or_default();
         let names = query.split('&').find_map(|pair| pair.strip_prefix("names=")).unwrap_or_default();
         let names: Vec<&str> = names.split(',').collect();
@@ -301,19 +309,23 @@ pub(in crate::http) fn figures(asked: Asked) -> Answer {
         let mut text = format!("{{\"at_ms\":{at_ms},\"metrics\":{{");
         let mut wanted = metrics.iter().filter(|metric| names.contains(&metric.name));
         if let Some(first) = wanted.next() {
-            write_metric(first, &mut text);
+            write_metric(first, reads_all, &mut text);
         }
         for metric in wanted {
             text.push(',');
-            write_metric(metric, &mut text);
+            write_metric(metric, reads_all, &mut text);
         }
         text.push_str("}}\n");
         Ok(json(text))
     })
 }
 
-/// Writes a metric: the value where there is one without labels, else an array of labels and value.
-fn write_metric(metric: &Metric, text: &mut String) {
+/// Labels that name keys.
+const KEY_LABELS: [&str; 2] = ["key", "prefix"];
+
+/// Writes a metric: the value where there is one without labels, else an array of labels and value. Samples that name
+/// keys are left out where not all may be told.
+fn write_metric(metric: &Metric, names_keys: bool, text: &mut String) {
     quote(metric.name, text);
     text.push(':');
     if let [only] = metric.samples.as_slice()
@@ -323,7 +335,9 @@ fn write_metric(metric: &Metric, text: &mut String) {
         return;
     }
     text.push('[');
-    for (place, sample) in metric.samples.iter().enumerate() {
+    let is_told =
+        |sample: &&Sample| names_keys || !sample.labels.iter().any(|(name, _)| KEY_LABELS.contains(name));
+    for (place, sample) in metric.samples.iter().filter(is_told).enumerate() {
         text.push_str(if place > 0 { ",[{" } else { "[{" });
         let suffix = ("suffix", sample.suffix.to_owned());
         let suffix = Some(&suffix).filter(|_| !sample.suffix.is_empty());

@@ -49,8 +49,8 @@ const SHARDS: usize = 64;
 /// them gets more than this is as good as impossible.
 const SAMPLED_MAX: usize = 1200;
 
-/// Bytes of a key that are kept.
-const KEY_MAX: usize = 512;
+/// Bytes of a key that are kept. One that is as long may have been cut.
+pub const KEY_MAX: usize = 512;
 
 /// Nodes of a value that are visited at each change, to measure it.
 const FEW_NODES: usize = 8;

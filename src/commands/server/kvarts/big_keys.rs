@@ -36,8 +36,10 @@ pub(super) fn big_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
     }
     cx.keys.expect(sizes.known_max());
     cx.keys.measure_stale();
-    let (by_bytes, by_elements) = key_report::big_keys(sizes, &numbers(cx), count, |size| {
+    let readable = cx.server.readable_keys(cx.client, cx.command, arguments);
+    let (by_bytes, by_elements) = key_report::big_keys(sizes, &numbers(cx), count, |number, key, size| {
         wanted.is_none_or(|wanted| wanted == size.type_name)
+            && key_report::may_be_told(&readable, number, key)
     });
     let (bytes, elements) = sizes.floors();
     cx.reply.map(4);

@@ -67,7 +67,7 @@ pub const COMMANDS: &[Command] = &[Command {
             ..of_kvarts("compat", -2)
         },
         Command {
-            summary: "Returns the largest keys by bytes and by elements (key-sizes).",
+            summary: "Returns the largest keys by bytes and by elements, of those that the user may read (key-sizes).",
             syntax: "[TYPE type] [COUNT count]",
             complexity: "O(N) where N is the number of keys that are known",
             reply: "a map",
@@ -77,7 +77,7 @@ pub const COMMANDS: &[Command] = &[Command {
             ..of_kvarts("bigkeys", -2)
         },
         Command {
-            summary: "Returns what the keys of the database with a common prefix take, and how they are used (key-sizes).",
+            summary: "Returns what the keys of the database with a common prefix take, and how they are used, of those that the user may read (key-sizes).",
             syntax: "[DEPTH parts] [SEPARATOR text] [COUNT count]",
             complexity: "O(N) where N is the number of keys that are known",
             reply: "an array of maps",

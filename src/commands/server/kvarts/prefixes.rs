@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::command::args;
 use crate::engine::context::Context;
-use crate::engine::key_report::{Prefixes, Sums};
+use crate::engine::key_report::{Prefixes, Sums, may_be_told};
 use crate::error::{CommandError, CommandResult};
 use crate::primitives::number::parse_i64;
 
@@ -61,7 +61,9 @@ pub(super) fn prefixes(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
     let (number, now_ms) = (cx.keys.database, cx.keys.now_ms);
     let mut selected = numbers(cx);
     selected.retain(|_, other| *other == number);
-    let mut all = cx.server.prefix_sums(&selected, separator, depth, now_ms);
+    let readable = cx.server.readable_keys(cx.client, cx.command, arguments);
+    let may_be_told = |number, key: &[u8]| may_be_told(&readable, number, key);
+    let mut all = cx.server.prefix_sums(&selected, (separator, depth), now_ms, may_be_told);
     reply(cx, all.remove(&number).unwrap_or_default(), count);
     Ok(())
 }

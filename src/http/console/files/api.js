@@ -9,7 +9,7 @@ export class Refused extends Error {
 }
 
 // What the page knows of its session; app.js fills it.
-export const session = { user: null, open: true, readOnly: false, database: 0, denied: new Set(), onLogOut: () => {} };
+export const session = { user: null, open: true, readOnly: false, database: 0, denied: new Set(), allKeys: true, onLogOut: () => {} };
 
 // Whether the user may run commands, named as `client|kill`; keys may be in the way all the same.
 export const may = (...names) => names.every((name) => !session.denied.has(name));

@@ -41,9 +41,10 @@ function address() {
 async function lookAtRights() {
   if (Date.now() - rightsAskedAt < RIGHTS_EVERY_MS) return;
   rightsAskedAt = Date.now();
-  const { user, denied } = await whoAmI().catch(() => ({ user: null }));
-  if (user === null || user !== session.user || denied.join() === [...session.denied].join()) return;
-  session.denied = new Set(denied);
+  const { user, denied, all_keys: allKeys } = await whoAmI().catch(() => ({ user: null }));
+  if (user === null || user !== session.user) return;
+  if (allKeys === session.allKeys && denied.join() === [...session.denied].join()) return;
+  [session.denied, session.allKeys] = [new Set(denied), allKeys];
   show();
 }
 
@@ -95,6 +96,7 @@ function frame(known) {
   session.readOnly = known.read_only || kept.get('read-only') === 'yes';
   session.cluster = known.cluster;
   session.denied = new Set(known.denied);
+  session.allKeys = known.all_keys;
   session.profile = known.profile;
   const box = byId('read-only');
   box.checked = session.readOnly;

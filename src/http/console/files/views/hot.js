@@ -22,6 +22,7 @@ export async function show(place, { query }) {
   ]);
   put(place,
     heading('Hot and big keys', button('Reload', load)),
+    session.allKeys ? null : h('p', { class: 'more' }, 'Only keys that you may read are shown and counted.'),
     panel('Memory by prefix',
       h('div', { class: 'row' },
         h('label', { class: 'field-inline', for: 'depth' }, 'Parts', depth),
@@ -70,8 +71,7 @@ async function showKeys(place, again) {
     ...(hot instanceof Refused ? [panel('Hot keys', failure(hot))] : await hotPanels(hot, again)),
     ...(big instanceof Refused ? [panel('Largest keys', h('p', { class: 'empty' }, inWords(big)))] : [
       panel('Largest by memory', bigTable('Largest keys by memory', big.get('by-bytes') ?? [])),
-      panel('Largest by elements', // A string is one element, however large it is.
-        bigTable('Largest keys by elements', (big.get('by-elements') ?? []).filter((one) => one.get('type') !== 'string'), 'No keys of several elements.')),
+      panel('Largest by elements', bigTable('Largest keys by elements', big.get('by-elements') ?? [], 'No keys with elements.')),
     ]));
 }
 
