@@ -117,13 +117,17 @@ impl HttpPort {
     /// Accepts at the new sockets, and closes those that are not wanted any more.
     fn make(&self, server: &Arc<Server>, prepared: Prepared) {
         let mut state = self.state.lock();
-        prepared.leaving.iter().for_each(Socket::close);
+        for socket in &prepared.leaving {
+            socket.close();
+            tracing::info!("metrics-port: nothing listens at {} any more", socket.wanted.address);
+        }
         if let Some(runtime) = &state.runtime {
             if !prepared.arriving.is_empty() {
                 // A command of the console has a pair of sockets.
                 make_room_beside_clients(&server.config, 3 * PLACES_MAX as u64);
             }
             for socket in &prepared.arriving {
+                tell(server, &socket.listener);
                 let (listener, closed) = (Arc::clone(&socket.listener), socket.closed.clone());
                 runtime.spawn(accept(Arc::clone(&self.site), listener, closed));
             }
@@ -178,6 +182,23 @@ impl Socket {
             tracing::debug!(%error, "a listening socket was closed already");
         }
     }
+}
+
+/// Logs what is to be found where, and for whom.
+fn tell(server: &Server, listener: &TcpListener) {
+    let Ok(address) = listener.local_addr() else { return };
+    let scheme = if server.config.flag(Directive::MetricsTls) { "https" } else { "http" };
+    let console = match server.config.word(Directive::Console) {
+        "no" => "no console".to_owned(),
+        _ => format!("the console at {scheme}://{address}/"),
+    };
+    let whom = match address.ip().is_loopback() {
+        true => "this machine only",
+        false => "whoever reaches that address",
+    };
+    tracing::info!(
+        "metrics-port: figures at {scheme}://{address}/metrics, {console}, for {whom} (metrics-bind)"
+    );
 }
 
 /// Starts the thread.

@@ -2,11 +2,12 @@
 //! command line of process 1, which is the server there.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::config::cli::{self, CliError};
-use crate::config::{Config, Directive};
+use crate::config::{Config, Directive, system_words};
 
 /// The folder with the system's facts about process 1.
 const PROCESS_ONE: &str = "/proc/1";
@@ -23,6 +24,52 @@ pub(super) struct Beside {
     pub dir: Option<PathBuf>,
     /// Whether it shows a certificate that was given to it, for which its own authority does not vouch.
     pub has_own_certificate: bool,
+}
+
+/// What a health check knows before it asks.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// What the server's configuration says.
+    pub beside: Beside,
+    /// The password that somebody gave to the check itself.
+    pub given_password: Option<Vec<u8>>,
+}
+
+/// Bytes of a file that is read: as many as a configuration may have.
+const FILE_MAX_BYTES: u64 = 16 << 20;
+
+/// Checks that a file can be read to its end at once: no pipe that nobody writes to, no device that never ends.
+///
+/// # Errors
+/// With what is wrong.
+pub(super) fn check_file(path: &Path) -> Result<(), String> {
+    let failed = |why: &str| Err(format!("can't read '{}': {why}", path.display()));
+    let of_system = |error: std::io::Error| failed(&system_words(&error));
+    match std::fs::metadata(path) {
+        Err(error) => return of_system(error),
+        Ok(meta) if meta.is_dir() => return failed("it is a folder"),
+        Ok(meta) if !meta.is_file() => return failed("it is no regular file"),
+        Ok(meta) if meta.len() > FILE_MAX_BYTES => {
+            return failed(&format!("longer than {FILE_MAX_BYTES} bytes"));
+        }
+        Ok(_) => {}
+    }
+    std::fs::File::open(path).map(drop).or_else(of_system)
+}
+
+/// Reads a file to its end, which may be a pipe that somebody writes to.
+///
+/// # Errors
+/// With what is wrong.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let mut content = Vec::new();
+    let file = std::fs::File::open(path).map(|file| file.take(FILE_MAX_BYTES + 1));
+    let why = match file.and_then(|mut file| file.read_to_end(&mut content)) {
+        Ok(_) if content.len() as u64 <= FILE_MAX_BYTES => return Ok(content),
+        Ok(_) => format!("longer than {FILE_MAX_BYTES} bytes"),
+        Err(error) => system_words(&error),
+    };
+    Err(format!("can't read '{}': {why}", path.display()))
 }
 
 impl Beside {

@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
-use super::beside::Beside;
+use super::beside::{Beside, Known, check_file, read_file};
 use crate::net::tls::{AUTHORITY_FILE, OwnFiles, client_config_of_files};
 
 const USAGE: &str =
@@ -35,6 +35,9 @@ With --tls, the certificate has to be vouched for by --cacert, or by the server'
 const HEALTHY: u8 = 0;
 const UNHEALTHY: u8 = 1;
 const MISUSED: u8 = 2;
+
+/// What is waited for beside the time that the question has for the server: for a name that nobody resolves.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What a client is told for whom there is no place.
 const FULL: &str = "-ERR max number of clients reached";
@@ -73,10 +76,7 @@ pub fn run(arguments: &[OsString], out: &mut dyn Write) -> Option<u8> {
     let words: Option<Vec<&str>> = arguments.iter().map(|word| word.to_str()).collect();
     let (status, text) = match words.and_then(|words| Question::of(&words)) {
         None => (MISUSED, USAGE.to_owned()),
-        Some(question) => match question.beside() {
-            Ok(beside) => question.put(&beside),
-            Err(error) => (MISUSED, error),
-        },
+        Some(question) => question.answer(),
     };
     // Nobody may be there to read it.
     drop(writeln!(out, "{text}"));
@@ -128,25 +128,56 @@ impl Question {
         (question.certificate.is_some() == question.key.is_some()).then_some(question)
     }
 
+    /// The exit status and what to print. Whatever does not answer, it ends: a file that is a pipe or lies on a disk
+    /// that is gone, a host whose name nobody resolves.
+    fn answer(self) -> (u8, String) {
+        let question = Arc::new(self);
+        let (asks, seconds) = (Arc::clone(&question), question.timeout.as_secs());
+        let known = match within(question.timeout, move || asks.known()) {
+            Some(Ok(known)) => known,
+            Some(Err(error)) => return (MISUSED, error),
+            None => {
+                let error = "no file may be a pipe or a device, and their disk has to answer";
+                return (MISUSED, format!("the files could not be read within {seconds} s: {error}"));
+            }
+        };
+        let asks = Arc::clone(&question);
+        let (host, port) = (question.host().to_owned(), question.port(&known.beside));
+        within(question.timeout + GRACE, move || asks.put(&known)).unwrap_or_else(|| {
+            (UNHEALTHY, format!("no answer from {host}:{port}: none came within {seconds} s (--timeout)"))
+        })
+    }
+
+    /// What is to be known before the server is asked.
+    fn known(&self) -> Result<Known, String> {
+        for path in [&self.authority_file, &self.certificate, &self.key].into_iter().flatten() {
+            check_file(path)?;
+        }
+        Ok(Known { given_password: self.password()?, beside: self.beside()? })
+    }
+
     /// What the server's own configuration says: that of the file, or of process 1 where another host is not asked for.
     fn beside(&self) -> Result<Beside, String> {
         match &self.file {
-            Some(file) => Beside::of_file(file).map_err(|error| error.to_string()),
+            Some(file) => {
+                check_file(file)?;
+                Beside::of_file(file).map_err(|error| error.to_string())
+            }
             None if self.host.is_none() => Ok(Beside::of_process_one().unwrap_or_default()),
             None => Ok(Beside::default()),
         }
     }
 
     /// Asks, and judges what comes: the exit status, and a line for whoever reads it.
-    fn put(&self, beside: &Beside) -> (u8, String) {
-        let (host, port) = (self.host(), self.port(beside));
-        match self.ask(beside) {
+    fn put(&self, known: &Known) -> (u8, String) {
+        let (host, port) = (self.host(), self.port(&known.beside));
+        match self.ask(known) {
             Ok(Heard { reply, is_late }) => verdict(
                 &reply,
                 &Wanted {
                     ready: self.ready,
                     is_late: is_late.then_some(self.timeout),
-                    has_password: self.was_given_password(),
+                    has_password: self.password_file.is_some() || known.given_password.is_some(),
                 },
             ),
             Err(error) => (UNHEALTHY, format!("no answer from {host}:{port}: {}", self.in_words(&error))),
@@ -179,10 +210,11 @@ impl Question {
     }
 
     /// Sends the request, and returns all that the server answers.
-    fn ask(&self, beside: &Beside) -> io::Result<Heard> {
+    fn ask(&self, known: &Known) -> io::Result<Heard> {
+        let beside = &known.beside;
         let until = Instant::now() + self.timeout;
         let mut request = Vec::new();
-        if let Some(password) = self.password()?.or_else(|| beside.password.clone()) {
+        if let Some(password) = known.given_password.as_ref().or(beside.password.as_ref()) {
             let words: Vec<&[u8]> = std::iter::once(&b"AUTH"[..])
                 .chain(self.user.as_ref().map(String::as_bytes))
                 .chain([password.as_slice()])
@@ -259,21 +291,24 @@ impl Question {
         Err(failed)
     }
 
-    /// Whether somebody gave this check a password, or named a file with one.
-    fn was_given_password(&self) -> bool {
-        self.password_file.is_some() || matches!(self.password(), Ok(Some(_)))
-    }
-
-    fn password(&self) -> io::Result<Option<Vec<u8>>> {
+    /// The password that somebody gave to this check.
+    fn password(&self) -> Result<Option<Vec<u8>>, String> {
         let Some(path) = &self.password_file else {
             let of = |name| std::env::var(name).ok().filter(|password| !password.is_empty());
             return Ok(of("KVARTS_PASSWORD").or_else(|| of("REDISCLI_AUTH")).map(String::into_bytes));
         };
-        let text = std::fs::read(path)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        let text = read_file(path)?;
         let line = text.split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
         Ok((!line.is_empty()).then(|| line.to_vec()))
     }
+}
+
+/// What comes of some work, where it comes in time.
+fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = mpsc::channel();
+    // Nobody may wait for it any more.
+    let worker = std::thread::Builder::new().spawn(move || drop(sender.send(work())));
+    worker.ok().and_then(|_| receiver.recv_timeout(limit).ok())
 }
 
 /// What the server answered.

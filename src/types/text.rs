@@ -17,6 +17,19 @@ pub struct Text {
     frozen: Option<Box<Frozen>>,
 }
 
+/// Most bytes of room that are kept for what may be appended next.
+const AHEAD_MAX: usize = 1 << 20;
+
+/// Makes room for so many bytes more, and ahead for as many as the string has then, at most [`AHEAD_MAX`]: short ones
+/// are moved the less often the longer they are, and long ones take little more memory than they need. The allocator
+/// moves the longest without a copy.
+pub fn make_room(bytes: &mut Vec<u8>, more: usize) {
+    if bytes.capacity() - bytes.len() < more {
+        let len = bytes.len() + more;
+        bytes.reserve_exact(more + len.min(AHEAD_MAX));
+    }
+}
+
 /// How far the bytes have been read, and what was copied ahead of that.
 struct Frozen {
     reading: Reading,
@@ -42,7 +55,7 @@ impl Text {
         Self { bytes, frozen: None }
     }
 
-    /// Makes room for so many bytes more.
+    /// Makes room for so many bytes more, and none ahead of others.
     pub fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve_exact(bytes);
     }
@@ -130,6 +143,24 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn room_is_made_as_it_is_needed(pieces in proptest::collection::vec(0usize..300_000, 1..60)) {
+            let (mut bytes, mut model, mut moves) = (Vec::new(), Vec::new(), 0);
+            for (number, count) in pieces.into_iter().enumerate() {
+                let before = bytes.capacity();
+                make_room(&mut bytes, count);
+                moves += usize::from(bytes.capacity() != before);
+                let room = bytes.capacity();
+                bytes.resize(bytes.len() + count, number as u8);
+                model.resize(model.len() + count, number as u8);
+                prop_assert_eq!(bytes.capacity(), room, "there was room for it");
+                prop_assert!(room <= bytes.len() + bytes.len().min(AHEAD_MAX), "{room}");
+            }
+            prop_assert!(bytes == model);
+            // It doubles up to the most that is kept ahead, and then grows by that.
+            prop_assert!(moves <= 20 + model.len() / AHEAD_MAX, "{moves}");
+        }
+
         #[test]
         fn a_reading_returns_what_was_there(
             len in 1usize..5 * PIECE,

@@ -170,6 +170,57 @@ fn a_slow_script_is_no_illness() {
     wait_for_status(&mut client, "ok");
 }
 
+/// Whatever a file is, the check ends, and says what is wrong with it.
+#[test]
+fn health_checks_with_files_that_cannot_be_read() {
+    let dir = TempDir::new();
+    let path = |name: &str| dir.path().join(name);
+    let made = Command::new("mkfifo").arg(path("pipe")).status().expect("mkfifo");
+    assert!(made.success());
+    std::fs::create_dir(path("folder")).expect("a folder");
+    std::fs::write(path("file"), "port 1\n").expect("a file");
+    std::fs::File::create(path("huge")).and_then(|file| file.set_len((16 << 20) + 1)).expect("a file");
+    std::os::unix::fs::symlink(path("pipe"), path("link")).expect("a link");
+    for (file, why) in [
+        ("pipe", "it is no regular file"),
+        ("link", "it is no regular file"),
+        ("/dev/zero", "it is no regular file"),
+        ("folder", "it is a folder"),
+        ("huge", "longer than 16777216 bytes"),
+        ("none", "No such file or directory"),
+        ("file/under", "Not a directory"),
+    ] {
+        for arguments in [&[file][..], &["--cacert", file, "--tls"], &["--cert", file, "--key", file]] {
+            let (status, text) = check(dir.path(), arguments);
+            assert_eq!(
+                (status, text.trim_end()),
+                (2, &*format!("can't read '{file}': {why}")),
+                "{arguments:?}"
+            );
+        }
+    }
+    // A password may come through a pipe, from somebody who writes it.
+    for (file, told) in [
+        ("pipe", "the files could not be read within 1 s: "),
+        ("/dev/zero", "can't read '/dev/zero': longer than 16777216 bytes"),
+        ("folder", "can't read 'folder': Is a directory"),
+        ("none", "can't read 'none': No such file or directory"),
+    ] {
+        let (status, text) = check(dir.path(), &["--password-file", file, "--timeout", "1"]);
+        assert!(status == 2 && text.starts_with(told), "{text}");
+    }
+    let pipe = path("pipe");
+    let writer = std::thread::spawn(move || std::fs::write(pipe, "secret"));
+    let port = free_port().to_string();
+    let (status, text) = check(dir.path(), &["--password-file", "pipe", "--port", &port]);
+    writer.join().expect("it writes").expect("somebody reads");
+    assert!(status == 1 && text.starts_with("no answer from "), "{text}");
+    // What its file includes is not looked at before it is read.
+    std::fs::write(path("includes"), format!("include {}\n", path("pipe").display())).expect("a file");
+    let (status, text) = check(dir.path(), &["includes", "--timeout", "1"]);
+    assert!(status == 2 && text.starts_with("the files could not be read within 1 s: "), "{text}");
+}
+
 /// The exit status of a health check in this folder.
 fn check(dir: &std::path::Path, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kvarts"));
@@ -201,7 +252,7 @@ fn health_checks_of_containers() {
     );
     assert_eq!(at(&["--ready"]).0, 1);
     assert_eq!(at(&["--password-file", "wrong"]).0, 1);
-    assert_eq!(at(&["--password-file", "none"]).0, 1);
+    assert_eq!(at(&["--password-file", "none"]).0, 2);
     assert_eq!(at(&["--what"]).0, 2);
     // The server's own file says all that it takes, wherever the check is run.
     let elsewhere = TempDir::new();

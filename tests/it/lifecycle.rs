@@ -159,6 +159,28 @@ fn signals_that_ask_for_no_end_do_not_bring_it() {
     eventually("it ends", || program.has_ended());
 }
 
+/// Who starts a server with the console finds where it is, and who may go there.
+#[test]
+fn the_log_says_where_figures_and_the_console_are() {
+    let (port, other) = (free_port(), free_port());
+    let program = Program::start(&["--metrics-port", &port.to_string()]);
+    let wait_for = |line: String| eventually(&line, || program.log().contains(&line));
+    wait_for(format!(
+        "metrics-port: figures at http://127.0.0.1:{port}/metrics, the console at http://127.0.0.1:{port}/, for this machine only (metrics-bind)\n"
+    ));
+    let mut client = program.client();
+    client.check("CONFIG SET metrics-tls yes console no", "+OK~");
+    client.check("CONFIG SET metrics-bind 0.0.0.0", "+OK~");
+    wait_for(format!(
+        "metrics-port: figures at https://0.0.0.0:{port}/metrics, no console, for whoever reaches that address (metrics-bind)\n"
+    ));
+    client.check(&format!("CONFIG SET metrics-bind 127.0.0.1 metrics-port {other}"), "+OK~");
+    wait_for(format!("metrics-port: nothing listens at 0.0.0.0:{port} any more\n"));
+    wait_for(format!(
+        "metrics-port: figures at https://127.0.0.1:{other}/metrics, no console, for this machine only"
+    ));
+}
+
 /// Testcontainers and their like wait for these words.
 #[test]
 fn the_log_says_when_clients_may_come() {

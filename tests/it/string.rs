@@ -1,6 +1,6 @@
 //! Strings.
 
-use crate::harness::table;
+use crate::harness::*;
 
 #[test]
 fn set_and_its_options() {
@@ -306,6 +306,56 @@ fn floats() {
         OBJECT ENCODING i => $6~embstr~
         "#,
     );
+}
+
+/// A string that was appended to keeps little more memory than it needs, however it has grown.
+#[test]
+fn strings_that_grow_keep_little_room() {
+    const MIB: usize = 1 << 20;
+    let server = TestServer::start();
+    let mut client = server.client();
+    let usage = |client: &mut Client, key: &str| client.value(&format!("MEMORY USAGE {key}")).int() as usize;
+    let check = |client: &mut Client, key: &str, len: usize| {
+        assert_eq!(client.value(&format!("STRLEN {key}")).int() as usize, len, "{key}");
+        let usage = usage(client, key);
+        assert!((len..len + len.min(MIB) + 1000).contains(&usage), "{key}: {usage} of {len}");
+    };
+    let append = encode(&["APPEND", "many", &"x".repeat(100)]);
+    let mut len = 0;
+    for count in [3, 100, 1000, 10_000, 20_000] {
+        client.send(&append.repeat(count));
+        (0..count).for_each(|_| drop(client.read()));
+        len += 100 * count;
+        check(&mut client, "many", len);
+    }
+    // Blocks this large come from the system.
+    let mut len = 0;
+    for number in 0..40 {
+        client.call(&["APPEND", "large", &char::from(b'A' + number).to_string().repeat(MIB)]);
+        client.call(&["APPEND", "large", "-"]);
+        len += MIB + 1;
+    }
+    check(&mut client, "large", len);
+    for number in 0..40_usize {
+        let (first, letter) = (number * (MIB + 1), char::from(b'A' + number as u8));
+        let ends = client.value(&format!("GETRANGE large {first} {}", first + MIB)).text();
+        assert!(ends.ends_with('-') && ends.trim_end_matches('-').chars().all(|other| other == letter));
+    }
+    for step in 1..=24 {
+        let len = step * MIB;
+        client.check(&format!("SETRANGE range {} x", len - 1), &format!(":{len}~"));
+        check(&mut client, "range", len);
+        client.check(&format!("SETBIT bits {} 1", 8 * len - 1), ":0~");
+        check(&mut client, "bits", len);
+        client.check(&format!("BITFIELD field SET u8 {} 255", 8 * (len - 1)), "*1~:0~");
+        check(&mut client, "field", len);
+    }
+    for step in 1..=24 {
+        let at = step * MIB - 1;
+        client.check(&format!("GETRANGE range {} {at}", at - 1), "$2~\\x00x~");
+        client.check(&format!("GETBIT bits {}", 8 * at + 7), ":1~");
+        client.check(&format!("BITFIELD_RO field GET u16 {}", 8 * (at - 1)), "*1~:255~");
+    }
 }
 
 #[test]

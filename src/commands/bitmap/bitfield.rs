@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::command::keys::{KeyPosition, KeyPositions};
 use crate::command::{Category, Flags, Group, KeySpec, args};
-use crate::commands::string::value::try_change_bytes;
+use crate::commands::string::value::{grow, try_change_bytes};
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::context::string_bytes;
@@ -184,7 +184,7 @@ fn change(cx: &mut Context<'_>, arguments: &[&[u8]], operations: &[Operation]) -
         let mut written = 0u64;
         let grew = (bytes.len() as u64) < length;
         if grew {
-            bytes.resize(length as usize, 0);
+            grow(bytes, length as usize);
         }
         for Operation { kind, bit, action } in operations {
             let old = kind.read(bytes, *bit);

@@ -16,7 +16,7 @@ use crate::keyspace::value::Object;
 use crate::primitives::long_double::LongDouble;
 use crate::primitives::number::parse_i64;
 use crate::primitives::thin::Owned;
-use crate::types::text::Text;
+use crate::types::text::{Text, make_room};
 
 const READ: &[KeySpec] = &[KeySpec::one(1, KeySpec::RO | KeySpec::ACCESS)];
 const UPDATE: &[KeySpec] = &[KeySpec::one(1, KeySpec::RW | KeySpec::ACCESS | KeySpec::UPDATE)];
@@ -462,7 +462,10 @@ fn append(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     check_length(cx, length, tail.len())?;
     cx.keys.expect(tail.len() / 64);
-    let new_length = change_bytes(cx, &key, length..length, |bytes| bytes.extend_from_slice(tail))?;
+    let new_length = change_bytes(cx, &key, length..length, |bytes| {
+        make_room(bytes, tail.len());
+        bytes.extend_from_slice(tail);
+    })?;
     cx.changed(&key, EventClass::STRING, "append");
     cx.reply.count(new_length);
     Ok(())
@@ -484,6 +487,7 @@ pub fn grow(bytes: &mut Vec<u8>, len: usize) {
         grown[..bytes.len()].copy_from_slice(bytes);
         *bytes = grown;
     } else {
+        make_room(bytes, len.saturating_sub(bytes.len()));
         bytes.resize(len, 0);
     }
 }
