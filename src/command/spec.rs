@@ -231,6 +231,13 @@ impl Flags {
     pub const LOCKS_NO_SLOT: Flags = Flags(1 << 32);
     /// Changes nothing itself, but stands in the stream of a primary.
     pub const IN_STREAMS: Flags = Flags(1 << 33);
+    /// Works on the whole keyspace without passing its gate: counts at most, and waits for nothing.
+    pub const PASSES_NO_GATE: Flags = Flags(1 << 38);
+    /// Changes nothing, and may be broken off anywhere to begin anew: where it would wait for something slow that
+    /// it meets on its way through the keyspace, it waits without a thread.
+    pub const BEGINS_ANEW: Flags = Flags(1 << 39);
+    /// Needs the keyspace for itself for a moment while it runs, which is not from its beginning on.
+    pub const ALONE_LATER: Flags = Flags(1 << 40);
     /// Stands in the stream for replicas alone: no file that repeats the stream holds it.
     pub const FOR_LINKS: Flags = Flags(1 << 34);
     /// Changes the server's role: runs alone in the keyspace, and while nothing of a primary's stream is

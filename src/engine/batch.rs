@@ -20,7 +20,7 @@ use crate::command::keys::{KeyPosition, LockPlan, PlannedKey, for_each_key};
 use crate::command::table::Entry;
 use crate::effects::ChangeBuffer;
 use crate::error::CommandError;
-use crate::keyspace::access::AccessCounts;
+use crate::keyspace::access::{AccessCounts, SlotLock};
 use crate::keyspace::gate::Shared;
 use crate::keyspace::prefetch;
 use crate::primitives::same::same;
@@ -193,6 +193,8 @@ pub(super) struct Batch<'s> {
     pub(super) blocked_by: Option<Arc<Holder>>,
     /// How long that request has waited for locks with its thread, in nanoseconds.
     pub(super) gave_up_ns: u64,
+    /// The lock for whose sake it was broken off, if it was (`None`: the gate).
+    pub(super) gave_up_at: Option<Option<SlotLock>>,
     /// Numbers of the client's requests that were slow.
     pub(super) slow: Vec<u64>,
     pub(super) executed: u64,
@@ -362,10 +364,11 @@ impl Server {
             if let Some(stop @ (Stop::Paused | Stop::Busy)) = stop {
                 return BatchEnd { executed: requests.next, stop: Some(stop) };
             }
-            requests.advance(1);
             if batch.held.is_some() {
-                batch.forget_held();
+                let waits_for_keys = matches!(stop, Some(Stop::After(After::Wait)));
+                self.forget_held(client, requests.parts(request).0, request, waits_for_keys, batch);
             }
+            requests.advance(1);
             if stop.is_some() || out.len() >= OUTPUT_ENOUGH {
                 return BatchEnd { executed: requests.next, stop };
             }
@@ -424,6 +427,7 @@ impl Server {
             held: None,
             blocked_by: None,
             gave_up_ns: 0,
+            gave_up_at: None,
             slow: Vec::new(),
             executed: 0,
             for_others: 0,

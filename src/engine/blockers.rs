@@ -44,6 +44,8 @@ pub(super) struct Waits {
     lock: Option<SlotLock>,
     /// Who has that lock, where it is one that is known to take long.
     holder: Option<Arc<Holder>>,
+    /// The lock for whose sake the command was broken off, to begin anew (`None`: the gate).
+    pub(super) gave_up_at: Option<Option<SlotLock>>,
     suspects: Option<Suspects>,
 }
 

@@ -1,13 +1,61 @@
 //! What requests hear while a slow script or a heavy command is in their way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use super::Server;
+use super::batch::Batch;
 use super::client::Client;
 use super::execute::Outcome;
+use super::heavy::Needs;
+use super::holders::Holder;
 use crate::command::keys::LockPlan;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::Directive;
 use crate::error::CommandError;
+use crate::keyspace::access::SlotLock;
+
+/// Shortest pause between two looks whether a request may run.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// What each client that waits adds to the pause of all: so all of them together look no more often than this.
+const LOOK_EACH: Duration = Duration::from_micros(30);
+
+/// The clients whose requests wait behind something slow or heavy, without a thread each: they look again and again.
+#[derive(Debug, Default)]
+pub struct HeldUp(AtomicUsize);
+
+/// One of them, as long as this lives.
+#[derive(Debug)]
+pub struct HeldUpClient<'s>(&'s HeldUp);
+
+impl HeldUp {
+    /// Counts one more.
+    pub fn enter(&self) -> HeldUpClient<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        HeldUpClient(self)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl HeldUpClient<'_> {
+    /// How long the client rests before it looks again: longer where very many wait.
+    pub fn pause(&self) -> Duration {
+        LOOK.max(LOOK_EACH * u32::try_from(self.0.count()).unwrap_or(u32::MAX).min(100_000))
+    }
+}
+
+impl Drop for HeldUpClient<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Server {
     /// Whether a slow script or a heavy command runs, so that a request has to look whether it is in its way.
@@ -19,8 +67,8 @@ impl Server {
 
     /// Whether a slow script or a heavy command keeps a request from running. It then waits without a thread;
     /// for a script it is refused after `busy-reply-threshold`. `alone`: the request has to be alone in the
-    /// keyspace; `wide`: it is, or it works on the whole keyspace beside others. A primary's stream waits however
-    /// long that takes: what was refused of it would be missing in the data.
+    /// keyspace, now or later; `wide`: it is, or it works on the whole keyspace beside others. A primary's stream
+    /// waits however long that takes: what was refused of it would be missing in the data.
     #[cold]
     pub(super) fn busy(
         &self,
@@ -32,10 +80,12 @@ impl Server {
     ) -> Option<Outcome> {
         let flags = entry.spec.flags;
         let touches_keys = wide || !plan.is_empty();
+        let gate = wide && !flags.has(Flags::PASSES_NO_GATE);
         for running in self.scripting.slow.all() {
             let locks_all = wide && !flags.has(Flags::LOCKS_NO_SLOT);
-            let waits = touches_keys && (running.stands_in_the_way_of(plan) || locks_all);
-            let is_told = waits || running.start.declares_none && !flags.has(Flags::ALLOW_BUSY);
+            let is_busy = touches_keys && (running.stands_in_the_way_of(plan) || locks_all);
+            let waits = is_busy && (gate || !wide);
+            let is_told = is_busy || running.start.declares_none && !flags.has(Flags::ALLOW_BUSY);
             let threshold_ms = self.config.int(Directive::BusyReplyThreshold);
             let too_long = threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;
             if is_told && too_long && !client.is_primary {
@@ -46,7 +96,41 @@ impl Server {
                 return Some(Outcome::Busy(holder));
             }
         }
-        let heavy = if self.heavy.any() { self.heavy.in_the_way_of(plan, alone) } else { None };
+        if !self.heavy.any() {
+            return None;
+        }
+        let heavy = self.heavy.in_the_way_of(Needs { plan, alone, gate });
+        let heavy = heavy.or_else(|| if alone { self.heavy.walks_on() } else { None });
         heavy.map(|holder| Outcome::Busy(Some(holder)))
+    }
+
+    /// Whether a request that has to be alone must not wait for that with its thread any longer: something holds
+    /// locks until it ends. `may_block` where it may wait for what works on the whole keyspace piece by piece.
+    pub(super) fn is_held_for_long(&self, may_block: bool) -> bool {
+        let needs = Needs { plan: &[], alone: true, gate: true };
+        let by_heavy = || self.heavy.any() && (!may_block || self.heavy.in_the_way_of(needs).is_some());
+        self.scripting.slow.any() || by_heavy()
+    }
+
+    /// Whether a request was broken off at a lock before that is not free yet.
+    #[cold]
+    pub(super) fn is_still_shut_out(&self, batch: &Batch<'_>) -> bool {
+        let Some(lock) = batch.held.as_ref().and_then(|held| held.gave_up_at) else { return false };
+        let (keyspace, worker) = (&self.keyspace, crate::worker::current());
+        let is_free = match lock {
+            None => keyspace.gate.try_shared(worker).is_some(),
+            Some(SlotLock { database, slot, .. }) => {
+                let physical = keyspace.gate.shown(usize::from(database));
+                let database = keyspace.physical_if_used(physical);
+                database.is_none_or(|database| database.try_read_slot(usize::from(slot)).is_some())
+            }
+        };
+        !is_free
+    }
+
+    /// Who has the lock at which a request was broken off before, as far as that is known.
+    #[cold]
+    pub(super) fn shut_out_by(&self, batch: &Batch<'_>) -> Option<Arc<Holder>> {
+        self.heavy.holds(batch.held.as_ref()?.gave_up_at?)
     }
 }

@@ -380,16 +380,8 @@ impl<'a> Context<'a> {
         if self.is_journaled() {
             self.changes.begin_group();
         }
-        let dirty = self.dirty;
         let run = self.server.commands.functions(entry).run;
-        let result = if self.server.simulation.is_on() {
-            self.call_in_simulation(entry, run, arguments)
-        } else {
-            self.call(entry, run, arguments)
-        };
-        if self.dirty > dirty {
-            self.note_own_keys(entry, arguments);
-        }
+        let result = self.call_and_note(entry, run, arguments);
         let took_ns = self.server.clock.monotonic_ns() - started_ns;
         if self.server.hot_keys.sampler.is_on() && !self.client.is_loader {
             self.server.note_nested_accesses(entry, arguments, self.keys.database);

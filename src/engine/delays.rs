@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use super::Server;
-use super::batch::{Batch, BatchEnd, Stop};
+use super::batch::{Batch, BatchEnd, PlannedRequest, Stop};
 use super::blockers::Waits;
 use super::client::Client;
 use super::holders::Holder;
 use super::observe::Done;
+use crate::command::table::Entry;
 use crate::config::Directive;
+use crate::keyspace::access::SlotLock;
 use crate::shared::commandlog::cut;
 use crate::shared::slow_requests::{Part, Parts, SlowRequest};
 
@@ -57,6 +59,9 @@ pub(super) struct Held {
     parts: Parts,
     /// Who is in its way now, and who was so far, each with how long, in nanoseconds.
     blocked_by: Option<Arc<Holder>>,
+    /// The lock for whose sake it was broken off, if it was (`None`: the gate): before that is free it need not
+    /// begin anew.
+    pub(super) gave_up_at: Option<Option<SlotLock>>,
     holders: Vec<(Arc<Holder>, u64)>,
     /// Whether commands were timed one by one in any case.
     one_by_one: bool,
@@ -157,6 +162,12 @@ impl Server {
             Some(held) if end.executed == 0 => *held,
             _ => Held { client: client.shared.id, ..Held::default() },
         };
+        if let Some(lock) = batch.gave_up_at.take() {
+            held.gave_up_at = Some(lock);
+            // What it had done by then, in vain.
+            let ran_ns = self.clock.monotonic_ns().saturating_sub(batch.clock_ns + batch.gave_up_ns);
+            held.parts.add(Part::Run, ran_ns);
+        }
         held.is_paused = end.stop == Some(Stop::Paused);
         held.blocked_by = batch.blocked_by.take();
         held.add_wait(Part::Lock, std::mem::take(&mut batch.gave_up_ns));
@@ -173,6 +184,52 @@ impl Server {
         let waited_ns = batch.waits.as_deref_mut().map_or(0, Waits::take_request_ns);
         self.stats.lock_waits.note(done.entry.counted_as, held.parts.ns(Part::Lock) + waited_ns);
         Some(held)
+    }
+
+    /// Counts what a request has waited that was refused at last: BUSY, or because things have changed meanwhile.
+    #[cold]
+    pub(super) fn end_refused(
+        &self,
+        client: &Client,
+        entry: &Entry,
+        arguments: &[&[u8]],
+        batch: &mut Batch<'_>,
+    ) {
+        let mut held = batch.held.take().unwrap_or_default();
+        let gave_up_ns = std::mem::take(&mut batch.gave_up_ns);
+        held.add_wait(Part::Lock, gave_up_ns);
+        if held.client != 0 {
+            batch.thresholds.one_by_one = held.one_by_one;
+        }
+        if held.parts.total_ns() == 0 || batch.is_silent {
+            return;
+        }
+        if held.locked_ns() > 0 {
+            self.stats.lock_waits.note(entry.counted_as, held.locked_ns());
+        }
+        let (request_bytes, reply_bytes, sleeps_ns) = (0, 0, 0);
+        let done = Done { client: &client.shared, entry, arguments, request_bytes, reply_bytes, sleeps_ns };
+        self.keep_slow(&done, 0, None, Some(held), batch);
+    }
+
+    /// Forgets the first request, which was held and has not run: it was refused, or waits for keys.
+    #[cold]
+    pub(super) fn forget_held(
+        &self,
+        client: &Client,
+        words: &[&[u8]],
+        request: &PlannedRequest,
+        waits_for_keys: bool,
+        batch: &mut Batch<'_>,
+    ) {
+        if let Ok(id) = &request.command
+            && !waits_for_keys
+        {
+            self.end_refused(client, &self.commands.entries()[*id as usize], words, batch);
+        }
+        if let Some(held) = batch.held.take() {
+            batch.thresholds.one_by_one = held.one_by_one;
+        }
     }
 
     /// Keeps a request that took long with the parts of its time: `run_ns` for which its command ran, `waits`
@@ -247,6 +304,11 @@ impl Delays {
 }
 
 impl Held {
+    /// How long it has waited for locks, in nanoseconds.
+    pub(super) fn locked_ns(&self) -> u64 {
+        self.parts.ns(Part::Lock)
+    }
+
     /// Adds so much to a part: where it is the lock's, to the time that whoever is in its way has taken it.
     fn add_wait(&mut self, part: Part, ns: u64) {
         self.parts.add(part, ns);
@@ -266,14 +328,6 @@ impl Held {
 }
 
 impl Batch<'_> {
-    /// Forgets the request that was held: it was refused, or waits for keys.
-    #[cold]
-    pub(super) fn forget_held(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.thresholds.one_by_one = held.one_by_one;
-        }
-    }
-
     /// What keeps the next request from running.
     #[inline]
     pub(super) fn is_blocked_by(&mut self, holder: Option<Arc<Holder>>) {

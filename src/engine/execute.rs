@@ -19,14 +19,15 @@ use super::heavy::HeavyWatch;
 use super::holders::Holder;
 use super::judge::Verdict;
 use super::request::Request;
-use crate::command::keys::{LockPlan, drop_foreign, lock_plan};
+use crate::command::keys::{LockPlan, PlannedKey, drop_foreign, lock_plan};
 use crate::command::request::OwnedRequest;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::effects::ChangeBuffer;
 use crate::effects::told::{Note, Standing, word_of_removal};
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, SlotLock};
+use crate::keyspace::access::{Access, AccessCounts, AccessSettings, Hold, Pulse, SlotLock};
+use crate::keyspace::gate::Exclusive;
 use crate::keyspace::reaper::FreeReason;
 use crate::resp::encode::Reply;
 use crate::shared::waiter::WaitFor;
@@ -77,6 +78,36 @@ impl<'a> Context<'a> {
             self.reply.truncate(start);
         }
         result
+    }
+
+    /// [`call`](Self::call)s a command, by itself or within another, unless a fault is rehearsed in its place, and
+    /// notes what it changed that is the server's own.
+    #[inline]
+    pub(super) fn call_and_note(
+        &mut self,
+        entry: &'a Entry,
+        run: Handler,
+        arguments: &[&[u8]],
+    ) -> CommandResult {
+        let dirty = self.dirty;
+        let result = if self.server.simulation.is_on() {
+            self.call_in_simulation(entry, run, arguments)
+        } else {
+            self.call(entry, run, arguments)
+        };
+        if self.dirty > dirty {
+            self.note_own_keys(entry, arguments);
+        }
+        result
+    }
+
+    /// Takes the keys of the request that is to run, as they were found before.
+    #[inline]
+    fn plan_as(&mut self, keys: &'a [PlannedKey], arguments: &[&[u8]]) {
+        self.planned = keys;
+        if arguments.len() >= MANY_WORDS {
+            self.keys.expect(arguments.len() * WORD_WORK);
+        }
     }
 
     /// Runs the function and enters into the journal what it changed: the request as it is, unless the
@@ -211,10 +242,11 @@ impl Server {
         let changes_role = || flags.has(Flags::RUNS_QUEUE) && client.queues(Flags::CHANGES_ROLE);
         let changes_role = flags.has(Flags::CHANGES_ROLE) || changes_role();
         let mut stream = None;
-        let alone_or_role = alone || changes_role;
+        let alone_or_role = alone || changes_role || flags.has(Flags::ALONE_LATER);
         let wide = alone_or_role || flags.has(Flags::WHOLE_KEYSPACE) && !flags.has(Flags::ALLOW_BUSY);
         let give_up = || self.is_slow();
-        let watch = HeavyWatch::new(self, batch.clock_ns, client.shared.id, entry, arguments);
+        let mut watch = HeavyWatch::new(self, batch.clock_ns, client.shared.id, entry, arguments);
+        watch.keeps_replies = !out.is_empty();
         let (database, version) = (client.database, client.version);
         let settings =
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
@@ -224,6 +256,9 @@ impl Server {
             {
                 batch.gave_up_ns = Waits::give_up(&mut batch.waits, watch.take_waits());
                 return busy;
+            }
+            if flags.has(Flags::BEGINS_ANEW) && self.is_still_shut_out(batch) {
+                return Outcome::Busy(self.shut_out_by(batch));
             }
             if changes_role && stream.is_none() {
                 batch.shared = None;
@@ -247,22 +282,17 @@ impl Server {
         let reply = Reply::new(&mut *out, version);
         let mut context =
             Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
-        context.planned = keys;
-        if arguments.len() >= MANY_WORDS {
-            context.keys.expect(arguments.len() * WORD_WORK);
-        }
+        context.plan_as(keys, arguments);
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
             Waits::give_up(&mut batch.waits, watch.take_waits());
             return Outcome::Waits;
         }
         let start = context.reply.position();
-        let result = if self.simulation.is_on() {
-            context.call_in_simulation(entry, functions.run, arguments)
-        } else {
-            context.call(entry, functions.run, arguments)
-        };
-        if context.dirty > 0 {
-            context.note_own_keys(entry, arguments);
+        let result = context.call_and_note(entry, functions.run, arguments);
+        if flags.has(Flags::BEGINS_ANEW) && watch.has_given_up() {
+            drop(context);
+            out.truncate(start);
+            return self.break_off(&watch, batch);
         }
         if context.again_alone {
             drop(context);
@@ -278,26 +308,39 @@ impl Server {
         batch.dirty += context.dirty;
         Waits::note(&mut batch.waits, watch.take_waits());
         // That of a request which was held before counts with that (`end_held`).
-        if batch.waits.is_some() && (batch.held.is_none() || context.wait.is_some()) {
-            self.count_wait(entry, batch.waits.as_deref_mut());
+        if batch.waits.is_some() && batch.held.is_none() {
+            self.count_wait(entry, batch.waits.as_deref_mut(), 0);
         }
-        match (context.wait.take(), context.after.take()) {
-            (Some(wait), _) => {
-                match served {
-                    Some(served) => served.goes_on(&wait),
-                    None => context.enter_wait(wait, arguments),
-                }
-                Outcome::Waits
-            }
-            (None, after) => Outcome::Ran { failed, after },
+        let Some(wait) = context.wait.take() else {
+            return Outcome::Ran { failed, after: context.after.take() };
+        };
+        if let Some(held) = &batch.held {
+            self.count_wait(entry, batch.waits.as_deref_mut(), held.locked_ns());
         }
+        match served {
+            Some(served) => served.goes_on(&wait),
+            None => context.enter_wait(wait, arguments),
+        }
+        Outcome::Waits
     }
 
-    /// Counts what a request that has run has waited for locks with its thread, as one wait.
+    /// Has a request wait that was broken off as something is in its way.
     #[cold]
-    fn count_wait(&self, entry: &Entry, waits: Option<&mut Waits>) {
-        let waited_ns = waits.map_or(0, Waits::take_request_ns);
-        self.stats.lock_waits.note(entry.counted_as, waited_ns);
+    fn break_off(&self, watch: &HeavyWatch<'_, '_>, batch: &mut Batch<'_>) -> Outcome {
+        let lock = watch.gave_up_at().flatten();
+        batch.gave_up_ns = Waits::give_up(&mut batch.waits, watch.take_waits());
+        batch.gave_up_at = Some(lock);
+        Outcome::Busy(self.heavy.holds(lock))
+    }
+
+    /// Counts what a request that has run has waited for locks, as one wait: with its thread, and for `held_ns`
+    /// without one before.
+    #[cold]
+    fn count_wait(&self, entry: &Entry, waits: Option<&mut Waits>, held_ns: u64) {
+        let waited_ns = waits.map_or(0, Waits::take_request_ns) + held_ns;
+        if waited_ns > 0 {
+            self.stats.lock_waits.note(entry.counted_as, waited_ns);
+        }
     }
 
     /// Judges a request again that has passed the gate, where others have had the keyspace alone since it was
@@ -371,14 +414,7 @@ impl Server {
         let gate = &self.keyspace.gate;
         if alone {
             *shared = None;
-            let wait = |looks: &dyn Fn()| {
-                gate.exclusive_unless(|| {
-                    looks();
-                    self.is_slow()
-                })
-            };
-            let exclusive = gate.try_exclusive().or_else(|| watch.while_waiting(wait));
-            return exclusive.map(Hold::Exclusive);
+            return gate.try_exclusive().or_else(|| self.wait_to_be_alone(watch)).map(Hold::Exclusive);
         }
         // What touches no key (PING, FUNCTION KILL) need not wait for what is slow and alone in the keyspace.
         let needs_none = locks.is_empty() && self.is_slow();
@@ -397,6 +433,22 @@ impl Server {
             *shared = gate.try_shared(worker).or_else(|| watch.while_waiting(wait));
         }
         shared.as_ref().map(|shared| Hold::Shared(shared))
+    }
+
+    /// Waits until nobody else is in the keyspace. What works on all of it piece by piece lets others in between
+    /// two pieces, which may take a while: one of a few at a time waits for that, and hands its other work over.
+    #[cold]
+    fn wait_to_be_alone(&self, watch: &HeavyWatch<'_, '_>) -> Option<Exclusive<'_>> {
+        let blocking = if self.heavy.any() { Some(self.heavy.block()?) } else { None };
+        watch.while_waiting(|looks| {
+            if blocking.is_some() {
+                watch.hand_over();
+            }
+            self.keyspace.gate.exclusive_unless(|| {
+                looks();
+                self.is_held_for_long(blocking.is_some())
+            })
+        })
     }
 
     /// Settings with which the commands of a batch see the keyspace: time, client's view, counters.

@@ -6,6 +6,9 @@
 //! among the heavy commands with the slots that it holds, so that a request for one of them waits without a
 //! thread (`busy.rs`). And the thread's other connections, timers and its share of the sockets are handed to
 //! another thread ([`crate::worker::GiveWay`]), so that nobody else waits for it.
+//!
+//! A command that itself waits with its thread for something heavy, as it works on the whole keyspace, is one of a
+//! few at a time ([`BLOCKING_MAX`]): threads are not to run out, however many clients wait.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -18,8 +21,9 @@ use smallvec::SmallVec;
 use super::Server;
 use super::blockers::Waits;
 use super::holders::Holder;
+use crate::command::spec::Flags;
 use crate::command::table::Entry;
-use crate::keyspace::access::{Access, Pulse, SlotLock};
+use crate::keyspace::access::{Access, Hold, Pulse, SlotLock};
 use crate::worker::WaitsFor;
 
 /// A command that has taken so long is heavy, in nanoseconds.
@@ -40,6 +44,9 @@ struct Heavy {
     /// The slots it holds; `None` while it is alone in the keyspace. Empty where it waits for that, and is in
     /// nobody's way.
     locks: Option<SmallVec<[SlotLock; 4]>>,
+    /// Whether it has passed the gate for as long as it runs, so that nobody else can be alone. What works on the
+    /// whole keyspace passes it again and again.
+    is_inside: bool,
 }
 
 /// The heavy commands that run at this moment.
@@ -49,6 +56,32 @@ pub struct HeavyCommands {
     count: AtomicUsize,
     /// Commands that were heavy since the start.
     total: AtomicUsize,
+    /// Commands on the whole keyspace that keep a thread waiting each.
+    blocking: AtomicUsize,
+}
+
+/// Commands on the whole keyspace that may keep a thread waiting each, at a time. They keep what they have done so
+/// far, and so get on even where something is always in their way; all others wait without a thread, and begin anew.
+const BLOCKING_MAX: usize = 16;
+
+/// A place among those that may keep a thread waiting. Nobody waits for one: who gets none gives up.
+pub(super) struct Blocking<'s>(&'s HeavyCommands);
+
+impl Drop for Blocking<'_> {
+    fn drop(&mut self) {
+        self.0.end_blocking();
+    }
+}
+
+/// What a request needs, for the question whether something is in its way.
+#[derive(Clone, Copy)]
+pub(super) struct Needs<'p> {
+    /// Slots.
+    pub(super) plan: &'p [SlotLock],
+    /// To be alone in the keyspace, at once or later: every slot, and nobody beside it.
+    pub(super) alone: bool,
+    /// To pass the gate, whatever it does then.
+    pub(super) gate: bool,
 }
 
 impl HeavyCommands {
@@ -63,22 +96,45 @@ impl HeavyCommands {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// Finds one of them that holds a slot which a request with this plan needs, or the whole keyspace. A
-    /// request that has to be alone (`alone`) needs every slot.
-    pub(super) fn in_the_way_of(&self, plan: &[SlotLock], alone: bool) -> Option<Arc<Holder>> {
+    /// Finds one of them that holds what a request needs, until it ends.
+    pub(super) fn in_the_way_of(&self, Needs { plan, alone, gate }: Needs<'_>) -> Option<Arc<Holder>> {
         let all = self.all.lock();
         let heavy = all.iter().find(|heavy| match &heavy.locks {
-            None => alone || !plan.is_empty(),
-            Some(held) => alone || SlotLock::conflict(held, plan),
+            None => alone || gate || !plan.is_empty(),
+            Some(held) if alone => heavy.is_inside || !held.is_empty(),
+            Some(held) => SlotLock::conflict(held, plan),
         });
         heavy.map(|heavy| Arc::clone(&heavy.holder))
+    }
+
+    /// Finds one that works on the whole keyspace beside others, where a request which has to be alone must not keep
+    /// a thread waiting for its turn between two pieces of that work.
+    pub(super) fn walks_on(&self) -> Option<Arc<Holder>> {
+        if self.blocking.load(Ordering::Relaxed) < BLOCKING_MAX {
+            return None;
+        }
+        self.all.lock().first().map(|heavy| Arc::clone(&heavy.holder))
+    }
+
+    /// Takes a place among those that may keep a thread waiting.
+    pub(super) fn block(&self) -> Option<Blocking<'_>> {
+        self.begin_blocking().then(|| Blocking(self))
+    }
+
+    fn begin_blocking(&self) -> bool {
+        let one_more = |count| (count < BLOCKING_MAX).then_some(count + 1);
+        self.blocking.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    fn end_blocking(&self) {
+        self.blocking.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Finds one that holds this lock, or the whole keyspace; with `None` one that keeps the gate shut, or else
     /// keeps others from being alone behind it.
     pub(super) fn holds(&self, lock: Option<SlotLock>) -> Option<Arc<Holder>> {
         match lock {
-            Some(lock) => self.in_the_way_of(&[lock], false),
+            Some(lock) => self.in_the_way_of(Needs { plan: &[lock], alone: false, gate: false }),
             None => {
                 let all = self.all.lock();
                 let is_alone = |heavy: &&Arc<Heavy>| heavy.locks.is_none();
@@ -132,6 +188,8 @@ pub(super) struct HeavyWatch<'s, 'r> {
     pub(super) words: Cell<&'r [&'r [u8]]>,
     /// Whether each wait that ends with a lock is one of a request: in a streak, where each takes one lock.
     pub(super) counts_waits: bool,
+    /// Whether replies to requests before it are not written yet: it does not keep its thread waiting with them.
+    pub(super) keeps_replies: bool,
     entered: RefCell<Option<Arc<Heavy>>>,
     tries: Cell<u32>,
     waits: RefCell<Option<Box<Waits>>>,
@@ -157,6 +215,7 @@ impl<'s, 'r> HeavyWatch<'s, 'r> {
             entry,
             words: Cell::new(words),
             counts_waits: false,
+            keeps_replies: false,
             entered,
             tries: Cell::new(0),
             waits,
@@ -171,6 +230,29 @@ impl<'s, 'r> HeavyWatch<'s, 'r> {
         let taken = wait(&|| self.still_waits());
         self.has_waited(taken.is_some());
         taken
+    }
+
+    /// Has another thread take over what this one would run, as it is about to wait for long.
+    pub(super) fn hand_over(&self) {
+        let give_way = self.server.scripting.give_way();
+        // Each time for twice as long: where many threads come up at once, or the machine is busy, one takes its time.
+        while self.tries.get() < TRIES {
+            let pause = HAND_OVER * (1 << self.tries.get());
+            self.tries.set(self.tries.get() + 1);
+            if give_way(pause) {
+                return;
+            }
+        }
+    }
+
+    /// The lock for whose sake the command was broken off; `None` where it was not.
+    pub(super) fn gave_up_at(&self) -> Option<Option<SlotLock>> {
+        self.waits.borrow().as_ref().and_then(|waits| waits.gave_up_at)
+    }
+
+    /// Whether its command gives up where it must not keep its thread waiting.
+    fn may_give_up(&self) -> bool {
+        self.entry.spec.flags.has(Flags::BEGINS_ANEW)
     }
 
     /// Takes what it knows of waits for locks.
@@ -190,7 +272,8 @@ impl HeavyWatch<'_, '_> {
         let request = (self.entry, self.words.get());
         let since_ns = self.began_ns.max(self.got_ns.get());
         let holder = self.server.holder(request, access.inner(), program, self.client, since_ns);
-        let heavy = Arc::new(Heavy { holder: Arc::new(holder), locks });
+        let is_inside = !matches!(access.hold, Hold::None);
+        let heavy = Arc::new(Heavy { holder: Arc::new(holder), locks, is_inside });
         self.server.heavy.enter(&heavy);
         if let Some(before) = self.entered.replace(Some(heavy)) {
             self.server.heavy.leave(&before);
@@ -241,25 +324,35 @@ impl Pulse for HeavyWatch<'_, '_> {
         self.enter(access, program);
     }
 
-    fn may_wait(&self, access: &Access<'_, '_>) {
-        if self.server.heavy.any() {
-            self.long(access);
+    #[cold]
+    fn long(&self, access: &Access<'_, '_>) {
+        self.enter(access, None);
+        // What follows may not count its work, so this is where to try more than once.
+        self.hand_over();
+    }
+
+    fn may_block(&self) -> bool {
+        !self.may_give_up() || !self.keeps_replies && self.server.heavy.begin_blocking()
+    }
+
+    fn waits_in_vain(&self) -> bool {
+        let is_closing = || self.server.clients.by_id(self.client).is_none_or(|client| client.is_closing());
+        self.may_give_up() && is_closing()
+    }
+
+    fn blocks_no_longer(&self) {
+        if self.may_give_up() {
+            self.server.heavy.end_blocking();
         }
     }
 
     #[cold]
-    fn long(&self, access: &Access<'_, '_>) {
-        self.enter(access, None);
-        let give_way = self.server.scripting.give_way();
-        // What follows may not count its work, so this is where to try again, each time for twice as long:
-        // where many threads come up at once, or the machine is busy, one takes its time.
-        while self.tries.get() < TRIES {
-            let pause = HAND_OVER * (1 << self.tries.get());
-            self.tries.set(self.tries.get() + 1);
-            if give_way(pause) {
-                return;
-            }
-        }
+    fn gives_up(&self, lock: Option<SlotLock>) {
+        self.waits.borrow_mut().get_or_insert_default().gave_up_at = Some(lock);
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.gave_up_at().is_some()
     }
 }
 

@@ -6,7 +6,7 @@ pub mod applier;
 pub mod backup;
 pub mod batch;
 mod blockers;
-mod busy;
+pub(crate) mod busy;
 pub mod client;
 pub(crate) mod client_text;
 pub mod command;
@@ -77,6 +77,7 @@ use crate::shared::settings::Settings;
 use crate::shared::simulation::Simulation;
 use crate::shared::slow_requests::SlowRequests;
 use crate::shared::stats::{Counter, Rates, Stats};
+use busy::HeldUp;
 use command::Commands;
 use health::Health;
 use heavy::HeavyCommands;
@@ -113,6 +114,8 @@ pub struct Server {
     pub hot_keys: HotKeys,
     /// Commands that take long.
     pub heavy: HeavyCommands,
+    /// Clients whose requests wait for these, or for scripts, without a thread each.
+    pub held_up: HeldUp,
     /// The pause that CLIENT PAUSE began: which commands wait, and until when.
     pub pause: Pause,
     /// How far the loading of data has come.
@@ -296,6 +299,7 @@ impl Server {
             key_reports: KeyReports::default(),
             hot_keys: HotKeys::new(workers),
             heavy: HeavyCommands::default(),
+            held_up: HeldUp::default(),
             pause: Pause::new(),
             loading: Loading::default(),
             stats,

@@ -72,6 +72,7 @@ impl Server {
         self.begin_streak(entry.id, batch);
         let outcome = self.execute(client, request, batch, plan, out);
         if let Outcome::Refused(error) = &outcome {
+            self.end_refused(client, entry, request.arguments, batch);
             self.refuse(client, Some(entry), error, out);
             return None;
         }

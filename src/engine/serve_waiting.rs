@@ -212,6 +212,8 @@ impl Server {
                 return Served::Yes;
             }
             Outcome::Busy(_) | Outcome::Refused(_) => {
+                // Its time is not that of the client whose batch it is.
+                batch.gave_up_ns = 0;
                 waiter.not_served();
                 return Served::Held;
             }

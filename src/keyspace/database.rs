@@ -259,13 +259,15 @@ impl Database {
     }
 
     /// Occupancy of all slots' tables together, and the number of slots that have keys. Tables without a key
-    /// keep one bucket for the next key and are left out.
-    pub fn occupancy(&self) -> (Occupancy, usize) {
+    /// keep one bucket for the next key and are left out. `lock` locks a slot; one that it does not lock is left out.
+    pub fn occupancy<'d>(&'d self, lock: impl Fn(usize) -> Option<ReadSlot<'d>>) -> (Occupancy, usize) {
         let (mut sum, mut slots) = (Occupancy::default(), 0);
         for slot in 0..SLOT_COUNT {
             if self.slot_len(slot) > 0 {
                 slots += 1;
-                self.read_slot(slot).add_occupancy(&mut sum);
+                if let Some(table) = lock(slot) {
+                    table.add_occupancy(&mut sum);
+                }
             }
         }
         (sum, slots)

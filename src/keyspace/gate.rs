@@ -32,6 +32,8 @@ pub struct Gate {
     locks: Box<[CachePadded<RwLock<Mapping>>]>,
     /// How often all locks have been taken and given back.
     turns: CachePadded<AtomicU64>,
+    /// The mapping once more, changed with the guarded copies, for those who count keys and pass no gate.
+    shown: RwLock<Mapping>,
 }
 
 /// Guard of a batch of ordinary commands.
@@ -41,7 +43,7 @@ pub type Shared<'g> = RwLockReadGuard<'g, Mapping>;
 #[derive(Debug)]
 pub struct Exclusive<'g> {
     guards: Vec<RwLockWriteGuard<'g, Mapping>>,
-    turns: &'g AtomicU64,
+    gate: &'g Gate,
 }
 
 impl Gate {
@@ -50,7 +52,13 @@ impl Gate {
         assert!(workers > 0 && databases <= usize::from(u16::MAX));
         let mapping: Mapping = (0..databases as u16).collect();
         let locks = (0..workers).map(|_| CachePadded::new(RwLock::new(mapping.clone()))).collect();
-        Self { locks, turns: CachePadded::default() }
+        Self { locks, turns: CachePadded::default(), shown: RwLock::new(mapping) }
+    }
+
+    /// The physical database of a number, as it is at this moment: without the gate it may be another at the next
+    /// one, and whoever is alone in the keyspace may be changing what is there.
+    pub fn shown(&self, number: usize) -> u16 {
+        self.shown.read()[number]
     }
 
     /// How many workers it was made for.
@@ -99,7 +107,7 @@ impl Gate {
     /// Takes all locks if that needs no waiting.
     pub fn try_exclusive(&self) -> Option<Exclusive<'_>> {
         let guards: Option<Vec<_>> = self.locks.iter().map(|lock| lock.try_write()).collect();
-        Some(Exclusive { guards: guards?, turns: &self.turns })
+        Some(Exclusive { guards: guards?, gate: self })
     }
 
     /// Waits until all batches have ended, and takes all locks. Calls `waits` after each try that failed.
@@ -126,7 +134,7 @@ impl Gate {
             let guards: Option<Vec<_>> =
                 self.locks.iter().map(|lock| lock.try_write_until(deadline)).collect();
             if let Some(guards) = guards {
-                return Some(Exclusive { guards, turns: &self.turns });
+                return Some(Exclusive { guards, gate: self });
             }
             if give_up() {
                 return None;
@@ -159,7 +167,7 @@ impl Wait {
 
 impl Drop for Exclusive<'_> {
     fn drop(&mut self) {
-        self.turns.fetch_add(1, Ordering::Release);
+        self.gate.turns.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -173,6 +181,7 @@ impl Exclusive<'_> {
     pub fn replace(&mut self, number: usize, physical: u16) -> u16 {
         let before = self.guards[0][number];
         self.guards.iter_mut().for_each(|mapping| mapping[number] = physical);
+        self.gate.shown.write()[number] = physical;
         before
     }
 
@@ -181,5 +190,6 @@ impl Exclusive<'_> {
         for mapping in &mut self.guards {
             mapping.swap(first, second);
         }
+        self.gate.shown.write().swap(first, second);
     }
 }

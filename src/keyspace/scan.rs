@@ -5,10 +5,10 @@
 //! meanwhile. The cursor is the whole state: the slot from bit 32 up, below it the first fingerprint that was
 //! not visited yet.
 
-use super::database::Database;
+use super::database::{Database, ReadSlot};
 use super::key_hash::{SLOT_COUNT, fingerprint_of_hash};
 use super::record::Record;
-use super::table;
+use super::table::{self, SlotTable};
 
 /// Each call visits at least this share (1/256) of a slot. A call reads the whole slot to find the next
 /// fingerprints in order, so smaller steps through a slot of very many keys (all under one hash tag) would
@@ -16,9 +16,10 @@ use super::table;
 const SLOT_SHARE: usize = 256;
 
 /// Calls `visit` for about `count` keys from `cursor` on, within `slots`. Returns the next cursor, 0 at the
-/// end.
-pub fn scan(
-    database: &Database,
+/// end. `lock` locks a slot; where it does not the walk ends, and its answer does not count.
+pub fn scan<'d>(
+    database: &'d Database,
+    lock: impl Fn(usize) -> Option<ReadSlot<'d>>,
     cursor: u64,
     count: usize,
     slots: std::ops::Range<usize>,
@@ -29,7 +30,7 @@ pub fn scan(
     let mut left = count.max(1);
     while slot < slots.end.min(SLOT_COUNT) {
         if database.slot_len(slot) > 0 {
-            let table = database.read_slot(slot);
+            let Some(table) = lock(slot) else { return 0 };
             let take = left.max(table.len() / SLOT_SHARE);
             let mut found: Vec<(u32, &Record)> = table::iter(&table)
                 .map(|record| (fingerprint_of_hash(database.hasher().hash(record.key())), record))
@@ -71,9 +72,10 @@ pub fn scan(
 const RANDOM_ATTEMPTS: usize = 100;
 
 /// Draws a live key, each with the same probability. Where only expired keys are left, returns one of those
-/// if `may_have_ended`.
-pub fn random_key(
-    database: &Database,
+/// if `may_have_ended`. `lock` as in [`scan`].
+pub fn random_key<'d>(
+    database: &'d Database,
+    lock: impl Fn(usize) -> Option<ReadSlot<'d>>,
     now_ms: u64,
     may_have_ended: bool,
     rng: &mut fastrand::Rng,
@@ -94,7 +96,7 @@ pub fn random_key(
             found
         });
         let Some(slot) = slot else { continue };
-        let table = database.read_slot(slot);
+        let table = lock(slot)?;
         let Some(record) = table::random(&table, rng) else { continue };
         let is_live = record.expire_at_ms().is_none_or(|at_ms| at_ms > now_ms);
         if is_live || may_have_ended && attempt == RANDOM_ATTEMPTS {
@@ -105,10 +107,9 @@ pub fn random_key(
     None
 }
 
-/// Up to `count` live keys of a slot (CLUSTER GETKEYSINSLOT).
-pub fn keys_in_slot(database: &Database, slot: usize, count: usize, now_ms: u64) -> Vec<Vec<u8>> {
-    let table = database.read_slot(slot);
-    table::iter(&table)
+/// Up to `count` live keys of a slot (CLUSTER GETKEYSINSLOT), given its table.
+pub fn keys_in_slot(table: &SlotTable, count: usize, now_ms: u64) -> Vec<Vec<u8>> {
+    table::iter(table)
         .filter(|record| record.expire_at_ms().is_none_or(|at_ms| at_ms > now_ms))
         .take(count)
         .map(|record| record.key().to_vec())
@@ -152,7 +153,7 @@ mod tests {
             let mut seen = HashSet::new();
             let (mut cursor, mut step) = (0, 0);
             loop {
-                cursor = scan(&database, cursor, count, 0..SLOT_COUNT, |record| {
+                cursor = scan(&database, |slot| Some(database.read_slot(slot)), cursor, count, 0..SLOT_COUNT, |record| {
                     seen.insert(record.key().to_vec());
                 });
                 if cursor == 0 { break }
@@ -178,10 +179,13 @@ mod tests {
         for i in 0..10 {
             insert(&database, format!("other{i}").as_bytes());
         }
+        let lock = |slot| Some(database.read_slot(slot));
         let mut rng = fastrand::Rng::with_seed(7);
         let mut hits = std::collections::HashMap::<Vec<u8>, u32>::new();
         for _ in 0..20_000 {
-            *hits.entry(random_key(&database, 0, false, &mut rng, &mut |_| ()).unwrap()).or_default() += 1;
+            *hits
+                .entry(random_key(&database, lock, 0, false, &mut rng, &mut |_| ()).unwrap())
+                .or_default() += 1;
         }
         assert_eq!(hits.len(), 20);
         assert!(hits.values().all(|&count| (800..1200).contains(&count)), "{hits:?}");

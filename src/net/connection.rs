@@ -61,9 +61,6 @@ const FAR_MS: u64 = 3_600_000;
 /// How long a waiting client's request that is due, but held up, rests before it is tried again, in milliseconds.
 const HELD_RETRY_MS: u64 = 100;
 
-/// Pause between two tries of a request that a script is in the way of.
-const BUSY_WAIT: Duration = Duration::from_millis(1);
-
 /// Why a connection ends.
 pub(super) enum End {
     /// The client left or broke the protocol, or the server closes it. Replies were written as far as
@@ -345,7 +342,8 @@ impl Connection {
             Stop::Paused => self.wait_for_pause().await?,
             Stop::Busy => {
                 self.write_some().await.map_err(End::Failed)?;
-                tokio::time::sleep(BUSY_WAIT).await;
+                let held_up = self.session.server.held_up.enter();
+                tokio::time::sleep(held_up.pause()).await;
             }
         }
         if self.session.client.shared.is_closing() { Err(End::Closed) } else { Ok(()) }

@@ -136,3 +136,4 @@ mod tracking;
 mod transaction;
 mod trouble;
 mod waiting;
+mod whole;

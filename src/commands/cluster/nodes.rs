@@ -18,6 +18,8 @@ use crate::shared::client::Door;
 
 const CONNECTION: &[Category] = &[Category::Connection];
 const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);
+
+const WALKS: Flags = Flags::WHOLE_KEYSPACE.and(Flags::BEGINS_ANEW);
 const OPERATOR: Flags = Flags::ADMIN.and(Flags::STALE);
 
 const fn subcommand(name: &'static str, arity: i32, flags: Flags) -> Command {
@@ -100,7 +102,7 @@ pub const COMMANDS: &[Command] = &[
                 syntax: "slot",
                 reply: "the number of keys",
                 run: countkeysinslot,
-                ..subcommand("countkeysinslot", 3, Flags::STALE.and(Flags::WHOLE_KEYSPACE))
+                ..subcommand("countkeysinslot", 3, Flags::STALE.and(WALKS))
             },
             Command {
                 summary: "Returns names of keys in a slot.",
@@ -109,7 +111,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "an array of keys",
                 run: getkeysinslot,
                 tips: &["nondeterministic_output"],
-                ..subcommand("getkeysinslot", 4, Flags::STALE.and(Flags::WHOLE_KEYSPACE))
+                ..subcommand("getkeysinslot", 4, Flags::STALE.and(WALKS))
             },
             Command {
                 summary: "Lists a node's replicas, a line each.",
@@ -153,7 +155,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "slots with their figures",
                 run: super::slot_stats::slot_stats,
                 tips: &["nondeterministic_output", "request_policy:all_shards"],
-                ..subcommand("slot-stats", -4, ANYTIME.and(Flags::WHOLE_KEYSPACE))
+                ..subcommand("slot-stats", -4, ANYTIME.and(WALKS))
             },
             Command {
                 summary: "Accepts slots, which this node has anyway, once.",
@@ -460,10 +462,12 @@ fn getkeysinslot(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let slot =
         usize::try_from(slot).ok().filter(|slot| *slot < SLOT_COUNT).ok_or(CommandError::text(INVALID))?;
     let count = usize::try_from(count).map_err(|_| CommandError::text(INVALID))?;
-    let now_ms = cx.keys.now_ms;
-    let keys =
-        cx.keys.with_database(cx.keys.database, |database| scan::keys_in_slot(database, slot, count, now_ms));
-    let keys = keys.unwrap_or_default();
+    let (number, now_ms) = (cx.keys.database, cx.keys.now_ms);
+    let keys = cx.keys.with_database(number, |database| {
+        let table = cx.keys.read_slot(number, database, slot)?;
+        Some(scan::keys_in_slot(&table, count, now_ms))
+    });
+    let keys = keys.flatten().unwrap_or_default();
     cx.reply.array(keys.len());
     for key in keys {
         cx.reply.bulk(&key);

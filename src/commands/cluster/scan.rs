@@ -2,8 +2,8 @@
 
 use super::nodes::{check_enabled, slot_argument};
 use crate::cluster::slot_tag;
-use crate::command::{Category, Family, Flags, Group, KeySpec, args};
-use crate::commands::generic::scan::{page_of_keys, slots_of_pattern};
+use crate::command::{Category, Family, Group, KeySpec, args};
+use crate::commands::generic::scan::{WALKS, page_of_keys, slots_of_pattern};
 use crate::commands::shared::scan_options::ScanOptions;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
@@ -15,7 +15,7 @@ use crate::primitives::number::parse_u64;
 pub const COMMANDS: &[Command] = &[Command {
     name: "clusterscan",
     arity: -2,
-    flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE),
+    flags: WALKS,
     keys: &[KeySpec::one(1, KeySpec::NOT_KEY)],
     categories: &[Category::Keyspace],
     group: Group::Cluster,

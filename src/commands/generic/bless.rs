@@ -12,7 +12,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::keyspace::change::EventClass;
-use crate::keyspace::database::Database;
+use crate::keyspace::database::{Database, ReadSlot};
 use crate::keyspace::key_hash::{HashedKey, hash_of_parts};
 use crate::keyspace::record::{Record, is_expired};
 use crate::keyspace::table;
@@ -63,7 +63,7 @@ const BLESS: &[Command] = &[
     Command {
         name: "scan",
         arity: -4,
-        flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE),
+        flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE).and(Flags::BEGINS_ANEW),
         categories: &[Category::Keyspace],
         summary: "Walks over the blessed keys of the selected database, some at each call.",
         syntax: "cursor NO-EVICT [COUNT count]",
@@ -169,8 +169,9 @@ fn scan(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         .keys
         .with_database(number, |database| {
             let (places, next) = database.blessed.page(cursor, count);
-            let keys: Vec<_> =
-                places.into_iter().flat_map(|place| blessed_at(database, place, ended_ms)).collect();
+            let lock = |slot| cx.keys.read_slot(number, database, slot);
+            let found = |place| blessed_at(database, lock((place >> 32) as usize), place, ended_ms);
+            let keys: Vec<_> = places.into_iter().flat_map(found).collect();
             (keys, next)
         })
         .unwrap_or_default();
@@ -181,8 +182,9 @@ fn scan(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// The live blessed keys at a place of the index: nearly always one.
-fn blessed_at(database: &Database, place: u64, ended_ms: u64) -> Vec<Vec<u8>> {
+/// The live blessed keys at a place of the index, given the table of its slot: nearly always one.
+fn blessed_at(database: &Database, table: Option<ReadSlot<'_>>, place: u64, ended_ms: u64) -> Vec<Vec<u8>> {
+    let Some(table) = table else { return Vec::new() };
     let (slot, fingerprint) = ((place >> 32) as usize, place as u32);
     let hash = hash_of_parts(slot, fingerprint);
     let found = RefCell::new(Vec::new());
@@ -194,6 +196,6 @@ fn blessed_at(database: &Database, place: u64, ended_ms: u64) -> Vec<Vec<u8>> {
         }
         false
     };
-    table::find_where(&database.read_slot(slot), hash, look);
+    table::find_where(&table, hash, look);
     found.into_inner()
 }

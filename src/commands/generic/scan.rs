@@ -16,12 +16,15 @@ use crate::resp::encode::Reply;
 
 const KEYSPACE: &[Category] = &[Category::Keyspace];
 
+/// Flags of walks over all keys.
+pub const WALKS: Flags = Flags::READONLY.and(Flags::WHOLE_KEYSPACE).and(Flags::BEGINS_ANEW);
+
 /// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "randomkey",
         arity: 1,
-        flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE),
+        flags: WALKS,
         categories: KEYSPACE,
         summary: "Returns the name of a key chosen at random.",
         since: "1.0.0",
@@ -33,7 +36,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "keys",
         arity: 2,
-        flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE),
+        flags: WALKS,
         categories: &[Category::Keyspace, Category::Dangerous],
         summary: "Returns the names of all keys that match a pattern. Others go on meanwhile: a key that is made, renamed or deleted \
                   during the walk may be missing, all others are there. In MULTI and scripts it shows one instant.",
@@ -49,7 +52,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "scan",
         arity: -2,
-        flags: Flags::READONLY.and(Flags::WHOLE_KEYSPACE),
+        flags: WALKS,
         categories: KEYSPACE,
         summary: "Walks over the names of all keys, some at each call.",
         syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
@@ -65,8 +68,10 @@ pub const COMMANDS: &[Command] = &[
 fn randomkey(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let (ended_ms, keeps_keys) = (cx.keys.ended_ms, cx.server.keeps_keys(cx.keys.now_ms));
     let mut ended = std::collections::BTreeSet::new();
-    let key = cx.keys.with_database(cx.keys.database, |database| {
-        scan::random_key(database, ended_ms, keeps_keys, &mut fastrand::Rng::new(), &mut |name| {
+    let number = cx.keys.database;
+    let key = cx.keys.with_database(number, |database| {
+        let lock = |slot| cx.keys.read_slot(number, database, slot);
+        scan::random_key(database, lock, ended_ms, keeps_keys, &mut fastrand::Rng::new(), &mut |name| {
             ended.insert(name.to_vec());
         })
     });
@@ -159,7 +164,8 @@ pub fn page_of_keys(
         cx.keys.expect(options.count.min(keys).saturating_mul(KEY_WORK));
     }
     let next = cx.keys.with_database(number, |database| {
-        scan::scan(database, cursor, options.count, slots, |record| {
+        let lock = |slot| cx.keys.read_slot(number, database, slot);
+        scan::scan(database, lock, cursor, options.count, slots, |record| {
             let is_type = |name: &[u8]| record.type_name().as_bytes().eq_ignore_ascii_case(name);
             if !options.type_name.is_none_or(is_type) || !options.matches(record.key()) {
                 return;

@@ -1,18 +1,25 @@
 //! Whole databases: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB.
 
 use crate::command::{Category, Flags, Group, args};
-use crate::engine::command::Command;
+use crate::engine::command::{Alone, Command};
 use crate::engine::context::{Context, Origin};
 use crate::error::{CommandError, CommandResult};
 
 const DANGEROUS: &[Category] = &[Category::Keyspace, Category::Dangerous];
+
+/// They change all keys at one instant for everybody else.
+const ALONE: Option<Alone> = Some(|_, _, _| true);
 
 /// Entries of the commands in this file.
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "dbsize",
         arity: 1,
-        flags: Flags::READONLY.and(Flags::FAST).and(Flags::WHOLE_KEYSPACE).and(Flags::LOCKS_NO_SLOT),
+        flags: Flags::READONLY
+            .and(Flags::FAST)
+            .and(Flags::WHOLE_KEYSPACE)
+            .and(Flags::LOCKS_NO_SLOT)
+            .and(Flags::BEGINS_ANEW),
         categories: &[Category::Keyspace],
         group: Group::Server,
         summary: "Counts the keys of the database.",
@@ -33,6 +40,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         complexity: "O(1); the memory is freed in the background",
         reply: "OK",
+        alone: ALONE,
         run: flushdb,
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         ..Command::DEFAULT
@@ -48,6 +56,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.0.0",
         complexity: "O(1); the memory is freed in the background",
         reply: "OK",
+        alone: ALONE,
         run: flushall,
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         ..Command::DEFAULT
@@ -66,6 +75,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "index1 index2",
         since: "4.0.0",
         reply: "OK",
+        alone: ALONE,
         run: swapdb,
         ..Command::DEFAULT
     },
@@ -105,6 +115,8 @@ fn flushall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         && !cx.client.is_primary
         && !cx.server.config.save_points().is_empty();
     if waits {
+        // It waits for a snapshot, which waits until nobody is alone in the keyspace.
+        cx.keys.let_others_in();
         cx.keys.expect(usize::MAX);
     }
     let is_saved = saving.is_some_and(|saving| saving.flushed(waits));

@@ -28,9 +28,14 @@ const fn subcommand(name: &'static str, arity: i32) -> Command {
     Command { name, arity, flags: FLAGS, group: Group::Server, since: "1.0.0", ..Command::DEFAULT }
 }
 
-/// Entry of a subcommand on the whole keyspace.
-const fn whole(name: &'static str, arity: i32) -> Command {
-    Command { flags: FLAGS.and(Flags::WHOLE_KEYSPACE), ..subcommand(name, arity) }
+/// Entry of a subcommand that walks over the whole keyspace.
+const fn walk(name: &'static str, arity: i32) -> Command {
+    Command { flags: FLAGS.and(Flags::WHOLE_KEYSPACE).and(Flags::BEGINS_ANEW), ..subcommand(name, arity) }
+}
+
+/// Entry of a subcommand that exchanges all data.
+const fn alone_later(name: &'static str, arity: i32) -> Command {
+    Command { flags: FLAGS.and(Flags::WHOLE_KEYSPACE).and(Flags::ALONE_LATER), ..subcommand(name, arity) }
 }
 
 /// Entry of the command in this file.
@@ -105,20 +110,20 @@ pub const COMMANDS: &[Command] = &[Command {
             summary: "Returns a digest of all keys and values.",
             reply: "a digest",
             run: digest,
-            ..whole("digest", 2)
+            ..walk("digest", 2)
         },
         Command {
             summary: "Writes every value in the format of DUMP and puts what is read back in its place.",
             syntax: "[MERGE] [NOFLUSH] [NOSAVE]",
             reply: "OK",
             run: reload,
-            ..whole("reload", -2)
+            ..alone_later("reload", -2)
         },
         Command {
             summary: "Replaces all data by what the append-only file holds; without one encodes and decodes every value.",
             reply: "OK",
             run: load_aof,
-            ..whole("loadaof", 2)
+            ..alone_later("loadaof", 2)
         },
         Command {
             summary: "Replies with an error of this text.",
@@ -172,7 +177,7 @@ pub const COMMANDS: &[Command] = &[Command {
             syntax: "db [FULL]",
             reply: "lines of text",
             run: debug_tables::htstats,
-            ..whole("htstats", -3)
+            ..walk("htstats", -3)
         },
         Command {
             summary: "Tells how full the hash table of a large set, hash or sorted set is.",
@@ -489,7 +494,8 @@ fn digest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let now_ms = cx.keys.now_ms;
     for number in 0..cx.keys.keyspace.database_count() {
         cx.keys.with_database(number, |database| {
-            scan::scan(database, 0, usize::MAX, 0..SLOT_COUNT, |record| {
+            let lock = |slot| cx.keys.read_slot(number, database, slot);
+            scan::scan(database, lock, 0, usize::MAX, 0..SLOT_COUNT, |record| {
                 if !is_expired(record, now_ms) {
                     let value = digest_of(record, now_ms);
                     join(&mut all, hash(&[&number.to_le_bytes(), record.key(), &value]));

@@ -32,7 +32,8 @@ pub fn htstats(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let full = is_full(arguments);
     let mut text = String::from("[Dictionary HT]\n");
     let found = cx.keys.with_database(number, |database| {
-        let (occupancy, slots) = database.occupancy();
+        let lock = |slot| cx.keys.read_slot(number, database, slot);
+        let (occupancy, slots) = database.occupancy(lock);
         (occupancy, slots, database.volatile_len(), database.expiry.entry_count())
     });
     if let Some((occupancy, slots, ..)) = &found

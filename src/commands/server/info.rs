@@ -14,7 +14,11 @@ use crate::figures::{SECTIONS, Section, Shown, Sight};
 pub const COMMANDS: &[Command] = &[Command {
     name: "info",
     arity: -1,
-    flags: Flags::LOADING.and(Flags::STALE).and(Flags::WHOLE_KEYSPACE).and(Flags::LOCKS_NO_SLOT),
+    flags: Flags::LOADING
+        .and(Flags::STALE)
+        .and(Flags::WHOLE_KEYSPACE)
+        .and(Flags::LOCKS_NO_SLOT)
+        .and(Flags::PASSES_NO_GATE),
     categories: &[Category::Dangerous],
     group: Group::Server,
     summary: "Describes the server and what it has done.",
@@ -39,7 +43,7 @@ fn info(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     };
     let (keys, now_ms) = (&cx.keys, cx.keys.now_ms);
     let count = || {
-        let of = |number| keys.with_database(number, |database| DatabaseCounts::of(number, database, now_ms));
+        let of = |number| keys.glance(number, |database| DatabaseCounts::of(number, database, now_ms));
         Some((0..keys.keyspace.database_count()).filter_map(of).collect())
     };
     let at = Sight::new(cx.server, Some(&*cx.client), now_ms, &count);

@@ -33,15 +33,11 @@ const LIMIT_NEAR_PERCENT: u64 = 80;
 /// Number of scripts from which on MEMORY DOCTOR mentions them.
 const SCRIPTS_MANY: usize = 500;
 
+/// They look at what is counted of the keyspace, and not at keys.
+const WHOLE: Flags = Flags::WHOLE_KEYSPACE.and(Flags::PASSES_NO_GATE);
+
 const fn of_memory(name: &'static str) -> Command {
-    Command {
-        name,
-        arity: 2,
-        flags: Flags::WHOLE_KEYSPACE,
-        group: Group::Server,
-        since: "4.0.0",
-        ..Command::DEFAULT
-    }
+    Command { name, arity: 2, flags: WHOLE, group: Group::Server, since: "4.0.0", ..Command::DEFAULT }
 }
 
 /// Entry of the command in this file.
@@ -76,7 +72,7 @@ pub const COMMANDS: &[Command] = &[Command {
         Command {
             summary: "Returns what the allocator tells of itself.",
             reply: "a text",
-            flags: Flags::WHOLE_KEYSPACE.and(Flags::LOADING),
+            flags: WHOLE.and(Flags::LOADING),
             run: malloc_stats,
             tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
             ..of_memory("malloc-stats")
@@ -84,7 +80,7 @@ pub const COMMANDS: &[Command] = &[Command {
         Command {
             summary: "Asks the allocator to give back what is free. It does that by itself: nothing more happens.",
             reply: "OK",
-            flags: Flags::WHOLE_KEYSPACE.and(Flags::LOADING),
+            flags: WHOLE.and(Flags::LOADING),
             run: purge,
             tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
             ..of_memory("purge")
@@ -276,7 +272,7 @@ fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let mut databases = Vec::new();
     let (mut keys, mut overhead) = (0, 0);
     for number in 0..cx.keys.keyspace.database_count() {
-        let counts = cx.keys.with_database(number, |database| (database.len(), database.overhead_bytes()));
+        let counts = cx.keys.glance(number, |database| (database.len(), database.overhead_bytes()));
         if let Some((len, bytes)) = counts {
             overhead += bytes as u64;
             // One that was emptied may still have tables.

@@ -14,7 +14,7 @@ pub const COMMANDS: &[Command] = &[
         name: "save",
         arity: 1,
         // It waits until nobody else is in the keyspace, so it must not be there itself.
-        flags: SAVES.and(Flags::NO_MULTI).and(Flags::WHOLE_KEYSPACE),
+        flags: SAVES.and(Flags::NO_MULTI).and(Flags::WHOLE_KEYSPACE).and(Flags::ALONE_LATER),
         group: Group::Server,
         summary: "Writes all data of one instant into a file; others go on meanwhile.",
         since: "1.0.0",
@@ -27,7 +27,7 @@ pub const COMMANDS: &[Command] = &[
         name: "bgsave",
         arity: -1,
         // As SAVE, until the snapshot has begun.
-        flags: SAVES.and(Flags::WHOLE_KEYSPACE),
+        flags: SAVES.and(Flags::WHOLE_KEYSPACE).and(Flags::ALONE_LATER),
         group: Group::Server,
         summary: "Writes all data of one instant into a file in the background.",
         syntax: "[SCHEDULE | CANCEL]",

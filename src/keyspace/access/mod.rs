@@ -116,8 +116,17 @@ pub trait Pulse {
     /// The command is known to be slow: others are to find it where they wait for its locks. `program` names the
     /// script or function that it runs.
     fn is_slow(&self, access: &Access<'_, '_>, program: Option<&dyn Fn() -> String>);
-    /// The command is about to take locks that were not planned, and may have to wait for what runs for long.
-    fn may_wait(&self, access: &Access<'_, '_>);
+    /// Whether the command may keep its thread waiting for a lock that it meets on its way through the keyspace. If
+    /// so, [`blocks_no_longer`](Self::blocks_no_longer) follows.
+    fn may_block(&self) -> bool;
+    /// Whether nobody wants the reply any more of a command that keeps its thread waiting and may be broken off.
+    fn waits_in_vain(&self) -> bool;
+    /// The command that was let keep its thread waiting does so no longer.
+    fn blocks_no_longer(&self);
+    /// The command is broken off, as this lock is not free (`None`: the gate): it begins anew when it is.
+    fn gives_up(&self, lock: Option<SlotLock>);
+    /// Whether the command was broken off.
+    fn has_given_up(&self) -> bool;
 }
 
 /// Units of work between two beats.

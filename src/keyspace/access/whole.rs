@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Access, Hold, SlotLock, SlotTable};
-use crate::keyspace::database::Database;
+use super::{Access, Hold, Pulse, SlotLock, SlotTable};
+use crate::keyspace::database::{Database, ReadSlot, wait_unless};
 use crate::keyspace::gate::Shared;
 use crate::keyspace::key_hash::{HashedKey, SLOT_COUNT};
 use crate::keyspace::record::is_expired;
@@ -12,16 +12,38 @@ use crate::keyspace::table;
 /// Slots that a walk visits before it lets the gate go.
 const PIECE: usize = 64;
 
-impl Access<'_, '_> {
+/// How often a slot's lock is tried again at once, as in `locks.rs`.
+const TRIES: usize = 40;
+
+/// A place among those that may keep a thread waiting, which is given back at the end.
+struct Blocking<'p>(&'p dyn Pulse);
+
+impl Drop for Blocking<'_> {
+    fn drop(&mut self) {
+        self.0.blocks_no_longer();
+    }
+}
+
+impl<'g> Access<'g, '_> {
     /// Runs `work` on a whole database with no slot locked: the gate is held while it runs, and `work` locks
-    /// slots one at a time. Returns `None`, and makes nothing, where the database is not made.
+    /// slots one at a time, by [`read_slot`](Self::read_slot). Returns `None`, and makes nothing, where the
+    /// database is not made, or the command has given up.
     pub fn with_database<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
         if let Hold::None = self.hold {
-            self.settings.pulse.may_wait(self);
-            let mapping = self.pass_gate();
+            let mapping = self.pass_gate()?;
             return self.keyspace.physical_if_used(mapping[number]).map(work);
         }
         self.physical(number).map(work)
+    }
+
+    /// Runs `work`, which counts at most, on a database as it is at this moment: no gate is passed and nothing is
+    /// waited for, so whoever is alone in the keyspace may be changing it. `None` where it is not made.
+    pub fn glance<T>(&self, number: usize, work: impl FnOnce(&Database) -> T) -> Option<T> {
+        let physical = match self.hold {
+            Hold::None => self.keyspace.gate.shown(number),
+            _ => self.mapping()[number],
+        };
+        self.keyspace.physical_if_used(physical).map(work)
     }
 
     /// Calls `visit` for the table of each slot of a database, one slot locked at a time. The gate is held
@@ -31,24 +53,31 @@ impl Access<'_, '_> {
     pub fn walk(&self, number: usize, slots: Range<usize>, mut visit: impl FnMut(&SlotTable)) {
         if !matches!(self.hold, Hold::None) {
             let Some(database) = self.physical(number) else { return };
-            return slots.for_each(|slot| self.visit_slot(database, slot, &mut visit));
+            slots.for_each(|slot| {
+                self.visit_slot(number, database, slot, &mut visit);
+            });
+            return;
         }
-        let physical = self.pass_gate()[number];
-        self.walk_of(physical, slots, visit);
+        let Some(physical) = self.pass_gate().map(|mapping| mapping[number]) else { return };
+        self.walk_of(number, physical, slots, visit);
     }
 
-    fn walk_of(&self, physical: u16, slots: Range<usize>, mut visit: impl FnMut(&SlotTable)) {
+    /// Goes on with a walk, through a physical database that had this number when the walk began.
+    fn walk_of(&self, number: usize, physical: u16, slots: Range<usize>, mut visit: impl FnMut(&SlotTable)) {
         for first in slots.clone().step_by(PIECE) {
-            let _shared = self.pass_gate();
+            let Some(_shared) = self.pass_gate() else { return };
             let Some(database) = self.keyspace.physical_if_used(physical) else { return };
-            (first..slots.end.min(first + PIECE))
-                .for_each(|slot| self.visit_slot(database, slot, &mut visit));
+            for slot in first..slots.end.min(first + PIECE) {
+                if !self.visit_slot(number, database, slot, &mut visit) {
+                    return;
+                }
+            }
         }
     }
 
     /// Walks as [`walk`](Self::walk) does, on two threads where the database has very many keys, other
     /// commands may run and there is more than one worker: another thread visits the upper half of the slots,
-    /// with `there`. All others are visited with `here`.
+    /// with `there`, up to one that somebody holds for long. All others are visited with `here`.
     pub fn walk_on_two(
         &self,
         number: usize,
@@ -62,35 +91,40 @@ impl Access<'_, '_> {
         if !matches!(self.hold, Hold::None) || keyspace.gate.workers() < 2 || slots.len() < SLOT_COUNT {
             return self.walk(number, slots, here);
         }
-        let physical = self.pass_gate()[number];
+        let Some(physical) = self.pass_gate().map(|mapping| mapping[number]) else { return };
         let database = keyspace.physical_if_used(physical);
         if database.is_none_or(|database| database.len() < KEYS_MIN) {
-            return self.walk_of(physical, slots, here);
+            return self.walk_of(number, physical, slots, here);
         }
         self.settings.pulse.long(self);
         let (middle, end, worker) = (slots.start + slots.len() / 2, slots.end, crate::worker::current());
         let visit = &mut there;
-        let is_walked = std::thread::scope(|scope| {
+        // The first slot that the other thread has not visited.
+        let reached = std::thread::scope(|scope| {
             let walk = move || {
                 for first in (middle..end).step_by(PIECE) {
-                    let _shared = keyspace.gate.shared(worker);
-                    let Some(database) = keyspace.physical_if_used(physical) else { return };
+                    let Some(_shared) = keyspace.gate.shared_unless(worker, || true) else { return first };
+                    let Some(database) = keyspace.physical_if_used(physical) else { return end };
                     for slot in first..end.min(first + PIECE) {
-                        if database.slot_len(slot) > 0 {
-                            visit(&database.read_slot(slot));
+                        if database.slot_len(slot) == 0 {
+                            continue;
                         }
+                        let Some(table) = database.read_slot_unless(slot, || true) else { return slot };
+                        visit(&table);
                     }
                 }
+                end
             };
             let named = std::thread::Builder::new().name("kvarts-walk".into());
             let other = named.spawn_scoped(scope, walk);
-            self.walk_of(physical, slots.start..middle, here);
-            other.is_ok()
+            self.walk_of(number, physical, slots.start..middle, here);
+            match other {
+                Ok(other) => other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // The system has no thread to give.
+                Err(_) => middle,
+            }
         });
-        if !is_walked {
-            // The system has no thread to give.
-            self.walk_of(physical, middle..slots.end, there);
-        }
+        self.walk_of(number, physical, reached..end, there);
     }
 
     /// The numbers of the databases that were made, by their physical ones.
@@ -100,32 +134,94 @@ impl Access<'_, '_> {
             all.filter(|(physical, _)| self.keyspace.physical_if_used(*physical).is_some()).collect()
         };
         match self.hold {
-            Hold::None => made(&self.pass_gate()),
+            Hold::None => self.pass_gate().map(|mapping| made(&mapping)).unwrap_or_default(),
             _ => made(self.mapping()),
         }
     }
 
-    /// Passes the gate beside others. What holds it alone may hold it for long.
-    fn pass_gate(&self) -> Shared<'_> {
+    /// Passes the gate beside others. What holds it alone may hold it for long. `None` where the command has given
+    /// up.
+    fn pass_gate(&self) -> Option<Shared<'g>> {
         let (gate, worker) = (&self.keyspace.gate, crate::worker::current());
-        gate.shared_unless(worker, || true).unwrap_or_else(|| {
-            self.settings.pulse.long(self);
-            gate.shared(worker)
-        })
+        if self.settings.pulse.has_given_up() {
+            return None;
+        }
+        gate.try_shared(worker).or_else(|| self.wait_for(None, |give_up| gate.shared_unless(worker, give_up)))
     }
 
-    fn visit_slot(&self, database: &Database, slot: usize, visit: &mut impl FnMut(&SlotTable)) {
+    /// Locks a slot of a database with this number shared, for work on the whole keyspace. What holds it may hold
+    /// it for long. `None` where the command has given up: what it answers does not count, as it begins anew.
+    pub fn read_slot<'d>(&self, number: usize, database: &'d Database, slot: usize) -> Option<ReadSlot<'d>> {
+        let try_lock = || database.try_read_slot(slot);
+        let at_once = || {
+            std::hint::spin_loop();
+            try_lock()
+        };
+        if let Some(table) = try_lock().or_else(|| (0..TRIES).find_map(|_| at_once())) {
+            return Some(table);
+        }
+        if !matches!(self.hold, Hold::None) {
+            // Held by a thread in the background, for a moment.
+            return Some(database.read_slot(slot));
+        }
+        let lock = SlotLock { database: number as u16, slot: slot as u16, write: false };
+        let wait = |give_up: &dyn Fn() -> bool| wait_unless(try_lock, give_up);
+        database.readers.while_waiting(|| self.wait_for(Some(lock), wait))
+    }
+
+    /// Waits for a lock that was not free: a slot's, or the gate (`None`). `wait` waits for it until it may give up.
+    /// Where as many commands wait with a thread each as may, this one gives up, if it is one that may begin anew.
+    #[cold]
+    fn wait_for<T>(
+        &self,
+        lock: Option<SlotLock>,
+        wait: impl Fn(&dyn Fn() -> bool) -> Option<T>,
+    ) -> Option<T> {
+        let pulse = self.settings.pulse;
+        pulse.begins_to_wait(lock);
+        let taken = pulse.may_block().then(|| {
+            let _blocking = Blocking(pulse);
+            wait(&|| true).or_else(|| {
+                pulse.still_waits();
+                pulse.long(self);
+                wait(&|| {
+                    pulse.still_waits();
+                    pulse.waits_in_vain()
+                })
+            })
+        });
+        let taken = taken.flatten();
+        pulse.has_waited(taken.is_some());
+        if taken.is_none() {
+            pulse.gives_up(lock);
+        }
+        taken
+    }
+
+    /// Visits a slot, where it has keys. Returns false where the command has given up.
+    fn visit_slot(
+        &self,
+        number: usize,
+        database: &Database,
+        slot: usize,
+        visit: &mut impl FnMut(&SlotTable),
+    ) -> bool {
         self.work(1);
         if database.slot_len(slot) == 0 {
-            return;
+            return true;
         }
-        let table = database.try_read_slot(slot).unwrap_or_else(|| {
-            // A command that holds the slot may hold it for long.
-            self.settings.pulse.long(self);
-            database.read_slot(slot)
-        });
+        let Some(table) = self.read_slot(number, database, slot) else { return false };
         self.work(table.len() * 4);
         visit(&table);
+        true
+    }
+
+    /// Lets others into the keyspace again, for the rest of a command that was alone there.
+    pub fn let_others_in(&mut self) {
+        self.let_go();
+        if self.is_alone() {
+            self.hold = Hold::None;
+        }
     }
 
     /// Empties one database, or all, at one instant for all other clients; the memory is freed in the

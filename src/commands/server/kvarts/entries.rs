@@ -12,7 +12,7 @@ use crate::commands::shared::help;
 use crate::engine::command::Command;
 
 /// What an operator asks must not wait for what is wrong: no key is touched, and nothing is waited for.
-const OPERATOR: Flags = ON_DATA.and(Flags::ALLOW_BUSY);
+const OPERATOR: Flags = ON_DATA.without(Flags::BEGINS_ANEW).and(Flags::ALLOW_BUSY).and(Flags::PASSES_NO_GATE);
 
 /// What is told of the data is told of all of them, and waits only for what is alone in the keyspace.
 const ON_DATA: Flags = Flags::ADMIN
@@ -20,7 +20,8 @@ const ON_DATA: Flags = Flags::ADMIN
     .and(Flags::STALE)
     .and(Flags::NOSCRIPT)
     .and(Flags::WHOLE_KEYSPACE)
-    .and(Flags::LOCKS_NO_SLOT);
+    .and(Flags::LOCKS_NO_SLOT)
+    .and(Flags::BEGINS_ANEW);
 
 /// Version of Kvarts that first had KVARTS.
 const SINCE: &str = "0.1.0";
