@@ -16,6 +16,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::aof::snapshot;
+use super::background::{give_way, sync_each};
 use super::files::{Files, GradualOutput, Output};
 use crate::aof::{Manifest, Part};
 use crate::config::Directive;
@@ -145,8 +146,12 @@ impl Backup {
         let incremental = self.files.create(&run.path(&run.incremental.name))?;
         let base = self.files.create(&run.path(&run.base.name))?;
         let mut begun = Ok(());
-        let mut at_begin = |begin| begun = self.begin(server, run, &incremental, begin);
-        let mut out = BufWriter::with_capacity(256 << 10, GradualOutput::new(&*base, Some(SYNC_EACH)));
+        let mut at_begin = |begin| {
+            begun = self.begin(server, run, &incremental, begin);
+            give_way();
+        };
+        let gradual = GradualOutput::new(&*base, Some(sync_each(&server.config, SYNC_EACH)));
+        let mut out = BufWriter::with_capacity(256 << 10, gradual);
         let is_cancelled = || run.is_cancelled();
         snapshot::write(server, true, &mut at_begin, &is_cancelled, &mut out)?;
         begun?;

@@ -2,6 +2,7 @@
 //! lock on the folder.
 
 pub mod aof;
+mod background;
 pub mod backup;
 mod check;
 pub(crate) mod copies;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use thiserror::Error;
 
+use super::background::{give_way, sync_each};
 use super::files::{Files, GradualOutput, Output, remove_leftovers};
 use super::lock::{FolderError, FolderLock};
 use super::rdb::load::Purpose;
@@ -259,7 +260,8 @@ impl Saver {
         at_begin();
         let changes = begun.changes;
         let incremental = server.config.flag(Directive::RdbSaveIncrementalFsync);
-        let mut out = GradualOutput::new(file, incremental.then_some(SYNC_EACH));
+        let sync_each = incremental.then(|| sync_each(&server.config, SYNC_EACH));
+        let mut out = GradualOutput::new(file, sync_each);
         let mut write = |bytes: &[u8]| out.write_all(bytes);
         write_snapshot(server, begun, false, &mut write, &mut |keys| {
             self.keys_done.store(keys, Ordering::Relaxed);
@@ -343,8 +345,13 @@ impl Saver {
         let (begins, begun) = channel();
         let spawned = std::thread::Builder::new().name("kvarts-save".into()).spawn(move || {
             let mut begins = Some(begins);
+            let mut has_begun = || {
+                if begins.take().is_some() {
+                    give_way();
+                }
+            };
             // How it went was noted and logged.
-            drop(saver.run(&server, &mut || drop(begins.take())));
+            drop(saver.run(&server, &mut has_begun));
         });
         match spawned {
             Ok(handle) => *thread = Some(handle),

@@ -217,6 +217,36 @@ fn a_rewrite_keeps_everything() {
     }
 }
 
+/// Threads that write all data give way to others; those that start beside them, the writer of a file that is
+/// switched on above all, do not inherit that.
+#[cfg(target_os = "linux")]
+#[test]
+fn writers_do_not_give_way() {
+    let niceness = |stat: &str| -> i32 {
+        let behind_name = stat.rsplit(')').next().expect("fields");
+        behind_name.split_whitespace().nth(16).expect("a priority").parse().expect("a number")
+    };
+    let threads_called = |name: &str| -> Vec<i32> {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("threads").map_while(Result::ok);
+        // A thread may end meanwhile.
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+        stats.filter(|stat| stat.contains(&format!("({name})"))).map(|stat| niceness(&stat)).collect()
+    };
+    let own = niceness(&std::fs::read_to_string("/proc/thread-self/stat").expect("this thread"));
+    let server = TestServer::with(&[("appendfsync", "always")]);
+    write_data(&server);
+    let mut client = server.client();
+    client.check("CONFIG SET appendonly yes", "+OK~");
+    for _ in 0..2 {
+        eventually("it is there", || {
+            server.info("aof_rewrite_in_progress") == "0" && server.info("aof_pending_rewrite") == "0"
+        });
+        let writers = threads_called("kvarts-aof");
+        assert!(!writers.is_empty() && writers.iter().all(|writer| *writer == own), "{own}: {writers:?}");
+        client.check("BGREWRITEAOF", "+Background append only file rewriting started~");
+    }
+}
+
 /// A single file that begins with a snapshot, as Redis 4 to 6 wrote it: the snapshot is kept where the MULTI
 /// behind it is torn.
 #[test]

@@ -15,6 +15,7 @@ use crate::aof::Part;
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::journal::Begin;
+use crate::persistence::background::{give_way, sync_each};
 use crate::persistence::files::GradualOutput;
 
 /// Bytes after which a base is synced while it is written (`aof-rewrite-incremental-fsync`).
@@ -77,18 +78,31 @@ impl Job {
     }
 
     /// Writes all data into the file that is to be the base. `at_begin` hears the place in the journal.
-    pub(super) fn write_base(&self, at_begin: &mut dyn FnMut(Begin)) -> io::Result<()> {
+    ///
+    /// It is a thread of its own that writes and [gives way](give_way): threads inherit their priority, and the
+    /// one that rewrites may start the writer.
+    pub(super) fn write_base(&self, at_begin: &mut (dyn FnMut(Begin) + Send)) -> io::Result<()> {
+        std::thread::scope(|scope| {
+            let named = std::thread::Builder::new().name("kvarts-base".into());
+            let writing = named.spawn_scoped(scope, || self.write_all(at_begin))?;
+            writing.join().unwrap_or_else(|_| Err(io::Error::other("writing the base panicked")))
+        })
+    }
+
+    fn write_all(&self, at_begin: &mut dyn FnMut(Begin)) -> io::Result<()> {
         let (files, path) = {
             let folder = self.folder.lock();
             (Arc::clone(&folder.files), folder.temporary_base())
         };
         let file = files.create(&path)?;
-        let base = GradualOutput::new(&*file, self.syncs_bit_by_bit.then_some(SYNC_EACH));
+        let sync_each = self.syncs_bit_by_bit.then(|| sync_each(&self.server.config, SYNC_EACH));
+        let base = GradualOutput::new(&*file, sync_each);
         let mut out = BufWriter::with_capacity(256 << 10, base);
         let is_cancelled = || self.cancelled.load(Ordering::Acquire);
         let mut at_begin = |begin| {
             self.waits.store(false, Ordering::Release);
             at_begin(begin);
+            give_way();
         };
         snapshot::write(&self.server, self.is_rdb, &mut at_begin, &is_cancelled, &mut out)?;
         out.flush()?;
