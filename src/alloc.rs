@@ -4,18 +4,21 @@
 //! giving pages back by itself. Transparent huge pages are off: they made writes a few percent faster and a
 //! small keyspace up to a quarter larger.
 //!
-//! Blocks of 16 MB and more come from the system, page by page: one that grows is moved there without a copy, where
-//! mimalloc would copy it. A long string that is appended to needs no more room ahead for it than a short one.
+//! Blocks of 16 MB and more that grow are given pages of the system, which moves them without a copy from then on;
+//! mimalloc would copy them each time. A long string that is appended to needs little room ahead for it.
 //!
 //! Counting is exact to the sizes of blocks and costs an addition: each thread has a counter that only it
 //! writes.
 #![allow(unsafe_code)] // A global allocator is an unsafe trait; it hands every call through as it came.
+
+mod huge;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
+use huge::{dealloc_huge, is_huge, realloc_huge};
 use mimalloc::MiMalloc;
 
 /// Its name in INFO.
@@ -58,17 +61,16 @@ thread_local! {
 pub struct Allocator;
 
 // SAFETY: every call goes to mimalloc: with the alignment it came with, or without one where every block has
-// it, or for a larger block whose alignment is looked at. Those of huge layouts, and only those, go to the system; a
-// block whose layout begins or ceases to be huge is copied. Counting neither allocates nor touches the blocks.
+// it, or for a larger block whose alignment is looked at. Huge blocks that grow become pages of the system, which
+// are noted: what is noted goes back to the system, and all else to mimalloc. Counting neither allocates nor touches
+// the blocks.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(block_of(layout) as i64);
         // SAFETY: the caller's.
         unsafe {
-            if is_huge(layout) {
-                alloc_huge(layout.size())
-            } else if is_natural(layout) {
+            if is_natural(layout) {
                 libmimalloc_sys::mi_malloc(layout.size()).cast()
             } else if is_wide(layout) {
                 alloc_wide(layout)
@@ -83,10 +85,7 @@ unsafe impl GlobalAlloc for Allocator {
         count(block_of(layout) as i64);
         // SAFETY: the caller's.
         unsafe {
-            if is_huge(layout) {
-                // The system's pages are zeros.
-                alloc_huge(layout.size())
-            } else if is_natural(layout) {
+            if is_natural(layout) {
                 libmimalloc_sys::mi_zalloc(layout.size()).cast()
             } else {
                 MiMalloc.alloc_zeroed(layout)
@@ -100,7 +99,7 @@ unsafe impl GlobalAlloc for Allocator {
         // SAFETY: the caller's.
         unsafe {
             if is_huge(layout) {
-                libc::munmap(pointer.cast(), layout.size().next_multiple_of(PAGE));
+                dealloc_huge(pointer, layout);
             } else {
                 MiMalloc.dealloc(pointer, layout);
             }
@@ -112,66 +111,16 @@ unsafe impl GlobalAlloc for Allocator {
         // SAFETY: the caller's; the alignment is as it was.
         unsafe {
             let new = Layout::from_size_align_unchecked(new_size, layout.align());
-            if is_huge(layout) || is_huge(new) {
-                return self.realloc_huge(pointer, layout, new);
-            }
             count(block_of(new) as i64 - block_of(layout) as i64);
-            if is_natural(layout) {
+            if is_huge(layout) {
+                realloc_huge(pointer, layout, new)
+            } else if is_natural(layout) {
                 libmimalloc_sys::mi_realloc(pointer.cast(), new_size).cast()
             } else if is_wide(layout) && is_wide(new) {
                 realloc_wide(pointer, layout, new)
             } else {
                 MiMalloc.realloc(pointer, layout, new_size)
             }
-        }
-    }
-}
-
-/// Bytes from which on blocks come from the system.
-const HUGE: usize = 16 << 20;
-
-/// Bytes of a page, or of several where the system's are smaller: what blocks of the system are counted in.
-const PAGE: usize = 4096;
-
-#[inline]
-const fn is_huge(layout: Layout) -> bool {
-    layout.size() >= HUGE && layout.align() <= PAGE
-}
-
-/// Pages of zeros from the system; null where there are none. They begin where a page does.
-#[cold]
-fn alloc_huge(size: usize) -> *mut u8 {
-    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: new pages, which nobody uses, wherever the system has room for them.
-    let pages = unsafe { libc::mmap(std::ptr::null_mut(), size.next_multiple_of(PAGE), access, kind, -1, 0) };
-    if pages == libc::MAP_FAILED { std::ptr::null_mut() } else { pages.cast() }
-}
-
-impl Allocator {
-    /// Moves a block whose layout is huge before or behind, or both.
-    ///
-    /// # Safety
-    /// As [`GlobalAlloc::realloc`].
-    #[cold]
-    unsafe fn realloc_huge(&self, pointer: *mut u8, old: Layout, new: Layout) -> *mut u8 {
-        // SAFETY: the block is one of the allocator's with the old layout. Pages go where the system has room for all
-        // of them, with what they hold, and are of that block alone.
-        unsafe {
-            if !(is_huge(old) && is_huge(new)) {
-                let moved = self.alloc(new);
-                if !moved.is_null() {
-                    moved.copy_from_nonoverlapping(pointer, old.size().min(new.size()));
-                    self.dealloc(pointer, old);
-                }
-                return moved;
-            }
-            let (old_bytes, bytes) = (block_of(old), block_of(new));
-            let moved = libc::mremap(pointer.cast(), old_bytes, bytes, libc::MREMAP_MAYMOVE);
-            if moved == libc::MAP_FAILED {
-                return std::ptr::null_mut();
-            }
-            count(bytes as i64 - old_bytes as i64);
-            moved.cast()
         }
     }
 }
@@ -318,8 +267,8 @@ pub const fn block_bytes(size: usize) -> usize {
         let step = match size {
             ..2_097_152 => MIB / 16,
             2_097_152..8_388_608 => MIB / 4,
-            8_388_608..HUGE => MIB,
-            _ => PAGE,
+            8_388_608..33_554_432 => MIB,
+            _ => 4 * MIB,
         };
         return match size.checked_next_multiple_of(step) {
             Some(bytes) => bytes,
@@ -361,22 +310,13 @@ mod tests {
     use super::*;
 
     /// The counters are of the process: one test at a time.
-    static ONE_AT_A_TIME: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+    pub(super) static ONE_AT_A_TIME: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
 
     #[test]
     fn blocks_are_as_large_as_the_allocator_says() {
         let _alone = ONE_AT_A_TIME.lock();
         for size in (1..5_000).chain([
-            8_192,
-            10_000,
-            65_536,
-            100_000,
-            524_288,
-            524_289,
-            1_000_000,
-            3_000_000,
-            9_000_000,
-            HUGE - 1,
+            8_192, 10_000, 65_536, 100_000, 524_288, 524_289, 1_000_000, 3_000_000, 9_000_000, 40_000_000,
         ]) {
             for align in [1, 2, 4, 8] {
                 let layout = Layout::from_size_align(size, align).unwrap();
@@ -390,52 +330,6 @@ mod tests {
                 };
                 assert_eq!(block_bytes(size), usable, "{size} {align}");
             }
-        }
-    }
-
-    /// Blocks that begin to be huge, grow, shrink, and cease to be huge keep what they hold, and are counted.
-    #[test]
-    fn huge_blocks_keep_what_they_hold() {
-        let _alone = ONE_AT_A_TIME.lock();
-        let total = || BYTES.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<i64>();
-        const MIB: usize = 1 << 20;
-        let sizes = [
-            15 * MIB,
-            16 * MIB,
-            16 * MIB + 1,
-            40 * MIB + 4095,
-            41 * MIB,
-            90 * MIB,
-            17 * MIB,
-            HUGE - 1,
-            3,
-            64 * MIB,
-            100,
-        ];
-        let mark = |at: usize| (at / 1000 * 7 + at) as u8;
-        for align in [1, 8, 16, 4096] {
-            let start = total();
-            let layout = |size| Layout::from_size_align(size, align).unwrap();
-            // SAFETY: blocks are read and written within their size, and freed with the layout they have then.
-            unsafe {
-                let mut size = 20 * MIB;
-                let mut pointer = Allocator.alloc_zeroed(layout(size));
-                let bytes = |pointer: *mut u8, size| std::slice::from_raw_parts_mut(pointer, size);
-                assert!(bytes(pointer, size).iter().step_by(509).all(|byte| *byte == 0));
-                let marked = |size: usize| (0..size).step_by(509);
-                marked(size).for_each(|at| bytes(pointer, size)[at] = mark(at));
-                for next in sizes {
-                    pointer = Allocator.realloc(pointer, layout(size), next);
-                    assert_eq!(pointer.addr() % align, 0, "{next}");
-                    assert_eq!(total() - start, block_of(layout(next)) as i64, "{next}");
-                    let kept = bytes(pointer, size.min(next));
-                    assert!(marked(kept.len()).all(|at| kept[at] == mark(at)), "{next}");
-                    marked(next).for_each(|at| bytes(pointer, next)[at] = mark(at));
-                    size = next;
-                }
-                Allocator.dealloc(pointer, layout(size));
-            }
-            assert_eq!(total(), start);
         }
     }
 
