@@ -29,6 +29,54 @@ pub struct Holder {
     since_ns: u64,
 }
 
+/// A holder as it was at one instant.
+#[derive(Clone, Debug)]
+pub struct Held {
+    holder: Arc<Holder>,
+    at_ns: u64,
+}
+
+impl Held {
+    pub(super) fn new(holder: &Arc<Holder>, at_ns: u64) -> Self {
+        Self { holder: Arc::clone(holder), at_ns }
+    }
+
+    /// All of it in words.
+    pub fn in_words(&self) -> String {
+        self.holder.in_words_at(self.at_ns)
+    }
+
+    /// Name of the command; of a transaction with that of the request which it runs.
+    pub fn command(&self) -> &str {
+        &self.holder.command
+    }
+
+    /// What it runs: `script` and its SHA1, `function` and its name.
+    pub fn program(&self) -> Option<(&str, &str)> {
+        self.holder.program.split_once(' ')
+    }
+
+    /// Its first key as far as it is known, without what cannot be shown.
+    pub fn key(&self) -> Option<String> {
+        self.holder.key.as_deref().map(printable)
+    }
+
+    /// Id of the client that it runs for.
+    pub fn client_id(&self) -> u64 {
+        self.holder.client_id
+    }
+
+    /// That client, unless it has left.
+    pub fn client(&self) -> Option<&SharedClient> {
+        self.holder.client.as_deref()
+    }
+
+    /// How long it had run.
+    pub fn ran_ns(&self) -> u64 {
+        self.holder.ran_ns(self.at_ns)
+    }
+}
+
 impl Holder {
     /// Id of the client that it runs for.
     pub(super) fn client_id(&self) -> u64 {

@@ -21,7 +21,7 @@ pub mod field_sets;
 pub mod following;
 pub mod health;
 pub(crate) mod heavy;
-mod holders;
+pub mod holders;
 pub mod hot_keys;
 pub(crate) mod judge;
 pub mod key_report;

@@ -30,7 +30,9 @@ fn all_parts_answer() {
     wait_for_status(&mut client, "ok");
     let fields = client.value("KVARTS HEALTH").items();
     let names: Vec<String> = fields.iter().step_by(2).map(Value::text).collect();
-    assert_eq!(names, ["status", "ready", "looked-us-ago", "slowest", "slowest-us", "parts", "holds-locks"]);
+    let expected =
+        ["status", "ready", "looked-us-ago", "slowest", "slowest-us", "parts", "holds-locks", "holders"];
+    assert_eq!(names, expected);
     let parts: Vec<Vec<Value>> = fields[11].items().iter().map(Value::items).collect();
     let names: Vec<String> = parts.iter().map(|part| part[1].text()).collect();
     let expected = [
@@ -54,7 +56,7 @@ fn all_parts_answer() {
     eventually("nobody writes a file", || part(&mut client, "file-writer").0 == "rests");
     let mut client = server.client3();
     assert!(
-        client.raw("KVARTS HEALTH").starts_with("%7~$6~status~$2~ok~$5~ready~$3~yes~$13~looked-us-ago~:")
+        client.raw("KVARTS HEALTH").starts_with("%8~$6~status~$2~ok~$5~ready~$3~yes~$13~looked-us-ago~:")
     );
     client.check("MULTI", "+OK~");
     client.check("KVARTS HEALTH", "+QUEUED~");
@@ -107,6 +109,21 @@ fn what_keeps_its_locks() {
         format!("eval of script {sha} on key it's for client {id} at {}, user default", script.address());
     let found = holding(&mut client);
     assert!(found.len() == 1 && found[0].starts_with(&format!("{expected}, running for ")), "{found:?}");
+    let holders = client.value("KVARTS HEALTH").field("holders").items();
+    let of = |name: &str| holders[0].field(name);
+    assert_eq!(holders.len(), 1);
+    for (name, value) in [
+        ("command", "eval"),
+        ("program", "script"),
+        ("program-name", sha),
+        ("key", "it's"),
+        ("client-address", &script.address().to_string()),
+        ("user", "default"),
+    ] {
+        assert_eq!(of(name).text(), value);
+    }
+    assert_eq!(of("client-id").int(), id);
+    assert!(of("running-us").int() >= 1_000_000);
     let log = || std::fs::read_to_string(program.dir().join("log")).expect("a log");
     eventually("it is logged", || {
         log().contains(&format!("keeps its locks from others runs=\"{expected}\" for_ms="))

@@ -11,7 +11,8 @@ const MANY: usize = 60_000;
 
 /// A server whose heavy commands are noticed: its time is the machine's.
 fn server() -> TestServer {
-    TestServer::with_clock(&[("io-threads", "2")], Clock::system())
+    let pairs = [("io-threads", "2"), ("enable-debug-command", "yes")];
+    TestServer::with_clock(&pairs, Clock::system())
 }
 
 /// Fills a sorted set and a list under keys of one slot.
@@ -173,7 +174,16 @@ fn whatever_goes_through_much_is_heavy() {
         client.check("PING", "+PONG~");
         total() > before
     };
+    client.check("SETRANGE {0}string 30000000 x", ":30000001~");
     for command in [
+        "DEBUG DIGEST-VALUE {0}string",
+        "DEBUG DIGEST-VALUE {0}l",
+        "DEBUG DIGEST-VALUE {0}z",
+        "DEBUG DIGEST-VALUE {0}s",
+        "DEBUG DIGEST-VALUE {0}h",
+        "DEBUG DIGEST-VALUE {0}x",
+        "DEBUG DIGEST",
+        "DEBUG LOADAOF",
         "LPOS {0}l nothing",
         "LREM {0}l 0 nothing",
         "LINSERT {0}l BEFORE nothing x",
@@ -206,7 +216,13 @@ fn whatever_goes_through_much_is_heavy() {
     ] {
         assert!(is_heavy(&mut client, command), "{command}");
     }
-    for command in ["LPOS {0}l 0", "LREM {0}l 1 0", "XTRIM {0}x MAXLEN 10", "XREAD STREAMS {0}x $"] {
+    for command in [
+        "DEBUG DIGEST-VALUE nothing",
+        "LPOS {0}l 0",
+        "LREM {0}l 1 0",
+        "XTRIM {0}x MAXLEN 10",
+        "XREAD STREAMS {0}x $",
+    ] {
         assert!(!is_heavy(&mut client, command), "{command} has little to do");
         let reply = client.value(command);
         assert!(!matches!(reply, Value::Error(_)), "{command}: {reply:?}");

@@ -7,6 +7,7 @@ use crate::config::{Directive, parse_memory};
 use crate::engine::command::Command;
 use crate::engine::context::{After, Context, Origin};
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::Access;
 use crate::keyspace::access_clock::AccessClock;
 use crate::keyspace::key_hash::SLOT_COUNT;
 use crate::keyspace::record::is_expired;
@@ -445,13 +446,25 @@ fn hex(digest: &Digest) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Work that an element's digest is, and that of so many bytes of a string.
+const ELEMENT_WORK: usize = 40;
+const BYTES_A_UNIT: usize = 10;
+
 /// Digest of a live record's value: of its content, whatever its encoding.
-fn digest_of(record: &Record, now_ms: u64) -> Digest {
+fn digest_of(record: &Record, keys: &Access<'_, '_>) -> Digest {
+    let now_ms = keys.now_ms;
     let mut digest = Digest::default();
+    let hash = |parts: &[&[u8]]| {
+        keys.work(ELEMENT_WORK);
+        hash(parts)
+    };
     match record.value() {
         ValueRef::Int(value) => digest = hash(&[value.to_string().as_bytes()]),
         ValueRef::Bytes(text) => digest = hash(&[text]),
-        ValueRef::Object(Object::Text(text)) => digest = hash(&[text]),
+        ValueRef::Object(Object::Text(text)) => {
+            keys.expect(text.len() / BYTES_A_UNIT);
+            digest = hash(&[text]);
+        }
         ValueRef::Object(Object::List(list)) => {
             list.iter().for_each(|element| digest = hash(&[&digest, &element.joined()]));
         }
@@ -483,7 +496,7 @@ fn digest_value(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     cx.reply.array(arguments.len() - 2);
     for index in 2..arguments.len() {
         let key = cx.key(arguments, index);
-        let digest = cx.keys.peek(&key).map(|record| digest_of(record, cx.keys.now_ms)).unwrap_or_default();
+        let digest = cx.keys.peek(&key).map(|record| digest_of(record, &cx.keys)).unwrap_or_default();
         cx.reply.bulk(hex(&digest).as_bytes());
     }
     Ok(())
@@ -497,7 +510,7 @@ fn digest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
             let lock = |slot| cx.keys.read_slot(number, database, slot);
             scan::scan(database, lock, 0, usize::MAX, 0..SLOT_COUNT, |record| {
                 if !is_expired(record, now_ms) {
-                    let value = digest_of(record, now_ms);
+                    let value = digest_of(record, &cx.keys);
                     join(&mut all, hash(&[&number.to_le_bytes(), record.key(), &value]));
                 }
             })
@@ -588,14 +601,19 @@ fn read_again(cx: &mut Context<'_>) -> CommandResult {
     for number in 0..cx.keys.keyspace.database_count() {
         cx.keys.with_database(number, |database| {
             // What has ended stays, as nobody has heard that it is gone.
-            let read_again = |record: &Record| match rdb::restore(&rdb::dump(record), &limits) {
-                Ok(mut restored) => {
-                    add_beside_payload(record, &mut restored);
-                    Some(restored.into_record(record.key(), record.expire_at_ms()))
-                }
-                Err(error) => {
-                    wrong.get_or_insert(error);
-                    None
+            let read_again = |record: &Record| {
+                let payload = rdb::dump(record);
+                cx.keys.expect(payload.len() / BYTES_A_UNIT);
+                cx.keys.work(ELEMENT_WORK + payload.len() / BYTES_A_UNIT);
+                match rdb::restore(&payload, &limits) {
+                    Ok(mut restored) => {
+                        add_beside_payload(record, &mut restored);
+                        Some(restored.into_record(record.key(), record.expire_at_ms()))
+                    }
+                    Err(error) => {
+                        wrong.get_or_insert(error);
+                        None
+                    }
                 }
             };
             database.replace_all(read_again);

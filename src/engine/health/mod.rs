@@ -21,6 +21,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::Server;
+use super::holders::Held;
 use crate::worker::{Beat, Numbers};
 pub use watch::Watch;
 
@@ -101,8 +102,8 @@ pub struct Findings {
     pub looked_ns: u64,
     /// How it found each part.
     pub parts: Vec<PartFinding>,
-    /// Commands that have had locks for long, in words.
-    pub holding: Vec<String>,
+    /// Commands that have had locks for long.
+    pub holding: Vec<Held>,
 }
 
 /// The sum of the findings.

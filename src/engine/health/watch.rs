@@ -8,7 +8,7 @@ use super::part::{News, Part};
 use super::slots::Slots;
 use super::{Findings, INTERVAL, PartFinding, State};
 use crate::engine::Server;
-use crate::engine::holders::Holder;
+use crate::engine::holders::{Held, Holder};
 use crate::keyspace::access::SlotLock;
 use crate::worker::{Beat, Life, WaitsFor};
 
@@ -159,7 +159,7 @@ impl Round {
     }
 
     /// Looks which commands have had their locks for long. Tells the log of each, once, and when it has ended.
-    fn look_at_holders(&mut self, server: &Server, now_ns: u64) -> Vec<String> {
+    fn look_at_holders(&mut self, server: &Server, now_ns: u64) -> Vec<Held> {
         let holders = server.heavy.holders();
         self.told.retain(|told| {
             let goes_on = holders.iter().any(|holder| holder.is_of_same(told));
@@ -177,7 +177,7 @@ impl Round {
                 self.told.push(Arc::clone(holder));
             }
         }
-        holders.iter().filter(is_long).take(HOLDERS_MAX).map(|holder| holder.in_words_at(now_ns)).collect()
+        holders.iter().filter(is_long).take(HOLDERS_MAX).map(|holder| Held::new(holder, now_ns)).collect()
     }
 
     fn begin_anew(&mut self) {

@@ -1,7 +1,10 @@
 //! KVARTS HEALTH: whether all parts of the server answer.
 
 use crate::engine::context::Context;
+use crate::engine::holders::Held;
 use crate::error::CommandResult;
+use crate::primitives::printable::printable;
+use crate::resp::encode::Reply;
 
 /// Shows what the watch over all parts last found. Asks nobody, so that it answers whatever is stuck.
 pub(super) fn health(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
@@ -10,7 +13,7 @@ pub(super) fn health(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let is_ready = cx.server.is_ready();
     let reply = &mut cx.reply;
     let us = |ns: u64| (ns / 1000) as i64;
-    reply.map(7);
+    reply.map(8);
     reply.bulk(b"status");
     reply.bulk(findings.status(now_ns).name().as_bytes());
     reply.bulk(b"ready");
@@ -39,6 +42,36 @@ pub(super) fn health(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     }
     reply.bulk(b"holds-locks");
     reply.array(findings.holding.len());
-    findings.holding.iter().for_each(|holder| reply.bulk(holder.as_bytes()));
+    findings.holding.iter().for_each(|held| reply.bulk(held.in_words().as_bytes()));
+    reply.bulk(b"holders");
+    reply.array(findings.holding.len());
+    for held in &findings.holding {
+        reply_holder(held, reply);
+    }
     Ok(())
+}
+
+/// The same of one of them for programs.
+fn reply_holder(held: &Held, reply: &mut Reply<'_>) {
+    let (program, client) = (held.program(), held.client());
+    let fields = [
+        ("command", Some(held.command().to_owned())),
+        ("program", program.map(|(kind, _)| kind.to_owned())),
+        ("program-name", program.map(|(_, name)| name.to_owned())),
+        ("key", held.key()),
+        ("client-address", client.map(|client| client.address.to_string())),
+        ("user", client.map(|client| printable(&client.user.lock().name))),
+    ];
+    reply.map(fields.len() + 2);
+    for (name, value) in fields {
+        reply.bulk(name.as_bytes());
+        match value {
+            Some(value) => reply.bulk(value.as_bytes()),
+            None => reply.null(),
+        }
+    }
+    reply.bulk(b"client-id");
+    reply.int(held.client_id() as i64);
+    reply.bulk(b"running-us");
+    reply.int((held.ran_ns() / 1000) as i64);
 }

@@ -4,28 +4,22 @@ import { call, may, mayChange } from './api.js';
 import { attempt, button, confirmed, h, panel, table } from './dom.js';
 import { counted, micros } from './format.js';
 
-// A holder in the words of KVARTS HEALTH. Names and keys come from clients: the last place that fits counts.
-const WORDS = /^(.*) for client (\d+)(?: at (\S+), user (.*)|, which has left), running for (\d+) ms$/s;
-const WHAT = /^([a-z]\S*(?: with \S+)?)(?: of ((?:script|function) \S+))?(?: on key (.*))?$/s;
-
-// What holds locks now, that for longest first: { text, command, program, key, client, address, user, us }, of those whose
-// words are other ones only the text. Empty where the user may not ask.
+// What holds locks now, that for longest first: { text, command, program, name, key, client, address, user, us }; null
+// where there is none. Empty where the user may not ask.
 export async function holders() {
   if (!may('kvarts|health')) return [];
   const health = await call('KVARTS', 'HEALTH').catch(() => null);
-  return (health?.get?.('holds-locks') ?? []).map(read).sort((one, other) => other.us - one.us);
-}
-
-function read(text) {
-  const [, what, client, address, user, ms] = WORDS.exec(text) ?? [];
-  const [, command, program, key] = WHAT.exec(what ?? '') ?? [];
-  return { text, command, program, key, client: command && client, address, user, us: Number(ms ?? 0) * 1000 };
+  const words = health?.get?.('holds-locks') ?? [];
+  return (health?.get?.('holders') ?? []).map((one, at) => ({
+    text: words[at], command: one.get('command'), program: one.get('program'), name: one.get('program-name'), key: one.get('key'),
+    client: one.get('client-id'), address: one.get('client-address'), user: one.get('user'), us: one.get('running-us'),
+  })).sort((one, other) => other.us - one.us);
 }
 
 // The same as what is the matter, in the form in which the server tells of other matters; null where nothing is.
 export function holdersTrouble(all) {
   if (all.length === 0) return null;
-  const [{ text, command = 'a command', us }] = all;
+  const [{ text, command, us }] = all;
   const others = all.length > 1 ? ` So do ${counted(all.length - 1, 'other command')}.` : '';
   return {
     kind: 'locks', refuses: 'nothing', title: `Others wait for ${command}, which has run for ${micros(us)}`,
@@ -37,21 +31,17 @@ export function holdersTrouble(all) {
 // A table of them, with what ends them where the user may; null where there are none.
 export function holdersPanel(all) {
   if (all.length === 0) return null;
-  const rows = all.map((one) => {
-    if (one.command === undefined) return [one.text, '–', '–', '–', '–', ''];
-    return [
-      h('span', {}, h('code', {}, one.command), one.program ? ` of ${one.program}` : ''), one.key === undefined ? '–' : h('code', {}, one.key),
-      one.address ? `${one.client} (${one.address})` : `${one.client}, which has left`, one.user || '–', micros(one.us), h('span', { class: 'row tight' }, ends(one)),
-    ];
-  });
+  const rows = all.map((one) => [
+    h('span', {}, h('code', {}, one.command), one.program ? ` of ${one.program} ${one.name}` : ''), one.key === null ? '–' : h('code', {}, one.key),
+    one.address ? `${one.client} (${one.address})` : `${one.client}, which has left`, one.user ?? '–', micros(one.us), h('span', { class: 'row tight' }, ends(one)),
+  ]);
   const columns = [{ name: 'Command', words: true }, { name: 'Key', words: true }, { name: 'Client', fixed: true }, 'User', { name: 'For', number: true }, 'Change'];
   return panel('What is in the way', h('p', { class: 'more' }, 'These have had their locks for over a second; others wait for them.'),
     table('What is in the way', columns, rows));
 }
 
 // Buttons that end a script, and close the connection of a client.
-function ends({ program = '', client, address }) {
-  const kind = /^(script|function) /.exec(program)?.[1];
+function ends({ program: kind, client, address }) {
   return [
     kind && mayChange(`${kind}|kill`) ? button('End', (event) => ask(event, `End the ${kind}?`,
       `${kind.toUpperCase()} KILL ends it, unless it has changed something already.`, 'End', [kind.toUpperCase(), 'KILL']), { class: 'danger', 'aria-label': `End the ${kind} of client ${client}` }) : null,
