@@ -60,7 +60,7 @@ fn all_parts_answer() {
     );
     client.check("MULTI", "+OK~");
     client.check("KVARTS HEALTH", "+QUEUED~");
-    assert!(client.raw("EXEC").starts_with("*1~%7~$6~status~"));
+    assert!(client.raw("EXEC").starts_with("*1~%8~$6~status~"));
     client.check("KVARTS HEALTH x", "-ERR wrong number of arguments for 'kvarts|health' command~");
     client.check("KVARTS x", "-ERR unknown subcommand 'x'. Try KVARTS HELP.~");
     let from_script = client.raw("EVAL \"return redis.call('kvarts', 'health')\" 0");
