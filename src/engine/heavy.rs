@@ -151,10 +151,12 @@ impl HeavyCommands {
         found.map(|heavy| Arc::clone(&heavy.holder))
     }
 
-    /// Those that hold locks now.
-    pub(super) fn holders(&self) -> Vec<Arc<Holder>> {
+    /// Those that hold locks now, and how many slots each of them has; `None` for all.
+    pub(super) fn holders(&self) -> Vec<(Arc<Holder>, Option<usize>)> {
         let all = self.all.lock();
-        all.iter().filter(|heavy| heavy.holds_any()).map(|heavy| Arc::clone(&heavy.holder)).collect()
+        let slots = |heavy: &Heavy| heavy.locks.as_ref().map(|locks| locks.len());
+        let holders = all.iter().filter(|heavy| heavy.holds_any());
+        holders.map(|heavy| (Arc::clone(&heavy.holder), slots(heavy))).collect()
     }
 
     fn enter(&self, heavy: &Arc<Heavy>) {

@@ -46,6 +46,11 @@ impl Held {
         self.holder.in_words_at(self.at_ns)
     }
 
+    /// The same without its key.
+    pub fn in_words_without_key(&self) -> String {
+        self.holder.described_at(false, self.at_ns)
+    }
+
     /// Name of the command; of a transaction with that of the request which it runs.
     pub fn command(&self) -> &str {
         &self.holder.command
@@ -95,11 +100,15 @@ impl Holder {
 
     /// What it is and for whom it runs: the command, its program, its key, the client.
     pub(super) fn in_words(&self) -> String {
+        self.described(true)
+    }
+
+    fn described(&self, names_key: bool) -> String {
         let mut text = self.command.clone();
         if !self.program.is_empty() {
             text.push_str(&format!(" of {}", self.program));
         }
-        if let Some(key) = &self.key {
+        if let Some(key) = self.key.as_ref().filter(|_| names_key) {
             text.push_str(&format!(" on key {}", printable(key)));
         }
         match &self.client {
@@ -110,7 +119,11 @@ impl Holder {
 
     /// The same with how long it has run.
     pub(super) fn in_words_at(&self, now_ns: u64) -> String {
-        format!("{}, running for {} ms", self.in_words(), self.ran_ns(now_ns) / 1_000_000)
+        self.described_at(true, now_ns)
+    }
+
+    fn described_at(&self, names_key: bool, now_ns: u64) -> String {
+        format!("{}, running for {} ms", self.described(names_key), self.ran_ns(now_ns) / 1_000_000)
     }
 }
 
@@ -128,6 +141,16 @@ fn cut_inner((begin, len): (SmallVec<[u8; INNER_KEY_MAX]>, usize)) -> Vec<u8> {
 }
 
 impl Server {
+    /// What has held locks for so long, that for longest first, with how many slots it has; `None` for all of them.
+    pub fn holds_now(&self, min_ns: u64) -> Vec<(Held, Option<usize>)> {
+        let now_ns = self.clock.monotonic_ns();
+        let holders = self.heavy.holders().into_iter();
+        let held = holders.map(|(holder, slots)| (Held::new(&holder, now_ns), slots));
+        let mut all: Vec<_> = held.filter(|(held, _)| held.ran_ns() >= min_ns).collect();
+        all.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(held.ran_ns()));
+        all
+    }
+
     /// Makes a holder of a request that has run since `since_ns`; `inner` is the request of a transaction that it
     /// runs, and `program` names the script or function that it runs.
     #[cold]

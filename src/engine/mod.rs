@@ -204,6 +204,9 @@ pub struct Logs {
 pub struct Upkeep {
     /// Whether active expiry is on (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
+    /// When what the last sweep has left where it was is due, as somebody held its slot or all of them, in
+    /// milliseconds of Unix time; `u64::MAX` where it has left nothing.
+    pub expiry_held_up_ms: AtomicU64,
     /// Lines about payloads that RESTORE refuses.
     pub bad_payloads: LogLimit,
     /// Microseconds that the append-only file's writer waits before it writes (DEBUG AOF-FLUSH-SLEEP).
@@ -237,6 +240,7 @@ impl Default for Upkeep {
     fn default() -> Self {
         Self {
             active_expiry: AtomicBool::new(true),
+            expiry_held_up_ms: AtomicU64::new(u64::MAX),
             bad_payloads: LogLimit::default(),
             aof_flush_sleep_us: AtomicU64::new(0),
             sweeping: parking_lot::Mutex::default(),

@@ -81,6 +81,16 @@ impl Server {
         self.settings.import_mode() || self.pause.in_force(now_ms).is_some() || self.loading.is_active()
     }
 
+    /// How long something that was due could not be looked at, as somebody holds its slot or all of them, in
+    /// milliseconds; 0 where nobody does. It may be an entry that is out of date.
+    pub fn expiry_held_up_ms(&self) -> u64 {
+        let now_ms = self.clock.now_ms();
+        if !self.upkeep.active_expiry.load(Ordering::Relaxed) || self.keeps_keys(now_ms) {
+            return 0;
+        }
+        now_ms.saturating_sub(self.upkeep.expiry_held_up_ms.load(Ordering::Relaxed))
+    }
+
     /// Removes everything that is due now. Returns the number of keys, fields and members.
     pub fn expire_due(&self) -> u64 {
         self.expire_some(true)
@@ -106,8 +116,19 @@ impl Server {
             let clock_ns = || self.clock.monotonic_ns();
             let (now_ms, began_ns) = (self.clock.now_ms(), clock_ns());
             let swept = sweep::expire_due(&self.keyspace, &batch.changes, now_ms, BUDGET, &clock_ns);
-            let Swept { expired, expired_fields, expired_members, lag_max_ms, more, is_shut_out, waited_ns } =
-                swept;
+            let Swept {
+                expired,
+                expired_fields,
+                expired_members,
+                lag_max_ms,
+                more,
+                is_shut_out,
+                waited_ns,
+                ..
+            } = swept;
+            let is_left = is_shut_out || swept.is_held_up;
+            let left_ms = if is_left { sweep::next_due_ms(&self.keyspace) } else { u64::MAX };
+            self.upkeep.expiry_held_up_ms.store(left_ms, Ordering::Relaxed);
             // Neither waiting for others nor what runs for clients that waited is the work of expiry.
             took_ns += clock_ns().saturating_sub(began_ns + waited_ns);
             if batch.changes.any_ready() {

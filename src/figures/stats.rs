@@ -132,16 +132,16 @@ pub(super) const KEYS: &[Figure] = &[
     gauge(
         "expire_lag_milliseconds",
         Unit::Milliseconds,
-        "Largest delay of the last 15 to 30 seconds with which a key, field or member was removed that had ended; 0 where none was.",
-        |at| at.server.stats.expiry_lags.lately_ms(at.server.clock.now_ms()).into(),
+        "Largest delay of the last 15 to 30 seconds with which a key, field or member was removed that had ended, or for which something holds up the removal now; 0 where there was none.",
+        |at| lag_ms(at, at.server.stats.expiry_lags.lately_ms(at.server.clock.now_ms())).into(),
     )
     .export("kvarts_expire_lag_seconds")
     .scaled(1e-3),
     gauge(
         "expire_lag_max_milliseconds",
         Unit::Milliseconds,
-        "Largest delay since the start with which a key, field or member was removed that had ended.",
-        |at| at.server.stats.expiry_lags.longest_ms().into(),
+        "Largest delay since the start with which a key, field or member was removed that had ended, or for which something holds up the removal now.",
+        |at| lag_ms(at, at.server.stats.expiry_lags.longest_ms()).into(),
     )
     .export("kvarts_expire_lag_max_seconds")
     .scaled(1e-3),
@@ -207,6 +207,11 @@ fn kibibytes(bytes: f64) -> Value {
 
 fn load(count: &std::sync::atomic::AtomicU64) -> Value {
     count.load(std::sync::atomic::Ordering::Relaxed).into()
+}
+
+/// A delay of expiry, or that which something causes now where it is longer, in milliseconds.
+fn lag_ms(at: &Sight<'_>, noted_ms: u64) -> u64 {
+    noted_ms.max(at.server.expiry_held_up_ms())
 }
 
 /// Milliseconds over the limit, in all and at present.

@@ -23,6 +23,8 @@ pub struct Swept {
     pub more: bool,
     /// Whether somebody was alone in the keyspace for longer than a moment, so that nothing was looked at.
     pub is_shut_out: bool,
+    /// Whether something due was left as somebody held its slot for longer than a moment.
+    pub is_held_up: bool,
     /// How long it waited for locks that others had, in nanoseconds.
     pub waited_ns: u64,
 }
@@ -63,7 +65,10 @@ pub fn expire_due(
             let table = database
                 .try_write_slot(slot)
                 .or_else(|| timed(&mut swept, clock_ns, || database.write_slot_unless(slot, || true)));
-            let Some(mut table) = table else { return true };
+            let Some(mut table) = table else {
+                swept.is_held_up = true;
+                return true;
+            };
             while let left @ 1.. = budget.saturating_sub(swept.removed()) {
                 let Some(ended) = database.pop_due(&mut table, slot, now_ms, left as usize) else {
                     return true;
@@ -212,7 +217,7 @@ mod tests {
         database.insert(&mut slot, &key, Record::new_string(key.bytes, b"v", Some(50), false));
         assert_eq!(
             sweep(),
-            Swept { waited_ns: 1000, ..Swept::default() },
+            Swept { is_held_up: true, waited_ns: 1000, ..Swept::default() },
             "its slot is left for the next pass"
         );
     }

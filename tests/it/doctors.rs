@@ -109,6 +109,71 @@ fn the_latency_doctor_on_large_strings() {
     assert!(!advice.contains("cousins"), "{advice}");
 }
 
+/// What holds locks at this moment is named, with what ends it.
+#[test]
+fn the_latency_doctor_names_what_holds_locks_now() {
+    let pairs = [("io-threads", "3"), ("busy-reply-threshold", "600000"), ("enable-debug-command", "yes")];
+    let server = TestServer::with_clock(&pairs, kvarts::shared::clock::Clock::system());
+    let (mut client, mut holder) = (server.client(), server.client());
+    let id = holder.value("CLIENT ID").int();
+    let who = format!("for client {id} at {}, user default, running for ", holder.address());
+    client.check("ACL SETUSER other on >x ~mine* +@all", "+OK~");
+    assert!(!text(&mut client, "LATENCY DOCTOR").contains("hold locks now"));
+    for (script, name, rest) in [
+        ("EVAL \"while true do end\" 1 k", "eval of script ", "Requests for keys of its slot wait meanwhile"),
+        (
+            "EVAL \"redis.call('GET', 'a'..'b') while true do end\" 0",
+            "eval of script ",
+            "Nobody else reaches any key meanwhile",
+        ),
+    ] {
+        holder.send_command(script);
+        eventually("it is told", || text(&mut client, "LATENCY DOCTOR").contains("hold locks now"));
+        let mut waiting = server.client();
+        waiting.send_command("GET k");
+        let begin = format!("These hold locks now, and a client waits:\n\n- {name}");
+        let mut advice = String::new();
+        eventually("one waits", || {
+            advice = text(&mut client, "LATENCY DOCTOR");
+            advice.starts_with(&begin)
+        });
+        for part in [&who, &format!(" ms. {rest}; SCRIPT KILL ends it, unless it has changed something.\n")] {
+            assert!(advice.contains(part), "{part} in {advice}");
+        }
+        let mut other = server.client();
+        other.check("AUTH other x", "+OK~");
+        // Logs of requests, further down, show what was sent.
+        let now = |advice: String| advice.split("Nothing is watched").next().expect("a part").to_owned();
+        assert!(now(advice).contains(" on key k ") == rest.contains("slot"), "{script}");
+        let advice = now(text(&mut other, "LATENCY DOCTOR"));
+        assert!(
+            advice.contains(name) && !advice.contains(" on key k "),
+            "it may not know all keys: {advice}"
+        );
+        client.check("SCRIPT KILL", "+OK~");
+        holder.read_raw();
+        waiting.check_next("$-1~");
+    }
+    let is_seen = [1, 4, 15].iter().any(|seconds| {
+        holder.check("MULTI", "+OK~");
+        holder.check("SET k v", "+QUEUED~");
+        holder.check(&format!("DEBUG SLEEP {seconds}"), "+QUEUED~");
+        holder.send_command("EXEC");
+        eventually("it is heavy", || server.handle().server().heavy.any());
+        let end = format!(
+            "wait meanwhile; it runs to its end; CLIENT KILL ID {id} keeps its client from sending it again.\n"
+        );
+        let mut is_seen = false;
+        while !is_seen && server.handle().server().heavy.any() {
+            let advice = text(&mut client, "LATENCY DOCTOR");
+            is_seen = advice.contains("- exec with debug|sleep") && advice.contains(&end);
+        }
+        holder.read_raw();
+        is_seen
+    });
+    assert!(is_seen, "a transaction is named");
+}
+
 /// A client of a program of its own: what is in use is counted for the whole process, in which other tests run.
 fn program(arguments: &[&str]) -> (Program, Client) {
     let program = Program::start(arguments);

@@ -128,7 +128,7 @@ fn what_keeps_its_locks() {
     eventually("it is logged", || {
         log().contains(&format!("keeps its locks from others runs=\"{expected}\" for_ms="))
     });
-    assert_ne!(field(&mut client, "status"), "stuck");
+    wait_for_status(&mut client, "busy");
     client.check("SCRIPT KILL", "+OK~");
     script.read_raw();
     eventually("its end is logged", || {
@@ -136,6 +136,7 @@ fn what_keeps_its_locks() {
     });
     assert_eq!(log().matches("keeps its locks").count(), 1);
     eventually("it is shown no more", || holding(&mut client).is_empty());
+    wait_for_status(&mut client, "ok");
 }
 
 /// Who is alone in the keyspace for long does not keep the sweeper from its work on everything else: the clock,
@@ -154,6 +155,33 @@ fn the_sweeper_waits_for_nobody() {
     eventually("it answers", || answered() > before + 3);
     drop(alone);
     eventually("it goes on", || expired() == "1");
+}
+
+/// While something held up the removal of what had ended, the delay was shown as none until all was over.
+#[test]
+fn what_is_due_and_held_up_is_late() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    let inner = server.handle().server();
+    let lags = || (server.info("expire_lag_milliseconds"), server.info("expire_lag_max_milliseconds"));
+    let both = |ms: &str| (ms.to_owned(), ms.to_owned());
+    for is_alone in [true, false] {
+        client.check("CONFIG RESETSTAT", "+OK~");
+        client.check("SET k v PX 50", "+OK~");
+        let slot = inner.keyspace.hasher().key(b"k").slot();
+        let alone = is_alone.then(|| inner.keyspace.gate.exclusive(|| {}));
+        let guard = (!is_alone).then(|| inner.keyspace.physical(0).write_slot(slot));
+        inner.clock.advance_ms(150);
+        eventually("it is late", || lags() == both("100"));
+        inner.clock.advance_ms(1000);
+        assert_eq!(lags(), both("1100"));
+        // Not during a look that began before.
+        let before = inner.health.sweeper.life().answered;
+        eventually("it looks again", || inner.health.sweeper.life().answered > before + 1);
+        drop((alone, guard));
+        eventually("it is removed", || server.info("expired_keys") == "1");
+        eventually("it was late", || lags() == both("1100"));
+    }
 }
 
 #[test]

@@ -23,6 +23,9 @@ const WORDS_MAX: usize = 5;
 /// A part of less than so many percent of the slow requests' time is not talked about.
 const SHARE_MIN: u64 = 5;
 
+/// What has held locks for less than this is not talked about: a tenth of a second.
+const HOLDS_MIN_NS: u64 = 100_000_000;
+
 /// Commands that have waited for locks for less than this together are not talked about.
 const WAITED_MIN_NS: u64 = 1_000_000;
 
@@ -73,6 +76,43 @@ fn request_in_words(request: &SlowRequest) -> String {
         text.push_str(&format!(" ({}{})", request.program, key.unwrap_or_default()));
     }
     format!("{text} of {}", client_in_words(request.client, &request.address, &request.name))
+}
+
+/// What holds locks now, and what may be done; empty where nothing does for long.
+pub(super) fn of_holders(server: &Server, readable: &ReadableKeys) -> String {
+    let all = server.holds_now(HOLDS_MIN_NS);
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut text = match server.held_up.count() {
+        0 => "These hold locks now:\n\n".to_owned(),
+        1 => "These hold locks now, and a client waits:\n\n".to_owned(),
+        count => format!("These hold locks now, and {count} clients wait:\n\n"),
+    };
+    for (held, slots) in all.iter().take(NAMED_MAX) {
+        let reach = match slots {
+            None => "Nobody else reaches any key meanwhile".to_owned(),
+            Some(1) => "Requests for keys of its slot wait meanwhile".to_owned(),
+            Some(count) => format!("Requests for keys of its {count} slots wait meanwhile"),
+        };
+        let end = match held.program() {
+            Some((kind, _)) => {
+                format!("{} KILL ends it, unless it has changed something", kind.to_uppercase())
+            }
+            None => format!(
+                "it runs to its end; CLIENT KILL ID {} keeps its client from sending it again",
+                held.client_id()
+            ),
+        };
+        // Who may not know all keys is not told of this one.
+        let what = if readable.are_all() { held.in_words() } else { held.in_words_without_key() };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "- {what}. {reach}; {end}.");
+    }
+    if all.len() > NAMED_MAX {
+        let _ = writeln!(text, "- {} others.", all.len() - NAMED_MAX);
+    }
+    text
 }
 
 /// What slow requests were slow for, and what may be done; empty where there are none.

@@ -23,7 +23,7 @@ pub const COMMANDS: &[Command] = &[Command {
     since: "2.8.13",
     subcommands: &[
         Command {
-            summary: "Describes in words what took long.",
+            summary: "Describes in words what takes long now and what took long.",
             reply: "a text",
             run: doctor,
             tips: &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"],

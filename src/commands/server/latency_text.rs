@@ -61,11 +61,16 @@ fn age(seconds: u64) -> String {
     }
 }
 
-/// Describes what took long, and what may be done about it: events, slow requests, waits for locks. Of keys that may be
+/// Describes what takes long now and what took long, and what may be done about it: what holds locks, events, slow
+/// requests, waits for locks. Of keys that may be
 /// the reason those are named that are readable.
 pub fn report(server: &Server, readable: &ReadableKeys) -> String {
-    let parts =
-        [of_events(server), advice::of_slow_requests(server), advice::of_lock_waits(server, readable)];
+    let parts = [
+        advice::of_holders(server, readable),
+        of_events(server),
+        advice::of_slow_requests(server),
+        advice::of_lock_waits(server, readable),
+    ];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("\n")
 }

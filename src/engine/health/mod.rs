@@ -113,7 +113,7 @@ pub enum Status {
     Starting,
     /// All answer.
     Ok,
-    /// All answer but those that something heavy has.
+    /// All answer but those that something heavy has, or something has its locks for long.
     Busy,
     /// Something does not answer.
     Stuck,
@@ -144,7 +144,7 @@ impl Findings {
         let any = |state| self.parts.iter().any(|part| part.state == state);
         if any(State::Stuck) {
             Status::Stuck
-        } else if any(State::Busy) {
+        } else if any(State::Busy) || !self.holding.is_empty() {
             Status::Busy
         } else {
             Status::Ok

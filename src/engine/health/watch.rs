@@ -160,7 +160,7 @@ impl Round {
 
     /// Looks which commands have had their locks for long. Tells the log of each, once, and when it has ended.
     fn look_at_holders(&mut self, server: &Server, now_ns: u64) -> Vec<Held> {
-        let holders = server.heavy.holders();
+        let holders: Vec<_> = server.heavy.holders().into_iter().map(|(holder, _)| holder).collect();
         self.told.retain(|told| {
             let goes_on = holders.iter().any(|holder| holder.is_of_same(told));
             if !goes_on {
