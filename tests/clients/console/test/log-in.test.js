@@ -192,3 +192,35 @@ test('slots of a cluster', async () => {
     await console.stop();
   }
 });
+
+test('hot and big keys of who may read some keys', async () => {
+  const console = await Console.start('--key-sizes', 'yes', '--hotkeys-top-k', '16', '--hotkeys-window-seconds', '1', '--hotkeys-sampling-percentage', '100');
+  try {
+    await console.call('CONFIG', 'SET', 'requirepass', 'secret');
+    await admin(console, 'RPUSH app:1 a b', 'RPUSH secret:1 a b', 'HOTKEYS START METRICS 1 NET', 'GET secret:2', 'GET app:2', 'ACL SETUSER some on >word +@all ~app:*');
+    const page = await open(browser, console.url);
+    await logIn(page, 'some', 'word');
+    await page.getByRole('heading', { name: 'Operations a second' }).waitFor();
+    await page.goto(`${console.url}/#/hot`);
+    await page.getByText('Only keys that you may read are shown and counted.').waitFor();
+    for (const table of ['Largest keys by memory', 'Largest keys by elements', 'Prefixes', 'Hot keys: By network traffic']) {
+      await page.getByRole('table', { name: table }).getByText(/^app:/).first().waitFor();
+    }
+    await page.getByRole('button', { name: 'Reload' }).click();
+    assert.equal(await page.getByText('secret').count(), 0);
+    assert.deepEqual(await violations(page), []);
+    await picture(page, 'few-rights-hot');
+    // What changes is seen once rights are asked for again.
+    await admin(console, 'ACL SETUSER some allkeys');
+    await until('its rights are asked for', async () => {
+      await page.goto(`${console.url}/#/overview`);
+      await page.goto(`${console.url}/#/hot`);
+      await page.getByRole('table', { name: 'Prefixes' }).getByText('secret:').first().waitFor();
+      return (await page.getByText('Only keys that you may read').count()) === 0;
+    }, 20_000);
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  } finally {
+    await console.stop();
+  }
+});

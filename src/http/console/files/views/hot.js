@@ -78,14 +78,17 @@ async function showKeys(place, again) {
 // HOTKEYS GET answers the last window's keys (null where they are not looked for), or where a session was begun what that
 // has found. It hides the window's keys then, which /metrics has all the same.
 async function hotPanels(reply, again) {
-  const session = Array.isArray(reply) && reply.length === 1 && reply[0].get?.('tracking-active') !== undefined ? reply[0] : null;
-  if (session === null) return [panel('Hot keys', reply === null ? hotKeysAreOff(again) : windowTable(reply))];
+  const found = Array.isArray(reply) && reply.length === 1 && reply[0].get?.('tracking-active') !== undefined ? reply[0] : null;
+  if (found === null) return [panel('Hot keys', reply === null ? hotKeysAreOff(again) : windowTable(reply))];
+  const ofSession = panel('Hot keys by session', ...sessionTables(found, again));
+  // These are told to who may read all keys.
+  if (!session.allKeys) return [ofSession];
   const { metrics } = await figures(['kvarts_hot_key_accesses_per_second']);
   const inWindow = (metrics.kvarts_hot_key_accesses_per_second ?? []).map?.(([labels, rate]) => [labelLink(labels), digits(rate)]) ?? [];
   const hidden = h('p', { class: 'more' },
     'Of the last seconds. HOTKEYS GET does not tell of them, as it answers with the session until HOTKEYS RESET forgets it.');
   return [
-    panel('Hot keys by session', ...sessionTables(session, again)),
+    ofSession,
     panel('Hot keys', hidden, table('Hot keys', HOT_COLUMNS, inWindow, 'None was used much in the last seconds, or they are not looked for (hotkeys-top-k).')),
   ];
 }
