@@ -65,7 +65,7 @@ async function showKeys(place, again) {
   const [hot, big] = await run([['HOTKEYS', 'GET'], ['KVARTS', 'BIGKEYS', 'COUNT', 20]]);
   const bigTable = (caption, keys, empty = 'No large keys.') => table(caption,
     [{ name: 'Key', wide: true }, 'Type', { name: 'Memory', number: true }, { name: 'Elements', number: true }],
-    keys.map((one) => [keyLink(one), one.get('type'), bytes(one.get('bytes')), count(one.get('elements'))]),
+    keys.map((one) => [keyLink(one), one.get('type'), bytes(one.get('bytes')), one.get('type') === 'string' ? '–' : count(one.get('elements'))]),
     empty);
   put(place,
     ...(hot instanceof Refused ? [panel('Hot keys', failure(hot))] : await hotPanels(hot, again)),
