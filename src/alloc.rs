@@ -4,21 +4,21 @@
 //! giving pages back by itself. Transparent huge pages are off: they made writes a few percent faster and a
 //! small keyspace up to a quarter larger.
 //!
-//! Blocks of 16 MB and more that grow are given pages of the system, which moves them without a copy from then on;
+//! Blocks of 2 MB and more that grow are given pages of the system, which moves them without a copy from then on;
 //! mimalloc would copy them each time. A long string that is appended to needs little room ahead for it.
 //!
 //! Counting is exact to the sizes of blocks and costs an addition: each thread has a counter that only it
 //! writes.
 #![allow(unsafe_code)] // A global allocator is an unsafe trait; it hands every call through as it came.
 
-mod huge;
+mod grown;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
-use huge::{dealloc_huge, is_huge, realloc_huge};
+use grown::{dealloc_large, is_large, realloc_large};
 use mimalloc::MiMalloc;
 
 /// Its name in INFO.
@@ -61,9 +61,9 @@ thread_local! {
 pub struct Allocator;
 
 // SAFETY: every call goes to mimalloc: with the alignment it came with, or without one where every block has
-// it, or for a larger block whose alignment is looked at. Huge blocks that grow become pages of the system, which
-// are noted: what is noted goes back to the system, and all else to mimalloc. Counting neither allocates nor touches
-// the blocks.
+// it, or for a larger block whose alignment is looked at. Large blocks that grow become pages of the system, and are
+// told by their address from those of mimalloc, which all others are. Counting neither allocates nor touches the
+// blocks.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -98,8 +98,8 @@ unsafe impl GlobalAlloc for Allocator {
         count(-(block_of(layout) as i64));
         // SAFETY: the caller's.
         unsafe {
-            if is_huge(layout) {
-                dealloc_huge(pointer, layout);
+            if is_large(layout) {
+                dealloc_large(pointer, layout);
             } else {
                 MiMalloc.dealloc(pointer, layout);
             }
@@ -112,8 +112,8 @@ unsafe impl GlobalAlloc for Allocator {
         unsafe {
             let new = Layout::from_size_align_unchecked(new_size, layout.align());
             count(block_of(new) as i64 - block_of(layout) as i64);
-            if is_huge(layout) {
-                realloc_huge(pointer, layout, new)
+            if is_large(layout) {
+                realloc_large(pointer, layout, new)
             } else if is_natural(layout) {
                 libmimalloc_sys::mi_realloc(pointer.cast(), new_size).cast()
             } else if is_wide(layout) && is_wide(new) {
