@@ -110,7 +110,7 @@ impl HeavyCommands {
     /// Finds one that works on the whole keyspace beside others, where a request which has to be alone must not keep
     /// a thread waiting for its turn between two pieces of that work.
     pub(super) fn walks_on(&self) -> Option<Arc<Holder>> {
-        if self.blocking.load(Ordering::Relaxed) < BLOCKING_MAX {
+        if !self.is_full() {
             return None;
         }
         self.all.lock().first().map(|heavy| Arc::clone(&heavy.holder))
@@ -119,6 +119,18 @@ impl HeavyCommands {
     /// Takes a place among those that may keep a thread waiting.
     pub(super) fn block(&self) -> Option<Blocking<'_>> {
         self.begin_blocking().then(|| Blocking(self))
+    }
+
+    /// Whether as many as may keep a thread waiting.
+    fn is_full(&self) -> bool {
+        self.blocking.load(Ordering::Relaxed) >= BLOCKING_MAX
+    }
+
+    /// Finds a lock of a slot that one of them holds.
+    fn find_lock(&self, mut wanted: impl FnMut(&SlotLock) -> bool) -> Option<SlotLock> {
+        let all = self.all.lock();
+        let mut locks = all.iter().filter_map(|heavy| heavy.locks.as_ref()).flatten();
+        locks.find(|lock| wanted(lock)).copied()
     }
 
     fn begin_blocking(&self) -> bool {
@@ -335,6 +347,16 @@ impl Pulse for HeavyWatch<'_, '_> {
 
     fn may_block(&self) -> bool {
         !self.may_give_up() || !self.keeps_replies && self.server.heavy.begin_blocking()
+    }
+
+    fn gives_up_later(&self, database: usize, is_locked: &dyn Fn(usize) -> bool) -> Option<SlotLock> {
+        let heavy = &self.server.heavy;
+        if !self.may_give_up() || !heavy.any() || !heavy.is_full() {
+            return None;
+        }
+        heavy.find_lock(|lock| {
+            lock.write && usize::from(lock.database) == database && is_locked(usize::from(lock.slot))
+        })
     }
 
     fn waits_in_vain(&self) -> bool {

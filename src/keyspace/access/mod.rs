@@ -119,6 +119,9 @@ pub trait Pulse {
     /// Whether the command may keep its thread waiting for a lock that it meets on its way through the keyspace. If
     /// so, [`blocks_no_longer`](Self::blocks_no_longer) follows.
     fn may_block(&self) -> bool;
+    /// Finds a slot of this database among those that others hold for long, for which `is_locked` holds, where the
+    /// command would give up when it came there.
+    fn gives_up_later(&self, database: usize, is_locked: &dyn Fn(usize) -> bool) -> Option<SlotLock>;
     /// Whether nobody wants the reply any more of a command that keeps its thread waiting and may be broken off.
     fn waits_in_vain(&self) -> bool;
     /// The command that was let keep its thread waiting does so no longer.

@@ -58,8 +58,27 @@ impl<'g> Access<'g, '_> {
             });
             return;
         }
-        let Some(physical) = self.pass_gate().map(|mapping| mapping[number]) else { return };
-        self.walk_of(number, physical, slots, visit);
+        if let Some(physical) = self.begin_walk(number, &slots) {
+            self.walk_of(number, physical, slots, visit);
+        }
+    }
+
+    /// Begins a walk: the physical database of a number. `None` where the command has given up, also because it would
+    /// at one of these slots, so that what it did before that would be in vain.
+    fn begin_walk(&self, number: usize, slots: &Range<usize>) -> Option<u16> {
+        let mapping = self.pass_gate()?;
+        let physical = mapping[number];
+        if let Some(database) = self.keyspace.physical_if_used(physical) {
+            let is_locked = |slot: usize| {
+                slots.contains(&slot) && database.slot_len(slot) > 0 && database.try_read_slot(slot).is_none()
+            };
+            let pulse = self.settings.pulse;
+            if let Some(lock) = pulse.gives_up_later(number, &is_locked) {
+                pulse.gives_up(Some(lock));
+                return None;
+            }
+        }
+        Some(physical)
     }
 
     /// Goes on with a walk, through a physical database that had this number when the walk began.
@@ -91,7 +110,7 @@ impl<'g> Access<'g, '_> {
         if !matches!(self.hold, Hold::None) || keyspace.gate.workers() < 2 || slots.len() < SLOT_COUNT {
             return self.walk(number, slots, here);
         }
-        let Some(physical) = self.pass_gate().map(|mapping| mapping[number]) else { return };
+        let Some(physical) = self.begin_walk(number, &slots) else { return };
         let database = keyspace.physical_if_used(physical);
         if database.is_none_or(|database| database.len() < KEYS_MIN) {
             return self.walk_of(number, physical, slots, here);
