@@ -86,7 +86,7 @@ valgrind:
 	  | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1); \
 	TERM=dumb PROPTEST_CASES=16 valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
 	  --errors-for-leak-kinds=definite --suppressions=tests/valgrind.supp "$$binary" --skip uniform \
-	  keyspace:: primitives::thin types::packed types::set types::hash types::list
+	  alloc::grown keyspace:: primitives::thin types::packed types::set types::hash types::list
 
 help:
 	@awk '/^## / { text = substr($$0, 4); next } \
