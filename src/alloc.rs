@@ -4,8 +4,8 @@
 //! giving pages back by itself. Transparent huge pages are off: they made writes a few percent faster and a
 //! small keyspace up to a quarter larger.
 //!
-//! Blocks of 2 MB and more that grow are given pages of the system, which moves them without a copy from then on;
-//! mimalloc would copy them each time. A long string that is appended to needs little room ahead for it.
+//! Blocks of 8 MB and more that grow by little are given pages of the system, which moves them without a copy from
+//! then on; mimalloc would copy them each time. A long string that is appended to needs little room ahead for it.
 //!
 //! Counting is exact to the sizes of blocks and costs an addition: each thread has a counter that only it
 //! writes.

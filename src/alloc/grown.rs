@@ -1,4 +1,4 @@
-//! Large blocks that grow: pages of the system, which it moves without a copy.
+//! Large blocks that grow bit by bit: pages of the system, which it moves without a copy.
 #![allow(unsafe_code)] // They are a part of the global allocator.
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -7,8 +7,8 @@ use mimalloc::MiMalloc;
 
 use super::block_of;
 
-/// Bytes of a block from which on it is given pages of the system when it grows.
-const LARGE: usize = 2 << 20;
+/// Bytes of a block from which on it is given pages of the system when it grows by little.
+const LARGE: usize = 8 << 20;
 
 /// The alignment of pages, or of less where the system's are larger.
 const PAGE: usize = 4096;
@@ -24,6 +24,12 @@ pub(super) const fn is_large(layout: Layout) -> bool {
 fn is_mapped(pointer: *mut u8) -> bool {
     // SAFETY: any address may be asked for.
     !unsafe { libmimalloc_sys::mi_is_in_heap_region(pointer.cast_const().cast()) }
+}
+
+/// Whether a block grows by so little that it would be copied many times before it has doubled. One that doubles is
+/// better mimalloc's, which has its pages at hand: the system clears each one that it gives.
+const fn grows_by_little(old_bytes: usize, bytes: usize) -> bool {
+    bytes > old_bytes && bytes - old_bytes <= old_bytes / 8
 }
 
 /// Frees a large block.
@@ -42,8 +48,8 @@ pub(super) unsafe fn dealloc_large(pointer: *mut u8, layout: Layout) {
     }
 }
 
-/// Gives a large block another size. One that grows becomes mapped; one that is no longer large, or that shrinks
-/// and was none, is mimalloc's.
+/// Gives a large block another size. One that grows by little becomes mapped, and stays so as long as it is large;
+/// any other one is mimalloc's.
 ///
 /// # Safety
 /// As [`GlobalAlloc::realloc`]; `is_large` of the old layout.
@@ -57,7 +63,7 @@ pub(super) unsafe fn realloc_large(pointer: *mut u8, old: Layout, new: Layout) -
         let moved = match (was_mapped, is_large(new)) {
             (true, true) => return remap(pointer, old_bytes, bytes),
             (true, false) => MiMalloc.alloc(new),
-            (false, true) if bytes > old_bytes => map(bytes),
+            (false, true) if grows_by_little(old_bytes, bytes) => map(bytes),
             (false, _) => return MiMalloc.realloc(pointer, old, new.size()),
         };
         if !moved.is_null() {
@@ -136,9 +142,10 @@ mod tests {
         let _alone = ONE_AT_A_TIME.lock();
         let total = || BYTES.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<i64>();
         let small = [LARGE - 1, LARGE, LARGE + 1, 15 * MIB, 16 * MIB + 1];
-        let sizes = [40 * MIB + 4095, 41 * MIB, 90 * MIB, 17 * MIB, LARGE, LARGE - 1, 3, 64 * MIB, 100];
+        let sizes =
+            [40 * MIB + 4095, 41 * MIB, 90 * MIB, 17 * MIB, LARGE, LARGE - 1, 3, 64 * MIB, 66 * MIB, 100];
         for align in [1, 8, 16, 4096] {
-            let start = total();
+            let (start, mut mappings) = (total(), 0);
             let layout = |size| Layout::from_size_align(size, align).unwrap();
             // SAFETY: blocks are read and written within their size, and freed with the layout they have then.
             unsafe {
@@ -148,8 +155,9 @@ mod tests {
                 assert!(zeroed.iter().step_by(509).all(|byte| *byte == 0));
                 write_marks(pointer, size);
                 for next in small.into_iter().chain(sizes) {
-                    let grows = block_of(layout(next)) > block_of(layout(size));
+                    let grows = grows_by_little(block_of(layout(size)), block_of(layout(next)));
                     mapped = next >= LARGE && (mapped || size >= LARGE && grows);
+                    mappings += usize::from(mapped);
                     pointer = Allocator.realloc(pointer, layout(size), next);
                     assert_eq!(pointer.addr() % align, 0, "{next}");
                     assert_eq!(total() - start, block_of(layout(next)) as i64, "{next}");
@@ -160,7 +168,7 @@ mod tests {
                 }
                 Allocator.dealloc(pointer, layout(size));
             }
-            assert_eq!(total(), start);
+            assert_eq!((total(), mappings), (start, 9));
         }
     }
 
@@ -178,6 +186,7 @@ mod tests {
                 unsafe {
                     let most = if rng.bool() { 6 * MIB } else { 100_000 };
                     let size = rng.usize(1..most);
+                    let size = if rng.bool() { size } else { 9 * MIB + size / 8 };
                     match rng.u8(..4) {
                         0 if !blocks.is_empty() => {
                             let (pointer, size) = blocks.swap_remove(rng.usize(..blocks.len()));
