@@ -17,8 +17,10 @@ use crate::keyspace::evict::Look;
 use crate::shared::client::SharedClient;
 use crate::shared::stats::Counter;
 
-/// Keys evicted between two looks at the clock.
+/// Keys evicted between two looks at the clock and the memory, as long as they are small: bytes of keys after which
+/// memory is looked at at once. Large ones are not to take others with them.
 const STEP: u64 = 8;
+const STEP_BYTES: usize = 16 << 10;
 
 /// How long the background evicts before it lets others through.
 const TURN_US: u64 = 500;
@@ -50,7 +52,8 @@ enum Room {
 
 impl Server {
     /// Bytes above `maxmemory`; 0 while it holds. What the journal takes does not count, nor what a snapshot
-    /// still has to write though it has changed or gone since: evicting more would not make that less.
+    /// still has to write though it has changed or gone since: evicting more would not make that less. Nor does what
+    /// was evicted and is being freed.
     #[inline]
     pub fn bytes_over_limit(&self) -> u64 {
         let limit = self.settings.maxmemory();
@@ -61,7 +64,8 @@ impl Server {
     #[cold]
     fn without_unwritten(&self, over: u64) -> u64 {
         let handed_over = self.keyspace.handover.bytes() as u64;
-        over.saturating_sub(self.journal().all_memory_bytes()).saturating_sub(handed_over)
+        let freed = self.keyspace.reaper.pending_evicted_bytes() as u64;
+        over.saturating_sub(self.journal().all_memory_bytes()).saturating_sub(handed_over + freed)
     }
 
     /// Evicts before a command if memory is over `maxmemory`. Returns false for a command with DENYOOM where
@@ -161,11 +165,14 @@ impl Server {
             if evicted > 0 && self.keyspace.reaper.pending() > 0 {
                 break Room::Coming;
             }
+            let mut bytes = 0;
             for _ in 0..STEP {
-                if !evictor.evict_one(&self.keyspace, &batch.changes, &look) {
+                let Some(of_key) = evictor.evict_one(&self.keyspace, &batch.changes, &look) else { break };
+                evicted += 1;
+                bytes += of_key;
+                if bytes >= STEP_BYTES {
                     break;
                 }
-                evicted += 1;
             }
             if evicted == 0 {
                 break if self.keyspace.reaper.pending() > 0 { Room::Coming } else { Room::None };

@@ -89,8 +89,9 @@ pub struct Look {
 }
 
 impl Evictor {
-    /// Evicts one key and tells `changes` under its slot's lock. Returns whether a key was evicted.
-    pub fn evict_one(&mut self, keyspace: &Keyspace, changes: &dyn ChangeSink, look: &Look) -> bool {
+    /// Evicts one key and tells `changes` under its slot's lock. Returns about how many bytes the key and
+    /// its value took; `None` where none was evicted.
+    pub fn evict_one(&mut self, keyspace: &Keyspace, changes: &dyn ChangeSink, look: &Look) -> Option<usize> {
         /// Samples in a row without an eviction, because slots were locked or candidates had changed, after
         /// which the call gives up.
         const TRIES: usize = 16;
@@ -101,7 +102,7 @@ impl Evictor {
         let gate = keyspace.gate.shared(crate::worker::current());
         let used = |(number, physical): (usize, &u16)| Some((number, keyspace.physical_if_used(*physical)?));
         if !gate.iter().enumerate().filter_map(used).any(|(_, database)| has_evictable(database, look)) {
-            return false;
+            return None;
         }
         for _ in 0..TRIES {
             if look.policy.worth == Worth::Random {
@@ -113,7 +114,7 @@ impl Evictor {
                     database.is_some_and(|database| self.look_at(database, self.next_database, look, 1))
                 });
                 if !any {
-                    return false;
+                    return None;
                 }
             } else {
                 let mut any = false;
@@ -122,23 +123,24 @@ impl Evictor {
                     any |= self.look_at(database, number, look, look.samples);
                 }
                 if !any {
-                    return false;
+                    return None;
                 }
             }
             while let Some(candidate) = self.pool.pop() {
                 let Some(database) = keyspace.physical_if_used(gate[candidate.database]) else { continue };
-                if evict(keyspace, database, changes, &candidate, look) {
-                    return true;
+                let evicted = evict(keyspace, database, changes, &candidate, look);
+                if evicted.is_some() {
+                    return evicted;
                 }
             }
         }
         // Where most keys are blessed, samples may have nothing else.
-        gate.iter().enumerate().filter_map(used).any(|(number, database)| {
-            !database.blessed.is_empty()
-                && has_evictable(database, look)
-                && self
-                    .search(database, number, look)
-                    .is_some_and(|candidate| evict(keyspace, database, changes, &candidate, look))
+        gate.iter().enumerate().filter_map(used).find_map(|(number, database)| {
+            if database.blessed.is_empty() || !has_evictable(database, look) {
+                return None;
+            }
+            let candidate = self.search(database, number, look)?;
+            evict(keyspace, database, changes, &candidate, look)
         })
     }
 
@@ -261,16 +263,17 @@ fn evict(
     changes: &dyn ChangeSink,
     candidate: &Candidate,
     look: &Look,
-) -> bool {
-    let Some(mut table) = database.try_write_slot(slot_of_hash(candidate.hash)) else { return false };
+) -> Option<usize> {
+    let mut table = database.try_write_slot(slot_of_hash(candidate.hash))?;
     let stands = |record: &Record| may_be_evicted(record, look) && rank(record, look) >= candidate.rank;
-    let Some(record) = database.remove_by_hash(&mut table, candidate.hash, stands) else { return false };
+    let record = database.remove_by_hash(&mut table, candidate.hash, stands)?;
+    let bytes = record.memory_bytes();
     let key = database.hasher().key(record.key());
     changes.removed(candidate.database, &key, keyspace.reaper.is_lazy(FreeReason::Evicted));
     changes.changed(candidate.database, &key, EventClass::EVICTED, "evicted");
     keyspace.reaper.discard(record, FreeReason::Evicted);
     database.give_back_if_empty(&mut table, slot_of_hash(candidate.hash));
-    true
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -335,7 +338,7 @@ pub(super) mod tests {
         };
         let look = Look { policy: Policy::of(policy).unwrap(), samples: 5, clock };
         for _ in 0..times {
-            assert!(evictor.evict_one(keyspace, &told, &look));
+            assert!(evictor.evict_one(keyspace, &told, &look).is_some());
         }
         told.0.take().iter().map(|key| std::str::from_utf8(key).unwrap().parse().unwrap()).collect()
     }
@@ -377,7 +380,7 @@ pub(super) mod tests {
             assert!(gone.iter().all(|number| number.is_multiple_of(2)), "{policy}");
             let mut evictor = Evictor::default();
             let look = Look { policy: Policy::of(policy).unwrap(), samples: 5, clock: AccessClock::Lru(100) };
-            assert!(!evictor.evict_one(&keyspace, &Told::default(), &look), "{policy}");
+            assert_eq!(evictor.evict_one(&keyspace, &Told::default(), &look), None, "{policy}");
         }
     }
 
@@ -420,7 +423,7 @@ pub(super) mod tests {
         table::find(&database.read_slot(key.slot()), &key).unwrap().set_access(99);
         let told = Told::default();
         evictor.policy = Some(look.policy);
-        assert!(evictor.evict_one(&keyspace, &told, &look));
+        assert!(evictor.evict_one(&keyspace, &told, &look).is_some());
         assert_eq!(told.0.take(), [Box::from(&b"1"[..])]);
     }
 

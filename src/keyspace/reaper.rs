@@ -2,7 +2,7 @@
 //! while it goes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -34,6 +34,8 @@ impl FreeReason {
 
 /// What is sent to the thread to be freed.
 enum Garbage {
+    /// An evicted record, and about how many bytes it takes.
+    Evicted(#[expect(dead_code, reason = "held only to be dropped")] RecordBox, usize),
     Record(#[expect(dead_code, reason = "held only to be dropped")] RecordBox),
     Table(SlotTable),
 }
@@ -52,6 +54,8 @@ pub struct Reaper {
 #[derive(Debug, Default)]
 struct Counters {
     pending: AtomicU64,
+    /// Bytes of evicted records among them.
+    pending_evicted: AtomicUsize,
     freed: AtomicU64,
 }
 
@@ -70,8 +74,9 @@ impl Reaper {
         let seen = Arc::clone(&counters);
         let thread = std::thread::Builder::new().name("kvarts-reaper".into()).spawn(move || {
             for garbage in receiver {
-                let count = garbage.count();
+                let (count, evicted) = (garbage.count(), garbage.evicted_bytes());
                 drop(garbage);
+                seen.pending_evicted.fetch_sub(evicted, Ordering::Relaxed);
                 seen.freed.fetch_add(count, Ordering::Relaxed);
                 seen.pending.fetch_sub(count, Ordering::Relaxed);
             }
@@ -119,7 +124,13 @@ impl Reaper {
             _ => false,
         };
         if big && self.is_lazy(loss) {
-            self.send(Garbage::Record(record));
+            self.send(match loss {
+                FreeReason::Evicted => {
+                    let bytes = record.memory_bytes();
+                    Garbage::Evicted(record, bytes)
+                }
+                _ => Garbage::Record(record),
+            });
         }
     }
 
@@ -135,6 +146,11 @@ impl Reaper {
         self.counters.pending.load(Ordering::Relaxed)
     }
 
+    /// About how many bytes of evicted records wait to be freed: nothing else has to be evicted for them.
+    pub fn pending_evicted_bytes(&self) -> usize {
+        self.counters.pending_evicted.load(Ordering::Relaxed)
+    }
+
     /// Objects that the thread freed since the start or [`reset_freed`](Self::reset_freed).
     pub fn freed(&self) -> u64 {
         self.counters.freed.load(Ordering::Relaxed)
@@ -148,6 +164,7 @@ impl Reaper {
     fn send(&self, garbage: Garbage) {
         if let Some(sender) = &self.sender {
             self.counters.pending.fetch_add(garbage.count(), Ordering::Relaxed);
+            self.counters.pending_evicted.fetch_add(garbage.evicted_bytes(), Ordering::Relaxed);
             // A closed channel gives the garbage back in the error, which drops it here.
             drop(sender.send(garbage));
         }
@@ -157,8 +174,15 @@ impl Reaper {
 impl Garbage {
     fn count(&self) -> u64 {
         match self {
-            Garbage::Record(_) => 1,
+            Garbage::Evicted(..) | Garbage::Record(_) => 1,
             Garbage::Table(table) => table.len() as u64,
+        }
+    }
+
+    fn evicted_bytes(&self) -> usize {
+        match self {
+            Garbage::Evicted(_, bytes) => *bytes,
+            Garbage::Record(_) | Garbage::Table(_) => 0,
         }
     }
 }

@@ -74,6 +74,47 @@ fn check(client: &mut Client, expected: &[&str]) {
     }
 }
 
+/// Of slow requests LATENCY DOCTOR tells those who may not read every key the command alone: any word may be a key, a
+/// value or a pattern, and so may be what stands of the request in the way.
+#[test]
+fn words_of_slow_requests_are_told_to_readers_of_all_keys() {
+    let server = TestServer::with(&[("slow-requests-slower-than", "0")]);
+    let mut client = server.client();
+    client.check("ACL SETUSER few on nopass ~pub:* +@all", "+OK~");
+    client.check("ACL SETUSER every on nopass %R~* +@all", "+OK~");
+    let mut users = ["few", "every"].map(|name| {
+        let mut user = server.client();
+        user.check(&format!("AUTH {name} x"), "+OK~");
+        user
+    });
+    for request in [
+        "MSET secret:1 hidden secret:2 hidden",
+        "EVAL \"for i = 1, 100000 do end return redis.call('GET', KEYS[1])\" 1 secret:1",
+        "KEYS secret:*",
+    ] {
+        client.check("KVARTS SLOW RESET", "+OK~");
+        client.raw(request);
+        // At once, as anything may be the slowest on a busy machine.
+        let advice = users.each_mut().map(|user| user.value("LATENCY DOCTOR").text());
+        for word in ["secret", "hidden", "KEYS[1]"] {
+            assert!(!advice[0].contains(word), "{}", advice[0]);
+        }
+        assert!(advice[0].contains(" ...` of client "), "{}", advice[0]);
+    }
+    assert!(users[1].value("LATENCY DOCTOR").text().contains(" of client "));
+    // Another who holds a lock, and the one that waits for it.
+    let keyspace = &server.handle().server().keyspace;
+    client.check("KVARTS SLOW RESET", "+OK~");
+    let guard = keyspace.physical(0).write_slot(keyspace.hasher().key(b"secret:1").slot());
+    client.send_command("GET secret:1");
+    let inner = server.handle().server();
+    eventually("it waits", || inner.health.workers.lives().any(|life| life.waits.is_some()));
+    drop(guard);
+    client.check_next("$6~hidden~");
+    let advice = users[0].value("LATENCY DOCTOR").text();
+    assert!(!advice.contains("secret") && !advice.contains("in the way"), "{advice}");
+}
+
 #[test]
 fn only_keys_that_may_be_read_are_told_of() {
     let (server, _, mut client) = server();

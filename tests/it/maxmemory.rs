@@ -209,6 +209,42 @@ fn what_waits_for_the_disk_does_not_count() {
     assert_eq!(info(&mut client, "evicted_keys"), "0");
 }
 
+/// A large value that does not fit has as many keys evicted as it needs, and not others with them: strings, which
+/// are freed at once, and lists, which a thread frees.
+#[test]
+fn large_values_take_few_others_with_them() {
+    for policy in ["allkeys-lru", "allkeys-random", "volatile-ttl"] {
+        let program = Program::start(&["--save", "", "--maxmemory", "80mb", "--maxmemory-policy", policy]);
+        let mut client = program.client();
+        // What repeats is packed in lists.
+        let mut rng = fastrand::Rng::with_seed(1);
+        let elements: Vec<String> =
+            (0..1000).map(|_| (0..1000).map(|_| rng.alphanumeric()).collect()).collect();
+        for kind in ["string", "list"] {
+            client.value("FLUSHALL SYNC");
+            eventually("memory is free", || used_memory(&mut client) < 8_000_000);
+            let mut keys = Vec::new();
+            for number in 0..40 {
+                let key = format!("{kind}:{number}");
+                if kind == "string" {
+                    client.check(&format!("SETRANGE {key} 3999999 x"), ":4000000~");
+                } else {
+                    for _ in 0..4 {
+                        let words = ["RPUSH", &key].into_iter().chain(elements.iter().map(String::as_str));
+                        client.call(&words.collect::<Vec<_>>());
+                    }
+                }
+                // It may itself be the one that has gone.
+                client.raw(&format!("EXPIRE {key} 100000"));
+                eventually("the limit holds", || used_memory(&mut client) <= 80 << 20);
+                keys.push(client.value("DBSIZE").int());
+            }
+            let least = keys[20..].iter().min().expect("some");
+            assert!((14..=20).contains(least), "{policy} {kind}: {keys:?}");
+        }
+    }
+}
+
 /// What was evicted while a snapshot was being written was kept for it and still counted, so that eviction went
 /// on until nothing was left. Now as much goes as comes.
 #[test]

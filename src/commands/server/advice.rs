@@ -66,11 +66,14 @@ pub(super) fn largest_clients(server: &Server) -> Vec<(u64, Arc<SharedClient>)> 
     all
 }
 
-fn request_in_words(request: &SlowRequest) -> String {
-    let words = request.arguments.iter().take(WORDS_MAX).map(|word| shown(word));
+/// A request by its first words; for readers who may not read every key by the first word alone, as any other may be
+/// a key or what is in one.
+fn request_in_words(request: &SlowRequest, readable: &ReadableKeys) -> String {
+    let count = if readable.are_all() { WORDS_MAX } else { 1 };
+    let words = request.arguments.iter().take(count).map(|word| shown(word));
     let mut text = format!("`{}", words.collect::<Vec<_>>().join(" "));
-    text.push_str(if request.arguments.len() > WORDS_MAX { " ...`" } else { "`" });
-    if !request.program.is_empty() {
+    text.push_str(if request.arguments.len() > count { " ...`" } else { "`" });
+    if !request.program.is_empty() && readable.are_all() {
         // Its words are the source, or a digest: they do not say which keys it was given.
         let key = request.key.as_ref().map(|key| format!(", on key `{}`", shown(key)));
         text.push_str(&format!(" ({}{})", request.program, key.unwrap_or_default()));
@@ -115,8 +118,9 @@ pub(super) fn of_holders(server: &Server, readable: &ReadableKeys) -> String {
     text
 }
 
-/// What slow requests were slow for, and what may be done; empty where there are none.
-pub(super) fn of_slow_requests(server: &Server) -> String {
+/// What slow requests were slow for, and what may be done; empty where there are none. What stands in them is told
+/// to readers of all keys.
+pub(super) fn of_slow_requests(server: &Server, readable: &ReadableKeys) -> String {
     let latest = server.logs.slow_requests.latest(usize::MAX);
     let total_ns: u64 = latest.iter().map(|request| request.parts.total_ns()).sum();
     if total_ns == 0 {
@@ -137,15 +141,17 @@ pub(super) fn of_slow_requests(server: &Server) -> String {
         let ms = worst.parts.ns(part) / 1_000_000;
         let help = help_for(part, worst, server);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "- {}: {} {ms} ms. {help}", part.name(), of_part(part, worst));
+        let _ = writeln!(text, "- {}: {} {ms} ms. {help}", part.name(), of_part(part, worst, readable));
     }
     text
 }
 
-fn of_part(part: Part, worst: &SlowRequest) -> String {
-    let request = request_in_words(worst);
+fn of_part(part: Part, worst: &SlowRequest, readable: &ReadableKeys) -> String {
+    let request = request_in_words(worst, readable);
     match part {
-        Part::Lock if worst.blocked_by.is_empty() => format!("{request} waited for a lock for"),
+        Part::Lock if worst.blocked_by.is_empty() || !readable.are_all() => {
+            format!("{request} waited for a lock for")
+        }
         Part::Lock => format!("{request} waited for a lock (in the way: {}) for", worst.blocked_by),
         Part::Pause => format!("{request} was held by CLIENT PAUSE or a failover for"),
         Part::Evict => format!("{request} waited for evictions for"),
@@ -309,7 +315,9 @@ mod tests {
             name: "me".to_owned(),
             ..SlowRequest::default()
         };
-        assert_eq!(request_in_words(&request), "`0 1 2 3 4 ...` of client 3 at 1.2.3.4:5 (me)");
+        let (every, none) = (ReadableKeys::every(), ReadableKeys::default());
+        assert_eq!(request_in_words(&request, &every), "`0 1 2 3 4 ...` of client 3 at 1.2.3.4:5 (me)");
+        assert_eq!(request_in_words(&request, &none), "`0 ...` of client 3 at 1.2.3.4:5 (me)");
         let script = SlowRequest {
             arguments: vec![b"EVAL".to_vec(), b"return 'x'".to_vec()],
             key: Some(b"it's".to_vec()),
@@ -317,6 +325,7 @@ mod tests {
             ..SlowRequest::default()
         };
         let expected = "`EVAL return 'x'` (script 1a, on key `it's`) of client 0 at ";
-        assert_eq!(request_in_words(&script), expected);
+        assert_eq!(request_in_words(&script, &every), expected);
+        assert_eq!(request_in_words(&script, &none), "`EVAL ...` of client 0 at ");
     }
 }

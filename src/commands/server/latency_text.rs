@@ -68,7 +68,7 @@ pub fn report(server: &Server, readable: &ReadableKeys) -> String {
     let parts = [
         advice::of_holders(server, readable),
         of_events(server),
-        advice::of_slow_requests(server),
+        advice::of_slow_requests(server, readable),
         advice::of_lock_waits(server, readable),
     ];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
