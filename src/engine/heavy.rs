@@ -186,8 +186,9 @@ impl HeavyCommands {
 }
 
 impl Heavy {
+    /// Whether it is in the way of anybody: it has slots or all of them, or keeps others from being alone.
     fn holds_any(&self) -> bool {
-        self.locks.as_ref().is_none_or(|locks| !locks.is_empty())
+        self.is_inside || self.locks.as_ref().is_none_or(|locks| !locks.is_empty())
     }
 }
 

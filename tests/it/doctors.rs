@@ -127,18 +127,22 @@ fn the_latency_doctor_names_what_holds_locks_now() {
     let who = format!("for client {id} at {}, user default, running for ", holder.address());
     client.check("ACL SETUSER other on >x ~mine* +@all", "+OK~");
     assert!(!text(&mut client, "LATENCY DOCTOR").contains("hold locks now"));
-    for (script, name, rest) in [
-        ("EVAL \"while true do end\" 1 k", "eval of script ", "Requests for keys of its slot wait meanwhile"),
+    let name = "eval of script ";
+    for (script, waits, reply, rest) in [
+        ("EVAL \"while true do end\" 1 k", "GET k", "$-1~", "Requests for keys of its slot wait meanwhile"),
         (
             "EVAL \"redis.call('GET', 'a'..'b') while true do end\" 0",
-            "eval of script ",
+            "GET k",
+            "$-1~",
             "Nobody else reaches any key meanwhile",
         ),
+        // It has reached no key yet.
+        ("EVAL \"while true do end\" 0", "FLUSHDB", "+OK~", "Requests on the whole keyspace wait meanwhile"),
     ] {
         holder.send_command(script);
         eventually("it is told", || text(&mut client, "LATENCY DOCTOR").contains("hold locks now"));
         let mut waiting = server.client();
-        waiting.send_command("GET k");
+        waiting.send_command(waits);
         let begin = format!("These hold locks now, and a client waits:\n\n- {name}");
         let mut advice = String::new();
         eventually("one waits", || {
@@ -160,7 +164,7 @@ fn the_latency_doctor_names_what_holds_locks_now() {
         );
         client.check("SCRIPT KILL", "+OK~");
         holder.read_raw();
-        waiting.check_next("$-1~");
+        waiting.check_next(reply);
     }
     let is_seen = [1, 4, 15].iter().any(|seconds| {
         holder.check("MULTI", "+OK~");

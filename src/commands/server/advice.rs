@@ -95,6 +95,7 @@ pub(super) fn of_holders(server: &Server, readable: &ReadableKeys) -> String {
     for (held, slots) in all.iter().take(NAMED_MAX) {
         let reach = match slots {
             None => "Nobody else reaches any key meanwhile".to_owned(),
+            Some(0) => "Requests on the whole keyspace wait meanwhile".to_owned(),
             Some(1) => "Requests for keys of its slot wait meanwhile".to_owned(),
             Some(count) => format!("Requests for keys of its {count} slots wait meanwhile"),
         };
