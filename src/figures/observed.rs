@@ -1,7 +1,7 @@
 //! Figures of what the server watches of its clients, its keys and itself: hot keys, large keys, prefixes,
 //! health, slow requests, waits for locks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Figure, Kind, Sample, Sight, Unit, counter, gauge, samples};
 use crate::command::table::Entry;
@@ -232,6 +232,24 @@ fn slow_parts(at: &Sight<'_>) -> Vec<Sample> {
 fn waited<'a>(at: &'a Sight<'_>) -> impl Iterator<Item = (&'a Entry, Waited)> {
     let entries = at.server.commands.entries().iter();
     entries.filter_map(|entry| Some((entry, at.server.stats.lock_waits.of(entry.id)?)))
+}
+
+/// Waits of all commands for locks by how many microseconds they took at most, in steps that grow fourfold. The last
+/// has those above as well.
+pub fn waits_by_length(at: &Sight<'_>) -> Vec<(u64, u64)> {
+    let mut waits_by_bound = BTreeMap::new();
+    for (_, waited) in waited(at) {
+        // Each step counts those below it as well.
+        let mut below = 0;
+        for (at_most_us, waits) in waited.steps {
+            *waits_by_bound.entry(at_most_us).or_default() += waits - below;
+            below = waits;
+        }
+        if let Some(mut last) = waits_by_bound.last_entry() {
+            *last.get_mut() += waited.count - below;
+        }
+    }
+    waits_by_bound.into_iter().collect()
 }
 
 fn lock_waits(at: &Sight<'_>) -> Vec<Sample> {

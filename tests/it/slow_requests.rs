@@ -602,6 +602,8 @@ fn slow_requests_are_figures_too() {
     let (server, port) = http::with_port(&[("slow-requests-slower-than", "0"), ("io-threads", "2")]);
     let mut waiting = server.client();
     waiting.check("SET other v", "+OK~");
+    let looks = || crate::console::history(port, 0)["seconds"].as_array().expect("points").len();
+    eventually("a first look", || looks() == 1);
     let inner = server.handle().server();
     let guard = inner.keyspace.physical(0).write_slot(inner.keyspace.hasher().key(b"k").slot());
     waiting.send_command("GET k");
@@ -609,6 +611,18 @@ fn slow_requests_are_figures_too() {
     pass(&server, 5);
     drop(guard);
     waiting.check_next("$-1~");
+    // The charts show waits as well, which are no part of latencies.
+    let seen = looks();
+    server.advance_ms(1_000);
+    eventually("a look behind it", || looks() > seen);
+    let past = crate::console::history(port, 0);
+    let sum_of = |name: &str| {
+        let series = past["series"].as_array().expect("names");
+        let place = 1 + series.iter().position(|other| other == name).expect("a series");
+        let points = past["seconds"].as_array().expect("points");
+        points.iter().filter_map(|point| point[place].as_f64()).sum::<f64>()
+    };
+    assert!(sum_of("lock_wait_s") >= 0.001 && sum_of("lock_wait_p99_us") >= 1_000.0, "{past}");
     let page = http::get(port, "/metrics").1;
     let value = |name: &str| http::value(&page, name).unwrap_or_else(|| panic!("{name} in\n{page}"));
     assert!(value("kvarts_slow_requests_total") >= 2.0);

@@ -14,12 +14,12 @@ use super::reply::quote;
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::trouble::Trouble;
-use crate::figures::{Sight, calls_by_latency, collect};
+use crate::figures::{Sample, Sight, calls_by_latency, collect, waits_by_length};
 use crate::http::routes::{Answer, Asked};
 use crate::http::scrape::look_at;
 
 /// What is kept, in the order in which a point has it: a name, and what it is made of.
-const SERIES: [(&str, Of); 36] = [
+const SERIES: [(&str, Of); 38] = [
     ("ops", Of::Rate("redis_commands_processed_total")),
     ("hit_percent", Of::Share("redis_keyspace_hits_total", "redis_keyspace_misses_total")),
     ("hits", Of::Rate("redis_keyspace_hits_total")),
@@ -33,6 +33,8 @@ const SERIES: [(&str, Of); 36] = [
     ("p50_us", Of::Latency(0.5)),
     ("p99_us", Of::Latency(0.99)),
     ("p999_us", Of::Latency(0.999)),
+    ("lock_wait_s", Of::Rate(LOCK_WAITS)),
+    ("lock_wait_p99_us", Of::LockWait("redis_commands_processed_total", 0.99)),
     ("expire_lag_s", Of::Level("kvarts_expire_lag_seconds")),
     ("expired", Of::Rate("redis_expired_keys_total")),
     ("evicted", Of::Rate("redis_evicted_keys_total")),
@@ -61,13 +63,16 @@ const SERIES: [(&str, Of); 36] = [
 /// Errors by their code, in the label `err`.
 const ERRORS: &str = "redis_errors_total";
 
+/// A histogram; its sum is what counts.
+const LOCK_WAITS: &str = "kvarts_lock_wait_seconds";
+
 /// Milliseconds between two points, and how many are kept.
 const SECONDS: (u64, usize) = (1_000, 300);
 const TENS: (u64, usize) = (10_000, 360);
 
 /// Bytes of all points that are kept; the counters of the last looks are some hundred bytes.
 const BYTES_MAX: usize = (SECONDS.1 + TENS.1) * size_of::<Point>();
-const _: () = assert!(BYTES_MAX <= 196_000, "docs/console.md says so");
+const _: () = assert!(BYTES_MAX <= 206_000, "docs/console.md says so");
 
 /// What a series is made of: metrics by their names.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +89,8 @@ enum Of {
     Errors(&'static str),
     /// Microseconds that this share of all commands took at most; none where there were none.
     Latency(f64),
+    /// Microseconds that this share of all commands, which a metric counts, waited for locks at most.
+    LockWait(&'static str, f64),
 }
 
 /// Values of all series at a time; not a number where there is none.
@@ -101,6 +108,8 @@ struct Look {
     metrics: [(f64, f64); SERIES.len()],
     /// Calls by the most microseconds that they took.
     latencies: Vec<(u64, u64)>,
+    /// Waits for locks in the same form.
+    waits: Vec<(u64, u64)>,
 }
 
 /// All points.
@@ -249,7 +258,11 @@ impl Look {
         let metrics = collect(sight, &|name| names.contains(&name));
         let value = |name: Option<&str>| {
             let metric = metrics.iter().find(|metric| Some(metric.name) == name);
-            metric.map_or(f64::NAN, |metric| metric.samples.iter().map(|sample| sample.value).sum())
+            // Of a histogram the sum.
+            let is_value = |sample: &&Sample| matches!(sample.suffix, "" | "_sum");
+            metric.map_or(f64::NAN, |metric| {
+                metric.samples.iter().filter(is_value).map(|sample| sample.value).sum()
+            })
         };
         // A code that has not come yet has no sample.
         let errors = |code: &str| {
@@ -261,42 +274,69 @@ impl Look {
         let metrics = SERIES.map(|(_, of)| match of {
             Of::Errors(code) => (errors(code), f64::NAN),
             // As long as there is none, the metric has no sample.
-            Of::Rate(ERRORS) => (value(Some(ERRORS)).max(0.0), f64::NAN),
+            Of::Rate(name @ (ERRORS | LOCK_WAITS)) => (value(Some(name)).max(0.0), f64::NAN),
             _ => {
                 let [first, second] = of.metrics();
                 (value(first), value(second))
             }
         });
-        Self { at_ms: sight.now_ms, metrics, latencies: calls_by_latency(sight) }
+        let (latencies, waits) = (calls_by_latency(sight), waits_by_length(sight));
+        Self { at_ms: sight.now_ms, metrics, latencies, waits }
     }
 
-    /// Of the calls since an earlier look, the microseconds that this share of them took at most. Within a step
-    /// they count as spread evenly.
+    /// Of the calls since an earlier look, the microseconds that this share of them took at most.
     fn latency_us(&self, before: &Self, share: f64) -> f64 {
-        let count_before = |bound| {
-            let found = before.latencies.binary_search_by_key(&bound, |(bound, _)| *bound);
-            found.map_or(0, |place| before.latencies[place].1)
-        };
-        let gained = self.latencies.iter().map(|(bound, count)| {
-            // Counters that have fallen began anew.
-            (*bound as f64, count.saturating_sub(count_before(*bound)) as f64)
-        });
-        let gained: Vec<(f64, f64)> = gained.filter(|(_, count)| *count > 0.0).collect();
-        let mut left = share * gained.iter().map(|(_, count)| count).sum::<f64>();
-        for (bound, count) in &gained {
-            if left <= *count {
-                return bound / 2.0 * (1.0 + left / count);
-            }
-            left -= count;
-        }
-        gained.last().map_or(f64::NAN, |(bound, _)| *bound)
+        let steps = gained_steps(&before.latencies, &self.latencies);
+        bound_of(&steps, 2.0, share * sum(&steps))
     }
+
+    /// Of so many commands since an earlier look, the microseconds that this share of them waited for locks at most;
+    /// none where there were no commands.
+    fn lock_wait_us(&self, before: &Self, commands: f64, share: f64) -> f64 {
+        let steps = gained_steps(&before.waits, &self.waits);
+        let waited = sum(&steps);
+        // A command that was refused at last has waited, too, and is none that ran.
+        let others = (commands - waited).max(0.0);
+        let among_waits = share * (others + waited) - others;
+        if others > 0.0 && among_waits <= 0.0 { 0.0 } else { bound_of(&steps, 4.0, among_waits) }
+    }
+}
+
+/// What was gained in each step of a histogram; steps without a gain are left out.
+fn gained_steps(before: &[(u64, u64)], now: &[(u64, u64)]) -> Vec<(f64, f64)> {
+    let count_before = |bound| {
+        let found = before.binary_search_by_key(&bound, |(bound, _)| *bound);
+        found.map_or(0, |place| before[place].1)
+    };
+    let gained = now.iter().map(|(bound, count)| {
+        // Counters that have fallen began anew.
+        (*bound as f64, count.saturating_sub(count_before(*bound)) as f64)
+    });
+    gained.filter(|(_, count)| *count > 0.0).collect()
+}
+
+fn sum(steps: &[(f64, f64)]) -> f64 {
+    steps.iter().map(|(_, count)| count).sum()
+}
+
+/// The value that so many of those in steps do not exceed, where the bound of a step is so many times the one before.
+/// Within a step they count as spread evenly.
+fn bound_of(steps: &[(f64, f64)], growth: f64, mut left: f64) -> f64 {
+    for (bound, count) in steps {
+        if left <= *count {
+            return bound / growth * (1.0 + (growth - 1.0) * left / count);
+        }
+        left -= count;
+    }
+    steps.last().map_or(f64::NAN, |(bound, _)| *bound)
 }
 
 impl Of {
     const fn metrics(self) -> [Option<&'static str>; 2] {
         match self {
-            Self::Level(name) | Self::Gain(name) | Self::Rate(name) => [Some(name), None],
+            Self::Level(name) | Self::Gain(name) | Self::Rate(name) | Self::LockWait(name, _) => {
+                [Some(name), None]
+            }
             Self::Share(first, second) => [Some(first), Some(second)],
             Self::Errors(_) => [Some(ERRORS), None],
             Self::Latency(_) => [None, None],
@@ -327,6 +367,9 @@ impl Point {
                     100.0 * part / (part + rest)
                 }
                 (Of::Latency(share), Some(before)) => look.latency_us(before, *share),
+                (Of::LockWait(_, share), Some(before)) => {
+                    look.lock_wait_us(before, gained(now.0, before.metrics[place].0), *share)
+                }
             };
         }
         Self { at_ms: look.at_ms, values }
@@ -369,7 +412,7 @@ mod tests {
         for (name, first, second) in counters {
             metrics[place(name)] = (*first, *second);
         }
-        Look { at_ms, metrics, latencies: latencies.to_vec() }
+        Look { at_ms, metrics, latencies: latencies.to_vec(), waits: Vec::new() }
     }
 
     #[test]
@@ -392,6 +435,28 @@ mod tests {
         assert_eq!((of("p50_us"), of("p99_us")), (2.0 * (1.0 + 50.0 / 90.0), 4.0 * 1.9));
         assert!(Point::between(Some(&now), &now).values[place("hit_percent")].is_nan());
         assert!(Point::between(None, &now).values[place("ops")].is_nan());
+    }
+
+    #[test]
+    fn waits_for_locks_are_told_of_all_commands() {
+        let at = |ms, commands, waits: &[(u64, u64)]| Look {
+            waits: waits.to_vec(),
+            ..look(ms, &[("lock_wait_p99_us", commands, 0.0), ("lock_wait_s", ms as f64 / 1e3, 0.0)], &[])
+        };
+        let of = |before: &Look, now: &Look, name| Point::between(Some(before), now).values[place(name)];
+        let before = at(1_000, 100.0, &[(4, 7)]);
+        let p99 = |commands, waits: &[(u64, u64)]| {
+            of(&before, &at(2_000, commands, waits), "lock_wait_p99_us")
+        };
+        assert_eq!(p99(1_100.0, &[(4, 7)]), 0.0);
+        assert_eq!(p99(1_100.0, &[(4, 7), (4_096, 10)]), 0.0, "not more than one in a hundred");
+        // 20 waited for 1 to 4 milliseconds, of whom half are beyond.
+        assert_eq!(p99(1_100.0, &[(4, 7), (4_096, 20)]), 1_024.0 * 2.5);
+        assert_eq!(p99(200.0, &[(4, 107)]), 1.0 + 3.0 * 0.99, "all waited");
+        assert!(p99(100.0, &[(4, 7)]).is_nan(), "there were no commands");
+        assert_eq!(p99(100.0, &[(4, 8)]), 1.0 + 3.0 * 0.99, "it was refused at last");
+        assert_eq!(p99(5.0, &[(4, 0), (16, 1)]), 4.0 * (1.0 + 3.0 * 0.99), "all counters began anew");
+        assert_eq!(of(&before, &at(3_000, 100.0, &[]), "lock_wait_s"), 1.0);
     }
 
     #[test]

@@ -116,3 +116,22 @@ test('many codes of errors are told as far as there is room', async () => {
   await tile(page, 'Operations a second').getByText('1 key', { exact: true }).waitFor();
   await page.context().close();
 });
+
+test('waits for locks are told and judged', async () => {
+  const withWaits = (waited, p99) => past((values) => { Object.assign(values, { lock_wait_s: waited, lock_wait_p99_us: p99 }); });
+  for (const [waited, p99, isBad, value, more] of [
+    [0, 0, false, '0 µs in a second', 'p99 of all commands: no wait'],
+    [0.2, 4000, false, '200 ms in a second', 'p99 of all commands: 4 ms'],
+    [0.9, 1000, true, '900 ms in a second', 'p99 of all commands: 1 ms'],
+    [0.1, 20000, true, '100 ms in a second', 'p99 of all commands: 20 ms'],
+    [0, null, false, '0 µs in a second', 'no commands in the last second'],
+  ]) {
+    const page = await withWaits(waited, p99);
+    const waits = tile(page, 'Waits for locks');
+    await waits.getByText(value, { exact: true }).waitFor();
+    assert.equal(await waits.locator('.more').innerText(), more);
+    await until('it is judged', async () => (await waits.getAttribute('class')).includes('bad') === isBad);
+    if (isBad) assert.match(await waits.locator('.advice').innerText(), /a hot key/);
+    await page.close();
+  }
+});

@@ -32,6 +32,14 @@ function lately() {
   return { reads, percent: reads > 0 ? (100 * hits) / (hits + misses) : null, seconds: Math.round(seconds) };
 }
 
+// Time that all commands together may wait for locks in a second: half the time of one thread.
+const WAITED_MAX_S = 0.5;
+
+function waitsInWords(p99) {
+  if (p99 === null) return 'no commands in the last second';
+  return p99 === 0 ? 'p99 of all commands: no wait' : `p99 of all commands: ${micros(p99)}`;
+}
+
 const each = (format, unit) => (value) => `${format(value)}${unit}`;
 
 const CHARTS = [
@@ -60,8 +68,16 @@ const CHARTS = [
     format: micros, threshold: 10000, judged: 'p99_us',
     say: (last) => (last.p99_us === null ? '–' : `p99 ${micros(last.p99_us)}`),
     more: (last) => (last.p50_us === null ? 'no commands in the last second' : `p50 ${micros(last.p50_us)}, p99.9 ${micros(last.p999_us)}`),
-    rule: 'Well while p99 is under 10 ms. Told from counts by powers of two: up to a factor of two from the truth.',
+    rule: 'Well while p99 is under 10 ms. Of execution alone, calls within scripts too; right within a factor of two.',
     advice: 'p99 over 10 ms: look at slow requests, and at what LATENCY DOCTOR says.',
+  },
+  {
+    title: 'Waits for locks', series: [{ key: 'lock_wait_s' }], format: seconds, threshold: WAITED_MAX_S, least: 0.01,
+    say: (last) => (last.lock_wait_s === null ? '–' : `${seconds(last.lock_wait_s)} in a second`),
+    more: (last) => waitsInWords(last.lock_wait_p99_us),
+    rule: 'Of all commands together, no part of their latency. Well under 500 ms in a second and with p99 under 10 ms.',
+    isBad: (last) => last.lock_wait_s > WAITED_MAX_S || last.lock_wait_p99_us > 10000,
+    advice: 'Commands wait for each other: a hot key, many keys under one hash tag, or long commands. Slow requests says what is in the way, KVARTS SLOW LOCKS who waits.',
   },
   {
     title: 'Errors a second', choose: errors.series, format: short, least: 1,
