@@ -35,7 +35,7 @@ pub(super) const FIGURES: &[Figure] = &[
     gauge(
         "used_memory_overhead",
         Unit::Bytes,
-        "Memory of the databases' tables, without keys and values, and used_memory_startup.",
+        "Memory of the databases' tables, without keys and values, of what key-sizes keeps, and used_memory_startup.",
         |at| at.overhead_bytes().into(),
     )
     .export("redis_memory_used_overhead_bytes"),

@@ -27,8 +27,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use commands::calls_by_latency;
-pub use observed::waits_by_length;
 pub use docs::markdown;
+pub use observed::waits_by_length;
 pub use samples::{Metric, MetricKind, Sample, collect};
 pub use sight::Sight;
 

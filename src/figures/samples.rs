@@ -35,6 +35,16 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// Labels that name keys.
+const KEY_LABELS: [&str; 2] = ["key", "prefix"];
+
+impl Sample {
+    /// Whether it tells the name of a key, or what names begin with.
+    pub fn names_keys(&self) -> bool {
+        self.labels.iter().any(|(name, _)| KEY_LABELS.contains(name))
+    }
+}
+
 impl MetricKind {
     fn of(kind: Kind, export: &Export) -> Self {
         match export.kind.unwrap_or(kind) {

@@ -204,12 +204,13 @@ impl<'a> Sight<'a> {
         *self.memory.get_or_init(|| self.server.memory_use())
     }
 
-    /// Bytes of the databases' own tables, and of the server as it was made.
+    /// Bytes of the databases' own tables, of the sizes of keys that are known (`key-sizes`), and of the server as it
+    /// was made.
     pub fn overhead_bytes(&self) -> u64 {
         *self.overhead_bytes.get_or_init(|| {
             let databases = self.server.keyspace.all_made();
             let tables: u64 = databases.map(|database| database.overhead_bytes() as u64).sum();
-            tables + self.server.identity.memory_startup
+            tables + self.server.keyspace.sizes.memory_bytes() as u64 + self.server.identity.memory_startup
         })
     }
 

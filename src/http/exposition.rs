@@ -47,7 +47,7 @@ impl Format {
 }
 
 /// Writes metrics.
-pub(super) fn write(metrics: &[Metric], format: Format) -> String {
+pub(super) fn write<'m>(metrics: impl IntoIterator<Item = &'m Metric>, format: Format) -> String {
     let mut page = String::new();
     for metric in metrics {
         match format {

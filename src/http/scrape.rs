@@ -8,18 +8,15 @@ use hyper::StatusCode;
 use hyper::header::ACCEPT;
 use tokio::sync::Mutex;
 
+use super::console::guard;
 use super::exposition::{Format, write};
 use super::routes::{self, Answer, Asked, gone, text};
 use crate::engine::Server;
 use crate::figures::sight::DatabaseCounts;
-use crate::figures::{Metric, Sight, collect};
+use crate::figures::{Metric, Sample, Sight, collect};
 
 /// How long figures that were read are given to all who ask, in milliseconds.
 const KEPT_MS: u64 = 100;
-
-/// How long the gate before the keyspace is waited for, in tries of a millisecond. Who is alone behind it for
-/// longer (FLUSHALL, a script) leaves the counts of databases out of the page, and nothing else.
-const GATE_TRIES: u32 = 100;
 
 /// The figures that were read last. Who asks while they are being read waits, and is given the same.
 #[derive(Default)]
@@ -29,17 +26,19 @@ pub(super) struct Scrapes(Mutex<Option<Scrape>>);
 struct Scrape {
     at_ms: u64,
     metrics: Arc<Vec<Metric>>,
-    texts: [Option<Bytes>; 2],
+    /// By format, and by whether they name keys.
+    texts: [[Option<Bytes>; 2]; 2],
 }
 
 /// Answers with the figures, in the format that the request prefers.
 pub(super) fn metrics(asked: Asked) -> Answer {
     Box::pin(async move {
-        let Asked { site, head, .. } = asked;
+        let Asked { site, head, ends, .. } = asked;
         let accepted = head.headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
         let format = Format::preferred(accepted.unwrap_or_default());
         let Some(server) = site.server.upgrade() else { return gone() };
-        match site.scrapes.text(&server, format).await {
+        let is_told_names = guard::may_be_told_names(&server, &head.headers, ends.tls);
+        match site.scrapes.text(&server, format, is_told_names).await {
             Some(page) => routes::of(StatusCode::OK, format.content_type(), page),
             // A panic, which was reported by the panic hook.
             None => text(StatusCode::INTERNAL_SERVER_ERROR, "the figures could not be read\n"),
@@ -48,10 +47,12 @@ pub(super) fn metrics(asked: Asked) -> Answer {
 }
 
 impl Scrapes {
-    async fn text(&self, server: &Arc<Server>, format: Format) -> Option<Bytes> {
+    async fn text(&self, server: &Arc<Server>, format: Format, with_names: bool) -> Option<Bytes> {
         self.look(server, move |scrape| {
-            let text = &mut scrape.texts[format as usize];
-            text.get_or_insert_with(|| write(&scrape.metrics, format).into()).clone()
+            let text = &mut scrape.texts[format as usize][usize::from(with_names)];
+            let names_keys = |metric: &&Metric| metric.samples.iter().any(Sample::names_keys);
+            let shown = scrape.metrics.iter().filter(|metric| with_names || !names_keys(metric));
+            text.get_or_insert_with(|| write(shown, format).into()).clone()
         })
         .await
     }
@@ -74,7 +75,7 @@ impl Scrapes {
             let mut scrape = fresh.unwrap_or_else(|| Scrape {
                 at_ms: now_ms,
                 metrics: Arc::new(read(&server)),
-                texts: [None, None],
+                texts: <_>::default(),
             });
             let made = make(&mut scrape);
             (scrape, made)
@@ -92,20 +93,16 @@ fn read(server: &Server) -> Vec<Metric> {
 /// Looks at the server as nobody's client.
 pub(super) fn look_at<T>(server: &Server, look: impl FnOnce(&Sight<'_>) -> T) -> T {
     let now_ms = server.clock.now_ms();
-    look(&Sight::new(server, None, now_ms, &|| count_databases(server, now_ms)))
+    look(&Sight::new(server, None, now_ms, &|| Some(count_databases(server, now_ms))))
 }
 
-fn count_databases(server: &Server, now_ms: u64) -> Option<Vec<DatabaseCounts>> {
-    let tries = std::cell::Cell::new(0);
-    let give_up = || {
-        tries.set(tries.get() + 1);
-        tries.get() > GATE_TRIES
-    };
+/// Counts the databases as they are at this moment, without passing the gate before the keyspace: who is alone behind
+/// it, as a script that takes long, keeps no figure from the page.
+fn count_databases(server: &Server, now_ms: u64) -> Vec<DatabaseCounts> {
     let keyspace = &server.keyspace;
-    let mapping = keyspace.gate.shared_unless(crate::worker::current(), give_up)?;
     let of = |number: usize| {
-        let database = keyspace.physical_if_used(mapping[number])?;
+        let database = keyspace.physical_if_used(keyspace.gate.shown(number))?;
         Some(DatabaseCounts::of(number, database, now_ms))
     };
-    Some((0..keyspace.database_count()).filter_map(of).collect())
+    (0..keyspace.database_count()).filter_map(of).collect()
 }

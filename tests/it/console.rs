@@ -86,6 +86,52 @@ fn commands_run_as_those_of_a_socket() {
     eventually("its client is gone", || !server.client().raw("CLIENT LIST").contains("console"));
 }
 
+/// What a page asks for by itself is refused as ever, and fills neither ACL LOG nor the counts of errors.
+#[test]
+fn what_is_asked_quietly_and_refused_is_not_logged() {
+    let (server, port) = with_port(&[]);
+    let mut client = server.client();
+    client.check("ACL SETUSER few on >p ~mine:* +@read +scan +dbsize -info +memory|usage +set", "+OK~");
+    client.check("MSET mine:1 v other:1 v", "+OK~");
+    let cookie = log_in(port, "few", "p");
+    let ask = |quiet: &str, commands: &str| {
+        let content = format!("{{\"commands\":{commands}{quiet}}}");
+        let answer = post(port, "/api/command", &cookie, &content);
+        body(&answer).split(",\"took_us\"").next().expect("replies").to_owned()
+    };
+    let commands = r#"[["TYPE","other:1"],["TYPE","mine:1"],["INFO"],["PTTL","other:1"],["MEMORY","USAGE","other:1"],["NO"],["GET"],["GET","mine:1"],["CLIENT","LIST"]]"#;
+    let key = r#"{"error":"NOPERM No permissions to access a key"}"#;
+    let run = |name: &str| {
+        format!(r#"{{"error":"NOPERM User few has no permissions to run the '{name}' command"}}"#)
+    };
+    let expected = format!(
+        r#"{{"replies":[{key},{{"simple":"string"}},{},{key},{key},{},{},"v",{}]"#,
+        run("info"),
+        r#"{"error":"ERR unknown command 'NO', with args beginning with: "}"#,
+        r#"{"error":"ERR wrong number of arguments for 'get' command"}"#,
+        run("client|list"),
+    );
+    assert_eq!(ask(",\"quiet\":true", commands), expected);
+    let denied = |client: &mut Client| {
+        let stats = client.raw("INFO stats");
+        let of = |name: &str| {
+            let (_, rest) = stats.split_once(&format!("acl_access_denied_{name}:")).expect("a field");
+            rest.split(['\r', '~']).next().expect("a number").parse::<u32>().expect("a number")
+        };
+        of("cmd") + of("key")
+    };
+    assert_eq!(denied(&mut client), 0);
+    client.check("ACL LOG", "*0~");
+    assert!(!client.raw("INFO errorstats").contains("NOPERM"));
+    // All of them, and none but refused ones.
+    assert_eq!(ask(",\"quiet\":true", r#"[["INFO"]]"#), format!(r#"{{"replies":[{}]"#, run("info")));
+    // What would change something is an attempt, and so is what is asked aloud.
+    assert_eq!(ask(",\"quiet\":true", r#"[["SET","other:1","x"]]"#), format!(r#"{{"replies":[{key}]"#));
+    assert_eq!(denied(&mut client), 1);
+    assert_eq!(ask("", commands), expected);
+    assert_eq!(denied(&mut client), 6);
+}
+
 /// Content, what is wrong with it.
 #[test]
 fn requests_that_say_nothing_are_refused() {

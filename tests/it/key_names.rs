@@ -259,3 +259,28 @@ fn the_console_tells_no_more() {
     server.advance_ms(100);
     assert!(get(port, "/metrics").1.contains("secret:1"));
 }
+
+/// A page whose name was made to point here reads no names of keys from /metrics; all other figures are as ever.
+#[test]
+fn foreign_names_of_the_server_are_told_no_keys() {
+    let (server, port, mut client) = server();
+    let page = |host: &str| {
+        let answer = crate::http::raw(port, &format!("GET /metrics HTTP/1.1\r\n{host}\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\nredis_up 1\n"), "{answer}");
+        answer
+    };
+    let names_keys = |page: &str| page.contains("key=\"") || page.contains("prefix=\"");
+    for host in ["localhost", "127.0.0.1:9121", "[::1]:9121", "LOCALHOST.:80"] {
+        assert!(names_keys(&page(&format!("Host: {host}\r\n"))), "{host}");
+    }
+    for host in
+        ["evil.example", "evil.example:9121", "127.0.0.1.evil.example", "localhost.evil.example", "\u{e9}"]
+    {
+        let page = page(&format!("Host: {host}\r\n"));
+        assert!(!names_keys(&page) && !page.contains("kvarts_big_key"), "{host}");
+    }
+    client.check("CONFIG SET console-hosts scraped.example", "+OK~");
+    assert!(names_keys(&page("Host: scraped.example:9121\r\n")));
+    server.advance_ms(100);
+    assert!(!names_keys(&page("Host: other.example\r\n")));
+}

@@ -273,3 +273,46 @@ fn a_million_prefixes() {
     let (keys, error) = (all.field("keys").int(), all.field("keys-error").int());
     assert!(error > 0 && (keys - KEYS as i64).abs() < 5 * error, "{keys} {error}");
 }
+
+/// What is known of keys takes memory, which is no part of the data, and is given back with the keys.
+#[test]
+fn what_is_known_is_overhead() {
+    let (with, without) = (TestServer::with(ON), TestServer::start());
+    let fill = |server: &TestServer| {
+        let mut client = server.client();
+        let keys: Vec<String> = (0..20_000).map(|number| format!("key:{number}")).collect();
+        for some in keys.chunks(1_000) {
+            let words = some.iter().flat_map(|key| [key.as_str(), "v"]);
+            client.call(&std::iter::once("MSET").chain(words).collect::<Vec<_>>());
+        }
+        client
+    };
+    let info = |client: &mut Client, name: &str| -> i64 {
+        let text = client.raw("INFO memory");
+        let (_, rest) = text.split_once(&format!("{name}:")).expect("a field");
+        rest.split(['\r', '~']).next().expect("a number").parse().expect("a number")
+    };
+    let (mut first, mut second) = (fill(&with), fill(&without));
+    let known = with.handle().server().keyspace.sizes.memory_bytes() as i64;
+    assert!((20_000 * 100..20_000 * 400).contains(&known), "{known}");
+    let tables = |client: &mut Client| {
+        let stats = client.value("MEMORY STATS");
+        let [total, startup, tables, clients, scripts, functions] = [
+            "overhead.total",
+            "startup.allocated",
+            "overhead.db.hashtable.lut",
+            "clients.normal",
+            "lua.caches",
+            "functions.caches",
+        ]
+        .map(|name| stats.field(name).int());
+        total - startup - tables - clients - scripts - functions
+    };
+    assert_eq!((tables(&mut first), tables(&mut second)), (known, 0));
+    let beside =
+        |client: &mut Client| info(client, "used_memory_overhead") - info(client, "used_memory_startup");
+    let (with_sizes, plain) = (beside(&mut first), beside(&mut second));
+    assert!((with_sizes - plain - known).abs() < plain / 2, "{with_sizes} {plain} {known}");
+    first.check("FLUSHALL", "+OK~");
+    assert_eq!(with.handle().server().keyspace.sizes.memory_bytes(), 0);
+}

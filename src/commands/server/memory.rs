@@ -288,7 +288,8 @@ fn stats(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let (backlog, beyond) = server.replication_memory();
     let tables = overhead;
     let startup = server.identity.memory_startup;
-    overhead += scripts + functions + clients + startup;
+    let sizes = server.keyspace.sizes.memory_bytes() as u64;
+    overhead += sizes + scripts + functions + clients + startup;
     let dataset = used.allocated.saturating_sub(overhead);
     let percentage = |part: u64, whole: u64| Figure::Number(ratio(part, whole) * 100.0);
     let waste = used.resident as i64 - used.allocated as i64;

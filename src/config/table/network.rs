@@ -182,7 +182,7 @@ pub(super) const SPECS: &[Spec] = &[
         "console-hosts",
         Kind::Words,
         "",
-        "Names that browsers may call the console by, beside localhost, IP addresses and those of metrics-bind.",
+        "Names that browsers may call the console by, and scrapers that are told names of keys, beside localhost, IP addresses and those of metrics-bind.",
     )
     .active()
     .multi(),

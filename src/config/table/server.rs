@@ -215,7 +215,7 @@ pub(super) const SPECS: &[Spec] = &[
         "key-sizes",
         BOOL,
         "no",
-        "Keep the sizes of big keys and of a sample of all keys, for KVARTS BIGKEYS and KVARTS PREFIXES.",
+        "Keep the sizes of big keys and of a sample of all keys, for KVARTS BIGKEYS and KVARTS PREFIXES: up to about 15 MB, as part of used_memory_overhead.",
     )
     .active()
     .immutable(),

@@ -1,6 +1,7 @@
 //! The console's API: who is logged in, commands and their replies, figures, streams of messages. All content is JSON.
 //! docs/console.md describes it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -181,15 +182,16 @@ fn set_cookie(response: &mut Response<Body>, cookie: &str) {
     }
 }
 
-/// POST /api/command with `{"commands": [[…], …], "database": n, "read_only": true, "cut": n}`: runs commands one
-/// behind the other on a connection of their own, and answers their replies, strings longer than `cut` bytes shortened.
+/// POST /api/command with `{"commands": [[…], …], "database": n, "read_only": true, "cut": n, "quiet": true}`: runs
+/// commands one behind the other on a connection of their own, and answers their replies, strings longer than `cut`
+/// bytes shortened. With `quiet` what is asked without the right to it is answered and not counted as refused.
 pub(in crate::http) fn command(asked: Asked) -> Answer {
     answer(async move {
         let admitted = guard::admit(&asked)?;
         let Asked { site, place, body, .. } = asked;
         let _waits = site.console.waits().ok_or(BUSY)?;
         let given = object(body, BODY_MAX_BYTES).await?;
-        let commands = Commands::of(given.get("commands")).map_err(bad)?;
+        let mut commands = Commands::of(given.get("commands")).map_err(bad)?;
         let answers_by_messages = |words: &Vec<Vec<u8>>| {
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
             let entry = admitted.server.commands.resolve_request(&words);
@@ -202,6 +204,10 @@ pub(in crate::http) fn command(asked: Asked) -> Answer {
             given.get("cut").map(|cut| cut.as_u64().filter(|bytes| (1..=CUT_MAX_BYTES).contains(bytes)));
         let cut = cut.map(|bytes| bytes.ok_or(bad("cut is a number of bytes, 1 to 1048576"))).transpose()?;
         let stream = connect(&admitted, &site.tasks, &given)?;
+        if given.get("quiet").and_then(Value::as_bool).unwrap_or_default() {
+            let database = given.get("database").and_then(Value::as_u64).unwrap_or_default();
+            commands.refused = known_refusals(&admitted, &commands, database as usize);
+        }
         let replies = converse(stream, &commands, cut.map(|bytes| bytes as usize), &place.late).await;
         let mut text =
             format!("{{\"replies\":[{}],\"took_us\":{},\"stopped\":", replies.json, replies.took_us);
@@ -235,6 +241,33 @@ pub(in crate::http) fn stream(asked: Asked) -> Answer {
         let lines = Lines::new(sender, place, site.server.clone(), ended, slot);
         Ok(routes::sends(StatusCode::OK, "application/x-ndjson", BodyExt::boxed_unsync(lines)))
     })
+}
+
+/// The commands that change nothing and that the user may not run, by their place, with the error that each would
+/// have. A page that asks for what it shows makes no attempt that ACL LOG and the counts of errors should tell of.
+fn known_refusals(admitted: &Admitted, commands: &Commands, database: usize) -> BTreeMap<usize, String> {
+    let server = &admitted.server;
+    // A user that is gone is told so by the connection.
+    let Some(user) = present_user(admitted).filter(|user| !user.is_unrestricted()) else {
+        return BTreeMap::new();
+    };
+    let refusal = |words: &Vec<Vec<u8>>| {
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let entry = server.commands.resolve_request(&words).ok()?;
+        let asks = !entry.spec.flags.has(Flags::WRITE);
+        let denied = server.examine_user(&user, entry, &words, database).err().filter(|_| asks)?;
+        Some(format!("NOPERM {}", Server::denial_text(&user, entry, denied)))
+    };
+    let refusals = commands.words.iter().enumerate();
+    refusals.filter_map(|(place, words)| Some((place, refusal(words)?))).collect()
+}
+
+/// The user that a request acts for, as it is now; `None` where it is gone.
+fn present_user(admitted: &Admitted) -> Option<Arc<User>> {
+    match &admitted.logged_in {
+        Some(logged_in) => admitted.server.acl.present(&logged_in.user).0,
+        None => Some(admitted.server.acl.default_user()),
+    }
 }
 
 fn connect(
@@ -289,11 +322,9 @@ pub(in crate::http) fn directives(asked: Asked) -> Answer {
 /// a user who may read all keys.
 pub(in crate::http) fn figures(asked: Asked) -> Answer {
     answer(async move {
-        let Admitted { server, logged_in, .. } = guard::admit(&asked)?;
-        let user = match logged_in {
-            Some(logged_in) => server.acl.present(&logged_in.user).0,
-            None => Some(server.acl.default_user()),
-        };
+        let admitted = guard::admit(&asked)?;
+        let user = present_user(&admitted);
+        let server = admitted.server;
         let reads_all = user.is_some_and(|user| ReadableKeys::of_user(&user).are_all());
         let query = asked.head.uri.query().unwrap_or_default();
         let names = query.split('&').find_map(|pair| pair.strip_prefix("names=")).unwrap_or_default();
@@ -320,9 +351,6 @@ pub(in crate::http) fn figures(asked: Asked) -> Answer {
     })
 }
 
-/// Labels that name keys.
-const KEY_LABELS: [&str; 2] = ["key", "prefix"];
-
 /// Writes a metric: the value where there is one without labels, else an array of labels and value. Samples that name
 /// keys are left out where not all may be told.
 fn write_metric(metric: &Metric, names_keys: bool, text: &mut String) {
@@ -335,8 +363,7 @@ fn write_metric(metric: &Metric, names_keys: bool, text: &mut String) {
         return;
     }
     text.push('[');
-    let is_told =
-        |sample: &&Sample| names_keys || !sample.labels.iter().any(|(name, _)| KEY_LABELS.contains(name));
+    let is_told = |sample: &&Sample| names_keys || !sample.names_keys();
     for (place, sample) in metric.samples.iter().filter(is_told).enumerate() {
         text.push_str(if place > 0 { ",[{" } else { "[{" });
         let suffix = ("suffix", sample.suffix.to_owned());

@@ -1,5 +1,6 @@
 //! Commands of one request, sent to the server one behind the other, and their replies.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio_util::sync::CancellationToken;
 
 use super::cut::Cutter;
-use super::reply::{self, Finder};
+use super::reply::{self, Finder, quote};
 
 /// Bytes of all replies to a request.
 pub(super) const REPLIES_MAX_BYTES: usize = 4 << 20;
@@ -26,6 +27,8 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Commands as they are sent.
 pub(super) struct Commands {
     pub words: Vec<Vec<Vec<u8>>>,
+    /// Errors of those that are not sent, by their place.
+    pub refused: BTreeMap<usize, String>,
 }
 
 /// Replies as JSON, and why they are not all there.
@@ -48,13 +51,14 @@ impl Commands {
             let command = command.as_array().filter(|command| !command.is_empty());
             command.ok_or("a command is an array of words")?.iter().map(word).collect()
         });
-        Ok(Self { words: words.collect::<Result<_, _>>()? })
+        Ok(Self { words: words.collect::<Result<_, _>>()?, refused: BTreeMap::new() })
     }
 
-    /// The same as RESP.
+    /// Those that are sent, as RESP.
     pub fn encoded(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for words in &self.words {
+        let sent = self.words.iter().enumerate().filter(|(place, _)| !self.refused.contains_key(place));
+        for (_, words) in sent {
             bytes.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
             for word in words {
                 bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
@@ -92,10 +96,9 @@ pub(super) async fn converse(
     let began = Instant::now();
     let mut replies = Replies { json: String::new(), count: 0, stopped: None, took_us: 0 };
     let (mut receiver, sender) = stream.split();
-    let wanted = commands.words.len();
     replies.stopped = tokio::select! {
         biased;
-        stopped = receive(&mut receiver, wanted, cut_bytes, &mut replies) => stopped,
+        stopped = receive(&mut receiver, commands, cut_bytes, &mut replies) => stopped,
         () = send(sender, commands.encoded()) => None,
         () = late.cancelled() => Some("the commands took longer than ten seconds: given up"),
     };
@@ -112,13 +115,15 @@ async fn send(mut sender: WriteHalf<'_>, bytes: Vec<u8>) {
 
 async fn receive(
     receiver: &mut ReadHalf<'_>,
-    wanted: usize,
+    commands: &Commands,
     cut_bytes: Option<usize>,
     replies: &mut Replies,
 ) -> Option<&'static str> {
     let (mut finder, mut cutter) = (Finder::default(), cut_bytes.map(Cutter::new));
     let (mut buffer, mut chunk): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::with_capacity(CHUNK_BYTES));
     let (mut received, mut kept) = (0, 0);
+    let wanted = commands.words.len();
+    replies.take_refusals(&commands.refused);
     while replies.count < wanted {
         chunk.clear();
         match receiver.read_buf(&mut chunk).await {
@@ -143,6 +148,7 @@ async fn receive(
             match finder.find(&buffer[taken..]) {
                 Ok(Some(size)) => {
                     replies.take(&buffer[taken..taken + size]);
+                    replies.take_refusals(&commands.refused);
                     taken += size;
                 }
                 Ok(None) => break,
@@ -160,10 +166,25 @@ impl Replies {
         if reply::is_push(bytes) {
             return;
         }
+        reply::write(bytes, self.next());
+    }
+
+    /// Takes the errors of those that come next and were not sent.
+    fn take_refusals(&mut self, refused: &BTreeMap<usize, String>) {
+        while let Some(text) = refused.get(&self.count) {
+            let json = self.next();
+            json.push_str("{\"error\":");
+            quote(text, json);
+            json.push('}');
+        }
+    }
+
+    /// Where the next reply is written.
+    fn next(&mut self) -> &mut String {
         if self.count > 0 {
             self.json.push(',');
         }
         self.count += 1;
-        reply::write(bytes, &mut self.json);
+        &mut self.json
     }
 }

@@ -98,19 +98,32 @@ pub(super) fn may_be_called(server: &Server, headers: &HeaderMap) -> Result<(), 
     let Some(host) = host.filter(|host| !host.is_empty()) else {
         return Err(Refused { status: StatusCode::BAD_REQUEST, reason: "the request names no host" });
     };
-    let is_known = |directive| {
-        let names = server.config.words(directive);
-        names.iter().any(|name: &String| name.trim_start_matches('-').eq_ignore_ascii_case(host))
-    };
-    let is_address = host.parse::<IpAddr>().is_ok();
-    let is_loopback = host.eq_ignore_ascii_case("localhost");
-    if is_address || is_loopback || is_known(Directive::ConsoleHosts) || is_known(Directive::MetricsBind) {
+    if goes_by(server, host) {
         return Ok(());
     }
     Err(Refused {
         status: StatusCode::MISDIRECTED_REQUEST,
         reason: "the console does not go by this name: the directive console-hosts lists the names it goes by",
     })
+}
+
+/// Whether this is a name of the server, or an address.
+fn goes_by(server: &Server, host: &str) -> bool {
+    let is_known = |directive| {
+        let names = server.config.words(directive);
+        names.iter().any(|name: &String| name.trim_start_matches('-').eq_ignore_ascii_case(host))
+    };
+    let is_address = host.parse::<IpAddr>().is_ok();
+    let is_loopback = host.eq_ignore_ascii_case("localhost");
+    is_address || is_loopback || is_known(Directive::ConsoleHosts) || is_known(Directive::MetricsBind)
+}
+
+/// Whether the answer to a request that says nothing of its user may name keys: not where a page from elsewhere may
+/// read it in a browser on this network, as one whose name was made to point here. What sends no Host is no browser,
+/// and over TLS the browser has held the name against the certificate.
+pub(in crate::http) fn may_be_told_names(server: &Server, headers: &HeaderMap, tls: bool) -> bool {
+    let Some(host) = headers.get(HOST).filter(|_| !tls) else { return true };
+    host.to_str().is_ok_and(|host| goes_by(server, host_name(host)))
 }
 
 /// The name or address in a Host header, without its port.

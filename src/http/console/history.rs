@@ -439,20 +439,19 @@ mod tests {
 
     #[test]
     fn waits_for_locks_are_told_of_all_commands() {
-        let at = |ms, commands, waits: &[(u64, u64)]| Look {
+        let at = |ms: u64, commands: f64, waits: &[(u64, u64)]| Look {
             waits: waits.to_vec(),
             ..look(ms, &[("lock_wait_p99_us", commands, 0.0), ("lock_wait_s", ms as f64 / 1e3, 0.0)], &[])
         };
         let of = |before: &Look, now: &Look, name| Point::between(Some(before), now).values[place(name)];
         let before = at(1_000, 100.0, &[(4, 7)]);
-        let p99 = |commands, waits: &[(u64, u64)]| {
-            of(&before, &at(2_000, commands, waits), "lock_wait_p99_us")
-        };
+        let p99 =
+            |commands, waits: &[(u64, u64)]| of(&before, &at(2_000, commands, waits), "lock_wait_p99_us");
         assert_eq!(p99(1_100.0, &[(4, 7)]), 0.0);
         assert_eq!(p99(1_100.0, &[(4, 7), (4_096, 10)]), 0.0, "not more than one in a hundred");
         // 20 waited for 1 to 4 milliseconds, of whom half are beyond.
         assert_eq!(p99(1_100.0, &[(4, 7), (4_096, 20)]), 1_024.0 * 2.5);
-        assert_eq!(p99(200.0, &[(4, 107)]), 1.0 + 3.0 * 0.99, "all waited");
+        assert_eq!(p99(200.0, &[(4, 107)]), 1.0 + 3.0 * 99.0 / 100.0, "all waited");
         assert!(p99(100.0, &[(4, 7)]).is_nan(), "there were no commands");
         assert_eq!(p99(100.0, &[(4, 8)]), 1.0 + 3.0 * 0.99, "it was refused at last");
         assert_eq!(p99(5.0, &[(4, 0), (16, 1)]), 4.0 * (1.0 + 3.0 * 0.99), "all counters began anew");

@@ -11,7 +11,7 @@
 pub(super) mod api;
 mod conversation;
 mod cut;
-mod guard;
+pub(super) mod guard;
 pub(super) mod history;
 pub(super) mod page;
 mod reply;

@@ -199,6 +199,11 @@ impl Sizes {
         }
     }
 
+    /// Bytes of memory for all that is known.
+    pub fn memory_bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().memory_bytes()).sum()
+    }
+
     /// Bytes and elements from which on each key is known.
     pub fn floors(&self) -> (u64, u64) {
         let floors = self.shards.iter().map(|shard| shard.lock().floors());

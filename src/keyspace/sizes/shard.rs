@@ -68,6 +68,8 @@ pub(super) struct Shard {
     sampled: usize,
     sampled_most: usize,
     big_most: usize,
+    /// Bytes of the names of all that are known.
+    name_bytes: usize,
 }
 
 impl Default for Shard {
@@ -81,6 +83,7 @@ impl Default for Shard {
             sampled: 0,
             sampled_most: 0,
             big_most: 0,
+            name_bytes: 0,
         }
     }
 }
@@ -140,7 +143,8 @@ impl Shard {
             (entry.size, entry.measured, entry.changes) = (size, measured, 0);
             return;
         }
-        let key = key[..key.len().min(KEY_MAX)].into();
+        let key: Box<[u8]> = key[..key.len().min(KEY_MAX)].into();
+        self.name_bytes += key.len();
         self.entries.insert((size.physical, hash), Entry { key, size, measured, changes: 0 });
         self.sampled += usize::from(is_sampled);
         if self.sampled > SAMPLED_MAX {
@@ -163,13 +167,15 @@ impl Shard {
 
     fn drop_small(&mut self) {
         let (shift, floors) = (self.noted_shift, self.noted_floors);
-        let mut sampled = 0;
+        let (mut sampled, mut name_bytes) = (0, 0);
         self.entries.retain(|(_, hash), entry| {
             let is_sampled = is_sampled(*hash, shift);
             sampled += usize::from(is_sampled);
-            is_sampled || entry.size.reaches(floors)
+            let stays = is_sampled || entry.size.reaches(floors);
+            name_bytes += if stays { entry.key.len() } else { 0 };
+            stays
         });
-        self.sampled = sampled;
+        (self.sampled, self.name_bytes) = (sampled, name_bytes);
     }
 
     /// Drops the smaller ones of the big keys that are not sampled.
@@ -189,7 +195,8 @@ impl Shard {
     }
 
     pub(super) fn forget(&mut self, physical: u16, hash: u64) {
-        if self.entries.remove(&(physical, hash)).is_some() {
+        if let Some(entry) = self.entries.remove(&(physical, hash)) {
+            self.name_bytes -= entry.key.len();
             self.sampled -= usize::from(is_sampled(hash, self.noted_shift));
         }
     }
@@ -197,6 +204,16 @@ impl Shard {
     pub(super) fn forget_database(&mut self, physical: u16) {
         self.entries.retain(|place, _| place.0 != physical);
         self.sampled = self.entries.keys().filter(|(_, hash)| is_sampled(*hash, self.noted_shift)).count();
+        self.name_bytes = self.entries.values().map(|entry| entry.key.len()).sum();
+        // What is over makes room, and no more: keys of other databases come and go.
+        self.entries.shrink_to(2 * self.entries.len());
+    }
+
+    /// Bytes of memory for what is known.
+    pub(super) fn memory_bytes(&self) -> usize {
+        // A table has a place for eight of seven entries, and a byte more for each.
+        let places = (self.entries.capacity() * 8).div_ceil(7);
+        places * (size_of::<((u16, u64), Entry)>() + 1) + self.name_bytes
     }
 
     #[cfg(test)]

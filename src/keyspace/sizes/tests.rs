@@ -100,9 +100,12 @@ fn the_sample_is_bounded_and_right() {
     // What goes is forgotten: the rest is half of what there was.
     (0..500_000).for_each(|number| strings.remove(key(number).as_bytes(), 10));
     strings.check(500_000, bytes / 2);
+    let full = strings.sizes.memory_bytes();
+    assert!(full > known / 2 * 100, "{full}");
     strings.sizes.forget_database(1);
+    assert!(strings.sizes.memory_bytes() > full / 2, "the other database is there");
     strings.sizes.forget_database(0);
-    assert_eq!(strings.known(), 0);
+    assert_eq!((strings.known(), strings.sizes.memory_bytes()), (0, 0), "all is given back");
 }
 
 /// Sizes of which a few are most of all: what is told is within its error, and the error is small. The largest

@@ -75,13 +75,15 @@ export async function raw(commands, options = {}) {
     database: options.database ?? session.database,
     read_only: session.readOnly,
     cut: options.cut,
+    quiet: options.quiet,
   };
   return (await ask('POST', '/api/command', content, options.signal)).json();
 }
 
-// Runs commands and answers their replies as plain values; an error is a Refused in its place.
+// Runs commands and answers their replies as plain values; an error is a Refused in its place. What a view asks for and
+// the user may not read is no attempt that ACL LOG should tell of.
 export async function run(commands, options = {}) {
-  const { replies, stopped } = await raw(commands, options);
+  const { replies, stopped } = await raw(commands, { ...options, quiet: true });
   if (replies.length < commands.length) throw new Refused(`Not all replies came: ${stopped}.`);
   return replies.map(plain);
 }
@@ -94,7 +96,7 @@ export async function call(...words) {
 // The same for a page of elements: where all of them are too long to be sent, each longer one is sent in part, as
 // { cut, bytes }.
 export async function callForPage(...words) {
-  const { replies } = await raw([words]);
+  const { replies } = await raw([words], { quiet: true });
   return only(replies.length === 1 ? replies.map(plain) : await run([words], { cut: LONG_BYTES }));
 }
 

@@ -30,14 +30,14 @@ export function put(element, ...children) {
   element.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
-// A table with a caption for screen readers. Columns are names, or { name } with `number`, `wide`, `words` for some
-// text, or `fixed` for what stays in a line.
+// A table with a caption for screen readers. Columns are names, or { name } with `number`, `wide` for long text, `half` where
+// two columns have it, `words` for some text, or `fixed` for what stays in a line.
 export function table(caption, columns, rows, empty = 'Nothing here.') {
   if (rows.length === 0) return h('p', { class: 'empty' }, empty);
   const of = columns.map((column) => (typeof column === 'string' ? { name: column } : column));
   const head = of.map((column) => h('th', { scope: 'col', class: column.number ? 'number' : null }, column.name));
   const body = rows.map((row) =>
-    h('tr', {}, row.map((cell, at) => h('td', { class: ['number', 'wide', 'words', 'fixed'].find((kind) => of[at][kind]) ?? null }, cell))),
+    h('tr', {}, row.map((cell, at) => h('td', { class: ['number', 'wide', 'half', 'words', 'fixed'].find((kind) => of[at][kind]) ?? null }, cell))),
   );
   // Wide tables scroll within themselves, also by the keyboard.
   return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },

@@ -2,6 +2,7 @@
 
 import { call, may, mayChange } from './api.js';
 import { attempt, button, confirmed, h, panel, table } from './dom.js';
+import { figures } from './figures.js';
 import { counted, micros } from './format.js';
 
 // What holds locks now, that for longest first: { text, command, program, name, key, client, address, user, us }; null
@@ -40,12 +41,13 @@ export function holdersPanel(all) {
     table('What is in the way', columns, rows));
 }
 
-// Buttons that end a script, and close the connection of a client.
+// Buttons that end a script, and close the connection of a client. Once others hear BUSY for a script, CLIENT KILL does, too.
 function ends({ program: kind, client, address }) {
+  const isHeard = !kind || figures.troubles.every((trouble) => trouble.kind !== 'script');
   return [
     kind && mayChange(`${kind}|kill`) ? button('End', (event) => ask(event, `End the ${kind}?`,
       `${kind.toUpperCase()} KILL ends it, unless it has changed something already.`, 'End', [kind.toUpperCase(), 'KILL']), { class: 'danger', 'aria-label': `End the ${kind} of client ${client}` }) : null,
-    address && mayChange('client|kill') ? button('Kill', (event) => ask(event, 'Kill this client?',
+    address && isHeard && mayChange('client|kill') ? button('Kill', (event) => ask(event, 'Kill this client?',
       `The connection of ${address} is closed. What it runs may go on to its end.`, 'Kill', ['CLIENT', 'KILL', 'ID', client]), { class: 'danger', 'aria-label': `Kill client ${client}` }) : null,
   ];
 }

@@ -189,3 +189,28 @@ test('without a profile and faults', async () => {
     assert.doesNotMatch(errors.text ?? errors, /errorstat_/);
   });
 });
+
+test('a user with few rights fills no log by looking', async () => {
+  await withConsole(browser, [], async (console, page) => {
+    await console.run([['SET', 'mine:1', 'v'], ['SET', 'other:1', 'v'], ['SET', 'other:2', 'v'],
+      ['ACL', 'SETUSER', 'few', 'on', '>p', '~mine:*', '+scan', '+dbsize', '+type', '+pttl', '+memory|usage', '+get', '+kvarts|health']]);
+    await page.goto(`${console.url}/#/overview`);
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await page.getByLabel('User').fill('few');
+    await page.getByLabel('Password').fill('p');
+    await page.getByRole('button', { name: 'Log in' }).last().click();
+    await page.locator('#user').getByText('few').waitFor();
+    await page.goto(`${console.url}/#/keys`);
+    await page.getByText('3 found').waitFor();
+    const row = (key) => page.getByRole('row').filter({ hasText: key });
+    assert.match(await row('mine:1').innerText(), /string/);
+    assert.match(await row('other:1').innerText(), /–/);
+    for (const [view, text] of [['state', 'may not run INFO'], ['slow', 'may not run COMMANDLOG GET'], ['hot', 'may not run HOTKEYS GET'], ['clients', 'may not run CLIENT LIST'], ['slots', 'Slots']]) {
+      await page.goto(`${console.url}/#/${view}`);
+      await page.getByText(text).first().waitFor();
+    }
+    assert.deepEqual(await console.call('ACL', 'LOG'), []);
+    const errors = await console.call('INFO', 'errorstats');
+    assert.doesNotMatch(errors.text ?? errors, /errorstat_NOPERM/);
+  });
+});

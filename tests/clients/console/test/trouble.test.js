@@ -182,6 +182,29 @@ test('a script that has its locks for long', async () => {
   });
 });
 
+test('a script for which all others hear BUSY', async () => {
+  await withConsole(browser, ['--busy-reply-threshold', '1000'], async (console, page) => {
+    await fill(console);
+    await page.goto(`${console.url}/#/state`);
+    await page.getByText('Healthy').waitFor();
+    // It declares no key, and has all of them.
+    client(console, 'EVAL "redis.call(\'GET\', \'a\') while true do end" 0');
+    await headline(page).getByText('Commands are refused (BUSY)').waitFor();
+    const holding = panelOf(page, 'What is in the way');
+    await holding.getByRole('button', { name: /^End the script/ }).waitFor();
+    // CLIENT KILL would hear BUSY.
+    await until('it is not offered', async () => await holding.getByRole('button', { name: /^Kill client/ }).count() === 0);
+    // Keys are counted all the while.
+    await page.goto(`${console.url}/#/overview`);
+    const operations = page.locator('.chart').filter({ has: page.getByRole('heading', { name: 'Operations a second', exact: true }) });
+    await until('keys are counted', async () => /^[1-9][\d ,.]* keys$/.test(await operations.locator('.more').innerText()));
+    await page.goto(`${console.url}/#/state`);
+    await holding.getByRole('button', { name: /^End the script/ }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'End' }).click();
+    await holding.waitFor({ state: 'detached' });
+  });
+});
+
 test('a server that is gone', async () => {
   await withConsole(browser, [], async (console, page) => {
     await page.getByText('Healthy').waitFor();

@@ -2,13 +2,15 @@
 
 import { call, figures, mayChange, Refused, run, session } from '../api.js';
 import { attempt, button, confirmed, facts, failure, h, heading, inPlace, inWords, panel, put, table } from '../dom.js';
-import { bytes, count, counted, digits, micros, shown, span, time } from '../format.js';
+import { bytes, count, counted, cut, digits, micros, shown, span, time } from '../format.js';
 import { treemap } from '../treemap.js';
 import { link } from './keys.js';
 
 export const title = 'Hot and big keys';
 
 const PREFIXES = 60;
+// Characters of a key or prefix that are shown; all of it is its title.
+const NAME_MAX = 80;
 
 export async function show(place, { query }) {
   const depth = h('select', { id: 'depth' }, [1, 2, 3].map((one) => h('option', { value: one }, one)));
@@ -52,7 +54,7 @@ async function showPrefixes(place, depth, separator) {
       name: name(prefix), size, text: `${bytes(size)}, ${counted(keys, 'key')}`, href: href(prefix),
     }))),
     table('Prefixes', [{ name: 'Prefix', wide: true }, number('Keys'), number('Memory'), number('Accesses/s'), number('Ending/s')],
-      of.map((one) => [h('a', { href: href(one.prefix) }, name(one.prefix)), count(one.keys), bytes(one.size), digits(one.accesses), digits(one.ends)]),
+      of.map((one) => [h('a', { href: href(one.prefix), title: name(one.prefix) }, cut(name(one.prefix), NAME_MAX)), count(one.keys), bytes(one.size), digits(one.accesses), digits(one.ends)]),
       'No keys are sampled in this database yet, or the directive key-sizes is off.'));
 }
 
@@ -145,5 +147,6 @@ function labelLink({ key, db }) {
 function keyLink(one) {
   const [key, database] = [one.get('key'), Number(one.get('db') ?? session.database)];
   const href = database === session.database ? link(key) : link(key).replace(/db=\d+$/, `db=${database}`);
-  return h('span', {}, h('a', { class: 'key', href }, shown(key) || '(empty)'), database === session.database ? null : ` in ${database}`);
+  const name = shown(key) || '(empty)';
+  return h('span', {}, h('a', { class: 'key', href, title: name.length > NAME_MAX ? name : null }, cut(name, NAME_MAX)), database === session.database ? null : ` in ${database}`);
 }

@@ -46,7 +46,7 @@ const CHARTS = [
   {
     title: 'Operations a second', series: [{ key: 'ops' }], format: short,
     rule: 'All commands of all clients, of scripts and transactions as well.',
-    more: (last) => counted(last.keys ?? 0, 'key'),
+    more: (last) => (last.keys === null ? '' : counted(last.keys, 'key')),
   },
   {
     title: 'Hit rate', series: [{ key: 'hit_percent' }], format: percent, max: 100, threshold: 80, above: false,

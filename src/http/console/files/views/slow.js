@@ -84,7 +84,7 @@ async function showParts(place) {
   });
   put(place, panel('Where the time went',
     from === null ? null : h('p', { class: 'more' }, Number(from) < 0 ? 'Nothing is kept (slow-requests-slower-than).' : `Kept from ${micros(Number(from))} on.`),
-    table('Where the time went', [{ name: 'Time (UTC)', fixed: true }, { name: 'Took', number: true }, { name: 'Spent on', words: true }, { name: 'In the way', words: true }, { name: 'Request', wide: true }, { name: 'Client', fixed: true }],
+    table('Where the time went', [{ name: 'Time (UTC)', fixed: true }, { name: 'Took', number: true }, { name: 'Spent on', words: true }, { name: 'In the way', half: true }, { name: 'Request', half: true }, { name: 'Client', fixed: true }],
       rows, 'No request took that long.')));
 }
 
