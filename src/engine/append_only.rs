@@ -65,6 +65,8 @@ pub struct Figures {
     pub failures: u64,
     /// Whether the last attempt to write or sync failed.
     pub write_failed: bool,
+    /// Whether somebody has taken the file away, and no rewrite has brought another one yet.
+    pub is_gone: bool,
     /// Bytes of all its files.
     pub current_bytes: u64,
     /// Bytes of all its files after the last rewrite, or at the start.

@@ -57,14 +57,24 @@ pub(super) struct Held {
     since_ns: u64,
     is_paused: bool,
     parts: Parts,
-    /// Who is in its way now, and who was so far, each with how long, in nanoseconds.
+    /// Who is in its way now, and who was so far.
     blocked_by: Option<Arc<Holder>>,
     /// The lock for whose sake it was broken off, if it was (`None`: the gate): before that is free it need not
     /// begin anew.
     pub(super) gave_up_at: Option<Option<SlotLock>>,
-    holders: Vec<(Arc<Holder>, u64)>,
+    holders: Vec<InTheWay>,
     /// Whether commands were timed one by one in any case.
     one_by_one: bool,
+}
+
+/// A command that a request has waited for.
+#[derive(Debug)]
+struct InTheWay {
+    holder: Arc<Holder>,
+    /// How long the request has waited for it, in nanoseconds.
+    waited_ns: u64,
+    /// When that wait ended, in nanoseconds of the monotonic clock: the request itself may run for long afterwards.
+    until_ns: u64,
 }
 
 impl Delays {
@@ -149,7 +159,7 @@ impl Server {
     pub(super) fn resume_held(&self, client: &mut Client, batch: &mut Batch<'_>) {
         let Some(mut held) = client.delays.rare.as_mut().and_then(|rare| rare.held.take()) else { return };
         let part = if held.is_paused { Part::Pause } else { Part::Lock };
-        held.add_wait(part, batch.clock_ns.saturating_sub(held.since_ns));
+        held.add_wait(part, batch.clock_ns.saturating_sub(held.since_ns), batch.clock_ns);
         held.one_by_one = batch.thresholds.one_by_one;
         batch.thresholds.one_by_one = true;
         batch.held = Some(Box::new(held));
@@ -162,16 +172,17 @@ impl Server {
             Some(held) if end.executed == 0 => *held,
             _ => Held { client: client.shared.id, ..Held::default() },
         };
+        let now_ns = self.clock.monotonic_ns();
         if let Some(lock) = batch.gave_up_at.take() {
             held.gave_up_at = Some(lock);
             // What it had done by then, in vain.
-            let ran_ns = self.clock.monotonic_ns().saturating_sub(batch.clock_ns + batch.gave_up_ns);
+            let ran_ns = now_ns.saturating_sub(batch.clock_ns + batch.gave_up_ns);
             held.parts.add(Part::Run, ran_ns);
         }
         held.is_paused = end.stop == Some(Stop::Paused);
         held.blocked_by = batch.blocked_by.take();
-        held.add_wait(Part::Lock, std::mem::take(&mut batch.gave_up_ns));
-        held.since_ns = self.clock.monotonic_ns();
+        held.add_wait(Part::Lock, std::mem::take(&mut batch.gave_up_ns), now_ns);
+        held.since_ns = now_ns;
         client.delays.rare.get_or_insert_default().held = Some(held);
     }
 
@@ -197,7 +208,7 @@ impl Server {
     ) {
         let mut held = batch.held.take().unwrap_or_default();
         let gave_up_ns = std::mem::take(&mut batch.gave_up_ns);
-        held.add_wait(Part::Lock, gave_up_ns);
+        held.add_wait(Part::Lock, gave_up_ns, self.clock.monotonic_ns());
         if held.client != 0 {
             batch.thresholds.one_by_one = held.one_by_one;
         }
@@ -250,9 +261,9 @@ impl Server {
         if parts.total_ns() < self.logs.slow_requests.threshold_ns() {
             return;
         }
-        let now_ns = self.clock.monotonic_ns();
-        let holder = held.longest_holder().filter(|(_, ns)| *ns >= waits.lock_ns);
-        let blocked_by = holder.map_or(waits.blocked_by, |(holder, _)| holder.in_words_at(now_ns));
+        let longest = held.longest().filter(|longest| longest.waited_ns >= waits.lock_ns);
+        let blocked_by =
+            longest.map_or(waits.blocked_by, |longest| longest.holder.in_words_at(longest.until_ns));
         let id = self.logs.slow_requests.add(SlowRequest {
             id: 0,
             at_ms: self.clock.now_ms(),
@@ -309,21 +320,23 @@ impl Held {
         self.parts.ns(Part::Lock)
     }
 
-    /// Adds so much to a part: where it is the lock's, to the time that whoever is in its way has taken it.
-    fn add_wait(&mut self, part: Part, ns: u64) {
+    /// Adds so much to a part, which ends at `until_ns`: where it is the lock's, to the time that whoever is in its
+    /// way has taken it.
+    fn add_wait(&mut self, part: Part, ns: u64, until_ns: u64) {
         self.parts.add(part, ns);
         let Some(holder) = self.blocked_by.clone().filter(|_| part == Part::Lock) else { return };
-        let known = self.holders.iter_mut().find(|(known, _)| known.is_of_same(&holder));
-        if let Some((_, waited_ns)) = known {
-            *waited_ns += ns;
+        let known = self.holders.iter_mut().find(|known| known.holder.is_of_same(&holder));
+        if let Some(known) = known {
+            known.waited_ns += ns;
+            known.until_ns = until_ns;
         } else if self.holders.len() < HOLDERS_MAX {
-            self.holders.push((holder, ns));
+            self.holders.push(InTheWay { holder, waited_ns: ns, until_ns });
         }
     }
 
-    /// Who was in its way for longest, and for how long.
-    fn longest_holder(&self) -> Option<&(Arc<Holder>, u64)> {
-        self.holders.iter().max_by_key(|(_, ns)| *ns)
+    /// Who was in its way for longest.
+    fn longest(&self) -> Option<&InTheWay> {
+        self.holders.iter().max_by_key(|one| one.waited_ns)
     }
 }
 

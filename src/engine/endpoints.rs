@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::Server;
 use super::client::Client;
+use super::client_text;
 use crate::config::Directive;
 use crate::profile::Feature;
 use crate::shared::client::{Door, SharedClient, names};
@@ -49,6 +50,9 @@ impl Server {
     pub fn forget_client(&self, client: &mut Client) {
         if client.shared.is_over_limit() {
             self.stats.add(worker::current(), Counter::OutputBufferDisconnections, 1);
+            // Here, whoever found it to be over the limit: the connection itself, or one that sent it a message.
+            let described = client_text::describe(self, &client.shared, self.clock.now_ms());
+            tracing::warn!("Client {described} closed for overcoming of output buffer limits.");
         }
         if let Some(waiter) = client.waiter.take() {
             self.effects.waiting.abandon(&waiter);

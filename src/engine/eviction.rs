@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::Server;
 use super::batch::Batch;
 use super::client::Client;
+use super::request::Request;
 use crate::alloc;
 use crate::command::spec::Flags;
-use crate::command::table::Entry;
 use crate::config::Directive;
 use crate::keyspace::evict::Look;
 use crate::shared::client::SharedClient;
@@ -38,6 +38,13 @@ const CLIENTS_LOOK_NS: u64 = 1_000_000;
 /// Least difference, in bytes, of memory in use to its last peak from which on the allocator is asked to
 /// return free pages. It is an eighth of the peak where that is more.
 const TRIM_MIN_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How long a refusal for want of memory is remembered, in milliseconds.
+pub(super) const REFUSAL_MS: u64 = 10_000;
+
+/// What the server holds for a request while that runs, as a multiple of its bytes: its buffer has grown in steps, and
+/// what is stored is copied from it.
+const HELD_FOR_REQUEST: u64 = 4;
 
 /// What an attempt to get below the limit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,24 +77,36 @@ impl Server {
 
     /// Evicts before a command if memory is over `maxmemory`. Returns false for a command with DENYOOM where
     /// nothing more can be evicted. The caller holds no slot's lock.
-    pub(super) fn has_room(&self, client: &mut Client, entry: &Entry, batch: &mut Batch<'_>) -> bool {
+    pub(super) fn has_room(&self, client: &mut Client, request: &Request<'_>, batch: &mut Batch<'_>) -> bool {
         let simulated = !client.is_inside && !client.is_loader && self.simulation.lacks_memory();
         let room = !simulated && (client.is_loader || self.bytes_over_limit() == 0 || self.evict_for(batch));
         // Scripts judge their own commands by it.
         client.out_of_memory = !room;
-        let flags = entry.spec.flags;
+        let flags = request.entry.spec.flags;
         let needs_memory = flags.has(Flags::DENYOOM)
             || flags.has(Flags::RUNS_QUEUE)
                 && client.transaction.as_ref().is_some_and(|queued| queued.flags.has(Flags::DENYOOM));
         let is_refused = !room && needs_memory;
         if is_refused && !simulated {
-            // Written only where it changes: threads that refuse share it.
-            let refused_ms = &self.upkeep.refused_memory_ms;
-            if refused_ms.load(Ordering::Relaxed) != batch.now_ms {
-                refused_ms.store(batch.now_ms, Ordering::Relaxed);
-            }
+            let queued =
+                client.transaction.as_ref().map_or(0, |_| client.shared.queued_bytes.load(Ordering::Relaxed));
+            let bytes = queued + request.arguments.iter().map(|argument| argument.len()).sum::<usize>();
+            self.upkeep.memory_refusals.note(bytes as u64, batch.now_ms);
         }
         !is_refused
+    }
+
+    /// The bytes of a request that was refused a moment ago for want of memory and does not fit in now either, and
+    /// those that are free; `None` where there is none, or memory is over its limit without it.
+    pub(super) fn request_without_room(&self, now_ms: u64) -> Option<(u64, u64)> {
+        let limit = self.settings.maxmemory();
+        let bytes = self.upkeep.memory_refusals.recent(now_ms)?;
+        if limit == 0 || self.bytes_over_limit() > 0 {
+            return None;
+        }
+        let passed_over = self.journal().all_memory_bytes() + self.keyspace.handover.bytes() as u64;
+        let room = (limit.saturating_add(passed_over)).saturating_sub(self.used_memory());
+        (bytes.saturating_mul(HELD_FOR_REQUEST) > room).then_some((bytes, room))
     }
 
     /// Whether nothing is evicted, however much memory is used: as long as no key is removed at all, but for a
@@ -263,6 +282,36 @@ impl Server {
         self.note_room(room);
         self.account_batch(&mut batch);
         room == Room::Coming
+    }
+}
+
+/// The latest commands that were refused for want of memory.
+#[derive(Debug, Default)]
+pub struct MemoryRefusals {
+    /// When the last one was; 0 for never.
+    at_ms: AtomicU64,
+    /// Bytes of the largest one that is remembered.
+    bytes: AtomicU64,
+}
+
+impl MemoryRefusals {
+    /// Notes one of so many bytes.
+    #[cold]
+    fn note(&self, bytes: u64, now_ms: u64) {
+        // Both are written only where they change: threads that refuse share them.
+        if self.recent(now_ms).is_none_or(|known| known < bytes) {
+            self.bytes.store(bytes, Ordering::Relaxed);
+        }
+        if self.at_ms.load(Ordering::Relaxed) != now_ms {
+            self.at_ms.store(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of the largest one, where the last one was in the last [`REFUSAL_MS`].
+    fn recent(&self, now_ms: u64) -> Option<u64> {
+        let at_ms = self.at_ms.load(Ordering::Relaxed);
+        let is_recent = at_ms > 0 && now_ms.saturating_sub(at_ms) <= REFUSAL_MS;
+        is_recent.then(|| self.bytes.load(Ordering::Relaxed))
     }
 }
 

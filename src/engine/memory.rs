@@ -1,8 +1,10 @@
 //! How much memory is in use: what the allocator has handed out, what the system holds for us.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Server;
+use crate::shared::client::SharedClient;
 
 /// Memory in use, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +33,17 @@ impl Server {
         let allocated = self.used_memory();
         let peak = self.upkeep.memory_peak.fetch_max(allocated, Ordering::Relaxed).max(allocated);
         MemoryUse { resident, allocated, peak, system: system_bytes() }
+    }
+
+    /// What all clients take together, in bytes, and the one that takes most, with that. Those that are being closed do
+    /// not count.
+    pub(super) fn clients_memory(&self) -> (u64, Option<(u64, Arc<SharedClient>)>) {
+        let all = self.clients.all().into_iter().filter(|client| !client.is_closing());
+        all.fold((0, None), |(total, most), client| {
+            let bytes = client.memory_bytes() as u64;
+            let most = most.filter(|(known, _)| *known >= bytes).or(Some((bytes, client)));
+            (total + bytes, most)
+        })
     }
 }
 

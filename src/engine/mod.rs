@@ -224,8 +224,8 @@ pub struct Upkeep {
     pub evicting_clients: parking_lot::Mutex<()>,
     /// Whether memory was over its limit and nothing could be evicted, when that was last tried.
     pub found_nothing_to_evict: AtomicBool,
-    /// When a command was last refused for want of memory; 0 for never.
-    pub refused_memory_ms: AtomicU64,
+    /// Commands that were refused for want of memory.
+    pub memory_refusals: eviction::MemoryRefusals,
     /// How long the memory has been over its limit.
     pub time_over: eviction::TimeOver,
     /// Wakes the thread that evicts in the background.
@@ -249,7 +249,7 @@ impl Default for Upkeep {
             clients_looked_ns: AtomicU64::new(0),
             evicting_clients: parking_lot::Mutex::default(),
             found_nothing_to_evict: AtomicBool::new(false),
-            refused_memory_ms: AtomicU64::new(0),
+            memory_refusals: eviction::MemoryRefusals::default(),
             time_over: eviction::TimeOver::default(),
             keeper: eviction::KeeperCall::default(),
             memory_peak: AtomicU64::new(0),

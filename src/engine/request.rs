@@ -60,7 +60,7 @@ impl Server {
         let plain = entry.plain && batch.judged.plain;
         if plain {
             debug_assert!(client.transaction.is_none() && client.reply_mode == ReplyMode::On);
-            if self.settings.maxmemory() > 0 && !self.has_room(client, entry, batch) {
+            if self.settings.maxmemory() > 0 && !self.has_room(client, request, batch) {
                 self.refuse(client, Some(entry), &CommandError::OutOfMemory, out);
                 return None;
             }
@@ -202,7 +202,7 @@ impl Server {
             return ControlFlow::Break(None);
         }
         let may_lack = self.settings.maxmemory() > 0 || client.out_of_memory || self.simulation.is_on();
-        if may_lack && !self.has_room(client, entry, batch) {
+        if may_lack && !self.has_room(client, request, batch) {
             self.refuse(client, Some(entry), &CommandError::OutOfMemory, out);
             return ControlFlow::Break(None);
         }

@@ -146,7 +146,7 @@ impl Server {
             }
             if !(more || is_shut_out && waits) {
                 self.stats.add(crate::worker::NONE, Counter::ExpireCycleNs, took_ns);
-                self.logs.latency.note("expire-cycle", took_ns / 1_000_000, self.clock.now_ms());
+                self.logs.latency.note_work("expire-cycle", took_ns / 1_000_000, self.clock.now_ms(), total);
                 return total;
             }
         }

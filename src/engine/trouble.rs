@@ -2,9 +2,12 @@
 //! refused, clients are not let in, the link to the primary is down. The console's headline says so, and
 //! `kvarts_trouble` and `kvarts_refuses` of /metrics. Each kind is asked for where requests are judged by it.
 
+use std::borrow::Cow;
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Server;
+use super::eviction::REFUSAL_MS;
 use super::following::{LinkState, Primary};
 use super::health::{State, Status};
 use crate::config::Directive;
@@ -18,8 +21,8 @@ const SILENT_REPLICA_S: u64 = 10;
 const MAKE_ROOM: &str = "Raise maxmemory, delete keys (DEL, UNLINK and FLUSHDB are let through), or let keys be evicted by another \
                          maxmemory-policy. Hot and big keys shows what takes most.";
 
-/// How long a refusal is told of that nothing else shows, in milliseconds.
-const RECENT_MS: u64 = 10_000;
+/// Bytes of clients that are not talked about where memory is at its limit.
+const CLIENTS_FEW_BYTES: u64 = 1 << 20;
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +83,7 @@ pub struct Trouble {
     /// What is the matter.
     pub reason: String,
     /// What to do about it.
-    pub advice: &'static str,
+    pub advice: Cow<'static, str>,
 }
 
 impl Kind {
@@ -147,6 +150,7 @@ impl Server {
             self.trouble_of_pause(now_ms),
             self.trouble_of_snapshots(),
             self.trouble_of_file(),
+            self.trouble_of_rewrites(),
             self.trouble_of_memory(now_ms),
             self.trouble_of_primary(now_ms),
             self.trouble_of_few_replicas(),
@@ -183,7 +187,7 @@ impl Server {
                 true => "The thread that asks all parts has not done so for two seconds.".to_owned(),
                 false => format!("Not heard of: {}.", stuck.join(", ")),
             },
-            advice: "Who needs it waits. State, KVARTS HEALTH and the log say what it runs; if it does not go on by itself, the process has to be started again.",
+            advice: "Who needs it waits. State, KVARTS HEALTH and the log say what it runs; if it does not go on by itself, the process has to be started again.".into(),
         })
     }
 
@@ -193,7 +197,7 @@ impl Server {
             refuses: Refuses::Commands,
             title: "Commands are refused (LOADING)",
             reason: "The data are being loaded.".to_owned(),
-            advice: "State and INFO persistence say how long it will take. /readyz answers 503 so long: send clients there only behind it.",
+            advice: "State and INFO persistence say how long it will take. /readyz answers 503 so long: send clients there only behind it.".into(),
         })
     }
 
@@ -208,7 +212,7 @@ impl Server {
                     "{reason} As stop-writes-on-bgsave-error is yes, writes are refused until one is written."
                 ),
                 advice: "The log says why: mostly a full disk or a folder that may not be written. Make room, then BGSAVE: \
-                         writes go on when it has ended. CONFIG SET stop-writes-on-bgsave-error no lets them go on at once, and what is written may be lost.",
+                         writes go on when it has ended. CONFIG SET stop-writes-on-bgsave-error no lets them go on at once, and what is written may be lost.".into(),
             });
         }
         self.snapshot_failed.load(Relaxed).then_some(Trouble {
@@ -217,38 +221,48 @@ impl Server {
             title: "The last snapshot failed",
             reason,
             advice: "Writes go on, and what was changed since the last snapshot may be lost. The log says why it failed: \
-                     mostly a full disk or a folder that may not be written. BGSAVE tries again.",
+                     mostly a full disk or a folder that may not be written. BGSAVE tries again.".into(),
         })
     }
 
     fn trouble_of_file(&self) -> Option<Trouble> {
-        if let Some(refused) = self.durability.refusal() {
-            let told = refused.to_string();
-            return Some(Trouble {
-                kind: Kind::AppendOnlyFile,
-                refuses: Refuses::Writes,
-                title: "Writes are refused (MISCONF)",
-                reason: format!("{}.", told.trim_start_matches("MISCONF ")),
-                advice: "Make room on the disk, or see to the rights of appenddirname: the server tries again each second, and \
-                         writes go on by themselves.",
-            });
-        }
-        let figures = self.append_only()?.figures();
-        if !figures.enabled || !figures.write_failed && !figures.rewrite_failed {
-            return None;
-        }
+        let told = self.durability.refusal()?.to_string();
         Some(Trouble {
-            kind: if figures.write_failed { Kind::AppendOnlyFile } else { Kind::Rewrite },
+            kind: Kind::AppendOnlyFile,
+            refuses: Refuses::Writes,
+            title: "Writes are refused (MISCONF)",
+            reason: format!("{}.", told.trim_start_matches("MISCONF ")),
+            advice: self.advice_for_file(),
+        })
+    }
+
+    /// What to do where the append-only file cannot be written.
+    fn advice_for_file(&self) -> Cow<'static, str> {
+        if !self.append_only().is_some_and(|file| file.figures().is_gone) {
+            return "Make room on the disk, or see to the rights of appenddirname: the server tries again each second, and \
+                    writes go on by themselves."
+                .into();
+        }
+        let dir = self.config.text(Directive::Dir);
+        let dir = std::path::absolute(&*dir).unwrap_or_else(|_| Path::new(&*dir).to_owned());
+        let folder = dir.join(&*self.config.text(Directive::Appenddirname));
+        format!(
+            "The file has been taken away, perhaps with its folder {}. See to it that {} is there and may be written: the server \
+             tries again each second to write all data into new files, and writes go on by themselves.",
+            folder.display(),
+            dir.display(),
+        )
+        .into()
+    }
+
+    fn trouble_of_rewrites(&self) -> Option<Trouble> {
+        let figures = self.append_only()?.figures();
+        (figures.enabled && figures.rewrite_failed).then(|| Trouble {
+            kind: Kind::Rewrite,
             refuses: Refuses::Nothing,
-            title: match figures.write_failed {
-                true => "The append-only file is not written",
-                false => "The append-only file was not rewritten",
-            },
-            reason: match figures.write_failed {
-                true => "The last write or sync of the append-only file failed (aof_last_write_status is err).".to_owned(),
-                false => "The last rewrite of the append-only file failed (aof_last_bgrewrite_status is err): it grows on.".to_owned(),
-            },
-            advice: "The log says why: mostly a full disk. A rewrite needs room for a second file beside the first; BGREWRITEAOF tries again.",
+            title: "The append-only file was not rewritten",
+            reason: "The last rewrite of the append-only file failed (aof_last_bgrewrite_status is err): it grows on.".to_owned(),
+            advice: "The log says why: mostly a full disk, or a folder that is gone. A rewrite needs room for a second file beside the first; BGREWRITEAOF tries again.".into(),
         })
     }
 
@@ -266,26 +280,42 @@ impl Server {
             refuses: Refuses::Writes,
             title: "Writes are refused (OOM)",
             reason: format!("Memory is {over} bytes over maxmemory, and {why}."),
-            advice: MAKE_ROOM,
+            advice: self.advice_for_memory(over),
         })
     }
 
     /// Requests that fit by themselves, but not with what the server holds for them while they run.
     fn trouble_of_large_requests(&self, now_ms: u64) -> Option<Trouble> {
-        let refused_ms = self.upkeep.refused_memory_ms.load(Relaxed);
-        let is_recent = refused_ms > 0 && now_ms.saturating_sub(refused_ms) <= RECENT_MS;
-        let limit = self.settings.maxmemory();
-        (is_recent && limit > 0).then(|| Trouble {
+        let (bytes, room) = self.request_without_room(now_ms)?;
+        Some(Trouble {
             kind: Kind::Memory,
             refuses: Refuses::Writes,
             title: "Writes are refused (OOM)",
             reason: format!(
-                "Memory is {} bytes under maxmemory, but requests were refused in the last {} s that do not fit in: they count with their own size.",
-                limit.saturating_sub(self.used_memory()),
-                RECENT_MS / 1000,
+                "Memory is {room} bytes under maxmemory, but requests of up to {bytes} bytes were refused in the last {} s that do not \
+                 fit in: they count with what is held for them while they run.",
+                REFUSAL_MS / 1000,
             ),
-            advice: MAKE_ROOM,
+            advice: self.advice_for_memory(bytes),
         })
+    }
+
+    /// What to do where so many bytes are wanting: where clients hold much, they are told of first, and alone where
+    /// that is enough.
+    fn advice_for_memory(&self, wanting: u64) -> Cow<'static, str> {
+        let (total, most) = self.clients_memory();
+        let Some((bytes, client)) =
+            most.filter(|_| total >= (self.used_memory() / 20).max(CLIENTS_FEW_BYTES))
+        else {
+            return MAKE_ROOM.into();
+        };
+        let unread = client.reply_buffer[0].load(Relaxed) + client.outbox_size().0;
+        let told = format!(
+            "Clients hold {total} bytes (mem_clients_normal), client {id} {bytes} of them, {unread} of these unread replies: CLIENT KILL ID \
+             {id} ends it; client-output-buffer-limit and maxmemory-clients bound what clients hold.",
+            id = client.id,
+        );
+        if total >= wanting { told.into() } else { format!("{told} {MAKE_ROOM}").into() }
     }
 
     fn trouble_of_few_replicas(&self) -> Option<Trouble> {
@@ -300,7 +330,7 @@ impl Server {
                 self.settings.min_replicas(),
             ),
             advice: "Bring the replicas back: their logs say why they do not follow. CONFIG SET min-replicas-to-write 0 lets \
-                     writes go on without them.",
+                     writes go on without them.".into(),
         })
     }
 
@@ -319,7 +349,7 @@ impl Server {
                 all.len()
             ),
             advice: "It is stopped, overloaded, or the network is: its own figures and log say which. After repl-timeout it is cut off, \
-                     and comes back by itself.",
+                     and comes back by itself.".into(),
         })
     }
 
@@ -338,7 +368,7 @@ impl Server {
                 title: "Nothing comes from the primary",
                 reason: format!("The link to the primary {host}:{port} is up, but nothing has come for {silent_s} s: the data here grow old."),
                 advice: "The primary is stopped, overloaded, or the network is: its own figures and log say which. After repl-timeout the \
-                         link is given up and made again.",
+                         link is given up and made again.".into(),
             });
         }
         if matches!(link.state, LinkState::Handshake | LinkState::Sync) {
@@ -361,7 +391,7 @@ impl Server {
                 "This is a replica, and its link to the primary {host}:{port} {since}: the data here grow old."
             ),
             advice: "If the primary is to come back, its log and the one here say what is in the way (address, password in primaryauth, TLS). \
-                     If not, make a replica the primary: FAILOVER by your Sentinel, or REPLICAOF NO ONE here.",
+                     If not, make a replica the primary: FAILOVER by your Sentinel, or REPLICAOF NO ONE here.".into(),
         })
     }
 
@@ -377,7 +407,7 @@ impl Server {
             reason: format!(
                 "This is a replica, and waits for its copy of the data of {host}:{port}: until then it has what it had before."
             ),
-            advice: "It goes on by itself. State and INFO replication say how far it is. /readyz answers 503 so long: send clients here only behind it.",
+            advice: "It goes on by itself. State and INFO replication say how far it is. /readyz answers 503 so long: send clients here only behind it.".into(),
         }
     }
 
@@ -389,7 +419,7 @@ impl Server {
             title: "Connections are refused (maxclients)",
             reason: format!("{max} clients are connected, which is maxclients: further ones are refused, those that are in are served."),
             advice: "The list of clients shows whose they are, and how long they are idle: mostly a pool that leaks. CONFIG SET maxclients \
-                     lets more in, timeout closes those that are idle.",
+                     lets more in, timeout closes those that are idle.".into(),
         })
     }
 
@@ -410,7 +440,7 @@ impl Server {
             refuses: if all { Refuses::Commands } else { Refuses::Writes },
             title: if all { "Commands wait (pause)" } else { "Writes wait (pause)" },
             reason: format!("{why}{how_long}"),
-            advice: "CLIENT UNPAUSE ends the pause of CLIENT PAUSE; those of a failover and of the end are over with them.",
+            advice: "CLIENT UNPAUSE ends the pause of CLIENT PAUSE; those of a failover and of the end are over with them.".into(),
         })
     }
 
@@ -431,7 +461,7 @@ impl Server {
                 if of_all { "all others" } else { "commands on its keys" }
             ),
             advice: "SCRIPT KILL or FUNCTION KILL ends it, as long as it has changed nothing that cannot be put back. Let scripts declare their keys: \
-                     then they keep up only commands on these.",
+                     then they keep up only commands on these.".into(),
         })
     }
 }

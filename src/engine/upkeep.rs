@@ -39,7 +39,6 @@ impl Server {
             let waiting = client.reply_buffer[0].load(Relaxed) + client.outbox_size().0;
             let limit = self.settings.output_limit(&client);
             if client.exceeds(limit, waiting, now_ms) && !client.is_closing() {
-                tracing::warn!(client = client.id, "closing client that reached its output buffer limit");
                 client.cut_over_limit();
             }
         }

@@ -844,7 +844,6 @@ impl Connection {
         let Session { server, client } = &self.session;
         let limit = server.settings.output_limit(&client.shared);
         if client.shared.exceeds(limit, waiting, server.clock.now_ms()) {
-            tracing::warn!(client = client.shared.id, "closing client that reached its output buffer limit");
             client.shared.cut_over_limit();
             return Err(End::Closed);
         }

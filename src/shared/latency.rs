@@ -30,6 +30,8 @@ pub struct Event {
     pub sum_ms: u64,
     /// How many there were.
     pub count: u64,
+    /// The most things that one of them has worked through, where that is told.
+    pub items_max: u64,
 }
 
 /// Samples of slow events by their names, and the threshold above which an event is one. `LATENCY` shows
@@ -60,23 +62,30 @@ impl LatencyMonitor {
 
     /// Notes an event, if it took long enough.
     pub fn note(&self, name: &'static str, took_ms: u64, now_ms: u64) {
+        self.note_work(name, took_ms, now_ms, 0);
+    }
+
+    /// The same of an event that has worked through so many things.
+    pub fn note_work(&self, name: &'static str, took_ms: u64, now_ms: u64, items: u64) {
         let threshold_ms = self.threshold_ms();
         if threshold_ms > 0 && took_ms >= threshold_ms {
-            self.add(name, Sample { at_s: now_ms / 1000, ms: took_ms });
+            self.add(name, Sample { at_s: now_ms / 1000, ms: took_ms }, items);
         }
     }
 
     #[cold]
-    fn add(&self, name: &'static str, sample: Sample) {
+    fn add(&self, name: &'static str, sample: Sample, items: u64) {
         let mut events = self.events.lock();
         let index = events.iter().position(|event| event.name == name).unwrap_or_else(|| {
-            events.push(Event { name, samples: VecDeque::new(), max_ms: 0, sum_ms: 0, count: 0 });
+            let samples = VecDeque::new();
+            events.push(Event { name, samples, max_ms: 0, sum_ms: 0, count: 0, items_max: 0 });
             events.len() - 1
         });
         let event = &mut events[index];
         event.max_ms = event.max_ms.max(sample.ms);
         event.sum_ms += sample.ms;
         event.count += 1;
+        event.items_max = event.items_max.max(items);
         match event.samples.back_mut() {
             Some(latest) if latest.at_s == sample.at_s => latest.ms = latest.ms.max(sample.ms),
             _ => {

@@ -37,7 +37,7 @@ fn the_latency_doctor_names_requests_and_who_was_in_the_way() {
     waiting.check_next("$-1~");
     let advice = text(&mut client, "LATENCY DOCTOR");
     for part in [
-        "requests over slow-requests-slower-than took ",
+        " over slow-requests-slower-than took ",
         &format!(
             "- lock: `GET k` of client {id} at {} (worker) waited for a lock (in the way: a thread in the background) for ",
             waiting.address()
@@ -55,6 +55,43 @@ fn the_latency_doctor_names_requests_and_who_was_in_the_way() {
     client.check("MULTI", "+OK~");
     client.check("LATENCY DOCTOR", "+QUEUED~");
     assert!(client.value("EXEC").items()[0].text().contains("- lock: `GET k`"));
+}
+
+/// All is well only where nothing else is told, and keys end together only where some have ended.
+#[test]
+fn the_latency_doctor_does_not_contradict_itself() {
+    let pairs = [("slow-requests-slower-than", "-1"), ("latency-monitor-threshold", "600000")];
+    let server = TestServer::with(&pairs);
+    let mut client = server.client();
+    client.check("CONFIG RESETSTAT", "+OK~");
+    assert_eq!(text(&mut client, "LATENCY DOCTOR"), "All is well: nothing has taken 600000 ms or longer.\n");
+    let inner = server.handle().server();
+    inner.stats.lock_waits.note(0, 700_000_000_000);
+    let advice = text(&mut client, "LATENCY DOCTOR");
+    let expected = "No event took 600000 ms or longer.\n\nCommands that have waited for locks longest";
+    assert!(advice.starts_with(expected), "{advice}");
+    client.check("CONFIG RESETSTAT", "+OK~");
+    client.check("CONFIG SET slow-requests-slower-than 0", "+OK~");
+    client.check("PING", "+PONG~");
+    let advice = text(&mut client, "LATENCY DOCTOR");
+    assert!(advice.starts_with("No event took 600000 ms or longer.\n\nThe latest "), "{advice}");
+    client.check("CONFIG SET slow-requests-max-len 1", "+OK~");
+    let advice = text(&mut client, "LATENCY DOCTOR");
+    assert!(advice.contains("\n\nOne request over slow-requests-slower-than took 0 ms ("), "{advice}");
+    client.check("CONFIG SET slow-requests-slower-than -1", "+OK~");
+    for (ended, expected) in [
+        (0, "No key ended in what took long: "),
+        (1, "Few keys ended in what took long: "),
+        (1000, "Many keys end at the same moment: "),
+    ] {
+        inner.logs.latency.note_work("expire-cycle", 700_000, START_MS, ended);
+        let advice = text(&mut client, "LATENCY DOCTOR");
+        let told: Vec<&str> = advice.lines().filter(|line| line.contains(" end")).collect();
+        assert!(told.len() == 1 && told[0].starts_with(&format!("- {expected}")), "{advice}");
+    }
+    client.check("LATENCY RESET", ":1~");
+    inner.logs.latency.note_work("expire-cycle", 700_000, START_MS, 0);
+    assert!(text(&mut client, "LATENCY DOCTOR").contains("- No key ended in what took long: "));
 }
 
 /// Of a script the source says little: its digest and its key are named, and what helps with scripts.

@@ -1,6 +1,7 @@
 //! Limits on what clients may take: connections, buffers, sizes; and a bug's reach.
 
 use crate::harness::*;
+use crate::program::Program;
 
 /// A command that panics ends its own connection only: its locks are free afterwards, and the client is in no
 /// list any more.
@@ -110,6 +111,41 @@ fn a_subscriber_that_does_not_read_is_cut() {
     eventually("it is forgotten", || server.handle().server().clients.count() == 1);
     assert_eq!(info(&mut publisher, "client_output_buffer_limit_disconnections"), "1");
     subscriber.read_to_end();
+}
+
+/// Who is cut for what it does not read is in the log as CLIENT LIST shows it, once, whoever found out.
+#[test]
+fn a_client_over_an_output_limit_is_in_the_log() {
+    let limits = "normal 1mb 0 0 pubsub 1mb 0 0";
+    let program = Program::start(&["--client-output-buffer-limit", limits]);
+    let lines = |id: i64| {
+        let log = program.log();
+        let of_it = format!("Client id={id} addr=127.0.0.1:");
+        log.lines().filter(|line| line.contains(&of_it)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut client = program.client();
+    let mut subscriber = program.client();
+    let id = subscriber.value("CLIENT ID").int();
+    subscriber.check("SUBSCRIBE ch", "*3~$9~subscribe~$2~ch~:1~");
+    let message = "x".repeat(100_000);
+    let mut sent = 0;
+    while client.call(&["PUBLISH", "ch", &message]) == Value::Int(1) {
+        sent += 1;
+        assert!(sent < 1000, "100 MB wait for a client that does not read");
+    }
+    eventually("the subscriber is told of", || !lines(id).is_empty());
+    client.call(&["SET", "big", &"x".repeat(500_000)]);
+    let mut other = program.client();
+    let other_id = other.value("CLIENT ID").int();
+    let requests: Vec<u8> = (0..200).flat_map(|_| encode(&["GET", "big"])).collect();
+    drop(other.try_send(&requests));
+    eventually("the other is told of", || !lines(other_id).is_empty());
+    for (id, part) in [(id, " sub=1 "), (other_id, " sub=0 ")] {
+        let told = lines(id);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(part) && told[0].contains(" omem="), "{told:?}");
+        assert!(told[0].contains(" closed for overcoming of output buffer limits."), "{told:?}");
+    }
 }
 
 /// Replies that a client does not read are held up to the hard limit of the normal class, and no further.

@@ -197,6 +197,41 @@ fn a_wait_for_a_slow_script() {
     assert_eq!(client.value("KVARTS SLOW LOCKS set").field("set").field("waits").int(), 1);
 }
 
+/// Who waited may run for long itself: what was in its way is told of as it was when the wait ended.
+#[test]
+fn what_was_in_the_way_has_run_until_the_wait_ended() {
+    let pairs = [("io-threads", "3"), ("slow-requests-slower-than", "0"), ("busy-reply-threshold", "600000")];
+    let server = TestServer::with_clock(&pairs, Clock::system());
+    let inner = server.handle().server();
+    let (mut client, mut first, mut second) = (server.client(), server.client(), server.client());
+    let second_id = id_of(&mut second);
+    let before_ns = inner.clock.monotonic_ns();
+    first.send_command("EVAL \"while true do end\" 1 k");
+    eventually("the first runs", || inner.scripting.slow.any());
+    second.send_command("EVAL \"while true do end\" 1 k");
+    let line = format!("CLIENT LIST ID {second_id}");
+    eventually("the second waits", || {
+        inner.held_up.count() == 1 && client.value(&line).text().contains("cmd=eval")
+    });
+    pass(&server, 20);
+    client.check("SCRIPT KILL", "+OK~");
+    first.read_raw();
+    eventually("the second runs", || inner.held_up.count() == 0 && inner.scripting.slow.any());
+    let wait_ms = (inner.clock.monotonic_ns() - before_ns) / 1_000_000;
+    pass(&server, 50);
+    client.check("SCRIPT KILL", "+OK~");
+    second.read_raw();
+    let all = client.value("KVARTS SLOW GET -1").items();
+    let found =
+        all.iter().find(|slow| slow.field("client-id").int() == second_id && part(slow, "run") >= 50_000);
+    let found = found.expect("the second was slow");
+    assert!(part(found, "lock") >= 20_000, "{found:?}");
+    let told = blocked_by(found);
+    let ran_ms = told.rsplit_once(", running for ").and_then(|(_, rest)| rest.strip_suffix(" ms"));
+    let ran_ms: u64 = ran_ms.and_then(|ms| ms.parse().ok()).expect("how long");
+    assert!((20..=wait_ms).contains(&ran_ms), "{told}, and the wait ended after {wait_ms} ms");
+}
+
 /// A command that goes through very many elements keeps a request from running in the same way.
 #[test]
 fn a_wait_for_a_heavy_command() {

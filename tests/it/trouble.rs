@@ -10,6 +10,7 @@ use crate::console::history;
 use crate::faults::{ENOSPC, Faults, FaultyFiles};
 use crate::harness::*;
 use crate::http::{get, value, with_port};
+use crate::program::Program;
 use crate::replica::Replica;
 
 /// Kinds of trouble, what is refused for them, and their titles, as the console is told; each has a reason and advice.
@@ -141,14 +142,109 @@ fn memory_that_is_over_its_limit() {
     assert!(reason(port).contains("nothing that volatile-lru may evict"), "{}", reason(port));
     client.check("CONFIG SET maxmemory 0", "+OK~");
     wait_for_none(&server, port);
-    // Memory is under its limit now, but what was refused a moment ago is told all the same.
+    // What was refused then fits in now.
     client.check("CONFIG SET maxmemory-policy noeviction maxmemory 1", "+OK~");
     assert!(client.raw("SET k w").starts_with("-OOM"));
     client.check("CONFIG SET maxmemory 1000gb", "+OK~");
-    wait_for(&server, port, "memory", "writes", "Writes are refused (OOM)");
-    assert!(reason(port).contains("refused in the last 10 s"), "{}", reason(port));
-    server.advance_ms(11_000);
     wait_for_none(&server, port);
+}
+
+/// A program of its own, as memory is a process's, with a console.
+fn program(flags: &[&str]) -> (Program, u16) {
+    let port = free_port();
+    let number = port.to_string();
+    (Program::start(&[flags, &["--metrics-port", &number]].concat()), port)
+}
+
+fn info(client: &mut Client, field: &str) -> u64 {
+    let text = client.value("INFO").text();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{field} in {text}"))
+}
+
+/// A request that does not fit in, with what the server holds for it while it runs, leaves memory under its limit when
+/// it is refused. It is told of as long as it would not fit in.
+#[test]
+fn requests_that_do_not_fit_in() {
+    let (program, port) = program(&["--maxmemory-policy", "noeviction"]);
+    let mut client = program.client();
+    let limit = info(&mut client, "used_memory") + (16 << 20);
+    client.check(&format!("CONFIG SET maxmemory {limit}"), "+OK~");
+    assert!(client.call(&["SET", "k", &"x".repeat(20 << 20)]).text().starts_with("OOM"));
+    eventually("it is told of", || {
+        let told = history(port, 0)["troubles"][0].clone();
+        told["reason"].as_str().is_some_and(|reason| {
+            reason.contains(" bytes under maxmemory") && reason.contains("refused in the last 10 s")
+        })
+    });
+    client.check("CONFIG SET maxmemory 1000gb", "+OK~");
+    assert!(troubles(port).is_empty(), "it fits in now");
+}
+
+/// Where clients hold what is over the limit, they are what to do something about.
+#[test]
+fn memory_that_a_client_holds() {
+    let (program, port) = program(&["--maxmemory-policy", "noeviction"]);
+    let (mut client, mut other) = (program.client(), program.client());
+    client.call(&["SET", "big", &"x".repeat(1 << 20)]);
+    let id = other.value("CLIENT ID").int();
+    let before = info(&mut client, "used_memory");
+    // In one reply, which is held as a whole.
+    other.send(format!("MGET{}\r\n", " big".repeat(60)).as_bytes());
+    eventually("it holds much", || info(&mut client, "mem_clients_normal") > 16 << 20);
+    client.check(&format!("CONFIG SET maxmemory {}", before + (4 << 20)), "+OK~");
+    let advice = || history(port, 0)["troubles"][0]["advice"].as_str().unwrap_or_default().to_owned();
+    eventually("it is named", || advice().contains(&format!("CLIENT KILL ID {id} ends it")));
+    assert!(!advice().contains("delete keys"), "{}", advice());
+    assert!(
+        advice().starts_with("Clients hold ") && advice().contains(" of these unread replies"),
+        "{}",
+        advice()
+    );
+    client.check(&format!("CLIENT KILL ID {id}"), ":1~");
+    eventually("all is well", || troubles(port).is_empty());
+    // Without clients that hold much, keys are what takes it.
+    client.check("CONFIG SET maxmemory 1", "+OK~");
+    eventually("keys are told of", || advice().starts_with("Raise maxmemory, delete keys"));
+}
+
+/// The folder of all data is taken away and comes back: what is missing is named, that the file could not be rewritten
+/// is told too, and writes go on without waiting for a sync that cannot come.
+#[test]
+fn a_folder_that_is_taken_away_and_comes_back() {
+    let dir = TempDir::new();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    let port = free_port();
+    let number = port.to_string();
+    let flags =
+        ["--appendonly", "yes", "--appendfsync", "everysec", "--dir", "data", "--metrics-port", &number];
+    let program = Program::start_in(dir, "", &flags);
+    let mut client = program.client();
+    client.check("SET k 0", "+OK~");
+    let away = program.dir().join("away");
+    std::fs::rename(&data, &away).expect("it is there");
+    // Until it is noticed, so that the last change is not synced.
+    eventually("it is noticed", || client.raw("SET k 1").starts_with("-MISCONF"));
+    let of = |kind: &str, refuses: &str, title: &str| (kind.to_owned(), refuses.to_owned(), title.to_owned());
+    let expected = [
+        of("append-only-file", "writes", "Writes are refused (MISCONF)"),
+        of("rewrite", "nothing", "The append-only file was not rewritten"),
+    ];
+    eventually("both are told", || troubles(port) == expected);
+    let advice = history(port, 0)["troubles"][0]["advice"].as_str().expect("a text").to_owned();
+    let folder = data.join("appendonlydir").display().to_string();
+    assert!(advice.contains(&folder) && advice.contains(&format!("{} is there", data.display())), "{advice}");
+    let (_, page) = get(port, "/metrics");
+    assert_eq!(value(&page, "kvarts_trouble{kind=\"rewrite\"}"), Some(1.0), "{page}");
+    std::fs::rename(&away, &data).expect("it is there");
+    eventually("writes go on", || client.raw("SET k 2") == "+OK~");
+    eventually("all is well", || troubles(port).is_empty());
+    // It waits ten seconds at longest for a sync before it begins.
+    assert!(info(&mut client, "aof_last_rewrite_time_sec") < 10);
+    client.check("WAITAOF 1 0 20000", "*2~:1~:0~");
+    let program = Program::start_in(program.kill(), "", &flags);
+    program.client().check("GET k", "$1~2~");
 }
 
 #[test]

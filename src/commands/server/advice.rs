@@ -131,12 +131,15 @@ pub(super) fn of_slow_requests(server: &Server, readable: &ReadableKeys) -> Stri
     let share = |part| sum_ns(part).saturating_mul(100) / total_ns;
     let shares = Part::ALL.into_iter().filter(|part| sum_ns(*part) > 0);
     let shares: Vec<String> = shares.map(|part| format!("{} {} %", part.name(), share(part))).collect();
-    let mut text = format!(
-        "The latest {} requests over slow-requests-slower-than took {} ms together ({}). KVARTS SLOW GET has them.\n\n",
-        latest.len(),
-        total_ns / 1_000_000,
-        shares.join(", ")
-    );
+    let (ms, shares) = (total_ns / 1_000_000, shares.join(", "));
+    let mut text = match latest.len() {
+        1 => format!(
+            "One request over slow-requests-slower-than took {ms} ms ({shares}). KVARTS SLOW GET has it.\n\n"
+        ),
+        count => format!(
+            "The latest {count} requests over slow-requests-slower-than took {ms} ms together ({shares}). KVARTS SLOW GET has them.\n\n"
+        ),
+    };
     for part in Part::ALL.into_iter().filter(|part| share(*part) >= SHARE_MIN) {
         let Some(worst) = latest.iter().max_by_key(|request| request.parts.ns(part)) else { continue };
         let ms = worst.parts.ns(part) / 1_000_000;

@@ -14,6 +14,9 @@ const COLUMNS: usize = 80;
 /// Lines of a graph.
 const ROWS: usize = 4;
 
+/// So many keys, fields and members that end together are many.
+const ENDED_MANY: u64 = 100;
+
 /// Characters for the heights within one line, lowest first.
 const HEIGHTS: [char; 3] = ['_', 'o', '#'];
 
@@ -65,24 +68,26 @@ fn age(seconds: u64) -> String {
 /// requests, waits for locks. Of keys that may be
 /// the reason those are named that are readable.
 pub fn report(server: &Server, readable: &ReadableKeys) -> String {
-    let parts = [
-        advice::of_holders(server, readable),
-        of_events(server),
-        advice::of_slow_requests(server, readable),
-        advice::of_lock_waits(server, readable),
-    ];
+    let holders = advice::of_holders(server, readable);
+    let (slow, waits) = (advice::of_slow_requests(server, readable), advice::of_lock_waits(server, readable));
+    let is_all = holders.is_empty() && slow.is_empty() && waits.is_empty();
+    let parts = [holders, of_events(server, is_all), slow, waits];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("\n")
 }
 
-fn of_events(server: &Server) -> String {
+/// What the latency monitor has noted; `is_all` says that nothing else is wrong.
+fn of_events(server: &Server, is_all: bool) -> String {
     let threshold_ms = server.logs.latency.threshold_ms();
     if threshold_ms == 0 {
         return "Nothing is watched: latency-monitor-threshold is 0. Set it to the milliseconds from which on an event matters to you.\n".to_owned();
     }
     let events = server.logs.latency.events();
     if events.is_empty() {
-        return format!("All is well: nothing has taken {threshold_ms} ms or longer.\n");
+        return match is_all {
+            true => format!("All is well: nothing has taken {threshold_ms} ms or longer.\n"),
+            false => format!("No event took {threshold_ms} ms or longer.\n"),
+        };
     }
     let mut text = format!("These events took {threshold_ms} ms or longer:\n\n");
     for event in &events {
@@ -102,10 +107,12 @@ fn of_events(server: &Server) -> String {
         }
         text.push_str("- COMMANDLOG GET -1 SLOW names the commands. Those that walk over many elements (KEYS, SMEMBERS, SORT, big ranges) have cousins that go step by step (SCAN, SSCAN); those on large strings take as long as these are large.\n");
     }
-    if saw("expire") {
-        text.push_str(
-            "- Many keys end at the same moment: spread their times, for example by a random part.\n",
-        );
+    if let Some(cycle) = events.iter().find(|event| event.name.contains("expire")) {
+        text.push_str(match cycle.items_max {
+            ENDED_MANY.. => "- Many keys end at the same moment: spread their times, for example by a random part.\n",
+            1.. => "- Few keys ended in what took long: they are large, or the machine had other things to do (used_cpu_sys, used_cpu_user).\n",
+            0 => "- No key ended in what took long: the thread that looks for them had to wait for the machine (used_cpu_sys, used_cpu_user).\n",
+        });
     }
     if saw("eviction") {
         text.push_str("- Keys are evicted to make room: raise maxmemory, or store less.\n");
@@ -142,7 +149,7 @@ mod tests {
     #[test]
     fn a_drawing() {
         let samples = (1..=7).map(|n| Sample { at_s: n, ms: 10 * n }).collect();
-        let event = Event { name: "command", samples, max_ms: 90, sum_ms: 0, count: 7 };
+        let event = Event { name: "command", samples, max_ms: 90, sum_ms: 0, count: 7, items_max: 0 };
         let text = graph(&event, 61);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "command - high 70 ms, low 10 ms (all time high 90 ms)");
@@ -159,6 +166,7 @@ mod tests {
             max_ms: u64::MAX,
             sum_ms: 0,
             count: 1,
+            items_max: 0,
         };
         assert!(graph(&event, 0).lines().nth(5).is_some_and(|line| line == "_"));
         assert!(describe(&event).starts_with("command: 1 sample, "));

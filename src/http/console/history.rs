@@ -196,7 +196,7 @@ fn write_troubles(troubles: &[Trouble], text: &mut String) {
             ("refuses", trouble.refuses.word()),
             ("title", trouble.title),
             ("reason", &trouble.reason),
-            ("advice", trouble.advice),
+            ("advice", &trouble.advice),
         ];
         for (place, (name, value)) in fields.into_iter().enumerate() {
             text.push_str(if place > 0 { "," } else { "" });

@@ -582,6 +582,7 @@ impl AppendOnly for AppendOnlyFile {
                 figures.write_failed = server.durability.refuses_writes();
                 server.journal().end()
             });
+            figures.is_gone = shared.is_gone.load(Ordering::Acquire);
             figures.current_bytes = shared.total_bytes();
             figures.unwritten_bytes = end.saturating_sub(shared.written.load(Ordering::Acquire));
             figures.syncs = shared.syncs.load(Ordering::Relaxed);

@@ -50,7 +50,8 @@ impl Job {
     }
 
     /// Waits for a sync of what is written so far. The old file is synced as a whole before a new one begins,
-    /// and meanwhile nothing is written: the less is left to sync then, the less a killed process loses.
+    /// and meanwhile nothing is written: the less is left to sync then, the less a killed process loses. While the file
+    /// cannot be written no sync comes, and clients wait for what the rewrite brings.
     fn sync_before(&self, shared: &Shared) {
         /// The longest wait: a disk that takes longer has the rewrite begin all the same.
         const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,6 +65,7 @@ impl Job {
         shared.wake();
         while shared.synced.load(Ordering::Acquire) < written
             && Instant::now() < deadline
+            && !self.server.durability.refuses_writes()
             && !self.cancelled.load(Ordering::Acquire)
         {
             std::thread::sleep(Duration::from_millis(1));
