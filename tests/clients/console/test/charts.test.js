@@ -27,9 +27,10 @@ async function past(change) {
   await page.route('**/api/figures/history*', async (route) => {
     const answer = await (await route.fetch()).json();
     answer.tens = [];
-    if (givenMs) {
-      // Time stands still.
-      await route.fulfill({ json: { ...answer, now_ms: givenMs, seconds: [] } });
+    const isFirst = Number(new URL(route.request().url()).searchParams.get('since') ?? 0) === 0;
+    if (!isFirst) {
+      // Time stands still; before the page is loaded again, it may still ask for what is new.
+      await route.fulfill({ json: { ...answer, now_ms: givenMs || answer.now_ms, seconds: [] } });
       return;
     }
     givenMs = answer.now_ms;
