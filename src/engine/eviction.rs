@@ -65,14 +65,19 @@ impl Server {
     pub fn bytes_over_limit(&self) -> u64 {
         let limit = self.settings.maxmemory();
         let over = if limit == 0 { 0 } else { self.used_memory().saturating_sub(limit) };
-        if over == 0 { 0 } else { self.without_unwritten(over) }
+        if over == 0 { 0 } else { self.without_uncounted(over) }
     }
 
     #[cold]
-    fn without_unwritten(&self, over: u64) -> u64 {
-        let handed_over = self.keyspace.handover.bytes() as u64;
-        let freed = self.keyspace.reaper.pending_evicted_bytes() as u64;
-        over.saturating_sub(self.journal().all_memory_bytes()).saturating_sub(handed_over + freed)
+    fn without_uncounted(&self, over: u64) -> u64 {
+        over.saturating_sub(self.uncounted_bytes())
+    }
+
+    /// Bytes in use that do not count against `maxmemory`.
+    fn uncounted_bytes(&self) -> u64 {
+        let (handed_over, freed) =
+            (self.keyspace.handover.bytes(), self.keyspace.reaper.pending_evicted_bytes());
+        self.journal().all_memory_bytes() + (handed_over + freed) as u64
     }
 
     /// Evicts before a command if memory is over `maxmemory`. Returns false for a command with DENYOOM where
@@ -104,8 +109,7 @@ impl Server {
         if limit == 0 || self.bytes_over_limit() > 0 {
             return None;
         }
-        let passed_over = self.journal().all_memory_bytes() + self.keyspace.handover.bytes() as u64;
-        let room = (limit.saturating_add(passed_over)).saturating_sub(self.used_memory());
+        let room = limit.saturating_add(self.uncounted_bytes()).saturating_sub(self.used_memory());
         (bytes.saturating_mul(HELD_FOR_REQUEST) > room).then_some((bytes, room))
     }
 
