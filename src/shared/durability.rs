@@ -198,6 +198,9 @@ impl Durability {
     /// Publishes how far changes are on disk (`None` where no file holds all data), how far replies may be
     /// sent, and whether they wait for that. `released` is asked behind a lock that [`hold`](Self::hold) takes
     /// too. Calls the clients whose replies waited for it, and returns the waits of WAITAOF that are over.
+    ///
+    /// Replies are sent in the order of their requests: clients that are answered first come back first, so that each
+    /// waits equally long. In any other order a client that was answered late misses the next sync as well.
     pub fn publish(&self, released: impl FnOnce() -> (u64, bool), synced: Option<u64>) -> Vec<Arc<Waiter>> {
         let mut waiting = self.waiting.lock();
         let (released, is_strict) = released();
@@ -206,7 +209,7 @@ impl Durability {
         let behind = synced.map_or(0, |synced| synced.saturating_add(1));
         self.behind_synced.store(behind, Ordering::SeqCst);
         self.crowd.store(waiting.clients.len(), Ordering::Relaxed);
-        let clients: Vec<(u64, Arc<SharedClient>)> = waiting
+        let mut clients: Vec<(u64, Arc<SharedClient>)> = waiting
             .clients
             .extract_if(|_, (position, _)| *position <= released)
             .map(|(_, entry)| entry)
@@ -216,6 +219,11 @@ impl Durability {
         let link = waiting.link.take_if(|(position, _)| *position < behind);
         // A worker that is woken enters its next clients.
         drop(waiting);
+        clients.sort_unstable_by_key(|(position, _)| *position);
+        if !clients.is_empty() {
+            // Of the tasks that a worker wakes, it runs the last one first, and the others in their order.
+            clients.rotate_left(1);
+        }
         clients.iter().chain(&link).for_each(|(_, client)| client.look());
         waiters.into_values().collect()
     }
@@ -276,17 +284,56 @@ mod tests {
     use crate::acl::user::{DEFAULT_USER, User};
     use crate::shared::client::Door;
 
+    fn client(id: u64) -> Arc<SharedClient> {
+        let user = Arc::new(User::everything(DEFAULT_USER, 0, 1));
+        Arc::new(SharedClient::new(id, String::new(), String::new(), -1, Door::Main, user, 0))
+    }
+
+    /// A worker that has synced is to answer in the order of the requests, whatever order it runs woken tasks in.
+    #[test]
+    fn a_worker_answers_in_the_order_of_requests() {
+        let durability = Arc::new(Durability::default());
+        let answered = Arc::new(Mutex::new(Vec::new()));
+        let polls = Arc::new(AtomicUsize::new(0));
+        let worker = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+        let worker = worker.expect("a worker");
+        let tasks: Vec<_> = [(1, 40), (2, 10), (3, 50), (4, 20), (5, 30)]
+            .map(|(id, position)| {
+                let (shared, answered, polls) = (client(id), Arc::clone(&answered), Arc::clone(&polls));
+                durability.call_when_released(position, &shared);
+                worker.spawn(std::future::poll_fn(move |cx| {
+                    shared.register(cx.waker());
+                    polls.fetch_add(1, Ordering::SeqCst);
+                    if !shared.take_look() {
+                        return Poll::Pending;
+                    }
+                    answered.lock().push(position);
+                    Poll::Ready(())
+                }))
+            })
+            .into();
+        let publisher = Arc::clone(&durability);
+        worker.block_on(async {
+            let sync = async move {
+                while polls.load(Ordering::SeqCst) < 5 {
+                    tokio::task::yield_now().await;
+                }
+                drop(publisher.publish(|| (50, true), Some(50)));
+            };
+            tokio::spawn(sync).await.expect("the sync");
+            for task in tasks {
+                task.await.expect("a client's task");
+            }
+        });
+        assert_eq!(*answered.lock(), [10, 20, 30, 40, 50]);
+    }
+
     /// Each sync is to serve all clients, and not one half of them in turn: the clients that are answered are expected
     /// beside those that came meanwhile, and no more once some have not come.
     #[test]
     fn those_that_were_answered_are_expected_again() {
         let durability = Durability::default();
-        let user = Arc::new(User::everything(DEFAULT_USER, 0, 1));
-        let waits = |id, position| {
-            let shared =
-                SharedClient::new(id, String::new(), String::new(), -1, Door::Main, Arc::clone(&user), 0);
-            durability.call_when_released(position, &Arc::new(shared));
-        };
+        let waits = |id, position| durability.call_when_released(position, &client(id));
         let synced_to = |position| drop(durability.publish(|| (position, true), Some(position)));
         assert!(durability.is_crowd_back(), "nobody was answered");
         (1..=3).for_each(|id| waits(id, 10));
