@@ -38,6 +38,10 @@ pub trait AppendOnly: Send + Sync {
     /// With what is wrong with the file.
     fn reload(&self) -> Result<bool, String>;
 
+    /// Hears that the data are others than the changes that were told make of them (DEBUG RELOAD of a file that was
+    /// written before): the files are rewritten.
+    fn data_were_replaced(&self);
+
     /// Its figures for INFO.
     fn figures(&self) -> Figures;
 }

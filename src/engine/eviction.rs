@@ -178,6 +178,10 @@ impl Server {
         }
         // While another thread evicts, memory is on its way.
         let Some(mut evictor) = self.upkeep.evictor.try_lock() else { return Room::Coming };
+        // Files that are read again hold what would be evicted now.
+        if self.loading.is_active() {
+            return Room::Made;
+        }
         let look =
             Look { policy, samples: settings.samples, clock: self.settings.access_clock(batch.now_ms) };
         let mut evicted = 0;

@@ -372,12 +372,15 @@ impl Server {
         }
     }
 
-    /// Judges the request of a waiting client: only by whether this server may still write.
+    /// Judges the request of a waiting client: only by whether this server may still write, and has its data.
     #[cold]
     fn judge_served(&self, client: &Client, request: &Request<'_>, now_ms: u64) -> Option<Outcome> {
         let &Request { entry, arguments, .. } = request;
         if entry.spec.flags.has(Flags::WRITE) && self.following.refuses_writes() {
             return Some(Outcome::Refused(CommandError::ReadOnlyReplica));
+        }
+        if self.loading.is_active() {
+            return Some(Outcome::Busy(None));
         }
         self.is_paused(client, entry, arguments, now_ms).then_some(Outcome::Paused)
     }

@@ -34,6 +34,7 @@ mod oom_score;
 pub(crate) mod own_keys;
 mod past;
 pub mod profile;
+pub mod reading_again;
 pub(crate) mod replication;
 pub(crate) mod replies;
 mod request;
@@ -395,8 +396,8 @@ impl Server {
         let _ = self.log.set(switch);
     }
 
-    /// Begins a snapshot of the data; `None` where one is running. Waits until nobody else is in the keyspace
-    /// or `give_up` says so, and calls `at_begin` at the instant of the snapshot.
+    /// Begins a snapshot of the data; `None` where one is running, or the data are being read again. Waits until
+    /// nobody else is in the keyspace or `give_up` says so, and calls `at_begin` at the instant of the snapshot.
     pub fn begin_snapshot(
         &self,
         give_up: &dyn Fn() -> bool,
@@ -405,6 +406,9 @@ impl Server {
         // What is applied and not relayed would be in the data, and behind the position too.
         let _stream = self.following.hold_stream_unless(give_up)?;
         let exclusive = self.keyspace.gate.exclusive_unless(give_up)?;
+        if self.loading.is_partial() {
+            return None;
+        }
         let snapshot = Snapshot::begin(&self.keyspace, &exclusive)?;
         at_begin();
         Some(snapshot)

@@ -55,11 +55,11 @@ enum Served {
     Yes,
     /// The key does not hold what it waits for.
     NothingThere,
-    /// A slow script or a heavy command holds what the request needs.
+    /// A slow script or a heavy command holds what the request needs, or data are being read again.
     Held,
 }
 
-/// A slow script or a heavy command holds a slot, so that it cannot be looked at now.
+/// A slow script or a heavy command holds a slot, or data are being read again, so that it cannot be looked at now.
 struct SlotHeld;
 
 /// Why a client's wait is ended before it is served.
@@ -88,8 +88,8 @@ impl Server {
             while let Some(key) = batch.changes.take_ready() {
                 self.serve_waiting_for(&key, batch);
             }
-            // While something slow runs they wait for its end, when its thread comes here.
-            if self.is_slow() {
+            // While something slow runs, or data are read again, they wait for its end, when its thread comes here.
+            if self.is_slow() || self.loading.is_active() {
                 return;
             }
             let Some(key) = self.effects.waiting.take_postponed() else { return };
@@ -131,7 +131,7 @@ impl Server {
     /// Returns the type of the key's value, `None` without one. Locks the slot for a moment.
     ///
     /// # Errors
-    /// Something slow holds the slot, or the whole keyspace.
+    /// Something slow holds the slot, or the whole keyspace, or the data are not all there.
     fn type_under<'s>(
         &'s self,
         key: &KeyId,
@@ -142,6 +142,9 @@ impl Server {
             batch.shared = self.keyspace.gate.shared_unless(crate::worker::current(), give_up);
         }
         let shared = batch.shared.as_ref().ok_or(SlotHeld)?;
+        if self.loading.is_active() {
+            return Err(SlotHeld);
+        }
         let Some(database) = self.keyspace.physical_if_used(shared[key.0]) else { return Ok(None) };
         let hashed = self.keyspace.hasher().key(&key.1);
         let table = database.read_slot_unless(hashed.slot(), give_up).ok_or(SlotHeld)?;
@@ -172,6 +175,10 @@ impl Server {
         if let Verdict::Wait = verdict {
             waiter.not_served();
             return Served::NothingThere;
+        }
+        if self.loading.is_active() && !matches!(verdict, Verdict::Pass) {
+            waiter.not_served();
+            return Served::Held;
         }
         if let Verdict::Refuse(error) = verdict {
             // Its user may have lost the right to it since.

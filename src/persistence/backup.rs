@@ -187,7 +187,8 @@ impl Backup {
                 // BACKUP SEAL does not wait for what has failed.
                 run.seal.lock().take();
                 // Commands ask once whether anybody reads.
-                server.keyspace.gate.exclusive(|| server.journal().leave(&reader));
+                let _alone = server.keyspace.gate.exclusive(|| {});
+                server.journal().leave(&reader);
             }
         });
         state.threads.push(spawned?);

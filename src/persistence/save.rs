@@ -19,6 +19,7 @@ use super::rdb::load::Purpose;
 use super::{aof, rdb};
 use crate::config::Directive;
 use crate::engine::Server;
+use crate::engine::reading_again::ReadingAgain;
 use crate::engine::saving::{Background, EndError, SaveFigures, Saving};
 use crate::error::CommandError;
 use crate::keyspace::evict::Worth;
@@ -200,7 +201,11 @@ impl Saver {
             }
             Err(SaveError::Cancelled) => tracing::info!("the snapshot was given up: it was cancelled"),
             Err(error) => {
-                tracing::error!(%error, "the snapshot could not be written");
+                let place = file_of(server);
+                let place = std::path::absolute(&place).unwrap_or(place);
+                let (folder, file) =
+                    (place.parent().unwrap_or(&place), place.file_name().unwrap_or_default());
+                tracing::error!(%error, file = %file.display(), folder = %folder.display(), "the snapshot could not be written");
                 state.failed |= in_background;
             }
         }
@@ -313,7 +318,13 @@ impl Saver {
     }
 
     /// Does the work of DEBUG RELOAD while clients hear LOADING.
-    fn reload_file(self: &Arc<Self>, server: &Server, save: bool, empty: bool) -> Result<(), String> {
+    fn reload_file(
+        self: &Arc<Self>,
+        server: &Server,
+        reading: &ReadingAgain<'_>,
+        save: bool,
+        empty: bool,
+    ) -> Result<(), String> {
         if save {
             self.save().map_err(|error| error.to_string())?;
         }
@@ -325,11 +336,17 @@ impl Saver {
         let place = file_of(server);
         // Before the data go.
         rdb::load::check_header(server, &*self.files, &place).map_err(|error| error.to_string())?;
+        reading.take_apart();
         if empty {
             aof::load::empty(server).map_err(|error| error.to_string())?;
         }
-        let loaded = rdb::load_data(server, &*self.files, &place, purpose);
-        loaded.map(drop).map_err(|error| error.to_string())
+        rdb::load_data(server, &*self.files, &place, purpose).map_err(|error| error.to_string())?;
+        if !(save && empty)
+            && let Some(append_only) = server.append_only()
+        {
+            append_only.data_were_replaced();
+        }
+        Ok(())
     }
 
     /// Starts the thread that writes a snapshot in the background. The channel returned ends when the
@@ -627,12 +644,8 @@ impl Saving for Arc<Saver> {
 
     fn reload(&self, save: bool, empty: bool) -> Result<(), String> {
         let Some(server) = self.server.upgrade() else { return Ok(()) };
-        server.loading.begin(server.clock.now_ms());
-        // What is under way ends first: it is in the file, and nothing comes between the file and the loading.
-        drop(server.keyspace.gate.exclusive(|| {}));
-        let reloaded = self.reload_file(&server, save, empty);
-        server.loading.end();
-        reloaded
+        let reading = server.read_again().ok_or("data are being loaded")?;
+        self.reload_file(&server, &reading, save, empty)
     }
 
     fn figures(&self) -> SaveFigures {

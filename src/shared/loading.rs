@@ -1,6 +1,8 @@
 //! How far the loading of data has come, which clients are told while they wait for it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The loading of data at the start. Nothing is being loaded by default.
 #[derive(Debug, Default)]
@@ -8,6 +10,10 @@ pub struct Loading {
     is_active: AtomicBool,
     /// Whether what is loaded is put beside the data that clients see.
     is_beside: AtomicBool,
+    /// Whether the data that clients see were removed, to be loaded again, and are not all there yet.
+    is_partial: AtomicBool,
+    /// Held by whoever puts other data in the place of those that clients see.
+    turn: Mutex<()>,
     started_ms: AtomicU64,
     total_bytes: AtomicU64,
     loaded_bytes: AtomicU64,
@@ -61,6 +67,28 @@ impl Loading {
         self.is_beside.load(Relaxed)
     }
 
+    /// Whether the data are not whole, as they are being loaded again: no snapshot is to be taken of them.
+    #[inline]
+    pub fn is_partial(&self) -> bool {
+        self.is_partial.load(Relaxed)
+    }
+
+    /// Says that the data are not whole from here on, until the loading ends.
+    pub fn take_apart(&self) {
+        self.is_partial.store(true, Relaxed);
+    }
+
+    /// Waits for the turn to put other data in the place of those that clients see: a copy of a primary's data that
+    /// comes while files are read again would be mixed with what they hold.
+    pub fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock()
+    }
+
+    /// The [`turn`](Self::turn) where nobody has it.
+    pub fn try_turn(&self) -> Option<MutexGuard<'_, ()>> {
+        self.turn.try_lock()
+    }
+
     /// Begins. The figures of a loading before are forgotten.
     pub fn begin(&self, now_ms: u64) {
         self.begin_figures(now_ms);
@@ -84,8 +112,11 @@ impl Loading {
 
     /// Ends.
     pub fn end(&self) {
+        self.is_partial.store(false, Relaxed);
         self.is_active.store(false, Relaxed);
         self.is_beside.store(false, Relaxed);
+        // Together with the one of those who postpone what cannot be done meanwhile (`Waiting::postpone`).
+        fence(SeqCst);
     }
 
     /// Says that there is a further file of this many bytes.

@@ -623,3 +623,100 @@ fn debug_loadaof_is_a_loading() {
     loader.check_next("+OK~");
     client.check("GET sum", "$15~200000010000000~");
 }
+
+/// A server with 300 keys in its append-only file and in its snapshot, whose next loading takes its time.
+pub fn that_loads_slowly(pairs: &[(&str, &str)]) -> TestServer {
+    let server = TestServer::with(&[pairs, &[("enable-debug-command", "yes")]].concat());
+    let mut client = server.client();
+    client.check("EVAL \"for i = 1, 300 do redis.call('set', KEYS[1] .. i, i) end\" 1 {k}", "$-1~");
+    client.check("SAVE", "+OK~");
+    if pairs.iter().any(|(name, _)| *name == "appendonly") {
+        client.check("BGREWRITEAOF", "+Background append only file rewriting started~");
+        eventually("it ends", || info(&mut client, "aof_rewrite_in_progress") == "0");
+    }
+    client.check("CONFIG SET key-load-delay 3000", "+OK~");
+    server
+}
+
+/// Waits until the data are removed, to be loaded again.
+pub fn is_empty_while_it_loads(server: &TestServer) {
+    let inner = server.handle().server();
+    eventually("the data are gone", || inner.loading.is_active() && inner.keyspace.physical(0).is_empty());
+}
+
+/// A rewrite that begins while DEBUG RELOAD or DEBUG LOADAOF has removed all data and not loaded them again had a base
+/// without them, and nothing behind it brought them back at the next start.
+#[test]
+fn no_rewrite_begins_while_data_are_read_again() {
+    for reload in ["DEBUG RELOAD", "DEBUG RELOAD NOSAVE", "DEBUG LOADAOF"] {
+        let server = that_loads_slowly(ALWAYS);
+        let mut loader = server.client();
+        loader.send_command(reload);
+        is_empty_while_it_loads(&server);
+        // Within the keyspace it waited for the files, which were read by who waited for the keyspace.
+        server.client().check("CONFIG SET aof-disable-auto-gc no", "+OK~");
+        let file = server.handle().server().append_only().expect("it has files");
+        assert_eq!(file.rewrite(), Ok("Background append only file rewriting scheduled"), "{reload}");
+        loader.check_next("+OK~");
+        eventually("it ends", || manifest(server.dir()).contains(".3.base."));
+        let before = digest(&server);
+        let server = restart(server, ALWAYS);
+        server.client().check("DBSIZE", ":300~");
+        assert_eq!(digest(&server), before, "{reload}");
+    }
+}
+
+/// A rewrite that ends while DEBUG LOADAOF reads the files takes none of them away.
+#[test]
+fn a_rewrite_ends_while_the_files_are_read() {
+    let server = that_loads_slowly(ALWAYS);
+    let mut client = server.client();
+    client.check("CONFIG SET rdb-key-save-delay 1000", "+OK~");
+    client.check("BGREWRITEAOF", "+Background append only file rewriting started~");
+    eventually("it runs", || server.handle().server().keyspace.handover.is_running());
+    client.check("DEBUG LOADAOF", "+OK~");
+    client.check("DBSIZE", ":300~");
+    let is_there = |file: &str| folder(server.dir()).join(file).exists();
+    eventually("it ends", || manifest(server.dir()).contains(".3.base."));
+    eventually("the files of before are gone", || !is_there("appendonly.aof.2.base.rdb"));
+    let server = restart(server, ALWAYS);
+    server.client().check("DBSIZE", ":300~");
+}
+
+/// DEBUG RELOAD of a file that was written before leaves other data than the changes made: the files get them.
+#[test]
+fn a_reload_of_an_older_file_is_there_after_a_restart() {
+    let pairs = [ALWAYS, &[("enable-debug-command", "yes")]].concat();
+    for (reload, expected) in
+        [("DEBUG RELOAD NOSAVE", "*2~$1~1~$-1~"), ("DEBUG RELOAD NOSAVE NOFLUSH MERGE", "*2~$1~1~$1~2~")]
+    {
+        let server = TestServer::with(&pairs);
+        let mut client = server.client();
+        client.check("SET a 1", "+OK~");
+        client.check("SAVE", "+OK~");
+        client.check("MSET a 2 b 2", "+OK~");
+        client.check(reload, "+OK~");
+        client.check("MGET a b", expected);
+        eventually("they are rewritten", || manifest(server.dir()).contains(".2.base."));
+        let server = restart(server, &pairs);
+        server.client().check("MGET a b", expected);
+    }
+}
+
+/// DEBUG LOADAOF while the file is being begun keeps the data: the files that are there are those of before it was
+/// switched off.
+#[test]
+fn debug_loadaof_loads_no_files_of_before() {
+    let server = TestServer::with(&[ALWAYS, &[("enable-debug-command", "yes")]].concat());
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    client.check("CONFIG SET appendonly no", "+OK~");
+    eventually("it has ended", || !server.handle().server().journal().is_heard());
+    client.check("MSET a 2 b 2", "+OK~");
+    client.check("CONFIG SET rdb-key-save-delay 10000000", "+OK~");
+    client.check("CONFIG SET appendonly yes", "+OK~");
+    eventually("it begins", || server.handle().server().keyspace.handover.is_running());
+    client.check("DEBUG LOADAOF", "+OK~");
+    client.check("MGET a b", "*2~$1~2~$1~2~");
+    client.check("CONFIG SET rdb-key-save-delay 0", "+OK~");
+}

@@ -380,3 +380,62 @@ fn directives_of_the_file_are_checked() {
     assert!(Config::from_pairs([("appenddirname", "a/b")]).is_err());
     assert!(Config::from_pairs([("appendfilename", "a/b")]).is_err());
 }
+
+/// A file that was taken away while the disk is full comes back within a second once the disk has room, however often
+/// that failed before: writes are refused all the while.
+#[test]
+fn a_file_that_is_taken_away_comes_back_when_the_disk_has_room() {
+    let (server, faults) = server_with(&[("appendfsync", "always")]);
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    std::fs::remove_file(server.dir().join("appendonlydir/appendonly.aof.1.incr.aof")).expect("it is there");
+    faults.write.store(ENOSPC, SeqCst);
+    let failures = || server.info("aof_rewrites_consecutive_failures").parse::<u64>().expect("a number");
+    eventually("it fails again and again", || failures() >= 4);
+    assert!(client.raw("SET a 2").starts_with("-MISCONF"));
+    faults.write.store(0, SeqCst);
+    eventually("writes go on", || client.raw("SET a 3") == "+OK~");
+    let found = faults.cut_power(server.dir());
+    let server = on_good_disk(found);
+    server.client().check("GET a", "$1~3~");
+}
+
+/// DEBUG LOADAOF of files that were taken away costs no data: they were removed before anybody had looked.
+#[test]
+fn a_file_that_is_taken_away_costs_no_data_when_it_is_to_be_loaded() {
+    let server = TestServer::with(&[("appendonly", "yes"), ("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.check("SET a 1", "+OK~");
+    let (folder, away) = (server.dir().join("appendonlydir"), server.dir().join("away"));
+    std::fs::rename(&folder, &away).expect("it is there");
+    client.check("DEBUG LOADAOF", "-ERR Error trying to load the AOF files, check server logs.~");
+    client.check("GET a", "$1~1~");
+}
+
+/// Clients may ask and set at the start while the first file is written: CONFIG SET waited for what waited for its end.
+#[test]
+fn directives_are_set_while_the_first_file_is_written() {
+    let faults = Faults::new();
+    faults.holds_syncs.store(true, SeqCst);
+    let files = Arc::new(FaultyFiles(Arc::clone(&faults)));
+    let port = free_port();
+    let number = port.to_string();
+    let pairs = [("appendonly", "yes"), ("appendfsync", "always"), ("port", &number)];
+    std::thread::scope(|scope| {
+        let starts = scope.spawn(|| {
+            TestServer::try_with_files(&pairs, Clock::manual(START_MS), TempDir::new(), files)
+                .expect("it starts")
+        });
+        eventually("it listens", || ask(port, "PING\r\n").is_ok_and(|reply| reply.starts_with("-LOADING")));
+        let mut client = Client::tcp(local(port));
+        for fsync in ["no", "always"] {
+            client.check(&format!("CONFIG SET appendfsync {fsync}"), "+OK~");
+        }
+        assert_eq!(info(&mut client, "aof_enabled"), "1");
+        client.check("SET a 1", "-LOADING Valkey is loading the dataset in memory~");
+        faults.holds_syncs.store(false, SeqCst);
+        let server = starts.join().expect("it has started");
+        client.check("SET a 1", "+OK~");
+        on_good_disk(faults.cut_power(server.dir())).client().check("GET a", "$1~1~");
+    });
+}

@@ -170,7 +170,9 @@ fn a_backup_that_is_given_up_leaves_nothing() {
     std::fs::write(server.dir().join("backupdir/stale"), "x").expect("a file");
     client.check("BACKUP START", "-ERR Backup directory is not empty~");
     std::fs::remove_file(server.dir().join("backupdir/stale")).expect("it is there");
-    begin(&mut client);
+    // What was given up may have made its files later, to remove them at its end.
+    eventually("it begins", || client.raw("BACKUP START") == "+OK~");
+    eventually("its base is written", || state(&mut client) == "incrementing");
     server.stop();
 }
 
@@ -339,4 +341,20 @@ fn a_backup_on_a_disk_that_fails_is_given_up() {
     begin(&mut client);
     client.check("BACKUP SEAL", "+OK~");
     restored(&list(&mut client)).client().check("GET a", "$1~4~");
+}
+
+/// The journal is read by a backup until it is sealed or given up, and no longer: it would keep all changes for it.
+#[test]
+fn a_backup_that_has_ended_reads_no_changes() {
+    for end in ["BACKUP SEAL", "BACKUP ABORT"] {
+        let server = TestServer::start();
+        let mut client = server.client();
+        begin(&mut client);
+        let journal = server.handle().server().journal();
+        assert!(journal.is_heard());
+        client.check("SET a 1", "+OK~");
+        client.check(end, "+OK~");
+        eventually("it reads no more", || !journal.is_heard());
+        assert_eq!(journal.memory_bytes(), 0, "{end}");
+    }
 }

@@ -1,6 +1,9 @@
 //! This server as a primary, with replicas made by hand: what they are sent, byte by byte, what they may
 //! resume, and what waits for them.
 
+use kvarts::shared::clock::Clock;
+
+use crate::aof::{is_empty_while_it_loads, that_loads_slowly};
 use crate::harness::*;
 use crate::replica::Replica;
 
@@ -782,4 +785,45 @@ fn an_end_that_waits_for_replicas_can_be_given_up() {
     }
     client.send_command("SHUTDOWN NOW FORCE");
     client.expect_closed();
+}
+
+/// A copy that begins while DEBUG RELOAD has removed all data and not loaded them again would have a part of them, and
+/// the stream does not bring the others.
+#[test]
+fn no_copy_begins_while_data_are_read_again() {
+    let server = that_loads_slowly(&[("repl-diskless-sync-delay", "5")]);
+    let mut replica = Replica::connect(&server);
+    replica.introduce(7001);
+    replica.say(&["PSYNC", "?", "-1"]);
+    eventually("it waits", || server.info("slave0").contains("state=wait_bgsave"));
+    let mut loader = server.client();
+    loader.send_command("DEBUG RELOAD NOSAVE");
+    is_empty_while_it_loads(&server);
+    server.advance_ms(6_000);
+    loader.check_next("+OK~");
+    replica.asked_for_all();
+    let dir = TempDir::new();
+    std::fs::write(dir.path().join("dump.rdb"), replica.copy()).expect("a file");
+    let copy = TestServer::try_with(&[], Clock::manual(START_MS), dir).expect("it starts");
+    copy.client().check("DBSIZE", ":300~");
+}
+
+/// While a replica takes a copy, its data are not read again from files: the copy would come in between.
+#[test]
+fn data_are_not_read_again_while_a_copy_comes() {
+    let primary = that_loads_slowly(&[("repl-diskless-sync-delay", "0")]);
+    let pairs = [("enable-debug-command", "yes"), ("key-load-delay", "3000"), ("appendonly", "yes")];
+    let replica = TestServer::with(&pairs);
+    let mut client = replica.client();
+    client.check("SET old 1", "+OK~");
+    client.check(&format!("REPLICAOF 127.0.0.1 {}", primary.address().port()), "+OK~");
+    eventually("it comes", || replica.info("async_loading") == "1");
+    for reload in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
+        client.check(reload, "-LOADING Valkey is loading the dataset in memory~");
+    }
+    assert_eq!(replica.info("async_loading"), "1", "it comes all the while");
+    eventually("the link is up", || replica.info("master_link_status") == "up");
+    client.check("DBSIZE", ":300~");
+    client.check("DEBUG RELOAD", "+OK~");
+    client.check("DBSIZE", ":300~");
 }

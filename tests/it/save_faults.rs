@@ -10,6 +10,7 @@ use kvarts::shared::clock::Clock;
 use crate::aof_faults::data;
 use crate::faults::{EIO, ENOSPC, EROFS, Faults, FaultyFiles};
 use crate::harness::*;
+use crate::program::Program;
 
 fn server_with(pairs: &[(&str, &str)]) -> (TestServer, Arc<Faults>) {
     let faults = Faults::new();
@@ -153,4 +154,25 @@ fn switching_on_that_stops_anywhere_loses_nothing() {
         steps += 1;
     }
     assert!(steps > 8, "{steps} steps");
+}
+
+/// The log names the file and the folder where a snapshot could not be written, and the folder of a rewrite.
+#[test]
+fn the_log_names_what_could_not_be_written() {
+    let dir = TempDir::new();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    let program = Program::start_in(dir, "", &["--dir", "data", "--dbfilename", "mine.rdb"]);
+    let mut client = program.client();
+    std::fs::remove_dir_all(&data).expect("it is there");
+    let line = |message: &str| {
+        program.log().lines().find(|line| line.contains(message)).map(str::to_owned).unwrap_or_default()
+    };
+    client.check("SAVE", "-ERR~");
+    let told = line("the snapshot could not be written");
+    assert!(told.ends_with(&format!(" file=mine.rdb folder={}", data.display())), "{told}");
+    client.raw("BGREWRITEAOF");
+    eventually("it fails", || !line("Background AOF rewrite failed").is_empty());
+    let told = line("Background AOF rewrite failed");
+    assert!(told.ends_with(&format!(" folder={}", data.join("appendonlydir").display())), "{told}");
 }

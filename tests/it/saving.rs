@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
+use kvarts::engine::saving::Background;
 use kvarts::shared::clock::Clock;
 
+use crate::aof::{is_empty_while_it_loads, that_loads_slowly};
 use crate::harness::*;
 
 fn file(server: &TestServer) -> Option<Vec<u8>> {
@@ -513,4 +515,43 @@ fn a_shutdown_does_not_stumble_over_another_snapshot() {
         let server = TestServer::try_with(&[], Clock::manual(START_MS), server.stop_and_keep());
         server.expect("it starts").client().check("DBSIZE", ":300~");
     }
+}
+
+/// A snapshot that begins while DEBUG RELOAD has removed all data and not loaded them again would have a part of them;
+/// so would another DEBUG RELOAD.
+#[test]
+fn no_snapshot_begins_while_data_are_read_again() {
+    let server = that_loads_slowly(&[]);
+    let mut loader = server.client();
+    loader.send_command("DEBUG RELOAD NOSAVE");
+    is_empty_while_it_loads(&server);
+    let saving = server.handle().server().saving().expect("it has files");
+    assert_eq!(saving.reload(true, true), Err("data are being loaded".to_owned()));
+    assert_eq!(saving.save_in_background(Background::AtOnce), Ok("Background saving started"));
+    loader.check_next("+OK~");
+    eventually("it ends", || server.info("rdb_bgsave_in_progress") == "0");
+    assert_eq!(server.info("rdb_saves"), "2");
+    let server = TestServer::try_with(&[], Clock::manual(START_MS), server.stop_and_keep());
+    server.expect("it starts").client().check("DBSIZE", ":300~");
+}
+
+/// What is due for a client that waits for a key comes when the data are read again, and is not looked for in between.
+#[test]
+fn clients_that_wait_are_served_behind_a_reload() {
+    let server = that_loads_slowly(&[]);
+    let (mut client, mut waiting, mut loader) = (server.client(), server.client(), server.client());
+    client.check("RPUSH l a", ":1~");
+    client.check("SAVE", "+OK~");
+    client.check("DEL l", ":1~");
+    let id = waiting.value("CLIENT ID").int() as u64;
+    waiting.send_command("BLPOP l 0");
+    let inner = server.handle().server();
+    let waiter = || inner.clients.by_id(id).and_then(|client| client.waiter.lock().clone());
+    eventually("it waits", || waiter().is_some());
+    loader.send_command("DEBUG RELOAD NOSAVE");
+    is_empty_while_it_loads(&server);
+    inner.retry_wait(&waiter().expect("it waits"));
+    loader.check_next("+OK~");
+    waiting.check_next("*2~$1~l~$1~a~");
+    client.check("DBSIZE", ":300~");
 }

@@ -200,13 +200,26 @@ fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [] => return Err(CommandError::WrongArity("function|load".into())),
     };
     cx.keys.expect(source.len());
-    let turn = cx.server.scripting.libraries.change();
+    let turn = change(cx)?;
     let names = add(cx, &turn, &[source], policy)?;
     enter_now(cx, arguments);
     drop(turn);
     cx.dirty += 1;
     cx.reply.bulk(names.first().map_or(b"", |name| name.as_bytes()));
     Ok(())
+}
+
+/// Takes the turn to change libraries.
+///
+/// # Errors
+/// They are being read again: the files that they come from do not hold what would change now.
+fn change<'c>(cx: &Context<'c>) -> Result<Turn<'c>, CommandError> {
+    let server = cx.server;
+    let turn = server.scripting.libraries.change();
+    if server.loading.is_active() && !cx.client.is_loader {
+        return Err(CommandError::loading(server.config.flag(Directive::ExtendedRedisCompatibility)));
+    }
+    Ok(turn)
 }
 
 /// Enters the request into the journal while other changes of libraries are kept out.
@@ -227,7 +240,7 @@ fn add(
 }
 
 fn delete(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
-    let turn = cx.server.scripting.libraries.change();
+    let turn = change(cx)?;
     if !cx.server.scripting.libraries.delete(&turn, arguments[2]) {
         return Err(CommandError::text("ERR Library not found"));
     }
@@ -246,7 +259,7 @@ fn flush(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         [_, _, _, ..] => return Err(help::wrong_subcommand(cx, arguments)),
         _ => return Err(CommandError::WrongArity("function|flush".into())),
     }
-    let turn = cx.server.scripting.libraries.change();
+    let turn = change(cx)?;
     cx.server.scripting.libraries.flush(&turn);
     enter_now(cx, arguments);
     drop(turn);
@@ -328,7 +341,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let sources = payload::restore(arguments[2], crate::commands::generic::dump::footer_check(cx), max)
         .ok_or(CommandError::text("ERR DUMP payload version or checksum are wrong"))?;
     let sources: Vec<&[u8]> = sources.iter().map(Vec::as_slice).collect();
-    let turn = cx.server.scripting.libraries.change();
+    let turn = change(cx)?;
     add(cx, &turn, &sources, policy)?;
     enter_now(cx, arguments);
     drop(turn);

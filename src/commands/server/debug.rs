@@ -520,10 +520,10 @@ fn digest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     Ok(())
 }
 
-/// Refuses what reads all data again while they are being loaded: a file that was written now would have a part of
-/// them, and two would load into one keyspace.
+/// Refuses what reads all data again while they are being loaded, or others beside them: a file that was written now
+/// would have a part of them, and two would load into one keyspace.
 fn refuse_while_loading(cx: &Context<'_>) -> Result<(), CommandError> {
-    match cx.server.loading.is_active() {
+    match cx.server.loading.is_active() || cx.server.loading.is_beside() {
         true => Err(CommandError::loading(cx.server.config.flag(Directive::ExtendedRedisCompatibility))),
         false => Ok(()),
     }

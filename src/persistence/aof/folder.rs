@@ -7,6 +7,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use thiserror::Error;
 
@@ -42,7 +43,8 @@ pub enum OpenError {
     },
 }
 
-/// The folder of an append-only file.
+/// The folder of an append-only file. A clone is for reading: as long as there is one, no file is removed.
+#[derive(Clone)]
 pub struct Folder {
     /// The file system.
     pub files: Arc<dyn Files>,
@@ -53,7 +55,9 @@ pub struct Folder {
     /// `appendfilename`.
     stem: String,
     /// Whether history is kept (`aof-disable-auto-gc`).
-    keeps_history: bool,
+    pub keeps_history: Arc<AtomicBool>,
+    /// What clones are counted by.
+    clones: Arc<()>,
     /// The files as the manifest on disk names them.
     pub manifest: Manifest,
 }
@@ -67,7 +71,8 @@ impl Folder {
             path: outside.join(&*config.text(Directive::Appenddirname)),
             outside,
             stem: config.text(Directive::Appendfilename).to_string(),
-            keeps_history: config.flag(Directive::AofDisableAutoGc),
+            keeps_history: Arc::new(AtomicBool::new(config.flag(Directive::AofDisableAutoGc))),
+            clones: Arc::default(),
             manifest: Manifest::default(),
         }
     }
@@ -143,6 +148,11 @@ impl Folder {
         self.path.join(format!("{}.manifest", self.stem))
     }
 
+    /// The folder's path from the root, for people.
+    pub fn shown(&self) -> String {
+        shown(&std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone()))
+    }
+
     /// Path of a file in the folder.
     pub fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -151,6 +161,17 @@ impl Folder {
     /// Path of the file that a rewrite writes before it is the base.
     pub fn temporary_base(&self) -> PathBuf {
         self.path.join(format!("{BASE_BEGIN}{}{BASE_END}", std::process::id()))
+    }
+
+    /// Whether all files are there that the manifest names.
+    ///
+    /// # Errors
+    /// With the first that cannot be opened.
+    pub fn check(&self) -> Result<(), OpenError> {
+        self.manifest.live().try_for_each(|part| {
+            let path = self.path_of(&part.name);
+            self.files.read(&path).map(drop).map_err(|error| OpenError::File { path: shown(&path), error })
+        })
     }
 
     /// Bytes of the files that the manifest names.
@@ -223,7 +244,8 @@ impl Folder {
 
     /// Removes the files that are no longer needed. What cannot be removed stays for the next time.
     pub fn remove_history(&mut self) {
-        if self.keeps_history || self.manifest.history.is_empty() {
+        let is_read = Arc::strong_count(&self.clones) > 1;
+        if is_read || self.keeps_history.load(Relaxed) || self.manifest.history.is_empty() {
             return;
         }
         let mut manifest = self.manifest.clone();
@@ -237,11 +259,6 @@ impl Folder {
         if let Err(error) = self.write_manifest(manifest) {
             tracing::warn!(%error, "cannot write the AOF manifest after removing old files");
         }
-    }
-
-    /// Keeps or removes history from here on.
-    pub fn set_keeps_history(&mut self, keeps: bool) {
-        self.keeps_history = keeps;
     }
 
     /// Removes the bases that processes which are gone have not finished.

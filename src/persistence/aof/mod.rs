@@ -30,6 +30,7 @@ use super::lock::{FolderError, FolderLock};
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::append_only::{AppendOnly, Figures};
+use crate::engine::reading_again::ReadingAgain;
 use crate::error::CommandError;
 use crate::worker::Busy;
 use desk::Desk;
@@ -43,6 +44,9 @@ const FAILURES_MAX: u64 = 3;
 
 /// The longest such wait.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// The wait between two tries to bring back a file that was taken away.
+const WAIT_GONE: Duration = Duration::from_secs(1);
 
 /// Stack of the thread that repeats the files, in bytes: scripts nest calls and tables.
 const STACK: usize = 16 << 20;
@@ -69,6 +73,8 @@ pub struct AppendOnlyFile {
     /// The server, which holds this.
     server: Weak<Server>,
     folder: Arc<Mutex<Folder>>,
+    /// That of the folder, which may be locked for long.
+    keeps_history: Arc<AtomicBool>,
     /// The workers, whose changes the writer gathers.
     busy: Arc<Busy>,
     /// The writer that has begun last.
@@ -103,6 +109,25 @@ struct State {
     base_bytes: u64,
 }
 
+impl State {
+    /// How long after the last rewrite the next one may begin by itself, once some have failed.
+    fn pause(&self) -> Duration {
+        let is_gone = |writer: &RunningWriter| writer.shared.is_gone.load(Ordering::Acquire);
+        match self.failures {
+            0 => Duration::ZERO,
+            // Writes are refused until one has ended.
+            _ if self.writer.as_ref().is_some_and(is_gone) => WAIT_GONE,
+            1..FAILURES_MAX => Duration::ZERO,
+            failures => (Duration::from_secs(60) * (1 << (failures - FAILURES_MAX).min(6))).min(WAIT_MAX),
+        }
+    }
+
+    /// Whether so many rewrites have failed in a row that the log is told of no more of them.
+    fn fails_on(&self) -> bool {
+        self.failures > FAILURES_MAX
+    }
+}
+
 struct RunningWriter {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
@@ -125,10 +150,11 @@ impl RunningRewrite {
 impl AppendOnlyFile {
     /// The append-only file of a server, not opened yet.
     pub fn new(server: &Arc<Server>, files: Arc<dyn Files>, busy: Arc<Busy>) -> Arc<Self> {
-        let config = &server.config;
+        let folder = Folder::new(files, &server.config);
         let aof = Arc::new(Self {
             server: Arc::downgrade(server),
-            folder: Arc::new(Mutex::new(Folder::new(files, config))),
+            keeps_history: Arc::clone(&folder.keeps_history),
+            folder: Arc::new(Mutex::new(folder)),
             busy,
             desk: Mutex::default(),
             state: Mutex::default(),
@@ -142,37 +168,48 @@ impl AppendOnlyFile {
     /// # Errors
     /// The files cannot be loaded or written.
     pub fn open(&self, server: &Arc<Server>) -> Result<(), AofError> {
-        let mut folder = {
+        {
             let mut state = self.state.lock();
             state.lock = Some(take_lock(server)?);
             state.loads = true;
-            Folder::new(Arc::clone(&self.folder.lock().files), &server.config)
-        };
-        // Nothing is locked meanwhile: INFO, CONFIG SET and the end ask how it stands, some of them within the
-        // keyspace.
-        let opened = Self::load(server, &mut folder);
+        }
+        let opened = self.open_files(server);
+        self.state.lock().loads = false;
+        opened
+    }
+
+    /// Does the work of [`open`](Self::open). Nothing is locked while it takes its time: INFO, CONFIG SET and the
+    /// end ask how it stands, some of them within the keyspace, for which it waits.
+    fn open_files(&self, server: &Arc<Server>) -> Result<(), AofError> {
+        let mut folder = Folder::new(Arc::clone(&self.folder.lock().files), &server.config);
+        folder.keeps_history = Arc::clone(&self.keeps_history);
+        let loaded = Self::load(server, &mut folder);
         let is_new = folder.manifest.live().next().is_none();
         *self.folder.lock() = folder;
-        let mut state = self.state.lock();
-        state.loads = false;
-        opened?;
+        loaded?;
         if is_new {
             let job = self.job(server, &Arc::default());
             job.write_base(&mut |_| {})?;
             job.take_base(None)?;
         }
-        let mut folder = self.folder.lock();
-        let (_, file, len) = folder.open_last()?;
-        let total = folder.total_bytes();
-        drop(folder);
+        if *server.shutdown_signal().borrow() {
+            // Nobody would end the writer.
+            return Err(LoadError::Stopped { path: self.folder.lock().shown() }.into());
+        }
+        let (file, len, total) = {
+            let mut folder = self.folder.lock();
+            let (_, file, len) = folder.open_last()?;
+            (file, len, folder.total_bytes())
+        };
         let shared = Arc::new(Shared::default());
         shared.counts.store(true, Ordering::Release);
         shared.file_bytes.store(len, Ordering::Relaxed);
         shared.other_bytes.store(total.saturating_sub(len), Ordering::Relaxed);
-        state.base_bytes = total;
-        state.wanted = true;
         let alone = server.keyspace.gate.exclusive(|| {});
-        state.writer = Some(self.begin_writer(server, shared, file, len)?);
+        let writer = self.begin_writer(server, shared, file, len)?;
+        let mut state = self.state.lock();
+        (state.base_bytes, state.wanted, state.writer) = (total, true, Some(writer));
+        drop(state);
         drop(alone);
         Ok(())
     }
@@ -252,7 +289,9 @@ impl AppendOnlyFile {
         let (wanted, ending) = (state.wanted, state.ending.take());
         let aof = Arc::clone(self);
         state.rewrites += 1;
-        tracing::info!("Background append only file rewriting started");
+        if !state.fails_on() {
+            tracing::info!("Background append only file rewriting started");
+        }
         let thread = std::thread::Builder::new().name("kvarts-rewrite".into()).spawn(move || {
             if let Some(ending) = ending {
                 drop(ending.join());
@@ -327,6 +366,8 @@ impl AppendOnlyFile {
     }
 
     fn rewrite_ended(self: &Arc<Self>, result: io::Result<()>) {
+        // Before others wait: the writer may have it for as long as a sync takes.
+        let total = self.folder.lock().total_bytes();
         let mut state = self.state.lock();
         let Some(rewrite) = state.rewrite.take() else { return };
         (state.last_rewrite, state.last_end) = (Some(rewrite.began.elapsed()), Some(Instant::now()));
@@ -334,7 +375,6 @@ impl AppendOnlyFile {
         match result {
             Ok(()) => {
                 (state.rewrite_failed, state.failures) = (false, 0);
-                let total = self.folder.lock().total_bytes();
                 state.base_bytes = total;
                 if let Some(writer) = &state.writer {
                     let shared = &writer.shared;
@@ -352,7 +392,10 @@ impl AppendOnlyFile {
                     tracing::info!("AOF rewrite was cancelled");
                 } else {
                     state.failures += 1;
-                    tracing::error!(%error, "Background AOF rewrite failed");
+                    if !state.fails_on() {
+                        let folder = self.folder.lock().shown();
+                        tracing::error!(%error, folder, "Background AOF rewrite failed");
+                    }
                 }
                 state.rewrite_failed = !was_cancelled;
             }
@@ -371,13 +414,8 @@ impl AppendOnlyFile {
         if state.rewrite.is_some() || !state.wanted {
             return;
         }
-        if state.failures >= FAILURES_MAX
-            && let Some(last_end) = state.last_end
-        {
-            let minutes = 1_u32 << (state.failures - FAILURES_MAX).min(6);
-            if last_end.elapsed() < (Duration::from_secs(60) * minutes).min(WAIT_MAX) {
-                return;
-            }
+        if state.last_end.is_some_and(|last_end| last_end.elapsed() < state.pause()) {
+            return;
         }
         let is_due = match &state.writer {
             None => true,
@@ -434,19 +472,29 @@ impl AppendOnlyFile {
     }
 
     /// Does the work of DEBUG LOADAOF while clients hear LOADING.
-    fn reload_files(&self, server: &Server) -> Result<bool, String> {
-        let shared = self.state.lock().writer.as_ref().map(|writer| Arc::clone(&writer.shared));
+    fn reload_files(&self, server: &Server, reading: &ReadingAgain<'_>) -> Result<bool, String> {
+        let (shared, wanted) = {
+            let state = self.state.lock();
+            (state.writer.as_ref().map(|writer| Arc::clone(&writer.shared)), state.wanted)
+        };
         match shared {
             Some(shared) => wait_for_writer(server, &shared)?,
+            // It was switched on, and the files that are there are those of before.
+            None if wanted => return Ok(false),
             // Off, but a rewrite may have left files, now or long ago.
             None => self.folder.lock().open().map_err(|error| error.to_string())?,
         }
-        let folder = self.folder.lock();
+        // Not locked meanwhile: CONFIG SET, within the keyspace, may wait for who waits for it.
+        let folder = self.folder.lock().clone();
         if folder.manifest.live().next().is_none() {
             return Ok(false);
         }
-        let loaded = on_large_stack(|| load::reload(server, &folder)).map_err(|error| error.to_string())?;
-        loaded.map(|_| true).map_err(|error| error.to_string())
+        folder.check().map_err(|error| error.to_string())?;
+        reading.take_apart();
+        let loaded = on_large_stack(|| load::reload(server, &folder));
+        drop(folder);
+        self.folder.lock().remove_history();
+        loaded.map_err(|error| error.to_string())?.map(|_| true).map_err(|error| error.to_string())
     }
 }
 
@@ -546,18 +594,24 @@ impl AppendOnly for AppendOnlyFile {
             writer.shared.wake();
         }
         if let Some(server) = self.server.upgrade() {
-            self.folder.lock().set_keeps_history(server.config.flag(Directive::AofDisableAutoGc));
+            let keeps = server.config.flag(Directive::AofDisableAutoGc);
+            self.keeps_history.store(keeps, Ordering::Relaxed);
         }
     }
 
     fn reload(&self) -> Result<bool, String> {
         let server = self.server.upgrade().ok_or("the server ends")?;
-        server.loading.begin(server.clock.now_ms());
-        // What is under way ends before the files are read, so that they hold all of it and nothing twice.
-        drop(server.keyspace.gate.exclusive(|| {}));
-        let reloaded = self.reload_files(&server);
-        server.loading.end();
-        reloaded
+        let reading = server.read_again().ok_or("data are being loaded")?;
+        self.reload_files(&server, &reading)
+    }
+
+    fn data_were_replaced(&self) {
+        let mut state = self.state.lock();
+        // One that has begun before would have the data of before.
+        state.rewrites_again |= state.rewrite.is_some();
+        if let Some(writer) = &state.writer {
+            writer.shared.needs_rewrite.store(true, Ordering::Release);
+        }
     }
 
     fn figures(&self) -> Figures {

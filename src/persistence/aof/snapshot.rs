@@ -16,9 +16,10 @@ const CHUNK: usize = 256 << 10;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Whether another snapshot is being read or is about to begin: BGSAVE comes before a rewrite that was asked
-/// for later.
+/// for later. So it is while data are read again.
 pub(in crate::persistence) fn is_in_the_way(server: &Server) -> bool {
     server.keyspace.handover.is_running()
+        || server.loading.is_partial()
         || server.saving().is_some_and(|saving| saving.figures().in_progress)
 }
 

@@ -4,8 +4,6 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::load::{self, Loaded, Purpose};
 use crate::config::Directive;
 use crate::engine::Server;
@@ -21,8 +19,6 @@ const NAME: &str = "the copy of the primary's data";
 /// Loads copies.
 pub struct CopyLoader {
     server: Weak<Server>,
-    /// Held while a copy is loaded: one that was broken off is cleared away before the next.
-    turn: Mutex<()>,
 }
 
 /// Ends the figures of loading, however it ends.
@@ -37,14 +33,15 @@ impl Drop for Figures<'_> {
 impl CopyLoader {
     /// Makes it for a server.
     pub fn new(server: &Arc<Server>) -> Self {
-        Self { server: Arc::downgrade(server), turn: Mutex::new(()) }
+        Self { server: Arc::downgrade(server) }
     }
 }
 
 impl Copies for CopyLoader {
     fn load(&self, copy: FullCopy) -> Result<(), String> {
-        let _turn = self.turn.lock();
         let server = self.server.upgrade().ok_or("the server ends")?;
+        // One that was broken off is cleared away before the next, and files that are read again are loaded.
+        let _turn = server.loading.turn();
         let FullCopy { mut source, id, offset, primary } = copy;
         let mut head = Vec::new();
         (&mut source).take(HEADER as u64).read_to_end(&mut head).map_err(|error| error.to_string())?;
