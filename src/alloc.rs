@@ -246,13 +246,32 @@ pub fn ask_back() {
     give_back_if_asked();
 }
 
-/// Gives what this thread has freed back to the system, if that was asked for since the last time.
-pub fn give_back_if_asked() {
-    let asked = ASKED.load(Ordering::Relaxed);
+/// How often all threads have been asked to give back.
+pub fn asked_back() -> usize {
+    ASKED.load(Ordering::Relaxed)
+}
+
+/// Gives what this thread has freed back to the system, if that was asked for since the last time. Returns which
+/// [time](asked_back) that was.
+pub fn give_back_if_asked() -> usize {
+    let asked = asked_back();
     if GIVEN.replace(asked) != asked {
-        // SAFETY: may be called at any time by any thread.
-        unsafe { libmimalloc_sys::mi_collect(true) }
+        give_back_all();
     }
+    asked
+}
+
+/// Gives back to the system what this thread has freed, and all pages that any thread has no use for.
+pub fn give_back_all() {
+    // SAFETY: may be called at any time by any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}
+
+/// Gives back to the system pages that no thread has had a use for for a while. Threads do so by themselves, but only
+/// when they allocate.
+pub fn give_back_old() {
+    // SAFETY: may be called at any time by any thread.
+    unsafe { libmimalloc_sys::mi_collect(false) }
 }
 
 /// How large a block is that is asked for with this size: mimalloc's size classes, which the tests compare
@@ -278,6 +297,43 @@ pub const fn block_bytes(size: usize) -> usize {
     // Four classes for each power of two.
     let step = 1 << ((size - 1).ilog2() - 2);
     size.next_multiple_of(step)
+}
+
+/// How large the block of a `Box<T>` is.
+#[inline]
+pub const fn box_bytes<T>() -> usize {
+    array_bytes::<T>(1)
+}
+
+/// How large the block is that so many `T` stand in, one behind the other; 0 where there is none, which needs no
+/// block.
+#[inline]
+pub const fn array_bytes<T>(count: usize) -> usize {
+    let bytes = count.saturating_mul(size_of::<T>());
+    if bytes == 0 {
+        0
+    } else {
+        block_bytes(if align_of::<T>() > 8 { bytes.next_multiple_of(WIDE) } else { bytes })
+    }
+}
+
+/// About how large all blocks of a `BTreeMap<K, V>` with so many entries are, without what those own. The map does not
+/// say; its nodes have room for eleven entries, and those that grew one behind the other are a little over half full.
+pub fn tree_bytes<K, V>(count: usize) -> usize {
+    const NODE_MAX: usize = 11;
+    /// Entries of a leaf with the one above it.
+    const LEAF: usize = 7;
+    /// The parent, the place below it, the length.
+    const HEAD: usize = size_of::<usize>() + 2 * size_of::<u16>();
+    let leaf_bytes = (HEAD + NODE_MAX * (size_of::<K>() + size_of::<V>())).next_multiple_of(8);
+    let inner_bytes = leaf_bytes + (NODE_MAX + 1) * size_of::<usize>();
+    if count <= NODE_MAX {
+        return if count == 0 { 0 } else { block_bytes(leaf_bytes) };
+    }
+    let leaves = count.div_ceil(LEAF);
+    // An inner node has as many children as a leaf has entries; those above them are a seventh of these.
+    let inner = leaves.div_ceil(LEAF);
+    leaves * block_bytes(leaf_bytes) + (inner + inner / (LEAF - 1)) * block_bytes(inner_bytes)
 }
 
 #[inline]

@@ -201,11 +201,7 @@ fn start_server(
     let called = Arc::new(Notify::new());
     let watch = watch_health(&server, &runtime, Arc::clone(&called))?;
     let tasks = runtime.handle().clone();
-    let keeper = Keeper::start(Arc::clone(&server), move || {
-        for _ in 0..2 * workers {
-            tasks.spawn(std::future::ready(()));
-        }
-    })?;
+    let keeper = Keeper::start(Arc::clone(&server), move |time| stir(&tasks, workers, time))?;
     // From here on an early return drops the handle, which ends what was started.
     let mut handle = Handle {
         server: Arc::clone(&server),
@@ -602,7 +598,7 @@ fn worker_runtime(
             parked.rest(true);
             crate::net::turn::end();
             crate::lua::tidy_machines();
-            crate::alloc::give_back_if_asked();
+            parked.note_given_back(crate::alloc::give_back_if_asked());
             rests.rests();
         })
         .on_thread_unpark(move || {
@@ -611,6 +607,17 @@ fn worker_runtime(
         })
         .enable_all()
         .build()
+}
+
+/// Has the threads that run commands do something, each for so long: they then look what is asked of them.
+fn stir(tasks: &tokio::runtime::Handle, workers: usize, time: Duration) {
+    for _ in 0..2 * workers {
+        tasks.spawn(async move {
+            if !time.is_zero() {
+                std::thread::sleep(time);
+            }
+        });
+    }
 }
 
 /// Starts the watch over all parts of the server.

@@ -7,7 +7,7 @@
 //! threads those are. One without a number uses what such threads share, which is right but slower.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,7 @@ pub struct Beat {
     client: AtomicU64,
     /// What lock that batch waits for: [`WaitsFor::packed`], 0 for none.
     waits: AtomicU64,
+    gave_back: AtomicUsize,
     /// The thread that is woken to answer; none where it is not one thread.
     thread: Mutex<Option<Thread>>,
 }
@@ -70,6 +71,8 @@ pub struct Life {
     pub client: u64,
     /// What that batch waits for; `None` where it runs.
     pub waits: Option<WaitsFor>,
+    /// The last time that it was asked to give back memory and has done so.
+    pub gave_back: usize,
 }
 
 /// What a worker waits for.
@@ -119,6 +122,7 @@ impl Default for Beat {
             rests: AtomicBool::new(true),
             client: AtomicU64::new(0),
             waits: AtomicU64::new(0),
+            gave_back: AtomicUsize::new(0),
             thread: Mutex::new(None),
         }
     }
@@ -178,6 +182,7 @@ impl Beat {
             rests: self.rests.load(Ordering::Acquire),
             client: self.client.load(Ordering::Relaxed),
             waits: WaitsFor::unpacked(self.waits.load(Ordering::Relaxed)),
+            gave_back: self.gave_back.load(Ordering::Relaxed),
         }
     }
 }
@@ -237,6 +242,15 @@ impl Numbers {
             if !rests {
                 beat.answer_untimed(self.asked());
             }
+        }
+    }
+
+    /// Says that this worker has given back memory; `asked` is which time it was that all were asked to.
+    pub fn note_given_back(&self, asked: usize) {
+        if let Some(beat) = self.beats.get(current())
+            && beat.gave_back.load(Ordering::Relaxed) != asked
+        {
+            beat.gave_back.store(asked, Ordering::Relaxed);
         }
     }
 

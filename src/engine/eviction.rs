@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::Server;
 use super::batch::Batch;
 use super::client::Client;
+use super::giving_back::GivingBack;
 use super::request::Request;
-use crate::alloc;
 use crate::command::spec::Flags;
 use crate::config::Directive;
 use crate::keyspace::evict::Look;
@@ -34,10 +34,6 @@ const LOOK_IDLE: Duration = Duration::from_millis(100);
 
 /// Least time between two looks at clients' memory for the sake of keys.
 const CLIENTS_LOOK_NS: u64 = 1_000_000;
-
-/// Least difference, in bytes, of memory in use to its last peak from which on the allocator is asked to
-/// return free pages. It is an eighth of the peak where that is more.
-const TRIM_MIN_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How long a refusal for want of memory is remembered, in milliseconds.
 pub(super) const REFUSAL_MS: u64 = 10_000;
@@ -390,36 +386,26 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts it. `stir` has the threads that run commands do something, so that they give back memory
-    /// although nobody sends anything.
+    /// Starts it. `stir` has the threads that run commands do something, each for so long, so that they give back
+    /// memory although nobody sends anything.
     ///
     /// # Errors
     /// When the system has no thread to give.
-    pub fn start(server: Arc<Server>, stir: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(server: Arc<Server>, stir: impl Fn(Duration) + Send + 'static) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let watched = Arc::clone(&server);
         server.health.keeper.set_rests(false);
         let thread = std::thread::Builder::new().name("kvarts-memory".into()).spawn(move || {
             watched.health.keeper.belongs_here();
-            let mut high_bytes = 0;
+            let mut giving_back = GivingBack::new(&watched);
             while !stopped.load(Ordering::Acquire) {
                 watched.answer(&watched.health.keeper);
                 let more = watched.evict_in_background();
                 watched.upkeep.time_over.note(watched.bytes_over_limit() > 0, watched.clock.monotonic_ns());
                 watched.evict_clients();
-                let used_bytes = alloc::allocated_bytes().unwrap_or(0);
-                high_bytes = high_bytes.max(used_bytes);
-                if used_bytes + (high_bytes / 8).max(TRIM_MIN_BYTES) < high_bytes
-                    && watched.keyspace.reaper.pending() == 0
-                {
-                    alloc::ask_back();
-                    stir();
-                    high_bytes = used_bytes;
-                }
-                if watched.upkeep.keeper.stir.swap(false, Ordering::Relaxed) {
-                    stir();
-                }
+                let is_asked = watched.upkeep.keeper.stir.swap(false, Ordering::Relaxed);
+                giving_back.look(&watched, is_asked, &stir);
                 let has_limit = watched.settings.maxmemory() > 0 || watched.settings.clients_limit() > 0;
                 let pause = match (more, has_limit) {
                     (true, _) => PAUSE,

@@ -57,7 +57,7 @@ impl Server {
         let share = self.config.int(Directive::HotkeysSamplingPercentage).clamp(1, 100) as f64 / 100.0;
         let length_ms = self.config.int(Directive::HotkeysWindowSeconds).max(1) as u64 * 1000;
         self.hot_keys.windows.set(top, length_ms, share, self.clock.now_ms());
-        let wanted = (top > 0 || self.keyspace.sizes.is_on()).then_some(share);
+        let wanted = (top > 0 || self.keyspace.sizes.is_wanted()).then_some(share);
         let sampler = &self.hot_keys.sampler;
         if sampler.is_on() != wanted.is_some() || sampler.probability() != share {
             sampler.set(wanted);

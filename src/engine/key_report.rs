@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::Server;
 use crate::acl::readable::ReadableKeys;
+use crate::keyspace::share::Shares;
 use crate::keyspace::sizes::{KEY_MAX, KeySize, Sizes, Weighed};
 use crate::keyspace::value::Object;
 
@@ -147,21 +148,25 @@ pub fn may_be_told(readable: &ReadableKeys, number: usize, key: &[u8]) -> bool {
 }
 
 /// The largest keys by bytes and by elements, `count` of each, of those that are `wanted`, which is asked only of keys
-/// that are large enough. Strings have no elements. `numbers` are those of the databases by their physical ones.
+/// that are large enough. Strings have no elements. `shares` are those of the databases, and `numbers` their numbers by
+/// their physical ones.
 pub fn big_keys(
     sizes: &Sizes,
+    shares: &Shares,
     numbers: &HashMap<u16, usize>,
     count: usize,
     wanted: impl Fn(usize, &[u8], &KeySize) -> bool,
 ) -> (Vec<BigKey>, Vec<BigKey>) {
     let (mut by_bytes, mut by_elements) = (Top::new(count), Top::new(count));
-    sizes.for_each(|key, size, _| {
+    sizes.for_each(|key, hash, size, _| {
         let Some(&number) = numbers.get(&size.physical) else { return };
+        let bytes = size.bytes + shares.bytes(size.physical, hash, size.ends);
+        let size = &KeySize { bytes, ..*size };
         let has_elements = size.type_name != STRING && by_elements.takes(size.elements);
-        if !has_elements && !by_bytes.takes(size.bytes) || !wanted(number, key, size) {
+        if !has_elements && !by_bytes.takes(bytes) || !wanted(number, key, size) {
             return;
         }
-        by_bytes.offer(size.bytes, key, number, size);
+        by_bytes.offer(bytes, key, number, size);
         if has_elements {
             by_elements.offer(size.elements, key, number, size);
         }
@@ -193,15 +198,17 @@ impl Server {
     ) -> HashMap<usize, Prefixes> {
         let separator = memmem::Finder::new(separator);
         let sizes = &self.keyspace.sizes;
+        let shares = Shares::look(&self.keyspace, numbers.keys().copied());
         let mut all: HashMap<usize, Prefixes> =
             numbers.values().map(|number| (*number, Prefixes::default())).collect();
-        sizes.for_each(|key, size, Weighed(stands_for)| {
+        sizes.for_each(|key, hash, size, Weighed(stands_for)| {
             let Some(&number) = numbers.get(&size.physical) else { return };
             if stands_for > 0
                 && let Some(sums) = all.get_mut(&number)
                 && wanted(number, key)
             {
-                add(sums, prefix_of(key, &separator, depth), |sums| sums.add(size.bytes, stands_for));
+                let bytes = size.bytes + shares.bytes(size.physical, hash, size.ends);
+                add(sums, prefix_of(key, &separator, depth), |sums| sums.add(bytes, stands_for));
             }
         });
         for (number, sums) in &mut all {
@@ -228,7 +235,9 @@ impl Server {
     /// the keyspace. `None` where sizes are not kept. No lock of the keyspace is held for long, none is waited
     /// for, and none may be held by the caller but alone in the keyspace.
     pub fn key_report(&self, age_max_ms: u64) -> Option<Arc<KeyReport>> {
-        if !self.keyspace.sizes.is_on() {
+        if !self.keyspace.sizes.are_known() {
+            // One of before they were switched off tells nothing of what is now.
+            *self.key_reports.0.lock() = None;
             return None;
         }
         let now_ms = self.clock.now_ms();
@@ -256,7 +265,8 @@ impl Server {
 
     fn new_report(&self, numbers: &HashMap<u16, usize>, now_ms: u64) -> KeyReport {
         let sizes = &self.keyspace.sizes;
-        let (by_bytes, by_elements) = big_keys(sizes, numbers, KEYS, |_, _, _| true);
+        let shares = Shares::look(&self.keyspace, numbers.keys().copied());
+        let (by_bytes, by_elements) = big_keys(sizes, &shares, numbers, KEYS, |_, _, _| true);
         let mut prefixes = Vec::new();
         for (number, sums) in self.prefix_sums(numbers, (b":", 1), now_ms, |_, _| true) {
             prefixes.extend(sums.into_iter().map(|(prefix, sums)| PrefixUse { prefix, number, sums }));

@@ -19,6 +19,7 @@ mod execute;
 pub mod failover;
 pub mod field_sets;
 pub mod following;
+mod giving_back;
 pub mod health;
 pub(crate) mod heavy;
 pub mod holders;
@@ -378,6 +379,7 @@ impl Server {
         );
         self.logs.observation.load(&self.config);
         self.apply_slow_requests();
+        self.keyspace.sizes.want(self.config.flag(Directive::KeySizes));
         self.apply_hot_keys();
         self.logs.latency.set_threshold_ms(self.config.int(Directive::LatencyMonitorThreshold).max(0) as u64);
         for (kind, directive) in [

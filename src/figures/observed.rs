@@ -277,7 +277,48 @@ fn longest_waits(at: &Sight<'_>) -> Vec<Sample> {
     waited(at).map(sample).collect()
 }
 
-/// A key as a label: its beginning, without what cannot be shown.
+/// A key as a label: its beginning, as it is where that is UTF-8, apart from control characters. Of other bytes all
+/// that is not ASCII is escaped.
 fn label(key: &[u8]) -> String {
-    key[..key.len().min(LABEL_MAX)].escape_ascii().to_string()
+    let start = &key[..key.len().min(LABEL_MAX)];
+    let text = match str::from_utf8(start) {
+        Ok(text) => text,
+        // A character that is cut is left out.
+        Err(error) if error.error_len().is_none() && start.len() < key.len() => {
+            str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return start.escape_ascii().to_string(),
+    };
+    let mut label = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            label.extend(letter.escape_default());
+        } else {
+            label.push(letter);
+        }
+    }
+    label
+}
+
+#[cfg(test)]
+mod tests {
+    use super::label;
+
+    #[test]
+    fn labels_are_readable() {
+        for (key, expected) in [
+            ("session:42".as_bytes(), "session:42"),
+            ("gr\u{fc}\u{df}e:\u{65e5}\u{672c}".as_bytes(), "gr\u{fc}\u{df}e:\u{65e5}\u{672c}"),
+            (b"a\"b\\c", "a\"b\\c"),
+            ("\n\r\t\x1b[0m\0\u{85}".as_bytes(), "\\n\\r\\t\\u{1b}[0m\\u{0}\\u{85}"),
+            (b"id:\xff\xfe", "id:\\xff\\xfe"),
+            (b"\xc3\xbc\xc3", "\\xc3\\xbc\\xc3"),
+            (b"", ""),
+        ] {
+            assert_eq!(label(key), expected);
+        }
+        // One that is too long is cut between two characters.
+        let long = "\u{65e5}".repeat(50);
+        assert_eq!(label(long.as_bytes()), "\u{65e5}".repeat(33));
+    }
 }

@@ -32,8 +32,8 @@ pub type WriteSlot<'g> = MappedRwLockWriteGuard<'g, RawRwLock, SlotTable>;
 struct Whereabouts {
     /// Address of the table's header, which never moves.
     header: usize,
-    /// The table's [hint](SlotTable::hint) when it was last looked at. A stale one only prefetches a line in
-    /// vain.
+    /// The table's [hint](SlotTable::hint), written whenever it changes. Who reads it without the slot's lock may
+    /// get that of before, which only prefetches a line in vain.
     buckets: AtomicU64,
 }
 
@@ -188,13 +188,18 @@ impl Database {
         table::prefetch_all_hinted(whereabouts.buckets.load(Ordering::Relaxed));
     }
 
-    /// Remembers where the buckets of a slot's table are, for [`prefetch_slot`](Self::prefetch_slot).
+    /// Remembers where the buckets of a slot's table are, and how many there are.
     #[inline]
     pub fn note_whereabouts(&self, slot: usize, table: &SlotTable) {
         let (hint, known) = (table.hint(), &self.whereabouts[slot].buckets);
         if known.load(Ordering::Relaxed) != hint {
             known.store(hint, Ordering::Relaxed);
         }
+    }
+
+    /// Bytes of the buckets of a slot's table, as they were last noted; 0 where there are none or very many.
+    pub(super) fn bucket_bytes(&self, slot: usize) -> usize {
+        table::hinted_bytes(self.whereabouts[slot].buckets.load(Ordering::Relaxed))
     }
 
     /// Keys in a slot, expired ones that were not removed yet included.
@@ -205,6 +210,11 @@ impl Database {
     /// Volatile keys in a slot.
     pub fn slot_volatile(&self, slot: usize) -> usize {
         self.volatile[slot].load(Ordering::Relaxed) as usize
+    }
+
+    /// Keys in a slot that end, and hashes of which fields end.
+    pub(super) fn slot_ends(&self, slot: usize) -> usize {
+        self.slot_volatile(slot) + self.field_ends[slot].load(Ordering::Relaxed) as usize
     }
 
     /// Keys in all slots.
@@ -310,6 +320,9 @@ impl Database {
         if record.is_blessed() {
             self.blessed.add(place_of_hash(key.hash), record.expire_at_ms().is_some());
         }
+        if table::grow_if_full(table, self.hasher()) {
+            self.note_whereabouts(slot, table);
+        }
         table::insert_new(table, key.hash, record, self.hasher())
     }
 
@@ -363,9 +376,17 @@ impl Database {
     /// [`remove`](Self::remove) of a key that was located before.
     pub fn remove_at(&self, table: &mut SlotTable, key: &HashedKey<'_>, at: At) -> RecordBox {
         self.about_to_change(key.hash, table::at_mut(table, at));
-        let record = table::remove_at(table, key, at, self.hasher());
+        let record = table::remove_at(table, key, at);
         self.forget(key.hash, &record);
+        self.shrink_if_sparse(table, key.slot());
         record
+    }
+
+    /// Shrinks a slot's table that has become nearly empty.
+    fn shrink_if_sparse(&self, table: &mut SlotTable, slot: usize) {
+        if table::shrink_if_sparse(table, self.hasher()) {
+            self.note_whereabouts(slot, table);
+        }
     }
 
     /// Changes a record's expiry and everything that is kept about it. The record is of `table`, locked
@@ -450,6 +471,7 @@ impl Database {
             self.volatile[slot].store(0, Ordering::Relaxed);
             self.field_ends[slot].store(0, Ordering::Relaxed);
             let old = std::mem::take(&mut *table);
+            self.note_whereabouts(slot, &table);
             drop(table);
             if !old.is_empty() {
                 taken(slot, old);
@@ -489,6 +511,7 @@ impl Database {
             self.blessed.add(place_of_hash(hash), record.expire_at_ms().is_some());
         }
         *table = old;
+        self.note_whereabouts(slot, &table);
         self.rebuild_expiry(&table, slot);
         self.expiry.publish(slot);
     }
@@ -537,7 +560,7 @@ impl Database {
         let mut record = table::remove_where(table, hash, is_it)?;
         self.about_to_change(hash, &mut record);
         self.forget(hash, &record);
-        table::shrink_if_sparse(table, self.hasher());
+        self.shrink_if_sparse(table, slot_of_hash(hash));
         Some(record)
     }
 
@@ -591,7 +614,7 @@ impl Database {
                 return Some(Ended::Elements { holder, key, due_ms, elements, emptied });
             }
         }
-        table::shrink_if_sparse(table, self.hasher());
+        self.shrink_if_sparse(table, slot);
         self.expiry.publish(slot);
         None
     }
@@ -757,7 +780,7 @@ pub fn field_end_ms(record: &Record) -> Option<u64> {
 }
 
 /// Earliest expiry of a key or of its elements.
-fn next_end_ms(record: &Record) -> Option<u64> {
+pub(super) fn next_end_ms(record: &Record) -> Option<u64> {
     match (record.expire_at_ms(), element_end(record)) {
         (Some(key), Some((_, element))) => Some(key.min(element)),
         (key, element) => key.or(element.map(|(_, at_ms)| at_ms)),

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::key_hash::SLOT_COUNT;
+use crate::alloc::array_bytes;
 
 const GROUP: usize = 128;
 const NEVER: u64 = u64::MAX;
@@ -73,9 +74,10 @@ impl ExpiryIndex {
         let mut heap = self.heaps[slot].lock();
         let entries = &mut heap.entries;
         if entries.len() == entries.capacity() {
-            // Grows by an eighth: with doubling, the heaps of all slots would stand half empty at the same
-            // time.
-            entries.reserve_exact((entries.len() / 8).max(4));
+            // Grows by an eighth, and by what the allocator's block has room for: with doubling, the heaps of all
+            // slots would stand half empty at the same time.
+            let wanted = array_bytes::<Entry>(entries.len() + (entries.len() / 8).max(4));
+            entries.reserve_exact(wanted / size_of::<Entry>() - entries.len());
         }
         entries.push(Reverse(Entry::new(at_ms, fingerprint)));
         let crowded = heap.entries.len() > 2 * volatile.max(heap.exact) + 64;
@@ -153,7 +155,12 @@ impl ExpiryIndex {
 
     /// The bytes that the entries in all heaps take.
     pub fn memory_bytes(&self) -> usize {
-        self.heaps.iter().map(|heap| heap.lock().entries.capacity() * size_of::<Entry>()).sum()
+        (0..self.heaps.len()).map(|slot| self.slot_bytes(slot)).sum()
+    }
+
+    /// The bytes that the entries of a slot take.
+    pub fn slot_bytes(&self, slot: usize) -> usize {
+        array_bytes::<Entry>(self.heaps[slot].lock().entries.capacity())
     }
 
     fn lower(&self, slot: usize, at_ms: u64) {
@@ -226,7 +233,7 @@ mod tests {
         let index = ExpiryIndex::new();
         for count in 1..2_000_usize {
             index.add(5, count as u64, 0, count);
-            assert!(index.memory_bytes() <= (count + (count / 8).max(4)) * size_of::<Entry>(), "{count}");
+            assert!(index.memory_bytes() <= array_bytes::<Entry>(count + (count / 8).max(4)), "{count}");
         }
         assert_eq!(index.entry_count(), 1_999);
     }

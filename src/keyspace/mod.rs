@@ -17,6 +17,7 @@ pub mod readers;
 pub(crate) mod reaper;
 pub mod record;
 pub(crate) mod scan;
+pub mod share;
 pub mod sizes;
 pub mod snapshot;
 pub mod staged;

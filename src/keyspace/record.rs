@@ -21,6 +21,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::value::Object;
+use crate::alloc::block_bytes;
 use crate::primitives::thin::Owned;
 use crate::types::text::Text;
 
@@ -325,9 +326,9 @@ impl Record {
         }
     }
 
-    /// Bytes of the record's own allocation and of what its object owns.
+    /// Bytes of the blocks that the allocator gave for the record and for what its object owns.
     pub fn memory_bytes(&self) -> usize {
-        let own = layout_of(self.meta().load(Ordering::Relaxed), self.shape()).size();
+        let own = block_bytes(layout_of(self.meta().load(Ordering::Relaxed), self.shape()).size());
         match self.value() {
             ValueRef::Object(object) => own + object.memory_bytes(),
             _ => own,

@@ -22,7 +22,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::mem::ManuallyDrop;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range as Buckets};
 use std::ptr::NonNull;
 
 use dashmap::SharedValue;
@@ -39,7 +39,7 @@ pub type Shard = RawTable<(u16, SharedValue<SlotTable>)>;
 
 /// Records in a bucket.
 const ENTRIES: usize = 9;
-/// Bytes of buckets for each key, beside its record.
+/// Bytes of buckets for each key, beside its record, in a table with many keys.
 pub const SHARE_BYTES: usize = 9;
 /// Records a table takes for each of its buckets before it grows: 8 of 9 places, so that searches stay short.
 const LOAD: usize = 8;
@@ -170,9 +170,14 @@ impl SlotTable {
         self.len == 0
     }
 
+    /// Number of buckets.
+    pub fn bucket_count(&self) -> usize {
+        self.count as usize
+    }
+
     /// Bytes of the block that holds the buckets, without the records.
     pub fn memory_bytes(&self) -> usize {
-        if self.count == 0 { 0 } else { block_bytes(self.count as usize * size_of::<Bucket>()) }
+        bytes_of_buckets(self.count as usize)
     }
 
     /// Adds this table's figures to `sum`, for DEBUG HTSTATS.
@@ -525,6 +530,17 @@ fn capacity(count: usize) -> usize {
     if count == 0 { 0 } else { count * LOAD + 1 }
 }
 
+/// Bytes of the allocator's block for so many buckets.
+fn bytes_of_buckets(count: usize) -> usize {
+    if count == 0 { 0 } else { block_bytes(count * size_of::<Bucket>()) }
+}
+
+/// Bytes of the block that holds the buckets of the table with this [hint](SlotTable::hint); 0 where it has none or too
+/// many for the hint.
+pub fn hinted_bytes(hint: u64) -> usize {
+    bytes_of_buckets((hint >> ADDRESS_BITS) as usize)
+}
+
 /// Number of buckets that fill the allocator's block for `count` buckets.
 fn filling_block(count: usize) -> usize {
     block_bytes(count * size_of::<Bucket>()) / size_of::<Bucket>()
@@ -611,6 +627,16 @@ pub fn find_owner<'t>(table: &'t mut SlotTable, key: &HashedKey<'_>) -> Option<P
     locate(table, key).map(|at| owner_at(table, at))
 }
 
+/// Grows the table if there is no room for another record. Returns whether it has grown.
+#[inline]
+pub fn grow_if_full(table: &mut SlotTable, hasher: &KeyHasher) -> bool {
+    let is_full = table.len() == capacity(table.count as usize);
+    if is_full {
+        table.rebuild(count_after(table.count as usize), hasher);
+    }
+    is_full
+}
+
 /// Adds a record whose key is not in the table, which grows first if it is full. `hash` is the key's.
 #[inline]
 pub fn insert_new<'t>(
@@ -620,34 +646,38 @@ pub fn insert_new<'t>(
     hasher: &KeyHasher,
 ) -> &'t mut Record {
     debug_assert!(find_where(table, hash, |other| other.key() == record.key()).is_none(), "the key is new");
-    if table.len() == capacity(table.count as usize) {
-        table.rebuild(count_after(table.count as usize), hasher);
-    }
+    grow_if_full(table, hasher);
     let fingerprint = fingerprint_of_hash(hash);
     let (tag, extra) = window_of(fingerprint, level(table.count));
     let at = table.place(home(fingerprint, table.count), tag, word_of(record.into_address(), extra));
     table.record_mut(at)
 }
 
-/// Removes the record of `key` at the place that [`locate`] returned. A table that became nearly empty
-/// shrinks.
-pub fn remove_at(table: &mut SlotTable, key: &HashedKey<'_>, at: At, hasher: &KeyHasher) -> RecordBox {
+/// Removes the record of `key` at the place that [`locate`] returned.
+pub fn remove_at(table: &mut SlotTable, key: &HashedKey<'_>, at: At) -> RecordBox {
     debug_assert!(table.record((at.position, at.index)).key() == key.bytes, "it is this key's record");
-    let record = table.take(fingerprint_of_hash(key.hash), (at.position, at.index));
-    shrink_if_sparse(table, hasher);
-    record
+    table.take(fingerprint_of_hash(key.hash), (at.position, at.index))
 }
 
-/// Shrinks the table once three quarters of its entries are unused.
-pub fn shrink_if_sparse(table: &mut SlotTable, hasher: &KeyHasher) {
-    if table.count >= 4 && table.len() * 4 < table.count as usize * ENTRIES {
+/// Shrinks the table once three quarters of its entries are unused. Returns whether it has shrunk.
+pub fn shrink_if_sparse(table: &mut SlotTable, hasher: &KeyHasher) -> bool {
+    let is_sparse = table.count >= 4 && table.len() * 4 < table.count as usize * ENTRIES;
+    if is_sparse {
         table.rebuild(count_for(table.len() * 3 / 2), hasher);
     }
+    is_sparse
 }
 
 /// All records, roughly in the order of their fingerprints.
 pub fn iter(table: &SlotTable) -> impl Iterator<Item = &Record> {
-    let buckets = table.buckets().iter().enumerate();
+    iter_buckets(table, 0..table.bucket_count())
+}
+
+/// The records in some buckets of a table, which has them. While it keeps the number of its buckets, records stay where
+/// they are.
+pub fn iter_buckets(table: &SlotTable, buckets: Buckets<usize>) -> impl Iterator<Item = &Record> {
+    let (start, buckets) = (buckets.start.min(buckets.end), &table.buckets()[..buckets.end]);
+    let buckets = buckets.iter().enumerate().skip(start);
     buckets.flat_map(move |(at, bucket)| (0..bucket.used()).map(move |index| table.record((at, index))))
 }
 

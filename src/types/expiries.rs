@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::alloc::{array_bytes, tree_bytes};
 use crate::types::packed::entry::{Encoded, Raw};
 use crate::types::packed::table::FieldTable;
 
@@ -9,11 +10,13 @@ use crate::types::packed::table::FieldTable;
 pub(super) struct Expiries {
     by_element: FieldTable,
     by_time: BTreeSet<(u64, Box<[u8]>)>,
+    /// Bytes of the blocks of the elements in `by_time`.
+    name_bytes: usize,
 }
 
 impl Default for Expiries {
     fn default() -> Self {
-        Self { by_element: FieldTable::new(fastrand::u64(..)), by_time: BTreeSet::new() }
+        Self { by_element: FieldTable::new(fastrand::u64(..)), by_time: BTreeSet::new(), name_bytes: 0 }
     }
 }
 
@@ -31,6 +34,7 @@ impl Expiries {
         self.remove(element);
         self.by_element.set_encoded(element, Encoded::int(at_ms as i64));
         self.by_time.insert((at_ms, element.into()));
+        self.name_bytes += array_bytes::<u8>(element.len());
     }
 
     /// Removes an element's expiry and returns it.
@@ -38,6 +42,7 @@ impl Expiries {
         let at_ms = self.get(element)?;
         self.by_element.remove(element);
         self.by_time.remove(&(at_ms, element.into()));
+        self.name_bytes -= array_bytes::<u8>(element.len());
         Some(at_ms)
     }
 
@@ -74,20 +79,23 @@ impl Expiries {
             return None;
         }
         let (_, element) = self.by_time.pop_first()?;
+        self.name_bytes -= array_bytes::<u8>(element.len());
         self.by_element.remove(&element);
         Some(element)
     }
 
-    /// Bytes taken from the allocator, those of the struct included.
+    /// Bytes taken from the allocator, its own not included.
     pub(super) fn memory_bytes(&self) -> usize {
-        const ORDERED_ENTRY: usize = 2 * size_of::<(u64, Box<[u8]>)>();
-        size_of::<Self>() + 2 * self.by_element.memory_bytes() + self.by_time.len() * ORDERED_ENTRY
+        let by_time = tree_bytes::<(u64, Box<[u8]>), ()>(self.by_time.len()) + self.name_bytes;
+        self.by_element.memory_bytes() + by_time
     }
 
     /// Panics if the two orders differ, or an element is not of the collection. For tests.
     #[cfg(test)]
     pub(super) fn assert_invariants(&self, contains: impl Fn(&[u8]) -> bool) {
         assert_eq!(self.by_time.len(), self.by_element.len());
+        let name_bytes: usize = self.iter().map(|(_, element)| array_bytes::<u8>(element.len())).sum();
+        assert_eq!(self.name_bytes, name_bytes);
         for (at_ms, element) in self.iter() {
             assert_eq!(self.get(element), Some(at_ms));
             assert!(contains(element));

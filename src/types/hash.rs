@@ -6,6 +6,7 @@
 //! beside it. A field whose expiry is due is absent for callers that pass the present time; it stays in the
 //! table until [`Hash::take_expired`].
 
+use crate::alloc::box_bytes;
 use crate::primitives::occupancy::Occupancy;
 use crate::primitives::thin::Owned;
 use crate::types::expiries::Expiries;
@@ -289,8 +290,9 @@ impl Hash {
         match &self.form {
             Form::Packed(list, _) => list.memory_bytes(),
             Form::Table(large) => {
-                let expiries = large.expiries.as_ref().map_or(0, |expiries| expiries.memory_bytes());
-                size_of::<Large>() + large.fields.memory_bytes() + expiries
+                let of = |expiries: &Expiries| box_bytes::<Expiries>() + expiries.memory_bytes();
+                let expiries = large.expiries.as_deref().map_or(0, of);
+                box_bytes::<Large>() + large.fields.memory_bytes() + expiries
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, Range};
 use std::sync::atomic::Ordering;
 
+use crate::alloc::{array_bytes, box_bytes};
 use crate::types::packed::freeze::Reading;
 
 /// Bytes that are read, or copied before they change, at once.
@@ -62,7 +63,7 @@ impl Text {
 
     /// Bytes that it takes from the allocator.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.bytes.capacity()
+        box_bytes::<Self>() + array_bytes::<u8>(self.bytes.capacity())
     }
 
     /// Lets `change` change the bytes within `touched`, or those behind all that there are.

@@ -53,6 +53,44 @@ fn a_body_of_a_gigabyte_is_not_read() {
     assert_eq!(get(port, "/healthz").0, 200);
 }
 
+/// What announces a body that is too large is refused before a byte of it has come; what comes in chunks as soon as
+/// it is too large.
+#[test]
+fn a_body_that_is_too_large_is_refused_at_once() {
+    let (_server, port) = with_port(&[]);
+    for (path, most) in [("/api/session", 16 << 10), ("/api/command", 1 << 20), ("/api/stream", 16 << 10)] {
+        let head = |length: &str| {
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Kvarts-Console: 1\r\n{length}\r\n\r\n")
+        };
+        for length in [most + 1, 1_000_000_000] {
+            for expect in ["", "\r\nExpect: 100-continue"] {
+                let answer = raw(port, &head(&format!("Content-Length: {length}{expect}")));
+                assert_eq!(status(&answer), Some(413), "{path} {length}: {answer}");
+            }
+        }
+        let chunk = [format!("{:x}\r\n", most + 1).into_bytes(), vec![b' '; most + 1]].concat();
+        let mut stream = connect(port);
+        stream.write_all(head("Transfer-Encoding: chunked").as_bytes()).expect("it reads");
+        stream.write_all(&chunk).expect("it reads");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer, though the body has no end");
+        assert_eq!(&answer, b"HTTP/1.1 413", "{path}");
+    }
+    // As much as is allowed is read.
+    let body = format!("{{\"commands\":[[\"PING\"]]{}}}", " ".repeat((1 << 20) - 23));
+    let length = body.len();
+    let answer = raw(
+        port,
+        &format!(
+            "POST /api/command HTTP/1.1\r\nHost: localhost\r\nX-Kvarts-Console: 1\r\nContent-Length: {length}\r\n\r\n{body}"
+        ),
+    );
+    assert!(
+        length == 1 << 20 && status(&answer) == Some(200) && answer.contains("PONG"),
+        "{length} {answer}"
+    );
+}
+
 /// Heads that are too long, too many, malformed or ambiguous.
 #[test]
 fn header_bombs_are_refused() {

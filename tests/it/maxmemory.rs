@@ -150,6 +150,36 @@ fn used_memory_falls_when_keys_go() {
     eventually("the system has it back", || resident() + 10 * 1024 * 1024 < resident_full);
 }
 
+/// What is freed goes back to the system although nobody sends anything any more, also where it is a small part of all,
+/// and all threads hold some of it: it stayed until there was other traffic.
+#[test]
+fn freed_memory_goes_back_while_nothing_happens() {
+    const MIB: u64 = 1 << 20;
+    let program = Program::start(&["--io-threads", "4"]);
+    let mut client = program.client();
+    // The larger part stays.
+    assert_eq!(fill(&mut client, "key", 50_000, &[]), 0);
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let mut client = program.client();
+            scope.spawn(move || {
+                for first in (0..40_000).step_by(500) {
+                    let fields =
+                        (first..first + 500).flat_map(|field| [format!("field:{field}"), "x".repeat(20)]);
+                    let words = ["HSET".to_owned(), format!("hash:{number}")];
+                    client.call(&words.into_iter().chain(fields).collect::<Vec<_>>());
+                }
+            });
+        }
+    });
+    let (used, full) = (used_memory(&mut client) as u64, program.resident_bytes());
+    client.check("UNLINK hash:0 hash:1 hash:2 hash:3", ":4~");
+    eventually("it is freed", || info(&mut client, "lazyfree_pending_objects") == "0");
+    let freed = used - used_memory(&mut client) as u64;
+    assert!((4 * MIB..used / 8).contains(&freed), "{freed} {used}");
+    eventually("the system has it back", || program.resident_bytes() + freed * 3 / 4 < full);
+}
+
 /// CLIENT PAUSE WRITE keeps the keys as they are: eviction begins when it ends. It went on beneath the pause.
 #[test]
 fn nothing_is_evicted_during_a_pause() {

@@ -27,10 +27,10 @@ pub fn request(words: &[&str]) -> Vec<String> {
 }
 
 /// Keys and bytes.
-type Both = (i64, i64);
+pub type Both = (i64, i64);
 
 /// Keys and bytes by prefix up to the first colon, by walking through all keys of the selected database.
-fn exact(client: &mut Client) -> BTreeMap<String, Both> {
+pub fn exact(client: &mut Client) -> BTreeMap<String, Both> {
     let keys = client.value("KEYS *").texts();
     let asked: Vec<_> = keys.iter().map(|key| request(&["MEMORY", "USAGE", key])).collect();
     let mut all = BTreeMap::new();

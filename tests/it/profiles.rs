@@ -618,6 +618,16 @@ fn the_report_is_a_page_beside_the_figures() {
         (&found["rule"], &found["command"], &found["count"]),
         (&"config".into(), &"config|get".into(), &1.into())
     );
+    // A page from elsewhere whose name was made to point here is told nothing.
+    let answer = |head: &str| http::raw(port, &format!("GET /compat.json HTTP/1.{head}\r\n"));
+    for host in ["127.0.0.1:9121", "localhost"] {
+        assert!(answer(&format!("1\r\nHost: {host}\r\n")).starts_with("HTTP/1.1 200 "), "{host}");
+    }
+    assert!(answer("0\r\n").starts_with("HTTP/1.0 200 "), "what sends no Host is no browser");
+    let foreign = answer("1\r\nHost: evil.example\r\n");
+    assert!(foreign.starts_with("HTTP/1.1 421 ") && !foreign.contains("elasticache"), "{foreign}");
+    server.client().check("CONFIG SET console-hosts figures.example", "+OK~");
+    assert!(answer("1\r\nHost: figures.example:9121\r\n").starts_with("HTTP/1.1 200 "));
     let (_server, port) = http::with_port(&[]);
     assert_eq!(http::get(port, "/compat.json").0, 404);
     let server = TestServer::start();

@@ -78,6 +78,13 @@ impl Program {
         std::mem::replace(&mut self.dir, TempDir::new())
     }
 
+    /// Bytes that the system holds for it. Asks the system, and sends the program nothing.
+    pub fn resident_bytes(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).expect("it runs");
+        let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        4096 * pages.expect("a number")
+    }
+
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port

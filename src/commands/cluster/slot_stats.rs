@@ -89,12 +89,12 @@ fn figure(cx: &Context<'_>, metric: Metric, slot: usize) -> u64 {
         }
         Metric::Memory => {
             let mut bytes = 0;
+            let share = cx.keys.with_database(cx.keys.database, |database| database.share(slot));
+            let share = share.unwrap_or_default();
             cx.keys.walk(cx.keys.database, slot..slot + 1, |keys| {
-                table::for_each(keys, |record| {
-                    bytes += record.memory_bytes() as u64 + table::SHARE_BYTES as u64
-                });
+                table::for_each(keys, |record| bytes += record.memory_bytes() + share.of(record));
             });
-            bytes
+            bytes as u64
         }
         Metric::Time => of_use(|slot_use| slot_use.ns / 1000),
         Metric::BytesIn => of_use(|slot_use| slot_use.bytes_in),

@@ -12,7 +12,6 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::engine::memory::MemoryUse;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::table;
 use crate::shared::stats::Counter;
 
 const KEY: &[KeySpec] = &[KeySpec::one(2, KeySpec::RO)];
@@ -111,9 +110,7 @@ fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     let key = cx.key(arguments, 2);
     cx.keys.expect_elements(&key, usize::MAX, 1);
-    // Plus the record's share of its bucket.
-    let bytes = cx.keys.peek(&key).map(|record| record.memory_bytes() + table::SHARE_BYTES);
-    match bytes {
+    match cx.keys.memory_bytes(&key) {
         Some(bytes) => cx.reply.count(bytes),
         None => cx.reply.null(),
     }
@@ -146,8 +143,8 @@ fn doctor(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     if used.allocated >= SMALL_BYTES && cx.client.rights.is_free(server) {
         let (report, clients) = (server.key_report(0), advice::largest_clients(server));
         advice += &advice::of_large_things(used.allocated, report.as_deref(), &clients);
-        if report.is_none() && !advice.is_empty() {
-            advice += "- Started with key-sizes yes, the server can name the largest keys and prefixes.\n";
+        if report.is_none() && !advice.is_empty() && !server.keyspace.sizes.is_wanted() {
+            advice += "- After CONFIG SET key-sizes yes the server can name the largest keys and prefixes.\n";
         }
     }
     cx.reply.verbatim("txt", in_one(&used, advice).as_bytes());

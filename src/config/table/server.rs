@@ -215,10 +215,9 @@ pub(super) const SPECS: &[Spec] = &[
         "key-sizes",
         BOOL,
         "no",
-        "Keep the sizes of big keys and of a sample of all keys, for KVARTS BIGKEYS and KVARTS PREFIXES: up to about 15 MB, as part of used_memory_overhead.",
+        "Keep the sizes of big keys and of a sample of all keys, for KVARTS BIGKEYS and KVARTS PREFIXES: up to about 15 MB, as part of used_memory_overhead. Switched on while there are keys, these are walked through in the background first.",
     )
-    .active()
-    .immutable(),
+    .active(),
     spec(
         D::HotkeysTopK,
         "hotkeys-top-k",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{HeaderValue, SET_COOKIE};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
@@ -71,12 +71,15 @@ pub(super) fn json(text: String) -> Response<Body> {
 }
 
 async fn content(body: Incoming, max_bytes: usize) -> Result<Bytes, Refused> {
+    const TOO_LARGE: Refused =
+        Refused { status: StatusCode::PAYLOAD_TOO_LARGE, reason: "the request's content is too large" };
+    // What is announced to be too large need not be read.
+    if body.size_hint().lower() > max_bytes as u64 {
+        return Err(TOO_LARGE);
+    }
     match Limited::new(body, max_bytes).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(_) => Err(Refused {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            reason: "the request's content is too large",
-        }),
+        Err(_) => Err(TOO_LARGE),
     }
 }
 

@@ -2,7 +2,7 @@
 //! about to change them, and measured before their locks are free.
 
 use super::Access;
-use crate::keyspace::key_hash::slot_of_hash;
+use crate::keyspace::key_hash::{HashedKey, slot_of_hash};
 use crate::keyspace::record::Record;
 use crate::keyspace::sizes::may_change_in_place;
 use crate::keyspace::table;
@@ -14,17 +14,30 @@ pub(super) struct Kept {
     pub(super) may_change: bool,
     /// Bytes of one that may not.
     bytes: usize,
+    /// Whether such a one has an end.
+    ends: bool,
 }
 
 impl Kept {
     #[inline]
     pub(super) fn of(record: &Record) -> Self {
         let may_change = may_change_in_place(record);
-        Self { may_change, bytes: if may_change { 0 } else { record.memory_bytes() } }
+        if may_change {
+            return Self { may_change, bytes: 0, ends: false };
+        }
+        Self { may_change, bytes: record.memory_bytes(), ends: record.expire_at_ms().is_some() }
     }
 }
 
 impl Access<'_, '_> {
+    /// Bytes that a live key of the selected database takes, with its part of its slot's tables; `None` where there is
+    /// no such key.
+    pub fn memory_bytes(&self, key: &HashedKey<'_>) -> Option<usize> {
+        let record = self.peek(key)?;
+        let database = self.held_for(self.database, key).database?;
+        Some(record.memory_bytes() + database.share(key.slot()).of(record))
+    }
+
     /// Notes a key whose record has changed, or is about to.
     #[cold]
     pub(super) fn note_touched(&mut self, number: usize, hash: u64) {

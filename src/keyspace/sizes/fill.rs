@@ -1,5 +1,5 @@
-//! Walks through the keyspace for the sake of sizes: [`Fill`] in the background, once keys have gone and more of
-//! the others can be known, and [`Keyspace::measure_stale`] for whoever asks.
+//! Walks through the keyspace for the sake of sizes: [`Fill`] in the background, when sizes are switched on and once
+//! keys have gone and more of the others can be known, and [`Keyspace::measure_stale`] for whoever asks.
 
 use std::sync::atomic::Ordering;
 
@@ -13,9 +13,13 @@ use crate::keyspace::table;
 const UNITS: usize = SLOT_COUNT;
 const UNITS_A_KEY: usize = 4;
 
-/// Keys of a slot that are looked at under its lock. Where one has more (very many keys under one hash tag),
-/// a sample stays as thin as it is.
-const SLOT_MAX: usize = 1 << 14;
+/// Buckets of a slot that are looked at in one go under its lock. A slot has more where very many keys have one hash
+/// tag.
+const BUCKETS: usize = 1 << 10;
+
+/// How often a slot of several goes is begun again as its table has become another one meanwhile, in which records
+/// stand elsewhere. After that it grows so fast that a few of its keys may be missing until they change.
+const AGAIN_MAX: u32 = 5;
 
 /// Rounds of rest for each round of a walk: walks take a small share of one processor, also where the number of
 /// keys goes up and down. Where few keys are left the rest is as short as a walk through them is.
@@ -27,22 +31,44 @@ const LOOKS: usize = 16;
 /// A walk that notes what a larger sample holds, a round at a time.
 #[derive(Debug, Default)]
 pub struct Fill {
-    /// The physical database and slot that come next; `None` without a walk.
-    next: Option<(u16, usize)>,
+    /// What comes next; `None` without a walk.
+    next: Option<Place>,
     /// How many rounds the walk has taken.
     rounds: usize,
     /// Rounds of rest that are left.
     rest: usize,
 }
 
-/// What became of a round.
-enum Round {
-    Goes(u16, usize),
-    Done,
-    Abandoned,
+/// How far a walk has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// The physical database.
+    database: u16,
+    slot: usize,
+    /// The bucket in the slot's table, and how many buckets that had.
+    bucket: usize,
+    buckets: usize,
+    /// How often the slot has been begun again.
+    again: u32,
 }
 
 impl Sizes {
+    /// Has the next round begin a walk that has sizes known of all keys, of which none is known.
+    fn begin_anew(&self, fill: &mut Fill) {
+        self.forget_all();
+        self.is_whole.store(false, Ordering::Relaxed);
+        self.is_on.store(true, Ordering::Relaxed);
+        *fill = Fill { next: Some(Place::default()), ..Fill::default() };
+    }
+
+    /// Keeps sizes no more.
+    fn end(&self, fill: &mut Fill) {
+        self.is_on.store(false, Ordering::Relaxed);
+        self.is_whole.store(false, Ordering::Relaxed);
+        *fill = Fill::default();
+        self.forget_all();
+    }
+
     pub(super) fn begin_fill(&self) {
         for (shard, shift) in self.shards.iter().zip(self.shifts.iter()) {
             let mut shard = shard.lock();
@@ -51,27 +77,33 @@ impl Sizes {
         }
     }
 
-    pub(super) fn end_fill(&self, is_whole: bool) {
-        for (shard, shift) in self.shards.iter().zip(self.shifts.iter()) {
-            let mut shard = shard.lock();
-            if !is_whole {
-                shard.abandon_fill();
-                shift.store(shard.noted_shift() as u8, Ordering::Relaxed);
-            }
-            shard.end_fill();
-        }
+    pub(super) fn end_fill(&self) {
+        self.shards.iter().for_each(|shard| shard.lock().end_fill());
+        self.is_whole.store(true, Ordering::Relaxed);
     }
 }
 
 impl Keyspace {
-    /// Begins a walk that fills the sample of sizes where it is thin, or goes on with it for a part of a
-    /// millisecond. Waits for no lock. The sweeper's thread calls it every few milliseconds.
+    /// Switches the keeping of sizes on or off where that is wanted, begins a walk that fills the sample where it is
+    /// thin, or goes on with it for a part of a millisecond. Waits for no lock, but to switch for three milliseconds.
+    /// The sweeper's thread calls it every few milliseconds.
     pub fn fill_sizes(&self) {
         let sizes = &self.sizes;
-        if !sizes.is_on() {
+        let is_wanted = sizes.is_wanted();
+        if !sizes.is_on() && !is_wanted {
             return;
         }
         let Some(mut fill) = sizes.fill.try_lock() else { return };
+        if sizes.is_on() != is_wanted {
+            // Alone, so that nobody goes by what was before.
+            let Some(_alone) = self.gate.exclusive_unless(|| true) else { return };
+            if is_wanted {
+                sizes.begin_anew(&mut fill)
+            } else {
+                sizes.end(&mut fill)
+            }
+            return;
+        }
         if fill.rest > 0 {
             fill.rest -= 1;
             if fill.rest.is_multiple_of(LOOKS) && sizes.is_thin.load(Ordering::Relaxed) {
@@ -89,18 +121,15 @@ impl Keyspace {
                 }
                 sizes.begin_fill();
                 fill.rounds = 0;
-                (0, 0)
+                Place::default()
             }
         };
         fill.rounds += 1;
-        fill.next = match self.fill_round(next) {
-            Round::Goes(database, slot) => Some((database, slot)),
-            ends => {
-                sizes.end_fill(matches!(ends, Round::Done));
-                fill.rest = fill.rounds.saturating_mul(RESTS);
-                None
-            }
-        };
+        fill.next = self.fill_round(next);
+        if fill.next.is_none() {
+            sizes.end_fill();
+            fill.rest = fill.rounds.saturating_mul(RESTS);
+        }
     }
 
     /// How many rounds a walk through all keys takes.
@@ -109,31 +138,38 @@ impl Keyspace {
         units.sum::<usize>().div_ceil(UNITS)
     }
 
-    fn fill_round(&self, (mut number, mut slot): (u16, usize)) -> Round {
-        let Some(_gate) = self.gate.try_shared(0) else { return Round::Goes(number, slot) };
+    /// Goes on with a walk. Returns what comes next; `None` at its end.
+    fn fill_round(&self, mut place: Place) -> Option<Place> {
+        let Some(_gate) = self.gate.try_shared(0) else { return Some(place) };
         let mut left = UNITS;
-        while usize::from(number) < self.databases.len() {
-            let Some(database) = self.physical_if_used(number) else {
-                (number, slot) = (number + 1, 0);
+        while usize::from(place.database) < self.databases.len() {
+            let number = place.database;
+            let Some(database) = self.physical_if_used(number).filter(|_| place.slot < SLOT_COUNT) else {
+                place = Place { database: number + 1, ..Place::default() };
                 continue;
             };
-            while slot < SLOT_COUNT {
-                let Some(table) = database.try_read_slot(slot) else { return Round::Goes(number, slot) };
-                if table.len() > SLOT_MAX {
-                    return Round::Abandoned;
-                }
-                for record in table::iter(&table) {
-                    self.note_size(number, record);
-                }
-                slot += 1;
-                left = left.saturating_sub(1 + UNITS_A_KEY * table.len());
-                if left == 0 {
-                    return Round::Goes(number, slot);
-                }
+            let Some(table) = database.try_read_slot(place.slot) else { return Some(place) };
+            let count = table.bucket_count();
+            if place.bucket > 0 && count != place.buckets && place.again < AGAIN_MAX {
+                (place.bucket, place.again) = (0, place.again + 1);
             }
-            (number, slot) = (number + 1, 0);
+            let end = count.min(place.bucket + BUCKETS);
+            let mut keys = 0;
+            for record in table::iter_buckets(&table, place.bucket..end) {
+                self.note_size(number, record);
+                keys += 1;
+            }
+            place = if end < count {
+                Place { bucket: end, buckets: count, ..place }
+            } else {
+                Place { database: number, slot: place.slot + 1, ..Place::default() }
+            };
+            left = left.saturating_sub(1 + UNITS_A_KEY * keys);
+            if left == 0 {
+                return Some(place);
+            }
         }
-        Round::Done
+        None
     }
 
     fn note_size(&self, physical: u16, record: &Record) {

@@ -12,7 +12,11 @@
 //! the rest is that of keys below the floors. While no more keys exist than are sampled all of it is exact.
 //!
 //! When most keys have gone, a sample is thinner than it need be. [`Fill`] then walks through the keyspace
-//! once, in the background, and notes what a larger sample and lower floors hold (`fill.rs`).
+//! once, in the background, and notes what a larger sample and lower floors hold (`fill.rs`). So it does when sizes are
+//! switched on while there are keys: until it has seen all of them nothing is told.
+//!
+//! Bytes are those of a key's record. What it takes of its slot's tables follows from how full they are, so it is added
+//! when it is told ([`Shares`](super::share::Shares)).
 //!
 //! Sizes change under the slots' exclusive locks: when a record comes into a table or leaves it, and at the
 //! end of a command that may have changed one in place (`access/measured.rs`). A plain string cannot change
@@ -29,8 +33,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
+use super::database::next_end_ms;
 use super::record::{Record, ValueRef};
-use super::table::SHARE_BYTES;
 pub use fill::Fill;
 pub use recent::{RECENT_MS, Recent};
 use shard::Shard;
@@ -61,7 +65,11 @@ pub const NODES_MAX: usize = 1 << 16;
 /// Sizes of sampled and of big keys.
 #[derive(Debug)]
 pub struct Sizes {
+    /// Whether changes are noted. Changes after the start only while nobody else is in the keyspace.
     is_on: AtomicBool,
+    is_wanted: AtomicBool,
+    /// Whether all keys have been seen since they are noted.
+    is_whole: AtomicBool,
     /// Of each part: one key of 2 to the power of this is noted.
     shifts: CachePadded<[AtomicU8; SHARDS]>,
     shards: Box<[CachePadded<Mutex<Shard>>]>,
@@ -76,6 +84,8 @@ impl Default for Sizes {
     fn default() -> Self {
         Self {
             is_on: AtomicBool::new(false),
+            is_wanted: AtomicBool::new(false),
+            is_whole: AtomicBool::new(false),
             shifts: CachePadded::new([const { AtomicU8::new(0) }; SHARDS]),
             shards: (0..SHARDS).map(|_| CachePadded::default()).collect(),
             is_thin: AtomicBool::new(false),
@@ -86,15 +96,34 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Begins to keep sizes. What is there already is not known, so this comes before the first key.
+    /// Begins to keep sizes, before there is a key.
     pub fn switch_on(&self) {
-        self.is_on.store(true, Ordering::Relaxed);
+        for flag in [&self.is_wanted, &self.is_whole, &self.is_on] {
+            flag.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets whether sizes are to be kept. The sweeper's thread switches soon after ([`Keyspace::fill_sizes`]).
+    ///
+    /// [`Keyspace::fill_sizes`]: super::Keyspace::fill_sizes
+    pub fn want(&self, is_wanted: bool) {
+        self.is_wanted.store(is_wanted, Ordering::Relaxed);
+    }
+
+    /// Whether sizes are kept or will be.
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
     }
 
     /// Whether sizes are kept. One relaxed load.
     #[inline]
     pub fn is_on(&self) -> bool {
         self.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Whether sizes are kept, and will be, and all keys have been seen: before that nothing is told.
+    pub fn are_known(&self) -> bool {
+        self.is_on() && self.is_wanted() && self.is_whole.load(Ordering::Relaxed)
     }
 
     /// How many keys are known at most, for an estimate of the work that it is to go through them.
@@ -126,7 +155,7 @@ impl Sizes {
         let mut shard = self.shard(hash);
         let scaled = if nodes > FEW_NODES { shard.scaled(physical, hash, elements, nodes) } else { None };
         match scaled {
-            Some(size) => shard.keep_scaled(physical, hash, size),
+            Some(size) => shard.keep_scaled(physical, hash, KeySize { ends: ends(record), ..size }),
             None => self.note_measured(&mut shard, physical, hash, record),
         }
     }
@@ -137,8 +166,13 @@ impl Sizes {
     }
 
     fn note_measured(&self, shard: &mut Shard, physical: u16, hash: u64, record: &Record) {
-        let bytes = (record.memory_bytes() + SHARE_BYTES) as u64;
-        let size = KeySize { physical, type_name: record.type_name(), bytes, elements: length_of(record) };
+        let size = KeySize {
+            physical,
+            ends: ends(record),
+            type_name: record.type_name(),
+            bytes: record.memory_bytes() as u64,
+            elements: length_of(record),
+        };
         shard.note(hash, record.key(), size);
         self.publish(shard, hash);
     }
@@ -160,6 +194,15 @@ impl Sizes {
         }
     }
 
+    /// Forgets all keys.
+    fn forget_all(&self) {
+        for (shard, shift) in self.shards.iter().zip(self.shifts.iter()) {
+            *shard.lock() = Shard::default();
+            shift.store(0, Ordering::Relaxed);
+        }
+        self.is_thin.store(false, Ordering::Relaxed);
+    }
+
     /// Forgets all keys of a physical database, which has been emptied.
     pub fn forget_database(&self, physical: u16) {
         for shard in &self.shards {
@@ -175,9 +218,9 @@ impl Sizes {
         }
     }
 
-    /// Calls `visit` with each key that is known, its size, and how many keys it stands for: 0 for one that is
-    /// known beside those that are told of. Of a long key only the beginning is known.
-    pub fn for_each(&self, mut visit: impl FnMut(&[u8], &KeySize, Weighed)) {
+    /// Calls `visit` with each key that is known, its hash, its size, and how many keys it stands for: 0 for one that
+    /// is known beside those that are told of. Of a long key only the beginning is known.
+    pub fn for_each(&self, mut visit: impl FnMut(&[u8], u64, &KeySize, Weighed)) {
         for shard in &self.shards {
             shard.lock().for_each(&mut visit);
         }
@@ -219,6 +262,11 @@ impl Sizes {
 #[inline]
 pub fn may_change_in_place(record: &Record) -> bool {
     matches!(record.value(), ValueRef::Object(_))
+}
+
+/// Whether a key ends, or elements of it do.
+fn ends(record: &Record) -> bool {
+    next_end_ms(record).is_some()
 }
 
 /// Elements of a collection, as many as its own command counts (LLEN, XLEN); 1 for a string.

@@ -21,9 +21,11 @@ const GROUND: (u64, u64) = (BIG_BYTES, BIG_ELEMENTS);
 pub struct KeySize {
     /// Physical database.
     pub physical: u16,
+    /// Whether it ends, or elements of it do.
+    pub ends: bool,
     /// The word that TYPE answers.
     pub type_name: &'static str,
-    /// What MEMORY USAGE answers; of a long list, sorted set or stream that is stale what it answered when it
+    /// Bytes of the record and its value; of a long list, sorted set or stream that is stale those that it had when it
     /// was last measured, in proportion to its elements.
     pub bytes: u64,
     /// Elements of a collection; 1 for a string.
@@ -243,19 +245,13 @@ impl Shard {
         self.drop_small();
     }
 
-    /// Goes back to what it tells of.
-    pub(super) fn abandon_fill(&mut self) {
-        (self.noted_shift, self.noted_floors) = (self.shift, self.floors);
-        self.drop_small();
-    }
-
     /// Tells of what it has noted since [`begin_fill`](Self::begin_fill): all keys have been seen.
     pub(super) fn end_fill(&mut self) {
         (self.shift, self.floors) = (self.noted_shift, self.noted_floors);
         (self.sampled_most, self.big_most) = (self.sampled, self.big());
     }
 
-    pub(super) fn for_each(&self, visit: &mut impl FnMut(&[u8], &KeySize, Weighed)) {
+    pub(super) fn for_each(&self, visit: &mut impl FnMut(&[u8], u64, &KeySize, Weighed)) {
         for ((_, hash), entry) in &self.entries {
             let stands_for = if entry.size.reaches(self.floors) {
                 1
@@ -264,7 +260,7 @@ impl Shard {
             } else {
                 0
             };
-            visit(&entry.key, &entry.size, Weighed(stands_for));
+            visit(&entry.key, *hash, &entry.size, Weighed(stands_for));
         }
     }
 

@@ -20,13 +20,13 @@ impl Strings {
         Self { sizes, hasher: KeyHasher::with_seed(seed) }
     }
 
-    /// Returns what MEMORY USAGE answers.
+    /// Returns the bytes of its record.
     fn put(&self, key: &[u8], bytes: usize) -> u64 {
         let (record, hash) = (string(key, bytes), self.hasher.hash(key));
         if self.sizes.wants(hash, &record) {
             self.sizes.note(0, hash, &record);
         }
-        (record.memory_bytes() + SHARE_BYTES) as u64
+        record.memory_bytes() as u64
     }
 
     fn remove(&self, key: &[u8], bytes: usize) {
@@ -36,7 +36,7 @@ impl Strings {
     /// Keys and bytes as estimated, with their standard errors.
     fn told(&self) -> (f64, f64, f64, f64) {
         let (mut keys, mut bytes, mut keys_variance, mut bytes_variance) = (0.0, 0.0, 0.0, 0.0);
-        self.sizes.for_each(|_, size, Weighed(stands_for)| {
+        self.sizes.for_each(|_, _, size, Weighed(stands_for)| {
             let (weight, size) = (stands_for as f64, size.bytes as f64);
             keys += weight;
             bytes += weight * size;
@@ -59,7 +59,7 @@ impl Strings {
 
     fn known(&self) -> usize {
         let mut known = 0;
-        self.sizes.for_each(|_, _, _| known += 1);
+        self.sizes.for_each(|_, _, _, _| known += 1);
         known
     }
 
@@ -70,7 +70,7 @@ impl Strings {
         for (key, bytes) in keys {
             self.put(key, bytes);
         }
-        self.sizes.end_fill(true);
+        self.sizes.end_fill();
     }
 }
 
@@ -145,7 +145,7 @@ fn the_biggest_keys_are_known() {
         strings.put(&number.to_be_bytes(), 2000 + number);
     }
     let mut found = Vec::new();
-    strings.sizes.for_each(|key, size, _| {
+    strings.sizes.for_each(|key, _, size, _| {
         found.push((size.bytes, usize::from_be_bytes(key.try_into().expect("eight"))));
     });
     assert!(found.len() <= SHARDS * 256, "{}", found.len());
@@ -154,8 +154,8 @@ fn the_biggest_keys_are_known() {
     assert_eq!(top, (19_500..20_000).rev().collect::<Vec<_>>());
     let (bytes, _) = strings.sizes.floors();
     let above = found.iter().filter(|(size, _)| *size >= bytes).count();
-    let expected = (0..20_000_usize)
-        .filter(|number| (string(&[0; 8], 2000 + number).memory_bytes() + SHARE_BYTES) as u64 >= bytes);
+    let expected =
+        (0..20_000_usize).filter(|number| string(&[0; 8], 2000 + number).memory_bytes() as u64 >= bytes);
     assert_eq!(above, expected.count(), "each from the floor on is known");
 }
 
@@ -187,7 +187,7 @@ fn keys_that_are_nearly_big_are_forgotten() {
         strings.sizes.note(0, hash, &volatile);
         let plain = string(key.as_bytes(), length);
         strings.sizes.note(0, hash, &plain);
-        let is_big = (plain.memory_bytes() + SHARE_BYTES) as u64 >= BIG_BYTES;
+        let is_big = plain.memory_bytes() as u64 >= BIG_BYTES;
         assert_eq!(strings.known(), usize::from(is_big), "{length}");
         strings.remove(key.as_bytes(), length);
         assert_eq!(strings.known(), 0, "{length}");
@@ -211,20 +211,14 @@ fn a_thin_sample_is_filled() {
     gone.iter().for_each(|(key, bytes)| strings.remove(key.as_bytes(), *bytes));
     let walk = || left.iter().map(|(key, bytes)| (key.as_bytes(), *bytes));
     strings.fill(walk());
-    let bytes: u64 = left
-        .iter()
-        .map(|(key, bytes)| (string(key.as_bytes(), *bytes).memory_bytes() + SHARE_BYTES) as u64)
-        .sum();
+    let bytes: u64 =
+        left.iter().map(|(key, bytes)| string(key.as_bytes(), *bytes).memory_bytes() as u64).sum();
     assert_eq!(strings.told(), (50_000.0, 0.0, bytes as f64, 0.0));
     assert!(strings.sizes.floors() < before);
     let mut known = HashSet::new();
-    strings.sizes.for_each(|key, _, _| {
+    strings.sizes.for_each(|key, _, _, _| {
         known.insert(Box::<[u8]>::from(key));
     });
     assert!(left.iter().all(|(key, _)| known.contains(key.as_bytes())));
-    // A walk that is given up leaves what there was.
-    strings.sizes.begin_fill();
-    strings.sizes.end_fill(false);
-    assert_eq!(strings.told(), (50_000.0, 0.0, bytes as f64, 0.0));
     assert!(strings.sizes.shards.iter().all(|shard| !shard.lock().is_thin()), "one walk is enough");
 }

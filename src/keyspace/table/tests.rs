@@ -85,7 +85,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn remove(table: &mut SlotTable, key: &HashedKey<'_>, hasher: &KeyHasher) -> Option<RecordBox> {
     let at = locate(table, key)?;
-    Some(remove_at(table, key, at, hasher))
+    let record = remove_at(table, key, at);
+    shrink_if_sparse(table, hasher);
+    Some(record)
 }
 
 proptest! {

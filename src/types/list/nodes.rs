@@ -12,6 +12,7 @@ use super::iter::Iter;
 use super::limits::ListLimits;
 use super::node::{ListNode, NODE_OVERHEAD, Walk};
 use super::tail::packed_len;
+use crate::alloc::{array_bytes, box_bytes};
 use crate::types::packed::entry::Encoded;
 
 /// The nodes. None is empty, and neither the first nor the last one is shared.
@@ -346,8 +347,8 @@ impl Nodes {
     /// Bytes that the nodes takes from the allocator.
     pub(super) fn memory_bytes(&self) -> usize {
         let directory =
-            self.nodes.capacity() * size_of::<ListNode>() + self.counts.capacity() * size_of::<u32>();
-        size_of::<Self>() + directory + self.nodes.iter().map(ListNode::memory_bytes).sum::<usize>()
+            array_bytes::<ListNode>(self.nodes.capacity()) + array_bytes::<u32>(self.counts.capacity());
+        box_bytes::<Self>() + directory + self.nodes.iter().map(ListNode::memory_bytes).sum::<usize>()
     }
 
     /// Panics if the representation is not well formed. For tests.

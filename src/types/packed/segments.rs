@@ -1,5 +1,7 @@
 //! A vector in segments: growth never copies more than one segment.
 
+use crate::alloc::array_bytes;
+
 const SEGMENT: usize = 512;
 
 /// The vector. Only its first segment grows by reallocation; the rest are made at their full size.
@@ -55,9 +57,9 @@ impl<T> Segments<T> {
 
     /// What the vector itself takes from the allocator, in bytes.
     pub(in crate::types) fn memory_bytes(&self) -> usize {
-        let last = self.segments.last().map_or(0, Vec::capacity);
-        let full = self.segments.len().saturating_sub(1) * SEGMENT;
-        (full + last) * size_of::<T>() + self.segments.capacity() * size_of::<Vec<T>>()
+        let last = self.segments.last().map_or(0, |last| array_bytes::<T>(last.capacity()));
+        let full = self.segments.len().saturating_sub(1) * array_bytes::<T>(SEGMENT);
+        full + last + array_bytes::<Vec<T>>(self.segments.capacity())
     }
 }
 

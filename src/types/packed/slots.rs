@@ -1,7 +1,7 @@
 //! Allocations for elements that are too long to be packed, each named by a small number, its slot.
 
 use super::segments::Segments;
-use crate::primitives::thin::size_class;
+use crate::alloc::array_bytes;
 
 /// The long elements of one table.
 pub(in crate::types) struct Slots {
@@ -31,7 +31,7 @@ impl Slots {
 
     /// Copies the bytes into a slot and returns its number.
     pub(in crate::types) fn insert(&mut self, bytes: &[u8]) -> u32 {
-        self.held_bytes += size_class(bytes.len());
+        self.held_bytes += array_bytes::<u8>(bytes.len());
         let held = Slot::Held(bytes.into());
         if let Some(free) = self.free
             && let Some(slot) = self.slots.get_mut(free as usize)
@@ -52,7 +52,7 @@ impl Slots {
         if let Some(place) = self.slots.get_mut(slot as usize)
             && let Slot::Held(bytes) = place
         {
-            self.held_bytes -= size_class(bytes.len());
+            self.held_bytes -= array_bytes::<u8>(bytes.len());
             *place = Slot::Free { next };
             self.free = Some(slot);
         }

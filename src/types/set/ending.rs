@@ -1,5 +1,6 @@
 //! [`Ending`]: a set's table of which some members end.
 
+use crate::alloc::box_bytes;
 use crate::types::expiries::Expiries;
 use crate::types::packed::table::MemberTable;
 
@@ -63,7 +64,7 @@ impl Ending {
 
     /// Bytes taken from the allocator.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of::<MemberTable>() + self.members.memory_bytes() + self.expiries.memory_bytes()
+        box_bytes::<Self>() + self.members.memory_bytes() + self.expiries.memory_bytes()
     }
 
     /// Called before a member or its expiry changes: where the set is being read as it was, what is not read

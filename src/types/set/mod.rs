@@ -14,6 +14,7 @@ mod ending;
 mod intset;
 mod live;
 
+use crate::alloc::box_bytes;
 use crate::primitives::number;
 use crate::primitives::occupancy::Occupancy;
 use crate::primitives::thin::Owned;
@@ -290,7 +291,7 @@ impl Set {
         match &self.form {
             Form::Ints(ints) => ints.memory_bytes(),
             Form::Packed(list) => list.memory_bytes(),
-            Form::Table(table) => size_of::<MemberTable>() + table.memory_bytes(),
+            Form::Table(table) => box_bytes::<MemberTable>() + table.memory_bytes(),
             Form::Ending(ending) => ending.memory_bytes(),
         }
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::StreamId;
+use crate::alloc::{array_bytes, tree_bytes};
 
 /// Index of a consumer in its group. Reused after the consumer is removed.
 pub type ConsumerIndex = u32;
@@ -269,17 +270,19 @@ impl Group {
         true
     }
 
-    /// Bytes that the structure owns.
+    /// Bytes that the structure owns, its own not included.
     pub(super) fn memory_bytes(&self) -> usize {
-        // Estimate: nodes of a B-tree are about two thirds full.
-        let pending = size_of::<StreamId>() * 2 + size_of::<Pending>();
-        let names: usize = self.names.keys().map(|name| name.len() * 2 + 64).sum();
-        let times = self.by_time.as_ref().map_or(0, |times| times.len() * size_of::<(i64, StreamId)>());
-        self.pending.len() * pending * 3 / 2
-            + times * 3 / 2
-            + self.consumers.capacity() * size_of::<Option<Consumer>>()
-            + self.vacant.capacity() * size_of::<ConsumerIndex>()
-            + names
+        // Each has its name twice.
+        let of_consumer = |consumer: &Consumer| {
+            2 * array_bytes::<u8>(consumer.name.len()) + tree_bytes::<StreamId, ()>(consumer.pending.len())
+        };
+        let times = self.by_time.as_ref().map_or(0, |times| tree_bytes::<(i64, StreamId), ()>(times.len()));
+        tree_bytes::<StreamId, Pending>(self.pending.len())
+            + times
+            + array_bytes::<Option<Consumer>>(self.consumers.capacity())
+            + array_bytes::<ConsumerIndex>(self.vacant.capacity())
+            + tree_bytes::<Box<[u8]>, ConsumerIndex>(self.names.len())
+            + self.consumers().map(of_consumer).sum::<usize>()
     }
 
     pub(super) fn free_effort(&self) -> usize {

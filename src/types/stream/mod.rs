@@ -25,6 +25,7 @@ pub use progress::Progress;
 pub use range::{Lookup, Range, RangeBack};
 pub use references::{Deletion, References, Trimmed};
 
+use crate::alloc::{array_bytes, box_bytes, tree_bytes};
 use crate::types::packed::entry::Element;
 use block::Block;
 use frozen::Frozen;
@@ -403,14 +404,13 @@ impl Stream {
             0 => 0,
             count => sampled * count / count.min(SAMPLES),
         };
-        let groups: usize = self
-            .groups
-            .iter()
-            .map(|(name, group)| size_of::<Group>() + name.len() + group.memory_bytes())
-            .sum();
-        size_of::<Self>()
-            + self.blocks.capacity() * size_of::<Block>()
+        let groups = self.groups.iter();
+        let groups: usize =
+            groups.map(|(name, group)| array_bytes::<u8>(name.len()) + group.memory_bytes()).sum();
+        box_bytes::<Self>()
+            + array_bytes::<Block>(self.blocks.capacity())
             + blocks
+            + tree_bytes::<Box<[u8]>, Group>(self.groups.len())
             + groups
             + self.producers_memory_bytes()
     }

@@ -9,6 +9,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::{Stream, StreamId};
+use crate::alloc::{array_bytes, tree_bytes};
 
 /// How long and how many ids of a producer are kept (`stream-idmp-duration`, `stream-idmp-maxsize`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,12 +150,18 @@ impl Producers {
 
     /// Bytes that it owns, roughly.
     fn memory_bytes(&self) -> usize {
-        let each = size_of::<(StreamId, Arc<[u8]>)>() * 2;
         let producers = self.all.iter().map(|(name, producer)| {
-            let ids: usize = producer.entries.keys().map(|id| each + id.len() + 2 * size_of::<usize>()).sum();
-            size_of::<Producer>() + name.len() + ids
+            // The bytes of an id stand behind two counts.
+            let of_id = |id: &Arc<[u8]>| array_bytes::<u8>(2 * size_of::<usize>() + id.len());
+            array_bytes::<u8>(name.len())
+                + tree_bytes::<Arc<[u8]>, StreamId>(producer.entries.len())
+                + tree_bytes::<(StreamId, Arc<[u8]>), ()>(producer.by_age.len())
+                + producer.entries.keys().map(of_id).sum::<usize>()
         });
-        size_of::<Self>() + producers.sum::<usize>()
+        array_bytes::<u8>(2 * size_of::<usize>() + size_of::<Self>())
+            + array_bytes::<u8>(self.looked_up_to.len())
+            + tree_bytes::<Box<[u8]>, Producer>(self.all.len())
+            + producers.sum::<usize>()
     }
 }
 

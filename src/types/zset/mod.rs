@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use crate::alloc::box_bytes;
 use crate::primitives::occupancy::Occupancy;
 use crate::primitives::thin::Owned;
 use crate::types::packed::entry::{Element, Encoded, Raw};
@@ -161,7 +162,7 @@ impl ZSet {
         match &self.form {
             Form::Packed(list) => list.memory_bytes(),
             Form::Tree(large) => {
-                size_of::<Large>() + large.scores.memory_bytes() + large.order.memory_bytes()
+                box_bytes::<Large>() + large.scores.memory_bytes() + large.order.memory_bytes()
             }
         }
     }

@@ -11,6 +11,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::leaf::{self, Before, Leaf, MAX_LEAF, MIN_LEAF, Place, resolve};
+use crate::alloc::{array_bytes, box_bytes};
 use crate::types::packed::entry::{self, Element, Encoded};
 use crate::types::packed::slots::Slots;
 
@@ -179,11 +180,13 @@ impl Node {
         match self {
             Self::Leaf(leaf) => leaf.memory_bytes(),
             Self::Inner(inner) => {
-                let a_child =
-                    size_of::<f64>() + size_of::<Box<[u8]>>() + size_of::<usize>() + size_of::<Self>();
-                let members: usize = inner.members.iter().map(|member| member.len()).sum();
+                let rows = array_bytes::<f64>(inner.scores.capacity())
+                    + array_bytes::<Box<[u8]>>(inner.members.capacity())
+                    + array_bytes::<usize>(inner.counts.capacity())
+                    + array_bytes::<Self>(inner.children.capacity());
+                let members: usize = inner.members.iter().map(|member| array_bytes::<u8>(member.len())).sum();
                 let below: usize = inner.children.iter().map(Self::memory_bytes).sum();
-                size_of::<Inner>() + inner.children.capacity() * a_child + members + below
+                box_bytes::<Inner>() + rows + members + below
             }
         }
     }

@@ -1,10 +1,11 @@
 //! KVARTS BIGKEYS: the largest keys.
 
-use super::prefixes::{NOT_KEPT, count_of, numbers};
+use super::prefixes::{count_of, expect_sizes, numbers};
 use crate::command::args;
 use crate::engine::context::Context;
 use crate::engine::key_report::{self, BigKey};
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::share::Shares;
 use crate::keyspace::value::Object;
 
 /// Keys that are returned unless told otherwise, and at most.
@@ -31,17 +32,20 @@ pub(super) fn big_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
     }
     let keyspace = cx.keys.keyspace;
     let sizes = &keyspace.sizes;
-    if !sizes.is_on() {
-        return Err(CommandError::text(NOT_KEPT));
-    }
+    expect_sizes(sizes)?;
     cx.keys.expect(sizes.known_max());
     cx.keys.measure_stale();
     let readable = cx.server.readable_keys(cx.client, cx.command, arguments);
-    let (by_bytes, by_elements) = key_report::big_keys(sizes, &numbers(cx), count, |number, key, size| {
-        wanted.is_none_or(|wanted| wanted == size.type_name)
-            && key_report::may_be_told(&readable, number, key)
-    });
+    let numbers = numbers(cx);
+    let shares = Shares::look(keyspace, numbers.keys().copied());
+    let (by_bytes, by_elements) =
+        key_report::big_keys(sizes, &shares, &numbers, count, |number, key, size| {
+            wanted.is_none_or(|wanted| wanted == size.type_name)
+                && key_report::may_be_told(&readable, number, key)
+        });
+    // They are those of records.
     let (bytes, elements) = sizes.floors();
+    let bytes = bytes + shares.most();
     cx.reply.map(4);
     reply_keys(cx, "by-bytes", &by_bytes);
     reply_keys(cx, "by-elements", &by_elements);

@@ -6,10 +6,12 @@ use crate::command::args;
 use crate::engine::context::Context;
 use crate::engine::key_report::{Prefixes, Sums, may_be_told};
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::sizes::Sizes;
 use crate::primitives::number::parse_i64;
 
-pub(super) const NOT_KEPT: &str =
-    "ERR sizes of keys are not kept: the server has to be started with key-sizes yes";
+const NOT_KEPT: &str = "ERR sizes of keys are not kept: CONFIG SET key-sizes yes has the server keep them";
+const NOT_KNOWN: &str =
+    "ERR sizes of keys are not known yet: key-sizes was switched on a moment ago, and all keys are looked at";
 
 /// Prefixes that are returned unless told otherwise, and at most.
 const COUNT: usize = 100;
@@ -17,6 +19,17 @@ const COUNT_MAX: usize = 10_000;
 
 /// Parts of a key that a prefix has at most.
 const DEPTH_MAX: usize = 16;
+
+/// Whether sizes can be told.
+///
+/// # Errors
+/// Why not.
+pub(super) fn expect_sizes(sizes: &Sizes) -> CommandResult {
+    if !sizes.is_wanted() {
+        return Err(CommandError::text(NOT_KEPT));
+    }
+    if sizes.are_known() { Ok(()) } else { Err(CommandError::text(NOT_KNOWN)) }
+}
 
 /// Reads a COUNT.
 pub(super) fn count_of(value: &[u8], most: usize) -> Result<usize, CommandError> {
@@ -53,9 +66,7 @@ pub(super) fn prefixes(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
     if separator.is_empty() {
         return Err(CommandError::text("ERR SEPARATOR must not be empty"));
     }
-    if !cx.keys.keyspace.sizes.is_on() {
-        return Err(CommandError::text(NOT_KEPT));
-    }
+    expect_sizes(&cx.keys.keyspace.sizes)?;
     cx.keys.expect(cx.keys.keyspace.sizes.known_max());
     cx.keys.measure_stale();
     let (number, now_ms) = (cx.keys.database, cx.keys.now_ms);

@@ -19,7 +19,7 @@ export async function show(place, { query }) {
   const keys = h('div', { class: 'columns' });
   depth.value = query.get('depth') ?? '1';
   const load = () => Promise.all([
-    inPlace(prefixes, null, () => showPrefixes(prefixes, depth.value, separator.value || ':')),
+    inPlace(prefixes, null, () => showPrefixes(prefixes, depth.value, separator.value || ':', load)),
     inPlace(keys, null, () => showKeys(keys, load)),
   ]);
   put(place,
@@ -36,10 +36,10 @@ export async function show(place, { query }) {
   await load();
 }
 
-async function showPrefixes(place, depth, separator) {
+async function showPrefixes(place, depth, separator, again) {
   const [found] = await run([['KVARTS', 'PREFIXES', 'DEPTH', depth, 'SEPARATOR', separator, 'COUNT', PREFIXES]]);
   if (found instanceof Refused) {
-    put(place, h('p', { class: 'empty' }, inWords(found)));
+    put(place, sizesAreMissing(found, again));
     return;
   }
   const of = found.map((one) => ({
@@ -55,7 +55,19 @@ async function showPrefixes(place, depth, separator) {
     }))),
     table('Prefixes', [{ name: 'Prefix', wide: true }, number('Keys'), number('Memory'), number('Accesses/s'), number('Ending/s')],
       of.map((one) => [h('a', { href: href(one.prefix), title: name(one.prefix) }, cut(name(one.prefix), NAME_MAX)), count(one.keys), bytes(one.size), digits(one.accesses), digits(one.ends)]),
-      'No keys are sampled in this database yet, or the directive key-sizes is off.'));
+      'There are no keys in this database.'));
+}
+
+// Why there are no sizes, with what helps.
+function sizesAreMissing(refused, again) {
+  if (refused.message.startsWith('ERR sizes of keys are not known yet')) {
+    return h('p', { class: 'empty' }, 'All keys are being looked at, as key-sizes was switched on a moment ago: reload in a few seconds.');
+  }
+  if (!refused.message.startsWith('ERR sizes of keys are not kept')) return h('p', { class: 'empty' }, inWords(refused));
+  return h('div', {}, h('p', { class: 'empty' }, 'They are not kept: key-sizes is off.'),
+    mayChange('config|set') ? button('Keep sizes', async () => {
+      if (await attempt(() => call('CONFIG', 'SET', 'key-sizes', 'yes'), 'They are kept from now on: reload in a few seconds.')) again();
+    }) : null);
 }
 
 // A text as a pattern that matches it and nothing else.
@@ -71,7 +83,7 @@ async function showKeys(place, again) {
     empty);
   put(place,
     ...(hot instanceof Refused ? [panel('Hot keys', failure(hot))] : await hotPanels(hot, again)),
-    ...(big instanceof Refused ? [panel('Largest keys', h('p', { class: 'empty' }, inWords(big)))] : [
+    ...(big instanceof Refused ? [panel('Largest keys', sizesAreMissing(big, again))] : [
       panel('Largest by memory', bigTable('Largest keys by memory', big.get('by-bytes') ?? [])),
       panel('Largest by elements', bigTable('Largest keys by elements', big.get('by-elements') ?? [], 'No keys with elements.')),
     ]));
@@ -140,7 +152,8 @@ function sessionTables(session, again) {
 // A key as /metrics names it: cut and escaped, so that not each leads to its value.
 function labelLink({ key, db }) {
   const database = Number(db.slice(2));
-  const isWhole = key.length < 100 && !key.includes('\\');
+  // One that is cut has as many bytes, or a character less.
+  const isWhole = new TextEncoder().encode(key).length < 97 && !key.includes('\\');
   return isWhole ? keyLink({ get: (name) => ({ key, db: database }[name]) }) : h('span', { class: 'key' }, key);
 }
 
