@@ -172,10 +172,10 @@ fn freed_memory_goes_back_while_nothing_happens() {
             });
         }
     });
-    let (used, full) = (used_memory(&mut client) as u64, program.resident_bytes());
+    let (used, full) = (used_memory(&mut client), program.resident_bytes());
     client.check("UNLINK hash:0 hash:1 hash:2 hash:3", ":4~");
     eventually("it is freed", || info(&mut client, "lazyfree_pending_objects") == "0");
-    let freed = used - used_memory(&mut client) as u64;
+    let freed = used - used_memory(&mut client);
     assert!((4 * MIB..used / 8).contains(&freed), "{freed} {used}");
     eventually("the system has it back", || program.resident_bytes() + freed * 3 / 4 < full);
 }
