@@ -42,6 +42,10 @@ pub(super) const REFUSAL_MS: u64 = 10_000;
 /// what is stored is copied from it.
 const HELD_FOR_REQUEST: u64 = 4;
 
+/// What may be held for requests that run beside it, in bytes: where less is free than that, the next request like it
+/// is taken to be refused as well, until one has run.
+const HELD_BESIDE: u64 = 2 * 1024 * 1024;
+
 /// What an attempt to get below the limit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
@@ -88,13 +92,22 @@ impl Server {
             || flags.has(Flags::RUNS_QUEUE)
                 && client.transaction.as_ref().is_some_and(|queued| queued.flags.has(Flags::DENYOOM));
         let is_refused = !room && needs_memory;
-        if is_refused && !simulated {
-            let queued =
-                client.transaction.as_ref().map_or(0, |_| client.shared.queued_bytes.load(Ordering::Relaxed));
-            let bytes = queued + request.arguments.iter().map(|argument| argument.len()).sum::<usize>();
-            self.upkeep.memory_refusals.note(bytes as u64, batch.now_ms);
+        if needs_memory && !simulated && (is_refused || self.upkeep.memory_refusals.has_any()) {
+            self.note_refusal(client, request, is_refused, batch.now_ms);
         }
         !is_refused
+    }
+
+    #[cold]
+    fn note_refusal(&self, client: &Client, request: &Request<'_>, is_refused: bool, now_ms: u64) {
+        let queued =
+            client.transaction.as_ref().map_or(0, |_| client.shared.queued_bytes.load(Ordering::Relaxed));
+        let bytes = queued + request.arguments.iter().map(|argument| argument.len()).sum::<usize>();
+        if is_refused {
+            self.upkeep.memory_refusals.note(bytes as u64, now_ms);
+        } else {
+            self.upkeep.memory_refusals.forget_up_to(bytes as u64);
+        }
     }
 
     /// The bytes of a request that was refused a moment ago for want of memory and does not fit in now either, and
@@ -106,7 +119,7 @@ impl Server {
             return None;
         }
         let room = limit.saturating_add(self.uncounted_bytes()).saturating_sub(self.used_memory());
-        (bytes.saturating_mul(HELD_FOR_REQUEST) > room).then_some((bytes, room))
+        (bytes.saturating_mul(HELD_FOR_REQUEST).max(HELD_BESIDE) > room).then_some((bytes, room))
     }
 
     /// Whether nothing is evicted, however much memory is used: as long as no key is removed at all, but for a
@@ -308,6 +321,19 @@ impl MemoryRefusals {
         }
         if self.at_ms.load(Ordering::Relaxed) != now_ms {
             self.at_ms.store(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether any is remembered.
+    #[inline]
+    fn has_any(&self) -> bool {
+        self.at_ms.load(Ordering::Relaxed) != 0
+    }
+
+    /// Forgets them where a command of so many bytes has run that is as large as all of them.
+    fn forget_up_to(&self, bytes: u64) {
+        if bytes >= self.bytes.load(Ordering::Relaxed) {
+            self.at_ms.store(0, Ordering::Relaxed);
         }
     }
 

@@ -80,14 +80,14 @@ pub(super) const EXPORTED: &[Figure] = &[
         "kvarts_prefix_accesses_per_second",
         Kind::Gauge,
         Unit::PerSecond,
-        "Accesses of the keys that begin with a prefix.",
+        "Accesses of the keys that begin with a prefix, a mean of the last ten seconds.",
         |at| prefixes(at, |sums| sums.accesses),
     ),
     samples(
         "kvarts_prefix_expired_per_second",
         Kind::Gauge,
         Unit::PerSecond,
-        "Keys that begin with a prefix and expire.",
+        "Keys that begin with a prefix and expire, a mean of the last ten seconds.",
         |at| prefixes(at, |sums| sums.expired),
     ),
     gauge("healthy", Unit::None, "Whether KVARTS HEALTH finds that all parts of the server answer.", |at| {

@@ -181,6 +181,29 @@ fn requests_that_do_not_fit_in() {
     assert!(troubles(port).is_empty(), "it fits in now");
 }
 
+/// With memory full to its limit, what a request holds while it runs is what takes it over: between two requests it is
+/// below the limit. Writes are told to be refused until one has run.
+#[test]
+fn memory_that_is_just_full() {
+    let (program, port) = program(&["--maxmemory-policy", "noeviction"]);
+    let mut client = program.client();
+    let limit = info(&mut client, "used_memory") + (1 << 20);
+    client.check(&format!("CONFIG SET maxmemory {limit}"), "+OK~");
+    let value = "x".repeat(5000);
+    let mut set = |index: usize| client.call(&["SET", &format!("k{index}"), &value]).text();
+    let first = (0..1000).find(|index| set(*index).starts_with("OOM")).expect("it is full");
+    assert!(first > 50, "{first}");
+    for index in 0..20 {
+        assert!(set(first + index).starts_with("OOM"));
+        assert_eq!(troubles(port).len(), 1, "{index}");
+        assert!(get(port, "/metrics").1.contains("kvarts_refuses{requests=\"writes\"} 1\n"));
+    }
+    let mut other = program.client();
+    (0..50).for_each(|index| other.check(&format!("DEL k{index}"), ":1~"));
+    eventually("there is room", || set(first) == "OK");
+    assert!(troubles(port).is_empty());
+}
+
 /// Where clients hold what is over the limit, they are what to do something about.
 #[test]
 fn memory_that_a_client_holds() {
