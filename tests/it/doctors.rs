@@ -89,6 +89,10 @@ fn the_latency_doctor_does_not_contradict_itself() {
         let told: Vec<&str> = advice.lines().filter(|line| line.contains(" end")).collect();
         assert!(told.len() == 1 && told[0].starts_with(&format!("- {expected}")), "{advice}");
     }
+    // What is told was noted under the threshold of its time.
+    client.check("CONFIG SET latency-monitor-threshold 900000", "+OK~");
+    assert!(text(&mut client, "LATENCY DOCTOR").starts_with("These events took 700000 ms or longer:"));
+    client.check("CONFIG SET latency-monitor-threshold 600000", "+OK~");
     client.check("LATENCY RESET", ":1~");
     inner.logs.latency.note_work("expire-cycle", 700_000, START_MS, 0);
     assert!(text(&mut client, "LATENCY DOCTOR").contains("- No key ended in what took long: "));
@@ -113,7 +117,7 @@ fn the_latency_doctor_names_scripts() {
         client.address()
     );
     assert!(advice.contains(&expected), "{expected} in\n{advice}");
-    assert!(advice.contains(" ms. Have it do less at a time, and declare its keys"), "{advice}");
+    assert!(advice.contains(" ms. Have it do less at a time. SCRIPT KILL"), "it declares its keys: {advice}");
     let library =
         "#!lua name=lib\nredis.register_function('f', function() for i = 1, 3000000 do end return 1 end)";
     client.call(&["FUNCTION", "LOAD", library]);
@@ -121,6 +125,7 @@ fn the_latency_doctor_names_scripts() {
     client.check("FCALL f 0", ":1~");
     let advice = text(&mut client, "LATENCY DOCTOR");
     assert!(advice.contains("- run: `FCALL f 0` (function f) of client "), "{advice}");
+    assert!(advice.contains(" ms. Have it do less at a time, and declare its keys: "), "{advice}");
     // Hot keys are watched already.
     let server = server.handle().server();
     server.stats.lock_waits.note(0, 2_000_000);
@@ -203,6 +208,15 @@ fn the_latency_doctor_names_what_holds_locks_now() {
         holder.read_raw();
         waiting.check_next(reply);
     }
+    // Others hear BUSY once it has run for that long.
+    client.check("CONFIG SET busy-reply-threshold 50", "+OK~");
+    holder.send_command("EVAL \"while true do end\" 1 k");
+    eventually("others hear BUSY", || {
+        text(&mut client, "LATENCY DOCTOR").contains(". Requests for keys of its slot hear BUSY; SCRIPT KILL")
+    });
+    client.check("SCRIPT KILL", "+OK~");
+    holder.read_raw();
+    client.check("CONFIG SET busy-reply-threshold 5000", "+OK~");
     let is_seen = [1, 4, 15].iter().any(|seconds| {
         holder.check("MULTI", "+OK~");
         holder.check("SET k v", "+QUEUED~");

@@ -384,6 +384,15 @@ fn a_pause_and_a_script_in_the_way() {
     let mut slow = server.client();
     slow.send(b"EVAL \"while true do end\" 0\r\n");
     wait_for(&server, port, "script", "commands", "Commands are refused (BUSY)");
+    let advice = || history(port, 0)["troubles"][0]["advice"].as_str().unwrap_or_default().to_owned();
+    assert!(advice().contains("Let scripts declare their keys"), "{}", advice());
+    client.check("SCRIPT KILL", "+OK~");
+    slow.read_raw();
+    wait_for_none(&server, port);
+    // One that does so is not told to.
+    slow.send(b"EVAL \"while true do end\" 1 k\r\n");
+    wait_for(&server, port, "script", "commands", "Commands are refused (BUSY)");
+    assert!(advice().ends_with("Have it do less at a time."), "{}", advice());
     client.check("SCRIPT KILL", "+OK~");
     slow.read_raw();
     wait_for_none(&server, port);

@@ -92,12 +92,15 @@ pub(super) fn of_holders(server: &Server, readable: &ReadableKeys) -> String {
         1 => "These hold locks now, and a client waits:\n\n".to_owned(),
         count => format!("These hold locks now, and {count} clients wait:\n\n"),
     };
+    let busy_after_ns = server.config.int(Directive::BusyReplyThreshold).max(0) as u64 * 1_000_000;
     for (held, slots) in all.iter().take(NAMED_MAX) {
+        let is_busy = held.program().is_some() && busy_after_ns > 0 && held.ran_ns() >= busy_after_ns;
+        let meanwhile = if is_busy { "hear BUSY" } else { "wait meanwhile" };
         let reach = match slots {
             None => "Nobody else reaches any key meanwhile".to_owned(),
-            Some(0) => "Requests on the whole keyspace wait meanwhile".to_owned(),
-            Some(1) => "Requests for keys of its slot wait meanwhile".to_owned(),
-            Some(count) => format!("Requests for keys of its {count} slots wait meanwhile"),
+            Some(0) => format!("Requests on the whole keyspace {meanwhile}"),
+            Some(1) => format!("Requests for keys of its slot {meanwhile}"),
+            Some(count) => format!("Requests for keys of its {count} slots {meanwhile}"),
         };
         let end = match held.program() {
             Some((kind, _)) => {
@@ -178,7 +181,13 @@ fn help_for(part: Part, worst: &SlowRequest, server: &Server) -> String {
             setting(Directive::MaxmemoryPolicy)
         ),
         Part::Run if !worst.program.is_empty() => {
-            "Have it do less at a time, and declare its keys: others that need none of them then go on meanwhile. SCRIPT KILL and FUNCTION KILL end one that has changed nothing; SCRIPT SHOW and FUNCTION LIST show what it is.".to_owned()
+            let keys = match worst.key {
+                None => ", and declare its keys: others that need none of them then go on meanwhile",
+                Some(_) => "",
+            };
+            format!(
+                "Have it do less at a time{keys}. SCRIPT KILL and FUNCTION KILL end one that has changed nothing; SCRIPT SHOW and FUNCTION LIST show what it is."
+            )
         }
         Part::Run if works_on_strings(worst, server) => {
             "It takes as long as its strings are large: keep a large value in parts under keys of their own, read and write parts of it (GETRANGE, SETRANGE), and name fewer keys at a time.".to_owned()

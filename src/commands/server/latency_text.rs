@@ -89,7 +89,10 @@ fn of_events(server: &Server, is_all: bool) -> String {
             false => format!("No event took {threshold_ms} ms or longer.\n"),
         };
     }
-    let mut text = format!("These events took {threshold_ms} ms or longer:\n\n");
+    // Some may have been noted while the threshold was lower.
+    let least_ms = events.iter().flat_map(|event| &event.samples).map(|sample| sample.ms).min();
+    let mut text =
+        format!("These events took {} ms or longer:\n\n", least_ms.unwrap_or(threshold_ms).min(threshold_ms));
     for event in &events {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "- {}", describe(event));

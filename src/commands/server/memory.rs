@@ -193,7 +193,7 @@ impl Limit {
 
 /// The whole text, for this advice.
 fn in_one(used: &MemoryUse, advice: String) -> String {
-    if used.allocated < SMALL_BYTES {
+    if used.allocated < SMALL_BYTES && advice.is_empty() {
         "Too little memory is in use to say anything about it.\n".to_owned()
     } else if advice.is_empty() {
         "Nothing is wrong with the use of memory.\n".to_owned()
@@ -206,6 +206,10 @@ fn in_one(used: &MemoryUse, advice: String) -> String {
 fn advice(used: &MemoryUse, limit: &Limit, bytes_a_client: usize, scripts: usize) -> String {
     let mut text = String::new();
     limit.advise(used, &mut text);
+    if used.allocated < SMALL_BYTES {
+        // Of so little memory nothing but its limit says anything.
+        return text;
+    }
     // Writing to a string cannot fail.
     if used.peak > used.allocated + used.allocated / 2 {
         let _ = writeln!(
@@ -363,6 +367,10 @@ mod tests {
             in_one(&used, advice(&used, limit, bytes, scripts))
         };
         assert!(text(used(M, M, M), &none, 1 << 20, 1000).starts_with("Too little"));
+        // But its limit, where there is one.
+        let near = text(used(M, M, 100 * M), &limit(M, "noeviction"), 1 << 20, 1000);
+        assert!(near.starts_with("This stands out:\n\n- 100 % of maxmemory"), "{near}");
+        assert_eq!(near.lines().count(), 3, "{near}");
         assert!(text(used(100 * M, 110 * M, 110 * M), &none, 1000, 10).starts_with("Nothing is wrong"));
         assert!(text(used(10 * M, 10 * M, 200 * M), &none, 1000, 10).starts_with("Nothing is wrong"));
         let all = text(used(200 * M, 400 * M, 400 * M), &none, 1 << 20, 1000);

@@ -25,7 +25,7 @@ export function holdersTrouble(all) {
   return {
     kind: 'locks', refuses: 'nothing', title: `Others wait for ${command}, which has run for ${micros(us)}`,
     reason: `It keeps its locks meanwhile: ${text}.${others}`,
-    advice: 'Whoever needs the same keys waits until it ends; behind some commands and scripts all clients do. State lists such commands; SCRIPT KILL or FUNCTION KILL ends a script that has changed nothing.',
+    advice: 'Whoever needs the same keys waits until it ends, or hears BUSY; behind some commands and scripts all clients do. State lists such commands; SCRIPT KILL or FUNCTION KILL ends a script that has changed nothing.',
   };
 }
 
