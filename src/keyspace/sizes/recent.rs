@@ -84,8 +84,8 @@ impl Recent {
         });
     }
 
-    /// Calls `visit` with the key of each event that is kept of the last [`RECENT_MS`] in a database, and how many times
-    /// a second those have happened that it stands for.
+    /// Calls `visit` with the key of each event that is kept of the last [`RECENT_MS`] in a database, and how many
+    /// times a second those have happened that it stands for.
     pub fn for_each(&self, database: usize, now_ms: u64, mut visit: impl FnMut(&[u8], f64)) {
         for seconds in &self.0 {
             for second in &*seconds.lock() {
@@ -138,8 +138,8 @@ mod tests {
         assert!(recent.0[0].lock().iter().all(|second| second.kept.len() <= KEPT));
     }
 
-    /// Of a burst the shares of keys are known within their error, however they come: one after the other, or mixed; and
-    /// whatever number of events each stands for.
+    /// Of a burst the shares of keys are known within their error, however they come: one after the other, or mixed;
+    /// and whatever number of events each stands for.
     #[test]
     fn shares_of_a_burst_are_within_their_error() {
         for mixed in [false, true] {
