@@ -1,7 +1,7 @@
 // One key with its value: shown by type, in pages, and changed where the user wants and may.
 
 import { call, callForPage, mayChange, Refused, run, session } from './api.js';
-import { asked, attempt, button, confirmed, facts, h, heading, note, put, table } from './dom.js';
+import { asked, attempt, button, confirmed, facts, h, note, put, table } from './dom.js';
 import { bytes, count, cut, shown, time, ttl } from './format.js';
 
 const PAGE = 100;
@@ -150,14 +150,14 @@ export async function showValue(place, key) {
   };
   const back = h('a', { class: 'button', href: '#/keys' }, 'All keys');
   if (type === 'none') {
-    put(place, heading(shown(key), back), h('p', { class: 'empty' }, `There is no such key in database ${session.database}.`));
+    put(place, named(shown(key), back), h('p', { class: 'empty' }, `There is no such key in database ${session.database}.`));
     return;
   }
   const kind = KINDS[type];
   const length = kind ? await call(kind.size, key) : null;
   const content = h('div', {});
   put(place,
-    heading(cut(shown(key), 300), back, button('Reload', again), ...changes(key, ms, again)),
+    named(shown(key), back, button('Reload', again), ...changes(key, ms, again)),
     facts([
       ['Type', type], ['Encoding', encoding ?? '–'], ['Database', session.database],
       ...(kind ? [[kind.sizeName, count(length)]] : []),
@@ -167,6 +167,17 @@ export async function showValue(place, key) {
   if (!kind) put(content, h('p', { class: 'empty' }, 'The command line shows values of this type.'));
   else if (type === 'string') await showText(content, key, length, 0, again);
   else await showElements(content, key, kind, again);
+}
+
+// Characters from which on a name is long: it is written smaller, and its rest is its title.
+const LONG_NAME = 60;
+const NAME_MAX = 200;
+
+// A heading with the name of a key.
+function named(name, ...beside) {
+  const isLong = name.length > LONG_NAME;
+  return h('div', { class: 'heading' },
+    h('h1', { class: isLong ? 'long' : null, title: name.length > NAME_MAX ? name : null }, cut(name, NAME_MAX)), ...beside);
 }
 
 // Buttons that change the key as a whole.
@@ -251,7 +262,7 @@ async function showElements(content, key, kind, again) {
       const given = await asked('Add', fields, 'Add');
       if (given !== null && await attempt(() => store(key, given), 'Added.')) again();
     }) : null;
-    put(content, h('section', { class: 'panel' },
+    put(content, h('section', { class: `panel of-${kind.size.toLowerCase()}` },
       h('div', { class: 'heading' }, h('h2', {}, kind.sizeName), add,
         places.length > 1 ? button('Before', () => { places.pop(); return go(turn); }) : null,
         next === null ? null : button('Next', () => { places.push(next); return go(turn); })),

@@ -67,3 +67,21 @@ test('a session is shown beside them', async () => {
   await session.waitFor({ state: 'detached' });
   await seen(panelOf('Hot keys').getByRole('link', { name: 'busy:1', exact: true }));
 });
+
+test('sizes are kept where somebody wants it', async () => {
+  await console.call('SET', 'calm:1', 'v'.repeat(50_000));
+  await console.call('CONFIG', 'SET', 'key-sizes', 'no');
+  await console.call('CONFIG', 'RESETSTAT');
+  await press('Reload');
+  const largest = panelOf('Largest keys');
+  await largest.getByText('key-sizes is off').waitFor();
+  await panelOf('Memory by prefix').getByText('key-sizes is off').waitFor();
+  assert.deepEqual(await violations(page), []);
+  // To look at the view is no command that fails.
+  assert.doesNotMatch(JSON.stringify(await console.call('INFO', 'errorstats')), /errorstat_/);
+  await press('Keep sizes', largest);
+  await until('the largest are shown', async () => {
+    await press('Reload');
+    return (await panelOf('Largest by memory').getByRole('link', { name: 'calm:1', exact: true }).count()) > 0;
+  });
+});

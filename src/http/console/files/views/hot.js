@@ -37,7 +37,7 @@ export async function show(place, { query }) {
 }
 
 async function showPrefixes(place, depth, separator, again) {
-  const [found] = await run([['KVARTS', 'PREFIXES', 'DEPTH', depth, 'SEPARATOR', separator, 'COUNT', PREFIXES]]);
+  const [found] = await askOfSizes([['KVARTS', 'PREFIXES', 'DEPTH', depth, 'SEPARATOR', separator, 'COUNT', PREFIXES]]);
   if (found instanceof Refused) {
     put(place, sizesAreMissing(found, again));
     return;
@@ -58,6 +58,13 @@ async function showPrefixes(place, depth, separator, again) {
       'There are no keys in this database.'));
 }
 
+// Runs commands that tell of sizes, unless these are not kept: to ask would be counted as a command that failed.
+async function askOfSizes(commands) {
+  const [kept] = await run([['CONFIG', 'GET', 'key-sizes']]);
+  const isOff = !(kept instanceof Refused) && kept.get('key-sizes') === 'no';
+  return isOff ? commands.map(() => new Refused('ERR sizes of keys are not kept')) : run(commands);
+}
+
 // Why there are no sizes, with what helps.
 function sizesAreMissing(refused, again) {
   if (refused.message.startsWith('ERR sizes of keys are not known yet')) {
@@ -76,7 +83,7 @@ function literal(word) {
 }
 
 async function showKeys(place, again) {
-  const [hot, big] = await run([['HOTKEYS', 'GET'], ['KVARTS', 'BIGKEYS', 'COUNT', 20]]);
+  const [[hot], [big]] = await Promise.all([run([['HOTKEYS', 'GET']]), askOfSizes([['KVARTS', 'BIGKEYS', 'COUNT', 20]])]);
   const bigTable = (caption, keys, empty = 'No large keys.') => table(caption,
     [{ name: 'Key', wide: true }, 'Type', { name: 'Memory', number: true }, { name: 'Elements', number: true }],
     keys.map((one) => [keyLink(one), one.get('type'), bytes(one.get('bytes')), one.get('type') === 'string' ? '–' : count(one.get('elements'))]),
