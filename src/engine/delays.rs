@@ -84,6 +84,12 @@ impl Delays {
         (self.ended_ns, self.ran_ns) = (ended_ns, ended_ns.saturating_sub(began_ns));
     }
 
+    /// The reply is there for which the client has waited since its last batch, for a key, replicas or a time: what
+    /// follows is a delay of that reply alone.
+    pub fn reply_came(&mut self, now_ns: u64) {
+        self.ran(now_ns.max(1), now_ns.max(1));
+    }
+
     /// The replies wait for the disk: since the last batch ended, or since now where none has run.
     pub fn wait_for_disk(&mut self, now_ns: u64) {
         if self.kept_ns == 0 {

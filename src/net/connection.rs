@@ -383,6 +383,7 @@ impl Connection {
                 let client = &mut self.session.client;
                 client.changed_to = client.changed_to.max(position);
                 client.seen_to = client.seen_to.max(position);
+                client.delays.reply_came(self.session.server.clock.monotonic_ns());
                 if self.session.client.reply_mode == ReplyMode::On {
                     self.out.extend_from_slice(&reply);
                 }

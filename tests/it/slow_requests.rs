@@ -120,6 +120,40 @@ fn what_is_kept_is_bounded_and_secrets_are_hidden() {
     assert!(count < 50, "{count}");
 }
 
+/// A client that waits for a key waits for no disk meanwhile: its reply does, once it is there. The whole wait was told
+/// as one for the disk, of every client that had waited for longer than `slow-requests-slower-than`.
+#[test]
+fn a_wait_for_a_key_is_none_for_the_disk() {
+    let kept = [("slow-requests-slower-than", "0"), ("slow-requests-max-len", "100000")];
+    let (server, faults) = server_with(&[&kept[..], &[("appendfsync", "always")]].concat());
+    let (mut client, mut waiting) = (server.client(), server.client());
+    let id = id_of(&mut waiting);
+    faults.sync_ms.store(20, SeqCst);
+    for (request, reply) in [
+        ("BLPOP l 0", "*2~$1~l~$1~a~"),
+        ("BLMOVE l other LEFT LEFT 0", "$1~a~"),
+        ("XREAD BLOCK 0 STREAMS x $", "*1~*2~$1~x~*1~*2~$3~1-1~*2~$1~f~$1~v~"),
+    ] {
+        client.check("KVARTS SLOW RESET", "+OK~");
+        waiting.send_command(request);
+        eventually("it waits", || server.info("blocked_clients") == "1");
+        pass(&server, 1500);
+        client.check("RPUSH l a", ":1~");
+        client.check("XADD x 1-1 f v", "$3~1-1~");
+        waiting.check_next(reply);
+        waiting.check("PING", "+PONG~");
+        client.check("DEL l x", if request.starts_with('X') { ":2~" } else { ":1~" });
+        let all = client.value("KVARTS SLOW GET -1").items();
+        let waits: Vec<i64> = all
+            .iter()
+            .filter(|slow| slow.field("client-id").int() == id)
+            .map(|slow| part(slow, "disk"))
+            .collect();
+        assert!(waits.iter().all(|waited| *waited < 1_500_000), "{request}: {waits:?}");
+        assert!(waits.iter().any(|waited| *waited > 0), "{request}: its reply has waited");
+    }
+}
+
 /// A lock that somebody unknown holds: single requests, in a pipeline, in a transaction.
 #[test]
 fn a_wait_for_a_lock() {
