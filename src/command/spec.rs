@@ -256,6 +256,9 @@ impl Flags {
     pub const NO_ACCESS: Flags = Flags(1 << 36);
     /// For operators and changes nothing: clients that only look may send it.
     pub const SHOWS: Flags = Flags(1 << 37);
+    /// Does something to the server, or to other clients, though it is neither a write nor for operators: clients that
+    /// only look may not send it.
+    pub const ACTS: Flags = Flags(1 << 41);
     /// Its replies are push messages, which CLIENT REPLY does not silence.
     pub const PUSHES: Flags = Flags(1 << 29);
     /// Runs the client's queued requests: what it may do is what they may do.

@@ -38,10 +38,10 @@ pub(super) fn writes(client: &Client, flags: Flags) -> bool {
 }
 
 /// Whether a request may change something about the server, or tells its clients something: what operators
-/// do, but for what only shows, and PUBLISH.
+/// do, but for what only shows, what is marked to do as much, and PUBLISH.
 pub fn changes_server(flags: Flags) -> bool {
     let publishes = flags.has(Flags::PUBSUB) && flags.has(Flags::MAY_REPLICATE);
-    flags.has(Flags::ADMIN) && !flags.has(Flags::SHOWS) || publishes
+    flags.has(Flags::ADMIN) && !flags.has(Flags::SHOWS) || flags.has(Flags::ACTS) || publishes
 }
 
 /// Returns whether a request, or all commands in an EXEC's queue, may run while data are being loaded.

@@ -13,7 +13,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_T
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::console::{api, history, page};
+use super::console::{api, guard, history, page};
 use super::places::Place;
 use super::{Site, compat, health, scrape};
 
@@ -85,6 +85,9 @@ pub(super) async fn answer(
     let has_body = !request.body().is_end_stream();
     let (head, body) = request.into_parts();
     let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
+    if let Err(refused) = guard::named_host(&head.headers) {
+        return api::refusal(&refused);
+    }
     let file = page::file(head.uri.path());
     let routes = || ROUTES.iter().filter(|route| route.path == head.uri.path());
     if file.is_none() && routes().next().is_none() {

@@ -31,6 +31,7 @@ mod compose_file;
 mod config;
 mod connection;
 mod console;
+mod console_looks;
 mod container;
 mod coverage;
 mod debug;

@@ -144,7 +144,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "a number",
                 run: count_failure_reports,
                 tips: &["nondeterministic_output"],
-                ..subcommand("count-failure-reports", 3, OPERATOR)
+                ..subcommand("count-failure-reports", 3, OPERATOR.and(Flags::SHOWS))
             },
             Command {
                 summary: "Tells what slots hold and, with cluster-slot-stats-enabled, what they are used for.",

@@ -166,7 +166,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of prefixes",
             reply: "OK",
             run: tracking::tracking,
-            ..subcommand("tracking", -3, PLAIN)
+            ..subcommand("tracking", -3, PLAIN.and(Flags::ACTS))
         },
         Command {
             summary: "Says whether what the next command reads is tracked.",

@@ -104,7 +104,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "OK",
                 run: flush,
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-                ..of_script("flush", -2, Flags::NOSCRIPT.and(Flags::STALE))
+                ..of_script("flush", -2, Flags::NOSCRIPT.and(Flags::STALE).and(Flags::ACTS))
             },
             Command {
                 summary: "Tells which scripts are known.",
@@ -124,7 +124,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "its SHA1",
                 run: load,
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-                ..of_script("load", 3, Flags::NOSCRIPT.and(Flags::STALE))
+                ..of_script("load", 3, Flags::NOSCRIPT.and(Flags::STALE).and(Flags::ACTS))
             },
             Command {
                 summary: "Ends scripts that run too long and have written nothing that could not be put back.",
@@ -132,7 +132,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "OK",
                 run: kill,
                 tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
-                ..of_script("kill", 2, Flags::NOSCRIPT.and(Flags::ALLOW_BUSY))
+                ..of_script("kill", 2, Flags::NOSCRIPT.and(Flags::ALLOW_BUSY).and(Flags::ACTS))
             },
             Command {
                 summary: "Returns the text of a script.",

@@ -140,7 +140,7 @@ pub const COMMANDS: &[Command] = &[
                 reply: "OK",
                 run: kill,
                 tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
-                ..of_function("kill", 2, Flags::NOSCRIPT.and(Flags::ALLOW_BUSY))
+                ..of_function("kill", 2, Flags::NOSCRIPT.and(Flags::ALLOW_BUSY).and(Flags::ACTS))
             },
             Command {
                 summary: "Tells which function is running, and how many there are.",

@@ -35,8 +35,8 @@ const fn subcommand(name: &'static str, arity: i32, flags: Flags) -> Command {
     Command { name, arity, flags, group: Group::Server, since: "6.0.0", ..Command::DEFAULT }
 }
 
-const fn of_roles(name: &'static str, arity: i32) -> Command {
-    Command { since: "9.2.0", family: Family::Valkey("9.2"), ..subcommand(name, arity, OPERATOR) }
+const fn of_roles(name: &'static str, arity: i32, flags: Flags) -> Command {
+    Command { since: "9.2.0", family: Family::Valkey("9.2"), ..subcommand(name, arity, flags) }
 }
 
 /// Entry of the command in this file.
@@ -72,7 +72,7 @@ pub const COMMANDS: &[Command] = &[Command {
             reply: "how many there were",
             run: delrole,
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-            ..of_roles("delrole", -3)
+            ..of_roles("delrole", -3, OPERATOR)
         },
         Command {
             summary: "Describes a role, and names the users that hold it.",
@@ -80,14 +80,14 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of its rules",
             reply: "a map of its properties, or null",
             run: getrole,
-            ..of_roles("getrole", 3)
+            ..of_roles("getrole", 3, OPERATOR.and(Flags::SHOWS))
         },
         Command {
             summary: "Names all roles.",
             complexity: "O(N) where N is the number of roles",
             reply: "an array of names",
             run: roles,
-            ..of_roles("roles", 2)
+            ..of_roles("roles", 2, OPERATOR.and(Flags::SHOWS))
         },
         Command {
             summary: "Makes a role, or changes one by further rules, for all users that hold it.",
@@ -97,7 +97,7 @@ pub const COMMANDS: &[Command] = &[Command {
             run: setrole,
             secrets: Some(|_, index| index > 2),
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-            ..of_roles("setrole", -3)
+            ..of_roles("setrole", -3, OPERATOR)
         },
         Command {
             summary: "Tells whether a user may run a command, without running it.",
@@ -169,7 +169,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(N) where N is the number of users",
             reply: "an array of names",
             run: users,
-            ..subcommand("users", 2, OPERATOR)
+            ..subcommand("users", 2, OPERATOR.and(Flags::SHOWS))
         },
         Command {
             summary: "Returns the name of the connection's user.",

@@ -49,6 +49,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(1)",
             reply: "an array of absolute paths",
             run: list,
+            flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::SHOWS),
             ..of_backup("list")
         },
         Command {
@@ -70,6 +71,7 @@ pub const COMMANDS: &[Command] = &[Command {
             complexity: "O(1)",
             reply: "a map of state, error, start_time and end_time",
             run: status,
+            flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::SHOWS),
             ..of_backup("status")
         },
         help::entry("8.10.0", Group::Server, &[]),

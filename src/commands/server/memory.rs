@@ -79,7 +79,7 @@ pub const COMMANDS: &[Command] = &[Command {
         Command {
             summary: "Asks the allocator to give back what is free. It does that by itself: nothing more happens.",
             reply: "OK",
-            flags: WHOLE.and(Flags::LOADING),
+            flags: WHOLE.and(Flags::LOADING).and(Flags::ACTS),
             run: purge,
             tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
             ..of_memory("purge")

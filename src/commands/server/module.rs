@@ -30,7 +30,7 @@ pub const COMMANDS: &[Command] = &[Command {
         Command {
             name: "list",
             arity: 2,
-            flags: Flags::ADMIN.and(Flags::NOSCRIPT),
+            flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::SHOWS),
             group: Group::Server,
             summary: "Lists the loaded modules: none.",
             since: "4.0.0",

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
+use super::conditional::{Condition, converse_if};
 use super::conversation::{Commands, converse};
 use super::guard::{self, Admitted, Refused};
 use super::reply::quote;
@@ -59,7 +60,7 @@ pub(super) fn answer(reply: impl Future<Output = Reply> + Send + 'static) -> Ans
 }
 
 /// The answer to a request that is refused.
-pub(super) fn refusal(refused: &Refused) -> Response<Body> {
+pub(in crate::http) fn refusal(refused: &Refused) -> Response<Body> {
     let mut json = String::from("{\"error\":");
     quote(refused.reason, &mut json);
     json.push_str("}\n");
@@ -187,7 +188,8 @@ fn set_cookie(response: &mut Response<Body>, cookie: &str) {
 
 /// POST /api/command with `{"commands": [[…], …], "database": n, "read_only": true, "cut": n, "quiet": true}`: runs
 /// commands one behind the other on a connection of their own, and answers their replies, strings longer than `cut`
-/// bytes shortened. With `quiet` what is asked without the right to it is answered and not counted as refused.
+/// bytes shortened. With `quiet` what is asked without the right to it is answered and not counted as refused. With
+/// `"if": {"key": …, "command": […], "reply": …}` they run as a transaction, where that command still answers this.
 pub(in crate::http) fn command(asked: Asked) -> Answer {
     answer(async move {
         let admitted = guard::admit(&asked)?;
@@ -200,23 +202,33 @@ pub(in crate::http) fn command(asked: Asked) -> Answer {
             let entry = admitted.server.commands.resolve_request(&words);
             entry.is_ok_and(|entry| entry.spec.flags.has(Flags::PUSHES))
         };
-        if commands.words.iter().any(answers_by_messages) {
+        let condition = given.get("if").map(Condition::of).transpose().map_err(bad)?;
+        let looks = condition.iter().flat_map(|condition| &condition.look.words);
+        if commands.words.iter().chain(looks).any(answers_by_messages) {
             return Err(bad("a command that answers by messages wants a stream"));
         }
         let cut =
             given.get("cut").map(|cut| cut.as_u64().filter(|bytes| (1..=CUT_MAX_BYTES).contains(bytes)));
         let cut = cut.map(|bytes| bytes.ok_or(bad("cut is a number of bytes, 1 to 1048576"))).transpose()?;
-        let stream = connect(&admitted, &site.tasks, &given)?;
-        if given.get("quiet").and_then(Value::as_bool).unwrap_or_default() {
+        let mut stream = connect(&admitted, &site.tasks, &given)?;
+        if condition.is_none() && given.get("quiet").and_then(Value::as_bool).unwrap_or_default() {
             let database = given.get("database").and_then(Value::as_u64).unwrap_or_default();
             commands.refused = known_refusals(&admitted, &commands, database as usize);
         }
-        let replies = converse(stream, &commands, cut.map(|bytes| bytes as usize), &place.late).await;
+        let cut = cut.map(|bytes| bytes as usize);
+        let replies = match &condition {
+            Some(condition) => converse_if(&mut stream, condition, &commands, &place.late).await,
+            None => converse(&mut stream, &commands, cut, &place.late).await,
+        };
         let mut text =
             format!("{{\"replies\":[{}],\"took_us\":{},\"stopped\":", replies.json, replies.took_us);
         match replies.stopped {
             Some(reason) => quote(reason, &mut text),
             None => text.push_str("null"),
+        }
+        if let Some(found) = replies.found {
+            text.push_str(",\"found\":");
+            text.push_str(&found);
         }
         text.push_str("}\n");
         Ok(json(text))

@@ -32,11 +32,14 @@ pub(super) struct Commands {
 }
 
 /// Replies as JSON, and why they are not all there.
+#[derive(Default)]
 pub(super) struct Replies {
     pub json: String,
-    count: usize,
+    pub count: usize,
     pub stopped: Option<&'static str>,
     pub took_us: u64,
+    /// What was found in the place of what was to be there, as JSON; nothing ran then.
+    pub found: Option<String>,
 }
 
 impl Commands {
@@ -88,13 +91,13 @@ fn word(value: &Value) -> Result<Vec<u8>, &'static str> {
 /// Sends the commands, and gathers replies until all are there, they are too large, the other side ends, or
 /// `late` says so. Strings of more than `cut_bytes` are shortened.
 pub(super) async fn converse(
-    mut stream: UnixStream,
+    stream: &mut UnixStream,
     commands: &Commands,
     cut_bytes: Option<usize>,
     late: &CancellationToken,
 ) -> Replies {
     let began = Instant::now();
-    let mut replies = Replies { json: String::new(), count: 0, stopped: None, took_us: 0 };
+    let mut replies = Replies::default();
     let (mut receiver, sender) = stream.split();
     replies.stopped = tokio::select! {
         biased;
@@ -161,6 +164,11 @@ async fn receive(
 }
 
 impl Replies {
+    /// Them, read again.
+    pub fn values(&self) -> Vec<Value> {
+        serde_json::from_str(&format!("[{}]", self.json)).unwrap_or_default()
+    }
+
     /// Takes one; a push message answers no command.
     fn take(&mut self, bytes: &[u8]) {
         if reply::is_push(bytes) {

@@ -24,7 +24,7 @@ const OURS: HeaderName = HeaderName::from_static("x-kvarts-console");
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refused {
+pub(in crate::http) struct Refused {
     pub status: StatusCode,
     pub reason: &'static str,
 }
@@ -94,8 +94,7 @@ pub(super) fn may_be_called(server: &Server, headers: &HeaderMap) -> Result<(), 
     if server.config.word(Directive::Console) == "no" {
         return Err(Refused { status: StatusCode::NOT_FOUND, reason: "the console is switched off" });
     }
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).map(host_name);
-    let Some(host) = host.filter(|host| !host.is_empty()) else {
+    let Some(host) = named_host(headers)?.filter(|host| !host.is_empty()) else {
         return Err(Refused { status: StatusCode::BAD_REQUEST, reason: "the request names no host" });
     };
     if goes_by(server, host) {
@@ -122,17 +121,32 @@ fn goes_by(server: &Server, host: &str) -> bool {
 /// read it in a browser on this network, as one whose name was made to point here. What sends no Host is no browser,
 /// and over TLS the browser has held the name against the certificate.
 pub(in crate::http) fn may_be_told_names(server: &Server, headers: &HeaderMap, tls: bool) -> bool {
-    let Some(host) = headers.get(HOST).filter(|_| !tls) else { return true };
-    host.to_str().is_ok_and(|host| goes_by(server, host_name(host)))
+    let host = if tls { Ok(None) } else { named_host(headers) };
+    host.is_ok_and(|host| host.is_none_or(|host| goes_by(server, host)))
 }
 
-/// The name or address in a Host header, without its port.
-fn host_name(host: &str) -> &str {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(address, _)| address),
-        None => host.split_once(':').map_or(host, |(name, _)| name),
+/// The name or address by which a request calls this server, without its port; `None` where it does not say. It may be
+/// empty.
+///
+/// # Errors
+/// There are several, or it is none: what stands before this server may have read another one than this would.
+pub(in crate::http) fn named_host(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
+    let mut hosts = headers.get_all(HOST).into_iter();
+    let Some(first) = hosts.next() else { return Ok(None) };
+    let name = first.to_str().ok().and_then(host_name).filter(|_| hosts.next().is_none());
+    let reason = "a request has one Host header, a name or address and maybe a port";
+    name.map(Some).ok_or(Refused { status: StatusCode::BAD_REQUEST, reason })
+}
+
+/// The name or address in a Host header, without its port; `None` where it is not well-formed.
+fn host_name(host: &str) -> Option<&str> {
+    let (name, rest) = match host.strip_prefix('[') {
+        Some(inner) => inner.split_once(']')?,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
-    name.strip_suffix('.').unwrap_or(name)
+    let port = if rest.is_empty() { rest } else { rest.strip_prefix(':')? };
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    (port.is_empty() || is_port).then(|| name.strip_suffix('.').unwrap_or(name))
 }
 
 /// Whether a browser, if one sent it, says that the request is of a page from here. Over TLS a page that came
@@ -188,12 +202,19 @@ mod tests {
     #[test]
     fn hosts_are_read_without_their_port() {
         for (host, name) in [
-            ("localhost", "localhost"),
-            ("localhost:9121", "localhost"),
-            ("[::1]:9121", "::1"),
-            ("[::1", ""),
-            ("a.example.:80", "a.example"),
-            ("", ""),
+            ("localhost", Some("localhost")),
+            ("localhost:9121", Some("localhost")),
+            ("localhost:", Some("localhost")),
+            ("[::1]:9121", Some("::1")),
+            ("[::1]", Some("::1")),
+            ("a.example.:80", Some("a.example")),
+            ("", Some("")),
+            ("[::1", None),
+            ("[::1]evil", None),
+            ("localhost:1@evil", None),
+            ("localhost:+1", None),
+            ("localhost:65536", None),
+            ("::1", None),
         ] {
             assert_eq!(host_name(host), name, "{host}");
         }

@@ -9,6 +9,7 @@
 //! the console's own count. Who has logged in is in [`sessions`].
 
 pub(super) mod api;
+mod conditional;
 mod conversation;
 mod cut;
 pub(super) mod guard;

@@ -1,6 +1,7 @@
 //! [`Sessions`]: who has logged in to the console. A session ends when nobody has used it for a while, after a day's
 //! work in any case, and when its user or the user's password is not the same any more.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,8 +13,12 @@ use tokio_util::sync::CancellationToken;
 use crate::acl::user::User;
 use crate::engine::Server;
 
-/// Most sessions at once; the one that was not used for longest makes room for the next.
-const SESSIONS_MAX: usize = 64;
+/// Most sessions of a user at once; that one of them that was not used for longest makes room for the next.
+const USER_SESSIONS_MAX: usize = 16;
+
+/// Most sessions at once; of the user that has most of them, the one that was not used for longest makes room for the
+/// next. So nobody ends the sessions of others by logging in often.
+const SESSIONS_MAX: usize = 256;
 
 /// How long a session lasts that nobody uses, in milliseconds.
 const IDLE_MAX_MS: u64 = 30 * 60 * 1000;
@@ -67,6 +72,24 @@ impl Session {
     }
 }
 
+impl State {
+    /// The session that has to end before a user begins another one, by its hash.
+    fn in_the_way(&self, name: &[u8]) -> Option<[u8; 32]> {
+        let mut counts: HashMap<&[u8], usize> = HashMap::new();
+        for session in self.by_hash.values() {
+            *counts.entry(&session.user.name).or_default() += 1;
+        }
+        let of = |session: &Session| counts.get(&*session.user.name).copied().unwrap_or_default();
+        let is_users = counts.get(name).is_some_and(|count| *count >= USER_SESSIONS_MAX);
+        if !is_users && self.by_hash.len() < SESSIONS_MAX {
+            return None;
+        }
+        let candidates = self.by_hash.iter().filter(|(_, session)| !is_users || *session.user.name == *name);
+        let first = candidates.max_by_key(|(_, session)| (of(session), Reverse(session.used_ms)));
+        first.map(|(hash, _)| *hash)
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         self.ended.cancel();
@@ -81,11 +104,8 @@ impl Sessions {
         let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut state = self.0.lock();
         state.by_hash.retain(|_, session| !session.is_over(now_ms));
-        if state.by_hash.len() >= SESSIONS_MAX {
-            let oldest = state.by_hash.iter().min_by_key(|(_, session)| session.used_ms);
-            if let Some(hash) = oldest.map(|(hash, _)| *hash) {
-                state.by_hash.remove(&hash);
-            }
+        if let Some(hash) = state.in_the_way(&user.name) {
+            state.by_hash.remove(&hash);
         }
         let session = Session { user, since_ms: now_ms, used_ms: now_ms, ended: CancellationToken::new() };
         state.by_hash.insert(hash_of(&secret), session);
