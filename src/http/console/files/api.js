@@ -8,6 +8,14 @@ export class Refused extends Error {
   }
 }
 
+// Something is not as it was when it was last seen: it is `now` this.
+export class Changed extends Error {
+  constructor(now) {
+    super('It was changed by somebody else meanwhile.');
+    this.now = now;
+  }
+}
+
 // What the page knows of its session; app.js fills it.
 export const session = { user: null, open: true, readOnly: false, database: 0, denied: new Set(), allKeys: true, onLogOut: () => {} };
 
@@ -76,6 +84,7 @@ export async function raw(commands, options = {}) {
     read_only: session.readOnly,
     cut: options.cut,
     quiet: options.quiet,
+    if: options.if,
   };
   return (await ask('POST', '/api/command', content, options.signal)).json();
 }
@@ -98,6 +107,16 @@ export async function call(...words) {
 export async function callForPage(...words) {
   const { replies } = await raw([words], { quiet: true });
   return only(replies.length === 1 ? replies.map(plain) : await run([words], { cut: LONG_BYTES }));
+}
+
+// Runs one command on a key if another one, which only looks, still answers what it answered before: else it throws Changed. So
+// nobody overwrites unasked what others have written. Whoever may not look or watch writes as ever.
+export async function callIfSame(key, look, seen, ...words) {
+  if (!may('watch', 'multi', 'exec', look[0].toLowerCase())) return call(...words);
+  const { replies, stopped, found } = await raw([words], { if: { key, command: look, reply: seen } });
+  if (found !== undefined) throw new Changed(plain(found));
+  if (replies.length === 0) throw new Refused(`Not done: ${stopped}.`);
+  return only(replies.map(plain));
 }
 
 function only([reply]) {

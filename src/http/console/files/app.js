@@ -1,8 +1,9 @@
 // The frame: who is logged in, which view is shown, what holds for all of them.
 
 import { call, logIn, logOut, raw, session, whoAmI } from './api.js';
-import { button, byId, failure, h, put } from './dom.js';
+import { button, byId, closeDialogs, failure, h, put } from './dom.js';
 import { figures } from './figures.js';
+import { holders } from './holders.js';
 import * as clients from './views/clients.js';
 import * as config from './views/config.js';
 import * as hot from './views/hot.js';
@@ -20,6 +21,9 @@ const VIEWS = { overview, keys, slow, hot, clients, line, live, slots, state, co
 
 // How often the user's rights are asked for, at most, when another view is shown.
 const RIGHTS_EVERY_MS = 5000;
+
+// How long the first view waits for figures and for what is the matter, so that it need not move when they come.
+const FIRST_FIGURES_MS = 700;
 
 let leave = null;
 let shown = 0;
@@ -117,7 +121,9 @@ function askWho(known) {
   leave?.();
   leave = null;
   shown += 1;
+  closeDialogs();
   document.body.classList.add('out');
+  document.body.classList.remove('waits');
   document.title = 'Log in · Kvarts console';
   figures.stop();
   const user = h('input', { id: 'log-in-user', name: 'user', autocomplete: 'username', value: 'default', required: true });
@@ -156,8 +162,14 @@ function start(known) {
   document.body.classList.remove('out');
   rightsAskedAt = Date.now();
   frame(known);
-  figures.start();
-  show();
+  put(byId('main'));
+  const before = shown;
+  const late = new Promise((resolve) => { setTimeout(resolve, FIRST_FIGURES_MS); });
+  Promise.race([Promise.all([figures.start(), holders()]), late]).then(() => {
+    document.body.classList.remove('waits');
+    // Meanwhile somebody may have gone elsewhere.
+    if (shown === before) show();
+  });
 }
 
 session.onLogOut = () => {
@@ -180,7 +192,11 @@ byId('database').addEventListener('change', (event) => {
   if (address().query.has('db')) location.hash = `#/${address().name}`;
   else show();
 });
-addEventListener('hashchange', show);
+addEventListener('hashchange', () => {
+  // What was asked about is of the view that is left.
+  closeDialogs();
+  show();
+});
 figures.onState = (text, isWell) => {
   const place = byId('state');
   if (place.textContent !== text) put(place, isWell ? text : h('a', { href: '#/state' }, text));
@@ -190,4 +206,7 @@ figures.onState = (text, isWell) => {
 // For whoever writes commands in the browser's own console.
 globalThis.kvarts = { call, raw };
 
-whoAmI().then(start).catch((error) => put(byId('main'), failure(error)));
+whoAmI().then(start).catch((error) => {
+  document.body.classList.remove('waits');
+  put(byId('main'), failure(error));
+});

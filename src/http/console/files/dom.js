@@ -31,13 +31,14 @@ export function put(element, ...children) {
 }
 
 // A table with a caption for screen readers. Columns are names, or { name } with `number`, `wide` for long text, `half` where
-// two columns have it, `words` for some text, or `fixed` for what stays in a line.
+// two columns have it, `words` for some text, `fixed` for what stays in a line, or `actions` for buttons: these stay in sight at the
+// end of the row, wherever the rest of a wide table is moved.
 export function table(caption, columns, rows, empty = 'Nothing here.') {
   if (rows.length === 0) return h('p', { class: 'empty' }, empty);
   const of = columns.map((column) => (typeof column === 'string' ? { name: column } : column));
-  const head = of.map((column) => h('th', { scope: 'col', class: column.number ? 'number' : null }, column.name));
+  const head = of.map((column) => h('th', { scope: 'col', class: ['number', 'actions'].find((kind) => column[kind]) ?? null }, column.name));
   const body = rows.map((row) =>
-    h('tr', {}, row.map((cell, at) => h('td', { class: ['number', 'wide', 'half', 'words', 'fixed'].find((kind) => of[at][kind]) ?? null }, cell))),
+    h('tr', {}, row.map((cell, at) => h('td', { class: ['number', 'wide', 'half', 'words', 'fixed', 'actions'].find((kind) => of[at][kind]) ?? null }, cell))),
   );
   // Wide tables scroll within themselves, also by the keyboard.
   return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
@@ -46,6 +47,9 @@ export function table(caption, columns, rows, empty = 'Nothing here.') {
       h('thead', {}, h('tr', {}, head)),
       h('tbody', {}, body)));
 }
+
+// The column of buttons that change what a row shows.
+export const CHANGE = { name: 'Change', actions: true };
 
 // Names and values, those that are not well marked: [name, value, whether it is bad].
 export function facts(pairs) {
@@ -132,6 +136,11 @@ export function asked(title, fields, action, problem = null) {
     dialog.showModal();
     inputs[0]?.input.focus();
   });
+}
+
+// Closes what is asked, as if it were answered with no.
+export function closeDialogs() {
+  for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close('no');
 }
 
 // Does something that may fail, and says so if it does. Returns whether it went well.

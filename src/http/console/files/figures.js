@@ -28,9 +28,12 @@ let end = null;
 // Counts starts and stops: an answer that comes later is nobody's.
 let turn = 0;
 
+// Resolves when the first of them are there, or could not be had.
 function start() {
   stop();
-  end = repeat(EVERY_MS, tick);
+  return new Promise((resolve) => {
+    end = repeat(EVERY_MS, () => tick().finally(resolve));
+  });
 }
 
 function stop() {

@@ -1,20 +1,24 @@
 // Commands that have had their locks for over a second, so that others wait for them: KVARTS HEALTH tells of them.
 
 import { call, may, mayChange } from './api.js';
-import { attempt, button, confirmed, h, panel, table } from './dom.js';
+import { CHANGE, attempt, button, confirmed, h, panel, table } from './dom.js';
 import { figures } from './figures.js';
 import { counted, micros } from './format.js';
+
+// What held locks when it was last asked, so that a view can begin with it.
+export let lastHolders = [];
 
 // What holds locks now, that for longest first: { text, command, program, name, key, client, address, user, us }; null
 // where there is none. Empty where the user may not ask.
 export async function holders() {
-  if (!may('kvarts|health')) return [];
+  if (!may('kvarts|health')) return (lastHolders = []);
   const health = await call('KVARTS', 'HEALTH').catch(() => null);
   const words = health?.get?.('holds-locks') ?? [];
-  return (health?.get?.('holders') ?? []).map((one, at) => ({
+  lastHolders = (health?.get?.('holders') ?? []).map((one, at) => ({
     text: words[at], command: one.get('command'), program: one.get('program'), name: one.get('program-name'), key: one.get('key'),
     client: one.get('client-id'), address: one.get('client-address'), user: one.get('user'), us: one.get('running-us'),
   })).sort((one, other) => other.us - one.us);
+  return lastHolders;
 }
 
 // The same as what is the matter, in the form in which the server tells of other matters; null where nothing is.
@@ -36,7 +40,7 @@ export function holdersPanel(all) {
     h('span', {}, h('code', {}, one.command), one.program ? ` of ${one.program} ${one.name}` : ''), one.key === null ? '–' : h('code', {}, one.key),
     one.address ? `${one.client} (${one.address})` : `${one.client}, which has left`, one.user ?? '–', micros(one.us), h('span', { class: 'row tight' }, ends(one)),
   ]);
-  const columns = [{ name: 'Command', words: true }, { name: 'Key', words: true }, { name: 'Client', fixed: true }, 'User', { name: 'For', number: true }, 'Change'];
+  const columns = [{ name: 'Command', words: true }, { name: 'Key', words: true }, { name: 'Client', fixed: true }, 'User', { name: 'For', number: true }, CHANGE];
   return panel('What is in the way', h('p', { class: 'more' }, 'These have had their locks for over a second; others wait for them.'),
     table('What is in the way', columns, rows));
 }

@@ -2,7 +2,7 @@
 
 import { h, put, repeat } from './dom.js';
 import { figures } from './figures.js';
-import { holders, holdersTrouble } from './holders.js';
+import { holders, holdersTrouble, lastHolders } from './holders.js';
 
 // How often it is asked what holds locks; the server looks twice a second.
 const HOLDERS_EVERY_MS = 2000;
@@ -12,7 +12,7 @@ const HOLDERS_EVERY_MS = 2000;
 export function troublePanel(well = () => null, onHolders = () => {}) {
   const element = h('section', { class: 'troubles', 'aria-label': 'What is the matter' });
   let before = null;
-  let held = null;
+  let held = holdersTrouble(lastHolders);
   const draw = () => {
     const all = held === null ? figures.troubles : [...figures.troubles, held];
     const now = JSON.stringify([figures.points.length === 0, figures.role, all]);
@@ -24,6 +24,7 @@ export function troublePanel(well = () => null, onHolders = () => {}) {
     else put(element, isKnown || line === null ? line : h('p', { class: 'more' }, '…'));
   };
   draw();
+  onHolders(lastHolders);
   figures.listeners.add(draw);
   const endAsking = repeat(HOLDERS_EVERY_MS, async () => {
     const all = await holders();

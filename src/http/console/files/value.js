@@ -1,7 +1,7 @@
 // One key with its value: shown by type, in pages, and changed where the user wants and may.
 
-import { call, callForPage, mayChange, Refused, run, session } from './api.js';
-import { asked, attempt, button, confirmed, facts, h, note, put, table } from './dom.js';
+import { Changed, call, callForPage, callIfSame, mayChange, Refused, run, session } from './api.js';
+import { CHANGE, asked, attempt, button, confirmed, facts, h, note, put, table } from './dom.js';
 import { bytes, count, cut, shown, time, ttl } from './format.js';
 
 const PAGE = 100;
@@ -21,7 +21,7 @@ const KINDS = {
       return {
         rows: elements.map((element, place) => ({
           cells: [count(start + place), element],
-          edit: isWhole(element) && (() => change(element, 'Element', (text) => call('LSET', key, start + place, text))),
+          edit: isWhole(element) && (() => change(element, 'Element', (text, was) => callIfSame(key, ['LINDEX', key, start + place], was, 'LSET', key, start + place, text))),
           remove: isWhole(element) && (() => call('LREM', key, 1, element)),
           removes: 'The first element that is equal to it is removed.',
         })),
@@ -38,7 +38,7 @@ const KINDS = {
       return {
         rows: pairs(flat).map(([field, value]) => ({
           cells: [field, value],
-          edit: isWhole(field) && isWhole(value) && (() => change(value, `Value of ${shown(field)}`, (text) => setField(key, field, text))),
+          edit: isWhole(field) && isWhole(value) && (() => change(value, `Value of ${shown(field)}`, (text, was) => setField(key, field, text, was))),
           remove: isWhole(field) && (() => call('HDEL', key, field)),
         })),
         next: cursor === '0' ? null : cursor,
@@ -70,7 +70,8 @@ const KINDS = {
       return {
         rows: members.map(([member, score]) => ({
           cells: [String(score), member],
-          edit: isWhole(member) && (() => change(String(score), `Score of ${shown(member)}`, (text) => call('ZADD', key, text, member))),
+          edit: isWhole(member) && (() => change(String(score), `Score of ${shown(member)}`,
+            (text, was) => callIfSame(key, ['ZSCORE', key, member], { double: String(was) }, 'ZADD', key, text, member))),
           remove: isWhole(member) && (() => call('ZREM', key, member)),
         })),
         next: members.length === PAGE ? start + PAGE : null,
@@ -107,35 +108,53 @@ function isWhole(word) {
 }
 
 // Gives a field another value. When it ends stays as it was, and a field that is gone is not made again.
-async function setField(key, field, text) {
-  if (await call('HSETEX', key, 'FXX', 'KEEPTTL', 'FIELDS', 1, field, text) === 0) throw new Refused('There is no such field any more.');
+async function setField(key, field, text, was) {
+  const set = await callIfSame(key, ['HGET', key, field], was, 'HSETEX', key, 'FXX', 'KEEPTTL', 'FIELDS', 1, field, text);
+  if (set === 0) throw new Refused('There is no such field any more.');
 }
 
 function pairs(flat) {
   return flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1]]] : []));
 }
 
-// Asks for a new value and stores it; where it is refused, what was typed is there to be tried again. Returns whether it
-// was stored.
+// Asks for a new value and stores it; where it is refused, what was typed is there to be tried again. Where `store(new, old)` finds
+// another value than the old one, it asks whether to overwrite that. Returns whether it was stored.
 async function change(value, label, store) {
   if (typeof value === 'object') {
     note('This value is not text; the command line changes it.', 'error');
     return false;
   }
-  let typed = value;
-  let problem = null;
-  for (;;) {
+  const view = location.hash;
+  let [typed, was, problem] = [value, value, null];
+  // Another view has no use for it.
+  while (location.hash === view) {
     const given = await asked('Change', [{ name: 'value', label, value: typed, lines: 6 }], 'Save', problem);
     if (given === null) return false;
     typed = given.value;
-    try {
-      await store(typed);
-      note('Saved.');
-      return true;
-    } catch (error) {
-      problem = error;
+    for (;;) {
+      try {
+        await store(typed, was);
+        note('Saved.');
+        return true;
+      } catch (error) {
+        problem = error;
+      }
+      if (!(problem instanceof Changed) || !await mayOverwrite(problem)) break;
+      // Only what was shown is overwritten: it may have changed again.
+      was = problem.now;
     }
   }
+  return false;
+}
+
+// Whether what somebody else has written may be overwritten; what is gone cannot be.
+async function mayOverwrite(problem) {
+  const { now } = problem;
+  if (now === null || now instanceof Refused) {
+    problem.message = 'Somebody else has removed or replaced it meanwhile.';
+    return false;
+  }
+  return confirmed('Overwrite what somebody else wrote?', `${problem.message} Now it is:\n${cut(shown(now), 300)}`, 'Overwrite');
 }
 
 // Fills a place with a key. Answers what is to be done when it is left: nothing.
@@ -214,7 +233,7 @@ async function showText(content, key, length, start, again) {
   const turn = (to) => showText(content, key, length, to, again).catch((error) => note(error.message, 'error'));
   const pretty = isText && isWhole ? indented(text) : null;
   const shownText = h('pre', { class: 'text', tabindex: '0', 'aria-label': 'Value' }, isText ? text : shown(text));
-  const edit = () => change(text, 'Value', (value) => call('SET', key, value, 'KEEPTTL')).then((done) => done && again());
+  const edit = () => change(text, 'Value', (value, was) => callIfSame(key, ['GET', key], was, 'SET', key, value, 'KEEPTTL')).then((done) => done && again());
   put(content, h('section', { class: 'panel' },
     h('div', { class: 'heading' }, h('h2', {}, 'Value'),
       isWhole ? null : h('span', { class: 'more' }, `bytes ${count(start)} to ${count(end)} of ${count(length)}`),
@@ -245,7 +264,7 @@ async function showElements(content, key, kind, again) {
     const { rows, next } = await kind.page(key, places.at(-1));
     const [mayEdit, mayRemove] = [kind.uses.edit, kind.uses.remove].map((name) => name && mayChange(name));
     const canChange = rows.some(({ edit, remove }) => mayEdit && edit || mayRemove && remove);
-    const columns = canChange ? [...kind.columns, 'Change'] : kind.columns;
+    const columns = canChange ? [...kind.columns, CHANGE] : kind.columns;
     const cells = rows.map(({ cells: given, edit, remove, removes }) => {
       const shownCells = given.map((cell) => value(cell));
       if (!canChange) return shownCells;

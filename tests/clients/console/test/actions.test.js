@@ -64,7 +64,31 @@ test('many keys come in pages', async () => {
   await until('a million keys are there', async () => (await console.call('DBSIZE')) > 1_000_000, 120_000);
   await go('keys');
   await page.getByText('1,000,64').first().waitFor();
-  await page.getByLabel('Pattern').fill('user:7');
+  // One that is named is asked for, and not looked for among all.
+  for (const [pattern, name] of [['user:7', 'user:7'], ['user\\:8', 'user:8'], ['odd\\*\\[name', 'odd*[name']]) {
+    await console.call('HSETNX', name, 'kept', '1');
+    await page.getByLabel('Pattern').fill(pattern);
+    await press('Search');
+    await page.getByText('The key of this name.').waitFor();
+    assert.deepEqual(await page.locator('tbody a').allInnerTexts(), [name]);
+    assert.equal(await page.getByRole('button', { name: 'More', exact: true }).count(), 0);
+  }
+  await page.getByLabel('Type').selectOption('string');
+  await press('Search');
+  await page.getByText('There is no such key of this type in database 0.').waitFor();
+  await page.getByLabel('Type').selectOption('');
+  await page.getByLabel('Pattern').fill('nobody');
+  await press('Search');
+  await page.getByText('There is no such key in database 0.').waitFor();
+  assert.deepEqual(await violations(page), []);
+  // What is told of prefixes is known within bounds.
+  await go('hot');
+  const keys = page.getByRole('table', { name: 'Prefixes' }).getByRole('row').filter({ has: page.getByRole('link', { name: /^key:?$/ }) });
+  await keys.getByText(/^[\d,]+ ± [\d,]+$/).waitFor();
+  await keys.getByText(/^[\d.]+ MB ± [\d.]+ [KM]?B$/).waitFor();
+  assert.match(await page.getByRole('list', { name: 'Memory by prefix' }).locator('a').first().getAttribute('title'), /MB ± .*, [\d,]+ ± [\d,]+ keys$/);
+  await go('keys');
+  await page.getByLabel('Pattern').fill('user:[7]');
   await press('Search');
   await page.getByText('looked at').waitFor();
   await until('it is found', async () => {
@@ -158,6 +182,82 @@ test('a string is changed, and its key renamed, given an end, and deleted', asyn
   await go('keys/t:long?db=0');
   await press('Next');
   await page.getByText('bytes 16,384 to 32,768 of 60,000').waitFor();
+});
+
+test('what others have written meanwhile is not overwritten unasked', async () => {
+  await console.run([['HSET', 'both', 'field', 'old'], ['RPUSH', 'line', 'old'], ['ZADD', 'ranks', '1.5', 'member'], ['SET', 'word', 'old', 'EX', 1000]]);
+  const plain = (reply) => reply.double ?? reply;
+  const question = () => page.getByRole('dialog').filter({ hasText: 'Overwrite what somebody else wrote?' });
+  for (const [key, label, write, read, theirs, mine] of [
+    ['both', 'Value of field', ['HSET', 'both', 'field', 'theirs'], ['HGET', 'both', 'field'], 'theirs', 'mine'],
+    ['line', 'Element', ['LSET', 'line', 0, 'theirs'], ['LINDEX', 'line', 0], 'theirs', 'mine'],
+    ['ranks', 'Score of member', ['ZADD', 'ranks', '2.5', 'member'], ['ZSCORE', 'ranks', 'member'], { double: '2.5' }, '3.5'],
+    ['word', 'Value', ['SET', 'word', 'theirs', 'KEEPTTL'], ['GET', 'word'], 'theirs', 'mine'],
+  ]) {
+    await go(`keys/t:${key}?db=0`);
+    await press('Edit');
+    await console.run([write]);
+    await dialog().getByLabel(label, { exact: true }).fill(mine);
+    await press('Save', dialog());
+    await question().getByText(plain(theirs)).waitFor();
+    assert.deepEqual(await violations(page), []);
+    assert.deepEqual(await console.call(...read), theirs, 'it is asked first');
+    await press('Cancel', question());
+    // What was typed is still there, and it is asked again.
+    await dialog().getByText('changed by somebody else').waitFor();
+    assert.equal(await dialog().getByLabel(label, { exact: true }).inputValue(), mine);
+    await press('Save', dialog());
+    await press('Overwrite', question());
+    await page.locator('main').getByText(mine, { exact: true }).first().waitFor();
+    assert.equal(plain(await console.call(...read)), mine);
+    // Without another writer nothing is asked.
+    await press('Edit');
+    await dialog().getByLabel(label, { exact: true }).fill('7');
+    await press('Save', dialog());
+    await until('it is stored', async () => plain(await console.call(...read)) === '7');
+    assert.equal(await dialog().count(), 0);
+  }
+  assert.ok(await console.call('TTL', 'word') > 900);
+  await press('Edit');
+  await console.call('DEL', 'word');
+  await press('Save', dialog());
+  await dialog().getByText('removed or replaced').waitFor();
+  assert.equal(await console.call('EXISTS', 'word'), 0);
+});
+
+test('a question is closed with the view that it is of', async () => {
+  await go('keys/t:user%3A7?db=0');
+  await page.getByText('Name 7').waitFor();
+  await go('keys/t:user%3A8?db=0');
+  await page.getByText('Name 8').waitFor();
+  for (const [name, within] of [['Delete', page], ['Edit', page.getByRole('row', { name: 'Name 8' })]]) {
+    await press(name, within);
+    await dialog().waitFor();
+    await page.goBack();
+    await page.getByText('Name 7').waitFor();
+    assert.equal(await dialog().count(), 0, name);
+    await page.goForward();
+    await page.getByText('Name 8').waitFor();
+  }
+  assert.equal(await console.call('EXISTS', 'user:8'), 1);
+});
+
+test('buttons are in sight in a narrow window', async () => {
+  await page.setViewportSize({ width: 360, height: 740 });
+  for (const [place, names] of [
+    ['clients', [/^Kill client/]], ['config', [/^Change metrics-port|^Change slowlog/]],
+    ['keys/t:user%3A7?db=0', ['Edit', 'Remove', 'Delete', 'Add', 'Expiry', 'Rename']], ['keys/t:events?db=0', ['Remove']], ['keys/t:board%3Aweek?db=0', ['Edit', 'Remove']],
+  ]) {
+    await go(place);
+    for (const name of names) {
+      const found = page.locator('main').getByRole('button', { name, exact: typeof name === 'string' }).first();
+      await found.waitFor();
+      const { x, width } = await found.boundingBox();
+      assert.ok(x >= 0 && x + width <= 360, `${name} in ${place}: from ${x} to ${x + width}`);
+    }
+    assert.deepEqual(await violations(page), [], place);
+    await picture(page, `narrow-${place.replace(/\W/g, '-')}`);
+  }
 });
 
 test('elements that are too long together are shown in part', async () => {

@@ -6,7 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { Console, isTooWide, launch, picture, until, violations, withConsole } from '../lib/browser.js';
+import { Console, delay, isTooWide, launch, layoutShift, open, picture, until, violations, withConsole } from '../lib/browser.js';
 import { fill } from '../lib/data.js';
 
 let browser;
@@ -78,6 +78,25 @@ test('memory that is full', async () => {
     await says(console, page, 'Writes are refused (OOM)', 'maxmemory-policy noeviction', 'memory');
     await console.call('CONFIG', 'SET', 'maxmemory', '0');
     await headline(page).getByText('Healthy').waitFor();
+  });
+});
+
+test('a page that begins with trouble does not move', async () => {
+  await withConsole(browser, ['--maxmemory-policy', 'noeviction', '--busy-reply-threshold', '100000'], async (console, page) => {
+    await fill(console);
+    await console.call('CONFIG', 'SET', 'maxmemory', '1mb');
+    await headline(page).getByText('OOM').waitFor();
+    client(console, 'EVAL "while true do end" 1 k');
+    await page.getByRole('heading', { name: /^Others wait for eval/ }).waitFor();
+    for (const [view, width] of [['overview', 1280], ['state', 1280], ['overview', 360], ['state', 360]]) {
+      const fresh = await open(browser, console.url, { viewport: { width, height: 900 } }, `/#/${view}`);
+      await fresh.getByRole('heading', { name: /^Others wait for eval/ }).waitFor();
+      await delay(1500);
+      const shift = await layoutShift(fresh);
+      assert.ok(shift < 0.02, `${view} moved by ${shift}, ${width} wide`);
+      await fresh.context().close();
+    }
+    await console.call('SCRIPT', 'KILL');
   });
 });
 
@@ -154,6 +173,10 @@ test('a script that has its locks for long', async () => {
       if (view === 'state') await panelOf(page, 'What is in the way').getByText('on key for client 7 at x, user y', { exact: true }).waitFor();
       assert.deepEqual(await violations(page), [], view);
       assert.equal(await isTooWide(page), false, `${view} ${width}`);
+      if (view === 'state') {
+        const { x, width: wide } = await panelOf(page, 'What is in the way').getByRole('button', { name: /^End the script/ }).boundingBox();
+        assert.ok(x >= 0 && x + wide <= width, `it is from ${x} to ${x + wide} of ${width}`);
+      }
       await picture(page, `trouble-locks-${view}-${colorScheme}-${width}`);
     }
     const holding = panelOf(page, 'What is in the way');

@@ -1,7 +1,7 @@
 // Who is connected, and what they do.
 
 import { call, mayChange } from '../api.js';
-import { attempt, button, confirmed, h, heading, inPlace, put, repeat, table } from '../dom.js';
+import { CHANGE, attempt, button, confirmed, h, heading, inPlace, put, repeat, table } from '../dom.js';
 import { bytes, count, span } from '../format.js';
 
 export const title = 'Clients';
@@ -62,5 +62,5 @@ function drawClients(list, all, text, order, load) {
     number('Memory'), number('Unread'), 'Library'];
   put(list,
     h('p', { class: 'more' }, `${count(wanted.length)} of ${count(all.length)} clients${wanted.length > SHOWN_MAX ? `, the first ${SHOWN_MAX} shown` : ''}.`),
-    table('Clients', mayKill ? [...columns, 'Change'] : columns, rows, 'No client passes the filter.'));
+    table('Clients', mayKill ? [...columns, CHANGE] : columns, rows, 'No client passes the filter.'));
 }

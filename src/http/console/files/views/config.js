@@ -1,7 +1,7 @@
 // The configuration: what differs from the defaults, and all of it.
 
 import { call, directives, mayChange } from '../api.js';
-import { asked, attempt, button, confirmed, h, heading, put, table } from '../dom.js';
+import { CHANGE, asked, attempt, button, confirmed, h, heading, put, table } from '../dom.js';
 import { count, cut, shown } from '../format.js';
 
 export const title = 'Configuration';
@@ -70,6 +70,6 @@ function drawList(list, all, text, onlyDifferent, again) {
   const columns = [{ name: 'Directive', wide: true }, { name: 'Value', words: true }, { name: 'Default', words: true }];
   put(list,
     h('p', { class: 'more' }, `${count(wanted.length)} of ${count(all.length)} directives.`),
-    table('Directives', maySet ? [...columns, 'Change'] : columns, rows,
+    table('Directives', maySet ? [...columns, CHANGE] : columns, rows,
       onlyDifferent ? 'Everything is as it is by default.' : 'No directive has such a name.'));
 }

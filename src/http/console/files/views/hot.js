@@ -2,7 +2,7 @@
 
 import { call, figures, mayChange, Refused, run, session } from '../api.js';
 import { attempt, button, confirmed, facts, failure, h, heading, inPlace, inWords, panel, put, table } from '../dom.js';
-import { bytes, count, counted, cut, digits, micros, shown, span, time } from '../format.js';
+import { bytes, count, cut, digits, micros, shown, span, time } from '../format.js';
 import { treemap } from '../treemap.js';
 import { link } from './keys.js';
 
@@ -44,17 +44,21 @@ async function showPrefixes(place, depth, separator, again) {
   }
   const of = found.map((one) => ({
     prefix: one.get('prefix'), keys: Number(one.get('keys')), size: Number(one.get('bytes')),
-    error: one.get('bytes-error'), accesses: Number(one.get('accesses-per-second')), ends: Number(one.get('expired-per-second')),
+    keysError: Number(one.get('keys-error')), sizeError: Number(one.get('bytes-error')), accesses: Number(one.get('accesses-per-second')), ends: Number(one.get('expired-per-second')),
   }));
   const href = (prefix) => `#/keys?${new URLSearchParams({ db: session.database, match: `${literal(prefix)}*` })}`;
   const name = (prefix) => shown(prefix) || '(no separator)';
   const number = (text) => ({ name: text, number: true });
+  // Of large keyspaces not all keys are known: what is told of them may be off by so much.
+  const within = (text, error, format) => (error > 0 ? `${text} ± ${format(error)}` : text);
+  const keysOf = ({ keys, keysError }) => within(count(keys), keysError, count);
+  const sizeOf = ({ size, sizeError }) => within(bytes(size), sizeError, bytes);
   put(place,
-    of.length === 0 ? null : treemap('Memory by prefix', of.map(({ prefix, size, keys }) => ({
-      name: name(prefix), size, text: `${bytes(size)}, ${counted(keys, 'key')}`, href: href(prefix),
+    of.length === 0 ? null : treemap('Memory by prefix', of.map((one) => ({
+      name: name(one.prefix), size: one.size, text: `${sizeOf(one)}, ${keysOf(one)} ${one.keys === 1 && one.keysError === 0 ? 'key' : 'keys'}`, href: href(one.prefix),
     }))),
     table('Prefixes', [{ name: 'Prefix', wide: true }, number('Keys'), number('Memory'), number('Accesses/s'), number('Ending/s')],
-      of.map((one) => [h('a', { href: href(one.prefix), title: name(one.prefix) }, cut(name(one.prefix), NAME_MAX)), count(one.keys), bytes(one.size), digits(one.accesses), digits(one.ends)]),
+      of.map((one) => [h('a', { href: href(one.prefix), title: name(one.prefix) }, cut(name(one.prefix), NAME_MAX)), keysOf(one), sizeOf(one), digits(one.accesses), digits(one.ends)]),
       'There are no keys in this database.'));
 }
 

@@ -15,8 +15,10 @@ const LOOKED_MAX = 100000;
 
 const TYPES = ['', 'string', 'list', 'hash', 'set', 'zset', 'stream'];
 
+const COLUMNS = [{ name: 'Key', wide: true }, 'Type', { name: 'Ends in', fixed: true }, { name: 'Memory', number: true }];
+
 // The last search, so that the way back from a key leads to where it was.
-const found = { pattern: '*', type: '', database: -1, cursor: '0', looked: 0, rows: [], isWhole: false };
+const found = { pattern: '*', type: '', database: -1, cursor: '0', looked: 0, rows: [], isWhole: false, name: null };
 
 export function show(place, { rest, query }) {
   if (rest.length > 0) {
@@ -57,9 +59,32 @@ async function showList(place, query) {
 }
 
 async function search(results, pattern, type) {
-  Object.assign(found, { pattern, type, database: session.database, cursor: '0', looked: 0, rows: [], isWhole: false });
+  Object.assign(found, { pattern, type, database: session.database, cursor: '0', looked: 0, rows: [], isWhole: false, name: nameIn(pattern) });
   put(results, h('p', { class: 'empty' }, 'Looking…'));
-  await more(results);
+  await (found.name === null ? more(results) : lookUp(results));
+}
+
+// The only name that a pattern matches; null where there are wildcards in it. A backslash takes the meaning of what is behind it,
+// and stands for itself at the end.
+function nameIn(pattern) {
+  if (/[*?[]/.test(pattern.replace(/\\./gsu, ''))) return null;
+  return pattern.replace(/\\(.)/gsu, '$1');
+}
+
+// Asks for the key of a name, without looking through all of them.
+async function lookUp(results) {
+  try {
+    const [there, type] = await run([['EXISTS', found.name], ['TYPE', found.name]]);
+    if (type instanceof Refused && there instanceof Refused) throw type;
+    const isThere = there instanceof Refused ? type !== 'none' : there === 1;
+    const rows = isThere ? await described([found.name]) : [];
+    found.rows = rows.filter((row) => found.type === '' || row.type === found.type);
+    found.isWhole = true;
+  } catch (error) {
+    put(results, failure(error));
+    return;
+  }
+  draw(results);
 }
 
 // Looks for the next page.
@@ -109,10 +134,17 @@ function draw(results) {
     h('a', { href: link(key), class: 'key' }, shown(key) || '(empty)'),
     type ?? '–', ms === null ? '–' : ttl(ms), size === null ? '–' : bytes(size),
   ]);
+  if (found.name !== null) {
+    put(results,
+      h('p', { class: 'more' }, rows.length > 0 ? 'The key of this name. * and ? in a pattern find others.'
+        : `There is no such key${found.type === '' ? '' : ' of this type'} in database ${found.database}. * and ? in a pattern find names of which this is a part.`),
+      rows.length > 0 ? table('Keys', COLUMNS, rows) : null);
+    return;
+  }
   const seen = found.isWhole ? 'all' : `about ${count(Math.min(found.looked, found.total))} of ${count(found.total)}`;
   put(results,
     h('p', { class: 'more' }, `${count(rows.length)} found; ${seen} keys of database ${found.database} looked at.`),
-    table('Keys', [{ name: 'Key', wide: true }, 'Type', { name: 'Ends in', fixed: true }, { name: 'Memory', number: true }], rows, 'No key matches.'),
+    table('Keys', COLUMNS, rows, 'No key matches.'),
     found.isWhole ? null : button('More', async (event) => {
       event.target.disabled = true;
       await more(results);
